@@ -1,0 +1,130 @@
+package bus
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+// Conn is a stage's connection to the bus.
+type Conn struct {
+	nc     *nats.Conn
+	log    zerolog.Logger
+	closed chan struct{}
+}
+
+// Dial connects to a server of another process: "nats://127.0.0.1:4222", or several, separated by commas. It
+// waits for a server that is not there yet and reconnects for ever.
+func Dial(url, name string, log zerolog.Logger) (*Conn, error) {
+	return connect(url, name, log, nats.RetryOnFailedConnect(true))
+}
+
+func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn, error) {
+	c := &Conn{log: log, closed: make(chan struct{})}
+	options := append([]nats.Option{
+		nats.Name("vmscaler " + name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectBufSize(-1), // samples and decisions are perishable: better lost than late
+		nats.DrainTimeout(5 * time.Second),
+		nats.CustomInboxPrefix("_INBOX." + Token(name)),
+		nats.ConnectHandler(func(nc *nats.Conn) { log.Debug().Msgf("bus: connected to %s", nc.ConnectedUrl()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info().Msgf("bus: connected again to %s", nc.ConnectedUrl()) }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn().Err(err).Msg("bus: connection lost, trying again")
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if sub != nil {
+				err = fmt.Errorf("%s: %w", sub.Subject, err)
+			}
+			log.Warn().Err(err).Msg("bus")
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
+	}, extra...)
+	nc, err := nats.Connect(url, options...)
+	if err != nil {
+		return nil, fmt.Errorf("bus: connect to %s: %w", url, err)
+	}
+	c.nc = nc
+	return c, nil
+}
+
+// Connected says whether a server answers at the moment, and its address.
+func (c *Conn) Connected() (string, bool) { return c.nc.ConnectedUrlRedacted(), c.nc.IsConnected() }
+
+// outgoing is a message that knows its subject.
+type outgoing interface {
+	message
+	Subject() string
+}
+
+// Publish sends a message; it never blocks on a receiver. Without a connection the message is lost, which is an
+// error.
+func (c *Conn) Publish(m outgoing) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", m.Subject(), err)
+	}
+	if err := c.nc.Publish(m.Subject(), data); err != nil {
+		return fmt.Errorf("publish %s: %w", m.Subject(), err)
+	}
+	return nil
+}
+
+// Subscribe delivers every message of a subject to out, in their order. A message that is not well-formed is
+// logged and dropped. When out is full for a while the connection drops messages and logs it. It returns after
+// the server knows of the subscription where there is a connection, and at once where there is none yet. Close
+// ends it; out is not closed.
+func Subscribe[T any, PT interface {
+	*T
+	message
+}](c *Conn, subject string, out chan<- T,
+) error {
+	sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
+		m, err := Decode[T, PT](msg.Data)
+		if err != nil {
+			c.log.Warn().Err(err).Msgf("bus: dropped a message on %s", msg.Subject)
+			return
+		}
+		select {
+		case out <- m:
+		case <-c.closed:
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("bus: subscribe to %s: %w", subject, err)
+	}
+	if err := sub.SetPendingLimits(4096, 64<<20); err != nil {
+		return fmt.Errorf("bus: subscribe to %s: %w", subject, err)
+	}
+	if !c.nc.IsConnected() {
+		return nil
+	}
+	if err := c.nc.FlushTimeout(5 * time.Second); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("bus: subscribe to %s: %w", subject, err)
+	}
+	return nil
+}
+
+// Flush waits until the server has all that was published.
+func (c *Conn) Flush() error {
+	if err := c.nc.FlushTimeout(5 * time.Second); err != nil {
+		return fmt.Errorf("bus: flush: %w", err)
+	}
+	return nil
+}
+
+// Close sends what is still to be sent and ends the connection and its subscriptions.
+func (c *Conn) Close() {
+	if c.nc.IsConnected() {
+		_ = c.Flush() // nothing can be done about it at this point
+	}
+	c.nc.Close()
+	<-c.closed
+}

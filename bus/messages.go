@@ -1,0 +1,266 @@
+package bus
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Version is the contract's version, the "v" of every message. Adding a field keeps it; a change of meaning
+// raises it, and a receiver drops messages of a version that it does not know.
+const Version = 1
+
+// Phase is where a VM stands in its life as the actuator sees it. It is kept in the domain's metadata, and the
+// collector repeats it in every sample, so that a lost lifecycle event never matters.
+type Phase string
+
+// The phases, in the order in which a VM goes through them.
+const (
+	PhaseCreating  Phase = "creating"  // defined; its volume may not exist yet
+	PhaseLaunching Phase = "launching" // volume exists; started or about to be, not ready yet
+	PhaseReady     Phase = "ready"     // does its work; only such VMs count in the average
+	PhaseDraining  Phase = "draining"  // chosen for removal, asked to shut down
+	PhaseStopping  Phase = "stopping"  // being destroyed, its volume deleted, then undefined
+	PhaseFailed    Phase = "failed"    // could not be launched, waits for its removal
+)
+
+// State is what the hypervisor says of a domain, in virsh's words.
+type State string
+
+// The states that vmscaler tells apart.
+const (
+	StateRunning  State = "running"
+	StatePaused   State = "paused"
+	StateShutdown State = "in shutdown"
+	StateShutoff  State = "shut off"
+	StateCrashed  State = "crashed"
+	StateOther    State = "other" // blocked, pmsuspended, or a state newer than this program
+	StateUnknown  State = "unknown"
+)
+
+// VM is one VM in a Sample.
+type VM struct {
+	Name  string `json:"name"`
+	State State  `json:"state"`
+	Phase Phase  `json:"phase"`
+	// CPUPercent is the use since the previous sample; 100 is all the VM's vCPUs. Emulator threads can take
+	// it a little above 100. Nil is unknown: the VM is new, not running, was restarted, or could not be read.
+	CPUPercent *float64 `json:"cpu_percent"`
+	VCPUs      int      `json:"vcpus"`
+	MemoryMiB  int      `json:"memory_mib"`
+	// MemoryUsedMiB is what the guest uses by its balloon driver's word; RunDelayPercent is the share of time
+	// that its vCPUs waited for a host core. Both need the QEMU monitor, so they are read outside the tick and
+	// may be some seconds old. Nil is unknown.
+	MemoryUsedMiB   *int      `json:"memory_used_mib,omitempty"`
+	RunDelayPercent *float64  `json:"run_delay_percent,omitempty"`
+	UUID            string    `json:"uuid"`
+	Created         time.Time `json:"created"`     // when the actuator made it
+	PhaseSince      time.Time `json:"phase_since"` // when it entered its phase
+	Error           string    `json:"error,omitempty"`
+}
+
+// Host is the machine that a Sample was taken on. Nil is unknown.
+type Host struct {
+	CPUPercent    *float64 `json:"cpu_percent"` // 100 is all its cores
+	Cores         int      `json:"cores"`
+	MemoryMiB     int      `json:"memory_mib"`
+	MemoryFreeMiB *int     `json:"memory_free_mib"` // what new VMs can have: free and reclaimable
+	PoolFreeMiB   *int     `json:"pool_free_mib"`   // in the storage pool of the VMs' volumes
+}
+
+// Sample is one tick's complete, possibly empty, list of a group's VMs on one host. Empty is not unknown: a
+// collector that cannot read libvirt publishes nothing.
+type Sample struct {
+	V         int       `json:"v"`
+	Group     string    `json:"group"`
+	Host      string    `json:"host"`
+	Time      time.Time `json:"time"`
+	VMs       []VM      `json:"vms"`
+	HostLoad  Host      `json:"host_load"`
+	ElapsedMS float64   `json:"elapsed_ms"` // how long the pass over all domains took
+	SpecHash  string    `json:"spec_hash"`
+}
+
+// Direction is what a decision does to a group. Its zero value does nothing.
+type Direction string
+
+// The directions.
+const (
+	Hold Direction = "hold"
+	Out  Direction = "out"
+	In   Direction = "in"
+)
+
+// Rule is what an evaluation of a group asked for.
+type Rule string
+
+// The rules, in the order in which they are looked at.
+const (
+	RuleNoData     Rule = "no-data"     // no complete, fresh list of the group's VMs: desired stays
+	RuleStart      Rule = "start"       // first list since the decider started: what is owned, within min and max
+	RuleBelowMin   Rule = "below-min"   // desired was below min, as after a change of the spec
+	RuleAboveMax   Rule = "above-max"   // desired was above max, as after a change of the spec
+	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
+	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
+	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
+	RuleStable     Rule = "stable"      // between the two, or exactly on one
+)
+
+// Guard is what held a rule back.
+type Guard string
+
+// The guards, in the order in which they are looked at.
+const (
+	GuardAtMax      Guard = "at-max"
+	GuardAtMin      Guard = "at-min"
+	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
+	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
+	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
+	GuardCooldown   Guard = "cooldown"
+)
+
+// Decision is one evaluation of one group: absolute ("group web wants 3"), idempotent, and valid until
+// ExpiresAt.
+type Decision struct {
+	V         int       `json:"v"`
+	Group     string    `json:"group"`
+	Direction Direction `json:"direction"`
+	Current   int       `json:"current"` // desired before this evaluation
+	Desired   int       `json:"desired"` // desired from now on; 0 while nothing is known yet (see Known)
+	Sentence  string    `json:"sentence"`
+	Rule      Rule      `json:"rule"`            // what asked for a change, or that nothing did
+	Guard     Guard     `json:"guard,omitempty"` // what held the rule back, "" where nothing did
+	Inputs    Inputs    `json:"inputs"`
+	// Hosts is Desired split by host name. An actuator acts on its own host's share.
+	Hosts     map[string]int `json:"hosts"`
+	Known     bool           `json:"known"` // false: no sample yet, so nothing may be done
+	ID        string         `json:"id"`
+	Term      int64          `json:"term"` // the decider's start in Unix ms; a lower one than the highest seen is ignored
+	Time      time.Time      `json:"time"`
+	ExpiresAt time.Time      `json:"expires_at"`
+	SpecHash  string         `json:"spec_hash"`
+}
+
+// Inputs is what a Decision was made from.
+type Inputs struct {
+	AveragePercent *float64 `json:"average_percent"` // mean CPU of the ready VMs whose CPU is known; nil: unknown
+	// ProjectedPercent is the same load spread over ready and launching VMs; nil: unknown.
+	ProjectedPercent *float64 `json:"projected_percent"`
+	UpperPercent     float64  `json:"upper_percent"`
+	LowerPercent     float64  `json:"lower_percent"`
+	Min              int      `json:"min"`
+	Max              int      `json:"max"`
+	Owned            int      `json:"owned"`     // all VMs of the group, in any phase and state
+	Ready            int      `json:"ready"`     // ready and running
+	Launching        int      `json:"launching"` // on their way or warming up, within the boot time-out
+	Unknown          int      `json:"unknown"`   // of the ready ones, those with no CPU reading
+	Breaches         int      `json:"breaches"`  // samples in a row beyond the threshold that Rule names
+	BreachesNeeded   int      `json:"breaches_needed"`
+	CooldownMS       int64    `json:"cooldown_ms"` // what is left of the cooldown that applies
+}
+
+// EventType names a lifecycle event; it is the last token of its subject.
+type EventType string
+
+// The lifecycle events.
+const (
+	EventCreating  EventType = "creating" // the domain is defined
+	EventStarted   EventType = "started"  // the volume exists and the domain runs
+	EventReady     EventType = "ready"    // the VM is ready
+	EventDraining  EventType = "draining" // chosen for removal, guest asked to shut down
+	EventStopping  EventType = "stopping" // off or destroyed; volume and definition go next
+	EventRemoved   EventType = "removed"  // nothing of it is left
+	EventFailed    EventType = "failed"   // a step failed and was undone as far as Error says
+	EventAdopted   EventType = "adopted"  // found at the start, taken over
+	EventDied      EventType = "died"     // found off, crashed or gone though it should run
+	EventTakenName EventType = "taken"    // a name is avoided because something foreign has it
+)
+
+// Event is one step of a VM's life.
+type Event struct {
+	V          int       `json:"v"`
+	Group      string    `json:"group"`
+	VM         string    `json:"vm"` // "" for an event of the whole group
+	Event      EventType `json:"event"`
+	Sentence   string    `json:"sentence"`
+	ElapsedMS  int64     `json:"elapsed_ms"` // how long the step took
+	Error      string    `json:"error,omitempty"`
+	Host       string    `json:"host"`
+	DecisionID string    `json:"decision_id,omitempty"`
+	Time       time.Time `json:"time"`
+}
+
+// Health is a stage's sign of life.
+type Health struct {
+	V        int       `json:"v"`
+	Stage    string    `json:"stage"`    // collector, decider, actuator, dashboard
+	Instance string    `json:"instance"` // host name and process id
+	OK       bool      `json:"ok"`
+	Message  string    `json:"message"` // what it waits for or what is wrong; "" when all is well
+	Since    time.Time `json:"since"`   // when the stage started
+	Time     time.Time `json:"time"`
+	Version  string    `json:"version"`
+}
+
+// message is what all message types have in common: a version and the checks that a receiver relies on.
+type message interface {
+	check() error
+}
+
+var errVersion = errors.New("unknown contract version")
+
+func checkVersion(v int) error {
+	if v != Version {
+		return fmt.Errorf("%w %d, this program speaks %d", errVersion, v, Version)
+	}
+	return nil
+}
+
+func (s *Sample) check() error {
+	if s.Group == "" || s.Host == "" || s.Time.IsZero() {
+		return errors.New("sample without group, host or time")
+	}
+	return checkVersion(s.V)
+}
+
+func (d *Decision) check() error {
+	if d.Group == "" || d.ID == "" || d.ExpiresAt.IsZero() {
+		return errors.New("decision without group, id or expires_at")
+	}
+	if d.Desired < 0 {
+		return fmt.Errorf("decision with desired %d", d.Desired)
+	}
+	return checkVersion(d.V)
+}
+
+func (e *Event) check() error {
+	if e.Group == "" || e.Event == "" || e.Time.IsZero() {
+		return errors.New("event without group, event or time")
+	}
+	return checkVersion(e.V)
+}
+
+func (h *Health) check() error {
+	if h.Stage == "" || h.Instance == "" || h.Time.IsZero() {
+		return errors.New("health without stage, instance or time")
+	}
+	return checkVersion(h.V)
+}
+
+// Decode reads one message and checks what every receiver relies on: its version, and that the fields that
+// name it are there.
+func Decode[T any, PT interface {
+	*T
+	message
+}](data []byte,
+) (T, error) {
+	var m T
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("decode %T: %w", m, err)
+	}
+	if err := PT(&m).check(); err != nil {
+		return m, fmt.Errorf("decode %T: %w", m, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,113 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// ReadyWhen says what makes a launched VM ready.
+type ReadyWhen string
+
+// The ways for a VM to be ready.
+const (
+	ReadyAgent  ReadyWhen = "agent"  // the guest agent answers
+	ReadyLease  ReadyWhen = "lease"  // it has a DHCP lease from libvirt's network
+	ReadyUptime ReadyWhen = "uptime" // it has run for Group.ReadyAfter
+)
+
+// Group is one group's spec, the same in every stage. Zero values are not defaults: start from DefaultGroup.
+type Group struct {
+	Name      string `json:"name"`
+	Template  string `json:"template"` // a template's name, see `vmscaler template`
+	Min       int    `json:"min"`
+	Max       int    `json:"max"`
+	VCPUs     int    `json:"vcpus"`
+	MemoryMiB int    `json:"memory_mib"`
+	// Network is the libvirt network of the VMs; "user" is QEMU's user-mode network, which needs no rights.
+	// "" is chosen when the libvirt URI is known: "default" on a system URI, "user" on a session URI.
+	Network    string        `json:"network"`
+	ReadyWhen  ReadyWhen     `json:"ready_when"`
+	ReadyAfter time.Duration `json:"ready_after"` // for ReadyUptime
+	// BootTimeout is how long a VM may take from its start to ready; then it is replaced.
+	BootTimeout time.Duration `json:"boot_timeout"`
+	// ShutdownTimeout is how long a guest may take to shut down; then it is destroyed.
+	ShutdownTimeout time.Duration `json:"shutdown_timeout"`
+	Policy          Policy        `json:"policy"`
+}
+
+// Policy is the threshold rule and its guards.
+type Policy struct {
+	UpperPercent float64       `json:"upper_percent"` // above it: one VM more
+	LowerPercent float64       `json:"lower_percent"` // below it: one VM fewer
+	Interval     time.Duration `json:"interval"`      // between two evaluations
+	BreachesOut  int           `json:"breaches_out"`  // samples in a row above upper before scaling out
+	BreachesIn   int           `json:"breaches_in"`   // samples in a row below lower before scaling in
+	CooldownOut  time.Duration `json:"cooldown_out"`  // after scaling out, before scaling out again
+	CooldownIn   time.Duration `json:"cooldown_in"`   // after any change, before scaling in
+	Warmup       time.Duration `json:"warmup"`        // after ready, before a VM's CPU counts
+}
+
+// DefaultGroup is the group of a config without groups, and what a group's unset fields mean.
+//
+// The policy's defaults react faster than a hand-written loop of 4 to 6 s a round (3 samples out, 5 in) and
+// still ignore the short bursts of a half-loaded guest. A new VM counts as capacity from its decision on, so
+// scaling out needs only a short cooldown.
+func DefaultGroup() Group {
+	return Group{
+		Name: "autoscale", Template: "demo", Min: 1, Max: 5, VCPUs: 1, MemoryMiB: 256,
+		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
+		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
+		Policy: Policy{
+			UpperPercent: 70, LowerPercent: 20, Interval: time.Second, BreachesOut: 3, BreachesIn: 5,
+			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: 5 * time.Second,
+		},
+	}
+}
+
+// UserNetwork is the Network value that means QEMU's user-mode networking.
+const UserNetwork = "user"
+
+var groupName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// CheckGroupName says what is wrong with a group's name. A name must not end in a number ("web-1", "web1"): the
+// VMs are called <group>-<n>, and a group "web-1" would then share names with the group "web".
+func CheckGroupName(name string) error {
+	if !groupName.MatchString(name) {
+		return fmt.Errorf("%q: want a lower-case letter, then up to 39 of a-z, 0-9 and '-'", name)
+	}
+	if c := name[len(name)-1]; c >= '0' && c <= '9' {
+		return fmt.Errorf("%q ends in a number: the VMs are called %s-<n>; use a name that ends in a letter", name, strings.TrimRight(name, "-0123456789"))
+	}
+	if strings.HasSuffix(name, "-") {
+		return fmt.Errorf("%q ends in '-': use a name that ends in a letter", name)
+	}
+	return nil
+}
+
+// Hash is a short fingerprint of the spec. Stages that read different files show different ones.
+func (g Group) Hash() string {
+	data, err := json.Marshal(g)
+	if err != nil {
+		panic("group spec does not marshal: " + err.Error()) // plain fields only: cannot happen
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
+}
+
+// Flaps says whether the thresholds must flap: n VMs just below lower would become n-1 VMs above upper, which is
+// so when lower >= upper*(n-1)/n. The worst n is the smallest that scales in, min+1.
+func (g Group) Flaps() (warning string, flaps bool) {
+	n := g.Min + 1
+	limit := g.Policy.UpperPercent * float64(n-1) / float64(n)
+	if n > g.Max || g.Policy.LowerPercent < limit {
+		return "", false
+	}
+	return fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again; use a lower below %.4g",
+		g.Policy.LowerPercent, g.Policy.UpperPercent, n, g.Policy.LowerPercent,
+		g.Policy.LowerPercent*float64(n)/float64(n-1), n-1, limit), true
+}

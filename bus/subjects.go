@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Subjects to subscribe to.
+const (
+	AllSamples   = "vmscaler.sample.>"
+	AllDecisions = "vmscaler.decision.>"
+	AllEvents    = "vmscaler.lifecycle.>"
+	AllHealth    = "vmscaler.health.>"
+)
+
+// Subject is vmscaler.sample.<group>.<host>.
+func (s *Sample) Subject() string { return "vmscaler.sample." + Token(s.Group) + "." + Token(s.Host) }
+
+// Subject is vmscaler.decision.<group>.<out|in|hold>.
+func (d *Decision) Subject() string {
+	return "vmscaler.decision." + Token(d.Group) + "." + Token(string(d.Direction))
+}
+
+// Subject is vmscaler.lifecycle.<group>.<vm>.<event>; an event of the whole group has "_" for its VM.
+func (e *Event) Subject() string {
+	vm := "_"
+	if e.VM != "" {
+		vm = Token(e.VM)
+	}
+	return "vmscaler.lifecycle." + Token(e.Group) + "." + vm + "." + Token(string(e.Event))
+}
+
+// Subject is vmscaler.health.<stage>.<instance>.
+func (h *Health) Subject() string {
+	return "vmscaler.health." + Token(h.Stage) + "." + Token(h.Instance)
+}
+
+// Token makes one subject token of any name: letters, digits, '-' and '_' stay, every other byte becomes %XX
+// (hexadecimal), and so does a name that is just "_", which means "the whole group", and the empty name ("%").
+// Different names give different tokens. NATS itself does not refuse dots, blanks or wildcards from a publisher.
+func Token(name string) string {
+	switch name {
+	case "":
+		return "%"
+	case "_":
+		return "%5F"
+	}
+	var b strings.Builder
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

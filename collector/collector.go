@@ -1,0 +1,280 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Deadlines of the calls that could hang. A pass normally takes a few milliseconds.
+const (
+	passDeadline = 5 * time.Second
+	slowInterval = 5 * time.Second
+	slowMaxAge   = 20 * time.Second
+)
+
+// Config is what a Collector needs.
+type Config struct {
+	Groups []bus.Group
+	Pool   string        // of the VMs' volumes, for its free space
+	Tick   time.Duration // between two samples
+	Dial   func(context.Context) (*libvirt.Connect, error)
+	// Ticks are the moments to sample; nil means every Tick.
+	Ticks <-chan time.Time
+	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
+	Report func(error)
+}
+
+// Collector is the stage that samples.
+type Collector struct {
+	cfg    Config
+	conn   *bus.Conn
+	log    zerolog.Logger
+	hashes map[string]string
+
+	// What the previous pass saw; owned by Run's goroutine.
+	before     map[string]counter // by UUID
+	hostBefore hostCounter
+	slow       map[string]slowReading // by UUID
+	poolFree   *int
+	strangers  map[string]bool // groups that own VMs here but are not configured
+}
+
+// New makes a collector. It returns an error when there is no group, no tick or no way to dial.
+func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Collector, error) {
+	switch {
+	case len(cfg.Groups) == 0:
+		return nil, errors.New("collector: no groups")
+	case cfg.Tick <= 0:
+		return nil, fmt.Errorf("collector: tick %s, want more than 0", cfg.Tick)
+	case cfg.Dial == nil:
+		return nil, errors.New("collector: no way to reach libvirt")
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(error) {}
+	}
+	c := &Collector{
+		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
+		before: map[string]counter{}, slow: map[string]slowReading{}, strangers: map[string]bool{},
+	}
+	for _, g := range cfg.Groups {
+		c.hashes[g.Name] = g.Hash()
+	}
+	return c, nil
+}
+
+// Run samples at every tick until ctx ends. While libvirt cannot be reached it publishes nothing, reports why,
+// and tries again at every tick.
+func (c *Collector) Run(ctx context.Context) error {
+	ticks := c.cfg.Ticks
+	if ticks == nil {
+		t := time.NewTicker(c.cfg.Tick)
+		defer t.Stop()
+		ticks = t.C
+	}
+	for ctx.Err() == nil {
+		err := c.sampleUntilLost(ctx, ticks)
+		if ctx.Err() != nil {
+			return nil
+		}
+		c.cfg.Report(err)
+		select {
+		case <-ctx.Done():
+		case <-ticks:
+		}
+	}
+	return nil
+}
+
+// pass is what one pass over libvirt returns.
+type pass struct {
+	readings []reading
+	host     bus.Host
+	counter  hostCounter
+	elapsed  time.Duration
+	err      error
+}
+
+// sampleUntilLost samples over one connection until it fails or ctx ends.
+func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time) error {
+	lv, err := c.cfg.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("reach libvirt: %w", err)
+	}
+	// A call that hangs keeps its connection: it is closed by whoever finishes last.
+	passes := make(chan pass, 1)
+	slows := make(chan slowResult, 1)
+	passRuns, slowRuns := false, false
+	defer func() {
+		go func() {
+			if passRuns {
+				<-passes
+			}
+			if slowRuns {
+				<-slows
+			}
+			_, _ = lv.Close()
+		}()
+	}()
+
+	host, err := lv.GetHostname()
+	if err != nil {
+		return fmt.Errorf("read the host's name: %w", err)
+	}
+	var lastSlow, slowStarted time.Time
+	deadline := time.NewTimer(passDeadline)
+	defer deadline.Stop()
+	for {
+		if !passRuns {
+			passRuns = true
+			go func() { passes <- readAll(lv) }()
+			deadline.Reset(passDeadline)
+		}
+		if now := time.Now(); !slowRuns && now.Sub(lastSlow) >= slowInterval {
+			slowRuns, lastSlow, slowStarted = true, now, now
+			uuids := c.runningUUIDs()
+			go func() { slows <- readSlow(lv, uuids, c.cfg.Pool) }()
+		}
+	wait:
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case p := <-passes:
+				passRuns = false
+				if p.err != nil {
+					return p.err
+				}
+				c.cfg.Report(nil)
+				c.publish(host, p)
+			case s := <-slows:
+				slowRuns = false
+				c.takeSlow(s)
+			case <-deadline.C:
+				c.cfg.Report(fmt.Errorf("libvirt has not answered for %s", passDeadline))
+			case <-ticks:
+				break wait
+			}
+		}
+		if slowRuns && time.Since(slowStarted) > slowMaxAge {
+			c.log.Debug().Msg("statistics that need the QEMU monitor do not come back: a QEMU process may be stopped")
+		}
+	}
+}
+
+func readAll(lv *libvirt.Connect) pass {
+	start := time.Now()
+	var p pass
+	p.readings, p.err = readDomains(lv)
+	if p.err != nil {
+		return p
+	}
+	p.host, p.counter = readHost(lv)
+	p.elapsed = time.Since(start)
+	return p
+}
+
+// runningUUIDs are the VMs that the last pass had a counter of.
+func (c *Collector) runningUUIDs() []string {
+	var uuids []string
+	for uuid := range c.before {
+		uuids = append(uuids, uuid)
+	}
+	slices.Sort(uuids)
+	return uuids
+}
+
+func (c *Collector) takeSlow(s slowResult) {
+	if s.poolFreeMiB != nil {
+		c.poolFree = s.poolFreeMiB
+	}
+	if s.err != nil {
+		c.log.Debug().Err(s.err).Msg("free space unknown")
+		c.poolFree = nil
+	}
+	for uuid, now := range s.vms {
+		now.delayPercent = runDelayPercent(c.slow[uuid], now, c.before[uuid].vcpus)
+		c.slow[uuid] = now
+	}
+	for uuid := range c.slow {
+		if _, running := c.before[uuid]; !running {
+			delete(c.slow, uuid)
+		}
+	}
+}
+
+// publish turns a pass into one sample per group.
+func (c *Collector) publish(host string, p pass) {
+	hostLoad := p.host
+	hostLoad.PoolFreeMiB = c.poolFree
+	if pct, ok := hostPercent(c.hostBefore, p.counter); ok {
+		hostLoad.CPUPercent = &pct
+	}
+	c.hostBefore = p.counter
+
+	vms := map[string][]bus.VM{}
+	before := map[string]counter{}
+	for _, r := range p.readings {
+		vms[r.meta.Group] = append(vms[r.meta.Group], c.vm(r))
+		if !r.counter.at.IsZero() {
+			before[r.uuid] = r.counter
+		}
+		if _, known := c.hashes[r.meta.Group]; !known && !c.strangers[r.meta.Group] {
+			c.strangers[r.meta.Group] = true
+			c.log.Warn().Str("group", r.meta.Group).Msg("owns VMs here but is not configured; they are left alone (vmscaler down removes them)")
+		}
+	}
+	c.before = before
+
+	now := time.Now().UTC()
+	for _, g := range c.cfg.Groups {
+		list := vms[g.Name]
+		if list == nil {
+			list = []bus.VM{} // empty, not unknown
+		}
+		slices.SortFunc(list, func(a, b bus.VM) int {
+			if d := a.Created.Compare(b.Created); d != 0 {
+				return d
+			}
+			return strings.Compare(a.Name, b.Name)
+		})
+		s := bus.Sample{
+			V: bus.Version, Group: g.Name, Host: host, Time: now, VMs: list, HostLoad: hostLoad,
+			ElapsedMS: float64(p.elapsed.Microseconds()) / 1000, SpecHash: c.hashes[g.Name],
+		}
+		if err := c.conn.Publish(&s); err != nil {
+			c.log.Debug().Err(err).Str("group", g.Name).Msg("sample lost, the next one is complete again")
+		}
+	}
+}
+
+// vm makes the message's view of a reading. Counter windows from half a tick to five ticks count.
+func (c *Collector) vm(r reading) bus.VM {
+	vm := bus.VM{
+		Name: r.name, UUID: r.uuid, State: r.state, Phase: r.meta.Phase, PhaseSince: r.meta.Since.UTC(), Created: r.meta.Created.UTC(),
+		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB,
+	}
+	if r.err != nil {
+		vm.Error = r.err.Error()
+	}
+	if r.counter.at.IsZero() {
+		return vm
+	}
+	if pct, ok := percent(c.before[r.uuid], r.counter, c.cfg.Tick/2, 5*c.cfg.Tick); ok {
+		pct = math.Round(pct*10) / 10
+		vm.CPUPercent = &pct
+	}
+	if s, ok := c.slow[r.uuid]; ok && s.run == r.counter.run && r.counter.at.Sub(s.at) < slowMaxAge {
+		vm.MemoryUsedMiB, vm.RunDelayPercent = s.memoryUsedMiB, s.delayPercent
+	}
+	return vm
+}

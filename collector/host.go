@@ -1,0 +1,66 @@
+package collector
+
+import (
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// hostCounter is one reading of the host's CPU time, over all cores.
+type hostCounter struct {
+	busy, total time.Duration
+}
+
+// hostPercent is the host's CPU use between two readings, 100 being all cores; false where it is unknown.
+func hostPercent(before, now hostCounter) (float64, bool) {
+	total, busy := now.total-before.total, now.busy-before.busy
+	if before.total == 0 || total <= 0 || busy < 0 || busy > total {
+		return 0, false
+	}
+	return 100 * float64(busy) / float64(total), true
+}
+
+// readHost reads what libvirt knows of the host without asking any VM. What a driver does not support stays
+// unknown.
+func readHost(conn *libvirt.Connect) (bus.Host, hostCounter) {
+	var h bus.Host
+	var c hostCounter
+	if info, err := conn.GetNodeInfo(); err == nil {
+		h.Cores = int(info.Cpus)
+		h.MemoryMiB = int(info.Memory / 1024)
+	}
+	if m, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0); err == nil && m.FreeSet {
+		free := m.Free
+		if m.BuffersSet {
+			free += m.Buffers
+		}
+		if m.CachedSet {
+			free += m.Cached
+		}
+		mib := int(free / 1024)
+		h.MemoryFreeMiB = &mib
+	}
+	if s, err := conn.GetCPUStats(int(libvirt.NODE_CPU_STATS_ALL_CPUS), 0); err == nil && s.IdleSet {
+		c.busy = time.Duration(s.Kernel + s.User)
+		c.total = c.busy + time.Duration(s.Idle+s.Iowait)
+	}
+	return h, c
+}
+
+// poolFreeMiB is the free space of the pool's file system.
+func poolFreeMiB(conn *libvirt.Connect, name string) (int, error) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	if err != nil {
+		return 0, fmt.Errorf("look up storage pool %q: %w", name, err)
+	}
+	defer func() { _ = pool.Free() }()
+	_ = pool.Refresh(0) // refused while a volume is being made; the figure is then a little older
+	info, err := pool.GetInfo()
+	if err != nil {
+		return 0, fmt.Errorf("read storage pool %q: %w", name, err)
+	}
+	return int(info.Available >> 20), nil
+}

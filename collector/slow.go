@@ -1,0 +1,85 @@
+package collector
+
+import (
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// slowReading is what needs the QEMU monitor, or may wait for a lock in libvirt. It is read beside the tick.
+type slowReading struct {
+	at            time.Time
+	memoryUsedMiB *int
+	delay         time.Duration // cumulated wait of all vCPUs for a host core
+	delayKnown    bool
+	run           uint
+	delayPercent  *float64
+}
+
+// slowResult is one round over the domains.
+type slowResult struct {
+	vms         map[string]slowReading // by UUID
+	poolFreeMiB *int
+	err         error
+}
+
+// readSlow asks one domain after the other, so that at most one call is in flight. A stopped QEMU holds it up
+// until that process goes on; the caller gives up on the whole round at its deadline and starts no other one
+// until this one has returned.
+func readSlow(conn *libvirt.Connect, uuids []string, pool string) slowResult {
+	res := slowResult{vms: map[string]slowReading{}}
+	if free, err := poolFreeMiB(conn, pool); err == nil {
+		res.poolFreeMiB = &free
+	} else {
+		res.err = err
+	}
+	for _, uuid := range uuids {
+		dom, err := conn.LookupDomainByUUIDString(uuid)
+		if err != nil {
+			continue // gone since the tick
+		}
+		if r, err := readSlowDomain(conn, dom); err == nil {
+			res.vms[uuid] = r
+		}
+		_ = dom.Free()
+	}
+	return res
+}
+
+func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain) (slowReading, error) {
+	run, err := dom.GetID()
+	if err != nil {
+		return slowReading{}, err //nolint:wrapcheck // only tells "no reading"
+	}
+	stats, err := conn.GetAllDomainStats([]*libvirt.Domain{dom}, libvirt.DOMAIN_STATS_BALLOON|libvirt.DOMAIN_STATS_VCPU,
+		libvirt.CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+	if err != nil {
+		return slowReading{}, err //nolint:wrapcheck // only tells "no reading"
+	}
+	r := slowReading{at: time.Now(), run: run}
+	for _, s := range stats {
+		if b := s.Balloon; b != nil && b.AvailableSet && b.UsableSet && b.Usable <= b.Available {
+			mib := int((b.Available - b.Usable) / 1024)
+			r.memoryUsedMiB = &mib
+		}
+		for _, v := range s.Vcpu {
+			if v.DelaySet {
+				r.delay += time.Duration(v.Delay)
+				r.delayKnown = true
+			}
+		}
+		_ = s.Domain.Free()
+	}
+	return r, nil
+}
+
+// runDelayPercent is the share of time that a VM's vCPUs waited for a host core between two readings, 100 being
+// all vCPUs all the time; nil where it is unknown.
+func runDelayPercent(before, now slowReading, vcpus int) *float64 {
+	window := now.at.Sub(before.at)
+	if !before.delayKnown || !now.delayKnown || before.run != now.run || now.delay < before.delay || window <= 0 || vcpus < 1 {
+		return nil
+	}
+	p := 100 * float64(now.delay-before.delay) / (float64(window) * float64(vcpus))
+	return &p
+}

@@ -1,0 +1,273 @@
+package decider
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// State is what an evaluation needs to know of the ones before it.
+type State struct {
+	Known       bool // false until the first complete list of VMs
+	Desired     int
+	BreachesOut int // evaluations in a row above upper
+	BreachesIn  int // evaluations in a row below lower
+	LastOut     time.Time
+	LastChange  time.Time
+}
+
+// Decide is one evaluation of the threshold rule: above upper and below max, one VM more; below lower and above
+// min, one fewer; else hold. Only the CPU of ready VMs counts. An unknown CPU is never a number: it counts as no
+// load when the group asks for more, and forbids scaling in.
+//
+// The result has no id, term, expiry or spec hash: those are the stage's.
+func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decision, State) {
+	c := count(spec, st, obs)
+	d := bus.Decision{
+		V: bus.Version, Group: spec.Name, Direction: bus.Hold, Current: st.Desired, Desired: st.Desired,
+		Known: st.Known, Inputs: c.inputs(spec),
+	}
+
+	switch {
+	case len(obs.Hosts) == 0:
+		d.Rule, d.Sentence = bus.RuleNoData, "waiting for the first sample"
+		st.BreachesOut, st.BreachesIn = 0, 0
+	case len(obs.Stale) > 0:
+		d.Rule = bus.RuleNoData
+		d.Sentence = fmt.Sprintf("holding: no fresh sample from %s", strings.Join(obs.Stale, ", "))
+		st.BreachesOut, st.BreachesIn = 0, 0
+	case obs.Fresh == 0:
+		d.Rule, d.Sentence = bus.RuleNoData, "waiting for a new sample"
+	case !st.Known:
+		st.Known, d.Known = true, true
+		d.Current = c.kept
+		d.Rule, d.Desired = bus.RuleStart, min(max(c.kept, spec.Min), spec.Max)
+		d.Sentence = fmt.Sprintf("starting with %s", plural(d.Desired))
+		if c.kept != d.Desired {
+			d.Sentence += fmt.Sprintf(": %d found, min %d, max %d", c.kept, spec.Min, spec.Max)
+		}
+	case st.Desired < spec.Min:
+		d.Rule, d.Desired = bus.RuleBelowMin, spec.Min
+		d.Sentence = fmt.Sprintf("scaling out to min %d", spec.Min)
+	case st.Desired > spec.Max:
+		d.Rule, d.Desired = bus.RuleAboveMax, spec.Max
+		d.Sentence = fmt.Sprintf("scaling in to max %d", spec.Max)
+	default:
+		threshold(spec, &st, &d, c, now)
+	}
+
+	switch {
+	case d.Desired > d.Current:
+		d.Direction = bus.Out
+		st.LastOut, st.LastChange = now, now
+	case d.Desired < d.Current:
+		d.Direction = bus.In
+		st.LastChange = now
+	}
+	if d.Direction != bus.Hold {
+		st.BreachesOut, st.BreachesIn = 0, 0
+	}
+	st.Desired = d.Desired
+	if d.Known {
+		d.Hosts = split(d.Desired, obs)
+	}
+	return d, st
+}
+
+// threshold is the rule on the average CPU and its guards, in their order.
+func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Time) {
+	p := spec.Policy
+	if c.readings == 0 {
+		d.Rule = bus.RuleNoneReady
+		st.BreachesOut, st.BreachesIn = 0, 0
+		d.Sentence = "waiting: no ready VM has a CPU reading yet"
+		if n := c.launching + c.pending; n > 0 {
+			d.Sentence = fmt.Sprintf("waiting for %s to be ready", plural(n))
+		}
+		return
+	}
+	avg := c.sum / float64(c.readings)
+	projected := c.sum / float64(c.ready+c.launching+c.pending)
+	switch {
+	case avg > p.UpperPercent:
+		d.Rule, st.BreachesIn = bus.RuleAboveUpper, 0
+		st.BreachesOut++
+		left := remaining(st.LastOut, p.CooldownOut, now)
+		d.Inputs.Breaches, d.Inputs.BreachesNeeded = st.BreachesOut, p.BreachesOut
+		d.Inputs.CooldownMS = left.Milliseconds()
+		above := fmt.Sprintf("average %.0f %% > %g %%", avg, p.UpperPercent)
+		switch {
+		case st.Desired >= spec.Max:
+			d.Guard, d.Sentence = bus.GuardAtMax, fmt.Sprintf("at max %d: %s", spec.Max, above)
+		case st.BreachesOut < p.BreachesOut:
+			d.Guard = bus.GuardBreaches
+			d.Sentence = fmt.Sprintf("%s, %d of %d samples", above, st.BreachesOut, p.BreachesOut)
+		case projected <= p.UpperPercent:
+			d.Guard = bus.GuardComing
+			d.Sentence = fmt.Sprintf("%s, but %s on the way will make it %.0f %%", above, plural(c.launching+c.pending), projected)
+			if c.launching+c.pending == 0 { // unknown readings count as no load
+				d.Guard = bus.GuardUnknownCPU
+				d.Sentence = fmt.Sprintf("holding: %s, but the CPU of %s is unknown", above, plural(c.ready-c.readings))
+			}
+		case left > 0:
+			d.Guard = bus.GuardCooldown
+			d.Sentence = fmt.Sprintf("cooling down %s: %s", seconds(left), above)
+		default:
+			d.Desired = st.Desired + 1
+			d.Sentence = fmt.Sprintf("scaling out: %s for %s", above, seconds(time.Duration(st.BreachesOut)*p.Interval))
+		}
+	case avg < p.LowerPercent:
+		d.Rule, st.BreachesOut = bus.RuleBelowLower, 0
+		st.BreachesIn++
+		left := remaining(st.LastChange, p.CooldownIn, now)
+		d.Inputs.Breaches, d.Inputs.BreachesNeeded = st.BreachesIn, p.BreachesIn
+		d.Inputs.CooldownMS = left.Milliseconds()
+		below := fmt.Sprintf("average %.0f %% < %g %%", avg, p.LowerPercent)
+		switch {
+		case st.Desired <= spec.Min:
+			d.Guard, d.Sentence = bus.GuardAtMin, fmt.Sprintf("idle at min %d: %s", spec.Min, below)
+		case c.ready > c.readings:
+			d.Guard = bus.GuardUnknownCPU
+			d.Sentence = fmt.Sprintf("holding: %s, but the CPU of %s is unknown", below, plural(c.ready-c.readings))
+			st.BreachesIn = 0
+		case st.BreachesIn < p.BreachesIn:
+			d.Guard = bus.GuardBreaches
+			d.Sentence = fmt.Sprintf("%s, %d of %d samples", below, st.BreachesIn, p.BreachesIn)
+		case left > 0:
+			d.Guard = bus.GuardCooldown
+			d.Sentence = fmt.Sprintf("cooling down %s: %s", seconds(left), below)
+		default:
+			d.Desired = st.Desired - 1
+			d.Sentence = fmt.Sprintf("scaling in: %s for %s", below, seconds(time.Duration(st.BreachesIn)*p.Interval))
+		}
+	default:
+		d.Rule = bus.RuleStable
+		d.Sentence = fmt.Sprintf("stable: average %.0f %%", avg)
+		st.BreachesOut, st.BreachesIn = 0, 0
+	}
+}
+
+// counts sorts a group's VMs by what they mean for a decision.
+type counts struct {
+	owned     int     // all, whatever their phase and state
+	kept      int     // not on their way out
+	ready     int     // ready, running and past the warm-up
+	readings  int     // of the ready ones, those with a known CPU
+	sum       float64 // of the readings, in percent, each at most 100
+	launching int     // on their way to ready within the boot time-out, or warming up
+	pending   int     // desired, but not yet owned
+}
+
+func count(spec bus.Group, st State, obs Observation) counts {
+	var c counts
+	for _, h := range obs.Hosts {
+		for _, vm := range h.VMs {
+			c.owned++
+			age := h.Time.Sub(vm.PhaseSince)
+			switch vm.Phase {
+			case bus.PhaseDraining, bus.PhaseStopping:
+				continue
+			case bus.PhaseCreating, bus.PhaseLaunching:
+				if age <= spec.BootTimeout {
+					c.launching++
+				}
+			case bus.PhaseReady:
+				switch {
+				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
+				case age < spec.Policy.Warmup:
+					c.launching++
+				default:
+					c.ready++
+					if vm.CPUPercent != nil {
+						c.readings++
+						c.sum += min(*vm.CPUPercent, 100)
+					}
+				}
+			case bus.PhaseFailed:
+			}
+			c.kept++
+		}
+	}
+	if st.Known {
+		c.pending = max(0, st.Desired-c.kept)
+	}
+	return c
+}
+
+func (c counts) inputs(spec bus.Group) bus.Inputs {
+	in := bus.Inputs{
+		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
+		Owned: c.owned, Ready: c.ready, Launching: c.launching, Unknown: c.ready - c.readings,
+	}
+	if c.readings > 0 {
+		avg := round1(c.sum / float64(c.readings))
+		projected := round1(c.sum / float64(c.ready+c.launching+c.pending))
+		in.AveragePercent, in.ProjectedPercent = &avg, &projected
+	}
+	return in
+}
+
+// split shares desired among the hosts: each keeps what it has, a new VM goes to the host with the fewest, and a
+// surplus leaves the host with the newest VM. VMs on their way out do not count.
+func split(desired int, obs Observation) map[string]int {
+	share := map[string]int{}
+	total := 0
+	var kept []placed
+	for _, h := range obs.Hosts {
+		share[h.Name] = 0
+		for _, vm := range h.VMs {
+			if vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping {
+				share[h.Name]++
+				total++
+				kept = append(kept, placed{h.Name, vm.Created})
+			}
+		}
+	}
+	for ; total < desired; total++ {
+		fewest := ""
+		for _, h := range obs.Hosts {
+			if fewest == "" || share[h.Name] < share[fewest] {
+				fewest = h.Name
+			}
+		}
+		share[fewest]++
+	}
+	for ; total > desired; total-- {
+		newest := 0
+		for i := range kept {
+			if kept[i].created.After(kept[newest].created) {
+				newest = i
+			}
+		}
+		share[kept[newest].host]--
+		kept[newest] = kept[len(kept)-1]
+		kept = kept[:len(kept)-1]
+	}
+	return share
+}
+
+type placed struct {
+	host    string
+	created time.Time
+}
+
+func remaining(since time.Time, cooldown time.Duration, now time.Time) time.Duration {
+	if since.IsZero() {
+		return 0
+	}
+	return max(0, cooldown-now.Sub(since))
+}
+
+func round1(x float64) float64 { return math.Round(x*10) / 10 }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", math.Ceil(d.Seconds())) }
+
+func plural(n int) string {
+	if n == 1 {
+		return "1 VM"
+	}
+	return fmt.Sprintf("%d VMs", n)
+}

@@ -1,0 +1,115 @@
+package decider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Config is what a Decider needs. Now and Ticks are the clock; nil means the real one.
+type Config struct {
+	Groups []bus.Group
+	Now    func() time.Time
+	// Ticks are moments to look at groups whose samples stay away; nil means every half second.
+	Ticks <-chan time.Time
+}
+
+// Decider is the stage that decides for all groups.
+type Decider struct {
+	cfg  Config
+	conn *bus.Conn
+	log  zerolog.Logger
+	term int64
+	seq  uint64
+}
+
+// New makes a decider. It returns an error when there is no group.
+func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Decider, error) {
+	if len(cfg.Groups) == 0 {
+		return nil, errors.New("decider: no groups")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Decider{cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger()}, nil
+}
+
+type group struct {
+	spec     bus.Group
+	hash     string
+	window   Window
+	state    State
+	lastEval time.Time
+}
+
+// Run evaluates each group once per interval until ctx ends: as soon as every host has sent a new sample, or,
+// where samples stay away, after twice the interval.
+func (d *Decider) Run(ctx context.Context) error {
+	samples := make(chan bus.Sample, 256)
+	if err := bus.Subscribe(d.conn, bus.AllSamples, samples); err != nil {
+		return fmt.Errorf("decider: %w", err)
+	}
+	ticks := d.cfg.Ticks
+	if ticks == nil {
+		t := time.NewTicker(500 * time.Millisecond)
+		defer t.Stop()
+		ticks = t.C
+	}
+	groups := map[string]*group{}
+	d.term = d.cfg.Now().UnixMilli()
+	for _, spec := range d.cfg.Groups {
+		groups[spec.Name] = &group{spec: spec, hash: spec.Hash(), lastEval: d.cfg.Now()}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-samples:
+			g := groups[s.Group]
+			if g == nil {
+				continue
+			}
+			now := d.cfg.Now()
+			g.window.Add(s, now)
+			// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
+			if g.window.AllFresh() && now.Sub(g.lastEval) >= g.spec.Policy.Interval*8/10 {
+				d.evaluate(g, now)
+			}
+		case <-ticks:
+			now := d.cfg.Now()
+			for _, g := range groups {
+				if now.Sub(g.lastEval) >= 2*g.spec.Policy.Interval {
+					d.evaluate(g, now)
+				}
+			}
+		}
+	}
+}
+
+// staleAfter is the age from which a host's last sample says nothing any more.
+func staleAfter(interval time.Duration) time.Duration { return max(3*interval, 5*time.Second) }
+
+func (d *Decider) evaluate(g *group, now time.Time) {
+	g.lastEval = now
+	stale := staleAfter(g.spec.Policy.Interval)
+	var decision bus.Decision
+	decision, g.state = Decide(g.spec, g.state, g.window.Take(now, stale), now)
+	d.seq++
+	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, d.term, d.seq)
+	decision.Term = d.term
+	decision.Time = now.UTC()
+	decision.ExpiresAt = now.Add(stale).UTC()
+	decision.SpecHash = g.hash
+	if err := d.conn.Publish(&decision); err != nil {
+		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("decision lost, the next one says the same again")
+	}
+	if decision.Direction != bus.Hold {
+		d.log.Info().Str("group", g.spec.Name).Str("decision_id", decision.ID).Int("current", decision.Current).
+			Int("desired", decision.Desired).Str("reason", decision.Sentence).Msg("decided")
+	}
+}
