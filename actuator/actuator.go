@@ -1,0 +1,490 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const (
+	lookEvery      = time.Second      // between two looks at libvirt when nothing happens
+	lookDeadline   = 10 * time.Second // for one look; it normally takes milliseconds
+	stopDeadline   = 10 * time.Second // for the workers to leave when the stage stops
+	firstBackoff   = time.Second      // after a failure; doubled with each further one
+	longestBackoff = time.Minute
+)
+
+// Config is what an Actuator needs.
+type Config struct {
+	Groups       []bus.Group
+	Pool         string // storage pool of templates and volumes
+	Acceleration string // auto, kvm or qemu
+	Dial         func(context.Context) (*libvirt.Connect, error)
+	Now          func() time.Time // nil means the real clock
+	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
+	Report func(error)
+}
+
+// Actuator is the stage that acts. All its fields are owned by Run's goroutine.
+type Actuator struct {
+	cfg     Config
+	conn    *bus.Conn
+	log     zerolog.Logger
+	groups  map[string]*group
+	workers map[string]*worker   // by the VM's UUID
+	resting map[string]time.Time // VMs whose removal failed, until when they are let be
+	seen    map[string]VM        // what the last look found, by UUID; nil before the first
+	told    map[string]bool      // taken names that were published
+	done    chan result          // of the present connection's workers
+	host    string
+}
+
+// group is the actuator's view of one group.
+type group struct {
+	spec     bus.Group
+	hash     string
+	decision bus.Decision // the newest of the highest term
+	failures int          // of launches, in a row
+	retryAt  time.Time
+	mismatch bool
+}
+
+// worker brings one VM up or removes it.
+type worker struct {
+	name, group string
+	up          bool
+	cancel      context.CancelCauseFunc
+}
+
+type result struct {
+	uuid string
+	err  error
+}
+
+// errScaleIn cancels a launch that is not wanted any more.
+var errScaleIn = errors.New("not wanted any more")
+
+// New makes an actuator. It returns an error when there is no group or no way to dial.
+func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
+	switch {
+	case len(cfg.Groups) == 0:
+		return nil, errors.New("actuator: no groups")
+	case cfg.Dial == nil:
+		return nil, errors.New("actuator: no way to reach libvirt")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(error) {}
+	}
+	a := &Actuator{
+		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
+		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
+	}
+	for _, spec := range cfg.Groups {
+		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash()}
+	}
+	return a, nil
+}
+
+// Run compares desired with what libvirt has, at every decision, at every domain event, whenever a worker ends,
+// and every second, until ctx ends. VMs are left as they are then. While libvirt cannot be reached it reports why
+// and tries again.
+func (a *Actuator) Run(ctx context.Context) error {
+	decisions := make(chan bus.Decision, 256)
+	if err := bus.Subscribe(a.conn, bus.AllDecisions, decisions); err != nil {
+		return fmt.Errorf("actuator: %w", err)
+	}
+	for {
+		err := a.serve(ctx, decisions)
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.cfg.Report(err)
+		again := time.NewTimer(time.Second)
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				again.Stop()
+				return nil
+			case d := <-decisions:
+				a.take(d)
+			case <-again.C:
+				waiting = false
+			}
+		}
+	}
+}
+
+// look is one view of libvirt, taken while the set of workers did not change.
+type look struct {
+	inventory Inventory
+	err       error
+}
+
+// serve works over one connection until it fails or ctx ends.
+func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (err error) {
+	lv, err := a.cfg.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("reach libvirt: %w", err)
+	}
+	looks := make(chan look, 1)
+	looking := false
+	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end
+	events, stopEvents, err := domainEvents(lv)
+	if err != nil {
+		_, _ = lv.Close()
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		stopEvents()
+		if looking || !a.stopWorkers() {
+			a.log.Warn().Msg("a libvirt call has not returned; it is given up")
+			return // the connection stays with the call that hangs
+		}
+		_, _ = lv.Close()
+	}()
+
+	h, slots, err := a.prepare(lv)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	deadline := time.NewTimer(lookDeadline)
+	defer deadline.Stop()
+	changed := false // since the look began: what it saw may be out of date
+	again := true
+	for {
+		if again && !looking {
+			looking, again, changed = true, false, false
+			deadline.Reset(lookDeadline)
+			go func() { looks <- lookAt(lv, a.cfg.Pool) }()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case d := <-decisions:
+			if a.take(d) {
+				again = true
+			}
+		case <-events:
+			again = true
+		case <-tick.C:
+			again = true
+		case r := <-a.done:
+			a.ended(r)
+			changed, again = true, true
+		case <-deadline.C:
+			if looking {
+				a.cfg.Report(fmt.Errorf("libvirt has not answered for %s", lookDeadline))
+			}
+		case l := <-looks:
+			looking = false
+			if l.err != nil {
+				return l.err
+			}
+			if changed {
+				again = true
+				continue
+			}
+			a.cfg.Report(a.mismatched())
+			a.notice(l.inventory)
+			a.act(ctx, h, slots, l.inventory)
+		}
+	}
+}
+
+// prepare reads what does not change while the connection lasts.
+func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
+	acc, err := ReadAcceleration(lv, a.cfg.Acceleration)
+	if err != nil {
+		return hypervisor{}, 0, err
+	}
+	node, err := lv.GetNodeInfo()
+	if err != nil {
+		return hypervisor{}, 0, fmt.Errorf("read the host's cores: %w", err)
+	}
+	if a.host, err = lv.GetHostname(); err != nil {
+		return hypervisor{}, 0, fmt.Errorf("read the host's name: %w", err)
+	}
+	h := hypervisor{
+		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch}, tell: a.tell,
+	}
+	// Booting takes a core; more boots than cores at the same time make each of them slower.
+	return h, max(1, int(node.Cpus)), nil
+}
+
+func lookAt(lv *libvirt.Connect, pool string) look {
+	inv, err := ReadInventory(lv)
+	if err != nil {
+		return look{err: err}
+	}
+	// A pool that is not there takes away nothing but the making of VMs, which will say so.
+	_ = takenByVolumes(lv, pool, inv.Taken)
+	return look{inventory: inv}
+}
+
+// domainEvents wakes the loop whenever a domain changes.
+func domainEvents(lv *libvirt.Connect) (<-chan struct{}, func(), error) {
+	events := make(chan struct{}, 1)
+	id, err := lv.DomainEventLifecycleRegister(nil, func(*libvirt.Connect, *libvirt.Domain, *libvirt.DomainEventLifecycle) {
+		select {
+		case events <- struct{}{}:
+		default: // one wake-up is enough
+		}
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for domain events: %w", err)
+	}
+	return events, func() { _ = lv.DomainEventDeregister(id) }, nil
+}
+
+// take keeps a decision if it is the newest of the highest term, and says whether it did.
+func (a *Actuator) take(d bus.Decision) bool {
+	g := a.groups[d.Group]
+	switch {
+	case g == nil:
+		return false
+	case d.SpecHash != g.hash:
+		g.mismatch = true
+		return false
+	case d.Term < g.decision.Term,
+		d.Term == g.decision.Term && !d.Time.After(g.decision.Time),
+		!d.ExpiresAt.After(a.cfg.Now()):
+		return false
+	}
+	wakes := d.Desired != g.decision.Desired || !g.decision.Known
+	g.decision, g.mismatch = d, false
+	return wakes
+}
+
+func (a *Actuator) mismatched() error {
+	for _, g := range a.groups {
+		if g.mismatch {
+			return fmt.Errorf("group %s: the decider reads another config than the actuator; its decisions are ignored", g.spec.Name)
+		}
+	}
+	return nil
+}
+
+// notice publishes what changed without our doing, and at the first look what is taken over.
+func (a *Actuator) notice(inv Inventory) {
+	now := map[string]VM{}
+	for _, vm := range inv.Owned {
+		if a.groups[vm.Meta.Group] == nil {
+			continue
+		}
+		now[vm.UUID] = vm
+		if a.seen == nil {
+			a.tell(bus.Event{
+				Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventAdopted,
+				Sentence: fmt.Sprintf("found %s, phase %s", vm.State, vm.Meta.Phase),
+			})
+		}
+	}
+	for uuid, vm := range a.seen {
+		if _, there := now[uuid]; there || a.workers[uuid] != nil || vm.Meta.Phase == bus.PhaseStopping {
+			continue
+		}
+		if _, removed := a.resting[uuid]; removed {
+			continue
+		}
+		a.tell(bus.Event{
+			Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventDied,
+			Sentence: "gone: its definition was removed by someone else",
+		})
+	}
+	a.seen = now
+	for uuid, until := range a.resting {
+		if a.cfg.Now().After(until) {
+			delete(a.resting, uuid)
+		}
+	}
+}
+
+// act plans for every group and starts the workers.
+func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Inventory) {
+	for _, g := range a.groups {
+		s := a.situation(g, slots, inv)
+		plan := Plan(s)
+		id := g.decision.ID
+		for _, r := range plan.Cancel {
+			a.workers[r.VM.UUID].cancel(errScaleIn)
+		}
+		for _, r := range plan.Remove {
+			if r.Died {
+				a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
+			}
+			a.work(ctx, worker{name: r.VM.Name, group: g.spec.Name}, r.VM.UUID, func(ctx context.Context) error {
+				return h.remove(ctx, r, g.spec.ShutdownTimeout, id)
+			})
+		}
+		for _, vm := range plan.Await {
+			a.work(ctx, worker{name: vm.Name, group: g.spec.Name, up: true}, vm.UUID, func(ctx context.Context) error {
+				return h.awaitReady(ctx, g.spec, vm, id)
+			})
+		}
+		for _, name := range plan.Create {
+			a.tellTaken(g.spec.Name, name, inv)
+			uuid := newUUID()
+			a.work(ctx, worker{name: name, group: g.spec.Name, up: true}, uuid, func(ctx context.Context) error {
+				return h.launch(ctx, g.spec, name, uuid, id)
+			})
+		}
+	}
+}
+
+func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
+	now := a.cfg.Now()
+	s := Situation{
+		Spec: g.spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
+		BootSlots: slots, Backoff: now.Before(g.retryAt), Now: now,
+	}
+	if g.decision.ExpiresAt.After(now) && !g.mismatch {
+		s.Desired = clampShare(g.spec, g.decision, a.host)
+	}
+	for uuid, until := range a.resting {
+		if now.Before(until) {
+			s.Working[uuid] = false
+		}
+	}
+	defined := map[string]bool{}
+	for _, vm := range s.Owned {
+		defined[vm.UUID] = true
+	}
+	for uuid, w := range a.workers {
+		switch {
+		case w.up && !defined[uuid]:
+			if w.group == g.spec.Name {
+				s.Creating = append(s.Creating, w.name)
+			}
+			s.Taken[w.name] = true
+		default:
+			s.Working[uuid] = w.up
+		}
+		if w.up && w.group != g.spec.Name {
+			s.BootSlots--
+		}
+	}
+	return s
+}
+
+// tellTaken publishes, once, which lower numbers a new VM's name skips because something foreign has them.
+func (a *Actuator) tellTaken(group, name string, inv Inventory) {
+	ours := map[string]bool{}
+	for _, vm := range inv.Owned {
+		ours[vm.Name] = true
+	}
+	for i := 1; ; i++ {
+		n := fmt.Sprintf("%s-%d", group, i)
+		if n == name {
+			return
+		}
+		if inv.Taken[n] && !ours[n] && !a.told[n] && !a.working(n) {
+			a.told[n] = true
+			a.tell(bus.Event{
+				Group: group, VM: n, Event: bus.EventTakenName,
+				Sentence: "a domain or file that is not ours has this name: left alone, and the name is avoided",
+			})
+		}
+	}
+}
+
+func (a *Actuator) working(name string) bool {
+	for _, w := range a.workers {
+		if w.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// work starts a worker.
+func (a *Actuator) work(ctx context.Context, w worker, uuid string, do func(context.Context) error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w.cancel = cancel
+	a.workers[uuid] = &w
+	done := a.done
+	go func() { done <- result{uuid, do(ctx)} }()
+}
+
+// ended takes a worker's result.
+func (a *Actuator) ended(r result) {
+	w := a.workers[r.uuid]
+	delete(a.workers, r.uuid)
+	w.cancel(nil)
+	g := a.groups[w.group]
+	switch {
+	case r.err == nil && w.up:
+		g.failures = 0
+	case r.err == nil:
+		delete(a.resting, r.uuid)
+		delete(a.seen, r.uuid) // gone by our own doing
+	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled):
+	case w.up:
+		g.failures++
+		wait := backoff(g.failures)
+		g.retryAt = a.cfg.Now().Add(wait)
+		delete(a.seen, r.uuid)
+		a.tell(bus.Event{
+			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: r.err.Error(),
+			Sentence: fmt.Sprintf("launching failed, next try in %s: %s", wait, r.err),
+		})
+	default:
+		wait := 5 * time.Second
+		a.resting[r.uuid] = a.cfg.Now().Add(wait)
+		a.tell(bus.Event{
+			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: r.err.Error(),
+			Sentence: fmt.Sprintf("removing failed, next try in %s: %s", wait, r.err),
+		})
+	}
+}
+
+// backoff is the wait after the n-th failure in a row: 1 s, 2 s, 4 s ... up to a minute.
+func backoff(n int) time.Duration {
+	wait := firstBackoff
+	for ; n > 1 && wait < longestBackoff; n-- {
+		wait *= 2
+	}
+	return min(wait, longestBackoff)
+}
+
+// stopWorkers waits for the workers, whose context has ended, and says whether all of them left.
+func (a *Actuator) stopWorkers() bool {
+	deadline := time.NewTimer(stopDeadline)
+	defer deadline.Stop()
+	for len(a.workers) > 0 {
+		select {
+		case r := <-a.done:
+			a.ended(r)
+		case <-deadline.C:
+			clear(a.workers)
+			return false
+		}
+	}
+	return true
+}
+
+// tell publishes an event. It may be called from any goroutine.
+func (a *Actuator) tell(e bus.Event) {
+	e.V, e.Host, e.Time = bus.Version, a.host, time.Now().UTC()
+	if err := a.conn.Publish(&e); err != nil {
+		a.log.Debug().Err(err).Msg("lifecycle event lost")
+	}
+	line := a.log.Info()
+	if e.Error != "" {
+		line = a.log.Warn()
+	}
+	line.Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
+		Str("decision_id", e.DecisionID).Msg(e.Sentence)
+}

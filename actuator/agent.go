@@ -1,0 +1,36 @@
+package actuator
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// agentCommand runs one command of the guest agent and decodes its "return" into result, which may be nil. It
+// blocks for up to timeout, rounded up to seconds.
+func agentCommand(dom *libvirt.Domain, timeout time.Duration, execute string, arguments, result any) error {
+	request := map[string]any{"execute": execute}
+	if arguments != nil {
+		request["arguments"] = arguments
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("guest agent: %s: %w", execute, err)
+	}
+	wait := libvirt.DomainQemuAgentCommandTimeout((timeout + time.Second - 1) / time.Second)
+	answer, err := dom.QemuAgentCommand(string(text), wait, 0)
+	if err != nil {
+		return fmt.Errorf("guest agent: %s: %w", execute, err)
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(answer), &struct {
+		Return any `json:"return"`
+	}{result}); err != nil {
+		return fmt.Errorf("guest agent: %s: %w", execute, err)
+	}
+	return nil
+}

@@ -1,0 +1,7 @@
+// Package actuator makes libvirt have the number of VMs that the decider wants: it clones, defines, starts,
+// waits until ready, drains and removes.
+//
+// Plan is the pure part: desired against what libvirt has. Everything that a restart needs is in the domains'
+// metadata, so the loop around it only looks, plans, and starts one worker per VM. The package does not choose how
+// many VMs there are, and never touches a domain or volume that vmscaler does not own.
+package actuator

@@ -1,0 +1,239 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// agentTimeout bounds one command of a guest agent that is connected but does not answer.
+const agentTimeout = 5 * time.Second
+
+// hypervisor is one libvirt connection and what VMs are made from on it.
+type hypervisor struct {
+	conn    *libvirt.Connect
+	pool    string
+	machine machine
+	// tell publishes a lifecycle event; the callee fills in what the event does not say.
+	tell func(bus.Event)
+}
+
+// launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
+// a domain that names what belongs to it: define, create the volume, start. A step that fails undoes what was
+// done; when ctx ends everything stays as it is.
+func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, decision string) error {
+	start := time.Now()
+	meta := bus.Metadata{
+		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
+		Pool: h.pool, Volume: bus.VolumeName(name, uuid),
+	}
+	tell := func(event bus.EventType, since time.Time, format string, args ...any) {
+		h.tell(bus.Event{
+			Group: spec.Name, VM: name, Event: event, DecisionID: decision, ElapsedMS: time.Since(since).Milliseconds(),
+			Sentence: fmt.Sprintf(format, args...),
+		})
+	}
+
+	tmpl, err := template.Lookup(h.conn, h.pool, spec.Template)
+	if err != nil {
+		return fmt.Errorf("template of %s: %w", name, err)
+	}
+	pool, err := h.conn.LookupStoragePoolByName(h.pool)
+	if err != nil {
+		return fmt.Errorf("look up storage pool %q: %w", h.pool, err)
+	}
+	defer func() { _ = pool.Free() }()
+	path, err := volumePath(pool, meta.Volume)
+	if err != nil {
+		return err
+	}
+	definition, err := domainXML(spec, h.machine, name, meta, path)
+	if err != nil {
+		return err
+	}
+	dom, err := h.conn.DomainDefineXMLFlags(definition, 0)
+	if err != nil {
+		return fmt.Errorf("define %s: %w", name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	var vol *libvirt.StorageVol
+	undo := func(cause error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return errors.Join(cause, undoLaunch(dom, vol))
+	}
+	tell(bus.EventCreating, start, "defined from template %s", spec.Template)
+
+	cloned := time.Now()
+	vol, err = createVolume(pool, meta.Volume, tmpl)
+	if err != nil {
+		return undo(err)
+	}
+	defer func() { _ = vol.Free() }()
+	if err := ctx.Err(); err != nil {
+		return undo(err)
+	}
+	if err := setPhase(dom, &meta, bus.PhaseLaunching); err != nil {
+		return undo(err)
+	}
+	if err := dom.Create(); err != nil {
+		return undo(fmt.Errorf("start %s: %w", name, err))
+	}
+	tell(bus.EventStarted, cloned, "cloned and started")
+	if err := h.awaitReady(ctx, spec, VM{Name: name, UUID: uuid, Meta: meta}, decision); err != nil {
+		return undo(err)
+	}
+	return nil
+}
+
+// awaitReady waits until a started VM is ready and marks it so. It fails when the VM goes off or the boot
+// time-out, counted from the start of the VM, has passed. The time during which a person has the VM suspended
+// does not fail it.
+func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decision string) error {
+	dom, err := h.conn.LookupDomainByUUIDString(vm.UUID)
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", vm.Name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	poll := time.NewTicker(250 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		state, _, err := dom.GetState()
+		if err != nil {
+			return fmt.Errorf("read the state of %s: %w", vm.Name, err)
+		}
+		switch state := domainState(state); state {
+		case bus.StatePaused:
+		case bus.StateShutoff, bus.StateCrashed:
+			return fmt.Errorf("%s was %s before it was ready", vm.Name, state)
+		default:
+			ready, why := isReady(dom, spec, vm.Meta.Since)
+			if ready {
+				if err := setPhase(dom, &vm.Meta, bus.PhaseReady); err != nil {
+					return err
+				}
+				took := time.Since(vm.Meta.Created)
+				h.tell(bus.Event{
+					Group: spec.Name, VM: vm.Name, Event: bus.EventReady, DecisionID: decision,
+					ElapsedMS: took.Milliseconds(),
+					Sentence:  fmt.Sprintf("ready %.1f s after it was defined", took.Seconds()),
+				})
+				return nil
+			}
+			if time.Since(vm.Meta.Since) > spec.BootTimeout {
+				return fmt.Errorf("%s was not ready within the boot time-out of %s: %s", vm.Name, spec.BootTimeout, why)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-poll.C:
+		}
+	}
+}
+
+// isReady says whether a running VM is ready, and if not, why.
+func isReady(dom *libvirt.Domain, spec bus.Group, started time.Time) (ready bool, why string) {
+	switch spec.ReadyWhen {
+	case bus.ReadyLease:
+		addresses, err := dom.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, i := range addresses {
+			if len(i.Addrs) > 0 {
+				return true, ""
+			}
+		}
+		return false, "it has no DHCP lease"
+	case bus.ReadyUptime:
+		return time.Since(started) >= spec.ReadyAfter, fmt.Sprintf("it has run for less than %s", spec.ReadyAfter)
+	case bus.ReadyAgent:
+	}
+	if err := agentCommand(dom, agentTimeout, "guest-ping", nil, nil); err != nil {
+		return false, err.Error()
+	}
+	return true, ""
+}
+
+// volumePath is where a directory pool will put a volume.
+func volumePath(pool *libvirt.StoragePool, volume string) (string, error) {
+	text, err := pool.GetXMLDesc(0)
+	if err != nil {
+		return "", fmt.Errorf("read the storage pool: %w", err)
+	}
+	dir, err := poolDir(text)
+	if err != nil {
+		return "", err
+	}
+	return dir + "/" + volume, nil
+}
+
+// createVolume makes the linked clone. libvirt refuses a name that is in use, also by a file that it does not
+// know, so what it returns was made by this call.
+func createVolume(pool *libvirt.StoragePool, name string, tmpl template.Info) (*libvirt.StorageVol, error) {
+	text, err := volumeXML(name, tmpl.Path, tmpl.Capacity)
+	if err != nil {
+		return nil, err
+	}
+	vol, err := pool.StorageVolCreateXML(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	return vol, nil
+}
+
+// undoLaunch takes back what launch made; vol is nil when it made none.
+func undoLaunch(dom *libvirt.Domain, vol *libvirt.StorageVol) error {
+	if active, err := dom.IsActive(); err == nil && active {
+		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) {
+			return fmt.Errorf("undo: destroy: %w", err)
+		}
+	}
+	if vol != nil {
+		if err := vol.Delete(0); err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+			return fmt.Errorf("undo: delete the volume: %w", err)
+		}
+	}
+	if err := undefine(dom); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	return nil
+}
+
+// setPhase writes the phase into the domain's metadata, where a restart finds it and the collector reads it.
+func setPhase(dom *libvirt.Domain, meta *bus.Metadata, phase bus.Phase) error {
+	next := *meta
+	next.Phase, next.Since = phase, time.Now()
+	element, err := next.XML()
+	if err != nil {
+		return err
+	}
+	active, err := dom.IsActive()
+	if err != nil {
+		return fmt.Errorf("set phase %s: %w", phase, err)
+	}
+	persistent, err := dom.IsPersistent()
+	if err != nil {
+		return fmt.Errorf("set phase %s: %w", phase, err)
+	}
+	var where libvirt.DomainModificationImpact
+	if active {
+		where |= libvirt.DOMAIN_AFFECT_LIVE
+	}
+	if persistent {
+		where |= libvirt.DOMAIN_AFFECT_CONFIG
+	}
+	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI, where); err != nil {
+		return fmt.Errorf("set phase %s: %w", phase, err)
+	}
+	*meta = next
+	return nil
+}

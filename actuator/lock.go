@@ -1,0 +1,115 @@
+package actuator
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Holder is the process that holds the lock of a libvirt URI.
+type Holder struct {
+	PID     int       `json:"pid"`
+	Command string    `json:"command"` // such as "vmscaler run"
+	URI     string    `json:"uri"`
+	BusURL  string    `json:"bus_url,omitempty"` // where its bus listens
+	Since   time.Time `json:"since"`
+}
+
+// LockedError says that another process acts on the same libvirt.
+type LockedError struct{ Holder Holder }
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%s (process %d, since %s) acts on %s already", e.Holder.Command, e.Holder.PID,
+		e.Holder.Since.Local().Format("15:04:05"), e.Holder.URI)
+}
+
+// Lock is held by the one process that acts on a libvirt URI. It ends with the process, however that ends.
+type Lock struct{ file *os.File }
+
+// LockPath is the lock's file for a libvirt URI. On a system URI all users of the host share it; on a session URI
+// it is the user's own.
+func LockPath(uri string) string {
+	dir := "/run/lock" // writable for all, on Debian and Ubuntu
+	if d := os.Getenv("VMSCALER_LOCK_DIR"); d != "" {
+		dir = d // tests have a folder of their own
+	} else if strings.Contains(uri, "/session") {
+		dir = filepath.Join(os.TempDir(), fmt.Sprintf("vmscaler-%d", os.Getuid()))
+		if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
+			dir = d
+		}
+	}
+	sum := sha256.Sum256([]byte(uri))
+	return filepath.Join(dir, "vmscaler-"+hex.EncodeToString(sum[:4])+".lock")
+}
+
+// Acquire takes the lock of h.URI, or returns a *LockedError that names the process that has it.
+func Acquire(h Holder) (*Lock, error) {
+	path := LockPath(h.URI)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("lock of %s: %w", h.URI, err)
+	}
+	f, err := openLock(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock of %s: %w", h.URI, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer func() { _ = f.Close() }()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, &LockedError{readHolder(path, h.URI)}
+		}
+		return nil, fmt.Errorf("lock of %s: %s: %w", h.URI, path, err)
+	}
+	l := &Lock{f}
+	return l, l.Describe(h)
+}
+
+// openLock opens the file for writing where that is allowed, and otherwise, when another user made it, for
+// reading, which is enough to lock it.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	}
+	if errors.Is(err, os.ErrPermission) {
+		f, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open lock file: %w", err)
+	}
+	return f, nil
+}
+
+// Describe writes who holds the lock, for the one that is refused. In a file of another user it cannot be written;
+// the one that is refused then learns less.
+func (l *Lock) Describe(h Holder) error {
+	data, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("lock of %s: %w", h.URI, err)
+	}
+	if err := l.file.Truncate(0); err == nil {
+		_, _ = l.file.WriteAt(data, 0)
+	}
+	return nil
+}
+
+// Release gives the lock back.
+func (l *Lock) Release() {
+	_ = l.file.Truncate(0)
+	_ = l.file.Close()
+}
+
+func readHolder(path, uri string) Holder {
+	h := Holder{URI: uri, Command: "another vmscaler"}
+	if data, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(data, &h) // an empty or foreign file leaves what is known
+	}
+	return h
+}

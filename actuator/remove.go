@@ -1,0 +1,171 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// remove takes a VM away: shut down the guest, destroy, delete its volume, and undefine last, so that at whatever
+// moment it is cut off a domain is left that names what belongs to it. A VM that is gone already, or not ours any
+// more, is no error. When ctx ends everything stays as it is and the next start goes on.
+func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.Duration, decision string) error {
+	start := time.Now()
+	vm := r.VM
+	dom, err := h.conn.LookupDomainByUUIDString(vm.UUID)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", vm.Name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	// What was planned may be out of date; what the domain says now decides.
+	now, err := readVM(dom)
+	if errors.Is(err, errNotOurs) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	meta := now.Meta
+	tell := func(event bus.EventType, since time.Time, sentence string) {
+		h.tell(bus.Event{
+			Group: meta.Group, VM: now.Name, Event: event, DecisionID: decision, Sentence: sentence,
+			ElapsedMS: time.Since(since).Milliseconds(),
+		})
+	}
+	if r.Graceful && now.State == bus.StateRunning {
+		if meta.Phase != bus.PhaseDraining {
+			if err := setPhase(dom, &meta, bus.PhaseDraining); err != nil {
+				return fmt.Errorf("%s: %w", now.Name, err)
+			}
+		}
+		tell(bus.EventDraining, start, r.Reason)
+		if err := shutDown(ctx, dom, shutdownTimeout); err != nil {
+			return fmt.Errorf("%s: %w", now.Name, err)
+		}
+	}
+	if err := setPhase(dom, &meta, bus.PhaseStopping); err != nil {
+		if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
+			return h.finishRemoval(tell, start, nil, meta, r.Reason)
+		}
+		return fmt.Errorf("%s: %w", now.Name, err)
+	}
+	tell(bus.EventStopping, start, r.Reason)
+	if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return fmt.Errorf("destroy %s: %w", now.Name, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	return h.finishRemoval(tell, start, dom, meta, r.Reason)
+}
+
+// finishRemoval deletes the volume of a domain that is off and undefines it; dom is nil when it is gone.
+func (h hypervisor) finishRemoval(tell func(bus.EventType, time.Time, string), start time.Time, dom *libvirt.Domain, meta bus.Metadata, reason string) error {
+	if err := deleteVolume(h.conn, meta); err != nil {
+		return err
+	}
+	if dom != nil {
+		if err := undefine(dom); err != nil {
+			return err
+		}
+	}
+	tell(bus.EventRemoved, start, reason)
+	return nil
+}
+
+// shutDown asks the guest to shut down, by its agent where that answers, else by the power button, and waits until
+// it is off or the time-out has passed; the caller destroys it then.
+func shutDown(ctx context.Context, dom *libvirt.Domain, timeout time.Duration) error {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	poll := time.NewTicker(200 * time.Millisecond)
+	defer poll.Stop()
+	// An error here is not one of the removal: a guest without agent and ACPI is destroyed after the time-out.
+	_ = dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_DEFAULT)
+	for {
+		state, _, err := dom.GetState()
+		switch {
+		case errors.Is(err, libvirt.ERR_NO_DOMAIN):
+			return nil
+		case err != nil:
+			return fmt.Errorf("wait for the shutdown: %w", err)
+		case state == libvirt.DOMAIN_SHUTOFF, state == libvirt.DOMAIN_CRASHED:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-deadline.C:
+			return nil
+		case <-poll.C:
+		}
+	}
+}
+
+// deleteVolume deletes the volume that an owned domain names. The name must carry the domain's UUID: whatever
+// else stands there is not ours.
+func deleteVolume(conn *libvirt.Connect, meta bus.Metadata) error {
+	if !strings.HasSuffix(meta.Volume, bus.VolumeName("", meta.UUID)) {
+		return fmt.Errorf("volume %q is not named for domain %s: left alone", meta.Volume, meta.UUID)
+	}
+	pool, err := conn.LookupStoragePoolByName(meta.Pool)
+	if err != nil {
+		return fmt.Errorf("look up storage pool %q: %w", meta.Pool, err)
+	}
+	defer func() { _ = pool.Free() }()
+	vol, err := pool.LookupStorageVolByName(meta.Volume)
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+		// A volume whose making was cut off may be there without the pool's knowledge.
+		if err := pool.Refresh(0); err != nil {
+			return fmt.Errorf("refresh storage pool %q: %w", meta.Pool, err)
+		}
+		vol, err = pool.LookupStorageVolByName(meta.Volume)
+	}
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up volume %s: %w", meta.Volume, err)
+	}
+	defer func() { _ = vol.Free() }()
+	if err := vol.Delete(0); err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return fmt.Errorf("delete volume %s: %w", meta.Volume, err)
+	}
+	return nil
+}
+
+// undefine removes the definition with all that libvirt keeps beside it.
+func undefine(dom *libvirt.Domain) error {
+	flags := libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+		libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.DOMAIN_UNDEFINE_NVRAM
+	err := dom.UndefineFlags(flags)
+	if errors.Is(err, libvirt.ERR_INVALID_ARG) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {
+		err = dom.Undefine() // a driver without those flags has nothing of the kind
+	}
+	if err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return fmt.Errorf("undefine: %w", err)
+	}
+	return nil
+}
+
+// poolDir is the folder of a directory pool.
+func poolDir(poolXML string) (string, error) {
+	var p libvirtxml.StoragePool
+	if err := p.Unmarshal(poolXML); err != nil {
+		return "", fmt.Errorf("read the storage pool: %w", err)
+	}
+	if p.Target == nil || p.Target.Path == "" {
+		return "", fmt.Errorf("storage pool %q of type %q has no folder; want a directory pool", p.Name, p.Type)
+	}
+	return p.Target.Path, nil
+}

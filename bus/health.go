@@ -1,0 +1,88 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// healthInterval is the time between two signs of life when nothing changes.
+const healthInterval = 3 * time.Second
+
+// Reporter publishes a stage's health: every three seconds, and at once when it changes.
+type Reporter struct {
+	conn    *Conn
+	log     zerolog.Logger
+	health  Health
+	reports chan error
+}
+
+// NewReporter makes a reporter for a stage.
+func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporter {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return &Reporter{
+		conn: conn, log: log.With().Str("stage", stage).Logger(), reports: make(chan error, 1),
+		health: Health{
+			V: Version, Stage: stage, Instance: fmt.Sprintf("%s-%d", host, os.Getpid()), OK: true, Version: version,
+			Since: time.Now().UTC(),
+		},
+	}
+}
+
+// Report says how the stage is: nil is well. It never blocks; the newest report wins.
+func (r *Reporter) Report(err error) {
+	for {
+		select {
+		case r.reports <- err:
+			return
+		default:
+		}
+		select {
+		case <-r.reports:
+		default:
+		}
+	}
+}
+
+// Run publishes until ctx ends.
+func (r *Reporter) Run(ctx context.Context) error {
+	tick := time.NewTicker(healthInterval)
+	defer tick.Stop()
+	r.publish()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-r.reports:
+			message := ""
+			if err != nil {
+				message = err.Error()
+			}
+			if message == r.health.Message {
+				continue
+			}
+			r.health.OK, r.health.Message = err == nil, message
+			if err != nil {
+				r.log.Warn().Msg(message)
+			} else {
+				r.log.Info().Msg("all is well again")
+			}
+			r.publish()
+		case <-tick.C:
+			r.publish()
+		}
+	}
+}
+
+func (r *Reporter) publish() {
+	r.health.Time = time.Now().UTC()
+	if err := r.conn.Publish(&r.health); err != nil {
+		r.log.Debug().Err(err).Msg("health lost")
+	}
+}

@@ -1,0 +1,6 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func checkCommand(_ *globals) *cobra.Command { return &cobra.Command{Use: "check"} }
+func demoCommand(_ *globals) *cobra.Command  { return &cobra.Command{Use: "demo"} }

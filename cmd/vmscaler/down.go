@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func downCommand(g *globals) *cobra.Command {
+	var yes bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "down GROUP",
+		Short: "Remove a group's VMs and their disks",
+		Long: `Remove a group's VMs and their disks, after asking. It works straight on libvirt, with no config and no bus, and
+refuses while another vmscaler acts on the same libvirt. Templates stay.`,
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			group, out := args[0], cmd.OutOrStdout()
+			hv, err := g.reach(cmd.Context(), "", cmd.ErrOrStderr(), false)
+			if err != nil {
+				return err
+			}
+			defer hv.close()
+			lock, err := acquire(hv, "vmscaler down", "")
+			if err != nil {
+				return err
+			}
+			defer lock.Release()
+			inv, err := actuator.ReadInventory(hv.conn)
+			if err != nil {
+				return err
+			}
+			vms := inv.Group(group)
+			if len(vms) == 0 {
+				fmt.Fprintf(out, "group %s has no VMs at %s; nothing to remove\n", group, hv.choice)
+				if known := inv.Groups(); len(known) > 0 {
+					fmt.Fprintf(out, "groups with VMs there: %s\n", strings.Join(known, ", "))
+				}
+				return nil
+			}
+			var names []string
+			for _, vm := range vms {
+				names = append(names, vm.Name)
+			}
+			fmt.Fprintf(out, "%d VMs of group %s at %s, with their disks: %s\n", len(vms), group, hv.choice.URI, strings.Join(names, ", "))
+			if !yes {
+				ok, err := confirm(cmd, "Remove them?")
+				if err != nil {
+					return err
+				}
+				if !ok {
+					return errors.New("not confirmed, nothing was removed")
+				}
+			}
+			var mu sync.Mutex
+			return actuator.Down(cmd.Context(), hv.conn, vms, timeout, func(e bus.Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				fmt.Fprintf(out, "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().DurationVar(&timeout, "shutdown-timeout", 20*time.Second, "how long a guest may take to shut down before it is destroyed")
+	return cmd
+}
+
+// confirm asks on the terminal; without one it is an error.
+func confirm(cmd *cobra.Command, question string) (bool, error) {
+	in := cmd.InOrStdin()
+	if f, ok := in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, errors.New("no terminal to ask on: use --yes")
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s [y/N] ", question)
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && answer == "" {
+		return false, nil //nolint:nilerr // end of input is a no
+	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes", nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+)
+
+// globals are the flags that every command has.
+type globals struct {
+	configPath, uri, logLevel string
+}
+
+// defaultConfig is read when it is there and no other file is named.
+const defaultConfig = "vmscaler.yaml"
+
+// loadConfig reads the config and prints its warnings.
+func (g *globals) loadConfig(stderr io.Writer) (config.Config, error) {
+	path := g.configPath
+	if path == "" {
+		if path = os.Getenv("VMSCALER_CONFIG"); path == "" {
+			if _, err := os.Stat(defaultConfig); err == nil {
+				path = defaultConfig
+			}
+		}
+	}
+	cfg, warnings, err := config.Load(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cfg, fmt.Errorf("config file %q does not exist (an example is in examples/vmscaler.yaml)", path)
+	case err != nil:
+		return cfg, err //nolint:wrapcheck // says the file and what it is about
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(stderr, "warning: %s\n", w)
+	}
+	return cfg, nil
+}
+
+// libvirtHost is a reached libvirt.
+type libvirtHost struct {
+	dialer *hypervisor.Dialer
+	conn   *libvirt.Connect
+	choice hypervisor.Choice
+	uri    string // as libvirt itself says it, which other processes say too
+}
+
+func (h *libvirtHost) close() { _, _ = h.conn.Close() }
+
+// reach chooses the URI and connects. With wait it waits for a libvirtd that is down and says so.
+func (g *globals) reach(ctx context.Context, fileURI string, stderr io.Writer, wait bool) (*libvirtHost, error) {
+	dialer, err := hypervisor.NewDialer()
+	if err != nil {
+		return nil, err
+	}
+	choice, err := dialer.Choose(ctx, hypervisor.Sources{Flag: g.uri, File: fileURI, Getenv: os.Getenv})
+	if err != nil {
+		return nil, err
+	}
+	h := &libvirtHost{dialer: dialer, choice: choice}
+	if wait {
+		h.conn, err = dialer.Wait(ctx, choice.URI, func(err error) {
+			fmt.Fprintf(stderr, "waiting: %s\n", err)
+		})
+	} else {
+		h.conn, err = dialer.Dial(ctx, choice.URI)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if h.uri, err = host.CanonicalURI(h.conn, choice.URI); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// logger logs to w in lines for people.
+func (g *globals) logger(w io.Writer, color bool) (zerolog.Logger, error) {
+	level, err := zerolog.ParseLevel(g.logLevel)
+	if err != nil || g.logLevel == "" {
+		return zerolog.Nop(), usageError{fmt.Errorf("--log-level: found %q, want trace, debug, info, warn or error", g.logLevel)}
+	}
+	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: "15:04:05.000"}
+	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+}
+
+// longestLog is the size from which a log file is started anew.
+const longestLog = 10 << 20
+
+// openLog opens the log file that is written while the dashboard owns the terminal.
+func openLog() (*os.File, error) {
+	dir := "/var/log/vmscaler"
+	if os.Geteuid() != 0 {
+		state := os.Getenv("XDG_STATE_HOME")
+		if state == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return nil, fmt.Errorf("log file: %w", err)
+			}
+			state = filepath.Join(home, ".local", "state")
+		}
+		dir = filepath.Join(state, "vmscaler")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("log file: %w", err)
+	}
+	path := filepath.Join(dir, "vmscaler.log")
+	if info, err := os.Stat(path); err == nil && info.Size() > longestLog {
+		if err := os.Rename(path, path+".old"); err != nil {
+			return nil, fmt.Errorf("log file: %w", err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("log file: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,165 @@
+// Package app wires the stages: it is what `vmscaler run` is without its flags.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/collector"
+	"github.com/vmscaler/vmscaler/dashboard"
+	"github.com/vmscaler/vmscaler/decider"
+)
+
+// Options are what the stages of one process need.
+type Options struct {
+	Config  config.Config
+	Version string
+	Dial    func(context.Context) (*libvirt.Connect, error)
+	Log     zerolog.Logger
+	// Dashboard is called with the bus's address; nil means no dashboard.
+	Dashboard func(busURL string) dashboard.Config
+	// Ready is called once the bus answers and the stages run; it may be nil.
+	Ready func(busURL string)
+}
+
+// Run runs the bus, unless the config names another one, and all stages, until ctx ends or a stage fails. It stops
+// the stages first and the bus last. VMs are left running.
+func Run(ctx context.Context, o Options) error {
+	connect, url, stop, err := openBus(o.Config, o.Log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	stages, err := build(o, connect, url)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, s := range stages {
+			s.conn.Close()
+		}
+	}()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for _, s := range stages {
+		for _, run := range s.runs {
+			wg.Go(func() {
+				if err := run(ctx); err != nil {
+					cancel(fmt.Errorf("%s: %w", s.name, err))
+				}
+			})
+		}
+	}
+	if o.Ready != nil {
+		o.Ready(url)
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// openBus gives a way to connect to the bus, its address, and how to end it.
+func openBus(cfg config.Config, log zerolog.Logger) (connect func(name string) (*bus.Conn, error), url string, stop func(), err error) {
+	if cfg.BusURL != "" {
+		return func(name string) (*bus.Conn, error) { return bus.Dial(cfg.BusURL, name, log) }, cfg.BusURL, func() {}, nil
+	}
+	server, err := bus.StartServer(cfg.BusListen, log)
+	if errors.Is(err, bus.ErrListenTaken) {
+		return nil, "", nil, fmt.Errorf("%w: take another port with `--bus-listen 127.0.0.1:4223`, or, if a NATS server is there, join it with `--nats-url nats://%s`",
+			err, cfg.BusListen)
+	}
+	if err != nil {
+		return nil, "", nil, err
+	}
+	return func(name string) (*bus.Conn, error) { return server.Connect(name, log) }, server.URL(), server.Stop, nil
+}
+
+type stage struct {
+	name string
+	conn *bus.Conn
+	runs []func(context.Context) error
+}
+
+// build makes the stages, subscribers first, so that none misses the beginning.
+func build(o Options, connect func(string) (*bus.Conn, error), url string) (stages []stage, err error) {
+	defer func() {
+		if err != nil {
+			for _, s := range stages {
+				s.conn.Close()
+			}
+		}
+	}()
+	add := func(name string, make func(conn *bus.Conn, report func(error)) (func(context.Context) error, error)) error {
+		conn, err := connect(name)
+		if err != nil {
+			return err
+		}
+		s := stage{name: name, conn: conn}
+		stages = append(stages, s)
+		reporter := bus.NewReporter(conn, name, o.Version, o.Log)
+		run, err := make(conn, reporter.Report)
+		if err != nil {
+			return err
+		}
+		stages[len(stages)-1].runs = []func(context.Context) error{run, reporter.Run}
+		return nil
+	}
+	if o.Dashboard != nil {
+		// The dashboard only subscribes, so it has no health of its own.
+		conn, err := connect("dashboard")
+		if err != nil {
+			return stages, err
+		}
+		stages = append(stages, stage{name: "dashboard", conn: conn})
+		d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
+		if err != nil {
+			return stages, err
+		}
+		stages[0].runs = []func(context.Context) error{d.Run}
+	}
+	cfg := o.Config
+	if err := add("actuator", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+		a, err := actuator.New(actuator.Config{
+			Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Dial: o.Dial, Report: report,
+		}, conn, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		return a.Run, nil
+	}); err != nil {
+		return stages, err
+	}
+	if err := add("decider", func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
+		d, err := decider.New(decider.Config{Groups: cfg.Groups}, conn, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		return d.Run, nil
+	}); err != nil {
+		return stages, err
+	}
+	if err := add("collector", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+		c, err := collector.New(collector.Config{
+			Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Dial: o.Dial, Report: report,
+		}, conn, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		return c.Run, nil
+	}); err != nil {
+		return stages, err
+	}
+	return stages, nil
+}

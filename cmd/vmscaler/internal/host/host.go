@@ -1,0 +1,261 @@
+// Package host prepares a libvirt host for vmscaler and checks what a config names there: network, storage pool,
+// templates.
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+)
+
+// FillNetworks gives the groups with no network the one that the URI allows: libvirt's "default" on a system URI,
+// user-mode networking on a session URI.
+func FillNetworks(groups []bus.Group, uri string) {
+	network := "default"
+	if hypervisor.IsSession(uri) {
+		network = bus.UserNetwork
+	}
+	for i := range groups {
+		if groups[i].Network == "" {
+			groups[i].Network = network
+		}
+	}
+}
+
+// Problems are what the config names and the host does not have. It changes nothing.
+func Problems(conn *libvirt.Connect, cfg config.Config, uri string) (config.Problems, error) {
+	var problems config.Problems
+	poolOK := true
+	switch active, err := poolActive(conn, cfg.Pool); {
+	case errors.Is(err, libvirt.ERR_NO_STORAGE_POOL):
+		poolOK = false
+		problems = append(problems, cfg.Problem("libvirt.pool", fmt.Sprintf("%q, a storage pool that does not exist", cfg.Pool),
+			"an existing one; `vmscaler setup` makes it"))
+	case err != nil:
+		return nil, err
+	case !active:
+		poolOK = false
+		problems = append(problems, cfg.Problem("libvirt.pool", fmt.Sprintf("%q, a storage pool that is not active", cfg.Pool),
+			fmt.Sprintf("an active one: virsh -c %s pool-start %s", uri, cfg.Pool)))
+	}
+	for i, g := range cfg.Groups {
+		p, err := networkProblem(conn, cfg, fmt.Sprintf("groups[%d].network", i), g.Network, uri)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, p...)
+		if !poolOK {
+			continue
+		}
+		field := fmt.Sprintf("groups[%d].template", i)
+		switch _, err := template.Lookup(conn, cfg.Pool, g.Template); {
+		case errors.Is(err, template.ErrNotFound):
+			remedy := "`vmscaler template import " + g.Template + " FILE` makes it"
+			if g.Template == DemoTemplate {
+				remedy = "`vmscaler template build` makes it"
+			}
+			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "an existing template; "+remedy))
+		case err != nil:
+			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "a template that can be used"))
+		}
+	}
+	return problems, nil
+}
+
+func networkProblem(conn *libvirt.Connect, cfg config.Config, field, name, uri string) (config.Problems, error) {
+	if name == bus.UserNetwork {
+		return nil, nil
+	}
+	net, err := conn.LookupNetworkByName(name)
+	if errors.Is(err, libvirt.ERR_NO_NETWORK) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {
+		return config.Problems{cfg.Problem(field, fmt.Sprintf("%q, a network that does not exist at %s", name, uri),
+			fmt.Sprintf("%q for user-mode networking, or one of: %s", bus.UserNetwork, networkNames(conn)))}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up network %q: %w", name, err)
+	}
+	defer func() { _ = net.Free() }()
+	active, err := net.IsActive()
+	if err != nil {
+		return nil, fmt.Errorf("read network %q: %w", name, err)
+	}
+	if !active {
+		return config.Problems{cfg.Problem(field, fmt.Sprintf("%q, a network that is not active", name),
+			fmt.Sprintf("an active one: virsh -c %s net-start %s", uri, name))}, nil
+	}
+	return nil, nil
+}
+
+func networkNames(conn *libvirt.Connect) string {
+	nets, err := conn.ListAllNetworks(0)
+	if err != nil || len(nets) == 0 {
+		return "(there is none)"
+	}
+	var names []string
+	for i := range nets {
+		if name, err := nets[i].GetName(); err == nil {
+			names = append(names, name)
+		}
+		_ = nets[i].Free()
+	}
+	return strings.Join(names, ", ")
+}
+
+func poolActive(conn *libvirt.Connect, name string) (bool, error) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	if err != nil {
+		return false, fmt.Errorf("look up storage pool %q: %w", name, err)
+	}
+	defer func() { _ = pool.Free() }()
+	active, err := pool.IsActive()
+	if err != nil {
+		return false, fmt.Errorf("read storage pool %q: %w", name, err)
+	}
+	return active, nil
+}
+
+// EnsurePool makes the storage pool exist and be active, now and after a reboot: a directory pool of its own below
+// libvirt's images folder, which is where AppArmor's helper looks. It says what it did.
+func EnsurePool(conn *libvirt.Connect, name, uri string) (string, error) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	did := "active"
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) {
+		dir, dirErr := poolFolder(name, uri)
+		if dirErr != nil {
+			return "", dirErr
+		}
+		pool, err = makePool(conn, name, dir)
+		did = "made in " + dir
+	}
+	if err != nil {
+		return "", fmt.Errorf("storage pool %q: %w", name, err)
+	}
+	defer func() { _ = pool.Free() }()
+	active, err := pool.IsActive()
+	if err != nil {
+		return "", fmt.Errorf("storage pool %q: %w", name, err)
+	}
+	if !active {
+		if err := pool.Create(0); err != nil {
+			return "", fmt.Errorf("storage pool %q: start: %w", name, err)
+		}
+		if did == "active" {
+			did = "started"
+		}
+	}
+	if err := pool.SetAutostart(true); err != nil {
+		return "", fmt.Errorf("storage pool %q: start with the host: %w", name, err)
+	}
+	return did, nil
+}
+
+// makePool defines a pool and makes its folder.
+func makePool(conn *libvirt.Connect, name, dir string) (*libvirt.StoragePool, error) {
+	text, err := (&libvirtxml.StoragePool{
+		Type: "dir", Name: name,
+		Target: &libvirtxml.StoragePoolTarget{
+			Path: dir,
+			// As libvirt's own images folder: QEMU may pass through, nobody may list it.
+			Permissions: &libvirtxml.StoragePoolTargetPermissions{Mode: "0711"},
+		},
+	}).Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	pool, err := conn.StoragePoolDefineXML(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("define: %w", err)
+	}
+	if err := pool.Build(libvirt.STORAGE_POOL_BUILD_NEW); err != nil {
+		undo := pool.Undefine()
+		_ = pool.Free()
+		return nil, errors.Join(fmt.Errorf("make its folder: %w", err), undo)
+	}
+	return pool, nil
+}
+
+// poolFolder is where libvirt keeps images: of the host on a system URI, of the user on a session URI.
+func poolFolder(name, uri string) (string, error) {
+	if !hypervisor.IsSession(uri) {
+		return filepath.Join("/var/lib/libvirt/images", name), nil
+	}
+	data := os.Getenv("XDG_DATA_HOME")
+	if data == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("storage pool %q: %w", name, err)
+		}
+		data = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(data, "libvirt", "images", name), nil
+}
+
+// EnsureNetwork makes a libvirt network active, now and after a reboot. Only "default" is made where it does not
+// exist. It says what it did.
+func EnsureNetwork(conn *libvirt.Connect, name, uri string) (string, error) {
+	if name == bus.UserNetwork {
+		return "user-mode, nothing to do", nil
+	}
+	net, err := conn.LookupNetworkByName(name)
+	did := "active"
+	if errors.Is(err, libvirt.ERR_NO_NETWORK) && name == "default" {
+		net, err = conn.NetworkDefineXML(defaultNetwork)
+		did = "made and started"
+	}
+	if err != nil {
+		return "", fmt.Errorf("network %q: %w", name, err)
+	}
+	defer func() { _ = net.Free() }()
+	active, err := net.IsActive()
+	if err != nil {
+		return "", fmt.Errorf("network %q: %w", name, err)
+	}
+	if !active {
+		if err := net.Create(); err != nil {
+			return "", fmt.Errorf("network %q: start: %w; see `vmscaler check` and `virsh -c %s net-edit %s`", name, err, uri, name)
+		}
+		if did == "active" {
+			did = "started"
+		}
+	}
+	if err := net.SetAutostart(true); err != nil {
+		return "", fmt.Errorf("network %q: start with the host: %w", name, err)
+	}
+	return did, nil
+}
+
+// defaultNetwork is what libvirt's packages install, for hosts where it was removed.
+const defaultNetwork = `<network>
+  <name>default</name>
+  <forward mode='nat'/>
+  <bridge name='virbr0' stp='on' delay='0'/>
+  <ip address='192.168.122.1' netmask='255.255.255.0'>
+    <dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
+  </ip>
+</network>`
+
+// DemoTemplate is the template that `vmscaler template build` makes.
+const DemoTemplate = "demo"
+
+// CanonicalURI is what libvirt calls the URI of a connection, so that all processes that use the same libvirt say
+// the same; a socket that was named is kept, as it stands for a daemon of its own.
+func CanonicalURI(conn *libvirt.Connect, dialled string) (string, error) {
+	uri, err := conn.GetURI()
+	if err != nil {
+		return "", fmt.Errorf("read libvirt's URI: %w", err)
+	}
+	if _, query, ok := strings.Cut(dialled, "?"); ok && !strings.Contains(uri, "?") {
+		uri += "?" + query
+	}
+	return uri, nil
+}

@@ -1,0 +1,84 @@
+// Command vmscaler scales groups of KVM/QEMU virtual machines under libvirt.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the Makefile.
+var version = "dev"
+
+// Exit codes: 0 is success, 1 a failure, 2 a wrong command line.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// From the first signal on a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+	root := rootCommand()
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "vmscaler: interrupted")
+		return exitFailure
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "vmscaler: %s\nSee `vmscaler --help`.\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(os.Stderr, "vmscaler: %s\n", err)
+	return exitFailure
+}
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+func rootCommand() *cobra.Command {
+	g := &globals{}
+	root := &cobra.Command{
+		Use:   "vmscaler",
+		Short: "Scale groups of KVM/QEMU virtual machines under libvirt",
+		Long: `vmscaler watches the CPU of a group's virtual machines from the host, clones more of them from a template
+when the group is busy, removes them when it is idle, and shows it live.`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&g.configPath, "config", "c", "", "config file (default: ./vmscaler.yaml if it exists, else built-in defaults)")
+	flags.StringVar(&g.uri, "uri", "", "libvirt URI (default: VMSCALER_URI, the config file, LIBVIRT_DEFAULT_URI, qemu:///system, qemu:///session)")
+	flags.StringVar(&g.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		runCommand(g), dashboardCommand(g), downCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
+		checkCommand(g), configCommand(g), demoCommand(g),
+	)
+	return root
+}
+
+// exactArgs is cobra's check with an error that is a usage error.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%s: %w", cmd.UseLine(), err)}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+)
+
+func templateCommand(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "template",
+		Short: "Build, import and list templates, the disks that VMs are cloned from",
+		Args:  exactArgs(0),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(templateBuildCommand(g), templateImportCommand(g), templateListCommand(g))
+	return cmd
+}
+
+// withPool reaches libvirt and calls do with the pool's name.
+func (g *globals) withPool(cmd *cobra.Command, do func(hv *libvirtHost, pool string) error) error {
+	cfg, err := g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	hv, err := g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
+	if err != nil {
+		return err
+	}
+	defer hv.close()
+	return do(hv, cfg.Pool)
+}
+
+func templateBuildCommand(g *globals) *cobra.Command {
+	var kernel, name string
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build the small demo template from the distribution's packages",
+		Long: `Build a small bootable template (kernel, busybox, guest agent, stress-ng) from the distribution's packages, without
+root, and upload it to the storage pool.`,
+		Args: exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := template.CheckName(name); err != nil {
+				return usageError{fmt.Errorf("--name: %w", err)}
+			}
+			return g.withPool(cmd, func(hv *libvirtHost, pool string) error {
+				if _, err := host.EnsurePool(hv.conn, pool, hv.uri); err != nil {
+					return err
+				}
+				return buildTemplate(cmd.Context(), hv, pool, name, kernel, cmd.OutOrStdout())
+			})
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", host.DemoTemplate, "the template's name")
+	cmd.Flags().StringVar(&kernel, "kernel", template.KernelCloud, "cloud, generic, or a linux-image package")
+	return cmd
+}
+
+// buildTemplate builds and uploads a template; one that is there already is an error.
+func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel string, out io.Writer) error {
+	if _, err := template.Lookup(hv.conn, pool, name); err == nil {
+		return fmt.Errorf("template %q: %w", name, template.ErrExists)
+	} else if !errors.Is(err, template.ErrNotFound) {
+		return err //nolint:wrapcheck // says what it is about
+	}
+	dir, err := os.MkdirTemp("", "vmscaler-template-")
+	if err != nil {
+		return fmt.Errorf("build template: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	start := time.Now()
+	say := func(format string, args ...any) {
+		fmt.Fprintf(out, "template %s: %4.1f s  %s\n", name, time.Since(start).Seconds(), fmt.Sprintf(format, args...))
+	}
+	file, err := template.Build(ctx, template.BuildConfig{
+		Output: filepath.Join(dir, "template.qcow2"), Kernel: kernel,
+		Progress: func(step string) { say("%s", step) },
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // says what it is about
+	}
+	if err := template.Upload(ctx, hv.conn, pool, name, file, progress(out, "uploading")); err != nil {
+		return err //nolint:wrapcheck // says what it is about
+	}
+	say("done")
+	return nil
+}
+
+func templateImportCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "import NAME FILE",
+		Short: "Make a template from any bootable qcow2 or raw disk image",
+		Long: `Make a template from any bootable qcow2 or raw disk image: an installed system, a cloud image. The file is copied and
+not changed. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise use lease or uptime.`,
+		Example: "  vmscaler template import alpine alpine.qcow2",
+		Args:    exactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := template.CheckName(args[0]); err != nil {
+				return usageError{fmt.Errorf("NAME: %w", err)}
+			}
+			return g.withPool(cmd, func(hv *libvirtHost, pool string) error {
+				if _, err := host.EnsurePool(hv.conn, pool, hv.uri); err != nil {
+					return err
+				}
+				if err := template.Import(cmd.Context(), hv.conn, pool, args[0], args[1], progress(cmd.OutOrStdout(), "uploading")); err != nil {
+					return err //nolint:wrapcheck // says what it is about
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "template %s is there; use it with \"template: %s\"\n", args[0], args[0])
+				return nil
+			})
+		},
+	}
+}
+
+func templateListCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the templates of the storage pool",
+		Args:  exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return g.withPool(cmd, func(hv *libvirtHost, pool string) error {
+				infos, err := template.List(hv.conn, pool)
+				if err != nil {
+					return err //nolint:wrapcheck // says what it is about
+				}
+				for _, i := range infos {
+					fmt.Fprintf(cmd.OutOrStdout(), "%-20s %6d MiB disk %6d MiB used  %s\n", i.Name, i.Capacity>>20, i.Allocation>>20, i.Path)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// progress shows how far a transfer is: on a terminal as it goes, else only its end.
+func progress(out io.Writer, what string) func(done, total int64) {
+	f, ok := out.(*os.File)
+	live := ok && term.IsTerminal(int(f.Fd()))
+	last := int64(-1)
+	return func(done, total int64) {
+		if total <= 0 {
+			return
+		}
+		switch percent := 100 * done / total; {
+		case live && percent != last:
+			last = percent
+			fmt.Fprintf(out, "\r%s %3d %% of %d MiB", what, percent, total>>20)
+			if done == total {
+				fmt.Fprintln(out)
+			}
+		case !live && done == total && last != 100:
+			last = 100
+			fmt.Fprintf(out, "%s %d MiB\n", what, total>>20)
+		}
+	}
+}
