@@ -1,0 +1,77 @@
+# The common tasks. What they need from the machine (packages, Go, libvirtd) is packaging/host-setup.sh's business; when all
+# is there it changes nothing. Pass arguments with ARGS, for example: make run ARGS="--help"
+
+HOST      := packaging/host-setup.sh
+VERSION   ?= $(shell test -e .git && git describe --always --dirty 2>/dev/null || echo unknown)
+PREFIX    ?= /usr/local
+BENCHTIME ?= 1s
+
+# The file's name carries the version, so that another version is simply another file.
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)
+
+# -v names each package as it is compiled: with cgo the first build takes a while, and this is what the progress line shows.
+# Go's own stamp of the version is off: it fails where git refuses to look, as in a checkout of another user.
+GO_BUILD = $(HOST) quietly build "bin/vmscaler $(VERSION)" \
+	go build -v -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/vmscaler ./cmd/vmscaler
+
+.DEFAULT_GOAL := help
+# The steps below rely on their order; Go itself uses all cores.
+.NOTPARALLEL:
+.PHONY: help run demo build test test-unit bench lint template check install clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## from a fresh machine to the dashboard: packages, build, libvirt, template, then vmscaler run
+	@$(HOST) packages run
+	@$(GO_BUILD)
+	@$(HOST) vmscaler run $(ARGS)
+
+demo: ## the same up to the template, then the demonstration with its own load
+	@$(HOST) packages run
+	@$(GO_BUILD)
+	@$(HOST) vmscaler demo $(ARGS)
+
+build: ## bin/vmscaler
+	@$(HOST) packages build
+	@$(GO_BUILD)
+
+test: ## every test with the race detector, against libvirt as well
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	$(HOST) as-libvirt go test -race -timeout 20m ./...
+
+test-unit: ## the quick tests only
+	@$(HOST) packages build
+	$(HOST) exec go test -race -short ./...
+
+bench: ## benchmarks (BENCHTIME=1s)
+	@$(HOST) packages build
+	$(HOST) as-libvirt go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+
+lint: $(GOLANGCI) ## golangci-lint and shellcheck
+	@$(HOST) packages lint
+	$(HOST) exec $(GOLANGCI) run ./...
+	shellcheck $(HOST) .ci/run
+
+$(GOLANGCI):
+	@$(HOST) packages lint
+	@GOBIN=$(CURDIR)/.tools $(HOST) quietly lint "golangci-lint $(GOLANGCI_VERSION) built into .tools/" \
+		go install -v github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv .tools/golangci-lint $@
+
+template: build ## build the demo template again
+	@$(HOST) packages run
+	@$(HOST) as-libvirt bin/vmscaler template build $(ARGS)
+
+check: build ## say what this machine can do
+	@$(HOST) as-libvirt bin/vmscaler check $(ARGS)
+
+# Without building: as root that would use root's own caches and leave files that the user cannot replace.
+install: ## bin/vmscaler to /usr/local/bin (PREFIX), after make build
+	@test -x bin/vmscaler || { echo "there is no bin/vmscaler; first run: make build" >&2; exit 1; }
+	install -D -m 0755 bin/vmscaler $(DESTDIR)$(PREFIX)/bin/vmscaler
+
+clean: ## remove what was built
+	rm -rf bin .tools

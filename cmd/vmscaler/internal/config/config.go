@@ -1,0 +1,117 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// maxFile is the most bytes that a file may have, about 500 groups. Real ones have less than 2 KiB.
+const maxFile = 256 << 10
+
+// Config is what a file says, with defaults where it says nothing. Start from [Default], [Load] or [Parse].
+type Config struct {
+	// Path is the file's name as it was given; "" if there is none and all are defaults.
+	Path string
+	// LibvirtURI names the libvirt daemon, such as qemu:///system. "" means that the caller chooses one.
+	LibvirtURI string
+	// Acceleration is "auto" (KVM if the host has it), "kvm" or "qemu" (emulation).
+	Acceleration string
+	// Pool is the libvirt storage pool of the templates' and the VMs' volumes.
+	Pool string
+	// BusListen is the embedded NATS server's HOST:PORT, on loopback. It is "" exactly if BusURL is set.
+	BusListen string
+	// BusURL is the NATS server to join in place of an embedded one, or several with commas between. It may hold a
+	// password.
+	BusURL string
+	// Tick is how often the VMs' CPU is sampled, 200 ms to 60 s.
+	Tick time.Duration
+	// Groups has at least one group, each with a name of its own.
+	Groups []bus.Group
+
+	lines map[string]position // where each field is in the file
+}
+
+// Default is the configuration without a file.
+func Default() Config {
+	return Config{
+		Acceleration: "auto",
+		Pool:         "vmscaler",
+		BusListen:    bus.DefaultListen,
+		Tick:         time.Second,
+		Groups:       []bus.Group{bus.DefaultGroup()},
+	}
+}
+
+// Load reads the file at path; "" means [Default]. The error is [Problems] if the file was read and is wrong. A
+// file that does not exist gives an error that is fs.ErrNotExist.
+func Load(path string) (Config, []Warning, error) {
+	if path == "" {
+		return Default(), nil, nil
+	}
+	data, err := read(path)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// read stops soon after maxFile bytes, so that /dev/zero is refused and not read for ever.
+func read(path string) (data []byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+// Parse reads a file's content; name is what problems call it. The error is always [Problems] or nil. Warnings
+// are only looked for when there are no problems.
+func Parse(name string, data []byte) (Config, []Warning, error) {
+	cfg := Default()
+	cfg.Path = name
+	d := decoder{file: name, lines: map[string]position{}}
+	if body := d.document(data); body != nil {
+		d.config(&cfg, body)
+	}
+	if len(d.problems) > 0 {
+		d.problems.sort()
+		return Config{}, nil, d.problems
+	}
+	cfg.lines = d.lines
+	return cfg, cfg.warnings(), nil
+}
+
+func (c Config) warnings() []Warning {
+	var warnings []Warning
+	for i, g := range c.Groups {
+		if text, flaps := g.Flaps(); flaps {
+			field := fmt.Sprintf("groups[%d].policy.lower", i)
+			warnings = append(warnings, Warning{File: c.Path, Line: c.Line(field), Field: field, Text: text})
+		}
+	}
+	return warnings
+}
+
+// Line is where a field, such as "groups[0].network", is in the file. If it is not there, it is the line of the
+// section that it would belong to; 0 if that is not there either.
+func (c Config) Line(field string) int { return locate(c.lines, field).line }
+
+// Problem is a problem that only a later check can find, such as a network that does not exist. Put it, or
+// several, into [Problems] to get an error that reads like those of the file itself.
+func (c Config) Problem(field, found, allowed string) Problem {
+	at := locate(c.lines, field)
+	return Problem{File: c.Path, Line: at.line, Column: at.column, Field: field, Found: found, Allowed: allowed}
+}
+
+// YAML is the configuration as a file that [Parse] reads back to the same values, every field with its value. It
+// shows a password in BusURL.
+func (c Config) YAML() []byte {
+	return []byte(strings.Join(configFields(&c).lines(), "\n") + "\n")
+}

@@ -1,0 +1,404 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// same compares two configurations without where their fields are.
+func same(t *testing.T, got, want Config) {
+	t.Helper()
+	got.Path, want.Path = "", ""
+	got.lines, want.lines = nil, nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func parse(t *testing.T, text string) Config {
+	t.Helper()
+	cfg, warnings, err := Parse("vmscaler.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) > 0 {
+		t.Fatalf("warnings: %v", warnings)
+	}
+	return cfg
+}
+
+func TestProblemsGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no test data: %v", err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		t.Run(name, func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg, warnings, err := Parse(name, data)
+			var problems Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("got error %v, want Problems", err)
+			}
+			if len(warnings) > 0 || !reflect.DeepEqual(cfg, Config{}) {
+				t.Errorf("a wrong file gave %+v and %v", cfg, warnings)
+			}
+			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
+			got := err.Error() + "\n"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got:\n%s\nwant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+// Every problem has a line, and the text of that line is about it.
+func TestProblemsHaveTheirLine(t *testing.T) {
+	data, err := os.ReadFile("testdata/many.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(data), "\n")
+	_, _, err = Parse("many.yaml", data)
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		key := p.Field[strings.LastIndex(p.Field, ".")+1:]
+		missing := p.Found == "nothing" || strings.HasSuffix(key, "]")
+		if p.Line < 1 || p.Column < 1 || !missing && !strings.Contains(lines[p.Line-1], key+":") {
+			t.Errorf("%v is said of line %d, %q", p, p.Line, lines[max(0, p.Line-1)])
+		}
+	}
+}
+
+func TestExampleIsTheDefaults(t *testing.T) {
+	path := filepath.Join("..", "..", "..", "..", "examples", "vmscaler.yaml")
+	cfg, warnings, err := Load(path)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("%v %v", err, warnings)
+	}
+	same(t, cfg, Default())
+	if cfg.Path != path {
+		t.Errorf("path %q, want %q", cfg.Path, path)
+	}
+	for line := range strings.Lines(string(Default().YAML())) {
+		field, _, _ := strings.Cut(strings.TrimLeft(line, " -"), ":")
+		if data, _ := os.ReadFile(path); !strings.Contains(string(data), field+":") {
+			t.Errorf("the example lacks %q", field)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty":                    "",
+		"comments":                 "# nothing\n",
+		"document start":           "---\n",
+		"document start and end":   "---\nlibvirt:\n...\n",
+		"directive":                "%YAML 1.2\n---\nlibvirt:\n",
+		"empty mapping":            "{}\n",
+		"empty sections":           "libvirt:\nbus:\nsampling:\n",
+		"byte order mark":          "\ufefflibvirt:\n  pool: vmscaler\n",
+		"carriage returns":         "libvirt:\r\n  pool: vmscaler\r\n",
+		"empty strings":            "libvirt: {uri: ''}\nbus: {listen: '', url: ''}\n",
+		"the default group itself": "groups:\n- name: autoscale\n",
+	} {
+		t.Run(name, func(t *testing.T) { same(t, parse(t, text), Default()) })
+	}
+	cfg, _, err := Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, cfg, Default())
+}
+
+func TestLoadMissing(t *testing.T) {
+	_, _, err := Load(filepath.Join(t.TempDir(), "no.yaml"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestLoadEndless(t *testing.T) {
+	_, _, err := Load("/dev/zero")
+	if err == nil || !strings.Contains(err.Error(), "at most 256 KiB") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestValues(t *testing.T) {
+	cfg := parse(t, `
+libvirt: {uri: "qemu+ssh://root@host/system", acceleration: kvm, pool: "22.04"}
+bus:
+  url: nats://one:4222,tls://two:4222
+sampling: {tick: 250ms}
+groups:
+  - name: web
+    template: my template
+    min: 010
+    max: 1000
+    memory: 1GiB
+    ready_when: uptime
+    ready_after: 0
+    boot_timeout: 1h0m0s
+    policy: {upper: "80.5%", lower: 20%, cooldown_in: 90s}
+  - name: db-a
+    memory: 512
+    network: user
+`)
+	web, db := bus.DefaultGroup(), bus.DefaultGroup()
+	web.Name, web.Template, web.Min, web.Max, web.MemoryMiB = "web", "my template", 10, 1000, 1024
+	web.ReadyWhen, web.ReadyAfter, web.BootTimeout = bus.ReadyUptime, 0, time.Hour
+	web.Policy.UpperPercent, web.Policy.CooldownIn = 80.5, 90*time.Second
+	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
+	want := Config{
+		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04",
+		BusURL: "nats://one:4222,tls://two:4222", Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
+	}
+	same(t, cfg, want)
+	again := parse(t, string(cfg.YAML()))
+	same(t, again, want)
+}
+
+// TestScalars tries one field at a time: what is allowed, just outside it, and other types.
+func TestScalars(t *testing.T) {
+	for _, c := range []struct{ field, good, bad string }{
+		{"vcpus", "1 512", "0 513 -1 1.0 '2' two 0x10 1_0 ~ true [1] {a: 1} .inf 99999999999999999999"},
+		{"min", "1 5", "0 6"},
+		{"max", "1 1000", "0 1001"},
+		{"memory", "32MiB 32 '64' 1GiB 16384GiB", "31MiB 31 -64 1.5GiB 1TiB 256MB 256M MiB 16385GiB 999999999GiB 1e3 ~"},
+		{"network", "default user ''", "a/b . .. 5 true [default] \"a\\nb\" ' a'"},
+		{"template", "demo '5' a.b", "'' ~ 5 a/b"},
+		{"name", "web a web-a", "Web 1 web1 web-1 web- -web ''"},
+		{"ready_when", "agent lease uptime", "Agent '' ~ 1"},
+		{"ready_after", "0s 0 1h 1.5s", "-1s 5 61m 1d 1h1s ~ soon"},
+		{"boot_timeout", "1s 1h", "999ms 0 2h"},
+		{"shutdown_timeout", "0s 1h", "-1ns 2h"},
+		{"policy.upper", "21 100 100% 70.5 '70' 2.1e1", "0 20 100.1 101% NaN .nan Inf -1 '' % 70%% ~"},
+		{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
+		{"policy.interval", "200ms 1h", "199ms 0"},
+		{"policy.type", "threshold", "target ''"},
+		{"policy.warmup", "0s 1h", "-1s 2h"},
+	} {
+		for _, list := range []struct {
+			values string
+			ok     bool
+		}{{c.good, true}, {c.bad, false}} {
+			for _, value := range splitValues(list.values) {
+				text := "groups:\n  - name: web\n    policy:\n      " + strings.TrimPrefix(c.field, "policy.") + ": " + value + "\n"
+				if !strings.HasPrefix(c.field, "policy.") {
+					text = "groups:\n  - " + c.field + ": " + value + "\n"
+					if c.field != "name" {
+						text += "    name: web\n"
+					}
+				}
+				_, _, err := Parse("f", []byte(text))
+				if (err == nil) != list.ok {
+					t.Errorf("%s: %s: error %v, want ok %v", c.field, value, err, list.ok)
+				}
+				var problems Problems
+				if !list.ok && errors.As(err, &problems) && len(problems) != 1 {
+					t.Errorf("%s: %s: one mistake gave %d problems:\n%v", c.field, value, len(problems), err)
+				}
+			}
+		}
+	}
+}
+
+// splitValues splits at blanks outside of quotes and braces.
+func splitValues(s string) []string {
+	quoted := false
+	return strings.FieldsFunc(s, func(r rune) bool {
+		switch r {
+		case '\'', '"':
+			quoted = !quoted
+		case '{':
+			quoted = true
+		case '}':
+			quoted = false
+		}
+		return r == ' ' && !quoted
+	})
+}
+
+// A value that is wrong by itself is not compared with others: what it would have been is unknown.
+func TestNoProblemsThatFollow(t *testing.T) {
+	for _, text := range []string{
+		"groups: [{name: a, policy: {upper: 15, lower: low}}]",
+		"groups: [{name: a, policy: {upper: high, lower: 80}}]",
+		"groups: [{name: a, min: 6, max: many}]",
+		"groups: [{name: a, min: 6, max: 9, max: 8}]",
+		"groups: [web]",
+		"groups: web",
+	} {
+		_, _, err := Parse("f", []byte(text))
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) != 1 {
+			t.Errorf("%s: got\n%v\nwant one problem", text, err)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"bus: {listen: 'localhost:0'}":                      true,
+		"bus: {listen: '[::1]:4222'}":                       true,
+		"bus: {listen: ':4222'}":                            false,
+		"bus: {listen: '192.168.1.1:4222'}":                 false,
+		"bus: {listen: '127.0.0.1'}":                        false,
+		"bus: {url: 'nats://host'}":                         true,
+		"bus: {url: 'host:4222'}":                           false,
+		"bus: {url: 'nats://'}":                             false,
+		"bus: {url: 'nats://a,'}":                           false,
+		"bus: {url: 'nats://a', listen: ''}":                true,
+		"bus: {url: 'nats://a', listen: '127.0.0.1:4222'}":  false,
+		"libvirt: {uri: 'qemu:///session'}":                 true,
+		"libvirt: {uri: 'test:///default'}":                 true,
+		"libvirt: {uri: 'qemu+tls://host/system?no_tty=1'}": true,
+		"libvirt: {uri: '/system'}":                         false,
+		"libvirt: {uri: 'lxc:///'}":                         false,
+	} {
+		if _, _, err := Parse("f", []byte(text)); (err == nil) != ok {
+			t.Errorf("%s: error %v, want ok %v", text, err, ok)
+		}
+	}
+}
+
+func TestNoPasswordInProblems(t *testing.T) {
+	for _, value := range []string{"http://user:secret@host", "nats://user:se/cret@", "'nats://u:secret@ host'", "\"nats://u:secret@\\n\""} {
+		_, _, err := Parse("f", []byte("bus:\n  url: "+value+"\n"))
+		if err == nil || strings.Contains(err.Error(), "cret") {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
+func TestSuggestions(t *testing.T) {
+	for text, want := range map[string]string{
+		"libvrt:":                            "did you mean libvirt?",
+		"Groups: []":                         "did you mean groups?",
+		"uri: x":                             "did you mean libvirt.uri?",
+		"sampling: {tik: 1s}":                "did you mean tick?",
+		"groups: [{name: a, bootTimeout: }]": "did you mean boot_timeout?",
+		"groups: [{name: a, vcpu: 2}]":       "did you mean vcpus?",
+		"groups: [{name: a, upper: 70}]":     "did you mean policy.upper?",
+		"groups: [{name: a, policy: {cooldwon_out: 1s}}]": "did you mean cooldown_out?",
+		"colour: red": "want one of libvirt, bus, sampling, groups",
+	} {
+		_, _, err := Parse("f", []byte(text))
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: got %v, want ... %s", text, err, want)
+		}
+	}
+}
+
+func TestWarnsOfFlapping(t *testing.T) {
+	text := "groups:\n  - name: web\n    policy:\n      upper: 70\n      lower: 40\n"
+	_, warnings, err := Parse("f.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || !strings.HasPrefix(warnings[0].String(), "f.yaml:5: groups[0].policy.lower: lower 40 %") {
+		t.Errorf("got %v", warnings)
+	}
+	_, warnings, _ = Parse("f.yaml", []byte("groups:\n  - name: web\n    policy: {upper: 30}\n"))
+	if len(warnings) != 1 || warnings[0].Line != 3 {
+		t.Errorf("got %v, want one for line 3, where the policy is", warnings)
+	}
+}
+
+func TestLaterProblems(t *testing.T) {
+	cfg := parse(t, "libvirt:\n  pool: p\ngroups:\n  - name: web\n    network: lan\n  - name: db\n")
+	for field, want := range map[string]int{
+		"libvirt.pool": 2, "libvirt.uri": 1, "groups[0].network": 5, "groups[0].policy.upper": 4,
+		"groups[1].template": 6, "groups[7].name": 3, "sampling.tick": 0, "bus": 0,
+	} {
+		if got := cfg.Line(field); got != want {
+			t.Errorf("line of %s is %d, want %d", field, got, want)
+		}
+	}
+	err := Problems{
+		cfg.Problem("groups[0].network", "lan", "one of default, br0"),
+		cfg.Problem("bus.listen", "127.0.0.1:4222", "a free port"),
+		Default().Problem("groups[0].template", "demo", "an existing template"),
+	}
+	want := `vmscaler.yaml:5: groups[0].network: found lan, want one of default, br0
+vmscaler.yaml: bus.listen: found 127.0.0.1:4222, want a free port
+groups[0].template: found demo, want an existing template`
+	if err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestYAMLOfDefaults(t *testing.T) {
+	text := string(Default().YAML())
+	same(t, parse(t, text), Default())
+	if !strings.Contains(text, "\n  - name: autoscale\n    template: demo\n") || !strings.Contains(text, "boot_timeout: 2m\n") {
+		t.Errorf("not written as people write it:\n%s", text)
+	}
+}
+
+// FuzzParse: any bytes give either problems on one line each, or a configuration that its own YAML gives again.
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range append(files, filepath.Join("..", "..", "..", "..", "examples", "vmscaler.yaml")) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	for _, seed := range []string{
+		"? a\n: b", "a: &a *a", "{a: b", "- - -", "libvirt: {pool: 'a #b'}", "libvirt:\n  pool: |\n    x\n",
+		"libvirt: {pool: \"true\"}", "libvirt: {pool: \"- x\"}", "%YAML 1.2\n---\n", "&a b: c", "!!map {a: b}", "*a : b",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 4096 {
+			return // the parser's time grows with the square of the depth
+		}
+		cfg, _, err := Parse("f", data)
+		if err != nil {
+			var problems Problems
+			if !errors.As(err, &problems) || strings.Count(err.Error(), "\n") != len(problems)-1 {
+				t.Fatalf("got %q, want a line for each problem", err)
+			}
+			return
+		}
+		again, _, err := Parse("f", cfg.YAML())
+		if err != nil {
+			t.Fatalf("own YAML: %v\n%s", err, cfg.YAML())
+		}
+		same(t, again, cfg)
+	})
+}

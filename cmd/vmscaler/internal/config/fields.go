@@ -1,0 +1,191 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// The tables below are the file's format. The same table reads a file, names the fields in an error and prints a
+// configuration, so that these three cannot differ.
+
+// field is one key of a mapping and its value.
+type field struct {
+	key   string
+	value value
+}
+
+// value is bound to the variable that holds it.
+type value interface {
+	// decode sets the variable, or leaves it and reports a problem with path.
+	decode(d *decoder, path string, n ast.Node)
+	// render is the variable as YAML: either one word beside the key, or lines below it.
+	render() (word string, below []string)
+}
+
+func configFields(c *Config) section {
+	return section{
+		{"libvirt", section{
+			{"uri", text(&c.LibvirtURI, `qemu:///system, qemu:///session, qemu+ssh://USER@HOST/system, or "" to choose one`, isLibvirtURI)},
+			{"acceleration", choice(&c.Acceleration, "auto", "kvm", "qemu")},
+			{"pool", text(&c.Pool, "the name of a storage pool, in quotes if it is a number", isName)},
+		}},
+		{"bus", section{
+			{"listen", text(&c.BusListen, "a loopback HOST:PORT, such as "+bus.DefaultListen+", as whoever reaches the bus can watch it unencrypted", isListen)},
+			{"url", text(&c.BusURL, "nats://HOST:PORT or tls://HOST:PORT", isBusURL)},
+		}},
+		{"sampling", section{
+			{"tick", duration(&c.Tick, 200*time.Millisecond, time.Minute)},
+		}},
+		{"groups", groupList{&c.Groups}},
+	}
+}
+
+func groupFields(g *bus.Group) section {
+	return section{
+		{"name", text(&g.Name, wantGroupName, isGroupName)},
+		{"template", text(&g.Template, "the name of a template, in quotes if it is a number", isName)},
+		{"min", whole(&g.Min, 1000, ": with no VM there is no CPU to scale out on")},
+		{"max", whole(&g.Max, 1000, "")},
+		{"vcpus", whole(&g.VCPUs, 512, "")},
+		{"memory", memory(&g.MemoryMiB)},
+		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNetwork)},
+		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
+		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
+		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
+		{"shutdown_timeout", duration(&g.ShutdownTimeout, 0, time.Hour)},
+		{"policy", policyFields(&g.Policy)},
+	}
+}
+
+func policyFields(p *bus.Policy) section {
+	kind := "threshold" // the only one so far
+	return section{
+		{"type", choice(&kind, "threshold")},
+		{"upper", percent(&p.UpperPercent)},
+		{"lower", percent(&p.LowerPercent)},
+		{"interval", duration(&p.Interval, 200*time.Millisecond, time.Hour)},
+		{"breaches_out", whole(&p.BreachesOut, 1000, "")},
+		{"breaches_in", whole(&p.BreachesIn, 1000, "")},
+		{"cooldown_out", duration(&p.CooldownOut, 0, 24*time.Hour)},
+		{"cooldown_in", duration(&p.CooldownIn, 0, 24*time.Hour)},
+		{"warmup", duration(&p.Warmup, 0, time.Hour)},
+	}
+}
+
+// config decodes the whole file, and then checks what takes more than one field.
+func (d *decoder) config(c *Config, body ast.Node) {
+	c.BusListen = "" // its default depends on the URL
+	configFields(c).decode(d, "", body)
+
+	switch {
+	case c.BusURL == "" && c.BusListen == "":
+		c.BusListen = bus.DefaultListen
+	case c.BusURL != "" && c.BusListen != "":
+		d.problem("bus.listen", c.BusListen, "none together with bus.url: a bus is either embedded or joined")
+	}
+	if !d.has("groups") || d.bad("groups") {
+		return
+	}
+	first := map[string]string{} // a group's name -> the field that has it
+	for i, g := range c.Groups {
+		path := fmt.Sprintf("groups[%d]", i)
+		d.group(path, g)
+		if other, again := first[g.Name]; again && g.Name != "" {
+			d.problem(path+".name", g.Name, fmt.Sprintf("a name of its own: line %d has this one", d.lines[other].line))
+		} else {
+			first[g.Name] = path + ".name"
+		}
+	}
+}
+
+// group checks what takes more than one of a group's fields.
+func (d *decoder) group(path string, g bus.Group) {
+	if d.bad(path) {
+		return // not a group at all
+	}
+	if !d.has(path + ".name") {
+		d.problem(path+".name", "nothing", wantGroupName)
+	}
+	d.order(path, g.Min <= g.Max, "min", "at most", "max", "at least", groupFields(&g))
+	d.order(path+".policy", g.Policy.LowerPercent < g.Policy.UpperPercent,
+		"lower", "less than", "upper", "more than", policyFields(&g.Policy))
+	d.order(path, g.ReadyWhen != bus.ReadyUptime || g.ReadyAfter < g.BootTimeout,
+		"ready_after", "less than", "boot_timeout", "more than", groupFields(&g))
+	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork {
+		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
+	}
+}
+
+// order reports two fields of a section that contradict each other, at the one that the file sets. It is silent if
+// either has a problem by itself, since then its value is not what the file says.
+func (d *decoder) order(path string, ok bool, low, below, high, above string, fields section) {
+	lowPath, highPath := join(path, low), join(path, high)
+	if ok || d.bad(lowPath) || d.bad(highPath) {
+		return
+	}
+	if d.has(lowPath) {
+		d.problem(lowPath, fields.word(low), below+" "+d.mention(highPath, high, fields))
+	} else {
+		d.problem(highPath, fields.word(high), above+" "+d.mention(lowPath, low, fields))
+	}
+}
+
+// mention is a field with its value, such as "max (5, the default)".
+func (d *decoder) mention(path, key string, fields section) string {
+	note := ""
+	if !d.has(path) {
+		note = ", the default"
+	}
+	return fmt.Sprintf("%s (%s%s)", key, fields.word(key), note)
+}
+
+const wantGroupName = "a lower-case letter, then up to 39 of a-z, 0-9 and '-', not ending in a number or '-': the VMs are called NAME-1, NAME-2, ..."
+
+func isGroupName(s string) bool { return bus.CheckGroupName(s) == nil }
+
+func isListen(s string) bool { return s == "" || bus.CheckListen(s) == nil }
+
+func isNetwork(s string) bool { return s == "" || isName(s) }
+
+// isName says whether libvirt could have something of this name: its names become file names.
+func isName(s string) bool {
+	return s != "" && len(s) <= 200 && s == strings.TrimSpace(s) && s != "." && s != ".." &&
+		!strings.Contains(s, "/") && isPrintable(s)
+}
+
+func isLibvirtURI(s string) bool {
+	if s == "" {
+		return true
+	}
+	u, err := url.Parse(s)
+	if err != nil || !isPrintable(s) {
+		return false
+	}
+	driver, _, _ := strings.Cut(u.Scheme, "+")
+	return driver == "qemu" || driver == "test"
+}
+
+// isBusURL allows what the NATS client does, but wants the scheme to be written out.
+func isBusURL(s string) bool {
+	if s == "" {
+		return true
+	}
+	for one := range strings.SplitSeq(s, ",") {
+		u, err := url.Parse(one)
+		if err != nil || u.Hostname() == "" || !isPrintable(s) {
+			return false
+		}
+		switch u.Scheme {
+		case "nats", "tls", "ws", "wss":
+		default:
+			return false
+		}
+	}
+	return true
+}

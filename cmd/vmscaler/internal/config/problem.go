@@ -1,0 +1,82 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	File    string // "" if the value is a default and there is no file
+	Line    int    // from 1; 0 if the field is not in the file
+	Column  int    // from 1; 0 if the field is not in the file
+	Field   string // such as "groups[0].policy.lower"; "" if it is the file as a whole
+	Found   string
+	Allowed string
+}
+
+// String is one line, such as
+//
+//	vmscaler.yaml:12: groups[0].policy.lower: found 80, want less than upper (70)
+func (p Problem) String() string {
+	return prefix(p.File, p.Line, p.Field) + "found " + p.Found + ", want " + p.Allowed
+}
+
+// Problems is the error of a configuration that is wrong: all that is wrong with it, in the order of the file.
+type Problems []Problem
+
+// Error is one line for each problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p Problems) sort() {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// Warning is something that is allowed and will not do what its author wants.
+type Warning struct {
+	File  string
+	Line  int // from 1; 0 if the field is not in the file
+	Field string
+	Text  string
+}
+
+// String is one line, in the form of [Problem.String].
+func (w Warning) String() string { return prefix(w.File, w.Line, w.Field) + w.Text }
+
+func prefix(file string, line int, field string) string {
+	var b strings.Builder
+	if file != "" {
+		b.WriteString(file)
+		if line > 0 {
+			fmt.Fprintf(&b, ":%d", line)
+		}
+		b.WriteString(": ")
+	}
+	if field != "" {
+		b.WriteString(field + ": ")
+	}
+	return b.String()
+}
+
+// position is a place in the file, both from 1.
+type position struct{ line, column int }
+
+// locate finds a field, or else the innermost of the sections around it that is there.
+func locate(lines map[string]position, field string) position {
+	for {
+		if at, ok := lines[field]; ok || field == "" {
+			return at
+		}
+		field = field[:max(0, strings.LastIndexAny(field, ".["))]
+	}
+}

@@ -1,0 +1,232 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
+)
+
+// scalar is a value that is one word.
+type scalar struct {
+	want string                // what is allowed, as a problem says it
+	set  func(n ast.Node) bool // sets the variable, or leaves it and returns false
+	get  func() string         // the variable as YAML
+}
+
+func (s scalar) decode(d *decoder, path string, n ast.Node) {
+	if !s.set(n) {
+		d.problem(path, describe(n), s.want)
+	}
+}
+
+func (s scalar) render() (string, []string) { return s.get(), nil }
+
+// text is a string that ok accepts. A number must be in quotes to be one: 1.10 might have been meant as 1.1.
+func text(p *string, want string, ok func(string) bool) scalar {
+	return scalar{
+		want: want,
+		set: func(n ast.Node) bool {
+			s, isText := stringOf(n)
+			if !isText || !ok(s) {
+				return false
+			}
+			*p = s
+			return true
+		},
+		get: func() string { return quote(*p) },
+	}
+}
+
+// choice is one of a few words.
+func choice[T ~string](p *T, allowed ...T) scalar {
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	return scalar{
+		want: oneOf(words),
+		set: func(n ast.Node) bool {
+			s, _ := stringOf(n)
+			for _, a := range allowed {
+				if s == string(a) {
+					*p = a
+					return true
+				}
+			}
+			return false
+		},
+		get: func() string { return string(*p) },
+	}
+}
+
+// whole is a whole number from 1 to high; why is added to what is allowed.
+func whole(p *int, high int, why string) scalar {
+	return scalar{
+		want: fmt.Sprintf("a whole number from 1 to %d%s", high, why),
+		set: func(n ast.Node) bool {
+			if _, ok := n.(*ast.IntegerNode); !ok {
+				return false
+			}
+			i, err := strconv.Atoi(n.GetToken().Value) // decimal only: 010 is ten
+			if err != nil || i < 1 || i > high {
+				return false
+			}
+			*p = i
+			return true
+		},
+		get: func() string { return strconv.Itoa(*p) },
+	}
+}
+
+var memorySize = regexp.MustCompile(`^([0-9]{1,9}) ?(MiB|GiB)?$`)
+
+// memory is an amount of memory, kept in MiB, from 32 MiB to 16 TiB.
+func memory(p *int) scalar {
+	const low, high = 32, 16 << 20
+	return scalar{
+		want: fmt.Sprintf("%dMiB to %dGiB, such as 256MiB or 1GiB (a bare number is MiB)", low, high>>10),
+		set: func(n ast.Node) bool {
+			m := memorySize.FindStringSubmatch(wordOf(n))
+			if m == nil {
+				return false
+			}
+			mib, err := strconv.Atoi(m[1])
+			if m[2] == "GiB" {
+				mib <<= 10
+			}
+			if err != nil || mib < low || mib > high {
+				return false
+			}
+			*p = mib
+			return true
+		},
+		get: func() string { return strconv.Itoa(*p) + "MiB" },
+	}
+}
+
+// percent is a share of a VM's vCPUs, with or without "%".
+func percent(p *float64) scalar {
+	return scalar{
+		want: "0 to 100 percent, such as 70 or 70%",
+		set: func(n ast.Node) bool {
+			f, err := strconv.ParseFloat(strings.TrimSuffix(wordOf(n), "%"), 64)
+			if err == nil && f >= 0 && f <= 100 { // not NaN, which is in no range
+				*p = f
+				return true
+			}
+			return false
+		},
+		get: func() string { return strconv.FormatFloat(*p, 'f', -1, 64) },
+	}
+}
+
+// duration is a time from low to high, with its unit.
+func duration(p *time.Duration, low, high time.Duration) scalar {
+	return scalar{
+		want: fmt.Sprintf("a time from %s to %s with its unit, such as 500ms, 3s or 2m", short(low), short(high)),
+		set: func(n ast.Node) bool {
+			v, err := time.ParseDuration(wordOf(n))
+			if err != nil || v < low || v > high {
+				return false
+			}
+			*p = v
+			return true
+		},
+		get: func() string { return short(*p) },
+	}
+}
+
+// short is the duration without parts that are zero: 2m for 2m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// stringOf is the node's value if it is a string.
+func stringOf(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	}
+	return "", false
+}
+
+// wordOf is the node's value if it is a string or a number, as it is written; else "".
+func wordOf(n ast.Node) string {
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode:
+		return n.GetToken().Value
+	}
+	s, _ := stringOf(n)
+	return s
+}
+
+var password = regexp.MustCompile(`://\S*@`)
+
+// describe is a node as a problem shows it: on one line, not too long, without the password of a URL.
+func describe(n ast.Node) string {
+	switch n := n.(type) {
+	case nil, *ast.NullNode:
+		return "nothing"
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.StringNode:
+		s := password.ReplaceAllString(n.Value, "://***@")
+		if n.Token.Type == token.StringType {
+			return clip(s)
+		}
+		return clip(strconv.Quote(s))
+	case *ast.LiteralNode:
+		return clip(strconv.Quote(password.ReplaceAllString(n.Value.Value, "://***@")))
+	}
+	return clip(n.GetToken().Value)
+}
+
+// clip makes a text fit on a line that people read.
+func clip(s string) string {
+	if !isPrintable(s) {
+		s = strconv.Quote(s)
+	}
+	if r := []rune(s); len(r) > 80 {
+		s = string(r[:77]) + "..."
+	}
+	return s
+}
+
+func isPrintable(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
+
+// quote is a string as YAML: in quotes unless it means itself without them.
+func quote(s string) string {
+	if t := lexer.Tokenize(s); len(t) == 1 && t[0].Type == token.StringType && t[0].Value == s {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// oneOf is "a, b or c".
+func oneOf(words []string) string {
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
