@@ -38,7 +38,7 @@ type Actuator struct {
 	log     zerolog.Logger
 	groups  map[string]*group
 	workers map[string]*worker   // by the VM's UUID
-	resting map[string]time.Time // VMs whose removal failed, until when they are let be
+	resting map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
 	seen    map[string]VM        // what the last look found, by UUID; nil before the first
 	told    map[string]bool      // taken names that were published
 	done    chan result          // of the present connection's workers
@@ -481,10 +481,10 @@ func (a *Actuator) tell(e bus.Event) {
 	if err := a.conn.Publish(&e); err != nil {
 		a.log.Debug().Err(err).Msg("lifecycle event lost")
 	}
-	line := a.log.Info()
+	level := zerolog.InfoLevel
 	if e.Error != "" {
-		line = a.log.Warn()
+		level = zerolog.WarnLevel
 	}
-	line.Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
+	a.log.WithLevel(level).Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
 		Str("decision_id", e.DecisionID).Msg(e.Sentence)
 }

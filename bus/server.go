@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // DefaultListen is where the embedded server listens: NATS's usual port, so that a bare `nats sub` finds it.
@@ -22,10 +23,9 @@ const DefaultListen = "127.0.0.1:4222"
 // ErrListenTaken says that the embedded server's address is in use.
 var ErrListenTaken = errors.New("address already in use")
 
-// stageUser is the user of the stages in this process. It cannot log in over the network.
 const (
-	stageUser = "stage"
-	tapUser   = "tap"
+	stageUser = "stage" // the stages in this process; it cannot log in over the network
+	tapUser   = "tap"   // whoever connects without credentials
 )
 
 // Server is the embedded NATS server.
@@ -57,7 +57,14 @@ func StartServer(listen string, log zerolog.Logger) (*Server, error) {
 		port = server.RANDOM_PORT
 	}
 	password := rand.Text()
-	inbox := "_INBOX.tap.>"
+	stageHash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost) // the password is random and long
+	if err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	tapHash, err := bcrypt.GenerateFromPassword([]byte(rand.Text()), bcrypt.MinCost) // known to nobody
+	if err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
 	ns, err := server.NewServer(&server.Options{
 		Host: host, Port: port, ServerName: "vmscaler",
 		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
@@ -66,15 +73,15 @@ func StartServer(listen string, log zerolog.Logger) (*Server, error) {
 		NoAuthUser:          tapUser,
 		Users: []*server.User{
 			{
-				Username: stageUser, Password: password,
+				Username: stageUser, Password: string(stageHash),
 				AllowedConnectionTypes: map[string]struct{}{"IN_PROCESS": {}},
 			},
 			{
-				Username: tapUser, Password: rand.Text(),
+				Username: tapUser, Password: string(tapHash),
 				Permissions: &server.Permissions{
 					Publish: &server.SubjectPermission{Deny: []string{">"}},
 					Subscribe: &server.SubjectPermission{
-						Allow: []string{"vmscaler.>", inbox}, Deny: []string{"vmscaler.ctl.>"},
+						Allow: []string{"vmscaler.>"}, Deny: []string{"vmscaler.ctl.>"},
 					},
 				},
 			},

@@ -116,7 +116,7 @@ func explain(uri string, err error) error {
 			ErrPermission, uri, text)
 	case errors.Is(err, libvirt.ERR_SYSTEM_ERROR), errors.Is(err, libvirt.ERR_NO_CONNECT) && strings.Contains(text, "connect"),
 		errors.Is(err, libvirt.ERR_RPC), errors.Is(err, libvirt.ERR_INTERNAL_ERROR):
-		return fmt.Errorf("%w at %s: %s; start it with `sudo systemctl start libvirtd` (without systemd: `make daemon`)", ErrDown, uri, text)
+		return fmt.Errorf("%w at %s: %s; start it with `sudo systemctl start libvirtd` (without systemd: `packaging/host-setup.sh libvirt`)", ErrDown, uri, text)
 	}
 	return fmt.Errorf("connect to %s: %s", uri, text)
 }
