@@ -44,6 +44,9 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 	if err != nil {
 		return fmt.Errorf("template of %s: %w", name, err)
 	}
+	if !tmpl.Complete {
+		return fmt.Errorf("template of %s: %q is being uploaded, or its upload was cut off", name, spec.Template)
+	}
 	pool, err := h.conn.LookupStoragePoolByName(h.pool)
 	if err != nil {
 		return fmt.Errorf("look up storage pool %q: %w", h.pool, err)

@@ -1,5 +1,74 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
 
-func checkCommand(_ *globals) *cobra.Command { return &cobra.Command{Use: "check"} }
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/dashboard"
+)
+
+func checkCommand(g *globals) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say whether this host is ready, and what to do where it is not; change nothing",
+		Long: `Say whether this host is ready for the config: libvirt, acceleration, networks, storage pool, templates, memory. It changes
+nothing. Below each warning and each problem is what mends it. The exit code is 0 if there is no problem; warnings are allowed.`,
+		Args: exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
+			}
+			var warnings bytes.Buffer
+			cfg, cfgErr := g.loadConfig(&warnings)
+			dialer, err := hypervisor.NewDialer()
+			if err != nil {
+				return err
+			}
+			in := check.Input{
+				Config: cfg, ConfigErr: cfgErr, Dialer: dialer, Root: "/",
+				Sources: hypervisor.Sources{Flag: g.uri, Getenv: os.Getenv},
+			}
+			for line := range strings.Lines(warnings.String()) {
+				in.ConfigWarnings = append(in.ConfigWarnings, strings.TrimPrefix(strings.TrimSpace(line), "warning: "))
+			}
+			facts, err := check.Gather(cmd.Context(), in)
+			if err != nil {
+				return err
+			}
+			findings, out := facts.Findings(), cmd.OutOrStdout()
+			problems, warned := check.Count(findings)
+			if output == "json" {
+				err = check.PrintJSON(out, findings)
+			} else {
+				color := term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
+				err = check.Print(out, findings, color)
+			}
+			switch {
+			case err != nil:
+				return err
+			case problems > 0:
+				return fmt.Errorf("not ready: %s, %s", count(problems, "problem"), count(warned, "warning"))
+			case output == "text":
+				fmt.Fprintf(out, "ready: no problem, %s\n", count(warned, "warning"))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

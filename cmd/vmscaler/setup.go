@@ -54,10 +54,10 @@ the demo template. What is there already stays as it is.`,
 			}
 			info, err := template.Lookup(hv.conn, cfg.Pool, host.DemoTemplate)
 			switch {
-			case err == nil:
+			case err == nil && info.Complete:
 				fmt.Fprintf(out, "template %s: %s\n", host.DemoTemplate, info.Path)
 				return nil
-			case !errors.Is(err, template.ErrNotFound):
+			case err != nil && !errors.Is(err, template.ErrNotFound):
 				return err //nolint:wrapcheck // says what it is about
 			}
 			return buildTemplate(cmd.Context(), hv, cfg.Pool, host.DemoTemplate, template.KernelCloud, out)

@@ -68,9 +68,11 @@ root, and upload it to the storage pool.`,
 
 // buildTemplate builds and uploads a template; one that is there already is an error.
 func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel string, out io.Writer) error {
-	if _, err := template.Lookup(hv.conn, pool, name); err == nil {
+	// Upload refuses it too, but only after the work.
+	switch info, err := template.Lookup(hv.conn, pool, name); {
+	case err == nil && info.Complete:
 		return fmt.Errorf("template %q: %w", name, template.ErrExists)
-	} else if !errors.Is(err, template.ErrNotFound) {
+	case err != nil && !errors.Is(err, template.ErrNotFound):
 		return err //nolint:wrapcheck // says what it is about
 	}
 	dir, err := os.MkdirTemp("", "vmscaler-template-")

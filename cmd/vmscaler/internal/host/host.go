@@ -58,7 +58,7 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string) (config.Prob
 			continue
 		}
 		field := fmt.Sprintf("groups[%d].template", i)
-		switch _, err := template.Lookup(conn, cfg.Pool, g.Template); {
+		switch info, err := template.Lookup(conn, cfg.Pool, g.Template); {
 		case errors.Is(err, template.ErrNotFound):
 			remedy := "`vmscaler template import " + g.Template + " FILE` makes it"
 			if g.Template == DemoTemplate {
@@ -67,6 +67,9 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string) (config.Prob
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "an existing template; "+remedy))
 		case err != nil:
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "a template that can be used"))
+		case !info.Complete:
+			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, a template whose upload has not ended or was cut off", g.Template),
+				"a complete one; build or import it again"))
 		}
 	}
 	return problems, nil

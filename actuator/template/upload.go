@@ -1,0 +1,360 @@
+package template
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// ErrExists is returned when the pool has a complete template of that name.
+var ErrExists = errors.New("template exists already")
+
+const (
+	// uploadChunk is what one message of libvirt's stream protocol carries at most.
+	uploadChunk = 256 * 1024
+
+	// After an upload libvirt refreshes the pool by itself for a moment, during
+	// which it refuses to do so again.
+	refreshTries = 50
+	refreshPause = 100 * time.Millisecond
+
+	// claimWatch is how long an incomplete upload is watched before it is taken
+	// for dead: a living one sends a chunk every few milliseconds.
+	claimWatch = 5 * time.Second
+)
+
+// Upload makes the volume of a new template in a storage pool from a qcow2
+// file, over the connection: the pool may be on another host. It returns
+// ErrExists if the template is there already.
+//
+// libvirt can neither rename volumes nor tell a half-written one from a whole
+// one (a qcow2 file's header comes first). So a marker, an empty volume beside
+// it, exists for as long as the template is incomplete: it is created first and
+// deleted last. What a killed upload leaves behind still has its marker, and the
+// next upload of that name replaces it. libvirt would let it delete a volume
+// that another client is writing to, so it first watches for some seconds
+// whether the volume still grows; then the answer is an error.
+//
+// On an error or the end of ctx, the volumes that this call made are deleted,
+// and no others.
+func Upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string, progress func(done, total int64)) error {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	watch := func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(claimWatch):
+			return nil
+		}
+	}
+	if err := upload(ctx, conn, pool, name, file, progress, watch); err != nil {
+		return fmt.Errorf("upload template %s: %w", name, err)
+	}
+	return nil
+}
+
+// upload is Upload with the wait for a sign of life injected.
+func upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string, progress func(done, total int64), watch func(context.Context) error) (err error) {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	disk, err := inspectFile(file)
+	if err != nil {
+		return err
+	}
+	if disk.format != "qcow2" {
+		return fmt.Errorf("%s is a %s image; %s", file, disk.format, convertRemedy(file))
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	st, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	p, err := openPool(conn, pool)
+	if err != nil {
+		return err
+	}
+	defer p.Free()
+	marker, err := claim(ctx, p, name, watch)
+	if err != nil {
+		return err
+	}
+	defer marker.Free()
+	// Nothing was written under the template's name unless the volume exists:
+	// then the marker stays for as long as that does.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release(p, marker, name))
+		}
+	}()
+	mode, err := volumeMode(conn)
+	if err != nil {
+		return err
+	}
+	volume, err := createVolume(p, VolumeName(name), uint64(st.Size()), mode)
+	if err != nil {
+		return err
+	}
+	defer volume.Free()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, deleteVolume(volume))
+		}
+	}()
+	if err := send(ctx, conn, volume, in, st.Size(), progress); err != nil {
+		return err
+	}
+	if err := refresh(ctx, p); err != nil {
+		return err
+	}
+	if err := verify(volume, disk.capacity); err != nil {
+		return err
+	}
+	return deleteVolume(marker)
+}
+
+// claim creates the marker, or takes over that of an interrupted upload, whose
+// volume it removes.
+func claim(ctx context.Context, p *libvirt.StoragePool, name string, watch func(context.Context) error) (*libvirt.StorageVol, error) {
+	before, err := observe(p, name)
+	if err != nil {
+		return nil, err
+	}
+	if before.marked {
+		if err := watch(ctx); err != nil {
+			return nil, err
+		}
+		after, err := observe(p, name)
+		if err != nil {
+			return nil, err
+		}
+		if after.marked && after != before {
+			return nil, errors.New("another upload of it is running")
+		}
+		before = after // its upload may have ended meanwhile, either way
+	}
+	switch {
+	case !before.marked && before.exists:
+		return nil, fmt.Errorf("%w; choose another name", ErrExists)
+	case !before.marked:
+		return createVolume(p, markerName(name), 0, "0600")
+	}
+	if err := deleteByName(p, VolumeName(name)); err != nil {
+		return nil, fmt.Errorf("remove an interrupted upload: %w", err)
+	}
+	return p.LookupStorageVolByName(markerName(name))
+}
+
+// A sighting is what can be seen of a template in a pool at one time.
+type sighting struct {
+	marked     bool
+	exists     bool
+	allocation uint64 // bytes written so far
+}
+
+func observe(p *libvirt.StoragePool, name string) (sighting, error) {
+	var s sighting
+	marker, err := findVolume(p, markerName(name))
+	if err != nil {
+		return s, err
+	}
+	if marker != nil {
+		marker.Free()
+		s.marked = true
+	}
+	volume, err := findVolume(p, VolumeName(name))
+	if err != nil || volume == nil {
+		return s, err
+	}
+	defer volume.Free()
+	info, err := volume.GetInfo() // looks at the file, unlike the volume's XML
+	if err != nil {
+		return s, fmt.Errorf("look at volume %s: %w", VolumeName(name), err)
+	}
+	s.exists, s.allocation = true, info.Allocation
+	return s, nil
+}
+
+// deleteByName deletes a volume if there is one.
+func deleteByName(p *libvirt.StoragePool, name string) error {
+	v, err := findVolume(p, name)
+	if err != nil || v == nil {
+		return err
+	}
+	defer v.Free()
+	return deleteVolume(v)
+}
+
+// refuseExisting returns ErrExists if Upload would.
+func refuseExisting(conn *libvirt.Connect, pool, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	info, err := Lookup(conn, pool, name)
+	if errors.Is(err, ErrNotFound) || err == nil && !info.Complete {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%w; choose another name", ErrExists)
+}
+
+// release deletes the marker unless a volume is still there for it to mark.
+func release(p *libvirt.StoragePool, marker *libvirt.StorageVol, name string) error {
+	volume, err := findVolume(p, VolumeName(name))
+	if err != nil {
+		return err
+	}
+	if volume != nil {
+		volume.Free()
+		return nil
+	}
+	return deleteVolume(marker)
+}
+
+// volumeMode is the file mode of a template: read-only for everyone. A session
+// daemon is an ordinary user, who could not write the upload into such a file.
+func volumeMode(conn *libvirt.Connect) (string, error) {
+	uri, err := conn.GetURI()
+	if err != nil {
+		return "", fmt.Errorf("ask for the connection's URI: %w", err)
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return "", fmt.Errorf("connection's URI: %w", err)
+	}
+	if strings.HasSuffix(u.Path, "/session") {
+		return "0644", nil
+	}
+	return "0444", nil
+}
+
+// createVolume makes a sparse volume of size bytes. It is raw: the upload brings
+// its own format, which libvirt finds out on the refresh.
+func createVolume(p *libvirt.StoragePool, name string, size uint64, mode string) (*libvirt.StorageVol, error) {
+	x := libvirtxml.StorageVolume{
+		Name:       name,
+		Capacity:   &libvirtxml.StorageVolumeSize{Value: size},
+		Allocation: &libvirtxml.StorageVolumeSize{Value: 0},
+		Target: &libvirtxml.StorageVolumeTarget{
+			Format:      &libvirtxml.StorageVolumeTargetFormat{Type: "raw"},
+			Permissions: &libvirtxml.StorageVolumeTargetPermissions{Mode: mode},
+		},
+	}
+	text, err := x.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	v, err := p.StorageVolCreateXML(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	return v, nil
+}
+
+func deleteVolume(v *libvirt.StorageVol) error {
+	name, err := v.GetName()
+	if err != nil {
+		return fmt.Errorf("delete volume: %w", err)
+	}
+	if err := v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL); err != nil {
+		return fmt.Errorf("delete volume %s: %w", name, err)
+	}
+	return nil
+}
+
+// send writes the file into the volume. A daemon that does not answer is the
+// connection's keepalive's affair.
+func send(ctx context.Context, conn *libvirt.Connect, v *libvirt.StorageVol, in io.Reader, size int64, progress func(done, total int64)) error {
+	stream, err := conn.NewStream(0)
+	if err != nil {
+		return fmt.Errorf("open stream: %w", err)
+	}
+	defer stream.Free()
+	if err := v.Upload(stream, 0, uint64(size), 0); err != nil {
+		return fmt.Errorf("start upload: %w", err)
+	}
+	if err := sendAll(ctx, stream, in, size, progress); err != nil {
+		return errors.Join(err, abort(stream))
+	}
+	if err := stream.Finish(); err != nil {
+		return fmt.Errorf("finish upload: %w", err)
+	}
+	return nil
+}
+
+func abort(stream *libvirt.Stream) error {
+	if err := stream.Abort(); err != nil {
+		return fmt.Errorf("abort upload: %w", err)
+	}
+	return nil
+}
+
+func sendAll(ctx context.Context, stream *libvirt.Stream, in io.Reader, size int64, progress func(done, total int64)) error {
+	buf := make([]byte, uploadChunk)
+	for done := int64(0); done < size; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n, err := io.ReadFull(in, buf[:min(int64(len(buf)), size-done)])
+		if err != nil {
+			return fmt.Errorf("read image: %w", err)
+		}
+		for chunk := buf[:n]; len(chunk) > 0; {
+			sent, err := stream.Send(chunk)
+			if err != nil {
+				return fmt.Errorf("send image: %w", err)
+			}
+			chunk = chunk[sent:]
+		}
+		done += int64(n)
+		progress(done, size)
+	}
+	return nil
+}
+
+// refresh has libvirt look at the pool's files again: until then it believes
+// the volume to be what it was created as.
+func refresh(ctx context.Context, p *libvirt.StoragePool) error {
+	for try := 1; ; try++ {
+		err := p.Refresh(0)
+		if err == nil {
+			return nil
+		}
+		if try == refreshTries || !errors.Is(err, libvirt.ERR_INTERNAL_ERROR) && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) {
+			return fmt.Errorf("refresh storage pool: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(refreshPause):
+		}
+	}
+}
+
+// verify compares what libvirt sees in the volume with what was sent.
+func verify(v *libvirt.StorageVol, capacity uint64) error {
+	info, err := describe(v)
+	if err != nil {
+		return err
+	}
+	if info.Format != "qcow2" || info.Capacity != capacity {
+		return fmt.Errorf("volume %s arrived as %s of %d bytes, want qcow2 of %d bytes", info.Volume, info.Format, info.Capacity, capacity)
+	}
+	return nil
+}

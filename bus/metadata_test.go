@@ -1,0 +1,130 @@
+package bus
+
+import (
+	"encoding/xml"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+const someUUID = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
+
+func someMetadata() Metadata {
+	return Metadata{
+		Group: "web", Template: "demo", UUID: someUUID, Created: noon, Phase: PhaseReady, Since: noon.Add(time.Second),
+		Pool: "default", Volume: VolumeName("web-1", someUUID),
+	}
+}
+
+func TestMetadataXML(t *testing.T) {
+	const want = `<vm group="web" template="demo" uuid="5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11" created="2026-05-04T12:00:00.25Z"` +
+		` phase="ready" since="2026-05-04T12:00:01.25Z"><volume pool="default" name="web-1.5c0d2a9e.qcow2"></volume></vm>`
+	m := someMetadata()
+	if got, err := m.XML(); err != nil || got != want {
+		t.Errorf("XML: %v\ngot  %s\nwant %s", err, got, want)
+	}
+	got, err := m.DefinitionXML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in struct {
+		XMLName xml.Name `xml:"urn:vmscaler:vm:1 vm"`
+		Volume  struct {
+			Name string `xml:"name,attr"`
+		} `xml:"urn:vmscaler:vm:1 volume"`
+	}
+	if err := xml.Unmarshal([]byte(got), &in); err != nil || in.Volume.Name != m.Volume {
+		t.Errorf("not in the namespace: %v: %s", err, got)
+	}
+}
+
+func TestMetadataTimesAreUTC(t *testing.T) {
+	m := someMetadata()
+	m.Created = m.Created.In(time.FixedZone("CEST", 2*3600))
+	text, err := m.XML()
+	if err != nil || !strings.Contains(text, `created="2026-05-04T12:00:00.25Z"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// What libvirt keeps as metadata comes back as it was, whatever a group, a pool or a file is called.
+func TestMetadataRoundTrip(t *testing.T) {
+	name := rapid.OneOf(
+		rapid.SampledFrom([]string{
+			`<vm `, `</vm>`, `<volume `, `</volume>`, `"/><vm x="`, `&amp;`, `a'b"c`, `]]>`, "tab\tline\nreturn\r", "é日", ` `,
+		}),
+		rapid.StringOfN(rapid.SampledFrom([]rune("<>&\"'/= vmolue.-é日\n\t\r")), 1, 40, -1),
+	)
+	at := rapid.Map(rapid.Int64Range(1, 4e9), func(s int64) time.Time { return time.Unix(s, s%1e9).UTC() })
+	rapid.Check(t, func(t *rapid.T) {
+		m := Metadata{
+			Group: name.Draw(t, "group"), Template: name.Draw(t, "template"), UUID: someUUID, Created: at.Draw(t, "created"),
+			Phase: rapid.SampledFrom([]Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed}).Draw(t, "phase"),
+			Since: at.Draw(t, "since"), Pool: name.Draw(t, "pool"), Volume: name.Draw(t, "volume"),
+		}
+		for kind, encode := range map[string]func() (string, error){"XML": m.XML, "DefinitionXML": m.DefinitionXML} {
+			text, err := encode()
+			if err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			if back, err := ParseMetadata(text, someUUID); err != nil || back != m {
+				t.Fatalf("%s: %v\ngot  %+v\nwant %+v\nfrom %s", kind, err, back, m, text)
+			}
+		}
+	})
+}
+
+func TestParseMetadataRefuses(t *testing.T) {
+	good, err := someMetadata().XML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := func(attribute string) string {
+		before, rest, _ := strings.Cut(good, attribute+`="`)
+		_, after, _ := strings.Cut(rest, `"`)
+		return before + after
+	}
+	if _, err := ParseMetadata(good, someUUID); err != nil {
+		t.Fatalf("a good one is refused: %v", err)
+	}
+	for _, tt := range []struct{ name, element, uuid, want string }{
+		{"of a copied definition", good, "a1b2c3d4-0000-4000-8000-00000000000a", "a copied definition"},
+		{"of a domain whose UUID starts alike", good, someUUID[:8] + "-0000-4000-8000-00000000000a", "a copied definition"},
+		{"no UUID", without(" uuid"), someUUID, "a copied definition"},
+		{"no group", without(" group"), someUUID, "without group"},
+		{"no phase", without(" phase"), someUUID, "without group"},
+		{"no creation time", without(" created"), someUUID, "without group"},
+		{"no pool", without(" pool"), someUUID, "without group"},
+		{"no volume name", without(" name"), someUUID, "without group"},
+		{"no volume", good[:strings.Index(good, "<volume")] + "</vm>", someUUID, "without group"},
+		{"cut off", good[:len(good)/2], someUUID, "decode"},
+		{"empty", "", someUUID, "decode"},
+		{"another element", "<machine/>", someUUID, "decode"},
+		{"damaged time", strings.Replace(good, "2026-05-04T12", "yesterday", 1), someUUID, "decode"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := ParseMetadata(tt.element, tt.uuid)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want an error with %q", err, tt.want)
+			}
+			if m != (Metadata{}) {
+				t.Errorf("with an error it returned %+v", m)
+			}
+		})
+	}
+}
+
+func TestVolumeName(t *testing.T) {
+	for _, tt := range []struct{ vm, uuid, want string }{
+		{"web-1", someUUID, "web-1.5c0d2a9e.qcow2"},
+		{"", someUUID, ".5c0d2a9e.qcow2"},
+		{"web-1", "abc", "web-1.abc.qcow2"},
+		{"web-1", "", "web-1..qcow2"},
+	} {
+		if got := VolumeName(tt.vm, tt.uuid); got != tt.want {
+			t.Errorf("VolumeName(%q, %q) = %q, want %q", tt.vm, tt.uuid, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+)
+
+// Made once for all tests.
+var (
+	program      string // the vmscaler binary
+	templateFile string // the demo template's disk
+)
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "e2e: %s\n", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "vmscaler-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // tests also run the program as another user
+		return 1, err
+	}
+	if err := libvirt.EventRegisterDefaultImpl(); err != nil {
+		return 1, err
+	}
+	go func() {
+		for {
+			_ = libvirt.EventRunDefaultImpl()
+		}
+	}()
+	program = filepath.Join(dir, "vmscaler")
+	if out, err := exec.Command("go", "build", "-o", program, "..").CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	templateFile = filepath.Join(dir, "template.qcow2")
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	if _, err := template.Build(ctx, template.BuildConfig{Output: templateFile}); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}

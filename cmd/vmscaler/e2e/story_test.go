@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"testing"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
+)
+
+const storyPolicy = `policy:
+  upper: 40
+  lower: 15`
+
+// TestStory plays the demonstration: growth under load to exactly three VMs, and back to one.
+func TestStory(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(w.config(storyPolicy))
+	checked := false
+	err := story.Play(t.Context(), story.Config{
+		Conn: p.conn, Group: w.group, Patience: patience,
+		Say: func(format string, args ...any) {
+			t.Logf(format, args...)
+			if vms := w.vms(); len(vms) == story.Needed && !checked {
+				checked = true
+				w.checkClones()
+			}
+		},
+		Load: func(ctx context.Context, vm string) error {
+			cmd := w.command("load", vm, "--for", "1h")
+			return runUntil(ctx, cmd)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !checked {
+		t.Error("the clones were never checked")
+	}
+	p.stop()
+	if n := len(w.vms()); n != 1 {
+		t.Errorf("%d VMs after Ctrl-C, want the one that was there", n)
+	}
+}
+
+// runUntil runs a command, and interrupts it when ctx ends; it must end well in both cases.
+func runUntil(ctx context.Context, cmd *exec.Cmd) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(os.Interrupt) })
+	defer stop()
+	return cmd.Wait()
+}
+
+// checkClones checks what each VM of the group is made of.
+func (w *world) checkClones() {
+	w.t.Helper()
+	pool, err := w.conn.LookupStoragePoolByName(w.pool)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = pool.Free() }()
+	for _, vm := range w.vms() {
+		text, err := w.domain(vm.Name).GetXMLDesc(0)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var d libvirtxml.Domain
+		if err := d.Unmarshal(text); err != nil {
+			w.t.Fatal(err)
+		}
+		disk := d.Devices.Disks[0]
+		if disk.Source.File.File != w.dir+"/"+vm.Meta.Volume {
+			w.t.Errorf("%s: disk %s, want %s in the pool", vm.Name, disk.Source.File.File, vm.Meta.Volume)
+		}
+		vol, err := pool.LookupStorageVolByName(vm.Meta.Volume)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.checkVolume(vm.Name, vol)
+		_ = vol.Free()
+	}
+}
+
+func (w *world) checkVolume(vm string, vol *libvirt.StorageVol) {
+	w.t.Helper()
+	text, err := vol.GetXMLDesc(0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var v libvirtxml.StorageVolume
+	if err := v.Unmarshal(text); err != nil {
+		w.t.Fatal(err)
+	}
+	if v.BackingStore == nil || v.BackingStore.Path != w.templatePath() {
+		w.t.Errorf("%s: backing store %+v, want the template %s", vm, v.BackingStore, w.templatePath())
+	}
+	if v.Allocation.Value >= 16<<20 {
+		w.t.Errorf("%s: its own disk takes %d MiB, want a small one", vm, v.Allocation.Value>>20)
+	}
+}

@@ -1,0 +1,274 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/template"
+)
+
+// patience is how long a step on real VMs may take on a slow, busy machine. Nothing waits for it when all is well.
+const patience = 3 * time.Minute
+
+// world is a libvirt with a pool, a network and a group of the test's own.
+type world struct {
+	t       *testing.T
+	uri     string
+	conn    *libvirt.Connect
+	dir     string // the pool's folder
+	pool    string
+	network string
+	group   string
+	env     []string
+	sum     string // of the template
+}
+
+// newWorld makes one on the machine's own libvirt.
+func newWorld(t *testing.T) *world {
+	uri := os.Getenv("LIBVIRT_DEFAULT_URI")
+	if uri == "" {
+		uri = "qemu:///system"
+	}
+	// Not below the user's home, which the hypervisor's user may not enter.
+	dir, err := os.MkdirTemp("/var/tmp", "vmscaler-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	w := newWorldAt(t, uri, dir)
+	if !strings.Contains(uri, "/session") {
+		w.network = w.makeNetwork()
+	}
+	return w
+}
+
+// newWorldAt makes one at a URI, with its pool in dir.
+func newWorldAt(t *testing.T, uri, dir string) *world {
+	t.Helper()
+	id := strings.ToLower(rand.Text()[:6])
+	id = strings.Map(func(r rune) rune { // letters only: a group's name does not end in a number
+		if r >= '2' && r <= '7' {
+			return 'a' + r - '2'
+		}
+		return r
+	}, id)
+	w := &world{
+		t: t, uri: uri, dir: dir, pool: "e2e-" + id, network: "user", group: "e2e-" + id,
+		env: []string{"VMSCALER_LOCK_DIR=" + t.TempDir(), "XDG_STATE_HOME=" + t.TempDir(), "NO_COLOR=1", "LIBVIRT_DEFAULT_URI="},
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := libvirt.NewConnect(uri)
+	if err != nil {
+		t.Fatalf("connect to %s: %s", uri, err)
+	}
+	w.conn = conn
+	t.Cleanup(func() { _, _ = w.conn.Close() })
+	w.makePool()
+	if err := template.Upload(t.Context(), conn, w.pool, "demo", templateFile, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.sum = fileSum(t, w.templatePath())
+	t.Cleanup(w.leaveNothing)
+	return w
+}
+
+func (w *world) templatePath() string { return filepath.Join(w.dir, template.VolumeName("demo")) }
+
+func (w *world) makePool() {
+	pool, err := w.conn.StoragePoolDefineXML(fmt.Sprintf(
+		`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, w.pool, w.dir), 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = pool.Free() }()
+	w.t.Cleanup(func() { w.dropPool() })
+	if err := pool.Create(0); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) dropPool() {
+	pool, err := w.conn.LookupStoragePoolByName(w.pool)
+	if err != nil {
+		w.t.Errorf("drop the pool: %s", err)
+		return
+	}
+	defer func() { _ = pool.Free() }()
+	_ = pool.Destroy()
+	if err := pool.Undefine(); err != nil {
+		w.t.Errorf("drop the pool: %s", err)
+	}
+}
+
+// makeNetwork makes an isolated network with DHCP.
+func (w *world) makeNetwork() string {
+	var last error
+	for range 20 { // until a subnet is free
+		b := make([]byte, 2)
+		_, _ = rand.Read(b)
+		subnet := fmt.Sprintf("10.%d.%d", 64+b[0]%128, b[1])
+		net, err := w.conn.NetworkCreateXML(fmt.Sprintf(`<network><name>%s</name><bridge name='e2e%x'/>
+			<ip address='%s.1' netmask='255.255.255.0'><dhcp><range start='%s.2' end='%s.99'/></dhcp></ip></network>`,
+			w.group, b, subnet, subnet, subnet))
+		if err != nil {
+			last = err
+			continue
+		}
+		w.t.Cleanup(func() {
+			if err := net.Destroy(); err != nil {
+				w.t.Errorf("drop the network: %s", err)
+			}
+			_ = net.Free()
+		})
+		return w.group
+	}
+	w.t.Fatalf("make a network: %s", last)
+	return ""
+}
+
+// config writes a config file; group is what stands below the group's name, without indentation.
+func (w *world) config(group string) string {
+	text := fmt.Sprintf("libvirt:\n  pool: %s\nbus:\n  listen: 127.0.0.1:0\ngroups:\n  - name: %s\n    network: %s\n", w.pool, w.group, w.network)
+	for line := range strings.Lines(group) {
+		text += "    " + line
+	}
+	path := filepath.Join(w.t.TempDir(), "vmscaler.yaml")
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// command is a run of the program to its end.
+func (w *world) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(program, append([]string{"--uri", w.uri}, args...)...)
+	cmd.Env = append(os.Environ(), w.env...)
+	return cmd
+}
+
+// must runs the program to its end and expects success.
+func (w *world) must(args ...string) string {
+	w.t.Helper()
+	out, err := w.command(args...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("vmscaler %s: %s\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// refused runs the program to its end and expects it to fail with words in its message.
+func (w *world) refused(args []string, words ...string) string {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, append([]string{"--uri", w.uri}, args...)...)
+	cmd.Env = append(os.Environ(), w.env...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() < 1 {
+		w.t.Fatalf("vmscaler %s: %v, want a refusal\n%s", strings.Join(args, " "), err, out)
+	}
+	for _, word := range words {
+		if !strings.Contains(string(out), word) {
+			w.t.Errorf("vmscaler %s says\n%s\nwant it to name %q", strings.Join(args, " "), out, word)
+		}
+	}
+	return string(out)
+}
+
+// vms are the group's VMs that libvirt has.
+func (w *world) vms() []actuator.VM {
+	w.t.Helper()
+	inv, err := actuator.ReadInventory(w.conn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return inv.Group(w.group)
+}
+
+// domain is a domain by its name.
+func (w *world) domain(name string) *libvirt.Domain {
+	w.t.Helper()
+	dom, err := w.conn.LookupDomainByName(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = dom.Free() })
+	return dom
+}
+
+// files are what lies in the pool's folder beside the template.
+func (w *world) files() []string {
+	w.t.Helper()
+	entries, err := os.ReadDir(w.dir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Name() != template.VolumeName("demo") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// leaveNothing removes the group's VMs as a user would, and checks that nothing else is left.
+func (w *world) leaveNothing() {
+	out, err := w.command("down", w.group, "--yes", "--shutdown-timeout", "5s").CombinedOutput()
+	if err != nil {
+		w.t.Errorf("vmscaler down: %s\n%s", err, out)
+	}
+	for _, vm := range w.vms() {
+		w.t.Errorf("left behind: domain %s", vm.Name)
+		w.forget(vm.Name)
+	}
+	for _, name := range w.files() {
+		w.t.Errorf("left behind: %s", name)
+	}
+	if sum := fileSum(w.t, w.templatePath()); sum != w.sum {
+		w.t.Errorf("the template was changed")
+	}
+}
+
+// forget removes a domain by force.
+func (w *world) forget(name string) {
+	dom, err := w.conn.LookupDomainByName(name)
+	if err != nil {
+		return
+	}
+	_ = dom.Destroy()
+	_ = dom.Undefine()
+	_ = dom.Free()
+}
+
+func fileSum(t *testing.T, path string) string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		t.Error(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

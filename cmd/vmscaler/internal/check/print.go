@@ -1,0 +1,76 @@
+package check
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/pterm/pterm"
+)
+
+// Count is how many problems and warnings there are.
+func Count(findings []Finding) (problems, warnings int) {
+	for _, f := range findings {
+		switch f.Level {
+		case Problem:
+			problems++
+		case Warning:
+			warnings++
+		case OK:
+		}
+	}
+	return problems, warnings
+}
+
+// Print writes one line for each finding, and below it the remedy of one that has one.
+func Print(w io.Writer, findings []Finding, color bool) error {
+	var b strings.Builder
+	for _, f := range findings {
+		fmt.Fprintf(&b, "%s  %-12s  %s\n", paint(f.Level, fmt.Sprintf("%-7s", f.Level), color), f.Area, clean(f.Text))
+		if f.Remedy != "" {
+			fmt.Fprintf(&b, "%25s%s\n", "-> ", clean(f.Remedy))
+		}
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("print the findings: %w", err)
+	}
+	return nil
+}
+
+// PrintJSON writes the findings as one JSON document.
+func PrintJSON(w io.Writer, findings []Finding) error {
+	problems, _ := Count(findings)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(struct {
+		V        int       `json:"v"`
+		Ready    bool      `json:"ready"`
+		Findings []Finding `json:"findings"`
+	}{1, problems == 0, findings})
+	if err != nil {
+		return fmt.Errorf("print the findings: %w", err)
+	}
+	return nil
+}
+
+// paint does not use pterm's own Sprint, which looks at the process's output and environment.
+func paint(level Level, text string, color bool) string {
+	if !color {
+		return text
+	}
+	look := map[Level]pterm.Style{OK: {pterm.FgGreen}, Warning: {pterm.FgYellow}, Problem: {pterm.FgRed}}[level]
+	return "\x1b[" + look.Code() + "m" + text + "\x1b[0m"
+}
+
+// clean keeps a finding on its line: names from libvirt and from files may hold anything.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
