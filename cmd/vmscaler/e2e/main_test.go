@@ -53,8 +53,17 @@ func runTests(m *testing.M) (int, error) {
 	templateFile = filepath.Join(dir, "template.qcow2")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	if _, err := template.Build(ctx, template.BuildConfig{Output: templateFile}); err != nil {
+	if _, err := template.Build(ctx, template.BuildConfig{Output: templateFile, CacheDir: packageCache()}); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
+}
+
+// packageCache keeps the guest's packages from one run of the tests to the next.
+func packageCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "" // then they are downloaded each time
+	}
+	return filepath.Join(dir, "vmscaler", "packages")
 }

@@ -20,16 +20,8 @@ const storyPolicy = `policy:
 func TestStory(t *testing.T) {
 	w := newWorld(t)
 	p := w.start(w.config(storyPolicy))
-	checked := false
 	err := story.Play(t.Context(), story.Config{
-		Conn: p.conn, Group: w.group, Patience: patience,
-		Say: func(format string, args ...any) {
-			t.Logf(format, args...)
-			if vms := w.vms(); len(vms) == story.Needed && !checked {
-				checked = true
-				w.checkClones()
-			}
-		},
+		Conn: p.conn, Group: w.group, Patience: patience, Say: t.Logf, Grown: w.checkClones,
 		Load: func(ctx context.Context, vm string) error {
 			cmd := w.command("load", vm, "--for", "1h")
 			return runUntil(ctx, cmd)
@@ -37,9 +29,6 @@ func TestStory(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if !checked {
-		t.Error("the clones were never checked")
 	}
 	p.stop()
 	if n := len(w.vms()); n != 1 {
@@ -60,6 +49,9 @@ func runUntil(ctx context.Context, cmd *exec.Cmd) error {
 // checkClones checks what each VM of the group is made of.
 func (w *world) checkClones() {
 	w.t.Helper()
+	if n := len(w.vms()); n != story.Needed {
+		w.t.Errorf("libvirt has %d VMs of the group, want %d", n, story.Needed)
+	}
 	pool, err := w.conn.LookupStoragePoolByName(w.pool)
 	if err != nil {
 		w.t.Fatal(err)

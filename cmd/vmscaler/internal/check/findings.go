@@ -63,6 +63,7 @@ type Libvirt struct {
 	ActiveNetworks      int
 	NetworkNames        []string
 
+	Wanted          string // the config's acceleration
 	Acceleration    actuator.Acceleration
 	AccelerationErr error
 	AppArmor        bool
@@ -123,7 +124,7 @@ func (f Facts) Findings() []Finding {
 	return all
 }
 
-func ok(area, format string, args ...any) Finding {
+func good(area, format string, args ...any) Finding {
 	return Finding{Level: OK, Area: area, Text: fmt.Sprintf(format, args...)}
 }
 
@@ -224,7 +225,7 @@ func (f Facts) config() []Finding {
 	for _, g := range f.Groups {
 		groups = append(groups, fmt.Sprintf("%s (%d to %d VMs)", g.Name, g.Min, g.Max))
 	}
-	return append([]Finding{ok(area, "%s: %s", name, strings.Join(groups, ", "))}, found...)
+	return append([]Finding{good(area, "%s: %s", name, strings.Join(groups, ", "))}, found...)
 }
 
 // --- libvirt ---
@@ -232,27 +233,11 @@ func (f Facts) config() []Finding {
 func (f Facts) libvirt() []Finding {
 	const area = "libvirt"
 	l := f.Libvirt
-	var found []Finding
-	switch {
-	case errors.Is(l.Err, hypervisor.ErrPermission):
-		remedy := "use --uri " + hypervisor.SessionURI + ", or join the group and log in again: " + f.sudo("usermod -aG libvirt "+f.user())
-		if f.Host != nil {
-			if listed, active := f.Host.member("libvirt"); active {
-				remedy = "ask whoever set up libvirt's access rules, or use --uri " + hypervisor.SessionURI
-			} else if listed {
-				remedy = "newgrp libvirt (in this shell), or log out and in again"
-			}
-		}
-		return append(found, problem(area, remedy, "%s: %s", l.Choice, reason(l.Err)))
-	case errors.Is(l.Err, hypervisor.ErrDown) && f.Host != nil && hypervisor.IsSession(l.Choice.URI):
-		return append(found, problem(area, "see that XDG_RUNTIME_DIR and HOME name folders of yours, and that libvirt is installed: "+
-			f.sudo("apt-get install libvirt-daemon-system qemu-system-x86"), "%s: %s", l.Choice, reason(l.Err)))
-	case errors.Is(l.Err, hypervisor.ErrDown):
-		return append(found, problem(area, f.startDaemon("start"), "%s: %s", l.Choice, reason(l.Err)))
-	case l.Err != nil:
-		return append(found, problem(area, "name a libvirt that can be reached with --uri", "%s: %s", l.Choice, l.Err))
+	if l.Err != nil {
+		return []Finding{f.unreachable()}
 	}
-	found = append(found, ok(area, "%s answers: libvirt %s, %s", l.Choice, l.Version, l.Hypervisor))
+	var found []Finding
+	found = append(found, good(area, "%s answers: libvirt %s, %s", l.Choice, l.Version, l.Hypervisor))
 	if text, remedy, ok := strings.Cut(fmt.Sprint(l.Others.Refused), ": use "); l.Others.Refused != nil && ok {
 		found = append(found, problem(area, "use "+remedy, "%s", text))
 	} else if l.Others.Refused != nil {
@@ -266,18 +251,52 @@ func (f Facts) libvirt() []Finding {
 		found = append(found, problem(area, f.virsh("list")+" shows whether libvirt works", "%s", u))
 	}
 	if f.Host == nil {
-		found = append(found, ok(area, "the host's own files were not looked at: %s", f.HostUnknown))
+		found = append(found, good(area, "the host's own files were not looked at: %s", f.HostUnknown))
 	}
 	return found
 }
 
-// reason is an error of the dialer without the remedy at its end.
-func reason(err error) string {
-	text := err.Error()
-	if i := strings.LastIndex(text, "; "); i >= 0 {
-		text = text[:i]
+// unreachable says why there is no connection. The dialer's error ends in a remedy of its own, which knows less.
+func (f Facts) unreachable() Finding {
+	const area = "libvirt"
+	const session = "use --uri " + hypervisor.SessionURI + ", which needs no rights"
+	l := f.Libvirt
+	text := l.Err.Error()
+	if errors.Is(l.Err, hypervisor.ErrPermission) || errors.Is(l.Err, hypervisor.ErrDown) {
+		if i := strings.LastIndex(text, "; "); i >= 0 {
+			text = text[:i]
+		}
 	}
-	return text
+	text = strings.Replace(text, "at "+l.Choice.URI+":", "at "+l.Choice.String()+":", 1)
+	remedy := "name a libvirt that answers: with --uri, or with uri in the config"
+	switch {
+	case f.Host == nil:
+	case errors.Is(l.Err, hypervisor.ErrPermission):
+		switch listed, active := f.Host.member("libvirt"); {
+		case active:
+			remedy = session + ", or ask whoever set up who may use libvirt here"
+		case listed:
+			text += "; this login is older than the user's membership in group libvirt"
+			remedy = "newgrp libvirt (in this shell), or log out and in again"
+		default:
+			remedy = f.sudo("usermod -aG libvirt "+f.user()) + ", then log out and in again; or " + session
+		}
+	case !errors.Is(l.Err, hypervisor.ErrDown):
+	case l.Choice.URI == hypervisor.SessionURI && f.Host.Daemon != "":
+		remedy = "let HOME and XDG_RUNTIME_DIR name folders of this user's own"
+	case l.Choice.URI == hypervisor.SessionURI:
+		remedy = f.startDaemon("start")
+	case l.Choice.URI != hypervisor.SystemURI: // a socket of its own
+	case f.Host.DaemonRuns && f.Host.User.UID != 0:
+		// polkit, which lets users in, needs the system's D-Bus.
+		text += "; the daemon runs, but cannot find out whether it may let this user in"
+		remedy = "run vmscaler as root, or " + session
+	case f.Host.DaemonRuns:
+		remedy = f.startDaemon("restart")
+	default:
+		remedy = f.startDaemon("start")
+	}
+	return problem(area, remedy, "%s", text)
 }
 
 // login finds groups that the user has and this login does not.
@@ -312,9 +331,9 @@ func (f Facts) acceleration() []Finding {
 		found = append(found, warning(area, `set "acceleration: auto" in the config`,
 			"acceleration kvm is configured, but the CPU shows neither vmx nor svm: guests may hang when they start"))
 	case acc.Reason == "":
-		found = append(found, ok(area, "VMs run with KVM"))
-	case l.AccelerationErr == nil && strings.Contains(acc.Reason, "configured"):
-		found = append(found, ok(area, "VMs are emulated, many times slower than with KVM: %s", acc.Reason))
+		found = append(found, good(area, "VMs run with KVM"))
+	case l.AccelerationErr == nil && l.Wanted == actuator.AccelerationQEMU:
+		found = append(found, good(area, "VMs are emulated, many times slower than with KVM, as the config says"))
 	default:
 		cause, remedy := f.noKVM(device, deviceRemedy)
 		if cause == device {
@@ -399,7 +418,7 @@ func (f Facts) network() []Finding {
 		users, most := f.usersOf(n.Name)
 		label := fmt.Sprintf("%s (%s)", n.Name, users)
 		if n.Name == bus.UserNetwork {
-			found = append(found, ok("network", "%s: QEMU's user-mode network, needs nothing", label))
+			found = append(found, good("network", "%s: QEMU's user-mode network, needs nothing", label))
 			continue
 		}
 		if f.Host != nil && !f.Host.Dnsmasq && n.Subnet.IsValid() && !dnsmasqSaid {
@@ -408,7 +427,10 @@ func (f Facts) network() []Finding {
 		}
 		found = append(found, f.networkState(n, label)...)
 		if n.Exists && n.Subnet.IsValid() && n.DHCP < most {
-			remedy := f.virsh("net-edit", n.Name) + ", and give it a wider <range>"
+			remedy := f.virsh("net-edit", n.Name) + " (a wider <range>)"
+			if n.Active {
+				remedy += ", then with its VMs down " + f.virsh("net-destroy", n.Name) + " && " + f.virsh("net-start", n.Name)
+			}
 			if n.DHCP == 0 {
 				found = append(found, f.noDHCP(n, label, remedy))
 			} else {
@@ -452,9 +474,9 @@ func (f Facts) networkState(n Network, label string) []Finding {
 		if n.Subnet.IsValid() {
 			detail += fmt.Sprintf(", %s, %d addresses", n.Subnet.Masked(), n.DHCP)
 		}
-		found = append(found, ok(area, "%s: %s", label, detail))
+		found = append(found, good(area, "%s: %s", label, detail))
 		if isTaken {
-			found = append(found, warning(area, f.virsh("net-destroy", n.Name)+" && "+move,
+			found = append(found, warning(area, f.virsh("net-destroy", n.Name)+" && "+move+" && "+f.virsh("net-start", n.Name),
 				"%s: %s is also on %s, so this host does not reach one of the two; is this host itself a VM of such a network?", label, taken.To, taken.Interface))
 		}
 	} else {
@@ -578,7 +600,7 @@ func (f Facts) storage() []Finding {
 	case !p.Active:
 		return []Finding{problem(area, f.virsh("pool-start", p.Name), "pool %s: not active", p.Name)}
 	}
-	found := []Finding{ok(area, "pool %s: active, %s, %s free", p.Name, p.Path, size(p.Free))}
+	found := []Finding{good(area, "pool %s: active, %s, %s free", p.Name, p.Path, size(p.Free))}
 	if !p.Autostart {
 		found = append(found, warning(area, f.virsh("pool-autostart", p.Name), "pool %s: does not start with the host", p.Name))
 	}
@@ -599,7 +621,7 @@ func (f Facts) storage() []Finding {
 			"pool %s: %s free, and the disks of the groups at max may grow by %s", p.Name, size(p.Free), size(more)))
 	}
 	if f.Libvirt.AppArmor && p.Path != "" && !within(p.Path, imagesDir) {
-		found = append(found, ok(area, "pool %s is outside %s, and AppArmor confines VMs; should one fail to start with \"Permission denied\", add the line %q to %s",
+		found = append(found, good(area, "pool %s is outside %s, and AppArmor confines VMs; should one fail to start with \"Permission denied\", add the line %q to %s",
 			p.Name, imagesDir, p.Path+"/** rwk,", "/etc/apparmor.d/local/abstractions/libvirt-qemu"))
 	}
 	return found
@@ -684,7 +706,7 @@ func (f Facts) templates() []Finding {
 			found = append(found, problem(area, "chmod u+r "+quote(info.Path), "%s: %s may not read %s", t.Name, f.Libvirt.QEMUUser.Name, t.Walk.Nodes[last]))
 			continue
 		}
-		found = append(found, ok(area, "%s: complete, a disk of %s, %s", t.Name, size(info.Capacity), info.Path))
+		found = append(found, good(area, "%s: complete, a disk of %s, %s", t.Name, size(info.Capacity), info.Path))
 	}
 	return found
 }
@@ -704,5 +726,5 @@ func (f Facts) memory() []Finding {
 	if sum > f.Libvirt.MemoryMiB {
 		return []Finding{warning("memory", `lower "max" or "memory" in the config`, "%s", text)}
 	}
-	return []Finding{ok("memory", "%s", text)}
+	return []Finding{good("memory", "%s", text)}
 }

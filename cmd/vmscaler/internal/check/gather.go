@@ -164,11 +164,10 @@ func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
 	}
 	host.FillNetworks(f.Groups, uri)
 
-	want := in.Config.Acceleration
-	if want == "" {
-		want = actuator.AccelerationAuto
+	if l.Wanted = in.Config.Acceleration; l.Wanted == "" {
+		l.Wanted = actuator.AccelerationAuto
 	}
-	l.Acceleration, l.AccelerationErr = actuator.ReadAcceleration(conn, want)
+	l.Acceleration, l.AccelerationErr = actuator.ReadAcceleration(conn, l.Wanted)
 	var caps libvirtxml.Caps
 	text, err := conn.GetCapabilities()
 	if err == nil {

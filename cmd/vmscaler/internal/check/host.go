@@ -21,8 +21,10 @@ import (
 type Host struct {
 	User    Principal // of this process, as the kernel sees it
 	Systemd bool
-	Daemon  string // the libvirt daemon that is installed: libvirtd, virtqemud or ""
 	Dnsmasq bool
+	Daemon  string // the libvirt daemon that is installed: libvirtd, virtqemud or ""
+	// DaemonRuns says that one of them runs for the whole host.
+	DaemonRuns bool
 
 	CPU    CPU
 	KVM    *Node  // /dev/kvm; nil where it is missing
@@ -192,8 +194,8 @@ type Walk struct {
 
 // walk ends early at what this user may not see.
 func (f files) walk(path string) Walk {
-	if real, err := filepath.EvalSymlinks(f.path(path)); err == nil && f.root == "/" {
-		path = real
+	if target, err := filepath.EvalSymlinks(f.path(path)); err == nil && f.root == "/" {
+		path = target
 	}
 	var steps []string
 	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
@@ -234,6 +236,8 @@ func (f files) host(user Principal) *Host {
 		if f.program(d) {
 			h.Daemon = d
 		}
+		pid := strings.TrimSpace(f.text("/run/" + d + ".pid"))
+		h.DaemonRuns = h.DaemonRuns || pid != "" && strings.TrimSpace(f.text("/proc/"+pid+"/comm")) == d
 	}
 	h.CPU = parseCPU(f.text("/proc/cpuinfo"))
 	if n, err := f.node("/dev/kvm"); err == nil {

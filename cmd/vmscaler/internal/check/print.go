@@ -30,7 +30,7 @@ func Print(w io.Writer, findings []Finding, color bool) error {
 	for _, f := range findings {
 		fmt.Fprintf(&b, "%s  %-12s  %s\n", paint(f.Level, fmt.Sprintf("%-7s", f.Level), color), f.Area, clean(f.Text))
 		if f.Remedy != "" {
-			fmt.Fprintf(&b, "%25s%s\n", "-> ", clean(f.Remedy))
+			fmt.Fprintf(&b, "%26s%s\n", "-> ", clean(f.Remedy))
 		}
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {

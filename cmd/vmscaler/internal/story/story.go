@@ -37,6 +37,8 @@ type Config struct {
 	Load func(ctx context.Context, vm string) error
 	// Say gets each sentence of the narration.
 	Say func(format string, args ...any)
+	// Grown is called when all VMs are ready; nil: nothing.
+	Grown func()
 	// Patience is how long one step may take.
 	Patience time.Duration
 }
@@ -82,6 +84,9 @@ func Play(ctx context.Context, cfg Config) error {
 		return err
 	}
 	cfg.Say("All %d VMs are ready.", Needed)
+	if cfg.Grown != nil {
+		cfg.Grown()
+	}
 	still := 0
 	if err := p.until(ctx, fmt.Sprintf("the group settles at %d VMs", Needed), func() bool {
 		if !p.decided {
