@@ -1,0 +1,314 @@
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Config is what the dashboard draws on and how.
+type Config struct {
+	// Out is where it draws: a terminal (an *os.File) unless Plain.
+	Out io.Writer
+	// In is the terminal whose keys it reads ('q' quits); nil: none. Not used when Plain.
+	In *os.File
+	// Plain is for where there is no terminal: one line per event and per change.
+	Plain bool
+	Style Style
+	// Now is the clock; its location is the one that times are shown in. Nil is time.Now.
+	Now func() time.Time
+	// Refresh is the shortest time between two frames; 0 is 250 ms.
+	Refresh time.Duration
+	// Title stands at the top, "" is "vmscaler"; Footer at the bottom, such as the bus's URL and the log file.
+	Title  string
+	Footer string
+	// Quit is called when the user asks to quit; it should end Run's context. Nil: 'q' does nothing.
+	Quit func()
+}
+
+// DefaultRefresh is the usual shortest time between two frames.
+const DefaultRefresh = 250 * time.Millisecond
+
+// Dashboard is the stage that shows. It publishes nothing.
+type Dashboard struct {
+	cfg  Config
+	conn *bus.Conn
+	log  zerolog.Logger
+
+	dropped atomic.Uint64
+	screen  atomic.Pointer[screen]
+
+	// What tests replace.
+	ticker  func(time.Duration) (ticks <-chan time.Time, stop func())
+	signals func(chan<- os.Signal) (stop func())
+}
+
+// WantsPlain says whether there is no terminal on out that a full-screen display can be drawn on.
+func WantsPlain(out *os.File, getenv func(string) string) bool {
+	return getenv("TERM") == "dumb" || !term.IsTerminal(int(out.Fd()))
+}
+
+// New checks the configuration. The connection stays the caller's, who closes it after Run has returned; that
+// ends the subscriptions.
+func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Dashboard, error) {
+	var problems []error
+	if conn == nil {
+		problems = append(problems, errors.New("no connection to the bus"))
+	}
+	switch out := cfg.Out.(type) {
+	case nil:
+		problems = append(problems, errors.New("out: nowhere to draw"))
+	case *os.File:
+		if !cfg.Plain && !term.IsTerminal(int(out.Fd())) {
+			problems = append(problems, fmt.Errorf("out: %s is not a terminal; use plain", out.Name()))
+		}
+	default:
+		if !cfg.Plain {
+			problems = append(problems, fmt.Errorf("out: %T is not a terminal; use plain", out))
+		}
+	}
+	if cfg.Refresh < 0 {
+		problems = append(problems, fmt.Errorf("refresh: %s: want more than 0", cfg.Refresh))
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("dashboard: %w", errors.Join(problems...))
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Refresh == 0 {
+		cfg.Refresh = DefaultRefresh
+	}
+	if cfg.Title == "" {
+		cfg.Title = "vmscaler"
+	}
+	return &Dashboard{cfg: cfg, conn: conn, log: log, ticker: newTicker, signals: notify}, nil
+}
+
+// Run subscribes and draws until ctx ends. It gives the terminal back on every way out, a panic included.
+func (d *Dashboard) Run(ctx context.Context) error {
+	feed := newFeed()
+	if err := feed.subscribe(d.conn); err != nil {
+		return fmt.Errorf("dashboard: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	inbox := make(chan any, 1024)
+	wg.Go(func() { feed.pump(ctx, inbox, &d.dropped) })
+
+	model := NewModel(d.cfg.Now())
+	model.Title, model.Footer = d.cfg.Title, d.cfg.Footer
+	ticks, stop := d.ticker(d.cfg.Refresh)
+	defer stop()
+	var err error
+	if d.cfg.Plain {
+		err = d.runPlain(ctx, model, inbox, ticks)
+	} else {
+		err = d.runScreen(ctx, model, inbox, ticks)
+	}
+	if err != nil {
+		return fmt.Errorf("dashboard: %w", err)
+	}
+	return nil
+}
+
+// Restore gives the terminal back at once, for a caller that is about to end the process without waiting for
+// Run, such as after a panic in another stage. It may be called at any time, from any goroutine.
+func (d *Dashboard) Restore() {
+	if s := d.screen.Load(); s != nil {
+		_ = s.restore() // the process ends: there is nobody to tell
+	}
+}
+
+func (d *Dashboard) runScreen(ctx context.Context, model *Model, inbox <-chan any, ticks <-chan time.Time) (err error) {
+	out, ok := d.cfg.Out.(*os.File)
+	if !ok {
+		return fmt.Errorf("out: %T is not a terminal", d.cfg.Out)
+	}
+	signals := make(chan os.Signal, 4)
+	defer d.signals(signals)()
+	s, err := openScreen(out, d.cfg.In)
+	if err != nil {
+		return err
+	}
+	d.screen.Store(s)
+	defer func() {
+		// Deferred, so that it also comes before a panic's message.
+		if restoreErr := s.restore(); err == nil {
+			err = restoreErr
+		}
+	}()
+	keys, stopKeys, err := readKeys(d.cfg.In)
+	if err != nil {
+		return err
+	}
+	defer stopKeys()
+
+	var drawn time.Time
+	dirty := true
+	draw := func() error {
+		now := d.cfg.Now()
+		if link := d.link(); link != model.Link {
+			model.Link, dirty = link, true
+		}
+		if dropped := d.dropped.Load(); dropped != model.Dropped {
+			model.Dropped, dirty = dropped, true
+		}
+		if !dirty && now.Unix() == drawn.Unix() {
+			return nil
+		}
+		model.Forget(now)
+		width, height := s.size()
+		drawn, dirty = now, false
+		return s.draw(Render(model, width, height, now, d.cfg.Style), width, height)
+	}
+	if err := draw(); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case message := <-inbox:
+			fold(model, message, d.cfg.Now())
+			dirty = true
+		case <-ticks:
+			if err := draw(); err != nil {
+				return err
+			}
+		case sig := <-signals:
+			if sig == unix.SIGCONT {
+				// Stopped and continued: the shell has had the terminal meanwhile.
+				if err := s.enter(); err != nil {
+					return err
+				}
+			}
+			s.invalidate()
+			dirty = true
+			if err := draw(); err != nil {
+				return err
+			}
+		case key := <-keys:
+			if (key == 'q' || key == 'Q') && d.cfg.Quit != nil {
+				d.cfg.Quit()
+			}
+		}
+	}
+}
+
+func (d *Dashboard) runPlain(ctx context.Context, model *Model, inbox <-chan any, ticks <-chan time.Time) error {
+	p := newPlain(model)
+	write := func(lines []string) error {
+		for _, l := range lines {
+			if _, err := io.WriteString(d.cfg.Out, l+"\n"); err != nil {
+				return fmt.Errorf("write: %w", err)
+			}
+		}
+		return nil
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case message := <-inbox:
+			if err := write(p.message(message, d.cfg.Now())); err != nil {
+				return err
+			}
+		case <-ticks:
+			model.Link, model.Dropped = d.link(), d.dropped.Load()
+			if err := write(p.tick(d.cfg.Now())); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (d *Dashboard) link() Link {
+	url, connected := d.conn.Connected()
+	if url == "" {
+		url = "the bus"
+	}
+	return Link{URL: url, Connected: connected}
+}
+
+// fold passes a message to its fold function and says whether it was news.
+func fold(m *Model, message any, now time.Time) bool {
+	switch message := message.(type) {
+	case bus.Sample:
+		return m.Sample(message, now)
+	case bus.Decision:
+		return m.Decision(message, now)
+	case bus.Event:
+		return m.Event(message, now)
+	case bus.Health:
+		return m.Health(message, now)
+	default:
+		return false
+	}
+}
+
+// feed is where the subscriptions deliver.
+type feed struct {
+	samples   chan bus.Sample
+	decisions chan bus.Decision
+	events    chan bus.Event
+	health    chan bus.Health
+}
+
+func newFeed() *feed {
+	return &feed{make(chan bus.Sample), make(chan bus.Decision), make(chan bus.Event), make(chan bus.Health)}
+}
+
+func (f *feed) subscribe(conn *bus.Conn) error {
+	return errors.Join(
+		bus.Subscribe(conn, bus.AllSamples, f.samples),
+		bus.Subscribe(conn, bus.AllDecisions, f.decisions),
+		bus.Subscribe(conn, bus.AllEvents, f.events),
+		bus.Subscribe(conn, bus.AllHealth, f.health),
+	)
+}
+
+// pump moves messages to the owner of the model. It never waits for it: a terminal that takes its time must cost
+// frames and messages, not the bus's memory. What did not fit is counted.
+func (f *feed) pump(ctx context.Context, inbox chan<- any, dropped *atomic.Uint64) {
+	for {
+		var message any
+		select {
+		case <-ctx.Done():
+			return
+		case message = <-f.samples:
+		case message = <-f.decisions:
+		case message = <-f.events:
+		case message = <-f.health:
+		}
+		select {
+		case inbox <- message:
+		default:
+			dropped.Add(1)
+		}
+	}
+}
+
+func newTicker(every time.Duration) (<-chan time.Time, func()) {
+	t := time.NewTicker(every)
+	return t.C, t.Stop
+}
+
+func notify(c chan<- os.Signal) func() {
+	signal.Notify(c, unix.SIGWINCH, unix.SIGCONT)
+	return func() { signal.Stop(c) }
+}

@@ -1,0 +1,178 @@
+package dashboard
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// plain turns messages into lines for a log or a pipe: one per event and per change, none for a tick that
+// brought nothing new.
+type plain struct {
+	model   *Model
+	groups  map[string]plainGroup
+	stages  map[stageKey]string
+	link    Link
+	linked  bool // link is known
+	waiting bool // said so
+	dropped uint64
+}
+
+// plainGroup is what was last said of a group.
+type plainGroup struct {
+	known   bool
+	desired int
+	rule    bus.Rule
+	guard   bus.Guard
+}
+
+func newPlain(m *Model) *plain {
+	return &plain{model: m, groups: map[string]plainGroup{}, stages: map[stageKey]string{}}
+}
+
+// message folds a message and returns the lines that it deserves.
+func (p *plain) message(message any, now time.Time) []string {
+	p.tidy()
+	if !fold(p.model, message, now) {
+		return nil
+	}
+	switch message := message.(type) {
+	case bus.Decision:
+		return p.decision(message)
+	case bus.Event:
+		return []string{plainLine(message.Time, message.Group, string(message.Event), eventText(message))}
+	case bus.Health:
+		return p.health(message, false, now)
+	default:
+		return nil
+	}
+}
+
+// tick returns the lines that the passing of time deserves.
+func (p *plain) tick(now time.Time) []string {
+	var lines []string
+	m := p.model
+	if link := m.Link; !p.linked || link.Connected != p.link.Connected {
+		switch {
+		case !link.Connected:
+			lines = append(lines, plainLine(now, "", "bus", "connection lost, trying again"))
+		case p.linked:
+			lines = append(lines, plainLine(now, "", "bus", "connected again to "+link.URL))
+		default:
+			lines = append(lines, plainLine(now, "", "bus", "connected to "+link.URL))
+		}
+		p.link, p.linked = link, true
+	}
+	if !p.waiting && m.heard.IsZero() && now.Sub(m.started) > firstMessage {
+		lines = append(lines, plainLine(now, "", "waiting", "for the first sample"))
+		p.waiting = true
+	}
+	if m.Dropped > p.dropped {
+		lines = append(lines, plainLine(now, "", "dropped", fmt.Sprintf("%d messages: the output is slow", m.Dropped-p.dropped)))
+		p.dropped = m.Dropped
+	}
+	for _, s := range m.sortedStages() {
+		if s.silent(now) {
+			lines = append(lines, p.health(s.health, true, now)...)
+		}
+	}
+	m.Forget(now)
+	return lines
+}
+
+func (p *plain) decision(d bus.Decision) []string {
+	last := p.groups[d.Group]
+	next := plainGroup{known: true, desired: d.Desired, rule: d.Rule, guard: d.Guard}
+	p.groups[d.Group] = next
+	changed := d.Known && d.Desired != d.Current
+	if next == last && !changed {
+		return nil
+	}
+	text := fmt.Sprintf("desired %d", d.Desired)
+	if changed {
+		text = fmt.Sprintf("desired %d -> %d", d.Current, d.Desired)
+	}
+	if !d.Known {
+		text = "desired unknown"
+	}
+	text += "  rule " + orNone(d.Rule)
+	if d.Guard != "" {
+		text += " guard " + string(d.Guard)
+	}
+	if d.Sentence != "" {
+		text += "  " + d.Sentence
+	}
+	direction := d.Direction
+	if direction == "" {
+		direction = bus.Hold
+	}
+	return []string{plainLine(d.Time, d.Group, "decision-"+string(direction), text)}
+}
+
+func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
+	key := stageKey{h.Stage, h.Instance}
+	text := "ok"
+	at := h.Time
+	switch {
+	case silent:
+		text, at = "silent", now
+	case !h.OK:
+		text = "not ok"
+	}
+	if h.Message != "" && !silent {
+		text += ": " + h.Message
+	}
+	if p.stages[key] == text {
+		return nil
+	}
+	p.stages[key] = text
+	return []string{plainLine(at, "", "health", h.Stage+" "+h.Instance+" "+text)}
+}
+
+// tidy forgets what the model forgot, so that memory stays bounded.
+func (p *plain) tidy() {
+	for name := range p.groups {
+		if p.model.groups[name] == nil {
+			delete(p.groups, name)
+		}
+	}
+	for key := range p.stages {
+		if p.model.stages[key] == nil {
+			delete(p.stages, key)
+		}
+	}
+}
+
+// plainLine is "TIME GROUP  KIND  TEXT"; the group is "-" where there is none.
+func plainLine(at time.Time, group, kind, text string) string {
+	if group == "" {
+		group = "-"
+	}
+	l := fmt.Sprintf("%s %s  %-12s  %s", at.UTC().Format(time.RFC3339), group, kind, text)
+	return strings.TrimRight(Style{Unicode: true}.clean(l), " ")
+}
+
+func eventText(e bus.Event) string {
+	parts := make([]string, 0, 4)
+	for _, part := range []string{e.VM, e.Sentence} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if e.ElapsedMS > 0 {
+		parts = append(parts, "after "+elapsed(time.Duration(e.ElapsedMS)*time.Millisecond))
+	}
+	if e.Error != "" {
+		parts = append(parts, "error: "+e.Error)
+	}
+	return strings.Join(parts, "  ")
+}
+
+func orNone(rule bus.Rule) string {
+	if rule == "" {
+		return "none"
+	}
+	return string(rule)
+}
