@@ -147,7 +147,15 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 	defer func() {
 		cancel()
 		stopEvents()
-		if looking || !a.stopWorkers() {
+		left := a.stopWorkers()
+		if left && looking {
+			select {
+			case <-looks: // it is over in a moment
+			case <-time.After(stopDeadline):
+				left = false
+			}
+		}
+		if !left {
 			a.log.Warn().Msg("a libvirt call has not returned; it is given up")
 			return // the connection stays with the call that hangs
 		}
@@ -437,15 +445,15 @@ func (a *Actuator) ended(r result) {
 		g.retryAt = a.cfg.Now().Add(wait)
 		delete(a.seen, r.uuid)
 		a.tell(bus.Event{
-			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: r.err.Error(),
-			Sentence: fmt.Sprintf("launching failed, next try in %s: %s", wait, r.err),
+			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: ErrorText(r.err),
+			Sentence: fmt.Sprintf("launching failed, next try in %s", wait),
 		})
 	default:
 		wait := 5 * time.Second
 		a.resting[r.uuid] = a.cfg.Now().Add(wait)
 		a.tell(bus.Event{
-			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: r.err.Error(),
-			Sentence: fmt.Sprintf("removing failed, next try in %s: %s", wait, r.err),
+			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: ErrorText(r.err),
+			Sentence: fmt.Sprintf("removing failed, next try in %s", wait),
 		})
 	}
 }
@@ -481,10 +489,6 @@ func (a *Actuator) tell(e bus.Event) {
 	if err := a.conn.Publish(&e); err != nil {
 		a.log.Debug().Err(err).Msg("lifecycle event lost")
 	}
-	level := zerolog.InfoLevel
-	if e.Error != "" {
-		level = zerolog.WarnLevel
-	}
-	a.log.WithLevel(level).Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
-		Str("decision_id", e.DecisionID).Msg(e.Sentence)
+	a.log.Info().Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
+		Str("decision_id", e.DecisionID).Str("error", e.Error).Msg(e.Sentence)
 }

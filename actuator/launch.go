@@ -131,7 +131,9 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 				return nil
 			}
 			if time.Since(vm.Meta.Since) > spec.BootTimeout {
-				return fmt.Errorf("%s was not ready within the boot time-out of %s: %s", vm.Name, spec.BootTimeout, why)
+				err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", vm.Name, spec.BootTimeout, why)
+				// Whoever launched it undoes that now; a VM taken over from an earlier run is removed for its phase.
+				return errors.Join(err, setPhase(dom, &vm.Meta, bus.PhaseFailed))
 			}
 		}
 		select {

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/actuator"
 )
 
 // version is set by the Makefile.
@@ -41,7 +44,9 @@ func run() int {
 		fmt.Fprintf(os.Stderr, "vmscaler: %s\nSee `vmscaler --help`.\n", err)
 		return exitUsage
 	}
-	fmt.Fprintf(os.Stderr, "vmscaler: %s\n", err)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", actuator.ErrorText(errors.New(line)))
+	}
 	return exitFailure
 }
 
@@ -55,11 +60,12 @@ func rootCommand() *cobra.Command {
 		Short: "Scale groups of KVM/QEMU virtual machines under libvirt",
 		Long: `vmscaler watches the CPU of a group's virtual machines from the host, clones more of them from a template
 when the group is busy, removes them when it is idle, and shows it live.`,
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:                    version,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       unknownCommand,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
 	flags.StringVarP(&g.configPath, "config", "c", "", "config file (default: ./vmscaler.yaml if it exists, else built-in defaults)")
@@ -73,12 +79,27 @@ when the group is busy, removes them when it is idle, and shows it live.`,
 	return root
 }
 
-// exactArgs is cobra's check with an error that is a usage error.
+// exactArgs wants as many arguments as the command's usage line names.
 func exactArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%s: %w", cmd.UseLine(), err)}
+		switch {
+		case len(args) == n:
+			return nil
+		case len(args) == 0:
+			return usageError{fmt.Errorf("want `%s`, found no argument", cmd.UseLine())}
 		}
+		return usageError{fmt.Errorf("want `%s`, found %q", cmd.UseLine(), args)}
+	}
+}
+
+// unknownCommand refuses what is no command, with the ones that are meant perhaps.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
 		return nil
 	}
+	err := fmt.Errorf("there is no command %q", args[0])
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		err = fmt.Errorf("%w; perhaps: %s", err, strings.Join(similar, ", "))
+	}
+	return usageError{err}
 }

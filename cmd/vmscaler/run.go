@@ -26,11 +26,12 @@ type busFlags struct {
 func (b *busFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&b.listen, "bus-listen", "", "address of the embedded NATS server (default "+bus.DefaultListen+")")
 	cmd.Flags().StringVar(&b.url, "nats-url", "", "join this NATS server instead of starting one")
-	cmd.MarkFlagsMutuallyExclusive("bus-listen", "nats-url")
 }
 
 func (b *busFlags) apply(cfg *config.Config) error {
 	switch {
+	case b.listen != "" && b.url != "":
+		return usageError{errors.New("--bus-listen and --nats-url exclude each other: the one starts a server, the other joins one")}
 	case b.listen != "":
 		if err := bus.CheckListen(b.listen); err != nil {
 			return usageError{fmt.Errorf("--bus-listen: %w", err)}

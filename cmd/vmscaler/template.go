@@ -20,7 +20,7 @@ func templateCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "template",
 		Short: "Build, import and list templates, the disks that VMs are cloned from",
-		Args:  exactArgs(0),
+		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(templateBuildCommand(g), templateImportCommand(g), templateListCommand(g))

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a step on real VMs may take on a slow, busy machine. Nothing waits for it when all is well.
-const patience = 3 * time.Minute
+const patience = 2 * time.Minute
 
 // world is a libvirt with a pool, a network and a group of the test's own.
 type world struct {

@@ -38,7 +38,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer stop()
-	stages, err := build(o, connect, url)
+	stages, restore, err := build(o, connect, url)
 	if err != nil {
 		return err
 	}
@@ -54,6 +54,13 @@ func Run(ctx context.Context, o Options) error {
 	for _, s := range stages {
 		for _, run := range s.runs {
 			wg.Go(func() {
+				// A panic ends the process without running the dashboard's own clean-up.
+				defer func() {
+					if r := recover(); r != nil {
+						restore()
+						panic(r)
+					}
+				}()
 				if err := run(ctx); err != nil {
 					cancel(fmt.Errorf("%s: %w", s.name, err))
 				}
@@ -93,7 +100,9 @@ type stage struct {
 }
 
 // build makes the stages, subscribers first, so that none misses the beginning.
-func build(o Options, connect func(string) (*bus.Conn, error), url string) (stages []stage, err error) {
+// restore gives back the terminal that a dashboard owns.
+func build(o Options, connect func(string) (*bus.Conn, error), url string) (stages []stage, restore func(), err error) {
+	restore = func() {}
 	defer func() {
 		if err != nil {
 			for _, s := range stages {
@@ -109,7 +118,12 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 		s := stage{name: name, conn: conn}
 		stages = append(stages, s)
 		reporter := bus.NewReporter(conn, name, o.Version, o.Log)
-		run, err := make(conn, reporter.Report)
+		run, err := make(conn, func(err error) {
+			if err != nil {
+				err = errors.New(actuator.ErrorText(err)) // it is shown to people
+			}
+			reporter.Report(err)
+		})
 		if err != nil {
 			return err
 		}
@@ -120,14 +134,15 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 		// The dashboard only subscribes, so it has no health of its own.
 		conn, err := connect("dashboard")
 		if err != nil {
-			return stages, err
+			return stages, restore, err
 		}
 		stages = append(stages, stage{name: "dashboard", conn: conn})
 		d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
 		if err != nil {
-			return stages, err
+			return stages, restore, err
 		}
 		stages[0].runs = []func(context.Context) error{d.Run}
+		restore = d.Restore
 	}
 	cfg := o.Config
 	if err := add("actuator", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
@@ -139,7 +154,7 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 		}
 		return a.Run, nil
 	}); err != nil {
-		return stages, err
+		return stages, restore, err
 	}
 	if err := add("decider", func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
 		d, err := decider.New(decider.Config{Groups: cfg.Groups}, conn, o.Log)
@@ -148,7 +163,7 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 		}
 		return d.Run, nil
 	}); err != nil {
-		return stages, err
+		return stages, restore, err
 	}
 	if err := add("collector", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 		c, err := collector.New(collector.Config{
@@ -159,7 +174,7 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 		}
 		return c.Run, nil
 	}); err != nil {
-		return stages, err
+		return stages, restore, err
 	}
-	return stages, nil
+	return stages, restore, nil
 }

@@ -271,6 +271,10 @@ func (f Facts) unreachable() Finding {
 	remedy := "name a libvirt that answers: with --uri, or with uri in the config"
 	switch {
 	case f.Host == nil:
+	case l.Choice.URI == hypervisor.SessionURI && f.Host.Daemon != "":
+		remedy = "let HOME and XDG_RUNTIME_DIR name folders of this user's own"
+	case l.Choice.URI == hypervisor.SessionURI:
+		remedy = f.startDaemon("start")
 	case errors.Is(l.Err, hypervisor.ErrPermission):
 		switch listed, active := f.Host.member("libvirt"); {
 		case active:
@@ -282,10 +286,6 @@ func (f Facts) unreachable() Finding {
 			remedy = f.sudo("usermod -aG libvirt "+f.user()) + ", then log out and in again; or " + session
 		}
 	case !errors.Is(l.Err, hypervisor.ErrDown):
-	case l.Choice.URI == hypervisor.SessionURI && f.Host.Daemon != "":
-		remedy = "let HOME and XDG_RUNTIME_DIR name folders of this user's own"
-	case l.Choice.URI == hypervisor.SessionURI:
-		remedy = f.startDaemon("start")
 	case l.Choice.URI != hypervisor.SystemURI: // a socket of its own
 	case f.Host.DaemonRuns && f.Host.User.UID != 0:
 		// polkit, which lets users in, needs the system's D-Bus.
@@ -594,22 +594,27 @@ func (f Facts) storage() []Finding {
 	case p.Type != "dir" && p.Type != "fs" && p.Type != "netfs":
 		return []Finding{problem(area, `name a pool of type dir in the config ("pool:"), or a new name and then `+f.vmscaler("setup"),
 			"pool %s: its type is %s; VMs' disks are qcow2 files, which need a folder", p.Name, p.Type)}
+	}
+	var found []Finding
+	makeFolder := f.virsh("pool-build", p.Name) + " && " + f.virsh("pool-start", p.Name)
+	switch {
 	case !p.Active && p.Walk.Missing != "":
-		return []Finding{problem(area, f.virsh("pool-build", p.Name)+" && "+f.virsh("pool-start", p.Name),
-			"pool %s: not active, and %s does not exist", p.Name, p.Walk.Missing)}
+		found = append(found, problem(area, makeFolder, "pool %s: not active, and %s does not exist", p.Name, p.Walk.Missing))
 	case !p.Active:
-		return []Finding{problem(area, f.virsh("pool-start", p.Name), "pool %s: not active", p.Name)}
-	}
-	found := []Finding{good(area, "pool %s: active, %s, %s free", p.Name, p.Path, size(p.Free))}
-	if !p.Autostart {
-		found = append(found, warning(area, f.virsh("pool-autostart", p.Name), "pool %s: does not start with the host", p.Name))
-	}
-	if p.Walk.Missing != "" {
-		found = append(found, problem(area, f.virsh("pool-destroy", p.Name)+" && "+f.virsh("pool-build", p.Name)+" && "+f.virsh("pool-start", p.Name),
-			"pool %s: active, but %s does not exist", p.Name, p.Walk.Missing))
+		found = append(found, problem(area, f.virsh("pool-start", p.Name), "pool %s: not active", p.Name))
+	case p.Walk.Missing != "":
+		found = append(found, problem(area, f.virsh("pool-destroy", p.Name)+" && "+makeFolder, "pool %s: active, but %s does not exist", p.Name, p.Walk.Missing))
+	default:
+		found = append(found, good(area, "pool %s: active, %s, %s free", p.Name, p.Path, size(p.Free)))
 	}
 	if n, blocked := f.blocked(p.Walk, len(p.Walk.Nodes)); blocked {
 		found = append(found, f.blockedFinding(area, "pool "+p.Name, n))
+	}
+	if !p.Autostart {
+		found = append(found, warning(area, f.virsh("pool-autostart", p.Name), "pool %s: does not start with the host", p.Name))
+	}
+	if !p.Active || p.Walk.Missing != "" {
+		return found // its figures mean nothing
 	}
 	more := f.growth()
 	space := "free some there (" + f.virsh("vol-list", p.Name) + " shows what is in it), or use a pool elsewhere"

@@ -109,13 +109,18 @@ func explain(uri string, err error) error {
 		return fmt.Errorf("connect to %s: %w", uri, err)
 	}
 	text := e.Message
+	remedy := "join the group with `sudo usermod -aG libvirt $USER` and log in again, or use `--uri " + SessionURI + "`, which needs no rights"
+	if IsSession(uri) {
+		remedy = "the session belongs to another user"
+	}
 	switch {
 	case errors.Is(err, libvirt.ERR_AUTH_UNAVAILABLE), errors.Is(err, libvirt.ERR_AUTH_FAILED), errors.Is(err, libvirt.ERR_AUTH_CANCELLED),
-		strings.Contains(text, "Permission denied"), strings.Contains(text, "polkit"):
-		return fmt.Errorf("%w at %s: %s; join the group with `sudo usermod -aG libvirt $USER` and log in again, or use `--uri qemu:///session`, which needs no rights",
-			ErrPermission, uri, text)
-	case errors.Is(err, libvirt.ERR_SYSTEM_ERROR), errors.Is(err, libvirt.ERR_NO_CONNECT) && strings.Contains(text, "connect"),
-		errors.Is(err, libvirt.ERR_RPC), errors.Is(err, libvirt.ERR_INTERNAL_ERROR):
+		strings.Contains(text, "Permission denied"), strings.Contains(text, "polkit"), strings.Contains(text, "system bus"):
+		return fmt.Errorf("%w at %s: %s; %s", ErrPermission, uri, text, remedy)
+	case errors.Is(err, libvirt.ERR_SYSTEM_ERROR), errors.Is(err, libvirt.ERR_RPC):
+		if IsSession(uri) {
+			return fmt.Errorf("%w at %s: %s", ErrDown, uri, text)
+		}
 		return fmt.Errorf("%w at %s: %s; start it with `sudo systemctl start libvirtd` (without systemd: `packaging/host-setup.sh libvirt`)", ErrDown, uri, text)
 	}
 	return fmt.Errorf("connect to %s: %s", uri, text)

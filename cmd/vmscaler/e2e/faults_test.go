@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// TestStoppedQEMU: a QEMU process that does not answer stops neither the samples of the others nor its own, which
+// come from the host.
+func TestStoppedQEMU(t *testing.T) {
+	l := newPrivateLibvirt(t)
+	w := l.world()
+	p := w.start(w.config("min: 2"))
+	p.untilReady(2)
+	stopped, other := w.group+"-1", w.group+"-2"
+	pid := l.qemu(stopped)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+
+	// More samples than fit into the deadline of the calls that do wait for it.
+	samples := 0
+	last := p.sample.Time
+	p.until("samples of both go on", func() bool {
+		if !p.sample.Time.After(last) {
+			return false
+		}
+		last = p.sample.Time
+		known := 0
+		for _, vm := range p.sample.VMs {
+			if (vm.Name == stopped || vm.Name == other) && vm.CPUPercent != nil {
+				known++
+			}
+		}
+		if known == 2 {
+			samples++
+		}
+		return samples == 8
+	})
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+}
+
+// TestLibvirtGoesAndComesBack: started before libvirtd the program waits and says for what; when libvirtd ends and
+// comes back it goes on with the same VMs.
+func TestLibvirtGoesAndComesBack(t *testing.T) {
+	l := newPrivateLibvirt(t)
+	w := l.world()
+	config := w.config("min: 1")
+	reconnect := func() {
+		t.Helper()
+		_, _ = w.conn.Close()
+		var err error
+		if w.conn, err = libvirt.NewConnect(w.uri); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	l.stop()
+	p := w.spawn(config)
+	p.says("waiting: libvirt does not answer")
+	l.start()
+	reconnect()
+	p.listen()
+	p.untilReady(1)
+	before := w.vms()[0]
+
+	l.stop()
+	p.until("both stages say that libvirt is gone", func() bool {
+		c, a := p.stages["collector"], p.stages["actuator"]
+		return !c.OK && strings.Contains(c.Message, "libvirt") && !a.OK && strings.Contains(a.Message, "libvirt")
+	})
+	l.start()
+	reconnect()
+	p.until("both stages are well again, and samples come", func() bool {
+		return p.stages["collector"].OK && p.stages["actuator"].OK && p.decision.Inputs.Ready == 1 && p.decision.Rule != bus.RuleNoData
+	})
+	if after := w.vms(); len(after) != 1 || after[0].UUID != before.UUID {
+		t.Errorf("VMs after libvirtd came back: %+v, want the same one, %s", after, before.UUID)
+	}
+	p.stop()
+}
+
+// TestStorageFull: where no volume can be made nothing half made stays, the error says why, it is not tried in a
+// tight loop, and it goes on when there is room.
+func TestStorageFull(t *testing.T) {
+	l := newPrivateLibvirt(t)
+	l.mkdir("pool")
+	mountSmall(t, filepath.Join(l.dir, "pool"))
+	w := l.world()
+	filler := filepath.Join(w.dir, "filler")
+	fill(t, filler)
+	p := w.start(w.config("min: 1"))
+	e := p.untilEvent("", bus.EventFailed)
+	if !strings.Contains(e.Error, "volume") || !strings.Contains(e.Sentence, "next try in") {
+		t.Errorf("event %+v, want the volume and the next try named", e)
+	}
+	if vms := w.vms(); len(vms) != 0 {
+		t.Errorf("left by a clone that failed: %+v", vms)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	p.untilReady(1)
+	p.stop()
+}
