@@ -103,11 +103,7 @@ func (a *Actuator) Run(ctx context.Context) error {
 		return fmt.Errorf("actuator: %w", err)
 	}
 	for {
-		err := a.serve(ctx, decisions)
-		if ctx.Err() != nil {
-			return nil
-		}
-		a.cfg.Report(err)
+		a.cfg.Report(a.serve(ctx, decisions))
 		again := time.NewTimer(time.Second)
 		for waiting := true; waiting; {
 			select {

@@ -66,7 +66,7 @@ func Plan(s Situation) Actions {
 			}
 			continue
 		}
-		switch r, await := judge(s, vm); {
+		switch r, await := judge(vm); {
 		case r != nil:
 			a.Remove = append(a.Remove, *r)
 		default:
@@ -105,7 +105,7 @@ func Plan(s Situation) Actions {
 
 // judge says what a VM that no worker is busy with needs: its removal, to be waited for until it is ready, or
 // nothing.
-func judge(s Situation, vm VM) (r *Removal, await bool) {
+func judge(vm VM) (r *Removal, await bool) {
 	off := vm.State == bus.StateShutoff || vm.State == bus.StateCrashed
 	switch vm.Meta.Phase {
 	case bus.PhaseDraining:

@@ -17,8 +17,10 @@ type Reporter struct {
 	conn    *Conn
 	log     zerolog.Logger
 	health  Health
-	reports chan error
+	reports chan report
 }
+
+type report struct{ err error }
 
 // NewReporter makes a reporter for a stage.
 func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporter {
@@ -27,7 +29,7 @@ func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporte
 		host = "unknown"
 	}
 	return &Reporter{
-		conn: conn, log: log.With().Str("stage", stage).Logger(), reports: make(chan error, 1),
+		conn: conn, log: log.With().Str("stage", stage).Logger(), reports: make(chan report, 1),
 		health: Health{
 			V: Version, Stage: stage, Instance: fmt.Sprintf("%s-%d", host, os.Getpid()), OK: true, Version: version,
 			Since: time.Now().UTC(),
@@ -39,12 +41,12 @@ func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporte
 func (r *Reporter) Report(err error) {
 	for {
 		select {
-		case r.reports <- err:
+		case r.reports <- report{err}:
 			return
 		default:
 		}
 		select {
-		case <-r.reports:
+		case <-r.reports: // an older one that nobody has read yet
 		default:
 		}
 	}
@@ -59,16 +61,16 @@ func (r *Reporter) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-r.reports:
+		case now := <-r.reports:
 			message := ""
-			if err != nil {
-				message = err.Error()
+			if now.err != nil {
+				message = now.err.Error()
 			}
 			if message == r.health.Message {
 				continue
 			}
-			r.health.OK, r.health.Message = err == nil, message
-			if err != nil {
+			r.health.OK, r.health.Message = now.err == nil, message
+			if now.err != nil {
 				r.log.Warn().Msg(message)
 			} else {
 				r.log.Info().Msg("all is well again")

@@ -78,7 +78,7 @@ func TestReporterNewestReportWins(t *testing.T) {
 
 // Reports come from stages that must not wait for the bus.
 func TestReportNeverBlocks(*testing.T) {
-	r := &Reporter{reports: make(chan error, 1)}
+	r := &Reporter{reports: make(chan report, 1)}
 	for range 1000 {
 		r.Report(errors.New("again"))
 	}

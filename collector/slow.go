@@ -49,12 +49,12 @@ func readSlow(conn *libvirt.Connect, uuids []string, pool string) slowResult {
 func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain) (slowReading, error) {
 	run, err := dom.GetID()
 	if err != nil {
-		return slowReading{}, err //nolint:wrapcheck // only tells "no reading"
+		return slowReading{}, err
 	}
 	stats, err := conn.GetAllDomainStats([]*libvirt.Domain{dom}, libvirt.DOMAIN_STATS_BALLOON|libvirt.DOMAIN_STATS_VCPU,
 		libvirt.CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
 	if err != nil {
-		return slowReading{}, err //nolint:wrapcheck // only tells "no reading"
+		return slowReading{}, err
 	}
 	r := slowReading{at: time.Now(), run: run}
 	for _, s := range stats {

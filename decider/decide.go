@@ -226,7 +226,7 @@ func split(desired int, obs Observation) map[string]int {
 			}
 		}
 	}
-	for ; total < desired; total++ {
+	for ; total < desired && len(obs.Hosts) > 0; total++ {
 		fewest := ""
 		for _, h := range obs.Hosts {
 			if fewest == "" || share[h.Name] < share[fewest] {

@@ -40,7 +40,7 @@ func (g *globals) loadConfig(stderr io.Writer) (config.Config, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return cfg, fmt.Errorf("config file %q does not exist (an example is in examples/vmscaler.yaml)", path)
 	case err != nil:
-		return cfg, err //nolint:wrapcheck // says the file and what it is about
+		return cfg, err
 	}
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %s\n", w)

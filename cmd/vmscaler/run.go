@@ -159,7 +159,7 @@ func acquire(hv *libvirtHost, command, busURL string) (*actuator.Lock, error) {
 		}
 		return nil, fmt.Errorf("%w: %s", err, remedy)
 	}
-	return lock, err //nolint:wrapcheck // says what it is about
+	return lock, err
 }
 
 // prepare fills what depends on the host into the config and refuses what the host does not have.

@@ -58,7 +58,7 @@ the demo template. What is there already stays as it is.`,
 				fmt.Fprintf(out, "template %s: %s\n", host.DemoTemplate, info.Path)
 				return nil
 			case err != nil && !errors.Is(err, template.ErrNotFound):
-				return err //nolint:wrapcheck // says what it is about
+				return err
 			}
 			return buildTemplate(cmd.Context(), hv, cfg.Pool, host.DemoTemplate, template.KernelCloud, out)
 		},

@@ -73,7 +73,7 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel stri
 	case err == nil && info.Complete:
 		return fmt.Errorf("template %q: %w", name, template.ErrExists)
 	case err != nil && !errors.Is(err, template.ErrNotFound):
-		return err //nolint:wrapcheck // says what it is about
+		return err
 	}
 	dir, err := os.MkdirTemp("", "vmscaler-template-")
 	if err != nil {
@@ -89,10 +89,10 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel stri
 		Progress: func(step string) { say("%s", step) },
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // says what it is about
+		return err
 	}
 	if err := template.Upload(ctx, hv.conn, pool, name, file, progress(out, "uploading")); err != nil {
-		return err //nolint:wrapcheck // says what it is about
+		return err
 	}
 	say("done")
 	return nil
@@ -115,7 +115,7 @@ not changed. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise
 					return err
 				}
 				if err := template.Import(cmd.Context(), hv.conn, pool, args[0], args[1], progress(cmd.OutOrStdout(), "uploading")); err != nil {
-					return err //nolint:wrapcheck // says what it is about
+					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "template %s is there; use it with \"template: %s\"\n", args[0], args[0])
 				return nil
@@ -133,7 +133,7 @@ func templateListCommand(g *globals) *cobra.Command {
 			return g.withPool(cmd, func(hv *libvirtHost, pool string) error {
 				infos, err := template.List(hv.conn, pool)
 				if err != nil {
-					return err //nolint:wrapcheck // says what it is about
+					return err
 				}
 				for _, i := range infos {
 					fmt.Fprintf(cmd.OutOrStdout(), "%-20s %6d MiB disk %6d MiB used  %s\n", i.Name, i.Capacity>>20, i.Allocation>>20, i.Path)

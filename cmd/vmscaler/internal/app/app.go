@@ -42,11 +42,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, s := range stages {
-			s.conn.Close()
-		}
-	}()
+	defer closeAll(stages)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -93,88 +89,100 @@ func openBus(cfg config.Config, log zerolog.Logger) (connect func(name string) (
 	return func(name string) (*bus.Conn, error) { return server.Connect(name, log) }, server.URL(), server.Stop, nil
 }
 
+// stage is one stage of this process: what it runs, over a connection of its own.
 type stage struct {
 	name string
 	conn *bus.Conn
 	runs []func(context.Context) error
 }
 
-// build makes the stages, subscribers first, so that none misses the beginning.
+// makers make the stages' Run functions; subscribers come first, so that none misses the beginning.
+func makers(o Options, url string, restore *func()) []maker {
+	cfg := o.Config
+	stages := []maker{
+		{"actuator", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+			a, err := actuator.New(actuator.Config{
+				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Dial: o.Dial, Report: report,
+			}, conn, o.Log)
+			if err != nil {
+				return nil, err
+			}
+			return a.Run, nil
+		}},
+		{"decider", func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
+			d, err := decider.New(decider.Config{Groups: cfg.Groups}, conn, o.Log)
+			if err != nil {
+				return nil, err
+			}
+			return d.Run, nil
+		}},
+		{"collector", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+			c, err := collector.New(collector.Config{
+				Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Dial: o.Dial, Report: report,
+			}, conn, o.Log)
+			if err != nil {
+				return nil, err
+			}
+			return c.Run, nil
+		}},
+	}
+	if o.Dashboard == nil {
+		return stages
+	}
+	return append([]maker{{dashboardStage, func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
+		d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		*restore = d.Restore
+		return d.Run, nil
+	}}}, stages...)
+}
+
+// maker makes one stage's Run function; report is for how it is.
+type maker struct {
+	name string
+	make func(conn *bus.Conn, report func(error)) (run func(context.Context) error, err error)
+}
+
+const dashboardStage = "dashboard"
+
+// build makes all stages, each with the reporter of its health; the dashboard has none, as it publishes nothing.
 // restore gives back the terminal that a dashboard owns.
 func build(o Options, connect func(string) (*bus.Conn, error), url string) (stages []stage, restore func(), err error) {
-	restore = func() {}
 	defer func() {
 		if err != nil {
-			for _, s := range stages {
-				s.conn.Close()
-			}
+			closeAll(stages)
 		}
 	}()
-	add := func(name string, make func(conn *bus.Conn, report func(error)) (func(context.Context) error, error)) error {
-		conn, err := connect(name)
+	restore = func() {}
+	for _, m := range makers(o, url, &restore) {
+		conn, err := connect(m.name)
 		if err != nil {
-			return err
+			return stages, restore, err
 		}
-		s := stage{name: name, conn: conn}
-		stages = append(stages, s)
-		reporter := bus.NewReporter(conn, name, o.Version, o.Log)
-		run, err := make(conn, func(err error) {
+		reporter := bus.NewReporter(conn, m.name, o.Version, o.Log)
+		stages = append(stages, stage{name: m.name, conn: conn})
+		run, err := m.make(conn, func(err error) {
 			if err != nil {
 				err = errors.New(actuator.ErrorText(err)) // it is shown to people
 			}
 			reporter.Report(err)
 		})
 		if err != nil {
-			return err
-		}
-		stages[len(stages)-1].runs = []func(context.Context) error{run, reporter.Run}
-		return nil
-	}
-	if o.Dashboard != nil {
-		// The dashboard only subscribes, so it has no health of its own.
-		conn, err := connect("dashboard")
-		if err != nil {
 			return stages, restore, err
 		}
-		stages = append(stages, stage{name: "dashboard", conn: conn})
-		d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
-		if err != nil {
-			return stages, restore, err
+		s := &stages[len(stages)-1]
+		s.runs = append(s.runs, run)
+		if m.name != dashboardStage {
+			s.runs = append(s.runs, reporter.Run)
 		}
-		stages[0].runs = []func(context.Context) error{d.Run}
-		restore = d.Restore
-	}
-	cfg := o.Config
-	if err := add("actuator", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
-		a, err := actuator.New(actuator.Config{
-			Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Dial: o.Dial, Report: report,
-		}, conn, o.Log)
-		if err != nil {
-			return nil, err
-		}
-		return a.Run, nil
-	}); err != nil {
-		return stages, restore, err
-	}
-	if err := add("decider", func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
-		d, err := decider.New(decider.Config{Groups: cfg.Groups}, conn, o.Log)
-		if err != nil {
-			return nil, err
-		}
-		return d.Run, nil
-	}); err != nil {
-		return stages, restore, err
-	}
-	if err := add("collector", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
-		c, err := collector.New(collector.Config{
-			Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Dial: o.Dial, Report: report,
-		}, conn, o.Log)
-		if err != nil {
-			return nil, err
-		}
-		return c.Run, nil
-	}); err != nil {
-		return stages, restore, err
 	}
 	return stages, restore, nil
+}
+
+func closeAll(stages []stage) {
+	for _, s := range stages {
+		s.conn.Close()
+	}
 }

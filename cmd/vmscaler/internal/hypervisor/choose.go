@@ -70,7 +70,7 @@ func (d *Dialer) Choose(ctx context.Context, s Sources) (Choice, error) {
 	}
 	conn, err := d.Dial(ctx, other)
 	if err != nil {
-		return c, nil //nolint:nilerr // what cannot be reached is not in use
+		return c, nil // what cannot be reached is not in use
 	}
 	defer func() { _, _ = conn.Close() }()
 	names, err := ownedDomains(conn)

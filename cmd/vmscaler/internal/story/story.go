@@ -52,7 +52,7 @@ func Play(ctx context.Context, cfg Config) error {
 		bus.Subscribe(cfg.Conn, bus.AllDecisions, p.decisions),
 		bus.Subscribe(cfg.Conn, bus.AllEvents, p.events),
 	); err != nil {
-		return err //nolint:wrapcheck // says what it is about
+		return err
 	}
 	cfg.Say("Group %s: between 1 and 5 VMs, one more above %d %% CPU on average, one fewer below %d %%.", cfg.Group, UpperPercent, LowerPercent)
 

@@ -1,0 +1,824 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// libvirt's own driver for tests: its host is shared by the connections of a process, and new once all are closed.
+const (
+	testURI  = "test:///default"
+	testPool = "default-pool"
+)
+
+func dialTest(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect(testURI) }
+
+// hostBench is the test driver's host with the template, and what was told.
+type hostBench struct {
+	t    *testing.T
+	conn *libvirt.Connect
+	hypervisor
+
+	mu     sync.Mutex
+	events []bus.Event
+	on     map[bus.EventType]func() // called while the event is told
+}
+
+func newHost(t *testing.T) *hostBench {
+	t.Helper()
+	b := &hostBench{t: t, conn: newConn(t), on: map[bus.EventType]func(){}}
+	t.Cleanup(func() {
+		if n, err := b.conn.Close(); err != nil || n != 0 {
+			t.Errorf("%d libvirt objects were not freed (%v)", n, err)
+		}
+	})
+	acc, err := ReadAcceleration(b.conn, AccelerationAuto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.hypervisor = hypervisor{conn: b.conn, pool: testPool, machine: machine{acc.VirtType, acc.Arch}, tell: b.hear}
+	b.makeVolume(template.VolumeName("demo"))
+	return b
+}
+
+// newConn connects to a new host: libvirt's event loop frees the connections of the test before in its own time.
+func newConn(t *testing.T) *libvirt.Connect {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		conn, err := libvirt.NewConnect(testURI)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doms := (&hostBench{t: t, conn: conn}).domains()
+		if slices.Equal(doms, []string{"test"}) {
+			return conn
+		}
+		_, _ = conn.Close()
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			t.Fatalf("the host is not new: %v", doms)
+		}
+	}
+}
+
+func (b *hostBench) hear(e bus.Event) {
+	b.mu.Lock()
+	b.events = append(b.events, e)
+	do := b.on[e.Event]
+	b.mu.Unlock()
+	if do != nil {
+		do()
+	}
+}
+
+// heard is what was told, in its order.
+func (b *hostBench) heard() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var words []string
+	for _, e := range b.events {
+		words = append(words, string(e.Event))
+	}
+	return strings.Join(words, " ")
+}
+
+func (b *hostBench) withPool(do func(*libvirt.StoragePool)) {
+	b.t.Helper()
+	pool, err := b.conn.LookupStoragePoolByName(testPool)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer pool.Free()
+	do(pool)
+}
+
+func (b *hostBench) makeVolume(name string) {
+	b.t.Helper()
+	b.withPool(func(pool *libvirt.StoragePool) {
+		vol, err := pool.StorageVolCreateXML(fmt.Sprintf(
+			`<volume><name>%s</name><capacity>1048576</capacity><target><format type='qcow2'/></target></volume>`, name), 0)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		vol.Free()
+	})
+}
+
+// volumes are the pool's, without the template.
+func (b *hostBench) volumes() []string {
+	b.t.Helper()
+	names := []string{}
+	b.withPool(func(pool *libvirt.StoragePool) {
+		vols, err := pool.ListAllStorageVolumes(0)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for i := range vols {
+			if name, err := vols[i].GetName(); err == nil && name != template.VolumeName("demo") {
+				names = append(names, name)
+			}
+			vols[i].Free()
+		}
+	})
+	slices.Sort(names)
+	return names
+}
+
+func (b *hostBench) domains() []string {
+	b.t.Helper()
+	doms, err := b.conn.ListAllDomains(0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var names []string
+	for i := range doms {
+		if name, err := doms[i].GetName(); err == nil {
+			names = append(names, name)
+		}
+		doms[i].Free()
+	}
+	slices.Sort(names)
+	return names
+}
+
+// has says which domains, beside the driver's own, and volumes, beside the template, must be there.
+func (b *hostBench) has(domains, volumes []string) {
+	b.t.Helper()
+	got := slices.DeleteFunc(b.domains(), func(n string) bool { return n == "test" })
+	if !slices.Equal(got, domains) {
+		b.t.Errorf("domains %v, want %v", got, domains)
+	}
+	if got := b.volumes(); !slices.Equal(got, volumes) {
+		b.t.Errorf("volumes %v, want %v", got, volumes)
+	}
+}
+
+func (b *hostBench) hasNothing() { b.t.Helper(); b.has([]string{}, []string{}) }
+
+// define makes a domain by hand.
+func (b *hostBench) define(name, uuid, metadata string) {
+	b.t.Helper()
+	dom, err := b.conn.DomainDefineXML(fmt.Sprintf(`<domain type='test'><name>%s</name><uuid>%s</uuid><metadata>%s</metadata>
+		<memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>`, name, uuid, metadata))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	dom.Free()
+}
+
+func (b *hostBench) inventory() Inventory {
+	b.t.Helper()
+	inv, err := ReadInventory(b.conn)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := takenByVolumes(b.conn, testPool, inv.Taken); err != nil {
+		b.t.Fatal(err)
+	}
+	return inv
+}
+
+// plan plans for the group with no worker at it.
+func (b *hostBench) plan(spec bus.Group, desired int) Actions {
+	b.t.Helper()
+	inv := b.inventory()
+	return Plan(Situation{Spec: spec, Desired: desired, Owned: inv.Group("web"), Taken: inv.Taken, BootSlots: 4, Now: time.Now()})
+}
+
+// settle does what is planned until nothing is left to do.
+func (b *hostBench) settle(spec bus.Group, desired int) {
+	b.t.Helper()
+	for range 10 {
+		a := b.plan(spec, desired)
+		if show(a) == "" {
+			return
+		}
+		for _, r := range a.Remove {
+			if err := b.remove(b.t.Context(), r, time.Second, "d"); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		for _, vm := range a.Await {
+			if err := b.awaitReady(b.t.Context(), spec, vm, "d"); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		for _, name := range a.Create {
+			if err := b.launch(b.t.Context(), spec, name, newUUID(), "d"); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	b.t.Fatal("does not come to rest")
+}
+
+func TestLaunchAndRemove(t *testing.T) {
+	b := newHost(t)
+	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "web-7"); err != nil {
+		t.Fatal(err)
+	}
+	b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
+	if got := b.heard(); got != "creating started ready" {
+		t.Errorf("told %s", got)
+	}
+	for _, e := range b.events {
+		if e.Group != "web" || e.VM != "web-1" || e.DecisionID != "web-7" || e.Sentence == "" || e.Error != "" {
+			t.Errorf("event %+v", e)
+		}
+	}
+	inv := b.inventory()
+	if len(inv.Owned) != 1 {
+		t.Fatalf("owned: %+v", inv.Owned)
+	}
+	vm := inv.Owned[0]
+	if vm.Name != "web-1" || vm.UUID != someUUID || vm.State != bus.StateRunning || vm.Meta.Phase != bus.PhaseReady ||
+		vm.Meta.Group != "web" || vm.Meta.Template != "demo" || vm.Meta.Volume != "web-1.5c0d2a9e.qcow2" || vm.Meta.Pool != testPool {
+		t.Errorf("owned: %+v", vm)
+	}
+	if !inv.Taken["web-1"] || !inv.Taken["test"] || inv.Taken["web-2"] {
+		t.Errorf("taken: %v", inv.Taken)
+	}
+
+	b.events = nil
+	removal := Removal{VM: vm, Reason: "scaling in", Graceful: true}
+	if err := b.remove(t.Context(), removal, time.Second, "web-8"); err != nil {
+		t.Fatal(err)
+	}
+	b.hasNothing()
+	if got := b.heard(); got != "draining stopping removed" {
+		t.Errorf("told %s", got)
+	}
+	if err := b.remove(t.Context(), removal, time.Second, "web-8"); err != nil {
+		t.Errorf("a VM that is gone: %v", err)
+	}
+}
+
+func TestLaunchFailsCleanly(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		spec    bus.Group
+		prepare func(*hostBench)
+		err     string
+		domains []string
+		volumes []string
+	}{
+		{
+			// Once a missing template gave a ghost: "1 VM, 0 %, stable" with no VM at all.
+			name: "template missing", spec: webSpec(func(g *bus.Group) { g.Template = "none" }), err: "template not found",
+		},
+		{
+			name: "template still being uploaded", spec: webSpec(), err: "upload",
+			prepare: func(b *hostBench) { b.makeVolume("template-demo.uploading.qcow2") }, volumes: []string{"template-demo.uploading.qcow2"},
+		},
+		{
+			name: "a volume of that name is there: it was not made by us", spec: webSpec(), err: "already exists",
+			prepare: func(b *hostBench) { b.makeVolume("web-1.5c0d2a9e.qcow2") }, volumes: []string{"web-1.5c0d2a9e.qcow2"},
+		},
+		{
+			// Once another user's domain of the next name had its disk overwritten and was undefined later.
+			name: "a foreign domain has the name", spec: webSpec(), err: "web-1",
+			prepare: func(b *hostBench) { b.define("web-1", newUUID(), "") }, domains: []string{"web-1"},
+		},
+		{
+			name: "never ready", spec: webSpec(func(g *bus.Group) { g.ReadyAfter, g.BootTimeout = time.Hour, time.Nanosecond }),
+			err: "not ready within the boot time-out",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newHost(t)
+			if tt.prepare != nil {
+				tt.prepare(b)
+			}
+			err := b.launch(t.Context(), tt.spec, "web-1", someUUID, "d")
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %v, want an error with %q", err, tt.err)
+			}
+			b.has(append([]string{}, tt.domains...), append([]string{}, tt.volumes...))
+			for _, vm := range b.inventory().Owned {
+				t.Errorf("still owned: %+v", vm)
+			}
+		})
+	}
+	t.Run("no such pool", func(t *testing.T) {
+		b := newHost(t)
+		b.pool = "none"
+		if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err == nil {
+			t.Error("no error")
+		}
+		b.hasNothing()
+	})
+}
+
+// A VM taken over while it boots has nobody who undoes its launch: its phase says that it is to go.
+func TestTakenOverVMThatIsNeverReadyIsReplaced(t *testing.T) {
+	b := newHost(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	b.on[bus.EventStarted] = func() { cancel(nil) }
+	slow := webSpec(func(g *bus.Group) { g.ReadyAfter = time.Hour })
+	_ = b.launch(ctx, slow, "web-1", someUUID, "d")
+
+	a := b.plan(slow, 1)
+	if show(a) != "await web-1" {
+		t.Fatalf("planned %s", show(a))
+	}
+	slow.BootTimeout = time.Nanosecond
+	if err := b.awaitReady(t.Context(), slow, a.Await[0], "d"); err == nil {
+		t.Fatal("no error")
+	}
+	if got := show(b.plan(slow, 1)); got != "create web-2; remove web-1 (its removal had begun)" {
+		t.Errorf("planned %s", got)
+	}
+	b.settle(webSpec(), 1)
+	if inv := b.inventory(); len(inv.Owned) != 1 || inv.Owned[0].UUID == someUUID {
+		t.Errorf("owned %+v", inv.Owned)
+	}
+	b.settle(webSpec(), 0)
+	b.hasNothing()
+}
+
+// Cut off at whatever step, a launch leaves only what the next plan knows: once a half-made VM came up and was
+// never looked at again.
+func TestLaunchCutOff(t *testing.T) {
+	notWanted := errors.New("cut off")
+	for _, tt := range []struct {
+		name string
+		at   bus.EventType // "" is before anything
+		want string        // the next plan, with 1 desired
+	}{
+		{"at the beginning", "", "remove web-1 (its creation was interrupted)"},
+		{"defined", bus.EventCreating, "remove web-1 (its creation was interrupted)"},
+		{"started", bus.EventStarted, "await web-1"},
+	} {
+		for _, desired := range []int{0, 1} {
+			t.Run(fmt.Sprintf("%s, %d desired", tt.name, desired), func(t *testing.T) {
+				b := newHost(t)
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				if tt.at == "" {
+					cancel(notWanted)
+				} else {
+					b.on[tt.at] = func() { cancel(notWanted) }
+				}
+				slow := webSpec(func(g *bus.Group) { g.ReadyAfter = time.Hour })
+				if err := b.launch(ctx, slow, "web-1", someUUID, "d"); !errors.Is(err, notWanted) {
+					t.Errorf("got %v", err)
+				}
+				b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
+				a := b.plan(slow, 1)
+				a.Create = nil
+				if got := show(a); got != tt.want {
+					t.Errorf("planned %s, want %s", got, tt.want)
+				}
+				b.settle(webSpec(), desired)
+				if n := len(b.inventory().Owned); n != desired || len(b.volumes()) != desired {
+					t.Errorf("%d VMs and the volumes %v, want %d", n, b.volumes(), desired)
+				}
+				b.settle(webSpec(), 0)
+				b.hasNothing()
+			})
+		}
+	}
+}
+
+func TestRemovalCutOff(t *testing.T) {
+	for _, at := range []bus.EventType{"", bus.EventDraining, bus.EventStopping} {
+		t.Run("at "+string(at), func(t *testing.T) {
+			b := newHost(t)
+			if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			if at == "" {
+				cancel(errScaleIn)
+			} else {
+				b.on[at] = func() { cancel(errScaleIn) }
+			}
+			r := Removal{VM: b.inventory().Owned[0], Reason: "scaling in", Graceful: true}
+			if err := b.remove(ctx, r, time.Second, "d"); !errors.Is(err, errScaleIn) {
+				t.Errorf("got %v", err)
+			}
+			b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
+			// Even without a decision the removal goes on: it is not a ready VM any more.
+			if got := show(b.plan(webSpec(), Unknown)); !strings.HasPrefix(got, "remove web-1 (its removal had begun") {
+				t.Errorf("planned %s", got)
+			}
+			b.settle(webSpec(), Unknown)
+			b.hasNothing()
+		})
+	}
+}
+
+// A VM of ours that is defined but off once had its disk overwritten by a new one of its name.
+func TestVMThatIsOffIsReplacedByAnother(t *testing.T) {
+	b := newHost(t)
+	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	dom, err := b.conn.LookupDomainByName("web-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dom.Free()
+	if err := dom.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	if got := show(b.plan(webSpec(), 1)); got != "create web-2; remove web-1 (it is shut off, died)" {
+		t.Errorf("planned %s", got)
+	}
+	b.settle(webSpec(), 1)
+	owned := b.inventory().Owned
+	if len(owned) != 1 || owned[0].UUID == someUUID || owned[0].Meta.Phase != bus.PhaseReady {
+		t.Errorf("owned %+v", owned)
+	}
+	b.settle(webSpec(), 0)
+	b.hasNothing()
+}
+
+func TestCopiedDefinitionIsNotOurs(t *testing.T) {
+	b := newHost(t)
+	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	original := b.inventory().Owned[0]
+	metadata, err := original.Meta.DefinitionXML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := newUUID()
+	b.define("web-1-clone", copied, metadata)
+	if owned := b.inventory().Owned; len(owned) != 1 || owned[0].UUID != someUUID {
+		t.Errorf("owned %+v", owned)
+	}
+	// Not even when something takes it for ours.
+	r := Removal{VM: VM{Name: "web-1-clone", UUID: copied, Meta: original.Meta, State: bus.StateRunning}, Graceful: true}
+	if err := b.remove(t.Context(), r, time.Second, "d"); err != nil {
+		t.Errorf("remove: %v", err)
+	}
+	b.has([]string{"web-1", "web-1-clone"}, []string{"web-1.5c0d2a9e.qcow2"})
+	b.settle(webSpec(), 0)
+	b.has([]string{"web-1-clone"}, []string{})
+}
+
+// A name in the metadata is not enough to delete a volume.
+func TestDeleteVolumeOfAnotherName(t *testing.T) {
+	b := newHost(t)
+	for _, volume := range []string{
+		"somebodys.qcow2", "web-1.5c0d2a9f.qcow2", "5c0d2a9e.qcow2", "web-1.5c0d2a9e.qcow2.bak", "template-demo.qcow2", "",
+	} {
+		meta := someMetadata()
+		meta.Pool, meta.Volume = testPool, volume
+		if volume != "" && volume != "template-demo.qcow2" {
+			b.makeVolume(volume)
+		}
+		before := b.volumes()
+		if err := deleteVolume(b.conn, meta); err == nil || !strings.Contains(err.Error(), "left alone") {
+			t.Errorf("%q: %v", volume, err)
+		}
+		if after := b.volumes(); !slices.Equal(before, after) {
+			t.Errorf("%q: left are %v", volume, after)
+		}
+	}
+	meta := someMetadata()
+	meta.Pool = testPool
+	b.makeVolume(meta.Volume)
+	if err := deleteVolume(b.conn, meta); err != nil {
+		t.Error(err)
+	}
+	if slices.Contains(b.volumes(), meta.Volume) {
+		t.Error("its own volume is still there")
+	}
+	if err := deleteVolume(b.conn, meta); err != nil {
+		t.Errorf("a volume that is gone: %v", err)
+	}
+	meta.Pool = "none"
+	if err := deleteVolume(b.conn, meta); err == nil {
+		t.Error("a pool that is not there: no error")
+	}
+}
+
+func TestTakenNames(t *testing.T) {
+	b := newHost(t)
+	b.define("web-1", newUUID(), "")
+	b.makeVolume("web-2.qcow2")
+	b.makeVolume("web-3.0badcafe.qcow2")
+	if got := show(b.plan(webSpec(), 1)); got != "create web-4" {
+		t.Errorf("planned %s", got)
+	}
+}
+
+func TestDown(t *testing.T) {
+	b := newHost(t)
+	b.settle(webSpec(), 3)
+	inv := b.inventory()
+	if groups := inv.Groups(); !slices.Equal(groups, []string{"web"}) {
+		t.Errorf("groups %v", groups)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Down(ended, b.conn, inv.Owned, time.Second, b.hear); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if len(b.inventory().Owned) != 3 {
+		t.Error("cancelled, it removed something")
+	}
+	if err := Down(t.Context(), b.conn, inv.Owned, time.Second, b.hear); err != nil {
+		t.Error(err)
+	}
+	b.hasNothing()
+}
+
+func TestDomainState(t *testing.T) {
+	for s, want := range map[libvirt.DomainState]bus.State{
+		libvirt.DOMAIN_RUNNING: bus.StateRunning, libvirt.DOMAIN_PAUSED: bus.StatePaused, libvirt.DOMAIN_SHUTDOWN: bus.StateShutdown,
+		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateOther,
+		libvirt.DOMAIN_PMSUSPENDED: bus.StateOther, libvirt.DomainState(99): bus.StateOther,
+	} {
+		if got := domainState(s); got != want {
+			t.Errorf("state %d is %q, want %q", s, got, want)
+		}
+	}
+}
+
+// stage is a running actuator on the host of a hostBench.
+type stage struct {
+	t       *testing.T
+	spec    bus.Group
+	host    string
+	conn    *bus.Conn // of the one who plays the decider
+	events  chan bus.Event
+	reports chan error
+	sent    int
+	stop    func()
+}
+
+func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Context) (*libvirt.Connect, error)) *stage {
+	t.Helper()
+	host, err := b.conn.GetHostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect := func(name string) *bus.Conn {
+		c, err := server.Connect(name, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	s := &stage{t: t, spec: spec, host: host, conn: connect("test"), events: make(chan bus.Event, 1024), reports: make(chan error, 4096)}
+	own := connect("actuator")
+	if err := bus.Subscribe(s.conn, bus.AllEvents, s.events); err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Config{
+		Groups: []bus.Group{spec}, Pool: testPool, Acceleration: AccelerationAuto, Dial: dial,
+		Report: func(err error) { s.reports <- err },
+	}, own, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		own.Close()
+		s.conn.Close()
+		server.Stop()
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+// want sends a decision, again and again like a decider, until the host is as wanted.
+func (s *stage) want(desired int, what string, holds func() bool) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 60*time.Second)
+	defer cancel()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for !holds() {
+		s.sent++
+		now := time.Now()
+		if err := s.conn.Publish(&bus.Decision{
+			V: bus.Version, Group: s.spec.Name, Direction: bus.Hold, Desired: desired, Hosts: map[string]int{s.host: desired}, Known: true,
+			ID: fmt.Sprintf("web-1-%d", s.sent), Term: 1, Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
+		}); err != nil {
+			s.t.Fatal(err)
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			s.t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// event is the next event of a type.
+func (s *stage) event(want bus.EventType) bus.Event {
+	s.t.Helper()
+	for {
+		select {
+		case e := <-s.events:
+			if e.Event == want {
+				return e
+			}
+		case <-time.After(60 * time.Second):
+			s.t.Fatalf("no event %s came", want)
+		}
+	}
+}
+
+// ready says whether exactly n VMs are owned, all of them ready and running.
+func (b *hostBench) ready(n int) func() bool {
+	return func() bool {
+		owned := b.inventory().Owned
+		return len(owned) == n && !slices.ContainsFunc(owned, func(vm VM) bool {
+			return vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning
+		})
+	}
+}
+
+func TestActuatorFollowsDecisions(t *testing.T) {
+	b := newHost(t)
+	foreign := newUUID()
+	b.define("web-1", foreign, "")
+	s := startStage(t, b, webSpec(func(g *bus.Group) { g.Min, g.Max = 1, 3 }), dialTest)
+
+	s.want(2, "2 VMs", b.ready(2))
+	if e := s.event(bus.EventTakenName); e.VM != "web-1" {
+		t.Errorf("taken: %+v", e)
+	}
+	if e := s.event(bus.EventReady); e.Host != s.host || !strings.HasPrefix(e.DecisionID, "web-1-") {
+		t.Errorf("ready: %+v", e)
+	}
+	b.has([]string{"web-1", "web-2", "web-3"}, b.volumes())
+
+	s.want(99, "max", b.ready(3)) // whatever a decision says
+	oldest := slices.MinFunc(b.inventory().Owned, func(a, c VM) int { return a.Meta.Created.Compare(c.Meta.Created) })
+	s.want(0, "min", b.ready(1))
+	if vm := b.inventory().Owned[0]; vm.UUID != oldest.UUID {
+		t.Errorf("%s is left, want the oldest, %s", vm.Name, oldest.Name)
+	}
+	s.event(bus.EventRemoved)
+
+	// One that somebody destroys is replaced.
+	before := b.inventory().Owned[0].UUID
+	dom, err := b.conn.LookupDomainByUUIDString(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dom.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	dom.Free()
+	s.want(1, "a replacement", func() bool { return b.ready(1)() && b.inventory().Owned[0].UUID != before })
+	if e := s.event(bus.EventDied); e.VM != oldest.Name {
+		t.Errorf("died: %+v", e)
+	}
+
+	// Stopped, it leaves the VMs as they are, and the foreign domain was never touched.
+	s.stop()
+	if !b.ready(1)() {
+		t.Errorf("left %+v", b.inventory().Owned)
+	}
+	dom, err = b.conn.LookupDomainByName("web-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dom.Free()
+	if uuid, err := dom.GetUUIDString(); err != nil || uuid != foreign {
+		t.Errorf("web-1 is now %s (%v)", uuid, err)
+	}
+}
+
+// Started again, it goes on with what is there.
+func TestActuatorTakesOver(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec()
+	b.settle(spec, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	b.on[bus.EventCreating] = cancel
+	_ = b.launch(ctx, spec, "web-3", someUUID, "d") // half-made
+	s := startStage(t, b, spec, dialTest)
+
+	// Without any decision the half-made one goes, and nothing else happens.
+	if e := s.event(bus.EventRemoved); e.VM != "web-3" {
+		t.Errorf("removed: %+v", e)
+	}
+	if !b.ready(2)() {
+		t.Errorf("left %+v", b.inventory().Owned)
+	}
+	s.want(2, "2 VMs", b.ready(2))
+}
+
+func TestActuatorBacksOffWithoutATemplate(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec(func(g *bus.Group) { g.Template = "none" })
+	s := startStage(t, b, spec, dialTest)
+	failed := false
+	s.want(1, "a failure", func() bool {
+		for !failed {
+			select {
+			case e := <-s.events:
+				failed = e.Event == bus.EventFailed && strings.Contains(e.Error, "template not found") && strings.Contains(e.Sentence, "next try in 1s")
+			default:
+				return false
+			}
+		}
+		return true
+	})
+	b.hasNothing()
+	if e := s.event(bus.EventFailed); !strings.Contains(e.Sentence, "next try in 2s") {
+		t.Errorf("second: %s", e.Sentence)
+	}
+}
+
+func TestActuatorWaitsForLibvirt(t *testing.T) {
+	b := newHost(t)
+	down := errors.New("connection refused")
+	answers := make(chan error, 1)
+	answers <- down
+	s := startStage(t, b, webSpec(), func(ctx context.Context) (*libvirt.Connect, error) {
+		select {
+		case err := <-answers:
+			return nil, err
+		default:
+			return dialTest(ctx)
+		}
+	})
+	select {
+	case err := <-s.reports:
+		if !errors.Is(err, down) {
+			t.Errorf("reported %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing was reported")
+	}
+	s.want(1, "a VM once libvirt is back", b.ready(1))
+	select {
+	case err := <-s.reports:
+		if err != nil {
+			t.Errorf("reported %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing was reported")
+	}
+}
+
+func TestActuatorIgnoresAnotherConfigsDecisions(t *testing.T) {
+	b := newHost(t)
+	s := startStage(t, b, webSpec(), dialTest)
+	s.spec = webSpec(func(g *bus.Group) { g.Max = 9 }) // the decider's
+	s.want(1, "a report of it", func() bool {
+		for {
+			select {
+			case err := <-s.reports:
+				if err != nil && strings.Contains(err.Error(), "another config") {
+					return true
+				}
+			default:
+				return false
+			}
+		}
+	})
+	b.hasNothing()
+}
+
+// A launch that is not wanted any more is given up.
+func TestActuatorCancelsALaunch(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec(func(g *bus.Group) { g.Min, g.ReadyAfter = 0, time.Hour })
+	s := startStage(t, b, spec, dialTest)
+	s.want(1, "a launching VM", func() bool {
+		owned := b.inventory().Owned
+		return len(owned) == 1 && owned[0].Meta.Phase == bus.PhaseLaunching && owned[0].State == bus.StateRunning
+	})
+	s.want(0, "no VM", func() bool { return len(b.inventory().Owned) == 0 })
+	s.stop()
+	b.hasNothing()
+}

@@ -1,0 +1,47 @@
+package actuator
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// libvirt's event loop is one per process, comes before the first connection and runs until the process ends.
+func TestMain(m *testing.M) {
+	if os.Getenv(lockHelperURI) != "" {
+		os.Exit(lockHelper())
+	}
+	if err := libvirt.EventRegisterDefaultImpl(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go runEvents()
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/vmscaler/vmscaler/actuator.runEvents"))
+}
+
+func runEvents() {
+	for {
+		_ = libvirt.EventRunDefaultImpl()
+	}
+}
+
+var t0 = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// webSpec is a group whose VMs are ready as soon as they run.
+func webSpec(changes ...func(*bus.Group)) bus.Group {
+	g := bus.DefaultGroup()
+	g.Name, g.Network, g.ReadyWhen, g.ReadyAfter = "web", "default", bus.ReadyUptime, 0
+	for _, change := range changes {
+		change(&g)
+	}
+	return g
+}

@@ -1,0 +1,343 @@
+package actuator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// vm is number n of the group, made n seconds after t0.
+func vm(n int, phase bus.Phase, state bus.State) VM {
+	created := t0.Add(time.Duration(n) * time.Second)
+	uuid := fmt.Sprintf("%08d-0000-4000-8000-000000000000", n)
+	name := fmt.Sprintf("web-%d", n)
+	return VM{Name: name, UUID: uuid, State: state, Meta: bus.Metadata{
+		Group: "web", UUID: uuid, Created: created, Since: created, Phase: phase, Pool: "default", Volume: bus.VolumeName(name, uuid),
+	}}
+}
+
+func running(n int) VM { return vm(n, bus.PhaseReady, bus.StateRunning) }
+
+// show writes actions so that a table can say them: "create web-2; await web-1; remove web-3 (why)".
+func show(a Actions) string {
+	var parts []string
+	for _, name := range a.Create {
+		parts = append(parts, "create "+name)
+	}
+	for _, vm := range a.Await {
+		parts = append(parts, "await "+vm.Name)
+	}
+	removals := func(verb string, rs []Removal) {
+		for _, r := range rs {
+			flags := ""
+			if r.Graceful {
+				flags += ", gracefully"
+			}
+			if r.Died {
+				flags += ", died"
+			}
+			parts = append(parts, fmt.Sprintf("%s %s (%s%s)", verb, r.VM.Name, r.Reason, flags))
+		}
+	}
+	removals("remove", a.Remove)
+	removals("cancel", a.Cancel)
+	return strings.Join(parts, "; ")
+}
+
+func TestPlan(t *testing.T) {
+	type changes = func(*Situation)
+	up := func(n int) changes { return func(s *Situation) { s.Working[vm(n, "", "").UUID] = true } }
+	down := func(n int) changes { return func(s *Situation) { s.Working[vm(n, "", "").UUID] = false } }
+	slots := func(n int) changes { return func(s *Situation) { s.BootSlots = n } }
+	highest := func(n int) changes { return func(s *Situation) { s.Spec.Max = n } }
+	creating := func(names ...string) changes { return func(s *Situation) { s.Creating = names } }
+	taken := func(names ...string) changes {
+		return func(s *Situation) {
+			for _, n := range names {
+				s.Taken[n] = true
+			}
+		}
+	}
+	backoff := func(s *Situation) { s.Backoff = true }
+
+	for _, tt := range []struct {
+		name    string
+		desired int
+		owned   []VM
+		changes []changes
+		want    string
+	}{
+		// Creating.
+		{"the first", 1, nil, nil, "create web-1"},
+		{"min at the start", 3, nil, nil, "create web-1; create web-2; create web-3"},
+		{"one more", 2, []VM{running(1)}, nil, "create web-2"},
+		{"enough", 1, []VM{running(1)}, nil, ""},
+		{"nothing wanted, nothing there", 0, nil, nil, ""},
+		{"as many as may boot at once", 5, []VM{running(1)}, []changes{slots(2)}, "create web-2; create web-3"},
+		{"those that boot take slots", 5, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{slots(2), up(1)}, "create web-2"},
+		{"those to be awaited take slots", 5, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{slots(2)}, "create web-2; await web-1"},
+		{"those about to be defined take slots", 5, nil, []changes{slots(2), creating("web-1")}, "create web-2"},
+		{"no slot", 5, nil, []changes{slots(0)}, ""},
+		{"fewer slots than none", 5, nil, []changes{slots(-3)}, ""},
+		{"creations on their way count", 2, []VM{running(1)}, []changes{creating("web-2")}, ""},
+		{"not while creating fails", 2, []VM{running(1)}, []changes{backoff}, ""},
+
+		// Never more than max owned, in whatever state.
+		{"max counts a VM that is being removed", 2, []VM{running(1), vm(2, bus.PhaseStopping, bus.StateShutoff)}, []changes{highest(2), down(2)}, ""},
+		{"max counts a failed one", 2, []VM{running(1), vm(2, bus.PhaseFailed, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (its removal had begun)"},
+		{"max counts a half-made one", 2, []VM{running(1), vm(2, bus.PhaseCreating, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (its creation was interrupted)"},
+		{"max counts a dead one", 2, []VM{running(1), vm(2, bus.PhaseReady, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (it is shut off, died)"},
+		{"max counts creations on their way", 3, []VM{running(1)}, []changes{highest(2), creating("web-2")}, ""},
+		{"below max the replacement comes at once", 2, []VM{running(1), vm(2, bus.PhaseReady, bus.StateShutoff)}, []changes{taken("web-1", "web-2")}, "create web-3; remove web-2 (it is shut off, died)"},
+
+		// Names.
+		{"the smallest free number", 3, []VM{running(1), running(3)}, []changes{taken("web-1", "web-3")}, "create web-2"},
+		{"a foreign domain's name is avoided", 2, []VM{running(1)}, []changes{taken("web-1", "web-2", "web-3")}, "create web-4"},
+		{"a name on its way is avoided", 3, []VM{running(1)}, []changes{taken("web-1"), creating("web-2")}, "create web-3"},
+
+		// Scaling in: the newest first.
+		{"one fewer", 1, []VM{running(1), running(2)}, nil, "remove web-2 (scaling in, gracefully)"},
+		{"the newest, not the highest number", 1, []VM{running(9), func() VM { v := running(1); v.Meta.Created = t0.Add(time.Hour); return v }()}, nil, "remove web-1 (scaling in, gracefully)"},
+		{"two of the same age, by name", 1, []VM{func() VM { v := running(1); v.Meta.Created = t0; return v }(), func() VM { v := running(2); v.Meta.Created = t0; return v }()}, nil, "remove web-2 (scaling in, gracefully)"},
+		{"several fewer", 1, []VM{running(1), running(2), running(3)}, nil, "remove web-3 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
+		{"a booting one is cancelled", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{up(2)}, "cancel web-2 (scaling in)"},
+		{"an interrupted boot is not awaited", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, nil, "remove web-2 (scaling in)"},
+		{"one is being removed already", 1, []VM{running(1), running(2)}, []changes{down(2)}, ""},
+		{"a creation on its way is surplus first", 1, []VM{running(1)}, []changes{creating("web-2")}, "remove web-1 (scaling in, gracefully)"},
+		{"scaling in goes on while creating fails", 1, []VM{running(1), running(2)}, []changes{backoff}, "remove web-2 (scaling in, gracefully)"},
+		{"the dead one instead of a good one", 1, []VM{running(1), vm(2, bus.PhaseReady, bus.StateShutoff)}, nil, "remove web-2 (it is shut off, died)"},
+		{"all", 0, []VM{running(1)}, nil, "remove web-1 (scaling in, gracefully)"},
+
+		// Without a valid decision what was begun is ended, and nothing else.
+		{"unknown: creates nothing", Unknown, nil, nil, ""},
+		{"unknown: removes no surplus", Unknown, []VM{running(1), running(2), running(3)}, []changes{highest(1)}, ""},
+		{"unknown: awaits", Unknown, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, nil, "await web-1"},
+		{"unknown: ends a removal", Unknown, []VM{vm(1, bus.PhaseStopping, bus.StateShutoff)}, nil, "remove web-1 (its removal had begun)"},
+		{"unknown: cleans up a half-made one", Unknown, []VM{vm(1, bus.PhaseCreating, bus.StateShutoff)}, nil, "remove web-1 (its creation was interrupted)"},
+		{"unknown: removes a dead one", Unknown, []VM{vm(1, bus.PhaseReady, bus.StateCrashed)}, nil, "remove web-1 (it is crashed, died)"},
+
+		// What an interruption leaves.
+		{"creation interrupted", 1, []VM{vm(1, bus.PhaseCreating, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its creation was interrupted)"},
+		{"creation interrupted, yet it runs", 1, []VM{vm(1, bus.PhaseCreating, bus.StateRunning)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its creation was interrupted)"},
+		{"launch interrupted before the start", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
+		{"launch interrupted, it crashed", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
+		{"launch interrupted, it runs", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, nil, "await web-1"},
+		{"launch interrupted, it is suspended", 1, []VM{vm(1, bus.PhaseLaunching, bus.StatePaused)}, nil, ""},
+		{"drain interrupted", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, nil, "remove web-2 (its removal had begun, gracefully)"},
+		{"drain interrupted, it is off", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateShutoff)}, nil, "remove web-2 (its removal had begun)"},
+		{"stop interrupted", 1, []VM{running(1), vm(2, bus.PhaseStopping, bus.StateRunning)}, nil, "remove web-2 (its removal had begun)"},
+		{"a failed one", 1, []VM{running(1), vm(2, bus.PhaseFailed, bus.StateRunning)}, nil, "remove web-2 (its removal had begun)"},
+		{"a worker is at it", 1, []VM{vm(1, bus.PhaseCreating, bus.StateShutoff)}, []changes{up(1)}, ""},
+
+		// Ready VMs.
+		{"a dead one is replaced", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is shut off, died)"},
+		{"a crashed one is replaced", 1, []VM{vm(1, bus.PhaseReady, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is crashed, died)"},
+		{"a suspended one is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, nil, ""},
+		{"one that shuts down is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutdown)}, nil, ""},
+		{"an unknown state is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StateOther)}, nil, ""},
+		{"a phase of a later version is left alone", 1, []VM{vm(1, "warm", bus.StateShutoff)}, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := Situation{
+				Spec: webSpec(func(g *bus.Group) { g.Max = 9 }), Desired: tt.desired, Owned: tt.owned, Working: map[string]bool{},
+				Taken: map[string]bool{}, BootSlots: 9, Now: t0.Add(time.Hour),
+			}
+			for _, v := range tt.owned {
+				s.Taken[v.Name] = true
+			}
+			for _, change := range tt.changes {
+				change(&s)
+			}
+			if got := show(Plan(s)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+var (
+	phases = []bus.Phase{
+		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed, "later",
+	}
+	states = []bus.State{
+		bus.StateRunning, bus.StatePaused, bus.StateShutdown, bus.StateShutoff, bus.StateCrashed, bus.StateOther, bus.StateUnknown,
+	}
+)
+
+// Whatever a host looks like, these hold.
+func TestPlanInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := Situation{
+			Spec: webSpec(), Working: map[string]bool{}, Taken: map[string]bool{},
+			BootSlots: rapid.IntRange(-1, 6).Draw(t, "slots"), Backoff: rapid.Bool().Draw(t, "backoff"), Now: t0,
+		}
+		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
+		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
+		for n := range rapid.IntRange(0, 12).Draw(t, "owned") {
+			v := vm(n+1, rapid.SampledFrom(phases).Draw(t, "phase"), rapid.SampledFrom(states).Draw(t, "state"))
+			s.Owned = append(s.Owned, v)
+			s.Taken[v.Name] = true
+			if rapid.Bool().Draw(t, "working") {
+				s.Working[v.UUID] = rapid.Bool().Draw(t, "up")
+			}
+		}
+		for n := range rapid.IntRange(0, 3).Draw(t, "foreign") {
+			s.Taken[fmt.Sprintf("web-%d", 13+n*2)] = true
+		}
+		for n := range rapid.IntRange(0, 3).Draw(t, "creating") {
+			s.Creating = append(s.Creating, fmt.Sprintf("web-%d", 14+n*2))
+		}
+		owned := slices.Clone(s.Owned)
+		a := Plan(s)
+		fail := func(what string) { t.Fatalf("%s: %s\nin %+v", what, show(a), s) }
+
+		if len(a.Create) > 0 && len(s.Owned)+len(s.Creating)+len(a.Create) > s.Spec.Max {
+			fail("more than max")
+		}
+		if len(a.Create) > 0 && (s.Backoff || s.Desired == Unknown) {
+			fail("creates though it must not")
+		}
+		if !slices.EqualFunc(owned, s.Owned, func(a, b VM) bool { return a.UUID == b.UUID }) {
+			fail("changed what it was given")
+		}
+		seen := map[string]bool{}
+		once := func(v VM, what string) {
+			if seen[v.UUID] {
+				fail("twice: " + what + " " + v.Name)
+			}
+			seen[v.UUID] = true
+			if !slices.ContainsFunc(s.Owned, func(o VM) bool { return o.UUID == v.UUID }) {
+				fail("not ours: " + v.Name)
+			}
+		}
+		serving := len(s.Creating)
+		for _, v := range s.Owned {
+			isUp, busy := s.Working[v.UUID]
+			if r, _ := judge(v); busy && isUp || !busy && r == nil {
+				serving++
+			}
+		}
+		surplus := 0
+		for _, v := range a.Await {
+			once(v, "await")
+			if _, busy := s.Working[v.UUID]; busy {
+				fail("awaits twice")
+			}
+		}
+		for _, r := range a.Remove {
+			once(r.VM, "remove")
+			if _, busy := s.Working[r.VM.UUID]; busy {
+				fail("removes beside a worker")
+			}
+			if judged, _ := judge(r.VM); judged == nil {
+				surplus++
+			}
+		}
+		for _, r := range a.Cancel {
+			once(r.VM, "cancel")
+			if !s.Working[r.VM.UUID] {
+				fail("cancels no launch")
+			}
+			surplus++
+		}
+		switch {
+		case s.Desired == Unknown && surplus > 0:
+			fail("removes a surplus without a decision")
+		case s.Desired != Unknown && surplus > max(0, serving-s.Desired):
+			fail("removes more than the surplus")
+		case surplus > 0 && len(a.Create) > 0:
+			fail("creates and removes a surplus")
+		}
+		next := 0
+		for _, name := range a.Create {
+			want := ""
+			for want == "" || s.Taken[want] || slices.Contains(s.Creating, want) {
+				next++
+				want = fmt.Sprintf("web-%d", next)
+			}
+			if name != want {
+				fail("takes " + name + ", not the smallest free name " + want)
+			}
+		}
+	})
+}
+
+// What a plan leads to needs no further plan: the group comes to rest at what is desired.
+func TestPlanConverges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec := webSpec(func(g *bus.Group) { g.Max = rapid.IntRange(1, 6).Draw(t, "max") })
+		desired := rapid.IntRange(0, spec.Max).Draw(t, "desired")
+		var owned []VM
+		made := rapid.IntRange(0, 8).Draw(t, "owned")
+		for n := range made {
+			state := rapid.SampledFrom([]bus.State{bus.StateRunning, bus.StateShutoff, bus.StateCrashed}).Draw(t, "state")
+			owned = append(owned, vm(n+1, rapid.SampledFrom(phases[:6]).Draw(t, "phase"), state))
+		}
+		for round := 0; ; round++ {
+			s := Situation{Spec: spec, Desired: desired, Owned: owned, Taken: map[string]bool{}, BootSlots: 2, Now: t0}
+			for _, v := range owned {
+				s.Taken[v.Name] = true
+			}
+			a := Plan(s)
+			if show(a) == "" {
+				break
+			}
+			if round > 20 {
+				t.Fatalf("does not come to rest: %s", show(a))
+			}
+			for _, v := range a.Await {
+				i := slices.IndexFunc(owned, func(o VM) bool { return o.UUID == v.UUID })
+				owned[i].Meta.Phase = bus.PhaseReady
+			}
+			for _, r := range a.Remove {
+				owned = slices.DeleteFunc(owned, func(o VM) bool { return o.UUID == r.VM.UUID })
+			}
+			for _, name := range a.Create {
+				made++
+				v := running(made)
+				v.Name = name
+				owned = append(owned, v)
+			}
+			if len(owned) > max(spec.Max, 8) {
+				t.Fatalf("%d owned", len(owned))
+			}
+		}
+		if len(owned) != desired {
+			t.Fatalf("came to rest at %d, wanted %d: %+v", len(owned), desired, owned)
+		}
+	})
+}
+
+func TestClampShare(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		known bool
+		hosts map[string]int
+		want  int
+	}{
+		{"within", true, map[string]int{"here": 3}, 3},
+		{"above max", true, map[string]int{"here": 99}, 5},
+		{"below min", true, map[string]int{"here": 0}, 2},
+		{"negative", true, map[string]int{"here": -4}, 2},
+		{"not known", false, map[string]int{"here": 3}, Unknown},
+		{"another host only", true, map[string]int{"there": 3}, Unknown},
+		{"no hosts", true, nil, Unknown},
+		{"a share", true, map[string]int{"here": 1, "there": 3}, 1},
+		{"a share of none", true, map[string]int{"here": 0, "there": 3}, 0},
+		{"a negative share", true, map[string]int{"here": -2, "there": 3}, 0},
+		{"a share above max", true, map[string]int{"here": 99, "there": 3}, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			spec := webSpec(func(g *bus.Group) { g.Min, g.Max = 2, 5 })
+			if got := clampShare(spec, bus.Decision{Known: tt.known, Hosts: tt.hosts, Desired: 4}, "here"); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}

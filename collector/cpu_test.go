@@ -1,0 +1,238 @@
+package collector
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+var t0 = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+func TestPercent(t *testing.T) {
+	const tick = time.Second
+	at := func(run uint, cpu, at time.Duration, vcpus int) counter {
+		return counter{run: run, cpu: cpu, at: t0.Add(at), vcpus: vcpus}
+	}
+	const none = -1
+	for _, tt := range []struct {
+		name        string
+		before, now counter
+		want        float64
+	}{
+		{"half of one vCPU", at(1, 10*time.Second, 0, 1), at(1, 10500*time.Millisecond, tick, 1), 50},
+		{"idle is 0, and known", at(1, 10*time.Second, 0, 1), at(1, 10*time.Second, tick, 1), 0},
+		{"all of one vCPU", at(1, 0, 0, 1), at(1, time.Second, tick, 1), 100},
+		{"one of four vCPUs", at(1, 0, 0, 4), at(1, time.Second, tick, 4), 25},
+		{"all of four vCPUs", at(1, 0, 0, 4), at(1, 4*time.Second, tick, 4), 100},
+		{"emulator threads take it above 100", at(1, 0, 0, 1), at(1, 1050*time.Millisecond, tick, 1), 105},
+		{"over two seconds", at(1, 0, 0, 1), at(1, time.Second, 2*tick, 1), 50},
+		{"the shortest window", at(1, 0, 0, 1), at(1, 250*time.Millisecond, tick/2, 1), 50},
+		{"the longest window", at(1, 0, 0, 1), at(1, time.Second, 5*tick, 1), 20},
+
+		{"first reading", counter{}, at(1, time.Hour, tick, 1), none},
+		{"restarted", at(1, 10*time.Second, 0, 1), at(2, 11*time.Second, tick, 1), none},
+		{"the counter went back", at(1, 10*time.Second, 0, 1), at(1, 9*time.Second, tick, 1), none},
+		{"no time has passed", at(1, 0, tick, 1), at(1, time.Second, tick, 1), none},
+		{"time went back", at(1, 0, tick, 1), at(1, time.Second, 0, 1), none},
+		{"too short", at(1, 0, 0, 1), at(1, time.Second, tick/2-1, 1), none},
+		{"too long", at(1, 0, 0, 1), at(1, time.Second, 5*tick+1, 1), none},
+		{"a vCPU was added", at(1, 0, 0, 1), at(1, time.Second, tick, 2), none},
+		{"a vCPU was removed", at(1, 0, 0, 2), at(1, time.Second, tick, 1), none},
+		{"no vCPUs", at(1, 0, 0, 0), at(1, time.Second, tick, 0), none},
+		{"no counter now", at(1, time.Second, 0, 1), counter{}, none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, known := percent(tt.before, tt.now, tick/2, 5*tick)
+			switch {
+			case known != (tt.want != none):
+				t.Errorf("known is %v (%g)", known, got)
+			case known && math.Abs(got-tt.want) > 1e-9:
+				t.Errorf("got %g, want %g", got, tt.want)
+			}
+		})
+	}
+	t.Run("no bounds, no time", func(t *testing.T) {
+		if got, known := percent(at(1, 0, 0, 1), at(1, time.Second, 0, 1), 0, tick); known {
+			t.Errorf("got %g", got)
+		}
+	})
+}
+
+func TestHostPercent(t *testing.T) {
+	const none = -1
+	s := time.Second
+	for _, tt := range []struct {
+		name        string
+		before, now hostCounter
+		want        float64
+	}{
+		{"half", hostCounter{10 * s, 100 * s}, hostCounter{11 * s, 102 * s}, 50},
+		{"idle", hostCounter{10 * s, 100 * s}, hostCounter{10 * s, 102 * s}, 0},
+		{"full", hostCounter{10 * s, 100 * s}, hostCounter{12 * s, 102 * s}, 100},
+		{"first reading", hostCounter{}, hostCounter{10 * s, 100 * s}, none},
+		{"no reading now", hostCounter{10 * s, 100 * s}, hostCounter{}, none},
+		{"nothing has passed", hostCounter{10 * s, 100 * s}, hostCounter{10 * s, 100 * s}, none},
+		{"busy went back", hostCounter{10 * s, 100 * s}, hostCounter{9 * s, 102 * s}, none},
+		{"more busy than there was", hostCounter{10 * s, 100 * s}, hostCounter{13 * s, 102 * s}, none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, known := hostPercent(tt.before, tt.now)
+			if known != (tt.want != none) || known && got != tt.want {
+				t.Errorf("got %g, %v; want %g", got, known, tt.want)
+			}
+		})
+	}
+}
+
+func TestRunDelayPercent(t *testing.T) {
+	const none = -1
+	at := func(run uint, second int, delay time.Duration, known bool) slowReading {
+		return slowReading{run: run, at: t0.Add(time.Duration(second) * time.Second), delay: delay, delayKnown: known}
+	}
+	for _, tt := range []struct {
+		name        string
+		before, now slowReading
+		vcpus       int
+		want        float64
+	}{
+		{"a quarter", at(1, 0, time.Second, true), at(1, 4, 2*time.Second, true), 1, 25},
+		{"two vCPUs", at(1, 0, time.Second, true), at(1, 4, 5*time.Second, true), 2, 50},
+		{"no wait is 0, and known", at(1, 0, time.Second, true), at(1, 4, time.Second, true), 1, 0},
+		{"first reading", slowReading{}, at(1, 4, time.Second, true), 1, none},
+		{"unknown before", at(1, 0, 0, false), at(1, 4, time.Second, true), 1, none},
+		{"unknown now", at(1, 0, 0, true), at(1, 4, time.Second, false), 1, none},
+		{"restarted", at(1, 0, time.Second, true), at(2, 4, 2*time.Second, true), 1, none},
+		{"went back", at(1, 0, 2*time.Second, true), at(1, 4, time.Second, true), 1, none},
+		{"no time has passed", at(1, 4, time.Second, true), at(1, 4, 2*time.Second, true), 1, none},
+		{"time went back", at(1, 4, time.Second, true), at(1, 0, 2*time.Second, true), 1, none},
+		{"gone in between", at(1, 0, time.Second, true), at(1, 4, 2*time.Second, true), 0, none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := runDelayPercent(tt.before, tt.now, tt.vcpus)
+			if (got != nil) != (tt.want != none) || got != nil && *got != tt.want {
+				t.Errorf("got %v, want %g", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestState(t *testing.T) {
+	for s, want := range map[libvirt.DomainState]bus.State{
+		libvirt.DOMAIN_RUNNING: bus.StateRunning, libvirt.DOMAIN_PAUSED: bus.StatePaused, libvirt.DOMAIN_SHUTDOWN: bus.StateShutdown,
+		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateUnknown,
+		libvirt.DOMAIN_BLOCKED: bus.StateOther, libvirt.DOMAIN_PMSUSPENDED: bus.StateOther, libvirt.DomainState(99): bus.StateOther,
+	} {
+		if got := state(s); got != want {
+			t.Errorf("state %d is %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestVMOfAReading(t *testing.T) {
+	const uuid = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
+	created := t0.Add(-time.Hour)
+	meta := bus.Metadata{Group: "web", UUID: uuid, Phase: bus.PhaseReady, Created: created.In(time.FixedZone("CEST", 7200)), Since: t0.Add(-time.Minute)}
+	running := reading{
+		name: "web-1", uuid: uuid, meta: meta, state: bus.StateRunning, memoryMiB: 256,
+		counter: counter{run: 7, cpu: 10500 * time.Millisecond, at: t0, vcpus: 1},
+	}
+	earlier := counter{run: 7, cpu: 10 * time.Second, at: t0.Add(-time.Second), vcpus: 1}
+	slow := slowReading{at: t0.Add(-2 * time.Second), run: 7, memoryUsedMiB: new(100), delayPercent: new(12.5)}
+	base := bus.VM{
+		Name: "web-1", UUID: uuid, State: bus.StateRunning, Phase: bus.PhaseReady, VCPUs: 1, MemoryMiB: 256,
+		Created: created, PhaseSince: t0.Add(-time.Minute),
+	}
+	off := running
+	off.state, off.counter = bus.StateShutoff, counter{vcpus: 1}
+	unreadable := running
+	unreadable.state, unreadable.counter, unreadable.memoryMiB, unreadable.err = bus.StateUnknown, counter{}, 0, errors.New("timed out")
+
+	for _, tt := range []struct {
+		name   string
+		r      reading
+		before counter
+		slow   slowReading
+		want   bus.VM
+	}{
+		{"first reading", running, counter{}, slowReading{}, base},
+		{"second reading", running, earlier, slowReading{}, with(base, func(vm *bus.VM) { vm.CPUPercent = new(50.0) })},
+		{
+			"rounded", with(running, func(r *reading) { r.counter.cpu = 10*time.Second + 123456789 }), earlier,
+			slowReading{},
+			with(base, func(vm *bus.VM) { vm.CPUPercent = new(12.3) }),
+		},
+		{"restarted", running, counter{run: 6, cpu: time.Second, at: t0.Add(-time.Second), vcpus: 1}, slowReading{}, base},
+		{
+			"with slow statistics", running, earlier, slow,
+			with(base, func(vm *bus.VM) { vm.CPUPercent, vm.MemoryUsedMiB, vm.RunDelayPercent = new(50.0), new(100), new(12.5) }),
+		},
+		{"slow statistics of the run before", running, counter{}, with(slow, func(s *slowReading) { s.run = 6 }), base},
+		{"slow statistics too old", running, counter{}, with(slow, func(s *slowReading) { s.at = t0.Add(-slowMaxAge) }), base},
+		{"off", off, earlier, slow, with(base, func(vm *bus.VM) { vm.State = bus.StateShutoff })},
+		{"unreadable", unreadable, earlier, slow, with(base, func(vm *bus.VM) {
+			vm.State, vm.VCPUs, vm.MemoryMiB, vm.Error = bus.StateUnknown, 0, 0, "timed out"
+		})},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &Collector{
+				cfg:    Config{Tick: time.Second},
+				before: map[string]counter{uuid: tt.before}, slow: map[string]slowReading{},
+			}
+			if !tt.slow.at.IsZero() {
+				c.slow[uuid] = tt.slow
+			}
+			got := c.vm(tt.r)
+			same(t, "CPU", got.CPUPercent, tt.want.CPUPercent)
+			same(t, "memory used", got.MemoryUsedMiB, tt.want.MemoryUsedMiB)
+			same(t, "run delay", got.RunDelayPercent, tt.want.RunDelayPercent)
+			got.CPUPercent, got.MemoryUsedMiB, got.RunDelayPercent = nil, nil, nil
+			want := tt.want
+			want.CPUPercent, want.MemoryUsedMiB, want.RunDelayPercent = nil, nil, nil
+			if got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+func with[T any](v T, change func(*T)) T { change(&v); return v }
+
+func same[T comparable](t *testing.T, what string, got, want *T) {
+	t.Helper()
+	switch {
+	case got == nil && want == nil:
+	case got == nil || want == nil:
+		t.Errorf("%s: known is %v, want %v", what, got != nil, want != nil)
+	case *got != *want:
+		t.Errorf("%s: got %v, want %v", what, *got, *want)
+	}
+}
+
+func TestTakeSlow(t *testing.T) {
+	c := &Collector{
+		before: map[string]counter{"runs": {vcpus: 1}}, slow: map[string]slowReading{
+			"runs": {run: 1, at: t0, delay: 0, delayKnown: true}, "gone": {run: 1, at: t0},
+		},
+	}
+	c.takeSlow(slowResult{poolFreeMiB: new(7), vms: map[string]slowReading{
+		"runs": {run: 1, at: t0.Add(4 * time.Second), delay: time.Second, delayKnown: true}, "gone": {run: 1, at: t0.Add(time.Second)},
+	}})
+	if d := c.slow["runs"].delayPercent; d == nil || *d != 25 {
+		t.Errorf("run delay %v", d)
+	}
+	if _, kept := c.slow["gone"]; kept {
+		t.Error("statistics of a VM that is gone are kept")
+	}
+	if c.poolFree == nil || *c.poolFree != 7 {
+		t.Errorf("pool: %v", c.poolFree)
+	}
+	c.takeSlow(slowResult{err: errors.New("no such pool")})
+	if c.poolFree != nil {
+		t.Errorf("a pool that cannot be read has %d MiB free", *c.poolFree)
+	}
+}

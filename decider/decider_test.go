@@ -1,0 +1,250 @@
+package decider
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// bench is a running decider with a clock of its own.
+type bench struct {
+	t         *testing.T
+	conn      *bus.Conn // of the one who plays the collectors
+	decisions chan bus.Decision
+	ticks     chan time.Time
+	looks     chan struct{} // one for each time that the decider read the clock
+	mu        sync.Mutex
+	now       time.Time
+	samples   int
+}
+
+func startBench(t *testing.T, groups ...bus.Group) *bench {
+	t.Helper()
+	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), looks: make(chan struct{}, 1024), now: t0}
+	connect := func(name string) *bus.Conn {
+		c, err := server.Connect(name, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	b.conn = connect("test")
+	own := connect("decider")
+	if err := bus.Subscribe(b.conn, bus.AllDecisions, b.decisions); err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(Config{Groups: groups, Now: b.watchedClock, Ticks: b.ticks}, own, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		own.Close()
+		b.conn.Close()
+		server.Stop()
+	})
+	for range 1 + len(groups) { // it is subscribed then
+		b.looked()
+	}
+	return b
+}
+
+func (b *bench) clock() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now
+}
+
+func (b *bench) watchedClock() time.Time {
+	defer func() { b.looks <- struct{}{} }()
+	return b.clock()
+}
+
+// looked waits until the decider has read the clock, as it does once for each sample and tick.
+func (b *bench) looked() {
+	b.t.Helper()
+	select {
+	case <-b.looks:
+	case <-time.After(30 * time.Second):
+		b.t.Fatal("the decider takes no notice")
+	}
+}
+
+func (b *bench) advance(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = b.now.Add(d)
+}
+
+func (b *bench) tick() {
+	b.t.Helper()
+	select {
+	case b.ticks <- b.clock():
+	case <-time.After(30 * time.Second):
+		b.t.Fatal("the decider takes no tick")
+	}
+	b.looked()
+}
+
+// send publishes a sample and waits until the decider has it.
+func (b *bench) send(group, host string, vms ...bus.VM) {
+	b.t.Helper()
+	b.samples++
+	s := bus.Sample{V: bus.Version, Group: group, Host: host, Time: t0.Add(time.Duration(b.samples) * time.Millisecond), VMs: vms}
+	if s.VMs == nil {
+		s.VMs = []bus.VM{}
+	}
+	if err := b.conn.Publish(&s); err != nil {
+		b.t.Fatal(err)
+	}
+	if group != stranger {
+		b.looked()
+	}
+}
+
+// stranger is a group that no decider is configured for.
+const stranger = "stranger"
+
+func (b *bench) decision() bus.Decision {
+	b.t.Helper()
+	select {
+	case d := <-b.decisions:
+		return d
+	case <-time.After(30 * time.Second):
+		b.t.Fatal("no decision came")
+		panic("unreachable")
+	}
+}
+
+func TestNewRefusesNothingToDo(t *testing.T) {
+	if _, err := New(Config{}, nil, zerolog.Nop()); err == nil {
+		t.Error("no groups, no error")
+	}
+}
+
+func TestDeciderDecidesOncePerInterval(t *testing.T) {
+	s := spec(bounds(1, 5), atOnce)
+	b := startBench(t, s)
+
+	b.advance(time.Second)
+	b.send("web", "kvm1")
+	first := b.decision()
+	if !first.Known || first.Rule != bus.RuleStart || first.Desired != 1 || first.Hosts["kvm1"] != 1 {
+		t.Errorf("first: %+v", first)
+	}
+	now := b.clock()
+	if !first.Time.Equal(now) || !first.ExpiresAt.Equal(now.Add(5*time.Second)) || first.Term != t0.UnixMilli() || first.SpecHash != s.Hash() || first.ID == "" {
+		t.Errorf("stamps: %+v", first)
+	}
+
+	// A second sample within the interval adds to the next evaluation.
+	b.send("web", "kvm1", ready(100))
+	b.advance(time.Second)
+	b.send("web", "kvm1", ready(60))
+	second := b.decision()
+	if second.Inputs.AveragePercent == nil || *second.Inputs.AveragePercent != 80 {
+		t.Errorf("average over two samples: %+v", second.Inputs)
+	}
+	if second.Rule != bus.RuleAboveUpper || second.Desired != 2 || second.Direction != bus.Out {
+		t.Errorf("second: %+v", second)
+	}
+	if second.ID == first.ID || second.Term != first.Term || !second.Time.After(first.Time) {
+		t.Errorf("second after first: %+v, %+v", second, first)
+	}
+}
+
+func TestDeciderSaysSoWhenNoSampleComes(t *testing.T) {
+	b := startBench(t, spec())
+	b.advance(2 * time.Second)
+	b.tick()
+	if d := b.decision(); d.Known || d.Rule != bus.RuleNoData || d.Desired != 0 {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestDeciderIgnoresOtherGroups(t *testing.T) {
+	b := startBench(t, spec())
+	b.advance(time.Second)
+	b.send(stranger, "kvm1")
+	b.send("web", "kvm1")
+	if d := b.decision(); d.Group != "web" {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestDeciderKeepsGroupsApart(t *testing.T) {
+	other := spec(bounds(3, 4))
+	other.Name = "db"
+	b := startBench(t, spec(), other)
+	b.advance(time.Second)
+	b.send("web", "kvm1")
+	b.send("db", "kvm1")
+	got := map[string]int{}
+	for range 2 {
+		d := b.decision()
+		got[d.Group] = d.Desired
+	}
+	if got["web"] != 1 || got["db"] != 3 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestDeciderWaitsForAllHosts(t *testing.T) {
+	b := startBench(t, spec(bounds(3, 5), atOnce))
+	b.send("web", "kvm1", ready(50)) // too early for an evaluation: both hosts are known by the first one
+	b.advance(time.Second)
+	b.send("web", "kvm2", ready(50))
+	if d := b.decision(); d.Desired != 3 || d.Hosts["kvm1"]+d.Hosts["kvm2"] != 3 || d.Inputs.Owned != 2 {
+		t.Fatalf("start: %+v", d)
+	}
+
+	// Both again: one evaluation, after the second.
+	b.advance(time.Second)
+	b.send("web", "kvm1", ready(40))
+	b.send("web", "kvm2", ready(60))
+	if d := b.decision(); d.Inputs.AveragePercent == nil || *d.Inputs.AveragePercent != 50 || d.Inputs.Unknown != 0 {
+		t.Errorf("both: %+v", d.Inputs)
+	}
+
+	// One of them stays away: evaluated by the tick, nothing is scaled in on half the picture.
+	b.advance(6 * time.Second)
+	b.send("web", "kvm1", ready(0))
+	b.tick()
+	d := b.decision()
+	if d.Rule != bus.RuleNoData || d.Direction != bus.Hold || d.Desired != 3 || d.Sentence != "holding: no fresh sample from kvm2" {
+		t.Errorf("stale: %+v", d)
+	}
+
+	// It is back.
+	b.advance(time.Second)
+	b.send("web", "kvm2", ready(50))
+	b.send("web", "kvm1", ready(50))
+	if d := b.decision(); d.Rule != bus.RuleStable {
+		t.Errorf("back: %+v", d)
+	}
+}
+
+func TestStaleAfter(t *testing.T) {
+	for interval, want := range map[time.Duration]time.Duration{
+		time.Second: 5 * time.Second, 2 * time.Second: 6 * time.Second, time.Minute: 3 * time.Minute, time.Millisecond: 5 * time.Second,
+	} {
+		if got := staleAfter(interval); got != want {
+			t.Errorf("interval %s: stale after %s, want %s", interval, got, want)
+		}
+	}
+}

@@ -1,0 +1,297 @@
+package decider
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// world is a simulated host that does what the decisions say, one step per interval.
+type world struct {
+	spec     bus.Group
+	boot     time.Duration // from creation to ready
+	bootLoad float64       // CPU percent while booting and warming up
+	load     float64       // of the whole group, in percent of one VM
+	now      time.Time
+	vms      []bus.VM
+	made     int
+	state    State
+}
+
+func newWorld(spec bus.Group) *world {
+	return &world{spec: spec, boot: 6 * time.Second, bootLoad: 100, now: t0}
+}
+
+func (w *world) step() bus.Decision {
+	w.now = w.now.Add(w.spec.Policy.Interval)
+	serving := 0
+	for i := range w.vms {
+		if vm := &w.vms[i]; vm.Phase == bus.PhaseLaunching && w.now.Sub(vm.Created) >= w.boot {
+			vm.Phase, vm.PhaseSince = bus.PhaseReady, w.now
+		}
+		if w.vms[i].Phase == bus.PhaseReady {
+			serving++
+		}
+	}
+	for i := range w.vms {
+		vm := &w.vms[i]
+		cpu := w.bootLoad
+		if vm.Phase == bus.PhaseReady {
+			cpu = min(100, w.load/float64(serving))
+			if w.now.Sub(vm.PhaseSince) < w.spec.Policy.Warmup {
+				cpu = max(cpu, w.bootLoad)
+			}
+		}
+		vm.CPUPercent = &cpu
+	}
+	obs := Observation{Hosts: []HostObservation{{Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
+	var d bus.Decision
+	d, w.state = Decide(w.spec, w.state, obs, w.now)
+	for len(w.vms) < d.Desired {
+		w.made++
+		w.vms = append(w.vms, bus.VM{
+			Name: fmt.Sprintf("web-%d", w.made), UUID: fmt.Sprint(w.made), State: bus.StateRunning, Phase: bus.PhaseLaunching,
+			Created: w.now, PhaseSince: w.now,
+		})
+	}
+	w.vms = w.vms[:d.Desired] // the newest leave first
+	return d
+}
+
+// steps runs n steps and returns the desired number after each.
+func (w *world) steps(n int) []int {
+	var desired []int
+	for range n {
+		desired = append(desired, w.step().Desired)
+	}
+	return desired
+}
+
+// A load of one core is 100 % on 1 VM, 50 on 2 and 33 on 3: with 40 and 15 that is where it must end and stay.
+func TestLoadOfOneCoreEndsAtThreeVMs(t *testing.T) {
+	w := newWorld(spec(thresholds(40, 15)))
+	w.load = 100
+	desired := w.steps(300)
+	if desired[0] != 1 {
+		t.Errorf("started with %d", desired[0])
+	}
+	if highest := slices.Max(desired); highest != 3 {
+		t.Errorf("went up to %d: %v", highest, desired)
+	}
+	if last := desired[100:]; slices.Min(last) != 3 {
+		t.Errorf("did not stay at 3: %v", last)
+	}
+}
+
+func TestIdleAgainEndsAtMin(t *testing.T) {
+	w := newWorld(spec(thresholds(40, 15)))
+	w.load = 100
+	w.steps(100)
+	w.load = 0
+	desired := w.steps(100)
+	if desired[len(desired)-1] != 1 {
+		t.Errorf("ended at %v", desired)
+	}
+	for i := 1; i < len(desired); i++ {
+		if desired[i] > desired[i-1] || desired[i-1]-desired[i] > 1 {
+			t.Errorf("went from %d to %d", desired[i-1], desired[i])
+		}
+	}
+}
+
+// Started with no load at all, a boot's own CPU use once made a second VM in six of six starts.
+func TestBootCPUNeverMakesASecondVM(t *testing.T) {
+	for _, boot := range []time.Duration{0, time.Second, 6 * time.Second, time.Minute, 119 * time.Second} {
+		t.Run(boot.String(), func(t *testing.T) {
+			w := newWorld(spec())
+			w.boot = boot
+			if desired := w.steps(200); slices.Max(desired) != 1 {
+				t.Errorf("made %d", slices.Max(desired))
+			}
+		})
+	}
+}
+
+// Nor does the boot of each VM that a real load needs make one more.
+func TestBootCPUDoesNotStartAChain(t *testing.T) {
+	w := newWorld(spec(bounds(1, 20)))
+	w.boot, w.load = 30*time.Second, 130 // enough for 2 VMs at 65 %
+	if desired := w.steps(400); slices.Max(desired) != 2 || desired[len(desired)-1] != 2 {
+		t.Errorf("went up to %d", slices.Max(desired))
+	}
+}
+
+// Whatever is seen, these hold.
+func TestDecideInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSpec(t)
+		var st State
+		now := t0
+		for range rapid.IntRange(1, 40).Draw(t, "evaluations") {
+			if rapid.IntRange(0, 30).Draw(t, "reconfigure") == 0 {
+				s = drawSpec(t)
+			}
+			now = now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
+			obs := drawObservation(t, now)
+			before := st
+			d, next := Decide(s, st, obs, now)
+			st = next
+			checkDecision(t, s, before, obs, d)
+		}
+	})
+}
+
+func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus.Decision) {
+	fail := func(what string) { t.Fatalf("%s: %+v\nbefore %+v\nseen %+v", what, d, before, obs) }
+	if before.Known && !d.Known {
+		fail("forgot that it knows")
+	}
+	if !d.Known {
+		if d.Desired != 0 || d.Direction != bus.Hold || d.Hosts != nil {
+			fail("acts on nothing")
+		}
+		return
+	}
+	if d.Rule != bus.RuleNoData && (d.Desired < s.Min || d.Desired > s.Max) {
+		fail("outside min and max")
+	}
+	change := d.Desired - d.Current
+	switch {
+	case (change > 0) != (d.Direction == bus.Out), (change < 0) != (d.Direction == bus.In):
+		fail("direction")
+	case d.Guard != "" && change != 0:
+		fail("changes in spite of its guard")
+	case before.Known && d.Current != before.Desired:
+		fail("current is not the last desired")
+	}
+	switch d.Rule {
+	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax:
+	default:
+		if change > 1 || change < -1 {
+			fail("changes by more than one")
+		}
+	}
+	unsure := len(obs.Stale) > 0 || obs.Fresh == 0 || len(obs.Hosts) == 0
+	if unsure && change != 0 {
+		fail("changes without fresh data")
+	}
+	if d.Rule == bus.RuleBelowLower && change < 0 && d.Inputs.Unknown > 0 {
+		fail("scales in with unknown CPU")
+	}
+	if a := d.Inputs.AveragePercent; a != nil && (*a < 0 || *a > 100) {
+		fail("average")
+	}
+	sum := 0
+	for _, n := range d.Hosts {
+		if n < 0 {
+			fail("negative share")
+		}
+		sum += n
+	}
+	if len(obs.Hosts) > 0 && sum != d.Desired {
+		fail("shares do not add up")
+	}
+	if d.Sentence == "" {
+		fail("no reason")
+	}
+}
+
+func drawSpec(t *rapid.T) bus.Group {
+	return spec(func(g *bus.Group) {
+		g.Min = rapid.IntRange(1, 5).Draw(t, "min")
+		g.Max = rapid.IntRange(g.Min, 8).Draw(t, "max")
+		p := &g.Policy
+		p.LowerPercent = rapid.Float64Range(0, 60).Draw(t, "lower")
+		p.UpperPercent = rapid.Float64Range(p.LowerPercent, 99).Draw(t, "upper")
+		p.BreachesOut, p.BreachesIn = rapid.IntRange(1, 3).Draw(t, "breaches out"), rapid.IntRange(1, 3).Draw(t, "breaches in")
+		p.CooldownOut = time.Duration(rapid.IntRange(0, 10).Draw(t, "cooldown out")) * time.Second
+		p.CooldownIn = time.Duration(rapid.IntRange(0, 10).Draw(t, "cooldown in")) * time.Second
+		p.Warmup = time.Duration(rapid.IntRange(0, 10).Draw(t, "warm-up")) * time.Second
+	})
+}
+
+func drawObservation(t *rapid.T, now time.Time) Observation {
+	var o Observation
+	for i := range rapid.IntRange(0, 3).Draw(t, "hosts") {
+		h := HostObservation{Name: fmt.Sprintf("kvm%d", i), Time: now}
+		for j := range rapid.IntRange(0, 5).Draw(t, "VMs") {
+			vm := aged(
+				rapid.SampledFrom([]bus.Phase{
+					bus.PhaseReady, bus.PhaseReady, bus.PhaseReady, bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseDraining,
+					bus.PhaseStopping, bus.PhaseFailed,
+				}).Draw(t, "phase"), 0, nil)
+			vm.Name = fmt.Sprintf("web-%d%d", i, j)
+			vm.State = rapid.SampledFrom([]bus.State{
+				bus.StateRunning, bus.StateRunning, bus.StateRunning, bus.StateShutoff, bus.StatePaused, bus.StateUnknown,
+			}).Draw(t, "state")
+			age := time.Duration(rapid.IntRange(-5, 300).Draw(t, "age")) * time.Second
+			vm.Created, vm.PhaseSince = now.Add(-age), now.Add(-age)
+			if rapid.IntRange(0, 4).Draw(t, "known") > 0 {
+				vm.CPUPercent = new(rapid.Float64Range(0, 400).Draw(t, "cpu"))
+			}
+			h.VMs = append(h.VMs, vm)
+		}
+		o.Hosts = append(o.Hosts, h)
+		if rapid.IntRange(0, 9).Draw(t, "fresh") > 0 {
+			o.Fresh++
+		} else if rapid.Bool().Draw(t, "stale") {
+			o.Stale = append(o.Stale, h.Name)
+		}
+	}
+	return o
+}
+
+// When the same is seen again and again, desired comes to rest.
+func TestDecideSettlesWhenInputsDo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSpec(t)
+		obs := drawObservation(t, t0)
+		obs.Fresh, obs.Stale = max(1, obs.Fresh), nil
+		var st State
+		direction := bus.Hold
+		last := 0
+		const evaluations = 400
+		for i := range evaluations {
+			for h := range obs.Hosts {
+				obs.Hosts[h].Time = t0.Add(time.Duration(i) * time.Second)
+			}
+			var d bus.Decision
+			d, st = Decide(s, st, obs, t0.Add(time.Duration(i)*time.Second))
+			if d.Direction != bus.Hold {
+				last = i
+				if d.Rule != bus.RuleStart {
+					direction = d.Direction
+				}
+			}
+		}
+		// A boot time-out, a warm-up and eight cooldowns are long over by then.
+		if last > evaluations-100 {
+			t.Fatalf("still %s after %d evaluations", direction, last)
+		}
+	})
+}
+
+// A group whose VMs follow the decisions comes to rest at any constant load, with thresholds that
+// are not warned of.
+func TestWorldSettlesAtConstantLoad(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSpec(t)
+		if _, flaps := s.Flaps(); flaps {
+			s.Policy.LowerPercent = 0.99 * s.Policy.UpperPercent * float64(s.Min) / float64(s.Min+1)
+		}
+		w := newWorld(s)
+		w.boot = time.Duration(rapid.IntRange(0, 60).Draw(t, "boot")) * time.Second
+		w.load = rapid.Float64Range(0, 1000).Draw(t, "load before")
+		w.steps(rapid.IntRange(0, 200).Draw(t, "steps"))
+		w.load = rapid.Float64Range(0, 1000).Draw(t, "load")
+		w.steps(600)
+		if desired := w.steps(200); slices.Min(desired) != slices.Max(desired) {
+			t.Fatalf("a load of %g %% flaps between %d and %d VMs", w.load, slices.Min(desired), slices.Max(desired))
+		}
+	})
+}
