@@ -221,6 +221,11 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 	if a.host, err = lv.GetHostname(); err != nil {
 		return hypervisor{}, 0, fmt.Errorf("read the host's name: %w", err)
 	}
+	// So that files which others put into the pool's folder are seen when names are chosen.
+	if pool, err := lv.LookupStoragePoolByName(a.cfg.Pool); err == nil {
+		_ = pool.Refresh(0) // refused while a volume is being made; the collector refreshes it as well
+		_ = pool.Free()
+	}
 	h := hypervisor{
 		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch}, tell: a.tell,
 	}

@@ -109,14 +109,14 @@ func domainState(s libvirt.DomainState) bus.State {
 	return bus.StateOther
 }
 
-// takenByVolumes adds the names that have a file in the pool, ours or not: a new VM avoids them.
+// takenByVolumes adds the names that have a file in the pool, ours or not: a new VM avoids them. A file that libvirt
+// does not know yet is not among them, and not in danger either, as no volume of ours is ever named like it.
 func takenByVolumes(conn *libvirt.Connect, poolName string, taken map[string]bool) error {
 	pool, err := conn.LookupStoragePoolByName(poolName)
 	if err != nil {
 		return fmt.Errorf("look up storage pool %q: %w", poolName, err)
 	}
 	defer func() { _ = pool.Free() }()
-	_ = pool.Refresh(0) // refused while another volume is being made; the list is then as of the last refresh
 	vols, err := pool.ListAllStorageVolumes(0)
 	if err != nil {
 		return fmt.Errorf("list storage pool %q: %w", poolName, err)

@@ -26,7 +26,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", vm.Name, err)
 	}
-	defer func() { _ = dom.Free() }()
+	defer func(dom *libvirt.Domain) { _ = dom.Free() }(dom)
 	// What was planned may be out of date; what the domain says now decides.
 	now, err := readVM(dom)
 	if errors.Is(err, errNotOurs) {
@@ -35,51 +35,50 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	if err != nil {
 		return err
 	}
-	meta := now.Meta
-	tell := func(event bus.EventType, since time.Time, sentence string) {
-		h.tell(bus.Event{
-			Group: meta.Group, VM: now.Name, Event: event, DecisionID: decision, Sentence: sentence,
-			ElapsedMS: time.Since(since).Milliseconds(),
-		})
+	if r.Died && now.State == bus.StateRunning { // somebody started it again
+		return nil
 	}
-	if r.Graceful && now.State == bus.StateRunning {
-		if meta.Phase != bus.PhaseDraining {
-			if err := setPhase(dom, &meta, bus.PhaseDraining); err != nil {
-				return fmt.Errorf("%s: %w", now.Name, err)
-			}
+	meta := now.Meta
+	tell := func(event bus.EventType, problem error) {
+		e := bus.Event{
+			Group: meta.Group, VM: now.Name, Event: event, DecisionID: decision, Sentence: r.Reason,
+			ElapsedMS: time.Since(start).Milliseconds(),
 		}
-		tell(bus.EventDraining, start, r.Reason)
+		if problem != nil {
+			e.Error = ErrorText(problem)
+		}
+		h.tell(e)
+	}
+	// A phase that cannot be written (a QEMU that does not answer keeps libvirt from it) holds no removal up: a VM
+	// that is found off is removed all the same.
+	if r.Graceful && now.State == bus.StateRunning {
+		tell(bus.EventDraining, setPhase(dom, &meta, bus.PhaseDraining))
 		if err := shutDown(ctx, dom, shutdownTimeout); err != nil {
 			return fmt.Errorf("%s: %w", now.Name, err)
 		}
 	}
-	if err := setPhase(dom, &meta, bus.PhaseStopping); err != nil {
-		if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
-			return h.finishRemoval(tell, start, nil, meta, r.Reason)
+	err = setPhase(dom, &meta, bus.PhaseStopping)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
+		dom, err = nil, nil
+	}
+	tell(bus.EventStopping, err)
+	if dom != nil {
+		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+			return fmt.Errorf("destroy %s: %w", now.Name, err)
 		}
-		return fmt.Errorf("%s: %w", now.Name, err)
 	}
-	tell(bus.EventStopping, start, r.Reason)
-	if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		return fmt.Errorf("destroy %s: %w", now.Name, err)
-	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return h.finishRemoval(tell, start, dom, meta, r.Reason)
-}
-
-// finishRemoval deletes the volume of a domain that is off and undefines it; dom is nil when it is gone.
-func (h hypervisor) finishRemoval(tell func(bus.EventType, time.Time, string), start time.Time, dom *libvirt.Domain, meta bus.Metadata, reason string) error {
 	if err := deleteVolume(h.conn, meta); err != nil {
 		return err
 	}
 	if dom != nil {
 		if err := undefine(dom); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", now.Name, err)
 		}
 	}
-	tell(bus.EventRemoved, start, reason)
+	tell(bus.EventRemoved, nil)
 	return nil
 }
 

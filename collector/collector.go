@@ -18,8 +18,8 @@ import (
 // Deadlines of the calls that could hang. A pass normally takes a few milliseconds.
 const (
 	passDeadline = 5 * time.Second
-	slowInterval = 5 * time.Second
-	slowMaxAge   = 20 * time.Second
+	slowInterval = 10 * time.Second
+	slowMaxAge   = 30 * time.Second
 )
 
 // Config is what a Collector needs.

@@ -31,8 +31,7 @@ func TestImports(t *testing.T) {
 		room, _, _ := strings.Cut(dir, "/")
 		allowed, known := mayUse[room]
 		if !known {
-			t.Errorf("%s: a package outside the rooms", dir)
-			continue
+			continue // a helper beside the program: no room may import it, see below
 		}
 		seen[room]++
 		for _, p := range imports {

@@ -175,3 +175,29 @@ func TestDown(t *testing.T) {
 	}
 	w.must("down", w.group, "--yes")
 }
+
+// TestTemplateVanishes is fault 5 of the Bash loop: without its template it showed a VM that does not exist at 0 %.
+// Here the launch fails with the reason, no ghost is sampled, and it goes on when the template is back.
+func TestTemplateVanishes(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(w.config("min: 1"))
+	p.untilReady(1)
+	hidden := w.templatePath() + ".hidden"
+	if err := os.Rename(w.templatePath(), hidden); err != nil {
+		t.Fatal(err)
+	}
+	w.refreshPool()
+	if err := w.domain(w.group + "-1").Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	if e := p.untilEvent("", bus.EventFailed); !strings.Contains(e.Error, "template") {
+		t.Errorf("event %+v, want the template named", e)
+	}
+	p.until("the empty group is sampled as empty", func() bool { return len(p.sample.VMs) == 0 })
+	if err := os.Rename(hidden, w.templatePath()); err != nil {
+		t.Fatal(err)
+	}
+	w.refreshPool()
+	p.untilReady(1)
+	p.stop()
+}

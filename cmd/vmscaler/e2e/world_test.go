@@ -116,6 +116,19 @@ func (w *world) dropPool() {
 	}
 }
 
+// refreshPool tells libvirt of what changed in the pool's folder.
+func (w *world) refreshPool() {
+	w.t.Helper()
+	pool, err := w.conn.LookupStoragePoolByName(w.pool)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = pool.Free() }()
+	if err := pool.Refresh(0); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // makeNetwork makes an isolated network with DHCP.
 func (w *world) makeNetwork() string {
 	var last error

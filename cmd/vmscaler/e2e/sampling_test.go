@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// TestAgreesWithDomstats compares the counter that samples are made from with the one of `virsh domstats
+// --cpu-total`, on a VM under load. Each reading of the one is taken between two of the other, so that no delay can
+// make them differ.
+func TestAgreesWithDomstats(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(w.config("max: 1"))
+	p.untilReady(1)
+	name := w.group + "-1"
+	ctx, cancel := context.WithCancel(t.Context())
+	loaded := make(chan error, 1)
+	go func() { loaded <- runUntil(ctx, w.command("load", name, "--for", "1h")) }()
+	busy := func() bool {
+		return len(p.sample.VMs) == 1 && p.sample.VMs[0].CPUPercent != nil && *p.sample.VMs[0].CPUPercent > 50
+	}
+	p.until("the VM is busy", busy)
+
+	dom := w.domain(name)
+	start := w.readCounters(dom)
+	samples := 0
+	p.until("it was busy for five samples", func() bool {
+		if busy() {
+			samples++
+		}
+		return samples >= 5
+	})
+	end := w.readCounters(dom)
+	// Info counts in steps of 10 ms; a cgroup's figure can include threads that the process's does not.
+	const tolerance = 50 * time.Millisecond
+	got := end.domstats - start.domstats
+	least, most := end.infoBefore-start.infoAfter-tolerance, end.infoAfter-start.infoBefore+tolerance
+	if got < least || got > most {
+		t.Errorf("domstats counted %s, info between %s and %s", got, least, most)
+	}
+	cancel()
+	if err := <-loaded; err != nil {
+		t.Error(err)
+	}
+	p.stop()
+}
+
+type counters struct{ infoBefore, domstats, infoAfter time.Duration }
+
+func (w *world) readCounters(dom *libvirt.Domain) counters {
+	w.t.Helper()
+	info := func() time.Duration {
+		i, err := dom.GetInfo()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return time.Duration(i.CpuTime)
+	}
+	c := counters{infoBefore: info()}
+	stats, err := w.conn.GetAllDomainStats([]*libvirt.Domain{dom}, libvirt.DOMAIN_STATS_CPU_TOTAL, 0)
+	if err != nil || len(stats) != 1 || stats[0].Cpu == nil || !stats[0].Cpu.TimeSet {
+		w.t.Fatalf("domstats: %+v, %v", stats, err)
+	}
+	c.domstats = time.Duration(stats[0].Cpu.Time)
+	_ = stats[0].Domain.Free()
+	c.infoAfter = info()
+	return c
+}
+
+// TestReadyByLease: a guest whose agent is not asked is ready when it has a DHCP lease.
+func TestReadyByLease(t *testing.T) {
+	w := newWorld(t)
+	if w.network == bus.UserNetwork {
+		w.refused([]string{"run", "-c", w.config("ready_when: lease")}, "lease", "user")
+		return
+	}
+	p := w.start(w.config("ready_when: lease"))
+	p.untilReady(1)
+	addresses, err := w.domain(w.group + "-1").ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+	if err != nil || len(addresses) == 0 {
+		t.Errorf("ready by a lease, but libvirt knows %v (%v)", addresses, err)
+	}
+	p.stop()
+}

@@ -1,0 +1,346 @@
+package collector
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// The ways to learn the CPU use of VMs that BenchmarkSample compares, and how often each is taken in one round: often
+// enough for about a tenth of a second, since CPU time is counted in small steps.
+const (
+	wayPass = iota // the collector's tick: list, metadata, info, the host's load, and the message
+	waySlow        // what the collector reads beside the tick every few seconds
+	wayBulk        // one call for the CPU counters of all domains
+	wayFork        // virsh domstats twice for each VM
+
+	passesPerRound = 50
+	slowsPerRound  = 10
+	bulksPerRound  = 20
+	forksPerRound  = 5
+)
+
+// cost is the price of one CPU figure of one VM.
+type cost struct {
+	client, daemon, wall time.Duration
+}
+
+func (c cost) cpu() float64 { return float64(c.client + c.daemon) }
+
+// costs are the rounds' costs at one number of VMs, by way.
+type costs [wayFork + 1][]cost
+
+// BenchmarkSample compares, side by side in each round, what one CPU figure of one VM costs: by the collector, by
+// the bulk call for statistics, and by a shell loop that runs virsh twice for each VM with a second of sleep in
+// between. The VMs are paused guests without a disk: their counters are read as those of running ones are, and they
+// take no CPU time themselves.
+func BenchmarkSample(b *testing.B) {
+	r := newRig(b)
+	sizes := []int{1, 3, 5, 20}
+	all := map[int]*costs{}
+	for _, n := range sizes {
+		r.grow(n)
+		all[n] = new(costs)
+		b.Run(fmt.Sprintf("VMs=%d", n), func(b *testing.B) {
+			r.round(b, new(costs)) // the first of anything is slower
+			for b.Loop() {
+				r.round(b, all[n])
+			}
+			cpu := func(c cost) float64 { return c.cpu() }
+			b.ReportMetric(0, "ns/op") // a round is no unit of interest
+			b.ReportMetric(all[n].ratio(wayBulk, cpu), "x-cpu-bulk-call")
+			b.ReportMetric(all[n].ratio(wayFork, cpu), "x-cpu-virsh")
+		})
+		if len(all[n][wayPass]) == 0 {
+			return // not asked for, or failed
+		}
+	}
+	r.print(sizes, all)
+}
+
+// rig is a libvirt with some owned VMs.
+type rig struct {
+	b         *testing.B
+	uri       string
+	conn      *libvirt.Connect
+	host      string
+	collector *Collector
+	id        string
+	pool      string
+	vms       []string // names
+	uuids     []string
+	others    int // domains that are not the benchmark's
+	daemon    string
+}
+
+func newRig(b *testing.B) *rig {
+	b.Helper()
+	r := &rig{b: b, uri: cmp.Or(os.Getenv("LIBVIRT_DEFAULT_URI"), "qemu:///system"), id: "bench-" + strings.ToLower(rand.Text()[:6])}
+	var err error
+	if r.conn, err = libvirt.NewConnect(r.uri); err != nil {
+		b.Skipf("no libvirt at %s: %s", r.uri, err)
+	}
+	b.Cleanup(func() { _, _ = r.conn.Close() })
+	if r.host, err = r.conn.GetHostname(); err != nil {
+		b.Fatal(err)
+	}
+	others, err := r.conn.ListAllDomains(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.others = len(others)
+	freeDomains(others)
+	r.daemon = daemonPID(r.uri)
+	r.makePool()
+
+	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn, err := server.Connect("collector", zerolog.Nop())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		conn.Close()
+		server.Stop()
+	})
+	group := bus.DefaultGroup()
+	group.Name = r.id
+	if r.collector, err = New(Config{Groups: []bus.Group{group}, Tick: time.Second, Dial: dialTest}, conn, zerolog.Nop()); err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+// makePool makes the storage pool whose free space the collector reads.
+func (r *rig) makePool() {
+	pool, err := r.conn.StoragePoolCreateXML(fmt.Sprintf(
+		`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, r.id, r.b.TempDir()), 0)
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	r.pool = r.id
+	r.b.Cleanup(func() {
+		if err := pool.Destroy(); err != nil {
+			r.b.Errorf("drop the pool: %s", err)
+		}
+		_ = pool.Free()
+	})
+}
+
+// grow starts VMs until there are n. libvirt destroys them also when the benchmark is killed.
+func (r *rig) grow(n int) {
+	r.b.Helper()
+	for len(r.vms) < n {
+		var u [16]byte
+		_, _ = rand.Read(u[:])
+		uuid := fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+		name := fmt.Sprintf("%s-%d", r.id, len(r.vms)+1)
+		meta, err := bus.Metadata{
+			Group: r.id, Template: "demo", UUID: uuid, Created: time.Now(), Phase: bus.PhaseReady, Since: time.Now(),
+			Pool: r.pool, Volume: bus.VolumeName(name, uuid),
+		}.DefinitionXML()
+		if err != nil {
+			r.b.Fatal(err)
+		}
+		dom, err := r.conn.DomainCreateXML(fmt.Sprintf(`<domain type='qemu'><name>%s</name><uuid>%s</uuid><metadata>%s</metadata>
+			<memory unit='MiB'>32</memory><os><type>hvm</type></os></domain>`, name, uuid, meta),
+			libvirt.DOMAIN_START_PAUSED|libvirt.DOMAIN_START_AUTODESTROY)
+		if err != nil {
+			r.b.Fatal(err)
+		}
+		r.b.Cleanup(func() {
+			if err := dom.Destroy(); err != nil {
+				r.b.Errorf("destroy %s: %s", name, err)
+			}
+			_ = dom.Free()
+		})
+		r.vms, r.uuids = append(r.vms, name), append(r.uuids, uuid)
+	}
+}
+
+// round takes each way in turn.
+func (r *rig) round(b *testing.B, to *costs) {
+	b.Helper()
+	to[wayPass] = append(to[wayPass], r.measure(func() (samples int) {
+		for range passesPerRound {
+			p := readAll(r.conn)
+			if p.err != nil || len(p.readings) < len(r.vms) {
+				b.Fatalf("a pass found %d VMs, want %d: %v", len(p.readings), len(r.vms), p.err)
+			}
+			r.collector.publish(r.host, p)
+			samples += len(p.readings)
+		}
+		return samples
+	}))
+	to[wayFork] = append(to[wayFork], r.measure(func() int {
+		for i := range 2 * forksPerRound {
+			virsh := exec.Command("virsh", "-c", r.uri, "domstats", r.vms[i/2%len(r.vms)], "--cpu-total")
+			if err := virsh.Run(); err != nil {
+				b.Fatalf("%s: %s", virsh, err)
+			}
+		}
+		return forksPerRound
+	}))
+	to[wayBulk] = append(to[wayBulk], r.measure(func() (samples int) {
+		for range bulksPerRound {
+			stats, err := r.conn.GetAllDomainStats(nil, libvirt.DOMAIN_STATS_CPU_TOTAL, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, s := range stats {
+				_ = s.Domain.Free()
+			}
+			samples += len(stats)
+		}
+		return samples
+	}))
+	to[waySlow] = append(to[waySlow], r.measure(func() int {
+		for range slowsPerRound {
+			if s := readSlow(r.conn, r.uuids, r.pool); s.err != nil || len(s.vms) != len(r.vms) {
+				b.Fatalf("statistics of %d VMs, want %d: %v", len(s.vms), len(r.vms), s.err)
+			}
+		}
+		return slowsPerRound * len(r.vms)
+	}))
+}
+
+// measure is the cost of one of several samples; do says how many it took.
+func (r *rig) measure(do func() int) cost {
+	client, daemon, start := usedHere(), usedBy(r.daemon), time.Now()
+	each := time.Duration(do())
+	wall := time.Since(start)
+	client, daemon = usedHere()-client, usedBy(r.daemon)-daemon
+	return cost{client: client / each, daemon: daemon / each, wall: wall / each}
+}
+
+// usedHere is the CPU time of this process and of the children that have ended.
+func usedHere() time.Duration {
+	var sum int64
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err == nil {
+			sum += u.Utime.Nano() + u.Stime.Nano()
+		}
+	}
+	return time.Duration(sum)
+}
+
+// daemonPID is the process id of the machine's own libvirt daemon, or "".
+func daemonPID(uri string) string {
+	if uri == "qemu:///system" {
+		for _, file := range []string{"/run/libvirtd.pid", "/run/virtqemud.pid"} {
+			if text, err := os.ReadFile(file); err == nil {
+				return strings.TrimSpace(string(text))
+			}
+		}
+	}
+	return ""
+}
+
+// usedBy is the CPU time of a process's threads; 0 where it cannot be read. Their sum is finer than the 10 ms steps
+// in which a process's own figure comes.
+func usedBy(pid string) time.Duration {
+	files, _ := filepath.Glob("/proc/" + cmp.Or(pid, "none") + "/task/*/schedstat")
+	var sum time.Duration
+	for _, f := range files {
+		var ns time.Duration
+		if text, err := os.ReadFile(f); err == nil {
+			_, _ = fmt.Sscan(string(text), &ns)
+		}
+		sum += ns
+	}
+	return sum
+}
+
+// values are one figure of all rounds of a way, ascending.
+func (c *costs) values(way int, figure func(cost) float64) []float64 {
+	var all []float64
+	for _, round := range c[way] {
+		all = append(all, figure(round))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// median is one of a way's figures.
+func (c *costs) median(way int, figure func(cost) float64) float64 {
+	all := c.values(way, figure)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+// ratio is how many times the collector's figure a way's is: the median of the rounds' ratios.
+func (c *costs) ratio(way int, figure func(cost) float64) float64 {
+	var all []float64
+	for i, round := range c[way] {
+		all = append(all, figure(round)/figure(c[wayPass][i]))
+	}
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+func (r *rig) print(sizes []int, all map[int]*costs) {
+	ms := func(v float64) string { return fmt.Sprintf("%.2f", v/1e6) }
+	client := func(c cost) float64 { return float64(c.client) }
+	daemon := func(c cost) float64 { return float64(c.daemon) }
+	wall := func(c cost) float64 { return float64(c.wall) }
+	cpu := func(c cost) float64 { return c.cpu() }
+
+	fmt.Printf("\nOne CPU figure of one VM, in ms: medians of %d rounds (least-most); ratios to vmscaler's, libvirtd's CPU time included; %d cores\n",
+		len(all[sizes[0]][wayPass]), runtime.NumCPU())
+	if r.others > 0 {
+		fmt.Printf("%d other domains are on this host; the collector and the bulk call read them too\n", r.others)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "VMs\tway\tCPU time\tlibvirtd's\tratio\telapsed\tratio\twith the sleep\tratio")
+	for _, n := range sizes {
+		for _, way := range []struct {
+			id   int
+			name string
+		}{{wayPass, "vmscaler"}, {wayBulk, "bulk call"}, {wayFork, "virsh twice"}} {
+			c := all[n]
+			used := c.values(way.id, client)
+			theirs := "?"
+			if r.daemon != "" {
+				theirs = ms(c.median(way.id, daemon))
+			}
+			fmt.Fprintf(w, "%d\t%s\t%s (%s-%s)\t%s\t%.1f\t%s\t%.1f", n, way.name, ms(c.median(way.id, client)),
+				ms(used[0]), ms(used[len(used)-1]), theirs, c.ratio(way.id, cpu), ms(c.median(way.id, wall)), c.ratio(way.id, wall))
+			if way.id == wayFork {
+				slept := func(c cost) float64 { return wall(c) + float64(time.Second) }
+				fmt.Fprintf(w, "\t%s\t%.0f", ms(c.median(way.id, slept)), c.median(way.id, slept)/c.median(wayPass, wall))
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	_ = w.Flush()
+
+	fmt.Println("\nSeconds of CPU time in a minute, libvirtd's included, calculated from the above:")
+	w = tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "VMs\tvmscaler (60 ticks, 12 slow readings)\tshell loop, one VM after the other\tshell loop for each VM")
+	for _, n := range []int{1, 3} {
+		c := all[n]
+		ours := float64(n) * (60*c.median(wayPass, cpu) + 60/slowInterval.Seconds()*c.median(waySlow, cpu)) / 1e9
+		period := 1 + c.median(wayFork, wall)/1e9 // of one VM's turn, in seconds
+		loop := 60 / period * c.median(wayFork, cpu) / 1e9
+		fmt.Fprintf(w, "%d\t%.2f, each VM every 1 s\t%.2f, each VM every %.1f s\t%.2f, each VM every %.1f s\n", n, ours, loop, float64(n)*period, float64(n)*loop, period)
+	}
+	_ = w.Flush()
+	fmt.Println("The shell loop is virsh's two calls and the second between them; what else a script forks (grep, awk, bc) comes on top.")
+}
