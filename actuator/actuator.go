@@ -357,7 +357,7 @@ func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 	now := a.cfg.Now()
 	s := Situation{
 		Spec: g.spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
-		BootSlots: slots, Backoff: now.Before(g.retryAt), Now: now,
+		BootSlots: slots, Backoff: now.Before(g.retryAt),
 	}
 	if g.decision.ExpiresAt.After(now) && !g.mismatch {
 		s.Desired = clampShare(g.spec, g.decision, a.host)

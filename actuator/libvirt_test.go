@@ -199,7 +199,7 @@ func (b *hostBench) inventory() Inventory {
 func (b *hostBench) plan(spec bus.Group, desired int) Actions {
 	b.t.Helper()
 	inv := b.inventory()
-	return Plan(Situation{Spec: spec, Desired: desired, Owned: inv.Group("web"), Taken: inv.Taken, BootSlots: 4, Now: time.Now()})
+	return Plan(Situation{Spec: spec, Desired: desired, Owned: inv.Group("web"), Taken: inv.Taken, BootSlots: 4})
 }
 
 // settle does what is planned until nothing is left to do.

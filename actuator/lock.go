@@ -27,6 +27,9 @@ type Holder struct {
 type LockedError struct{ Holder Holder }
 
 func (e *LockedError) Error() string {
+	if e.Holder.PID == 0 {
+		return fmt.Sprintf("%s acts on %s already", e.Holder.Command, e.Holder.URI)
+	}
 	return fmt.Sprintf("%s (process %d, since %s) acts on %s already", e.Holder.Command, e.Holder.PID,
 		e.Holder.Since.Local().Format("15:04:05"), e.Holder.URI)
 }
@@ -108,8 +111,14 @@ func (l *Lock) Release() {
 
 func readHolder(path, uri string) Holder {
 	h := Holder{URI: uri, Command: "another vmscaler"}
-	if data, err := os.ReadFile(path); err == nil {
-		_ = json.Unmarshal(data, &h) // an empty or foreign file leaves what is known
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return h
 	}
-	return h
+	said := h
+	// In a file of another user the holder cannot write: what stands there can be of one that has ended.
+	if json.Unmarshal(data, &said) != nil || said.PID <= 0 || errors.Is(unix.Kill(said.PID, 0), unix.ESRCH) {
+		return h
+	}
+	return said
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -33,7 +32,6 @@ type Situation struct {
 	Taken     map[string]bool // names that a new VM cannot have: every domain's, and what has files in the pool
 	BootSlots int             // how many VMs may boot at the same time
 	Backoff   bool            // creating failed lately: create nothing for now
-	Now       time.Time
 }
 
 // Removal is a VM to remove, and why.

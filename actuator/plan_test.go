@@ -146,7 +146,7 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Situation{
 				Spec: webSpec(func(g *bus.Group) { g.Max = 9 }), Desired: tt.desired, Owned: tt.owned, Working: map[string]bool{},
-				Taken: map[string]bool{}, BootSlots: 9, Now: t0.Add(time.Hour),
+				Taken: map[string]bool{}, BootSlots: 9,
 			}
 			for _, v := range tt.owned {
 				s.Taken[v.Name] = true
@@ -175,7 +175,7 @@ func TestPlanInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Situation{
 			Spec: webSpec(), Working: map[string]bool{}, Taken: map[string]bool{},
-			BootSlots: rapid.IntRange(-1, 6).Draw(t, "slots"), Backoff: rapid.Bool().Draw(t, "backoff"), Now: t0,
+			BootSlots: rapid.IntRange(-1, 6).Draw(t, "slots"), Backoff: rapid.Bool().Draw(t, "backoff"),
 		}
 		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
 		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
@@ -280,7 +280,7 @@ func TestPlanConverges(t *testing.T) {
 			owned = append(owned, vm(n+1, rapid.SampledFrom(phases[:6]).Draw(t, "phase"), state))
 		}
 		for round := 0; ; round++ {
-			s := Situation{Spec: spec, Desired: desired, Owned: owned, Taken: map[string]bool{}, BootSlots: 2, Now: t0}
+			s := Situation{Spec: spec, Desired: desired, Owned: owned, Taken: map[string]bool{}, BootSlots: 2}
 			for _, v := range owned {
 				s.Taken[v.Name] = true
 			}

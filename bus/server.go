@@ -103,7 +103,7 @@ func (s *Server) URL() string { return s.ns.ClientURL() }
 
 // Connect connects a stage of this process, without a socket.
 func (s *Server) Connect(name string, log zerolog.Logger) (*Conn, error) {
-	return connect("", name, log, nats.InProcessServer(s.ns), nats.UserInfo(stageUser, s.password))
+	return connect(s.URL(), name, log, nats.InProcessServer(s.ns), nats.UserInfo(stageUser, s.password))
 }
 
 // Stop ends the server and waits for it. Close the connections first.

@@ -3,6 +3,7 @@ package decider
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ type State struct {
 	BreachesIn  int // evaluations in a row below lower
 	LastOut     time.Time
 	LastChange  time.Time
+	Hosts       []string // whose VMs are in Desired
 }
 
 // Decide is one evaluation of the threshold rule: above upper and below max, one VM more; below lower and above
@@ -44,11 +46,17 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	case !st.Known:
 		st.Known, d.Known = true, true
 		d.Current = c.kept
+		st.Hosts = obs.hostNames()
 		d.Rule, d.Desired = bus.RuleStart, min(max(c.kept, spec.Min), spec.Max)
 		d.Sentence = fmt.Sprintf("starting with %s", plural(d.Desired))
 		if c.kept != d.Desired {
 			d.Sentence += fmt.Sprintf(": %d found, min %d, max %d", c.kept, spec.Min, spec.Max)
 		}
+	case len(st.Hosts) > 0 && len(obs.Hosts) > len(st.Hosts): // a host speaks for the first time: what it has is not surplus
+		d.Current = joined(st, obs)
+		d.Rule, d.Desired = bus.RuleStart, min(max(d.Current, spec.Min), spec.Max)
+		d.Sentence = fmt.Sprintf("starting with %s: another host has joined", plural(d.Desired))
+		st.Hosts = obs.hostNames()
 	case st.Desired < spec.Min:
 		d.Rule, d.Desired = bus.RuleBelowMin, spec.Min
 		d.Sentence = fmt.Sprintf("scaling out to min %d", spec.Min)
@@ -132,7 +140,7 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 		case c.ready > c.readings:
 			d.Guard = bus.GuardUnknownCPU
 			d.Sentence = fmt.Sprintf("holding: %s, but the CPU of %s is unknown", below, plural(c.ready-c.readings))
-			st.BreachesIn = 0
+			st.BreachesIn, d.Inputs.Breaches = 0, 0
 		case st.BreachesIn < p.BreachesIn:
 			d.Guard = bus.GuardBreaches
 			d.Sentence = fmt.Sprintf("%s, %d of %d samples", below, st.BreachesIn, p.BreachesIn)
@@ -149,6 +157,33 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 		st.BreachesOut, st.BreachesIn = 0, 0
 	}
 }
+
+func (o Observation) hostNames() []string {
+	var names []string
+	for _, h := range o.Hosts {
+		names = append(names, h.Name)
+	}
+	return names
+}
+
+// joined is desired with the VMs of the hosts that are new.
+func joined(st State, obs Observation) int {
+	n := st.Desired
+	for _, h := range obs.Hosts {
+		if slices.Contains(st.Hosts, h.Name) {
+			continue
+		}
+		for _, vm := range h.VMs {
+			if kept(vm) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// kept says whether a VM is not on its way out.
+func kept(vm bus.VM) bool { return vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping }
 
 // counts sorts a group's VMs by what they mean for a decision.
 type counts struct {
@@ -215,14 +250,14 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 func split(desired int, obs Observation) map[string]int {
 	share := map[string]int{}
 	total := 0
-	var kept []placed
+	var all []placed
 	for _, h := range obs.Hosts {
 		share[h.Name] = 0
 		for _, vm := range h.VMs {
-			if vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping {
+			if kept(vm) {
 				share[h.Name]++
 				total++
-				kept = append(kept, placed{h.Name, vm.Created})
+				all = append(all, placed{h.Name, vm.Created})
 			}
 		}
 	}
@@ -237,14 +272,14 @@ func split(desired int, obs Observation) map[string]int {
 	}
 	for ; total > desired; total-- {
 		newest := 0
-		for i := range kept {
-			if kept[i].created.After(kept[newest].created) {
+		for i := range all {
+			if all[i].created.After(all[newest].created) {
 				newest = i
 			}
 		}
-		share[kept[newest].host]--
-		kept[newest] = kept[len(kept)-1]
-		kept = kept[:len(kept)-1]
+		share[all[newest].host]--
+		all[newest] = all[len(all)-1]
+		all = all[:len(all)-1]
 	}
 	return share
 }

@@ -329,3 +329,23 @@ func TestUnknownGroupHasNoShares(t *testing.T) {
 		t.Errorf("known %v, hosts %v", d.Known, d.Hosts)
 	}
 }
+
+// A host that speaks for the first time brings its VMs with it: without that they would be surplus, and removed.
+func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
+	spec := bus.DefaultGroup()
+	on := func(host string, names ...string) HostObservation {
+		h := HostObservation{Name: host, Time: t0}
+		for _, name := range names {
+			h.VMs = append(h.VMs, bus.VM{Name: name, UUID: name, State: bus.StateRunning, Phase: bus.PhaseReady, PhaseSince: t0.Add(-time.Hour)})
+		}
+		return h
+	}
+	_, st := Decide(spec, State{}, Observation{Fresh: 1, Hosts: []HostObservation{on("a", "web-1", "web-2")}}, t0)
+	d, st := Decide(spec, st, Observation{Fresh: 2, Hosts: []HostObservation{on("a", "web-1", "web-2"), on("b", "web-3")}}, t0)
+	if d.Desired != 3 || d.Direction != bus.Hold || d.Hosts["a"] != 2 || d.Hosts["b"] != 1 {
+		t.Errorf("decision %+v, want to keep the 2 and the 1 VMs", d)
+	}
+	if d, _ = Decide(spec, st, Observation{Fresh: 2, Hosts: []HostObservation{on("a", "web-1", "web-2"), on("b", "web-3")}}, t0); d.Desired != 3 {
+		t.Errorf("desired %d at the next evaluation, want 3 still", d.Desired)
+	}
+}

@@ -57,7 +57,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) {
 	}
 	h.sample, h.arrived, h.fresh = s, now, true
 	for _, vm := range s.VMs {
-		if vm.CPUPercent != nil {
+		if vm.CPUPercent != nil && *vm.CPUPercent >= 0 {
 			m := h.cpu[vm.UUID]
 			h.cpu[vm.UUID] = mean{m.sum + min(*vm.CPUPercent, 100), m.n + 1}
 		}
