@@ -1,0 +1,86 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+)
+
+func connect(t *testing.T) *libvirt.Connect {
+	t.Helper()
+	conn, err := libvirt.NewConnect("test:///default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = conn.Close() })
+	return conn
+}
+
+func TestFillNetworks(t *testing.T) {
+	for uri, want := range map[string]string{"qemu:///system": "default", "qemu:///session": bus.UserNetwork} {
+		groups := []bus.Group{{Name: "a"}, {Name: "b", Network: "lan"}}
+		FillNetworks(groups, uri)
+		if groups[0].Network != want || groups[1].Network != "lan" {
+			t.Errorf("%s: got %+v", uri, groups)
+		}
+	}
+}
+
+// Setting up makes what is missing, starts what is off, and does nothing the second time.
+func TestEnsureIsIdempotent(t *testing.T) {
+	conn := connect(t)
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	const uri = "test:///session" // so that the folder is in XDG_DATA_HOME
+	for i, want := range []string{"made in " + filepath.Join(os.Getenv("XDG_DATA_HOME"), "libvirt/images/own"), "active"} {
+		if did, err := EnsurePool(conn, "own", uri); err != nil || did != want {
+			t.Errorf("pool, time %d: %q, %v; want %q", i+1, did, err, want)
+		}
+	}
+	net, err := conn.LookupNetworkByName("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = net.Free() }()
+	if err := net.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"started", "active"} {
+		if did, err := EnsureNetwork(conn, "default", uri); err != nil || did != want {
+			t.Errorf("network, time %d: %q, %v; want %q", i+1, did, err, want)
+		}
+	}
+	if _, err := EnsureNetwork(conn, "lan", uri); err == nil || !strings.Contains(err.Error(), "lan") {
+		t.Errorf("a network that is not libvirt's default one: %v, want it refused by name", err)
+	}
+}
+
+// What the host lacks is told by the fields of the config, all at once, and nothing is changed.
+func TestProblems(t *testing.T) {
+	conn := connect(t)
+	cfg := config.Default()
+	cfg.Pool = "absent"
+	cfg.Groups = append(cfg.Groups, bus.DefaultGroup())
+	cfg.Groups[0].Network, cfg.Groups[1].Network = "nonet", bus.UserNetwork
+	problems, err := Problems(conn, cfg, "test:///default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(problems) != 2 || problems[0].Field != "libvirt.pool" || problems[1].Field != "groups[0].network" {
+		t.Errorf("got %v, want the pool and the first group's network", problems)
+	}
+	cfg.Pool = "default-pool"
+	cfg.Groups[0].Network = "default"
+	problems, err = Problems(conn, cfg, "test:///default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(problems) != 2 || problems[0].Field != "groups[0].template" || !strings.Contains(problems[0].Allowed, "vmscaler template build") {
+		t.Errorf("got %v, want the template of each group, and how to make it", problems)
+	}
+}
