@@ -46,6 +46,8 @@ func domainXML(spec bus.Group, m machine, name string, meta bus.Metadata, diskPa
 		OnReboot:   "restart",
 		OnCrash:    "destroy",
 		Devices: &libvirtxml.DomainDeviceList{
+			// Without these two the firmware looks for USB devices and a network to boot from.
+			Controllers: []libvirtxml.DomainController{{Type: "usb", Model: "none"}},
 			Disks: []libvirtxml.DomainDisk{{
 				Device: "disk",
 				Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "qcow2", Discard: "unmap"},
@@ -55,6 +57,7 @@ func domainXML(spec bus.Group, m machine, name string, meta bus.Metadata, diskPa
 			Interfaces: []libvirtxml.DomainInterface{{
 				Source: interfaceSource(spec.Network),
 				Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
+				ROM:    &libvirtxml.DomainROM{Enabled: "no"},
 			}},
 			Serials: []libvirtxml.DomainSerial{{
 				Source: &libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}},

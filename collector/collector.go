@@ -130,13 +130,17 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	if err != nil {
 		return fmt.Errorf("read the host's name: %w", err)
 	}
+	size, err := readSize(lv)
+	if err != nil {
+		return err
+	}
 	var lastSlow, slowStarted time.Time
 	deadline := time.NewTimer(passDeadline)
 	defer deadline.Stop()
 	for {
 		if !passRuns {
 			passRuns = true
-			go func() { passes <- readAll(lv) }()
+			go func() { passes <- readAll(lv, size) }()
 			deadline.Reset(passDeadline)
 		}
 		if now := time.Now(); !slowRuns && now.Sub(lastSlow) >= slowInterval {
@@ -171,14 +175,14 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	}
 }
 
-func readAll(lv *libvirt.Connect) pass {
+func readAll(lv *libvirt.Connect, size bus.Host) pass {
 	start := time.Now()
 	var p pass
 	p.readings, p.err = readDomains(lv)
 	if p.err != nil {
 		return p
 	}
-	p.host, p.counter = readHost(lv)
+	p.host, p.counter = readHost(lv, size)
 	p.elapsed = time.Since(start)
 	return p
 }

@@ -23,15 +23,19 @@ func hostPercent(before, now hostCounter) (float64, bool) {
 	return 100 * float64(busy) / float64(total), true
 }
 
-// readHost reads what libvirt knows of the host without asking any VM. What a driver does not support stays
-// unknown.
-func readHost(conn *libvirt.Connect) (bus.Host, hostCounter) {
-	var h bus.Host
-	var c hostCounter
-	if info, err := conn.GetNodeInfo(); err == nil {
-		h.Cores = int(info.Cpus)
-		h.MemoryMiB = int(info.Memory / 1024)
+// readSize reads what does not change of a host: its cores and memory.
+func readSize(conn *libvirt.Connect) (bus.Host, error) {
+	info, err := conn.GetNodeInfo()
+	if err != nil {
+		return bus.Host{}, fmt.Errorf("read the host's size: %w", err)
 	}
+	return bus.Host{Cores: int(info.Cpus), MemoryMiB: int(info.Memory / 1024)}, nil
+}
+
+// readHost adds to a host's size what libvirt knows of its load without asking any VM. What a driver does not
+// support stays unknown.
+func readHost(conn *libvirt.Connect, h bus.Host) (bus.Host, hostCounter) {
+	var c hostCounter
 	if m, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0); err == nil && m.FreeSet {
 		free := m.Free
 		if m.BuffersSet {

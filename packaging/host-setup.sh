@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Prepares a Debian or Ubuntu machine for vmscaler. The Makefile calls it; every step looks first and changes only what is missing.
 #
-#   host-setup.sh packages run|build|test|lint   install the missing packages, and check Go
-#   host-setup.sh libvirt                        make sure that libvirt answers this user
-#   host-setup.sh exec COMMAND...                run COMMAND with the right Go
-#   host-setup.sh quietly STEP RESULT COMMAND... the same, with a line of progress instead of its output
-#   host-setup.sh as-libvirt COMMAND...          the same, allowed to use libvirt
-#   host-setup.sh vmscaler SUBCOMMAND...         libvirt, vmscaler setup, and then vmscaler SUBCOMMAND
+#   host-setup.sh packages run|build|test|bench|lint  install the missing packages, and check Go
+#   host-setup.sh libvirt                             make sure that libvirt answers this user
+#   host-setup.sh exec COMMAND...                     run COMMAND with the right Go
+#   host-setup.sh quietly STEP RESULT COMMAND...      the same, with a line of progress instead of its output
+#   host-setup.sh as-libvirt COMMAND...               the same, allowed to use libvirt
+#   host-setup.sh vmscaler SUBCOMMAND...              libvirt, vmscaler setup, and then vmscaler SUBCOMMAND
 set -euo pipefail
 
 self=$(readlink -f "${BASH_SOURCE[0]}")
@@ -78,6 +78,7 @@ packages_for() {
 	"build") echo gcc libc6-dev pkg-config libvirt-dev git make ca-certificates ;;
 	"make the template") echo syslinux syslinux-common mtools dosfstools fdisk cpio e2fsprogs zstd xz-utils ;;
 	"test") echo tmux ;;
+	"compare") echo virtinst ;;
 	"lint") echo shellcheck ;;
 	esac
 }
@@ -121,14 +122,15 @@ with_progress() { # STEP LOG COMMAND...
 
 apt() { as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -o DPkg::Lock::Timeout=120 "$@"; }
 
-step_packages() { # run|build|test|lint
+step_packages() { # run|build|test|bench|lint
 	local purposes purpose need lines=() missing=() all=() names
 	case ${1:-run} in
 	run) purposes=("run VMs" "build" "make the template") ;;
 	build) purposes=("build") ;;
 	test) purposes=("run VMs" "build" "make the template" "test") ;;
+	bench) purposes=("run VMs" "build" "compare") ;;
 	lint) purposes=("build" "lint") ;;
-	*) die packages "no such set: $1; there are run, build, test and lint" ;;
+	*) die packages "no such set: $1; there are run, build, test, bench and lint" ;;
 	esac
 
 	if ! has_command dpkg-query || ! has_command apt-get; then
