@@ -112,7 +112,7 @@ func newLaunchRig(b *testing.B) *launchRig {
 	})
 	var err error
 	if r.conn, err = libvirt.NewConnect(r.uri); err != nil {
-		b.Skipf("no libvirt at %s: %s", r.uri, err)
+		b.Fatalf("no libvirt at %s: %s", r.uri, err)
 	}
 	b.Cleanup(func() { _, _ = r.conn.Close() })
 	acc, err := ReadAcceleration(r.conn, AccelerationAuto)
