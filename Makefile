@@ -26,7 +26,7 @@ help: ## this list
 run: ## from a fresh machine to the dashboard: packages, build, libvirt, template, then vmscaler run
 	@$(HOST) packages run
 	@$(GO_BUILD)
-	@$(HOST) vmscaler run $(ARGS)
+	@$(HOST) vmscaler run --setup $(ARGS)
 
 demo: ## the same up to the template, then the demonstration with its own load
 	@$(HOST) packages run
@@ -45,7 +45,7 @@ test: ## every test with the race detector, against libvirt as well
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only
 	@$(HOST) packages build
-	$(HOST) exec go test -race -skip '^Test(Build|Upload|Import)' $$($(HOST) exec go list ./... | grep -v /e2e)
+	$(HOST) exec go test -race -skip '^Test(Build.*|Upload.*|Import)$$' $$($(HOST) exec go list ./... | grep -v /e2e)
 
 # Only the packages that have any: the others would prepare their tests for nothing.
 bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
@@ -65,7 +65,7 @@ $(GOLANGCI):
 		go install -v github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	@mv .tools/golangci-lint $@
 
-template: build ## build the demo template again
+template: build ## build the demo template
 	@$(HOST) packages run
 	@$(HOST) as-libvirt bin/vmscaler template build $(ARGS)
 

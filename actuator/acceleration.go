@@ -2,6 +2,7 @@ package actuator
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -36,14 +37,23 @@ func ReadAcceleration(conn *libvirt.Connect, want string) (Acceleration, error) 
 		return Acceleration{}, fmt.Errorf("read the host's capabilities: %w", err)
 	}
 	cpuinfo := ""
-	if here, err := os.Hostname(); err == nil {
-		if host, err := conn.GetHostname(); err == nil && host == here {
-			if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-				cpuinfo = string(data)
-			}
+	if uri, err := conn.GetURI(); err == nil && IsLocal(uri) {
+		if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+			cpuinfo = string(data)
 		}
 	}
 	return chooseAcceleration(caps, cpuinfo, want)
+}
+
+// IsLocal says whether a URI means a libvirt on this machine. Names of hosts do not tell: libvirt's is often the
+// full one.
+func IsLocal(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return false
+	}
+	_, transport, _ := strings.Cut(u.Scheme, "+")
+	return u.Host == "" && (transport == "" || transport == "unix")
 }
 
 // chooseAcceleration is the rule; cpuinfo is "" where it cannot be read.

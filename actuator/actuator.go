@@ -50,6 +50,7 @@ type group struct {
 	spec     bus.Group
 	hash     string
 	decision bus.Decision // the newest of the highest term
+	expires  time.Time    // of decision, by this process's clock
 	failures int          // of launches, in a row
 	retryAt  time.Time
 	mismatch bool
@@ -268,12 +269,13 @@ func (a *Actuator) take(d bus.Decision) bool {
 		g.mismatch = true
 		return false
 	case d.Term < g.decision.Term,
-		d.Term == g.decision.Term && !d.Time.After(g.decision.Time),
+		d.Term == g.decision.Term && d.Seq <= g.decision.Seq,
 		!d.ExpiresAt.After(a.cfg.Now()):
 		return false
 	}
 	wakes := d.Desired != g.decision.Desired || !g.decision.Known
 	g.decision, g.mismatch = d, false
+	g.expires = a.cfg.Now().Add(d.ExpiresAt.Sub(d.Time)) // later changes of the clock do not matter
 	return wakes
 }
 
@@ -281,6 +283,9 @@ func (a *Actuator) mismatched() error {
 	for _, g := range a.groups {
 		if g.mismatch {
 			return fmt.Errorf("group %s: the decider reads another config than the actuator; its decisions are ignored", g.spec.Name)
+		}
+		if _, share := g.decision.Hosts[a.host]; g.decision.Known && !share {
+			return fmt.Errorf("group %s: the decider has no samples of this host, %s", g.spec.Name, a.host)
 		}
 	}
 	return nil
@@ -305,7 +310,7 @@ func (a *Actuator) notice(inv Inventory) {
 		if _, there := now[uuid]; there || a.workers[uuid] != nil || vm.Meta.Phase == bus.PhaseStopping {
 			continue
 		}
-		if _, removed := a.resting[uuid]; removed {
+		if _, failed := a.resting[uuid]; failed {
 			continue
 		}
 		a.tell(bus.Event{
@@ -359,7 +364,7 @@ func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 		Spec: g.spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt),
 	}
-	if g.decision.ExpiresAt.After(now) && !g.mismatch {
+	if g.expires.After(now) && !g.mismatch {
 		s.Desired = clampShare(g.spec, g.decision, a.host)
 	}
 	for uuid, until := range a.resting {

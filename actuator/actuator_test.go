@@ -33,7 +33,7 @@ func TestTake(t *testing.T) {
 	spec := webSpec()
 	decision := func(change func(*bus.Decision)) bus.Decision {
 		d := bus.Decision{
-			V: bus.Version, Group: "web", Desired: 2, Known: true, Hosts: map[string]int{"here": 2}, ID: "new", Term: 10,
+			V: bus.Version, Group: "web", Desired: 2, Known: true, Hosts: map[string]int{"here": 2}, ID: "new", Term: 10, Seq: 5,
 			Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash(),
 		}
 		change(&d)
@@ -45,16 +45,17 @@ func TestTake(t *testing.T) {
 		kept, wakes bool
 		mismatch    bool
 	}{
-		{"newer", decision(func(d *bus.Decision) { d.Time = t0.Add(time.Second) }), true, false, false},
-		{"newer, another number", decision(func(d *bus.Decision) { d.Time, d.Desired = t0.Add(time.Second), 3 }), true, true, false},
+		{"newer", decision(func(d *bus.Decision) { d.Seq = 6 }), true, false, false},
+		{"newer, by a clock that was set back", decision(func(d *bus.Decision) { d.Seq, d.Time = 6, t0.Add(-time.Hour) }), true, false, false},
+		{"newer, another number", decision(func(d *bus.Decision) { d.Seq, d.Desired = 6, 3 }), true, true, false},
 		{"the same again", decision(func(*bus.Decision) {}), false, false, false},
-		{"older", decision(func(d *bus.Decision) { d.Time, d.Desired = t0.Add(-time.Second), 3 }), false, false, false},
-		{"a higher term, older time", decision(func(d *bus.Decision) { d.Term, d.Time = 11, t0.Add(-time.Hour) }), true, false, false},
-		{"a lower term, newer time", decision(func(d *bus.Decision) { d.Term, d.Time = 9, t0.Add(time.Second) }), false, false, false},
-		{"expired", decision(func(d *bus.Decision) { d.Time, d.ExpiresAt = t0.Add(time.Second), t0.Add(-time.Second) }), false, false, false},
-		{"expires now", decision(func(d *bus.Decision) { d.Time, d.ExpiresAt = t0.Add(time.Second), t0 }), false, false, false},
-		{"another config", decision(func(d *bus.Decision) { d.Time, d.SpecHash = t0.Add(time.Second), "other" }), false, false, true},
-		{"another group", decision(func(d *bus.Decision) { d.Group, d.Time = "db", t0.Add(time.Second) }), false, false, false},
+		{"older", decision(func(d *bus.Decision) { d.Seq, d.Desired = 4, 3 }), false, false, false},
+		{"a higher term, older number", decision(func(d *bus.Decision) { d.Term, d.Seq = 11, 1 }), true, false, false},
+		{"a lower term, newer number", decision(func(d *bus.Decision) { d.Term, d.Seq = 9, 6 }), false, false, false},
+		{"expired", decision(func(d *bus.Decision) { d.Seq, d.ExpiresAt = 6, t0.Add(-time.Second) }), false, false, false},
+		{"expires now", decision(func(d *bus.Decision) { d.Seq, d.ExpiresAt = 6, t0 }), false, false, false},
+		{"another config", decision(func(d *bus.Decision) { d.Seq, d.SpecHash = 6, "other" }), false, false, true},
+		{"another group", decision(func(d *bus.Decision) { d.Group, d.Seq = "db", 6 }), false, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, err := New(Config{
@@ -64,6 +65,7 @@ func TestTake(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			a.host = "here"
 			if !a.take(decision(func(d *bus.Decision) { d.ID = "old" })) {
 				t.Fatal("the first one is refused")
 			}
@@ -76,6 +78,19 @@ func TestTake(t *testing.T) {
 				t.Errorf("mismatch: %v", err)
 			}
 		})
+	}
+}
+
+// A decider that sees other hosts only, as after a change of this one's name, must not go unnoticed.
+func TestNoShareIsReported(t *testing.T) {
+	spec := webSpec()
+	a := &Actuator{host: "here", cfg: Config{Now: func() time.Time { return t0 }}, groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}}}
+	if err := a.mismatched(); err != nil {
+		t.Errorf("before any decision: %v", err)
+	}
+	a.take(bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"there": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(time.Second), SpecHash: spec.Hash()})
+	if err := a.mismatched(); err == nil || !strings.Contains(err.Error(), "here") {
+		t.Errorf("got %v, want the host named", err)
 	}
 }
 
@@ -95,18 +110,18 @@ func TestSituationWithoutAValidDecision(t *testing.T) {
 	if got := desired(); got != Unknown {
 		t.Errorf("before any decision: %d", got)
 	}
-	d := bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"here": 3}, Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash()}
+	d := bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"here": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash()}
 	a.take(d)
 	if got := desired(); got != 3 {
 		t.Errorf("valid: %d", got)
 	}
 	other := d
-	other.SpecHash, other.Time = "other", t0.Add(time.Second)
+	other.SpecHash, other.Seq = "other", 2
 	a.take(other)
 	if got := desired(); got != Unknown {
 		t.Errorf("another config: %d", got)
 	}
-	d.Time = t0.Add(2 * time.Second)
+	d.Seq = 3
 	a.take(d)
 	if got := desired(); got != 3 {
 		t.Errorf("the same config again: %d", got)

@@ -97,8 +97,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 }
 
 // awaitReady waits until a started VM is ready and marks it so. It fails when the VM goes off or the boot
-// time-out, counted from the start of the VM, has passed. The time during which a person has the VM suspended
-// does not fail it.
+// time-out has passed. The time during which a person has the VM suspended does not count.
 func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decision string) error {
 	dom, err := h.conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
@@ -107,6 +106,8 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 	defer func() { _ = dom.Free() }()
 	poll := time.NewTicker(250 * time.Millisecond)
 	defer poll.Stop()
+	started := vm.Meta.Since
+	paused := time.Time{} // since when
 	for {
 		state, _, err := dom.GetState()
 		if err != nil {
@@ -114,14 +115,23 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 		}
 		switch state := domainState(state); state {
 		case bus.StatePaused:
+			if paused.IsZero() {
+				paused = time.Now()
+			}
 		case bus.StateShutoff, bus.StateCrashed:
 			return fmt.Errorf("%s was %s before it was ready", vm.Name, state)
 		default:
-			ready, why := isReady(dom, spec, vm.Meta.Since)
+			if !paused.IsZero() {
+				started, paused = started.Add(time.Since(paused)), time.Time{}
+			}
+			ready, why := isReady(dom, spec, started)
 			if ready {
+				// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 				if err := setPhase(dom, &vm.Meta, bus.PhaseReady); err != nil {
-					return err
+					ready, why = false, err.Error()
 				}
+			}
+			if ready {
 				took := time.Since(vm.Meta.Created)
 				h.tell(bus.Event{
 					Group: spec.Name, VM: vm.Name, Event: bus.EventReady, DecisionID: decision,
@@ -130,7 +140,7 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 				})
 				return nil
 			}
-			if time.Since(vm.Meta.Since) > spec.BootTimeout {
+			if time.Since(started) > spec.BootTimeout {
 				err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", vm.Name, spec.BootTimeout, why)
 				// Whoever launched it undoes that now; a VM taken over from an earlier run is removed for its phase.
 				return errors.Join(err, setPhase(dom, &vm.Meta, bus.PhaseFailed))
@@ -197,7 +207,11 @@ func createVolume(pool *libvirt.StoragePool, name string, tmpl template.Info) (*
 
 // undoLaunch takes back what launch made; vol is nil when it made none.
 func undoLaunch(dom *libvirt.Domain, vol *libvirt.StorageVol) error {
-	if active, err := dom.IsActive(); err == nil && active {
+	active, err := dom.IsActive()
+	if err != nil {
+		return fmt.Errorf("undo: %w", err) // the next look at libvirt finds it, and removes it
+	}
+	if active {
 		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) {
 			return fmt.Errorf("undo: destroy: %w", err)
 		}

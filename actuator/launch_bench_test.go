@@ -224,7 +224,7 @@ func (r *launchRig) want(desired int, event bus.EventType) {
 	now := time.Now()
 	if err := r.bus.Publish(&bus.Decision{
 		V: bus.Version, Group: r.spec.Name, Direction: bus.Out, Desired: desired, Hosts: map[string]int{r.host: desired}, Known: true,
-		ID: r.id, Term: 1, Time: now, ExpiresAt: now.Add(time.Hour), SpecHash: r.spec.Hash(),
+		ID: r.id, Term: 1, Seq: uint64(now.UnixNano()), Time: now, ExpiresAt: now.Add(time.Hour), SpecHash: r.spec.Hash(),
 	}); err != nil {
 		r.b.Fatal(err)
 	}

@@ -626,7 +626,7 @@ func (s *stage) want(desired int, what string, holds func() bool) {
 		now := time.Now()
 		if err := s.conn.Publish(&bus.Decision{
 			V: bus.Version, Group: s.spec.Name, Direction: bus.Hold, Desired: desired, Hosts: map[string]int{s.host: desired}, Known: true,
-			ID: fmt.Sprintf("web-1-%d", s.sent), Term: 1, Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
+			ID: fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
 		}); err != nil {
 			s.t.Fatal(err)
 		}

@@ -109,6 +109,23 @@ func (l *Lock) Release() {
 	_ = l.file.Close()
 }
 
+// FindHolder is the process that holds the lock of one of the URIs, if there is one.
+func FindHolder(uris ...string) (Holder, bool) {
+	for _, uri := range uris {
+		path := LockPath(uri)
+		f, err := os.Open(path)
+		if err != nil {
+			continue // never locked
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return readHolder(path, uri), true
+		}
+	}
+	return Holder{}, false
+}
+
 func readHolder(path, uri string) Holder {
 	h := Holder{URI: uri, Command: "another vmscaler"}
 	data, err := os.ReadFile(path)

@@ -89,8 +89,15 @@ func shutDown(ctx context.Context, dom *libvirt.Domain, timeout time.Duration) e
 	defer deadline.Stop()
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
-	// An error here is not one of the removal: a guest without agent and ACPI is destroyed after the time-out.
-	_ = dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_DEFAULT)
+	// An error here is not one of the removal: a guest without agent and ACPI is destroyed after the time-out. The
+	// call waits for a QEMU that does not answer, so nothing waits for the call.
+	if err := dom.Ref(); err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	go func() {
+		_ = dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_DEFAULT)
+		_ = dom.Free()
+	}()
 	for {
 		state, _, err := dom.GetState()
 		switch {

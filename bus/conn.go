@@ -28,6 +28,7 @@ func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 	options := append([]nats.Option{
 		nats.Name("vmscaler " + name),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // credentials can be mended on the server, and the log says what is wrong
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.ReconnectBufSize(-1), // samples and decisions are perishable: better lost than late
 		nats.DrainTimeout(5 * time.Second),

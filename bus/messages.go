@@ -137,6 +137,7 @@ type Decision struct {
 	Known     bool           `json:"known"` // false: no sample yet, so nothing may be done
 	ID        string         `json:"id"`
 	Term      int64          `json:"term"` // the decider's start in Unix ms; a lower one than the highest seen is ignored
+	Seq       uint64         `json:"seq"`  // counts a term\'s decisions: the higher one is newer, whatever the clock says
 	Time      time.Time      `json:"time"`
 	ExpiresAt time.Time      `json:"expires_at"`
 	SpecHash  string         `json:"spec_hash"`
@@ -179,12 +180,14 @@ const (
 
 // Event is one step of a VM's life.
 type Event struct {
-	V          int       `json:"v"`
-	Group      string    `json:"group"`
-	VM         string    `json:"vm"` // "" for an event of the whole group
-	Event      EventType `json:"event"`
-	Sentence   string    `json:"sentence"`
-	ElapsedMS  int64     `json:"elapsed_ms"` // how long the step took
+	V        int       `json:"v"`
+	Group    string    `json:"group"`
+	VM       string    `json:"vm"` // "" for an event of the whole group
+	Event    EventType `json:"event"`
+	Sentence string    `json:"sentence"`
+	// ElapsedMS is the time since the VM's clone (started) was begun, since it was defined (ready), or since its
+	// removal began (draining, stopping, removed); 0 for what takes no time.
+	ElapsedMS  int64     `json:"elapsed_ms"`
 	Error      string    `json:"error,omitempty"`
 	Host       string    `json:"host"`
 	DecisionID string    `json:"decision_id,omitempty"`
@@ -194,7 +197,7 @@ type Event struct {
 // Health is a stage's sign of life.
 type Health struct {
 	V        int       `json:"v"`
-	Stage    string    `json:"stage"`    // collector, decider, actuator, dashboard
+	Stage    string    `json:"stage"`    // collector, decider or actuator
 	Instance string    `json:"instance"` // host name and process id
 	OK       bool      `json:"ok"`
 	Message  string    `json:"message"` // what it waits for or what is wrong; "" when all is well

@@ -45,8 +45,8 @@ type Policy struct {
 	UpperPercent float64       `json:"upper_percent"` // above it: one VM more
 	LowerPercent float64       `json:"lower_percent"` // below it: one VM fewer
 	Interval     time.Duration `json:"interval"`      // between two evaluations
-	BreachesOut  int           `json:"breaches_out"`  // samples in a row above upper before scaling out
-	BreachesIn   int           `json:"breaches_in"`   // samples in a row below lower before scaling in
+	BreachesOut  int           `json:"breaches_out"`  // evaluations in a row above upper before scaling out
+	BreachesIn   int           `json:"breaches_in"`   // evaluations in a row below lower before scaling in
 	CooldownOut  time.Duration `json:"cooldown_out"`  // after scaling out, before scaling out again
 	CooldownIn   time.Duration `json:"cooldown_in"`   // after any change, before scaling in
 	Warmup       time.Duration `json:"warmup"`        // after ready, before a VM's CPU counts

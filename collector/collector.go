@@ -26,6 +26,7 @@ const (
 type Config struct {
 	Groups []bus.Group
 	Pool   string        // of the VMs' volumes, for its free space
+	Local  bool          // libvirt is on this machine
 	Tick   time.Duration // between two samples
 	Dial   func(context.Context) (*libvirt.Connect, error)
 	// Ticks are the moments to sample; nil means every Tick.
@@ -46,6 +47,7 @@ type Collector struct {
 	hostBefore hostCounter
 	slow       map[string]slowReading // by UUID
 	poolFree   *int
+	poolFreeAt time.Time
 	strangers  map[string]bool // groups that own VMs here but are not configured
 }
 
@@ -146,7 +148,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 		if now := time.Now(); !slowRuns && now.Sub(lastSlow) >= slowInterval {
 			slowRuns, lastSlow, slowStarted = true, now, now
 			uuids := c.runningUUIDs()
-			go func() { slows <- readSlow(lv, uuids, c.cfg.Pool) }()
+			go func() { slows <- readSlow(lv, uuids, c.cfg.Pool, c.cfg.Local) }()
 		}
 	wait:
 		for {
@@ -199,7 +201,7 @@ func (c *Collector) runningUUIDs() []string {
 
 func (c *Collector) takeSlow(s slowResult) {
 	if s.poolFreeMiB != nil {
-		c.poolFree = s.poolFreeMiB
+		c.poolFree, c.poolFreeAt = s.poolFreeMiB, s.at
 	}
 	if s.err != nil {
 		c.log.Debug().Err(s.err).Msg("free space unknown")
@@ -219,7 +221,9 @@ func (c *Collector) takeSlow(s slowResult) {
 // publish turns a pass into one sample per group.
 func (c *Collector) publish(host string, p pass) {
 	hostLoad := p.host
-	hostLoad.PoolFreeMiB = c.poolFree
+	if time.Since(c.poolFreeAt) < slowMaxAge {
+		hostLoad.PoolFreeMiB = c.poolFree
+	}
 	if pct, ok := hostPercent(c.hostBefore, p.counter); ok {
 		hostLoad.CPUPercent = &pct
 	}

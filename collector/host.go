@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -54,14 +56,25 @@ func readHost(conn *libvirt.Connect, h bus.Host) (bus.Host, hostCounter) {
 	return h, c
 }
 
-// poolFreeMiB is the free space of the pool's file system.
-func poolFreeMiB(conn *libvirt.Connect, name string) (int, error) {
+// poolFreeMiB is the free space of the pool's file system. On this machine the file system itself is asked:
+// libvirt's figure is as old as its last refresh, and refreshing is not for a stage that changes nothing.
+func poolFreeMiB(conn *libvirt.Connect, name string, local bool) (int, error) {
 	pool, err := conn.LookupStoragePoolByName(name)
 	if err != nil {
 		return 0, fmt.Errorf("look up storage pool %q: %w", name, err)
 	}
 	defer func() { _ = pool.Free() }()
-	_ = pool.Refresh(0) // refused while a volume is being made; the figure is then a little older
+	if local {
+		text, err := pool.GetXMLDesc(0)
+		if err != nil {
+			return 0, fmt.Errorf("read storage pool %q: %w", name, err)
+		}
+		var p libvirtxml.StoragePool
+		var fs unix.Statfs_t
+		if p.Unmarshal(text) == nil && p.Target != nil && unix.Statfs(p.Target.Path, &fs) == nil {
+			return int(fs.Bavail * uint64(fs.Bsize) >> 20), nil
+		}
+	}
 	info, err := pool.GetInfo()
 	if err != nil {
 		return 0, fmt.Errorf("read storage pool %q: %w", name, err)

@@ -20,15 +20,16 @@ type slowReading struct {
 type slowResult struct {
 	vms         map[string]slowReading // by UUID
 	poolFreeMiB *int
+	at          time.Time // when the round began
 	err         error
 }
 
 // readSlow asks one domain after the other, so that at most one call is in flight. A stopped QEMU holds it up
 // until that process goes on; the caller gives up on the whole round at its deadline and starts no other one
 // until this one has returned.
-func readSlow(conn *libvirt.Connect, uuids []string, pool string) slowResult {
-	res := slowResult{vms: map[string]slowReading{}}
-	if free, err := poolFreeMiB(conn, pool); err == nil {
+func readSlow(conn *libvirt.Connect, uuids []string, pool string, local bool) slowResult {
+	res := slowResult{vms: map[string]slowReading{}, at: time.Now()}
+	if free, err := poolFreeMiB(conn, pool, local); err == nil {
 		res.poolFreeMiB = &free
 	} else {
 		res.err = err

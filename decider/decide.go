@@ -212,7 +212,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			case bus.PhaseReady:
 				switch {
 				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
-				case age < spec.Policy.Warmup:
+				case age >= 0 && age < spec.Policy.Warmup: // below 0: the clock was set back
 					c.launching++
 				default:
 					c.ready++

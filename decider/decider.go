@@ -14,6 +14,7 @@ import (
 // Config is what a Decider needs. Now and Ticks are the clock; nil means the real one.
 type Config struct {
 	Groups []bus.Group
+	Tick   time.Duration // between two samples; 0: not longer than the interval
 	Now    func() time.Time
 	// Ticks are moments to look at groups whose samples stay away; nil means every half second.
 	Ticks <-chan time.Time
@@ -92,16 +93,18 @@ func (d *Decider) Run(ctx context.Context) error {
 }
 
 // staleAfter is the age from which a host's last sample says nothing any more.
-func staleAfter(interval time.Duration) time.Duration { return max(3*interval, 5*time.Second) }
+func staleAfter(interval, tick time.Duration) time.Duration {
+	return max(3*interval, 3*tick, 5*time.Second)
+}
 
 func (d *Decider) evaluate(g *group, now time.Time) {
 	g.lastEval = now
-	stale := staleAfter(g.spec.Policy.Interval)
+	stale := staleAfter(g.spec.Policy.Interval, d.cfg.Tick)
 	var decision bus.Decision
 	decision, g.state = Decide(g.spec, g.state, g.window.Take(now, stale), now)
 	d.seq++
 	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, d.term, d.seq)
-	decision.Term = d.term
+	decision.Term, decision.Seq = d.term, d.seq
 	decision.Time = now.UTC()
 	decision.ExpiresAt = now.Add(stale).UTC()
 	decision.SpecHash = g.hash

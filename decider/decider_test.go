@@ -240,11 +240,15 @@ func TestDeciderWaitsForAllHosts(t *testing.T) {
 }
 
 func TestStaleAfter(t *testing.T) {
-	for interval, want := range map[time.Duration]time.Duration{
-		time.Second: 5 * time.Second, 2 * time.Second: 6 * time.Second, time.Minute: 3 * time.Minute, time.Millisecond: 5 * time.Second,
+	for _, c := range []struct{ interval, tick, want time.Duration }{
+		{time.Second, time.Second, 5 * time.Second},
+		{2 * time.Second, time.Second, 6 * time.Second},
+		{time.Minute, 0, 3 * time.Minute},
+		{time.Millisecond, 0, 5 * time.Second},
+		{time.Second, 10 * time.Second, 30 * time.Second}, // or no sample would ever be fresh
 	} {
-		if got := staleAfter(interval); got != want {
-			t.Errorf("interval %s: stale after %s, want %s", interval, got, want)
+		if got := staleAfter(c.interval, c.tick); got != c.want {
+			t.Errorf("interval %s, tick %s: stale after %s, want %s", c.interval, c.tick, got, c.want)
 		}
 	}
 }

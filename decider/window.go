@@ -43,7 +43,11 @@ type mean struct {
 	n   int
 }
 
-// Add takes a sample that arrived now. A sample that is not newer than the host's last one is ignored.
+// reordering is how long a sample may come after a newer one. One that seems older after a longer silence is of a
+// host whose clock was set back.
+const reordering = 2 * time.Second
+
+// Add takes a sample that arrived now. A duplicate, or one that is older than the host's last one, is ignored.
 func (w *Window) Add(s bus.Sample, now time.Time) {
 	if w.hosts == nil {
 		w.hosts = map[string]*hostWindow{}
@@ -52,7 +56,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) {
 	if h == nil {
 		h = &hostWindow{cpu: map[string]mean{}}
 		w.hosts[s.Host] = h
-	} else if !s.Time.After(h.sample.Time) {
+	} else if s.Time.Equal(h.sample.Time) || s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering {
 		return
 	}
 	h.sample, h.arrived, h.fresh = s, now, true

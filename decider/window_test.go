@@ -146,3 +146,26 @@ func TestWindowStaleByArrival(t *testing.T) {
 		}
 	})
 }
+
+// A host whose clock is set back is heard again after a moment, and its ready VMs stay ready.
+func TestClockSetBack(t *testing.T) {
+	var w Window
+	at := func(clock time.Time) bus.Sample {
+		cpu := 50.0
+		return bus.Sample{Group: "web", Host: "a", Time: clock, VMs: []bus.VM{{
+			Name: "web-1", UUID: "1", State: bus.StateRunning, Phase: bus.PhaseReady, PhaseSince: t0.Add(-time.Minute), CPUPercent: &cpu,
+		}}}
+	}
+	w.Add(at(t0), t0)
+	back := t0.Add(-time.Hour)
+	w.Add(at(back), t0.Add(time.Second))
+	w.Take(t0.Add(time.Second), 5*time.Second)
+	if w.Add(at(back.Add(time.Second)), t0.Add(2*time.Second)); !w.AllFresh() {
+		t.Fatal("two seconds after the clock was set back its samples are still dropped")
+	}
+	spec := bus.DefaultGroup()
+	d, _ := Decide(spec, State{Known: true, Desired: 1}, w.Take(t0.Add(2*time.Second), 5*time.Second), t0)
+	if d.Inputs.Ready != 1 || d.Rule != bus.RuleStable {
+		t.Errorf("decision %+v, want the VM to count as ready", d)
+	}
+}

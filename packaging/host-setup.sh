@@ -6,7 +6,7 @@
 #   host-setup.sh exec COMMAND...                     run COMMAND with the right Go
 #   host-setup.sh quietly STEP RESULT COMMAND...      the same, with a line of progress instead of its output
 #   host-setup.sh as-libvirt COMMAND...               the same, allowed to use libvirt
-#   host-setup.sh vmscaler SUBCOMMAND...              libvirt, vmscaler setup, and then vmscaler SUBCOMMAND
+#   host-setup.sh vmscaler SUBCOMMAND...              libvirt, and then vmscaler SUBCOMMAND
 set -euo pipefail
 
 self=$(readlink -f "${BASH_SOURCE[0]}")
@@ -431,7 +431,6 @@ as-libvirt)
 	;;
 vmscaler)
 	step_libvirt
-	(as_libvirt bin/vmscaler setup)
 	as_libvirt bin/vmscaler "$@"
 	;;
 detach) detach "$@" ;;

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 func configCommand(g *globals) *cobra.Command {
@@ -28,7 +30,8 @@ func configCommand(g *globals) *cobra.Command {
 					return err
 				}
 				defer hv.close()
-				if _, err := prepare(hv, &cfg); err != nil {
+				host.FillNetworks(cfg.Groups, hv.uri)
+				if _, err := prepare(hv, cfg); err != nil {
 					return err
 				}
 				name := cfg.Path

@@ -7,7 +7,10 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -25,9 +28,7 @@ func dashboardCommand(g *globals) *cobra.Command {
 				return err
 			}
 			if url == "" {
-				if url = cfg.BusURL; url == "" {
-					url = "nats://" + cfg.BusListen
-				}
+				url = g.runningBus(cfg)
 			}
 			// The terminal is the dashboard's; it shows a lost connection itself.
 			log := zerolog.Nop()
@@ -48,7 +49,23 @@ func dashboardCommand(g *globals) *cobra.Command {
 			return d.Run(ctx)
 		},
 	}
-	cmd.Flags().StringVar(&url, "nats-url", "", "NATS server of the running vmscaler (default: from the config, nats://"+bus.DefaultListen+")")
+	cmd.Flags().StringVar(&url, "nats-url", "", "NATS server of the running vmscaler (default: that of the process that runs here, else from the config)")
 	cmd.Flags().BoolVar(&plain, "no-dashboard", false, "print one plain line per event and per change")
 	return cmd
+}
+
+// runningBus is the address of the bus of the process that acts on this machine's libvirt, or, where there is none,
+// the one that the config says.
+func (g *globals) runningBus(cfg config.Config) string {
+	uris := []string{hypervisor.SystemURI, hypervisor.SessionURI}
+	if c, named := (hypervisor.Sources{Flag: g.uri, File: cfg.LibvirtURI, Getenv: os.Getenv}).Named(); named {
+		uris = []string{c.URI}
+	}
+	if h, found := actuator.FindHolder(uris...); found && h.BusURL != "" {
+		return h.BusURL
+	}
+	if cfg.BusURL != "" {
+		return cfg.BusURL
+	}
+	return "nats://" + cfg.BusListen
 }

@@ -9,15 +9,18 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
 )
 
-const demoGroup = "demo"
+// demoGroup is a name that no group of a user has by chance, as the demo removes its VMs.
+const demoGroup = "vmscaler-demo"
 
 func demoCommand(g *globals) *cobra.Command {
 	var patience time.Duration
@@ -61,21 +64,31 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 		return err
 	}
 	defer lock.Release()
-	acc, err := prepare(hv, &cfg)
+	host.FillNetworks(cfg.Groups, hv.uri)
+	if err := setUp(ctx, hv, cfg, os.Stdout); err != nil {
+		return err
+	}
+	acc, err := prepare(hv, cfg)
 	if err != nil {
 		return err
 	}
 	if acc.Reason != "" {
 		say("VMs are emulated, so each step takes longer than with KVM: %s", acc.Reason)
 	}
-	if err := removeDemo(ctx, hv, say); err != nil {
+	if err := removeDemo(ctx, hv.conn, say); err != nil {
 		return err
 	}
 	defer func() {
 		// The clean-up also follows an interruption, so it has a time of its own.
 		downCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		if downErr := removeDemo(downCtx, hv, say); downErr != nil {
+		// Over a connection of its own: a libvirtd that was started anew has closed the other.
+		again, downErr := hv.dialer.Dial(downCtx, hv.choice.URI)
+		if downErr == nil {
+			downErr = removeDemo(downCtx, again, say)
+			_, _ = again.Close()
+		}
+		if downErr != nil {
 			err = errors.Join(err, fmt.Errorf("clean up: %w", downErr))
 		} else if err == nil {
 			say("Done: everything happened as it should, and nothing is left behind.")
@@ -88,7 +101,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 	stages := make(chan error, 1)
 	go func() {
 		stages <- app.Run(ctx, app.Options{
-			Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Log: log.Level(max(log.GetLevel(), zerolog.WarnLevel)),
+			Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Local: actuator.IsLocal(hv.uri), Log: log.Level(max(log.GetLevel(), zerolog.WarnLevel)),
 			Ready: func(url string) { ready <- url },
 		})
 	}()
@@ -127,12 +140,12 @@ func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Du
 }
 
 // removeDemo removes what a demo has, or an interrupted one left.
-func removeDemo(ctx context.Context, hv *libvirtHost, say func(string, ...any)) error {
-	inv, err := actuator.ReadInventory(hv.conn)
+func removeDemo(ctx context.Context, conn *libvirt.Connect, say func(string, ...any)) error {
+	inv, err := actuator.ReadInventory(conn)
 	if err != nil {
 		return err
 	}
-	return actuator.Down(ctx, hv.conn, inv.Group(demoGroup), 10*time.Second, func(e bus.Event) {
+	return actuator.Down(ctx, conn, inv.Group(demoGroup), 10*time.Second, func(e bus.Event) {
 		if e.Event == bus.EventRemoved {
 			say("%s is removed.", e.VM)
 		}

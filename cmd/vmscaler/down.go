@@ -27,7 +27,11 @@ refuses while another vmscaler acts on the same libvirt. Templates stay.`,
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			group, out := args[0], cmd.OutOrStdout()
-			hv, err := g.reach(cmd.Context(), "", cmd.ErrOrStderr(), false)
+			uri, err := g.fileURI(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			hv, err := g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
 			if err != nil {
 				return err
 			}

@@ -48,6 +48,19 @@ func (g *globals) loadConfig(stderr io.Writer) (config.Config, error) {
 	return cfg, nil
 }
 
+// fileURI is the libvirt URI of the config file, for commands that need nothing else of it. A file that is named
+// must be right; one that just lies in the folder need not.
+func (g *globals) fileURI(stderr io.Writer) (string, error) {
+	cfg, err := g.loadConfig(io.Discard)
+	if err != nil && g.configPath != "" {
+		return "", err
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "warning: the config file is not read: %s\n", err)
+	}
+	return cfg.LibvirtURI, nil
+}
+
 // libvirtHost is a reached libvirt.
 type libvirtHost struct {
 	dialer *hypervisor.Dialer

@@ -27,7 +27,11 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 			if duration < time.Second || duration > 24*time.Hour {
 				return usageError{fmt.Errorf("--for: found %s, want 1s to 24h", duration)}
 			}
-			hv, err := g.reach(cmd.Context(), "", cmd.ErrOrStderr(), false)
+			uri, err := g.fileURI(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			hv, err := g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
 			if err != nil {
 				return err
 			}

@@ -45,7 +45,7 @@ func (b *busFlags) apply(cfg *config.Config) error {
 
 func runCommand(g *globals) *cobra.Command {
 	var busF busFlags
-	var noDashboard bool
+	var noDashboard, setup bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run everything in this process: bus, collector, decider, actuator and dashboard",
@@ -64,19 +64,20 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 				return err
 			}
 			plain := noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv)
-			return g.run(cmd.Context(), cfg, plain)
+			return g.run(cmd.Context(), cfg, plain, setup)
 		},
 	}
 	busF.add(cmd)
+	cmd.Flags().BoolVar(&setup, "setup", false, "first do what `vmscaler setup` does")
 	cmd.Flags().BoolVar(&noDashboard, "no-dashboard", false, "print one plain line per event and per change (the default without a terminal)")
 	return cmd
 }
 
 // run is `vmscaler run` after its command line.
-func (g *globals) run(ctx context.Context, cfg config.Config, plain bool) error {
+func (g *globals) run(ctx context.Context, cfg config.Config, plain, setup bool) error {
 	stderr := os.Stderr
 	style := dashboard.StyleFromEnv(os.Getenv)
-	log, err := g.logger(stderr, style.Color && !plain)
+	log, err := g.logger(stderr, false)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,13 @@ func (g *globals) run(ctx context.Context, cfg config.Config, plain bool) error 
 		return err
 	}
 	defer lock.Release()
-	acc, err := prepare(hv, &cfg)
+	host.FillNetworks(cfg.Groups, hv.uri)
+	if setup {
+		if err := setUp(ctx, hv, cfg, stderr); err != nil {
+			return err
+		}
+	}
+	acc, err := prepare(hv, cfg)
 	if err != nil {
 		return err
 	}
@@ -119,7 +126,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, plain bool) error 
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	err = app.Run(ctx, app.Options{
-		Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Log: log,
+		Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Local: actuator.IsLocal(hv.uri), Log: log,
 		Dashboard: func(busURL string) dashboard.Config {
 			dc := dashboard.Config{Out: os.Stdout, In: os.Stdin, Plain: plain, Style: style, Title: "vmscaler " + hv.choice.URI, Quit: quit}
 			dc.Footer = "bus " + busURL
@@ -154,18 +161,17 @@ func acquire(hv *libvirtHost, command, busURL string) (*actuator.Lock, error) {
 		if locked.Holder.PID == 0 {
 			remedy = "stop it first"
 		}
-		if command == "vmscaler run" {
-			remedy += ", or watch it with `vmscaler dashboard`"
+		if url := locked.Holder.BusURL; url != "" {
+			remedy += ", or watch it with `vmscaler dashboard --nats-url " + url + "`"
 		}
 		return nil, fmt.Errorf("%w: %s", err, remedy)
 	}
 	return lock, err
 }
 
-// prepare fills what depends on the host into the config and refuses what the host does not have.
-func prepare(hv *libvirtHost, cfg *config.Config) (actuator.Acceleration, error) {
-	host.FillNetworks(cfg.Groups, hv.uri)
-	problems, err := host.Problems(hv.conn, *cfg, hv.choice.URI)
+// prepare refuses what the host does not have, and says how its VMs run.
+func prepare(hv *libvirtHost, cfg config.Config) (actuator.Acceleration, error) {
+	problems, err := host.Problems(hv.conn, cfg, hv.choice.URI)
 	if err != nil {
 		return actuator.Acceleration{}, err
 	}

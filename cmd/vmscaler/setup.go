@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
@@ -15,52 +18,56 @@ func setupCommand(g *globals) *cobra.Command {
 		Use:   "setup",
 		Short: "Make the network, the storage pool and the demo template exist and be active",
 		Long: `Make what the config needs exist and be active: the libvirt networks, the storage pool, and, where a group uses it,
-the demo template. What is there already stays as it is.`,
+the demo template. What is there already stays as it is. It is what ` + "`vmscaler run --setup`" + ` does first.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := g.loadConfig(cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
 			hv, err := g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
 			if err != nil {
 				return err
 			}
 			defer hv.close()
-			fmt.Fprintf(out, "libvirt: %s\n", hv.choice)
+			fmt.Fprintf(cmd.OutOrStdout(), "libvirt: %s\n", hv.choice)
 			host.FillNetworks(cfg.Groups, hv.uri)
-			done := map[string]bool{}
-			needsDemo := false
-			for _, group := range cfg.Groups {
-				needsDemo = needsDemo || group.Template == host.DemoTemplate
-				if done[group.Network] {
-					continue
-				}
-				done[group.Network] = true
-				did, err := host.EnsureNetwork(hv.conn, group.Network, hv.choice.URI)
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(out, "network %s: %s\n", group.Network, did)
-			}
-			did, err := host.EnsurePool(hv.conn, cfg.Pool, hv.uri)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(out, "storage pool %s: %s\n", cfg.Pool, did)
-			if !needsDemo {
-				return nil
-			}
-			info, err := template.Lookup(hv.conn, cfg.Pool, host.DemoTemplate)
-			switch {
-			case err == nil && info.Complete:
-				fmt.Fprintf(out, "template %s: %s\n", host.DemoTemplate, info.Path)
-				return nil
-			case err != nil && !errors.Is(err, template.ErrNotFound):
-				return err
-			}
-			return buildTemplate(cmd.Context(), hv, cfg.Pool, host.DemoTemplate, template.KernelCloud, out)
+			return setUp(cmd.Context(), hv, cfg, cmd.OutOrStdout())
 		},
 	}
+}
+
+// setUp prepares the host for a config whose networks are filled in.
+func setUp(ctx context.Context, hv *libvirtHost, cfg config.Config, out io.Writer) error {
+	done := map[string]bool{}
+	needsDemo := false
+	for _, group := range cfg.Groups {
+		needsDemo = needsDemo || group.Template == host.DemoTemplate
+		if done[group.Network] {
+			continue
+		}
+		done[group.Network] = true
+		did, err := host.EnsureNetwork(hv.conn, group.Network, hv.choice.URI)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "network %s: %s\n", group.Network, did)
+	}
+	did, err := host.EnsurePool(hv.conn, cfg.Pool, hv.uri)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "storage pool %s: %s\n", cfg.Pool, did)
+	if !needsDemo {
+		return nil
+	}
+	info, err := template.Lookup(hv.conn, cfg.Pool, host.DemoTemplate)
+	switch {
+	case err == nil && info.Complete:
+		fmt.Fprintf(out, "template %s: %s\n", host.DemoTemplate, info.Path)
+		return nil
+	case err != nil && !errors.Is(err, template.ErrNotFound):
+		return err
+	}
+	return buildTemplate(ctx, hv, cfg.Pool, host.DemoTemplate, template.KernelCloud, out)
 }

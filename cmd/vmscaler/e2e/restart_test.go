@@ -20,6 +20,7 @@ func (w *world) uuids() map[string]string {
 
 // TestRestartAdopts: VMs outlive the program, and the next start takes them over and goes on with as many.
 func TestRestartAdopts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.start(w.config("min: 2"))
 	p.untilReady(2)
@@ -44,6 +45,7 @@ func TestRestartAdopts(t *testing.T) {
 
 // TestKilledWithoutWarning: after kill -9 the next start takes over as well.
 func TestKilledWithoutWarning(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.config("min: 1")
 	p := w.start(config)
@@ -61,6 +63,7 @@ func TestKilledWithoutWarning(t *testing.T) {
 // TestInterruptedInEveryPhase: Ctrl-C in any phase of a VM's life leaves nothing that the next start does not take
 // up and bring to an end.
 func TestInterruptedInEveryPhase(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	grow, shrink := w.config("min: 2"), w.config("min: 1\nmax: 1")
 	for _, step := range []struct {

@@ -68,6 +68,7 @@ func (w *world) foreignFile(name string) func() {
 // overwritten and was later undefined. A domain and a file that are not ours stay as they are, and their names are
 // avoided.
 func TestForeignNamesAreNeverTouched(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	domainIsWhole := w.foreignDomain(w.group + "-1")
 	fileIsWhole := w.foreignFile(w.group + "-2.qcow2")
@@ -96,6 +97,7 @@ func TestForeignNamesAreNeverTouched(t *testing.T) {
 // TestDeadVMIsReplaced is fault 4 of the Bash loop: a VM that died was read as 0 % for ever, halved the average and
 // was never replaced.
 func TestDeadVMIsReplaced(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.start(w.config("min: 1"))
 	p.untilReady(1)
@@ -119,6 +121,7 @@ func TestDeadVMIsReplaced(t *testing.T) {
 // TestOwnDomainThatIsOffIsReplacedAsAWhole is fault 2 of the Bash loop: started again with its VM defined but off, it
 // overwrote that VM's disk under the same definition. Here such a VM is removed as a whole and replaced by a new one.
 func TestOwnDomainThatIsOffIsReplacedAsAWhole(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.config("min: 1")
 	p := w.start(config)
@@ -141,6 +144,7 @@ func TestOwnDomainThatIsOffIsReplacedAsAWhole(t *testing.T) {
 // TestStartsQuietlyAndHonoursMin is faults 1, 7 and 9 of the Bash loop: started with no load its boot made a second
 // VM, min was not honoured at the start, and each creation printed an error.
 func TestStartsQuietlyAndHonoursMin(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.start(w.config("min: 2"))
 	p.until("the group is idle at its min", func() bool {
@@ -159,6 +163,7 @@ func TestStartsQuietlyAndHonoursMin(t *testing.T) {
 
 // TestDown: refused while another process acts, then removes all, and again is a success.
 func TestDown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.start(w.config("min: 1"))
 	p.untilReady(1)
@@ -179,6 +184,7 @@ func TestDown(t *testing.T) {
 // TestTemplateVanishes is fault 5 of the Bash loop: without its template it showed a VM that does not exist at 0 %.
 // Here the launch fails with the reason, no ghost is sampled, and it goes on when the template is back.
 func TestTemplateVanishes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.start(w.config("min: 1"))
 	p.untilReady(1)

@@ -14,6 +14,7 @@ import (
 // --cpu-total`, on a VM under load. Each reading of the one is taken between two of the other, so that no delay can
 // make them differ.
 func TestAgreesWithDomstats(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.start(w.config("max: 1"))
 	p.untilReady(1)
@@ -74,6 +75,7 @@ func (w *world) readCounters(dom *libvirt.Domain) counters {
 
 // TestReadyByLease: a guest whose agent is not asked is ready when it has a DHCP lease.
 func TestReadyByLease(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if w.network == bus.UserNetwork {
 		w.refused([]string{"run", "-c", w.config("ready_when: lease")}, "lease", "user")

@@ -16,7 +16,8 @@ const storyPolicy = `policy:
   upper: 40
   lower: 15`
 
-// TestStory plays the demonstration: growth under load to exactly three VMs, and back to one.
+// TestStory plays the demonstration: growth under load to exactly three VMs, and back to one. It runs beside no other
+// test, as its VMs must get the CPU that they ask for.
 func TestStory(t *testing.T) {
 	w := newWorld(t)
 	p := w.start(w.config(storyPolicy))

@@ -23,6 +23,7 @@ type Options struct {
 	Config  config.Config
 	Version string
 	Dial    func(context.Context) (*libvirt.Connect, error)
+	Local   bool // Dial reaches this machine
 	Log     zerolog.Logger
 	// Dashboard is called with the bus's address; nil means no dashboard.
 	Dashboard func(busURL string) dashboard.Config
@@ -110,7 +111,7 @@ func makers(o Options, url string, restore *func()) []maker {
 			return a.Run, nil
 		}},
 		{"decider", func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
-			d, err := decider.New(decider.Config{Groups: cfg.Groups}, conn, o.Log)
+			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
@@ -118,7 +119,7 @@ func makers(o Options, url string, restore *func()) []maker {
 		}},
 		{"collector", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
-				Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Dial: o.Dial, Report: report,
+				Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Local: o.Local, Dial: o.Dial, Report: report,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

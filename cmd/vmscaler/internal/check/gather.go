@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,13 +46,10 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 	if err := ctx.Err(); err != nil {
 		return f, fmt.Errorf("check: %w", context.Cause(ctx))
 	}
-	hostname := ""
 	if conn != nil {
 		defer func() { _, _ = conn.Close() }()
-		hostname, _ = conn.GetHostname()
 	}
-	here, err := os.Hostname()
-	if f.HostUnknown = elsewhere(f.Libvirt.Choice.URI, hostname, here); err == nil && f.HostUnknown == "" {
+	if f.HostUnknown = elsewhere(f.Libvirt.Choice.URI); f.HostUnknown == "" {
 		f.Host = disk.host(me)
 	}
 	if conn == nil {
@@ -66,14 +62,11 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 }
 
 // elsewhere says why the files of this machine are not those of libvirt's host; "" where they are.
-func elsewhere(uri, libvirtHost, here string) string {
-	if u, err := url.Parse(uri); err == nil && u.Host != "" {
-		return "libvirt runs on " + u.Host
+func elsewhere(uri string) string {
+	if actuator.IsLocal(uri) {
+		return ""
 	}
-	if libvirtHost != "" && libvirtHost != here {
-		return fmt.Sprintf("libvirt runs on %s, this is %s", libvirtHost, here)
-	}
-	return ""
+	return "libvirt at " + uri + " is elsewhere"
 }
 
 // reach chooses the URI and connects; nil where that fails.

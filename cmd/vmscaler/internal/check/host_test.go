@@ -203,15 +203,14 @@ func TestQEMUUser(t *testing.T) {
 }
 
 func TestElsewhere(t *testing.T) {
-	for _, tc := range []struct{ uri, libvirt, want string }{
-		{"qemu:///system", "here", ""},
-		{"qemu:///system", "", ""}, // not reached
-		{"qemu+unix:///session?socket=/x", "here", ""},
-		{"qemu+ssh://ann@far/system", "", "libvirt runs on far"},
-		{"qemu:///system", "outer", "libvirt runs on outer, this is here"},
+	for _, tc := range []struct{ uri, want string }{
+		{"qemu:///system", ""},
+		{"qemu+unix:///session?socket=/x", ""},
+		{"qemu+ssh://ann@far/system", "libvirt at qemu+ssh://ann@far/system is elsewhere"},
+		{"qemu+tls://far/system", "libvirt at qemu+tls://far/system is elsewhere"},
 	} {
-		if got := elsewhere(tc.uri, tc.libvirt, "here"); got != tc.want {
-			t.Errorf("%s on %s: got %q, want %q", tc.uri, tc.libvirt, got, tc.want)
+		if got := elsewhere(tc.uri); got != tc.want {
+			t.Errorf("%s: got %q, want %q", tc.uri, got, tc.want)
 		}
 	}
 }

@@ -67,6 +67,9 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string) (config.Prob
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "an existing template; "+remedy))
 		case err != nil:
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "a template that can be used"))
+		case info.Format != "qcow2":
+			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, a volume of format %s", g.Template, info.Format),
+				"a qcow2 one; `vmscaler template import` converts"))
 		case !info.Complete:
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, a template whose upload has not ended or was cut off", g.Template),
 				"a complete one; build or import it again"))
@@ -257,6 +260,7 @@ func CanonicalURI(conn *libvirt.Connect, dialled string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read libvirt's URI: %w", err)
 	}
+	uri = strings.Replace(uri, "+unix://", "://", 1) // the same socket as without
 	if _, query, ok := strings.Cut(dialled, "?"); ok && !strings.Contains(uri, "?") {
 		uri += "?" + query
 	}

@@ -2,6 +2,7 @@ package hypervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -10,9 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"libvirt.org/go/libvirt"
-
-	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/actuator"
 )
 
 // The two URIs of a QEMU on this machine.
@@ -73,13 +72,13 @@ func (d *Dialer) Choose(ctx context.Context, s Sources) (Choice, error) {
 		return c, nil // what cannot be reached is not in use
 	}
 	defer func() { _, _ = conn.Close() }()
-	names, err := ownedDomains(conn)
+	inv, err := actuator.ReadInventory(conn)
 	if err != nil {
 		return c, fmt.Errorf("look for VMs at %s: %w", other, err)
 	}
-	if len(names) > 0 {
-		return c, fmt.Errorf("%s would be used (%s), but %s has VMs of vmscaler (%s): use `--uri %s` to go on there, or `--uri %s` to have VMs in both",
-			c.URI, c.Why, other, strings.Join(names, ", "), other, c.URI)
+	if groups := inv.Groups(); len(groups) > 0 {
+		return c, fmt.Errorf("%s would be used (%s), but %s has VMs of vmscaler (groups: %s): use `--uri %s` to go on there, or `--uri %s` to have VMs in both",
+			c.URI, c.Why, other, strings.Join(groups, ", "), other, c.URI)
 	}
 	return c, nil
 }
@@ -96,33 +95,31 @@ func (d *Dialer) automatic(ctx context.Context) (Choice, error) {
 	if ctx.Err() != nil {
 		return Choice{}, err
 	}
-	if inGroup("libvirt") && systemSocketExists() {
+	switch member, has := inGroup("libvirt"); {
+	case has: // a daemon that is down now must not make a second set of VMs elsewhere
 		return Choice{URI: SystemURI, Why: "as a member of group libvirt", Automatic: true}, nil
+	case member:
+		return Choice{}, errors.New("this user is in group libvirt, but this login does not know it yet: log in again, or use `sg libvirt -c 'vmscaler ...'`, or `--uri " + SessionURI + "`")
 	}
 	return Choice{URI: SessionURI, Why: SystemURI + " does not answer this user", Automatic: true}, nil
 }
 
-// inGroup says whether this process, not just its user, is in a group.
-func inGroup(name string) bool {
+// inGroup says whether this user is a member of a group, and whether this process has the group already.
+func inGroup(name string) (member, has bool) {
 	g, err := user.LookupGroup(name)
 	if err != nil {
-		return false
+		return false, false
+	}
+	if u, err := user.Current(); err == nil {
+		ids, err := u.GroupIds()
+		member = err == nil && slices.Contains(ids, g.Gid)
 	}
 	gid, err := strconv.Atoi(g.Gid)
 	if err != nil {
-		return false
+		return member, false
 	}
 	groups, err := os.Getgroups()
-	return err == nil && slices.Contains(groups, gid)
-}
-
-func systemSocketExists() bool {
-	for _, path := range []string{"/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock"} {
-		if _, err := os.Stat(path); err == nil {
-			return true
-		}
-	}
-	return false
+	return member, err == nil && slices.Contains(groups, gid)
 }
 
 // sessionHasDomains looks for definitions where the session daemon keeps them.
@@ -133,26 +130,6 @@ func sessionHasDomains() bool {
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "libvirt", "qemu", "*.xml"))
 	return err == nil && len(files) > 0
-}
-
-func ownedDomains(conn *libvirt.Connect) ([]string, error) {
-	doms, err := conn.ListAllDomains(0)
-	if err != nil {
-		return nil, fmt.Errorf("list domains: %w", err)
-	}
-	var names []string
-	for i := range doms {
-		uuid, err1 := doms[i].GetUUIDString()
-		element, err2 := doms[i].GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, 0)
-		name, err3 := doms[i].GetName()
-		if err1 == nil && err2 == nil && err3 == nil {
-			if _, err := bus.ParseMetadata(element, uuid); err == nil {
-				names = append(names, name)
-			}
-		}
-		_ = doms[i].Free()
-	}
-	return names, nil
 }
 
 // IsSession says whether a URI names a user's own daemon, which has no libvirt networks.

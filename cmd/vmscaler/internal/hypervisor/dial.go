@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -18,9 +20,21 @@ const (
 	keepaliveCount   = 3
 )
 
+// dialDeadline is how long libvirt may take to answer. A session daemon is started by the first connect, which
+// takes a few seconds.
+const dialDeadline = 15 * time.Second
+
 // Dialer opens connections. libvirt's event loop is one per process and must be registered before the first
 // connect, so a process has one Dialer.
-type Dialer struct{}
+type Dialer struct {
+	mu      sync.Mutex
+	pending map[string][]chan attempt // given up, but not returned yet: the next Dial waits for one of these
+}
+
+type attempt struct {
+	conn *libvirt.Connect
+	err  error
+}
 
 // NewDialer registers the event loop and runs it until the process ends.
 func NewDialer() (*Dialer, error) {
@@ -36,35 +50,54 @@ func NewDialer() (*Dialer, error) {
 	return &Dialer{}, nil
 }
 
-// Dial connects to uri. When ctx ends first, the connection is closed as soon as it is made.
+// Dial connects to uri. A libvirt that has not answered after 15 s is ErrDown; the attempt goes on, and a later
+// Dial takes it up, so that a daemon that hangs is not asked over and over.
 func (d *Dialer) Dial(ctx context.Context, uri string) (*libvirt.Connect, error) {
-	type result struct {
-		conn *libvirt.Connect
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		conn, err := libvirt.NewConnect(uri)
-		if err == nil {
-			// Drivers without a connection (test, embed) know no keepalive and need none.
-			_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
-		}
-		done <- result{conn, err}
-	}()
+	done := d.attempt(uri)
+	deadline := time.NewTimer(dialDeadline)
+	defer deadline.Stop()
 	select {
 	case r := <-done:
 		if r.err != nil {
 			return nil, explain(uri, r.err)
 		}
 		return r.conn, nil
+	case <-deadline.C:
+		d.giveUp(uri, done)
+		return nil, fmt.Errorf("%w at %s: it takes connections, but has not answered for %s", ErrDown, uri, dialDeadline)
 	case <-ctx.Done():
-		go func() {
-			if r := <-done; r.err == nil {
-				_, _ = r.conn.Close()
-			}
-		}()
+		d.giveUp(uri, done)
 		return nil, fmt.Errorf("connect to %s: %w", uri, context.Cause(ctx))
 	}
+}
+
+// attempt is one that was given up and still runs, or else a new one.
+func (d *Dialer) attempt(uri string) chan attempt {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if waiting := d.pending[uri]; len(waiting) > 0 {
+		d.pending[uri] = waiting[1:]
+		return waiting[0]
+	}
+	done := make(chan attempt, 1)
+	go func() {
+		conn, err := libvirt.NewConnect(uri)
+		if err == nil {
+			// Drivers without a connection (test, embed) know no keepalive and need none.
+			_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
+		}
+		done <- attempt{conn, err}
+	}()
+	return done
+}
+
+func (d *Dialer) giveUp(uri string, done chan attempt) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pending == nil {
+		d.pending = map[string][]chan attempt{}
+	}
+	d.pending[uri] = append(d.pending[uri], done)
 }
 
 // To is Dial with the URI filled in, as stages take it.
@@ -109,6 +142,9 @@ func explain(uri string, err error) error {
 		return fmt.Errorf("connect to %s: %w", uri, err)
 	}
 	text := e.Message
+	if u, err := url.Parse(uri); err == nil && u.Host != "" {
+		return fmt.Errorf("connect to %s: %s", uri, text) // its remedies are those of ssh or TLS
+	}
 	remedy := "join the group with `sudo usermod -aG libvirt $USER` and log in again, or use `--uri " + SessionURI + "`, which needs no rights"
 	if IsSession(uri) {
 		remedy = "the session belongs to another user"
