@@ -3,6 +3,7 @@ package actuator
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"libvirt.org/go/libvirt"
@@ -12,7 +13,7 @@ import (
 
 // Inventory is what libvirt has: the VMs that vmscaler owns, and the names that are taken by anything.
 type Inventory struct {
-	Owned []VM
+	Owned []VM // the oldest first
 	Taken map[string]bool
 }
 
@@ -54,6 +55,8 @@ func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
 			inv.Owned = append(inv.Owned, vm)
 		}
 	}
+	slices.SortFunc(inv.Owned, newestFirst)
+	slices.Reverse(inv.Owned)
 	return inv, nil
 }
 

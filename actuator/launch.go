@@ -136,7 +136,7 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 				h.tell(bus.Event{
 					Group: spec.Name, VM: vm.Name, Event: bus.EventReady, DecisionID: decision,
 					ElapsedMS: took.Milliseconds(),
-					Sentence:  fmt.Sprintf("ready %.1f s after it was defined", took.Seconds()),
+					Sentence:  readyBy(spec),
 				})
 				return nil
 			}
@@ -152,6 +152,18 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 		case <-poll.C:
 		}
 	}
+}
+
+// readyBy says what makes a group's VMs ready.
+func readyBy(spec bus.Group) string {
+	switch spec.ReadyWhen {
+	case bus.ReadyLease:
+		return "it has a DHCP lease"
+	case bus.ReadyUptime:
+		return fmt.Sprintf("it has run for %s", spec.ReadyAfter)
+	case bus.ReadyAgent:
+	}
+	return "its guest agent answers"
 }
 
 // isReady says whether a running VM is ready, and if not, why.

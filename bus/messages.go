@@ -153,8 +153,9 @@ type Inputs struct {
 	Min              int      `json:"min"`
 	Max              int      `json:"max"`
 	Owned            int      `json:"owned"`     // all VMs of the group, in any phase and state
-	Ready            int      `json:"ready"`     // ready and running
-	Launching        int      `json:"launching"` // on their way or warming up, within the boot time-out
+	Ready            int      `json:"ready"`     // ready, running and past the warm-up
+	Launching        int      `json:"launching"` // on their way, within the boot time-out
+	Warming          int      `json:"warming"`   // ready, but warming up: capacity, not yet in the average
 	Unknown          int      `json:"unknown"`   // of the ready ones, those with no CPU reading
 	Breaches         int      `json:"breaches"`  // samples in a row beyond the threshold that Rule names
 	BreachesNeeded   int      `json:"breaches_needed"`

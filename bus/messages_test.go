@@ -44,7 +44,7 @@ func exampleDecision() *Decision {
 		Rule: RuleAboveUpper, Guard: GuardCooldown,
 		Inputs: Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, CooldownMS: 1500,
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, CooldownMS: 1500,
 		},
 		Hosts: map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true, ID: "web-1777896000250-17",
 		Term: 1777896000250, Seq: 42, Time: noon, ExpiresAt: noon.Add(5 * time.Second), SpecHash: "0123456789ab",

@@ -527,6 +527,9 @@ func (v *view) vm(h *host, vm bus.VM, upper float64, c columns) *line {
 	return l
 }
 
+// startsWithin is how long libvirt may take to start a VM before that looks wrong.
+const startsWithin = 5 * time.Second
+
 // phase is where the VM stands, and its state where that is not what the phase implies.
 func phase(vm bus.VM, now time.Time, width int) (string, tone) {
 	running := vm.State == bus.StateRunning || vm.State == ""
@@ -534,9 +537,11 @@ func phase(vm bus.VM, now time.Time, width int) (string, tone) {
 	if text == "" {
 		text = "–"
 	}
+	// libvirt starts a VM paused, for a moment.
+	starting := vm.Phase == bus.PhaseLaunching && vm.State == bus.StatePaused && now.Sub(vm.PhaseSince) < startsWithin
 	switch vm.Phase {
 	case bus.PhaseReady, bus.PhaseLaunching:
-		if !running {
+		if !running && !starting {
 			if both := text + ", " + string(vm.State); textWidth(both) <= width {
 				return both, toneBad
 			}
@@ -632,7 +637,7 @@ func (v *view) entry(e entry, column int) *line {
 		l.add(toneBad, e.err+"  ")
 	}
 	l.add(toneText, e.text)
-	if e.elapsed > 0 {
+	if e.elapsed >= 100*time.Millisecond {
 		l.add(toneDim, "  "+elapsed(e.elapsed))
 	}
 	return l
@@ -697,16 +702,18 @@ func (g *group) activity(now time.Time) activity {
 		a.mark, a.label, a.tone = "!", "at max", toneBadStrong
 	case d.Guard == bus.GuardCooldown:
 		left := time.Duration(in.CooldownMS)*time.Millisecond - now.Sub(g.decided)
-		seconds := max(0, int(math.Ceil(left.Seconds())))
+		seconds := max(1, int(math.Ceil(left.Seconds())))
 		a.mark, a.label, a.tone = "·", fmt.Sprintf("cooling down %d s", seconds), toneInfo
 	case d.Rule == bus.RuleNoData, d.Guard == bus.GuardUnknownCPU:
 		a.mark, a.label, a.tone = "·", "holding", toneWarn
 	case d.Guard == bus.GuardComing:
-		a.mark, a.label, a.tone = "▲", "scaling out", toneWarnStrong
+		a.mark, a.label, a.tone = "▲", "busy", toneWarnStrong
 	case d.Desired > in.Ready && in.Launching > 0:
-		a.mark, a.label, a.tone = "▲", "launching "+vms(in.Launching), toneWarnStrong
+		return activity{"▲", "launching " + vms(in.Launching), averageText(in), toneWarnStrong}
+	case d.Desired > in.Ready && in.Warming > 0:
+		return activity{"▲", "warming up " + vms(in.Warming), averageText(in), toneWarnStrong}
 	case in.Owned > d.Desired:
-		a.mark, a.label, a.tone = "▼", "removing "+vms(in.Owned-d.Desired), toneInfo
+		return activity{"▼", "removing " + vms(in.Owned-d.Desired), averageText(in), toneInfo}
 	case d.Guard == bus.GuardBreaches && d.Rule == bus.RuleAboveUpper:
 		a.mark, a.label, a.tone = "▲", "busy", toneWarn
 	case d.Guard == bus.GuardBreaches:
@@ -718,6 +725,14 @@ func (g *group) activity(now time.Time) activity {
 	}
 	a.say(d.Sentence)
 	return a
+}
+
+// averageText stands beside a change under way; what the decider says then is about the next one.
+func averageText(in bus.Inputs) string {
+	if in.AveragePercent == nil {
+		return "average unknown"
+	}
+	return fmt.Sprintf("average %.0f %%", *in.AveragePercent)
 }
 
 func vms(n int) string {
@@ -852,7 +867,7 @@ func spell(d time.Duration) string {
 
 // elapsed is how long a step took.
 func elapsed(d time.Duration) string {
-	if d < 10*time.Second {
+	if d < time.Minute {
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	}
 	return spell(d)

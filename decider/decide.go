@@ -92,13 +92,13 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 		d.Rule = bus.RuleNoneReady
 		st.BreachesOut, st.BreachesIn = 0, 0
 		d.Sentence = "waiting: no ready VM has a CPU reading yet"
-		if n := c.launching + c.pending; n > 0 {
+		if n := c.coming(); n > 0 {
 			d.Sentence = fmt.Sprintf("waiting for %s to be ready", plural(n))
 		}
 		return
 	}
 	avg := c.sum / float64(c.readings)
-	projected := c.sum / float64(c.ready+c.launching+c.pending)
+	projected := c.sum / float64(c.ready+c.coming())
 	switch {
 	case avg > p.UpperPercent:
 		d.Rule, st.BreachesIn = bus.RuleAboveUpper, 0
@@ -115,8 +115,8 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 			d.Sentence = fmt.Sprintf("%s, %d of %d samples", above, st.BreachesOut, p.BreachesOut)
 		case projected <= p.UpperPercent:
 			d.Guard = bus.GuardComing
-			d.Sentence = fmt.Sprintf("%s, but %s on the way will make it %.0f %%", above, plural(c.launching+c.pending), projected)
-			if c.launching+c.pending == 0 { // unknown readings count as no load
+			d.Sentence = fmt.Sprintf("%s, but %s on the way will make it %.0f %%", above, plural(c.coming()), projected)
+			if c.coming() == 0 { // unknown readings count as no load
 				d.Guard = bus.GuardUnknownCPU
 				d.Sentence = fmt.Sprintf("holding: %s, but the CPU of %s is unknown", above, plural(c.ready-c.readings))
 			}
@@ -192,7 +192,8 @@ type counts struct {
 	ready     int     // ready, running and past the warm-up
 	readings  int     // of the ready ones, those with a known CPU
 	sum       float64 // of the readings, in percent, each at most 100
-	launching int     // on their way to ready within the boot time-out, or warming up
+	launching int     // on their way to ready, within the boot time-out
+	warming   int     // ready, but not for long: capacity that does not count in the average yet
 	pending   int     // desired, but not yet owned
 }
 
@@ -213,7 +214,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 				switch {
 				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
 				case age >= 0 && age < spec.Policy.Warmup: // below 0: the clock was set back
-					c.launching++
+					c.warming++
 				default:
 					c.ready++
 					if vm.CPUPercent != nil {
@@ -232,14 +233,17 @@ func count(spec bus.Group, st State, obs Observation) counts {
 	return c
 }
 
+// coming is the capacity on its way.
+func (c counts) coming() int { return c.launching + c.warming + c.pending }
+
 func (c counts) inputs(spec bus.Group) bus.Inputs {
 	in := bus.Inputs{
 		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
-		Owned: c.owned, Ready: c.ready, Launching: c.launching, Unknown: c.ready - c.readings,
+		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.ready - c.readings,
 	}
 	if c.readings > 0 {
 		avg := round1(c.sum / float64(c.readings))
-		projected := round1(c.sum / float64(c.ready+c.launching+c.pending))
+		projected := round1(c.sum / float64(c.ready+c.coming()))
 		in.AveragePercent, in.ProjectedPercent = &avg, &projected
 	}
 	return in

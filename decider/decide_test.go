@@ -150,7 +150,7 @@ func TestInputsSayWhatWasSeen(t *testing.T) {
 		aged(bus.PhaseReady, time.Second, new(100.0)), aged(bus.PhaseLaunching, time.Hour, nil), aged(bus.PhaseDraining, time.Second, new(3.0)),
 	), t0)
 	in := d.Inputs
-	if in.Owned != 8 || in.Ready != 3 || in.Launching != 2 || in.Unknown != 1 {
+	if in.Owned != 8 || in.Ready != 3 || in.Launching != 1 || in.Warming != 1 || in.Unknown != 1 {
 		t.Errorf("counted %+v", in)
 	}
 	if in.AveragePercent == nil || *in.AveragePercent != 95 {

@@ -143,7 +143,12 @@ func (g *globals) run(ctx context.Context, cfg config.Config, plain, setup bool)
 		},
 	})
 	if err == nil {
-		fmt.Fprintf(stderr, "stopped; the VMs keep running (list them: virsh -c %s list; remove them: vmscaler down GROUP)\n", hv.choice.URI)
+		group := "GROUP"
+		if len(cfg.Groups) == 1 {
+			group = cfg.Groups[0].Name
+		}
+		fmt.Fprintf(stderr, "stopped; the VMs keep running\n  to list them:   virsh -c %s list\n  to remove them: vmscaler down %s --uri %s\n",
+			hv.choice.URI, group, hv.choice.URI)
 	}
 	return err
 }

@@ -155,6 +155,9 @@ func TestStartsQuietlyAndHonoursMin(t *testing.T) {
 	})
 	p.stop()
 	for line := range strings.Lines(p.text()) {
+		if strings.Contains(line, "is not configured") { // another group on this libvirt
+			continue
+		}
 		if strings.Contains(strings.ToLower(line), "error") || strings.Contains(line, "WRN") || strings.Contains(line, "ERR") {
 			t.Errorf("a start with no trouble says %q", line)
 		}
