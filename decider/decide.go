@@ -92,8 +92,10 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 		d.Rule = bus.RuleNoneReady
 		st.BreachesOut, st.BreachesIn = 0, 0
 		d.Sentence = "waiting: no ready VM has a CPU reading yet"
-		if n := c.coming(); n > 0 {
+		if n := c.launching + c.pending; n > 0 {
 			d.Sentence = fmt.Sprintf("waiting for %s to be ready", plural(n))
+		} else if c.warming > 0 {
+			d.Sentence = fmt.Sprintf("waiting for %s to warm up", plural(c.warming))
 		}
 		return
 	}

@@ -111,7 +111,8 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 	case err := <-stages:
 		return err
 	}
-	say("Watch it from another terminal: vmscaler dashboard --nats-url %s", url)
+	_ = lock.Describe(holder(hv, "vmscaler demo", url))
+	say("Watch it from another terminal: vmscaler dashboard")
 	err = playDemo(ctx, hv, url, patience, say)
 	cancel()
 	return errors.Join(err, <-stages)
