@@ -1,7 +1,7 @@
 // Command picture turns one screen of a terminal, with its colours, into an SVG: this is how docs/dashboard.svg is made from
-// the real dashboard. With `vmscaler run` in a tmux session of 100 by 28:
+// the real dashboard. With `vmscaler dashboard` in a tmux session of 96 by 26, while `make demo` runs:
 //
-//	tmux capture-pane -e -p -t SESSION | go run ./docs/picture > docs/dashboard.svg
+//	tmux capture-pane -e -p -t SESSION | go run ./docs/picture -title "vmscaler dashboard" > docs/dashboard.svg
 //
 // Each run of text is placed by its column and stretched to its cells, so that columns stay aligned whatever monospace font
 // the reader has. Escape sequences other than colours and text attributes are dropped.
