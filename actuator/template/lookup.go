@@ -116,7 +116,11 @@ func openPool(conn *libvirt.Connect, name string) (*libvirt.StoragePool, error) 
 	}
 	active, err := p.IsActive()
 	if err == nil && !active {
-		err = fmt.Errorf("is not running; start it with: virsh pool-start %s", name)
+		hint := "virsh"
+		if uri, err := conn.GetURI(); err == nil {
+			hint += " -c " + uri
+		}
+		err = fmt.Errorf("is not running; start it with: %s pool-start %s", hint, name)
 	}
 	if err != nil {
 		p.Free()

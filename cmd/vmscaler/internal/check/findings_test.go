@@ -49,7 +49,7 @@ func ready() Facts {
 		ConfigPath: "vmscaler.yaml",
 		Groups:     []bus.Group{g},
 		Libvirt: Libvirt{
-			Choice:  hypervisor.Choice{URI: hypervisor.SystemURI, Why: "it answers this user", Automatic: true},
+			Choice:  hypervisor.Choice{URI: hypervisor.SystemURI, Why: "it answers this user"},
 			Version: "9.0.0", Hypervisor: "QEMU 7.2.0", QEMU: true, MemoryMiB: 16 << 10,
 			NetworkNames: []string{"default"}, ActiveNetworks: 1,
 			Wanted: "auto", Acceleration: actuator.Acceleration{VirtType: "kvm", Arch: "x86_64"}, QEMUUser: &qemu,

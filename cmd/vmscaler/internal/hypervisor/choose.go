@@ -29,8 +29,6 @@ type Sources struct {
 // Choice is the URI to use, and why.
 type Choice struct {
 	URI, Why string
-	// Automatic says that nobody named it.
-	Automatic bool
 }
 
 func (c Choice) String() string { return fmt.Sprintf("%s (%s)", c.URI, c.Why) }
@@ -85,23 +83,23 @@ func (d *Dialer) Choose(ctx context.Context, s Sources) (Choice, error) {
 
 func (d *Dialer) automatic(ctx context.Context) (Choice, error) {
 	if os.Geteuid() == 0 {
-		return Choice{URI: SystemURI, Why: "as root", Automatic: true}, nil
+		return Choice{URI: SystemURI, Why: "as root"}, nil
 	}
 	conn, err := d.Dial(ctx, SystemURI)
 	if err == nil {
 		_, _ = conn.Close()
-		return Choice{URI: SystemURI, Why: "it answers this user", Automatic: true}, nil
+		return Choice{URI: SystemURI, Why: "it answers this user"}, nil
 	}
 	if ctx.Err() != nil {
 		return Choice{}, err
 	}
 	switch member, has := inGroup("libvirt"); {
 	case has: // a daemon that is down now must not make a second set of VMs elsewhere
-		return Choice{URI: SystemURI, Why: "as a member of group libvirt", Automatic: true}, nil
+		return Choice{URI: SystemURI, Why: "as a member of group libvirt"}, nil
 	case member:
 		return Choice{}, errors.New("this user is in group libvirt, but this login does not know it yet: log in again, or use `sg libvirt -c 'vmscaler ...'`, or `--uri " + SessionURI + "`")
 	}
-	return Choice{URI: SessionURI, Why: SystemURI + " does not answer this user", Automatic: true}, nil
+	return Choice{URI: SessionURI, Why: SystemURI + " does not answer this user"}, nil
 }
 
 // inGroup says whether this user is a member of a group, and whether this process has the group already.
