@@ -48,7 +48,6 @@ type Dashboard struct {
 	log  zerolog.Logger
 
 	dropped atomic.Uint64
-	screen  atomic.Pointer[screen]
 
 	// What tests replace.
 	ticker  func(time.Duration) (ticks <-chan time.Time, stop func())
@@ -97,7 +96,8 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Dashboard, error) {
 	return &Dashboard{cfg: cfg, conn: conn, log: log, ticker: newTicker, signals: notify}, nil
 }
 
-// Run subscribes and draws until ctx ends. It gives the terminal back on every way out, a panic included.
+// Run subscribes and draws until ctx ends. It gives the terminal back on every way out of it, a panic included;
+// for what ends the process elsewhere there is Guard.
 func (d *Dashboard) Run(ctx context.Context) error {
 	feed := newFeed()
 	if err := feed.subscribe(d.conn); err != nil {
@@ -126,14 +126,6 @@ func (d *Dashboard) Run(ctx context.Context) error {
 	return nil
 }
 
-// Restore gives the terminal back at once, for a caller that is about to end the process without waiting for
-// Run, such as after a panic in another stage. It may be called at any time, from any goroutine.
-func (d *Dashboard) Restore() {
-	if s := d.screen.Load(); s != nil {
-		_ = s.restore() // the process ends: there is nobody to tell
-	}
-}
-
 func (d *Dashboard) runScreen(ctx context.Context, model *Model, inbox <-chan any, ticks <-chan time.Time) (err error) {
 	out, ok := d.cfg.Out.(*os.File)
 	if !ok {
@@ -145,7 +137,6 @@ func (d *Dashboard) runScreen(ctx context.Context, model *Model, inbox <-chan an
 	if err != nil {
 		return err
 	}
-	d.screen.Store(s)
 	defer func() {
 		// Deferred, so that it also comes before a panic's message.
 		if restoreErr := s.restore(); err == nil {

@@ -238,27 +238,6 @@ func TestPanicGivesTheTerminalBack(t *testing.T) {
 	}
 }
 
-func TestRestoreFromOutside(t *testing.T) {
-	master, tty := openPTY(t)
-	defer master.Close()
-	defer tty.Close()
-	out := record(master)
-	r := newRig(t, Config{Out: tty, In: tty})
-	r.d.Restore() // before there is a screen
-	r.start(t)
-	out.until(t, endFrame)
-	r.d.Restore()
-	out.until(t, leaveScreen)
-	r.tick()
-	r.stop(t)
-	if _, err := tty.WriteString("END"); err != nil {
-		t.Fatal(err)
-	}
-	if got := out.until(t, "END"); got != "END" {
-		t.Errorf("got %q after the terminal was given back, want nothing", got)
-	}
-}
-
 func TestPumpDropsInsteadOfWaiting(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := newFeed()

@@ -37,10 +37,18 @@ func dashboardCommand(g *globals) *cobra.Command {
 				return err
 			}
 			defer conn.Close()
+			plain := plain || dashboard.WantsPlain(os.Stdout, os.Getenv)
+			if !plain {
+				release, err := dashboard.Guard(os.Stdout)
+				if err != nil {
+					return err
+				}
+				defer release()
+			}
 			ctx, quit := context.WithCancel(cmd.Context())
 			defer quit()
 			d, err := dashboard.New(dashboard.Config{
-				Out: os.Stdout, In: os.Stdin, Plain: plain || dashboard.WantsPlain(os.Stdout, os.Getenv),
+				Out: os.Stdout, In: os.Stdin, Plain: plain,
 				Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + url, Quit: quit,
 			}, conn, log)
 			if err != nil {
@@ -68,4 +76,14 @@ func (g *globals) runningBus(cfg config.Config) string {
 		return cfg.BusURL
 	}
 	return "nats://" + cfg.BusListen
+}
+
+// guardCommand is the process that dashboard.Guard starts.
+func guardCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    dashboard.GuardArg,
+		Hidden: true,
+		Args:   exactArgs(0),
+		RunE:   func(*cobra.Command, []string) error { return dashboard.RunGuard(os.Stdin, os.Stdout) },
+	}
 }

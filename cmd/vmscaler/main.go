@@ -75,6 +75,7 @@ when the group is busy, removes them when it is idle, and shows it live.`,
 	root.AddCommand(
 		runCommand(g), dashboardCommand(g), downCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
 		checkCommand(g), configCommand(g), demoCommand(g),
+		guardCommand(),
 	)
 	return root
 }

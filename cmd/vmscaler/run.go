@@ -122,6 +122,11 @@ func (g *globals) run(ctx context.Context, cfg config.Config, plain, setup bool)
 			return err
 		}
 		footer = "log " + file.Name()
+		release, err := dashboard.Guard(os.Stdout)
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()

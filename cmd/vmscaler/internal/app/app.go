@@ -39,7 +39,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer stop()
-	stages, restore, err := build(o, connect, url)
+	stages, err := build(o, connect, url)
 	if err != nil {
 		return err
 	}
@@ -51,13 +51,6 @@ func Run(ctx context.Context, o Options) error {
 	for _, s := range stages {
 		for _, run := range s.runs {
 			wg.Go(func() {
-				// A panic ends the process without running the dashboard's own clean-up.
-				defer func() {
-					if r := recover(); r != nil {
-						restore()
-						panic(r)
-					}
-				}()
 				if err := run(ctx); err != nil {
 					cancel(fmt.Errorf("%s: %w", s.name, err))
 				}
@@ -98,7 +91,7 @@ type stage struct {
 }
 
 // makers make the stages' Run functions; subscribers come first, so that none misses the beginning.
-func makers(o Options, url string, restore *func()) []maker {
+func makers(o Options, url string) []maker {
 	cfg := o.Config
 	stages := []maker{
 		{"actuator", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
@@ -135,7 +128,6 @@ func makers(o Options, url string, restore *func()) []maker {
 		if err != nil {
 			return nil, err
 		}
-		*restore = d.Restore
 		return d.Run, nil
 	}}}, stages...)
 }
@@ -149,18 +141,16 @@ type maker struct {
 const dashboardStage = "dashboard"
 
 // build makes all stages, each with the reporter of its health; the dashboard has none, as it publishes nothing.
-// restore gives back the terminal that a dashboard owns.
-func build(o Options, connect func(string) (*bus.Conn, error), url string) (stages []stage, restore func(), err error) {
+func build(o Options, connect func(string) (*bus.Conn, error), url string) (stages []stage, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(stages)
 		}
 	}()
-	restore = func() {}
-	for _, m := range makers(o, url, &restore) {
+	for _, m := range makers(o, url) {
 		conn, err := connect(m.name)
 		if err != nil {
-			return stages, restore, err
+			return stages, err
 		}
 		reporter := bus.NewReporter(conn, m.name, o.Version, o.Log)
 		stages = append(stages, stage{name: m.name, conn: conn})
@@ -171,7 +161,7 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 			reporter.Report(err)
 		})
 		if err != nil {
-			return stages, restore, err
+			return stages, err
 		}
 		s := &stages[len(stages)-1]
 		s.runs = append(s.runs, run)
@@ -179,7 +169,7 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 			s.runs = append(s.runs, reporter.Run)
 		}
 	}
-	return stages, restore, nil
+	return stages, nil
 }
 
 func closeAll(stages []stage) {
