@@ -224,7 +224,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 	}
 	// So that files which others put into the pool's folder are seen when names are chosen.
 	if pool, err := lv.LookupStoragePoolByName(a.cfg.Pool); err == nil {
-		_ = pool.Refresh(0) // refused while a volume is being made; the collector refreshes it as well
+		_ = pool.Refresh(0) // refused while a volume is being made: then they are seen later
 		_ = pool.Free()
 	}
 	h := hypervisor{
