@@ -115,8 +115,8 @@ const (
 	GuardAtMax      Guard = "at-max"
 	GuardAtMin      Guard = "at-min"
 	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
-	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
 	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
+	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
 	GuardCooldown   Guard = "cooldown"
 )
 

@@ -112,16 +112,19 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 		switch {
 		case st.Desired >= spec.Max:
 			d.Guard, d.Sentence = bus.GuardAtMax, fmt.Sprintf("at max %d: %s", spec.Max, above)
-		case st.BreachesOut < p.BreachesOut:
-			d.Guard = bus.GuardBreaches
-			d.Sentence = fmt.Sprintf("%s, %d of %d samples", above, st.BreachesOut, p.BreachesOut)
 		case projected <= p.UpperPercent:
+			// What counts is how long the load is too high for the capacity that will be there: a VM that enters
+			// the average with the rest of its boot in its first readings must not tip an old breach over.
+			st.BreachesOut, d.Inputs.Breaches = 0, 0
 			d.Guard = bus.GuardComing
 			d.Sentence = fmt.Sprintf("%s, but %s on the way will make it %.0f %%", above, plural(c.coming()), projected)
 			if c.coming() == 0 { // unknown readings count as no load
 				d.Guard = bus.GuardUnknownCPU
 				d.Sentence = fmt.Sprintf("holding: %s, but the CPU of %s is unknown", above, plural(c.ready-c.readings))
 			}
+		case st.BreachesOut < p.BreachesOut:
+			d.Guard = bus.GuardBreaches
+			d.Sentence = fmt.Sprintf("%s, %d of %d samples", above, st.BreachesOut, p.BreachesOut)
 		case left > 0:
 			d.Guard = bus.GuardCooldown
 			d.Sentence = fmt.Sprintf("cooling down %s: %s", seconds(left), above)

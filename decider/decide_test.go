@@ -349,3 +349,17 @@ func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
 		t.Errorf("desired %d at the next evaluation, want 3 still", d.Desired)
 	}
 }
+
+// While capacity is on its way nothing counts as a breach: otherwise the first reading of a VM that has just become
+// ready, with the rest of its boot in it, makes one VM too many at once.
+func TestCapacityOnItsWayStartsBreachesAnew(t *testing.T) {
+	s := spec(func(g *bus.Group) { g.Policy.UpperPercent, g.Policy.LowerPercent = 40, 15 })
+	st := State{Known: true, Desired: 3, BreachesOut: 17}
+	d, st := Decide(s, st, see(ready(100), aged(bus.PhaseLaunching, time.Second, nil), aged(bus.PhaseLaunching, time.Second, nil)), t0)
+	if d.Guard != bus.GuardComing || st.BreachesOut != 0 {
+		t.Fatalf("decision %+v, breaches %d; want capacity on its way and no breach", d, st.BreachesOut)
+	}
+	if d, _ = Decide(s, st, see(ready(100), ready(70), ready(28)), t0.Add(time.Second)); d.Guard != bus.GuardBreaches || d.Desired != 3 {
+		t.Errorf("decision %+v, want the first of three breaches", d)
+	}
+}
