@@ -18,7 +18,7 @@ GO_BUILD = $(HOST) quietly build "bin/vmscaler $(VERSION)" \
 .DEFAULT_GOAL := help
 # The steps below rely on their order; Go itself uses all cores.
 .NOTPARALLEL:
-.PHONY: help run demo build test test-unit bench lint template check install clean
+.PHONY: help run demo build test test-unit bench lint lint-tool template check install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,8 @@ lint: $(GOLANGCI) ## golangci-lint and shellcheck
 	@$(HOST) packages lint
 	$(HOST) exec $(GOLANGCI) run ./...
 	shellcheck $(HOST) .ci/run
+
+lint-tool: $(GOLANGCI)
 
 $(GOLANGCI):
 	@$(HOST) packages lint

@@ -51,13 +51,19 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	}
 	// A phase that cannot be written (a QEMU that does not answer keeps libvirt from it) holds no removal up: a VM
 	// that is found off is removed all the same.
+	stuck := false // QEMU does not answer: libvirt has waited half a minute for it, and would at each further call
 	if r.Graceful && now.State == bus.StateRunning {
-		tell(bus.EventDraining, setPhase(dom, &meta, bus.PhaseDraining))
-		if err := shutDown(ctx, dom, shutdownTimeout); err != nil {
-			return fmt.Errorf("%s: %w", now.Name, err)
+		err := setPhase(dom, &meta, bus.PhaseDraining)
+		tell(bus.EventDraining, err)
+		if stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT); !stuck {
+			if err := shutDown(ctx, dom, shutdownTimeout); err != nil {
+				return fmt.Errorf("%s: %w", now.Name, err)
+			}
 		}
 	}
-	err = setPhase(dom, &meta, bus.PhaseStopping)
+	if !stuck {
+		err = setPhase(dom, &meta, bus.PhaseStopping)
+	}
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
 		dom, err = nil, nil
 	}

@@ -19,6 +19,7 @@ import (
 const (
 	passDeadline = 5 * time.Second
 	slowInterval = 10 * time.Second
+	slowDeadline = 10 * time.Second // of a round; normally it takes a few milliseconds for each VM
 	slowMaxAge   = 30 * time.Second
 )
 
@@ -44,6 +45,7 @@ type Collector struct {
 
 	// What the previous pass saw; owned by Run's goroutine.
 	before     map[string]counter // by UUID
+	running    []runningVM        // those that before has a counter of
 	hostBefore hostCounter
 	slow       map[string]slowReading // by UUID
 	poolFree   *int
@@ -115,13 +117,14 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	// A call that hangs keeps its connection: it is closed by whoever finishes last.
 	passes := make(chan pass, 1)
 	slows := make(chan slowResult, 1)
-	passRuns, slowRuns := false, false
+	passRuns := false
+	var slow *slowRound // the one under way
 	defer func() {
 		go func() {
 			if passRuns {
 				<-passes
 			}
-			if slowRuns {
+			if slow != nil {
 				<-slows
 			}
 			_, _ = lv.Close()
@@ -136,7 +139,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	if err != nil {
 		return err
 	}
-	var lastSlow, slowStarted time.Time
+	var lastSlow time.Time
 	deadline := time.NewTimer(passDeadline)
 	defer deadline.Stop()
 	for {
@@ -145,10 +148,10 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 			go func() { passes <- readAll(lv, size) }()
 			deadline.Reset(passDeadline)
 		}
-		if now := time.Now(); !slowRuns && now.Sub(lastSlow) >= slowInterval {
-			slowRuns, lastSlow, slowStarted = true, now, now
-			uuids := c.runningUUIDs()
-			go func() { slows <- readSlow(lv, uuids, c.cfg.Pool, c.cfg.Local) }()
+		if now := time.Now(); slow == nil && now.Sub(lastSlow) >= slowInterval {
+			round, vms := &slowRound{started: now}, c.running
+			slow, lastSlow = round, now
+			go func() { slows <- readSlow(lv, round, vms, c.cfg.Pool, c.cfg.Local) }()
 		}
 	wait:
 		for {
@@ -160,19 +163,16 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 				if p.err != nil {
 					return p.err
 				}
-				c.cfg.Report(nil)
+				c.cfg.Report(slow.overdue(time.Now()))
 				c.publish(host, p)
 			case s := <-slows:
-				slowRuns = false
+				slow = nil
 				c.takeSlow(s)
 			case <-deadline.C:
 				c.cfg.Report(fmt.Errorf("libvirt has not answered for %s", passDeadline))
 			case <-ticks:
 				break wait
 			}
-		}
-		if slowRuns && time.Since(slowStarted) > slowMaxAge {
-			c.log.Debug().Msg("statistics that need the QEMU monitor do not come back: a QEMU process may be stopped")
 		}
 	}
 }
@@ -187,16 +187,6 @@ func readAll(lv *libvirt.Connect, size bus.Host) pass {
 	p.host, p.counter = readHost(lv, size)
 	p.elapsed = time.Since(start)
 	return p
-}
-
-// runningUUIDs are the VMs that the last pass had a counter of.
-func (c *Collector) runningUUIDs() []string {
-	var uuids []string
-	for uuid := range c.before {
-		uuids = append(uuids, uuid)
-	}
-	slices.Sort(uuids)
-	return uuids
 }
 
 func (c *Collector) takeSlow(s slowResult) {
@@ -231,17 +221,19 @@ func (c *Collector) publish(host string, p pass) {
 
 	vms := map[string][]bus.VM{}
 	before := map[string]counter{}
+	var running []runningVM
 	for _, r := range p.readings {
 		vms[r.meta.Group] = append(vms[r.meta.Group], c.vm(r))
 		if !r.counter.at.IsZero() {
 			before[r.uuid] = r.counter
+			running = append(running, runningVM{r.name, r.uuid})
 		}
 		if _, known := c.hashes[r.meta.Group]; !known && !c.strangers[r.meta.Group] {
 			c.strangers[r.meta.Group] = true
 			c.log.Warn().Str("group", r.meta.Group).Msg("owns VMs here but is not configured; they are left alone (vmscaler down removes them)")
 		}
 	}
-	c.before = before
+	c.before, c.running = before, running
 
 	now := time.Now().UTC()
 	for _, g := range c.cfg.Groups {

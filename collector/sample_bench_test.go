@@ -84,7 +84,7 @@ type rig struct {
 	id        string
 	pool      string
 	vms       []string // names
-	uuids     []string
+	running   []runningVM
 	others    int      // domains that are not the benchmark's
 	servers   []string // process ids
 }
@@ -177,7 +177,7 @@ func (r *rig) grow(n int) {
 		if len(r.servers) > 0 {
 			r.serve("/run/libvirt/qemu/" + name + ".pid")
 		}
-		r.vms, r.uuids = append(r.vms, name), append(r.uuids, uuid)
+		r.vms, r.running = append(r.vms, name), append(r.running, runningVM{name, uuid})
 	}
 }
 
@@ -223,7 +223,7 @@ func (r *rig) round(b *testing.B, to *costs) {
 	}))
 	to[waySlow] = append(to[waySlow], r.measure(func() int {
 		for range slowsPerRound {
-			if s := readSlow(r.conn, r.uuids, r.pool, true); s.err != nil || len(s.vms) != len(r.vms) {
+			if s := readSlow(r.conn, &slowRound{started: time.Now()}, r.running, r.pool, true); s.err != nil || len(s.vms) != len(r.vms) {
 				b.Fatalf("statistics of %d VMs, want %d: %v", len(s.vms), len(r.vms), s.err)
 			}
 		}

@@ -1,6 +1,9 @@
 package collector
 
 import (
+	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -16,7 +19,26 @@ type slowReading struct {
 	delayPercent  *float64
 }
 
-// slowResult is one round over the domains.
+// slowRound is one round over the domains, which the goroutine that reads and the stage's own share.
+type slowRound struct {
+	started time.Time
+	asking  atomic.Pointer[string] // the name of the VM that is being asked; nil before the first
+}
+
+// overdue says which figures do not come, once the round has taken longer than the deadline: nil before.
+func (r *slowRound) overdue(now time.Time) error {
+	if r == nil || now.Sub(r.started) < slowDeadline {
+		return nil
+	}
+	if vm := r.asking.Load(); vm != nil {
+		return fmt.Errorf("the QEMU process of %s does not answer (it may be stopped): memory and delay figures stay unknown until it does", *vm)
+	}
+	return errors.New("libvirt does not say how full the storage pool is: free space, memory and delay figures stay unknown until it does")
+}
+
+type runningVM struct{ name, uuid string }
+
+// slowResult is what a round returns.
 type slowResult struct {
 	vms         map[string]slowReading // by UUID
 	poolFreeMiB *int
@@ -25,22 +47,23 @@ type slowResult struct {
 }
 
 // readSlow asks one domain after the other, so that at most one call is in flight. A stopped QEMU holds it up
-// until that process goes on; the caller gives up on the whole round at its deadline and starts no other one
-// until this one has returned.
-func readSlow(conn *libvirt.Connect, uuids []string, pool string, local bool) slowResult {
-	res := slowResult{vms: map[string]slowReading{}, at: time.Now()}
+// until that process goes on; the caller gives up on the whole round at its deadline, says so, and starts no other
+// one until this one has returned.
+func readSlow(conn *libvirt.Connect, round *slowRound, vms []runningVM, pool string, local bool) slowResult {
+	res := slowResult{vms: map[string]slowReading{}, at: round.started}
 	if free, err := poolFreeMiB(conn, pool, local); err == nil {
 		res.poolFreeMiB = &free
 	} else {
 		res.err = err
 	}
-	for _, uuid := range uuids {
-		dom, err := conn.LookupDomainByUUIDString(uuid)
+	for _, vm := range vms {
+		round.asking.Store(&vm.name)
+		dom, err := conn.LookupDomainByUUIDString(vm.uuid)
 		if err != nil {
 			continue // gone since the tick
 		}
 		if r, err := readSlowDomain(conn, dom); err == nil {
-			res.vms[uuid] = r
+			res.vms[vm.uuid] = r
 		}
 		_ = dom.Free()
 	}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 func configCommand(g *globals) *cobra.Command {
@@ -23,15 +21,14 @@ func configCommand(g *globals) *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				cfg, err := g.loadConfig(cmd.ErrOrStderr())
 				if err != nil {
-					return err
+					return g.withHostProblems(cmd.Context(), cfg, err, false)
 				}
 				hv, err := g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
 				if err != nil {
 					return err
 				}
 				defer hv.close()
-				host.FillNetworks(cfg.Groups, hv.uri)
-				if _, err := prepare(hv, cfg); err != nil {
+				if _, err := prepare(hv, cfg, false); err != nil {
 					return err
 				}
 				name := cfg.Path

@@ -15,7 +15,6 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
 )
 
@@ -64,12 +63,11 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 		return err
 	}
 	defer lock.Release()
-	host.FillNetworks(cfg.Groups, hv.uri)
-	if err := setUp(ctx, hv, cfg, os.Stdout); err != nil {
+	acc, err := prepare(hv, cfg, true)
+	if err != nil {
 		return err
 	}
-	acc, err := prepare(hv, cfg)
-	if err != nil {
+	if err := setUp(ctx, hv, cfg, os.Stdout); err != nil {
 		return err
 	}
 	if acc.Reason != "" {

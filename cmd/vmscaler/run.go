@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -58,7 +59,7 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := g.loadConfig(cmd.ErrOrStderr())
 			if err != nil {
-				return err
+				return g.withHostProblems(cmd.Context(), cfg, err, setup)
 			}
 			if err := busF.apply(&cfg); err != nil {
 				return err
@@ -92,15 +93,14 @@ func (g *globals) run(ctx context.Context, cfg config.Config, plain, setup bool)
 		return err
 	}
 	defer lock.Release()
-	host.FillNetworks(cfg.Groups, hv.uri)
+	acc, err := prepare(hv, cfg, setup)
+	if err != nil {
+		return err
+	}
 	if setup {
 		if err := setUp(ctx, hv, cfg, stderr); err != nil {
 			return err
 		}
-	}
-	acc, err := prepare(hv, cfg)
-	if err != nil {
-		return err
 	}
 	if acc.Reason != "" {
 		fmt.Fprintf(stderr, "VMs are emulated, many times slower than with KVM: %s\n", acc.Reason)
@@ -179,9 +179,11 @@ func acquire(hv *libvirtHost, command, busURL string) (*actuator.Lock, error) {
 	return lock, err
 }
 
-// prepare refuses what the host does not have, and says how its VMs run.
-func prepare(hv *libvirtHost, cfg config.Config) (actuator.Acceleration, error) {
-	problems, err := host.Problems(hv.conn, cfg, hv.choice.URI)
+// prepare fills in the networks, refuses what the host does not have and will not get by setting up, and says how
+// its VMs run.
+func prepare(hv *libvirtHost, cfg config.Config, willSetUp bool) (actuator.Acceleration, error) {
+	host.FillNetworks(cfg.Groups, hv.uri)
+	problems, err := host.Problems(hv.conn, cfg, hv.choice.URI, willSetUp)
 	if err != nil {
 		return actuator.Acceleration{}, err
 	}
@@ -193,4 +195,22 @@ func prepare(hv *libvirtHost, cfg config.Config) (actuator.Acceleration, error) 
 		return acc, problems
 	}
 	return acc, nil
+}
+
+// withHostProblems adds to the problems of a config file what the host lacks for the rest of it, so that the user
+// learns of all at once. Where the host cannot be asked, it is the file's problems alone.
+func (g *globals) withHostProblems(ctx context.Context, cfg config.Config, err error, willSetUp bool) error {
+	var inFile, onHost config.Problems
+	if !errors.As(err, &inFile) {
+		return err
+	}
+	hv, reachErr := g.reach(ctx, cfg.LibvirtURI, io.Discard, false)
+	if reachErr != nil {
+		return err
+	}
+	defer hv.close()
+	if _, hostErr := prepare(hv, cfg, willSetUp); !errors.As(hostErr, &onHost) {
+		return err
+	}
+	return inFile.And(onHost)
 }

@@ -28,6 +28,22 @@ func TestConfigIsRefusedBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
+// TestFileAndHostAreCheckedTogether: what is wrong in the file and what the host lacks for the rest of it come in
+// one answer, in the file's order, and nothing is checked against a default that stands in for a wrong value.
+func TestFileAndHostAreCheckedTogether(t *testing.T) {
+	w := newWorld(t)
+	was := w.network
+	w.network = "nonet"
+	config := w.config("template: [demo]\nmin: 3\nmax: 2")
+	w.network = was
+	for _, command := range []string{"run", "config check"} {
+		out := w.refused(append(strings.Fields(command), "-c", config), config+":7:", "nonet", config+":8:", "template", config+":9:", "min")
+		if n := strings.Count(out, config); n != 3 {
+			t.Errorf("%s reports %d problems, want three:\n%s", command, n, out)
+		}
+	}
+}
+
 // TestHostIsCheckedBeforeAnythingStarts: what the config names and the host does not have is refused with the
 // file's line, and nothing is made.
 func TestHostIsCheckedBeforeAnythingStarts(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 // Input is what [Gather] starts from.
 type Input struct {
 	Config         config.Config
-	ConfigErr      error // Config is then empty
+	ConfigErr      error // Config is then what of the file is right, if anything is
 	ConfigWarnings []string
 	Sources        hypervisor.Sources // File is filled in from Config
 	Dialer         *hypervisor.Dialer

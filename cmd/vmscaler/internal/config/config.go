@@ -48,8 +48,8 @@ func Default() Config {
 	}
 }
 
-// Load reads the file at path; "" means [Default]. The error is [Problems] if the file was read and is wrong. A
-// file that does not exist gives an error that is fs.ErrNotExist.
+// Load reads the file at path; "" means [Default]. The error is [Problems] if the file was read and is wrong, beside
+// what of it is right (see [Parse]). A file that does not exist gives an error that is fs.ErrNotExist.
 func Load(path string) (Config, []Warning, error) {
 	if path == "" {
 		return Default(), nil, nil
@@ -71,8 +71,9 @@ func read(path string) (data []byte, err error) {
 	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
-// Parse reads a file's content; name is what problems call it. The error is always [Problems] or nil. Warnings
-// are only looked for when there are no problems.
+// Parse reads a file's content; name is what problems call it. The error is always [Problems] or nil. With problems
+// the Config is only good for looking for more of them: a field that has one keeps its default, and there are no
+// groups where they could not be read. Warnings are only looked for when there are no problems.
 func Parse(name string, data []byte) (Config, []Warning, error) {
 	cfg := Default()
 	cfg.Path = name
@@ -82,7 +83,11 @@ func Parse(name string, data []byte) (Config, []Warning, error) {
 	}
 	if len(d.problems) > 0 {
 		d.problems.sort()
-		return Config{}, nil, d.problems
+		if d.bad("") || d.bad("groups") {
+			cfg.Groups = nil
+		}
+		cfg.lines = d.lines
+		return cfg, nil, d.problems
 	}
 	cfg.lines = d.lines
 	return cfg, cfg.warnings(), nil

@@ -36,6 +36,25 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// And is p with what was found in a later check. What that found in a field that had a problem already, or below one,
+// is left out: it looked at a default there.
+func (p Problems) And(later Problems) Problems {
+	all := slices.Clone(p)
+	for _, l := range later {
+		if !slices.ContainsFunc(p, func(known Problem) bool { return within(l.Field, known.Field) }) {
+			all = append(all, l)
+		}
+	}
+	all.sort()
+	return all
+}
+
+// within says whether a field is another one or below it.
+func within(field, outer string) bool {
+	rest, ok := strings.CutPrefix(field, outer)
+	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
+}
+
 func (p Problems) sort() {
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

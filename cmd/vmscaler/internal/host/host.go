@@ -32,11 +32,14 @@ func FillNetworks(groups []bus.Group, uri string) {
 	}
 }
 
-// Problems are what the config names and the host does not have. It changes nothing.
-func Problems(conn *libvirt.Connect, cfg config.Config, uri string) (config.Problems, error) {
+// Problems are what the config names and the host does not have. It changes nothing. With willSetUp that is without
+// what [EnsurePool], [EnsureNetwork] and the building of [DemoTemplate] mend.
+func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bool) (config.Problems, error) {
 	var problems config.Problems
 	poolOK := true
 	switch active, err := poolActive(conn, cfg.Pool); {
+	case willSetUp && (errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) || err == nil && !active):
+		poolOK = false
 	case errors.Is(err, libvirt.ERR_NO_STORAGE_POOL):
 		poolOK = false
 		problems = append(problems, cfg.Problem("libvirt.pool", fmt.Sprintf("%q, a storage pool that does not exist", cfg.Pool),
@@ -49,12 +52,12 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string) (config.Prob
 			fmt.Sprintf("an active one: virsh -c %s pool-start %s", uri, cfg.Pool)))
 	}
 	for i, g := range cfg.Groups {
-		p, err := networkProblem(conn, cfg, fmt.Sprintf("groups[%d].network", i), g.Network, uri)
+		p, err := networkProblem(conn, cfg, fmt.Sprintf("groups[%d].network", i), g.Network, uri, willSetUp)
 		if err != nil {
 			return nil, err
 		}
 		problems = append(problems, p...)
-		if !poolOK {
+		if !poolOK || willSetUp && g.Template == DemoTemplate {
 			continue
 		}
 		field := fmt.Sprintf("groups[%d].template", i)
@@ -78,11 +81,14 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string) (config.Prob
 	return problems, nil
 }
 
-func networkProblem(conn *libvirt.Connect, cfg config.Config, field, name, uri string) (config.Problems, error) {
+func networkProblem(conn *libvirt.Connect, cfg config.Config, field, name, uri string, willSetUp bool) (config.Problems, error) {
 	if name == bus.UserNetwork {
 		return nil, nil
 	}
 	net, err := conn.LookupNetworkByName(name)
+	if willSetUp && name == "default" && errors.Is(err, libvirt.ERR_NO_NETWORK) {
+		return nil, nil
+	}
 	if errors.Is(err, libvirt.ERR_NO_NETWORK) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {
 		return config.Problems{cfg.Problem(field, fmt.Sprintf("%q, a network that does not exist at %s", name, uri),
 			fmt.Sprintf("%q for user-mode networking, or one of: %s", bus.UserNetwork, networkNames(conn)))}, nil
@@ -95,7 +101,7 @@ func networkProblem(conn *libvirt.Connect, cfg config.Config, field, name, uri s
 	if err != nil {
 		return nil, fmt.Errorf("read network %q: %w", name, err)
 	}
-	if !active {
+	if !active && !willSetUp {
 		return config.Problems{cfg.Problem(field, fmt.Sprintf("%q, a network that is not active", name),
 			fmt.Sprintf("an active one: virsh -c %s net-start %s", uri, name))}, nil
 	}

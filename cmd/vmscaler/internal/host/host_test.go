@@ -67,7 +67,7 @@ func TestProblems(t *testing.T) {
 	cfg.Pool = "absent"
 	cfg.Groups = append(cfg.Groups, bus.DefaultGroup())
 	cfg.Groups[0].Network, cfg.Groups[1].Network = "nonet", bus.UserNetwork
-	problems, err := Problems(conn, cfg, "test:///default")
+	problems, err := Problems(conn, cfg, "test:///default", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,11 +76,22 @@ func TestProblems(t *testing.T) {
 	}
 	cfg.Pool = "default-pool"
 	cfg.Groups[0].Network = "default"
-	problems, err = Problems(conn, cfg, "test:///default")
+	problems, err = Problems(conn, cfg, "test:///default", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(problems) != 2 || problems[0].Field != "groups[0].template" || !strings.Contains(problems[0].Allowed, "vmscaler template build") {
 		t.Errorf("got %v, want the template of each group, and how to make it", problems)
+	}
+
+	// What setting up mends is no problem before it; the rest is.
+	cfg.Pool = "absent"
+	cfg.Groups[0].Network = "nonet"
+	problems, err = Problems(conn, cfg, "test:///default", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(problems) != 1 || problems[0].Field != "groups[0].network" {
+		t.Errorf("got %v before setting up, want the network that it does not make", problems)
 	}
 }
