@@ -25,6 +25,7 @@ type Config struct {
 	Groups       []bus.Group
 	Pool         string // storage pool of templates and volumes
 	Acceleration string // auto, kvm or qemu
+	Network      string // of groups whose spec leaves it open
 	Dial         func(context.Context) (*libvirt.Connect, error)
 	Now          func() time.Time // nil means the real clock
 	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
@@ -90,7 +91,11 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
 	}
 	for _, spec := range cfg.Groups {
-		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash()}
+		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
+		if g.spec.Network == "" {
+			g.spec.Network = cfg.Network
+		}
+		a.groups[spec.Name] = g
 	}
 	return a, nil
 }
@@ -112,7 +117,7 @@ func (a *Actuator) Run(ctx context.Context) error {
 				again.Stop()
 				return nil
 			case d := <-decisions:
-				a.take(d)
+				a.receive(d)
 			case <-again.C:
 				waiting = false
 			}
@@ -179,7 +184,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 		case <-ctx.Done():
 			return nil
 		case d := <-decisions:
-			if a.take(d) {
+			if a.receive(d) {
 				again = true
 			}
 		case <-events:
@@ -259,24 +264,36 @@ func domainEvents(lv *libvirt.Connect) (<-chan struct{}, func(), error) {
 	return events, func() { _ = lv.DomainEventDeregister(id) }, nil
 }
 
-// take keeps a decision if it is the newest of the highest term, and says whether it did.
-func (a *Actuator) take(d bus.Decision) bool {
+// receive takes a decision and says whether it wakes the stage.
+func (a *Actuator) receive(d bus.Decision) bool {
+	wakes, err := a.take(d)
+	if err != nil {
+		a.conn.Drop(d.Subject(), err)
+	}
+	return wakes
+}
+
+// take keeps a decision if it is the newest of the highest term, and says whether there is something new to do. The
+// error says why a decision for one of our groups is of no use.
+func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	g := a.groups[d.Group]
 	switch {
 	case g == nil:
-		return false
+		return false, nil
 	case d.SpecHash != g.hash:
 		g.mismatch = true
-		return false
-	case d.Term < g.decision.Term,
-		d.Term == g.decision.Term && d.Seq <= g.decision.Seq,
-		!d.ExpiresAt.After(a.cfg.Now()):
-		return false
+		return false, nil
+	case d.Term < g.decision.Term:
+		return false, fmt.Errorf("its term %d is over: %d began", d.Term, g.decision.Term)
+	case d.Term == g.decision.Term && d.Seq <= g.decision.Seq:
+		return false, fmt.Errorf("number %d of its term is not newer than number %d", d.Seq, g.decision.Seq)
+	case !d.ExpiresAt.After(a.cfg.Now()):
+		return false, fmt.Errorf("it expired at %s", d.ExpiresAt.Format(time.RFC3339))
 	}
-	wakes := d.Desired != g.decision.Desired || !g.decision.Known
+	wakes = d.Desired != g.decision.Desired || !g.decision.Known
 	g.decision, g.mismatch = d, false
 	g.expires = a.cfg.Now().Add(d.ExpiresAt.Sub(d.Time)) // later changes of the clock do not matter
-	return wakes
+	return wakes, nil
 }
 
 func (a *Actuator) mismatched() error {

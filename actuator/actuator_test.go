@@ -66,13 +66,16 @@ func TestTake(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.host = "here"
-			if !a.take(decision(func(d *bus.Decision) { d.ID = "old" })) {
-				t.Fatal("the first one is refused")
+			if wakes, err := a.take(decision(func(d *bus.Decision) { d.ID = "old" })); !wakes {
+				t.Fatalf("the first one is refused: %v", err)
 			}
-			wakes := a.take(tt.d)
+			wakes, why := a.take(tt.d)
 			kept := a.groups["web"].decision.ID == "new"
 			if kept != tt.kept || wakes != tt.wakes {
 				t.Errorf("kept %v, wakes %v; want %v, %v", kept, wakes, tt.kept, tt.wakes)
+			}
+			if dropped := !tt.kept && !tt.mismatch && tt.d.Group == "web"; (why != nil) != dropped {
+				t.Errorf("dropped because %v, want that: %v", why, dropped)
 			}
 			if err := a.mismatched(); (err != nil) != tt.mismatch {
 				t.Errorf("mismatch: %v", err)
@@ -88,7 +91,7 @@ func TestNoShareIsReported(t *testing.T) {
 	if err := a.mismatched(); err != nil {
 		t.Errorf("before any decision: %v", err)
 	}
-	a.take(bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"there": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(time.Second), SpecHash: spec.Hash()})
+	_, _ = a.take(bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"there": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(time.Second), SpecHash: spec.Hash()})
 	if err := a.mismatched(); err == nil || !strings.Contains(err.Error(), "here") {
 		t.Errorf("got %v, want the host named", err)
 	}
@@ -111,18 +114,18 @@ func TestSituationWithoutAValidDecision(t *testing.T) {
 		t.Errorf("before any decision: %d", got)
 	}
 	d := bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"here": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash()}
-	a.take(d)
+	_, _ = a.take(d)
 	if got := desired(); got != 3 {
 		t.Errorf("valid: %d", got)
 	}
 	other := d
 	other.SpecHash, other.Seq = "other", 2
-	a.take(other)
+	_, _ = a.take(other)
 	if got := desired(); got != Unknown {
 		t.Errorf("another config: %d", got)
 	}
 	d.Seq = 3
-	a.take(d)
+	_, _ = a.take(d)
 	if got := desired(); got != 3 {
 		t.Errorf("the same config again: %d", got)
 	}

@@ -157,7 +157,7 @@ func (r *launchRig) template() string { return filepath.Join(r.dir, template.Vol
 
 // startActuator starts the stage and waits until it has looked at libvirt.
 func (r *launchRig) startActuator() {
-	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		r.b.Fatal(err)
 	}

@@ -575,7 +575,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

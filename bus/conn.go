@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,32 +14,80 @@ import (
 
 // Conn is a stage's connection to the bus.
 type Conn struct {
-	nc     *nats.Conn
-	log    zerolog.Logger
-	closed chan struct{}
+	nc      *nats.Conn
+	log     zerolog.Logger
+	closed  chan struct{}
+	dropped atomic.Uint64
 }
 
-// Dial connects to a server of another process: "nats://127.0.0.1:4222", or several, separated by commas. It
-// waits for a server that is not there yet and reconnects for ever.
-func Dial(url, name string, log zerolog.Logger) (*Conn, error) {
-	return connect(url, name, log, nats.RetryOnFailedConnect(true))
+// Remote is a server of another process and how to log in there.
+type Remote struct {
+	URL   string // nats://127.0.0.1:4222, or several, separated by commas
+	Nkey  string // file with an nkey seed
+	Creds string // file with a user's JWT and seed
+	CA    string // file with the certificates (PEM) that the server's must be from; "" is the system's
+	Cert  string // the client's own certificate, with Key
+	Key   string
+}
+
+// Anonymous says that there are no credentials.
+func (r Remote) Anonymous() bool {
+	return r.Nkey == "" && r.Creds == "" && r.Cert == "" && !strings.Contains(r.URL, "@")
+}
+
+// Dial connects to a server of another process. It waits for a server that is not there yet and reconnects for ever.
+func Dial(r Remote, name string, log zerolog.Logger) (*Conn, error) {
+	return dial(r, name, log, nats.RetryOnFailedConnect(true))
+}
+
+// DialNow is Dial for a server that must be there; later it reconnects as well.
+func DialNow(r Remote, name string, log zerolog.Logger) (*Conn, error) { return dial(r, name, log) }
+
+func dial(r Remote, name string, log zerolog.Logger, extra ...nats.Option) (*Conn, error) {
+	if r.Nkey != "" {
+		option, err := nats.NkeyOptionFromSeed(r.Nkey)
+		if err != nil {
+			return nil, fmt.Errorf("bus: credentials %s: %w", r.Nkey, err)
+		}
+		extra = append(extra, option, nats.CustomInboxPrefix(Role(name).InboxPrefix()))
+	} else {
+		extra = append(extra, nats.CustomInboxPrefix(RoleTap.InboxPrefix()))
+	}
+	if r.Creds != "" {
+		extra = append(extra, nats.UserCredentials(r.Creds))
+	}
+	if r.CA != "" {
+		extra = append(extra, nats.RootCAs(r.CA))
+	}
+	if r.Cert != "" {
+		extra = append(extra, nats.ClientCert(r.Cert, r.Key))
+	}
+	return connect(r.URL, name, log, extra...)
 }
 
 func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn, error) {
 	c := &Conn{log: log, closed: make(chan struct{})}
+	refused := "" // said already
 	options := append([]nats.Option{
 		nats.Name("vmscaler " + name),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // credentials can be mended on the server, and the log says what is wrong
-		nats.ReconnectWait(500 * time.Millisecond),
-		nats.ReconnectBufSize(-1), // samples and decisions are perishable: better lost than late
+		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), // all stages lose the bus at the same moment
+		nats.ReconnectBufSize(-1),                                        // samples and decisions are perishable: better lost than late
 		nats.DrainTimeout(5 * time.Second),
-		nats.CustomInboxPrefix("_INBOX." + Token(name)),
+		nats.CustomInboxPrefix("_VMSCALER." + Token(name)),
 		nats.ConnectHandler(func(nc *nats.Conn) { log.Debug().Msgf("bus: connected to %s", nc.ConnectedUrl()) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info().Msgf("bus: connected again to %s", nc.ConnectedUrl()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn().Err(err).Msg("bus: connection lost, trying again")
+			}
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil && err.Error() != refused {
+				refused = err.Error()
+				log.Warn().Err(err).Msg("bus: no connection, trying again")
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
@@ -58,6 +108,19 @@ func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 
 // Connected says whether a server answers at the moment, and its address.
 func (c *Conn) Connected() (string, bool) { return c.nc.ConnectedUrlRedacted(), c.nc.IsConnected() }
+
+// Embedded says whether the server is an embedded one of this program, which has the permissions of [Roles] and makes
+// the history itself.
+func (c *Conn) Embedded() bool { return c.nc.ConnectedServerName() == serverName }
+
+// Drop notes that a message was not used: one line in the log, and the counter that the stage's health shows.
+func (c *Conn) Drop(subject string, why error) {
+	c.dropped.Add(1)
+	c.log.Warn().Err(why).Msgf("bus: dropped a message on %s", subject)
+}
+
+// Dropped counts the messages that were not used: malformed, of another version, expired, or repeated.
+func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
 
 // outgoing is a message that knows its subject.
 type outgoing interface {
@@ -90,7 +153,7 @@ func Subscribe[T any, PT interface {
 	sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
 		m, err := Decode[T, PT](msg.Data)
 		if err != nil {
-			c.log.Warn().Err(err).Msgf("bus: dropped a message on %s", msg.Subject)
+			c.Drop(msg.Subject, err)
 			return
 		}
 		select {
@@ -104,11 +167,17 @@ func Subscribe[T any, PT interface {
 	if err := sub.SetPendingLimits(4096, 64<<20); err != nil {
 		return fmt.Errorf("bus: subscribe to %s: %w", subject, err)
 	}
+	return c.announce()
+}
+
+// announce returns once the server knows of all subscriptions, or at once where there is no connection: they are
+// announced when it comes.
+func (c *Conn) announce() error {
 	if !c.nc.IsConnected() {
 		return nil
 	}
 	if err := c.nc.FlushTimeout(5 * time.Second); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		return fmt.Errorf("bus: subscribe to %s: %w", subject, err)
+		return fmt.Errorf("bus: subscribe: %w", err)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func freeAddress(t *testing.T) string {
 
 func TestDialWaitsForItsServer(t *testing.T) {
 	address := freeAddress(t)
-	c, err := Dial("nats://"+address, "early", quiet)
+	c, err := Dial(Remote{URL: "nats://" + address}, "early", quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestDialWaitsForItsServer(t *testing.T) {
 	}
 
 	for range 2 { // a late server, and one that was restarted
-		s, err := StartServer(address, quiet)
+		s, err := StartServer(ServerConfig{Listen: address}, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestDialWaitsForItsServer(t *testing.T) {
 }
 
 func TestDialRefusesAnAddressThatIsNone(t *testing.T) {
-	c, err := Dial("nats://[::1", "x", quiet)
+	c, err := Dial(Remote{URL: "nats://[::1"}, "x", quiet)
 	if err == nil {
 		c.Close()
 		t.Fatal("no error")
@@ -148,7 +148,7 @@ func TestDialRefusesAnAddressThatIsNone(t *testing.T) {
 // A stage's answers go to its own inbox, so that nobody reads another's.
 func TestInboxOfItsOwn(t *testing.T) {
 	s := startServer(t)
-	for name, want := range map[string]string{"decider": "_INBOX.decider.", "kvm1.example.org": "_INBOX.kvm1%2Eexample%2Eorg."} {
+	for name, want := range map[string]string{"decider": "_VMSCALER.decider.", "kvm1.example.org": "_VMSCALER.kvm1%2Eexample%2Eorg."} {
 		if got := join(t, s, name).nc.NewRespInbox(); !strings.HasPrefix(got, want) {
 			t.Errorf("%s has inbox %s", name, got)
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// healthInterval is the time between two signs of life when nothing changes.
-const healthInterval = 3 * time.Second
+// HealthInterval is the time between two signs of life when nothing changes.
+const HealthInterval = 3 * time.Second
 
 // Reporter publishes a stage's health: every three seconds, and at once when it changes.
 type Reporter struct {
@@ -54,7 +54,7 @@ func (r *Reporter) Report(err error) {
 
 // Run publishes until ctx ends.
 func (r *Reporter) Run(ctx context.Context) error {
-	tick := time.NewTicker(healthInterval)
+	tick := time.NewTicker(HealthInterval)
 	defer tick.Stop()
 	r.publish()
 	for {
@@ -83,7 +83,7 @@ func (r *Reporter) Run(ctx context.Context) error {
 }
 
 func (r *Reporter) publish() {
-	r.health.Time = time.Now().UTC()
+	r.health.Time, r.health.Dropped = time.Now().UTC(), r.conn.Dropped()
 	if err := r.conn.Publish(&r.health); err != nil {
 		r.log.Debug().Err(err).Msg("health lost")
 	}

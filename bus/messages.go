@@ -97,6 +97,7 @@ type Rule string
 
 // The rules, in the order in which they are looked at.
 const (
+	RuleMismatch   Rule = "mismatch"    // a collector's config has another spec of the group: desired stays
 	RuleNoData     Rule = "no-data"     // no complete, fresh list of the group's VMs: desired stays
 	RuleStart      Rule = "start"       // first list since the decider started: what is owned, within min and max
 	RuleBelowMin   Rule = "below-min"   // desired was below min, as after a change of the spec
@@ -198,10 +199,11 @@ type Event struct {
 // Health is a stage's sign of life.
 type Health struct {
 	V        int       `json:"v"`
-	Stage    string    `json:"stage"`    // collector, decider or actuator
+	Stage    string    `json:"stage"`    // bus, collector, decider or actuator
 	Instance string    `json:"instance"` // host name and process id
 	OK       bool      `json:"ok"`
 	Message  string    `json:"message"` // what it waits for or what is wrong; "" when all is well
+	Dropped  uint64    `json:"dropped"` // messages that it did not use since its start: malformed, of another version, expired, repeated
 	Since    time.Time `json:"since"`   // when the stage started
 	Time     time.Time `json:"time"`
 	Version  string    `json:"version"`

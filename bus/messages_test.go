@@ -60,8 +60,15 @@ func exampleEvent() *Event {
 
 func exampleHealth() *Health {
 	return &Health{
-		V: Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused",
+		V: Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused", Dropped: 2,
 		Since: noon.Add(-time.Hour), Time: noon, Version: "v0.3.0",
+	}
+}
+
+func exampleStatus() *Status {
+	return &Status{
+		V: Version, Time: noon, Stages: []Health{*exampleHealth()},
+		Groups: []GroupStatus{{Group: "web", Decision: exampleDecision(), Samples: []Sample{*exampleSample()}}},
 	}
 }
 
@@ -70,6 +77,7 @@ func TestGoldens(t *testing.T) {
 	t.Run("decision", func(t *testing.T) { golden(t, "testdata/decision.json", exampleDecision()) })
 	t.Run("lifecycle", func(t *testing.T) { golden(t, "testdata/lifecycle.json", exampleEvent()) })
 	t.Run("health", func(t *testing.T) { golden(t, "testdata/health.json", exampleHealth()) })
+	t.Run("status", func(t *testing.T) { golden(t, "testdata/status.json", exampleStatus()) })
 }
 
 // golden compares a message with its file, both ways. A field that the example leaves empty is undocumented.

@@ -1,10 +1,13 @@
 package bus
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,24 +25,87 @@ const DefaultListen = "127.0.0.1:4222"
 // ErrListenTaken says that the embedded server's address is in use.
 var ErrListenTaken = errors.New("address already in use")
 
+// serverName tells a stage that the server it has joined is an embedded one, with this package's permissions.
+const serverName = "vmscaler-bus"
+
+// stageUser are the stages in this process; it cannot log in over the network.
+const stageUser = "stage"
+
+// The most that JetStream may take. The history is the bulk of the disk.
 const (
-	stageUser = "stage" // the stages in this process; it cannot log in over the network
-	tapUser   = "tap"   // whoever connects without credentials
+	maxStore  = 128 << 20
+	maxMemory = 16 << 20
+	// maxPayload is the largest message: a sample of 10,000 VMs has about 4 MiB.
+	maxPayload = 8 << 20
 )
+
+// ServerConfig is what the embedded server needs.
+type ServerConfig struct {
+	// Listen is its HOST:PORT, such as "127.0.0.1:4222"; port 0 takes any free one. Other addresses than loopback
+	// need Cert and Key.
+	Listen string
+	// StateDir is where JetStream and the credentials of the roles are. With "" there is neither: no history, and
+	// no stage of another process can join.
+	StateDir string
+	// Cert and Key are files (PEM) for TLS, both or none; CA, if set, is the one that clients' certificates must be
+	// from.
+	Cert, Key, CA string
+}
 
 // Server is the embedded NATS server.
 type Server struct {
 	ns       *server.Server
+	state    *stateFolder // nil without one
 	password string
 }
 
-// StartServer starts the embedded server on listen ("127.0.0.1:4222"; port 0 takes any free one). Only loopback
-// addresses are allowed, as the connection is neither encrypted nor authenticated. A client from outside this
-// process may subscribe to samples, decisions, lifecycle events and health, and publish nothing.
-func StartServer(listen string, log zerolog.Logger) (*Server, error) {
-	host, port, err := splitListen(listen)
+// StartServer starts the embedded server. A client from this machine that has no credentials has the rights of
+// [RoleTap]; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process
+// has the address or the state folder.
+func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
+	if err := CheckListen(cfg.Listen, cfg.Cert != ""); err != nil {
+		return nil, err
+	}
+	host, port, err := splitListen(cfg.Listen)
 	if err != nil {
 		return nil, err
+	}
+	listen := cfg.Listen
+	s := &Server{password: rand.Text()}
+	options := &server.Options{
+		ServerName:          serverName,
+		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
+		NoFastProducerStall: true, // otherwise a tap that reads slowly slows the stages down
+		MaxPayload:          maxPayload,
+		Users: []*server.User{{
+			Username: stageUser, Password: s.password,
+			AllowedConnectionTypes: map[string]struct{}{"IN_PROCESS": {}},
+		}},
+	}
+	if isLoopback(host) {
+		options.NoAuthUser = string(RoleTap)
+		options.Users = append(options.Users, &server.User{
+			Username: string(RoleTap), Password: rand.Text(), Permissions: RoleTap.Permissions().server(),
+		})
+	}
+	if cfg.Cert != "" {
+		options.TLS, options.TLSVerify, options.TLSTimeout = true, cfg.CA != "", 5
+		options.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
+			CertFile: cfg.Cert, KeyFile: cfg.Key, CaFile: cfg.CA, Verify: cfg.CA != "",
+		})
+		if err != nil {
+			return nil, fmt.Errorf("bus: TLS: %w", err)
+		}
+	}
+	if cfg.StateDir != "" { // first, as its holder can be named
+		if s.state, err = openState(cfg.StateDir, os.Geteuid()); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				s.state.close()
+			}
+		}()
 	}
 	// The server's own "port in use" comes through its logger, after which it still reports itself as ready.
 	probe, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
@@ -55,29 +121,20 @@ func StartServer(listen string, log zerolog.Logger) (*Server, error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	password := rand.Text()
-	ns, err := server.NewServer(&server.Options{
-		Host: host, Port: port, ServerName: "vmscaler",
-		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
-		NoFastProducerStall: true, // otherwise a tap that reads slowly slows the stages down
-		MaxPayload:          8 << 20,
-		NoAuthUser:          tapUser,
-		Users: []*server.User{
-			{
-				Username: stageUser, Password: password,
-				AllowedConnectionTypes: map[string]struct{}{"IN_PROCESS": {}},
-			},
-			{
-				Username: tapUser, Password: rand.Text(),
-				Permissions: &server.Permissions{
-					Publish: &server.SubjectPermission{Deny: []string{">"}},
-					Subscribe: &server.SubjectPermission{
-						Allow: []string{"vmscaler.>"}, Deny: []string{"vmscaler.ctl.>"},
-					},
-				},
-			},
-		},
-	})
+	options.Host, options.Port = host, port
+	if cfg.StateDir != "" {
+		public, err := makeCredentials(cfg.StateDir)
+		if err != nil {
+			return nil, err
+		}
+		for _, role := range Roles() {
+			options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public[role], Permissions: role.Permissions().server()})
+		}
+		options.JetStream, options.StoreDir = true, filepath.Join(cfg.StateDir, "jetstream")
+		options.JetStreamMaxStore, options.JetStreamMaxMemory = maxStore, maxMemory
+		options.SyncAlways = true // so little is written that each record may wait for the disk
+	}
+	ns, err := server.NewServer(options)
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
@@ -95,7 +152,30 @@ func StartServer(listen string, log zerolog.Logger) (*Server, error) {
 		}
 		return nil, fmt.Errorf("bus: %s", *msg)
 	}
-	return &Server{ns: ns, password: password}, nil
+	s.ns = ns
+	if s.state != nil {
+		if err := s.keepHistory(log); err != nil {
+			ns.Shutdown()
+			return nil, err
+		}
+		if err := s.state.describe(s.URL()); err != nil {
+			ns.Shutdown()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// keepHistory makes the history's stream, so that no stage needs the right to.
+func (s *Server) keepHistory(log zerolog.Logger) error {
+	conn, err := s.Connect("bus-history", log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return EnsureHistory(ctx, conn)
 }
 
 // URL is where other processes reach the server.
@@ -110,12 +190,24 @@ func (s *Server) Connect(name string, log zerolog.Logger) (*Conn, error) {
 func (s *Server) Stop() {
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
+	if s.state != nil {
+		s.state.close()
+	}
 }
 
-// CheckListen says what is wrong with an address for the embedded server.
-func CheckListen(listen string) error {
-	_, _, err := splitListen(listen)
+// CheckListen says what is wrong with an address for the embedded server. Only with TLS it may be another than
+// loopback: whoever reaches the bus could otherwise watch it, and take over its connections.
+func CheckListen(listen string, tls bool) error {
+	host, _, err := splitListen(listen)
+	if err == nil && !tls && !isLoopback(host) {
+		return fmt.Errorf("%q: only loopback addresses (127.0.0.1, ::1, localhost) are allowed without TLS, as whoever reaches the bus can watch it unencrypted; for others set a certificate (--nats-cert) and its key (--nats-key)", listen)
+	}
 	return err
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func splitListen(listen string) (string, int, error) {
@@ -126,9 +218,6 @@ func splitListen(listen string) (string, int, error) {
 	port, err := strconv.Atoi(portText)
 	if err != nil || port < 0 || port > 65535 {
 		return "", 0, fmt.Errorf("%q: want a port from 0 to 65535", listen)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", 0, fmt.Errorf("%q: only loopback addresses (127.0.0.1, ::1, localhost) are allowed, as whoever reaches the bus can watch it unencrypted", listen)
 	}
 	return host, port, nil
 }

@@ -36,7 +36,7 @@ func TestCheckListen(t *testing.T) {
 		{"127.0.0.1:nats", "want a port"},
 	} {
 		t.Run(tt.listen, func(t *testing.T) {
-			err := CheckListen(tt.listen)
+			err := CheckListen(tt.listen, false)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("refused: %v", err)
@@ -48,7 +48,7 @@ func TestCheckListen(t *testing.T) {
 }
 
 func TestServerRefusesOtherThanLoopback(t *testing.T) {
-	s, err := StartServer("0.0.0.0:0", quiet)
+	s, err := StartServer(ServerConfig{Listen: "0.0.0.0:0"}, quiet)
 	if err == nil {
 		s.Stop()
 		t.Fatal("it listens for everybody")
@@ -68,7 +68,7 @@ func TestServerListensOnLoopbackOnly(t *testing.T) {
 
 func TestServerPortTaken(t *testing.T) {
 	first := startServer(t)
-	second, err := StartServer(strings.TrimPrefix(first.URL(), "nats://"), quiet)
+	second, err := StartServer(ServerConfig{Listen: strings.TrimPrefix(first.URL(), "nats://")}, quiet)
 	if err == nil {
 		second.Stop()
 	}
@@ -79,7 +79,7 @@ func TestServerPortTaken(t *testing.T) {
 
 func TestServerStopLeavesNothing(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	s, err := StartServer("127.0.0.1:0", quiet)
+	s, err := StartServer(ServerConfig{Listen: "127.0.0.1:0"}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestOutsiderMayNotPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, subject := range []string{
-		forged.Subject(), exampleSample().Subject(), "vmscaler.ctl.scale", "_INBOX.stage.x", "_INBOX.tap.x", "$SYS.REQ.SERVER.PING", "anything",
+		forged.Subject(), exampleSample().Subject(), "vmscaler.ctl.scale", "_INBOX.x", "_VMSCALER.operator.x", "$JS.API.INFO", "$SYS.REQ.SERVER.PING", "anything",
 	} {
 		t.Run(subject, func(t *testing.T) {
 			o := newOutsider(t, s)
@@ -230,7 +230,7 @@ func TestOutsiderMayNotPublish(t *testing.T) {
 func TestOutsiderMayNotListenIn(t *testing.T) {
 	s := startServer(t)
 	for _, subject := range []string{
-		"vmscaler.ctl.>", "vmscaler.ctl.scale", "_INBOX.>", "_INBOX.stage.>", "_INBOX.tap.>", ">", "*.>", "$SYS.>", "other",
+		"vmscaler.ctl.>", "vmscaler.ctl.scale", "_VMSCALER.>", "_VMSCALER.operator.>", "$JS.>", "$SRV.>", ">", "*.>", "$SYS.>", "other",
 	} {
 		t.Run(subject, func(t *testing.T) {
 			o := newOutsider(t, s)
@@ -261,7 +261,7 @@ func TestStageUserCannotLogInOverTheNetwork(t *testing.T) {
 	for _, tt := range []struct{ name, user, password string }{
 		{"stage", stageUser, s.password},
 		{"stage, wrong password", stageUser, "x"},
-		{"tap, wrong password", tapUser, "x"},
+		{"tap, wrong password", string(RoleTap), "x"},
 		{"unknown", "root", "root"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

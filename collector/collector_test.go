@@ -116,7 +116,7 @@ type bench struct {
 
 func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *bench {
 	t.Helper()
-	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

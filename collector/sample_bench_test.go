@@ -111,7 +111,7 @@ func newRig(b *testing.B) *rig {
 	}
 	r.makePool()
 
-	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func (p *plain) message(message any, now time.Time) []string {
 	case bus.Decision:
 		return p.decision(message)
 	case bus.Event:
-		return []string{plainLine(message.Time, message.Group, string(message.Event), eventText(message))}
+		return []string{EventLine(message)}
 	case bus.Health:
 		return p.health(message, false, now)
 	default:
@@ -175,4 +175,14 @@ func orNone(rule bus.Rule) string {
 		return "none"
 	}
 	return string(rule)
+}
+
+// EventLine is an event as a line of plain output.
+func EventLine(e bus.Event) string {
+	return plainLine(e.Time, e.Group, string(e.Event), eventText(e))
+}
+
+// DecisionLine is a decision as a line of plain output, whatever was said before.
+func DecisionLine(d bus.Decision) string {
+	return strings.Join((&plain{groups: map[string]plainGroup{}}).decision(d), "\n")
 }

@@ -41,6 +41,10 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 		d.Rule = bus.RuleNoData
 		d.Sentence = fmt.Sprintf("holding: no fresh sample from %s", strings.Join(obs.Stale, ", "))
 		st.BreachesOut, st.BreachesIn = 0, 0
+	case len(obs.Mismatched) > 0:
+		d.Rule = bus.RuleMismatch
+		d.Sentence = fmt.Sprintf("holding: the collector on %s reads another config of this group than the decider", strings.Join(obs.Mismatched, ", "))
+		st.BreachesOut, st.BreachesIn = 0, 0
 	case obs.Fresh == 0:
 		d.Rule, d.Sentence = bus.RuleNoData, "waiting for a new sample"
 	case !st.Known:

@@ -17,7 +17,8 @@ type Config struct {
 	Tick   time.Duration // between two samples; 0: not longer than the interval
 	Now    func() time.Time
 	// Ticks are moments to look at groups whose samples stay away; nil means every half second.
-	Ticks <-chan time.Time
+	Ticks   <-chan time.Time
+	Version string // of the program, for those who ask the bus for it
 }
 
 // Decider is the stage that decides for all groups.
@@ -27,6 +28,9 @@ type Decider struct {
 	log  zerolog.Logger
 	term int64
 	seq  uint64
+
+	groups map[string]*group
+	stages map[string]bus.Health // by subject, with the time of their arrival
 }
 
 // New makes a decider. It returns an error when there is no group.
@@ -45,6 +49,7 @@ type group struct {
 	hash     string
 	window   Window
 	state    State
+	decision *bus.Decision // the newest
 	lastEval time.Time
 }
 
@@ -61,32 +66,49 @@ func (d *Decider) Run(ctx context.Context) error {
 		defer t.Stop()
 		ticks = t.C
 	}
-	groups := map[string]*group{}
+	health, requests := make(chan bus.Health, 16), make(chan bus.Request, 16)
+	if err := bus.Subscribe(d.conn, bus.AllHealth, health); err != nil {
+		return fmt.Errorf("decider: %w", err)
+	}
+	if err := d.conn.Serve(ctx, "decider", d.cfg.Version, requests); err != nil {
+		return fmt.Errorf("decider: %w", err)
+	}
+	d.groups, d.stages = map[string]*group{}, map[string]bus.Health{}
 	d.term = d.cfg.Now().UnixMilli()
 	for _, spec := range d.cfg.Groups {
-		groups[spec.Name] = &group{spec: spec, hash: spec.Hash(), lastEval: d.cfg.Now()}
+		hash := spec.Hash()
+		d.groups[spec.Name] = &group{spec: spec, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case s := <-samples:
-			g := groups[s.Group]
+			g := d.groups[s.Group]
 			if g == nil {
 				continue
 			}
 			now := d.cfg.Now()
-			g.window.Add(s, now)
+			if err := g.window.Add(s, now); err != nil {
+				d.conn.Drop(s.Subject(), err)
+				continue
+			}
 			// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
 			if g.window.AllFresh() && now.Sub(g.lastEval) >= g.spec.Policy.Interval*8/10 {
 				d.evaluate(g, now)
 			}
 		case <-ticks:
 			now := d.cfg.Now()
-			for _, g := range groups {
+			for _, g := range d.groups {
 				if now.Sub(g.lastEval) >= 2*g.spec.Policy.Interval {
 					d.evaluate(g, now)
 				}
+			}
+		case h := <-health:
+			d.hear(h)
+		case r := <-requests:
+			if err := d.answer(r); err != nil {
+				d.log.Debug().Err(err).Msg("answer lost")
 			}
 		}
 	}
@@ -108,6 +130,7 @@ func (d *Decider) evaluate(g *group, now time.Time) {
 	decision.Time = now.UTC()
 	decision.ExpiresAt = now.Add(stale).UTC()
 	decision.SpecHash = g.hash
+	g.decision = &decision
 	if err := d.conn.Publish(&decision); err != nil {
 		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("decision lost, the next one says the same again")
 	}

@@ -2,6 +2,7 @@ package decider
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,21 +16,26 @@ import (
 type bench struct {
 	t         *testing.T
 	conn      *bus.Conn // of the one who plays the collectors
+	own       *bus.Conn // of the decider
 	decisions chan bus.Decision
 	ticks     chan time.Time
 	looks     chan struct{} // one for each time that the decider read the clock
 	mu        sync.Mutex
 	now       time.Time
 	samples   int
+	hashes    map[string]string // of the groups' specs, as the collectors have them
 }
 
 func startBench(t *testing.T, groups ...bus.Group) *bench {
 	t.Helper()
-	server, err := bus.StartServer("127.0.0.1:0", zerolog.Nop())
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), looks: make(chan struct{}, 1024), now: t0}
+	b := &bench{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), looks: make(chan struct{}, 1024), now: t0, hashes: map[string]string{}}
+	for _, g := range groups {
+		b.hashes[g.Name] = g.Hash()
+	}
 	connect := func(name string) *bus.Conn {
 		c, err := server.Connect(name, zerolog.Nop())
 		if err != nil {
@@ -39,6 +45,7 @@ func startBench(t *testing.T, groups ...bus.Group) *bench {
 	}
 	b.conn = connect("test")
 	own := connect("decider")
+	b.own = own
 	if err := bus.Subscribe(b.conn, bus.AllDecisions, b.decisions); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +112,7 @@ func (b *bench) tick() {
 func (b *bench) send(group, host string, vms ...bus.VM) {
 	b.t.Helper()
 	b.samples++
-	s := bus.Sample{V: bus.Version, Group: group, Host: host, Time: t0.Add(time.Duration(b.samples) * time.Millisecond), VMs: vms}
+	s := bus.Sample{V: bus.Version, Group: group, Host: host, Time: t0.Add(time.Duration(b.samples) * time.Millisecond), VMs: vms, SpecHash: b.hashes[group]}
 	if s.VMs == nil {
 		s.VMs = []bus.VM{}
 	}
@@ -250,5 +257,69 @@ func TestStaleAfter(t *testing.T) {
 		if got := staleAfter(c.interval, c.tick); got != c.want {
 			t.Errorf("interval %s, tick %s: stale after %s, want %s", c.interval, c.tick, got, c.want)
 		}
+	}
+}
+
+// A collector that reads another config of the group speaks of another group, as it were: nothing is decided on it.
+func TestDeciderHoldsOnAnotherConfig(t *testing.T) {
+	b := startBench(t, spec(func(g *bus.Group) { g.Min = 2 }))
+	right := b.hashes["web"]
+	b.hashes["web"] = "other"
+	b.advance(time.Second)
+	b.send("web", "kvm1")
+	if d := b.decision(); d.Rule != bus.RuleMismatch || d.Known || !strings.Contains(d.Sentence, "kvm1") {
+		t.Errorf("got %+v, want it held and kvm1 named", d)
+	}
+	b.hashes["web"] = right
+	b.advance(time.Second)
+	b.send("web", "kvm1")
+	if d := b.decision(); d.Rule != bus.RuleStart || d.Desired != 2 {
+		t.Errorf("got %+v, want it to go on", d)
+	}
+}
+
+// Whoever asks gets the newest of everything; what cannot be answered is refused with what can.
+func TestDeciderAnswers(t *testing.T) {
+	b := startBench(t, spec(), spec(func(g *bus.Group) { g.Name = "db" }))
+	ask := func(verb, group string) error {
+		_, err := bus.Ask[bus.Decision](t.Context(), b.conn, verb, bus.Query{Group: group})
+		return err
+	}
+	for group, want := range map[string]string{"": "db, web", "nosuch": "db, web", "web": "not been evaluated"} {
+		if err := ask(bus.VerbExplain, group); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("explain %q: %v, want %q said", group, err, want)
+		}
+	}
+	b.advance(time.Second)
+	b.send("web", "kvm1")
+	made := b.decision()
+	got, err := bus.Ask[bus.Decision](t.Context(), b.conn, bus.VerbExplain, bus.Query{Group: "web"})
+	if err != nil || got.ID != made.ID {
+		t.Errorf("explain: %+v, %v; want %s", got, err, made.ID)
+	}
+	status, err := bus.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{})
+	if err != nil || len(status.Groups) != 2 || status.Groups[0].Group != "db" || status.Groups[0].Decision != nil ||
+		status.Groups[1].Decision.ID != made.ID || len(status.Groups[1].Samples) != 1 || status.Groups[1].Samples[0].Host != "kvm1" {
+		t.Errorf("status: %+v, %v", status, err)
+	}
+	if status, err := bus.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{Group: "db"}); err != nil || len(status.Groups) != 1 {
+		t.Errorf("status of db: %+v, %v", status, err)
+	}
+}
+
+// A sample that comes again is dropped and counted, and decides nothing.
+func TestDeciderDropsRepeatedSamples(t *testing.T) {
+	b := startBench(t, spec())
+	b.advance(time.Second)
+	b.send("web", "kvm1")
+	b.decision()
+	b.samples--
+	b.advance(time.Second)
+	b.send("web", "kvm1")
+	if len(b.decisions) > 0 {
+		t.Errorf("decided on a repeated sample: %+v", <-b.decisions)
+	}
+	if n := b.own.Dropped(); n != 1 {
+		t.Errorf("%d dropped, want 1", n)
 	}
 }

@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -12,9 +13,10 @@ import (
 type Observation struct {
 	Hosts []HostObservation // by name
 	// Fresh is the number of hosts with a sample since the previous evaluation, Stale the names of those whose
-	// last sample is too old to act on.
-	Fresh int
-	Stale []string
+	// last sample is too old to act on, Mismatched of those whose collector has another spec of the group.
+	Fresh      int
+	Stale      []string
+	Mismatched []string
 }
 
 // HostObservation is one host's newest list of the group's VMs.
@@ -28,7 +30,8 @@ type HostObservation struct {
 
 // Window gathers a group's samples. It is not safe for concurrent use.
 type Window struct {
-	hosts map[string]*hostWindow
+	SpecHash string // of the group; samples of another one are mismatched
+	hosts    map[string]*hostWindow
 }
 
 type hostWindow struct {
@@ -47,8 +50,12 @@ type mean struct {
 // host whose clock was set back.
 const reordering = 2 * time.Second
 
-// Add takes a sample that arrived now. A duplicate, or one that is older than the host's last one, is ignored.
-func (w *Window) Add(s bus.Sample, now time.Time) {
+// errOld is why a sample is not used.
+var errOld = errors.New("it repeats or precedes the host's last sample")
+
+// Add takes a sample that arrived now. A duplicate, or one that is older than the host's last one, is an error and
+// changes nothing.
+func (w *Window) Add(s bus.Sample, now time.Time) error {
 	if w.hosts == nil {
 		w.hosts = map[string]*hostWindow{}
 	}
@@ -57,7 +64,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) {
 		h = &hostWindow{cpu: map[string]mean{}}
 		w.hosts[s.Host] = h
 	} else if s.Time.Equal(h.sample.Time) || s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering {
-		return
+		return errOld
 	}
 	h.sample, h.arrived, h.fresh = s, now, true
 	for _, vm := range s.VMs {
@@ -66,6 +73,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) {
 			h.cpu[vm.UUID] = mean{m.sum + min(*vm.CPUPercent, 100), m.n + 1}
 		}
 	}
+	return nil
 }
 
 // AllFresh says whether every known host has sent a sample since the previous evaluation.
@@ -88,6 +96,9 @@ func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 		if now.Sub(h.arrived) > staleAfter {
 			o.Stale = append(o.Stale, name)
 		}
+		if h.sample.SpecHash != w.SpecHash {
+			o.Mismatched = append(o.Mismatched, name)
+		}
 		ho := HostObservation{Name: name, Time: h.sample.Time, VMs: slices.Clone(h.sample.VMs)}
 		for i := range ho.VMs {
 			vm := &ho.VMs[i]
@@ -102,6 +113,17 @@ func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 		clear(h.cpu)
 	}
 	slices.Sort(o.Stale)
+	slices.Sort(o.Mismatched)
 	slices.SortFunc(o.Hosts, func(a, b HostObservation) int { return strings.Compare(a.Name, b.Name) })
 	return o
+}
+
+// Samples are the newest of each host, by its name.
+func (w *Window) Samples() []bus.Sample {
+	samples := []bus.Sample{}
+	for _, h := range w.hosts {
+		samples = append(samples, h.sample)
+	}
+	slices.SortFunc(samples, func(a, b bus.Sample) int { return strings.Compare(a.Host, b.Host) })
+	return samples
 }

@@ -42,7 +42,7 @@ func TestWindowMeans(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var w Window
 			for _, s := range tt.samples {
-				w.Add(s, t0)
+				_ = w.Add(s, t0)
 			}
 			got := map[string]float64{}
 			for _, h := range w.Take(t0, time.Minute).Hosts {
@@ -67,7 +67,7 @@ func TestWindowMeans(t *testing.T) {
 
 func TestWindowStartsAnew(t *testing.T) {
 	var w Window
-	w.Add(sampleOf("a", 1, reading("1", 100)), t0)
+	_ = w.Add(sampleOf("a", 1, reading("1", 100)), t0)
 	if o := w.Take(t0, time.Minute); o.Fresh != 1 || *o.Hosts[0].VMs[0].CPUPercent != 100 {
 		t.Fatalf("first: %+v", o)
 	}
@@ -75,7 +75,7 @@ func TestWindowStartsAnew(t *testing.T) {
 	if o := w.Take(t0, time.Minute); o.Fresh != 0 || len(o.Hosts[0].VMs) != 1 || o.Hosts[0].VMs[0].CPUPercent != nil {
 		t.Errorf("second: %+v", o)
 	}
-	w.Add(sampleOf("a", 2, reading("1", 10)), t0)
+	_ = w.Add(sampleOf("a", 2, reading("1", 10)), t0)
 	if o := w.Take(t0, time.Minute); o.Fresh != 1 || *o.Hosts[0].VMs[0].CPUPercent != 10 {
 		t.Errorf("third: %+v", o)
 	}
@@ -84,7 +84,7 @@ func TestWindowStartsAnew(t *testing.T) {
 func TestWindowDoesNotChangeSamples(t *testing.T) {
 	s := sampleOf("a", 1, reading("1", 180))
 	var w Window
-	w.Add(s, t0)
+	_ = w.Add(s, t0)
 	w.Take(t0, time.Minute)
 	w.Take(t0, time.Minute)
 	if *s.VMs[0].CPUPercent != 180 {
@@ -101,15 +101,15 @@ func TestWindowAllFresh(t *testing.T) {
 		}
 	}
 	check("no host", false)
-	w.Add(sampleOf("a", 1), t0)
+	_ = w.Add(sampleOf("a", 1), t0)
 	check("the only host", true)
 	w.Take(t0, time.Minute)
 	check("after a look", false)
-	w.Add(sampleOf("b", 1), t0)
+	_ = w.Add(sampleOf("b", 1), t0)
 	check("one of two", false)
-	w.Add(sampleOf("a", 1), t0)
+	_ = w.Add(sampleOf("a", 1), t0)
 	check("one of two and a duplicate", false)
-	w.Add(sampleOf("a", 2), t0)
+	_ = w.Add(sampleOf("a", 2), t0)
 	check("both", true)
 }
 
@@ -130,7 +130,7 @@ func TestWindowStaleByArrival(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var w Window
-			w.Add(sampleOf("a", tt.hosts, reading("1", 1)), t0.Add(-tt.arrived))
+			_ = w.Add(sampleOf("a", tt.hosts, reading("1", 1)), t0.Add(-tt.arrived))
 			if got := w.Take(t0, 5*time.Second).Stale; !slices.Equal(got, tt.want) {
 				t.Errorf("stale %v, want %v", got, tt.want)
 			}
@@ -138,9 +138,9 @@ func TestWindowStaleByArrival(t *testing.T) {
 	}
 	t.Run("a duplicate does not freshen", func(t *testing.T) {
 		var w Window
-		w.Add(sampleOf("b", 1), t0.Add(-time.Minute))
-		w.Add(sampleOf("a", 1), t0.Add(-time.Minute))
-		w.Add(sampleOf("b", 1), t0)
+		_ = w.Add(sampleOf("b", 1), t0.Add(-time.Minute))
+		_ = w.Add(sampleOf("a", 1), t0.Add(-time.Minute))
+		_ = w.Add(sampleOf("b", 1), t0)
 		if got := w.Take(t0, 5*time.Second).Stale; !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("stale %v", got)
 		}
@@ -156,11 +156,11 @@ func TestClockSetBack(t *testing.T) {
 			Name: "web-1", UUID: "1", State: bus.StateRunning, Phase: bus.PhaseReady, PhaseSince: t0.Add(-time.Minute), CPUPercent: &cpu,
 		}}}
 	}
-	w.Add(at(t0), t0)
+	_ = w.Add(at(t0), t0)
 	back := t0.Add(-time.Hour)
-	w.Add(at(back), t0.Add(time.Second))
+	_ = w.Add(at(back), t0.Add(time.Second))
 	w.Take(t0.Add(time.Second), 5*time.Second)
-	if w.Add(at(back.Add(time.Second)), t0.Add(2*time.Second)); !w.AllFresh() {
+	if _ = w.Add(at(back.Add(time.Second)), t0.Add(2*time.Second)); !w.AllFresh() {
 		t.Fatal("two seconds after the clock was set back its samples are still dropped")
 	}
 	spec := bus.DefaultGroup()

@@ -9,13 +9,14 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
 func dashboardCommand(g *globals) *cobra.Command {
-	var url string
+	var busF busFlags
 	var plain bool
 	cmd := &cobra.Command{
 		Use:   "dashboard",
@@ -27,12 +28,13 @@ func dashboardCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if url == "" {
-				url = g.runningBus(cfg)
+			if _, err := busF.apply(&cfg); err != nil {
+				return err
 			}
+			to := g.findBus(cfg)(app.StageDashboard)
 			// The terminal is the dashboard's; it shows a lost connection itself.
 			log := zerolog.Nop()
-			conn, err := bus.Dial(url, "dashboard", log)
+			conn, err := bus.Dial(to, app.StageDashboard, log)
 			if err != nil {
 				return err
 			}
@@ -49,7 +51,7 @@ func dashboardCommand(g *globals) *cobra.Command {
 			defer quit()
 			d, err := dashboard.New(dashboard.Config{
 				Out: os.Stdout, In: os.Stdin, Plain: plain,
-				Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + url, Quit: quit,
+				Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + to.URL, Quit: quit,
 			}, conn, log)
 			if err != nil {
 				return err
@@ -57,13 +59,21 @@ func dashboardCommand(g *globals) *cobra.Command {
 			return d.Run(ctx)
 		},
 	}
-	cmd.Flags().StringVar(&url, "nats-url", "", "NATS server of the running vmscaler (default: that of the process that runs here, else from the config)")
+	busF.add(cmd, "bus-listen")
 	cmd.Flags().BoolVar(&plain, "no-dashboard", false, "print one plain line per event and per change")
 	return cmd
 }
 
-// runningBus is the address of the bus of the process that acts on this machine's libvirt, or, where there is none,
-// the one that the config says.
+// findBus is how to reach the bus: the one that flags, environment or file name to join, else that of the process that
+// acts on this machine's libvirt, else the one that runs on the state folder, else the one that the config says.
+func (g *globals) findBus(cfg config.Config) func(role string) bus.Remote {
+	if cfg.BusURL == "" {
+		cfg.BusURL = g.runningBus(cfg)
+	}
+	return remote(cfg)
+}
+
+// runningBus is the address of the bus that runs on this machine, "" if none is found.
 func (g *globals) runningBus(cfg config.Config) string {
 	uris := []string{hypervisor.SystemURI, hypervisor.SessionURI}
 	if c, named := (hypervisor.Sources{Flag: g.uri, File: cfg.LibvirtURI, Getenv: os.Getenv}).Named(); named {
@@ -72,10 +82,10 @@ func (g *globals) runningBus(cfg config.Config) string {
 	if h, found := actuator.FindHolder(uris...); found && h.BusURL != "" {
 		return h.BusURL
 	}
-	if cfg.BusURL != "" {
-		return cfg.BusURL
+	if h, found := bus.FindState(stateDir(cfg)); found {
+		return h.URL
 	}
-	return "nats://" + cfg.BusListen
+	return ""
 }
 
 // guardCommand is the process that dashboard.Guard starts.

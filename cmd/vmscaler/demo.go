@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,6 +16,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
 )
 
@@ -35,7 +37,7 @@ exactly three VMs, load off, back to one. It cleans up after itself, and fails i
 				return err
 			}
 			cfg.Groups = []bus.Group{story.Group(demoGroup)}
-			cfg.BusURL, cfg.BusListen = "", "127.0.0.1:0"
+			cfg.BusURL, cfg.BusListen, cfg.BusCert, cfg.BusKey = "", "127.0.0.1:0", "", ""
 			return g.demo(cmd.Context(), cfg, patience)
 		},
 	}
@@ -100,7 +102,9 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 	go func() {
 		stages <- app.Run(ctx, app.Options{
 			Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Local: actuator.IsLocal(hv.uri), Log: log.Level(max(log.GetLevel(), zerolog.WarnLevel)),
-			Ready: func(url string) { ready <- url },
+			Stages:  slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard }),
+			Network: host.DefaultNetwork(hv.uri),
+			Ready:   func(url string) { ready <- url },
 		})
 	}()
 	var url string
@@ -117,7 +121,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 }
 
 func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Duration, say func(string, ...any)) error {
-	conn, err := bus.Dial(url, "demo", zerolog.Nop())
+	conn, err := bus.Dial(bus.Remote{URL: url}, "demo", zerolog.Nop())
 	if err != nil {
 		return err
 	}

@@ -116,15 +116,7 @@ const longestLog = 10 << 20
 func openLog() (*os.File, error) {
 	dir := "/var/log/vmscaler"
 	if os.Geteuid() != 0 {
-		state := os.Getenv("XDG_STATE_HOME")
-		if state == "" {
-			home, err := os.UserHomeDir()
-			if err != nil {
-				return nil, fmt.Errorf("log file: %w", err)
-			}
-			state = filepath.Join(home, ".local", "state")
-		}
-		dir = filepath.Join(state, "vmscaler")
+		dir = stateHome()
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("log file: %w", err)
@@ -140,4 +132,13 @@ func openLog() (*os.File, error) {
 		return nil, fmt.Errorf("log file: %w", err)
 	}
 	return f, nil
+}
+
+// readable says why a file cannot be read.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	return f.Close() //nolint:wrapcheck // names the file
 }

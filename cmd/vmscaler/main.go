@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 )
 
 // version is set by the Makefile.
@@ -73,7 +74,8 @@ when the group is busy, removes them when it is idle, and shows it live.`,
 	flags.StringVar(&g.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		runCommand(g), dashboardCommand(g), downCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
+		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
+		stageCommand(g, app.StageActuator), healthCommand(g), eventsCommand(g), downCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
 		checkCommand(g), configCommand(g), demoCommand(g),
 		guardCommand(),
 	)

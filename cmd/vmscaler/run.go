@@ -6,113 +6,132 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator"
-	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
-// busFlags are the flags of commands that use a bus.
-type busFlags struct {
-	listen, url string
-}
-
-func (b *busFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&b.listen, "bus-listen", "", "address of the embedded NATS server (default "+bus.DefaultListen+")")
-	cmd.Flags().StringVar(&b.url, "nats-url", "", "join this NATS server instead of starting one")
-}
-
-func (b *busFlags) apply(cfg *config.Config) error {
-	switch {
-	case b.listen != "" && b.url != "":
-		return usageError{errors.New("--bus-listen and --nats-url exclude each other: the one starts a server, the other joins one")}
-	case b.listen != "":
-		if err := bus.CheckListen(b.listen); err != nil {
-			return usageError{fmt.Errorf("--bus-listen: %w", err)}
-		}
-		cfg.BusListen, cfg.BusURL = b.listen, ""
-	case b.url != "":
-		cfg.BusListen, cfg.BusURL = "", b.url
-	}
-	return nil
-}
-
 func runCommand(g *globals) *cobra.Command {
 	var busF busFlags
-	var noDashboard, setup bool
+	o := runOptions{command: "vmscaler run"}
+	var noDashboard bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run everything in this process: bus, collector, decider, actuator and dashboard",
-		Long: `Run everything in this process: the embedded NATS server, collector, decider, actuator and dashboard.
+		Long: `Run everything in this process: the embedded NATS server, collector, decider, actuator and dashboard. With --nats-url
+the bus is that server, and with --stages only some of the stages run here.
 
 Ctrl-C stops it and leaves the VMs running; the next run takes them over. A second Ctrl-C ends it at once.
 To remove a group's VMs use ` + "`vmscaler down GROUP`.",
-		Example: "  vmscaler run\n  vmscaler run -c vmscaler.yaml --no-dashboard",
+		Example: "  vmscaler run\n  vmscaler run -c vmscaler.yaml --no-dashboard\n  vmscaler run --stages collector,actuator --nats-url nats://10.0.0.5:4222 --nats-nkey actuator.nk",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := g.loadConfig(cmd.ErrOrStderr())
 			if err != nil {
-				return g.withHostProblems(cmd.Context(), cfg, err, setup)
+				return g.withHostProblems(cmd.Context(), cfg, err, o.setup)
 			}
-			if err := busF.apply(&cfg); err != nil {
+			if _, err := busF.apply(&cfg); err != nil {
 				return err
 			}
-			plain := noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv)
-			return g.run(cmd.Context(), cfg, plain, setup)
+			if o.stages, err = chooseStages(o.stages, cfg); err != nil {
+				return err
+			}
+			o.plain = noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv)
+			return g.run(cmd.Context(), cfg, o)
 		},
 	}
 	busF.add(cmd)
-	cmd.Flags().BoolVar(&setup, "setup", false, "first do what `vmscaler setup` does")
+	cmd.Flags().StringSliceVar(&o.stages, "stages", nil, "the stages to run here: "+strings.Join(app.Stages(), ", ")+" (default all)")
+	cmd.Flags().BoolVar(&o.setup, "setup", false, "first do what `vmscaler setup` does")
 	cmd.Flags().BoolVar(&noDashboard, "no-dashboard", false, "print one plain line per event and per change (the default without a terminal)")
 	return cmd
 }
 
-// run is `vmscaler run` after its command line.
-func (g *globals) run(ctx context.Context, cfg config.Config, plain, setup bool) error {
+// chooseStages are the stages of a run, of those that --stages names.
+func chooseStages(named []string, cfg config.Config) ([]string, error) {
+	for _, name := range named {
+		if !slices.Contains(app.Stages(), name) {
+			return nil, usageError{fmt.Errorf("--stages: found %q, want some of %s", name, strings.Join(app.Stages(), ", "))}
+		}
+	}
+	switch {
+	case len(named) == 0 && cfg.BusURL != "":
+		return slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageBus }), nil
+	case len(named) == 0:
+		return app.Stages(), nil
+	case cfg.BusURL != "" && slices.Contains(named, app.StageBus):
+		return nil, usageError{fmt.Errorf("--stages: found bus together with the bus %s to join, want one of them", cfg.BusURL)}
+	}
+	return named, nil
+}
+
+// runOptions say which stages run, and how.
+type runOptions struct {
+	command string // as the user calls it
+	stages  []string
+	plain   bool // a dashboard prints lines
+	setup   bool
+}
+
+func (o runOptions) has(stages ...string) bool {
+	return slices.ContainsFunc(stages, func(s string) bool { return slices.Contains(o.stages, s) })
+}
+
+// run runs stages, which is what all the commands of stages do after their command lines.
+func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) error {
 	stderr := os.Stderr
-	style := dashboard.StyleFromEnv(os.Getenv)
 	log, err := g.logger(stderr, false)
 	if err != nil {
 		return err
 	}
-	hv, err := g.reach(ctx, cfg.LibvirtURI, stderr, true)
-	if err != nil {
-		return err
+	stages := app.Options{
+		Config: cfg, Stages: o.stages, StateDir: stateDir(cfg), Remote: remote(cfg), Version: version,
+		Waiting: func(why error) {
+			fmt.Fprintf(stderr, "waiting for the bus: %s\n", strings.TrimPrefix(why.Error(), "bus: "))
+		},
 	}
-	defer hv.close()
-	fmt.Fprintf(stderr, "libvirt: %s\n", hv.choice)
-	lock, err := acquire(hv, "vmscaler run", cfg.BusURL)
-	if err != nil {
-		return err
+	title := "vmscaler"
+	var hv *libvirtHost
+	if o.has(app.StageCollector, app.StageActuator) {
+		if hv, err = g.reach(ctx, cfg.LibvirtURI, stderr, true); err != nil {
+			return err
+		}
+		defer hv.close()
+		fmt.Fprintf(stderr, "libvirt: %s\n", hv.choice)
+		stages.Dial, stages.Local, stages.Network = hv.dialer.To(hv.choice.URI), actuator.IsLocal(hv.uri), host.DefaultNetwork(hv.uri)
+		title += " " + hv.choice.URI
 	}
-	defer lock.Release()
-	acc, err := prepare(hv, cfg, setup)
-	if err != nil {
-		return err
-	}
-	if setup {
-		if err := setUp(ctx, hv, cfg, stderr); err != nil {
+	describe := func(string) {}
+	if o.has(app.StageActuator) {
+		lock, err := acquire(hv, o.command, cfg.BusURL)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+		describe = func(busURL string) { _ = lock.Describe(holder(hv, o.command, busURL)) }
+		if err := g.readyHost(ctx, hv, cfg, o.setup); err != nil {
 			return err
 		}
 	}
-	if acc.Reason != "" {
-		fmt.Fprintf(stderr, "VMs are emulated, many times slower than with KVM: %s\n", acc.Reason)
-	} else {
-		fmt.Fprintln(stderr, "VMs run with KVM")
-	}
 
+	ctx, quit := context.WithCancel(ctx)
+	defer quit()
 	footer := ""
-	if plain {
+	shows := o.has(app.StageDashboard)
+	switch {
+	case shows && o.plain:
 		// Events are printed as lines; the log would repeat them.
 		log = log.Level(max(log.GetLevel(), zerolog.WarnLevel))
-	} else {
+	case shows:
 		file, err := openLog()
 		if err != nil {
 			return err
@@ -121,33 +140,28 @@ func (g *globals) run(ctx context.Context, cfg config.Config, plain, setup bool)
 		if log, err = g.logger(file, false); err != nil {
 			return err
 		}
-		footer = "log " + file.Name()
+		footer = "   log " + file.Name()
 		release, err := dashboard.Guard(os.Stdout)
 		if err != nil {
 			return err
 		}
 		defer release()
 	}
-	ctx, quit := context.WithCancel(ctx)
-	defer quit()
-	err = app.Run(ctx, app.Options{
-		Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Local: actuator.IsLocal(hv.uri), Log: log,
-		Dashboard: func(busURL string) dashboard.Config {
-			dc := dashboard.Config{Out: os.Stdout, In: os.Stdin, Plain: plain, Style: style, Title: "vmscaler " + hv.choice.URI, Quit: quit}
-			dc.Footer = "bus " + busURL
-			if footer != "" {
-				dc.Footer += "   " + footer
-			}
-			return dc
-		},
-		Ready: func(busURL string) {
-			_ = lock.Describe(holder(hv, "vmscaler run", busURL))
-			if plain {
-				fmt.Fprintf(stderr, "bus: %s (watch it with: nats sub 'vmscaler.>')\n", busURL)
-			}
-		},
-	})
-	if err == nil {
+	stages.Log = log
+	stages.Dashboard = func(busURL string) dashboard.Config {
+		return dashboard.Config{
+			Out: os.Stdout, In: os.Stdin, Plain: o.plain, Style: dashboard.StyleFromEnv(os.Getenv), Title: title,
+			Footer: "bus " + busURL + footer, Quit: quit,
+		}
+	}
+	stages.Ready = func(busURL string) {
+		describe(busURL)
+		if !shows || o.plain {
+			fmt.Fprintf(stderr, "bus: %s (watch it with: nats sub 'vmscaler.>')\n", busURL)
+		}
+	}
+	err = app.Run(ctx, stages)
+	if err == nil && o.has(app.StageActuator) {
 		group := "GROUP"
 		if len(cfg.Groups) == 1 {
 			group = cfg.Groups[0].Name
@@ -156,6 +170,25 @@ func (g *globals) run(ctx context.Context, cfg config.Config, plain, setup bool)
 			hv.choice.URI, group, hv.choice.URI)
 	}
 	return err
+}
+
+// readyHost refuses a host that lacks what the config names, sets it up where that is wanted, and says how its VMs run.
+func (g *globals) readyHost(ctx context.Context, hv *libvirtHost, cfg config.Config, setup bool) error {
+	acc, err := prepare(hv, cfg, setup)
+	if err != nil {
+		return err
+	}
+	if setup {
+		if err := setUp(ctx, hv, cfg, os.Stderr); err != nil {
+			return err
+		}
+	}
+	if acc.Reason != "" {
+		fmt.Fprintf(os.Stderr, "VMs are emulated, many times slower than with KVM: %s\n", acc.Reason)
+	} else {
+		fmt.Fprintln(os.Stderr, "VMs run with KVM")
+	}
+	return nil
 }
 
 func holder(hv *libvirtHost, command, busURL string) actuator.Holder {
@@ -179,10 +212,9 @@ func acquire(hv *libvirtHost, command, busURL string) (*actuator.Lock, error) {
 	return lock, err
 }
 
-// prepare fills in the networks, refuses what the host does not have and will not get by setting up, and says how
-// its VMs run.
+// prepare refuses what the host does not have and will not get by setting up, and says how its VMs run.
 func prepare(hv *libvirtHost, cfg config.Config, willSetUp bool) (actuator.Acceleration, error) {
-	host.FillNetworks(cfg.Groups, hv.uri)
+	cfg.Groups = host.WithNetworks(cfg.Groups, hv.uri)
 	problems, err := host.Problems(hv.conn, cfg, hv.choice.URI, willSetUp)
 	if err != nil {
 		return actuator.Acceleration{}, err

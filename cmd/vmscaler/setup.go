@@ -31,17 +31,16 @@ the demo template. What is there already stays as it is. It is what ` + "`vmscal
 			}
 			defer hv.close()
 			fmt.Fprintf(cmd.OutOrStdout(), "libvirt: %s\n", hv.choice)
-			host.FillNetworks(cfg.Groups, hv.uri)
 			return setUp(cmd.Context(), hv, cfg, cmd.OutOrStdout())
 		},
 	}
 }
 
-// setUp prepares the host for a config whose networks are filled in.
+// setUp prepares the host for a config.
 func setUp(ctx context.Context, hv *libvirtHost, cfg config.Config, out io.Writer) error {
 	done := map[string]bool{}
 	needsDemo := false
-	for _, group := range cfg.Groups {
+	for _, group := range host.WithNetworks(cfg.Groups, hv.uri) {
 		needsDemo = needsDemo || group.Template == host.DemoTemplate
 		if done[group.Network] {
 			continue

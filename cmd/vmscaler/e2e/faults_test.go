@@ -71,11 +71,11 @@ func TestLibvirtGoesAndComesBack(t *testing.T) {
 	}
 
 	l.stop()
-	p := w.spawn(config)
-	p.says("waiting: libvirt does not answer")
+	waiting := w.spawnRun(config)
+	waiting.says("waiting: libvirt does not answer")
 	l.start()
 	reconnect()
-	p.listen()
+	p := run{waiting, w.watchOf(waiting)}
 	p.untilReady(1)
 	before := w.vms()[0]
 

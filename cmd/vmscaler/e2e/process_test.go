@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -11,56 +9,41 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
-
-	"github.com/vmscaler/vmscaler/bus"
 )
 
-// process is a running `vmscaler run`, watched over its bus.
+// process is a running command.
 type process struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	url    string
-	done   chan error
-	mu     sync.Mutex
-	output strings.Builder // both streams
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	err  error         // how it ended
 
-	conn      *bus.Conn
-	samples   chan bus.Sample
-	decisions chan bus.Decision
-	events    chan bus.Event
-	health    chan bus.Health
-
-	// The newest messages, and all events.
-	sample   bus.Sample
-	decision bus.Decision
-	stages   map[string]bus.Health
-	all      []bus.Event
+	mu      sync.Mutex
+	output  strings.Builder // both streams
+	wanted  bool            // that it ends
+	touched chan struct{}   // has an element when something was printed
 }
 
-// start starts `vmscaler run` and returns when its bus answers.
-func (w *world) start(config string, args ...string) *process {
+// spawn starts a command of the program and does not wait for anything.
+func (w *world) spawn(args ...string) *process {
 	w.t.Helper()
-	p := w.spawn(config, args...)
-	p.listen()
-	return p
+	return w.startProcess("vmscaler "+args[0], w.command(args...))
 }
 
-// spawn starts `vmscaler run` and does not wait for anything.
-func (w *world) spawn(config string, args ...string) *process {
+// startProcess starts a command. While the world watches its bus, its end is a failure unless stop or kill brought it.
+func (w *world) startProcess(name string, cmd *exec.Cmd) *process {
 	w.t.Helper()
-	p := &process{t: w.t, done: make(chan error, 1), stages: map[string]bus.Health{}}
-	p.cmd = w.command(append([]string{"run", "--no-dashboard", "-c", config}, args...)...)
-	stdout, err := p.cmd.StdoutPipe()
+	p := &process{t: w.t, name: name, cmd: cmd, done: make(chan struct{}), touched: make(chan struct{}, 1)}
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	stderr, err := p.cmd.StderrPipe()
+	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
 	var readers sync.WaitGroup
@@ -70,158 +53,110 @@ func (w *world) spawn(config string, args ...string) *process {
 				p.mu.Lock()
 				p.output.WriteString(stream.Text() + "\n")
 				p.mu.Unlock()
+				select {
+				case p.touched <- struct{}{}:
+				default:
+				}
 			}
 		})
 	}
 	go func() {
 		readers.Wait()
-		p.done <- p.cmd.Wait()
+		p.err = cmd.Wait()
+		close(p.done)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.wanted {
+			select {
+			case w.ended <- p:
+			default: // there is one already
+			}
+		}
 	}()
 	w.t.Cleanup(func() {
 		p.kill()
 		if w.t.Failed() {
-			w.t.Logf("output of vmscaler run:\n%s", p.text())
+			w.t.Logf("output of %s (%v):\n%s", name, cmd.Args, p.text())
 		}
 	})
 	return p
 }
 
+// text is what it has printed so far.
 func (p *process) text() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.output.String()
 }
 
-// says waits until the program has printed something.
-func (p *process) says(words string) {
-	p.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for !strings.Contains(p.text(), words) {
-		select {
-		case err := <-p.done:
-			p.done <- err
-			if !strings.Contains(p.text(), words) {
-				p.t.Fatalf("vmscaler run ended (%v) without saying %q:\n%s", err, words, p.text())
-			}
-		case <-deadline.C:
-			p.t.Fatalf("vmscaler run does not say %q:\n%s", words, p.text())
-		case <-poll.C:
+// lines are the whole lines that it has printed so far and that hold all the words.
+func (p *process) lines(words ...string) []string {
+	var found []string
+	for line := range strings.Lines(p.text()) {
+		if containsAll(line, words...) {
+			found = append(found, strings.TrimSuffix(line, "\n"))
 		}
 	}
-}
-
-// listen waits for the bus and subscribes.
-func (p *process) listen() {
-	p.t.Helper()
-	p.says("bus: nats://")
-	_, rest, _ := strings.Cut(p.text(), "bus: ")
-	p.url = strings.Fields(rest)[0]
-	conn, err := bus.Dial(p.url, "e2e", zerolog.Nop())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.conn = conn
-	p.t.Cleanup(conn.Close)
-	p.samples, p.decisions = make(chan bus.Sample, 16), make(chan bus.Decision, 16)
-	p.events, p.health = make(chan bus.Event, 16), make(chan bus.Health, 16)
-	if err := errors.Join(
-		bus.Subscribe(conn, bus.AllSamples, p.samples), bus.Subscribe(conn, bus.AllDecisions, p.decisions),
-		bus.Subscribe(conn, bus.AllEvents, p.events), bus.Subscribe(conn, bus.AllHealth, p.health),
-	); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// until waits until holds is true of the newest messages.
-func (p *process) until(what string, holds func() bool) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
-	defer cancel()
-	for {
-		select {
-		case <-ctx.Done():
-			p.t.Fatalf("it does not happen that %s; last decision: %q; last sample: %+v", what, p.decision.Sentence, p.sample.VMs)
-		case err := <-p.done:
-			p.done <- err
-			p.t.Fatalf("vmscaler run ended (%v) before %s:\n%s", err, what, p.text())
-		case p.sample = <-p.samples:
-		case p.decision = <-p.decisions:
-		case h := <-p.health:
-			p.stages[h.Stage] = h
-		case e := <-p.events:
-			p.all = append(p.all, e)
-		}
-		if holds() {
-			return
-		}
-	}
-}
-
-// untilReady waits until n VMs, and no more, are there and ready.
-func (p *process) untilReady(n int) {
-	p.t.Helper()
-	p.until("so many VMs are ready", func() bool {
-		ready := 0
-		for _, vm := range p.sample.VMs {
-			if vm.Phase == bus.PhaseReady && vm.State == bus.StateRunning {
-				ready++
-			}
-		}
-		return ready == n && len(p.sample.VMs) == n
-	})
-}
-
-// untilEvent waits for an event of a VM; "" is any VM.
-func (p *process) untilEvent(vm string, event bus.EventType) bus.Event {
-	p.t.Helper()
-	var found bus.Event
-	seen := len(p.all)
-	p.until(vm+" is "+string(event), func() bool {
-		for _, e := range p.all[seen:] {
-			if e.Event == event && (vm == "" || e.VM == vm) {
-				found = e
-				return true
-			}
-		}
-		seen = len(p.all)
-		return false
-	})
 	return found
 }
 
-// had says whether an event was seen.
-func (p *process) had(event bus.EventType) bool {
-	for _, e := range p.all {
-		if e.Event == event {
-			return true
+func containsAll(text string, words ...string) bool {
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// says waits until the program has printed a line with all the words, and returns the first one.
+func (p *process) says(words ...string) string {
+	p.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for {
+		if found := p.lines(words...); len(found) > 0 {
+			return found[0]
+		}
+		select {
+		case <-p.touched:
+		case <-p.done:
+			if found := p.lines(words...); len(found) > 0 {
+				return found[0]
+			}
+			p.t.Fatalf("%s ended (%v) without saying %q:\n%s", p.name, p.err, words, p.text())
+		case <-deadline.C:
+			p.t.Fatalf("%s does not say %q:\n%s", p.name, words, p.text())
+		}
+	}
 }
 
 // stop is Ctrl-C; the program must end well.
 func (p *process) stop() {
 	p.t.Helper()
+	p.willEnd()
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
-		p.t.Fatal(err)
+		p.t.Fatalf("interrupt %s: %s\n%s", p.name, err, p.text())
 	}
 	select {
-	case err := <-p.done:
-		p.done <- err
-		if err != nil {
-			p.t.Fatalf("vmscaler run after Ctrl-C: %s\n%s", err, p.text())
+	case <-p.done:
+		if p.err != nil {
+			p.t.Fatalf("%s after Ctrl-C: %s\n%s", p.name, p.err, p.text())
 		}
 	case <-time.After(patience):
-		p.t.Fatal("vmscaler run does not end after Ctrl-C")
+		p.t.Fatalf("%s does not end after Ctrl-C", p.name)
 	}
 }
 
 // kill ends the program without a chance to do anything.
 func (p *process) kill() {
+	p.willEnd()
 	_ = p.cmd.Process.Signal(syscall.SIGKILL) // an error means that it has ended
-	err := <-p.done
-	p.done <- err
+	<-p.done
+}
+
+func (p *process) willEnd() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wanted = true
 }

@@ -34,7 +34,9 @@ type world struct {
 	network string
 	group   string
 	env     []string
-	sum     string // of the template
+	state   string        // the state folder of its buses
+	ended   chan *process // one that ended by itself
+	sum     string        // of the template
 }
 
 // newWorld makes one on the machine's own libvirt.
@@ -66,9 +68,10 @@ func newWorldAt(t *testing.T, uri, dir string) *world {
 		}
 		return r
 	}, id)
+	state := t.TempDir()
 	w := &world{
-		t: t, uri: uri, dir: dir, pool: "e2e-" + id, network: "user", group: "e2e-" + id,
-		env: []string{"VMSCALER_LOCK_DIR=" + t.TempDir(), "XDG_STATE_HOME=" + t.TempDir(), "NO_COLOR=1", "LIBVIRT_DEFAULT_URI="},
+		t: t, uri: uri, dir: dir, pool: "e2e-" + id, network: "user", group: "e2e-" + id, state: state, ended: make(chan *process, 1),
+		env: []string{"VMSCALER_STATE_DIR=" + state, "VMSCALER_LOCK_DIR=" + t.TempDir(), "XDG_STATE_HOME=" + t.TempDir(), "NO_COLOR=1", "LIBVIRT_DEFAULT_URI="},
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)

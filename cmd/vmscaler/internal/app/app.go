@@ -1,11 +1,13 @@
-// Package app wires the stages: it is what `vmscaler run` is without its flags.
+// Package app wires the stages: it is what `vmscaler run` and the commands of single stages are without their flags.
 package app
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
@@ -18,29 +20,52 @@ import (
 	"github.com/vmscaler/vmscaler/decider"
 )
 
+// The stages. The bus is the one that the others join.
+const (
+	StageBus       = "bus"
+	StageCollector = string(bus.RoleCollector)
+	StageDecider   = string(bus.RoleDecider)
+	StageActuator  = string(bus.RoleActuator)
+	StageDashboard = string(bus.RoleDashboard)
+)
+
+// Stages are the names of all stages, in the order of the pipeline.
+func Stages() []string {
+	return []string{StageBus, StageCollector, StageDecider, StageActuator, StageDashboard}
+}
+
 // Options are what the stages of one process need.
 type Options struct {
-	Config  config.Config
+	Config   config.Config
+	Stages   []string // of those that Stages names
+	StateDir string   // of the embedded bus; "" is none: it keeps no history and nobody else can join
+	// Remote is how to reach the bus with a stage's role, where it is not one of the stages.
+	Remote  func(role string) bus.Remote
 	Version string
-	Dial    func(context.Context) (*libvirt.Connect, error)
-	Local   bool // Dial reaches this machine
+	Dial    func(context.Context) (*libvirt.Connect, error) // for collector and actuator
+	Local   bool                                            // Dial reaches this machine
+	Network string                                          // of groups whose spec leaves it open
 	Log     zerolog.Logger
-	// Dashboard is called with the bus's address; nil means no dashboard.
+	// Dashboard is called with the bus's address.
 	Dashboard func(busURL string) dashboard.Config
+	// Waiting is called with what the process waits for before it can start, once for each reason.
+	Waiting func(why error)
 	// Ready is called once the bus answers and the stages run; it may be nil.
 	Ready func(busURL string)
 }
 
-// Run runs the bus, unless the config names another one, and all stages, until ctx ends or a stage fails. It stops
-// the stages first and the bus last. VMs are left running.
+// Run runs the stages until ctx ends or one of them fails. It stops the bus last. VMs are left running.
 func Run(ctx context.Context, o Options) error {
-	connect, url, stop, err := openBus(o.Config, o.Log)
+	connect, url, stop, err := openBus(o) //nolint:contextcheck // starting a server takes milliseconds and is not interrupted
 	if err != nil {
 		return err
 	}
 	defer stop()
-	stages, err := build(o, connect, url)
+	stages, err := build(ctx, o, connect, url)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped while it waited for the bus
+		}
 		return err
 	}
 	defer closeAll(stages)
@@ -67,20 +92,34 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
+// connector gives a stage its connection.
+type connector func(ctx context.Context, stage string) (*bus.Conn, error)
+
 // openBus gives a way to connect to the bus, its address, and how to end it.
-func openBus(cfg config.Config, log zerolog.Logger) (connect func(name string) (*bus.Conn, error), url string, stop func(), err error) {
-	if cfg.BusURL != "" {
-		return func(name string) (*bus.Conn, error) { return bus.Dial(cfg.BusURL, name, log) }, cfg.BusURL, func() {}, nil
+func openBus(o Options) (connect connector, url string, stop func(), err error) {
+	if !slices.Contains(o.Stages, StageBus) {
+		return func(ctx context.Context, stage string) (*bus.Conn, error) {
+			return Join(ctx, stage, o.Remote, o.Log, o.Waiting)
+		}, o.Remote(StageDashboard).URL, func() {}, nil
 	}
-	server, err := bus.StartServer(cfg.BusListen, log)
-	if errors.Is(err, bus.ErrListenTaken) {
+	server, err := bus.StartServer(bus.ServerConfig{
+		Listen: o.Config.BusListen, StateDir: o.StateDir, Cert: o.Config.BusCert, Key: o.Config.BusKey,
+	}, o.Log)
+	var locked *bus.StateLockedError
+	switch {
+	case errors.Is(err, bus.ErrListenTaken):
 		return nil, "", nil, fmt.Errorf("%w: take another port with `--bus-listen 127.0.0.1:4223`, or, if a NATS server is there, join it with `--nats-url nats://%s`",
-			err, cfg.BusListen)
-	}
-	if err != nil {
+			err, o.Config.BusListen)
+	case errors.As(err, &locked):
+		remedy := "give this one a folder of its own with --state-dir"
+		if locked.Holder.URL != "" {
+			remedy += ", or watch the other with `vmscaler dashboard --nats-url " + locked.Holder.URL + "`"
+		}
+		return nil, "", nil, fmt.Errorf("%w: %s", err, remedy)
+	case err != nil:
 		return nil, "", nil, err
 	}
-	return func(name string) (*bus.Conn, error) { return server.Connect(name, log) }, server.URL(), server.Stop, nil
+	return func(_ context.Context, stage string) (*bus.Conn, error) { return server.Connect(stage, o.Log) }, server.URL(), server.Stop, nil
 }
 
 // stage is one stage of this process: what it runs, over a connection of its own.
@@ -90,27 +129,40 @@ type stage struct {
 	runs []func(context.Context) error
 }
 
+// maker makes one stage's Run function; report is for how it is.
+type maker struct {
+	name string
+	make func(conn *bus.Conn, report func(error)) (run func(context.Context) error, err error)
+}
+
 // makers make the stages' Run functions; subscribers come first, so that none misses the beginning.
 func makers(o Options, url string) []maker {
 	cfg := o.Config
-	stages := []maker{
-		{"actuator", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+	return []maker{
+		{StageDashboard, func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
+			d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
+			if err != nil {
+				return nil, err
+			}
+			return d.Run, nil
+		}},
+		{StageActuator, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
-				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Dial: o.Dial, Report: report,
+				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Dial: o.Dial, Report: report,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return a.Run, nil
 		}},
-		{"decider", func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
-			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick}, conn, o.Log)
+		{StageDecider, func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
+			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return d.Run, nil
 		}},
-		{"collector", func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+		{StageCollector, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
 				Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Local: o.Local, Dial: o.Dial, Report: report,
 			}, conn, o.Log)
@@ -119,36 +171,24 @@ func makers(o Options, url string) []maker {
 			}
 			return c.Run, nil
 		}},
+		{StageBus, func(*bus.Conn, func(error)) (func(context.Context) error, error) {
+			return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil // the server runs by itself
+		}},
 	}
-	if o.Dashboard == nil {
-		return stages
-	}
-	return append([]maker{{dashboardStage, func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
-		d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
-		if err != nil {
-			return nil, err
-		}
-		return d.Run, nil
-	}}}, stages...)
 }
 
-// maker makes one stage's Run function; report is for how it is.
-type maker struct {
-	name string
-	make func(conn *bus.Conn, report func(error)) (run func(context.Context) error, err error)
-}
-
-const dashboardStage = "dashboard"
-
-// build makes all stages, each with the reporter of its health; the dashboard has none, as it publishes nothing.
-func build(o Options, connect func(string) (*bus.Conn, error), url string) (stages []stage, err error) {
+// build makes the stages, each with the reporter of its health; the dashboard has none, as it publishes nothing.
+func build(ctx context.Context, o Options, connect connector, url string) (stages []stage, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(stages)
 		}
 	}()
 	for _, m := range makers(o, url) {
-		conn, err := connect(m.name)
+		if !slices.Contains(o.Stages, m.name) {
+			continue
+		}
+		conn, err := connect(ctx, m.name)
 		if err != nil {
 			return stages, err
 		}
@@ -165,8 +205,11 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 		}
 		s := &stages[len(stages)-1]
 		s.runs = append(s.runs, run)
-		if m.name != dashboardStage {
+		if m.name != StageDashboard {
 			s.runs = append(s.runs, reporter.Run)
+		}
+		if m.name == StageActuator {
+			s.runs = append(s.runs, func(ctx context.Context) error { keepHistory(ctx, conn, o.Log); return nil })
 		}
 	}
 	return stages, nil
@@ -175,5 +218,33 @@ func build(o Options, connect func(string) (*bus.Conn, error), url string) (stag
 func closeAll(stages []stage) {
 	for _, s := range stages {
 		s.conn.Close()
+	}
+}
+
+// keepHistory makes the history on a server that is not ours. One without JetStream is said once, and all but the
+// history works there.
+func keepHistory(ctx context.Context, conn *bus.Conn, log zerolog.Logger) {
+	if conn.Embedded() {
+		return // it has made it
+	}
+	again := time.NewTicker(30 * time.Second)
+	defer again.Stop()
+	for said := ""; ; {
+		err := bus.EnsureHistory(ctx, conn)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, bus.ErrNoHistory):
+			log.Info().Msg("this NATS server has no JetStream: no history is kept (`vmscaler events`)")
+			return
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
+			log.Warn().Err(err).Msg("no history is kept")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
 	}
 }

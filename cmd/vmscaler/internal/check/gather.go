@@ -155,7 +155,7 @@ func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
 	if err != nil {
 		uri = l.Choice.URI
 	}
-	host.FillNetworks(f.Groups, uri)
+	f.Groups = host.WithNetworks(f.Groups, uri)
 
 	if l.Wanted = in.Config.Acceleration; l.Wanted == "" {
 		l.Wanted = actuator.AccelerationAuto

@@ -24,11 +24,17 @@ type Config struct {
 	Acceleration string
 	// Pool is the libvirt storage pool of the templates' and the VMs' volumes.
 	Pool string
-	// BusListen is the embedded NATS server's HOST:PORT, on loopback. It is "" exactly if BusURL is set.
+	// BusListen is the embedded NATS server's HOST:PORT, on loopback unless BusCert is set. It is "" exactly if BusURL
+	// is set.
 	BusListen string
 	// BusURL is the NATS server to join in place of an embedded one, or several with commas between. It may hold a
 	// password.
 	BusURL string
+	// BusNkey and BusCreds are files with the credentials for BusURL, BusCA one with the certificates that its server's
+	// must be from. BusCert and BusKey are the embedded server's certificate and key, or the client's own for BusURL.
+	BusNkey, BusCreds, BusCA, BusCert, BusKey string
+	// StateDir is the folder of the embedded server's history and credentials. "" means the user's usual one.
+	StateDir string
 	// Tick is how often the VMs' CPU is sampled, 200 ms to 60 s.
 	Tick time.Duration
 	// Groups has at least one group, each with a name of its own.

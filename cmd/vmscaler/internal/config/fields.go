@@ -36,8 +36,14 @@ func configFields(c *Config) section {
 			{"pool", text(&c.Pool, "the name of a storage pool, in quotes if it is a number", isName)},
 		}},
 		{"bus", section{
-			{"listen", text(&c.BusListen, "a loopback HOST:PORT, such as "+bus.DefaultListen+", as whoever reaches the bus can watch it unencrypted", isListen)},
-			{"url", text(&c.BusURL, "nats://HOST:PORT or tls://HOST:PORT", isBusURL)},
+			{"listen", text(&c.BusListen, wantListen, isListen)},
+			{"url", text(&c.BusURL, wantURL, isBusURL)},
+			{"nkey", text(&c.BusNkey, wantFile, isPath)},
+			{"credentials", text(&c.BusCreds, wantFile, isPath)},
+			{"ca", text(&c.BusCA, wantFile, isPath)},
+			{"cert", text(&c.BusCert, wantFile, isPath)},
+			{"key", text(&c.BusKey, wantFile, isPath)},
+			{"state_dir", text(&c.StateDir, "the path of a folder", isPath)},
 		}},
 		{"sampling", section{
 			{"tick", duration(&c.Tick, 200*time.Millisecond, time.Minute)},
@@ -83,11 +89,13 @@ func (d *decoder) config(c *Config, body ast.Node) {
 	c.BusListen = "" // its default depends on the URL
 	configFields(c).decode(d, "", body)
 
-	switch {
-	case c.BusURL == "" && c.BusListen == "":
+	if c.BusURL == "" && c.BusListen == "" {
 		c.BusListen = bus.DefaultListen
-	case c.BusURL != "" && c.BusListen != "":
-		d.problem("bus.listen", c.BusListen, "none together with bus.url: a bus is either embedded or joined")
+	}
+	for _, p := range c.busProblems() {
+		if !d.bad(p.Field) {
+			d.problem(p.Field, p.Found, p.Allowed)
+		}
 	}
 	if !d.has("groups") || d.bad("groups") {
 		return
@@ -149,7 +157,54 @@ const wantGroupName = "a lower-case letter, then up to 39 of a-z, 0-9 and '-', n
 
 func isGroupName(s string) bool { return bus.CheckGroupName(s) == nil }
 
-func isListen(s string) bool { return s == "" || bus.CheckListen(s) == nil }
+// busProblems is what takes more than one of the bus's fields.
+func (c Config) busProblems() Problems {
+	var problems Problems
+	add := func(field, found, allowed string) {
+		problems = append(problems, Problem{Field: field, Found: found, Allowed: allowed})
+	}
+	switch {
+	case c.BusURL != "" && c.BusListen != "":
+		add("bus.listen", c.BusListen, "none together with bus.url: a bus is either embedded or joined")
+	case c.BusListen != "" && isListen(c.BusListen) && bus.CheckListen(c.BusListen, c.BusCert != "") != nil:
+		add("bus.listen", c.BusListen, "a loopback HOST:PORT, such as "+bus.DefaultListen+", or any with TLS (bus.cert and bus.key): whoever reaches the bus can watch it unencrypted")
+	}
+	switch {
+	case c.BusCert != "" && c.BusKey == "":
+		add("bus.cert", c.BusCert, "it together with its bus.key")
+	case c.BusKey != "" && c.BusCert == "":
+		add("bus.key", c.BusKey, "it together with its bus.cert")
+	}
+	if c.BusNkey != "" && c.BusCreds != "" {
+		add("bus.nkey", c.BusNkey, "either bus.nkey or bus.credentials")
+	}
+	return problems
+}
+
+// CheckBus says what is wrong with the bus's fields after some were set by other means than the file.
+func CheckBus(c Config) error {
+	problems := c.busProblems()
+	if !isListen(c.BusListen) {
+		problems = append(problems, Problem{Field: "bus.listen", Found: quote(c.BusListen), Allowed: wantListen})
+	}
+	if !isBusURL(c.BusURL) {
+		problems = append(problems, Problem{Field: "bus.url", Found: quote(c.BusURL), Allowed: wantURL})
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+const (
+	wantURL    = "nats://HOST:PORT or tls://HOST:PORT, or several with commas between"
+	wantListen = "HOST:PORT, such as " + bus.DefaultListen
+	wantFile   = "the path of a file"
+)
+
+func isListen(s string) bool { return s == "" || bus.CheckListen(s, true) == nil }
+
+func isPath(s string) bool { return len(s) < 4096 && isPrintable(s) }
 
 func isNetwork(s string) bool { return s == "" || isName(s) }
 

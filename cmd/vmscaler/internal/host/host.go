@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"libvirt.org/go/libvirt"
@@ -18,18 +19,25 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
-// FillNetworks gives the groups with no network the one that the URI allows: libvirt's "default" on a system URI,
-// user-mode networking on a session URI.
-func FillNetworks(groups []bus.Group, uri string) {
-	network := "default"
+// DefaultNetwork is the network of groups that leave it open, the one that the URI allows: libvirt's "default" on a
+// system URI, user-mode networking on a session URI.
+func DefaultNetwork(uri string) string {
 	if hypervisor.IsSession(uri) {
-		network = bus.UserNetwork
+		return bus.UserNetwork
 	}
+	return "default"
+}
+
+// WithNetworks are the groups with DefaultNetwork filled in. The stages have them as they are in the file, since not
+// each of them knows the URI.
+func WithNetworks(groups []bus.Group, uri string) []bus.Group {
+	groups = slices.Clone(groups)
 	for i := range groups {
 		if groups[i].Network == "" {
-			groups[i].Network = network
+			groups[i].Network = DefaultNetwork(uri)
 		}
 	}
+	return groups
 }
 
 // Problems are what the config names and the host does not have. It changes nothing. With willSetUp that is without

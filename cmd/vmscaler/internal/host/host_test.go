@@ -22,12 +22,12 @@ func connect(t *testing.T) *libvirt.Connect {
 	return conn
 }
 
-func TestFillNetworks(t *testing.T) {
+func TestWithNetworks(t *testing.T) {
 	for uri, want := range map[string]string{"qemu:///system": "default", "qemu:///session": bus.UserNetwork} {
 		groups := []bus.Group{{Name: "a"}, {Name: "b", Network: "lan"}}
-		FillNetworks(groups, uri)
-		if groups[0].Network != want || groups[1].Network != "lan" {
-			t.Errorf("%s: got %+v", uri, groups)
+		got := WithNetworks(groups, uri)
+		if got[0].Network != want || got[1].Network != "lan" || groups[0].Network != "" {
+			t.Errorf("%s: got %+v of %+v", uri, got, groups)
 		}
 	}
 }

@@ -1,0 +1,87 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/nats-io/nkeys"
+)
+
+// CredentialsFile is where a bus with this state folder keeps a role's credentials: an nkey seed, which
+// `nats --nkey` reads too.
+func CredentialsFile(stateDir string, role Role) string {
+	return filepath.Join(stateDir, "credentials", string(role)+".nk")
+}
+
+// makeCredentials gives the public key of each role, whose credentials are made where they are missing. A file that
+// others can read, or that belongs to another user, is refused: its key may be known.
+func makeCredentials(stateDir string) (map[Role]string, error) {
+	if err := os.MkdirAll(filepath.Join(stateDir, "credentials"), 0o700); err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	public := map[Role]string{}
+	for _, role := range Roles() {
+		path := CredentialsFile(stateDir, role)
+		key, err := readCredentials(path, os.Geteuid())
+		if errors.Is(err, fs.ErrNotExist) {
+			key, err = writeCredentials(path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("credentials of %s: %w", role, err)
+		}
+		if public[role], err = key.PublicKey(); err != nil {
+			return nil, fmt.Errorf("credentials of %s: %w", role, err)
+		}
+		key.Wipe()
+	}
+	return public, nil
+}
+
+// readCredentials reads the key of a file that must be the user's who runs the bus.
+func readCredentials(path string, euid int) (nkeys.KeyPair, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s: found mode %#o, want 0600: others may know the key; delete the file and start the bus again for a new one", path, mode)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != euid {
+		return nil, fmt.Errorf("%s: belongs to user id %d, want %d, who runs the bus: run the bus as the other, or chown the file", path, stat.Uid, euid)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	key, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(data))))
+	if err != nil {
+		return nil, fmt.Errorf("%s: found no nkey seed (%w); delete the file and start the bus again for a new one", path, err)
+	}
+	return key, nil
+}
+
+// writeCredentials makes a new key; the file is there whole or not at all.
+func writeCredentials(path string) (nkeys.KeyPair, error) {
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	seed, err := key.Seed()
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	// A folder that only its owner may enter, and a name that nobody else uses: the state folder is locked.
+	temp := path + ".new"
+	if err := os.WriteFile(temp, append(seed, '\n'), 0o600); err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	return key, nil
+}

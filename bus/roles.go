@@ -1,0 +1,111 @@
+package bus
+
+import (
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Role is who somebody is on the bus. Each stage has the role of its name.
+type Role string
+
+// The roles of the embedded server.
+const (
+	RoleCollector Role = "collector"
+	RoleDecider   Role = "decider"
+	RoleActuator  Role = "actuator"
+	RoleDashboard Role = "dashboard"
+	RoleOperator  Role = "operator" // a person's commands: requests, and the history
+	RoleTap       Role = "tap"      // whoever connects from this machine without credentials
+)
+
+// Roles are all roles, in the order of the table in docs/design.md.
+func Roles() []Role {
+	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleTap}
+}
+
+// Permissions are the subjects that a role may use; everything else is denied.
+type Permissions struct {
+	Publish   []string
+	Subscribe []string
+	// Answers allows one reply to each request that was received, whatever its reply subject.
+	Answers bool
+}
+
+// The requests that change nothing.
+var (
+	readRequests = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
+	discovery    = []string{
+		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",
+	}
+	watching = []string{AllSamples, AllDecisions, AllEvents, AllHealth}
+)
+
+// Permissions are what the embedded server lets a role do. A stage that publishes nothing needs no inbox; those that
+// ask have a private one, as whoever may listen to _INBOX.> reads everybody's replies. No role may use JetStream's
+// API beyond reading the history.
+func (r Role) Permissions() Permissions {
+	switch r {
+	case RoleCollector:
+		return Permissions{Publish: []string{AllSamples, "vmscaler.health.collector.*"}}
+	case RoleDecider:
+		return Permissions{
+			Publish:   []string{AllDecisions, "vmscaler.health.decider.*"},
+			Subscribe: slices.Concat([]string{AllSamples, AllHealth}, readRequests, discovery),
+			Answers:   true,
+		}
+	case RoleActuator:
+		return Permissions{Publish: []string{AllEvents, "vmscaler.health.actuator.*"}, Subscribe: []string{AllDecisions}}
+	case RoleDashboard:
+		return Permissions{Subscribe: watching}
+	case RoleOperator:
+		return Permissions{
+			Publish: slices.Concat([]string{"vmscaler.ctl.>"}, discovery, []string{
+				"$JS.API.STREAM.INFO." + HistoryStream,
+				"$JS.API.CONSUMER.CREATE." + HistoryStream + ".>",
+				"$JS.API.CONSUMER.INFO." + HistoryStream + ".>",
+				"$JS.API.CONSUMER.MSG.NEXT." + HistoryStream + ".>",
+				"$JS.API.CONSUMER.DELETE." + HistoryStream + ".>",
+			}),
+			Subscribe: slices.Concat(watching, []string{r.InboxPrefix() + ".>"}),
+		}
+	case RoleTap:
+		return Permissions{
+			Publish: slices.Concat(readRequests, discovery),
+			// vmscaler.> as people type it; see denied.
+			Subscribe: []string{"vmscaler.>", "_INBOX.>"},
+		}
+	}
+	return Permissions{}
+}
+
+// InboxPrefix is below which subject a role receives replies. Only a tap uses NATS's own, which every tap can read.
+func (r Role) InboxPrefix() string {
+	if r == RoleTap {
+		return "_INBOX"
+	}
+	return "_VMSCALER." + string(r)
+}
+
+// NeedsCredentials says whether a role can do nothing with a tap's permissions.
+func (r Role) NeedsCredentials() bool { return r != RoleTap && r != RoleDashboard }
+
+// server is the permissions as the NATS server wants them.
+func (p Permissions) server() *server.Permissions {
+	list := func(allowed []string) *server.SubjectPermission {
+		if len(allowed) == 0 {
+			return &server.SubjectPermission{Deny: []string{">"}}
+		}
+		return &server.SubjectPermission{Allow: allowed}
+	}
+	perms := &server.Permissions{Publish: list(p.Publish), Subscribe: list(p.Subscribe)}
+	if slices.Contains(p.Subscribe, "vmscaler.>") {
+		// Who listens there could also join the responders' queue and swallow requests.
+		perms.Subscribe.Deny = []string{"vmscaler.ctl.>"}
+	}
+	if p.Answers {
+		perms.Response = &server.ResponsePermission{MaxMsgs: 1, Expires: 10 * time.Second}
+	}
+	return perms
+}

@@ -1,0 +1,112 @@
+package bus
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// StateHolder is the process that has a state folder.
+type StateHolder struct {
+	PID   int       `json:"pid"`
+	URL   string    `json:"url"` // where its bus listens
+	Since time.Time `json:"since"`
+}
+
+// StateLockedError says that another bus has the state folder.
+type StateLockedError struct {
+	Dir    string
+	Holder StateHolder
+}
+
+func (e *StateLockedError) Error() string {
+	if e.Holder.PID == 0 {
+		return fmt.Sprintf("another bus has the state folder %s", e.Dir)
+	}
+	return fmt.Sprintf("a bus (process %d, since %s, at %s) has the state folder %s already", e.Holder.PID,
+		e.Holder.Since.Local().Format("15:04:05"), e.Holder.URL, e.Dir)
+}
+
+// stateFolder is a locked state folder. JetStream does not lock its own: two servers on one lose messages.
+type stateFolder struct {
+	dir  string
+	lock *os.File
+}
+
+func stateLockPath(dir string) string { return filepath.Join(dir, "bus.lock") }
+
+// openState makes the folder where it is missing, and takes it for this process until close, however that ends. It
+// must belong to the user who runs the bus.
+func openState(dir string, euid int) (*stateFolder, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != euid {
+		return nil, fmt.Errorf("state folder %s belongs to user id %d, want %d, who runs the bus: name another with --state-dir, or chown it", dir, stat.Uid, euid)
+	}
+	f, err := os.OpenFile(stateLockPath(dir), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, &StateLockedError{dir, readStateHolder(dir)}
+		}
+		return nil, fmt.Errorf("state folder: lock %s: %w", stateLockPath(dir), err)
+	}
+	return &stateFolder{dir, f}, nil
+}
+
+// describe writes who has the folder, for those who look for the bus.
+func (s *stateFolder) describe(url string) error {
+	data, err := json.Marshal(StateHolder{PID: os.Getpid(), URL: url, Since: time.Now().UTC()})
+	if err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	if err := s.lock.Truncate(0); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	if _, err := s.lock.WriteAt(data, 0); err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	return nil
+}
+
+func (s *stateFolder) close() {
+	_ = s.lock.Truncate(0)
+	_ = s.lock.Close()
+}
+
+// FindState is the process whose bus runs on a state folder, if there is one.
+func FindState(dir string) (StateHolder, bool) {
+	f, err := os.Open(stateLockPath(dir))
+	if err != nil {
+		return StateHolder{}, false
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	_ = f.Close()
+	if !errors.Is(err, unix.EWOULDBLOCK) {
+		return StateHolder{}, false
+	}
+	return readStateHolder(dir), true
+}
+
+func readStateHolder(dir string) StateHolder {
+	var h StateHolder
+	data, err := os.ReadFile(stateLockPath(dir))
+	if err != nil || json.Unmarshal(data, &h) != nil {
+		return StateHolder{}
+	}
+	return h
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+)
+
+// setting is a field of the config's bus that a flag and an environment variable can set too.
+type setting struct {
+	flag, env, field, usage string
+	of                      func(*config.Config) *string
+}
+
+func busSettings() []setting {
+	return []setting{
+		{
+			"bus-listen", "VMSCALER_BUS_LISTEN", "bus.listen", "address of the embedded NATS server (default " + bus.DefaultListen + ")",
+			func(c *config.Config) *string { return &c.BusListen },
+		},
+		{
+			"nats-url", "VMSCALER_NATS_URL", "bus.url", "NATS server to join, or several with commas between",
+			func(c *config.Config) *string { return &c.BusURL },
+		},
+		{
+			"nats-nkey", "VMSCALER_NATS_NKEY", "bus.nkey", "file with the nkey seed to log in with",
+			func(c *config.Config) *string { return &c.BusNkey },
+		},
+		{
+			"nats-creds", "VMSCALER_NATS_CREDS", "bus.credentials", "file with the NATS credentials (JWT and seed) to log in with",
+			func(c *config.Config) *string { return &c.BusCreds },
+		},
+		{
+			"nats-ca", "VMSCALER_NATS_CA", "bus.ca", "file with the certificates that the server's must be from",
+			func(c *config.Config) *string { return &c.BusCA },
+		},
+		{
+			"nats-cert", "VMSCALER_NATS_CERT", "bus.cert", "file with the certificate: the client's, or of the embedded server",
+			func(c *config.Config) *string { return &c.BusCert },
+		},
+		{
+			"nats-key", "VMSCALER_NATS_KEY", "bus.key", "file with the key of --nats-cert",
+			func(c *config.Config) *string { return &c.BusKey },
+		},
+		{
+			"state-dir", "VMSCALER_STATE_DIR", "bus.state_dir", "folder of the bus's history and credentials (default " + defaultStateDir() + ")",
+			func(c *config.Config) *string { return &c.StateDir },
+		},
+	}
+}
+
+// busFlags are the flags of commands that use a bus.
+type busFlags struct{ cmd *cobra.Command }
+
+// add adds all of them but those that do not apply to the command.
+func (b *busFlags) add(cmd *cobra.Command, without ...string) {
+	b.cmd = cmd
+	for _, s := range busSettings() {
+		if !slices.Contains(without, s.flag) {
+			cmd.Flags().String(s.flag, "", s.usage+" ["+s.env+"]")
+		}
+	}
+}
+
+// apply puts what the environment and then what the flags say over what the file says, and returns a line for each
+// field that was overridden.
+func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
+	from := map[string]string{} // field -> the flag or variable that it is from
+	for _, get := range []func(setting) (name, value string){
+		func(s setting) (string, string) { return s.env, os.Getenv(s.env) },
+		func(s setting) (string, string) {
+			if b.cmd == nil || b.cmd.Flags().Lookup(s.flag) == nil {
+				return "", ""
+			}
+			value, _ := b.cmd.Flags().GetString(s.flag)
+			return "--" + s.flag, value
+		},
+	} {
+		said := map[string]string{}
+		for _, s := range busSettings() {
+			name, value := get(s)
+			if value == "" {
+				continue
+			}
+			said[s.field], from[s.field] = name, name
+			*s.of(cfg) = value
+		}
+		listen, url := said["bus.listen"], said["bus.url"]
+		switch {
+		case listen != "" && url != "":
+			return nil, usageError{fmt.Errorf("%s and %s exclude each other: the one starts a server, the other joins one", listen, url)}
+		case listen != "":
+			cfg.BusURL, from["bus.url"] = "", listen
+		case url != "":
+			cfg.BusListen, from["bus.listen"] = "", url
+		}
+		if err := checkBus(*cfg, from); err != nil && len(said) > 0 {
+			return nil, usageError{err}
+		}
+	}
+	for _, s := range busSettings() {
+		if name := from[s.field]; name != "" {
+			overridden = append(overridden, s.field+" is from "+name)
+		}
+	}
+	return overridden, nil
+}
+
+// checkBus names a field by the flag or variable that it is from.
+func checkBus(cfg config.Config, from map[string]string) error {
+	err := config.CheckBus(cfg)
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		for i, p := range problems {
+			if name := from[p.Field]; name != "" {
+				problems[i].Field = name
+			}
+		}
+	}
+	return err
+}
+
+// stateDir is the folder of the bus's state.
+func stateDir(cfg config.Config) string {
+	if cfg.StateDir != "" {
+		return cfg.StateDir
+	}
+	return defaultStateDir()
+}
+
+func defaultStateDir() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/vmscaler"
+	}
+	return stateHome()
+}
+
+// stateHome is where a user's programs keep their state.
+func stateHome() string {
+	state := os.Getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			home = os.TempDir()
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "vmscaler")
+}
+
+// remote is how to reach the bus of another process: the one that is named, else that of the config's address.
+func remote(cfg config.Config) func(role string) bus.Remote {
+	r := bus.Remote{URL: cfg.BusURL, Nkey: cfg.BusNkey, Creds: cfg.BusCreds, CA: cfg.BusCA, Cert: cfg.BusCert, Key: cfg.BusKey}
+	return func(role string) bus.Remote {
+		r := r
+		if r.URL == "" {
+			r.URL = listenURL(cfg)
+			r.Cert, r.Key = "", "" // they are the server's
+		}
+		return app.Credentials(r, stateDir(cfg), role)
+	}
+}
+
+// listenURL is where the embedded bus of a config is: where its state folder says, as the port may be any free one,
+// else at its address.
+func listenURL(cfg config.Config) string {
+	if strings.HasSuffix(cfg.BusListen, ":0") {
+		if h, found := bus.FindState(stateDir(cfg)); found && h.URL != "" {
+			return h.URL
+		}
+	}
+	scheme := "nats"
+	if cfg.BusCert != "" {
+		scheme = "tls"
+	}
+	host, port, err := net.SplitHostPort(cfg.BusListen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return scheme + "://" + net.JoinHostPort("127.0.0.1", port)
+	}
+	return scheme + "://" + cfg.BusListen
+}

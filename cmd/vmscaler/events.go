@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/dashboard"
+)
+
+func eventsCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	var since time.Duration
+	var follow bool
+	var output string
+	cmd := &cobra.Command{
+		Use:   "events [GROUP]",
+		Short: "Print what happened: lifecycle events, and decisions that changed something",
+		Long: `Print what happened: lifecycle events, and decisions that changed something, the oldest first. The bus keeps them for seven
+days, within 64 MiB. With -f it goes on with what happens from now on, until Ctrl-C.`,
+		Example: "  vmscaler events --since 1h\n  vmscaler events web -f -o json",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("want `vmscaler events [GROUP]`, found %q", args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case output != "text" && output != "json":
+				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
+			case since <= 0:
+				return usageError{fmt.Errorf("--since: found %s, want more than 0", since)}
+			}
+			query := bus.HistoryQuery{Since: time.Now().Add(-since), Follow: follow}
+			if len(args) == 1 {
+				query.Group = args[0]
+				if err := bus.CheckGroupName(query.Group); err != nil {
+					return usageError{fmt.Errorf("group: %w", err)}
+				}
+			}
+			conn, err := g.operator(cmd, busF)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			return printHistory(cmd.Context(), conn, query, output, cmd.OutOrStdout())
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	cmd.Flags().DurationVar(&since, "since", 24*time.Hour, "how far back, such as 90s or 2h")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json (one object a line)")
+	return cmd
+}
+
+// operator joins the running bus as the one who may read the history.
+func (g *globals) operator(cmd *cobra.Command, busF busFlags) (*bus.Conn, error) {
+	log, err := g.logger(os.Stderr, false)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := busF.apply(&cfg); err != nil {
+		return nil, err
+	}
+	role := string(bus.RoleOperator)
+	return app.JoinNow(role, g.findBus(cfg)(role), log)
+}
+
+func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, output string, out io.Writer) error {
+	encoder := json.NewEncoder(out)
+	err := bus.ReadHistory(ctx, conn, q, func(r bus.Record) error {
+		if output == "json" {
+			return encoder.Encode(r)
+		}
+		var line string
+		if r.Event != nil {
+			line = dashboard.EventLine(*r.Event)
+		} else {
+			line = dashboard.DecisionLine(*r.Decision)
+		}
+		_, err := fmt.Fprintln(out, line)
+		return err
+	})
+	switch {
+	case errors.Is(err, bus.ErrNoHistory):
+		return fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
+	case q.Follow && ctx.Err() != nil:
+		return nil //nolint:nilerr // Ctrl-C is how it ends
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+)
+
+func healthCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	stages := slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard })
+	cmd := &cobra.Command{
+		Use:   "health [STAGE]",
+		Short: "Say whether the stages, or one of them, are well",
+		Long: `Say whether the stages, or one of them, are well. It listens for their signs of life, which come every three seconds, and
+exits with 0, or says what is wrong and exits with 1. STAGE is one of ` + strings.Join(stages, ", ") + ".",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && !slices.Contains(stages, args[0]) {
+				return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q", strings.Join(stages, ", "), args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := g.logger(os.Stderr, false)
+			if err != nil {
+				return err
+			}
+			cfg, err := g.loadConfig(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if _, err := busF.apply(&cfg); err != nil {
+				return err
+			}
+			conn, err := app.JoinNow(app.StageDashboard, g.findBus(cfg)(app.StageDashboard), log)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			wanted := stages
+			if len(args) == 1 {
+				wanted = args
+			}
+			if !conn.Embedded() { // of another server it is enough that it answers
+				wanted = slices.DeleteFunc(slices.Clone(wanted), func(s string) bool { return s == app.StageBus })
+			}
+			heard, err := listen(cmd.Context(), conn, wanted)
+			if err != nil {
+				return err
+			}
+			lines, sick := judge(wanted, heard)
+			if sick {
+				return errors.New(strings.Join(lines, "\n"))
+			}
+			if url, _ := conn.Connected(); len(lines) == 0 {
+				lines = []string{"bus: " + url + " answers"}
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), strings.Join(lines, "\n"))
+			return nil
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	return cmd
+}
+
+// listen collects the stages' signs of life until each of those wanted has given one and is well, but not longer than
+// a live one may take.
+func listen(ctx context.Context, conn *bus.Conn, wanted []string) (map[string]bus.Health, error) {
+	ctx, cancel := context.WithTimeout(ctx, bus.HealthInterval+2*time.Second)
+	defer cancel()
+	signs := make(chan bus.Health, 64)
+	if err := bus.Subscribe(conn, bus.AllHealth, signs); err != nil {
+		return nil, err
+	}
+	heard := map[string]bus.Health{} // by stage and instance
+	for {
+		if _, sick := judge(wanted, heard); !sick {
+			return heard, nil
+		}
+		select {
+		case h := <-signs:
+			heard[h.Stage+" "+h.Instance] = h
+		case <-ctx.Done():
+			return heard, nil
+		}
+	}
+}
+
+// judge says in a line for each instance how the wanted stages are, and whether something is wrong.
+func judge(wanted []string, heard map[string]bus.Health) (lines []string, sick bool) {
+	for _, stage := range wanted {
+		var of []string
+		for _, h := range heard {
+			switch {
+			case h.Stage != stage:
+			case h.OK:
+				of = append(of, fmt.Sprintf("%s: %s ok, since %s", stage, h.Instance, h.Since.Local().Format(time.DateTime)))
+			default:
+				of, sick = append(of, fmt.Sprintf("%s: %s: %s", stage, h.Instance, h.Message)), true
+			}
+		}
+		if len(of) == 0 {
+			of, sick = append(of, stage+": no sign of life"), true
+		}
+		slices.Sort(of)
+		lines = append(lines, of...)
+	}
+	return lines, sick
+}

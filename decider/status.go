@@ -1,0 +1,76 @@
+package decider
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// silentAfter is when a stage that gives no sign of life (one in three seconds) is left out of the status.
+const silentAfter = 10 * time.Second
+
+// hear notes a stage's sign of life by its time of arrival: the clocks of hosts differ.
+func (d *Decider) hear(h bus.Health) {
+	now := d.cfg.Now().UTC()
+	for key, old := range d.stages {
+		if now.Sub(old.Time) > silentAfter {
+			delete(d.stages, key)
+		}
+	}
+	h.Time = now
+	d.stages[h.Subject()] = h
+}
+
+// answer replies to a request; what cannot be answered is refused with the reason.
+func (d *Decider) answer(r bus.Request) error {
+	if name := r.Query.Group; name != "" && d.groups[name] == nil {
+		return r.Refuse("there is no group %q; the groups are: %s", name, strings.Join(d.names(), ", "))
+	}
+	if r.Verb == bus.VerbStatus {
+		return r.Answer(d.status(r.Query.Group))
+	}
+	name := r.Query.Group
+	if name == "" && len(d.groups) == 1 {
+		name = d.names()[0]
+	}
+	switch g := d.groups[name]; {
+	case g == nil:
+		return r.Refuse(`which group? Ask with {"group": "NAME"}, one of: %s`, strings.Join(d.names(), ", "))
+	case g.decision == nil:
+		return r.Refuse("group %s has not been evaluated yet", name)
+	default:
+		return r.Answer(g.decision)
+	}
+}
+
+func (d *Decider) names() []string {
+	var names []string
+	for name := range d.groups {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// status is the newest of everything; only is the one group to tell of, "" all.
+func (d *Decider) status(only string) *bus.Status {
+	s := &bus.Status{V: bus.Version, Time: d.cfg.Now().UTC(), Groups: []bus.GroupStatus{}, Stages: []bus.Health{}}
+	for _, name := range d.names() {
+		if only == "" || only == name {
+			g := d.groups[name]
+			s.Groups = append(s.Groups, bus.GroupStatus{Group: name, Decision: g.decision, Samples: g.window.Samples()})
+		}
+	}
+	for _, h := range d.stages {
+		if s.Time.Sub(h.Time) <= silentAfter {
+			s.Stages = append(s.Stages, h)
+		}
+	}
+	slices.SortFunc(s.Stages, func(a, b bus.Health) int {
+		return cmp.Or(strings.Compare(a.Stage, b.Stage), strings.Compare(a.Instance, b.Instance))
+	})
+	return s
+}
