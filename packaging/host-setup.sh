@@ -290,7 +290,13 @@ join_group() {
 	fi
 	read -r -p "add $user to group libvirt? [Y/n] " answer || answer=n
 	case $answer in
-	"" | [Yy]*) as_root usermod -aG libvirt "$user" ;;
+	"" | [Yy]*)
+		if ! as_root usermod -aG libvirt "$user"; then
+			die libvirt "$user could not be added to group libvirt; let root run the first line, or do without root by the second" \
+				"usermod -aG libvirt $user" "export LIBVIRT_DEFAULT_URI=qemu:///session"
+		fi
+		;;
+	*) say libvirt "not added; to use the system's libvirt later: sudo usermod -aG libvirt $user" ;;
 	esac
 }
 
