@@ -512,6 +512,10 @@ func (a *Actuator) tell(e bus.Event) {
 	if err := a.conn.Publish(&e); err != nil {
 		a.log.Debug().Err(err).Msg("lifecycle event lost")
 	}
-	a.log.Info().Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
-		Str("decision_id", e.DecisionID).Str("error", e.Error).Msg(e.Sentence)
+	line := a.log.Info().Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
+		Str("decision_id", e.DecisionID)
+	if e.Error != "" {
+		line = line.Str("error", e.Error)
+	}
+	line.Msg(e.Sentence)
 }

@@ -201,7 +201,7 @@ func TestScreenTellsOfALostBus(t *testing.T) {
 	r.server.Stop()
 	for {
 		r.tick()
-		if strings.Contains(out.until(t, endFrame), "bus: connection lost, trying again") {
+		if strings.Contains(out.until(t, endFrame), "bus: no connection, trying again") {
 			break
 		}
 	}

@@ -57,7 +57,7 @@ func (p *plain) tick(now time.Time) []string {
 	if link := m.Link; !p.linked || link.Connected != p.link.Connected {
 		switch {
 		case !link.Connected:
-			lines = append(lines, plainLine(now, "", "bus", "connection lost, trying again"))
+			lines = append(lines, plainLine(now, "", "bus", "no connection, trying again"))
 		case p.linked:
 			lines = append(lines, plainLine(now, "", "bus", "connected again to "+link.URL))
 		default:

@@ -212,7 +212,7 @@ func (v *view) notices() []*line {
 	m := v.m
 	lost := !m.Link.Connected && m.Link.URL != ""
 	if lost {
-		add(toneBadStrong, "!", "bus: connection lost, trying again")
+		add(toneBadStrong, "!", "bus: no connection, trying again")
 	}
 	silence := v.now.Sub(m.heard)
 	if m.heard.IsZero() {

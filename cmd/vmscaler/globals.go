@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
@@ -105,7 +106,7 @@ func (g *globals) logger(w io.Writer, color bool) (zerolog.Logger, error) {
 	if err != nil || g.logLevel == "" {
 		return zerolog.Nop(), usageError{fmt.Errorf("--log-level: found %q, want trace, debug, info, warn or error", g.logLevel)}
 	}
-	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: "15:04:05.000"}
+	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: time.TimeOnly}
 	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
 }
 

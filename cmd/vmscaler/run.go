@@ -157,7 +157,11 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	stages.Ready = func(busURL string) {
 		describe(busURL)
 		if !shows || o.plain {
-			fmt.Fprintf(stderr, "bus: %s (watch it with: nats sub 'vmscaler.>')\n", busURL)
+			hint := ""
+			if o.has(app.StageBus) {
+				hint = " (watch it with: nats sub 'vmscaler.>')"
+			}
+			fmt.Fprintf(stderr, "bus: %s%s\n", busURL, hint)
 		}
 	}
 	err = app.Run(ctx, stages)
