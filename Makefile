@@ -9,6 +9,8 @@ BENCHTIME ?= 10x
 # The file's name carries the version, so that another version is simply another file.
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)
+NATS_VERSION     := v0.5.1
+NATS             := .tools/nats-$(NATS_VERSION)
 
 # -v names each package as it is compiled: with cgo the first build takes a while, and this is what the progress line shows.
 # Go's own stamp of the version is off: it fails where git refuses to look, as in a checkout of another user.
@@ -18,10 +20,10 @@ GO_BUILD = $(HOST) quietly build "bin/vmscaler $(VERSION)" \
 .DEFAULT_GOAL := help
 # The steps below rely on their order; Go itself uses all cores.
 .NOTPARALLEL:
-.PHONY: help run demo build test test-unit bench lint lint-tool template check install clean
+.PHONY: help run demo build test test-unit test-external bench lint lint-tool nats-tool template check install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## from a fresh machine to the dashboard: packages, build, libvirt, template, then vmscaler run
 	@$(HOST) packages run
@@ -37,7 +39,8 @@ build: ## bin/vmscaler
 	@$(HOST) packages build
 	@$(GO_BUILD)
 
-test: ## every test with the race detector, against libvirt as well
+# The tests watch the bus with NATS's own tool, as users do.
+test: $(NATS) ## every test with the race detector, against libvirt as well
 	@$(HOST) packages test
 	@$(HOST) libvirt
 	$(HOST) as-libvirt go test -race -timeout 20m ./...
@@ -54,6 +57,13 @@ test-unit: ## the quick tests only
 	@$(HOST) packages build
 	$(HOST) exec go test -race -skip '^Test(Build.*|Upload.*|Import)$$' $$($(HOST) exec go list ./... | grep -v /e2e)
 
+# The whole story in five processes, on NATS's own server with JetStream and on one without: three minutes beyond the rest on
+# two cores without KVM, for what `make test` checks in part.
+test-external: ## the longer tests on a NATS server that is not embedded
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	$(HOST) as-libvirt go test -race -timeout 20m -tags external -run External -v ./cmd/vmscaler/e2e
+
 # Only the packages that have any: the others would prepare their tests for nothing.
 bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
 	@$(HOST) packages bench
@@ -67,12 +77,19 @@ lint: $(GOLANGCI) ## golangci-lint and shellcheck
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
 lint-tool: $(GOLANGCI)
+nats-tool: $(NATS)
 
 $(GOLANGCI):
 	@$(HOST) packages lint
 	@GOBIN=$(CURDIR)/.tools $(HOST) quietly lint "golangci-lint $(GOLANGCI_VERSION) built into .tools/" \
 		go install -v github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	@mv .tools/golangci-lint $@
+
+$(NATS):
+	@$(HOST) packages build
+	@GOBIN=$(CURDIR)/.tools $(HOST) quietly test "nats $(NATS_VERSION) built into .tools/" \
+		go install -v github.com/nats-io/natscli/nats@$(NATS_VERSION)
+	@mv .tools/nats $@
 
 template: build ## build the demo template
 	@$(HOST) packages run

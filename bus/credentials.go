@@ -58,11 +58,15 @@ func readCredentials(path string, euid int) (nkeys.KeyPair, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
-	key, err := nkeys.FromSeed([]byte(strings.TrimSpace(string(data))))
-	if err != nil {
-		return nil, fmt.Errorf("%s: found no nkey seed (%w); delete the file and start the bus again for a new one", path, err)
+	seed := []byte(strings.TrimSpace(string(data)))
+	kind, _, err := nkeys.DecodeSeed(seed)
+	if err == nil && kind != nkeys.PrefixByteUser { // nobody could log in with it
+		err = fmt.Errorf("it is of kind %s, want user", kind)
 	}
-	return key, nil
+	if err != nil {
+		return nil, fmt.Errorf("%s: found no nkey seed of a user (%w); delete the file and start the bus again for a new one", path, err)
+	}
+	return nkeys.FromSeed(seed) //nolint:wrapcheck // it was decoded already
 }
 
 // writeCredentials makes a new key; the file is there whole or not at all.

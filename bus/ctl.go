@@ -45,26 +45,33 @@ func (s *Status) check() error {
 	return checkVersion(s.V)
 }
 
-// Request is a request that waits for its answer. Exactly one of Answer and Refuse must be called.
+// Request is a request that waits for its answer. Exactly one of Answer and Refuse must be called, once; the next request
+// of the same verb comes after it.
 type Request struct {
 	Verb  string
 	Query Query
-	req   micro.Request
+	reply chan<- reply
+}
+
+// reply is an answer, or why there is none.
+type reply struct {
+	data    []byte
+	refusal string
 }
 
 // Answer sends the reply.
-func (r Request) Answer(reply any) error {
-	if err := r.req.RespondJSON(reply); err != nil {
+func (r Request) Answer(m any) error {
+	data, err := json.Marshal(m)
+	if err != nil {
 		return fmt.Errorf("answer %s: %w", r.Verb, err)
 	}
+	r.reply <- reply{data: data}
 	return nil
 }
 
 // Refuse says what is wrong with the request.
 func (r Request) Refuse(format string, args ...any) error {
-	if err := r.req.Error("400", fmt.Sprintf(format, args...), nil); err != nil {
-		return fmt.Errorf("refuse %s: %w", r.Verb, err)
-	}
+	r.reply <- reply{refusal: fmt.Sprintf(format, args...)}
 	return nil
 }
 
@@ -82,18 +89,9 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, out chan<- Requ
 	endpoints := service.AddGroup("vmscaler.ctl")
 	for _, verb := range []string{VerbStatus, VerbExplain} {
 		err := endpoints.AddEndpoint(verb, micro.HandlerFunc(func(req micro.Request) {
-			r := Request{Verb: verb, req: req}
-			if len(req.Data()) > 0 {
-				if err := json.Unmarshal(req.Data(), &r.Query); err != nil {
-					c.Drop(req.Subject(), err)
-					_ = r.Refuse(`found %q, want nothing or {"group": "NAME"}`, clip(string(req.Data())))
-					return
-				}
-			}
-			select {
-			case out <- r:
-			case <-ctx.Done():
-			case <-c.closed:
+			// The service must not be answered for after this function's end, as it looks at the outcome.
+			if err := c.serveOne(ctx, verb, req, out); err != nil {
+				c.log.Debug().Err(err).Msgf("bus: answer to %s lost", verb)
 			}
 		}))
 		if err != nil {
@@ -101,6 +99,48 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, out chan<- Requ
 		}
 	}
 	return c.announce()
+}
+
+// serveOne gives one request to out, waits for the answer, and sends it.
+func (c *Conn) serveOne(ctx context.Context, verb string, req micro.Request, out chan<- Request) error {
+	if !isInbox(req.Reply()) {
+		c.Drop(req.Subject(), fmt.Errorf("its answer should go to %q, which is no inbox", clip(req.Reply())))
+		return nil
+	}
+	answer := make(chan reply, 1)
+	r := Request{Verb: verb, reply: answer}
+	if len(req.Data()) > 0 {
+		if err := json.Unmarshal(req.Data(), &r.Query); err != nil {
+			c.Drop(req.Subject(), err)
+			return req.Error("400", fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, clip(string(req.Data()))), nil) //nolint:wrapcheck // logged
+		}
+	}
+	select {
+	case out <- r:
+	case <-ctx.Done():
+		return req.Error("503", stopping, nil) //nolint:wrapcheck // logged
+	case <-c.closed:
+		return nil
+	}
+	select {
+	case a := <-answer:
+		if a.refusal != "" {
+			return req.Error("400", a.refusal, nil) //nolint:wrapcheck // logged
+		}
+		return req.Respond(a.data) //nolint:wrapcheck // logged
+	case <-ctx.Done():
+		return req.Error("503", stopping, nil) //nolint:wrapcheck // logged
+	case <-c.closed:
+	}
+	return nil
+}
+
+const stopping = "the decider that was asked is stopping"
+
+// isInbox says whether an answer may go there. Whoever asks names the subject; with one of the stages' or of JetStream,
+// he could write there by our hand.
+func isInbox(subject string) bool {
+	return subject != "" && !strings.HasPrefix(subject, "vmscaler.") && !strings.HasPrefix(subject, "$")
 }
 
 // Ask sends a request and decodes its reply into T. A refusal is an error with its text.

@@ -242,8 +242,10 @@ func TestHistoryLeavesOutWhatCannotBeRead(t *testing.T) {
 	s := startWith(t, ServerConfig{StateDir: dir})
 	stage := join(t, s, "stage")
 	bad := [][2]string{
-		{"vmscaler.lifecycle.web.1.ready", `{`}, {"vmscaler.decision.web.out", `{"v":99,"group":"web","id":"x","expires_at":"2026-05-04T12:00:00Z"}`},
-		{"vmscaler.lifecycle.web", ``}, {"vmscaler.decision.web.in", `null`},
+		{"vmscaler.lifecycle.web.1.ready", `{`},
+		{"vmscaler.decision.web.out", `{"v":99,"group":"web","id":"x","expires_at":"2026-05-04T12:00:00Z"}`},
+		{"vmscaler.lifecycle.web", ``},
+		{"vmscaler.decision.web.in", `null`},
 	}
 	for _, m := range bad {
 		publish(t, stage, m[0], []byte(m[1]))

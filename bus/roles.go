@@ -2,7 +2,6 @@ package bus
 
 import (
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -29,8 +28,6 @@ func Roles() []Role {
 type Permissions struct {
 	Publish   []string
 	Subscribe []string
-	// Answers allows one reply to each request that was received, whatever its reply subject.
-	Answers bool
 }
 
 // The requests that change nothing.
@@ -51,9 +48,12 @@ func (r Role) Permissions() Permissions {
 		return Permissions{Publish: []string{AllSamples, "vmscaler.health.collector.*"}}
 	case RoleDecider:
 		return Permissions{
-			Publish:   []string{AllDecisions, "vmscaler.health.decider.*"},
+			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
+			// answer; then whoever may ask could write anywhere by the decider's hand, such as to JetStream's API.
+			Publish: []string{
+				AllDecisions, "vmscaler.health.decider.*", "_INBOX.>", "_VMSCALER.>",
+			},
 			Subscribe: slices.Concat([]string{AllSamples, AllHealth}, readRequests, discovery),
-			Answers:   true,
 		}
 	case RoleActuator:
 		return Permissions{Publish: []string{AllEvents, "vmscaler.health.actuator.*"}, Subscribe: []string{AllDecisions}}
@@ -103,9 +103,6 @@ func (p Permissions) server() *server.Permissions {
 	if slices.Contains(p.Subscribe, "vmscaler.>") {
 		// Who listens there could also join the responders' queue and swallow requests.
 		perms.Subscribe.Deny = []string{"vmscaler.ctl.>"}
-	}
-	if p.Answers {
-		perms.Response = &server.ResponsePermission{MaxMsgs: 1, Expires: 10 * time.Second}
 	}
 	return perms
 }

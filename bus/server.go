@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -28,8 +30,16 @@ var ErrListenTaken = errors.New("address already in use")
 // serverName tells a stage that the server it has joined is an embedded one, with this package's permissions.
 const serverName = "vmscaler-bus"
 
-// stageUser are the stages in this process; it cannot log in over the network.
+// stageUser is this process itself. A stage in it has the user of stageUserOf, with the permissions of its role: who
+// asks a stage for something must not use its hand for more. None of them can log in over the network.
 const stageUser = "stage"
+
+func stageUserOf(name string) string {
+	if role := Role(name); slices.Contains(Roles(), role) {
+		return stageUser + "-" + name
+	}
+	return stageUser
+}
 
 // The most that JetStream may take. The history is the bulk of the disk.
 const (
@@ -77,10 +87,16 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
 		NoFastProducerStall: true, // otherwise a tap that reads slowly slows the stages down
 		MaxPayload:          maxPayload,
-		Users: []*server.User{{
-			Username: stageUser, Password: s.password,
+	}
+	inProcess := func(user string, permissions *server.Permissions) {
+		options.Users = append(options.Users, &server.User{
+			Username: user, Password: s.password, Permissions: permissions,
 			AllowedConnectionTypes: map[string]struct{}{"IN_PROCESS": {}},
-		}},
+		})
+	}
+	inProcess(stageUser, nil)
+	for _, role := range Roles() {
+		inProcess(stageUserOf(string(role)), role.Permissions().server())
 	}
 	if isLoopback(host) {
 		options.NoAuthUser = string(RoleTap)
@@ -141,12 +157,18 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 	bridge := &logBridge{log: log}
 	ns.SetLoggerV2(bridge, false, false, false)
 	ns.Start()
-	if !ns.ReadyForConnections(10 * time.Second) {
-		ns.Shutdown()
-		return nil, errors.New("bus: the embedded server was not ready after 10 s")
+	defer func() {
+		if err != nil {
+			ns.Shutdown()
+			ns.WaitForShutdown() // before another may have the state folder
+		}
+	}()
+	for deadline := time.Now().Add(10 * time.Second); bridge.fatal.Load() == nil && !ns.ReadyForConnections(100*time.Millisecond); {
+		if time.Now().After(deadline) {
+			return nil, errors.New("bus: the embedded server was not ready after 10 s")
+		}
 	}
 	if msg := bridge.fatal.Load(); msg != nil {
-		ns.Shutdown()
 		if strings.Contains(*msg, "address already in use") {
 			return nil, fmt.Errorf("bus: listen on %s: %w", listen, ErrListenTaken)
 		}
@@ -155,11 +177,9 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 	s.ns = ns
 	if s.state != nil {
 		if err := s.keepHistory(log); err != nil {
-			ns.Shutdown()
 			return nil, err
 		}
 		if err := s.state.describe(s.URL()); err != nil {
-			ns.Shutdown()
 			return nil, err
 		}
 	}
@@ -178,12 +198,23 @@ func (s *Server) keepHistory(log zerolog.Logger) error {
 	return EnsureHistory(ctx, conn)
 }
 
-// URL is where other processes reach the server.
-func (s *Server) URL() string { return s.ns.ClientURL() }
+// URL is where other processes reach the server. One that listens on all addresses is reached at loopback as well.
+func (s *Server) URL() string {
+	u, err := url.Parse(s.ns.ClientURL())
+	if err != nil {
+		return s.ns.ClientURL()
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "" || ip != nil && ip.IsUnspecified() {
+		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
+	}
+	return u.String()
+}
 
-// Connect connects a stage of this process, without a socket.
+// Connect connects a stage of this process, without a socket. The name of a role gives its permissions, every other
+// one all.
 func (s *Server) Connect(name string, log zerolog.Logger) (*Conn, error) {
-	return connect(s.URL(), name, log, nats.InProcessServer(s.ns), nats.UserInfo(stageUser, s.password))
+	// Not the server's URL, which may ask for TLS: there is nobody in between, and no certificate is for this process.
+	return connect("nats://in-process", name, log, nats.InProcessServer(s.ns), nats.UserInfo(stageUserOf(name), s.password))
 }
 
 // Stop ends the server and waits for it. Close the connections first.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -58,15 +59,23 @@ func openState(dir string, euid int) (*stateFolder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile()); err != nil {
 		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			return nil, &StateLockedError{dir, readStateHolder(dir)}
 		}
 		return nil, fmt.Errorf("state folder: lock %s: %w", stateLockPath(dir), err)
 	}
+	if err := f.Truncate(0); err != nil { // what a killed process has left
+		_ = f.Close()
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
 	return &stateFolder{dir, f}, nil
 }
+
+// wholeFile is a lock for writing. It is of the kind that belongs to the open file, not to the process, and that can be
+// looked for without taking it: whoever looks for a bus must not keep one from starting.
+func wholeFile() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart} }
 
 // describe writes who has the folder, for those who look for the bus.
 func (s *stateFolder) describe(url string) error {
@@ -94,9 +103,10 @@ func FindState(dir string) (StateHolder, bool) {
 	if err != nil {
 		return StateHolder{}, false
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	lock := wholeFile()
+	err = unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock)
 	_ = f.Close()
-	if !errors.Is(err, unix.EWOULDBLOCK) {
+	if err != nil || lock.Type == unix.F_UNLCK {
 		return StateHolder{}, false
 	}
 	return readStateHolder(dir), true

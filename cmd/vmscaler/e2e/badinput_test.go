@@ -158,23 +158,43 @@ func TestNoPermission(t *testing.T) {
 
 // TestWrongCommandLines: exit code 2 and what is allowed.
 func TestWrongCommandLines(t *testing.T) {
+	garbage := "VMSCALER_NATS_URL=garbage"
 	for _, c := range []struct {
 		args []string
 		word string
+		env  string
 	}{
-		{[]string{"nonsense"}, "nonsense"},
-		{[]string{"run", "--nonsense"}, "--nonsense"},
-		{[]string{"run", "extra"}, "extra"},
-		{[]string{"down"}, "GROUP"},
-		{[]string{"load", "x", "--cpu", "-1"}, "--cpu"},
-		{[]string{"load", "x", "--for", "0s"}, "--for"},
-		{[]string{"run", "--log-level", "loud"}, "loud"},
-		{[]string{"run", "--bus-listen", "127.0.0.1:1", "--nats-url", "nats://x"}, "nats-url"},
+		{[]string{"nonsense"}, "nonsense", ""},
+		{[]string{"run", "--nonsense"}, "--nonsense", ""},
+		{[]string{"run", "extra"}, "extra", ""},
+		{[]string{"down"}, "GROUP", ""},
+		{[]string{"load", "x", "--cpu", "-1"}, "--cpu", ""},
+		{[]string{"load", "x", "--for", "0s"}, "--for", ""},
+		{[]string{"run", "--log-level", "loud"}, "loud", ""},
+		{[]string{"run", "--bus-listen", "127.0.0.1:1", "--nats-url", "nats://x"}, "--bus-listen and --nats-url exclude each other", ""},
+		{[]string{"run", "--stages", "nonsense"}, `"nonsense", want some of bus, collector, decider, actuator, dashboard`, ""},
+		{[]string{"run", "--stages", "bus,decider", "--nats-url", "nats://x"}, "bus together with the bus nats://x", ""},
+		{[]string{"bus"}, "bus.url (nats://x) names a server to join", "VMSCALER_NATS_URL=nats://x"},
+		{[]string{"run", "--bus-listen", "0.0.0.0:4222"}, "--bus-listen: found 0.0.0.0:4222, want a loopback HOST:PORT", ""},
+		{[]string{"bus", "--bus-listen", "0.0.0.0:4222"}, "whoever reaches the bus can watch it", ""},
+		{[]string{"run", "--nats-cert", "x.pem"}, "--nats-cert", ""},
+		{[]string{"decider"}, "VMSCALER_NATS_URL: found garbage, want nats://HOST:PORT", garbage},
+		{[]string{"dashboard"}, "VMSCALER_NATS_URL: found garbage", garbage},
+		{[]string{"config", "show"}, "VMSCALER_NATS_URL: found garbage", garbage},
+		{[]string{"config", "check", "--nats-url", "garbage"}, "--nats-url: found garbage", ""},
+		{[]string{"events", "--since", "0s"}, "--since", ""},
+		{[]string{"events", "-o", "xml"}, "--output", ""},
+		{[]string{"events", "Web_1"}, "Web_1", ""},
+		{[]string{"events", "a", "b"}, "[GROUP]", ""},
+		{[]string{"health", "nonsense"}, "bus, collector, decider, actuator", ""},
+		{[]string{"bus", "credentials"}, "ROLE", ""},
 	} {
-		out, err := exec.Command(program, c.args...).CombinedOutput()
+		cmd := exec.Command(program, c.args...)
+		cmd.Env = append(os.Environ(), c.env)
+		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), c.word) {
-			t.Errorf("vmscaler %v: %v, want exit code 2 and %q named:\n%s", c.args, err, c.word, out)
+			t.Errorf("%s vmscaler %v: %v, want exit code 2 and %q named:\n%s", c.env, c.args, err, c.word, out)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // process is a running command.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended

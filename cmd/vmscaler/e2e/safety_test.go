@@ -171,7 +171,7 @@ func TestDown(t *testing.T) {
 	p := w.start(w.config("min: 1"))
 	p.untilReady(1)
 	w.refused([]string{"down", w.group, "--yes"}, "vmscaler run", fmt.Sprint(p.cmd.Process.Pid), "stop it first")
-	w.refused([]string{"run", "--no-dashboard", "-c", w.config("min: 1")}, "vmscaler run", fmt.Sprint(p.cmd.Process.Pid), "vmscaler dashboard")
+	w.refused([]string{"run", "--no-dashboard", "-c", w.config("min: 1")}, "vmscaler run", fmt.Sprint(p.cmd.Process.Pid), "vmscaler dashboard --nats-url "+p.url)
 	p.stop()
 	w.refused([]string{"down", w.group}, "--yes") // no terminal to ask on
 	if out := w.must("down", "unknown", "--yes"); !strings.Contains(out, w.group) {
@@ -191,11 +191,7 @@ func TestTemplateVanishes(t *testing.T) {
 	w := newWorld(t)
 	p := w.start(w.config("min: 1"))
 	p.untilReady(1)
-	hidden := w.templatePath() + ".hidden"
-	if err := os.Rename(w.templatePath(), hidden); err != nil {
-		t.Fatal(err)
-	}
-	w.refreshPool()
+	back := w.hideTemplate()
 	if err := w.domain(w.group + "-1").Destroy(); err != nil {
 		t.Fatal(err)
 	}
@@ -203,10 +199,22 @@ func TestTemplateVanishes(t *testing.T) {
 		t.Errorf("event %+v, want the template named", e)
 	}
 	p.until("the empty group is sampled as empty", func() bool { return len(p.sample.VMs) == 0 })
-	if err := os.Rename(hidden, w.templatePath()); err != nil {
-		t.Fatal(err)
-	}
-	w.refreshPool()
+	back()
 	p.untilReady(1)
 	p.stop()
+}
+
+// hideTemplate takes the template away, until back is called.
+func (w *world) hideTemplate() (back func()) {
+	w.t.Helper()
+	hidden := w.templatePath() + ".hidden"
+	move := func(from, to string) {
+		w.t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			w.t.Fatal(err)
+		}
+		w.refreshPool()
+	}
+	move(w.templatePath(), hidden)
+	return func() { move(hidden, w.templatePath()) }
 }

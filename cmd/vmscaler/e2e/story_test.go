@@ -21,19 +21,25 @@ const storyPolicy = `policy:
 func TestStory(t *testing.T) {
 	w := newWorld(t)
 	p := w.start(w.config(storyPolicy))
-	err := story.Play(t.Context(), story.Config{
-		Conn: p.conn, Group: w.group, Patience: patience, Say: t.Logf, Grown: w.checkClones,
+	w.playStory(p.watcher)
+	p.stop()
+	if n := len(w.vms()); n != 1 {
+		t.Errorf("%d VMs after Ctrl-C, want the one that was there", n)
+	}
+}
+
+// playStory plays the story on a bus where the stages run.
+func (w *world) playStory(b *watcher) {
+	w.t.Helper()
+	err := story.Play(w.t.Context(), story.Config{
+		Conn: b.conn, Group: w.group, Patience: patience, Say: w.t.Logf, Grown: w.checkClones,
 		Load: func(ctx context.Context, vm string) error {
 			cmd := w.command("load", vm, "--for", "1h")
 			return runUntil(ctx, cmd)
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	p.stop()
-	if n := len(w.vms()); n != 1 {
-		t.Errorf("%d VMs after Ctrl-C, want the one that was there", n)
+		w.t.Fatal(err)
 	}
 }
 

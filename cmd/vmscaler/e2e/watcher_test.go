@@ -13,7 +13,7 @@ import (
 
 // watcher listens to a bus, as anybody may.
 type watcher struct {
-	t         *testing.T
+	t         testing.TB
 	w         *world
 	url       string
 	conn      *bus.Conn

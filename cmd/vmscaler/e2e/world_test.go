@@ -26,7 +26,7 @@ const patience = 2 * time.Minute
 
 // world is a libvirt with a pool, a network and a group of the test's own.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	uri     string
 	conn    *libvirt.Connect
 	dir     string // the pool's folder
@@ -40,7 +40,7 @@ type world struct {
 }
 
 // newWorld makes one on the machine's own libvirt.
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	uri := os.Getenv("LIBVIRT_DEFAULT_URI")
 	if uri == "" {
 		uri = "qemu:///system"
@@ -59,7 +59,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // newWorldAt makes one at a URI, with its pool in dir.
-func newWorldAt(t *testing.T, uri, dir string) *world {
+func newWorldAt(t testing.TB, uri, dir string) *world {
 	t.Helper()
 	id := strings.ToLower(rand.Text()[:6])
 	id = strings.Map(func(r rune) rune { // letters only: a group's name does not end in a number
@@ -274,7 +274,7 @@ func (w *world) forget(name string) {
 	_ = dom.Free()
 }
 
-func fileSum(t *testing.T, path string) string {
+func fileSum(t testing.TB, path string) string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {

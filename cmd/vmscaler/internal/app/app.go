@@ -235,7 +235,7 @@ func keepHistory(ctx context.Context, conn *bus.Conn, log zerolog.Logger) {
 		case err == nil:
 			return
 		case errors.Is(err, bus.ErrNoHistory):
-			log.Info().Msg("this NATS server has no JetStream: no history is kept (`vmscaler events`)")
+			log.Warn().Msg("this NATS server has no JetStream: no history is kept (`vmscaler events`)")
 			return
 		case ctx.Err() == nil && err.Error() != said:
 			said = err.Error()

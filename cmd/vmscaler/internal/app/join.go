@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -87,17 +89,21 @@ func Credentials(remote bus.Remote, stateDir, role string) bus.Remote {
 	return remote
 }
 
+// sameServer compares the addresses of two URLs.
 func sameServer(a, b string) bool {
 	at := func(s string) string {
 		u, err := url.Parse(s)
-		if err != nil {
+		if err != nil || u.Hostname() == "" {
 			return ""
 		}
-		host := u.Hostname()
-		if host == "localhost" {
+		host, port := strings.ToLower(u.Hostname()), u.Port()
+		if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsUnspecified() {
 			host = "127.0.0.1"
 		}
-		return host + ":" + u.Port()
+		if port == "" {
+			port = "4222" // as for NATS's clients
+		}
+		return net.JoinHostPort(host, port)
 	}
 	return at(a) != "" && at(a) == at(b)
 }

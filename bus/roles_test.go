@@ -1,0 +1,369 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+)
+
+// The roles in the table below are letters, in this order.
+const roleLetters = "CDABOT"
+
+// may says who may use a subject. It is the contract as people read it in docs/permissions.md, written down a second
+// time on purpose: a role that gets more must be changed here too.
+type may struct {
+	subject string // as the page names it
+	about   string // what passes there
+	// What the test publishes, and what it subscribes to. The second is the first where it is empty.
+	concrete  []string
+	patterns  []string
+	publish   string // letters of the roles
+	subscribe string
+}
+
+func permissionTable() []may {
+	return []may{
+		{"vmscaler.sample.<group>.<host>", "samples", []string{"vmscaler.sample.web.kvm1"}, []string{"vmscaler.sample.web.kvm1", "vmscaler.sample.>", "vmscaler.sample.web.*"}, "C", "DBOT"},
+		{
+			"vmscaler.decision.<group>.<direction>", "decisions",
+			[]string{"vmscaler.decision.web.out", "vmscaler.decision.web.in", "vmscaler.decision.web.hold"},
+			[]string{"vmscaler.decision.web.out", "vmscaler.decision.>", "vmscaler.decision.*.in"},
+			"D", "ABOT",
+		},
+		{"vmscaler.lifecycle.<group>.<vm>.<event>", "events", []string{"vmscaler.lifecycle.web.web-1.ready", "vmscaler.lifecycle.web._.failed"}, []string{"vmscaler.lifecycle.web.web-1.ready", "vmscaler.lifecycle.>"}, "A", "BOT"},
+		{"vmscaler.health.collector.<instance>", "the collector's health", []string{"vmscaler.health.collector.h-1"}, nil, "C", "DBOT"},
+		{"vmscaler.health.decider.<instance>", "the decider's health", []string{"vmscaler.health.decider.h-1"}, nil, "D", "DBOT"},
+		{"vmscaler.health.actuator.<instance>", "the actuator's health", []string{"vmscaler.health.actuator.h-1"}, nil, "A", "DBOT"},
+		{"vmscaler.health.<other>.<instance>", "health of the bus itself, or of anything else", []string{"vmscaler.health.bus.h-1", "vmscaler.health.dashboard.h-1"}, []string{"vmscaler.health.bus.h-1", "vmscaler.health.>"}, "", "DBOT"},
+		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
+		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
+		{"vmscaler.ctl.<other>", "any other request", []string{"vmscaler.ctl.scale", "vmscaler.ctl.status.x"}, []string{"vmscaler.ctl.scale", "vmscaler.ctl.>", "vmscaler.ctl.*"}, "O", ""},
+		{"vmscaler.<other>.>", "nothing so far", []string{"vmscaler.other", "vmscaler.other.x"}, []string{"vmscaler.other", "vmscaler.other.>", "vmscaler.*.*.*.*.*.*", "vmscaler.>"}, "", "T"},
+		{
+			"$SRV.PING, $SRV.INFO, $SRV.STATS", "`nats micro ls`, `info` and `stats`",
+			[]string{"$SRV.PING", "$SRV.INFO", "$SRV.STATS", "$SRV.PING.vmscaler", "$SRV.INFO.vmscaler.x", "$SRV.STATS.vmscaler"},
+			nil, "OT", "D",
+		},
+		{"$SRV.<other>", "", []string{"$SRV.SCHEMA", "$SRV"}, []string{"$SRV.SCHEMA", "$SRV.>"}, "", ""},
+		{
+			"$JS.API.{STREAM.INFO, CONSUMER.CREATE, CONSUMER.INFO, CONSUMER.DELETE, CONSUMER.MSG.NEXT}.vmscaler-history", "reading the history",
+			[]string{
+				"$JS.API.STREAM.INFO.vmscaler-history", "$JS.API.CONSUMER.CREATE.vmscaler-history.c", "$JS.API.CONSUMER.INFO.vmscaler-history.c",
+				"$JS.API.CONSUMER.DELETE.vmscaler-history.c", "$JS.API.CONSUMER.MSG.NEXT.vmscaler-history.c",
+			},
+			nil, "O", "",
+		},
+		{
+			"$JS.>, $KV.>, $O.>", "everything else of JetStream",
+			[]string{
+				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.vmscaler-history", "$JS.API.STREAM.UPDATE.vmscaler-history",
+				"$JS.API.STREAM.DELETE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-history", "$JS.API.STREAM.MSG.DELETE.vmscaler-history",
+				"$JS.API.STREAM.MSG.GET.vmscaler-history", "$JS.API.STREAM.SNAPSHOT.vmscaler-history", "$JS.API.STREAM.RESTORE.vmscaler-history",
+				"$JS.API.DIRECT.GET.vmscaler-history", "$JS.API.STREAM.INFO.other", "$JS.API.STREAM.CREATE.other", "$JS.API.STREAM.DELETE.other",
+				"$JS.API.CONSUMER.CREATE.other.c", "$JS.API.CONSUMER.CREATE.vmscaler-history", "$JS.API.CONSUMER.MSG.NEXT.other.c",
+				"$JS.API.CONSUMER.DURABLE.CREATE.vmscaler-history.c", "$JS.API.CONSUMER.LIST.vmscaler-history", "$JS.ACK.vmscaler-history.c.1.1.1.1.0",
+				"$JS.FC.vmscaler-history.c.x", "$JS.EVENT.ADVISORY.x", "$KV.overrides.web", "$O.files.C.x",
+			},
+			[]string{"$JS.>", "$JS.API.>", "$JS.API.INFO", "$JS.ACK.>", "$JS.EVENT.ADVISORY.>", "$JS.API.CONSUMER.MSG.NEXT.vmscaler-history.>", "$KV.>", "$O.>"},
+			"", "",
+		},
+		{"$SYS.>", "the server's own", []string{"$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$SYS.ACCOUNT.$G.CONNECT"}, []string{"$SYS.>", "$SYS.ACCOUNT.*.CONNECT"}, "", ""},
+		{"_INBOX.>", "answers to those without credentials", []string{"_INBOX.x", "_INBOX.x.y"}, []string{"_INBOX.x", "_INBOX.>"}, "D", "T"},
+		{"_VMSCALER.operator.>", "answers to operators", []string{"_VMSCALER.operator.x"}, []string{"_VMSCALER.operator.x", "_VMSCALER.operator.>"}, "D", "O"},
+		{
+			"_VMSCALER.<other>.>", "answers to others",
+			[]string{"_VMSCALER.collector.x", "_VMSCALER.decider.x", "_VMSCALER.actuator.x", "_VMSCALER.dashboard.x", "_VMSCALER.tap.x", "_VMSCALER.x"},
+			[]string{"_VMSCALER.collector.>", "_VMSCALER.decider.>", "_VMSCALER.actuator.>", "_VMSCALER.dashboard.>", "_VMSCALER.tap.>", "_VMSCALER.>"},
+			"D", "",
+		},
+		{"everything else", "", []string{"foo", "foo.bar", "vmscaler", "vmscalerx.sample.web.h", ">", "*"}, []string{"foo", "vmscaler", "_R_.>", ">", "*", "*.>", "*.ctl.status", "*.ctl.>", "*.decision.>", "_INBOX", "*.x"}, "", ""},
+	}
+}
+
+func allows(cell string, letter byte) bool { return strings.IndexByte(cell, letter) >= 0 }
+
+// example is a subject that a pattern matches.
+func example(pattern string) string {
+	if head, found := strings.CutSuffix(pattern, ">"); found {
+		pattern = head + "x"
+	}
+	return strings.ReplaceAll(pattern, "*", "x")
+}
+
+// member is a client as whom a role logs in, with what the server last refused it.
+type member struct {
+	nc *nats.Conn
+	t  *testing.T
+}
+
+// newMember logs in over TCP, where key is "" without credentials.
+func newMember(t *testing.T, s *Server, key string) member {
+	t.Helper()
+	var options []nats.Option
+	if key != "" {
+		option, err := nats.NkeyOptionFromSeed(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, option)
+	}
+	options = append(options, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(s.URL(), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return member{nc, t}
+}
+
+// refused says, once the server has dealt with what was sent, whether it refused to publish or to subscribe to this.
+// It looks at the newest refusal, so that the same must not be tried twice in a row.
+func (m member) refused(what, subject string) bool {
+	m.t.Helper()
+	if err := m.nc.FlushWithContext(limit(m.t)); err != nil {
+		m.t.Fatal(err)
+	}
+	err := m.nc.LastError()
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), fmt.Sprintf("%s to %q", what, subject))
+}
+
+func (m member) publish(subject string) (refused bool) {
+	m.t.Helper()
+	if err := m.nc.Publish(subject, []byte(m.t.Name())); err != nil {
+		m.t.Fatalf("%s: %v", subject, err)
+	}
+	return m.refused("Publish", subject)
+}
+
+// Each cell both ways: what a role may do works, and what it may not is refused and does nothing.
+func TestPermissions(t *testing.T) {
+	dir := t.TempDir()
+	s := startWith(t, ServerConfig{StateDir: dir})
+	type identity struct {
+		name, key string
+		letter    byte
+	}
+	identities := []identity{{"anonymous", "", 'T'}}
+	for i, role := range Roles() {
+		identities = append(identities, identity{string(role), CredentialsFile(dir, role), roleLetters[i]},
+			identity{string(role) + " in the process", "", roleLetters[i]})
+	}
+	for _, who := range identities {
+		t.Run(who.name, func(t *testing.T) {
+			t.Parallel()
+			witness := join(t, s, "witness of "+who.name)
+			seen := collect(t, witness, ">")
+			var m member
+			if role, inProcess := strings.CutSuffix(who.name, " in the process"); inProcess {
+				m = member{join(t, s, role).nc, t}
+			} else {
+				m = newMember(t, s, who.key)
+			}
+			arrived := func(subject string) bool {
+				t.Helper()
+				if err := witness.Flush(); err != nil {
+					t.Fatal(err)
+				}
+				found := false
+				for len(seen) > 0 {
+					msg := <-seen
+					found = found || msg.Subject == subject && string(msg.Data) == t.Name()
+				}
+				return found
+			}
+			for _, row := range permissionTable() {
+				for _, subject := range row.concrete {
+					want := allows(row.publish, who.letter)
+					refused := m.publish(subject)
+					if got := arrived(subject); got != want || refused == want {
+						t.Errorf("publish %s: arrived %t, refused %t; want allowed %t", subject, got, refused, want)
+					}
+				}
+				patterns := row.patterns
+				if patterns == nil {
+					patterns = row.concrete
+				}
+				for _, pattern := range patterns {
+					want := allows(row.subscribe, who.letter)
+					sub, err := m.nc.SubscribeSync(pattern)
+					if err != nil {
+						t.Fatalf("%s: %v", pattern, err)
+					}
+					refused := m.refused("Subscription", pattern)
+					publish(t, witness, example(pattern), []byte("for "+t.Name()))
+					if err := m.nc.FlushWithContext(limit(t)); err != nil {
+						t.Fatal(err)
+					}
+					n, _, err := sub.Pending()
+					if err != nil && !refused {
+						t.Fatal(err)
+					}
+					if (n > 0) != want || refused == want {
+						t.Errorf("subscribe to %s: got %d messages, refused %t; want allowed %t", pattern, n, refused, want)
+					}
+					_ = sub.Unsubscribe()
+				}
+			}
+		})
+	}
+}
+
+// A tap that joined the responders' queue would swallow requests.
+func TestTapSwallowsNoRequest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startWith(t, ServerConfig{StateDir: dir})
+	responder := join(t, s, "responder")
+	// "q" is the queue that NATS services have in common if they do not say otherwise.
+	for _, verb := range []string{"vmscaler.ctl.status", "vmscaler.ctl.scale"} {
+		if _, err := responder.nc.QueueSubscribe(verb, "q", func(m *nats.Msg) { _ = m.Respond([]byte("right")) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := responder.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"", CredentialsFile(dir, RoleTap)} {
+		tap := newMember(t, s, key)
+		for _, pattern := range []string{"vmscaler.ctl.>", "vmscaler.ctl.status", "vmscaler.ctl.scale", "vmscaler.>", "vmscaler.*.status", "vmscaler.*.scale", "vmscaler.*.>"} {
+			if _, err := tap.nc.QueueSubscribe(pattern, "q", func(m *nats.Msg) { _ = m.Respond([]byte("swallowed")) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tap.nc.FlushWithContext(limit(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	operator := dialAs(t, s, dir, RoleOperator, quiet)
+	for i := range 100 {
+		verb := []string{"vmscaler.ctl.status", "vmscaler.ctl.scale"}[i%2]
+		ctx, cancel := context.WithTimeout(t.Context(), limitTime)
+		msg, err := operator.nc.RequestWithContext(ctx, verb, nil)
+		cancel()
+		if err != nil || string(msg.Data) != "right" {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+}
+
+func TestTapReadsNoOperatorsReplies(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startWith(t, ServerConfig{StateDir: dir})
+	responder := join(t, s, "responder")
+	if _, err := responder.nc.Subscribe("vmscaler.ctl.scale", func(m *nats.Msg) { _ = m.Respond([]byte("secret")) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := responder.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	tap := newMember(t, s, "")
+	heard := make(chan *nats.Msg, 16)
+	for _, pattern := range []string{"_INBOX.>", "_VMSCALER.>", "_VMSCALER.operator.>", "_VMSCALER.operator.*.*", "*.operator.>", "_R_.>", ">", "vmscaler.>"} {
+		if _, err := tap.nc.ChanSubscribe(pattern, heard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tap.nc.FlushWithContext(limit(t)); err != nil {
+		t.Fatal(err)
+	}
+	operator := dialAs(t, s, dir, RoleOperator, quiet)
+	if msg, err := operator.nc.RequestWithContext(limit(t), "vmscaler.ctl.scale", nil); err != nil || string(msg.Data) != "secret" {
+		t.Fatal(err)
+	}
+	if err := tap.nc.FlushWithContext(limit(t)); err != nil {
+		t.Fatal(err)
+	}
+	for len(heard) > 0 {
+		msg := <-heard
+		t.Errorf("it heard %s on %s", msg.Data, msg.Subject)
+	}
+}
+
+// Nobody without credentials can make a stage believe anything, nor put anything into the history.
+func TestForgedMessagesChangeNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startWith(t, ServerConfig{StateDir: dir})
+	stage := join(t, s, "stage")
+	seen := collect(t, stage, "vmscaler.>")
+	o := newMember(t, s, "")
+	for _, m := range []outgoing{exampleSample(), exampleDecision(), exampleEvent(), exampleHealth()} {
+		data, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.nc.Publish(m.Subject(), data); err != nil {
+			t.Fatal(err)
+		}
+		if !o.refused("Publish", m.Subject()) {
+			t.Errorf("%s is not refused: %v", m.Subject(), o.nc.LastError())
+		}
+	}
+	publish(t, stage, "vmscaler.health.bus.end", nil)
+	if msg := receive(t, seen, "message"); msg.Subject != "vmscaler.health.bus.end" {
+		t.Errorf("%s arrived", msg.Subject)
+	}
+	if records := readAll(t, stage, HistoryQuery{}); len(records) > 0 {
+		t.Errorf("the history has %+v", records)
+	}
+}
+
+const permissionsPage = "docs/permissions.md"
+
+// The page repeats the table of this test; -update takes it over.
+func TestPermissionsPageHasTheTable(t *testing.T) {
+	const begin, end = "<!-- begin of the table: bus/roles_test.go writes it -->\n", "<!-- end of the table -->\n"
+	var b strings.Builder
+	b.WriteString("| subject | carries |")
+	for _, role := range Roles() {
+		fmt.Fprintf(&b, " %s |", role)
+	}
+	b.WriteString("\n|---|---|" + strings.Repeat("---|", len(Roles())) + "\n")
+	for _, row := range permissionTable() {
+		subject := row.subject
+		if strings.Contains(subject, ".") {
+			subject = "`" + subject + "`"
+		}
+		fmt.Fprintf(&b, "| %s | %s |", subject, row.about)
+		for i := range Roles() {
+			cell := ""
+			switch pub, sub := allows(row.publish, roleLetters[i]), allows(row.subscribe, roleLetters[i]); {
+			case pub && sub:
+				cell = "sends, hears"
+			case pub:
+				cell = "sends"
+			case sub:
+				cell = "hears"
+			}
+			fmt.Fprintf(&b, " %s |", cell)
+		}
+		b.WriteString("\n")
+	}
+	path := filepath.Join(repository, permissionsPage)
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(page), begin)
+	table, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatalf("%s lacks %s or %s", permissionsPage, begin, end)
+	}
+	if table == b.String() {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s has another table (write it anew with -update)", permissionsPage)
+	}
+	if err := os.WriteFile(path, []byte(before+begin+b.String()+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,170 @@
+package bus
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestStateFolderHasOneBus(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "deep", "state")
+	if h, found := FindState(dir); found {
+		t.Errorf("before there is one: %+v", h)
+	}
+	first, err := StartServer(ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := StartServer(ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, quiet)
+	if err == nil {
+		second.Stop()
+	}
+	var locked *StateLockedError
+	if !errors.As(err, &locked) {
+		t.Fatalf("got %v, want a *StateLockedError", err)
+	}
+	if h := locked.Holder; h.PID != os.Getpid() || h.URL != first.URL() || h.Since.IsZero() || h.Since.After(time.Now()) || locked.Dir != dir {
+		t.Errorf("got %+v", locked)
+	}
+	for _, part := range []string{strconv.Itoa(os.Getpid()), first.URL(), dir} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("no %q in: %v", part, err)
+		}
+	}
+	if h, found := FindState(dir); !found || h != locked.Holder {
+		t.Errorf("FindState: %+v, %t", h, found)
+	}
+	// The refused one has taken nothing from the first.
+	if err := loggedIn(first, CredentialsFile(dir, RoleOperator), RoleOperator); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+
+	first.Stop()
+	if h, found := FindState(dir); found {
+		t.Errorf("after its end: %+v", h)
+	}
+	third := startWith(t, ServerConfig{StateDir: dir})
+	if h, found := FindState(dir); !found || h.URL != third.URL() {
+		t.Errorf("after a restart: %+v, %t", h, found)
+	}
+}
+
+// What a killed process has left says nothing about the one that has the folder now.
+func TestStateOfAKilledBusIsForgotten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(stateLockPath(dir), []byte(`{"pid":4711,"url":"nats://127.0.0.1:1"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if h, found := FindState(dir); found {
+		t.Errorf("nobody has it: %+v", h)
+	}
+	state, err := openState(dir, os.Geteuid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer state.close()
+	if h, found := FindState(dir); !found || h.PID != 0 {
+		t.Errorf("before the new one has said who it is: %+v, %t", h, found)
+	}
+	if _, err := openState(dir, os.Geteuid()); err == nil || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "4711") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Processes that wait for a bus look for it all the time; none of them may be taken for the bus.
+func TestLookingForABusDoesNotKeepItFromStarting(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					FindState(dir)
+				}
+			}
+		})
+	}
+	for range 500 {
+		state, err := openState(dir, os.Geteuid())
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		state.close()
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestStateFolderThatCannotBe(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := StartServer(ServerConfig{Listen: "127.0.0.1:0", StateDir: file}, quiet)
+	if err == nil {
+		s.Stop()
+		t.Fatal("a file is accepted")
+	}
+	if !strings.Contains(err.Error(), file) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStateFolderOfAnotherUserIsRefused(t *testing.T) {
+	t.Parallel()
+	dir, euid := t.TempDir(), os.Geteuid()
+	if euid == 0 {
+		if err := os.Chown(dir, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		euid = 12345
+	}
+	state, err := openState(dir, euid)
+	if err == nil {
+		state.close()
+		t.Fatal("it is accepted")
+	}
+	for _, part := range []string{dir, "belongs to user id", strconv.Itoa(euid), "--state-dir"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("no %q in: %v", part, err)
+		}
+	}
+	if _, err := os.Stat(stateLockPath(dir)); err == nil {
+		t.Error("something was written into it")
+	}
+}
+
+// A bus that could not start leaves neither the folder locked nor anything running.
+func TestFailedStartFreesTheStateFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "jetstream"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := StartServer(ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, quiet)
+	if err == nil {
+		s.Stop()
+		t.Fatal("it starts without a place for its history")
+	}
+	if !strings.Contains(err.Error(), "jetstream") && !strings.Contains(err.Error(), "JetStream") {
+		t.Errorf("got %v", err)
+	}
+	if h, found := FindState(dir); found {
+		t.Errorf("it is still locked: %+v", h)
+	}
+}

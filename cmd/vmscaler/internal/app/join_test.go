@@ -1,0 +1,308 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+var quiet = zerolog.Nop()
+
+func limit(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func receive[T any](t *testing.T, ch <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-limit(t).Done():
+		t.Fatalf("no %s came", what)
+	}
+	panic("unreachable")
+}
+
+func startBus(t *testing.T, cfg bus.ServerConfig) *bus.Server {
+	t.Helper()
+	if cfg.Listen == "" {
+		cfg.Listen = "127.0.0.1:0"
+	}
+	s, err := bus.StartServer(cfg, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// joining is a Join that runs.
+type joining struct {
+	reasons chan string
+	done    chan error
+	conn    *bus.Conn // after done
+}
+
+func startJoin(ctx context.Context, role string, remote func(string) bus.Remote) *joining {
+	j := &joining{reasons: make(chan string, 64), done: make(chan error, 1)}
+	go func() {
+		var err error
+		j.conn, err = Join(ctx, role, remote, quiet, func(why error) { j.reasons <- why.Error() })
+		j.done <- err
+	}()
+	return j
+}
+
+// Both the server and then its credentials come later than the stage that needs them; each is said once.
+func TestJoinWaits(t *testing.T) {
+	t.Parallel()
+	address, dir := freeAddress(t), t.TempDir()
+	tries := make(chan struct{})
+	remote := bus.Remote{URL: "nats://" + address, Nkey: bus.CredentialsFile(dir, bus.RoleActuator)}
+	j := startJoin(limit(t), StageActuator, func(role string) bus.Remote {
+		if role != StageActuator {
+			t.Errorf("asked for %s", role)
+		}
+		tries <- struct{}{}
+		return remote
+	})
+	receive(t, tries, "try")
+	why := receive(t, j.reasons, "reason")
+	if !strings.Contains(why, remote.Nkey) || !strings.Contains(why, "first start") {
+		t.Errorf("credentials that are not there: %s", why)
+	}
+	// The key is there before its server is, as another machine has got it.
+	key, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := key.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(remote.Nkey), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(remote.Nkey, seed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, tries, "try")
+	if why := receive(t, j.reasons, "reason"); !strings.Contains(why, address) {
+		t.Errorf("no server: %s", why)
+	}
+	for range 3 { // the same again is not said again
+		receive(t, tries, "try")
+	}
+	if len(j.reasons) > 0 {
+		t.Errorf("said again: %s", <-j.reasons)
+	}
+	startBus(t, bus.ServerConfig{Listen: address, StateDir: dir})
+	for joined := false; !joined; {
+		select {
+		case <-tries:
+		case err := <-j.done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			joined = true
+		case <-limit(t).Done():
+			t.Fatal("it never joins")
+		}
+	}
+	defer j.conn.Close()
+	if _, connected := j.conn.Connected(); !connected || !j.conn.Embedded() {
+		t.Error("it joined nothing")
+	}
+}
+
+func TestJoinEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	j := startJoin(ctx, StageActuator, func(string) bus.Remote { return bus.Remote{URL: "nats://" + freeAddress(t)} })
+	receive(t, j.reasons, "reason")
+	enough := errors.New("enough")
+	cancel(enough)
+	if err := receive(t, j.done, "end"); !errors.Is(err, enough) || j.conn != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestJoinWithoutCredentials(t *testing.T) {
+	t.Parallel()
+	embedded := startBus(t, bus.ServerConfig{StateDir: t.TempDir()}).URL()
+	for _, role := range bus.Roles() {
+		t.Run(string(role), func(t *testing.T) {
+			t.Parallel()
+			said := func(error) { t.Error("it waits for credentials that nobody names") }
+			conn, err := Join(limit(t), string(role), func(string) bus.Remote { return bus.Remote{URL: embedded} }, quiet, said)
+			if err == nil {
+				conn.Close()
+			}
+			var need *NeedCredentialsError
+			if wants := slices.Contains([]bus.Role{"collector", "decider", "actuator", "operator"}, role); wants != errors.As(err, &need) {
+				t.Fatalf("got %v", err)
+			}
+			if need == nil {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			for _, part := range []string{embedded, string(role), "--nats-nkey", "VMSCALER_NATS_NKEY", "vmscaler bus credentials " + string(role)} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("no %q in: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+// On another server its own configuration decides who needs credentials.
+func TestJoinAnotherServer(t *testing.T) {
+	t.Parallel()
+	start := func(options server.Options) string {
+		options.Host, options.Port, options.NoSigs, options.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+		ns, err := server.NewServer(&options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ns.Start()
+		t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
+		if !ns.ReadyForConnections(20 * time.Second) {
+			t.Fatal("it does not start")
+		}
+		return ns.ClientURL()
+	}
+	open, closed := start(server.Options{}), start(server.Options{Username: "u", Password: "p"})
+	for _, role := range []string{StageActuator, StageDashboard} {
+		conn, err := JoinNow(role, bus.Remote{URL: open}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		var need *NeedCredentialsError
+		if conn, err := JoinNow(role, bus.Remote{URL: closed}, quiet); !errors.As(err, &need) {
+			if err == nil {
+				conn.Close()
+			}
+			t.Errorf("%s: got %v", role, err)
+		}
+		conn, err = JoinNow(role, bus.Remote{URL: strings.Replace(closed, "://", "://u:p@", 1)}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+}
+
+func TestJoinWithWrongCredentials(t *testing.T) {
+	t.Parallel()
+	s, other := startBus(t, bus.ServerConfig{StateDir: t.TempDir()}), t.TempDir()
+	startBus(t, bus.ServerConfig{StateDir: other})
+	remote := bus.Remote{URL: s.URL(), Nkey: bus.CredentialsFile(other, bus.RoleActuator)}
+	ctx, cancel := context.WithCancel(t.Context())
+	j := startJoin(ctx, StageActuator, func(string) bus.Remote { return remote })
+	why := receive(t, j.reasons, "reason") // it waits: they can be mended on the server
+	for _, part := range []string{s.URL(), "does not know these credentials", "vmscaler bus credentials actuator"} {
+		if !strings.Contains(why, part) {
+			t.Errorf("no %q in: %s", part, why)
+		}
+	}
+	cancel()
+	if err := receive(t, j.done, "end"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The state folder's credentials are for its own bus only: they are not shown to another server.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if got := Credentials(bus.Remote{URL: "nats://127.0.0.1:4222"}, dir, "actuator"); got.Nkey != "" {
+		t.Errorf("there is no bus: %+v", got)
+	}
+	s := startBus(t, bus.ServerConfig{StateDir: dir})
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.URL(), "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := bus.CredentialsFile(dir, bus.RoleActuator)
+	for _, tt := range []struct {
+		name   string
+		remote bus.Remote
+		want   string
+	}{
+		{"its URL", bus.Remote{URL: s.URL()}, own},
+		{"with a CA", bus.Remote{URL: s.URL(), CA: "ca.pem"}, own},
+		{"by another name", bus.Remote{URL: "nats://localhost:" + port}, own},
+		{"with TLS", bus.Remote{URL: "tls://127.0.0.1:" + port}, own},
+		{"by all addresses", bus.Remote{URL: "nats://0.0.0.0:" + port}, own},
+		{"another port", bus.Remote{URL: "nats://127.0.0.1:1"}, ""},
+		{"no port", bus.Remote{URL: "nats://127.0.0.1"}, ""},
+		{"another host", bus.Remote{URL: "nats://192.0.2.1:" + port}, ""},
+		{"a host that begins like it", bus.Remote{URL: "nats://localhost.example.org:" + port}, ""},
+		{"several", bus.Remote{URL: s.URL() + ",nats://192.0.2.1:" + port}, ""},
+		{"no URL", bus.Remote{}, ""},
+		{"an nkey", bus.Remote{URL: s.URL(), Nkey: "other.nk"}, "other.nk"},
+		{"a JWT", bus.Remote{URL: s.URL(), Creds: "x.creds"}, ""},
+		{"a certificate", bus.Remote{URL: s.URL(), Cert: "x.pem", Key: "x.key"}, ""},
+		{"a password", bus.Remote{URL: "nats://u:p@127.0.0.1:" + port}, ""},
+	} {
+		got := Credentials(tt.remote, dir, "actuator")
+		want := tt.remote
+		want.Nkey = tt.want
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", tt.name, got, want)
+		}
+	}
+	if got := Credentials(bus.Remote{URL: s.URL()}, dir, "nosuch"); got.Nkey != "" {
+		t.Errorf("a role without a file: %+v", got)
+	}
+}
+
+// A bus at NATS's usual port is meant by a URL without one.
+func TestSameServer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"nats://127.0.0.1:4222", "nats://127.0.0.1", true},
+		{"nats://127.0.0.1:4222", "tls://localhost", true},
+		{"nats://[::1]:4222", "nats://[::1]:4222", true},
+		{"nats://127.0.0.1:4222", "nats://[::1]:4222", false},
+		{"nats://127.0.0.1:4222", "nats://127.0.0.1:4223", false},
+		{"nats://kvm1:4222", "nats://KVM1:4222", true},
+		{"", "", false},
+		{"nats://[", "nats://[", false},
+	} {
+		if got := sameServer(tt.a, tt.b); got != tt.want {
+			t.Errorf("sameServer(%q, %q) = %t", tt.a, tt.b, got)
+		}
+	}
+}
