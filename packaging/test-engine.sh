@@ -177,4 +177,3 @@ main() {
 }
 
 main "$@"
-exit
