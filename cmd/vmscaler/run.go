@@ -205,8 +205,11 @@ func acquire(hv *libvirtHost, command, busURL string) (*actuator.Lock, error) {
 	var locked *actuator.LockedError
 	if errors.As(err, &locked) {
 		remedy := "stop it first, with Ctrl-C or `kill " + fmt.Sprint(locked.Holder.PID) + "`"
-		if locked.Holder.PID == 0 {
+		switch locked.Holder.PID {
+		case 0:
 			remedy = "stop it first"
+		case 1: // of a namespace of its own
+			remedy = "stop its container first"
 		}
 		if url := locked.Holder.BusURL; url != "" {
 			remedy += ", or watch it with `vmscaler dashboard --nats-url " + url + "`"

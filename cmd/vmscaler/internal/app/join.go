@@ -24,16 +24,19 @@ const joinPause = 250 * time.Millisecond
 
 // Join connects to a bus of another process as one of its roles. It waits for a server, and for credentials that its
 // first start makes, until ctx ends, and tells waiting why, once for each reason. That the bus wants credentials and
-// none are named is an error.
+// none are named is an error, if it is so several times: a bus answers a moment before its state folder says that it does.
 func Join(ctx context.Context, role string, remote func(role string) bus.Remote, log zerolog.Logger, waiting func(error)) (*bus.Conn, error) {
-	said := ""
+	said, needed := "", 0
 	for {
 		conn, err := JoinNow(role, remote(role), log)
 		var need *NeedCredentialsError
-		if err == nil || errors.As(err, &need) {
+		if errors.As(err, &need) {
+			needed++
+		}
+		if err == nil || needed == 3 {
 			return conn, err
 		}
-		if err.Error() != said && waiting != nil {
+		if need == nil && err.Error() != said && waiting != nil {
 			said = err.Error()
 			waiting(err)
 		}

@@ -306,3 +306,23 @@ func TestSameServer(t *testing.T) {
 		}
 	}
 }
+
+// A bus answers a moment before its state folder says where it is, and so where its credentials are.
+func TestJoinFindsCredentialsAMomentLater(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startBus(t, bus.ServerConfig{StateDir: dir})
+	asked := 0
+	conn, err := Join(t.Context(), StageDecider, func(role string) bus.Remote {
+		asked++
+		r := bus.Remote{URL: s.URL()}
+		if asked > 1 {
+			r.Nkey = bus.CredentialsFile(dir, bus.Role(role))
+		}
+		return r
+	}, quiet, func(err error) { t.Errorf("says %v", err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}

@@ -7,72 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 )
-
-// The floor is a bare NATS message; the rest is what encoding, decoding and the channel add.
-
-func BenchmarkLatencyBare(b *testing.B) {
-	overBoth(b, func(b *testing.B, from, to *Conn) {
-		arrived := make(chan struct{}, 1)
-		if _, err := to.nc.Subscribe(AllSamples, func(*nats.Msg) { arrived <- struct{}{} }); err != nil {
-			b.Fatal(err)
-		}
-		if err := to.Flush(); err != nil {
-			b.Fatal(err)
-		}
-		subject, data := exampleSample().Subject(), []byte(strings.Repeat("x", 100))
-		percentiles(b, func() error { return from.nc.Publish(subject, data) }, func() { <-arrived })
-	})
-}
-
-func BenchmarkLatencySample(b *testing.B) {
-	for _, vms := range []int{10, 100, 1000} {
-		b.Run(fmt.Sprintf("vms=%d", vms), func(b *testing.B) {
-			overBoth(b, func(b *testing.B, from, to *Conn) {
-				samples := make(chan Sample, 1)
-				if err := Subscribe(to, AllSamples, samples); err != nil {
-					b.Fatal(err)
-				}
-				sample := sampleOf(vms)
-				percentiles(b, func() error { return from.Publish(sample) }, func() { <-samples })
-			})
-		})
-	}
-}
-
-// overBoth measures within the process and over TCP, with the roles that send and hear samples.
-func overBoth(b *testing.B, measure func(b *testing.B, from, to *Conn)) {
-	b.Run("in-process", func(b *testing.B) {
-		s := startServer(b)
-		measure(b, join(b, s, "collector"), join(b, s, "decider"))
-	})
-	b.Run("tcp", func(b *testing.B) {
-		dir := b.TempDir()
-		s := startWith(b, ServerConfig{StateDir: dir})
-		measure(b, dialAs(b, s, dir, RoleCollector, zerolog.Nop()), dialAs(b, s, dir, RoleDecider, zerolog.Nop()))
-	})
-}
-
-// percentiles measures one way, from before the message is encoded until it is there.
-func percentiles(b *testing.B, send func() error, wait func()) {
-	b.Helper()
-	var took []time.Duration
-	for b.Loop() {
-		start := time.Now()
-		if err := send(); err != nil {
-			b.Fatal(err)
-		}
-		wait()
-		took = append(took, time.Since(start))
-	}
-	slices.Sort(took)
-	at := func(percent int) float64 { return float64(took[(len(took)-1)*percent/100].Nanoseconds()) / 1e3 }
-	b.ReportMetric(at(50), "p50-us")
-	b.ReportMetric(at(99), "p99-us")
-	b.ReportMetric(0, "ns/op") // the mean says less
-}
 
 func sampleOf(vms int) *Sample {
 	s := exampleSample()
