@@ -111,10 +111,10 @@ func TestMessagesThatAreTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	large.VMs[0].Error = strings.Repeat("x", maxPayload-len(data)-len(`,"error":""`))
-	if data, err = json.Marshal(large); err != nil || len(data) != maxPayload {
-		t.Fatalf("%d bytes, %v", len(data), err)
-	}
 	publishAll(t, sender, large)
+	if n := sender.nc.Stats().OutBytes; n != maxPayload {
+		t.Fatalf("it has %d bytes, want just as many as are allowed", n)
+	}
 	if got := receive(t, samples, "large sample"); len(got.VMs[0].Error) != len(large.VMs[0].Error) {
 		t.Errorf("got %d bytes", len(got.VMs[0].Error))
 	}
@@ -177,21 +177,18 @@ func TestStalledTapHoldsNobodyUp(t *testing.T) {
 	}
 	tap := stalledTap(t, s)
 	defer func() { _ = tap.Close() }()
-	m, sent := exampleSample(), 0
-	m.VMs[0].Error = strings.Repeat("x", 1<<20)
-	send := func() {
-		m.HostLoad.Cores = sent
+	filler := bytes.Repeat([]byte("x"), 1<<20)
+	stall(t, s, func() { publish(t, publisher, "vmscaler.health.collector.x", filler) })
+	const beside = 100
+	m := exampleSample()
+	for i := range beside {
+		m.HostLoad.Cores = i
 		publishAll(t, publisher, m)
-		sent++
-	}
-	stall(t, s, send)
-	for range 5 { // beside the stalled one
-		send()
 	}
 	if !isStalled(t, s) {
 		t.Error("the tap is not stalled any more")
 	}
-	for i := range sent {
+	for i := range beside {
 		if got := receive(t, samples, "sample"); got.HostLoad.Cores != i {
 			t.Fatalf("number %d is %d", i, got.HostLoad.Cores)
 		}

@@ -227,6 +227,9 @@ func (s *Sample) check() error {
 	if s.Group == "" || s.Host == "" || s.Time.IsZero() {
 		return errors.New("sample without group, host or time")
 	}
+	if s.VMs == nil { // no VMs is [], and another kind of message must not pass for it
+		return errors.New("sample without vms")
+	}
 	return checkVersion(s.V)
 }
 
