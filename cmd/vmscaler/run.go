@@ -32,7 +32,7 @@ the bus is that server, and with --stages only some of the stages run here.
 
 Ctrl-C stops it and leaves the VMs running; the next run takes them over. A second Ctrl-C ends it at once.
 To remove a group's VMs use ` + "`vmscaler down GROUP`.",
-		Example: "  vmscaler run\n  vmscaler run -c vmscaler.yaml --no-dashboard\n  vmscaler run --stages collector,actuator --nats-url nats://10.0.0.5:4222 --nats-nkey actuator.nk",
+		Example: "  vmscaler run\n  vmscaler run -c vmscaler.yaml --no-dashboard\n  vmscaler run --stages collector,actuator --nats-url nats://10.0.0.5:4222 --nats-creds vmscaler.creds",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := g.loadConfig(cmd.ErrOrStderr())
@@ -51,7 +51,7 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 	}
 	busF.add(cmd)
 	cmd.Flags().StringSliceVar(&o.stages, "stages", nil, "the stages to run here: "+strings.Join(app.Stages(), ", ")+" (default all)")
-	cmd.Flags().BoolVar(&o.setup, "setup", false, "first do what `vmscaler setup` does")
+	cmd.Flags().BoolVar(&o.setup, "setup", false, "first do what the command setup does")
 	cmd.Flags().BoolVar(&noDashboard, "no-dashboard", false, "print one plain line per event and per change (the default without a terminal)")
 	return cmd
 }
