@@ -130,6 +130,15 @@ func checkBus(cfg config.Config, from map[string]string) error {
 	return err
 }
 
+// busConfig is the config file with what the environment and a command's flags say of the bus.
+func (g *globals) busConfig(cmd *cobra.Command, busF busFlags) (config.Config, error) {
+	cfg, err := g.loadConfig(cmd.ErrOrStderr())
+	if err == nil {
+		_, err = busF.apply(&cfg)
+	}
+	return cfg, err
+}
+
 // stateDir is the folder of the bus's state.
 func stateDir(cfg config.Config) string {
 	if cfg.StateDir != "" {

@@ -24,11 +24,8 @@ func dashboardCommand(g *globals) *cobra.Command {
 		Long:  "Show what a running vmscaler does, from another terminal. It only listens: any number may be open. 'q' or Ctrl-C ends it.",
 		Args:  exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
+			cfg, err := g.busConfig(cmd, busF)
 			if err != nil {
-				return err
-			}
-			if _, err := busF.apply(&cfg); err != nil {
 				return err
 			}
 			to := g.findBus(cfg)(app.StageDashboard)

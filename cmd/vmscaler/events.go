@@ -68,11 +68,8 @@ func (g *globals) operator(cmd *cobra.Command, busF busFlags) (*bus.Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := g.loadConfig(cmd.ErrOrStderr())
+	cfg, err := g.busConfig(cmd, busF)
 	if err != nil {
-		return nil, err
-	}
-	if _, err := busF.apply(&cfg); err != nil {
 		return nil, err
 	}
 	role := string(bus.RoleOperator)

@@ -34,11 +34,8 @@ exits with 0, or says what is wrong and exits with 1. STAGE is one of ` + string
 			if err != nil {
 				return err
 			}
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
+			cfg, err := g.busConfig(cmd, busF)
 			if err != nil {
-				return err
-			}
-			if _, err := busF.apply(&cfg); err != nil {
 				return err
 			}
 			conn, err := app.JoinNow(app.StageDashboard, g.findBus(cfg)(app.StageDashboard), log)

@@ -28,11 +28,8 @@ It joins the bus that --nats-url names, or else the one of this machine. It may 
 and for libvirt, and goes on by itself when they come back. All stages must read the same groups.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
+			cfg, err := g.busConfig(cmd, busF)
 			if err != nil {
-				return err
-			}
-			if _, err := busF.apply(&cfg); err != nil {
 				return err
 			}
 			return g.run(cmd.Context(), cfg, runOptions{command: "vmscaler " + stage, stages: []string{stage}})
@@ -51,11 +48,8 @@ func busCommand(g *globals) *cobra.Command {
 the credentials of the roles in its state folder.`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
+			cfg, err := g.busConfig(cmd, busF)
 			if err != nil {
-				return err
-			}
-			if _, err := busF.apply(&cfg); err != nil {
 				return err
 			}
 			if cfg.BusURL != "" {
@@ -81,11 +75,8 @@ func credentialsCommand(g *globals) *cobra.Command {
 		Long:  "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(names, ", ") + ".",
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
+			cfg, err := g.busConfig(cmd, busF)
 			if err != nil {
-				return err
-			}
-			if _, err := busF.apply(&cfg); err != nil {
 				return err
 			}
 			if !slices.Contains(names, args[0]) {
