@@ -55,8 +55,8 @@ type Request struct {
 
 // reply is an answer, or why there is none.
 type reply struct {
-	data    []byte
-	refusal string
+	data          []byte
+	code, refusal string // code is HTTP's
 }
 
 // Answer sends the reply.
@@ -71,71 +71,92 @@ func (r Request) Answer(m any) error {
 
 // Refuse says what is wrong with the request.
 func (r Request) Refuse(format string, args ...any) error {
-	r.reply <- reply{refusal: fmt.Sprintf(format, args...)}
+	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...)}
 	return nil
 }
 
 // Serve gives the requests to out, until ctx ends or the connection is closed. Each instance answers, without a
-// queue, so that nobody can take requests away from those who know the answer. version is the program's.
+// queue, so that nobody can take requests away from those who know the answer. version is the program's. NATS's tools
+// find it as the service "vmscaler".
 func (c *Conn) Serve(ctx context.Context, stage, version string, out chan<- Request) error {
-	service, err := micro.AddService(c.nc, micro.Config{
-		Name: "vmscaler", Version: semver(version), Description: "autoscaler for groups of libvirt VMs",
-		Metadata: map[string]string{"stage": stage, "program_version": version}, QueueGroupDisabled: true,
-	})
-	if err != nil {
-		return fmt.Errorf("bus: serve requests: %w", err)
-	}
-	context.AfterFunc(ctx, func() { _ = service.Stop() })
-	endpoints := service.AddGroup("vmscaler.ctl")
+	service := newService(stage, version)
+	answers := map[string]nats.MsgHandler{}
 	for _, verb := range []string{VerbStatus, VerbExplain} {
-		err := endpoints.AddEndpoint(verb, micro.HandlerFunc(func(req micro.Request) {
-			// The service must not be answered for after this function's end, as it looks at the outcome.
-			if err := c.serveOne(ctx, verb, req, out); err != nil {
-				c.log.Debug().Err(err).Msgf("bus: answer to %s lost", verb)
+		endpoint := service.add(verb, "vmscaler.ctl."+verb)
+		answers["vmscaler.ctl."+verb] = func(msg *nats.Msg) {
+			start := time.Now()
+			answer := c.serveOne(ctx, verb, msg, out)
+			if answer == nil {
+				return
 			}
-		}))
-		if err != nil {
-			return fmt.Errorf("bus: serve %s: %w", verb, err)
+			endpoint.count(time.Since(start), answer.refusal)
+			c.respond(msg, answer)
 		}
+	}
+	for subject, describe := range service.discovery() {
+		answers[subject] = func(msg *nats.Msg) {
+			data, err := json.Marshal(describe())
+			if err != nil {
+				c.log.Error().Err(err).Msgf("bus: answer to %s", msg.Subject)
+				return
+			}
+			c.respond(msg, &reply{data: data})
+		}
+	}
+	for subject, answer := range answers {
+		sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
+			if isInbox(msg.Reply) {
+				answer(msg)
+			} else {
+				c.Drop(msg.Subject, fmt.Errorf("its answer should go to %q, which is no inbox", clip(msg.Reply)))
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("bus: serve %s: %w", subject, err)
+		}
+		context.AfterFunc(ctx, func() { _ = sub.Drain() }) // which fails on a closed connection only
 	}
 	return c.announce()
 }
 
-// serveOne gives one request to out, waits for the answer, and sends it.
-func (c *Conn) serveOne(ctx context.Context, verb string, req micro.Request, out chan<- Request) error {
-	if !isInbox(req.Reply()) {
-		c.Drop(req.Subject(), fmt.Errorf("its answer should go to %q, which is no inbox", clip(req.Reply())))
-		return nil
-	}
+// serveOne gives one request to out and waits for its answer. That is nil where the connection was closed meanwhile.
+func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out chan<- Request) *reply {
 	answer := make(chan reply, 1)
 	r := Request{Verb: verb, reply: answer}
-	if len(req.Data()) > 0 {
-		if err := json.Unmarshal(req.Data(), &r.Query); err != nil {
-			c.Drop(req.Subject(), err)
-			return req.Error("400", fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, clip(string(req.Data()))), nil) //nolint:wrapcheck // logged
+	if len(msg.Data) > 0 {
+		if err := json.Unmarshal(msg.Data, &r.Query); err != nil {
+			c.Drop(msg.Subject, err)
+			return &reply{code: "400", refusal: fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, clip(string(msg.Data)))}
 		}
 	}
+	stopping := &reply{code: "503", refusal: "the decider that was asked is stopping"}
 	select {
 	case out <- r:
 	case <-ctx.Done():
-		return req.Error("503", stopping, nil) //nolint:wrapcheck // logged
+		return stopping
 	case <-c.closed:
 		return nil
 	}
 	select {
 	case a := <-answer:
-		if a.refusal != "" {
-			return req.Error("400", a.refusal, nil) //nolint:wrapcheck // logged
-		}
-		return req.Respond(a.data) //nolint:wrapcheck // logged
+		return &a
 	case <-ctx.Done():
-		return req.Error("503", stopping, nil) //nolint:wrapcheck // logged
+		return stopping
 	case <-c.closed:
+		return nil
 	}
-	return nil
 }
 
-const stopping = "the decider that was asked is stopping"
+// respond sends an answer. A refusal goes into the headers, where NATS's tools look for it.
+func (c *Conn) respond(msg *nats.Msg, answer *reply) {
+	out := &nats.Msg{Subject: msg.Reply, Data: answer.data}
+	if answer.refusal != "" {
+		out.Header = nats.Header{micro.ErrorHeader: {answer.refusal}, micro.ErrorCodeHeader: {answer.code}}
+	}
+	if err := c.nc.PublishMsg(out); err != nil {
+		c.log.Debug().Err(err).Msgf("bus: answer to %s lost", msg.Subject)
+	}
+}
 
 // isInbox says whether an answer may go there. Whoever asks names the subject; with one of the stages' or of JetStream,
 // he could write there by our hand.
@@ -164,20 +185,6 @@ func Ask[T any, PT interface {
 		return none, fmt.Errorf("ask for %s: %s", verb, msg.Header.Get(micro.ErrorHeader))
 	}
 	return Decode[T, PT](msg.Data)
-}
-
-// semver is the form that a service's version must have; ours may be a commit.
-func semver(version string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '-'
-	}, version)
-	if clean == "" {
-		clean = "dev"
-	}
-	return "0.0.0+" + clean
 }
 
 func clip(s string) string {
