@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -18,6 +20,7 @@ const (
 	stopDeadline   = 10 * time.Second // for the workers to leave when the stage stops
 	firstBackoff   = time.Second      // after a failure; doubled with each further one
 	longestBackoff = time.Minute
+	termMemory     = time.Minute // from which a term that was not heard any more does not count: a clock may have been wrong
 )
 
 // Config is what an Actuator needs.
@@ -52,9 +55,14 @@ type group struct {
 	hash     string
 	decision bus.Decision // the newest of the highest term
 	expires  time.Time    // of decision, by this process's clock
+	heard    time.Time    // when decision came
 	failures int          // of launches, in a row
+	cause    string       // of the last failure
 	retryAt  time.Time
 	mismatch bool
+	removals []time.Time // of VMs that served, within the removal window
+	braked   bool        // removals wait for the budget; said already
+	would    string      // what a dry run said last
 }
 
 // worker brings one VM up or removes it.
@@ -207,7 +215,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 				again = true
 				continue
 			}
-			a.cfg.Report(a.mismatched())
+			a.cfg.Report(a.problem())
 			a.notice(l.inventory)
 			a.act(ctx, h, slots, l.inventory)
 		}
@@ -233,8 +241,10 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 		_ = pool.Free()
 	}
 	h := hypervisor{
-		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch}, tell: a.tell,
+		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch},
 	}
+	host := a.host // of this connection, as workers run beside the next one's
+	h.tell = func(e bus.Event) { a.publish(host, e) }
 	// Booting takes a core; more boots than cores at the same time make each of them slower.
 	return h, max(1, int(node.Cpus)), nil
 }
@@ -283,21 +293,34 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	case d.SpecHash != g.hash:
 		g.mismatch = true
 		return false, nil
-	case d.Term < g.decision.Term:
+	case d.Term < g.decision.Term && a.cfg.Now().Sub(g.heard) <= termMemory:
 		return false, fmt.Errorf("its term %d is over: %d began", d.Term, g.decision.Term)
 	case d.Term == g.decision.Term && d.Seq <= g.decision.Seq:
 		return false, fmt.Errorf("number %d of its term is not newer than number %d", d.Seq, g.decision.Seq)
 	case !d.ExpiresAt.After(a.cfg.Now()):
 		return false, fmt.Errorf("it expired at %s", d.ExpiresAt.Format(time.RFC3339))
 	}
-	wakes = d.Desired != g.decision.Desired || !g.decision.Known
-	g.decision, g.mismatch = d, false
+	wakes = d.Desired != g.decision.Desired || !g.decision.Known || !sameControls(d.Controls, g.decision.Controls)
+	g.decision, g.mismatch, g.heard = d, false, a.cfg.Now()
 	g.expires = a.cfg.Now().Add(d.ExpiresAt.Sub(d.Time)) // later changes of the clock do not matter
 	return wakes, nil
 }
 
-func (a *Actuator) mismatched() error {
-	for _, g := range a.groups {
+func sameControls(a, b bus.Controls) bool {
+	return a.DryRun == b.DryRun && slices.Equal(a.Paused, b.Paused)
+}
+
+// problem is what keeps a group from having what is desired; nil where nothing does.
+func (a *Actuator) problem() error {
+	now := a.cfg.Now()
+	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
+		g := a.groups[name]
+		if g.open() && now.Before(g.retryAt) {
+			return fmt.Errorf("group %s: no launch until %s after %d failures in a row: %s", name, g.retryAt.Local().Format(time.TimeOnly), g.failures, g.cause)
+		}
+		if g.braked {
+			return fmt.Errorf("group %s: no VM is scaled in for now: %d were in %s", name, len(g.removals), g.spec.Brakes.RemovalWindow)
+		}
 		if g.mismatch {
 			return fmt.Errorf("group %s: the decider reads another config than the actuator; its decisions are ignored", g.spec.Name)
 		}
@@ -348,6 +371,12 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Invento
 	for _, g := range a.groups {
 		s := a.situation(g, slots, inv)
 		plan := Plan(s)
+		if g.spec.DryRun || g.decision.Controls.DryRun {
+			a.rehearse(g, plan) // and nothing else: this is the one place from which anything is done
+			continue
+		}
+		g.would = ""
+		a.brake(g, plan)
 		id := g.decision.ID
 		for _, r := range plan.Cancel {
 			a.workers[r.VM.UUID].cancel(errScaleIn)
@@ -379,7 +408,8 @@ func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 	now := a.cfg.Now()
 	s := Situation{
 		Spec: g.spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
-		BootSlots: slots, Backoff: now.Before(g.retryAt),
+		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: g.decision.ID == "",
+		Controls: g.decision.Controls, Removed: g.removed(now),
 	}
 	if g.expires.After(now) && !g.mismatch {
 		s.Desired = clampShare(g.spec, g.decision, a.host)
@@ -463,14 +493,8 @@ func (a *Actuator) ended(r result) {
 		delete(a.seen, r.uuid) // gone by our own doing
 	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled):
 	case w.up:
-		g.failures++
-		wait := backoff(g.failures)
-		g.retryAt = a.cfg.Now().Add(wait)
 		delete(a.seen, r.uuid)
-		a.tell(bus.Event{
-			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: ErrorText(r.err),
-			Sentence: fmt.Sprintf("launching failed, next try in %s", wait),
-		})
+		a.tell(g.failed(w, r.err, a.cfg.Now()))
 	default:
 		wait := 5 * time.Second
 		a.resting[r.uuid] = a.cfg.Now().Add(wait)
@@ -479,15 +503,6 @@ func (a *Actuator) ended(r result) {
 			Sentence: fmt.Sprintf("removing failed, next try in %s", wait),
 		})
 	}
-}
-
-// backoff is the wait after the n-th failure in a row: 1 s, 2 s, 4 s ... up to a minute.
-func backoff(n int) time.Duration {
-	wait := firstBackoff
-	for ; n > 1 && wait < longestBackoff; n-- {
-		wait *= 2
-	}
-	return min(wait, longestBackoff)
 }
 
 // stopWorkers waits for the workers, whose context has ended, and says whether all of them left.
@@ -506,9 +521,12 @@ func (a *Actuator) stopWorkers() bool {
 	return true
 }
 
-// tell publishes an event. It may be called from any goroutine.
-func (a *Actuator) tell(e bus.Event) {
-	e.V, e.Host, e.Time = bus.Version, a.host, time.Now().UTC()
+// tell publishes an event.
+func (a *Actuator) tell(e bus.Event) { a.publish(a.host, e) }
+
+// publish publishes an event. It may be called from any goroutine.
+func (a *Actuator) publish(host string, e bus.Event) {
+	e.V, e.Host, e.Time = bus.Version, host, time.Now().UTC()
 	if err := a.conn.Publish(&e); err != nil {
 		a.log.Debug().Err(err).Msg("lifecycle event lost")
 	}

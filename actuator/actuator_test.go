@@ -77,7 +77,7 @@ func TestTake(t *testing.T) {
 			if dropped := !tt.kept && !tt.mismatch && tt.d.Group == "web"; (why != nil) != dropped {
 				t.Errorf("dropped because %v, want that: %v", why, dropped)
 			}
-			if err := a.mismatched(); (err != nil) != tt.mismatch {
+			if err := a.problem(); (err != nil) != tt.mismatch {
 				t.Errorf("mismatch: %v", err)
 			}
 		})
@@ -88,11 +88,11 @@ func TestTake(t *testing.T) {
 func TestNoShareIsReported(t *testing.T) {
 	spec := webSpec()
 	a := &Actuator{host: "here", cfg: Config{Now: func() time.Time { return t0 }}, groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}}}
-	if err := a.mismatched(); err != nil {
+	if err := a.problem(); err != nil {
 		t.Errorf("before any decision: %v", err)
 	}
 	_, _ = a.take(bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"there": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(time.Second), SpecHash: spec.Hash()})
-	if err := a.mismatched(); err == nil || !strings.Contains(err.Error(), "here") {
+	if err := a.problem(); err == nil || !strings.Contains(err.Error(), "here") {
 		t.Errorf("got %v, want the host named", err)
 	}
 }

@@ -83,6 +83,11 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	if vm.Meta, err = bus.ParseMetadata(element, vm.UUID); err != nil {
 		return vm, fmt.Errorf("%w: %s: %w", errNotOurs, vm.Name, err)
 	}
+	if vm.Protected, err = isProtected(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return vm, errNotOurs
+	} else if err != nil {
+		return vm, fmt.Errorf("%s: %w", vm.Name, err)
+	}
 	state, _, err := dom.GetState()
 	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):

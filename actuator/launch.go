@@ -65,6 +65,9 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	defer func() { _ = dom.Free() }()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	var vol *libvirt.StorageVol
 	undo := func(cause error) error {
 		if ctx.Err() != nil {
@@ -84,6 +87,9 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return undo(err)
 	}
 	if err := setPhase(dom, &meta, bus.PhaseLaunching); err != nil {
+		return undo(err)
+	}
+	if err := ctx.Err(); err != nil { // as when the call before was given up, and has returned after all
 		return undo(err)
 	}
 	if err := dom.Create(); err != nil {
@@ -247,20 +253,9 @@ func setPhase(dom *libvirt.Domain, meta *bus.Metadata, phase bus.Phase) error {
 	if err != nil {
 		return err
 	}
-	active, err := dom.IsActive()
+	where, err := modification(dom)
 	if err != nil {
 		return fmt.Errorf("set phase %s: %w", phase, err)
-	}
-	persistent, err := dom.IsPersistent()
-	if err != nil {
-		return fmt.Errorf("set phase %s: %w", phase, err)
-	}
-	var where libvirt.DomainModificationImpact
-	if active {
-		where |= libvirt.DOMAIN_AFFECT_LIVE
-	}
-	if persistent {
-		where |= libvirt.DOMAIN_AFFECT_CONFIG
 	}
 	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI, where); err != nil {
 		return fmt.Errorf("set phase %s: %w", phase, err)

@@ -380,7 +380,11 @@ func TestLaunchCutOff(t *testing.T) {
 				if err := b.launch(ctx, slow, "web-1", someUUID, "d"); !errors.Is(err, notWanted) {
 					t.Errorf("got %v", err)
 				}
-				b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
+				var volumes []string
+				if tt.at != "" {
+					volumes = []string{"web-1.5c0d2a9e.qcow2"}
+				}
+				b.has([]string{"web-1"}, volumes)
 				a := b.plan(slow, 1)
 				a.Create = nil
 				if got := show(a); got != tt.want {
@@ -559,14 +563,15 @@ func TestDomainState(t *testing.T) {
 
 // stage is a running actuator on the host of a hostBench.
 type stage struct {
-	t       *testing.T
-	spec    bus.Group
-	host    string
-	conn    *bus.Conn // of the one who plays the decider
-	events  chan bus.Event
-	reports chan error
-	sent    int
-	stop    func()
+	t        *testing.T
+	spec     bus.Group
+	host     string
+	conn     *bus.Conn // of the one who plays the decider
+	events   chan bus.Event
+	reports  chan error
+	sent     int
+	controls bus.Controls
+	stop     func()
 }
 
 func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Context) (*libvirt.Connect, error)) *stage {
@@ -626,7 +631,8 @@ func (s *stage) want(desired int, what string, holds func() bool) {
 		now := time.Now()
 		if err := s.conn.Publish(&bus.Decision{
 			V: bus.Version, Group: s.spec.Name, Direction: bus.Hold, Desired: desired, Hosts: map[string]int{s.host: desired}, Known: true,
-			ID: fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
+			Controls: s.controls,
+			ID:       fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
 		}); err != nil {
 			s.t.Fatal(err)
 		}
@@ -726,14 +732,97 @@ func TestActuatorTakesOver(t *testing.T) {
 	_ = b.launch(ctx, spec, "web-3", someUUID, "d") // half-made
 	s := startStage(t, b, spec, dialTest)
 
-	// Without any decision the half-made one goes, and nothing else happens.
+	// Before any decision nothing happens, as what a person has paused is not known.
+	for range 2 {
+		s.event(bus.EventAdopted)
+	}
+	if n := len(b.inventory().Owned); n != 3 {
+		t.Errorf("%d VMs before any decision", n)
+	}
+	s.want(2, "2 VMs, without the half-made one", b.ready(2))
 	if e := s.event(bus.EventRemoved); e.VM != "web-3" {
 		t.Errorf("removed: %+v", e)
 	}
-	if !b.ready(2)() {
-		t.Errorf("left %+v", b.inventory().Owned)
+}
+
+// Whatever is decided in a dry run is said, and nothing is done: neither a launch, nor a removal, nor a repair.
+func TestDryRunDoesNothing(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec(func(g *bus.Group) { g.Max = 9 })
+	b.settle(spec, 2)
+	dom, err := b.conn.LookupDomainByName("web-2")
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.want(2, "2 VMs", b.ready(2))
+	defer func() { _ = dom.Free() }()
+	if err := dom.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	s := startStage(t, b, spec, dialTest)
+	s.controls.DryRun = true
+	said := func(sentence string) func() bool {
+		return func() bool {
+			for {
+				select {
+				case e := <-s.events:
+					if e.Event == bus.EventDryRun && e.Sentence == sentence {
+						return true
+					}
+					if e.Event != bus.EventAdopted && e.Event != bus.EventDryRun {
+						t.Errorf("it did something: %+v", e)
+					}
+				default:
+					return false
+				}
+			}
+		}
+	}
+	s.want(3, "word of a launch", said("would launch web-3, web-4; remove web-2 (it is shut off)"))
+	s.want(1, "word of a removal", said("would remove web-2 (it is shut off)"))
+	if n := len(b.inventory().Owned); n != 2 {
+		t.Errorf("%d VMs afterwards", n)
+	}
+	s.controls.DryRun = false
+	s.want(1, "one VM", func() bool { return b.ready(1)() })
+}
+
+func TestProtect(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec()
+	b.settle(spec, 2)
+	newest := b.inventory().Owned[1]
+	for _, on := range []bool{true, true, false, false} {
+		if err := Protect(b.conn, newest, on); err != nil {
+			t.Fatal(err)
+		}
+		if vm := b.inventory().Owned[1]; vm.Protected != on || vm.Meta.Phase != bus.PhaseReady {
+			t.Errorf("protected %t, want %t; phase %s", vm.Protected, on, vm.Meta.Phase)
+		}
+	}
+	if err := Protect(b.conn, newest, true); err != nil {
+		t.Fatal(err)
+	}
+	// A phase that is written later leaves the mark.
+	dom, err := b.conn.LookupDomainByUUIDString(newest.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = dom.Free() }()
+	if err := setPhase(dom, &newest.Meta, bus.PhaseReady); err != nil {
+		t.Fatal(err)
+	}
+	b.settle(spec, 1)
+	if owned := b.inventory().Owned; len(owned) != 1 || owned[0].UUID != newest.UUID {
+		t.Errorf("left %+v, want the protected one", owned)
+	}
+	if err := Protect(b.conn, VM{Name: "gone", UUID: newUUID()}, true); err == nil {
+		t.Error("a VM that is not there is protected")
+	}
+	foreign := newUUID()
+	b.define("foreign", foreign, "")
+	if err := Protect(b.conn, VM{Name: "foreign", UUID: foreign}, true); err == nil {
+		t.Error("a foreign domain is written to")
+	}
 }
 
 func TestActuatorBacksOffWithoutATemplate(t *testing.T) {

@@ -14,6 +14,8 @@ type VM struct {
 	UUID  string
 	Meta  bus.Metadata
 	State bus.State
+	// Protected VMs are never chosen for scaling in.
+	Protected bool
 }
 
 // Unknown is the desired number of VMs while there is no valid decision: what was begun is ended, and nothing new
@@ -32,6 +34,11 @@ type Situation struct {
 	Taken     map[string]bool // names that a new VM cannot have: every domain's, and what has files in the pool
 	BootSlots int             // how many VMs may boot at the same time
 	Backoff   bool            // creating failed lately: create nothing for now
+	Trial     bool            // creating failed often: create one at a time
+	// Unheard says that no decision was heard since the start. What a person has paused is not known then.
+	Unheard  bool
+	Controls bus.Controls
+	Removed  int // VMs that served and were scaled in within the removal window
 }
 
 // Removal is a VM to remove, and why.
@@ -48,10 +55,12 @@ type Actions struct {
 	Await  []VM     // running, but not yet known to be ready
 	Remove []Removal
 	Cancel []Removal // as Remove, but a worker that brings the VM up must be stopped first
+	Kept   int       // surplus VMs that stay as the budget for removals is used up
 }
 
 // Plan compares desired with what there is. It never has more than Spec.Max VMs owned, whatever their state;
-// it removes the newest VM first; a VM that someone suspended is left alone.
+// a VM that someone suspended is left alone, and a protected one is not scaled in. With all scopes paused, or before
+// the first decision, it only waits for what boots already.
 func Plan(s Situation) Actions {
 	var a Actions
 	var live []VM // will serve, or do so already
@@ -65,6 +74,8 @@ func Plan(s Situation) Actions {
 			continue
 		}
 		switch r, await := judge(vm); {
+		case r != nil && r.Died && s.Controls.Has(bus.ScopeRepair):
+			live = append(live, vm)
 		case r != nil:
 			a.Remove = append(a.Remove, *r)
 		default:
@@ -75,14 +86,25 @@ func Plan(s Situation) Actions {
 			}
 		}
 	}
+	if s.Unheard || len(s.Controls.Paused) == len(bus.Scopes()) {
+		return Actions{Await: a.Await}
+	}
 	if s.Desired == Unknown {
 		return a
 	}
 
 	if surplus := len(live) + len(s.Creating) - s.Desired; surplus > 0 {
-		slices.SortStableFunc(live, newestFirst)
-		for _, vm := range live[:min(surplus, len(live))] {
+		for _, vm := range victims(s, live) {
 			r := Removal{VM: vm, Reason: "scaling in", Graceful: vm.Meta.Phase == bus.PhaseReady}
+			if surplus--; surplus < 0 {
+				break
+			}
+			if r.Graceful {
+				if s.Removed++; s.Removed > s.Spec.Brakes.Removals {
+					a.Kept++
+					continue
+				}
+			}
 			if _, busy := s.Working[vm.UUID]; busy {
 				a.Cancel = append(a.Cancel, r)
 			} else {
@@ -97,7 +119,11 @@ func Plan(s Situation) Actions {
 	}
 	missing := s.Desired - len(live) - len(s.Creating)
 	room := s.Spec.Max - len(s.Owned) - len(s.Creating)
-	a.Create = names(s, min(missing, room, s.BootSlots-booting))
+	slots := s.BootSlots - booting
+	if s.Trial {
+		slots = min(slots, 1-booting)
+	}
+	a.Create = names(s, min(missing, room, slots))
 	return a
 }
 
@@ -126,6 +152,39 @@ func judge(vm VM) (r *Removal, await bool) {
 		}
 	}
 	return nil, false
+}
+
+// victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the
+// group's order.
+func victims(s Situation, live []VM) []VM {
+	if s.Controls.Has(bus.ScopeIn) {
+		return nil
+	}
+	var may []VM
+	for _, vm := range live {
+		if !vm.Protected {
+			may = append(may, vm)
+		}
+	}
+	rank := func(vm VM) int {
+		switch {
+		case vm.Meta.Phase != bus.PhaseReady:
+			return 0
+		case s.Spec.ScaleIn == bus.ScaleInOutdated && vm.Meta.Template != s.Spec.Template:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(may, func(a, b VM) int {
+		if d := rank(a) - rank(b); d != 0 {
+			return d
+		}
+		if rank(a) > 0 && s.Spec.ScaleIn != bus.ScaleInNewest {
+			return newestFirst(b, a)
+		}
+		return newestFirst(a, b)
+	})
+	return may
 }
 
 func newestFirst(a, b VM) int {

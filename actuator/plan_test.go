@@ -18,7 +18,7 @@ func vm(n int, phase bus.Phase, state bus.State) VM {
 	uuid := fmt.Sprintf("%08d-0000-4000-8000-000000000000", n)
 	name := fmt.Sprintf("web-%d", n)
 	return VM{Name: name, UUID: uuid, State: state, Meta: bus.Metadata{
-		Group: "web", UUID: uuid, Created: created, Since: created, Phase: phase, Pool: "default", Volume: bus.VolumeName(name, uuid),
+		Group: "web", Template: "demo", UUID: uuid, Created: created, Since: created, Phase: phase, Pool: "default", Volume: bus.VolumeName(name, uuid),
 	}}
 }
 
@@ -47,6 +47,9 @@ func show(a Actions) string {
 	}
 	removals("remove", a.Remove)
 	removals("cancel", a.Cancel)
+	if a.Kept > 0 {
+		parts = append(parts, fmt.Sprintf("kept %d", a.Kept))
+	}
 	return strings.Join(parts, "; ")
 }
 
@@ -65,6 +68,13 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	backoff := func(s *Situation) { s.Backoff = true }
+	trial := func(s *Situation) { s.Trial = true }
+	unheard := func(s *Situation) { s.Unheard = true }
+	removed := func(n int) changes { return func(s *Situation) { s.Removed = n } }
+	order := func(o bus.ScaleIn) changes { return func(s *Situation) { s.Spec.ScaleIn = o } }
+	paused := func(scopes ...bus.Scope) changes { return func(s *Situation) { s.Controls.Paused = scopes } }
+	of := func(template string, v VM) VM { v.Meta.Template = template; return v }
+	protected := func(v VM) VM { v.Protected = true; return v }
 
 	for _, tt := range []struct {
 		name    string
@@ -113,6 +123,33 @@ func TestPlan(t *testing.T) {
 		{"scaling in goes on while creating fails", 1, []VM{running(1), running(2)}, []changes{backoff}, "remove web-2 (scaling in, gracefully)"},
 		{"the dead one instead of a good one", 1, []VM{running(1), vm(2, bus.PhaseReady, bus.StateShutoff)}, nil, "remove web-2 (it is shut off, died)"},
 		{"all", 0, []VM{running(1)}, nil, "remove web-1 (scaling in, gracefully)"},
+
+		// The order of removal.
+		{"the oldest", 1, []VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInOldest)}, "remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
+		{"one that boots before the oldest", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{order(bus.ScaleInOldest)}, "remove web-2 (scaling in)"},
+		{"of an older template first", 1, []VM{running(1), of("old", running(2)), of("old", running(3))}, []changes{order(bus.ScaleInOutdated)}, "remove web-2 (scaling in, gracefully); remove web-3 (scaling in, gracefully)"},
+		{"then the oldest", 1, []VM{running(1), running(2), of("old", running(3))}, []changes{order(bus.ScaleInOutdated)}, "remove web-3 (scaling in, gracefully); remove web-1 (scaling in, gracefully)"},
+		{"not a protected one", 1, []VM{running(1), protected(running(2))}, nil, "remove web-1 (scaling in, gracefully)"},
+		{"all are protected", 0, []VM{protected(running(1)), protected(running(2))}, nil, ""},
+		{"a dead one is replaced all the same", 1, []VM{protected(vm(1, bus.PhaseReady, bus.StateShutoff))}, nil, "create web-2; remove web-1 (it is shut off, died)"},
+
+		// What was paused.
+		{"out is the decider's", 2, []VM{running(1)}, []changes{paused(bus.ScopeOut)}, "create web-2"},
+		{"in", 1, []VM{running(1), running(2)}, []changes{paused(bus.ScopeIn)}, ""},
+		{"in, what was begun is ended", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.ScopeIn)}, "remove web-2 (its removal had begun, gracefully)"},
+		{"repair", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, ""},
+		{"repair, one more", 2, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, "create web-2"},
+		{"all", 3, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, ""},
+		{"all, but for what boots", 3, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, "await web-1"},
+		{"before the first decision", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{unheard}, "await web-2"},
+
+		// Brakes.
+		{"one trial", 3, []VM{running(1)}, []changes{trial}, "create web-2"},
+		{"one trial at a time", 3, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{trial, up(2)}, ""},
+		{"the budget for removals", 1, []VM{running(1), running(2), running(3)}, []changes{removed(29)}, "remove web-3 (scaling in, gracefully); kept 1"},
+		{"no budget", 1, []VM{running(1), running(2)}, []changes{removed(30)}, "kept 1"},
+		{"what does not serve is no matter of the budget", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{removed(30)}, "remove web-2 (scaling in)"},
+		{"nor is a dead one", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{removed(30)}, "create web-2; remove web-1 (it is shut off, died)"},
 
 		// Without a valid decision what was begun is ended, and nothing else.
 		{"unknown: creates nothing", Unknown, nil, nil, ""},

@@ -39,10 +39,10 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 		return nil
 	}
 	meta := now.Meta
-	tell := func(event bus.EventType, problem error) {
+	tell := func(event bus.EventType, problem error, deadline *time.Time) {
 		e := bus.Event{
 			Group: meta.Group, VM: now.Name, Event: event, DecisionID: decision, Sentence: r.Reason,
-			ElapsedMS: time.Since(start).Milliseconds(),
+			ElapsedMS: time.Since(start).Milliseconds(), Deadline: deadline,
 		}
 		if problem != nil {
 			e.Error = ErrorText(problem)
@@ -54,7 +54,8 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	stuck := false // QEMU does not answer: libvirt has waited half a minute for it, and would at each further call
 	if r.Graceful && now.State == bus.StateRunning {
 		err := setPhase(dom, &meta, bus.PhaseDraining)
-		tell(bus.EventDraining, err)
+		deadline := time.Now().Add(shutdownTimeout).UTC()
+		tell(bus.EventDraining, err, &deadline)
 		if stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT); !stuck {
 			if err := shutDown(ctx, dom, shutdownTimeout); err != nil {
 				return fmt.Errorf("%s: %w", now.Name, err)
@@ -67,7 +68,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
 		dom, err = nil, nil
 	}
-	tell(bus.EventStopping, err)
+	tell(bus.EventStopping, err, nil)
 	if dom != nil {
 		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 			return fmt.Errorf("destroy %s: %w", now.Name, err)
@@ -84,7 +85,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 			return fmt.Errorf("%s: %w", now.Name, err)
 		}
 	}
-	tell(bus.EventRemoved, nil)
+	tell(bus.EventRemoved, nil, nil)
 	return nil
 }
 

@@ -12,15 +12,22 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// The requests that a running decider answers. They change nothing, so that everybody may ask.
+// The requests. Each decider answers the first two, which change nothing, so that everybody may ask; only the one that
+// leads answers those that change a group's controls.
 const (
 	VerbStatus  = "status"  // -> Status
 	VerbExplain = "explain" // -> Decision, the newest of the group that the Query names
+	VerbPause   = "pause"   // -> Controls; Scopes are paused as well, none means all
+	VerbResume  = "resume"  // -> Controls; Scopes are not paused any more, none means all
+	VerbDryRun  = "dry-run" // -> Controls; as On says
 )
 
 // Query is the body of a request. An empty body is an empty Query.
 type Query struct {
-	Group string `json:"group,omitempty"` // "" is all groups, or the only one
+	Group  string  `json:"group,omitempty"` // "" is all groups, or the only one
+	Scopes []Scope `json:"scopes,omitempty"`
+	On     bool    `json:"on,omitempty"`
+	By     string  `json:"by,omitempty"` // who asks, for the record
 }
 
 // Status is the whole picture at one moment, as the decider that answers sees it.
@@ -45,7 +52,7 @@ func (s *Status) check() error {
 	return checkVersion(s.V)
 }
 
-// Request is a request that waits for its answer. Exactly one of Answer and Refuse must be called, once; the next request
+// Request is a request that waits for its answer. Exactly one of Answer, Refuse and Ignore must be called, once; the next request
 // of the same verb comes after it.
 type Request struct {
 	Verb  string
@@ -57,6 +64,7 @@ type Request struct {
 type reply struct {
 	data          []byte
 	code, refusal string // code is HTTP's
+	ignore        bool   // another answers
 }
 
 // Answer sends the reply.
@@ -69,19 +77,22 @@ func (r Request) Answer(m any) error {
 	return nil
 }
 
+// Ignore leaves the request to another that serves the same verb.
+func (r Request) Ignore() { r.reply <- reply{ignore: true} }
+
 // Refuse says what is wrong with the request.
 func (r Request) Refuse(format string, args ...any) error {
 	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...)}
 	return nil
 }
 
-// Serve gives the requests to out, until ctx ends or the connection is closed. Each instance answers, without a
+// Serve gives the requests of some verbs to out, until ctx ends or the connection is closed. Each instance answers, without a
 // queue, so that nobody can take requests away from those who know the answer. version is the program's. NATS's tools
 // find it as the service "vmscaler".
-func (c *Conn) Serve(ctx context.Context, stage, version string, out chan<- Request) error {
+func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string, out chan<- Request) error {
 	service := newService(stage, version)
 	answers := map[string]nats.MsgHandler{}
-	for _, verb := range []string{VerbStatus, VerbExplain} {
+	for _, verb := range verbs {
 		endpoint := service.add(verb, "vmscaler.ctl."+verb)
 		answers["vmscaler.ctl."+verb] = func(msg *nats.Msg) {
 			start := time.Now()
@@ -119,7 +130,8 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, out chan<- Requ
 	return c.announce()
 }
 
-// serveOne gives one request to out and waits for its answer. That is nil where the connection was closed meanwhile.
+// serveOne gives one request to out and waits for its answer. That is nil where another is to answer, or the connection
+// was closed meanwhile.
 func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out chan<- Request) *reply {
 	answer := make(chan reply, 1)
 	r := Request{Verb: verb, reply: answer}
@@ -139,6 +151,9 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 	}
 	select {
 	case a := <-answer:
+		if a.ignore {
+			return nil
+		}
 		return &a
 	case <-ctx.Done():
 		return stopping

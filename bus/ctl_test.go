@@ -18,7 +18,7 @@ func serve(t *testing.T, c *Conn, version string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	requests, done := make(chan Request), make(chan struct{})
-	if err := c.Serve(ctx, "decider", version, requests); err != nil {
+	if err := c.Serve(ctx, "decider", version, []string{VerbStatus, VerbExplain}, requests); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -216,7 +216,7 @@ func TestServeEnds(t *testing.T) {
 	nobody("before")
 	c := join(t, s, "decider")
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := c.Serve(ctx, "decider", "v1", make(chan Request)); err != nil { // nobody reads its requests
+	if err := c.Serve(ctx, "decider", "v1", []string{VerbStatus, VerbExplain}, make(chan Request)); err != nil { // nobody reads its requests
 		t.Fatal(err)
 	}
 	waiting, stop := context.WithCancel(t.Context())

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -55,8 +56,9 @@ type VM struct {
 	MemoryUsedMiB   *int      `json:"memory_used_mib,omitempty"`
 	RunDelayPercent *float64  `json:"run_delay_percent,omitempty"`
 	UUID            string    `json:"uuid"`
-	Created         time.Time `json:"created"`     // when the actuator made it
-	PhaseSince      time.Time `json:"phase_since"` // when it entered its phase
+	Created         time.Time `json:"created"`             // when the actuator made it
+	PhaseSince      time.Time `json:"phase_since"`         // when it entered its phase
+	Protected       bool      `json:"protected,omitempty"` // it is never chosen for scaling in
 	Error           string    `json:"error,omitempty"`
 }
 
@@ -98,6 +100,7 @@ type Rule string
 // The rules, in the order in which they are looked at.
 const (
 	RuleMismatch   Rule = "mismatch"    // a collector's config has another spec of the group: desired stays
+	RuleBlind      Rule = "blind"       // no-data for longer than the group's blind_after
 	RuleNoData     Rule = "no-data"     // no complete, fresh list of the group's VMs: desired stays
 	RuleStart      Rule = "start"       // first list since the decider started: what is owned, within min and max
 	RuleBelowMin   Rule = "below-min"   // desired was below min, as after a change of the spec
@@ -113,6 +116,7 @@ type Guard string
 
 // The guards, in the order in which they are looked at.
 const (
+	GuardPaused     Guard = "paused" // someone has paused this direction
 	GuardAtMax      Guard = "at-max"
 	GuardAtMin      Guard = "at-min"
 	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
@@ -136,13 +140,38 @@ type Decision struct {
 	// Hosts is Desired split by host name. An actuator acts on its own host's share.
 	Hosts     map[string]int `json:"hosts"`
 	Known     bool           `json:"known"` // false: no sample yet, so nothing may be done
+	Controls  Controls       `json:"controls"`
 	ID        string         `json:"id"`
-	Term      int64          `json:"term"` // the decider's start in Unix ms; a lower one than the highest seen is ignored
+	Term      int64          `json:"term"` // when the decider began to lead, in Unix ms, and more than any before; one lower than the highest of the last minute is ignored
 	Seq       uint64         `json:"seq"`  // counts a term\'s decisions: the higher one is newer, whatever the clock says
 	Time      time.Time      `json:"time"`
 	ExpiresAt time.Time      `json:"expires_at"`
 	SpecHash  string         `json:"spec_hash"`
 }
+
+// Scope is a part of what is done for a group that can be paused by itself.
+type Scope string
+
+// The scopes.
+const (
+	ScopeOut    Scope = "out"    // scaling out
+	ScopeIn     Scope = "in"     // scaling in
+	ScopeRepair Scope = "repair" // replacing VMs that died
+)
+
+// Scopes are all scopes.
+func Scopes() []Scope { return []Scope{ScopeOut, ScopeIn, ScopeRepair} }
+
+// Controls are what a person has told a group, beyond its spec. They last until taken back.
+type Controls struct {
+	Paused []Scope    `json:"paused"` // none is []
+	DryRun bool       `json:"dry_run"`
+	By     string     `json:"by,omitempty"`    // who said so last
+	Since  *time.Time `json:"since,omitempty"` // when
+}
+
+// Has says whether a scope is paused.
+func (c Controls) Has(s Scope) bool { return slices.Contains(c.Paused, s) }
 
 // Inputs is what a Decision was made from.
 type Inputs struct {
@@ -178,6 +207,9 @@ const (
 	EventAdopted   EventType = "adopted"  // found at the start, taken over
 	EventDied      EventType = "died"     // found off, crashed or gone though it should run
 	EventTakenName EventType = "taken"    // a name is avoided because something foreign has it
+	EventBraked    EventType = "braked"   // launching or removing stopped for a while
+	EventDryRun    EventType = "dry-run"  // what would have been done
+	EventControl   EventType = "control"  // a person paused or resumed something
 )
 
 // Event is one step of a VM's life.
@@ -189,11 +221,12 @@ type Event struct {
 	Sentence string    `json:"sentence"`
 	// ElapsedMS is the time since the VM's clone (started) was begun, since it was defined (ready), or since its
 	// removal began (draining, stopping, removed); 0 for what takes no time.
-	ElapsedMS  int64     `json:"elapsed_ms"`
-	Error      string    `json:"error,omitempty"`
-	Host       string    `json:"host"`
-	DecisionID string    `json:"decision_id,omitempty"`
-	Time       time.Time `json:"time"`
+	ElapsedMS  int64      `json:"elapsed_ms"`
+	Error      string     `json:"error,omitempty"`
+	Host       string     `json:"host"`
+	DecisionID string     `json:"decision_id,omitempty"`
+	Time       time.Time  `json:"time"`
+	Deadline   *time.Time `json:"deadline,omitempty"` // when a drain ends at the latest
 }
 
 // Health is a stage's sign of life.
@@ -241,6 +274,13 @@ func (d *Decision) check() error {
 		return fmt.Errorf("decision with desired %d", d.Desired)
 	}
 	return checkVersion(d.V)
+}
+
+func (c *Controls) check() error {
+	if c.Paused == nil { // nothing paused is []
+		return errors.New("controls without paused")
+	}
+	return nil
 }
 
 func (e *Event) check() error {

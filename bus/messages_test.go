@@ -46,7 +46,8 @@ func exampleDecision() *Decision {
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
 			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, CooldownMS: 1500,
 		},
-		Hosts: map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true, ID: "web-1777896000250-17",
+		Hosts: map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true,
+		Controls: Controls{Paused: []Scope{ScopeIn}, DryRun: true, By: "ann@kvm1.example.org", Since: new(noon.Add(-time.Hour))}, ID: "web-1777896000250-17",
 		Term: 1777896000250, Seq: 42, Time: noon, ExpiresAt: noon.Add(5 * time.Second), SpecHash: "0123456789ab",
 	}
 }
@@ -55,6 +56,7 @@ func exampleEvent() *Event {
 	return &Event{
 		V: Version, Group: "web", VM: "web-3", Event: EventFailed, Sentence: "launching failed, next try in 1s", ElapsedMS: 412,
 		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17", Time: noon,
+		Deadline: new(noon.Add(time.Minute)),
 	}
 }
 

@@ -13,6 +13,18 @@ const (
 	MetadataKey = "vmscaler"
 )
 
+// ProtectionURI and ProtectionKey are of the element that protects a domain from being scaled in. It is one of its own,
+// so that it can be set while the actuator writes the other.
+const (
+	ProtectionURI = "urn:vmscaler:protect:1"
+	ProtectionKey = "vmscaler-protect"
+)
+
+// ProtectionXML is the element without namespace, as libvirt's call for setting metadata wants it.
+func ProtectionXML(since time.Time) string {
+	return fmt.Sprintf(`<protect since="%s"/>`, since.UTC().Format(time.RFC3339))
+}
+
 // Metadata is what marks a libvirt domain as ours, kept in its definition. libvirt is the only record of which
 // VMs exist: what this says after a restart is all that is known.
 type Metadata struct {

@@ -30,10 +30,11 @@ type Permissions struct {
 	Subscribe []string
 }
 
-// The requests that change nothing.
+// The requests that change nothing, those that change something, and those by which services are found.
 var (
-	readRequests = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
-	discovery    = []string{
+	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run"}
+	readRequests  = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
+	discovery     = []string{
 		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",
 	}
 	watching = []string{AllSamples, AllDecisions, AllEvents, AllHealth}
@@ -51,9 +52,11 @@ func (r Role) Permissions() Permissions {
 			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
 			// answer; then whoever may ask could write anywhere by the decider's hand, such as to JetStream's API.
 			Publish: []string{
-				AllDecisions, "vmscaler.health.decider.*", "_INBOX.>", "_VMSCALER.>",
+				AllDecisions, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl), "_INBOX.>", "_VMSCALER.>",
+				"$KV." + stateBucket + ".>", "$JS.API.STREAM.INFO.KV_" + stateBucket, "$JS.API.DIRECT.GET.KV_" + stateBucket + ".>",
+				"$KV." + lockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + lockBucket, "$JS.API.DIRECT.GET.KV_" + lockBucket + ".>",
 			},
-			Subscribe: slices.Concat([]string{AllSamples, AllHealth}, readRequests, discovery),
+			Subscribe: slices.Concat([]string{AllSamples, AllDecisions, AllHealth, r.InboxPrefix() + ".>"}, readRequests, writeRequests, discovery),
 		}
 	case RoleActuator:
 		return Permissions{Publish: []string{AllEvents, "vmscaler.health.actuator.*"}, Subscribe: []string{AllDecisions}}

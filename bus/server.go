@@ -176,7 +176,7 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 	}
 	s.ns = ns
 	if s.state != nil {
-		if err := s.keepHistory(log); err != nil {
+		if err := s.keep(log); err != nil {
 			return nil, err
 		}
 		if err := s.state.describe(s.URL()); err != nil {
@@ -186,16 +186,16 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 	return s, nil
 }
 
-// keepHistory makes the history's stream, so that no stage needs the right to.
-func (s *Server) keepHistory(log zerolog.Logger) error {
-	conn, err := s.Connect("bus-history", log)
+// keep makes the history's stream and the buckets, so that no stage needs the right to.
+func (s *Server) keep(log zerolog.Logger) error {
+	conn, err := s.Connect("bus-store", log)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return EnsureHistory(ctx, conn)
+	return errors.Join(EnsureHistory(ctx, conn), EnsureStore(ctx, conn, EmbeddedLockTTL))
 }
 
 // URL is where other processes reach the server. One that listens on all addresses is reached at loopback as well.

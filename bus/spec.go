@@ -37,7 +37,30 @@ type Group struct {
 	BootTimeout time.Duration `json:"boot_timeout"`
 	// ShutdownTimeout is how long a guest may take to shut down; then it is destroyed.
 	ShutdownTimeout time.Duration `json:"shutdown_timeout"`
-	Policy          Policy        `json:"policy"`
+	ScaleIn         ScaleIn       `json:"scale_in"`
+	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
+	BlindAfter time.Duration `json:"blind_after"`
+	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
+	Brakes     Brakes        `json:"brakes"`
+	Policy     Policy        `json:"policy"`
+}
+
+// ScaleIn says which VM goes first when there is one too many. VMs that are not ready yet go before all others.
+type ScaleIn string
+
+// The orders of removal.
+const (
+	ScaleInNewest   ScaleIn = "newest"
+	ScaleInOldest   ScaleIn = "oldest"
+	ScaleInOutdated ScaleIn = "outdated" // made from a template of another name; then the oldest
+)
+
+// Brakes bound what can go wrong again and again.
+type Brakes struct {
+	LaunchFailures int           `json:"launch_failures"` // in a row; then no VM is launched for LaunchPause, and then one as a trial
+	LaunchPause    time.Duration `json:"launch_pause"`
+	Removals       int           `json:"removals"` // of VMs that could go on serving, at most in RemovalWindow
+	RemovalWindow  time.Duration `json:"removal_window"`
 }
 
 // Policy is the threshold rule and its guards.
@@ -62,6 +85,8 @@ func DefaultGroup() Group {
 		Name: "autoscale", Template: "demo", Min: 1, Max: 5, VCPUs: 1, MemoryMiB: 256,
 		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
+		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
+		Brakes: Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
 		Policy: Policy{
 			UpperPercent: 70, LowerPercent: 20, Interval: time.Second, BreachesOut: 3, BreachesIn: 5,
 			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: 5 * time.Second,

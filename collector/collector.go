@@ -23,6 +23,13 @@ const (
 	slowMaxAge   = 30 * time.Second
 )
 
+// The pauses between two tries to reach libvirt, which grow from the first to the last: a libvirtd that has just
+// started must not be kept busy by those who wait for it.
+const (
+	firstPause = time.Second
+	lastPause  = 5 * time.Second
+)
+
 // Config is what a Collector needs.
 type Config struct {
 	Groups []bus.Group
@@ -45,12 +52,16 @@ type Collector struct {
 
 	// What the previous pass saw; owned by Run's goroutine.
 	before     map[string]counter // by UUID
+	still      map[string]still   // the same
 	running    []runningVM        // those that before has a counter of
 	hostBefore hostCounter
 	slow       map[string]slowReading // by UUID
 	poolFree   *int
 	poolFreeAt time.Time
 	strangers  map[string]bool // groups that own VMs here but are not configured
+	sampled    bool            // a pass has succeeded over this connection
+
+	after func(time.Duration) <-chan time.Time // what tests replace
 }
 
 // New makes a collector. It returns an error when there is no group, no tick or no way to dial.
@@ -69,6 +80,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Collector, error) {
 	c := &Collector{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
 		before: map[string]counter{}, slow: map[string]slowReading{}, strangers: map[string]bool{},
+		after: time.After,
 	}
 	for _, g := range cfg.Groups {
 		c.hashes[g.Name] = g.Hash()
@@ -76,8 +88,8 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Collector, error) {
 	return c, nil
 }
 
-// Run samples at every tick until ctx ends. While libvirt cannot be reached it publishes nothing, reports why,
-// and tries again at every tick.
+// Run samples at every tick until ctx ends. While libvirt cannot be reached it publishes nothing, reports why, and
+// tries again after pauses that grow.
 func (c *Collector) Run(ctx context.Context) error {
 	ticks := c.cfg.Ticks
 	if ticks == nil {
@@ -85,22 +97,39 @@ func (c *Collector) Run(ctx context.Context) error {
 		defer t.Stop()
 		ticks = t.C
 	}
+	var pause time.Duration
 	for ctx.Err() == nil {
+		c.sampled = false
 		err := c.sampleUntilLost(ctx, ticks)
 		if ctx.Err() != nil {
 			return nil
 		}
 		c.cfg.Report(err)
-		select {
-		case <-ctx.Done():
-		case <-ticks:
+		if c.sampled {
+			pause = 0
+		}
+		pause = nextPause(pause)
+		for over := c.after(pause); over != nil; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-over:
+				over = nil
+			case <-ticks:
+			}
 		}
 	}
 	return nil
 }
 
+// nextPause is how long to wait after a try that failed; last is the pause before that try, 0 where there was none.
+func nextPause(last time.Duration) time.Duration {
+	return min(max(2*last, firstPause), lastPause)
+}
+
 // pass is what one pass over libvirt returns.
 type pass struct {
+	size     hostSize
 	readings []reading
 	host     bus.Host
 	counter  hostCounter
@@ -131,21 +160,14 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 		}()
 	}()
 
-	host, err := lv.GetHostname()
-	if err != nil {
-		return fmt.Errorf("read the host's name: %w", err)
-	}
-	size, err := readSize(lv)
-	if err != nil {
-		return err
-	}
+	var size hostSize
 	var lastSlow time.Time
 	deadline := time.NewTimer(passDeadline)
 	defer deadline.Stop()
 	for {
 		if !passRuns {
 			passRuns = true
-			go func() { passes <- readAll(lv, size) }()
+			go func(known hostSize) { passes <- readAll(lv, known) }(size)
 			deadline.Reset(passDeadline)
 		}
 		if now := time.Now(); slow == nil && now.Sub(lastSlow) >= slowInterval {
@@ -163,8 +185,9 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 				if p.err != nil {
 					return p.err
 				}
+				size, c.sampled = p.size, true
 				c.cfg.Report(slow.overdue(time.Now()))
-				c.publish(host, p)
+				c.publish(p)
 			case s := <-slows:
 				slow = nil
 				c.takeSlow(s)
@@ -177,9 +200,17 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	}
 }
 
-func readAll(lv *libvirt.Connect, size bus.Host) pass {
-	start := time.Now()
+// readAll makes a pass. The host's size is read once a connection, by its first pass: like every call it may never
+// return, and the stage must still be able to say so and to end.
+func readAll(lv *libvirt.Connect, size hostSize) pass {
 	var p pass
+	if size.name == "" {
+		if size, p.err = readSize(lv); p.err != nil {
+			return p
+		}
+	}
+	start := time.Now()
+	p.size = size
 	p.readings, p.err = readDomains(lv)
 	if p.err != nil {
 		return p
@@ -209,7 +240,7 @@ func (c *Collector) takeSlow(s slowResult) {
 }
 
 // publish turns a pass into one sample per group.
-func (c *Collector) publish(host string, p pass) {
+func (c *Collector) publish(p pass) {
 	hostLoad := p.host
 	if time.Since(c.poolFreeAt) < slowMaxAge {
 		hostLoad.PoolFreeMiB = c.poolFree
@@ -220,12 +251,12 @@ func (c *Collector) publish(host string, p pass) {
 	c.hostBefore = p.counter
 
 	vms := map[string][]bus.VM{}
-	before := map[string]counter{}
+	before, stills := map[string]counter{}, map[string]still{}
 	var running []runningVM
 	for _, r := range p.readings {
 		vms[r.meta.Group] = append(vms[r.meta.Group], c.vm(r))
 		if !r.counter.at.IsZero() {
-			before[r.uuid] = r.counter
+			before[r.uuid], stills[r.uuid] = r.counter, c.still[r.uuid].next(r.counter)
 			running = append(running, runningVM{r.name, r.uuid})
 		}
 		if _, known := c.hashes[r.meta.Group]; !known && !c.strangers[r.meta.Group] {
@@ -233,7 +264,7 @@ func (c *Collector) publish(host string, p pass) {
 			c.log.Warn().Str("group", r.meta.Group).Msg("owns VMs here but is not configured; they are left alone (vmscaler down removes them)")
 		}
 	}
-	c.before, c.running = before, running
+	c.before, c.still, c.running = before, stills, running
 
 	now := time.Now().UTC()
 	for _, g := range c.cfg.Groups {
@@ -248,7 +279,7 @@ func (c *Collector) publish(host string, p pass) {
 			return strings.Compare(a.Name, b.Name)
 		})
 		s := bus.Sample{
-			V: bus.Version, Group: g.Name, Host: host, Time: now, VMs: list, HostLoad: hostLoad,
+			V: bus.Version, Group: g.Name, Host: p.size.name, Time: now, VMs: list, HostLoad: hostLoad,
 			ElapsedMS: float64(p.elapsed.Microseconds()) / 1000, SpecHash: c.hashes[g.Name],
 		}
 		if err := c.conn.Publish(&s); err != nil {
@@ -261,7 +292,7 @@ func (c *Collector) publish(host string, p pass) {
 func (c *Collector) vm(r reading) bus.VM {
 	vm := bus.VM{
 		Name: r.name, UUID: r.uuid, State: r.state, Phase: r.meta.Phase, PhaseSince: r.meta.Since.UTC(), Created: r.meta.Created.UTC(),
-		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB,
+		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB, Protected: r.protected,
 	}
 	if r.err != nil {
 		vm.Error = r.err.Error()
@@ -272,6 +303,10 @@ func (c *Collector) vm(r reading) bus.VM {
 	if pct, ok := percent(c.before[r.uuid], r.counter, c.cfg.Tick/2, 5*c.cfg.Tick); ok {
 		pct = math.Round(pct*10) / 10
 		vm.CPUPercent = &pct
+	}
+	if age, stuck := c.still[r.uuid].next(r.counter).stuck(r.counter.at, c.cfg.Tick); stuck {
+		vm.CPUPercent = nil
+		vm.Error = fmt.Sprintf("its CPU counter has not moved for %d s", int(age.Seconds()))
 	}
 	if s, ok := c.slow[r.uuid]; ok && s.run == r.counter.run && r.counter.at.Sub(s.at) < slowMaxAge {
 		vm.MemoryUsedMiB, vm.RunDelayPercent = s.memoryUsedMiB, s.delayPercent

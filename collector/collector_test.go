@@ -111,6 +111,7 @@ type bench struct {
 	samples chan bus.Sample
 	ticks   chan time.Time
 	reports chan error
+	pauses  chan time.Duration // between two tries to reach libvirt
 	flush   func()
 }
 
@@ -128,7 +129,7 @@ func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *
 		return c
 	}
 	watcher, own := connect("watcher"), connect("collector")
-	b := &bench{t: t, samples: make(chan bus.Sample, 256), ticks: make(chan time.Time), reports: make(chan error, 4096)}
+	b := &bench{t: t, samples: make(chan bus.Sample, 256), ticks: make(chan time.Time), reports: make(chan error, 4096), pauses: make(chan time.Duration, 64)}
 	b.flush = func() {
 		for _, c := range []*bus.Conn{own, watcher} {
 			if err := c.Flush(); err != nil {
@@ -147,6 +148,12 @@ func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *
 	}, own, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
+	}
+	c.after = func(pause time.Duration) <-chan time.Time {
+		b.pauses <- pause
+		over := make(chan time.Time)
+		close(over)
+		return over
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -258,6 +265,25 @@ func TestSampleHasExactlyOurVMs(t *testing.T) {
 	})
 }
 
+func TestSampleSaysWhatIsProtected(t *testing.T) {
+	conn := host(t)
+	dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, time.Now()), true)
+	b := start(t, dialTest)
+	if vm := b.sample("web").VMs[0]; vm.Protected {
+		t.Errorf("got %+v, want it not protected", vm)
+	}
+	protect := func(element string) {
+		t.Helper()
+		if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.ProtectionKey, bus.ProtectionURI, libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+			t.Fatal(err)
+		}
+	}
+	protect(bus.ProtectionXML(time.Now()))
+	b.until("protected", func(s bus.Sample) bool { return s.VMs[0].Protected })
+	protect("")
+	b.until("not protected any more", func(s bus.Sample) bool { return !s.VMs[0].Protected })
+}
+
 func TestSampleOfAnEmptyGroupIsAnEmptyList(t *testing.T) {
 	host(t)
 	b := start(t, dialTest)
@@ -360,7 +386,7 @@ func TestCollectorWaitsForLibvirt(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	})
-	for range 3 {
+	for i := range 3 {
 		answers <- down
 		select {
 		case err := <-b.reports:
@@ -370,7 +396,9 @@ func TestCollectorWaitsForLibvirt(t *testing.T) {
 		case <-time.After(30 * time.Second):
 			t.Fatal("nothing was reported")
 		}
-		b.tick()
+		if pause, want := <-b.pauses, firstPause<<i; pause != want {
+			t.Errorf("it waits for %s before the next try, want %s", pause, want)
+		}
 	}
 	b.flush()
 	if len(b.samples) > 0 {

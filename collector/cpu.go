@@ -26,3 +26,42 @@ func percent(before, now counter, shortest, longest time.Duration) (float64, boo
 	}
 	return 100 * float64(now.cpu-before.cpu) / (float64(window) * float64(now.vcpus)), true
 }
+
+// When a counter that does not move is too good to be true. The counter has steps of 10 ms, so an idle guest leaves
+// it unmoved for a tick or two.
+const (
+	stillFor   = 5 * time.Second
+	stillTicks = 3
+	// A guest that uses less than a step in that time shows it by moving a step or two when it moves at last. Then
+	// it is given stillTimes as long as it took, within stillMost, or its group would never shrink.
+	stillSteps = 20 * time.Millisecond
+	stillTimes = 3
+	stillMost  = time.Minute
+)
+
+// still follows how long a running VM's counter has not moved. A source of statistics that is stuck, or a QEMU process
+// that is stopped, looks like an idle VM, and a group would shrink under load.
+type still struct {
+	since counter       // the first reading of the value that the counter has now
+	quiet time.Duration // the longest that it did not move although the guest was just idle
+}
+
+// next is the state after one more reading.
+func (s still) next(now counter) still {
+	switch {
+	case s.since.at.IsZero(), now.run != s.since.run, now.cpu < s.since.cpu:
+		return still{since: now}
+	case now.cpu == s.since.cpu:
+		return s
+	case now.cpu-s.since.cpu <= stillSteps:
+		s.quiet = max(s.quiet, now.at.Sub(s.since.at))
+	}
+	s.since = now
+	return s
+}
+
+// stuck says for how long the counter has not moved, and whether that is too long to be believed.
+func (s still) stuck(now time.Time, tick time.Duration) (time.Duration, bool) {
+	age := now.Sub(s.since.at)
+	return age, age >= max(stillFor, stillTicks*tick, min(stillTimes*s.quiet, stillMost))
+}

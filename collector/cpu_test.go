@@ -3,6 +3,7 @@ package collector
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,6 +62,65 @@ func TestPercent(t *testing.T) {
 			t.Errorf("got %g", got)
 		}
 	})
+}
+
+func TestStill(t *testing.T) {
+	const tick = time.Second
+	type step struct {
+		at  int           // seconds
+		cpu time.Duration // the counter's value
+		run uint
+	}
+	ms := time.Millisecond
+	for _, tt := range []struct {
+		name  string
+		tick  time.Duration
+		steps []step
+		want  bool // after the last step
+		age   int
+	}{
+		{"first reading", tick, []step{{0, 0, 1}}, false, 0},
+		{"it moves", tick, []step{{0, 0, 1}, {4, 10 * ms, 1}, {8, 20 * ms, 1}}, false, 0},
+		{"an idle guest may leave it for a while", tick, []step{{0, 0, 1}, {1, 0, 1}, {4, 0, 1}}, false, 4},
+		{"not for long", tick, []step{{0, 0, 1}, {1, 0, 1}, {5, 0, 1}}, true, 5},
+		{"it goes on counting", tick, []step{{0, 0, 1}, {5, 0, 1}, {17, 0, 1}}, true, 17},
+		{"from the last move on", tick, []step{{0, 0, 1}, {3, time.Second, 1}, {7, time.Second, 1}}, false, 4},
+		{"it moves again", tick, []step{{0, 0, 1}, {6, 0, 1}, {7, time.Second, 1}}, false, 0},
+		{"it goes back", tick, []step{{0, time.Second, 1}, {4, time.Second, 1}, {6, 0, 1}}, false, 0},
+		{"another run with the same value", tick, []step{{0, 0, 1}, {4, 0, 1}, {6, 0, 2}}, false, 0},
+		{"long ticks", 10 * tick, []step{{0, 0, 1}, {20, 0, 1}}, false, 20},
+		{"three long ticks", 10 * tick, []step{{0, 0, 1}, {10, 0, 1}, {30, 0, 1}}, true, 30},
+		{"a guest that uses next to nothing", tick, []step{{0, 0, 1}, {8, 10 * ms, 1}, {30, 10 * ms, 1}}, false, 22},
+		{"three times as long as it took before", tick, []step{{0, 0, 1}, {8, 10 * ms, 1}, {32, 10 * ms, 1}}, true, 24},
+		{"no longer than a minute", tick, []step{{0, 0, 1}, {90, 10 * ms, 1}, {150, 10 * ms, 1}}, true, 60},
+		{"a busy guest whose source was stuck", tick, []step{{0, 0, 1}, {8, 8 * time.Second, 1}, {13, 8 * time.Second, 1}}, true, 5},
+		{"what the run before took", tick, []step{{0, 0, 1}, {8, 10 * ms, 1}, {9, 0, 2}, {14, 0, 2}}, true, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s still
+			var now time.Time
+			for _, step := range tt.steps {
+				now = t0.Add(time.Duration(step.at) * time.Second)
+				s = s.next(counter{run: step.run, cpu: step.cpu, at: now, vcpus: 1})
+			}
+			age, stuck := s.stuck(now, tt.tick)
+			if stuck != tt.want || age != time.Duration(tt.age)*time.Second {
+				t.Errorf("got %v after %s, want %v after %d s", stuck, age, tt.want, tt.age)
+			}
+		})
+	}
+}
+
+func TestNextPause(t *testing.T) {
+	var got []time.Duration
+	var pause time.Duration
+	for range 5 {
+		pause = nextPause(pause)
+		got = append(got, pause/time.Second)
+	}
+	if want := []time.Duration{1, 2, 4, 5, 5}; !slices.Equal(got, want) {
+		t.Errorf("pauses of %d s, want %d", got, want)
+	}
 }
 
 func TestHostPercent(t *testing.T) {
@@ -149,6 +209,8 @@ func TestVMOfAReading(t *testing.T) {
 	}
 	off := running
 	off.state, off.counter = bus.StateShutoff, counter{vcpus: 1}
+	protected := running
+	protected.protected = true
 	unreadable := running
 	unreadable.state, unreadable.counter, unreadable.memoryMiB, unreadable.err = bus.StateUnknown, counter{}, 0, errors.New("timed out")
 
@@ -160,6 +222,7 @@ func TestVMOfAReading(t *testing.T) {
 		want   bus.VM
 	}{
 		{"first reading", running, counter{}, slowReading{}, base},
+		{"protected", protected, counter{}, slowReading{}, with(base, func(vm *bus.VM) { vm.Protected = true })},
 		{"second reading", running, earlier, slowReading{}, with(base, func(vm *bus.VM) { vm.CPUPercent = new(50.0) })},
 		{
 			"rounded", with(running, func(r *reading) { r.counter.cpu = 10*time.Second + 123456789 }), earlier,
@@ -197,6 +260,22 @@ func TestVMOfAReading(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
+	}
+}
+
+// A counter that stands still is unknown, and not 0.
+func TestVMWhoseCounterStandsStill(t *testing.T) {
+	at := func(second int) counter {
+		return counter{run: 7, cpu: 10 * time.Second, at: t0.Add(time.Duration(second) * time.Second), vcpus: 1}
+	}
+	c := &Collector{cfg: Config{Tick: time.Second}, before: map[string]counter{"u": at(6)}, still: map[string]still{"u": {since: at(0)}}}
+	vm := c.vm(reading{uuid: "u", state: bus.StateRunning, counter: at(7)})
+	if want := "its CPU counter has not moved for 7 s"; vm.CPUPercent != nil || vm.Error != want {
+		t.Errorf("CPU known %v, error %q, want %q", vm.CPUPercent != nil, vm.Error, want)
+	}
+	c.before["u"], c.still["u"] = at(3), still{since: at(0)}
+	if vm := c.vm(reading{uuid: "u", state: bus.StateRunning, counter: at(4)}); vm.CPUPercent == nil || *vm.CPUPercent != 0 || vm.Error != "" {
+		t.Errorf("got %+v, want a known 0", vm)
 	}
 }
 

@@ -17,6 +17,7 @@ type reading struct {
 	state      bus.State
 	counter    counter // zero unless running
 	memoryMiB  int
+	protected  bool
 	err        error // why state and counter are unknown
 }
 
@@ -60,6 +61,12 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	if r.meta, err = bus.ParseMetadata(element, r.uuid); err != nil {
 		return r, false, nil //nolint:nilerr // not ours: a copy of one of our definitions, or damaged
 	}
+	switch r.protected, err = isProtected(dom); {
+	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
+		return r, false, nil
+	case err != nil:
+		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
+	}
 	info, err := dom.GetInfo()
 	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
@@ -82,6 +89,16 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	}
 	r.counter = counter{run: run, cpu: time.Duration(info.CpuTime), at: at, vcpus: int(info.NrVirtCpu)}
 	return r, true, nil
+}
+
+// isProtected says whether a person has taken a VM out of scaling in. It is an element of its own, as the actuator writes
+// the other one anew with each phase.
+func isProtected(dom *libvirt.Domain) (bool, error) {
+	_, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func freeDomains(doms []libvirt.Domain) {

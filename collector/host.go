@@ -25,18 +25,29 @@ func hostPercent(before, now hostCounter) (float64, bool) {
 	return 100 * float64(busy) / float64(total), true
 }
 
-// readSize reads what does not change of a host: its cores and memory.
-func readSize(conn *libvirt.Connect) (bus.Host, error) {
+// hostSize is what does not change of a host.
+type hostSize struct {
+	name string // "" while it has not been read
+	host bus.Host
+}
+
+// readSize reads a host's name, cores and memory.
+func readSize(conn *libvirt.Connect) (hostSize, error) {
+	name, err := conn.GetHostname()
+	if err != nil {
+		return hostSize{}, fmt.Errorf("read the host's name: %w", err)
+	}
 	info, err := conn.GetNodeInfo()
 	if err != nil {
-		return bus.Host{}, fmt.Errorf("read the host's size: %w", err)
+		return hostSize{}, fmt.Errorf("read the host's size: %w", err)
 	}
-	return bus.Host{Cores: int(info.Cpus), MemoryMiB: int(info.Memory / 1024)}, nil
+	return hostSize{name, bus.Host{Cores: int(info.Cpus), MemoryMiB: int(info.Memory / 1024)}}, nil
 }
 
 // readHost adds to a host's size what libvirt knows of its load without asking any VM. What a driver does not
 // support stays unknown.
-func readHost(conn *libvirt.Connect, h bus.Host) (bus.Host, hostCounter) {
+func readHost(conn *libvirt.Connect, size hostSize) (bus.Host, hostCounter) {
+	h := size.host
 	var c hostCounter
 	if m, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0); err == nil && m.FreeSet {
 		free := m.Free

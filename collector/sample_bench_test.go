@@ -79,7 +79,6 @@ type rig struct {
 	b         *testing.B
 	uri       string
 	conn      *libvirt.Connect
-	host      string
 	collector *Collector
 	id        string
 	pool      string
@@ -97,9 +96,6 @@ func newRig(b *testing.B) *rig {
 		b.Fatalf("no libvirt at %s: %s", r.uri, err)
 	}
 	b.Cleanup(func() { _, _ = r.conn.Close() })
-	if r.host, err = r.conn.GetHostname(); err != nil {
-		b.Fatal(err)
-	}
 	others, err := r.conn.ListAllDomains(0)
 	if err != nil {
 		b.Fatal(err)
@@ -194,7 +190,7 @@ func (r *rig) round(b *testing.B, to *costs) {
 			if p.err != nil || len(p.readings) < len(r.vms) {
 				b.Fatalf("a pass found %d VMs, want %d: %v", len(p.readings), len(r.vms), p.err)
 			}
-			r.collector.publish(r.host, p)
+			r.collector.publish(p)
 			samples += len(p.readings)
 		}
 		return samples

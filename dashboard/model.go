@@ -137,7 +137,11 @@ func (m *Model) Decision(d bus.Decision, now time.Time) bool {
 	m.heard = now
 	g := m.group(d.Group, now)
 	if last := g.decision; last != nil {
-		if d.Term < last.Term || d.ID == last.ID || (d.Term == last.Term && !d.Time.After(last.Time)) {
+		old := !d.Time.After(last.Time)
+		if d.Seq > 0 && last.Seq > 0 { // also where the decider's clock was set back
+			old = d.Seq <= last.Seq
+		}
+		if d.Term < last.Term || d.ID == last.ID || d.Term == last.Term && old {
 			return false
 		}
 	}

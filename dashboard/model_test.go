@@ -126,6 +126,11 @@ func TestDecisionsAreTakenInOrder(t *testing.T) {
 		"of a decider that was replaced": {
 			[]bus.Decision{change(decision("web", 1), 5, 2, 3), change(decision("web", 2), 4, 3, 4)}, []bool{true, false}, 1,
 		},
+		"after the decider's clock was set back": {
+			[]bus.Decision{numbered(decision("web", 9), 7), numbered(decision("web", 1), 8), numbered(decision("web", 10), 6)},
+			[]bool{true, true, false},
+			0,
+		},
 		"of a new decider with a slow clock": {
 			[]bus.Decision{decision("web", 2), change(decision("web", 1), 5, 2, 2)}, []bool{true, true}, 0,
 		},
@@ -143,6 +148,8 @@ func TestDecisionsAreTakenInOrder(t *testing.T) {
 		})
 	}
 }
+
+func numbered(d bus.Decision, seq uint64) bus.Decision { d.Seq = seq; return d }
 
 func TestMemoryIsBounded(t *testing.T) {
 	m := NewModel(start)

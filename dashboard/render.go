@@ -205,10 +205,12 @@ func (v *view) title() *line {
 
 // notices are the lines about what is wrong with the whole: the bus, the stages, ourselves.
 func (v *view) notices() []*line {
-	var lines []*line
-	add := func(t tone, mark, text string) {
-		lines = append(lines, v.style.line().add(t, " "+mark+" "+text))
+	type notice struct {
+		tone       tone
+		mark, text string
 	}
+	var all []notice
+	add := func(t tone, mark, text string) { all = append(all, notice{t, mark, v.style.clean(text)}) }
 	m := v.m
 	lost := !m.Link.Connected && m.Link.URL != ""
 	if lost {
@@ -249,12 +251,47 @@ func (v *view) notices() []*line {
 	if m.Dropped > 0 {
 		add(toneDim, " ", fmt.Sprintf("%d messages dropped, as this terminal is slow", m.Dropped))
 	}
-	if most := max(1, v.height/5); len(lines) > most {
-		more := len(lines) - most + 1
-		lines = lines[:most-1]
+	most := max(1, v.height/5)
+	if len(all) > most {
+		more := len(all) - most + 1
+		all = all[:most-1]
 		add(toneWarn, " ", fmt.Sprintf("… %d more problems", more))
 	}
+	spare := most - len(all)
+	var lines []*line
+	for _, n := range all {
+		first, rest := n.text, ""
+		if spare > 0 {
+			if first, rest = breakLine(n.text, v.width-3); rest != "" {
+				spare--
+			}
+		}
+		lines = append(lines, v.style.line().add(n.tone, " "+n.mark+" "+first))
+		if rest != "" {
+			lines = append(lines, v.style.line().add(n.tone, "   "+rest))
+		}
+	}
 	return lines
+}
+
+// breakLine parts a clean text that is too wide at the last blank of what fits; where there is none, it stays whole.
+func breakLine(text string, width int) (first, rest string) {
+	if textWidth(text) <= width {
+		return text, ""
+	}
+	at := -1
+	for i, r := range text {
+		if textWidth(text[:i]) > width {
+			break
+		}
+		if r == ' ' {
+			at = i
+		}
+	}
+	if at <= 0 {
+		return text, ""
+	}
+	return text[:at], text[at+1:]
 }
 
 func (v *view) footer() *line {
@@ -271,6 +308,10 @@ func (v *view) head(g *group, short bool) *line {
 	gap := "   "
 	if v.width < 50 {
 		gap = " "
+	}
+	// First, as the rest explains itself only to those who know this.
+	for _, text := range g.controls() {
+		l.add(toneText, gap).add(toneWarnStrong, text)
 	}
 	number := func(n string, name string, t tone) {
 		l.add(toneText, gap).add(t, n).add(toneDim, " "+name)
@@ -316,6 +357,26 @@ func (v *view) head(g *group, short bool) *line {
 		l.right(limits, v.width)
 	}
 	return l
+}
+
+// controls are what a person has told the group, in capitals.
+func (g *group) controls() []string {
+	if g.decision == nil {
+		return nil
+	}
+	var texts []string
+	c := g.decision.Controls
+	switch n := len(c.Paused); {
+	case n == 0:
+	case n == len(bus.Scopes()):
+		texts = append(texts, "PAUSED")
+	default:
+		texts = append(texts, "PAUSED "+scopes(c, ","))
+	}
+	if c.DryRun {
+		texts = append(texts, "DRY RUN")
+	}
+	return texts
 }
 
 // bar is a group's average CPU, with marks at the thresholds.
@@ -548,6 +609,11 @@ func phase(vm bus.VM, now time.Time, width int) (string, tone) {
 			return string(vm.State), toneBad
 		}
 		if vm.Phase == bus.PhaseReady {
+			if vm.Protected { // which implies ready, where there is no room for both
+				if text += ", protected"; textWidth(text) > width {
+					text = "protected"
+				}
+			}
 			return text, toneGood
 		}
 	case bus.PhaseFailed:
@@ -624,9 +690,9 @@ func (v *view) entry(e entry, column int) *line {
 		t = toneGood
 	case bus.EventFailed, bus.EventDied:
 		t = toneBad
-	case bus.EventTakenName:
+	case bus.EventTakenName, bus.EventBraked, bus.EventControl:
 		t = toneWarn
-	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved:
+	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun:
 		t = toneInfo
 	}
 	l.cell(t, string(e.event), max(8, textWidth(string(e.event)))).add(toneText, "  ")
@@ -692,6 +758,10 @@ func (g *group) activity(now time.Time) activity {
 	in := d.Inputs
 	var a activity
 	switch {
+	case d.Rule == bus.RuleBlind:
+		a.mark, a.label, a.tone = "!", "blind", toneBadStrong
+	case d.Guard == bus.GuardPaused:
+		return activity{"!", "paused", strings.TrimPrefix(d.Sentence, "paused, "), toneWarnStrong}
 	case !d.Known, d.Rule == bus.RuleNoneReady:
 		a.mark, a.label, a.tone = "·", "waiting", toneWarn
 	case d.Direction == bus.Out:

@@ -79,6 +79,38 @@ func crowded() (*Model, time.Time) {
 	return m, now
 }
 
+// held is a group that a person holds, with a brake on, a protected VM and one whose counter is stuck.
+func held() (*Model, time.Time) {
+	m := NewModel(start)
+	m.Title, m.Footer, m.Link = "vmscaler", "bus nats://127.0.0.1:4222", Link{"nats://127.0.0.1:4222", true}
+	protected, stuck := vm("web-1", ptr(91.0)), vm("web-2", nil)
+	protected.Protected = true
+	stuck.Error = "its CPU counter has not moved for 7 s"
+	m.Sample(sample("web", "kvm1", 0, protected, stuck), start)
+	d := decision("web", 0)
+	d.Rule, d.Guard, d.Sentence = bus.RuleAboveUpper, bus.GuardPaused, "paused, else scaling out: average 91 % > 70 % for 3 s"
+	d.Inputs.AveragePercent = ptr(91.0)
+	d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut, bus.ScopeIn}, DryRun: true, By: "ann@kvm1"}
+	m.Decision(d, start)
+	dark := decision("dark", 0)
+	dark.Rule, dark.Sentence = bus.RuleBlind, "blind for 1m05s: no fresh sample from kvm2"
+	dark.Inputs.AveragePercent = nil
+	dark.Controls.Paused = bus.Scopes()
+	m.Decision(dark, start)
+	h := health("actuator", 0)
+	h.OK, h.Message = false, "group web: 5 launches in a row have failed, next try at 15:09:05: no space left"
+	m.Health(h, start)
+	for _, e := range []bus.Event{
+		{Event: bus.EventControl, Sentence: "paused: out, in; dry run; by ann@kvm1"},
+		{Event: bus.EventBraked, Sentence: "5 launches in a row have failed, next try in 5 m", Error: "no space left"},
+		{Event: bus.EventDryRun, VM: "web-3", Sentence: "would be made"},
+	} {
+		e.Group, e.Time = "web", start
+		m.Event(e, start)
+	}
+	return m, at(1)
+}
+
 func hostile() (*Model, time.Time) {
 	m := NewModel(start)
 	v := vm("\x1b[31m日本語の仮想マシン\u202eevil\u200d👩\u200d👩\n", ptr(512.0))
@@ -126,6 +158,8 @@ func TestRenderGolden(t *testing.T) {
 		"crowded-120x40":     {crowded, 120, 40, mono},
 		"crowded-160x60":     {crowded, 160, 60, full},
 		"crowded-20x5":       {crowded, 20, 5, mono},
+		"held-80x24":         {held, 80, 24, mono},
+		"held-40x12":         {held, 40, 12, mono},
 		"hostile-80x24":      {hostile, 80, 24, mono},
 		"lost-80x24":         {lost, 80, 24, mono},
 		"waiting-80x24":      {empty, 80, 24, mono},
@@ -155,7 +189,7 @@ func TestRenderGolden(t *testing.T) {
 
 func TestRenderStaysInBounds(t *testing.T) {
 	models := map[string]func() (*Model, time.Time){
-		"busy": busy, "crowded": crowded, "hostile": hostile,
+		"busy": busy, "crowded": crowded, "hostile": hostile, "held": held,
 		"empty": func() (*Model, time.Time) { return NewModel(start), at(10) },
 		"later": func() (*Model, time.Time) { m, _ := crowded(); return m, at(500) },
 	}
@@ -277,6 +311,12 @@ func TestActivity(t *testing.T) {
 		"nothing known": {func(d *bus.Decision) {
 			d.Known, d.Rule, d.Sentence = false, bus.RuleNoData, "waiting for the first sample"
 		}, 0, "waiting for the first sample"},
+		"blind": {func(d *bus.Decision) {
+			d.Known, d.Rule, d.Sentence = false, bus.RuleBlind, "blind for 1m05s: no fresh sample from kvm2"
+		}, 0, "blind for 1m05s: no fresh sample from kvm2"},
+		"paused": {func(d *bus.Decision) {
+			d.Rule, d.Guard, d.Sentence = bus.RuleAboveUpper, bus.GuardPaused, "paused, else scaling out: average 93 % > 70 % for 3 s"
+		}, 0, "paused: else scaling out: average 93 % > 70 % for 3 s"},
 		"no sentence":   {func(d *bus.Decision) { d.Sentence = "" }, 0, "stable"},
 		"it is too old": {func(*bus.Decision) {}, 12, "no decision for 12 s, the last: stable: average 45 %"},
 	} {
@@ -307,6 +347,26 @@ func TestStaleCPUIsNotShown(t *testing.T) {
 	stale := strings.Join(Render(m, 80, 24, at(7), Style{}), "\n")
 	if strings.Contains(stale, "88 %") || !strings.Contains(stale, "no sample for 7 s") {
 		t.Errorf("want no figure, and why:\n%s", stale)
+	}
+}
+
+func TestBreakLine(t *testing.T) {
+	for _, tt := range []struct {
+		text        string
+		width       int
+		first, rest string
+	}{
+		{"a b c", 5, "a b c", ""},
+		{"a b c", 4, "a b", "c"},
+		{"a b c", 3, "a b", "c"},
+		{"ab cd ef", 3, "ab", "cd ef"},
+		{"abcdef", 3, "abcdef", ""},
+		{"界界 界", 5, "界界", "界"},
+		{"a b", 0, "a b", ""},
+	} {
+		if first, rest := breakLine(tt.text, tt.width); first != tt.first || rest != tt.rest {
+			t.Errorf("%q at %d: got %q and %q, want %q and %q", tt.text, tt.width, first, rest, tt.first, tt.rest)
+		}
 	}
 }
 

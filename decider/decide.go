@@ -19,59 +19,21 @@ type State struct {
 	LastOut     time.Time
 	LastChange  time.Time
 	Hosts       []string // whose VMs are in Desired
+	// Before is what another decider wanted until a moment ago; 0 where nobody did. It only matters while Known is false.
+	Before   int
+	LastData time.Time // of the last evaluation that had all that it needs
+	Controls bus.Controls
 }
 
-// Decide is one evaluation of the threshold rule: above upper and below max, one VM more; below lower and above
-// min, one fewer; else hold. Only the CPU of ready VMs counts. An unknown CPU is never a number: it counts as no
-// load when the group asks for more, and forbids scaling in.
+// Decide is one evaluation of a group: what the rules ask for, unless that direction is paused.
 //
 // The result has no id, term, expiry or spec hash: those are the stage's.
 func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decision, State) {
-	c := count(spec, st, obs)
-	d := bus.Decision{
-		V: bus.Version, Group: spec.Name, Direction: bus.Hold, Current: st.Desired, Desired: st.Desired,
-		Known: st.Known, Inputs: c.inputs(spec),
-	}
-
+	d := ask(spec, &st, obs, now)
 	switch {
-	case len(obs.Hosts) == 0:
-		d.Rule, d.Sentence = bus.RuleNoData, "waiting for the first sample"
-		st.BreachesOut, st.BreachesIn = 0, 0
-	case len(obs.Stale) > 0:
-		d.Rule = bus.RuleNoData
-		d.Sentence = fmt.Sprintf("holding: no fresh sample from %s", strings.Join(obs.Stale, ", "))
-		st.BreachesOut, st.BreachesIn = 0, 0
-	case len(obs.Mismatched) > 0:
-		d.Rule = bus.RuleMismatch
-		d.Sentence = fmt.Sprintf("holding: the collector on %s reads another config of this group than the decider", strings.Join(obs.Mismatched, ", "))
-		st.BreachesOut, st.BreachesIn = 0, 0
-	case obs.Fresh == 0:
-		d.Rule, d.Sentence = bus.RuleNoData, "waiting for a new sample"
-	case !st.Known:
-		st.Known, d.Known = true, true
-		d.Current = c.kept
-		st.Hosts = obs.hostNames()
-		d.Rule, d.Desired = bus.RuleStart, min(max(c.kept, spec.Min), spec.Max)
-		d.Sentence = fmt.Sprintf("starting with %s", plural(d.Desired))
-		if c.kept != d.Desired {
-			d.Sentence += fmt.Sprintf(": %d found, min %d, max %d", c.kept, spec.Min, spec.Max)
-		}
-	case len(st.Hosts) > 0 && len(obs.Hosts) > len(st.Hosts): // a host speaks for the first time: what it has is not surplus
-		d.Current = joined(st, obs)
-		d.Rule, d.Desired = bus.RuleStart, min(max(d.Current, spec.Min), spec.Max)
-		d.Sentence = fmt.Sprintf("starting with %s: another host has joined", plural(d.Desired))
-		st.Hosts = obs.hostNames()
-	case st.Desired < spec.Min:
-		d.Rule, d.Desired = bus.RuleBelowMin, spec.Min
-		d.Sentence = fmt.Sprintf("scaling out to min %d", spec.Min)
-	case st.Desired > spec.Max:
-		d.Rule, d.Desired = bus.RuleAboveMax, spec.Max
-		d.Sentence = fmt.Sprintf("scaling in to max %d", spec.Max)
-	default:
-		threshold(spec, &st, &d, c, now)
-	}
-
-	switch {
+	case d.Desired > d.Current && st.Controls.Has(bus.ScopeOut), d.Desired < d.Current && st.Controls.Has(bus.ScopeIn):
+		d.Guard, d.Sentence = bus.GuardPaused, "paused, else "+d.Sentence
+		d.Desired = d.Current
 	case d.Desired > d.Current:
 		d.Direction = bus.Out
 		st.LastOut, st.LastChange = now, now
@@ -84,9 +46,90 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	}
 	st.Desired = d.Desired
 	if d.Known {
-		d.Hosts = split(d.Desired, obs)
+		d.Hosts = split(spec.ScaleIn, d.Desired, obs)
+	}
+	d.Controls = st.Controls
+	d.Controls.DryRun = d.Controls.DryRun || spec.DryRun // which no request takes back
+	if d.Controls.Paused == nil {
+		d.Controls.Paused = []bus.Scope{}
 	}
 	return d, st
+}
+
+// ask is the threshold rule: above upper and below max, one VM more; below lower and above min, one fewer; else
+// hold. Only the CPU of ready VMs counts. An unknown CPU is never a number: it counts as no
+// load when the group asks for more, and forbids scaling in.
+func ask(spec bus.Group, st *State, obs Observation, now time.Time) bus.Decision {
+	c := count(spec, *st, obs)
+	d := bus.Decision{
+		V: bus.Version, Group: spec.Name, Direction: bus.Hold, Current: st.Desired, Desired: st.Desired,
+		Known: st.Known, Inputs: c.inputs(spec),
+	}
+
+	if st.LastData.IsZero() {
+		st.LastData = now
+	}
+	switch {
+	case len(obs.Stale) > 0:
+		st.noData(spec, &d, now, "no fresh sample from "+strings.Join(obs.Stale, ", "))
+	case len(obs.Hosts) == 0:
+		st.noData(spec, &d, now, "waiting for the first sample")
+	case len(obs.Mismatched) > 0:
+		d.Rule = bus.RuleMismatch
+		d.Sentence = fmt.Sprintf("holding: the collector on %s reads another config of this group than the decider", strings.Join(obs.Mismatched, ", "))
+		st.BreachesOut, st.BreachesIn = 0, 0
+	case obs.Fresh == 0:
+		d.Rule, d.Sentence = bus.RuleNoData, "waiting for a new sample"
+	case !st.Known:
+		start(spec, st, &d, c.kept)
+		st.Hosts = obs.hostNames()
+	case len(st.Hosts) > 0 && len(obs.Hosts) > len(st.Hosts): // a host speaks for the first time: what it has is not surplus
+		d.Current = joined(*st, obs)
+		d.Rule, d.Desired = bus.RuleStart, min(max(d.Current, spec.Min), spec.Max)
+		d.Sentence = fmt.Sprintf("starting with %s: another host has joined", plural(d.Desired))
+		st.Hosts = obs.hostNames()
+	case st.Desired < spec.Min:
+		d.Rule, d.Desired = bus.RuleBelowMin, spec.Min
+		d.Sentence = fmt.Sprintf("scaling out to min %d", spec.Min)
+	case st.Desired > spec.Max:
+		d.Rule, d.Desired = bus.RuleAboveMax, spec.Max
+		d.Sentence = fmt.Sprintf("scaling in to max %d", spec.Max)
+	default:
+		threshold(spec, st, &d, c, now)
+	}
+	if d.Rule != bus.RuleNoData && d.Rule != bus.RuleBlind {
+		st.LastData = now
+	}
+	return d
+}
+
+// start is the first evaluation that knows what there is. A group that another decider led until a moment ago goes on
+// as that wanted it, unless all of its VMs are gone.
+func start(spec bus.Group, st *State, d *bus.Decision, kept int) {
+	st.Known, d.Known = true, true
+	d.Current = kept
+	want := kept
+	if kept > 0 && st.Before > 0 {
+		want = st.Before
+	}
+	d.Rule, d.Desired = bus.RuleStart, min(max(want, spec.Min), spec.Max)
+	d.Sentence = fmt.Sprintf("starting with %s", plural(d.Desired))
+	switch {
+	case kept == d.Desired:
+	case want == d.Desired:
+		d.Sentence += fmt.Sprintf(", as before: %d found", kept)
+	default:
+		d.Sentence += fmt.Sprintf(": %d found, min %d, max %d", want, spec.Min, spec.Max)
+	}
+}
+
+// noData holds for a reason; after a while that is called blind.
+func (st *State) noData(spec bus.Group, d *bus.Decision, now time.Time, why string) {
+	st.BreachesOut, st.BreachesIn = 0, 0
+	d.Rule, d.Sentence = bus.RuleNoData, "holding: "+why
+	if without := now.Sub(st.LastData); without >= spec.BlindAfter {
+		d.Rule, d.Sentence = bus.RuleBlind, fmt.Sprintf("blind for %s: %s", seconds(without), why)
+	}
 }
 
 // threshold is the rule on the average CPU and its guards, in their order.
@@ -259,8 +302,10 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 }
 
 // split shares desired among the hosts: each keeps what it has, a new VM goes to the host with the fewest, and a
-// surplus leaves the host with the newest VM. VMs on their way out do not count.
-func split(desired int, obs Observation) map[string]int {
+// surplus leaves the host with the VM that is first in the order of removal. What of that order only an actuator can
+// tell (protection, load, templates) counts on its own host; here such an order is that of the oldest. VMs on their
+// way out do not count.
+func split(order bus.ScaleIn, desired int, obs Observation) map[string]int {
 	share := map[string]int{}
 	total := 0
 	var all []placed
@@ -284,14 +329,15 @@ func split(desired int, obs Observation) map[string]int {
 		share[fewest]++
 	}
 	for ; total > desired; total-- {
-		newest := 0
+		first := 0
 		for i := range all {
-			if all[i].created.After(all[newest].created) {
-				newest = i
+			if newest := order == bus.ScaleInNewest; newest && all[i].created.After(all[first].created) ||
+				!newest && all[i].created.Before(all[first].created) {
+				first = i
 			}
 		}
-		share[all[newest].host]--
-		all[newest] = all[len(all)-1]
+		share[all[first].host]--
+		all[first] = all[len(all)-1]
 		all = all[:len(all)-1]
 	}
 	return share

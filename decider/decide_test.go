@@ -311,7 +311,7 @@ func TestSplit(t *testing.T) {
 		{"no host", 2, nil, map[string]int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := split(tt.desired, Observation{Hosts: tt.hosts})
+			got := split(bus.ScaleInNewest, tt.desired, Observation{Hosts: tt.hosts})
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %v, want %v", got, tt.want)
 			}

@@ -2,8 +2,10 @@ package decider
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -19,6 +21,9 @@ type Config struct {
 	// Ticks are moments to look at groups whose samples stay away; nil means every half second.
 	Ticks   <-chan time.Time
 	Version string // of the program, for those who ask the bus for it
+	// Instance is this decider's name among all on the bus; "" is made of the host's name and the process's id.
+	Instance string
+	Report   func(error) // how the stage is: nil is well; may be nil
 }
 
 // Decider is the stage that decides for all groups.
@@ -26,11 +31,13 @@ type Decider struct {
 	cfg  Config
 	conn *bus.Conn
 	log  zerolog.Logger
-	term int64
+	term int64 // in which it leads; 0 while it follows
 	seq  uint64
 
-	groups map[string]*group
-	stages map[string]bus.Health // by subject, with the time of their arrival
+	leadership *bus.Leadership
+	unled      time.Time // since when nobody was heard to lead
+	groups     map[string]*group
+	stages     map[string]bus.Health // by subject, with the time of their arrival
 }
 
 // New makes a decider. It returns an error when there is no group.
@@ -41,6 +48,16 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Decider, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Instance == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("decider: the host's name: %w", err)
+		}
+		cfg.Instance = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:6])
+	}
+	if cfg.Report == nil {
+		cfg.Report = func(error) {}
+	}
 	return &Decider{cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger()}, nil
 }
 
@@ -49,12 +66,15 @@ type group struct {
 	hash     string
 	window   Window
 	state    State
-	decision *bus.Decision // the newest
+	decision *bus.Decision // the newest, its own or of the one that leads
 	lastEval time.Time
+	saved    memory
+	takeOver time.Time // when this decider began to lead
 }
 
 // Run evaluates each group once per interval until ctx ends: as soon as every host has sent a new sample, or,
-// where samples stay away, after twice the interval.
+// where samples stay away, after twice the interval. Of several deciders on a bus one leads; the others listen, so that
+// each of them can go on from where it stood.
 func (d *Decider) Run(ctx context.Context) error {
 	samples := make(chan bus.Sample, 256)
 	if err := bus.Subscribe(d.conn, bus.AllSamples, samples); err != nil {
@@ -70,19 +90,28 @@ func (d *Decider) Run(ctx context.Context) error {
 	if err := bus.Subscribe(d.conn, bus.AllHealth, health); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
-	if err := d.conn.Serve(ctx, "decider", d.cfg.Version, requests); err != nil {
+	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun}
+	if err := d.conn.Serve(ctx, "decider", d.cfg.Version, verbs, requests); err != nil {
+		return fmt.Errorf("decider: %w", err)
+	}
+	others := make(chan bus.Decision, 256)
+	if err := bus.Subscribe(d.conn, bus.AllDecisions, others); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	d.groups, d.stages = map[string]*group{}, map[string]bus.Health{}
-	d.term = d.cfg.Now().UnixMilli()
+	d.unled = d.cfg.Now()
 	for _, spec := range d.cfg.Groups {
 		hash := spec.Hash()
 		d.groups[spec.Name] = &group{spec: spec, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
 	}
+	stop := d.campaign(ctx)
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case other := <-others:
+			d.follow(other)
 		case s := <-samples:
 			g := d.groups[s.Group]
 			if g == nil {
@@ -95,19 +124,20 @@ func (d *Decider) Run(ctx context.Context) error {
 			}
 			// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
 			if g.window.AllFresh() && now.Sub(g.lastEval) >= g.spec.Policy.Interval*8/10 {
-				d.evaluate(g, now)
+				d.evaluate(ctx, g, now)
 			}
 		case <-ticks:
 			now := d.cfg.Now()
 			for _, g := range d.groups {
 				if now.Sub(g.lastEval) >= 2*g.spec.Policy.Interval {
-					d.evaluate(g, now)
+					d.evaluate(ctx, g, now)
 				}
 			}
+			d.report(now)
 		case h := <-health:
 			d.hear(h)
 		case r := <-requests:
-			if err := d.answer(r); err != nil {
+			if err := d.answer(ctx, r); err != nil {
 				d.log.Debug().Err(err).Msg("answer lost")
 			}
 		}
@@ -119,11 +149,16 @@ func staleAfter(interval, tick time.Duration) time.Duration {
 	return max(3*interval, 3*tick, 5*time.Second)
 }
 
-func (d *Decider) evaluate(g *group, now time.Time) {
+func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	g.lastEval = now
 	stale := staleAfter(g.spec.Policy.Interval, d.cfg.Tick)
+	obs := g.window.Take(now, stale) // also where another decides, as the next window starts here
+	if !d.leads(ctx, now) {
+		return
+	}
+	obs.Stale = append(obs.Stale, g.awaited(obs, now)...)
 	var decision bus.Decision
-	decision, g.state = Decide(g.spec, g.state, g.window.Take(now, stale), now)
+	decision, g.state = Decide(g.spec, g.state, obs, now)
 	d.seq++
 	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, d.term, d.seq)
 	decision.Term, decision.Seq = d.term, d.seq
@@ -138,4 +173,5 @@ func (d *Decider) evaluate(g *group, now time.Time) {
 		d.log.Info().Str("group", g.spec.Name).Str("decision_id", decision.ID).Int("current", decision.Current).
 			Int("desired", decision.Desired).Str("reason", decision.Sentence).Msg("decided")
 	}
+	d.remember(ctx, g, now)
 }

@@ -53,22 +53,31 @@ func startBench(t *testing.T, groups ...bus.Group) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx) }()
+	stop := running(t, d)
 	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
+		stop()
 		own.Close()
 		b.conn.Close()
 		server.Stop()
 	})
-	for range 1 + len(groups) { // it is subscribed then
+	for range 2 + len(groups) { // it is subscribed then, and leads
 		b.looked()
 	}
 	return b
+}
+
+// running runs a decider until stop.
+func running(t *testing.T, d *Decider) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}
 }
 
 func (b *bench) clock() time.Time {

@@ -2,6 +2,7 @@ package decider
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ func (d *Decider) hear(h bus.Health) {
 }
 
 // answer replies to a request; what cannot be answered is refused with the reason.
-func (d *Decider) answer(r bus.Request) error {
+func (d *Decider) answer(ctx context.Context, r bus.Request) error {
 	if name := r.Query.Group; name != "" && d.groups[name] == nil {
 		return r.Refuse("there is no group %q; the groups are: %s", name, strings.Join(d.names(), ", "))
 	}
@@ -39,6 +40,8 @@ func (d *Decider) answer(r bus.Request) error {
 	switch g := d.groups[name]; {
 	case g == nil:
 		return r.Refuse(`which group? Ask with {"group": "NAME"}, one of: %s`, strings.Join(d.names(), ", "))
+	case r.Verb != bus.VerbExplain:
+		return d.control(ctx, r, g)
 	case g.decision == nil:
 		return r.Refuse("group %s has not been evaluated yet", name)
 	default:

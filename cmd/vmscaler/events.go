@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -47,7 +45,7 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 					return usageError{fmt.Errorf("group: %w", err)}
 				}
 			}
-			conn, err := g.operator(cmd, busF)
+			conn, err := g.joinAs(cmd, busF, bus.RoleOperator) // who may read the history
 			if err != nil {
 				return err
 			}
@@ -60,20 +58,6 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json (one object a line)")
 	return cmd
-}
-
-// operator joins the running bus as the one who may read the history.
-func (g *globals) operator(cmd *cobra.Command, busF busFlags) (*bus.Conn, error) {
-	log, err := g.logger(os.Stderr, false)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := g.busConfig(cmd, busF)
-	if err != nil {
-		return nil, err
-	}
-	role := string(bus.RoleOperator)
-	return app.JoinNow(role, g.findBus(cfg)(role), log)
 }
 
 func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, output string, out io.Writer) error {

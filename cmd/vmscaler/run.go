@@ -23,7 +23,7 @@ import (
 func runCommand(g *globals) *cobra.Command {
 	var busF busFlags
 	o := runOptions{command: "vmscaler run"}
-	var noDashboard bool
+	var noDashboard, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run everything in this process: bus, collector, decider, actuator and dashboard",
@@ -45,6 +45,12 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 			if o.stages, err = chooseStages(o.stages, cfg); err != nil {
 				return err
 			}
+			if dryRun {
+				fmt.Fprintln(cmd.ErrOrStderr(), "dry run: everything is decided and shown, and no VM is made or removed")
+				for i := range cfg.Groups {
+					cfg.Groups[i].DryRun = true
+				}
+			}
 			o.plain = noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv)
 			return g.run(cmd.Context(), cfg, o)
 		},
@@ -52,6 +58,7 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 	busF.add(cmd)
 	cmd.Flags().StringSliceVar(&o.stages, "stages", nil, "the stages to run here: "+strings.Join(app.Stages(), ", ")+" (default all)")
 	cmd.Flags().BoolVar(&o.setup, "setup", false, "first do what the command setup does")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "decide and show everything, and make and remove no VM, as with \"dry_run: true\" in all groups")
 	cmd.Flags().BoolVar(&noDashboard, "no-dashboard", false, "print one plain line per event and per change (the default without a terminal)")
 	return cmd
 }

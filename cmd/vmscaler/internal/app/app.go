@@ -155,8 +155,8 @@ func makers(o Options, url string) []maker {
 			}
 			return a.Run, nil
 		}},
-		{StageDecider, func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
-			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version}, conn, o.Log)
+		{StageDecider, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}

@@ -206,6 +206,10 @@ func TestScalars(t *testing.T) {
 		{"policy.interval", "200ms 1h", "199ms 0"},
 		{"policy.type", "threshold", "target ''"},
 		{"policy.warmup", "0s 1h", "-1s 2h"},
+		{"scale_in", "newest oldest outdated", "Newest random least-busy '' 1 ~"},
+		{"blind_after", "1s 24h", "999ms 0 25h"},
+		{"dry_run", "true false", "yes 1 'true' ~ []"},
+		{"brakes", "{launch_failures: 1} {launch_pause: 24h} {removals: 100000} {removal_window: 1s}", "{launch_failures: 0} {launch_pause: 0} {removals: 0} {removal_window: 0}"},
 	} {
 		for _, list := range []struct {
 			values string

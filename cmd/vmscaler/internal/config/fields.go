@@ -65,6 +65,15 @@ func groupFields(g *bus.Group) section {
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
 		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
 		{"shutdown_timeout", duration(&g.ShutdownTimeout, 0, time.Hour)},
+		{"scale_in", choice(&g.ScaleIn, bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInOutdated)},
+		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
+		{"dry_run", yesNo(&g.DryRun)},
+		{"brakes", section{
+			{"launch_failures", whole(&g.Brakes.LaunchFailures, 1000, "")},
+			{"launch_pause", duration(&g.Brakes.LaunchPause, time.Second, 24*time.Hour)},
+			{"removals", whole(&g.Brakes.Removals, 100000, "")},
+			{"removal_window", duration(&g.Brakes.RemovalWindow, time.Second, 24*time.Hour)},
+		}},
 		{"policy", policyFields(&g.Policy)},
 	}
 }

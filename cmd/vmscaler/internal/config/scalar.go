@@ -111,6 +111,21 @@ func memory(p *int) scalar {
 	}
 }
 
+// yesNo is true or false.
+func yesNo(p *bool) scalar {
+	return scalar{
+		want: "true or false",
+		set: func(n ast.Node) bool {
+			b, ok := n.(*ast.BoolNode)
+			if ok {
+				*p = b.Value
+			}
+			return ok
+		},
+		get: func() string { return strconv.FormatBool(*p) },
+	}
+}
+
 // percent is a share of a VM's vCPUs, with or without "%".
 func percent(p *float64) scalar {
 	return scalar{

@@ -1,0 +1,96 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// After some failures in a row launching stops for longer, then goes on with one trial, and a success ends it.
+func TestLaunchFailures(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.Brakes.LaunchFailures, g.Brakes.LaunchPause = 3, 5*time.Minute })
+	now := t0
+	a, err := New(Config{
+		Groups: []bus.Group{spec}, Now: func() time.Time { return now },
+		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
+	}, nil, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, w := a.groups["web"], &worker{group: "web", name: "web-1"}
+	for i, want := range []struct {
+		event bus.EventType
+		wait  time.Duration
+		trial bool
+	}{
+		{bus.EventFailed, time.Second, false},
+		{bus.EventFailed, 2 * time.Second, false},
+		{bus.EventBraked, 5 * time.Minute, true},
+		{bus.EventBraked, 5 * time.Minute, true},
+	} {
+		e := g.failed(w, errors.New("no space left"), now)
+		if e.Event != want.event || e.VM != "web-1" || e.Error != "no space left" {
+			t.Errorf("failure %d: %+v", i+1, e)
+		}
+		s := a.situation(g, 4, Inventory{Taken: map[string]bool{}})
+		if wait := g.retryAt.Sub(now); wait != want.wait || !s.Backoff || s.Trial != want.trial {
+			t.Errorf("failure %d: next try after %s, backoff %t, trial %t", i+1, wait, s.Backoff, s.Trial)
+		}
+		why := a.problem()
+		if (why != nil) != want.trial || why != nil && !strings.Contains(why.Error(), "failures in a row: no space left") {
+			t.Errorf("failure %d: reported %v", i+1, why)
+		}
+		now = g.retryAt
+		if s = a.situation(g, 4, Inventory{Taken: map[string]bool{}}); s.Backoff {
+			t.Errorf("failure %d: no next try at its time", i+1)
+		}
+	}
+	g.failures = 0 // as after a success
+	if s := a.situation(g, 4, Inventory{Taken: map[string]bool{}}); s.Trial || a.problem() != nil {
+		t.Errorf("after a success: %+v, %v", s, a.problem())
+	}
+}
+
+func TestRemovalsWithinTheWindow(t *testing.T) {
+	g := &group{spec: webSpec(func(g *bus.Group) { g.Brakes.RemovalWindow = 10 * time.Minute })}
+	g.removals = []time.Time{t0, t0.Add(5 * time.Minute), t0.Add(10 * time.Minute)}
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{10*time.Minute - 1, 3}, {10 * time.Minute, 2}, {15 * time.Minute, 1}, {time.Hour, 0}} {
+		if got := g.removed(t0.Add(c.after)); got != c.want {
+			t.Errorf("after %s: %d, want %d", c.after, got, c.want)
+		}
+	}
+}
+
+// A decider whose clock was far ahead must not lock out those that come after it for ever.
+func TestTermThatIsSilentEnds(t *testing.T) {
+	spec := webSpec()
+	now := t0
+	a := &Actuator{host: "here", cfg: Config{Now: func() time.Time { return now }}, groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}}}
+	decision := func(term int64) bus.Decision {
+		return bus.Decision{
+			Group: "web", ID: "x", Known: true, Hosts: map[string]int{"here": 1}, Term: term, Seq: 1, Time: now,
+			ExpiresAt: now.Add(5 * time.Second), SpecHash: spec.Hash(),
+		}
+	}
+	if _, err := a.take(decision(1000)); err != nil {
+		t.Fatal(err)
+	}
+	now = t0.Add(termMemory)
+	if _, err := a.take(decision(10)); err == nil {
+		t.Error("a lower term is followed while the higher one may be alive")
+	}
+	now = now.Add(1)
+	if _, err := a.take(decision(10)); err != nil {
+		t.Errorf("the higher term was silent: %v", err)
+	}
+}

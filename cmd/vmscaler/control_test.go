@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// command runs a command line, with what it prints.
+func command(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	t.Setenv("VMSCALER_CONFIG", "")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var out bytes.Buffer
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(&out)
+	root.SetErr(io.Discard)
+	err := root.ExecuteContext(ctx)
+	return out.String(), err
+}
+
+func TestWrongCommandLines(t *testing.T) {
+	for _, tt := range []struct{ line, want string }{
+		{"status web db", `want ` + "`vmscaler status [GROUP]`" + `, found ["web" "db"]`},
+		{"status web1", `group: "web1" ends in a number`},
+		{"status -o xml", `--output: found "xml", want text or json`},
+		{"pause", "want `vmscaler pause GROUP [out|in|repair]...`, found no argument"},
+		{"pause web up", `scope: found "up", want one of out, in, repair`},
+		{"pause Web out", `group: "Web"`},
+		{"resume web out down", `scope: found "down", want one of out, in, repair`},
+		{"resume", "want `vmscaler resume GROUP"},
+		{"dry-run", "want `vmscaler dry-run GROUP"},
+		{"dry-run web db", "want `vmscaler dry-run GROUP"},
+		{"dry-run web-", `group: "web-" ends in '-'`},
+		{"protect", "want `vmscaler protect VM"},
+		{"protect web-1 web-2", "want `vmscaler protect VM"},
+	} {
+		_, err := command(t, strings.Fields(tt.line)...)
+		var usage usageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want a usage error with %q", tt.line, err, tt.want)
+		}
+	}
+}
+
+// decider is a bus on which a test answers the requests.
+func decider(t *testing.T, answer func(bus.Request) error) (flags []string) {
+	t.Helper()
+	dir := t.TempDir()
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	conn, err := server.Connect("decider", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	requests := make(chan bus.Request)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case r := <-requests:
+				if err := answer(r); err != nil {
+					t.Error(err)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	verbs := []string{bus.VerbStatus, bus.VerbPause, bus.VerbResume, bus.VerbDryRun}
+	if err := conn.Serve(ctx, "decider", "test", verbs, requests); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"--nats-url", server.URL(), "--state-dir", dir}
+}
+
+func TestControlsAreAskedFor(t *testing.T) {
+	requests := make(chan bus.Request, 8)
+	flags := decider(t, func(r bus.Request) error {
+		requests <- r
+		return r.Answer(bus.Controls{Paused: []bus.Scope{bus.ScopeIn}, By: r.Query.By})
+	})
+	for _, tt := range []struct {
+		line, verb string
+		scopes     []bus.Scope
+		on         bool
+	}{
+		{"pause web", bus.VerbPause, nil, false},
+		{"pause web in repair", bus.VerbPause, []bus.Scope{bus.ScopeIn, bus.ScopeRepair}, false},
+		{"resume web out", bus.VerbResume, []bus.Scope{bus.ScopeOut}, false},
+		{"dry-run web", bus.VerbDryRun, nil, true},
+		{"dry-run web --off", bus.VerbDryRun, nil, false},
+	} {
+		out, err := command(t, append(strings.Fields(tt.line), flags...)...)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.line, err)
+		}
+		asked := <-requests
+		q := asked.Query
+		if asked.Verb != tt.verb || q.Group != "web" || q.On != tt.on || len(q.Scopes) != len(tt.scopes) || !strings.Contains(q.By, "@") {
+			t.Errorf("%s: asked %s with %+v", tt.line, asked.Verb, q)
+		}
+		for i := range tt.scopes {
+			if q.Scopes[i] != tt.scopes[i] {
+				t.Errorf("%s: scopes %v, want %v", tt.line, q.Scopes, tt.scopes)
+			}
+		}
+		if want := "group web: paused: in, by " + q.By + "\n"; out != want {
+			t.Errorf("%s: printed %q, want %q", tt.line, out, want)
+		}
+	}
+}
+
+func TestRefusedRequest(t *testing.T) {
+	flags := decider(t, func(r bus.Request) error { return r.Refuse("there is no group %q; the groups are: web", r.Query.Group) })
+	for _, line := range []string{"pause db", "status db"} {
+		_, err := command(t, append(strings.Fields(line), flags...)...)
+		if err == nil || !strings.Contains(err.Error(), `there is no group "db"; the groups are: web`) {
+			t.Errorf("%s: got %v", line, err)
+		}
+	}
+}
+
+func TestStatusNeedsNoCredentials(t *testing.T) {
+	flags := decider(t, func(r bus.Request) error {
+		return r.Answer(bus.Status{
+			V: bus.Version, Time: time.Now(), Groups: []bus.GroupStatus{{Group: r.Query.Group}}, Stages: []bus.Health{},
+		})
+	})
+	flags[3] = t.TempDir() // not the bus's
+	out, err := command(t, append([]string{"status", "web"}, flags...)...)
+	if err != nil || !strings.HasPrefix(out, "group web\n  not evaluated yet\n") {
+		t.Errorf("got %q, %v", out, err)
+	}
+	out, err = command(t, append([]string{"status", "web", "-o", "json"}, flags...)...)
+	if err != nil || !strings.Contains(out, `"group": "web"`) {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if _, err = command(t, append([]string{"pause", "web"}, flags...)...); err == nil || !strings.Contains(err.Error(), "wants credentials of role operator") {
+		t.Errorf("pause: got %v", err)
+	}
+}

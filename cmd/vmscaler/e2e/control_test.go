@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// TestPauseOutlivesTheProgram: what a person has paused is not done, also by a program that was killed and started
+// again, until it is taken back; status and history say who it was.
+func TestPauseOutlivesTheProgram(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config := w.config("min: 1")
+	p := w.start(config)
+	p.untilReady(1)
+	if out := w.must("pause", w.group, "repair", "--nats-url", p.url); !strings.Contains(out, "repair") {
+		t.Errorf("pause says %q", out)
+	}
+	dead := w.vms()[0]
+	if err := w.domain(dead.Name).Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	off := func(b run) {
+		t.Helper()
+		decisions := 0
+		last := b.decision.Seq
+		b.until("decisions over a VM that is off", func() bool {
+			if b.decision.Seq != last && b.decision.Controls.Has(bus.ScopeRepair) && len(b.sample.VMs) == 1 && b.sample.VMs[0].State == bus.StateShutoff {
+				last = b.decision.Seq
+				decisions++
+			}
+			return decisions >= 5
+		})
+		if vms := w.vms(); len(vms) != 1 || vms[0].UUID != dead.UUID {
+			t.Errorf("with repair paused there are %+v", vms)
+		}
+	}
+	off(p)
+	p.kill()
+	p = w.start(config)
+	off(p)
+	if out := w.must("status", w.group, "--nats-url", p.url); !strings.Contains(out, "repair") || !strings.Contains(out, dead.Name) {
+		t.Errorf("status says\n%s", out)
+	}
+	w.must("resume", w.group, "--nats-url", p.url)
+	p.untilReady(1)
+	if vms := w.vms(); vms[0].UUID == dead.UUID {
+		t.Errorf("it was not replaced: %+v", vms)
+	}
+	if out := w.must("events", w.group, "--nats-url", p.url); !strings.Contains(out, "paused: repair") || !strings.Contains(out, "nothing is paused") {
+		t.Errorf("the history says\n%s", out)
+	}
+	w.refused([]string{"pause", "nosuch", "--nats-url", p.url}, "nosuch", w.group)
+	w.refused([]string{"pause", w.group, "sideways", "--nats-url", p.url}, "sideways", "out", "in", "repair")
+	p.stop()
+}
+
+// TestProtectedIsNotScaledIn: a protected VM stays, and the other goes in its place.
+func TestProtectedIsNotScaledIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(w.config("min: 2"))
+	p.untilReady(2)
+	newest := w.group + "-2"
+	before := w.uuids()[newest]
+	w.must("protect", newest)
+	p.until("the sample says so", func() bool {
+		for _, vm := range p.sample.VMs {
+			if vm.Name == newest {
+				return vm.Protected
+			}
+		}
+		return false
+	})
+	p.stop()
+	p = w.start(w.config("min: 1\nmax: 1"))
+	p.until("one VM is left", func() bool { return len(w.vms()) == 1 })
+	if left := w.uuids(); left[newest] != before {
+		t.Errorf("left are %v, want the protected %s", left, newest)
+	}
+	p.stop()
+}

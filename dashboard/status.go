@@ -1,0 +1,172 @@
+package dashboard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// StatusLines is a status as lines for a terminal or a pipe. Times are shown in loc.
+func StatusLines(s bus.Status, loc *time.Location) []string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, g := range s.Groups {
+		add("group %s", g.Group)
+		if d := g.Decision; d == nil {
+			add("  not evaluated yet")
+		} else {
+			lines = append(lines, decisionLines(*d, s.Time)...)
+			if controls := ControlsText(d.Controls, loc); controls != "" {
+				add("  %s", controls)
+			}
+		}
+		for _, sample := range g.Samples {
+			if age := s.Time.Sub(sample.Time); age > staleAfter {
+				add("  host %s: its last sample is %s old", sample.Host, spell(age))
+			}
+		}
+		lines = append(lines, vmLines(g.Samples)...)
+		add("")
+	}
+	add("stages")
+	if len(s.Stages) == 0 {
+		add("  no sign of life of any")
+	}
+	rows := make([][]string, 0, len(s.Stages))
+	for _, h := range s.Stages {
+		text := "ok"
+		if !h.OK {
+			text = "not ok"
+		}
+		if h.Message != "" {
+			text += ": " + h.Message
+		}
+		rows = append(rows, []string{h.Stage, h.Instance, text})
+	}
+	lines = append(lines, table(rows)...)
+	for i := range lines {
+		lines[i] = Style{Unicode: true}.clean(lines[i])
+	}
+	return lines
+}
+
+// decisionLines is what a group should have and what it does now.
+func decisionLines(d bus.Decision, now time.Time) []string {
+	desired, average := "unknown", "unknown"
+	if d.Known {
+		desired = fmt.Sprint(d.Desired)
+	}
+	in := d.Inputs
+	if in.AveragePercent != nil {
+		average = fmt.Sprintf("%.0f %%", clamp(*in.AveragePercent))
+	}
+	lines := []string{fmt.Sprintf("  desired %s   ready %d   launching %d   min %d   max %d   average CPU %s",
+		desired, in.Ready+in.Warming, in.Launching, in.Min, in.Max, average)}
+	sentence := d.Sentence
+	if sentence == "" {
+		sentence = orNone(d.Rule)
+	}
+	if now.After(d.ExpiresAt) {
+		sentence = fmt.Sprintf("no decision for %s, the last: %s", spell(now.Sub(d.Time)), sentence)
+	}
+	return append(lines, "  "+sentence)
+}
+
+// vmLines is the table of a group's VMs on all hosts.
+func vmLines(samples []bus.Sample) []string {
+	type row struct {
+		host string
+		vm   bus.VM
+	}
+	var all []row
+	for _, s := range samples {
+		for _, vm := range s.VMs {
+			all = append(all, row{s.Host, vm})
+		}
+	}
+	if len(all) == 0 {
+		return []string{"  no VMs"}
+	}
+	slices.SortStableFunc(all, func(a, b row) int { return compareNames(a.vm.Name, b.vm.Name) })
+	head := []string{"VM", "STATE", "PHASE", "CPU", ""}
+	if len(samples) > 1 {
+		head = slices.Insert(head, 1, "HOST")
+	}
+	rows := [][]string{head}
+	for _, r := range all {
+		cpu := "-"
+		if r.vm.CPUPercent != nil {
+			cpu = fmt.Sprintf("%.0f %%", clamp(*r.vm.CPUPercent))
+		}
+		var notes []string
+		if r.vm.Protected {
+			notes = append(notes, "protected")
+		}
+		if r.vm.Error != "" {
+			notes = append(notes, r.vm.Error)
+		}
+		cells := []string{r.vm.Name, string(r.vm.State), string(r.vm.Phase), cpu, strings.Join(notes, "; ")}
+		if len(samples) > 1 {
+			cells = slices.Insert(cells, 1, r.host)
+		}
+		rows = append(rows, cells)
+	}
+	return table(rows)
+}
+
+// table aligns the cells of rows.
+func table(rows [][]string) []string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, cells := range rows {
+		for i := range cells {
+			cells[i] = Style{Unicode: true}.clean(cells[i]) // a tab or a line's end in it would make another table
+		}
+		_, _ = fmt.Fprintf(w, "  %s\n", strings.Join(cells, "\t")) // a Builder takes everything
+	}
+	_ = w.Flush()
+	var lines []string
+	for line := range strings.Lines(b.String()) {
+		lines = append(lines, strings.TrimRight(line, " \n"))
+	}
+	return lines
+}
+
+// ControlsText says what of a group is paused, whether it is a dry run, and who said so last; "" where nothing holds
+// and nobody has said anything.
+func ControlsText(c bus.Controls, loc *time.Location) string {
+	var parts []string
+	if len(c.Paused) > 0 {
+		parts = append(parts, "paused: "+scopes(c, ", "))
+	}
+	if c.DryRun {
+		parts = append(parts, "dry run")
+	}
+	text := strings.Join(parts, "; ")
+	if c.By == "" && c.Since == nil {
+		return text
+	}
+	if text == "" {
+		text = "nothing is paused"
+	}
+	if c.By != "" {
+		text += ", by " + c.By
+	}
+	if c.Since != nil {
+		text += ", since " + c.Since.In(loc).Format(time.DateTime)
+	}
+	return text
+}
+
+// scopes are those that are paused, in words.
+func scopes(c bus.Controls, between string) string {
+	words := make([]string, len(c.Paused))
+	for i, s := range c.Paused {
+		words[i] = string(s)
+	}
+	return strings.Join(words, between)
+}

@@ -1,0 +1,72 @@
+package dashboard
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func TestStatusLines(t *testing.T) {
+	since := at(-3600)
+	d := decision("web", 0)
+	d.Sentence = "paused, else scaling in: average 9 % < 20 % for 5 s"
+	d.Inputs.Warming, d.Inputs.Launching = 1, 1
+	d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}, DryRun: true, By: "ann@kvm1\x1b[2J", Since: &since}
+	late := decision("late", -30)
+	late.Known, late.Sentence, late.Inputs.AveragePercent = false, "", nil
+	late.Controls = bus.Controls{Paused: []bus.Scope{}, By: "ann@kvm1", Since: &since}
+	protected, stuck, off := vm("web-2", ptr(8.6)), vm("web-10", nil), vm("web-1\tx", nil)
+	protected.Protected, off.State = true, bus.StateShutoff
+	stuck.Protected, stuck.Error = true, "its CPU counter has not moved for 7 s"
+	ill := health("actuator", 0)
+	ill.OK, ill.Message = false, "group web: 5 launches in a row have failed\nnext try in 4 m"
+	for name, s := range map[string]bus.Status{
+		"nothing": {},
+		"one host": {Groups: []bus.GroupStatus{
+			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, stuck, protected, off)}},
+		}, Stages: []bus.Health{health("collector", 0), ill}},
+		"several": {Groups: []bus.GroupStatus{
+			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, stuck), sample("web", "kvm2", -20, protected)}},
+			{Group: "late", Decision: &late, Samples: []bus.Sample{sample("late", "kvm1", 0)}},
+			{Group: "new"},
+		}, Stages: []bus.Health{health("collector", 0)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.V, s.Time = bus.Version, at(1)
+			got := strings.Join(StatusLines(s, time.UTC), "\n") + "\n"
+			path := filepath.Join("testdata", "status-"+strings.ReplaceAll(name, " ", "-")+".golden")
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got:\n%s\nwant (-update writes it):\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestControlsText(t *testing.T) {
+	since := start
+	for want, c := range map[string]bus.Controls{
+		"":                         {Paused: []bus.Scope{}},
+		"paused: out":              {Paused: []bus.Scope{bus.ScopeOut}},
+		"dry run":                  {DryRun: true},
+		"paused: in, repair":       {Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
+		"nothing is paused, by me": {By: "me"},
+		"paused: out; dry run, by me, since 2026-01-02 15:04:05": {Paused: []bus.Scope{bus.ScopeOut}, DryRun: true, By: "me", Since: &since},
+	} {
+		if got := ControlsText(c, time.UTC); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package decider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// controlled is what a group's controls are after a request. The error says what is wrong with the request.
+func controlled(was bus.Controls, verb string, q bus.Query) (bus.Controls, error) {
+	for _, s := range q.Scopes {
+		if !slices.Contains(bus.Scopes(), s) {
+			return was, fmt.Errorf("scopes: found %q, want out, in or repair", s)
+		}
+	}
+	scopes := q.Scopes
+	if len(scopes) == 0 {
+		scopes = bus.Scopes()
+	}
+	now := was
+	now.Paused = []bus.Scope{}
+	for _, s := range bus.Scopes() {
+		paused := was.Has(s)
+		if slices.Contains(scopes, s) {
+			switch verb {
+			case bus.VerbPause:
+				paused = true
+			case bus.VerbResume:
+				paused = false
+			}
+		}
+		if paused {
+			now.Paused = append(now.Paused, s)
+		}
+	}
+	if verb == bus.VerbDryRun {
+		now.DryRun = q.On
+	}
+	return now, nil
+}
+
+// control changes a group's controls, keeps them, and says so.
+func (d *Decider) control(ctx context.Context, r bus.Request, g *group) error {
+	now := d.cfg.Now()
+	if !d.leads(ctx, now) {
+		r.Ignore() // the one that leads answers
+		return nil
+	}
+	controls, err := controlled(g.state.Controls, r.Verb, r.Query)
+	if err != nil {
+		return r.Refuse("%s", err)
+	}
+	since := now.UTC()
+	controls.By, controls.Since = r.Query.By, &since
+	saving, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err = d.conn.Save(saving, controlsKey(g), controls)
+	if err != nil && !errors.Is(err, bus.ErrNoStore) {
+		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
+	}
+	g.state.Controls = controls
+	d.evaluate(ctx, g, now)
+	d.tell(g, g.decision.Controls)
+	return r.Answer(g.decision.Controls)
+}
+
+// tell publishes what holds now, for the record.
+func (d *Decider) tell(g *group, c bus.Controls) {
+	event := bus.Event{
+		V: bus.Version, Group: g.spec.Name, Event: bus.EventControl, Sentence: controlSentence(c), Time: d.cfg.Now().UTC(),
+	}
+	if err := d.conn.Publish(&event); err != nil {
+		d.log.Debug().Err(err).Msg("event lost")
+	}
+	d.log.Info().Str("group", g.spec.Name).Msg(event.Sentence)
+}
+
+func controlSentence(c bus.Controls) string {
+	var parts []string
+	if len(c.Paused) > 0 {
+		var scopes []string
+		for _, s := range c.Paused {
+			scopes = append(scopes, string(s))
+		}
+		parts = append(parts, "paused: "+strings.Join(scopes, ", "))
+	} else {
+		parts = append(parts, "nothing is paused")
+	}
+	if c.DryRun {
+		parts = append(parts, "dry run")
+	}
+	if c.By != "" {
+		parts = append(parts, "by "+c.By)
+	}
+	return strings.Join(parts, "; ")
+}

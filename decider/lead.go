@@ -1,0 +1,193 @@
+package decider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const (
+	settleTimeout = 5 * time.Second  // for the first answer to who leads
+	storeTimeout  = 2 * time.Second  // for reading or writing what is kept
+	rememberEvery = 30 * time.Second // what is kept, where nothing changes
+	memoryAge     = 10 * time.Minute // from which what was kept says nothing about the present
+	unledAfter    = 30 * time.Second // without a leader; an election takes up to 20 s
+)
+
+// memory is what is kept of a group for the decider that leads after this one.
+type memory struct {
+	Desired     int       `json:"desired"`
+	BreachesOut int       `json:"breaches_out"`
+	BreachesIn  int       `json:"breaches_in"`
+	LastOut     time.Time `json:"last_out"`
+	LastChange  time.Time `json:"last_change"`
+	Hosts       []string  `json:"hosts"`
+	Time        time.Time `json:"time"`
+}
+
+func memoryOf(st State, now time.Time) memory {
+	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC()}
+}
+
+// worthSaving says whether the memory says something else than what was saved. Breaches change all the time, and
+// whoever leads next has heard them in the last decision.
+func (m memory) worthSaving(saved memory) bool {
+	return m.Desired != saved.Desired || !m.LastOut.Equal(saved.LastOut) || !m.LastChange.Equal(saved.LastChange) ||
+		!slices.Equal(m.Hosts, saved.Hosts) || m.Time.Sub(saved.Time) >= rememberEvery || m.Time.Before(saved.Time)
+}
+
+// recall is the state of a group for one who begins to lead: as it was kept, or, if that is newer, as the decision
+// that was heard last says; both only while they are young enough.
+func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Time) State {
+	st := State{Controls: controls}
+	if age := now.Sub(kept.Time); age >= 0 && age < memoryAge {
+		st.Before, st.LastOut, st.LastChange, st.Hosts = kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
+		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
+	}
+	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= memoryAge {
+		return st
+	}
+	st.Before = heard.Desired
+	st.BreachesOut, st.BreachesIn = 0, 0
+	switch heard.Rule { //nolint:exhaustive // the others count nothing
+	case bus.RuleAboveUpper:
+		st.BreachesOut = heard.Inputs.Breaches
+	case bus.RuleBelowLower:
+		st.BreachesIn = heard.Inputs.Breaches
+	}
+	switch heard.Direction {
+	case bus.Out:
+		st.LastOut, st.LastChange = heard.Time, heard.Time
+	case bus.In:
+		st.LastChange = heard.Time
+	case bus.Hold:
+	}
+	st.Hosts = nil
+	for host := range heard.Hosts {
+		st.Hosts = append(st.Hosts, host)
+	}
+	slices.Sort(st.Hosts)
+	return st
+}
+
+// campaign takes part in the election until stop, and returns once it is known who leads.
+func (d *Decider) campaign(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	d.leadership = bus.NewLeadership()
+	go func() {
+		defer close(done)
+		d.conn.Campaign(ctx, d.cfg.Instance, d.cfg.Now, d.leadership)
+	}()
+	settle := time.NewTimer(settleTimeout)
+	defer settle.Stop()
+	select {
+	case <-d.leadership.Settled():
+	case <-settle.C: // as while the bus is not there
+	case <-ctx.Done():
+	}
+	return func() { cancel(); <-done }
+}
+
+// follow notes what the one that leads has decided.
+func (d *Decider) follow(other bus.Decision) {
+	g := d.groups[other.Group]
+	if g == nil || other.SpecHash != g.hash || d.term != 0 && other.Term <= d.term {
+		return
+	}
+	if g.decision == nil || other.Term > g.decision.Term || other.Term == g.decision.Term && other.Seq > g.decision.Seq {
+		g.decision = &other
+	}
+	d.unled = d.cfg.Now()
+}
+
+// leads says whether this decider decides at the moment. It begins by going on from where the one before it stood.
+func (d *Decider) leads(ctx context.Context, now time.Time) bool {
+	term, leading := d.leadership.Term()
+	switch {
+	case !leading:
+		d.term = 0
+		return false
+	case term == d.term:
+		return true
+	}
+	for _, g := range d.groups {
+		if err := d.takeOver(ctx, g, now); err != nil {
+			d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("cannot lead yet")
+			return false
+		}
+	}
+	d.term, d.seq = term, 0
+	d.log.Debug().Int64("term", term).Msg("this decider leads")
+	return true
+}
+
+// takeOver reads what is kept of a group. What a person has paused must be known before anything is decided.
+func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	controls := g.state.Controls // where nothing is kept, what was said lasts as long as this process
+	err := d.conn.Load(ctx, controlsKey(g), &controls)
+	if err != nil && !errors.Is(err, bus.ErrNotKept) && !errors.Is(err, bus.ErrNoStore) {
+		return fmt.Errorf("read its controls: %w", err)
+	}
+	var kept memory
+	err = d.conn.Load(ctx, memoryKey(g), &kept)
+	if err != nil && !errors.Is(err, bus.ErrNotKept) && !errors.Is(err, bus.ErrNoStore) {
+		return fmt.Errorf("read where it stood: %w", err)
+	}
+	if g.decision != nil && g.decision.Controls.Since != nil && controls.Since == nil {
+		controls = g.decision.Controls // the bus that kept them was replaced
+	}
+	g.state, g.saved, g.takeOver = recall(kept, g.decision, controls, now), kept, now
+	return nil
+}
+
+func controlsKey(g *group) string { return "control." + g.spec.Name }
+func memoryKey(g *group) string   { return "decider." + g.spec.Name }
+
+// awaited are the hosts that had VMs of the group under the decider before this one, and have not been heard yet. For
+// a while nothing is decided without them; then they count as gone.
+func (g *group) awaited(obs Observation, now time.Time) []string {
+	if g.state.Known || now.Sub(g.takeOver) >= g.spec.BlindAfter {
+		return nil
+	}
+	var missing []string
+	for _, host := range g.state.Hosts {
+		if !slices.ContainsFunc(obs.Hosts, func(h HostObservation) bool { return h.Name == host }) {
+			missing = append(missing, host)
+		}
+	}
+	return missing
+}
+
+// remember keeps where the group stands. Nothing waits for it to succeed: the next change, or the next half minute,
+// tries again.
+func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
+	m := memoryOf(g.state, now)
+	if !g.state.Known || !m.worthSaving(g.saved) {
+		return
+	}
+	g.saved = m
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := d.conn.Save(ctx, memoryKey(g), m); err != nil && !errors.Is(err, bus.ErrNoStore) {
+		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("where the group stands was not kept")
+	}
+}
+
+// report says whether somebody decides.
+func (d *Decider) report(now time.Time) {
+	if _, leading := d.leadership.Term(); leading {
+		d.unled = now
+	}
+	if without := now.Sub(d.unled); without >= unledAfter {
+		d.cfg.Report(fmt.Errorf("no decider leads for %s", seconds(without)))
+		return
+	}
+	d.cfg.Report(nil)
+}

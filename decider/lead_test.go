@@ -1,0 +1,309 @@
+package decider
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func TestRecall(t *testing.T) {
+	kept := memory{
+		Desired: 3, BreachesOut: 2, LastOut: t0.Add(-time.Minute), LastChange: t0.Add(-time.Minute), Hosts: []string{"kvm1"}, Time: t0.Add(-time.Minute),
+	}
+	fromKept := State{Before: 3, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: []string{"kvm1"}}
+	heard := func(age time.Duration, direction bus.Direction, rule bus.Rule, breaches int) *bus.Decision {
+		return &bus.Decision{
+			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age), Hosts: map[string]int{"kvm2": 2, "kvm1": 2},
+			Inputs: bus.Inputs{Breaches: breaches},
+		}
+	}
+	both := []string{"kvm1", "kvm2"}
+	for _, c := range []struct {
+		name  string
+		kept  memory
+		heard *bus.Decision
+		want  State
+	}{
+		{"nothing at all", memory{}, nil, State{}},
+		{"what was kept", kept, nil, fromKept},
+		{"what was kept is old", memory{Desired: 3, Time: t0.Add(-memoryAge)}, nil, State{}},
+		{"what was kept is of the future", memory{Desired: 3, Time: t0.Add(time.Second)}, nil, State{}},
+		{"heard before it was kept", kept, heard(2*time.Minute, bus.Out, bus.RuleAboveUpper, 1), fromKept},
+		{"heard without knowledge", kept, &bus.Decision{Time: t0}, fromKept},
+		{
+			"scaling out was heard", kept, heard(time.Second, bus.Out, bus.RuleAboveUpper, 0),
+			State{Before: 4, LastOut: t0.Add(-time.Second), LastChange: t0.Add(-time.Second), Hosts: both},
+		},
+		{
+			"scaling in was heard", kept, heard(time.Second, bus.In, bus.RuleBelowLower, 0),
+			State{Before: 4, LastOut: kept.LastOut, LastChange: t0.Add(-time.Second), Hosts: both},
+		},
+		{
+			"breaches were heard", kept, heard(time.Second, bus.Hold, bus.RuleAboveUpper, 2),
+			State{Before: 4, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
+		},
+		{
+			"breaches the other way", kept, heard(time.Second, bus.Hold, bus.RuleBelowLower, 4),
+			State{Before: 4, BreachesIn: 4, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
+		},
+		{"heard long ago", memory{}, heard(memoryAge, bus.Out, bus.RuleAboveUpper, 0), State{}},
+	} {
+		if got := recall(c.kept, c.heard, bus.Controls{}, t0); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestStartGoesOnAsBefore(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		before, found  int
+		want           int
+		wantInSentence string
+	}{
+		{"one is on its way", 3, 2, 3, "as before: 2 found"},
+		{"one was to go", 2, 3, 2, "as before: 3 found"},
+		{"all are gone", 4, 0, 1, "0 found"},
+		{"more than max", 9, 2, 5, "max 5"},
+		{"nobody was before", 0, 2, 2, "starting with 2 VMs"},
+	} {
+		var vms []bus.VM
+		for range c.found {
+			vms = append(vms, ready(50))
+		}
+		d, st := Decide(spec(), State{Before: c.before}, see(vms...), t0)
+		if d.Desired != c.want || !st.Known || !strings.Contains(d.Sentence, c.wantInSentence) {
+			t.Errorf("%s: desired %d, want %d: %s", c.name, d.Desired, c.want, d.Sentence)
+		}
+	}
+}
+
+// A host that had VMs under the decider before is waited for, or its VMs would be made a second time elsewhere.
+func TestHostsOfBeforeAreAwaited(t *testing.T) {
+	g := &group{spec: spec(), state: State{Before: 2, Hosts: []string{"kvm1", "kvm2"}}, takeOver: t0}
+	obs := see(ready(50)) // of kvm1
+	if got := g.awaited(obs, t0.Add(g.spec.BlindAfter-1)); !slices.Equal(got, []string{"kvm2"}) {
+		t.Errorf("awaited %q", got)
+	}
+	if got := g.awaited(obs, t0.Add(g.spec.BlindAfter)); got != nil {
+		t.Errorf("awaited %q for ever", got)
+	}
+	g.state.Known = true
+	if got := g.awaited(obs, t0); got != nil {
+		t.Errorf("awaited %q later", got)
+	}
+}
+
+func TestBlind(t *testing.T) {
+	s := spec()
+	stale := see(ready(50))
+	stale.Stale = []string{"kvm1"}
+	_, st := Decide(s, State{}, see(ready(50)), t0)
+	d, st := Decide(s, st, stale, t0.Add(s.BlindAfter-1))
+	if d.Rule != bus.RuleNoData || d.Desired != 1 {
+		t.Errorf("before: %+v", d)
+	}
+	d, st = Decide(s, st, stale, t0.Add(s.BlindAfter))
+	if d.Rule != bus.RuleBlind || d.Desired != 1 || d.Sentence != "blind for 60 s: no fresh sample from kvm1" {
+		t.Errorf("after: %+v", d)
+	}
+	if d, _ = Decide(s, st, see(ready(50)), t0.Add(2*s.BlindAfter)); d.Rule == bus.RuleBlind {
+		t.Errorf("with a sample: %+v", d)
+	}
+	if d, _ = Decide(s, State{LastData: t0}, Observation{}, t0.Add(s.BlindAfter)); d.Rule != bus.RuleBlind {
+		t.Errorf("no sample ever: %+v", d)
+	}
+}
+
+func TestPausedDirections(t *testing.T) {
+	busy := State{Known: true, Desired: 1, BreachesOut: 9}
+	idle := State{Known: true, Desired: 2, BreachesIn: 9}
+	for _, c := range []struct {
+		name   string
+		st     State
+		obs    Observation
+		paused []bus.Scope
+		want   int
+		guard  bus.Guard
+	}{
+		{"out, nothing paused", busy, see(ready(100)), nil, 2, ""},
+		{"out, paused", busy, see(ready(100)), []bus.Scope{bus.ScopeOut}, 1, bus.GuardPaused},
+		{"out, the others paused", busy, see(ready(100)), []bus.Scope{bus.ScopeIn, bus.ScopeRepair}, 2, ""},
+		{"in, nothing paused", idle, see(ready(1), ready(1)), nil, 1, ""},
+		{"in, paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 2, bus.GuardPaused},
+		{"in, the others paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeOut, bus.ScopeRepair}, 1, ""},
+		{"start above max, in paused", State{}, see(ready(1), ready(1), ready(1), ready(1), ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 6, bus.GuardPaused},
+		{"to min, out paused", State{Known: true}, see(ready(1)), []bus.Scope{bus.ScopeOut}, 0, bus.GuardPaused},
+	} {
+		c.st.Controls.Paused = c.paused
+		d, st := Decide(spec(), c.st, c.obs, t0)
+		if d.Desired != c.want || d.Guard != c.guard || st.Desired != c.want {
+			t.Errorf("%s: desired %d, guard %q; want %d, %q: %s", c.name, d.Desired, d.Guard, c.want, c.guard, d.Sentence)
+		}
+		if held := c.guard == bus.GuardPaused; held && (d.Direction != bus.Hold || !strings.HasPrefix(d.Sentence, "paused, else ")) {
+			t.Errorf("%s: %+v", c.name, d)
+		}
+		if !slices.Equal(d.Controls.Paused, c.paused) || d.Controls.Paused == nil {
+			t.Errorf("%s: controls %+v", c.name, d.Controls)
+		}
+	}
+}
+
+// A dry run of the config is shown like one that a person asked for, and not taken for one.
+func TestDryRunOfTheConfig(t *testing.T) {
+	d, st := Decide(spec(func(g *bus.Group) { g.DryRun = true }), State{}, see(ready(50)), t0)
+	if !d.Controls.DryRun || st.Controls.DryRun {
+		t.Errorf("decision %+v, state %+v", d.Controls, st.Controls)
+	}
+}
+
+func TestControlled(t *testing.T) {
+	in, out, repair := bus.ScopeIn, bus.ScopeOut, bus.ScopeRepair
+	for _, c := range []struct {
+		name string
+		was  []bus.Scope
+		verb string
+		q    bus.Query
+		want []bus.Scope
+		dry  bool
+	}{
+		{"pause all", nil, bus.VerbPause, bus.Query{}, []bus.Scope{out, in, repair}, false},
+		{"pause one", nil, bus.VerbPause, bus.Query{Scopes: []bus.Scope{in}}, []bus.Scope{in}, false},
+		{"pause another", []bus.Scope{in}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{out}}, []bus.Scope{out, in}, false},
+		{"pause again", []bus.Scope{in}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{in, in}}, []bus.Scope{in}, false},
+		{"resume one", []bus.Scope{out, in}, bus.VerbResume, bus.Query{Scopes: []bus.Scope{in}}, []bus.Scope{out}, false},
+		{"resume all", []bus.Scope{out, in, repair}, bus.VerbResume, bus.Query{}, []bus.Scope{}, false},
+		{"dry run", []bus.Scope{in}, bus.VerbDryRun, bus.Query{On: true}, []bus.Scope{in}, true},
+		{"no dry run", nil, bus.VerbDryRun, bus.Query{}, []bus.Scope{}, false},
+	} {
+		got, err := controlled(bus.Controls{Paused: c.was}, c.verb, c.q)
+		if err != nil || !slices.Equal(got.Paused, c.want) || got.DryRun != c.dry {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+	if _, err := controlled(bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil || !strings.Contains(err.Error(), `"sideways", want out, in or repair`) {
+		t.Errorf("an unknown scope: %v", err)
+	}
+}
+
+// fleet is a bus with state, on which deciders come and go.
+type fleet struct {
+	t      *testing.T
+	server *bus.Server
+	conn   *bus.Conn
+	heard  chan bus.Decision
+	spec   bus.Group
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: t.TempDir()}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	f := &fleet{t: t, server: server, heard: make(chan bus.Decision, 1024), spec: spec()}
+	f.conn = f.connect("test")
+	if err := bus.Subscribe(f.conn, bus.AllDecisions, f.heard); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *fleet) connect(name string) *bus.Conn {
+	f.t.Helper()
+	c, err := f.server.Connect(name, zerolog.Nop())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(c.Close)
+	return c
+}
+
+// start runs a decider until stop.
+func (f *fleet) start(name string) (stop func()) {
+	f.t.Helper()
+	d, err := New(Config{Groups: []bus.Group{f.spec}, Instance: name}, f.connect("decider"), zerolog.Nop())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return running(f.t, d)
+}
+
+// until sends samples of n VMs until a decision fits.
+func (f *fleet) until(what string, n int, fits func(bus.Decision) bool) bus.Decision {
+	f.t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case d := <-f.heard:
+			if fits(d) {
+				return d
+			}
+		case <-tick.C:
+			s := bus.Sample{V: bus.Version, Group: f.spec.Name, Host: "kvm1", Time: time.Now(), SpecHash: f.spec.Hash(), VMs: []bus.VM{}}
+			for range n {
+				vm := ready(50)
+				vm.PhaseSince = time.Now().Add(-time.Hour)
+				s.VMs = append(s.VMs, vm)
+			}
+			if err := f.conn.Publish(&s); err != nil {
+				f.t.Fatal(err)
+			}
+		case <-deadline.C:
+			f.t.Fatalf("never heard: %s", what)
+		}
+	}
+}
+
+// ask sends a request as an operator does.
+func (f *fleet) ask(verb string, q bus.Query) bus.Controls {
+	f.t.Helper()
+	c, err := bus.Ask[bus.Controls](f.t.Context(), f.connect("operator"), verb, q)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return c
+}
+
+// What a person said, and what the group wanted, outlives each decider; a new one has a higher term.
+func TestFailOver(t *testing.T) {
+	f := startFleet(t)
+	f.spec.Policy.Interval = 50 * time.Millisecond
+	stopFirst := f.start("first")
+	d := f.until("a decision", 3, func(d bus.Decision) bool { return d.Desired == 3 })
+	first := d.Term
+	stopSecond := f.start("second")
+	defer func() { stopSecond() }()
+	if c := f.ask(bus.VerbPause, bus.Query{Group: f.spec.Name, Scopes: []bus.Scope{bus.ScopeIn}, By: "ann"}); !c.Has(bus.ScopeIn) || c.By != "ann" || c.Since == nil {
+		t.Errorf("pause: %+v", c)
+	}
+	d = f.until("the pause", 3, func(d bus.Decision) bool { return d.Controls.Has(bus.ScopeIn) })
+	if d.Term != first {
+		t.Errorf("term %d decides beside %d", d.Term, first)
+	}
+	stopFirst()
+	d = f.until("the second's decision", 2, func(d bus.Decision) bool { return d.Term != first && d.Known })
+	if d.Term < first || d.Desired != 3 || !d.Controls.Has(bus.ScopeIn) {
+		t.Errorf("the second goes on with %+v", d)
+	}
+	second := d.Term
+	stopSecond()
+	stopSecond = f.start("third") // which has heard nothing
+	d = f.until("the third's decision", 2, func(d bus.Decision) bool { return d.Term > second && d.Known })
+	if d.Desired != 3 || !d.Controls.Has(bus.ScopeIn) {
+		t.Errorf("the third goes on with %+v", d)
+	}
+	if c := f.ask(bus.VerbResume, bus.Query{Group: f.spec.Name}); len(c.Paused) != 0 {
+		t.Errorf("resume: %+v", c)
+	}
+}
