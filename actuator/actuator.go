@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -310,25 +311,34 @@ func sameControls(a, b bus.Controls) bool {
 	return a.DryRun == b.DryRun && slices.Equal(a.Paused, b.Paused)
 }
 
-// problem is what keeps a group from having what is desired; nil where nothing does.
+// problem is what keeps groups from having what is desired; nil where nothing does.
 func (a *Actuator) problem() error {
-	now := a.cfg.Now()
+	var problems []string
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		g := a.groups[name]
-		if g.open() && now.Before(g.retryAt) {
-			return fmt.Errorf("group %s: no launch until %s after %d failures in a row: %s", name, g.retryAt.Local().Format(time.TimeOnly), g.failures, g.cause)
-		}
-		if g.braked {
-			return fmt.Errorf("group %s: no VM is scaled in for now: %d were in %s", name, len(g.removals), g.spec.Brakes.RemovalWindow)
-		}
-		if g.mismatch {
-			return fmt.Errorf("group %s: the decider reads another config than the actuator; its decisions are ignored", g.spec.Name)
-		}
-		if _, share := g.decision.Hosts[a.host]; g.decision.Known && !share {
-			return fmt.Errorf("group %s: the decider has no samples of this host, %s", g.spec.Name, a.host)
+		for _, p := range a.groups[name].problems(a.host, a.cfg.Now()) {
+			problems = append(problems, "group "+name+": "+p)
 		}
 	}
-	return nil
+	if problems == nil {
+		return nil
+	}
+	return errors.New(strings.Join(problems, "; "))
+}
+
+func (g *group) problems(host string, now time.Time) (problems []string) {
+	if g.mismatch {
+		problems = append(problems, "the decider reads another config than the actuator; its decisions are ignored")
+	}
+	if _, share := g.decision.Hosts[host]; g.decision.Known && !share {
+		problems = append(problems, "the decider has no samples of this host, "+host)
+	}
+	if g.open() && now.Before(g.retryAt) {
+		problems = append(problems, fmt.Sprintf("no launch until %s after %d failures in a row: %s", g.retryAt.Local().Format(time.TimeOnly), g.failures, g.cause))
+	}
+	if g.braked {
+		problems = append(problems, fmt.Sprintf("no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow))
+	}
+	return problems
 }
 
 // notice publishes what changed without our doing, and at the first look what is taken over.
@@ -372,6 +382,7 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Invento
 		s := a.situation(g, slots, inv)
 		plan := Plan(s)
 		if g.spec.DryRun || g.decision.Controls.DryRun {
+			g.braked = false
 			a.rehearse(g, plan) // and nothing else: this is the one place from which anything is done
 			continue
 		}
@@ -494,7 +505,9 @@ func (a *Actuator) ended(r result) {
 	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled):
 	case w.up:
 		delete(a.seen, r.uuid)
-		a.tell(g.failed(w, r.err, a.cfg.Now()))
+		for _, e := range g.failed(w, r.err, a.cfg.Now()) {
+			a.tell(e)
+		}
 	default:
 		wait := 5 * time.Second
 		a.resting[r.uuid] = a.cfg.Now().Add(wait)

@@ -21,18 +21,31 @@ func backoff(n int) time.Duration {
 // open says whether launching has failed so often that it stopped; then one VM at a time is tried.
 func (g *group) open() bool { return g.failures >= g.spec.Brakes.LaunchFailures }
 
-// failed counts a launch that failed, and is the event that says so.
-func (g *group) failed(w *worker, err error, now time.Time) bus.Event {
+// failed counts a launch that failed, and is the events that say so. One that was begun before launching stopped, and
+// fails later, does not put the next try off.
+func (g *group) failed(w *worker, err error, now time.Time) []bus.Event {
+	stopped := g.open() && now.Before(g.retryAt)
 	g.failures++
 	g.cause = ErrorText(err)
-	wait, event := backoff(g.failures), bus.EventFailed
-	sentence := fmt.Sprintf("launching failed, next try in %s", wait)
-	if g.open() {
-		wait, event = g.spec.Brakes.LaunchPause, bus.EventBraked
-		sentence = fmt.Sprintf("launching failed %d times in a row, next try of one VM at %s", g.failures, now.Add(wait).Local().Format(time.TimeOnly))
+	if !stopped {
+		wait := backoff(g.failures)
+		if g.open() {
+			wait = g.spec.Brakes.LaunchPause
+		}
+		g.retryAt = now.Add(wait)
 	}
-	g.retryAt = now.Add(wait)
-	return bus.Event{Group: w.group, VM: w.name, Event: event, Error: g.cause, Sentence: sentence}
+	next := g.retryAt.Sub(now).Round(time.Second)
+	events := []bus.Event{{
+		Group: w.group, VM: w.name, Event: bus.EventFailed, Error: g.cause,
+		Sentence: fmt.Sprintf("launching failed, next try in %s", next),
+	}}
+	if g.open() && !stopped {
+		events = append(events, bus.Event{
+			Group: w.group, Event: bus.EventBraked, Error: g.cause,
+			Sentence: fmt.Sprintf("launching failed %d times in a row, next try of one VM in %s", g.failures, next),
+		})
+	}
+	return events
 }
 
 // removed is how many VMs that served were removed within the window up to now.
@@ -44,7 +57,7 @@ func (g *group) removed(now time.Time) int {
 // brake counts the removals of a plan that is about to be done, and says once that others wait.
 func (a *Actuator) brake(g *group, plan Actions) {
 	for _, r := range plan.Remove {
-		if r.counts() {
+		if r.Reason == scalingIn && r.VM.serves() {
 			g.removals = append(g.removals, a.cfg.Now())
 		}
 	}
@@ -58,9 +71,6 @@ func (a *Actuator) brake(g *group, plan Actions) {
 		}
 	}
 }
-
-// counts says whether the removal is of a VM that served and was not interrupted: only that can be put off.
-func (r Removal) counts() bool { return r.Graceful && r.VM.Meta.Phase == bus.PhaseReady }
 
 // rehearse says what would be done, once until that changes.
 func (a *Actuator) rehearse(g *group, plan Actions) {

@@ -26,18 +26,21 @@ func TestLaunchFailures(t *testing.T) {
 	}
 	g, w := a.groups["web"], &worker{group: "web", name: "web-1"}
 	for i, want := range []struct {
-		event bus.EventType
 		wait  time.Duration
 		trial bool
-	}{
-		{bus.EventFailed, time.Second, false},
-		{bus.EventFailed, 2 * time.Second, false},
-		{bus.EventBraked, 5 * time.Minute, true},
-		{bus.EventBraked, 5 * time.Minute, true},
-	} {
-		e := g.failed(w, errors.New("no space left"), now)
-		if e.Event != want.event || e.VM != "web-1" || e.Error != "no space left" {
+	}{{time.Second, false}, {2 * time.Second, false}, {5 * time.Minute, true}, {5 * time.Minute, true}} {
+		events := g.failed(w, errors.New("no space left"), now)
+		if e := events[0]; e.Event != bus.EventFailed || e.VM != "web-1" || e.Error != "no space left" {
 			t.Errorf("failure %d: %+v", i+1, e)
+		}
+		if braked := len(events) == 2 && events[1].Event == bus.EventBraked && events[1].VM == ""; braked != want.trial {
+			t.Errorf("failure %d: %+v", i+1, events)
+		}
+		if want.trial { // another that was begun before
+			before := g.retryAt
+			if later := g.failed(w, errors.New("no space left"), now.Add(time.Second)); len(later) != 1 || !g.retryAt.Equal(before) {
+				t.Errorf("failure %d, and another: next try %s later, %+v", i+1, g.retryAt.Sub(before), later)
+			}
 		}
 		s := a.situation(g, 4, Inventory{Taken: map[string]bool{}})
 		if wait := g.retryAt.Sub(now); wait != want.wait || !s.Backoff || s.Trial != want.trial {

@@ -745,45 +745,84 @@ func TestActuatorTakesOver(t *testing.T) {
 	}
 }
 
-// Whatever is decided in a dry run is said, and nothing is done: neither a launch, nor a removal, nor a repair.
+// Whatever is decided in a dry run is said once, and nothing is done: neither a launch, nor a removal, nor a repair.
 func TestDryRunDoesNothing(t *testing.T) {
-	b := newHost(t)
-	spec := webSpec(func(g *bus.Group) { g.Max = 9 })
-	b.settle(spec, 2)
-	dom, err := b.conn.LookupDomainByName("web-2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = dom.Free() }()
-	if err := dom.Destroy(); err != nil {
-		t.Fatal(err)
-	}
-	s := startStage(t, b, spec, dialTest)
-	s.controls.DryRun = true
-	said := func(sentence string) func() bool {
-		return func() bool {
-			for {
-				select {
-				case e := <-s.events:
-					if e.Event == bus.EventDryRun && e.Sentence == sentence {
-						return true
+	for _, ofConfig := range []bool{true, false} {
+		t.Run(fmt.Sprintf("of the config: %t", ofConfig), func(t *testing.T) {
+			b := newHost(t)
+			spec := webSpec(func(g *bus.Group) { g.Max, g.DryRun = 9, ofConfig })
+			b.settle(spec, 2)
+			dom, err := b.conn.LookupDomainByName("web-2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = dom.Destroy()
+			_ = dom.Free()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := startStage(t, b, spec, dialTest)
+			s.controls.DryRun = !ofConfig
+			before := map[string]bool{}
+			said := func(sentence string) func() bool {
+				return func() bool {
+					for {
+						select {
+						case e := <-s.events:
+							switch {
+							case e.Event == bus.EventDryRun && !before[e.Sentence]:
+								before[e.Sentence] = true
+							case e.Event != bus.EventAdopted:
+								t.Errorf("it did something, or said it again: %+v", e)
+							}
+						default:
+							return before[sentence]
+						}
 					}
-					if e.Event != bus.EventAdopted && e.Event != bus.EventDryRun {
-						t.Errorf("it did something: %+v", e)
-					}
-				default:
-					return false
 				}
 			}
+			s.want(3, "word of a launch", said("would launch web-3, web-4; remove web-2 (it is shut off)"))
+			s.want(1, "word of a removal", said("would remove web-2 (it is shut off)"))
+			if n := len(b.inventory().Owned); n != 2 {
+				t.Errorf("%d VMs afterwards", n)
+			}
+			if ofConfig {
+				return
+			}
+			s.controls.DryRun = false
+			s.want(1, "one VM", b.ready(1))
+		})
+	}
+}
+
+// Beyond the budget VMs in service stay, which is said once.
+func TestRemovalBudget(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec(func(g *bus.Group) { g.Brakes.Removals, g.Brakes.RemovalWindow = 1, time.Hour })
+	b.settle(spec, 3)
+	s := startStage(t, b, spec, dialTest)
+	var braked, removed []bus.Event
+	s.want(1, "the first goes, and the budget is used up", func() bool {
+		for {
+			select {
+			case e := <-s.events:
+				switch e.Event { //nolint:exhaustive // the others do not matter
+				case bus.EventBraked:
+					braked = append(braked, e)
+				case bus.EventRemoved:
+					removed = append(removed, e)
+				}
+			default:
+				return len(removed) > 0 && len(braked) > 0 && s.sent > 40
+			}
 		}
+	})
+	if len(removed) != 1 || len(braked) != 1 || braked[0].VM != "" || !strings.Contains(braked[0].Sentence, "1 VMs too many are kept") {
+		t.Errorf("removed %+v, braked %+v", removed, braked)
 	}
-	s.want(3, "word of a launch", said("would launch web-3, web-4; remove web-2 (it is shut off)"))
-	s.want(1, "word of a removal", said("would remove web-2 (it is shut off)"))
 	if n := len(b.inventory().Owned); n != 2 {
-		t.Errorf("%d VMs afterwards", n)
+		t.Errorf("%d VMs are left, want 2", n)
 	}
-	s.controls.DryRun = false
-	s.want(1, "one VM", func() bool { return b.ready(1)() })
 }
 
 func TestProtect(t *testing.T) {

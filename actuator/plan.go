@@ -18,6 +18,13 @@ type VM struct {
 	Protected bool
 }
 
+// serves says whether a VM does its work, or could as soon as the person who suspended it lets it.
+func (vm VM) serves() bool {
+	return vm.Meta.Phase == bus.PhaseReady && vm.State != bus.StateShutoff && vm.State != bus.StateCrashed
+}
+
+const scalingIn = "scaling in" // the reason of a removal for being one too many
+
 // Unknown is the desired number of VMs while there is no valid decision: what was begun is ended, and nothing new
 // is created or removed for being surplus.
 const Unknown = -1
@@ -86,7 +93,7 @@ func Plan(s Situation) Actions {
 			}
 		}
 	}
-	if s.Unheard || len(s.Controls.Paused) == len(bus.Scopes()) {
+	if s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.Has(scope) }) {
 		return Actions{Await: a.Await}
 	}
 	if s.Desired == Unknown {
@@ -95,7 +102,7 @@ func Plan(s Situation) Actions {
 
 	if surplus := len(live) + len(s.Creating) - s.Desired; surplus > 0 {
 		for _, vm := range victims(s, live) {
-			r := Removal{VM: vm, Reason: "scaling in", Graceful: vm.Meta.Phase == bus.PhaseReady}
+			r := Removal{VM: vm, Reason: scalingIn, Graceful: vm.serves()}
 			if surplus--; surplus < 0 {
 				break
 			}
@@ -168,7 +175,7 @@ func victims(s Situation, live []VM) []VM {
 	}
 	rank := func(vm VM) int {
 		switch {
-		case vm.Meta.Phase != bus.PhaseReady:
+		case !vm.serves():
 			return 0
 		case s.Spec.ScaleIn == bus.ScaleInOutdated && vm.Meta.Template != s.Spec.Template:
 			return 1

@@ -139,6 +139,8 @@ func TestPlan(t *testing.T) {
 		{"in, what was begun is ended", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.ScopeIn)}, "remove web-2 (its removal had begun, gracefully)"},
 		{"repair", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, ""},
 		{"repair, one more", 2, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, "create web-2"},
+		{"repair, one fewer: the dead one, which costs no budget", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), running(2)}, []changes{paused(bus.ScopeRepair), removed(30)}, "remove web-1 (scaling in)"},
+		{"the same scope three times is not all", 1, []VM{running(1), running(2)}, []changes{paused(bus.ScopeOut, bus.ScopeOut, bus.ScopeOut)}, "remove web-2 (scaling in, gracefully)"},
 		{"all", 3, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, ""},
 		{"all, but for what boots", 3, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, "await web-1"},
 		{"before the first decision", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{unheard}, "await web-2"},

@@ -101,9 +101,17 @@ func shutDown(ctx context.Context, dom *libvirt.Domain, timeout time.Duration) e
 	if err := dom.Ref(); err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}
+	asked := make(chan struct{})
 	go func() {
+		defer close(asked)
 		_ = dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_DEFAULT)
 		_ = dom.Free()
+	}()
+	defer func() {
+		select {
+		case <-asked:
+		case <-time.After(time.Second): // it hangs, and ends when QEMU answers or libvirt gives up
+		}
 	}()
 	for {
 		state, _, err := dom.GetState()
