@@ -63,7 +63,14 @@ func (d *Decider) control(ctx context.Context, r bus.Request, g *group) error {
 		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
 	}
 	g.state.Controls = controls
-	d.evaluate(ctx, g, now)
+	if g.decision == nil || g.decision.Term != d.term {
+		d.evaluate(ctx, g, now)
+	} else { // at once, as the next evaluation may be an hour away
+		again := *g.decision
+		again.Direction, again.Current = bus.Hold, again.Desired
+		again.Controls = shown(g.spec, controls)
+		d.publish(g, again, now)
+	}
 	d.tell(g, g.decision.Controls)
 	return r.Answer(g.decision.Controls)
 }

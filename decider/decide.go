@@ -48,12 +48,17 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	if d.Known {
 		d.Hosts = split(spec.ScaleIn, d.Desired, obs)
 	}
-	d.Controls = st.Controls
-	d.Controls.DryRun = d.Controls.DryRun || spec.DryRun // which no request takes back
-	if d.Controls.Paused == nil {
-		d.Controls.Paused = []bus.Scope{}
-	}
+	d.Controls = shown(spec, st.Controls)
 	return d, st
+}
+
+// shown is what holds for a group: what a person said, and a dry run of the config, which no request takes back.
+func shown(spec bus.Group, c bus.Controls) bus.Controls {
+	c.DryRun = c.DryRun || spec.DryRun
+	if c.Paused == nil {
+		c.Paused = []bus.Scope{}
+	}
+	return c
 }
 
 // ask is the threshold rule: above upper and below max, one VM more; below lower and above min, one fewer; else

@@ -159,19 +159,24 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	obs.Stale = append(obs.Stale, g.awaited(obs, now)...)
 	var decision bus.Decision
 	decision, g.state = Decide(g.spec, g.state, obs, now)
+	d.publish(g, decision, now)
+	if decision.Direction != bus.Hold {
+		d.log.Info().Str("group", g.spec.Name).Str("decision_id", g.decision.ID).Int("current", decision.Current).
+			Int("desired", decision.Desired).Str("reason", decision.Sentence).Msg("decided")
+	}
+	d.remember(ctx, g, now)
+}
+
+// publish makes a decision the newest of its term, and sends it.
+func (d *Decider) publish(g *group, decision bus.Decision, now time.Time) {
 	d.seq++
 	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, d.term, d.seq)
 	decision.Term, decision.Seq = d.term, d.seq
 	decision.Time = now.UTC()
-	decision.ExpiresAt = now.Add(stale).UTC()
+	decision.ExpiresAt = now.Add(staleAfter(g.spec.Policy.Interval, d.cfg.Tick)).UTC()
 	decision.SpecHash = g.hash
 	g.decision = &decision
 	if err := d.conn.Publish(&decision); err != nil {
 		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("decision lost, the next one says the same again")
 	}
-	if decision.Direction != bus.Hold {
-		d.log.Info().Str("group", g.spec.Name).Str("decision_id", decision.ID).Int("current", decision.Current).
-			Int("desired", decision.Desired).Str("reason", decision.Sentence).Msg("decided")
-	}
-	d.remember(ctx, g, now)
 }
