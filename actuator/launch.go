@@ -65,6 +65,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	defer func() { _ = dom.Free() }()
+	step(stepDefined)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -83,18 +84,21 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return undo(err)
 	}
 	defer func() { _ = vol.Free() }()
+	step(stepCloned)
 	if err := ctx.Err(); err != nil {
 		return undo(err)
 	}
 	if err := setPhase(dom, &meta, bus.PhaseLaunching); err != nil {
 		return undo(err)
 	}
+	step(stepMarked)
 	if err := ctx.Err(); err != nil { // as when the call before was given up, and has returned after all
 		return undo(err)
 	}
 	if err := dom.Create(); err != nil {
 		return undo(fmt.Errorf("start %s: %w", name, err))
 	}
+	step(stepStarted)
 	tell(bus.EventStarted, cloned, "cloned and started")
 	if err := h.awaitReady(ctx, spec, VM{Name: name, UUID: uuid, Meta: meta}, decision); err != nil {
 		return undo(err)
@@ -132,12 +136,14 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 			}
 			ready, why := isReady(dom, spec, started)
 			if ready {
+				step(stepBooted)
 				// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 				if err := setPhase(dom, &vm.Meta, bus.PhaseReady); err != nil {
 					ready, why = false, err.Error()
 				}
 			}
 			if ready {
+				step(stepReady)
 				took := time.Since(vm.Meta.Created)
 				h.tell(bus.Event{
 					Group: spec.Name, VM: vm.Name, Event: bus.EventReady, DecisionID: decision,

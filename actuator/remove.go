@@ -38,6 +38,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	if r.Died && now.State == bus.StateRunning { // somebody started it again
 		return nil
 	}
+	step(stepChosen)
 	meta := now.Meta
 	tell := func(event bus.EventType, problem error, deadline *time.Time) {
 		e := bus.Event{
@@ -54,6 +55,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	stuck := false // QEMU does not answer: libvirt has waited half a minute for it, and would at each further call
 	if r.Graceful && now.State == bus.StateRunning {
 		err := setPhase(dom, &meta, bus.PhaseDraining)
+		step(stepDraining)
 		deadline := time.Now().Add(shutdownTimeout).UTC()
 		tell(bus.EventDraining, err, &deadline)
 		if stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT); !stuck {
@@ -61,10 +63,12 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 				return fmt.Errorf("%s: %w", now.Name, err)
 			}
 		}
+		step(stepOff)
 	}
 	if !stuck {
 		err = setPhase(dom, &meta, bus.PhaseStopping)
 	}
+	step(stepStopping)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
 		dom, err = nil, nil
 	}
@@ -74,17 +78,20 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 			return fmt.Errorf("destroy %s: %w", now.Name, err)
 		}
 	}
+	step(stepKilled)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err := deleteVolume(h.conn, meta); err != nil {
 		return err
 	}
+	step(stepDeleted)
 	if dom != nil {
 		if err := undefine(dom); err != nil {
 			return fmt.Errorf("%s: %w", now.Name, err)
 		}
 	}
+	step(stepRemoved)
 	tell(bus.EventRemoved, nil, nil)
 	return nil
 }
