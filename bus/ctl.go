@@ -13,13 +13,14 @@ import (
 )
 
 // The requests. Each decider answers the first two, which change nothing, so that everybody may ask; only the one that
-// leads answers those that change a group's controls.
+// leads answers those that change a group's controls, and only the actuator that waits answers the one for a hook.
 const (
 	VerbStatus  = "status"  // -> Status
 	VerbExplain = "explain" // -> Decision, the newest of the group that the Query names
 	VerbPause   = "pause"   // -> Controls; Scopes are paused as well, none means all
 	VerbResume  = "resume"  // -> Controls; Scopes are not paused any more, none means all
 	VerbDryRun  = "dry-run" // -> Controls; as On says
+	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
 )
 
 // Query is the body of a request. An empty body is an empty Query.
@@ -28,6 +29,26 @@ type Query struct {
 	Scopes []Scope `json:"scopes,omitempty"`
 	On     bool    `json:"on,omitempty"`
 	By     string  `json:"by,omitempty"` // who asks, for the record
+	// Token is of the event "waiting", Action the answer to it.
+	Token  string     `json:"token,omitempty"`
+	Action HookAction `json:"action,omitempty"`
+}
+
+// HookAnswer says what became of an answer to a hook.
+type HookAnswer struct {
+	V        int        `json:"v"`
+	Group    string     `json:"group"`
+	VM       string     `json:"vm"`
+	Hook     HookKind   `json:"hook"`
+	Action   HookAction `json:"action"`
+	Deadline *time.Time `json:"deadline,omitempty"` // of a heartbeat: until when it waits now
+}
+
+func (a *HookAnswer) check() error {
+	if a.VM == "" || a.Action == "" {
+		return errors.New("answer to a hook without vm or action")
+	}
+	return checkVersion(a.V)
 }
 
 // Status is the whole picture at one moment, as the decider that answers sees it.
@@ -87,8 +108,8 @@ func (r Request) Refuse(format string, args ...any) error {
 }
 
 // Serve gives the requests of some verbs to out, until ctx ends or the connection is closed. Each instance answers, without a
-// queue, so that nobody can take requests away from those who know the answer. version is the program's. NATS's tools
-// find it as the service "vmscaler".
+// queue, so that nobody can take requests away from those who know the answer. version is the program's; NATS's tools
+// find it as the service "vmscaler", unless version is "".
 func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string, out chan<- Request) error {
 	service := newService(stage, version)
 	answers := map[string]nats.MsgHandler{}
@@ -105,6 +126,9 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 		}
 	}
 	for subject, describe := range service.discovery() {
+		if version == "" {
+			break
+		}
 		answers[subject] = func(msg *nats.Msg) {
 			data, err := json.Marshal(describe())
 			if err != nil {
@@ -141,7 +165,7 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 			return &reply{code: "400", refusal: fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, clip(string(msg.Data)))}
 		}
 	}
-	stopping := &reply{code: "503", refusal: "the decider that was asked is stopping"}
+	stopping := &reply{code: "503", refusal: "the stage that was asked is stopping"}
 	select {
 	case out <- r:
 	case <-ctx.Done():
@@ -193,7 +217,11 @@ func Ask[T any, PT interface {
 	msg, err := c.nc.RequestWithContext(ctx, "vmscaler.ctl."+verb, body)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return none, fmt.Errorf("ask for %s: no decider is running", verb)
+		who := RoleDecider
+		if verb == VerbHook {
+			who = RoleActuator
+		}
+		return none, fmt.Errorf("ask for %s: no %s is running", verb, who)
 	case err != nil:
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	case msg.Header.Get(micro.ErrorHeader) != "":

@@ -29,10 +29,10 @@ const (
 
 // messageTypes are the types whose fields the page describes, each under a heading of its name. A struct that one of
 // them contains must be here too.
-var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Controls{}, Inputs{}, Event{}, Health{}, Query{}, Status{}, GroupStatus{}}
+var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Controls{}, Inputs{}, Event{}, Health{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
 
 // valueTypes are the types whose constants the page describes, each under a heading of its name.
-var valueTypes = []any{Phase(""), State(""), Direction(""), Scope(""), Rule(""), Guard(""), EventType("")}
+var valueTypes = []any{Phase(""), State(""), Direction(""), Scope(""), Rule(""), Guard(""), EventType(""), HookKind(""), HookAction("")}
 
 func readPage(t *testing.T) string {
 	t.Helper()
@@ -325,7 +325,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	}
 
 	// In two tables: among all subjects, and with their answers.
-	verbs := []string{VerbDryRun, VerbExplain, VerbPause, VerbResume, VerbStatus} // sorted
+	verbs := []string{VerbDryRun, VerbExplain, VerbHook, VerbPause, VerbResume, VerbStatus} // sorted
 	slices.Sort(requests)
 	if !slices.Equal(requests, verbs) {
 		t.Errorf("requests %q, want %q", requests, verbs)

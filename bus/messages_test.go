@@ -56,7 +56,7 @@ func exampleEvent() *Event {
 	return &Event{
 		V: Version, Group: "web", VM: "web-3", Event: EventFailed, Sentence: "launching failed, next try in 1s", ElapsedMS: 412,
 		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17", Time: noon,
-		Deadline: new(noon.Add(time.Minute)),
+		Deadline: new(noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A",
 	}
 }
 

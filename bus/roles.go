@@ -32,6 +32,7 @@ type Permissions struct {
 
 // The requests that change nothing, those that change something, and those by which services are found.
 var (
+	hookRequests  = []string{"vmscaler.ctl." + VerbHook}
 	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run"}
 	readRequests  = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
 	discovery     = []string{
@@ -59,7 +60,10 @@ func (r Role) Permissions() Permissions {
 			Subscribe: slices.Concat([]string{AllSamples, AllDecisions, AllHealth, r.InboxPrefix() + ".>"}, readRequests, writeRequests, discovery),
 		}
 	case RoleActuator:
-		return Permissions{Publish: []string{AllEvents, "vmscaler.health.actuator.*"}, Subscribe: []string{AllDecisions}}
+		return Permissions{
+			Publish:   []string{AllEvents, "vmscaler.health.actuator.*", RoleOperator.InboxPrefix() + ".>"},
+			Subscribe: slices.Concat([]string{AllDecisions, AllSamples, r.InboxPrefix() + ".>"}, hookRequests),
+		}
 	case RoleDashboard:
 		return Permissions{Subscribe: watching}
 	case RoleOperator:

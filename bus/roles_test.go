@@ -30,7 +30,7 @@ type may struct {
 
 func permissionTable() []may {
 	return []may{
-		{"vmscaler.sample.<group>.<host>", "samples", []string{"vmscaler.sample.web.kvm1"}, []string{"vmscaler.sample.web.kvm1", "vmscaler.sample.>", "vmscaler.sample.web.*"}, "C", "DBOT"},
+		{"vmscaler.sample.<group>.<host>", "samples", []string{"vmscaler.sample.web.kvm1"}, []string{"vmscaler.sample.web.kvm1", "vmscaler.sample.>", "vmscaler.sample.web.*"}, "C", "DABOT"},
 		{
 			"vmscaler.decision.<group>.<direction>", "decisions",
 			[]string{"vmscaler.decision.web.out", "vmscaler.decision.web.in", "vmscaler.decision.web.hold"},
@@ -46,6 +46,7 @@ func permissionTable() []may {
 		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
 		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
 		{"vmscaler.ctl.{pause, resume, dry-run}", "requests that change a group's controls", []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run"}, nil, "O", "D"},
+		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
 		{"vmscaler.ctl.<other>", "any other request", []string{"vmscaler.ctl.scale", "vmscaler.ctl.status.x"}, []string{"vmscaler.ctl.scale", "vmscaler.ctl.>", "vmscaler.ctl.*"}, "O", ""},
 		{"vmscaler.<other>.>", "nothing so far", []string{"vmscaler.other", "vmscaler.other.x"}, []string{"vmscaler.other", "vmscaler.other.>", "vmscaler.*.*.*.*.*.*", "vmscaler.>"}, "", "T"},
 		{
@@ -87,12 +88,13 @@ func permissionTable() []may {
 		},
 		{"$SYS.>", "the server's own", []string{"$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$SYS.ACCOUNT.$G.CONNECT"}, []string{"$SYS.>", "$SYS.ACCOUNT.*.CONNECT"}, "", ""},
 		{"_INBOX.>", "answers to those without credentials", []string{"_INBOX.x", "_INBOX.x.y"}, []string{"_INBOX.x", "_INBOX.>"}, "D", "T"},
-		{"_VMSCALER.operator.>", "answers to operators", []string{"_VMSCALER.operator.x"}, []string{"_VMSCALER.operator.x", "_VMSCALER.operator.>"}, "D", "O"},
+		{"_VMSCALER.operator.>", "answers to operators", []string{"_VMSCALER.operator.x"}, []string{"_VMSCALER.operator.x", "_VMSCALER.operator.>"}, "DA", "O"},
 		{"_VMSCALER.decider.>", "answers to deciders", []string{"_VMSCALER.decider.x"}, []string{"_VMSCALER.decider.x", "_VMSCALER.decider.>"}, "D", "D"},
+		{"_VMSCALER.actuator.>", "answers to actuators", []string{"_VMSCALER.actuator.x"}, []string{"_VMSCALER.actuator.x", "_VMSCALER.actuator.>"}, "D", "A"},
 		{
 			"_VMSCALER.<other>.>", "answers to others",
-			[]string{"_VMSCALER.collector.x", "_VMSCALER.actuator.x", "_VMSCALER.dashboard.x", "_VMSCALER.tap.x", "_VMSCALER.x"},
-			[]string{"_VMSCALER.collector.>", "_VMSCALER.actuator.>", "_VMSCALER.dashboard.>", "_VMSCALER.tap.>", "_VMSCALER.>"},
+			[]string{"_VMSCALER.collector.x", "_VMSCALER.dashboard.x", "_VMSCALER.tap.x", "_VMSCALER.x"},
+			[]string{"_VMSCALER.collector.>", "_VMSCALER.dashboard.>", "_VMSCALER.tap.>", "_VMSCALER.>"},
 			"D", "",
 		},
 		{"everything else", "", []string{"foo", "foo.bar", "vmscaler", "vmscalerx.sample.web.h", ">", "*"}, []string{"foo", "vmscaler", "_R_.>", ">", "*", "*.>", "*.ctl.status", "*.ctl.>", "*.decision.>", "_INBOX", "*.x"}, "", ""},

@@ -37,11 +37,15 @@ type Group struct {
 	BootTimeout time.Duration `json:"boot_timeout"`
 	// ShutdownTimeout is how long a guest may take to shut down; then it is destroyed.
 	ShutdownTimeout time.Duration `json:"shutdown_timeout"`
-	ScaleIn         ScaleIn       `json:"scale_in"`
+	// Drain is the time between the choice of a VM for scaling in and its shutdown, in which the removal can be called off.
+	Drain   time.Duration `json:"drain"`
+	ScaleIn ScaleIn       `json:"scale_in"`
 	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
 	BlindAfter time.Duration `json:"blind_after"`
 	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
+	Repair     Repair        `json:"repair"`
 	Brakes     Brakes        `json:"brakes"`
+	Hooks      Hooks         `json:"hooks"`
 	Policy     Policy        `json:"policy"`
 }
 
@@ -50,10 +54,20 @@ type ScaleIn string
 
 // The orders of removal.
 const (
-	ScaleInNewest   ScaleIn = "newest"
-	ScaleInOldest   ScaleIn = "oldest"
-	ScaleInOutdated ScaleIn = "outdated" // made from a template of another name; then the oldest
+	ScaleInNewest    ScaleIn = "newest"
+	ScaleInOldest    ScaleIn = "oldest"
+	ScaleInLeastBusy ScaleIn = "least-busy" // by its last CPU reading; unknown counts as busy
+	ScaleInOutdated  ScaleIn = "outdated"   // made from another template, or from one that was replaced since; then the oldest
 )
+
+// Repair says when a VM is replaced that runs and does not serve.
+type Repair struct {
+	// HealthGrace is how long the guest agent of a ready VM may be silent, with ReadyAgent, and how long a VM may be
+	// paused on an I/O error; then it is replaced. 0 is for ever.
+	HealthGrace time.Duration `json:"health_grace"`
+	// AtOnce is how many VMs may be in replacement at the same time, so that a failure they share does not take all.
+	AtOnce int `json:"at_once"`
+}
 
 // Brakes bound what can go wrong again and again.
 type Brakes struct {
@@ -61,6 +75,62 @@ type Brakes struct {
 	LaunchPause    time.Duration `json:"launch_pause"`
 	Removals       int           `json:"removals"` // of VMs that could go on serving, at most in RemovalWindow
 	RemovalWindow  time.Duration `json:"removal_window"`
+}
+
+// Hooks are whom a group waits for, such as a load balancer.
+type Hooks struct {
+	Launch Hook `json:"launch"` // when a VM is ready, before it counts as such
+	Remove Hook `json:"remove"` // before a ready VM is shut down
+}
+
+// HookKind says which of a group's hooks.
+type HookKind string
+
+// The hooks.
+const (
+	HookLaunch HookKind = "launch"
+	HookRemove HookKind = "remove"
+)
+
+// Hook is one thing to wait for.
+type Hook struct {
+	WaitFor WaitFor `json:"wait_for"`
+	// Command runs by /bin/sh where the actuator runs and with its rights; what it is about is in its environment.
+	Command string        `json:"command"`
+	Timeout time.Duration `json:"timeout"` // until Default is taken for the answer
+	Default HookAction    `json:"default"` // continue or abandon
+}
+
+// WaitFor says who answers a hook.
+type WaitFor string
+
+// Those who may answer a hook.
+const (
+	WaitForNobody  WaitFor = "nobody"
+	WaitForBus     WaitFor = "bus"     // whoever answers the event "waiting" with a request
+	WaitForCommand WaitFor = "command" // its exit status: 0 is continue, any other abandon
+)
+
+// HookAction is the answer to a hook.
+type HookAction string
+
+// The answers to a hook.
+const (
+	HookContinue  HookAction = "continue"
+	HookAbandon   HookAction = "abandon"   // on launch: the VM is removed. On removal: it goes all the same
+	HookHeartbeat HookAction = "heartbeat" // wait for the time-out again, from now; only over the bus
+)
+
+// HostLimits are what new VMs must leave of a host. A launch beyond them waits until there is room.
+type HostLimits struct {
+	MemoryReserveMiB int // stays free after the launch
+	PoolReserveMiB   int // stays free in the storage pool
+	VCPUsPerCore     int // of all running domains, whoever's
+}
+
+// DefaultHostLimits leave a host enough to go on working.
+func DefaultHostLimits() HostLimits {
+	return HostLimits{MemoryReserveMiB: 512, PoolReserveMiB: 1024, VCPUsPerCore: 16}
 }
 
 // Policy is the threshold rule and its guards.
@@ -86,12 +156,18 @@ func DefaultGroup() Group {
 		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
+		Repair: Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
 		Brakes: Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
+		Hooks:  Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Policy: Policy{
 			UpperPercent: 70, LowerPercent: 20, Interval: time.Second, BreachesOut: 3, BreachesIn: 5,
 			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: 5 * time.Second,
 		},
 	}
+}
+
+func defaultHook() Hook {
+	return Hook{WaitFor: WaitForNobody, Timeout: time.Minute, Default: HookContinue}
 }
 
 // UserNetwork is the Network value that means QEMU's user-mode networking.

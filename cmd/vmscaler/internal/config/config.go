@@ -35,6 +35,8 @@ type Config struct {
 	BusNkey, BusCreds, BusCA, BusCert, BusKey string
 	// StateDir is the folder of the embedded server's history and credentials. "" means the user's usual one.
 	StateDir string
+	// Host is what new VMs must leave of each host.
+	Host bus.HostLimits
 	// Tick is how often the VMs' CPU is sampled, 200 ms to 60 s.
 	Tick time.Duration
 	// Groups has at least one group, each with a name of its own.
@@ -49,6 +51,7 @@ func Default() Config {
 		Acceleration: "auto",
 		Pool:         "vmscaler",
 		BusListen:    bus.DefaultListen,
+		Host:         bus.DefaultHostLimits(),
 		Tick:         time.Second,
 		Groups:       []bus.Group{bus.DefaultGroup()},
 	}

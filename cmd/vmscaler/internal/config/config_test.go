@@ -180,7 +180,7 @@ groups:
 	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
 	want := Config{
 		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04",
-		BusURL: "nats://one:4222,tls://two:4222", Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
+		BusURL: "nats://one:4222,tls://two:4222", Host: bus.DefaultHostLimits(), Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)
 	again := parse(t, string(cfg.YAML()))
@@ -206,7 +206,13 @@ func TestScalars(t *testing.T) {
 		{"policy.interval", "200ms 1h", "199ms 0"},
 		{"policy.type", "threshold", "target ''"},
 		{"policy.warmup", "0s 1h", "-1s 2h"},
-		{"scale_in", "newest oldest outdated", "Newest random least-busy '' 1 ~"},
+		{"drain", "0s 1h", "-1s 61m"},
+		{"scale_in", "newest oldest least-busy outdated", "Newest random '' 1 ~"},
+		{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
+		{
+			"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon}}",
+			"{launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: {wait_for: me}}",
+		},
 		{"blind_after", "1s 24h", "999ms 0 25h"},
 		{"dry_run", "true false", "yes 1 'true' ~ []"},
 		{"brakes", "{launch_failures: 1} {launch_pause: 24h} {removals: 100000} {removal_window: 1s}", "{launch_failures: 0} {launch_pause: 0} {removals: 0} {removal_window: 0}"},
@@ -314,7 +320,7 @@ func TestSuggestions(t *testing.T) {
 		"groups: [{name: a, vcpu: 2}]":       "did you mean vcpus?",
 		"groups: [{name: a, upper: 70}]":     "did you mean policy.upper?",
 		"groups: [{name: a, policy: {cooldwon_out: 1s}}]": "did you mean cooldown_out?",
-		"colour: red": "want one of libvirt, bus, sampling, groups",
+		"colour: red": "want one of libvirt, bus, host, sampling, groups",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {

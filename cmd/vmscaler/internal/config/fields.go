@@ -45,6 +45,11 @@ func configFields(c *Config) section {
 			{"key", text(&c.BusKey, wantFile, isPath)},
 			{"state_dir", text(&c.StateDir, "the path of a folder", isPath)},
 		}},
+		{"host", section{
+			{"memory_reserve", memory(&c.Host.MemoryReserveMiB, 0)},
+			{"pool_reserve", memory(&c.Host.PoolReserveMiB, 0)},
+			{"vcpus_per_core", whole(&c.Host.VCPUsPerCore, 1000, "")},
+		}},
 		{"sampling", section{
 			{"tick", duration(&c.Tick, 200*time.Millisecond, time.Minute)},
 		}},
@@ -59,22 +64,40 @@ func groupFields(g *bus.Group) section {
 		{"min", whole(&g.Min, 1000, ": with no VM there is no CPU to scale out on")},
 		{"max", whole(&g.Max, 1000, "")},
 		{"vcpus", whole(&g.VCPUs, 512, "")},
-		{"memory", memory(&g.MemoryMiB)},
+		{"memory", memory(&g.MemoryMiB, 32)},
 		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNetwork)},
 		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
 		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
 		{"shutdown_timeout", duration(&g.ShutdownTimeout, 0, time.Hour)},
-		{"scale_in", choice(&g.ScaleIn, bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInOutdated)},
+		{"drain", duration(&g.Drain, 0, time.Hour)},
+		{"scale_in", choice(&g.ScaleIn, bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated)},
 		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
 		{"dry_run", yesNo(&g.DryRun)},
+		{"repair", section{
+			{"health_grace", duration(&g.Repair.HealthGrace, 0, 24*time.Hour)},
+			{"at_once", whole(&g.Repair.AtOnce, 1000, "")},
+		}},
 		{"brakes", section{
 			{"launch_failures", whole(&g.Brakes.LaunchFailures, 1000, "")},
 			{"launch_pause", duration(&g.Brakes.LaunchPause, time.Second, 24*time.Hour)},
 			{"removals", whole(&g.Brakes.Removals, 100000, "")},
 			{"removal_window", duration(&g.Brakes.RemovalWindow, time.Second, 24*time.Hour)},
 		}},
+		{"hooks", section{
+			{"launch", hookFields(&g.Hooks.Launch)},
+			{"remove", hookFields(&g.Hooks.Remove)},
+		}},
 		{"policy", policyFields(&g.Policy)},
+	}
+}
+
+func hookFields(h *bus.Hook) section {
+	return section{
+		{"wait_for", choice(&h.WaitFor, bus.WaitForNobody, bus.WaitForBus, bus.WaitForCommand)},
+		{"command", text(&h.Command, "a line for /bin/sh", isPath)},
+		{"timeout", duration(&h.Timeout, time.Second, 48*time.Hour)},
+		{"default", choice(&h.Default, bus.HookContinue, bus.HookAbandon)},
 	}
 }
 
@@ -134,6 +157,19 @@ func (d *decoder) group(path string, g bus.Group) {
 		"lower", "less than", "upper", "more than", policyFields(&g.Policy))
 	d.order(path, g.ReadyWhen != bus.ReadyUptime || g.ReadyAfter < g.BootTimeout,
 		"ready_after", "less than", "boot_timeout", "more than", groupFields(&g))
+	for _, h := range []struct {
+		key  string
+		hook bus.Hook
+	}{{"launch", g.Hooks.Launch}, {"remove", g.Hooks.Remove}} {
+		at := path + ".hooks." + h.key
+		switch {
+		case d.bad(at + ".command"), d.bad(at + ".wait_for"):
+		case h.hook.WaitFor == bus.WaitForCommand && h.hook.Command == "":
+			d.problem(at+".wait_for", string(h.hook.WaitFor), "it together with a command")
+		case h.hook.WaitFor != bus.WaitForCommand && h.hook.Command != "":
+			d.problem(at+".command", clip(h.hook.Command), "none without wait_for: command")
+		}
+	}
 	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
 	}

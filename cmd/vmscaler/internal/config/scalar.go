@@ -87,9 +87,9 @@ func whole(p *int, high int, why string) scalar {
 
 var memorySize = regexp.MustCompile(`^([0-9]{1,9}) ?(MiB|GiB)?$`)
 
-// memory is an amount of memory, kept in MiB, from 32 MiB to 16 TiB.
-func memory(p *int) scalar {
-	const low, high = 32, 16 << 20
+// memory is an amount of memory or disk, kept in MiB, from low MiB to 16 TiB.
+func memory(p *int, low int) scalar {
+	const high = 16 << 20
 	return scalar{
 		want: fmt.Sprintf("%dMiB to %dGiB, such as 256MiB or 1GiB (a bare number is MiB)", low, high>>10),
 		set: func(n ast.Node) bool {
