@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -30,6 +31,7 @@ type Config struct {
 	Pool         string // storage pool of templates and volumes
 	Acceleration string // auto, kvm or qemu
 	Network      string // of groups whose spec leaves it open
+	Limits       bus.HostLimits
 	Dial         func(context.Context) (*libvirt.Connect, error)
 	Now          func() time.Time // nil means the real clock
 	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
@@ -47,7 +49,13 @@ type Actuator struct {
 	seen    map[string]VM        // what the last look found, by UUID; nil before the first
 	told    map[string]bool      // taken names that were published
 	done    chan result          // of the present connection's workers
+	load    load
+	pulses  pulses
 	host    string
+	cores   int
+	// launches says that the last plan wanted launches: the next look also measures the room for them.
+	launches bool
+	byAge    bool // some group needs to know when its template was replaced
 }
 
 // group is the actuator's view of one group.
@@ -63,6 +71,7 @@ type group struct {
 	mismatch bool
 	removals []time.Time // of VMs that served, within the removal window
 	braked   bool        // removals wait for the budget; said already
+	short    string      // what the host lacks for a launch; "": nothing
 	would    string      // what a dry run said last
 }
 
@@ -71,6 +80,7 @@ type worker struct {
 	name, group string
 	up          bool
 	cancel      context.CancelCauseFunc
+	drain       *drain // of a removal that can be called off
 }
 
 type result struct {
@@ -98,6 +108,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
+		load: load{}, pulses: pulses{},
 	}
 	for _, spec := range cfg.Groups {
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
@@ -105,6 +116,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 			g.spec.Network = cfg.Network
 		}
 		a.groups[spec.Name] = g
+		a.byAge = a.byAge || spec.ScaleIn == bus.ScaleInOutdated
 	}
 	return a, nil
 }
@@ -117,8 +129,12 @@ func (a *Actuator) Run(ctx context.Context) error {
 	if err := bus.Subscribe(a.conn, bus.AllDecisions, decisions); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
+	samples := make(chan bus.Sample, 256)
+	if err := bus.Subscribe(a.conn, bus.AllSamples, samples); err != nil {
+		return fmt.Errorf("actuator: %w", err)
+	}
 	for {
-		a.cfg.Report(a.serve(ctx, decisions))
+		a.cfg.Report(a.serve(ctx, decisions, samples))
 		again := time.NewTimer(time.Second)
 		for waiting := true; waiting; {
 			select {
@@ -127,6 +143,8 @@ func (a *Actuator) Run(ctx context.Context) error {
 				return nil
 			case d := <-decisions:
 				a.receive(d)
+			case s := <-samples:
+				a.load.take(s, a.host, a.cfg.Now())
 			case <-again.C:
 				waiting = false
 			}
@@ -137,11 +155,14 @@ func (a *Actuator) Run(ctx context.Context) error {
 // look is one view of libvirt, taken while the set of workers did not change.
 type look struct {
 	inventory Inventory
+	vcpus     int // of all running domains, if measured
+	measured  bool
+	replaced  map[string]time.Time // when templates were replaced, by name
 	err       error
 }
 
 // serve works over one connection until it fails or ctx ends.
-func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (err error) {
+func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, samples <-chan bus.Sample) (err error) {
 	lv, err := a.cfg.Dial(ctx)
 	if err != nil {
 		return fmt.Errorf("reach libvirt: %w", err)
@@ -181,13 +202,18 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 	defer tick.Stop()
 	deadline := time.NewTimer(lookDeadline)
 	defer deadline.Stop()
+	heard := make(chan answers, 1)
+	asking := false
+	pulse := time.NewTicker(pulseEvery)
+	defer pulse.Stop()
 	changed := false // since the look began: what it saw may be out of date
 	again := true
 	for {
 		if again && !looking {
 			looking, again, changed = true, false, false
 			deadline.Reset(lookDeadline)
-			go func() { looks <- lookAt(lv, a.cfg.Pool) }()
+			measure := a.launches
+			go func() { looks <- lookAt(lv, a.cfg.Pool, measure, a.byAge) }()
 		}
 		select {
 		case <-ctx.Done():
@@ -196,6 +222,19 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 			if a.receive(d) {
 				again = true
 			}
+		case s := <-samples:
+			a.load.take(s, a.host, a.cfg.Now())
+		case <-pulse.C:
+			if vms := a.toAsk(); len(vms) > 0 && !asking {
+				if err := lv.Ref(); err != nil {
+					return fmt.Errorf("ask the guest agents: %w", err)
+				}
+				asking = true
+				go func() { heard <- askAgents(lv, vms) }()
+			}
+		case got := <-heard:
+			asking = false
+			a.pulses.hear(got)
 		case <-events:
 			again = true
 		case <-tick.C:
@@ -218,7 +257,8 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 			}
 			a.cfg.Report(a.problem())
 			a.notice(l.inventory)
-			a.act(ctx, h, slots, l.inventory)
+			a.pulses.look(l.inventory.Owned, a.cfg.Now())
+			again = a.act(ctx, h, slots, l)
 		}
 	}
 }
@@ -246,18 +286,32 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 	}
 	host := a.host // of this connection, as workers run beside the next one's
 	h.tell = func(e bus.Event) { a.publish(host, e) }
+	a.cores = int(node.Cpus)
 	// Booting takes a core; more boots than cores at the same time make each of them slower.
-	return h, max(1, int(node.Cpus)), nil
+	return h, max(1, a.cores), nil
 }
 
-func lookAt(lv *libvirt.Connect, pool string) look {
-	inv, err := ReadInventory(lv)
-	if err != nil {
-		return look{err: err}
+func lookAt(lv *libvirt.Connect, pool string, launches, outdated bool) (l look) {
+	if l.inventory, l.err = ReadInventory(lv); l.err != nil {
+		return l
 	}
 	// A pool that is not there takes away nothing but the making of VMs, which will say so.
-	_ = takenByVolumes(lv, pool, inv.Taken)
-	return look{inventory: inv}
+	_ = takenByVolumes(lv, pool, l.inventory.Taken)
+	if launches {
+		if l.vcpus, l.err = runningVCPUs(lv); l.err != nil {
+			return l
+		}
+		l.measured = true
+	}
+	if outdated {
+		if templates, err := template.List(lv, pool); err == nil {
+			l.replaced = map[string]time.Time{}
+			for _, t := range templates {
+				l.replaced[t.Name] = t.Changed
+			}
+		}
+	}
+	return l
 }
 
 // domainEvents wakes the loop whenever a domain changes.
@@ -335,6 +389,9 @@ func (g *group) problems(host string, now time.Time) (problems []string) {
 	if g.open() && now.Before(g.retryAt) {
 		problems = append(problems, fmt.Sprintf("no launch until %s after %d failures in a row: %s", g.retryAt.Local().Format(time.TimeOnly), g.failures, g.cause))
 	}
+	if g.short != "" {
+		problems = append(problems, "no room for another VM: "+g.short)
+	}
 	if g.braked {
 		problems = append(problems, fmt.Sprintf("no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow))
 	}
@@ -376,10 +433,14 @@ func (a *Actuator) notice(inv Inventory) {
 	}
 }
 
-// act plans for every group and starts the workers.
-func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Inventory) {
+// act plans for every group and starts the workers. It says whether it needs another look at once: launches wait for one
+// that has measured the room for them.
+func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (again bool) {
+	inv, room := l.inventory, a.hostRoom(l.vcpus)
+	a.launches = false
 	for _, g := range a.groups {
 		s := a.situation(g, slots, inv)
+		s.Replaced = l.replaced[g.spec.Template]
 		plan := Plan(s)
 		if g.spec.DryRun || g.decision.Controls.DryRun {
 			g.braked = false
@@ -388,7 +449,21 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Invento
 		}
 		g.would = ""
 		a.brake(g, plan)
+		a.launches = a.launches || len(plan.Create) > 0
+		switch {
+		case len(plan.Create) == 0:
+			g.short = ""
+		case l.measured:
+			plan.Create = a.admitted(g, plan.Create, &room)
+		default:
+			plan.Create, again = nil, true
+		}
 		id := g.decision.ID
+		for _, r := range plan.Keep {
+			if w := a.workers[r.VM.UUID]; w.drain.callOff() {
+				w.cancel(calledOff{r.Reason})
+			}
+		}
 		for _, r := range plan.Cancel {
 			a.workers[r.VM.UUID].cancel(errScaleIn)
 		}
@@ -396,8 +471,12 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Invento
 			if r.Died {
 				a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
 			}
-			a.work(ctx, worker{name: r.VM.Name, group: g.spec.Name}, r.VM.UUID, func(ctx context.Context) error {
-				return h.remove(ctx, r, g.spec.ShutdownTimeout, id)
+			w := worker{name: r.VM.Name, group: g.spec.Name}
+			if r.Graceful && (r.Reason == scalingIn || r.VM.Meta.Phase == bus.PhaseDraining) {
+				w.drain = &drain{}
+			}
+			a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
+				return h.remove(ctx, r, g.spec, w.drain, id)
 			})
 		}
 		for _, vm := range plan.Await {
@@ -413,6 +492,7 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Invento
 			})
 		}
 	}
+	return again
 }
 
 func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
@@ -420,8 +500,9 @@ func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 	s := Situation{
 		Spec: g.spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: g.decision.ID == "",
-		Controls: g.decision.Controls, Removed: g.removed(now),
+		Controls: g.decision.Controls, Removed: g.removed(now), Draining: map[string]bool{}, CPU: a.load.cpu(g.spec.Name, now),
 	}
+	s.Sick = a.sick(g, s.Owned)
 	if g.expires.After(now) && !g.mismatch {
 		s.Desired = clampShare(g.spec, g.decision, a.host)
 	}
@@ -442,7 +523,7 @@ func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 			}
 			s.Taken[w.name] = true
 		default:
-			s.Working[uuid] = w.up
+			s.Working[uuid], s.Draining[uuid] = w.up, w.drain.open()
 		}
 		if w.up && w.group != g.spec.Name {
 			s.BootSlots--
@@ -502,7 +583,7 @@ func (a *Actuator) ended(r result) {
 	case r.err == nil:
 		delete(a.resting, r.uuid)
 		delete(a.seen, r.uuid) // gone by our own doing
-	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled):
+	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled), isCalledOff(r.err):
 	case w.up:
 		delete(a.seen, r.uuid)
 		for _, e := range g.failed(w, r.err, a.cfg.Now()) {

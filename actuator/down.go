@@ -40,7 +40,7 @@ func Down(ctx context.Context, conn *libvirt.Connect, vms []VM, shutdownTimeout 
 				return
 			}
 			graceful := vm.Meta.Phase == bus.PhaseReady || vm.Meta.Phase == bus.PhaseDraining
-			errs[i] = h.remove(ctx, Removal{VM: vm, Reason: "vmscaler down", Graceful: graceful}, shutdownTimeout, "")
+			errs[i] = h.remove(ctx, Removal{VM: vm, Reason: "vmscaler down", Graceful: graceful}, bus.Group{ShutdownTimeout: shutdownTimeout}, nil, "")
 		})
 	}
 	wg.Wait()

@@ -88,7 +88,7 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	} else if err != nil {
 		return vm, fmt.Errorf("%s: %w", vm.Name, err)
 	}
-	state, _, err := dom.GetState()
+	state, reason, err := dom.GetState()
 	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
 		return vm, errNotOurs
@@ -96,7 +96,12 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 		return vm, fmt.Errorf("read the state of %s: %w", vm.Name, err)
 	}
 	vm.State = domainState(state)
+	vm.IOError = pausedOnIOError(state, reason)
 	return vm, nil
+}
+
+func pausedOnIOError(state libvirt.DomainState, reason int) bool {
+	return state == libvirt.DOMAIN_PAUSED && reason == int(libvirt.DOMAIN_PAUSED_IOERROR)
 }
 
 func domainState(s libvirt.DomainState) bus.State {

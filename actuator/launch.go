@@ -119,22 +119,26 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 	started := vm.Meta.Since
 	paused := time.Time{} // since when
 	for {
-		state, _, err := dom.GetState()
+		state, reason, err := dom.GetState()
 		if err != nil {
 			return fmt.Errorf("read the state of %s: %w", vm.Name, err)
 		}
-		switch state := domainState(state); state {
-		case bus.StatePaused:
+		stuck := pausedOnIOError(state, reason) // nobody has suspended it
+		switch state := domainState(state); {
+		case state == bus.StatePaused && !stuck:
 			if paused.IsZero() {
 				paused = time.Now()
 			}
-		case bus.StateShutoff, bus.StateCrashed:
+		case state == bus.StateShutoff, state == bus.StateCrashed:
 			return fmt.Errorf("%s was %s before it was ready", vm.Name, state)
 		default:
 			if !paused.IsZero() {
 				started, paused = started.Add(time.Since(paused)), time.Time{}
 			}
-			ready, why := isReady(dom, spec, started)
+			ready, why := false, "it is paused on an I/O error"
+			if !stuck {
+				ready, why = isReady(dom, spec, started)
+			}
 			if ready {
 				step(stepBooted)
 				// libvirt can be kept from writing it for a while; the VM is none the worse for it.

@@ -211,7 +211,7 @@ func (b *hostBench) settle(spec bus.Group, desired int) {
 			return
 		}
 		for _, r := range a.Remove {
-			if err := b.remove(b.t.Context(), r, time.Second, "d"); err != nil {
+			if err := b.remove(b.t.Context(), r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
 				b.t.Fatal(err)
 			}
 		}
@@ -258,14 +258,14 @@ func TestLaunchAndRemove(t *testing.T) {
 
 	b.events = nil
 	removal := Removal{VM: vm, Reason: "scaling in", Graceful: true}
-	if err := b.remove(t.Context(), removal, time.Second, "web-8"); err != nil {
+	if err := b.remove(t.Context(), removal, bus.Group{ShutdownTimeout: time.Second}, nil, "web-8"); err != nil {
 		t.Fatal(err)
 	}
 	b.hasNothing()
 	if got := b.heard(); got != "draining stopping removed" {
 		t.Errorf("told %s", got)
 	}
-	if err := b.remove(t.Context(), removal, time.Second, "web-8"); err != nil {
+	if err := b.remove(t.Context(), removal, bus.Group{ShutdownTimeout: time.Second}, nil, "web-8"); err != nil {
 		t.Errorf("a VM that is gone: %v", err)
 	}
 }
@@ -416,7 +416,7 @@ func TestRemovalCutOff(t *testing.T) {
 				b.on[at] = func() { cancel(errScaleIn) }
 			}
 			r := Removal{VM: b.inventory().Owned[0], Reason: "scaling in", Graceful: true}
-			if err := b.remove(ctx, r, time.Second, "d"); !errors.Is(err, errScaleIn) {
+			if err := b.remove(ctx, r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); !errors.Is(err, errScaleIn) {
 				t.Errorf("got %v", err)
 			}
 			b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
@@ -473,7 +473,7 @@ func TestCopiedDefinitionIsNotOurs(t *testing.T) {
 	}
 	// Not even when something takes it for ours.
 	r := Removal{VM: VM{Name: "web-1-clone", UUID: copied, Meta: original.Meta, State: bus.StateRunning}, Graceful: true}
-	if err := b.remove(t.Context(), r, time.Second, "d"); err != nil {
+	if err := b.remove(t.Context(), r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
 		t.Errorf("remove: %v", err)
 	}
 	b.has([]string{"web-1", "web-1-clone"}, []string{"web-1.5c0d2a9e.qcow2"})
@@ -823,6 +823,60 @@ func TestRemovalBudget(t *testing.T) {
 	if n := len(b.inventory().Owned); n != 2 {
 		t.Errorf("%d VMs are left, want 2", n)
 	}
+}
+
+// A VM that drains serves again when it is needed again, or is protected; one whose time is over goes. A drain that
+// was cut off goes on.
+func TestDrainIsCalledOff(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec(func(g *bus.Group) { g.Drain, g.ShutdownTimeout = time.Hour, time.Second })
+	b.settle(spec, 2)
+	before := b.inventory().Owned
+	s := startStage(t, b, spec, dialTest)
+	drains := func() bool {
+		return slices.ContainsFunc(b.inventory().Owned, func(vm VM) bool { return vm.Name == "web-2" && vm.Meta.Phase == bus.PhaseDraining })
+	}
+	s.want(1, "web-2 drains", drains)
+	if e := s.event(bus.EventDraining); e.VM != "web-2" || e.Deadline == nil || time.Until(*e.Deadline) < 59*time.Minute {
+		t.Errorf("event %+v, want the deadline in an hour", e)
+	}
+	s.want(2, "web-2 serves again", b.ready(2))
+	if e := s.event(bus.EventKept); e.VM != "web-2" || !strings.Contains(e.Sentence, "needed again") {
+		t.Errorf("event %+v", e)
+	}
+	s.want(1, "web-2 drains again", drains)
+	deadline := s.event(bus.EventDraining).Deadline
+	s.stop()
+
+	s = startStage(t, b, spec, dialTest)
+	var again bus.Event
+	s.want(1, "the drain goes on", func() bool {
+		select {
+		case again = <-s.events:
+		default:
+		}
+		return again.Event == bus.EventDraining
+	})
+	if again.Deadline == nil || again.Deadline.Sub(*deadline).Abs() > time.Second {
+		t.Errorf("drains until %v after a restart, before it until %v", again.Deadline, deadline)
+	}
+	if err := Protect(b.conn, before[1], true); err != nil {
+		t.Fatal(err)
+	}
+	s.want(1, "web-1 drains in its place", func() bool {
+		phases := map[string]bus.Phase{}
+		for _, vm := range b.inventory().Owned {
+			phases[vm.Name] = vm.Meta.Phase
+		}
+		return phases["web-1"] == bus.PhaseDraining && phases["web-2"] == bus.PhaseReady
+	})
+	s.stop()
+	if now := b.inventory().Owned; len(now) != 2 || now[0].UUID != before[0].UUID || now[1].UUID != before[1].UUID {
+		t.Errorf("VMs %+v, want the same as before, %+v", now, before)
+	}
+
+	s = startStage(t, b, webSpec(func(g *bus.Group) { g.Drain, g.ShutdownTimeout = 0, time.Second }), dialTest)
+	s.want(1, "it goes when its time is over", func() bool { return b.ready(1)() && b.inventory().Owned[0].Name == "web-2" })
 }
 
 func TestProtect(t *testing.T) {

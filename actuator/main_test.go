@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 	"libvirt.org/go/libvirt"
 
@@ -44,4 +45,24 @@ func webSpec(changes ...func(*bus.Group)) bus.Group {
 		change(&g)
 	}
 	return g
+}
+
+// listen is a connection to a bus, and the lifecycle events on it.
+func listen(t *testing.T) (*bus.Conn, <-chan bus.Event) {
+	t.Helper()
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	conn, err := server.Connect("test", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	events := make(chan bus.Event, 64)
+	if err := bus.Subscribe(conn, bus.AllEvents, events); err != nil {
+		t.Fatal(err)
+	}
+	return conn, events
 }

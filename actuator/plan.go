@@ -1,9 +1,12 @@
 package actuator
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -14,6 +17,8 @@ type VM struct {
 	UUID  string
 	Meta  bus.Metadata
 	State bus.State
+	// IOError says that QEMU paused it, as it could not read or write its disk.
+	IOError bool
 	// Protected VMs are never chosen for scaling in.
 	Protected bool
 }
@@ -36,6 +41,14 @@ type Situation struct {
 	Owned   []VM // every owned domain of the group
 	// Working has the UUIDs that a worker is busy with: true while it brings the VM up, false while it removes it.
 	Working map[string]bool
+	// Draining has the UUIDs of those, of the VMs that a worker removes, whose removal can still be called off.
+	Draining map[string]bool
+	// Sick has the VMs that run and do not serve, by UUID, with why.
+	Sick map[string]string
+	// CPU is the use in percent of VMs, by UUID; what is not in it is unknown.
+	CPU map[string]float64
+	// Replaced is when the group's template was last replaced by another of its name; zero: unknown.
+	Replaced time.Time
 	// Creating has the names that a worker is about to define.
 	Creating  []string
 	Taken     map[string]bool // names that a new VM cannot have: every domain's, and what has files in the pool
@@ -62,6 +75,7 @@ type Actions struct {
 	Await  []VM     // running, but not yet known to be ready
 	Remove []Removal
 	Cancel []Removal // as Remove, but a worker that brings the VM up must be stopped first
+	Keep   []Removal // removals that are called off, with why
 	Kept   int       // surplus VMs that stay as the budget for removals is used up
 }
 
@@ -71,18 +85,24 @@ type Actions struct {
 func Plan(s Situation) Actions {
 	var a Actions
 	var live []VM // will serve, or do so already
+	var draining, sick []VM
 	booting := len(s.Creating)
 	for _, vm := range s.Owned {
 		if up, busy := s.Working[vm.UUID]; busy {
-			if up {
+			switch {
+			case up:
 				live = append(live, vm)
 				booting++
+			case s.Draining[vm.UUID]:
+				draining = append(draining, vm)
 			}
 			continue
 		}
 		switch r, await := judge(vm); {
 		case r != nil && r.Died && s.Controls.Has(bus.ScopeRepair):
 			live = append(live, vm)
+		case s.Sick[vm.UUID] != "" && len(sick) < s.Spec.Repair.AtOnce && !s.Controls.Has(bus.ScopeRepair):
+			sick = append(sick, vm)
 		case r != nil:
 			a.Remove = append(a.Remove, *r)
 		default:
@@ -99,6 +119,15 @@ func Plan(s Situation) Actions {
 	if s.Desired == Unknown {
 		return a
 	}
+
+	for _, vm := range draining {
+		if why := callOff(s, live, vm); why != "" {
+			a.Keep = append(a.Keep, Removal{VM: vm, Reason: why})
+			live = append(live, vm)
+		}
+	}
+	room := s.Spec.Max - len(s.Owned) - len(s.Creating)
+	a.Remove = append(a.Remove, replaceable(s, live, sick, room, booting)...)
 
 	if surplus := len(live) + len(s.Creating) - s.Desired; surplus > 0 {
 		for _, vm := range victims(s, live) {
@@ -125,13 +154,59 @@ func Plan(s Situation) Actions {
 		return a
 	}
 	missing := s.Desired - len(live) - len(s.Creating)
-	room := s.Spec.Max - len(s.Owned) - len(s.Creating)
 	slots := s.BootSlots - booting
 	if s.Trial {
 		slots = min(slots, 1-booting)
 	}
 	a.Create = names(s, min(missing, room, slots))
 	return a
+}
+
+// callOff says why a removal that can still be called off is not to be done, "" if it is.
+func callOff(s Situation, live []VM, vm VM) string {
+	switch {
+	case len(live)+len(s.Creating) < s.Desired:
+		return "it is needed again"
+	case vm.Protected:
+		return "it is protected now"
+	case s.busy(vm) && s.idle(live) > len(live)+len(s.Creating)-s.Desired:
+		return fmt.Sprintf("it is busy, at %.0f %%, and others are not", s.CPU[vm.UUID])
+	}
+	return ""
+}
+
+// idle counts the VMs that could go in place of a busy one.
+func (s Situation) idle(live []VM) (n int) {
+	for _, vm := range live {
+		if vm.serves() && !vm.Protected && !s.busy(vm) {
+			n++
+		}
+	}
+	return n
+}
+
+// busy says whether a VM alone is above the threshold from which its group would grow.
+func (s Situation) busy(vm VM) bool {
+	cpu, known := s.CPU[vm.UUID]
+	return known && cpu > s.Spec.Policy.UpperPercent
+}
+
+// replaceable are the sick VMs to remove: those whose replacement serves, and where max leaves no room for one first,
+// as many as may be in replacement at once.
+func replaceable(s Situation, live, sick []VM, room, booting int) (removals []Removal) {
+	serving := 0
+	for _, vm := range live {
+		if vm.serves() {
+			serving++
+		}
+	}
+	for _, vm := range sick {
+		if serving >= s.Desired || room <= 0 && booting < s.Spec.Repair.AtOnce {
+			removals = append(removals, Removal{VM: vm, Reason: s.Sick[vm.UUID], Graceful: true})
+			booting++
+		}
+	}
+	return removals
 }
 
 // judge says what a VM that no worker is busy with needs: its removal, to be waited for until it is ready, or
@@ -149,7 +224,7 @@ func judge(vm VM) (r *Removal, await bool) {
 		switch {
 		case off:
 			return &Removal{VM: vm, Reason: "its launch was interrupted"}, false
-		case vm.State == bus.StatePaused:
+		case vm.State == bus.StatePaused && !vm.IOError:
 			return nil, false
 		}
 		return nil, true
@@ -175,9 +250,11 @@ func victims(s Situation, live []VM) []VM {
 	}
 	rank := func(vm VM) int {
 		switch {
-		case !vm.serves():
+		case !vm.serves(), s.Sick[vm.UUID] != "":
 			return 0
-		case s.Spec.ScaleIn == bus.ScaleInOutdated && vm.Meta.Template != s.Spec.Template:
+		case s.busy(vm):
+			return 3
+		case s.Spec.ScaleIn == bus.ScaleInOutdated && s.outdated(vm):
 			return 1
 		}
 		return 2
@@ -186,12 +263,35 @@ func victims(s Situation, live []VM) []VM {
 		if d := rank(a) - rank(b); d != 0 {
 			return d
 		}
-		if rank(a) > 0 && s.Spec.ScaleIn != bus.ScaleInNewest {
+		if rank(a) == 0 {
+			return newestFirst(a, b)
+		}
+		switch s.Spec.ScaleIn {
+		case bus.ScaleInLeastBusy:
+			return cmp.Or(s.compareCPU(a, b), newestFirst(a, b))
+		case bus.ScaleInOldest, bus.ScaleInOutdated:
 			return newestFirst(b, a)
+		case bus.ScaleInNewest:
 		}
 		return newestFirst(a, b)
 	})
 	return may
+}
+
+// outdated says whether a VM was made from another template than a new one would be.
+func (s Situation) outdated(vm VM) bool {
+	return vm.Meta.Template != s.Spec.Template || vm.Meta.Created.Before(s.Replaced)
+}
+
+// compareCPU puts the VM that does less first; one that is unknown counts as busy.
+func (s Situation) compareCPU(a, b VM) int {
+	use := func(vm VM) float64 {
+		if cpu, known := s.CPU[vm.UUID]; known {
+			return cpu
+		}
+		return math.Inf(1)
+	}
+	return cmp.Compare(use(a), use(b))
 }
 
 func newestFirst(a, b VM) int {

@@ -47,6 +47,7 @@ func show(a Actions) string {
 	}
 	removals("remove", a.Remove)
 	removals("cancel", a.Cancel)
+	removals("keep", a.Keep)
 	if a.Kept > 0 {
 		parts = append(parts, fmt.Sprintf("kept %d", a.Kept))
 	}
@@ -72,6 +73,25 @@ func TestPlan(t *testing.T) {
 	unheard := func(s *Situation) { s.Unheard = true }
 	removed := func(n int) changes { return func(s *Situation) { s.Removed = n } }
 	order := func(o bus.ScaleIn) changes { return func(s *Situation) { s.Spec.ScaleIn = o } }
+	sick := func(ns ...int) changes {
+		return func(s *Situation) {
+			for _, n := range ns {
+				s.Sick[vm(n, "", "").UUID] = "silent"
+			}
+		}
+	}
+	atOnce := func(n int) changes { return func(s *Situation) { s.Spec.Repair.AtOnce = n } }
+	cpu := func(percent ...float64) changes { // of web-1, web-2, ...
+		return func(s *Situation) {
+			for i, p := range percent {
+				s.CPU[vm(i+1, "", "").UUID] = p
+			}
+		}
+	}
+	draining := func(n int) changes {
+		return func(s *Situation) { s.Working[vm(n, "", "").UUID], s.Draining[vm(n, "", "").UUID] = false, true }
+	}
+	replaced := func(n int) changes { return func(s *Situation) { s.Replaced = t0.Add(time.Duration(n) * time.Second) } }
 	paused := func(scopes ...bus.Scope) changes { return func(s *Situation) { s.Controls.Paused = scopes } }
 	of := func(template string, v VM) VM { v.Meta.Template = template; return v }
 	protected := func(v VM) VM { v.Protected = true; return v }
@@ -133,6 +153,42 @@ func TestPlan(t *testing.T) {
 		{"all are protected", 0, []VM{protected(running(1)), protected(running(2))}, nil, ""},
 		{"a dead one is replaced all the same", 1, []VM{protected(vm(1, bus.PhaseReady, bus.StateShutoff))}, nil, "create web-2; remove web-1 (it is shut off, died)"},
 
+		{"the least busy", 1, []VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInLeastBusy), cpu(30, 5, 10)}, "remove web-2 (scaling in, gracefully); remove web-3 (scaling in, gracefully)"},
+		{"the least busy: unknown is busy", 1, []VM{running(1), running(2)}, []changes{order(bus.ScaleInLeastBusy), cpu(30)}, "remove web-1 (scaling in, gracefully)"},
+		{"the least busy: all unknown, the newest", 1, []VM{running(1), running(2)}, []changes{order(bus.ScaleInLeastBusy)}, "remove web-2 (scaling in, gracefully)"},
+		{"from before the template was replaced", 1, []VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInOutdated), replaced(2)}, "remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
+		{"the newest, but not a busy one", 1, []VM{running(1), running(2)}, []changes{cpu(10, 71)}, "remove web-1 (scaling in, gracefully)"},
+		{"all are busy", 1, []VM{running(1), running(2)}, []changes{cpu(90, 71)}, "remove web-2 (scaling in, gracefully)"},
+
+		// Drains.
+		{"a drain goes on", 1, []VM{running(1), running(2)}, []changes{draining(2)}, ""},
+		{"a drain, and another one to go", 1, []VM{running(1), running(2), running(3)}, []changes{draining(3)}, "remove web-2 (scaling in, gracefully)"},
+		{"it is needed again", 2, []VM{running(1), running(2)}, []changes{draining(2)}, "keep web-2 (it is needed again)"},
+		{"it and one more are needed", 3, []VM{running(1), running(2)}, []changes{draining(2)}, "create web-3; keep web-2 (it is needed again)"},
+		{"one of two is needed, the older", 2, []VM{running(1), running(2), running(3)}, []changes{draining(2), draining(3)}, "keep web-2 (it is needed again)"},
+		{"too late to call off", 2, []VM{running(1), running(2)}, []changes{down(2)}, "create web-3"},
+		{"it is protected meanwhile", 1, []VM{running(1), protected(running(2))}, []changes{draining(2)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is protected now)"},
+		{"it is busy, another is not", 1, []VM{running(1), running(2)}, []changes{draining(2), cpu(10, 93)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is busy, at 93 %, and others are not)"},
+		{"it is busy, all are", 1, []VM{running(1), running(2)}, []changes{draining(2), cpu(80, 93)}, ""},
+		{"it is busy, the other one that is not goes too", 1, []VM{running(1), running(2), running(3)}, []changes{draining(3), cpu(80, 10, 93)}, "remove web-2 (scaling in, gracefully)"},
+		{"unknown: a drain goes on", Unknown, []VM{running(1), running(2)}, []changes{draining(2)}, ""},
+
+		// Repair of what runs and does not serve.
+		{"its replacement comes first", 2, []VM{running(1), running(2)}, []changes{sick(2)}, "create web-3"},
+		{"it waits for its replacement", 2, []VM{running(1), running(2), vm(3, bus.PhaseLaunching, bus.StateRunning)}, []changes{sick(2), up(3)}, ""},
+		{"and goes when that serves", 2, []VM{running(1), running(2), running(3)}, []changes{sick(2)}, "remove web-2 (silent, gracefully)"},
+		{"where max leaves no room it goes first", 2, []VM{running(1), running(2)}, []changes{sick(2), highest(2)}, "remove web-2 (silent, gracefully)"},
+		{"one at a time", 3, []VM{running(1), running(2), running(3)}, []changes{sick(2, 3)}, "create web-4"},
+		{"one at a time, at max", 3, []VM{running(1), running(2), running(3)}, []changes{sick(2, 3), highest(3)}, "remove web-2 (silent, gracefully)"},
+		{"the next one not before its replacement serves", 3, []VM{running(1), running(3), vm(4, bus.PhaseLaunching, bus.StateRunning)}, []changes{sick(3), highest(3), up(4)}, ""},
+		{"two at a time", 3, []VM{running(1), running(2), running(3)}, []changes{sick(1, 2, 3), atOnce(2)}, "create web-4; create web-5"},
+		{"not while repair is paused", 2, []VM{running(1), running(2)}, []changes{sick(2), paused(bus.ScopeRepair)}, ""},
+		{"scaled in first while repair is paused", 1, []VM{running(1), running(2)}, []changes{sick(1), paused(bus.ScopeRepair)}, "remove web-1 (scaling in, gracefully)"},
+		{"one too many is no matter of replacement", 1, []VM{running(1), running(2)}, []changes{sick(1)}, "remove web-1 (silent, gracefully)"},
+		{"a protected one is replaced all the same", 2, []VM{running(1), protected(running(2)), running(3)}, []changes{sick(2)}, "remove web-2 (silent, gracefully)"},
+		{"unknown: nothing is replaced", Unknown, []VM{running(1), running(2)}, []changes{sick(2)}, ""},
+		{"paused on an I/O error while it boots", 1, []VM{func() VM { v := vm(1, bus.PhaseLaunching, bus.StatePaused); v.IOError = true; return v }()}, nil, "await web-1"},
+
 		// What was paused.
 		{"out is the decider's", 2, []VM{running(1)}, []changes{paused(bus.ScopeOut)}, "create web-2"},
 		{"in", 1, []VM{running(1), running(2)}, []changes{paused(bus.ScopeIn)}, ""},
@@ -185,7 +241,7 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Situation{
 				Spec: webSpec(func(g *bus.Group) { g.Max = 9 }), Desired: tt.desired, Owned: tt.owned, Working: map[string]bool{},
-				Taken: map[string]bool{}, BootSlots: 9,
+				Taken: map[string]bool{}, BootSlots: 9, Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{},
 			}
 			for _, v := range tt.owned {
 				s.Taken[v.Name] = true
@@ -215,7 +271,10 @@ func TestPlanInvariants(t *testing.T) {
 		s := Situation{
 			Spec: webSpec(), Working: map[string]bool{}, Taken: map[string]bool{},
 			BootSlots: rapid.IntRange(-1, 6).Draw(t, "slots"), Backoff: rapid.Bool().Draw(t, "backoff"),
+			Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{},
 		}
+		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
+		s.Spec.ScaleIn = rapid.SampledFrom([]bus.ScaleIn{bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated}).Draw(t, "order")
 		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
 		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
 		for n := range rapid.IntRange(0, 12).Draw(t, "owned") {
@@ -223,7 +282,15 @@ func TestPlanInvariants(t *testing.T) {
 			s.Owned = append(s.Owned, v)
 			s.Taken[v.Name] = true
 			if rapid.Bool().Draw(t, "working") {
-				s.Working[v.UUID] = rapid.Bool().Draw(t, "up")
+				up := rapid.Bool().Draw(t, "up")
+				s.Working[v.UUID] = up
+				s.Draining[v.UUID] = !up && rapid.Bool().Draw(t, "draining")
+			}
+			if v.Meta.Phase == bus.PhaseReady && v.State == bus.StateRunning && rapid.Bool().Draw(t, "sick") {
+				s.Sick[v.UUID] = "silent"
+			}
+			if rapid.Bool().Draw(t, "known") {
+				s.CPU[v.UUID] = rapid.Float64Range(0, 110).Draw(t, "cpu")
 			}
 		}
 		for n := range rapid.IntRange(0, 3).Draw(t, "foreign") {
@@ -262,7 +329,16 @@ func TestPlanInvariants(t *testing.T) {
 				serving++
 			}
 		}
-		surplus := 0
+		kept := map[string]bool{}
+		for _, r := range a.Keep {
+			once(r.VM, "keep")
+			if !s.Draining[r.VM.UUID] {
+				fail("calls off what is no drain")
+			}
+			kept[r.VM.UUID] = true
+		}
+		serving += len(kept)
+		surplus, replaced := 0, 0
 		for _, v := range a.Await {
 			once(v, "await")
 			if _, busy := s.Working[v.UUID]; busy {
@@ -274,9 +350,17 @@ func TestPlanInvariants(t *testing.T) {
 			if _, busy := s.Working[r.VM.UUID]; busy {
 				fail("removes beside a worker")
 			}
-			if judged, _ := judge(r.VM); judged == nil {
+			switch judged, _ := judge(r.VM); {
+			case judged != nil:
+			case r.Reason == "silent":
+				replaced++
+				serving--
+			default:
 				surplus++
 			}
+		}
+		if replaced > s.Spec.Repair.AtOnce {
+			fail("replaces too many at once")
 		}
 		for _, r := range a.Cancel {
 			once(r.VM, "cancel")

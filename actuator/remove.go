@@ -15,8 +15,9 @@ import (
 
 // remove takes a VM away: shut down the guest, destroy, delete its volume, and undefine last, so that at whatever
 // moment it is cut off a domain is left that names what belongs to it. A VM that is gone already, or not ours any
-// more, is no error. When ctx ends everything stays as it is and the next start goes on.
-func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.Duration, decision string) error {
+// more, is no error. When ctx ends everything stays as it is and the next start goes on. With d the VM drains first, and
+// serves again if that is called off; the error is a calledOff then.
+func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *drain, decision string) error {
 	start := time.Now()
 	vm := r.VM
 	dom, err := h.conn.LookupDomainByUUIDString(vm.UUID)
@@ -38,6 +39,9 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	if r.Died && now.State == bus.StateRunning { // somebody started it again
 		return nil
 	}
+	if r.Reason == scalingIn && now.Protected {
+		return nil
+	}
 	step(stepChosen)
 	meta := now.Meta
 	tell := func(event bus.EventType, problem error, deadline *time.Time) {
@@ -54,12 +58,27 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	// that is found off is removed all the same.
 	stuck := false // QEMU does not answer: libvirt has waited half a minute for it, and would at each further call
 	if r.Graceful && now.State == bus.StateRunning {
-		err := setPhase(dom, &meta, bus.PhaseDraining)
+		var err error
+		if meta.Phase != bus.PhaseDraining { // else the drain that was cut off goes on
+			meta.Since = time.Now()
+			err = setPhase(dom, &meta, bus.PhaseDraining)
+		}
 		step(stepDraining)
-		deadline := time.Now().Add(shutdownTimeout).UTC()
+		off := time.Now()
+		if d != nil {
+			off = meta.Since.Add(spec.Drain)
+		}
+		deadline := off.Add(spec.ShutdownTimeout).UTC()
 		tell(bus.EventDraining, err, &deadline)
 		if stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT); !stuck {
-			if err := shutDown(ctx, dom, shutdownTimeout); err != nil {
+			if d != nil {
+				if err := d.wait(ctx, off); isCalledOff(err) {
+					return h.serveAgain(dom, meta, now.Name, decision, err)
+				} else if err != nil {
+					return err
+				}
+			}
+			if err := shutDown(ctx, dom, spec.ShutdownTimeout); err != nil {
 				return fmt.Errorf("%s: %w", now.Name, err)
 			}
 		}
@@ -94,6 +113,15 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	step(stepRemoved)
 	tell(bus.EventRemoved, nil, nil)
 	return nil
+}
+
+// serveAgain ends a drain that was called off.
+func (h hypervisor) serveAgain(dom *libvirt.Domain, meta bus.Metadata, name, decision string, cause error) error {
+	if err := setPhase(dom, &meta, bus.PhaseReady); err != nil {
+		return fmt.Errorf("%s: keep it: %w", name, err)
+	}
+	h.tell(bus.Event{Group: meta.Group, VM: name, Event: bus.EventKept, DecisionID: decision, Sentence: cause.Error()})
+	return cause
 }
 
 // shutDown asks the guest to shut down, by its agent where that answers, else by the power button, and waits until

@@ -125,7 +125,7 @@ const (
 type HostLimits struct {
 	MemoryReserveMiB int // stays free after the launch
 	PoolReserveMiB   int // stays free in the storage pool
-	VCPUsPerCore     int // of all running domains, whoever's
+	VCPUsPerCore     int // of all running domains, whoever's; 0 is no limit
 }
 
 // DefaultHostLimits leave a host enough to go on working.

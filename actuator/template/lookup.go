@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -17,11 +19,12 @@ var ErrNotFound = errors.New("template not found")
 type Info struct {
 	Name       string
 	Volume     string
-	Path       string // on the host of the pool
-	Format     string // "qcow2" once it is complete
-	Capacity   uint64 // bytes that a guest sees
-	Allocation uint64 // bytes on the host's disk
-	Complete   bool   // false while it is uploaded, or after an upload was killed
+	Path       string    // on the host of the pool
+	Format     string    // "qcow2" once it is complete
+	Capacity   uint64    // bytes that a guest sees
+	Allocation uint64    // bytes on the host's disk
+	Changed    time.Time // when its file was last written; zero: unknown
+	Complete   bool      // false while it is uploaded, or after an upload was killed
 }
 
 // Lookup finds one template, complete or not.
@@ -101,11 +104,25 @@ func describe(v *libvirt.StorageVol) (Info, error) {
 	}
 	if x.Target != nil {
 		info.Path = x.Target.Path
+		if x.Target.Timestamps != nil {
+			info.Changed = timestamp(x.Target.Timestamps.Mtime)
+		}
 		if x.Target.Format != nil {
 			info.Format = x.Target.Format.Type
 		}
 	}
 	return info, nil
+}
+
+// timestamp reads one of libvirt's, seconds and nanoseconds with a dot between; zero if it is none.
+func timestamp(s string) time.Time {
+	seconds, nanos, _ := strings.Cut(s, ".")
+	sec, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	ns, _ := strconv.ParseInt(nanos, 10, 64)
+	return time.Unix(sec, ns)
 }
 
 // openPool finds a storage pool that runs.

@@ -148,7 +148,8 @@ func makers(o Options, url string) []maker {
 		}},
 		{StageActuator, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
-				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Dial: o.Dial, Report: report,
+				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host,
+				Dial: o.Dial, Report: report,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

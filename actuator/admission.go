@@ -1,0 +1,93 @@
+package actuator
+
+import (
+	"fmt"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// room is what a host has, and what of it is in use. Nil is unknown, and refuses nothing.
+type room struct {
+	cores     int
+	vcpus     int  // of all running domains, whoever's
+	memoryMiB *int // free, without what VMs that boot will still take
+	poolMiB   *int // free in the storage pool
+}
+
+// admit says how many of n more VMs fit into a host, and where that is less than n what is short, with numbers.
+func admit(limits bus.HostLimits, r room, spec bus.Group, n int) (fit int, short string) {
+	fit = n
+	bound := func(most int, format string, args ...any) {
+		if most = max(most, 0); most < fit {
+			fit, short = most, fmt.Sprintf(format, args...)
+		}
+	}
+	if limits.VCPUsPerCore > 0 {
+		bound((limits.VCPUsPerCore*r.cores-r.vcpus)/max(spec.VCPUs, 1),
+			"%d vCPUs run on %d cores, and %d more are beyond vcpus_per_core %d", r.vcpus, r.cores, spec.VCPUs, limits.VCPUsPerCore)
+	}
+	if r.memoryMiB != nil {
+		bound((*r.memoryMiB-limits.MemoryReserveMiB)/max(spec.MemoryMiB, 1),
+			"%d MiB of memory are free, and %d for a VM would leave less than memory_reserve %d", *r.memoryMiB, spec.MemoryMiB, limits.MemoryReserveMiB)
+	}
+	if r.poolMiB != nil && *r.poolMiB < limits.PoolReserveMiB {
+		bound(0, "%d MiB are free in the storage pool, less than pool_reserve %d", *r.poolMiB, limits.PoolReserveMiB)
+	}
+	return fit, short
+}
+
+// runningVCPUs counts the vCPUs of all running domains. It waits for no QEMU process.
+func runningVCPUs(conn *libvirt.Connect) (int, error) {
+	doms, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
+	if err != nil {
+		return 0, fmt.Errorf("list domains: %w", err)
+	}
+	vcpus := 0
+	for i := range doms {
+		if info, err := doms[i].GetInfo(); err == nil { // else it is gone since
+			vcpus += int(info.NrVirtCpu)
+		}
+		_ = doms[i].Free()
+	}
+	return vcpus, nil
+}
+
+// hostRoom is the room for VMs of a group. What the collector of this host has measured last counts, less what was
+// promised to VMs that boot.
+func (a *Actuator) hostRoom(vcpus int) room {
+	r := room{cores: a.cores, vcpus: vcpus}
+	if load, fresh := a.load.host(a.cfg.Now()); fresh {
+		r.poolMiB = load.PoolFreeMiB
+		if load.MemoryFreeMiB != nil {
+			r.memoryMiB = new(*load.MemoryFreeMiB)
+		}
+	}
+	for _, w := range a.workers {
+		spec := a.groups[w.group].spec
+		if !w.up {
+			continue
+		}
+		r.vcpus += spec.VCPUs // twice for those that run already: for a moment less fits than could
+		if r.memoryMiB != nil {
+			*r.memoryMiB -= spec.MemoryMiB
+		}
+	}
+	return r
+}
+
+// admitted cuts what a group would launch down to what its host has room for. A refusal is said once, until there was
+// room again.
+func (a *Actuator) admitted(g *group, names []string, r *room) []string {
+	fit, short := admit(a.cfg.Limits, *r, g.spec, len(names))
+	r.vcpus += fit * g.spec.VCPUs // for the next group
+	if r.memoryMiB != nil {
+		*r.memoryMiB -= fit * g.spec.MemoryMiB
+	}
+	if short != "" && g.short == "" {
+		a.tell(bus.Event{Group: g.spec.Name, Event: bus.EventRefused, Sentence: fmt.Sprintf("no room for %d more: %s", len(names)-fit, short)})
+	}
+	g.short = short
+	return names[:fit]
+}

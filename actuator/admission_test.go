@@ -1,0 +1,112 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func TestAdmit(t *testing.T) {
+	limits := bus.HostLimits{MemoryReserveMiB: 512, PoolReserveMiB: 1024, VCPUsPerCore: 4}
+	spec := webSpec(func(g *bus.Group) { g.VCPUs, g.MemoryMiB = 2, 256 })
+	for _, tt := range []struct {
+		name  string
+		room  room
+		n     int
+		fit   int
+		short string // words of it
+	}{
+		{"plenty", room{cores: 8, vcpus: 4, memoryMiB: new(8192), poolMiB: new(9000)}, 3, 3, ""},
+		{"nothing wanted", room{cores: 1, vcpus: 99, memoryMiB: new(0), poolMiB: new(0)}, 0, 0, ""},
+		{"unknown refuses nothing", room{cores: 8}, 3, 3, ""},
+		{"the last vCPUs", room{cores: 2, vcpus: 4}, 3, 2, "4 vCPUs run on 2 cores"},
+		{"no vCPU", room{cores: 2, vcpus: 7}, 3, 0, "vcpus_per_core 4"},
+		{"more vCPUs than allowed", room{cores: 2, vcpus: 20}, 3, 0, "20 vCPUs"},
+		{"memory for exactly two", room{cores: 8, memoryMiB: new(1024)}, 3, 2, "memory_reserve 512"},
+		{"a little too little memory", room{cores: 8, memoryMiB: new(767)}, 3, 0, "767 MiB of memory"},
+		{"less than the reserve", room{cores: 8, memoryMiB: new(100)}, 3, 0, "100 MiB"},
+		{"the pool's reserve is there", room{cores: 8, poolMiB: new(1024)}, 3, 3, ""},
+		{"the pool's reserve is not", room{cores: 8, poolMiB: new(1023)}, 3, 0, "1023 MiB are free in the storage pool"},
+		{"the shortest counts", room{cores: 2, vcpus: 4, memoryMiB: new(800)}, 3, 1, "800 MiB"},
+	} {
+		fit, short := admit(limits, tt.room, spec, tt.n)
+		if fit != tt.fit || (short == "") != (tt.short == "") || !strings.Contains(short, tt.short) {
+			t.Errorf("%s: %d, %q; want %d, %q", tt.name, fit, short, tt.fit, tt.short)
+		}
+	}
+	if fit, short := admit(bus.HostLimits{}, room{cores: 1, vcpus: 99, memoryMiB: new(9999), poolMiB: new(0)}, spec, 2); fit != 2 || short != "" {
+		t.Errorf("without limits: %d, %q", fit, short)
+	}
+}
+
+// What boots has not taken its memory yet, and is promised it; an old measurement is unknown.
+func TestHostRoom(t *testing.T) {
+	now := t0
+	a := &Actuator{
+		cfg: Config{Now: func() time.Time { return now }}, host: "here", cores: 4, load: load{},
+		groups:  map[string]*group{"web": {spec: webSpec(func(g *bus.Group) { g.MemoryMiB, g.VCPUs = 256, 2 })}},
+		workers: map[string]*worker{"a": {group: "web", up: true}, "b": {group: "web"}},
+	}
+	if r := a.hostRoom(3); r.memoryMiB != nil || r.poolMiB != nil || r.cores != 4 || r.vcpus != 5 {
+		t.Errorf("before any sample: %+v", r)
+	}
+	sample := bus.Sample{Group: "web", Host: "there", Time: t0, HostLoad: bus.Host{MemoryFreeMiB: new(1000), PoolFreeMiB: new(7)}}
+	a.load.take(sample, a.host, now)
+	if r := a.hostRoom(3); r.memoryMiB != nil {
+		t.Errorf("with another host's sample: %+v", r)
+	}
+	sample.Host = "here"
+	a.load.take(sample, a.host, now)
+	for range 2 { // asking changes nothing
+		if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 744 || r.poolMiB == nil || *r.poolMiB != 7 {
+			t.Errorf("with a sample: %+v", r)
+		}
+	}
+	now = now.Add(freshFor + time.Second)
+	if r := a.hostRoom(3); r.memoryMiB != nil || r.poolMiB != nil {
+		t.Errorf("with an old sample: %+v", r)
+	}
+}
+
+// A refusal is one event with numbers until there was room again, and shown as long as it lasts. Two groups share the room.
+func TestAdmitted(t *testing.T) {
+	conn, events := listen(t)
+	a, err := New(Config{
+		Groups: []bus.Group{webSpec()}, Limits: bus.HostLimits{MemoryReserveMiB: 100}, Now: func() time.Time { return t0 },
+		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
+	}, conn, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := a.groups["web"]
+	r := room{cores: 1, memoryMiB: new(100 + 2*g.spec.MemoryMiB)}
+	if got := a.admitted(g, []string{"web-1"}, &r); len(got) != 1 || g.short != "" {
+		t.Errorf("with room: %v, %q", got, g.short)
+	}
+	for range 3 {
+		if got := a.admitted(g, []string{"web-2", "web-3"}, &r); len(got) > 1 || g.short == "" {
+			t.Errorf("with room for one: %v, %q", got, g.short)
+		}
+	}
+	if e := <-events; e.Event != bus.EventRefused || !strings.Contains(e.Sentence, "no room for 1 more") || !strings.Contains(e.Sentence, "memory_reserve 100") {
+		t.Errorf("event %+v", e)
+	}
+	if err := a.problem(); err == nil || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("reported %v", err)
+	}
+	a.admitted(g, []string{"web-2"}, &room{cores: 1})
+	a.tell(bus.Event{Group: "web", Event: "end"})
+	if e := <-events; e.Event != "end" {
+		t.Errorf("a second event %+v", e)
+	}
+	if err := a.problem(); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}

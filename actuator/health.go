@@ -1,0 +1,153 @@
+package actuator
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const (
+	pulseEvery   = 5 * time.Second // between two rounds of asking the guest agents
+	pulsesAtOnce = 8               // an agent that does not answer takes agentTimeout
+)
+
+// pulse is what is known of whether a VM that runs also serves.
+type pulse struct {
+	silent   time.Time // since when its agent does not answer; zero: it does, or was not asked
+	asked    time.Time // the last time that it did not answer
+	ioError  time.Time // since when it is paused on an I/O error; zero: it is not
+	reported bool
+}
+
+// sick says why a VM is to be replaced, "" if it is not. An agent's silence only counts up to the last time that it
+// was asked in vain: while nobody can ask, nothing is known.
+func (p pulse) sick(grace time.Duration, now time.Time) string {
+	switch {
+	case grace == 0:
+		return ""
+	case !p.ioError.IsZero() && now.Sub(p.ioError) >= grace:
+		return fmt.Sprintf("it has been paused on an I/O error for %s", now.Sub(p.ioError).Round(time.Second))
+	case !p.silent.IsZero() && p.asked.Sub(p.silent) >= grace:
+		return fmt.Sprintf("its guest agent has not answered for %s", p.asked.Sub(p.silent).Round(time.Second))
+	}
+	return ""
+}
+
+// answers are what agents said to one round of questions: true to an answer, false to none. A VM whose agent could not
+// be asked is not among them.
+type answers struct {
+	at  time.Time
+	vms map[string]bool // by UUID
+}
+
+// askAgents asks the agents of some VMs whether they are there. It closes its reference to the connection, as it may
+// take longer than the stage.
+func askAgents(conn *libvirt.Connect, vms []VM) answers {
+	defer func() { _, _ = conn.Close() }()
+	got := answers{at: time.Now(), vms: map[string]bool{}}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, pulsesAtOnce)
+	for _, vm := range vms {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			dom, err := conn.LookupDomainByUUIDString(vm.UUID)
+			if err != nil {
+				return
+			}
+			defer func() { _ = dom.Free() }()
+			err = agentCommand(dom, agentTimeout, "guest-ping", nil, nil)
+			silent := errors.Is(err, libvirt.ERR_AGENT_UNRESPONSIVE) || errors.Is(err, libvirt.ERR_AGENT_COMMAND_TIMEOUT)
+			if err == nil || silent {
+				mu.Lock()
+				defer mu.Unlock()
+				got.vms[vm.UUID] = err == nil
+			}
+		})
+	}
+	wg.Wait()
+	return got
+}
+
+// pulses are the pulses of the VMs that serve, by UUID.
+type pulses map[string]*pulse
+
+// look notes what a look at libvirt shows, and forgets VMs that are gone or do not run: a person may have suspended one.
+func (p pulses) look(owned []VM, now time.Time) {
+	there := map[string]bool{}
+	for _, vm := range owned {
+		if vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning && !vm.IOError {
+			continue
+		}
+		there[vm.UUID] = true
+		if p[vm.UUID] == nil {
+			p[vm.UUID] = &pulse{}
+		}
+		switch of := p[vm.UUID]; {
+		case !vm.IOError:
+			of.ioError = time.Time{}
+		case of.ioError.IsZero():
+			of.ioError = now
+		}
+	}
+	for uuid := range p {
+		if !there[uuid] {
+			delete(p, uuid)
+		}
+	}
+}
+
+// hear notes what agents said.
+func (p pulses) hear(got answers) {
+	for uuid, answered := range got.vms {
+		of := p[uuid]
+		switch {
+		case of == nil:
+		case answered:
+			of.silent, of.asked = time.Time{}, time.Time{}
+		case of.silent.IsZero():
+			of.silent, of.asked = got.at, got.at
+		default:
+			of.asked = got.at
+		}
+	}
+}
+
+// sick are the VMs of a group that are to be replaced, with why, by UUID.
+func (a *Actuator) sick(g *group, owned []VM) map[string]string {
+	sick := map[string]string{}
+	for _, vm := range owned {
+		p := a.pulses[vm.UUID]
+		if p == nil {
+			continue
+		}
+		why := p.sick(g.spec.Repair.HealthGrace, a.cfg.Now())
+		if why != "" {
+			sick[vm.UUID] = why
+		}
+		if why != "" && !p.reported {
+			a.tell(bus.Event{Group: g.spec.Name, VM: vm.Name, Event: bus.EventUnhealthy, Sentence: why})
+		}
+		p.reported = why != ""
+	}
+	return sick
+}
+
+// toAsk are the VMs, of those of the last look, whose agents are to be asked.
+func (a *Actuator) toAsk() []VM {
+	var vms []VM
+	for _, vm := range a.seen {
+		g := a.groups[vm.Meta.Group]
+		if g != nil && g.spec.ReadyWhen == bus.ReadyAgent && g.spec.Repair.HealthGrace > 0 &&
+			vm.Meta.Phase == bus.PhaseReady && vm.State == bus.StateRunning && a.workers[vm.UUID] == nil {
+			vms = append(vms, vm)
+		}
+	}
+	return vms
+}

@@ -1,0 +1,127 @@
+package actuator
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// A VM is sick when its agent was asked in vain for as long as the grace. While nobody can ask, nothing is known.
+func TestPulses(t *testing.T) {
+	const grace = 20 * time.Second
+	ready, stuck := running(1), vm(1, bus.PhaseReady, bus.StatePaused)
+	stuck.IOError = true
+	type step struct {
+		after int // seconds from t0
+		owned []VM
+		said  string // "answer", "silence", "": it was not asked
+		sick  string // words of why
+	}
+	look := func(after int, said, sick string) step { return step{after, []VM{ready}, said, sick} }
+	for name, steps := range map[string][]step{
+		"it answers":            {look(0, "answer", ""), look(3600, "answer", "")},
+		"silent for the grace":  {look(0, "silence", ""), look(19, "silence", ""), look(20, "silence", "agent has not answered for 20s")},
+		"silent from the first": {look(5, "silence", ""), look(24, "silence", ""), look(25, "silence", "20s")},
+		"it answers again":      {look(0, "silence", ""), look(19, "answer", ""), look(25, "silence", ""), look(44, "silence", "")},
+		"recovered":             {look(0, "silence", ""), look(20, "silence", "20s"), look(21, "answer", "")},
+		"not asked meanwhile":   {look(0, "silence", ""), look(100, "", ""), look(101, "answer", "")},
+		"silent, then suspended by a person, then resumed": {
+			look(0, "silence", ""), {19, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, "", ""}, look(25, "silence", ""), look(44, "silence", ""),
+		},
+		"suspended by a person": {{0, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, "", ""}, {3600, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, "", ""}},
+		"paused on an I/O error": {
+			look(0, "answer", ""), {5, []VM{stuck}, "", ""}, {24, []VM{stuck}, "", ""}, {25, []VM{stuck}, "", "I/O error for 20s"},
+		},
+		"an I/O error that was mended": {{5, []VM{stuck}, "", ""}, look(15, "answer", ""), {20, []VM{stuck}, "", ""}, {39, []VM{stuck}, "", ""}},
+		"gone":                         {look(0, "silence", ""), {20, nil, "silence", ""}},
+		"not ready yet":                {{0, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}, {30, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}},
+	} {
+		p := pulses{}
+		for i, s := range steps {
+			now := t0.Add(time.Duration(s.after) * time.Second)
+			p.look(s.owned, now)
+			if s.said != "" {
+				p.hear(answers{at: now, vms: map[string]bool{ready.UUID: s.said == "answer"}})
+			}
+			sick := ""
+			if of := p[ready.UUID]; of != nil {
+				sick = of.sick(grace, now)
+				if forever := of.sick(0, now); forever != "" {
+					t.Errorf("%s, step %d: %q with no grace set", name, i, forever)
+				}
+			}
+			if (sick == "") != (s.sick == "") || !strings.Contains(sick, s.sick) {
+				t.Errorf("%s, step %d: %q, want %q", name, i, sick, s.sick)
+			}
+		}
+	}
+}
+
+// It is said once that a VM is sick, and again after it was well.
+func TestSickIsSaidOnce(t *testing.T) {
+	conn, events := listen(t)
+	now := t0
+	a := &Actuator{conn: conn, cfg: Config{Now: func() time.Time { return now }}, pulses: pulses{}}
+	g := &group{spec: webSpec(func(g *bus.Group) { g.Repair.HealthGrace = time.Second })}
+	owned := []VM{running(1)}
+	hear := func(answered bool) {
+		a.pulses.look(owned, now)
+		a.pulses.hear(answers{at: now, vms: map[string]bool{owned[0].UUID: answered}})
+		a.sick(g, owned)
+	}
+	for _, answered := range []bool{true, false, false, false, true, false, false} {
+		hear(answered)
+		now = now.Add(time.Second)
+	}
+	a.tell(bus.Event{Group: "web", Event: "end"})
+	for _, want := range []bus.EventType{bus.EventUnhealthy, bus.EventUnhealthy, "end"} {
+		if e := <-events; e.Event != want {
+			t.Errorf("event %+v, want %s", e, want)
+		}
+	}
+}
+
+// Only the agents of VMs that should serve are asked.
+func TestWhoIsAsked(t *testing.T) {
+	a := &Actuator{
+		groups: map[string]*group{"web": {spec: webSpec(func(g *bus.Group) { g.ReadyWhen = bus.ReadyAgent })}},
+		seen:   map[string]VM{}, workers: map[string]*worker{},
+	}
+	foreign := running(9)
+	foreign.Meta.Group = "other"
+	for _, v := range []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning), vm(3, bus.PhaseReady, bus.StatePaused), running(4), foreign} {
+		a.seen[v.UUID] = v
+	}
+	a.workers[running(4).UUID] = &worker{}
+	if got := a.toAsk(); len(got) != 1 || got[0].Name != "web-1" {
+		t.Errorf("asked: %+v", got)
+	}
+	a.groups["web"].spec.Repair.HealthGrace = 0
+	if got := a.toAsk(); len(got) != 0 {
+		t.Errorf("asked with health_grace 0: %+v", got)
+	}
+	a.groups["web"].spec = webSpec(func(g *bus.Group) { g.ReadyWhen = bus.ReadyUptime })
+	if got := a.toAsk(); len(got) != 0 {
+		t.Errorf("asked though no agent is expected: %+v", got)
+	}
+}
+
+// What a sample says holds for a while, and only of this host.
+func TestLoad(t *testing.T) {
+	l := load{}
+	sample := func(host string, at time.Time, percent float64) bus.Sample {
+		return bus.Sample{Group: "web", Host: host, Time: at, VMs: []bus.VM{{UUID: "a", CPUPercent: &percent}, {UUID: "b"}}}
+	}
+	l.take(sample("here", t0, 50), "here", t0)
+	l.take(sample("there", t0.Add(time.Second), 60), "here", t0)
+	l.take(sample("here", t0.Add(-time.Second), 70), "here", t0) // late
+	cpu := l.cpu("web", t0.Add(freshFor))
+	if _, known := cpu["b"]; cpu["a"] != 50 || known || len(l.cpu("db", t0)) != 0 {
+		t.Errorf("CPU %v", cpu)
+	}
+	if old := l.cpu("web", t0.Add(freshFor+1)); len(old) != 0 {
+		t.Errorf("an old sample tells %v", old)
+	}
+}

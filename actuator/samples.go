@@ -1,0 +1,49 @@
+package actuator
+
+import (
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// freshFor is how long a sample of this host tells what its VMs do.
+const freshFor = 10 * time.Second
+
+// load is what this host's collector has measured last, by group.
+type load map[string]heardSample
+
+type heardSample struct {
+	sample bus.Sample
+	at     time.Time // when it came
+}
+
+// take keeps a sample of a host.
+func (l load) take(s bus.Sample, host string, now time.Time) {
+	if s.Host == host && s.Time.After(l[s.Group].sample.Time) {
+		l[s.Group] = heardSample{s, now}
+	}
+}
+
+// cpu is the CPU use of a group's VMs in percent, by UUID. Those that are not in it are unknown.
+func (l load) cpu(group string, now time.Time) map[string]float64 {
+	cpu := map[string]float64{}
+	if h, heard := l[group]; heard && now.Sub(h.at) <= freshFor {
+		for _, vm := range h.sample.VMs {
+			if vm.CPUPercent != nil {
+				cpu[vm.UUID] = *vm.CPUPercent
+			}
+		}
+	}
+	return cpu
+}
+
+// host is the host's load by the newest sample of any group.
+func (l load) host(now time.Time) (newest bus.Host, fresh bool) {
+	var at time.Time
+	for _, h := range l {
+		if now.Sub(h.at) <= freshFor && h.at.After(at) {
+			newest, at, fresh = h.sample.HostLoad, h.at, true
+		}
+	}
+	return newest, fresh
+}
