@@ -42,6 +42,7 @@ type Config struct {
 type Actuator struct {
 	cfg     Config
 	conn    *bus.Conn
+	outbox  *bus.Outbox
 	log     zerolog.Logger
 	groups  map[string]*group
 	workers map[string]*worker   // by the VM's UUID
@@ -108,7 +109,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
-		load: load{}, pulses: pulses{},
+		load: load{}, pulses: pulses{}, outbox: bus.NewOutbox(conn, log),
 	}
 	for _, spec := range cfg.Groups {
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
@@ -124,7 +125,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 // Run compares desired with what libvirt has, at every decision, at every domain event, whenever a worker ends,
 // and every second, until ctx ends. VMs are left as they are then. While libvirt cannot be reached it reports why
 // and tries again.
-func (a *Actuator) Run(ctx context.Context) error {
+func (a *Actuator) Run(ctx context.Context) (err error) {
 	decisions := make(chan bus.Decision, 256)
 	if err := bus.Subscribe(a.conn, bus.AllDecisions, decisions); err != nil {
 		return fmt.Errorf("actuator: %w", err)
@@ -133,6 +134,13 @@ func (a *Actuator) Run(ctx context.Context) error {
 	if err := bus.Subscribe(a.conn, bus.AllSamples, samples); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
+	sending, sent := context.WithCancel(context.WithoutCancel(ctx)) // also what the end of the stage has to say
+	outbox := make(chan error, 1)
+	go func() { outbox <- a.outbox.Run(sending) }()
+	defer func() {
+		sent()
+		err = errors.Join(err, <-outbox)
+	}()
 	for {
 		a.cfg.Report(a.serve(ctx, decisions, samples))
 		again := time.NewTimer(time.Second)
@@ -621,11 +629,17 @@ func (a *Actuator) tell(e bus.Event) { a.publish(a.host, e) }
 // publish publishes an event. It may be called from any goroutine.
 func (a *Actuator) publish(host string, e bus.Event) {
 	e.V, e.Host, e.Time = bus.Version, host, time.Now().UTC()
-	if err := a.conn.Publish(&e); err != nil {
-		a.log.Debug().Err(err).Msg("lifecycle event lost")
+	a.outbox.Send(e)
+	line := a.log.Info().Str("group", e.Group).Str("event", string(e.Event))
+	if e.VM != "" {
+		line = line.Str("vm", e.VM)
 	}
-	line := a.log.Info().Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
-		Str("decision_id", e.DecisionID)
+	if e.ElapsedMS > 0 {
+		line = line.Int64("elapsed_ms", e.ElapsedMS)
+	}
+	if e.DecisionID != "" {
+		line = line.Str("decision_id", e.DecisionID)
+	}
 	if e.Error != "" {
 		line = line.Str("error", e.Error)
 	}

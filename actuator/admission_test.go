@@ -77,14 +77,15 @@ func TestHostRoom(t *testing.T) {
 
 // A refusal is one event with numbers until there was room again, and shown as long as it lasts. Two groups share the room.
 func TestAdmitted(t *testing.T) {
-	conn, events := listen(t)
+	outbox, events := listen(t)
 	a, err := New(Config{
 		Groups: []bus.Group{webSpec()}, Limits: bus.HostLimits{MemoryReserveMiB: 100}, Now: func() time.Time { return t0 },
 		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
-	}, conn, zerolog.Nop())
+	}, nil, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.outbox = outbox
 	g := a.groups["web"]
 	r := room{cores: 1, memoryMiB: new(100 + 2*g.spec.MemoryMiB)}
 	if got := a.admitted(g, []string{"web-1"}, &r); len(got) != 1 || g.short != "" {

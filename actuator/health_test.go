@@ -61,9 +61,9 @@ func TestPulses(t *testing.T) {
 
 // It is said once that a VM is sick, and again after it was well.
 func TestSickIsSaidOnce(t *testing.T) {
-	conn, events := listen(t)
+	outbox, events := listen(t)
 	now := t0
-	a := &Actuator{conn: conn, cfg: Config{Now: func() time.Time { return now }}, pulses: pulses{}}
+	a := &Actuator{outbox: outbox, cfg: Config{Now: func() time.Time { return now }}, pulses: pulses{}}
 	g := &group{spec: webSpec(func(g *bus.Group) { g.Repair.HealthGrace = time.Second })}
 	owned := []VM{running(1)}
 	hear := func(answered bool) {

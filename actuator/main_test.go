@@ -1,6 +1,7 @@
 package actuator
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -47,8 +48,8 @@ func webSpec(changes ...func(*bus.Group)) bus.Group {
 	return g
 }
 
-// listen is a connection to a bus, and the lifecycle events on it.
-func listen(t *testing.T) (*bus.Conn, <-chan bus.Event) {
+// listen is a way to send events, and those that were sent.
+func listen(t *testing.T) (*bus.Outbox, <-chan bus.Event) {
 	t.Helper()
 	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
@@ -64,5 +65,14 @@ func listen(t *testing.T) (*bus.Conn, <-chan bus.Event) {
 	if err := bus.Subscribe(conn, bus.AllEvents, events); err != nil {
 		t.Fatal(err)
 	}
-	return conn, events
+	ctx, cancel := context.WithCancel(t.Context())
+	outbox, done := bus.NewOutbox(conn, zerolog.Nop()), make(chan error, 1)
+	go func() { done <- outbox.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return outbox, events
 }

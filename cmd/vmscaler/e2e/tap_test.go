@@ -85,10 +85,17 @@ func received(t *testing.T, sub *process) []string {
 	lines := strings.Split(sub.text(), "\n")
 	for i, line := range lines {
 		_, rest, ok := strings.Cut(line, `Received on "`)
-		if !ok || i+1 >= len(lines)-1 { // the last line may not be whole yet
+		body, headers := []byte(nil), 0                 // those of an event, which the history confirms
+		for i+1+headers < len(lines)-1 && body == nil { // the last line may not be whole yet
+			if next := lines[i+1+headers]; strings.HasPrefix(next, "{") {
+				body = []byte(next)
+			}
+			headers++
+		}
+		if !ok || body == nil {
 			continue
 		}
-		subject, body := strings.TrimSuffix(rest, `"`), []byte(lines[i+1])
+		subject, _, _ := strings.Cut(rest, `"`)
 		var err error
 		switch kind := strings.Split(subject, ".")[1]; kind {
 		case "sample":
