@@ -25,15 +25,18 @@ type State struct {
 	Controls bus.Controls
 }
 
-// Decide is one evaluation of a group: what the rules ask for, unless that direction is paused.
+// Decide is one evaluation of a group: what the rules ask for, unless that direction is paused. Min and max hold all the
+// same.
 //
 // The result has no id, term, expiry or spec hash: those are the stage's.
 func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decision, State) {
 	d := ask(spec, &st, obs, now)
-	switch {
-	case d.Desired > d.Current && st.Controls.Has(bus.ScopeOut), d.Desired < d.Current && st.Controls.Has(bus.ScopeIn):
+	paused := d.Desired > d.Current && st.Controls.Has(bus.ScopeOut) || d.Desired < d.Current && st.Controls.Has(bus.ScopeIn)
+	if stays := min(max(d.Current, spec.Min), spec.Max); paused && stays != d.Desired {
 		d.Guard, d.Sentence = bus.GuardPaused, "paused, else "+d.Sentence
-		d.Desired = d.Current
+		d.Desired = stays
+	}
+	switch {
 	case d.Desired > d.Current:
 		d.Direction = bus.Out
 		st.LastOut, st.LastChange = now, now

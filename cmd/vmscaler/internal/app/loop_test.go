@@ -1,0 +1,272 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider"
+)
+
+// fleet is a host and a group on it in virtual time: the decider's and the actuator's own rules, and VMs to which
+// everything can happen.
+type fleet struct {
+	spec    bus.Group
+	now     time.Time
+	load    float64 // of the whole group, in percent of one VM
+	vms     []*simVM
+	made    int
+	state   decider.State
+	wanted  bus.Decision
+	holds   int // steps for which wanted still holds
+	foreign map[string]bool
+}
+
+// simVM is a VM and the worker that is busy with it.
+type simVM struct {
+	actuator.VM
+	up, down int  // steps until it is ready, or gone; 0: no such worker
+	drains   bool // the removal can be called off
+	sick     bool
+}
+
+func newFleet(t *rapid.T) *fleet {
+	spec := bus.DefaultGroup()
+	spec.Name, spec.Min = "web", rapid.IntRange(1, 3).Draw(t, "min")
+	spec.Max = spec.Min + rapid.IntRange(0, 4).Draw(t, "room")
+	spec.ScaleIn = rapid.SampledFrom([]bus.ScaleIn{bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated}).Draw(t, "order")
+	spec.Drain = time.Duration(rapid.IntRange(0, 5).Draw(t, "drain")) * time.Second
+	spec.Policy.LowerPercent = 10 // far enough from upper for all of these groups
+	return &fleet{spec: spec, now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC), foreign: map[string]bool{"web-2": true}}
+}
+
+// work lets a second pass in which workers go on.
+func (f *fleet) work() {
+	f.now = f.now.Add(time.Second)
+	for _, vm := range f.vms {
+		switch {
+		case vm.up > 1:
+			vm.up--
+		case vm.up == 1:
+			vm.up = 0
+			vm.Meta.Phase, vm.Meta.Since = bus.PhaseReady, f.now
+		case vm.down > 0:
+			vm.down--
+			vm.drains = vm.drains && vm.down > 2
+			if vm.down == 1 {
+				vm.Meta.Phase, vm.State = bus.PhaseStopping, bus.StateShutoff
+			}
+		}
+	}
+	f.vms = slices.DeleteFunc(f.vms, func(vm *simVM) bool { return vm.Meta.Phase == bus.PhaseStopping && vm.down == 0 })
+}
+
+// cpu is what the collector reads of a VM; nil is unknown.
+func (f *fleet) cpu(vm *simVM) *float64 {
+	serving := 0
+	for _, other := range f.vms {
+		if other.Meta.Phase == bus.PhaseReady && other.State == bus.StateRunning {
+			serving++
+		}
+	}
+	switch {
+	case vm.State != bus.StateRunning:
+		return nil
+	case vm.Meta.Phase != bus.PhaseReady:
+		return new(100.0)
+	}
+	return new(min(100, f.load/float64(serving)))
+}
+
+// decide is one evaluation by a sample of now, or of what came instead of one.
+func (f *fleet) decide(sampled, known bool) {
+	obs := decider.Observation{Hosts: []decider.HostObservation{{Name: "kvm1", Time: f.now}}, Fresh: 1}
+	for _, vm := range f.vms {
+		v := bus.VM{
+			Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since,
+		}
+		if known {
+			v.CPUPercent = f.cpu(vm)
+		}
+		obs.Hosts[0].VMs = append(obs.Hosts[0].VMs, v)
+	}
+	if !sampled {
+		obs.Fresh, obs.Stale = 0, []string{"kvm1"}
+	}
+	var d bus.Decision
+	d, f.state = decider.Decide(f.spec, f.state, obs, f.now)
+	f.wanted, f.holds = d, 5
+}
+
+// act does what the actuator would.
+func (f *fleet) act() {
+	s := actuator.Situation{
+		Spec: f.spec, Desired: actuator.Unknown, Working: map[string]bool{}, Draining: map[string]bool{}, Sick: map[string]string{},
+		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: f.wanted.Controls,
+	}
+	if f.holds--; f.holds > 0 && f.wanted.Known {
+		s.Desired = f.wanted.Hosts["kvm1"]
+	}
+	for name := range f.foreign {
+		s.Taken[name] = true
+	}
+	for _, vm := range f.vms {
+		s.Owned = append(s.Owned, vm.VM)
+		s.Taken[vm.Name] = true
+		if vm.up > 0 || vm.down > 0 {
+			s.Working[vm.UUID], s.Draining[vm.UUID] = vm.up > 0, vm.drains
+		}
+		if cpu := f.cpu(vm); cpu != nil {
+			s.CPU[vm.UUID] = *cpu
+		}
+		if vm.sick && vm.State == bus.StateRunning {
+			s.Sick[vm.UUID] = "silent"
+		}
+	}
+	plan := actuator.Plan(s)
+	for _, r := range plan.Keep {
+		vm := f.vm(r.VM.UUID)
+		vm.down, vm.drains, vm.Meta.Phase = 0, false, bus.PhaseReady
+	}
+	for _, vm := range plan.Await {
+		f.vm(vm.UUID).up = 3
+	}
+	for _, r := range slices.Concat(plan.Cancel, plan.Remove) {
+		vm := f.vm(r.VM.UUID)
+		vm.up, vm.down = 0, 2
+		if r.Graceful && vm.State == bus.StateRunning {
+			vm.Meta.Phase, vm.down, vm.drains = bus.PhaseDraining, 3+int(f.spec.Drain/time.Second), true
+		}
+	}
+	for _, name := range plan.Create {
+		f.made++
+		uuid := fmt.Sprintf("%08d", f.made)
+		f.vms = append(f.vms, &simVM{up: 4, VM: actuator.VM{Name: name, UUID: uuid, State: bus.StateRunning, Meta: bus.Metadata{
+			Group: "web", Template: f.spec.Template, UUID: uuid, Created: f.now, Since: f.now, Phase: bus.PhaseLaunching,
+		}}})
+	}
+}
+
+func (f *fleet) vm(uuid string) *simVM {
+	return f.vms[slices.IndexFunc(f.vms, func(vm *simVM) bool { return vm.UUID == uuid })]
+}
+
+// happen is one thing that happens to a fleet from outside.
+func (f *fleet) happen(t *rapid.T) {
+	var vm *simVM
+	if len(f.vms) > 0 {
+		vm = rapid.SampledFrom(f.vms).Draw(t, "vm")
+	}
+	switch what := rapid.SampledFrom([]string{
+		"load", "died", "undefined", "suspended", "resumed", "sick", "well", "protected", "unprotected", "paused", "actuator", "decider", "foreign",
+	}).Draw(t, "what"); {
+	case what == "load":
+		f.load = rapid.Float64Range(0, 600).Draw(t, "load")
+	case what == "paused":
+		f.state.Controls.Paused = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.Scopes()), 0, 3, rapid.ID).Draw(t, "scopes")
+	case what == "decider": // another one takes over
+		f.state = decider.State{Before: f.state.Desired, Controls: f.state.Controls}
+	case what == "actuator": // killed and started again
+		for _, vm := range f.vms {
+			vm.up, vm.down, vm.drains = 0, 0, false
+		}
+	case what == "foreign":
+		f.foreign[fmt.Sprintf("web-%d", rapid.IntRange(1, 9).Draw(t, "number"))] = true
+	case vm == nil:
+	case what == "died":
+		vm.State, vm.up = bus.StateShutoff, 0
+	case what == "undefined":
+		f.vms = slices.DeleteFunc(f.vms, func(other *simVM) bool { return other == vm })
+	case what == "suspended" && vm.State == bus.StateRunning:
+		vm.State = bus.StatePaused
+	case what == "resumed" && vm.State == bus.StatePaused:
+		vm.State = bus.StateRunning
+	case what == "sick":
+		vm.sick = true
+	case what == "well":
+		vm.sick = false
+	case what == "protected":
+		vm.Protected = true
+	case what == "unprotected":
+		vm.Protected = false
+	}
+}
+
+// check is what holds at every moment.
+func (f *fleet) check(t *rapid.T) {
+	if n := len(f.vms); n > f.spec.Max {
+		t.Fatalf("%d VMs are owned, max is %d", n, f.spec.Max)
+	}
+	if d := f.wanted; d.Known && (d.Desired < f.spec.Min || d.Desired > f.spec.Max) {
+		t.Fatalf("desired %d, min %d, max %d", d.Desired, f.spec.Min, f.spec.Max)
+	}
+	names := map[string]bool{}
+	for _, vm := range f.vms {
+		if names[vm.Name] {
+			t.Fatalf("two VMs are called %s", vm.Name)
+		}
+		names[vm.Name] = true
+	}
+}
+
+// TestLoopSettles: whatever happens to VMs, samples, stages and people's minds, min <= desired <= max and owned <= max
+// hold at every moment; and when nothing happens any more the group comes to rest, with as many VMs as desired.
+func TestLoopSettles(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := newFleet(t)
+		for range rapid.IntRange(0, 80).Draw(t, "steps") {
+			for range rapid.IntRange(0, 2).Draw(t, "events") {
+				f.happen(t)
+			}
+			f.work()
+			if rapid.IntRange(0, 9).Draw(t, "decides") > 0 {
+				f.decide(rapid.IntRange(0, 9).Draw(t, "sampled") > 0, rapid.IntRange(0, 9).Draw(t, "known") > 0)
+			}
+			f.act()
+			f.check(t)
+		}
+		// Nothing happens any more, and nobody stands in the way.
+		f.state.Controls = bus.Controls{}
+		for _, vm := range f.vms {
+			vm.sick, vm.Protected = false, false
+			if vm.State == bus.StatePaused {
+				vm.State = bus.StateRunning
+			}
+		}
+		rest := 0
+		for step := 0; rest < 30; step++ {
+			if step > 300 {
+				t.Fatalf("no rest after %d s: desired %d, %q; VMs %s", step, f.wanted.Desired, f.wanted.Sentence, f)
+			}
+			before := f.wanted.Desired
+			f.work()
+			f.decide(true, true)
+			f.act()
+			f.check(t)
+			if f.wanted.Desired != before || !f.quiet() {
+				rest = 0
+			}
+			rest++
+		}
+	})
+}
+
+// quiet says whether there are as many VMs as desired, all ready, and nobody is busy.
+func (f *fleet) quiet() bool {
+	return len(f.vms) == f.wanted.Desired && !slices.ContainsFunc(f.vms, func(vm *simVM) bool {
+		return vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning || vm.up > 0 || vm.down > 0
+	})
+}
+
+func (f *fleet) String() string {
+	text := ""
+	for _, vm := range f.vms {
+		text += fmt.Sprintf("%s %s %s up %d down %d; ", vm.Name, vm.Meta.Phase, vm.State, vm.up, vm.down)
+	}
+	return text
+}
