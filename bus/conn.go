@@ -18,6 +18,7 @@ type Conn struct {
 	log     zerolog.Logger
 	closed  chan struct{}
 	dropped atomic.Uint64
+	trouble atomic.Pointer[error] // why the last try to connect failed; nil: it did not
 }
 
 // Remote is a server of another process and how to log in there.
@@ -77,14 +78,23 @@ func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 		nats.ReconnectBufSize(-1),                                        // samples and decisions are perishable: better lost than late
 		nats.DrainTimeout(5 * time.Second),
 		nats.CustomInboxPrefix("_VMSCALER." + Token(name)),
-		nats.ConnectHandler(func(nc *nats.Conn) { log.Debug().Msgf("bus: connected to %s", nc.ConnectedUrl()) }),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info().Msgf("bus: connected again to %s", nc.ConnectedUrl()) }),
+		nats.ConnectHandler(func(nc *nats.Conn) {
+			c.trouble.Store(nil)
+			log.Debug().Msgf("bus: connected to %s", nc.ConnectedUrl())
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			c.trouble.Store(nil)
+			log.Info().Msgf("bus: connected again to %s", nc.ConnectedUrl())
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn().Err(err).Msg("bus: connection lost, trying again")
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				c.trouble.Store(&err)
+			}
 			if err != nil && err.Error() != refused {
 				refused = err.Error()
 				log.Warn().Err(err).Msg("bus: no connection, trying again")
@@ -108,6 +118,14 @@ func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 
 // Connected says whether a server answers at the moment, and its address.
 func (c *Conn) Connected() (string, bool) { return c.nc.ConnectedUrlRedacted(), c.nc.IsConnected() }
+
+// Trouble is why the last try to connect failed; nil while there is a connection, or where none was tried yet.
+func (c *Conn) Trouble() error {
+	if err := c.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Embedded says whether the server is an embedded one of this program, which has the permissions of [Roles] and makes
 // the history itself.

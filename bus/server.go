@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -66,6 +67,7 @@ type ServerConfig struct {
 type Server struct {
 	ns       *server.Server
 	state    *stateFolder // nil without one
+	cert     *x509.Certificate
 	password string
 }
 
@@ -110,6 +112,9 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 			CertFile: cfg.Cert, KeyFile: cfg.Key, CaFile: cfg.CA, Verify: cfg.CA != "",
 		})
 		if err != nil {
+			return nil, fmt.Errorf("bus: TLS: %w", err)
+		}
+		if s.cert, err = x509.ParseCertificate(options.TLSConfig.Certificates[0].Certificate[0]); err != nil {
 			return nil, fmt.Errorf("bus: TLS: %w", err)
 		}
 	}
@@ -179,7 +184,13 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 		if err := s.keep(log); err != nil {
 			return nil, err
 		}
-		if err := s.state.describe(s.URL()); err != nil {
+		cert := cfg.Cert
+		if cert != "" {
+			if cert, err = filepath.Abs(cert); err != nil {
+				return nil, fmt.Errorf("bus: TLS: %w", err)
+			}
+		}
+		if err := s.state.describe(s.URL(), cert); err != nil {
 			return nil, err
 		}
 	}
@@ -198,16 +209,26 @@ func (s *Server) keep(log zerolog.Logger) error {
 	return errors.Join(EnsureHistory(ctx, conn), EnsureStore(ctx, conn, EmbeddedLockTTL))
 }
 
-// URL is where other processes reach the server. One that listens on all addresses is reached at loopback as well.
+// URL is where other processes on this machine reach the server. One that listens on all addresses is reached at loopback
+// as well, or, where its certificate is not for that, by the certificate's first name.
 func (s *Server) URL() string {
 	u, err := url.Parse(s.ns.ClientURL())
 	if err != nil {
 		return s.ns.ClientURL()
 	}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "" || ip != nil && ip.IsUnspecified() {
-		u.Host = net.JoinHostPort("127.0.0.1", u.Port())
+		u.Host = net.JoinHostPort(s.localName(), u.Port())
 	}
 	return u.String()
+}
+
+// localName is a name of this machine that the server's certificate is for.
+func (s *Server) localName() string {
+	const loopback = "127.0.0.1"
+	if s.cert == nil || s.cert.VerifyHostname(loopback) == nil || len(s.cert.DNSNames) == 0 {
+		return loopback
+	}
+	return s.cert.DNSNames[0]
 }
 
 // Connect connects a stage of this process, without a socket. The name of a role gives its permissions, every other

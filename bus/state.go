@@ -16,7 +16,8 @@ import (
 // StateHolder is the process that has a state folder.
 type StateHolder struct {
 	PID   int       `json:"pid"`
-	URL   string    `json:"url"` // where its bus listens
+	URL   string    `json:"url"`            // where its bus listens
+	Cert  string    `json:"cert,omitempty"` // file with the certificate that it shows; "": it has no TLS
 	Since time.Time `json:"since"`
 }
 
@@ -78,8 +79,8 @@ func openState(dir string, euid int) (*stateFolder, error) {
 func wholeFile() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart} }
 
 // describe writes who has the folder, for those who look for the bus.
-func (s *stateFolder) describe(url string) error {
-	data, err := json.Marshal(StateHolder{PID: os.Getpid(), URL: url, Since: time.Now().UTC()})
+func (s *stateFolder) describe(url, cert string) error {
+	data, err := json.Marshal(StateHolder{PID: os.Getpid(), URL: url, Cert: cert, Since: time.Now().UTC()})
 	if err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}

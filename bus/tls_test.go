@@ -120,6 +120,18 @@ func TestTLS(t *testing.T) {
 				exchange(t, again, join(t, s, "dashboard"))
 				again.Close()
 			})
+			t.Run("by the certificate itself", func(t *testing.T) { // as its state folder names it
+				h, _ := FindState(dir)
+				own := remote
+				if own.CA = h.Cert; own.CA != c.cert {
+					t.Errorf("its state folder names the certificate %q, want %q", own.CA, c.cert)
+				}
+				again, err := DialNow(own, "actuator", quiet)
+				if err != nil {
+					t.Fatal(err)
+				}
+				again.Close()
+			})
 			for name, tt := range map[string]struct{ ca, want string }{
 				"without the CA":   {"", "certificate signed by unknown authority"},
 				"with another CA":  {makeCertificates(t).ca, "certificate signed by unknown authority"},

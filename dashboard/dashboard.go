@@ -233,7 +233,11 @@ func (d *Dashboard) link() Link {
 	if url == "" {
 		url = "the bus"
 	}
-	return Link{URL: url, Connected: connected}
+	link := Link{URL: url, Connected: connected}
+	if why := d.conn.Trouble(); !connected && why != nil {
+		link.Why = why.Error()
+	}
+	return link
 }
 
 // fold passes a message to its fold function and says whether it was news.

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -18,7 +19,6 @@ const (
 	maxStages    = 100              // the same, stages' instances
 	staleAfter   = 5 * time.Second  // without a sample a CPU figure is no longer worth showing
 	silentAfter  = 10 * time.Second // without a sign of life a stage counts as silent
-	replacedFor  = 30 * time.Second // how long a silent instance is shown beside a live one of its stage
 	forgetAfter  = 10 * time.Minute // then what is silent is forgotten
 	firstMessage = 3 * time.Second  // without any message the wait is explained
 )
@@ -27,6 +27,7 @@ const (
 type Link struct {
 	URL       string
 	Connected bool
+	Why       string // what keeps it from connecting; "": not known
 }
 
 // Model is what the dashboard knows. It is not safe for concurrent use. Its fold functions take the time of
@@ -197,20 +198,28 @@ func (m *Model) Forget(now time.Time) {
 	}
 	for key, s := range m.stages {
 		silence := now.Sub(s.received)
-		if silence > forgetAfter || (silence > replacedFor && m.alive(key.stage, now)) {
+		if silence > forgetAfter || s.silent(now) && m.replaced(key, now) {
 			delete(m.stages, key)
 		}
 	}
 }
 
-// alive says whether any instance of a stage gave a sign of life.
-func (m *Model) alive(name string, now time.Time) bool {
+// replaced says whether another process of the same stage on the same host gave a sign of life: it was started anew.
+func (m *Model) replaced(old stageKey, now time.Time) bool {
 	for key, s := range m.stages {
-		if key.stage == name && !s.silent(now) {
+		if key.stage == old.stage && hostOf(key.instance) == hostOf(old.instance) && !s.silent(now) {
 			return true
 		}
 	}
 	return false
+}
+
+// hostOf is the host of an instance, which is named <host>-<process id>.
+func hostOf(instance string) string {
+	if i := strings.LastIndexByte(instance, '-'); i >= 0 {
+		return instance[:i]
+	}
+	return instance
 }
 
 func (m *Model) group(name string, now time.Time) *group {

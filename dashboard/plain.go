@@ -54,8 +54,10 @@ func (p *plain) message(message any, now time.Time) []string {
 func (p *plain) tick(now time.Time) []string {
 	var lines []string
 	m := p.model
-	if link := m.Link; !p.linked || link.Connected != p.link.Connected {
+	if link := m.Link; !p.linked || link.Connected != p.link.Connected || link.Why != p.link.Why && !link.Connected {
 		switch {
+		case !link.Connected && link.Why != "":
+			lines = append(lines, plainLine(now, "", "bus", "no connection, trying again: "+link.Why))
 		case !link.Connected:
 			lines = append(lines, plainLine(now, "", "bus", "no connection, trying again"))
 		case p.linked:

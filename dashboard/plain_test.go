@@ -80,14 +80,14 @@ func TestPlainTellsOfTheBus(t *testing.T) {
 	m := NewModel(start)
 	p := newPlain(m)
 	var got []string
-	for _, link := range []Link{{"nats://x", true}, {"nats://x", true}, {"", false}, {"", false}, {"nats://x", true}} {
+	for _, link := range []Link{{"nats://x", true, ""}, {"nats://x", true, ""}, {"", false, ""}, {"", false, ""}, {"", false, "refused"}, {"", false, "refused"}, {"nats://x", true, ""}} {
 		m.Link = link
 		got = append(got, p.tick(start)...)
 	}
 	m.Dropped = 7
 	got = append(got, p.tick(start)...)
 	got = append(got, p.tick(start)...)
-	want := []string{"connected to nats://x", "no connection, trying again", "connected again to nats://x", "7 messages: the output is slow"}
+	want := []string{"connected to nats://x", "no connection, trying again", "no connection, trying again: refused", "connected again to nats://x", "7 messages: the output is slow"}
 	if len(got) != len(want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}

@@ -214,7 +214,11 @@ func (v *view) notices() []*line {
 	m := v.m
 	lost := !m.Link.Connected && m.Link.URL != ""
 	if lost {
-		add(toneBadStrong, "!", "bus: no connection, trying again")
+		why := ""
+		if m.Link.Why != "" {
+			why = ": " + m.Link.Why
+		}
+		add(toneBadStrong, "!", "bus: no connection, trying again"+why)
 	}
 	silence := v.now.Sub(m.heard)
 	if m.heard.IsZero() {
@@ -793,7 +797,11 @@ func (g *group) activity(now time.Time) activity {
 	default:
 		a.mark, a.label, a.tone = "●", "stable", toneGood
 	}
-	a.say(d.Sentence)
+	if d.Known {
+		a.say(d.Sentence)
+	} else { // what waits need not hold as well
+		a.say(strings.TrimPrefix(d.Sentence, "holding: "))
+	}
 	return a
 }
 

@@ -82,7 +82,7 @@ func crowded() (*Model, time.Time) {
 // held is a group that a person holds, with a brake on, a protected VM and one whose counter is stuck.
 func held() (*Model, time.Time) {
 	m := NewModel(start)
-	m.Title, m.Footer, m.Link = "vmscaler", "bus nats://127.0.0.1:4222", Link{"nats://127.0.0.1:4222", true}
+	m.Title, m.Footer, m.Link = "vmscaler", "bus nats://127.0.0.1:4222", Link{URL: "nats://127.0.0.1:4222", Connected: true}
 	protected, stuck := vm("web-1", ptr(91.0)), vm("web-2", nil)
 	protected.Protected = true
 	stuck.Error = "its CPU counter has not moved for 7 s"
@@ -140,7 +140,7 @@ func TestRenderGolden(t *testing.T) {
 	}
 	empty := func() (*Model, time.Time) {
 		m := NewModel(start)
-		m.Title, m.Link = "vmscaler", Link{"nats://127.0.0.1:4222", true}
+		m.Title, m.Link = "vmscaler", Link{URL: "nats://127.0.0.1:4222", Connected: true}
 		return m, at(4)
 	}
 	for name, tt := range map[string]struct {

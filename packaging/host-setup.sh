@@ -77,7 +77,7 @@ packages_for() {
 		;;
 	"build") echo gcc libc6-dev pkg-config libvirt-dev git make ca-certificates ;;
 	"make the template") echo syslinux syslinux-common mtools dosfstools fdisk cpio e2fsprogs zstd xz-utils ;;
-	"test") echo tmux ;;
+	"test") echo tmux openssl ;;
 	"compare") echo virtinst ;;
 	"lint") echo shellcheck ;;
 	esac

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +108,7 @@ func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
 		}
 	}
 	for _, s := range busSettings() {
-		if name := from[s.field]; name != "" {
+		if name := from[s.field]; name != "" && *s.of(cfg) != "" { // else it only makes room for another
 			overridden = append(overridden, s.field+" is from "+name)
 		}
 	}
@@ -180,13 +179,10 @@ func remote(cfg config.Config) func(role string) bus.Remote {
 	}
 }
 
-// listenURL is where the embedded bus of a config is: where its state folder says, as the port may be any free one,
-// else at its address.
+// listenURL is where the embedded bus of a config is: where its state folder says, else at its address.
 func listenURL(cfg config.Config) string {
-	if strings.HasSuffix(cfg.BusListen, ":0") {
-		if h, found := bus.FindState(stateDir(cfg)); found && h.URL != "" {
-			return h.URL
-		}
+	if h, found := bus.FindState(stateDir(cfg)); found && h.URL != "" {
+		return h.URL
 	}
 	scheme := "nats"
 	if cfg.BusCert != "" {

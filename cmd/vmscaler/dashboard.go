@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/rs/zerolog"
@@ -28,10 +29,15 @@ func dashboardCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			to := g.findBus(cfg)(app.StageDashboard)
+			find := g.findBus(cfg)
+			to := find(app.StageDashboard)
 			// The terminal is the dashboard's; it shows a lost connection itself.
 			log := zerolog.Nop()
-			conn, err := bus.Dial(to, app.StageDashboard, log)
+			conn, err := app.JoinNow(app.StageDashboard, to, log)
+			var need *app.NeedCredentialsError
+			if err != nil && !errors.As(err, &need) { // it may come
+				conn, err = bus.Dial(to, app.StageDashboard, log)
+			}
 			if err != nil {
 				return err
 			}

@@ -73,7 +73,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 		return err
 	}
 	if acc.Reason != "" {
-		say("VMs are emulated, so each step takes longer than with KVM: %s", acc.Reason)
+		say("VMs are emulated, many times slower than with KVM: %s", acc.Reason)
 	}
 	if err := removeDemo(ctx, hv.conn, say); err != nil {
 		return err

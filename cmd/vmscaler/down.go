@@ -57,7 +57,7 @@ refuses while another vmscaler acts on the same libvirt. Templates stay.`,
 			for _, vm := range vms {
 				names = append(names, vm.Name)
 			}
-			fmt.Fprintf(out, "group %s at %s has %d, with their disks: %s\n", group, hv.choice.URI, len(vms), strings.Join(names, ", "))
+			fmt.Fprintf(out, "group %s at %s: %s, with disk\n", group, hv.choice.URI, strings.Join(names, ", "))
 			if !yes {
 				ok, err := confirm(cmd, "Remove them?")
 				if err != nil {

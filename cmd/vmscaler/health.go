@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -54,14 +55,16 @@ exits with 0, or says what is wrong and exits with 1. STAGE is one of ` + string
 			if err != nil {
 				return err
 			}
-			lines, sick := judge(wanted, heard)
-			if sick {
-				return errors.New(strings.Join(lines, "\n"))
+			well, sick := judge(wanted, heard)
+			if len(well) > 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), strings.Join(well, "\n"))
 			}
-			if url, _ := conn.Connected(); len(lines) == 0 {
-				lines = []string{"bus: " + url + " answers"}
+			if len(sick) > 0 {
+				return errors.New(strings.Join(sick, "\n"))
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), strings.Join(lines, "\n"))
+			if url, _ := conn.Connected(); len(well) == 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "bus: %s answers\n", url)
+			}
 			return nil
 		},
 	}
@@ -80,7 +83,7 @@ func listen(ctx context.Context, conn *bus.Conn, wanted []string) (map[string]bu
 	}
 	heard := map[string]bus.Health{} // by stage and instance
 	for {
-		if _, sick := judge(wanted, heard); !sick {
+		if _, sick := judge(wanted, heard); len(sick) == 0 {
 			return heard, nil
 		}
 		select {
@@ -92,24 +95,25 @@ func listen(ctx context.Context, conn *bus.Conn, wanted []string) (map[string]bu
 	}
 }
 
-// judge says in a line for each instance how the wanted stages are, and whether something is wrong.
-func judge(wanted []string, heard map[string]bus.Health) (lines []string, sick bool) {
+// judge says in a line for each instance how the wanted stages are: those that are well, and what is wrong.
+func judge(wanted []string, heard map[string]bus.Health) (well, sick []string) {
 	for _, stage := range wanted {
-		var of []string
-		for _, h := range heard {
-			switch {
-			case h.Stage != stage:
-			case h.OK:
-				of = append(of, fmt.Sprintf("%s: %s ok, since %s", stage, h.Instance, h.Since.Local().Format(time.DateTime)))
-			default:
-				of, sick = append(of, fmt.Sprintf("%s: %s: %s", stage, h.Instance, h.Message)), true
+		there := false
+		for _, key := range slices.Sorted(maps.Keys(heard)) {
+			h := heard[key]
+			if h.Stage != stage {
+				continue
+			}
+			there = true
+			if h.OK {
+				well = append(well, fmt.Sprintf("%s: %s ok, since %s", stage, h.Instance, h.Since.Local().Format(time.DateTime)))
+			} else {
+				sick = append(sick, fmt.Sprintf("%s: %s: %s", stage, h.Instance, h.Message))
 			}
 		}
-		if len(of) == 0 {
-			of, sick = append(of, stage+": no sign of life"), true
+		if !there {
+			sick = append(sick, stage+": no sign of life")
 		}
-		slices.Sort(of)
-		lines = append(lines, of...)
 	}
-	return lines, sick
+	return well, sick
 }

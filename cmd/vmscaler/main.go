@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -42,13 +43,31 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "vmscaler: interrupted")
 		return exitFailure
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "vmscaler: %s\nSee `vmscaler --help`.\n", err)
+		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", asCalled(err.Error()+"\nSee `vmscaler --help`."))
 		return exitUsage
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", actuator.ErrorText(errors.New(line)))
+		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", asCalled(actuator.ErrorText(errors.New(line))))
 	}
 	return exitFailure
+}
+
+// asCalled makes the commands that a text names work as they are typed: in place of `vmscaler` they have the path by which
+// this program was called, if it is not the one that the shell finds.
+func asCalled(text string) string {
+	found, err := exec.LookPath("vmscaler")
+	own, ownErr := os.Executable()
+	if ownErr != nil {
+		return text
+	}
+	if err == nil {
+		a, errA := os.Stat(found)
+		b, errB := os.Stat(own)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			return text
+		}
+	}
+	return strings.ReplaceAll(text, "`vmscaler ", "`"+os.Args[0]+" ")
 }
 
 // usageError is a wrong command line.
@@ -79,6 +98,10 @@ when the group is busy, removes them when it is idle, and shows it live.`,
 		downCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
 		checkCommand(g), configCommand(g), demoCommand(g),
 		guardCommand(),
+		&cobra.Command{
+			Use: "version", Short: "Print the version", Args: exactArgs(0),
+			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintf(cmd.OutOrStdout(), "vmscaler version %s\n", version) },
+		},
 	)
 	return root
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
@@ -103,7 +104,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	stages := app.Options{
 		Config: cfg, Stages: o.stages, StateDir: stateDir(cfg), Remote: remote(cfg), Version: version,
 		Waiting: func(why error) {
-			fmt.Fprintf(stderr, "waiting for the bus: %s\n", strings.TrimPrefix(why.Error(), "bus: "))
+			fmt.Fprintf(stderr, "waiting for the bus: %s\n", asCalled(strings.TrimPrefix(why.Error(), "bus: ")))
 		},
 	}
 	title := "vmscaler"
@@ -166,7 +167,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		if !shows || o.plain {
 			hint := ""
 			if o.has(app.StageBus) {
-				hint = " (watch it with: nats sub 'vmscaler.>')"
+				hint = watchHint(busURL)
 			}
 			fmt.Fprintf(stderr, "bus: %s%s\n", busURL, hint)
 		}
@@ -177,10 +178,41 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		if len(cfg.Groups) == 1 {
 			group = cfg.Groups[0].Name
 		}
-		fmt.Fprintf(stderr, "stopped; the VMs keep running\n  to list them:   virsh -c %s list\n  to remove them: vmscaler down %s --uri %s\n",
-			hv.choice.URI, group, hv.choice.URI)
+		fmt.Fprintln(stderr, stopped(hv, group))
 	}
 	return err
+}
+
+// watchHint says how to listen to the bus of this process.
+func watchHint(url string) string {
+	switch {
+	case strings.HasPrefix(url, "tls:"):
+		return asCalled(" (how to watch it says `vmscaler bus credentials tap`)")
+	case url == "nats://"+bus.DefaultListen:
+		return " (watch it with: nats sub 'vmscaler.>')"
+	}
+	return " (watch it with: nats sub -s " + url + " 'vmscaler.>')"
+}
+
+// stopped says what is left when the stages have ended.
+func stopped(hv *libvirtHost, group string) string {
+	owned := make(chan int, 1)
+	go func() {
+		inv, err := actuator.ReadInventory(hv.conn)
+		if err != nil {
+			inv.Owned = make([]actuator.VM, 1) // there may be some
+		}
+		owned <- len(inv.Owned)
+	}()
+	select {
+	case n := <-owned:
+		if n == 0 {
+			return "stopped"
+		}
+	case <-time.After(2 * time.Second): // libvirt does not answer
+	}
+	return asCalled(fmt.Sprintf("stopped; the VMs keep running\n  to list them:   virsh -c %s list\n  to remove them: `vmscaler down %s --uri %s`",
+		hv.choice.URI, group, hv.choice.URI))
 }
 
 // readyHost refuses a host that lacks what the config names, sets it up where that is wanted, and says how its VMs run.

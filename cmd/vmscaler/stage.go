@@ -87,9 +87,9 @@ func credentialsCommand(g *globals) *cobra.Command {
 			if err := readable(file); err != nil {
 				return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its folder)", role, err)
 			}
-			url := listenURL(cfg)
-			if h, found := bus.FindState(stateDir(cfg)); found && h.URL != "" {
-				url = h.URL
+			url, ca, natsCA := listenURL(cfg), "", ""
+			if h, _ := bus.FindState(stateDir(cfg)); h.Cert != "" {
+				ca, natsCA = " --nats-ca "+h.Cert, " --tlsca "+h.Cert
 			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "%s\n\n", file)
@@ -98,10 +98,10 @@ func credentialsCommand(g *globals) *cobra.Command {
 				if role == bus.RoleOperator {
 					use = "events"
 				}
-				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n  vmscaler %s --nats-url %s --nats-nkey %s\n", use, url, file)
+				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n  vmscaler %s --nats-url %s%s --nats-nkey %s\n", use, url, ca, file)
 			}
-			fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s --nkey %s --inbox-prefix %s\n  nats --context vmscaler-%s sub 'vmscaler.decision.>'\n",
-				role, url, file, role.InboxPrefix(), role)
+			fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n  nats --context vmscaler-%s sub 'vmscaler.decision.>'\n",
+				role, url, natsCA, file, role.InboxPrefix(), role)
 			return nil
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -134,6 +135,48 @@ func TestCredentials(t *testing.T) {
 	b := w.watch(bus.Remote{URL: url})
 	b.until("the decider is heard", func() bool { return b.decision.Group == w.group && b.stages["decider"].OK })
 	p.stop()
+	server.stop()
+}
+
+// TestTLS: with a certificate made by the line in docs/running.md a bus listens beyond loopback. On its own host commands
+// find it, its certificate and their credentials by themselves; from elsewhere both are wanted, and what is missing is said.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	page, err := os.ReadFile("../../../docs/running.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^openssl req .*$`).Find(page)
+	openssl := exec.Command("sh", "-c", string(line))
+	openssl.Dir = t.TempDir()
+	if out, err := openssl.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %s\n%s", line, err, out)
+	}
+	cert, key := filepath.Join(openssl.Dir, "bus.crt"), filepath.Join(openssl.Dir, "bus.key")
+	server := w.spawn("bus", "--bus-listen", "0.0.0.0:0", "--nats-cert", cert, "--nats-key", key)
+	_, rest, _ := strings.Cut(server.says("bus: tls://127.0.0.1:", "bus credentials tap"), "bus: ")
+	url := strings.Fields(rest)[0]
+
+	if out := w.must("health", "bus"); !strings.Contains(out, "bus: ") {
+		t.Errorf("health: %s", out)
+	}
+	w.must("events")
+	decider := w.spawn("decider", "-c", w.config(""))
+	decider.says("bus: " + url)
+	if out := w.must("bus", "credentials", "tap"); !containsAll(out, "--server "+url, "--tlsca "+cert) {
+		t.Errorf("credentials: %s", out)
+	}
+	screen := w.spawn("dashboard", "--no-dashboard")
+	screen.says("connected to " + url)
+	screen.stop()
+	decider.stop()
+
+	w.env = append(w.env, "VMSCALER_STATE_DIR="+t.TempDir()) // as on another host
+	lost := w.spawn("dashboard", "--no-dashboard", "--nats-url", url)
+	lost.says("no connection, trying again", "certificate signed by unknown authority")
+	lost.stop()
+	w.refused([]string{"dashboard", "--no-dashboard", "--nats-url", url, "--nats-ca", cert}, "wants credentials of role dashboard", "--nats-nkey")
 	server.stop()
 }
 

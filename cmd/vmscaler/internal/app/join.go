@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,10 +77,17 @@ func JoinNow(role string, remote bus.Remote, log zerolog.Logger) (*bus.Conn, err
 }
 
 // Credentials completes how to reach a bus: where nothing else is named, and the bus of this state folder is the one,
-// with the folder's own credentials, if they may be read.
+// with the certificate that it shows, and with the folder's own credentials, if they may be read. A key is not shown to a
+// server that is taken for it: logging in signs what that sends.
 func Credentials(remote bus.Remote, stateDir, role string) bus.Remote {
 	holder, found := bus.FindState(stateDir)
-	if !remote.Anonymous() || !found || !sameServer(holder.URL, remote.URL) {
+	if !found || !sameServer(holder.URL, remote.URL) {
+		return remote
+	}
+	if remote.CA == "" {
+		remote.CA = holder.Cert
+	}
+	if !remote.Anonymous() {
 		return remote
 	}
 	file := bus.CredentialsFile(stateDir, bus.Role(role))
@@ -92,21 +100,48 @@ func Credentials(remote bus.Remote, stateDir, role string) bus.Remote {
 	return remote
 }
 
-// sameServer compares the addresses of two URLs.
-func sameServer(a, b string) bool {
-	at := func(s string) string {
-		u, err := url.Parse(s)
-		if err != nil || u.Hostname() == "" {
-			return ""
-		}
-		host, port := strings.ToLower(u.Hostname()), u.Port()
-		if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsUnspecified() {
-			host = "127.0.0.1"
-		}
-		if port == "" {
-			port = "4222" // as for NATS's clients
-		}
-		return net.JoinHostPort(host, port)
+// sameServer says whether a URL means the server of this machine that says it is at another: by the same name and port,
+// or by any name of this machine.
+func sameServer(own, named string) bool {
+	ownHost, ownPort := address(own)
+	host, port := address(named)
+	ip := net.ParseIP(host) // another address of loopback may be another server's
+	return ownHost != "" && port == ownPort && (host == ownHost || !ip.IsLoopback() && isHere(host) && isHere(ownHost))
+}
+
+// address is the host and the port of a URL, "" where it has none.
+func address(s string) (host, port string) {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" {
+		return "", ""
 	}
-	return at(a) != "" && at(a) == at(b)
+	host, port = strings.ToLower(u.Hostname()), u.Port()
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	if port == "" {
+		port = "4222" // as for NATS's clients
+	}
+	return host, port
+}
+
+// isHere says whether a name is one of this machine.
+func isHere(host string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil || len(found) == 0 {
+		return false
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, at := range found {
+		ip := net.ParseIP(at) // of 127.0.0.0/8 an interface names one; Debian's own name is 127.0.1.1
+		if !ip.IsLoopback() && !slices.ContainsFunc(own, func(a net.Addr) bool { n, ok := a.(*net.IPNet); return ok && n.IP.Equal(ip) }) {
+			return false
+		}
+	}
+	return true
 }

@@ -288,6 +288,13 @@ func TestCredentials(t *testing.T) {
 // A bus at NATS's usual port is meant by a URL without one.
 func TestSameServer(t *testing.T) {
 	t.Parallel()
+	here, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !isHere(here) { // no name leads to this machine: take an address
+		here = "127.0.0.1"
+	}
 	for _, tt := range []struct {
 		a, b string
 		want bool
@@ -298,6 +305,10 @@ func TestSameServer(t *testing.T) {
 		{"nats://127.0.0.1:4222", "nats://[::1]:4222", false},
 		{"nats://127.0.0.1:4222", "nats://127.0.0.1:4223", false},
 		{"nats://kvm1:4222", "nats://KVM1:4222", true},
+		{"tls://127.0.0.1:4222", "tls://" + here, true},
+		{"tls://127.0.0.1:4223", "tls://" + here, false},
+		{"tls://127.0.0.1:4222", "tls://192.0.2.1", false},
+		{"tls://kvm1.invalid:4222", "tls://" + here, false},
 		{"", "", false},
 		{"nats://[", "nats://[", false},
 	} {
