@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -48,6 +49,7 @@ type Actuator struct {
 	told    map[string]bool      // taken names that were published
 	done    chan result          // of the present connection's workers
 	host    string
+	hooks   *hooks // safe for concurrent use
 }
 
 // group is the actuator's view of one group.
@@ -99,6 +101,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
 	}
+	a.hooks = newHooks(a.log)
 	for _, spec := range cfg.Groups {
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
 		if g.spec.Network == "" {
@@ -117,6 +120,13 @@ func (a *Actuator) Run(ctx context.Context) error {
 	if err := bus.Subscribe(a.conn, bus.AllDecisions, decisions); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
+	requests := make(chan bus.Request)
+	if err := a.conn.Serve(ctx, "actuator", "", []string{bus.VerbHook}, requests); err != nil {
+		return fmt.Errorf("actuator: %w", err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { a.hooks.serve(ctx, requests) })
+	defer serving.Wait()
 	for {
 		a.cfg.Report(a.serve(ctx, decisions))
 		again := time.NewTimer(time.Second)
@@ -246,6 +256,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 	}
 	host := a.host // of this connection, as workers run beside the next one's
 	h.tell = func(e bus.Event) { a.publish(host, e) }
+	h.host, h.hooks = host, a.hooks
 	// Booting takes a core; more boots than cores at the same time make each of them slower.
 	return h, max(1, int(node.Cpus)), nil
 }
@@ -393,6 +404,7 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, inv Invento
 			a.workers[r.VM.UUID].cancel(errScaleIn)
 		}
 		for _, r := range plan.Remove {
+			r.Hook = g.spec.Hooks.Remove
 			if r.Died {
 				a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
 			}

@@ -52,8 +52,9 @@ type Situation struct {
 type Removal struct {
 	VM       VM
 	Reason   string
-	Died     bool // it should have been running
-	Graceful bool // ask the guest to shut down first
+	Died     bool     // it should have been running
+	Graceful bool     // ask the guest to shut down first
+	Hook     bus.Hook // before that; Plan leaves it to its caller
 }
 
 // Actions is what to do next, each item by a worker of its own.

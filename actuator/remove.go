@@ -52,13 +52,30 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	}
 	// A phase that cannot be written (a QEMU that does not answer keeps libvirt from it) holds no removal up: a VM
 	// that is found off is removed all the same.
-	stuck := false // QEMU does not answer: libvirt has waited half a minute for it, and would at each further call
+	var abandoned error // by its hook, which keeps no VM from going
+	stuck := false      // QEMU does not answer: libvirt has waited half a minute for it, and would at each further call
 	if r.Graceful && now.State == bus.StateRunning {
-		err := setPhase(dom, &meta, bus.PhaseDraining)
+		var err error
+		if meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
+			err = setPhase(dom, &meta, bus.PhaseDraining)
+		}
+		began := meta.Since
+		if err != nil {
+			began = start
+		}
 		step(stepDraining)
-		deadline := time.Now().Add(shutdownTimeout).UTC()
+		deadline := time.Now()
+		if until := began.Add(r.Hook.Timeout); r.Hook.WaitFor != bus.WaitForNobody && until.After(deadline) {
+			deadline = until
+		}
+		deadline = deadline.Add(shutdownTimeout).UTC()
 		tell(bus.EventDraining, err, &deadline)
-		if stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT); !stuck {
+		stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT)
+		var action bus.HookAction
+		if action, abandoned = h.ask(ctx, bus.HookRemove, r.Hook, dom, now, decision, began); action == "" {
+			return fmt.Errorf("%s: %w", now.Name, abandoned)
+		}
+		if !stuck {
 			if err := shutDown(ctx, dom, shutdownTimeout); err != nil {
 				return fmt.Errorf("%s: %w", now.Name, err)
 			}
@@ -72,7 +89,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
 		dom, err = nil, nil
 	}
-	tell(bus.EventStopping, err, nil)
+	tell(bus.EventStopping, errors.Join(err, abandoned), nil)
 	if dom != nil {
 		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 			return fmt.Errorf("destroy %s: %w", now.Name, err)
