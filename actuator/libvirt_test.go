@@ -567,6 +567,7 @@ type stage struct {
 	spec     bus.Group
 	host     string
 	conn     *bus.Conn // of the one who plays the decider
+	operator *bus.Conn // of one who answers hooks
 	events   chan bus.Event
 	reports  chan error
 	sent     int
@@ -591,7 +592,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 		}
 		return c
 	}
-	s := &stage{t: t, spec: spec, host: host, conn: connect("test"), events: make(chan bus.Event, 1024), reports: make(chan error, 4096)}
+	s := &stage{t: t, spec: spec, host: host, conn: connect("test"), operator: connect("operator"), events: make(chan bus.Event, 1024), reports: make(chan error, 4096)}
 	own := connect("actuator")
 	if err := bus.Subscribe(s.conn, bus.AllEvents, s.events); err != nil {
 		t.Fatal(err)
@@ -612,6 +613,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 			t.Errorf("Run: %v", err)
 		}
 		own.Close()
+		s.operator.Close()
 		s.conn.Close()
 		server.Stop()
 	})
