@@ -1,10 +1,35 @@
 package actuator
 
 import (
+	"context"
 	"net/netip"
+	"time"
 
 	"libvirt.org/go/libvirt"
 )
+
+// addressWait is for how long a guest that is ready may have no address yet: its agent answers before it has asked for one.
+const addressWait = 10 * time.Second
+
+// awaitAddress is addressOf as soon as that is known; "" if it is not in time.
+func awaitAddress(ctx context.Context, dom *libvirt.Domain) string {
+	late := time.NewTimer(addressWait)
+	defer late.Stop()
+	poll := time.NewTicker(250 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if address := addressOf(dom); address != "" {
+			return address
+		}
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-late.C:
+			return ""
+		case <-poll.C:
+		}
+	}
+}
 
 // addressOf is a running VM's first IP address: of its DHCP lease, or else as its agent says; "" if none is known. It blocks
 // for up to agentTimeout.

@@ -298,7 +298,7 @@ func lastLine(output []byte) string {
 	return string(bytes.TrimSpace(output[bytes.LastIndexByte(output, '\n')+1:]))
 }
 
-// ask asks a hook about a running VM and waits for the answer, as hooks.wait does.
+// ask asks a hook about a running VM and waits for the answer, as hooks.wait does. If began is zero the wait begins now.
 func (h hypervisor) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, dom *libvirt.Domain, vm VM, decision string, began time.Time) (bus.HookAction, error) {
 	call := hookCall{
 		hook: hook, kind: kind, group: vm.Meta.Group, vm: vm.Name, uuid: vm.UUID, host: h.host, began: began,
@@ -307,8 +307,15 @@ func (h hypervisor) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, d
 			h.tell(e)
 		},
 	}
-	if hook.WaitFor == bus.WaitForCommand {
+	switch {
+	case hook.WaitFor != bus.WaitForCommand:
+	case kind == bus.HookLaunch:
+		call.address = awaitAddress(ctx, dom)
+	default:
 		call.address = addressOf(dom)
+	}
+	if call.began.IsZero() {
+		call.began = time.Now()
 	}
 	return h.hooks.wait(ctx, call)
 }
@@ -325,7 +332,7 @@ func (h hypervisor) launchHook(ctx context.Context, hook bus.Hook, dom *libvirt.
 	})
 	defer watching.Wait()
 	defer cancel(nil)
-	_, err := h.ask(ctx, bus.HookLaunch, hook, dom, vm, decision, time.Now())
+	_, err := h.ask(ctx, bus.HookLaunch, hook, dom, vm, decision, time.Time{})
 	return err
 }
 

@@ -305,6 +305,7 @@ func TestHookCommandIsKilledWithItsGroup(t *testing.T) {
 				call.hook.Timeout = 5 * time.Second // enough for a shell to start
 			}
 			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
 			type result struct {
 				action bus.HookAction
 				err    error
@@ -329,7 +330,6 @@ func TestHookCommandIsKilledWithItsGroup(t *testing.T) {
 			if rest, err := io.ReadAll(f); err != nil || len(rest) > 0 {
 				t.Errorf("read %q, %v", rest, err)
 			}
-			cancel(nil)
 			if got := <-out; got.action != tt.want || tt.want == "" && !errors.Is(got.err, tt.cause) {
 				t.Errorf("got %+v, want %q", got, tt.want)
 			}
@@ -453,6 +453,22 @@ func TestLaunchHook(t *testing.T) {
 		}
 		b.hasNothing()
 	})
+	t.Run("command", func(t *testing.T) {
+		b := newHost(t)
+		b.hooks, b.host = newHooks(zerolog.Nop()), "here"
+		file := filepath.Join(t.TempDir(), "told")
+		spec := webSpec(func(g *bus.Group) {
+			g.Hooks.Launch.WaitFor = bus.WaitForCommand
+			g.Hooks.Launch.Command = `echo $VMSCALER_HOOK $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_UUID $VMSCALER_HOST $VMSCALER_ADDRESS > ` + file
+		})
+		if err := b.launch(t.Context(), spec, "web-1", someUUID, "web-7"); err != nil {
+			t.Fatal(err)
+		}
+		// The address is the test driver's.
+		if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), "launch web web-1 "+someUUID+" here 192.168.122.") {
+			t.Errorf("told %q, %v", text, err)
+		}
+	})
 	t.Run("taken over, abandon", func(t *testing.T) {
 		b := newHost(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -532,7 +548,7 @@ func TestRemoveHook(t *testing.T) {
 			}
 		}
 		first, second := b.events[1], b.events[3]
-		if first.Token == second.Token || !first.Deadline.Truncate(time.Second).Equal(second.Deadline.Truncate(time.Second)) {
+		if first.Token == second.Token || !first.Deadline.Equal(*second.Deadline) {
 			t.Errorf("waits %+v, and then %+v", first, second)
 		}
 		b.answering(bus.HookContinue)
