@@ -586,6 +586,11 @@ func TestActuatorServesHooks(t *testing.T) {
 	if _, err := ask(e.Token, "stop"); err == nil || !strings.Contains(err.Error(), "want continue, abandon or heartbeat") {
 		t.Errorf("a wrong action: %v", err)
 	}
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := bus.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook, bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an unknown token is not left to others: %v", err)
+	}
 	must(e, bus.HookHeartbeat)
 	if beat := s.event(bus.EventWaiting); beat.Token != e.Token || !beat.Deadline.After(*e.Deadline) {
 		t.Errorf("after a heartbeat %+v, before %+v", beat, e)
