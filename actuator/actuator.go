@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -52,6 +53,7 @@ type Actuator struct {
 	done    chan result          // of the present connection's workers
 	load    load
 	pulses  pulses
+	hooks   *hooks // safe for concurrent use
 	host    string
 	cores   int
 	// launches says that the last plan wanted launches: the next look also measures the room for them.
@@ -111,6 +113,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
 		load: load{}, pulses: pulses{}, outbox: bus.NewOutbox(conn, log),
 	}
+	a.hooks = newHooks(a.log)
 	for _, spec := range cfg.Groups {
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
 		if g.spec.Network == "" {
@@ -141,6 +144,13 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 		sent()
 		err = errors.Join(err, <-outbox)
 	}()
+	requests := make(chan bus.Request)
+	if err := a.conn.Serve(ctx, "actuator", "", []string{bus.VerbHook}, requests); err != nil {
+		return fmt.Errorf("actuator: %w", err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { a.hooks.serve(ctx, requests) })
+	defer serving.Wait()
 	for {
 		a.cfg.Report(a.serve(ctx, decisions, samples))
 		again := time.NewTimer(time.Second)
@@ -295,6 +305,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 	host := a.host // of this connection, as workers run beside the next one's
 	h.tell = func(e bus.Event) { a.publish(host, e) }
 	a.cores = int(node.Cpus)
+	h.host, h.hooks = host, a.hooks
 	// Booting takes a core; more boots than cores at the same time make each of them slower.
 	return h, max(1, a.cores), nil
 }

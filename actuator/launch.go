@@ -22,6 +22,9 @@ type hypervisor struct {
 	machine machine
 	// tell publishes a lifecycle event; the callee fills in what the event does not say.
 	tell func(bus.Event)
+	// hooks are who waits, and host is the host's name. They may be unset where no VM has a hook.
+	hooks *hooks
+	host  string
 }
 
 // launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
@@ -106,8 +109,9 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 	return nil
 }
 
-// awaitReady waits until a started VM is ready and marks it so. It fails when the VM goes off or the boot
-// time-out has passed. The time during which a person has the VM suspended does not count.
+// awaitReady waits until a started VM is ready and its launch hook lets it go on, and marks it ready. It fails when the VM
+// goes off, the boot time-out has passed, or the hook abandons it. The time during which a person has the VM suspended
+// does not count, nor that of the hook.
 func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decision string) error {
 	dom, err := h.conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
@@ -118,6 +122,7 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 	defer poll.Stop()
 	started := vm.Meta.Since
 	paused := time.Time{} // since when
+	hooked := false       // the launch hook let it go on
 	for {
 		state, reason, err := dom.GetState()
 		if err != nil {
@@ -141,6 +146,17 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 			}
 			if ready {
 				step(stepBooted)
+				if !hooked {
+					asked := time.Now()
+					err := h.launchHook(ctx, spec.Hooks.Launch, dom, vm, decision)
+					if ctx.Err() != nil {
+						return context.Cause(ctx)
+					}
+					if err != nil {
+						return errors.Join(err, setPhase(dom, &vm.Meta, bus.PhaseFailed)) // as below
+					}
+					hooked, started = true, started.Add(time.Since(asked))
+				}
 				// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 				if err := setPhase(dom, &vm.Meta, bus.PhaseReady); err != nil {
 					ready, why = false, err.Error()

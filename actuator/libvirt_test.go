@@ -567,6 +567,7 @@ type stage struct {
 	spec     bus.Group
 	host     string
 	conn     *bus.Conn // of the one who plays the decider
+	operator *bus.Conn // of one who answers hooks
 	events   chan bus.Event
 	reports  chan error
 	sent     int
@@ -591,7 +592,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 		}
 		return c
 	}
-	s := &stage{t: t, spec: spec, host: host, conn: connect("test"), events: make(chan bus.Event, 1024), reports: make(chan error, 4096)}
+	s := &stage{t: t, spec: spec, host: host, conn: connect("test"), operator: connect("operator"), events: make(chan bus.Event, 1024), reports: make(chan error, 4096)}
 	own := connect("actuator")
 	if err := bus.Subscribe(s.conn, bus.AllEvents, s.events); err != nil {
 		t.Fatal(err)
@@ -612,6 +613,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 			t.Errorf("Run: %v", err)
 		}
 		own.Close()
+		s.operator.Close()
 		s.conn.Close()
 		server.Stop()
 	})
@@ -877,6 +879,46 @@ func TestDrainIsCalledOff(t *testing.T) {
 
 	s = startStage(t, b, webSpec(func(g *bus.Group) { g.Drain, g.ShutdownTimeout = 0, time.Second }), dialTest)
 	s.want(1, "it goes when its time is over", func() bool { return b.ready(1)() && b.inventory().Owned[0].Name == "web-2" })
+}
+
+// A VM whose drain is called off while its remove hook waits goes through its launch hook again, before it serves again.
+func TestCalledOffDuringItsHook(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec()
+	b.settle(spec, 2)
+	spec.Hooks.Launch, spec.Hooks.Remove = busHook(), busHook()
+	s := startStage(t, b, spec, dialTest)
+	var waiting bus.Event
+	s.want(1, "the remove hook waits", func() bool {
+		select {
+		case e := <-s.events:
+			waiting = e
+		default:
+		}
+		return waiting.Event == bus.EventWaiting
+	})
+	if waiting.VM != "web-2" || !strings.Contains(waiting.Sentence, "remove hook") {
+		t.Errorf("event %+v", waiting)
+	}
+	waiting = bus.Event{}
+	kept := false
+	s.want(2, "the launch hook waits", func() bool {
+		select {
+		case e := <-s.events:
+			waiting, kept = e, kept || e.Event == bus.EventKept
+		default:
+		}
+		return waiting.Event == bus.EventWaiting
+	})
+	if waiting.VM != "web-2" || !strings.Contains(waiting.Sentence, "launch hook") || !kept {
+		t.Errorf("event %+v, kept %t", waiting, kept)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := bus.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook, bus.Query{Token: waiting.Token, Action: bus.HookContinue}); err != nil {
+		t.Fatal(err)
+	}
+	s.want(2, "it serves again", b.ready(2))
 }
 
 func TestProtect(t *testing.T) {

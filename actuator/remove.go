@@ -56,31 +56,15 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 	}
 	// A phase that cannot be written (a QEMU that does not answer keeps libvirt from it) holds no removal up: a VM
 	// that is found off is removed all the same.
-	stuck := false // QEMU does not answer: libvirt has waited half a minute for it, and would at each further call
+	var stuck bool
+	var abandoned error
 	if r.Graceful && now.State == bus.StateRunning {
-		var err error
-		if meta.Phase != bus.PhaseDraining { // else the drain that was cut off goes on
-			meta.Since = time.Now()
-			err = setPhase(dom, &meta, bus.PhaseDraining)
+		stuck, abandoned, err = h.release(ctx, dom, spec, d, now, &meta, decision, tell)
+		if isCalledOff(err) {
+			return h.serveAgain(dom, spec, meta, now.Name, decision, err)
 		}
-		step(stepDraining)
-		off := time.Now()
-		if d != nil {
-			off = meta.Since.Add(spec.Drain)
-		}
-		deadline := off.Add(spec.ShutdownTimeout).UTC()
-		tell(bus.EventDraining, err, &deadline)
-		if stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT); !stuck {
-			if d != nil {
-				if err := d.wait(ctx, off); isCalledOff(err) {
-					return h.serveAgain(dom, meta, now.Name, decision, err)
-				} else if err != nil {
-					return err
-				}
-			}
-			if err := shutDown(ctx, dom, spec.ShutdownTimeout); err != nil {
-				return fmt.Errorf("%s: %w", now.Name, err)
-			}
+		if err != nil {
+			return fmt.Errorf("%s: %w", now.Name, err)
 		}
 		step(stepOff)
 	}
@@ -91,7 +75,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
 		dom, err = nil, nil
 	}
-	tell(bus.EventStopping, err, nil)
+	tell(bus.EventStopping, errors.Join(err, abandoned), nil)
 	if dom != nil {
 		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 			return fmt.Errorf("destroy %s: %w", now.Name, err)
@@ -115,9 +99,61 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 	return nil
 }
 
-// serveAgain ends a drain that was called off.
-func (h hypervisor) serveAgain(dom *libvirt.Domain, meta bus.Metadata, name, decision string, cause error) error {
-	if err := setPhase(dom, &meta, bus.PhaseReady); err != nil {
+// release takes a running VM out of service: drain, hook, and shutdown of its guest. It is stuck if QEMU does not answer:
+// libvirt has waited half a minute for it, and would at each further call. That its hook abandoned it keeps no VM from
+// going.
+func (h hypervisor) release(
+	ctx context.Context, dom *libvirt.Domain, spec bus.Group, d *drain, vm VM, meta *bus.Metadata, decision string,
+	tell func(bus.EventType, error, *time.Time),
+) (stuck bool, abandoned, err error) {
+	if meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
+		err = setPhase(dom, meta, bus.PhaseDraining)
+	}
+	began := meta.Since
+	if err != nil {
+		began = time.Now()
+	}
+	step(stepDraining)
+	stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT)
+	off, latest := began, time.Now() // when it is shut down, with no hook and with one
+	if d != nil && !stuck {
+		off = began.Add(spec.Drain)
+	}
+	if spec.Hooks.Remove.Waits() {
+		latest = later(latest, began.Add(spec.Hooks.Remove.Timeout))
+	}
+	deadline := later(off, latest).Add(spec.ShutdownTimeout).UTC()
+	tell(bus.EventDraining, err, &deadline)
+	action, abandoned := h.ask(ctx, bus.HookRemove, spec.Hooks.Remove, dom, vm, decision, began)
+	if action == "" {
+		return stuck, nil, abandoned
+	}
+	if d != nil {
+		if err := d.wait(ctx, off); err != nil {
+			return stuck, abandoned, err
+		}
+	}
+	if stuck {
+		return stuck, abandoned, nil
+	}
+	return stuck, abandoned, shutDown(ctx, dom, spec.ShutdownTimeout)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// serveAgain ends a drain that was called off. Where a group has a launch hook the VM goes through it again: whoever was
+// told that it goes must hear that it serves.
+func (h hypervisor) serveAgain(dom *libvirt.Domain, spec bus.Group, meta bus.Metadata, name, decision string, cause error) error {
+	phase := bus.PhaseReady
+	if spec.Hooks.Launch.Waits() {
+		phase = bus.PhaseLaunching
+	}
+	if err := setPhase(dom, &meta, phase); err != nil {
 		return fmt.Errorf("%s: keep it: %w", name, err)
 	}
 	h.tell(bus.Event{Group: meta.Group, VM: name, Event: bus.EventKept, DecisionID: decision, Sentence: cause.Error()})

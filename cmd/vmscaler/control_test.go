@@ -44,6 +44,9 @@ func TestWrongCommandLines(t *testing.T) {
 		{"dry-run web-", `group: "web-" ends in '-'`},
 		{"protect", "want `vmscaler protect VM"},
 		{"protect web-1 web-2", "want `vmscaler protect VM"},
+		{"hook", "want `vmscaler hook continue|abandon|heartbeat TOKEN"},
+		{"hook continue", "want `vmscaler hook continue|abandon|heartbeat TOKEN"},
+		{"hook stop K3VN", `found "stop", want one of continue, abandon, heartbeat`},
 	} {
 		_, err := command(t, strings.Fields(tt.line)...)
 		var usage usageError
@@ -56,13 +59,19 @@ func TestWrongCommandLines(t *testing.T) {
 // decider is a bus on which a test answers the requests.
 func decider(t *testing.T, answer func(bus.Request) error) (flags []string) {
 	t.Helper()
+	return answering(t, bus.RoleDecider, []string{bus.VerbStatus, bus.VerbPause, bus.VerbResume, bus.VerbDryRun}, answer)
+}
+
+// answering is a bus on which a test answers some requests in the place of a stage.
+func answering(t *testing.T, stage bus.Role, verbs []string, answer func(bus.Request) error) (flags []string) {
+	t.Helper()
 	dir := t.TempDir()
 	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	conn, err := server.Connect("decider", zerolog.Nop())
+	conn, err := server.Connect(string(stage), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +93,7 @@ func decider(t *testing.T, answer func(bus.Request) error) (flags []string) {
 			}
 		}
 	}()
-	verbs := []string{bus.VerbStatus, bus.VerbPause, bus.VerbResume, bus.VerbDryRun}
-	if err := conn.Serve(ctx, "decider", "test", verbs, requests); err != nil {
+	if err := conn.Serve(ctx, string(stage), "", verbs, requests); err != nil {
 		t.Fatal(err)
 	}
 	return []string{"--nats-url", server.URL(), "--state-dir", dir}
@@ -155,5 +163,51 @@ func TestStatusNeedsNoCredentials(t *testing.T) {
 	}
 	if _, err = command(t, append([]string{"pause", "web"}, flags...)...); err == nil || !strings.Contains(err.Error(), "wants credentials of role operator") {
 		t.Errorf("pause: got %v", err)
+	}
+}
+
+func TestHookAnswers(t *testing.T) {
+	requests := make(chan bus.Query, 8)
+	until := time.Now().Add(time.Minute).Truncate(time.Second)
+	flags := answering(t, bus.RoleActuator, []string{bus.VerbHook}, func(r bus.Request) error {
+		requests <- r.Query
+		a := bus.HookAnswer{V: bus.Version, Group: "web", VM: "web-3", Hook: bus.HookLaunch, Action: r.Query.Action}
+		switch {
+		case r.Query.Token != "K3VN":
+			r.Ignore()
+			return nil
+		case a.Action == bus.HookHeartbeat:
+			a.Deadline = &until
+		}
+		return r.Answer(a)
+	})
+	for _, tt := range []struct{ line, want string }{
+		{"hook continue K3VN", "web-3: launch hook: continue\n"},
+		{"hook abandon K3VN", "web-3: launch hook: abandon\n"},
+		{"hook heartbeat K3VN", "web-3: launch hook: heartbeat, waits until " + until.Format(time.DateTime) + "\n"},
+	} {
+		out, err := command(t, append(strings.Fields(tt.line), flags...)...)
+		if err != nil || out != tt.want {
+			t.Errorf("%s: printed %q, %v; want %q", tt.line, out, err, tt.want)
+		}
+		if q := <-requests; string(q.Action) != strings.Fields(tt.line)[1] || q.Token != "K3VN" || !strings.Contains(q.By, "@") {
+			t.Errorf("%s: asked %+v", tt.line, q)
+		}
+	}
+	_, err := command(t, append([]string{"hook", "continue", "OLD"}, flags...)...)
+	if err == nil || !strings.Contains(err.Error(), `no VM waits with the token "OLD"`) {
+		t.Errorf("another token: %v", err)
+	}
+	flags[3] = t.TempDir() // not the bus's
+	if _, err = command(t, append([]string{"hook", "continue", "K3VN"}, flags...)...); err == nil || !strings.Contains(err.Error(), "wants credentials of role operator") {
+		t.Errorf("without credentials: %v", err)
+	}
+}
+
+func TestHookWithoutAnActuator(t *testing.T) {
+	flags := decider(t, func(r bus.Request) error { return r.Refuse("not asked") })
+	_, err := command(t, append([]string{"hook", "continue", "K3VN"}, flags...)...)
+	if err == nil || !strings.Contains(err.Error(), "no actuator is running") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -102,7 +102,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		return err
 	}
 	stages := app.Options{
-		Config: cfg, Stages: o.stages, StateDir: stateDir(cfg), Remote: remote(cfg), Version: version,
+		Config: cfg, Stages: o.stages, StateDir: stateDir(cfg), Remote: remote(cfg), Version: version, //nolint:contextcheck // looking a name up takes a second at most
 		Waiting: func(why error) {
 			fmt.Fprintf(stderr, "waiting for the bus: %s\n", asCalled(strings.TrimPrefix(why.Error(), "bus: ")))
 		},

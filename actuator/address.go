@@ -1,0 +1,80 @@
+package actuator
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"libvirt.org/go/libvirt"
+)
+
+// addressWait is for how long a guest that is ready may have no address yet: its agent answers before it has asked for one.
+const addressWait = 10 * time.Second
+
+// awaitAddress is addressOf as soon as that is known; "" if it is not in time.
+func awaitAddress(ctx context.Context, dom *libvirt.Domain) string {
+	late := time.NewTimer(addressWait)
+	defer late.Stop()
+	poll := time.NewTicker(250 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if address := addressOf(dom); address != "" {
+			return address
+		}
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-late.C:
+			return ""
+		case <-poll.C:
+		}
+	}
+}
+
+// addressOf is a running VM's first IP address: of its DHCP lease, or else as its agent says; "" if none is known. It blocks
+// for up to agentTimeout.
+func addressOf(dom *libvirt.Domain) string {
+	var texts []string
+	leases, err := dom.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+	if err == nil {
+		for _, i := range leases {
+			for _, a := range i.Addrs {
+				texts = append(texts, a.Addr)
+			}
+		}
+	}
+	if address := chooseAddress(texts); address != "" {
+		return address
+	}
+	// Not by libvirt's call for it, which has no time-out of its own.
+	var interfaces []struct {
+		Addresses []struct {
+			Address string `json:"ip-address"`
+		} `json:"ip-addresses"`
+	}
+	if err := agentCommand(dom, agentTimeout, "guest-network-get-interfaces", nil, &interfaces); err != nil {
+		return "" // it has no agent
+	}
+	for _, i := range interfaces {
+		for _, a := range i.Addresses {
+			texts = append(texts, a.Address)
+		}
+	}
+	return chooseAddress(texts)
+}
+
+// chooseAddress is the first address by which others can reach a VM, of IPv4 rather than IPv6.
+func chooseAddress(texts []string) string {
+	var first string
+	for _, text := range texts {
+		a, err := netip.ParseAddr(text)
+		switch {
+		case err != nil, a.IsLoopback(), a.IsLinkLocalUnicast():
+		case a.Is4():
+			return text
+		case first == "":
+			first = text
+		}
+	}
+	return first
+}

@@ -1,0 +1,621 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// someCall is a call of the launch hook of web-1 that begins now, and what it tells.
+func someCall(waitFor bus.WaitFor, changes ...func(*hookCall)) (hookCall, <-chan bus.Event) {
+	told := make(chan bus.Event, 1024)
+	c := hookCall{
+		hook: bus.Hook{WaitFor: waitFor, Timeout: time.Minute, Default: bus.HookContinue}, kind: bus.HookLaunch,
+		group: "web", vm: "web-1", uuid: someUUID, host: "kvm1", address: "10.0.0.7", began: time.Now(),
+		tell: func(e bus.Event) { told <- e },
+	}
+	for _, change := range changes {
+		change(&c)
+	}
+	return c, told
+}
+
+func abandonByDefault(c *hookCall) { c.hook.Default = bus.HookAbandon }
+
+func begunBefore(d time.Duration) func(*hookCall) {
+	return func(c *hookCall) { c.began = c.began.Add(-d) }
+}
+
+func TestHookDeadlines(t *testing.T) {
+	at := func(d time.Duration) time.Time { return t0.Add(d) }
+	for _, tt := range []struct {
+		name                string
+		timeout             time.Duration
+		now                 time.Time
+		deadline, prolonged time.Time
+	}{
+		{"at once", time.Minute, at(0), at(time.Minute), at(time.Minute)},
+		{"later, as after a restart", time.Minute, at(40 * time.Second), at(time.Minute), at(100 * time.Second)},
+		{"the clock was set back", time.Minute, at(-time.Hour), at(-59 * time.Minute), at(-59 * time.Minute)},
+		{"100 time-outs", time.Minute, at(99*time.Minute + 30*time.Second), at(time.Minute), at(100 * time.Minute)},
+		{"48 h", 30 * time.Hour, at(29 * time.Hour), at(30 * time.Hour), at(48 * time.Hour)},
+		{"the longest time-out", 48 * time.Hour, at(time.Hour), at(48 * time.Hour), at(48 * time.Hour)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := hookCall{hook: bus.Hook{Timeout: tt.timeout}, began: t0}
+			if got := c.deadline(tt.now); !got.Equal(tt.deadline) {
+				t.Errorf("deadline %s, want %s", got, tt.deadline)
+			}
+			if got := c.prolonged(tt.now); !got.Equal(tt.prolonged) {
+				t.Errorf("after a heartbeat %s, want %s", got, tt.prolonged)
+			}
+		})
+	}
+}
+
+func TestHookForNobodyIsNoWait(t *testing.T) {
+	call, told := someCall(bus.WaitForNobody)
+	var none *hooks
+	if action, err := none.wait(t.Context(), call); action != bus.HookContinue || err != nil || len(told) != 0 {
+		t.Errorf("got %q, %v, and %d events", action, err, len(told))
+	}
+}
+
+// answered is what a wait came to, and after which time.
+type answered struct {
+	action bus.HookAction
+	err    error
+	after  time.Duration
+}
+
+// begin waits in the background, by the clock of a synctest bubble.
+func begin(ctx context.Context, h *hooks, call hookCall) <-chan answered {
+	start := time.Now()
+	out := make(chan answered, 1)
+	go func() {
+		action, err := h.wait(ctx, call)
+		out <- answered{action, err, time.Since(start)}
+	}()
+	synctest.Wait()
+	return out
+}
+
+func TestHookOverTheBus(t *testing.T) {
+	type result struct {
+		action bus.HookAction
+		err    string
+		after  time.Duration
+	}
+	reply := func(after time.Duration, action bus.HookAction) func(*testing.T, *hooks, string) {
+		return func(t *testing.T, h *hooks, token string) {
+			time.Sleep(after)
+			a, known, err := h.answer(bus.Query{Token: token, Action: action, By: "ann"})
+			if !known || err != nil || a.V != bus.Version || a.Group != "web" || a.VM != "web-1" || a.Hook != bus.HookLaunch || a.Action != action || a.Deadline != nil {
+				t.Errorf("answer: %+v, %v, %v", a, known, err)
+			}
+			if _, again, _ := h.answer(bus.Query{Token: token, Action: action}); again {
+				t.Error("a second answer was taken")
+			}
+		}
+	}
+	nobody := func(*testing.T, *hooks, string) {}
+	for _, tt := range []struct {
+		name  string
+		call  []func(*hookCall)
+		reply func(*testing.T, *hooks, string)
+		want  result
+	}{
+		{"continue", nil, reply(time.Second, bus.HookContinue), result{bus.HookContinue, "", time.Second}},
+		{"abandon", nil, reply(time.Second, bus.HookAbandon), result{bus.HookAbandon, "the launch hook of web-1 said abandon", time.Second}},
+		{"no answer", nil, nobody, result{bus.HookContinue, "", time.Minute}},
+		{"no answer, abandon", []func(*hookCall){abandonByDefault}, nobody, result{bus.HookAbandon, "no answer came", time.Minute}},
+		{"restarted", []func(*hookCall){begunBefore(40 * time.Second)}, nobody, result{bus.HookContinue, "", 20 * time.Second}},
+		{"restarted too late", []func(*hookCall){begunBefore(time.Hour), abandonByDefault}, nobody, result{bus.HookAbandon, "no answer came", 0}},
+		{"answered after a restart", []func(*hookCall){begunBefore(40 * time.Second)}, reply(time.Second, bus.HookContinue), result{bus.HookContinue, "", time.Second}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHooks(zerolog.Nop())
+				call, told := someCall(bus.WaitForBus, tt.call...)
+				out := begin(t.Context(), h, call)
+				e := <-told
+				if e.Event != bus.EventWaiting || e.Group != "web" || e.VM != "web-1" || len(e.Token) < 20 || !e.Deadline.Equal(call.began.Add(time.Minute)) ||
+					!containsAll(e.Sentence, "launch hook", string(call.hook.Default)) {
+					t.Errorf("event %+v", e)
+				}
+				tt.reply(t, h, e.Token)
+				got := <-out
+				if got.action != tt.want.action || got.after != tt.want.after || (got.err == nil) != (tt.want.err == "") ||
+					got.err != nil && !strings.Contains(got.err.Error(), tt.want.err) {
+					t.Errorf("got %+v, want %+v", got, tt.want)
+				}
+				if len(h.waiters) != 0 {
+					t.Errorf("left: %d", len(h.waiters))
+				}
+			})
+		})
+	}
+}
+
+func containsAll(text string, words ...string) bool {
+	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
+}
+
+func TestHookHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooks(zerolog.Nop())
+		call, told := someCall(bus.WaitForBus)
+		out := begin(t.Context(), h, call)
+		first := <-told
+		for beat := range 120 { // more than count
+			time.Sleep(50 * time.Second)
+			synctest.Wait()
+			a, known, err := h.answer(bus.Query{Token: first.Token, Action: bus.HookHeartbeat})
+			want := earlier(time.Now().Add(time.Minute), call.began.Add(100*time.Minute))
+			if !known || err != nil || a.Deadline == nil || !a.Deadline.Equal(want) || a.Action != bus.HookHeartbeat {
+				t.Fatalf("heartbeat %d: %+v, %v, %v, want until %s", beat, a, known, err, want)
+			}
+			synctest.Wait()
+			if e := <-told; e.Event != bus.EventWaiting || e.Token != first.Token || !e.Deadline.Equal(want) {
+				t.Fatalf("heartbeat %d: event %+v, want until %s", beat, e, want)
+			}
+			if len(out) > 0 {
+				t.Fatalf("heartbeat %d: it waits no more: %+v", beat, <-out)
+			}
+			if want.Equal(call.began.Add(100 * time.Minute)) {
+				break
+			}
+		}
+		if got := <-out; got.action != bus.HookContinue || got.after != 100*time.Minute {
+			t.Errorf("got %+v, want continue after 100 time-outs", got)
+		}
+	})
+}
+
+func TestHookAnswersThatAreNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooks(zerolog.Nop())
+		ctx, cancel := context.WithCancelCause(t.Context())
+		call, told := someCall(bus.WaitForBus)
+		out := begin(ctx, h, call)
+		token := (<-told).Token
+		for _, wrong := range []string{"", "nosuch", token + "A"} {
+			if _, known, err := h.answer(bus.Query{Token: wrong, Action: bus.HookContinue}); known || err != nil {
+				t.Errorf("token %q: %v, %v", wrong, known, err)
+			}
+		}
+		for _, wrong := range []bus.HookAction{"", "Continue", "stop"} {
+			if _, known, err := h.answer(bus.Query{Token: token, Action: wrong}); !known || err == nil || !containsAll(err.Error(), "continue", "abandon", "heartbeat") {
+				t.Errorf("action %q: %v, %v", wrong, known, err)
+			}
+		}
+		if len(out) > 0 {
+			t.Fatalf("it waits no more: %+v", <-out)
+		}
+		cancel(errScaleIn)
+		if got := <-out; got.action != "" || !errors.Is(got.err, errScaleIn) {
+			t.Errorf("got %+v, want no answer and the cause", got)
+		}
+		if _, known, _ := h.answer(bus.Query{Token: token, Action: bus.HookContinue}); known {
+			t.Error("an answer was taken after the wait")
+		}
+	})
+}
+
+func TestHookCommand(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, command string
+		call          []func(*hookCall)
+		want          bus.HookAction
+		err           []string
+	}{
+		{name: "continue", command: "echo done", want: bus.HookContinue},
+		{
+			name: "abandon", command: "echo first; echo 'no backend web' >&2; echo; exit 7", want: bus.HookAbandon,
+			err: []string{"the launch hook of web-1", "exit status 7", "no backend web"},
+		},
+		{name: "says nothing", command: "exit 1", want: bus.HookAbandon, err: []string{"exit status 1"}},
+		{name: "killed by somebody", command: "kill -9 $$", want: bus.HookAbandon, err: []string{"signal: killed"}},
+		{name: "no such command", command: "/nonexistent", want: bus.HookAbandon, err: []string{"exit status 127", "/nonexistent"}},
+		{name: "no input", command: "read line && exit 1; exit 0", want: bus.HookContinue},
+		{name: "leaves something in the background", command: "sleep 5 & exit 0", want: bus.HookContinue},
+		{name: "time-out", command: "sleep 1000; exit 1", call: []func(*hookCall){begunBefore(time.Minute - 100*time.Millisecond)}, want: bus.HookContinue},
+		{
+			name: "time-out, abandon", command: "sleep 1000", call: []func(*hookCall){begunBefore(time.Minute - 100*time.Millisecond), abandonByDefault},
+			want: bus.HookAbandon, err: []string{"no answer came"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			call, told := someCall(bus.WaitForCommand, tt.call...)
+			call.hook.Command = tt.command
+			got, err := newHooks(zerolog.Nop()).wait(t.Context(), call)
+			if got != tt.want || (err == nil) != (tt.err == nil) || err != nil && !containsAll(err.Error(), tt.err...) {
+				t.Errorf("got %q, %v; want %q, %q", got, err, tt.want, tt.err)
+			}
+			if e := <-told; e.Event != bus.EventWaiting || e.Token != "" || !e.Deadline.Equal(call.began.Add(time.Minute)) || !strings.Contains(e.Sentence, "command") {
+				t.Errorf("event %+v", e)
+			}
+		})
+	}
+}
+
+// A restart after the time-out takes the default at once.
+func TestHookCommandThatIsTooLateDoesNotRun(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ran")
+	call, told := someCall(bus.WaitForCommand, begunBefore(time.Hour))
+	call.hook.Command = "touch " + file
+	got, err := newHooks(zerolog.Nop()).wait(t.Context(), call)
+	if _, stat := os.Stat(file); got != bus.HookContinue || err != nil || len(told) != 0 || stat == nil {
+		t.Errorf("got %q, %v, %d events; it ran: %v", got, err, len(told), stat == nil)
+	}
+}
+
+func TestHookCommandEnvironment(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "env")
+	call, _ := someCall(bus.WaitForCommand)
+	call.hook.Command = "env | grep ^VMSCALER_ | sort > " + file
+	if got, err := newHooks(zerolog.Nop()).wait(t.Context(), call); got != bus.HookContinue || err != nil {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOST=kvm1\nVMSCALER_UUID=" + someUUID + "\nVMSCALER_VM=web-1\n"
+	if string(text) != want {
+		t.Errorf("got\n%swant\n%s", text, want)
+	}
+}
+
+// What the command has started goes with it, at the time-out and when the wait ends. The pipe ends when the last who
+// could write to it is gone.
+func TestHookCommandIsKilledWithItsGroup(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		cause error
+		want  bus.HookAction
+	}{
+		{"at the time-out", context.DeadlineExceeded, bus.HookContinue},
+		{"when the wait ends", errScaleIn, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			pipe := filepath.Join(t.TempDir(), "pipe")
+			if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			call, _ := someCall(bus.WaitForCommand)
+			call.hook.Command = "exec 3>" + pipe + "; sleep 1000 & echo started >&3; wait"
+			if tt.want != "" {
+				call.hook.Timeout = 5 * time.Second // enough for a shell to start
+			}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			type result struct {
+				action bus.HookAction
+				err    error
+			}
+			out := make(chan result, 1)
+			go func() {
+				action, err := newHooks(zerolog.Nop()).wait(ctx, call)
+				out <- result{action, err}
+			}()
+			f, err := os.Open(pipe)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			started := make([]byte, len("started\n"))
+			if _, err := io.ReadFull(f, started); err != nil {
+				t.Fatal(err)
+			}
+			if tt.want == "" {
+				cancel(tt.cause)
+			}
+			if rest, err := io.ReadAll(f); err != nil || len(rest) > 0 {
+				t.Errorf("read %q, %v", rest, err)
+			}
+			if got := <-out; got.action != tt.want || tt.want == "" && !errors.Is(got.err, tt.cause) {
+				t.Errorf("got %+v, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestHookOutputIsItsEnd(t *testing.T) {
+	var out tail
+	for range 3000 {
+		_, _ = out.Write([]byte("0123456789"))
+	}
+	_, _ = out.Write([]byte("\n the last line \n\n"))
+	if len(out.text) != hookOutput || lastLine(out.text) != "the last line" {
+		t.Errorf("%d bytes, last line %q", len(out.text), lastLine(out.text))
+	}
+	if got := lastLine(nil); got != "" {
+		t.Errorf("of nothing: %q", got)
+	}
+}
+
+func TestChooseAddress(t *testing.T) {
+	for _, tt := range []struct {
+		addresses string
+		want      string
+	}{
+		{"", ""},
+		{"127.0.0.1 ::1", ""},
+		{"192.168.122.7", "192.168.122.7"},
+		{"127.0.0.1 ::1 fe80::1 2001:db8::7 10.0.0.7 10.0.0.8", "10.0.0.7"},
+		{"fe80::1 2001:db8::7 2001:db8::8", "2001:db8::7"},
+		{"169.254.3.4 fe80::1", ""},
+		{"rubbish 10.0.0.7", "10.0.0.7"},
+	} {
+		if got := chooseAddress(strings.Fields(tt.addresses)); got != tt.want {
+			t.Errorf("of %q: %q, want %q", tt.addresses, got, tt.want)
+		}
+	}
+}
+
+// onWaiting does something with each event "waiting" of a host, beside the one who waits.
+func (b *hostBench) onWaiting(do func(bus.Event)) {
+	b.hooks = newHooks(zerolog.Nop())
+	b.on[bus.EventWaiting] = func() {
+		b.mu.Lock()
+		e := b.events[len(b.events)-1]
+		b.mu.Unlock()
+		go do(e)
+	}
+}
+
+// answering answers each hook over the bus.
+func (b *hostBench) answering(action bus.HookAction) {
+	b.onWaiting(func(e bus.Event) {
+		if _, known, err := b.hooks.answer(bus.Query{Token: e.Token, Action: action}); !known || err != nil {
+			b.t.Errorf("answer: %v, %v", known, err)
+		}
+	})
+}
+
+// the phase of the only VM.
+func (b *hostBench) meta() bus.Metadata {
+	b.t.Helper()
+	owned := b.inventory().Owned
+	if len(owned) != 1 {
+		b.t.Fatalf("owned: %+v", owned)
+	}
+	return owned[0].Meta
+}
+
+func busHook() bus.Hook {
+	return bus.Hook{WaitFor: bus.WaitForBus, Timeout: time.Hour, Default: bus.HookContinue}
+}
+
+func hookedSpec() bus.Group {
+	return webSpec(func(g *bus.Group) { g.Hooks = bus.Hooks{Launch: busHook(), Remove: busHook()} })
+}
+
+func TestLaunchHook(t *testing.T) {
+	t.Run("continue", func(t *testing.T) {
+		b := newHost(t)
+		b.answering(bus.HookContinue)
+		if err := b.launch(t.Context(), hookedSpec(), "web-1", someUUID, "web-7"); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.heard(); got != "creating started waiting ready" {
+			t.Errorf("told %s", got)
+		}
+		if e := b.events[2]; e.DecisionID != "web-7" || e.Group != "web" || e.VM != "web-1" {
+			t.Errorf("event %+v", e)
+		}
+		if got := b.meta().Phase; got != bus.PhaseReady {
+			t.Errorf("phase %s", got)
+		}
+	})
+	t.Run("abandon", func(t *testing.T) {
+		b := newHost(t)
+		b.answering(bus.HookAbandon)
+		err := b.launch(t.Context(), hookedSpec(), "web-1", someUUID, "web-7")
+		if err == nil || !strings.Contains(err.Error(), "the launch hook of web-1 said abandon") {
+			t.Errorf("got %v", err)
+		}
+		b.hasNothing()
+	})
+	t.Run("it goes off", func(t *testing.T) {
+		b := newHost(t)
+		b.onWaiting(func(bus.Event) {
+			dom, err := b.conn.LookupDomainByName("web-1")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer dom.Free()
+			if err := dom.Destroy(); err != nil {
+				t.Error(err)
+			}
+		})
+		err := b.launch(t.Context(), hookedSpec(), "web-1", someUUID, "web-7")
+		if err == nil || !strings.Contains(err.Error(), "web-1 was shut off before its launch hook was answered") {
+			t.Errorf("got %v", err)
+		}
+		b.hasNothing()
+	})
+	t.Run("command", func(t *testing.T) {
+		b := newHost(t)
+		b.hooks, b.host = newHooks(zerolog.Nop()), "here"
+		file := filepath.Join(t.TempDir(), "told")
+		spec := webSpec(func(g *bus.Group) {
+			g.Hooks.Launch.WaitFor = bus.WaitForCommand
+			g.Hooks.Launch.Command = `echo $VMSCALER_HOOK $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_UUID $VMSCALER_HOST $VMSCALER_ADDRESS > ` + file
+		})
+		if err := b.launch(t.Context(), spec, "web-1", someUUID, "web-7"); err != nil {
+			t.Fatal(err)
+		}
+		// The address is the test driver's.
+		if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), "launch web web-1 "+someUUID+" here 192.168.122.") {
+			t.Errorf("told %q, %v", text, err)
+		}
+	})
+	t.Run("taken over, abandon", func(t *testing.T) {
+		b := newHost(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		b.onWaiting(func(bus.Event) { cancel() })
+		if err := b.launch(ctx, hookedSpec(), "web-1", someUUID, "web-7"); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		plan := b.plan(hookedSpec(), 1)
+		if len(plan.Await) != 1 {
+			t.Fatalf("planned %+v, want that it is waited for", plan)
+		}
+		b.answering(bus.HookAbandon)
+		if err := b.awaitReady(t.Context(), hookedSpec(), plan.Await[0], "web-8"); err == nil || b.meta().Phase != bus.PhaseFailed {
+			t.Errorf("got %v, phase %s; want that it is removed next", err, b.meta().Phase)
+		}
+	})
+}
+
+func TestRemoveHook(t *testing.T) {
+	hooked := func(b *hostBench) Removal {
+		if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "web-7"); err != nil {
+			t.Fatal(err)
+		}
+		b.events = nil
+		return Removal{VM: b.inventory().Owned[0], Reason: "scaling in", Graceful: true}
+	}
+	for _, action := range []bus.HookAction{bus.HookContinue, bus.HookAbandon} {
+		t.Run(string(action), func(t *testing.T) {
+			b := newHost(t)
+			r := hooked(b)
+			b.onWaiting(func(e bus.Event) {
+				if vm := b.inventory().Owned[0]; vm.Meta.Phase != bus.PhaseDraining || vm.State != bus.StateRunning {
+					t.Errorf("while the hook waits it is %s and %s", vm.Meta.Phase, vm.State)
+				}
+				_, _, _ = b.hooks.answer(bus.Query{Token: e.Token, Action: action})
+			})
+			if err := b.remove(t.Context(), r, removeSpec(), nil, "web-8"); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.heard(); got != "draining waiting stopping removed" {
+				t.Errorf("told %s", got)
+			}
+			if got := b.events[2].Error; (got != "") != (action == bus.HookAbandon) {
+				t.Errorf("stopping says the error %q", got)
+			}
+			if e := b.events[0]; e.Deadline.Sub(*b.events[1].Deadline) != time.Second {
+				t.Errorf("the drain ends at %s, the hook at %s", e.Deadline, b.events[1].Deadline)
+			}
+			b.hasNothing()
+		})
+	}
+	t.Run("of a VM that does not serve", func(t *testing.T) {
+		b := newHost(t)
+		r := hooked(b)
+		r.Graceful = false
+		if err := b.remove(t.Context(), r, removeSpec(), nil, "web-8"); err != nil || b.heard() != "stopping removed" {
+			t.Errorf("got %v, told %s", err, b.heard())
+		}
+	})
+	// The time that is left is what the metadata says, however often the wait begins again.
+	t.Run("restarted", func(t *testing.T) {
+		b := newHost(t)
+		r := hooked(b)
+		var since time.Time
+		for range 2 {
+			ctx, cancel := context.WithCancel(t.Context())
+			b.onWaiting(func(bus.Event) { cancel() })
+			if err := b.remove(ctx, r, removeSpec(), nil, "web-8"); !errors.Is(err, context.Canceled) {
+				t.Fatalf("got %v", err)
+			}
+			meta := b.meta()
+			if since.IsZero() {
+				since = meta.Since
+			}
+			if !meta.Since.Equal(since) || meta.Phase != bus.PhaseDraining {
+				t.Errorf("phase %s since %s, want draining since %s", meta.Phase, meta.Since, since)
+			}
+		}
+		first, second := b.events[1], b.events[3]
+		if first.Token == second.Token || !first.Deadline.Equal(*second.Deadline) {
+			t.Errorf("waits %+v, and then %+v", first, second)
+		}
+		b.answering(bus.HookContinue)
+		if err := b.remove(t.Context(), r, removeSpec(), nil, "web-8"); err != nil {
+			t.Fatal(err)
+		}
+		b.hasNothing()
+	})
+}
+
+// The whole stage: what is answered over the bus is what happens, and a launch that waits is given up when it is not
+// wanted any more.
+func TestActuatorServesHooks(t *testing.T) {
+	b := newHost(t)
+	spec := hookedSpec()
+	spec.Min = 0
+	s := startStage(t, b, spec, dialTest)
+	ask := func(token string, action bus.HookAction) (bus.HookAnswer, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		return bus.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook, bus.Query{Token: token, Action: action, By: "ann"})
+	}
+	must := func(e bus.Event, action bus.HookAction) {
+		t.Helper()
+		if a, err := ask(e.Token, action); err != nil || a.VM != e.VM || a.Action != action {
+			t.Fatalf("answered %+v, %v", a, err)
+		}
+	}
+	launching := func() bool {
+		owned := b.inventory().Owned
+		return len(owned) == 1 && owned[0].Meta.Phase == bus.PhaseLaunching && owned[0].State == bus.StateRunning
+	}
+	s.want(1, "a launching VM", launching)
+	e := s.event(bus.EventWaiting)
+	if _, err := ask(e.Token, "stop"); err == nil || !strings.Contains(err.Error(), "want continue, abandon or heartbeat") {
+		t.Errorf("a wrong action: %v", err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := bus.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook, bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an unknown token is not left to others: %v", err)
+	}
+	must(e, bus.HookHeartbeat)
+	if beat := s.event(bus.EventWaiting); beat.Token != e.Token || !beat.Deadline.After(*e.Deadline) {
+		t.Errorf("after a heartbeat %+v, before %+v", beat, e)
+	}
+	must(e, bus.HookAbandon)
+	if failed := s.event(bus.EventFailed); !strings.Contains(failed.Error, "the launch hook of web-1 said abandon") {
+		t.Errorf("event %+v", failed)
+	}
+	s.want(1, "another launching VM", launching)
+	again := s.event(bus.EventWaiting)
+	s.want(0, "no VM", func() bool { return len(b.inventory().Owned) == 0 })
+	s.want(1, "a third one", launching)
+	third := s.event(bus.EventWaiting)
+	if third.Token == again.Token {
+		t.Error("the third VM has the token of the second")
+	}
+	must(third, bus.HookContinue)
+	s.want(1, "it is ready", b.ready(1))
+	s.want(0, "it drains", func() bool { return b.meta().Phase == bus.PhaseDraining })
+	must(s.event(bus.EventWaiting), bus.HookContinue)
+	s.want(0, "it is gone", func() bool { return len(b.inventory().Owned) == 0 })
+	s.stop()
+	b.hasNothing()
+}
+
+func removeSpec() bus.Group {
+	return bus.Group{ShutdownTimeout: time.Second, Hooks: bus.Hooks{Remove: busHook()}}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func hookCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	actions := []string{string(bus.HookContinue), string(bus.HookAbandon), string(bus.HookHeartbeat)}
+	cmd := &cobra.Command{
+		Use:   "hook " + strings.Join(actions, "|") + " TOKEN",
+		Short: "Answer the hook that a VM waits for",
+		Long: `Answer the hook that a VM waits for. TOKEN is in the event "waiting", which a group with "wait_for: bus" says. With "continue" the
+VM goes on; with "abandon" a VM that was launched is removed and another one made, and one that is to be removed goes all the same; a
+"heartbeat" makes it wait for the time-out once more, from now.`,
+		Example: "  nats sub --raw 'vmscaler.lifecycle.*.*.waiting'\n  vmscaler hook continue K3VN4TQF2WJ6X7YBZL5AAAAAAA",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := exactArgs(2)(cmd, args); err != nil {
+				return err
+			}
+			if !slices.Contains(actions, args[0]) {
+				return usageError{fmt.Errorf("found %q, want one of %s", args[0], strings.Join(actions, ", "))}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return g.answerHook(cmd, busF, bus.Query{Action: bus.HookAction(args[0]), Token: args[1], By: whoAsks()})
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	return cmd
+}
+
+// answerHook answers a hook, and prints what became of it.
+func (g *globals) answerHook(cmd *cobra.Command, busF busFlags, q bus.Query) error {
+	conn, err := g.joinAs(cmd, busF, bus.RoleOperator)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	answer, err := bus.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, q)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has passed, or vmscaler was started again and has told another token", q.Token)
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s hook: %s%s\n", answer.VM, answer.Hook, answer.Action, untilText(answer.Deadline))
+	return nil
+}
+
+func untilText(deadline *time.Time) string {
+	if deadline == nil {
+		return ""
+	}
+	return ", waits until " + deadline.Local().Format(time.DateTime) //nolint:gosmopolitan // for a person here
+}
