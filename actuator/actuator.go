@@ -32,8 +32,15 @@ type Config struct {
 	Network      string // of groups whose spec leaves it open
 	Dial         func(context.Context) (*libvirt.Connect, error)
 	Now          func() time.Time // nil means the real clock
+	// RecordDir is the folder with the records of what was made; "" is none: then nothing is swept. URI is what libvirt is
+	// called in them; "" is what libvirt says.
+	RecordDir, URI string
+	SweepGrace     time.Duration // 0 means that of the same name
 	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
 	Report func(error)
+
+	sweepEvery time.Duration // 0 means that of the same name
+	identify   func(path string) (*FileID, error)
 }
 
 // Actuator is the stage that acts. All its fields are owned by Run's goroutine.
@@ -48,6 +55,7 @@ type Actuator struct {
 	told    map[string]bool      // taken names that were published
 	done    chan result          // of the present connection's workers
 	host    string
+	sweeper sweeper
 }
 
 // group is the actuator's view of one group.
@@ -95,9 +103,19 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
+	if cfg.SweepGrace == 0 {
+		cfg.SweepGrace = SweepGrace
+	}
+	if cfg.sweepEvery == 0 {
+		cfg.sweepEvery = sweepEvery
+	}
+	if cfg.identify == nil {
+		cfg.identify = identify
+	}
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
+		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
 	for _, spec := range cfg.Groups {
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
@@ -158,7 +176,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 	defer func() {
 		cancel()
 		stopEvents()
-		left := a.stopWorkers()
+		left := a.stopWorkers() && a.stopSweep()
 		if left && looking {
 			select {
 			case <-looks: // it is over in a moment
@@ -219,6 +237,9 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision) (er
 			a.cfg.Report(a.problem())
 			a.notice(l.inventory)
 			a.act(ctx, h, slots, l.inventory)
+			a.sweep(lv, l.inventory)
+		case step := <-a.sweeper.results:
+			a.swept(ctx, lv, step)
 		}
 	}
 }
@@ -245,7 +266,10 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch},
 	}
 	host := a.host // of this connection, as workers run beside the next one's
-	h.tell = func(e bus.Event) { a.publish(host, e) }
+	h.tell = func(e bus.Event) { _ = a.publish(host, e) }
+	if err := a.prepareSweeps(&h); err != nil {
+		return hypervisor{}, 0, err
+	}
 	// Booting takes a core; more boots than cores at the same time make each of them slower.
 	return h, max(1, int(node.Cpus)), nil
 }
@@ -495,6 +519,7 @@ func (a *Actuator) ended(r result) {
 	w := a.workers[r.uuid]
 	delete(a.workers, r.uuid)
 	w.cancel(nil)
+	a.sweeper.ended[r.uuid] = true
 	g := a.groups[w.group]
 	switch {
 	case r.err == nil && w.up:
@@ -506,7 +531,9 @@ func (a *Actuator) ended(r result) {
 	case w.up:
 		delete(a.seen, r.uuid)
 		for _, e := range g.failed(w, r.err, a.cfg.Now()) {
-			a.tell(e)
+			if a.publish(a.host, e) == nil && e.VM != "" {
+				a.sweeper.failed[r.uuid] = true
+			}
 		}
 	default:
 		wait := 5 * time.Second
@@ -535,12 +562,13 @@ func (a *Actuator) stopWorkers() bool {
 }
 
 // tell publishes an event.
-func (a *Actuator) tell(e bus.Event) { a.publish(a.host, e) }
+func (a *Actuator) tell(e bus.Event) { _ = a.publish(a.host, e) }
 
-// publish publishes an event. It may be called from any goroutine.
-func (a *Actuator) publish(host string, e bus.Event) {
+// publish publishes an event; the error says that it is lost. It may be called from any goroutine.
+func (a *Actuator) publish(host string, e bus.Event) error {
 	e.V, e.Host, e.Time = bus.Version, host, time.Now().UTC()
-	if err := a.conn.Publish(&e); err != nil {
+	err := a.conn.Publish(&e)
+	if err != nil {
 		a.log.Debug().Err(err).Msg("lifecycle event lost")
 	}
 	line := a.log.Info().Str("group", e.Group).Str("vm", e.VM).Str("event", string(e.Event)).Int64("elapsed_ms", e.ElapsedMS).
@@ -549,4 +577,5 @@ func (a *Actuator) publish(host string, e bus.Event) {
 		line = line.Str("error", e.Error)
 	}
 	line.Msg(e.Sentence)
+	return err
 }

@@ -22,6 +22,9 @@ type hypervisor struct {
 	machine machine
 	// tell publishes a lifecycle event; the callee fills in what the event does not say.
 	tell func(bus.Event)
+	// end tells the last event of a VM, and ends its record; nil where there are no records.
+	end     func(uuid string, e bus.Event)
+	records *records
 }
 
 // launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
@@ -65,6 +68,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	defer func() { _ = dom.Free() }()
+	h.records.begin(name, meta, path, tmpl.Path)
 	step(stepDefined)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -84,6 +88,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return undo(err)
 	}
 	defer func() { _ = vol.Free() }()
+	h.records.complete(uuid)
 	step(stepCloned)
 	if err := ctx.Err(); err != nil {
 		return undo(err)

@@ -92,6 +92,9 @@ func (h hypervisor) remove(ctx context.Context, r Removal, shutdownTimeout time.
 		}
 	}
 	step(stepRemoved)
+	if h.end != nil {
+		h.tell = func(e bus.Event) { h.end(vm.UUID, e) }
+	}
 	tell(bus.EventRemoved, nil, nil)
 	return nil
 }
