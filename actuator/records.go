@@ -15,7 +15,6 @@ import (
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
-	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -85,15 +84,6 @@ type records struct {
 
 	mu   sync.Mutex
 	said map[string]bool // what went wrong, said once
-}
-
-// openRecords opens the records of the libvirt at a connection.
-func openRecords(conn *libvirt.Connect, dir, uri string) (*records, error) {
-	host, err := conn.GetHostname()
-	if err != nil {
-		return nil, fmt.Errorf("read the host's name: %w", err)
-	}
-	return newRecords(dir, uri, host, zerolog.Nop()), nil
 }
 
 func newRecords(dir, uri, host string, log zerolog.Logger) *records {

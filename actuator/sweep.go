@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -219,36 +222,46 @@ func (a *Actuator) stopSweep() bool {
 	}
 }
 
-// Sweep lists the orphans at a libvirt for a person, judged by the age of records and files alone. The records are those
-// that an actuator keeps in a folder for a libvirt URI.
-func Sweep(conn *libvirt.Connect, dir, uri, pool string, grace time.Duration) ([]Orphan, error) {
-	b, err := openRecords(conn, dir, uri)
+// Sweeper sweeps for a person.
+type Sweeper struct {
+	conn    *libvirt.Connect
+	records *records
+	pool    string
+}
+
+// NewSweeper makes one of the records that an actuator keeps in a folder for a libvirt URI.
+func NewSweeper(conn *libvirt.Connect, dir, uri, pool string, log zerolog.Logger) (*Sweeper, error) {
+	host, err := conn.GetHostname()
+	if err != nil {
+		return nil, fmt.Errorf("read the host's name: %w", err)
+	}
+	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("records of what was made: %w", err)
+	}
+	return &Sweeper{conn, newRecords(dir, uri, host, log), pool}, nil
+}
+
+// List is the orphans, judged by the age of records and files alone.
+func (s *Sweeper) List(grace time.Duration) ([]Orphan, error) {
+	inv, err := ReadInventory(s.conn)
 	if err != nil {
 		return nil, err
 	}
-	inv, err := ReadInventory(conn)
+	found, err := survey(s.conn, s.records, s.pool, inv.Owned)
 	if err != nil {
 		return nil, err
 	}
-	found, err := survey(conn, b, pool, inv.Owned)
-	if err != nil {
-		return nil, err
-	}
-	if _, known := found.Pools[pool]; !known {
-		return nil, fmt.Errorf("storage pool %q is not there or not active", pool)
+	if _, known := found.Pools[s.pool]; !known {
+		return nil, fmt.Errorf("storage pool %q is not there, not active, or busy", s.pool)
 	}
 	return orphans(found, time.Now(), grace, nil), nil
 }
 
-// DeleteOrphan deletes the volume of an orphan that Sweep says may be deleted. Its record stays: an actuator that finds it
-// says the VM's end. The caller holds the lock.
-func DeleteOrphan(conn *libvirt.Connect, dir, uri string, o Orphan) (deleted bool, err error) {
+// Delete deletes the volume of an orphan that may be deleted, and says whether it did. Its record stays: the next
+// actuator finds it, and says the VM's end. The caller holds the lock.
+func (s *Sweeper) Delete(o Orphan) (deleted bool, err error) {
 	if o.Verdict != Delete {
-		return false, errors.New("it is not to be deleted")
+		return false, fmt.Errorf("%s is left alone: %s", o.Path, o.Why)
 	}
-	b, err := openRecords(conn, dir, uri)
-	if err != nil {
-		return false, err
-	}
-	return deleteOrphan(conn, b, o.Record)
+	return deleteOrphan(s.conn, s.records, o.Record)
 }
