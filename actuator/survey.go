@@ -86,7 +86,7 @@ func (s *Survey) addPool(conn *libvirt.Connect, b *records, name string) error {
 	defer func() { freeVolumes(volumes) }()
 	if s.misses(name, names) { // it may be that libvirt does not know of its file
 		if err := pool.Refresh(0); err != nil {
-			return nil //nolint:nilerr // refused while a volume is being made: the next sweep sees to it
+			return nil // refused while a volume is being made: the next sweep sees to it
 		}
 		freeVolumes(volumes)
 		if volumes, names, err = listVolumes(pool); err != nil {
@@ -96,7 +96,7 @@ func (s *Survey) addPool(conn *libvirt.Connect, b *records, name string) error {
 	s.Pools[name] = names
 	dir, err := volumePath(pool, "")
 	if err != nil {
-		return nil //nolint:nilerr // not a directory pool: no volume in it is ours
+		return nil // not a directory pool: no volume in it is ours
 	}
 	for i := range volumes {
 		volume, _ := volumes[i].GetName()

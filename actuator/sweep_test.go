@@ -272,7 +272,7 @@ func TestEveryVMHasAnEnd(t *testing.T) {
 	s.want(1, "a record", func() bool { return len(b.records.read()) == 1 })
 	s.stop()
 	// Removed, and killed before it is said.
-	if err := b.hypervisor.remove(ctx, Removal{VM: adopted}, time.Second, "d"); err != nil {
+	if err := b.remove(ctx, Removal{VM: adopted}, time.Second, "d"); err != nil {
 		t.Fatal(err)
 	}
 	b.records.begin(adopted.Name, adopted.Meta, "", "")
