@@ -180,13 +180,20 @@ func (b *records) read() []Record {
 
 func (b *records) file(uuid string) string { return filepath.Join(b.dir, uuid+".json") }
 
+// report is warn for those who sweep.
+func (b *records) report(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.warn(err)
+}
+
 // warn says once what is wrong. Nothing waits for a record: without one less is deleted, and that is all.
 func (b *records) warn(err error) {
 	if err == nil || b.said[err.Error()] {
 		return
 	}
 	b.said[err.Error()] = true
-	b.log.Warn().Err(err).Msg("records of VMs")
+	b.log.Warn().Err(err).Msg("sweep")
 }
 
 // write leaves either the old record or the new one, whenever it is cut off.

@@ -88,9 +88,7 @@ func (a *Actuator) sweep(lv *libvirt.Connect, inv Inventory) {
 func (a *Actuator) swept(ctx context.Context, lv *libvirt.Connect, step swept) {
 	s := &a.sweeper
 	if step.survey == nil || step.err != nil {
-		if step.err != nil {
-			a.log.Debug().Err(step.err).Msg("sweep")
-		}
+		s.records.report(step.err)
 		s.running = false
 		return
 	}
@@ -180,9 +178,7 @@ func (a *Actuator) finish(host string, lv *libvirt.Connect, b *records, o Orphan
 	e := bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventRemoved, Sentence: o.Why}
 	if o.Verdict == Delete {
 		deleted, err := deleteOrphan(lv, b, o.Record)
-		if err != nil {
-			a.log.Warn().Err(err).Msg("sweep")
-		}
+		b.report(err)
 		if !deleted {
 			return // the next sweep sees what there is
 		}
@@ -214,6 +210,7 @@ func (a *Actuator) stopSweep() bool {
 	if !a.sweeper.running {
 		return true
 	}
+	a.sweeper.running = false // the next connection sweeps anew
 	select {
 	case <-a.sweeper.results: // a survey is not judged any more
 		return true
