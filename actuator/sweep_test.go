@@ -55,6 +55,20 @@ func (b *hostBench) undefineByHand(name string) {
 	}
 }
 
+func (b *hostBench) deleteByHand(volume string) {
+	b.t.Helper()
+	b.withPool(func(pool *libvirt.StoragePool) {
+		vol, err := pool.LookupStorageVolByName(volume)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		defer func() { _ = vol.Free() }()
+		if err := vol.Delete(0); err != nil {
+			b.t.Fatal(err)
+		}
+	})
+}
+
 // clone makes a volume as an actuator does.
 func (b *hostBench) clone(name string) {
 	b.t.Helper()
@@ -186,19 +200,9 @@ func TestActuatorSweeps(t *testing.T) {
 		}
 		b.undefineByHand(name)
 	}
-	// Of web-2 nothing is left: its actuator was killed before it could say so.
-	b.withPool(func(pool *libvirt.StoragePool) {
-		vol, err := pool.LookupStorageVolByName(bus.VolumeName("web-2", anotherUUID))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = vol.Free() }()
-		if err := vol.Delete(0); err != nil {
-			t.Fatal(err)
-		}
-	})
-	b.clone("db-3.0badcafe.qcow2") // of an actuator whose records are lost
-	b.makeVolume("web-9.qcow2")    // somebody's
+	b.deleteByHand(bus.VolumeName("web-2", anotherUUID)) // its actuator was killed before it could say that nothing is left
+	b.clone("db-3.0badcafe.qcow2")                       // of an actuator whose records are lost
+	b.makeVolume("web-9.qcow2")                          // somebody's
 	b.settle(webSpec(), 1)
 	running := b.inventory().Owned[0]
 	s := startStage(t, b, webSpec(), dialTest, b.sweeps)
@@ -231,6 +235,21 @@ func TestActuatorSweeps(t *testing.T) {
 	s.stop()
 	if records := b.records.read(); len(records) != 1 || records[0].UUID != b.inventory().Owned[0].UUID {
 		t.Errorf("records %+v, want that of the VM alone", records)
+	}
+}
+
+// A VM that runs without its volume is left to a person.
+func TestSweepOfAVMWithoutItsVolume(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	b.deleteByHand(bus.VolumeName("web-1", someUUID))
+	s := startStage(t, b, webSpec(), dialTest, b.sweeps)
+	s.until(1, "orphan web-1 left alone: its volume is gone, and it runs")
+	if !b.ready(1)() {
+		t.Errorf("owned %+v", b.inventory().Owned)
 	}
 }
 
