@@ -35,8 +35,15 @@ type Config struct {
 	Limits       bus.HostLimits
 	Dial         func(context.Context) (*libvirt.Connect, error)
 	Now          func() time.Time // nil means the real clock
+	// RecordDir is the folder with the records of what was made; "" is none: then nothing is swept. URI is what libvirt is
+	// called in them; "" is what libvirt says.
+	RecordDir, URI string
+	SweepGrace     time.Duration // 0 means that of the same name
 	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
 	Report func(error)
+
+	sweepEvery time.Duration // 0 means that of the same name
+	identify   func(path string) (*FileID, error)
 }
 
 // Actuator is the stage that acts. All its fields are owned by Run's goroutine.
@@ -59,6 +66,8 @@ type Actuator struct {
 	// launches says that the last plan wanted launches: the next look also measures the room for them.
 	launches bool
 	byAge    bool // some group needs to know when its template was replaced
+	sweeper  sweeper
+	saying   sync.Map // the UUIDs of VMs whose end waits for the history
 }
 
 // group is the actuator's view of one group.
@@ -108,10 +117,20 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
+	if cfg.SweepGrace == 0 {
+		cfg.SweepGrace = SweepGrace
+	}
+	if cfg.sweepEvery == 0 {
+		cfg.sweepEvery = sweepEvery
+	}
+	if cfg.identify == nil {
+		cfg.identify = identify
+	}
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
 		load: load{}, pulses: pulses{}, outbox: bus.NewOutbox(conn, log),
+		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
 	a.hooks = newHooks(a.log)
 	for _, spec := range cfg.Groups {
@@ -197,7 +216,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 	defer func() {
 		cancel()
 		stopEvents()
-		left := a.stopWorkers()
+		left := a.stopWorkers() && a.stopSweep()
 		if left && looking {
 			select {
 			case <-looks: // it is over in a moment
@@ -277,6 +296,9 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 			a.notice(l.inventory)
 			a.pulses.look(l.inventory.Owned, a.cfg.Now())
 			again = a.act(ctx, h, slots, l)
+			a.sweep(lv, l.inventory)
+		case step := <-a.sweeper.results:
+			a.swept(ctx, lv, step)
 		}
 	}
 }
@@ -303,9 +325,12 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch},
 	}
 	host := a.host // of this connection, as workers run beside the next one's
-	h.tell = func(e bus.Event) { a.publish(host, e) }
+	h.tell = func(e bus.Event) { a.publish(host, e, nil) }
 	a.cores = int(node.Cpus)
 	h.host, h.hooks = host, a.hooks
+	if err := a.prepareSweeps(&h); err != nil {
+		return hypervisor{}, 0, err
+	}
 	// Booting takes a core; more boots than cores at the same time make each of them slower.
 	return h, max(1, a.cores), nil
 }
@@ -595,6 +620,7 @@ func (a *Actuator) ended(r result) {
 	w := a.workers[r.uuid]
 	delete(a.workers, r.uuid)
 	w.cancel(nil)
+	a.sweeper.ended[r.uuid] = true
 	g := a.groups[w.group]
 	switch {
 	case r.err == nil && w.up:
@@ -607,6 +633,7 @@ func (a *Actuator) ended(r result) {
 		delete(a.seen, r.uuid)
 		for _, e := range g.failed(w, r.err, a.cfg.Now()) {
 			a.tell(e)
+			a.sweeper.failed[r.uuid] = true
 		}
 	default:
 		wait := 5 * time.Second
@@ -635,12 +662,12 @@ func (a *Actuator) stopWorkers() bool {
 }
 
 // tell publishes an event.
-func (a *Actuator) tell(e bus.Event) { a.publish(a.host, e) }
+func (a *Actuator) tell(e bus.Event) { a.publish(a.host, e, nil) }
 
-// publish publishes an event. It may be called from any goroutine.
-func (a *Actuator) publish(host string, e bus.Event) {
+// publish publishes an event; confirmed, which may be nil, is for [bus.Outbox]. It may be called from any goroutine.
+func (a *Actuator) publish(host string, e bus.Event, confirmed func()) {
 	e.V, e.Host, e.Time = bus.Version, host, time.Now().UTC()
-	a.outbox.Send(e)
+	a.outbox.Send(e, confirmed)
 	line := a.log.Info().Str("group", e.Group).Str("event", string(e.Event))
 	if e.VM != "" {
 		line = line.Str("vm", e.VM)

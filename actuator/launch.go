@@ -25,6 +25,9 @@ type hypervisor struct {
 	// hooks are who waits, and host is the host's name. They may be unset where no VM has a hook.
 	hooks *hooks
 	host  string
+	// end tells the last event of a VM, and ends its record; nil where there are no records.
+	end     func(uuid string, e bus.Event)
+	records *records
 }
 
 // launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
@@ -68,6 +71,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	defer func() { _ = dom.Free() }()
+	h.records.begin(name, meta, path, tmpl.Path)
 	step(stepDefined)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -87,6 +91,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		return undo(err)
 	}
 	defer func() { _ = vol.Free() }()
+	h.records.complete(uuid)
 	step(stepCloned)
 	if err := ctx.Err(); err != nil {
 		return undo(err)

@@ -575,7 +575,7 @@ type stage struct {
 	stop     func()
 }
 
-func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Context) (*libvirt.Connect, error)) *stage {
+func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Context) (*libvirt.Connect, error), changes ...func(*Config)) *stage {
 	t.Helper()
 	host, err := b.conn.GetHostname()
 	if err != nil {
@@ -597,10 +597,14 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 	if err := bus.Subscribe(s.conn, bus.AllEvents, s.events); err != nil {
 		t.Fatal(err)
 	}
-	a, err := New(Config{
+	cfg := Config{
 		Groups: []bus.Group{spec}, Pool: testPool, Acceleration: AccelerationAuto, Dial: dial,
 		Report: func(err error) { s.reports <- err },
-	}, own, zerolog.Nop())
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	a, err := New(cfg, own, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

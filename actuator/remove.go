@@ -95,6 +95,9 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 		}
 	}
 	step(stepRemoved)
+	if h.end != nil {
+		h.tell = func(e bus.Event) { h.end(vm.UUID, e) }
+	}
 	tell(bus.EventRemoved, nil, nil)
 	return nil
 }

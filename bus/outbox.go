@@ -25,8 +25,8 @@ const (
 type Outbox struct {
 	conn *Conn
 	log  zerolog.Logger
-	in   chan Event
-	done chan struct{} // closed when Run has ended
+	in   chan letter
+	over chan struct{} // closed when Run has ended
 
 	// Run's own.
 	name    string // of this one among all
@@ -39,27 +39,30 @@ type Outbox struct {
 
 // letter is an event on its way.
 type letter struct {
-	id   string
-	msg  *nats.Msg
-	sent time.Time // zero: not yet
+	event     Event
+	confirmed func()
+	id        string
+	msg       *nats.Msg
+	sent      time.Time // zero: not yet
 }
 
 // NewOutbox makes one; Run must run for it to send anything.
 func NewOutbox(conn *Conn, log zerolog.Logger) *Outbox {
-	return &Outbox{conn: conn, log: log, name: rand.Text()[:8], in: make(chan Event, 256), done: make(chan struct{}), acks: make(chan string, 256)}
+	return &Outbox{conn: conn, log: log, name: rand.Text()[:8], in: make(chan letter, 256), over: make(chan struct{}), acks: make(chan string, 256)}
 }
 
-// Send takes an event. After Run has ended it does nothing.
-func (o *Outbox) Send(e Event) {
+// Send takes an event. After Run has ended it does nothing. Once the history has the event, or it was sent where none is
+// kept, confirmed is called by Run's goroutine; it may be nil.
+func (o *Outbox) Send(e Event, confirmed func()) {
 	select {
-	case o.in <- e:
-	case <-o.done:
+	case o.in <- letter{event: e, confirmed: confirmed}:
+	case <-o.over:
 	}
 }
 
 // Run sends until ctx ends, and then what is left, for as long as outboxFarewell.
 func (o *Outbox) Run(ctx context.Context) error {
-	defer close(o.done)
+	defer close(o.over)
 	o.prefix = o.conn.nc.NewInbox() + "."
 	sub, err := o.conn.nc.Subscribe(o.prefix+"*", func(msg *nats.Msg) {
 		if strings.Contains(string(msg.Data), `"error"`) {
@@ -68,7 +71,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 		}
 		select {
 		case o.acks <- strings.TrimPrefix(msg.Subject, o.prefix):
-		case <-o.done:
+		case <-o.over:
 		}
 	})
 	if err != nil {
@@ -81,11 +84,11 @@ func (o *Outbox) Run(ctx context.Context) error {
 	var farewell <-chan time.Time
 	for {
 		select {
-		case e := <-o.in:
-			o.take(e)
+		case l := <-o.in:
+			o.take(&l)
 		case id := <-o.acks:
 			o.history = true
-			o.waiting = slices.DeleteFunc(o.waiting, func(l *letter) bool { return l.id == id })
+			o.done(func(l *letter) bool { return l.id == id })
 		case <-tick.C:
 			o.again(time.Now())
 		case <-end:
@@ -99,15 +102,29 @@ func (o *Outbox) Run(ctx context.Context) error {
 	}
 }
 
+// done takes those out of the queue that are.
+func (o *Outbox) done(is func(*letter) bool) {
+	o.waiting = slices.DeleteFunc(o.waiting, func(l *letter) bool {
+		if !is(l) {
+			return false
+		}
+		if l.confirmed != nil {
+			l.confirmed()
+		}
+		return true
+	})
+}
+
 // take puts an event into the queue and sends it.
-func (o *Outbox) take(e Event) {
-	data, err := json.Marshal(&e)
+func (o *Outbox) take(l *letter) {
+	subject := l.event.Subject()
+	data, err := json.Marshal(&l.event)
 	if err != nil {
-		o.log.Error().Err(err).Msgf("bus: publish %s", e.Subject())
+		o.log.Error().Err(err).Msgf("bus: publish %s", subject)
 		return
 	}
 	o.number++
-	l := &letter{id: strconv.FormatUint(o.number, 10), msg: nats.NewMsg(e.Subject())}
+	l.id, l.msg = strconv.FormatUint(o.number, 10), nats.NewMsg(subject)
 	l.msg.Data, l.msg.Reply = data, o.prefix+l.id
 	l.msg.Header.Set(nats.MsgIdHdr, o.name+"-"+l.id) // a second copy is not kept
 	if len(o.waiting) == outboxSize {
@@ -133,9 +150,7 @@ func (o *Outbox) again(now time.Time) {
 	if !o.conn.nc.IsConnected() {
 		return
 	}
-	o.waiting = slices.DeleteFunc(o.waiting, func(l *letter) bool {
-		return !o.history && !l.sent.IsZero() && now.Sub(l.sent) >= acknowledged
-	})
+	o.done(func(l *letter) bool { return !o.history && !l.sent.IsZero() && now.Sub(l.sent) >= acknowledged })
 	for _, l := range o.waiting {
 		if (l.sent.IsZero() || now.Sub(l.sent) >= acknowledged) && !o.send(l, now) {
 			return

@@ -70,27 +70,29 @@ func TestOutboxOutlivesTheBus(t *testing.T) {
 	}
 	s := start()
 	o, stop := startOutbox(t, "nats://"+listen, dir)
-	o.Send(letterOf(1))
+	confirmed := make(chan bool, 1)
+	o.Send(letterOf(1), func() { confirmed <- true })
 	want := []string{"web web-1 ready"}
 	if got := kept(s, want); !slices.Equal(got, want) {
 		t.Fatalf("kept %q, want %q", got, want)
 	}
+	<-confirmed
 	s.Stop()
 	for n := 2; n <= 20; n++ {
-		o.Send(letterOf(n))
+		o.Send(letterOf(n), nil)
 		want = append(want, fmt.Sprintf("web web-%d ready", n))
 	}
 	s = start()
 	if got := kept(s, want); !slices.Equal(got, want) {
 		t.Errorf("kept %q, want %q", got, want)
 	}
-	o.Send(letterOf(21)) // at the very end
+	o.Send(letterOf(21), nil) // at the very end
 	stop()
 	want = append(want, "web web-21 ready")
 	if got := kept(s, want); !slices.Equal(got, want) {
 		t.Errorf("kept %q, want %q", got, want)
 	}
-	o.Send(letterOf(22)) // nobody sends it, and nobody waits
+	o.Send(letterOf(22), nil) // nobody sends it, and nobody waits
 	s.Stop()
 }
 
@@ -115,16 +117,19 @@ func TestOutboxWithoutHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := NewOutbox(connect("actuator"), zerolog.Nop())
-	now := time.Now()
+	now, confirmed := time.Now(), 0
 	for n := range 3 {
-		o.take(letterOf(n))
+		o.take(&letter{event: letterOf(n), confirmed: func() { confirmed++ }})
 	}
 	o.again(now.Add(acknowledged / 2))
 	o.again(now.Add(2 * acknowledged))
 	if len(o.waiting) != 0 {
 		t.Errorf("%d wait for a history that is not there", len(o.waiting))
 	}
-	o.take(letterOf(3))
+	if confirmed != 3 {
+		t.Errorf("%d are confirmed, want 3", confirmed)
+	}
+	o.take(&letter{event: letterOf(3), confirmed: func() { confirmed++ }})
 	for n := range 4 {
 		if e := <-heard; e.VM != fmt.Sprintf("web-%d", n) {
 			t.Errorf("event %d is about %s", n, e.VM)
@@ -140,11 +145,15 @@ func TestOutboxIsBounded(t *testing.T) {
 	}
 	defer conn.Close()
 	o := NewOutbox(conn, zerolog.Nop())
+	confirmed := 0
 	for n := range outboxSize + 5 {
-		o.take(letterOf(n))
+		o.take(&letter{event: letterOf(n), confirmed: func() { confirmed++ }})
 	}
 	if len(o.waiting) != outboxSize || o.waiting[0].msg.Subject != "vmscaler.lifecycle.web.web-5.ready" {
 		t.Errorf("%d wait, the first is %s", len(o.waiting), o.waiting[0].msg.Subject)
+	}
+	if confirmed != 0 {
+		t.Errorf("%d are confirmed without a bus", confirmed)
 	}
 }
 

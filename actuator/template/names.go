@@ -39,3 +39,9 @@ func templateName(volume string) (name string, ok bool) {
 	name = volume[len(volumePrefix) : len(volume)-len(volumeSuffix)]
 	return name, namePattern.MatchString(name)
 }
+
+// IsVolume says whether a volume is named like a template's.
+func IsVolume(volume string) bool {
+	_, ok := templateName(volume)
+	return ok
+}

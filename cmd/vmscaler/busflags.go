@@ -71,6 +71,17 @@ func (b *busFlags) add(cmd *cobra.Command, without ...string) {
 	}
 }
 
+// addOnly adds some of them.
+func (b *busFlags) addOnly(cmd *cobra.Command, with ...string) {
+	var without []string
+	for _, s := range busSettings() {
+		if !slices.Contains(with, s.flag) {
+			without = append(without, s.flag)
+		}
+	}
+	b.add(cmd, without...)
+}
+
 // apply puts what the environment and then what the flags say over what the file says, and returns a line for each
 // field that was overridden.
 func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {

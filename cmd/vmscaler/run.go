@@ -116,6 +116,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		defer hv.close()
 		fmt.Fprintf(stderr, "libvirt: %s\n", hv.choice)
 		stages.Dial, stages.Local, stages.Network = hv.dialer.To(hv.choice.URI), actuator.IsLocal(hv.uri), host.DefaultNetwork(hv.uri)
+		stages.URI = hv.uri
 		title += " " + hv.choice.URI
 	}
 	describe := func(string) {}

@@ -129,6 +129,9 @@ func testStory(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	t.Logf("the story took %.1f s", since(start))
+	if out := w.compose("exec", "-T", "actuator", "sh", "-c", "cat /var/lib/vmscaler-actuator/volumes/*.json"); !strings.Contains(out, `"inode"`) {
+		t.Errorf("the records of what was made do not say which files:\n%s", out)
+	}
 }
 
 // testDashboard: a dashboard of one's own shows the group and ends at 'q', and the service's is there to attach to.

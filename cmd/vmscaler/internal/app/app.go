@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,7 @@ type Options struct {
 	Remote  func(role string) bus.Remote
 	Version string
 	Dial    func(context.Context) (*libvirt.Connect, error) // for collector and actuator
+	URI     string                                          // of that libvirt, as it says itself
 	Local   bool                                            // Dial reaches this machine
 	Network string                                          // of groups whose spec leaves it open
 	Log     zerolog.Logger
@@ -52,6 +54,14 @@ type Options struct {
 	Waiting func(why error)
 	// Ready is called once the bus answers and the stages run; it may be nil.
 	Ready func(busURL string)
+}
+
+// RecordDir is the actuator's own folder in a state folder, with the records of the VMs that it made; "" is none.
+func RecordDir(stateDir string) string {
+	if stateDir == "" {
+		return ""
+	}
+	return filepath.Join(stateDir, "volumes")
 }
 
 // Run runs the stages until ctx ends or one of them fails. It stops the bus last. VMs are left running.
@@ -149,7 +159,7 @@ func makers(o Options, url string) []maker {
 		{StageActuator, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
 				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host,
-				Dial: o.Dial, Report: report,
+				Dial: o.Dial, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

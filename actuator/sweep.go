@@ -1,0 +1,264 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const (
+	sweepEvery = 30 * time.Second
+	// SweepGrace is how long an orphan is as it is before anything is done about it.
+	SweepGrace = 5 * time.Minute
+)
+
+// sweeper is what the actuator remembers from one sweep to the next. It is owned by Run's goroutine.
+type sweeper struct {
+	records *records             // of the present connection
+	results chan swept           // of the present connection
+	running bool                 // on the present connection
+	next    time.Time            // the next one
+	since   map[string]time.Time // when each orphan was first seen
+	told    map[string]bool      // orphans that were published, with the reason why they are left
+	ended   map[string]bool      // UUIDs of VMs whose workers ended since the last survey
+	failed  map[string]bool      // UUIDs of launches that failed, which was published: that is their end
+}
+
+// swept is a step of a sweep: the survey, or, with nothing in it, the end.
+type swept struct {
+	survey *Survey
+	err    error
+}
+
+// prepareSweeps is done once a connection.
+func (a *Actuator) prepareSweeps(h *hypervisor) error {
+	uri := a.cfg.URI
+	if uri == "" {
+		var err error
+		if uri, err = h.conn.GetURI(); err != nil {
+			return fmt.Errorf("read libvirt's URI: %w", err)
+		}
+	}
+	h.records = newRecords(a.cfg.RecordDir, uri, a.host, a.log)
+	host, b := a.host, h.records
+	if b != nil && b.identify != nil {
+		b.identify = a.cfg.identify
+	}
+	h.end = func(uuid string, e bus.Event) { a.end(host, b, uuid, e) }
+	a.sweeper.records, a.sweeper.results, a.sweeper.running, a.sweeper.next = b, make(chan swept, 2), false, time.Time{}
+	return nil
+}
+
+// sweep begins a sweep if it is time. Two goroutines, one after the other, wait for libvirt: the first reads, and the
+// second acts, as between them it is judged with what the workers do.
+func (a *Actuator) sweep(lv *libvirt.Connect, inv Inventory) {
+	s := &a.sweeper
+	if s.running || a.cfg.RecordDir == "" || a.cfg.Now().Before(s.next) {
+		return
+	}
+	s.running, s.next = true, a.cfg.Now().Add(a.cfg.sweepEvery)
+	clear(s.ended)
+	pool, b, results := a.cfg.Pool, s.records, s.results
+	var idle []VM
+	for _, vm := range inv.Owned {
+		if a.groups[vm.Meta.Group] != nil && a.workers[vm.UUID] == nil {
+			idle = append(idle, vm)
+		}
+	}
+	go func() {
+		for _, vm := range idle {
+			b.begin(vm.Name, vm.Meta, "", "") // where it has none; it authorises nothing, but the VM's end will be said
+		}
+		found, err := survey(lv, b, pool, inv.Owned)
+		results <- swept{&found, err}
+	}()
+}
+
+// swept takes a step of a sweep.
+func (a *Actuator) swept(ctx context.Context, lv *libvirt.Connect, step swept) {
+	s := &a.sweeper
+	if step.survey == nil || step.err != nil {
+		s.records.report(step.err)
+		s.running = false
+		return
+	}
+	var jobs []Orphan
+	since := map[string]time.Time{}
+	now := a.cfg.Now()
+	for _, o := range a.orphans(*step.survey) {
+		if s.since[o.key()].IsZero() {
+			since[o.key()] = now
+		} else {
+			since[o.key()] = s.since[o.key()]
+		}
+	}
+	s.since = since
+	maps.DeleteFunc(s.failed, func(uuid string, _ bool) bool {
+		return !s.ended[uuid] && !slices.ContainsFunc(step.survey.Records, func(r Record) bool { return r.UUID == uuid })
+	})
+	for _, o := range a.orphans(*step.survey) {
+		held := a.held(o.Group)
+		switch {
+		case o.Verdict == Over && s.failed[o.UUID]:
+			o.Why = ""
+			jobs = append(jobs, o)
+		case o.Verdict == Over, o.Verdict == Delete && held == "":
+			jobs = append(jobs, o)
+		case o.Verdict == Delete:
+			a.tellOrphan(o, "left alone for now: "+held)
+		case o.Verdict == Leave && now.Sub(o.Since) >= a.cfg.SweepGrace:
+			a.tellOrphan(o, "left alone: "+o.Why)
+		}
+	}
+	host, b, results := a.host, s.records, s.results
+	go func() {
+		for _, o := range jobs {
+			if ctx.Err() != nil {
+				break
+			}
+			a.finish(host, lv, b, o)
+		}
+		results <- swept{}
+	}()
+}
+
+// orphans are those of a survey but what a worker is busy with, or was since the survey began, and those whose end is being
+// said.
+func (a *Actuator) orphans(found Survey) []Orphan {
+	return slices.DeleteFunc(orphans(found, a.cfg.Now(), a.cfg.SweepGrace, a.sweeper.since), func(o Orphan) bool {
+		_, saying := a.saying.Load(o.UUID)
+		return a.workers[o.UUID] != nil || a.sweeper.ended[o.UUID] || saying
+	})
+}
+
+// held is why nothing of a group is deleted at the moment; "" is that it may be.
+func (a *Actuator) held(name string) string {
+	g := a.groups[name]
+	switch {
+	case g == nil:
+		return ""
+	case g.spec.DryRun || g.decision.Controls.DryRun:
+		return "dry run"
+	case g.decision.ID == "":
+		return "no decision was heard yet"
+	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !g.decision.Controls.Has(scope) }):
+		return "the group is paused"
+	}
+	return ""
+}
+
+// tellOrphan publishes, once, why an orphan is left.
+func (a *Actuator) tellOrphan(o Orphan, why string) {
+	said := o.key() + ": " + why
+	if a.sweeper.told[said] {
+		return
+	}
+	a.sweeper.told[said] = true
+	a.tell(bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventOrphan, Sentence: sentence(o, why)})
+}
+
+func sentence(o Orphan, why string) string {
+	if o.What == domainOrphan {
+		return why + " (" + o.Path + ")"
+	}
+	return "volume " + o.Path + " without its domain: " + why
+}
+
+// finish deletes the volume of an orphan, and ends the record of one of which nothing is left. It runs in a goroutine of
+// its own.
+func (a *Actuator) finish(host string, lv *libvirt.Connect, b *records, o Orphan) {
+	e := bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventRemoved, Sentence: o.Why}
+	if o.Verdict == Delete {
+		deleted, err := deleteOrphan(lv, b, o.Record)
+		b.report(err)
+		if !deleted {
+			return // the next sweep sees what there is
+		}
+		a.publish(host, bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventOrphan, Sentence: sentence(o, "deleted, as "+o.Why)}, nil)
+		e.Sentence = "its domain was gone, and its volume is deleted"
+	}
+	if e.Sentence == "" {
+		b.drop(o.UUID)
+		return
+	}
+	a.end(host, b, o.UUID, e)
+}
+
+// end publishes the last event of a VM and drops its record once the history has it: so it is said at least once.
+func (a *Actuator) end(host string, b *records, uuid string, e bus.Event) {
+	a.saying.Store(uuid, true)
+	a.publish(host, e, func() {
+		b.drop(uuid)
+		a.saying.Delete(uuid)
+	})
+}
+
+// stopSweep waits for a sweep, whose context has ended, and says whether it left.
+func (a *Actuator) stopSweep() bool {
+	deadline := time.NewTimer(stopDeadline)
+	defer deadline.Stop()
+	if !a.sweeper.running {
+		return true
+	}
+	a.sweeper.running = false // the next connection sweeps anew
+	select {
+	case <-a.sweeper.results: // a survey is not judged any more
+		return true
+	case <-deadline.C:
+		return false
+	}
+}
+
+// Sweeper sweeps for a person.
+type Sweeper struct {
+	conn    *libvirt.Connect
+	records *records
+	pool    string
+}
+
+// NewSweeper makes one of the records that an actuator keeps in a folder for a libvirt URI.
+func NewSweeper(conn *libvirt.Connect, dir, uri, pool string, log zerolog.Logger) (*Sweeper, error) {
+	host, err := conn.GetHostname()
+	if err != nil {
+		return nil, fmt.Errorf("read the host's name: %w", err)
+	}
+	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("records of what was made: %w", err)
+	}
+	return &Sweeper{conn, newRecords(dir, uri, host, log), pool}, nil
+}
+
+// List is the orphans, judged by the age of records and files alone.
+func (s *Sweeper) List(grace time.Duration) ([]Orphan, error) {
+	inv, err := ReadInventory(s.conn)
+	if err != nil {
+		return nil, err
+	}
+	found, err := survey(s.conn, s.records, s.pool, inv.Owned)
+	if err != nil {
+		return nil, err
+	}
+	if _, known := found.Pools[s.pool]; !known {
+		return nil, fmt.Errorf("storage pool %q is not there, not active, or busy", s.pool)
+	}
+	return orphans(found, time.Now(), grace, nil), nil
+}
+
+// Delete deletes the volume of an orphan that may be deleted, and says whether it did. Its record stays: the next
+// actuator finds it, and says the VM's end. The caller holds the lock.
+func (s *Sweeper) Delete(o Orphan) (deleted bool, err error) {
+	if o.Verdict != Delete {
+		return false, fmt.Errorf("%s is left alone: %s", o.Path, o.Why)
+	}
+	return deleteOrphan(s.conn, s.records, o.Record)
+}

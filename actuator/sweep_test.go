@@ -1,0 +1,356 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const anotherUUID = "0badcafe-7f0b-4e53-9d6a-0d8a4e6b1c11"
+
+// withRecords lets a host's actuator keep records. The test driver's volumes have no files, so each is told that it has
+// one of the inode that is pretended.
+func (b *hostBench) withRecords() (inode *atomic.Uint64) {
+	b.t.Helper()
+	host, err := b.conn.GetHostname()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	inode = &atomic.Uint64{}
+	inode.Store(7)
+	b.records = newRecords(filepath.Join(b.t.TempDir(), "volumes"), testURI, host, zerolog.Nop())
+	b.records.identify = func(string) (*FileID, error) {
+		if inode.Load() == 0 {
+			return nil, os.ErrNotExist
+		}
+		return &FileID{Inode: inode.Load()}, nil
+	}
+	b.end = func(uuid string, e bus.Event) { b.hear(e); b.records.drop(uuid) }
+	return inode
+}
+
+// undefineByHand is what a person does: the volume stays.
+func (b *hostBench) undefineByHand(name string) {
+	b.t.Helper()
+	dom, err := b.conn.LookupDomainByName(name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = dom.Free() }()
+	if err := errors.Join(dom.Undefine(), dom.Destroy()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *hostBench) deleteByHand(volume string) {
+	b.t.Helper()
+	b.withPool(func(pool *libvirt.StoragePool) {
+		vol, err := pool.LookupStorageVolByName(volume)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		defer func() { _ = vol.Free() }()
+		if err := vol.Delete(0); err != nil {
+			b.t.Fatal(err)
+		}
+	})
+}
+
+// clone makes a volume as an actuator does.
+func (b *hostBench) clone(name string) {
+	b.t.Helper()
+	tmpl, err := template.Lookup(b.conn, testPool, "demo")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.withPool(func(pool *libvirt.StoragePool) {
+		vol, err := createVolume(pool, name, tmpl)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		_ = vol.Free()
+	})
+}
+
+// A record is there as long as anything of its VM is.
+func TestRecordOfALaunch(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	recorded := func() string {
+		var all []string
+		for _, r := range b.records.read() {
+			all = append(all, fmt.Sprintf("%s %s %t", r.VM, r.Path, r.File != nil))
+		}
+		return strings.Join(all, ", ")
+	}
+	atCreating := ""
+	b.on[bus.EventCreating] = func() { atCreating = recorded() }
+	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	path := "web-1 /default-pool/web-1.5c0d2a9e.qcow2"
+	if got := recorded(); atCreating != path+" false" || got != path+" true" {
+		t.Errorf("before the volume %q, after the launch %q", atCreating, got)
+	}
+	atRemoved := ""
+	b.on[bus.EventRemoved] = func() { atRemoved = recorded() }
+	b.settle(webSpec(), 0)
+	if got := recorded(); atRemoved == "" || got != "" {
+		t.Errorf("when its end is said %q, afterwards %q", atRemoved, got)
+	}
+}
+
+// What must not be deleted is left even if somebody asks for it.
+func TestDeleteOrphan(t *testing.T) {
+	volume := bus.VolumeName("web-1", someUUID)
+	for _, tt := range []struct {
+		name    string
+		change  func(b *hostBench, inode *atomic.Uint64, r *Record)
+		deleted bool
+		err     string
+	}{
+		{name: "all is as it was", deleted: true},
+		{name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *Record) { inode.Store(8) }, err: "another file"},
+		{name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *Record) { inode.Store(0) }, err: "cannot be looked at"},
+		{name: "its domain is there again", change: func(b *hostBench, _ *atomic.Uint64, _ *Record) { b.define("mine", someUUID, "") }},
+		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *Record) {
+			dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>theirs</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
+				<devices><disk type='volume' device='disk'><source pool='` + testPool + `' volume='` + volume + `'/><target dev='vda'/></disk></devices></domain>`)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			_ = dom.Free()
+		}},
+		{name: "an overlay on it", err: "volume theirs.qcow2 uses it", change: func(b *hostBench, _ *atomic.Uint64, r *Record) {
+			b.withPool(func(pool *libvirt.StoragePool) {
+				vol, err := createVolume(pool, "theirs.qcow2", template.Info{Path: r.Path, Capacity: 1 << 20})
+				if err != nil {
+					b.t.Fatal(err)
+				}
+				_ = vol.Free()
+			})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newHost(t)
+			inode := b.withRecords()
+			if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+				t.Fatal(err)
+			}
+			b.undefineByHand("web-1")
+			r := b.records.read()[0]
+			if tt.change != nil {
+				tt.change(b, inode, &r)
+			}
+			deleted, err := deleteOrphan(b.conn, b.records, r)
+			if deleted != tt.deleted || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("deleted %t, %v; want %t, %q", deleted, err, tt.deleted, tt.err)
+			}
+			if there := slices.Contains(b.volumes(), volume); there == tt.deleted {
+				t.Errorf("the volume is there: %t", there)
+			}
+		})
+	}
+}
+
+// sweeps lets a stage sweep all the time, with the records of a host.
+func (b *hostBench) sweeps(cfg *Config) {
+	cfg.RecordDir, cfg.sweepEvery, cfg.SweepGrace, cfg.identify = b.records.dir, time.Nanosecond, -1, b.records.identify
+}
+
+// until takes events until all the wanted ones came; each is its type, its VM and a part of its sentence.
+func (s *stage) until(desired int, want ...string) (all []bus.Event) {
+	s.t.Helper()
+	s.want(desired, strings.Join(want, "; "), func() bool {
+		for {
+			select {
+			case e := <-s.events:
+				all = append(all, e)
+				want = slices.DeleteFunc(want, func(w string) bool {
+					words := strings.SplitN(w, " ", 3)
+					return words[0] == string(e.Event) && words[1] == e.VM && strings.Contains(e.Sentence, words[2])
+				})
+			default:
+				return len(want) == 0
+			}
+		}
+	})
+	return all
+}
+
+func TestActuatorSweeps(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	for name, uuid := range map[string]string{"web-1": someUUID, "web-2": anotherUUID} {
+		if err := b.launch(t.Context(), webSpec(), name, uuid, "d"); err != nil {
+			t.Fatal(err)
+		}
+		b.undefineByHand(name)
+	}
+	b.deleteByHand(bus.VolumeName("web-2", anotherUUID)) // its actuator was killed before it could say that nothing is left
+	b.clone("db-3.0badcafe.qcow2")                       // of an actuator whose records are lost
+	b.makeVolume("web-9.qcow2")                          // somebody's
+	b.settle(webSpec(), 1)
+	running := b.inventory().Owned[0]
+	s := startStage(t, b, webSpec(), dialTest, b.sweeps)
+
+	all := s.until(1,
+		"orphan web-1 deleted, as it was made by this vmscaler", "removed web-1 its volume is deleted", "removed web-2 found gone",
+		"orphan db-3 left alone: there is no record")
+	if owned := b.inventory().Owned; len(owned) != 1 || owned[0].UUID != running.UUID {
+		t.Errorf("owned %+v", owned)
+	}
+	if got, want := b.volumes(), []string{"db-3.0badcafe.qcow2", running.Meta.Volume, "web-9.qcow2"}; !slices.Equal(got, want) {
+		t.Errorf("left are %v, want %v", got, want)
+	}
+	// Each is said once, however often it is swept.
+	next := running.Name
+	b.undefineByHand(next)
+	all = append(all, s.until(1, "orphan "+next+" deleted", "removed "+next+" its volume")...)
+	said := map[string]int{}
+	for _, e := range all {
+		if e.Event == bus.EventOrphan || e.Event == bus.EventRemoved {
+			said[string(e.Event)+" "+e.VM+" "+e.Sentence]++
+		}
+	}
+	for what, n := range said {
+		if n != 1 {
+			t.Errorf("%s is said %d times", what, n)
+		}
+	}
+	s.want(1, "a VM, and its record alone", func() bool {
+		records := b.records.read()
+		return b.ready(1)() && len(records) == 1 && records[0].UUID == b.inventory().Owned[0].UUID
+	})
+}
+
+// A VM that runs without its volume is left to a person.
+func TestSweepOfAVMWithoutItsVolume(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	b.deleteByHand(bus.VolumeName("web-1", someUUID))
+	s := startStage(t, b, webSpec(), dialTest, b.sweeps)
+	s.until(1, "orphan web-1 left alone: its volume is gone, and it runs")
+	if !b.ready(1)() {
+		t.Errorf("owned %+v", b.inventory().Owned)
+	}
+}
+
+// In a dry run nothing is deleted, and before a decision was heard it could be one.
+func TestSweepIsHeld(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	b.undefineByHand("web-1")
+	volume := []string{bus.VolumeName("web-1", someUUID)}
+	spec := webSpec(func(g *bus.Group) { g.Min = 0 })
+	s := startStage(t, b, spec, dialTest, b.sweeps)
+	if e := s.event(bus.EventOrphan); !strings.Contains(e.Sentence, "no decision was heard") {
+		t.Errorf("said %q", e.Sentence)
+	}
+	b.has([]string{}, volume)
+	s.controls.DryRun = true
+	s.until(0, "orphan web-1 left alone for now: dry run")
+	b.has([]string{}, volume)
+	s.controls = bus.Controls{Paused: bus.Scopes()}
+	s.until(0, "orphan web-1 left alone for now: the group is paused")
+	b.has([]string{}, volume)
+	s.controls = bus.Controls{}
+	s.until(0, "removed web-1 its volume is deleted")
+	b.hasNothing()
+}
+
+// A VM that it did not make gets a record, so that its end is said too. A launch that fails has ended with that.
+func TestEveryVMHasAnEnd(t *testing.T) {
+	b := newHost(t)
+	b.settle(webSpec(), 1)
+	adopted := b.inventory().Owned[0]
+	b.withRecords()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := startStage(t, b, webSpec(), dialTest, b.sweeps)
+	s.want(1, "a record", func() bool { return len(b.records.read()) == 1 })
+	s.stop()
+	// Removed, and killed before it is said.
+	if err := b.remove(ctx, Removal{VM: adopted}, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
+		t.Fatal(err)
+	}
+	b.records.begin(adopted.Name, adopted.Meta, "", "")
+	spec := webSpec(func(g *bus.Group) { g.Min, g.ReadyAfter, g.BootTimeout = 0, time.Hour, time.Nanosecond })
+	s = startStage(t, b, spec, dialTest, b.sweeps)
+	// By the third failure the first has been swept.
+	all := s.until(1, "removed "+adopted.Name+" found gone", "failed web-1 next try in 4s")
+	ends := 0
+	for _, e := range all {
+		if e.Event == bus.EventRemoved {
+			ends++
+		}
+	}
+	if ends != 1 {
+		t.Errorf("%d ends are said, want that of the adopted one alone: %+v", ends, all)
+	}
+	s.want(0, "no VM and no record", func() bool { return len(b.inventory().Owned) == 0 && len(b.records.read()) == 0 })
+	b.hasNothing()
+}
+
+// An end that the bus did not get is said again.
+func TestRecordStaysUntilItsEndIsSaid(t *testing.T) {
+	b, _ := newBook(t)
+	begun(b, "")
+	conn, err := bus.Dial(bus.Remote{URL: "nats://127.0.0.1:1"}, "test", zerolog.Nop()) // where nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	a := &Actuator{outbox: bus.NewOutbox(conn, zerolog.Nop()), log: zerolog.Nop()}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.outbox.Run(ctx) }()
+	a.end("here", b, someUUID, bus.Event{Group: "web", VM: "web-1", Event: bus.EventRemoved})
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(b.read()) != 1 {
+		t.Error("the record is gone, and nobody knows of the end")
+	}
+}
+
+// What a worker is at, or was since the survey began, may look like an orphan.
+func TestOrphansWithoutThoseOfWorkers(t *testing.T) {
+	found := Survey{
+		Records: []Record{{UUID: someUUID, VM: "web-1", Group: "web", Pool: "default"}},
+		Pools:   map[string]map[string]bool{"default": {}},
+	}
+	for name, tt := range map[string]struct {
+		a    *Actuator
+		want int
+	}{
+		"idle":     {&Actuator{}, 1},
+		"busy":     {&Actuator{workers: map[string]*worker{someUUID: {}}}, 0},
+		"has been": {&Actuator{sweeper: sweeper{ended: map[string]bool{someUUID: true}}}, 0},
+	} {
+		tt.a.cfg.Now = func() time.Time { return t0 }
+		if got := tt.a.orphans(found); len(got) != tt.want {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}

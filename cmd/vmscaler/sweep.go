@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+)
+
+func sweepCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	var dryRun, yes bool
+	var grace time.Duration
+	cmd := &cobra.Command{
+		Use:   "sweep",
+		Short: "Delete disks whose VM somebody undefined, if vmscaler made them",
+		Long: `List what is there without its counterpart, and delete, after asking, the disks whose VM was undefined by hand. A disk is
+deleted only by a record of this machine's vmscaler that it made that very file; whatever else looks like one of its disks
+is listed and left. ` + "`vmscaler run`" + ` does the same by itself, five minutes after it finds one. This works straight on libvirt,
+with no bus, and refuses to delete while another vmscaler acts on the same libvirt.`,
+		Example: "  vmscaler sweep --dry-run\n  vmscaler sweep --grace 0s --yes",
+		Args:    exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if grace < 0 {
+				return usageError{fmt.Errorf("--grace: found %s, want 0s or more", grace)}
+			}
+			cfg, err := g.busConfig(cmd, busF)
+			if err != nil {
+				return err
+			}
+			log, err := g.logger(cmd.ErrOrStderr(), false)
+			if err != nil {
+				return err
+			}
+			hv, err := g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
+			if err != nil {
+				return err
+			}
+			defer hv.close()
+			if !dryRun {
+				lock, err := acquire(hv, "vmscaler sweep", "")
+				if err != nil {
+					return err
+				}
+				defer lock.Release()
+			}
+			sweeper, err := actuator.NewSweeper(hv.conn, app.RecordDir(stateDir(cfg)), hv.uri, cfg.Pool, log)
+			if err != nil {
+				return err
+			}
+			all, err := sweeper.List(grace)
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			mine := listOrphans(out, all, time.Now())
+			switch {
+			case len(all) == 0:
+				fmt.Fprintf(out, "nothing is without its counterpart at %s\n", hv.choice.URI)
+				return nil
+			case dryRun || len(mine) == 0:
+				fmt.Fprintf(out, "%d to be deleted\n", len(mine))
+				return nil
+			case !yes:
+				ok, err := confirm(cmd, fmt.Sprintf("Delete %d?", len(mine)))
+				if err != nil {
+					return err
+				}
+				if !ok {
+					return errors.New("not confirmed, nothing was deleted")
+				}
+			}
+			var problems []error
+			for _, o := range mine {
+				deleted, err := sweeper.Delete(o)
+				problems = append(problems, err)
+				if deleted {
+					fmt.Fprintf(out, "deleted %s\n", o.Path)
+				}
+			}
+			return errors.Join(problems...)
+		},
+	}
+	busF.addOnly(cmd, "state-dir")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().DurationVar(&grace, "grace", actuator.SweepGrace, "how old an orphan is before it is deleted, by its record and by its last change")
+	return cmd
+}
+
+// listOrphans prints a table, and returns those that may be deleted.
+func listOrphans(out io.Writer, all []actuator.Orphan, now time.Time) (mine []actuator.Orphan) {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	defer func() { _ = table.Flush() }()
+	if len(all) > 0 {
+		fmt.Fprintln(table, "WHAT\tVM\tMiB\tAGE\tPATH\tVERDICT")
+	}
+	for _, o := range all {
+		age, why := "-", o.Why
+		if !o.Since.IsZero() {
+			age = now.Sub(o.Since).Truncate(time.Second).String()
+		}
+		switch o.Verdict {
+		case actuator.Delete:
+			mine = append(mine, o)
+		case actuator.Over:
+			why = "nothing of it is left, which the next start says"
+		case actuator.Leave, actuator.Wait:
+		}
+		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\t%s: %s\n", o.What, o.VM, float64(o.Size)/(1<<20), age, o.Path, o.Verdict, why)
+	}
+	return mine
+}
