@@ -68,6 +68,7 @@ type Actuator struct {
 	byAge    bool // some group needs to know when its template was replaced
 	sweeper  sweeper
 	saying   sync.Map // the UUIDs of VMs whose end waits for the history
+	recalled bool     // what an earlier process has removed is counted
 }
 
 // group is the actuator's view of one group.

@@ -54,12 +54,33 @@ func (g *group) removed(now time.Time) int {
 	return len(g.removals)
 }
 
+// recallRemovals counts, once, what an earlier process has removed.
+func (a *Actuator) recallRemovals() {
+	if a.recalled {
+		return
+	}
+	a.recalled = true
+	for name, at := range a.sweeper.records.removals() {
+		if g := a.groups[name]; g != nil {
+			g.removals = slices.DeleteFunc(at, func(t time.Time) bool { return t.After(a.cfg.Now()) }) // by a clock that was wrong
+		}
+	}
+}
+
 // brake counts the removals of a plan that is about to be done, and says once that others wait.
 func (a *Actuator) brake(g *group, plan Actions) {
+	before := len(g.removals)
 	for _, r := range plan.Remove {
 		if r.Reason == scalingIn && r.VM.serves() {
 			g.removals = append(g.removals, a.cfg.Now())
 		}
+	}
+	if len(g.removals) > before {
+		all := map[string][]time.Time{}
+		for name, g := range a.groups {
+			all[name] = g.removals
+		}
+		a.sweeper.records.keepRemovals(all)
 	}
 	if kept := plan.Kept > 0; kept != g.braked {
 		g.braked = kept

@@ -805,8 +805,9 @@ func TestDryRunDoesNothing(t *testing.T) {
 func TestRemovalBudget(t *testing.T) {
 	b := newHost(t)
 	spec := webSpec(func(g *bus.Group) { g.Brakes.Removals, g.Brakes.RemovalWindow = 1, time.Hour })
+	b.withRecords()
 	b.settle(spec, 3)
-	s := startStage(t, b, spec, dialTest)
+	s := startStage(t, b, spec, dialTest, b.sweeps)
 	var braked, removed []bus.Event
 	s.want(1, "the first goes, and the budget is used up", func() bool {
 		for {
@@ -829,6 +830,23 @@ func TestRemovalBudget(t *testing.T) {
 	if n := len(b.inventory().Owned); n != 2 {
 		t.Errorf("%d VMs are left, want 2", n)
 	}
+	s.stop()
+	s = startStage(t, b, spec, dialTest, b.sweeps) // another process counts them as well
+	s.want(1, "none goes", func() bool {
+		for {
+			select {
+			case e := <-s.events:
+				if e.Event == bus.EventBraked {
+					return true
+				}
+				if e.Event == bus.EventDraining {
+					t.Fatalf("event %+v", e)
+				}
+			default:
+				return false
+			}
+		}
+	})
 }
 
 // A VM that drains serves again when it is needed again, or is protected; one whose time is over goes. A drain that

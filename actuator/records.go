@@ -196,16 +196,50 @@ func (b *records) warn(err error) {
 	b.log.Warn().Err(err).Msg("sweep")
 }
 
-// write leaves either the old record or the new one, whenever it is cut off.
-func (b *records) write(r Record) error {
-	data, err := json.Marshal(r)
+// removalsFile is the file with the removals that the budget counts; the dot tells it from a record.
+const removalsFile = ".removals.json"
+
+// keepRemovals keeps when VMs that served were removed, by group, for the next start.
+func (b *records) keepRemovals(at map[string][]time.Time) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.warn(b.save(removalsFile, at))
+}
+
+// removals are those that keepRemovals has kept.
+func (b *records) removals() map[string][]time.Time {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var at map[string][]time.Time
+	data, err := os.ReadFile(filepath.Join(b.dir, removalsFile))
+	if err == nil {
+		err = json.Unmarshal(data, &at)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.warn(unnamed("read what was removed", err))
+		return nil
+	}
+	return at
+}
+
+func (b *records) write(r Record) error { return b.save(r.UUID+".json", r) }
+
+// save leaves either the old file or the new one, whenever it is cut off.
+func (b *records) save(name string, content any) error {
+	data, err := json.Marshal(content)
 	if err != nil {
 		return fmt.Errorf("encode a record: %w", err)
 	}
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return err
 	}
-	temp := filepath.Join(b.dir, "."+r.UUID+".new")
+	temp := filepath.Join(b.dir, "."+name+".new")
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return unnamed("write a record", err)
@@ -215,7 +249,7 @@ func (b *records) write(r Record) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, b.file(r.UUID))
+		err = os.Rename(temp, filepath.Join(b.dir, name))
 	}
 	if err != nil {
 		_ = os.Remove(temp)

@@ -56,6 +56,7 @@ func (a *Actuator) prepareSweeps(h *hypervisor) error {
 	}
 	h.end = func(uuid string, e bus.Event) { a.end(host, b, uuid, e) }
 	a.sweeper.records, a.sweeper.results, a.sweeper.running, a.sweeper.next = b, make(chan swept, 2), false, time.Time{}
+	a.recallRemovals()
 	return nil
 }
 
