@@ -1,0 +1,32 @@
+// Package policy says how many VMs a load wants. A policy sees only what a host can observe of a group, reads no clock and
+// draws no random number: the same readings give the same wishes, in a running group, in a replay and in a simulation.
+package policy
+
+import "time"
+
+// Reading is a group at one moment.
+type Reading struct {
+	Now time.Time
+	// CPUPercent is the mean use of the ready VMs since the last reading, 0 to 100; nil is unknown. At 100 the load is
+	// hidden: it may be any number of times as much.
+	CPUPercent *float64
+	Ready      int           // VMs that serve, whose CPU is in the mean
+	Coming     int           // VMs on their way to ready
+	Boot       time.Duration // how long that takes, as measured; 0 is not known yet
+	Desired    int           // what was wanted last
+	Min, Max   int
+}
+
+// Wish is what a policy wants, before any guard.
+type Wish struct {
+	Desired  int    // VMs, min to max
+	Sentence string // why, in one sentence
+}
+
+// Policy turns readings into wishes, one after the other. Its parameters and all that it remembers are exported fields of
+// bounded size, so that it can be kept as JSON and go on after a restart.
+type Policy interface {
+	Wish(Reading) Wish
+	// Interval is the time between two readings that the policy is made for.
+	Interval() time.Duration
+}
