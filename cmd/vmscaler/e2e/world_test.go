@@ -160,12 +160,13 @@ func (w *world) makeNetwork() string {
 
 // config writes a config file; group is what stands below the group's name, without indentation.
 func (w *world) config(group string) string {
-	text := fmt.Sprintf("libvirt:\n  pool: %s\nbus:\n  listen: 127.0.0.1:0\nhost:\n  pool_reserve: 0MiB\ngroups:\n  - name: %s\n    network: %s\n", w.pool, w.group, w.network)
+	text := fmt.Sprintf("libvirt:\n  pool: %s\nbus:\n  listen: 127.0.0.1:0\ngroups:\n  - name: %s\n    network: %s\n", w.pool, w.group, w.network)
 	for line := range strings.Lines(group) {
 		text += "    " + line
 	}
 	path := filepath.Join(w.t.TempDir(), "vmscaler.yaml")
-	if err := os.WriteFile(path, []byte(text+"\n"), 0o644); err != nil {
+	text += "\nhost:\n  pool_reserve: 0MiB\n"
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
 	return path
