@@ -65,6 +65,15 @@ test-external: ## the longer tests on a NATS server that is not embedded
 	@$(HOST) libvirt
 	$(HOST) as-libvirt go test -race -timeout 20m -tags external -run External -v ./cmd/vmscaler/e2e
 
+# On a libvirtd of its own, which it stops and kills. Part of `make test` in short; this is the long run: each fault at least
+# three times, then on at random. CHAOS_SEED and CHAOS_ONLY=fault,... repeat what failed.
+CHAOS_MINUTES ?= 30
+.PHONY: chaos
+chaos: ## break the running program for CHAOS_MINUTES=30, and check after each fault that all is well again
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	CHAOS_MINUTES=$(CHAOS_MINUTES) $(HOST) as-libvirt go test -count 1 -timeout 0 -run '^TestChaos$$' -v ./cmd/vmscaler/e2e
+
 # Only the packages that have any: the others would prepare their tests for nothing.
 bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
 	@$(HOST) packages bench

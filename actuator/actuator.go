@@ -21,6 +21,7 @@ const (
 	lookEvery      = time.Second      // between two looks at libvirt when nothing happens
 	lookDeadline   = 10 * time.Second // for one look; it normally takes milliseconds
 	stopDeadline   = 10 * time.Second // for the workers to leave when the stage stops
+	goodbye        = 2 * time.Second  // for the connection to close
 	firstBackoff   = time.Second      // after a failure; doubled with each further one
 	longestBackoff = time.Minute
 	termMemory     = time.Minute // from which a term that was not heard any more does not count: a clock may have been wrong
@@ -122,7 +123,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 		cfg.SweepGrace = SweepGrace
 	}
 	if cfg.sweepEvery == 0 {
-		cfg.sweepEvery = sweepEvery
+		cfg.sweepEvery = min(sweepEvery, cfg.SweepGrace)
 	}
 	if cfg.identify == nil {
 		cfg.identify = identify
@@ -216,7 +217,6 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
-		stopEvents()
 		left := a.stopWorkers() && a.stopSweep()
 		if left && looking {
 			select {
@@ -225,11 +225,13 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 				left = false
 			}
 		}
-		if !left {
+		// The connection stays with a call that hangs; the last two are calls as well.
+		if left = left && within(goodbye, func() {
+			stopEvents()
+			_, _ = lv.Close()
+		}); !left {
 			a.log.Warn().Msg("a libvirt call has not returned; it is given up")
-			return // the connection stays with the call that hangs
 		}
-		_, _ = lv.Close()
 	}()
 
 	h, slots, err := a.prepare(lv)
@@ -301,6 +303,21 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 		case step := <-a.sweeper.results:
 			a.swept(ctx, lv, step)
 		}
+	}
+}
+
+// within calls f, and says whether it has returned in time.
+func within(limit time.Duration, f func()) bool {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
 	}
 }
 

@@ -70,7 +70,18 @@ type libvirtHost struct {
 	uri    string // as libvirt itself says it, which other processes say too
 }
 
-func (h *libvirtHost) close() { _, _ = h.conn.Close() }
+// close closes the connection, or leaves it where libvirt does not answer.
+func (h *libvirtHost) close() {
+	done := make(chan struct{})
+	go func() {
+		_, _ = h.conn.Close()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+	}
+}
 
 // reach chooses the URI and connects. With wait it waits for a libvirtd that is down and says so.
 func (g *globals) reach(ctx context.Context, fileURI string, stderr io.Writer, wait bool) (*libvirtHost, error) {

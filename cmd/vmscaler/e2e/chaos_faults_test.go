@@ -3,12 +3,14 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator"
@@ -33,7 +35,32 @@ func chaosFaults() []fault {
 		{name: "undefine-running", place: inOneProcess, do: (*chaos).undefineRunning},
 		{name: "undefine-off", place: inOneProcess, do: (*chaos).undefineOff},
 		{name: "suspend", place: inOneProcess, do: (*chaos).suspend},
+		{name: "change-memory", place: inOneProcess, do: (*chaos).changeMemory},
+		{name: "rename-off", place: inSplit, do: (*chaos).renameOff},
+		{name: "foreign-domain", place: inOneProcess, do: (*chaos).foreignNextDomain},
+		{name: "foreign-file", place: inOneProcess, do: (*chaos).foreignNextFile},
+		{name: "all-hot", place: inOneProcess, do: (*chaos).allHot},
+		{name: "deaf-guest", place: inOneProcess, do: (*chaos).deafGuest},
+		{name: "frozen-qemu", place: inOneProcess, do: (*chaos).frozenQEMU},
 		{name: "kill-libvirtd", place: inOneProcess, short: true, do: (*chaos).killLibvirtd},
+		{name: "stop-libvirtd", place: inOneProcess, do: (*chaos).stopLibvirtd},
+		{name: "hang-libvirtd", place: inSplit, do: (*chaos).hangLibvirtd},
+		{name: "end-while-libvirtd-hangs", place: inOneProcess, do: (*chaos).endWhileLibvirtdHangs},
+		{name: "template-deleted", place: inOneProcess, do: (*chaos).templateDeleted},
+		{name: "template-replaced", place: inOneProcess, do: (*chaos).templateReplaced},
+		{name: "second-run", place: inOneProcess, do: (*chaos).secondRun},
+		{name: "two-at-once", place: inOneProcess, do: (*chaos).twoAtOnce},
+		{name: "state-deleted", place: inOneProcess, do: (*chaos).stateDeleted},
+		{name: "state-read-only", place: inOneProcess, do: (*chaos).stateReadOnly},
+		{name: "pool-full", place: inSmallPool, do: (*chaos).poolFull},
+		{name: "pool-full-in-mid-run", place: inSmallPool, do: (*chaos).poolFullInMidRun},
+		{name: "agent-silent", place: withRealGuest, do: (*chaos).agentSilent},
+		{name: "agent-late", place: withRealGuest, do: (*chaos).agentLate},
+		{name: "never-boots", place: withRealGuest, do: (*chaos).neverBoots},
+		{name: "samples-dropped", place: inSplit, do: (*chaos).samplesDropped},
+		{name: "samples-mangled", place: inSplit, do: (*chaos).samplesMangled},
+		{name: "kill-leader", place: inSplit, do: (*chaos).killLeader},
+		{name: "stop-leader", place: inSplit, do: (*chaos).stopLeader},
 		{name: "kill-bus", place: inSplit, do: killAndStart("bus")},
 		{name: "kill-collector", place: inSplit, do: killAndStart("collector")},
 		{name: "kill-decider", place: inSplit, do: killAndStart("decider")},
@@ -223,4 +250,426 @@ func (c *chaos) killLibvirtd() {
 	c.reconnect()
 }
 
-var _, _, _ = os.Remove, filepath.Join, strings.Contains
+// changeMemory takes half of a guest's memory, in its definition and while it runs, which is a person's right.
+func (c *chaos) changeMemory() {
+	vm := c.anyVM()
+	c.with(vm, "change the memory", func(dom *libvirt.Domain) error {
+		return dom.SetMemoryFlags(16<<10, libvirt.DOMAIN_MEM_LIVE|libvirt.DOMAIN_MEM_CONFIG)
+	})
+}
+
+// renameOff renames a VM that is off while no actuator runs. It goes as a whole, by whatever name.
+func (c *chaos) renameOff() {
+	vm := c.anyVM()
+	c.procs["actuator"].kill()
+	c.with(vm, "rename", func(dom *libvirt.Domain) error {
+		if err := dom.Destroy(); err != nil {
+			return err
+		}
+		return dom.Rename("elsewhere", 0)
+	})
+	c.startStage("actuator")
+	c.replaced(vm)
+}
+
+// nextName is the name that the next VM would have.
+func (c *chaos) nextName() string {
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s-%d", c.group, n)
+		if !slices.ContainsFunc(c.vms(), func(vm actuator.VM) bool { return vm.Name == name }) {
+			return name
+		}
+	}
+}
+
+func (c *chaos) foreignNextDomain() {
+	name := c.nextName()
+	whole := c.foreignOff(name)
+	c.replaceOne()
+	whole()
+	dom, err := c.conn.LookupDomainByName(name)
+	c.try("look up the foreign domain", err)
+	defer func() { _ = dom.Free() }()
+	c.try("undefine the foreign domain", dom.Undefine())
+}
+
+func (c *chaos) foreignNextFile() {
+	name := c.nextName() + ".qcow2"
+	whole := c.foreignFile(name)
+	c.replaceOne()
+	whole()
+	c.try("remove the foreign file", os.Remove(filepath.Join(c.dir, name)))
+}
+
+// replaceOne lets one VM be replaced, and waits for that.
+func (c *chaos) replaceOne() {
+	vm := c.anyVM()
+	c.off(vm)
+	c.replaced(vm)
+	c.ready(c.want)
+}
+
+// allHot: guests that take their CPU to 100 % for ever make the group grow to max, and not beyond.
+func (c *chaos) allHot() {
+	for n := c.want; n <= c.max; n++ {
+		c.ready(n)
+		for _, vm := range c.vms() {
+			c.heat(vm)
+		}
+	}
+	since := time.Now()
+	c.until(settleBound, "held at max for 20 decisions", func() error {
+		if _, d := c.ears.newest(); d.Guard != bus.GuardAtMax || d.Desired != c.max || d.Time.Sub(since) < 10*time.Second {
+			return fmt.Errorf("decision %+v", d)
+		}
+		return nil
+	})
+	c.coolAll()
+}
+
+// deafGuest: a guest that does not hear its power button is powered off after its time.
+func (c *chaos) deafGuest() {
+	for _, vm := range c.vms() {
+		c.heat(vm)
+	}
+	c.ready(c.want + 1)
+	for _, vm := range c.vms() {
+		c.with(vm, "deafen", func(dom *libvirt.Domain) error { return press(dom, keyDeaf) })
+	}
+	c.coolAll()
+}
+
+// frozenQEMU: a QEMU that does not answer keeps nothing else from being done, and is left alone.
+func (c *chaos) frozenQEMU() {
+	vms := c.vms()
+	frozen := vms[0]
+	pid := c.l.qemu(frozen.Name)
+	c.try("freeze", syscall.Kill(pid, syscall.SIGSTOP))
+	defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+	other := vms[1]
+	c.try("kill QEMU", syscall.Kill(c.l.qemu(other.Name), syscall.SIGKILL))
+	c.replaced(other)
+	c.ready(c.want)
+}
+
+func (c *chaos) stopLibvirtd() {
+	c.l.stop()
+	c.pause(5 * time.Second)
+	c.l.start()
+	c.reconnect()
+}
+
+// pause is how long a fault lasts.
+func (c *chaos) pause(d time.Duration) {
+	c.t.Helper()
+	since := time.Now()
+	c.until(d+settleBound, "the fault's time is over", func() error {
+		if left := d - time.Since(since); left > 0 {
+			return fmt.Errorf("%s are left", left)
+		}
+		return nil
+	})
+}
+
+// hangLibvirtd: while no call to libvirt returns, the other stages go on, and collector and actuator say so.
+func (c *chaos) hangLibvirtd() {
+	pid, err := c.l.daemon()
+	c.try("find libvirtd", err)
+	c.try("stop libvirtd", syscall.Kill(pid, syscall.SIGSTOP))
+	defer func() {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+		c.mendLibvirt()
+	}()
+	since := time.Now()
+	c.until(settleBound, "the actuator says that libvirt hangs, and the decider goes on", func() error {
+		a := c.ears.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid)
+		d := c.ears.healthOf("decider", c.procs["decider"].cmd.Process.Pid)
+		_, decision := c.ears.newest()
+		if a.OK || !d.OK || time.Since(d.Time) > 3*bus.HealthInterval || !decision.Time.After(since.Add(10*time.Second)) || decision.Desired != c.want {
+			return fmt.Errorf("actuator %+v, decider %+v, decision %+v", a, d, decision)
+		}
+		return nil
+	})
+}
+
+// endWhileLibvirtdHangs: Ctrl-C ends the program although libvirt never answers.
+func (c *chaos) endWhileLibvirtdHangs() {
+	pid, err := c.l.daemon()
+	c.try("find libvirtd", err)
+	c.try("stop libvirtd", syscall.Kill(pid, syscall.SIGSTOP))
+	c.pause(3 * time.Second)
+	c.procs["run"].stop()
+	c.try("continue libvirtd", syscall.Kill(pid, syscall.SIGCONT))
+	c.mendLibvirt()
+	c.startStage("run")
+}
+
+// hideTiny takes the group's template away until back is called.
+func (c *chaos) hide(template string) (back func()) {
+	c.t.Helper()
+	hidden := filepath.Join(c.l.dir, template+".hidden")
+	c.try("hide the template", os.Rename(c.disk(template), hidden))
+	c.refreshPool()
+	return func() {
+		c.t.Helper()
+		c.try("bring the template back", os.Rename(hidden, c.disk(template)))
+		c.refreshPool()
+	}
+}
+
+func (c *chaos) templateDeleted() {
+	back := c.hide("tiny")
+	since := time.Now()
+	c.off(c.anyVM())
+	c.until(settleBound, "a launch fails for want of the template", func() error {
+		if found := c.ears.heard(since, func(e bus.Event) bool { return e.Event == bus.EventFailed && strings.Contains(e.Error, "template") }); len(found) == 0 {
+			return fmt.Errorf("no such event")
+		}
+		return nil
+	})
+	back()
+}
+
+// templateReplaced puts another file of the same content in the template's place.
+func (c *chaos) templateReplaced() {
+	data, err := os.ReadFile(c.disk("tiny"))
+	c.try("read the template", err)
+	back := c.hide("tiny")
+	defer back() // over the other one
+	c.try("write another template", os.WriteFile(c.disk("tiny"), data, 0o644))
+	c.l.own(c.dir)
+	c.refreshPool()
+	c.replaceOne()
+}
+
+// secondRun: a second one is refused while the first goes on.
+func (c *chaos) secondRun() {
+	cmd := exec.Command(c.binary, "--uri", c.uri, "run", "-c", c.file, "--no-dashboard", "--bus-listen", freeAddress(c.t))
+	cmd.Env = append(os.Environ(), c.env...)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), fmt.Sprint(c.procs["run"].cmd.Process.Pid)) {
+		c.t.Fatalf("a second run: %v\n%s", err, out)
+	}
+}
+
+// twoAtOnce: of two that start at the same moment one runs, and the other says so and ends.
+func (c *chaos) twoAtOnce() {
+	c.procs["run"].kill()
+	both := []*process{c.spawnStage("run"), c.spawnStage("run")}
+	for _, p := range both {
+		p.willEnd()
+	}
+	var ended, stays *process
+	select {
+	case <-both[0].done:
+		ended, stays = both[0], both[1]
+	case <-both[1].done:
+		ended, stays = both[1], both[0]
+	case <-time.After(settleBound):
+		c.t.Fatal("two run at the same time")
+	}
+	if ended.err == nil {
+		c.t.Errorf("the second one ended well: %s", ended.text())
+	}
+	c.procs["run"] = stays
+}
+
+// stateDeleted deletes all that the bus keeps, between two runs.
+func (c *chaos) stateDeleted() {
+	c.procs["run"].kill()
+	entries, err := os.ReadDir(c.state)
+	c.try("read the state folder", err)
+	for _, e := range entries {
+		c.try("delete the state", os.RemoveAll(filepath.Join(c.state, e.Name())))
+	}
+	c.forgetHistory()
+	c.startStage("run")
+}
+
+// stateReadOnly: a bus whose state folder cannot be written does not start, and says which folder.
+func (c *chaos) stateReadOnly() {
+	c.procs["run"].kill()
+	asRoot(c.t, "mount", "--bind", c.state, c.state)
+	asRoot(c.t, "mount", "-o", "remount,ro,bind", c.state)
+	p := c.spawnStage("run")
+	p.willEnd()
+	select {
+	case <-p.done:
+	case <-time.After(settleBound):
+	}
+	asRoot(c.t, "umount", c.state)
+	p.kill()
+	if p.err == nil || !strings.Contains(p.text(), c.state) {
+		c.t.Errorf("with a state folder that cannot be written: %v\n%s", p.err, p.text())
+	}
+	c.startStage("run")
+}
+
+// poolFull: where no volume can be made the launch fails, and goes on when there is room.
+func (c *chaos) poolFull() {
+	var fillers []string
+	refill := func() { // also with the room that the dead VM leaves
+		fillers = append(fillers, filepath.Join(c.dir, fmt.Sprintf("filler%d", len(fillers))))
+		fill(c.t, fillers[len(fillers)-1])
+	}
+	refill()
+	since := time.Now()
+	c.off(c.anyVM())
+	c.until(settleBound, "a launch fails", func() error {
+		refill()
+		if len(c.ears.heard(since, func(e bus.Event) bool { return e.Event == bus.EventFailed })) == 0 {
+			return fmt.Errorf("no such event")
+		}
+		return nil
+	})
+	for _, filler := range fillers {
+		c.try("remove the filler", os.Remove(filler))
+	}
+}
+
+// poolFullInMidRun: the guests run on while the pool has no room for another byte.
+func (c *chaos) poolFullInMidRun() {
+	filler := filepath.Join(c.dir, "filler")
+	fill(c.t, filler)
+	c.pause(3 * time.Second)
+	c.ready(c.want)
+	c.try("remove the filler", os.Remove(filler))
+}
+
+// inGuest runs a line in a guest with an agent.
+func (c *chaos) inGuest(vm actuator.VM, line string) {
+	c.t.Helper()
+	c.with(vm, line, func(dom *libvirt.Domain) error {
+		_, err := dom.QemuAgentCommand(fmt.Sprintf(`{"execute": "guest-exec", "arguments": {"path": "sh", "arg": ["-c", %q]}}`, line),
+			libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0)
+		return err
+	})
+}
+
+func (c *chaos) agentSilent() {
+	vm := c.anyVM()
+	c.inGuest(vm, "killall -STOP qemu-ga")
+	c.replaced(vm)
+}
+
+// agentLate: an agent that is silent for less than the grace is no reason to replace its VM.
+func (c *chaos) agentLate() {
+	vm := c.anyVM()
+	c.inGuest(vm, "killall -STOP qemu-ga; sleep 3; killall -CONT qemu-ga")
+	c.pause(8 * time.Second)
+	if now := c.anyVM(); now.UUID != vm.UUID {
+		c.t.Errorf("%s was replaced by %s", vm.UUID, now.UUID)
+	}
+}
+
+// neverBoots: a guest that never comes up fails its launch at the boot time-out, again and again, until its template is
+// mended.
+func (c *chaos) neverBoots() {
+	back := c.hide("demo")
+	broken, err := os.ReadFile(tinyDisk(c.t, true))
+	c.try("read a broken disk", err)
+	c.try("write a broken template", os.WriteFile(c.disk("demo"), broken, 0o644))
+	c.l.own(c.dir)
+	c.refreshPool()
+	since := time.Now()
+	c.off(c.anyVM())
+	c.until(settleBound, "a launch fails", func() error {
+		if len(c.ears.heard(since, func(e bus.Event) bool { return strings.Contains(e.Error, "boot time-out") })) == 0 {
+			return fmt.Errorf("no such event")
+		}
+		return nil
+	})
+	back()
+}
+
+// samplesDropped: without samples the group is held, and blind after a while.
+func (c *chaos) samplesDropped() {
+	c.procs["collector"].kill()
+	c.until(settleBound, "the group is blind", func() error {
+		if _, d := c.ears.newest(); d.Rule != bus.RuleBlind || d.Desired != c.want {
+			return fmt.Errorf("decision %+v", d)
+		}
+		return nil
+	})
+	c.startStage("collector")
+}
+
+// samplesMangled: samples that come late, twice or in the wrong order scale nothing in.
+func (c *chaos) samplesMangled() {
+	for n := c.want; n <= c.max; n++ {
+		c.ready(n)
+		for _, vm := range c.vms() {
+			c.heat(vm)
+		}
+	}
+	c.procs["collector"].kill()
+	last, _ := c.ears.newest()
+	idle := 0.0
+	for i := range last.VMs {
+		last.VMs[i].CPUPercent = &idle
+	}
+	conn, err := bus.DialNow(bus.Remote{URL: c.url, Nkey: bus.CredentialsFile(c.state, bus.RoleCollector)}, "collector", zerolog.Nop())
+	c.try("connect as a collector", err)
+	defer conn.Close()
+	was := last.Time
+	for range 60 {
+		last.Time = was.Add(-time.Duration(c.rng.IntN(5000)) * time.Millisecond)
+		c.try("publish", conn.Publish(&last))
+	}
+	c.try("publish", conn.Flush())
+	since := time.Now()
+	c.until(settleBound, "they are no data", func() error {
+		if _, d := c.ears.newest(); d.Desired != c.max || !d.Time.After(since.Add(3*time.Second)) {
+			return fmt.Errorf("decision %+v", d)
+		}
+		return nil
+	})
+	if vms, _ := c.eyes.newest(); len(vms) != c.max {
+		c.t.Errorf("%d VMs are left of %d", len(vms), c.max)
+	}
+	c.startStage("collector")
+	c.coolAll()
+}
+
+// killLeader: another decider goes on with what the first one wanted.
+func (c *chaos) killLeader() {
+	c.startStage("decider2")
+	_, before := c.ears.newest()
+	c.procs["decider"].kill()
+	c.leads(before.Term)
+	c.procs["decider"] = c.procs["decider2"]
+	delete(c.procs, "decider2")
+}
+
+// leads waits until another term than the one before decides, and wants the same.
+func (c *chaos) leads(before int64) (term int64) {
+	c.t.Helper()
+	c.until(settleBound, "another decider leads", func() error {
+		_, d := c.ears.newest()
+		if d.Term <= before || !d.Known || d.Desired != c.want {
+			return fmt.Errorf("decision %+v", d)
+		}
+		term = d.Term
+		return nil
+	})
+	return term
+}
+
+// stopLeader: a leader that was stopped past its lock, and goes on, does not decide any more.
+func (c *chaos) stopLeader() {
+	second := c.startStage("decider2")
+	_, before := c.ears.newest()
+	first := c.procs["decider"]
+	c.try("stop the leader", first.cmd.Process.Signal(syscall.SIGSTOP))
+	term := c.leads(before.Term)
+	c.try("continue the leader", first.cmd.Process.Signal(syscall.SIGCONT))
+	since := time.Now()
+	c.replaceOne()
+	for _, e := range c.ears.heard(since, func(e bus.Event) bool { return e.DecisionID != "" }) {
+		if !strings.Contains(e.DecisionID, fmt.Sprintf("-%d-", term)) {
+			c.t.Errorf("%s of %s was decided by %s, which is not of term %d", e.Event, e.VM, e.DecisionID, term)
+		}
+	}
+	first.stop()
+	c.procs["decider"] = second
+	delete(c.procs, "decider2")
+}

@@ -41,7 +41,8 @@ type place struct {
 	guest     bool // a guest with an agent, in place of the tiny one
 }
 
-// The group of the tiny guests: quick in everything, and never stopped for long by a brake.
+// The group of the tiny guests: quick in everything, and never stopped for long by a brake. Four busy guests on two cores
+// have half of one each.
 const tinyGroup = `template: tiny
 min: 2
 max: 4
@@ -53,7 +54,7 @@ shutdown_timeout: 3s
 blind_after: 5s
 repair: {health_grace: 5s}
 brakes: {launch_failures: 3, launch_pause: 5s, removals: 1000}
-policy: {interval: 500ms, breaches_out: 3, breaches_in: 4, cooldown_out: 1s, cooldown_in: 1s, warmup: 1s}`
+policy: {upper: 40, lower: 10, interval: 500ms, breaches_out: 3, breaches_in: 4, cooldown_out: 1s, cooldown_in: 1s, warmup: 1s}`
 
 // The group of guests with an agent: one VM, as emulation is slow.
 const agentGroup = `min: 1
@@ -121,6 +122,14 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 		group, c.want, c.max = agentGroup, 1, 2
 	}
 	c.file = c.config(group)
+	quick, err := os.ReadFile(c.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quick = append(quick, "  sweep_grace: 2s\n"...) // it ends with the section host
+	if err := os.WriteFile(c.file, quick, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	c.uploadTiny()
 	fileIsWhole, domainIsWhole := c.foreignFile("someone.qcow2"), c.foreignOff("someone")
 	c.foreign = func() {
@@ -229,6 +238,9 @@ func (c *chaos) spawnStage(stage string, env ...string) *process {
 		args = append(args, "--no-dashboard", "--bus-listen", c.address)
 	case "bus":
 		args = append(args, "--bus-listen", c.address)
+	case "decider2":
+		args[2] = "decider"
+		args = append(append(args, "--nats-url", c.url), c.login...)
 	default:
 		args = append(append(args, "--nats-url", c.url), c.login...)
 	}
@@ -489,7 +501,7 @@ func (c *chaos) recordsMatch() error {
 	for _, vm := range c.vms() {
 		known[vm.UUID] = true
 	}
-	return filepath.WalkDir(filepath.Join(c.state, "actuator"), func(path string, entry os.DirEntry, err error) error {
+	return filepath.WalkDir(filepath.Join(c.state, "volumes"), func(path string, entry os.DirEntry, err error) error {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}

@@ -144,7 +144,9 @@ func (p *process) stop() {
 			p.t.Fatalf("%s after Ctrl-C: %s\n%s", p.name, p.err, p.text())
 		}
 	case <-time.After(patience):
-		p.t.Fatalf("%s does not end after Ctrl-C", p.name)
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines
+		<-p.done
+		p.t.Fatalf("%s does not end after Ctrl-C:\n%s", p.name, p.text())
 	}
 }
 

@@ -158,7 +158,7 @@ func makers(o Options, url string) []maker {
 		}},
 		{StageActuator, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
-				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host,
+				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host, SweepGrace: cfg.SweepGrace,
 				Dial: o.Dial, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 			}, conn, o.Log)
 			if err != nil {

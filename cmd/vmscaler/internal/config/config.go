@@ -37,6 +37,8 @@ type Config struct {
 	StateDir string
 	// Host is what new VMs must leave of each host.
 	Host bus.HostLimits
+	// SweepGrace is how long an orphaned volume of ours is left before it is deleted, 1 s to 24 h.
+	SweepGrace time.Duration
 	// Tick is how often the VMs' CPU is sampled, 200 ms to 60 s.
 	Tick time.Duration
 	// Groups has at least one group, each with a name of its own.
@@ -52,6 +54,7 @@ func Default() Config {
 		Pool:         "vmscaler",
 		BusListen:    bus.DefaultListen,
 		Host:         bus.DefaultHostLimits(),
+		SweepGrace:   5 * time.Minute,
 		Tick:         time.Second,
 		Groups:       []bus.Group{bus.DefaultGroup()},
 	}

@@ -49,6 +49,7 @@ func configFields(c *Config) section {
 			{"memory_reserve", memory(&c.Host.MemoryReserveMiB, 0)},
 			{"pool_reserve", memory(&c.Host.PoolReserveMiB, 0)},
 			{"vcpus_per_core", whole(&c.Host.VCPUsPerCore, 1000, "")},
+			{"sweep_grace", duration(&c.SweepGrace, time.Second, 24*time.Hour)},
 		}},
 		{"sampling", section{
 			{"tick", duration(&c.Tick, 200*time.Millisecond, time.Minute)},
