@@ -48,6 +48,8 @@ func TestTake(t *testing.T) {
 		{"newer", decision(func(d *bus.Decision) { d.Seq = 6 }), true, false, false},
 		{"newer, by a clock that was set back", decision(func(d *bus.Decision) { d.Seq, d.Time = 6, t0.Add(-time.Hour) }), true, false, false},
 		{"newer, another number", decision(func(d *bus.Decision) { d.Seq, d.Desired = 6, 3 }), true, true, false},
+		{"newer, something is paused", decision(func(d *bus.Decision) { d.Seq, d.Controls.Paused = 6, []bus.Scope{bus.ScopeIn} }), true, true, false},
+		{"newer, a dry run", decision(func(d *bus.Decision) { d.Seq, d.Controls.DryRun = 6, true }), true, true, false},
 		{"the same again", decision(func(*bus.Decision) {}), false, false, false},
 		{"older", decision(func(d *bus.Decision) { d.Seq, d.Desired = 4, 3 }), false, false, false},
 		{"a higher term, older number", decision(func(d *bus.Decision) { d.Term, d.Seq = 11, 1 }), true, false, false},

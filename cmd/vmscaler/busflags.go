@@ -118,12 +118,20 @@ func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
 			return nil, usageError{err}
 		}
 	}
+	warnOfReaders(cfg.BusNkey)
 	for _, s := range busSettings() {
 		if name := from[s.field]; name != "" && *s.of(cfg) != "" { // else it only makes room for another
 			overridden = append(overridden, s.field+" is from "+name)
 		}
 	}
 	return overridden, nil
+}
+
+// warnOfReaders says that others can read a file with a key.
+func warnOfReaders(path string) {
+	if info, err := os.Stat(path); path != "" && err == nil && info.Mode().Perm()&0o077 != 0 {
+		fmt.Fprintf(os.Stderr, "warning: %s has mode %#o: others may know the key; `chmod 600` it\n", path, info.Mode().Perm())
+	}
 }
 
 // checkBus names a field by the flag or variable that it is from.
