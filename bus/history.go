@@ -17,6 +17,7 @@ const HistoryStream = "vmscaler-history"
 const (
 	HistoryAge   = 7 * 24 * time.Hour
 	historyBytes = 64 << 20
+	readerGone   = time.Minute // then the server forgets one who reads it and has ended without a word
 )
 
 // ErrNoHistory says that the server keeps none: it has no JetStream, or nobody has made the stream yet.
@@ -89,7 +90,7 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
-	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: readerGone}
 	if q.Group != "" {
 		cfg.FilterSubjects = []string{"vmscaler.lifecycle." + Token(q.Group) + ".>", "vmscaler.decision." + Token(q.Group) + ".*"}
 	}
@@ -100,6 +101,11 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record
 	if err != nil {
 		return historyError(err)
 	}
+	defer func() { // else the server keeps it for a while
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = js.DeleteConsumer(ending, HistoryStream, consumer.CachedInfo().Name) // it goes by itself as well
+	}()
 	if !q.Follow && consumer.CachedInfo().NumPending == 0 {
 		return nil
 	}

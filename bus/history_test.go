@@ -378,3 +378,33 @@ func TestHistoryKeepsChangedLimits(t *testing.T) {
 		t.Errorf("now it is %+v", cfg)
 	}
 }
+
+// Who has read the history leaves nothing on the server.
+func TestHistoryReadersLeaveNothing(t *testing.T) {
+	t.Parallel()
+	s := startWith(t, ServerConfig{Listen: "127.0.0.1:0", StateDir: t.TempDir()})
+	conn := join(t, s, "test")
+	publishAll(t, conn, event("web", "web-1", noon))
+	keptRecords(t, conn, 1)
+	operator, err := DialNow(Remote{URL: s.URL(), Nkey: CredentialsFile(s.state.dir, RoleOperator)}, string(RoleOperator), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer operator.Close()
+	for range 3 {
+		if got := len(readAll(t, operator, HistoryQuery{})); got != 1 {
+			t.Errorf("%d records", got)
+		}
+	}
+	js, err := jetstream.New(conn.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(limit(t), HistoryStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Consumers; n != 0 {
+		t.Errorf("%d consumers are left", n)
+	}
+}

@@ -52,6 +52,7 @@ func chaosFaults() []fault {
 		{name: "two-at-once", place: inOneProcess, do: (*chaos).twoAtOnce},
 		{name: "state-deleted", place: inOneProcess, do: (*chaos).stateDeleted},
 		{name: "state-read-only", place: inOneProcess, do: (*chaos).stateReadOnly},
+		{name: "state-full", place: inOneProcess, do: (*chaos).stateFull},
 		{name: "pool-full", place: inSmallPool, do: (*chaos).poolFull},
 		{name: "pool-full-in-mid-run", place: inSmallPool, do: (*chaos).poolFullInMidRun},
 		{name: "agent-silent", place: withRealGuest, do: (*chaos).agentSilent},
@@ -354,7 +355,7 @@ func (c *chaos) frozenQEMU() {
 
 func (c *chaos) stopLibvirtd() {
 	c.l.stop()
-	c.pause(5 * time.Second)
+	c.pause(time.Minute)
 	c.l.start()
 	c.reconnect()
 }
@@ -504,6 +505,30 @@ func (c *chaos) stateReadOnly() {
 	c.startStage("run")
 }
 
+// stateFull: with no room for its state the program ends and says why, or runs on without a history; the VMs are none the
+// worse for it.
+func (c *chaos) stateFull() {
+	c.procs["run"].kill()
+	before := len(c.vms())
+	asRoot(c.t, "mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "vmscaler-e2e", c.state)
+	fill(c.t, filepath.Join(c.state, "filler"))
+	p := c.spawnStage("run")
+	p.willEnd()
+	select {
+	case <-p.done:
+		if !strings.Contains(p.text(), "no space left") {
+			c.t.Errorf("with no room for its state it ends with %v:\n%s", p.err, p.text())
+		}
+	case <-time.After(15 * time.Second):
+		p.kill()
+	}
+	asRoot(c.t, "umount", c.state)
+	if after := len(c.vms()); after != before {
+		c.t.Errorf("%d VMs, there were %d", after, before)
+	}
+	c.startStage("run")
+}
+
 // poolFull: where no volume can be made the launch fails, and goes on when there is room.
 func (c *chaos) poolFull() {
 	var fillers []string
@@ -581,11 +606,12 @@ func (c *chaos) neverBoots() {
 	back()
 }
 
-// samplesDropped: without samples the group is held, and blind after a while.
+// samplesDropped: without samples for a minute the group is held, and blind after a while.
 func (c *chaos) samplesDropped() {
 	c.procs["collector"].kill()
-	c.until(settleBound, "the group is blind", func() error {
-		if _, d := c.ears.newest(); d.Rule != bus.RuleBlind || d.Desired != c.want {
+	since := time.Now()
+	c.until(settleBound, "the group is blind for a minute", func() error {
+		if _, d := c.ears.newest(); d.Rule != bus.RuleBlind || d.Desired != c.want || d.Time.Sub(since) < time.Minute {
 			return fmt.Errorf("decision %+v", d)
 		}
 		return nil

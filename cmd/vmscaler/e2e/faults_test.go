@@ -118,3 +118,39 @@ func TestStorageFull(t *testing.T) {
 	p.untilReady(1)
 	p.stop()
 }
+
+// TestNetworkInactive: while the group's network is down a launch fails and says so; it goes on when the network is back.
+func TestNetworkInactive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if w.network == bus.UserNetwork {
+		t.Fatal("this test needs a libvirt with networks: qemu:///system")
+	}
+	p := w.start(w.config("min: 1"))
+	p.untilReady(1)
+	network, err := w.conn.LookupNetworkByName(w.network)
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition, err := network.GetXMLDesc(0)
+	if err == nil {
+		err = network.Destroy()
+	}
+	_ = network.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := w.vms()[0]
+	if err := w.domain(gone.Name).Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	if e := p.untilEvent("", bus.EventFailed); !strings.Contains(e.Error, w.network) {
+		t.Errorf("event %+v, want the network named", e)
+	}
+	if network, err = w.conn.NetworkCreateXML(definition); err != nil {
+		t.Fatal(err)
+	}
+	_ = network.Free()
+	p.untilReady(1)
+	p.stop()
+}
