@@ -83,7 +83,7 @@ bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
 
 lint: $(GOLANGCI) ## golangci-lint and shellcheck
 	@$(HOST) packages lint
-	$(HOST) exec $(GOLANGCI) run --build-tags compose,external ./...
+	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults ./...
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
 lint-tool: $(GOLANGCI)

@@ -137,9 +137,7 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 		fileIsWhole()
 		domainIsWhole()
 	}
-	for _, name := range append(c.files(), template.VolumeName("demo")) {
-		c.base = append(c.base, name)
-	}
+	c.base = append(c.files(), template.VolumeName("demo"))
 	for _, name := range []string{"demo", "tiny"} {
 		c.sums[name] = fileSum(t, c.disk(name))
 	}
@@ -256,24 +254,6 @@ func (c *chaos) spawnStage(stage string, env ...string) *process {
 func (c *chaos) hands() string {
 	if c.place.split {
 		return "actuator"
-	}
-	return "run"
-}
-
-// brain is the process with the decider, and keeper the one with the bus.
-func (c *chaos) brain() string {
-	if c.place.split {
-		return "decider"
-	}
-	return "run"
-}
-
-func (c *chaos) keeper() string {
-	switch {
-	case c.place.external:
-		return "nats"
-	case c.place.split:
-		return "bus"
 	}
 	return "run"
 }
