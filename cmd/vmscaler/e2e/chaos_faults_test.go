@@ -474,7 +474,8 @@ func (c *chaos) twoAtOnce() {
 	c.procs["run"] = stays
 }
 
-// stateDeleted deletes all that the bus keeps, between two runs.
+// stateDeleted deletes all that the bus and the actuator keep, between two runs. Of VMs from before no record authorises
+// anything any more, so each is replaced.
 func (c *chaos) stateDeleted() {
 	c.procs["run"].kill()
 	entries, err := os.ReadDir(c.state)
@@ -483,7 +484,13 @@ func (c *chaos) stateDeleted() {
 		c.try("delete the state", os.RemoveAll(filepath.Join(c.state, e.Name())))
 	}
 	c.forgetHistory()
+	before := c.vms()
 	c.startStage("run")
+	for _, vm := range before {
+		c.ready(c.want)
+		c.off(vm)
+		c.replaced(vm)
+	}
 }
 
 // stateReadOnly: a bus whose state folder cannot be written does not start, and says which folder.
