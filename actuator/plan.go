@@ -120,6 +120,7 @@ func Plan(s Situation) Actions {
 		return a
 	}
 
+	choice := live // a VM whose removal is called off now is not chosen again at once
 	for _, vm := range draining {
 		if why := callOff(s, live, vm); why != "" {
 			a.Keep = append(a.Keep, Removal{VM: vm, Reason: why})
@@ -130,7 +131,7 @@ func Plan(s Situation) Actions {
 	a.Remove = append(a.Remove, replaceable(s, live, sick, room, booting)...)
 
 	if surplus := len(live) + len(s.Creating) - s.Desired; surplus > 0 {
-		for _, vm := range victims(s, live) {
+		for _, vm := range victims(s, choice) {
 			r := Removal{VM: vm, Reason: scalingIn, Graceful: vm.serves()}
 			if surplus--; surplus < 0 {
 				break

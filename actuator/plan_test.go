@@ -169,6 +169,7 @@ func TestPlan(t *testing.T) {
 		{"too late to call off", 2, []VM{running(1), running(2)}, []changes{down(2)}, "create web-3"},
 		{"it is protected meanwhile", 1, []VM{running(1), protected(running(2))}, []changes{draining(2)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is protected now)"},
 		{"it is busy, another is not", 1, []VM{running(1), running(2)}, []changes{draining(2), cpu(10, 93)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is busy, at 93 %, and others are not)"},
+		{"it is busy, and its phase is that of a drain", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{draining(2), cpu(10, 93)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is busy, at 93 %, and others are not)"},
 		{"it is busy, all are", 1, []VM{running(1), running(2)}, []changes{draining(2), cpu(80, 93)}, ""},
 		{"it is busy, the other one that is not goes too", 1, []VM{running(1), running(2), running(3)}, []changes{draining(3), cpu(80, 10, 93)}, "remove web-2 (scaling in, gracefully)"},
 		{"unknown: a drain goes on", Unknown, []VM{running(1), running(2)}, []changes{draining(2)}, ""},

@@ -143,20 +143,25 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	if err != nil {
 		return fmt.Errorf("reach libvirt: %w", err)
 	}
-	// A call that hangs keeps its connection: it is closed by whoever finishes last.
+	// Each connection has one call in flight: libvirt's client library before 10.4 can crash where keepalive gives up a
+	// connection with several. A call that hangs keeps its connection, which is closed once it returns.
 	passes := make(chan pass, 1)
 	slows := make(chan slowResult, 1)
 	passRuns := false
 	var slow *slowRound // the one under way
+	beside := &slowReader{dial: c.cfg.Dial}
 	defer func() {
 		go func() {
 			if passRuns {
 				<-passes
 			}
+			_, _ = lv.Close()
+		}()
+		go func() {
 			if slow != nil {
 				<-slows
 			}
-			_, _ = lv.Close()
+			beside.close()
 		}()
 	}()
 
@@ -173,7 +178,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 		if now := time.Now(); slow == nil && now.Sub(lastSlow) >= slowInterval {
 			round, vms := &slowRound{started: now}, c.running
 			slow, lastSlow = round, now
-			go func() { slows <- readSlow(lv, round, vms, c.cfg.Pool, c.cfg.Local) }()
+			go func() { slows <- beside.read(ctx, round, vms, c.cfg.Pool, c.cfg.Local) }()
 		}
 	wait:
 		for {

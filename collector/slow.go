@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -44,6 +45,35 @@ type slowResult struct {
 	poolFreeMiB *int
 	at          time.Time // when the round began
 	err         error
+}
+
+// slowReader makes the rounds, over a connection of its own.
+type slowReader struct {
+	dial func(context.Context) (*libvirt.Connect, error)
+	conn *libvirt.Connect // nil before the first round
+}
+
+func (r *slowReader) close() {
+	if r.conn != nil {
+		_, _ = r.conn.Close()
+	}
+}
+
+func (r *slowReader) read(ctx context.Context, round *slowRound, vms []runningVM, pool string, local bool) slowResult {
+	if r.conn != nil {
+		if alive, err := r.conn.IsAlive(); err != nil || !alive {
+			r.close()
+			r.conn = nil
+		}
+	}
+	if r.conn == nil {
+		conn, err := r.dial(ctx)
+		if err != nil {
+			return slowResult{at: round.started, err: fmt.Errorf("reach libvirt: %w", err)}
+		}
+		r.conn = conn
+	}
+	return readSlow(r.conn, round, vms, pool, local)
 }
 
 // readSlow asks one domain after the other, so that at most one call is in flight. A stopped QEMU holds it up
