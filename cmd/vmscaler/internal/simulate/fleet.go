@@ -1,0 +1,201 @@
+package simulate
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider"
+	"github.com/vmscaler/vmscaler/decider/policy"
+)
+
+// World is what is the same for all policies of a comparison. VMs have one vCPU.
+type World struct {
+	Boot     time.Duration // from a VM's creation to ready
+	Delete   time.Duration // until a VM that is removed costs nothing any more
+	Min, Max int
+	Noise    float64 // standard deviation of a VM's CPU reading of one second, in points
+	Seed     uint64
+}
+
+// Reference is the world that policies are compared in.
+func Reference() World {
+	return World{Boot: 30 * time.Second, Delete: 2 * time.Second, Min: 1, Max: 25, Noise: 5, Seed: 1}
+}
+
+// Controller decides for the simulated group.
+type Controller interface {
+	// Decide returns the desired number of VMs.
+	Decide(f *Fleet, now time.Time) int
+	Interval() time.Duration
+}
+
+// start is the moment at which every simulation begins.
+var start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC) // a Monday
+
+// Fleet is the simulated group.
+type Fleet struct {
+	world   World
+	vms     []vm  // by age, the oldest first
+	deleted []int // seconds at which VMs that are removed are gone
+	second  int
+	desired int
+	boot    time.Duration // measured
+	made    int
+	random  *rand.Rand
+	sum     float64 // of the ready VMs' readings since the last decision
+	n       int
+}
+
+type vm struct {
+	bus.VM
+	ready int // second from which on it serves
+	sum   float64
+	n     int
+}
+
+func newFleet(w World, vms int) *Fleet {
+	f := &Fleet{world: w, desired: vms, random: rand.New(rand.NewPCG(w.Seed, 7))}
+	for range vms {
+		f.create()
+		f.vms[len(f.vms)-1].ready = 0
+	}
+	f.step(0)
+	return f
+}
+
+func (f *Fleet) create() {
+	f.made++
+	now := start.Add(time.Duration(f.second) * time.Second)
+	f.vms = append(f.vms, vm{
+		VM: bus.VM{
+			Name: fmt.Sprintf("sim-%d", f.made), UUID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", f.made), State: bus.StateRunning,
+			Phase: bus.PhaseLaunching, PhaseSince: now, Created: now, VCPUs: 1,
+		},
+		ready: f.second + int(f.world.Boot/time.Second),
+	})
+}
+
+// step moves the fleet to a second, and returns how many VMs serve.
+func (f *Fleet) step(second int) (ready int) {
+	f.second = second
+	for i := range f.vms {
+		v := &f.vms[i]
+		if v.ready > second {
+			continue
+		}
+		if v.Phase != bus.PhaseReady {
+			v.Phase, v.PhaseSince = bus.PhaseReady, start.Add(time.Duration(second)*time.Second)
+			took := v.PhaseSince.Sub(v.Created)
+			if took > 0 {
+				f.boot = measured(f.boot, took)
+			}
+		}
+		ready++
+	}
+	for len(f.deleted) > 0 && f.deleted[0] <= second {
+		f.deleted = f.deleted[1:]
+	}
+	return ready
+}
+
+// measured is the mean boot time with one more: new ones count for a fifth.
+func measured(before, now time.Duration) time.Duration {
+	if before == 0 {
+		return now
+	}
+	return before + (now-before)/5
+}
+
+// serve lets the ready VMs work for one second.
+func (f *Fleet) serve(demand float64, ready int) {
+	if ready == 0 {
+		return
+	}
+	use := 100 * min(1, demand/float64(ready))
+	for i := range f.vms {
+		if v := &f.vms[i]; v.Phase == bus.PhaseReady {
+			reading := math.Min(100, math.Max(0, use+f.world.Noise*f.random.NormFloat64()))
+			v.sum, v.n = v.sum+reading, v.n+1
+			f.sum, f.n = f.sum+reading, f.n+1
+		}
+	}
+}
+
+// scale makes the fleet have that many VMs. Those that are not ready go first, and then the newest.
+func (f *Fleet) scale(desired int) (changes int) {
+	f.desired = desired
+	for len(f.vms) < desired {
+		f.create()
+		changes++
+	}
+	for len(f.vms) > desired {
+		f.vms = f.vms[:len(f.vms)-1] // the newest: one that boots is younger than any that is ready
+		f.deleted = append(f.deleted, f.second+int(f.world.Delete/time.Second))
+		changes++
+	}
+	return changes
+}
+
+// reading is what a policy sees.
+func (f *Fleet) reading(now time.Time) policy.Reading {
+	r := policy.Reading{Now: now, Boot: f.boot, Desired: f.desired, Min: f.world.Min, Max: f.world.Max}
+	for i := range f.vms {
+		if f.vms[i].Phase == bus.PhaseReady {
+			r.Ready++
+		} else {
+			r.Coming++
+		}
+	}
+	if f.n > 0 {
+		mean := f.sum / float64(f.n)
+		r.CPUPercent = &mean
+	}
+	f.sum, f.n = 0, 0
+	return r
+}
+
+// observation is what the decider sees.
+func (f *Fleet) observation(now time.Time) decider.Observation {
+	h := decider.HostObservation{Name: "sim", Time: now, VMs: make([]bus.VM, len(f.vms))}
+	for i := range f.vms {
+		v := &f.vms[i]
+		h.VMs[i] = v.VM
+		if v.n > 0 {
+			mean := v.sum / float64(v.n)
+			h.VMs[i].CPUPercent = &mean
+		}
+		v.sum, v.n = 0, 0
+	}
+	return decider.Observation{Hosts: []decider.HostObservation{h}, Fresh: 1}
+}
+
+// engine is the decider's own code.
+type engine struct {
+	spec  bus.Group
+	state decider.State
+}
+
+func (e *engine) Interval() time.Duration { return e.spec.Policy.Interval }
+
+func (e *engine) Decide(f *Fleet, now time.Time) int {
+	var d bus.Decision
+	d, e.state = decider.Decide(e.spec, e.state, f.observation(now), now)
+	return d.Desired
+}
+
+// bare is a policy without the decider around it.
+type bare struct{ policy.Policy }
+
+func (b bare) Decide(f *Fleet, now time.Time) int {
+	return min(max(b.Wish(f.reading(now)).Desired, f.world.Min), f.world.Max)
+}
+
+func newEngine(w World, _ string) *engine {
+	spec := bus.DefaultGroup()
+	spec.Name, spec.Min, spec.Max = "sim", w.Min, w.Max
+	spec.BootTimeout = 10*w.Boot + time.Minute
+	return &engine{spec: spec}
+}

@@ -1,0 +1,71 @@
+package simulate
+
+import (
+	"math"
+	"time"
+)
+
+// Point is the group at one moment of a run.
+type Point struct {
+	Second int     `json:"t"`
+	Demand float64 `json:"demand"` // vCPUs
+	Ready  int     `json:"ready"`  // VMs
+	Owned  int     `json:"owned"`  // VMs, those that boot or go included
+	CPU    float64 `json:"cpu"`    // percent of the ready VMs
+}
+
+// Run simulates a group under a controller and measures it. keep says after how many seconds to keep a point; 0 is never.
+func Run(t Trace, w World, c Controller, keep int) (Metrics, []Point) {
+	needed := needs(t, w)
+	f := newFleet(w, needed[0])
+	m := newMeter(t, needed)
+	var points []Point
+	interval := max(1, int(c.Interval()/time.Second))
+	for second := range int(t.Length() / time.Second) {
+		ready := f.step(second)
+		demand := t.At(second)
+		m.add(second, demand, ready, len(f.vms)+len(f.deleted))
+		if keep > 0 && second%keep == 0 {
+			cpu := 100 * math.Min(1, demand/math.Max(1, float64(ready)))
+			points = append(points, Point{second, demand, ready, len(f.vms) + len(f.deleted), cpu})
+		}
+		f.serve(demand, ready)
+		if (second+1)%interval == 0 {
+			m.changes += f.scale(c.Decide(f, start.Add(time.Duration(second+1)*time.Second)))
+		}
+	}
+	return m.metrics(), points
+}
+
+// full is the use of a VM that is asked for at most.
+const full = 0.8
+
+// needs is the number of VMs that each step of a trace needs.
+func needs(t Trace, w World) []int {
+	need := make([]int, len(t.Demand)-1)
+	for i := range need {
+		most := math.Max(t.Demand[i], t.Demand[i+1])
+		need[i] = min(max(int(math.Ceil(most/full-1e-9)), w.Min), w.Max)
+	}
+	return need
+}
+
+// oracle knows the future: it has what is needed when it is needed, and keeps it for a time.
+type oracle struct {
+	trace  Trace
+	needed []int
+	boot   int
+	hold   int // seconds
+}
+
+func (o *oracle) Interval() time.Duration { return time.Second }
+
+func (o *oracle) Decide(f *Fleet, _ time.Time) int {
+	step := int(o.trace.Step / time.Second)
+	from, to := max(0, f.second+1-o.hold)/step, min((f.second+1+o.boot)/step, len(o.needed)-1)
+	want := 1
+	for i := from; i <= to; i++ {
+		want = max(want, o.needed[i])
+	}
+	return want
+}

@@ -1,0 +1,238 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// PredictiveInterval is the time between two readings of Predictive.
+const PredictiveInterval = 5 * time.Second
+
+const (
+	hour          = int(time.Hour / PredictiveInterval) // in readings
+	leastAhead    = 20 * time.Second                    // the shortest forecast: load also moves while VMs that boot at once are asked for
+	shortMean     = 3                                   // readings: 15 s
+	none          = -1.                                 // no forecast
+	fewErrors     = 20                                  // with fewer, the margin is a share of the load
+	startMargin   = 0.15
+	fullUse       = 0.8  // the use of a VM that is planned for
+	saturatedFrom = 0.95 // the use from which on the load is only known to be at least as much
+)
+
+// Setting is the choice between paying for idle VMs and losing load.
+type Setting string
+
+// The settings.
+const (
+	Safe     Setting = "safe"
+	Balanced Setting = "balanced"
+	Thrifty  Setting = "thrifty"
+)
+
+// Tuning is what a setting stands for.
+type Tuning struct {
+	Quantile float64 `json:"quantile"` // of the forecast's past errors, for the margin
+	Surge    float64 `json:"surge"`    // how many times the ready VMs' capacity is asked for while they are saturated
+	Gate     float64 `json:"gate"`     // quantile of the past rises of the load that VMs are kept for; 0 is none
+	// Hold is how long the highest wish holds, as a multiple of the boot time, between HoldMin and HoldMax.
+	Hold    float64       `json:"hold"`
+	HoldMin time.Duration `json:"hold_min"`
+	HoldMax time.Duration `json:"hold_max"`
+}
+
+// Tuning is what a setting stands for.
+func (s Setting) Tuning() Tuning {
+	t := Tuning{Quantile: .97, Surge: 4, Gate: .70, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}
+	switch s {
+	case Safe:
+		t.Quantile, t.Gate = .99, .85
+	case Thrifty:
+		t.Quantile, t.Surge, t.Gate, t.HoldMin = .90, 3, .50, time.Minute
+	case Balanced:
+	}
+	return t
+}
+
+// Predictive forecasts the load to the time when a VM that is asked for now would be ready, with a margin learned from the
+// errors of its own past forecasts, and keeps VMs for as high a rise of the load as was usual lately.
+type Predictive struct {
+	Tuning  Tuning    `json:"tuning"`
+	Loads   Ring      `json:"loads"`   // VMs' worth of load, one value a reading
+	Slow    float64   `json:"slow"`    // the load's exponential mean over 60 s
+	Experts []Expert  `json:"experts"` // by the order of forecasts
+	Rises   Quantiles `json:"rises"`   // of the load above its level, over the time that a VM should be kept for
+	Wants   Ring      `json:"wants"`   // the wishes of the last minute
+	Season  Season    `json:"season"`
+	Surging bool      `json:"surging"`
+}
+
+// Expert is one way to forecast, with what became of its forecasts.
+type Expert struct {
+	Made   Ring      `json:"made"`   // forecasts of which the outcome is not known yet
+	Errors Quantiles `json:"errors"` // outcome less forecast, over the last hour
+	Loss   float64   `json:"loss"`   // pinball loss of forecast and margin, an exponential mean over an hour
+}
+
+// NewPredictive is without any past.
+func NewPredictive(t Tuning) *Predictive {
+	p := &Predictive{
+		Tuning: t, Loads: Ring{Size: hour}, Rises: Quantiles{Ring: Ring{Size: hour}}, Wants: Ring{Size: 180},
+		Experts: make([]Expert, 5),
+	}
+	for i := range p.Experts {
+		p.Experts[i].Made.Size, p.Experts[i].Errors.Ring.Size = hour, hour
+	}
+	return p
+}
+
+// Interval implements Policy.
+func (p *Predictive) Interval() time.Duration { return PredictiveInterval }
+
+// Wish implements Policy.
+func (p *Predictive) Wish(r Reading) Wish {
+	if r.CPUPercent == nil || r.Ready == 0 {
+		return Wish{Desired: r.Desired, Sentence: "no ready VM has a CPU reading"}
+	}
+	t := &p.Tuning
+	boot := max(r.Boot, leastAhead)
+	ahead := max(1, int(math.Ceil(float64(boot+PredictiveInterval)/float64(PredictiveInterval))))
+	use := *r.CPUPercent / 100
+	load := use * float64(r.Ready)
+	saturated := use >= saturatedFrom
+
+	p.learn(load, ahead, t)
+	margin, forecast := p.forecast(load, ahead, t)
+	need := max(load, forecast+margin)
+	want := int(math.Ceil(need / fullUse))
+	why := fmt.Sprintf("load %.1f VMs, %.1f expected in %.0f s with a margin of %.1f", load, forecast, (boot + PredictiveInterval).Seconds(), margin)
+
+	switch {
+	case saturated:
+		if surge := int(math.Ceil(float64(r.Ready) * t.Surge / fullUse)); surge > want {
+			want = surge
+			why = fmt.Sprintf("saturated at %.0f %%: the load is hidden, so %.0f times the ready VMs", *r.CPUPercent, t.Surge/fullUse)
+		}
+		p.Surging = true
+	case p.Surging:
+		p.Surging = false
+		p.Wants = Ring{Size: p.Wants.Size}
+	}
+	p.Wants.Push(float64(want))
+
+	have := r.Ready + r.Coming
+	if want >= have {
+		return Wish{Desired: want, Sentence: why}
+	}
+	if saturated {
+		return Wish{Desired: have, Sentence: why}
+	}
+	hold := min(max(time.Duration(t.Hold*float64(boot)), t.HoldMin), t.HoldMax)
+	keep := want
+	for i := range min(p.Wants.Len(), int(hold/PredictiveInterval)) {
+		keep = max(keep, int(p.Wants.Back(i)))
+	}
+	if t.Gate > 0 {
+		level := p.mean(shortMean)
+		if gate := int(math.Ceil((level + p.Rises.At(t.Gate)) / fullUse)); gate > keep {
+			keep = gate
+			why = fmt.Sprintf("load %.1f VMs, which rose by up to %.1f lately", level, p.Rises.At(t.Gate))
+		}
+	}
+	return Wish{Desired: min(have, keep), Sentence: why}
+}
+
+// learn compares what was forecast for now with what came.
+func (p *Predictive) learn(load float64, ahead int, t *Tuning) {
+	p.Loads.Push(load)
+	if p.Loads.Len() == 1 {
+		p.Slow = load
+	}
+	p.Slow += (load - p.Slow) * float64(PredictiveInterval) / float64(time.Minute)
+	for i := range p.Experts {
+		e := &p.Experts[i]
+		if e.Made.Len() < ahead {
+			continue
+		}
+		forecast := e.Made.Back(ahead - 1)
+		if forecast == none {
+			continue
+		}
+		miss := load - forecast
+		over := miss - e.Errors.At(t.Quantile)
+		loss := max(t.Quantile*over, (t.Quantile-1)*over)
+		e.Loss += (loss - e.Loss) / float64(min(e.Errors.Ring.Len()+1, hour))
+		e.Errors.Add(miss)
+	}
+	// The rise that followed a moment D ago: the peak since, less the level then.
+	d := keepFor(ahead)
+	if p.Loads.Len() >= d+shortMean {
+		peak := 0.
+		for i := range d {
+			peak = max(peak, p.Loads.Back(i))
+		}
+		level := 0.
+		for i := range shortMean {
+			level += p.Loads.Back(d+i) / shortMean
+		}
+		p.Rises.Add(peak - level)
+	}
+	p.Season.Add(load)
+}
+
+// keepFor is how many readings ahead a VM that is there should be of use.
+func keepFor(ahead int) int {
+	boot := (ahead - 1) * int(PredictiveInterval/time.Second)
+	return min(max(10*boot, 60), 300) / int(PredictiveInterval/time.Second)
+}
+
+// forecast is that of the expert that did best lately, and its margin.
+func (p *Predictive) forecast(load float64, ahead int, t *Tuning) (margin, forecast float64) {
+	season, known := p.Season.Forecast(ahead, p.mean(12))
+	if !known {
+		season = none
+	}
+	all := [5]float64{p.mean(shortMean), p.Slow, max(0, p.trend(12, ahead, 1)), max(0, p.trend(36, ahead, .8)), season}
+	best := -1
+	for i, f := range all {
+		e := &p.Experts[i]
+		e.Made.Push(f)
+		if f == none || e.Errors.Ring.Len() < fewErrors {
+			continue
+		}
+		if best < 0 || e.Loss < p.Experts[best].Loss {
+			best = i
+		}
+	}
+	if best < 0 {
+		return startMargin * load, all[0]
+	}
+	return p.Experts[best].Errors.At(t.Quantile), all[best]
+}
+
+// mean is that of the newest n loads.
+func (p *Predictive) mean(n int) float64 {
+	n = min(n, p.Loads.Len())
+	sum := 0.
+	for i := range n {
+		sum += p.Loads.Back(i)
+	}
+	return sum / float64(n)
+}
+
+// trend extends the least-squares line through the newest n loads, with a share of its slope.
+func (p *Predictive) trend(n, ahead int, share float64) float64 {
+	n = min(n, p.Loads.Len())
+	if n < 2 {
+		return p.Loads.Back(0)
+	}
+	var sy, sxy float64
+	mid := float64(n-1) / 2
+	for i := range n {
+		y := p.Loads.Back(i)
+		sy += y
+		sxy += (mid - float64(i)) * y
+	}
+	slope := sxy * 12 / (float64(n) * (float64(n)*float64(n) - 1))
+	return sy/float64(n) + share*slope*(mid+float64(ahead))
+}
