@@ -29,10 +29,10 @@ const (
 
 // messageTypes are the types whose fields the page describes, each under a heading of its name. A struct that one of
 // them contains must be here too.
-var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Controls{}, Inputs{}, Event{}, Health{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
+var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Controls{}, Inputs{}, Wish{}, Event{}, Health{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
 
 // valueTypes are the types whose constants the page describes, each under a heading of its name.
-var valueTypes = []any{Phase(""), State(""), Direction(""), Scope(""), Rule(""), Guard(""), EventType(""), HookKind(""), HookAction("")}
+var valueTypes = []any{Phase(""), State(""), Direction(""), Scope(""), Rule(""), Guard(""), PolicyType(""), EventType(""), HookKind(""), HookAction("")}
 
 func readPage(t *testing.T) string {
 	t.Helper()

@@ -109,6 +109,7 @@ const (
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
 	RuleStable     Rule = "stable"      // between the two, or exactly on one
+	RulePolicy     Rule = "policy"      // what a policy other than the threshold wants: see Wish
 )
 
 // Guard is what held a rule back.
@@ -137,6 +138,7 @@ type Decision struct {
 	Rule      Rule      `json:"rule"`            // what asked for a change, or that nothing did
 	Guard     Guard     `json:"guard,omitempty"` // what held the rule back, "" where nothing did
 	Inputs    Inputs    `json:"inputs"`
+	Wish      *Wish     `json:"wish,omitempty"` // of a policy other than the threshold
 	// Hosts is Desired split by host name. An actuator acts on its own host's share.
 	Hosts     map[string]int `json:"hosts"`
 	Known     bool           `json:"known"` // false: no sample yet, so nothing may be done
@@ -189,7 +191,15 @@ type Inputs struct {
 	Unknown          int      `json:"unknown"`   // of the ready ones, those with no CPU reading
 	Breaches         int      `json:"breaches"`  // samples in a row beyond the threshold that Rule names
 	BreachesNeeded   int      `json:"breaches_needed"`
+	BootMS           int64    `json:"boot_ms"`     // how long VMs took from their creation to ready lately; 0 is not known
 	CooldownMS       int64    `json:"cooldown_ms"` // what is left of the cooldown that applies
+}
+
+// Wish is what a policy wants, before any guard.
+type Wish struct {
+	Policy   PolicyType `json:"policy"`
+	Desired  int        `json:"desired"`
+	Sentence string     `json:"sentence"` // why
 }
 
 // EventType names a lifecycle event; it is the last token of its subject.

@@ -44,8 +44,9 @@ func exampleDecision() *Decision {
 		Rule: RuleAboveUpper, Guard: GuardCooldown,
 		Inputs: Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, CooldownMS: 1500,
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, CooldownMS: 1500,
 		},
+		Wish:  &Wish{Policy: PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"},
 		Hosts: map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true,
 		Controls: Controls{Paused: []Scope{ScopeIn}, DryRun: true, By: "ann@kvm1.example.org", Since: new(noon.Add(-time.Hour))}, ID: "web-1777896000250-17",
 		Term: 1777896000250, Seq: 42, Time: noon, ExpiresAt: noon.Add(5 * time.Second), SpecHash: "0123456789ab",

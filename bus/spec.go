@@ -136,9 +136,34 @@ func DefaultHostLimits() HostLimits {
 	return HostLimits{MemoryReserveMiB: 512, PoolReserveMiB: 1024, VCPUsPerCore: 16}
 }
 
-// Policy is the threshold rule and its guards.
+// PolicyType says by which rule a group scales.
+type PolicyType string
+
+// The policies.
+const (
+	PolicyThreshold  PolicyType = "threshold"  // one VM more above upper, one fewer below lower
+	PolicyTarget     PolicyType = "target"     // as many VMs as keep the average at Policy.TargetPercent
+	PolicyPredictive PolicyType = "predictive" // as many as a forecast of the load asks for
+)
+
+// PolicySetting is the choice of PolicyPredictive between paying for idle VMs and losing load.
+type PolicySetting string
+
+// The settings.
+const (
+	SettingSafe     PolicySetting = "safe"
+	SettingBalanced PolicySetting = "balanced"
+	SettingThrifty  PolicySetting = "thrifty"
+)
+
+// Policy is the rule by which a group scales, and its guards.
 type Policy struct {
-	UpperPercent float64       `json:"upper_percent"` // above it: one VM more
+	Type          PolicyType    `json:"type"`
+	Setting       PolicySetting `json:"setting"`        // for PolicyPredictive
+	TargetPercent float64       `json:"target_percent"` // for PolicyTarget
+	// UpperPercent is the average above which PolicyThreshold wants one VM more. With each policy, a VM above it is busy:
+	// it is the last to be scaled in.
+	UpperPercent float64       `json:"upper_percent"`
 	LowerPercent float64       `json:"lower_percent"` // below it: one VM fewer
 	Interval     time.Duration `json:"interval"`      // between two evaluations
 	BreachesOut  int           `json:"breaches_out"`  // evaluations in a row above upper before scaling out
@@ -163,6 +188,7 @@ func DefaultGroup() Group {
 		Brakes: Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
 		Hooks:  Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Policy: Policy{
+			Type: PolicyThreshold, Setting: SettingBalanced, TargetPercent: 60,
 			UpperPercent: 70, LowerPercent: 20, Interval: time.Second, BreachesOut: 3, BreachesIn: 5,
 			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: 5 * time.Second,
 		},
@@ -208,7 +234,7 @@ func (g Group) Hash() string {
 func (g Group) Flaps() (warning string, flaps bool) {
 	n := g.Min + 1
 	limit := g.Policy.UpperPercent * float64(n-1) / float64(n)
-	if n > g.Max || g.Policy.LowerPercent < limit {
+	if g.Policy.Type != PolicyThreshold || n > g.Max || g.Policy.LowerPercent < limit {
 		return "", false
 	}
 	return fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again; use a lower below %.4g",

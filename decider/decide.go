@@ -22,6 +22,10 @@ type State struct {
 	// Before is what another decider wanted until a moment ago; 0 where nobody did. It only matters while Known is false.
 	Before   int
 	LastData time.Time // of the last evaluation that had all that it needs
+	Boots    Boots
+	// Policy is what a policy other than the threshold remembers; nil before its first reading. Decide changes it: the
+	// state that it was given is used up.
+	Policy   *Memory
 	Controls bus.Controls
 }
 
@@ -68,6 +72,7 @@ func shown(spec bus.Group, c bus.Controls) bus.Controls {
 // hold. Only the CPU of ready VMs counts. An unknown CPU is never a number: it counts as no
 // load when the group asks for more, and forbids scaling in.
 func ask(spec bus.Group, st *State, obs Observation, now time.Time) bus.Decision {
+	st.Boots.Add(obs)
 	c := count(spec, *st, obs)
 	d := bus.Decision{
 		V: bus.Version, Group: spec.Name, Direction: bus.Hold, Current: st.Desired, Desired: st.Desired,
@@ -102,9 +107,14 @@ func ask(spec bus.Group, st *State, obs Observation, now time.Time) bus.Decision
 	case st.Desired > spec.Max:
 		d.Rule, d.Desired = bus.RuleAboveMax, spec.Max
 		d.Sentence = fmt.Sprintf("scaling in to max %d", spec.Max)
-	default:
+	case c.readings == 0:
+		noneReady(st, &d, c)
+	case spec.Policy.Type == bus.PolicyThreshold:
 		threshold(spec, st, &d, c, now)
+	default:
+		follow(spec, st, &d, c, now)
 	}
+	d.Inputs.BootMS = st.Boots.Mean.Milliseconds()
 	if d.Rule != bus.RuleNoData && d.Rule != bus.RuleBlind {
 		st.LastData = now
 	}
@@ -140,20 +150,21 @@ func (st *State) noData(spec bus.Group, d *bus.Decision, now time.Time, why stri
 	}
 }
 
+// noneReady waits for a first number.
+func noneReady(st *State, d *bus.Decision, c counts) {
+	d.Rule = bus.RuleNoneReady
+	st.BreachesOut, st.BreachesIn = 0, 0
+	d.Sentence = "waiting: no ready VM has a CPU reading yet"
+	if n := c.launching + c.pending; n > 0 {
+		d.Sentence = fmt.Sprintf("waiting for %s to be ready", plural(n))
+	} else if c.warming > 0 {
+		d.Sentence = fmt.Sprintf("waiting for %s to warm up", plural(c.warming))
+	}
+}
+
 // threshold is the rule on the average CPU and its guards, in their order.
 func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Time) {
 	p := spec.Policy
-	if c.readings == 0 {
-		d.Rule = bus.RuleNoneReady
-		st.BreachesOut, st.BreachesIn = 0, 0
-		d.Sentence = "waiting: no ready VM has a CPU reading yet"
-		if n := c.launching + c.pending; n > 0 {
-			d.Sentence = fmt.Sprintf("waiting for %s to be ready", plural(n))
-		} else if c.warming > 0 {
-			d.Sentence = fmt.Sprintf("waiting for %s to warm up", plural(c.warming))
-		}
-		return
-	}
 	avg := c.sum / float64(c.readings)
 	projected := c.sum / float64(c.ready+c.coming())
 	switch {

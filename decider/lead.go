@@ -27,10 +27,12 @@ type memory struct {
 	LastChange  time.Time `json:"last_change"`
 	Hosts       []string  `json:"hosts"`
 	Time        time.Time `json:"time"`
+	Boots       Boots     `json:"boots"`
+	Policy      *Memory   `json:"policy,omitempty"`
 }
 
 func memoryOf(st State, now time.Time) memory {
-	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC()}
+	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC(), st.Boots, st.Policy}
 }
 
 // worthSaving says whether the memory says something else than what was saved. Breaches change all the time, and
@@ -47,6 +49,7 @@ func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Ti
 	if age := now.Sub(kept.Time); age >= 0 && age < memoryAge {
 		st.Before, st.LastOut, st.LastChange, st.Hosts = kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
 		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
+		st.Boots, st.Policy = kept.Boots, kept.Policy
 	}
 	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= memoryAge {
 		return st

@@ -12,6 +12,7 @@ const PredictiveInterval = 5 * time.Second
 const (
 	hour          = int(time.Hour / PredictiveInterval) // in readings
 	leastAhead    = 20 * time.Second                    // the shortest forecast: load also moves while VMs that boot at once are asked for
+	farthest      = 240                                 // readings: 20 min
 	shortMean     = 3                                   // readings: 15 s
 	none          = -1.                                 // no forecast
 	fewErrors     = 20                                  // with fewer, the margin is a share of the load
@@ -81,7 +82,7 @@ func NewPredictive(t Tuning) *Predictive {
 		Experts: make([]Expert, 5),
 	}
 	for i := range p.Experts {
-		p.Experts[i].Made.Size, p.Experts[i].Errors.Ring.Size = hour, hour
+		p.Experts[i].Made.Size, p.Experts[i].Errors.Ring.Size = farthest, hour
 	}
 	return p
 }
@@ -96,9 +97,9 @@ func (p *Predictive) Wish(r Reading) Wish {
 	}
 	t := &p.Tuning
 	boot := max(r.Boot, leastAhead)
-	ahead := max(1, int(math.Ceil(float64(boot+PredictiveInterval)/float64(PredictiveInterval))))
+	ahead := min(int(math.Ceil(float64(boot+PredictiveInterval)/float64(PredictiveInterval))), farthest)
 	use := *r.CPUPercent / 100
-	load := use * float64(r.Ready)
+	load := round(use * float64(r.Ready))
 	saturated := use >= saturatedFrom
 
 	p.learn(load, ahead, t)
@@ -162,7 +163,7 @@ func (p *Predictive) learn(load float64, ahead int, t *Tuning) {
 		over := miss - e.Errors.At(t.Quantile)
 		loss := max(t.Quantile*over, (t.Quantile-1)*over)
 		e.Loss += (loss - e.Loss) / float64(min(e.Errors.Ring.Len()+1, hour))
-		e.Errors.Add(miss)
+		e.Errors.Add(round(miss))
 	}
 	// The rise that followed a moment D ago: the peak since, less the level then.
 	d := keepFor(ahead)
@@ -175,7 +176,7 @@ func (p *Predictive) learn(load float64, ahead int, t *Tuning) {
 		for i := range shortMean {
 			level += p.Loads.Back(d+i) / shortMean
 		}
-		p.Rises.Add(peak - level)
+		p.Rises.Add(round(peak - level))
 	}
 	p.Season.Add(load)
 }
@@ -196,7 +197,7 @@ func (p *Predictive) forecast(load float64, ahead int, t *Tuning) (margin, forec
 	best := -1
 	for i, f := range all {
 		e := &p.Experts[i]
-		e.Made.Push(f)
+		e.Made.Push(round(f))
 		if f == none || e.Errors.Ring.Len() < fewErrors {
 			continue
 		}
@@ -236,3 +237,6 @@ func (p *Predictive) trend(n, ahead int, share float64) float64 {
 	slope := sxy * 12 / (float64(n) * (float64(n)*float64(n) - 1))
 	return sy/float64(n) + share*slope*(mid+float64(ahead))
 }
+
+// round keeps what is remembered short.
+func round(x float64) float64 { return math.Round(x*1000) / 1000 }

@@ -35,7 +35,7 @@ func (s *Season) Add(load float64) {
 		s.Peaks = append(s.Peaks[:0], s.Peaks[1:]...)
 		s.Means = append(s.Means[:0], s.Means[1:]...)
 	}
-	s.Peaks, s.Means = append(s.Peaks, s.Peak), append(s.Means, s.Sum/float64(s.Count))
+	s.Peaks, s.Means = append(s.Peaks, s.Peak), append(s.Means, round(s.Sum/float64(s.Count)))
 	s.Peak, s.Sum, s.Count = 0, 0, 0
 	if s.Looked++; s.Looked >= seasonLook {
 		s.Looked = 0

@@ -545,13 +545,20 @@ func (c *chaos) poolFull() {
 	}
 	refill()
 	since := time.Now()
-	c.off(c.anyVM())
+	killed := 0
 	c.until(settleBound, "a launch fails", func() error {
 		refill()
-		if len(c.ears.heard(since, func(e bus.Event) bool { return e.Event == bus.EventFailed })) == 0 {
-			return fmt.Errorf("no such event")
+		heard := func(what bus.EventType) int {
+			return len(c.ears.heard(since, func(e bus.Event) bool { return e.Event == what }))
 		}
-		return nil
+		if heard(bus.EventFailed) > 0 {
+			return nil
+		}
+		if heard(bus.EventReady) == killed { // the last replacement was made before the room that its forerunner left was filled
+			c.off(c.anyVM())
+			killed++
+		}
+		return fmt.Errorf("no such event")
 	})
 	for _, filler := range fillers {
 		c.try("remove the filler", os.Remove(filler))

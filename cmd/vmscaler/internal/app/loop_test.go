@@ -77,10 +77,10 @@ func (f *fleet) cpu(vm *simVM) *float64 {
 	switch {
 	case vm.State != bus.StateRunning:
 		return nil
-	case vm.Meta.Phase != bus.PhaseReady:
+	case vm.Meta.Phase != bus.PhaseReady && vm.Meta.Phase != bus.PhaseDraining: // it boots, or shuts down
 		return new(100.0)
 	}
-	return new(min(100, f.load/float64(serving)))
+	return new(min(100, f.load/float64(max(1, serving))))
 }
 
 // decide is one evaluation by a sample of now, or of what came instead of one.

@@ -103,9 +103,10 @@ func hookFields(h *bus.Hook) section {
 }
 
 func policyFields(p *bus.Policy) section {
-	kind := "threshold" // the only one so far
 	return section{
-		{"type", choice(&kind, "threshold")},
+		{"type", choice(&p.Type, bus.PolicyThreshold, bus.PolicyTarget, bus.PolicyPredictive)},
+		{"setting", choice(&p.Setting, bus.SettingSafe, bus.SettingBalanced, bus.SettingThrifty)},
+		{"target", percent(&p.TargetPercent)},
 		{"upper", percent(&p.UpperPercent)},
 		{"lower", percent(&p.LowerPercent)},
 		{"interval", duration(&p.Interval, 200*time.Millisecond, time.Hour)},

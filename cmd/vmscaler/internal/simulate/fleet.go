@@ -193,9 +193,11 @@ func (b bare) Decide(f *Fleet, now time.Time) int {
 	return min(max(b.Wish(f.reading(now)).Desired, f.world.Min), f.world.Max)
 }
 
-func newEngine(w World, _ string) *engine {
+// newEngine is the decider with the defaults of a group and a policy.
+func newEngine(w World, p bus.PolicyType, setting bus.PolicySetting) *engine {
 	spec := bus.DefaultGroup()
 	spec.Name, spec.Min, spec.Max = "sim", w.Min, w.Max
 	spec.BootTimeout = 10*w.Boot + time.Minute
+	spec.Policy.Type, spec.Policy.Setting = p, setting
 	return &engine{spec: spec}
 }

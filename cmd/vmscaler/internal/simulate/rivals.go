@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
@@ -167,13 +168,13 @@ func named(name string, t Trace, w World) (Controller, error) {
 	case "oracle-hold300":
 		return perfect(300), nil
 	case "threshold":
-		return newEngine(w, name), nil
+		return newEngine(w, bus.PolicyThreshold, ""), nil
 	case "predictive", "predictive:balanced":
-		return bare{policy.NewPredictive(policy.Balanced.Tuning())}, nil
+		return newEngine(w, bus.PolicyPredictive, bus.SettingBalanced), nil
 	case "predictive:safe":
-		return bare{policy.NewPredictive(policy.Safe.Tuning())}, nil
+		return newEngine(w, bus.PolicyPredictive, bus.SettingSafe), nil
 	case "predictive:thrifty":
-		return bare{policy.NewPredictive(policy.Thrifty.Tuning())}, nil
+		return newEngine(w, bus.PolicyPredictive, bus.SettingThrifty), nil
 	case "aws-step":
 		return bare{awsStep()}, nil
 	case "aws-target":
