@@ -18,6 +18,7 @@ const (
 	fewErrors     = 20                                  // with fewer, the margin is a share of the load
 	startMargin   = 0.15
 	fullUse       = 0.8  // the use of a VM that is planned for
+	firstSurge    = 1.5  // at the first saturated reading
 	saturatedFrom = 0.95 // the use from which on the load is only known to be at least as much
 )
 
@@ -110,9 +111,13 @@ func (p *Predictive) Wish(r Reading) Wish {
 
 	switch {
 	case saturated:
-		if surge := int(math.Ceil(float64(r.Ready) * t.Surge / fullUse)); surge > want {
+		times := t.Surge
+		if !p.Surging { // it may be one VM's short work
+			times = min(times, firstSurge)
+		}
+		if surge := int(math.Ceil(float64(r.Ready) * times / fullUse)); surge > want {
 			want = surge
-			why = fmt.Sprintf("saturated at %.0f %%: the load is hidden, so %.0f times the ready VMs", *r.CPUPercent, t.Surge/fullUse)
+			why = fmt.Sprintf("saturated at %.0f %%: the load is hidden, so %.1f times the ready VMs", *r.CPUPercent, times/fullUse)
 		}
 		p.Surging = true
 	case p.Surging:

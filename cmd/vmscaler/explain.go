@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/explain"
+)
+
+func explainCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	var output, at, id string
+	cmd := &cobra.Command{
+		Use:   "explain GROUP",
+		Short: "Say why a group has the size it has, and what would have to be true for another one",
+		Long: `Say why a group has the size it has: what its newest decision was made from, what its policy wants, what held that
+back, and what would have to be true to scale. With --at or --decision it explains a decision of the history, which
+has those that changed something.`,
+		Example: "  vmscaler explain web\n  vmscaler explain web --at 2026-11-24T03:10:00Z\n  vmscaler explain web -o json",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("want `vmscaler explain GROUP`, found %q", args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := bus.CheckGroupName(args[0]); err != nil {
+				return usageError{fmt.Errorf("group: %w", err)}
+			}
+			var when time.Time
+			if at != "" {
+				var err error
+				if when, err = time.Parse(time.RFC3339, at); err != nil {
+					return usageError{fmt.Errorf("--at: found %q, want a time such as 2026-11-24T03:10:00Z", at)}
+				}
+			}
+			switch {
+			case output != "text" && output != "json":
+				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
+			case at != "" && id != "":
+				return usageError{errors.New("--at and --decision: want one of them")}
+			}
+			role := bus.RoleTap
+			if at != "" || id != "" {
+				role = bus.RoleOperator // who may read the history
+			}
+			conn, err := g.joinAs(cmd, busF, role)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+			defer cancel()
+			decision, err := findDecision(ctx, conn, args[0], when, id)
+			if err != nil {
+				return err
+			}
+			return printExplanation(cmd.OutOrStdout(), explain.Of(decision), output)
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	cmd.Flags().StringVar(&at, "at", "", "the decision that held at this time")
+	cmd.Flags().StringVar(&id, "decision", "", "the decision of this id, as events and `vmscaler events -o json` have it")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return cmd
+}
+
+// findDecision is the newest decision, or one of the history.
+func findDecision(ctx context.Context, conn *bus.Conn, group string, at time.Time, id string) (*bus.Decision, error) {
+	if at.IsZero() && id == "" {
+		d, err := bus.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group})
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil, fmt.Errorf("no decider has answered within %s", answerWithin)
+		}
+		return &d, err
+	}
+	var found *bus.Decision
+	err := bus.ReadHistory(ctx, conn, bus.HistoryQuery{Group: group}, func(r bus.Record) error {
+		if d := r.Decision; d != nil && (id != "" && d.ID == id || id == "" && !d.Time.After(at)) {
+			found = d
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, bus.ErrNoHistory):
+		return nil, fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
+	case err != nil:
+		return nil, err
+	case found == nil && id != "":
+		return nil, fmt.Errorf("--decision: the history of group %s has no decision %q; it has those that changed something: `vmscaler events %s -o json`", group, id, group)
+	case found == nil:
+		return nil, fmt.Errorf("--at: the history of group %s has no decision before %s", group, at.Format(time.RFC3339))
+	}
+	return found, nil
+}
+
+func printExplanation(out io.Writer, e explain.Explanation, output string) error {
+	if output == "json" {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(e)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s\n\n", e.Result)
+	for _, s := range e.Steps {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.What, s.Effect, s.Found)
+	}
+	if len(e.WhyNot) > 0 {
+		fmt.Fprintln(w, "\nWhat would change it:")
+		for _, line := range e.WhyNot {
+			fmt.Fprintf(w, "- %s\n", line)
+		}
+	}
+	return w.Flush()
+}

@@ -1,0 +1,156 @@
+// Package explain puts a decision into words: what it was made from, what held it back, and what would have to be true for
+// another one.
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Explanation is a decision in words.
+type Explanation struct {
+	Decision *bus.Decision `json:"decision"`
+	Steps    []Step        `json:"steps"`   // in the order in which they were looked at
+	Result   string        `json:"result"`  // one sentence
+	WhyNot   []string      `json:"why_not"` // what would have to be true for another result, and when that can be next
+}
+
+// Step is one line of the table.
+type Step struct {
+	What   string `json:"what"`
+	Found  string `json:"found"`
+	Effect string `json:"effect"`
+}
+
+// Of explains a decision.
+func Of(d *bus.Decision) Explanation {
+	e := Explanation{Decision: d, Result: result(d), WhyNot: whyNot(d)}
+	in := d.Inputs
+	add := func(what, effect, format string, args ...any) {
+		e.Steps = append(e.Steps, Step{what, fmt.Sprintf(format, args...), effect})
+	}
+	add("VMs", "", "%d owned: %d ready, %d warming up, %d on their way", in.Owned, in.Ready, in.Warming, in.Launching)
+	switch {
+	case in.AveragePercent == nil:
+		add("CPU", "nothing is decided on it", "unknown")
+	case in.Unknown > 0:
+		add("CPU", "no scaling in", "average %.0f %% of %d VMs, unknown of %d", *in.AveragePercent, in.Ready-in.Unknown, in.Unknown)
+	default:
+		add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
+	}
+	if in.BootMS > 0 {
+		add("boot", "", "%.0f s from a VM's creation to ready lately", float64(in.BootMS)/1000)
+	}
+	switch {
+	case d.Wish != nil:
+		add("policy "+string(d.Wish.Policy), fmt.Sprintf("wants %d", d.Wish.Desired), "%s", d.Wish.Sentence)
+	case slices.Contains([]bus.Rule{bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable}, d.Rule):
+		wants := map[bus.Rule]int{bus.RuleAboveUpper: 1, bus.RuleBelowLower: -1}[d.Rule]
+		add("policy threshold", fmt.Sprintf("wants %d", d.Current+wants), "%s (upper %g %%, lower %g %%)", d.Rule, in.UpperPercent, in.LowerPercent)
+	default:
+		add("rule "+string(d.Rule), fmt.Sprintf("wants %d", d.Desired), "%s", d.Sentence)
+	}
+	for _, g := range guards {
+		if found := g.found(d); found != "" {
+			effect := ""
+			if d.Guard == g.guard {
+				effect = "held it back"
+			}
+			add("guard "+string(g.guard), effect, "%s", found)
+		}
+	}
+	add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
+	return e
+}
+
+func result(d *bus.Decision) string {
+	return fmt.Sprintf("%s, at %s: %s", d.Group, d.Time.Format(time.RFC3339), d.Sentence)
+}
+
+// guards are in the order in which a decision looks at them.
+var guards = []struct {
+	guard bus.Guard
+	found func(*bus.Decision) string
+}{
+	{bus.GuardUnknownCPU, func(d *bus.Decision) string {
+		if d.Inputs.Unknown == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d ready VMs without a CPU reading", d.Inputs.Unknown)
+	}},
+	{bus.GuardComing, func(d *bus.Decision) string {
+		n := d.Inputs.Launching + d.Inputs.Warming
+		if n == 0 && d.Guard != bus.GuardComing {
+			return ""
+		}
+		return fmt.Sprintf("%d VMs on their way or warming up", n)
+	}},
+	{bus.GuardBreaches, func(d *bus.Decision) string {
+		if d.Inputs.BreachesNeeded == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d of %d evaluations in a row", d.Inputs.Breaches, d.Inputs.BreachesNeeded)
+	}},
+	{bus.GuardCooldown, func(d *bus.Decision) string {
+		if d.Inputs.CooldownMS == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.1f s left", float64(d.Inputs.CooldownMS)/1000)
+	}},
+	{bus.GuardAtMin, func(d *bus.Decision) string { return fmt.Sprintf("min %d", d.Inputs.Min) }},
+	{bus.GuardAtMax, func(d *bus.Decision) string { return fmt.Sprintf("max %d", d.Inputs.Max) }},
+	{bus.GuardPaused, func(d *bus.Decision) string {
+		if len(d.Controls.Paused) == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%v are paused, by %s", d.Controls.Paused, d.Controls.By)
+	}},
+}
+
+// whyNot says what is missing for the group to grow and to shrink.
+func whyNot(d *bus.Decision) []string {
+	in := d.Inputs
+	var why []string
+	add := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	switch d.Rule {
+	case bus.RuleBlind, bus.RuleNoData:
+		add("it decides again with the first complete sample: %s", d.Sentence)
+		return why
+	case bus.RuleMismatch:
+		add("it decides again once the stages named here run with the same file: restart the one whose file is older")
+		return why
+	case bus.RuleNoneReady:
+		add("it decides with the first CPU reading of a ready VM that is past the warm-up")
+		return why
+	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable, bus.RulePolicy:
+	}
+	switch d.Guard {
+	case bus.GuardPaused:
+		add("a person has paused this: `vmscaler resume %s` ends it", d.Group)
+	case bus.GuardAtMax:
+		add("it has its most, %d: only a higher max lets it grow", in.Max)
+	case bus.GuardAtMin:
+		add("it has its least, %d: only a lower min lets it shrink", in.Min)
+	case bus.GuardUnknownCPU:
+		add("once the CPU of all %d ready VMs is known", in.Ready)
+	case bus.GuardComing:
+		add("if the average is still above %g %% with the VMs on their way (now %.0f %%)", in.UpperPercent, *in.ProjectedPercent)
+	case bus.GuardBreaches:
+		add("after %d more evaluations like this one", in.BreachesNeeded-in.Breaches)
+	case bus.GuardCooldown:
+		add("not before %s", d.Time.Add(time.Duration(in.CooldownMS)*time.Millisecond).Format(time.RFC3339))
+	}
+	switch {
+	case d.Direction != bus.Hold, in.AveragePercent == nil:
+	case d.Rule == bus.RuleStable:
+		load := *in.AveragePercent * float64(in.Ready) / 100
+		add("it grows with an average above %g %%: a load of more than %.1f VMs, now %.1f", in.UpperPercent, in.UpperPercent*float64(in.Ready)/100, load)
+		add("it shrinks with an average below %g %%: a load of less than %.1f VMs", in.LowerPercent, in.LowerPercent*float64(in.Ready)/100)
+	case d.Rule == bus.RulePolicy && d.Guard == "":
+		add("the policy wants %d VMs: it changes with what it wants", d.Wish.Desired)
+	}
+	return why
+}

@@ -1,0 +1,79 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func decision(rule bus.Rule, guard bus.Guard, change func(*bus.Decision)) *bus.Decision {
+	d := &bus.Decision{
+		Group: "web", Direction: bus.Hold, Current: 2, Desired: 2, Rule: rule, Guard: guard, Known: true, Sentence: "because",
+		Time: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC),
+		Inputs: bus.Inputs{
+			AveragePercent: new(50.), ProjectedPercent: new(40.), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5, Owned: 2, Ready: 2,
+		},
+	}
+	if change != nil {
+		change(d)
+	}
+	return d
+}
+
+// Each way to hold has an answer to what would change it.
+func TestEachHoldIsExplained(t *testing.T) {
+	for _, tt := range []struct {
+		d    *bus.Decision
+		step string // a part of the table
+		why  string // a part of what would change it
+	}{
+		{decision(bus.RuleNoData, "", nil), "rule no-data wants 2 because", "first complete sample"},
+		{decision(bus.RuleBlind, "", nil), "rule blind", "first complete sample"},
+		{decision(bus.RuleMismatch, "", nil), "rule mismatch", "same file"},
+		{decision(bus.RuleNoneReady, "", func(d *bus.Decision) { d.Inputs.AveragePercent, d.Inputs.ProjectedPercent = nil, nil }), "CPU nothing is decided on it unknown", "first CPU reading"},
+		{decision(bus.RuleStable, "", nil), "policy threshold wants 2 stable (upper 70 %, lower 20 %)", "above 70 %: a load of more than 1.4 VMs, now 1.0"},
+		{decision(bus.RuleStable, "", nil), "CPU  average 50 %", "below 20 %: a load of less than 0.4 VMs"},
+		{decision(bus.RuleAboveUpper, bus.GuardAtMax, nil), "guard at-max held it back max 5", "only a higher max"},
+		{decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "guard at-min held it back min 1", "only a lower min"},
+		{decision(bus.RuleAboveUpper, bus.GuardComing, func(d *bus.Decision) { d.Inputs.Launching = 1 }), "guard capacity-coming held it back 1 VMs", "still above 70 %"},
+		{decision(bus.RuleBelowLower, bus.GuardUnknownCPU, func(d *bus.Decision) { d.Inputs.Unknown = 1 }), "guard unknown-cpu held it back 1 ready", "CPU of all 2 ready VMs"},
+		{decision(bus.RuleAboveUpper, bus.GuardBreaches, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 1, 3 }), "guard breaches held it back 1 of 3", "after 2 more"},
+		{decision(bus.RuleAboveUpper, bus.GuardCooldown, func(d *bus.Decision) { d.Inputs.CooldownMS = 90_000 }), "guard cooldown held it back 90.0 s left", "not before 2026-05-04T12:01:30Z"},
+		{decision(bus.RuleAboveUpper, bus.GuardPaused, func(d *bus.Decision) {
+			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut}, By: "ann@kvm1"}
+		}), "guard paused held it back [out] are paused, by ann@kvm1", "`vmscaler resume web`"},
+		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
+			d.Wish = &bus.Wish{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}
+		}), "policy predictive wants 2 load 1.0 VMs", "wants 2 VMs"},
+	} {
+		t.Run(fmt.Sprintf("%s %s", tt.d.Rule, tt.d.Guard), func(t *testing.T) {
+			e := Of(tt.d)
+			var table strings.Builder
+			for _, s := range e.Steps {
+				fmt.Fprintln(&table, s.What, s.Effect, s.Found)
+			}
+			if !strings.Contains(table.String(), tt.step) {
+				t.Errorf("no %q in\n%s", tt.step, &table)
+			}
+			if why := strings.Join(e.WhyNot, "\n"); !strings.Contains(why, tt.why) {
+				t.Errorf("no %q in\n%s", tt.why, why)
+			}
+			if want := "web, at 2026-05-04T12:00:00Z: because"; e.Result != want {
+				t.Errorf("result %q, want %q", e.Result, want)
+			}
+		})
+	}
+}
+
+func TestChangeNeedsNoWhyNot(t *testing.T) {
+	e := Of(decision(bus.RuleAboveUpper, "", func(d *bus.Decision) { d.Direction, d.Desired = bus.Out, 3 }))
+	if len(e.WhyNot) > 0 {
+		t.Errorf("%q", e.WhyNot)
+	}
+	if last := e.Steps[len(e.Steps)-1]; last != (Step{"result", "out, was 2", "desired 3"}) {
+		t.Errorf("%+v", last)
+	}
+}

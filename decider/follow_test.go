@@ -1,0 +1,154 @@
+package decider
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
+)
+
+func follows(p bus.PolicyType) func(*bus.Group) { return func(g *bus.Group) { g.Policy.Type = p } }
+
+// A load of two VMs must end at as many VMs as carry it, and be followed down again.
+func TestPoliciesFollowTheLoad(t *testing.T) {
+	for _, tt := range []struct {
+		policy       bus.PolicyType
+		lowest, most int // with a load of 2 VMs at full use
+	}{{bus.PolicyTarget, 4, 4}, {bus.PolicyPredictive, 3, 4}} {
+		t.Run(string(tt.policy), func(t *testing.T) {
+			w := newWorld(spec(follows(tt.policy), bounds(1, 10)))
+			w.load = 200
+			desired := w.steps(1200)
+			if last := desired[900:]; slices.Min(last) < tt.lowest || slices.Max(last) > tt.most {
+				t.Errorf("a load of 2 VMs ends at %d to %d, want %d to %d", slices.Min(last), slices.Max(last), tt.lowest, tt.most)
+			}
+			w.load = 10
+			if desired = w.steps(1200); desired[len(desired)-1] != 1 {
+				t.Errorf("without load it ends at %d", desired[len(desired)-1])
+			}
+		})
+	}
+}
+
+func TestPoliciesKeepToMinAndMax(t *testing.T) {
+	for _, p := range []bus.PolicyType{bus.PolicyTarget, bus.PolicyPredictive} {
+		t.Run(string(p), func(t *testing.T) {
+			w := newWorld(spec(follows(p), bounds(2, 3)))
+			w.load = 1000
+			d := w.step()
+			for range 600 {
+				d = w.step()
+				if d.Desired < 2 || d.Desired > 3 {
+					t.Fatalf("desired %d", d.Desired)
+				}
+			}
+			if d.Desired != 3 || p == bus.PolicyPredictive && d.Wish.Desired <= 3 {
+				t.Errorf("desired %d, wish %+v", d.Desired, d.Wish)
+			}
+			w.load = 0
+			if desired := w.steps(2000); desired[len(desired)-1] != 2 {
+				t.Errorf("ends at %d", desired[len(desired)-1])
+			}
+		})
+	}
+}
+
+func TestGuard(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		wish     int
+		counts   counts
+		changed  time.Duration // since the last change
+		want     int
+		guard    bus.Guard
+		sentence string
+	}{
+		{"out", 4, counts{ready: 2, readings: 2}, time.Hour, 4, "", "scaling out: why"},
+		{"out beyond max", 9, counts{ready: 2, readings: 2}, time.Hour, 5, bus.GuardAtMax, "scaling out: max 5 of 9 wanted: why"},
+		{"out too soon", 4, counts{ready: 2, readings: 2}, time.Second, 2, bus.GuardCooldown, "cooling down 2 s: why"},
+		{"out with an unknown CPU", 4, counts{ready: 2, readings: 1}, time.Hour, 4, "", "scaling out: why"},
+		{"in", 1, counts{ready: 2, readings: 2}, time.Hour, 1, "", "scaling in: why"},
+		{"in below min", 0, counts{ready: 2, readings: 2}, time.Hour, 1, bus.GuardAtMin, "scaling in: why"},
+		{"in too soon", 1, counts{ready: 2, readings: 2}, 4 * time.Second, 2, bus.GuardCooldown, "cooling down 1 s: why"},
+		{"in with an unknown CPU", 1, counts{ready: 2, readings: 1}, time.Hour, 2, bus.GuardUnknownCPU, "holding, as the CPU of 1 VM is unknown: why"},
+		{"as it is", 2, counts{ready: 2, readings: 2}, 0, 2, "", "why"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			st := State{Known: true, Desired: 2, LastOut: t0.Add(-tt.changed), LastChange: t0.Add(-tt.changed)}
+			d := bus.Decision{Current: 2, Desired: 2, Sentence: "why", Wish: &bus.Wish{Desired: tt.wish, Sentence: "why"}}
+			guard(spec(bounds(1, 5)), &st, &d, tt.counts, t0)
+			if d.Desired != tt.want || d.Guard != tt.guard || d.Sentence != tt.sentence {
+				t.Errorf("desired %d, guard %q, %q; want %d, %q, %q", d.Desired, d.Guard, d.Sentence, tt.want, tt.guard, tt.sentence)
+			}
+		})
+	}
+}
+
+// Whoever goes on with the memory, as JSON, decides as the one before would have.
+func TestMemoryOfAPolicySurvives(t *testing.T) {
+	for _, p := range []bus.PolicyType{bus.PolicyTarget, bus.PolicyPredictive} {
+		t.Run(string(p), func(t *testing.T) {
+			a, b := newWorld(spec(follows(p), bounds(1, 20))), newWorld(spec(follows(p), bounds(1, 20)))
+			for i := range 900 {
+				a.load = float64(100 + 300*(i/100%3))
+				b.load = a.load
+				da, db := a.step(), b.step()
+				if da.Desired != db.Desired || da.Sentence != db.Sentence {
+					t.Fatalf("step %d: %d, %q; with its memory kept %d, %q", i, da.Desired, da.Sentence, db.Desired, db.Sentence)
+				}
+				data, err := json.Marshal(b.state.Policy)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.state.Policy = nil
+				if err := json.Unmarshal(data, &b.state.Policy); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestAnotherPolicyBeginsAnew(t *testing.T) {
+	m := Memory{Sum: 3, Count: 1}
+	m.of(bus.Policy{Type: bus.PolicyPredictive, Setting: bus.SettingSafe})
+	learned := m.Predictive
+	m.of(bus.Policy{Type: bus.PolicyPredictive, Setting: bus.SettingThrifty})
+	if m.Predictive != learned || m.Predictive.Tuning != policy.Thrifty.Tuning() {
+		t.Error("another setting does not go on with what was learned")
+	}
+	m.of(bus.Policy{Type: bus.PolicyTarget, TargetPercent: 50})
+	first := m.Target
+	if m.Predictive != nil || first.Percent != 50 {
+		t.Errorf("%+v", m)
+	}
+	if m.of(bus.Policy{Type: bus.PolicyTarget, TargetPercent: 60}); m.Target == first {
+		t.Error("another target keeps the counts of the old one")
+	}
+}
+
+func TestBootsAreMeasured(t *testing.T) {
+	at := func(created, took time.Duration, phase bus.Phase) bus.VM {
+		return bus.VM{Phase: phase, Created: t0.Add(created), PhaseSince: t0.Add(created + took)}
+	}
+	var b Boots
+	for _, tt := range []struct {
+		vms  []bus.VM
+		want time.Duration
+	}{
+		{[]bus.VM{at(0, 30*time.Second, bus.PhaseLaunching)}, 0},
+		{[]bus.VM{at(0, 10*time.Second, bus.PhaseReady)}, 10 * time.Second},
+		{[]bus.VM{at(0, 10*time.Second, bus.PhaseReady)}, 10 * time.Second}, // the same
+		{[]bus.VM{at(0, 10*time.Second, bus.PhaseReady), at(time.Minute, 20*time.Second, bus.PhaseReady)}, 12 * time.Second},
+		{[]bus.VM{at(time.Hour, -time.Second, bus.PhaseReady)}, 12 * time.Second}, // its clock was set back
+		{nil, 12 * time.Second},
+	} {
+		b.Add(see(tt.vms...))
+		if b.Mean != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.vms, b.Mean, tt.want)
+		}
+	}
+}
