@@ -74,6 +74,10 @@ chaos: ## break the running program for CHAOS_MINUTES=30, and check after each f
 	@$(HOST) libvirt
 	CHAOS_MINUTES=$(CHAOS_MINUTES) $(HOST) as-libvirt go test -count 1 -timeout 0 -run '^TestChaos$$' -v ./cmd/vmscaler/e2e
 
+.PHONY: bench-policies
+bench-policies: build ## compare all policies on the traces in TRACES=dir (without: on generated ones)
+	bin/vmscaler simulate $(if $(TRACES),--trace $(TRACES)) --policy predictive --compare all --boot 2s,30s,90s --seeds 3 --each
+
 # Only the packages that have any: the others would prepare their tests for nothing.
 bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
 	@$(HOST) packages bench
