@@ -20,6 +20,7 @@ const (
 	VerbPause   = "pause"   // -> Controls; Scopes are paused as well, none means all
 	VerbResume  = "resume"  // -> Controls; Scopes are not paused any more, none means all
 	VerbDryRun  = "dry-run" // -> Controls; as On says
+	VerbScale   = "scale"   // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
 	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
 )
 
@@ -28,7 +29,9 @@ type Query struct {
 	Group  string  `json:"group,omitempty"` // "" is all groups, or the only one
 	Scopes []Scope `json:"scopes,omitempty"`
 	On     bool    `json:"on,omitempty"`
-	By     string  `json:"by,omitempty"` // who asks, for the record
+	// Desired is for VerbScale; nil releases the group to its policy.
+	Desired *int   `json:"desired,omitempty"`
+	By      string `json:"by,omitempty"` // who asks, for the record
 	// Token is of the event "waiting", Action the answer to it.
 	Token  string     `json:"token,omitempty"`
 	Action HookAction `json:"action,omitempty"`

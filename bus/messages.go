@@ -105,6 +105,7 @@ const (
 	RuleStart      Rule = "start"       // first list since the decider started: what is owned, within min and max
 	RuleBelowMin   Rule = "below-min"   // desired was below min, as after a change of the spec
 	RuleAboveMax   Rule = "above-max"   // desired was above max, as after a change of the spec
+	RuleManual     Rule = "manual"      // a person has said how many
 	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
@@ -166,10 +167,12 @@ func Scopes() []Scope { return []Scope{ScopeOut, ScopeIn, ScopeRepair} }
 
 // Controls are what a person has told a group, beyond its spec. They last until taken back.
 type Controls struct {
-	Paused []Scope    `json:"paused"` // none is []
-	DryRun bool       `json:"dry_run"`
-	By     string     `json:"by,omitempty"`    // who said so last
-	Since  *time.Time `json:"since,omitempty"` // when
+	Paused []Scope `json:"paused"` // none is []
+	DryRun bool    `json:"dry_run"`
+	// Desired holds whatever the policy wants, within min and max; nil leaves it to the policy.
+	Desired *int       `json:"desired,omitempty"`
+	By      string     `json:"by,omitempty"`    // who said so last
+	Since   *time.Time `json:"since,omitempty"` // when
 }
 
 // Has says whether a scope is paused.

@@ -33,7 +33,7 @@ type Permissions struct {
 // The requests that change nothing, those that change something, and those by which services are found.
 var (
 	hookRequests  = []string{"vmscaler.ctl." + VerbHook}
-	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run"}
+	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale"}
 	readRequests  = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
 	discovery     = []string{
 		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",

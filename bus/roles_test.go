@@ -45,9 +45,9 @@ func permissionTable() []may {
 		{"vmscaler.health.<other>.<instance>", "health of the bus itself, or of anything else", []string{"vmscaler.health.bus.h-1", "vmscaler.health.dashboard.h-1"}, []string{"vmscaler.health.bus.h-1", "vmscaler.health.>"}, "", "DBOT"},
 		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
 		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
-		{"vmscaler.ctl.{pause, resume, dry-run}", "requests that change a group's controls", []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run"}, nil, "O", "D"},
+		{"vmscaler.ctl.{pause, resume, dry-run, scale}", "requests that change a group's controls", []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale"}, nil, "O", "D"},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
-		{"vmscaler.ctl.<other>", "any other request", []string{"vmscaler.ctl.scale", "vmscaler.ctl.status.x"}, []string{"vmscaler.ctl.scale", "vmscaler.ctl.>", "vmscaler.ctl.*"}, "O", ""},
+		{"vmscaler.ctl.<other>", "any other request", []string{"vmscaler.ctl.protect", "vmscaler.ctl.status.x"}, []string{"vmscaler.ctl.protect", "vmscaler.ctl.>", "vmscaler.ctl.*"}, "O", ""},
 		{"vmscaler.<other>.>", "nothing so far", []string{"vmscaler.other", "vmscaler.other.x"}, []string{"vmscaler.other", "vmscaler.other.>", "vmscaler.*.*.*.*.*.*", "vmscaler.>"}, "", "T"},
 		{
 			"$SRV.PING, $SRV.INFO, $SRV.STATS", "`nats micro ls`, `info` and `stats`",

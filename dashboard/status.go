@@ -143,6 +143,9 @@ func ControlsText(c bus.Controls, loc *time.Location) string {
 	if len(c.Paused) > 0 {
 		parts = append(parts, "paused: "+scopes(c, ", "))
 	}
+	if c.Desired != nil {
+		parts = append(parts, fmt.Sprintf("scaled to %d by hand", *c.Desired))
+	}
 	if c.DryRun {
 		parts = append(parts, "dry run")
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // controlled is what a group's controls are after a request. The error says what is wrong with the request.
-func controlled(was bus.Controls, verb string, q bus.Query) (bus.Controls, error) {
+func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus.Controls, error) {
 	for _, s := range q.Scopes {
 		if !slices.Contains(bus.Scopes(), s) {
 			return was, fmt.Errorf("scopes: found %q, want out, in or repair", s)
@@ -37,8 +37,14 @@ func controlled(was bus.Controls, verb string, q bus.Query) (bus.Controls, error
 			now.Paused = append(now.Paused, s)
 		}
 	}
-	if verb == bus.VerbDryRun {
+	switch verb {
+	case bus.VerbDryRun:
 		now.DryRun = q.On
+	case bus.VerbScale:
+		if n := q.Desired; n != nil && (*n < spec.Min || *n > spec.Max) {
+			return was, fmt.Errorf("desired: found %d, want %d to %d, the min and max of group %s", *n, spec.Min, spec.Max, spec.Name)
+		}
+		now.Desired = q.Desired
 	}
 	return now, nil
 }
@@ -50,7 +56,7 @@ func (d *Decider) control(ctx context.Context, r bus.Request, g *group) error {
 		r.Ignore() // the one that leads answers
 		return nil
 	}
-	controls, err := controlled(g.state.Controls, r.Verb, r.Query)
+	controls, err := controlled(g.spec, g.state.Controls, r.Verb, r.Query)
 	if err != nil {
 		return r.Refuse("%s", err)
 	}
@@ -96,6 +102,9 @@ func controlSentence(c bus.Controls) string {
 		parts = append(parts, "paused: "+strings.Join(scopes, ", "))
 	} else {
 		parts = append(parts, "nothing is paused")
+	}
+	if c.Desired != nil {
+		parts = append(parts, "scaled to "+plural(*c.Desired)+" by hand")
 	}
 	if c.DryRun {
 		parts = append(parts, "dry run")

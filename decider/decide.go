@@ -107,6 +107,10 @@ func ask(spec bus.Group, st *State, obs Observation, now time.Time) bus.Decision
 	case st.Desired > spec.Max:
 		d.Rule, d.Desired = bus.RuleAboveMax, spec.Max
 		d.Sentence = fmt.Sprintf("scaling in to max %d", spec.Max)
+	case st.Controls.Desired != nil:
+		d.Rule, d.Desired = bus.RuleManual, min(max(*st.Controls.Desired, spec.Min), spec.Max)
+		d.Sentence = "scaled to " + plural(d.Desired) + " by hand"
+		st.BreachesOut, st.BreachesIn = 0, 0
 	case c.readings == 0:
 		noneReady(st, &d, c)
 	case spec.Policy.Type == bus.PolicyThreshold:

@@ -10,6 +10,9 @@ import (
 
 func TestDecide(t *testing.T) {
 	known := func(desired int) State { return State{Known: true, Desired: desired} }
+	byHand := func(desired, by int) State {
+		return State{Known: true, Desired: desired, Controls: bus.Controls{Desired: &by}}
+	}
 	stale := see(ready(95))
 	stale.Stale, stale.Fresh = []string{"kvm1", "kvm2"}, 0
 	notNew := see(ready(95))
@@ -53,6 +56,13 @@ func TestDecide(t *testing.T) {
 		// A change of the spec moves desired at once.
 		{"min was raised", spec(bounds(3, 5)), known(1), see(ready(1)), 3, bus.Out, bus.RuleBelowMin, "", "to min 3"},
 		{"max was lowered", spec(bounds(1, 2)), known(4), see(ready(99), ready(99), ready(99), ready(99)), 2, bus.In, bus.RuleAboveMax, "", "to max 2"},
+
+		// What a person has said holds, whatever the load is, but not without data or beyond min and max.
+		{"by hand", spec(atOnce), byHand(2, 4), see(ready(1), ready(1)), 4, bus.Out, bus.RuleManual, "", "scaled to 4 VMs by hand"},
+		{"by hand, as it is", spec(atOnce), byHand(2, 2), see(ready(99), ready(99)), 2, bus.Hold, bus.RuleManual, "", "scaled to 2 VMs by hand"},
+		{"by hand, no VM ready", spec(atOnce), byHand(1, 3), see(), 3, bus.Out, bus.RuleManual, "", "scaled to 3 VMs by hand"},
+		{"by hand above a max that was lowered", spec(bounds(1, 3)), byHand(2, 5), see(ready(1), ready(1)), 3, bus.Out, bus.RuleManual, "", "scaled to 3 VMs by hand"},
+		{"by hand without data", spec(), byHand(1, 3), stale, 1, bus.Hold, bus.RuleNoData, "", "no fresh sample"},
 
 		// No reading, no opinion.
 		{"empty group", spec(atOnce), known(2), see(), 2, bus.Hold, bus.RuleNoneReady, "", "waiting for 2 VMs to be ready"},

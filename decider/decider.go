@@ -90,7 +90,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	if err := bus.Subscribe(d.conn, bus.AllHealth, health); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
-	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun}
+	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale}
 	if err := d.conn.Serve(ctx, "decider", d.cfg.Version, verbs, requests); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}

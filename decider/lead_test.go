@@ -182,13 +182,31 @@ func TestControlled(t *testing.T) {
 		{"dry run", []bus.Scope{in}, bus.VerbDryRun, bus.Query{On: true}, []bus.Scope{in}, true},
 		{"no dry run", nil, bus.VerbDryRun, bus.Query{}, []bus.Scope{}, false},
 	} {
-		got, err := controlled(bus.Controls{Paused: c.was}, c.verb, c.q)
+		got, err := controlled(spec(), bus.Controls{Paused: c.was}, c.verb, c.q)
 		if err != nil || !slices.Equal(got.Paused, c.want) || got.DryRun != c.dry {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}
-	if _, err := controlled(bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil || !strings.Contains(err.Error(), `"sideways", want out, in or repair`) {
+	if _, err := controlled(spec(), bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil || !strings.Contains(err.Error(), `"sideways", want out, in or repair`) {
 		t.Errorf("an unknown scope: %v", err)
+	}
+}
+
+func TestScaledByHand(t *testing.T) {
+	web := spec(bounds(1, 5))
+	for _, c := range []struct {
+		desired *int
+		wrong   string // a part of the error
+	}{{new(1), ""}, {new(5), ""}, {nil, ""}, {new(0), "found 0, want 1 to 5"}, {new(6), "found 6, want 1 to 5, the min and max of group web"}} {
+		got, err := controlled(web, bus.Controls{Desired: new(2)}, bus.VerbScale, bus.Query{Desired: c.desired})
+		switch {
+		case c.wrong != "":
+			if err == nil || !strings.Contains(err.Error(), c.wrong) || *got.Desired != 2 {
+				t.Errorf("%d: %v, %+v", *c.desired, err, got)
+			}
+		case err != nil || got.Desired != c.desired:
+			t.Errorf("%v, %+v", err, got)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,6 +81,38 @@ taken back with --off, also when vmscaler is started anew. A group with "dry_run
 	}
 	busF.add(cmd, "bus-listen")
 	cmd.Flags().BoolVar(&off, "off", false, "act again")
+	return cmd
+}
+
+func scaleCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	var release bool
+	cmd := &cobra.Command{
+		Use:   "scale GROUP [N]",
+		Short: "Give a group a number of VMs, until it is released to its policy again",
+		Long: `Give a group a number of VMs, within its min and max, whatever its policy wants. It holds until it is released with
+--release, also when vmscaler is started anew. VMs that die are replaced, and what is paused stays paused.`,
+		Example: "  vmscaler scale web 4\n  vmscaler scale web --release",
+		Args: func(_ *cobra.Command, args []string) error {
+			if want := map[bool]int{false: 2, true: 1}[release]; len(args) != want {
+				return usageError{fmt.Errorf("want `vmscaler scale GROUP N` or `vmscaler scale GROUP --release`, found %q", args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := bus.Query{Group: args[0]}
+			if !release {
+				n, err := strconv.Atoi(args[1])
+				if err != nil || n < 0 {
+					return usageError{fmt.Errorf("N: found %q, want a number of VMs", args[1])}
+				}
+				q.Desired = &n
+			}
+			return g.control(cmd, busF, bus.VerbScale, q)
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	cmd.Flags().BoolVar(&release, "release", false, "leave it to the policy again")
 	return cmd
 }
 

@@ -101,7 +101,7 @@ func (f *fuzzer) subject() string {
 	all := []string{
 		"vmscaler.sample." + group + ".somewhere", "vmscaler.sample.>", "vmscaler.decision." + group + ".out", "vmscaler.decision.x.in",
 		"vmscaler.lifecycle." + group + "._.control", "vmscaler.lifecycle." + group + "." + group + "-1.ready", "vmscaler.health.actuator.x-1",
-		"vmscaler.ctl.status", "vmscaler.ctl.explain", "vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.hook",
+		"vmscaler.ctl.status", "vmscaler.ctl.explain", "vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.hook",
 		"vmscaler", "vmscaler..x", "$SRV.PING", "_INBOX.x",
 	}
 	return all[f.rng.IntN(len(all))]

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -79,6 +81,70 @@ func TestProtectedIsNotScaledIn(t *testing.T) {
 	p.until("one VM is left", func() bool { return len(w.vms()) == 1 })
 	if left := w.uuids(); left[newest] != before {
 		t.Errorf("left are %v, want the protected %s", left, newest)
+	}
+	p.stop()
+}
+
+// TestScaledByHand: the number that a person gives a group holds, also in a program that was killed and started again,
+// until it is released; explain says why the group has the size it has, now and at a decision of the past.
+func TestScaledByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config := w.config("min: 1\nmax: 3")
+	p := w.start(config)
+	p.untilReady(1)
+	w.must("scale", w.group, "2", "--nats-url", p.url)
+	p.untilReady(2)
+	p.kill()
+	p = w.start(config)
+	p.until("it still holds", func() bool { return p.decision.Rule == bus.RuleManual && p.decision.Desired == 2 })
+	if out := w.must("explain", w.group, "--nats-url", p.url); !strings.Contains(out, "scaled to 2 VMs by hand") || !strings.Contains(out, "--release") {
+		t.Errorf("explain says\n%s", out)
+	}
+	w.refused([]string{"scale", w.group, "4", "--nats-url", p.url}, "found 4", "1 to 3")
+	w.must("scale", w.group, "--release", "--nats-url", p.url)
+	p.until("it is idle, and its policy decides", func() bool { return len(w.vms()) == 1 && p.decision.Guard == bus.GuardAtMin })
+	if out := w.must("explain", w.group, "--nats-url", p.url); !strings.Contains(out, "only a lower min lets it shrink") {
+		t.Errorf("explain says\n%s", out)
+	}
+	history := w.must("events", w.group, "--nats-url", p.url)
+	if !strings.Contains(history, "scaled to 2 VMs by hand") {
+		t.Errorf("the history says\n%s", history)
+	}
+	var growth bus.Decision
+	for line := range strings.Lines(w.must("events", w.group, "-o", "json", "--nats-url", p.url)) {
+		var r bus.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Decision != nil && r.Decision.Rule == bus.RuleManual {
+			growth = *r.Decision
+		}
+	}
+	if out := w.must("explain", w.group, "--decision", growth.ID, "--nats-url", p.url); !strings.Contains(out, "out, was 1") {
+		t.Errorf("explain of %q says\n%s", growth.ID, out)
+	}
+	w.refused([]string{"explain", w.group, "--decision", "nosuch", "--nats-url", p.url}, "no decision \"nosuch\"")
+	p.stop()
+}
+
+// TestPredictive: a group with this policy grows under load, and says what it expects.
+func TestPredictive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(w.config("min: 1\nmax: 2\npolicy:\n  type: predictive\n  setting: thrifty"))
+	p.untilReady(1)
+	ctx, stop := context.WithCancel(t.Context())
+	loaded := make(chan error, 1)
+	command := w.command("load", w.vms()[0].Name, "--for", "1h")
+	go func() { loaded <- runUntil(ctx, command) }()
+	p.untilReady(2)
+	if d := p.decision; d.Wish == nil || d.Wish.Policy != bus.PolicyPredictive {
+		t.Errorf("decided by %+v", d)
+	}
+	stop()
+	if err := <-loaded; err != nil {
+		t.Error(err)
 	}
 	p.stop()
 }

@@ -125,6 +125,9 @@ func whyNot(d *bus.Decision) []string {
 	case bus.RuleNoneReady:
 		add("it decides with the first CPU reading of a ready VM that is past the warm-up")
 		return why
+	case bus.RuleManual:
+		add("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)
+		return why
 	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable, bus.RulePolicy:
 	}
 	switch d.Guard {

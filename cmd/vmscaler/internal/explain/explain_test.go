@@ -34,6 +34,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 		{decision(bus.RuleBlind, "", nil), "rule blind", "first complete sample"},
 		{decision(bus.RuleMismatch, "", nil), "rule mismatch", "same file"},
 		{decision(bus.RuleNoneReady, "", func(d *bus.Decision) { d.Inputs.AveragePercent, d.Inputs.ProjectedPercent = nil, nil }), "CPU nothing is decided on it unknown", "first CPU reading"},
+		{decision(bus.RuleManual, "", nil), "rule manual wants 2", "`vmscaler scale web --release`"},
 		{decision(bus.RuleStable, "", nil), "policy threshold wants 2 stable (upper 70 %, lower 20 %)", "above 70 %: a load of more than 1.4 VMs, now 1.0"},
 		{decision(bus.RuleStable, "", nil), "CPU  average 50 %", "below 20 %: a load of less than 0.4 VMs"},
 		{decision(bus.RuleAboveUpper, bus.GuardAtMax, nil), "guard at-max held it back max 5", "only a higher max"},
