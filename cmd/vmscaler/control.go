@@ -104,7 +104,7 @@ func scaleCommand(g *globals) *cobra.Command {
 			if !release {
 				n, err := strconv.Atoi(args[1])
 				if err != nil || n < 0 {
-					return usageError{fmt.Errorf("N: found %q, want a number of VMs", args[1])}
+					return usageError{fmt.Errorf("number of VMs: found %q, want a whole number from 0", args[1])}
 				}
 				q.Desired = &n
 			}

@@ -54,7 +54,7 @@ shutdown_timeout: 3s
 blind_after: 5s
 repair: {health_grace: 5s}
 brakes: {launch_failures: 3, launch_pause: 5s, removals: 1000}
-policy: {upper: 40, lower: 10, interval: 500ms, breaches_out: 3, breaches_in: 4, cooldown_out: 1s, cooldown_in: 1s, warmup: 1s}`
+policy: {upper: 20, lower: 8, interval: 500ms, breaches_out: 3, breaches_in: 4, cooldown_out: 1s, cooldown_in: 1s, warmup: 1s}`
 
 // The group of guests with an agent: one VM, as emulation is slow.
 const agentGroup = `min: 1
