@@ -1,0 +1,321 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/decider/policy"
+)
+
+func TestReadTrace(t *testing.T) {
+	got, err := ReadTrace("load", strings.NewReader("# where it is from\nt_seconds,demand_vcpus\n0,1\n30,2.5\n60,0\n"))
+	want := Trace{Name: "load", Step: 30 * time.Second, Demand: []float64{1, 2.5, 0}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for second, demand := range map[int]float64{0: 1, 15: 1.75, 30: 2.5, 45: 1.25, 60: 0, 900: 0} {
+		if d := got.At(second); d != demand {
+			t.Errorf("at %d s: %g, want %g", second, d, demand)
+		}
+	}
+	if got.Length() != time.Minute {
+		t.Errorf("length %s", got.Length())
+	}
+	for text, wrong := range map[string]string{
+		"":                                             "found 0 rows, want at least 2",
+		"t_seconds,demand_vcpus\n0,1\n":                "found 1 rows",
+		"time,load\n0,1\n":                             `line 1: found "time,load", want the header t_seconds,demand_vcpus`,
+		"t_seconds,demand_vcpus\n0,1\n0,1":             `line 3: found "0", want a later time`,
+		"t_seconds,demand_vcpus\n0,1\nx,1":             `line 3: found "x", want whole seconds`,
+		"t_seconds,demand_vcpus\n0,1\n9,-1":            `line 3: found "-1", want vCPUs of 0 or more`,
+		"t_seconds,demand_vcpus\n0,NaN\n":              `found "NaN"`,
+		"t_seconds,demand_vcpus\n0,1\n9":               `line 3: found ""`,
+		"t_seconds,demand_vcpus\n#\n0,1\n10,1\n21,1\n": `line 5: found "21", want 20: the rows are on a fixed step`,
+	} {
+		if _, err := ReadTrace("load", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), wrong) || !strings.Contains(err.Error(), "trace load") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestReadTraces(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := ReadTraces(dir); err == nil || !strings.Contains(err.Error(), "found no *.csv") {
+		t.Error(err)
+	}
+	if _, err := ReadTraces(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	for _, name := range []string{"b.csv", "a.csv", "notes.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(traceHeader+"\n0,1\n1,1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	traces, err := ReadTraces(dir)
+	if err != nil || len(traces) != 2 || traces[0].Name != "a" || traces[1].Name != "b" {
+		t.Errorf("%+v, %v", traces, err)
+	}
+}
+
+// fixed wants one number from a second on.
+type fixed struct{ before, after, from int }
+
+func (f fixed) Interval() time.Duration { return time.Second }
+
+func (f fixed) Decide(fleet *Fleet, _ time.Time) int {
+	if fleet.second+1 < f.from {
+		return f.before
+	}
+	return f.after
+}
+
+func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
+
+// Ten minutes that need 2 VMs and then ten that need 4, by hand.
+func TestMetrics(t *testing.T) {
+	tr := Trace{Name: "step", Step: 10 * time.Second}
+	for i := range 121 {
+		tr.Demand = append(tr.Demand, map[bool]float64{true: 1.6, false: 3.2}[i <= 60])
+	}
+	w := Reference()
+	w.Noise = 0
+	// The row that rises to the step needs 4 VMs already; two come 10 s after its beginning, and boot.
+	m, points := Run(tr, w, fixed{2, 4, 610}, 600)
+	lag := 9 + 30. // seconds with 2 of 4
+	for _, c := range []struct {
+		name      string
+		got, want float64
+	}{
+		{"theta_u", m.ThetaU, 100 * lag * .5 / 1200}, {"theta_o", m.ThetaO, 0}, {"tau_u", m.TauU, 100 * lag / 1200}, {"tau_o", m.TauO, 0},
+		{"actions", m.Actions, 6}, {"vm hours", m.VMHours, (2*610 + 4*590) / 3600.},
+		{"per need", m.PerNeed, (2*610 + 4*590) / (2*600 + 4*600.)},
+		{"jitter", m.Jitter, 0},
+	} {
+		if math.Abs(c.got-c.want) > math.Abs(c.want)*.02+1e-9 {
+			t.Errorf("%s %g, want %g", c.name, c.got, c.want)
+		}
+	}
+	if m.LostPercent <= 0 || m.HighPercent <= m.LostPercent {
+		t.Errorf("lost %g %%, above 90 %% CPU %g %%", m.LostPercent, m.HighPercent)
+	}
+	m.charge(2)
+	if want := (m.VMHours + 10*m.lostHours + m.highHours) / 2; !near(m.Cost, want) || m.lostHours == 0 {
+		t.Errorf("cost %g, want %g", m.Cost, want)
+	}
+	if len(points) != 2 || points[0] != (Point{0, 1.6, 2, 2, 80}) || points[1].Second != 600 || points[1].Ready != 2 || points[1].CPU != 80 {
+		t.Errorf("points %+v", points)
+	}
+}
+
+// The oracle has what is needed at every moment, and what holds longer costs more.
+func TestOracle(t *testing.T) {
+	for _, tr := range Builtin() {
+		w := Reference()
+		var hours []float64
+		for _, hold := range []string{"oracle", "oracle-hold300"} {
+			c, err := named(hold, tr, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, _ := Run(tr, w, c, 0)
+			if m.ThetaU > .01 || m.LostPercent > .01 {
+				t.Errorf("%s, %s: %+v", tr.Name, hold, m)
+			}
+			hours = append(hours, m.VMHours)
+		}
+		if hours[1] < hours[0] {
+			t.Errorf("%s: %g VM-hours, with hold %g", tr.Name, hours[0], hours[1])
+		}
+	}
+}
+
+// between cuts the generated days to some of their hours.
+func between(from, to int) []Trace {
+	traces := Builtin()
+	for i := range traces {
+		perHour := int(time.Hour / traces[i].Step)
+		traces[i].Demand = traces[i].Demand[from*perHour : to*perHour+1]
+	}
+	return traces
+}
+
+func TestCompareIsRepeatable(t *testing.T) {
+	p := Plan{
+		Traces: between(0, 2)[:2], Policies: []string{"predictive", "threshold", "hpa"}, Boots: []time.Duration{2 * time.Second, 30 * time.Second},
+		Seeds: 1, World: Reference(), Keep: 300,
+	}
+	first, err := Compare(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Compare(t.Context(), p)
+	if err != nil || !reflect.DeepEqual(first, again) {
+		t.Errorf("%v: another run gives other results", err)
+	}
+	if len(first) != 12 || first[1].Policy != "threshold" || first[0].Boot != 2*time.Second || len(first[0].Points) != 24 || len(first[3].Points) != 0 {
+		t.Errorf("%d results, the first with %d points", len(first), len(first[0].Points))
+	}
+	mean := Overall(p, first)
+	sum := 0.
+	for _, r := range first {
+		if r.Policy == "hpa" {
+			sum += r.Metrics.Cost / 4
+		}
+	}
+	if len(mean) != 3 || !near(mean[2].Metrics.Cost, sum) {
+		t.Errorf("means %+v", mean)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	if _, err := Compare(ctx, p); err == nil || err.Error() != "enough" {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// What docs/policies.md promises must hold on demands that nobody has tuned for, too.
+func TestPredictiveBeatsTheRivals(t *testing.T) {
+	p := Plan{Traces: between(12, 18), Policies: Policies(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference()}
+	results, err := Compare(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]Metrics{}
+	for _, r := range Overall(p, results) {
+		of[r.Policy] = r.Metrics
+	}
+	ours := of["predictive"]
+	for _, rival := range []string{"threshold", "aws-step", "aws-target", "aws-target:10s", "hpa", "hpa:70", "gcp", "azure"} {
+		if r := of[rival]; ours.Cost >= r.Cost || ours.LostPercent >= r.LostPercent || ours.ThetaU >= r.ThetaU {
+			t.Errorf("predictive %+v\n%s %+v", ours, rival, r)
+		}
+	}
+}
+
+func TestCheckPolicies(t *testing.T) {
+	if err := CheckPolicies(Policies()); err != nil {
+		t.Error(err)
+	}
+	if err := CheckPolicies([]string{"hpa", "magic"}); err == nil || !strings.Contains(err.Error(), `found "magic", want one of [threshold predictive`) {
+		t.Error(err)
+	}
+}
+
+func reading(second int, cpu float64, ready, coming, desired int) policy.Reading {
+	return policy.Reading{
+		Now: start.Add(time.Duration(second) * time.Second), CPUPercent: &cpu, Ready: ready, Coming: coming, Desired: desired, Min: 1, Max: 100,
+	}
+}
+
+// By the algorithm's page: 200m of a target of 100m doubles, 50m halves; within 10 % nothing happens; pods that are not
+// ready count as 0 when scaling out.
+func TestHPA(t *testing.T) {
+	for _, tt := range []struct {
+		cpu            float64
+		ready, unready int
+		want           int
+	}{
+		{200, 3, 0, 6}, {50, 4, 0, 2}, {109, 10, 0, 10}, {91, 10, 0, 10}, {111, 10, 0, 12}, {89, 10, 0, 9},
+		{200, 3, 3, 6}, {200, 3, 1, 6}, {120, 10, 10, 20}, {50, 4, 4, 2},
+	} {
+		h := &hpa{target: 100}
+		if got := h.want(tt.cpu, tt.ready, tt.unready); got != tt.want {
+			t.Errorf("%g %% of %d ready and %d unready: %d, want %d", tt.cpu, tt.ready, tt.unready, got, tt.want)
+		}
+	}
+	h := &hpa{target: 60}
+	if w := h.Wish(reading(0, 100, 3, 0, 3)); w.Desired != 5 {
+		t.Errorf("out: %d", w.Desired)
+	}
+	if w := h.Wish(reading(15, 100, 30, 0, 3)); w.Desired != 7 {
+		t.Errorf("at most 4 or as many again: %d", w.Desired)
+	}
+	h = &hpa{target: 60}
+	for second := 0; second <= 330; second += 15 {
+		cpu := map[bool]float64{true: 60, false: 6}[second == 0]
+		want := map[bool]int{true: 10, false: 1}[second <= 300]
+		if w := h.Wish(reading(second, cpu, 10, 0, 10)); w.Desired != want {
+			t.Errorf("after %d s: %d, want %d", second, w.Desired, want)
+		}
+	}
+}
+
+func TestGCPKeepsTheHighestOfTenMinutes(t *testing.T) {
+	g := &gcp{}
+	for second := 0; second <= 900; second += 15 {
+		cpu := map[bool]float64{true: 90, false: 6}[second < 60]
+		w := g.Wish(reading(second, cpu, 10, 0, 10))
+		if want := 15; second > 0 && second < 600 && w.Desired != want {
+			t.Errorf("after %d s: %d, want %d", second, w.Desired, want)
+		}
+		if second > 720 && w.Desired != 1 {
+			t.Errorf("after %d s: %d", second, w.Desired)
+		}
+	}
+}
+
+// The projection: with 2 VMs at 29 % the load of one would be 58 %, so one can go; with an upper of 70 % 2 VMs at 40 % cannot.
+func TestAzure(t *testing.T) {
+	run := func(cpu float64, vms, minutes int) int {
+		a := &azure{}
+		for minute := range minutes {
+			vms = a.Wish(reading(60*minute, cpu, vms, 0, vms)).Desired
+		}
+		return vms
+	}
+	for _, tt := range []struct {
+		cpu                float64
+		vms, minutes, want int
+	}{{90, 2, 9, 2}, {90, 2, 10, 3}, {90, 2, 14, 3}, {90, 2, 15, 4}, {29, 2, 10, 1}, {31, 2, 30, 2}, {70, 5, 30, 5}, {10, 1, 30, 1}} {
+		if got := run(tt.cpu, tt.vms, tt.minutes); got != tt.want {
+			t.Errorf("%g %% of %d VMs for %d minutes: %d, want %d", tt.cpu, tt.vms, tt.minutes, got, tt.want)
+		}
+	}
+}
+
+func TestReportNeedsNothingElse(t *testing.T) {
+	tr := Builtin()[3]
+	tr.Name = "</script><b>odd"
+	p := Plan{Traces: []Trace{tr}, Policies: []string{"predictive", "oracle"}, Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference(), Keep: 600}
+	results, err := Compare(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := WriteHTML(&b, p, results); err != nil {
+		t.Fatal(err)
+	}
+	page := b.String()
+	for _, part := range []string{"http:", "https:", "src=", "<link", "<b>odd"} {
+		if strings.Contains(page, part) {
+			t.Errorf("the page has %q", part)
+		}
+	}
+	for _, part := range []string{"oracle", "&lt;b&gt;odd, boot 30s", "Mean over all", `"hours":[0,`} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the page lacks %q", part)
+		}
+	}
+}
+
+func BenchmarkDay(b *testing.B) {
+	tr, w := Builtin()[0], Reference()
+	for _, name := range []string{"threshold", "predictive", "hpa"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := named(name, tr, w)
+				if err != nil {
+					b.Fatal(err)
+				}
+				Run(tr, w, c, 0)
+			}
+		})
+	}
+}
