@@ -93,8 +93,12 @@ func TestMetrics(t *testing.T) {
 		name      string
 		got, want float64
 	}{
-		{"theta_u", m.ThetaU, 100 * lag * .5 / 1200}, {"theta_o", m.ThetaO, 0}, {"tau_u", m.TauU, 100 * lag / 1200}, {"tau_o", m.TauO, 0},
-		{"actions", m.Actions, 6}, {"vm hours", m.VMHours, (2*610 + 4*590) / 3600.},
+		{"theta_u", m.ThetaU, 100 * lag * .5 / 1200},
+		{"theta_o", m.ThetaO, 0},
+		{"tau_u", m.TauU, 100 * lag / 1200},
+		{"tau_o", m.TauO, 0},
+		{"actions", m.Actions, 6},
+		{"vm hours", m.VMHours, (2*610 + 4*590) / 3600.},
 		{"per need", m.PerNeed, (2*610 + 4*590) / (2*600 + 4*600.)},
 		{"jitter", m.Jitter, 0},
 	} {
@@ -221,8 +225,16 @@ func TestHPA(t *testing.T) {
 		ready, unready int
 		want           int
 	}{
-		{200, 3, 0, 6}, {50, 4, 0, 2}, {109, 10, 0, 10}, {91, 10, 0, 10}, {111, 10, 0, 12}, {89, 10, 0, 9},
-		{200, 3, 3, 6}, {200, 3, 1, 6}, {120, 10, 10, 20}, {50, 4, 4, 2},
+		{200, 3, 0, 6},
+		{50, 4, 0, 2},
+		{109, 10, 0, 10},
+		{91, 10, 0, 10},
+		{111, 10, 0, 12},
+		{89, 10, 0, 9},
+		{200, 3, 3, 6},
+		{200, 3, 1, 6},
+		{120, 10, 10, 20},
+		{50, 4, 4, 2},
 	} {
 		h := &hpa{target: 100}
 		if got := h.want(tt.cpu, tt.ready, tt.unready); got != tt.want {

@@ -1,0 +1,335 @@
+package policy
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var t0 = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+func read(at time.Duration, cpu float64, ready, coming, desired int) Reading {
+	return Reading{
+		Now: t0.Add(at), CPUPercent: &cpu, Ready: ready, Coming: coming, Desired: desired, Boot: 30 * time.Second, Min: 1, Max: 100,
+	}
+}
+
+// The documentation's rounding of percentages: 12.7 becomes 12, .67 becomes 1, -.58 becomes -1, -6.67 becomes -6.
+func TestStepAdjusts(t *testing.T) {
+	for _, tt := range []struct {
+		kind        Adjustment
+		n           int
+		adjust      float64
+		least, want int
+	}{
+		{Percent, 100, 12.7, 0, 112},
+		{Percent, 1, 67, 0, 2},
+		{Percent, 1, -58, 0, 0},
+		{Percent, 100, -6.67, 0, 94},
+		{Percent, 4, 50, 0, 6},
+		{Percent, 4, 25, 2, 6},
+		{Percent, 4, 0, 2, 4},
+		{Percent, 10, -10, 3, 7},
+		{Change, 10, 3, 0, 13},
+		{Change, 10, -2, 0, 8},
+		{Exact, 10, 4, 0, 4},
+	} {
+		s := Step{Adjustment: tt.kind, MinMagnitude: tt.least}
+		if got := s.adjust(tt.n, &Band{Adjust: tt.adjust}); got != tt.want {
+			t.Errorf("%s of %g on %d, at least %d: %d, want %d", tt.kind, tt.adjust, tt.n, tt.least, got, tt.want)
+		}
+	}
+}
+
+// The documentation's example: 10 VMs, alarm at 50 %, 10 % more from 60 on and 30 % from 70 on. At 60 one comes; at 70
+// while that one warms up two more, as three are wanted and one is on its way.
+func TestStepCountsWhatWarmsUp(t *testing.T) {
+	s := &Step{
+		Upper: 50, Lower: 50, Adjustment: Percent, Period: time.Minute, Periods: 1, Warmup: 3 * time.Minute,
+		Out: []Band{{10, 10}, {20, 30}}, In: []Band{{10, -10}, {20, -30}},
+	}
+	desired := 10
+	for _, tt := range []struct {
+		at   time.Duration
+		cpu  float64
+		want int
+	}{
+		{0, 59, 10},
+		{time.Minute, 60, 11},
+		{2 * time.Minute, 70, 13},
+		{3 * time.Minute, 75, 13},
+		{4 * time.Minute, 20, 13}, // not in while VMs warm up
+		{10 * time.Minute, 41, 13},
+		{11 * time.Minute, 40, 12},
+		{12 * time.Minute, 30, 9},
+	} {
+		desired = s.Wish(read(tt.at, tt.cpu, desired, 0, desired)).Desired
+		if desired != tt.want {
+			t.Fatalf("after %s at %g %%: %d, want %d", tt.at, tt.cpu, desired, tt.want)
+		}
+	}
+}
+
+func TestTarget(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		cpu              float64
+		readings, ready  int
+		desired, at, out int // it wants out from reading number at on
+	}{
+		{"out at the third", 90, 5, 4, 4, 3, 6},
+		{"in at the fifteenth", 20, 16, 6, 6, 15, 2},
+		{"within 10 % below", 55, 30, 6, 6, 31, 0},
+		{"what comes is enough", 90, 5, 4, 6, 6, 0},
+	} {
+		target := &Target{Percent: 60, Period: time.Minute, PeriodsOut: 3, PeriodsIn: 15, Warmup: 5 * time.Minute}
+		for i := 1; i <= tt.readings; i++ {
+			got := target.Wish(read(time.Duration(i)*time.Minute, tt.cpu, tt.ready, 0, tt.desired)).Desired
+			want := tt.desired
+			if i >= tt.at {
+				want = tt.out
+			}
+			if got != want {
+				t.Errorf("%s: reading %d wants %d, want %d", tt.name, i, got, want)
+			}
+		}
+	}
+	target := &Target{Percent: 60, Period: time.Minute, PeriodsOut: 1, PeriodsIn: 1, Warmup: 5 * time.Minute}
+	for i, tt := range []struct {
+		at      time.Duration
+		cpu     float64
+		desired int
+		want    int
+	}{{0, 90, 2, 3}, {time.Minute, 10, 3, 3}, {4 * time.Minute, 10, 3, 3}, {5 * time.Minute, 10, 3, 1}} {
+		if got := target.Wish(read(tt.at, tt.cpu, 2, 0, tt.desired)).Desired; got != tt.want {
+			t.Errorf("reading %d: %d, want %d", i, got, tt.want)
+		}
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := &Quantiles{Ring: Ring{Size: rapid.IntRange(1, 20).Draw(t, "size")}}
+		var all []float64
+		for range rapid.IntRange(1, 60).Draw(t, "values") {
+			v := float64(rapid.IntRange(-5, 5).Draw(t, "value"))
+			q.Add(v)
+			all = append(all, v)
+			if rapid.IntRange(0, 5).Draw(t, "kept") == 0 {
+				kept := &Quantiles{}
+				remember(t, q, kept)
+				q = kept
+			}
+			last := slices.Clone(all[max(0, len(all)-q.Ring.Size):])
+			if newest := q.Ring.Back(0); newest != v || q.Ring.Back(q.Ring.Len()-1) != last[0] {
+				t.Fatalf("newest %g, oldest %g of %v", newest, q.Ring.Back(q.Ring.Len()-1), last)
+			}
+			slices.Sort(last)
+			p := rapid.Float64Range(0, 1).Draw(t, "p")
+			if got, want := q.At(p), last[min(int(p*float64(len(last))), len(last)-1)]; got != want {
+				t.Fatalf("the %g quantile of %v is %g, want %g", p, last, got, want)
+			}
+		}
+	})
+}
+
+type fataler interface{ Fatal(args ...any) }
+
+// remember makes another of what it is as JSON.
+func remember[T any](t fataler, from, to *T) {
+	data, err := json.Marshal(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSeason(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	const hours = 8
+	load := func(shape string, i int) float64 { // i in readings
+		at := float64(i) / float64(60*minute) // hours
+		switch shape {
+		case "wave":
+			return 5 + 3*math.Sin(2*math.Pi*at) + .2*random.NormFloat64()
+		case "spikes":
+			if math.Mod(at, 1) < .1 {
+				return 10
+			}
+			return 2 + .1*random.NormFloat64()
+		case "noise":
+			return 5 + random.NormFloat64()
+		}
+		return 5
+	}
+	for shape, want := range map[string]int{"wave": 60, "spikes": 60, "noise": 0, "constant": 0} {
+		var s Season
+		for i := range hours * 60 * minute {
+			s.Add(load(shape, i))
+		}
+		if off := s.Period - want; off < -1 || off > 1 {
+			t.Errorf("%s: period %d min, want %d", shape, s.Period, want)
+		}
+		forecast, known := s.Forecast(6, load(shape, hours*60*minute))
+		if known != (want > 0) {
+			t.Errorf("%s: known %t", shape, known)
+		}
+		if truth := load(shape, hours*60*minute+6); shape == "wave" && math.Abs(forecast-truth) > 1 {
+			t.Errorf("%s: forecast %g, came %g", shape, forecast, truth)
+		}
+		for range 100000 {
+			s.Add(1)
+		}
+		if len(s.Peaks) != seasonSize || len(s.Means) != seasonSize {
+			t.Errorf("%d peaks and %d means are kept", len(s.Peaks), len(s.Means))
+		}
+	}
+}
+
+// follower lets a policy have what it wants, with a boot time.
+type follower struct {
+	policy Policy
+	at     time.Duration
+	ready  int
+	boots  []time.Duration // when those that boot are ready
+}
+
+func (f *follower) step(load float64) Wish {
+	f.at += f.policy.Interval()
+	for len(f.boots) > 0 && f.boots[0] <= f.at {
+		f.boots, f.ready = f.boots[1:], f.ready+1
+	}
+	w := f.policy.Wish(read(f.at, math.Min(100, 100*load/float64(f.ready)), f.ready, len(f.boots), f.ready+len(f.boots)))
+	for f.ready+len(f.boots) < w.Desired {
+		f.boots = append(f.boots, f.at+30*time.Second)
+	}
+	for f.ready+len(f.boots) > max(1, w.Desired) {
+		if n := len(f.boots); n > 0 {
+			f.boots = f.boots[:n-1]
+		} else {
+			f.ready--
+		}
+	}
+	return w
+}
+
+func TestPredictive(t *testing.T) {
+	begin := func() *follower { return &follower{policy: NewPredictive(Balanced.Tuning()), ready: 5} }
+	t.Run("a steady load keeps what carries it", func(t *testing.T) {
+		f := begin()
+		for i := range 2000 {
+			if w := f.step(3.9); i > 100 && w.Desired != 5 {
+				t.Fatalf("reading %d wants %d: %s", i, w.Desired, w.Sentence)
+			}
+		}
+	})
+	t.Run("a ramp never saturates", func(t *testing.T) {
+		f := begin()
+		for i := range 1500 {
+			load := 3 + .02*float64(i)
+			f.step(load)
+			if i > 100 && load > float64(f.ready) {
+				t.Fatalf("reading %d: load %g, %d ready", i, load, f.ready)
+			}
+		}
+	})
+	t.Run("a surge is of the ready VMs, and does not grow while they boot", func(t *testing.T) {
+		f := begin()
+		for range 100 {
+			f.step(3.9)
+		}
+		first, second := f.step(1000).Desired, f.step(1000).Desired
+		if first != int(math.Ceil(5*1.5/.8)) || second != int(math.Ceil(5*4/.8)) {
+			t.Errorf("wants %d and then %d", first, second)
+		}
+		if third := f.step(1000).Desired; third != second {
+			t.Errorf("while they boot it wants %d, before %d", third, second)
+		}
+	})
+	t.Run("a peak is kept for a while", func(t *testing.T) {
+		f := begin()
+		for range 100 {
+			f.step(3.9)
+		}
+		f.step(4.6)
+		high := f.step(4.6).Desired
+		if now := f.step(1).Desired; now != high {
+			t.Errorf("%d s after %d it wants %d", PredictiveInterval/time.Second, high, now)
+		}
+		for range 200 {
+			f.step(1)
+		}
+		if f.ready >= high {
+			t.Errorf("it never goes: %d", f.ready)
+		}
+	})
+	t.Run("an unknown CPU is no opinion", func(t *testing.T) {
+		r := read(0, 0, 3, 0, 4)
+		r.CPUPercent = nil
+		if w := NewPredictive(Safe.Tuning()).Wish(r); w.Desired != 4 {
+			t.Errorf("wants %d", w.Desired)
+		}
+	})
+}
+
+// Whatever it is shown: it wants no VMs below 0, can be kept as JSON at any moment, goes on from there as it would have,
+// and does not grow.
+func TestPredictiveWithAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		setting := rapid.SampledFrom([]Setting{Safe, Balanced, Thrifty}).Draw(t, "setting")
+		a, b := NewPredictive(setting.Tuning()), NewPredictive(setting.Tuning())
+		seed := rapid.Uint64().Draw(t, "seed")
+		random := rand.New(rand.NewPCG(seed, 1))
+		keeps := rapid.IntRange(50, 400).Draw(t, "keeps")
+		for i := range rapid.IntRange(1, 1200).Draw(t, "readings") {
+			r := read(time.Duration(i)*5*time.Second, 100*random.Float64(), random.IntN(30), random.IntN(5), random.IntN(30))
+			r.Boot = time.Duration(random.IntN(3000)) * time.Second
+			if random.IntN(10) == 0 {
+				r.CPUPercent = nil
+			}
+			wa, wb := a.Wish(r), b.Wish(r)
+			if wa != wb || wa.Desired < 0 {
+				t.Fatalf("reading %d: %+v, and with its memory kept %+v", i, wa, wb)
+			}
+			if i%keeps == 0 {
+				kept := &Predictive{}
+				remember(t, b, kept)
+				b = kept
+			}
+		}
+		for _, e := range a.Experts {
+			if e.Made.Len() > farthest || e.Errors.Ring.Len() > hour {
+				t.Fatalf("%d forecasts and %d errors", e.Made.Len(), e.Errors.Ring.Len())
+			}
+		}
+	})
+}
+
+func BenchmarkPredictive(b *testing.B) {
+	p := NewPredictive(Balanced.Tuning())
+	random := rand.New(rand.NewPCG(1, 1))
+	at := time.Duration(0)
+	wish := func() {
+		at += PredictiveInterval
+		p.Wish(read(at, 50+10*random.NormFloat64(), 10, 0, 10))
+	}
+	for range 24 * hour {
+		wish()
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		wish()
+	}
+	b.ReportMetric(float64(len(data)), "bytes/memory")
+}
