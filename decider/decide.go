@@ -351,17 +351,16 @@ func split(order bus.ScaleIn, desired int, obs Observation) map[string]int {
 		}
 		share[fewest]++
 	}
-	for ; total > desired; total-- {
-		first := 0
-		for i := range all {
-			if newest := order == bus.ScaleInNewest; newest && all[i].created.After(all[first].created) ||
-				!newest && all[i].created.Before(all[first].created) {
-				first = i
+	if surplus := total - desired; surplus > 0 {
+		slices.SortStableFunc(all, func(a, b placed) int {
+			if order == bus.ScaleInNewest {
+				return b.created.Compare(a.created)
 			}
+			return a.created.Compare(b.created)
+		})
+		for _, vm := range all[:min(surplus, len(all))] {
+			share[vm.host]--
 		}
-		share[all[first].host]--
-		all[first] = all[len(all)-1]
-		all = all[:len(all)-1]
 	}
 	return share
 }
