@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/simulate"
+	"github.com/vmscaler/vmscaler/dashboard"
 )
 
 func simulateCommand() *cobra.Command {
@@ -74,7 +76,8 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 					return err
 				}
 			}
-			if html != "" || output == "text" {
+			draw := output == "text" && len(plan.Traces) == 1 && term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
+			if html != "" || draw {
 				plan.Keep = 60
 			}
 			results, err := simulate.Compare(cmd.Context(), plan)
@@ -93,6 +96,9 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
 				return e.Encode(map[string]any{"results": results, "mean": simulate.Overall(plan, results)})
+			}
+			if draw {
+				fmt.Fprintln(cmd.OutOrStdout(), simulate.Plot(results[0]))
 			}
 			return printResults(cmd, plan, results, each)
 		},

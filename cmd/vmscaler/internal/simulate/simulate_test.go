@@ -316,6 +316,19 @@ func TestReportNeedsNothingElse(t *testing.T) {
 	}
 }
 
+func TestPlot(t *testing.T) {
+	if got := Plot(Result{}); got != "" {
+		t.Errorf("without points %q", got)
+	}
+	r := Result{Trace: "load", Policy: "hpa", Boot: time.Second, Points: []Point{{Second: 0, Demand: .8, Ready: 1}, {Second: 600, Demand: 6.4, Ready: 12}}}
+	got := Plot(r)
+	for _, part := range []string{"load, boot 1s, hpa", "over 10m0s", " 12 ", " 0 "} {
+		if !strings.Contains(got, part) {
+			t.Errorf("no %q in\n%s", part, got)
+		}
+	}
+}
+
 func BenchmarkDay(b *testing.B) {
 	tr, w := Builtin()[0], Reference()
 	for _, name := range []string{"threshold", "predictive", "hpa"} {
