@@ -36,6 +36,7 @@ func chaosFaults() []fault {
 		{name: "undefine-off", place: inOneProcess, do: (*chaos).undefineOff},
 		{name: "suspend", place: inOneProcess, do: (*chaos).suspend},
 		{name: "change-memory", place: inOneProcess, do: (*chaos).changeMemory},
+		{name: "change-vcpus", place: inOneProcess, do: (*chaos).changeVCPUs},
 		{name: "rename-off", place: inSplit, do: (*chaos).renameOff},
 		{name: "foreign-domain", place: inOneProcess, do: (*chaos).foreignNextDomain},
 		{name: "foreign-file", place: inOneProcess, do: (*chaos).foreignNextFile},
@@ -256,6 +257,17 @@ func (c *chaos) changeMemory() {
 	vm := c.anyVM()
 	c.with(vm, "change the memory", func(dom *libvirt.Domain) error {
 		return dom.SetMemoryFlags(16<<10, libvirt.DOMAIN_MEM_LIVE|libvirt.DOMAIN_MEM_CONFIG)
+	})
+}
+
+// changeVCPUs gives a guest another vCPU, from its next start on.
+func (c *chaos) changeVCPUs() {
+	vm := c.anyVM()
+	c.with(vm, "change the vCPUs", func(dom *libvirt.Domain) error {
+		if err := dom.SetVcpusFlags(2, libvirt.DOMAIN_VCPU_MAXIMUM|libvirt.DOMAIN_VCPU_CONFIG); err != nil {
+			return err
+		}
+		return dom.SetVcpusFlags(2, libvirt.DOMAIN_VCPU_CONFIG)
 	})
 }
 
