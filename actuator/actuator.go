@@ -559,14 +559,15 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 
 func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 	now := a.cfg.Now()
+	spec := inForce(g.spec, g.decision)
 	s := Situation{
-		Spec: g.spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
+		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: g.decision.ID == "",
 		Controls: g.decision.Controls, Removed: g.removed(now), Draining: map[string]bool{}, CPU: a.load.cpu(g.spec.Name, now),
 	}
 	s.Sick = a.sick(g, s.Owned)
 	if g.expires.After(now) && !g.mismatch {
-		s.Desired = clampShare(g.spec, g.decision, a.host)
+		s.Desired = clampShare(spec, g.decision, a.host)
 	}
 	for uuid, until := range a.resting {
 		if now.Before(until) {

@@ -314,6 +314,17 @@ func names(s Situation, n int) []string {
 	return free
 }
 
+// inForce is a spec with the min, max and upper that a decision was made with. Max is never above what the file, its
+// schedule and a person allow.
+func inForce(spec bus.Group, d bus.Decision) bus.Group {
+	if in := d.Inputs; d.Known && in.Min >= 1 && in.Min <= in.Max {
+		spec.Max = min(in.Max, spec.Ceiling(d.Controls))
+		spec.Min = min(in.Min, spec.Max)
+		spec.Policy.UpperPercent = in.UpperPercent
+	}
+	return spec
+}
+
 // clampShare is the number of VMs that a decision wants on a host. Whatever it says, min and max of the spec hold:
 // both for a group on one host, max for a share of a group on several.
 func clampShare(spec bus.Group, d bus.Decision, host string) int {

@@ -21,6 +21,8 @@ const (
 	VerbResume  = "resume"  // -> Controls; Scopes are not paused any more, none means all
 	VerbDryRun  = "dry-run" // -> Controls; as On says
 	VerbScale   = "scale"   // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
+	VerbSet     = "set"     // -> Controls; the fields in Set differ from the file
+	VerbReset   = "reset"   // -> Controls; the fields in Keys are the file's again, none means all
 	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
 )
 
@@ -30,8 +32,11 @@ type Query struct {
 	Scopes []Scope `json:"scopes,omitempty"`
 	On     bool    `json:"on,omitempty"`
 	// Desired is for VerbScale; nil releases the group to its policy.
-	Desired *int   `json:"desired,omitempty"`
-	By      string `json:"by,omitempty"` // who asks, for the record
+	Desired *int `json:"desired,omitempty"`
+	// Set is for VerbSet: fields of the config below the group, such as "policy.upper", and their values as in the file.
+	Set  map[string]string `json:"set,omitempty"`
+	Keys []string          `json:"keys,omitempty"` // for VerbReset
+	By   string            `json:"by,omitempty"`   // who asks, for the record
 	// Token is of the event "waiting", Action the answer to it.
 	Token  string     `json:"token,omitempty"`
 	Action HookAction `json:"action,omitempty"`

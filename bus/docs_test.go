@@ -29,7 +29,7 @@ const (
 
 // messageTypes are the types whose fields the page describes, each under a heading of its name. A struct that one of
 // them contains must be here too.
-var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Controls{}, Inputs{}, Wish{}, Event{}, Health{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
+var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Controls{}, Inputs{}, Wish{}, Event{}, Health{}, Metric{}, Demand{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
 
 // valueTypes are the types whose constants the page describes, each under a heading of its name.
 var valueTypes = []any{Phase(""), State(""), Direction(""), Scope(""), Rule(""), Guard(""), PolicyType(""), EventType(""), HookKind(""), HookAction("")}
@@ -289,6 +289,8 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 		"decision":  {exampleDecision(), hold},
 		"lifecycle": {exampleEvent(), groupEvent, dotted},
 		"health":    {exampleHealth()},
+		"metric":    {exampleMetric()},
+		"demand":    {exampleDemand()},
 	}
 	var requests []string
 	placeholder := regexp.MustCompile(`<[^>]+>`)
@@ -325,7 +327,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	}
 
 	// In two tables: among all subjects, and with their answers.
-	verbs := []string{VerbDryRun, VerbExplain, VerbHook, VerbPause, VerbResume, VerbScale, VerbStatus} // sorted
+	verbs := []string{VerbDryRun, VerbExplain, VerbHook, VerbPause, VerbReset, VerbResume, VerbScale, VerbSet, VerbStatus} // sorted
 	slices.Sort(requests)
 	if !slices.Equal(requests, verbs) {
 		t.Errorf("requests %q, want %q", requests, verbs)
@@ -367,7 +369,7 @@ func TestMessagesPageHasTheHistory(t *testing.T) {
 		says[strings.Split(code(row["subject"]), ".")[1]] = row["kept"]
 	}
 	if want := map[string]string{
-		"sample": "no", "decision": "`out` and `in`: yes; `hold`: no", "lifecycle": "yes", "health": "no", "ctl": "no",
+		"sample": "no", "decision": "`out` and `in`: yes; `hold`: no", "lifecycle": "yes", "health": "no", "ctl": "no", "metric": "no", "demand": "14 days",
 	}; !maps.Equal(says, want) {
 		t.Errorf("kept: got %v\nwant %v", says, want)
 	}

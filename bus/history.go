@@ -13,10 +13,15 @@ import (
 // HistoryStream is the JetStream stream of what happened: lifecycle events, and decisions that changed something.
 const HistoryStream = "vmscaler-history"
 
+// DemandStream is the JetStream stream of what was asked of each group, minute by minute.
+const DemandStream = "vmscaler-demand"
+
 // What the history holds at most; the oldest goes first. An event or decision has about 500 to 1,000 bytes.
 const (
 	HistoryAge   = 7 * 24 * time.Hour
 	historyBytes = 64 << 20
+	DemandAge    = 14 * 24 * time.Hour
+	demandBytes  = 32 << 20    // a minute of a group has about 300 bytes: 14 days of five groups
 	readerGone   = time.Minute // then the server forgets one who reads it and has ended without a word
 )
 
@@ -37,18 +42,36 @@ func historyConfig() jetstream.StreamConfig {
 	}
 }
 
-// EnsureHistory makes the stream where it is missing. On a server without JetStream the error is ErrNoHistory.
+func demandConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        DemandStream,
+		Description: "vmscaler: what was asked of each group",
+		Subjects:    []string{AllDemand},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		MaxAge:      DemandAge,
+		MaxBytes:    demandBytes,
+		Storage:     jetstream.FileStorage,
+	}
+}
+
+// EnsureHistory makes the streams where they are missing. On a server without JetStream the error is ErrNoHistory.
 // One that is there stays as it is: its limits may have been changed on purpose.
 func EnsureHistory(ctx context.Context, c *Conn) error {
 	js, err := jetstream.New(c.nc)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
-	_, err = js.Stream(ctx, HistoryStream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = js.CreateStream(ctx, historyConfig())
+	for _, cfg := range []jetstream.StreamConfig{historyConfig(), demandConfig()} {
+		_, err = js.Stream(ctx, cfg.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = js.CreateStream(ctx, cfg)
+		}
+		if err != nil {
+			return historyError(err)
+		}
 	}
-	return historyError(err)
+	return nil
 }
 
 func historyError(err error) error {
@@ -86,27 +109,53 @@ func (r Record) Time() time.Time {
 // ReadHistory gives the records in their order to yield, until that returns an error, which it returns. Messages that
 // cannot be read are left out.
 func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record) error) error {
+	var subjects []string
+	if q.Group != "" {
+		subjects = []string{"vmscaler.lifecycle." + Token(q.Group) + ".>", "vmscaler.decision." + Token(q.Group) + ".*"}
+	}
+	return read(ctx, c, HistoryStream, subjects, q.Since, q.Follow, func(msg jetstream.Msg) error {
+		record, err := decodeRecord(msg.Subject(), msg.Data())
+		if err != nil {
+			c.Drop(msg.Subject(), err)
+			return nil
+		}
+		return yield(record)
+	})
+}
+
+// ReadDemand gives what was asked of a group since a time, minute by minute, to yield, until that returns an error,
+// which it returns.
+func ReadDemand(ctx context.Context, c *Conn, group string, since time.Time, yield func(Demand) error) error {
+	return read(ctx, c, DemandStream, []string{"vmscaler.demand." + Token(group)}, since, false, func(msg jetstream.Msg) error {
+		d, err := Decode[Demand](msg.Data())
+		if err != nil {
+			c.Drop(msg.Subject(), err)
+			return nil
+		}
+		return yield(d)
+	})
+}
+
+// read gives a stream's messages of some subjects, none is all, in their order to yield.
+func read(ctx context.Context, c *Conn, stream string, subjects []string, since time.Time, follow bool, yield func(jetstream.Msg) error) error {
 	js, err := jetstream.New(c.nc)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
-	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: readerGone}
-	if q.Group != "" {
-		cfg.FilterSubjects = []string{"vmscaler.lifecycle." + Token(q.Group) + ".>", "vmscaler.decision." + Token(q.Group) + ".*"}
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: readerGone, FilterSubjects: subjects}
+	if !since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
 	}
-	if !q.Since.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
-	}
-	consumer, err := js.OrderedConsumer(ctx, HistoryStream, cfg)
+	consumer, err := js.OrderedConsumer(ctx, stream, cfg)
 	if err != nil {
 		return historyError(err)
 	}
 	defer func() { // else the server keeps it for a while
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = js.DeleteConsumer(ending, HistoryStream, consumer.CachedInfo().Name) // it goes by itself as well
+		_ = js.DeleteConsumer(ending, stream, consumer.CachedInfo().Name) // it goes by itself as well
 	}()
-	if !q.Follow && consumer.CachedInfo().NumPending == 0 {
+	if !follow && consumer.CachedInfo().NumPending == 0 {
 		return nil
 	}
 	messages, err := consumer.Messages()
@@ -122,12 +171,10 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record
 			}
 			return historyError(err)
 		}
-		if record, err := decodeRecord(msg.Subject(), msg.Data()); err != nil {
-			c.Drop(msg.Subject(), err)
-		} else if err := yield(record); err != nil {
+		if err := yield(msg); err != nil {
 			return err
 		}
-		if meta, err := msg.Metadata(); err == nil && meta.NumPending == 0 && !q.Follow {
+		if meta, err := msg.Metadata(); err == nil && meta.NumPending == 0 && !follow {
 			return nil
 		}
 	}

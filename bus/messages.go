@@ -110,7 +110,8 @@ const (
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
 	RuleStable     Rule = "stable"      // between the two, or exactly on one
-	RulePolicy     Rule = "policy"      // what a policy other than the threshold wants: see Wish
+	RuleScheduled  Rule = "scheduled"   // an action of the schedule has said how many
+	RulePolicy     Rule = "policy"      // what the policies want, where it is not just the threshold: see Wishes
 )
 
 // Guard is what held a rule back.
@@ -124,6 +125,10 @@ const (
 	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
 	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
 	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
+	GuardTolerance  Guard = "tolerance"       // too small a difference
+	GuardStabilise  Guard = "stabilisation"   // in its window less, or more, was wanted
+	GuardProjection Guard = "projection"      // fewer VMs would be busier than a group may be
+	GuardRate       Guard = "rate"            // enough VMs came or went in the rate window
 	GuardCooldown   Guard = "cooldown"
 )
 
@@ -139,7 +144,7 @@ type Decision struct {
 	Rule      Rule      `json:"rule"`            // what asked for a change, or that nothing did
 	Guard     Guard     `json:"guard,omitempty"` // what held the rule back, "" where nothing did
 	Inputs    Inputs    `json:"inputs"`
-	Wish      *Wish     `json:"wish,omitempty"` // of a policy other than the threshold
+	Wishes    []Wish    `json:"wishes,omitempty"` // of each policy, where it is not just the threshold
 	// Hosts is Desired split by host name. An actuator acts on its own host's share.
 	Hosts     map[string]int `json:"hosts"`
 	Known     bool           `json:"known"` // false: no sample yet, so nothing may be done
@@ -170,9 +175,11 @@ type Controls struct {
 	Paused []Scope `json:"paused"` // none is []
 	DryRun bool    `json:"dry_run"`
 	// Desired holds whatever the policy wants, within min and max; nil leaves it to the policy.
-	Desired *int       `json:"desired,omitempty"`
-	By      string     `json:"by,omitempty"`    // who said so last
-	Since   *time.Time `json:"since,omitempty"` // when
+	Desired *int `json:"desired,omitempty"`
+	// Set has the fields that differ from the file until they are reset, such as "policy.upper".
+	Set   map[string]string `json:"set,omitempty"`
+	By    string            `json:"by,omitempty"`    // who said so last
+	Since *time.Time        `json:"since,omitempty"` // when
 }
 
 // Has says whether a scope is paused.
@@ -195,7 +202,9 @@ type Inputs struct {
 	Breaches         int      `json:"breaches"`  // samples in a row beyond the threshold that Rule names
 	BreachesNeeded   int      `json:"breaches_needed"`
 	BootMS           int64    `json:"boot_ms"`     // how long VMs took from their creation to ready lately; 0 is not known
-	CooldownMS       int64    `json:"cooldown_ms"` // what is left of the cooldown that applies
+	CooldownMS       int64    `json:"cooldown_ms"` // what is left of the cooldown, or of the window of the guard, that applies
+	// RunDelayPercent is the share of time that the ready VMs waited for a host core, as a mean; nil is unknown.
+	RunDelayPercent *float64 `json:"run_delay_percent,omitempty"`
 }
 
 // Wish is what a policy wants, before any guard.
@@ -260,6 +269,42 @@ type Health struct {
 	Since    time.Time `json:"since"`   // when the stage started
 	Time     time.Time `json:"time"`
 	Version  string    `json:"version"`
+}
+
+// Metric is a number that anybody publishes of a group, such as its requests per second or the length of its queue.
+type Metric struct {
+	V     int     `json:"v"`
+	Group string  `json:"group"`
+	Name  string  `json:"name"`
+	Value float64 `json:"value"` // of the whole group, 0 or more
+}
+
+func (m *Metric) check() error {
+	if m.Group == "" || m.Name == "" || m.Value < 0 {
+		return errors.New("metric without group or name, or below 0")
+	}
+	return checkVersion(m.V)
+}
+
+// Demand is one minute of what was asked of a group and what it had, for replays. Each list has a value for each step of
+// the minute; null is unknown.
+type Demand struct {
+	V     int       `json:"v"`
+	Group string    `json:"group"`
+	Time  time.Time `json:"time"` // when the minute began
+	StepS int       `json:"step_s"`
+	// Load is the average CPU of the ready VMs times their number, in VMs. Where they were at their full, more may have
+	// been asked.
+	Load  []*float64 `json:"load"`
+	Ready []*int     `json:"ready"`
+	Owned []*int     `json:"owned"`
+}
+
+func (d *Demand) check() error {
+	if d.Group == "" || d.Time.IsZero() || d.StepS <= 0 || d.Load == nil || len(d.Ready) != len(d.Load) || len(d.Owned) != len(d.Load) {
+		return errors.New("demand without group, time or step_s, or with lists of different lengths")
+	}
+	return checkVersion(d.V)
 }
 
 // message is what all message types have in common: a version and the checks that a receiver relies on.

@@ -44,11 +44,11 @@ func exampleDecision() *Decision {
 		Rule: RuleAboveUpper, Guard: GuardCooldown,
 		Inputs: Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, CooldownMS: 1500,
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, CooldownMS: 1500, RunDelayPercent: new(1.5),
 		},
-		Wish:  &Wish{Policy: PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"},
-		Hosts: map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true,
-		Controls: Controls{Paused: []Scope{ScopeIn}, DryRun: true, By: "ann@kvm1.example.org", Since: new(noon.Add(-time.Hour))}, ID: "web-1777896000250-17",
+		Wishes: []Wish{{Policy: PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"}},
+		Hosts:  map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true,
+		Controls: Controls{Paused: []Scope{ScopeIn}, DryRun: true, Set: map[string]string{"policy.upper": "60"}, By: "ann@kvm1.example.org", Since: new(noon.Add(-time.Hour))}, ID: "web-1777896000250-17",
 		Term: 1777896000250, Seq: 42, Time: noon, ExpiresAt: noon.Add(5 * time.Second), SpecHash: "0123456789ab",
 	}
 }
@@ -68,6 +68,17 @@ func exampleHealth() *Health {
 	}
 }
 
+func exampleMetric() *Metric {
+	return &Metric{V: Version, Group: "web", Name: "requests", Value: 118.5}
+}
+
+func exampleDemand() *Demand {
+	return &Demand{
+		V: Version, Group: "web", Time: noon.Truncate(time.Minute), StepS: 10, Load: []*float64{new(1.634), nil}, Ready: []*int{new(2), nil},
+		Owned: []*int{new(3), nil},
+	}
+}
+
 func exampleStatus() *Status {
 	return &Status{
 		V: Version, Time: noon, Stages: []Health{*exampleHealth()},
@@ -79,6 +90,8 @@ func TestGoldens(t *testing.T) {
 	t.Run("sample", func(t *testing.T) { golden(t, "testdata/sample.json", exampleSample()) })
 	t.Run("decision", func(t *testing.T) { golden(t, "testdata/decision.json", exampleDecision()) })
 	t.Run("lifecycle", func(t *testing.T) { golden(t, "testdata/lifecycle.json", exampleEvent()) })
+	t.Run("metric", func(t *testing.T) { golden(t, "testdata/metric.json", exampleMetric()) })
+	t.Run("demand", func(t *testing.T) { golden(t, "testdata/demand.json", exampleDemand()) })
 	t.Run("health", func(t *testing.T) { golden(t, "testdata/health.json", exampleHealth()) })
 	t.Run("status", func(t *testing.T) { golden(t, "testdata/status.json", exampleStatus()) })
 }
@@ -158,6 +171,8 @@ func TestDecodeRefuses(t *testing.T) {
 	refuses(t, "sample", exampleSample(), "group", "host", "time")
 	refuses(t, "decision", exampleDecision(), "group", "id", "expires_at")
 	refuses(t, "event", exampleEvent(), "group", "event", "time")
+	refuses(t, "metric", exampleMetric(), "group", "name")
+	refuses(t, "demand", exampleDemand(), "group", "time", "step_s", "ready")
 	refuses(t, "health", exampleHealth(), "stage", "instance", "time")
 
 	d := exampleDecision()

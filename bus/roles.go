@@ -16,12 +16,13 @@ const (
 	RoleActuator  Role = "actuator"
 	RoleDashboard Role = "dashboard"
 	RoleOperator  Role = "operator" // a person's commands: requests, and the history
+	RoleMetric    Role = "metric"   // whoever publishes numbers of a group that it scales on
 	RoleTap       Role = "tap"      // whoever connects from this machine without credentials
 )
 
 // Roles are all roles, in the order of the table in docs/design.md.
 func Roles() []Role {
-	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleTap}
+	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleMetric, RoleTap}
 }
 
 // Permissions are the subjects that a role may use; everything else is denied.
@@ -33,7 +34,7 @@ type Permissions struct {
 // The requests that change nothing, those that change something, and those by which services are found.
 var (
 	hookRequests  = []string{"vmscaler.ctl." + VerbHook}
-	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale"}
+	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset"}
 	readRequests  = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
 	discovery     = []string{
 		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",
@@ -53,11 +54,11 @@ func (r Role) Permissions() Permissions {
 			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
 			// answer; then whoever may ask could write anywhere by the decider's hand, such as to JetStream's API.
 			Publish: []string{
-				AllDecisions, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl), "_INBOX.>", "_VMSCALER.>",
+				AllDecisions, AllDemand, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl), "_INBOX.>", "_VMSCALER.>",
 				"$KV." + stateBucket + ".>", "$JS.API.STREAM.INFO.KV_" + stateBucket, "$JS.API.DIRECT.GET.KV_" + stateBucket + ".>",
 				"$KV." + lockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + lockBucket, "$JS.API.DIRECT.GET.KV_" + lockBucket + ".>",
 			},
-			Subscribe: slices.Concat([]string{AllSamples, AllDecisions, AllHealth, r.InboxPrefix() + ".>"}, readRequests, writeRequests, discovery),
+			Subscribe: slices.Concat([]string{AllSamples, AllDecisions, AllHealth, AllMetrics, r.InboxPrefix() + ".>"}, readRequests, writeRequests, discovery),
 		}
 	case RoleActuator:
 		return Permissions{
@@ -68,15 +69,11 @@ func (r Role) Permissions() Permissions {
 		return Permissions{Subscribe: watching}
 	case RoleOperator:
 		return Permissions{
-			Publish: slices.Concat([]string{"vmscaler.ctl.>"}, discovery, []string{
-				"$JS.API.STREAM.INFO." + HistoryStream,
-				"$JS.API.CONSUMER.CREATE." + HistoryStream + ".>",
-				"$JS.API.CONSUMER.INFO." + HistoryStream + ".>",
-				"$JS.API.CONSUMER.MSG.NEXT." + HistoryStream + ".>",
-				"$JS.API.CONSUMER.DELETE." + HistoryStream + ".>",
-			}),
+			Publish:   slices.Concat([]string{"vmscaler.ctl.>", AllMetrics}, discovery, reading(HistoryStream), reading(DemandStream)),
 			Subscribe: slices.Concat(watching, []string{r.InboxPrefix() + ".>"}),
 		}
+	case RoleMetric:
+		return Permissions{Publish: []string{AllMetrics}}
 	case RoleTap:
 		return Permissions{
 			Publish: slices.Concat(readRequests, discovery),
@@ -85,6 +82,17 @@ func (r Role) Permissions() Permissions {
 		}
 	}
 	return Permissions{}
+}
+
+// reading are the requests by which a stream is read.
+func reading(stream string) []string {
+	return []string{
+		"$JS.API.STREAM.INFO." + stream,
+		"$JS.API.CONSUMER.CREATE." + stream + ".>",
+		"$JS.API.CONSUMER.INFO." + stream + ".>",
+		"$JS.API.CONSUMER.MSG.NEXT." + stream + ".>",
+		"$JS.API.CONSUMER.DELETE." + stream + ".>",
+	}
 }
 
 // InboxPrefix is below which subject a role receives replies. Only a tap uses NATS's own, which every tap can read.

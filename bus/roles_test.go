@@ -14,7 +14,7 @@ import (
 )
 
 // The roles in the table below are letters, in this order.
-const roleLetters = "CDABOT"
+const roleLetters = "CDABOMT"
 
 // may says who may use a subject. It is the contract as people read it in docs/permissions.md, written down a second
 // time on purpose: a role that gets more must be changed here too.
@@ -43,9 +43,11 @@ func permissionTable() []may {
 		{"vmscaler.health.decider.<instance>", "the decider's health", []string{"vmscaler.health.decider.h-1"}, nil, "D", "DBOT"},
 		{"vmscaler.health.actuator.<instance>", "the actuator's health", []string{"vmscaler.health.actuator.h-1"}, nil, "A", "DBOT"},
 		{"vmscaler.health.<other>.<instance>", "health of the bus itself, or of anything else", []string{"vmscaler.health.bus.h-1", "vmscaler.health.dashboard.h-1"}, []string{"vmscaler.health.bus.h-1", "vmscaler.health.>"}, "", "DBOT"},
+		{"vmscaler.metric.<group>.<name>", "numbers that a group scales on", []string{"vmscaler.metric.web.requests"}, []string{"vmscaler.metric.web.requests", "vmscaler.metric.>"}, "OM", "DT"},
+		{"vmscaler.demand.<group>", "what was asked of a group", []string{"vmscaler.demand.web"}, []string{"vmscaler.demand.web", "vmscaler.demand.>"}, "D", "T"},
 		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
 		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
-		{"vmscaler.ctl.{pause, resume, dry-run, scale}", "requests that change a group's controls", []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale"}, nil, "O", "D"},
+		{"vmscaler.ctl.{pause, resume, dry-run, scale, set, reset}", "requests that change a group's controls", []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset"}, nil, "O", "D"},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
 		{"vmscaler.ctl.<other>", "any other request", []string{"vmscaler.ctl.protect", "vmscaler.ctl.status.x"}, []string{"vmscaler.ctl.protect", "vmscaler.ctl.>", "vmscaler.ctl.*"}, "O", ""},
 		{"vmscaler.<other>.>", "nothing so far", []string{"vmscaler.other", "vmscaler.other.x"}, []string{"vmscaler.other", "vmscaler.other.>", "vmscaler.*.*.*.*.*.*", "vmscaler.>"}, "", "T"},
@@ -56,10 +58,12 @@ func permissionTable() []may {
 		},
 		{"$SRV.<other>", "", []string{"$SRV.SCHEMA", "$SRV"}, []string{"$SRV.SCHEMA", "$SRV.>"}, "", ""},
 		{
-			"$JS.API.{STREAM.INFO, CONSUMER.CREATE, CONSUMER.INFO, CONSUMER.DELETE, CONSUMER.MSG.NEXT}.vmscaler-history", "reading the history",
+			"$JS.API.{STREAM.INFO, CONSUMER.CREATE, CONSUMER.INFO, CONSUMER.DELETE, CONSUMER.MSG.NEXT}.{vmscaler-history, vmscaler-demand}", "reading the history",
 			[]string{
 				"$JS.API.STREAM.INFO.vmscaler-history", "$JS.API.CONSUMER.CREATE.vmscaler-history.c", "$JS.API.CONSUMER.INFO.vmscaler-history.c",
 				"$JS.API.CONSUMER.DELETE.vmscaler-history.c", "$JS.API.CONSUMER.MSG.NEXT.vmscaler-history.c",
+				"$JS.API.STREAM.INFO.vmscaler-demand", "$JS.API.CONSUMER.CREATE.vmscaler-demand.c", "$JS.API.CONSUMER.INFO.vmscaler-demand.c",
+				"$JS.API.CONSUMER.DELETE.vmscaler-demand.c", "$JS.API.CONSUMER.MSG.NEXT.vmscaler-demand.c",
 			},
 			nil, "O", "",
 		},
@@ -75,7 +79,7 @@ func permissionTable() []may {
 			"$JS.>, $KV.>, $O.>", "everything else of JetStream",
 			[]string{
 				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.vmscaler-history", "$JS.API.STREAM.UPDATE.vmscaler-history",
-				"$JS.API.STREAM.DELETE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-history", "$JS.API.STREAM.MSG.DELETE.vmscaler-history",
+				"$JS.API.STREAM.DELETE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-demand", "$JS.API.STREAM.MSG.DELETE.vmscaler-history",
 				"$JS.API.STREAM.MSG.GET.vmscaler-history", "$JS.API.STREAM.SNAPSHOT.vmscaler-history", "$JS.API.STREAM.RESTORE.vmscaler-history",
 				"$JS.API.DIRECT.GET.vmscaler-history", "$JS.API.STREAM.INFO.other", "$JS.API.STREAM.CREATE.other", "$JS.API.STREAM.DELETE.other",
 				"$JS.API.CONSUMER.CREATE.other.c", "$JS.API.CONSUMER.CREATE.vmscaler-history", "$JS.API.CONSUMER.MSG.NEXT.other.c",

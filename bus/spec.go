@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,6 +49,18 @@ type Group struct {
 	Brakes     Brakes        `json:"brakes"`
 	Hooks      Hooks         `json:"hooks"`
 	Policy     Policy        `json:"policy"`
+	// Schedule changes Min, Max and the desired capacity at times of the day.
+	Schedule []ScheduledAction `json:"schedule"`
+}
+
+// ScheduledAction sets some of a group's numbers at each moment of a cron expression; 0 leaves one as it is. Min and Max
+// hold until another action sets them, or for ever; Desired is set once, and the policies go on from there.
+type ScheduledAction struct {
+	At      string `json:"at"`   // five fields: minute, hour, day of the month, month, day of the week
+	Zone    string `json:"zone"` // of the IANA time zone database, such as Europe/Berlin
+	Min     int    `json:"min"`
+	Max     int    `json:"max"`
+	Desired int    `json:"desired"`
 }
 
 // ScaleIn says which VM goes first when there is one too many. VMs that are not ready yet go before all others.
@@ -142,7 +156,8 @@ type PolicyType string
 // The policies.
 const (
 	PolicyThreshold  PolicyType = "threshold"  // one VM more above upper, one fewer below lower
-	PolicyTarget     PolicyType = "target"     // as many VMs as keep the average at Policy.TargetPercent
+	PolicyStep       PolicyType = "step"       // the further beyond upper or lower, the more VMs: see Policy.Steps
+	PolicyTarget     PolicyType = "target"     // as many VMs as keep Policy.Signal at its target
 	PolicyPredictive PolicyType = "predictive" // as many as a forecast of the load asks for
 )
 
@@ -156,11 +171,63 @@ const (
 	SettingThrifty  PolicySetting = "thrifty"
 )
 
-// Policy is the rule by which a group scales, and its guards.
+// Signal is what PolicyTarget keeps at a value.
+type Signal string
+
+// The signals.
+const (
+	SignalCPU    Signal = "cpu"    // average CPU of the ready VMs, at Policy.TargetPercent
+	SignalMemory Signal = "memory" // average memory that their guests use, at Policy.TargetPercent of what they have
+	SignalMetric Signal = "metric" // the number Policy.Metric, at Policy.MetricTarget for each VM
+)
+
+// Adjustment says what the number of a Band means.
+type Adjustment string
+
+// The adjustments, as in AWS step scaling.
+const (
+	AdjustChange  Adjustment = "change"  // so many VMs more or fewer
+	AdjustExact   Adjustment = "exact"   // so many VMs in all
+	AdjustPercent Adjustment = "percent" // of the capacity, more or fewer
+)
+
+// Band is what to do where the CPU is From or more beyond a threshold, in points. It ends where the next one begins.
+type Band struct {
+	From   float64 `json:"from"`
+	Adjust float64 `json:"adjust"` // by the Adjustment; negative is fewer
+}
+
+// Steps are for PolicyStep; its thresholds are those of the Policy.
+type Steps struct {
+	Adjustment   Adjustment `json:"adjustment"`
+	MinMagnitude int        `json:"min_magnitude"` // the least change of AdjustPercent, in VMs
+	Out          []Band     `json:"out"`           // above upper, by From, ascending
+	In           []Band     `json:"in"`            // below lower
+}
+
+// Limits hold what a policy wants. Their zero values hold nothing.
+type Limits struct {
+	TolerancePercent float64 `json:"tolerance_percent"` // a wish that differs less from desired changes nothing
+	// StabiliseOut and StabiliseIn are windows: a group grows to the least, and shrinks to the most, that was wanted
+	// in them.
+	StabiliseOut time.Duration `json:"stabilise_out"`
+	StabiliseIn  time.Duration `json:"stabilise_in"`
+	RateOut      int           `json:"rate_out"` // VMs more, at most in RateWindow; 0 is no limit
+	RateIn       int           `json:"rate_in"`  // VMs fewer
+	RateWindow   time.Duration `json:"rate_window"`
+}
+
+// Policy is the rules by which a group scales, and their guards.
 type Policy struct {
-	Type          PolicyType    `json:"type"`
+	// Types are one or several rules: the group grows if one of them wants it, and shrinks only if all do.
+	Types         []PolicyType  `json:"types"`
 	Setting       PolicySetting `json:"setting"`        // for PolicyPredictive
+	Signal        Signal        `json:"signal"`         // for PolicyTarget
 	TargetPercent float64       `json:"target_percent"` // for PolicyTarget
+	Metric        string        `json:"metric"`         // for SignalMetric: its name; what is published is of the whole group
+	MetricTarget  float64       `json:"metric_target"`  // for each VM
+	Steps         Steps         `json:"steps"`          // for PolicyStep
+	Limits        Limits        `json:"limits"`
 	// UpperPercent is the average above which PolicyThreshold wants one VM more. With each policy, a VM above it is busy:
 	// it is the last to be scaled in.
 	UpperPercent float64       `json:"upper_percent"`
@@ -171,6 +238,21 @@ type Policy struct {
 	CooldownOut  time.Duration `json:"cooldown_out"`  // after scaling out, before scaling out again
 	CooldownIn   time.Duration `json:"cooldown_in"`   // after any change, before scaling in
 	Warmup       time.Duration `json:"warmup"`        // after ready, before a VM's CPU counts
+}
+
+// Has says whether a rule is one of the group's.
+func (p Policy) Has(t PolicyType) bool { return slices.Contains(p.Types, t) }
+
+// Ceiling is the highest max that the spec, its schedule or a person has ever allowed.
+func (g Group) Ceiling(c Controls) int {
+	highest := g.Max
+	for _, a := range g.Schedule {
+		highest = max(highest, a.Max)
+	}
+	if n, err := strconv.Atoi(c.Set["max"]); err == nil {
+		highest = max(highest, n)
+	}
+	return highest
 }
 
 // DefaultGroup is the group of a config without groups, and what a group's unset fields mean.
@@ -184,11 +266,17 @@ func DefaultGroup() Group {
 		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
-		Repair: Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
-		Brakes: Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
-		Hooks:  Hooks{Launch: defaultHook(), Remove: defaultHook()},
+		Repair:   Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
+		Brakes:   Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
+		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
+		Schedule: []ScheduledAction{}, // not nil, which the hash would tell from the empty list of a file
 		Policy: Policy{
-			Type: PolicyThreshold, Setting: SettingBalanced, TargetPercent: 60,
+			Types: []PolicyType{PolicyThreshold}, Setting: SettingBalanced, Signal: SignalCPU, TargetPercent: 60, MetricTarget: 100,
+			Steps: Steps{
+				Adjustment: AdjustChange, MinMagnitude: 1,
+				Out: []Band{{From: 0, Adjust: 1}, {From: 20, Adjust: 2}}, In: []Band{{From: 0, Adjust: -1}},
+			},
+			Limits:       Limits{RateWindow: time.Minute},
 			UpperPercent: 70, LowerPercent: 20, Interval: time.Second, BreachesOut: 3, BreachesIn: 5,
 			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: 5 * time.Second,
 		},
@@ -234,7 +322,7 @@ func (g Group) Hash() string {
 func (g Group) Flaps() (warning string, flaps bool) {
 	n := g.Min + 1
 	limit := g.Policy.UpperPercent * float64(n-1) / float64(n)
-	if g.Policy.Type != PolicyThreshold || n > g.Max || g.Policy.LowerPercent < limit {
+	if !g.Policy.Has(PolicyThreshold) || len(g.Policy.Types) > 1 || n > g.Max || g.Policy.LowerPercent < limit {
 		return "", false
 	}
 	return fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again; use a lower below %.4g",

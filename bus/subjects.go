@@ -11,6 +11,8 @@ const (
 	AllDecisions = "vmscaler.decision.>"
 	AllEvents    = "vmscaler.lifecycle.>"
 	AllHealth    = "vmscaler.health.>"
+	AllMetrics   = "vmscaler.metric.>"
+	AllDemand    = "vmscaler.demand.>"
 )
 
 // Subject is vmscaler.sample.<group>.<host>.
@@ -34,6 +36,12 @@ func (e *Event) Subject() string {
 func (h *Health) Subject() string {
 	return "vmscaler.health." + Token(h.Stage) + "." + Token(h.Instance)
 }
+
+// Subject is vmscaler.metric.<group>.<name>.
+func (m *Metric) Subject() string { return "vmscaler.metric." + Token(m.Group) + "." + Token(m.Name) }
+
+// Subject is vmscaler.demand.<group>.
+func (d *Demand) Subject() string { return "vmscaler.demand." + Token(d.Group) }
 
 // Token makes one subject token of any name: letters, digits, '-' and '_' stay, every other byte becomes %XX
 // (hexadecimal), and so does a name that is just "_", which means "the whole group", and the empty name ("%").

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -145,6 +146,9 @@ func ControlsText(c bus.Controls, loc *time.Location) string {
 	}
 	if c.Desired != nil {
 		parts = append(parts, fmt.Sprintf("scaled to %d by hand", *c.Desired))
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
+		parts = append(parts, "set "+key+"="+c.Set[key])
 	}
 	if c.DryRun {
 		parts = append(parts, "dry run")

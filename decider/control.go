@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,6 +23,7 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 		scopes = bus.Scopes()
 	}
 	now := was
+	now.Set = maps.Clone(was.Set)
 	now.Paused = []bus.Scope{}
 	for _, s := range bus.Scopes() {
 		paused := was.Has(s)
@@ -45,6 +47,24 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 			return was, fmt.Errorf("desired: found %d, want %d to %d, the min and max of group %s", *n, spec.Min, spec.Max, spec.Name)
 		}
 		now.Desired = q.Desired
+	case bus.VerbSet:
+		if len(q.Set) == 0 {
+			return was, errors.New("set: found no field, want one or more")
+		}
+		if now.Set == nil {
+			now.Set = map[string]string{}
+		}
+		maps.Copy(now.Set, q.Set)
+	case bus.VerbReset:
+		for _, key := range q.Keys {
+			if _, set := was.Set[key]; !set {
+				return was, fmt.Errorf("keys: found %q, which is as in the file; set are %v", key, slices.Sorted(maps.Keys(was.Set)))
+			}
+			delete(now.Set, key)
+		}
+		if len(q.Keys) == 0 {
+			now.Set = nil
+		}
 	}
 	return now, nil
 }
@@ -56,7 +76,12 @@ func (d *Decider) control(ctx context.Context, r bus.Request, g *group) error {
 		r.Ignore() // the one that leads answers
 		return nil
 	}
-	controls, err := controlled(g.spec, g.state.Controls, r.Verb, r.Query)
+	inForce, _ := onSchedule(g.inForce, &State{Controls: g.state.Controls}, now)
+	controls, err := controlled(inForce, g.state.Controls, r.Verb, r.Query)
+	if err != nil {
+		return r.Refuse("%s", err)
+	}
+	spec, err := d.cfg.Override(g.spec, controls.Set)
 	if err != nil {
 		return r.Refuse("%s", err)
 	}
@@ -68,7 +93,7 @@ func (d *Decider) control(ctx context.Context, r bus.Request, g *group) error {
 	if err != nil && !errors.Is(err, bus.ErrNoStore) {
 		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
 	}
-	g.state.Controls = controls
+	g.state.Controls, g.inForce = controls, spec
 	if g.decision == nil || g.decision.Term != d.term {
 		d.evaluate(ctx, g, now)
 	} else { // at once, as the next evaluation may be an hour away
@@ -105,6 +130,9 @@ func controlSentence(c bus.Controls) string {
 	}
 	if c.Desired != nil {
 		parts = append(parts, "scaled to "+plural(*c.Desired)+" by hand")
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
+		parts = append(parts, "set "+key+"="+c.Set[key])
 	}
 	if c.DryRun {
 		parts = append(parts, "dry run")

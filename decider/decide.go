@@ -25,8 +25,11 @@ type State struct {
 	Boots    Boots
 	// Policy is what a policy other than the threshold remembers; nil before its first reading. Decide changes it: the
 	// state that it was given is used up.
-	Policy   *Memory
-	Controls bus.Controls
+	Policy Memory
+	Guards Guards
+	// Scheduled is until when the schedule's actions were seen; one sets Desired once.
+	Scheduled time.Time
+	Controls  bus.Controls
 }
 
 // Decide is one evaluation of a group: what the rules ask for, unless that direction is paused. Min and max hold all the
@@ -34,7 +37,12 @@ type State struct {
 //
 // The result has no id, term, expiry or spec hash: those are the stage's.
 func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decision, State) {
-	d := ask(spec, &st, obs, now)
+	spec, scheduled := onSchedule(spec, &st, now)
+	d := ask(spec, &st, obs, scheduled, now)
+	hint(&d)
+	if d.Known {
+		st.Guards.changed(spec.Policy.Limits, d.Desired-d.Current, now)
+	}
 	paused := d.Desired > d.Current && st.Controls.Has(bus.ScopeOut) || d.Desired < d.Current && st.Controls.Has(bus.ScopeIn)
 	if stays := min(max(d.Current, spec.Min), spec.Max); paused && stays != d.Desired {
 		d.Guard, d.Sentence = bus.GuardPaused, "paused, else "+d.Sentence
@@ -68,10 +76,20 @@ func shown(spec bus.Group, c bus.Controls) bus.Controls {
 	return c
 }
 
-// ask is the threshold rule: above upper and below max, one VM more; below lower and above min, one fewer; else
-// hold. Only the CPU of ready VMs counts. An unknown CPU is never a number: it counts as no
-// load when the group asks for more, and forbids scaling in.
-func ask(spec bus.Group, st *State, obs Observation, now time.Time) bus.Decision {
+// saturated is the share of time that VMs wait for a host core, in percent, from which more VMs are no help.
+const saturated = 30
+
+// hint says when a group that wants to grow is short of its host, and not of VMs.
+func hint(d *bus.Decision) {
+	wantsMore := d.Direction == bus.Out || d.Rule == bus.RuleAboveUpper || d.Rule == bus.RulePolicy && mostWanted(d.Wishes) > d.Current
+	if delay := d.Inputs.RunDelayPercent; wantsMore && delay != nil && *delay >= saturated {
+		d.Sentence += fmt.Sprintf("; the host is saturated, its VMs wait %.0f %% of the time for a core: more VMs there do not help", *delay)
+	}
+}
+
+// ask is what the rules want, in their order. Only the CPU of ready VMs counts. An unknown CPU is never a number: it
+// counts as no load when the group asks for more, and forbids scaling in.
+func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Time) bus.Decision {
 	st.Boots.Add(obs)
 	c := count(spec, *st, obs)
 	d := bus.Decision{
@@ -111,12 +129,17 @@ func ask(spec bus.Group, st *State, obs Observation, now time.Time) bus.Decision
 		d.Rule, d.Desired = bus.RuleManual, min(max(*st.Controls.Desired, spec.Min), spec.Max)
 		d.Sentence = "scaled to " + plural(d.Desired) + " by hand"
 		st.BreachesOut, st.BreachesIn = 0, 0
+	case scheduled != nil:
+		d.Rule, d.Desired = bus.RuleScheduled, min(max(*scheduled, spec.Min), spec.Max)
+		d.Sentence = "scaled to " + plural(d.Desired) + " by the schedule"
+		st.BreachesOut, st.BreachesIn = 0, 0
 	case c.readings == 0:
 		noneReady(st, &d, c)
-	case spec.Policy.Type == bus.PolicyThreshold:
-		threshold(spec, st, &d, c, now)
+	case len(spec.Policy.Types) == 1 && spec.Policy.Has(bus.PolicyThreshold):
+		want := threshold(spec, st, &d, c)
+		judge(spec, st, &d, c, want, now)
 	default:
-		follow(spec, st, &d, c, now)
+		follow(spec, st, &d, c, obs.Metric, now)
 	}
 	d.Inputs.BootMS = st.Boots.Mean.Milliseconds()
 	if d.Rule != bus.RuleNoData && d.Rule != bus.RuleBlind {
@@ -166,8 +189,9 @@ func noneReady(st *State, d *bus.Decision, c counts) {
 	}
 }
 
-// threshold is the rule on the average CPU and its guards, in their order.
-func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Time) {
+// threshold is the rule on the average CPU: above upper, one VM more; below lower, one fewer. It returns what is wanted
+// once that has lasted for long enough.
+func threshold(spec bus.Group, st *State, d *bus.Decision, c counts) (want int) {
 	p := spec.Policy
 	avg := c.sum / float64(c.readings)
 	projected := c.sum / float64(c.ready+c.coming())
@@ -175,9 +199,7 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 	case avg > p.UpperPercent:
 		d.Rule, st.BreachesIn = bus.RuleAboveUpper, 0
 		st.BreachesOut++
-		left := remaining(st.LastOut, p.CooldownOut, now)
 		d.Inputs.Breaches, d.Inputs.BreachesNeeded = st.BreachesOut, p.BreachesOut
-		d.Inputs.CooldownMS = left.Milliseconds()
 		above := fmt.Sprintf("average %.0f %% > %g %%", avg, p.UpperPercent)
 		switch {
 		case st.Desired >= spec.Max:
@@ -195,19 +217,14 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 		case st.BreachesOut < p.BreachesOut:
 			d.Guard = bus.GuardBreaches
 			d.Sentence = fmt.Sprintf("%s, %d of %d samples", above, st.BreachesOut, p.BreachesOut)
-		case left > 0:
-			d.Guard = bus.GuardCooldown
-			d.Sentence = fmt.Sprintf("cooling down %s: %s", seconds(left), above)
 		default:
-			d.Desired = st.Desired + 1
-			d.Sentence = fmt.Sprintf("scaling out: %s for %s", above, seconds(time.Duration(st.BreachesOut)*p.Interval))
+			d.Sentence = fmt.Sprintf("%s for %s", above, seconds(time.Duration(st.BreachesOut)*p.Interval))
+			return st.Desired + 1
 		}
 	case avg < p.LowerPercent:
 		d.Rule, st.BreachesOut = bus.RuleBelowLower, 0
 		st.BreachesIn++
-		left := remaining(st.LastChange, p.CooldownIn, now)
 		d.Inputs.Breaches, d.Inputs.BreachesNeeded = st.BreachesIn, p.BreachesIn
-		d.Inputs.CooldownMS = left.Milliseconds()
 		below := fmt.Sprintf("average %.0f %% < %g %%", avg, p.LowerPercent)
 		switch {
 		case st.Desired <= spec.Min:
@@ -219,18 +236,16 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Ti
 		case st.BreachesIn < p.BreachesIn:
 			d.Guard = bus.GuardBreaches
 			d.Sentence = fmt.Sprintf("%s, %d of %d samples", below, st.BreachesIn, p.BreachesIn)
-		case left > 0:
-			d.Guard = bus.GuardCooldown
-			d.Sentence = fmt.Sprintf("cooling down %s: %s", seconds(left), below)
 		default:
-			d.Desired = st.Desired - 1
-			d.Sentence = fmt.Sprintf("scaling in: %s for %s", below, seconds(time.Duration(st.BreachesIn)*p.Interval))
+			d.Sentence = fmt.Sprintf("%s for %s", below, seconds(time.Duration(st.BreachesIn)*p.Interval))
+			return st.Desired - 1
 		}
 	default:
 		d.Rule = bus.RuleStable
 		d.Sentence = fmt.Sprintf("stable: average %.0f %%", avg)
 		st.BreachesOut, st.BreachesIn = 0, 0
 	}
+	return st.Desired
 }
 
 func (o Observation) hostNames() []string {
@@ -270,6 +285,10 @@ type counts struct {
 	launching int     // on their way to ready, within the boot time-out
 	warming   int     // ready, but not for long: capacity that does not count in the average yet
 	pending   int     // desired, but not yet owned
+	memory    float64 // sum over the ready ones of what their guests use, in percent
+	memories  int     // of the ready ones, those where that is known
+	delay     float64 // sum of the time that they waited for a host core, in percent
+	delays    int     // of the ready ones, those where that is known
 }
 
 func count(spec bus.Group, st State, obs Observation) counts {
@@ -296,6 +315,14 @@ func count(spec bus.Group, st State, obs Observation) counts {
 						c.readings++
 						c.sum += min(*vm.CPUPercent, 100)
 					}
+					if vm.MemoryUsedMiB != nil && vm.MemoryMiB > 0 {
+						c.memories++
+						c.memory += min(100*float64(*vm.MemoryUsedMiB)/float64(vm.MemoryMiB), 100)
+					}
+					if vm.RunDelayPercent != nil {
+						c.delays++
+						c.delay += min(*vm.RunDelayPercent, 100)
+					}
 				}
 			case bus.PhaseFailed:
 			}
@@ -320,6 +347,10 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 		avg := round1(c.sum / float64(c.readings))
 		projected := round1(c.sum / float64(c.ready+c.coming()))
 		in.AveragePercent, in.ProjectedPercent = &avg, &projected
+	}
+	if c.delays > 0 {
+		delay := round1(c.delay / float64(c.delays))
+		in.RunDelayPercent = &delay
 	}
 	return in
 }

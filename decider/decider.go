@@ -23,6 +23,8 @@ type Config struct {
 	Version string // of the program, for those who ask the bus for it
 	// Instance is this decider's name among all on the bus; "" is made of the host's name and the process's id.
 	Instance string
+	// Override is a group with the fields that a person has set, or what is wrong with them. nil knows no field.
+	Override func(bus.Group, map[string]string) (bus.Group, error)
 	Report   func(error) // how the stage is: nil is well; may be nil
 }
 
@@ -55,6 +57,14 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Decider, error) {
 		}
 		cfg.Instance = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:6])
 	}
+	if cfg.Override == nil {
+		cfg.Override = func(g bus.Group, set map[string]string) (bus.Group, error) {
+			if len(set) > 0 {
+				return g, errors.New("no field can be set here")
+			}
+			return g, nil
+		}
+	}
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
@@ -62,14 +72,35 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Decider, error) {
 }
 
 type group struct {
-	spec     bus.Group
+	spec     bus.Group // of the file
+	inForce  bus.Group // with what a person has set
 	hash     string
+	metrics  map[string]published // by name
 	window   Window
 	state    State
+	demand   demand
 	decision *bus.Decision // the newest, its own or of the one that leads
 	lastEval time.Time
 	saved    memory
 	takeOver time.Time // when this decider began to lead
+}
+
+// published is a metric as it was published last.
+type published struct {
+	value float64
+	at    time.Time
+}
+
+// metricAge is how long a published metric holds.
+const metricAge = 2 * time.Minute
+
+// metric is what was published lately of the policy's metric.
+func (g *group) metric(now time.Time) *float64 {
+	m, found := g.metrics[g.inForce.Policy.Metric]
+	if age := now.Sub(m.at); !found || age < 0 || age > metricAge {
+		return nil
+	}
+	return &m.value
 }
 
 // Run evaluates each group once per interval until ctx ends: as soon as every host has sent a new sample, or,
@@ -90,8 +121,12 @@ func (d *Decider) Run(ctx context.Context) error {
 	if err := bus.Subscribe(d.conn, bus.AllHealth, health); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
-	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale}
+	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset}
 	if err := d.conn.Serve(ctx, "decider", d.cfg.Version, verbs, requests); err != nil {
+		return fmt.Errorf("decider: %w", err)
+	}
+	metrics := make(chan bus.Metric, 256)
+	if err := bus.Subscribe(d.conn, bus.AllMetrics, metrics); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	others := make(chan bus.Decision, 256)
@@ -102,7 +137,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	d.unled = d.cfg.Now()
 	for _, spec := range d.cfg.Groups {
 		hash := spec.Hash()
-		d.groups[spec.Name] = &group{spec: spec, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
+		d.groups[spec.Name] = &group{spec: spec, inForce: spec, metrics: map[string]published{}, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
 	}
 	stop := d.campaign(ctx)
 	defer stop()
@@ -123,17 +158,21 @@ func (d *Decider) Run(ctx context.Context) error {
 				continue
 			}
 			// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
-			if g.window.AllFresh() && now.Sub(g.lastEval) >= g.spec.Policy.Interval*8/10 {
+			if g.window.AllFresh() && now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {
 				d.evaluate(ctx, g, now)
 			}
 		case <-ticks:
 			now := d.cfg.Now()
 			for _, g := range d.groups {
-				if now.Sub(g.lastEval) >= 2*g.spec.Policy.Interval {
+				if now.Sub(g.lastEval) >= 2*g.inForce.Policy.Interval {
 					d.evaluate(ctx, g, now)
 				}
 			}
 			d.report(now)
+		case m := <-metrics:
+			if g := d.groups[m.Group]; g != nil && g.inForce.Policy.Metric == m.Name {
+				g.metrics[m.Name] = published{m.Value, d.cfg.Now()}
+			}
 		case h := <-health:
 			d.hear(h)
 		case r := <-requests:
@@ -151,15 +190,21 @@ func staleAfter(interval, tick time.Duration) time.Duration {
 
 func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	g.lastEval = now
-	stale := staleAfter(g.spec.Policy.Interval, d.cfg.Tick)
+	stale := staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)
 	obs := g.window.Take(now, stale) // also where another decides, as the next window starts here
 	if !d.leads(ctx, now) {
 		return
 	}
 	obs.Stale = append(obs.Stale, g.awaited(obs, now)...)
 	var decision bus.Decision
-	decision, g.state = Decide(g.spec, g.state, obs, now)
+	obs.Metric = g.metric(now)
+	decision, g.state = Decide(g.inForce, g.state, obs, now)
 	d.publish(g, decision, now)
+	if minute := g.demand.add(decision, now); minute != nil {
+		if err := d.conn.Publish(minute); err != nil {
+			d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("a minute of demand is not in the history")
+		}
+	}
 	if decision.Direction != bus.Hold {
 		d.log.Info().Str("group", g.spec.Name).Str("decision_id", g.decision.ID).Int("current", decision.Current).
 			Int("desired", decision.Desired).Str("reason", decision.Sentence).Msg("decided")
@@ -173,7 +218,7 @@ func (d *Decider) publish(g *group, decision bus.Decision, now time.Time) {
 	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, d.term, d.seq)
 	decision.Term, decision.Seq = d.term, d.seq
 	decision.Time = now.UTC()
-	decision.ExpiresAt = now.Add(staleAfter(g.spec.Policy.Interval, d.cfg.Tick)).UTC()
+	decision.ExpiresAt = now.Add(staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)).UTC()
 	decision.SpecHash = g.hash
 	g.decision = &decision
 	if err := d.conn.Publish(&decision); err != nil {

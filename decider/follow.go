@@ -1,107 +1,130 @@
 package decider
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
-// Memory is what a policy remembers, and what it has not been shown yet. Only the group's own policy is set.
-type Memory struct {
+// Memory is what a group's policies remember. The threshold's is in State.
+type Memory map[bus.PolicyType]*Asked
+
+// Asked is one policy, and what it has not been shown yet.
+type Asked struct {
 	Predictive *policy.Predictive `json:"predictive,omitempty"`
 	Target     *policy.Target     `json:"target,omitempty"`
-	// Sum and Count are of the averages since the policy was asked last, at Asked; Wish is what it said.
+	Step       *policy.Step       `json:"step,omitempty"`
+	// Sum and Count are of the averages since the policy was asked last, At that time; Wish is what it said.
 	Sum   float64   `json:"sum"`
 	Count int       `json:"count"`
-	Asked time.Time `json:"asked"`
+	At    time.Time `json:"asked"`
 	Wish  bus.Wish  `json:"wish"`
 }
 
-// targetPeriod is that of target tracking: 3 readings above the target scale out, 15 below in.
-const targetPeriod = 10 * time.Second
+// followPeriod is that of the target's and the step's metric. Of the target 3 periods above it scale out, 15 below in.
+const followPeriod = 10 * time.Second
 
-// of is the policy of a spec. It is new where the memory is of another one.
-func (m *Memory) of(p bus.Policy) policy.Policy {
-	switch p.Type {
+// of is the policy of a spec. It is new where its parameters have changed.
+func (m Memory) of(p bus.Policy, t bus.PolicyType, boot time.Duration) (*Asked, policy.Policy) {
+	a := m[t]
+	if a == nil {
+		a = &Asked{}
+		m[t] = a
+	}
+	warmup := max(boot+p.Warmup, 5*followPeriod)
+	switch t {
 	case bus.PolicyTarget:
-		if m.Target == nil || m.Target.Percent != p.TargetPercent {
-			*m = Memory{Target: &policy.Target{
-				Percent: p.TargetPercent, Period: targetPeriod, PeriodsOut: 3, PeriodsIn: 15, Warmup: 5 * targetPeriod,
-			}}
+		value := p.TargetPercent
+		if p.Signal == bus.SignalMetric {
+			value = p.MetricTarget
 		}
-		return m.Target
+		if a.Target == nil || a.Target.Value != value || a.Target.Signal != p.Signal {
+			*a = Asked{Target: &policy.Target{Signal: p.Signal, Value: value, Period: followPeriod, PeriodsOut: 3, PeriodsIn: 15}}
+		}
+		a.Target.Warmup = warmup
+		return a, a.Target
+	case bus.PolicyStep:
+		if a.Step == nil {
+			a.Step = &policy.Step{}
+		}
+		s := a.Step
+		s.Upper, s.Lower, s.Out, s.In = p.UpperPercent, p.LowerPercent, p.Steps.Out, p.Steps.In
+		s.Adjustment, s.MinMagnitude, s.Period, s.Warmup = p.Steps.Adjustment, p.Steps.MinMagnitude, followPeriod, warmup
+		s.PeriodsOut, s.PeriodsIn = p.BreachesOut, p.BreachesIn
+		return a, s
 	case bus.PolicyPredictive, bus.PolicyThreshold:
 	}
 	tuning := policy.Setting(p.Setting).Tuning()
-	if m.Predictive == nil {
-		*m = Memory{Predictive: policy.NewPredictive(tuning)}
+	if a.Predictive == nil {
+		a.Predictive = policy.NewPredictive(tuning)
 	}
-	m.Predictive.Tuning = tuning // what was learned of the load is true with each
-	return m.Predictive
+	a.Predictive.Tuning = tuning // what was learned of the load is true with each
+	return a, a.Predictive
 }
 
-// follow asks the group's policy, once each of its intervals, and lets the guards judge what it wants.
-func follow(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Time) {
+// follow asks the group's policies, each once in its interval, and lets the guards judge what they want: the most of it.
+// So the group grows if one of them wants it, and shrinks if all do.
+func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *float64, now time.Time) {
 	if st.Policy == nil {
-		st.Policy = &Memory{}
+		st.Policy = Memory{}
 	}
-	m := st.Policy
-	p := m.of(spec.Policy)
-	// An unknown CPU counts as no load, and forbids scaling in below.
-	m.Sum, m.Count = m.Sum+c.sum/float64(c.ready), m.Count+1
-	d.Rule = bus.RulePolicy
-	if since := now.Sub(m.Asked); since >= 0 && since < p.Interval()-spec.Policy.Interval/2 {
-		wish := m.Wish
-		d.Wish, d.Sentence = &wish, wish.Sentence
-		return
-	}
-	cpu := m.Sum / float64(m.Count)
-	w := p.Wish(policy.Reading{
-		Now: now, CPUPercent: &cpu, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: st.Boots.Mean,
+	news := false
+	r := policy.Reading{
+		Now: now, Metric: metric, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: st.Boots.Mean,
 		Desired: st.Desired, Min: spec.Min, Max: spec.Max,
-	})
-	m.Sum, m.Count, m.Asked = 0, 0, now
-	m.Wish = bus.Wish{Policy: spec.Policy.Type, Desired: w.Desired, Sentence: w.Sentence}
-	wish := m.Wish
-	d.Wish, d.Sentence = &wish, w.Sentence
-	guard(spec, st, d, c, now)
+	}
+	if c.memories == c.ready && c.ready > 0 {
+		memory := c.memory / float64(c.memories)
+		r.MemoryPercent = &memory
+	}
+	for _, t := range spec.Policy.Types {
+		if t == bus.PolicyThreshold {
+			alone := *d
+			want := threshold(spec, st, &alone, c)
+			d.Inputs.Breaches, d.Inputs.BreachesNeeded = alone.Inputs.Breaches, alone.Inputs.BreachesNeeded
+			d.Wishes = append(d.Wishes, bus.Wish{Policy: t, Desired: want, Sentence: alone.Sentence})
+			news = true
+			continue
+		}
+		a, p := st.Policy.of(spec.Policy, t, st.Boots.Mean)
+		// An unknown CPU counts as no load, and forbids scaling in.
+		a.Sum, a.Count = a.Sum+c.sum/float64(c.ready), a.Count+1
+		if since := now.Sub(a.At); since < 0 || since >= p.Interval()-spec.Policy.Interval/2 {
+			cpu := a.Sum / float64(a.Count)
+			r.CPUPercent = &cpu
+			w := p.Wish(r)
+			a.Sum, a.Count, a.At = 0, 0, now
+			a.Wish = bus.Wish{Policy: t, Desired: w.Desired, Sentence: w.Sentence}
+			news = true
+		}
+		d.Wishes = append(d.Wishes, a.Wish)
+	}
+	d.Rule, d.Sentence = bus.RulePolicy, told(d.Wishes)
+	if news {
+		judge(spec, st, d, c, mostWanted(d.Wishes), now)
+	}
 }
 
-// guard lets a wish through, or says what holds it back.
-func guard(spec bus.Group, st *State, d *bus.Decision, c counts, now time.Time) {
-	want := min(max(d.Wish.Desired, spec.Min), spec.Max)
-	hold := func(g bus.Guard, format string, args ...any) {
-		d.Guard, d.Sentence = g, fmt.Sprintf(format, args...)+": "+d.Wish.Sentence
+func mostWanted(wishes []bus.Wish) (most int) {
+	for _, w := range wishes {
+		most = max(most, w.Desired)
 	}
-	switch {
-	case d.Wish.Desired > spec.Max:
-		d.Guard, d.Sentence = bus.GuardAtMax, fmt.Sprintf("max %d of %d wanted: %s", spec.Max, d.Wish.Desired, d.Wish.Sentence)
-	case d.Wish.Desired < spec.Min:
-		d.Guard = bus.GuardAtMin
+	return most
+}
+
+// told is why the most is wanted; of several policies with their names.
+func told(wishes []bus.Wish) string {
+	if len(wishes) == 1 {
+		return wishes[0].Sentence
 	}
-	switch {
-	case want > st.Desired:
-		left := remaining(st.LastOut, spec.Policy.CooldownOut, now)
-		if d.Inputs.CooldownMS = left.Milliseconds(); left > 0 {
-			hold(bus.GuardCooldown, "cooling down %s", seconds(left))
-			return
+	most := mostWanted(wishes)
+	var parts []string
+	for _, w := range wishes {
+		if w.Desired == most {
+			parts = append(parts, string(w.Policy)+": "+w.Sentence)
 		}
-		d.Desired = want
-		d.Sentence = "scaling out: " + d.Sentence
-	case want < st.Desired:
-		left := remaining(st.LastChange, spec.Policy.CooldownIn, now)
-		d.Inputs.CooldownMS = left.Milliseconds()
-		switch {
-		case c.ready > c.readings:
-			hold(bus.GuardUnknownCPU, "holding, as the CPU of %s is unknown", plural(c.ready-c.readings))
-			return
-		case left > 0:
-			hold(bus.GuardCooldown, "cooling down %s", seconds(left))
-			return
-		}
-		d.Desired = want
-		d.Sentence = "scaling in: " + d.Sentence
 	}
+	return strings.Join(parts, "; ")
 }

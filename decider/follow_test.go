@@ -3,6 +3,7 @@ package decider
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,14 +11,16 @@ import (
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
-func follows(p bus.PolicyType) func(*bus.Group) { return func(g *bus.Group) { g.Policy.Type = p } }
+func follows(p bus.PolicyType) func(*bus.Group) {
+	return func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{p} }
+}
 
 // A load of two VMs must end at as many VMs as carry it, and be followed down again.
 func TestPoliciesFollowTheLoad(t *testing.T) {
 	for _, tt := range []struct {
 		policy       bus.PolicyType
 		lowest, most int // with a load of 2 VMs at full use
-	}{{bus.PolicyTarget, 4, 4}, {bus.PolicyPredictive, 3, 4}} {
+	}{{bus.PolicyTarget, 4, 4}, {bus.PolicyPredictive, 3, 4}, {bus.PolicyStep, 3, 9}} {
 		t.Run(string(tt.policy), func(t *testing.T) {
 			w := newWorld(spec(follows(tt.policy), bounds(1, 10)))
 			w.load = 200
@@ -34,7 +37,7 @@ func TestPoliciesFollowTheLoad(t *testing.T) {
 }
 
 func TestPoliciesKeepToMinAndMax(t *testing.T) {
-	for _, p := range []bus.PolicyType{bus.PolicyTarget, bus.PolicyPredictive} {
+	for _, p := range []bus.PolicyType{bus.PolicyTarget, bus.PolicyPredictive, bus.PolicyStep} {
 		t.Run(string(p), func(t *testing.T) {
 			w := newWorld(spec(follows(p), bounds(2, 3)))
 			w.load = 1000
@@ -45,8 +48,8 @@ func TestPoliciesKeepToMinAndMax(t *testing.T) {
 					t.Fatalf("desired %d", d.Desired)
 				}
 			}
-			if d.Desired != 3 || p == bus.PolicyPredictive && d.Wish.Desired <= 3 {
-				t.Errorf("desired %d, wish %+v", d.Desired, d.Wish)
+			if d.Desired != 3 || p == bus.PolicyPredictive && d.Wishes[0].Desired <= 3 {
+				t.Errorf("desired %d, wish %+v", d.Desired, d.Wishes)
 			}
 			w.load = 0
 			if desired := w.steps(2000); desired[len(desired)-1] != 2 {
@@ -78,8 +81,8 @@ func TestGuard(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			st := State{Known: true, Desired: 2, LastOut: t0.Add(-tt.changed), LastChange: t0.Add(-tt.changed)}
-			d := bus.Decision{Current: 2, Desired: 2, Sentence: "why", Wish: &bus.Wish{Desired: tt.wish, Sentence: "why"}}
-			guard(spec(bounds(1, 5)), &st, &d, tt.counts, t0)
+			d := bus.Decision{Rule: bus.RulePolicy, Current: 2, Desired: 2, Sentence: "why"}
+			judge(spec(bounds(1, 5)), &st, &d, tt.counts, tt.wish, t0)
 			if d.Desired != tt.want || d.Guard != tt.guard || d.Sentence != tt.sentence {
 				t.Errorf("desired %d, guard %q, %q; want %d, %q, %q", d.Desired, d.Guard, d.Sentence, tt.want, tt.guard, tt.sentence)
 			}
@@ -89,7 +92,7 @@ func TestGuard(t *testing.T) {
 
 // Whoever goes on with the memory, as JSON, decides as the one before would have.
 func TestMemoryOfAPolicySurvives(t *testing.T) {
-	for _, p := range []bus.PolicyType{bus.PolicyTarget, bus.PolicyPredictive} {
+	for _, p := range []bus.PolicyType{bus.PolicyTarget, bus.PolicyPredictive, bus.PolicyStep} {
 		t.Run(string(p), func(t *testing.T) {
 			a, b := newWorld(spec(follows(p), bounds(1, 20))), newWorld(spec(follows(p), bounds(1, 20)))
 			for i := range 900 {
@@ -113,20 +116,73 @@ func TestMemoryOfAPolicySurvives(t *testing.T) {
 }
 
 func TestAnotherPolicyBeginsAnew(t *testing.T) {
-	m := Memory{Sum: 3, Count: 1}
-	m.of(bus.Policy{Type: bus.PolicyPredictive, Setting: bus.SettingSafe})
-	learned := m.Predictive
-	m.of(bus.Policy{Type: bus.PolicyPredictive, Setting: bus.SettingThrifty})
-	if m.Predictive != learned || m.Predictive.Tuning != policy.Thrifty.Tuning() {
+	m := Memory{}
+	a, _ := m.of(bus.Policy{Setting: bus.SettingSafe}, bus.PolicyPredictive, 0)
+	learned := a.Predictive
+	m.of(bus.Policy{Setting: bus.SettingThrifty}, bus.PolicyPredictive, 0)
+	if a.Predictive != learned || learned.Tuning != policy.Thrifty.Tuning() {
 		t.Error("another setting does not go on with what was learned")
 	}
-	m.of(bus.Policy{Type: bus.PolicyTarget, TargetPercent: 50})
-	first := m.Target
-	if m.Predictive != nil || first.Percent != 50 {
-		t.Errorf("%+v", m)
+	a, _ = m.of(bus.Policy{TargetPercent: 50}, bus.PolicyTarget, 0)
+	first := a.Target
+	if a.Predictive != nil || first.Value != 50 {
+		t.Errorf("%+v", a)
 	}
-	if m.of(bus.Policy{Type: bus.PolicyTarget, TargetPercent: 60}); m.Target == first {
+	if m.of(bus.Policy{TargetPercent: 60}, bus.PolicyTarget, 0); a.Target == first {
 		t.Error("another target keeps the counts of the old one")
+	}
+	second := a.Target
+	if m.of(bus.Policy{Signal: bus.SignalMetric, MetricTarget: 60}, bus.PolicyTarget, 0); a.Target == second || a.Target.Value != 60 {
+		t.Error("another signal keeps the counts of the old one")
+	}
+}
+
+// Out if any policy wants it, in only if all do.
+func TestSeveralPolicies(t *testing.T) {
+	both := func(g *bus.Group) {
+		g.Policy.Types = []bus.PolicyType{bus.PolicyThreshold, bus.PolicyTarget}
+		g.Policy.Signal, g.Policy.Metric, g.Policy.MetricTarget = bus.SignalMetric, "requests", 100
+	}
+	w := newWorld(spec(both, bounds(1, 10)))
+	w.metric = new(350.)
+	w.load = 10 // the CPU alone wants one VM
+	if desired := w.steps(300); desired[299] != 4 {
+		t.Fatalf("with 350 requests at 100 for each VM it ends at %d, want 4", desired[299])
+	}
+	d := w.step()
+	if len(d.Wishes) != 2 || d.Wishes[0].Desired != 3 || d.Wishes[1].Desired != 4 {
+		t.Errorf("wishes %+v", d.Wishes)
+	}
+	if !strings.HasPrefix(d.Sentence, "target: metric 350, for each of 4 VMs 87.5, target 100") {
+		t.Errorf("%q", d.Sentence)
+	}
+	w.metric = nil // nobody publishes it any more: unknown, and no load of 0
+	if desired := w.steps(300); slices.Min(desired) != 4 {
+		t.Errorf("without the metric it shrinks to %d", slices.Min(desired))
+	}
+	w.load = 600 // the CPU alone wants more
+	if desired := w.steps(300); desired[299] < 8 {
+		t.Errorf("with a high CPU it ends at %d", desired[299])
+	}
+	w.load, w.metric = 10, new(50.)
+	if desired := w.steps(900); desired[899] != 1 {
+		t.Errorf("once both agree it ends at %d", desired[899])
+	}
+}
+
+func TestTargetOnMemory(t *testing.T) {
+	w := newWorld(spec(follows(bus.PolicyTarget), bounds(1, 10), func(g *bus.Group) { g.Policy.Signal = bus.SignalMemory }))
+	w.memory = new(95)
+	if desired := w.steps(60); desired[59] < 2 {
+		t.Errorf("at 95 %% memory it has %d", desired[59])
+	}
+	w.memory = nil
+	d := w.step()
+	for range 60 {
+		d = w.step()
+	}
+	if !strings.Contains(d.Sentence, "not known of each ready VM") || d.Direction != bus.Hold {
+		t.Errorf("%s: %q", d.Direction, d.Sentence)
 	}
 }
 

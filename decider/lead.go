@@ -15,6 +15,7 @@ const (
 	storeTimeout  = 2 * time.Second  // for reading or writing what is kept
 	rememberEvery = 30 * time.Second // what is kept, where nothing changes
 	memoryAge     = 10 * time.Minute // from which what was kept says nothing about the present
+	learnedAge    = 72 * time.Hour   // from which what was learned of the load is of no use: the longest period looked for, three times
 	unledAfter    = 30 * time.Second // without a leader; an election takes up to 20 s
 )
 
@@ -28,11 +29,13 @@ type memory struct {
 	Hosts       []string  `json:"hosts"`
 	Time        time.Time `json:"time"`
 	Boots       Boots     `json:"boots"`
-	Policy      *Memory   `json:"policy,omitempty"`
+	Policy      Memory    `json:"policy,omitempty"`
+	Guards      Guards    `json:"guards"`
+	Scheduled   time.Time `json:"scheduled"`
 }
 
 func memoryOf(st State, now time.Time) memory {
-	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC(), st.Boots, st.Policy}
+	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC(), st.Boots, st.Policy, st.Guards, st.Scheduled.UTC()}
 }
 
 // worthSaving says whether the memory says something else than what was saved. Breaches change all the time, and
@@ -49,6 +52,9 @@ func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Ti
 	if age := now.Sub(kept.Time); age >= 0 && age < memoryAge {
 		st.Before, st.LastOut, st.LastChange, st.Hosts = kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
 		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
+		st.Guards, st.Scheduled = kept.Guards, kept.Scheduled
+	}
+	if age := now.Sub(kept.Time); age >= 0 && age < learnedAge {
 		st.Boots, st.Policy = kept.Boots, kept.Policy
 	}
 	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= memoryAge {
@@ -146,6 +152,12 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	if g.decision != nil && g.decision.Controls.Since != nil && controls.Since == nil {
 		controls = g.decision.Controls // the bus that kept them was replaced
 	}
+	spec, err := d.cfg.Override(g.spec, controls.Set)
+	if err != nil { // the file has changed since, so that what was set does not go with it any more
+		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("what was set by hand does not go with the file: the file holds")
+		spec, controls.Set = g.spec, nil
+	}
+	g.inForce = spec
 	g.state, g.saved, g.takeOver = recall(kept, g.decision, controls, now), kept, now
 	return nil
 }

@@ -21,6 +21,8 @@ type world struct {
 	vms      []bus.VM
 	made     int
 	state    State
+	metric   *float64 // of the whole group
+	memory   *int     // percent that each guest uses
 }
 
 func newWorld(spec bus.Group) *world {
@@ -48,8 +50,9 @@ func (w *world) step() bus.Decision {
 			}
 		}
 		vm.CPUPercent = &cpu
+		vm.MemoryMiB, vm.MemoryUsedMiB = 100, w.memory
 	}
-	obs := Observation{Hosts: []HostObservation{{Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
+	obs := Observation{Hosts: []HostObservation{{Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1, Metric: w.metric}
 	var d bus.Decision
 	d, w.state = Decide(w.spec, w.state, obs, w.now)
 	for len(w.vms) < d.Desired {

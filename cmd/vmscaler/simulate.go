@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,11 +14,15 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/simulate"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
-func simulateCommand() *cobra.Command {
+func simulateCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	var history string
+	var since time.Duration
 	plan := simulate.Plan{World: simulate.Reference()}
 	var path, html, output, chosen string
 	var compare []string
@@ -48,7 +53,7 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 			plan.Policies = []string{chosen}
 			for _, name := range compare {
 				if name == "all" {
-					compare = simulate.Policies()
+					compare = simulate.Rivals()
 				}
 			}
 			for _, name := range compare {
@@ -70,7 +75,17 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 				return usageError{fmt.Errorf("--min and --max: found %d and %d, want 1 to 1000, min at most max", plan.World.Min, plan.World.Max)}
 			}
 			plan.Traces = simulate.Builtin()
-			if path != "" {
+			switch {
+			case history != "" && path != "":
+				return usageError{errors.New("--history and --trace: want one of them")}
+			case history != "":
+				if err := g.replay(cmd, busF, history, since, &plan); err != nil {
+					return err
+				}
+				if !cmd.Flags().Changed("compare") {
+					plan.Policies = []string{chosen, "own", "recorded"}
+				}
+			case path != "":
 				var err error
 				if plan.Traces, err = simulate.ReadTraces(path); err != nil {
 					return err
@@ -105,6 +120,9 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 	}
 	f := cmd.Flags()
 	f.StringVar(&path, "trace", "", "a trace, or a folder of traces (*.csv)")
+	f.StringVar(&history, "history", "", "a group, to replay what was asked of it; min, max and boot time are its own then, and policies to compare with also own, that of its config, and recorded, what it did")
+	f.DurationVar(&since, "since", bus.HistoryAge, "how far back to replay; with --history")
+	busF.add(cmd, "bus-listen")
 	f.StringVar(&chosen, "policy", "predictive", "the policy to try")
 	f.StringSliceVar(&compare, "compare", []string{"threshold"}, "policies to compare with, or all")
 	f.DurationSliceVar(&boots, "boot", []time.Duration{30 * time.Second}, "time from a VM's creation to ready; several give the mean")
@@ -115,6 +133,70 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 	f.StringVar(&html, "html", "", "write a page with demand and capacity over time to this file")
 	f.StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+// replay makes a plan of a group's recorded past.
+func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since time.Duration, plan *simulate.Plan) error {
+	if err := bus.CheckGroupName(group); err != nil {
+		return usageError{fmt.Errorf("--history: %w", err)}
+	}
+	if since < time.Minute {
+		return usageError{fmt.Errorf("--since: found %s, want at least 1m", since)}
+	}
+	cfg, err := g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(cfg.Groups, func(spec bus.Group) bool { return spec.Name == group })
+	if i < 0 {
+		return fmt.Errorf("--history: the config has no group %q", group)
+	}
+	plan.World.Own = &cfg.Groups[i]
+	if !cmd.Flags().Changed("min") {
+		plan.World.Min = cfg.Groups[i].Min
+	}
+	if !cmd.Flags().Changed("max") {
+		plan.World.Max = cfg.Groups[i].Max
+	}
+	if plan.World.Min > plan.World.Max {
+		return usageError{fmt.Errorf("--min and --max: found %d and %d, want min at most max", plan.World.Min, plan.World.Max)}
+	}
+	conn, err := g.joinAs(cmd, busF, bus.RoleOperator)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var minutes []bus.Demand
+	err = bus.ReadDemand(cmd.Context(), conn, group, time.Now().Add(-since), func(m bus.Demand) error {
+		minutes = append(minutes, m)
+		return nil
+	})
+	if errors.Is(err, bus.ErrNoHistory) {
+		return fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
+	} else if err != nil {
+		return err
+	}
+	trace, gaps, err := simulate.History(group, minutes)
+	if err != nil {
+		return err
+	}
+	plan.Traces = []simulate.Trace{trace}
+	if !cmd.Flags().Changed("boot") {
+		ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+		defer cancel()
+		if d, err := bus.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group}); err == nil && d.Inputs.BootMS >= 1000 {
+			plan.Boots = []time.Duration{(time.Duration(d.Inputs.BootMS) * time.Millisecond).Round(time.Second)}
+		}
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s from %s, boot %s, min %d, max %d\n", group, trace.Length(), minutes[0].Time.Local().Format(time.DateTime), //nolint:gosmopolitan // for a person here
+		plan.Boots[0], plan.World.Min, plan.World.Max)
+	if gaps.Unknown > 0.01 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: nothing is known of %.0f %% of that time; the load before it stands there\n", group, 100*gaps.Unknown)
+	}
+	if gaps.Saturated > 0.01 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: in %.0f %% of that time its VMs were full, so that more may have been asked than this replays\n", group, 100*gaps.Saturated)
+	}
+	return nil
 }
 
 func printResults(cmd *cobra.Command, plan simulate.Plan, results []simulate.Result, each bool) error {

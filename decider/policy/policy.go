@@ -10,11 +10,14 @@ type Reading struct {
 	// CPUPercent is the mean use of the ready VMs since the last reading, 0 to 100; nil is unknown. At 100 the load is
 	// hidden: it may be any number of times as much.
 	CPUPercent *float64
-	Ready      int           // VMs that serve, whose CPU is in the mean
-	Coming     int           // VMs on their way to ready
-	Boot       time.Duration // how long that takes, as measured; 0 is not known yet
-	Desired    int           // what was wanted last
-	Min, Max   int
+	// MemoryPercent is the mean that the guests of the ready VMs use of their memory; nil is unknown of one of them.
+	MemoryPercent *float64
+	Metric        *float64      // a number of the whole group; nil is unknown
+	Ready         int           // VMs that serve, whose CPU is in the mean
+	Coming        int           // VMs on their way to ready
+	Boot          time.Duration // how long that takes, as measured; 0 is not known yet
+	Desired       int           // what was wanted last
+	Min, Max      int
 }
 
 // Wish is what a policy wants, before any guard.

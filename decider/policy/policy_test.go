@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 var t0 = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
@@ -22,25 +24,25 @@ func read(at time.Duration, cpu float64, ready, coming, desired int) Reading {
 // The documentation's rounding of percentages: 12.7 becomes 12, .67 becomes 1, -.58 becomes -1, -6.67 becomes -6.
 func TestStepAdjusts(t *testing.T) {
 	for _, tt := range []struct {
-		kind        Adjustment
+		kind        bus.Adjustment
 		n           int
 		adjust      float64
 		least, want int
 	}{
-		{Percent, 100, 12.7, 0, 112},
-		{Percent, 1, 67, 0, 2},
-		{Percent, 1, -58, 0, 0},
-		{Percent, 100, -6.67, 0, 94},
-		{Percent, 4, 50, 0, 6},
-		{Percent, 4, 25, 2, 6},
-		{Percent, 4, 0, 2, 4},
-		{Percent, 10, -10, 3, 7},
-		{Change, 10, 3, 0, 13},
-		{Change, 10, -2, 0, 8},
-		{Exact, 10, 4, 0, 4},
+		{bus.AdjustPercent, 100, 12.7, 0, 112},
+		{bus.AdjustPercent, 1, 67, 0, 2},
+		{bus.AdjustPercent, 1, -58, 0, 0},
+		{bus.AdjustPercent, 100, -6.67, 0, 94},
+		{bus.AdjustPercent, 4, 50, 0, 6},
+		{bus.AdjustPercent, 4, 25, 2, 6},
+		{bus.AdjustPercent, 4, 0, 2, 4},
+		{bus.AdjustPercent, 10, -10, 3, 7},
+		{bus.AdjustChange, 10, 3, 0, 13},
+		{bus.AdjustChange, 10, -2, 0, 8},
+		{bus.AdjustExact, 10, 4, 0, 4},
 	} {
 		s := Step{Adjustment: tt.kind, MinMagnitude: tt.least}
-		if got := s.adjust(tt.n, &Band{Adjust: tt.adjust}); got != tt.want {
+		if got := s.adjust(tt.n, &bus.Band{Adjust: tt.adjust}); got != tt.want {
 			t.Errorf("%s of %g on %d, at least %d: %d, want %d", tt.kind, tt.adjust, tt.n, tt.least, got, tt.want)
 		}
 	}
@@ -50,8 +52,8 @@ func TestStepAdjusts(t *testing.T) {
 // while that one warms up two more, as three are wanted and one is on its way.
 func TestStepCountsWhatWarmsUp(t *testing.T) {
 	s := &Step{
-		Upper: 50, Lower: 50, Adjustment: Percent, Period: time.Minute, Periods: 1, Warmup: 3 * time.Minute,
-		Out: []Band{{10, 10}, {20, 30}}, In: []Band{{10, -10}, {20, -30}},
+		Upper: 50, Lower: 50, Adjustment: bus.AdjustPercent, Period: time.Minute, PeriodsOut: 1, PeriodsIn: 1, Warmup: 3 * time.Minute,
+		Out: []bus.Band{{From: 10, Adjust: 10}, {From: 20, Adjust: 30}}, In: []bus.Band{{From: 10, Adjust: -10}, {From: 20, Adjust: -30}},
 	}
 	desired := 10
 	for _, tt := range []struct {
@@ -87,7 +89,7 @@ func TestTarget(t *testing.T) {
 		{"within 10 % below", 55, 30, 6, 6, 31, 0},
 		{"what comes is enough", 90, 5, 4, 6, 6, 0},
 	} {
-		target := &Target{Percent: 60, Period: time.Minute, PeriodsOut: 3, PeriodsIn: 15, Warmup: 5 * time.Minute}
+		target := &Target{Value: 60, Period: time.Minute, PeriodsOut: 3, PeriodsIn: 15, Warmup: 5 * time.Minute}
 		for i := 1; i <= tt.readings; i++ {
 			got := target.Wish(read(time.Duration(i)*time.Minute, tt.cpu, tt.ready, 0, tt.desired)).Desired
 			want := tt.desired
@@ -99,7 +101,7 @@ func TestTarget(t *testing.T) {
 			}
 		}
 	}
-	target := &Target{Percent: 60, Period: time.Minute, PeriodsOut: 1, PeriodsIn: 1, Warmup: 5 * time.Minute}
+	target := &Target{Value: 60, Period: time.Minute, PeriodsOut: 1, PeriodsIn: 1, Warmup: 5 * time.Minute}
 	for i, tt := range []struct {
 		at      time.Duration
 		cpu     float64

@@ -4,35 +4,21 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
-
-// Adjustment says what the number of a band means.
-type Adjustment string
-
-// The adjustments, as in AWS step scaling.
-const (
-	Change  Adjustment = "change"  // so many VMs more or fewer
-	Exact   Adjustment = "exact"   // so many VMs in all
-	Percent Adjustment = "percent" // of the capacity, more or fewer
-)
-
-// Band is what to do where the CPU is From or more beyond a threshold, in points. It ends where the next one begins.
-type Band struct {
-	From   float64 `json:"from"`
-	Adjust float64 `json:"adjust"` // by Step.Adjustment; negative is fewer
-}
 
 // Step is AWS step scaling: the further the CPU is beyond a threshold, the more VMs come or go. While VMs warm up they
 // count as capacity that is there, and nothing is scaled in.
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-simple-step.html
 type Step struct {
-	Upper, Lower float64 // percent
-	Out, In      []Band  // by From, ascending
-	Adjustment   Adjustment
-	MinMagnitude int           // the least change of Percent; 0 is 1
-	Period       time.Duration // of the metric
-	Periods      int           // beyond the threshold before anything is done
-	Warmup       time.Duration // of VMs, from their creation on
+	Upper, Lower          float64    // percent
+	Out, In               []bus.Band // by From, ascending
+	Adjustment            bus.Adjustment
+	MinMagnitude          int           // the least change of Percent; 0 is 1
+	Period                time.Duration // of the metric
+	PeriodsOut, PeriodsIn int           // beyond the threshold before anything is done
+	Warmup                time.Duration // of VMs, from their creation on
 
 	Above, Below int // periods in a row
 	Base         int // capacity without the VMs that warm up
@@ -54,7 +40,7 @@ func (s *Step) Wish(r Reading) Wish {
 	}
 	s.Above, s.Below = run(s.Above, cpu >= s.Upper), run(s.Below, cpu <= s.Lower)
 	switch {
-	case s.Above >= s.Periods:
+	case s.Above >= s.PeriodsOut:
 		to := s.adjust(s.Base, band(s.Out, cpu-s.Upper))
 		why := fmt.Sprintf("average %.0f %% is %.0f points above %g %%", cpu, cpu-s.Upper, s.Upper)
 		if to = min(to, r.Max); to > r.Desired {
@@ -62,7 +48,7 @@ func (s *Step) Wish(r Reading) Wish {
 			return Wish{to, why}
 		}
 		return Wish{r.Desired, why}
-	case s.Below >= s.Periods:
+	case s.Below >= s.PeriodsIn:
 		why := fmt.Sprintf("average %.0f %% is %.0f points below %g %%", cpu, s.Lower-cpu, s.Lower)
 		if warming {
 			return Wish{r.Desired, why + ", while VMs warm up"}
@@ -73,13 +59,13 @@ func (s *Step) Wish(r Reading) Wish {
 }
 
 // adjust applies a band. A percentage is rounded towards zero, but not to nothing.
-func (s *Step) adjust(n int, b *Band) int {
+func (s *Step) adjust(n int, b *bus.Band) int {
 	switch {
 	case b == nil:
 		return n
-	case s.Adjustment == Exact:
+	case s.Adjustment == bus.AdjustExact:
 		return int(b.Adjust)
-	case s.Adjustment == Change:
+	case s.Adjustment == bus.AdjustChange:
 		return n + int(b.Adjust)
 	}
 	by := float64(n) * b.Adjust / 100
@@ -94,7 +80,7 @@ func (s *Step) adjust(n int, b *Band) int {
 }
 
 // band is the one that so many points fall into, nil for none.
-func band(bands []Band, points float64) (in *Band) {
+func band(bands []bus.Band, points float64) (in *bus.Band) {
 	for i := range bands {
 		if points >= bands[i].From {
 			in = &bands[i]

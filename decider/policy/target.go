@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Target keeps the mean CPU at a value: ceil(VMs * CPU / target), once the CPU was above it for PeriodsOut, or below 90 %
-// of it for PeriodsIn, metric periods in a row.
+// Target keeps a signal at a value for each VM: ceil(VMs * signal / target), once the signal was above it for PeriodsOut,
+// or below 90 % of it for PeriodsIn, metric periods in a row.
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html
 type Target struct {
-	Percent               float64
-	Period                time.Duration // of the metric
+	Signal                bus.Signal    // "" is the CPU
+	Value                 float64       // percent, or of the metric for each VM
+	Period                time.Duration // of the signal
 	PeriodsOut, PeriodsIn int
 	Warmup                time.Duration // after scaling out, in which nothing is scaled in
 
@@ -27,13 +30,12 @@ const inBelow = 0.9
 
 // Wish implements Policy.
 func (t *Target) Wish(r Reading) Wish {
-	if r.CPUPercent == nil || r.Ready == 0 {
-		return Wish{r.Desired, "no ready VM has a CPU reading"}
+	each, why := t.read(r)
+	if each == nil || r.Ready == 0 {
+		return Wish{r.Desired, why}
 	}
-	cpu := *r.CPUPercent
-	t.Above, t.Below = run(t.Above, cpu > t.Percent), run(t.Below, cpu < inBelow*t.Percent)
-	want := int(math.Ceil(float64(r.Ready)*cpu/t.Percent - 1e-9))
-	why := fmt.Sprintf("average %.0f %% of %d VMs, target %g %%", cpu, r.Ready, t.Percent)
+	t.Above, t.Below = run(t.Above, *each > t.Value), run(t.Below, *each < inBelow*t.Value)
+	want := int(math.Ceil(math.Min(float64(r.Ready)**each/t.Value-1e-9, 1e6)))
 	switch {
 	case t.Above >= t.PeriodsOut && want > r.Desired:
 		t.Until = r.Now.Add(t.Warmup)
@@ -42,4 +44,26 @@ func (t *Target) Wish(r Reading) Wish {
 		return Wish{max(want, r.Min), why}
 	}
 	return Wish{r.Desired, why}
+}
+
+// read is the signal for each VM, nil where it is unknown, in words as well.
+func (t *Target) read(r Reading) (each *float64, why string) {
+	switch t.Signal {
+	case bus.SignalMemory:
+		if r.MemoryPercent == nil {
+			return nil, "the memory that the guests use is not known of each ready VM"
+		}
+		return r.MemoryPercent, fmt.Sprintf("average memory %.0f %% of %d VMs, target %g %%", *r.MemoryPercent, r.Ready, t.Value)
+	case bus.SignalMetric:
+		if r.Metric == nil || r.Ready == 0 {
+			return nil, "nobody has published the metric lately"
+		}
+		share := *r.Metric / float64(r.Ready)
+		return &share, fmt.Sprintf("metric %.4g, for each of %d VMs %.4g, target %g", *r.Metric, r.Ready, share, t.Value)
+	case bus.SignalCPU:
+	}
+	if r.CPUPercent == nil {
+		return nil, "no ready VM has a CPU reading"
+	}
+	return r.CPUPercent, fmt.Sprintf("average %.0f %% of %d VMs, target %g %%", *r.CPUPercent, r.Ready, t.Value)
 }

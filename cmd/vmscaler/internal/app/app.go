@@ -167,7 +167,7 @@ func makers(o Options, url string) []maker {
 			return a.Run, nil
 		}},
 		{StageDecider, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
-			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report}, conn, o.Log)
+			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}

@@ -204,7 +204,20 @@ func TestScalars(t *testing.T) {
 		{"policy.upper", "21 100 100% 70.5 '70' 2.1e1", "0 20 100.1 101% NaN .nan Inf -1 '' % 70%% ~"},
 		{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
 		{"policy.interval", "200ms 1h", "199ms 0"},
-		{"policy.type", "threshold target predictive", "step ''"},
+		{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
+		{"policy.signal", "cpu", "disk '' memory metric"},
+		{"policy.target", "60 1", "0 101"},
+		{"policy.metric", "requests ''", "a.b 'a b' 5"},
+		{"policy.metric_target", "0.5 1000", "0 -1 lots"},
+		{
+			"policy.steps", "{adjustment: percent, out: [{from: 0, adjust: 10}, {from: 10, adjust: 30}], in: []} {adjustment: exact, in: [{from: 0, adjust: 1}], out: [{from: 0, adjust: 9}]}",
+			"{out: [{from: 5, adjust: 1}, {from: 5, adjust: 2}]} {out: [{adjust: -1}]} {in: [{adjust: 1}]} {out: [{adjust: 1.5}]} {adjustment: much} {out: 1} {adjustment: exact, in: [], out: [{adjust: 0}]} {min_magnitude: 0} {out: [{from: 101}]}",
+		},
+		{
+			"policy.limits", "{tolerance: 10} {stabilise_in: 5m} {stabilise_out: 24h} {rate_out: 4, rate_window: 1m} {rate_in: null}",
+			"{tolerance: 101} {stabilise_in: -1s} {stabilise_out: 25h} {rate_out: 0} {rate_in: 1001} {rate_window: 0s}",
+		},
+		{"schedule", "[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}]", "{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] [{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: '@daily', min: 1}] [{at: '0 8 * * *', zone: Local, min: 3}]"},
 		{"policy.setting", "safe balanced thrifty", "cheap ''"},
 		{"policy.warmup", "0s 1h", "-1s 2h"},
 		{"drain", "0s 1h", "-1s 61m"},
@@ -243,19 +256,19 @@ func TestScalars(t *testing.T) {
 	}
 }
 
-// splitValues splits at blanks outside of quotes and braces.
+// splitValues splits at blanks outside of quotes, braces and brackets.
 func splitValues(s string) []string {
-	quoted := false
+	quoted, depth := false, 0
 	return strings.FieldsFunc(s, func(r rune) bool {
 		switch r {
 		case '\'', '"':
 			quoted = !quoted
-		case '{':
-			quoted = true
-		case '}':
-			quoted = false
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
 		}
-		return r == ' ' && !quoted
+		return r == ' ' && !quoted && depth == 0
 	})
 }
 

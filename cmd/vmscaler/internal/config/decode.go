@@ -236,35 +236,51 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// groupList is the list of groups.
-type groupList struct{ groups *[]bus.Group }
+// list is a list of mappings.
+type list[T any] struct {
+	items  *[]T
+	want   string // what is allowed
+	empty  bool   // it may have no item
+	fields func(*T) section
+	fresh  func() T // an item with its defaults
+}
 
-func (l groupList) decode(d *decoder, path string, n ast.Node) {
-	list, ok := n.(*ast.SequenceNode)
-	if !ok || len(list.Values) == 0 {
+func groupList(groups *[]bus.Group) list[bus.Group] {
+	return list[bus.Group]{groups, "a list of at least one group; without the key there is the default group", false, groupFields, func() bus.Group {
+		g := bus.DefaultGroup()
+		g.Name = "" // the one field without a default
+		return g
+	}}
+}
+
+func (l list[T]) decode(d *decoder, path string, n ast.Node) {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok || len(seq.Values) == 0 && !l.empty {
 		found := describe(n)
 		if ok {
 			found = "an empty list"
 		}
-		d.problem(path, found, "a list of at least one group; without the key there is the default group")
+		d.problem(path, found, l.want)
 		return
 	}
-	groups := make([]bus.Group, len(list.Values))
-	for i, item := range list.Values {
-		groups[i] = bus.DefaultGroup()
-		groups[i].Name = "" // the one field without a default
+	items := make([]T, len(seq.Values))
+	for i, item := range seq.Values {
+		items[i] = l.fresh()
 		child := path + "[" + strconv.Itoa(i) + "]"
 		d.lines[child] = positionOf(item)
-		groupFields(&groups[i]).decode(d, child, item)
+		l.fields(&items[i]).decode(d, child, item)
 	}
-	*l.groups = groups
+	*l.items = items
 }
 
-func (l groupList) render() (string, []string) {
+func (l list[T]) render() (string, []string) {
+	if len(*l.items) == 0 {
+		return "[]", nil
+	}
 	var lines []string
-	for i := range *l.groups {
+	for i := range *l.items {
 		mark := "- "
-		for _, line := range groupFields(&(*l.groups)[i]).lines() {
+		for _, line := range l.fields(&(*l.items)[i]).lines() {
 			lines = append(lines, mark+line)
 			mark = "  "
 		}

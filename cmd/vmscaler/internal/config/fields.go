@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
 // The tables below are the file's format. The same table reads a file, names the fields in an error and prints a
@@ -54,7 +56,7 @@ func configFields(c *Config) section {
 		{"sampling", section{
 			{"tick", duration(&c.Tick, 200*time.Millisecond, time.Minute)},
 		}},
-		{"groups", groupList{&c.Groups}},
+		{"groups", groupList(&c.Groups)},
 	}
 }
 
@@ -90,6 +92,36 @@ func groupFields(g *bus.Group) section {
 			{"remove", hookFields(&g.Hooks.Remove)},
 		}},
 		{"policy", policyFields(&g.Policy)},
+		{"schedule", list[bus.ScheduledAction]{&g.Schedule, "a list of actions with at, zone, min, max and desired", true, scheduleFields, newAction}},
+	}
+}
+
+func newAction() bus.ScheduledAction { return bus.ScheduledAction{Zone: "UTC"} }
+
+func scheduleFields(a *bus.ScheduledAction) section {
+	return section{
+		{"at", text(&a.At, "a cron expression in quotes: minute, hour, day of the month, month, day of the week; such as \"0 8 * * MON-FRI\"", isCron)},
+		{"zone", text(&a.Zone, "a time zone, such as UTC or Europe/Berlin", isZone)},
+		{"min", optional(&a.Min, 1000)},
+		{"max", optional(&a.Max, 1000)},
+		{"desired", optional(&a.Desired, 1000)},
+	}
+}
+
+func isCron(s string) bool {
+	_, err := schedule.Parse(bus.ScheduledAction{At: s, Zone: "UTC"})
+	return err == nil
+}
+
+func isZone(s string) bool {
+	_, err := time.LoadLocation(s)
+	return err == nil && s != "" && s != "Local" // the same in each stage, wherever that runs
+}
+
+func bandFields(b *bus.Band) section {
+	return section{
+		{"from", number(&b.From, 0, 100, "points from 0 to 100 beyond the threshold")},
+		{"adjust", number(&b.Adjust, -1000, 1000, "VMs or percent from -1000 to 1000")},
 	}
 }
 
@@ -104,9 +136,12 @@ func hookFields(h *bus.Hook) section {
 
 func policyFields(p *bus.Policy) section {
 	return section{
-		{"type", choice(&p.Type, bus.PolicyThreshold, bus.PolicyTarget, bus.PolicyPredictive)},
+		{"type", choices(&p.Types, bus.PolicyThreshold, bus.PolicyStep, bus.PolicyTarget, bus.PolicyPredictive)},
 		{"setting", choice(&p.Setting, bus.SettingSafe, bus.SettingBalanced, bus.SettingThrifty)},
+		{"signal", choice(&p.Signal, bus.SignalCPU, bus.SignalMemory, bus.SignalMetric)},
 		{"target", percent(&p.TargetPercent)},
+		{"metric", text(&p.Metric, "the name of a metric: up to 60 of a-z, A-Z, 0-9, '-' and '_'", isMetric)},
+		{"metric_target", number(&p.MetricTarget, 1e-6, 1e12, "a number above 0, for each VM")},
 		{"upper", percent(&p.UpperPercent)},
 		{"lower", percent(&p.LowerPercent)},
 		{"interval", duration(&p.Interval, 200*time.Millisecond, time.Hour)},
@@ -115,8 +150,26 @@ func policyFields(p *bus.Policy) section {
 		{"cooldown_out", duration(&p.CooldownOut, 0, 24*time.Hour)},
 		{"cooldown_in", duration(&p.CooldownIn, 0, 24*time.Hour)},
 		{"warmup", duration(&p.Warmup, 0, time.Hour)},
+		{"steps", section{
+			{"adjustment", choice(&p.Steps.Adjustment, bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent)},
+			{"min_magnitude", whole(&p.Steps.MinMagnitude, 1000, "")},
+			{"out", list[bus.Band]{&p.Steps.Out, "a list of bands with from and adjust", true, bandFields, newBand}},
+			{"in", list[bus.Band]{&p.Steps.In, "a list of bands with from and adjust", true, bandFields, newBand}},
+		}},
+		{"limits", section{
+			{"tolerance", percent(&p.Limits.TolerancePercent)},
+			{"stabilise_out", duration(&p.Limits.StabiliseOut, 0, 24*time.Hour)},
+			{"stabilise_in", duration(&p.Limits.StabiliseIn, 0, 24*time.Hour)},
+			{"rate_out", optional(&p.Limits.RateOut, 1000)},
+			{"rate_in", optional(&p.Limits.RateIn, 1000)},
+			{"rate_window", duration(&p.Limits.RateWindow, time.Second, 24*time.Hour)},
+		}},
 	}
 }
+
+func newBand() bus.Band { return bus.Band{} }
+
+func isMetric(s string) bool { return len(s) <= 60 && (s == "" || s == bus.Token(s)) }
 
 // config decodes the whole file, and then checks what takes more than one field.
 func (d *decoder) config(c *Config, body ast.Node) {
@@ -159,6 +212,20 @@ func (d *decoder) group(path string, g bus.Group) {
 		"lower", "less than", "upper", "more than", policyFields(&g.Policy))
 	d.order(path, g.ReadyWhen != bus.ReadyUptime || g.ReadyAfter < g.BootTimeout,
 		"ready_after", "less than", "boot_timeout", "more than", groupFields(&g))
+	d.policy(path+".policy", g.Policy)
+	for i, a := range g.Schedule {
+		at := fmt.Sprintf("%s.schedule[%d]", path, i)
+		switch {
+		case d.bad(at):
+		case a.At == "" && !d.bad(at+".at"):
+			d.problem(at+".at", "nothing", "a cron expression such as \"0 8 * * MON-FRI\"")
+		case a.Min == 0 && a.Max == 0 && a.Desired == 0 && !d.bad(at+".min") && !d.bad(at+".max") && !d.bad(at+".desired"):
+			d.problem(at, "an action that sets nothing", "min, max or desired")
+		}
+		if a.Min > 0 && a.Max > 0 {
+			d.order(at, a.Min <= a.Max, "min", "at most", "max", "at least", scheduleFields(&a))
+		}
+	}
 	for _, h := range []struct {
 		key  string
 		hook bus.Hook
@@ -174,6 +241,40 @@ func (d *decoder) group(path string, g bus.Group) {
 	}
 	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
+	}
+}
+
+// policy checks what takes more than one of a policy's fields.
+func (d *decoder) policy(path string, p bus.Policy) {
+	switch {
+	case d.bad(path + ".signal"), d.bad(path + ".metric"), d.bad(path + ".type"):
+	case p.Signal == bus.SignalMetric && p.Metric == "":
+		d.problem(path+".signal", string(p.Signal), "it together with the name of a metric")
+	case p.Signal != bus.SignalCPU && !p.Has(bus.PolicyTarget):
+		d.problem(path+".signal", string(p.Signal), "it with type: target only")
+	}
+	if p.Signal != bus.SignalMetric && p.TargetPercent == 0 && !d.bad(path+".target") {
+		d.problem(path+".target", "0", "more than 0 percent")
+	}
+	for _, side := range []struct {
+		key   string
+		bands []bus.Band
+		sign  float64
+	}{{"out", p.Steps.Out, 1}, {"in", p.Steps.In, -1}} {
+		for i, b := range side.bands {
+			at := fmt.Sprintf("%s.steps.%s[%d]", path, side.key, i)
+			switch {
+			case d.bad(at), d.bad(at + ".from"), d.bad(at + ".adjust"), d.bad(path + ".steps.adjustment"):
+			case i > 0 && b.From <= side.bands[i-1].From:
+				d.problem(at+".from", fmt.Sprint(b.From), "more than the band before it has")
+			case p.Steps.Adjustment != bus.AdjustPercent && b.Adjust != math.Trunc(b.Adjust):
+				d.problem(at+".adjust", fmt.Sprint(b.Adjust), "a whole number of VMs")
+			case p.Steps.Adjustment == bus.AdjustExact && b.Adjust < 1:
+				d.problem(at+".adjust", fmt.Sprint(b.Adjust), "at least 1 VM with adjustment: exact")
+			case p.Steps.Adjustment != bus.AdjustExact && b.Adjust*side.sign < 0:
+				d.problem(at+".adjust", fmt.Sprint(b.Adjust), map[string]string{"out": "0 or more", "in": "0 or less"}[side.key])
+			}
+		}
 	}
 }
 

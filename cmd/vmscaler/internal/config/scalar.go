@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +65,82 @@ func choice[T ~string](p *T, allowed ...T) scalar {
 			return false
 		},
 		get: func() string { return string(*p) },
+	}
+}
+
+// choices is one of a few words, or a list of some of them.
+func choices[T ~string](p *[]T, allowed ...T) scalar {
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	return scalar{
+		want: oneOf(words) + ", or a list of some of them, each once",
+		set: func(n ast.Node) bool {
+			nodes := []ast.Node{n}
+			if list, ok := n.(*ast.SequenceNode); ok {
+				nodes = list.Values
+			}
+			var chosen []T
+			for _, n := range nodes {
+				s, _ := stringOf(n)
+				if !slices.Contains(allowed, T(s)) || slices.Contains(chosen, T(s)) {
+					return false
+				}
+				chosen = append(chosen, T(s))
+			}
+			if len(chosen) > 0 {
+				*p = chosen
+			}
+			return len(chosen) > 0
+		},
+		get: func() string {
+			var words []string
+			for _, c := range *p {
+				words = append(words, string(c))
+			}
+			if len(words) == 1 {
+				return words[0]
+			}
+			return "[" + strings.Join(words, ", ") + "]"
+		},
+	}
+}
+
+// optional is a whole number from 1 to high, or null: 0.
+func optional(p *int, high int) scalar {
+	s := whole(p, high, ", or null")
+	return scalar{
+		want: s.want,
+		set: func(n ast.Node) bool {
+			if _, null := n.(*ast.NullNode); null {
+				*p = 0
+				return true
+			}
+			return s.set(n)
+		},
+		get: func() string {
+			if *p == 0 {
+				return "null"
+			}
+			return s.get()
+		},
+	}
+}
+
+// number is a number from low to high.
+func number(p *float64, low, high float64, want string) scalar {
+	return scalar{
+		want: want,
+		set: func(n ast.Node) bool {
+			f, err := strconv.ParseFloat(wordOf(n), 64)
+			if err != nil || math.IsNaN(f) || f < low || f > high {
+				return false
+			}
+			*p = f
+			return true
+		},
+		get: func() string { return strconv.FormatFloat(*p, 'f', -1, 64) },
 	}
 }
 

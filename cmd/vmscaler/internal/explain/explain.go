@@ -41,12 +41,17 @@ func Of(d *bus.Decision) Explanation {
 	default:
 		add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
 	}
+	if in.RunDelayPercent != nil {
+		add("host", "", "its VMs wait %.0f %% of the time for a core", *in.RunDelayPercent)
+	}
 	if in.BootMS > 0 {
 		add("boot", "", "%.0f s from a VM's creation to ready lately", float64(in.BootMS)/1000)
 	}
 	switch {
-	case d.Wish != nil:
-		add("policy "+string(d.Wish.Policy), fmt.Sprintf("wants %d", d.Wish.Desired), "%s", d.Wish.Sentence)
+	case len(d.Wishes) > 0:
+		for _, w := range d.Wishes {
+			add("policy "+string(w.Policy), fmt.Sprintf("wants %d", w.Desired), "%s", w.Sentence)
+		}
 	case slices.Contains([]bus.Rule{bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable}, d.Rule):
 		wants := map[bus.Rule]int{bus.RuleAboveUpper: 1, bus.RuleBelowLower: -1}[d.Rule]
 		add("policy threshold", fmt.Sprintf("wants %d", d.Current+wants), "%s (upper %g %%, lower %g %%)", d.Rule, in.UpperPercent, in.LowerPercent)
@@ -94,8 +99,12 @@ var guards = []struct {
 		}
 		return fmt.Sprintf("%d of %d evaluations in a row", d.Inputs.Breaches, d.Inputs.BreachesNeeded)
 	}},
+	{bus.GuardTolerance, held(bus.GuardTolerance)},
+	{bus.GuardStabilise, held(bus.GuardStabilise)},
+	{bus.GuardProjection, held(bus.GuardProjection)},
+	{bus.GuardRate, held(bus.GuardRate)},
 	{bus.GuardCooldown, func(d *bus.Decision) string {
-		if d.Inputs.CooldownMS == 0 {
+		if d.Inputs.CooldownMS == 0 || d.Guard == bus.GuardStabilise || d.Guard == bus.GuardRate {
 			return ""
 		}
 		return fmt.Sprintf("%.1f s left", float64(d.Inputs.CooldownMS)/1000)
@@ -108,6 +117,16 @@ var guards = []struct {
 		}
 		return fmt.Sprintf("%v are paused, by %s", d.Controls.Paused, d.Controls.By)
 	}},
+}
+
+// held shows a guard only where it held the group.
+func held(g bus.Guard) func(*bus.Decision) string {
+	return func(d *bus.Decision) string {
+		if d.Guard != g {
+			return ""
+		}
+		return d.Sentence
+	}
 }
 
 // whyNot says what is missing for the group to grow and to shrink.
@@ -128,7 +147,7 @@ func whyNot(d *bus.Decision) []string {
 	case bus.RuleManual:
 		add("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)
 		return why
-	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable, bus.RulePolicy:
+	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable, bus.RulePolicy, bus.RuleScheduled:
 	}
 	switch d.Guard {
 	case bus.GuardPaused:
@@ -143,7 +162,11 @@ func whyNot(d *bus.Decision) []string {
 		add("if the average is still above %g %% with the VMs on their way (now %.0f %%)", in.UpperPercent, *in.ProjectedPercent)
 	case bus.GuardBreaches:
 		add("after %d more evaluations like this one", in.BreachesNeeded-in.Breaches)
-	case bus.GuardCooldown:
+	case bus.GuardTolerance:
+		add("once a policy wants a number that differs by more than the tolerance from %d", d.Current)
+	case bus.GuardProjection:
+		add("once the load fits fewer VMs, or with a higher upper: now it is %.1f VMs", *in.AveragePercent*float64(in.Ready)/100)
+	case bus.GuardStabilise, bus.GuardRate, bus.GuardCooldown:
 		add("not before %s", d.Time.Add(time.Duration(in.CooldownMS)*time.Millisecond).Format(time.RFC3339))
 	}
 	switch {
@@ -153,7 +176,7 @@ func whyNot(d *bus.Decision) []string {
 		add("it grows with an average above %g %%: a load of more than %.1f VMs, now %.1f", in.UpperPercent, in.UpperPercent*float64(in.Ready)/100, load)
 		add("it shrinks with an average below %g %%: a load of less than %.1f VMs", in.LowerPercent, in.LowerPercent*float64(in.Ready)/100)
 	case d.Rule == bus.RulePolicy && d.Guard == "":
-		add("the policy wants %d VMs: it changes with what it wants", d.Wish.Desired)
+		add("it grows once one of its policies wants more than %d, and shrinks once all want fewer", d.Desired)
 	}
 	return why
 }

@@ -47,8 +47,12 @@ func TestEachHoldIsExplained(t *testing.T) {
 			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut}, By: "ann@kvm1"}
 		}), "guard paused held it back [out] are paused, by ann@kvm1", "`vmscaler resume web`"},
 		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
-			d.Wish = &bus.Wish{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}
-		}), "policy predictive wants 2 load 1.0 VMs", "wants 2 VMs"},
+			d.Wishes = []bus.Wish{{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}}
+		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2"},
+		{decision(bus.RulePolicy, bus.GuardTolerance, nil), "guard tolerance held it back because", "more than the tolerance from 2"},
+		{decision(bus.RulePolicy, bus.GuardProjection, nil), "guard projection held it back because", "now it is 1.0 VMs"},
+		{decision(bus.RulePolicy, bus.GuardStabilise, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard stabilisation held it back because", "not before 2026-05-04T12:01:00Z"},
+		{decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard rate held it back because", "not before 2026-05-04T12:01:00Z"},
 	} {
 		t.Run(fmt.Sprintf("%s %s", tt.d.Rule, tt.d.Guard), func(t *testing.T) {
 			e := Of(tt.d)

@@ -18,6 +18,7 @@ type World struct {
 	Min, Max int
 	Noise    float64 // standard deviation of a VM's CPU reading of one second, in points
 	Seed     uint64
+	Own      *bus.Group // of the policy "own"; nil is not known
 }
 
 // Reference is the world that policies are compared in.
@@ -198,6 +199,13 @@ func newEngine(w World, p bus.PolicyType, setting bus.PolicySetting) *engine {
 	spec := bus.DefaultGroup()
 	spec.Name, spec.Min, spec.Max = "sim", w.Min, w.Max
 	spec.BootTimeout = 10*w.Boot + time.Minute
-	spec.Policy.Type, spec.Policy.Setting = p, setting
+	spec.Policy.Types, spec.Policy.Setting = []bus.PolicyType{p}, setting
+	return &engine{spec: spec}
+}
+
+// ownEngine is the decider with a group's own policy.
+func ownEngine(w World) *engine {
+	spec := *w.Own
+	spec.Name, spec.Min, spec.Max, spec.DryRun = "sim", w.Min, w.Max, false
 	return &engine{spec: spec}
 }

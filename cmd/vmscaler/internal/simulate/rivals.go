@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -15,15 +16,15 @@ import (
 // within 10 points, 10 % of the capacity up to 20 points, 30 % beyond.
 func awsStep() policy.Policy {
 	return &policy.Step{
-		Upper: 60, Lower: 40, Adjustment: policy.Percent, Period: time.Minute, Periods: 1, Warmup: 5 * time.Minute,
-		Out: []policy.Band{{From: 0, Adjust: 10}, {From: 10, Adjust: 30}},
-		In:  []policy.Band{{From: 0, Adjust: -10}, {From: 10, Adjust: -30}},
+		Upper: 60, Lower: 40, Adjustment: bus.AdjustPercent, Period: time.Minute, PeriodsOut: 1, PeriodsIn: 1, Warmup: 5 * time.Minute,
+		Out: []bus.Band{{From: 0, Adjust: 10}, {From: 10, Adjust: 30}},
+		In:  []bus.Band{{From: 0, Adjust: -10}, {From: 10, Adjust: -30}},
 	}
 }
 
 // awsTarget is target tracking on a metric of that resolution: 3 points above the target, 15 below.
 func awsTarget(period time.Duration) policy.Policy {
-	return &policy.Target{Percent: 60, Period: period, PeriodsOut: 3, PeriodsIn: 15, Warmup: 5 * period}
+	return &policy.Target{Value: 60, Period: period, PeriodsOut: 3, PeriodsIn: 15, Warmup: 5 * period}
 }
 
 // recommendations are those of the last time, so that the highest can hold.
@@ -163,6 +164,16 @@ func named(name string, t Trace, w World) (Controller, error) {
 		return &oracle{trace: t, needed: needs(t, w), boot: int(w.Boot / time.Second), hold: hold}
 	}
 	switch name {
+	case "recorded":
+		if t.Owned == nil {
+			return nil, errors.New("policy: recorded is for a group's own past, want --history")
+		}
+		return recorded{t}, nil
+	case "own":
+		if w.Own == nil {
+			return nil, errors.New("policy: own is of a group's config, want --history")
+		}
+		return ownEngine(w), nil
 	case "oracle":
 		return perfect(0), nil
 	case "oracle-hold300":
@@ -197,6 +208,9 @@ func named(name string, t Trace, w World) (Controller, error) {
 func Policies() []string {
 	return []string{
 		"threshold", "predictive", "predictive:safe", "predictive:thrifty", "aws-step", "aws-target", "aws-target:10s", "hpa", "hpa:70", "gcp", "azure",
-		"oracle", "oracle-hold300",
+		"oracle", "oracle-hold300", "recorded", "own",
 	}
 }
+
+// Rivals are the policies that run on any trace.
+func Rivals() []string { return Policies()[:len(Policies())-2] }

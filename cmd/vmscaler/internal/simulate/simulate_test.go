@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
@@ -185,7 +187,7 @@ func TestCompareIsRepeatable(t *testing.T) {
 
 // What docs/policies.md promises must hold on demands that nobody has tuned for, too.
 func TestPredictiveBeatsTheRivals(t *testing.T) {
-	p := Plan{Traces: between(12, 18), Policies: Policies(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference()}
+	p := Plan{Traces: between(12, 18), Policies: Rivals(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference()}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -342,5 +344,47 @@ func BenchmarkDay(b *testing.B) {
 				Run(tr, w, c, 0)
 			}
 		})
+	}
+}
+
+func TestHistory(t *testing.T) {
+	begin := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	minute := func(at int, load ...*float64) bus.Demand {
+		d := bus.Demand{V: bus.Version, Group: "web", Time: begin.Add(time.Duration(at) * time.Minute), StepS: 20, Load: load}
+		for _, l := range load {
+			var ready, owned *int
+			if l != nil {
+				ready, owned = new(2), new(3)
+			}
+			d.Ready, d.Owned = append(d.Ready, ready), append(d.Owned, owned)
+		}
+		return d
+	}
+	trace, gaps, err := History("web", []bus.Demand{minute(0, nil, new(0.5), new(1.)), minute(2, new(2.), nil, new(1.5))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []float64{0, 0.5, 1, 1, 1, 1, 2, 2, 1.5}; !slices.Equal(trace.Demand, want) || trace.Step != 20*time.Second {
+		t.Errorf("%v, step %s; want %v", trace.Demand, trace.Step, want)
+	}
+	if want := []int{1, 3, 3, 3, 3, 3, 3, 3, 3}; !slices.Equal(trace.Owned, want) {
+		t.Errorf("owned %v, want %v", trace.Owned, want)
+	}
+	if math.Abs(gaps.Unknown-5./9) > 1e-9 || math.Abs(gaps.Saturated-1./9) > 1e-9 {
+		t.Errorf("%+v", gaps)
+	}
+	own := bus.DefaultGroup()
+	world := Reference()
+	world.Own, world.Boot = &own, time.Second
+	p := Plan{Traces: []Trace{trace}, Policies: []string{"own", "recorded", "predictive"}, Boots: []time.Duration{time.Second}, Seeds: 1, World: world, Keep: 20}
+	results, err := Compare(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := results[1].Points[len(results[1].Points)-1]; last.Owned != 3 {
+		t.Errorf("recorded has %d VMs, want the 3 that there were", last.Owned)
+	}
+	if _, _, err := History("web", nil); err == nil {
+		t.Error("no demand makes a trace")
 	}
 }

@@ -18,6 +18,7 @@ type Trace struct {
 	Name   string
 	Step   time.Duration // between two values; whole seconds
 	Demand []float64     // in vCPUs, linear between two values
+	Owned  []int         // VMs that there were, for the policy "recorded"; nil is not known
 }
 
 // Length is the time from the first value to the last.

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// live are the fields of a group, beside those of its policy, that can be set while it runs. The others are part of the
+// VMs, or of what several stages must agree on.
+var live = []string{"min", "max"}
+
+// LiveField is the path of a field that can be set while a group runs, such as policy.upper for "upper". The error
+// says which there are.
+func LiveField(name string) (string, error) {
+	fields := liveFields()
+	for _, path := range fields {
+		if name == path || name == strings.TrimPrefix(path, "policy.") {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("field: found %q, want one of %s", name, strings.Join(fields, ", "))
+}
+
+func liveFields() []string {
+	g := bus.DefaultGroup()
+	fields := slices.Clone(live)
+	var walk func(path string, s section)
+	walk = func(path string, s section) {
+		for _, f := range s {
+			if below, ok := f.value.(section); ok {
+				walk(join(path, f.key), below)
+			} else {
+				fields = append(fields, join(path, f.key))
+			}
+		}
+	}
+	walk("policy", policyFields(&g.Policy))
+	return fields
+}
+
+// find is the value at a path below a section, nil if there is none.
+func (s section) find(path string) value {
+	key, rest, more := strings.Cut(path, ".")
+	for _, f := range s {
+		if f.key != key {
+			continue
+		}
+		if below, ok := f.value.(section); ok && more {
+			return below.find(rest)
+		}
+		if !more {
+			return f.value
+		}
+	}
+	return nil
+}
+
+// Override is a group with some fields set: each by its path below the group, and with its value as in the file. What
+// is wrong is the error, as for a file; then the group is not to be used.
+func Override(g bus.Group, set map[string]string) (bus.Group, error) {
+	d := decoder{lines: map[string]position{g.Name + ".name": {}}}
+	for _, path := range slices.Sorted(maps.Keys(set)) {
+		field := join(g.Name, path)
+		d.lines[field] = position{}
+		v := groupFields(&g).find(path)
+		if name, err := LiveField(path); err != nil || name != path || v == nil {
+			d.problem(field, "a field that cannot be set while the group runs", "one of "+strings.Join(liveFields(), ", "))
+			continue
+		}
+		body := (&decoder{}).document([]byte(set[path]))
+		if body == nil {
+			d.problem(field, fmt.Sprintf("%q", clip(set[path])), "a value as in the file")
+			continue
+		}
+		v.decode(&d, field, body)
+	}
+	if len(d.problems) == 0 {
+		d.group(g.Name, g)
+	}
+	if len(d.problems) > 0 {
+		return g, d.problems
+	}
+	return g, nil
+}
+
+// Value is a group's field, as in the file; "" for a list of mappings, which has no short form, and for no field.
+func Value(g bus.Group, path string) string {
+	v := groupFields(&g).find(path)
+	if v == nil {
+		return ""
+	}
+	word, _ := v.render()
+	return word
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+)
+
+func setCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	cmd := &cobra.Command{
+		Use:   "set GROUP FIELD=VALUE...",
+		Short: "Change min, max or the policy of a running group, until it is reset to its file",
+		Long: `Change min, max or fields of the policy of a running group, checked as in the file. All of it holds at once or, where
+something is wrong, nothing. It lasts until ` + "`vmscaler reset`" + `, also when vmscaler is started anew; ` + "`vmscaler diff`" + ` shows it.
+Fields of the policy need no "policy." before them.`,
+		Example: "  vmscaler set web upper=60\n  vmscaler set web min=2 max=8 type=predictive limits.rate_in=1",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usageError{fmt.Errorf("want `vmscaler set GROUP FIELD=VALUE...`, found %q", args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := bus.Query{Group: args[0], Set: map[string]string{}}
+			for _, arg := range args[1:] {
+				name, value, is := strings.Cut(arg, "=")
+				if !is || value == "" {
+					return usageError{fmt.Errorf("found %q, want FIELD=VALUE, such as upper=60", arg)}
+				}
+				path, err := config.LiveField(name)
+				if err != nil {
+					return usageError{err}
+				}
+				if _, again := q.Set[path]; again {
+					return usageError{fmt.Errorf("found %s twice, want it once", path)}
+				}
+				q.Set[path] = value
+			}
+			return g.control(cmd, busF, bus.VerbSet, q)
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	return cmd
+}
+
+func resetCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	cmd := &cobra.Command{
+		Use:     "reset GROUP [FIELD...]",
+		Short:   "Let the file hold again for what was set; without a field for all of it",
+		Example: "  vmscaler reset web\n  vmscaler reset web upper",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{errors.New("want `vmscaler reset GROUP [FIELD...]`, found no argument")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := bus.Query{Group: args[0]}
+			for _, name := range args[1:] {
+				path, err := config.LiveField(name)
+				if err != nil {
+					return usageError{err}
+				}
+				q.Keys = append(q.Keys, path)
+			}
+			return g.control(cmd, busF, bus.VerbReset, q)
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	return cmd
+}
+
+func diffCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	cmd := &cobra.Command{
+		Use:   "diff [GROUP]",
+		Short: "Show what differs from the file of what runs: what was set, scaled, paused by hand",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("want `vmscaler diff [GROUP]`, found %q", args)}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q := bus.Query{}
+			if len(args) == 1 {
+				q.Group = args[0]
+			}
+			cfg, err := g.loadConfig(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			conn, err := g.joinAs(cmd, busF, bus.RoleTap)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+			defer cancel()
+			status, err := bus.Ask[bus.Status](ctx, conn, bus.VerbStatus, q)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, s := range status.Groups {
+				for _, line := range differences(cfg.Groups, s) {
+					fmt.Fprintln(w, line)
+				}
+			}
+			return w.Flush()
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	return cmd
+}
+
+// differences are what a group does otherwise than its file says, a line for each.
+func differences(file []bus.Group, s bus.GroupStatus) (lines []string) {
+	if s.Decision == nil {
+		return []string{s.Group + "\tnot evaluated yet"}
+	}
+	i := slices.IndexFunc(file, func(g bus.Group) bool { return g.Name == s.Group })
+	if i < 0 {
+		return []string{s.Group + "\tnot in the file, but it runs"}
+	}
+	spec, c := file[i], s.Decision.Controls
+	if spec.Hash() != s.Decision.SpecHash {
+		lines = append(lines, s.Group+"\tthe file has changed since the decider was started")
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.Set)) {
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%s\tin the file %s", s.Group, path, c.Set[path], config.Value(spec, path)))
+	}
+	if c.Desired != nil {
+		lines = append(lines, fmt.Sprintf("%s\tdesired\t%d\tby hand", s.Group, *c.Desired))
+	}
+	if c.DryRun != spec.DryRun {
+		lines = append(lines, fmt.Sprintf("%s\tdry_run\t%t\tin the file %t", s.Group, c.DryRun, spec.DryRun))
+	}
+	for _, scope := range c.Paused {
+		lines = append(lines, fmt.Sprintf("%s\tpaused\t%s", s.Group, scope))
+	}
+	if len(lines) == 0 {
+		return []string{s.Group + "\tas in the file"}
+	}
+	return lines
+}

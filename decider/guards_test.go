@@ -1,0 +1,173 @@
+package decider
+
+import (
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func limited(change func(*bus.Limits)) func(*bus.Group) {
+	return func(g *bus.Group) {
+		g.Policy.CooldownIn, g.Policy.CooldownOut = 0, 0
+		change(&g.Policy.Limits)
+	}
+}
+
+// Each row is a wish and what becomes of it; desired begins at 4.
+func TestLimits(t *testing.T) {
+	type row struct {
+		after int // seconds, since the row before
+		want  int
+		got   int
+		guard bus.Guard
+		left  int // seconds
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*bus.Limits)
+		rows   []row
+	}{
+		{"tolerance", func(l *bus.Limits) { l.TolerancePercent = 25 }, []row{
+			{0, 5, 4, bus.GuardTolerance, 0}, {1, 3, 4, bus.GuardTolerance, 0}, {1, 6, 6, "", 0}, {1, 4, 4, "", 0},
+		}},
+		{"stabilise in: the most of the window", func(l *bus.Limits) { l.StabiliseIn = 10 }, []row{
+			{0, 4, 4, "", 0}, {1, 2, 4, bus.GuardStabilise, 9}, {5, 3, 4, bus.GuardStabilise, 4}, {4, 1, 3, "", 0}, {1, 9, 9, "", 0},
+		}},
+		{"stabilise out: the least of the window", func(l *bus.Limits) { l.StabiliseOut = 10 }, []row{
+			{0, 4, 4, "", 0}, {1, 8, 4, bus.GuardStabilise, 9}, {5, 6, 4, bus.GuardStabilise, 4}, {4, 9, 6, "", 0}, {1, 1, 1, "", 0},
+		}},
+		{"it never turns a wish round", func(l *bus.Limits) { l.StabiliseIn = 10 }, []row{
+			{0, 9, 9, "", 0}, {1, 20, 20, "", 0}, {1, 3, 20, bus.GuardStabilise, 9}, {8, 3, 20, bus.GuardStabilise, 1}, {1, 3, 3, "", 0},
+		}},
+		{"rate out", func(l *bus.Limits) { l.RateOut, l.RateWindow = 3, 10 }, []row{
+			{0, 9, 7, "", 0}, {5, 9, 7, bus.GuardRate, 5}, {5, 9, 9, "", 0}, {1, 4, 4, "", 0},
+		}},
+		{"rate in", func(l *bus.Limits) { l.RateIn, l.RateWindow = 1, 10 }, []row{
+			{0, 1, 3, "", 0}, {9, 1, 3, bus.GuardRate, 1}, {1, 1, 2, "", 0}, {1, 9, 9, "", 0},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := spec(bounds(1, 30), limited(tt.change))
+			for _, d := range []*time.Duration{&s.Policy.Limits.StabiliseIn, &s.Policy.Limits.StabiliseOut, &s.Policy.Limits.RateWindow} {
+				if *d < time.Second {
+					*d *= time.Second
+				}
+			}
+			st, now := State{Known: true, Desired: 4}, t0
+			for i, r := range tt.rows {
+				now = now.Add(time.Duration(r.after) * time.Second)
+				d := bus.Decision{Rule: bus.RulePolicy, Current: st.Desired, Desired: st.Desired, Sentence: "why"}
+				judge(s, &st, &d, counts{ready: 4, readings: 4, sum: 4}, r.want, now)
+				if d.Desired != r.got || d.Guard != r.guard || d.Inputs.CooldownMS != int64(r.left)*1000 {
+					t.Fatalf("row %d: desired %d, guard %q, left %d ms, %q; want %+v", i, d.Desired, d.Guard, d.Inputs.CooldownMS, d.Sentence, r)
+				}
+				st.Guards.changed(s.Policy.Limits, d.Desired-st.Desired, now)
+				st.Desired = d.Desired
+			}
+		})
+	}
+}
+
+// Azure's example: what the VMs do now must fit those that stay.
+func TestProjectionBeforeScaleIn(t *testing.T) {
+	for _, tt := range []struct {
+		average    float64
+		want, got  int
+		guard      bus.Guard
+		predictive bool
+	}{
+		{average: 60, want: 3, got: 4, guard: bus.GuardProjection}, // 80 % of 3 is above 70 %
+		{average: 50, want: 3, got: 3},
+		{average: 50, want: 1, got: 3}, // as few as fit
+		{average: 17, want: 1, got: 1},
+		{average: 60, want: 3, got: 3, predictive: true},
+	} {
+		s := spec(bounds(1, 30), limited(func(*bus.Limits) {}))
+		if tt.predictive {
+			s.Policy.Types = []bus.PolicyType{bus.PolicyPredictive}
+		}
+		st := State{Known: true, Desired: 4}
+		d := bus.Decision{Rule: bus.RulePolicy, Current: 4, Desired: 4, Sentence: "why"}
+		judge(s, &st, &d, counts{ready: 4, readings: 4, sum: 4 * tt.average}, tt.want, t0)
+		if d.Desired != tt.got || d.Guard != tt.guard {
+			t.Errorf("%+v: desired %d, guard %q, %q", tt, d.Desired, d.Guard, d.Sentence)
+		}
+	}
+}
+
+func TestGuardsRememberLittle(t *testing.T) {
+	var g Guards
+	l := bus.Limits{StabiliseIn: 24 * time.Hour, RateOut: 9, RateWindow: 24 * time.Hour}
+	for i := range 100_000 {
+		now := t0.Add(time.Duration(i) * time.Second)
+		g.stabilised(l, 4, 1+i%7, now)
+		g.changed(l, 1, now)
+	}
+	if len(g.Wanted) > marks || len(g.Changes) > marks+1 {
+		t.Errorf("%d wishes, %d changes", len(g.Wanted), len(g.Changes))
+	}
+	for i := range 100_000 {
+		g.stabilised(l, 4, 3, t0.Add(time.Duration(100_000+i)*time.Second))
+	}
+	if len(g.Wanted) > 3 {
+		t.Errorf("%d marks of one wish", len(g.Wanted))
+	}
+}
+
+func TestHint(t *testing.T) {
+	for _, tt := range []struct {
+		rule  bus.Rule
+		delay *float64
+		want  string
+	}{
+		{bus.RuleAboveUpper, new(45.), "why; the host is saturated, its VMs wait 45 % of the time for a core: more VMs there do not help"},
+		{bus.RuleAboveUpper, new(5.), "why"},
+		{bus.RuleAboveUpper, nil, "why"},
+		{bus.RuleStable, new(45.), "why"},
+	} {
+		d := bus.Decision{Rule: tt.rule, Sentence: "why", Inputs: bus.Inputs{RunDelayPercent: tt.delay}}
+		if hint(&d); d.Sentence != tt.want {
+			t.Errorf("%s: %q, want %q", tt.rule, d.Sentence, tt.want)
+		}
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	at := func(hour, minute int) time.Time { return time.Date(2026, 3, 2, hour, minute, 0, 0, time.UTC) } // a Monday
+	s := spec(bounds(1, 5), func(g *bus.Group) {
+		g.Schedule = []bus.ScheduledAction{
+			{At: "0 8 * * MON-FRI", Zone: "UTC", Min: 3, Max: 10, Desired: 6}, {At: "0 18 * * MON-FRI", Zone: "UTC", Min: 1, Max: 5},
+		}
+	})
+	st := State{}
+	step := func(now time.Time, vms int) bus.Decision {
+		var list []bus.VM
+		for range vms {
+			list = append(list, ready(50))
+		}
+		var d bus.Decision
+		d, st = Decide(s, st, see(list...), now)
+		return d
+	}
+	if d := step(at(7, 59), 2); d.Desired != 2 || d.Inputs.Min != 1 || d.Inputs.Max != 5 {
+		t.Fatalf("%+v", d)
+	}
+	if d := step(at(8, 0), 2); d.Rule != bus.RuleBelowMin || d.Desired != 3 || d.Inputs.Max != 10 {
+		t.Fatalf("at 8: %s, %d, %q", d.Rule, d.Desired, d.Sentence)
+	}
+	st = State{Known: true, Desired: 4, Scheduled: at(7, 59)}
+	if d := step(at(8, 0), 4); d.Rule != bus.RuleScheduled || d.Desired != 6 {
+		t.Fatalf("at 8, with 4: %s, %d, %q", d.Rule, d.Desired, d.Sentence)
+	}
+	if d := step(at(8, 1), 6); d.Rule == bus.RuleScheduled || d.Desired != 6 {
+		t.Fatalf("desired is set more than once: %s, %d", d.Rule, d.Desired)
+	}
+	if d := step(at(18, 0), 6); d.Rule != bus.RuleAboveMax || d.Desired != 5 {
+		t.Fatalf("at 18: %s, %d", d.Rule, d.Desired)
+	}
+	st.Controls.Set = map[string]string{"max": "5"} // by hand: s has it
+	if d := step(at(18, 0).Add(15*time.Hour), 5); d.Inputs.Max != 5 || d.Inputs.Min != 3 {
+		t.Errorf("the schedule overrules what a person has set: %+v", d.Inputs)
+	}
+}
