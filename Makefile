@@ -78,6 +78,12 @@ chaos: ## break the running program for CHAOS_MINUTES=30, and check after each f
 bench-policies: build ## compare all policies on the traces in TRACES=dir (without: on generated ones)
 	bin/vmscaler simulate $(if $(TRACES),--trace $(TRACES)) --policy predictive --compare all --boot 2s,30s,90s --seeds 3 --each
 
+.PHONY: bench-profile
+bench-profile: ## one load profile (ramp, spike, off) on real VMs under threshold and predictive, about 6 minutes
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	$(HOST) as-libvirt go test -count 1 -timeout 30m -tags profile -run '^TestProfile$$' -v ./cmd/vmscaler/e2e
+
 # Only the packages that have any: the others would prepare their tests for nothing.
 bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
 	@$(HOST) packages bench
@@ -87,7 +93,7 @@ bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
 
 lint: $(GOLANGCI) ## golangci-lint and shellcheck
 	@$(HOST) packages lint
-	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults ./...
+	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,profile ./...
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
 lint-tool: $(GOLANGCI)

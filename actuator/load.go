@@ -11,15 +11,16 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// Load runs stress-ng with a number of CPU workers (0: one per vCPU) in each VM through its guest agent, and waits
+// Load runs stress-ng with a number of CPU workers (0: one per vCPU), each busy for a share of the time in percent (1 to
+// 100), in each VM through its guest agent, and waits
 // until it ends. stress-ng gets the duration as its own time-out, so it ends also when this process is killed; when
 // ctx ends it is stopped at once. started is called for each VM in which it runs, from several goroutines.
-func Load(ctx context.Context, conn *libvirt.Connect, vms []VM, workers int, duration time.Duration, started func(vm string)) error {
+func Load(ctx context.Context, conn *libvirt.Connect, vms []VM, workers, percent int, duration time.Duration, started func(vm string)) error {
 	errs := make([]error, len(vms))
 	var wg sync.WaitGroup
 	for i, vm := range vms {
 		wg.Go(func() {
-			if err := loadOne(ctx, conn, vm, workers, duration, started); err != nil {
+			if err := loadOne(ctx, conn, vm, workers, percent, duration, started); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", vm.Name, err)
 			}
 		})
@@ -28,7 +29,7 @@ func Load(ctx context.Context, conn *libvirt.Connect, vms []VM, workers int, dur
 	return errors.Join(errs...)
 }
 
-func loadOne(ctx context.Context, conn *libvirt.Connect, vm VM, workers int, duration time.Duration, started func(string)) error {
+func loadOne(ctx context.Context, conn *libvirt.Connect, vm VM, workers, percent int, duration time.Duration, started func(string)) error {
 	dom, err := conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		return fmt.Errorf("look up the domain: %w", err)
@@ -39,7 +40,7 @@ func loadOne(ctx context.Context, conn *libvirt.Connect, vm VM, workers int, dur
 		PID int `json:"pid"`
 	}
 	if err := agentCommand(dom, agentTimeout, "guest-exec", map[string]any{
-		"path": "stress-ng", "arg": []string{"--cpu", strconv.Itoa(workers), "--timeout", seconds + "s"},
+		"path": "stress-ng", "arg": []string{"--cpu", strconv.Itoa(workers), "--cpu-load", strconv.Itoa(percent), "--timeout", seconds + "s"},
 	}, &run); err != nil {
 		return fmt.Errorf("start stress-ng (is it in the guest?): %w", err)
 	}

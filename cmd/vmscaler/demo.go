@@ -137,7 +137,7 @@ func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Du
 			if err != nil {
 				return err
 			}
-			return actuator.Load(ctx, hv.conn, vms, 1, time.Hour, func(string) {})
+			return actuator.Load(ctx, hv.conn, vms, 1, 100, time.Hour, func(string) {})
 		},
 	})
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func loadCommand(g *globals) *cobra.Command {
-	var workers int
+	var workers, percent int
 	var duration time.Duration
 	cmd := &cobra.Command{
 		Use:   "load VM|GROUP",
@@ -23,6 +23,9 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if workers < 0 {
 				return usageError{fmt.Errorf("--cpu: found %d, want 0 (one per vCPU) or more", workers)}
+			}
+			if percent < 1 || percent > 100 {
+				return usageError{fmt.Errorf("--percent: found %d, want 1 to 100", percent)}
 			}
 			if duration < time.Second || duration > 24*time.Hour {
 				return usageError{fmt.Errorf("--for: found %s, want 1s to 24h", duration)}
@@ -53,12 +56,13 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 			if len(vms) == 0 {
 				return fmt.Errorf("%s: no VM is ready: of %d found the first is %s, phase %s", args[0], len(found), found[0].State, found[0].Meta.Phase)
 			}
-			return actuator.Load(cmd.Context(), hv.conn, vms, workers, duration, func(vm string) {
+			return actuator.Load(cmd.Context(), hv.conn, vms, workers, percent, duration, func(vm string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: stress-ng runs for %s (Ctrl-C stops it)\n", vm, duration)
 			})
 		},
 	}
 	cmd.Flags().IntVar(&workers, "cpu", 1, "CPU workers in each VM; 0 is one per vCPU")
+	cmd.Flags().IntVar(&percent, "percent", 100, "how busy each worker is")
 	cmd.Flags().DurationVar(&duration, "for", time.Minute, "how long")
 	return cmd
 }

@@ -95,7 +95,7 @@ when the group is busy, removes them when it is idle, and shows it live.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
-		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g), resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g), protectCommand(g), hookCommand(g),
+		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g), resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g), metricCommand(g), protectCommand(g), hookCommand(g),
 		downCommand(g), sweepCommand(g), simulateCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
 		checkCommand(g), configCommand(g), demoCommand(g),
 		guardCommand(),

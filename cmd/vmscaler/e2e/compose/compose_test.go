@@ -122,7 +122,7 @@ func testStory(t *testing.T, w *world) {
 			if err != nil {
 				return err
 			}
-			return actuator.Load(ctx, w.conn, vms, 1, time.Hour, func(string) {})
+			return actuator.Load(ctx, w.conn, vms, 1, 100, time.Hour, func(string) {})
 		},
 	})
 	if err != nil {
