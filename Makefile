@@ -46,6 +46,8 @@ test: $(NATS) ## every test with the race detector, against libvirt as well
 	@$(HOST) libvirt
 	$(HOST) as-libvirt nice -n 10 go test -race -timeout 20m -parallel 3 ./...
 
+# Without root in the containers: make test-compose COMPOSE_UID=1000 COMPOSE_GID=$$(stat -c %g /run/libvirt/libvirt-sock)
+export COMPOSE_UID COMPOSE_GID
 # Not part of test, nor of CI: a cold run downloads 150 MB, takes minutes and needs 2.5 GB below /var/tmp.
 .PHONY: test-compose
 test-compose: ## docker-compose.yml on a Docker engine (a private one, if none runs)

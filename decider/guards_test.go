@@ -51,7 +51,7 @@ func TestLimits(t *testing.T) {
 			s := spec(bounds(1, 30), limited(tt.change))
 			for _, d := range []*time.Duration{&s.Policy.Limits.StabiliseIn, &s.Policy.Limits.StabiliseOut, &s.Policy.Limits.RateWindow} {
 				if *d < time.Second {
-					*d *= time.Second
+					*d = time.Duration(int64(*d)) * time.Second
 				}
 			}
 			st, now := State{Known: true, Desired: 4}, t0

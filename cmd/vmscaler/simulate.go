@@ -22,7 +22,7 @@ import (
 func simulateCommand(g *globals) *cobra.Command {
 	var busF busFlags
 	var history string
-	var since time.Duration
+	var since, points time.Duration
 	plan := simulate.Plan{World: simulate.Reference()}
 	var path, html, output, chosen string
 	var compare []string
@@ -95,6 +95,9 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 			if html != "" || draw {
 				plan.Keep = 60
 			}
+			if points > 0 {
+				plan.Keep = int(max(points, time.Second) / time.Second)
+			}
 			results, err := simulate.Compare(cmd.Context(), plan)
 			if err != nil {
 				return err
@@ -106,7 +109,9 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 			}
 			if output == "json" {
 				for i := range results {
-					results[i].Points = nil
+					if points == 0 {
+						results[i].Points = nil
+					}
 				}
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
@@ -131,6 +136,7 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 	f.IntVar(&plan.World.Max, "max", plan.World.Max, "VMs at most")
 	f.BoolVar(&each, "each", false, "a table for each trace and boot time, too")
 	f.StringVar(&html, "html", "", "write a page with demand and capacity over time to this file")
+	f.DurationVar(&points, "points", 0, "with -o json: a point of each first run every so long, too")
 	f.StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
 }

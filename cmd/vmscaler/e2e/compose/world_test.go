@@ -84,10 +84,13 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	locks := t.TempDir()
+	if err := os.Chmod(locks, 0o777|os.ModeSticky); err != nil { // as /run/lock
+		t.Fatal(err)
+	}
 	t.Setenv("VMSCALER_LOCK_DIR", locks) // also for this process, which looks for the lock
 	w.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+w.project, "VMSCALER_IMAGE="+w.image, "VMSCALER_FILE="+config,
 		"VMSCALER_BUS_LISTEN="+listen, "VMSCALER_POOL_DIR="+w.dir, "VMSCALER_LOCK_DIR="+locks, "VMSCALER_URI="+w.uri,
-		"VMSCALER_UID=", "VMSCALER_LIBVIRT_UID=")
+		"VMSCALER_UID="+os.Getenv("COMPOSE_UID"), "VMSCALER_LIBVIRT_UID="+os.Getenv("COMPOSE_UID"), "VMSCALER_LIBVIRT_GID="+os.Getenv("COMPOSE_GID"))
 	return w
 }
 
