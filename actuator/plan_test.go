@@ -438,6 +438,37 @@ func TestPlanConverges(t *testing.T) {
 	})
 }
 
+// What a decision says of min and max holds, as far as the file, its schedule or a person allow it.
+func TestInForce(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) {
+		g.Min, g.Max = 2, 5
+		g.Schedule = []bus.ScheduledAction{{At: "0 8 * * *", Zone: "UTC", Max: 8}}
+	})
+	for _, tt := range []struct {
+		name               string
+		known              bool
+		least, most        int
+		set                map[string]string
+		wantLeast, wantMax int
+	}{
+		{"as the file", true, 2, 5, nil, 2, 5},
+		{"lower, as by a schedule", true, 1, 3, nil, 1, 3},
+		{"higher, as by a schedule", true, 6, 8, nil, 6, 8},
+		{"higher than any allows", true, 9, 99, nil, 8, 8},
+		{"higher, by hand", true, 9, 10, map[string]string{"max": "10"}, 9, 10},
+		{"not known", false, 1, 9, nil, 2, 5},
+		{"none", true, 0, 0, nil, 2, 5},
+		{"contradicting", true, 4, 3, nil, 2, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := bus.Decision{Known: tt.known, Inputs: bus.Inputs{Min: tt.least, Max: tt.most}, Controls: bus.Controls{Set: tt.set}}
+			if got := inForce(spec, d); got.Min != tt.wantLeast || got.Max != tt.wantMax {
+				t.Errorf("min %d, max %d, want %d and %d", got.Min, got.Max, tt.wantLeast, tt.wantMax)
+			}
+		})
+	}
+}
+
 func TestClampShare(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

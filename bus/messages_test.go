@@ -239,6 +239,8 @@ func FuzzDecodeSample(f *testing.F)   { fuzz(f, exampleSample()) }
 func FuzzDecodeDecision(f *testing.F) { fuzz(f, exampleDecision()) }
 func FuzzDecodeEvent(f *testing.F)    { fuzz(f, exampleEvent()) }
 func FuzzDecodeHealth(f *testing.F)   { fuzz(f, exampleHealth()) }
+func FuzzDecodeMetric(f *testing.F)   { fuzz(f, exampleMetric()) }
+func FuzzDecodeDemand(f *testing.F)   { fuzz(f, exampleDemand()) }
 
 // fuzz checks that whatever is accepted has a subject that NATS can carry, and reads the same after another trip.
 func fuzz[T any, PT interface {

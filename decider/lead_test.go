@@ -210,6 +210,57 @@ func TestScaledByHand(t *testing.T) {
 	}
 }
 
+func TestSetAndResetControls(t *testing.T) {
+	was := bus.Controls{Set: map[string]string{"min": "2"}}
+	set, err := controlled(spec(), was, bus.VerbSet, bus.Query{Set: map[string]string{"policy.upper": "60"}})
+	if err != nil || len(set.Set) != 2 || len(was.Set) != 1 {
+		t.Errorf("%+v, %v; before %+v", set, err, was)
+	}
+	one, err := controlled(spec(), set, bus.VerbReset, bus.Query{Keys: []string{"min"}})
+	if err != nil || len(one.Set) != 1 || one.Set["policy.upper"] != "60" || len(set.Set) != 2 {
+		t.Errorf("%+v, %v; before %+v", one, err, set)
+	}
+	if all, err := controlled(spec(), set, bus.VerbReset, bus.Query{}); err != nil || len(all.Set) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for want, q := range map[string]bus.Query{"found no field": {}, `found "max", which is as in the file; set are [min]`: {Keys: []string{"max"}}} {
+		verb := bus.VerbSet
+		if len(q.Keys) > 0 {
+			verb = bus.VerbReset
+		}
+		if _, err := controlled(spec(), was, verb, q); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", q, err, want)
+		}
+	}
+}
+
+// What was learned of a load outlives what was counted of it.
+func TestRecallKeepsWhatWasLearned(t *testing.T) {
+	kept := memory{Desired: 4, LastOut: t0, Boots: Boots{Mean: time.Second}, Policy: Memory{bus.PolicyPredictive: {Count: 1}}, Time: t0}
+	for _, tt := range []struct {
+		age            time.Duration
+		state, learned bool
+	}{{time.Minute, true, true}, {time.Hour, false, true}, {71 * time.Hour, false, true}, {100 * time.Hour, false, false}, {-time.Minute, false, false}} {
+		st := recall(kept, nil, bus.Controls{}, t0.Add(tt.age))
+		if (st.Before == 4) != tt.state || (st.Policy != nil) != tt.learned || (st.Boots.Mean > 0) != tt.learned {
+			t.Errorf("after %s: %+v", tt.age, st)
+		}
+	}
+}
+
+func TestMetricIsUnknownAfterAWhile(t *testing.T) {
+	g := group{inForce: spec(func(g *bus.Group) { g.Policy.Metric = "requests" }), metrics: map[string]published{"requests": {5, t0}, "queue": {7, t0}}}
+	for age, known := range map[time.Duration]bool{0: true, metricAge: true, metricAge + 1: false, -1: false} {
+		if m := g.metric(t0.Add(age)); (m != nil) != known || known && *m != 5 {
+			t.Errorf("after %s: %v, known %v", age, m, known)
+		}
+	}
+	g.inForce.Policy.Metric = "other"
+	if m := g.metric(t0); m != nil {
+		t.Errorf("%v of a metric that nobody publishes", *m)
+	}
+}
+
 // fleet is a bus with state, on which deciders come and go.
 type fleet struct {
 	t      *testing.T

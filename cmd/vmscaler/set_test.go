@@ -1,0 +1,55 @@
+package main
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func TestDifferences(t *testing.T) {
+	web := bus.DefaultGroup()
+	web.Name = "web"
+	for _, tt := range []struct {
+		name   string
+		change func(*bus.Decision)
+		want   []string
+	}{
+		{"none", func(*bus.Decision) {}, []string{"web\tas in the file"}},
+		{
+			"all", func(d *bus.Decision) {
+				d.Controls = bus.Controls{
+					Set: map[string]string{"policy.upper": "60", "max": "9"}, Desired: new(3), DryRun: true, Paused: []bus.Scope{bus.ScopeIn},
+				}
+			},
+			[]string{"web\tmax\t9\tin the file 5", "web\tpolicy.upper\t60\tin the file 70", "web\tdesired\t3\tby hand", "web\tdry_run\ttrue\tin the file false", "web\tpaused\tin"},
+		},
+		{"another file", func(d *bus.Decision) { d.SpecHash = "x" }, []string{"web\tthe file has changed since the decider was started"}},
+	} {
+		d := bus.Decision{SpecHash: web.Hash()}
+		tt.change(&d)
+		if got := differences([]bus.Group{web}, bus.GroupStatus{Group: "web", Decision: &d}); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	if got := differences(nil, bus.GroupStatus{Group: "web", Decision: &bus.Decision{}}); got[0] != "web\tnot in the file, but it runs" {
+		t.Errorf("%q", got)
+	}
+	if got := differences(nil, bus.GroupStatus{Group: "web"}); got[0] != "web\tnot evaluated yet" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestScheduleLines(t *testing.T) {
+	g := bus.DefaultGroup()
+	now := time.Date(2026, 5, 8, 12, 0, 0, 0, time.UTC) // a Friday
+	if got := scheduleLines(g, now, 3); !slices.Equal(got, []string{"autoscale\tnow\tmin 1, max 5; it has no schedule"}) {
+		t.Errorf("%q", got)
+	}
+	g.Schedule = []bus.ScheduledAction{{At: "0 8 * * MON-FRI", Zone: "Europe/Berlin", Min: 3, Desired: 4}, {At: "0 18 * * *", Zone: "UTC", Min: 1, Max: 2}}
+	want := []string{"autoscale\tnow\tmin 2, max 2", "autoscale\tFri 2026-05-08 18:00 UTC\tmin 1, max 2", "autoscale\tSat 2026-05-09 18:00 UTC\tmin 1, max 2"}
+	if got := scheduleLines(g, now, 2); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
