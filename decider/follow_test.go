@@ -176,8 +176,15 @@ func TestTargetOnMemory(t *testing.T) {
 	if desired := w.steps(60); desired[59] < 2 {
 		t.Errorf("at 95 %% memory it has %d", desired[59])
 	}
+	vm := ready(50)
+	vm.MemoryMiB, vm.MemoryUsedMiB = 100, new(95)
+	st := State{Known: true, Desired: 2}
+	d, _ := Decide(w.spec, st, see(vm, ready(50)), t0)
+	if !strings.Contains(d.Sentence, "not known of each ready VM") {
+		t.Errorf("with the memory of one of two it says %q", d.Sentence)
+	}
 	w.memory = nil
-	d := w.step()
+	d = w.step()
 	for range 60 {
 		d = w.step()
 	}

@@ -76,16 +76,21 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 		want, got  int
 		guard      bus.Guard
 		predictive bool
+		target     float64
 	}{
 		{average: 60, want: 3, got: 4, guard: bus.GuardProjection}, // 80 % of 3 is above 70 %
 		{average: 50, want: 3, got: 3},
 		{average: 50, want: 1, got: 3}, // as few as fit
 		{average: 17, want: 1, got: 1},
 		{average: 60, want: 3, got: 3, predictive: true},
+		{average: 60, want: 3, got: 3, target: 85}, // 80 % of 3 is what it is to have
 	} {
 		s := spec(bounds(1, 30), limited(func(*bus.Limits) {}))
 		if tt.predictive {
 			s.Policy.Types = []bus.PolicyType{bus.PolicyPredictive}
+		}
+		if tt.target > 0 {
+			s.Policy.Types, s.Policy.TargetPercent = []bus.PolicyType{bus.PolicyTarget}, tt.target
 		}
 		st := State{Known: true, Desired: 4}
 		d := bus.Decision{Rule: bus.RulePolicy, Current: 4, Desired: 4, Sentence: "why"}
@@ -165,6 +170,10 @@ func TestSchedule(t *testing.T) {
 	}
 	if d := step(at(18, 0), 6); d.Rule != bus.RuleAboveMax || d.Desired != 5 {
 		t.Fatalf("at 18: %s, %d", d.Rule, d.Desired)
+	}
+	fresh := State{Known: true, Desired: 5} // of a decider that has seen no schedule yet
+	if d, _ := Decide(s, fresh, see(ready(50), ready(50), ready(50), ready(50), ready(50)), at(9, 0)); d.Rule == bus.RuleScheduled {
+		t.Errorf("what was due before its time is done: %q", d.Sentence)
 	}
 	st.Controls.Set = map[string]string{"max": "5"} // by hand: s has it
 	if d := step(at(18, 0).Add(15*time.Hour), 5); d.Inputs.Max != 5 || d.Inputs.Min != 3 {

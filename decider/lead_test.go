@@ -376,3 +376,17 @@ func TestFailOver(t *testing.T) {
 		t.Errorf("resume: %+v", c)
 	}
 }
+
+// What was set by hand and does not go with the file any more is dropped, and not half of it.
+func TestSetThatDoesNotGoWithTheFile(t *testing.T) {
+	f := startFleet(t)
+	kept := bus.Controls{Paused: []bus.Scope{}, Set: map[string]string{"nosuch": "1"}}
+	if err := f.conn.Save(t.Context(), "control."+f.spec.Name, kept); err != nil {
+		t.Fatal(err)
+	}
+	defer f.start("one")()
+	d := f.until("it decides by the file", 2, func(d bus.Decision) bool { return d.Known })
+	if len(d.Controls.Set) > 0 || d.Inputs.Max != f.spec.Max {
+		t.Errorf("%+v, %+v", d.Controls, d.Inputs)
+	}
+}
