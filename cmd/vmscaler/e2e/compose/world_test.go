@@ -186,6 +186,9 @@ func (w *world) build() {
 	w.t.Helper()
 	// The host's network: an engine may have no other.
 	args := []string{"docker", "build", "--network=host", "--tag", w.image, "--build-arg", "VERSION=test"}
+	if uid := os.Getenv("COMPOSE_UID"); uid != "" {
+		args = append(args, "--build-arg", "UID="+uid)
+	}
 	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GOFLAGS"} {
 		if value, set := os.LookupEnv(name); set {
 			args = append(args, "--build-arg", name+"="+value)
