@@ -48,6 +48,10 @@ func TestScheduleLines(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	g.Schedule = []bus.ScheduledAction{{At: "0 8 * * MON-FRI", Zone: "Europe/Berlin", Min: 3, Desired: 4}, {At: "0 18 * * *", Zone: "UTC", Min: 1, Max: 2}}
+	berlin := scheduleLines(g, now, 4)
+	if last := berlin[len(berlin)-1]; last != "autoscale\tMon 2026-05-11 08:00 CEST\tmin 3, desired 4" {
+		t.Errorf("%q", last)
+	}
 	want := []string{"autoscale\tnow\tmin 2, max 2", "autoscale\tFri 2026-05-08 18:00 UTC\tmin 1, max 2", "autoscale\tSat 2026-05-09 18:00 UTC\tmin 1, max 2"}
 	if got := scheduleLines(g, now, 2); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

@@ -55,7 +55,7 @@ func Last(a bus.ScheduledAction, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// Moment is when an action is due.
+// Moment is when an action is due, in its zone.
 type Moment struct {
 	Time   time.Time
 	Action bus.ScheduledAction
@@ -74,7 +74,7 @@ func Upcoming(actions []bus.ScheduledAction, now time.Time, n int) []Moment {
 			if at = s.Next(at); at.IsZero() {
 				break
 			}
-			all = append(all, Moment{at, a})
+			all = append(all, Moment{at.In(s.(*cron.SpecSchedule).Location), a}) //nolint:forcetypeassert // see Parse
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Moment) int { return a.Time.Compare(b.Time) })

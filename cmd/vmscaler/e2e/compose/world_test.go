@@ -90,8 +90,16 @@ func newWorld(t *testing.T) *world {
 	t.Setenv("VMSCALER_LOCK_DIR", locks) // also for this process, which looks for the lock
 	w.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+w.project, "VMSCALER_IMAGE="+w.image, "VMSCALER_FILE="+config,
 		"VMSCALER_BUS_LISTEN="+listen, "VMSCALER_POOL_DIR="+w.dir, "VMSCALER_LOCK_DIR="+locks, "VMSCALER_URI="+w.uri,
-		"VMSCALER_UID="+os.Getenv("COMPOSE_UID"), "VMSCALER_LIBVIRT_UID="+os.Getenv("COMPOSE_UID"), "VMSCALER_LIBVIRT_GID="+os.Getenv("COMPOSE_GID"))
+		"VMSCALER_UID="+os.Getenv("COMPOSE_UID"), "VMSCALER_LIBVIRT_UID="+nonRoot())
 	return w
+}
+
+// nonRoot is as whom the containers that need libvirt run, "" for root.
+func nonRoot() string {
+	if os.Getenv("COMPOSE_UID") == "" {
+		return ""
+	}
+	return os.Getenv("COMPOSE_UID") + ":" + os.Getenv("COMPOSE_GID")
 }
 
 // makePool connects to libvirt and makes a storage pool with the demo template.

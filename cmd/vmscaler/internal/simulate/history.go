@@ -61,6 +61,9 @@ func History(group string, minutes []bus.Demand) (Trace, Gaps, error) {
 		}
 		was, had = load[i], owned[i]
 	}
+	if g.Unknown > 0.999 {
+		return t, g, fmt.Errorf("the history of group %s has no minute with a known load yet", group)
+	}
 	t.Demand, t.Owned = load, owned
 	return t, g, nil
 }

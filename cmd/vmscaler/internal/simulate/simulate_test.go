@@ -384,7 +384,9 @@ func TestHistory(t *testing.T) {
 	if last := results[1].Points[len(results[1].Points)-1]; last.Owned != 3 {
 		t.Errorf("recorded has %d VMs, want the 3 that there were", last.Owned)
 	}
-	if _, _, err := History("web", nil); err == nil {
-		t.Error("no demand makes a trace")
+	for _, nothing := range [][]bus.Demand{nil, {minute(0, nil, nil, nil)}} {
+		if _, _, err := History("web", nothing); err == nil {
+			t.Errorf("%v makes a trace", nothing)
+		}
 	}
 }
