@@ -2,6 +2,7 @@ package decider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,7 +16,7 @@ const (
 	storeTimeout  = 2 * time.Second  // for reading or writing what is kept
 	rememberEvery = 30 * time.Second // what is kept, where nothing changes
 	memoryAge     = 10 * time.Minute // from which what was kept says nothing about the present
-	learnedAge    = 72 * time.Hour   // from which what was learned of the load is of no use: the longest period looked for, three times
+	learnedAge    = 72 * time.Hour   // from which what was learned of the load is of no use: as much as is learned from
 	unledAfter    = 30 * time.Second // without a leader; an election takes up to 20 s
 )
 
@@ -146,7 +147,12 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	}
 	var kept memory
 	err = d.conn.Load(ctx, memoryKey(g), &kept)
-	if err != nil && !errors.Is(err, bus.ErrNotKept) && !errors.Is(err, bus.ErrNoStore) {
+	var odd *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &odd): // of another version of this program: worth less than deciding at all
+		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("where the group stood cannot be read: it begins anew")
+		kept = memory{}
+	case err != nil && !errors.Is(err, bus.ErrNotKept) && !errors.Is(err, bus.ErrNoStore):
 		return fmt.Errorf("read where it stood: %w", err)
 	}
 	if g.decision != nil && g.decision.Controls.Since != nil && controls.Since == nil {

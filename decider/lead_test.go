@@ -390,3 +390,13 @@ func TestSetThatDoesNotGoWithTheFile(t *testing.T) {
 		t.Errorf("%+v, %+v", d.Controls, d.Inputs)
 	}
 }
+
+// A memory that this program cannot read must not keep it from deciding.
+func TestMemoryOfAnotherVersion(t *testing.T) {
+	f := startFleet(t)
+	if err := f.conn.Save(t.Context(), "decider."+f.spec.Name, map[string]any{"desired": "three", "policy": map[string]any{"sum": 1}}); err != nil {
+		t.Fatal(err)
+	}
+	defer f.start("one")()
+	f.until("it decides", 2, func(d bus.Decision) bool { return d.Known && d.Desired == 2 })
+}

@@ -335,3 +335,44 @@ func BenchmarkPredictive(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(data)), "bytes/memory")
 }
+
+// After an outage a period goes on at its true phase, and the minutes before it are not taken for those just now.
+func TestPredictiveAfterAnOutage(t *testing.T) {
+	p := NewPredictive(Balanced.Tuning())
+	at := time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
+	begin := at
+	load := func() float64 { // an hour: ten minutes of 8 VMs, else 1
+		if at.Sub(begin)%time.Hour < 10*time.Minute {
+			return 8
+		}
+		return 1
+	}
+	read := func() {
+		cpu := 100 * load() / 20
+		p.Wish(Reading{Now: at, CPUPercent: &cpu, Ready: 20, Boot: 30 * time.Second, Desired: 20, Min: 1, Max: 20})
+		at = at.Add(PredictiveInterval)
+	}
+	for at.Sub(begin) < 12*time.Hour {
+		read()
+	}
+	if p.Season.Period < 58 || p.Season.Period > 62 {
+		t.Fatalf("period %d min", p.Season.Period)
+	}
+	at = at.Add(2*time.Hour + 35*time.Minute)
+	before := p.Loads.Len()
+	for range 12 * 3 {
+		read()
+	}
+	if n := p.Loads.Len(); n != 12*3 || before <= n {
+		t.Errorf("%d readings of the recent past after the outage, %d before", n, before)
+	}
+	if n, want := len(p.Season.Peaks), int(at.Sub(begin)/time.Minute); n < want-2 || n > want+1 {
+		t.Errorf("%d minutes of the past, want %d", n, want)
+	}
+	for at.Sub(begin) < 15*time.Hour+58*time.Minute { // one period after the first peak that was seen again
+		read()
+	}
+	if peak, known := p.Season.Forecast(int(3*time.Minute/PredictiveInterval), 1); !known || peak < 5 {
+		t.Errorf("3 minutes ahead it expects %.1f (%v), the peak of 8 is due in 2", peak, known)
+	}
+}

@@ -66,6 +66,7 @@ type Predictive struct {
 	Rises   Quantiles `json:"rises"`   // of the load above its level, over the time that a VM should be kept for
 	Wants   Ring      `json:"wants"`   // the wishes of the last minute
 	Season  Season    `json:"season"`
+	Seen    time.Time `json:"seen"` // the newest reading
 	Surging bool      `json:"surging"`
 }
 
@@ -103,6 +104,7 @@ func (p *Predictive) Wish(r Reading) Wish {
 	load := round(use * float64(r.Ready))
 	saturated := use >= saturatedFrom
 
+	p.resume(r.Now)
 	p.learn(load, ahead, t)
 	margin, forecast := p.forecast(load, ahead, t)
 	need := max(load, forecast+margin)
@@ -146,6 +148,21 @@ func (p *Predictive) Wish(r Reading) Wish {
 		}
 	}
 	return Wish{Desired: min(have, keep), Sentence: why}
+}
+
+// resume is for a reading that comes later than it should. After a minute the recent past says nothing of the present; what
+// was learned of the load's misses, rises and periods holds.
+func (p *Predictive) resume(now time.Time) {
+	gap := now.Sub(p.Seen)
+	p.Seen = now
+	if gap < time.Minute || p.Loads.Len() == 0 {
+		return
+	}
+	p.Season.Skip(int(min(gap, seasonSize*time.Minute)/time.Minute), round(p.Slow))
+	p.Loads, p.Wants, p.Surging = Ring{Size: p.Loads.Size}, Ring{Size: p.Wants.Size}, false
+	for i := range p.Experts {
+		p.Experts[i].Made = Ring{Size: p.Experts[i].Made.Size}
+	}
 }
 
 // learn compares what was forecast for now with what came.

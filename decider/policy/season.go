@@ -43,6 +43,16 @@ func (s *Season) Add(load float64) {
 	}
 }
 
+// Skip takes minutes of which nothing is known for such of that level, so that what follows has its true phase.
+func (s *Season) Skip(minutes int, level float64) {
+	for range min(minutes, seasonSize) {
+		s.Peaks, s.Means = append(s.Peaks, level), append(s.Means, level)
+	}
+	if over := len(s.Peaks) - seasonSize; over > 0 {
+		s.Peaks, s.Means = append([]float64{}, s.Peaks[over:]...), append([]float64{}, s.Means[over:]...)
+	}
+}
+
 // Forecast is the highest load about one period ago at the phase that comes in ahead readings, moved by half of what the
 // level has changed since then. It is not known without a period.
 func (s *Season) Forecast(ahead int, level float64) (float64, bool) {
