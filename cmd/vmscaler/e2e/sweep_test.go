@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -86,11 +87,15 @@ func TestSweep(t *testing.T) {
 
 	// The next start gives both an end in the history, and not the one whose name is still taken.
 	p = w.start(config)
-	p.until("the end of both is said", func() bool {
+	p.until("the end of both is in the history", func() bool { // it may have been said before anybody could listen
 		ended := map[string]bool{}
-		for _, e := range p.all {
-			if e.Event == bus.EventRemoved {
-				ended[e.VM] = true
+		for line := range strings.Lines(w.must("events", w.group, "-o", "json", "--nats-url", p.url)) {
+			var r bus.Record
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.Event != nil && r.Event.Event == bus.EventRemoved {
+				ended[r.Event.VM] = true
 			}
 		}
 		if ended[vms[1].Name] {

@@ -106,6 +106,8 @@ func received(t *testing.T, sub *process) []string {
 			_, err = bus.Decode[bus.Event](body)
 		case "health":
 			_, err = bus.Decode[bus.Health](body)
+		case "demand":
+			_, err = bus.Decode[bus.Demand](body)
 		default:
 			t.Errorf("a message on %s", subject)
 		}
