@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/explain"
 )
 
@@ -22,7 +23,7 @@ func explainCommand(g *globals) *cobra.Command {
 		Use:   "explain GROUP",
 		Short: "Say why a group has the size it has, and what would have to be true for another one",
 		Long: `Say why a group has the size it has: what its newest decision was made from, what its policy wants, what held that
-back, and what would have to be true to scale. With --at or --decision it explains a decision of the history, which
+back, and what would have to be true to scale; with credentials also what an actuator holds back. With --at or --decision it explains a decision of the history, which
 has those that changed something.`,
 		Example: "  vmscaler explain web\n  vmscaler explain web --at 2026-11-24T03:10:00Z\n  vmscaler explain web -o json",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -48,11 +49,11 @@ has those that changed something.`,
 			case at != "" && id != "":
 				return usageError{errors.New("--at and --decision: want one of them")}
 			}
-			role := bus.RoleTap
-			if at != "" || id != "" {
-				role = bus.RoleOperator // who may read the history
+			conn, err := g.joinAs(cmd, busF, bus.RoleOperator) // who may read the history
+			var need *app.NeedCredentialsError
+			if newest := at == "" && id == ""; newest && errors.As(err, &need) {
+				conn, err = g.joinAs(cmd, busF, bus.RoleTap)
 			}
-			conn, err := g.joinAs(cmd, busF, role)
 			if err != nil {
 				return err
 			}
@@ -63,7 +64,11 @@ has those that changed something.`,
 			if err != nil {
 				return err
 			}
-			return printExplanation(cmd.OutOrStdout(), explain.Of(decision), output)
+			var held *bus.Event
+			if at == "" && id == "" && need == nil {
+				held = heldBack(ctx, conn, decision)
+			}
+			return printExplanation(cmd.OutOrStdout(), explain.Of(decision, held), output)
 		},
 	}
 	busF.add(cmd, "bus-listen")
@@ -71,6 +76,21 @@ has those that changed something.`,
 	cmd.Flags().StringVar(&id, "decision", "", "the decision of this id, as events and `vmscaler events -o json` have it")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+// heldBack is how an actuator says that it holds the group back, nil where the history does not tell.
+func heldBack(ctx context.Context, conn *bus.Conn, d *bus.Decision) *bus.Event {
+	var events []bus.Event
+	err := bus.ReadHistory(ctx, conn, bus.HistoryQuery{Group: d.Group}, func(r bus.Record) error {
+		if r.Event != nil {
+			events = append(events, *r.Event)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return explain.Held(d, events)
 }
 
 // findDecision is the newest decision, or one of the history.

@@ -25,8 +25,25 @@ type Step struct {
 	Effect string `json:"effect"`
 }
 
-// Of explains a decision.
-func Of(d *bus.Decision) Explanation {
+// Held is the event by which an actuator has said that it holds a group back: no room on the host, or a brake on launches
+// or removals. nil if there is none, if VMs were made or removed since, or if the group has what is desired.
+func Held(d *bus.Decision, events []bus.Event) (held *bus.Event) {
+	for _, e := range events {
+		switch e.Event { //nolint:exhaustive // the others say nothing of it
+		case bus.EventRefused, bus.EventBraked:
+			held = &e
+		case bus.EventCreating, bus.EventDraining:
+			held = nil
+		}
+	}
+	if d.Inputs.Owned == d.Desired {
+		return nil
+	}
+	return held
+}
+
+// Of explains a decision; held is what Held says, nil where nothing is known of it.
+func Of(d *bus.Decision, held *bus.Event) Explanation {
 	e := Explanation{Decision: d, Result: result(d), WhyNot: whyNot(d)}
 	in := d.Inputs
 	add := func(what, effect, format string, args ...any) {
@@ -66,6 +83,10 @@ func Of(d *bus.Decision) Explanation {
 			}
 			add("guard "+string(g.guard), effect, "%s", found)
 		}
+	}
+	if held != nil {
+		add("actuator "+string(held.Event), "held it back", "%s, since %s", held.Sentence, held.Time.Format(time.RFC3339))
+		e.WhyNot = append(e.WhyNot, fmt.Sprintf("it has %d of %d VMs: the rest once this ends: %s", in.Owned, d.Desired, held.Sentence))
 	}
 	add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
 	return e

@@ -55,7 +55,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 		{decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard rate held it back because", "not before 2026-05-04T12:01:00Z"},
 	} {
 		t.Run(fmt.Sprintf("%s %s", tt.d.Rule, tt.d.Guard), func(t *testing.T) {
-			e := Of(tt.d)
+			e := Of(tt.d, nil)
 			var table strings.Builder
 			for _, s := range e.Steps {
 				fmt.Fprintln(&table, s.What, s.Effect, s.Found)
@@ -74,11 +74,43 @@ func TestEachHoldIsExplained(t *testing.T) {
 }
 
 func TestChangeNeedsNoWhyNot(t *testing.T) {
-	e := Of(decision(bus.RuleAboveUpper, "", func(d *bus.Decision) { d.Direction, d.Desired = bus.Out, 3 }))
+	e := Of(decision(bus.RuleAboveUpper, "", func(d *bus.Decision) { d.Direction, d.Desired = bus.Out, 3 }), nil)
 	if len(e.WhyNot) > 0 {
 		t.Errorf("%q", e.WhyNot)
 	}
 	if last := e.Steps[len(e.Steps)-1]; last != (Step{"result", "out, was 2", "desired 3"}) {
 		t.Errorf("%+v", last)
+	}
+}
+
+func TestHeldByTheActuator(t *testing.T) {
+	at := time.Date(2026, 5, 4, 11, 0, 0, 0, time.UTC)
+	refused := bus.Event{Event: bus.EventRefused, Sentence: "no room for 1 more: memory", Time: at}
+	braked := bus.Event{Event: bus.EventBraked, Sentence: "launching failed 5 times in a row", Time: at}
+	made, gone, other := bus.Event{Event: bus.EventCreating}, bus.Event{Event: bus.EventDraining}, bus.Event{Event: bus.EventReady}
+	short := decision(bus.RuleStable, "", func(d *bus.Decision) { d.Desired = 3 })
+	for _, tt := range []struct {
+		d      *bus.Decision
+		events []bus.Event
+		want   string
+	}{
+		{short, nil, ""},
+		{short, []bus.Event{made, refused, other}, "no room"},
+		{short, []bus.Event{refused, braked}, "launching failed"},
+		{short, []bus.Event{refused, made}, ""},
+		{short, []bus.Event{braked, gone}, ""},
+		{decision(bus.RuleStable, "", nil), []bus.Event{refused}, ""}, // it has what it wants
+	} {
+		held := Held(tt.d, tt.events)
+		if (held == nil) != (tt.want == "") || held != nil && !strings.Contains(held.Sentence, tt.want) {
+			t.Errorf("%+v: %+v, want %q", tt.events, held, tt.want)
+		}
+	}
+	e := Of(short, &refused)
+	if s := e.Steps[len(e.Steps)-2]; s != (Step{"actuator refused", "no room for 1 more: memory, since 2026-05-04T11:00:00Z", "held it back"}) {
+		t.Errorf("%+v", s)
+	}
+	if last := e.WhyNot[len(e.WhyNot)-1]; last != "it has 2 of 3 VMs: the rest once this ends: no room for 1 more: memory" {
+		t.Errorf("%q", last)
 	}
 }
