@@ -154,44 +154,47 @@ func remember[T any](t fataler, from, to *T) {
 }
 
 func TestSeason(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 1))
 	const hours = 8
-	load := func(shape string, i int) float64 { // i in readings
+	truth := func(shape string, i int) float64 { // i in readings
 		at := float64(i) / float64(60*minute) // hours
-		switch shape {
-		case "wave":
-			return 5 + 3*math.Sin(2*math.Pi*at) + .2*random.NormFloat64()
-		case "spikes":
-			if math.Mod(at, 1) < .1 {
-				return 10
-			}
-			return 2 + .1*random.NormFloat64()
-		case "noise":
-			return 5 + random.NormFloat64()
+		switch {
+		case shape == "wave":
+			return 5 + 3*math.Sin(2*math.Pi*at)
+		case shape == "spikes" && math.Mod(at, 1) < .1:
+			return 10
+		case shape == "spikes":
+			return 2
 		}
 		return 5
 	}
-	for shape, want := range map[string]int{"wave": 60, "spikes": 60, "noise": 0, "constant": 0} {
+	for _, tt := range []struct {
+		shape string
+		noise float64 // its standard deviation
+		want  int     // minutes
+	}{{"wave", .2, 60}, {"spikes", .1, 60}, {"noise", 1, 0}, {"constant", 0, 0}} {
 		var s Season
+		random := rand.New(rand.NewPCG(1, 1))
 		for i := range hours * 60 * minute {
-			s.Add(load(shape, i))
+			s.Add(truth(tt.shape, i) + tt.noise*random.NormFloat64())
 		}
-		if off := s.Period - want; off < -1 || off > 1 {
-			t.Errorf("%s: period %d min, want %d", shape, s.Period, want)
+		if off := s.Period - tt.want; off < -1 || off > 1 {
+			t.Errorf("%s: period %d min, want %d", tt.shape, s.Period, tt.want)
 		}
-		forecast, known := s.Forecast(6, load(shape, hours*60*minute))
-		if known != (want > 0) {
-			t.Errorf("%s: known %t", shape, known)
+		const now = hours * 60 * minute
+		forecast, known := s.Forecast(minute/2, truth(tt.shape, now))
+		if known != (tt.want > 0) {
+			t.Errorf("%s: known %t", tt.shape, known)
 		}
-		if truth := load(shape, hours*60*minute+6); shape == "wave" && math.Abs(forecast-truth) > 1 {
-			t.Errorf("%s: forecast %g, came %g", shape, forecast, truth)
+		if came := truth(tt.shape, now+minute/2); tt.shape == "wave" && math.Abs(forecast-came) > 1 {
+			t.Errorf("%s: forecast %g, came %g", tt.shape, forecast, came)
 		}
-		for range 100000 {
-			s.Add(1)
-		}
-		if len(s.Peaks) != seasonSize || len(s.Means) != seasonSize {
-			t.Errorf("%d peaks and %d means are kept", len(s.Peaks), len(s.Means))
-		}
+	}
+	var s Season
+	for range (seasonSize + 1) * minute {
+		s.Add(1)
+	}
+	if len(s.Peaks) != seasonSize || len(s.Means) != seasonSize {
+		t.Errorf("%d peaks and %d means are kept", len(s.Peaks), len(s.Means))
 	}
 }
 
