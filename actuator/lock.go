@@ -16,11 +16,13 @@ import (
 
 // Holder is the process that holds the lock of a libvirt URI.
 type Holder struct {
-	PID     int       `json:"pid"`
-	Command string    `json:"command"` // such as "vmscaler run"
-	URI     string    `json:"uri"`
-	BusURL  string    `json:"bus_url,omitempty"` // where its bus listens
-	Since   time.Time `json:"since"`
+	PID     int    `json:"pid"`
+	Command string `json:"command"` // such as "vmscaler run"
+	URI     string `json:"uri"`
+	BusURL  string `json:"bus_url,omitempty"` // where its bus listens
+	// StateDir is its state folder, where the credentials of its bus are if that is its own.
+	StateDir string    `json:"state_dir,omitempty"`
+	Since    time.Time `json:"since"`
 }
 
 // LockedError says that another process acts on the same libvirt.

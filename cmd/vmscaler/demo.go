@@ -60,7 +60,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 	}
 	defer hv.close()
 	say("libvirt: %s", hv.choice)
-	lock, err := acquire(hv, "vmscaler demo", "")
+	lock, err := acquire(hv, "vmscaler demo", "", "")
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 	case err := <-stages:
 		return err
 	}
-	_ = lock.Describe(holder(hv, "vmscaler demo", url))
+	_ = lock.Describe(holder(hv, "vmscaler demo", url, ""))
 	say("Watch it from another terminal: vmscaler dashboard")
 	err = playDemo(ctx, hv, url, patience, say)
 	cancel()

@@ -36,7 +36,7 @@ refuses while another vmscaler acts on the same libvirt. Templates stay.`,
 				return err
 			}
 			defer hv.close()
-			lock, err := acquire(hv, "vmscaler down", "")
+			lock, err := acquire(hv, "vmscaler down", "", "")
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -121,12 +122,12 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	}
 	describe := func(string) {}
 	if o.has(app.StageActuator) {
-		lock, err := acquire(hv, o.command, cfg.BusURL)
+		lock, err := acquire(hv, o.command, cfg.BusURL, stateDir(cfg))
 		if err != nil {
 			return err
 		}
 		defer lock.Release()
-		describe = func(busURL string) { _ = lock.Describe(holder(hv, o.command, busURL)) }
+		describe = func(busURL string) { _ = lock.Describe(holder(hv, o.command, busURL, stateDir(cfg))) }
 		if err := g.readyHost(ctx, hv, cfg, o.setup); err != nil {
 			return err
 		}
@@ -235,13 +236,16 @@ func (g *globals) readyHost(ctx context.Context, hv *libvirtHost, cfg config.Con
 	return nil
 }
 
-func holder(hv *libvirtHost, command, busURL string) actuator.Holder {
-	return actuator.Holder{PID: os.Getpid(), Command: command, URI: hv.uri, BusURL: busURL, Since: time.Now()}
+func holder(hv *libvirtHost, command, busURL, stateDir string) actuator.Holder {
+	if dir, err := filepath.Abs(stateDir); stateDir != "" && err == nil {
+		stateDir = dir // others read it in folders of their own
+	}
+	return actuator.Holder{PID: os.Getpid(), Command: command, URI: hv.uri, BusURL: busURL, StateDir: stateDir, Since: time.Now()}
 }
 
 // acquire takes the lock that one process per libvirt URI holds.
-func acquire(hv *libvirtHost, command, busURL string) (*actuator.Lock, error) {
-	lock, err := actuator.Acquire(holder(hv, command, busURL))
+func acquire(hv *libvirtHost, command, busURL, stateDir string) (*actuator.Lock, error) {
+	lock, err := actuator.Acquire(holder(hv, command, busURL, stateDir))
 	var locked *actuator.LockedError
 	if errors.As(err, &locked) {
 		remedy := "stop it first, with Ctrl-C or `kill " + fmt.Sprint(locked.Holder.PID) + "`"

@@ -44,7 +44,7 @@ with no bus, and refuses to delete while another vmscaler acts on the same libvi
 			}
 			defer hv.close()
 			if !dryRun {
-				lock, err := acquire(hv, "vmscaler sweep", "")
+				lock, err := acquire(hv, "vmscaler sweep", "", stateDir(cfg))
 				if err != nil {
 					return err
 				}
