@@ -31,8 +31,11 @@ func awaitAddress(ctx context.Context, dom *libvirt.Domain) string {
 	}
 }
 
-// addressOf is a running VM's first IP address: of its DHCP lease, or else as its agent says; "" if none is known. It blocks
-// for up to agentTimeout.
+// mostAddresses is how many of the addresses that are said of a VM are looked at.
+const mostAddresses = 1024
+
+// addressOf is a running VM's first IP address: of its DHCP lease, which the host knows, or else as its agent says, which
+// is whatever the guest likes; "" if none is known. It blocks for up to agentTimeout.
 func addressOf(dom *libvirt.Domain) string {
 	var texts []string
 	leases, err := dom.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
@@ -63,18 +66,35 @@ func addressOf(dom *libvirt.Domain) string {
 	return chooseAddress(texts)
 }
 
-// chooseAddress is the first address by which others can reach a VM, of IPv4 rather than IPv6.
+// chooseAddress is the first address by which others can reach a VM, of IPv4 rather than IPv6, in its canonical form. The
+// texts may be a guest's: what is returned is "" or an address and nothing else, of 0-9, a-f, '.' and ':'.
 func chooseAddress(texts []string) string {
 	var first string
-	for _, text := range texts {
-		a, err := netip.ParseAddr(text)
+	for _, text := range texts[:min(len(texts), mostAddresses)] {
+		a, ok := usableAddress(text)
 		switch {
-		case err != nil, a.IsLoopback(), a.IsLinkLocalUnicast():
+		case !ok:
 		case a.Is4():
-			return text
+			return a.String()
 		case first == "":
-			first = text
+			first = a.String()
 		}
 	}
 	return first
+}
+
+// usableAddress is the address that a text is, if others can reach a VM by it.
+func usableAddress(text string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(text)
+	if err != nil || a.Zone() != "" { // a zone may be any bytes, and Unmap would hide it
+		return netip.Addr{}, false
+	}
+	a = a.Unmap()
+	if !a.IsGlobalUnicast() { // nor loopback, link-local, multicast, unspecified or broadcast
+		return netip.Addr{}, false
+	}
+	if a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240) { // "this network", and what nobody uses
+		return netip.Addr{}, false
+	}
+	return a, true
 }

@@ -8,6 +8,9 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
+// longestAnswer is how much an agent may answer, in bytes. libvirt itself takes 10 MiB.
+const longestAnswer = 1 << 20
+
 // agentCommand runs one command of the guest agent and decodes its "return" into result, which may be nil. It
 // blocks for up to timeout, rounded up to seconds.
 func agentCommand(dom *libvirt.Domain, timeout time.Duration, execute string, arguments, result any) error {
@@ -23,6 +26,14 @@ func agentCommand(dom *libvirt.Domain, timeout time.Duration, execute string, ar
 	answer, err := dom.QemuAgentCommand(string(text), wait, 0)
 	if err != nil {
 		return fmt.Errorf("guest agent: %s: %w", execute, err)
+	}
+	return decodeAnswer(execute, answer, result)
+}
+
+// decodeAnswer decodes an answer's "return" into result, which may be nil.
+func decodeAnswer(execute, answer string, result any) error {
+	if len(answer) > longestAnswer {
+		return fmt.Errorf("guest agent: %s: found an answer of %d bytes, want at most %d", execute, len(answer), longestAnswer)
 	}
 	if result == nil {
 		return nil

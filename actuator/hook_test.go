@@ -351,25 +351,6 @@ func TestHookOutputIsItsEnd(t *testing.T) {
 	}
 }
 
-func TestChooseAddress(t *testing.T) {
-	for _, tt := range []struct {
-		addresses string
-		want      string
-	}{
-		{"", ""},
-		{"127.0.0.1 ::1", ""},
-		{"192.168.122.7", "192.168.122.7"},
-		{"127.0.0.1 ::1 fe80::1 2001:db8::7 10.0.0.7 10.0.0.8", "10.0.0.7"},
-		{"fe80::1 2001:db8::7 2001:db8::8", "2001:db8::7"},
-		{"169.254.3.4 fe80::1", ""},
-		{"rubbish 10.0.0.7", "10.0.0.7"},
-	} {
-		if got := chooseAddress(strings.Fields(tt.addresses)); got != tt.want {
-			t.Errorf("of %q: %q, want %q", tt.addresses, got, tt.want)
-		}
-	}
-}
-
 // onWaiting does something with each event "waiting" of a host, beside the one who waits.
 func (b *hostBench) onWaiting(do func(bus.Event)) {
 	b.hooks = newHooks(zerolog.Nop())
