@@ -270,7 +270,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 					return fmt.Errorf("ask the guest agents: %w", err)
 				}
 				asking = true
-				go func() { heard <- askAgents(lv, vms) }()
+				go func() { heard <- askAgents(ctx, lv, h.calls, vms) }()
 			}
 		case got := <-heard:
 			asking = false
@@ -340,7 +340,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 		_ = pool.Free()
 	}
 	h := hypervisor{
-		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch},
+		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch}, calls: newCalls(),
 	}
 	host := a.host // of this connection, as workers run beside the next one's
 	h.tell = func(e bus.Event) { a.publish(host, e, nil) }

@@ -12,13 +12,14 @@ import (
 const addressWait = 10 * time.Second
 
 // awaitAddress is addressOf as soon as that is known; "" if it is not in time.
-func awaitAddress(ctx context.Context, dom *libvirt.Domain) string {
+func awaitAddress(ctx context.Context, calls *calls, dom *libvirt.Domain) string {
 	late := time.NewTimer(addressWait)
 	defer late.Stop()
 	poll := time.NewTicker(250 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if address := addressOf(dom); address != "" {
+		var address string
+		if calls.ask(ctx, func() { address = addressOf(dom) }) != nil || address != "" {
 			return address
 		}
 		select {

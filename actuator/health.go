@@ -1,6 +1,7 @@
 package actuator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,8 +13,7 @@ import (
 )
 
 const (
-	pulseEvery   = 5 * time.Second // between two rounds of asking the guest agents
-	pulsesAtOnce = 8               // an agent that does not answer takes agentTimeout
+	pulseEvery = 5 * time.Second // between two rounds of asking the guest agents
 )
 
 // pulse is what is known of whether a VM that runs also serves.
@@ -47,22 +47,21 @@ type answers struct {
 
 // askAgents asks the agents of some VMs whether they are there. It closes its reference to the connection, as it may
 // take longer than the stage.
-func askAgents(conn *libvirt.Connect, vms []VM) answers {
+func askAgents(ctx context.Context, conn *libvirt.Connect, calls *calls, vms []VM) answers {
 	defer func() { _, _ = conn.Close() }()
 	got := answers{at: time.Now(), vms: map[string]bool{}}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, pulsesAtOnce)
 	for _, vm := range vms {
-		slots <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-slots }()
 			dom, err := conn.LookupDomainByUUIDString(vm.UUID)
 			if err != nil {
 				return
 			}
 			defer func() { _ = dom.Free() }()
-			err = agentCommand(dom, agentTimeout, "guest-ping", nil, nil)
+			if gone := calls.ask(ctx, func() { err = agentCommand(dom, agentTimeout, "guest-ping", nil, nil) }); gone != nil {
+				return
+			}
 			silent := errors.Is(err, libvirt.ERR_AGENT_UNRESPONSIVE) || errors.Is(err, libvirt.ERR_AGENT_COMMAND_TIMEOUT)
 			if err == nil || silent {
 				mu.Lock()

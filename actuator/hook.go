@@ -310,9 +310,9 @@ func (h hypervisor) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, d
 	switch {
 	case hook.WaitFor != bus.WaitForCommand:
 	case kind == bus.HookLaunch:
-		call.address = awaitAddress(ctx, dom)
+		call.address = awaitAddress(ctx, h.calls, dom)
 	default:
-		call.address = addressOf(dom)
+		_ = h.calls.ask(ctx, func() { call.address = addressOf(dom) }) // else ctx has ended, which the wait sees
 	}
 	if call.began.IsZero() {
 		call.began = time.Now()

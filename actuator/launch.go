@@ -28,6 +28,7 @@ type hypervisor struct {
 	// end tells the last event of a VM, and ends its record; nil where there are no records.
 	end     func(uuid string, e bus.Event)
 	records *records
+	calls   *calls
 }
 
 // launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
@@ -81,7 +82,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return errors.Join(cause, undoLaunch(dom, vol))
+		return errors.Join(cause, h.calls.act(ctx, func() error { return undoLaunch(dom, vol) }))
 	}
 	tell(bus.EventCreating, start, "defined from template %s", spec.Template)
 
@@ -103,7 +104,7 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 	if err := ctx.Err(); err != nil { // as when the call before was given up, and has returned after all
 		return undo(err)
 	}
-	if err := dom.Create(); err != nil {
+	if err := h.calls.act(ctx, dom.Create); err != nil {
 		return undo(fmt.Errorf("start %s: %w", name, err))
 	}
 	step(stepStarted)
@@ -147,7 +148,9 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 			}
 			ready, why := false, "it is paused on an I/O error"
 			if !stuck {
-				ready, why = isReady(dom, spec, started)
+				if err := h.calls.ask(ctx, func() { ready, why = isReady(dom, spec, started) }); err != nil {
+					return err
+				}
 			}
 			if ready {
 				step(stepBooted)

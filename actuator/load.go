@@ -17,10 +17,11 @@ import (
 // ctx ends it is stopped at once. started is called for each VM in which it runs, from several goroutines.
 func Load(ctx context.Context, conn *libvirt.Connect, vms []VM, workers, percent int, duration time.Duration, started func(vm string)) error {
 	errs := make([]error, len(vms))
+	calls := newCalls()
 	var wg sync.WaitGroup
 	for i, vm := range vms {
 		wg.Go(func() {
-			if err := loadOne(ctx, conn, vm, workers, percent, duration, started); err != nil {
+			if err := loadOne(ctx, conn, calls, vm, workers, percent, duration, started); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", vm.Name, err)
 			}
 		})
@@ -29,7 +30,7 @@ func Load(ctx context.Context, conn *libvirt.Connect, vms []VM, workers, percent
 	return errors.Join(errs...)
 }
 
-func loadOne(ctx context.Context, conn *libvirt.Connect, vm VM, workers, percent int, duration time.Duration, started func(string)) error {
+func loadOne(ctx context.Context, conn *libvirt.Connect, calls *calls, vm VM, workers, percent int, duration time.Duration, started func(string)) error {
 	dom, err := conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		return fmt.Errorf("look up the domain: %w", err)
@@ -39,7 +40,13 @@ func loadOne(ctx context.Context, conn *libvirt.Connect, vm VM, workers, percent
 	var run struct {
 		PID int `json:"pid"`
 	}
-	if err := agentCommand(dom, agentTimeout, "guest-exec", map[string]any{
+	// Guests under load answer late, and calls that wait together cut the connection.
+	ask := func(ctx context.Context, execute string, arguments, result any) error {
+		var err error
+		gone := calls.ask(ctx, func() { err = agentCommand(dom, agentTimeout, execute, arguments, result) })
+		return errors.Join(gone, err)
+	}
+	if err := ask(ctx, "guest-exec", map[string]any{
 		"path": "stress-ng", "arg": []string{"--cpu", strconv.Itoa(workers), "--cpu-load", strconv.Itoa(percent), "--timeout", seconds + "s"},
 	}, &run); err != nil {
 		return fmt.Errorf("start stress-ng (is it in the guest?): %w", err)
@@ -50,14 +57,14 @@ func loadOne(ctx context.Context, conn *libvirt.Connect, vm VM, workers, percent
 	for {
 		select {
 		case <-ctx.Done():
-			return stopLoad(dom, run.PID)
+			return stopLoad(context.WithoutCancel(ctx), ask, run.PID)
 		case <-poll.C:
 		}
 		var status struct {
 			Exited   bool `json:"exited"`
 			ExitCode int  `json:"exitcode"`
 		}
-		err := agentCommand(dom, agentTimeout, "guest-exec-status", map[string]any{"pid": run.PID}, &status)
+		err := ask(ctx, "guest-exec-status", map[string]any{"pid": run.PID}, &status)
 		switch {
 		case errors.Is(err, libvirt.ERR_NO_DOMAIN), errors.Is(err, libvirt.ERR_OPERATION_INVALID):
 			return errors.New("the VM went away under load")
@@ -71,8 +78,8 @@ func loadOne(ctx context.Context, conn *libvirt.Connect, vm VM, workers, percent
 	}
 }
 
-func stopLoad(dom *libvirt.Domain, pid int) error {
-	if err := agentCommand(dom, agentTimeout, "guest-exec", map[string]any{
+func stopLoad(ctx context.Context, ask func(context.Context, string, any, any) error, pid int) error {
+	if err := ask(ctx, "guest-exec", map[string]any{
 		"path": "kill", "arg": []string{"-TERM", strconv.Itoa(pid)},
 	}, nil); err != nil {
 		return fmt.Errorf("stop stress-ng (it ends by its own time-out): %w", err)

@@ -139,7 +139,7 @@ func (h hypervisor) release(
 	if stuck {
 		return stuck, abandoned, nil
 	}
-	return stuck, abandoned, shutDown(ctx, dom, spec.ShutdownTimeout)
+	return stuck, abandoned, shutDown(ctx, h.calls, dom, spec.ShutdownTimeout)
 }
 
 func later(a, b time.Time) time.Time {
@@ -163,10 +163,14 @@ func (h hypervisor) serveAgain(dom *libvirt.Domain, spec bus.Group, meta bus.Met
 	return cause
 }
 
-// shutDown asks the guest to shut down, by its agent where that answers, else by the power button, and waits until
-// it is off or the time-out has passed; the caller destroys it then.
-func shutDown(ctx context.Context, dom *libvirt.Domain, timeout time.Duration) error {
-	deadline := time.NewTimer(timeout)
+// turnPatience is for how long a guest may wait until it can be asked to shut down, beyond its time-out: others are asked
+// before it, and some may not answer.
+const turnPatience = 15 * time.Second
+
+// shutDown asks the guest to shut down, and waits until it is off or the time-out has passed; the caller destroys it then.
+// The time-out begins when the guest was asked.
+func shutDown(ctx context.Context, calls *calls, dom *libvirt.Domain, timeout time.Duration) error {
+	deadline := time.NewTimer(timeout + turnPatience)
 	defer deadline.Stop()
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
@@ -176,17 +180,20 @@ func shutDown(ctx context.Context, dom *libvirt.Domain, timeout time.Duration) e
 		return fmt.Errorf("shut down: %w", err)
 	}
 	asked := make(chan struct{})
+	asking, stop := context.WithCancel(ctx)
 	go func() {
 		defer close(asked)
-		_ = dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_DEFAULT)
+		_ = calls.ask(asking, func() { askToShutDown(dom) })
 		_ = dom.Free()
 	}()
 	defer func() {
+		stop()
 		select {
 		case <-asked:
-		case <-time.After(time.Second): // it hangs, and ends when QEMU answers or libvirt gives up
+		case <-time.After(time.Second): // it hangs, and ends when QEMU answers or is killed
 		}
 	}()
+	answered := asked
 	for {
 		state, _, err := dom.GetState()
 		switch {
@@ -202,8 +209,24 @@ func shutDown(ctx context.Context, dom *libvirt.Domain, timeout time.Duration) e
 			return context.Cause(ctx)
 		case <-deadline.C:
 			return nil
+		case <-answered:
+			answered = nil
+			deadline.Reset(timeout)
 		case <-poll.C:
 		}
+	}
+}
+
+// askToShutDown asks the guest to shut down, by its agent where that answers, else by the power button. Not by libvirt's
+// call that does both: that waits for up to a minute until the guest is off.
+func askToShutDown(dom *libvirt.Domain) {
+	err := agentCommand(dom, time.Second, "guest-shutdown", map[string]any{"mode": "powerdown"}, nil)
+	if err == nil || errors.Is(err, libvirt.ERR_AGENT_COMMAND_TIMEOUT) {
+		return // an agent that does as it is told does not answer
+	}
+	err = dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+	if errors.Is(err, libvirt.ERR_INVALID_ARG) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {
+		_ = dom.Shutdown() // a driver with one way
 	}
 }
 
