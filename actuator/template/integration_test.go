@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -207,6 +208,65 @@ func TestImport(t *testing.T) {
 		t.Errorf("list: %+v, %v", infos, err)
 	}
 	assertFiles(t, dir, VolumeName("raw"))
+}
+
+// A template whose file was deleted behind libvirt's back is named as broken, stands in nobody else's way, and can be
+// imported again.
+func TestTemplateWhoseFileIsGone(t *testing.T) {
+	conn := connect(t)
+	pool, dir := makePool(t, conn)
+	image := sampleImage(t)
+	content, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"web", "old"} { // not uploaded, as libvirt refreshes the pool at some moment after that
+		if err := os.WriteFile(filepath.Join(dir, VolumeName(name)), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := openPool(conn, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Free()
+	if err := p.Refresh(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, VolumeName("old"))); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := Lookup(conn, pool, "web"); err != nil || !info.Complete || info.Format != "qcow2" {
+		t.Errorf("look up of another one: %+v, %v", info, err)
+	}
+	if _, err := Lookup(conn, pool, "db"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "there are: old, web") {
+		t.Errorf("look up of one that is not there: %v", err)
+	}
+	gone := "its file " + filepath.Join(dir, VolumeName("old")) + " is gone"
+	if _, err := Lookup(conn, pool, "old"); !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), gone) ||
+		!strings.Contains(err.Error(), "virsh -c qemu:///system pool-refresh "+pool) {
+		t.Errorf("look up of the one whose file is gone: %v", err)
+	}
+	infos, err := List(conn, pool)
+	if err != nil || len(infos) != 2 || infos[0].Name != "old" || infos[0].Broken == nil || infos[0].Broken.Error() != gone ||
+		infos[1].Name != "web" || infos[1].Broken != nil {
+		t.Errorf("list: %+v, %v", infos, err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, VolumeName("old")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if infos, err := List(conn, pool); err != nil || len(infos) != 2 || infos[0].Broken == nil || !strings.Contains(infos[0].Broken.Error(), "FIFO") {
+		t.Errorf("list with a FIFO in its place: %+v, %v", infos, err)
+	}
+	if err := os.Remove(filepath.Join(dir, VolumeName("old"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := Upload(t.Context(), conn, pool, "old", image, nil); err != nil {
+		t.Errorf("import again: %v", err)
+	}
+	if info, err := Lookup(conn, pool, "old"); err != nil || !info.Complete {
+		t.Errorf("after the import: %+v, %v", info, err)
+	}
 }
 
 // packageCache keeps downloads between test runs, as a developer's build would.

@@ -15,6 +15,9 @@ import (
 // ErrNotFound is returned by Lookup; the message names the templates there are.
 var ErrNotFound = errors.New("template not found")
 
+// ErrBroken is returned by Lookup for a template whose file is gone or cannot be read.
+var ErrBroken = errors.New("template cannot be used")
+
 // Info is what libvirt knows about a template.
 type Info struct {
 	Name       string
@@ -25,64 +28,105 @@ type Info struct {
 	Allocation uint64    // bytes on the host's disk
 	Changed    time.Time // when its file was last written; zero: unknown
 	Complete   bool      // false while it is uploaded, or after an upload was killed
+	Broken     error     // why libvirt cannot describe it; only the names and the path are known then
+	Remedy     string    // what mends a broken one
 }
 
-// Lookup finds one template, complete or not.
+// Lookup finds one template, complete or not. Of the others in the pool it reads nothing but their names.
 func Lookup(conn *libvirt.Connect, pool, name string) (Info, error) {
-	all, err := List(conn, pool)
+	p, err := openPool(conn, pool)
 	if err != nil {
 		return Info{}, fmt.Errorf("look up template %s: %w", name, err)
 	}
-	var names []string
-	for _, info := range all {
-		if info.Name == name {
-			return info, nil
+	defer p.Free()
+	volumes, err := volumesByName(p)
+	if err != nil {
+		return Info{}, fmt.Errorf("look up template %s in storage pool %q: %w", name, pool, err)
+	}
+	defer freeAll(volumes)
+	if v := volumes[VolumeName(name)]; v != nil {
+		info := read(v, name, virsh(conn)+" pool-refresh "+pool, volumes)
+		if info.Broken != nil {
+			return Info{}, fmt.Errorf("%w: %q in storage pool %q: %w; %s", ErrBroken, name, pool, info.Broken, info.Remedy)
 		}
-		names = append(names, info.Name)
+		return info, nil
 	}
 	there := "there are none"
-	if len(names) > 0 {
+	if names := templateNames(volumes); len(names) > 0 {
 		there = "there are: " + strings.Join(names, ", ")
 	}
 	return Info{}, fmt.Errorf("%w: %q in storage pool %q; %s", ErrNotFound, name, pool, there)
 }
 
-// List returns the pool's templates by name.
+// List returns the pool's templates by name, also those that are broken.
 func List(conn *libvirt.Connect, pool string) ([]Info, error) {
 	p, err := openPool(conn, pool)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Free()
-	volumes, err := p.ListAllStorageVolumes(0)
+	volumes, err := volumesByName(p)
 	if err != nil {
-		return nil, fmt.Errorf("list volumes of storage pool %q: %w", pool, err)
+		return nil, fmt.Errorf("list templates of storage pool %q: %w", pool, err)
 	}
+	defer freeAll(volumes)
 	var infos []Info
-	names := map[string]bool{}
-	for i := range volumes {
-		defer volumes[i].Free()
-		volume, err := volumes[i].GetName()
-		if err != nil {
-			return nil, fmt.Errorf("list volumes of storage pool %q: %w", pool, err)
-		}
-		names[volume] = true
-		name, ok := templateName(volume)
-		if !ok {
+	for _, name := range templateNames(volumes) {
+		infos = append(infos, read(volumes[VolumeName(name)], name, virsh(conn)+" pool-refresh "+pool, volumes))
+	}
+	return infos, nil
+}
+
+// volumesByName is all volumes of a pool. It asks libvirt alone and looks at no file, so a file that is gone does not matter.
+func volumesByName(p *libvirt.StoragePool) (map[string]*libvirt.StorageVol, error) {
+	list, err := p.ListAllStorageVolumes(0)
+	if err != nil {
+		return nil, fmt.Errorf("list volumes: %w", err)
+	}
+	volumes := map[string]*libvirt.StorageVol{}
+	for i := range list {
+		name, err := list[i].GetName()
+		if err != nil { // it was deleted meanwhile
+			list[i].Free()
 			continue
 		}
-		info, err := describe(&volumes[i])
-		if err != nil {
-			return nil, err
+		volumes[name] = &list[i]
+	}
+	return volumes, nil
+}
+
+func freeAll(volumes map[string]*libvirt.StorageVol) {
+	for _, v := range volumes {
+		v.Free()
+	}
+}
+
+func templateNames(volumes map[string]*libvirt.StorageVol) []string {
+	var names []string
+	for volume := range volumes {
+		if name, ok := templateName(volume); ok {
+			names = append(names, name)
 		}
-		info.Name = name
-		infos = append(infos, info)
 	}
-	for i := range infos {
-		infos[i].Complete = !names[markerName(infos[i].Name)]
+	slices.Sort(names)
+	return names
+}
+
+// read describes one template among the volumes of its pool.
+func read(v *libvirt.StorageVol, name, forget string, volumes map[string]*libvirt.StorageVol) Info {
+	info, err := describe(v)
+	if err != nil {
+		info = Info{Volume: VolumeName(name), Broken: err, Remedy: "delete its file and import it again"}
+		if path, err := v.GetPath(); err == nil { // libvirt answers that by itself
+			info.Path = path
+		}
+		if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+			info.Broken = fmt.Errorf("its file %s is gone", info.Path)
+			info.Remedy = "import it again, or have libvirt forget it: " + forget
+		}
 	}
-	slices.SortFunc(infos, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
-	return infos, nil
+	info.Name, info.Complete = name, volumes[markerName(name)] == nil
+	return info
 }
 
 // describe reads a volume's description as libvirt last saw it.
@@ -133,17 +177,21 @@ func openPool(conn *libvirt.Connect, name string) (*libvirt.StoragePool, error) 
 	}
 	active, err := p.IsActive()
 	if err == nil && !active {
-		hint := "virsh"
-		if uri, err := conn.GetURI(); err == nil {
-			hint += " -c " + uri
-		}
-		err = fmt.Errorf("is not running; start it with: %s pool-start %s", hint, name)
+		err = fmt.Errorf("is not running; start it with: %s pool-start %s", virsh(conn), name)
 	}
 	if err != nil {
 		p.Free()
 		return nil, fmt.Errorf("storage pool %q: %w", name, err)
 	}
 	return p, nil
+}
+
+// virsh is the command with which a person reaches the same libvirt.
+func virsh(conn *libvirt.Connect) string {
+	if uri, err := conn.GetURI(); err == nil {
+		return "virsh -c " + uri
+	}
+	return "virsh"
 }
 
 // findVolume returns nil without an error if the pool has no such volume.

@@ -89,6 +89,10 @@ func upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string,
 		return err
 	}
 	defer p.Free()
+	// Libvirt may still list the volume of a template whose file is gone, which this one is to replace.
+	if err := refresh(ctx, p); err != nil {
+		return err
+	}
 	marker, err := claim(ctx, p, name, watch)
 	if err != nil {
 		return err
@@ -205,7 +209,7 @@ func refuseExisting(conn *libvirt.Connect, pool, name string) error {
 		return err
 	}
 	info, err := Lookup(conn, pool, name)
-	if errors.Is(err, ErrNotFound) || err == nil && !info.Complete {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrBroken) || err == nil && !info.Complete {
 		return nil
 	}
 	if err != nil {

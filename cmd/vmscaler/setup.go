@@ -65,7 +65,7 @@ func setUp(ctx context.Context, hv *libvirtHost, cfg config.Config, out io.Write
 	case err == nil && info.Complete:
 		fmt.Fprintf(out, "template %s: %s\n", host.DemoTemplate, info.Path)
 		return nil
-	case err != nil && !errors.Is(err, template.ErrNotFound):
+	case err != nil && !errors.Is(err, template.ErrNotFound) && !errors.Is(err, template.ErrBroken):
 		return err
 	}
 	return buildTemplate(ctx, hv, cfg.Pool, host.DemoTemplate, template.KernelCloud, out)

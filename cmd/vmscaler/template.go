@@ -72,7 +72,7 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel stri
 	switch info, err := template.Lookup(hv.conn, pool, name); {
 	case err == nil && info.Complete:
 		return fmt.Errorf("template %q: %w", name, template.ErrExists)
-	case err != nil && !errors.Is(err, template.ErrNotFound):
+	case err != nil && !errors.Is(err, template.ErrNotFound) && !errors.Is(err, template.ErrBroken):
 		return err
 	}
 	dir, err := os.MkdirTemp("", "vmscaler-template-")
@@ -136,6 +136,10 @@ func templateListCommand(g *globals) *cobra.Command {
 					return err
 				}
 				for _, i := range infos {
+					if i.Broken != nil {
+						fmt.Fprintf(cmd.OutOrStdout(), "%-20s broken: %s; %s\n", i.Name, i.Broken, i.Remedy)
+						continue
+					}
 					fmt.Fprintf(cmd.OutOrStdout(), "%-20s %6d MiB disk %6d MiB used  %s\n", i.Name, i.Capacity>>20, i.Allocation>>20, i.Path)
 				}
 				return nil

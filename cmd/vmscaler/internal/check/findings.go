@@ -44,8 +44,9 @@ type Facts struct {
 	Groups    []bus.Group // with their networks filled in; nil where the config is wrong
 	Networks  []Network   // of the groups, each once
 	Pool      Pool
-	Templates []Template // of the groups, each once; nil where the pool cannot be read
-	Unread    []string   // what libvirt did not tell, and why
+	Templates []Template      // of the groups, each once; nil where the pool cannot be read
+	Unused    []template.Info // broken templates that no group names
+	Unread    []string        // what libvirt did not tell, and why
 
 	Host        *Host // nil where it was not looked at
 	HostUnknown string
@@ -694,6 +695,9 @@ func (f Facts) templates() []Finding {
 		case !t.Exists:
 			found = append(found, problem(area, build, "%s: does not exist in pool %s", t.Name, f.Pool.Name))
 			continue
+		case info.Broken != nil:
+			found = append(found, problem(area, build, "%s: %s", t.Name, info.Broken))
+			continue
 		case !info.Complete:
 			found = append(found, problem(area, build, "%s: incomplete; it is being uploaded, or an upload was broken off", t.Name))
 			continue
@@ -712,6 +716,9 @@ func (f Facts) templates() []Finding {
 			continue
 		}
 		found = append(found, good(area, "%s: complete, a disk of %s, %s", t.Name, size(info.Capacity), info.Path))
+	}
+	for _, info := range f.Unused {
+		found = append(found, warning(area, info.Remedy, "%s, which no group uses: %s", info.Name, info.Broken))
 	}
 	return found
 }

@@ -421,6 +421,14 @@ func TestFindings(t *testing.T) {
 			"problem template: demo: libvirt lists it, but its file is gone: /var/lib/libvirt/images/vmscaler/template-demo.qcow2 -> " +
 				virsh + "pool-refresh vmscaler, then vmscaler template build -c vmscaler.yaml",
 		}},
+		{"template that libvirt cannot describe", func(f *Facts) { f.Templates[0].Info.Broken = errors.New("its file /x is gone") }, []string{
+			"problem template: demo: its file /x is gone -> vmscaler template build -c vmscaler.yaml",
+		}},
+		{"broken template that no group uses", func(f *Facts) {
+			f.Unused = []template.Info{{Name: "old", Broken: errors.New("its file /x is gone"), Remedy: "import it again"}}
+		}, []string{
+			"warning template: old, which no group uses: its file /x is gone -> import it again",
+		}},
 		{"template behind a link", func(f *Facts) { f.Templates[0].Walk = folders("/home/ann/t.qcow2", home) }, []string{
 			"problem template: demo: QEMU runs as libvirt-qemu, which may not pass the folder /home/ann (0700 ann:ann) -> " +
 				"sudo chmod o+x /home/ann, or use a pool below /var/lib/libvirt/images",

@@ -376,10 +376,15 @@ func (f *Facts) readTemplates(conn *libvirt.Connect, disk files) {
 				t.Exists, t.Info = true, info
 			}
 		}
-		if t.Exists && f.Host != nil && f.Libvirt.QEMU {
+		if t.Exists && t.Info.Broken == nil && f.Host != nil && f.Libvirt.QEMU {
 			t.Walk = disk.walk(t.Info.Path)
 		}
 		f.Templates = append(f.Templates, t)
+	}
+	for _, info := range infos {
+		if info.Broken != nil && !seen[info.Name] {
+			f.Unused = append(f.Unused, info)
+		}
 	}
 }
 
