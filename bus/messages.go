@@ -56,10 +56,14 @@ type VM struct {
 	MemoryUsedMiB   *int      `json:"memory_used_mib,omitempty"`
 	RunDelayPercent *float64  `json:"run_delay_percent,omitempty"`
 	UUID            string    `json:"uuid"`
-	Created         time.Time `json:"created"`             // when the actuator made it
-	PhaseSince      time.Time `json:"phase_since"`         // when it entered its phase
-	Protected       bool      `json:"protected,omitempty"` // it is never chosen for scaling in
-	Error           string    `json:"error,omitempty"`
+	Created         time.Time `json:"created"`     // when the actuator made it
+	PhaseSince      time.Time `json:"phase_since"` // when it entered its phase
+	// BootedAt is when its first boot was over, which a launch hook or a drain that was called off does not change;
+	// RebootedAt is when its guest last restarted without ending. Nil is not yet, or unknown.
+	BootedAt   *time.Time `json:"booted_at,omitempty"`
+	RebootedAt *time.Time `json:"rebooted_at,omitempty"`
+	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
+	Error      string     `json:"error,omitempty"`
 }
 
 // Host is the machine that a Sample was taken on. Nil is unknown.
@@ -201,8 +205,10 @@ type Inputs struct {
 	Unknown          int      `json:"unknown"`   // of the ready ones, those with no CPU reading
 	Breaches         int      `json:"breaches"`  // samples in a row beyond the threshold that Rule names
 	BreachesNeeded   int      `json:"breaches_needed"`
-	BootMS           int64    `json:"boot_ms"`     // how long VMs took from their creation to ready lately; 0 is not known
-	CooldownMS       int64    `json:"cooldown_ms"` // what is left of the cooldown, or of the window of the guard, that applies
+	BootMS           int64    `json:"boot_ms"` // how long VMs took from their creation to the end of their boot lately; 0 is not known
+	// WarmupMS is for how long after its boot a VM's CPU does not count: as set, or as learned; nil is not known yet.
+	WarmupMS   *int64 `json:"warmup_ms,omitempty"`
+	CooldownMS int64  `json:"cooldown_ms"` // what is left of the cooldown, or of the window of the guard, that applies
 	// RunDelayPercent is the share of time that the ready VMs waited for a host core, as a mean; nil is unknown.
 	RunDelayPercent *float64 `json:"run_delay_percent,omitempty"`
 }

@@ -26,6 +26,7 @@ func exampleSample() *Sample {
 				Name: "web-1", State: StateRunning, Phase: PhaseReady, CPUPercent: new(83.4), VCPUs: 2, MemoryMiB: 1024,
 				MemoryUsedMiB: new(512), RunDelayPercent: new(1.5), UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11",
 				Created: noon.Add(-10 * time.Minute), PhaseSince: noon.Add(-9 * time.Minute),
+				BootedAt: new(noon.Add(-9 * time.Minute)), RebootedAt: new(noon.Add(-2 * time.Minute)),
 			},
 			{
 				Name: "web-2", State: StateRunning, Phase: PhaseLaunching, VCPUs: 2, MemoryMiB: 1024,
@@ -44,7 +45,7 @@ func exampleDecision() *Decision {
 		Rule: RuleAboveUpper, Guard: GuardCooldown,
 		Inputs: Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, CooldownMS: 1500, RunDelayPercent: new(1.5),
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5),
 		},
 		Wishes: []Wish{{Policy: PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"}},
 		Hosts:  map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true,

@@ -20,6 +20,32 @@ const (
 	ProtectionKey = "vmscaler-protect"
 )
 
+// RebootURI and RebootKey are of the element that says when a guest last restarted itself, or was reset. It is one of its own
+// for the same reason.
+const (
+	RebootURI = "urn:vmscaler:reboot:1"
+	RebootKey = "vmscaler-reboot"
+)
+
+type rebootXML struct {
+	XMLName xml.Name  `xml:"reboot"`
+	At      time.Time `xml:"at,attr"`
+}
+
+// RebootXML is the element without namespace, as libvirt's call for setting metadata wants it.
+func RebootXML(at time.Time) string {
+	return fmt.Sprintf(`<reboot at="%s"/>`, at.UTC().Format(time.RFC3339Nano))
+}
+
+// ParseReboot reads the element; the zero time is that of an element which cannot be read.
+func ParseReboot(element string) time.Time {
+	var x rebootXML
+	if err := xml.Unmarshal([]byte(element), &x); err != nil {
+		return time.Time{}
+	}
+	return x.At
+}
+
 // ProtectionXML is the element without namespace, as libvirt's call for setting metadata wants it.
 func ProtectionXML(since time.Time) string {
 	return fmt.Sprintf(`<protect since="%s"/>`, since.UTC().Format(time.RFC3339))
@@ -36,6 +62,7 @@ type Metadata struct {
 	Created time.Time
 	Phase   Phase
 	Since   time.Time // when it entered Phase
+	Booted  time.Time // when its first boot was over, before any launch hook; zero: not yet, or not known
 	Pool    string
 	Volume  string // the volume made for this VM, in Pool
 }
@@ -55,7 +82,9 @@ type metadataXML struct {
 	Created  time.Time `xml:"created,attr"`
 	Phase    Phase     `xml:"phase,attr"`
 	Since    time.Time `xml:"since,attr"`
-	Volume   struct {
+	// A pointer, as a time has no empty form.
+	Booted *time.Time `xml:"booted,attr,omitempty"`
+	Volume struct {
 		Pool string `xml:"pool,attr"`
 		Name string `xml:"name,attr"`
 	} `xml:"volume"`
@@ -66,6 +95,9 @@ func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
 		Created: m.Created.UTC(), Since: m.Since.UTC(),
+	}
+	if !m.Booted.IsZero() {
+		x.Booted = new(m.Booted.UTC())
 	}
 	x.Volume.Pool, x.Volume.Name = m.Pool, m.Volume
 	out, err := xml.Marshal(x)
@@ -100,8 +132,12 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	if x.Group == "" || x.Volume.Pool == "" || x.Volume.Name == "" || x.Phase == "" || x.Created.IsZero() {
 		return Metadata{}, fmt.Errorf("metadata without group, volume, phase or creation time: %s", element)
 	}
-	return Metadata{
+	m := Metadata{
 		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created, Phase: x.Phase, Since: x.Since,
 		Pool: x.Volume.Pool, Volume: x.Volume.Name,
-	}, nil
+	}
+	if x.Booted != nil {
+		m.Booted = *x.Booted
+	}
+	return m, nil
 }

@@ -18,6 +18,29 @@ func someMetadata() Metadata {
 	}
 }
 
+// Both are of VMs that an earlier program made, too: what it did not write is unknown.
+func TestBootAndRebootAreKept(t *testing.T) {
+	m := someMetadata()
+	for _, booted := range []time.Time{{}, noon} {
+		m.Booted = booted
+		text, err := m.XML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseMetadata(text, someUUID)
+		if err != nil || !got.Booted.Equal(booted) || strings.Contains(text, "booted") == booted.IsZero() {
+			t.Errorf("booted %s: got %s, %v from %s", booted, got.Booted, err, text)
+		}
+	}
+	for element, want := range map[string]time.Time{
+		RebootXML(noon): noon, `<reboot at="yesterday"/>`: {}, `<restart at="2026-05-04T12:00:00Z"/>`: {}, "": {},
+	} {
+		if got := ParseReboot(element); !got.Equal(want) {
+			t.Errorf("%s: got %s, want %s", element, got, want)
+		}
+	}
+}
+
 func TestMetadataXML(t *testing.T) {
 	const want = `<vm group="web" template="demo" uuid="5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11" created="2026-05-04T12:00:00.25Z"` +
 		` phase="ready" since="2026-05-04T12:00:01.25Z"><volume pool="default" name="web-1.5c0d2a9e.qcow2"></volume></vm>`

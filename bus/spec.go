@@ -237,8 +237,11 @@ type Policy struct {
 	BreachesIn   int           `json:"breaches_in"`   // evaluations in a row below lower before scaling in
 	CooldownOut  time.Duration `json:"cooldown_out"`  // after scaling out, before scaling out again
 	CooldownIn   time.Duration `json:"cooldown_in"`   // after any change, before scaling in
-	Warmup       time.Duration `json:"warmup"`        // after ready, before a VM's CPU counts
+	Warmup       time.Duration `json:"warmup"`        // after a VM's boot, before its CPU counts; or WarmupLearned
 }
+
+// WarmupLearned is the warm-up that follows from how long VMs of the group's template stay busy after their boot.
+const WarmupLearned time.Duration = -1
 
 // Has says whether a rule is one of the group's.
 func (p Policy) Has(t PolicyType) bool { return slices.Contains(p.Types, t) }
@@ -278,7 +281,7 @@ func DefaultGroup() Group {
 			},
 			Limits:       Limits{RateWindow: time.Minute},
 			UpperPercent: 70, LowerPercent: 20, Interval: time.Second, BreachesOut: 3, BreachesIn: 5,
-			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: 5 * time.Second,
+			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: WarmupLearned,
 		},
 	}
 }

@@ -18,6 +18,7 @@ type reading struct {
 	counter    counter // zero unless running
 	memoryMiB  int
 	protected  bool
+	rebooted   *time.Time // when its guest last restarted; nil: it did not
 	err        error // why state and counter are unknown
 }
 
@@ -67,6 +68,9 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	case err != nil:
 		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
+	if r.rebooted, err = rebootedAt(dom); err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
+	}
 	info, err := dom.GetInfo()
 	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
@@ -99,6 +103,21 @@ func isProtected(dom *libvirt.Domain) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// rebootedAt is when the actuator last saw the guest restart without ending; nil: never.
+func rebootedAt(dom *libvirt.Domain) (*time.Time, error) {
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootURI, 0)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+		return nil, nil //nolint:nilnil // no value is no error
+	}
+	if err != nil {
+		return nil, err
+	}
+	if at := bus.ParseReboot(element); !at.IsZero() {
+		return &at, nil
+	}
+	return nil, nil //nolint:nilnil // somebody else's element
 }
 
 func freeDomains(doms []libvirt.Domain) {

@@ -6,27 +6,31 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Boots measures how long a group's VMs take from their creation to ready.
+// Boots measures how long a group's VMs take from their creation to the end of their boot. A launch hook's time is none of
+// it, nor is a life in service that a drain interrupted.
 type Boots struct {
 	Mean time.Duration `json:"mean_ns"` // exponential, a new one counts for a fifth; 0 is not known yet
-	Last time.Time     `json:"last"`    // when the newest of those counted became ready
+	Last time.Time     `json:"last"`    // when the newest of those counted had booted
 }
 
-// Add counts the VMs that have become ready since.
+// Add counts the VMs that have become ready since. One whose actuator does not say when it had booted counts for nothing.
 func (b *Boots) Add(obs Observation) {
 	last := b.Last
 	for _, h := range obs.Hosts {
 		for _, vm := range h.VMs {
-			took := vm.PhaseSince.Sub(vm.Created)
-			if vm.Phase != bus.PhaseReady || !vm.PhaseSince.After(b.Last) || took <= 0 {
+			if vm.Phase != bus.PhaseReady || vm.BootedAt == nil || !vm.BootedAt.After(b.Last) {
+				continue
+			}
+			took := vm.BootedAt.Sub(vm.Created)
+			if took <= 0 {
 				continue
 			}
 			if b.Mean == 0 {
 				b.Mean = took
 			}
 			b.Mean += (took - b.Mean) / 5
-			if vm.PhaseSince.After(last) {
-				last = vm.PhaseSince
+			if vm.BootedAt.After(last) {
+				last = *vm.BootedAt
 			}
 		}
 	}

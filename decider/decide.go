@@ -23,6 +23,7 @@ type State struct {
 	Before   int
 	LastData time.Time // of the last evaluation that had all that it needs
 	Boots    Boots
+	Warmup   Warmup
 	// Policy is what a policy other than the threshold remembers; nil before its first reading. Decide changes it: the
 	// state that it was given is used up.
 	Policy Memory
@@ -91,6 +92,7 @@ func hint(d *bus.Decision) {
 // counts as no load when the group asks for more, and forbids scaling in.
 func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Time) bus.Decision {
 	st.Boots.Add(obs)
+	st.Warmup.See(spec, st.Boots, obs)
 	c := count(spec, *st, obs)
 	d := bus.Decision{
 		V: bus.Version, Group: spec.Name, Direction: bus.Hold, Current: st.Desired, Desired: st.Desired,
@@ -142,6 +144,9 @@ func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Ti
 		follow(spec, st, &d, c, obs.Metric, now)
 	}
 	d.Inputs.BootMS = st.Boots.Mean.Milliseconds()
+	if warmup, known := st.Warmup.inForce(spec); known {
+		d.Inputs.WarmupMS = new(warmup.Milliseconds())
+	}
 	if d.Rule != bus.RuleNoData && d.Rule != bus.RuleBlind {
 		st.LastData = now
 	}
@@ -307,7 +312,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			case bus.PhaseReady:
 				switch {
 				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
-				case age >= 0 && age < spec.Policy.Warmup: // below 0: the clock was set back
+				case st.Warmup.warming(spec, st.Boots, vm, h.Time):
 					c.warming++
 				default:
 					c.ready++

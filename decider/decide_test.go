@@ -125,9 +125,9 @@ func TestDecide(t *testing.T) {
 		// What counts as a number.
 		{"more than 100 % counts as 100", spec(thresholds(70, 20), atOnce), known(2), see(ready(190), ready(30)), 2, bus.Hold, bus.RuleStable, "", "stable: average 65 %"},
 		{"a booting VM's CPU does not count", spec(atOnce), known(2), see(ready(30), aged(bus.PhaseLaunching, time.Second, new(100.0))), 2, bus.Hold, bus.RuleStable, "", "average 30 %"},
-		{"a warming VM's CPU does not count", spec(atOnce), known(2), see(ready(30), aged(bus.PhaseReady, 4*time.Second, new(100.0))), 2, bus.Hold, bus.RuleStable, "", "average 30 %"},
-		{"a warm VM's CPU counts", spec(atOnce), known(2), see(ready(30), aged(bus.PhaseReady, 5*time.Second, new(90.0))), 2, bus.Hold, bus.RuleStable, "", "average 60 %"},
-		{"a warming VM is capacity", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseReady, time.Second, new(100.0))), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way"},
+		{"a warming VM's CPU does not count", spec(atOnce, warmup(5*time.Second)), known(2), see(ready(30), aged(bus.PhaseReady, 4*time.Second, new(100.0))), 2, bus.Hold, bus.RuleStable, "", "average 30 %"},
+		{"a warm VM's CPU counts", spec(atOnce, warmup(5*time.Second)), known(2), see(ready(30), aged(bus.PhaseReady, 5*time.Second, new(90.0))), 2, bus.Hold, bus.RuleStable, "", "average 60 %"},
+		{"a warming VM is capacity", spec(atOnce, warmup(5*time.Second)), known(2), see(ready(100), aged(bus.PhaseReady, time.Second, new(100.0))), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way"},
 		{"a draining VM is neither", spec(atOnce), known(1), see(ready(100), aged(bus.PhaseDraining, time.Second, new(0.0))), 2, bus.Out, bus.RuleAboveUpper, "", "average 100 %"},
 		{"a failed VM is neither", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseFailed, time.Second, new(0.0))), 3, bus.Out, bus.RuleAboveUpper, "", "average 100 %"},
 		{"a VM within the boot time-out is coming", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, 2*time.Minute, nil)), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way"},

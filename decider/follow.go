@@ -79,6 +79,8 @@ func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *float6
 		memory := c.memory / float64(c.memories)
 		r.MemoryPercent = &memory
 	}
+	p := spec.Policy
+	p.Warmup, _ = st.Warmup.inForce(spec)
 	for _, t := range spec.Policy.Types {
 		if t == bus.PolicyThreshold {
 			alone := *d
@@ -88,13 +90,13 @@ func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *float6
 			news = true
 			continue
 		}
-		a, p := st.Policy.of(spec.Policy, t, st.Boots.Mean)
+		a, rule := st.Policy.of(p, t, st.Boots.Mean)
 		// An unknown CPU counts as no load, and forbids scaling in.
 		a.Sum, a.Count = a.Sum+c.sum/float64(c.ready), a.Count+1
-		if since := now.Sub(a.At); since < 0 || since >= p.Interval()-spec.Policy.Interval/2 {
+		if since := now.Sub(a.At); since < 0 || since >= rule.Interval()-spec.Policy.Interval/2 {
 			cpu := a.Sum / float64(a.Count)
 			r.CPUPercent = &cpu
-			w := p.Wish(r)
+			w := rule.Wish(r)
 			a.Sum, a.Count, a.At = 0, 0, now
 			a.Wish = bus.Wish{Policy: t, Desired: w.Desired, Sentence: w.Sentence}
 			news = true

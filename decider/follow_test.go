@@ -195,7 +195,11 @@ func TestTargetOnMemory(t *testing.T) {
 
 func TestBootsAreMeasured(t *testing.T) {
 	at := func(created, took time.Duration, phase bus.Phase) bus.VM {
-		return bus.VM{Phase: phase, Created: t0.Add(created), PhaseSince: t0.Add(created + took)}
+		vm := bus.VM{Phase: phase, Created: t0.Add(created), PhaseSince: t0.Add(created + took)}
+		if phase == bus.PhaseReady {
+			vm.BootedAt = &vm.PhaseSince
+		}
+		return vm
 	}
 	var b Boots
 	for _, tt := range []struct {

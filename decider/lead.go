@@ -30,13 +30,14 @@ type memory struct {
 	Hosts       []string  `json:"hosts"`
 	Time        time.Time `json:"time"`
 	Boots       Boots     `json:"boots"`
+	Warmup      Warmup    `json:"warmup"`
 	Policy      Memory    `json:"policy,omitempty"`
 	Guards      Guards    `json:"guards"`
 	Scheduled   time.Time `json:"scheduled"`
 }
 
 func memoryOf(st State, now time.Time) memory {
-	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC(), st.Boots, st.Policy, st.Guards, st.Scheduled.UTC()}
+	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC(), st.Boots, st.Warmup, st.Policy, st.Guards, st.Scheduled.UTC()}
 }
 
 // worthSaving says whether the memory says something else than what was saved. Breaches change all the time, and
@@ -56,7 +57,7 @@ func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Ti
 		st.Guards, st.Scheduled = kept.Guards, kept.Scheduled
 	}
 	if age := now.Sub(kept.Time); age >= 0 && age < learnedAge {
-		st.Boots, st.Policy = kept.Boots, kept.Policy
+		st.Boots, st.Warmup, st.Policy = kept.Boots, kept.Warmup, kept.Policy
 	}
 	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= memoryAge {
 		return st

@@ -34,6 +34,9 @@ func bounds(lowest, highest int) func(*bus.Group) {
 	return func(g *bus.Group) { g.Min, g.Max = lowest, highest }
 }
 
+// warmup sets what is learned else.
+func warmup(d time.Duration) func(*bus.Group) { return func(g *bus.Group) { g.Policy.Warmup = d } }
+
 // atOnce takes away the guards that need time.
 func atOnce(g *bus.Group) {
 	g.Policy.BreachesOut, g.Policy.BreachesIn, g.Policy.CooldownOut, g.Policy.CooldownIn = 1, 1, 0, 0

@@ -34,7 +34,7 @@ func (w *world) step() bus.Decision {
 	serving := 0
 	for i := range w.vms {
 		if vm := &w.vms[i]; vm.Phase == bus.PhaseLaunching && w.now.Sub(vm.Created) >= w.boot {
-			vm.Phase, vm.PhaseSince = bus.PhaseReady, w.now
+			vm.Phase, vm.PhaseSince, vm.BootedAt = bus.PhaseReady, w.now, new(w.now)
 		}
 		if w.vms[i].Phase == bus.PhaseReady {
 			serving++
@@ -111,7 +111,7 @@ func TestIdleAgainEndsAtMin(t *testing.T) {
 func TestBootCPUNeverMakesASecondVM(t *testing.T) {
 	for _, boot := range []time.Duration{0, time.Second, 6 * time.Second, time.Minute, 119 * time.Second} {
 		t.Run(boot.String(), func(t *testing.T) {
-			w := newWorld(spec())
+			w := newWorld(spec(warmup(5 * time.Second)))
 			w.boot = boot
 			if desired := w.steps(200); slices.Max(desired) != 1 {
 				t.Errorf("made %d", slices.Max(desired))

@@ -219,7 +219,7 @@ func TestScalars(t *testing.T) {
 		},
 		{"schedule", "[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}]", "{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] [{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: '@daily', min: 1}] [{at: '0 8 * * *', zone: Local, min: 3}]"},
 		{"policy.setting", "safe balanced thrifty", "cheap ''"},
-		{"policy.warmup", "0s 1h", "-1s 2h"},
+		{"policy.warmup", "0s 1h learned", "-1s 2h -1ns Learned"},
 		{"drain", "0s 1h", "-1s 61m"},
 		{"scale_in", "newest oldest least-busy outdated", "Newest random '' 1 ~"},
 		{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},

@@ -149,7 +149,7 @@ func policyFields(p *bus.Policy) section {
 		{"breaches_in", whole(&p.BreachesIn, 1000, "")},
 		{"cooldown_out", duration(&p.CooldownOut, 0, 24*time.Hour)},
 		{"cooldown_in", duration(&p.CooldownIn, 0, 24*time.Hour)},
-		{"warmup", duration(&p.Warmup, 0, time.Hour)},
+		{"warmup", orWord(duration(&p.Warmup, 0, time.Hour), "learned", &p.Warmup, bus.WarmupLearned)},
 		{"steps", section{
 			{"adjustment", choice(&p.Steps.Adjustment, bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent)},
 			{"min_magnitude", whole(&p.Steps.MinMagnitude, 1000, "")},

@@ -236,6 +236,26 @@ func duration(p *time.Duration, low, high time.Duration) scalar {
 	}
 }
 
+// orWord is a scalar that has a word for one more value.
+func orWord[T comparable](s scalar, word string, p *T, means T) scalar {
+	return scalar{
+		want: s.want + ", or " + word,
+		set: func(n ast.Node) bool {
+			if wordOf(n) == word {
+				*p = means
+				return true
+			}
+			return s.set(n)
+		},
+		get: func() string {
+			if *p == means {
+				return word
+			}
+			return s.get()
+		},
+	}
+}
+
 // short is the duration without parts that are zero: 2m for 2m0s.
 func short(d time.Duration) string {
 	s := d.String()

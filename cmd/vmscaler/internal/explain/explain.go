@@ -62,7 +62,10 @@ func Of(d *bus.Decision, held *bus.Event) Explanation {
 		add("host", "", "its VMs wait %.0f %% of the time for a core", *in.RunDelayPercent)
 	}
 	if in.BootMS > 0 {
-		add("boot", "", "%.0f s from a VM's creation to ready lately", float64(in.BootMS)/1000)
+		add("boot", "", "%.0f s from a VM's creation to the end of its boot lately", float64(in.BootMS)/1000)
+	}
+	if in.WarmupMS != nil && in.Warming > 0 {
+		add("warm-up", "", "%.0f s after its boot a VM's CPU counts, or once it has come to rest", float64(*in.WarmupMS)/1000)
 	}
 	switch {
 	case len(d.Wishes) > 0:

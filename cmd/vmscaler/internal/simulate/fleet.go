@@ -89,6 +89,7 @@ func (f *Fleet) step(second int) (ready int) {
 		}
 		if v.Phase != bus.PhaseReady {
 			v.Phase, v.PhaseSince = bus.PhaseReady, start.Add(time.Duration(second)*time.Second)
+			v.BootedAt = new(v.PhaseSince)
 			took := v.PhaseSince.Sub(v.Created)
 			if took > 0 {
 				f.boot = measured(f.boot, took)
@@ -200,12 +201,21 @@ func newEngine(w World, p bus.PolicyType, setting bus.PolicySetting) *engine {
 	spec.Name, spec.Min, spec.Max = "sim", w.Min, w.Max
 	spec.BootTimeout = 10*w.Boot + time.Minute
 	spec.Policy.Types, spec.Policy.Setting = []bus.PolicyType{p}, setting
-	return &engine{spec: spec}
+	return &engine{spec: warm(spec)}
 }
 
 // ownEngine is the decider with a group's own policy.
 func ownEngine(w World) *engine {
 	spec := *w.Own
 	spec.Name, spec.Min, spec.Max, spec.DryRun = "sim", w.Min, w.Max, false
-	return &engine{spec: spec}
+	return &engine{spec: warm(spec)}
+}
+
+// warm gives a spec whose warm-up is learned one to simulate with: simulated VMs come under load in the second in which they
+// are ready, so there is nothing to learn from.
+func warm(spec bus.Group) bus.Group {
+	if spec.Policy.Warmup == bus.WarmupLearned {
+		spec.Policy.Warmup = 5 * time.Second
+	}
+	return spec
 }
