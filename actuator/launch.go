@@ -154,6 +154,9 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 			}
 			if ready {
 				step(stepBooted)
+				if vm.Meta.Booted.IsZero() {
+					vm.Meta.Booted = time.Now()
+				}
 				if !hooked {
 					asked := time.Now()
 					err := h.launchHook(ctx, spec.Hooks.Launch, dom, vm, decision)

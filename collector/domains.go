@@ -19,7 +19,7 @@ type reading struct {
 	memoryMiB  int
 	protected  bool
 	rebooted   *time.Time // when its guest last restarted; nil: it did not
-	err        error // why state and counter are unknown
+	err        error      // why state and counter are unknown
 }
 
 // readDomains lists the domains that vmscaler owns. Its calls (list, metadata, info) are answered by libvirt
