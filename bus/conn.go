@@ -18,6 +18,7 @@ type Conn struct {
 	log     zerolog.Logger
 	closed  chan struct{}
 	dropped atomic.Uint64
+	lines   *throttle             // of what anybody on the bus can make this process say
 	trouble atomic.Pointer[error] // why the last try to connect failed; nil: it did not
 }
 
@@ -68,6 +69,7 @@ func dial(r Remote, name string, log zerolog.Logger, extra ...nats.Option) (*Con
 
 func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn, error) {
 	c := &Conn{log: log, closed: make(chan struct{})}
+	c.lines = newThrottle(func(kind any, n uint64) { log.Warn().Msgf("bus: %v: ... and %d more like it", kind, n) })
 	refused := "" // said already
 	options := append([]nats.Option{
 		nats.Name("vmscaler " + name),
@@ -101,6 +103,9 @@ func connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if !c.lines.allows("trouble on the connection") {
+				return
+			}
 			if sub != nil {
 				err = fmt.Errorf("%s: %w", sub.Subject, err)
 			}
@@ -131,10 +136,23 @@ func (c *Conn) Trouble() error {
 // the history itself.
 func (c *Conn) Embedded() bool { return c.nc.ConnectedServerName() == serverName }
 
-// Drop notes that a message was not used: one line in the log, and the counter that the stage's health shows.
+// Drop notes that a message was not used: a line in the log, if there are not too many of its kind, and the counter that
+// the stage's health shows.
 func (c *Conn) Drop(subject string, why error) {
 	c.dropped.Add(1)
-	c.log.Warn().Err(why).Msgf("bus: dropped a message on %s", subject)
+	if c.lines.allows("dropped messages on " + kindOf(subject)) {
+		c.log.Warn().Str("error", clipTo(why.Error(), maxLogText)).Msgf("bus: dropped a message on %s", clipTo(subject, maxLogText))
+	}
+}
+
+// kindOf is all subjects of a kind of message, as whoever publishes chooses the rest.
+func kindOf(subject string) string {
+	for _, all := range []string{AllSamples, AllDecisions, AllEvents, AllHealth, AllMetrics, AllDemand, "vmscaler.ctl.>"} {
+		if strings.HasPrefix(subject, strings.TrimSuffix(all, ">")) {
+			return all
+		}
+	}
+	return "other subjects"
 }
 
 // Dropped counts the messages that were not used: malformed, of another version, expired, or repeated.
@@ -215,4 +233,5 @@ func (c *Conn) Close() {
 	}
 	c.nc.Close()
 	<-c.closed
+	c.lines.close()
 }

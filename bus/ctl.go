@@ -147,19 +147,65 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 		}
 	}
 	for subject, answer := range answers {
-		sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
-			if isInbox(msg.Reply) {
-				answer(msg)
-			} else {
-				c.Drop(msg.Subject, fmt.Errorf("its answer should go to %q, which is no inbox", clip(msg.Reply)))
-			}
-		})
+		err := c.serveSubject(ctx, subject, answer)
 		if err != nil {
 			return fmt.Errorf("bus: serve %s: %w", subject, err)
 		}
-		context.AfterFunc(ctx, func() { _ = sub.Drain() }) // which fails on a closed connection only
 	}
 	return c.announce()
+}
+
+// What may wait of a kind of request. Those without credentials may ask, so that it is little.
+const (
+	maxRequests   = 64       // beyond it they are refused at once
+	maxUnread     = 4096     // in front of that: beyond it they are not even refused
+	maxQuery      = 16 << 10 // bytes of one
+	busyRefusal   = "503"
+	tooBigRefusal = "413"
+)
+
+// serveSubject answers the requests of a subject one after the other, so that a flood of one kind holds no other one up.
+func (c *Conn) serveSubject(ctx context.Context, subject string, answer func(*nats.Msg)) error {
+	waiting := make(chan *nats.Msg, maxRequests)
+	sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
+		switch {
+		case !isInbox(msg.Reply):
+			c.Drop(msg.Subject, fmt.Errorf("its answer should go to %q, which is no inbox", clip(msg.Reply)))
+			return
+		case len(msg.Data) > maxQuery:
+			c.Drop(msg.Subject, fmt.Errorf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery))
+			c.respond(msg, &reply{code: tooBigRefusal, refusal: fmt.Sprintf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery)})
+			return
+		}
+		select {
+		case waiting <- msg:
+		default:
+			c.Drop(msg.Subject, fmt.Errorf("%d requests wait already", maxRequests))
+			c.respond(msg, &reply{code: busyRefusal, refusal: fmt.Sprintf("busy: %d requests wait already; ask again in a moment", maxRequests)})
+		}
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // the caller names the subject
+	}
+	go func() {
+		for {
+			select {
+			case msg, more := <-waiting:
+				if !more {
+					return
+				}
+				answer(msg)
+			case <-c.closed:
+				return
+			}
+		}
+	}()
+	sub.SetClosedHandler(func(string) { close(waiting) }) // after the last call of the function above
+	if err := sub.SetPendingLimits(maxUnread, maxPayload); err != nil {
+		return err //nolint:wrapcheck // the caller names the subject
+	}
+	context.AfterFunc(ctx, func() { _ = sub.Drain() }) // which fails on a closed connection only
+	return nil
 }
 
 // serveOne gives one request to out and waits for its answer. That is nil where another is to answer, or the connection
@@ -238,9 +284,14 @@ func Ask[T any, PT interface {
 	return Decode[T, PT](msg.Data)
 }
 
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "..."
+func clip(s string) string { return clipTo(s, 80) }
+
+// maxLogText is the longest text of others that a line of the log repeats.
+const maxLogText = 300
+
+func clipTo(s string, most int) string {
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
 	}
 	return s
 }

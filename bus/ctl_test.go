@@ -150,7 +150,7 @@ func TestServeRefusesABodyThatIsNone(t *testing.T) {
 	t.Cleanup(c.Close)
 	serve(t, c, "")
 	tap := newMember(t, s, "")
-	bodies := []string{`{`, `web`, `"web"`, `[]`, `{"group":1}`, `{} {}`, "\xff\x00\r\n" + strings.Repeat("é", 100), strings.Repeat("x", 1<<20)}
+	bodies := []string{`{`, `web`, `"web"`, `[]`, `{"group":1}`, `{} {}`, "\xff\x00\r\n" + strings.Repeat("é", 100), strings.Repeat("x", maxQuery)}
 	for i, body := range bodies {
 		msg, err := tap.nc.RequestWithContext(limit(t), "vmscaler.ctl.status", []byte(body))
 		if err != nil {
@@ -166,6 +166,10 @@ func TestServeRefusesABodyThatIsNone(t *testing.T) {
 		if lines := log.with("dropped a message"); len(lines) != i+1 || len(lines[i]) > 500 {
 			t.Errorf("%.20q: logged %d lines", body, len(lines))
 		}
+	}
+	huge, err := tap.nc.RequestWithContext(limit(t), "vmscaler.ctl.status", []byte(strings.Repeat(" ", maxQuery+1)))
+	if err != nil || huge.Header.Get(micro.ErrorCodeHeader) != tooBigRefusal {
+		t.Errorf("one that is too large: %v, %v", huge, err)
 	}
 	for _, body := range []string{``, `{}`, `null`, `{"group":"web","later":1}`} {
 		msg, err := tap.nc.RequestWithContext(limit(t), "vmscaler.ctl.status", []byte(body))

@@ -138,12 +138,12 @@ func stalledTap(t testing.TB, s *Server) net.Conn {
 
 // stalls is how much the server has for a client that does not take it when the server, if it is left to its own
 // settings, makes publishers wait: three quarters of what it keeps at most, after which it ends the connection.
-const stalls = server.MAX_PENDING_SIZE/4*3 + 1
+const stalls = maxPending/4*3 + 1
 
 // stall publishes until the server has that much for a tap.
 func stall(t testing.TB, s *Server, publish func()) {
 	t.Helper()
-	for range 2 * server.MAX_PENDING_SIZE / (1 << 20) {
+	for range 4 * maxPending / (1 << 20) {
 		if publish(); isStalled(t, s) {
 			return
 		}

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,8 +45,6 @@ func stageUserOf(name string) string {
 const (
 	maxStore  = 128 << 20
 	maxMemory = 16 << 20
-	// maxPayload is the largest message: a sample of 10,000 VMs has about 4 MiB.
-	maxPayload = 8 << 20
 )
 
 // ServerConfig is what the embedded server needs.
@@ -69,6 +66,9 @@ type Server struct {
 	state    *stateFolder // nil without one
 	cert     *x509.Certificate
 	password string
+
+	lines     *throttle // of its log
+	stopGuard func()
 }
 
 // StartServer starts the embedded server. A client from this machine that has no credentials has the rights of
@@ -88,8 +88,8 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 		ServerName:          serverName,
 		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
 		NoFastProducerStall: true, // otherwise a tap that reads slowly slows the stages down
-		MaxPayload:          maxPayload,
 	}
+	setLimits(options, cfg.Cert != "")
 	inProcess := func(user string, permissions *server.Permissions) {
 		options.Users = append(options.Users, &server.User{
 			Username: user, Password: s.password, Permissions: permissions,
@@ -159,7 +159,12 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	bridge := &logBridge{log: log}
+	bridge := newLogBridge(log)
+	defer func() {
+		if err != nil {
+			bridge.lines.close()
+		}
+	}()
 	ns.SetLoggerV2(bridge, false, false, false)
 	ns.Start()
 	defer func() {
@@ -179,7 +184,14 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 		}
 		return nil, fmt.Errorf("bus: %s", *msg)
 	}
-	s.ns = ns
+	s.ns, s.lines = ns, bridge.lines
+	stopGuard := startGuard(ns, s.lines, log)
+	s.stopGuard = stopGuard
+	defer func() {
+		if err != nil {
+			stopGuard()
+		}
+	}()
 	if s.state != nil {
 		if err := s.keep(log); err != nil {
 			return nil, err
@@ -240,8 +252,10 @@ func (s *Server) Connect(name string, log zerolog.Logger) (*Conn, error) {
 
 // Stop ends the server and waits for it. Close the connections first.
 func (s *Server) Stop() {
+	s.stopGuard()
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
+	s.lines.close()
 	if s.state != nil {
 		s.state.close()
 	}
@@ -272,25 +286,4 @@ func splitListen(listen string) (string, int, error) {
 		return "", 0, fmt.Errorf("%q: want a port from 0 to 65535", listen)
 	}
 	return host, port, nil
-}
-
-// logBridge passes the server's log on and keeps its first fatal message, which must not end the process.
-type logBridge struct {
-	log   zerolog.Logger
-	fatal atomic.Pointer[string]
-}
-
-func (b *logBridge) Noticef(format string, v ...any) { b.log.Debug().Msgf(format, v...) }
-func (b *logBridge) Warnf(format string, v ...any) {
-	// Ours are random, new at each start, and only in memory; the user without credentials cannot have a hashed one.
-	if !strings.HasPrefix(format, "Plaintext passwords") {
-		b.log.Warn().Msgf(format, v...)
-	}
-}
-func (b *logBridge) Errorf(format string, v ...any) { b.log.Error().Msgf(format, v...) }
-func (b *logBridge) Debugf(format string, v ...any) { b.log.Trace().Msgf(format, v...) }
-func (b *logBridge) Tracef(format string, v ...any) { b.log.Trace().Msgf(format, v...) }
-func (b *logBridge) Fatalf(format string, v ...any) {
-	msg := fmt.Sprintf(format, v...)
-	b.fatal.CompareAndSwap(nil, &msg)
 }

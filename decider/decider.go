@@ -141,6 +141,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	}
 	stop := d.campaign(ctx)
 	defer stop()
+	asked, answers := requests, requestsATick
 	for {
 		select {
 		case <-ctx.Done():
@@ -169,19 +170,26 @@ func (d *Decider) Run(ctx context.Context) error {
 				}
 			}
 			d.report(now)
+			asked, answers = requests, requestsATick
 		case m := <-metrics:
 			if g := d.groups[m.Group]; g != nil && g.inForce.Policy.Metric == m.Name {
 				g.metrics[m.Name] = published{m.Value, d.cfg.Now()}
 			}
 		case h := <-health:
 			d.hear(h)
-		case r := <-requests:
+		case r := <-asked:
+			if answers--; answers == 0 {
+				asked = nil // until the next tick
+			}
 			if err := d.answer(ctx, r); err != nil {
 				d.log.Debug().Err(err).Msg("answer lost")
 			}
 		}
 	}
 }
+
+// requestsATick is how many requests are answered at most between two ticks: everybody may ask, and samples must not wait for it.
+const requestsATick = 16
 
 // staleAfter is the age from which a host's last sample says nothing any more.
 func staleAfter(interval, tick time.Duration) time.Duration {
