@@ -21,8 +21,10 @@ type Holder struct {
 	URI     string `json:"uri"`
 	BusURL  string `json:"bus_url,omitempty"` // where its bus listens
 	// StateDir is its state folder, where the credentials of its bus are if that is its own.
-	StateDir string    `json:"state_dir,omitempty"`
-	Since    time.Time `json:"since"`
+	StateDir string `json:"state_dir,omitempty"`
+	// Groups are those that it acts for; null where it does not say.
+	Groups []string  `json:"groups,omitempty"`
+	Since  time.Time `json:"since"`
 }
 
 // LockedError says that another process acts on the same libvirt.

@@ -257,7 +257,20 @@ func isInbox(subject string) bool {
 	return subject != "" && !strings.HasPrefix(subject, "vmscaler.") && !strings.HasPrefix(subject, "$")
 }
 
-// Ask sends a request and decodes its reply into T. A refusal is an error with its text.
+// NobodyError says that no stage is there to answer a request.
+type NobodyError struct{ Role Role }
+
+func (e *NobodyError) Error() string {
+	return fmt.Sprintf("the bus answers, but no %s is running: start it with `vmscaler run` or `vmscaler %s`", e.Role, e.Role)
+}
+
+// RefusedError is what the stage that was asked says of a request that it does not grant.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// Ask sends a request and decodes its reply into T. A refusal is a *RefusedError; that nobody can
+// answer is a *NobodyError.
 func Ask[T any, PT interface {
 	*T
 	message
@@ -275,11 +288,11 @@ func Ask[T any, PT interface {
 		if verb == VerbHook {
 			who = RoleActuator
 		}
-		return none, fmt.Errorf("ask for %s: no %s is running", verb, who)
+		return none, &NobodyError{who}
 	case err != nil:
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	case msg.Header.Get(micro.ErrorHeader) != "":
-		return none, fmt.Errorf("ask for %s: %s", verb, msg.Header.Get(micro.ErrorHeader))
+		return none, &RefusedError{msg.Header.Get(micro.ErrorHeader)}
 	}
 	return Decode[T, PT](msg.Data)
 }

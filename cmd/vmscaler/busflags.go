@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,7 +31,7 @@ func busSettings() []setting {
 			func(c *config.Config) *string { return &c.BusURL },
 		},
 		{
-			"nats-nkey", "VMSCALER_NATS_NKEY", "bus.nkey", "file with the nkey seed to log in with",
+			"nats-nkey", "VMSCALER_NATS_NKEY", "bus.nkey", "file with the nkey seed to log in with, or a folder with one for each role, ROLE.nk",
 			func(c *config.Config) *string { return &c.BusNkey },
 		},
 		{
@@ -127,10 +126,16 @@ func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
 	return overridden, nil
 }
 
-// warnOfReaders says that others can read a file with a key.
+// warnOfReaders says that others can read a file with a key, or one of a folder of them.
 func warnOfReaders(path string) {
-	if info, err := os.Stat(path); path != "" && err == nil && info.Mode().Perm()&0o077 != 0 {
-		fmt.Fprintf(os.Stderr, "warning: %s has mode %#o: others may know the key; `chmod 600` it\n", path, info.Mode().Perm())
+	files := []string{path}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		files, _ = filepath.Glob(filepath.Join(path, "*.nk"))
+	}
+	for _, file := range files {
+		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().Perm()&0o077 != 0 {
+			fmt.Fprintf(os.Stderr, "warning: %s has mode %#o: others may know the key; `chmod 600` it\n", file, info.Mode().Perm())
+		}
 	}
 }
 
@@ -185,11 +190,12 @@ func stateHome() string {
 	return filepath.Join(state, "vmscaler")
 }
 
-// remote is how to reach the bus of another process: the one that is named, else that of the config's address.
+// remote is how a stage reaches the bus of another process: the one that is named, else that of the config's address.
 func remote(cfg config.Config) func(role string) bus.Remote {
-	r := bus.Remote{URL: cfg.BusURL, Nkey: cfg.BusNkey, Creds: cfg.BusCreds, CA: cfg.BusCA, Cert: cfg.BusCert, Key: cfg.BusKey}
+	r := bus.Remote{URL: cfg.BusURL, Creds: cfg.BusCreds, CA: cfg.BusCA, Cert: cfg.BusCert, Key: cfg.BusKey}
 	return func(role string) bus.Remote {
 		r := r
+		r.Nkey = nkeyOf(cfg.BusNkey, role)
 		if r.URL == "" {
 			r.URL = listenURL(cfg)
 			r.Cert, r.Key = "", "" // they are the server's
@@ -198,18 +204,18 @@ func remote(cfg config.Config) func(role string) bus.Remote {
 	}
 }
 
+// nkeyOf is the file with a role's key: the one that is named, or the role's own in a folder that is named.
+func nkeyOf(path, role string) string {
+	if info, err := os.Stat(path); path != "" && err == nil && info.IsDir() {
+		return filepath.Join(path, role+".nk")
+	}
+	return path
+}
+
 // listenURL is where the embedded bus of a config is: where its state folder says, else at its address.
 func listenURL(cfg config.Config) string {
 	if h, found := bus.FindState(stateDir(cfg)); found && h.URL != "" {
 		return h.URL
 	}
-	scheme := "nats"
-	if cfg.BusCert != "" {
-		scheme = "tls"
-	}
-	host, port, err := net.SplitHostPort(cfg.BusListen)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return scheme + "://" + net.JoinHostPort("127.0.0.1", port)
-	}
-	return scheme + "://" + cfg.BusListen
+	return urlOf(cfg.BusListen, cfg.BusCert != "")
 }

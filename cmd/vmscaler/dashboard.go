@@ -3,16 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -25,19 +23,9 @@ func dashboardCommand(g *globals) *cobra.Command {
 		Long:  "Show what a running vmscaler does, from another terminal. It only listens: any number may be open. 'q' or Ctrl-C ends it.",
 		Args:  exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.busConfig(cmd, busF)
-			if err != nil {
-				return err
-			}
-			find := g.findBus(cfg)
-			to := find(app.StageDashboard)
 			// The terminal is the dashboard's; it shows a lost connection itself.
 			log := zerolog.Nop()
-			conn, err := app.JoinNow(app.StageDashboard, to, log)
-			var need *app.NeedCredentialsError
-			if err != nil && !errors.As(err, &need) { // it may come
-				conn, err = bus.Dial(to, app.StageDashboard, log)
-			}
+			conn, url, err := g.joinWhenThere(cmd, busF, log)
 			if err != nil {
 				return err
 			}
@@ -54,7 +42,7 @@ func dashboardCommand(g *globals) *cobra.Command {
 			defer quit()
 			d, err := dashboard.New(dashboard.Config{
 				Out: os.Stdout, In: os.Stdin, Plain: plain,
-				Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + to.URL, Quit: quit,
+				Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + url, Quit: quit,
 			}, conn, log)
 			if err != nil {
 				return err
@@ -67,28 +55,32 @@ func dashboardCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
-// findBus is how to reach the bus: the one that flags, environment or file name to join, else that of the process that
-// acts on this machine's libvirt, else the one that runs on the state folder, else the one that the config says.
-func (g *globals) findBus(cfg config.Config) func(role string) bus.Remote {
-	if cfg.BusURL == "" {
-		cfg.BusURL = g.runningBus(cfg)
+// joinWhenThere joins the running vmscaler, for which it waits and says so.
+func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.Logger) (*bus.Conn, string, error) {
+	again := time.NewTicker(500 * time.Millisecond)
+	defer again.Stop()
+	for said := ""; ; {
+		r, err := g.find(cmd, busF)
+		if err == nil {
+			var conn *bus.Conn
+			if conn, err = r.join(cmd.Context(), bus.RoleDashboard, log); err == nil {
+				return conn, r.url, nil
+			}
+		}
+		var none *notRunningError
+		if !errors.As(err, &none) {
+			return nil, "", err
+		}
+		if err.Error() != said {
+			said = err.Error()
+			fmt.Fprintf(cmd.ErrOrStderr(), "waiting: %s\n", asCalled(said))
+		}
+		select {
+		case <-cmd.Context().Done():
+			return nil, "", cmd.Context().Err()
+		case <-again.C:
+		}
 	}
-	return remote(cfg)
-}
-
-// runningBus is the address of the bus that runs on this machine, "" if none is found.
-func (g *globals) runningBus(cfg config.Config) string {
-	uris := []string{hypervisor.SystemURI, hypervisor.SessionURI}
-	if c, named := (hypervisor.Sources{Flag: g.uri, File: cfg.LibvirtURI, Getenv: os.Getenv}).Named(); named {
-		uris = []string{c.URI}
-	}
-	if h, found := actuator.FindHolder(uris...); found && h.BusURL != "" {
-		return h.BusURL
-	}
-	if h, found := bus.FindState(stateDir(cfg)); found {
-		return h.URL
-	}
-	return ""
 }
 
 // guardCommand is the process that dashboard.Guard starts.

@@ -26,16 +26,23 @@ type globals struct {
 // defaultConfig is read when it is there and no other file is named.
 const defaultConfig = "vmscaler.yaml"
 
+// configFile is the config's file, "" if there is none, and whether the user names it: then it must be there, and right.
+func (g *globals) configFile() (path string, named bool) {
+	if path = g.configPath; path == "" {
+		path = os.Getenv("VMSCALER_CONFIG")
+	}
+	if path != "" {
+		return path, true
+	}
+	if _, err := os.Stat(defaultConfig); err == nil {
+		return defaultConfig, false
+	}
+	return "", false
+}
+
 // loadConfig reads the config and prints its warnings.
 func (g *globals) loadConfig(stderr io.Writer) (config.Config, error) {
-	path := g.configPath
-	if path == "" {
-		if path = os.Getenv("VMSCALER_CONFIG"); path == "" {
-			if _, err := os.Stat(defaultConfig); err == nil {
-				path = defaultConfig
-			}
-		}
-	}
+	path, _ := g.configFile()
 	cfg, warnings, err := config.Load(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -49,17 +56,29 @@ func (g *globals) loadConfig(stderr io.Writer) (config.Config, error) {
 	return cfg, nil
 }
 
-// fileURI is the libvirt URI of the config file, for commands that need nothing else of it. A file that is named
-// must be right; one that just lies in the folder need not.
+// addressConfig is the config for commands that need nothing of it but where libvirt and the bus are. A file that is named
+// on the command line must be right; every other one need not: what of it can be used is.
+func (g *globals) addressConfig(stderr io.Writer) (cfg config.Config, named bool, err error) {
+	_, named = g.configFile()
+	cfg, err = g.loadConfig(io.Discard)
+	switch {
+	case err == nil:
+		return cfg, named, nil
+	case g.configPath != "":
+		return cfg, named, err
+	}
+	fmt.Fprintf(stderr, "warning: the config file is not right, only its address is used: %s\n", err)
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		cfg = config.Default()
+	}
+	return cfg, false, nil
+}
+
+// fileURI is the libvirt URI of the config file, for commands that need nothing else of it.
 func (g *globals) fileURI(stderr io.Writer) (string, error) {
-	cfg, err := g.loadConfig(io.Discard)
-	if err != nil && g.configPath != "" {
-		return "", err
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "warning: the config file is not read: %s\n", err)
-	}
-	return cfg.LibvirtURI, nil
+	cfg, _, err := g.addressConfig(stderr)
+	return cfg.LibvirtURI, err
 }
 
 // libvirtHost is a reached libvirt.

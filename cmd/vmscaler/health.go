@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ func healthCommand(g *globals) *cobra.Command {
 		Use:   "health [STAGE]",
 		Short: "Say whether the stages, or one of them, are well",
 		Long: `Say whether the stages, or one of them, are well. It listens for their signs of life, which come every three seconds, and
-exits with 0, or says what is wrong and exits with 1. STAGE is one of ` + strings.Join(stages, ", ") + ".",
+exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscaler runs. STAGE is one of ` + strings.Join(stages, ", ") + ".",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && !slices.Contains(stages, args[0]) {
 				return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q", strings.Join(stages, ", "), args)}
@@ -31,15 +30,7 @@ exits with 0, or says what is wrong and exits with 1. STAGE is one of ` + string
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			log, err := g.logger(os.Stderr, false)
-			if err != nil {
-				return err
-			}
-			cfg, err := g.busConfig(cmd, busF)
-			if err != nil {
-				return err
-			}
-			conn, err := app.JoinNow(app.StageDashboard, g.findBus(cfg)(app.StageDashboard), log)
+			conn, err := g.joinAs(cmd, busF, bus.RoleDashboard)
 			if err != nil {
 				return err
 			}

@@ -15,16 +15,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 )
 
 // version is set by the Makefile.
 var version = "dev"
 
-// Exit codes: 0 is success, 1 a failure, 2 a wrong command line.
+// The exit codes, beside 0 for success; the root command's help has them.
 const (
-	exitFailure = 1
-	exitUsage   = 2
+	exitFailure    = 1
+	exitUsage      = 2 // a wrong command line
+	exitNotRunning = 3 // no vmscaler is there to be asked
 )
 
 func main() { os.Exit(run()) }
@@ -35,20 +37,35 @@ func run() int {
 	// From the first signal on a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
 	root := rootCommand()
-	err := root.ExecuteContext(ctx)
-	var usage usageError
+	cmd, err := root.ExecuteContextC(ctx)
+	code := exitCode(err)
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "vmscaler: interrupted")
 		return exitFailure
-	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", asCalled(err.Error()+"\nSee `vmscaler --help`."))
-		return exitUsage
+	case code == exitUsage:
+		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", asCalled(err.Error()+"\nSee `"+cmd.CommandPath()+" --help`."))
+		return code
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", asCalled(actuator.ErrorText(errors.New(line))))
+	}
+	return code
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	var none *notRunningError
+	var nobody *bus.NobodyError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &none), errors.As(err, &nobody):
+		return exitNotRunning
 	}
 	return exitFailure
 }
@@ -80,7 +97,9 @@ func rootCommand() *cobra.Command {
 		Use:   "vmscaler",
 		Short: "Scale groups of KVM/QEMU virtual machines under libvirt",
 		Long: `vmscaler watches the CPU of a group's virtual machines from the host, clones more of them from a template
-when the group is busy, removes them when it is idle, and shows it live.`,
+when the group is busy, removes them when it is idle, and shows it live.
+
+Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscaler is there to be asked.`,
 		Version:                    version,
 		SilenceUsage:               true,
 		SilenceErrors:              true,

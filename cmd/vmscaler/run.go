@@ -122,12 +122,14 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	}
 	describe := func(string) {}
 	if o.has(app.StageActuator) {
-		lock, err := acquire(hv, o.command, cfg.BusURL, stateDir(cfg))
+		lock, err := acquire(hv, o.command, cfg.BusURL, stateDir(cfg), groupNames(cfg.Groups)...)
 		if err != nil {
 			return err
 		}
 		defer lock.Release()
-		describe = func(busURL string) { _ = lock.Describe(holder(hv, o.command, busURL, stateDir(cfg))) }
+		describe = func(busURL string) {
+			_ = lock.Describe(holder(hv, o.command, busURL, stateDir(cfg), groupNames(cfg.Groups)...))
+		}
 		if err := g.readyHost(ctx, hv, cfg, o.setup); err != nil {
 			return err
 		}
@@ -236,16 +238,24 @@ func (g *globals) readyHost(ctx context.Context, hv *libvirtHost, cfg config.Con
 	return nil
 }
 
-func holder(hv *libvirtHost, command, busURL, stateDir string) actuator.Holder {
+func holder(hv *libvirtHost, command, busURL, stateDir string, groups ...string) actuator.Holder {
 	if dir, err := filepath.Abs(stateDir); stateDir != "" && err == nil {
 		stateDir = dir // others read it in folders of their own
 	}
-	return actuator.Holder{PID: os.Getpid(), Command: command, URI: hv.uri, BusURL: busURL, StateDir: stateDir, Since: time.Now()}
+	return actuator.Holder{PID: os.Getpid(), Command: command, URI: hv.uri, BusURL: busURL, StateDir: stateDir, Groups: groups, Since: time.Now()}
+}
+
+func groupNames(groups []bus.Group) []string {
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = g.Name
+	}
+	return names
 }
 
 // acquire takes the lock that one process per libvirt URI holds.
-func acquire(hv *libvirtHost, command, busURL, stateDir string) (*actuator.Lock, error) {
-	lock, err := actuator.Acquire(holder(hv, command, busURL, stateDir))
+func acquire(hv *libvirtHost, command, busURL, stateDir string, groups ...string) (*actuator.Lock, error) {
+	lock, err := actuator.Acquire(holder(hv, command, busURL, stateDir, groups...))
 	var locked *actuator.LockedError
 	if errors.As(err, &locked) {
 		remedy := "stop it first, with Ctrl-C or `kill " + fmt.Sprint(locked.Holder.PID) + "`"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,20 +76,24 @@ func credentialsCommand(g *globals) *cobra.Command {
 		Long:  "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(names, ", ") + ".",
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := g.busConfig(cmd, busF)
-			if err != nil {
-				return err
-			}
 			if !slices.Contains(names, args[0]) {
 				return usageError{fmt.Errorf("role: found %q, want one of %s", args[0], strings.Join(names, ", "))}
 			}
+			r, err := g.find(cmd, busF)
+			var none *notRunningError
+			if errors.As(err, &none) { // its files outlive it
+				r.target, err = none.target, nil
+			}
+			if err != nil {
+				return err
+			}
 			role := bus.Role(args[0])
-			file := bus.CredentialsFile(stateDir(cfg), role)
+			file := bus.CredentialsFile(r.stateDir, role)
 			if err := readable(file); err != nil {
 				return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its folder)", role, err)
 			}
-			url, ca, natsCA := listenURL(cfg), "", ""
-			if h, _ := bus.FindState(stateDir(cfg)); h.Cert != "" {
+			url, ca, natsCA := r.url, "", ""
+			if h, _ := bus.FindState(r.stateDir); h.Cert != "" {
 				ca, natsCA = " --nats-ca "+h.Cert, " --tlsca "+h.Cert
 			}
 			out := cmd.OutOrStdout()

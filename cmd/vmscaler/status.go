@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -76,17 +74,4 @@ the role tap do.`,
 	busF.add(cmd, "bus-listen")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
-}
-
-// joinAs joins the running bus in a role.
-func (g *globals) joinAs(cmd *cobra.Command, busF busFlags, role bus.Role) (*bus.Conn, error) {
-	log, err := g.logger(os.Stderr, false)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := g.busConfig(cmd, busF)
-	if err != nil {
-		return nil, err
-	}
-	return app.JoinNow(string(role), g.findBus(cfg)(string(role)), log)
 }

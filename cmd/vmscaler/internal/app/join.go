@@ -57,6 +57,21 @@ func (e *NeedCredentialsError) Error() string {
 		e.URL, e.Role, e.Role)
 }
 
+// NoBusError says that no bus answers.
+type NoBusError struct {
+	URL string
+	Err error
+}
+
+func (e *NoBusError) Error() string {
+	if errors.Is(e.Err, nats.ErrNoServers) { // which is all that it says
+		return "no bus answers at " + e.URL
+	}
+	return fmt.Sprintf("no bus answers at %s: %s", e.URL, e.Err)
+}
+
+func (e *NoBusError) Unwrap() error { return e.Err }
+
 // JoinNow is Join without waiting.
 func JoinNow(role string, remote bus.Remote, log zerolog.Logger) (*bus.Conn, error) {
 	conn, err := bus.DialNow(remote, role, log)
@@ -67,6 +82,8 @@ func JoinNow(role string, remote bus.Remote, log zerolog.Logger) (*bus.Conn, err
 		return nil, &NeedCredentialsError{remote.URL, role}
 	case errors.Is(err, nats.ErrAuthorization):
 		return nil, fmt.Errorf("%w: it does not know these credentials; `vmscaler bus credentials %s` on its machine names the right ones", err, role)
+	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.As(err, new(net.Error)):
+		return nil, &NoBusError{remote.URL, err}
 	case err != nil:
 		return nil, err
 	case conn.Embedded() && remote.Anonymous() && bus.Role(role).NeedsCredentials():
