@@ -7,6 +7,7 @@ require (
 	github.com/guptarohit/asciigraph v0.7.3
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
+	github.com/netresearch/go-cron v0.9.1
 	github.com/pterm/pterm v0.12.84
 	github.com/rs/zerolog v1.35.1
 	github.com/spf13/cobra v1.10.2
@@ -18,10 +19,7 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
-require (
-	github.com/robfig/cron/v3 v3.0.1 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
-)
+require golang.org/x/crypto v0.58.0 // indirect
 
 require (
 	atomicgo.dev/cursor v0.2.0 // indirect

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
 // State is what an evaluation needs to know of the ones before it.
@@ -30,6 +31,7 @@ type State struct {
 	Guards Guards
 	// Scheduled is until when the schedule's actions were seen; one sets Desired once.
 	Scheduled time.Time
+	timetable schedule.Timetable // of the spec that was decided with last
 	Controls  bus.Controls
 }
 

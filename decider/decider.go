@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
 // Config is what a Decider needs. Now and Ticks are the clock; nil means the real one.
@@ -42,10 +43,15 @@ type Decider struct {
 	stages     map[string]bus.Health // by subject, with the time of their arrival
 }
 
-// New makes a decider. It returns an error when there is no group.
+// New makes a decider. It returns an error when there is no group, or one with a schedule that cannot be read.
 func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Decider, error) {
 	if len(cfg.Groups) == 0 {
 		return nil, errors.New("decider: no groups")
+	}
+	for _, g := range cfg.Groups {
+		if _, err := schedule.New(g.Schedule); err != nil {
+			return nil, fmt.Errorf("decider: group %s: %w", g.Name, err)
+		}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -180,3 +180,45 @@ func TestSchedule(t *testing.T) {
 		t.Errorf("the schedule overrules what a person has set: %+v", d.Inputs)
 	}
 }
+
+// A time of the day that daylight saving skips or repeats sets desired once, at the right moment, and not again in the
+// hour that comes twice.
+func TestScheduleWhenTheClockChanges(t *testing.T) {
+	for _, tt := range []struct{ name, at, zone, from, due string }{
+		{"skipped", "30 2 * * *", "Europe/Berlin", "2027-03-28T01:50:00+01:00", "2027-03-28T03:00:00+02:00"},
+		{"twice", "30 2 * * *", "Europe/Berlin", "2027-10-31T01:50:00+02:00", "2027-10-31T02:30:00+02:00"},
+		{"half an hour skipped", "15 2 * * *", "Australia/Lord_Howe", "2027-10-03T01:30:00+10:30", "2027-10-03T02:30:00+11:00"},
+		{"half an hour twice", "45 1 * * *", "Australia/Lord_Howe", "2027-04-04T01:20:00+11:00", "2027-04-04T01:45:00+11:00"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			from, err := time.Parse(time.RFC3339, tt.from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := spec(bounds(1, 9))
+			s.Schedule = []bus.ScheduledAction{{At: tt.at, Zone: tt.zone, Desired: 3}}
+			st := State{Known: true, Desired: 3}
+			var due []string
+			for now := from; now.Before(from.Add(3 * time.Hour)); now = now.Add(10 * time.Second) {
+				if len(due) == 1 { // what a person changes in between is not undone
+					st.Desired = 4
+				}
+				var d bus.Decision
+				d, st = Decide(s, st, see(ready(50), ready(50), ready(50)), now)
+				if d.Rule == bus.RuleScheduled {
+					due = append(due, now.UTC().Format(time.RFC3339))
+				}
+			}
+			want, err := time.Parse(time.RFC3339, tt.due)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(due) != 1 || due[0] != want.UTC().Format(time.RFC3339) {
+				t.Errorf("set at %v, want once at %s", due, want.UTC())
+			}
+			if st.Desired != 4 {
+				t.Errorf("desired %d, want the person's 4", st.Desired)
+			}
+		})
+	}
+}

@@ -13,7 +13,14 @@ func onSchedule(spec bus.Group, st *State, now time.Time) (bus.Group, *int) {
 	if len(spec.Schedule) == 0 {
 		return spec, nil
 	}
-	least, most := schedule.InForce(spec, now)
+	if !st.timetable.Is(spec.Schedule) {
+		st.timetable, _ = schedule.New(spec.Schedule) // New of the decider has refused what cannot be read
+	}
+	since := st.Scheduled
+	if since.IsZero() {
+		since = now
+	}
+	least, most, desired := st.timetable.InForce(spec, since, now)
 	if _, set := st.Controls.Set["max"]; !set {
 		spec.Max = most
 	}
@@ -21,16 +28,11 @@ func onSchedule(spec bus.Group, st *State, now time.Time) (bus.Group, *int) {
 		spec.Min = least
 	}
 	spec.Min = min(spec.Min, spec.Max)
-	var desired *int
-	var newest time.Time
-	for _, a := range spec.Schedule {
-		last := schedule.Last(a, now)
-		if a.Desired > 0 && !st.Scheduled.IsZero() && last.After(st.Scheduled) && !last.Before(newest) {
-			desired, newest = &a.Desired, last
-		}
-	}
 	if st.Known { // before, nothing can be scaled
 		st.Scheduled = now
 	}
-	return spec, desired
+	if desired == 0 {
+		return spec, nil
+	}
+	return spec, &desired
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -91,4 +92,11 @@ func packages(t *testing.T, root string) map[string][]string {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// The program has the time zones with it, as schedules name some and not every host has their database.
+func TestZonesAreInTheProgram(t *testing.T) {
+	if imports := packages(t, "../..")["cmd/vmscaler"]; !slices.Contains(imports, "time/tzdata") {
+		t.Errorf("cmd/vmscaler imports %v, not time/tzdata", imports)
+	}
 }

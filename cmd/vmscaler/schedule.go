@@ -38,7 +38,11 @@ func scheduleCommand(g *globals) *cobra.Command {
 					continue
 				}
 				found = true
-				for _, line := range scheduleLines(group, time.Now(), upcoming) {
+				lines, err := scheduleLines(group, time.Now(), upcoming)
+				if err != nil {
+					return err
+				}
+				for _, line := range lines {
 					fmt.Fprintln(w, line)
 				}
 			}
@@ -52,13 +56,17 @@ func scheduleCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
-func scheduleLines(g bus.Group, now time.Time, n int) []string {
+func scheduleLines(g bus.Group, now time.Time, n int) ([]string, error) {
 	if len(g.Schedule) == 0 {
-		return []string{fmt.Sprintf("%s\tnow\tmin %d, max %d; it has no schedule", g.Name, g.Min, g.Max)}
+		return []string{fmt.Sprintf("%s\tnow\tmin %d, max %d; it has no schedule", g.Name, g.Min, g.Max)}, nil
 	}
-	least, most := schedule.InForce(g, now)
+	timetable, err := schedule.New(g.Schedule)
+	if err != nil {
+		return nil, fmt.Errorf("group %s: %w", g.Name, err)
+	}
+	least, most, _ := timetable.InForce(g, now, now)
 	lines := []string{fmt.Sprintf("%s\tnow\tmin %d, max %d", g.Name, least, most)}
-	for _, m := range schedule.Upcoming(g.Schedule, now, n) {
+	for _, m := range timetable.Upcoming(now, n) {
 		what := ""
 		for _, f := range []struct {
 			name string
@@ -68,7 +76,10 @@ func scheduleLines(g bus.Group, now time.Time, n int) []string {
 				what += fmt.Sprintf(", %s %d", f.name, f.n)
 			}
 		}
+		if !m.Skipped.IsZero() {
+			what += fmt.Sprintf("; for %s, which does not exist on this day", m.Skipped.Format("15:04"))
+		}
 		lines = append(lines, fmt.Sprintf("%s\t%s\t%s", g.Name, m.Time.Format("Mon 2006-01-02 15:04 MST"), what[2:]))
 	}
-	return lines
+	return lines, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,13 @@ func TestDifferences(t *testing.T) {
 func TestScheduleLines(t *testing.T) {
 	g := bus.DefaultGroup()
 	now := time.Date(2026, 5, 8, 12, 0, 0, 0, time.UTC) // a Friday
+	scheduleLines := func(g bus.Group, now time.Time, n int) []string {
+		lines, err := scheduleLines(g, now, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
 	if got := scheduleLines(g, now, 3); !slices.Equal(got, []string{"autoscale\tnow\tmin 1, max 5; it has no schedule"}) {
 		t.Errorf("%q", got)
 	}
@@ -55,5 +63,36 @@ func TestScheduleLines(t *testing.T) {
 	want := []string{"autoscale\tnow\tmin 2, max 2", "autoscale\tFri 2026-05-08 18:00 UTC\tmin 1, max 2", "autoscale\tSat 2026-05-09 18:00 UTC\tmin 1, max 2"}
 	if got := scheduleLines(g, now, 2); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// On a day whose 02:30 daylight saving skips or repeats there is one line for it.
+func TestScheduleLinesOfDaylightSaving(t *testing.T) {
+	g := bus.DefaultGroup()
+	g.Schedule = []bus.ScheduledAction{{At: "30 2 * * *", Zone: "Europe/Berlin", Min: 4}, {At: "0 4 * * *", Zone: "Europe/Berlin", Min: 1}}
+	lines, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 800)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, line := range lines {
+		if strings.Contains(line, "02:30") && (strings.Contains(line, "2027-03-28") || strings.Contains(line, "2027-10-31")) {
+			got = append(got, line)
+		}
+	}
+	want := []string{
+		"autoscale\tSun 2027-03-28 03:00 CEST\tmin 4; for 02:30, which does not exist on this day",
+		"autoscale\tSun 2027-10-31 02:30 CEST\tmin 4",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestScheduleLinesSayWhatCannotBeRead(t *testing.T) {
+	g := bus.DefaultGroup()
+	g.Schedule = []bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: 2}}
+	if _, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3); err == nil || !strings.Contains(err.Error(), "group autoscale: schedule[0].at: ") {
+		t.Error(err)
 	}
 }

@@ -2,92 +2,57 @@
 package schedule
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// lookBack is how far a past moment of a cron expression is looked for: 29 February comes every eight years at the latest.
-const lookBack = 8*366*24*time.Hour + 24*time.Hour
-
-// parsed has the schedules of all actions that were asked for, as a config has few and asks for them every second.
-var parsed sync.Map // bus.ScheduledAction{At, Zone} -> cron.Schedule
-
-// Parse reads an action's moments. The error says which field is wrong.
-func Parse(a bus.ScheduledAction) (cron.Schedule, error) {
-	key := bus.ScheduledAction{At: a.At, Zone: a.Zone}
-	if s, ok := parsed.Load(key); ok {
-		return s.(cron.Schedule), nil //nolint:forcetypeassert // nothing else is stored
-	}
-	zone, err := time.LoadLocation(a.Zone)
-	if err != nil {
-		return nil, fmt.Errorf("zone: %w", err)
-	}
-	s, err := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow).Parse(a.At)
-	if err != nil {
-		return nil, fmt.Errorf("at: %w", err)
-	}
-	s.(*cron.SpecSchedule).Location = zone //nolint:forcetypeassert // without descriptors such as @every there is no other
-	parsed.Store(key, s)
-	return s, nil
+// Timetable is the schedule of a group, read once.
+type Timetable struct {
+	actions []bus.ScheduledAction
+	moments []*Moments // nil of an action that cannot be read
 }
 
-// Last is the newest moment of an action up to now, zero if there is none.
-func Last(a bus.ScheduledAction, now time.Time) time.Time {
-	s, err := Parse(a)
-	if err != nil {
-		return time.Time{}
-	}
-	for back := time.Hour; back < 2*lookBack; back *= 2 { // soon long enough, and never many times too long
-		var last time.Time
-		for at := s.Next(now.Add(-back)); !at.IsZero() && !at.After(now); at = s.Next(at) {
-			last = at
-		}
-		if !last.IsZero() {
-			return last
-		}
-	}
-	return time.Time{}
-}
-
-// Moment is when an action is due, in its zone.
-type Moment struct {
-	Time   time.Time
-	Action bus.ScheduledAction
-}
-
-// Upcoming are the next n moments of several actions after now, in their order.
-func Upcoming(actions []bus.ScheduledAction, now time.Time, n int) []Moment {
-	var all []Moment
-	for _, a := range actions {
-		s, err := Parse(a)
+// New reads the schedule of a group. The error says what is wrong with which of its actions, and the timetable has the
+// others.
+func New(actions []bus.ScheduledAction) (Timetable, error) {
+	t := Timetable{actions: slices.Clone(actions), moments: make([]*Moments, len(actions))}
+	var errs []error
+	for i, a := range actions {
+		m, err := Parse(a)
 		if err != nil {
-			continue
+			errs = append(errs, fmt.Errorf("schedule[%d].%w", i, err))
 		}
-		at := now
-		for range n {
-			if at = s.Next(at); at.IsZero() {
-				break
-			}
-			all = append(all, Moment{at.In(s.(*cron.SpecSchedule).Location), a}) //nolint:forcetypeassert // see Parse
-		}
+		t.moments[i] = m
 	}
-	slices.SortStableFunc(all, func(a, b Moment) int { return a.Time.Compare(b.Time) })
-	return all[:min(n, len(all))]
+	return t, errors.Join(errs...)
 }
 
-// InForce is the min and max that hold at a time: each as its newest action says, or the group's own. Max wins where they
-// contradict each other.
-func InForce(g bus.Group, now time.Time) (least, most int) {
+// Is reports whether the timetable is that of a schedule.
+func (t Timetable) Is(actions []bus.ScheduledAction) bool { return slices.Equal(t.actions, actions) }
+
+// last is the newest moment of each action up to now, in their order.
+func (t Timetable) last(now time.Time) []time.Time {
+	all := make([]time.Time, len(t.actions))
+	for i, m := range t.moments {
+		if m != nil {
+			all[i] = m.Last(now)
+		}
+	}
+	return all
+}
+
+// InForce is the min and max that hold at a time: each as its newest action says, or the group's own. Of actions at the
+// same moment the last of the list counts, and max wins where min and max contradict each other. desired is what an
+// action after since has set, 0 if there was none.
+func (t Timetable) InForce(g bus.Group, since, now time.Time) (least, most, desired int) {
 	least, most = g.Min, g.Max
-	var minAt, maxAt time.Time
-	for _, a := range g.Schedule {
-		last := Last(a, now)
+	var minAt, maxAt, desiredAt time.Time
+	for i, last := range t.last(now) {
+		a := t.actions[i]
 		if last.IsZero() {
 			continue
 		}
@@ -97,6 +62,37 @@ func InForce(g bus.Group, now time.Time) (least, most int) {
 		if a.Max > 0 && !last.Before(maxAt) {
 			most, maxAt = a.Max, last
 		}
+		if a.Desired > 0 && last.After(since) && !last.Before(desiredAt) {
+			desired, desiredAt = a.Desired, last
+		}
 	}
-	return min(least, most), most
+	return min(least, most), most, desired
+}
+
+// Moment is when an action is due, in its zone.
+type Moment struct {
+	Time   time.Time
+	Action bus.ScheduledAction
+	// Skipped is what a clock would have shown, had it not been set forward over that at Time; zero if it was not.
+	Skipped time.Time
+}
+
+// Upcoming are the next n moments of all actions after now, in their order.
+func (t Timetable) Upcoming(now time.Time, n int) []Moment {
+	var all []Moment
+	for i, m := range t.moments {
+		at := now
+		for range n {
+			if m == nil {
+				break
+			}
+			var skipped time.Time
+			if at, skipped = m.next(at); at.IsZero() {
+				break
+			}
+			all = append(all, Moment{at.In(m.zone), t.actions[i], skipped})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Moment) int { return a.Time.Compare(b.Time) })
+	return all[:min(n, len(all))]
 }

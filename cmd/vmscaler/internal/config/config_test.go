@@ -217,7 +217,7 @@ func TestScalars(t *testing.T) {
 			"policy.limits", "{tolerance: 10} {stabilise_in: 5m} {stabilise_out: 24h} {rate_out: 4, rate_window: 1m} {rate_in: null}",
 			"{tolerance: 101} {stabilise_in: -1s} {stabilise_out: 25h} {rate_out: 0} {rate_in: 1001} {rate_window: 0s}",
 		},
-		{"schedule", "[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}]", "{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] [{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: '@daily', min: 1}] [{at: '0 8 * * *', zone: Local, min: 3}]"},
+		{"schedule", "[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] [{at: '@daily', min: 1}] [{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] [{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]", "{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] [{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: 'TZ=Europe/Berlin', min: 2}] [{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] [{at: '0 8 * * *', zone: UTC, zone: UTC, min: 1}] [{at: '@every 5m', min: 1}] [{at: '0 8 * * *', zone: Local, min: 3}]"},
 		{"policy.setting", "safe balanced thrifty", "cheap ''"},
 		{"policy.warmup", "0s 1h learned", "-1s 2h -1ns Learned"},
 		{"drain", "0s 1h", "-1s 61m"},

@@ -100,7 +100,7 @@ func newAction() bus.ScheduledAction { return bus.ScheduledAction{Zone: "UTC"} }
 
 func scheduleFields(a *bus.ScheduledAction) section {
 	return section{
-		{"at", text(&a.At, "a cron expression in quotes: minute, hour, day of the month, month, day of the week; such as \"0 8 * * MON-FRI\"", isCron)},
+		{"at", checked(&a.At, wantCron, schedule.CheckAt)},
 		{"zone", text(&a.Zone, "a time zone, such as UTC or Europe/Berlin", isZone)},
 		{"min", optional(&a.Min, 1000)},
 		{"max", optional(&a.Max, 1000)},
@@ -108,10 +108,7 @@ func scheduleFields(a *bus.ScheduledAction) section {
 	}
 }
 
-func isCron(s string) bool {
-	_, err := schedule.Parse(bus.ScheduledAction{At: s, Zone: "UTC"})
-	return err == nil
-}
+const wantCron = "a cron expression in quotes: minute, hour, day of the month, month, day of the week, such as \"0 8 * * MON-FRI\"; or such as @daily"
 
 func isZone(s string) bool {
 	_, err := time.LoadLocation(s)

@@ -17,15 +17,23 @@ import (
 
 // scalar is a value that is one word.
 type scalar struct {
-	want string                // what is allowed, as a problem says it
-	set  func(n ast.Node) bool // sets the variable, or leaves it and returns false
-	get  func() string         // the variable as YAML
+	want string                  // what is allowed, as a problem says it
+	set  func(n ast.Node) bool   // sets the variable, or leaves it and returns false
+	why  func(n ast.Node) string // what is wrong with a value that set leaves, "" is no more than that; may be nil
+	get  func() string           // the variable as YAML
 }
 
 func (s scalar) decode(d *decoder, path string, n ast.Node) {
-	if !s.set(n) {
-		d.problem(path, describe(n), s.want)
+	if s.set(n) {
+		return
 	}
+	found := describe(n)
+	if s.why != nil {
+		if why := s.why(n); why != "" {
+			found += " (" + clip(why) + ")"
+		}
+	}
+	d.problem(path, found, s.want)
 }
 
 func (s scalar) render() (string, []string) { return s.get(), nil }
@@ -44,6 +52,20 @@ func text(p *string, want string, ok func(string) bool) scalar {
 		},
 		get: func() string { return quote(*p) },
 	}
+}
+
+// checked is a string in which check finds nothing wrong.
+func checked(p *string, want string, check func(string) error) scalar {
+	s := text(p, want, func(s string) bool { return check(s) == nil })
+	s.why = func(n ast.Node) string {
+		if s, isText := stringOf(n); isText {
+			if err := check(s); err != nil {
+				return err.Error()
+			}
+		}
+		return ""
+	}
+	return s
 }
 
 // choice is one of a few words.
