@@ -10,10 +10,11 @@ import (
 
 // room is what a host has, and what of it is in use. Nil is unknown, and refuses nothing.
 type room struct {
-	cores     int
-	vcpus     int  // of all running domains, whoever's
-	memoryMiB *int // free, without what VMs that boot will still take
-	poolMiB   *int // free in the storage pool
+	cores       int
+	vcpus       int  // of all running domains, whoever's
+	memoryMiB   *int // free, without what VMs will take that were launched since it was measured
+	promisedMiB int  // what running domains, whoever's, may still touch of it; 0 also where that is unknown
+	poolMiB     *int // free in the storage pool
 }
 
 // admit says how many of n more VMs fit into a host, and where that is less than n what is short, with numbers.
@@ -29,8 +30,13 @@ func admit(limits bus.HostLimits, r room, spec bus.Group, n int) (fit int, short
 			"%d vCPUs run on %d cores, and %d more are beyond vcpus_per_core %d", r.vcpus, r.cores, spec.VCPUs, limits.VCPUsPerCore)
 	}
 	if r.memoryMiB != nil {
-		bound((*r.memoryMiB-limits.MemoryReserveMiB)/max(spec.MemoryMiB, 1),
-			"%d MiB of memory are free, and %d for a VM would leave less than memory_reserve %d", *r.memoryMiB, spec.MemoryMiB, limits.MemoryReserveMiB)
+		promised := int(float64(r.promisedMiB) * limits.MemoryPromisedPercent / 100)
+		less := ""
+		if promised > 0 {
+			less = fmt.Sprintf(", less %d that running VMs were given and may still touch", promised)
+		}
+		bound((*r.memoryMiB-promised-limits.MemoryReserveMiB)/max(spec.MemoryMiB, 1),
+			"%d MiB of memory are free%s, and %d for a VM would leave less than memory_reserve %d", *r.memoryMiB, less, spec.MemoryMiB, limits.MemoryReserveMiB)
 	}
 	if r.poolMiB != nil && *r.poolMiB < limits.PoolReserveMiB {
 		bound(0, "%d MiB are free in the storage pool, less than pool_reserve %d", *r.poolMiB, limits.PoolReserveMiB)
@@ -55,22 +61,26 @@ func runningVCPUs(conn *libvirt.Connect) (int, error) {
 }
 
 // hostRoom is the room for VMs of a group. What the collector of this host has measured last counts, less what was
-// promised to VMs that boot.
+// promised to VMs that boot, and to all others that run.
 func (a *Actuator) hostRoom(vcpus int) room {
 	r := room{cores: a.cores, vcpus: vcpus}
+	var counted map[string]bool // VMs whose memory is in the promise
 	if load, fresh := a.load.host(a.cfg.Now()); fresh {
 		r.poolMiB = load.PoolFreeMiB
 		if load.MemoryFreeMiB != nil {
 			r.memoryMiB = new(*load.MemoryFreeMiB)
 		}
+		if load.MemoryPromisedMiB != nil {
+			r.promisedMiB, counted = *load.MemoryPromisedMiB, a.load.running(a.cfg.Now())
+		}
 	}
-	for _, w := range a.workers {
+	for uuid, w := range a.workers {
 		spec := a.groups[w.group].spec
 		if !w.up {
 			continue
 		}
 		r.vcpus += spec.VCPUs // twice for those that run already: for a moment less fits than could
-		if r.memoryMiB != nil {
+		if r.memoryMiB != nil && !counted[uuid] {
 			*r.memoryMiB -= spec.MemoryMiB
 		}
 	}

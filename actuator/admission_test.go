@@ -14,7 +14,7 @@ import (
 )
 
 func TestAdmit(t *testing.T) {
-	limits := bus.HostLimits{MemoryReserveMiB: 512, PoolReserveMiB: 1024, VCPUsPerCore: 4}
+	limits := bus.HostLimits{MemoryReserveMiB: 512, MemoryPromisedPercent: 100, PoolReserveMiB: 1024, VCPUsPerCore: 4}
 	spec := webSpec(func(g *bus.Group) { g.VCPUs, g.MemoryMiB = 2, 256 })
 	for _, tt := range []struct {
 		name  string
@@ -32,6 +32,8 @@ func TestAdmit(t *testing.T) {
 		{"memory for exactly two", room{cores: 8, memoryMiB: new(1024)}, 3, 2, "memory_reserve 512"},
 		{"a little too little memory", room{cores: 8, memoryMiB: new(767)}, 3, 0, "767 MiB of memory"},
 		{"less than the reserve", room{cores: 8, memoryMiB: new(100)}, 3, 0, "100 MiB"},
+		{"what idle guests may still touch is taken", room{cores: 8, memoryMiB: new(9000), promisedMiB: 7492}, 5, 3, "less 7492"},
+		{"more is promised than is free", room{cores: 8, memoryMiB: new(1000), promisedMiB: 7492}, 1, 0, "1000 MiB of memory are free"},
 		{"the pool's reserve is there", room{cores: 8, poolMiB: new(1024)}, 3, 3, ""},
 		{"the pool's reserve is not", room{cores: 8, poolMiB: new(1023)}, 3, 0, "1023 MiB are free in the storage pool"},
 		{"the shortest counts", room{cores: 2, vcpus: 4, memoryMiB: new(800)}, 3, 1, "800 MiB"},
@@ -40,6 +42,10 @@ func TestAdmit(t *testing.T) {
 		if fit != tt.fit || (short == "") != (tt.short == "") || !strings.Contains(short, tt.short) {
 			t.Errorf("%s: %d, %q; want %d, %q", tt.name, fit, short, tt.fit, tt.short)
 		}
+	}
+	limits.MemoryPromisedPercent = 25
+	if fit, short := admit(limits, room{cores: 64, memoryMiB: new(9000), promisedMiB: 8000}, spec, 30); fit != 25 || !strings.Contains(short, "less 2000") {
+		t.Errorf("with a quarter of the promise: %d, %q", fit, short)
 	}
 	if fit, short := admit(bus.HostLimits{}, room{cores: 1, vcpus: 99, memoryMiB: new(9999), poolMiB: new(0)}, spec, 2); fit != 2 || short != "" {
 		t.Errorf("without limits: %d, %q", fit, short)
@@ -68,6 +74,23 @@ func TestHostRoom(t *testing.T) {
 		if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 744 || r.poolMiB == nil || *r.poolMiB != 7 {
 			t.Errorf("with a sample: %+v", r)
 		}
+	}
+	// What the collector calls promised has all of what it saw running, booting or not.
+	sample.Time, sample.HostLoad.MemoryPromisedMiB = t0.Add(time.Second), new(500)
+	sample.VMs = []bus.VM{{UUID: "b", State: bus.StateRunning}}
+	a.load.take(sample, a.host, now)
+	if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 744 || r.promisedMiB != 500 {
+		t.Errorf("with a VM that boots and was not seen yet: %+v", r)
+	}
+	sample.Time, sample.VMs = t0.Add(2*time.Second), []bus.VM{{UUID: "a", State: bus.StateRunning}}
+	a.load.take(sample, a.host, now)
+	if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 1000 || r.promisedMiB != 500 {
+		t.Errorf("with a VM that boots and was seen: %+v", r)
+	}
+	sample.Time, sample.VMs[0].State = t0.Add(3*time.Second), bus.StateShutoff
+	a.load.take(sample, a.host, now)
+	if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 744 {
+		t.Errorf("with a VM that is not started yet: %+v", r)
 	}
 	now = now.Add(freshFor + time.Second)
 	if r := a.hostRoom(3); r.memoryMiB != nil || r.poolMiB != nil {
@@ -109,5 +132,16 @@ func TestAdmitted(t *testing.T) {
 	}
 	if err := a.problem(); err != nil {
 		t.Errorf("with room again: %v", err)
+	}
+}
+
+// The demo's group fits into a host of 8 GiB with half of them in use, however little of its memory the guests have touched.
+func TestDemoFitsIntoASmallHost(t *testing.T) {
+	spec := bus.DefaultGroup()
+	for up := range spec.Max {
+		r := room{cores: 4, vcpus: up, memoryMiB: new(4096), promisedMiB: up * spec.MemoryMiB}
+		if fit, short := admit(bus.DefaultHostLimits(), r, spec, spec.Max-up); fit != spec.Max-up {
+			t.Errorf("with %d VMs: %d more, %s", up, fit, short)
+		}
 	}
 }

@@ -47,3 +47,19 @@ func (l load) host(now time.Time) (newest bus.Host, fresh bool) {
 	}
 	return newest, fresh
 }
+
+// running is the VMs that this host's collector saw running last, by UUID. They are in the memory that it calls promised.
+func (l load) running(now time.Time) map[string]bool {
+	uuids := map[string]bool{}
+	for _, h := range l {
+		if now.Sub(h.at) > freshFor {
+			continue
+		}
+		for _, vm := range h.sample.VMs {
+			if vm.State != bus.StateShutoff && vm.State != bus.StateCrashed {
+				uuids[vm.UUID] = true
+			}
+		}
+	}
+	return uuids
+}

@@ -72,7 +72,9 @@ type Host struct {
 	Cores         int      `json:"cores"`
 	MemoryMiB     int      `json:"memory_mib"`
 	MemoryFreeMiB *int     `json:"memory_free_mib"` // what new VMs can have: free and reclaimable
-	PoolFreeMiB   *int     `json:"pool_free_mib"`   // in the storage pool of the VMs' volumes
+	// MemoryPromisedMiB is what the running domains, whoever's, were given and have not touched yet.
+	MemoryPromisedMiB *int `json:"memory_promised_mib"`
+	PoolFreeMiB       *int `json:"pool_free_mib"` // in the storage pool of the VMs' volumes
 }
 
 // Sample is one tick's complete, possibly empty, list of a group's VMs on one host. Empty is not unknown: a

@@ -34,7 +34,7 @@ func exampleSample() *Sample {
 				Error: "read the info of domain web-2: timed out",
 			},
 		},
-		HostLoad:  Host{CPUPercent: new(41.7), Cores: 8, MemoryMiB: 32000, MemoryFreeMiB: new(20480), PoolFreeMiB: new(512000)},
+		HostLoad:  Host{CPUPercent: new(41.7), Cores: 8, MemoryMiB: 32000, MemoryFreeMiB: new(20480), MemoryPromisedMiB: new(1536), PoolFreeMiB: new(512000)},
 		ElapsedMS: 4.231, SpecHash: "0123456789ab",
 	}
 }
@@ -144,7 +144,7 @@ func TestUnknownIsNullAndEmptyIsNot(t *testing.T) {
 		want []string
 	}{
 		{"unknown CPU", VM{}, []string{`"cpu_percent":null`}},
-		{"unknown host", Host{}, []string{`"cpu_percent":null`, `"memory_free_mib":null`, `"pool_free_mib":null`}},
+		{"unknown host", Host{}, []string{`"cpu_percent":null`, `"memory_free_mib":null`, `"memory_promised_mib":null`, `"pool_free_mib":null`}},
 		{"unknown average", Inputs{}, []string{`"average_percent":null`, `"projected_percent":null`}},
 		{"no VMs", Sample{VMs: []VM{}}, []string{`"vms":[]`}},
 	} {

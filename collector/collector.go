@@ -56,6 +56,8 @@ type Collector struct {
 	running    []runningVM        // those that before has a counter of
 	hostBefore hostCounter
 	slow       map[string]slowReading // by UUID
+	promises   promiseReader
+	ran        map[string]bool // own VMs that a pass saw, and that ran when the promises were read, by UUID
 	poolFree   *int
 	poolFreeAt time.Time
 	strangers  map[string]bool // groups that own VMs here but are not configured
@@ -79,7 +81,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Collector, error) {
 	}
 	c := &Collector{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
-		before: map[string]counter{}, slow: map[string]slowReading{}, strangers: map[string]bool{},
+		before: map[string]counter{}, slow: map[string]slowReading{}, strangers: map[string]bool{}, ran: map[string]bool{},
 		after: time.After,
 	}
 	for _, g := range cfg.Groups {
@@ -165,6 +167,10 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 		}()
 	}()
 
+	promising, stop := context.WithCancel(ctx)
+	defer stop()
+	go c.promises.run(promising, c.cfg.Dial)
+
 	var size hostSize
 	var lastSlow time.Time
 	deadline := time.NewTimer(passDeadline)
@@ -172,7 +178,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	for {
 		if !passRuns {
 			passRuns = true
-			go func(known hostSize) { passes <- readAll(lv, known) }(size)
+			go func(known hostSize) { passes <- readAll(lv, known, c.cfg.Local) }(size)
 			deadline.Reset(passDeadline)
 		}
 		if now := time.Now(); slow == nil && now.Sub(lastSlow) >= slowInterval {
@@ -207,7 +213,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 
 // readAll makes a pass. The host's size is read once a connection, by its first pass: like every call it may never
 // return, and the stage must still be able to say so and to end.
-func readAll(lv *libvirt.Connect, size hostSize) pass {
+func readAll(lv *libvirt.Connect, size hostSize, local bool) pass {
 	var p pass
 	if size.name == "" {
 		if size, p.err = readSize(lv); p.err != nil {
@@ -220,7 +226,7 @@ func readAll(lv *libvirt.Connect, size hostSize) pass {
 	if p.err != nil {
 		return p
 	}
-	p.host, p.counter = readHost(lv, size)
+	p.host, p.counter = readHost(lv, size, local)
 	p.elapsed = time.Since(start)
 	return p
 }
@@ -272,6 +278,7 @@ func (c *Collector) publish(p pass) {
 	c.before, c.still, c.running = before, stills, running
 
 	now := time.Now().UTC()
+	hostLoad.MemoryPromisedMiB = c.promised(p.readings, now)
 	for _, g := range c.cfg.Groups {
 		list := vms[g.Name]
 		if list == nil {
@@ -291,6 +298,28 @@ func (c *Collector) publish(p pass) {
 			c.log.Debug().Err(err).Str("group", g.Name).Msg("sample lost, the next one is complete again")
 		}
 	}
+}
+
+// promised is what the host's running domains may still touch of their memory.
+func (c *Collector) promised(readings []reading, now time.Time) *int {
+	given := map[string]int{}
+	for _, r := range readings {
+		if r.state != bus.StateShutoff && r.state != bus.StateCrashed {
+			given[r.uuid], c.ran[r.uuid] = r.memoryMiB, true
+		}
+	}
+	known := c.promises.latest.Load()
+	ended := map[string]bool{}
+	for uuid := range c.ran {
+		if _, runs := given[uuid]; runs {
+			continue
+		}
+		ended[uuid] = true
+		if _, listed := known.of(uuid); !listed {
+			delete(c.ran, uuid)
+		}
+	}
+	return promisedMiB(known, now, given, ended)
 }
 
 // vm makes the message's view of a reading. Counter windows from half a tick to five ticks count.

@@ -2,6 +2,9 @@ package collector
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -46,25 +49,80 @@ func readSize(conn *libvirt.Connect) (hostSize, error) {
 
 // readHost adds to a host's size what libvirt knows of its load without asking any VM. What a driver does not
 // support stays unknown.
-func readHost(conn *libvirt.Connect, size hostSize) (bus.Host, hostCounter) {
+func readHost(conn *libvirt.Connect, size hostSize, local bool) (bus.Host, hostCounter) {
 	h := size.host
 	var c hostCounter
-	if m, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0); err == nil && m.FreeSet {
-		free := m.Free
-		if m.BuffersSet {
-			free += m.Buffers
+	meminfo := ""
+	if local {
+		if text, err := os.ReadFile("/proc/meminfo"); err == nil {
+			meminfo = string(text)
 		}
-		if m.CachedSet {
-			free += m.Cached
-		}
-		mib := int(free / 1024)
-		h.MemoryFreeMiB = &mib
+	}
+	if total, free := Memory(conn, meminfo); total > 0 {
+		h.MemoryMiB, h.MemoryFreeMiB = total, free
 	}
 	if s, err := conn.GetCPUStats(int(libvirt.NODE_CPU_STATS_ALL_CPUS), 0); err == nil && s.IdleSet {
 		c.busy = time.Duration(s.Kernel + s.User)
 		c.total = c.busy + time.Duration(s.Idle+s.Iowait)
 	}
 	return h, c
+}
+
+// Memory is how much memory libvirt's host has, 0 where that is unknown, and how much of it new VMs can have. Both are of one
+// source: the kernel's /proc/meminfo where that of libvirt's host can be read, else libvirt's word.
+func Memory(conn *libvirt.Connect, meminfo string) (totalMiB int, freeMiB *int) {
+	if total, free := kernelMemory(meminfo); total > 0 {
+		return total, free
+	}
+	if m, err := conn.GetMemoryStats(libvirt.NODE_MEMORY_STATS_ALL_CELLS, 0); err == nil {
+		if total, free := nodeMemory(m); total > 0 {
+			return total, free
+		}
+	}
+	// It counts the memory of the NUMA nodes, which can be less than the kernel uses: no figure to hold a free one against.
+	if info, err := conn.GetNodeInfo(); err == nil {
+		return int(info.Memory / 1024), nil
+	}
+	return 0, nil
+}
+
+// kernelMemory reads /proc/meminfo. MemAvailable is the kernel's own estimate of what programs can have without swapping: other
+// than "cached" it leaves out tmpfs and shared memory, which cannot be dropped.
+func kernelMemory(meminfo string) (totalMiB int, freeMiB *int) {
+	kib := map[string]uint64{}
+	for line := range strings.Lines(meminfo) {
+		key, rest, _ := strings.Cut(line, ":")
+		value, isKiB := strings.CutSuffix(strings.TrimSpace(rest), " kB")
+		if n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 53); err == nil && isKiB {
+			kib[key] = n
+		}
+	}
+	available, known := kib["MemAvailable"]
+	return memory(kib["MemTotal"], available, known)
+}
+
+// nodeMemory is what libvirt tells of a host whose /proc is out of reach. It does not tell tmpfs and shared memory from what is
+// cached of files, so they count as free.
+func nodeMemory(m *libvirt.NodeMemoryStats) (totalMiB int, freeMiB *int) {
+	if !m.TotalSet {
+		return 0, nil
+	}
+	free := m.Free
+	if m.BuffersSet {
+		free += m.Buffers
+	}
+	if m.CachedSet {
+		free += m.Cached
+	}
+	return memory(m.Total, free, m.FreeSet)
+}
+
+// memory is two figures of one reading in MiB. More free than there is cannot be true, and so is unknown.
+func memory(totalKiB, freeKiB uint64, known bool) (totalMiB int, freeMiB *int) {
+	if known && freeKiB <= totalKiB {
+		freeMiB = new(int(freeKiB / 1024))
+	}
+	return int(totalKiB / 1024), freeMiB
 }
 
 // poolFreeMiB is the free space of the pool's file system. On this machine the file system itself is asked:

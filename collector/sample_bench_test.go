@@ -186,7 +186,7 @@ func (r *rig) round(b *testing.B, to *costs) {
 	}
 	to[wayPass] = append(to[wayPass], r.measure(func() (samples int) {
 		for range passesPerRound {
-			p := readAll(r.conn, size)
+			p := readAll(r.conn, size, true)
 			if p.err != nil || len(p.readings) < len(r.vms) {
 				b.Fatalf("a pass found %d VMs, want %d: %v", len(p.readings), len(r.vms), p.err)
 			}

@@ -61,6 +61,7 @@ type Libvirt struct {
 	Version, Hypervisor string // "9.0.0", "QEMU 7.2.9"
 	QEMU                bool   // false with libvirt's test driver
 	MemoryMiB           int    // 0: unknown
+	MemoryFreeMiB       *int   // of the same reading
 	ActiveNetworks      int
 	NetworkNames        []string
 
@@ -735,6 +736,9 @@ func (f Facts) memory() []Finding {
 		vms += g.Max
 	}
 	text := fmt.Sprintf("%d VMs at max take %s of the host's %s", vms, size(uint64(sum)<<20), size(uint64(f.Libvirt.MemoryMiB)<<20))
+	if free := f.Libvirt.MemoryFreeMiB; free != nil {
+		text += ", of which " + size(uint64(*free)<<20) + " are available now"
+	}
 	if sum > f.Libvirt.MemoryMiB {
 		return []Finding{warning("memory", `lower "max" or "memory" in the config`, "%s", text)}
 	}

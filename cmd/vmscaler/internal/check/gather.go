@@ -20,6 +20,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/collector"
 )
 
 // Input is what [Gather] starts from.
@@ -148,9 +149,11 @@ func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
 			l.Hypervisor += " " + dotted(v)
 		}
 	}
-	if node, err := conn.GetNodeInfo(); err == nil {
-		l.MemoryMiB = int(node.Memory >> 10) // KiB
+	meminfo := ""
+	if f.Host != nil && l.QEMU {
+		meminfo = disk.text("/proc/meminfo")
 	}
+	l.MemoryMiB, l.MemoryFreeMiB = collector.Memory(conn, meminfo)
 	uri, err := host.CanonicalURI(conn, l.Choice.URI)
 	if err != nil {
 		uri = l.Choice.URI

@@ -49,6 +49,7 @@ func configFields(c *Config) section {
 		}},
 		{"host", section{
 			{"memory_reserve", memory(&c.Host.MemoryReserveMiB, 0)},
+			{"memory_promised", percent(&c.Host.MemoryPromisedPercent)},
 			{"pool_reserve", memory(&c.Host.PoolReserveMiB, 0)},
 			{"vcpus_per_core", whole(&c.Host.VCPUsPerCore, 1000, "")},
 			{"sweep_grace", duration(&c.SweepGrace, time.Second, 24*time.Hour)},
