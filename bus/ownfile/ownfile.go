@@ -1,0 +1,142 @@
+// Package ownfile opens files in places that no other user can change: what is read there is what this user, or root,
+// has put there. It follows no link, waits for no FIFO, and knows nothing of what the files mean.
+package ownfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// UnsafeError reports that others could have made, or could change, what is at a path.
+type UnsafeError struct {
+	Path string
+	Why  string // such as "everyone may write to it (mode 0777)"
+	UID  int    // its owner's
+}
+
+func (e *UnsafeError) Error() string { return e.Path + ": " + e.Why }
+
+// strangers reports why someone other than root and the user euid could change what this mode and owner describe; "" is
+// nobody. The group of a folder of root's is one that root has chosen; a group whose number is its user's has no other
+// members. A folder on the way may be open to all where the sticky bit keeps each to what is its own.
+func strangers(mode fs.FileMode, uid, gid, euid int, onTheWay bool) string {
+	perm := mode.Perm()
+	switch {
+	case uid != 0 && uid != euid:
+		return fmt.Sprintf("it belongs to user id %d, want this user (%d) or root", uid, euid)
+	case onTheWay && mode&fs.ModeSticky != 0:
+		return ""
+	case perm&0o002 != 0:
+		return fmt.Sprintf("everyone may write to it (mode %#o); `chmod o-w` it", perm)
+	case perm&0o020 != 0 && uid != 0 && uid != gid:
+		return fmt.Sprintf("its group (id %d) may write to it (mode %#o); `chmod g-w` it", gid, perm)
+	}
+	return ""
+}
+
+// Folder is the path of a folder without links, in which nobody but root and the user euid can exchange or add files: it
+// and all above it are theirs.
+func Folder(path string, euid int) (string, error) {
+	real, err := filepath.Abs(path)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return "", fmt.Errorf("folder: %w", err)
+	}
+	at := "/"
+	for _, name := range append([]string{""}, strings.Split(strings.Trim(real, "/"), "/")...) {
+		at = filepath.Join(at, name)
+		info, err := os.Lstat(at)
+		if err != nil {
+			return "", fmt.Errorf("folder: %w", err)
+		}
+		if !info.IsDir() {
+			return "", &UnsafeError{Path: at, Why: "it is not a folder"}
+		}
+		if uid, gid, ok := owners(info); ok {
+			if why := strangers(info.Mode(), uid, gid, euid, at != real); why != "" {
+				return "", &UnsafeError{at, why, uid}
+			}
+		}
+	}
+	return real, nil
+}
+
+// MakeFolder is Folder for one that is made, with all above it, where it is missing.
+func MakeFolder(path string, perm fs.FileMode, euid int) (string, error) {
+	if err := os.MkdirAll(path, perm); err != nil {
+		return "", fmt.Errorf("folder: %w", err)
+	}
+	return Folder(path, euid)
+}
+
+// Open opens a regular file, with flags as of os.OpenFile, in a folder as of [Folder]. It must belong to the user euid or
+// root, be writable by nobody else, and have one name only. In a folder of root's that a group may write to, it may belong
+// to any of that group.
+func Open(path string, flag int, perm fs.FileMode, euid int) (*os.File, error) {
+	dir, err := Folder(filepath.Dir(path), euid)
+	if err != nil {
+		return nil, err
+	}
+	path = filepath.Join(dir, filepath.Base(path))
+	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, perm)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, &UnsafeError{Path: path, Why: "it is a link"}
+	}
+	if err != nil {
+		return nil, err //nolint:wrapcheck // names the file
+	}
+	if err := checkFile(f, dir, euid); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func checkFile(f *os.File, dir string, euid int) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	folder, err := os.Lstat(dir)
+	if err != nil {
+		return err //nolint:wrapcheck // names the folder
+	}
+	uid, gid, ok := owners(info)
+	if !ok {
+		return nil // no Unix
+	}
+	_, group, _ := owners(folder)
+	why := ""
+	switch stat, _ := info.Sys().(*syscall.Stat_t); {
+	case !info.Mode().IsRegular():
+		why = "it is not a regular file"
+	case stat != nil && stat.Nlink > 1:
+		why = fmt.Sprintf("it has %d names (hard links), want one", stat.Nlink)
+	case folder.Mode().Perm()&0o020 != 0 && info.Mode().Perm()&0o002 == 0 && (gid == group || info.Mode().Perm()&0o020 == 0):
+		return nil // of one of the folder's group
+	default:
+		why = strangers(info.Mode(), uid, gid, euid, false)
+	}
+	if why != "" {
+		return &UnsafeError{f.Name(), why, uid}
+	}
+	return nil
+}
+
+// owners are the user and group that something belongs to.
+func owners(info fs.FileInfo) (uid, gid int, ok bool) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return int(stat.Uid), int(stat.Gid), true
+}
