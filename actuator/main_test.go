@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // libvirt's event loop is one per process, comes before the first connection and runs until the process ends.
 func TestMain(m *testing.M) {
-	if os.Getenv(lockHelperURI) != "" {
+	if os.Getenv(lockHelperOrder) != "" {
 		os.Exit(lockHelper())
 	}
 	if err := libvirt.EventRegisterDefaultImpl(); err != nil {

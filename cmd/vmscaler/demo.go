@@ -104,6 +104,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 			Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Local: actuator.IsLocal(hv.uri), Log: log.Level(max(log.GetLevel(), zerolog.WarnLevel)),
 			Stages:  slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard }),
 			Network: host.DefaultNetwork(hv.uri),
+			Claim:   func(conn *libvirt.Connect) error { return claim(lock, conn, hv.choice.URI) },
 			Ready:   func(url string) { ready <- url },
 		})
 	}()

@@ -167,7 +167,7 @@ func TestHolderSaysWhereItsBusIs(t *testing.T) {
 		}
 		return r.Answer(bus.Controls{Paused: []bus.Scope{}, By: r.Query.By})
 	})
-	lock, err := actuator.Acquire(actuator.Holder{PID: os.Getpid(), Command: "vmscaler run", URI: "qemu:///system", BusURL: flags[1], StateDir: flags[3]})
+	lock, err := actuator.Acquire(actuator.Target{Names: []string{"host-system"}}, actuator.Holder{PID: os.Getpid(), Command: "vmscaler run", URI: "qemu:///system", BusURL: flags[1], StateDir: flags[3]})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,14 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -127,6 +129,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 			return err
 		}
 		defer lock.Release()
+		stages.Claim = func(conn *libvirt.Connect) error { return claim(lock, conn, hv.choice.URI) }
 		describe = func(busURL string) {
 			_ = lock.Describe(holder(hv, o.command, busURL, stateDir(cfg), groupNames(cfg.Groups)...))
 		}
@@ -253,24 +256,47 @@ func groupNames(groups []bus.Group) []string {
 	return names
 }
 
-// acquire takes the lock that one process per libvirt URI holds.
+// acquire takes the lock that one process per libvirt holds.
 func acquire(hv *libvirtHost, command, busURL, stateDir string, groups ...string) (*actuator.Lock, error) {
-	lock, err := actuator.Acquire(holder(hv, command, busURL, stateDir, groups...))
-	var locked *actuator.LockedError
-	if errors.As(err, &locked) {
-		remedy := "stop it first, with Ctrl-C or `kill " + fmt.Sprint(locked.Holder.PID) + "`"
-		switch locked.Holder.PID {
-		case 0:
-			remedy = "stop it first"
-		case 1: // of a namespace of its own
-			remedy = "stop its container first"
-		}
-		if url := locked.Holder.BusURL; url != "" {
-			remedy += ", or watch it with `vmscaler dashboard --nats-url " + url + "`"
-		}
-		return nil, fmt.Errorf("%w: %s", err, remedy)
+	target, err := lockTarget(hv.conn, hv.choice.URI)
+	if err != nil {
+		return nil, err
 	}
-	return lock, err
+	lock, err := actuator.Acquire(target, holder(hv, command, busURL, stateDir, groups...))
+	return lock, withRemedy(err)
+}
+
+// claim makes the lock that of the libvirt that a new connection reaches.
+func claim(lock *actuator.Lock, conn *libvirt.Connect, uri string) error {
+	target, err := lockTarget(conn, uri)
+	if err != nil {
+		return err
+	}
+	return withRemedy(lock.Renew(target))
+}
+
+func lockTarget(conn *libvirt.Connect, uri string) (actuator.Target, error) {
+	id, err := hypervisor.Identify(conn, uri)
+	return actuator.Target{Names: id.Names(), SessionUID: id.SessionUID}, err
+}
+
+// withRemedy adds to the refusal of a lock what can be done.
+func withRemedy(err error) error {
+	var locked *actuator.LockedError
+	if !errors.As(err, &locked) {
+		return err
+	}
+	remedy := "stop it first, with Ctrl-C or `kill " + fmt.Sprint(locked.Holder.PID) + "`"
+	switch locked.Holder.PID {
+	case 0:
+		remedy = "stop it first"
+	case 1: // of a namespace of its own
+		remedy = "stop its container first"
+	}
+	if url := locked.Holder.BusURL; url != "" {
+		remedy += ", or watch it with `vmscaler dashboard --nats-url " + url + "`"
+	}
+	return fmt.Errorf("%w: %s", err, remedy)
 }
 
 // prepare refuses what the host does not have and will not get by setting up, and says how its VMs run.

@@ -95,7 +95,7 @@ func testConfined(t *testing.T, w *world) {
 // testOneActuator: the lock in the container is the host's, and the free space is that of the pool's file system.
 func testOneActuator(t *testing.T, w *world) {
 	if _, held := actuator.FindHolder(w.uri); !held {
-		t.Errorf("the host does not see the lock %s of the actuator's container", actuator.LockPath(w.uri))
+		t.Errorf("the host does not see the lock of %s by the actuator's container", w.uri)
 	}
 	out, err := w.tryCompose("exec", "-T", "actuator", "vmscaler", "down", w.group, "--yes")
 	if err == nil || !strings.Contains(out, "acts on "+w.uri+" already") {

@@ -84,8 +84,10 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	locks := t.TempDir()
-	if err := os.Chmod(locks, 0o777|os.ModeSticky); err != nil { // as /run/lock
-		t.Fatal(err)
+	if gid, err := strconv.Atoi(os.Getenv("COMPOSE_GID")); err == nil && nonRoot() != "" {
+		if err := errors.Join(os.Chown(locks, 0, gid), os.Chmod(locks, 0o775|os.ModeSetgid)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Setenv("VMSCALER_LOCK_DIR", locks) // also for this process, which looks for the lock
 	w.env = append(os.Environ(), "COMPOSE_PROJECT_NAME="+w.project, "VMSCALER_IMAGE="+w.image, "VMSCALER_FILE="+config,

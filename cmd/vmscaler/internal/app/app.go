@@ -44,9 +44,12 @@ type Options struct {
 	Remote  func(role string) bus.Remote
 	Version string
 	Dial    func(context.Context) (*libvirt.Connect, error) // for collector and actuator
-	URI     string                                          // of that libvirt, as it says itself
-	Local   bool                                            // Dial reaches this machine
-	Network string                                          // of groups whose spec leaves it open
+	// Claim is called by the actuator with each new connection, before anything is done over it. It returns an error where
+	// another process acts on that libvirt. It may be nil.
+	Claim   func(*libvirt.Connect) error
+	URI     string // of that libvirt, as it says itself
+	Local   bool   // Dial reaches this machine
+	Network string // of groups whose spec leaves it open
 	Log     zerolog.Logger
 	// Dashboard is called with the bus's address.
 	Dashboard func(busURL string) dashboard.Config
@@ -139,6 +142,24 @@ type stage struct {
 	runs []func(context.Context) error
 }
 
+// claiming is dial for the stage that acts: what it reaches must be this process's.
+func claiming(dial func(context.Context) (*libvirt.Connect, error), claim func(*libvirt.Connect) error) func(context.Context) (*libvirt.Connect, error) {
+	if claim == nil {
+		return dial
+	}
+	return func(ctx context.Context) (*libvirt.Connect, error) {
+		conn, err := dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := claim(conn); err != nil {
+			_, _ = conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	}
+}
+
 // maker makes one stage's Run function; report is for how it is.
 type maker struct {
 	name string
@@ -159,7 +180,7 @@ func makers(o Options, url string) []maker {
 		{StageActuator, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
 				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host, SweepGrace: cfg.SweepGrace,
-				Dial: o.Dial, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
+				Dial: claiming(o.Dial, o.Claim), Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

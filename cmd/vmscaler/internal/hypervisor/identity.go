@@ -28,9 +28,13 @@ type Identity struct {
 	ID string
 	// Running is of the daemon that answers now: no two daemons that run at one time have the same, even where
 	// one of them is reached in ways that give it different IDs (a container, ssh to the own host).
-	Running string
-	Name    string // the host's name, for people
+	Running    string
+	Name       string // the host's name, for people
+	SessionUID int    // of the user of this host whose session it is; 0 for all others
 }
+
+// Names are ID and Running, each once.
+func (id Identity) Names() []string { return slices.Compact([]string{id.ID, id.Running}) }
 
 // Identify asks a libvirt who it is; uri is what was dialled.
 func Identify(conn *libvirt.Connect, uri string) (Identity, error) {
@@ -89,7 +93,11 @@ func (f facts) identity() (Identity, error) {
 	if own != "" && !f.remote && (!privileged || !f.dmi) {
 		stable = own
 	}
-	return Identity{ID: stable + "-" + kind, Running: hosts + "-" + running}, nil
+	id := Identity{ID: stable + "-" + kind, Running: hosts + "-" + running}
+	if f.path == "/session" && !f.remote && !privileged {
+		id.SessionUID = f.uid
+	}
+	return id, nil
 }
 
 // kind is which of a host's daemons it is: what it is, not how the URI spells it. Root's qemu:///session is the
