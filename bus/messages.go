@@ -213,6 +213,9 @@ type Inputs struct {
 	CooldownMS int64  `json:"cooldown_ms"` // what is left of the cooldown, or of the window of the guard, that applies
 	// RunDelayPercent is the share of time that the ready VMs waited for a host core, as a mean; nil is unknown.
 	RunDelayPercent *float64 `json:"run_delay_percent,omitempty"`
+	// Metric is the name of the metric that the policy target follows, MetricValue its last value; nil is unknown.
+	Metric      string   `json:"metric,omitempty"`
+	MetricValue *float64 `json:"metric_value,omitempty"`
 }
 
 // Wish is what a policy wants, before any guard.
@@ -281,17 +284,46 @@ type Health struct {
 
 // Metric is a number that anybody publishes of a group, such as its requests per second or the length of its queue.
 type Metric struct {
-	V     int     `json:"v"`
-	Group string  `json:"group"`
-	Name  string  `json:"name"`
-	Value float64 `json:"value"` // of the whole group, 0 or more
+	V     int    `json:"v"`
+	Group string `json:"group"`
+	Name  string `json:"name"`
+	// Value is of the whole group, 0 to MaxMetric. A message without one is refused: unknown is not 0.
+	Value *float64 `json:"value"`
 }
 
+// MaxMetric is the highest number that a metric can be. What is above it was not measured.
+const MaxMetric = 1e15
+
 func (m *Metric) check() error {
-	if m.Group == "" || m.Name == "" || m.Value < 0 {
-		return errors.New("metric without group or name, or below 0")
+	if m.Group == "" || m.Name == "" || m.Value == nil {
+		return errors.New("metric without group, name or value: a number that is not known is not published")
+	}
+	if err := CheckGroupName(m.Group); err != nil {
+		return fmt.Errorf("group %w", err)
+	}
+	if err := CheckMetricName(m.Name); err != nil {
+		return fmt.Errorf("name %w", err)
+	}
+	if err := CheckMetricValue(*m.Value); err != nil {
+		return fmt.Errorf("value: %w", err)
 	}
 	return checkVersion(m.V)
+}
+
+// CheckMetricName reports what is wrong with a metric's name.
+func CheckMetricName(name string) error {
+	if name == "" || len(name) > 60 || name != Token(name) {
+		return fmt.Errorf("%q: want 1 to 60 of a-z, A-Z, 0-9, '-' and '_'", clip(name))
+	}
+	return nil
+}
+
+// CheckMetricValue reports what is wrong with a metric's value.
+func CheckMetricValue(v float64) error {
+	if !(v >= 0 && v <= MaxMetric) { // not NaN either
+		return fmt.Errorf("found %g, want 0 to %g", v, MaxMetric)
+	}
+	return nil
 }
 
 // Demand is one minute of what was asked of a group and what it had, for replays. Each list has a value for each step of

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"reflect"
 	"strings"
@@ -45,7 +46,7 @@ func exampleDecision() *Decision {
 		Rule: RuleAboveUpper, Guard: GuardCooldown,
 		Inputs: Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5),
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 		},
 		Wishes: []Wish{{Policy: PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"}},
 		Hosts:  map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true,
@@ -70,7 +71,7 @@ func exampleHealth() *Health {
 }
 
 func exampleMetric() *Metric {
-	return &Metric{V: Version, Group: "web", Name: "requests", Value: 118.5}
+	return &Metric{V: Version, Group: "web", Name: "requests", Value: new(118.5)}
 }
 
 func exampleDemand() *Demand {
@@ -172,7 +173,7 @@ func TestDecodeRefuses(t *testing.T) {
 	refuses(t, "sample", exampleSample(), "group", "host", "time")
 	refuses(t, "decision", exampleDecision(), "group", "id", "expires_at")
 	refuses(t, "event", exampleEvent(), "group", "event", "time")
-	refuses(t, "metric", exampleMetric(), "group", "name")
+	refuses(t, "metric", exampleMetric(), "group", "name", "value")
 	refuses(t, "demand", exampleDemand(), "group", "time", "step_s", "ready")
 	refuses(t, "health", exampleHealth(), "stage", "instance", "time")
 
@@ -280,4 +281,42 @@ func fuzz[T any, PT interface {
 			t.Errorf("after another trip %s is %s", first, second)
 		}
 	})
+}
+
+// What is not a number that somebody may have measured is refused with a reason; none is not 0.
+func TestMetricIsChecked(t *testing.T) {
+	for _, tt := range []struct{ body, want string }{
+		{`{"v":1,"group":"web","name":"requests"}`, "without group, name or value"},
+		{`{"v":1,"group":"web","name":"requests","value":null}`, "without group, name or value"},
+		{`{"v":1,"group":"web","name":"requests","value":-5}`, "value: found -5, want 0 to 1e+15"},
+		{`{"v":1,"group":"web","name":"requests","value":-0.1}`, "value: found -0.1, want 0 to 1e+15"},
+		{`{"v":1,"group":"web","name":"requests","value":1e16}`, "value: found 1e+16, want 0 to 1e+15"},
+		{`{"v":1,"group":"web","name":"requests","value":1e308}`, "value: found 1e+308, want 0 to 1e+15"},
+		{`{"v":1,"group":"web","name":"requests","value":1e309}`, "cannot unmarshal number 1e309"},
+		{`{"v":1,"group":"web","name":"requests","value":NaN}`, "invalid character"},
+		{`{"v":1,"group":"web","name":"requests","value":"5"}`, "cannot unmarshal string"},
+		{`{"v":1,"group":"web","name":"requests","value":[]}`, "cannot unmarshal array"},
+		{`{"v":1,"group":"web","name":"requests","value":true}`, "cannot unmarshal bool"},
+		{`{"v":1,"group":"","name":"requests","value":5}`, "without group, name or value"},
+		{`{"v":1,"group":"We b","name":"requests","value":5}`, `group "We b"`},
+		{`{"v":1,"group":"web","name":"","value":5}`, "without group, name or value"},
+		{`{"v":1,"group":"web","name":"req.s","value":5}`, `name "req.s"`},
+		{`{"v":1,"group":"web","name":"` + strings.Repeat("x", 61) + `","value":5}`, `name "xxx`},
+		{`{"v":2,"group":"web","name":"requests","value":5}`, "version"},
+		{`null`, "without group"},
+		{`[]`, "cannot unmarshal array"},
+		{``, "unexpected end"},
+		{`{"v":1,"group":"web","name":"requests","value":0}`, ""},
+		{`{"v":1,"group":"web","name":"requests","value":1e15}`, ""},
+	} {
+		_, err := Decode[Metric]([]byte(tt.body))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", tt.body, err, tt.want)
+		}
+	}
+	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, MaxMetric * 2} {
+		if CheckMetricValue(v) == nil {
+			t.Errorf("%g is taken", v)
+		}
+	}
 }

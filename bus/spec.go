@@ -229,6 +229,7 @@ type Policy struct {
 	TargetPercent float64       `json:"target_percent"` // for PolicyTarget
 	Metric        string        `json:"metric"`         // for SignalMetric: its name; what is published is of the whole group
 	MetricTarget  float64       `json:"metric_target"`  // for each VM
+	MetricMaxAge  time.Duration `json:"metric_max_age"` // from which what was published last is not known any more
 	Steps         Steps         `json:"steps"`          // for PolicyStep
 	Limits        Limits        `json:"limits"`
 	// UpperPercent is the average above which PolicyThreshold wants one VM more. With each policy, a VM above it is busy:
@@ -248,6 +249,9 @@ const WarmupLearned time.Duration = -1
 
 // Has says whether a rule is one of the group's.
 func (p Policy) Has(t PolicyType) bool { return slices.Contains(p.Types, t) }
+
+// FollowsMetric reports whether the group is scaled on the number Metric.
+func (p Policy) FollowsMetric() bool { return p.Has(PolicyTarget) && p.Signal == SignalMetric }
 
 // Ceiling is the highest max that the spec, its schedule or a person has ever allowed.
 func (g Group) Ceiling(c Controls) int {
@@ -277,7 +281,7 @@ func DefaultGroup() Group {
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Schedule: []ScheduledAction{}, // not nil, which the hash would tell from the empty list of a file
 		Policy: Policy{
-			Types: []PolicyType{PolicyThreshold}, Setting: SettingBalanced, Signal: SignalCPU, TargetPercent: 60, MetricTarget: 100,
+			Types: []PolicyType{PolicyThreshold}, Setting: SettingBalanced, Signal: SignalCPU, TargetPercent: 60, MetricTarget: 100, MetricMaxAge: 2 * time.Minute,
 			Steps: Steps{
 				Adjustment: AdjustChange, MinMagnitude: 1,
 				Out: []Band{{From: 0, Adjust: 1}, {From: 20, Adjust: 2}}, In: []Band{{From: 0, Adjust: -1}},

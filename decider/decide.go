@@ -137,13 +137,17 @@ func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Ti
 		d.Rule, d.Desired = bus.RuleScheduled, min(max(*scheduled, spec.Min), spec.Max)
 		d.Sentence = "scaled to " + plural(d.Desired) + " by the schedule"
 		st.BreachesOut, st.BreachesIn = 0, 0
-	case c.readings == 0:
+	case c.readings == 0 && needsCPU(spec.Policy):
 		noneReady(st, &d, c)
 	case len(spec.Policy.Types) == 1 && spec.Policy.Has(bus.PolicyThreshold):
 		want := threshold(spec, st, &d, c)
 		judge(spec, st, &d, c, want, now)
 	default:
 		follow(spec, st, &d, c, obs.Metric, now)
+	}
+	if spec.Policy.FollowsMetric() {
+		d.Inputs.Metric = spec.Policy.Metric
+		d.Inputs.MetricValue, _ = obs.Metric.known(spec.Policy, now)
 	}
 	d.Inputs.BootMS = st.Boots.Mean.Milliseconds()
 	if warmup, known := st.Warmup.inForce(spec); known {

@@ -81,7 +81,7 @@ type group struct {
 	spec     bus.Group // of the file
 	inForce  bus.Group // with what a person has set
 	hash     string
-	metrics  map[string]published // by name
+	metrics  map[string]Published // by name
 	window   Window
 	state    State
 	demand   demand
@@ -91,22 +91,12 @@ type group struct {
 	takeOver time.Time // when this decider began to lead
 }
 
-// published is a metric as it was published last.
-type published struct {
-	value float64
-	at    time.Time
-}
-
-// metricAge is how long a published metric holds.
-const metricAge = 2 * time.Minute
-
-// metric is what was published lately of the policy's metric.
-func (g *group) metric(now time.Time) *float64 {
-	m, found := g.metrics[g.inForce.Policy.Metric]
-	if age := now.Sub(m.at); !found || age < 0 || age > metricAge {
-		return nil
+// metric is what was published last of the policy's metric.
+func (g *group) metric() *Published {
+	if m, found := g.metrics[g.inForce.Policy.Metric]; found {
+		return &m
 	}
-	return &m.value
+	return nil
 }
 
 // Run evaluates each group once per interval until ctx ends: as soon as every host has sent a new sample, or,
@@ -143,7 +133,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	d.unled = d.cfg.Now()
 	for _, spec := range d.cfg.Groups {
 		hash := spec.Hash()
-		d.groups[spec.Name] = &group{spec: spec, inForce: spec, metrics: map[string]published{}, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
+		d.groups[spec.Name] = &group{spec: spec, inForce: spec, metrics: map[string]Published{}, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
 	}
 	stop := d.campaign(ctx)
 	defer stop()
@@ -179,7 +169,7 @@ func (d *Decider) Run(ctx context.Context) error {
 			asked, answers = requests, requestsATick
 		case m := <-metrics:
 			if g := d.groups[m.Group]; g != nil && g.inForce.Policy.Metric == m.Name {
-				g.metrics[m.Name] = published{m.Value, d.cfg.Now()}
+				g.metrics[m.Name] = Published{*m.Value, d.cfg.Now()}
 			}
 		case h := <-health:
 			d.hear(h)
@@ -211,7 +201,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	}
 	obs.Stale = append(obs.Stale, g.awaited(obs, now)...)
 	var decision bus.Decision
-	obs.Metric = g.metric(now)
+	obs.Metric = g.metric()
 	decision, g.state = Decide(g.inForce, g.state, obs, now)
 	d.publish(g, decision, now)
 	if minute := g.demand.add(decision, now); minute != nil {

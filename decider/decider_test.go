@@ -333,3 +333,40 @@ func TestDeciderDropsRepeatedSamples(t *testing.T) {
 		t.Errorf("%d dropped, want 1", n)
 	}
 }
+
+// A metric that is not a number is dropped and counted, and is not 0: the number before it holds.
+func TestDeciderDropsMetricsThatAreNone(t *testing.T) {
+	s := spec(func(g *bus.Group) {
+		g.Policy.Types, g.Policy.Signal, g.Policy.Metric = []bus.PolicyType{bus.PolicyTarget}, bus.SignalMetric, "requests"
+	})
+	b := startBench(t, s)
+	publish := func(value *float64) {
+		if err := b.conn.Publish(&bus.Metric{V: bus.Version, Group: "web", Name: "requests", Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decide := func() *float64 {
+		b.advance(time.Second)
+		b.send("web", "kvm1", ready(50))
+		return b.decision().Inputs.MetricValue
+	}
+	if v := decide(); v != nil {
+		t.Fatalf("it is %g before anybody has published it", *v)
+	}
+	publish(new(7.))
+	for v := decide(); v == nil || *v != 7; v = decide() { // the messages of two subjects have no order
+		t.Log("not heard yet")
+	}
+	for _, bad := range []*float64{nil, new(-5.), new(1e300)} {
+		publish(bad)
+	}
+	publish(new(8.))
+	for v := decide(); *v != 8; v = decide() {
+		if *v != 7 {
+			t.Fatalf("it is %g", *v)
+		}
+	}
+	if n := b.own.Dropped(); n != 3 {
+		t.Errorf("%d dropped, want 3", n)
+	}
+}

@@ -1,6 +1,8 @@
 package decider
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,16 +66,50 @@ func (m Memory) of(p bus.Policy, t bus.PolicyType, boot time.Duration) (*Asked, 
 	return a, a.Predictive
 }
 
+// Published is a number of a group as it was published last.
+type Published struct {
+	Value float64
+	At    time.Time // when it came, by the decider's own clock
+}
+
+// known is the value while it holds, or nil and why it is not known.
+func (m *Published) known(p bus.Policy, now time.Time) (value *float64, why string) {
+	if m == nil {
+		return nil, fmt.Sprintf("nobody has published the metric %s since this decider was started", p.Metric)
+	}
+	age := now.Sub(m.At)
+	switch {
+	case age < 0:
+		return nil, fmt.Sprintf("the metric %s was published %s in the future, before the clock was set back", p.Metric, (-age).Round(time.Second))
+	case age > p.MetricMaxAge:
+		return nil, fmt.Sprintf("the metric %s was published %s ago, and holds for %s (metric_max_age)", p.Metric, age.Round(time.Second), p.MetricMaxAge)
+	}
+	return &m.Value, ""
+}
+
+// needsCPU reports whether nothing can be said of a group without a CPU reading.
+func needsCPU(p bus.Policy) bool {
+	return !slices.ContainsFunc(p.Types, func(t bus.PolicyType) bool { return !readsCPU(p, t) })
+}
+
+// readsCPU reports whether a policy of a group goes by the CPU.
+func readsCPU(p bus.Policy, t bus.PolicyType) bool {
+	return t != bus.PolicyTarget || p.Signal == bus.SignalCPU
+}
+
 // follow asks the group's policies, each once in its interval, and lets the guards judge what they want: the most of it.
 // So the group grows if one of them wants it, and shrinks if all do.
-func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *float64, now time.Time) {
+func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *Published, now time.Time) {
 	if st.Policy == nil {
 		st.Policy = Memory{}
 	}
 	news := false
 	r := policy.Reading{
-		Now: now, Metric: metric, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: st.Boots.Mean,
+		Now: now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: st.Boots.Mean,
 		Desired: st.Desired, Min: spec.Min, Max: spec.Max,
+	}
+	if spec.Policy.FollowsMetric() {
+		r.Metric, r.NoMetric = metric.known(spec.Policy, now)
 	}
 	if c.memories == c.ready && c.ready > 0 {
 		memory := c.memory / float64(c.memories)
@@ -82,6 +118,11 @@ func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *float6
 	p := spec.Policy
 	p.Warmup, _ = st.Warmup.inForce(spec)
 	for _, t := range spec.Policy.Types {
+		if c.readings == 0 && readsCPU(spec.Policy, t) { // it neither wants more VMs nor lets any go
+			st.BreachesOut, st.BreachesIn = 0, 0
+			d.Wishes = append(d.Wishes, bus.Wish{Policy: t, Desired: st.Desired, Sentence: "no ready VM has a CPU reading yet"})
+			continue
+		}
 		if t == bus.PolicyThreshold {
 			alone := *d
 			want := threshold(spec, st, &alone, c)
@@ -91,8 +132,9 @@ func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *float6
 			continue
 		}
 		a, rule := st.Policy.of(p, t, st.Boots.Mean)
-		// An unknown CPU counts as no load, and forbids scaling in.
-		a.Sum, a.Count = a.Sum+c.sum/float64(c.ready), a.Count+1
+		if c.readings > 0 { // of several VMs an unknown CPU counts as no load, and forbids scaling in
+			a.Sum, a.Count = a.Sum+c.sum/float64(c.ready), a.Count+1
+		}
 		if since := now.Sub(a.At); since < 0 || since >= rule.Interval()-spec.Policy.Interval/2 {
 			cpu := a.Sum / float64(a.Count)
 			r.CPUPercent = &cpu

@@ -2,6 +2,7 @@ package decider
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -216,6 +217,90 @@ func TestBootsAreMeasured(t *testing.T) {
 		b.Add(see(tt.vms...))
 		if b.Mean != tt.want {
 			t.Errorf("%+v: %s, want %s", tt.vms, b.Mean, tt.want)
+		}
+	}
+}
+
+// A group that is scaled on a number grows while none of its VMs has a CPU reading; what goes by the CPU waits, and
+// nothing is scaled in.
+func TestMetricDoesNotWaitForTheCPU(t *testing.T) {
+	onMetric := func(types ...bus.PolicyType) func(*bus.Group) {
+		return func(g *bus.Group) {
+			g.Policy.Types, g.Policy.Signal, g.Policy.Metric, g.Policy.MetricTarget = types, bus.SignalMetric, "requests", 100
+		}
+	}
+	boot := func() bus.VM { return aged(bus.PhaseLaunching, time.Second, new(100.)) }
+	warming := func() bus.VM { return aged(bus.PhaseReady, time.Second, new(100.)) }
+	hung := func() bus.VM { return aged(bus.PhaseReady, time.Hour, nil) }
+	for _, tt := range []struct {
+		name   string
+		change func(*bus.Group)
+		vms    []bus.VM
+		metric float64
+		want   int
+		rule   bus.Rule
+	}{
+		{"the first VM boots", onMetric(bus.PolicyTarget), []bus.VM{boot()}, 500, 5, bus.RulePolicy},
+		{"the first VM warms up", onMetric(bus.PolicyTarget), []bus.VM{warming()}, 500, 5, bus.RulePolicy},
+		{"no reading of a ready VM", onMetric(bus.PolicyTarget), []bus.VM{hung()}, 500, 5, bus.RulePolicy},
+		{"there is no VM", onMetric(bus.PolicyTarget), nil, 500, 5, bus.RulePolicy},
+		{"beside the threshold", onMetric(bus.PolicyThreshold, bus.PolicyTarget), []bus.VM{boot()}, 500, 5, bus.RulePolicy},
+		{"beside a forecast", onMetric(bus.PolicyPredictive, bus.PolicyTarget), []bus.VM{boot()}, 500, 5, bus.RulePolicy},
+		{"beside steps", onMetric(bus.PolicyTarget, bus.PolicyStep), []bus.VM{boot()}, 500, 5, bus.RulePolicy},
+		{"as many boot as are wanted", onMetric(bus.PolicyTarget), []bus.VM{boot(), boot(), boot()}, 250, 3, bus.RulePolicy},
+		{"fewer are wanted, and none is ready", onMetric(bus.PolicyTarget), []bus.VM{boot(), boot(), boot()}, 50, 3, bus.RulePolicy},
+		{"fewer are wanted, and no CPU is known", onMetric(bus.PolicyTarget), []bus.VM{hung(), hung(), hung()}, 50, 3, bus.RulePolicy},
+		{"nothing is asked for", onMetric(bus.PolicyTarget), []bus.VM{boot(), boot()}, 0, 2, bus.RulePolicy},
+		{"the CPU alone", func(*bus.Group) {}, []bus.VM{boot()}, 500, 1, bus.RuleNoneReady},
+		{"the CPU as the target", follows(bus.PolicyTarget), []bus.VM{boot()}, 500, 1, bus.RuleNoneReady},
+		{"a forecast alone", follows(bus.PolicyPredictive), []bus.VM{boot()}, 500, 1, bus.RuleNoneReady},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			desired := max(len(tt.vms), 1)
+			s, st := spec(bounds(1, 10), tt.change), State{Known: true, Desired: desired}
+			var d bus.Decision
+			for now := t0; now.Before(t0.Add(5*time.Minute)) && st.Desired == desired; now = now.Add(time.Second) {
+				obs := see(tt.vms...)
+				obs.Metric = &Published{tt.metric, now}
+				d, st = Decide(s, st, obs, now)
+				for _, a := range st.Policy {
+					if math.IsNaN(a.Sum) {
+						t.Fatalf("%+v", a)
+					}
+				}
+			}
+			if st.Desired != tt.want || d.Rule != tt.rule {
+				t.Errorf("desired %d by %s (%s), want %d by %s", st.Desired, d.Rule, d.Sentence, tt.want, tt.rule)
+			}
+		})
+	}
+}
+
+// Without its number a group that follows one holds, and says for how long a number holds.
+func TestMetricThatIsTooOld(t *testing.T) {
+	s := spec(bounds(1, 10), func(g *bus.Group) {
+		g.Policy.Types, g.Policy.Signal, g.Policy.Metric, g.Policy.MetricMaxAge = []bus.PolicyType{bus.PolicyTarget}, bus.SignalMetric, "requests", 5*time.Minute
+	})
+	for _, tt := range []struct {
+		published time.Duration // ago
+		want      int
+		sentence  string
+	}{
+		{4 * time.Minute, 5, "scaling out: metric 500, for each of 1 VMs 500, target 100"},
+		{20 * time.Minute, 1, "the metric requests was published 20m0s ago, and holds for 5m0s (metric_max_age)"},
+	} {
+		st := State{Known: true, Desired: 1}
+		var d bus.Decision
+		for i := range 25 {
+			now := t0.Add(time.Duration(i) * time.Second)
+			obs := see(ready(50))
+			obs.Metric = &Published{500, now.Add(-tt.published)}
+			if d, st = Decide(s, st, obs, now); d.Direction != bus.Hold {
+				break
+			}
+		}
+		if d.Desired != tt.want || !strings.HasPrefix(d.Sentence, tt.sentence) || d.Inputs.Metric != "requests" || (d.Inputs.MetricValue != nil) != (tt.want == 5) {
+			t.Errorf("published %s ago: desired %d, %q, inputs %+v", tt.published, d.Desired, d.Sentence, d.Inputs)
 		}
 	}
 }

@@ -249,15 +249,31 @@ func TestRecallKeepsWhatWasLearned(t *testing.T) {
 }
 
 func TestMetricIsUnknownAfterAWhile(t *testing.T) {
-	g := group{inForce: spec(func(g *bus.Group) { g.Policy.Metric = "requests" }), metrics: map[string]published{"requests": {5, t0}, "queue": {7, t0}}}
-	for age, known := range map[time.Duration]bool{0: true, metricAge: true, metricAge + 1: false, -1: false} {
-		if m := g.metric(t0.Add(age)); (m != nil) != known || known && *m != 5 {
-			t.Errorf("after %s: %v, known %v", age, m, known)
-		}
+	g := group{inForce: spec(func(g *bus.Group) { g.Policy.Metric = "requests" }), metrics: map[string]Published{"requests": {5, t0}, "queue": {7, t0}}}
+	if m := g.metric(); m == nil || m.Value != 5 {
+		t.Errorf("%+v", m)
 	}
 	g.inForce.Policy.Metric = "other"
-	if m := g.metric(t0); m != nil {
-		t.Errorf("%v of a metric that nobody publishes", *m)
+	if m := g.metric(); m != nil {
+		t.Errorf("%+v of a metric that nobody publishes", m)
+	}
+	p := spec().Policy
+	p.Metric, p.MetricMaxAge = "requests", 5*time.Minute
+	for _, tt := range []struct {
+		metric *Published
+		age    time.Duration
+		want   string // why it is not known
+	}{
+		{&Published{5, t0}, 0, ""},
+		{&Published{5, t0}, 5 * time.Minute, ""},
+		{&Published{5, t0}, 5*time.Minute + time.Second, "the metric requests was published 5m1s ago, and holds for 5m0s (metric_max_age)"},
+		{&Published{5, t0}, -time.Second, "the metric requests was published 1s in the future, before the clock was set back"},
+		{nil, 0, "nobody has published the metric requests since this decider was started"},
+	} {
+		value, why := tt.metric.known(p, t0.Add(tt.age))
+		if (value != nil) != (tt.want == "") || value != nil && *value != 5 || why != tt.want {
+			t.Errorf("after %s: %v, %q; want %q", tt.age, value, why, tt.want)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ type Observation struct {
 	Fresh      int
 	Stale      []string
 	Mismatched []string
-	Metric     *float64 // what was published lately of the policy's metric; nil is unknown
+	Metric     *Published // what was published last of the policy's metric; nil is nothing
 }
 
 // HostObservation is one host's newest list of the group's VMs.

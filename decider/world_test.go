@@ -52,7 +52,10 @@ func (w *world) step() bus.Decision {
 		vm.CPUPercent = &cpu
 		vm.MemoryMiB, vm.MemoryUsedMiB = 100, w.memory
 	}
-	obs := Observation{Hosts: []HostObservation{{Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1, Metric: w.metric}
+	obs := Observation{Hosts: []HostObservation{{Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
+	if w.metric != nil {
+		obs.Metric = &Published{*w.metric, w.now}
+	}
 	var d bus.Decision
 	d, w.state = Decide(w.spec, w.state, obs, w.now)
 	for len(w.vms) < d.Desired {

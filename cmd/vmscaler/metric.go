@@ -33,7 +33,7 @@ publishes the same message by itself: docs/messages.md, Metric. The role is metr
 				return err
 			}
 			defer conn.Close()
-			if err := conn.Publish(&bus.Metric{V: bus.Version, Group: args[0], Name: args[1], Value: value}); err != nil {
+			if err := conn.Publish(&bus.Metric{V: bus.Version, Group: args[0], Name: args[1], Value: &value}); err != nil {
 				return err
 			}
 			return conn.Flush()

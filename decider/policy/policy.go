@@ -13,6 +13,7 @@ type Reading struct {
 	// MemoryPercent is the mean that the guests of the ready VMs use of their memory; nil is unknown of one of them.
 	MemoryPercent *float64
 	Metric        *float64      // a number of the whole group; nil is unknown
+	NoMetric      string        // why that is, in words
 	Ready         int           // VMs that serve, whose CPU is in the mean
 	Coming        int           // VMs on their way to ready
 	Boot          time.Duration // how long that takes, as measured; 0 is not known yet

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -31,11 +32,15 @@ const inBelow = 0.9
 // Wish implements Policy.
 func (t *Target) Wish(r Reading) Wish {
 	each, why := t.read(r)
-	if each == nil || r.Ready == 0 {
+	ready := r.Ready
+	if ready == 0 && t.Signal == bus.SignalMetric {
+		ready = 1 // its number is not of the VMs, and does not wait for the first
+	}
+	if each == nil || ready == 0 {
 		return Wish{r.Desired, why}
 	}
-	t.Above, t.Below = run(t.Above, *each > t.Value), run(t.Below, *each < inBelow*t.Value)
-	want := int(math.Ceil(math.Min(float64(r.Ready)**each/t.Value-1e-9, 1e6)))
+	t.Above, t.Below = run(t.Above, *each > t.Value), run(t.Below, *each < inBelow*t.Value && r.Ready > 0)
+	want := int(math.Ceil(math.Min(float64(ready)**each/t.Value-1e-9, 1e6)))
 	switch {
 	case t.Above >= t.PeriodsOut && want > r.Desired:
 		t.Until = r.Now.Add(t.Warmup)
@@ -55,8 +60,11 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 		}
 		return r.MemoryPercent, fmt.Sprintf("average memory %.0f %% of %d VMs, target %g %%", *r.MemoryPercent, r.Ready, t.Value)
 	case bus.SignalMetric:
-		if r.Metric == nil || r.Ready == 0 {
-			return nil, "nobody has published the metric lately"
+		switch {
+		case r.Metric == nil:
+			return nil, cmp.Or(r.NoMetric, "the metric is not known")
+		case r.Ready == 0:
+			return r.Metric, fmt.Sprintf("metric %.4g, and no VM is ready yet, target %g for each", *r.Metric, t.Value)
 		}
 		share := *r.Metric / float64(r.Ready)
 		return &share, fmt.Sprintf("metric %.4g, for each of %d VMs %.4g, target %g", *r.Metric, r.Ready, share, t.Value)

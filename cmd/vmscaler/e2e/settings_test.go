@@ -47,7 +47,7 @@ func TestScalesOnMetric(t *testing.T) {
 	w := newWorld(t)
 	p := w.start(w.config("min: 1\nmax: 2\npolicy:\n  type: [threshold, target]\n  signal: metric\n  metric: requests\n  metric_target: 100\n  upper: 100\n  lower: 99"))
 	p.untilReady(1)
-	forged := bus.Metric{V: bus.Version, Group: w.group, Name: "requests", Value: 1e9}
+	forged := bus.Metric{V: bus.Version, Group: w.group, Name: "requests", Value: new(1e9)}
 	if err := p.conn.Publish(&forged); err != nil { // refused by the server, which says so later
 		t.Fatal(err)
 	}

@@ -209,6 +209,7 @@ func TestScalars(t *testing.T) {
 		{"policy.target", "60 1", "0 101"},
 		{"policy.metric", "requests ''", "a.b 'a b' 5"},
 		{"policy.metric_target", "0.5 1000", "0 -1 lots"},
+		{"policy.metric_max_age", "1s 5m 24h", "0s 999ms 25h -1s 120 never"},
 		{
 			"policy.steps", "{adjustment: percent, out: [{from: 0, adjust: 10}, {from: 10, adjust: 30}], in: []} {adjustment: exact, in: [{from: 0, adjust: 1}], out: [{from: 0, adjust: 9}]}",
 			"{out: [{from: 5, adjust: 1}, {from: 5, adjust: 2}]} {out: [{adjust: -1}]} {in: [{adjust: 1}]} {out: [{adjust: 1.5}]} {adjustment: much} {out: 1} {adjustment: exact, in: [], out: [{adjust: 0}]} {min_magnitude: 0} {out: [{from: 101}]}",

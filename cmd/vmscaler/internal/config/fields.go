@@ -140,6 +140,7 @@ func policyFields(p *bus.Policy) section {
 		{"target", percent(&p.TargetPercent)},
 		{"metric", text(&p.Metric, "the name of a metric: up to 60 of a-z, A-Z, 0-9, '-' and '_'", isMetric)},
 		{"metric_target", number(&p.MetricTarget, 1e-6, 1e12, "a number above 0, for each VM")},
+		{"metric_max_age", duration(&p.MetricMaxAge, time.Second, 24*time.Hour)},
 		{"upper", percent(&p.UpperPercent)},
 		{"lower", percent(&p.LowerPercent)},
 		{"interval", duration(&p.Interval, 200*time.Millisecond, time.Hour)},
@@ -167,7 +168,7 @@ func policyFields(p *bus.Policy) section {
 
 func newBand() bus.Band { return bus.Band{} }
 
-func isMetric(s string) bool { return len(s) <= 60 && (s == "" || s == bus.Token(s)) }
+func isMetric(s string) bool { return s == "" || bus.CheckMetricName(s) == nil }
 
 // config decodes the whole file, and then checks what takes more than one field.
 func (d *decoder) config(c *Config, body ast.Node) {
