@@ -284,7 +284,7 @@ func (l lockFolders) makeShared() error {
 // lockIn makes and locks a file that nobody can open who may not write to its folder; but root's on the session of a user may
 // be read by that user.
 func (l lockFolders) lockIn(dir, name string, perm fs.FileMode, session int, h Holder) (*os.File, error) {
-	dir, err := ownfile.MakeFolder(dir, perm, l.euid)
+	dir, err := ownfile.MakeShared(dir, perm, l.euid)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +297,7 @@ func (l lockFolders) lockIn(dir, name string, perm fs.FileMode, session int, h H
 		mode = 0o660
 	}
 	path := filepath.Join(dir, name+".lock")
-	f, err := ownfile.Open(path, os.O_RDWR|os.O_CREATE, mode, l.euid)
+	f, err := ownfile.OpenShared(path, os.O_RDWR|os.O_CREATE, mode, l.euid)
 	if err != nil {
 		return nil, unsafeLock(err)
 	}
@@ -404,7 +404,7 @@ func isMember(uid, group string) bool {
 
 // look is who holds the lock in a file, nil nobody.
 func (l lockFolders) look(path string) (*Holder, error) {
-	f, err := ownfile.Open(path, os.O_RDONLY, 0, l.euid)
+	f, err := ownfile.OpenShared(path, os.O_RDONLY, 0, l.euid)
 	if err != nil {
 		return nil, err
 	}

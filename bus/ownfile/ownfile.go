@@ -23,19 +23,28 @@ type UnsafeError struct {
 
 func (e *UnsafeError) Error() string { return e.Path + ": " + e.Why }
 
+// place is what something is to what is opened.
+type place int
+
+const (
+	itself   place = iota
+	shared         // a folder of root's for a group
+	onTheWay       // a folder above
+)
+
 // strangers reports why someone other than root and the user euid could change what this mode and owner describe; "" is
-// nobody. The group of a folder of root's is one that root has chosen; a group whose number is its user's has no other
-// members. A folder on the way may be open to all where the sticky bit keeps each to what is its own.
-func strangers(mode fs.FileMode, uid, gid, euid int, onTheWay bool) string {
+// nobody. A group whose number is its user's has no other members. The group of a shared folder of root's, or of one above,
+// is one that root has chosen; and a folder above may be open to all where the sticky bit keeps each to what is its own.
+func strangers(mode fs.FileMode, uid, gid, euid int, as place) string {
 	perm := mode.Perm()
 	switch {
 	case uid != 0 && uid != euid:
 		return fmt.Sprintf("it belongs to user id %d, want this user (%d) or root", uid, euid)
-	case onTheWay && mode&fs.ModeSticky != 0:
+	case as == onTheWay && mode&fs.ModeSticky != 0:
 		return ""
 	case perm&0o002 != 0:
 		return fmt.Sprintf("everyone may write to it (mode %#o); `chmod o-w` it", perm)
-	case perm&0o020 != 0 && uid != 0 && uid != gid:
+	case perm&0o020 != 0 && uid != gid && (uid != 0 || as == itself):
 		return fmt.Sprintf("its group (id %d) may write to it (mode %#o); `chmod g-w` it", gid, perm)
 	}
 	return ""
@@ -43,16 +52,22 @@ func strangers(mode fs.FileMode, uid, gid, euid int, onTheWay bool) string {
 
 // Folder is the path of a folder without links, in which nobody but root and the user euid can exchange or add files: it
 // and all above it are theirs.
-func Folder(path string, euid int) (string, error) {
-	real, err := filepath.Abs(path)
+func Folder(path string, euid int) (string, error) { return folder(path, euid, itself) }
+
+func folder(path string, euid int, as place) (string, error) {
+	target, err := filepath.Abs(path)
 	if err == nil {
-		real, err = filepath.EvalSymlinks(real)
+		target, err = filepath.EvalSymlinks(target)
 	}
 	if err != nil {
 		return "", fmt.Errorf("folder: %w", err)
 	}
+	names := []string{""}
+	if target != "/" {
+		names = append(names, strings.Split(target[1:], "/")...)
+	}
 	at := "/"
-	for _, name := range append([]string{""}, strings.Split(strings.Trim(real, "/"), "/")...) {
+	for i, name := range names {
 		at = filepath.Join(at, name)
 		info, err := os.Lstat(at)
 		if err != nil {
@@ -61,13 +76,17 @@ func Folder(path string, euid int) (string, error) {
 		if !info.IsDir() {
 			return "", &UnsafeError{Path: at, Why: "it is not a folder"}
 		}
+		here := as
+		if i < len(names)-1 {
+			here = onTheWay
+		}
 		if uid, gid, ok := owners(info); ok {
-			if why := strangers(info.Mode(), uid, gid, euid, at != real); why != "" {
+			if why := strangers(info.Mode(), uid, gid, euid, here); why != "" {
 				return "", &UnsafeError{at, why, uid}
 			}
 		}
 	}
-	return real, nil
+	return target, nil
 }
 
 // MakeFolder is Folder for one that is made, with all above it, where it is missing.
@@ -78,11 +97,27 @@ func MakeFolder(path string, perm fs.FileMode, euid int) (string, error) {
 	return Folder(path, euid)
 }
 
+// MakeShared is MakeFolder, and allows a folder of root's that a group may write to.
+func MakeShared(path string, perm fs.FileMode, euid int) (string, error) {
+	if err := os.MkdirAll(path, perm); err != nil {
+		return "", fmt.Errorf("folder: %w", err)
+	}
+	return folder(path, euid, shared)
+}
+
 // Open opens a regular file, with flags as of os.OpenFile, in a folder as of [Folder]. It must belong to the user euid or
-// root, be writable by nobody else, and have one name only. In a folder of root's that a group may write to, it may belong
-// to any of that group.
+// root, be writable by nobody else, and have one name only.
 func Open(path string, flag int, perm fs.FileMode, euid int) (*os.File, error) {
-	dir, err := Folder(filepath.Dir(path), euid)
+	return open(path, flag, perm, euid, itself)
+}
+
+// OpenShared is Open in a folder as of [MakeShared]: where a group may write to it, the file may be of any of that group.
+func OpenShared(path string, flag int, perm fs.FileMode, euid int) (*os.File, error) {
+	return open(path, flag, perm, euid, shared)
+}
+
+func open(path string, flag int, perm fs.FileMode, euid int, as place) (*os.File, error) {
+	dir, err := folder(filepath.Dir(path), euid, as)
 	if err != nil {
 		return nil, err
 	}
@@ -94,19 +129,19 @@ func Open(path string, flag int, perm fs.FileMode, euid int) (*os.File, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
-	if err := checkFile(f, dir, euid); err != nil {
+	if err := checkFile(f, dir, euid, as); err != nil {
 		_ = f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-func checkFile(f *os.File, dir string, euid int) error {
+func checkFile(f *os.File, dir string, euid int, as place) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err //nolint:wrapcheck // names the file
 	}
-	folder, err := os.Lstat(dir)
+	above, err := os.Lstat(dir)
 	if err != nil {
 		return err //nolint:wrapcheck // names the folder
 	}
@@ -114,17 +149,17 @@ func checkFile(f *os.File, dir string, euid int) error {
 	if !ok {
 		return nil // no Unix
 	}
-	_, group, _ := owners(folder)
+	_, group, _ := owners(above)
 	why := ""
 	switch stat, _ := info.Sys().(*syscall.Stat_t); {
 	case !info.Mode().IsRegular():
 		why = "it is not a regular file"
 	case stat != nil && stat.Nlink > 1:
 		why = fmt.Sprintf("it has %d names (hard links), want one", stat.Nlink)
-	case folder.Mode().Perm()&0o020 != 0 && info.Mode().Perm()&0o002 == 0 && (gid == group || info.Mode().Perm()&0o020 == 0):
+	case as == shared && above.Mode().Perm()&0o020 != 0 && info.Mode().Perm()&0o002 == 0 && (gid == group || info.Mode().Perm()&0o020 == 0):
 		return nil // of one of the folder's group
 	default:
-		why = strangers(info.Mode(), uid, gid, euid, false)
+		why = strangers(info.Mode(), uid, gid, euid, itself)
 	}
 	if why != "" {
 		return &UnsafeError{f.Name(), why, uid}

@@ -18,22 +18,25 @@ func TestStrangers(t *testing.T) {
 		name     string
 		mode     fs.FileMode
 		uid, gid int
-		onTheWay bool
+		as       place
 		want     string // part of why; "" is safe
 	}{
-		{"own", 0o755, me, me, false, ""},
-		{"root's", 0o755, 0, 0, false, ""},
-		{"another user's", 0o755, 1001, me, false, "belongs to user id 1001"},
-		{"another user's, on the way", fs.ModeSticky | 0o1777, 1001, 0, true, "belongs to user id 1001"},
-		{"writable by all", 0o777, me, me, false, "everyone"},
-		{"root's, writable by all", 0o777, 0, 0, false, "everyone"},
-		{"sticky, on the way", fs.ModeSticky | 0o777, 0, 0, true, ""},
-		{"sticky itself", fs.ModeSticky | 0o777, 0, 0, false, "everyone"},
-		{"writable by its user's own group", 0o775, me, me, false, ""},
-		{"writable by another group", 0o775, me, 100, false, "group (id 100)"},
-		{"root's, writable by a group that root gave it", fs.ModeSetgid | 0o775, 0, 106, false, ""},
+		{"own", 0o755, me, me, itself, ""},
+		{"root's", 0o755, 0, 0, itself, ""},
+		{"another user's", 0o755, 1001, me, itself, "belongs to user id 1001"},
+		{"another user's, on the way", fs.ModeSticky | 0o1777, 1001, 0, onTheWay, "belongs to user id 1001"},
+		{"writable by all", 0o777, me, me, itself, "everyone"},
+		{"root's, writable by all", 0o777, 0, 0, itself, "everyone"},
+		{"sticky, on the way", fs.ModeSticky | 0o777, 0, 0, onTheWay, ""},
+		{"sticky itself", fs.ModeSticky | 0o777, 0, 0, itself, "everyone"},
+		{"writable by its user's own group", 0o775, me, me, itself, ""},
+		{"writable by another group", 0o775, me, 100, itself, "group (id 100)"},
+		{"root's, writable by a group", fs.ModeSetgid | 0o775, 0, 106, itself, "group (id 106)"},
+		{"root's, shared with a group", fs.ModeSetgid | 0o775, 0, 106, shared, ""},
+		{"root's, on the way", 0o775, 0, 106, onTheWay, ""},
+		{"own, shared with a group", 0o775, me, 106, shared, "group (id 106)"},
 	} {
-		got := strangers(c.mode, c.uid, c.gid, me, c.onTheWay)
+		got := strangers(c.mode, c.uid, c.gid, me, c.as)
 		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
@@ -140,18 +143,21 @@ func TestOpenOfAnotherUser(t *testing.T) {
 		}
 	}
 
-	shared := filepath.Join(dir, "shared")
-	if err := os.Mkdir(shared, 0o755); err != nil {
+	common := filepath.Join(dir, "common")
+	if err := os.Mkdir(common, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	of := filepath.Join(shared, "file")
+	of := filepath.Join(common, "file")
 	if err := os.WriteFile(of, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chown(shared, 0, nobody), os.Chmod(shared, fs.ModeSetgid|0o775), os.Chown(of, nobody, nobody), os.Chmod(of, 0o660)); err != nil {
+	if err := errors.Join(os.Chown(common, 0, nobody), os.Chmod(common, fs.ModeSetgid|0o775), os.Chown(of, nobody, nobody), os.Chmod(of, 0o660)); err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(of, os.O_RDWR, 0, 0)
+	if _, err := Open(of, os.O_RDWR, 0, 0); err == nil {
+		t.Error("a folder that a group may write to is taken for root's alone")
+	}
+	f, err := OpenShared(of, os.O_RDWR, 0, 0)
 	if err != nil {
 		t.Fatalf("a file of the folder's group: %v", err)
 	}
@@ -159,7 +165,7 @@ func TestOpenOfAnotherUser(t *testing.T) {
 	if err := os.Chown(of, nobody, 1234); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(of, os.O_RDWR, 0, 0); err == nil {
+	if _, err := OpenShared(of, os.O_RDWR, 0, 0); err == nil {
 		t.Error("a file that another group may write to is opened")
 	}
 }

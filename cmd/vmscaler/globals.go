@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -26,7 +27,7 @@ type globals struct {
 // defaultConfig is read when it is there and no other file is named.
 const defaultConfig = "vmscaler.yaml"
 
-// configFile is the config's file, "" if there is none, and whether the user names it: then it must be there, and right.
+// configFile is the config's file that the user names, which must be there, and right; "" and false if none is named.
 func (g *globals) configFile() (path string, named bool) {
 	if path = g.configPath; path == "" {
 		path = os.Getenv("VMSCALER_CONFIG")
@@ -34,42 +35,53 @@ func (g *globals) configFile() (path string, named bool) {
 	if path != "" {
 		return path, true
 	}
-	if _, err := os.Stat(defaultConfig); err == nil {
-		return defaultConfig, false
-	}
 	return "", false
+}
+
+// readConfig reads the config. One that nobody has named must be this user's.
+func (g *globals) readConfig() (config.Config, []config.Warning, error) {
+	path, named := g.configFile()
+	if !named {
+		return config.LoadUnnamed(defaultConfig, os.Geteuid())
+	}
+	cfg, warnings, err := config.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("config file %q does not exist (an example is in examples/vmscaler.yaml)", path)
+	}
+	return cfg, warnings, err
 }
 
 // loadConfig reads the config and prints its warnings.
 func (g *globals) loadConfig(stderr io.Writer) (config.Config, error) {
-	path, _ := g.configFile()
-	cfg, warnings, err := config.Load(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return cfg, fmt.Errorf("config file %q does not exist (an example is in examples/vmscaler.yaml)", path)
-	case err != nil:
-		return cfg, err
-	}
+	cfg, warnings, err := g.readConfig()
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %s\n", w)
 	}
-	return cfg, nil
+	return cfg, err
 }
 
 // addressConfig is the config for commands that need nothing of it but where libvirt and the bus are. A file that is named
 // on the command line must be right; every other one need not: what of it can be used is.
 func (g *globals) addressConfig(stderr io.Writer) (cfg config.Config, named bool, err error) {
 	_, named = g.configFile()
-	cfg, err = g.loadConfig(io.Discard)
+	cfg, warnings, err := g.readConfig()
+	for _, w := range warnings {
+		if w.Field == "" { // the file as a whole is not read
+			fmt.Fprintf(stderr, "warning: %s\n", w)
+		}
+	}
 	switch {
 	case err == nil:
 		return cfg, named, nil
 	case g.configPath != "":
 		return cfg, named, err
 	}
-	fmt.Fprintf(stderr, "warning: the config file is not right, only its address is used: %s\n", err)
 	var problems config.Problems
-	if !errors.As(err, &problems) {
+	if errors.As(err, &problems) && slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Field == "libvirt.uri" }) {
+		return cfg, named, err // another libvirt than the file means would be used
+	}
+	fmt.Fprintf(stderr, "warning: the config file is not right, only its address is used: %s\n", err)
+	if problems == nil {
 		cfg = config.Default()
 	}
 	return cfg, false, nil

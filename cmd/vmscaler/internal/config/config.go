@@ -6,13 +6,11 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
-
-// maxFile is the most bytes that a file may have, about 500 groups. Real ones have less than 2 KiB.
-const maxFile = 256 << 10
 
 // Config is what a file says, with defaults where it says nothing. Start from [Default], [Load] or [Parse].
 type Config struct {
@@ -73,12 +71,24 @@ func Load(path string) (Config, []Warning, error) {
 	return Parse(path, data)
 }
 
-// read stops soon after maxFile bytes, so that /dev/zero is refused and not read for ever.
-func read(path string) (data []byte, err error) {
-	f, err := os.Open(path)
+// read waits for no FIFO and reads no device, neither of which has to end.
+func read(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file: write the settings to one", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return readAll(f)
+}
+
+// readAll stops soon after maxFile bytes, and closes the file.
+func readAll(f *os.File) (data []byte, err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,7 +149,21 @@ func TestLoadMissing(t *testing.T) {
 
 func TestLoadEndless(t *testing.T) {
 	_, _, err := Load("/dev/zero")
-	if err == nil || !strings.Contains(err.Error(), "at most 256 KiB") {
+	if err == nil || !strings.Contains(err.Error(), "/dev/zero is not a regular file") {
+		t.Errorf("got %v", err)
+	}
+	fifo := filepath.Join(t.TempDir(), "fifo.yaml")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Load(fifo); err == nil || !strings.Contains(err.Error(), fifo+" is not a regular file") {
+		t.Errorf("got %v", err)
+	}
+	long := filepath.Join(t.TempDir(), "long.yaml")
+	if err := errors.Join(os.WriteFile(long, nil, 0o600), os.Truncate(long, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Load(long); err == nil || !strings.Contains(err.Error(), "at most 256 KiB") {
 		t.Errorf("got %v", err)
 	}
 }

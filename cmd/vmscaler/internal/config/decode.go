@@ -47,8 +47,8 @@ func (d *decoder) bad(path string) bool {
 
 // document is the file's one document; nil if it is empty or has a problem that hides all others.
 func (d *decoder) document(data []byte) ast.Node {
-	if len(data) > maxFile {
-		d.report(position{}, "", "a longer file", fmt.Sprintf("at most %d KiB", maxFile>>10))
+	if at, found, allowed := excess(data); found != "" {
+		d.report(at, "", found, allowed)
 		return nil
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin a file with this mark

@@ -71,6 +71,10 @@ func Override(g bus.Group, set map[string]string) (bus.Group, error) {
 			d.problem(field, "a field that cannot be set while the group runs", "one of "+strings.Join(liveFields(), ", "))
 			continue
 		}
+		if n := len(set[path]); n > maxValue {
+			d.problem(field, fmt.Sprintf("a value of %d bytes", n), fmt.Sprintf("at most %d", maxValue))
+			continue
+		}
 		body := (&decoder{}).document([]byte(set[path]))
 		if body == nil {
 			d.problem(field, fmt.Sprintf("%q", clip(set[path])), "a value as in the file")
