@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // StateHolder is the process that has a state folder.
@@ -56,7 +58,7 @@ func openState(dir string, euid int) (*stateFolder, error) {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != euid {
 		return nil, fmt.Errorf("state folder %s belongs to user id %d, want %d, who runs the bus: name another with --state-dir, or chown it", dir, stat.Uid, euid)
 	}
-	f, err := os.OpenFile(stateLockPath(dir), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := ownfile.Open(stateLockPath(dir), os.O_RDWR|os.O_CREATE, 0o644, euid)
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
@@ -100,7 +102,7 @@ func (s *stateFolder) close() {
 
 // FindState is the process whose bus runs on a state folder, if there is one.
 func FindState(dir string) (StateHolder, bool) {
-	f, err := os.Open(stateLockPath(dir))
+	f, err := os.OpenFile(stateLockPath(dir), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return StateHolder{}, false
 	}
@@ -115,7 +117,12 @@ func FindState(dir string) (StateHolder, bool) {
 
 func readStateHolder(dir string) StateHolder {
 	var h StateHolder
-	data, err := os.ReadFile(stateLockPath(dir))
+	f, err := os.OpenFile(stateLockPath(dir), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return h
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, 16<<10)) // fails on what is no file
 	if err != nil || json.Unmarshal(data, &h) != nil {
 		return StateHolder{}
 	}

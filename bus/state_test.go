@@ -9,6 +9,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 func TestStateFolderHasOneBus(t *testing.T) {
@@ -166,5 +170,37 @@ func TestFailedStartFreesTheStateFolder(t *testing.T) {
 	}
 	if h, found := FindState(dir); found {
 		t.Errorf("it is still locked: %+v", h)
+	}
+}
+
+// What others could have put in the place of the lock is neither followed, nor emptied, nor waited for.
+func TestStateFolderIsNoTrap(t *testing.T) {
+	t.Parallel()
+	victim := filepath.Join(t.TempDir(), "victim")
+	for name, trap := range map[string]func(dir string) error{
+		"link":           func(dir string) error { return os.Symlink(victim, stateLockPath(dir)) },
+		"second name":    func(dir string) error { return os.Link(victim, stateLockPath(dir)) },
+		"FIFO":           func(dir string) error { return unix.Mkfifo(stateLockPath(dir), 0o600) },
+		"folder for all": func(dir string) error { return os.Chmod(dir, 0o777) },
+		"way for all":    func(dir string) error { return os.Chmod(filepath.Dir(dir), 0o777) },
+	} {
+		dir := filepath.Join(t.TempDir(), "state")
+		if err := errors.Join(os.WriteFile(victim, []byte("keep me"), 0o600), os.Mkdir(dir, 0o700), trap(dir)); err != nil {
+			t.Fatal(err)
+		}
+		state, err := openState(dir, os.Geteuid())
+		var unsafe *ownfile.UnsafeError
+		if err == nil {
+			state.close()
+		}
+		if !errors.As(err, &unsafe) {
+			t.Errorf("%s: got %v, want it refused", name, err)
+		}
+		if text, _ := os.ReadFile(victim); string(text) != "keep me" {
+			t.Errorf("%s: the victim is %q now", name, text)
+		}
+		if h, found := FindState(dir); found {
+			t.Errorf("%s: found %+v there", name, h)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,7 +118,7 @@ func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
 			return nil, usageError{err}
 		}
 	}
-	warnOfReaders(cfg.BusNkey)
+	warnOfReaders(os.Stderr, *cfg)
 	for _, s := range busSettings() {
 		if name := from[s.field]; name != "" && *s.of(cfg) != "" { // else it only makes room for another
 			overridden = append(overridden, s.field+" is from "+name)
@@ -126,15 +127,17 @@ func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
 	return overridden, nil
 }
 
-// warnOfReaders says that others can read a file with a key, or one of a folder of them.
-func warnOfReaders(path string) {
-	files := []string{path}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		files, _ = filepath.Glob(filepath.Join(path, "*.nk"))
-	}
-	for _, file := range files {
-		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().Perm()&0o077 != 0 {
-			fmt.Fprintf(os.Stderr, "warning: %s has mode %#o: others may know the key; `chmod 600` it\n", file, info.Mode().Perm())
+// warnOfReaders says that others can read a file with a secret, or one of a folder of them.
+func warnOfReaders(stderr io.Writer, cfg config.Config) {
+	for _, path := range []string{cfg.BusNkey, cfg.BusCreds, cfg.BusKey} {
+		files := []string{path}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			files, _ = filepath.Glob(filepath.Join(path, "*.nk"))
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); file != "" && err == nil && info.Mode().Perm()&0o077 != 0 {
+				fmt.Fprintf(stderr, "warning: %s has mode %#o: others may know the key; `chmod 600` it\n", file, info.Mode().Perm())
+			}
 		}
 	}
 }

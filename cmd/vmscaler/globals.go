@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
@@ -161,18 +162,32 @@ func openLog() (*os.File, error) {
 	if os.Geteuid() != 0 {
 		dir = stateHome()
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	return openLogIn(dir)
+}
+
+// openLogIn opens the log file in a folder that nobody else may change. What hooks print is in it: it is not for all to read.
+func openLogIn(dir string) (*os.File, error) {
+	dir, err := ownfile.MakeFolder(dir, 0o750, os.Geteuid())
+	if err != nil {
 		return nil, fmt.Errorf("log file: %w", err)
 	}
 	path := filepath.Join(dir, "vmscaler.log")
-	if info, err := os.Stat(path); err == nil && info.Size() > longestLog {
+	if info, err := os.Lstat(path); err == nil && info.Size() > longestLog {
 		if err := os.Rename(path, path+".old"); err != nil {
 			return nil, fmt.Errorf("log file: %w", err)
 		}
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	f, err := ownfile.Open(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640, os.Geteuid())
 	if err != nil {
 		return nil, fmt.Errorf("log file: %w", err)
+	}
+	for _, closed := range []struct {
+		path string
+		mode fs.FileMode
+	}{{dir, 0o750}, {path, 0o640}} { // of an earlier version
+		if info, err := os.Stat(closed.path); err == nil && info.Mode().Perm()&^closed.mode != 0 {
+			_ = os.Chmod(closed.path, info.Mode().Perm()&closed.mode)
+		}
 	}
 	return f, nil
 }
