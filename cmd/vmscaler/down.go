@@ -14,6 +14,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 func downCommand(g *globals) *cobra.Command {
@@ -50,6 +51,9 @@ refuses while another vmscaler acts on the same libvirt. Templates stay.`,
 				fmt.Fprintf(out, "group %s has no VMs at %s; nothing to remove\n", group, hv.choice)
 				if known := inv.Groups(); len(known) > 0 {
 					fmt.Fprintf(out, "groups with VMs there: %s\n", strings.Join(known, ", "))
+				}
+				if hv.choice.Unasked != nil {
+					return fmt.Errorf("whether group %s has VMs at %s is not known: %w", group, hypervisor.SystemURI, hv.choice.Unasked)
 				}
 				return nil
 			}

@@ -150,7 +150,11 @@ func EnsurePool(conn *libvirt.Connect, name, uri string) (string, error) {
 	pool, err := conn.LookupStoragePoolByName(name)
 	did := "active"
 	if errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) {
-		dir, dirErr := poolFolder(name, uri)
+		id, idErr := hypervisor.Identify(conn, uri)
+		if idErr != nil {
+			return "", fmt.Errorf("storage pool %q: %w", name, idErr)
+		}
+		dir, dirErr := poolFolder(name, id, os.Geteuid())
 		if dirErr != nil {
 			return "", dirErr
 		}
@@ -204,10 +208,16 @@ func makePool(conn *libvirt.Connect, name, dir string) (*libvirt.StoragePool, er
 	return pool, nil
 }
 
-// poolFolder is where libvirt keeps images: of the host on a system URI, of the user on a session URI.
-func poolFolder(name, uri string) (string, error) {
-	if !hypervisor.IsSession(uri) {
+// poolFolder is where libvirt keeps images: the host's own for all, that of a user in the user's home. Another user's home is
+// not known, and a folder in one's own is of no use there.
+func poolFolder(name string, id hypervisor.Identity, euid int) (string, error) {
+	switch {
+	case !id.Session:
 		return filepath.Join("/var/lib/libvirt/images", name), nil
+	case id.SessionUID == 0:
+		return "", fmt.Errorf("storage pool %q does not exist, and this is a user's session on another host: make it there, with `vmscaler setup` as that user, or let libvirt.pool name one that exists", name)
+	case id.SessionUID != euid:
+		return "", fmt.Errorf("storage pool %q does not exist, and this is the session of user id %d: make it as that user, with `vmscaler setup`, or let libvirt.pool name one that exists", name, id.SessionUID)
 	}
 	data := os.Getenv("XDG_DATA_HOME")
 	if data == "" {

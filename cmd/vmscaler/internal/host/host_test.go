@@ -1,8 +1,6 @@
 package host
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,6 +8,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 func connect(t *testing.T) *libvirt.Connect {
@@ -35,9 +34,8 @@ func TestWithNetworks(t *testing.T) {
 // Setting up makes what is missing, starts what is off, and does nothing the second time.
 func TestEnsureIsIdempotent(t *testing.T) {
 	conn := connect(t)
-	t.Setenv("XDG_DATA_HOME", t.TempDir())
-	const uri = "test:///session" // so that the folder is in XDG_DATA_HOME
-	for i, want := range []string{"made in " + filepath.Join(os.Getenv("XDG_DATA_HOME"), "libvirt/images/own"), "active"} {
+	const uri = "test:///default" // it makes no folders
+	for i, want := range []string{"made in /var/lib/libvirt/images/own", "active"} {
 		if did, err := EnsurePool(conn, "own", uri); err != nil || did != want {
 			t.Errorf("pool, time %d: %q, %v; want %q", i+1, did, err, want)
 		}
@@ -93,5 +91,30 @@ func TestProblems(t *testing.T) {
 	}
 	if len(problems) != 1 || problems[0].Field != "groups[0].network" {
 		t.Errorf("got %v before setting up, want the network that it does not make", problems)
+	}
+}
+
+// Images are where the libvirt that uses them looks, whatever its URI is spelled like; a pool of another user's session is not
+// made in the caller's home.
+func TestPoolFolder(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", "/home/me/data")
+	const me = 1000
+	for _, c := range []struct {
+		name string
+		id   hypervisor.Identity
+		want string // "" is refused
+	}{
+		{"the host's", hypervisor.Identity{}, "/var/lib/libvirt/images/own"},
+		{"my session", hypervisor.Identity{Session: true, SessionUID: me}, "/home/me/data/libvirt/images/own"},
+		{"another user's session", hypervisor.Identity{Session: true, SessionUID: 1001}, ""},
+		{"a session on another host", hypervisor.Identity{Session: true}, ""},
+	} {
+		got, err := poolFolder("own", c.id, me)
+		if got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "vmscaler setup") {
+			t.Errorf("%s: %v names no remedy", c.name, err)
+		}
 	}
 }

@@ -29,6 +29,9 @@ type Sources struct {
 // Choice is the URI to use, and why.
 type Choice struct {
 	URI, Why string
+	// Unasked is why the system's libvirt, which comes first where nobody names one, could not be asked; nil if it was, or
+	// is not there.
+	Unasked error
 }
 
 func (c Choice) String() string { return fmt.Sprintf("%s (%s)", c.URI, c.Why) }
@@ -75,7 +78,7 @@ func (d *Dialer) Choose(ctx context.Context, s Sources) (Choice, error) {
 		return c, fmt.Errorf("look for VMs at %s: %w", other, err)
 	}
 	if groups := inv.Groups(); len(groups) > 0 {
-		return c, fmt.Errorf("%s would be used (%s), but %s has VMs of vmscaler (groups: %s): use `--uri %s` to go on there, or `--uri %s` to have VMs in both",
+		return c, fmt.Errorf("%s would be used (%s), but %s has VMs of vmscaler (groups: %s): `--uri %s` goes on there, and `--uri %s` begins a second set of VMs, which counts its min and max by itself",
 			c.URI, c.Why, other, strings.Join(groups, ", "), other, c.URI)
 	}
 	return c, nil
@@ -99,7 +102,21 @@ func (d *Dialer) automatic(ctx context.Context) (Choice, error) {
 	case member:
 		return Choice{}, errors.New("this user is in group libvirt, but this login does not know it yet: log in again, or use `sg libvirt -c 'vmscaler ...'`, or `--uri " + SessionURI + "`")
 	}
-	return Choice{URI: SessionURI, Why: SystemURI + " does not answer this user"}, nil
+	c := Choice{URI: SessionURI, Why: SystemURI + " does not answer this user"}
+	if errors.Is(err, ErrPermission) || hasSocket() {
+		c.Unasked = err
+	}
+	return c, nil
+}
+
+// hasSocket reports whether there is a libvirt of the system, which may be down.
+func hasSocket() bool {
+	for _, name := range []string{"libvirt-sock", "virtqemud-sock"} {
+		if _, err := os.Stat(filepath.Join("/run/libvirt", name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // inGroup says whether this user is a member of a group, and whether this process has the group already.

@@ -30,6 +30,7 @@ type Identity struct {
 	// one of them is reached in ways that give it different IDs (a container, ssh to the own host).
 	Running    string
 	Name       string // the host's name, for people
+	Session    bool   // of a user, not the host's own
 	SessionUID int    // of the user of this host whose session it is; 0 for all others
 }
 
@@ -94,7 +95,7 @@ func (f facts) identity() (Identity, error) {
 		stable = own
 	}
 	id := Identity{ID: stable + "-" + kind, Running: hosts + "-" + running}
-	if f.path == "/session" && !f.remote && !privileged {
+	if id.Session = f.driver == "qemu" && f.path == "/session" && !privileged; id.Session && !f.remote {
 		id.SessionUID = f.uid
 	}
 	return id, nil
