@@ -277,7 +277,7 @@ func TestLockFollowsADaemonThatStartsAnew(t *testing.T) {
 	if err := lock.Renew(before); err != nil {
 		t.Fatal(err)
 	}
-	o.Target = before
+	o.Target.Names = before.Names[:1]
 	refused(t, o)
 }
 

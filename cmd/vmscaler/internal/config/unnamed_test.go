@@ -27,7 +27,11 @@ func TestUnnamedFile(t *testing.T) {
 		"everyone may write to it":         func(file, _ string) error { return os.Chmod(file, 0o666) },
 		"everyone may write to its folder": func(_, folder string) error { return os.Chmod(folder, 0o777) },
 		"a sticky folder":                  func(_, folder string) error { return os.Chmod(folder, 0o777|os.ModeSticky) },
-		"two names":                        func(file, _ string) error { return os.Link(file, file+".other") },
+		"a link in a folder of all": func(file, folder string) error {
+			target := filepath.Join(t.TempDir(), "own.yaml")
+			return errors.Join(os.Rename(file, target), os.Symlink(target, file), os.Chmod(folder, 0o777))
+		},
+		"two names": func(file, _ string) error { return os.Link(file, file+".other") },
 	}
 	if os.Geteuid() == 0 {
 		theirs["another user's"] = func(file, _ string) error { return os.Chown(file, 65534, 65534) }
