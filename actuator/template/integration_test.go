@@ -29,7 +29,7 @@ func TestBuildBootsToAgent(t *testing.T) {
 	for _, tt := range []struct{ kernel, machine string }{{KernelCloud, "q35"}, {KernelGeneric, "pc"}} {
 		t.Run(tt.kernel, func(t *testing.T) {
 			file := buildImage(t, tt.kernel)
-			if err := Upload(t.Context(), conn, pool, tt.kernel, file, nil); err != nil {
+			if err := Upload(t.Context(), conn, Target{Pool: pool, Name: tt.kernel}, file, nil); err != nil {
 				t.Fatal(err)
 			}
 			info, err := Lookup(conn, pool, tt.kernel)
@@ -90,13 +90,13 @@ func TestUpload(t *testing.T) {
 		t.Errorf("look up in an empty pool: %v", err)
 	}
 	var last, total int64
-	if err := Upload(t.Context(), conn, pool, "web", image, func(d, n int64) { last, total = d, n }); err != nil {
+	if err := Upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, image, func(d, n int64) { last, total = d, n }); err != nil {
 		t.Fatal(err)
 	}
 	if st, err := os.Stat(image); err != nil || last != total || total != st.Size() {
 		t.Errorf("progress ended at %d of %d, file %v, %v", last, total, st, err)
 	}
-	if err := Upload(t.Context(), conn, pool, "web", image, nil); !errors.Is(err, ErrExists) {
+	if err := Upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, image, nil); !errors.Is(err, ErrExists) {
 		t.Errorf("second upload: %v, want ErrExists", err)
 	}
 	if _, err := Lookup(conn, pool, "db"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "there are: web") {
@@ -109,7 +109,7 @@ func TestUploadCancelledLeavesNothing(t *testing.T) {
 	conn := connect(t)
 	pool, dir := makePool(t, conn)
 	ctx, cancel := context.WithCancel(t.Context())
-	err := Upload(ctx, conn, pool, "web", sampleImage(t), func(done, total int64) {
+	err := Upload(ctx, conn, Target{Pool: pool, Name: "web"}, sampleImage(t), func(done, total int64) {
 		if done > total/2 {
 			cancel()
 		}
@@ -139,13 +139,23 @@ func TestUploadAfterInterruption(t *testing.T) {
 	if info, err := Lookup(conn, pool, "web"); err != nil || info.Complete {
 		t.Errorf("interrupted upload: %+v, %v", info, err)
 	}
-	if err := upload(t.Context(), conn, pool, "web", sampleImage(t), func(int64, int64) {}, noSignOfLife); err != nil {
+	if err := upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, opened(t, sampleImage(t)), func(int64, int64) {}, noSignOfLife); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := Lookup(conn, pool, "web"); err != nil || !info.Complete || info.Format != "qcow2" {
 		t.Errorf("after the second upload: %+v, %v", info, err)
 	}
 	assertFiles(t, dir, VolumeName("web"))
+}
+
+func opened(t *testing.T, file string) *source {
+	t.Helper()
+	s, err := openSource(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.close() })
+	return s
 }
 
 func noSignOfLife(context.Context) error { return nil }
@@ -158,10 +168,10 @@ func TestUploadDuringAnother(t *testing.T) {
 
 	chunk, done := make(chan struct{}), make(chan error)
 	go func() {
-		done <- Upload(t.Context(), conn, pool, "web", image, func(int64, int64) { chunk <- struct{}{} })
+		done <- Upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, image, func(int64, int64) { chunk <- struct{}{} })
 	}()
 	<-chunk
-	err := upload(t.Context(), other, pool, "web", image, func(int64, int64) {}, func(context.Context) error {
+	err := upload(t.Context(), other, Target{Pool: pool, Name: "web"}, opened(t, image), func(int64, int64) {}, func(context.Context) error {
 		for range 8 { // the time in which the other gets some chunks further
 			<-chunk
 		}
@@ -191,16 +201,16 @@ func TestImport(t *testing.T) {
 	conn := connect(t)
 	pool, dir := makePool(t, conn)
 	raw := filepath.Join(t.TempDir(), "disk.img")
-	if err := os.WriteFile(raw, slices.Concat(at(510, "\x55\xaa"), make([]byte, 4*mib-64*1024)), 0o444); err != nil {
+	if err := os.WriteFile(raw, slices.Concat(at(510, "\x55\xaa", 0, "\xeb"), make([]byte, 4*mib-64*1024)), 0o444); err != nil {
 		t.Fatal(err)
 	}
-	if err := Import(t.Context(), conn, pool, "raw", raw, nil); err != nil {
+	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "raw"}, raw, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := Import(t.Context(), conn, pool, "raw", raw, nil); !errors.Is(err, ErrExists) {
+	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "raw"}, raw, nil, nil); !errors.Is(err, ErrExists) {
 		t.Errorf("second import: %v, want ErrExists", err)
 	}
-	if err := Import(t.Context(), conn, pool, "Bad_Name", raw, nil); err == nil {
+	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "Bad_Name"}, raw, nil, nil); err == nil {
 		t.Error("a bad name was taken")
 	}
 	infos, err := List(conn, pool)
@@ -261,7 +271,7 @@ func TestTemplateWhoseFileIsGone(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, VolumeName("old"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := Upload(t.Context(), conn, pool, "old", image, nil); err != nil {
+	if err := Upload(t.Context(), conn, Target{Pool: pool, Name: "old"}, image, nil); err != nil {
 		t.Errorf("import again: %v", err)
 	}
 	if info, err := Lookup(conn, pool, "old"); err != nil || !info.Complete {
@@ -313,6 +323,7 @@ func sampleImage(t *testing.T) string {
 	for i := range content {
 		content[i] = byte(i*i>>7) | 1
 	}
+	copy(content, at(510, "\x55\xaa", 0, "\xeb")[:512])
 	if err := os.WriteFile(raw, content, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
 package template
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,32 +21,56 @@ const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const killGrace = 5 * time.Second
 
 // run executes a host tool and sends its standard output to stdout (nil: only
-// kept for the error message). The tool gets a process group of its own, all of
-// which is killed when ctx ends: apt-get leaves its download methods behind
-// otherwise.
+// kept for the error message).
 func run(ctx context.Context, stdout io.Writer, name string, args ...string) error {
-	path, err := findTool(name)
+	return runTool(ctx, toolRun{name: name, args: args, stdout: stdout})
+}
+
+type toolRun struct {
+	name      string
+	args      []string
+	called    string     // in errors; "" is name
+	stdout    io.Writer  // nil: only kept for the error message
+	files     []*os.File // open in the tool from descriptor 3 on
+	noNetwork bool       // where the kernel allows that
+}
+
+// runTool gives the tool a process group of its own, all of which is killed when ctx ends: apt-get leaves its download methods
+// behind otherwise.
+func runTool(ctx context.Context, r toolRun) error {
+	path, err := findTool(r.name)
 	if err != nil {
 		return err
 	}
-	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, args...)
+	if r.called == "" {
+		r.called = r.name
+	}
+	var said tail
+	cmd := exec.CommandContext(ctx, path, r.args...)
 	cmd.Env = append(os.Environ(), "PATH="+searchPath, "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "MTOOLS_SKIP_CHECK=1")
 	cmd.Stderr = &said
 	cmd.Stdout = &said
-	if stdout != nil {
-		cmd.Stdout = stdout
+	if r.stdout != nil {
+		cmd.Stdout = r.stdout
 	}
+	cmd.ExtraFiles = r.files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if r.noNetwork {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = killGrace
 
 	err = cmd.Run()
+	if r.noNetwork && cmd.Process == nil && errors.Is(err, syscall.EPERM) { // as in a container
+		r.noNetwork = false
+		return runTool(ctx, r)
+	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("run %s: %w", name, context.Cause(ctx))
+		return fmt.Errorf("run %s: %w", r.called, context.Cause(ctx))
 	}
 	if err != nil {
-		return fmt.Errorf("run %s: %w%s", name, err, lastLines(said.String(), 8))
+		return fmt.Errorf("run %s: %w%s", r.called, err, lastLines(string(said.bytes()), 8))
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -45,7 +44,23 @@ const (
 //
 // On an error or the end of ctx, the volumes that this call made are deleted,
 // and no others.
-func Upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string, progress func(done, total int64)) error {
+func Upload(ctx context.Context, conn *libvirt.Connect, to Target, file string, progress func(done, total int64)) error {
+	s, err := openSource(file)
+	if err != nil {
+		return fmt.Errorf("upload template %s: %w", to.Name, err)
+	}
+	return errors.Join(uploadSource(ctx, conn, to, s, progress), s.close())
+}
+
+// Target is where a template goes.
+type Target struct {
+	Pool, Name  string
+	KeepFreeMiB int // what must be left free in the pool
+}
+
+func (t Target) keep() uint64 { return uint64(max(t.KeepFreeMiB, 0)) * mibBytes }
+
+func uploadSource(ctx context.Context, conn *libvirt.Connect, to Target, s *source, progress func(done, total int64)) error {
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
@@ -57,40 +72,27 @@ func Upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string,
 			return nil
 		}
 	}
-	if err := upload(ctx, conn, pool, name, file, progress, watch); err != nil {
-		return fmt.Errorf("upload template %s: %w", name, err)
+	if err := upload(ctx, conn, to, s, progress, watch); err != nil {
+		return fmt.Errorf("upload template %s: %w", to.Name, err)
 	}
 	return nil
 }
 
 // upload is Upload with the wait for a sign of life injected.
-func upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string, progress func(done, total int64), watch func(context.Context) error) (err error) {
+func upload(ctx context.Context, conn *libvirt.Connect, to Target, s *source, progress func(done, total int64), watch func(context.Context) error) (err error) {
+	name := to.Name
 	if err := CheckName(name); err != nil {
 		return err
 	}
-	disk, err := inspectFile(file)
-	if err != nil {
-		return err
+	if s.disk.format != "qcow2" {
+		return fmt.Errorf("%s is a %s image; convert it first: qemu-img convert -f %s -O qcow2 %q NEW.qcow2", s.path, s.disk.format, s.disk.format, s.path)
 	}
-	if disk.format != "qcow2" {
-		return fmt.Errorf("%s is a %s image; %s", file, disk.format, convertRemedy(file))
-	}
-	in, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	st, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	p, err := openPool(conn, pool)
+	p, err := openPool(conn, to.Pool)
 	if err != nil {
 		return err
 	}
 	defer p.Free()
-	// Libvirt may still list the volume of a template whose file is gone, which this one is to replace.
-	if err := refresh(ctx, p); err != nil {
+	if err := poolFits(ctx, p, to.Pool, uint64(s.size), to.keep()); err != nil {
 		return err
 	}
 	marker, err := claim(ctx, p, name, watch)
@@ -109,7 +111,7 @@ func upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string,
 	if err != nil {
 		return err
 	}
-	volume, err := createVolume(p, VolumeName(name), uint64(st.Size()), mode)
+	volume, err := createVolume(p, VolumeName(name), uint64(s.size), mode)
 	if err != nil {
 		return err
 	}
@@ -119,13 +121,16 @@ func upload(ctx context.Context, conn *libvirt.Connect, pool, name, file string,
 			err = errors.Join(err, deleteVolume(volume))
 		}
 	}()
-	if err := send(ctx, conn, volume, in, st.Size(), progress); err != nil {
+	if err := send(ctx, conn, volume, s.reader(), s.size, progress); err != nil {
+		return err
+	}
+	if err := s.unchanged(); err != nil {
 		return err
 	}
 	if err := refresh(ctx, p); err != nil {
 		return err
 	}
-	if err := verify(volume, disk.capacity); err != nil {
+	if err := verify(volume, s.disk.capacity); err != nil {
 		return err
 	}
 	return deleteVolume(marker)

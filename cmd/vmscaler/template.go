@@ -27,8 +27,8 @@ func templateCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
-// withPool reaches libvirt and calls do with the pool's name.
-func (g *globals) withPool(cmd *cobra.Command, do func(hv *libvirtHost, pool string) error) error {
+// withPool reaches libvirt and calls do with what the config says of the pool.
+func (g *globals) withPool(cmd *cobra.Command, do func(hv *libvirtHost, to template.Target) error) error {
 	cfg, err := g.loadConfig(cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (g *globals) withPool(cmd *cobra.Command, do func(hv *libvirtHost, pool str
 		return err
 	}
 	defer hv.close()
-	return do(hv, cfg.Pool)
+	return do(hv, template.Target{Pool: cfg.Pool, KeepFreeMiB: cfg.Host.PoolReserveMiB})
 }
 
 func templateBuildCommand(g *globals) *cobra.Command {
@@ -53,11 +53,12 @@ root, and upload it to the storage pool.`,
 			if err := template.CheckName(name); err != nil {
 				return usageError{fmt.Errorf("--name: %w", err)}
 			}
-			return g.withPool(cmd, func(hv *libvirtHost, pool string) error {
-				if _, err := host.EnsurePool(hv.conn, pool, hv.uri); err != nil {
+			return g.withPool(cmd, func(hv *libvirtHost, to template.Target) error {
+				if _, err := host.EnsurePool(hv.conn, to.Pool, hv.uri); err != nil {
 					return err
 				}
-				return buildTemplate(cmd.Context(), hv, pool, name, kernel, cmd.OutOrStdout())
+				to.Name = name
+				return buildTemplate(cmd.Context(), hv, to, kernel, cmd.OutOrStdout())
 			})
 		},
 	}
@@ -67,11 +68,11 @@ root, and upload it to the storage pool.`,
 }
 
 // buildTemplate builds and uploads a template; one that is there already is an error.
-func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel string, out io.Writer) error {
+func buildTemplate(ctx context.Context, hv *libvirtHost, to template.Target, kernel string, out io.Writer) error {
 	// Upload refuses it too, but only after the work.
-	switch info, err := template.Lookup(hv.conn, pool, name); {
+	switch info, err := template.Lookup(hv.conn, to.Pool, to.Name); {
 	case err == nil && info.Complete:
-		return fmt.Errorf("template %q: %w", name, template.ErrExists)
+		return fmt.Errorf("template %q: %w", to.Name, template.ErrExists)
 	case err != nil && !errors.Is(err, template.ErrNotFound) && !errors.Is(err, template.ErrBroken):
 		return err
 	}
@@ -82,7 +83,7 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel stri
 	defer func() { _ = os.RemoveAll(dir) }()
 	start := time.Now()
 	say := func(format string, args ...any) {
-		fmt.Fprintf(out, "template %s: %4.1f s  %s\n", name, time.Since(start).Seconds(), fmt.Sprintf(format, args...))
+		fmt.Fprintf(out, "template %s: %4.1f s  %s\n", to.Name, time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}
 	file, err := template.Build(ctx, template.BuildConfig{
 		Output: filepath.Join(dir, "template.qcow2"), Kernel: kernel,
@@ -91,7 +92,7 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, pool, name, kernel stri
 	if err != nil {
 		return err
 	}
-	if err := template.Upload(ctx, hv.conn, pool, name, file, progress(out, "uploading")); err != nil {
+	if err := template.Upload(ctx, hv.conn, to, file, progress(out, "uploading")); err != nil {
 		return err
 	}
 	say("done")
@@ -102,19 +103,24 @@ func templateImportCommand(g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "import NAME FILE",
 		Short: "Make a template from any bootable qcow2 or raw disk image",
-		Long: `Make a template from any bootable qcow2 or raw disk image: an installed system, a cloud image. The file is copied and
-not changed. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise use lease or uptime.`,
+		Long: `Make a template from any qcow2 or raw disk image that a BIOS starts: an installed system, a cloud image. The file is copied
+and not changed. It is refused if qemu-img finds it damaged, if it needs other files, if it boots by UEFI only, or if the pool
+(for a raw image also $TMPDIR) has no room for it. What is in its file systems is not looked at: nothing that must be unique, such
+as a machine id, may be baked in. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise use lease or uptime.`,
 		Example: "  vmscaler template import alpine alpine.qcow2",
 		Args:    exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := template.CheckName(args[0]); err != nil {
 				return usageError{fmt.Errorf("NAME: %w", err)}
 			}
-			return g.withPool(cmd, func(hv *libvirtHost, pool string) error {
-				if _, err := host.EnsurePool(hv.conn, pool, hv.uri); err != nil {
+			return g.withPool(cmd, func(hv *libvirtHost, to template.Target) error {
+				if _, err := host.EnsurePool(hv.conn, to.Pool, hv.uri); err != nil {
 					return err
 				}
-				if err := template.Import(cmd.Context(), hv.conn, pool, args[0], args[1], progress(cmd.OutOrStdout(), "uploading")); err != nil {
+				to.Name = args[0]
+				out := cmd.OutOrStdout()
+				say := func(step string) { fmt.Fprintf(out, "template %s: %s\n", to.Name, step) }
+				if err := template.Import(cmd.Context(), hv.conn, to, args[1], say, progress(out, "uploading")); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "template %s is there; use it with \"template: %s\"\n", args[0], args[0])
@@ -130,8 +136,8 @@ func templateListCommand(g *globals) *cobra.Command {
 		Short: "List the templates of the storage pool",
 		Args:  exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.withPool(cmd, func(hv *libvirtHost, pool string) error {
-				infos, err := template.List(hv.conn, pool)
+			return g.withPool(cmd, func(hv *libvirtHost, to template.Target) error {
+				infos, err := template.List(hv.conn, to.Pool)
 				if err != nil {
 					return err
 				}

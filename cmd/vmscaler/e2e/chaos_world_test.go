@@ -156,7 +156,7 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 // uploadTiny adds the template of the tiny guest.
 func (c *chaos) uploadTiny() {
 	c.t.Helper()
-	if err := template.Upload(c.t.Context(), c.conn, c.pool, "tiny", tinyDisk(c.t, false), nil); err != nil {
+	if err := template.Upload(c.t.Context(), c.conn, template.Target{Pool: c.pool, Name: "tiny"}, tinyDisk(c.t, false), nil); err != nil {
 		c.t.Fatal(err)
 	}
 }

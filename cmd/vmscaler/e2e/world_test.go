@@ -83,7 +83,7 @@ func newWorldAt(t testing.TB, uri, dir string) *world {
 	w.conn = conn
 	t.Cleanup(func() { _, _ = w.conn.Close() })
 	w.makePool()
-	if err := template.Upload(t.Context(), conn, w.pool, "demo", templateFile, nil); err != nil {
+	if err := template.Upload(t.Context(), conn, template.Target{Pool: w.pool, Name: "demo"}, templateFile, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.sum = fileSum(t, w.templatePath())

@@ -146,7 +146,7 @@ func (w *world) makePool(name string) {
 	if _, err := template.Build(w.t.Context(), template.BuildConfig{Output: file, CacheDir: cache}); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := template.Upload(w.t.Context(), w.conn, name, "demo", file, nil); err != nil {
+	if err := template.Upload(w.t.Context(), w.conn, template.Target{Pool: name, Name: "demo"}, file, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {

@@ -109,6 +109,7 @@ type Template struct {
 	Exists bool
 	Info   template.Info
 	Walk   Walk
+	Unfit  string // why no VM starts from it, as far as its file tells; "": nothing was found, or it was not looked at
 }
 
 const (
@@ -704,6 +705,10 @@ func (f Facts) templates() []Finding {
 			continue
 		case t.Walk.Missing != "":
 			found = append(found, problem(area, f.virsh("pool-refresh", f.Pool.Name)+", then "+build, "%s: libvirt lists it, but its file is gone: %s", t.Name, info.Path))
+			continue
+		}
+		if t.Unfit != "" {
+			found = append(found, problem(area, f.vmscaler("template import NAME FILE")+`, and "template: NAME" in the config`, "%s %s", t.Name, t.Unfit))
 			continue
 		}
 		if n, blocked := f.blocked(t.Walk, len(t.Walk.Nodes)-1); blocked && !poolBlocked {

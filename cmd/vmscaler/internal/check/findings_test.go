@@ -429,6 +429,9 @@ func TestFindings(t *testing.T) {
 		}, []string{
 			"warning template: old, which no group uses: its file /x is gone -> import it again",
 		}},
+		{"template that boots by UEFI only", func(f *Facts) { f.Templates[0].Unfit = "boots by UEFI only" }, []string{
+			"problem template: demo boots by UEFI only -> vmscaler template import NAME FILE -c vmscaler.yaml, and \"template: NAME\" in the config",
+		}},
 		{"template behind a link", func(f *Facts) { f.Templates[0].Walk = folders("/home/ann/t.qcow2", home) }, []string{
 			"problem template: demo: QEMU runs as libvirt-qemu, which may not pass the folder /home/ann (0700 ann:ann) -> " +
 				"sudo chmod o+x /home/ann, or use a pool below /var/lib/libvirt/images",

@@ -58,7 +58,7 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 	}
 	f.readLibvirt(conn, in, disk)
 	f.readNetworks(conn)
-	f.readPool(conn, in.Config.Pool, disk)
+	f.readPool(ctx, conn, in.Config.Pool, disk)
 	return f, nil
 }
 
@@ -299,7 +299,7 @@ func rangeSize(start, end string) int {
 	return int(number(to)-number(from)) + 1
 }
 
-func (f *Facts) readPool(conn *libvirt.Connect, name string, disk files) {
+func (f *Facts) readPool(ctx context.Context, conn *libvirt.Connect, name string, disk files) {
 	if name == "" {
 		return // the config is wrong
 	}
@@ -328,7 +328,7 @@ func (f *Facts) readPool(conn *libvirt.Connect, name string, disk files) {
 	if !p.Active {
 		return
 	}
-	f.readTemplates(conn, disk)
+	f.readTemplates(ctx, conn, disk)
 	f.readUsed(conn, pool)
 }
 
@@ -361,7 +361,7 @@ func readPool(pool *libvirt.StoragePool, name string) (Pool, error) {
 	return p, nil
 }
 
-func (f *Facts) readTemplates(conn *libvirt.Connect, disk files) {
+func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk files) {
 	infos, err := template.List(conn, f.Pool.Name)
 	if err != nil {
 		f.unread(err)
@@ -381,6 +381,12 @@ func (f *Facts) readTemplates(conn *libvirt.Connect, disk files) {
 		}
 		if t.Exists && t.Info.Broken == nil && f.Host != nil && f.Libvirt.QEMU {
 			t.Walk = disk.walk(t.Info.Path)
+			if t.Info.Complete {
+				// What this user may not read, or no qemu-img is there for, stays unknown.
+				if reason, err := template.Examine(ctx, disk.path(t.Info.Path)); err == nil {
+					t.Unfit = reason
+				}
+			}
 		}
 		f.Templates = append(f.Templates, t)
 	}

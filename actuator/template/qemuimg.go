@@ -1,0 +1,164 @@
+package template
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Limits of a look at an image, whoever made it. A sound one of some TiB needs a part of them.
+const (
+	lookTime    = 2 * time.Minute
+	lookCPU     = 60      // seconds
+	lookMemory  = 4 << 20 // KiB of address space
+	lookFileEnd = 2048    // of 512 bytes: what the boot sectors are written to
+)
+
+// sourcePath is the image that a tool is given open: no name is looked up again, and none is taken for a URL.
+const sourcePath = "/proc/self/fd/3"
+
+// look runs qemu-img on an image that may be hostile, with little memory and time, and as root without a network.
+func look(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("it did not end within %s", lookTime))
+	defer cancel()
+	limits := fmt.Sprintf(`ulimit -c 0 && ulimit -t %d && ulimit -v %d && ulimit -f %d && exec "$@"`, lookCPU, lookMemory, lookFileEnd)
+	path, err := findTool("qemu-img")
+	if err != nil {
+		return nil, err
+	}
+	var out tail
+	err = runTool(limited, toolRun{
+		name: "sh", args: append([]string{"-c", limits, "qemu-img", path}, args...), called: "qemu-img " + args[0],
+		stdout: &out, files: []*os.File{file}, noNetwork: os.Geteuid() == 0,
+	})
+	return out.bytes(), err
+}
+
+// checkQcow2 has QEMU itself say whether an image is whole.
+func checkQcow2(ctx context.Context, s *source) error {
+	text, err := look(ctx, s.file, "info", "--output=json", "-f", "qcow2", sourcePath)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	var info struct {
+		Size    uint64 `json:"virtual-size"`
+		Backing string `json:"backing-filename"`
+	}
+	if err := json.Unmarshal(text, &info); err != nil {
+		return fmt.Errorf("%s: qemu-img info: %w", s.path, err)
+	}
+	if info.Size != s.disk.capacity || info.Backing != "" {
+		return fmt.Errorf("%s was changed while it was read; stop what writes to it, and try again", s.path)
+	}
+	text, err = look(ctx, s.file, "check", "--output=json", "-f", "qcow2", sourcePath)
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != checkDamaged && exit.ExitCode() != checkLeaks) {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	var check struct {
+		End         int64 `json:"image-end-offset"`
+		Errors      int64 `json:"check-errors"`
+		Corruptions int64 `json:"corruptions"`
+	}
+	if err := json.Unmarshal(text, &check); err != nil {
+		return fmt.Errorf("%s: qemu-img check: %w", s.path, err)
+	}
+	if check.Corruptions > 0 || check.Errors > 0 {
+		return fmt.Errorf("%s is cut off or damaged: qemu-img check finds %d errors in it; get it again, and compare its size (%d bytes) and checksum",
+			s.path, check.Corruptions+check.Errors, s.size)
+	}
+	return nil
+}
+
+// Exit codes of qemu-img check. Leaked clusters take space and harm nobody.
+const (
+	checkDamaged = 2
+	checkLeaks   = 3
+)
+
+// bootSectors are the first bytes of the disk in an image.
+func bootSectors(ctx context.Context, s *source, dir string) ([]byte, error) {
+	if s.disk.format == "raw" {
+		return s.head, nil
+	}
+	out := filepath.Join(dir, "boot")
+	_, err := look(ctx, s.file, "dd", "-U", "-f", "qcow2", "-O", "raw", "bs="+strconv.Itoa(headSize), "count=1", "if="+sourcePath, "of="+out)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	head, err := os.ReadFile(out)
+	if err != nil {
+		return nil, fmt.Errorf("%s: read its boot sector: %w", s.path, err)
+	}
+	return head, nil
+}
+
+// convertedSize is at most how many bytes a raw image has as qcow2.
+func convertedSize(ctx context.Context, s *source) (uint64, error) {
+	text, err := look(ctx, s.file, "measure", "--output=json", "-f", "raw", "-O", "qcow2", sourcePath)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", s.path, err)
+	}
+	var measured struct {
+		Required uint64 `json:"required"`
+	}
+	if err := json.Unmarshal(text, &measured); err != nil {
+		return 0, fmt.Errorf("%s: qemu-img measure: %w", s.path, err)
+	}
+	return measured.Required, nil
+}
+
+// Examine looks at the file of a template on this machine and tells what keeps VMs from starting from it; "" if nothing was found.
+func Examine(ctx context.Context, path string) (reason string, err error) {
+	s, err := openSource(path)
+	var wrong *formatError
+	if errors.As(err, &wrong) {
+		return wrong.reason, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	dir, err := os.MkdirTemp("", "vmscaler-look-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	head, err := bootSectors(ctx, s, dir)
+	if err != nil {
+		return "", err
+	}
+	if errors.As(bootable(head), &wrong) {
+		return wrong.reason, nil
+	}
+	return "", nil
+}
+
+// tail keeps the beginning and the end of what a tool says, which can be a line for each of a million errors.
+type tail struct {
+	first, last []byte
+}
+
+const tailSize = 16 * 1024
+
+func (t *tail) Write(p []byte) (int, error) {
+	n := len(p)
+	if free := tailSize - len(t.first); free > 0 {
+		t.first = append(t.first, p[:min(free, len(p))]...)
+		p = p[min(free, len(p)):]
+	}
+	t.last = append(t.last, p[max(0, len(p)-tailSize):]...)
+	if len(t.last) > tailSize {
+		t.last = append(t.last[:0], t.last[len(t.last)-tailSize:]...)
+	}
+	return n, nil
+}
+
+func (t *tail) bytes() []byte { return bytes.Join([][]byte{t.first, t.last}, nil) }

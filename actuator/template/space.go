@@ -1,0 +1,64 @@
+package template
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+const mibBytes = 1 << 20
+
+// fits tells whether so many bytes may be written to a place, and what to do where they may not.
+func fits(place string, need, free, keep uint64, remedy string) error {
+	if need <= free && free-need >= keep {
+		return nil
+	}
+	kept := ""
+	if keep > 0 {
+		kept = fmt.Sprintf(", of which %d MiB are kept (pool_reserve)", keep/mibBytes)
+	}
+	return fmt.Errorf("%s: it needs %d MiB, and %d MiB are free%s; %s", place, need/mibBytes+min(need%mibBytes, 1), free/mibBytes, kept, remedy)
+}
+
+// poolFits looks at the pool anew, as libvirt's own figure is as old as its last refresh. That also has it forget volumes whose files
+// are gone, which the new template may be to replace.
+func poolFits(ctx context.Context, p *libvirt.StoragePool, name string, need, keep uint64) error {
+	if err := refresh(ctx, p); err != nil {
+		return err
+	}
+	info, err := p.GetInfo()
+	if err != nil {
+		return fmt.Errorf("read the free space of storage pool %q: %w", name, err)
+	}
+	return fits(fmt.Sprintf("no room in storage pool %q", name), need, info.Available, keep, "free some there, or use a pool elsewhere")
+}
+
+// poolFolder is where a pool has its files, on its own host; "" where that is unknown.
+func poolFolder(p *libvirt.StoragePool) string {
+	text, err := p.GetXMLDesc(0)
+	var x libvirtxml.StoragePool
+	if err != nil || x.Unmarshal(text) != nil || x.Target == nil {
+		return ""
+	}
+	return x.Target.Path
+}
+
+// sameFileSystem may take a folder of another machine for one of this one, and less fits then.
+func sameFileSystem(a, b string) bool {
+	var one, other unix.Stat_t
+	return unix.Stat(a, &one) == nil && unix.Stat(b, &other) == nil && one.Dev == other.Dev
+}
+
+// folderFits looks at a folder of this machine.
+func folderFits(dir string, need, keep uint64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return fits("no room to convert it in "+filepath.Dir(dir), need, st.Bavail*uint64(st.Bsize), keep, "set TMPDIR to a folder with more, or convert it elsewhere: qemu-img convert -f raw -O qcow2")
+}
