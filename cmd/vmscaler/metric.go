@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"math"
+	"os"
 	"strconv"
+	"strings"
+	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 )
 
 func metricCommand(g *globals) *cobra.Command {
@@ -16,29 +23,117 @@ func metricCommand(g *globals) *cobra.Command {
 		Use:   "metric GROUP NAME VALUE",
 		Short: "Publish a number of a whole group, such as its requests per second, for a policy with signal: metric",
 		Long: `Publish a number of a whole group, such as its requests per second or the length of its queue, for a policy with
-"signal: metric". It holds for two minutes, so publish it again before, from cron or from whatever measures it. A program
-publishes the same message by itself: docs/messages.md, Metric. The role is metric.`,
+"signal: metric". It holds for the policy's metric_max_age, two minutes unless the config says otherwise, so publish it
+again before, from cron or from whatever measures it. A number that is not known is not published: without one the group
+holds. A program publishes the same message by itself: docs/messages.md, Metric. The role is metric.
+
+A group that does not exist, and a metric that the group does not follow, are errors, where the role tap may ask for them.`,
 		Example: "  vmscaler metric web requests 118.5",
 		Args:    exactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := bus.CheckGroupName(args[0]); err != nil {
-				return usageError{fmt.Errorf("group: %w", err)}
+			m, err := metricOf(args)
+			if err != nil {
+				return usageError{err}
 			}
-			value, err := strconv.ParseFloat(args[2], 64)
-			if err != nil || value < 0 || math.IsInf(value, 0) || math.IsNaN(value) {
-				return usageError{fmt.Errorf("value: found %q, want a number of 0 or more", args[2])}
+			log, err := g.logger(os.Stderr, false)
+			if err != nil {
+				return err
 			}
-			conn, err := g.joinAs(cmd, busF, bus.RoleMetric)
+			r, err := g.find(cmd, busF)
+			if err != nil {
+				return err
+			}
+			conn, err := r.join(cmd.Context(), bus.RoleMetric, log)
 			if err != nil {
 				return err
 			}
 			defer conn.Close()
-			if err := conn.Publish(&bus.Metric{V: bus.Version, Group: args[0], Name: args[1], Value: &value}); err != nil {
+			if err := r.checkMetric(cmd.Context(), m); errors.Is(err, errNotAsked) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "published; whether group %s follows it is not known, as %v\n", m.Group, err)
+			} else if err != nil {
+				return err
+			}
+			if err := conn.Publish(&m); err != nil {
 				return err
 			}
 			return conn.Flush()
 		},
 	}
+	// A negative number looks like a flag.
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		var none *pflag.NotExistError
+		if errors.As(err, &none) && none.GetSpecifiedShortnames() != "" {
+			if text := "-" + none.GetSpecifiedShortnames(); isNumber(text) {
+				err = fmt.Errorf("value: found %s, want 0 to %g", text, float64(bus.MaxMetric))
+			}
+		}
+		return usageError{err}
+	})
 	busF.add(cmd, "bus-listen")
 	return cmd
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
+
+// metricOf is the message that the arguments GROUP NAME VALUE name.
+func metricOf(args []string) (bus.Metric, error) {
+	m := bus.Metric{V: bus.Version, Group: args[0], Name: args[1]}
+	if err := bus.CheckGroupName(m.Group); err != nil {
+		return m, fmt.Errorf("group: %w", err)
+	}
+	if err := bus.CheckMetricName(m.Name); err != nil {
+		return m, fmt.Errorf("name: %w", err)
+	}
+	value, err := strconv.ParseFloat(args[2], 64)
+	if err != nil || strings.ContainsAny(args[2], "_xX") {
+		return m, fmt.Errorf("value: found %q, want a number from 0 to %g", args[2], float64(bus.MaxMetric))
+	}
+	if err := bus.CheckMetricValue(value); err != nil {
+		return m, fmt.Errorf("value: %w", err)
+	}
+	m.Value = &value
+	return m, nil
+}
+
+// errNotAsked is why nobody could be asked whether a group follows a metric, such as without the rights of a tap.
+var errNotAsked = errors.New("no decider could be asked")
+
+// checkMetric asks the decider whether a group follows a metric.
+func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
+	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop())
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotAsked, err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	status, err := bus.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: m.Group})
+	var refused *bus.RefusedError
+	var nobody *bus.NobodyError
+	switch {
+	case errors.As(err, &refused), errors.As(err, &nobody): // there is no such group, or nobody who would hear it
+		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", errNotAsked, err)
+	}
+	for _, group := range status.Groups {
+		if group.Group == m.Group && group.Decision != nil {
+			return followed(m, group.Decision.Inputs.Metric)
+		}
+	}
+	return nil // it is not evaluated yet
+}
+
+// followed reports what is wrong with a metric for a group that follows another one, or none.
+func followed(m bus.Metric, follows string) error {
+	switch follows {
+	case m.Name:
+		return nil
+	case "":
+		return fmt.Errorf("group %s follows no metric: its policy has no type: target with signal: metric; nothing was published", m.Group)
+	}
+	return fmt.Errorf("group %s follows the metric %q, not %q; nothing was published", m.Group, follows, m.Name)
 }
