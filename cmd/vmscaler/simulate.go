@@ -19,6 +19,9 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
+// maxPoints is how many points of a run are kept at most.
+const maxPoints = 100_000
+
 func simulateCommand(g *globals) *cobra.Command {
 	var busF busFlags
 	var history string
@@ -34,8 +37,8 @@ func simulateCommand(g *globals) *cobra.Command {
 		Long: `Try policies on a recorded demand: the decider's own code, against a simulated group on virtual time, beside what other
 autoscalers are documented to do. Nothing is contacted and no VM is touched.
 
-A trace is a CSV file with the columns t_seconds and demand_vcpus on a fixed step; a VM has one vCPU. Without --trace
-five generated days are used. The policies are: ` + strings.Join(simulate.Policies(), ", ") + `.
+A trace is a CSV file with the columns t_seconds and demand_vcpus on a fixed step; a VM has one vCPU. It has at most a
+million rows, a year and 64 MiB, the files of a folder together too. Without --trace five generated days are used. The policies are: ` + strings.Join(simulate.Policies(), ", ") + `.
 
 In the table, lower is better: theta_u and theta_o are the mean shares of VMs that were missing or too many, tau_u and
 tau_o the shares of the time with too few or too many, lost the share of the demand above what the ready VMs could do,
@@ -94,9 +97,17 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 			draw := output == "text" && len(plan.Traces) == 1 && term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
 			if html != "" || draw {
 				plan.Keep = 60
+				for _, t := range plan.Traces {
+					plan.Keep = max(plan.Keep, int(t.Length()/time.Second)/maxPoints+1)
+				}
 			}
 			if points > 0 {
 				plan.Keep = int(max(points, time.Second) / time.Second)
+			}
+			for _, t := range plan.Traces {
+				if n := int(t.Length()/time.Second) / max(plan.Keep, 1); points > 0 && n > maxPoints {
+					return usageError{fmt.Errorf("--points: found %s, which are %d points of %s, want at most %d", points, n, t.Name, maxPoints)}
+				}
 			}
 			results, err := simulate.Compare(cmd.Context(), plan)
 			if err != nil {

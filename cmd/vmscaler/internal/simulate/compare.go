@@ -54,7 +54,7 @@ func Compare(ctx context.Context, p Plan) ([]Result, error) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for i := range next {
-				failed[i] = p.run(byName[results[i].Trace], &results[i])
+				failed[i] = p.run(ctx, byName[results[i].Trace], &results[i])
 			}
 		})
 	}
@@ -72,7 +72,7 @@ func Compare(ctx context.Context, p Plan) ([]Result, error) {
 	return results, errors.Join(failed...)
 }
 
-func (p Plan) run(t Trace, r *Result) error {
+func (p Plan) run(ctx context.Context, t Trace, r *Result) error {
 	var all []Metrics
 	for seed := range p.Seeds {
 		w := p.World
@@ -81,7 +81,10 @@ func (p Plan) run(t Trace, r *Result) error {
 		if err != nil {
 			return err
 		}
-		best, _ := Run(t, w, perfect, 0)
+		best, _, err := Run(ctx, t, w, perfect, 0)
+		if err != nil {
+			return err
+		}
 		c, err := named(r.Policy, t, w)
 		if err != nil {
 			return err
@@ -90,7 +93,10 @@ func (p Plan) run(t Trace, r *Result) error {
 		if seed == 0 && r.Boot == p.Boots[0] {
 			keep = p.Keep
 		}
-		m, points := Run(t, w, c, keep)
+		m, points, err := Run(ctx, t, w, c, keep)
+		if err != nil {
+			return err
+		}
 		m.charge(best.VMHours)
 		all = append(all, m)
 		if keep > 0 {

@@ -25,8 +25,8 @@ func History(group string, minutes []bus.Demand) (Trace, Gaps, error) {
 	t.Step = time.Duration(first.StepS) * time.Second
 	last := minutes[len(minutes)-1]
 	steps := int(last.Time.Sub(first.Time)/t.Step) + len(last.Load)
-	if steps < 2 || steps > 1e6 {
-		return t, g, fmt.Errorf("the history of group %s has %d steps, want 2 to 1000000", group, steps)
+	if steps < 2 || steps > maxRows || last.Time.Sub(first.Time) > maxSpan || time.Duration(len(last.Load))*t.Step > maxSpan {
+		return t, g, fmt.Errorf("the history of group %s has %d steps of %s, want 2 to %d in at most %d days", group, steps, t.Step, maxRows, maxSpan/(24*time.Hour))
 	}
 	load, owned := make([]float64, steps), make([]int, steps)
 	for i := range load {
@@ -41,8 +41,8 @@ func History(group string, minutes []bus.Demand) (Trace, Gaps, error) {
 			if m.Owned[i] != nil {
 				owned[at+i] = *m.Owned[i]
 			}
-			if m.Load[i] == nil {
-				continue
+			if m.Load[i] == nil || !(*m.Load[i] >= 0 && *m.Load[i] <= maxDemand) {
+				continue // not known, or not true
 			}
 			load[at+i] = *m.Load[i]
 			if r := m.Ready[i]; r != nil && *r > 0 && *m.Load[i] >= 0.95*float64(*r) {

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"math"
 	"time"
 )
@@ -15,13 +16,17 @@ type Point struct {
 }
 
 // Run simulates a group under a controller and measures it. keep says after how many seconds to keep a point; 0 is never.
-func Run(t Trace, w World, c Controller, keep int) (Metrics, []Point) {
+// It ends early with the context's cause.
+func Run(ctx context.Context, t Trace, w World, c Controller, keep int) (Metrics, []Point, error) {
 	needed := needs(t, w)
 	f := newFleet(w, needed[0])
 	m := newMeter(t, needed)
 	var points []Point
 	interval := max(1, int(c.Interval()/time.Second))
 	for second := range int(t.Length() / time.Second) {
+		if second%1000 == 0 && ctx.Err() != nil {
+			return Metrics{}, nil, context.Cause(ctx)
+		}
 		ready := f.step(second)
 		demand := t.At(second)
 		m.add(second, demand, ready, len(f.vms)+len(f.deleted))
@@ -34,7 +39,7 @@ func Run(t Trace, w World, c Controller, keep int) (Metrics, []Point) {
 			m.changes += f.scale(c.Decide(f, start.Add(time.Duration(second+1)*time.Second)))
 		}
 	}
-	return m.metrics(), points
+	return m.metrics(), points, nil
 }
 
 // full is the use of a VM that is asked for at most.

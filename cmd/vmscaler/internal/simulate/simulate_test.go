@@ -3,12 +3,15 @@ package simulate
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,13 +36,13 @@ func TestReadTrace(t *testing.T) {
 	for text, wrong := range map[string]string{
 		"":                                             "found 0 rows, want at least 2",
 		"t_seconds,demand_vcpus\n0,1\n":                "found 1 rows",
-		"time,load\n0,1\n":                             `line 1: found "time,load", want the header t_seconds,demand_vcpus`,
-		"t_seconds,demand_vcpus\n0,1\n0,1":             `line 3: found "0", want a later time`,
-		"t_seconds,demand_vcpus\n0,1\nx,1":             `line 3: found "x", want whole seconds`,
-		"t_seconds,demand_vcpus\n0,1\n9,-1":            `line 3: found "-1", want vCPUs of 0 or more`,
+		"time,load\n0,1\n":                             `load:1: found "time,load", want the header t_seconds,demand_vcpus`,
+		"t_seconds,demand_vcpus\n0,1\n0,1":             `load:3: found "0", want a later time`,
+		"t_seconds,demand_vcpus\n0,1\nx,1":             `load:3: found "x", want whole seconds`,
+		"t_seconds,demand_vcpus\n0,1\n9,-1":            `load:3: found "-1", want vCPUs from 0 to 1e+06`,
 		"t_seconds,demand_vcpus\n0,NaN\n":              `found "NaN"`,
-		"t_seconds,demand_vcpus\n0,1\n9":               `line 3: found ""`,
-		"t_seconds,demand_vcpus\n#\n0,1\n10,1\n21,1\n": `line 5: found "21", want 20: the rows are on a fixed step`,
+		"t_seconds,demand_vcpus\n0,1\n9":               `load:3: found ""`,
+		"t_seconds,demand_vcpus\n#\n0,1\n10,1\n21,1\n": `load:5: found "21", want 20: the rows are on a fixed step`,
 	} {
 		if _, err := ReadTrace("load", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), wrong) || !strings.Contains(err.Error(), "trace load") {
 			t.Errorf("%q: %v", text, err)
@@ -66,6 +69,130 @@ func TestReadTraces(t *testing.T) {
 	}
 }
 
+// A trace beyond what can be run in a reasonable time is refused with its line, and what is no file at once.
+func TestTraceBounds(t *testing.T) {
+	for name, tt := range map[string]struct{ text, wrong string }{
+		"two rows far apart":    {"0,1\n9000000000,1\n", `:3: found "9000000000", want at most 366 days after the first row`},
+		"an absurd step":        {"-999999999999,1\n999999999999,1\n", ":3: found"},
+		"an absurd time":        {"0,1\n9223372036854775807,1\n", `:3: found "9223372036854775807", want whole seconds`},
+		"a time that no int is": {"0,1\n9223372036854775808,1\n", `want whole seconds`},
+		"an absurd demand":      {"0,1e308\n1,1\n", `:2: found "1e308", want vCPUs from 0 to 1e+06`},
+		"an infinite one":       {"0,inf\n1,1\n", `:2: found "inf"`},
+		"a year and a day":      {"0,1\n31708800,1\n", `:3: found "31708800", want at most 366 days`},
+		"a long line":           {"0,1\n1," + strings.Repeat("0", 5000) + "\n", ":3: found a longer line, want at most 4096 bytes"},
+		"too many rows":         {rows(maxRows + 1), `:1000002: found "1000000,1", want at most 1000000 rows`},
+		"zeros":                 {strings.Repeat("\x00", 100), ":2: found"},
+	} {
+		if _, err := ReadTrace("load.csv", strings.NewReader(traceHeader+"\n"+tt.text)); err == nil || !strings.Contains(err.Error(), "trace load.csv") || !strings.Contains(err.Error(), tt.wrong) {
+			t.Errorf("%s: %v, want %s", name, err, tt.wrong)
+		}
+	}
+	for name, text := range map[string]string{
+		"as much as is allowed": "0,1\n31622400,1e6\n",
+		"times since 1970":      "1806199200,1\n1806199260,1\n",
+	} {
+		if _, err := ReadTrace("load.csv", strings.NewReader(traceHeader+"\n"+text)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	endless := io.MultiReader(strings.NewReader(traceHeader+"\n"), repeat("# nothing\n"))
+	if _, err := ReadTrace("load.csv", endless); err == nil || !strings.Contains(err.Error(), "found 0 rows") {
+		t.Errorf("an endless file: %v", err)
+	}
+}
+
+func rows(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%d,1\n", i)
+	}
+	return b.String()
+}
+
+// repeat is a line for ever.
+type repeat string
+
+func (r repeat) Read(p []byte) (int, error) { return copy(p, r), nil }
+
+func TestSpecialFilesAreNoTraces(t *testing.T) {
+	dir := t.TempDir()
+	fifo, folder := filepath.Join(dir, "fifo"), filepath.Join(dir, "folder")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "x.csv"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	large := filepath.Join(dir, "large.csv")
+	if err := os.WriteFile(large, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, maxBytes+1); err != nil {
+		t.Fatal(err)
+	}
+	for path, wrong := range map[string]string{
+		fifo: "found a FIFO, want a regular file", "/dev/zero": "found a device", folder: "x.csv: found a folder",
+		large: "found 67108865 bytes", filepath.Join(dir, "none"): "no such file",
+	} {
+		if _, err := ReadTraces(path); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: %v, want %s", path, err, wrong)
+		}
+	}
+	// One that has become a FIFO since it was looked at is not waited for.
+	if _, err := readFile(fifo); err == nil {
+		t.Error("a FIFO is a trace")
+	}
+}
+
+// asks cancels a run in its middle.
+type asks struct {
+	cancel context.CancelCauseFunc
+	seen   int
+}
+
+func (a *asks) Interval() time.Duration { return time.Second }
+
+func (a *asks) Decide(*Fleet, time.Time) int {
+	if a.seen++; a.seen == 5000 {
+		a.cancel(errors.New("enough"))
+	}
+	return 1
+}
+
+// A run ends soon after its context, not with its trace.
+func TestRunEndsWithItsContext(t *testing.T) {
+	tr := Trace{Name: "year", Step: maxSpan, Demand: []float64{1, 1}}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	c := &asks{cancel: cancel}
+	if _, _, err := Run(ctx, tr, Reference(), c, 0); err == nil || err.Error() != "enough" {
+		t.Errorf("got %v", err)
+	}
+	if c.seen > 7000 {
+		t.Errorf("it went on for %d seconds", c.seen-5000)
+	}
+}
+
+// Whatever a trace may have, each figure is a number.
+func TestFiguresAreNumbers(t *testing.T) {
+	for _, demand := range [][]float64{{0, 0, 0}, {maxDemand, maxDemand, maxDemand}, {0, maxDemand, 0}, {1e-300, 0, 1e-300}} {
+		p := Plan{
+			Traces: []Trace{{Name: "load", Step: time.Minute, Demand: demand}}, Policies: []string{"threshold", "predictive", "hpa"},
+			Boots: []time.Duration{time.Second}, Seeds: 1, World: Reference(), Keep: 60,
+		}
+		results, err := Compare(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
+			for _, f := range r.Metrics.fields() {
+				if math.IsNaN(*f) || math.IsInf(*f, 0) {
+					t.Errorf("%v, %s: %+v", demand, r.Policy, r.Metrics)
+				}
+			}
+		}
+	}
+}
+
 // fixed wants one number from a second on.
 type fixed struct{ before, after, from int }
 
@@ -89,7 +216,10 @@ func TestMetrics(t *testing.T) {
 	w := Reference()
 	w.Noise = 0
 	// The row that rises to the step needs 4 VMs already; two come 10 s after its beginning, and boot.
-	m, points := Run(tr, w, fixed{2, 4, 610}, 600)
+	m, points, err := Run(t.Context(), tr, w, fixed{2, 4, 610}, 600)
+	if err != nil {
+		t.Fatal(err)
+	}
 	lag := 9 + 30. // seconds with 2 of 4
 	for _, c := range []struct {
 		name      string
@@ -130,7 +260,10 @@ func TestOracle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m, _ := Run(tr, w, c, 0)
+			m, _, err := Run(t.Context(), tr, w, c, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if m.ThetaU > .01 || m.LostPercent > .01 {
 				t.Errorf("%s, %s: %+v", tr.Name, hold, m)
 			}
@@ -341,7 +474,9 @@ func BenchmarkDay(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				Run(tr, w, c, 0)
+				if _, _, err := Run(b.Context(), tr, w, c, 0); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
