@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // How long a leader that gives no sign of life keeps others from leading. A cluster of NATS servers takes up to 6 s to
@@ -27,14 +25,20 @@ const (
 type Leadership struct {
 	settled chan struct{}
 
+	now func() time.Time // the monotonic clock
+
 	mu    sync.Mutex
 	term  int64
 	until time.Time // by the monotonic clock; zero without end
 	lead  bool
 }
 
+// electionRetry is the pause after a round that failed, as where the server was held up: who leads must be known again at
+// once when it goes on.
+const electionRetry = 250 * time.Millisecond
+
 // NewLeadership is that of one who does not lead.
-func NewLeadership() *Leadership { return &Leadership{settled: make(chan struct{})} }
+func NewLeadership() *Leadership { return &Leadership{settled: make(chan struct{}), now: time.Now} }
 
 // Settled is closed once it is known, for the first time, who leads.
 func (l *Leadership) Settled() <-chan struct{} { return l.settled }
@@ -44,7 +48,7 @@ func (l *Leadership) Settled() <-chan struct{} { return l.settled }
 func (l *Leadership) Term() (term int64, leading bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.term, l.lead && (l.until.IsZero() || time.Now().Before(l.until))
+	return l.term, l.lead && (l.until.IsZero() || l.now().Before(l.until))
 }
 
 func (l *Leadership) set(lead bool, term int64, until time.Time) {
@@ -64,19 +68,27 @@ type lockValue struct {
 // gives the time that terms are made of. On a bus that keeps no state each one leads by itself, in the term of its
 // start.
 //
-// A term is a time in Unix ms, and more than any that was kept: so it also grows when what was kept is lost.
+// A term is a time in Unix ms, and more than any that was kept: so it also grows when what was kept is lost. Each time of
+// leading has a term of its own, also where the same process leads again after a gap.
 func (c *Conn) Campaign(ctx context.Context, holder string, now func() time.Time, l *Leadership) {
-	e := election{conn: c, holder: holder, now: now, leadership: l}
+	e := election{holder: holder, now: now, leadership: l, open: func(ctx context.Context) (lock, error) {
+		l, err := openLock(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return l, nil
+	}}
+	said := ""
 	for first := true; ctx.Err() == nil; first = false {
 		wait, err := e.round(ctx)
 		if first {
 			close(l.settled)
 		}
-		if err != nil && ctx.Err() == nil && err.Error() != e.said {
-			e.said = err.Error()
+		if err != nil && ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
 			c.log.Warn().Err(err).Msg("bus: the election of the leading decider does not go on, trying again")
 		} else if err == nil {
-			e.said = ""
+			said = ""
 		}
 		select {
 		case <-ctx.Done():
@@ -90,22 +102,20 @@ func (c *Conn) Campaign(ctx context.Context, holder string, now func() time.Time
 
 // election is what a campaign knows from one round to the next.
 type election struct {
-	conn       *Conn
+	open       func(context.Context) (lock, error)
 	holder     string
-	now        func() time.Time
+	now        func() time.Time // what terms are made of
 	leadership *Leadership
 
-	kv       jetstream.KeyValue // nil before the first round
-	ttl      time.Duration
+	lock     lock // nil before the first round
 	term     int64
 	revision uint64 // of the lock, if this one has it
-	said     string
 }
 
-// round makes, or renews, the claim once, and says when to do it again.
+// round makes, or renews, the claim once, and returns when to do it again.
 func (e *election) round(ctx context.Context) (again time.Duration, err error) {
-	if e.kv == nil {
-		switch err := e.open(ctx); {
+	if e.lock == nil {
+		switch l, err := e.open(ctx); {
 		case errors.Is(err, ErrNoStore):
 			if _, leads := e.leadership.Term(); !leads {
 				e.leadership.set(true, e.now().UnixMilli(), time.Time{})
@@ -113,139 +123,118 @@ func (e *election) round(ctx context.Context) (again time.Duration, err error) {
 			return time.Minute, nil
 		case err != nil:
 			return time.Second, err
+		default:
+			e.lock = l
 		}
 	}
-	again = e.ttl / 3
+	again = e.lock.ttl() / 3
 	ctx, cancel := context.WithTimeout(ctx, again)
 	defer cancel()
 	if e.revision != 0 {
-		return again, e.renew(ctx)
+		err = e.renew(ctx)
+	} else {
+		err = e.claim(ctx)
 	}
-	return again, e.claim(ctx)
-}
-
-// open finds the lock, and on a server that is not ours makes it.
-func (e *election) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if !e.conn.Embedded() {
-		if _, connected := e.conn.Connected(); !connected {
-			return errors.New("no connection to the bus")
-		}
-		if err := EnsureStore(ctx, e.conn, LockTTL); err != nil {
-			return err
-		}
+	switch {
+	case err == nil:
+		return again, nil
+	case errors.Is(err, errLockGone):
+		e.lock, e.revision = nil, 0
 	}
-	kv, err := e.conn.bucket(ctx, lockBucket)
-	if err != nil {
-		return err
-	}
-	status, err := kv.Status(ctx)
-	if err != nil {
-		return storeError(err)
-	}
-	e.kv, e.ttl = kv, status.TTL()
-	return nil
+	return min(again, electionRetry), err
 }
 
 // claim takes the lock if nobody has it, and then a term above all before.
 func (e *election) claim(ctx context.Context) error {
-	start := time.Now()
-	value := lockValue{Holder: e.holder, Since: e.now().UTC()}
-	data, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("lock: %w", err)
+	for range 2 { // the second time where what stood in the way is gone
+		start := e.leadership.now()
+		value, err := e.value(0)
+		if err != nil {
+			return err
+		}
+		revision, err := e.lock.create(ctx, value)
+		if err == nil {
+			if e.term, err = e.lock.nextTerm(ctx, e.now().UnixMilli()); err != nil {
+				return err // the lock runs out, and another has a try
+			}
+			e.revision = revision
+			e.lead(start)
+			return nil
+		}
+		if !errors.Is(err, errLockHeld) {
+			return err
+		}
+		if free, err := e.mine(ctx); !free || err != nil {
+			return err
+		}
 	}
-	revision, err := e.kv.Create(ctx, lockKey, data)
-	if errors.Is(err, jetstream.ErrKeyExists) {
-		return e.mine(ctx)
-	}
-	if err != nil {
-		return e.failed(err)
-	}
-	if e.term, err = e.nextTerm(ctx); err != nil {
-		return err // the lock runs out, and another has a try
-	}
-	e.revision = revision
-	e.lead(start)
 	return nil
 }
 
-// mine looks whether the lock that somebody has is this one's own, from a claim whose answer was lost.
-func (e *election) mine(ctx context.Context) error {
-	entry, err := e.kv.Get(ctx, lockKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil // it ran out just now
+// mine looks whether the lock that somebody has is this one's own. One that it leads by, where the answer to a sign of life
+// was lost, is renewed; one of a claim whose answer was lost is given back. It reports whether the lock is free now.
+func (e *election) mine(ctx context.Context) (free bool, err error) {
+	data, revision, err := e.lock.get(ctx)
+	if errors.Is(err, errLockFree) {
+		return true, nil // it ran out just now
 	}
 	if err != nil {
-		return e.failed(err)
+		return false, err
 	}
 	var value lockValue
-	if err := json.Unmarshal(entry.Value(), &value); err != nil || value.Holder != e.holder {
-		return nil //nolint:nilerr // whoever it is, it is another
+	if err := json.Unmarshal(data, &value); err != nil || value.Holder != e.holder {
+		return false, nil //nolint:nilerr // whoever it is, it is another
 	}
-	if e.term == 0 || value.Term != e.term {
-		return e.kv.Delete(ctx, lockKey, jetstream.LastRevision(entry.Revision())) //nolint:wrapcheck // logged
+	if value.Term != 0 {
+		e.revision = revision
+		return false, e.renew(ctx)
 	}
-	e.revision = entry.Revision()
-	return e.renew(ctx)
+	if err := e.lock.drop(ctx, revision); err != nil && !errors.Is(err, errLockLost) {
+		return false, err
+	}
+	return true, nil
 }
 
-// nextTerm is now, or if that is not more than what was kept, one more than that.
-func (e *election) nextTerm(ctx context.Context) (int64, error) {
-	kv, err := e.conn.bucket(ctx, stateBucket)
-	if err != nil {
-		return 0, err
-	}
-	term, before := e.now().UnixMilli(), int64(0)
-	entry, err := kv.Get(ctx, termKey)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		_, err = kv.Create(ctx, termKey, fmt.Append(nil, term))
-		return term, storeError(err)
-	}
-	if err != nil {
-		return 0, storeError(err)
-	}
-	if _, err := fmt.Sscan(string(entry.Value()), &before); err == nil {
-		term = max(term, before+1)
-	}
-	_, err = kv.Update(ctx, termKey, fmt.Append(nil, term), entry.Revision())
-	return term, storeError(err)
-}
-
-// renew gives the sign of life.
+// renew gives the sign of life. Where leading had lapsed since the last one, it goes on in a new term: what this process
+// decided before the gap must not look newer than what it decides now.
 func (e *election) renew(ctx context.Context) error {
-	start := time.Now()
-	data, err := json.Marshal(lockValue{Holder: e.holder, Term: e.term, Since: e.now().UTC()})
-	if err != nil {
-		return fmt.Errorf("lock: %w", err)
+	start := e.leadership.now()
+	term := e.term
+	if _, leads := e.leadership.Term(); !leads {
+		var err error
+		if term, err = e.lock.nextTerm(ctx, e.now().UnixMilli()); err != nil {
+			return err
+		}
 	}
-	revision, err := e.kv.Update(ctx, lockKey, data, e.revision)
-	var api *jetstream.APIError
+	value, err := e.value(term)
+	if err != nil {
+		return err
+	}
+	revision, err := e.lock.update(ctx, value, e.revision)
 	switch {
 	case err == nil:
-		e.revision = revision
+		e.revision, e.term = revision, term
 		e.lead(start)
 		return nil
-	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
-		// Another has it, or the answer to an earlier sign was lost.
+	case errors.Is(err, errLockLost):
+		// It ran out, another has it, or the answer to an earlier sign was lost.
 		e.revision = 0
-		return e.mine(ctx)
+		return e.claim(ctx)
 	}
-	return e.failed(err)
+	return err
+}
+
+func (e *election) value(term int64) ([]byte, error) {
+	data, err := json.Marshal(lockValue{Holder: e.holder, Term: term, Since: e.now().UTC()})
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	return data, nil
 }
 
 // lead holds until before the lock can run out; started is before the claim was sent.
 func (e *election) lead(started time.Time) {
-	e.leadership.set(true, e.term, started.Add(e.ttl*2/3))
-}
-
-// failed forgets the lock where it is not there any more.
-func (e *election) failed(err error) error {
-	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrNoStreamResponse) {
-		e.kv, e.revision = nil, 0
-	}
-	return fmt.Errorf("lock: %w", err)
+	e.leadership.set(true, e.term, started.Add(e.lock.ttl()*2/3))
 }
 
 // resign gives the lock back, so that another need not wait until it runs out.
@@ -256,5 +245,5 @@ func (e *election) resign(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_ = e.kv.Delete(ctx, lockKey, jetstream.LastRevision(e.revision)) // it runs out otherwise
+	_ = e.lock.drop(ctx, e.revision) // it runs out otherwise
 }

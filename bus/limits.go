@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -118,10 +119,10 @@ func startGuard(ns *server.Server, lines *throttle, log zerolog.Logger) (stop fu
 			}
 		}
 	}()
-	return func() {
+	return sync.OnceFunc(func() {
 		close(quit)
 		<-done
-	}
+	})
 }
 
 // logBridge passes the server's log on and keeps its first fatal message, which must not end the process. Clients make
