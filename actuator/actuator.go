@@ -24,7 +24,8 @@ const (
 	goodbye        = 2 * time.Second  // for the connection to close
 	firstBackoff   = time.Second      // after a failure; doubled with each further one
 	longestBackoff = time.Minute
-	termMemory     = time.Minute // from which a term that was not heard any more does not count: a clock may have been wrong
+	rivalAge       = 10 * time.Second // for how long an actuator counts that gives no sign of life; it normally does every 3 s
+	tolerableSkew  = 2 * time.Second  // of the decider's clock
 )
 
 // Config is what an Actuator needs.
@@ -35,7 +36,14 @@ type Config struct {
 	Network      string // of groups whose spec leaves it open
 	Limits       bus.HostLimits
 	Dial         func(context.Context) (*libvirt.Connect, error)
-	Now          func() time.Time // nil means the real clock
+	// Identify is which libvirt a connection reaches, and its host's name.
+	Identify func(*libvirt.Connect) (bus.HostID, string, error)
+	// Instance and Since are those of the stage's health. Of two actuators on one libvirt the one that was there first acts.
+	Instance string
+	Since    time.Time
+	// Acts is told where the stage acts, and what it finds there. It may be nil.
+	Acts func(bus.Acts)
+	Now  func() time.Time // nil means the real clock
 	// RecordDir is the folder with the records of what was made; "" is none: then nothing is swept. URI is what libvirt is
 	// called in them; "" is what libvirt says.
 	RecordDir, URI string
@@ -62,7 +70,9 @@ type Actuator struct {
 	load    load
 	pulses  pulses
 	hooks   *hooks // safe for concurrent use
-	host    string
+	hostID  bus.HostID
+	host    string                // its name
+	rivals  map[string]bus.Health // other actuators, by instance, with the time of their arrival
 	cores   int
 	// launches says that the last plan wanted launches: the next look also measures the room for them.
 	launches bool
@@ -76,16 +86,15 @@ type Actuator struct {
 type group struct {
 	spec     bus.Group
 	hash     string
-	decision bus.Decision // the newest of the highest term
-	expires  time.Time    // of decision, by this process's clock
-	heard    time.Time    // when decision came
-	failures int          // of launches, in a row
-	cause    string       // of the last failure
+	newest   bus.Newest
+	failures int    // of launches, in a row
+	cause    string // of the last failure
 	retryAt  time.Time
 	mismatch bool
 	removals []time.Time // of VMs that served, within the removal window
 	braked   bool        // removals wait for the budget; said already
 	short    string      // what the host lacks for a launch; "": nothing
+	shortAt  time.Time   // when it did last
 	would    string      // what a dry run said last
 }
 
@@ -112,6 +121,11 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 		return nil, errors.New("actuator: no groups")
 	case cfg.Dial == nil:
 		return nil, errors.New("actuator: no way to reach libvirt")
+	case cfg.Identify == nil:
+		return nil, errors.New("actuator: no way to tell which libvirt it is")
+	}
+	if cfg.Acts == nil {
+		cfg.Acts = func(bus.Acts) {}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -131,7 +145,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
-		load: load{}, pulses: pulses{}, outbox: bus.NewOutbox(conn, log),
+		rivals: map[string]bus.Health{}, load: load{}, pulses: pulses{}, outbox: bus.NewOutbox(conn, log),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
 	a.hooks = newHooks(a.log)
@@ -158,6 +172,10 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 	if err := bus.Subscribe(a.conn, bus.AllSamples, samples); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
+	rivals := make(chan bus.Health, 16)
+	if err := bus.Subscribe(a.conn, bus.ActuatorHealth, rivals); err != nil {
+		return fmt.Errorf("actuator: %w", err)
+	}
 	sending, sent := context.WithCancel(context.WithoutCancel(ctx)) // also what the end of the stage has to say
 	outbox := make(chan error, 1)
 	go func() { outbox <- a.outbox.Run(sending) }()
@@ -173,7 +191,7 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 	serving.Go(func() { a.hooks.serve(ctx, requests) })
 	defer serving.Wait()
 	for {
-		a.cfg.Report(a.serve(ctx, decisions, samples))
+		a.cfg.Report(a.serve(ctx, decisions, samples, rivals))
 		again := time.NewTimer(time.Second)
 		for waiting := true; waiting; {
 			select {
@@ -183,7 +201,9 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 			case d := <-decisions:
 				a.receive(d)
 			case s := <-samples:
-				a.load.take(s, a.host, a.cfg.Now())
+				a.load.take(s, a.hostID, a.cfg.Now())
+			case h := <-rivals:
+				a.meet(h)
 			case <-again.C:
 				waiting = false
 			}
@@ -201,7 +221,7 @@ type look struct {
 }
 
 // serve works over one connection until it fails or ctx ends.
-func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, samples <-chan bus.Sample) (err error) {
+func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, samples <-chan bus.Sample, rivals <-chan bus.Health) (err error) {
 	lv, err := a.cfg.Dial(ctx)
 	if err != nil {
 		return fmt.Errorf("reach libvirt: %w", err)
@@ -263,7 +283,9 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 				again = true
 			}
 		case s := <-samples:
-			a.load.take(s, a.host, a.cfg.Now())
+			a.load.take(s, a.hostID, a.cfg.Now())
+		case h := <-rivals:
+			a.meet(h)
 		case <-pulse.C:
 			if vms := a.toAsk(); len(vms) > 0 && !asking {
 				if err := lv.Ref(); err != nil {
@@ -295,7 +317,9 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 				again = true
 				continue
 			}
+			a.cfg.Acts(bus.Acts{HostID: a.hostID, Full: a.full(), Taken: a.taken(l.inventory)})
 			a.cfg.Report(a.problem())
+			a.catchUp(decisions)
 			a.notice(l.inventory)
 			a.pulses.look(l.inventory.Owned, a.cfg.Now())
 			again = a.act(ctx, h, slots, l)
@@ -331,9 +355,10 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 	if err != nil {
 		return hypervisor{}, 0, fmt.Errorf("read the host's cores: %w", err)
 	}
-	if a.host, err = lv.GetHostname(); err != nil {
-		return hypervisor{}, 0, fmt.Errorf("read the host's name: %w", err)
+	if a.hostID, a.host, err = a.cfg.Identify(lv); err != nil {
+		return hypervisor{}, 0, err
 	}
+	a.cfg.Acts(bus.Acts{HostID: a.hostID, Full: []string{}, Taken: map[string][]int{}})
 	// So that files which others put into the pool's folder are seen when names are chosen.
 	if pool, err := lv.LookupStoragePoolByName(a.cfg.Pool); err == nil {
 		_ = pool.Refresh(0) // refused while a volume is being made: then they are seen later
@@ -400,8 +425,20 @@ func (a *Actuator) receive(d bus.Decision) bool {
 	return wakes
 }
 
-// take keeps a decision if it is the newest of the highest term, and says whether there is something new to do. The
-// error says why a decision for one of our groups is of no use.
+// catchUp takes the decisions that wait, as after a stall: nothing is done by one that was followed by others.
+func (a *Actuator) catchUp(decisions <-chan bus.Decision) {
+	for {
+		select {
+		case d := <-decisions:
+			a.receive(d)
+		default:
+			return
+		}
+	}
+}
+
+// take keeps a decision if it is the newest, and reports whether there is something new to do. The error says why a decision for
+// one of our groups is of no use.
 func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	g := a.groups[d.Group]
 	switch {
@@ -410,28 +447,90 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	case d.SpecHash != g.hash:
 		g.mismatch = true
 		return false, nil
-	case d.Term < g.decision.Term && a.cfg.Now().Sub(g.heard) <= termMemory:
-		return false, fmt.Errorf("its term %d is over: %d began", d.Term, g.decision.Term)
-	case d.Term == g.decision.Term && d.Seq <= g.decision.Seq:
-		return false, fmt.Errorf("number %d of its term is not newer than number %d", d.Seq, g.decision.Seq)
-	case !d.ExpiresAt.After(a.cfg.Now()):
-		return false, fmt.Errorf("it expired at %s", d.ExpiresAt.Format(time.RFC3339))
 	}
-	wakes = d.Desired != g.decision.Desired || !g.decision.Known || !sameControls(d.Controls, g.decision.Controls)
-	g.decision, g.mismatch, g.heard = d, false, a.cfg.Now()
-	g.expires = a.cfg.Now().Add(d.ExpiresAt.Sub(d.Time)) // later changes of the clock do not matter
-	return wakes, nil
+	before := g.newest.Decision
+	if err := g.newest.Take(d, a.cfg.Now()); err != nil {
+		return false, err
+	}
+	g.mismatch = false
+	toScaleIn := d.Direction == bus.In && before.Direction != bus.In
+	return d.Desired != before.Desired || toScaleIn || !before.Known || !sameControls(d.Controls, before.Controls), nil
+}
+
+// meet notes another actuator's sign of life.
+func (a *Actuator) meet(h bus.Health) {
+	now := a.cfg.Now()
+	maps.DeleteFunc(a.rivals, func(_ string, old bus.Health) bool { return now.Sub(old.Time) > rivalAge })
+	if h.Instance != a.cfg.Instance && h.Acts != nil {
+		h.Time = now
+		a.rivals[h.Instance] = h
+	}
+}
+
+// rival is an actuator that acts on the same libvirt and was there first; nil is none.
+func (a *Actuator) rival() *bus.Health {
+	for _, instance := range slices.Sorted(maps.Keys(a.rivals)) {
+		h := a.rivals[instance]
+		first := h.Since.Before(a.cfg.Since) || h.Since.Equal(a.cfg.Since) && h.Instance < a.cfg.Instance
+		if h.Acts.HostID == a.hostID && a.cfg.Now().Sub(h.Time) <= rivalAge && first {
+			return &h
+		}
+	}
+	return nil
 }
 
 func sameControls(a, b bus.Controls) bool {
 	return a.DryRun == b.DryRun && slices.Equal(a.Paused, b.Paused)
 }
 
+// fullFor is for how long a host counts as full after it had no room for a launch: others are asked meanwhile.
+const fullFor = time.Minute
+
+// full are the groups of which no further VM had room here lately.
+func (a *Actuator) full() []string {
+	groups := []string{}
+	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
+		if g := a.groups[name]; g.short != "" || a.cfg.Now().Sub(g.shortAt) < fullFor {
+			groups = append(groups, name)
+		}
+	}
+	return groups
+}
+
+// maxTaken bounds how many taken numbers of a group are told.
+const maxTaken = 1000
+
+// taken are, by group, the numbers whose names something that is not ours has.
+func (a *Actuator) taken(inv Inventory) map[string][]int {
+	ours := map[string]bool{}
+	for _, vm := range inv.Owned {
+		ours[vm.Name] = true
+	}
+	numbers := map[string][]int{}
+	for name := range inv.Taken {
+		i := strings.LastIndexByte(name, '-')
+		if i < 0 || a.groups[name[:i]] == nil || ours[name] || a.working(name) {
+			continue
+		}
+		if n, ok := bus.VMNumber(name[:i], name); ok && len(numbers[name[:i]]) < maxTaken {
+			numbers[name[:i]] = append(numbers[name[:i]], n)
+		}
+	}
+	for _, list := range numbers {
+		slices.Sort(list)
+	}
+	return numbers
+}
+
 // problem is what keeps groups from having what is desired; nil where nothing does.
 func (a *Actuator) problem() error {
 	var problems []string
+	if r := a.rival(); r != nil {
+		problems = append(problems, fmt.Sprintf("%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
+			"give each a host_uuid of its own in libvirtd.conf", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)))
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		for _, p := range a.groups[name].problems(a.host, a.cfg.Now()) {
+		for _, p := range a.groups[name].problems(a.hostID, a.host, a.cfg.Now()) {
 			problems = append(problems, "group "+name+": "+p)
 		}
 	}
@@ -441,12 +540,24 @@ func (a *Actuator) problem() error {
 	return errors.New(strings.Join(problems, "; "))
 }
 
-func (g *group) problems(host string, now time.Time) (problems []string) {
+func (g *group) problems(id bus.HostID, host string, now time.Time) (problems []string) {
 	if g.mismatch {
 		problems = append(problems, "the decider reads another config than the actuator; its decisions are ignored")
 	}
-	if _, share := g.decision.Hosts[host]; g.decision.Known && !share {
-		problems = append(problems, "the decider has no samples of this host, "+host)
+	if _, share := g.newest.Decision.Shares[id]; g.newest.Decision.Known && !share {
+		problems = append(problems, fmt.Sprintf("the decider has no samples of this host, %s (%s)", host, id))
+	}
+	if err := g.newest.Refused(now); err != nil {
+		problems = append(problems, err.Error())
+	} else if g.newest.Taken() && !g.newest.Holds(now) {
+		problems = append(problems, "the last decision has run out: no decider is heard")
+	}
+	if skew, known := g.newest.Skew(); known && skew.Abs() > tolerableSkew {
+		side := "behind"
+		if skew < 0 {
+			side = "ahead of"
+		}
+		problems = append(problems, fmt.Sprintf("the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side))
 	}
 	if g.open() && now.Before(g.retryAt) {
 		problems = append(problems, fmt.Sprintf("no launch until %s after %d failures in a row: %s", g.retryAt.Local().Format(time.TimeOnly), g.failures, g.cause))
@@ -504,7 +615,7 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 		s := a.situation(g, slots, inv)
 		s.Replaced = l.replaced[g.spec.Template]
 		plan := Plan(s)
-		if g.spec.DryRun || g.decision.Controls.DryRun {
+		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
 			g.braked = false
 			a.rehearse(g, plan) // and nothing else: this is the one place from which anything is done
 			continue
@@ -520,7 +631,7 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 		default:
 			plan.Create, again = nil, true
 		}
-		id := g.decision.ID
+		id := g.newest.Decision.ID
 		for _, r := range plan.Keep {
 			if w := a.workers[r.VM.UUID]; w.drain.callOff() {
 				w.cancel(calledOff{r.Reason})
@@ -559,15 +670,17 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 
 func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 	now := a.cfg.Now()
-	spec := inForce(g.spec, g.decision)
+	spec := inForce(g.spec, g.newest.Decision)
 	s := Situation{
 		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
-		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: g.decision.ID == "",
-		Controls: g.decision.Controls, Removed: g.removed(now), Draining: map[string]bool{}, CPU: a.load.cpu(g.spec.Name, now),
+		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
+		Controls: g.newest.Decision.Controls, Removed: g.removed(now), Draining: map[string]bool{}, CPU: a.load.cpu(g.spec.Name, now),
 	}
 	s.Sick = a.sick(g, s.Owned)
-	if g.expires.After(now) && !g.mismatch {
-		s.Desired = clampShare(spec, g.decision, a.host)
+	if g.newest.Holds(now) && !g.mismatch {
+		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
+		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
+		s.Numbers = g.newest.Decision.Shares[a.hostID].Numbers
 	}
 	for uuid, until := range a.resting {
 		if now.Before(until) {

@@ -20,8 +20,9 @@ import (
 func TestNewRefuses(t *testing.T) {
 	dial := func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }
 	for name, cfg := range map[string]Config{
-		"no groups": {Dial: dial},
-		"no dial":   {Groups: []bus.Group{webSpec()}},
+		"no groups":   {Dial: dial, Identify: here},
+		"no dial":     {Groups: []bus.Group{webSpec()}, Identify: here},
+		"no identity": {Groups: []bus.Group{webSpec()}, Dial: dial},
 	} {
 		if _, err := New(cfg, nil, zerolog.Nop()); err == nil {
 			t.Errorf("%s: no error", name)
@@ -33,7 +34,7 @@ func TestTake(t *testing.T) {
 	spec := webSpec()
 	decision := func(change func(*bus.Decision)) bus.Decision {
 		d := bus.Decision{
-			V: bus.Version, Group: "web", Desired: 2, Known: true, Hosts: map[string]int{"here": 2}, ID: "new", Term: 10, Seq: 5,
+			V: bus.Version, Group: "web", Desired: 2, Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2}}, ID: "new", Term: 10, Seq: 5,
 			Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash(),
 		}
 		change(&d)
@@ -46,7 +47,7 @@ func TestTake(t *testing.T) {
 		mismatch    bool
 	}{
 		{"newer", decision(func(d *bus.Decision) { d.Seq = 6 }), true, false, false},
-		{"newer, by a clock that was set back", decision(func(d *bus.Decision) { d.Seq, d.Time = 6, t0.Add(-time.Hour) }), true, false, false},
+		{"newer, by a clock that was set back", decision(func(d *bus.Decision) { d.Seq, d.Time, d.ExpiresAt = 6, t0.Add(-time.Hour), t0.Add(5*time.Second-time.Hour) }), true, false, false},
 		{"newer, another number", decision(func(d *bus.Decision) { d.Seq, d.Desired = 6, 3 }), true, true, false},
 		{"newer, something is paused", decision(func(d *bus.Decision) { d.Seq, d.Controls.Paused = 6, []bus.Scope{bus.ScopeIn} }), true, true, false},
 		{"newer, a dry run", decision(func(d *bus.Decision) { d.Seq, d.Controls.DryRun = 6, true }), true, true, false},
@@ -62,17 +63,17 @@ func TestTake(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a, err := New(Config{
 				Groups: []bus.Group{spec}, Now: func() time.Time { return t0 },
-				Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
+				Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }, Identify: here,
 			}, nil, zerolog.Nop())
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.host = "here"
+			a.hostID, a.host = "here", "here"
 			if wakes, err := a.take(decision(func(d *bus.Decision) { d.ID = "old" })); !wakes {
 				t.Fatalf("the first one is refused: %v", err)
 			}
 			wakes, why := a.take(tt.d)
-			kept := a.groups["web"].decision.ID == "new"
+			kept := a.groups["web"].newest.Decision.ID == "new"
 			if kept != tt.kept || wakes != tt.wakes {
 				t.Errorf("kept %v, wakes %v; want %v, %v", kept, wakes, tt.kept, tt.wakes)
 			}
@@ -89,11 +90,11 @@ func TestTake(t *testing.T) {
 // A decider that sees other hosts only, as after a change of this one's name, must not go unnoticed.
 func TestNoShareIsReported(t *testing.T) {
 	spec := webSpec()
-	a := &Actuator{host: "here", cfg: Config{Now: func() time.Time { return t0 }}, groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}}}
+	a := &Actuator{hostID: "here", host: "here", cfg: Config{Now: func() time.Time { return t0 }}, groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}}}
 	if err := a.problem(); err != nil {
 		t.Errorf("before any decision: %v", err)
 	}
-	_, _ = a.take(bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"there": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(time.Second), SpecHash: spec.Hash()})
+	_, _ = a.take(bus.Decision{Group: "web", Known: true, Shares: map[bus.HostID]bus.Share{"there": {VMs: 3}}, Seq: 1, Time: t0, ExpiresAt: t0.Add(time.Second), SpecHash: spec.Hash()})
 	if err := a.problem(); err == nil || !strings.Contains(err.Error(), "here") {
 		t.Errorf("got %v, want the host named", err)
 	}
@@ -105,17 +106,17 @@ func TestSituationWithoutAValidDecision(t *testing.T) {
 	now := t0
 	a, err := New(Config{
 		Groups: []bus.Group{spec}, Now: func() time.Time { return now },
-		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
+		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }, Identify: here,
 	}, nil, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.host = "here"
+	a.hostID, a.host = "here", "here"
 	desired := func() int { return a.situation(a.groups["web"], 2, Inventory{Taken: map[string]bool{}}).Desired }
 	if got := desired(); got != Unknown {
 		t.Errorf("before any decision: %d", got)
 	}
-	d := bus.Decision{Group: "web", Known: true, Hosts: map[string]int{"here": 3}, Seq: 1, Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash()}
+	d := bus.Decision{Group: "web", Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 3}}, Seq: 1, Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash()}
 	_, _ = a.take(d)
 	if got := desired(); got != 3 {
 		t.Errorf("valid: %d", got)

@@ -98,6 +98,8 @@ func (a *Actuator) admitted(g *group, names []string, r *room) []string {
 	if short != "" && g.short == "" {
 		a.tell(bus.Event{Group: g.spec.Name, Event: bus.EventRefused, Sentence: fmt.Sprintf("no room for %d more: %s", len(names)-fit, short)})
 	}
-	g.short = short
+	if g.short = short; short != "" {
+		g.shortAt = a.cfg.Now()
+	}
 	return names[:fit]
 }

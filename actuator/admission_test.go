@@ -56,20 +56,20 @@ func TestAdmit(t *testing.T) {
 func TestHostRoom(t *testing.T) {
 	now := t0
 	a := &Actuator{
-		cfg: Config{Now: func() time.Time { return now }}, host: "here", cores: 4, load: load{},
+		cfg: Config{Now: func() time.Time { return now }}, hostID: "here", host: "here", cores: 4, load: load{},
 		groups:  map[string]*group{"web": {spec: webSpec(func(g *bus.Group) { g.MemoryMiB, g.VCPUs = 256, 2 })}},
 		workers: map[string]*worker{"a": {group: "web", up: true}, "b": {group: "web"}},
 	}
 	if r := a.hostRoom(3); r.memoryMiB != nil || r.poolMiB != nil || r.cores != 4 || r.vcpus != 5 {
 		t.Errorf("before any sample: %+v", r)
 	}
-	sample := bus.Sample{Group: "web", Host: "there", Time: t0, HostLoad: bus.Host{MemoryFreeMiB: new(1000), PoolFreeMiB: new(7)}}
-	a.load.take(sample, a.host, now)
+	sample := bus.Sample{Group: "web", HostID: "there", Time: t0, HostLoad: bus.Host{MemoryFreeMiB: new(1000), PoolFreeMiB: new(7)}}
+	a.load.take(sample, a.hostID, now)
 	if r := a.hostRoom(3); r.memoryMiB != nil {
 		t.Errorf("with another host's sample: %+v", r)
 	}
-	sample.Host = "here"
-	a.load.take(sample, a.host, now)
+	sample.HostID = "here"
+	a.load.take(sample, a.hostID, now)
 	for range 2 { // asking changes nothing
 		if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 744 || r.poolMiB == nil || *r.poolMiB != 7 {
 			t.Errorf("with a sample: %+v", r)
@@ -78,17 +78,17 @@ func TestHostRoom(t *testing.T) {
 	// What the collector calls promised has all of what it saw running, booting or not.
 	sample.Time, sample.HostLoad.MemoryPromisedMiB = t0.Add(time.Second), new(500)
 	sample.VMs = []bus.VM{{UUID: "b", State: bus.StateRunning}}
-	a.load.take(sample, a.host, now)
+	a.load.take(sample, a.hostID, now)
 	if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 744 || r.promisedMiB != 500 {
 		t.Errorf("with a VM that boots and was not seen yet: %+v", r)
 	}
 	sample.Time, sample.VMs = t0.Add(2*time.Second), []bus.VM{{UUID: "a", State: bus.StateRunning}}
-	a.load.take(sample, a.host, now)
+	a.load.take(sample, a.hostID, now)
 	if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 1000 || r.promisedMiB != 500 {
 		t.Errorf("with a VM that boots and was seen: %+v", r)
 	}
 	sample.Time, sample.VMs[0].State = t0.Add(3*time.Second), bus.StateShutoff
-	a.load.take(sample, a.host, now)
+	a.load.take(sample, a.hostID, now)
 	if r := a.hostRoom(3); r.memoryMiB == nil || *r.memoryMiB != 744 {
 		t.Errorf("with a VM that is not started yet: %+v", r)
 	}
@@ -103,7 +103,7 @@ func TestAdmitted(t *testing.T) {
 	outbox, events := listen(t)
 	a, err := New(Config{
 		Groups: []bus.Group{webSpec()}, Limits: bus.HostLimits{MemoryReserveMiB: 100}, Now: func() time.Time { return t0 },
-		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
+		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }, Identify: here,
 	}, nil, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)

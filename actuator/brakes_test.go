@@ -19,7 +19,7 @@ func TestLaunchFailures(t *testing.T) {
 	now := t0
 	a, err := New(Config{
 		Groups: []bus.Group{spec}, Now: func() time.Time { return now },
-		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
+		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }, Identify: here,
 	}, nil, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
@@ -71,29 +71,5 @@ func TestRemovalsWithinTheWindow(t *testing.T) {
 		if got := g.removed(t0.Add(c.after)); got != c.want {
 			t.Errorf("after %s: %d, want %d", c.after, got, c.want)
 		}
-	}
-}
-
-// A decider whose clock was far ahead must not lock out those that come after it for ever.
-func TestTermThatIsSilentEnds(t *testing.T) {
-	spec := webSpec()
-	now := t0
-	a := &Actuator{host: "here", cfg: Config{Now: func() time.Time { return now }}, groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}}}
-	decision := func(term int64) bus.Decision {
-		return bus.Decision{
-			Group: "web", ID: "x", Known: true, Hosts: map[string]int{"here": 1}, Term: term, Seq: 1, Time: now,
-			ExpiresAt: now.Add(5 * time.Second), SpecHash: spec.Hash(),
-		}
-	}
-	if _, err := a.take(decision(1000)); err != nil {
-		t.Fatal(err)
-	}
-	now = t0.Add(termMemory)
-	if _, err := a.take(decision(10)); err == nil {
-		t.Error("a lower term is followed while the higher one may be alive")
-	}
-	now = now.Add(1)
-	if _, err := a.take(decision(10)); err != nil {
-		t.Errorf("the higher term was silent: %v", err)
 	}
 }

@@ -111,8 +111,8 @@ func TestWhoIsAsked(t *testing.T) {
 // What a sample says holds for a while, and only of this host.
 func TestLoad(t *testing.T) {
 	l := load{}
-	sample := func(host string, at time.Time, percent float64) bus.Sample {
-		return bus.Sample{Group: "web", Host: host, Time: at, VMs: []bus.VM{{UUID: "a", CPUPercent: &percent}, {UUID: "b"}}}
+	sample := func(host bus.HostID, at time.Time, percent float64) bus.Sample {
+		return bus.Sample{Group: "web", HostID: host, Time: at, VMs: []bus.VM{{UUID: "a", CPUPercent: &percent}, {UUID: "b"}}}
 	}
 	l.take(sample("here", t0, 50), "here", t0)
 	l.take(sample("there", t0.Add(time.Second), 60), "here", t0)

@@ -96,6 +96,15 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 		return vm, fmt.Errorf("read the state of %s: %w", vm.Name, err)
 	}
 	vm.State = domainState(state)
+	if vm.State == bus.StateShutoff {
+		saved, err := dom.HasManagedSaveImage(0)
+		if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+			return vm, errNotOurs
+		}
+		if err == nil && saved { // a driver without managed save has none
+			vm.State = bus.StateSaved
+		}
+	}
 	vm.IOError = pausedOnIOError(state, reason)
 	return vm, nil
 }
@@ -116,7 +125,11 @@ func domainState(s libvirt.DomainState) bus.State {
 		return bus.StateShutoff
 	case libvirt.DOMAIN_CRASHED:
 		return bus.StateCrashed
-	case libvirt.DOMAIN_NOSTATE, libvirt.DOMAIN_BLOCKED, libvirt.DOMAIN_PMSUSPENDED:
+	case libvirt.DOMAIN_PMSUSPENDED:
+		return bus.StateAsleep
+	case libvirt.DOMAIN_NOSTATE:
+		return bus.StateUnknown
+	case libvirt.DOMAIN_BLOCKED:
 		return bus.StateOther
 	}
 	return bus.StateOther

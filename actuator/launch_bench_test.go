@@ -177,7 +177,7 @@ func (r *launchRig) startActuator() {
 	}
 	a, err := New(Config{
 		Groups: []bus.Group{r.spec}, Pool: r.id, Acceleration: AccelerationAuto,
-		Dial: func(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect(r.uri) },
+		Dial: func(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect(r.uri) }, Identify: here,
 		Report: func(err error) {
 			select {
 			case r.reports <- err:
@@ -224,8 +224,9 @@ func (r *launchRig) want(desired int, event bus.EventType) {
 	r.b.Helper()
 	now := time.Now()
 	if err := r.bus.Publish(&bus.Decision{
-		V: bus.Version, Group: r.spec.Name, Direction: bus.Out, Desired: desired, Hosts: map[string]int{r.host: desired}, Known: true,
-		ID: r.id, Term: 1, Seq: uint64(now.UnixNano()), Time: now, ExpiresAt: now.Add(time.Hour), SpecHash: r.spec.Hash(),
+		V: bus.Version, Group: r.spec.Name, Direction: bus.Out, Desired: desired, Known: true,
+		Shares: map[bus.HostID]bus.Share{"here": {Host: r.host, VMs: desired, Numbers: []int{1, 2, 3, 4, 5, 6, 7, 8}}},
+		ID:     r.id, Term: 1, Seq: uint64(now.UnixNano()), Time: now, ExpiresAt: now.Add(time.Hour), SpecHash: r.spec.Hash(),
 	}); err != nil {
 		r.b.Fatal(err)
 	}

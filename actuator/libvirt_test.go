@@ -199,7 +199,7 @@ func (b *hostBench) inventory() Inventory {
 func (b *hostBench) plan(spec bus.Group, desired int) Actions {
 	b.t.Helper()
 	inv := b.inventory()
-	return Plan(Situation{Spec: spec, Desired: desired, Owned: inv.Group("web"), Taken: inv.Taken, BootSlots: 4})
+	return Plan(Situation{Spec: spec, Desired: desired, Owned: inv.Group("web"), Taken: inv.Taken, BootSlots: 4, Numbers: upTo(20), ScaleIn: true})
 }
 
 // settle does what is planned until nothing is left to do.
@@ -552,8 +552,8 @@ func TestDown(t *testing.T) {
 func TestDomainState(t *testing.T) {
 	for s, want := range map[libvirt.DomainState]bus.State{
 		libvirt.DOMAIN_RUNNING: bus.StateRunning, libvirt.DOMAIN_PAUSED: bus.StatePaused, libvirt.DOMAIN_SHUTDOWN: bus.StateShutdown,
-		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateOther,
-		libvirt.DOMAIN_PMSUSPENDED: bus.StateOther, libvirt.DomainState(99): bus.StateOther,
+		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateUnknown,
+		libvirt.DOMAIN_PMSUSPENDED: bus.StateAsleep, libvirt.DOMAIN_BLOCKED: bus.StateOther, libvirt.DomainState(99): bus.StateOther,
 	} {
 		if got := domainState(s); got != want {
 			t.Errorf("state %d is %q, want %q", s, got, want)
@@ -598,7 +598,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Groups: []bus.Group{spec}, Pool: testPool, Acceleration: AccelerationAuto, Dial: dial,
+		Groups: []bus.Group{spec}, Pool: testPool, Acceleration: AccelerationAuto, Dial: dial, Identify: here,
 		Report: func(err error) { s.reports <- err },
 	}
 	for _, change := range changes {
@@ -636,8 +636,8 @@ func (s *stage) want(desired int, what string, holds func() bool) {
 		s.sent++
 		now := time.Now()
 		if err := s.conn.Publish(&bus.Decision{
-			V: bus.Version, Group: s.spec.Name, Direction: bus.Hold, Desired: desired, Hosts: map[string]int{s.host: desired}, Known: true,
-			Controls: s.controls,
+			V: bus.Version, Group: s.spec.Name, Direction: bus.In, Desired: desired, Known: true, Controls: s.controls,
+			Shares: map[bus.HostID]bus.Share{"here": {Host: s.host, VMs: desired, Numbers: []int{1, 2, 3, 4, 5, 6, 7, 8}}},
 			ID:       fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
 		}); err != nil {
 			s.t.Fatal(err)

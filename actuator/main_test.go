@@ -76,3 +76,17 @@ func listen(t *testing.T) (*bus.Outbox, <-chan bus.Event) {
 	})
 	return outbox, events
 }
+
+// here is the identity of every libvirt of these tests.
+func here(conn *libvirt.Connect) (bus.HostID, string, error) {
+	name, err := conn.GetHostname()
+	return "here", name, err
+}
+
+// upTo are the numbers from 1 to n.
+func upTo(n int) (numbers []int) {
+	for i := range n {
+		numbers = append(numbers, i+1)
+	}
+	return numbers
+}

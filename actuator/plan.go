@@ -23,9 +23,12 @@ type VM struct {
 	Protected bool
 }
 
-// serves says whether a VM does its work, or could as soon as the person who suspended it lets it.
+// off reports whether a VM does not run and will not by itself.
+func (vm VM) off() bool { return vm.State == bus.StateShutoff || vm.State == bus.StateCrashed }
+
+// serves reports whether a VM does its work.
 func (vm VM) serves() bool {
-	return vm.Meta.Phase == bus.PhaseReady && vm.State != bus.StateShutoff && vm.State != bus.StateCrashed
+	return vm.Meta.Phase == bus.PhaseReady && !vm.off() && !vm.State.Suspended()
 }
 
 const scalingIn = "scaling in" // the reason of a removal for being one too many
@@ -38,7 +41,10 @@ const Unknown = -1
 type Situation struct {
 	Spec    bus.Group
 	Desired int  // Unknown, or already within the group's max
+	ScaleIn bool // the decision is one to scale in; else no VM is removed for being one too many
 	Owned   []VM // every owned domain of the group
+	// Numbers are those that new VMs may have in their names, the first to be used first.
+	Numbers []int
 	// Working has the UUIDs that a worker is busy with: true while it brings the VM up, false while it removes it.
 	Working map[string]bool
 	// Draining has the UUIDs of those, of the VMs that a worker removes, whose removal can still be called off.
@@ -80,7 +86,7 @@ type Actions struct {
 }
 
 // Plan compares desired with what there is. It never has more than Spec.Max VMs owned, whatever their state;
-// a VM that someone suspended is left alone, and a protected one is not scaled in. With all scopes paused, or before
+// a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With all scopes paused, or before
 // the first decision, it only waits for what boots already.
 func Plan(s Situation) Actions {
 	var a Actions
@@ -91,8 +97,10 @@ func Plan(s Situation) Actions {
 		if up, busy := s.Working[vm.UUID]; busy {
 			switch {
 			case up:
-				live = append(live, vm)
 				booting++
+				if !vm.State.Suspended() {
+					live = append(live, vm)
+				}
 			case s.Draining[vm.UUID]:
 				draining = append(draining, vm)
 			}
@@ -105,6 +113,7 @@ func Plan(s Situation) Actions {
 			sick = append(sick, vm)
 		case r != nil:
 			a.Remove = append(a.Remove, *r)
+		case vm.State.Suspended() && !await: // a person's, until that lets it go on
 		default:
 			live = append(live, vm)
 			if await {
@@ -131,6 +140,9 @@ func Plan(s Situation) Actions {
 	a.Remove = append(a.Remove, replaceable(s, live, sick, room, booting)...)
 
 	if surplus := len(live) + len(s.Creating) - s.Desired; surplus > 0 {
+		if !s.ScaleIn {
+			return a
+		}
 		for _, vm := range victims(s, choice) {
 			r := Removal{VM: vm, Reason: scalingIn, Graceful: vm.serves()}
 			if surplus--; surplus < 0 {
@@ -213,10 +225,10 @@ func replaceable(s Situation, live, sick []VM, room, booting int) (removals []Re
 // judge says what a VM that no worker is busy with needs: its removal, to be waited for until it is ready, or
 // nothing.
 func judge(vm VM) (r *Removal, await bool) {
-	off := vm.State == bus.StateShutoff || vm.State == bus.StateCrashed
+	off := vm.off()
 	switch vm.Meta.Phase {
 	case bus.PhaseDraining:
-		return &Removal{VM: vm, Reason: "its removal had begun", Graceful: !off}, false
+		return &Removal{VM: vm, Reason: "its removal had begun", Graceful: !off && vm.State != bus.StateSaved}, false
 	case bus.PhaseStopping, bus.PhaseFailed:
 		return &Removal{VM: vm, Reason: "its removal had begun"}, false
 	case bus.PhaseCreating:
@@ -225,7 +237,7 @@ func judge(vm VM) (r *Removal, await bool) {
 		switch {
 		case off:
 			return &Removal{VM: vm, Reason: "its launch was interrupted"}, false
-		case vm.State == bus.StatePaused && !vm.IOError:
+		case vm.State.Suspended() && !vm.IOError:
 			return nil, false
 		}
 		return nil, true
@@ -302,12 +314,14 @@ func newestFirst(a, b VM) int {
 	return strings.Compare(b.Name, a.Name)
 }
 
-// names are the next n free ones: <group>-<smallest free number>.
+// names are those of the next n VMs, by the numbers that this host has; fewer where the others are taken here.
 func names(s Situation, n int) []string {
 	var free []string
-	for i := 1; len(free) < n; i++ {
-		name := fmt.Sprintf("%s-%d", s.Spec.Name, i)
-		if !s.Taken[name] && !slices.Contains(s.Creating, name) {
+	for _, number := range s.Numbers {
+		if len(free) >= n {
+			break
+		}
+		if name := bus.VMName(s.Spec.Name, number); !s.Taken[name] && !slices.Contains(s.Creating, name) {
 			free = append(free, name)
 		}
 	}
@@ -327,13 +341,13 @@ func inForce(spec bus.Group, d bus.Decision) bus.Group {
 
 // clampShare is the number of VMs that a decision wants on a host. Whatever it says, min and max of the spec hold:
 // both for a group on one host, max for a share of a group on several.
-func clampShare(spec bus.Group, d bus.Decision, host string) int {
-	share, ok := d.Hosts[host]
+func clampShare(spec bus.Group, d bus.Decision, host bus.HostID) int {
+	share, ok := d.Shares[host]
 	switch {
 	case !d.Known, !ok:
 		return Unknown
-	case len(d.Hosts) == 1:
-		return min(max(share, spec.Min), spec.Max)
+	case len(d.Shares) == 1:
+		return min(max(share.VMs, spec.Min), spec.Max)
 	}
-	return min(max(share, 0), spec.Max)
+	return min(max(share.VMs, 0), spec.Max)
 }

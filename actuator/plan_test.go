@@ -224,7 +224,7 @@ func TestPlan(t *testing.T) {
 		{"launch interrupted before the start", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
 		{"launch interrupted, it crashed", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
 		{"launch interrupted, it runs", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, nil, "await web-1"},
-		{"launch interrupted, it is suspended", 1, []VM{vm(1, bus.PhaseLaunching, bus.StatePaused)}, nil, ""},
+		{"launch interrupted, it is suspended", 1, []VM{vm(1, bus.PhaseLaunching, bus.StatePaused)}, nil, "create web-2"},
 		{"drain interrupted", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, nil, "remove web-2 (its removal had begun, gracefully)"},
 		{"drain interrupted, it is off", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateShutoff)}, nil, "remove web-2 (its removal had begun)"},
 		{"stop interrupted", 1, []VM{running(1), vm(2, bus.PhaseStopping, bus.StateRunning)}, nil, "remove web-2 (its removal had begun)"},
@@ -234,7 +234,15 @@ func TestPlan(t *testing.T) {
 		// Ready VMs.
 		{"a dead one is replaced", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is shut off, died)"},
 		{"a crashed one is replaced", 1, []VM{vm(1, bus.PhaseReady, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is crashed, died)"},
-		{"a suspended one is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, nil, ""},
+		{"a suspended one is left alone, and is no capacity", 1, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, nil, "create web-2"},
+		{"a saved one too", 1, []VM{vm(1, bus.PhaseReady, bus.StateSaved)}, nil, "create web-2"},
+		{"one that sleeps too", 1, []VM{vm(1, bus.PhaseReady, bus.StateAsleep)}, nil, "create web-2"},
+		{"a suspended one is no victim", 1, []VM{running(1), running(2), vm(3, bus.PhaseReady, bus.StatePaused)}, nil, "remove web-2 (scaling in, gracefully)"},
+		{"max counts a suspended one", 9, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, []changes{func(s *Situation) { s.Spec.Max = 2 }}, "create web-2"},
+		{"a hold removes nothing", 1, []VM{running(1), running(2)}, []changes{func(s *Situation) { s.ScaleIn = false }}, ""},
+		{"numbers are given, not found", 3, []VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{7, 9} }}, "create web-7; create web-9"},
+		{"and those that are taken here are skipped", 3, []VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{1, 7, 9} }}, "create web-7; create web-9"},
+		{"without a number there is no VM", 2, []VM{running(1)}, []changes{func(s *Situation) { s.Numbers = nil }}, ""},
 		{"one that shuts down is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutdown)}, nil, ""},
 		{"an unknown state is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StateOther)}, nil, ""},
 		{"a phase of a later version is left alone", 1, []VM{vm(1, "warm", bus.StateShutoff)}, nil, ""},
@@ -242,7 +250,7 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Situation{
 				Spec: webSpec(func(g *bus.Group) { g.Max = 9 }), Desired: tt.desired, Owned: tt.owned, Working: map[string]bool{},
-				Taken: map[string]bool{}, BootSlots: 9, Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{},
+				Taken: map[string]bool{}, BootSlots: 9, Numbers: upTo(20), ScaleIn: true, Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{},
 			}
 			for _, v := range tt.owned {
 				s.Taken[v.Name] = true
@@ -262,7 +270,7 @@ var (
 		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed, "later",
 	}
 	states = []bus.State{
-		bus.StateRunning, bus.StatePaused, bus.StateShutdown, bus.StateShutoff, bus.StateCrashed, bus.StateOther, bus.StateUnknown,
+		bus.StateRunning, bus.StatePaused, bus.StateShutdown, bus.StateShutoff, bus.StateCrashed, bus.StateOther, bus.StateUnknown, bus.StateSaved, bus.StateAsleep,
 	}
 )
 
@@ -272,7 +280,7 @@ func TestPlanInvariants(t *testing.T) {
 		s := Situation{
 			Spec: webSpec(), Working: map[string]bool{}, Taken: map[string]bool{},
 			BootSlots: rapid.IntRange(-1, 6).Draw(t, "slots"), Backoff: rapid.Bool().Draw(t, "backoff"),
-			Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{},
+			Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
 		s.Spec.ScaleIn = rapid.SampledFrom([]bus.ScaleIn{bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated}).Draw(t, "order")
@@ -326,7 +334,7 @@ func TestPlanInvariants(t *testing.T) {
 		serving := len(s.Creating)
 		for _, v := range s.Owned {
 			isUp, busy := s.Working[v.UUID]
-			if r, _ := judge(v); busy && isUp || !busy && r == nil {
+			if r, _ := judge(v); !v.State.Suspended() && (busy && isUp || !busy && r == nil) {
 				serving++
 			}
 		}
@@ -363,6 +371,11 @@ func TestPlanInvariants(t *testing.T) {
 		if replaced > s.Spec.Repair.AtOnce {
 			fail("replaces too many at once")
 		}
+		for _, r := range slices.Concat(a.Remove, a.Cancel) {
+			if r.Reason == scalingIn && r.VM.State.Suspended() {
+				fail("scales in a suspended one")
+			}
+		}
 		for _, r := range a.Cancel {
 			once(r.VM, "cancel")
 			if !s.Working[r.VM.UUID] {
@@ -371,6 +384,8 @@ func TestPlanInvariants(t *testing.T) {
 			surplus++
 		}
 		switch {
+		case !s.ScaleIn && surplus > 0:
+			fail("removes a surplus by a hold")
 		case s.Desired == Unknown && surplus > 0:
 			fail("removes a surplus without a decision")
 		case s.Desired != Unknown && surplus > max(0, serving-s.Desired):
@@ -404,7 +419,7 @@ func TestPlanConverges(t *testing.T) {
 			owned = append(owned, vm(n+1, rapid.SampledFrom(phases[:6]).Draw(t, "phase"), state))
 		}
 		for round := 0; ; round++ {
-			s := Situation{Spec: spec, Desired: desired, Owned: owned, Taken: map[string]bool{}, BootSlots: 2}
+			s := Situation{Spec: spec, Desired: desired, Owned: owned, Taken: map[string]bool{}, BootSlots: 2, Numbers: upTo(20), ScaleIn: true}
 			for _, v := range owned {
 				s.Taken[v.Name] = true
 			}
@@ -473,24 +488,24 @@ func TestClampShare(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		known bool
-		hosts map[string]int
+		hosts map[bus.HostID]bus.Share
 		want  int
 	}{
-		{"within", true, map[string]int{"here": 3}, 3},
-		{"above max", true, map[string]int{"here": 99}, 5},
-		{"below min", true, map[string]int{"here": 0}, 2},
-		{"negative", true, map[string]int{"here": -4}, 2},
-		{"not known", false, map[string]int{"here": 3}, Unknown},
-		{"another host only", true, map[string]int{"there": 3}, Unknown},
+		{"within", true, map[bus.HostID]bus.Share{"here": {VMs: 3}}, 3},
+		{"above max", true, map[bus.HostID]bus.Share{"here": {VMs: 99}}, 5},
+		{"below min", true, map[bus.HostID]bus.Share{"here": {VMs: 0}}, 2},
+		{"negative", true, map[bus.HostID]bus.Share{"here": {VMs: -4}}, 2},
+		{"not known", false, map[bus.HostID]bus.Share{"here": {VMs: 3}}, Unknown},
+		{"another host only", true, map[bus.HostID]bus.Share{"there": {VMs: 3}}, Unknown},
 		{"no hosts", true, nil, Unknown},
-		{"a share", true, map[string]int{"here": 1, "there": 3}, 1},
-		{"a share of none", true, map[string]int{"here": 0, "there": 3}, 0},
-		{"a negative share", true, map[string]int{"here": -2, "there": 3}, 0},
-		{"a share above max", true, map[string]int{"here": 99, "there": 3}, 5},
+		{"a share", true, map[bus.HostID]bus.Share{"here": {VMs: 1}, "there": {VMs: 3}}, 1},
+		{"a share of none", true, map[bus.HostID]bus.Share{"here": {VMs: 0}, "there": {VMs: 3}}, 0},
+		{"a negative share", true, map[bus.HostID]bus.Share{"here": {VMs: -2}, "there": {VMs: 3}}, 0},
+		{"a share above max", true, map[bus.HostID]bus.Share{"here": {VMs: 99}, "there": {VMs: 3}}, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := webSpec(func(g *bus.Group) { g.Min, g.Max = 2, 5 })
-			if got := clampShare(spec, bus.Decision{Known: tt.known, Hosts: tt.hosts, Desired: 4}, "here"); got != tt.want {
+			if got := clampShare(spec, bus.Decision{Known: tt.known, Shares: tt.hosts, Desired: 4}, "here"); got != tt.want {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}
 		})

@@ -23,18 +23,19 @@ import (
 // what authorises that the VM's volume is deleted when somebody undefined its domain; and only if it has File, which
 // says that the volume's file was made by us.
 type Record struct {
-	V        int       `json:"v"`
-	UUID     string    `json:"uuid"`
-	VM       string    `json:"vm"`
-	Group    string    `json:"group"`
-	URI      string    `json:"uri"`  // libvirt's, as libvirt says it
-	Host     string    `json:"host"` // the same
-	Pool     string    `json:"pool"`
-	Volume   string    `json:"volume"`
-	Path     string    `json:"path"`     // "" where the VM was made without a record, and this is for its end alone
-	Template string    `json:"template"` // path of the volume's backing store
-	Created  time.Time `json:"created"`
-	File     *FileID   `json:"file,omitempty"` // absent until the volume is made, and where its file cannot be looked at
+	V        int        `json:"v"`
+	UUID     string     `json:"uuid"`
+	VM       string     `json:"vm"`
+	Group    string     `json:"group"`
+	HostID   bus.HostID `json:"host_id"` // of the libvirt
+	URI      string     `json:"uri"`     // libvirt's, as libvirt says it
+	Host     string     `json:"host"`    // the same
+	Pool     string     `json:"pool"`
+	Volume   string     `json:"volume"`
+	Path     string     `json:"path"`     // "" where the VM was made without a record, and this is for its end alone
+	Template string     `json:"template"` // path of the volume's backing store
+	Created  time.Time  `json:"created"`
+	File     *FileID    `json:"file,omitempty"` // absent until the volume is made, and where its file cannot be looked at
 }
 
 const recordVersion = 1
@@ -79,6 +80,7 @@ func identify(path string) (*FileID, error) {
 // records is the folder of an actuator's records. A nil one keeps none. Its methods may be called from any goroutine.
 type records struct {
 	dir, uri, host string
+	id             bus.HostID
 	identify       func(path string) (*FileID, error) // nil where libvirt is on another machine
 	log            zerolog.Logger
 
@@ -86,11 +88,11 @@ type records struct {
 	said map[string]bool // what went wrong, said once
 }
 
-func newRecords(dir, uri, host string, log zerolog.Logger) *records {
+func newRecords(dir, uri string, id bus.HostID, host string, log zerolog.Logger) *records {
 	if dir == "" {
 		return nil
 	}
-	b := &records{dir: dir, uri: uri, host: host, log: log, said: map[string]bool{}}
+	b := &records{dir: dir, uri: uri, id: id, host: host, log: log, said: map[string]bool{}}
 	if IsLocal(uri) {
 		b.identify = identify
 	}
@@ -108,7 +110,7 @@ func (b *records) begin(vm string, meta bus.Metadata, path, template string) {
 		return
 	}
 	b.warn(b.write(Record{
-		V: recordVersion, UUID: meta.UUID, VM: vm, Group: meta.Group, URI: b.uri, Host: b.host, Pool: meta.Pool, Volume: meta.Volume,
+		V: recordVersion, UUID: meta.UUID, VM: vm, Group: meta.Group, HostID: b.id, URI: b.uri, Host: b.host, Pool: meta.Pool, Volume: meta.Volume,
 		Path: path, Template: template, Created: meta.Created.UTC(),
 	}))
 }
@@ -171,7 +173,7 @@ func (b *records) read() []Record {
 		case errors.Is(err, fs.ErrNotExist): // dropped by another process meanwhile
 		case err != nil:
 			b.warn(err)
-		case r.URI == b.uri && r.Host == b.host:
+		case r.HostID == b.id, r.HostID == "" && r.URI == b.uri && r.Host == b.host:
 			all = append(all, r)
 		}
 	}

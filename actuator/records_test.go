@@ -18,7 +18,7 @@ import (
 func newBook(t *testing.T) (*records, *bytes.Buffer) {
 	t.Helper()
 	log := &bytes.Buffer{}
-	return newRecords(filepath.Join(t.TempDir(), "state", "volumes"), "qemu:///system", "here", zerolog.New(log)), log
+	return newRecords(filepath.Join(t.TempDir(), "state", "volumes"), "qemu:///system", "here", "here", zerolog.New(log)), log
 }
 
 // begun is the record that newBook makes of someMetadata.
@@ -26,7 +26,7 @@ func begun(b *records, path string) Record {
 	meta := someMetadata()
 	b.begin("web-1", meta, path, "/pool/template-demo.qcow2")
 	return Record{
-		V: 1, UUID: meta.UUID, VM: "web-1", Group: meta.Group, URI: "qemu:///system", Host: "here", Pool: meta.Pool, Volume: meta.Volume,
+		V: 1, UUID: meta.UUID, VM: "web-1", Group: meta.Group, HostID: b.id, URI: "qemu:///system", Host: "here", Pool: meta.Pool, Volume: meta.Volume,
 		Path: path, Template: "/pool/template-demo.qcow2", Created: meta.Created.UTC(),
 	}
 }
@@ -76,7 +76,7 @@ func TestRecordsOfOthers(t *testing.T) {
 	b, _ := newBook(t)
 	begun(b, "")
 	for _, other := range []*records{
-		newRecords(b.dir, "qemu:///session", "here", zerolog.Nop()), newRecords(b.dir, "qemu:///system", "there", zerolog.Nop()), nil,
+		newRecords(b.dir, "qemu:///session", "here-session", "here", zerolog.Nop()), newRecords(b.dir, "qemu:///system", "there", "here", zerolog.Nop()), nil,
 	} {
 		if got := other.read(); got != nil {
 			t.Errorf("%+v reads %+v", other, got)
@@ -86,7 +86,7 @@ func TestRecordsOfOthers(t *testing.T) {
 	none.begin("web-1", someMetadata(), "", "")
 	none.complete(someUUID)
 	none.drop(someUUID)
-	if remote := newRecords(b.dir, "qemu+ssh://kvm1/system", "here", zerolog.Nop()); remote.identify != nil {
+	if remote := newRecords(b.dir, "qemu+ssh://kvm1/system", "here", "here", zerolog.Nop()); remote.identify != nil {
 		t.Error("files of another machine are looked at")
 	}
 }

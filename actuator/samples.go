@@ -18,8 +18,8 @@ type heardSample struct {
 }
 
 // take keeps a sample of a host.
-func (l load) take(s bus.Sample, host string, now time.Time) {
-	if s.Host == host && s.Time.After(l[s.Group].sample.Time) {
+func (l load) take(s bus.Sample, host bus.HostID, now time.Time) {
+	if s.HostID == host && s.Time.After(l[s.Group].sample.Time) {
 		l[s.Group] = heardSample{s, now}
 	}
 }

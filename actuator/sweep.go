@@ -49,7 +49,7 @@ func (a *Actuator) prepareSweeps(h *hypervisor) error {
 			return fmt.Errorf("read libvirt's URI: %w", err)
 		}
 	}
-	h.records = newRecords(a.cfg.RecordDir, uri, a.host, a.log)
+	h.records = newRecords(a.cfg.RecordDir, uri, a.hostID, a.host, a.log)
 	host, b := a.host, h.records
 	if b != nil && b.identify != nil {
 		b.identify = a.cfg.identify
@@ -148,11 +148,11 @@ func (a *Actuator) held(name string) string {
 	switch {
 	case g == nil:
 		return ""
-	case g.spec.DryRun || g.decision.Controls.DryRun:
+	case g.spec.DryRun || g.newest.Decision.Controls.DryRun:
 		return "dry run"
-	case g.decision.ID == "":
+	case g.newest.Decision.ID == "":
 		return "no decision was heard yet"
-	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !g.decision.Controls.Has(scope) }):
+	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !g.newest.Decision.Controls.Has(scope) }):
 		return "the group is paused"
 	}
 	return ""
@@ -227,16 +227,12 @@ type Sweeper struct {
 	pool    string
 }
 
-// NewSweeper makes one of the records that an actuator keeps in a folder for a libvirt URI.
-func NewSweeper(conn *libvirt.Connect, dir, uri, pool string, log zerolog.Logger) (*Sweeper, error) {
-	host, err := conn.GetHostname()
-	if err != nil {
-		return nil, fmt.Errorf("read the host's name: %w", err)
-	}
+// NewSweeper makes one of the records that an actuator keeps in a folder for the libvirt called id, at a URI.
+func NewSweeper(conn *libvirt.Connect, dir, uri string, id bus.HostID, host, pool string, log zerolog.Logger) (*Sweeper, error) {
 	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("records of what was made: %w", err)
 	}
-	return &Sweeper{conn, newRecords(dir, uri, host, log), pool}, nil
+	return &Sweeper{conn, newRecords(dir, uri, id, host, log), pool}, nil
 }
 
 // List is the orphans, judged by the age of records and files alone.

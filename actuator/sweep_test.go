@@ -31,7 +31,7 @@ func (b *hostBench) withRecords() (inode *atomic.Uint64) {
 	}
 	inode = &atomic.Uint64{}
 	inode.Store(7)
-	b.records = newRecords(filepath.Join(b.t.TempDir(), "volumes"), testURI, host, zerolog.Nop())
+	b.records = newRecords(filepath.Join(b.t.TempDir(), "volumes"), testURI, "here", host, zerolog.Nop())
 	b.records.identify = func(string) (*FileID, error) {
 		if inode.Load() == 0 {
 			return nil, os.ErrNotExist

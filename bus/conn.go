@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 )
 
@@ -166,12 +167,21 @@ type outgoing interface {
 
 // Publish sends a message; it never blocks on a receiver. Without a connection the message is lost, which is an
 // error.
-func (c *Conn) Publish(m outgoing) error {
+func (c *Conn) Publish(m outgoing) error { return c.PublishOnce(m, "") }
+
+// PublishOnce is Publish for a message that says again what one before it with the same id did: within two minutes the history
+// keeps one of them. "" is no id.
+func (c *Conn) PublishOnce(m outgoing, id string) error {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", m.Subject(), err)
 	}
-	if err := c.nc.Publish(m.Subject(), data); err != nil {
+	msg := nats.NewMsg(m.Subject())
+	msg.Data = data
+	if id != "" {
+		msg.Header.Set(jetstream.MsgIDHeader, id)
+	}
+	if err := c.nc.PublishMsg(msg); err != nil {
 		return fmt.Errorf("publish %s: %w", m.Subject(), err)
 	}
 	return nil

@@ -29,7 +29,7 @@ const (
 
 // messageTypes are the types whose fields the page describes, each under a heading of its name. A struct that one of
 // them contains must be here too.
-var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Controls{}, Inputs{}, Wish{}, Event{}, Health{}, Metric{}, Demand{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
+var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Share{}, Controls{}, Inputs{}, Wish{}, Event{}, Health{}, Acts{}, Metric{}, Demand{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
 
 // valueTypes are the types whose constants the page describes, each under a heading of its name.
 var valueTypes = []any{Phase(""), State(""), Direction(""), Scope(""), Rule(""), Guard(""), PolicyType(""), EventType(""), HookKind(""), HookAction("")}
@@ -187,6 +187,8 @@ func typeOnPage(typ reflect.Type, known, values map[reflect.Type]bool) (string, 
 	switch {
 	case typ == reflect.TypeFor[time.Time]():
 		return "time", nil
+	case typ == reflect.TypeFor[HostID](): // any
+		return "string", nil
 	case values[typ]:
 		return link(), nil
 	case typ.PkgPath() != "" && !known[typ]:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -18,9 +20,19 @@ type Reporter struct {
 	log     zerolog.Logger
 	health  Health
 	reports chan report
+
+	mu   sync.Mutex
+	acts *Acts
 }
 
 type report struct{ err error }
+
+// Acts tells where the stage acts. It goes with the reports that follow.
+func (r *Reporter) Acts(acts Acts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acts = &acts
+}
 
 // NewReporter makes a reporter for a stage.
 func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporter {
@@ -36,6 +48,12 @@ func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporte
 		},
 	}
 }
+
+// Instance is the stage's name among all on the bus, and Since when it started, as its health says them.
+func (r *Reporter) Instance() string { return r.health.Instance }
+
+// Since is when the stage started.
+func (r *Reporter) Since() time.Time { return r.health.Since }
 
 // Report says how the stage is: nil is well. It never blocks; the newest report wins.
 func (r *Reporter) Report(err error) {
@@ -67,6 +85,9 @@ func (r *Reporter) Run(ctx context.Context) error {
 				message = now.err.Error()
 			}
 			if message == r.health.Message {
+				if r.acting() {
+					r.publish()
+				}
 				continue
 			}
 			r.health.OK, r.health.Message = now.err == nil, message
@@ -82,7 +103,17 @@ func (r *Reporter) Run(ctx context.Context) error {
 	}
 }
 
+// acting takes what Acts has said, and reports whether that is news.
+func (r *Reporter) acting() (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news = !reflect.DeepEqual(r.health.Acts, r.acts)
+	r.health.Acts = r.acts
+	return news
+}
+
 func (r *Reporter) publish() {
+	r.acting()
 	r.health.Time, r.health.Dropped = time.Now().UTC(), r.conn.Dropped()
 	if err := r.conn.Publish(&r.health); err != nil {
 		r.log.Debug().Err(err).Msg("health lost")

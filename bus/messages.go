@@ -36,9 +36,19 @@ const (
 	StateShutdown State = "in shutdown"
 	StateShutoff  State = "shut off"
 	StateCrashed  State = "crashed"
-	StateOther    State = "other" // blocked, pmsuspended, or a state newer than this program
+	StateSaved    State = "saved"       // shut off with its memory kept in a file, from which it goes on
+	StateAsleep   State = "pmsuspended" // the guest has suspended itself
+	StateOther    State = "other"       // blocked, or a state newer than this program
 	StateUnknown  State = "unknown"
 )
+
+// Suspended reports whether a domain stands still and can go on where it was: it is owned, and no capacity. As a rule a
+// person did that, so it is left alone.
+func (s State) Suspended() bool { return s == StatePaused || s == StateSaved || s == StateAsleep }
+
+// HostID names a libvirt by what does not change: not by its host's name. It is the host's UUID with the driver, such as
+// "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", or "...-session-1000" for that of the user 1000.
+type HostID string
 
 // VM is one VM in a Sample.
 type VM struct {
@@ -82,7 +92,9 @@ type Host struct {
 type Sample struct {
 	V         int       `json:"v"`
 	Group     string    `json:"group"`
-	Host      string    `json:"host"`
+	HostID    HostID    `json:"host_id"`
+	Host      string    `json:"host"`     // its name, for people: it may change, and two hosts may have the same
+	Instance  string    `json:"instance"` // of the collector
 	Time      time.Time `json:"time"`
 	VMs       []VM      `json:"vms"`
 	HostLoad  Host      `json:"host_load"`
@@ -90,10 +102,11 @@ type Sample struct {
 	SpecHash  string    `json:"spec_hash"`
 }
 
-// Direction is what a decision does to a group. Its zero value does nothing.
+// Direction is what a decision does to a group.
 type Direction string
 
-// The directions.
+// The directions. Only a decision of direction In lets an actuator remove VMs for being too many; so it is said again
+// until no host has more than its share.
 const (
 	Hold Direction = "hold"
 	Out  Direction = "out"
@@ -128,6 +141,7 @@ const (
 	GuardPaused     Guard = "paused" // someone has paused this direction
 	GuardAtMax      Guard = "at-max"
 	GuardAtMin      Guard = "at-min"
+	GuardHost       Guard = "host"            // no scale-in while a host is silent, or its data contradicts another's
 	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
 	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
 	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
@@ -151,16 +165,26 @@ type Decision struct {
 	Guard     Guard     `json:"guard,omitempty"` // what held the rule back, "" where nothing did
 	Inputs    Inputs    `json:"inputs"`
 	Wishes    []Wish    `json:"wishes,omitempty"` // of each policy, where it is not just the threshold
-	// Hosts is Desired split by host name. An actuator acts on its own host's share.
-	Hosts     map[string]int `json:"hosts"`
-	Known     bool           `json:"known"` // false: no sample yet, so nothing may be done
-	Controls  Controls       `json:"controls"`
-	ID        string         `json:"id"`
-	Term      int64          `json:"term"` // when the decider began to lead, in Unix ms, and more than any before; one lower than the highest of the last minute is ignored
-	Seq       uint64         `json:"seq"`  // counts a term\'s decisions: the higher one is newer, whatever the clock says
-	Time      time.Time      `json:"time"`
-	ExpiresAt time.Time      `json:"expires_at"`
-	SpecHash  string         `json:"spec_hash"`
+	// Shares is Desired split by host; an actuator acts on its own host's. Unless the direction is In none is below what the
+	// host has, so that together they can be more than Desired.
+	Shares    map[HostID]Share `json:"shares"`
+	Known     bool             `json:"known"` // false: no sample yet, so nothing may be done
+	Controls  Controls         `json:"controls"`
+	ID        string           `json:"id"`
+	Term      int64            `json:"term"` // when the decider began to lead, in Unix ms, and more than any before; one lower than that of a decision which still holds is ignored
+	Seq       uint64           `json:"seq"`  // counts a decider's decisions: in a term the higher one is newer, whatever the clock says
+	Time      time.Time        `json:"time"`
+	ExpiresAt time.Time        `json:"expires_at"`
+	SpecHash  string           `json:"spec_hash"`
+}
+
+// Share is one host's part of a group.
+type Share struct {
+	Host string `json:"host"` // its name
+	VMs  int    `json:"vms"`
+	// Numbers are those that new VMs on this host may have in their names, the first to be used first. No other host has them, so that
+	// a VM's name is unique in its group.
+	Numbers []int `json:"numbers"`
 }
 
 // Scope is a part of what is done for a group that can be paused by itself.
@@ -275,11 +299,20 @@ type Health struct {
 	Stage    string    `json:"stage"`    // bus, collector, decider or actuator
 	Instance string    `json:"instance"` // host name and process id
 	OK       bool      `json:"ok"`
-	Message  string    `json:"message"` // what it waits for or what is wrong; "" when all is well
-	Dropped  uint64    `json:"dropped"` // messages that it did not use since its start: malformed, of another version, expired, repeated
-	Since    time.Time `json:"since"`   // when the stage started
+	Message  string    `json:"message"`        // what it waits for or what is wrong; "" when all is well
+	Acts     *Acts     `json:"acts,omitempty"` // of an actuator
+	Dropped  uint64    `json:"dropped"`        // messages that it did not use since its start: malformed, of another version, expired, repeated
+	Since    time.Time `json:"since"`          // when the stage started
 	Time     time.Time `json:"time"`
 	Version  string    `json:"version"`
+}
+
+// Acts is where an actuator acts, and what it finds there that a decider cannot see.
+type Acts struct {
+	HostID HostID   `json:"host_id"`
+	Full   []string `json:"full"` // the groups of which no further VM has room
+	// Taken are, by group, those n for which something that is not ours is called <group>-<n>: a domain, or a file in the pool.
+	Taken map[string][]int `json:"taken"`
 }
 
 // Metric is a number that anybody publishes of a group, such as its requests per second or the length of its queue.
@@ -362,8 +395,8 @@ func checkVersion(v int) error {
 }
 
 func (s *Sample) check() error {
-	if s.Group == "" || s.Host == "" || s.Time.IsZero() {
-		return errors.New("sample without group, host or time")
+	if s.Group == "" || s.HostID == "" || s.Host == "" || s.Instance == "" || s.Time.IsZero() {
+		return errors.New("sample without group, host_id, host, instance or time")
 	}
 	if s.VMs == nil { // no VMs is [], and another kind of message must not pass for it
 		return errors.New("sample without vms")

@@ -21,7 +21,7 @@ var noon = time.Date(2026, 5, 4, 12, 0, 0, 250_000_000, time.UTC)
 
 func exampleSample() *Sample {
 	return &Sample{
-		V: Version, Group: "web", Host: "kvm1.example.org", Time: noon,
+		V: Version, Group: "web", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Host: "kvm1.example.org", Instance: "kvm1.example.org-4711-ZQ3FJA", Time: noon,
 		VMs: []VM{
 			{
 				Name: "web-1", State: StateRunning, Phase: PhaseReady, CPUPercent: new(83.4), VCPUs: 2, MemoryMiB: 1024,
@@ -49,7 +49,10 @@ func exampleDecision() *Decision {
 			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 		},
 		Wishes: []Wish{{Policy: PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"}},
-		Hosts:  map[string]int{"kvm1.example.org": 2, "kvm2.example.org": 1}, Known: true,
+		Shares: map[HostID]Share{
+			"4c4c4544-0035-4e10-8051-b7c04f4a3032-system":       {Host: "kvm1.example.org", VMs: 2, Numbers: []int{4, 5, 7}},
+			"f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000": {Host: "kvm2.example.org", VMs: 1, Numbers: []int{3, 6, 8}},
+		}, Known: true,
 		Controls: Controls{Paused: []Scope{ScopeIn}, DryRun: true, Set: map[string]string{"policy.upper": "60"}, By: "ann@kvm1.example.org", Since: new(noon.Add(-time.Hour))}, ID: "web-1777896000250-17",
 		Term: 1777896000250, Seq: 42, Time: noon, ExpiresAt: noon.Add(5 * time.Second), SpecHash: "0123456789ab",
 	}
@@ -66,6 +69,7 @@ func exampleEvent() *Event {
 func exampleHealth() *Health {
 	return &Health{
 		V: Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused", Dropped: 2,
+		Acts:  &Acts{HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Full: []string{"web"}, Taken: map[string][]int{"web": {2}}},
 		Since: noon.Add(-time.Hour), Time: noon, Version: "v0.3.0",
 	}
 }

@@ -63,7 +63,7 @@ func (r Role) Permissions() Permissions {
 	case RoleActuator:
 		return Permissions{
 			Publish:   []string{AllEvents, "vmscaler.health.actuator.*", RoleOperator.InboxPrefix() + ".>"},
-			Subscribe: slices.Concat([]string{AllDecisions, AllSamples, r.InboxPrefix() + ".>"}, hookRequests),
+			Subscribe: slices.Concat([]string{AllDecisions, AllSamples, ActuatorHealth, r.InboxPrefix() + ".>"}, hookRequests),
 		}
 	case RoleDashboard:
 		return Permissions{Subscribe: watching}

@@ -41,7 +41,7 @@ func permissionTable() []may {
 		{"vmscaler.lifecycle.<group>._.control", "that a person paused or resumed something", []string{"vmscaler.lifecycle.web._.control"}, nil, "DA", "BOT"},
 		{"vmscaler.health.collector.<instance>", "the collector's health", []string{"vmscaler.health.collector.h-1"}, nil, "C", "DBOT"},
 		{"vmscaler.health.decider.<instance>", "the decider's health", []string{"vmscaler.health.decider.h-1"}, nil, "D", "DBOT"},
-		{"vmscaler.health.actuator.<instance>", "the actuator's health", []string{"vmscaler.health.actuator.h-1"}, nil, "A", "DBOT"},
+		{"vmscaler.health.actuator.<instance>", "the actuator's health", []string{"vmscaler.health.actuator.h-1"}, nil, "A", "DABOT"},
 		{"vmscaler.health.<other>.<instance>", "health of the bus itself, or of anything else", []string{"vmscaler.health.bus.h-1", "vmscaler.health.dashboard.h-1"}, []string{"vmscaler.health.bus.h-1", "vmscaler.health.>"}, "", "DBOT"},
 		{"vmscaler.metric.<group>.<name>", "numbers that a group scales on", []string{"vmscaler.metric.web.requests"}, []string{"vmscaler.metric.web.requests", "vmscaler.metric.>"}, "OM", "DT"},
 		{"vmscaler.demand.<group>", "what was asked of a group", []string{"vmscaler.demand.web"}, []string{"vmscaler.demand.web", "vmscaler.demand.>"}, "D", "T"},

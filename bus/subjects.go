@@ -7,16 +7,19 @@ import (
 
 // Subjects to subscribe to.
 const (
-	AllSamples   = "vmscaler.sample.>"
-	AllDecisions = "vmscaler.decision.>"
-	AllEvents    = "vmscaler.lifecycle.>"
-	AllHealth    = "vmscaler.health.>"
-	AllMetrics   = "vmscaler.metric.>"
-	AllDemand    = "vmscaler.demand.>"
+	AllSamples     = "vmscaler.sample.>"
+	AllDecisions   = "vmscaler.decision.>"
+	AllEvents      = "vmscaler.lifecycle.>"
+	AllHealth      = "vmscaler.health.>"
+	ActuatorHealth = "vmscaler.health.actuator.*"
+	AllMetrics     = "vmscaler.metric.>"
+	AllDemand      = "vmscaler.demand.>"
 )
 
-// Subject is vmscaler.sample.<group>.<host>.
-func (s *Sample) Subject() string { return "vmscaler.sample." + Token(s.Group) + "." + Token(s.Host) }
+// Subject is vmscaler.sample.<group>.<host id>.
+func (s *Sample) Subject() string {
+	return "vmscaler.sample." + Token(s.Group) + "." + Token(string(s.HostID))
+}
 
 // Subject is vmscaler.decision.<group>.<out|in|hold>.
 func (d *Decision) Subject() string {

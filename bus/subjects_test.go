@@ -64,7 +64,7 @@ func TestSubjects(t *testing.T) {
 		want string
 		all  string
 	}{
-		{"sample", &Sample{Group: "web", Host: "a.example.org"}, "vmscaler.sample.web.a%2Eexample%2Eorg", AllSamples},
+		{"sample", &Sample{Group: "web", HostID: "id.system", Host: "a.example.org"}, "vmscaler.sample.web.id%2Esystem", AllSamples},
 		{"decision", &Decision{Group: "web", Direction: Out}, "vmscaler.decision.web.out", AllDecisions},
 		{"decision, no direction", &Decision{Group: "web"}, "vmscaler.decision.web.%", AllDecisions},
 		{"event", &Event{Group: "web", VM: "web-1", Event: EventReady}, "vmscaler.lifecycle.web.web-1.ready", AllEvents},

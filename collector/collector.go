@@ -37,6 +37,9 @@ type Config struct {
 	Local  bool          // libvirt is on this machine
 	Tick   time.Duration // between two samples
 	Dial   func(context.Context) (*libvirt.Connect, error)
+	// Identify is which libvirt a connection reaches, and its host's name.
+	Identify func(*libvirt.Connect) (bus.HostID, string, error)
+	Instance string // this collector's name among all on the bus; "" is made of the host's name and the process's id
 	// Ticks are the moments to sample; nil means every Tick.
 	Ticks <-chan time.Time
 	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
@@ -75,6 +78,11 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Collector, error) {
 		return nil, fmt.Errorf("collector: tick %s, want more than 0", cfg.Tick)
 	case cfg.Dial == nil:
 		return nil, errors.New("collector: no way to reach libvirt")
+	case cfg.Identify == nil:
+		return nil, errors.New("collector: no way to tell which libvirt it is")
+	}
+	if cfg.Instance == "" {
+		cfg.Instance = bus.NewInstance()
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
@@ -178,7 +186,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 	for {
 		if !passRuns {
 			passRuns = true
-			go func(known hostSize) { passes <- readAll(lv, known, c.cfg.Local) }(size)
+			go func(known hostSize) { passes <- readAll(lv, known, c.cfg.Identify, c.cfg.Local) }(size)
 			deadline.Reset(passDeadline)
 		}
 		if now := time.Now(); slow == nil && now.Sub(lastSlow) >= slowInterval {
@@ -213,10 +221,10 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 
 // readAll makes a pass. The host's size is read once a connection, by its first pass: like every call it may never
 // return, and the stage must still be able to say so and to end.
-func readAll(lv *libvirt.Connect, size hostSize, local bool) pass {
+func readAll(lv *libvirt.Connect, size hostSize, identify func(*libvirt.Connect) (bus.HostID, string, error), local bool) pass {
 	var p pass
-	if size.name == "" {
-		if size, p.err = readSize(lv); p.err != nil {
+	if size.id == "" {
+		if size, p.err = readSize(lv, identify); p.err != nil {
 			return p
 		}
 	}
@@ -291,7 +299,7 @@ func (c *Collector) publish(p pass) {
 			return strings.Compare(a.Name, b.Name)
 		})
 		s := bus.Sample{
-			V: bus.Version, Group: g.Name, Host: p.size.name, Time: now, VMs: list, HostLoad: hostLoad,
+			V: bus.Version, Group: g.Name, HostID: p.size.id, Host: p.size.name, Instance: c.cfg.Instance, Time: now, VMs: list, HostLoad: hostLoad,
 			ElapsedMS: float64(p.elapsed.Microseconds()) / 1000, SpecHash: c.hashes[g.Name],
 		}
 		if err := c.conn.Publish(&s); err != nil {

@@ -29,9 +29,10 @@ func TestNewRefuses(t *testing.T) {
 	dial := func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }
 	groups := []bus.Group{bus.DefaultGroup()}
 	for name, cfg := range map[string]Config{
-		"no groups": {Tick: time.Second, Dial: dial},
-		"no tick":   {Groups: groups, Dial: dial},
-		"no dial":   {Groups: groups, Tick: time.Second},
+		"no groups":   {Tick: time.Second, Dial: dial, Identify: identify},
+		"no tick":     {Groups: groups, Dial: dial, Identify: identify},
+		"no identity": {Groups: groups, Tick: time.Second, Dial: dial},
+		"no dial":     {Groups: groups, Tick: time.Second},
 	} {
 		if _, err := New(cfg, nil, zerolog.Nop()); err == nil {
 			t.Errorf("%s: no error", name)
@@ -143,7 +144,7 @@ func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *
 	web, db := bus.DefaultGroup(), bus.DefaultGroup()
 	web.Name, db.Name = "web", "db"
 	c, err := New(Config{
-		Groups: []bus.Group{web, db}, Pool: testPool, Tick: 200 * time.Millisecond, Dial: dial, Ticks: b.ticks,
+		Groups: []bus.Group{web, db}, Pool: testPool, Tick: 200 * time.Millisecond, Dial: dial, Identify: identify, Ticks: b.ticks,
 		Report: func(err error) { b.reports <- err },
 	}, own, zerolog.Nop())
 	if err != nil {

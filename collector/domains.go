@@ -81,6 +81,14 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	}
 	at := time.Now()
 	r.state = state(info.State)
+	if r.state == bus.StateShutoff {
+		switch saved, err := dom.HasManagedSaveImage(0); {
+		case errors.Is(err, libvirt.ERR_NO_DOMAIN):
+			return r, false, nil
+		case err == nil && saved: // a driver without managed save has none
+			r.state = bus.StateSaved
+		}
+	}
 	r.memoryMiB = int(info.Memory / 1024)
 	r.counter.vcpus = int(info.NrVirtCpu)
 	if r.state != bus.StateRunning {
@@ -138,9 +146,11 @@ func state(s libvirt.DomainState) bus.State {
 		return bus.StateShutoff
 	case libvirt.DOMAIN_CRASHED:
 		return bus.StateCrashed
+	case libvirt.DOMAIN_PMSUSPENDED:
+		return bus.StateAsleep
 	case libvirt.DOMAIN_NOSTATE:
 		return bus.StateUnknown
-	case libvirt.DOMAIN_BLOCKED, libvirt.DOMAIN_PMSUSPENDED:
+	case libvirt.DOMAIN_BLOCKED:
 		return bus.StateOther
 	}
 	return bus.StateOther

@@ -30,21 +30,22 @@ func hostPercent(before, now hostCounter) (float64, bool) {
 
 // hostSize is what does not change of a host.
 type hostSize struct {
-	name string // "" while it has not been read
+	id   bus.HostID // "" while it has not been read
+	name string
 	host bus.Host
 }
 
-// readSize reads a host's name, cores and memory.
-func readSize(conn *libvirt.Connect) (hostSize, error) {
-	name, err := conn.GetHostname()
+// readSize reads who a host is, its cores and memory.
+func readSize(conn *libvirt.Connect, identify func(*libvirt.Connect) (bus.HostID, string, error)) (hostSize, error) {
+	id, name, err := identify(conn)
 	if err != nil {
-		return hostSize{}, fmt.Errorf("read the host's name: %w", err)
+		return hostSize{}, err
 	}
 	info, err := conn.GetNodeInfo()
 	if err != nil {
 		return hostSize{}, fmt.Errorf("read the host's size: %w", err)
 	}
-	return hostSize{name, bus.Host{Cores: int(info.Cpus), MemoryMiB: int(info.Memory / 1024)}}, nil
+	return hostSize{id, name, bus.Host{Cores: int(info.Cpus), MemoryMiB: int(info.Memory / 1024)}}, nil
 }
 
 // readHost adds to a host's size what libvirt knows of its load without asking any VM. What a driver does not

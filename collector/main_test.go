@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/goleak"
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // libvirt's event loop is one per process, comes before the first connection and runs until the process ends.
@@ -23,4 +25,10 @@ func runEvents() {
 	for {
 		_ = libvirt.EventRunDefaultImpl()
 	}
+}
+
+// identify is the test driver's identity.
+func identify(conn *libvirt.Connect) (bus.HostID, string, error) {
+	name, err := conn.GetHostname()
+	return "test-driver", name, err
 }

@@ -121,7 +121,7 @@ func newRig(b *testing.B) *rig {
 	})
 	group := bus.DefaultGroup()
 	group.Name = r.id
-	if r.collector, err = New(Config{Groups: []bus.Group{group}, Tick: time.Second, Dial: dialTest}, conn, zerolog.Nop()); err != nil {
+	if r.collector, err = New(Config{Groups: []bus.Group{group}, Tick: time.Second, Dial: dialTest, Identify: identify}, conn, zerolog.Nop()); err != nil {
 		b.Fatal(err)
 	}
 	return r
@@ -180,13 +180,13 @@ func (r *rig) grow(n int) {
 // round takes each way in turn.
 func (r *rig) round(b *testing.B, to *costs) {
 	b.Helper()
-	size, err := readSize(r.conn)
+	size, err := readSize(r.conn, identify)
 	if err != nil {
 		b.Fatal(err)
 	}
 	to[wayPass] = append(to[wayPass], r.measure(func() (samples int) {
 		for range passesPerRound {
-			p := readAll(r.conn, size, true)
+			p := readAll(r.conn, size, identify, true)
 			if p.err != nil || len(p.readings) < len(r.vms) {
 				b.Fatalf("a pass found %d VMs, want %d: %v", len(p.readings), len(r.vms), p.err)
 			}

@@ -49,9 +49,10 @@ type Model struct {
 type group struct {
 	name     string
 	heard    time.Time
+	newest   bus.Newest
 	decision *bus.Decision // nil: none yet
 	decided  time.Time     // when it was received
-	hosts    map[string]*host
+	hosts    map[bus.HostID]*host
 }
 
 type host struct {
@@ -102,11 +103,11 @@ func NewModel(now time.Time) *Model {
 func (m *Model) Sample(s bus.Sample, now time.Time) bool {
 	m.heard = now
 	g := m.group(s.Group, now)
-	h := g.hosts[s.Host]
+	h := g.hosts[s.HostID]
 	if h == nil {
 		evict(g.hosts, maxHosts-1, func(h *host) time.Time { return h.received })
 		h = &host{history: map[string]*history{}}
-		g.hosts[s.Host] = h
+		g.hosts[s.HostID] = h
 	}
 	if !h.received.IsZero() && !s.Time.After(h.sample.Time) {
 		if now.Sub(h.received) <= h.staleAfter() {
@@ -132,19 +133,13 @@ func (m *Model) Sample(s bus.Sample, now time.Time) bool {
 	return true
 }
 
-// Decision folds a decision in. It is ignored, and the result false, where it is a duplicate, older than the
-// one that is known, or of a decider that was replaced.
+// Decision folds a decision in. It is ignored, and the result false, where it is not newer than the one that is known: see
+// [bus.Newest].
 func (m *Model) Decision(d bus.Decision, now time.Time) bool {
 	m.heard = now
 	g := m.group(d.Group, now)
-	if last := g.decision; last != nil {
-		old := !d.Time.After(last.Time)
-		if d.Seq > 0 && last.Seq > 0 { // also where the decider's clock was set back
-			old = d.Seq <= last.Seq
-		}
-		if d.Term < last.Term || d.ID == last.ID || d.Term == last.Term && old {
-			return false
-		}
+	if err := g.newest.Take(d, now); err != nil {
+		return false
 	}
 	g.decision, g.decided = &d, now
 	if d.Known && d.Desired != d.Current {
@@ -187,9 +182,9 @@ func (m *Model) Health(h bus.Health, now time.Time) bool {
 // Forget drops what was silent for too long: hosts, groups of which nothing is left, and stages.
 func (m *Model) Forget(now time.Time) {
 	for name, g := range m.groups {
-		for hostName, h := range g.hosts {
+		for id, h := range g.hosts {
 			if now.Sub(h.received) > forgetAfter {
-				delete(g.hosts, hostName)
+				delete(g.hosts, id)
 			}
 		}
 		if now.Sub(g.heard) > forgetAfter {
@@ -226,7 +221,7 @@ func (m *Model) group(name string, now time.Time) *group {
 	g := m.groups[name]
 	if g == nil {
 		evict(m.groups, maxGroups-1, func(g *group) time.Time { return g.heard })
-		g = &group{name: name, hosts: map[string]*host{}}
+		g = &group{name: name, hosts: map[bus.HostID]*host{}}
 		m.groups[name] = g
 	}
 	g.heard = now
@@ -332,7 +327,9 @@ func (g *group) sortedHosts() []*host {
 	for _, h := range g.hosts {
 		hosts = append(hosts, h)
 	}
-	slices.SortFunc(hosts, func(a, b *host) int { return compareNames(a.sample.Host, b.sample.Host) })
+	slices.SortFunc(hosts, func(a, b *host) int {
+		return cmp.Or(compareNames(a.sample.Host, b.sample.Host), cmp.Compare(a.sample.HostID, b.sample.HostID))
+	})
 	return hosts
 }
 

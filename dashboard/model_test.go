@@ -26,7 +26,7 @@ func vm(name string, cpu *float64) bus.VM {
 
 func sample(group, host string, seconds float64, vms ...bus.VM) bus.Sample {
 	return bus.Sample{
-		V: bus.Version, Group: group, Host: host, Time: at(seconds), VMs: vms,
+		V: bus.Version, Group: group, HostID: bus.HostID(host), Host: host, Instance: host + "-1", Time: at(seconds), VMs: vms,
 		HostLoad: bus.Host{
 			CPUPercent: ptr(45.0), Cores: 8, MemoryMiB: 32 * 1024, MemoryFreeMiB: ptr(12345), PoolFreeMiB: ptr(234567),
 		},
@@ -36,7 +36,7 @@ func sample(group, host string, seconds float64, vms ...bus.VM) bus.Sample {
 func decision(group string, seconds float64) bus.Decision {
 	return bus.Decision{
 		V: bus.Version, Group: group, Direction: bus.Hold, Current: 2, Desired: 2, Rule: bus.RuleStable, Known: true,
-		Sentence: "stable: average 45 %", ID: fmt.Sprintf("%s-%g", group, seconds), Term: 1, Time: at(seconds), ExpiresAt: at(seconds + 10),
+		Sentence: "stable: average 45 %", ID: fmt.Sprintf("%s-%g", group, seconds), Term: 1, Seq: uint64(100*max(0, seconds)) + 1, Time: at(seconds), ExpiresAt: at(seconds + 10),
 		Inputs: bus.Inputs{
 			AveragePercent: ptr(45.0), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5, Owned: 2, Ready: 2, BreachesNeeded: 3,
 		},

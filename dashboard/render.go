@@ -457,8 +457,8 @@ type columns struct {
 
 func (v *view) columns(g *group) columns {
 	longest, longestHost := 4, 4
-	for name, h := range g.hosts {
-		longestHost = max(longestHost, textWidth(v.style.clean(name)))
+	for _, h := range g.hosts {
+		longestHost = max(longestHost, textWidth(v.style.clean(h.sample.Host)))
 		for _, vm := range h.sample.VMs {
 			longest = max(longest, textWidth(v.style.clean(vm.Name)))
 		}

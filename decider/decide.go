@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -19,7 +20,8 @@ type State struct {
 	BreachesIn  int // evaluations in a row below lower
 	LastOut     time.Time
 	LastChange  time.Time
-	Hosts       []string // whose VMs are in Desired
+	Hosts       []bus.HostID // whose VMs are in Desired
+	Numbers     Numbers
 	// Before is what another decider wanted until a moment ago; 0 where nobody did. It only matters while Known is false.
 	Before   int
 	LastData time.Time // of the last evaluation that had all that it needs
@@ -40,31 +42,44 @@ type State struct {
 //
 // The result has no id, term, expiry or spec hash: those are the stage's.
 func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decision, State) {
+	before := st.Scheduled
 	spec, scheduled := onSchedule(spec, &st, now)
-	d := ask(spec, &st, obs, scheduled, now)
+	d, c := ask(spec, &st, obs, scheduled, now)
 	hint(&d)
-	if d.Known {
-		st.Guards.changed(spec.Policy.Limits, d.Desired-d.Current, now)
+	why := obs.incomplete()
+	held := d.Desired < d.Current && why != ""
+	if held {
+		d.Guard, d.Desired, d.Sentence = bus.GuardHost, min(d.Current, spec.Max), "holding, as "+why+": "+d.Sentence
+		st.Scheduled = before // what the schedule has said comes later
 	}
 	paused := d.Desired > d.Current && st.Controls.Has(bus.ScopeOut) || d.Desired < d.Current && st.Controls.Has(bus.ScopeIn)
 	if stays := min(max(d.Current, spec.Min), spec.Max); paused && stays != d.Desired {
 		d.Guard, d.Sentence = bus.GuardPaused, "paused, else "+d.Sentence
 		d.Desired = stays
 	}
+	if d.Known {
+		st.Guards.changed(spec.Policy.Limits, d.Desired-d.Current, now)
+	}
 	switch {
 	case d.Desired > d.Current:
 		d.Direction = bus.Out
 		st.LastOut, st.LastChange = now, now
-	case d.Desired < d.Current:
+	case d.Desired < d.Current && !held:
 		d.Direction = bus.In
 		st.LastChange = now
 	}
 	if d.Direction != bus.Hold {
 		st.BreachesOut, st.BreachesIn = 0, 0
 	}
+	// A decision can be lost, and a VM come back that was suspended: so what is too many is said until it is gone.
+	surplus := d.Direction == bus.Hold && d.Known && c.kept > d.Desired && why == "" && obs.Fresh > 0 && obs.Awaited == nil
+	if surplus && !st.Controls.Has(bus.ScopeIn) {
+		d.Direction = bus.In
+	}
 	st.Desired = d.Desired
 	if d.Known {
-		d.Hosts = split(spec.ScaleIn, d.Desired, obs)
+		d.Shares = split(spec.ScaleIn, d.Direction, d.Desired, obs)
+		st.Numbers = st.Numbers.deal(spec.Name, d.Shares, obs)
 	}
 	d.Controls = shown(spec, st.Controls)
 	return d, st
@@ -92,7 +107,7 @@ func hint(d *bus.Decision) {
 
 // ask is what the rules want, in their order. Only the CPU of ready VMs counts. An unknown CPU is never a number: it
 // counts as no load when the group asks for more, and forbids scaling in.
-func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Time) bus.Decision {
+func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Time) (bus.Decision, counts) {
 	st.Boots.Add(obs)
 	st.Warmup.See(spec, st.Boots, obs)
 	c := count(spec, *st, obs)
@@ -104,25 +119,29 @@ func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Ti
 	if st.LastData.IsZero() {
 		st.LastData = now
 	}
-	switch {
-	case len(obs.Stale) > 0:
-		st.noData(spec, &d, now, "no fresh sample from "+strings.Join(obs.Stale, ", "))
+	switch mismatched := obs.with(Mismatched); {
+	case len(obs.Awaited) > 0:
+		st.noData(spec, &d, now, "no fresh sample from "+strings.Join(obs.Awaited, ", "))
 	case len(obs.Hosts) == 0:
 		st.noData(spec, &d, now, "waiting for the first sample")
-	case len(obs.Mismatched) > 0:
+	case !obs.speaks():
+		st.noData(spec, &d, now, "no fresh sample from "+strings.Join(obs.with(Silent), ", "))
+	case len(mismatched) > 0:
 		d.Rule = bus.RuleMismatch
-		d.Sentence = fmt.Sprintf("holding: the collector on %s reads another config of this group than the decider", strings.Join(obs.Mismatched, ", "))
+		d.Sentence = fmt.Sprintf("holding: the collector on %s reads another config of this group than the decider", strings.Join(mismatched, ", "))
 		st.BreachesOut, st.BreachesIn = 0, 0
 	case obs.Fresh == 0:
 		d.Rule, d.Sentence = bus.RuleNoData, "waiting for a new sample"
 	case !st.Known:
 		start(spec, st, &d, c.kept)
-		st.Hosts = obs.hostNames()
-	case len(st.Hosts) > 0 && len(obs.Hosts) > len(st.Hosts): // a host speaks for the first time: what it has is not surplus
-		d.Current = joined(*st, obs)
+		st.Hosts = obs.hostIDs()
+	case len(st.Hosts) > 0 && len(obs.joined(st.Hosts)) > 0: // a host speaks for the first time: what it has is not surplus
+		for _, h := range obs.joined(st.Hosts) {
+			d.Current += h.kept()
+		}
 		d.Rule, d.Desired = bus.RuleStart, min(max(d.Current, spec.Min), spec.Max)
 		d.Sentence = fmt.Sprintf("starting with %s: another host has joined", plural(d.Desired))
-		st.Hosts = obs.hostNames()
+		st.Hosts = obs.hostIDs()
 	case st.Desired < spec.Min:
 		d.Rule, d.Desired = bus.RuleBelowMin, spec.Min
 		d.Sentence = fmt.Sprintf("scaling out to min %d", spec.Min)
@@ -156,7 +175,7 @@ func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Ti
 	if d.Rule != bus.RuleNoData && d.Rule != bus.RuleBlind {
 		st.LastData = now
 	}
-	return d
+	return d, c
 }
 
 // start is the first evaluation that knows what there is. A group that another decider led until a moment ago goes on
@@ -259,37 +278,43 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts) (want int) 
 	return st.Desired
 }
 
-func (o Observation) hostNames() []string {
-	var names []string
+func (o Observation) hostIDs() []bus.HostID {
+	var ids []bus.HostID
 	for _, h := range o.Hosts {
-		names = append(names, h.Name)
+		ids = append(ids, h.ID)
 	}
-	return names
+	return ids
 }
 
-// joined is desired with the VMs of the hosts that are new.
-func joined(st State, obs Observation) int {
-	n := st.Desired
-	for _, h := range obs.Hosts {
-		if slices.Contains(st.Hosts, h.Name) {
-			continue
+// joined are the hosts that are not among those known.
+func (o Observation) joined(known []bus.HostID) (hosts []HostObservation) {
+	for _, h := range o.Hosts {
+		if !slices.Contains(known, h.ID) {
+			hosts = append(hosts, h)
 		}
-		for _, vm := range h.VMs {
-			if kept(vm) {
-				n++
-			}
+	}
+	return hosts
+}
+
+// kept counts the VMs that the host keeps.
+func (h HostObservation) kept() (n int) {
+	for _, vm := range h.VMs {
+		if kept(vm) {
+			n++
 		}
 	}
 	return n
 }
 
-// kept says whether a VM is not on its way out.
-func kept(vm bus.VM) bool { return vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping }
+// kept reports whether a VM is one of those that desired counts: it is not on its way out, and nobody has suspended it.
+func kept(vm bus.VM) bool {
+	return vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping && !vm.State.Suspended()
+}
 
 // counts sorts a group's VMs by what they mean for a decision.
 type counts struct {
 	owned     int     // all, whatever their phase and state
-	kept      int     // not on their way out
+	kept      int     // not on their way out, and not suspended
 	ready     int     // ready, running and past the warm-up
 	readings  int     // of the ready ones, those with a known CPU
 	sum       float64 // of the readings, in percent, each at most 100
@@ -307,10 +332,15 @@ func count(spec bus.Group, st State, obs Observation) counts {
 	for _, h := range obs.Hosts {
 		for _, vm := range h.VMs {
 			c.owned++
+			if kept(vm) {
+				c.kept++
+			}
+			if h.Trouble == Silent || vm.State.Suspended() {
+				continue // owned, and nothing else is known, or no capacity
+			}
 			age := h.Time.Sub(vm.PhaseSince)
 			switch vm.Phase {
-			case bus.PhaseDraining, bus.PhaseStopping:
-				continue
+			case bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed:
 			case bus.PhaseCreating, bus.PhaseLaunching:
 				if age <= spec.BootTimeout {
 					c.launching++
@@ -335,9 +365,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 						c.delay += min(*vm.RunDelayPercent, 100)
 					}
 				}
-			case bus.PhaseFailed:
 			}
-			c.kept++
 		}
 	}
 	if st.Known {
@@ -366,34 +394,31 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 	return in
 }
 
-// split shares desired among the hosts: each keeps what it has, a new VM goes to the host with the fewest, and a
-// surplus leaves the host with the VM that is first in the order of removal. What of that order only an actuator can
-// tell (protection, load, templates) counts on its own host; here such an order is that of the oldest. VMs on their
-// way out do not count.
-func split(order bus.ScaleIn, desired int, obs Observation) map[string]int {
-	share := map[string]int{}
-	total := 0
+// split shares desired among the hosts: each keeps what it has, and a new VM goes to the host with the fewest of those that
+// can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What of
+// that order only an actuator can tell (protection, load, templates) counts on its own host; here such an order is that of the oldest.
+func split(order bus.ScaleIn, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
+	shares, total := map[bus.HostID]bus.Share{}, 0
 	var all []placed
 	for _, h := range obs.Hosts {
-		share[h.Name] = 0
+		shares[h.ID] = bus.Share{Host: h.Name, VMs: h.kept(), Numbers: []int{}}
+		total += h.kept()
 		for _, vm := range h.VMs {
 			if kept(vm) {
-				share[h.Name]++
-				total++
-				all = append(all, placed{h.Name, vm.Created})
+				all = append(all, placed{h.ID, vm.Created})
 			}
 		}
 	}
-	for ; total < desired && len(obs.Hosts) > 0; total++ {
-		fewest := ""
-		for _, h := range obs.Hosts {
-			if fewest == "" || share[h.Name] < share[fewest] {
-				fewest = h.Name
-			}
-		}
-		share[fewest]++
+	add := func(id bus.HostID, n int) {
+		share := shares[id]
+		share.VMs += n
+		shares[id] = share
 	}
-	if surplus := total - desired; surplus > 0 {
+	open := obs.open()
+	for ; total < desired && len(open) > 0; total++ {
+		add(slices.MinFunc(open, func(a, b bus.HostID) int { return cmp.Compare(shares[a].VMs, shares[b].VMs) }), 1)
+	}
+	if surplus := total - desired; surplus > 0 && direction == bus.In {
 		slices.SortStableFunc(all, func(a, b placed) int {
 			if order == bus.ScaleInNewest {
 				return b.created.Compare(a.created)
@@ -401,14 +426,32 @@ func split(order bus.ScaleIn, desired int, obs Observation) map[string]int {
 			return a.created.Compare(b.created)
 		})
 		for _, vm := range all[:min(surplus, len(all))] {
-			share[vm.host]--
+			add(vm.host, -1)
 		}
 	}
-	return share
+	return shares
+}
+
+// open are the hosts that can have another VM; where there is none, those that might have one once their actuator, or room,
+// is there.
+func (o Observation) open() []bus.HostID {
+	var open, later []bus.HostID
+	for _, h := range o.Hosts {
+		switch {
+		case h.Trouble == "" && !h.Full:
+			open = append(open, h.ID)
+		case h.Trouble == "" || h.Trouble == Unattended:
+			later = append(later, h.ID)
+		}
+	}
+	if open == nil {
+		return later
+	}
+	return open
 }
 
 type placed struct {
-	host    string
+	host    bus.HostID
 	created time.Time
 }
 

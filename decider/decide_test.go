@@ -14,7 +14,8 @@ func TestDecide(t *testing.T) {
 		return State{Known: true, Desired: desired, Controls: bus.Controls{Desired: &by}}
 	}
 	stale := see(ready(95))
-	stale.Stale, stale.Fresh = []string{"kvm1", "kvm2"}, 0
+	stale.Hosts = append(stale.Hosts, HostObservation{ID: "kvm2", Name: "kvm2", Time: t0})
+	stale.Hosts[0].Trouble, stale.Hosts[1].Trouble, stale.Fresh = Silent, Silent, 0
 	notNew := see(ready(95))
 	notNew.Fresh = 0
 
@@ -69,7 +70,7 @@ func TestDecide(t *testing.T) {
 		{"only a booting VM", spec(atOnce), known(1), see(aged(bus.PhaseLaunching, time.Second, new(100.0))), 1, bus.Hold, bus.RuleNoneReady, "", "waiting for 1 VM to be ready"},
 		{"only unknown CPUs", spec(atOnce), known(2), see(unknown(), unknown()), 2, bus.Hold, bus.RuleNoneReady, "", "no ready VM has a CPU reading yet"},
 		{"the only VM is dead", spec(atOnce), known(1), see(inState(bus.StateShutoff, 100)), 1, bus.Hold, bus.RuleNoneReady, "", "no ready VM"},
-		{"the only VM is suspended", spec(atOnce), known(1), see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "", "no ready VM"},
+		{"the only VM is suspended", spec(atOnce), known(1), see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "", "waiting for 1 VM to be ready"},
 		{"the only VM's state is unknown", spec(atOnce), known(1), see(inState(bus.StateUnknown, 100)), 1, bus.Hold, bus.RuleNoneReady, "", "no ready VM"},
 
 		// The thresholds.
@@ -189,7 +190,7 @@ func TestBreachesStartAnew(t *testing.T) {
 	out := State{Known: true, Desired: 2, BreachesOut: 2}
 	in := State{Known: true, Desired: 2, BreachesIn: 4}
 	stale := see(ready(100), ready(100))
-	stale.Stale = []string{"kvm1"}
+	stale.Hosts[0].Trouble = Silent
 	for _, tt := range []struct {
 		name  string
 		state State
@@ -265,7 +266,7 @@ func TestEmptyStatisticsAreNotIdle(t *testing.T) {
 
 // A dead VM once read as 0 % for ever, so that a survivor at 100 % was "stable" at 50.
 func TestDeadVMDoesNotHalveTheAverage(t *testing.T) {
-	for _, state := range []bus.State{bus.StateShutoff, bus.StateCrashed, bus.StatePaused, bus.StateUnknown, bus.StateShutdown, bus.StateOther} {
+	for _, state := range []bus.State{bus.StateShutoff, bus.StateCrashed, bus.StateUnknown, bus.StateShutdown, bus.StateOther} {
 		t.Run(string(state), func(t *testing.T) {
 			d, _ := Decide(spec(atOnce), State{Known: true, Desired: 2}, see(ready(100), inState(state, 0)), t0)
 			if *d.Inputs.AveragePercent != 100 || d.Desired != 3 {
@@ -282,6 +283,7 @@ func TestGhostIsNotInTheAverage(t *testing.T) {
 		obs  Observation
 	}{
 		{"not there at all", see(ready(100))},
+		{"suspended", see(ready(100), inState(bus.StatePaused, 0))},
 		{"half-made", see(ready(100), aged(bus.PhaseCreating, time.Second, new(0.0)))},
 		{"failed", see(ready(100), aged(bus.PhaseFailed, time.Second, new(0.0)))},
 	} {
@@ -303,7 +305,9 @@ func TestGhostIsNotInTheAverage(t *testing.T) {
 func TestSplit(t *testing.T) {
 	vm := func(age time.Duration) bus.VM { return aged(bus.PhaseReady, age, nil) }
 	out := aged(bus.PhaseDraining, 0, nil)
-	host := func(name string, vms ...bus.VM) HostObservation { return HostObservation{Name: name, VMs: vms} }
+	host := func(name string, vms ...bus.VM) HostObservation {
+		return HostObservation{ID: bus.HostID(name), Name: name, VMs: vms}
+	}
 	for _, tt := range []struct {
 		name    string
 		desired int
@@ -321,12 +325,12 @@ func TestSplit(t *testing.T) {
 		{"no host", 2, nil, map[string]int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := split(bus.ScaleInNewest, tt.desired, Observation{Hosts: tt.hosts})
+			got := split(bus.ScaleInNewest, bus.In, tt.desired, Observation{Hosts: tt.hosts})
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %v, want %v", got, tt.want)
 			}
 			for name, n := range tt.want {
-				if got[name] != n {
+				if got[bus.HostID(name)].VMs != n {
 					t.Errorf("got %v, want %v", got, tt.want)
 				}
 			}
@@ -335,16 +339,16 @@ func TestSplit(t *testing.T) {
 }
 
 func TestUnknownGroupHasNoShares(t *testing.T) {
-	if d, _ := Decide(spec(), State{}, Observation{}, t0); d.Known || d.Hosts != nil {
-		t.Errorf("known %v, hosts %v", d.Known, d.Hosts)
+	if d, _ := Decide(spec(), State{}, Observation{}, t0); d.Known || d.Shares != nil {
+		t.Errorf("known %v, shares %v", d.Known, d.Shares)
 	}
 }
 
 // A host that speaks for the first time brings its VMs with it: without that they would be surplus, and removed.
 func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
 	spec := bus.DefaultGroup()
-	on := func(host string, names ...string) HostObservation {
-		h := HostObservation{Name: host, Time: t0}
+	on := func(host bus.HostID, names ...string) HostObservation {
+		h := HostObservation{ID: host, Name: string(host), Time: t0}
 		for _, name := range names {
 			h.VMs = append(h.VMs, bus.VM{Name: name, UUID: name, State: bus.StateRunning, Phase: bus.PhaseReady, PhaseSince: t0.Add(-time.Hour)})
 		}
@@ -352,7 +356,7 @@ func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
 	}
 	_, st := Decide(spec, State{}, Observation{Fresh: 1, Hosts: []HostObservation{on("a", "web-1", "web-2")}}, t0)
 	d, st := Decide(spec, st, Observation{Fresh: 2, Hosts: []HostObservation{on("a", "web-1", "web-2"), on("b", "web-3")}}, t0)
-	if d.Desired != 3 || d.Direction != bus.Hold || d.Hosts["a"] != 2 || d.Hosts["b"] != 1 {
+	if d.Desired != 3 || d.Direction != bus.Hold || d.Shares["a"].VMs != 2 || d.Shares["b"].VMs != 1 {
 		t.Errorf("decision %+v, want to keep the 2 and the 1 VMs", d)
 	}
 	if d, _ = Decide(spec, st, Observation{Fresh: 2, Hosts: []HostObservation{on("a", "web-1", "web-2"), on("b", "web-3")}}, t0); d.Desired != 3 {

@@ -2,10 +2,8 @@ package decider
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,11 +29,11 @@ type Config struct {
 
 // Decider is the stage that decides for all groups.
 type Decider struct {
-	cfg  Config
-	conn *bus.Conn
-	log  zerolog.Logger
-	term int64 // in which it leads; 0 while it follows
-	seq  uint64
+	cfg     Config
+	conn    *bus.Conn
+	log     zerolog.Logger
+	term    int64 // in which it leads; 0 while it follows
+	numbers bus.Numbers
 
 	leadership *bus.Leadership
 	unled      time.Time // since when nobody was heard to lead
@@ -57,11 +55,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Decider, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.Instance == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return nil, fmt.Errorf("decider: the host's name: %w", err)
-		}
-		cfg.Instance = fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:6])
+		cfg.Instance = bus.NewInstance()
 	}
 	if cfg.Override == nil {
 		cfg.Override = func(g bus.Group, set map[string]string) (bus.Group, error) {
@@ -86,6 +80,9 @@ type group struct {
 	state    State
 	demand   demand
 	decision *bus.Decision // the newest, its own or of the one that leads
+	heard    bus.Newest    // of those of others
+	troubles []string      // of the group's hosts, at the last evaluation
+	removed  string        // what identifies the decision by which VMs are scaled in
 	lastEval time.Time
 	saved    memory
 	takeOver time.Time // when this decider began to lead
@@ -155,7 +152,7 @@ func (d *Decider) Run(ctx context.Context) error {
 				continue
 			}
 			// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
-			if g.window.AllFresh() && now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {
+			if g.window.AllFresh(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) && now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {
 				d.evaluate(ctx, g, now)
 			}
 		case <-ticks:
@@ -199,7 +196,12 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	if !d.leads(ctx, now) {
 		return
 	}
-	obs.Stale = append(obs.Stale, g.awaited(obs, now)...)
+	obs.Awaited = g.awaited(obs, now)
+	d.attend(&obs, g.spec.Name, now)
+	g.troubles = nil
+	if why := obs.incomplete(); why != "" {
+		g.troubles = []string{why + ": no VM is scaled in"}
+	}
 	var decision bus.Decision
 	obs.Metric = g.metric()
 	decision, g.state = Decide(g.inForce, g.state, obs, now)
@@ -218,14 +220,20 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 
 // publish makes a decision the newest of its term, and sends it.
 func (d *Decider) publish(g *group, decision bus.Decision, now time.Time) {
-	d.seq++
-	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, d.term, d.seq)
-	decision.Term, decision.Seq = d.term, d.seq
+	decision.Term, decision.Seq = d.term, d.numbers.Next()
+	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, decision.Term, decision.Seq)
 	decision.Time = now.UTC()
 	decision.ExpiresAt = now.Add(staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)).UTC()
 	decision.SpecHash = g.hash
 	g.decision = &decision
-	if err := d.conn.Publish(&decision); err != nil {
+	switch {
+	case decision.Direction != bus.In:
+		g.removed = ""
+	case g.removed == "" || decision.Desired < decision.Current:
+		g.removed = decision.ID
+	}
+	// A decision to scale in is said again until it is done; the history wants it once.
+	if err := d.conn.PublishOnce(&decision, g.removed); err != nil {
 		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("decision lost, the next one says the same again")
 	}
 }

@@ -128,7 +128,7 @@ func decided(b *testing.B, tcp bool, vms int) func(int) {
 	go func() { done <- d.Run(ctx) }()
 	b.Cleanup(func() { cancel(); <-done })
 	cpu := 50.0
-	sample := bus.Sample{V: bus.Version, Group: group.Name, Host: "kvm1", SpecHash: group.Hash()}
+	sample := bus.Sample{V: bus.Version, Group: group.Name, HostID: "kvm1", Host: "kvm1", Instance: "c", SpecHash: group.Hash()}
 	start := time.Now()
 	for i := range vms {
 		sample.VMs = append(sample.VMs, bus.VM{

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -22,41 +24,44 @@ const (
 
 // memory is what is kept of a group for the decider that leads after this one.
 type memory struct {
-	Desired     int       `json:"desired"`
-	BreachesOut int       `json:"breaches_out"`
-	BreachesIn  int       `json:"breaches_in"`
-	LastOut     time.Time `json:"last_out"`
-	LastChange  time.Time `json:"last_change"`
-	Hosts       []string  `json:"hosts"`
-	Time        time.Time `json:"time"`
-	Boots       Boots     `json:"boots"`
-	Warmup      Warmup    `json:"warmup"`
-	Policy      Memory    `json:"policy,omitempty"`
-	Guards      Guards    `json:"guards"`
-	Scheduled   time.Time `json:"scheduled"`
+	Desired     int          `json:"desired"`
+	BreachesOut int          `json:"breaches_out"`
+	BreachesIn  int          `json:"breaches_in"`
+	LastOut     time.Time    `json:"last_out"`
+	LastChange  time.Time    `json:"last_change"`
+	Hosts       []bus.HostID `json:"host_ids"`
+	Numbers     Numbers      `json:"numbers,omitempty"`
+	Time        time.Time    `json:"time"`
+	Boots       Boots        `json:"boots"`
+	Warmup      Warmup       `json:"warmup"`
+	Policy      Memory       `json:"policy,omitempty"`
+	Guards      Guards       `json:"guards"`
+	Scheduled   time.Time    `json:"scheduled"`
 }
 
 func memoryOf(st State, now time.Time) memory {
-	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, now.UTC(), st.Boots, st.Warmup, st.Policy, st.Guards, st.Scheduled.UTC()}
+	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, st.Numbers, now.UTC(), st.Boots, st.Warmup, st.Policy, st.Guards, st.Scheduled.UTC()}
 }
 
 // worthSaving says whether the memory says something else than what was saved. Breaches change all the time, and
 // whoever leads next has heard them in the last decision.
 func (m memory) worthSaving(saved memory) bool {
 	return m.Desired != saved.Desired || !m.LastOut.Equal(saved.LastOut) || !m.LastChange.Equal(saved.LastChange) ||
-		!slices.Equal(m.Hosts, saved.Hosts) || m.Time.Sub(saved.Time) >= rememberEvery || m.Time.Before(saved.Time)
+		!slices.Equal(m.Hosts, saved.Hosts) || !maps.EqualFunc(m.Numbers, saved.Numbers, slices.Equal[[]int]) || m.Time.Sub(saved.Time) >= rememberEvery || m.Time.Before(saved.Time)
 }
 
 // recall is the state of a group for one who begins to lead: as it was kept, or, if that is newer, as the decision
 // that was heard last says; both only while they are young enough.
 func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Time) State {
 	st := State{Controls: controls}
-	if age := now.Sub(kept.Time); age >= 0 && age < memoryAge {
+	age := now.Sub(kept.Time).Abs() // another decider's clock may be ahead
+	if age < memoryAge {
+		st.Numbers = kept.Numbers
 		st.Before, st.LastOut, st.LastChange, st.Hosts = kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
 		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
 		st.Guards, st.Scheduled = kept.Guards, kept.Scheduled
 	}
-	if age := now.Sub(kept.Time); age >= 0 && age < learnedAge {
+	if age < learnedAge {
 		st.Boots, st.Warmup, st.Policy = kept.Boots, kept.Warmup, kept.Policy
 	}
 	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= memoryAge {
@@ -77,11 +82,17 @@ func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Ti
 		st.LastChange = heard.Time
 	case bus.Hold:
 	}
-	st.Hosts = nil
-	for host := range heard.Hosts {
-		st.Hosts = append(st.Hosts, host)
+	st.Hosts = slices.Sorted(maps.Keys(heard.Shares))
+	st.Numbers = maps.Clone(st.Numbers)
+	for id, share := range heard.Shares { // those that it has given since, which its VMs do not show yet
+		if len(share.Numbers) == 0 {
+			continue
+		}
+		if st.Numbers == nil {
+			st.Numbers = Numbers{}
+		}
+		st.Numbers[id] = slices.Compact(slices.Sorted(slices.Values(slices.Concat(st.Numbers[id], share.Numbers))))
 	}
-	slices.Sort(st.Hosts)
 	return st
 }
 
@@ -110,10 +121,11 @@ func (d *Decider) follow(other bus.Decision) {
 	if g == nil || other.SpecHash != g.hash || d.term != 0 && other.Term <= d.term {
 		return
 	}
-	if g.decision == nil || other.Term > g.decision.Term || other.Term == g.decision.Term && other.Seq > g.decision.Seq {
+	now := d.cfg.Now()
+	if g.heard.Take(other, now) == nil { // what it does not take the actuators do not take either, and say so
 		g.decision = &other
 	}
-	d.unled = d.cfg.Now()
+	d.unled = now
 }
 
 // leads says whether this decider decides at the moment. It begins by going on from where the one before it stood.
@@ -132,7 +144,7 @@ func (d *Decider) leads(ctx context.Context, now time.Time) bool {
 			return false
 		}
 	}
-	d.term, d.seq = term, 0
+	d.term = term
 	d.log.Debug().Int64("term", term).Msg("this decider leads")
 	return true
 }
@@ -179,9 +191,13 @@ func (g *group) awaited(obs Observation, now time.Time) []string {
 		return nil
 	}
 	var missing []string
-	for _, host := range g.state.Hosts {
-		if !slices.ContainsFunc(obs.Hosts, func(h HostObservation) bool { return h.Name == host }) {
-			missing = append(missing, host)
+	for _, id := range g.state.Hosts {
+		if !slices.Contains(obs.hostIDs(), id) {
+			name := string(id)
+			if g.decision != nil && g.decision.Shares[id].Host != "" {
+				name = g.decision.Shares[id].Host
+			}
+			missing = append(missing, name)
 		}
 	}
 	return missing
@@ -202,14 +218,39 @@ func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
 	}
 }
 
-// report says whether somebody decides.
+// report says whether somebody decides, and what keeps this decider's groups from it.
 func (d *Decider) report(now time.Time) {
-	if _, leading := d.leadership.Term(); leading {
+	_, leading := d.leadership.Term()
+	if leading {
 		d.unled = now
 	}
+	var problems []string
 	if without := now.Sub(d.unled); without >= unledAfter {
-		d.cfg.Report(fmt.Errorf("no decider leads for %s", seconds(without)))
+		problems = append(problems, fmt.Sprintf("no decider leads for %s", seconds(without)))
+	}
+	for _, name := range d.names() {
+		g := d.groups[name]
+		for _, problem := range g.problems(leading, now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) {
+			problems = append(problems, "group "+name+": "+problem)
+		}
+	}
+	if problems == nil {
+		d.cfg.Report(nil)
 		return
 	}
-	d.cfg.Report(nil)
+	d.cfg.Report(errors.New(strings.Join(problems, "; ")))
+}
+
+// problems are what keeps a group from being decided as it should be.
+func (g *group) problems(leading bool, now time.Time, stale time.Duration) (problems []string) {
+	if !leading {
+		return nil // the one that leads says it
+	}
+	if without := now.Sub(g.state.LastData); !g.state.LastData.IsZero() && without > 2*stale {
+		problems = append(problems, fmt.Sprintf("no complete sample for %s", seconds(without)))
+	}
+	if g.decision != nil && now.Sub(g.lastEval) > 2*stale {
+		problems = append(problems, fmt.Sprintf("not evaluated for %s", seconds(now.Sub(g.lastEval))))
+	}
+	return append(append(problems, g.troubles...), g.window.Skewed()...)
 }

@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,16 +15,16 @@ import (
 
 func TestRecall(t *testing.T) {
 	kept := memory{
-		Desired: 3, BreachesOut: 2, LastOut: t0.Add(-time.Minute), LastChange: t0.Add(-time.Minute), Hosts: []string{"kvm1"}, Time: t0.Add(-time.Minute),
+		Desired: 3, BreachesOut: 2, LastOut: t0.Add(-time.Minute), LastChange: t0.Add(-time.Minute), Hosts: []bus.HostID{"kvm1"}, Time: t0.Add(-time.Minute),
 	}
-	fromKept := State{Before: 3, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: []string{"kvm1"}}
+	fromKept := State{Before: 3, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: []bus.HostID{"kvm1"}}
 	heard := func(age time.Duration, direction bus.Direction, rule bus.Rule, breaches int) *bus.Decision {
 		return &bus.Decision{
-			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age), Hosts: map[string]int{"kvm2": 2, "kvm1": 2},
+			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age), Shares: map[bus.HostID]bus.Share{"kvm2": {VMs: 2}, "kvm1": {VMs: 2}},
 			Inputs: bus.Inputs{Breaches: breaches},
 		}
 	}
-	both := []string{"kvm1", "kvm2"}
+	both := []bus.HostID{"kvm1", "kvm2"}
 	for _, c := range []struct {
 		name  string
 		kept  memory
@@ -33,7 +34,8 @@ func TestRecall(t *testing.T) {
 		{"nothing at all", memory{}, nil, State{}},
 		{"what was kept", kept, nil, fromKept},
 		{"what was kept is old", memory{Desired: 3, Time: t0.Add(-memoryAge)}, nil, State{}},
-		{"what was kept is of the future", memory{Desired: 3, Time: t0.Add(time.Second)}, nil, State{}},
+		{"what was kept is of the far future", memory{Desired: 3, Time: t0.Add(memoryAge)}, nil, State{}},
+		{"kept by one whose clock is a little ahead", memory{Desired: 3, Time: t0.Add(time.Second)}, nil, State{Before: 3}},
 		{"heard before it was kept", kept, heard(2*time.Minute, bus.Out, bus.RuleAboveUpper, 1), fromKept},
 		{"heard without knowledge", kept, &bus.Decision{Time: t0}, fromKept},
 		{
@@ -86,7 +88,7 @@ func TestStartGoesOnAsBefore(t *testing.T) {
 
 // A host that had VMs under the decider before is waited for, or its VMs would be made a second time elsewhere.
 func TestHostsOfBeforeAreAwaited(t *testing.T) {
-	g := &group{spec: spec(), state: State{Before: 2, Hosts: []string{"kvm1", "kvm2"}}, takeOver: t0}
+	g := &group{spec: spec(), state: State{Before: 2, Hosts: []bus.HostID{"kvm1", "kvm2"}}, takeOver: t0}
 	obs := see(ready(50)) // of kvm1
 	if got := g.awaited(obs, t0.Add(g.spec.BlindAfter-1)); !slices.Equal(got, []string{"kvm2"}) {
 		t.Errorf("awaited %q", got)
@@ -103,7 +105,7 @@ func TestHostsOfBeforeAreAwaited(t *testing.T) {
 func TestBlind(t *testing.T) {
 	s := spec()
 	stale := see(ready(50))
-	stale.Stale = []string{"kvm1"}
+	stale.Hosts[0].Trouble = Silent
 	_, st := Decide(s, State{}, see(ready(50)), t0)
 	d, st := Decide(s, st, stale, t0.Add(s.BlindAfter-1))
 	if d.Rule != bus.RuleNoData || d.Desired != 1 {
@@ -240,7 +242,7 @@ func TestRecallKeepsWhatWasLearned(t *testing.T) {
 	for _, tt := range []struct {
 		age            time.Duration
 		state, learned bool
-	}{{time.Minute, true, true}, {time.Hour, false, true}, {71 * time.Hour, false, true}, {100 * time.Hour, false, false}, {-time.Minute, false, false}} {
+	}{{time.Minute, true, true}, {time.Hour, false, true}, {71 * time.Hour, false, true}, {100 * time.Hour, false, false}, {-time.Minute, true, true}, {-time.Hour, false, true}, {-100 * time.Hour, false, false}} {
 		st := recall(kept, nil, bus.Controls{}, t0.Add(tt.age))
 		if (st.Before == 4) != tt.state || (st.Policy != nil) != tt.learned || (st.Boots.Mean > 0) != tt.learned {
 			t.Errorf("after %s: %+v", tt.age, st)
@@ -335,9 +337,10 @@ func (f *fleet) until(what string, n int, fits func(bus.Decision) bool) bus.Deci
 				return d
 			}
 		case <-tick.C:
-			s := bus.Sample{V: bus.Version, Group: f.spec.Name, Host: "kvm1", Time: time.Now(), SpecHash: f.spec.Hash(), VMs: []bus.VM{}}
-			for range n {
+			s := bus.Sample{V: bus.Version, Group: f.spec.Name, HostID: "kvm1", Host: "kvm1", Instance: "c", Time: time.Now(), SpecHash: f.spec.Hash(), VMs: []bus.VM{}}
+			for i := range n {
 				vm := ready(50)
+				vm.UUID = fmt.Sprint(i)
 				vm.PhaseSince = time.Now().Add(-time.Hour)
 				s.VMs = append(s.VMs, vm)
 			}

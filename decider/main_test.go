@@ -68,5 +68,5 @@ func see(vms ...bus.VM) Observation {
 	for i := range vms {
 		vms[i].Name, vms[i].UUID = fmt.Sprintf("web-%d", i+1), fmt.Sprint(i+1)
 	}
-	return Observation{Hosts: []HostObservation{{Name: "kvm1", Time: t0, VMs: vms}}, Fresh: 1}
+	return Observation{Hosts: []HostObservation{{ID: "kvm1", Name: "kvm1", Time: t0, VMs: vms}}, Fresh: 1}
 }

@@ -25,6 +25,26 @@ func (d *Decider) hear(h bus.Health) {
 	d.stages[h.Subject()] = h
 }
 
+// attend notes on which hosts an actuator acts, and where it has no room for another VM of the group. A collector alone can
+// say that a host has VMs; nothing is scaled in for what no actuator would see.
+func (d *Decider) attend(obs *Observation, group string, now time.Time) {
+	acting := map[bus.HostID]*bus.Acts{}
+	for _, h := range d.stages {
+		if h.Acts != nil && h.Stage == string(bus.RoleActuator) && now.Sub(h.Time) <= silentAfter {
+			acting[h.Acts.HostID] = h.Acts
+		}
+	}
+	for i := range obs.Hosts {
+		h := &obs.Hosts[i]
+		switch acts := acting[h.ID]; {
+		case acts != nil:
+			h.Full, h.Taken = slices.Contains(acts.Full, group), acts.Taken[group]
+		case h.Trouble == "":
+			h.Trouble = Unattended
+		}
+	}
+}
+
 // answer replies to a request; what cannot be answered is refused with the reason.
 func (d *Decider) answer(ctx context.Context, r bus.Request) error {
 	if name := r.Query.Group; name != "" && d.groups[name] == nil {

@@ -1,7 +1,10 @@
 package decider
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,35 +14,95 @@ import (
 
 // Observation is what one evaluation of a group looks at.
 type Observation struct {
-	Hosts []HostObservation // by name
-	// Fresh is the number of hosts with a sample since the previous evaluation, Stale the names of those whose
-	// last sample is too old to act on, Mismatched of those whose collector has another spec of the group.
-	Fresh      int
-	Stale      []string
-	Mismatched []string
-	Metric     *Published // what was published last of the policy's metric; nil is nothing
+	Hosts   []HostObservation // by ID
+	Fresh   int               // hosts with a sample since the previous evaluation
+	Awaited []string          // hosts that had VMs under the decider before this one, and were not heard yet
+	Metric  *Published        // what was published last of the policy's metric; nil is nothing
+}
+
+// speaks reports whether any host's list is not out of date.
+func (o Observation) speaks() bool {
+	return slices.ContainsFunc(o.Hosts, func(h HostObservation) bool { return h.Trouble != Silent })
+}
+
+// incomplete is why no VM may be removed by this observation; "" if it tells everything.
+func (o Observation) incomplete() string {
+	var parts []string
+	for _, part := range []struct {
+		text    string
+		trouble Trouble
+	}{
+		{"no fresh sample from %s", Silent},
+		{"what is said of %s is contradictory", Contradicted},
+		{"another config is read on %s", Mismatched},
+		{"no actuator acts on %s", Unattended},
+	} {
+		if names := o.with(part.trouble); names != nil {
+			parts = append(parts, fmt.Sprintf(part.text, strings.Join(names, ", ")))
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // HostObservation is one host's newest list of the group's VMs.
 type HostObservation struct {
+	ID   bus.HostID
 	Name string
 	Time time.Time // the host's clock when it took the list; VM times are by the same clock
-	// VMs is the complete list. CPUPercent is the mean over the known readings since the previous evaluation,
-	// each at most 100.
+	// VMs is the complete list, less those that another host shows to have. CPUPercent is the mean over the known readings
+	// since the previous evaluation, each at most 100.
 	VMs []bus.VM
+	// Taken are the numbers whose names something that is not ours has on the host.
+	Taken []int
+	// Trouble is why the list says less than it should; "" where it is all right.
+	Trouble Trouble
+	Detail  string // of the trouble, for people
+	// Full reports that the host has no room for another VM of the group.
+	Full bool
+}
+
+// Trouble is why a host's list cannot be relied on.
+type Trouble string
+
+// The troubles. Of several that a host has the first counts.
+const (
+	Silent       Trouble = "silent"       // no sample for too long: its VMs are owned, and nothing else is known
+	Contradicted Trouble = "contradicted" // another collector, or host, says otherwise
+	Mismatched   Trouble = "mismatched"   // its collector has another spec of the group
+	Unattended   Trouble = "unattended"   // no actuator acts there
+)
+
+// with are the hosts that have a trouble, as people read it.
+func (o Observation) with(trouble Trouble) (names []string) {
+	for _, h := range o.Hosts {
+		if h.Trouble == trouble && (trouble != Silent || len(h.VMs) > 0 || !o.speaks()) { // nothing depends on a silent one without VMs
+			name := h.Name
+			if h.Detail != "" {
+				name += " (" + h.Detail + ")"
+			}
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Window gathers a group's samples. It is not safe for concurrent use.
 type Window struct {
 	SpecHash string // of the group; samples of another one are mismatched
-	hosts    map[string]*hostWindow
+	hosts    map[bus.HostID]*hostWindow
 }
 
 type hostWindow struct {
 	sample  bus.Sample
 	arrived time.Time // by the decider's own clock
+	since   time.Time // when the host was heard first
 	fresh   bool
 	cpu     map[string]mean // by the VM's UUID
+	clock   bus.ClockOffset
+	// replaced are the collectors that another took over from. One that goes on all the same is a second one.
+	replaced map[string]bool
+	second   string
+	secondAt time.Time
 }
 
 type mean struct {
@@ -47,26 +110,50 @@ type mean struct {
 	n   int
 }
 
-// reordering is how long a sample may come after a newer one. One that seems older after a longer silence is of a
-// host whose clock was set back.
-const reordering = 2 * time.Second
+const (
+	// reordering is how long a sample may come after a newer one. One that seems older after a longer silence is of a
+	// host whose clock was set back.
+	reordering = 2 * time.Second
+	// claimAge is how long a second collector of a host is remembered.
+	claimAge = 10 * time.Second
+	// maxHosts bounds the hosts of a group, and maxReplaced the collectors that are remembered of each.
+	maxHosts    = 256
+	maxReplaced = 16
+	// emptyFor is how long a silent host without VMs is remembered.
+	emptyFor = time.Hour
+	// tolerableSkew is how far a host's clock may be off before that is called a problem.
+	tolerableSkew = 2 * time.Second
+)
 
 // errOld is why a sample is not used.
 var errOld = errors.New("it repeats or precedes the host's last sample")
 
 // Add takes a sample that arrived now. A duplicate, or one that is older than the host's last one, is an error and
-// changes nothing.
+// changes nothing; so is one of a second collector that speaks for the host, and one of too many hosts.
 func (w *Window) Add(s bus.Sample, now time.Time) error {
 	if w.hosts == nil {
-		w.hosts = map[string]*hostWindow{}
+		w.hosts = map[bus.HostID]*hostWindow{}
 	}
-	h := w.hosts[s.Host]
-	if h == nil {
-		h = &hostWindow{cpu: map[string]mean{}}
-		w.hosts[s.Host] = h
-	} else if s.Time.Equal(h.sample.Time) || s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering {
+	h := w.hosts[s.HostID]
+	switch {
+	case h == nil && len(w.hosts) >= maxHosts:
+		return fmt.Errorf("host %s is one too many: a group has at most %d", s.Host, maxHosts)
+	case h == nil:
+		h = &hostWindow{cpu: map[string]mean{}, since: now, replaced: map[string]bool{}}
+		w.hosts[s.HostID] = h
+	case h.replaced[s.Instance]:
+		h.second, h.secondAt = s.Instance, now
+		return fmt.Errorf("the collector %s took over host %s, and %s speaks for it, too", h.sample.Instance, s.HostID, s.Instance)
+	case s.Instance != h.sample.Instance: // it was restarted
+		if len(h.replaced) >= maxReplaced {
+			clear(h.replaced)
+		}
+		h.replaced[h.sample.Instance] = true
+		h.clock = bus.ClockOffset{}
+	case s.Time.Equal(h.sample.Time) || s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering:
 		return errOld
 	}
+	h.clock.Observe(s.Time, now)
 	h.sample, h.arrived, h.fresh = s, now, true
 	for _, vm := range s.VMs {
 		if vm.CPUPercent != nil && *vm.CPUPercent >= 0 {
@@ -77,46 +164,125 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	return nil
 }
 
-// AllFresh says whether every known host has sent a sample since the previous evaluation.
-func (w *Window) AllFresh() bool {
+// AllFresh reports whether every host that is not silent has sent a sample since the previous evaluation.
+func (w *Window) AllFresh(now time.Time, staleAfter time.Duration) bool {
+	heard := false
 	for _, h := range w.hosts {
+		if now.Sub(h.arrived) > staleAfter {
+			continue
+		}
 		if !h.fresh {
 			return false
 		}
+		heard = true
 	}
-	return len(w.hosts) > 0
+	return heard
 }
 
-// Take is the observation at now; samples older than staleAfter are stale. It starts the next window.
+// Take is the observation at now; a host whose last sample is older than staleAfter is silent. It starts the next window.
+//
+// A VM counts once, by its UUID. One that a silent host had and another shows is the other's, as after a change of the
+// host's identity; a silent host of which so nothing is left is forgotten, and after an hour one that had nothing: until then a
+// VM may be there that it did not show any more, with a number that it was given.
 func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 	var o Observation
-	for name, h := range w.hosts {
-		if h.fresh {
-			o.Fresh++
-		}
-		if now.Sub(h.arrived) > staleAfter {
-			o.Stale = append(o.Stale, name)
-		}
-		if h.sample.SpecHash != w.SpecHash {
-			o.Mismatched = append(o.Mismatched, name)
-		}
-		ho := HostObservation{Name: name, Time: h.sample.Time, VMs: slices.Clone(h.sample.VMs)}
-		for i := range ho.VMs {
-			vm := &ho.VMs[i]
+	silent := func(h *hostWindow) bool { return now.Sub(h.arrived) > staleAfter }
+	owner, contested := w.owners(silent)
+	for id, h := range w.hosts {
+		ho := HostObservation{ID: id, Name: h.sample.Host, Time: h.sample.Time}
+		for _, vm := range h.sample.VMs {
+			if owner[vm.UUID] != id {
+				continue
+			}
+			delete(owner, vm.UUID) // a list with a VM twice has it once
 			vm.CPUPercent = nil
 			if m := h.cpu[vm.UUID]; m.n > 0 {
 				avg := m.sum / float64(m.n)
 				vm.CPUPercent = &avg
 			}
+			ho.VMs = append(ho.VMs, vm)
+		}
+		switch {
+		case silent(h):
+			ho.Trouble = Silent
+			if len(ho.VMs) == 0 && (len(h.sample.VMs) > 0 || now.Sub(h.arrived) > emptyFor) {
+				delete(w.hosts, id)
+				continue
+			}
+		case now.Sub(h.secondAt) <= claimAge:
+			ho.Trouble, ho.Detail = Contradicted, fmt.Sprintf("the collectors %s and %s both speak for it", h.sample.Instance, h.second)
+		case contested[id] != "":
+			ho.Trouble, ho.Detail = Contradicted, contested[id]
+		case h.sample.SpecHash != w.SpecHash:
+			ho.Trouble = Mismatched
+		}
+		if h.fresh {
+			o.Fresh++
 		}
 		o.Hosts = append(o.Hosts, ho)
 		h.fresh = false
 		clear(h.cpu)
 	}
-	slices.Sort(o.Stale)
-	slices.Sort(o.Mismatched)
-	slices.SortFunc(o.Hosts, func(a, b HostObservation) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(o.Hosts, func(a, b HostObservation) int { return cmp.Compare(a.ID, b.ID) })
 	return o
+}
+
+// owners are the hosts that have each VM, by its UUID, and what is said of those that show one which another shows, too: it
+// stays with the one that was heard first.
+func (w *Window) owners(silent func(*hostWindow) bool) (owner map[string]bus.HostID, contested map[bus.HostID]string) {
+	owner, contested = map[string]bus.HostID{}, map[bus.HostID]string{}
+	ids := slices.SortedFunc(maps.Keys(w.hosts), func(a, b bus.HostID) int {
+		return cmp.Or(w.hosts[a].since.Compare(w.hosts[b].since), cmp.Compare(a, b))
+	})
+	for _, id := range ids {
+		for _, vm := range w.hosts[id].sample.VMs {
+			first, claimed := owner[vm.UUID]
+			switch {
+			case !claimed || silent(w.hosts[first]) && !silent(w.hosts[id]):
+				owner[vm.UUID] = id
+			case first != id && !silent(w.hosts[id]):
+				contested[id] = fmt.Sprintf("it has %s, and so has %s", vm.Name, w.hosts[first].sample.Host)
+				contested[first] = fmt.Sprintf("it has %s, and so has %s", vm.Name, w.hosts[id].sample.Host)
+			}
+		}
+	}
+	return owner, contested
+}
+
+// Forget drops a host by its name or ID. One that still speaks is an error, as is one that is not known.
+func (w *Window) Forget(host string, now time.Time, staleAfter time.Duration) error {
+	for id, h := range w.hosts {
+		if h.sample.Host != host && string(id) != host {
+			continue
+		}
+		if age := now.Sub(h.arrived); age <= staleAfter {
+			return fmt.Errorf("host %s still sends samples: stop its collector first", host)
+		}
+		delete(w.hosts, id)
+		return nil
+	}
+	return errUnknownHost
+}
+
+// errUnknownHost is of a host that a group does not have.
+var errUnknownHost = errors.New("the group has no such host")
+
+// Skewed are the hosts whose clocks are off, with by how much.
+func (w *Window) Skewed() (hosts []string) {
+	for _, h := range w.hosts {
+		if skew, known := h.clock.Skew(); known && skew.Abs() > tolerableSkew {
+			hosts = append(hosts, fmt.Sprintf("the clock of %s is %s", h.sample.Host, skewed(skew)))
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+func skewed(behind time.Duration) string {
+	if behind < 0 {
+		return seconds(-behind) + " ahead"
+	}
+	return seconds(behind) + " behind"
 }
 
 // Samples are the newest of each host, by its name.
@@ -125,6 +291,8 @@ func (w *Window) Samples() []bus.Sample {
 	for _, h := range w.hosts {
 		samples = append(samples, h.sample)
 	}
-	slices.SortFunc(samples, func(a, b bus.Sample) int { return strings.Compare(a.Host, b.Host) })
+	slices.SortFunc(samples, func(a, b bus.Sample) int {
+		return cmp.Or(strings.Compare(a.Host, b.Host), cmp.Compare(a.HostID, b.HostID))
+	})
 	return samples
 }

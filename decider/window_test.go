@@ -18,7 +18,7 @@ func reading(uuid string, cpu float64) bus.VM {
 }
 
 func sampleOf(host string, second int, vms ...bus.VM) bus.Sample {
-	return bus.Sample{V: bus.Version, Group: "web", Host: host, Time: t0.Add(time.Duration(second) * time.Second), VMs: vms}
+	return bus.Sample{V: bus.Version, Group: "web", HostID: bus.HostID(host), Host: host, Instance: "c", Time: t0.Add(time.Duration(second) * time.Second), VMs: vms}
 }
 
 func TestWindowMeans(t *testing.T) {
@@ -96,7 +96,7 @@ func TestWindowAllFresh(t *testing.T) {
 	var w Window
 	check := func(what string, want bool) {
 		t.Helper()
-		if w.AllFresh() != want {
+		if w.AllFresh(t0, time.Minute) != want {
 			t.Errorf("%s: AllFresh is %v", what, !want)
 		}
 	}
@@ -131,17 +131,17 @@ func TestWindowStaleByArrival(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var w Window
 			_ = w.Add(sampleOf("a", tt.hosts, reading("1", 1)), t0.Add(-tt.arrived))
-			if got := w.Take(t0, 5*time.Second).Stale; !slices.Equal(got, tt.want) {
+			if got := w.Take(t0, 5*time.Second).with(Silent); !slices.Equal(got, tt.want) {
 				t.Errorf("stale %v, want %v", got, tt.want)
 			}
 		})
 	}
 	t.Run("a duplicate does not freshen", func(t *testing.T) {
 		var w Window
-		_ = w.Add(sampleOf("b", 1), t0.Add(-time.Minute))
-		_ = w.Add(sampleOf("a", 1), t0.Add(-time.Minute))
-		_ = w.Add(sampleOf("b", 1), t0)
-		if got := w.Take(t0, 5*time.Second).Stale; !slices.Equal(got, []string{"a", "b"}) {
+		_ = w.Add(sampleOf("b", 1, reading("1", 1)), t0.Add(-time.Minute))
+		_ = w.Add(sampleOf("a", 1, reading("2", 1)), t0.Add(-time.Minute))
+		_ = w.Add(sampleOf("b", 1, reading("1", 1)), t0)
+		if got := w.Take(t0, 5*time.Second).with(Silent); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("stale %v", got)
 		}
 	})
@@ -152,7 +152,7 @@ func TestClockSetBack(t *testing.T) {
 	var w Window
 	at := func(clock time.Time) bus.Sample {
 		cpu := 50.0
-		return bus.Sample{Group: "web", Host: "a", Time: clock, VMs: []bus.VM{{
+		return bus.Sample{Group: "web", HostID: "a", Host: "a", Instance: "c", Time: clock, VMs: []bus.VM{{
 			Name: "web-1", UUID: "1", State: bus.StateRunning, Phase: bus.PhaseReady, PhaseSince: t0.Add(-time.Minute), CPUPercent: &cpu,
 		}}}
 	}
@@ -160,7 +160,7 @@ func TestClockSetBack(t *testing.T) {
 	back := t0.Add(-time.Hour)
 	_ = w.Add(at(back), t0.Add(time.Second))
 	w.Take(t0.Add(time.Second), 5*time.Second)
-	if _ = w.Add(at(back.Add(time.Second)), t0.Add(2*time.Second)); !w.AllFresh() {
+	if _ = w.Add(at(back.Add(time.Second)), t0.Add(2*time.Second)); !w.AllFresh(t0.Add(2*time.Second), time.Minute) {
 		t.Fatal("two seconds after the clock was set back its samples are still dropped")
 	}
 	spec := bus.DefaultGroup()

@@ -52,7 +52,7 @@ func (w *world) step() bus.Decision {
 		vm.CPUPercent = &cpu
 		vm.MemoryMiB, vm.MemoryUsedMiB = 100, w.memory
 	}
-	obs := Observation{Hosts: []HostObservation{{Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
+	obs := Observation{Hosts: []HostObservation{{ID: "kvm1", Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
 	if w.metric != nil {
 		obs.Metric = &Published{*w.metric, w.now}
 	}
@@ -158,7 +158,7 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 		fail("forgot that it knows")
 	}
 	if !d.Known {
-		if d.Desired != 0 || d.Direction != bus.Hold || d.Hosts != nil {
+		if d.Desired != 0 || d.Direction != bus.Hold || d.Shares != nil {
 			fail("acts on nothing")
 		}
 		return
@@ -167,10 +167,16 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 		fail("outside min and max")
 	}
 	change := d.Desired - d.Current
+	surplus := keptOf(obs) > d.Desired
+	held := d.Guard == bus.GuardHost && d.Current > s.Max // max holds, and nothing is removed yet
 	switch {
-	case (change > 0) != (d.Direction == bus.Out), (change < 0) != (d.Direction == bus.In):
-		fail("direction")
-	case d.Guard != "" && change != 0:
+	case (change > 0) != (d.Direction == bus.Out):
+		fail("out")
+	case change < 0 && d.Direction != bus.In && !held, d.Direction == bus.In && change == 0 && !surplus:
+		fail("in")
+	case d.Direction == bus.In && obs.incomplete() != "":
+		fail("scales in without knowing everything")
+	case d.Guard != "" && change != 0 && !held:
 		fail("changes in spite of its guard")
 	case before.Known && d.Rule != bus.RuleStart && d.Current != before.Desired:
 		fail("current is not the last desired")
@@ -182,7 +188,7 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 			fail("changes by more than one")
 		}
 	}
-	unsure := len(obs.Stale) > 0 || obs.Fresh == 0 || len(obs.Hosts) == 0
+	unsure := !obs.speaks() || obs.Fresh == 0
 	if unsure && change != 0 {
 		fail("changes without fresh data")
 	}
@@ -193,18 +199,27 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 		fail("average")
 	}
 	sum := 0
-	for _, n := range d.Hosts {
-		if n < 0 {
-			fail("negative share")
+	for _, h := range obs.Hosts {
+		share := d.Shares[h.ID]
+		if share.VMs < h.kept() && d.Direction != bus.In || share.VMs < 0 {
+			fail("a share is below what its host has")
 		}
-		sum += n
+		sum += share.VMs
 	}
-	if len(obs.Hosts) > 0 && sum != d.Desired {
+	if want := max(d.Desired, keptOf(obs)); d.Direction == bus.In && sum != d.Desired || d.Direction != bus.In && len(obs.open()) > 0 && sum != want {
 		fail("shares do not add up")
 	}
 	if d.Sentence == "" {
 		fail("no reason")
 	}
+}
+
+// keptOf counts the VMs that a group keeps.
+func keptOf(obs Observation) (n int) {
+	for _, h := range obs.Hosts {
+		n += h.kept()
+	}
+	return n
 }
 
 func drawSpec(t *rapid.T) bus.Group {
@@ -224,7 +239,8 @@ func drawSpec(t *rapid.T) bus.Group {
 func drawObservation(t *rapid.T, now time.Time) Observation {
 	var o Observation
 	for i := range rapid.IntRange(0, 3).Draw(t, "hosts") {
-		h := HostObservation{Name: fmt.Sprintf("kvm%d", i), Time: now}
+		name := fmt.Sprintf("kvm%d", i)
+		h := HostObservation{ID: bus.HostID(name), Name: name, Time: now}
 		for j := range rapid.IntRange(0, 5).Draw(t, "VMs") {
 			vm := aged(
 				rapid.SampledFrom([]bus.Phase{
@@ -242,12 +258,13 @@ func drawObservation(t *rapid.T, now time.Time) Observation {
 			}
 			h.VMs = append(h.VMs, vm)
 		}
-		o.Hosts = append(o.Hosts, h)
 		if rapid.IntRange(0, 9).Draw(t, "fresh") > 0 {
 			o.Fresh++
-		} else if rapid.Bool().Draw(t, "stale") {
-			o.Stale = append(o.Stale, h.Name)
+		} else {
+			h.Trouble = rapid.SampledFrom([]Trouble{"", Silent, Silent, Contradicted, Unattended}).Draw(t, "trouble")
 		}
+		h.Full = rapid.IntRange(0, 9).Draw(t, "full") == 0
+		o.Hosts = append(o.Hosts, h)
 	}
 	return o
 }
@@ -257,7 +274,10 @@ func TestDecideSettlesWhenInputsDo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSpec(t)
 		obs := drawObservation(t, t0)
-		obs.Fresh, obs.Stale = max(1, obs.Fresh), nil
+		obs.Fresh = max(1, obs.Fresh)
+		for i := range obs.Hosts {
+			obs.Hosts[i].Trouble = ""
+		}
 		var st State
 		direction := bus.Hold
 		last := 0
@@ -268,7 +288,7 @@ func TestDecideSettlesWhenInputsDo(t *testing.T) {
 			}
 			var d bus.Decision
 			d, st = Decide(s, st, obs, t0.Add(time.Duration(i)*time.Second))
-			if d.Direction != bus.Hold {
+			if d.Desired != d.Current { // these VMs stay, whatever is decided
 				last = i
 				if d.Rule != bus.RuleStart {
 					direction = d.Direction

@@ -118,6 +118,10 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		}
 		defer hv.close()
 		fmt.Fprintf(stderr, "libvirt: %s\n", hv.choice)
+		stages.Identify = func(conn *libvirt.Connect) (bus.HostID, string, error) {
+			id, err := hypervisor.Identify(conn, hv.choice.URI)
+			return bus.HostID(id.ID), id.Name, err
+		}
 		stages.Dial, stages.Local, stages.Network = hv.dialer.To(hv.choice.URI), actuator.IsLocal(hv.uri), host.DefaultNetwork(hv.uri)
 		stages.URI = hv.uri
 		title += " " + hv.choice.URI

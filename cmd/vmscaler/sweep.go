@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 func sweepCommand(g *globals) *cobra.Command {
@@ -50,7 +52,11 @@ with no bus, and refuses to delete while another vmscaler acts on the same libvi
 				}
 				defer lock.Release()
 			}
-			sweeper, err := actuator.NewSweeper(hv.conn, app.RecordDir(stateDir(cfg)), hv.uri, cfg.Pool, log)
+			id, err := hypervisor.Identify(hv.conn, hv.choice.URI)
+			if err != nil {
+				return err
+			}
+			sweeper, err := actuator.NewSweeper(hv.conn, app.RecordDir(stateDir(cfg)), hv.uri, bus.HostID(id.ID), id.Name, cfg.Pool, log)
 			if err != nil {
 				return err
 			}

@@ -132,7 +132,8 @@ func (f *fuzzer) stale(s bus.Sample, d bus.Decision) *nats.Msg {
 		s.Time, s.VMs = time.Now().Add(-time.Hour), []bus.VM{}
 		return asMessage(s.Subject(), s)
 	}
-	d.Term, d.Seq, d.Desired, d.Hosts, d.ExpiresAt = d.Term+1000, 1, 0, map[string]int{s.Host: 0}, time.Now().Add(-time.Second)
+	d.Term, d.Seq, d.Desired, d.Direction, d.ExpiresAt = d.Term+1000, 1, 0, bus.In, time.Now().Add(-time.Second)
+	d.Shares = map[bus.HostID]bus.Share{s.HostID: {Host: s.Host}}
 	return asMessage(d.Subject(), d)
 }
 
@@ -156,11 +157,12 @@ func (f *fuzzer) future(s bus.Sample, d bus.Decision) *nats.Msg {
 
 // forgery is a decision that the actuator would obey.
 func (f *fuzzer) forgery(d bus.Decision) *nats.Msg {
-	hosts := map[string]int{}
-	for host := range d.Hosts {
-		hosts[host] = f.c.max
+	shares := map[bus.HostID]bus.Share{}
+	for id, share := range d.Shares {
+		share.VMs = f.c.max
+		shares[id] = share
 	}
-	d.Desired, d.Hosts, d.Seq, d.ExpiresAt = f.c.max, hosts, d.Seq+1, time.Now().Add(time.Minute)
+	d.Desired, d.Shares, d.Seq, d.ExpiresAt = f.c.max, shares, d.Seq+1, time.Now().Add(time.Minute)
 	return asMessage(d.Subject(), d)
 }
 

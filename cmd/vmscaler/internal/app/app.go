@@ -46,11 +46,13 @@ type Options struct {
 	Dial    func(context.Context) (*libvirt.Connect, error) // for collector and actuator
 	// Claim is called by the actuator with each new connection, before anything is done over it. It returns an error where
 	// another process acts on that libvirt. It may be nil.
-	Claim   func(*libvirt.Connect) error
-	URI     string // of that libvirt, as it says itself
-	Local   bool   // Dial reaches this machine
-	Network string // of groups whose spec leaves it open
-	Log     zerolog.Logger
+	Claim func(*libvirt.Connect) error
+	// Identify is which libvirt a connection reaches, and its host's name.
+	Identify func(*libvirt.Connect) (bus.HostID, string, error)
+	URI      string // of that libvirt, as it says itself
+	Local    bool   // Dial reaches this machine
+	Network  string // of groups whose spec leaves it open
+	Log      zerolog.Logger
 	// Dashboard is called with the bus's address.
 	Dashboard func(busURL string) dashboard.Config
 	// Waiting is called with what the process waits for before it can start, once for each reason.
@@ -163,47 +165,48 @@ func claiming(dial func(context.Context) (*libvirt.Connect, error), claim func(*
 // maker makes one stage's Run function; report is for how it is.
 type maker struct {
 	name string
-	make func(conn *bus.Conn, report func(error)) (run func(context.Context) error, err error)
+	make func(conn *bus.Conn, reporter *bus.Reporter, report func(error)) (run func(context.Context) error, err error)
 }
 
 // makers make the stages' Run functions; subscribers come first, so that none misses the beginning.
 func makers(o Options, url string) []maker {
 	cfg := o.Config
 	return []maker{
-		{StageDashboard, func(conn *bus.Conn, _ func(error)) (func(context.Context) error, error) {
+		{StageDashboard, func(conn *bus.Conn, _ *bus.Reporter, _ func(error)) (func(context.Context) error, error) {
 			d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return d.Run, nil
 		}},
-		{StageActuator, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+		{StageActuator, func(conn *bus.Conn, reporter *bus.Reporter, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
 				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host, SweepGrace: cfg.SweepGrace,
-				Dial: claiming(o.Dial, o.Claim), Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
+				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
+				Instance: reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return a.Run, nil
 		}},
-		{StageDecider, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+		{StageDecider, func(conn *bus.Conn, _ *bus.Reporter, report func(error)) (func(context.Context) error, error) {
 			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return d.Run, nil
 		}},
-		{StageCollector, func(conn *bus.Conn, report func(error)) (func(context.Context) error, error) {
+		{StageCollector, func(conn *bus.Conn, _ *bus.Reporter, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
-				Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Local: o.Local, Dial: o.Dial, Report: report,
+				Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Local: o.Local, Dial: o.Dial, Identify: o.Identify, Report: report,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return c.Run, nil
 		}},
-		{StageBus, func(*bus.Conn, func(error)) (func(context.Context) error, error) {
+		{StageBus, func(*bus.Conn, *bus.Reporter, func(error)) (func(context.Context) error, error) {
 			return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil // the server runs by itself
 		}},
 	}
@@ -226,7 +229,7 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 		}
 		reporter := bus.NewReporter(conn, m.name, o.Version, o.Log)
 		stages = append(stages, stage{name: m.name, conn: conn})
-		run, err := m.make(conn, func(err error) {
+		run, err := m.make(conn, reporter, func(err error) {
 			if err != nil {
 				err = errors.New(actuator.ErrorText(err)) // it is shown to people
 			}

@@ -85,7 +85,7 @@ func (f *fleet) cpu(vm *simVM) *float64 {
 
 // decide is one evaluation by a sample of now, or of what came instead of one.
 func (f *fleet) decide(sampled, known bool) {
-	obs := decider.Observation{Hosts: []decider.HostObservation{{Name: "kvm1", Time: f.now}}, Fresh: 1}
+	obs := decider.Observation{Hosts: []decider.HostObservation{{ID: "kvm1", Name: "kvm1", Time: f.now}}, Fresh: 1}
 	for _, vm := range f.vms {
 		v := bus.VM{
 			Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since,
@@ -95,8 +95,13 @@ func (f *fleet) decide(sampled, known bool) {
 		}
 		obs.Hosts[0].VMs = append(obs.Hosts[0].VMs, v)
 	}
+	for name := range f.foreign {
+		if n, ok := bus.VMNumber("web", name); ok {
+			obs.Hosts[0].Taken = append(obs.Hosts[0].Taken, n)
+		}
+	}
 	if !sampled {
-		obs.Fresh, obs.Stale = 0, []string{"kvm1"}
+		obs.Fresh, obs.Hosts[0].Trouble = 0, decider.Silent
 	}
 	var d bus.Decision
 	d, f.state = decider.Decide(f.spec, f.state, obs, f.now)
@@ -110,7 +115,7 @@ func (f *fleet) act() {
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: f.wanted.Controls,
 	}
 	if f.holds--; f.holds > 0 && f.wanted.Known {
-		s.Desired = f.wanted.Hosts["kvm1"]
+		s.Desired, s.Numbers, s.ScaleIn = f.wanted.Shares["kvm1"].VMs, f.wanted.Shares["kvm1"].Numbers, f.wanted.Direction == bus.In
 	}
 	for name := range f.foreign {
 		s.Taken[name] = true
