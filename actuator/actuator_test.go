@@ -47,7 +47,9 @@ func TestTake(t *testing.T) {
 		mismatch    bool
 	}{
 		{"newer", decision(func(d *bus.Decision) { d.Seq = 6 }), true, false, false},
-		{"newer, by a clock that was set back", decision(func(d *bus.Decision) { d.Seq, d.Time, d.ExpiresAt = 6, t0.Add(-time.Hour), t0.Add(5*time.Second-time.Hour) }), true, false, false},
+		{"newer, by a clock that was set back", decision(func(d *bus.Decision) {
+			d.Seq, d.Time, d.ExpiresAt = 6, t0.Add(-time.Hour), t0.Add(5*time.Second-time.Hour)
+		}), true, false, false},
 		{"newer, another number", decision(func(d *bus.Decision) { d.Seq, d.Desired = 6, 3 }), true, true, false},
 		{"newer, something is paused", decision(func(d *bus.Decision) { d.Seq, d.Controls.Paused = 6, []bus.Scope{bus.ScopeIn} }), true, true, false},
 		{"newer, a dry run", decision(func(d *bus.Decision) { d.Seq, d.Controls.DryRun = 6, true }), true, true, false},

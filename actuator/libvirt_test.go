@@ -638,7 +638,7 @@ func (s *stage) want(desired int, what string, holds func() bool) {
 		if err := s.conn.Publish(&bus.Decision{
 			V: bus.Version, Group: s.spec.Name, Direction: bus.In, Desired: desired, Known: true, Controls: s.controls,
 			Shares: map[bus.HostID]bus.Share{"here": {Host: s.host, VMs: desired, Numbers: []int{1, 2, 3, 4, 5, 6, 7, 8}}},
-			ID:       fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
+			ID:     fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
 		}); err != nil {
 			s.t.Fatal(err)
 		}
