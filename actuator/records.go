@@ -129,6 +129,11 @@ func (b *records) complete(uuid string) {
 	if err == nil {
 		if r.File, err = b.identify(r.Path); err == nil {
 			err = b.write(r)
+		} else if errors.Is(err, fs.ErrNotExist) {
+			// Libvirt has just made it, so its path is not one of this machine.
+			b.warn(fmt.Errorf("the files in %s cannot be looked at from here, as when libvirt runs in a container: "+
+				"the disk of a VM that a person undefines is named there, and not deleted", filepath.Dir(r.Path)))
+			return
 		}
 	}
 	if err != nil {

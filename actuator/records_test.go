@@ -162,6 +162,22 @@ func TestRecordsCannotBeWritten(t *testing.T) {
 	}
 }
 
+// A pool whose path is not one of this machine is said once, for what it means; a VM of it has a record that authorizes nothing.
+func TestFilesOutOfSight(t *testing.T) {
+	b, log := newBook(t)
+	begun(b, "/no/such/pool/"+bus.VolumeName("web-1", someUUID))
+	for range 3 {
+		b.complete(someUUID)
+	}
+	said := log.String()
+	if strings.Count(said, "\n") != 1 || !strings.Contains(said, "the files in /no/such/pool cannot be looked at from here") || strings.Contains(said, "record") {
+		t.Errorf("said: %s", said)
+	}
+	if got := b.read(); len(got) != 1 || got[0].File != nil {
+		t.Errorf("the record is %+v, want one without a file", got)
+	}
+}
+
 func TestSameFile(t *testing.T) {
 	born := func(inode, device uint64, at time.Time) *FileID { return &FileID{inode, device, &at} }
 	for _, tt := range []struct {
