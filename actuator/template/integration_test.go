@@ -279,6 +279,49 @@ func TestTemplateWhoseFileIsGone(t *testing.T) {
 	}
 }
 
+// A template of the same name can be deleted and imported again while VMs run from the old one: theirs stays open, and no lock is in
+// the way of the new one.
+func TestTemplateIsReplacedWhileInUse(t *testing.T) {
+	conn := connect(t)
+	pool, dir := makePool(t, conn)
+	to := Target{Pool: pool, Name: "web"}
+	start := func(vm string) *libvirt.Domain {
+		t.Helper()
+		overlay := filepath.Join(dir, vm+".qcow2")
+		img(t, "create", "-q", "-f", "qcow2", "-b", filepath.Join(dir, VolumeName("web")), "-F", "qcow2", overlay)
+		dom, err := conn.DomainCreateXML(fmt.Sprintf(cloneXML, pool+"-"+vm, "q35", overlay), libvirt.DOMAIN_START_PAUSED)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := dom.Destroy(); err != nil {
+				t.Errorf("destroy %s: %v", vm, err)
+			}
+			dom.Free()
+		})
+		return dom
+	}
+	if err := Upload(t.Context(), conn, to, sampleImage(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	old := start("old")
+	p, err := openPool(conn, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Free()
+	if err := deleteByName(p, VolumeName("web")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Upload(t.Context(), conn, to, sampleImage(t), nil); err != nil {
+		t.Fatalf("import it again: %v", err)
+	}
+	start("new")
+	if state, _, err := old.GetState(); err != nil || state != libvirt.DOMAIN_PAUSED {
+		t.Errorf("the VM from the old one is in state %d, %v; want it as it was", state, err)
+	}
+}
+
 // packageCache keeps downloads between test runs, as a developer's build would.
 func packageCache(t *testing.T) string {
 	t.Helper()
