@@ -78,8 +78,9 @@ type Actuator struct {
 	launches bool
 	byAge    bool // some group needs to know when its template was replaced
 	sweeper  sweeper
-	saying   sync.Map // the UUIDs of VMs whose end waits for the history
-	recalled bool     // what an earlier process has removed is counted
+	saying   sync.Map        // the UUIDs of VMs whose end waits for the history
+	recalled bool            // what an earlier process has removed is counted
+	rests    map[string]rest // VMs whose removal failed, by UUID
 }
 
 // group is the actuator's view of one group.
@@ -96,6 +97,8 @@ type group struct {
 	short    string      // what the host lacks for a launch; "": nothing
 	shortAt  time.Time   // when it did last
 	would    string      // what a dry run said last
+	desired  int         // of the last plan, and its max
+	most     int
 }
 
 // worker brings one VM up or removes it.
@@ -148,7 +151,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 		rivals: map[string]bus.Health{}, load: load{}, pulses: pulses{}, outbox: bus.NewOutbox(conn, log),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
-	a.hooks = newHooks(a.log)
+	a.hooks, a.rests = newHooks(a.log), map[string]rest{}
 	for _, spec := range cfg.Groups {
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
 		if g.spec.Network == "" {
@@ -534,6 +537,7 @@ func (a *Actuator) problem() error {
 			problems = append(problems, "group "+name+": "+p)
 		}
 	}
+	problems = append(problems, a.restProblems()...)
 	if problems == nil {
 		return nil
 	}
@@ -604,6 +608,7 @@ func (a *Actuator) notice(inv Inventory) {
 			delete(a.resting, uuid)
 		}
 	}
+	a.forgetRests(now)
 }
 
 // act plans for every group and starts the workers. It says whether it needs another look at once: launches wait for one
@@ -614,6 +619,7 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 	for _, g := range a.groups {
 		s := a.situation(g, slots, inv)
 		s.Replaced = l.replaced[g.spec.Template]
+		g.desired, g.most = s.Desired, s.Spec.Max
 		plan := Plan(s)
 		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
 			g.braked = false
@@ -641,7 +647,8 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 			a.workers[r.VM.UUID].cancel(errScaleIn)
 		}
 		for _, r := range plan.Remove {
-			if r.Died {
+			_, r.Again = a.rests[r.VM.UUID]
+			if r.Died && !r.Again {
 				a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
 			}
 			w := worker{name: r.VM.Name, group: g.spec.Name}
@@ -759,6 +766,7 @@ func (a *Actuator) ended(r result) {
 		g.failures = 0
 	case r.err == nil:
 		delete(a.resting, r.uuid)
+		delete(a.rests, r.uuid)
 		delete(a.seen, r.uuid) // gone by our own doing
 	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled), isCalledOff(r.err):
 	case w.up:
@@ -768,12 +776,7 @@ func (a *Actuator) ended(r result) {
 			a.sweeper.failed[r.uuid] = true
 		}
 	default:
-		wait := 5 * time.Second
-		a.resting[r.uuid] = a.cfg.Now().Add(wait)
-		a.tell(bus.Event{
-			Group: w.group, VM: w.name, Event: bus.EventFailed, Error: ErrorText(r.err),
-			Sentence: fmt.Sprintf("removing failed, next try in %s", wait),
-		})
+		a.couldNotRemove(r.uuid, w, r.err)
 	}
 }
 

@@ -73,6 +73,7 @@ type Removal struct {
 	Reason   string
 	Died     bool // it should have been running
 	Graceful bool // ask the guest to shut down first
+	Again    bool // it was tried before, and what is done was published then
 }
 
 // Actions is what to do next, each item by a worker of its own.

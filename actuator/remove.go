@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -44,9 +43,19 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 	}
 	step(stepChosen)
 	meta := now.Meta
+	disk, others, err := disksOf(dom, meta.Volume)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", now.Name, err)
+	}
 	tell := func(event bus.EventType, problem error, deadline *time.Time) {
+		if r.Again && event != bus.EventRemoved {
+			return
+		}
 		e := bus.Event{
-			Group: meta.Group, VM: now.Name, Event: event, DecisionID: decision, Sentence: r.Reason,
+			Group: meta.Group, VM: now.Name, Event: event, DecisionID: decision, Sentence: r.Reason + leftAlone(event, others),
 			ElapsedMS: time.Since(start).Milliseconds(), Deadline: deadline,
 		}
 		if problem != nil {
@@ -69,7 +78,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 		step(stepOff)
 	}
 	if !stuck {
-		err = setPhase(dom, &meta, bus.PhaseStopping)
+		err = h.calls.act(ctx, func() error { return setPhase(dom, &meta, bus.PhaseStopping) })
 	}
 	step(stepStopping)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
@@ -77,7 +86,8 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 	}
 	tell(bus.EventStopping, errors.Join(err, abandoned), nil)
 	if dom != nil {
-		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		err := h.calls.act(ctx, dom.Destroy)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 			return fmt.Errorf("destroy %s: %w", now.Name, err)
 		}
 	}
@@ -85,7 +95,7 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := deleteVolume(h.conn, meta); err != nil {
+	if err := h.calls.act(ctx, func() error { return deleteVolume(h.conn, meta, disk) }); err != nil {
 		return err
 	}
 	step(stepDeleted)
@@ -110,7 +120,7 @@ func (h hypervisor) release(
 	tell func(bus.EventType, error, *time.Time),
 ) (stuck bool, abandoned, err error) {
 	if meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
-		err = setPhase(dom, meta, bus.PhaseDraining)
+		err = h.calls.act(ctx, func() error { return setPhase(dom, meta, bus.PhaseDraining) })
 	}
 	began := meta.Since
 	if err != nil {
@@ -228,38 +238,6 @@ func askToShutDown(dom *libvirt.Domain) {
 	if errors.Is(err, libvirt.ERR_INVALID_ARG) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {
 		_ = dom.Shutdown() // a driver with one way
 	}
-}
-
-// deleteVolume deletes the volume that an owned domain names. The name must carry the domain's UUID: whatever
-// else stands there is not ours.
-func deleteVolume(conn *libvirt.Connect, meta bus.Metadata) error {
-	if !strings.HasSuffix(meta.Volume, bus.VolumeName("", meta.UUID)) {
-		return fmt.Errorf("volume %q is not named for domain %s: left alone", meta.Volume, meta.UUID)
-	}
-	pool, err := conn.LookupStoragePoolByName(meta.Pool)
-	if err != nil {
-		return fmt.Errorf("look up storage pool %q: %w", meta.Pool, err)
-	}
-	defer func() { _ = pool.Free() }()
-	vol, err := pool.LookupStorageVolByName(meta.Volume)
-	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-		// A volume whose making was cut off may be there without the pool's knowledge.
-		if err := pool.Refresh(0); err != nil {
-			return fmt.Errorf("refresh storage pool %q: %w", meta.Pool, err)
-		}
-		vol, err = pool.LookupStorageVolByName(meta.Volume)
-	}
-	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up volume %s: %w", meta.Volume, err)
-	}
-	defer func() { _ = vol.Free() }()
-	if err := vol.Delete(0); err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-		return fmt.Errorf("delete volume %s: %w", meta.Volume, err)
-	}
-	return nil
 }
 
 // undefine removes the definition with all that libvirt keeps beside it.

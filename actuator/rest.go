@@ -1,0 +1,132 @@
+package actuator
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const (
+	firstRest   = 5 * time.Second // after a removal that failed; doubled with each further one
+	longestRest = 5 * time.Minute
+	saidFor     = time.Hour // for so long one cause is not said again
+)
+
+// rest is a VM whose removal failed, and that is let be for a while.
+type rest struct {
+	vm, group string
+	tries     int
+	cause     string
+	until     time.Time
+	said      time.Time // when it was last published
+}
+
+// restAfter is how long a VM is let be after the n-th try in a row to remove it: 5 s, 10 s, 20 s ... up to 5 minutes.
+func restAfter(n int) time.Duration {
+	wait := firstRest
+	for ; n > 1 && wait < longestRest; n-- {
+		wait *= 2
+	}
+	return min(wait, longestRest)
+}
+
+// failed counts one more try, and reports whether it is to be published: the first one is, another cause is, and the same
+// one once an hour. A removal that cannot succeed must not push everything else out of the history.
+func (r rest) failed(cause string, now time.Time) (next rest, say bool) {
+	say = cause != r.cause || now.Sub(r.said) >= saidFor
+	r.tries++
+	r.cause = cause
+	r.until = now.Add(restAfter(r.tries))
+	if say {
+		r.said = now
+	}
+	return r, say
+}
+
+// event says that a removal failed.
+func (r rest) event() bus.Event {
+	times := ""
+	if r.tries > 1 {
+		times = fmt.Sprintf(" %d times in a row", r.tries)
+	}
+	return bus.Event{
+		Group: r.group, VM: r.vm, Event: bus.EventFailed, Error: r.cause,
+		Sentence: fmt.Sprintf("removing failed%s, next try in %s", times, restAfter(r.tries)),
+	}
+}
+
+// namedAtMost is how many VMs of one trouble a message names.
+const namedAtMost = 3
+
+// restProblems is what health says of a group's VMs that cannot be removed. They go on to count to max, so they can keep
+// the group below what is desired.
+func restProblems(rests []rest, desired, most int) (problems []string) {
+	byCause := map[string][]rest{}
+	for _, r := range rests {
+		byCause[r.cause] = append(byCause[r.cause], r)
+	}
+	for _, cause := range slices.Sorted(maps.Keys(byCause)) {
+		all := byCause[cause]
+		slices.SortFunc(all, func(a, b rest) int { return strings.Compare(a.vm, b.vm) })
+		var names []string
+		tries, next := 0, all[0].until
+		for i, r := range all {
+			if i < namedAtMost {
+				names = append(names, r.vm)
+			}
+			tries = max(tries, r.tries)
+			if r.until.Before(next) {
+				next = r.until
+			}
+		}
+		who := strings.Join(names, ", ")
+		if more := len(all) - namedAtMost; more > 0 {
+			who += fmt.Sprintf(" and %d more", more)
+		}
+		problems = append(problems, fmt.Sprintf("cannot remove %s (tries: %d, next at %s): %s", who, tries, next.Local().Format(time.TimeOnly), cause))
+	}
+	if can := max(most-len(rests), 0); len(rests) > 0 && can < desired {
+		problems = append(problems, fmt.Sprintf(
+			"VMs that cannot be removed count to max %d: no more than %d of the %d wanted here can be there", most, can, desired))
+	}
+	return problems
+}
+
+// restProblems are those of all groups.
+func (a *Actuator) restProblems() (problems []string) {
+	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
+		var rests []rest
+		for _, r := range a.rests {
+			if r.group == name {
+				rests = append(rests, r)
+			}
+		}
+		g := a.groups[name]
+		for _, p := range restProblems(rests, g.desired, g.most) {
+			problems = append(problems, "group "+name+": "+p)
+		}
+	}
+	return problems
+}
+
+// couldNotRemove notes that a removal failed.
+func (a *Actuator) couldNotRemove(uuid string, w *worker, err error) {
+	r, say := a.rests[uuid].failed(ErrorText(err), a.cfg.Now())
+	r.vm, r.group = w.name, w.group
+	a.rests[uuid], a.resting[uuid] = r, r.until
+	if say {
+		a.tell(r.event())
+	}
+}
+
+// forgetRests forgets the VMs that are gone, and those that nobody wants to remove any more.
+func (a *Actuator) forgetRests(there map[string]VM) {
+	maps.DeleteFunc(a.rests, func(uuid string, r rest) bool {
+		_, is := there[uuid]
+		return !is && a.workers[uuid] == nil || a.workers[uuid] == nil && a.cfg.Now().Sub(r.until) > longestRest
+	})
+}
