@@ -16,9 +16,13 @@ import (
 // one tick. The CPU share is of one core.
 func BenchmarkIdle(b *testing.B) {
 	w := newWorld(b)
-	config := w.config("min: 5\nmax: 5")
+	vms := 5
+	if testing.Short() {
+		vms = 1
+	}
+	config := w.config(fmt.Sprintf("min: %d\nmax: %d", vms, vms))
 	one := w.start(config)
-	one.untilReady(5)
+	one.untilReady(vms)
 	b.Run("one-process", func(b *testing.B) { one.idle(b, one.process) })
 	one.stop()
 
@@ -27,7 +31,7 @@ func BenchmarkIdle(b *testing.B) {
 		s.start(stage)
 	}
 	watcher := w.watch(bus.Remote{URL: s.url})
-	watcher.untilReady(5)
+	watcher.untilReady(vms)
 	for _, stage := range []string{"bus", "collector", "decider", "actuator", "dashboard"} {
 		b.Run(stage, func(b *testing.B) { watcher.idle(b, s.stages[stage]) })
 	}
