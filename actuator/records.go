@@ -157,6 +157,17 @@ func (b *records) drop(uuid string) {
 	}
 }
 
+// has reports whether there is a record of a VM.
+func (b *records) has(uuid string) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := os.Lstat(b.file(uuid))
+	return err == nil
+}
+
 // read is all records of this libvirt. What else lies in the folder is said once and left alone.
 func (b *records) read() []Record {
 	if b == nil {

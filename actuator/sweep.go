@@ -178,6 +178,9 @@ func sentence(o Orphan, why string) string {
 // finish deletes the volume of an orphan, and ends the record of one of which nothing is left. It runs in a goroutine of
 // its own.
 func (a *Actuator) finish(host string, lv *libvirt.Connect, b *records, o Orphan) {
+	if o.Verdict == Over && !b.has(o.UUID) {
+		return // its end was said since the survey
+	}
 	e := bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventRemoved, Sentence: o.Why}
 	if o.Verdict == Delete {
 		deleted, err := deleteOrphan(lv, b, o.Record)
