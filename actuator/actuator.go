@@ -53,6 +53,7 @@ type Config struct {
 
 	sweepEvery time.Duration // 0 means that of the same name
 	identify   func(path string) (*FileID, error)
+	stopping   func(context.Context) bool // the host is shutting down
 }
 
 // Actuator is the stage that acts. All its fields are owned by Run's goroutine.
@@ -142,6 +143,9 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 	if cfg.sweepEvery == 0 {
 		cfg.sweepEvery = min(sweepEvery, cfg.SweepGrace)
 	}
+	if cfg.stopping == nil {
+		cfg.stopping = hostStops
+	}
 	if cfg.identify == nil {
 		cfg.identify = identify
 	}
@@ -220,6 +224,7 @@ type look struct {
 	vcpus     int // of all running domains, if measured
 	measured  bool
 	replaced  map[string]time.Time // when templates were replaced, by name
+	stopping  bool                 // the host is shutting down
 	err       error
 }
 
@@ -261,6 +266,10 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 	if err != nil {
 		return err
 	}
+	local := true // what systemd says is said of this machine
+	if uri, err := lv.GetURI(); err != nil || !IsLocal(uri) {
+		local = false
+	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	deadline := time.NewTimer(lookDeadline)
@@ -276,7 +285,11 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 			looking, again, changed = true, false, false
 			deadline.Reset(lookDeadline)
 			measure := a.launches
-			go func() { looks <- lookAt(lv, a.cfg.Pool, measure, a.byAge) }()
+			go func() {
+				l := lookAt(lv, a.cfg.Pool, measure, a.byAge)
+				l.stopping = local && l.err == nil && l.disturbed() && a.cfg.stopping(ctx)
+				looks <- l
+			}()
 		}
 		select {
 		case <-ctx.Done():
@@ -315,6 +328,10 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 			looking = false
 			if l.err != nil {
 				return l.err
+			}
+			if l.stopping { // whoever shuts the VMs down one by one must not find new ones
+				a.cfg.Report(errors.New("this host is shutting down: nothing is launched or removed any more"))
+				continue
 			}
 			if changed {
 				again = true
