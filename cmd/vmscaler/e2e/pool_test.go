@@ -15,7 +15,7 @@ import (
 func TestRenamedPool(t *testing.T) {
 	t.Parallel()
 	w := newPrivateLibvirt(t).world()
-	if err := template.Upload(t.Context(), w.conn, w.pool, "tiny", tinyDisk(t, false), nil); err != nil {
+	if err := template.Upload(t.Context(), w.conn, template.Target{Pool: w.pool, Name: "tiny"}, tinyDisk(t, false), nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(filepath.Join(w.dir, template.VolumeName("tiny"))) })

@@ -21,6 +21,7 @@ type outcome string
 
 const (
 	stays    outcome = "stays"    // it serves on, and nothing is made or removed
+	aside    outcome = "aside"    // it is left as it is, and another serves in its place until the person ends it
 	replaced outcome = "replaced" // it is removed, and another serves in its place
 	leaves   outcome = "leaves"   // it is not vmscaler's any more, and another serves in its place
 )
@@ -83,6 +84,9 @@ var virshVerbs = []virshVerb{
 		name: "detach-disk", do: []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --config", "detach-disk VM vdb --config"},
 		then: stays, left: []string{"data.qcow2"}, keep: true,
 	},
+	{name: "suspend", do: []string{"suspend VM"}, then: aside, undo: []string{"resume VM"}},
+	{name: "managedsave", do: []string{"managedsave VM"}, then: aside, undo: []string{"start VM"}},
+	{name: "managedsave-remove", do: []string{"managedsave VM"}, then: aside, undo: []string{"managedsave-remove VM"}},
 	{name: "save", do: []string{"save VM DIR/memory"}, then: replaced, left: []string{"memory"}},
 	// What is in the file is a VM whose disk is gone, and libvirt refuses it.
 	{name: "restore", do: []string{"save VM DIR/memory"}, then: replaced, undo: []string{"?restore DIR/memory"}, left: []string{"memory"}},
@@ -146,7 +150,7 @@ func newVirshWorld(t *testing.T) *virshWorld {
 	if w.network == bus.UserNetwork {
 		t.Skip("a session libvirt has no networks, and users of one do not stop those of others")
 	}
-	if err := template.Upload(t.Context(), w.conn, w.pool, "tiny", tinyDisk(t, false), nil); err != nil {
+	if err := template.Upload(t.Context(), w.conn, template.Target{Pool: w.pool, Name: "tiny"}, tinyDisk(t, false), nil); err != nil {
 		t.Fatal(err)
 	}
 	tiny := filepath.Join(w.dir, template.VolumeName("tiny"))
@@ -258,6 +262,8 @@ func (v *virshWorld) becomes(what string, vm actuator.VM, then outcome) {
 				return rounds > 10 // messages, of which there are some a second
 			}
 			return false
+		case aside:
+			return now[vm.UUID] && len(others) == 2
 		case replaced, leaves:
 			return !now[vm.UUID] && len(others) == 2
 		}
