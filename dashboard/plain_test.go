@@ -35,7 +35,7 @@ func TestPlain(t *testing.T) {
 		},
 		"a line per event": {
 			{0, bus.Event{Group: "web", VM: "web-1", Event: bus.EventReady, Sentence: "the agent answers", ElapsedMS: 5420, Time: start}, []string{"2026-01-02T15:04:05Z web  ready         web-1  the agent answers  after 5.4 s"}},
-			{0, bus.Event{Group: "web", Event: bus.EventFailed, Error: "no \x1b[2Jspace", Time: start}, []string{"2026-01-02T15:04:05Z web  failed        error: no  [2Jspace"}},
+			{0, bus.Event{Group: "web", Event: bus.EventFailed, Error: "no \x1b[2Jspace", Time: start}, []string{"2026-01-02T15:04:05Z web  failed        error: no ␛[2Jspace"}},
 		},
 		"no line per sample": {
 			{0, sample("web", "kvm1", 0, vm("web-1", ptr(50.0))), nil},
@@ -44,7 +44,7 @@ func TestPlain(t *testing.T) {
 		"a stage's health when it changes": {
 			{0, health("actuator", 0), []string{"2026-01-02T15:04:05Z -  health        actuator kvm1-4711 ok"}},
 			{1, health("actuator", 1), nil},
-			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default is not active"}},
+			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default␊is not active"}},
 			{5, ill, nil},
 			{16, tick, []string{"2026-01-02T15:04:21Z -  health        actuator kvm1-4711 silent"}},
 			{17, tick, nil},

@@ -8,6 +8,8 @@ import (
 
 	"github.com/mattn/go-runewidth"
 	"github.com/pterm/pterm"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // Style is what the terminal can show. Its zero value is plain ASCII without any escape sequence.
@@ -87,24 +89,18 @@ func (s Style) paint(t tone, text string) string {
 	return "\x1b[" + look.Code() + "m" + text + "\x1b[0m"
 }
 
-// clean makes text harmless and measurable: no control characters (an escape sequence in a VM's name must not
-// reach the terminal), nothing invisible, and only ASCII where that is all there is.
+// clean makes text harmless ([bus.Line]) and measurable: no marks that have no width, and only ASCII where that is all there
+// is.
 func (s Style) clean(text string) string {
 	var b strings.Builder
-	for _, r := range text {
+	for _, r := range bus.Line(text) {
 		switch {
-		case r == utf8.RuneError:
-			r = '\uFFFD'
-		case unicode.IsControl(r):
-			r = ' '
-		case unicode.Is(unicode.Cf, r), unicode.Is(unicode.Zl, r), unicode.Is(unicode.Zp, r), unicode.Is(unicode.Mn, r):
-			continue
-		}
-		if s.Unicode || r < utf8.RuneSelf {
+		case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Me, r):
+		case s.Unicode || r < utf8.RuneSelf:
 			b.WriteRune(r)
-			continue
+		default:
+			b.WriteString(asciiFor(r))
 		}
-		b.WriteString(asciiFor(r))
 	}
 	return b.String()
 }

@@ -505,7 +505,7 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "ok       config        fine\n" +
-		"warning  network       bad [31m line\n" +
+		"warning  network       bad␛[31m␊line\n" +
 		"                       -> virsh x\n" +
 		"problem  acceleration  worse\n" +
 		"                       -> do <this> & that\n"

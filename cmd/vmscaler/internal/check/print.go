@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
 	"github.com/pterm/pterm"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // Count is how many problems and warnings there are.
@@ -28,9 +29,9 @@ func Count(findings []Finding) (problems, warnings int) {
 func Print(w io.Writer, findings []Finding, color bool) error {
 	var b strings.Builder
 	for _, f := range findings {
-		fmt.Fprintf(&b, "%s  %-12s  %s\n", paint(f.Level, fmt.Sprintf("%-7s", f.Level), color), f.Area, clean(f.Text))
+		fmt.Fprintf(&b, "%s  %-12s  %s\n", paint(f.Level, fmt.Sprintf("%-7s", f.Level), color), bus.Line(f.Area), bus.Line(f.Text))
 		if f.Remedy != "" {
-			fmt.Fprintf(&b, "%26s%s\n", "-> ", clean(f.Remedy))
+			fmt.Fprintf(&b, "%26s%s\n", "-> ", bus.Line(f.Remedy))
 		}
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -63,14 +64,4 @@ func paint(level Level, text string, color bool) string {
 	}
 	look := map[Level]pterm.Style{OK: {pterm.FgGreen}, Warning: {pterm.FgYellow}, Problem: {pterm.FgRed}}[level]
 	return "\x1b[" + look.Code() + "m" + text + "\x1b[0m"
-}
-
-// clean keeps a finding on its line: names from libvirt and from files may hold anything.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
 }
