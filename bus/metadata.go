@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/xml"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -65,6 +66,7 @@ type Metadata struct {
 	Booted  time.Time // when its first boot was over, before any launch hook; zero: not yet, or not known
 	Pool    string
 	Volume  string // the volume made for this VM, in Pool
+	Address string // the IP address that the launch hook was told; "": none was
 }
 
 // VolumeName is the name of the volume made for a VM. It carries 8 digits of the domain's random UUID, and the
@@ -83,23 +85,26 @@ type metadataXML struct {
 	Phase    Phase     `xml:"phase,attr"`
 	Since    time.Time `xml:"since,attr"`
 	// A pointer, as a time has no empty form.
-	Booted *time.Time `xml:"booted,attr,omitempty"`
-	Volume struct {
-		Pool string `xml:"pool,attr"`
-		Name string `xml:"name,attr"`
-	} `xml:"volume"`
+	Booted  *time.Time  `xml:"booted,attr,omitempty"`
+	Address string      `xml:"address,attr,omitempty"`
+	Volume  []volumeXML `xml:"volume"`
+}
+
+type volumeXML struct {
+	Pool string `xml:"pool,attr"`
+	Name string `xml:"name,attr"`
 }
 
 // XML is the element without namespace, as libvirt's call for setting metadata wants it.
 func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
-		Created: m.Created.UTC(), Since: m.Since.UTC(),
+		Created: m.Created.UTC(), Since: m.Since.UTC(), Address: m.Address,
+		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume}},
 	}
 	if !m.Booted.IsZero() {
 		x.Booted = new(m.Booted.UTC())
 	}
-	x.Volume.Pool, x.Volume.Name = m.Pool, m.Volume
 	out, err := xml.Marshal(x)
 	if err != nil {
 		return "", fmt.Errorf("encode metadata: %w", err)
@@ -119,25 +124,76 @@ func (m Metadata) DefinitionXML() (string, error) {
 	return strings.Replace(out, "</vm>", "</"+MetadataKey+":vm>", 1), nil
 }
 
-// ParseMetadata reads the element of the domain with the given UUID. An error means that the domain is not ours:
-// the element is not well-formed, lacks something, or belongs to another domain.
+// Bounds of what is read. A user who may write to libvirt can set any metadata.
+const (
+	longestMetadata = 8 << 10 // bytes
+	longestName     = 255     // bytes, of a pool, a volume or a template
+)
+
+// ParseMetadata reads the element of the domain with the given UUID. An error means that the domain is not ours: the
+// element is not well-formed, lacks something, belongs to another domain, or has what no element of ours ever had.
 func ParseMetadata(element, uuid string) (Metadata, error) {
+	if len(element) > longestMetadata {
+		return Metadata{}, fmt.Errorf("metadata: found %d bytes, want at most %d", len(element), longestMetadata)
+	}
 	var x metadataXML
 	if err := xml.Unmarshal([]byte(element), &x); err != nil {
 		return Metadata{}, fmt.Errorf("decode metadata: %w", err)
 	}
 	if x.UUID != uuid {
-		return Metadata{}, fmt.Errorf("metadata is of domain %q, not of %q: a copied definition", x.UUID, uuid)
+		return Metadata{}, fmt.Errorf("metadata is of domain %.40q, not of %q: a copied definition", x.UUID, uuid)
 	}
-	if x.Group == "" || x.Volume.Pool == "" || x.Volume.Name == "" || x.Phase == "" || x.Created.IsZero() {
-		return Metadata{}, fmt.Errorf("metadata without group, volume, phase or creation time: %s", element)
+	if len(x.Volume) > 1 {
+		return Metadata{}, fmt.Errorf("metadata: found %d volumes, want 1", len(x.Volume))
+	}
+	if x.Group == "" || len(x.Volume) == 0 || x.Volume[0].Pool == "" || x.Volume[0].Name == "" || x.Phase == "" || x.Created.IsZero() {
+		return Metadata{}, fmt.Errorf("metadata without group, volume, phase or creation time: %.200q", element)
 	}
 	m := Metadata{
-		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created, Phase: x.Phase, Since: x.Since,
-		Pool: x.Volume.Pool, Volume: x.Volume.Name,
+		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created.UTC(), Phase: x.Phase, Since: x.Since.UTC(),
+		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Address: x.Address,
 	}
 	if x.Booted != nil {
-		m.Booted = *x.Booted
+		m.Booted = x.Booted.UTC()
+	}
+	if err := m.check(); err != nil {
+		return Metadata{}, fmt.Errorf("metadata: %w", err)
 	}
 	return m, nil
+}
+
+// check says what in metadata none of ours ever had.
+func (m Metadata) check() error {
+	if err := CheckGroupName(m.Group); err != nil {
+		return fmt.Errorf("group: found %.80q, want a group's name", m.Group)
+	}
+	if !m.Phase.known() {
+		return fmt.Errorf("phase: found %.40q, want a phase of a VM", m.Phase)
+	}
+	for _, f := range []struct{ name, value string }{{"template", m.Template}, {"pool", m.Pool}, {"volume", m.Volume}} {
+		if len(f.value) > longestName || strings.Contains(f.value, "/") || Line(f.value) != f.value || strings.Contains(f.value, "\uFFFD") {
+			return fmt.Errorf("%s: found %.80q, want a name of at most %d bytes without '/' and control characters", f.name, f.value, longestName)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		at   time.Time
+	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}} {
+		// A clock may be wrong by decades; a year that JSON cannot say would silence the collector.
+		if f.name == "created" && f.at.Unix() < 0 || f.at.Year() > 2200 || f.at.Year() < 1 {
+			return fmt.Errorf("%s: found the year %d, want one up to 2200", f.name, f.at.Year())
+		}
+	}
+	if a, err := netip.ParseAddr(m.Address); m.Address != "" && (err != nil || a.Zone() != "" || a.Is4In6() || a.String() != m.Address) {
+		return fmt.Errorf("address: found %.80q, want an IP address in its canonical form", m.Address)
+	}
+	return nil
+}
+
+func (p Phase) known() bool {
+	switch p {
+	case PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed:
+		return true
+	}
+	return false
 }
