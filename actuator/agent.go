@@ -25,7 +25,7 @@ func agentCommand(dom *libvirt.Domain, timeout time.Duration, execute string, ar
 	wait := libvirt.DomainQemuAgentCommandTimeout((timeout + time.Second - 1) / time.Second)
 	answer, err := dom.QemuAgentCommand(string(text), wait, 0)
 	if err != nil {
-		return fmt.Errorf("guest agent: %s: %w", execute, err)
+		return fmt.Errorf("guest agent: %s: %w", execute, agentError{err})
 	}
 	return decodeAnswer(execute, answer, result)
 }
@@ -45,3 +45,10 @@ func decodeAnswer(execute, answer string, result any) error {
 	}
 	return nil
 }
+
+// agentError is libvirt's error of an agent's command, which repeats what the guest says: as text it is harmless.
+type agentError struct{ error }
+
+func (e agentError) Error() string { return ErrorText(e.error) }
+
+func (e agentError) Unwrap() error { return e.error }

@@ -2,8 +2,11 @@ package actuator
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+
+	"libvirt.org/go/libvirt"
 )
 
 func TestErrorText(t *testing.T) {
@@ -26,5 +29,17 @@ func TestErrorText(t *testing.T) {
 	}
 	if got := ErrorText(errors.New(strings.Repeat("\x1b", 10<<20))); len(got) > longestError {
 		t.Errorf("%d bytes, want at most %d", len(got), longestError)
+	}
+}
+
+// An agent's error can begin no line of its own wherever it is printed, and is still the error that libvirt said.
+func TestAgentErrorIsOneLine(t *testing.T) {
+	cause := libvirt.Error{Code: libvirt.ERR_AGENT_UNRESPONSIVE, Message: "no\nvmscaler: all is well\x1b[2J"}
+	err := fmt.Errorf("web-1: %w", agentError{cause})
+	if text := err.Error(); strings.ContainsAny(text, "\n\x1b") || !strings.Contains(text, "all is well␛[2J") {
+		t.Errorf("it says %q", text)
+	}
+	if !errors.Is(err, libvirt.ERR_AGENT_UNRESPONSIVE) {
+		t.Errorf("%v is another error now", err)
 	}
 }

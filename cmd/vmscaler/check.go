@@ -49,7 +49,7 @@ nothing. Below each warning and each problem is what mends it. The exit code is 
 				err = check.PrintJSON(out, findings)
 			} else {
 				color := term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
-				err = check.Print(out, findings, color)
+				err = check.Print(bare(out), findings, color)
 			}
 			switch {
 			case err != nil:

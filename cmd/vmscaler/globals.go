@@ -149,7 +149,7 @@ func (g *globals) logger(w io.Writer, color bool) (zerolog.Logger, error) {
 	if err != nil || g.logLevel == "" {
 		return zerolog.Nop(), usageError{fmt.Errorf("--log-level: found %q, want trace, debug, info, warn or error", g.logLevel)}
 	}
-	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: time.TimeOnly}
+	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: time.TimeOnly, FormatPrepare: harmlessMessage}
 	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
 }
 

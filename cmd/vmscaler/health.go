@@ -97,9 +97,9 @@ func judge(wanted []string, heard map[string]bus.Health) (well, sick []string) {
 			}
 			there = true
 			if h.OK {
-				well = append(well, fmt.Sprintf("%s: %s ok, since %s", stage, h.Instance, h.Since.Local().Format(time.DateTime)))
+				well = append(well, fmt.Sprintf("%s: %s ok, since %s", stage, bus.Line(h.Instance), h.Since.Local().Format(time.DateTime)))
 			} else {
-				sick = append(sick, fmt.Sprintf("%s: %s: %s", stage, h.Instance, h.Message))
+				sick = append(sick, fmt.Sprintf("%s: %s: %s", stage, bus.Line(h.Instance), bus.Line(h.Message)))
 			}
 		}
 		if !there {

@@ -46,13 +46,20 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "vmscaler: interrupted")
 		return exitFailure
 	case code == exitUsage:
-		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", asCalled(err.Error()+"\nSee `"+cmd.CommandPath()+" --help`."))
+		fmt.Fprintf(harmless{os.Stderr}, "vmscaler: %s\n", asCalled(err.Error()+"\nSee `"+cmd.CommandPath()+" --help`."))
 		return code
 	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(os.Stderr, "vmscaler: %s\n", asCalled(actuator.ErrorText(errors.New(line))))
-	}
+	fmt.Fprint(harmless{os.Stderr}, errorLines(err))
 	return code
+}
+
+// errorLines are an error's lines as they are printed.
+func errorLines(err error) string {
+	var lines strings.Builder
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(&lines, "vmscaler: %s\n", asCalled(actuator.ErrorText(errors.New(line))))
+	}
+	return lines.String()
 }
 
 func exitCode(err error) int {
@@ -111,6 +118,8 @@ Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscal
 	flags.StringVarP(&g.configPath, "config", "c", "", "config file (default: ./vmscaler.yaml if it exists, else built-in defaults)")
 	flags.StringVar(&g.uri, "uri", "", "libvirt URI (default: VMSCALER_URI, the config file, LIBVIRT_DEFAULT_URI, qemu:///system, qemu:///session)")
 	flags.StringVar(&g.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	root.SetOut(harmless{os.Stdout})
+	root.SetErr(harmless{os.Stderr})
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),

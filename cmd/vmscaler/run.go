@@ -99,7 +99,7 @@ func (o runOptions) has(stages ...string) bool {
 
 // run runs stages, which is what all the commands of stages do after their command lines.
 func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) error {
-	stderr := os.Stderr
+	stderr := harmless{os.Stderr}
 	log, err := g.logger(stderr, false)
 	if err != nil {
 		return err

@@ -129,7 +129,7 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 				return e.Encode(map[string]any{"results": results, "mean": simulate.Overall(plan, results)})
 			}
 			if draw {
-				fmt.Fprintln(cmd.OutOrStdout(), simulate.Plot(results[0]))
+				fmt.Fprintln(bare(cmd.OutOrStdout()), simulate.Plot(results[0]))
 			}
 			return printResults(cmd, plan, results, each)
 		},

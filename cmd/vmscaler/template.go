@@ -156,7 +156,7 @@ func templateListCommand(g *globals) *cobra.Command {
 
 // progress shows how far a transfer is: on a terminal as it goes, else only its end.
 func progress(out io.Writer, what string) func(done, total int64) {
-	f, ok := out.(*os.File)
+	f, ok := bare(out).(*os.File)
 	live := ok && term.IsTerminal(int(f.Fd()))
 	last := int64(-1)
 	return func(done, total int64) {
@@ -166,7 +166,7 @@ func progress(out io.Writer, what string) func(done, total int64) {
 		switch percent := 100 * done / total; {
 		case live && percent != last:
 			last = percent
-			fmt.Fprintf(out, "\r%s %3d %% of %d MiB", what, percent, total>>20)
+			fmt.Fprintf(f, "\r%s %3d %% of %d MiB", what, percent, total>>20)
 			if done == total {
 				fmt.Fprintln(out)
 			}
