@@ -67,6 +67,7 @@ type Actuator struct {
 	resting map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
 	seen    map[string]VM        // what the last look found, by UUID; nil before the first
 	told    map[string]bool      // taken names that were published
+	gone    []VM                 // that served and vanished, and whose remove hook does not know it yet
 	done    chan result          // of the present connection's workers
 	load    load
 	pulses  pulses
@@ -618,6 +619,7 @@ func (a *Actuator) notice(inv Inventory) {
 			Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventDied,
 			Sentence: "gone: its definition was removed by someone else",
 		})
+		a.gone = append(a.gone, vm)
 	}
 	a.seen = now
 	for uuid, until := range a.resting {
@@ -633,6 +635,8 @@ func (a *Actuator) notice(inv Inventory) {
 func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (again bool) {
 	inv, room := l.inventory, a.hostRoom(l.vcpus)
 	a.launches = false
+	gone := a.gone
+	a.gone = nil
 	for _, g := range a.groups {
 		s := a.situation(g, slots, inv)
 		s.Replaced = l.replaced[g.spec.Template]
@@ -644,6 +648,15 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 			continue
 		}
 		g.would = ""
+		id := g.newest.Decision.ID
+		for _, vm := range gone {
+			if hook := g.spec.Hooks.Remove; vm.Meta.Group == g.spec.Name && hook.WaitFor == bus.WaitForCommand {
+				a.work(ctx, worker{name: vm.Name, group: g.spec.Name}, vm.UUID, func(ctx context.Context) error {
+					_ = h.farewell(ctx, hook, vm, id) // what went wrong is in the log, and nobody waits for it
+					return nil
+				})
+			}
+		}
 		a.brake(g, plan)
 		a.launches = a.launches || len(plan.Create) > 0
 		switch {
@@ -654,7 +667,6 @@ func (a *Actuator) act(ctx context.Context, h hypervisor, slots int, l look) (ag
 		default:
 			plan.Create, again = nil, true
 		}
-		id := g.newest.Decision.ID
 		for _, r := range plan.Keep {
 			if w := a.workers[r.VM.UUID]; w.drain.callOff() {
 				w.cancel(calledOff{r.Reason})

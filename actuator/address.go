@@ -9,7 +9,7 @@ import (
 )
 
 // addressWait is for how long a guest that is ready may have no address yet: its agent answers before it has asked for one.
-const addressWait = 10 * time.Second
+const addressWait = 30 * time.Second
 
 // awaitAddress is addressOf as soon as that is known; "" if it is not in time.
 func awaitAddress(ctx context.Context, calls *calls, dom *libvirt.Domain) string {

@@ -1,7 +1,6 @@
 package actuator
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -33,6 +33,7 @@ type hookCall struct {
 	hook                           bus.Hook
 	kind                           bus.HookKind
 	group, vm, uuid, host, address string
+	reason                         string
 	// began is when the wait began, as far as the VM's metadata says. So a restart does not give it the whole time-out again.
 	began time.Time
 	tell  func(bus.Event)
@@ -89,7 +90,7 @@ func (c hookCall) late(log zerolog.Logger) (bus.HookAction, error) {
 func (c hookCall) environment() []string {
 	return []string{
 		"VMSCALER_HOOK=" + string(c.kind), "VMSCALER_GROUP=" + c.group, "VMSCALER_VM=" + c.vm, "VMSCALER_UUID=" + c.uuid,
-		"VMSCALER_HOST=" + c.host, "VMSCALER_ADDRESS=" + c.address,
+		"VMSCALER_HOST=" + c.host, "VMSCALER_ADDRESS=" + c.address, "VMSCALER_REASON=" + c.reason,
 	}
 }
 
@@ -240,8 +241,13 @@ func (h *hooks) waitForCommand(ctx context.Context, call hookCall) (bus.HookActi
 		call.waiting("", deadline)
 	}
 	output, err := runCommand(limited, call.hook.Command, call.environment())
-	if len(output) > 0 {
-		h.log.Info().Str("group", call.group).Str("vm", call.vm).Bytes("output", output).Msgf("the command of the %s hook has ended", call.kind)
+	if output := strings.TrimSpace(string(output)); output != "" {
+		level := zerolog.InfoLevel
+		if err != nil {
+			level = zerolog.WarnLevel // the only place that has it
+		}
+		h.log.WithLevel(level).Str("group", call.group).Str("vm", call.vm).Str("output", bus.Line(output)).
+			Msgf("the command of the %s hook has ended", call.kind)
 	}
 	switch {
 	case err == nil:
@@ -251,10 +257,8 @@ func (h *hooks) waitForCommand(ctx context.Context, call hookCall) (bus.HookActi
 	case limited.Err() != nil:
 		return call.late(h.log)
 	}
-	if last := lastLine(output); last != "" {
-		return call.abandoned("its command ended with %w: %s", err, last)
-	}
-	return call.abandoned("its command ended with %w", err)
+	// Nothing of the output, which may have a secret: anybody on the machine hears events.
+	return call.abandoned("its command ended with %w; the actuator's log has its output", err)
 }
 
 // runCommand runs a line of the shell in a process group of its own, and kills all of that when ctx ends. It returns the
@@ -292,37 +296,59 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lastLine is the last line that is not blank.
-func lastLine(output []byte) string {
-	output = bytes.TrimSpace(output)
-	return string(bytes.TrimSpace(output[bytes.LastIndexByte(output, '\n')+1:]))
-}
+// The reasons that a hook's command is told.
+const (
+	reasonReady   = "ready"   // the VM could serve
+	reasonRemoval = "removal" // it runs, and is about to go
+	reasonDied    = "died"    // it does not run any more
+)
 
-// ask asks a hook about a running VM and waits for the answer, as hooks.wait does. If began is zero the wait begins now.
-func (h hypervisor) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, dom *libvirt.Domain, vm VM, decision string, began time.Time) (bus.HookAction, error) {
-	call := hookCall{
-		hook: hook, kind: kind, group: vm.Meta.Group, vm: vm.Name, uuid: vm.UUID, host: h.host, began: began,
+// ask asks a hook about a VM and waits for the answer, as hooks.wait does. If began is zero the wait begins now.
+func (h hypervisor) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, vm VM, address, reason, decision string, began time.Time) (bus.HookAction, error) {
+	if began.IsZero() {
+		began = time.Now()
+	}
+	return h.hooks.wait(ctx, hookCall{
+		hook: hook, kind: kind, group: vm.Meta.Group, vm: vm.Name, uuid: vm.UUID, host: h.host, began: began, address: address, reason: reason,
 		tell: func(e bus.Event) {
 			e.DecisionID = decision
 			h.tell(e)
 		},
-	}
-	switch {
-	case hook.WaitFor != bus.WaitForCommand:
-	case kind == bus.HookLaunch:
-		call.address = awaitAddress(ctx, h.calls, dom)
-	default:
-		_ = h.calls.ask(ctx, func() { call.address = addressOf(dom) }) // else ctx has ended, which the wait sees
-	}
-	if call.began.IsZero() {
-		call.began = time.Now()
-	}
-	return h.hooks.wait(ctx, call)
+	})
 }
 
-// launchHook asks the launch hook about a VM that could serve. It fails when the hook abandons the VM, and when the VM goes
-// off meanwhile.
-func (h hypervisor) launchHook(ctx context.Context, hook bus.Hook, dom *libvirt.Domain, vm VM, decision string) error {
+// removeHook asks the remove hook about a running VM.
+func (h hypervisor) removeHook(ctx context.Context, hook bus.Hook, dom *libvirt.Domain, vm VM, decision string, began time.Time) (bus.HookAction, error) {
+	address := vm.Meta.Address // what the launch hook was told is what somebody keeps now
+	if address == "" && hook.WaitFor == bus.WaitForCommand {
+		_ = h.calls.ask(ctx, func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
+	}
+	return h.ask(ctx, bus.HookRemove, hook, vm, address, reasonRemoval, decision, began)
+}
+
+// farewellWait is for how long a removal waits for the remove hook of a VM that died: its replacement may wait for the removal.
+const farewellWait = 10 * time.Second
+
+// farewellHook is a group's remove hook for a VM that died; its failure holds nothing up.
+func farewellHook(hook bus.Hook) bus.Hook {
+	hook.Timeout, hook.Default = min(hook.Timeout, farewellWait), bus.HookContinue
+	return hook
+}
+
+// farewell tells the command of the remove hook that a VM which had served died. Whoever listens on the bus hears it by the
+// event "died".
+func (h hypervisor) farewell(ctx context.Context, hook bus.Hook, vm VM, decision string) error {
+	if hook.WaitFor != bus.WaitForCommand || vm.Meta.Phase != bus.PhaseReady && vm.Meta.Phase != bus.PhaseDraining {
+		return nil
+	}
+	_, abandoned := h.ask(ctx, bus.HookRemove, farewellHook(hook), vm, vm.Meta.Address, reasonDied, decision, time.Now())
+	return abandoned
+}
+
+// launchHook asks the launch hook about a VM that could serve, and returns the address that it was told. It fails when the
+// hook abandons the VM, when the VM goes off meanwhile, and when a command would be told no address although the guest
+// could have said one.
+func (h hypervisor) launchHook(ctx context.Context, spec bus.Group, dom *libvirt.Domain, vm VM, decision string) (address string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -332,8 +358,27 @@ func (h hypervisor) launchHook(ctx context.Context, hook bus.Hook, dom *libvirt.
 	})
 	defer watching.Wait()
 	defer cancel(nil)
-	_, err := h.ask(ctx, bus.HookLaunch, hook, dom, vm, decision, time.Time{})
-	return err
+	hook := spec.Hooks.Launch
+	switch {
+	case hook.WaitFor == bus.WaitForCommand:
+		address = awaitAddress(ctx, h.calls, dom)
+	case spec.Hooks.Remove.WaitFor == bus.WaitForCommand: // which is told it even if the VM died
+		_ = h.calls.ask(ctx, func() { address = addressOf(dom) })
+	}
+	if err := noAddress(spec, vm.Name, address); err != nil && ctx.Err() == nil {
+		return "", err
+	}
+	_, err = h.ask(ctx, bus.HookLaunch, hook, vm, address, reasonReady, decision, time.Time{})
+	return address, err
+}
+
+// noAddress is the error that a launch hook's command would be told no address, nil if it is told one or need not be.
+func noAddress(spec bus.Group, vm, address string) error {
+	if address != "" || spec.Hooks.Launch.WaitFor != bus.WaitForCommand || spec.ReadyWhen == bus.ReadyUptime {
+		return nil
+	}
+	return fmt.Errorf("%s has no address for its launch hook: within %s neither a DHCP lease nor its guest agent named one; a group whose VMs have none needs ready_when: uptime, or a hook with wait_for: bus",
+		vm, addressWait)
 }
 
 // untilOff returns an error as soon as a VM is off or cannot be read, and nil when ctx ends.

@@ -1,8 +1,10 @@
 package actuator
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -23,7 +26,7 @@ func someCall(waitFor bus.WaitFor, changes ...func(*hookCall)) (hookCall, <-chan
 	told := make(chan bus.Event, 1024)
 	c := hookCall{
 		hook: bus.Hook{WaitFor: waitFor, Timeout: time.Minute, Default: bus.HookContinue}, kind: bus.HookLaunch,
-		group: "web", vm: "web-1", uuid: someUUID, host: "kvm1", address: "10.0.0.7", began: time.Now(),
+		group: "web", vm: "web-1", uuid: someUUID, host: "kvm1", address: "10.0.0.7", reason: reasonReady, began: time.Now(),
 		tell: func(e bus.Event) { told <- e },
 	}
 	for _, change := range changes {
@@ -225,11 +228,11 @@ func TestHookCommand(t *testing.T) {
 		{name: "continue", command: "echo done", want: bus.HookContinue},
 		{
 			name: "abandon", command: "echo first; echo 'no backend web' >&2; echo; exit 7", want: bus.HookAbandon,
-			err: []string{"the launch hook of web-1", "exit status 7", "no backend web"},
+			err: []string{"the launch hook of web-1", "exit status 7", "the actuator's log"},
 		},
 		{name: "says nothing", command: "exit 1", want: bus.HookAbandon, err: []string{"exit status 1"}},
 		{name: "killed by somebody", command: "kill -9 $$", want: bus.HookAbandon, err: []string{"signal: killed"}},
-		{name: "no such command", command: "/nonexistent", want: bus.HookAbandon, err: []string{"exit status 127", "/nonexistent"}},
+		{name: "no such command", command: "/nonexistent", want: bus.HookAbandon, err: []string{"exit status 127"}},
 		{name: "no input", command: "read line && exit 1; exit 0", want: bus.HookContinue},
 		{name: "leaves something in the background", command: "sleep 5 & exit 0", want: bus.HookContinue},
 		{name: "time-out", command: "sleep 1000; exit 1", call: []func(*hookCall){begunBefore(time.Minute - 100*time.Millisecond)}, want: bus.HookContinue},
@@ -275,7 +278,7 @@ func TestHookCommandEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOST=kvm1\nVMSCALER_UUID=" + someUUID + "\nVMSCALER_VM=web-1\n"
+	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOST=kvm1\nVMSCALER_REASON=ready\nVMSCALER_UUID=" + someUUID + "\nVMSCALER_VM=web-1\n"
 	if string(text) != want {
 		t.Errorf("got\n%swant\n%s", text, want)
 	}
@@ -343,11 +346,8 @@ func TestHookOutputIsItsEnd(t *testing.T) {
 		_, _ = out.Write([]byte("0123456789"))
 	}
 	_, _ = out.Write([]byte("\n the last line \n\n"))
-	if len(out.text) != hookOutput || lastLine(out.text) != "the last line" {
-		t.Errorf("%d bytes, last line %q", len(out.text), lastLine(out.text))
-	}
-	if got := lastLine(nil); got != "" {
-		t.Errorf("of nothing: %q", got)
+	if len(out.text) != hookOutput || !strings.HasSuffix(string(out.text), "the last line \n\n") {
+		t.Errorf("%d bytes, the end %q", len(out.text), out.text[len(out.text)-20:])
 	}
 }
 
@@ -599,4 +599,142 @@ func TestActuatorServesHooks(t *testing.T) {
 
 func removeSpec() bus.Group {
 	return bus.Group{ShutdownTimeout: time.Second, Hooks: bus.Hooks{Remove: busHook()}}
+}
+
+// What a hook's command prints may be a secret, or a guest's: it goes to the log alone, on one harmless line.
+func TestHookOutputStaysInTheLog(t *testing.T) {
+	for _, status := range []string{"0", "7"} {
+		var log bytes.Buffer
+		call, told := someCall(bus.WaitForCommand)
+		call.hook.Command = `printf 'token=hunter2\n\033[2Jall is well\n'; exit ` + status
+		_, err := newHooks(zerolog.New(&log).Level(map[string]zerolog.Level{"0": zerolog.InfoLevel, "7": zerolog.WarnLevel}[status])).wait(t.Context(), call)
+		if (err != nil) != (status == "7") || err != nil && (strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "exit status 7")) {
+			t.Errorf("status %s: the error says %v", status, err)
+		}
+		if text := log.String(); !strings.Contains(text, "token=hunter2␊␛[2Jall is well") || strings.ContainsRune(text, 0x1b) {
+			t.Errorf("status %s: the log says %s", status, text)
+		}
+		if e := <-told; strings.Contains(e.Sentence+e.Error, "hunter2") {
+			t.Errorf("status %s: the event says %+v", status, e)
+		}
+	}
+}
+
+func TestFarewellHookIsShort(t *testing.T) {
+	for _, tt := range []struct{ timeout, want time.Duration }{{time.Second, time.Second}, {time.Minute, farewellWait}, {48 * time.Hour, farewellWait}} {
+		got := farewellHook(bus.Hook{WaitFor: bus.WaitForCommand, Timeout: tt.timeout, Default: bus.HookAbandon})
+		if got.Timeout != tt.want || got.Default != bus.HookContinue {
+			t.Errorf("of %s: %+v", tt.timeout, got)
+		}
+	}
+}
+
+func TestNoAddress(t *testing.T) {
+	for _, tt := range []struct {
+		address string
+		ready   bus.ReadyWhen
+		wait    bus.WaitFor
+		refused bool
+	}{
+		{"10.0.0.7", bus.ReadyAgent, bus.WaitForCommand, false},
+		{"", bus.ReadyAgent, bus.WaitForCommand, true},
+		{"", bus.ReadyLease, bus.WaitForCommand, true},
+		{"", bus.ReadyUptime, bus.WaitForCommand, false},
+		{"", bus.ReadyAgent, bus.WaitForBus, false},
+		{"", bus.ReadyAgent, bus.WaitForNobody, false},
+	} {
+		err := noAddress(bus.Group{ReadyWhen: tt.ready, Hooks: bus.Hooks{Launch: bus.Hook{WaitFor: tt.wait}}}, "web-1", tt.address)
+		if (err != nil) != tt.refused {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
+// commandSpec is a group whose hooks write what they are told into a file.
+func commandSpec(file string) bus.Group {
+	return webSpec(func(g *bus.Group) {
+		g.ShutdownTimeout = time.Second
+		for _, h := range []*bus.Hook{&g.Hooks.Launch, &g.Hooks.Remove} {
+			*h = bus.Hook{
+				WaitFor: bus.WaitForCommand, Timeout: time.Minute, Default: bus.HookContinue,
+				Command: "echo $VMSCALER_HOOK $VMSCALER_REASON $VMSCALER_VM $VMSCALER_UUID $VMSCALER_ADDRESS >> " + file,
+			}
+		}
+	})
+}
+
+// Whoever was told that a VM serves is told that it does not, however it went, and by the address that it was told.
+func TestRemoveHookHearsOfTheDead(t *testing.T) {
+	for _, tt := range []struct {
+		name, reason, command string
+		how                   func(*libvirt.Domain) error
+	}{
+		{"destroyed", "died", "", (*libvirt.Domain).Destroy},
+		{"destroyed, and the hook fails", "died", "exit 1", (*libvirt.Domain).Destroy},
+		{"destroyed, and the hook hangs", "died", "sleep 1000", (*libvirt.Domain).Destroy},
+		{"running", "removal", "", func(*libvirt.Domain) error { return nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newHost(t)
+			b.hooks = newHooks(zerolog.Nop())
+			file := filepath.Join(t.TempDir(), "told")
+			spec := commandSpec(file)
+			if tt.command != "" {
+				spec.Hooks.Remove.Command += "; " + tt.command
+				spec.Hooks.Remove.Timeout = 2 * time.Second
+			}
+			if err := b.launch(t.Context(), spec, "web-1", someUUID, "web-7"); err != nil {
+				t.Fatal(err)
+			}
+			address := b.meta().Address
+			dom, err := b.conn.LookupDomainByUUIDString(someUUID)
+			if err != nil || !strings.HasPrefix(address, "192.168.122.") {
+				t.Fatalf("address %q, %v", address, err)
+			}
+			if err := errors.Join(tt.how(dom), dom.Free()); err != nil {
+				t.Fatal(err)
+			}
+			desired := 1
+			if tt.reason == "removal" {
+				desired = 0
+			}
+			spec.Min = 0
+			plan := b.plan(spec, desired)
+			if len(plan.Remove) != 1 || plan.Remove[0].Died != (tt.reason == "died") {
+				t.Fatalf("planned %+v", plan)
+			}
+			if err := b.remove(t.Context(), plan.Remove[0], spec, nil, "web-8"); err != nil {
+				t.Fatal(err)
+			}
+			b.hasNothing()
+			want := fmt.Sprintf("launch ready web-1 %s %s\nremove %s web-1 %s %s\n", someUUID, address, tt.reason, someUUID, address)
+			if text, err := os.ReadFile(file); err != nil || string(text) != want {
+				t.Errorf("told %q, %v; want %q", text, err, want)
+			}
+		})
+	}
+}
+
+// A VM that vanishes as a whole is told as well, by the stage.
+func TestRemoveHookHearsOfTheVanished(t *testing.T) {
+	b := newHost(t)
+	file := filepath.Join(t.TempDir(), "told")
+	spec := commandSpec(file)
+	s := startStage(t, b, spec, dialTest)
+	s.want(1, "it is ready", b.ready(1))
+	vm := b.inventory().Owned[0]
+	s.want(1, "the stage has seen it", func() bool { return s.event(bus.EventReady).VM == vm.Name })
+	dom, err := b.conn.LookupDomainByUUIDString(vm.UUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(dom.Destroy(), dom.Undefine(), dom.Free()); err != nil {
+		t.Fatal(err)
+	}
+	want := "remove died " + vm.Name + " " + vm.UUID + " " + vm.Meta.Address + "\n"
+	s.want(1, "the hook was told", func() bool {
+		text, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(text), want)
+	})
+	s.stop()
 }

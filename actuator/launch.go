@@ -159,14 +159,14 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 				}
 				if !hooked {
 					asked := time.Now()
-					err := h.launchHook(ctx, spec.Hooks.Launch, dom, vm, decision)
+					address, err := h.launchHook(ctx, spec, dom, vm, decision)
 					if ctx.Err() != nil {
 						return context.Cause(ctx)
 					}
 					if err != nil {
 						return errors.Join(err, setPhase(dom, &vm.Meta, bus.PhaseFailed)) // as below
 					}
-					hooked, started = true, started.Add(time.Since(asked))
+					hooked, started, vm.Meta.Address = true, started.Add(time.Since(asked)), address
 				}
 				// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 				if err := setPhase(dom, &vm.Meta, bus.PhaseReady); err != nil {

@@ -76,6 +76,10 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 			return fmt.Errorf("%s: %w", now.Name, err)
 		}
 		step(stepOff)
+	} else if now.State != bus.StateRunning {
+		if abandoned = h.farewell(ctx, spec.Hooks.Remove, now, decision); ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 	}
 	if !stuck {
 		err = h.calls.act(ctx, func() error { return setPhase(dom, &meta, bus.PhaseStopping) })
@@ -137,7 +141,7 @@ func (h hypervisor) release(
 	}
 	deadline := later(off, latest).Add(spec.ShutdownTimeout).UTC()
 	tell(bus.EventDraining, err, &deadline)
-	action, abandoned := h.ask(ctx, bus.HookRemove, spec.Hooks.Remove, dom, vm, decision, began)
+	action, abandoned := h.removeHook(ctx, spec.Hooks.Remove, dom, vm, decision, began)
 	if action == "" {
 		return stuck, nil, abandoned
 	}
