@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// TestReliabilityPageNamesTests: a promise whose test was renamed or removed must not stay on the page.
-func TestReliabilityPageNamesTests(t *testing.T) {
+// TestPagesNameTests: a promise whose test was renamed or removed must not stay on a page.
+func TestPagesNameTests(t *testing.T) {
 	root := filepath.Join("..", "..", "..", "..")
 	there := map[string]bool{}
-	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
@@ -27,17 +27,19 @@ func TestReliabilityPageNamesTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(filepath.Join(root, "docs", "reliability.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(page), -1)
-	if len(named) < 50 {
-		t.Errorf("%d tests are named, want more", len(named))
-	}
-	for _, m := range named {
-		if !there[m[1]] {
-			t.Errorf("there is no %s", m[1])
+	for page, least := range map[string]int{"reliability.md": 50, "security.md": 40} {
+		text, err := os.ReadFile(filepath.Join(root, "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(text), -1)
+		if len(named) < least {
+			t.Errorf("%s names %d tests, want more", page, len(named))
+		}
+		for _, m := range named {
+			if !there[m[1]] {
+				t.Errorf("%s: there is no %s", page, m[1])
+			}
 		}
 	}
 }
