@@ -23,6 +23,7 @@ const (
 	VerbScale   = "scale"   // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
 	VerbSet     = "set"     // -> Controls; the fields in Set differ from the file
 	VerbReset   = "reset"   // -> Controls; the fields in Keys are the file's again, none means all
+	VerbForget  = "forget"  // -> Status; the VMs of Host, which is silent, do not count any more
 	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
 )
 
@@ -36,6 +37,7 @@ type Query struct {
 	// Set is for VerbSet: fields of the config below the group, such as "policy.upper", and their values as in the file.
 	Set  map[string]string `json:"set,omitempty"`
 	Keys []string          `json:"keys,omitempty"` // for VerbReset
+	Host string            `json:"host,omitempty"` // for VerbForget: its name or id
 	By   string            `json:"by,omitempty"`   // who asks, for the record
 	// Token is of the event "waiting", Action the answer to it.
 	Token  string     `json:"token,omitempty"`

@@ -34,7 +34,7 @@ type Permissions struct {
 // The requests that change nothing, those that change something, and those by which services are found.
 var (
 	hookRequests  = []string{"vmscaler.ctl." + VerbHook}
-	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset"}
+	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset", "vmscaler.ctl." + VerbForget}
 	readRequests  = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
 	discovery     = []string{
 		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",

@@ -47,7 +47,7 @@ func permissionTable() []may {
 		{"vmscaler.demand.<group>", "what was asked of a group", []string{"vmscaler.demand.web"}, []string{"vmscaler.demand.web", "vmscaler.demand.>"}, "D", "T"},
 		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
 		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
-		{"vmscaler.ctl.{pause, resume, dry-run, scale, set, reset}", "requests that change a group's controls", []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset"}, nil, "O", "D"},
+		{"vmscaler.ctl.{pause, resume, dry-run, scale, set, reset, forget}", "requests that change something of a group", []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset", "vmscaler.ctl.forget"}, nil, "O", "D"},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
 		{"vmscaler.ctl.<other>", "any other request", []string{"vmscaler.ctl.protect", "vmscaler.ctl.status.x"}, []string{"vmscaler.ctl.protect", "vmscaler.ctl.>", "vmscaler.ctl.*"}, "O", ""},
 		{"vmscaler.<other>.>", "nothing so far", []string{"vmscaler.other", "vmscaler.other.x"}, []string{"vmscaler.other", "vmscaler.other.>", "vmscaler.*.*.*.*.*.*", "vmscaler.>"}, "", "T"},

@@ -78,6 +78,7 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	}
 	st.Desired = d.Desired
 	if d.Known {
+		st.Hosts = obs.hostIDs() // one that was forgotten joins anew when it comes back
 		d.Shares = split(spec.ScaleIn, d.Direction, d.Desired, obs)
 		st.Numbers = st.Numbers.deal(spec.Name, d.Shares, obs)
 	}

@@ -114,7 +114,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	if err := bus.Subscribe(d.conn, bus.AllHealth, health); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
-	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset}
+	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset, bus.VerbForget}
 	if err := d.conn.Serve(ctx, "decider", d.cfg.Version, verbs, requests); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}

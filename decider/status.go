@@ -3,6 +3,7 @@ package decider
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ func (d *Decider) answer(ctx context.Context, r bus.Request) error {
 	if r.Verb == bus.VerbStatus {
 		return r.Answer(d.status(r.Query.Group))
 	}
+	if r.Verb == bus.VerbForget {
+		return d.forget(r)
+	}
 	name := r.Query.Group
 	if name == "" && len(d.groups) == 1 {
 		name = d.names()[0]
@@ -67,6 +71,34 @@ func (d *Decider) answer(ctx context.Context, r bus.Request) error {
 	default:
 		return r.Answer(g.decision)
 	}
+}
+
+// forget drops a host that is gone for good from all groups, or from one. Each decider does; the one that leads answers.
+func (d *Decider) forget(r bus.Request) error {
+	now := d.cfg.Now()
+	known := false
+	for _, name := range d.names() {
+		g := d.groups[name]
+		if r.Query.Group != "" && name != r.Query.Group {
+			continue
+		}
+		switch err := g.window.Forget(r.Query.Host, now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)); {
+		case errors.Is(err, errUnknownHost):
+		case err != nil:
+			return r.Refuse("%s", err)
+		default:
+			known = true
+			d.log.Info().Str("group", name).Str("host", r.Query.Host).Str("by", r.Query.By).Msg("host forgotten")
+		}
+	}
+	if _, leads := d.leadership.Term(); !leads {
+		r.Ignore()
+		return nil
+	}
+	if !known {
+		return r.Refuse("host: found %q, which no group has a VM on", r.Query.Host)
+	}
+	return r.Answer(d.status(r.Query.Group))
 }
 
 func (d *Decider) names() []string {

@@ -123,7 +123,7 @@ Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscal
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
-		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g), resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g), metricCommand(g), protectCommand(g), hookCommand(g),
+		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g), resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g), metricCommand(g), protectCommand(g), hostCommand(g), hookCommand(g),
 		downCommand(g), sweepCommand(g), simulateCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
 		checkCommand(g), configCommand(g), demoCommand(g),
 		guardCommand(),

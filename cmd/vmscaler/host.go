@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func hostCommand(g *globals) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "host",
+		Short: "Hosts of groups that run on several",
+		Args:  exactArgs(0),
+	}
+	cmd.AddCommand(hostRemoveCommand(g))
+	return cmd
+}
+
+func hostRemoveCommand(g *globals) *cobra.Command {
+	var busF busFlags
+	cmd := &cobra.Command{
+		Use:   "remove HOST",
+		Short: "Count the VMs of a host that is gone no more",
+		Long: `Count the VMs of a host no more that is gone for good, and let the other hosts have them. A host whose collector falls silent
+keeps its VMs in the count, as they may well run, and no VM is scaled in meanwhile; ` + "`vmscaler health`" + ` names it. One that
+still sends samples is refused: stop its collector first. A host that comes back after all brings its VMs with it.`,
+		Example: "  vmscaler host remove kvm2",
+		Args:    exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			conn, err := g.joinAs(cmd, busF, bus.RoleOperator)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+			defer cancel()
+			_, err = bus.Ask[bus.Status](ctx, conn, bus.VerbForget, bus.Query{Host: args[0], By: whoAsks()})
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds", answerWithin)
+			case err != nil:
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten\n", args[0])
+			return nil
+		},
+	}
+	busF.add(cmd, "bus-listen")
+	return cmd
+}
