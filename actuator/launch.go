@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -47,6 +48,9 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 		})
 	}
 
+	if spec.ReadyWhen == bus.ReadyLease && !seesLeases(h.conn, spec.Network) {
+		return fmt.Errorf("ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s", spec.Network, name)
+	}
 	tmpl, err := template.Lookup(h.conn, h.pool, spec.Template)
 	if err != nil {
 		return fmt.Errorf("template of %s: %w", name, err)
@@ -126,6 +130,7 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 	defer func() { _ = dom.Free() }()
 	poll := time.NewTicker(250 * time.Millisecond)
 	defer poll.Stop()
+	watch := &bootWatch{dom: dom, spec: spec, leases: seesLeases(h.conn, spec.Network)}
 	started := vm.Meta.Since
 	paused := time.Time{} // since when
 	hooked := false       // the launch hook let it go on
@@ -148,7 +153,7 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 			}
 			ready, why := false, "it is paused on an I/O error"
 			if !stuck {
-				if err := h.calls.ask(ctx, func() { ready, why = isReady(dom, spec, started) }); err != nil {
+				if err := h.calls.ask(ctx, func() { ready, why = isReady(watch, started, time.Now()) }); err != nil {
 					return err
 				}
 			}
@@ -179,12 +184,15 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 				h.tell(bus.Event{
 					Group: spec.Name, VM: vm.Name, Event: bus.EventReady, DecisionID: decision,
 					ElapsedMS: took.Milliseconds(),
-					Sentence:  readyBy(spec),
+					Sentence:  why,
 				})
 				return nil
 			}
 			if time.Since(started) > spec.BootTimeout {
 				err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", vm.Name, spec.BootTimeout, why)
+				if remedy := watch.last.remedy(spec, watch.leases); remedy != "" {
+					err = fmt.Errorf("%w; %s", err, remedy)
+				}
 				// Whoever launched it undoes that now; a VM taken over from an earlier run is removed for its phase.
 				return errors.Join(err, setPhase(dom, &vm.Meta, bus.PhaseFailed))
 			}
@@ -197,40 +205,41 @@ func (h hypervisor) awaitReady(ctx context.Context, spec bus.Group, vm VM, decis
 	}
 }
 
-// readyBy says what makes a group's VMs ready.
-func readyBy(spec bus.Group) string {
-	switch spec.ReadyWhen {
-	case bus.ReadyLease:
-		return "it has a DHCP lease"
-	case bus.ReadyUptime:
-		return fmt.Sprintf("it has run for %s", spec.ReadyAfter)
+// isReady reports whether a running VM has booted, with what shows it, or else with what it lacks. Where a hook waits that
+// gives its address to others, it needs one, if its network has any.
+func isReady(w *bootWatch, started, now time.Time) (ready bool, why string) {
+	v := w.look(started, now)
+	switch w.spec.ReadyWhen {
 	case bus.ReadyAgent:
+		return v.ready()
+	case bus.ReadyLease:
+		leased, err := hasLease(w.dom)
+		if err != nil {
+			return false, ErrorText(err)
+		}
+		if !leased {
+			return false, "it has no DHCP lease"
+		}
+		return true, "it has a DHCP lease"
+	case bus.ReadyUptime:
+		switch {
+		case v.Elapsed < w.spec.ReadyAfter:
+			return false, fmt.Sprintf("it has run for less than %s", w.spec.ReadyAfter)
+		case w.spec.Hooks.Launch.Waits() && v.Network != "" && !v.Addressed:
+			return false, fmt.Sprintf("its launch hook waits for an address, and it has none on network %s", v.Network)
+		}
+		return true, fmt.Sprintf("it has run for %s", w.spec.ReadyAfter)
 	}
-	return "its guest agent answers"
+	return false, fmt.Sprintf("ready_when: found %q, want agent, lease or uptime", w.spec.ReadyWhen)
 }
 
-// isReady says whether a running VM is ready, and if not, why.
-func isReady(dom *libvirt.Domain, spec bus.Group, started time.Time) (ready bool, why string) {
-	switch spec.ReadyWhen {
-	case bus.ReadyLease:
-		addresses, err := dom.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
-		if err != nil {
-			return false, err.Error()
-		}
-		for _, i := range addresses {
-			if len(i.Addrs) > 0 {
-				return true, ""
-			}
-		}
-		return false, "it has no DHCP lease"
-	case bus.ReadyUptime:
-		return time.Since(started) >= spec.ReadyAfter, fmt.Sprintf("it has run for less than %s", spec.ReadyAfter)
-	case bus.ReadyAgent:
+// hasLease reports whether the network's DHCP server has given a VM an address.
+func hasLease(dom *libvirt.Domain) (bool, error) {
+	leases, err := dom.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+	if err != nil {
+		return false, fmt.Errorf("read its DHCP leases: %w", err)
 	}
-	if err := agentCommand(dom, agentTimeout, "guest-ping", nil, nil); err != nil {
-		return false, err.Error()
-	}
-	return true, ""
+	return slices.ContainsFunc(leases, func(i libvirt.DomainInterface) bool { return len(i.Addrs) > 0 }), nil
 }
 
 // volumePath is where a directory pool will put a volume.
