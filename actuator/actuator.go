@@ -238,8 +238,15 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 	looks := make(chan look, 1)
 	looking := false
 	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end
-	events, stopEvents, err := domainEvents(lv)
+	restarted := newRestarts()
+	events, stopEvents, err := domainEvents(lv, restarted)
 	if err != nil {
+		_, _ = lv.Close()
+		return err
+	}
+	stopRestarts, err := restarted.listen(lv)
+	if err != nil {
+		stopEvents()
 		_, _ = lv.Close()
 		return err
 	}
@@ -257,6 +264,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 		// The connection stays with a call that hangs; the last two are calls as well.
 		if left = left && within(goodbye, func() {
 			stopEvents()
+			stopRestarts()
 			_, _ = lv.Close()
 		}); !left {
 			a.log.Warn().Msg("a libvirt call has not returned; it is given up")
@@ -314,6 +322,8 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 		case got := <-heard:
 			asking = false
 			a.pulses.hear(got)
+		case uuid := <-restarted:
+			a.restarted(lv, h, uuid)
 		case <-events:
 			again = true
 		case <-tick.C:
@@ -423,9 +433,10 @@ func lookAt(lv *libvirt.Connect, pool string, launches, outdated bool) (l look) 
 }
 
 // domainEvents wakes the loop whenever a domain changes.
-func domainEvents(lv *libvirt.Connect) (<-chan struct{}, func(), error) {
+func domainEvents(lv *libvirt.Connect, restarted restarts) (<-chan struct{}, func(), error) {
 	events := make(chan struct{}, 1)
-	id, err := lv.DomainEventLifecycleRegister(nil, func(*libvirt.Connect, *libvirt.Domain, *libvirt.DomainEventLifecycle) {
+	id, err := lv.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, dom *libvirt.Domain, e *libvirt.DomainEventLifecycle) {
+		restarted.started(dom, e)
 		select {
 		case events <- struct{}{}:
 		default: // one wake-up is enough

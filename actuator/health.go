@@ -21,19 +21,36 @@ type pulse struct {
 	silent   time.Time // since when its agent does not answer; zero: it does, or was not asked
 	asked    time.Time // the last time that it did not answer
 	ioError  time.Time // since when it is paused on an I/O error; zero: it is not
+	rebooted time.Time // when its guest last restarted without ending; zero: it did not
+	asleep   time.Time // since when it neither runs nor is paused nor off: it sleeps, or hangs in its shutdown
+	state    bus.State // the last one, of those
 	reported bool
 }
 
 // sick says why a VM is to be replaced, "" if it is not. An agent's silence only counts up to the last time that it
-// was asked in vain: while nobody can ask, nothing is known.
-func (p pulse) sick(grace time.Duration, now time.Time) string {
-	switch {
-	case grace == 0:
+// was asked in vain: while nobody can ask, nothing is known. A guest that restarts has the time of a boot more, counted
+// from the beginning of its silence, so that one which does nothing but restart is replaced in the end.
+func (p pulse) sick(spec bus.Group, now time.Time) string {
+	grace := spec.Repair.HealthGrace
+	if grace == 0 {
 		return ""
+	}
+	silence := p.asked.Sub(p.silent)
+	speak := grace
+	if !p.rebooted.IsZero() && p.rebooted.After(p.silent.Add(-grace)) {
+		speak += spec.BootTimeout
+	}
+	wake := grace
+	if p.state == bus.StateShutdown {
+		wake += spec.ShutdownTimeout
+	}
+	switch {
 	case !p.ioError.IsZero() && now.Sub(p.ioError) >= grace:
 		return fmt.Sprintf("it has been paused on an I/O error for %s", now.Sub(p.ioError).Round(time.Second))
-	case !p.silent.IsZero() && p.asked.Sub(p.silent) >= grace:
-		return fmt.Sprintf("its guest agent has not answered for %s", p.asked.Sub(p.silent).Round(time.Second))
+	case !p.asleep.IsZero() && now.Sub(p.asleep) >= wake:
+		return fmt.Sprintf("it has been %q, and not running, for %s", p.state, now.Sub(p.asleep).Round(time.Second))
+	case !p.silent.IsZero() && silence >= speak:
+		return fmt.Sprintf("its guest agent has not answered for %s", silence.Round(time.Second))
 	}
 	return ""
 }
@@ -77,28 +94,55 @@ func askAgents(ctx context.Context, conn *libvirt.Connect, calls *calls, vms []V
 // pulses are the pulses of the VMs that serve, by UUID.
 type pulses map[string]*pulse
 
-// look notes what a look at libvirt shows, and forgets VMs that are gone or do not run: a person may have suspended one.
+// pulsed reports whether a VM is in service, by its state, or should be: a person may have suspended one, and one that is
+// off is replaced at once.
+func pulsed(vm VM) bool {
+	switch vm.State {
+	case bus.StatePaused:
+		return vm.IOError
+	case bus.StateShutoff, bus.StateCrashed, bus.StateUnknown:
+		return false
+	case bus.StateRunning, bus.StateShutdown, bus.StateOther:
+		return true
+	}
+	return true // a state newer than this program
+}
+
+// look notes what a look at libvirt shows, and forgets VMs that are gone or not in service.
 func (p pulses) look(owned []VM, now time.Time) {
 	there := map[string]bool{}
 	for _, vm := range owned {
-		if vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning && !vm.IOError {
+		if vm.Meta.Phase != bus.PhaseReady || !pulsed(vm) {
 			continue
 		}
 		there[vm.UUID] = true
 		if p[vm.UUID] == nil {
 			p[vm.UUID] = &pulse{}
 		}
-		switch of := p[vm.UUID]; {
-		case !vm.IOError:
-			of.ioError = time.Time{}
-		case of.ioError.IsZero():
-			of.ioError = now
+		of := p[vm.UUID]
+		since := func(at *time.Time, is bool) {
+			switch {
+			case !is:
+				*at = time.Time{}
+			case at.IsZero():
+				*at = now
+			}
 		}
+		since(&of.ioError, vm.IOError)
+		since(&of.asleep, vm.State != bus.StateRunning && vm.State != bus.StatePaused)
+		of.state = vm.State
 	}
 	for uuid := range p {
 		if !there[uuid] {
 			delete(p, uuid)
 		}
+	}
+}
+
+// restarted notes that a guest has restarted without ending.
+func (p pulses) restarted(uuid string, at time.Time) {
+	if of := p[uuid]; of != nil {
+		of.rebooted = at
 	}
 }
 
@@ -126,7 +170,7 @@ func (a *Actuator) sick(g *group, owned []VM) map[string]string {
 		if p == nil {
 			continue
 		}
-		why := p.sick(g.spec.Repair.HealthGrace, a.cfg.Now())
+		why := p.sick(g.spec, a.cfg.Now())
 		if why != "" {
 			sick[vm.UUID] = why
 		}

@@ -10,13 +10,16 @@ import (
 
 // A VM is sick when its agent was asked in vain for as long as the grace. While nobody can ask, nothing is known.
 func TestPulses(t *testing.T) {
-	const grace = 20 * time.Second
+	spec := webSpec(func(g *bus.Group) {
+		g.Repair.HealthGrace, g.BootTimeout, g.ShutdownTimeout = 20*time.Second, time.Minute, 10*time.Second
+	})
 	ready, stuck := running(1), vm(1, bus.PhaseReady, bus.StatePaused)
 	stuck.IOError = true
+	asleep := func(state bus.State) []VM { return []VM{vm(1, bus.PhaseReady, state)} }
 	type step struct {
 		after int // seconds from t0
 		owned []VM
-		said  string // "answer", "silence", "": it was not asked
+		said  string // "answer", "silence", "restart", "": it was not asked
 		sick  string // words of why
 	}
 	look := func(after int, said, sick string) step { return step{after, []VM{ready}, said, sick} }
@@ -35,20 +38,39 @@ func TestPulses(t *testing.T) {
 			look(0, "answer", ""), {5, []VM{stuck}, "", ""}, {24, []VM{stuck}, "", ""}, {25, []VM{stuck}, "", "I/O error for 20s"},
 		},
 		"an I/O error that was mended": {{5, []VM{stuck}, "", ""}, look(15, "answer", ""), {20, []VM{stuck}, "", ""}, {39, []VM{stuck}, "", ""}},
-		"gone":                         {look(0, "silence", ""), {20, nil, "silence", ""}},
-		"not ready yet":                {{0, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}, {30, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}},
+		"its guest restarts": {
+			look(0, "answer", ""), look(10, "restart", ""), look(15, "silence", ""), look(94, "silence", ""), look(95, "silence", "agent has not answered for 1m20s"),
+		},
+		"its guest restarts while it is silent": {look(0, "silence", ""), look(19, "restart", ""), look(79, "silence", ""), look(80, "silence", "1m20s")},
+		"its guest does nothing but restart": {
+			look(0, "silence", ""), look(19, "restart", ""), look(40, "restart", ""), look(60, "restart", ""), look(79, "restart", ""), look(80, "silence", "1m20s"),
+		},
+		"it restarted, and later is silent": {look(0, "restart", ""), look(5, "answer", ""), look(100, "silence", ""), look(120, "silence", "20s")},
+		"it sleeps": {
+			look(0, "answer", ""), {5, asleep(bus.StateOther), "", ""}, {24, asleep(bus.StateOther), "", ""}, {25, asleep(bus.StateOther), "", "for 20s"},
+		},
+		"it sleeps, and wakes":        {{5, asleep(bus.StateOther), "", ""}, look(15, "answer", ""), {20, asleep(bus.StateOther), "", ""}, {39, asleep(bus.StateOther), "", ""}},
+		"it hangs in its shutdown":    {{5, asleep(bus.StateShutdown), "", ""}, {34, asleep(bus.StateShutdown), "", ""}, {35, asleep(bus.StateShutdown), "", "in shutdown"}},
+		"its state cannot be read":    {{5, asleep(bus.StateUnknown), "", ""}, {3600, asleep(bus.StateUnknown), "", ""}},
+		"off: replaced in other ways": {{5, asleep(bus.StateShutoff), "", ""}, {3600, asleep(bus.StateShutoff), "", ""}},
+		"gone":                        {look(0, "silence", ""), {20, nil, "silence", ""}},
+		"not ready yet":               {{0, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}, {30, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}},
 	} {
 		p := pulses{}
 		for i, s := range steps {
 			now := t0.Add(time.Duration(s.after) * time.Second)
 			p.look(s.owned, now)
-			if s.said != "" {
+			switch s.said {
+			case "":
+			case "restart":
+				p.restarted(ready.UUID, now)
+			default:
 				p.hear(answers{at: now, vms: map[string]bool{ready.UUID: s.said == "answer"}})
 			}
 			sick := ""
 			if of := p[ready.UUID]; of != nil {
-				sick = of.sick(grace, now)
-				if forever := of.sick(0, now); forever != "" {
+				sick = of.sick(spec, now)
+				if forever := of.sick(webSpec(func(g *bus.Group) { g.Repair.HealthGrace = 0 }), now); forever != "" {
 					t.Errorf("%s, step %d: %q with no grace set", name, i, forever)
 				}
 			}

@@ -1,0 +1,88 @@
+package actuator
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// restarts are the UUIDs of domains whose guest restarts: by itself, by a reset, or because somebody started the domain again.
+// What does not fit is lost; a warm-up then goes on from the restart before.
+type restarts chan string
+
+func newRestarts() restarts { return make(restarts, 256) }
+
+// note is called from libvirt's event loop, where no call to libvirtd is allowed.
+func (r restarts) note(dom *libvirt.Domain) {
+	uuid, err := dom.GetUUIDString() // which is none
+	if err != nil {
+		return
+	}
+	select {
+	case r <- uuid:
+	default:
+	}
+}
+
+// started notes the start of a domain. libvirt takes only one listener for a kind of event on a connection.
+func (r restarts) started(dom *libvirt.Domain, e *libvirt.DomainEventLifecycle) {
+	if e.Event == libvirt.DOMAIN_EVENT_STARTED && e.Detail == int(libvirt.DOMAIN_EVENT_STARTED_BOOTED) {
+		r.note(dom)
+	}
+}
+
+// listen notes the restarts that are no starts.
+func (r restarts) listen(lv *libvirt.Connect) (stop func(), err error) {
+	id, err := lv.DomainEventRebootRegister(nil, func(_ *libvirt.Connect, dom *libvirt.Domain) { r.note(dom) })
+	if err != nil {
+		return nil, fmt.Errorf("ask for the reboots of guests: %w", err)
+	}
+	return func() { _ = lv.DomainEventDeregister(id) }, nil
+}
+
+// restarted notes that a guest of ours restarts: where the collector reads it, so that its CPU is no load for a while, and for
+// its agent, which is silent meanwhile. While a VM is launched a restart is part of its boot.
+func (a *Actuator) restarted(lv *libvirt.Connect, h hypervisor, uuid string) {
+	vm, ours := a.seen[uuid]
+	if !ours || vm.Meta.Phase != bus.PhaseReady {
+		return
+	}
+	at := a.cfg.Now()
+	a.pulses.restarted(uuid, at)
+	if err := lv.Ref(); err != nil {
+		return
+	}
+	log := a.log.With().Str("group", vm.Meta.Group).Str("vm", vm.Name).Logger()
+	log.Info().Msg("its guest restarts")
+	go func() { // it may wait for QEMU, for longer than the stage lives
+		defer func() { _, _ = lv.Close() }()
+		if err := h.markRestart(uuid, at); err != nil {
+			log.Warn().Err(err).Msg("the restart is not noted, so its CPU counts as load")
+		}
+	}()
+}
+
+// markRestart writes when a guest last restarted into its domain's metadata.
+func (h hypervisor) markRestart(uuid string, at time.Time) error {
+	dom, err := h.conn.LookupDomainByUUIDString(uuid)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up the domain: %w", err)
+	}
+	defer func() { _ = dom.Free() }()
+	where, err := modification(dom)
+	if err != nil {
+		return fmt.Errorf("note its restart: %w", err)
+	}
+	err = dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootXML(at), bus.RebootKey, bus.RebootURI, where)
+	if err != nil {
+		return fmt.Errorf("note its restart: %w", err)
+	}
+	return nil
+}
