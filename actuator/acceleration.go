@@ -16,6 +16,7 @@ type Acceleration struct {
 	VirtType string // the domain type: "kvm", "qemu", or a test driver's own
 	Reason   string // why not KVM; "" with KVM
 	Arch     string
+	HostUUID string // of the machine that libvirt runs on, by its own word
 }
 
 // The values of the acceleration option.
@@ -58,7 +59,7 @@ func IsLocal(uri string) bool {
 
 // chooseAcceleration is the rule; cpuinfo is "" where it cannot be read.
 func chooseAcceleration(caps libvirtxml.Caps, cpuinfo, want string) (Acceleration, error) {
-	a := Acceleration{}
+	a := Acceleration{HostUUID: caps.Host.UUID}
 	if caps.Host.CPU != nil {
 		a.Arch = caps.Host.CPU.Arch
 	}

@@ -398,6 +398,10 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (hypervisor, int, error) {
 	h := hypervisor{
 		conn: lv, pool: a.cfg.Pool, machine: machine{virtType: acc.VirtType, arch: acc.Arch}, calls: newCalls(),
 	}
+	h.libvirtID = acc.HostUUID
+	if uri, err := lv.GetURI(); err == nil {
+		h.libvirtID += libvirtPath(uri)
+	}
 	host := a.host // of this connection, as workers run beside the next one's
 	h.tell = func(e bus.Event) { a.publish(host, e, nil) }
 	a.cores = int(node.Cpus)

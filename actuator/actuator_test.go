@@ -263,7 +263,7 @@ func TestDomainXML(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := webSpec(func(g *bus.Group) { g.Network, g.VCPUs, g.MemoryMiB = tt.network, 2, 512 })
 			meta := someMetadata()
-			text, err := domainXML(spec, tt.m, "web-1", meta, "/pool/"+meta.Volume)
+			text, err := domainXML(spec, tt.m, "web-1", meta, "/pool/"+meta.Volume, "52:54:0a:0b:0c:0d")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -294,7 +294,7 @@ func TestDomainXML(t *testing.T) {
 func TestDomainXMLEscapes(t *testing.T) {
 	meta := someMetadata()
 	meta.Group, meta.Template = `a"<&>'b`, `</metadata><x>`
-	text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`)
+	text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, "52:54:0a:0b:0c:0d")
 	if err != nil {
 		t.Fatal(err)
 	}

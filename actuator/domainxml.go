@@ -18,7 +18,7 @@ type machine struct {
 }
 
 // domainXML is the definition of a new VM.
-func domainXML(spec bus.Group, m machine, name string, meta bus.Metadata, diskPath string) (string, error) {
+func domainXML(spec bus.Group, m machine, name string, meta bus.Metadata, diskPath, mac string) (string, error) {
 	element, err := meta.DefinitionXML()
 	if err != nil {
 		return "", err
@@ -60,6 +60,7 @@ func domainXML(spec bus.Group, m machine, name string, meta bus.Metadata, diskPa
 				Target: &libvirtxml.DomainDiskTarget{Dev: "vda", Bus: "virtio"},
 			}},
 			Interfaces: []libvirtxml.DomainInterface{{
+				MAC:    &libvirtxml.DomainInterfaceMAC{Address: mac},
 				Source: interfaceSource(spec.Network),
 				Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
 				ROM:    &libvirtxml.DomainROM{Enabled: "no"},

@@ -30,6 +30,8 @@ type hypervisor struct {
 	end     func(uuid string, e bus.Event)
 	records *records
 	calls   *calls
+	// libvirtID tells this libvirt from others on the same network.
+	libvirtID string
 }
 
 // launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
@@ -67,7 +69,15 @@ func (h hypervisor) launch(ctx context.Context, spec bus.Group, name, uuid, deci
 	if err != nil {
 		return err
 	}
-	definition, err := domainXML(spec, h.machine, name, meta, path)
+	taken, err := takenMACs(h.conn)
+	if err != nil {
+		return err
+	}
+	mac, err := macAddress(h.libvirtID, spec.Name, name, taken)
+	if err != nil {
+		return err
+	}
+	definition, err := domainXML(spec, h.machine, name, meta, path, mac)
 	if err != nil {
 		return err
 	}

@@ -258,7 +258,7 @@ func (r *launchRig) virsh() time.Duration {
 	disk := filepath.Join(r.dir, name+".qcow2")
 	text, err := domainXML(r.spec, r.machine, name, bus.Metadata{
 		Group: "nobody", Template: "demo", UUID: uuid, Created: time.Now(), Phase: bus.PhaseReady, Since: time.Now(), Pool: r.id, Volume: name,
-	}, disk)
+	}, disk, "52:54:00:00:00:01")
 	if err != nil {
 		r.b.Fatal(err)
 	}
