@@ -90,8 +90,11 @@ type group struct {
 	spec     bus.Group
 	hash     string
 	newest   bus.Newest
-	failures int    // of launches, in a row
-	cause    string // of the last failure
+	failures int       // of launches, in a row
+	deaths   int       // of VMs soon after their boot, in a row
+	diedAt   time.Time // the last of those
+	stopped  bool      // the last failure stopped launching
+	cause    string    // of the last failure
 	retryAt  time.Time
 	mismatch bool
 	removals []time.Time // of VMs that served, within the removal window
@@ -597,7 +600,7 @@ func (g *group) problems(id bus.HostID, host string, now time.Time) (problems []
 		problems = append(problems, fmt.Sprintf("the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side))
 	}
 	if g.open() && now.Before(g.retryAt) {
-		problems = append(problems, fmt.Sprintf("no launch until %s after %d failures in a row: %s", g.retryAt.Local().Format(time.TimeOnly), g.failures, g.cause))
+		problems = append(problems, fmt.Sprintf("no launch until %s after %d failures in a row: %s", g.retryAt.Local().Format(time.TimeOnly), g.failures+g.deaths, g.cause))
 	}
 	if g.short != "" {
 		problems = append(problems, "no room for another VM: "+g.short)
@@ -611,11 +614,16 @@ func (g *group) problems(id bus.HostID, host string, now time.Time) (problems []
 // notice publishes what changed without our doing, and at the first look what is taken over.
 func (a *Actuator) notice(inv Inventory) {
 	now := map[string]VM{}
+	died := map[string][]VM{}
 	for _, vm := range inv.Owned {
 		if a.groups[vm.Meta.Group] == nil {
 			continue
 		}
 		now[vm.UUID] = vm
+		if before := a.seen[vm.UUID]; before.State == bus.StateRunning && vm.Meta.Phase == bus.PhaseReady &&
+			(vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
+			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
+		}
 		if a.seen == nil {
 			a.tell(bus.Event{
 				Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventAdopted,
@@ -634,9 +642,18 @@ func (a *Actuator) notice(inv Inventory) {
 			Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventDied,
 			Sentence: "gone: its definition was removed by someone else",
 		})
+		if vm.Meta.Phase == bus.PhaseReady {
+			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
+		}
 		a.gone = append(a.gone, vm)
 	}
 	a.seen = now
+	for name, g := range a.groups {
+		g.forgive(a.cfg.Now())
+		for _, e := range g.ill(died[name], "it is off or gone", a.cfg.Now(), a.cfg.Now()) {
+			a.tell(e)
+		}
+	}
 	for uuid, until := range a.resting {
 		if a.cfg.Now().After(until) {
 			delete(a.resting, uuid)
@@ -728,6 +745,7 @@ func (a *Actuator) situation(g *group, slots int, inv Inventory) Situation {
 		Controls: g.newest.Decision.Controls, Removed: g.removed(now), Draining: map[string]bool{}, CPU: a.load.cpu(g.spec.Name, now),
 	}
 	s.Sick = a.sick(g, s.Owned)
+	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed
 	if g.newest.Holds(now) && !g.mismatch {
 		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
 		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful

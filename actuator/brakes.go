@@ -18,34 +18,86 @@ func backoff(n int) time.Duration {
 	return min(wait, longestBackoff)
 }
 
-// open says whether launching has failed so often that it stopped; then one VM at a time is tried.
-func (g *group) open() bool { return g.failures >= g.spec.Brakes.LaunchFailures }
+// open reports whether launching has failed so often that it stopped; then one VM at a time is tried.
+func (g *group) open() bool { return g.failures+g.deaths >= g.spec.Brakes.LaunchFailures }
 
-// failed counts a launch that failed, and is the events that say so. One that was begun before launching stopped, and
-// fails later, does not put the next try off.
+// failed counts a launch that failed, and is the events that say so.
 func (g *group) failed(w *worker, err error, now time.Time) []bus.Event {
-	stopped := g.open() && now.Before(g.retryAt)
 	g.failures++
-	g.cause = ErrorText(err)
-	if !stopped {
-		wait := backoff(g.failures)
-		if g.open() {
-			wait = g.spec.Brakes.LaunchPause
-		}
-		g.retryAt = now.Add(wait)
-	}
+	stopped := g.putOff(ErrorText(err), now)
 	next := g.retryAt.Sub(now).Round(time.Second)
 	events := []bus.Event{{
 		Group: w.group, VM: w.name, Event: bus.EventFailed, Error: g.cause,
 		Sentence: fmt.Sprintf("launching failed, next try in %s", next),
 	}}
-	if g.open() && !stopped {
-		events = append(events, bus.Event{
-			Group: w.group, Event: bus.EventBraked, Error: g.cause,
-			Sentence: fmt.Sprintf("launching failed %d times in a row, next try of one VM in %s", g.failures, next),
-		})
+	if stopped {
+		events = append(events, g.braking(now))
 	}
 	return events
+}
+
+// putOff sets the time of the next launch, and reports whether launching stops with that. A failure of what was begun
+// before it stopped does not put the next try off.
+func (g *group) putOff(cause string, now time.Time) (stops bool) {
+	waits := g.stopped && now.Before(g.retryAt)
+	g.cause = cause
+	if waits {
+		return false
+	}
+	g.stopped = g.open()
+	wait := backoff(g.failures + g.deaths)
+	if g.stopped {
+		wait = g.spec.Brakes.LaunchPause
+	}
+	g.retryAt = now.Add(wait)
+	return g.stopped
+}
+
+func (g *group) braking(now time.Time) bus.Event {
+	next := g.retryAt.Sub(now).Round(time.Second)
+	e := bus.Event{
+		Group: g.spec.Name, Event: bus.EventBraked, Error: g.cause,
+		Sentence: fmt.Sprintf("launching failed %d times in a row, next try of one VM in %s", g.failures, next),
+	}
+	if g.deaths > 0 {
+		e.Sentence = fmt.Sprintf("%d VMs in a row were not launched or died within %s of their boot, next try of one in %s",
+			g.failures+g.deaths, g.spec.Brakes.EarlyDeath, next)
+	}
+	return e
+}
+
+// ill counts VMs that died, or serve no more since a moment: each soon after its boot is a launch that failed after all, but
+// several in one look are one failure, as that of a host. Whether a VM that was ready has proven anything shows later.
+func (g *group) ill(vms []VM, why string, since, now time.Time) []bus.Event {
+	for _, vm := range vms {
+		booted := vm.Meta.Booted
+		if booted.IsZero() { // made by a program that did not note it
+			booted = vm.Meta.Since
+		}
+		lasted := since.Sub(booted)
+		if lasted >= g.spec.Brakes.EarlyDeath {
+			continue
+		}
+		g.deaths++
+		g.diedAt = now
+		if g.putOff(fmt.Sprintf("%s lasted for %s after its boot: %s", vm.Name, max(lasted, 0).Round(time.Second), why), now) {
+			return []bus.Event{g.braking(now)}
+		}
+		return nil
+	}
+	return nil
+}
+
+// forgive forgets the deaths once none has come for as long as a VM needs to boot and to be past an early one, while VMs
+// could be launched.
+func (g *group) forgive(now time.Time) {
+	last := g.diedAt
+	if g.retryAt.After(last) {
+		last = g.retryAt
+	}
+	if g.deaths > 0 && now.Sub(last) >= g.spec.Brakes.EarlyDeath+g.spec.BootTimeout {
+		g.deaths = 0
+	}
 }
 
 // removed is how many VMs that served were removed within the window up to now.

@@ -3,6 +3,8 @@ package actuator
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,158 @@ func TestLaunchFailures(t *testing.T) {
 	g.failures = 0 // as after a success
 	if s := a.situation(g, 4, Inventory{Taken: map[string]bool{}}); s.Trial || a.problem() != nil {
 		t.Errorf("after a success: %+v, %v", s, a.problem())
+	}
+}
+
+func TestIll(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) {
+		g.Brakes.LaunchFailures, g.Brakes.EarlyDeath, g.BootTimeout = 3, 10*time.Minute, 2*time.Minute
+	})
+	booted := func(at time.Duration) VM {
+		v := running(1)
+		v.Meta.Booted = t0.Add(at)
+		return v
+	}
+	unnoted := booted(0)
+	unnoted.Meta.Booted, unnoted.Meta.Since = time.Time{}, t0.Add(time.Minute)
+	for _, tt := range []struct {
+		name   string
+		vms    []VM
+		since  time.Duration // from which they did not serve
+		before group
+		deaths int
+		wait   time.Duration
+		braked bool
+	}{
+		{"none", nil, 0, group{}, 0, 0, false},
+		{"soon after its boot", []VM{booted(0)}, 3 * time.Second, group{}, 1, time.Second, false},
+		{"at the end of an early one", []VM{booted(0)}, 10*time.Minute - 1, group{}, 1, time.Second, false},
+		{"after that", []VM{booted(0)}, 10 * time.Minute, group{}, 0, 0, false},
+		{"a clock that was set back", []VM{booted(time.Hour)}, 0, group{}, 1, time.Second, false},
+		{"when it had booted is not noted", []VM{unnoted}, 11*time.Minute - 1, group{}, 1, time.Second, false},
+		{"when it had booted is not noted, later", []VM{unnoted}, 11 * time.Minute, group{}, 0, 0, false},
+		{"several at once, as when their host fails", []VM{booted(0), booted(0), booted(0)}, time.Second, group{}, 1, time.Second, false},
+		{"an old one and a new one", []VM{booted(-time.Hour), booted(0)}, time.Second, group{}, 1, time.Second, false},
+		{"the second in a row", []VM{booted(0)}, time.Second, group{deaths: 1}, 2, 2 * time.Second, false},
+		{"the third", []VM{booted(0)}, time.Second, group{deaths: 2}, 3, 5 * time.Minute, true},
+		{"after launches that failed", []VM{booted(0)}, time.Second, group{failures: 2}, 1, 5 * time.Minute, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := tt.before
+			g.spec = spec
+			now := t0.Add(tt.since)
+			events := g.ill(tt.vms, "it is shut off", now, now)
+			wait := time.Duration(0)
+			if !g.retryAt.IsZero() {
+				wait = g.retryAt.Sub(now)
+			}
+			if g.deaths != tt.deaths || wait != tt.wait || (len(events) == 1 && events[0].Event == bus.EventBraked) != tt.braked {
+				t.Errorf("%d deaths, next launch in %s, %+v", g.deaths, wait, events)
+			}
+			if tt.deaths > tt.before.deaths && !strings.Contains(g.cause, "web-1 lasted for") {
+				t.Errorf("cause %q", g.cause)
+			}
+			g.forgive(now.Add(12*time.Minute - 1))
+			if g.deaths != tt.deaths {
+				t.Error("forgiven too soon")
+			}
+			if g.forgive(now.Add(wait + 12*time.Minute)); g.deaths != 0 {
+				t.Error("never forgiven")
+			}
+		})
+	}
+	g := group{spec: webSpec(func(g *bus.Group) { g.Brakes.EarlyDeath = 0 })}
+	if g.ill([]VM{booted(0)}, "it is shut off", t0, t0); g.deaths != 0 {
+		t.Error("counted, although that is off")
+	}
+}
+
+// fate is what becomes of each VM of a group, some time after its boot.
+type fate struct {
+	name  string
+	after time.Duration
+	does  func(a *Actuator, vm *VM, now time.Time)
+	most  int // VMs made in the first half hour
+}
+
+// A VM that comes up and then dies, or falls silent, again and again is replaced at the brake's pace, and health says so. Its
+// group goes on as before once that has ended.
+func TestCrashLoopIsBraked(t *testing.T) {
+	const half = 30 * time.Minute
+	for _, f := range []fate{
+		{"it goes off", 3 * time.Second, func(_ *Actuator, vm *VM, _ time.Time) { vm.State = bus.StateShutoff }, 12},
+		{"it crashes after a while", 5 * time.Minute, func(_ *Actuator, vm *VM, _ time.Time) { vm.State = bus.StateCrashed }, 8},
+		{"its agent falls silent", 10 * time.Second, func(a *Actuator, vm *VM, now time.Time) {
+			a.pulses.hear(answers{at: now, vms: map[string]bool{vm.UUID: false}})
+		}, 13},
+		{"it goes to sleep", time.Minute, func(_ *Actuator, vm *VM, _ time.Time) { vm.State = bus.StateOther }, 13},
+		{"nothing", time.Hour, func(*Actuator, *VM, time.Time) {}, 1},
+	} {
+		for _, highest := range []int{1, 3} { // with room for a replacement first, and without
+			t.Run(fmt.Sprintf("%s, max %d", f.name, highest), func(t *testing.T) {
+				outbox, _ := listen(t)
+				now := t0
+				spec := webSpec(func(g *bus.Group) { g.Max, g.ReadyWhen, g.Repair.HealthGrace = highest, bus.ReadyAgent, 30*time.Second })
+				a := &Actuator{
+					cfg: Config{Now: func() time.Time { return now }}, outbox: outbox, pulses: pulses{}, workers: map[string]*worker{},
+					resting: map[string]time.Time{}, groups: map[string]*group{"web": {spec: spec}}, host: "here",
+				}
+				g := a.groups["web"]
+				var owned []VM
+				made, well, braked := 0, false, false
+				step := func() {
+					now = now.Add(time.Second)
+					for i := range owned {
+						vm := &owned[i]
+						if vm.Meta.Phase == bus.PhaseLaunching && now.Sub(vm.Meta.Created) >= 5*time.Second {
+							vm.Meta.Phase, vm.Meta.Since, vm.Meta.Booted = bus.PhaseReady, now, now
+							g.failures = 0 // as a worker that has brought it up
+						}
+						if vm.Meta.Phase == bus.PhaseReady && now.Sub(vm.Meta.Booted) >= f.after && !well {
+							f.does(a, vm, now)
+						}
+					}
+					inv := Inventory{Owned: slices.Clone(owned), Taken: map[string]bool{}}
+					a.notice(inv)
+					a.pulses.look(inv.Owned, now)
+					s := a.situation(g, 2, inv)
+					s.Desired, s.Unheard = 1, false
+					for _, vm := range owned {
+						if vm.Meta.Phase == bus.PhaseLaunching {
+							s.Working[vm.UUID] = true
+						}
+					}
+					plan := Plan(s)
+					for _, r := range plan.Remove {
+						owned = slices.DeleteFunc(owned, func(vm VM) bool { return vm.UUID == r.VM.UUID })
+						delete(a.seen, r.VM.UUID)
+					}
+					for _, name := range plan.Create {
+						made++
+						vm := running(1)
+						vm.Name, vm.UUID, vm.Meta.Created = name, fmt.Sprintf("%08d", made), now
+						vm.Meta.Phase, vm.Meta.Since = bus.PhaseLaunching, now
+						owned = append(owned, vm)
+					}
+					if why := a.problem(); why != nil && strings.Contains(why.Error(), "failures in a row: web-") {
+						braked = true
+					}
+				}
+				for now.Before(t0.Add(half)) {
+					step()
+				}
+				if loops := f.most > 1; made > f.most || loops && made < 4 || braked != loops {
+					t.Errorf("%d VMs in %s, want at most %d; health named the brake: %v", made, half, f.most, braked)
+				}
+				well = true
+				for range int((half + spec.Brakes.LaunchPause) / time.Second) {
+					step()
+				}
+				if g.open() || a.problem() != nil || len(owned) != 1 || owned[0].State != bus.StateRunning {
+					t.Errorf("it does not end: %d failures, %v, %+v", g.failures+g.deaths, a.problem(), owned)
+				}
+			})
+		}
 	}
 }
 

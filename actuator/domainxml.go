@@ -41,7 +41,7 @@ func domainXML(spec bus.Group, m machine, name string, meta bus.Metadata, diskPa
 				{Name: "serial", Value: fmt.Sprintf("ds=nocloud;h=%s;i=%s", name, meta.UUID)},
 			}},
 		}}},
-		Features:   &libvirtxml.DomainFeatureList{ACPI: &libvirtxml.DomainFeature{}, APIC: &libvirtxml.DomainFeatureAPIC{}},
+		Features: &libvirtxml.DomainFeatureList{ACPI: &libvirtxml.DomainFeature{}, APIC: &libvirtxml.DomainFeatureAPIC{}},
 		// A guest that puts itself to sleep when nobody is at its keyboard would never serve again.
 		PM: &libvirtxml.DomainPM{
 			SuspendToMem:  &libvirtxml.DomainPMPolicy{Enabled: "no"},

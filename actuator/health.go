@@ -55,6 +55,16 @@ func (p pulse) sick(spec bus.Group, now time.Time) string {
 	return ""
 }
 
+// since is the moment from which a sick VM did not serve.
+func (p pulse) since() time.Time {
+	for _, at := range []time.Time{p.ioError, p.asleep} {
+		if !at.IsZero() {
+			return at
+		}
+	}
+	return p.silent
+}
+
 // answers are what agents said to one round of questions: true to an answer, false to none. A VM whose agent could not
 // be asked is not among them.
 type answers struct {
@@ -176,6 +186,9 @@ func (a *Actuator) sick(g *group, owned []VM) map[string]string {
 		}
 		if why != "" && !p.reported {
 			a.tell(bus.Event{Group: g.spec.Name, VM: vm.Name, Event: bus.EventUnhealthy, Sentence: why})
+			for _, e := range g.ill([]VM{vm}, why, p.since(), a.cfg.Now()) {
+				a.tell(e)
+			}
 		}
 		p.reported = why != ""
 	}

@@ -206,7 +206,7 @@ func (s Situation) busy(vm VM) bool {
 }
 
 // replaceable are the sick VMs to remove: those whose replacement serves, and where max leaves no room for one first,
-// as many as may be in replacement at once.
+// as many as may be in replacement at once, unless none is launched for now.
 func replaceable(s Situation, live, sick []VM, room, booting int) (removals []Removal) {
 	serving := 0
 	for _, vm := range live {
@@ -215,7 +215,7 @@ func replaceable(s Situation, live, sick []VM, room, booting int) (removals []Re
 		}
 	}
 	for _, vm := range sick {
-		if serving >= s.Desired || room <= 0 && booting < s.Spec.Repair.AtOnce {
+		if serving >= s.Desired || room <= 0 && !s.Backoff && booting < s.Spec.Repair.AtOnce {
 			removals = append(removals, Removal{VM: vm, Reason: s.Sick[vm.UUID], Graceful: true})
 			booting++
 		}

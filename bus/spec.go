@@ -87,8 +87,11 @@ type Repair struct {
 type Brakes struct {
 	LaunchFailures int           `json:"launch_failures"` // in a row; then no VM is launched for LaunchPause, and then one as a trial
 	LaunchPause    time.Duration `json:"launch_pause"`
-	Removals       int           `json:"removals"` // of VMs that could go on serving, at most in RemovalWindow
-	RemovalWindow  time.Duration `json:"removal_window"`
+	// EarlyDeath is until when after its boot a VM that dies, or does not serve any more, counts as a launch that failed. 0 is
+	// never.
+	EarlyDeath    time.Duration `json:"early_death"`
+	Removals      int           `json:"removals"` // of VMs that could go on serving, at most in RemovalWindow
+	RemovalWindow time.Duration `json:"removal_window"`
 }
 
 // Hooks are whom a group waits for, such as a load balancer.
@@ -277,7 +280,7 @@ func DefaultGroup() Group {
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
 		Repair:   Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
-		Brakes:   Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
+		Brakes:   Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, EarlyDeath: 10 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Schedule: []ScheduledAction{}, // not nil, which the hash would tell from the empty list of a file
 		Policy: Policy{

@@ -53,7 +53,7 @@ boot_timeout: 20s
 shutdown_timeout: 3s
 blind_after: 5s
 repair: {health_grace: 5s}
-brakes: {launch_failures: 3, launch_pause: 5s, removals: 1000}
+brakes: {launch_failures: 3, launch_pause: 5s, early_death: 0s, removals: 1000}
 policy: {upper: 20, lower: 8, interval: 500ms, breaches_out: 3, breaches_in: 4, cooldown_out: 1s, cooldown_in: 1s, warmup: 1s}`
 
 // The group of guests with an agent: one VM, as emulation is slow.
@@ -62,7 +62,7 @@ max: 2
 boot_timeout: 30s
 shutdown_timeout: 5s
 repair: {health_grace: 5s}
-brakes: {launch_failures: 3, launch_pause: 5s, removals: 1000}
+brakes: {launch_failures: 3, launch_pause: 5s, early_death: 0s, removals: 1000}
 policy: {upper: 99, breaches_out: 1000}`
 
 // buildFaulty builds the program with the steps at which it can be told to die.

@@ -245,7 +245,7 @@ func TestScalars(t *testing.T) {
 		},
 		{"blind_after", "1s 24h", "999ms 0 25h"},
 		{"dry_run", "true false", "yes 1 'true' ~ []"},
-		{"brakes", "{launch_failures: 1} {launch_pause: 24h} {removals: 100000} {removal_window: 1s}", "{launch_failures: 0} {launch_pause: 0} {removals: 0} {removal_window: 0}"},
+		{"brakes", "{launch_failures: 1} {launch_pause: 24h} {early_death: 0s} {removals: 100000} {removal_window: 1s}", "{launch_failures: 0} {launch_pause: 0} {early_death: 25h} {removals: 0} {removal_window: 0}"},
 	} {
 		for _, list := range []struct {
 			values string

@@ -85,6 +85,7 @@ func groupFields(g *bus.Group) section {
 		{"brakes", section{
 			{"launch_failures", whole(&g.Brakes.LaunchFailures, 1000, "")},
 			{"launch_pause", duration(&g.Brakes.LaunchPause, time.Second, 24*time.Hour)},
+			{"early_death", duration(&g.Brakes.EarlyDeath, 0, 24*time.Hour)},
 			{"removals", whole(&g.Brakes.Removals, 100000, "")},
 			{"removal_window", duration(&g.Brakes.RemovalWindow, time.Second, 24*time.Hour)},
 		}},
