@@ -45,17 +45,21 @@ func newWorld(t testing.TB) *world {
 	if uri == "" {
 		uri = "qemu:///system"
 	}
-	// Not below the user's home, which the hypervisor's user may not enter.
+	w := newWorldAt(t, uri, poolFolder(t))
+	if !strings.Contains(uri, "/session") {
+		w.network = w.makeNetwork(98)
+	}
+	return w
+}
+
+// poolFolder is a folder for a pool. It is not below the user's home, which the hypervisor's user may not enter.
+func poolFolder(t testing.TB) string {
 	dir, err := os.MkdirTemp("/var/tmp", "vmscaler-e2e-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	w := newWorldAt(t, uri, dir)
-	if !strings.Contains(uri, "/session") {
-		w.network = w.makeNetwork()
-	}
-	return w
+	return dir
 }
 
 // newWorldAt makes one at a URI, with its pool in dir.
@@ -132,16 +136,16 @@ func (w *world) refreshPool() {
 	}
 }
 
-// makeNetwork makes an isolated network with DHCP.
-func (w *world) makeNetwork() string {
+// makeNetwork makes an isolated network that hands out so many addresses.
+func (w *world) makeNetwork(addresses int) string {
 	var last error
 	for range 20 { // until a subnet is free
 		b := make([]byte, 2)
 		_, _ = rand.Read(b)
 		subnet := fmt.Sprintf("10.%d.%d", 64+b[0]%128, b[1])
 		net, err := w.conn.NetworkCreateXML(fmt.Sprintf(`<network><name>%s</name><bridge name='e2e%x'/>
-			<ip address='%s.1' netmask='255.255.255.0'><dhcp><range start='%s.2' end='%s.99'/></dhcp></ip></network>`,
-			w.group, b, subnet, subnet, subnet))
+			<ip address='%s.1' netmask='255.255.255.0'><dhcp><range start='%s.2' end='%s.%d'/></dhcp></ip></network>`,
+			w.group, b, subnet, subnet, subnet, addresses+1))
 		if err != nil {
 			last = err
 			continue
