@@ -621,7 +621,7 @@ func (a *Actuator) notice(inv Inventory) {
 		}
 		now[vm.UUID] = vm
 		if before := a.seen[vm.UUID]; before.State == bus.StateRunning && vm.Meta.Phase == bus.PhaseReady &&
-			(vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
+			a.workers[vm.UUID] == nil && (vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
 			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
 		}
 		if a.seen == nil {
