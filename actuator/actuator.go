@@ -325,7 +325,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 		case got := <-heard:
 			asking = false
 			a.pulses.hear(got)
-		case uuid := <-restarted:
+		case uuid := <-restarted.uuids:
 			a.restarted(lv, h, uuid)
 		case <-events:
 			again = true
@@ -440,10 +440,10 @@ func lookAt(lv *libvirt.Connect, pool string, launches, outdated bool) (l look) 
 }
 
 // domainEvents wakes the loop whenever a domain changes.
-func domainEvents(lv *libvirt.Connect, restarted restarts) (<-chan struct{}, func(), error) {
+func domainEvents(lv *libvirt.Connect, restarted *restarts) (<-chan struct{}, func(), error) {
 	events := make(chan struct{}, 1)
 	id, err := lv.DomainEventLifecycleRegister(nil, func(_ *libvirt.Connect, dom *libvirt.Domain, e *libvirt.DomainEventLifecycle) {
-		restarted.started(dom, e)
+		restarted.changed(dom, e)
 		select {
 		case events <- struct{}{}:
 		default: // one wake-up is enough

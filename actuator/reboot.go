@@ -12,32 +12,48 @@ import (
 
 // restarts are the UUIDs of domains whose guest restarts: by itself, by a reset, or because somebody started the domain again.
 // What does not fit is lost; a warm-up then goes on from the restart before.
-type restarts chan string
+type restarts struct {
+	uuids chan string
+	off   map[string]bool // domains that went off, by UUID; only of libvirt's event loop
+}
 
-func newRestarts() restarts { return make(restarts, 256) }
+func newRestarts() *restarts { return &restarts{make(chan string, 256), map[string]bool{}} }
 
 // note is called from libvirt's event loop, where no call to libvirtd is allowed.
-func (r restarts) note(dom *libvirt.Domain) {
-	uuid, err := dom.GetUUIDString() // which is none
-	if err != nil {
-		return
-	}
+func (r *restarts) note(uuid string) {
 	select {
-	case r <- uuid:
+	case r.uuids <- uuid:
 	default:
 	}
 }
 
-// started notes the start of a domain. libvirt takes only one listener for a kind of event on a connection.
-func (r restarts) started(dom *libvirt.Domain, e *libvirt.DomainEventLifecycle) {
-	if e.Event == libvirt.DOMAIN_EVENT_STARTED && e.Detail == int(libvirt.DOMAIN_EVENT_STARTED_BOOTED) {
-		r.note(dom)
+// changed notes the start of a domain that went off before; the first start is that of its launch. It is called with the
+// actuator's own lifecycle events, as libvirt takes only one listener for a kind of event on a connection.
+func (r *restarts) changed(dom *libvirt.Domain, e *libvirt.DomainEventLifecycle) {
+	uuid, err := dom.GetUUIDString() // which is no call to libvirtd
+	if err != nil {
+		return
+	}
+	switch e.Event { //nolint:exhaustive // the others neither end nor start a guest
+	case libvirt.DOMAIN_EVENT_STOPPED:
+		r.off[uuid] = true
+	case libvirt.DOMAIN_EVENT_UNDEFINED:
+		delete(r.off, uuid)
+	case libvirt.DOMAIN_EVENT_STARTED:
+		if r.off[uuid] && e.Detail == int(libvirt.DOMAIN_EVENT_STARTED_BOOTED) {
+			r.note(uuid)
+		}
+		delete(r.off, uuid)
 	}
 }
 
 // listen notes the restarts that are no starts.
-func (r restarts) listen(lv *libvirt.Connect) (stop func(), err error) {
-	id, err := lv.DomainEventRebootRegister(nil, func(_ *libvirt.Connect, dom *libvirt.Domain) { r.note(dom) })
+func (r *restarts) listen(lv *libvirt.Connect) (stop func(), err error) {
+	id, err := lv.DomainEventRebootRegister(nil, func(_ *libvirt.Connect, dom *libvirt.Domain) {
+		if uuid, err := dom.GetUUIDString(); err == nil {
+			r.note(uuid)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("ask for the reboots of guests: %w", err)
 	}
