@@ -270,7 +270,7 @@ func canRun(dom *libvirt.Domain) (bool, error) {
 		if agentIsAway(err) {
 			return false, err
 		}
-		return false, nil //nolint:nilerr // it answers and knows no such question
+		return false, nil // it answers, and knows no such question
 	}
 	on := map[string]bool{}
 	for _, c := range info.Commands {
