@@ -429,6 +429,9 @@ func (f Facts) network() []Finding {
 			found = append(found, problem("network", f.sudo("apt-get install dnsmasq-base"), "dnsmasq is not installed; libvirt needs it to start a network with addresses"))
 		}
 		found = append(found, f.networkState(n, label)...)
+		if n.Exists && !n.Subnet.IsValid() {
+			found = append(found, f.leasesUnseen(n, label)...)
+		}
 		if n.Exists && n.Subnet.IsValid() && n.DHCP < most {
 			remedy := f.virsh("net-edit", n.Name) + " (a wider <range>)"
 			if n.Active {
@@ -439,6 +442,18 @@ func (f Facts) network() []Finding {
 			} else {
 				found = append(found, warning("network", remedy, "%s: it hands out %d addresses, the groups may have %d VMs", label, n.DHCP, most))
 			}
+		}
+	}
+	return found
+}
+
+// leasesUnseen are for the groups that wait for a lease on a network where libvirt hands out none: on a bridge of the host, or
+// with macvtap, somebody else does.
+func (f Facts) leasesUnseen(n Network, label string) (found []Finding) {
+	for _, g := range f.Groups {
+		if g.Network == n.Name && g.ReadyWhen == bus.ReadyLease {
+			found = append(found, problem("network", "set ready_when: agent (or uptime) for group "+g.Name,
+				"%s: libvirt hands out no addresses there, so it sees no lease, and group %s waits for one (ready_when: lease)", label, g.Name))
 		}
 	}
 	return found

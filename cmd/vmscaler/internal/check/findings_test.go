@@ -345,6 +345,12 @@ func TestFindings(t *testing.T) {
 			"warning network: default (groups web, api): it hands out 9 addresses, the groups may have 10 VMs -> " + virsh +
 				"net-edit default (a wider <range>), then with its VMs down " + virsh + "net-destroy default && " + virsh + "net-start default",
 		}},
+		{"leases on a bridge of the host", func(f *Facts) {
+			f.Networks[0].Subnet, f.Networks[0].DHCP = netip.Prefix{}, 0
+			f.Groups[0].ReadyWhen = bus.ReadyLease
+		}, []string{
+			"problem network: default (group web): libvirt hands out no addresses there, so it sees no lease, and group web waits for one (ready_when: lease) -> set ready_when: agent (or uptime) for group web",
+		}},
 		{"no addresses for leases", func(f *Facts) {
 			f.Groups[0].ReadyWhen = bus.ReadyLease
 			f.Networks[0].DHCP, f.Networks[0].Active = 0, false
