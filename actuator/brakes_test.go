@@ -144,7 +144,7 @@ func TestCrashLoopIsBraked(t *testing.T) {
 		{"its agent falls silent", 10 * time.Second, func(a *Actuator, vm *VM, now time.Time) {
 			a.pulses.hear(answers{at: now, vms: map[string]bool{vm.UUID: false}})
 		}, 13},
-		{"it goes to sleep", time.Minute, func(_ *Actuator, vm *VM, _ time.Time) { vm.State = bus.StateOther }, 13},
+		{"it goes to sleep", time.Minute, func(_ *Actuator, vm *VM, _ time.Time) { vm.State = bus.StateAsleep }, 13},
 		{"nothing", time.Hour, func(*Actuator, *VM, time.Time) {}, 1},
 	} {
 		for _, highest := range []int{1, 3} { // with room for a replacement first, and without
@@ -175,7 +175,7 @@ func TestCrashLoopIsBraked(t *testing.T) {
 					a.notice(inv)
 					a.pulses.look(inv.Owned, now)
 					s := a.situation(g, 2, inv)
-					s.Desired, s.Unheard = 1, false
+					s.Desired, s.Unheard, s.Numbers = 1, false, []int{1, 2, 3, 4}
 					for _, vm := range owned {
 						if vm.Meta.Phase == bus.PhaseLaunching {
 							s.Working[vm.UUID] = true

@@ -14,7 +14,7 @@ func TestClonesDiffer(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"web-1", "web-2"} {
 		uuid := newUUID()
-		text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, name, bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating}, "/pool/"+name)
+		text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, name, bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating}, "/pool/"+name, "52:54:00:00:00:01")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -110,9 +110,9 @@ func pulsed(vm VM) bool {
 	switch vm.State {
 	case bus.StatePaused:
 		return vm.IOError
-	case bus.StateShutoff, bus.StateCrashed, bus.StateUnknown:
+	case bus.StateShutoff, bus.StateSaved, bus.StateCrashed, bus.StateUnknown:
 		return false
-	case bus.StateRunning, bus.StateShutdown, bus.StateOther:
+	case bus.StateRunning, bus.StateShutdown, bus.StateAsleep, bus.StateOther:
 		return true
 	}
 	return true // a state newer than this program

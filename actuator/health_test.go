@@ -47,9 +47,9 @@ func TestPulses(t *testing.T) {
 		},
 		"it restarted, and later is silent": {look(0, "restart", ""), look(5, "answer", ""), look(100, "silence", ""), look(120, "silence", "20s")},
 		"it sleeps": {
-			look(0, "answer", ""), {5, asleep(bus.StateOther), "", ""}, {24, asleep(bus.StateOther), "", ""}, {25, asleep(bus.StateOther), "", "for 20s"},
+			look(0, "answer", ""), {5, asleep(bus.StateAsleep), "", ""}, {24, asleep(bus.StateAsleep), "", ""}, {25, asleep(bus.StateAsleep), "", "for 20s"},
 		},
-		"it sleeps, and wakes":        {{5, asleep(bus.StateOther), "", ""}, look(15, "answer", ""), {20, asleep(bus.StateOther), "", ""}, {39, asleep(bus.StateOther), "", ""}},
+		"it sleeps, and wakes":        {{5, asleep(bus.StateAsleep), "", ""}, look(15, "answer", ""), {20, asleep(bus.StateAsleep), "", ""}, {39, asleep(bus.StateAsleep), "", ""}},
 		"it hangs in its shutdown":    {{5, asleep(bus.StateShutdown), "", ""}, {34, asleep(bus.StateShutdown), "", ""}, {35, asleep(bus.StateShutdown), "", "in shutdown"}},
 		"its state cannot be read":    {{5, asleep(bus.StateUnknown), "", ""}, {3600, asleep(bus.StateUnknown), "", ""}},
 		"off: replaced in other ways": {{5, asleep(bus.StateShutoff), "", ""}, {3600, asleep(bus.StateShutoff), "", ""}},
