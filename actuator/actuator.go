@@ -180,7 +180,7 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("actuator: %w", err)
 	}
 	samples := make(chan bus.Sample, 256)
-	if err := bus.Subscribe(a.conn, bus.AllSamples, samples); err != nil {
+	if err := bus.SubscribeNewest(a.conn, bus.AllSamples, samples); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
 	rivals := make(chan bus.Health, 16)
@@ -212,13 +212,20 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 			case d := <-decisions:
 				a.receive(d)
 			case s := <-samples:
-				a.load.take(s, a.hostID, a.cfg.Now())
+				a.hear(s)
 			case h := <-rivals:
 				a.meet(h)
 			case <-again.C:
 				waiting = false
 			}
 		}
+	}
+}
+
+// hear keeps a sample of a group of this config, so that those of groups that somebody made up take no memory.
+func (a *Actuator) hear(s bus.Sample) {
+	if a.groups[s.Group] != nil {
+		a.load.take(s, a.hostID, a.cfg.Now())
 	}
 }
 
@@ -311,7 +318,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 				again = true
 			}
 		case s := <-samples:
-			a.load.take(s, a.hostID, a.cfg.Now())
+			a.hear(s)
 		case h := <-rivals:
 			a.meet(h)
 		case <-pulse.C:

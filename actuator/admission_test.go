@@ -3,6 +3,7 @@ package actuator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -143,5 +144,17 @@ func TestDemoFitsIntoASmallHost(t *testing.T) {
 		if fit, short := admit(bus.DefaultHostLimits(), r, spec, spec.Max-up); fit != spec.Max-up {
 			t.Errorf("with %d VMs: %d more, %s", up, fit, short)
 		}
+	}
+}
+
+// Groups that somebody made up, in this host's name, take no memory.
+func TestSamplesOfUnknownGroupsAreNotKept(t *testing.T) {
+	a := &Actuator{cfg: Config{Now: time.Now}, groups: map[string]*group{"web": {}}, load: load{}, hostID: "kvm1"}
+	for i := range 1000 {
+		a.hear(bus.Sample{Group: fmt.Sprint("invented", i), HostID: "kvm1", Time: time.Now()})
+	}
+	a.hear(bus.Sample{Group: "web", HostID: "kvm1", Time: time.Now()})
+	if len(a.load) != 1 {
+		t.Errorf("the samples of %d groups are kept, want 1", len(a.load))
 	}
 }

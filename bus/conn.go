@@ -165,14 +165,14 @@ type outgoing interface {
 	Subject() string
 }
 
-// Publish sends a message; it never blocks on a receiver. Without a connection the message is lost, which is an
-// error.
+// Publish sends a message, whose texts it cuts where they are too long; it never blocks on a receiver. Without a connection
+// the message is lost, which is an error. One that its receivers would refuse is not sent: that is ErrUnfit.
 func (c *Conn) Publish(m outgoing) error { return c.PublishOnce(m, "") }
 
 // PublishOnce is Publish for a message that says again what one before it with the same id did: within two minutes the history
 // keeps one of them. "" is no id.
 func (c *Conn) PublishOnce(m outgoing, id string) error {
-	data, err := json.Marshal(m)
+	data, err := c.encode(m)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", m.Subject(), err)
 	}
@@ -187,6 +187,27 @@ func (c *Conn) PublishOnce(m outgoing, id string) error {
 	return nil
 }
 
+func (c *Conn) encode(m outgoing) ([]byte, error) {
+	if long, is := m.(cutter); is {
+		long.cut()
+	}
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnfit, err)
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller names the subject
+	}
+	most := m.most()
+	if server := c.nc.MaxPayload(); server > 0 { // not known before the first connection
+		most = min(most, int(server))
+	}
+	if len(data) > most {
+		return nil, fmt.Errorf("%w: it has %d bytes, %d are allowed", ErrUnfit, len(data), most)
+	}
+	return data, nil
+}
+
 // Subscribe delivers every message of a subject to out, in their order. A message that is not well-formed is
 // logged and dropped. When out is full for a while the connection drops messages and logs it. It returns after
 // the server knows of the subscription where there is a connection, and at once where there is none yet. Close
@@ -197,7 +218,7 @@ func Subscribe[T any, PT interface {
 }](c *Conn, subject string, out chan<- T,
 ) error {
 	sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
-		m, err := Decode[T, PT](msg.Data)
+		m, err := decodeOn[T, PT](msg.Subject, msg.Data)
 		if err != nil {
 			c.Drop(msg.Subject, err)
 			return

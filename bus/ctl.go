@@ -216,10 +216,18 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 	answer := make(chan reply, 1)
 	r := Request{Verb: verb, reply: answer}
 	if len(msg.Data) > 0 {
-		if err := json.Unmarshal(msg.Data, &r.Query); err != nil {
+		err := checkShape(msg.Data)
+		if err == nil {
+			err = json.Unmarshal(msg.Data, &r.Query)
+		}
+		if err != nil {
 			c.Drop(msg.Subject, err)
 			return &reply{code: "400", refusal: fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, clip(string(msg.Data)))}
 		}
+	}
+	if err := r.Query.bounds(); err != nil {
+		c.Drop(msg.Subject, err)
+		return &reply{code: "400", refusal: err.Error()}
 	}
 	stopping := &reply{code: "503", refusal: "the stage that was asked is stopping"}
 	select {
@@ -245,6 +253,9 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 // respond sends an answer. A refusal goes into the headers, where NATS's tools look for it.
 func (c *Conn) respond(msg *nats.Msg, answer *reply) {
 	out := &nats.Msg{Subject: msg.Reply, Data: answer.data}
+	if most := c.nc.MaxPayload(); int64(len(answer.data)) > most {
+		out.Data, answer = nil, &reply{code: tooBigRefusal, refusal: fmt.Sprintf(`the answer has %d bytes, %d are allowed: ask with {"group": "NAME"} for less`, len(answer.data), most)}
+	}
 	if answer.refusal != "" {
 		out.Header = nats.Header{micro.ErrorHeader: {answer.refusal}, micro.ErrorCodeHeader: {answer.code}}
 	}

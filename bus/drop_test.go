@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -94,46 +97,114 @@ func TestDropIsLoggedAndCounted(t *testing.T) {
 	}
 }
 
-// What the server would refuse, with the connection, is refused before; the largest message that is allowed arrives.
+// fleet is a sample with many VMs, each as wordy as they are.
+func fleet(vms int, name string) *Sample {
+	s := exampleSample()
+	vm := s.VMs[0]
+	s.VMs = nil
+	for i := range vms {
+		vm.Name = fmt.Sprintf("%s-%d", name, i)
+		s.VMs = append(s.VMs, vm)
+	}
+	return s
+}
+
+// The largest sample that is promised arrives. What receivers would refuse, or the server with the connection, is not sent.
 func TestMessagesThatAreTooLarge(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	sender := join(t, s, "sender")
 	samples := subscribe[Sample](t, join(t, s, "receiver"), AllSamples)
-	large := exampleSample()
-	large.VMs[0].Error = strings.Repeat("x", maxPayload)
-	if err := sender.Publish(large); !errors.Is(err, nats.ErrMaxPayload) || !strings.Contains(err.Error(), large.Subject()) {
+	large := fleet(MaxVMs, "a-group-with-a-name-of-forty-characters-x")
+	for i := range MaxVMs / 4 {
+		large.VMs[i].Error = strings.Repeat("x", 10*maxVMError)
+	}
+	publishAll(t, sender, large)
+	if got := receive(t, samples, "large sample"); len(got.VMs) != MaxVMs || len(got.VMs[0].Error) != maxVMError {
+		t.Errorf("got %d VMs, the first's error has %d bytes", len(got.VMs), len(got.VMs[0].Error))
+	}
+	wordy := fleet(MaxVMs, strings.Repeat("x", maxName-10))
+	if err := sender.Publish(wordy); !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), wordy.Subject()) {
 		t.Errorf("got %v", err)
 	}
-	large.VMs[0].Error = ""
-	data, err := json.Marshal(large)
-	if err != nil {
-		t.Fatal(err)
+	for name, m := range map[string]outgoing{
+		"one VM more":          fleet(MaxVMs+1, "x"),
+		"more hosts":           decisionOf(MaxHosts + 1),
+		"a name with a line":   &Metric{V: Version, Group: "web", Name: "a\nb"},
+		"without what it says": &Event{V: Version},
+	} {
+		if err := sender.Publish(m); !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), m.Subject()) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
-	large.VMs[0].Error = strings.Repeat("x", maxPayload-len(data)-len(`,"error":""`))
-	publishAll(t, sender, large)
-	if n := sender.nc.Stats().OutBytes; n != maxPayload {
-		t.Fatalf("it has %d bytes, want just as many as are allowed", n)
-	}
-	if got := receive(t, samples, "large sample"); len(got.VMs[0].Error) != len(large.VMs[0].Error) {
-		t.Errorf("got %d bytes", len(got.VMs[0].Error))
-	}
+	publishAll(t, sender, decisionOf(MaxHosts))
 }
 
-// stalledTap subscribes and then reads nothing more.
-func stalledTap(t testing.TB, s *Server) net.Conn {
+// decisionOf is one with as many hosts, whose names are as long as hosts' are.
+func decisionOf(hosts int) *Decision {
+	d := exampleDecision()
+	d.Shares = map[HostID]Share{}
+	for i := range hosts {
+		id := fmt.Sprintf("5c0d2a9e-7f0b-4e53-9d6a-%012d.qemu", i)
+		d.Shares[HostID(id)] = Share{Host: "kvm.example.org", VMs: i, Numbers: []int{}}
+	}
+	d.Sentence = strings.Repeat("why ", MaxText)
+	return d
+}
+
+// reader is a connection that can be told to read nothing more.
+type reader struct {
+	net.Conn
+	stopped atomic.Bool
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if r.stopped.Load() {
+		<-r.closed
+		return 0, net.ErrClosed
+	}
+	return r.Conn.Read(p) //nolint:wrapcheck // it is the connection
+}
+
+func (r *reader) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return r.Conn.Close() //nolint:wrapcheck // it is the connection
+}
+
+func (r *reader) Dial(network, address string) (net.Conn, error) {
+	conn, err := net.Dial(network, address) //nolint:noctx // nats gives none
+	if err == nil {
+		_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+	}
+	r.Conn = conn
+	return r, err //nolint:wrapcheck // it is the connection
+}
+
+// stalledTap subscribes, with a dashboard's credentials, and then reads nothing more.
+func stalledTap(t testing.TB, s *Server, dir string) *nats.Conn {
 	t.Helper()
-	tap, err := (&net.Dialer{}).DialContext(limit(t), "tcp", s.ns.Addr().String())
+	r := &reader{closed: make(chan struct{})}
+	login, err := nats.NkeyOptionFromSeed(CredentialsFile(dir, RoleDashboard))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = tap.(*net.TCPConn).SetReadBuffer(4096)
-	before := s.ns.NumSubscriptions()
-	if _, err := tap.Write([]byte("CONNECT {\"verbose\":false}\r\nSUB vmscaler.> 1\r\n")); err != nil {
+	nc, err := nats.Connect(s.URL(), login, nats.SetCustomDialer(r), nats.NoReconnect())
+	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the tap is subscribed", func() bool { return s.ns.NumSubscriptions() > before })
-	return tap
+	if _, err := nc.Subscribe(AllSamples, func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nc.Subscribe(AllHealth, func(*nats.Msg) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.FlushWithContext(limit(t)); err != nil {
+		t.Fatal(err)
+	}
+	r.stopped.Store(true)
+	return nc
 }
 
 // stalls is how much the server has for a client that does not take it when the server, if it is left to its own
@@ -175,8 +246,7 @@ func TestStalledTapHoldsNobodyUp(t *testing.T) {
 	if err := Subscribe(receiver, AllSamples, samples); err != nil {
 		t.Fatal(err)
 	}
-	tap := stalledTap(t, s)
-	defer func() { _ = tap.Close() }()
+	defer stalledTap(t, s, dir).Close()
 	filler := bytes.Repeat([]byte("x"), 1<<20)
 	stall(t, s, func() { publish(t, publisher, "vmscaler.health.collector.x", filler) })
 	const beside = 100

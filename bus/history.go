@@ -127,7 +127,7 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record
 // which it returns.
 func ReadDemand(ctx context.Context, c *Conn, group string, since time.Time, yield func(Demand) error) error {
 	return read(ctx, c, DemandStream, []string{"vmscaler.demand." + Token(group)}, since, false, func(msg jetstream.Msg) error {
-		d, err := Decode[Demand](msg.Data())
+		d, err := decodeOn[Demand](msg.Subject(), msg.Data())
 		if err != nil {
 			c.Drop(msg.Subject(), err)
 			return nil
@@ -182,10 +182,10 @@ func read(ctx context.Context, c *Conn, stream string, subjects []string, since 
 
 func decodeRecord(subject string, data []byte) (Record, error) {
 	if len(subject) > len(decisionPrefix) && subject[:len(decisionPrefix)] == decisionPrefix {
-		d, err := Decode[Decision](data)
+		d, err := decodeOn[Decision](subject, data)
 		return Record{Decision: &d}, err
 	}
-	e, err := Decode[Event](data)
+	e, err := decodeOn[Event](subject, data)
 	return Record{Event: &e}, err
 }
 

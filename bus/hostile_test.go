@@ -211,7 +211,7 @@ func TestUnreadAnswers(t *testing.T) {
 		for _, c := range taps(t, s) {
 			pending += c.Pending
 		}
-		if most := maxTapsPending + maxPending; pending > most {
+		if most := maxTapsPending + listeners*maxTapSubscriptions*(256<<10); pending > most { // with one more answer to each
 			t.Fatalf("%d bytes are kept for taps, want %d at most", pending, most)
 		}
 	}
@@ -310,9 +310,11 @@ func TestTooManyTaps(t *testing.T) {
 	for range 2 * maxConnections {
 		newHostile(t, s).takeAll()
 	}
-	eventually(t, "those beyond the bound are refused", func() bool { return len(connections(t, s)) == maxConnections })
+	if n := len(connections(t, s)); n > maxConnections {
+		t.Errorf("%d connections, want %d at most", n, maxConnections)
+	}
 	guard(s.ns, s.lines, quiet)
-	eventually(t, "taps leave room for others", func() bool { return len(taps(t, s)) == maxTaps })
+	eventually(t, "taps leave room for others", func() bool { return len(taps(t, s)) <= maxTaps })
 	newOutsider(t, s).flush(t)
 	p.flows()
 	few(t, log)
@@ -332,17 +334,18 @@ func TestTooGreedy(t *testing.T) {
 	modest, _ := add(1, 2, 0)
 	listening, _ := add(1, maxTapSubscriptions, 1<<20)
 	subscriber, _ := add(1, maxTapSubscriptions+1, 0)
-	unread, _ := add(1, 1, maxTapsPending)
-	add(maxTaps-3, 1, 0)
+	unread, _ := add(1, 1, maxTapPending+1)
+	_, most := add(maxTapsPending/maxTapPending, 1, maxTapPending-1) // with the MiB above it is too much for all
+	add(maxTaps-2-maxTapsPending/maxTapPending, 1, 0)
 	newest, _ := add(1, 1, 0)
 	out := tooGreedy(all)
-	for cid, want := range map[uint64]string{modest: "", listening: "", subscriber: "subscriptions", unread: "has not read", newest: "without credentials"} {
+	for cid, want := range map[uint64]string{modest: "", listening: "", subscriber: "subscriptions", unread: "has not read", most: "", newest: "without credentials"} {
 		if got := out[cid]; want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("client %d: got %q, want %q", cid, got, want)
 		}
 	}
-	if len(out) != 3 {
-		t.Errorf("%d are cut, want 3: %v", len(out), out)
+	if len(out) != 4 { // one of those with the most
+		t.Errorf("%d are cut, want 4: %v", len(out), out)
 	}
 }
 

@@ -19,9 +19,9 @@ const (
 	// maxPayload is the largest message: the sample of 10,000 VMs, with about 300 bytes each, and with 100 more for half
 	// of them (long names, an error). A larger one is refused by the server, which ends the sender's connection.
 	maxPayload = 4 << 20
-	// maxPending is what the server keeps for a client that does not read as fast as others publish: two of the largest
-	// messages, so that one that is being sent does not end the connection at the next. Beyond it the client is cut.
-	maxPending = 2 * maxPayload
+	// maxPending is what the server keeps for a client that does not read as fast as others publish; beyond it the client is
+	// cut. It is for stages, which must not lose their connection when a host floods the bus; see maxTapPending.
+	maxPending = 8 * maxPayload
 	// maxConnections is also those of this process. Beyond it nobody can connect, so that taps may have fewer.
 	maxConnections = 256
 	// maxSubscriptions is of each connection; the decider has about 25.
@@ -36,12 +36,13 @@ const (
 	tlsAuthTimeout = 7 * time.Second // the same, with the handshake, which has 5
 )
 
-// What taps may take. The server knows no limits of a role, so that a guard looks each second.
+// What taps may take. The server knows no limits of a role, so that a guard looks.
 const (
-	maxTaps             = 64       // connections without credentials
-	maxTapSubscriptions = 32       // of each
-	maxTapsPending      = 64 << 20 // of all together
-	guardEvery          = time.Second
+	maxTaps             = 64             // connections without credentials
+	maxTapSubscriptions = 32             // of each
+	maxTapPending       = 2 * maxPayload // of each, so that one large message that is being sent does not end it at the next
+	maxTapsPending      = 64 << 20       // of all together
+	guardEvery          = 250 * time.Millisecond
 )
 
 // setLimits sets the bounds of the server.
@@ -55,13 +56,16 @@ func setLimits(o *server.Options, tls bool) {
 	}
 }
 
-// tooGreedy are the taps that take more than they may: those with too many subscriptions, the newest of too many
-// connections, and those with the most unread bytes until the others' are few enough. Each with the reason.
+// tooGreedy are the taps that take more than they may: those with too many subscriptions or unread bytes, the newest of too
+// many connections, and those with the most unread bytes until the others' are few enough. Each with the reason.
 func tooGreedy(taps []*server.ConnInfo) map[uint64]string {
 	out := map[uint64]string{}
 	for _, c := range taps {
-		if c.NumSubs > maxTapSubscriptions {
+		switch {
+		case c.NumSubs > maxTapSubscriptions:
 			out[c.Cid] = fmt.Sprintf("it has %d subscriptions, %d are allowed without credentials", c.NumSubs, maxTapSubscriptions)
+		case c.Pending > maxTapPending:
+			out[c.Cid] = fmt.Sprintf("it has not read %d bytes, %d are allowed without credentials", c.Pending, maxTapPending)
 		}
 	}
 	left := slices.DeleteFunc(slices.Clone(taps), func(c *server.ConnInfo) bool { return out[c.Cid] != "" })
@@ -103,7 +107,7 @@ func guard(ns *server.Server, lines *throttle, log zerolog.Logger) {
 	}
 }
 
-// startGuard guards each second until stop, which waits for it.
+// startGuard guards until stop, which waits for it.
 func startGuard(ns *server.Server, lines *throttle, log zerolog.Logger) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {

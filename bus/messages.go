@@ -331,6 +331,9 @@ func (m *Metric) check() error {
 	if m.Group == "" || m.Name == "" || m.Value == nil {
 		return errors.New("metric without group, name or value: a number that is not known is not published")
 	}
+	if err := m.bounds(); err != nil { // first, as the others repeat what they found
+		return err
+	}
 	if err := CheckGroupName(m.Group); err != nil {
 		return fmt.Errorf("group %w", err)
 	}
@@ -377,12 +380,16 @@ func (d *Demand) check() error {
 	if d.Group == "" || d.Time.IsZero() || d.StepS <= 0 || d.Load == nil || len(d.Ready) != len(d.Load) || len(d.Owned) != len(d.Load) {
 		return errors.New("demand without group, time or step_s, or with lists of different lengths")
 	}
-	return checkVersion(d.V)
+	if err := checkVersion(d.V); err != nil {
+		return err
+	}
+	return d.bounds()
 }
 
 // message is what all message types have in common: a version and the checks that a receiver relies on.
 type message interface {
 	check() error
+	most() int // bytes that it may have
 }
 
 var errVersion = errors.New("unknown contract version")
@@ -401,7 +408,10 @@ func (s *Sample) check() error {
 	if s.VMs == nil { // no VMs is [], and another kind of message must not pass for it
 		return errors.New("sample without vms")
 	}
-	return checkVersion(s.V)
+	if err := checkVersion(s.V); err != nil {
+		return err
+	}
+	return s.bounds()
 }
 
 func (d *Decision) check() error {
@@ -411,43 +421,72 @@ func (d *Decision) check() error {
 	if d.Desired < 0 {
 		return fmt.Errorf("decision with desired %d", d.Desired)
 	}
-	return checkVersion(d.V)
+	if err := checkVersion(d.V); err != nil {
+		return err
+	}
+	return d.bounds()
 }
 
 func (c *Controls) check() error {
 	if c.Paused == nil { // nothing paused is []
 		return errors.New("controls without paused")
 	}
-	return nil
+	return c.bounds()
 }
 
 func (e *Event) check() error {
 	if e.Group == "" || e.Event == "" || e.Time.IsZero() {
 		return errors.New("event without group, event or time")
 	}
-	return checkVersion(e.V)
+	if err := checkVersion(e.V); err != nil {
+		return err
+	}
+	return e.bounds()
 }
 
 func (h *Health) check() error {
 	if h.Stage == "" || h.Instance == "" || h.Time.IsZero() {
 		return errors.New("health without stage, instance or time")
 	}
-	return checkVersion(h.V)
+	if err := checkVersion(h.V); err != nil {
+		return err
+	}
+	return h.bounds()
 }
 
-// Decode reads one message and checks what every receiver relies on: its version, and that the fields that
-// name it are there.
+// Decode reads one message and checks what every receiver relies on: its size, its version, that the fields that
+// name it are there, and that all are within their bounds.
 func Decode[T any, PT interface {
 	*T
 	message
 }](data []byte,
 ) (T, error) {
 	var m T
+	if err := checkBytes(data, PT(&m).most()); err != nil {
+		return m, fmt.Errorf("decode %T: %w", m, err)
+	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, fmt.Errorf("decode %T: %w", m, err)
 	}
 	if err := PT(&m).check(); err != nil {
 		return m, fmt.Errorf("decode %T: %w", m, err)
+	}
+	return m, nil
+}
+
+// decodeOn is Decode for a message that came on a subject, which must be the one of what it says: what a role may send is
+// told by the subject alone.
+func decodeOn[T any, PT interface {
+	*T
+	message
+}](subject string, data []byte,
+) (T, error) {
+	m, err := Decode[T, PT](data)
+	if err != nil {
+		return m, err
+	}
+	if o, is := any(PT(&m)).(outgoing); is && o.Subject() != subject {
+		return m, fmt.Errorf("decode %T: what it says belongs on %s", m, clipTo(o.Subject(), maxLogText))
 	}
 	return m, nil
 }

@@ -273,6 +273,12 @@ func fuzz[T any, PT interface {
 				t.Errorf("subject %q of %s", subject, data)
 			}
 		}
+		if _, err := decodeOn[T, PT](subject, data); err != nil {
+			t.Errorf("refused on its own subject: %v", err)
+		}
+		if _, err := decodeOn[T, PT](subject+"x", data); err == nil {
+			t.Error("accepted on another subject")
+		}
 		first, err := json.Marshal(m)
 		if err != nil {
 			t.Fatalf("accepted, but does not encode: %v", err)

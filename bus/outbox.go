@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,8 +117,8 @@ func (o *Outbox) done(is func(*letter) bool) {
 // take puts an event into the queue and sends it.
 func (o *Outbox) take(l *letter) {
 	subject := l.event.Subject()
-	data, err := json.Marshal(&l.event)
-	if err != nil {
+	data, err := o.conn.encode(&l.event)
+	if err != nil { // nor would anybody take it later
 		o.log.Error().Err(err).Msgf("bus: publish %s", subject)
 		return
 	}

@@ -28,6 +28,7 @@ func BenchmarkPublishBesideStalledTap(b *testing.B) {
 	const batch = 100
 	type line struct {
 		s       *Server
+		dir     string
 		from    *Conn
 		samples chan Sample
 		took    []time.Duration
@@ -35,7 +36,7 @@ func BenchmarkPublishBesideStalledTap(b *testing.B) {
 	sample := sampleOf(100)
 	newLine := func() *line {
 		dir := b.TempDir()
-		l := &line{s: startWith(b, ServerConfig{StateDir: dir}), samples: make(chan Sample, batch)}
+		l := &line{dir: dir, s: startWith(b, ServerConfig{StateDir: dir}), samples: make(chan Sample, batch)}
 		l.from = dialAs(b, l.s, dir, RoleCollector, zerolog.Nop())
 		if err := Subscribe(dialAs(b, l.s, dir, RoleDecider, zerolog.Nop()), AllSamples, l.samples); err != nil {
 			b.Fatal(err)
@@ -57,7 +58,7 @@ func BenchmarkPublishBesideStalledTap(b *testing.B) {
 	filler := []byte(strings.Repeat("x", 1<<20)) // for the tap; the decider drops it
 	alone, beside := newLine(), newLine()
 	for b.Loop() {
-		tap := stalledTap(b, beside.s) // a new one each time: the server ends it after a while
+		tap := stalledTap(b, beside.s, beside.dir) // a new one each time: the server ends it after a while
 		stall(b, beside.s, func() { publish(b, beside.from, sample.Subject(), filler) })
 		send(alone) // both are warm, and the fillers are through
 		send(beside)
@@ -66,7 +67,7 @@ func BenchmarkPublishBesideStalledTap(b *testing.B) {
 		if !isStalled(b, beside.s) {
 			b.Fatal("the tap is not stalled any more")
 		}
-		_ = tap.Close()
+		tap.Close()
 		eventually(b, "the tap is gone", func() bool { return !isStalled(b, beside.s) })
 	}
 	median := func(took []time.Duration) float64 {

@@ -205,8 +205,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 					return p.err
 				}
 				size, c.sampled = p.size, true
-				c.cfg.Report(slow.overdue(time.Now()))
-				c.publish(p)
+				c.cfg.Report(errors.Join(slow.overdue(time.Now()), c.publish(p)))
 			case s := <-slows:
 				slow = nil
 				c.takeSlow(s)
@@ -258,8 +257,8 @@ func (c *Collector) takeSlow(s slowResult) {
 	}
 }
 
-// publish turns a pass into one sample per group.
-func (c *Collector) publish(p pass) {
+// publish turns a pass into one sample per group. The error is of samples that nobody would take.
+func (c *Collector) publish(p pass) (unfit error) {
 	hostLoad := p.host
 	if time.Since(c.poolFreeAt) < slowMaxAge {
 		hostLoad.PoolFreeMiB = c.poolFree
@@ -302,10 +301,13 @@ func (c *Collector) publish(p pass) {
 			V: bus.Version, Group: g.Name, HostID: p.size.id, Host: p.size.name, Instance: c.cfg.Instance, Time: now, VMs: list, HostLoad: hostLoad,
 			ElapsedMS: float64(p.elapsed.Microseconds()) / 1000, SpecHash: c.hashes[g.Name],
 		}
-		if err := c.conn.Publish(&s); err != nil {
+		if err := c.conn.Publish(&s); errors.Is(err, bus.ErrUnfit) {
+			unfit = errors.Join(unfit, fmt.Errorf("group %s: %w", g.Name, err))
+		} else if err != nil {
 			c.log.Debug().Err(err).Str("group", g.Name).Msg("sample lost, the next one is complete again")
 		}
 	}
+	return unfit
 }
 
 // promised is what the host's running domains may still touch of their memory.

@@ -83,6 +83,7 @@ type group struct {
 	heard    bus.Newest    // of those of others
 	troubles []string      // of the group's hosts, at the last evaluation
 	removed  string        // what identifies the decision by which VMs are scaled in
+	unfit    error         // why the last one could not be sent; nil: it could, as far as depends on it
 	lastEval time.Time
 	saved    memory
 	takeOver time.Time // when this decider began to lead
@@ -101,7 +102,7 @@ func (g *group) metric() *Published {
 // each of them can go on from where it stood.
 func (d *Decider) Run(ctx context.Context) error {
 	samples := make(chan bus.Sample, 256)
-	if err := bus.Subscribe(d.conn, bus.AllSamples, samples); err != nil {
+	if err := bus.SubscribeNewest(d.conn, bus.AllSamples, samples); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	ticks := d.cfg.Ticks
@@ -111,7 +112,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		ticks = t.C
 	}
 	health, requests := make(chan bus.Health, 16), make(chan bus.Request, 16)
-	if err := bus.Subscribe(d.conn, bus.AllHealth, health); err != nil {
+	if err := bus.SubscribeNewest(d.conn, bus.AllHealth, health); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset, bus.VerbForget}
@@ -119,7 +120,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		return fmt.Errorf("decider: %w", err)
 	}
 	metrics := make(chan bus.Metric, 256)
-	if err := bus.Subscribe(d.conn, bus.AllMetrics, metrics); err != nil {
+	if err := bus.SubscribeNewest(d.conn, bus.AllMetrics, metrics); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	others := make(chan bus.Decision, 256)
@@ -225,7 +226,7 @@ func (d *Decider) publish(g *group, decision bus.Decision, now time.Time) {
 	decision.Time = now.UTC()
 	decision.ExpiresAt = now.Add(staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)).UTC()
 	decision.SpecHash = g.hash
-	g.decision = &decision
+	g.decision, g.unfit = &decision, nil
 	switch {
 	case decision.Direction != bus.In:
 		g.removed = ""
@@ -233,7 +234,10 @@ func (d *Decider) publish(g *group, decision bus.Decision, now time.Time) {
 		g.removed = decision.ID
 	}
 	// A decision to scale in is said again until it is done; the history wants it once.
-	if err := d.conn.PublishOnce(&decision, g.removed); err != nil {
+	if err := d.conn.PublishOnce(&decision, g.removed); errors.Is(err, bus.ErrUnfit) {
+		g.unfit = err
+		d.report(now)
+	} else if err != nil {
 		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("decision lost, the next one says the same again")
 	}
 }

@@ -2,6 +2,7 @@ package decider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -337,7 +338,7 @@ func TestDeciderDropsRepeatedSamples(t *testing.T) {
 	}
 }
 
-// A metric that is not a number is dropped and counted, and is not 0: the number before it holds.
+// A metric that is not a number is not sent, and is not 0: the number before it holds.
 func TestDeciderDropsMetricsThatAreNone(t *testing.T) {
 	s := spec(func(g *bus.Group) {
 		g.Policy.Types, g.Policy.Signal, g.Policy.Metric = []bus.PolicyType{bus.PolicyTarget}, bus.SignalMetric, "requests"
@@ -361,7 +362,9 @@ func TestDeciderDropsMetricsThatAreNone(t *testing.T) {
 		t.Log("not heard yet")
 	}
 	for _, bad := range []*float64{nil, new(-5.), new(1e300)} {
-		publish(bad)
+		if err := b.conn.Publish(&bus.Metric{V: bus.Version, Group: "web", Name: "requests", Value: bad}); !errors.Is(err, bus.ErrUnfit) {
+			t.Errorf("got %v, want it refused", err)
+		}
 	}
 	publish(new(8.))
 	for v := decide(); *v != 8; v = decide() {
@@ -369,7 +372,7 @@ func TestDeciderDropsMetricsThatAreNone(t *testing.T) {
 			t.Fatalf("it is %g", *v)
 		}
 	}
-	if n := b.own.Dropped(); n != 3 {
-		t.Errorf("%d dropped, want 3", n)
+	if n := b.own.Dropped(); n != 0 {
+		t.Errorf("%d dropped, want 0", n)
 	}
 }

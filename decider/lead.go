@@ -230,6 +230,9 @@ func (d *Decider) report(now time.Time) {
 	}
 	for _, name := range d.names() {
 		g := d.groups[name]
+		if g.unfit != nil && d.term != 0 {
+			problems = append(problems, "group "+name+": no decision can be sent: "+g.unfit.Error())
+		}
 		for _, problem := range g.problems(leading, now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) {
 			problems = append(problems, "group "+name+": "+problem)
 		}

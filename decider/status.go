@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ func (d *Decider) hear(h bus.Health) {
 		}
 	}
 	h.Time = now
+	if _, known := d.stages[h.Subject()]; !known && len(d.stages) >= bus.MaxStages {
+		d.conn.Drop(h.Subject(), fmt.Errorf("%d stages give a sign of life already", bus.MaxStages))
+		return
+	}
 	d.stages[h.Subject()] = h
 }
 

@@ -117,7 +117,7 @@ const (
 	// claimAge is how long a second collector of a host is remembered.
 	claimAge = 10 * time.Second
 	// maxHosts bounds the hosts of a group, and maxReplaced the collectors that are remembered of each.
-	maxHosts    = 256
+	maxHosts    = bus.MaxHosts
 	maxReplaced = 16
 	// emptyFor is how long a silent host without VMs is remembered.
 	emptyFor = time.Hour
@@ -155,6 +155,9 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	}
 	h.clock.Observe(s.Time, now)
 	h.sample, h.arrived, h.fresh = s, now, true
+	if len(h.cpu) > 2*bus.MaxVMs { // of VMs that are gone; between two evaluations there may be an hour
+		clear(h.cpu)
+	}
 	for _, vm := range s.VMs {
 		if vm.CPUPercent != nil && *vm.CPUPercent >= 0 {
 			m := h.cpu[vm.UUID]
