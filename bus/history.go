@@ -23,6 +23,12 @@ const (
 	DemandAge    = 14 * 24 * time.Hour
 	demandBytes  = 32 << 20    // a minute of a group has about 300 bytes: 14 days of five groups
 	readerGone   = time.Minute // then the server forgets one who reads it and has ended without a word
+	// historyMessage is the largest message in the streams, so that a few cannot push all others out; the largest event
+	// and decision fit.
+	historyMessage = maxDecisionBytes + 1<<10
+	// historyPerSubject is how often the same may have happened to one VM: what repeats without end pushes out only itself.
+	historyPerSubject = 2000
+	readAhead         = 4 << 20 // bytes that a reader has the server send at a time
 )
 
 // ErrNoHistory says that the server keeps none: it has no JetStream, or nobody has made the stream yet.
@@ -38,7 +44,10 @@ func historyConfig() jetstream.StreamConfig {
 		Discard:     jetstream.DiscardOld,
 		MaxAge:      HistoryAge,
 		MaxBytes:    historyBytes,
+		MaxMsgSize:  historyMessage,
 		Storage:     jetstream.FileStorage,
+
+		MaxMsgsPerSubject: historyPerSubject,
 	}
 }
 
@@ -51,21 +60,27 @@ func demandConfig() jetstream.StreamConfig {
 		Discard:     jetstream.DiscardOld,
 		MaxAge:      DemandAge,
 		MaxBytes:    demandBytes,
+		MaxMsgSize:  historyMessage,
 		Storage:     jetstream.FileStorage,
 	}
 }
 
 // EnsureHistory makes the streams where they are missing. On a server without JetStream the error is ErrNoHistory.
-// One that is there stays as it is: its limits may have been changed on purpose.
+// One that is there stays as it is, as its limits may have been changed on purpose; only an embedded server's gets a bound
+// for its messages if it is of a time that knew none.
 func EnsureHistory(ctx context.Context, c *Conn) error {
 	js, err := jetstream.New(c.nc)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
 	for _, cfg := range []jetstream.StreamConfig{historyConfig(), demandConfig()} {
-		_, err = js.Stream(ctx, cfg.Name)
+		stream, err := js.Stream(ctx, cfg.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			_, err = js.CreateStream(ctx, cfg)
+		} else if err == nil && c.Embedded() && stream.CachedInfo().Config.MaxMsgSize <= 0 {
+			bounded := stream.CachedInfo().Config
+			bounded.MaxMsgSize = cfg.MaxMsgSize
+			_, err = js.UpdateStream(ctx, bounded)
 		}
 		if err != nil {
 			return historyError(err)
@@ -90,6 +105,8 @@ type HistoryQuery struct {
 	Group  string    // "" is all groups
 	Since  time.Time // zero is all that is kept
 	Follow bool      // go on with what happens from now on, until the context ends
+	// Skipped is told of each message that cannot be read; may be nil.
+	Skipped func(subject string, why error)
 }
 
 // Record is an entry of the history: either an event or a decision.
@@ -107,7 +124,7 @@ func (r Record) Time() time.Time {
 }
 
 // ReadHistory gives the records in their order to yield, until that returns an error, which it returns. Messages that
-// cannot be read are left out.
+// cannot be read are left out: whoever heard them when they were sent has said so.
 func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record) error) error {
 	var subjects []string
 	if q.Group != "" {
@@ -116,7 +133,9 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record
 	return read(ctx, c, HistoryStream, subjects, q.Since, q.Follow, func(msg jetstream.Msg) error {
 		record, err := decodeRecord(msg.Subject(), msg.Data())
 		if err != nil {
-			c.Drop(msg.Subject(), err)
+			if q.Skipped != nil {
+				q.Skipped(msg.Subject(), err)
+			}
 			return nil
 		}
 		return yield(record)
@@ -158,7 +177,7 @@ func read(ctx context.Context, c *Conn, stream string, subjects []string, since 
 	if !follow && consumer.CachedInfo().NumPending == 0 {
 		return nil
 	}
-	messages, err := consumer.Messages()
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(readAhead))
 	if err != nil {
 		return historyError(err)
 	}

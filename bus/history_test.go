@@ -1,10 +1,12 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -255,14 +257,94 @@ func TestHistoryLeavesOutWhatCannotBeRead(t *testing.T) {
 	keptRecords(t, stage, 6)
 	var log logLines
 	operator := dialAs(t, s, dir, RoleOperator, log.logger())
-	if got := whats(readAll(t, operator, HistoryQuery{})); !slices.Equal(got, []string{"web 1 failed"}) {
+	var skipped []string
+	got := whats(readAll(t, operator, HistoryQuery{Skipped: func(subject string, why error) { skipped = append(skipped, fmt.Sprintf("%s: %v", subject, why)) }}))
+	if !slices.Equal(got, []string{"web 1 failed"}) {
 		t.Errorf("got %q", got)
 	}
-	if n := operator.Dropped(); n != 5 {
-		t.Errorf("counted %d, want 5", n)
+	if len(skipped) != 5 || !strings.HasPrefix(skipped[0], bad[0][0]+": decode") {
+		t.Errorf("skipped %q, want 5", skipped)
 	}
-	if lines := log.with("dropped a message"); len(lines) != 5 {
+	// Each `vmscaler explain` reads it: they were told when they were sent, and stay for a week.
+	if lines := log.with(`"level":"warn"`); len(lines) != 0 {
 		t.Errorf("logged %q", lines)
+	}
+}
+
+// Nobody can push the history out with a few messages, and what repeats without end pushes out only itself.
+func TestHistoryIsNotPushedOut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startWith(t, ServerConfig{StateDir: dir})
+	actuator := dialAs(t, s, dir, RoleActuator, quiet)
+	first := event("web", "1", noon)
+	publishAll(t, actuator, first)
+	keptRecords(t, join(t, s, "stage"), 1)
+	for range 20 { // 80 MiB, more than is kept
+		publish(t, actuator, "vmscaler.lifecycle.web.2.ready", bytes.Repeat([]byte("x"), maxPayload))
+	}
+	loop := event("web", "3", noon)
+	const again = historyPerSubject + 20
+	for i := range again {
+		loop.ElapsedMS = int64(i)
+		if err := actuator.Publish(loop); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := actuator.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	keptRecords(t, join(t, s, "stage"), 1+again)
+	records := readAll(t, join(t, s, string(RoleOperator)), HistoryQuery{})
+	if len(records) != 1+historyPerSubject || records[0].Event.VM != first.VM {
+		t.Errorf("%d records are left, the first of VM %s; want %d with that of VM %s", len(records), records[0].Event.VM, 1+historyPerSubject, first.VM)
+	}
+}
+
+// The largest messages that are allowed are kept, and many of them can be read.
+func TestHistoryOfLargeMessages(t *testing.T) {
+	t.Parallel()
+	s := startWith(t, ServerConfig{StateDir: t.TempDir()})
+	stage := join(t, s, "stage")
+	d := decisionOf(MaxHosts)
+	d.Wishes = make([]Wish, 30)
+	for i := range d.Wishes {
+		d.Wishes[i].Sentence = strings.Repeat("x", MaxText)
+	}
+	const many = 200
+	for i := range many {
+		d.Seq = uint64(i)
+		publishAll(t, stage, d)
+	}
+	keptRecords(t, stage, many)
+	if got := len(readAll(t, join(t, s, string(RoleOperator)), HistoryQuery{})); got != many {
+		t.Errorf("read %d, want %d", got, many)
+	}
+}
+
+// A stream that was made before its messages had a bound gets one, and keeps its other limits.
+func TestHistoryGetsABound(t *testing.T) {
+	t.Parallel()
+	s := startWith(t, ServerConfig{StateDir: t.TempDir()})
+	stage := join(t, s, "stage")
+	js, err := jetstream.New(stage.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := historyConfig()
+	old.MaxMsgSize, old.MaxAge = -1, time.Hour
+	if _, err := js.UpdateStream(limit(t), old); err != nil {
+		t.Fatal(err)
+	}
+	if err := EnsureHistory(limit(t), stage); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(limit(t), HistoryStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg := stream.CachedInfo().Config; cfg.MaxMsgSize != historyMessage || cfg.MaxAge != time.Hour {
+		t.Errorf("got %d and %s", cfg.MaxMsgSize, cfg.MaxAge)
 	}
 }
 

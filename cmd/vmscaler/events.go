@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,17 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 
 func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, output string, out io.Writer) error {
 	encoder := json.NewEncoder(out)
+	unread, first := 0, ""
+	q.Skipped = func(subject string, _ error) {
+		if unread++; unread == 1 {
+			first = subject
+		}
+	}
+	defer func() {
+		if unread > 0 {
+			fmt.Fprintf(os.Stderr, "%d entries of the history cannot be read, the first is of %q\n", unread, first)
+		}
+	}()
 	err := bus.ReadHistory(ctx, conn, q, func(r bus.Record) error {
 		if output == "json" {
 			return encoder.Encode(r)
