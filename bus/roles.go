@@ -103,6 +103,17 @@ func (r Role) InboxPrefix() string {
 	return "_VMSCALER." + string(r)
 }
 
+// Trial is a command of NATS's tool, without its name, that the role may run, to see that its credentials work. Those that hear
+// nothing only measure the way to the server.
+func (r Role) Trial() []string {
+	for _, subject := range r.Permissions().Subscribe {
+		if subject == AllDecisions || subject == "vmscaler.>" {
+			return []string{"sub", AllDecisions}
+		}
+	}
+	return []string{"rtt"}
+}
+
 // NeedsCredentials says whether a role can do nothing with a tap's permissions.
 func (r Role) NeedsCredentials() bool { return r != RoleTap && r != RoleDashboard }
 

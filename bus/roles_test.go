@@ -385,3 +385,56 @@ func TestPermissionsPageHasTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What `vmscaler bus credentials ROLE` prints for NATS's tool must be something that the role may do.
+func TestTrialOfEachRole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startWith(t, ServerConfig{StateDir: dir})
+	sender := join(t, s, "stage")
+	for _, role := range Roles() {
+		m := newMember(t, s, CredentialsFile(dir, role))
+		switch trial := role.Trial(); trial[0] {
+		case "sub":
+			heard := make(chan *nats.Msg, 1)
+			if _, err := m.nc.ChanSubscribe(trial[1], heard); err != nil {
+				t.Fatal(err)
+			}
+			if m.refused("Subscription", trial[1]) {
+				t.Errorf("%s may not do %q", role, trial)
+				continue
+			}
+			publishAll(t, sender, exampleDecision())
+			receive(t, heard, "decision as "+string(role))
+		case "rtt":
+			if _, err := m.nc.RTT(); err != nil {
+				t.Errorf("%s: %v", role, err)
+			}
+			if len(role.Permissions().Subscribe) > 0 {
+				t.Errorf("%s hears something, and is shown nothing of it", role)
+			}
+		default:
+			t.Errorf("%s: the test does not know %q", role, trial)
+		}
+	}
+}
+
+// Without taps nobody gets in without credentials, and everybody with them.
+func TestNoTaps(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startWith(t, ServerConfig{StateDir: dir, NoTaps: true})
+	if nc, err := nats.Connect(s.URL()); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("without credentials: got %v", err)
+		if err == nil {
+			nc.Close()
+		}
+	}
+	for _, role := range Roles() {
+		m := newMember(t, s, CredentialsFile(dir, role))
+		if err := m.nc.FlushWithContext(limit(t)); err != nil {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+	join(t, s, string(RoleDecider))
+}

@@ -58,6 +58,8 @@ type ServerConfig struct {
 	// Cert and Key are files (PEM) for TLS, both or none; CA, if set, is the one that clients' certificates must be
 	// from.
 	Cert, Key, CA string
+	// NoTaps also lets nobody from this machine in without credentials.
+	NoTaps bool
 }
 
 // Server is the embedded NATS server.
@@ -72,7 +74,7 @@ type Server struct {
 }
 
 // StartServer starts the embedded server. A client from this machine that has no credentials has the rights of
-// [RoleTap]; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process
+// [RoleTap], unless there are to be none; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process
 // has the address or the state folder.
 func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 	if err := CheckListen(cfg.Listen, cfg.Cert != ""); err != nil {
@@ -100,7 +102,7 @@ func StartServer(cfg ServerConfig, log zerolog.Logger) (_ *Server, err error) {
 	for _, role := range Roles() {
 		inProcess(stageUserOf(string(role)), role.Permissions().server())
 	}
-	if isLoopback(host) {
+	if isLoopback(host) && !cfg.NoTaps {
 		options.NoAuthUser = string(RoleTap)
 		options.Users = append(options.Users, &server.User{
 			Username: string(RoleTap), Password: rand.Text(), Permissions: RoleTap.Permissions().server(),

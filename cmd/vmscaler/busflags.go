@@ -28,6 +28,10 @@ func busSettings() []setting {
 			func(c *config.Config) *string { return &c.BusListen },
 		},
 		{
+			"bus-taps", "VMSCALER_BUS_TAPS", "bus.taps", "whether clients of this machine without credentials may watch the embedded server (default true)",
+			func(c *config.Config) *string { return &c.BusTaps },
+		},
+		{
 			"nats-url", "VMSCALER_NATS_URL", "bus.url", "NATS server to join, or several with commas between",
 			func(c *config.Config) *string { return &c.BusURL },
 		},
@@ -64,6 +68,9 @@ type busFlags struct{ cmd *cobra.Command }
 // add adds all of them but those that do not apply to the command.
 func (b *busFlags) add(cmd *cobra.Command, without ...string) {
 	b.cmd = cmd
+	if slices.Contains(without, "bus-listen") { // it is about the embedded server as well
+		without = append(without, "bus-taps")
+	}
 	for _, s := range busSettings() {
 		if !slices.Contains(without, s.flag) {
 			cmd.Flags().String(s.flag, "", s.usage+" ["+s.env+"]")

@@ -64,6 +64,17 @@ the credentials of the roles in its state folder.`,
 	return cmd
 }
 
+// shellWords are words as a shell takes them.
+func shellWords(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if quoted[i] = w; strings.ContainsAny(w, "*>$ ") {
+			quoted[i] = "'" + w + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
 func credentialsCommand(g *globals) *cobra.Command {
 	var busF busFlags
 	names := make([]string, 0, len(bus.Roles()))
@@ -100,13 +111,16 @@ func credentialsCommand(g *globals) *cobra.Command {
 			fmt.Fprintf(out, "%s\n\n", file)
 			if role != bus.RoleTap {
 				use := string(role)
-				if role == bus.RoleOperator {
+				switch role { //nolint:exhaustive // the others are commands of their names
+				case bus.RoleOperator:
 					use = "events"
+				case bus.RoleMetric:
+					use = "metric GROUP NAME VALUE"
 				}
 				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n  vmscaler %s --nats-url %s%s --nats-nkey %s\n", use, url, ca, file)
 			}
-			fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n  nats --context vmscaler-%s sub 'vmscaler.decision.>'\n",
-				role, url, natsCA, file, role.InboxPrefix(), role)
+			fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n  nats --context vmscaler-%s %s\n",
+				role, url, natsCA, file, role.InboxPrefix(), role, shellWords(role.Trial()))
 			return nil
 		},
 	}

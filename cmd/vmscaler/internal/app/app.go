@@ -119,6 +119,7 @@ func openBus(o Options) (connect connector, url string, stop func(), err error) 
 	}
 	server, err := bus.StartServer(bus.ServerConfig{
 		Listen: o.Config.BusListen, StateDir: o.StateDir, Cert: o.Config.BusCert, Key: o.Config.BusKey,
+		NoTaps: o.Config.BusTaps == config.No,
 	}, o.Log)
 	var locked *bus.StateLockedError
 	switch {

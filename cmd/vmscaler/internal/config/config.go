@@ -25,6 +25,8 @@ type Config struct {
 	// BusListen is the embedded NATS server's HOST:PORT, on loopback unless BusCert is set. It is "" exactly if BusURL
 	// is set.
 	BusListen string
+	// BusTaps is whether the embedded server lets clients of this machine in without credentials, Yes or No.
+	BusTaps string
 	// BusURL is the NATS server to join in place of an embedded one, or several with commas between. It may hold a
 	// password.
 	BusURL string
@@ -45,12 +47,19 @@ type Config struct {
 	lines map[string]position // where each field is in the file
 }
 
+// What a switch of the file is set to; flags and variables say it in the same words.
+const (
+	Yes = "true"
+	No  = "false"
+)
+
 // Default is the configuration without a file.
 func Default() Config {
 	return Config{
 		Acceleration: "auto",
 		Pool:         "vmscaler",
 		BusListen:    bus.DefaultListen,
+		BusTaps:      Yes,
 		Host:         bus.DefaultHostLimits(),
 		SweepGrace:   5 * time.Minute,
 		Tick:         time.Second,

@@ -195,7 +195,7 @@ groups:
 	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
 	want := Config{
 		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04",
-		BusURL: "nats://one:4222,tls://two:4222", Host: bus.DefaultHostLimits(), SweepGrace: 5 * time.Minute, Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
+		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", Host: bus.DefaultHostLimits(), SweepGrace: 5 * time.Minute, Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)
 	again := parse(t, string(cfg.YAML()))
@@ -465,5 +465,24 @@ func TestProblemsOfALaterCheck(t *testing.T) {
 	want := Problems{of("libvirt.pool", 2), of("libvirt.pool2", 3), of("groups[0].network", 5), of("groups[1]", 9), of("groups[10].network", 20)}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestTaps(t *testing.T) {
+	for text, want := range map[string]string{"": Yes, "bus: {taps: true}": Yes, "bus: {taps: false}": No} {
+		cfg, _, err := Parse("x.yaml", []byte(text))
+		if err != nil || cfg.BusTaps != want {
+			t.Errorf("%q: got %q, %v; want %q", text, cfg.BusTaps, err, want)
+		}
+	}
+	for _, text := range []string{`bus: {taps: "false"}`, "bus: {taps: 0}", "bus: {taps: nobody}", "bus: {taps: [false]}"} {
+		if _, _, err := Parse("x.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "bus.taps") || !strings.Contains(err.Error(), wantYesOrNo) {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	cfg := Default()
+	cfg.BusTaps = "perhaps" // as a flag may say
+	if err := CheckBus(cfg); err == nil || !strings.Contains(err.Error(), wantYesOrNo) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -39,6 +39,7 @@ func configFields(c *Config) section {
 		}},
 		{"bus", section{
 			{"listen", text(&c.BusListen, wantListen, isListen)},
+			{"taps", yesOrNo(&c.BusTaps)},
 			{"url", text(&c.BusURL, wantURL, isBusURL)},
 			{"nkey", text(&c.BusNkey, wantFile, isPath)},
 			{"credentials", text(&c.BusCreds, wantFile, isPath)},
@@ -334,6 +335,9 @@ func CheckBus(c Config) error {
 	problems := c.busProblems()
 	if !isListen(c.BusListen) {
 		problems = append(problems, Problem{Field: "bus.listen", Found: quote(c.BusListen), Allowed: wantListen})
+	}
+	if c.BusTaps != Yes && c.BusTaps != No {
+		problems = append(problems, Problem{Field: "bus.taps", Found: quote(c.BusTaps), Allowed: wantYesOrNo})
 	}
 	if !isBusURL(c.BusURL) {
 		problems = append(problems, Problem{Field: "bus.url", Found: quote(c.BusURL), Allowed: wantURL})

@@ -90,6 +90,23 @@ func choice[T ~string](p *T, allowed ...T) scalar {
 	}
 }
 
+const wantYesOrNo = Yes + " or " + No
+
+// yesOrNo is a switch, Yes or No.
+func yesOrNo(p *string) scalar {
+	return scalar{
+		want: wantYesOrNo,
+		set: func(n ast.Node) bool {
+			b, is := n.(*ast.BoolNode)
+			if is {
+				*p = strconv.FormatBool(b.Value)
+			}
+			return is
+		},
+		get: func() string { return *p },
+	}
+}
+
 // choices is one of a few words, or a list of some of them.
 func choices[T ~string](p *[]T, allowed ...T) scalar {
 	words := make([]string, len(allowed))
