@@ -25,14 +25,15 @@ RUN go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION
 
 FROM ${BASE}
 ARG UID=65532
-# The state's folder belongs to the user: a new named volume is a copy of it, its owner included. The actuator's is for whoever
+# The state's folder, and each role's that gets a volume, belong to the user: a new named volume is a copy of it, its owner included. The actuator's is for whoever
 # runs the actuator, which may be a root that cannot write to other users' folders.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates libvirt0 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* \
  && groupadd --gid "${UID}" vmscaler \
  && useradd --uid "${UID}" --gid vmscaler --no-create-home --home-dir /var/lib/vmscaler --shell /usr/sbin/nologin vmscaler \
- && install -d -o vmscaler -g vmscaler -m 0700 /var/lib/vmscaler \
+ && install -d -o vmscaler -g vmscaler -m 0700 /var/lib/vmscaler /var/lib/vmscaler/credentials \
+ && for role in collector decider actuator dashboard; do install -d -o vmscaler -g vmscaler -m 0700 "/var/lib/vmscaler/credentials/$role"; done \
  && install -d -m 1777 /var/lib/vmscaler-actuator
 COPY --from=build /vmscaler /usr/local/bin/vmscaler
 # The dashboard draws with more than ASCII only where the locale says that the terminal can.

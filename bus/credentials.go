@@ -13,9 +13,14 @@ import (
 )
 
 // CredentialsFile is where a bus with this state folder keeps a role's credentials: an nkey seed, which
-// `nats --nkey` reads too.
+// `nats --nkey` reads too. A role that has a folder of its name there has its file in it, so that it can be given to a
+// container without the others.
 func CredentialsFile(stateDir string, role Role) string {
-	return filepath.Join(stateDir, "credentials", string(role)+".nk")
+	dir := filepath.Join(stateDir, "credentials")
+	if info, err := os.Stat(filepath.Join(dir, string(role))); err == nil && info.IsDir() {
+		dir = filepath.Join(dir, string(role))
+	}
+	return filepath.Join(dir, string(role)+".nk")
 }
 
 // makeCredentials gives the public key of each role, whose credentials are made where they are missing. A file that

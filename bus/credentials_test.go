@@ -189,3 +189,30 @@ func TestCredentialsOfAnotherUserAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A role with a folder of its own has its key there, so that a container can be given that one alone; the others' stay.
+func TestCredentialsInAFolderOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	own := filepath.Join(dir, "credentials", string(RoleCollector))
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := startWith(t, ServerConfig{StateDir: dir})
+	if want := filepath.Join(own, "collector.nk"); CredentialsFile(dir, RoleCollector) != want {
+		t.Errorf("the collector's is %s, want %s", CredentialsFile(dir, RoleCollector), want)
+	}
+	if want := filepath.Join(dir, "credentials", "decider.nk"); CredentialsFile(dir, RoleDecider) != want {
+		t.Errorf("the decider's is %s, want %s", CredentialsFile(dir, RoleDecider), want)
+	}
+	found, err := os.ReadDir(own)
+	if err != nil || len(found) != 1 {
+		t.Errorf("the folder has %v, %v; want one file", found, err)
+	}
+	for _, role := range Roles() {
+		m := newMember(t, s, CredentialsFile(dir, role))
+		if err := m.nc.FlushWithContext(limit(t)); err != nil {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+}
