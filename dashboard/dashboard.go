@@ -270,10 +270,10 @@ func newFeed() *feed {
 
 func (f *feed) subscribe(conn *bus.Conn) error {
 	return errors.Join(
-		bus.Subscribe(conn, bus.AllSamples, f.samples),
+		bus.SubscribeNewest(conn, bus.AllSamples, f.samples),
 		bus.Subscribe(conn, bus.AllDecisions, f.decisions),
 		bus.Subscribe(conn, bus.AllEvents, f.events),
-		bus.Subscribe(conn, bus.AllHealth, f.health),
+		bus.SubscribeNewest(conn, bus.AllHealth, f.health),
 	)
 }
 

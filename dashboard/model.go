@@ -15,8 +15,11 @@ const (
 	maxEntries   = 50               // lines of history
 	maxText      = 400              // bytes of a line of history
 	maxGroups    = 200              // beyond it the group that was silent for longest goes
-	maxHosts     = 100              // the same, per group
-	maxStages    = 100              // the same, stages' instances
+	maxHosts     = bus.MaxHosts     // the same, per group; those that were heard once or twice go first
+	maxAllHosts  = 1024             // the same, of all groups
+	maxStages    = bus.MaxStages    // the same, stages' instances
+	maxVMs       = 30_000           // of all groups; beyond it the host with the most goes
+	maxHistories = 2_000            // VMs of all groups; beyond it none of a host that comes has a CPU history
 	staleAfter   = 5 * time.Second  // without a sample a CPU figure is no longer worth showing
 	silentAfter  = 10 * time.Second // without a sign of life a stage counts as silent
 	forgetAfter  = 10 * time.Minute // then what is silent is forgotten
@@ -78,6 +81,7 @@ type stageKey struct{ stage, instance string }
 type stage struct {
 	health   bus.Health
 	received time.Time
+	signs    int // of life
 }
 
 // entry is a line of history: a decision that changed something, or an event.
@@ -105,7 +109,7 @@ func (m *Model) Sample(s bus.Sample, now time.Time) bool {
 	g := m.group(s.Group, now)
 	h := g.hosts[s.HostID]
 	if h == nil {
-		evict(g.hosts, maxHosts-1, func(h *host) time.Time { return h.received })
+		evict(g.hosts, maxHosts-1, (*host).standing)
 		h = &host{history: map[string]*history{}}
 		g.hosts[s.HostID] = h
 	}
@@ -116,8 +120,12 @@ func (m *Model) Sample(s bus.Sample, now time.Time) bool {
 		h.times, h.history = nil, map[string]*history{}
 	}
 	slices.SortFunc(s.VMs, func(a, b bus.VM) int { return compareNames(a.Name, b.Name) })
-	known := make(map[string]*history, len(s.VMs))
+	histories := m.makeRoom(h, len(s.VMs))
+	known := map[string]*history{}
 	for _, vm := range s.VMs {
+		if len(known) >= histories {
+			break
+		}
 		old := h.history[vm.Name]
 		if old == nil || old.uuid != vm.UUID {
 			old = &history{uuid: vm.UUID}
@@ -131,6 +139,61 @@ func (m *Model) Sample(s bus.Sample, now time.Time) bool {
 		h.times = slices.Delete(h.times, 0, len(h.times)-8)
 	}
 	return true
+}
+
+// standing is by what hosts go: those that were heard once or twice, as many that are made up, before those that go on, and
+// the one that was silent for longest first.
+func (h *host) standing() time.Time {
+	if len(h.times) <= 2 {
+		return h.received.Add(-forgetAfter)
+	}
+	return h.received
+}
+
+// standing is the same for stages.
+func (s *stage) standing() time.Time {
+	if s.signs <= 2 {
+		return s.received.Add(-forgetAfter)
+	}
+	return s.received
+}
+
+// makeRoom drops hosts, but not this one, until it fits with so many VMs, and says how many of them may have a history. With too
+// many VMs those with the most go, else those that stand least.
+func (m *Model) makeRoom(own *host, vms int) (histories int) {
+	for {
+		hosts, all, kept := 1, vms, 0
+		var most, least place
+		for _, g := range m.groups {
+			for name, h := range g.hosts {
+				if h == own {
+					continue
+				}
+				hosts, all, kept = hosts+1, all+len(h.sample.VMs), kept+len(h.history)
+				if most.host == nil || len(h.sample.VMs) > len(most.host.sample.VMs) {
+					most = place{g, name, h}
+				}
+				if least.host == nil || h.standing().Before(least.host.standing()) {
+					least = place{g, name, h}
+				}
+			}
+		}
+		switch {
+		case most.host == nil || all <= maxVMs && hosts <= maxAllHosts:
+			return max(0, maxHistories-kept)
+		case all > maxVMs:
+			delete(most.group.hosts, most.name)
+		default:
+			delete(least.group.hosts, least.name)
+		}
+	}
+}
+
+// place is where a host is in the model.
+type place struct {
+	group *group
+	name  bus.HostID
+	host  *host
 }
 
 // Decision folds a decision in. It is ignored, and the result false, where it is not newer than the one that is known: see
@@ -170,12 +233,12 @@ func (m *Model) Health(h bus.Health, now time.Time) bool {
 	key := stageKey{h.Stage, h.Instance}
 	s := m.stages[key]
 	if s == nil {
-		evict(m.stages, maxStages-1, func(s *stage) time.Time { return s.received })
+		evict(m.stages, maxStages-1, (*stage).standing)
 		s = &stage{}
 		m.stages[key] = s
 	}
 	h.Message = shorten(h.Message)
-	s.health, s.received = h, now
+	s.health, s.received, s.signs = h, now, s.signs+1
 	return true
 }
 

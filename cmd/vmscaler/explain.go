@@ -78,11 +78,17 @@ has those that changed something.`,
 	return cmd
 }
 
+// heldEvents is how many of a group's events are looked at, at least.
+const heldEvents = 1000
+
 // heldBack is how an actuator says that it holds the group back, nil where the history does not tell.
 func heldBack(ctx context.Context, conn *bus.Conn, d *bus.Decision) *bus.Event {
 	var events []bus.Event
 	err := bus.ReadHistory(ctx, conn, bus.HistoryQuery{Group: d.Group}, func(r bus.Record) error {
 		if r.Event != nil {
+			if len(events) == 2*heldEvents { // those before say nothing of the present
+				events = append(events[:0], events[heldEvents:]...)
+			}
 			events = append(events, *r.Event)
 		}
 		return nil

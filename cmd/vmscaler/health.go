@@ -69,7 +69,7 @@ func listen(ctx context.Context, conn *bus.Conn, wanted []string) (map[string]bu
 	ctx, cancel := context.WithTimeout(ctx, bus.HealthInterval+2*time.Second)
 	defer cancel()
 	signs := make(chan bus.Health, 64)
-	if err := bus.Subscribe(conn, bus.AllHealth, signs); err != nil {
+	if err := bus.SubscribeNewest(conn, bus.AllHealth, signs); err != nil {
 		return nil, err
 	}
 	heard := map[string]bus.Health{} // by stage and instance
@@ -79,7 +79,9 @@ func listen(ctx context.Context, conn *bus.Conn, wanted []string) (map[string]bu
 		}
 		select {
 		case h := <-signs:
-			heard[h.Stage+" "+h.Instance] = h
+			if _, known := heard[h.Stage+" "+h.Instance]; known || len(heard) < bus.MaxStages {
+				heard[h.Stage+" "+h.Instance] = h
+			}
 		case <-ctx.Done():
 			return heard, nil
 		}
