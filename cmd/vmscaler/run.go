@@ -178,7 +178,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		if !shows || o.plain {
 			hint := ""
 			if o.has(app.StageBus) {
-				hint = watchHint(busURL)
+				hint = watchHint(busURL, cfg.BusTaps != config.No)
 			}
 			fmt.Fprintf(stderr, "bus: %s%s\n", busURL, hint)
 		}
@@ -195,9 +195,9 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 }
 
 // watchHint says how to listen to the bus of this process.
-func watchHint(url string) string {
+func watchHint(url string, taps bool) string {
 	switch {
-	case strings.HasPrefix(url, "tls:"):
+	case strings.HasPrefix(url, "tls:") || !taps:
 		return asCalled(" (how to watch it says `vmscaler bus credentials tap`)")
 	case url == "nats://"+bus.DefaultListen:
 		return " (watch it with: nats sub 'vmscaler.>')"
