@@ -329,7 +329,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	}
 
 	// In two tables: among all subjects, and with their answers.
-	verbs := []string{VerbDryRun, VerbExplain, VerbHook, VerbPause, VerbReset, VerbResume, VerbScale, VerbSet, VerbStatus} // sorted
+	verbs := []string{VerbDryRun, VerbExplain, VerbForget, VerbHook, VerbPause, VerbReset, VerbResume, VerbScale, VerbSet, VerbStatus} // sorted
 	slices.Sort(requests)
 	if !slices.Equal(requests, verbs) {
 		t.Errorf("requests %q, want %q", requests, verbs)
