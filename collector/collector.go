@@ -325,7 +325,7 @@ func (c *Collector) promised(readings []reading, now time.Time) *int {
 			continue
 		}
 		ended[uuid] = true
-		if _, listed := known.of(uuid); !listed {
+		if !known.has(uuid) {
 			delete(c.ran, uuid)
 		}
 	}

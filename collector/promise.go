@@ -15,13 +15,13 @@ type promises struct {
 	mib map[string]*int // by UUID; nil is unknown
 }
 
-// of is what a domain may still touch; listed tells whether it ran when the promises were read.
-func (p *promises) of(uuid string) (mib *int, listed bool) {
+// has reports whether a domain ran when the promises were read.
+func (p *promises) has(uuid string) bool {
 	if p == nil {
-		return nil, false
+		return false
 	}
-	mib, listed = p.mib[uuid]
-	return mib, listed
+	_, listed := p.mib[uuid]
+	return listed
 }
 
 // unused is how much a domain may still touch, nil where that is unknown. Memory in huge pages was taken from what is free when the
@@ -51,7 +51,7 @@ func promisedMiB(p *promises, now time.Time, running map[string]int, ended map[s
 		}
 	}
 	for uuid, given := range running {
-		if _, listed := p.of(uuid); !listed {
+		if !p.has(uuid) {
 			sum += given
 		}
 	}

@@ -38,8 +38,9 @@ func TestHostMemory(t *testing.T) {
 		{"no number", 0, -1, func() (int, *int) { return kernelMemory(meminfo("MemTotal: much kB")) }},
 		{"no file", 0, -1, func() (int, *int) { return kernelMemory("") }},
 		{"libvirt's word", 8192, 6144, func() (int, *int) {
-			return nodeMemory(&libvirt.NodeMemoryStats{TotalSet: true, Total: 8 * gib, FreeSet: true, Free: 3 * gib, BuffersSet: true, Buffers: gib,
-				CachedSet: true, Cached: 2 * gib})
+			return nodeMemory(&libvirt.NodeMemoryStats{
+				TotalSet: true, Total: 8 * gib, FreeSet: true, Free: 3 * gib, BuffersSet: true, Buffers: gib, CachedSet: true, Cached: 2 * gib,
+			})
 		}},
 		{"libvirt says no total", 0, -1, func() (int, *int) { return nodeMemory(&libvirt.NodeMemoryStats{FreeSet: true, Free: 23 * gib}) }},
 		{"libvirt does not say what is free", 8192, -1, func() (int, *int) { return nodeMemory(&libvirt.NodeMemoryStats{TotalSet: true, Total: 8 * gib}) }},

@@ -92,7 +92,7 @@ func (s *source) unchanged() error {
 }
 
 func mustBeRegular(path string, st fs.FileInfo) error {
-	kind, remedy := "", ""
+	var kind, remedy string
 	switch st.Mode().Type() {
 	case 0:
 		return nil
