@@ -34,6 +34,15 @@ func chaosFaults() []fault {
 		{name: "destroy", place: inOneProcess, do: (*chaos).destroy},
 		{name: "undefine-running", place: inOneProcess, do: (*chaos).undefineRunning},
 		{name: "undefine-off", place: inOneProcess, do: (*chaos).undefineOff},
+		{name: "stall-run", place: inOneProcess, short: true, do: stall("run")},
+		{name: "stall-libvirtd", place: inOneProcess, do: stall("libvirtd")},
+		{name: "stall-all", place: inOneProcess, do: stall("run", "libvirtd")},
+		{name: "stall-bus", place: inSplit, do: stall("bus")},
+		{name: "stall-collector", place: inSplit, do: stall("collector")},
+		{name: "stall-decider", place: inSplit, do: stall("decider")},
+		{name: "stall-actuator", place: inSplit, do: stall("actuator")},
+		{name: "stall-all-stages", place: inSplit, do: stall("bus", "collector", "decider", "actuator")},
+		{name: "stall-nats-server", place: onExternal, do: stall("nats")},
 		{name: "suspend", place: inOneProcess, do: (*chaos).suspend},
 		{name: "change-memory", place: inOneProcess, do: (*chaos).changeMemory},
 		{name: "change-vcpus", place: inOneProcess, do: (*chaos).changeVCPUs},
@@ -83,6 +92,35 @@ func killAndStart(stage string) func(*chaos) {
 	return func(c *chaos) {
 		c.procs[stage].kill()
 		c.startStage(stage)
+	}
+}
+
+// stall stops processes for 1 to 20 s, as a paused host, a laptop's sleep or a slow disk does, and lets them go on: what is decided
+// then is done, although leadership may have been lost, and come back, in between.
+func stall(processes ...string) func(*chaos) {
+	return func(c *chaos) {
+		var pids []int
+		for _, name := range processes {
+			if name == "libvirtd" {
+				pid, err := c.l.daemon()
+				c.try("find libvirtd", err)
+				pids = append(pids, pid)
+				continue
+			}
+			pids = append(pids, c.procs[name].cmd.Process.Pid)
+		}
+		signal := func(what string, s syscall.Signal) {
+			for _, pid := range pids {
+				c.try(what, syscall.Kill(pid, s))
+			}
+		}
+		signal("stop", syscall.SIGSTOP)
+		c.pause(time.Duration(1000+c.rng.IntN(19000)) * time.Millisecond)
+		signal("continue", syscall.SIGCONT)
+		if slices.Contains(processes, "libvirtd") {
+			c.mendLibvirt()
+		}
+		c.replaceOne()
 	}
 }
 
@@ -218,7 +256,7 @@ func (c *chaos) undefineOff() {
 	c.replaced(vm)
 }
 
-// suspend: a VM that a person suspends is left alone, and counts neither as idle nor as ready.
+// suspend: a VM that a person suspends is left alone, and is no capacity; what took its place goes once it is resumed.
 func (c *chaos) suspend() {
 	vm := c.anyVM()
 	c.with(vm, "suspend", (*libvirt.Domain).Suspend)
@@ -226,7 +264,7 @@ func (c *chaos) suspend() {
 	c.until(settleBound, "decisions without the suspended VM", func() error {
 		s, d := c.ears.newest()
 		for _, other := range s.VMs {
-			if other.UUID == vm.UUID && other.State == bus.StatePaused && other.CPUPercent == nil && d.Inputs.Ready == c.want-1 && d.Seq != last.Seq {
+			if other.UUID == vm.UUID && other.State == bus.StatePaused && other.CPUPercent == nil && d.Inputs.Ready <= c.want && d.Seq != last.Seq { // another takes its place
 				decisions, last = decisions+1, d
 			}
 		}
