@@ -14,7 +14,11 @@ func TestClonesDiffer(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range []string{"web-1", "web-2"} {
 		uuid := newUUID()
-		text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, name, bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating}, "/pool/"+name, "52:54:00:00:00:01")
+		mac, err := macAddress("host", "web", name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, name, bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating}, "/pool/"+name, mac)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,13 +37,11 @@ func TestClonesDiffer(t *testing.T) {
 		if !strings.Contains(serial, "h="+name) || d.Name != name || d.UUID != uuid {
 			t.Errorf("%s: named %q, UUID %s, serial %q", name, d.Name, d.UUID, serial)
 		}
-		for _, i := range d.Devices.Interfaces {
-			if i.MAC != nil {
-				t.Errorf("%s: has the address %s, want libvirt to choose one", name, i.MAC.Address)
-			}
+		if address := d.Devices.Interfaces[0].MAC; address == nil || address.Address != mac {
+			t.Errorf("%s: has the address %+v, want %s", name, address, mac)
 		}
 		instance := serial[strings.LastIndex(serial, "i="):]
-		for what, value := range map[string]string{"UUID": d.UUID, "instance id": instance, "disk": d.Devices.Disks[0].Source.File.File} {
+		for what, value := range map[string]string{"UUID": d.UUID, "MAC address": mac, "instance id": instance, "disk": d.Devices.Disks[0].Source.File.File} {
 			if seen[value] != "" {
 				t.Errorf("%s has the %s of another one: %s", name, what, value)
 			}

@@ -60,29 +60,25 @@ func (r *restarts) listen(lv *libvirt.Connect) (stop func(), err error) {
 	return func() { _ = lv.DomainEventDeregister(id) }, nil
 }
 
-// restarted notes that a guest of ours restarts: where the collector reads it, so that its CPU is no load for a while, and for
-// its agent, which is silent meanwhile. While a VM is launched a restart is part of its boot.
+// restarted notes that a guest restarts: where the collector reads it, so that its CPU is no load for a while, and for its
+// agent, which is silent meanwhile.
 func (a *Actuator) restarted(lv *libvirt.Connect, h hypervisor, uuid string) {
-	vm, ours := a.seen[uuid]
-	if !ours || vm.Meta.Phase != bus.PhaseReady {
-		return
-	}
 	at := a.cfg.Now()
 	a.pulses.restarted(uuid, at)
 	if err := lv.Ref(); err != nil {
 		return
 	}
-	log := a.log.With().Str("group", vm.Meta.Group).Str("vm", vm.Name).Logger()
-	log.Info().Msg("its guest restarts")
+	log := a.log
 	go func() { // it may wait for QEMU, for longer than the stage lives
 		defer func() { _, _ = lv.Close() }()
 		if err := h.markRestart(uuid, at); err != nil {
-			log.Warn().Err(err).Msg("the restart is not noted, so its CPU counts as load")
+			log.Warn().Err(err).Str("uuid", uuid).Msg("the restart of a guest is not noted, so its CPU counts as load")
 		}
 	}()
 }
 
-// markRestart writes when a guest last restarted into its domain's metadata.
+// markRestart writes when a guest last restarted into its domain's metadata, if that is a VM in service. While one is
+// launched a restart is part of its boot.
 func (h hypervisor) markRestart(uuid string, at time.Time) error {
 	dom, err := h.conn.LookupDomainByUUIDString(uuid)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
@@ -92,13 +88,20 @@ func (h hypervisor) markRestart(uuid string, at time.Time) error {
 		return fmt.Errorf("look up the domain: %w", err)
 	}
 	defer func() { _ = dom.Free() }()
+	vm, err := readVM(dom)
+	if errors.Is(err, errNotOurs) || err == nil && vm.Meta.Phase != bus.PhaseReady {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	where, err := modification(dom)
 	if err != nil {
-		return fmt.Errorf("note its restart: %w", err)
+		return fmt.Errorf("note the restart of %s: %w", vm.Name, err)
 	}
 	err = dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootXML(at), bus.RebootKey, bus.RebootURI, where)
 	if err != nil {
-		return fmt.Errorf("note its restart: %w", err)
+		return fmt.Errorf("note the restart of %s: %w", vm.Name, err)
 	}
 	return nil
 }
