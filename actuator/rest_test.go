@@ -57,8 +57,11 @@ func TestRestProblems(t *testing.T) {
 	at := func(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
 	one := rest{vm: "web-1", tries: 3, cause: "the pool is gone", until: at(20)}
 	many := []rest{
-		{vm: "web-4", tries: 1, cause: "the pool is gone", until: at(5)}, {vm: "web-3", tries: 1, cause: "the pool is gone", until: at(9)},
-		{vm: "web-2", tries: 1, cause: "the pool is gone", until: at(9)}, one, {vm: "web-5", tries: 2, cause: "busy", until: at(7)},
+		{vm: "web-4", tries: 1, cause: "the pool is gone", until: at(5)},
+		{vm: "web-3", tries: 1, cause: "the pool is gone", until: at(9)},
+		{vm: "web-2", tries: 1, cause: "the pool is gone", until: at(9)},
+		one,
+		{vm: "web-5", tries: 2, cause: "busy", until: at(7)},
 	}
 	clock := func(seconds int) string { return at(seconds).Local().Format(time.TimeOnly) }
 	for _, tt := range []struct {

@@ -288,7 +288,7 @@ func FuzzShape(f *testing.F) {
 		all := 0
 		var look func(v any, depth int)
 		look = func(v any, depth int) {
-			n := 0
+			var n int
 			switch v := v.(type) {
 			case []any:
 				n = len(v)

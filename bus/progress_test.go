@@ -96,7 +96,7 @@ func TestLock(t *testing.T) {
 	now := at(1_800_000_000_000)
 	fake := &fakeLock{now: func() time.Time { return now }, life: time.Second, fault: noFault}
 	s := lockServer(t, t.TempDir(), time.Second)
-	real, err := openLock(t.Context(), join(t, s, "test"))
+	kept, err := openLock(t.Context(), join(t, s, "test"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,9 +105,9 @@ func TestLock(t *testing.T) {
 		expire func()
 	}{
 		"fake": {fake, func() { now = now.Add(2 * time.Second) }},
-		"real": {real, func() {
+		"real": {kept, func() {
 			for {
-				if _, _, err := real.get(t.Context()); errors.Is(err, errLockFree) {
+				if _, _, err := kept.get(t.Context()); errors.Is(err, errLockFree) {
 					return
 				}
 			}

@@ -150,7 +150,7 @@ func checkFile(f *os.File, dir string, euid int, as place) error {
 		return nil // no Unix
 	}
 	_, group, _ := owners(above)
-	why := ""
+	var why string
 	switch stat, _ := info.Sys().(*syscall.Stat_t); {
 	case !info.Mode().IsRegular():
 		why = "it is not a regular file"

@@ -91,7 +91,7 @@ func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, outpu
 	case errors.Is(err, bus.ErrNoHistory):
 		return fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
 	case q.Follow && ctx.Err() != nil:
-		return nil //nolint:nilerr // Ctrl-C is how it ends
+		return nil // Ctrl-C is how it ends
 	}
 	return err
 }

@@ -248,7 +248,7 @@ func (g *globals) joinAs(cmd *cobra.Command, busF busFlags, role bus.Role) (*bus
 
 // join joins its bus, if it has the groups of the file that the user named.
 func (r running) join(ctx context.Context, role bus.Role, log zerolog.Logger) (*bus.Conn, error) {
-	conn, err := app.JoinNow(string(role), r.remote(role), log)
+	conn, err := app.JoinNow(string(role), r.remote(role), log) //nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
 	var nobody *app.NoBusError
 	if errors.As(err, &nobody) {
 		return nil, &notRunningError{target: r.target, named: !samePath(r.stateDir, defaultStateDir()), cause: err}
@@ -269,16 +269,16 @@ func (r running) checkGroups(ctx context.Context) error {
 	if !r.named {
 		return nil
 	}
-	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop())
+	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop()) //nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
 	if err != nil {
-		return nil //nolint:nilerr // such as without the credentials of a tap
+		return nil // such as without the credentials of a tap
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	status, err := bus.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{})
 	if err != nil || len(status.Groups) == 0 {
-		return nil //nolint:nilerr // such as without a decider
+		return nil // such as without a decider
 	}
 	return otherGroups(r.url, r.cfg, status)
 }

@@ -103,7 +103,7 @@ var errNotAsked = errors.New("no decider could be asked")
 
 // checkMetric asks the decider whether a group follows a metric.
 func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
-	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop())
+	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop()) //nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotAsked, err)
 	}

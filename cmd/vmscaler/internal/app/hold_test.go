@@ -35,7 +35,6 @@ type simHost struct {
 	idle     bool // its actuator
 	lies     []bus.VM
 	vms      []*actuator.VM
-	wanted   bus.Decision
 }
 
 func newCluster(t *rapid.T) *cluster {

@@ -217,7 +217,7 @@ func gatherFacts(conn *libvirt.Connect, dialled string) (facts, error) {
 // session finds whose session it is: the owner's of the socket.
 func (f *facts) session(socket string) error {
 	f.uid = os.Geteuid()
-	dir := ""
+	var dir string
 	if socket != "" {
 		info, err := os.Stat(socket)
 		if err != nil {

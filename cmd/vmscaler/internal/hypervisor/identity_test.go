@@ -99,8 +99,10 @@ func TestIdentityOfSystem(t *testing.T) {
 	if err := os.Symlink(socket, link); err != nil {
 		t.Fatal(err)
 	}
-	uris := []string{SystemURI, SessionURI, "qemu+unix:///system", "qemu+unix:///session", "qemu+unix:///system?socket=" + socket,
-		SystemURI + "?socket=" + socket, SystemURI + "?mode=legacy", SystemURI + "?socket=" + link, SystemURI + "?socket=/var" + socket}
+	uris := []string{
+		SystemURI, SessionURI, "qemu+unix:///system", "qemu+unix:///session", "qemu+unix:///system?socket=" + socket,
+		SystemURI + "?socket=" + socket, SystemURI + "?mode=legacy", SystemURI + "?socket=" + link, SystemURI + "?socket=/var" + socket,
+	}
 	if _, err := os.Stat("/run/libvirt/virtqemud-sock"); err == nil {
 		uris = append(uris, SystemURI+"?mode=direct", SystemURI+"?socket=/run/libvirt/virtqemud-sock")
 	}
