@@ -185,7 +185,7 @@ func TestState(t *testing.T) {
 	for s, want := range map[libvirt.DomainState]bus.State{
 		libvirt.DOMAIN_RUNNING: bus.StateRunning, libvirt.DOMAIN_PAUSED: bus.StatePaused, libvirt.DOMAIN_SHUTDOWN: bus.StateShutdown,
 		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateUnknown,
-		libvirt.DOMAIN_BLOCKED: bus.StateOther, libvirt.DOMAIN_PMSUSPENDED: bus.StateOther, libvirt.DomainState(99): bus.StateOther,
+		libvirt.DOMAIN_BLOCKED: bus.StateOther, libvirt.DOMAIN_PMSUSPENDED: bus.StateAsleep, libvirt.DomainState(99): bus.StateOther,
 	} {
 		if got := state(s); got != want {
 			t.Errorf("state %d is %q, want %q", s, got, want)
