@@ -293,7 +293,7 @@ func TestDomainXML(t *testing.T) {
 // Names come from outside: whatever they hold stays a name.
 func TestDomainXMLEscapes(t *testing.T) {
 	meta := someMetadata()
-	meta.Template = `"<&>]]><x>`
+	meta.Template, meta.Pool = `a"<&>'b`, `<metadata><x>`
 	text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, "52:54:0a:0b:0c:0d")
 	if err != nil {
 		t.Fatal(err)

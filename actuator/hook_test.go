@@ -723,16 +723,16 @@ func TestRemoveHookHearsOfTheVanished(t *testing.T) {
 	s := startStage(t, b, spec, dialTest)
 	s.want(1, "it is ready", b.ready(1))
 	vm := b.inventory().Owned[0]
-	s.want(1, "the stage has seen it", func() bool { return s.event(bus.EventReady).VM == vm.Name })
+	s.want(2, "another one, after a look at the first that is ready", b.ready(2))
 	dom, err := b.conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(dom.Destroy(), dom.Undefine(), dom.Free()); err != nil {
+	if err := errors.Join(dom.Undefine(), dom.Destroy(), dom.Free()); err != nil { // in this order it vanishes as it goes off
 		t.Fatal(err)
 	}
 	want := "remove died " + vm.Name + " " + vm.UUID + " " + vm.Meta.Address + "\n"
-	s.want(1, "the hook was told", func() bool {
+	s.want(2, "the hook was told", func() bool {
 		text, err := os.ReadFile(file)
 		return err == nil && strings.Contains(string(text), want)
 	})

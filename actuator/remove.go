@@ -21,6 +21,9 @@ func (h hypervisor) remove(ctx context.Context, r Removal, spec bus.Group, d *dr
 	vm := r.VM
 	dom, err := h.conn.LookupDomainByUUIDString(vm.UUID)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		if r.Died { // and was undefined since
+			_ = h.farewell(ctx, spec.Hooks.Remove, vm, decision) // what went wrong is in the log, and nothing is left to be removed
+		}
 		return nil
 	}
 	if err != nil {
