@@ -367,3 +367,49 @@ func TestFindVMs(t *testing.T) {
 		t.Errorf("none: %v", err)
 	}
 }
+
+// Of two actuators on one libvirt, wherever they run, the one that was there first acts; the other does nothing, and names it.
+func TestSecondActuatorDoesNothing(t *testing.T) {
+	spec := webSpec()
+	now := t0
+	newActuator := func(instance string, since time.Time) *Actuator {
+		a, err := New(Config{
+			Groups: []bus.Group{spec}, Now: func() time.Time { return now }, Instance: instance, Since: since, Identify: here,
+			Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") },
+		}, nil, zerolog.Nop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.hostID, a.host = "here", "here"
+		_, _ = a.take(bus.Decision{
+			Group: "web", ID: "x", Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2, Numbers: []int{1, 2}}}, Seq: 1,
+			Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: spec.Hash(),
+		})
+		return a
+	}
+	health := func(instance string, since time.Time, id bus.HostID) bus.Health {
+		return bus.Health{Stage: "actuator", Instance: instance, Since: since, Acts: &bus.Acts{HostID: id}}
+	}
+	makes := func(a *Actuator) int {
+		return len(Plan(a.situation(a.groups["web"], 4, Inventory{Taken: map[string]bool{}})).Create)
+	}
+
+	first, second := newActuator("kvm-1", t0.Add(-time.Hour)), newActuator("clone-2", t0)
+	first.meet(health("clone-2", t0, "here"))
+	second.meet(health("kvm-1", t0.Add(-time.Hour), "here"))
+	second.meet(health("clone-2", t0, "here")) // its own
+	if n := makes(first); n != 2 || first.problem() != nil {
+		t.Errorf("the first makes %d VMs: %v", n, first.problem())
+	}
+	if n, err := makes(second), second.problem(); n != 0 || err == nil || !strings.Contains(err.Error(), "kvm-1") {
+		t.Errorf("the second makes %d VMs: %v", n, err)
+	}
+	now = now.Add(rivalAge + 1)
+	if n := makes(second); n != 2 {
+		t.Errorf("after the first has ended the second makes %d VMs", n)
+	}
+	second.meet(health("kvm-1", t0.Add(-time.Hour), "there"))
+	if n := makes(second); n != 2 {
+		t.Errorf("beside one of another host it makes %d VMs", n)
+	}
+}
