@@ -607,7 +607,7 @@ func (g *group) problems(id bus.HostID, host string, now time.Time) (problems []
 		problems = append(problems, fmt.Sprintf("the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side))
 	}
 	if g.open() && now.Before(g.retryAt) {
-		problems = append(problems, fmt.Sprintf("no launch until %s after %d failures in a row: %s", g.retryAt.Local().Format(time.TimeOnly), g.failures+g.deaths, g.cause))
+		problems = append(problems, fmt.Sprintf("no launch until %s after %s in a row: %s", g.retryAt.Local().Format(time.DateTime), bus.Count(g.failures+g.deaths, "failure"), g.cause))
 	}
 	if g.short != "" {
 		problems = append(problems, "no room for another VM: "+g.short)

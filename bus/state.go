@@ -34,7 +34,7 @@ func (e *StateLockedError) Error() string {
 		return fmt.Sprintf("another bus has the state folder %s", e.Dir)
 	}
 	return fmt.Sprintf("a bus (process %d, since %s, at %s) has the state folder %s already", e.Holder.PID,
-		e.Holder.Since.Local().Format("15:04:05"), e.Holder.URL, e.Dir)
+		e.Holder.Since.Local().Format(time.DateTime), e.Holder.URL, e.Dir)
 }
 
 // stateFolder is a locked state folder. JetStream does not lock its own: two servers on one lose messages.

@@ -813,12 +813,7 @@ func averageText(in bus.Inputs) string {
 	return fmt.Sprintf("average %.0f %%", *in.AveragePercent)
 }
 
-func vms(n int) string {
-	if n == 1 {
-		return "1 VM"
-	}
-	return fmt.Sprintf("%d VMs", n)
-}
+func vms(n int) string { return bus.Count(n, "VM") }
 
 // say adds the decider's sentence, which often has a lead of its own ("scaling out: average ...").
 func (a *activity) say(sentence string) {

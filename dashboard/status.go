@@ -137,8 +137,8 @@ func table(rows [][]string) []string {
 	return lines
 }
 
-// ControlsText says what of a group is paused, whether it is a dry run, and who said so last; "" where nothing holds
-// and nobody has said anything.
+// ControlsText says what of a group is paused, scaled, set, whether it is a dry run, and who said so last; "" where
+// nothing holds and nobody has said anything.
 func ControlsText(c bus.Controls, loc *time.Location) string {
 	var parts []string
 	if len(c.Paused) > 0 {
@@ -158,7 +158,7 @@ func ControlsText(c bus.Controls, loc *time.Location) string {
 		return text
 	}
 	if text == "" {
-		text = "nothing is paused"
+		text = bus.NothingByHand
 	}
 	if c.By != "" {
 		text += ", by " + c.By

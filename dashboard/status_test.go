@@ -58,11 +58,11 @@ func TestStatusLines(t *testing.T) {
 func TestControlsText(t *testing.T) {
 	since := start
 	for want, c := range map[string]bus.Controls{
-		"":                         {Paused: []bus.Scope{}},
-		"paused: out":              {Paused: []bus.Scope{bus.ScopeOut}},
-		"dry run":                  {DryRun: true},
-		"paused: in, repair":       {Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
-		"nothing is paused, by me": {By: "me"},
+		"":                   {Paused: []bus.Scope{}},
+		"paused: out":        {Paused: []bus.Scope{bus.ScopeOut}},
+		"dry run":            {DryRun: true},
+		"paused: in, repair": {Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
+		"nothing is paused, scaled or set by hand, by me":        {By: "me"},
 		"paused: out; dry run, by me, since 2026-01-02 15:04:05": {Paused: []bus.Scope{bus.ScopeOut}, DryRun: true, By: "me", Since: &since},
 	} {
 		if got := ControlsText(c, time.UTC); got != want {

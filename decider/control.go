@@ -58,7 +58,11 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 	case bus.VerbReset:
 		for _, key := range q.Keys {
 			if _, set := was.Set[key]; !set {
-				return was, fmt.Errorf("keys: found %q, which is as in the file; set are %v", key, slices.Sorted(maps.Keys(was.Set)))
+				there := "nothing of it is set"
+				if len(was.Set) > 0 {
+					there = "set are " + strings.Join(slices.Sorted(maps.Keys(was.Set)), ", ")
+				}
+				return was, fmt.Errorf("%s of group %s is as in the file already; %s", key, spec.Name, there)
 			}
 			delete(now.Set, key)
 		}
@@ -125,8 +129,6 @@ func controlSentence(c bus.Controls) string {
 			scopes = append(scopes, string(s))
 		}
 		parts = append(parts, "paused: "+strings.Join(scopes, ", "))
-	} else {
-		parts = append(parts, "nothing is paused")
 	}
 	if c.Desired != nil {
 		parts = append(parts, "scaled to "+plural(*c.Desired)+" by hand")
@@ -136,6 +138,9 @@ func controlSentence(c bus.Controls) string {
 	}
 	if c.DryRun {
 		parts = append(parts, "dry run")
+	}
+	if len(parts) == 0 {
+		parts = append(parts, bus.NothingByHand)
 	}
 	if c.By != "" {
 		parts = append(parts, "by "+c.By)

@@ -286,7 +286,7 @@ func TestMetricThatIsTooOld(t *testing.T) {
 		want      int
 		sentence  string
 	}{
-		{4 * time.Minute, 5, "scaling out: metric 500, for each of 1 VMs 500, target 100"},
+		{4 * time.Minute, 5, "scaling out: metric 500, for each of 1 VM 500, target 100"},
 		{20 * time.Minute, 1, "the metric requests was published 20m0s ago, and holds for 5m0s (metric_max_age)"},
 	} {
 		st := State{Known: true, Desired: 1}

@@ -225,7 +225,7 @@ func TestSetAndResetControls(t *testing.T) {
 	if all, err := controlled(spec(), set, bus.VerbReset, bus.Query{}); err != nil || len(all.Set) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
-	for want, q := range map[string]bus.Query{"found no field": {}, `found "max", which is as in the file; set are [min]`: {Keys: []string{"max"}}} {
+	for want, q := range map[string]bus.Query{"found no field": {}, `max of group web is as in the file already; set are min`: {Keys: []string{"max"}}} {
 		verb := bus.VerbSet
 		if len(q.Keys) > 0 {
 			verb = bus.VerbReset

@@ -73,7 +73,7 @@ func (b *busFlags) add(cmd *cobra.Command, without ...string) {
 	}
 	for _, s := range busSettings() {
 		if !slices.Contains(without, s.flag) {
-			cmd.Flags().String(s.flag, "", s.usage+" ["+s.env+"]")
+			cmd.Flags().Var(&once{to: new(string)}, s.flag, s.usage+" ["+s.env+"]")
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/dashboard"
@@ -55,20 +56,13 @@ nothing. Below each warning and each problem is what mends it. The exit code is 
 			case err != nil:
 				return err
 			case problems > 0:
-				return fmt.Errorf("not ready: %s, %s", count(problems, "problem"), count(warned, "warning"))
+				return fmt.Errorf("not ready: %s, %s", bus.Count(problems, "problem"), bus.Count(warned, "warning"))
 			case output == "text":
-				fmt.Fprintf(out, "ready: no problem, %s\n", count(warned, "warning"))
+				fmt.Fprintf(out, "ready: no problem, %s\n", bus.Count(warned, "warning"))
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -49,7 +50,7 @@ func scopesCommand(g *globals, verb string, cmd *cobra.Command) *cobra.Command {
 		}
 		for _, name := range args[1:] {
 			if !slices.Contains(names, name) {
-				return usageError{fmt.Errorf("scope: found %q, want one of %s", name, strings.Join(names, ", "))}
+				return usageError{fmt.Errorf("scope: found %q, want one of %s%s", name, strings.Join(names, ", "), nearest.Hint(name, names))}
 			}
 		}
 		return nil

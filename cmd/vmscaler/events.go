@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,7 @@ import (
 
 func eventsCommand(g *globals) *cobra.Command {
 	var busF busFlags
-	var since time.Duration
+	since := newSince("24h")
 	var follow bool
 	var output string
 	cmd := &cobra.Command{
@@ -25,7 +24,7 @@ func eventsCommand(g *globals) *cobra.Command {
 		Short: "Print what happened: lifecycle events, and decisions that changed something",
 		Long: `Print what happened: lifecycle events, and decisions that changed something, the oldest first. The bus keeps them for seven
 days, within 64 MiB. With -f it goes on with what happens from now on, until Ctrl-C.`,
-		Example: "  vmscaler events --since 1h\n  vmscaler events web -f -o json",
+		Example: "  vmscaler events --since 1h\n  vmscaler events --since \"2026-11-24 03:10\"\n  vmscaler events web -f -o json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("want `vmscaler events [GROUP]`, found %q", args)}
@@ -33,13 +32,10 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case output != "text" && output != "json":
+			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
-			case since <= 0:
-				return usageError{fmt.Errorf("--since: found %s, want more than 0", since)}
 			}
-			query := bus.HistoryQuery{Since: time.Now().Add(-since), Follow: follow}
+			query := bus.HistoryQuery{Since: since.at, Follow: follow}
 			if len(args) == 1 {
 				query.Group = args[0]
 				if err := bus.CheckGroupName(query.Group); err != nil {
@@ -51,14 +47,35 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 				return err
 			}
 			defer conn.Close()
+			if query.Group != "" {
+				if err := knownGroup(cmd.Context(), conn, query.Group); err != nil {
+					return err
+				}
+			}
 			return printHistory(cmd.Context(), conn, query, output, cmd.OutOrStdout())
 		},
 	}
 	busF.add(cmd, "bus-listen")
-	cmd.Flags().DurationVar(&since, "since", 24*time.Hour, "how far back, such as 90s or 2h")
+	cmd.Flags().Var(since, "since", "from when: a time, or how long ago, such as 90s, 2h or 1d")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json (one object a line)")
 	return cmd
+}
+
+// knownGroup refuses a group that neither the decider nor the history knows.
+func knownGroup(ctx context.Context, conn *bus.Conn, group string) error {
+	askCtx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	_, err := bus.Ask[bus.Status](askCtx, conn, bus.VerbStatus, bus.Query{Group: group})
+	var refused *bus.RefusedError
+	if !errors.As(err, &refused) {
+		return nil // it is there, or nobody can tell
+	}
+	known := false
+	if err := bus.ReadHistory(ctx, conn, bus.HistoryQuery{Group: group}, func(bus.Record) error { known = true; return nil }); err != nil || known {
+		return nil //nolint:nilerr // what reads it next says so
+	}
+	return err
 }
 
 func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, output string, out io.Writer) error {

@@ -25,7 +25,7 @@ func explainCommand(g *globals) *cobra.Command {
 		Long: `Say why a group has the size it has: what its newest decision was made from, what its policy wants, what held that
 back, and what would have to be true to scale; with credentials also what an actuator holds back. With --at or --decision it explains a decision of the history, which
 has those that changed something.`,
-		Example: "  vmscaler explain web\n  vmscaler explain web --at 2026-11-24T03:10:00Z\n  vmscaler explain web -o json",
+		Example: "  vmscaler explain web\n  vmscaler explain web --at \"2026-11-24 03:10\"\n  vmscaler explain web --at 2h\n  vmscaler explain web -o json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{fmt.Errorf("want `vmscaler explain GROUP`, found %q", args)}
@@ -38,9 +38,9 @@ has those that changed something.`,
 			}
 			var when time.Time
 			if at != "" {
-				var err error
-				if when, err = time.Parse(time.RFC3339, at); err != nil {
-					return usageError{fmt.Errorf("--at: found %q, want a time such as 2026-11-24T03:10:00Z", at)}
+				var is bool
+				if when, is = parseTime(at, time.Now()); !is {
+					return usageError{fmt.Errorf("--at: found %q, want %s", at, wantTime)}
 				}
 			}
 			switch {
@@ -68,11 +68,11 @@ has those that changed something.`,
 			if at == "" && id == "" && need == nil {
 				held = heldBack(ctx, conn, decision)
 			}
-			return printExplanation(cmd.OutOrStdout(), explain.Of(decision, held), output)
+			return printExplanation(cmd.OutOrStdout(), explain.Of(decision, held, time.Local), output)
 		},
 	}
 	busF.add(cmd, "bus-listen")
-	cmd.Flags().StringVar(&at, "at", "", "the decision that held at this time")
+	cmd.Flags().StringVar(&at, "at", "", "the decision that held at this time, or so long ago")
 	cmd.Flags().StringVar(&id, "decision", "", "the decision of this id, as events and `vmscaler events -o json` have it")
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
@@ -123,7 +123,7 @@ func findDecision(ctx context.Context, conn *bus.Conn, group string, at time.Tim
 	case found == nil && id != "":
 		return nil, fmt.Errorf("--decision: the history of group %s has no decision %q; it has those that changed something: `vmscaler events %s -o json`", group, id, group)
 	case found == nil:
-		return nil, fmt.Errorf("--at: the history of group %s has no decision before %s", group, at.Format(time.RFC3339))
+		return nil, fmt.Errorf("--at: the history of group %s has no decision before %s", group, at.Format(time.DateTime))
 	}
 	return found, nil
 }

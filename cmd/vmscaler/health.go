@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 func healthCommand(g *globals) *cobra.Command {
@@ -25,7 +26,7 @@ func healthCommand(g *globals) *cobra.Command {
 exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscaler runs. STAGE is one of ` + strings.Join(stages, ", ") + ".",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && !slices.Contains(stages, args[0]) {
-				return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q", strings.Join(stages, ", "), args)}
+				return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q%s", strings.Join(stages, ", "), args, nearest.Hint(strings.Join(args, " "), stages))}
 			}
 			return nil
 		},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 func hookCommand(g *globals) *cobra.Command {
@@ -28,7 +29,7 @@ VM goes on; with "abandon" a VM that was launched is removed and another one mad
 				return err
 			}
 			if !slices.Contains(actions, args[0]) {
-				return usageError{fmt.Errorf("found %q, want one of %s", args[0], strings.Join(actions, ", "))}
+				return usageError{fmt.Errorf("found %q, want one of %s%s", args[0], strings.Join(actions, ", "), nearest.Hint(args[0], actions))}
 			}
 			return nil
 		},

@@ -17,6 +17,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // version is set by the Makefile.
@@ -107,20 +108,20 @@ func rootCommand() *cobra.Command {
 when the group is busy, removes them when it is idle, and shows it live.
 
 Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscaler is there to be asked.`,
-		Version:                    version,
-		SilenceUsage:               true,
-		SilenceErrors:              true,
-		SuggestionsMinimumDistance: 2,
-		Args:                       unknownCommand,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:          version,
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		Args:             unknownCommand,
+		PersistentPreRun: warnOfVariables,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
-	flags.StringVarP(&g.configPath, "config", "c", "", "config file (default: ./vmscaler.yaml if it exists, else built-in defaults)")
-	flags.StringVar(&g.uri, "uri", "", "libvirt URI (default: VMSCALER_URI, the config file, LIBVIRT_DEFAULT_URI, qemu:///system, qemu:///session)")
+	flags.VarP(&once{to: &g.configPath}, "config", "c", "config file (default: ./vmscaler.yaml if it exists, else built-in defaults)")
+	flags.Var(&once{to: &g.uri}, "uri", "libvirt URI (default: VMSCALER_URI, the config file, LIBVIRT_DEFAULT_URI, qemu:///system, qemu:///session)")
 	flags.StringVar(&g.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	root.SetOut(harmless{os.Stdout})
 	root.SetErr(harmless{os.Stderr})
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
 		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g), resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g), metricCommand(g), protectCommand(g), hostCommand(g), hookCommand(g),
@@ -153,9 +154,11 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("there is no command %q", args[0])
-	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
-		err = fmt.Errorf("%w; perhaps: %s", err, strings.Join(similar, ", "))
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
 	}
-	return usageError{err}
+	return usageError{fmt.Errorf("there is no command %q%s", strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name())+" "+args[0]), nearest.Hint(args[0], names))}
 }

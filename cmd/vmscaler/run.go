@@ -21,6 +21,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -71,7 +72,7 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 func chooseStages(named []string, cfg config.Config) ([]string, error) {
 	for _, name := range named {
 		if !slices.Contains(app.Stages(), name) {
-			return nil, usageError{fmt.Errorf("--stages: found %q, want some of %s", name, strings.Join(app.Stages(), ", "))}
+			return nil, usageError{fmt.Errorf("--stages: found %q, want some of %s%s", name, strings.Join(app.Stages(), ", "), nearest.Hint(name, app.Stages()))}
 		}
 	}
 	switch {

@@ -44,6 +44,9 @@ Fields of the policy need no "policy." before them.`,
 				if _, again := q.Set[path]; again {
 					return usageError{fmt.Errorf("found %s twice, want it once", path)}
 				}
+				if err := config.CheckLive(path, value); err != nil {
+					return usageError{err}
+				}
 				q.Set[path] = value
 			}
 			return g.control(cmd, busF, bus.VerbSet, q)

@@ -25,7 +25,8 @@ const maxPoints = 100_000
 func simulateCommand(g *globals) *cobra.Command {
 	var busF busFlags
 	var history string
-	var since, points time.Duration
+	since := newSince("7d")
+	var points time.Duration
 	plan := simulate.Plan{World: simulate.Reference()}
 	var path, html, output, chosen string
 	var compare []string
@@ -82,7 +83,7 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 			case history != "" && path != "":
 				return usageError{errors.New("--history and --trace: want one of them")}
 			case history != "":
-				if err := g.replay(cmd, busF, history, since, &plan); err != nil {
+				if err := g.replay(cmd, busF, history, since.at, &plan); err != nil {
 					return err
 				}
 				if !cmd.Flags().Changed("compare") {
@@ -137,7 +138,7 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 	f := cmd.Flags()
 	f.StringVar(&path, "trace", "", "a trace, or a folder of traces (*.csv)")
 	f.StringVar(&history, "history", "", "a group, to replay what was asked of it; min, max and boot time are its own then, and policies to compare with also own, that of its config, and recorded, what it did")
-	f.DurationVar(&since, "since", bus.HistoryAge, "how far back to replay; with --history")
+	f.Var(since, "since", "from when to replay: a time, or how long ago; with --history")
 	busF.add(cmd, "bus-listen")
 	f.StringVar(&chosen, "policy", "predictive", "the policy to try")
 	f.StringSliceVar(&compare, "compare", []string{"threshold"}, "policies to compare with, or all")
@@ -153,12 +154,12 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 }
 
 // replay makes a plan of a group's recorded past.
-func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since time.Duration, plan *simulate.Plan) error {
+func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since time.Time, plan *simulate.Plan) error {
 	if err := bus.CheckGroupName(group); err != nil {
 		return usageError{fmt.Errorf("--history: %w", err)}
 	}
-	if since < time.Minute {
-		return usageError{fmt.Errorf("--since: found %s, want at least 1m", since)}
+	if ago := time.Since(since); ago < time.Minute {
+		return usageError{fmt.Errorf("--since: found %s ago, want at least 1m", ago.Round(time.Second))}
 	}
 	cfg, err := g.loadConfig(cmd.ErrOrStderr())
 	if err != nil {
@@ -184,7 +185,7 @@ func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since 
 	}
 	defer conn.Close()
 	var minutes []bus.Demand
-	err = bus.ReadDemand(cmd.Context(), conn, group, time.Now().Add(-since), func(m bus.Demand) error {
+	err = bus.ReadDemand(cmd.Context(), conn, group, since, func(m bus.Demand) error {
 		minutes = append(minutes, m)
 		return nil
 	})

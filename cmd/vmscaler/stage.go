@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // stageCommand runs one stage as a process of its own.
@@ -88,7 +89,7 @@ func credentialsCommand(g *globals) *cobra.Command {
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(names, args[0]) {
-				return usageError{fmt.Errorf("role: found %q, want one of %s", args[0], strings.Join(names, ", "))}
+				return usageError{fmt.Errorf("role: found %q, want one of %s%s", args[0], strings.Join(names, ", "), nearest.Hint(args[0], names))}
 			}
 			r, err := g.find(cmd, busF)
 			var none *notRunningError

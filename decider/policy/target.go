@@ -58,7 +58,7 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 		if r.MemoryPercent == nil {
 			return nil, "the memory that the guests use is not known of each ready VM"
 		}
-		return r.MemoryPercent, fmt.Sprintf("average memory %.0f %% of %d VMs, target %g %%", *r.MemoryPercent, r.Ready, t.Value)
+		return r.MemoryPercent, fmt.Sprintf("average memory %.0f %% of %s, target %g %%", *r.MemoryPercent, bus.Count(r.Ready, "VM"), t.Value)
 	case bus.SignalMetric:
 		switch {
 		case r.Metric == nil:
@@ -67,11 +67,11 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 			return r.Metric, fmt.Sprintf("metric %.4g, and no VM is ready yet, target %g for each", *r.Metric, t.Value)
 		}
 		share := *r.Metric / float64(r.Ready)
-		return &share, fmt.Sprintf("metric %.4g, for each of %d VMs %.4g, target %g", *r.Metric, r.Ready, share, t.Value)
+		return &share, fmt.Sprintf("metric %.4g, for each of %s %.4g, target %g", *r.Metric, bus.Count(r.Ready, "VM"), share, t.Value)
 	case bus.SignalCPU:
 	}
 	if r.CPUPercent == nil {
 		return nil, "no ready VM has a CPU reading"
 	}
-	return r.CPUPercent, fmt.Sprintf("average %.0f %% of %d VMs, target %g %%", *r.CPUPercent, r.Ready, t.Value)
+	return r.CPUPercent, fmt.Sprintf("average %.0f %% of %s, target %g %%", *r.CPUPercent, bus.Count(r.Ready, "VM"), t.Value)
 }

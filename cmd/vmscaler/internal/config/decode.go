@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // decoder walks the syntax tree. The YAML library's own strict decoder stops at the first problem.
@@ -195,11 +196,8 @@ func (s section) keys() []string {
 // nearly so, or one of that name a level below.
 func (s section) suggest(key string) string {
 	allowed := "one of " + strings.Join(s.keys(), ", ")
-	best, bestDistance := "", max(1, min(3, len(key)/3))+1
+	best := nearest.Name(key, s.keys())
 	for _, f := range s {
-		if distance := editDistance(fold(key), fold(f.key)); distance < bestDistance {
-			best, bestDistance = f.key, distance
-		}
 		if below, ok := f.value.(section); ok && best == "" && slices.Contains(below.keys(), key) {
 			best = f.key + "." + key
 		}
@@ -208,32 +206,6 @@ func (s section) suggest(key string) string {
 		return allowed
 	}
 	return allowed + "; did you mean " + best + "?"
-}
-
-// fold makes bootTimeout, boot-timeout and boot_timeout the same.
-func fold(key string) string {
-	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(key))
-}
-
-// editDistance is the number of bytes to insert, delete or replace to make b of a (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // list is a list of mappings.

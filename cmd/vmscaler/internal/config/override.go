@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // live are the fields of a group, beside those of its policy, that can be set while it runs. The others are part of the
@@ -22,7 +23,22 @@ func LiveField(name string) (string, error) {
 			return path, nil
 		}
 	}
+	short := make([]string, len(fields))
+	for i, path := range fields {
+		short[i] = strings.TrimPrefix(path, "policy.")
+	}
+	if near := nearest.Name(strings.TrimPrefix(name, "policy."), short); near != "" {
+		return "", fmt.Errorf("field: found %q; did you mean %s? There are %s", name, near, strings.Join(fields, ", "))
+	}
 	return "", fmt.Errorf("field: found %q, want one of %s", name, strings.Join(fields, ", "))
+}
+
+// CheckLive says what is wrong with the length of a value that is to be set.
+func CheckLive(path, value string) error {
+	if len(value) > maxValue {
+		return fmt.Errorf("%s: found %d bytes, want at most %d", path, len(value), maxValue)
+	}
+	return nil
 }
 
 func liveFields() []string {

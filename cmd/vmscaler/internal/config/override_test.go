@@ -67,3 +67,17 @@ func TestLiveField(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestNumberInQuotes: the answer is about the quotes, not about what a number of 0 would mean.
+func TestNumberInQuotes(t *testing.T) {
+	for text, want := range map[string]string{
+		`"2"`: `found "2", want a whole number from 1 to 1000, without quotes`,
+		`0`:   "found 0, want a whole number from 1 to 1000: with no VM there is no CPU to scale out on",
+		`two`: "found two, want a whole number from 1 to 1000",
+	} {
+		_, _, err := Parse("f.yaml", []byte("groups: [{name: web, min: "+text+"}]"))
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}

@@ -21,19 +21,31 @@ type scalar struct {
 	set  func(n ast.Node) bool   // sets the variable, or leaves it and returns false
 	why  func(n ast.Node) string // what is wrong with a value that set leaves, "" is no more than that; may be nil
 	get  func() string           // the variable as YAML
+	zero string                  // what to add to what is allowed where 0 is found
 }
 
 func (s scalar) decode(d *decoder, path string, n ast.Node) {
 	if s.set(n) {
 		return
 	}
-	found := describe(n)
+	found, want := describe(n), s.want
 	if s.why != nil {
 		if why := s.why(n); why != "" {
 			found += " (" + clip(why) + ")"
 		}
 	}
-	d.problem(path, found, s.want)
+	if i, is := n.(*ast.IntegerNode); is && i.GetToken().Value == "0" {
+		want += s.zero
+	}
+	if text, is := stringOf(n); is && isNumber(text) && strings.HasPrefix(want, "a whole number") {
+		want += ", without quotes"
+	}
+	d.problem(path, found, want)
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
 }
 
 func (s scalar) render() (string, []string) { return s.get(), nil }
@@ -148,9 +160,9 @@ func choices[T ~string](p *[]T, allowed ...T) scalar {
 
 // optional is a whole number from 1 to high, or null: 0.
 func optional(p *int, high int) scalar {
-	s := whole(p, high, ", or null")
+	s := whole(p, high, "")
 	return scalar{
-		want: s.want,
+		want: s.want + ", or null",
 		set: func(n ast.Node) bool {
 			if _, null := n.(*ast.NullNode); null {
 				*p = 0
@@ -183,10 +195,11 @@ func number(p *float64, low, high float64, want string) scalar {
 	}
 }
 
-// whole is a whole number from 1 to high; why is added to what is allowed.
+// whole is a whole number from 1 to high; why is added to what is allowed where 0 is found.
 func whole(p *int, high int, why string) scalar {
 	return scalar{
-		want: fmt.Sprintf("a whole number from 1 to %d%s", high, why),
+		want: fmt.Sprintf("a whole number from 1 to %d", high),
+		zero: why,
 		set: func(n ast.Node) bool {
 			if _, ok := n.(*ast.IntegerNode); !ok {
 				return false
@@ -224,7 +237,12 @@ func memory(p *int, low int) scalar {
 			*p = mib
 			return true
 		},
-		get: func() string { return strconv.Itoa(*p) + "MiB" },
+		get: func() string {
+			if *p >= 1024 && *p%1024 == 0 {
+				return strconv.Itoa(*p>>10) + "GiB"
+			}
+			return strconv.Itoa(*p) + "MiB"
+		},
 	}
 }
 

@@ -42,9 +42,9 @@ func Held(d *bus.Decision, events []bus.Event) (held *bus.Event) {
 	return held
 }
 
-// Of explains a decision; held is what Held says, nil where nothing is known of it.
-func Of(d *bus.Decision, held *bus.Event) Explanation {
-	e := Explanation{Decision: d, Result: result(d), WhyNot: whyNot(d)}
+// Of explains a decision, with times in loc; held is what Held says, nil where nothing is known of it.
+func Of(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
+	e := Explanation{Decision: d, Result: result(d, loc), WhyNot: whyNot(d, loc)}
 	in := d.Inputs
 	add := func(what, effect, format string, args ...any) {
 		e.Steps = append(e.Steps, Step{what, fmt.Sprintf(format, args...), effect})
@@ -54,7 +54,7 @@ func Of(d *bus.Decision, held *bus.Event) Explanation {
 	case in.AveragePercent == nil:
 		add("CPU", "nothing is decided on it", "unknown")
 	case in.Unknown > 0:
-		add("CPU", "no scaling in", "average %.0f %% of %d VMs, unknown of %d", *in.AveragePercent, in.Ready-in.Unknown, in.Unknown)
+		add("CPU", "no scaling in", "average %.0f %% of %s, unknown of %d", *in.AveragePercent, bus.Count(in.Ready-in.Unknown, "VM"), in.Unknown)
 	default:
 		add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
 	}
@@ -88,15 +88,15 @@ func Of(d *bus.Decision, held *bus.Event) Explanation {
 		}
 	}
 	if held != nil {
-		add("actuator "+string(held.Event), "held it back", "%s, since %s", held.Sentence, held.Time.Format(time.RFC3339))
-		e.WhyNot = append(e.WhyNot, fmt.Sprintf("it has %d of %d VMs: the rest once this ends: %s", in.Owned, d.Desired, held.Sentence))
+		add("actuator "+string(held.Event), "held it back", "%s, since %s", held.Sentence, held.Time.In(loc).Format(time.DateTime))
+		e.WhyNot = append(e.WhyNot, fmt.Sprintf("it has %d of %s: the rest once this ends: %s", in.Owned, bus.Count(d.Desired, "VM"), held.Sentence))
 	}
 	add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
 	return e
 }
 
-func result(d *bus.Decision) string {
-	return fmt.Sprintf("%s, at %s: %s", d.Group, d.Time.Format(time.RFC3339), d.Sentence)
+func result(d *bus.Decision, loc *time.Location) string {
+	return fmt.Sprintf("%s, at %s: %s", d.Group, d.Time.In(loc).Format(time.DateTime), d.Sentence)
 }
 
 // guards are in the order in which a decision looks at them.
@@ -108,20 +108,20 @@ var guards = []struct {
 		if d.Inputs.Unknown == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%d ready VMs without a CPU reading", d.Inputs.Unknown)
+		return bus.Count(d.Inputs.Unknown, "ready VM") + " without a CPU reading"
 	}},
 	{bus.GuardComing, func(d *bus.Decision) string {
 		n := d.Inputs.Launching + d.Inputs.Warming
 		if n == 0 && d.Guard != bus.GuardComing {
 			return ""
 		}
-		return fmt.Sprintf("%d VMs on their way or warming up", n)
+		return bus.Count(n, "VM") + " on the way or warming up"
 	}},
 	{bus.GuardBreaches, func(d *bus.Decision) string {
 		if d.Inputs.BreachesNeeded == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%d of %d evaluations in a row", d.Inputs.Breaches, d.Inputs.BreachesNeeded)
+		return fmt.Sprintf("for %s in a row, %d needed", bus.Count(d.Inputs.Breaches, "evaluation"), d.Inputs.BreachesNeeded)
 	}},
 	{bus.GuardTolerance, held(bus.GuardTolerance)},
 	{bus.GuardStabilise, held(bus.GuardStabilise)},
@@ -139,8 +139,27 @@ var guards = []struct {
 		if len(d.Controls.Paused) == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%v are paused, by %s", d.Controls.Paused, d.Controls.By)
+		return fmt.Sprintf("%s paused, by %s", scopes(d.Controls.Paused), d.Controls.By)
 	}},
+}
+
+// scopes are what is paused, in words: "out is", "out, in and repair are".
+func scopes(paused []bus.Scope) string {
+	text := ""
+	for i, s := range paused {
+		switch {
+		case i == 0:
+		case i == len(paused)-1:
+			text += " and "
+		default:
+			text += ", "
+		}
+		text += string(s)
+	}
+	if len(paused) == 1 {
+		return text + " is"
+	}
+	return text + " are"
 }
 
 // held shows a guard only where it held the group.
@@ -154,7 +173,7 @@ func held(g bus.Guard) func(*bus.Decision) string {
 }
 
 // whyNot says what is missing for the group to grow and to shrink.
-func whyNot(d *bus.Decision) []string {
+func whyNot(d *bus.Decision, loc *time.Location) []string {
 	in := d.Inputs
 	var why []string
 	add := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
@@ -181,23 +200,26 @@ func whyNot(d *bus.Decision) []string {
 	case bus.GuardAtMin:
 		add("it has its least, %d: only a lower min lets it shrink", in.Min)
 	case bus.GuardUnknownCPU:
-		add("once the CPU of all %d ready VMs is known", in.Ready)
+		add("once the CPU of all %s is known", bus.Count(in.Ready, "ready VM"))
 	case bus.GuardComing:
 		add("if the average is still above %g %% with the VMs on their way (now %.0f %%)", in.UpperPercent, *in.ProjectedPercent)
 	case bus.GuardBreaches:
-		add("after %d more evaluations like this one", in.BreachesNeeded-in.Breaches)
+		add("after %s like this one", bus.Count(in.BreachesNeeded-in.Breaches, "more evaluation"))
 	case bus.GuardTolerance:
 		add("once a policy wants a number that differs by more than the tolerance from %d", d.Current)
 	case bus.GuardProjection:
 		add("once the load fits fewer VMs, or with a higher upper: now it is %.1f VMs", *in.AveragePercent*float64(in.Ready)/100)
 	case bus.GuardStabilise, bus.GuardRate, bus.GuardCooldown:
-		add("not before %s", d.Time.Add(time.Duration(in.CooldownMS)*time.Millisecond).Format(time.RFC3339))
+		add("not before %s", d.Time.Add(time.Duration(in.CooldownMS)*time.Millisecond).In(loc).Format(time.DateTime))
 	}
 	switch {
 	case d.Direction != bus.Hold, in.AveragePercent == nil:
-	case d.Rule == bus.RuleStable:
+	case d.Rule == bus.RuleStable, d.Rule == bus.RuleBelowLower:
 		load := *in.AveragePercent * float64(in.Ready) / 100
 		add("it grows with an average above %g %%: a load of more than %.1f VMs, now %.1f", in.UpperPercent, in.UpperPercent*float64(in.Ready)/100, load)
+		if d.Rule == bus.RuleBelowLower {
+			return why // it would shrink already
+		}
 		add("it shrinks with an average below %g %%: a load of less than %.1f VMs", in.LowerPercent, in.LowerPercent*float64(in.Ready)/100)
 	case d.Rule == bus.RulePolicy && d.Guard == "":
 		add("it grows once one of its policies wants more than %d, and shrinks once all want fewer", d.Desired)

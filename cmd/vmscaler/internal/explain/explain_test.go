@@ -39,23 +39,28 @@ func TestEachHoldIsExplained(t *testing.T) {
 		{decision(bus.RuleStable, "", nil), "CPU  average 50 %", "below 20 %: a load of less than 0.4 VMs"},
 		{decision(bus.RuleAboveUpper, bus.GuardAtMax, nil), "guard at-max held it back max 5", "only a higher max"},
 		{decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "guard at-min held it back min 1", "only a lower min"},
-		{decision(bus.RuleAboveUpper, bus.GuardComing, func(d *bus.Decision) { d.Inputs.Launching = 1 }), "guard capacity-coming held it back 1 VMs", "still above 70 %"},
-		{decision(bus.RuleBelowLower, bus.GuardUnknownCPU, func(d *bus.Decision) { d.Inputs.Unknown = 1 }), "guard unknown-cpu held it back 1 ready", "CPU of all 2 ready VMs"},
-		{decision(bus.RuleAboveUpper, bus.GuardBreaches, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 1, 3 }), "guard breaches held it back 1 of 3", "after 2 more"},
-		{decision(bus.RuleAboveUpper, bus.GuardCooldown, func(d *bus.Decision) { d.Inputs.CooldownMS = 90_000 }), "guard cooldown held it back 90.0 s left", "not before 2026-05-04T12:01:30Z"},
+		{decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "", "it grows with an average above 70 %: a load of more than 1.4 VMs, now 1.0"},
+		{decision(bus.RuleBelowLower, bus.GuardAtMin, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 42, 5 }), "for 42 evaluations in a row, 5 needed", "only a lower min"},
+		{decision(bus.RuleAboveUpper, bus.GuardPaused, func(d *bus.Decision) {
+			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut, bus.ScopeIn, bus.ScopeRepair}, By: "ann@kvm1"}
+		}), "out, in and repair are paused, by ann@kvm1", "`vmscaler resume web`"},
+		{decision(bus.RuleAboveUpper, bus.GuardComing, func(d *bus.Decision) { d.Inputs.Launching = 1 }), "guard capacity-coming held it back 1 VM on the way", "still above 70 %"},
+		{decision(bus.RuleBelowLower, bus.GuardUnknownCPU, func(d *bus.Decision) { d.Inputs.Unknown = 1 }), "guard unknown-cpu held it back 1 ready VM without", "CPU of all 2 ready VMs"},
+		{decision(bus.RuleAboveUpper, bus.GuardBreaches, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 1, 3 }), "guard breaches held it back for 1 evaluation in a row, 3 needed", "after 2 more evaluations like"},
+		{decision(bus.RuleAboveUpper, bus.GuardCooldown, func(d *bus.Decision) { d.Inputs.CooldownMS = 90_000 }), "guard cooldown held it back 90.0 s left", "not before 2026-05-04 12:01:30"},
 		{decision(bus.RuleAboveUpper, bus.GuardPaused, func(d *bus.Decision) {
 			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut}, By: "ann@kvm1"}
-		}), "guard paused held it back [out] are paused, by ann@kvm1", "`vmscaler resume web`"},
+		}), "guard paused held it back out is paused, by ann@kvm1", "`vmscaler resume web`"},
 		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
 			d.Wishes = []bus.Wish{{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}}
 		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2"},
 		{decision(bus.RulePolicy, bus.GuardTolerance, nil), "guard tolerance held it back because", "more than the tolerance from 2"},
 		{decision(bus.RulePolicy, bus.GuardProjection, nil), "guard projection held it back because", "now it is 1.0 VMs"},
-		{decision(bus.RulePolicy, bus.GuardStabilise, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard stabilisation held it back because", "not before 2026-05-04T12:01:00Z"},
-		{decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard rate held it back because", "not before 2026-05-04T12:01:00Z"},
+		{decision(bus.RulePolicy, bus.GuardStabilise, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard stabilisation held it back because", "not before 2026-05-04 12:01:00"},
+		{decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard rate held it back because", "not before 2026-05-04 12:01:00"},
 	} {
 		t.Run(fmt.Sprintf("%s %s", tt.d.Rule, tt.d.Guard), func(t *testing.T) {
-			e := Of(tt.d, nil)
+			e := Of(tt.d, nil, time.UTC)
 			var table strings.Builder
 			for _, s := range e.Steps {
 				fmt.Fprintln(&table, s.What, s.Effect, s.Found)
@@ -66,7 +71,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 			if why := strings.Join(e.WhyNot, "\n"); !strings.Contains(why, tt.why) {
 				t.Errorf("no %q in\n%s", tt.why, why)
 			}
-			if want := "web, at 2026-05-04T12:00:00Z: because"; e.Result != want {
+			if want := "web, at 2026-05-04 12:00:00: because"; e.Result != want {
 				t.Errorf("result %q, want %q", e.Result, want)
 			}
 		})
@@ -74,7 +79,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 }
 
 func TestChangeNeedsNoWhyNot(t *testing.T) {
-	e := Of(decision(bus.RuleAboveUpper, "", func(d *bus.Decision) { d.Direction, d.Desired = bus.Out, 3 }), nil)
+	e := Of(decision(bus.RuleAboveUpper, "", func(d *bus.Decision) { d.Direction, d.Desired = bus.Out, 3 }), nil, time.UTC)
 	if len(e.WhyNot) > 0 {
 		t.Errorf("%q", e.WhyNot)
 	}
@@ -106,8 +111,8 @@ func TestHeldByTheActuator(t *testing.T) {
 			t.Errorf("%+v: %+v, want %q", tt.events, held, tt.want)
 		}
 	}
-	e := Of(short, &refused)
-	if s := e.Steps[len(e.Steps)-2]; s != (Step{"actuator refused", "no room for 1 more: memory, since 2026-05-04T11:00:00Z", "held it back"}) {
+	e := Of(short, &refused, time.UTC)
+	if s := e.Steps[len(e.Steps)-2]; s != (Step{"actuator refused", "no room for 1 more: memory, since 2026-05-04 11:00:00", "held it back"}) {
 		t.Errorf("%+v", s)
 	}
 	if last := e.WhyNot[len(e.WhyNot)-1]; last != "it has 2 of 3 VMs: the rest once this ends: no room for 1 more: memory" {
