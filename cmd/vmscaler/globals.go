@@ -7,14 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/bus/ownfile"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
@@ -149,47 +147,8 @@ func (g *globals) logger(w io.Writer, color bool) (zerolog.Logger, error) {
 	if err != nil || g.logLevel == "" {
 		return zerolog.Nop(), usageError{fmt.Errorf("--log-level: found %q, want trace, debug, info, warn or error", g.logLevel)}
 	}
-	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: time.TimeOnly, FormatPrepare: harmlessMessage}
+	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: time.DateTime, FormatPrepare: harmlessMessage}
 	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
-}
-
-// longestLog is the size from which a log file is started anew.
-const longestLog = 10 << 20
-
-// openLog opens the log file that is written while the dashboard owns the terminal.
-func openLog() (*os.File, error) {
-	dir := "/var/log/vmscaler"
-	if os.Geteuid() != 0 {
-		dir = stateHome()
-	}
-	return openLogIn(dir)
-}
-
-// openLogIn opens the log file in a folder that nobody else may change. What hooks print is in it: it is not for all to read.
-func openLogIn(dir string) (*os.File, error) {
-	dir, err := ownfile.MakeFolder(dir, 0o750, os.Geteuid())
-	if err != nil {
-		return nil, fmt.Errorf("log file: %w", err)
-	}
-	path := filepath.Join(dir, "vmscaler.log")
-	if info, err := os.Lstat(path); err == nil && info.Size() > longestLog {
-		if err := os.Rename(path, path+".old"); err != nil {
-			return nil, fmt.Errorf("log file: %w", err)
-		}
-	}
-	f, err := ownfile.Open(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640, os.Geteuid())
-	if err != nil {
-		return nil, fmt.Errorf("log file: %w", err)
-	}
-	for _, closed := range []struct {
-		path string
-		mode fs.FileMode
-	}{{dir, 0o750}, {path, 0o640}} { // of an earlier version
-		if info, err := os.Stat(closed.path); err == nil && info.Mode().Perm()&^closed.mode != 0 {
-			_ = os.Chmod(closed.path, info.Mode().Perm()&closed.mode)
-		}
-	}
-	return f, nil
 }
 
 // readable says why a file cannot be read.

@@ -33,7 +33,7 @@ const (
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals(signal.Ignored(syscall.SIGHUP), onTerminal())...)
 	defer stop()
 	// From the first signal on a second one ends the process at once.
 	context.AfterFunc(ctx, stop)

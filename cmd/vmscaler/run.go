@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"libvirt.org/go/libvirt"
 
@@ -56,6 +55,7 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 					cfg.Groups[i].DryRun = true
 				}
 			}
+			o.wantsLog = cmd.Flags().Changed("log-level")
 			o.plain = noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv)
 			return g.run(cmd.Context(), cfg, o)
 		},
@@ -92,6 +92,8 @@ type runOptions struct {
 	stages  []string
 	plain   bool // a dashboard prints lines
 	setup   bool
+	// wantsLog is that the user asks for the log's level, also beside the lines of a plain dashboard.
+	wantsLog bool
 }
 
 func (o runOptions) has(stages ...string) bool {
@@ -146,13 +148,14 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()
 	footer := ""
+	var toReopen io.Closer // nil: it goes to stderr
 	shows := o.has(app.StageDashboard)
 	switch {
 	case shows && o.plain:
 		// Events are printed as lines; the log would repeat them.
-		log = log.Level(max(log.GetLevel(), zerolog.WarnLevel))
+		log = log.Level(dashboardLevel(log.GetLevel(), o.wantsLog))
 	case shows:
-		file, err := openLog()
+		file, err := openLog(logPath(cfg, os.Geteuid()))
 		if err != nil {
 			return err
 		}
@@ -160,7 +163,8 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		if log, err = g.logger(file, false); err != nil {
 			return err
 		}
-		footer = "   log " + file.Name()
+		toReopen = file
+		footer = "   log " + file.path
 		release, err := dashboard.Guard(os.Stdout)
 		if err != nil {
 			return err
@@ -168,6 +172,9 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		defer release()
 	}
 	stages.Log = log
+	hangups, unwatch := watchHangups()
+	defer unwatch()
+	go reopenOnHangup(hangups, toReopen, log)
 	stages.Dashboard = func(busURL string) dashboard.Config {
 		return dashboard.Config{
 			Out: os.Stdout, In: os.Stdin, Plain: o.plain, Style: dashboard.StyleFromEnv(os.Getenv), Title: title,

@@ -19,7 +19,7 @@ func TestLogFileIsOurs(t *testing.T) {
 	path := filepath.Join(dir, "vmscaler.log")
 	modes := func() (folder, file fs.FileMode) {
 		t.Helper()
-		f, err := openLogIn(dir)
+		f, err := openLog(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestLogFileIsOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 		var unsafe *ownfile.UnsafeError
-		if f, err := openLogIn(dir); !errors.As(err, &unsafe) {
+		if f, err := openLog(path); !errors.As(err, &unsafe) {
 			_ = f.Close()
 			t.Errorf("%s: got %v, want it refused", name, err)
 		}
