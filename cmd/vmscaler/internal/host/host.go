@@ -65,6 +65,10 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 			return nil, err
 		}
 		problems = append(problems, p...)
+		if p, err = leaseProblem(conn, cfg, i); err != nil {
+			return nil, err
+		}
+		problems = append(problems, p...)
 		if !poolOK || willSetUp && g.Template == DemoTemplate {
 			continue
 		}
@@ -114,6 +118,40 @@ func networkProblem(conn *libvirt.Connect, cfg config.Config, field, name, uri s
 			fmt.Sprintf("an active one: virsh -c %s net-start %s", uri, name))}, nil
 	}
 	return nil, nil
+}
+
+// leaseProblem is a group that waits for a lease where libvirt gives none, so that none can be seen.
+func leaseProblem(conn *libvirt.Connect, cfg config.Config, i int) (config.Problems, error) {
+	g := cfg.Groups[i]
+	if g.ReadyWhen != bus.ReadyLease || g.Network == bus.UserNetwork {
+		return nil, nil
+	}
+	net, err := conn.LookupNetworkByName(g.Network)
+	if err != nil {
+		return nil, nil //nolint:nilerr // networkProblem has said so, or setting up makes it
+	}
+	defer func() { _ = net.Free() }()
+	text, err := net.GetXMLDesc(0)
+	if err != nil {
+		return nil, fmt.Errorf("read network %q: %w", g.Network, err)
+	}
+	gives, err := givesLeases(text)
+	if err != nil || gives {
+		return nil, err
+	}
+	return config.Problems{cfg.Problem(fmt.Sprintf("groups[%d].ready_when", i), string(g.ReadyWhen),
+		fmt.Sprintf("agent or uptime with the network %s, on which libvirt gives no leases and so sees none", g.Network))}, nil
+}
+
+// givesLeases reports whether libvirt itself gives addresses on a network.
+func givesLeases(text string) (bool, error) {
+	var x libvirtxml.Network
+	if err := x.Unmarshal(text); err != nil {
+		return false, fmt.Errorf("read network: %w", err)
+	}
+	return slices.ContainsFunc(x.IPs, func(ip libvirtxml.NetworkIP) bool {
+		return ip.DHCP != nil && (len(ip.DHCP.Ranges) > 0 || len(ip.DHCP.Hosts) > 0)
+	}), nil
 }
 
 func networkNames(conn *libvirt.Connect) string {
