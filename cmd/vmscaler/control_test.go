@@ -83,6 +83,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"simulate --points 1s --boot 1s --trace testdata/year.csv", "--points: found 1s, which are 31536000 points of year, want at most 100000"},
 		{"simulate --history web1", `--history: "web1" ends in a number`},
 		{"simulate --history web --since 1s", "--since: found 1s ago, want at least 1m"},
+		{"hook continue BAD", `token: found "BAD", want the 26 letters and digits`},
 		{"hook stop K3VN", `found "stop", want one of continue, abandon, heartbeat`},
 	} {
 		_, err := command(t, strings.Fields(tt.line)...)
@@ -210,7 +211,7 @@ func TestHookAnswers(t *testing.T) {
 		requests <- r.Query
 		a := bus.HookAnswer{V: bus.Version, Group: "web", VM: "web-3", Hook: bus.HookLaunch, Action: r.Query.Action}
 		switch {
-		case r.Query.Token != "K3VN":
+		case r.Query.Token != "K3VN4TQF2WJ6X7YBZL5AAAAAAA":
 			r.Ignore()
 			return nil
 		case a.Action == bus.HookHeartbeat:
@@ -219,31 +220,31 @@ func TestHookAnswers(t *testing.T) {
 		return r.Answer(a)
 	})
 	for _, tt := range []struct{ line, want string }{
-		{"hook continue K3VN", "web-3: launch hook: continue\n"},
-		{"hook abandon K3VN", "web-3: launch hook: abandon\n"},
-		{"hook heartbeat K3VN", "web-3: launch hook: heartbeat, waits until " + until.Format(time.DateTime) + "\n"},
+		{"hook continue K3VN4TQF2WJ6X7YBZL5AAAAAAA", "web-3: launch hook: continue\n"},
+		{"hook abandon K3VN4TQF2WJ6X7YBZL5AAAAAAA", "web-3: launch hook: abandon\n"},
+		{"hook heartbeat K3VN4TQF2WJ6X7YBZL5AAAAAAA", "web-3: launch hook: heartbeat, waits until " + until.Format(time.DateTime) + "\n"},
 	} {
 		out, err := command(t, append(strings.Fields(tt.line), flags...)...)
 		if err != nil || out != tt.want {
 			t.Errorf("%s: printed %q, %v; want %q", tt.line, out, err, tt.want)
 		}
-		if q := <-requests; string(q.Action) != strings.Fields(tt.line)[1] || q.Token != "K3VN" || !strings.Contains(q.By, "@") {
+		if q := <-requests; string(q.Action) != strings.Fields(tt.line)[1] || q.Token != "K3VN4TQF2WJ6X7YBZL5AAAAAAA" || !strings.Contains(q.By, "@") {
 			t.Errorf("%s: asked %+v", tt.line, q)
 		}
 	}
-	_, err := command(t, append([]string{"hook", "continue", "OLD"}, flags...)...)
-	if err == nil || !strings.Contains(err.Error(), `no VM waits with the token "OLD"`) {
+	_, err := command(t, append([]string{"hook", "continue", "OLD4TQF2WJ6X7YBZL5AAAAAAAA"}, flags...)...)
+	if err == nil || !strings.Contains(err.Error(), `no VM waits with the token "OLD4TQF2WJ6X7YBZL5AAAAAAAA"`) {
 		t.Errorf("another token: %v", err)
 	}
 	flags[3] = t.TempDir() // not the bus's
-	if _, err = command(t, append([]string{"hook", "continue", "K3VN"}, flags...)...); err == nil || !strings.Contains(err.Error(), "wants credentials of role operator") {
+	if _, err = command(t, append([]string{"hook", "continue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}, flags...)...); err == nil || !strings.Contains(err.Error(), "wants credentials of role operator") {
 		t.Errorf("without credentials: %v", err)
 	}
 }
 
 func TestHookWithoutAnActuator(t *testing.T) {
 	flags := decider(t, func(r bus.Request) error { return r.Refuse("not asked") })
-	_, err := command(t, append([]string{"hook", "continue", "K3VN"}, flags...)...)
+	_, err := command(t, append([]string{"hook", "continue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}, flags...)...)
 	if err == nil || !strings.Contains(err.Error(), "no actuator is running") {
 		t.Errorf("got %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ func downCommand(g *globals) *cobra.Command {
 		Use:   "down GROUP",
 		Short: "Remove a group's VMs and their disks",
 		Long: `Remove a group's VMs and their disks, after asking. It works straight on libvirt, with no config and no bus, and
-refuses while another vmscaler acts on the same libvirt. Templates stay.`,
+refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. Templates stay.`,
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			group, out := args[0], cmd.OutOrStdout()
@@ -38,10 +39,17 @@ refuses while another vmscaler acts on the same libvirt. Templates stay.`,
 			}
 			defer hv.close()
 			lock, err := acquire(hv, "vmscaler down", "", "")
-			if err != nil {
+			var locked *actuator.LockedError
+			switch {
+			case err == nil:
+				defer lock.Release()
+			case errors.As(err, &locked) && leavesAlone(locked.Holder, group):
+				fmt.Fprintf(out, "%s acts on %s, and leaves group %s alone: it has %s\n", locked.Holder.Command, hv.choice.URI, group, strings.Join(locked.Holder.Groups, ", "))
+			case errors.As(err, &locked):
+				return fmt.Errorf("%w; or take group %s out of its config, start it anew, and repeat this", err, group)
+			default:
 				return err
 			}
-			defer lock.Release()
 			inv, err := actuator.ReadInventory(hv.conn)
 			if err != nil {
 				return err
@@ -82,6 +90,11 @@ refuses while another vmscaler acts on the same libvirt. Templates stay.`,
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().DurationVar(&timeout, "shutdown-timeout", 20*time.Second, "how long a guest may take to shut down before it is destroyed")
 	return cmd
+}
+
+// leavesAlone reports whether the process that acts has told its groups, and this one is not one of them.
+func leavesAlone(h actuator.Holder, group string) bool {
+	return len(h.Groups) > 0 && !slices.Contains(h.Groups, group)
 }
 
 // confirm asks on the terminal; without one it is an error.

@@ -31,6 +31,9 @@ VM goes on; with "abandon" a VM that was launched is removed and another one mad
 			if !slices.Contains(actions, args[0]) {
 				return usageError{fmt.Errorf("found %q, want one of %s%s", args[0], strings.Join(actions, ", "), nearest.Hint(args[0], actions))}
 			}
+			if !isToken(args[1]) {
+				return usageError{fmt.Errorf("token: found %.40q, want the 26 letters and digits of the event \"waiting\": `vmscaler events --since 1h` has it", args[1])}
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,6 +42,11 @@ VM goes on; with "abandon" a VM that was launched is removed and another one mad
 	}
 	busF.add(cmd, "bus-listen")
 	return cmd
+}
+
+// isToken reports whether a text has the form of a token, so that a wrong one need not be waited for.
+func isToken(s string) bool {
+	return len(s) == 26 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 // answerHook answers a hook, and prints what became of it.

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// advice is a command line that a message or a document tells people to type.
+type advice struct{ where, line string }
+
+// TestAdvice: every command that a message, a help text or a document names exists, with flags that exist, and as many
+// arguments as it wants.
+func TestAdvice(t *testing.T) {
+	all := append(adviceInCode(t), adviceInDocs(t)...)
+	for _, want := range []string{"vmscaler down", "vmscaler run", "vmscaler bus credentials", "vmscaler check", "vmscaler template import"} {
+		if !slices.ContainsFunc(all, func(a advice) bool { return strings.HasPrefix(a.line, want) }) {
+			t.Errorf("%q was not found: the search is broken", want)
+		}
+	}
+	if len(all) < 150 {
+		t.Errorf("%d were found, want more: the search is broken", len(all))
+	}
+	for _, a := range all {
+		if err := typed(a.line); err != nil {
+			t.Errorf("%s: %s: %s", a.where, a.line, err)
+		}
+	}
+}
+
+// TestTyped: what the test above looks for is found.
+func TestTyped(t *testing.T) {
+	for line, good := range map[string]bool{
+		"vmscaler down GROUP": true, "vmscaler down GROUP --uri X": true, "vmscaler": true, "vmscaler dry-run GROUP --off": true, "vmscaler pause GROUP [out] [in] [repair]": true,
+		"vmscaler bus credentials ROLE": true, "vmscaler run --setup": true, "vmscaler dashboard --nats-url ": true,
+		"vmscaler remove GROUP": false, "vmscaler down --all": false, "vmscaler bus keys": false, "vmscaler template import web": false, "vmscaler resume web outt": false,
+	} {
+		if err := typed(line); (err == nil) != good {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// typed is what is wrong with a command line. Its arguments may be placeholders, and the last one of a text that goes on
+// may be missing.
+func typed(line string) error {
+	for _, end := range []string{" || ", " && ", " | "} {
+		line, _, _ = strings.Cut(line, end)
+	}
+	words := strings.Fields(line)[1:]
+	if len(words) > 0 && words[0] == "x" {
+		return nil // which command it is is put in at run time
+	}
+	cmd, rest, err := rootCommand().Find(words)
+	if err != nil {
+		return err
+	}
+	for i, word := range rest { // [out] is an argument that may be left out
+		rest[i] = strings.Trim(word, "[]'\"")
+	}
+	var flags []string
+	args := []string{}
+	for i := 0; i < len(rest); i++ {
+		if !strings.HasPrefix(rest[i], "-") || rest[i] == "-" {
+			if rest[i] != "" && rest[i] != "..." {
+				args = append(args, rest[i])
+			}
+			continue
+		}
+		flags = append(flags, rest[i])
+		name, _, valued := strings.Cut(strings.TrimLeft(rest[i], "-"), "=")
+		f := lookUp(cmd, name, strings.HasPrefix(rest[i], "--"))
+		if f == nil {
+			return usageError{&pflag.NotExistError{}}
+		}
+		if f.NoOptDefVal == "" && !valued {
+			i++ // its value
+		}
+	}
+	if !cmd.Runnable() || cmd.HasSubCommands() && len(args) == 0 {
+		return nil
+	}
+	if slices.Contains(flags, "--release") || slices.Contains(flags, "--help") || slices.Contains(flags, "-h") {
+		return nil // it changes how many arguments there are
+	}
+	if len(args) == 0 && len(flags) == 0 {
+		return nil // a text speaks of the command by its name alone
+	}
+	for i, arg := range args {
+		if value, is := map[string]string{"TOKEN": strings.Repeat("A", 26), "$token": strings.Repeat("A", 26), "STAGE": "decider"}[arg]; is {
+			args[i] = value
+		}
+	}
+	return cmd.ValidateArgs(args)
+}
+
+func lookUp(cmd *cobra.Command, name string, long bool) *pflag.Flag {
+	cmd.InheritedFlags()
+	cmd.InitDefaultHelpFlag()
+	if !long {
+		return cmd.Flags().ShorthandLookup(name[:1])
+	}
+	if name == "version" {
+		return &pflag.Flag{NoOptDefVal: "true"}
+	}
+	return cmd.Flags().Lookup(name)
+}
+
+var quoted = regexp.MustCompile("`(?:bin/|\\./)?(vmscaler(?: [^`]*)?)`")
+
+// adviceInCode are the commands in backquotes of all texts of the program. What is put into a text at run time is a
+// placeholder here.
+func adviceInCode(t *testing.T) (found []advice) {
+	t.Helper()
+	verb := regexp.MustCompile(`%[-+# 0-9.*]*[a-zA-Z]`)
+	files := token.NewFileSet()
+	err := fs.WalkDir(os.DirFS("../.."), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(files, filepath.Join("../..", path), nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, is := n.(*ast.CallExpr); is { // a finding's remedy
+				if sel, is := call.Fun.(*ast.SelectorExpr); is && sel.Sel.Name == "vmscaler" && len(call.Args) > 0 {
+					if text, is := literal(call.Args[0]); is {
+						found = append(found, advice{files.Position(n.Pos()).String(), "vmscaler " + text})
+					}
+				}
+				return true
+			}
+			e, is := n.(ast.Expr)
+			if !is {
+				return true
+			}
+			switch n.(type) {
+			case *ast.BasicLit, *ast.BinaryExpr:
+			default:
+				return true
+			}
+			text, isText := literal(e)
+			if !isText {
+				return true
+			}
+			for _, m := range quoted.FindAllStringSubmatch(verb.ReplaceAllString(text, "x"), -1) {
+				found = append(found, advice{files.Position(n.Pos()).String(), m[1]})
+			}
+			return false
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// literal is a text of constants, with X for all else.
+func literal(e ast.Expr) (text string, is bool) {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if e.Kind != token.STRING {
+			return "X", false
+		}
+		s, err := strconv.Unquote(e.Value)
+		return s, err == nil
+	case *ast.BinaryExpr:
+		if e.Op != token.ADD {
+			return "X", false
+		}
+		a, isA := literal(e.X)
+		b, isB := literal(e.Y)
+		return a + b, isA || isB
+	}
+	return "X", false
+}
+
+// adviceInDocs are the commands in backquotes and in blocks of the documents and examples.
+func adviceInDocs(t *testing.T) (found []advice) {
+	t.Helper()
+	paths := []string{"../../README.md", "../../CONTRIBUTING.md", "../../examples/vmscaler.yaml", "../../docker-compose.yml"}
+	docs, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(paths, docs...) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		inBlock := false
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				inBlock = !inBlock
+				continue
+			}
+			command := strings.TrimSpace(line)
+			if command, is := strings.CutPrefix(strings.TrimPrefix(command, "bin/"), "vmscaler "); inBlock && is {
+				command, _, _ = strings.Cut(command, "#")
+				command, _, _ = strings.Cut(command, " | ")
+				command = strings.TrimRight(strings.TrimSpace(command), "\\&;")
+				found = append(found, advice{path, "vmscaler " + command})
+			}
+		}
+		for _, m := range quoted.FindAllStringSubmatch(strings.ReplaceAll(text, "\n", " "), -1) {
+			if m[1] != "vmscaler" && !strings.HasPrefix(m[1], "vmscaler ") {
+				continue
+			}
+			found = append(found, advice{path, m[1]})
+		}
+	}
+	return found
+}
