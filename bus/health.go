@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -34,6 +35,11 @@ func (r *Reporter) Acts(acts Acts) {
 	r.acts = &acts
 }
 
+// Note is a report of a stage that is well, and has something to say all the same.
+type Note string
+
+func (n Note) Error() string { return string(n) }
+
 // NewReporter makes a reporter for a stage.
 func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporter {
 	host, err := os.Hostname()
@@ -55,7 +61,7 @@ func (r *Reporter) Instance() string { return r.health.Instance }
 // Since is when the stage started.
 func (r *Reporter) Since() time.Time { return r.health.Since }
 
-// Report says how the stage is: nil is well. It never blocks; the newest report wins.
+// Report says how the stage is: nil is well, and so is a Note. It never blocks; the newest report wins.
 func (r *Reporter) Report(err error) {
 	for {
 		select {
@@ -90,7 +96,8 @@ func (r *Reporter) Run(ctx context.Context) error {
 				}
 				continue
 			}
-			r.health.OK, r.health.Message = now.err == nil, message
+			var note Note
+			r.health.OK, r.health.Message = now.err == nil || errors.As(now.err, &note), message
 			if now.err != nil {
 				r.log.Warn().Msg(message)
 			} else {

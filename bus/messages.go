@@ -222,16 +222,18 @@ type Inputs struct {
 	ProjectedPercent *float64 `json:"projected_percent"`
 	UpperPercent     float64  `json:"upper_percent"`
 	LowerPercent     float64  `json:"lower_percent"`
-	Min              int      `json:"min"`
-	Max              int      `json:"max"`
-	Owned            int      `json:"owned"`     // all VMs of the group, in any phase and state
-	Ready            int      `json:"ready"`     // ready, running and past the warm-up
-	Launching        int      `json:"launching"` // on their way, within the boot time-out
-	Warming          int      `json:"warming"`   // ready, but warming up: capacity, not yet in the average
-	Unknown          int      `json:"unknown"`   // of the ready ones, those with no CPU reading
-	Breaches         int      `json:"breaches"`  // samples in a row beyond the threshold that Rule names
-	BreachesNeeded   int      `json:"breaches_needed"`
-	BootMS           int64    `json:"boot_ms"` // how long VMs took from their creation to the end of their boot lately; 0 is not known
+	// TargetPercent is the average CPU that the policy target steers to, where no policy has the thresholds; 0 is none.
+	TargetPercent  float64 `json:"target_percent,omitempty"`
+	Min            int     `json:"min"`
+	Max            int     `json:"max"`
+	Owned          int     `json:"owned"`     // all VMs of the group, in any phase and state
+	Ready          int     `json:"ready"`     // ready, running and past the warm-up
+	Launching      int     `json:"launching"` // on their way, within the boot time-out
+	Warming        int     `json:"warming"`   // ready, but warming up: capacity, not yet in the average
+	Unknown        int     `json:"unknown"`   // of the ready ones, those with no CPU reading
+	Breaches       int     `json:"breaches"`  // samples in a row beyond the threshold that Rule names
+	BreachesNeeded int     `json:"breaches_needed"`
+	BootMS         int64   `json:"boot_ms"` // how long VMs took from their creation to the end of their boot lately; 0 is not known
 	// WarmupMS is for how long after its boot a VM's CPU does not count: as set, or as learned; nil is not known yet.
 	WarmupMS   *int64 `json:"warmup_ms,omitempty"`
 	CooldownMS int64  `json:"cooldown_ms"` // what is left of the cooldown, or of the window of the guard, that applies

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -63,8 +64,8 @@ type Collector struct {
 	ran        map[string]bool // own VMs that a pass saw, and that ran when the promises were read, by UUID
 	poolFree   *int
 	poolFreeAt time.Time
-	strangers  map[string]bool // groups that own VMs here but are not configured
-	sampled    bool            // a pass has succeeded over this connection
+	strangers  map[string]int // VMs here of groups that are not configured
+	sampled    bool           // a pass has succeeded over this connection
 
 	after func(time.Duration) <-chan time.Time // what tests replace
 }
@@ -89,7 +90,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Collector, error) {
 	}
 	c := &Collector{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
-		before: map[string]counter{}, slow: map[string]slowReading{}, strangers: map[string]bool{}, ran: map[string]bool{},
+		before: map[string]counter{}, slow: map[string]slowReading{}, strangers: map[string]int{}, ran: map[string]bool{},
 		after: time.After,
 	}
 	for _, g := range cfg.Groups {
@@ -205,7 +206,11 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 					return p.err
 				}
 				size, c.sampled = p.size, true
-				c.cfg.Report(errors.Join(slow.overdue(time.Now()), c.publish(p)))
+				err := errors.Join(c.publish(p), slow.overdue(time.Now()))
+				if err == nil {
+					err = strangersNote(c.strangers)
+				}
+				c.cfg.Report(err)
 			case s := <-slows:
 				slow = nil
 				c.takeSlow(s)
@@ -257,6 +262,18 @@ func (c *Collector) takeSlow(s slowResult) {
 	}
 }
 
+// strangersNote tells of VMs here of groups that are not configured, which nobody would hear of else; nil where there are none.
+func strangersNote(vms map[string]int) error {
+	var texts []string
+	for _, group := range slices.Sorted(maps.Keys(vms)) {
+		texts = append(texts, fmt.Sprintf("group %s owns %s here but is not configured: they are left alone, `vmscaler down %s` removes them", group, bus.Count(vms[group], "VM"), group))
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return bus.Note(strings.Join(texts, "; "))
+}
+
 // publish turns a pass into one sample per group. The error is of samples that nobody would take.
 func (c *Collector) publish(p pass) (unfit error) {
 	hostLoad := p.host
@@ -269,6 +286,7 @@ func (c *Collector) publish(p pass) (unfit error) {
 	c.hostBefore = p.counter
 
 	vms := map[string][]bus.VM{}
+	clear(c.strangers)
 	before, stills := map[string]counter{}, map[string]still{}
 	var running []runningVM
 	for _, r := range p.readings {
@@ -277,9 +295,8 @@ func (c *Collector) publish(p pass) (unfit error) {
 			before[r.uuid], stills[r.uuid] = r.counter, c.still[r.uuid].next(r.counter)
 			running = append(running, runningVM{r.name, r.uuid})
 		}
-		if _, known := c.hashes[r.meta.Group]; !known && !c.strangers[r.meta.Group] {
-			c.strangers[r.meta.Group] = true
-			c.log.Warn().Str("group", r.meta.Group).Msg("owns VMs here but is not configured; they are left alone (vmscaler down removes them)")
+		if _, known := c.hashes[r.meta.Group]; !known {
+			c.strangers[r.meta.Group]++
 		}
 	}
 	c.before, c.still, c.running = before, stills, running

@@ -250,6 +250,8 @@ func (v *view) notices() []*line {
 				message = "not well"
 			}
 			add(toneWarn, "!", name+": "+message)
+		case s.health.Message != "":
+			add(toneDim, " ", name+": "+s.health.Message)
 		}
 	}
 	if m.Dropped > 0 {
@@ -391,8 +393,12 @@ func (v *view) bar(g *group) *line {
 	v.percent(l, average, upper)
 	l.add(toneText, "  ")
 	var scale string
-	if d := g.decision; d != nil && d.Inputs.UpperPercent > 0 {
-		scale = fmt.Sprintf("  in < %.4g %%   out > %.4g %% ", d.Inputs.LowerPercent, d.Inputs.UpperPercent)
+	at := g.thresholds()
+	switch len(at) {
+	case 1:
+		scale = fmt.Sprintf("  target %.4g %% ", at[0])
+	case 2:
+		scale = fmt.Sprintf("  in < %.4g %%   out > %.4g %% ", at[0], at[1])
 	}
 	cells := v.width - l.width - textWidth(v.style.clean(scale))
 	if cells < 10 {
@@ -404,11 +410,9 @@ func (v *view) bar(g *group) *line {
 		return l
 	}
 	marks := map[int]bool{}
-	if d := g.decision; d != nil {
-		for _, percent := range []float64{d.Inputs.LowerPercent, d.Inputs.UpperPercent} {
-			if percent > 0 && percent < 100 {
-				marks[min(int(percent/100*float64(cells)), cells-1)] = true
-			}
+	for _, percent := range at {
+		if percent > 0 && percent < 100 {
+			marks[min(int(percent/100*float64(cells)), cells-1)] = true
 		}
 	}
 	filled := 0.0
@@ -864,9 +868,35 @@ func (g *group) average(now time.Time) *float64 {
 	return &mean
 }
 
-// upper is the upper threshold; 0 where it is not known.
+// thresholds are what the policies in force compare the average CPU with: lower and upper, or a target, or nothing.
+func (g *group) thresholds() []float64 {
+	d := g.decision
+	switch {
+	case d == nil:
+		return nil
+	case d.Inputs.TargetPercent > 0:
+		return []float64{d.Inputs.TargetPercent}
+	case d.Inputs.UpperPercent <= 0:
+		return nil
+	}
+	for _, w := range d.Wishes { // a group without any has thresholds alone
+		if w.Policy == bus.PolicyThreshold || w.Policy == bus.PolicyStep {
+			return []float64{d.Inputs.LowerPercent, d.Inputs.UpperPercent}
+		}
+	}
+	if len(d.Wishes) > 0 {
+		return nil
+	}
+	return []float64{d.Inputs.LowerPercent, d.Inputs.UpperPercent}
+}
+
+// upper is from where on the CPU is shown as busy; 0 where it is not known.
 func (g *group) upper() float64 {
-	if g.decision == nil {
+	at := g.thresholds()
+	switch {
+	case len(at) > 0:
+		return at[len(at)-1]
+	case g.decision == nil:
 		return 0
 	}
 	return g.decision.Inputs.UpperPercent

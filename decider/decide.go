@@ -383,6 +383,9 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
 		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.ready - c.readings,
 	}
+	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) && !p.Has(bus.PolicyStep) {
+		in.TargetPercent = p.TargetPercent
+	}
 	if c.readings > 0 {
 		avg := round1(c.sum / float64(c.readings))
 		projected := round1(c.sum / float64(c.ready+c.coming()))

@@ -100,7 +100,11 @@ func judge(wanted []string, heard map[string]bus.Health) (well, sick []string) {
 			}
 			there = true
 			if h.OK {
-				well = append(well, fmt.Sprintf("%s: %s ok, since %s", stage, bus.Line(h.Instance), h.Since.Local().Format(time.DateTime)))
+				text := fmt.Sprintf("%s: %s ok, since %s", stage, bus.Line(h.Instance), h.Since.Local().Format(time.DateTime))
+				if h.Message != "" {
+					text += ": " + bus.Line(h.Message)
+				}
+				well = append(well, text)
 			} else {
 				sick = append(sick, fmt.Sprintf("%s: %s: %s", stage, bus.Line(h.Instance), bus.Line(h.Message)))
 			}

@@ -231,8 +231,12 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 		reporter := bus.NewReporter(conn, m.name, o.Version, o.Log)
 		stages = append(stages, stage{name: m.name, conn: conn})
 		run, err := m.make(conn, reporter, func(err error) {
-			if err != nil {
-				err = errors.New(actuator.ErrorText(err)) // it is shown to people
+			var note bus.Note
+			switch { // it is shown to people
+			case errors.As(err, &note):
+				err = bus.Note(actuator.ErrorText(note))
+			case err != nil:
+				err = errors.New(actuator.ErrorText(err))
 			}
 			reporter.Report(err)
 		})

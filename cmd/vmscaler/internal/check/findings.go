@@ -3,6 +3,7 @@ package check
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,7 @@ type Facts struct {
 	Templates []Template      // of the groups, each once; nil where the pool cannot be read
 	Unused    []template.Info // broken templates that no group names
 	Unread    []string        // what libvirt did not tell, and why
+	Strangers map[string]int  // VMs of groups that the config does not have
 
 	Host        *Host // nil where it was not looked at
 	HostUnknown string
@@ -227,6 +229,9 @@ func (f Facts) config() []Finding {
 	var groups []string
 	for _, g := range f.Groups {
 		groups = append(groups, fmt.Sprintf("%s (%d to %d VMs)", g.Name, g.Min, g.Max))
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Strangers)) {
+		found = append(found, warning(area, f.vmscaler("down "+name), "group %s owns %s here but is not configured", name, bus.Count(f.Strangers[name], "VM")))
 	}
 	return append([]Finding{good(area, "%s: %s", name, strings.Join(groups, ", "))}, found...)
 }

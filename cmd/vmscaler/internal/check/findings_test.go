@@ -345,6 +345,9 @@ func TestFindings(t *testing.T) {
 			"warning network: default (groups web, api): it hands out 9 addresses, the groups may have 10 VMs -> " + virsh +
 				"net-edit default (a wider <range>), then with its VMs down " + virsh + "net-destroy default && " + virsh + "net-start default",
 		}},
+		{"a group that left the config", func(f *Facts) { f.Strangers = map[string]int{"old": 1} }, []string{
+			"warning config: group old owns 1 VM here but is not configured -> vmscaler down old -c vmscaler.yaml",
+		}},
 		{"leases on a bridge of the host", func(f *Facts) {
 			f.Networks[0].Subnet, f.Networks[0].DHCP = netip.Prefix{}, 0
 			f.Groups[0].ReadyWhen = bus.ReadyLease

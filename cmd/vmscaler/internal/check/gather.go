@@ -404,8 +404,11 @@ func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool) {
 		f.unread(err)
 		return
 	}
-	f.Pool.Used = map[string]uint64{}
+	f.Pool.Used, f.Strangers = map[string]uint64{}, map[string]int{}
 	for _, vm := range inv.Owned {
+		if !slices.ContainsFunc(f.Groups, func(g bus.Group) bool { return g.Name == vm.Meta.Group }) {
+			f.Strangers[vm.Meta.Group]++
+		}
 		if vm.Meta.Pool != f.Pool.Name {
 			continue
 		}
