@@ -57,7 +57,7 @@ func (g *group) braking(now time.Time) bus.Event {
 	next := g.retryAt.Sub(now).Round(time.Second)
 	e := bus.Event{
 		Group: g.spec.Name, Event: bus.EventBraked, Error: g.cause,
-		Sentence: fmt.Sprintf("launching failed %d times in a row, next try of one VM in %s", g.failures, next),
+		Sentence: fmt.Sprintf("launching failed %s in a row, next try of one VM in %s", bus.Count(g.failures, "time"), next),
 	}
 	if g.deaths > 0 {
 		e.Sentence = fmt.Sprintf("%d VMs in a row were not launched or died within %s of their boot, next try of one in %s",
