@@ -87,8 +87,10 @@ func TestDashboardLevel(t *testing.T) {
 		asked bool
 		want  zerolog.Level
 	}{
-		{zerolog.InfoLevel, false, zerolog.WarnLevel}, {zerolog.InfoLevel, true, zerolog.InfoLevel},
-		{zerolog.ErrorLevel, false, zerolog.ErrorLevel}, {zerolog.DebugLevel, true, zerolog.DebugLevel},
+		{zerolog.InfoLevel, false, zerolog.WarnLevel},
+		{zerolog.InfoLevel, true, zerolog.InfoLevel},
+		{zerolog.ErrorLevel, false, zerolog.ErrorLevel},
+		{zerolog.DebugLevel, true, zerolog.DebugLevel},
 	} {
 		if got := dashboardLevel(tt.level, tt.asked); got != tt.want {
 			t.Errorf("%s, asked for %t: %s, want %s", tt.level, tt.asked, got, tt.want)

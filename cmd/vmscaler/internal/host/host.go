@@ -128,7 +128,7 @@ func leaseProblem(conn *libvirt.Connect, cfg config.Config, i int) (config.Probl
 	}
 	net, err := conn.LookupNetworkByName(g.Network)
 	if err != nil {
-		return nil, nil //nolint:nilerr // networkProblem has said so, or setting up makes it
+		return nil, nil // networkProblem has said so, or setting up makes it
 	}
 	defer func() { _ = net.Free() }()
 	text, err := net.GetXMLDesc(0)
