@@ -782,7 +782,7 @@ func (g *group) activity(now time.Time) activity {
 		left := time.Duration(in.CooldownMS)*time.Millisecond - now.Sub(g.decided)
 		seconds := max(1, int(math.Ceil(left.Seconds())))
 		a.mark, a.label, a.tone = "·", fmt.Sprintf("cooling down %d s", seconds), toneInfo
-	case d.Rule == bus.RuleNoData, d.Guard == bus.GuardUnknownCPU:
+	case d.Rule == bus.RuleNoData, d.Guard == bus.GuardUnknownCPU, d.Guard == bus.GuardHost:
 		a.mark, a.label, a.tone = "·", "holding", toneWarn
 	case d.Guard == bus.GuardComing:
 		a.mark, a.label, a.tone = "▲", "busy", toneWarnStrong

@@ -81,7 +81,8 @@ type group struct {
 	demand   demand
 	decision *bus.Decision // the newest, its own or of the one that leads
 	heard    bus.Newest    // of those of others
-	troubles []string      // of the group's hosts, at the last evaluation
+	trouble  string        // of the group's hosts, at the last evaluation; "": none
+	troubled time.Time     // since when there is some
 	removed  string        // what identifies the decision by which VMs are scaled in
 	unfit    error         // why the last one could not be sent; nil: it could, as far as depends on it
 	lastEval time.Time
@@ -199,9 +200,10 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	}
 	obs.Awaited = g.awaited(obs, now)
 	d.attend(&obs, g.spec.Name, now)
-	g.troubles = nil
-	if why := obs.incomplete(); why != "" {
-		g.troubles = []string{why + ": no VM is scaled in"}
+	if why := obs.incomplete(); why == "" || g.trouble == "" {
+		g.trouble, g.troubled = why, now
+	} else {
+		g.trouble = why
 	}
 	var decision bus.Decision
 	obs.Metric = g.metric()

@@ -255,5 +255,8 @@ func (g *group) problems(leading bool, now time.Time, stale time.Duration) (prob
 	if g.decision != nil && now.Sub(g.lastEval) > 2*stale {
 		problems = append(problems, fmt.Sprintf("not evaluated for %s", seconds(now.Sub(g.lastEval))))
 	}
-	return append(append(problems, g.troubles...), g.window.Skewed()...)
+	if g.trouble != "" && now.Sub(g.troubled) >= stale { // not while a stage starts
+		problems = append(problems, g.trouble+": no VM is scaled in")
+	}
+	return append(problems, g.window.Skewed()...)
 }

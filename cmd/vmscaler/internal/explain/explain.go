@@ -135,6 +135,7 @@ var guards = []struct {
 	}},
 	{bus.GuardAtMin, func(d *bus.Decision) string { return fmt.Sprintf("min %d", d.Inputs.Min) }},
 	{bus.GuardAtMax, func(d *bus.Decision) string { return fmt.Sprintf("max %d", d.Inputs.Max) }},
+	{bus.GuardHost, held(bus.GuardHost)},
 	{bus.GuardPaused, func(d *bus.Decision) string {
 		if len(d.Controls.Paused) == 0 {
 			return ""
@@ -199,6 +200,8 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 		add("it has its most, %d: only a higher max lets it grow", in.Max)
 	case bus.GuardAtMin:
 		add("it has its least, %d: only a lower min lets it shrink", in.Min)
+	case bus.GuardHost:
+		add("once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; `vmscaler host remove HOST` drops one that is gone for good")
 	case bus.GuardUnknownCPU:
 		add("once the CPU of all %s is known", bus.Count(in.Ready, "ready VM"))
 	case bus.GuardComing:

@@ -45,6 +45,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut, bus.ScopeIn, bus.ScopeRepair}, By: "ann@kvm1"}
 		}), "out, in and repair are paused, by ann@kvm1", "`vmscaler resume web`"},
 		{decision(bus.RuleAboveUpper, bus.GuardComing, func(d *bus.Decision) { d.Inputs.Launching = 1 }), "guard capacity-coming held it back 1 VM on the way", "still above 70 %"},
+		{decision(bus.RuleBelowLower, bus.GuardHost, nil), "guard host held it back because", "vmscaler host remove HOST"},
 		{decision(bus.RuleBelowLower, bus.GuardUnknownCPU, func(d *bus.Decision) { d.Inputs.Unknown = 1 }), "guard unknown-cpu held it back 1 ready VM without", "CPU of all 2 ready VMs"},
 		{decision(bus.RuleAboveUpper, bus.GuardBreaches, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 1, 3 }), "guard breaches held it back for 1 evaluation in a row, 3 needed", "after 2 more evaluations like"},
 		{decision(bus.RuleAboveUpper, bus.GuardCooldown, func(d *bus.Decision) { d.Inputs.CooldownMS = 90_000 }), "guard cooldown held it back 90.0 s left", "not before 2026-05-04 12:01:30"},
