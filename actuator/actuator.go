@@ -24,6 +24,7 @@ const (
 	goodbye        = 2 * time.Second  // for the connection to close
 	firstBackoff   = time.Second      // after a failure; doubled with each further one
 	longestBackoff = time.Minute
+	maxRivals      = 256              // that are remembered
 	rivalAge       = 10 * time.Second // for how long an actuator counts that gives no sign of life; it normally does every 3 s
 	tolerableSkew  = 2 * time.Second  // of the decider's clock
 )
@@ -507,7 +508,7 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 func (a *Actuator) meet(h bus.Health) {
 	now := a.cfg.Now()
 	maps.DeleteFunc(a.rivals, func(_ string, old bus.Health) bool { return now.Sub(old.Time) > rivalAge })
-	if h.Instance != a.cfg.Instance && h.Acts != nil {
+	if h.Instance != a.cfg.Instance && h.Acts != nil && len(a.rivals) < maxRivals {
 		h.Time = now
 		a.rivals[h.Instance] = h
 	}

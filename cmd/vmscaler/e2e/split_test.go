@@ -74,7 +74,7 @@ func freeAddress(t testing.TB) string {
 func TestStorySplit(t *testing.T) {
 	w := newWorld(t)
 	s := w.split(freeAddress(t), w.config(storyPolicy))
-	s.start("dashboard").says("no connection, trying again")
+	s.start("dashboard").says("waiting: no bus answers", s.url)
 	for _, stage := range []string{"decider", "actuator", "collector"} {
 		s.start(stage).says("waiting for the bus", s.url)
 	}
