@@ -10,12 +10,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // TestTerminalIsGivenBack: however the program ends, the terminal leaves the alternate screen and has its settings
 // again; what a crash says can then be read.
 func TestTerminalIsGivenBack(t *testing.T) {
+	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Stop()
 	for _, c := range []struct {
 		name   string
 		signal os.Signal
@@ -31,14 +39,14 @@ func TestTerminalIsGivenBack(t *testing.T) {
 			shown := &recorder{}
 			go shown.record(master)
 
-			cmd := exec.Command(program, "dashboard", "--nats-url", "nats://127.0.0.1:1") // where nobody answers
+			cmd := exec.Command(program, "dashboard", "--nats-url", server.URL())
 			cmd.Env = append(os.Environ(), "TERM=xterm")
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "the alternate screen is shown", func() bool { return strings.Contains(shown.text(), "waiting") })
+			until(t, "the alternate screen is shown", func() bool { return strings.Contains(shown.text(), "\x1b[?1049h") })
 			if settings(t, tty) == before {
 				t.Fatal("the dashboard did not change the terminal's settings")
 			}
