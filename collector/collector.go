@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,7 +207,8 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 					return p.err
 				}
 				size, c.sampled = p.size, true
-				err := errors.Join(c.publish(p), slow.overdue(time.Now()))
+				now := time.Now()
+				err := errors.Join(c.publish(p), cmp.Or(slow.overdue(now), c.promises.overdue(now)))
 				if err == nil {
 					err = strangersNote(c.strangers)
 				}

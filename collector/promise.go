@@ -62,7 +62,12 @@ func promisedMiB(p *promises, now time.Time, running map[string]int, ended map[s
 // must hold up nothing else: so it has a goroutine and a connection of its own, and what it has read grows old then.
 type promiseReader struct {
 	latest atomic.Pointer[promises]
+	asking atomic.Pointer[slowRound] // of the domain that is asked at the moment
 }
+
+// overdue says which domain does not answer, once it has been asked for longer than the deadline: nil before. While it is asked here the
+// slow round does not wait for it.
+func (r *promiseReader) overdue(now time.Time) error { return r.asking.Load().overdue(now) }
 
 // run reads until ctx ends. What keeps it from reading keeps the stage's own connection from it, too, which says so.
 func (r *promiseReader) run(ctx context.Context, dial func(context.Context) (*libvirt.Connect, error)) {
@@ -83,7 +88,7 @@ func (r *promiseReader) run(ctx context.Context, dial func(context.Context) (*li
 		}
 		if err == nil {
 			var p *promises
-			if p, err = readPromises(ctx, conn); err == nil {
+			if p, err = r.read(ctx, conn); err == nil {
 				r.latest.Store(p)
 			}
 		}
@@ -98,7 +103,8 @@ func (r *promiseReader) run(ctx context.Context, dial func(context.Context) (*li
 	}
 }
 
-func readPromises(ctx context.Context, conn *libvirt.Connect) (*promises, error) {
+func (r *promiseReader) read(ctx context.Context, conn *libvirt.Connect) (*promises, error) {
+	defer r.asking.Store(nil)
 	p := &promises{at: time.Now(), mib: map[string]*int{}}
 	doms, err := conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_ACTIVE)
 	if err != nil {
@@ -117,6 +123,13 @@ func readPromises(ctx context.Context, conn *libvirt.Connect) (*promises, error)
 		if err != nil {
 			continue
 		}
+		name, err := doms[i].GetName()
+		if err != nil {
+			continue
+		}
+		asked := &slowRound{started: time.Now()}
+		asked.asking.Store(&name)
+		r.asking.Store(asked)
 		info, err := doms[i].GetInfo()
 		if err != nil {
 			continue // it is gone
