@@ -44,7 +44,7 @@ build: ## bin/vmscaler
 test: $(NATS) ## every test with the race detector, against libvirt as well
 	@$(HOST) packages test
 	@$(HOST) libvirt
-	$(HOST) as-libvirt nice -n 10 go test -race -timeout 20m -parallel 3 ./...
+	$(HOST) as-libvirt nice -n 10 go test -race -timeout 28m -parallel 3 ./...
 
 # Without root in the containers: make test-compose COMPOSE_UID=1000 COMPOSE_GID=$$(stat -c %g /run/libvirt/libvirt-sock)
 export COMPOSE_UID COMPOSE_GID
