@@ -90,7 +90,7 @@ func orNone(said, otherwise string) string {
 func TestIdentityOfSystem(t *testing.T) {
 	const socket = "/run/libvirt/libvirt-sock"
 	if _, err := os.Stat(socket); err != nil {
-		t.Skip("no system libvirtd: ", err)
+		t.Fatal("no system libvirtd: ", err)
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("the spellings of root's session need root")
@@ -123,7 +123,7 @@ func TestIdentityOfSystem(t *testing.T) {
 // A user's own daemon keeps its ID when it starts anew, and is another Running then; that of another folder is another.
 func TestIdentityOfSession(t *testing.T) {
 	if _, err := exec.LookPath("libvirtd"); err != nil {
-		t.Skip("no libvirtd here")
+		t.Fatal("no libvirtd here")
 	}
 	one, other := newSession(t), newSession(t)
 	stop := one.start(t)
