@@ -61,7 +61,8 @@ type Situation struct {
 	BootSlots int             // how many VMs may boot at the same time
 	Backoff   bool            // creating failed lately: create nothing for now
 	Trial     bool            // creating failed often: create one at a time
-	// Unheard says that no decision was heard since the start. What a person has paused is not known then.
+	// Unheard reports that no decision was heard since the start, so that what a person has paused is not known, or that another
+	// actuator acts on this libvirt.
 	Unheard  bool
 	Controls bus.Controls
 	Removed  int // VMs that served and were scaled in within the removal window

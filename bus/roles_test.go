@@ -30,7 +30,7 @@ type may struct {
 
 func permissionTable() []may {
 	return []may{
-		{"vmscaler.sample.<group>.<host>", "samples", []string{"vmscaler.sample.web.kvm1"}, []string{"vmscaler.sample.web.kvm1", "vmscaler.sample.>", "vmscaler.sample.web.*"}, "C", "DABOT"},
+		{"vmscaler.sample.<group>.<host_id>", "samples", []string{"vmscaler.sample.web.kvm1"}, []string{"vmscaler.sample.web.kvm1", "vmscaler.sample.>", "vmscaler.sample.web.*"}, "C", "DABOT"},
 		{
 			"vmscaler.decision.<group>.<direction>", "decisions",
 			[]string{"vmscaler.decision.web.out", "vmscaler.decision.web.in", "vmscaler.decision.web.hold"},
