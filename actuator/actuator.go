@@ -574,7 +574,7 @@ func (a *Actuator) problem() error {
 	var problems []string
 	if r := a.rival(); r != nil {
 		problems = append(problems, fmt.Sprintf("%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
-			"give each a host_uuid of its own in libvirtd.conf", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)))
+			"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
 		for _, p := range a.groups[name].problems(a.hostID, a.host, a.cfg.Now()) {
