@@ -53,7 +53,7 @@ func TestScalesOnMetric(t *testing.T) {
 	}
 	w.must("metric", w.group, "requests", "150", "--nats-url", p.url)
 	p.until("it follows the metric", func() bool { return p.decision.Direction == bus.Out })
-	if d := p.decision; !strings.Contains(d.Sentence, "target: metric 150, for each of 1 VMs 150, target 100") {
+	if d := p.decision; !strings.Contains(d.Sentence, "target: metric 150, for each of 1 VM 150, target 100") {
 		t.Errorf("it says %q", d.Sentence)
 	}
 	p.untilReady(2)
