@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func (c *chaos) killQEMU() {
+	vm := c.anyVM()
+	c.try("kill QEMU", syscall.Kill(c.l.qemu(vm.Name), syscall.SIGKILL))
+	c.replaced(vm)
+}
+
+func (c *chaos) destroy() {
+	vm := c.anyVM()
+	c.off(vm)
+	c.replaced(vm)
+}
+
+// undefineRunning takes the definition of a VM that runs: it is there until it is off.
+func (c *chaos) undefineRunning() {
+	vm := c.anyVM()
+	c.with(vm, "undefine", (*libvirt.Domain).Undefine)
+	c.off(vm)
+	c.replaced(vm)
+}
+
+// undefineOff takes the definition of a VM as soon as it is off, before or after it is found to be so.
+func (c *chaos) undefineOff() {
+	vm := c.anyVM()
+	c.with(vm, "destroy and undefine", func(dom *libvirt.Domain) error {
+		if err := dom.Destroy(); err != nil {
+			return err
+		}
+		_ = dom.Undefine() // it may be removed already
+		return nil
+	})
+	c.replaced(vm)
+}
+
+// suspend: a VM that a person suspends is left alone, and is no capacity; what took its place goes once it is resumed.
+func (c *chaos) suspend() {
+	vm := c.anyVM()
+	c.with(vm, "suspend", (*libvirt.Domain).Suspend)
+	decisions, last := 0, bus.Decision{}
+	c.until(settleBound, "decisions without the suspended VM", func() error {
+		s, d := c.ears.newest()
+		for _, other := range s.VMs {
+			if other.UUID == vm.UUID && other.State == bus.StatePaused && other.CPUPercent == nil && d.Inputs.Ready <= c.want && d.Seq != last.Seq { // another takes its place
+				decisions, last = decisions+1, d
+			}
+		}
+		if decisions < 8 {
+			return fmt.Errorf("sample %+v, decision %+v", s, d)
+		}
+		return nil
+	})
+	c.with(vm, "resume", func(dom *libvirt.Domain) error {
+		if state, _, err := dom.GetState(); err != nil || state != libvirt.DOMAIN_PAUSED {
+			return fmt.Errorf("it was not left alone: %v, %w", state, err)
+		}
+		return dom.Resume()
+	})
+}
+
+// changeMemory takes half of a guest's memory, in its definition and while it runs, which is a person's right.
+func (c *chaos) changeMemory() {
+	vm := c.anyVM()
+	c.with(vm, "change the memory", func(dom *libvirt.Domain) error {
+		return dom.SetMemoryFlags(16<<10, libvirt.DOMAIN_MEM_LIVE|libvirt.DOMAIN_MEM_CONFIG)
+	})
+}
+
+// changeVCPUs gives a guest another vCPU, from its next start on.
+func (c *chaos) changeVCPUs() {
+	vm := c.anyVM()
+	c.with(vm, "change the vCPUs", func(dom *libvirt.Domain) error {
+		if err := dom.SetVcpusFlags(2, libvirt.DOMAIN_VCPU_MAXIMUM|libvirt.DOMAIN_VCPU_CONFIG); err != nil {
+			return err
+		}
+		return dom.SetVcpusFlags(2, libvirt.DOMAIN_VCPU_CONFIG)
+	})
+}
+
+// renameOff renames a VM that is off while no actuator runs. It goes as a whole, by whatever name.
+func (c *chaos) renameOff() {
+	vm := c.anyVM()
+	c.procs["actuator"].kill()
+	c.with(vm, "rename", func(dom *libvirt.Domain) error {
+		if err := dom.Destroy(); err != nil {
+			return err
+		}
+		return dom.Rename("elsewhere", 0)
+	})
+	c.startStage("actuator")
+	c.replaced(vm)
+}
+
+// nextName is the name that the next VM would have.
+func (c *chaos) nextName() string {
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s-%d", c.group, n)
+		if !slices.ContainsFunc(c.vms(), func(vm actuator.VM) bool { return vm.Name == name }) {
+			return name
+		}
+	}
+}
+
+func (c *chaos) foreignNextDomain() {
+	name := c.nextName()
+	whole := c.foreignOff(name)
+	c.replaceOne()
+	whole()
+	dom, err := c.conn.LookupDomainByName(name)
+	c.try("look up the foreign domain", err)
+	defer func() { _ = dom.Free() }()
+	c.try("undefine the foreign domain", dom.Undefine())
+}
+
+func (c *chaos) foreignNextFile() {
+	name := c.nextName() + ".qcow2"
+	whole := c.foreignFile(name)
+	c.replaceOne()
+	whole()
+	c.try("remove the foreign file", os.Remove(filepath.Join(c.dir, name)))
+}
+
+// allHot: guests that take their CPU to 100 % for ever make the group grow to max, and not beyond.
+func (c *chaos) allHot() {
+	for n := c.want; n <= c.max; n++ {
+		c.ready(n)
+		for _, vm := range c.vms() {
+			c.heat(vm)
+		}
+	}
+	since := time.Now()
+	c.until(settleBound, "held at max for 20 decisions", func() error {
+		if _, d := c.ears.newest(); d.Guard != bus.GuardAtMax || d.Desired != c.max || d.Time.Sub(since) < 10*time.Second {
+			return fmt.Errorf("decision %+v", d)
+		}
+		return nil
+	})
+	c.coolAll()
+}
+
+// deafGuest: a guest that does not hear its power button is powered off after its time.
+func (c *chaos) deafGuest() {
+	for _, vm := range c.vms() {
+		c.heat(vm)
+	}
+	c.ready(c.want + 1)
+	for _, vm := range c.vms() {
+		c.with(vm, "deafen", func(dom *libvirt.Domain) error { return press(dom, keyDeaf) })
+	}
+	c.coolAll()
+}
+
+// frozenQEMU: a QEMU that does not answer keeps nothing else from being done, and is left alone.
+func (c *chaos) frozenQEMU() {
+	vms := c.vms()
+	frozen := vms[0]
+	pid := c.l.qemu(frozen.Name)
+	c.try("freeze", syscall.Kill(pid, syscall.SIGSTOP))
+	defer func() { _ = syscall.Kill(pid, syscall.SIGCONT) }()
+	other := vms[1]
+	c.try("kill QEMU", syscall.Kill(c.l.qemu(other.Name), syscall.SIGKILL))
+	c.replaced(other)
+	c.ready(c.want)
+}
+
+// inGuest runs a line in a guest with an agent.
+func (c *chaos) inGuest(vm actuator.VM, line string) {
+	c.t.Helper()
+	c.with(vm, line, func(dom *libvirt.Domain) error {
+		_, err := dom.QemuAgentCommand(fmt.Sprintf(`{"execute": "guest-exec", "arguments": {"path": "sh", "arg": ["-c", %q]}}`, line),
+			libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0)
+		return err
+	})
+}
+
+func (c *chaos) agentSilent() {
+	vm := c.anyVM()
+	c.inGuest(vm, "killall -STOP qemu-ga")
+	c.replaced(vm)
+}
+
+// agentLate: an agent that is silent for less than the grace is no reason to replace its VM.
+func (c *chaos) agentLate() {
+	vm := c.anyVM()
+	c.inGuest(vm, "killall -STOP qemu-ga; sleep 3; killall -CONT qemu-ga")
+	c.pause(8 * time.Second)
+	if now := c.anyVM(); now.UUID != vm.UUID {
+		c.t.Errorf("%s was replaced by %s", vm.UUID, now.UUID)
+	}
+}
+
+// neverBoots: a guest that never comes up fails its launch at the boot time-out, again and again, until its template is
+// mended.
+func (c *chaos) neverBoots() {
+	back := c.hide("demo")
+	broken, err := os.ReadFile(tinyDisk(c.t, true))
+	c.try("read a broken disk", err)
+	c.try("write a broken template", os.WriteFile(c.disk("demo"), broken, 0o644))
+	c.l.own(c.dir)
+	c.refreshPool()
+	since := time.Now()
+	c.off(c.anyVM())
+	c.until(settleBound, "a launch fails", func() error {
+		if len(c.ears.heard(since, func(e bus.Event) bool { return strings.Contains(e.Error, "boot time-out") })) == 0 {
+			return fmt.Errorf("no such event")
+		}
+		return nil
+	})
+	back()
+}
