@@ -2,6 +2,7 @@ package decider
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,6 +109,34 @@ func TestSilentHost(t *testing.T) {
 	// It was not gone after all.
 	if d = h.step(on("a", "kvm1", "1", "2"), on("b", "kvm2", "3", "4")); d.Desired != 8 || d.Direction == bus.In || d.Shares["b"].VMs < 2 {
 		t.Errorf("back: %+v", d)
+	}
+}
+
+// Of hosts that have one name the silent one is meant, in whatever order they are looked through.
+func TestSilentHostOfAName(t *testing.T) {
+	for range 20 {
+		h := startHosts(t, on("a", "kvm", "1"), on("b", "kvm", "2"), on("c", "kvm", "3"))
+		for range 10 {
+			h.step(on("a", "kvm", "1"), on("b", "kvm", "2"))
+		}
+		if err := h.window.Forget("kvm", h.now, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if d := h.step(on("a", "kvm", "1"), on("b", "kvm", "2")); len(d.Shares) != 2 || d.Shares["a"].VMs == 0 || d.Shares["b"].VMs == 0 {
+			t.Fatalf("%+v", d.Shares)
+		}
+		if err := h.window.Forget("kvm", h.now, 5*time.Second); err == nil || errors.Is(err, errUnknownHost) {
+			t.Fatalf("all of the name speak: %v", err)
+		}
+		for range 10 {
+			h.step(on("z", "other"))
+		}
+		if err := h.window.Forget("kvm", h.now, 5*time.Second); err == nil || !strings.Contains(err.Error(), `["a" "b"]`) {
+			t.Fatalf("two silent ones of the name: %v", err)
+		}
+		if err := h.window.Forget("b", h.now, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -252,17 +252,29 @@ func (w *Window) owners(silent func(*hostWindow) bool) (owner map[string]bus.Hos
 	return owner, contested
 }
 
-// Forget drops a host by its name or ID. One that still speaks is an error, as is one that is not known.
+// Forget drops a host by its name or ID. One that still speaks is an error, as is one that is not known. Of several of one
+// name the silent one is meant.
 func (w *Window) Forget(host string, now time.Time, staleAfter time.Duration) error {
+	var silent []bus.HostID
+	speaks := false
 	for id, h := range w.hosts {
-		if h.sample.Host != host && string(id) != host {
-			continue
+		switch {
+		case h.sample.Host != host && string(id) != host:
+		case now.Sub(h.arrived) <= staleAfter:
+			speaks = true
+		default:
+			silent = append(silent, id)
 		}
-		if age := now.Sub(h.arrived); age <= staleAfter {
-			return fmt.Errorf("host %s still sends samples: stop its collector first", host)
-		}
-		delete(w.hosts, id)
+	}
+	switch {
+	case len(silent) == 1:
+		delete(w.hosts, silent[0])
 		return nil
+	case len(silent) > 1:
+		slices.Sort(silent)
+		return fmt.Errorf("%d silent hosts are called %s: name one by its id, of %q", len(silent), host, silent)
+	case speaks:
+		return fmt.Errorf("host %s still sends samples: stop its collector first", host)
 	}
 	return errUnknownHost
 }
