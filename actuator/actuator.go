@@ -15,6 +15,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 const (
@@ -60,8 +61,8 @@ type Config struct {
 // Actuator is the stage that acts. All its fields are owned by Run's goroutine.
 type Actuator struct {
 	cfg     Config
-	conn    *bus.Conn
-	outbox  *bus.Outbox
+	conn    *client.Conn
+	outbox  *client.Outbox
 	log     zerolog.Logger
 	groups  map[string]*group
 	workers map[string]*worker   // by the VM's UUID
@@ -124,7 +125,7 @@ type result struct {
 var errScaleIn = errors.New("not wanted any more")
 
 // New makes an actuator. It returns an error when there is no group or no way to dial.
-func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
+func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	switch {
 	case len(cfg.Groups) == 0:
 		return nil, errors.New("actuator: no groups")
@@ -157,7 +158,7 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
-		rivals: map[string]bus.Health{}, load: load{}, pulses: pulses{}, outbox: bus.NewOutbox(conn, log),
+		rivals: map[string]bus.Health{}, load: load{}, pulses: pulses{}, outbox: client.NewOutbox(conn, log),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
 	a.hooks, a.rests = newHooks(a.log), map[string]rest{}
@@ -177,15 +178,15 @@ func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Actuator, error) {
 // and tries again.
 func (a *Actuator) Run(ctx context.Context) (err error) {
 	decisions := make(chan bus.Decision, 256)
-	if err := bus.Subscribe(a.conn, bus.AllDecisions, decisions); err != nil {
+	if err := client.Subscribe(a.conn, bus.AllDecisions, decisions); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
 	samples := make(chan bus.Sample, 256)
-	if err := bus.SubscribeNewest(a.conn, bus.AllSamples, samples); err != nil {
+	if err := client.SubscribeNewest(a.conn, bus.AllSamples, samples); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
 	rivals := make(chan bus.Health, 16)
-	if err := bus.Subscribe(a.conn, bus.ActuatorHealth, rivals); err != nil {
+	if err := client.Subscribe(a.conn, bus.ActuatorHealth, rivals); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}
 	sending, sent := context.WithCancel(context.WithoutCancel(ctx)) // also what the end of the stage has to say
@@ -195,7 +196,7 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 		sent()
 		err = errors.Join(err, <-outbox)
 	}()
-	requests := make(chan bus.Request)
+	requests := make(chan client.Request)
 	if err := a.conn.Serve(ctx, "actuator", "", []string{bus.VerbHook}, requests); err != nil {
 		return fmt.Errorf("actuator: %w", err)
 	}

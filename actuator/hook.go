@@ -17,6 +17,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // Heartbeats prolong a wait to so many time-outs or so long in all, whichever is less.
@@ -210,7 +211,7 @@ func (h *hooks) answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 
 // serve answers the requests of the verb hook until ctx ends. Each actuator gets all of them; a token of another's is left
 // to that one.
-func (h *hooks) serve(ctx context.Context, requests <-chan bus.Request) {
+func (h *hooks) serve(ctx context.Context, requests <-chan client.Request) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -19,6 +19,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // someCall is a call of the launch hook of web-1 that begins now, and what it tells.
@@ -550,7 +551,7 @@ func TestActuatorServesHooks(t *testing.T) {
 	ask := func(token string, action bus.HookAction) (bus.HookAnswer, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
-		return bus.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook, bus.Query{Token: token, Action: action, By: "ann"})
+		return client.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook, bus.Query{Token: token, Action: action, By: "ann"})
 	}
 	must := func(e bus.Event, action bus.HookAction) {
 		t.Helper()
@@ -569,7 +570,7 @@ func TestActuatorServesHooks(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := bus.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook, bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := client.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook, bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("an unknown token is not left to others: %v", err)
 	}
 	must(e, bus.HookHeartbeat)

@@ -20,6 +20,8 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // BenchmarkLaunch compares, side by side in each round, the time from the wish for one more VM until libvirt has it
@@ -90,7 +92,7 @@ type launchRig struct {
 	machine machine
 	spec    bus.Group
 	host    string
-	bus     *bus.Conn
+	bus     *client.Conn
 	events  chan bus.Event
 	reports chan error
 }
@@ -157,12 +159,12 @@ func (r *launchRig) template() string { return filepath.Join(r.dir, template.Vol
 
 // startActuator starts the stage and waits until it has looked at libvirt.
 func (r *launchRig) startActuator() {
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		r.b.Fatal(err)
 	}
 	r.b.Cleanup(server.Stop)
-	connect := func(name string) *bus.Conn {
+	connect := func(name string) *client.Conn {
 		conn, err := server.Connect(name, zerolog.Nop())
 		if err != nil {
 			r.b.Fatal(err)
@@ -172,7 +174,7 @@ func (r *launchRig) startActuator() {
 	}
 	r.bus = connect("decider")
 	// A decider may not listen to events: the benchmark's own ears are those of somebody who watches.
-	if err := bus.Subscribe(connect("dashboard"), bus.AllEvents, r.events); err != nil {
+	if err := client.Subscribe(connect("dashboard"), bus.AllEvents, r.events); err != nil {
 		r.b.Fatal(err)
 	}
 	a, err := New(Config{

@@ -15,6 +15,8 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // libvirt's own driver for tests: its host is shared by the connections of a process, and new once all are closed.
@@ -566,8 +568,8 @@ type stage struct {
 	t        *testing.T
 	spec     bus.Group
 	host     string
-	conn     *bus.Conn // of the one who plays the decider
-	operator *bus.Conn // of one who answers hooks
+	conn     *client.Conn // of the one who plays the decider
+	operator *client.Conn // of one who answers hooks
 	events   chan bus.Event
 	reports  chan error
 	sent     int
@@ -581,11 +583,11 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	connect := func(name string) *bus.Conn {
+	connect := func(name string) *client.Conn {
 		c, err := server.Connect(name, zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
@@ -594,7 +596,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 	}
 	s := &stage{t: t, spec: spec, host: host, conn: connect("test"), operator: connect("operator"), events: make(chan bus.Event, 1024), reports: make(chan error, 4096)}
 	own := connect("actuator")
-	if err := bus.Subscribe(s.conn, bus.AllEvents, s.events); err != nil {
+	if err := client.Subscribe(s.conn, bus.AllEvents, s.events); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
@@ -937,7 +939,7 @@ func TestCalledOffDuringItsHook(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := bus.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook, bus.Query{Token: waiting.Token, Action: bus.HookContinue}); err != nil {
+	if _, err := client.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook, bus.Query{Token: waiting.Token, Action: bus.HookContinue}); err != nil {
 		t.Fatal(err)
 	}
 	s.want(2, "it serves again", b.ready(2))

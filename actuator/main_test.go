@@ -13,6 +13,8 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -49,9 +51,9 @@ func webSpec(changes ...func(*bus.Group)) bus.Group {
 }
 
 // listen is a way to send events, and those that were sent.
-func listen(t *testing.T) (*bus.Outbox, <-chan bus.Event) {
+func listen(t *testing.T) (*client.Outbox, <-chan bus.Event) {
 	t.Helper()
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,11 +64,11 @@ func listen(t *testing.T) (*bus.Outbox, <-chan bus.Event) {
 	}
 	t.Cleanup(conn.Close)
 	events := make(chan bus.Event, 64)
-	if err := bus.Subscribe(conn, bus.AllEvents, events); err != nil {
+	if err := client.Subscribe(conn, bus.AllEvents, events); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	outbox, done := bus.NewOutbox(conn, zerolog.Nop()), make(chan error, 1)
+	outbox, done := client.NewOutbox(conn, zerolog.Nop()), make(chan error, 1)
 	go func() { done <- outbox.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()

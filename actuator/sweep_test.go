@@ -17,6 +17,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 const anotherUUID = "0badcafe-7f0b-4e53-9d6a-0d8a4e6b1c11"
@@ -315,12 +316,12 @@ func TestEveryVMHasAnEnd(t *testing.T) {
 func TestRecordStaysUntilItsEndIsSaid(t *testing.T) {
 	b, _ := newBook(t)
 	begun(b, "")
-	conn, err := bus.Dial(bus.Remote{URL: "nats://127.0.0.1:1"}, "test", zerolog.Nop()) // where nobody answers
+	conn, err := client.Dial(client.Remote{URL: "nats://127.0.0.1:1"}, "test", zerolog.Nop()) // where nobody answers
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	a := &Actuator{outbox: bus.NewOutbox(conn, zerolog.Nop()), log: zerolog.Nop()}
+	a := &Actuator{outbox: client.NewOutbox(conn, zerolog.Nop()), log: zerolog.Nop()}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.outbox.Run(ctx) }()

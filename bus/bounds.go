@@ -17,11 +17,11 @@ const (
 	MaxVMs    = 10_000 // in a sample
 	MaxText   = 1 << 10
 
-	maxName      = 253 // bytes of a name, such as that of a VM
+	MaxName      = 253 // bytes of a name, such as that of a VM
 	maxHostName  = 255
 	maxID        = 512 // of a decision or an instance, which contain names
 	maxWord      = 64  // a phase, a state, a hash
-	maxVMError   = 100 // so that a sample with many of them fits
+	MaxVMError   = 100 // so that a sample with many of them fits
 	maxVCPUs     = 4096
 	maxMemoryMiB = 1 << 30
 	maxPercent   = 1e6 // 100 is all of something; measuring overshoots, but not as much as this
@@ -33,7 +33,11 @@ const (
 
 // Bytes of a message, by its kind. Those that are in the history are smaller than what its streams take.
 const (
-	maxDecisionBytes = 256 << 10
+	// MaxPayload is the largest message: the sample of 10,000 VMs, with about 300 bytes each, and with 100 more for half
+	// of them (long names, an error). A larger one is refused by the server, which ends the sender's connection.
+	MaxPayload = 4 << 20
+	// MaxDecisionBytes is the most of all that the history keeps.
+	MaxDecisionBytes = 256 << 10
 	maxEventBytes    = 32 << 10
 	maxHealthBytes   = 16 << 10
 	maxMetricBytes   = 4 << 10
@@ -65,8 +69,8 @@ type cutter interface{ cut() }
 
 func (s *Sample) cut() {
 	for i := range s.VMs {
-		if e := &s.VMs[i].Error; len(*e) > maxVMError {
-			*e = cutTo(*e, maxVMError)
+		if e := &s.VMs[i].Error; len(*e) > MaxVMError {
+			*e = cutTo(*e, MaxVMError)
 		}
 	}
 }
@@ -83,19 +87,19 @@ func (e *Event) cut() { e.Sentence, e.Error = Cut(e.Sentence), Cut(e.Error) }
 func (h *Health) cut() { h.Message = Cut(h.Message) }
 
 // The bytes that a message of each kind may have.
-func (s *Sample) most() int     { return maxPayload }
-func (d *Decision) most() int   { return maxDecisionBytes }
+func (s *Sample) most() int     { return MaxPayload }
+func (d *Decision) most() int   { return MaxDecisionBytes }
 func (e *Event) most() int      { return maxEventBytes }
 func (h *Health) most() int     { return maxHealthBytes }
 func (m *Metric) most() int     { return maxMetricBytes }
 func (d *Demand) most() int     { return maxDemandBytes }
-func (s *Status) most() int     { return maxPayload }
+func (s *Status) most() int     { return MaxPayload }
 func (c *Controls) most() int   { return maxAnswerBytes }
 func (a *HookAnswer) most() int { return maxAnswerBytes }
 
-// checkShape refuses JSON that would take much more memory than its bytes: lists of many small or empty things. It says
+// CheckShape refuses JSON that would take much more memory than its bytes: lists of many small or empty things. It says
 // nothing about whether the text is JSON at all.
-func checkShape(data []byte) error {
+func CheckShape(data []byte) error {
 	var elements [maxDepth]int // in the lists and objects around the present byte
 	depth, all := 0, 0
 	for i := 0; i < len(data); i++ {
@@ -132,7 +136,7 @@ func checkBytes(data []byte, most int) error {
 	if len(data) > most {
 		return fmt.Errorf("it has %d bytes, %d are allowed", len(data), most)
 	}
-	return checkShape(data)
+	return CheckShape(data)
 }
 
 // bounds gathers what is beyond its bound; the first is what is said.
@@ -150,7 +154,7 @@ func (b *bounds) name(field, s string, most int) {
 	case len(s) > most:
 		b.refuse("%s: found %d bytes, %d are allowed", field, len(s), most)
 	case strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 || !utf8.ValidString(s):
-		b.refuse("%s: found %q, want printable characters", field, clip(s))
+		b.refuse("%s: found %q, want printable characters", field, Clip(s, 80))
 	}
 }
 
@@ -186,7 +190,7 @@ func (b *bounds) count(field string, n, most int) {
 
 func (s *Sample) bounds() error {
 	var b bounds
-	b.name("group", s.Group, maxName)
+	b.name("group", s.Group, MaxName)
 	b.name("host_id", string(s.HostID), maxHostName)
 	b.name("host", s.Host, maxHostName)
 	b.name("instance", s.Instance, maxID)
@@ -204,7 +208,7 @@ func (s *Sample) bounds() error {
 			return fmt.Errorf("sample: %w", b.err)
 		}
 		vm := &s.VMs[i]
-		b.name("vms.name", vm.Name, maxName)
+		b.name("vms.name", vm.Name, MaxName)
 		b.name("vms.uuid", vm.UUID, maxWord)
 		b.name("vms.state", string(vm.State), maxWord)
 		b.name("vms.phase", string(vm.Phase), maxWord)
@@ -220,7 +224,7 @@ func (s *Sample) bounds() error {
 
 func (d *Decision) bounds() error {
 	var b bounds
-	b.name("group", d.Group, maxName)
+	b.name("group", d.Group, MaxName)
 	b.name("id", d.ID, maxID)
 	b.name("direction", string(d.Direction), maxWord)
 	b.name("rule", string(d.Rule), maxWord)
@@ -259,19 +263,19 @@ func (c *Controls) bounds() error {
 func (b *bounds) settings(set map[string]string) {
 	b.count("set", len(set), maxWord)
 	for key, value := range set {
-		b.name("set", key, maxName)
-		b.text("set."+clip(key), value)
+		b.name("set", key, MaxName)
+		b.text("set."+Clip(key, 80), value)
 	}
 }
 
 func (e *Event) bounds() error {
 	var b bounds
-	b.name("group", e.Group, maxName)
-	b.name("vm", e.VM, maxName)
+	b.name("group", e.Group, MaxName)
+	b.name("vm", e.VM, MaxName)
 	b.name("event", string(e.Event), maxWord)
 	b.name("host", e.Host, maxHostName)
 	b.name("decision_id", e.DecisionID, maxID)
-	b.name("token", e.Token, maxName)
+	b.name("token", e.Token, MaxName)
 	b.text("sentence", e.Sentence)
 	b.text("error", e.Error)
 	b.number("elapsed_ms", float64(e.ElapsedMS), math.MaxInt64)
@@ -282,21 +286,21 @@ func (h *Health) bounds() error {
 	var b bounds
 	b.name("stage", h.Stage, maxWord)
 	b.name("instance", h.Instance, maxID)
-	b.name("version", h.Version, maxName)
+	b.name("version", h.Version, MaxName)
 	b.text("message", h.Message)
 	return b.of("health")
 }
 
 func (m *Metric) bounds() error {
 	var b bounds
-	b.name("group", m.Group, maxName)
-	b.name("name", m.Name, maxName)
+	b.name("group", m.Group, MaxName)
+	b.name("name", m.Name, MaxName)
 	return b.of("metric")
 }
 
 func (d *Demand) bounds() error {
 	var b bounds
-	b.name("group", d.Group, maxName)
+	b.name("group", d.Group, MaxName)
 	b.number("step_s", float64(d.StepS), 3600)
 	b.count("load", len(d.Load), 3600)
 	return b.of("demand")
@@ -304,11 +308,11 @@ func (d *Demand) bounds() error {
 
 func (q *Query) bounds() error {
 	var b bounds
-	b.name("group", q.Group, maxName)
+	b.name("group", q.Group, MaxName)
 	b.count("scopes", len(q.Scopes), maxWord)
 	b.count("keys", len(q.Keys), maxWord)
 	b.name("by", q.By, maxHostName)
-	b.name("token", q.Token, maxName)
+	b.name("token", q.Token, MaxName)
 	b.name("action", string(q.Action), maxWord)
 	b.settings(q.Set)
 	return b.err

@@ -1,6 +1,7 @@
-package bus
+package bus_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/bustest"
 )
 
 // changed is a good message with one field changed, as a sender who means no good would have it.
@@ -31,12 +35,12 @@ func changed[T any](t *testing.T, good *T, change func(*T)) []byte {
 
 func beyond[T any, PT interface {
 	*T
-	outgoing
+	bus.Outgoing
 }](t *testing.T, good PT, cases map[string]func(*T),
 ) {
 	t.Helper()
 	for name, change := range cases {
-		_, err := Decode[T, PT](changed(t, (*T)(good), change))
+		_, err := bus.Decode[T, PT](changed(t, (*T)(good), change))
 		field, _, _ := strings.Cut(name, ": ")
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%T with %s: got %v, want it refused by that name", *good, name, err)
@@ -49,88 +53,88 @@ func beyond[T any, PT interface {
 
 func TestBoundsOfMessages(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", MaxText+1)
-	beyond(t, exampleSample(), map[string]func(*Sample){
-		"group: long":                    func(s *Sample) { s.Group = long },
-		"group: a line's end":            func(s *Sample) { s.Group = "a\nb" },
-		"host_id":                        func(s *Sample) { s.HostID = HostID(long) },
-		"instance":                       func(s *Sample) { s.Instance = long },
-		"host: long":                     func(s *Sample) { s.Host = strings.Repeat("x", maxHostName+1) },
-		"host: an escape":                func(s *Sample) { s.Host = "\x1b]0;x\a" },
-		"spec_hash":                      func(s *Sample) { s.SpecHash = long },
-		"elapsed_ms":                     func(s *Sample) { s.ElapsedMS = -1 },
-		"a list: 10,001 VMs":             func(s *Sample) { s.VMs = fleet(MaxVMs+1, "x").VMs },
-		"vms.name: long":                 func(s *Sample) { s.VMs[1].Name = strings.Repeat("x", maxName+1) },
-		"vms.name: a direction mark":     func(s *Sample) { s.VMs[1].Name = "web\u202e1" },
-		"vms.uuid":                       func(s *Sample) { s.VMs[1].UUID = long },
-		"vms.state":                      func(s *Sample) { s.VMs[1].State = State(long) },
-		"vms.phase":                      func(s *Sample) { s.VMs[1].Phase = Phase(long) },
-		"vms.error":                      func(s *Sample) { s.VMs[1].Error = long },
-		"vms.cpu_percent: below 0":       func(s *Sample) { s.VMs[1].CPUPercent = new(-0.1) },
-		"vms.cpu_percent: beyond all":    func(s *Sample) { s.VMs[1].CPUPercent = new(math.MaxFloat64) },
-		"vms.run_delay_percent":          func(s *Sample) { s.VMs[1].RunDelayPercent = new(-1.0) },
-		"vms.vcpus: below 0":             func(s *Sample) { s.VMs[1].VCPUs = -1 },
-		"vms.vcpus: many":                func(s *Sample) { s.VMs[1].VCPUs = maxVCPUs + 1 },
-		"vms.memory_mib":                 func(s *Sample) { s.VMs[1].MemoryMiB = -1 },
-		"vms.memory_used_mib":            func(s *Sample) { s.VMs[1].MemoryUsedMiB = new(-1) },
-		"host_load.cpu_percent":          func(s *Sample) { s.HostLoad.CPUPercent = new(-1.0) },
-		"host_load.cores":                func(s *Sample) { s.HostLoad.Cores = -1 },
-		"host_load.memory_mib":           func(s *Sample) { s.HostLoad.MemoryMiB = -1 },
-		"host_load.memory_free_mib":      func(s *Sample) { s.HostLoad.MemoryFreeMiB = new(-1) },
-		"host_load.pool_free_mib":        func(s *Sample) { s.HostLoad.PoolFreeMiB = new(-1) },
-		"host: not text in any encoding": func(s *Sample) { s.Host = "\xff" + string(rune(utf8.RuneError)) + "\x00" },
+	long := strings.Repeat("x", bus.MaxText+1)
+	beyond(t, bustest.Sample(), map[string]func(*bus.Sample){
+		"group: long":                    func(s *bus.Sample) { s.Group = long },
+		"group: a line's end":            func(s *bus.Sample) { s.Group = "a\nb" },
+		"host_id":                        func(s *bus.Sample) { s.HostID = bus.HostID(long) },
+		"instance":                       func(s *bus.Sample) { s.Instance = long },
+		"host: long":                     func(s *bus.Sample) { s.Host = strings.Repeat("x", bus.MaxHostName+1) },
+		"host: an escape":                func(s *bus.Sample) { s.Host = "\x1b]0;x\a" },
+		"spec_hash":                      func(s *bus.Sample) { s.SpecHash = long },
+		"elapsed_ms":                     func(s *bus.Sample) { s.ElapsedMS = -1 },
+		"a list: 10,001 VMs":             func(s *bus.Sample) { s.VMs = bustest.Fleet(bus.MaxVMs+1, "x").VMs },
+		"vms.name: long":                 func(s *bus.Sample) { s.VMs[1].Name = strings.Repeat("x", bus.MaxName+1) },
+		"vms.name: a direction mark":     func(s *bus.Sample) { s.VMs[1].Name = "web\u202e1" },
+		"vms.uuid":                       func(s *bus.Sample) { s.VMs[1].UUID = long },
+		"vms.state":                      func(s *bus.Sample) { s.VMs[1].State = bus.State(long) },
+		"vms.phase":                      func(s *bus.Sample) { s.VMs[1].Phase = bus.Phase(long) },
+		"vms.error":                      func(s *bus.Sample) { s.VMs[1].Error = long },
+		"vms.cpu_percent: below 0":       func(s *bus.Sample) { s.VMs[1].CPUPercent = new(-0.1) },
+		"vms.cpu_percent: beyond all":    func(s *bus.Sample) { s.VMs[1].CPUPercent = new(math.MaxFloat64) },
+		"vms.run_delay_percent":          func(s *bus.Sample) { s.VMs[1].RunDelayPercent = new(-1.0) },
+		"vms.vcpus: below 0":             func(s *bus.Sample) { s.VMs[1].VCPUs = -1 },
+		"vms.vcpus: many":                func(s *bus.Sample) { s.VMs[1].VCPUs = bus.MaxVCPUs + 1 },
+		"vms.memory_mib":                 func(s *bus.Sample) { s.VMs[1].MemoryMiB = -1 },
+		"vms.memory_used_mib":            func(s *bus.Sample) { s.VMs[1].MemoryUsedMiB = new(-1) },
+		"host_load.cpu_percent":          func(s *bus.Sample) { s.HostLoad.CPUPercent = new(-1.0) },
+		"host_load.cores":                func(s *bus.Sample) { s.HostLoad.Cores = -1 },
+		"host_load.memory_mib":           func(s *bus.Sample) { s.HostLoad.MemoryMiB = -1 },
+		"host_load.memory_free_mib":      func(s *bus.Sample) { s.HostLoad.MemoryFreeMiB = new(-1) },
+		"host_load.pool_free_mib":        func(s *bus.Sample) { s.HostLoad.PoolFreeMiB = new(-1) },
+		"host: not text in any encoding": func(s *bus.Sample) { s.Host = "\xff" + string(rune(utf8.RuneError)) + "\x00" },
 	})
-	beyond(t, exampleDecision(), map[string]func(*Decision){
-		"group":           func(d *Decision) { d.Group = long },
-		"id":              func(d *Decision) { d.ID = long },
-		"direction":       func(d *Decision) { d.Direction = Direction(long) },
-		"sentence":        func(d *Decision) { d.Sentence = long },
-		"current":         func(d *Decision) { d.Current = -1 },
-		"desired":         func(d *Decision) { d.Desired = maxDesired + 1 },
-		"shares: 257":     func(d *Decision) { d.Shares = decisionOf(MaxHosts + 1).Shares },
-		"shares: long":    func(d *Decision) { d.Shares[HostID(strings.Repeat("x", maxHostName+1))] = Share{} },
-		"shares.host":     func(d *Decision) { d.Shares["kvm1"] = Share{Host: long} },
-		"shares.vms":      func(d *Decision) { d.Shares["kvm1"] = Share{VMs: -1} },
-		"wishes":          func(d *Decision) { d.Wishes = make([]Wish, maxWord+1) },
-		"wishes.sentence": func(d *Decision) { d.Wishes[0].Sentence = long },
-		"paused":          func(d *Decision) { d.Controls.Paused = make([]Scope, maxWord+1) },
-		"by":              func(d *Decision) { d.Controls.By = long },
-		"set.policy":      func(d *Decision) { d.Controls.Set["policy.upper"] = long },
-		"bytes": func(d *Decision) {
-			for host, share := range decisionOf(MaxHosts).Shares {
-				share.Host = strings.Repeat("x", maxHostName)
+	beyond(t, bustest.Decision(), map[string]func(*bus.Decision){
+		"group":           func(d *bus.Decision) { d.Group = long },
+		"id":              func(d *bus.Decision) { d.ID = long },
+		"direction":       func(d *bus.Decision) { d.Direction = bus.Direction(long) },
+		"sentence":        func(d *bus.Decision) { d.Sentence = long },
+		"current":         func(d *bus.Decision) { d.Current = -1 },
+		"desired":         func(d *bus.Decision) { d.Desired = bus.MaxDesired + 1 },
+		"shares: 257":     func(d *bus.Decision) { d.Shares = bustest.DecisionOf(bus.MaxHosts + 1).Shares },
+		"shares: long":    func(d *bus.Decision) { d.Shares[bus.HostID(strings.Repeat("x", bus.MaxHostName+1))] = bus.Share{} },
+		"shares.host":     func(d *bus.Decision) { d.Shares["kvm1"] = bus.Share{Host: long} },
+		"shares.vms":      func(d *bus.Decision) { d.Shares["kvm1"] = bus.Share{VMs: -1} },
+		"wishes":          func(d *bus.Decision) { d.Wishes = make([]bus.Wish, bus.MaxWord+1) },
+		"wishes.sentence": func(d *bus.Decision) { d.Wishes[0].Sentence = long },
+		"paused":          func(d *bus.Decision) { d.Controls.Paused = make([]bus.Scope, bus.MaxWord+1) },
+		"by":              func(d *bus.Decision) { d.Controls.By = long },
+		"set.policy":      func(d *bus.Decision) { d.Controls.Set["policy.upper"] = long },
+		"bytes": func(d *bus.Decision) {
+			for host, share := range bustest.DecisionOf(bus.MaxHosts).Shares {
+				share.Host = strings.Repeat("x", bus.MaxHostName)
 				share.Numbers = make([]int, 1000)
 				d.Shares[host] = share
-				if len(d.Shares) == MaxHosts {
+				if len(d.Shares) == bus.MaxHosts {
 					break
 				}
 			}
 		},
 	})
-	beyond(t, exampleEvent(), map[string]func(*Event){
-		"group":       func(e *Event) { e.Group = long },
-		"vm":          func(e *Event) { e.VM = long },
-		"event":       func(e *Event) { e.Event = EventType(long) },
-		"host":        func(e *Event) { e.Host = long },
-		"decision_id": func(e *Event) { e.DecisionID = long },
-		"token":       func(e *Event) { e.Token = long },
-		"sentence":    func(e *Event) { e.Sentence = long },
-		"error":       func(e *Event) { e.Error = long },
-		"elapsed_ms":  func(e *Event) { e.ElapsedMS = -1 },
+	beyond(t, bustest.Event(), map[string]func(*bus.Event){
+		"group":       func(e *bus.Event) { e.Group = long },
+		"vm":          func(e *bus.Event) { e.VM = long },
+		"event":       func(e *bus.Event) { e.Event = bus.EventType(long) },
+		"host":        func(e *bus.Event) { e.Host = long },
+		"decision_id": func(e *bus.Event) { e.DecisionID = long },
+		"token":       func(e *bus.Event) { e.Token = long },
+		"sentence":    func(e *bus.Event) { e.Sentence = long },
+		"error":       func(e *bus.Event) { e.Error = long },
+		"elapsed_ms":  func(e *bus.Event) { e.ElapsedMS = -1 },
 	})
-	beyond(t, exampleHealth(), map[string]func(*Health){
-		"stage":    func(h *Health) { h.Stage = long },
-		"instance": func(h *Health) { h.Instance = long },
-		"message":  func(h *Health) { h.Message = long },
-		"version":  func(h *Health) { h.Version = long },
+	beyond(t, bustest.Health(), map[string]func(*bus.Health){
+		"stage":    func(h *bus.Health) { h.Stage = long },
+		"instance": func(h *bus.Health) { h.Instance = long },
+		"message":  func(h *bus.Health) { h.Message = long },
+		"version":  func(h *bus.Health) { h.Version = long },
 	})
-	beyond(t, exampleMetric(), map[string]func(*Metric){
-		"group": func(m *Metric) { m.Group = long },
-		"name":  func(m *Metric) { m.Name = "a\tb" },
+	beyond(t, bustest.Metric(), map[string]func(*bus.Metric){
+		"group": func(m *bus.Metric) { m.Group = long },
+		"name":  func(m *bus.Metric) { m.Name = "a\tb" },
 	})
-	beyond(t, exampleDemand(), map[string]func(*Demand){
-		"step_s": func(d *Demand) { d.StepS = 1 << 40 },
-		"group":  func(d *Demand) { d.Group = long },
+	beyond(t, bustest.Demand(), map[string]func(*bus.Demand){
+		"step_s": func(d *bus.Demand) { d.StepS = 1 << 40 },
+		"group":  func(d *bus.Demand) { d.Group = long },
 	})
 }
 
@@ -141,7 +145,7 @@ func TestShapesThatGrow(t *testing.T) {
 	for name, text := range map[string]string{
 		"a million objects":      many(`{}`, 1_000_000),
 		"a million nulls":        many(`null`, 800_000),
-		"one more than allowed":  many(`{}`, MaxVMs+1),
+		"one more than allowed":  many(`{}`, bus.MaxVMs+1),
 		"a million fields":       `{` + strings.TrimSuffix(strings.Repeat(`"a":1,`, 500_000), ",") + `}`,
 		"nested":                 strings.Repeat(`{"a":`, 100_000),
 		"nested within a string": head + `{"name":"\"` + strings.Repeat("[", 10) + `"}` + strings.Repeat("[", 100_000),
@@ -149,7 +153,7 @@ func TestShapesThatGrow(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := Decode[Sample]([]byte(text))
+		_, err := bus.Decode[bus.Sample]([]byte(text))
 		runtime.ReadMemStats(&after)
 		if err == nil {
 			t.Errorf("%s: accepted", name)
@@ -160,129 +164,67 @@ func TestShapesThatGrow(t *testing.T) {
 		}
 	}
 	for name, text := range map[string]string{
-		"as many as allowed":  many(`{}`, MaxVMs),
+		"as many as allowed":  many(`{}`, bus.MaxVMs),
 		"brackets in strings": head + `{"name":"` + strings.Repeat("[{,", 80) + `\\\"","uuid":"x"}]}`,
 		"an empty list":       head + `]}`,
 	} {
-		if _, err := Decode[Sample]([]byte(text)); err != nil {
+		if _, err := bus.Decode[bus.Sample]([]byte(text)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-// What a role may send is told by the subject, so that what a message says of itself must be the same.
-func TestSubjectAndBodyMustAgree(t *testing.T) {
-	t.Parallel()
-	s := startServer(t)
-	var log logLines
-	receiver, err := s.Connect("receiver", log.logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(receiver.Close)
-	sender := join(t, s, "sender")
-	samples, decisions := subscribe[Sample](t, receiver, AllSamples), subscribe[Decision](t, receiver, AllDecisions)
-	events, health := subscribe[Event](t, receiver, AllEvents), subscribe[Health](t, receiver, AllHealth)
-	metrics, demand := subscribe[Metric](t, receiver, AllMetrics), subscribe[Demand](t, receiver, AllDemand)
-	forged := 0
-	for _, m := range []outgoing{exampleSample(), exampleDecision(), exampleEvent(), exampleHealth(), exampleMetric(), exampleDemand()} {
-		data, err := json.Marshal(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tokens := strings.Split(m.Subject(), ".")
-		for i := 2; i < len(tokens); i++ {
-			other := append([]string{}, tokens...)
-			other[i] = "other"
-			subject := strings.Join(other, ".")
-			publish(t, sender, subject, data)
-			forged++
-			eventually(t, "the forged one is dropped", func() bool { return receiver.Dropped() == uint64(forged) })
-			if lines := log.with(subject); len(lines) != 1 || !strings.Contains(lines[0], m.Subject()) {
-				t.Errorf("%s with the body of %s: the log says %q", subject, m.Subject(), lines)
-			}
-		}
-		publishAll(t, sender, m)
-	}
-	receive(t, samples, "sample")
-	receive(t, decisions, "decision")
-	receive(t, events, "event")
-	receive(t, health, "health")
-	receive(t, metrics, "metric")
-	receive(t, demand, "demand")
-	if n := receiver.Dropped(); n != uint64(forged) {
-		t.Errorf("dropped %d, want %d", n, forged)
 	}
 }
 
 func TestCut(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                              "",
-		"short":                         "short",
-		"\xff":                          "\uFFFD",
-		strings.Repeat("x", MaxText):    strings.Repeat("x", MaxText),
-		strings.Repeat("x", MaxText+1):  strings.Repeat("x", MaxText-3) + "...",
-		strings.Repeat("é", MaxText/2):  strings.Repeat("é", MaxText/2),
-		"x" + strings.Repeat("é", 1000): "x" + strings.Repeat("é", (MaxText-4)/2) + "...",
+		"":                                 "",
+		"short":                            "short",
+		"\xff":                             "\uFFFD",
+		strings.Repeat("x", bus.MaxText):   strings.Repeat("x", bus.MaxText),
+		strings.Repeat("x", bus.MaxText+1): strings.Repeat("x", bus.MaxText-3) + "...",
+		strings.Repeat("é", bus.MaxText/2): strings.Repeat("é", bus.MaxText/2),
+		"x" + strings.Repeat("é", 1000):    "x" + strings.Repeat("é", (bus.MaxText-4)/2) + "...",
 	} {
-		if got := Cut(text); got != want {
+		if got := bus.Cut(text); got != want {
 			t.Errorf("%d bytes: got %d, want %d: %.20q", len(text), len(got), len(want), got)
 		}
-	}
-}
-
-// A text of any length reaches its receiver, cut.
-func TestLongTextsAreCutWhereTheyAreSent(t *testing.T) {
-	t.Parallel()
-	s := startServer(t)
-	c := join(t, s, "stage")
-	events, health := subscribe[Event](t, c, AllEvents), subscribe[Health](t, c, AllHealth)
-	e, h := exampleEvent(), exampleHealth()
-	e.Error, e.Sentence, h.Message = strings.Repeat("e", 1<<20), strings.Repeat("s", 1<<20), strings.Repeat("m", 1<<20)
-	publishAll(t, c, e, h)
-	if got := receive(t, events, "event"); len(got.Error) != MaxText || len(got.Sentence) != MaxText {
-		t.Errorf("got %d and %d bytes", len(got.Error), len(got.Sentence))
-	}
-	if got := receive(t, health, "health"); len(got.Message) != MaxText {
-		t.Errorf("got %d bytes", len(got.Message))
 	}
 }
 
 // A request's parts are bounded before the decider sees it.
 func TestBoundsOfRequests(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", MaxText+1)
-	for name, q := range map[string]Query{
+	long := strings.Repeat("x", bus.MaxText+1)
+	for name, q := range map[string]bus.Query{
 		"group":  {Group: long},
 		"by":     {By: "\x1b[2J"},
-		"scopes": {Scopes: make([]Scope, maxWord+1)},
-		"keys":   {Keys: make([]string, maxWord+1)},
+		"scopes": {Scopes: make([]bus.Scope, bus.MaxWord+1)},
+		"keys":   {Keys: make([]string, bus.MaxWord+1)},
 		"set":    {Set: map[string]string{"a": long}},
 		"token":  {Token: long},
-		"action": {Action: HookAction(long)},
+		"action": {Action: bus.HookAction(long)},
 	} {
-		if err := q.bounds(); err == nil || !strings.Contains(err.Error(), name) {
+		if err := q.Check(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	set := map[string]string{}
-	for i := range maxWord + 1 {
+	for i := range bus.MaxWord + 1 {
 		set[fmt.Sprint(i)] = "1"
 	}
-	if err := (&Query{Set: maps.Clone(set)}).bounds(); err == nil {
+	if err := (&bus.Query{Set: maps.Clone(set)}).Check(); err == nil {
 		t.Error("too many fields are accepted")
 	}
 }
 
 // FuzzShape: whatever passes is no deeper and has no longer lists than what is allowed, as far as it is JSON.
 func FuzzShape(f *testing.F) {
-	for _, seed := range []string{`{}`, `[[],{"a":"[,{\\\""}]`, `"`, `"\`, `]]]]`, strings.Repeat("[", maxDepth)} {
+	for _, seed := range []string{`{}`, `[[],{"a":"[,{\\\""}]`, `"`, `"\`, `]]]]`, strings.Repeat("[", bus.MaxDepth)} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v any
-		if checkShape(data) != nil || json.Unmarshal(data, &v) != nil {
+		if bus.CheckShape(data) != nil || json.Unmarshal(data, &v) != nil {
 			return
 		}
 		all := 0
@@ -304,10 +246,50 @@ func FuzzShape(f *testing.F) {
 				return
 			}
 			all += n
-			if depth >= maxDepth || n > maxElements || all > maxAll {
+			if depth >= bus.MaxDepth || n > bus.MaxElements || all > bus.MaxAll {
 				t.Errorf("a list of %d in a depth of %d, %d in all", n, depth, all)
 			}
 		}
 		look(v, 1)
+	})
+}
+
+func FuzzDecodeStatus(f *testing.F) {
+	good, err := json.Marshal(bustest.Status())
+	if err != nil {
+		f.Fatal(err)
+	}
+	fuzzStable(f, func(data []byte) (any, error) { return bus.Decode[bus.Status](data) }, good, []byte(`{"v":1,"time":"2026-05-04T12:00:00Z","groups":[null],"stages":null}`))
+}
+
+func FuzzDecodeQuery(f *testing.F) {
+	fuzzStable(f, func(data []byte) (any, error) {
+		var q bus.Query
+		err := json.Unmarshal(data, &q)
+		return q, err
+	}, []byte(`{"group":"web"}`), []byte(`{}`), []byte(`null`))
+}
+
+// fuzzStable checks that what is accepted reads the same after another trip.
+func fuzzStable(f *testing.F, decode func([]byte) (any, error), seeds ...[]byte) {
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := decode(data)
+		if err != nil {
+			return
+		}
+		first, err := json.Marshal(m)
+		if err != nil {
+			t.Fatalf("accepted, but does not encode: %v", err)
+		}
+		back, err := decode(first)
+		if err != nil {
+			t.Fatalf("%s is refused after a trip as %s: %v", data, first, err)
+		}
+		if second, _ := json.Marshal(back); !bytes.Equal(first, second) {
+			t.Errorf("after another trip %s is %s", first, second)
+		}
 	})
 }

@@ -27,7 +27,9 @@ func TestClockOffset(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at := func(s float64) time.Time { return at(1_800_000_000_000).Add(time.Duration(s * float64(time.Second))) }
+			at := func(s float64) time.Time {
+				return time.UnixMilli(1_800_000_000_000).Add(time.Duration(s * float64(time.Second)))
+			}
 			var c ClockOffset
 			for i, m := range tt.messages {
 				if late := c.Observe(at(m.sent), at(m.arrived)); (late - time.Duration(m.late*float64(time.Second))).Abs() > time.Millisecond {

@@ -1,4 +1,4 @@
-package bus
+package bus_test
 
 import (
 	"bufio"
@@ -19,6 +19,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/bustest"
 )
 
 // The page describes the contract for people who listen from outside, with files of the repository repeated in it.
@@ -29,10 +32,10 @@ const (
 
 // messageTypes are the types whose fields the page describes, each under a heading of its name. A struct that one of
 // them contains must be here too.
-var messageTypes = []any{Sample{}, VM{}, Host{}, Decision{}, Share{}, Controls{}, Inputs{}, Wish{}, Event{}, Health{}, Acts{}, Metric{}, Demand{}, Query{}, HookAnswer{}, Status{}, GroupStatus{}}
+var messageTypes = []any{bus.Sample{}, bus.VM{}, bus.Host{}, bus.Decision{}, bus.Share{}, bus.Controls{}, bus.Inputs{}, bus.Wish{}, bus.Event{}, bus.Health{}, bus.Acts{}, bus.Metric{}, bus.Demand{}, bus.Query{}, bus.HookAnswer{}, bus.Status{}, bus.GroupStatus{}}
 
 // valueTypes are the types whose constants the page describes, each under a heading of its name.
-var valueTypes = []any{Phase(""), State(""), Direction(""), Scope(""), Rule(""), Guard(""), PolicyType(""), EventType(""), HookKind(""), HookAction("")}
+var valueTypes = []any{bus.Phase(""), bus.State(""), bus.Direction(""), bus.Scope(""), bus.Rule(""), bus.Guard(""), bus.PolicyType(""), bus.EventType(""), bus.HookKind(""), bus.HookAction("")}
 
 func readPage(t *testing.T) string {
 	t.Helper()
@@ -187,7 +190,7 @@ func typeOnPage(typ reflect.Type, known, values map[reflect.Type]bool) (string, 
 	switch {
 	case typ == reflect.TypeFor[time.Time]():
 		return "time", nil
-	case typ == reflect.TypeFor[HostID](): // any
+	case typ == reflect.TypeFor[bus.HostID](): // any
 		return "string", nil
 	case values[typ]:
 		return link(), nil
@@ -281,18 +284,18 @@ func stringConstants(t *testing.T) map[string][]string {
 
 func TestMessagesPageHasTheSubjects(t *testing.T) {
 	page := readPage(t)
-	groupEvent, dotted := exampleEvent(), exampleEvent()
+	groupEvent, dotted := bustest.Event(), bustest.Event()
 	groupEvent.VM = ""
 	dotted.VM = "web.3 _"
-	hold := exampleDecision()
-	hold.Direction = Hold
-	messages := map[string][]outgoing{
-		"sample":    {exampleSample()},
-		"decision":  {exampleDecision(), hold},
-		"lifecycle": {exampleEvent(), groupEvent, dotted},
-		"health":    {exampleHealth()},
-		"metric":    {exampleMetric()},
-		"demand":    {exampleDemand()},
+	hold := bustest.Decision()
+	hold.Direction = bus.Hold
+	messages := map[string][]bus.Outgoing{
+		"sample":    {bustest.Sample()},
+		"decision":  {bustest.Decision(), hold},
+		"lifecycle": {bustest.Event(), groupEvent, dotted},
+		"health":    {bustest.Health()},
+		"metric":    {bustest.Metric()},
+		"demand":    {bustest.Demand()},
 	}
 	var requests []string
 	placeholder := regexp.MustCompile(`<[^>]+>`)
@@ -316,7 +319,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 				if p == "<vm>" && value == "" {
 					return "_"
 				}
-				return Token(value)
+				return bus.Token(value)
 			})
 			if want := m.Subject(); got != want {
 				t.Errorf("%s gives %s, the program publishes on %s", pattern, got, want)
@@ -329,7 +332,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	}
 
 	// In two tables: among all subjects, and with their answers.
-	verbs := []string{VerbDryRun, VerbExplain, VerbForget, VerbHook, VerbPause, VerbReset, VerbResume, VerbScale, VerbSet, VerbStatus} // sorted
+	verbs := []string{bus.VerbDryRun, bus.VerbExplain, bus.VerbForget, bus.VerbHook, bus.VerbPause, bus.VerbReset, bus.VerbResume, bus.VerbScale, bus.VerbSet, bus.VerbStatus} // sorted
 	slices.Sort(requests)
 	if !slices.Equal(requests, verbs) {
 		t.Errorf("requests %q, want %q", requests, verbs)
@@ -340,7 +343,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	sameNames(t, rows(t, page, "Requests"), "subject", verbs)
 
 	for _, row := range rows(t, page, "Tokens") {
-		if got := Token(code(row["name"])); got != code(row["token"]) {
+		if got := bus.Token(code(row["name"])); got != code(row["token"]) {
 			t.Errorf("the token of %s is %s on the page, want %s", row["name"], row["token"], got)
 		}
 	}
@@ -361,8 +364,7 @@ func jsonFields(t *testing.T, m any) map[string]any {
 
 func TestMessagesPageHasTheHistory(t *testing.T) {
 	subjects := section(t, readPage(t), "Subjects")
-	stream := historyConfig()
-	kept := fmt.Sprintf("the JetStream stream `%s` holds it: for %d days, %d MiB at most", stream.Name, stream.MaxAge/(24*time.Hour), stream.MaxBytes>>20)
+	kept := fmt.Sprintf("the JetStream stream `%s` holds it: for %d days, %d MiB at most", bus.HistoryStream, bus.HistoryAge/(24*time.Hour), bus.HistoryBytes>>20)
 	if !strings.Contains(subjects, kept) {
 		t.Errorf("the page does not say: %s", kept)
 	}
@@ -375,8 +377,8 @@ func TestMessagesPageHasTheHistory(t *testing.T) {
 	}; !maps.Equal(says, want) {
 		t.Errorf("kept: got %v\nwant %v", says, want)
 	}
-	if want := []string{AllEvents, "vmscaler.decision.*.out", "vmscaler.decision.*.in"}; !slices.Equal(stream.Subjects, want) {
-		t.Errorf("the stream keeps %v, the page says %v", stream.Subjects, want)
+	if want := []string{bus.AllEvents, "vmscaler.decision.*.out", "vmscaler.decision.*.in"}; !slices.Equal(bus.HistorySubjects(), want) {
+		t.Errorf("the stream keeps %v, the page says %v", bus.HistorySubjects(), want)
 	}
 }
 
@@ -439,9 +441,9 @@ func TestGoRecipe(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../docs/recipes/go").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	s := startServer(t)
-	stage := join(t, s, "stage")
-	recipe := exec.CommandContext(limit(t), program, s.URL())
+	s := bustest.StartServer(t)
+	stage := bustest.Join(t, s, "stage")
+	recipe := exec.CommandContext(bustest.Limit(t), program, s.URL())
 	var problems bytes.Buffer
 	recipe.Stderr = &problems
 	out, err := recipe.StdoutPipe()
@@ -461,8 +463,8 @@ func TestGoRecipe(t *testing.T) {
 			}
 		}
 	}()
-	event := exampleEvent()
-	eventually(t, "the recipe prints an event", func() bool { // what it misses while it starts is not repeated for it
+	event := bustest.Event()
+	bustest.Eventually(t, "the recipe prints an event", func() bool { // what it misses while it starts is not repeated for it
 		if err := stage.Publish(event); err != nil {
 			t.Fatal(err)
 		}

@@ -1,128 +1,41 @@
 package bus
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"os"
-	"reflect"
-	"sync"
 	"time"
-
-	"github.com/rs/zerolog"
 )
 
 // HealthInterval is the time between two signs of life when nothing changes.
 const HealthInterval = 3 * time.Second
 
-// Reporter publishes a stage's health: every three seconds, and at once when it changes.
-type Reporter struct {
-	conn    *Conn
-	log     zerolog.Logger
-	health  Health
-	reports chan report
-
-	mu   sync.Mutex
-	acts *Acts
+// Health is a stage's sign of life.
+type Health struct {
+	V        int       `json:"v"`
+	Stage    string    `json:"stage"`    // bus, collector, decider or actuator
+	Instance string    `json:"instance"` // host name and process id
+	OK       bool      `json:"ok"`
+	Message  string    `json:"message"`        // what it waits for or what is wrong; "" when all is well
+	Acts     *Acts     `json:"acts,omitempty"` // of an actuator
+	Dropped  uint64    `json:"dropped"`        // messages that it did not use since its start: malformed, of another version, expired, repeated
+	Since    time.Time `json:"since"`          // when the stage started
+	Time     time.Time `json:"time"`
+	Version  string    `json:"version"`
 }
 
-type report struct{ err error }
-
-// Acts tells where the stage acts. It goes with the reports that follow.
-func (r *Reporter) Acts(acts Acts) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.acts = &acts
+// Acts is where an actuator acts, and what it finds there that a decider cannot see.
+type Acts struct {
+	HostID HostID   `json:"host_id"`
+	Full   []string `json:"full"` // the groups of which no further VM has room
+	// Taken are, by group, those n for which something that is not ours is called <group>-<n>: a domain, or a file in the pool.
+	Taken map[string][]int `json:"taken"`
 }
 
-// Note is a report of a stage that is well, and has something to say all the same.
-type Note string
-
-func (n Note) Error() string { return string(n) }
-
-// NewReporter makes a reporter for a stage.
-func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporter {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+func (h *Health) check() error {
+	if h.Stage == "" || h.Instance == "" || h.Time.IsZero() {
+		return errors.New("health without stage, instance or time")
 	}
-	return &Reporter{
-		conn: conn, log: log.With().Str("stage", stage).Logger(), reports: make(chan report, 1),
-		health: Health{
-			V: Version, Stage: stage, Instance: fmt.Sprintf("%s-%d", host, os.Getpid()), OK: true, Version: version,
-			Since: time.Now().UTC(),
-		},
+	if err := checkVersion(h.V); err != nil {
+		return err
 	}
-}
-
-// Instance is the stage's name among all on the bus, and Since when it started, as its health says them.
-func (r *Reporter) Instance() string { return r.health.Instance }
-
-// Since is when the stage started.
-func (r *Reporter) Since() time.Time { return r.health.Since }
-
-// Report says how the stage is: nil is well, and so is a Note. It never blocks; the newest report wins.
-func (r *Reporter) Report(err error) {
-	for {
-		select {
-		case r.reports <- report{err}:
-			return
-		default:
-		}
-		select {
-		case <-r.reports: // an older one that nobody has read yet
-		default:
-		}
-	}
-}
-
-// Run publishes until ctx ends.
-func (r *Reporter) Run(ctx context.Context) error {
-	tick := time.NewTicker(HealthInterval)
-	defer tick.Stop()
-	r.publish()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-r.reports:
-			message := ""
-			if now.err != nil {
-				message = now.err.Error()
-			}
-			if message == r.health.Message {
-				if r.acting() {
-					r.publish()
-				}
-				continue
-			}
-			var note Note
-			r.health.OK, r.health.Message = now.err == nil || errors.As(now.err, &note), message
-			if now.err != nil {
-				r.log.Warn().Msg(message)
-			} else {
-				r.log.Info().Msg("all is well again")
-			}
-			r.publish()
-		case <-tick.C:
-			r.publish()
-		}
-	}
-}
-
-// acting takes what Acts has said, and reports whether that is news.
-func (r *Reporter) acting() (news bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	news = !reflect.DeepEqual(r.health.Acts, r.acts)
-	r.health.Acts = r.acts
-	return news
-}
-
-func (r *Reporter) publish() {
-	r.acting()
-	r.health.Time, r.health.Dropped = time.Now().UTC(), r.conn.Dropped()
-	if err := r.conn.Publish(&r.health); err != nil {
-		r.log.Debug().Err(err).Msg("health lost")
-	}
+	return h.bounds()
 }

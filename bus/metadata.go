@@ -189,11 +189,3 @@ func (m Metadata) check() error {
 	}
 	return nil
 }
-
-func (p Phase) known() bool {
-	switch p {
-	case PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed:
-		return true
-	}
-	return false
-}

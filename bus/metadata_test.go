@@ -10,6 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 250_000_000, time.UTC)
+
 const someUUID = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
 
 func someMetadata() Metadata {

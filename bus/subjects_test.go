@@ -1,11 +1,14 @@
-package bus
+package bus_test
 
 import (
+	"flag"
 	"regexp"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 func TestToken(t *testing.T) {
@@ -24,7 +27,7 @@ func TestToken(t *testing.T) {
 		{"é", "%C3%A9"},
 		{"\x00\n", "%00%0A"},
 	} {
-		if got := Token(tt.name); got != tt.want {
+		if got := bus.Token(tt.name); got != tt.want {
 			t.Errorf("Token(%q) = %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -44,7 +47,7 @@ func hostileName() *rapid.Generator[string] {
 func TestTokenIsInjectiveAndSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := hostileName().Draw(t, "a"), hostileName().Draw(t, "b")
-		ta, tb := Token(a), Token(b)
+		ta, tb := bus.Token(a), bus.Token(b)
 		if !safeToken.MatchString(ta) {
 			t.Fatalf("Token(%q) = %q is not one safe token", a, ta)
 		}
@@ -60,18 +63,18 @@ func TestTokenIsInjectiveAndSafe(t *testing.T) {
 func TestSubjects(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		m    outgoing
+		m    bus.Outgoing
 		want string
 		all  string
 	}{
-		{"sample", &Sample{Group: "web", HostID: "id.system", Host: "a.example.org"}, "vmscaler.sample.web.id%2Esystem", AllSamples},
-		{"decision", &Decision{Group: "web", Direction: Out}, "vmscaler.decision.web.out", AllDecisions},
-		{"decision, no direction", &Decision{Group: "web"}, "vmscaler.decision.web.%", AllDecisions},
-		{"event", &Event{Group: "web", VM: "web-1", Event: EventReady}, "vmscaler.lifecycle.web.web-1.ready", AllEvents},
-		{"event of the group", &Event{Group: "web", Event: EventFailed}, "vmscaler.lifecycle.web._.failed", AllEvents},
-		{"event of a VM called _", &Event{Group: "web", VM: "_", Event: EventFailed}, "vmscaler.lifecycle.web.%5F.failed", AllEvents},
-		{"event of a VM with a wildcard", &Event{Group: "web", VM: "a.>", Event: EventDied}, "vmscaler.lifecycle.web.a%2E%3E.died", AllEvents},
-		{"health", &Health{Stage: "decider", Instance: "a.org-12"}, "vmscaler.health.decider.a%2Eorg-12", AllHealth},
+		{"sample", &bus.Sample{Group: "web", HostID: "id.system", Host: "a.example.org"}, "vmscaler.sample.web.id%2Esystem", bus.AllSamples},
+		{"decision", &bus.Decision{Group: "web", Direction: bus.Out}, "vmscaler.decision.web.out", bus.AllDecisions},
+		{"decision, no direction", &bus.Decision{Group: "web"}, "vmscaler.decision.web.%", bus.AllDecisions},
+		{"event", &bus.Event{Group: "web", VM: "web-1", Event: bus.EventReady}, "vmscaler.lifecycle.web.web-1.ready", bus.AllEvents},
+		{"event of the group", &bus.Event{Group: "web", Event: bus.EventFailed}, "vmscaler.lifecycle.web._.failed", bus.AllEvents},
+		{"event of a VM called _", &bus.Event{Group: "web", VM: "_", Event: bus.EventFailed}, "vmscaler.lifecycle.web.%5F.failed", bus.AllEvents},
+		{"event of a VM with a wildcard", &bus.Event{Group: "web", VM: "a.>", Event: bus.EventDied}, "vmscaler.lifecycle.web.a%2E%3E.died", bus.AllEvents},
+		{"health", &bus.Health{Stage: "decider", Instance: "a.org-12"}, "vmscaler.health.decider.a%2Eorg-12", bus.AllHealth},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.m.Subject(); got != tt.want {
@@ -83,3 +86,5 @@ func TestSubjects(t *testing.T) {
 		})
 	}
 }
+
+var update = flag.Bool("update", false, "write the golden files anew")

@@ -46,3 +46,6 @@ func Clip(text string, most int) string {
 	}
 	return text[:end] + ellipsis
 }
+
+// MaxLogText is the longest text of others that a line of the log repeats, in bytes.
+const MaxLogText = 300

@@ -15,6 +15,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // Deadlines of the calls that could hang. A pass normally takes a few milliseconds.
@@ -51,7 +52,7 @@ type Config struct {
 // Collector is the stage that samples.
 type Collector struct {
 	cfg    Config
-	conn   *bus.Conn
+	conn   *client.Conn
 	log    zerolog.Logger
 	hashes map[string]string
 
@@ -72,7 +73,7 @@ type Collector struct {
 }
 
 // New makes a collector. It returns an error when there is no group, no tick or no way to dial.
-func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Collector, error) {
+func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Collector, error) {
 	switch {
 	case len(cfg.Groups) == 0:
 		return nil, errors.New("collector: no groups")
@@ -273,7 +274,7 @@ func strangersNote(vms map[string]int) error {
 	if len(texts) == 0 {
 		return nil
 	}
-	return bus.Note(strings.Join(texts, "; "))
+	return client.Note(strings.Join(texts, "; "))
 }
 
 // publish turns a pass into one sample per group. The error is of samples that nobody would take.

@@ -13,6 +13,8 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 const (
@@ -118,11 +120,11 @@ type bench struct {
 
 func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *bench {
 	t.Helper()
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	connect := func(name string) *bus.Conn {
+	connect := func(name string) *client.Conn {
 		c, err := server.Connect(name, zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
@@ -132,13 +134,13 @@ func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *
 	watcher, own := connect("watcher"), connect("collector")
 	b := &bench{t: t, samples: make(chan bus.Sample, 256), ticks: make(chan time.Time), reports: make(chan error, 4096), pauses: make(chan time.Duration, 64)}
 	b.flush = func() {
-		for _, c := range []*bus.Conn{own, watcher} {
+		for _, c := range []*client.Conn{own, watcher} {
 			if err := c.Flush(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if err := bus.Subscribe(watcher, bus.AllSamples, b.samples); err != nil {
+	if err := client.Subscribe(watcher, bus.AllSamples, b.samples); err != nil {
 		t.Fatal(err)
 	}
 	web, db := bus.DefaultGroup(), bus.DefaultGroup()

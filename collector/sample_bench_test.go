@@ -19,6 +19,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // The ways to learn the CPU use of VMs that BenchmarkSample compares, and how often each is taken in one round.
@@ -111,7 +112,7 @@ func newRig(b *testing.B) *rig {
 	}
 	r.makePool()
 
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}

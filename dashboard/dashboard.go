@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // Config is what the dashboard draws on and how.
@@ -44,7 +45,7 @@ const DefaultRefresh = 250 * time.Millisecond
 // Dashboard is the stage that shows. It publishes nothing.
 type Dashboard struct {
 	cfg  Config
-	conn *bus.Conn
+	conn *client.Conn
 	log  zerolog.Logger
 
 	dropped atomic.Uint64
@@ -61,7 +62,7 @@ func WantsPlain(out *os.File, getenv func(string) string) bool {
 
 // New checks the configuration. The connection stays the caller's, who closes it after Run has returned; that
 // ends the subscriptions.
-func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Dashboard, error) {
+func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Dashboard, error) {
 	var problems []error
 	if conn == nil {
 		problems = append(problems, errors.New("no connection to the bus"))
@@ -268,12 +269,12 @@ func newFeed() *feed {
 	return &feed{make(chan bus.Sample), make(chan bus.Decision), make(chan bus.Event), make(chan bus.Health)}
 }
 
-func (f *feed) subscribe(conn *bus.Conn) error {
+func (f *feed) subscribe(conn *client.Conn) error {
 	return errors.Join(
-		bus.SubscribeNewest(conn, bus.AllSamples, f.samples),
-		bus.Subscribe(conn, bus.AllDecisions, f.decisions),
-		bus.Subscribe(conn, bus.AllEvents, f.events),
-		bus.SubscribeNewest(conn, bus.AllHealth, f.health),
+		client.SubscribeNewest(conn, bus.AllSamples, f.samples),
+		client.Subscribe(conn, bus.AllDecisions, f.decisions),
+		client.Subscribe(conn, bus.AllEvents, f.events),
+		client.SubscribeNewest(conn, bus.AllHealth, f.health),
 	)
 }
 

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,9 +24,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a dashboard on a real bus whose time stands still but for the ticks that the test sends.
 type rig struct {
 	d       *Dashboard
-	stage   *bus.Conn
-	server  *bus.Server
-	conn    *bus.Conn
+	stage   *client.Conn
+	server  *server.Server
+	conn    *client.Conn
 	ticks   chan time.Time
 	signals chan<- os.Signal
 	ready   chan struct{}
@@ -35,13 +37,13 @@ type rig struct {
 
 func newRig(t *testing.T, cfg Config) *rig {
 	t.Helper()
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{server: server, ticks: make(chan time.Time), ready: make(chan struct{}), done: make(chan error, 1)}
 	t.Cleanup(server.Stop)
-	connect := func(name string) *bus.Conn {
+	connect := func(name string) *client.Conn {
 		conn, err := server.Connect(name, zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
@@ -265,7 +267,7 @@ func TestNewChecksItsConfig(t *testing.T) {
 			t.Errorf("got %v, want it to mention %q", err, want)
 		}
 	}
-	if _, err := New(Config{Out: &bytes.Buffer{}}, &bus.Conn{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "not a terminal") {
+	if _, err := New(Config{Out: &bytes.Buffer{}}, &client.Conn{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "not a terminal") {
 		t.Errorf("got %v, want a complaint about a buffer that is not a terminal", err)
 	}
 }

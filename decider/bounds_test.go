@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // Hosts that somebody made up are not kept beyond a bound; those that were there before go on.
@@ -83,7 +84,7 @@ func TestDecisionThatCannotBeSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.leadership, d.term = bus.NewLeadership(), 7
+	d.leadership, d.term = client.NewLeadership(), 7
 	g := &group{spec: spec(), inForce: spec()}
 	d.groups, d.unled = map[string]*group{"web": g}, b.clock()
 	good := bus.Decision{V: bus.Version, Group: "web", Direction: bus.Hold, Shares: map[bus.HostID]bus.Share{}, Controls: bus.Controls{Paused: []bus.Scope{}}}

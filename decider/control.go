@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // controlled is what a group's controls are after a request. The error says what is wrong with the request.
@@ -74,7 +75,7 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 }
 
 // control changes a group's controls, keeps them, and says so.
-func (d *Decider) control(ctx context.Context, r bus.Request, g *group) error {
+func (d *Decider) control(ctx context.Context, r client.Request, g *group) error {
 	now := d.cfg.Now()
 	if !d.leads(ctx, now) {
 		r.Ignore() // the one that leads answers
@@ -94,7 +95,7 @@ func (d *Decider) control(ctx context.Context, r bus.Request, g *group) error {
 	saving, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err = d.conn.Save(saving, controlsKey(g), controls)
-	if err != nil && !errors.Is(err, bus.ErrNoStore) {
+	if err != nil && !errors.Is(err, client.ErrNoStore) {
 		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
 	}
 	g.state.Controls, g.inForce = controls, spec

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -30,19 +31,19 @@ type Config struct {
 // Decider is the stage that decides for all groups.
 type Decider struct {
 	cfg     Config
-	conn    *bus.Conn
+	conn    *client.Conn
 	log     zerolog.Logger
 	term    int64 // in which it leads; 0 while it follows
 	numbers bus.Numbers
 
-	leadership *bus.Leadership
+	leadership *client.Leadership
 	unled      time.Time // since when nobody was heard to lead
 	groups     map[string]*group
 	stages     map[string]bus.Health // by subject, with the time of their arrival
 }
 
 // New makes a decider. It returns an error when there is no group, or one with a schedule that cannot be read.
-func New(cfg Config, conn *bus.Conn, log zerolog.Logger) (*Decider, error) {
+func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	if len(cfg.Groups) == 0 {
 		return nil, errors.New("decider: no groups")
 	}
@@ -103,7 +104,7 @@ func (g *group) metric() *Published {
 // each of them can go on from where it stood.
 func (d *Decider) Run(ctx context.Context) error {
 	samples := make(chan bus.Sample, 256)
-	if err := bus.SubscribeNewest(d.conn, bus.AllSamples, samples); err != nil {
+	if err := client.SubscribeNewest(d.conn, bus.AllSamples, samples); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	ticks := d.cfg.Ticks
@@ -112,8 +113,8 @@ func (d *Decider) Run(ctx context.Context) error {
 		defer t.Stop()
 		ticks = t.C
 	}
-	health, requests := make(chan bus.Health, 16), make(chan bus.Request, 16)
-	if err := bus.SubscribeNewest(d.conn, bus.AllHealth, health); err != nil {
+	health, requests := make(chan bus.Health, 16), make(chan client.Request, 16)
+	if err := client.SubscribeNewest(d.conn, bus.AllHealth, health); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset, bus.VerbForget}
@@ -121,11 +122,11 @@ func (d *Decider) Run(ctx context.Context) error {
 		return fmt.Errorf("decider: %w", err)
 	}
 	metrics := make(chan bus.Metric, 256)
-	if err := bus.SubscribeNewest(d.conn, bus.AllMetrics, metrics); err != nil {
+	if err := client.SubscribeNewest(d.conn, bus.AllMetrics, metrics); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	others := make(chan bus.Decision, 256)
-	if err := bus.Subscribe(d.conn, bus.AllDecisions, others); err != nil {
+	if err := client.Subscribe(d.conn, bus.AllDecisions, others); err != nil {
 		return fmt.Errorf("decider: %w", err)
 	}
 	d.groups, d.stages = map[string]*group{}, map[string]bus.Health{}

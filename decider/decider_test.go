@@ -12,13 +12,15 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // bench is a running decider with a clock of its own.
 type bench struct {
 	t         *testing.T
-	conn      *bus.Conn // of the one who plays the collectors
-	own       *bus.Conn // of the decider
+	conn      *client.Conn // of the one who plays the collectors
+	own       *client.Conn // of the decider
 	decisions chan bus.Decision
 	ticks     chan time.Time
 	looks     chan struct{} // one for each time that the decider read the clock
@@ -30,7 +32,7 @@ type bench struct {
 
 func startBench(t *testing.T, groups ...bus.Group) *bench {
 	t.Helper()
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +40,7 @@ func startBench(t *testing.T, groups ...bus.Group) *bench {
 	for _, g := range groups {
 		b.hashes[g.Name] = g.Hash()
 	}
-	connect := func(name string) *bus.Conn {
+	connect := func(name string) *client.Conn {
 		c, err := server.Connect(name, zerolog.Nop())
 		if err != nil {
 			t.Fatal(err)
@@ -48,7 +50,7 @@ func startBench(t *testing.T, groups ...bus.Group) *bench {
 	b.conn = connect("test")
 	own := connect("decider")
 	b.own = own
-	if err := bus.Subscribe(b.conn, bus.AllDecisions, b.decisions); err != nil {
+	if err := client.Subscribe(b.conn, bus.AllDecisions, b.decisions); err != nil {
 		t.Fatal(err)
 	}
 	d, err := New(Config{Groups: groups, Now: b.watchedClock, Ticks: b.ticks}, own, zerolog.Nop())
@@ -295,7 +297,7 @@ func TestDeciderHoldsOnAnotherConfig(t *testing.T) {
 func TestDeciderAnswers(t *testing.T) {
 	b := startBench(t, spec(), spec(func(g *bus.Group) { g.Name = "db" }))
 	ask := func(verb, group string) error {
-		_, err := bus.Ask[bus.Decision](t.Context(), b.conn, verb, bus.Query{Group: group})
+		_, err := client.Ask[bus.Decision](t.Context(), b.conn, verb, bus.Query{Group: group})
 		return err
 	}
 	for group, want := range map[string]string{"": "db, web", "nosuch": "db, web", "web": "not been evaluated"} {
@@ -306,16 +308,16 @@ func TestDeciderAnswers(t *testing.T) {
 	b.advance(time.Second)
 	b.send("web", "kvm1")
 	made := b.decision()
-	got, err := bus.Ask[bus.Decision](t.Context(), b.conn, bus.VerbExplain, bus.Query{Group: "web"})
+	got, err := client.Ask[bus.Decision](t.Context(), b.conn, bus.VerbExplain, bus.Query{Group: "web"})
 	if err != nil || got.ID != made.ID {
 		t.Errorf("explain: %+v, %v; want %s", got, err, made.ID)
 	}
-	status, err := bus.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{})
+	status, err := client.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{})
 	if err != nil || len(status.Groups) != 2 || status.Groups[0].Group != "db" || status.Groups[0].Decision != nil ||
 		status.Groups[1].Decision.ID != made.ID || len(status.Groups[1].Samples) != 1 || status.Groups[1].Samples[0].Host != "kvm1" {
 		t.Errorf("status: %+v, %v", status, err)
 	}
-	if status, err := bus.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{Group: "db"}); err != nil || len(status.Groups) != 1 {
+	if status, err := client.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{Group: "db"}); err != nil || len(status.Groups) != 1 {
 		t.Errorf("status of db: %+v, %v", status, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // Everybody may ask for the status: however many do, only so many are answered between two ticks, and samples are decided on
@@ -20,7 +21,7 @@ func TestFloodOfRequestsHoldsNoDecision(t *testing.T) {
 	answered := make(chan struct{}, 4*requestsATick)
 	for range 3 * requestsATick {
 		asking.Go(func() {
-			if _, err := bus.Ask[bus.Status](ctx, b.conn, bus.VerbStatus, bus.Query{}); err == nil {
+			if _, err := client.Ask[bus.Status](ctx, b.conn, bus.VerbStatus, bus.Query{}); err == nil {
 				answered <- struct{}{}
 			}
 		})

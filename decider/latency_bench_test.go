@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // BenchmarkSampleToDecision is the time from publishing a sample to having the decision that it leads to: encoding,
@@ -53,7 +55,7 @@ func report(b *testing.B, trip func(n int)) {
 
 func floor(b *testing.B, tcp bool) func(int) {
 	b.Helper()
-	ns, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	ns, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -95,16 +97,16 @@ func floor(b *testing.B, tcp bool) func(int) {
 func decided(b *testing.B, tcp bool, vms int) func(int) {
 	b.Helper()
 	dir := b.TempDir()
-	s, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
+	s, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.Stop)
-	connect := func(role bus.Role) *bus.Conn {
+	connect := func(role bus.Role) *client.Conn {
 		conn, err := s.Connect(string(role), zerolog.Nop())
 		if tcp {
 			conn.Close()
-			conn, err = bus.DialNow(bus.Remote{URL: s.URL(), Nkey: bus.CredentialsFile(dir, role)}, string(role), zerolog.Nop())
+			conn, err = client.DialNow(client.Remote{URL: s.URL(), Nkey: server.CredentialsFile(dir, role)}, string(role), zerolog.Nop())
 		}
 		if err != nil {
 			b.Fatal(err)
@@ -114,7 +116,7 @@ func decided(b *testing.B, tcp bool, vms int) func(int) {
 	}
 	collector, own, watcher := connect(bus.RoleCollector), connect(bus.RoleDecider), connect(bus.RoleDashboard)
 	decisions := make(chan bus.Decision, 16)
-	if err := bus.Subscribe(watcher, bus.AllDecisions, decisions); err != nil {
+	if err := client.Subscribe(watcher, bus.AllDecisions, decisions); err != nil {
 		b.Fatal(err)
 	}
 	// Each sample is evaluated, and nothing else is.

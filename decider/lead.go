@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 const (
@@ -100,7 +101,7 @@ func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Ti
 func (d *Decider) campaign(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	d.leadership = bus.NewLeadership()
+	d.leadership = client.NewLeadership()
 	go func() {
 		defer close(done)
 		d.conn.Campaign(ctx, d.cfg.Instance, d.cfg.Now, d.leadership)
@@ -155,7 +156,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	defer cancel()
 	controls := g.state.Controls // where nothing is kept, what was said lasts as long as this process
 	err := d.conn.Load(ctx, controlsKey(g), &controls)
-	if err != nil && !errors.Is(err, bus.ErrNotKept) && !errors.Is(err, bus.ErrNoStore) {
+	if err != nil && !errors.Is(err, client.ErrNotKept) && !errors.Is(err, client.ErrNoStore) {
 		return fmt.Errorf("read its controls: %w", err)
 	}
 	var kept memory
@@ -165,7 +166,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	case errors.As(err, &odd): // of another version of this program: worth less than deciding at all
 		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("where the group stood cannot be read: it begins anew")
 		kept = memory{}
-	case err != nil && !errors.Is(err, bus.ErrNotKept) && !errors.Is(err, bus.ErrNoStore):
+	case err != nil && !errors.Is(err, client.ErrNotKept) && !errors.Is(err, client.ErrNoStore):
 		return fmt.Errorf("read where it stood: %w", err)
 	}
 	if g.decision != nil && g.decision.Controls.Since != nil && controls.Since == nil {
@@ -213,7 +214,7 @@ func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
 	g.saved = m
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := d.conn.Save(ctx, memoryKey(g), m); err != nil && !errors.Is(err, bus.ErrNoStore) {
+	if err := d.conn.Save(ctx, memoryKey(g), m); err != nil && !errors.Is(err, client.ErrNoStore) {
 		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("where the group stands was not kept")
 	}
 }

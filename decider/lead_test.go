@@ -11,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 func TestRecall(t *testing.T) {
@@ -282,28 +284,28 @@ func TestMetricIsUnknownAfterAWhile(t *testing.T) {
 // fleet is a bus with state, on which deciders come and go.
 type fleet struct {
 	t      *testing.T
-	server *bus.Server
-	conn   *bus.Conn
+	server *server.Server
+	conn   *client.Conn
 	heard  chan bus.Decision
 	spec   bus.Group
 }
 
 func startFleet(t *testing.T) *fleet {
 	t.Helper()
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: t.TempDir()}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: t.TempDir()}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
 	f := &fleet{t: t, server: server, heard: make(chan bus.Decision, 1024), spec: spec()}
 	f.conn = f.connect("test")
-	if err := bus.Subscribe(f.conn, bus.AllDecisions, f.heard); err != nil {
+	if err := client.Subscribe(f.conn, bus.AllDecisions, f.heard); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func (f *fleet) connect(name string) *bus.Conn {
+func (f *fleet) connect(name string) *client.Conn {
 	f.t.Helper()
 	c, err := f.server.Connect(name, zerolog.Nop())
 	if err != nil {
@@ -356,7 +358,7 @@ func (f *fleet) until(what string, n int, fits func(bus.Decision) bool) bus.Deci
 // ask sends a request as an operator does.
 func (f *fleet) ask(verb string, q bus.Query) bus.Controls {
 	f.t.Helper()
-	c, err := bus.Ask[bus.Controls](f.t.Context(), f.connect("operator"), verb, q)
+	c, err := client.Ask[bus.Controls](f.t.Context(), f.connect("operator"), verb, q)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // silentAfter is when a stage that gives no sign of life (one in three seconds) is left out of the status.
@@ -52,7 +53,7 @@ func (d *Decider) attend(obs *Observation, group string, now time.Time) {
 }
 
 // answer replies to a request; what cannot be answered is refused with the reason.
-func (d *Decider) answer(ctx context.Context, r bus.Request) error {
+func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	if name := r.Query.Group; name != "" && d.groups[name] == nil {
 		return r.Refuse("there is no group %q; the groups are: %s", name, strings.Join(d.names(), ", "))
 	}
@@ -79,7 +80,7 @@ func (d *Decider) answer(ctx context.Context, r bus.Request) error {
 }
 
 // forget drops a host that is gone for good from all groups, or from one. Each decider does; the one that leads answers.
-func (d *Decider) forget(r bus.Request) error {
+func (d *Decider) forget(r client.Request) error {
 	now := d.cfg.Now()
 	known := false
 	for _, name := range d.names() {

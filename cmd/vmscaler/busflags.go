@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
@@ -201,9 +203,9 @@ func stateHome() string {
 }
 
 // remote is how a stage reaches the bus of another process: the one that is named, else that of the config's address.
-func remote(cfg config.Config) func(role string) bus.Remote {
-	r := bus.Remote{URL: cfg.BusURL, Creds: cfg.BusCreds, CA: cfg.BusCA, Cert: cfg.BusCert, Key: cfg.BusKey}
-	return func(role string) bus.Remote {
+func remote(cfg config.Config) func(role string) client.Remote {
+	r := client.Remote{URL: cfg.BusURL, Creds: cfg.BusCreds, CA: cfg.BusCA, Cert: cfg.BusCert, Key: cfg.BusKey}
+	return func(role string) client.Remote {
 		r := r
 		r.Nkey = nkeyOf(cfg.BusNkey, role)
 		if r.URL == "" {
@@ -224,7 +226,7 @@ func nkeyOf(path, role string) string {
 
 // listenURL is where the embedded bus of a config is: where its state folder says, else at its address.
 func listenURL(cfg config.Config) string {
-	if h, found := bus.FindState(stateDir(cfg)); found && h.URL != "" {
+	if h, found := server.FindState(stateDir(cfg)); found && h.URL != "" {
 		return h.URL
 	}
 	return urlOf(cfg.BusListen, cfg.BusCert != "")

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
@@ -130,7 +131,7 @@ func (g *globals) control(cmd *cobra.Command, busF busFlags, verb string, q bus.
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
-	controls, err := bus.Ask[bus.Controls](ctx, conn, verb, q)
+	controls, err := client.Ask[bus.Controls](ctx, conn, verb, q)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; `vmscaler status` shows what holds", answerWithin)

@@ -12,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // command runs a command line, with what it prints.
@@ -95,16 +97,16 @@ func TestWrongCommandLines(t *testing.T) {
 }
 
 // decider is a bus on which a test answers the requests.
-func decider(t *testing.T, answer func(bus.Request) error) (flags []string) {
+func decider(t *testing.T, answer func(client.Request) error) (flags []string) {
 	t.Helper()
 	return answering(t, bus.RoleDecider, []string{bus.VerbStatus, bus.VerbPause, bus.VerbResume, bus.VerbDryRun}, answer)
 }
 
 // answering is a bus on which a test answers some requests in the place of a stage.
-func answering(t *testing.T, stage bus.Role, verbs []string, answer func(bus.Request) error) (flags []string) {
+func answering(t *testing.T, stage bus.Role, verbs []string, answer func(client.Request) error) (flags []string) {
 	t.Helper()
 	dir := t.TempDir()
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +116,7 @@ func answering(t *testing.T, stage bus.Role, verbs []string, answer func(bus.Req
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	requests := make(chan bus.Request)
+	requests := make(chan client.Request)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	t.Cleanup(func() { cancel(); <-done })
@@ -138,8 +140,8 @@ func answering(t *testing.T, stage bus.Role, verbs []string, answer func(bus.Req
 }
 
 func TestControlsAreAskedFor(t *testing.T) {
-	requests := make(chan bus.Request, 8)
-	flags := decider(t, func(r bus.Request) error {
+	requests := make(chan client.Request, 8)
+	flags := decider(t, func(r client.Request) error {
 		requests <- r
 		return r.Answer(bus.Controls{Paused: []bus.Scope{bus.ScopeIn}, By: r.Query.By})
 	})
@@ -175,7 +177,9 @@ func TestControlsAreAskedFor(t *testing.T) {
 }
 
 func TestRefusedRequest(t *testing.T) {
-	flags := decider(t, func(r bus.Request) error { return r.Refuse("there is no group %q; the groups are: web", r.Query.Group) })
+	flags := decider(t, func(r client.Request) error {
+		return r.Refuse("there is no group %q; the groups are: web", r.Query.Group)
+	})
 	for _, line := range []string{"pause db", "status db"} {
 		_, err := command(t, append(strings.Fields(line), flags...)...)
 		if err == nil || !strings.Contains(err.Error(), `there is no group "db"; the groups are: web`) {
@@ -185,7 +189,7 @@ func TestRefusedRequest(t *testing.T) {
 }
 
 func TestStatusNeedsNoCredentials(t *testing.T) {
-	flags := decider(t, func(r bus.Request) error {
+	flags := decider(t, func(r client.Request) error {
 		return r.Answer(bus.Status{
 			V: bus.Version, Time: time.Now(), Groups: []bus.GroupStatus{{Group: r.Query.Group}}, Stages: []bus.Health{},
 		})
@@ -207,7 +211,7 @@ func TestStatusNeedsNoCredentials(t *testing.T) {
 func TestHookAnswers(t *testing.T) {
 	requests := make(chan bus.Query, 8)
 	until := time.Now().Add(time.Minute).Truncate(time.Second)
-	flags := answering(t, bus.RoleActuator, []string{bus.VerbHook}, func(r bus.Request) error {
+	flags := answering(t, bus.RoleActuator, []string{bus.VerbHook}, func(r client.Request) error {
 		requests <- r.Query
 		a := bus.HookAnswer{V: bus.Version, Group: "web", VM: "web-3", Hook: bus.HookLaunch, Action: r.Query.Action}
 		switch {
@@ -243,7 +247,7 @@ func TestHookAnswers(t *testing.T) {
 }
 
 func TestHookWithoutAnActuator(t *testing.T) {
-	flags := decider(t, func(r bus.Request) error { return r.Refuse("not asked") })
+	flags := decider(t, func(r client.Request) error { return r.Refuse("not asked") })
 	_, err := command(t, append([]string{"hook", "continue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}, flags...)...)
 	if err == nil || !strings.Contains(err.Error(), "no actuator is running") {
 		t.Errorf("got %v", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -56,13 +57,13 @@ func dashboardCommand(g *globals) *cobra.Command {
 }
 
 // joinWhenThere joins the running vmscaler, for which it waits and says so.
-func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.Logger) (*bus.Conn, string, error) {
+func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.Logger) (*client.Conn, string, error) {
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	for said := ""; ; {
 		r, err := g.find(cmd, busF)
 		if err == nil {
-			var conn *bus.Conn
+			var conn *client.Conn
 			if conn, err = r.join(cmd.Context(), bus.RoleDashboard, log); err == nil {
 				return conn, r.url, nil
 			}

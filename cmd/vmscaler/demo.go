@@ -14,6 +14,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
@@ -122,7 +123,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 }
 
 func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Duration, say func(string, ...any)) error {
-	conn, err := bus.Dial(bus.Remote{URL: url}, "demo", zerolog.Nop())
+	conn, err := client.Dial(client.Remote{URL: url}, "demo", zerolog.Nop())
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -35,7 +36,7 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
 			}
-			query := bus.HistoryQuery{Since: since.at, Follow: follow}
+			query := client.HistoryQuery{Since: since.at, Follow: follow}
 			if len(args) == 1 {
 				query.Group = args[0]
 				if err := bus.CheckGroupName(query.Group); err != nil {
@@ -63,22 +64,22 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 }
 
 // knownGroup refuses a group that neither the decider nor the history knows.
-func knownGroup(ctx context.Context, conn *bus.Conn, group string) error {
+func knownGroup(ctx context.Context, conn *client.Conn, group string) error {
 	askCtx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	_, err := bus.Ask[bus.Status](askCtx, conn, bus.VerbStatus, bus.Query{Group: group})
-	var refused *bus.RefusedError
+	_, err := client.Ask[bus.Status](askCtx, conn, bus.VerbStatus, bus.Query{Group: group})
+	var refused *client.RefusedError
 	if !errors.As(err, &refused) {
 		return nil // it is there, or nobody can tell
 	}
 	known := false
-	if err := bus.ReadHistory(ctx, conn, bus.HistoryQuery{Group: group}, func(bus.Record) error { known = true; return nil }); err != nil || known {
+	if err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group}, func(client.Record) error { known = true; return nil }); err != nil || known {
 		return nil // what reads it next says so
 	}
 	return err
 }
 
-func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, output string, out io.Writer) error {
+func printHistory(ctx context.Context, conn *client.Conn, q client.HistoryQuery, output string, out io.Writer) error {
 	encoder := json.NewEncoder(out)
 	unread, first := 0, ""
 	q.Skipped = func(subject string, _ error) {
@@ -91,7 +92,7 @@ func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, outpu
 			fmt.Fprintf(os.Stderr, "%d entries of the history cannot be read, the first is of %q\n", unread, first)
 		}
 	}()
-	err := bus.ReadHistory(ctx, conn, q, func(r bus.Record) error {
+	err := client.ReadHistory(ctx, conn, q, func(r client.Record) error {
 		if output == "json" {
 			return encoder.Encode(r)
 		}
@@ -105,7 +106,7 @@ func printHistory(ctx context.Context, conn *bus.Conn, q bus.HistoryQuery, outpu
 		return err
 	})
 	switch {
-	case errors.Is(err, bus.ErrNoHistory):
+	case errors.Is(err, client.ErrNoHistory):
 		return fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
 	case q.Follow && ctx.Err() != nil:
 		return nil // Ctrl-C is how it ends

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/explain"
 )
@@ -82,9 +83,9 @@ has those that changed something.`,
 const heldEvents = 1000
 
 // heldBack is how an actuator says that it holds the group back, nil where the history does not tell.
-func heldBack(ctx context.Context, conn *bus.Conn, d *bus.Decision) *bus.Event {
+func heldBack(ctx context.Context, conn *client.Conn, d *bus.Decision) *bus.Event {
 	var events []bus.Event
-	err := bus.ReadHistory(ctx, conn, bus.HistoryQuery{Group: d.Group}, func(r bus.Record) error {
+	err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: d.Group}, func(r client.Record) error {
 		if r.Event != nil {
 			if len(events) == 2*heldEvents { // those before say nothing of the present
 				events = append(events[:0], events[heldEvents:]...)
@@ -100,23 +101,23 @@ func heldBack(ctx context.Context, conn *bus.Conn, d *bus.Decision) *bus.Event {
 }
 
 // findDecision is the newest decision, or one of the history.
-func findDecision(ctx context.Context, conn *bus.Conn, group string, at time.Time, id string) (*bus.Decision, error) {
+func findDecision(ctx context.Context, conn *client.Conn, group string, at time.Time, id string) (*bus.Decision, error) {
 	if at.IsZero() && id == "" {
-		d, err := bus.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group})
+		d, err := client.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group})
 		if errors.Is(err, context.DeadlineExceeded) {
 			return nil, fmt.Errorf("no decider has answered within %s", answerWithin)
 		}
 		return &d, err
 	}
 	var found *bus.Decision
-	err := bus.ReadHistory(ctx, conn, bus.HistoryQuery{Group: group}, func(r bus.Record) error {
+	err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group}, func(r client.Record) error {
 		if d := r.Decision; d != nil && (id != "" && d.ID == id || id == "" && !d.Time.After(at)) {
 			found = d
 		}
 		return nil
 	})
 	switch {
-	case errors.Is(err, bus.ErrNoHistory):
+	case errors.Is(err, client.ErrNoHistory):
 		return nil, fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
 	case err != nil:
 		return nil, err

@@ -16,6 +16,8 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
@@ -26,8 +28,8 @@ type place struct{ url, listen, stateDir string }
 
 // around is what runs on this machine.
 type around struct {
-	state   func(dir string) (bus.StateHolder, bool) // the bus that runs on a state folder
-	holders []actuator.Holder                        // the processes that act on a libvirt
+	state   func(dir string) (server.StateHolder, bool) // the bus that runs on a state folder
+	holders []actuator.Holder                           // the processes that act on a libvirt
 }
 
 // target is the bus that a command is for.
@@ -187,7 +189,7 @@ func (g *globals) find(cmd *cobra.Command, busF busFlags) (running, error) {
 		listen = bus.DefaultListen
 	}
 	usual := target{url: urlOf(listen, cfg.BusCert != ""), stateDir: defaultStateDir()}
-	r.target, err = findTarget(places, usual, around{state: bus.FindState, holders: g.holders(cfg)})
+	r.target, err = findTarget(places, usual, around{state: server.FindState, holders: g.holders(cfg)})
 	return r, err
 }
 
@@ -225,8 +227,8 @@ func ofFile(cfg config.Config) place {
 }
 
 // remote is how to log in to it with a role.
-func (r running) remote(role bus.Role) bus.Remote {
-	to := bus.Remote{URL: r.url, Nkey: nkeyOf(r.cfg.BusNkey, string(role)), Creds: r.cfg.BusCreds, CA: r.cfg.BusCA, Cert: r.cfg.BusCert, Key: r.cfg.BusKey}
+func (r running) remote(role bus.Role) client.Remote {
+	to := client.Remote{URL: r.url, Nkey: nkeyOf(r.cfg.BusNkey, string(role)), Creds: r.cfg.BusCreds, CA: r.cfg.BusCA, Cert: r.cfg.BusCert, Key: r.cfg.BusKey}
 	if !r.joined {
 		to.Cert, to.Key = "", "" // they are the server's
 	}
@@ -234,7 +236,7 @@ func (r running) remote(role bus.Role) bus.Remote {
 }
 
 // joinAs joins the bus of the vmscaler that a command is for, in a role.
-func (g *globals) joinAs(cmd *cobra.Command, busF busFlags, role bus.Role) (*bus.Conn, error) {
+func (g *globals) joinAs(cmd *cobra.Command, busF busFlags, role bus.Role) (*client.Conn, error) {
 	log, err := g.logger(os.Stderr, false)
 	if err != nil {
 		return nil, err
@@ -247,7 +249,7 @@ func (g *globals) joinAs(cmd *cobra.Command, busF busFlags, role bus.Role) (*bus
 }
 
 // join joins its bus, if it has the groups of the file that the user named.
-func (r running) join(ctx context.Context, role bus.Role, log zerolog.Logger) (*bus.Conn, error) {
+func (r running) join(ctx context.Context, role bus.Role, log zerolog.Logger) (*client.Conn, error) {
 	conn, err := app.JoinNow(string(role), r.remote(role), log) //nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
 	var nobody *app.NoBusError
 	if errors.As(err, &nobody) {
@@ -276,7 +278,7 @@ func (r running) checkGroups(ctx context.Context) error {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	status, err := bus.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{})
+	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{})
 	if err != nil || len(status.Groups) == 0 {
 		return nil // such as without a decider
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
@@ -52,9 +54,9 @@ func TestFindTarget(t *testing.T) {
 		{name: "the file's folder", file: place{stateDir: "/run/d", listen: "127.0.0.1:4777"}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
 	} {
 		got, err := findTarget([]place{tt.flags, tt.env, tt.file}, target{url: usual, stateDir: home}, around{
-			state: func(dir string) (bus.StateHolder, bool) {
+			state: func(dir string) (server.StateHolder, bool) {
 				url, is := states[dir]
-				return bus.StateHolder{URL: url}, is && (dir != home || !tt.nothing)
+				return server.StateHolder{URL: url}, is && (dir != home || !tt.nothing)
 			},
 			holders: tt.holders,
 		})
@@ -118,9 +120,9 @@ func TestNoDeciderRuns(t *testing.T) {
 	}
 }
 
-func startServer(t *testing.T, dir string) *bus.Server {
+func startServer(t *testing.T, dir string) *server.Server {
 	t.Helper()
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: dir}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,8 +131,8 @@ func startServer(t *testing.T, dir string) *bus.Server {
 }
 
 // statusOf answers requests for the status with some groups.
-func statusOf(names ...string) func(bus.Request) error {
-	return func(r bus.Request) error {
+func statusOf(names ...string) func(client.Request) error {
+	return func(r client.Request) error {
 		s := bus.Status{V: bus.Version, Time: time.Now(), Stages: []bus.Health{}}
 		for _, name := range names {
 			s.Groups = append(s.Groups, bus.GroupStatus{Group: name})
@@ -161,7 +163,7 @@ func TestStateFolderSaysWhereItsBusIs(t *testing.T) {
 // state folder, by commands with rights, too.
 func TestHolderSaysWhereItsBusIs(t *testing.T) {
 	alone(t)
-	flags := decider(t, func(r bus.Request) error {
+	flags := decider(t, func(r client.Request) error {
 		if r.Verb == bus.VerbStatus {
 			return statusOf("web")(r)
 		}
@@ -186,7 +188,7 @@ func TestHolderSaysWhereItsBusIs(t *testing.T) {
 // TestBrokenConfigOfTheFolder: commands that need only the address warn and go on; a file that is named must be right.
 func TestBrokenConfigOfTheFolder(t *testing.T) {
 	dir := alone(t)
-	flags := decider(t, func(r bus.Request) error {
+	flags := decider(t, func(r client.Request) error {
 		if r.Verb == bus.VerbStatus {
 			return statusOf("web")(r)
 		}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/explain"
 	"github.com/vmscaler/vmscaler/dashboard"
@@ -96,7 +98,7 @@ func hostileDecision(at time.Time) bus.Decision {
 
 // An agent's error goes the whole way: into a stage's health, over the bus, to the command that prints it, and to the log.
 func TestGuestReachesNoTerminal(t *testing.T) {
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0", StateDir: t.TempDir()}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: t.TempDir()}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +113,7 @@ func TestGuestReachesNoTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reporter := bus.NewReporter(conn, "actuator", "test", log)
+	reporter := client.NewReporter(conn, "actuator", "test", log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- reporter.Run(ctx) }()

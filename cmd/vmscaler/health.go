@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
@@ -66,11 +67,11 @@ exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscale
 
 // listen collects the stages' signs of life until each of those wanted has given one and is well, but not longer than
 // a live one may take.
-func listen(ctx context.Context, conn *bus.Conn, wanted []string) (map[string]bus.Health, error) {
+func listen(ctx context.Context, conn *client.Conn, wanted []string) (map[string]bus.Health, error) {
 	ctx, cancel := context.WithTimeout(ctx, bus.HealthInterval+2*time.Second)
 	defer cancel()
 	signs := make(chan bus.Health, 64)
-	if err := bus.SubscribeNewest(conn, bus.AllHealth, signs); err != nil {
+	if err := client.SubscribeNewest(conn, bus.AllHealth, signs); err != nil {
 		return nil, err
 	}
 	heard := map[string]bus.Health{} // by stage and instance

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
@@ -58,7 +59,7 @@ func (g *globals) answerHook(cmd *cobra.Command, busF busFlags, q bus.Query) err
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
-	answer, err := bus.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, q)
+	answer, err := client.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, q)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has passed, or vmscaler was started again and has told another token", q.Token)

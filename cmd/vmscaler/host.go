@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 func hostCommand(g *globals) *cobra.Command {
@@ -40,7 +41,7 @@ HOST is its name or its id; of several hosts of one name it is the silent one.`,
 			defer conn.Close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 			defer cancel()
-			_, err = bus.Ask[bus.Status](ctx, conn, bus.VerbForget, bus.Query{Host: args[0], By: whoAsks()})
+			_, err = client.Ask[bus.Status](ctx, conn, bus.VerbForget, bus.Query{Host: args[0], By: whoAsks()})
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
 				return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds", answerWithin)

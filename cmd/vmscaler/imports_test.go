@@ -26,6 +26,7 @@ func TestImports(t *testing.T) {
 		"cmd":       {"bus", "collector", "decider", "actuator", "dashboard"},
 	}
 	mayUseLibvirt := map[string]bool{"collector": true, "actuator": true, "cmd": true}
+	const natsServer = "github.com/nats-io/nats-server"
 	seen := map[string]int{}
 
 	for dir, imports := range packages(t, "../..") {
@@ -38,6 +39,12 @@ func TestImports(t *testing.T) {
 		for _, p := range imports {
 			if strings.HasPrefix(p, "libvirt.org/") && !mayUseLibvirt[room] {
 				t.Errorf("%s imports %s: %s must work without libvirt", dir, p, room)
+			}
+			if strings.HasPrefix(p, natsServer) && dir != "bus/server" {
+				t.Errorf("%s imports %s: the server is bus/server's alone", dir, p)
+			}
+			if dir == "bus" && strings.Contains(p, ".") {
+				t.Errorf("bus imports %s: the contract needs the standard library alone", p)
 			}
 			ours, is := strings.CutPrefix(p, module+"/")
 			if !is {

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator"
-	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
@@ -66,7 +66,7 @@ func errorLines(err error) string {
 func exitCode(err error) int {
 	var usage usageError
 	var none *notRunningError
-	var nobody *bus.NobodyError
+	var nobody *client.NobodyError
 	switch {
 	case err == nil:
 		return 0

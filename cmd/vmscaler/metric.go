@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 )
 
@@ -110,9 +111,9 @@ func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	status, err := bus.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: m.Group})
-	var refused *bus.RefusedError
-	var nobody *bus.NobodyError
+	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: m.Group})
+	var refused *client.RefusedError
+	var nobody *client.NobodyError
 	switch {
 	case errors.As(err, &refused), errors.As(err, &nobody): // there is no such group, or nobody who would hear it
 		return err

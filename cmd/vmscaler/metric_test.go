@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 func TestMetricOf(t *testing.T) {
@@ -35,7 +36,7 @@ func TestMetricOf(t *testing.T) {
 
 // What nobody would follow is an error that names what is followed, and is not published.
 func TestMetricThatNobodyFollows(t *testing.T) {
-	flags := decider(t, func(r bus.Request) error {
+	flags := decider(t, func(r client.Request) error {
 		d := &bus.Decision{Inputs: bus.Inputs{Metric: "requests"}}
 		switch r.Query.Group {
 		case "web":
@@ -65,8 +66,8 @@ func TestMetricThatNobodyFollows(t *testing.T) {
 }
 
 func TestMetricOfNobody(t *testing.T) {
-	flags := answering(t, bus.RoleActuator, nil, func(bus.Request) error { return nil })
-	var nobody *bus.NobodyError
+	flags := answering(t, bus.RoleActuator, nil, func(client.Request) error { return nil })
+	var nobody *client.NobodyError
 	if _, err := command(t, append([]string{"metric", "web", "requests", "5"}, flags...)...); !errors.As(err, &nobody) {
 		t.Errorf("got %v, want that no decider is there", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
@@ -111,7 +112,7 @@ func diffCommand(g *globals) *cobra.Command {
 			defer conn.Close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 			defer cancel()
-			status, err := bus.Ask[bus.Status](ctx, conn, bus.VerbStatus, q)
+			status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, q)
 			if err != nil {
 				return err
 			}

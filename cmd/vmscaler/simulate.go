@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/simulate"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
@@ -185,11 +186,11 @@ func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since 
 	}
 	defer conn.Close()
 	var minutes []bus.Demand
-	err = bus.ReadDemand(cmd.Context(), conn, group, since, func(m bus.Demand) error {
+	err = client.ReadDemand(cmd.Context(), conn, group, since, func(m bus.Demand) error {
 		minutes = append(minutes, m)
 		return nil
 	})
-	if errors.Is(err, bus.ErrNoHistory) {
+	if errors.Is(err, client.ErrNoHistory) {
 		return fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
 	} else if err != nil {
 		return err
@@ -202,7 +203,7 @@ func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since 
 	if !cmd.Flags().Changed("boot") {
 		ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 		defer cancel()
-		if d, err := bus.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group}); err == nil && d.Inputs.BootMS >= 1000 {
+		if d, err := client.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group}); err == nil && d.Inputs.BootMS >= 1000 {
 			plan.Boots = []time.Duration{(time.Duration(d.Inputs.BootMS) * time.Millisecond).Round(time.Second)}
 		}
 	}

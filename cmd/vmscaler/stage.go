@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
@@ -100,12 +101,12 @@ func credentialsCommand(g *globals) *cobra.Command {
 				return err
 			}
 			role := bus.Role(args[0])
-			file := bus.CredentialsFile(r.stateDir, role)
+			file := server.CredentialsFile(r.stateDir, role)
 			if err := readable(file); err != nil {
 				return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its folder)", role, err)
 			}
 			url, ca, natsCA := r.url, "", ""
-			if h, _ := bus.FindState(r.stateDir); h.Cert != "" {
+			if h, _ := server.FindState(r.stateDir); h.Cert != "" {
 				ca, natsCA = " --nats-ca "+h.Cert, " --tlsca "+h.Cert
 			}
 			out := cmd.OutOrStdout()

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -51,7 +52,7 @@ the role tap do.`,
 			defer conn.Close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 			defer cancel()
-			status, err := bus.Ask[bus.Status](ctx, conn, bus.VerbStatus, q)
+			status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, q)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
 				return fmt.Errorf("no decider has answered within %s", answerWithin)

@@ -15,12 +15,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // as connects with the credentials of one of the bus's roles.
-func (w *world) as(role bus.Role, url string) *bus.Conn {
+func (w *world) as(role bus.Role, url string) *client.Conn {
 	w.t.Helper()
-	conn, err := bus.DialNow(bus.Remote{URL: url, Nkey: bus.CredentialsFile(w.state, role)}, string(role), zerolog.Nop())
+	conn, err := client.DialNow(client.Remote{URL: url, Nkey: server.CredentialsFile(w.state, role)}, string(role), zerolog.Nop())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -84,9 +86,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("events db:\n%s", text)
 	}
 	decoder := json.NewDecoder(strings.NewReader(w.must("events", "web", "-o", "json", "--since", "1h")))
-	var records []bus.Record
+	var records []client.Record
 	for decoder.More() {
-		var r bus.Record
+		var r client.Record
 		if err := decoder.Decode(&r); err != nil {
 			t.Fatal(err)
 		}
@@ -108,10 +110,10 @@ func TestCredentials(t *testing.T) {
 	w := newWorld(t)
 	elsewhere := t.TempDir() // as on another machine, or of another user
 	w.refused([]string{"bus", "credentials", "decider", "--state-dir", elsewhere}, filepath.Join(elsewhere, "credentials", "decider.nk"), "no such file", "first start", "--state-dir")
-	server, url := w.startBus()
+	daemon, url := w.startBus()
 	w.refused([]string{"bus", "credentials", "nobody"}, "nobody", "collector", "decider", "actuator", "dashboard", "operator", "tap")
 	for _, role := range bus.Roles() {
-		file := bus.CredentialsFile(w.state, role)
+		file := server.CredentialsFile(w.state, role)
 		out := w.must("bus", "credentials", string(role))
 		if !containsAll(out, file+"\n", "nats context save vmscaler-"+string(role)+" --server "+url+" --nkey "+file+" --inbox-prefix "+role.InboxPrefix()) {
 			t.Errorf("credentials of %s:\n%s", role, out)
@@ -131,11 +133,11 @@ func TestCredentials(t *testing.T) {
 	p.says("does not know these credentials", "vmscaler bus credentials decider")
 	p.stop()
 
-	p = w.spawn("decider", "-c", config, "--nats-url", url, "--state-dir", elsewhere, "--nats-nkey", bus.CredentialsFile(w.state, bus.RoleDecider))
-	b := w.watch(bus.Remote{URL: url})
+	p = w.spawn("decider", "-c", config, "--nats-url", url, "--state-dir", elsewhere, "--nats-nkey", server.CredentialsFile(w.state, bus.RoleDecider))
+	b := w.watch(client.Remote{URL: url})
 	b.until("the decider is heard", func() bool { return b.decision.Group == w.group && b.stages["decider"].OK })
 	p.stop()
-	server.stop()
+	daemon.stop()
 }
 
 // TestTLS: with a certificate made by the line in docs/running.md a bus listens beyond loopback. On its own host commands
@@ -154,8 +156,8 @@ func TestTLS(t *testing.T) {
 		t.Fatalf("%s: %s\n%s", line, err, out)
 	}
 	cert, key := filepath.Join(openssl.Dir, "bus.crt"), filepath.Join(openssl.Dir, "bus.key")
-	server := w.spawn("bus", "--bus-listen", "0.0.0.0:0", "--nats-cert", cert, "--nats-key", key)
-	_, rest, _ := strings.Cut(server.says("bus: tls://127.0.0.1:", "bus credentials tap"), "bus: ")
+	daemon := w.spawn("bus", "--bus-listen", "0.0.0.0:0", "--nats-cert", cert, "--nats-key", key)
+	_, rest, _ := strings.Cut(daemon.says("bus: tls://127.0.0.1:", "bus credentials tap"), "bus: ")
 	url := strings.Fields(rest)[0]
 
 	if out := w.must("health", "bus"); !strings.Contains(out, "bus: ") {
@@ -175,19 +177,19 @@ func TestTLS(t *testing.T) {
 	w.env = append(w.env, "VMSCALER_STATE_DIR="+t.TempDir()) // as on another host
 	w.refused([]string{"dashboard", "--no-dashboard", "--nats-url", url}, "certificate signed by unknown authority")
 	w.refused([]string{"dashboard", "--no-dashboard", "--nats-url", url, "--nats-ca", cert}, "wants credentials of role dashboard", "--nats-nkey")
-	server.stop()
+	daemon.stop()
 }
 
 // TestSecondBus: one that finds the state folder taken says by whom, and where that one is.
 func TestSecondBus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	server, url := w.startBus()
-	pid := fmt.Sprintf("process %d", server.cmd.Process.Pid)
+	daemon, url := w.startBus()
+	pid := fmt.Sprintf("process %d", daemon.cmd.Process.Pid)
 	for _, command := range []string{"bus", "run --stages bus,decider"} {
 		w.refused(append(strings.Fields(command), "--bus-listen", freeAddress(t)), pid, url, w.state, "--state-dir", "vmscaler dashboard --nats-url "+url)
 	}
-	server.stop()
+	daemon.stop()
 }
 
 // TestBusSettings: a flag is over the environment, which is over the file; each may change between a bus of its own

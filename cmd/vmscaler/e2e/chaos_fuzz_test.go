@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // fuzzer publishes, all the time, what must change nothing: garbage under the credentials of each role, and forgeries
@@ -62,7 +63,7 @@ func (f *fuzzer) attack() {
 	role := bus.Roles()[f.rng.IntN(len(bus.Roles()))]
 	options := []nats.Option{nats.NoReconnect(), nats.Timeout(time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
 	if role != bus.RoleTap {
-		seed := bus.CredentialsFile(f.c.state, role)
+		seed := server.CredentialsFile(f.c.state, role)
 		if f.c.place.external {
 			seed = f.c.login[1]
 		}

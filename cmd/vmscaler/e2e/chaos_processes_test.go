@@ -13,6 +13,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // killAndStart is kill -9 of a process, and its start.
@@ -198,7 +200,7 @@ func (c *chaos) samplesMangled() {
 	for i := range last.VMs {
 		last.VMs[i].CPUPercent = &idle
 	}
-	conn, err := bus.DialNow(bus.Remote{URL: c.url, Nkey: bus.CredentialsFile(c.state, bus.RoleCollector)}, "collector", zerolog.Nop())
+	conn, err := client.DialNow(client.Remote{URL: c.url, Nkey: server.CredentialsFile(c.state, bus.RoleCollector)}, "collector", zerolog.Nop())
 	c.try("connect as a collector", err)
 	defer conn.Close()
 	was := last.Time

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // settle waits until all is well, and says how long that took.
@@ -164,7 +165,7 @@ func (c *chaos) history() ([]bus.Event, error) {
 	}
 	var events []bus.Event
 	for line := range strings.Lines(string(out)) {
-		var r bus.Record
+		var r client.Record
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			return nil, fmt.Errorf("vmscaler events: %w in %q", err, line)
 		}

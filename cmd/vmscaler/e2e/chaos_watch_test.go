@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // listener keeps the newest messages of the bus, which anybody may hear.
@@ -26,7 +27,7 @@ type listener struct {
 
 func (c *chaos) startListener() *listener {
 	c.t.Helper()
-	conn, err := bus.Dial(bus.Remote{URL: c.url}, "chaos", zerolog.Nop())
+	conn, err := client.Dial(client.Remote{URL: c.url}, "chaos", zerolog.Nop())
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -34,8 +35,8 @@ func (c *chaos) startListener() *listener {
 	samples, decisions := make(chan bus.Sample, 64), make(chan bus.Decision, 64)
 	health, events := make(chan bus.Health, 64), make(chan bus.Event, 64)
 	if err := errors.Join(
-		bus.Subscribe(conn, bus.AllSamples, samples), bus.Subscribe(conn, bus.AllDecisions, decisions),
-		bus.Subscribe(conn, bus.AllHealth, health), bus.Subscribe(conn, bus.AllEvents, events),
+		client.Subscribe(conn, bus.AllSamples, samples), client.Subscribe(conn, bus.AllDecisions, decisions),
+		client.Subscribe(conn, bus.AllHealth, health), client.Subscribe(conn, bus.AllEvents, events),
 	); err != nil {
 		c.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // TestPauseOutlivesTheProgram: what a person has paused is not done, also by a program that was killed and started
@@ -113,7 +114,7 @@ func TestScaledByHand(t *testing.T) {
 	}
 	var growth bus.Decision
 	for line := range strings.Lines(w.must("events", w.group, "-o", "json", "--nats-url", p.url)) {
-		var r bus.Record
+		var r client.Record
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}

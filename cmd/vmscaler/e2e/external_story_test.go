@@ -5,14 +5,14 @@ package e2e
 import (
 	"testing"
 
-	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // TestStoryExternal plays the story in five processes on NATS's own server.
 func TestStoryExternal(t *testing.T) {
 	w := newWorld(t)
 	s := w.startOn(w.natsServer(w.jetStream()))
-	w.playStory(w.watch(bus.Remote{URL: s.url}))
+	w.playStory(w.watch(client.Remote{URL: s.url}))
 	s.stages["dashboard"].saidTheStory(w.group)
 	if out := w.must("events", w.group, "--nats-url", s.url); !containsAll(out, "desired 2 -> 3", "desired 2 -> 1", " ready ", " removed ") {
 		t.Errorf("events after the story:\n%s", out)
@@ -24,7 +24,7 @@ func TestStoryExternal(t *testing.T) {
 func TestStoryExternalWithoutJetStream(t *testing.T) {
 	w := newWorld(t)
 	s := w.startOn(w.natsServer(""))
-	w.playStory(w.watch(bus.Remote{URL: s.url}))
+	w.playStory(w.watch(client.Remote{URL: s.url}))
 	s.stages["dashboard"].saidTheStory(w.group)
 	w.refused([]string{"events", w.group, "--nats-url", s.url}, "no history", "no JetStream")
 	if said := s.stages["actuator"].lines("no history is kept"); len(said) != 1 {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nkeys"
 
-	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // buildServer builds NATS's own server, of the version that is embedded.
@@ -78,7 +78,7 @@ func TestExternalServer(t *testing.T) {
 	w.refused([]string{"run", "--no-dashboard", "-c", config, "--nats-url", url}, url, "credentials of role", "--nats-nkey")
 
 	p := w.spawnRun(config, login...)
-	b := w.watch(bus.Remote{URL: url, Nkey: seed})
+	b := w.watch(client.Remote{URL: url, Nkey: seed})
 	b.untilReady(1)
 	out := w.must(append([]string{"events", w.group}, login...)...)
 	if !containsAll(out, " creating ", " started ", " ready ", "desired 0 -> 1", w.group+"-1") {

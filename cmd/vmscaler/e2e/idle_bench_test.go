@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // BenchmarkIdle is what the program costs while nothing happens: five idle VMs and a tick of a second. An iteration is
@@ -30,7 +30,7 @@ func BenchmarkIdle(b *testing.B) {
 	for _, stage := range []string{"bus", "collector", "decider", "actuator", "dashboard"} {
 		s.start(stage)
 	}
-	watcher := w.watch(bus.Remote{URL: s.url})
+	watcher := w.watch(client.Remote{URL: s.url})
 	watcher.untilReady(vms)
 	for _, stage := range []string{"bus", "collector", "decider", "actuator", "dashboard"} {
 		b.Run(stage, func(b *testing.B) { watcher.idle(b, s.stages[stage]) })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/decider"
 )
@@ -21,18 +22,18 @@ func TestReplay(t *testing.T) {
 	file := w.config("min: 1\nmax: 2\npolicy:\n  type: [threshold, predictive]\n  limits:\n    stabilise_in: 5s")
 	url := "nats://" + freeAddress(t)
 	w.spawn("bus", "-c", file, "--bus-listen", strings.TrimPrefix(url, "nats://")).says("bus: nats://")
-	recorder := w.watch(bus.Remote{URL: url}).conn
+	recorder := w.watch(client.Remote{URL: url}).conn
 	samples, decisions, minutes := make(chan bus.Sample, 4096), make(chan bus.Decision, 4096), make(chan bus.Demand, 16)
 	for _, err := range []error{
-		bus.Subscribe(recorder, bus.AllSamples, samples), bus.Subscribe(recorder, bus.AllDecisions, decisions),
-		bus.Subscribe(recorder, bus.AllDemand, minutes),
+		client.Subscribe(recorder, bus.AllSamples, samples), client.Subscribe(recorder, bus.AllDecisions, decisions),
+		client.Subscribe(recorder, bus.AllDemand, minutes),
 	} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	p := w.spawn("run", "--stages", "collector,decider,actuator", "-c", file, "--nats-url", url)
-	b := w.watch(bus.Remote{URL: url})
+	b := w.watch(client.Remote{URL: url})
 	b.untilReady(1)
 	ctx, stop := context.WithCancel(t.Context())
 	loaded := make(chan error, 1)

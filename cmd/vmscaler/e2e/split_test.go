@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // split is the stages of a group as processes of their own.
@@ -79,10 +80,10 @@ func TestStorySplit(t *testing.T) {
 		s.start(stage).says("waiting for the bus", s.url)
 	}
 	s.start("bus").says("bus: " + s.url)
-	w.playStory(w.watch(bus.Remote{URL: s.url}))
+	w.playStory(w.watch(client.Remote{URL: s.url}))
 	s.stages["dashboard"].saidTheStory(w.group)
 
-	b := w.watch(bus.Remote{URL: s.url}) // from now on: the other watcher has what came during the story
+	b := w.watch(client.Remote{URL: s.url}) // from now on: the other watcher has what came during the story
 	b.untilReady(1)
 	before := w.uuids()
 	for _, stage := range []string{"decider", "collector", "actuator", "bus"} {

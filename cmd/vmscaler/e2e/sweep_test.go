@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // TestSweep: domains that a person undefined leave their disks behind. What vmscaler made is deleted by its record of it;
@@ -90,7 +91,7 @@ func TestSweep(t *testing.T) {
 	p.until("the end of both is in the history", func() bool { // it may have been said before anybody could listen
 		ended := map[string]bool{}
 		for line := range strings.Lines(w.must("events", w.group, "-o", "json", "--nats-url", p.url)) {
-			var r bus.Record
+			var r client.Record
 			if err := json.Unmarshal([]byte(line), &r); err != nil {
 				t.Fatal(err)
 			}

@@ -13,13 +13,13 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
-	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // TestTerminalIsGivenBack: however the program ends, the terminal leaves the alternate screen and has its settings
 // again; what a crash says can then be read.
 func TestTerminalIsGivenBack(t *testing.T) {
-	server, err := bus.StartServer(bus.ServerConfig{Listen: "127.0.0.1:0"}, zerolog.Nop())
+	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // watcher listens to a bus, as anybody may.
@@ -16,7 +17,7 @@ type watcher struct {
 	t         testing.TB
 	w         *world
 	url       string
-	conn      *bus.Conn
+	conn      *client.Conn
 	samples   chan bus.Sample
 	decisions chan bus.Decision
 	events    chan bus.Event
@@ -52,13 +53,13 @@ func (w *world) spawnRun(config string, args ...string) *process {
 func (w *world) watchOf(p *process) *watcher {
 	w.t.Helper()
 	_, rest, _ := strings.Cut(p.says("bus: nats://"), "bus: ")
-	return w.watch(bus.Remote{URL: strings.Fields(rest)[0]})
+	return w.watch(client.Remote{URL: strings.Fields(rest)[0]})
 }
 
 // watch watches a bus, which may come later.
-func (w *world) watch(remote bus.Remote) *watcher {
+func (w *world) watch(remote client.Remote) *watcher {
 	w.t.Helper()
-	conn, err := bus.Dial(remote, "e2e", zerolog.Nop())
+	conn, err := client.Dial(remote, "e2e", zerolog.Nop())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -69,8 +70,8 @@ func (w *world) watch(remote bus.Remote) *watcher {
 		events: make(chan bus.Event, 16), health: make(chan bus.Health, 16),
 	}
 	if err := errors.Join(
-		bus.Subscribe(conn, bus.AllSamples, b.samples), bus.Subscribe(conn, bus.AllDecisions, b.decisions),
-		bus.Subscribe(conn, bus.AllEvents, b.events), bus.Subscribe(conn, bus.AllHealth, b.health),
+		client.Subscribe(conn, bus.AllSamples, b.samples), client.Subscribe(conn, bus.AllDecisions, b.decisions),
+		client.Subscribe(conn, bus.AllEvents, b.events), client.Subscribe(conn, bus.AllHealth, b.health),
 	); err != nil {
 		w.t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
 )
@@ -41,7 +42,7 @@ type world struct {
 	env     []string
 	line    []string // how Compose is called here
 
-	bus       *bus.Conn
+	bus       *client.Conn
 	samples   chan bus.Sample
 	decisions chan bus.Decision
 	// The newest messages.
@@ -315,14 +316,14 @@ func (w *world) showLogs() {
 // listen subscribes to the bus, as anyone on this machine may.
 func (w *world) listen() {
 	w.t.Helper()
-	conn, err := bus.Dial(bus.Remote{URL: w.url}, "compose-test", zerolog.Nop())
+	conn, err := client.Dial(client.Remote{URL: w.url}, "compose-test", zerolog.Nop())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.bus = conn
 	w.t.Cleanup(conn.Close)
 	w.samples, w.decisions = make(chan bus.Sample, 16), make(chan bus.Decision, 16)
-	if err := errors.Join(bus.Subscribe(conn, bus.AllSamples, w.samples), bus.Subscribe(conn, bus.AllDecisions, w.decisions)); err != nil {
+	if err := errors.Join(client.Subscribe(conn, bus.AllSamples, w.samples), client.Subscribe(conn, bus.AllDecisions, w.decisions)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/collector"
 	"github.com/vmscaler/vmscaler/dashboard"
@@ -41,7 +43,7 @@ type Options struct {
 	Stages   []string // of those that Stages names
 	StateDir string   // of the embedded bus; "" is none: it keeps no history and nobody else can join
 	// Remote is how to reach the bus with a stage's role, where it is not one of the stages.
-	Remote  func(role string) bus.Remote
+	Remote  func(role string) client.Remote
 	Version string
 	Dial    func(context.Context) (*libvirt.Connect, error) // for collector and actuator
 	// Claim is called by the actuator with each new connection, before anything is done over it. It returns an error where
@@ -108,22 +110,22 @@ func Run(ctx context.Context, o Options) error {
 }
 
 // connector gives a stage its connection.
-type connector func(ctx context.Context, stage string) (*bus.Conn, error)
+type connector func(ctx context.Context, stage string) (*client.Conn, error)
 
 // openBus gives a way to connect to the bus, its address, and how to end it.
 func openBus(o Options) (connect connector, url string, stop func(), err error) {
 	if !slices.Contains(o.Stages, StageBus) {
-		return func(ctx context.Context, stage string) (*bus.Conn, error) {
+		return func(ctx context.Context, stage string) (*client.Conn, error) {
 			return Join(ctx, stage, o.Remote, o.Log, o.Waiting)
 		}, o.Remote(StageDashboard).URL, func() {}, nil
 	}
-	server, err := bus.StartServer(bus.ServerConfig{
+	embedded, err := server.Start(server.Config{
 		Listen: o.Config.BusListen, StateDir: o.StateDir, Cert: o.Config.BusCert, Key: o.Config.BusKey,
 		NoTaps: o.Config.BusTaps == config.No,
 	}, o.Log)
-	var locked *bus.StateLockedError
+	var locked *server.StateLockedError
 	switch {
-	case errors.Is(err, bus.ErrListenTaken):
+	case errors.Is(err, server.ErrListenTaken):
 		return nil, "", nil, fmt.Errorf("%w: take another port with `--bus-listen 127.0.0.1:4223`, or, if a NATS server is there, join it with `--nats-url nats://%s`",
 			err, o.Config.BusListen)
 	case errors.As(err, &locked):
@@ -135,13 +137,13 @@ func openBus(o Options) (connect connector, url string, stop func(), err error) 
 	case err != nil:
 		return nil, "", nil, err
 	}
-	return func(_ context.Context, stage string) (*bus.Conn, error) { return server.Connect(stage, o.Log) }, server.URL(), server.Stop, nil
+	return func(_ context.Context, stage string) (*client.Conn, error) { return embedded.Connect(stage, o.Log) }, embedded.URL(), embedded.Stop, nil
 }
 
 // stage is one stage of this process: what it runs, over a connection of its own.
 type stage struct {
 	name string
-	conn *bus.Conn
+	conn *client.Conn
 	runs []func(context.Context) error
 }
 
@@ -166,21 +168,21 @@ func claiming(dial func(context.Context) (*libvirt.Connect, error), claim func(*
 // maker makes one stage's Run function; report is for how it is.
 type maker struct {
 	name string
-	make func(conn *bus.Conn, reporter *bus.Reporter, report func(error)) (run func(context.Context) error, err error)
+	make func(conn *client.Conn, reporter *client.Reporter, report func(error)) (run func(context.Context) error, err error)
 }
 
 // makers make the stages' Run functions; subscribers come first, so that none misses the beginning.
 func makers(o Options, url string) []maker {
 	cfg := o.Config
 	return []maker{
-		{StageDashboard, func(conn *bus.Conn, _ *bus.Reporter, _ func(error)) (func(context.Context) error, error) {
+		{StageDashboard, func(conn *client.Conn, _ *client.Reporter, _ func(error)) (func(context.Context) error, error) {
 			d, err := dashboard.New(o.Dashboard(url), conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return d.Run, nil
 		}},
-		{StageActuator, func(conn *bus.Conn, reporter *bus.Reporter, report func(error)) (func(context.Context) error, error) {
+		{StageActuator, func(conn *client.Conn, reporter *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
 				Groups: cfg.Groups, Pool: cfg.Pool, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host, SweepGrace: cfg.SweepGrace,
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
@@ -191,14 +193,14 @@ func makers(o Options, url string) []maker {
 			}
 			return a.Run, nil
 		}},
-		{StageDecider, func(conn *bus.Conn, _ *bus.Reporter, report func(error)) (func(context.Context) error, error) {
+		{StageDecider, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return d.Run, nil
 		}},
-		{StageCollector, func(conn *bus.Conn, _ *bus.Reporter, report func(error)) (func(context.Context) error, error) {
+		{StageCollector, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
 				Groups: cfg.Groups, Pool: cfg.Pool, Tick: cfg.Tick, Local: o.Local, Dial: o.Dial, Identify: o.Identify, Report: report,
 			}, conn, o.Log)
@@ -207,7 +209,7 @@ func makers(o Options, url string) []maker {
 			}
 			return c.Run, nil
 		}},
-		{StageBus, func(*bus.Conn, *bus.Reporter, func(error)) (func(context.Context) error, error) {
+		{StageBus, func(*client.Conn, *client.Reporter, func(error)) (func(context.Context) error, error) {
 			return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil // the server runs by itself
 		}},
 	}
@@ -228,13 +230,13 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 		if err != nil {
 			return stages, err
 		}
-		reporter := bus.NewReporter(conn, m.name, o.Version, o.Log)
+		reporter := client.NewReporter(conn, m.name, o.Version, o.Log)
 		stages = append(stages, stage{name: m.name, conn: conn})
 		run, err := m.make(conn, reporter, func(err error) {
-			var note bus.Note
+			var note client.Note
 			switch { // it is shown to people
 			case errors.As(err, &note):
-				err = bus.Note(actuator.ErrorText(note))
+				err = client.Note(actuator.ErrorText(note))
 			case err != nil:
 				err = errors.New(actuator.ErrorText(err))
 			}
@@ -263,18 +265,18 @@ func closeAll(stages []stage) {
 
 // keepHistory makes the history on a server that is not ours. One without JetStream is said once, and all but the
 // history works there.
-func keepHistory(ctx context.Context, conn *bus.Conn, log zerolog.Logger) {
+func keepHistory(ctx context.Context, conn *client.Conn, log zerolog.Logger) {
 	if conn.Embedded() {
 		return // it has made it
 	}
 	again := time.NewTicker(30 * time.Second)
 	defer again.Stop()
 	for said := ""; ; {
-		err := bus.EnsureHistory(ctx, conn)
+		err := client.EnsureHistory(ctx, conn)
 		switch {
 		case err == nil:
 			return
-		case errors.Is(err, bus.ErrNoHistory):
+		case errors.Is(err, client.ErrNoHistory):
 			log.Warn().Msg("this NATS server has no JetStream: no history is kept (`vmscaler events`)")
 			return
 		case ctx.Err() == nil && err.Error() != said:

@@ -17,6 +17,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 // joinPause is the time between two tries to join, and the most by which it varies: stages that were started
@@ -26,7 +28,7 @@ const joinPause = 250 * time.Millisecond
 // Join connects to a bus of another process as one of its roles. It waits for a server, and for credentials that its
 // first start makes, until ctx ends, and tells waiting why, once for each reason. That the bus wants credentials and
 // none are named is an error, if it is so several times: a bus answers a moment before its state folder says that it does.
-func Join(ctx context.Context, role string, remote func(role string) bus.Remote, log zerolog.Logger, waiting func(error)) (*bus.Conn, error) {
+func Join(ctx context.Context, role string, remote func(role string) client.Remote, log zerolog.Logger, waiting func(error)) (*client.Conn, error) {
 	said, needed := "", 0
 	for {
 		conn, err := JoinNow(role, remote(role), log)
@@ -73,8 +75,8 @@ func (e *NoBusError) Error() string {
 func (e *NoBusError) Unwrap() error { return e.Err }
 
 // JoinNow is Join without waiting.
-func JoinNow(role string, remote bus.Remote, log zerolog.Logger) (*bus.Conn, error) {
-	conn, err := bus.DialNow(remote, role, log)
+func JoinNow(role string, remote client.Remote, log zerolog.Logger) (*client.Conn, error) {
+	conn, err := client.DialNow(remote, role, log)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w (the bus makes it at its first start)", err)
@@ -96,8 +98,8 @@ func JoinNow(role string, remote bus.Remote, log zerolog.Logger) (*bus.Conn, err
 // Credentials completes how to reach a bus: where nothing else is named, and the bus of this state folder is the one,
 // with the certificate that it shows, and with the folder's own credentials, if they may be read. A key is not shown to a
 // server that is taken for it: logging in signs what that sends.
-func Credentials(remote bus.Remote, stateDir, role string) bus.Remote {
-	holder, found := bus.FindState(stateDir)
+func Credentials(remote client.Remote, stateDir, role string) client.Remote {
+	holder, found := server.FindState(stateDir)
 	if !found || !sameServer(holder.URL, remote.URL) {
 		return remote
 	}
@@ -107,7 +109,7 @@ func Credentials(remote bus.Remote, stateDir, role string) bus.Remote {
 	if !remote.Anonymous() {
 		return remote
 	}
-	file := bus.CredentialsFile(stateDir, bus.Role(role))
+	file := server.CredentialsFile(stateDir, bus.Role(role))
 	f, err := os.Open(file)
 	if err != nil {
 		return remote

@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
 )
 
 var quiet = zerolog.Nop()
@@ -38,12 +40,12 @@ func receive[T any](t *testing.T, ch <-chan T, what string) T {
 	panic("unreachable")
 }
 
-func startBus(t *testing.T, cfg bus.ServerConfig) *bus.Server {
+func startBus(t *testing.T, cfg server.Config) *server.Server {
 	t.Helper()
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
-	s, err := bus.StartServer(cfg, quiet)
+	s, err := server.Start(cfg, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,10 +67,10 @@ func freeAddress(t *testing.T) string {
 type joining struct {
 	reasons chan string
 	done    chan error
-	conn    *bus.Conn // after done
+	conn    *client.Conn // after done
 }
 
-func startJoin(ctx context.Context, role string, remote func(string) bus.Remote) *joining {
+func startJoin(ctx context.Context, role string, remote func(string) client.Remote) *joining {
 	j := &joining{reasons: make(chan string, 64), done: make(chan error, 1)}
 	go func() {
 		var err error
@@ -83,8 +85,8 @@ func TestJoinWaits(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddress(t), t.TempDir()
 	tries := make(chan struct{})
-	remote := bus.Remote{URL: "nats://" + address, Nkey: bus.CredentialsFile(dir, bus.RoleActuator)}
-	j := startJoin(limit(t), StageActuator, func(role string) bus.Remote {
+	remote := client.Remote{URL: "nats://" + address, Nkey: server.CredentialsFile(dir, bus.RoleActuator)}
+	j := startJoin(limit(t), StageActuator, func(role string) client.Remote {
 		if role != StageActuator {
 			t.Errorf("asked for %s", role)
 		}
@@ -121,7 +123,7 @@ func TestJoinWaits(t *testing.T) {
 	if len(j.reasons) > 0 {
 		t.Errorf("said again: %s", <-j.reasons)
 	}
-	startBus(t, bus.ServerConfig{Listen: address, StateDir: dir})
+	startBus(t, server.Config{Listen: address, StateDir: dir})
 	for joined := false; !joined; {
 		select {
 		case <-tries:
@@ -143,7 +145,7 @@ func TestJoinWaits(t *testing.T) {
 func TestJoinEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	j := startJoin(ctx, StageActuator, func(string) bus.Remote { return bus.Remote{URL: "nats://" + freeAddress(t)} })
+	j := startJoin(ctx, StageActuator, func(string) client.Remote { return client.Remote{URL: "nats://" + freeAddress(t)} })
 	receive(t, j.reasons, "reason")
 	enough := errors.New("enough")
 	cancel(enough)
@@ -154,12 +156,12 @@ func TestJoinEndsWithItsContext(t *testing.T) {
 
 func TestJoinWithoutCredentials(t *testing.T) {
 	t.Parallel()
-	embedded := startBus(t, bus.ServerConfig{StateDir: t.TempDir()}).URL()
+	embedded := startBus(t, server.Config{StateDir: t.TempDir()}).URL()
 	for _, role := range bus.Roles() {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
 			said := func(error) { t.Error("it waits for credentials that nobody names") }
-			conn, err := Join(limit(t), string(role), func(string) bus.Remote { return bus.Remote{URL: embedded} }, quiet, said)
+			conn, err := Join(limit(t), string(role), func(string) client.Remote { return client.Remote{URL: embedded} }, quiet, said)
 			if err == nil {
 				conn.Close()
 			}
@@ -185,9 +187,9 @@ func TestJoinWithoutCredentials(t *testing.T) {
 // On another server its own configuration decides who needs credentials.
 func TestJoinAnotherServer(t *testing.T) {
 	t.Parallel()
-	start := func(options server.Options) string {
-		options.Host, options.Port, options.NoSigs, options.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
-		ns, err := server.NewServer(&options)
+	start := func(options natsserver.Options) string {
+		options.Host, options.Port, options.NoSigs, options.NoLog = "127.0.0.1", natsserver.RANDOM_PORT, true, true
+		ns, err := natsserver.NewServer(&options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,21 +200,21 @@ func TestJoinAnotherServer(t *testing.T) {
 		}
 		return ns.ClientURL()
 	}
-	open, closed := start(server.Options{}), start(server.Options{Username: "u", Password: "p"})
+	open, closed := start(natsserver.Options{}), start(natsserver.Options{Username: "u", Password: "p"})
 	for _, role := range []string{StageActuator, StageDashboard} {
-		conn, err := JoinNow(role, bus.Remote{URL: open}, quiet)
+		conn, err := JoinNow(role, client.Remote{URL: open}, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn.Close()
 		var need *NeedCredentialsError
-		if conn, err := JoinNow(role, bus.Remote{URL: closed}, quiet); !errors.As(err, &need) {
+		if conn, err := JoinNow(role, client.Remote{URL: closed}, quiet); !errors.As(err, &need) {
 			if err == nil {
 				conn.Close()
 			}
 			t.Errorf("%s: got %v", role, err)
 		}
-		conn, err = JoinNow(role, bus.Remote{URL: strings.Replace(closed, "://", "://u:p@", 1)}, quiet)
+		conn, err = JoinNow(role, client.Remote{URL: strings.Replace(closed, "://", "://u:p@", 1)}, quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,11 +224,11 @@ func TestJoinAnotherServer(t *testing.T) {
 
 func TestJoinWithWrongCredentials(t *testing.T) {
 	t.Parallel()
-	s, other := startBus(t, bus.ServerConfig{StateDir: t.TempDir()}), t.TempDir()
-	startBus(t, bus.ServerConfig{StateDir: other})
-	remote := bus.Remote{URL: s.URL(), Nkey: bus.CredentialsFile(other, bus.RoleActuator)}
+	s, other := startBus(t, server.Config{StateDir: t.TempDir()}), t.TempDir()
+	startBus(t, server.Config{StateDir: other})
+	remote := client.Remote{URL: s.URL(), Nkey: server.CredentialsFile(other, bus.RoleActuator)}
 	ctx, cancel := context.WithCancel(t.Context())
-	j := startJoin(ctx, StageActuator, func(string) bus.Remote { return remote })
+	j := startJoin(ctx, StageActuator, func(string) client.Remote { return remote })
 	why := receive(t, j.reasons, "reason") // it waits: they can be mended on the server
 	for _, part := range []string{s.URL(), "does not know these credentials", "vmscaler bus credentials actuator"} {
 		if !strings.Contains(why, part) {
@@ -243,35 +245,35 @@ func TestJoinWithWrongCredentials(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if got := Credentials(bus.Remote{URL: "nats://127.0.0.1:4222"}, dir, "actuator"); got.Nkey != "" {
+	if got := Credentials(client.Remote{URL: "nats://127.0.0.1:4222"}, dir, "actuator"); got.Nkey != "" {
 		t.Errorf("there is no bus: %+v", got)
 	}
-	s := startBus(t, bus.ServerConfig{StateDir: dir})
+	s := startBus(t, server.Config{StateDir: dir})
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.URL(), "nats://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := bus.CredentialsFile(dir, bus.RoleActuator)
+	own := server.CredentialsFile(dir, bus.RoleActuator)
 	for _, tt := range []struct {
 		name   string
-		remote bus.Remote
+		remote client.Remote
 		want   string
 	}{
-		{"its URL", bus.Remote{URL: s.URL()}, own},
-		{"with a CA", bus.Remote{URL: s.URL(), CA: "ca.pem"}, own},
-		{"by another name", bus.Remote{URL: "nats://localhost:" + port}, own},
-		{"with TLS", bus.Remote{URL: "tls://127.0.0.1:" + port}, own},
-		{"by all addresses", bus.Remote{URL: "nats://0.0.0.0:" + port}, own},
-		{"another port", bus.Remote{URL: "nats://127.0.0.1:1"}, ""},
-		{"no port", bus.Remote{URL: "nats://127.0.0.1"}, ""},
-		{"another host", bus.Remote{URL: "nats://192.0.2.1:" + port}, ""},
-		{"a host that begins like it", bus.Remote{URL: "nats://localhost.example.org:" + port}, ""},
-		{"several", bus.Remote{URL: s.URL() + ",nats://192.0.2.1:" + port}, ""},
-		{"no URL", bus.Remote{}, ""},
-		{"an nkey", bus.Remote{URL: s.URL(), Nkey: "other.nk"}, "other.nk"},
-		{"a JWT", bus.Remote{URL: s.URL(), Creds: "x.creds"}, ""},
-		{"a certificate", bus.Remote{URL: s.URL(), Cert: "x.pem", Key: "x.key"}, ""},
-		{"a password", bus.Remote{URL: "nats://u:p@127.0.0.1:" + port}, ""},
+		{"its URL", client.Remote{URL: s.URL()}, own},
+		{"with a CA", client.Remote{URL: s.URL(), CA: "ca.pem"}, own},
+		{"by another name", client.Remote{URL: "nats://localhost:" + port}, own},
+		{"with TLS", client.Remote{URL: "tls://127.0.0.1:" + port}, own},
+		{"by all addresses", client.Remote{URL: "nats://0.0.0.0:" + port}, own},
+		{"another port", client.Remote{URL: "nats://127.0.0.1:1"}, ""},
+		{"no port", client.Remote{URL: "nats://127.0.0.1"}, ""},
+		{"another host", client.Remote{URL: "nats://192.0.2.1:" + port}, ""},
+		{"a host that begins like it", client.Remote{URL: "nats://localhost.example.org:" + port}, ""},
+		{"several", client.Remote{URL: s.URL() + ",nats://192.0.2.1:" + port}, ""},
+		{"no URL", client.Remote{}, ""},
+		{"an nkey", client.Remote{URL: s.URL(), Nkey: "other.nk"}, "other.nk"},
+		{"a JWT", client.Remote{URL: s.URL(), Creds: "x.creds"}, ""},
+		{"a certificate", client.Remote{URL: s.URL(), Cert: "x.pem", Key: "x.key"}, ""},
+		{"a password", client.Remote{URL: "nats://u:p@127.0.0.1:" + port}, ""},
 	} {
 		got := Credentials(tt.remote, dir, "actuator")
 		want := tt.remote
@@ -280,7 +282,7 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, want)
 		}
 	}
-	if got := Credentials(bus.Remote{URL: s.URL()}, dir, "nosuch"); got.Nkey != "" {
+	if got := Credentials(client.Remote{URL: s.URL()}, dir, "nosuch"); got.Nkey != "" {
 		t.Errorf("a role without a file: %+v", got)
 	}
 }
@@ -322,13 +324,13 @@ func TestSameServer(t *testing.T) {
 func TestJoinFindsCredentialsAMomentLater(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := startBus(t, bus.ServerConfig{StateDir: dir})
+	s := startBus(t, server.Config{StateDir: dir})
 	asked := 0
-	conn, err := Join(t.Context(), StageDecider, func(role string) bus.Remote {
+	conn, err := Join(t.Context(), StageDecider, func(role string) client.Remote {
 		asked++
-		r := bus.Remote{URL: s.URL()}
+		r := client.Remote{URL: s.URL()}
 		if asked > 1 {
-			r.Nkey = bus.CredentialsFile(dir, bus.Role(role))
+			r.Nkey = server.CredentialsFile(dir, bus.Role(role))
 		}
 		return r
 	}, quiet, func(err error) { t.Errorf("says %v", err) })

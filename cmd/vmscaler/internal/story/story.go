@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // Thresholds of the story: one busy vCPU makes averages of 100, 50 and 33 % on 1, 2 and 3 VMs, so that a group
@@ -31,7 +32,7 @@ func Group(name string) bus.Group {
 
 // Config is what a story needs.
 type Config struct {
-	Conn  *bus.Conn
+	Conn  *client.Conn
 	Group string
 	// Load keeps one vCPU of a VM busy until ctx ends.
 	Load func(ctx context.Context, vm string) error
@@ -48,9 +49,9 @@ type Config struct {
 func Play(ctx context.Context, cfg Config) error {
 	p := &player{cfg: cfg, samples: make(chan bus.Sample, 64), decisions: make(chan bus.Decision, 64), events: make(chan bus.Event, 256)}
 	if err := errors.Join(
-		bus.Subscribe(cfg.Conn, bus.AllSamples, p.samples),
-		bus.Subscribe(cfg.Conn, bus.AllDecisions, p.decisions),
-		bus.Subscribe(cfg.Conn, bus.AllEvents, p.events),
+		client.Subscribe(cfg.Conn, bus.AllSamples, p.samples),
+		client.Subscribe(cfg.Conn, bus.AllDecisions, p.decisions),
+		client.Subscribe(cfg.Conn, bus.AllEvents, p.events),
 	); err != nil {
 		return err
 	}

@@ -1,0 +1,108 @@
+package bustest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+var Noon = time.Date(2026, 5, 4, 12, 0, 0, 250_000_000, time.UTC)
+
+func Sample() *bus.Sample {
+	return &bus.Sample{
+		V: bus.Version, Group: "web", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Host: "kvm1.example.org", Instance: "kvm1.example.org-4711-ZQ3FJA", Time: Noon,
+		VMs: []bus.VM{
+			{
+				Name: "web-1", State: bus.StateRunning, Phase: bus.PhaseReady, CPUPercent: new(83.4), VCPUs: 2, MemoryMiB: 1024,
+				MemoryUsedMiB: new(512), RunDelayPercent: new(1.5), UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11",
+				Created: Noon.Add(-10 * time.Minute), PhaseSince: Noon.Add(-9 * time.Minute),
+				BootedAt: new(Noon.Add(-9 * time.Minute)), RebootedAt: new(Noon.Add(-2 * time.Minute)),
+			},
+			{
+				Name: "web-2", State: bus.StateRunning, Phase: bus.PhaseLaunching, VCPUs: 2, MemoryMiB: 1024,
+				UUID: "a1b2c3d4-0000-4000-8000-00000000000a", Created: Noon.Add(-4 * time.Second), PhaseSince: Noon.Add(-3 * time.Second),
+				Error: "read the info of domain web-2: timed out",
+			},
+		},
+		HostLoad:  bus.Host{CPUPercent: new(41.7), Cores: 8, MemoryMiB: 32000, MemoryFreeMiB: new(20480), MemoryPromisedMiB: new(1536), PoolFreeMiB: new(512000)},
+		ElapsedMS: 4.231, SpecHash: "0123456789ab",
+	}
+}
+
+func Decision() *bus.Decision {
+	return &bus.Decision{
+		V: bus.Version, Group: "web", Direction: bus.Out, Current: 2, Desired: 3, Sentence: "scaling out: average 83 % > 70 % for 3 s",
+		Rule: bus.RuleAboveUpper, Guard: bus.GuardCooldown,
+		Inputs: bus.Inputs{
+			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
+		},
+		Wishes: []bus.Wish{{Policy: bus.PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"}},
+		Shares: map[bus.HostID]bus.Share{
+			"4c4c4544-0035-4e10-8051-b7c04f4a3032-system":       {Host: "kvm1.example.org", VMs: 2, Numbers: []int{4, 5, 7}},
+			"f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000": {Host: "kvm2.example.org", VMs: 1, Numbers: []int{3, 6, 8}},
+		}, Known: true,
+		Controls: bus.Controls{Paused: []bus.Scope{bus.ScopeIn}, DryRun: true, Set: map[string]string{"policy.upper": "60"}, By: "ann@kvm1.example.org", Since: new(Noon.Add(-time.Hour))}, ID: "web-1777896000250-17",
+		Term: 1777896000250, Seq: 42, Time: Noon, ExpiresAt: Noon.Add(5 * time.Second), SpecHash: "0123456789ab",
+	}
+}
+
+func Event() *bus.Event {
+	return &bus.Event{
+		V: bus.Version, Group: "web", VM: "web-3", Event: bus.EventFailed, Sentence: "launching failed, next try in 1s", ElapsedMS: 412,
+		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17", Time: Noon,
+		Deadline: new(Noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A",
+	}
+}
+
+func Health() *bus.Health {
+	return &bus.Health{
+		V: bus.Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused", Dropped: 2,
+		Acts:  &bus.Acts{HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Full: []string{"web"}, Taken: map[string][]int{"web": {2}}},
+		Since: Noon.Add(-time.Hour), Time: Noon, Version: "v0.3.0",
+	}
+}
+
+func Metric() *bus.Metric {
+	return &bus.Metric{V: bus.Version, Group: "web", Name: "requests", Value: new(118.5)}
+}
+
+func Demand() *bus.Demand {
+	return &bus.Demand{
+		V: bus.Version, Group: "web", Time: Noon.Truncate(time.Minute), StepS: 10, Load: []*float64{new(1.634), nil}, Ready: []*int{new(2), nil},
+		Owned: []*int{new(3), nil},
+	}
+}
+
+func Status() *bus.Status {
+	return &bus.Status{
+		V: bus.Version, Time: Noon, Stages: []bus.Health{*Health()},
+		Groups: []bus.GroupStatus{{Group: "web", Decision: Decision(), Samples: []bus.Sample{*Sample()}}},
+	}
+}
+
+// fleet is a sample with many VMs, each as wordy as they are.
+func Fleet(vms int, name string) *bus.Sample {
+	s := Sample()
+	vm := s.VMs[0]
+	s.VMs = nil
+	for i := range vms {
+		vm.Name = fmt.Sprintf("%s-%d", name, i)
+		s.VMs = append(s.VMs, vm)
+	}
+	return s
+}
+
+// decisionOf is one with as many hosts, whose names are as long as hosts' are.
+func DecisionOf(hosts int) *bus.Decision {
+	d := Decision()
+	d.Shares = map[bus.HostID]bus.Share{}
+	for i := range hosts {
+		id := fmt.Sprintf("5c0d2a9e-7f0b-4e53-9d6a-%012d.qemu", i)
+		d.Shares[bus.HostID(id)] = bus.Share{Host: "kvm.example.org", VMs: i, Numbers: []int{}}
+	}
+	d.Sentence = strings.Repeat("why ", bus.MaxText)
+	return d
+}

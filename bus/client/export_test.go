@@ -1,0 +1,17 @@
+package client
+
+// For the tests of package client_test.
+const (
+	BusyRefusal       = busyRefusal
+	TooBigRefusal     = tooBigRefusal
+	HistoryPerSubject = historyPerSubject
+	LockKey           = lockKey
+	MaxQuery          = maxQuery
+	MaxRequests       = maxRequests
+)
+
+var (
+	DecodeRecord = decodeRecord
+	PlainServer  = plainServer
+	LetterOf     = letterOf
+)

@@ -1,0 +1,202 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Bounds of the streams and of who reads them.
+const (
+	readerGone = time.Minute // then the server forgets one who reads it and has ended without a word
+	// historyMessage is the largest message in the streams, so that a few cannot push all others out; the largest event
+	// and decision fit.
+	historyMessage = bus.MaxDecisionBytes + 1<<10
+	// historyPerSubject is how often the same may have happened to one VM: what repeats without end pushes out only itself.
+	historyPerSubject = 2000
+	readAhead         = 4 << 20 // bytes that a reader has the server send at a time
+)
+
+// ErrNoHistory says that the server keeps none: it has no JetStream, or nobody has made the stream yet.
+var ErrNoHistory = errors.New("this bus keeps no history")
+
+func historyConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        bus.HistoryStream,
+		Description: "vmscaler: lifecycle events, and decisions that changed something",
+		Subjects:    bus.HistorySubjects(),
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		MaxAge:      bus.HistoryAge,
+		MaxBytes:    bus.HistoryBytes,
+		MaxMsgSize:  historyMessage,
+		Storage:     jetstream.FileStorage,
+
+		MaxMsgsPerSubject: historyPerSubject,
+	}
+}
+
+func demandConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        bus.DemandStream,
+		Description: "vmscaler: what was asked of each group",
+		Subjects:    []string{bus.AllDemand},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		MaxAge:      bus.DemandAge,
+		MaxBytes:    bus.DemandBytes,
+		MaxMsgSize:  historyMessage,
+		Storage:     jetstream.FileStorage,
+	}
+}
+
+// EnsureHistory makes the streams where they are missing. On a server without JetStream the error is ErrNoHistory.
+// One that is there stays as it is, as its limits may have been changed on purpose; only an embedded server's gets a bound
+// for its messages if it is of a time that knew none.
+func EnsureHistory(ctx context.Context, c *Conn) error {
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	for _, cfg := range []jetstream.StreamConfig{historyConfig(), demandConfig()} {
+		stream, err := js.Stream(ctx, cfg.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			_, err = js.CreateStream(ctx, cfg)
+		} else if err == nil && c.Embedded() && stream.CachedInfo().Config.MaxMsgSize <= 0 {
+			bounded := stream.CachedInfo().Config
+			bounded.MaxMsgSize = cfg.MaxMsgSize
+			_, err = js.UpdateStream(ctx, bounded)
+		}
+		if err != nil {
+			return historyError(err)
+		}
+	}
+	return nil
+}
+
+func historyError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
+		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrStreamNotFound):
+		return ErrNoHistory
+	}
+	return fmt.Errorf("history: %w", err)
+}
+
+// HistoryQuery says what of the history to read.
+type HistoryQuery struct {
+	Group  string    // "" is all groups
+	Since  time.Time // zero is all that is kept
+	Follow bool      // go on with what happens from now on, until the context ends
+	// Skipped is told of each message that cannot be read; may be nil.
+	Skipped func(subject string, why error)
+}
+
+// Record is an entry of the history: either an event or a decision.
+type Record struct {
+	Event    *bus.Event    `json:"event,omitempty"`
+	Decision *bus.Decision `json:"decision,omitempty"`
+}
+
+// Time is when it happened.
+func (r Record) Time() time.Time {
+	if r.Event != nil {
+		return r.Event.Time
+	}
+	return r.Decision.Time
+}
+
+// ReadHistory gives the records in their order to yield, until that returns an error, which it returns. Messages that
+// cannot be read are left out: whoever heard them when they were sent has said so.
+func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record) error) error {
+	var subjects []string
+	if q.Group != "" {
+		subjects = []string{"vmscaler.lifecycle." + bus.Token(q.Group) + ".>", "vmscaler.decision." + bus.Token(q.Group) + ".*"}
+	}
+	return read(ctx, c, bus.HistoryStream, subjects, q.Since, q.Follow, func(msg jetstream.Msg) error {
+		record, err := decodeRecord(msg.Subject(), msg.Data())
+		if err != nil {
+			if q.Skipped != nil {
+				q.Skipped(msg.Subject(), err)
+			}
+			return nil
+		}
+		return yield(record)
+	})
+}
+
+// ReadDemand gives what was asked of a group since a time, minute by minute, to yield, until that returns an error,
+// which it returns.
+func ReadDemand(ctx context.Context, c *Conn, group string, since time.Time, yield func(bus.Demand) error) error {
+	return read(ctx, c, bus.DemandStream, []string{"vmscaler.demand." + bus.Token(group)}, since, false, func(msg jetstream.Msg) error {
+		d, err := bus.DecodeOn[bus.Demand](msg.Subject(), msg.Data())
+		if err != nil {
+			c.Drop(msg.Subject(), err)
+			return nil
+		}
+		return yield(d)
+	})
+}
+
+// read gives a stream's messages of some subjects, none is all, in their order to yield.
+func read(ctx context.Context, c *Conn, stream string, subjects []string, since time.Time, follow bool, yield func(jetstream.Msg) error) error {
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: readerGone, FilterSubjects: subjects}
+	if !since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	}
+	consumer, err := js.OrderedConsumer(ctx, stream, cfg)
+	if err != nil {
+		return historyError(err)
+	}
+	defer func() { // else the server keeps it for a while
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = js.DeleteConsumer(ending, stream, consumer.CachedInfo().Name) // it goes by itself as well
+	}()
+	if !follow && consumer.CachedInfo().NumPending == 0 {
+		return nil
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(readAhead))
+	if err != nil {
+		return historyError(err)
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return historyError(err)
+		}
+		if err := yield(msg); err != nil {
+			return err
+		}
+		if meta, err := msg.Metadata(); err == nil && meta.NumPending == 0 && !follow {
+			return nil
+		}
+	}
+}
+
+func decodeRecord(subject string, data []byte) (Record, error) {
+	if len(subject) > len(decisionPrefix) && subject[:len(decisionPrefix)] == decisionPrefix {
+		d, err := bus.DecodeOn[bus.Decision](subject, data)
+		return Record{Decision: &d}, err
+	}
+	e, err := bus.DecodeOn[bus.Event](subject, data)
+	return Record{Event: &e}, err
+}
+
+const decisionPrefix = "vmscaler.decision."

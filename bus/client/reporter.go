@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Reporter publishes a stage's health: every three seconds, and at once when it changes.
+type Reporter struct {
+	conn    *Conn
+	log     zerolog.Logger
+	health  bus.Health
+	reports chan report
+
+	mu   sync.Mutex
+	acts *bus.Acts
+}
+
+type report struct{ err error }
+
+// Acts tells where the stage acts. It goes with the reports that follow.
+func (r *Reporter) Acts(acts bus.Acts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acts = &acts
+}
+
+// Note is a report of a stage that is well, and has something to say all the same.
+type Note string
+
+func (n Note) Error() string { return string(n) }
+
+// NewReporter makes a reporter for a stage.
+func NewReporter(conn *Conn, stage, version string, log zerolog.Logger) *Reporter {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return &Reporter{
+		conn: conn, log: log.With().Str("stage", stage).Logger(), reports: make(chan report, 1),
+		health: bus.Health{
+			V: bus.Version, Stage: stage, Instance: fmt.Sprintf("%s-%d", host, os.Getpid()), OK: true, Version: version,
+			Since: time.Now().UTC(),
+		},
+	}
+}
+
+// Instance is the stage's name among all on the bus, and Since when it started, as its health says them.
+func (r *Reporter) Instance() string { return r.health.Instance }
+
+// Since is when the stage started.
+func (r *Reporter) Since() time.Time { return r.health.Since }
+
+// Report says how the stage is: nil is well, and so is a Note. It never blocks; the newest report wins.
+func (r *Reporter) Report(err error) {
+	for {
+		select {
+		case r.reports <- report{err}:
+			return
+		default:
+		}
+		select {
+		case <-r.reports: // an older one that nobody has read yet
+		default:
+		}
+	}
+}
+
+// Run publishes until ctx ends.
+func (r *Reporter) Run(ctx context.Context) error {
+	tick := time.NewTicker(bus.HealthInterval)
+	defer tick.Stop()
+	r.publish()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-r.reports:
+			message := ""
+			if now.err != nil {
+				message = now.err.Error()
+			}
+			if message == r.health.Message {
+				if r.acting() {
+					r.publish()
+				}
+				continue
+			}
+			var note Note
+			r.health.OK, r.health.Message = now.err == nil || errors.As(now.err, &note), message
+			if now.err != nil {
+				r.log.Warn().Msg(message)
+			} else {
+				r.log.Info().Msg("all is well again")
+			}
+			r.publish()
+		case <-tick.C:
+			r.publish()
+		}
+	}
+}
+
+// acting takes what Acts has said, and reports whether that is news.
+func (r *Reporter) acting() (news bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news = !reflect.DeepEqual(r.health.Acts, r.acts)
+	r.health.Acts = r.acts
+	return news
+}
+
+func (r *Reporter) publish() {
+	r.acting()
+	r.health.Time, r.health.Dropped = time.Now().UTC(), r.conn.Dropped()
+	if err := r.conn.Publish(&r.health); err != nil {
+		r.log.Debug().Err(err).Msg("health lost")
+	}
+}

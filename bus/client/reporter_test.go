@@ -1,0 +1,94 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/bustest"
+	"github.com/vmscaler/vmscaler/bus/client"
+)
+
+// runReporter runs a reporter for the length of the test and returns what it publishes.
+func runReporter(t *testing.T, before ...error) (*client.Reporter, <-chan bus.Health) {
+	t.Helper()
+	s := bustest.StartServer(t)
+	health := bustest.Subscribe[bus.Health](t, bustest.Join(t, s, "watcher"), bus.AllHealth)
+	r := client.NewReporter(bustest.Join(t, s, "collector"), "collector", "v1.2", bustest.Quiet)
+	for _, err := range before {
+		r.Report(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return r, health
+}
+
+// change is the next report that differs from the one before; those of the tick repeat it.
+func change(t *testing.T, health <-chan bus.Health, before string) bus.Health {
+	t.Helper()
+	for {
+		if h := bustest.Receive(t, health, "health"); h.Message != before {
+			return h
+		}
+	}
+}
+
+func TestReporterPublishesAtOnceAndOnChange(t *testing.T) {
+	r, health := runReporter(t)
+	h := bustest.Receive(t, health, "health")
+	if !h.OK || h.Message != "" || h.Stage != "collector" || h.Version != "v1.2" || h.V != bus.Version || h.Since.IsZero() || h.Time.Before(h.Since) {
+		t.Errorf("first: %+v", h)
+	}
+	if !strings.HasSuffix(h.Instance, "-"+strconv.Itoa(os.Getpid())) {
+		t.Errorf("instance %s does not end in the process id", h.Instance)
+	}
+	for _, step := range []struct {
+		report error
+		before string
+	}{
+		{errors.New("libvirt is away"), ""},
+		{errors.New("libvirt is back, its pool is not"), "libvirt is away"},
+		{nil, "libvirt is back, its pool is not"},
+	} {
+		r.Report(step.report)
+		h := change(t, health, step.before)
+		want := ""
+		if step.report != nil {
+			want = step.report.Error()
+		}
+		if h.Message != want || h.OK != (step.report == nil) {
+			t.Errorf("after %v: %+v", step.report, h)
+		}
+	}
+}
+
+func TestReporterNewestReportWins(t *testing.T) {
+	_, health := runReporter(t, errors.New("first"), nil, errors.New("second"), errors.New("newest"))
+	if h := change(t, health, ""); h.Message != "newest" || h.OK {
+		t.Errorf("got %+v", h)
+	}
+}
+
+// Reports come from stages that must not wait for the bus.
+func TestReportNeverBlocks(t *testing.T) {
+	conn, err := client.Dial(client.Remote{URL: "nats://127.0.0.1:1"}, "stage", bustest.Quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	r := client.NewReporter(conn, "stage", "", bustest.Quiet)
+	for range 1000 {
+		r.Report(errors.New("again"))
+	}
+}

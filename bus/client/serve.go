@@ -1,0 +1,242 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Request is a request that waits for its answer. Exactly one of Answer, Refuse and Ignore must be called, once; the next request
+// of the same verb comes after it.
+type Request struct {
+	Verb  string
+	Query bus.Query
+	reply chan<- reply
+}
+
+// reply is an answer, or why there is none.
+type reply struct {
+	data          []byte
+	code, refusal string // code is HTTP's
+	ignore        bool   // another answers
+}
+
+// Answer sends the reply.
+func (r Request) Answer(m any) error {
+	data, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("answer %s: %w", r.Verb, err)
+	}
+	r.reply <- reply{data: data}
+	return nil
+}
+
+// Ignore leaves the request to another that serves the same verb.
+func (r Request) Ignore() { r.reply <- reply{ignore: true} }
+
+// Refuse says what is wrong with the request.
+func (r Request) Refuse(format string, args ...any) error {
+	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...)}
+	return nil
+}
+
+// Serve gives the requests of some verbs to out, until ctx ends or the connection is closed. Each instance answers, without a
+// queue, so that nobody can take requests away from those who know the answer. version is the program's; NATS's tools
+// find it as the service "vmscaler", unless version is "".
+func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string, out chan<- Request) error {
+	service := newService(stage, version)
+	answers := map[string]nats.MsgHandler{}
+	for _, verb := range verbs {
+		endpoint := service.add(verb, "vmscaler.ctl."+verb)
+		answers["vmscaler.ctl."+verb] = func(msg *nats.Msg) {
+			start := time.Now()
+			answer := c.serveOne(ctx, verb, msg, out)
+			if answer == nil {
+				return
+			}
+			endpoint.count(time.Since(start), answer.refusal)
+			c.respond(msg, answer)
+		}
+	}
+	for subject, describe := range service.discovery() {
+		if version == "" {
+			break
+		}
+		answers[subject] = func(msg *nats.Msg) {
+			data, err := json.Marshal(describe())
+			if err != nil {
+				c.log.Error().Err(err).Msgf("bus: answer to %s", msg.Subject)
+				return
+			}
+			c.respond(msg, &reply{data: data})
+		}
+	}
+	for subject, answer := range answers {
+		err := c.serveSubject(ctx, subject, answer)
+		if err != nil {
+			return fmt.Errorf("bus: serve %s: %w", subject, err)
+		}
+	}
+	return c.announce()
+}
+
+// What may wait of a kind of request. Those without credentials may ask, so that it is little.
+const (
+	maxRequests   = 64       // beyond it they are refused at once
+	maxUnread     = 4096     // in front of that: beyond it they are not even refused
+	maxQuery      = 16 << 10 // bytes of one
+	busyRefusal   = "503"
+	tooBigRefusal = "413"
+)
+
+// serveSubject answers the requests of a subject one after the other, so that a flood of one kind holds no other one up.
+func (c *Conn) serveSubject(ctx context.Context, subject string, answer func(*nats.Msg)) error {
+	waiting := make(chan *nats.Msg, maxRequests)
+	sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
+		switch {
+		case !isInbox(msg.Reply):
+			c.Drop(msg.Subject, fmt.Errorf("its answer should go to %q, which is no inbox", bus.Clip(msg.Reply, 80)))
+			return
+		case len(msg.Data) > maxQuery:
+			c.Drop(msg.Subject, fmt.Errorf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery))
+			c.respond(msg, &reply{code: tooBigRefusal, refusal: fmt.Sprintf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery)})
+			return
+		}
+		select {
+		case waiting <- msg:
+		default:
+			c.Drop(msg.Subject, fmt.Errorf("%d requests wait already", maxRequests))
+			c.respond(msg, &reply{code: busyRefusal, refusal: fmt.Sprintf("busy: %d requests wait already; ask again in a moment", maxRequests)})
+		}
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // the caller names the subject
+	}
+	go func() {
+		for {
+			select {
+			case msg, more := <-waiting:
+				if !more {
+					return
+				}
+				answer(msg)
+			case <-c.closed:
+				return
+			}
+		}
+	}()
+	sub.SetClosedHandler(func(string) { close(waiting) }) // after the last call of the function above
+	if err := sub.SetPendingLimits(maxUnread, bus.MaxPayload); err != nil {
+		return err //nolint:wrapcheck // the caller names the subject
+	}
+	context.AfterFunc(ctx, func() { _ = sub.Drain() }) // which fails on a closed connection only
+	return nil
+}
+
+// serveOne gives one request to out and waits for its answer. That is nil where another is to answer, or the connection
+// was closed meanwhile.
+func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out chan<- Request) *reply {
+	answer := make(chan reply, 1)
+	r := Request{Verb: verb, reply: answer}
+	if len(msg.Data) > 0 {
+		err := bus.CheckShape(msg.Data)
+		if err == nil {
+			err = json.Unmarshal(msg.Data, &r.Query)
+		}
+		if err != nil {
+			c.Drop(msg.Subject, err)
+			return &reply{code: "400", refusal: fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, bus.Clip(string(msg.Data), 80))}
+		}
+	}
+	if err := r.Query.Check(); err != nil {
+		c.Drop(msg.Subject, err)
+		return &reply{code: "400", refusal: err.Error()}
+	}
+	stopping := &reply{code: "503", refusal: "the stage that was asked is stopping"}
+	select {
+	case out <- r:
+	case <-ctx.Done():
+		return stopping
+	case <-c.closed:
+		return nil
+	}
+	select {
+	case a := <-answer:
+		if a.ignore {
+			return nil
+		}
+		return &a
+	case <-ctx.Done():
+		return stopping
+	case <-c.closed:
+		return nil
+	}
+}
+
+// respond sends an answer. A refusal goes into the headers, where NATS's tools look for it.
+func (c *Conn) respond(msg *nats.Msg, answer *reply) {
+	out := &nats.Msg{Subject: msg.Reply, Data: answer.data}
+	if most := c.nc.MaxPayload(); int64(len(answer.data)) > most {
+		out.Data, answer = nil, &reply{code: tooBigRefusal, refusal: fmt.Sprintf(`the answer has %d bytes, %d are allowed: ask with {"group": "NAME"} for less`, len(answer.data), most)}
+	}
+	if answer.refusal != "" {
+		out.Header = nats.Header{micro.ErrorHeader: {answer.refusal}, micro.ErrorCodeHeader: {answer.code}}
+	}
+	if err := c.nc.PublishMsg(out); err != nil {
+		c.log.Debug().Err(err).Msgf("bus: answer to %s lost", msg.Subject)
+	}
+}
+
+// isInbox says whether an answer may go there. Whoever asks names the subject; with one of the stages' or of JetStream,
+// he could write there by our hand.
+func isInbox(subject string) bool {
+	return subject != "" && !strings.HasPrefix(subject, "vmscaler.") && !strings.HasPrefix(subject, "$")
+}
+
+// NobodyError says that no stage is there to answer a request.
+type NobodyError struct{ Role bus.Role }
+
+func (e *NobodyError) Error() string {
+	return fmt.Sprintf("the bus answers, but no %s is running: start it with `vmscaler run` or `vmscaler %s`", e.Role, e.Role)
+}
+
+// RefusedError is what the stage that was asked says of a request that it does not grant.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// Ask sends a request and decodes its reply into T. A refusal is a *RefusedError; that nobody can
+// answer is a *NobodyError.
+func Ask[T any, PT interface {
+	*T
+	bus.Message
+}](ctx context.Context, c *Conn, verb string, q bus.Query,
+) (T, error) {
+	var none T
+	body, err := json.Marshal(q)
+	if err != nil {
+		return none, fmt.Errorf("ask for %s: %w", verb, err)
+	}
+	msg, err := c.nc.RequestWithContext(ctx, "vmscaler.ctl."+verb, body)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		who := bus.RoleDecider
+		if verb == bus.VerbHook {
+			who = bus.RoleActuator
+		}
+		return none, &NobodyError{who}
+	case err != nil:
+		return none, fmt.Errorf("ask for %s: %w", verb, err)
+	case msg.Header.Get(micro.ErrorHeader) != "":
+		return none, &RefusedError{msg.Header.Get(micro.ErrorHeader)}
+	}
+	return bus.Decode[T, PT](msg.Data)
+}

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// ErrNoStore says that the server keeps no state: it has no JetStream.
+var ErrNoStore = errors.New("this bus keeps no state: its NATS server has no JetStream")
+
+// ErrNotKept says that nothing was kept under a key.
+var ErrNotKept = errors.New("nothing is kept under this key")
+
+func stateConfig() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: bus.StateBucket, Description: "vmscaler: what groups were told, and where their decider stood",
+		MaxBytes: 8 << 20, Storage: jetstream.FileStorage,
+	}
+}
+
+// In memory, so that a bus that was restarted does not wait for a lock whose holder ended with it.
+func lockConfig(ttl time.Duration) jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: bus.LockBucket, Description: "vmscaler: which decider leads", TTL: ttl, MaxBytes: 1 << 20, Storage: jetstream.MemoryStorage,
+	}
+}
+
+// EnsureStore makes the buckets where they are missing; ttl is how long a leader that gives no sign of life keeps
+// others from leading. On a server without JetStream the error is ErrNoStore.
+func EnsureStore(ctx context.Context, c *Conn, ttl time.Duration) error {
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	for _, cfg := range []jetstream.KeyValueConfig{stateConfig(), lockConfig(ttl)} {
+		_, err := js.KeyValue(ctx, cfg.Bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			_, err = js.CreateKeyValue(ctx, cfg)
+		}
+		if err != nil {
+			return storeError(err)
+		}
+	}
+	return nil
+}
+
+func storeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
+		errors.Is(err, nats.ErrNoResponders):
+		return ErrNoStore
+	}
+	return fmt.Errorf("state: %w", err)
+}
+
+// bucket is a key-value bucket; the error is ErrNoStore where there is none.
+func (c *Conn) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	kv, err := js.KeyValue(ctx, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, ErrNoStore
+	}
+	return kv, storeError(err)
+}
+
+// Load reads what was kept under a key into v; the error is ErrNotKept where there is nothing. Only deciders may.
+func (c *Conn) Load(ctx context.Context, key string, v any) error {
+	kv, err := c.bucket(ctx, bus.StateBucket)
+	if err != nil {
+		return err
+	}
+	entry, err := kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return ErrNotKept
+	}
+	if err != nil {
+		return storeError(err)
+	}
+	if err := json.Unmarshal(entry.Value(), v); err != nil {
+		return fmt.Errorf("state: %s: %w", key, err)
+	}
+	return nil
+}
+
+// Save keeps v under a key. Only deciders may.
+func (c *Conn) Save(ctx context.Context, key string, v any) error {
+	kv, err := c.bucket(ctx, bus.StateBucket)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("state: %s: %w", key, err)
+	}
+	_, err = kv.Put(ctx, key, data)
+	return storeError(err)
+}

@@ -1,0 +1,116 @@
+package bus
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// Scope is a part of what is done for a group that can be paused by itself.
+type Scope string
+
+// The scopes.
+const (
+	ScopeOut    Scope = "out"    // scaling out
+	ScopeIn     Scope = "in"     // scaling in
+	ScopeRepair Scope = "repair" // replacing VMs that died or do not serve
+)
+
+// Scopes are all scopes.
+func Scopes() []Scope { return []Scope{ScopeOut, ScopeIn, ScopeRepair} }
+
+// Controls are what a person has told a group, beyond its spec. They last until taken back.
+type Controls struct {
+	Paused []Scope `json:"paused"` // none is []
+	DryRun bool    `json:"dry_run"`
+	// Desired holds whatever the policy wants, within min and max; nil leaves it to the policy.
+	Desired *int `json:"desired,omitempty"`
+	// Set has the fields that differ from the file until they are reset, such as "policy.upper".
+	Set   map[string]string `json:"set,omitempty"`
+	By    string            `json:"by,omitempty"`    // who said so last
+	Since *time.Time        `json:"since,omitempty"` // when
+}
+
+// Has says whether a scope is paused.
+func (c Controls) Has(s Scope) bool { return slices.Contains(c.Paused, s) }
+
+func (c *Controls) check() error {
+	if c.Paused == nil { // nothing paused is []
+		return errors.New("controls without paused")
+	}
+	return c.bounds()
+}
+
+// The requests. Each decider answers the first two, which change nothing, so that everybody may ask; only the one that
+// leads answers those that change a group's controls, and only the actuator that waits answers the one for a hook.
+const (
+	VerbStatus  = "status"  // -> Status
+	VerbExplain = "explain" // -> Decision, the newest of the group that the Query names
+	VerbPause   = "pause"   // -> Controls; Scopes are paused as well, none means all
+	VerbResume  = "resume"  // -> Controls; Scopes are not paused any more, none means all
+	VerbDryRun  = "dry-run" // -> Controls; as On says
+	VerbScale   = "scale"   // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
+	VerbSet     = "set"     // -> Controls; the fields in Set differ from the file
+	VerbReset   = "reset"   // -> Controls; the fields in Keys are the file's again, none means all
+	VerbForget  = "forget"  // -> Status; the VMs of Host, which is silent, do not count any more
+	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
+)
+
+// Query is the body of a request. An empty body is an empty Query.
+type Query struct {
+	Group  string  `json:"group,omitempty"` // "" is all groups, or the only one
+	Scopes []Scope `json:"scopes,omitempty"`
+	On     bool    `json:"on,omitempty"`
+	// Desired is for VerbScale; nil releases the group to its policy.
+	Desired *int `json:"desired,omitempty"`
+	// Set is for VerbSet: fields of the config below the group, such as "policy.upper", and their values as in the file.
+	Set  map[string]string `json:"set,omitempty"`
+	Keys []string          `json:"keys,omitempty"` // for VerbReset
+	Host string            `json:"host,omitempty"` // for VerbForget: its name or id
+	By   string            `json:"by,omitempty"`   // who asks, for the record
+	// Token is of the event "waiting", Action the answer to it.
+	Token  string     `json:"token,omitempty"`
+	Action HookAction `json:"action,omitempty"`
+}
+
+// HookAnswer says what became of an answer to a hook.
+type HookAnswer struct {
+	V        int        `json:"v"`
+	Group    string     `json:"group"`
+	VM       string     `json:"vm"`
+	Hook     HookKind   `json:"hook"`
+	Action   HookAction `json:"action"`
+	Deadline *time.Time `json:"deadline,omitempty"` // of a heartbeat: until when it waits now
+}
+
+func (a *HookAnswer) check() error {
+	if a.VM == "" || a.Action == "" {
+		return errors.New("answer to a hook without vm or action")
+	}
+	return checkVersion(a.V)
+}
+
+// Status is the whole picture at one moment, as the decider that answers sees it.
+type Status struct {
+	V      int           `json:"v"`
+	Time   time.Time     `json:"time"`
+	Groups []GroupStatus `json:"groups"`
+	Stages []Health      `json:"stages"` // those that were heard in the last ten seconds
+}
+
+// GroupStatus is one group's newest messages.
+type GroupStatus struct {
+	Group    string    `json:"group"`
+	Decision *Decision `json:"decision"` // null before the first evaluation
+	Samples  []Sample  `json:"samples"`  // one for each host
+}
+
+func (s *Status) check() error {
+	if s.Time.IsZero() {
+		return errors.New("status without time")
+	}
+	return checkVersion(s.V)
+}
+
+// Check reports what is wrong with a request's body.
+func (q *Query) Check() error { return q.bounds() }

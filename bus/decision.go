@@ -1,0 +1,141 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Direction is what a decision does to a group.
+type Direction string
+
+// The directions. Only a decision of direction In lets an actuator remove VMs for being too many; so it is said again
+// until no host has more than its share.
+const (
+	Hold Direction = "hold"
+	Out  Direction = "out"
+	In   Direction = "in"
+)
+
+// Rule is what an evaluation of a group asked for.
+type Rule string
+
+// The rules, in the order in which they are looked at.
+const (
+	RuleMismatch   Rule = "mismatch"    // a collector's config has another spec of the group: desired stays
+	RuleBlind      Rule = "blind"       // no-data for longer than the group's blind_after
+	RuleNoData     Rule = "no-data"     // no complete, fresh list of the group's VMs: desired stays
+	RuleStart      Rule = "start"       // first list since the decider started: what is owned, within min and max
+	RuleBelowMin   Rule = "below-min"   // desired was below min, as after a change of the spec
+	RuleAboveMax   Rule = "above-max"   // desired was above max, as after a change of the spec
+	RuleManual     Rule = "manual"      // a person has said how many
+	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
+	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
+	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
+	RuleStable     Rule = "stable"      // between the two, or exactly on one
+	RuleScheduled  Rule = "scheduled"   // an action of the schedule has said how many
+	RulePolicy     Rule = "policy"      // what the policies want, where it is not just the threshold: see Wishes
+)
+
+// Guard is what held a rule back.
+type Guard string
+
+// The guards, in the order in which they are looked at.
+const (
+	GuardPaused     Guard = "paused" // someone has paused this direction
+	GuardAtMax      Guard = "at-max"
+	GuardAtMin      Guard = "at-min"
+	GuardHost       Guard = "host"            // no scale-in while a host is silent, or its data contradicts another's
+	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
+	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
+	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
+	GuardTolerance  Guard = "tolerance"       // too small a difference
+	GuardStabilise  Guard = "stabilisation"   // in its window less, or more, was wanted
+	GuardProjection Guard = "projection"      // fewer VMs would be busier than a group may be
+	GuardRate       Guard = "rate"            // enough VMs came or went in the rate window
+	GuardCooldown   Guard = "cooldown"
+)
+
+// Decision is one evaluation of one group: absolute ("group web wants 3"), idempotent, and valid until
+// ExpiresAt.
+type Decision struct {
+	V         int       `json:"v"`
+	Group     string    `json:"group"`
+	Direction Direction `json:"direction"`
+	Current   int       `json:"current"` // desired before this evaluation
+	Desired   int       `json:"desired"` // desired from now on; 0 while nothing is known yet (see Known)
+	Sentence  string    `json:"sentence"`
+	Rule      Rule      `json:"rule"`            // what asked for a change, or that nothing did
+	Guard     Guard     `json:"guard,omitempty"` // what held the rule back, "" where nothing did
+	Inputs    Inputs    `json:"inputs"`
+	Wishes    []Wish    `json:"wishes,omitempty"` // of each policy, where it is not just the threshold
+	// Shares is Desired split by host; an actuator acts on its own host's. Unless the direction is In none is below what the
+	// host has, so that together they can be more than Desired.
+	Shares    map[HostID]Share `json:"shares"`
+	Known     bool             `json:"known"` // false: no sample yet, so nothing may be done
+	Controls  Controls         `json:"controls"`
+	ID        string           `json:"id"`
+	Term      int64            `json:"term"` // when the decider began to lead, in Unix ms, and more than any before; one lower than that of a decision which still holds is ignored
+	Seq       uint64           `json:"seq"`  // counts a decider's decisions: in a term the higher one is newer, whatever the clock says
+	Time      time.Time        `json:"time"`
+	ExpiresAt time.Time        `json:"expires_at"`
+	SpecHash  string           `json:"spec_hash"`
+}
+
+// Share is one host's part of a group.
+type Share struct {
+	Host string `json:"host"` // its name
+	VMs  int    `json:"vms"`
+	// Numbers are those that new VMs on this host may have in their names, the first to be used first. No other host has them, so that
+	// a VM's name is unique in its group.
+	Numbers []int `json:"numbers"`
+}
+
+// Inputs is what a Decision was made from.
+type Inputs struct {
+	AveragePercent *float64 `json:"average_percent"` // mean CPU of the ready VMs whose CPU is known; nil: unknown
+	// ProjectedPercent is the same load spread over ready and launching VMs; nil: unknown.
+	ProjectedPercent *float64 `json:"projected_percent"`
+	UpperPercent     float64  `json:"upper_percent"`
+	LowerPercent     float64  `json:"lower_percent"`
+	// TargetPercent is the average CPU that the policy target steers to, where no policy has the thresholds; 0 is none.
+	TargetPercent  float64 `json:"target_percent,omitempty"`
+	Min            int     `json:"min"`
+	Max            int     `json:"max"`
+	Owned          int     `json:"owned"`     // all VMs of the group, in any phase and state
+	Ready          int     `json:"ready"`     // ready, running and past the warm-up
+	Launching      int     `json:"launching"` // on their way, within the boot time-out
+	Warming        int     `json:"warming"`   // ready, but warming up: capacity, not yet in the average
+	Unknown        int     `json:"unknown"`   // of the ready ones, those with no CPU reading
+	Breaches       int     `json:"breaches"`  // samples in a row beyond the threshold that Rule names
+	BreachesNeeded int     `json:"breaches_needed"`
+	BootMS         int64   `json:"boot_ms"` // how long VMs took from their creation to the end of their boot lately; 0 is not known
+	// WarmupMS is for how long after its boot a VM's CPU does not count: as set, or as learned; nil is not known yet.
+	WarmupMS   *int64 `json:"warmup_ms,omitempty"`
+	CooldownMS int64  `json:"cooldown_ms"` // what is left of the cooldown, or of the window of the guard, that applies
+	// RunDelayPercent is the share of time that the ready VMs waited for a host core, as a mean; nil is unknown.
+	RunDelayPercent *float64 `json:"run_delay_percent,omitempty"`
+	// Metric is the name of the metric that the policy target follows, MetricValue its last value; nil is unknown.
+	Metric      string   `json:"metric,omitempty"`
+	MetricValue *float64 `json:"metric_value,omitempty"`
+}
+
+// Wish is what a policy wants, before any guard.
+type Wish struct {
+	Policy   PolicyType `json:"policy"`
+	Desired  int        `json:"desired"`
+	Sentence string     `json:"sentence"` // why
+}
+
+func (d *Decision) check() error {
+	if d.Group == "" || d.ID == "" || d.ExpiresAt.IsZero() {
+		return errors.New("decision without group, id or expires_at")
+	}
+	if d.Desired < 0 {
+		return fmt.Errorf("decision with desired %d", d.Desired)
+	}
+	if err := checkVersion(d.V); err != nil {
+		return err
+	}
+	return d.bounds()
+}

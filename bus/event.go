@@ -1,0 +1,60 @@
+package bus
+
+import (
+	"errors"
+	"time"
+)
+
+// EventType names a lifecycle event; it is the last token of its subject.
+type EventType string
+
+// The lifecycle events.
+const (
+	EventCreating  EventType = "creating"  // the domain is defined
+	EventStarted   EventType = "started"   // the volume exists and the domain runs
+	EventReady     EventType = "ready"     // the VM is ready
+	EventDraining  EventType = "draining"  // chosen for removal, guest asked to shut down
+	EventStopping  EventType = "stopping"  // off or destroyed; volume and definition go next
+	EventRemoved   EventType = "removed"   // nothing of it is left
+	EventFailed    EventType = "failed"    // a step failed and was undone as far as Error says
+	EventAdopted   EventType = "adopted"   // found at the start, taken over
+	EventDied      EventType = "died"      // found off, crashed or gone though it should run
+	EventTakenName EventType = "taken"     // a name is avoided because something foreign has it
+	EventUnhealthy EventType = "unhealthy" // it runs, but does not serve; it is replaced
+	EventKept      EventType = "kept"      // its removal was called off
+	EventWaiting   EventType = "waiting"   // a hook is waited for until Deadline
+	EventRefused   EventType = "refused"   // the host has no room for a launch
+	EventBraked    EventType = "braked"    // launching or removing stopped for a while
+	EventOrphan    EventType = "orphan"    // a volume of ours without its domain was deleted, or was found and left
+	EventDryRun    EventType = "dry-run"   // what would have been done
+	EventControl   EventType = "control"   // a person paused or resumed something
+)
+
+// Event is one step of a VM's life.
+type Event struct {
+	V        int       `json:"v"`
+	Group    string    `json:"group"`
+	VM       string    `json:"vm"` // "" for an event of the whole group
+	Event    EventType `json:"event"`
+	Sentence string    `json:"sentence"`
+	// ElapsedMS is the time since the VM's clone (started) was begun, since it was defined (ready), or since its
+	// removal began (draining, stopping, removed); 0 for what takes no time.
+	ElapsedMS  int64     `json:"elapsed_ms"`
+	Error      string    `json:"error,omitempty"`
+	Host       string    `json:"host"`
+	DecisionID string    `json:"decision_id,omitempty"`
+	Time       time.Time `json:"time"`
+	// Deadline is when a drain or a hook ends at the latest, Token what answers the hook.
+	Deadline *time.Time `json:"deadline,omitempty"`
+	Token    string     `json:"token,omitempty"`
+}
+
+func (e *Event) check() error {
+	if e.Group == "" || e.Event == "" || e.Time.IsZero() {
+		return errors.New("event without group, event or time")
+	}
+	if err := checkVersion(e.V); err != nil {
+		return err
+	}
+	return e.bounds()
+}

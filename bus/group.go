@@ -1,0 +1,192 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ReadyWhen says what makes a launched VM ready.
+type ReadyWhen string
+
+// The ways for a VM to be ready.
+const (
+	ReadyAgent  ReadyWhen = "agent"  // the guest agent answers
+	ReadyLease  ReadyWhen = "lease"  // it has a DHCP lease from libvirt's network
+	ReadyUptime ReadyWhen = "uptime" // it has run for Group.ReadyAfter
+)
+
+// Group is one group's spec, the same in every stage. Zero values are not defaults: start from DefaultGroup.
+type Group struct {
+	Name      string `json:"name"`
+	Template  string `json:"template"` // a template's name, see `vmscaler template`
+	Min       int    `json:"min"`
+	Max       int    `json:"max"`
+	VCPUs     int    `json:"vcpus"`
+	MemoryMiB int    `json:"memory_mib"`
+	// Network is the libvirt network of the VMs; "user" is QEMU's user-mode network, which needs no rights.
+	// "" is chosen when the libvirt URI is known: "default" on a system URI, "user" on a session URI.
+	Network    string        `json:"network"`
+	ReadyWhen  ReadyWhen     `json:"ready_when"`
+	ReadyAfter time.Duration `json:"ready_after"` // for ReadyUptime
+	// BootTimeout is how long a VM may take from its start to ready; then it is replaced.
+	BootTimeout time.Duration `json:"boot_timeout"`
+	// ShutdownTimeout is how long a guest may take to shut down; then it is destroyed.
+	ShutdownTimeout time.Duration `json:"shutdown_timeout"`
+	// Drain is the time between the choice of a VM for scaling in and its shutdown, in which the removal can be called off.
+	Drain   time.Duration `json:"drain"`
+	ScaleIn ScaleIn       `json:"scale_in"`
+	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
+	BlindAfter time.Duration `json:"blind_after"`
+	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
+	Repair     Repair        `json:"repair"`
+	Brakes     Brakes        `json:"brakes"`
+	Hooks      Hooks         `json:"hooks"`
+	Policy     Policy        `json:"policy"`
+	// Schedule changes Min, Max and the desired capacity at times of the day.
+	Schedule []ScheduledAction `json:"schedule"`
+}
+
+// ScheduledAction sets some of a group's numbers at each moment of a cron expression; 0 leaves one as it is. Min and Max
+// hold until another action sets them, or for ever; Desired is set once, and the policies go on from there.
+type ScheduledAction struct {
+	At      string `json:"at"`   // five fields: minute, hour, day of the month, month, day of the week
+	Zone    string `json:"zone"` // of the IANA time zone database, such as Europe/Berlin
+	Min     int    `json:"min"`
+	Max     int    `json:"max"`
+	Desired int    `json:"desired"`
+}
+
+// ScaleIn says which VM goes first when there is one too many. VMs that are not ready yet go before all others.
+type ScaleIn string
+
+// The orders of removal.
+const (
+	ScaleInNewest    ScaleIn = "newest"
+	ScaleInOldest    ScaleIn = "oldest"
+	ScaleInLeastBusy ScaleIn = "least-busy" // by its last CPU reading; unknown counts as busy
+	ScaleInOutdated  ScaleIn = "outdated"   // made from another template, or from one that was replaced since; then the oldest
+)
+
+// Repair says when a VM is replaced that runs and does not serve.
+type Repair struct {
+	// HealthGrace is how long the guest agent of a ready VM may be silent, with ReadyAgent, and how long a VM may be
+	// paused on an I/O error; then it is replaced. 0 is for ever.
+	HealthGrace time.Duration `json:"health_grace"`
+	// AtOnce is how many VMs may be in replacement at the same time, so that a failure they share does not take all.
+	AtOnce int `json:"at_once"`
+}
+
+// Brakes bound what can go wrong again and again.
+type Brakes struct {
+	LaunchFailures int           `json:"launch_failures"` // in a row; then no VM is launched for LaunchPause, and then one as a trial
+	LaunchPause    time.Duration `json:"launch_pause"`
+	// EarlyDeath is until when after its boot a VM that dies, or does not serve any more, counts as a launch that failed. 0 is
+	// never.
+	EarlyDeath    time.Duration `json:"early_death"`
+	Removals      int           `json:"removals"` // of VMs that could go on serving, at most in RemovalWindow
+	RemovalWindow time.Duration `json:"removal_window"`
+}
+
+// HostLimits are what new VMs must leave of a host. A launch beyond them waits until there is room.
+type HostLimits struct {
+	MemoryReserveMiB int // stays free after the launch
+	// MemoryPromisedPercent is how much counts as taken of what the running domains, whoever's, were given and have not touched
+	// yet. Below 100 more memory is promised than there is.
+	MemoryPromisedPercent float64
+	PoolReserveMiB        int // stays free in the storage pool
+	VCPUsPerCore          int // of all running domains, whoever's; 0 is no limit
+}
+
+// DefaultHostLimits leave a host enough to go on working.
+func DefaultHostLimits() HostLimits {
+	return HostLimits{MemoryReserveMiB: 512, MemoryPromisedPercent: 100, PoolReserveMiB: 1024, VCPUsPerCore: 16}
+}
+
+// Ceiling is the highest max that the spec, its schedule or a person has ever allowed.
+func (g Group) Ceiling(c Controls) int {
+	highest := g.Max
+	for _, a := range g.Schedule {
+		highest = max(highest, a.Max)
+	}
+	if n, err := strconv.Atoi(c.Set["max"]); err == nil {
+		highest = max(highest, n)
+	}
+	return highest
+}
+
+// DefaultGroup is the group of a config without groups, and what a group's unset fields mean.
+//
+// The policy's defaults react faster than a hand-written loop of 4 to 6 s a round (3 samples out, 5 in) and
+// still ignore the short bursts of a half-loaded guest. A new VM counts as capacity from its decision on, so
+// scaling out needs only a short cooldown.
+func DefaultGroup() Group {
+	return Group{
+		Name: "autoscale", Template: "demo", Min: 1, Max: 5, VCPUs: 1, MemoryMiB: 256,
+		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
+		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
+		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
+		Repair:   Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
+		Brakes:   Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, EarlyDeath: 10 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
+		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
+		Schedule: []ScheduledAction{}, // not nil, which the hash would tell from the empty list of a file
+		Policy: Policy{
+			Types: []PolicyType{PolicyThreshold}, Setting: SettingBalanced, Signal: SignalCPU, TargetPercent: 60, MetricTarget: 100, MetricMaxAge: 2 * time.Minute,
+			Steps: Steps{
+				Adjustment: AdjustChange, MinMagnitude: 1,
+				Out: []Band{{From: 0, Adjust: 1}, {From: 20, Adjust: 2}}, In: []Band{{From: 0, Adjust: -1}},
+			},
+			Limits:       Limits{RateWindow: time.Minute},
+			UpperPercent: 70, LowerPercent: 20, Interval: time.Second, BreachesOut: 3, BreachesIn: 5,
+			CooldownOut: 3 * time.Second, CooldownIn: 5 * time.Second, Warmup: WarmupLearned,
+		},
+	}
+}
+
+// UserNetwork is the Network value that means QEMU's user-mode networking.
+const UserNetwork = "user"
+
+var groupName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// CheckGroupName says what is wrong with a group's name. A name must not end in a number ("web-1", "web1"): the
+// VMs are called <group>-<n>, and a group "web-1" would then share names with the group "web".
+func CheckGroupName(name string) error {
+	if !groupName.MatchString(name) {
+		return fmt.Errorf("%q: want a lower-case letter, then up to 39 of a-z, 0-9 and '-'", name)
+	}
+	if c := name[len(name)-1]; c >= '0' && c <= '9' {
+		return fmt.Errorf("%q ends in a number: the VMs are called %s-<n>; use a name that ends in a letter", name, strings.TrimRight(name, "-0123456789"))
+	}
+	if strings.HasSuffix(name, "-") {
+		return fmt.Errorf("%q ends in '-': use a name that ends in a letter", name)
+	}
+	return nil
+}
+
+// Hash is a short fingerprint of the spec. Stages that read different files show different ones.
+func (g Group) Hash() string {
+	data, err := json.Marshal(g)
+	if err != nil {
+		panic("group spec does not marshal: " + err.Error()) // plain fields only: cannot happen
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
+}
+
+// Flaps says whether the thresholds must flap: n VMs just below lower would become n-1 VMs above upper, which is
+// so when lower >= upper*(n-1)/n. The worst n is the smallest that scales in, min+1.
+func (g Group) Flaps() (warning string, flaps bool) {
+	n := g.Min + 1
+	limit := g.Policy.UpperPercent * float64(n-1) / float64(n)
+	if !g.Policy.Has(PolicyThreshold) || len(g.Policy.Types) > 1 || n > g.Max || g.Policy.LowerPercent < limit {
+		return "", false
+	}
+	return fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again; use a lower below %.4g",
+		g.Policy.LowerPercent, g.Policy.UpperPercent, n, g.Policy.LowerPercent,
+		g.Policy.LowerPercent*float64(n)/float64(n-1), n-1, limit), true
+}

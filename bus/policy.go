@@ -1,0 +1,106 @@
+package bus
+
+import (
+	"slices"
+	"time"
+)
+
+// PolicyType says by which rule a group scales.
+type PolicyType string
+
+// The policies.
+const (
+	PolicyThreshold  PolicyType = "threshold"  // one VM more above upper, one fewer below lower
+	PolicyStep       PolicyType = "step"       // the further beyond upper or lower, the more VMs: see Policy.Steps
+	PolicyTarget     PolicyType = "target"     // as many VMs as keep Policy.Signal at its target
+	PolicyPredictive PolicyType = "predictive" // as many as a forecast of the load asks for
+)
+
+// PolicySetting is the choice of PolicyPredictive between paying for idle VMs and losing load.
+type PolicySetting string
+
+// The settings.
+const (
+	SettingSafe     PolicySetting = "safe"
+	SettingBalanced PolicySetting = "balanced"
+	SettingThrifty  PolicySetting = "thrifty"
+)
+
+// Signal is what PolicyTarget keeps at a value.
+type Signal string
+
+// The signals.
+const (
+	SignalCPU    Signal = "cpu"    // average CPU of the ready VMs, at Policy.TargetPercent
+	SignalMemory Signal = "memory" // average memory that their guests use, at Policy.TargetPercent of what they have
+	SignalMetric Signal = "metric" // the number Policy.Metric, at Policy.MetricTarget for each VM
+)
+
+// Adjustment says what the number of a Band means.
+type Adjustment string
+
+// The adjustments, as in AWS step scaling.
+const (
+	AdjustChange  Adjustment = "change"  // so many VMs more or fewer
+	AdjustExact   Adjustment = "exact"   // so many VMs in all
+	AdjustPercent Adjustment = "percent" // of the capacity, more or fewer
+)
+
+// Band is what to do where the CPU is From or more beyond a threshold, in points. It ends where the next one begins.
+type Band struct {
+	From   float64 `json:"from"`
+	Adjust float64 `json:"adjust"` // by the Adjustment; negative is fewer
+}
+
+// Steps are for PolicyStep; its thresholds are those of the Policy.
+type Steps struct {
+	Adjustment   Adjustment `json:"adjustment"`
+	MinMagnitude int        `json:"min_magnitude"` // the least change of AdjustPercent, in VMs
+	Out          []Band     `json:"out"`           // above upper, by From, ascending
+	In           []Band     `json:"in"`            // below lower
+}
+
+// Limits hold what a policy wants. Their zero values hold nothing.
+type Limits struct {
+	TolerancePercent float64 `json:"tolerance_percent"` // a wish that differs less from desired changes nothing
+	// StabiliseOut and StabiliseIn are windows: a group grows to the least, and shrinks to the most, that was wanted
+	// in them.
+	StabiliseOut time.Duration `json:"stabilise_out"`
+	StabiliseIn  time.Duration `json:"stabilise_in"`
+	RateOut      int           `json:"rate_out"` // VMs more, at most in RateWindow; 0 is no limit
+	RateIn       int           `json:"rate_in"`  // VMs fewer
+	RateWindow   time.Duration `json:"rate_window"`
+}
+
+// Policy is the rules by which a group scales, and their guards.
+type Policy struct {
+	// Types are one or several rules: the group grows if one of them wants it, and shrinks only if all do.
+	Types         []PolicyType  `json:"types"`
+	Setting       PolicySetting `json:"setting"`        // for PolicyPredictive
+	Signal        Signal        `json:"signal"`         // for PolicyTarget
+	TargetPercent float64       `json:"target_percent"` // for PolicyTarget
+	Metric        string        `json:"metric"`         // for SignalMetric: its name; what is published is of the whole group
+	MetricTarget  float64       `json:"metric_target"`  // for each VM
+	MetricMaxAge  time.Duration `json:"metric_max_age"` // from which what was published last is not known any more
+	Steps         Steps         `json:"steps"`          // for PolicyStep
+	Limits        Limits        `json:"limits"`
+	// UpperPercent is the average above which PolicyThreshold wants one VM more. With each policy, a VM above it is busy:
+	// it is the last to be scaled in.
+	UpperPercent float64       `json:"upper_percent"`
+	LowerPercent float64       `json:"lower_percent"` // below it: one VM fewer
+	Interval     time.Duration `json:"interval"`      // between two evaluations
+	BreachesOut  int           `json:"breaches_out"`  // evaluations in a row above upper before scaling out
+	BreachesIn   int           `json:"breaches_in"`   // evaluations in a row below lower before scaling in
+	CooldownOut  time.Duration `json:"cooldown_out"`  // after scaling out, before scaling out again
+	CooldownIn   time.Duration `json:"cooldown_in"`   // after any change, before scaling in
+	Warmup       time.Duration `json:"warmup"`        // after a VM's boot, before its CPU counts; or WarmupLearned
+}
+
+// WarmupLearned is the warm-up that follows from how long VMs of the group's template stay busy after their boot.
+const WarmupLearned time.Duration = -1
+
+// Has says whether a rule is one of the group's.
+func (p Policy) Has(t PolicyType) bool { return slices.Contains(p.Types, t) }
+
+// FollowsMetric reports whether the group is scaled on the number Metric.
+func (p Policy) FollowsMetric() bool { return p.Has(PolicyTarget) && p.Signal == SignalMetric }

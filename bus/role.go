@@ -1,0 +1,116 @@
+package bus
+
+import (
+	"slices"
+)
+
+// Role is who somebody is on the bus. Each stage has the role of its name.
+type Role string
+
+// The roles of the embedded server.
+const (
+	RoleCollector Role = "collector"
+	RoleDecider   Role = "decider"
+	RoleActuator  Role = "actuator"
+	RoleDashboard Role = "dashboard"
+	RoleOperator  Role = "operator" // a person's commands: requests, and the history
+	RoleMetric    Role = "metric"   // whoever publishes numbers of a group that it scales on
+	RoleTap       Role = "tap"      // whoever connects from this machine without credentials
+)
+
+// Roles are all roles, in the order of the table in docs/design.md.
+func Roles() []Role {
+	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleMetric, RoleTap}
+}
+
+// Permissions are the subjects that a role may use; everything else is denied.
+type Permissions struct {
+	Publish   []string
+	Subscribe []string
+}
+
+// The requests that change nothing, those that change something, and those by which services are found.
+var (
+	hookRequests  = []string{"vmscaler.ctl." + VerbHook}
+	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset", "vmscaler.ctl." + VerbForget}
+	readRequests  = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
+	discovery     = []string{
+		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",
+	}
+	watching = []string{AllSamples, AllDecisions, AllEvents, AllHealth}
+)
+
+// Permissions are what the embedded server lets a role do. A stage that publishes nothing needs no inbox; those that
+// ask have a private one, as whoever may listen to _INBOX.> reads everybody's replies. No role may use JetStream's
+// API beyond reading the history.
+func (r Role) Permissions() Permissions {
+	switch r {
+	case RoleCollector:
+		return Permissions{Publish: []string{AllSamples, "vmscaler.health.collector.*"}}
+	case RoleDecider:
+		return Permissions{
+			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
+			// answer; then whoever may ask could write anywhere by the decider's hand, such as to JetStream's API.
+			Publish: []string{
+				AllDecisions, AllDemand, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl), "_INBOX.>", "_VMSCALER.>",
+				"$KV." + StateBucket + ".>", "$JS.API.STREAM.INFO.KV_" + StateBucket, "$JS.API.DIRECT.GET.KV_" + StateBucket + ".>",
+				"$KV." + LockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + LockBucket, "$JS.API.DIRECT.GET.KV_" + LockBucket + ".>",
+			},
+			Subscribe: slices.Concat([]string{AllSamples, AllDecisions, AllHealth, AllMetrics, r.InboxPrefix() + ".>"}, readRequests, writeRequests, discovery),
+		}
+	case RoleActuator:
+		return Permissions{
+			Publish:   []string{AllEvents, "vmscaler.health.actuator.*", RoleOperator.InboxPrefix() + ".>"},
+			Subscribe: slices.Concat([]string{AllDecisions, AllSamples, ActuatorHealth, r.InboxPrefix() + ".>"}, hookRequests),
+		}
+	case RoleDashboard:
+		return Permissions{Subscribe: watching}
+	case RoleOperator:
+		return Permissions{
+			Publish:   slices.Concat([]string{"vmscaler.ctl.>", AllMetrics}, discovery, reading(HistoryStream), reading(DemandStream)),
+			Subscribe: slices.Concat(watching, []string{r.InboxPrefix() + ".>"}),
+		}
+	case RoleMetric:
+		return Permissions{Publish: []string{AllMetrics}}
+	case RoleTap:
+		return Permissions{
+			Publish: slices.Concat(readRequests, discovery),
+			// vmscaler.> as people type it; see denied.
+			Subscribe: []string{"vmscaler.>", "_INBOX.>"},
+		}
+	}
+	return Permissions{}
+}
+
+// reading are the requests by which a stream is read.
+func reading(stream string) []string {
+	return []string{
+		"$JS.API.STREAM.INFO." + stream,
+		"$JS.API.CONSUMER.CREATE." + stream + ".>",
+		"$JS.API.CONSUMER.INFO." + stream + ".>",
+		"$JS.API.CONSUMER.MSG.NEXT." + stream + ".>",
+		"$JS.API.CONSUMER.DELETE." + stream + ".>",
+	}
+}
+
+// InboxPrefix is below which subject a role receives replies. Only a tap uses NATS's own, which every tap can read.
+func (r Role) InboxPrefix() string {
+	if r == RoleTap {
+		return "_INBOX"
+	}
+	return "_VMSCALER." + string(r)
+}
+
+// Trial is a command of NATS's tool, without its name, that the role may run, to see that its credentials work. Those that hear
+// nothing only measure the way to the server.
+func (r Role) Trial() []string {
+	for _, subject := range r.Permissions().Subscribe {
+		if subject == AllDecisions || subject == "vmscaler.>" {
+			return []string{"sub", AllDecisions}
+		}
+	}
+	return []string{"rtt"}
+}
+
+// NeedsCredentials says whether a role can do nothing with a tap's permissions.
+func (r Role) NeedsCredentials() bool { return r != RoleTap && r != RoleDashboard }

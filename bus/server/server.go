@@ -1,0 +1,262 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/internal/throttle"
+)
+
+// ErrListenTaken says that the embedded server's address is in use.
+var ErrListenTaken = errors.New("address already in use")
+
+// stageUser is this process itself. A stage in it has the user of stageUserOf, with the permissions of its role: who
+// asks a stage for something must not use its hand for more. None of them can log in over the network.
+const stageUser = "stage"
+
+func stageUserOf(name string) string {
+	if role := bus.Role(name); slices.Contains(bus.Roles(), role) {
+		return stageUser + "-" + name
+	}
+	return stageUser
+}
+
+// The most that JetStream may take. The history is the bulk of the disk.
+const (
+	maxStore  = 128 << 20
+	maxMemory = 16 << 20
+)
+
+// ServerConfig is what the embedded server needs.
+type Config struct {
+	// Listen is its HOST:PORT, such as "127.0.0.1:4222"; port 0 takes any free one. Other addresses than loopback
+	// need Cert and Key.
+	Listen string
+	// StateDir is where JetStream and the credentials of the roles are. With "" there is neither: no history, and
+	// no stage of another process can join.
+	StateDir string
+	// Cert and Key are files (PEM) for TLS, both or none; CA, if set, is the one that clients' certificates must be
+	// from.
+	Cert, Key, CA string
+	// NoTaps also lets nobody from this machine in without credentials.
+	NoTaps bool
+}
+
+// Server is the embedded NATS server.
+type Server struct {
+	ns       *server.Server
+	state    *stateFolder // nil without one
+	cert     *x509.Certificate
+	password string
+
+	lines     *throttle.Throttle // of its log
+	stopGuard func()
+}
+
+// StartServer starts the embedded server. A client from this machine that has no credentials has the rights of
+// [RoleTap], unless there are to be none; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process
+// has the address or the state folder.
+func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
+	if err := bus.CheckListen(cfg.Listen, cfg.Cert != ""); err != nil {
+		return nil, err
+	}
+	host, port, err := bus.SplitListen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	listen := cfg.Listen
+	s := &Server{password: rand.Text()}
+	options := &server.Options{
+		ServerName:          client.ServerName,
+		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
+		NoFastProducerStall: true, // otherwise a tap that reads slowly slows the stages down
+	}
+	setLimits(options, cfg.Cert != "")
+	inProcess := func(user string, permissions *server.Permissions) {
+		options.Users = append(options.Users, &server.User{
+			Username: user, Password: s.password, Permissions: permissions,
+			AllowedConnectionTypes: map[string]struct{}{"IN_PROCESS": {}},
+		})
+	}
+	inProcess(stageUser, nil)
+	for _, role := range bus.Roles() {
+		inProcess(stageUserOf(string(role)), serverPermissions(role.Permissions()))
+	}
+	if bus.IsLoopback(host) && !cfg.NoTaps {
+		options.NoAuthUser = string(bus.RoleTap)
+		options.Users = append(options.Users, &server.User{
+			Username: string(bus.RoleTap), Password: rand.Text(), Permissions: serverPermissions(bus.RoleTap.Permissions()),
+		})
+	}
+	if cfg.Cert != "" {
+		options.TLS, options.TLSVerify, options.TLSTimeout = true, cfg.CA != "", 5
+		options.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
+			CertFile: cfg.Cert, KeyFile: cfg.Key, CaFile: cfg.CA, Verify: cfg.CA != "",
+		})
+		if err != nil {
+			return nil, fmt.Errorf("bus: TLS: %w", err)
+		}
+		if s.cert, err = x509.ParseCertificate(options.TLSConfig.Certificates[0].Certificate[0]); err != nil {
+			return nil, fmt.Errorf("bus: TLS: %w", err)
+		}
+	}
+	if cfg.StateDir != "" { // first, as its holder can be named
+		if s.state, err = openState(cfg.StateDir, os.Geteuid()); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				s.state.Close()
+			}
+		}()
+	}
+	// The server's own "port in use" comes through its logger, after which it still reports itself as ready.
+	probe, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("bus: listen on %s: %w", listen, ErrListenTaken)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bus: listen on %s: %w", listen, err)
+	}
+	if err := probe.Close(); err != nil {
+		return nil, fmt.Errorf("bus: listen on %s: %w", listen, err)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	options.Host, options.Port = host, port
+	if cfg.StateDir != "" {
+		public, err := makeCredentials(cfg.StateDir)
+		if err != nil {
+			return nil, err
+		}
+		for _, role := range bus.Roles() {
+			options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public[role], Permissions: serverPermissions(role.Permissions())})
+		}
+		options.JetStream, options.StoreDir = true, filepath.Join(cfg.StateDir, "jetstream")
+		options.JetStreamMaxStore, options.JetStreamMaxMemory = maxStore, maxMemory
+		options.SyncAlways = true // so little is written that each record may wait for the disk
+	}
+	ns, err := server.NewServer(options)
+	if err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	bridge := newLogBridge(log)
+	defer func() {
+		if err != nil {
+			bridge.lines.Close()
+		}
+	}()
+	ns.SetLoggerV2(bridge, false, false, false)
+	ns.Start()
+	defer func() {
+		if err != nil {
+			ns.Shutdown()
+			ns.WaitForShutdown() // before another may have the state folder
+		}
+	}()
+	for deadline := time.Now().Add(10 * time.Second); bridge.fatal.Load() == nil && !ns.ReadyForConnections(100*time.Millisecond); {
+		if time.Now().After(deadline) {
+			return nil, errors.New("bus: the embedded server was not ready after 10 s")
+		}
+	}
+	if msg := bridge.fatal.Load(); msg != nil {
+		if strings.Contains(*msg, "address already in use") {
+			return nil, fmt.Errorf("bus: listen on %s: %w", listen, ErrListenTaken)
+		}
+		return nil, fmt.Errorf("bus: %s", *msg)
+	}
+	s.ns, s.lines = ns, bridge.lines
+	stopGuard := startGuard(ns, s.lines, log)
+	s.stopGuard = stopGuard
+	defer func() {
+		if err != nil {
+			stopGuard()
+		}
+	}()
+	if s.state != nil {
+		if err := s.keep(log); err != nil {
+			return nil, err
+		}
+		cert := cfg.Cert
+		if cert != "" {
+			if cert, err = filepath.Abs(cert); err != nil {
+				return nil, fmt.Errorf("bus: TLS: %w", err)
+			}
+		}
+		if err := s.state.describe(s.URL(), cert); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// keep makes the history's stream and the buckets, so that no stage needs the right to.
+func (s *Server) keep(log zerolog.Logger) error {
+	conn, err := s.Connect("bus-store", log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(client.EnsureHistory(ctx, conn), client.EnsureStore(ctx, conn, client.EmbeddedLockTTL))
+}
+
+// URL is where other processes on this machine reach the server. One that listens on all addresses is reached at loopback
+// as well, or, where its certificate is not for that, by the certificate's first name.
+func (s *Server) URL() string {
+	u, err := url.Parse(s.ns.ClientURL())
+	if err != nil {
+		return s.ns.ClientURL()
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "" || ip != nil && ip.IsUnspecified() {
+		u.Host = net.JoinHostPort(s.localName(), u.Port())
+	}
+	return u.String()
+}
+
+// localName is a name of this machine that the server's certificate is for.
+func (s *Server) localName() string {
+	const loopback = "127.0.0.1"
+	if s.cert == nil || s.cert.VerifyHostname(loopback) == nil || len(s.cert.DNSNames) == 0 {
+		return loopback
+	}
+	return s.cert.DNSNames[0]
+}
+
+// Connect connects a stage of this process, without a socket. The name of a role gives its permissions, every other
+// one all.
+func (s *Server) Connect(name string, log zerolog.Logger) (*client.Conn, error) {
+	// Not the server's URL, which may ask for TLS: there is nobody in between, and no certificate is for this process.
+	return client.Connect("nats://in-process", name, log, nats.InProcessServer(s.ns), nats.UserInfo(stageUserOf(name), s.password))
+}
+
+// Stop ends the server and waits for it. Close the connections first.
+func (s *Server) Stop() {
+	s.stopGuard()
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+	s.lines.Close()
+	if s.state != nil {
+		s.state.Close()
+	}
+}

@@ -1,0 +1,73 @@
+package bus
+
+import (
+	"time"
+)
+
+// Phase is where a VM stands in its life as the actuator sees it. It is kept in the domain's metadata, and the
+// collector repeats it in every sample, so that a lost lifecycle event never matters.
+type Phase string
+
+// The phases, in the order in which a VM goes through them.
+const (
+	PhaseCreating  Phase = "creating"  // defined; its volume may not exist yet
+	PhaseLaunching Phase = "launching" // volume exists; started or about to be, not ready yet
+	PhaseReady     Phase = "ready"     // does its work; only such VMs count in the average
+	PhaseDraining  Phase = "draining"  // chosen for removal, asked to shut down
+	PhaseStopping  Phase = "stopping"  // being destroyed, its volume deleted, then undefined
+	PhaseFailed    Phase = "failed"    // could not be launched, waits for its removal
+)
+
+// State is what the hypervisor says of a domain, in virsh's words.
+type State string
+
+// The states that vmscaler tells apart.
+const (
+	StateRunning  State = "running"
+	StatePaused   State = "paused"
+	StateShutdown State = "in shutdown"
+	StateShutoff  State = "shut off"
+	StateCrashed  State = "crashed"
+	StateSaved    State = "saved"       // shut off with its memory kept in a file, from which it goes on
+	StateAsleep   State = "pmsuspended" // the guest has suspended itself
+	StateOther    State = "other"       // blocked, or a state newer than this program
+	StateUnknown  State = "unknown"
+)
+
+// Suspended reports whether a domain stands still and can go on where it was: it is owned, and no capacity. As a rule a
+// person did that, so it is left alone.
+func (s State) Suspended() bool { return s == StatePaused || s == StateSaved || s == StateAsleep }
+
+// VM is one VM in a Sample.
+type VM struct {
+	Name  string `json:"name"`
+	State State  `json:"state"`
+	Phase Phase  `json:"phase"`
+	// CPUPercent is the use since the previous sample; 100 is all the VM's vCPUs. Emulator threads can take
+	// it a little above 100. Nil is unknown: the VM is new, not running, was restarted, or could not be read.
+	CPUPercent *float64 `json:"cpu_percent"`
+	VCPUs      int      `json:"vcpus"`
+	MemoryMiB  int      `json:"memory_mib"`
+	// MemoryUsedMiB is what the guest uses by its balloon driver's word; RunDelayPercent is the share of time
+	// that its vCPUs waited for a host core. Both need the QEMU monitor, so they are read outside the tick and
+	// may be some seconds old. Nil is unknown.
+	MemoryUsedMiB   *int      `json:"memory_used_mib,omitempty"`
+	RunDelayPercent *float64  `json:"run_delay_percent,omitempty"`
+	UUID            string    `json:"uuid"`
+	Created         time.Time `json:"created"`     // when the actuator made it
+	PhaseSince      time.Time `json:"phase_since"` // when it entered its phase
+	// BootedAt is when its first boot was over, which a launch hook or a drain that was called off does not change;
+	// RebootedAt is when its guest last restarted without ending. Nil is not yet, or unknown.
+	BootedAt   *time.Time `json:"booted_at,omitempty"`
+	RebootedAt *time.Time `json:"rebooted_at,omitempty"`
+	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
+	Error      string     `json:"error,omitempty"`
+}
+
+func (p Phase) known() bool {
+	switch p {
+	case PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed:
+		return true
+	}
+	return false
+}
