@@ -17,7 +17,6 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
 )
 
@@ -102,11 +101,10 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 	stages := make(chan error, 1)
 	go func() {
 		stages <- app.Run(ctx, app.Options{
-			Config: cfg, Version: version, Dial: hv.dialer.To(hv.choice.URI), Local: actuator.IsLocal(hv.uri), Log: log.Level(max(log.GetLevel(), zerolog.WarnLevel)),
-			Stages:  slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard }),
-			Network: host.DefaultNetwork(hv.uri),
-			Claim:   func(conn *libvirt.Connect) error { return claim(lock, conn, hv.choice.URI) },
-			Ready:   func(url string) { ready <- url },
+			Config: cfg, Version: version, Libvirt: stagesLibvirt(hv), Log: log.Level(max(log.GetLevel(), zerolog.WarnLevel)),
+			Stages: slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard }),
+			Claim:  func(conn *libvirt.Connect) error { return claim(lock, conn, hv.choice.URI) },
+			Ready:  func(url string) { ready <- url },
 		})
 	}()
 	var url string
@@ -116,7 +114,7 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 		return err
 	}
 	_ = lock.Describe(holder(hv, "vmscaler demo", url, ""))
-	say("Watch it from another terminal: vmscaler dashboard")
+	say("%s", asCalled("Watch it from another terminal: `vmscaler dashboard`"))
 	err = playDemo(ctx, hv, url, patience, say)
 	cancel()
 	return errors.Join(err, <-stages)

@@ -121,12 +121,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		}
 		defer hv.close()
 		fmt.Fprintf(stderr, "libvirt: %s\n", hv.choice)
-		stages.Identify = func(conn *libvirt.Connect) (bus.HostID, string, error) {
-			id, err := hypervisor.Identify(conn, hv.choice.URI)
-			return bus.HostID(id.ID), id.Name, err
-		}
-		stages.Dial, stages.Local, stages.Network = hv.dialer.To(hv.choice.URI), actuator.IsLocal(hv.uri), host.DefaultNetwork(hv.uri)
-		stages.URI = hv.uri
+		stages.Libvirt = stagesLibvirt(hv)
 		title += " " + hv.choice.URI
 	}
 	describe := func(string) {}
@@ -251,6 +246,18 @@ func (g *globals) readyHost(ctx context.Context, hv *libvirtHost, cfg config.Con
 		fmt.Fprintln(os.Stderr, "VMs run with KVM")
 	}
 	return nil
+}
+
+// stagesLibvirt is what the stages know of a libvirt.
+func stagesLibvirt(hv *libvirtHost) app.Libvirt {
+	return app.Libvirt{
+		Dial: hv.dialer.To(hv.choice.URI),
+		Identify: func(conn *libvirt.Connect) (bus.HostID, string, error) {
+			id, err := hypervisor.Identify(conn, hv.choice.URI)
+			return bus.HostID(id.ID), id.Name, err
+		},
+		URI: hv.uri, Local: actuator.IsLocal(hv.uri), Network: host.DefaultNetwork(hv.uri),
+	}
 }
 
 func holder(hv *libvirtHost, command, busURL, stateDir string, groups ...string) actuator.Holder {

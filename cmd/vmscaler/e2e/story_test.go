@@ -103,3 +103,24 @@ func (w *world) checkVolume(vm string, vol *libvirt.StorageVol) {
 		w.t.Errorf("%s: its own disk takes %d MiB, want a small one", vm, v.Allocation.Value>>20)
 	}
 }
+
+// TestDemoIsInterrupted starts the demonstration, which wires the stages on its own, and ends it as soon as its VM is there.
+func TestDemoIsInterrupted(t *testing.T) {
+	t.Parallel()
+	w := newPrivateLibvirt(t).world() // its own, as all demonstrations have one group
+	p := w.spawn("demo", "-c", w.config(""))
+	p.says("One worker now keeps it busy.")
+	p.willEnd()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	p.says("vmscaler-demo-1 is removed.")
+	p.says("interrupted")
+	<-p.done
+	if domains, err := w.conn.ListAllDomains(0); err != nil || len(domains) != 0 {
+		t.Errorf("%d domains are left (%v), want none", len(domains), err)
+	}
+	if files := w.files(); len(files) != 0 {
+		t.Errorf("left in the pool: %v", files)
+	}
+}

@@ -45,22 +45,27 @@ type Options struct {
 	// Remote is how to reach the bus with a stage's role, where it is not one of the stages.
 	Remote  func(role string) client.Remote
 	Version string
-	Dial    func(context.Context) (*libvirt.Connect, error) // for collector and actuator
+	Libvirt // for collector and actuator
 	// Claim is called by the actuator with each new connection, before anything is done over it. It returns an error where
 	// another process acts on that libvirt. It may be nil.
 	Claim func(*libvirt.Connect) error
-	// Identify is which libvirt a connection reaches, and its host's name.
-	Identify func(*libvirt.Connect) (bus.HostID, string, error)
-	URI      string // of that libvirt, as it says itself
-	Local    bool   // Dial reaches this machine
-	Network  string // of groups whose spec leaves it open
-	Log      zerolog.Logger
+	Log   zerolog.Logger
 	// Dashboard is called with the bus's address.
 	Dashboard func(busURL string) dashboard.Config
 	// Waiting is called with what the process waits for before it can start, once for each reason.
 	Waiting func(why error)
 	// Ready is called once the bus answers and the stages run; it may be nil.
 	Ready func(busURL string)
+}
+
+// Libvirt is what the stages know of the libvirt that they use.
+type Libvirt struct {
+	Dial func(context.Context) (*libvirt.Connect, error)
+	// Identify is which libvirt a connection reaches, and its host's name.
+	Identify func(*libvirt.Connect) (bus.HostID, string, error)
+	URI      string // as it says itself
+	Local    bool   // Dial reaches this machine
+	Network  string // of groups whose spec leaves it open
 }
 
 // RecordDir is the actuator's own folder in a state folder, with the records of the VMs that it made; "" is none.
