@@ -14,7 +14,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/explain"
+	"github.com/vmscaler/vmscaler/decider/explain"
 )
 
 func explainCommand(g *globals) *cobra.Command {

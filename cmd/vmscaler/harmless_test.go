@@ -19,8 +19,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/explain"
 	"github.com/vmscaler/vmscaler/dashboard"
+	"github.com/vmscaler/vmscaler/decider/explain"
 )
 
 // hostile has what a terminal would obey, and what misleads a reader.

@@ -16,8 +16,8 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/simulate"
 	"github.com/vmscaler/vmscaler/dashboard"
+	"github.com/vmscaler/vmscaler/decider/simulate"
 )
 
 // maxPoints is how many points of a run are kept at most.
@@ -58,7 +58,7 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 			plan.Policies = []string{chosen}
 			for _, name := range compare {
 				if name == "all" {
-					compare = simulate.Rivals()
+					compare = simulate.Baselines()
 				}
 			}
 			for _, name := range compare {

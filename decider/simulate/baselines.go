@@ -10,7 +10,7 @@ import (
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
-// The rivals are written from their documentation, with the settings that it shows or that are the defaults.
+// The baselines are written from their documentation, with the settings that it shows or that are the defaults.
 
 // awsStep has the bands of the example in the AWS documentation around its alarms, which are at 60 and 40 % here: nothing
 // within 10 points, 10 % of the capacity up to 20 points, 30 % beyond.
@@ -212,5 +212,5 @@ func Policies() []string {
 	}
 }
 
-// Rivals are the policies that run on any trace.
-func Rivals() []string { return Policies()[:len(Policies())-2] }
+// Baselines are the policies that run on any trace.
+func Baselines() []string { return Policies()[:len(Policies())-2] }

@@ -319,8 +319,8 @@ func TestCompareIsRepeatable(t *testing.T) {
 }
 
 // What docs/policies.md promises must hold on demands that nobody has tuned for, too.
-func TestPredictiveBeatsTheRivals(t *testing.T) {
-	p := Plan{Traces: between(12, 18), Policies: Rivals(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference()}
+func TestPredictiveBeatsTheBaselines(t *testing.T) {
+	p := Plan{Traces: between(12, 18), Policies: Baselines(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference()}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -330,9 +330,9 @@ func TestPredictiveBeatsTheRivals(t *testing.T) {
 		of[r.Policy] = r.Metrics
 	}
 	ours := of["predictive"]
-	for _, rival := range []string{"threshold", "aws-step", "aws-target", "aws-target:10s", "hpa", "hpa:70", "gcp", "azure"} {
-		if r := of[rival]; ours.Cost >= r.Cost || ours.LostPercent >= r.LostPercent || ours.ThetaU >= r.ThetaU {
-			t.Errorf("predictive %+v\n%s %+v", ours, rival, r)
+	for _, name := range []string{"threshold", "aws-step", "aws-target", "aws-target:10s", "hpa", "hpa:70", "gcp", "azure"} {
+		if r := of[name]; ours.Cost >= r.Cost || ours.LostPercent >= r.LostPercent || ours.ThetaU >= r.ThetaU {
+			t.Errorf("predictive %+v\n%s %+v", ours, name, r)
 		}
 	}
 }

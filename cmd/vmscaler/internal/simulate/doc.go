@@ -1,3 +1,0 @@
-// Package simulate runs the decider's own code, and what its rivals are documented to do, against a simulated group on
-// virtual time, and measures how well each follows a demand.
-package simulate
