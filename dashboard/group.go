@@ -1,0 +1,167 @@
+package dashboard
+
+import (
+	"fmt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// head is a group's first line; in short form it is its only one.
+func (v *view) head(g *group, short bool) *line {
+	l := v.style.line().add(toneText, " ").add(toneStrong, g.name)
+	gap := "   "
+	if v.width < 50 {
+		gap = " "
+	}
+	// First, as the rest explains itself only to those who know this.
+	for _, text := range g.controls() {
+		l.add(toneText, gap).add(toneWarnStrong, text)
+	}
+	number := func(n string, name string, t tone) {
+		l.add(toneText, gap).add(t, n).add(toneDim, " "+name)
+	}
+	ready, launching, other := g.counts()
+	if d := g.decision; d != nil {
+		want := "–"
+		if d.Known {
+			want = fmt.Sprint(d.Desired)
+		}
+		if len(g.hosts) == 0 {
+			ready, launching, other = d.Inputs.Ready, d.Inputs.Launching, 0
+		}
+		if v.width < 50 {
+			l.add(toneText, gap).add(toneGoodStrong, fmt.Sprint(ready)).add(toneStrong, "/"+want).add(toneDim, " ready")
+		} else {
+			number(want, "desired", toneStrong)
+		}
+	}
+	if g.decision == nil || v.width >= 50 {
+		number(fmt.Sprint(ready), "ready", toneGoodStrong)
+	}
+	t := toneText
+	if launching > 0 {
+		t = toneWarnStrong
+	}
+	if short {
+		if launching > 0 {
+			number(fmt.Sprint(launching), "launching", t)
+		}
+		l.add(toneText, gap)
+		average := g.average(v.now)
+		v.percent(l, average, g.upper())
+		a := g.activity(v.now)
+		return l.add(toneText, gap).add(a.tone, a.label)
+	}
+	number(fmt.Sprint(launching), "launching", t)
+	if other > 0 {
+		number(fmt.Sprint(other), "other", toneWarn)
+	}
+	if d := g.decision; d != nil {
+		limits := v.style.line().add(toneDim, fmt.Sprintf("min %d   max %d ", d.Inputs.Min, d.Inputs.Max))
+		l.right(limits, v.width)
+	}
+	return l
+}
+
+// controls are what a person has told the group, in capitals.
+func (g *group) controls() []string {
+	if g.decision == nil {
+		return nil
+	}
+	var texts []string
+	c := g.decision.Controls
+	switch n := len(c.Paused); {
+	case n == 0:
+	case n == len(bus.Scopes()):
+		texts = append(texts, "PAUSED")
+	default:
+		texts = append(texts, "PAUSED "+scopes(c, ","))
+	}
+	if c.DryRun {
+		texts = append(texts, "DRY RUN")
+	}
+	return texts
+}
+
+// bar is a group's average CPU, with marks at the thresholds.
+func (v *view) bar(g *group) *line {
+	average := g.average(v.now)
+	upper := g.upper()
+	l := v.style.line().add(toneDim, "  CPU  ")
+	v.percent(l, average, upper)
+	l.add(toneText, "  ")
+	var scale string
+	at := g.thresholds()
+	switch len(at) {
+	case 1:
+		scale = fmt.Sprintf("  target %.4g %% ", at[0])
+	case 2:
+		scale = fmt.Sprintf("  in < %.4g %%   out > %.4g %% ", at[0], at[1])
+	}
+	cells := v.width - l.width - textWidth(v.style.clean(scale))
+	if cells < 10 {
+		scale = ""
+		cells = v.width - l.width - 1
+	}
+	cells = min(cells, 100)
+	if cells < 4 {
+		return l
+	}
+	marks := map[int]bool{}
+	for _, percent := range at {
+		if percent > 0 && percent < 100 {
+			marks[min(int(percent/100*float64(cells)), cells-1)] = true
+		}
+	}
+	filled := 0.0
+	if average != nil {
+		filled = clamp(*average) / 100 * float64(cells)
+	}
+	t := cpuTone(average, upper)
+	for i := range cells {
+		part := filled - float64(i)
+		switch {
+		case marks[i]:
+			l.add(toneStrong, "│")
+		case part >= 1:
+			l.add(t, "█")
+		case part > 0 && v.style.Unicode && int(part*8) > 0:
+			l.add(t, string([]rune("▏▎▍▌▋▊▉")[int(part*8)-1]))
+		case v.style.Unicode:
+			l.add(toneDim, "·")
+		default:
+			l.add(toneDim, " ")
+		}
+	}
+	return l.add(toneDim, scale)
+}
+
+func (v *view) activityLine(g *group) *line {
+	a := g.activity(v.now)
+	l := v.style.line().add(a.tone, "  "+a.mark+" "+a.label)
+	if a.text != "" {
+		l.add(toneText, ": "+a.text)
+	}
+	return l
+}
+
+func (v *view) host(h *host) *line {
+	l := v.style.line().add(toneDim, "  host ").add(toneText, h.sample.Host)
+	if h.stale(v.now) {
+		return l.add(toneWarn, "   no sample for "+spell(v.now.Sub(h.received)))
+	}
+	load := h.sample.HostLoad
+	cpu := "–"
+	if load.CPUPercent != nil {
+		cpu = fmt.Sprintf("%.0f %%", clamp(*load.CPUPercent))
+	}
+	l.add(toneDim, "   CPU ").add(toneText, cpu)
+	if load.Cores > 0 {
+		l.add(toneDim, fmt.Sprintf(" of %d cores", load.Cores))
+	}
+	l.add(toneDim, "   memory ").add(toneText, size(load.MemoryFreeMiB)).add(toneDim, " free")
+	if v.width >= 100 && load.MemoryMiB > 0 {
+		l.add(toneDim, " of "+size(&load.MemoryMiB))
+	}
+	return l.add(toneDim, "   pool ").add(toneText, size(load.PoolFreeMiB)).add(toneDim, " free")
+}
