@@ -21,9 +21,9 @@ func (v *view) history(room int, groups []*group, blank bool) []*line {
 	}
 	var lines []*line
 	if blank && room > 3 {
-		lines = append(lines, v.style.line())
+		lines = append(lines, v.line())
 	}
-	head := v.style.line().add(toneDim, " ── recent ")
+	head := v.line().add(toneDim, " ── recent ")
 	head.add(toneDim, strings.Repeat("─", max(0, v.width-head.width-1)))
 	lines = append(lines, head)
 	for i := len(v.m.entries) - 1; i >= 0 && len(lines) < room; i-- {
@@ -32,8 +32,8 @@ func (v *view) history(room int, groups []*group, blank bool) []*line {
 	return lines
 }
 
-func (v *view) entry(e entry, column int) *line {
-	l := v.style.line().add(toneDim, " "+e.at.In(v.now.Location()).Format(time.TimeOnly)+"  ")
+func (p page) entry(e entry, column int) *line {
+	l := p.line().add(toneDim, " "+e.at.In(p.now.Location()).Format(time.TimeOnly)+"  ")
 	if column > 0 {
 		l.cell(toneText, e.group, column).add(toneText, "  ")
 	}

@@ -29,6 +29,15 @@ func breakLine(text string, width int) (first, rest string) {
 	return text[:at], text[at+1:]
 }
 
+// percent appends a figure of five cells, such as " 93 %".
+func (l *line) percent(cpu *float64, upper float64) *line {
+	text := "–"
+	if cpu != nil {
+		text = fmt.Sprintf("%.0f %%", clamp(*cpu))
+	}
+	return l.cellRight(cpuTone(cpu, upper), text, 5)
+}
+
 // cpuTone is red above the upper threshold, where that is known, yellow above calmBelow, green below.
 func cpuTone(cpu *float64, upper float64) tone {
 	switch {

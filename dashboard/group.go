@@ -6,11 +6,22 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
+// groupPart is what the rendering shows of one group above its VMs.
+type groupPart struct {
+	page
+	g       *group
+	average *float64
+	upper   float64
+}
+
+func (p page) group(g *group) groupPart { return groupPart{p, g, g.average(p.now), g.upper()} }
+
 // head is a group's first line; in short form it is its only one.
-func (v *view) head(g *group, short bool) *line {
-	l := v.style.line().add(toneText, " ").add(toneStrong, g.name)
-	gap := "   "
-	if v.width < 50 {
+func (p groupPart) head(short bool) *line {
+	g := p.g
+	l := p.line().add(toneText, " ").add(toneStrong, g.name)
+	narrow, gap := p.width < 50, "   "
+	if narrow {
 		gap = " "
 	}
 	// First, as the rest explains itself only to those who know this.
@@ -29,13 +40,13 @@ func (v *view) head(g *group, short bool) *line {
 		if len(g.hosts) == 0 {
 			ready, launching, other = d.Inputs.Ready, d.Inputs.Launching, 0
 		}
-		if v.width < 50 {
+		if narrow {
 			l.add(toneText, gap).add(toneGoodStrong, fmt.Sprint(ready)).add(toneStrong, "/"+want).add(toneDim, " ready")
 		} else {
 			number(want, "desired", toneStrong)
 		}
 	}
-	if g.decision == nil || v.width >= 50 {
+	if g.decision == nil || !narrow {
 		number(fmt.Sprint(ready), "ready", toneGoodStrong)
 	}
 	t := toneText
@@ -46,10 +57,8 @@ func (v *view) head(g *group, short bool) *line {
 		if launching > 0 {
 			number(fmt.Sprint(launching), "launching", t)
 		}
-		l.add(toneText, gap)
-		average := g.average(v.now)
-		v.percent(l, average, g.upper())
-		a := g.activity(v.now)
+		l.add(toneText, gap).percent(p.average, p.upper)
+		a := g.activity(p.now)
 		return l.add(toneText, gap).add(a.tone, a.label)
 	}
 	number(fmt.Sprint(launching), "launching", t)
@@ -57,8 +66,7 @@ func (v *view) head(g *group, short bool) *line {
 		number(fmt.Sprint(other), "other", toneWarn)
 	}
 	if d := g.decision; d != nil {
-		limits := v.style.line().add(toneDim, fmt.Sprintf("min %d   max %d ", d.Inputs.Min, d.Inputs.Max))
-		l.right(limits, v.width)
+		l.right(p.line().add(toneDim, fmt.Sprintf("min %d   max %d ", d.Inputs.Min, d.Inputs.Max)), p.width)
 	}
 	return l
 }
@@ -84,24 +92,20 @@ func (g *group) controls() []string {
 }
 
 // bar is a group's average CPU, with marks at the thresholds.
-func (v *view) bar(g *group) *line {
-	average := g.average(v.now)
-	upper := g.upper()
-	l := v.style.line().add(toneDim, "  CPU  ")
-	v.percent(l, average, upper)
-	l.add(toneText, "  ")
+func (p groupPart) bar() *line {
+	l := p.line().add(toneDim, "  CPU  ").percent(p.average, p.upper).add(toneText, "  ")
 	var scale string
-	at := g.thresholds()
+	at := p.g.thresholds()
 	switch len(at) {
 	case 1:
 		scale = fmt.Sprintf("  target %.4g %% ", at[0])
 	case 2:
 		scale = fmt.Sprintf("  in < %.4g %%   out > %.4g %% ", at[0], at[1])
 	}
-	cells := v.width - l.width - textWidth(v.style.clean(scale))
+	cells := p.width - l.width - textWidth(p.style.clean(scale))
 	if cells < 10 {
 		scale = ""
-		cells = v.width - l.width - 1
+		cells = p.width - l.width - 1
 	}
 	cells = min(cells, 100)
 	if cells < 4 {
@@ -114,10 +118,10 @@ func (v *view) bar(g *group) *line {
 		}
 	}
 	filled := 0.0
-	if average != nil {
-		filled = clamp(*average) / 100 * float64(cells)
+	if p.average != nil {
+		filled = clamp(*p.average) / 100 * float64(cells)
 	}
-	t := cpuTone(average, upper)
+	t := cpuTone(p.average, p.upper)
 	for i := range cells {
 		part := filled - float64(i)
 		switch {
@@ -125,9 +129,9 @@ func (v *view) bar(g *group) *line {
 			l.add(toneStrong, "│")
 		case part >= 1:
 			l.add(t, "█")
-		case part > 0 && v.style.Unicode && int(part*8) > 0:
+		case part > 0 && p.style.Unicode && int(part*8) > 0:
 			l.add(t, string([]rune("▏▎▍▌▋▊▉")[int(part*8)-1]))
-		case v.style.Unicode:
+		case p.style.Unicode:
 			l.add(toneDim, "·")
 		default:
 			l.add(toneDim, " ")
@@ -136,19 +140,21 @@ func (v *view) bar(g *group) *line {
 	return l.add(toneDim, scale)
 }
 
-func (v *view) activityLine(g *group) *line {
-	a := g.activity(v.now)
-	l := v.style.line().add(a.tone, "  "+a.mark+" "+a.label)
+// activity is what the group is doing, and why.
+func (p groupPart) activity() *line {
+	a := p.g.activity(p.now)
+	l := p.line().add(a.tone, "  "+a.mark+" "+a.label)
 	if a.text != "" {
 		l.add(toneText, ": "+a.text)
 	}
 	return l
 }
 
-func (v *view) host(h *host) *line {
-	l := v.style.line().add(toneDim, "  host ").add(toneText, h.sample.Host)
-	if h.stale(v.now) {
-		return l.add(toneWarn, "   no sample for "+spell(v.now.Sub(h.received)))
+// host is the line of a group's host: its own load.
+func (p page) host(h *host) *line {
+	l := p.line().add(toneDim, "  host ").add(toneText, h.sample.Host)
+	if h.stale(p.now) {
+		return l.add(toneWarn, "   no sample for "+spell(p.now.Sub(h.received)))
 	}
 	load := h.sample.HostLoad
 	cpu := "–"
@@ -160,7 +166,7 @@ func (v *view) host(h *host) *line {
 		l.add(toneDim, fmt.Sprintf(" of %d cores", load.Cores))
 	}
 	l.add(toneDim, "   memory ").add(toneText, size(load.MemoryFreeMiB)).add(toneDim, " free")
-	if v.width >= 100 && load.MemoryMiB > 0 {
+	if p.width >= 100 && load.MemoryMiB > 0 {
 		l.add(toneDim, " of "+size(&load.MemoryMiB))
 	}
 	return l.add(toneDim, "   pool ").add(toneText, size(load.PoolFreeMiB)).add(toneDim, " free")

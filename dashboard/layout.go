@@ -12,7 +12,7 @@ func Render(m *Model, width, height int, now time.Time, style Style) []string {
 	if width <= 0 || height <= 0 {
 		return nil
 	}
-	v := view{m: m, width: width, height: height, now: now, style: style}
+	v := view{page{width, height, now, style}, m}
 	lines := v.frame()
 	if len(lines) > height {
 		lines = lines[:height]
@@ -24,12 +24,19 @@ func Render(m *Model, width, height int, now time.Time, style Style) []string {
 	return out
 }
 
-// view is one rendering.
-type view struct {
-	m             *Model
+// page is what all parts of a rendering are drawn for.
+type page struct {
 	width, height int
 	now           time.Time
 	style         Style
+}
+
+func (p page) line() *line { return p.style.line() }
+
+// view is one rendering: it arranges the parts, which draw themselves.
+type view struct {
+	page
+	m *Model
 }
 
 // detail is how much is shown; Render takes the most that fits.
@@ -59,7 +66,7 @@ func (v *view) frame() []*line {
 	lines := slices.Concat(top, body, history)
 	if len(bottom) > 0 {
 		for len(lines) < v.height-len(bottom) {
-			lines = append(lines, v.style.line())
+			lines = append(lines, v.line())
 		}
 	}
 	return append(lines, bottom...)
@@ -94,10 +101,10 @@ func (v *view) fit(groups []*group, room int) (lines []*line, blanks bool) {
 	// Not even two lines a group: one each, and the rest as a number.
 	for i, g := range groups {
 		if i == room-1 && len(groups) > room {
-			lines = append(lines, v.style.line().add(toneDim, fmt.Sprintf("  … %d more groups", len(groups)-i)))
+			lines = append(lines, v.line().add(toneDim, fmt.Sprintf("  … %d more groups", len(groups)-i)))
 			break
 		}
-		lines = append(lines, v.head(g, true))
+		lines = append(lines, v.group(g).head(true))
 	}
 	return lines, false
 }
@@ -135,16 +142,17 @@ func (v *view) groups(groups []*group, d detail) []*line {
 	var lines []*line
 	for _, g := range groups {
 		if d.blanks {
-			lines = append(lines, v.style.line())
+			lines = append(lines, v.line())
 		}
-		lines = append(lines, v.head(g, false))
+		part := v.group(g)
+		lines = append(lines, part.head(false))
 		if d.bar {
-			lines = append(lines, v.bar(g))
+			lines = append(lines, part.bar())
 		}
 		if d.activity {
-			lines = append(lines, v.activityLine(g))
+			lines = append(lines, part.activity())
 		}
-		lines = append(lines, v.table(g, d)...)
+		lines = append(lines, v.table(g).lines(d)...)
 		if d.hosts {
 			for _, h := range g.sortedHosts() {
 				lines = append(lines, v.host(h))
@@ -152,13 +160,4 @@ func (v *view) groups(groups []*group, d detail) []*line {
 		}
 	}
 	return lines
-}
-
-// percent appends a figure of five cells, such as " 93 %".
-func (v *view) percent(l *line, cpu *float64, upper float64) {
-	text := "–"
-	if cpu != nil {
-		text = fmt.Sprintf("%.0f %%", clamp(*cpu))
-	}
-	l.cellRight(cpuTone(cpu, upper), text, 5)
 }

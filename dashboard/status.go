@@ -48,7 +48,7 @@ func StatusLines(s bus.Status, loc *time.Location) []string {
 		}
 		rows = append(rows, []string{h.Stage, h.Instance, text})
 	}
-	lines = append(lines, table(rows)...)
+	lines = append(lines, align(rows)...)
 	for i := range lines {
 		lines[i] = Style{Unicode: true}.clean(lines[i])
 	}
@@ -116,11 +116,11 @@ func vmLines(samples []bus.Sample) []string {
 		}
 		rows = append(rows, cells)
 	}
-	return table(rows)
+	return align(rows)
 }
 
-// table aligns the cells of rows.
-func table(rows [][]string) []string {
+// align aligns the cells of rows.
+func align(rows [][]string) []string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, cells := range rows {

@@ -2,158 +2,193 @@ package dashboard
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// column is one of the table's; cells are cut to its width.
+// table is the VMs of a group on this page.
+type table struct {
+	page
+	g       *group
+	upper   float64
+	columns []column
+}
+
+func (p page) table(g *group) table {
+	t := table{page: p, g: g, upper: g.upper()}
+	t.columns = t.choose()
+	return t
+}
+
+// column is one of the table's; what its cells hold is cut to its width.
 type column struct {
 	name  string
 	width int
 	right bool
+	cell  func(l *line, r row, width int)
 }
 
-// columns chooses what there is room for. A column that is left out has no width.
-type columns struct {
-	name, host, phase, cpu, spark, vcpus, memory, age column
+// row is a VM, and what of its host its cells need.
+type row struct {
+	vm    bus.VM
+	host  *host
+	stale bool      // the host's figures are too old to show
+	clock time.Time // now, by the host's own clock
 }
 
-func (v *view) columns(g *group) columns {
+// choose is the columns that there is room for. The name and the CPU are always shown.
+func (t table) choose() []column {
 	longest, longestHost := 4, 4
-	for _, h := range g.hosts {
-		longestHost = max(longestHost, textWidth(v.style.clean(h.sample.Host)))
+	for _, h := range t.g.hosts {
+		longestHost = max(longestHost, textWidth(t.style.clean(h.sample.Host)))
 		for _, vm := range h.sample.VMs {
-			longest = max(longest, textWidth(v.style.clean(vm.Name)))
+			longest = max(longest, textWidth(t.style.clean(vm.Name)))
 		}
 	}
-	c := columns{
-		name: column{name: "VM", width: min(longest, max(v.width/4, min(16, v.width-12), 1))},
-		cpu:  column{name: "CPU", width: 5, right: true},
+	var (
+		name  = column{"VM", min(longest, max(t.width/4, min(16, t.width-12), 1)), false, nameCell}
+		host  = column{"HOST", min(longestHost, 20), false, hostCell}
+		phase = column{"PHASE", 13, false, phaseCell}
+		cpu   = column{"CPU", 5, true, t.cpuCell}
+		spark = column{"LAST 60 s", 10, false, t.sparkCell}
+		vcpus = column{"vCPU", 4, true, vcpusCell}
+		mem   = column{"MEMORY", 11, true, memoryCell}
+		age   = column{"AGE", 6, true, ageCell}
+	)
+	if len(t.g.hosts) <= 1 {
+		host.width = 0
 	}
-	rest := v.width - 2 - c.name.width - 2 - c.cpu.width - 1
-	take := func(to *column, name string, width int, right bool) {
-		if rest >= width+2 {
-			*to = column{name, width, right}
-			rest -= width + 2
+	rest := t.width - 2 - name.width - 2 - cpu.width - 1
+	for _, c := range []*column{&phase, &spark, &age, &mem, &vcpus, &host} { // the most useful first
+		if c.width == 0 || rest < c.width+2 {
+			c.width = 0
+			continue
 		}
+		rest -= c.width + 2
 	}
-	take(&c.phase, "PHASE", 13, false)
-	take(&c.spark, "LAST 60 s", 10, false)
-	take(&c.age, "AGE", 6, true)
-	take(&c.memory, "MEMORY", 11, true)
-	take(&c.vcpus, "vCPU", 4, true)
-	if len(g.hosts) > 1 {
-		take(&c.host, "HOST", min(longestHost, 20), false)
-	}
-	if rest >= 12 && c.phase.width > 0 {
-		c.phase.width += 10
+	if rest >= 12 && phase.width > 0 {
+		phase.width += 10
 		rest -= 10
 	}
-	if c.spark.width > 0 {
+	if spark.width > 0 {
 		// As many parts of the minute as there is room for, each of whole seconds.
 		for _, seconds := range []int{1, 2, 3, 4, 5} {
-			if n := 60 / seconds; n <= c.spark.width+rest {
-				c.spark.width = n
+			if n := 60 / seconds; n <= spark.width+rest {
+				spark.width = n
 				break
 			}
 		}
 	}
-	return c
+	all := []column{name, host, phase, cpu, spark, vcpus, mem, age}
+	return slices.DeleteFunc(all, func(c column) bool { return c.width == 0 })
 }
 
-func (v *view) table(g *group, d detail) []*line {
-	rows := g.rows()
-	if rows == 0 {
+func (t table) lines(d detail) []*line {
+	if t.g.rows() == 0 {
 		return nil
 	}
-	c := v.columns(g)
 	var lines []*line
 	if d.names && d.vms > 0 {
-		l := v.style.line().add(toneText, "  ")
-		for _, col := range []column{c.name, c.host, c.phase, c.cpu, c.spark, c.vcpus, c.memory, c.age} {
-			if col.width == 0 {
-				continue
-			}
-			if col.right {
-				l.cellRight(toneDim, col.name, col.width)
-			} else {
-				l.cell(toneDim, col.name, col.width)
-			}
-			l.add(toneText, "  ")
-		}
-		lines = append(lines, l)
+		lines = append(lines, t.names())
 	}
 	shown, busy, hidden := 0, 0, 0
-	upper := g.upper()
-	for _, h := range g.sortedHosts() {
+	for _, h := range t.g.sortedHosts() {
+		r := row{host: h, stale: h.stale(t.now), clock: h.clock(t.now)}
 		for _, vm := range h.sample.VMs {
 			if shown < d.vms {
-				lines = append(lines, v.vm(h, vm, upper, c))
+				r.vm = vm
+				lines = append(lines, t.row(r))
 				shown++
 				continue
 			}
 			hidden++
-			if vm.CPUPercent != nil && upper > 0 && *vm.CPUPercent > upper && !h.stale(v.now) {
+			if vm.CPUPercent != nil && t.upper > 0 && *vm.CPUPercent > t.upper && !r.stale {
 				busy++
 			}
 		}
 	}
 	if hidden > 0 {
-		l := v.style.line().add(toneDim, fmt.Sprintf("  … %d more", hidden))
+		l := t.line().add(toneDim, fmt.Sprintf("  … %d more", hidden))
 		if busy > 0 {
-			l.add(toneDim, ", ").add(toneBad, fmt.Sprintf("%d above %.4g %%", busy, upper))
+			l.add(toneDim, ", ").add(toneBad, fmt.Sprintf("%d above %.4g %%", busy, t.upper))
 		}
 		lines = append(lines, l)
 	}
 	return lines
 }
 
-func (v *view) vm(h *host, vm bus.VM, upper float64, c columns) *line {
-	stale := h.stale(v.now)
-	clock := h.clock(v.now)
-	l := v.style.line().add(toneText, "  ").cell(toneText, v.style.cutLeft(v.style.clean(vm.Name), c.name.width), c.name.width).add(toneText, "  ")
-	if c.host.width > 0 {
-		l.cell(toneDim, h.sample.Host, c.host.width).add(toneText, "  ")
-	}
-	if c.phase.width > 0 {
-		text, t := phase(vm, clock, c.phase.width)
-		if stale {
-			t = toneDim
+// names is the line above the rows.
+func (t table) names() *line {
+	l := t.line().add(toneText, "  ")
+	for _, c := range t.columns {
+		if c.right {
+			l.cellRight(toneDim, c.name, c.width)
+		} else {
+			l.cell(toneDim, c.name, c.width)
 		}
-		l.cell(t, text, c.phase.width).add(toneText, "  ")
-	}
-	cpu := vm.CPUPercent
-	if stale {
-		cpu = nil
-	}
-	v.percent(l, cpu, upper)
-	l.add(toneText, "  ")
-	if c.spark.width > 0 {
-		end := l.width + c.spark.width
-		if vm.Error != "" {
-			l.cell(toneBad, vm.Error, c.spark.width)
-		} else if past := h.history[vm.Name]; past != nil {
-			for _, value := range past.buckets(c.spark.width, clock, h.interval()) {
-				l.add(cpuTone(value, upper), spark(value))
-			}
-		}
-		l.to(end).add(toneText, "  ")
-	}
-	if c.vcpus.width > 0 {
-		l.cellRight(toneText, fmt.Sprint(vm.VCPUs), c.vcpus.width).add(toneText, "  ")
-	}
-	if c.memory.width > 0 {
-		l.cellRight(toneText, memory(vm.MemoryUsedMiB, vm.MemoryMiB, c.memory.width), c.memory.width).add(toneText, "  ")
-	}
-	if c.age.width > 0 {
-		text := "–"
-		if !vm.Created.IsZero() {
-			text = age(clock.Sub(vm.Created))
-		}
-		l.cellRight(toneDim, text, c.age.width)
+		l.add(toneText, "  ")
 	}
 	return l
+}
+
+func (t table) row(r row) *line {
+	l := t.line().add(toneText, "  ")
+	for _, c := range t.columns {
+		c.cell(l, r, c.width)
+		l.add(toneText, "  ")
+	}
+	return l
+}
+
+func nameCell(l *line, r row, width int) {
+	l.cell(toneText, l.style.cutLeft(l.style.clean(r.vm.Name), width), width)
+}
+
+func hostCell(l *line, r row, width int) { l.cell(toneDim, r.host.sample.Host, width) }
+
+func phaseCell(l *line, r row, width int) {
+	text, t := phase(r.vm, r.clock, width)
+	if r.stale {
+		t = toneDim
+	}
+	l.cell(t, text, width)
+}
+
+func (t table) cpuCell(l *line, r row, _ int) {
+	cpu := r.vm.CPUPercent
+	if r.stale {
+		cpu = nil
+	}
+	l.percent(cpu, t.upper)
+}
+
+// sparkCell is the last minute of the VM's CPU, or why it is not known.
+func (t table) sparkCell(l *line, r row, width int) {
+	end := l.width + width
+	if r.vm.Error != "" {
+		l.cell(toneBad, r.vm.Error, width)
+	} else if past := r.host.history[r.vm.Name]; past != nil {
+		for _, value := range past.buckets(width, r.clock, r.host.interval()) {
+			l.add(cpuTone(value, t.upper), spark(value))
+		}
+	}
+	l.to(end)
+}
+
+func vcpusCell(l *line, r row, width int) { l.cellRight(toneText, fmt.Sprint(r.vm.VCPUs), width) }
+
+func memoryCell(l *line, r row, width int) {
+	l.cellRight(toneText, memory(r.vm.MemoryUsedMiB, r.vm.MemoryMiB, width), width)
+}
+
+func ageCell(l *line, r row, width int) {
+	text := "–"
+	if !r.vm.Created.IsZero() {
+		text = age(r.clock.Sub(r.vm.Created))
+	}
+	l.cellRight(toneDim, text, width)
 }
 
 // startsWithin is how long libvirt may take to start a VM before that looks wrong.
