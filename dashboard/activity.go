@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
 // activity is what a group is doing now.
@@ -15,14 +16,14 @@ type activity struct {
 	tone              tone
 }
 
-func (g *group) activity(now time.Time) activity {
-	d := g.decision
-	if d == nil {
+func activityOf(g *model.Group, now time.Time) activity {
+	d, decided := g.Decision()
+	if !decided {
 		return activity{"·", "no decision yet", "", toneDim}
 	}
-	valid := max(staleAfter, d.ExpiresAt.Sub(d.Time))
-	if silence := now.Sub(g.decided); silence > valid {
-		return activity{"!", "no decision for " + spell(silence) + ", the last", d.Sentence, toneWarn}
+	age, holds := g.DecisionAge(now)
+	if !holds {
+		return activity{"!", "no decision for " + spell(age) + ", the last", d.Sentence, toneWarn}
 	}
 	in := d.Inputs
 	var a activity
@@ -40,7 +41,7 @@ func (g *group) activity(now time.Time) activity {
 	case d.Guard == bus.GuardAtMax:
 		a.mark, a.label, a.tone = "!", "at max", toneBadStrong
 	case d.Guard == bus.GuardCooldown:
-		left := time.Duration(in.CooldownMS)*time.Millisecond - now.Sub(g.decided)
+		left := time.Duration(in.CooldownMS)*time.Millisecond - age
 		seconds := max(1, int(math.Ceil(left.Seconds())))
 		a.mark, a.label, a.tone = "·", fmt.Sprintf("cooling down %d s", seconds), toneInfo
 	case d.Rule == bus.RuleNoData, d.Guard == bus.GuardUnknownCPU, d.Guard == bus.GuardHost:

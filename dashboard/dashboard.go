@@ -111,15 +111,15 @@ func (d *Dashboard) Run(ctx context.Context) error {
 	inbox := make(chan any, 1024)
 	wg.Go(func() { feed.pump(ctx, inbox, &d.dropped) })
 
-	model := NewModel(d.cfg.Now())
-	model.Title, model.Footer = d.cfg.Title, d.cfg.Footer
+	content := NewContent(d.cfg.Now())
+	content.Title, content.Footer = d.cfg.Title, d.cfg.Footer
 	ticks, stop := d.ticker(d.cfg.Refresh)
 	defer stop()
 	var err error
 	if d.cfg.Plain {
-		err = d.runPlain(ctx, model, inbox, ticks)
+		err = d.runPlain(ctx, content, inbox, ticks)
 	} else {
-		err = d.runScreen(ctx, model, inbox, ticks)
+		err = d.runScreen(ctx, content, inbox, ticks)
 	}
 	if err != nil {
 		return fmt.Errorf("dashboard: %w", err)
@@ -127,7 +127,7 @@ func (d *Dashboard) Run(ctx context.Context) error {
 	return nil
 }
 
-func (d *Dashboard) runScreen(ctx context.Context, model *Model, inbox <-chan any, ticks <-chan time.Time) (err error) {
+func (d *Dashboard) runScreen(ctx context.Context, content *Content, inbox <-chan any, ticks <-chan time.Time) (err error) {
 	out, ok := d.cfg.Out.(*os.File)
 	if !ok {
 		return fmt.Errorf("out: %T is not a terminal", d.cfg.Out)
@@ -154,19 +154,19 @@ func (d *Dashboard) runScreen(ctx context.Context, model *Model, inbox <-chan an
 	dirty := true
 	draw := func() error {
 		now := d.cfg.Now()
-		if link := d.link(); link != model.Link {
-			model.Link, dirty = link, true
+		if link := d.link(); link != content.Link {
+			content.Link, dirty = link, true
 		}
-		if dropped := d.dropped.Load(); dropped != model.Dropped {
-			model.Dropped, dirty = dropped, true
+		if dropped := d.dropped.Load(); dropped != content.Dropped {
+			content.Dropped, dirty = dropped, true
 		}
 		if !dirty && now.Unix() == drawn.Unix() {
 			return nil
 		}
-		model.Forget(now)
+		content.Forget(now)
 		width, height := s.size()
 		drawn, dirty = now, false
-		return s.draw(Render(model, width, height, now, d.cfg.Style), width, height)
+		return s.draw(Render(content, width, height, now, d.cfg.Style), width, height)
 	}
 	if err := draw(); err != nil {
 		return err
@@ -176,7 +176,7 @@ func (d *Dashboard) runScreen(ctx context.Context, model *Model, inbox <-chan an
 		case <-ctx.Done():
 			return nil
 		case message := <-inbox:
-			fold(model, message, d.cfg.Now())
+			content.Fold(message, d.cfg.Now())
 			dirty = true
 		case <-ticks:
 			if err := draw(); err != nil {
@@ -202,8 +202,8 @@ func (d *Dashboard) runScreen(ctx context.Context, model *Model, inbox <-chan an
 	}
 }
 
-func (d *Dashboard) runPlain(ctx context.Context, model *Model, inbox <-chan any, ticks <-chan time.Time) error {
-	p := newPlain(model)
+func (d *Dashboard) runPlain(ctx context.Context, content *Content, inbox <-chan any, ticks <-chan time.Time) error {
+	p := newPlain(content)
 	write := func(lines []string) error {
 		for _, l := range lines {
 			if _, err := io.WriteString(d.cfg.Out, l+"\n"); err != nil {
@@ -221,7 +221,7 @@ func (d *Dashboard) runPlain(ctx context.Context, model *Model, inbox <-chan any
 				return err
 			}
 		case <-ticks:
-			model.Link, model.Dropped = d.link(), d.dropped.Load()
+			content.Link, content.Dropped = d.link(), d.dropped.Load()
 			if err := write(p.tick(d.cfg.Now())); err != nil {
 				return err
 			}
@@ -239,22 +239,6 @@ func (d *Dashboard) link() Link {
 		link.Why = why.Error()
 	}
 	return link
-}
-
-// fold passes a message to its fold function and says whether it was news.
-func fold(m *Model, message any, now time.Time) bool {
-	switch message := message.(type) {
-	case bus.Sample:
-		return m.Sample(message, now)
-	case bus.Decision:
-		return m.Decision(message, now)
-	case bus.Event:
-		return m.Event(message, now)
-	case bus.Health:
-		return m.Health(message, now)
-	default:
-		return false
-	}
 }
 
 // feed is where the subscriptions deliver.

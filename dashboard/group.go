@@ -4,40 +4,42 @@ import (
 	"fmt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
 // groupPart is what the rendering shows of one group above its VMs.
 type groupPart struct {
 	page
-	g       *group
+	g       *model.Group
 	average *float64
 	upper   float64
 }
 
-func (p page) group(g *group) groupPart { return groupPart{p, g, g.average(p.now), g.upper()} }
+func (p page) group(g *model.Group) groupPart { return groupPart{p, g, g.Average(p.now), g.Upper()} }
 
 // head is a group's first line; in short form it is its only one.
 func (p groupPart) head(short bool) *line {
 	g := p.g
-	l := p.line().add(toneText, " ").add(toneStrong, g.name)
+	l := p.line().add(toneText, " ").add(toneStrong, g.Name())
 	narrow, gap := p.width < 50, "   "
 	if narrow {
 		gap = " "
 	}
+	d, decided := g.Decision()
 	// First, as the rest explains itself only to those who know this.
-	for _, text := range g.controls() {
+	for _, text := range marks(d.Controls) {
 		l.add(toneText, gap).add(toneWarnStrong, text)
 	}
 	number := func(n string, name string, t tone) {
 		l.add(toneText, gap).add(t, n).add(toneDim, " "+name)
 	}
-	ready, launching, other := g.counts()
-	if d := g.decision; d != nil {
+	ready, launching, other := g.Counts()
+	if decided {
 		want := "–"
 		if d.Known {
 			want = fmt.Sprint(d.Desired)
 		}
-		if len(g.hosts) == 0 {
+		if len(g.Hosts()) == 0 {
 			ready, launching, other = d.Inputs.Ready, d.Inputs.Launching, 0
 		}
 		if narrow {
@@ -46,7 +48,7 @@ func (p groupPart) head(short bool) *line {
 			number(want, "desired", toneStrong)
 		}
 	}
-	if g.decision == nil || !narrow {
+	if !decided || !narrow {
 		number(fmt.Sprint(ready), "ready", toneGoodStrong)
 	}
 	t := toneText
@@ -58,26 +60,21 @@ func (p groupPart) head(short bool) *line {
 			number(fmt.Sprint(launching), "launching", t)
 		}
 		l.add(toneText, gap).percent(p.average, p.upper)
-		a := g.activity(p.now)
+		a := activityOf(g, p.now)
 		return l.add(toneText, gap).add(a.tone, a.label)
 	}
 	number(fmt.Sprint(launching), "launching", t)
 	if other > 0 {
 		number(fmt.Sprint(other), "other", toneWarn)
 	}
-	if d := g.decision; d != nil {
+	if decided {
 		l.right(p.line().add(toneDim, fmt.Sprintf("min %d   max %d ", d.Inputs.Min, d.Inputs.Max)), p.width)
 	}
 	return l
 }
 
-// controls are what a person has told the group, in capitals.
-func (g *group) controls() []string {
-	if g.decision == nil {
-		return nil
-	}
-	var texts []string
-	c := g.decision.Controls
+// marks are what a person has told a group, in capitals.
+func marks(c bus.Controls) (texts []string) {
 	switch n := len(c.Paused); {
 	case n == 0:
 	case n == len(bus.Scopes()):
@@ -95,7 +92,7 @@ func (g *group) controls() []string {
 func (p groupPart) bar() *line {
 	l := p.line().add(toneDim, "  CPU  ").percent(p.average, p.upper).add(toneText, "  ")
 	var scale string
-	at := p.g.thresholds()
+	at := p.g.Thresholds()
 	switch len(at) {
 	case 1:
 		scale = fmt.Sprintf("  target %.4g %% ", at[0])
@@ -111,10 +108,10 @@ func (p groupPart) bar() *line {
 	if cells < 4 {
 		return l
 	}
-	marks := map[int]bool{}
+	markers := map[int]bool{}
 	for _, percent := range at {
 		if percent > 0 && percent < 100 {
-			marks[min(int(percent/100*float64(cells)), cells-1)] = true
+			markers[min(int(percent/100*float64(cells)), cells-1)] = true
 		}
 	}
 	filled := 0.0
@@ -125,7 +122,7 @@ func (p groupPart) bar() *line {
 	for i := range cells {
 		part := filled - float64(i)
 		switch {
-		case marks[i]:
+		case markers[i]:
 			l.add(toneStrong, "│")
 		case part >= 1:
 			l.add(t, "█")
@@ -142,7 +139,7 @@ func (p groupPart) bar() *line {
 
 // activity is what the group is doing, and why.
 func (p groupPart) activity() *line {
-	a := p.g.activity(p.now)
+	a := activityOf(p.g, p.now)
 	l := p.line().add(a.tone, "  "+a.mark+" "+a.label)
 	if a.text != "" {
 		l.add(toneText, ": "+a.text)
@@ -151,12 +148,13 @@ func (p groupPart) activity() *line {
 }
 
 // host is the line of a group's host: its own load.
-func (p page) host(h *host) *line {
-	l := p.line().add(toneDim, "  host ").add(toneText, h.sample.Host)
-	if h.stale(p.now) {
-		return l.add(toneWarn, "   no sample for "+spell(p.now.Sub(h.received)))
+func (p page) host(h *model.Host) *line {
+	sample := h.Sample()
+	l := p.line().add(toneDim, "  host ").add(toneText, sample.Host)
+	if h.Stale(p.now) {
+		return l.add(toneWarn, "   no sample for "+spell(h.Silence(p.now)))
 	}
-	load := h.sample.HostLoad
+	load := sample.HostLoad
 	cpu := "–"
 	if load.CPUPercent != nil {
 		cpu = fmt.Sprintf("%.0f %%", clamp(*load.CPUPercent))

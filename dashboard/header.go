@@ -7,7 +7,7 @@ import (
 
 // title is the top line: what this is, the stages' health, and the time.
 func (v *view) title() *line {
-	l := v.line().add(toneText, " ").add(toneTitle, v.m.Title)
+	l := v.line().add(toneText, " ").add(toneTitle, v.c.Title)
 	clock := v.line().add(toneDim, v.now.Format(time.TimeOnly)).add(toneText, " ")
 	for _, s := range v.stages() {
 		text := s.name
@@ -34,20 +34,20 @@ type stageSummary struct {
 }
 
 func (v *view) stages() (all []stageSummary) {
-	for _, s := range v.m.sortedStages() {
-		t := toneGood
+	for _, s := range v.c.Stages() {
+		health, t := s.Health(), toneGood
 		switch {
-		case s.silent(v.now):
+		case s.Silent(v.now):
 			t = toneBad
-		case !s.health.OK:
+		case !health.OK:
 			t = toneWarn
 		}
-		if n := len(all); n > 0 && all[n-1].name == s.health.Stage {
+		if n := len(all); n > 0 && all[n-1].name == health.Stage {
 			all[n-1].n++
 			all[n-1].tone = max(all[n-1].tone, t)
 			continue
 		}
-		all = append(all, stageSummary{s.health.Stage, 1, t})
+		all = append(all, stageSummary{health.Stage, 1, t})
 	}
 	return all
 }
@@ -55,8 +55,8 @@ func (v *view) stages() (all []stageSummary) {
 // footer is the bottom line: the keys, and what the program wants to say.
 func (v *view) footer() *line {
 	l := v.line().add(toneStrong, " q").add(toneDim, " quit")
-	if v.m.Footer != "" {
-		l.add(toneDim, "   "+v.m.Footer)
+	if v.c.Footer != "" {
+		l.add(toneDim, "   "+v.c.Footer)
 	}
 	return l
 }
@@ -70,7 +70,7 @@ type notice struct {
 // notices are about the bus, the stages, and this dashboard.
 func (v *view) notices() []*line {
 	all := append(v.busNotices(), v.stageNotices()...)
-	if n := v.m.Dropped; n > 0 {
+	if n := v.c.Dropped; n > 0 {
 		all = append(all, notice{toneDim, " ", fmt.Sprintf("%d messages dropped, as this terminal is slow", n)})
 	}
 	most := max(1, v.height/5)
@@ -97,27 +97,24 @@ func (v *view) notices() []*line {
 
 // busNotices are about the connection, and about silence.
 func (v *view) busNotices() (all []notice) {
-	m := v.m
-	lost := !m.Link.Connected && m.Link.URL != ""
+	link := v.c.Link
+	lost := !link.Connected && link.URL != ""
 	if lost {
 		why := ""
-		if m.Link.Why != "" {
-			why = ": " + m.Link.Why
+		if link.Why != "" {
+			why = ": " + link.Why
 		}
 		all = append(all, notice{toneBadStrong, "!", "bus: no connection, trying again" + why})
 	}
-	silence := v.now.Sub(m.heard)
-	if m.heard.IsZero() {
-		silence = v.now.Sub(m.started)
-	}
+	silence, heard := v.c.Silence(v.now)
 	connected := ""
-	if m.Link.Connected {
-		connected = "; connected to " + m.Link.URL
+	if link.Connected {
+		connected = "; connected to " + link.URL
 	}
 	switch {
-	case !m.sampled() && silence <= firstMessage && m.heard.IsZero():
+	case !v.c.Sampled() && silence <= firstMessage && !heard:
 		all = append(all, notice{toneDim, " ", "starting"})
-	case !m.sampled():
+	case !v.c.Sampled():
 		all = append(all, notice{toneWarn, " ", "waiting for the first sample" + connected})
 	case silence > firstMessage && !lost:
 		all = append(all, notice{toneWarn, "!", fmt.Sprintf("no message for %s%s", spell(silence), connected)})
@@ -127,22 +124,23 @@ func (v *view) busNotices() (all []notice) {
 
 // stageNotices are about the stages that are silent, not well, or have something to say.
 func (v *view) stageNotices() (all []notice) {
-	for _, s := range v.m.sortedStages() {
-		name := s.health.Stage
-		if s.health.Instance != "" {
-			name += " " + s.health.Instance
+	for _, s := range v.c.Stages() {
+		health := s.Health()
+		name := health.Stage
+		if health.Instance != "" {
+			name += " " + health.Instance
 		}
 		switch {
-		case s.silent(v.now):
-			all = append(all, notice{toneBad, "!", fmt.Sprintf("%s: silent for %s", name, spell(v.now.Sub(s.received)))})
-		case !s.health.OK:
-			message := s.health.Message
+		case s.Silent(v.now):
+			all = append(all, notice{toneBad, "!", fmt.Sprintf("%s: silent for %s", name, spell(s.Silence(v.now)))})
+		case !health.OK:
+			message := health.Message
 			if message == "" {
 				message = "not well"
 			}
 			all = append(all, notice{toneWarn, "!", name + ": " + message})
-		case s.health.Message != "":
-			all = append(all, notice{toneDim, " ", name + ": " + s.health.Message})
+		case health.Message != "":
+			all = append(all, notice{toneDim, " ", name + ": " + health.Message})
 		}
 	}
 	return all

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
-// Render draws the model: at most height lines of at most width cells each. Times of day are shown in now's
+// Render draws the content: at most height lines of at most width cells each. Times of day are shown in now's
 // location.
-func Render(m *Model, width, height int, now time.Time, style Style) []string {
+func Render(c *Content, width, height int, now time.Time, style Style) []string {
 	if width <= 0 || height <= 0 {
 		return nil
 	}
-	v := view{page{width, height, now, style}, m}
+	v := view{page{width, height, now, style}, c, c.Entries()}
 	lines := v.frame()
 	if len(lines) > height {
 		lines = lines[:height]
@@ -36,7 +38,8 @@ func (p page) line() *line { return p.style.line() }
 // view is one rendering: it arranges the parts, which draw themselves.
 type view struct {
 	page
-	m *Model
+	c       *Content
+	entries []model.Entry
 }
 
 // detail is how much is shown; Render takes the most that fits.
@@ -59,7 +62,7 @@ func (v *view) frame() []*line {
 		bottom = append(bottom, v.footer())
 	}
 	room := v.height - len(top) - len(bottom)
-	groups := v.m.sortedGroups()
+	groups := v.c.Groups()
 	body, blanks := v.fit(groups, room)
 	history := v.history(room-len(body), groups, blanks)
 
@@ -73,14 +76,16 @@ func (v *view) frame() []*line {
 }
 
 // fit draws the groups in as much detail as there is room for.
-func (v *view) fit(groups []*group, room int) (lines []*line, blanks bool) {
+func (v *view) fit(groups []*model.Group, room int) (lines []*line, blanks bool) {
 	most := 0
-	for _, g := range groups {
-		most = max(most, g.rows())
+	extents := make([]extent, len(groups))
+	for i, g := range groups {
+		extents[i] = extent{len(g.Hosts()), g.VMs()}
+		most = max(most, extents[i].vms)
 	}
 	history := 0
-	if len(v.m.entries) > 0 {
-		history = 1 + min(4, len(v.m.entries))
+	if len(v.entries) > 0 {
+		history = 1 + min(4, len(v.entries))
 	}
 	levels := []detail{
 		{blanks: true, names: true, hosts: true, bar: true, activity: true, minVMs: most, log: history + 1},
@@ -93,7 +98,7 @@ func (v *view) fit(groups []*group, room int) (lines []*line, blanks bool) {
 	for _, level := range levels {
 		for vms := most; vms >= level.minVMs; vms-- {
 			level.vms = vms
-			if v.lines(groups, level)+level.log <= room {
+			if heightOf(extents, level)+level.log <= room {
 				return v.groups(groups, level), level.blanks
 			}
 		}
@@ -109,8 +114,11 @@ func (v *view) fit(groups []*group, room int) (lines []*line, blanks bool) {
 	return lines, false
 }
 
-// lines is how many lines groups would give, without drawing them.
-func (v *view) lines(groups []*group, d detail) int {
+// extent is how much there is of a group.
+type extent struct{ hosts, vms int }
+
+// heightOf is how many lines groups of these extents give.
+func heightOf(groups []extent, d detail) int {
 	n := 0
 	for _, g := range groups {
 		n++ // the head
@@ -124,21 +132,20 @@ func (v *view) lines(groups []*group, d detail) int {
 			n++
 		}
 		if d.hosts {
-			n += len(g.hosts)
+			n += g.hosts
 		}
-		rows := g.rows()
-		if d.names && rows > 0 && d.vms > 0 {
+		if d.names && g.vms > 0 && d.vms > 0 {
 			n++
 		}
-		n += min(rows, d.vms)
-		if rows > d.vms {
+		n += min(g.vms, d.vms)
+		if g.vms > d.vms {
 			n++
 		}
 	}
 	return n
 }
 
-func (v *view) groups(groups []*group, d detail) []*line {
+func (v *view) groups(groups []*model.Group, d detail) []*line {
 	var lines []*line
 	for _, g := range groups {
 		if d.blanks {
@@ -154,7 +161,7 @@ func (v *view) groups(groups []*group, d detail) []*line {
 		}
 		lines = append(lines, v.table(g).lines(d)...)
 		if d.hosts {
-			for _, h := range g.sortedHosts() {
+			for _, h := range g.Hosts() {
 				lines = append(lines, v.host(h))
 			}
 		}

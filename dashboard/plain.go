@@ -11,7 +11,7 @@ import (
 // plain turns messages into lines for a log or a pipe: one per event and per change, none for a tick that
 // brought nothing new.
 type plain struct {
-	model   *Model
+	content *Content
 	groups  map[string]plainGroup
 	stages  map[stageKey]string
 	link    Link
@@ -19,6 +19,9 @@ type plain struct {
 	waiting bool // said so
 	dropped uint64
 }
+
+// stageKey is an instance of a stage.
+type stageKey struct{ stage, instance string }
 
 // plainGroup is what was last said of a group.
 type plainGroup struct {
@@ -28,14 +31,14 @@ type plainGroup struct {
 	guard   bus.Guard
 }
 
-func newPlain(m *Model) *plain {
-	return &plain{model: m, groups: map[string]plainGroup{}, stages: map[stageKey]string{}}
+func newPlain(c *Content) *plain {
+	return &plain{content: c, groups: map[string]plainGroup{}, stages: map[stageKey]string{}}
 }
 
 // message folds a message and returns the lines that it deserves.
 func (p *plain) message(message any, now time.Time) []string {
 	p.tidy()
-	if !fold(p.model, message, now) {
+	if !p.content.Fold(message, now) {
 		return nil
 	}
 	switch message := message.(type) {
@@ -53,8 +56,8 @@ func (p *plain) message(message any, now time.Time) []string {
 // tick returns the lines that the passing of time deserves.
 func (p *plain) tick(now time.Time) []string {
 	var lines []string
-	m := p.model
-	if link := m.Link; !p.linked || link.Connected != p.link.Connected || link.Why != p.link.Why && !link.Connected {
+	c := p.content
+	if link := c.Link; !p.linked || link.Connected != p.link.Connected || link.Why != p.link.Why && !link.Connected {
 		switch {
 		case !link.Connected && link.Why != "":
 			lines = append(lines, plainLine(now, "", "bus", "no connection, trying again: "+link.Why))
@@ -67,20 +70,20 @@ func (p *plain) tick(now time.Time) []string {
 		}
 		p.link, p.linked = link, true
 	}
-	if !p.waiting && m.heard.IsZero() && now.Sub(m.started) > firstMessage {
+	if silence, heard := c.Silence(now); !p.waiting && !heard && silence > firstMessage {
 		lines = append(lines, plainLine(now, "", "waiting", "for the first sample"))
 		p.waiting = true
 	}
-	if m.Dropped > p.dropped {
-		lines = append(lines, plainLine(now, "", "dropped", fmt.Sprintf("%d messages: the output is slow", m.Dropped-p.dropped)))
-		p.dropped = m.Dropped
+	if c.Dropped > p.dropped {
+		lines = append(lines, plainLine(now, "", "dropped", fmt.Sprintf("%d messages: the output is slow", c.Dropped-p.dropped)))
+		p.dropped = c.Dropped
 	}
-	for _, s := range m.sortedStages() {
-		if s.silent(now) {
-			lines = append(lines, p.health(s.health, true, now)...)
+	for _, s := range c.Stages() {
+		if s.Silent(now) {
+			lines = append(lines, p.health(s.Health(), true, now)...)
 		}
 	}
-	m.Forget(now)
+	c.Forget(now)
 	return lines
 }
 
@@ -136,12 +139,12 @@ func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
 // tidy forgets what the model forgot, so that memory stays bounded.
 func (p *plain) tidy() {
 	for name := range p.groups {
-		if p.model.groups[name] == nil {
+		if p.content.Group(name) == nil {
 			delete(p.groups, name)
 		}
 	}
 	for key := range p.stages {
-		if p.model.stages[key] == nil {
+		if p.content.Stage(key.stage, key.instance) == nil {
 			delete(p.stages, key)
 		}
 	}

@@ -57,7 +57,7 @@ func TestPlain(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := NewModel(start)
+			m := NewContent(start)
 			m.Link.Connected = true
 			p := newPlain(m)
 			p.link, p.linked = m.Link, true
@@ -77,7 +77,7 @@ func TestPlain(t *testing.T) {
 }
 
 func TestPlainTellsOfTheBus(t *testing.T) {
-	m := NewModel(start)
+	m := NewContent(start)
 	p := newPlain(m)
 	var got []string
 	for _, link := range []Link{{"nats://x", true, ""}, {"nats://x", true, ""}, {"", false, ""}, {"", false, ""}, {"", false, "refused"}, {"", false, "refused"}, {"nats://x", true, ""}} {

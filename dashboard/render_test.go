@@ -18,8 +18,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // busy is a group of five VMs in the middle of scaling out, with a minute of history.
-func busy() (*Model, time.Time) {
-	m := NewModel(start)
+func busy() (*Content, time.Time) {
+	m := NewContent(start)
 	m.Title, m.Footer = "vmscaler", "nats://127.0.0.1:4222   log /tmp/vmscaler.log"
 	m.Link = Link{URL: "nats://127.0.0.1:4222", Connected: true}
 	for i := range 61 {
@@ -56,7 +56,7 @@ func busy() (*Model, time.Time) {
 }
 
 // crowded has several groups and hosts, many VMs, and things that are wrong.
-func crowded() (*Model, time.Time) {
+func crowded() (*Content, time.Time) {
 	m, now := busy()
 	for n, name := range []string{"api", "batch", "web"} {
 		for _, host := range []string{"kvm1.example.org", "kvm2.example.org"} {
@@ -80,8 +80,8 @@ func crowded() (*Model, time.Time) {
 }
 
 // held is a group that a person holds, with a brake on, a protected VM and one whose counter is stuck.
-func held() (*Model, time.Time) {
-	m := NewModel(start)
+func held() (*Content, time.Time) {
+	m := NewContent(start)
 	m.Title, m.Footer, m.Link = "vmscaler", "bus nats://127.0.0.1:4222", Link{URL: "nats://127.0.0.1:4222", Connected: true}
 	protected, stuck := vm("web-1", ptr(91.0)), vm("web-2", nil)
 	protected.Protected = true
@@ -111,8 +111,8 @@ func held() (*Model, time.Time) {
 	return m, at(1)
 }
 
-func hostile() (*Model, time.Time) {
-	m := NewModel(start)
+func hostile() (*Content, time.Time) {
+	m := NewContent(start)
 	v := vm("\x1b[31m日本語の仮想マシン\u202eevil\u200d👩\u200d👩\n", ptr(512.0))
 	v.Error = "line\r\none\x9b2J"
 	v.State, v.Phase = "\x1b]0;x\x07", "\t\t\t"
@@ -132,14 +132,14 @@ func hostile() (*Model, time.Time) {
 func TestRenderGolden(t *testing.T) {
 	full := Style{Color: true, Unicode: true}
 	mono := Style{Unicode: true}
-	type model func() (*Model, time.Time)
-	lost := func() (*Model, time.Time) {
+	type model func() (*Content, time.Time)
+	lost := func() (*Content, time.Time) {
 		m, _ := busy()
 		m.Link.Connected = false
 		return m, at(72)
 	}
-	empty := func() (*Model, time.Time) {
-		m := NewModel(start)
+	empty := func() (*Content, time.Time) {
+		m := NewContent(start)
 		m.Title, m.Link = "vmscaler", Link{URL: "nats://127.0.0.1:4222", Connected: true}
 		return m, at(4)
 	}
@@ -188,10 +188,10 @@ func TestRenderGolden(t *testing.T) {
 }
 
 func TestRenderStaysInBounds(t *testing.T) {
-	models := map[string]func() (*Model, time.Time){
+	models := map[string]func() (*Content, time.Time){
 		"busy": busy, "crowded": crowded, "hostile": hostile, "held": held,
-		"empty": func() (*Model, time.Time) { return NewModel(start), at(10) },
-		"later": func() (*Model, time.Time) { m, _ := crowded(); return m, at(500) },
+		"empty": func() (*Content, time.Time) { return NewContent(start), at(10) },
+		"later": func() (*Content, time.Time) { m, _ := crowded(); return m, at(500) },
 	}
 	for name, model := range models {
 		m, now := model()
@@ -206,7 +206,7 @@ func TestRenderStaysInBounds(t *testing.T) {
 			}
 		}
 	}
-	if lines := Render(NewModel(start), 0, 0, start, Style{}); len(lines) != 0 {
+	if lines := Render(NewContent(start), 0, 0, start, Style{}); len(lines) != 0 {
 		t.Errorf("%d lines in no room", len(lines))
 	}
 }
@@ -321,11 +321,11 @@ func TestActivity(t *testing.T) {
 		"it is too old": {func(*bus.Decision) {}, 12, "no decision for 12 s, the last: stable: average 45 %"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := NewModel(start)
+			m := NewContent(start)
 			d := decision("web", 0)
 			tt.change(&d)
 			m.Decision(d, start)
-			a := m.groups["web"].activity(at(tt.after))
+			a := activityOf(m.Group("web"), at(tt.after))
 			got := a.label
 			if a.text != "" {
 				got += ": " + a.text
@@ -338,7 +338,7 @@ func TestActivity(t *testing.T) {
 }
 
 func TestStaleCPUIsNotShown(t *testing.T) {
-	m := NewModel(start)
+	m := NewContent(start)
 	m.Sample(sample("web", "kvm1", 0, vm("web-1", ptr(88.0))), start)
 	fresh := strings.Join(Render(m, 80, 24, at(1), Style{}), "\n")
 	if !strings.Contains(fresh, "88 %") {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
 // StatusLines is a status as lines for a terminal or a pipe. Times are shown in loc.
@@ -26,7 +27,7 @@ func StatusLines(s bus.Status, loc *time.Location) []string {
 			}
 		}
 		for _, sample := range g.Samples {
-			if age := s.Time.Sub(sample.Time); age > staleAfter {
+			if age := s.Time.Sub(sample.Time); age > model.StaleAfter {
 				add("  host %s: its last sample is %s old", sample.Host, spell(age))
 			}
 		}
@@ -92,7 +93,7 @@ func vmLines(samples []bus.Sample) []string {
 	if len(all) == 0 {
 		return []string{"  no VMs"}
 	}
-	slices.SortStableFunc(all, func(a, b row) int { return compareNames(a.vm.Name, b.vm.Name) })
+	slices.SortStableFunc(all, func(a, b row) int { return model.CompareNames(a.vm.Name, b.vm.Name) })
 	head := []string{"VM", "STATE", "PHASE", "CPU", ""}
 	if len(samples) > 1 {
 		head = slices.Insert(head, 1, "HOST")

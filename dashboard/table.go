@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
 // table is the VMs of a group on this page.
 type table struct {
 	page
-	g       *group
+	g       *model.Group
 	upper   float64
 	columns []column
 }
 
-func (p page) table(g *group) table {
-	t := table{page: p, g: g, upper: g.upper()}
+func (p page) table(g *model.Group) table {
+	t := table{page: p, g: g, upper: g.Upper()}
 	t.columns = t.choose()
 	return t
 }
@@ -33,7 +34,7 @@ type column struct {
 // row is a VM, and what of its host its cells need.
 type row struct {
 	vm    bus.VM
-	host  *host
+	host  *model.Host
 	stale bool      // the host's figures are too old to show
 	clock time.Time // now, by the host's own clock
 }
@@ -41,9 +42,11 @@ type row struct {
 // choose is the columns that there is room for. The name and the CPU are always shown.
 func (t table) choose() []column {
 	longest, longestHost := 4, 4
-	for _, h := range t.g.hosts {
-		longestHost = max(longestHost, textWidth(t.style.clean(h.sample.Host)))
-		for _, vm := range h.sample.VMs {
+	hosts := t.g.Hosts()
+	for _, h := range hosts {
+		sample := h.Sample()
+		longestHost = max(longestHost, textWidth(t.style.clean(sample.Host)))
+		for _, vm := range sample.VMs {
 			longest = max(longest, textWidth(t.style.clean(vm.Name)))
 		}
 	}
@@ -57,7 +60,7 @@ func (t table) choose() []column {
 		mem   = column{"MEMORY", 11, true, memoryCell}
 		age   = column{"AGE", 6, true, ageCell}
 	)
-	if len(t.g.hosts) <= 1 {
+	if len(hosts) <= 1 {
 		host.width = 0
 	}
 	rest := t.width - 2 - name.width - 2 - cpu.width - 1
@@ -86,7 +89,7 @@ func (t table) choose() []column {
 }
 
 func (t table) lines(d detail) []*line {
-	if t.g.rows() == 0 {
+	if t.g.VMs() == 0 {
 		return nil
 	}
 	var lines []*line
@@ -94,9 +97,9 @@ func (t table) lines(d detail) []*line {
 		lines = append(lines, t.names())
 	}
 	shown, busy, hidden := 0, 0, 0
-	for _, h := range t.g.sortedHosts() {
-		r := row{host: h, stale: h.stale(t.now), clock: h.clock(t.now)}
-		for _, vm := range h.sample.VMs {
+	for _, h := range t.g.Hosts() {
+		r := row{host: h, stale: h.Stale(t.now), clock: h.Clock(t.now)}
+		for _, vm := range h.Sample().VMs {
 			if shown < d.vms {
 				r.vm = vm
 				lines = append(lines, t.row(r))
@@ -146,7 +149,7 @@ func nameCell(l *line, r row, width int) {
 	l.cell(toneText, l.style.cutLeft(l.style.clean(r.vm.Name), width), width)
 }
 
-func hostCell(l *line, r row, width int) { l.cell(toneDim, r.host.sample.Host, width) }
+func hostCell(l *line, r row, width int) { l.cell(toneDim, r.host.Sample().Host, width) }
 
 func phaseCell(l *line, r row, width int) {
 	text, t := phase(r.vm, r.clock, width)
@@ -169,8 +172,8 @@ func (t table) sparkCell(l *line, r row, width int) {
 	end := l.width + width
 	if r.vm.Error != "" {
 		l.cell(toneBad, r.vm.Error, width)
-	} else if past := r.host.history[r.vm.Name]; past != nil {
-		for _, value := range past.buckets(width, r.clock, r.host.interval()) {
+	} else {
+		for _, value := range r.host.CPU(r.vm.Name, width, t.now) {
 			l.add(cpuTone(value, t.upper), spark(value))
 		}
 	}

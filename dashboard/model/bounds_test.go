@@ -1,4 +1,4 @@
-package dashboard
+package model
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ func many(n int) (vms []bus.VM) {
 // Whoever has a role's credentials can make up hosts, groups, stages and VMs. None of it takes memory without end, and what
 // was there before stays in sight.
 func TestFloodOfInventedHosts(t *testing.T) {
-	m := NewModel(start)
+	m := New(start, sizes)
 	for i := range 10 {
 		m.Sample(sample("web", "honest", float64(i), vm("web-1", ptr(1.0))), at(float64(i)))
 		h := health("collector", float64(i))
@@ -42,7 +42,7 @@ func TestFloodOfInventedHosts(t *testing.T) {
 		h := health("collector", 10)
 		h.Instance = fmt.Sprint("invented-", i)
 		m.Health(h, now)
-		if hosts, vms, histories := keeps(m); hosts > maxAllHosts || vms > maxVMs || histories > maxHistories+3 || len(m.stages) > maxStages {
+		if hosts, vms, histories := keeps(m); hosts > maxAllHosts || vms > maxVMs || histories > sizes.Histories+3 || len(m.stages) > maxStages {
 			t.Fatalf("%d hosts, %d VMs, %d histories, %d stages", hosts, vms, histories, len(m.stages))
 		}
 	}
@@ -56,14 +56,14 @@ func TestFloodOfInventedHosts(t *testing.T) {
 
 // Large samples push out large ones.
 func TestFloodOfInventedVMs(t *testing.T) {
-	m := NewModel(start)
+	m := New(start, sizes)
 	for i := range 10 {
 		m.Sample(sample("web", "honest", float64(i), vm("web-1", ptr(1.0))), at(float64(i)))
 	}
 	large := many(bus.MaxVMs)
 	for i := range 20 {
 		m.Sample(sample("web", fmt.Sprint("invented", i), 10, large...), at(10))
-		if _, vms, histories := keeps(m); vms > maxVMs || histories > maxHistories {
+		if _, vms, histories := keeps(m); vms > maxVMs || histories > sizes.Histories {
 			t.Fatalf("%d VMs, %d histories", vms, histories)
 		}
 	}

@@ -1,4 +1,4 @@
-package dashboard
+package model
 
 import (
 	"slices"
@@ -23,9 +23,9 @@ func TestThresholds(t *testing.T) {
 		"predictive":            {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{{Policy: bus.PolicyPredictive}}}, nil, 70},
 		"threshold, predictive": {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{{Policy: bus.PolicyPredictive}, {Policy: bus.PolicyThreshold}}}, []float64{20, 70}, 70},
 	} {
-		g := &group{decision: tt.d}
-		if got := g.thresholds(); !slices.Equal(got, tt.want) || g.upper() != tt.upper {
-			t.Errorf("%s: %v, %v, want %v, %v", name, got, g.upper(), tt.want, tt.upper)
+		g := &Group{decision: tt.d}
+		if got := g.Thresholds(); !slices.Equal(got, tt.want) || g.Upper() != tt.upper {
+			t.Errorf("%s: %v, %v, want %v, %v", name, got, g.Upper(), tt.want, tt.upper)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package dashboard
+package model
 
 import (
 	"fmt"
@@ -8,44 +8,27 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/dashboard/model/modeltest"
 )
 
-var start = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+// sizes are like those of a dashboard.
+var sizes = Sizes{Window: time.Minute, Histories: 2000, Entries: 50}
+
+var start = modeltest.At(0)
 
 func ptr[T any](v T) *T { return &v }
 
-// at is a time some seconds after start.
-func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+func at(seconds float64) time.Time { return modeltest.At(seconds) }
 
-func vm(name string, cpu *float64) bus.VM {
-	return bus.VM{
-		Name: name, UUID: "uuid-" + name, State: bus.StateRunning, Phase: bus.PhaseReady, CPUPercent: cpu,
-		VCPUs: 1, MemoryMiB: 256, Created: start.Add(-2 * time.Minute), PhaseSince: start.Add(-time.Minute),
-	}
-}
+func vm(name string, cpu *float64) bus.VM { return modeltest.VM(name, cpu) }
 
 func sample(group, host string, seconds float64, vms ...bus.VM) bus.Sample {
-	return bus.Sample{
-		V: bus.Version, Group: group, HostID: bus.HostID(host), Host: host, Instance: host + "-1", Time: at(seconds), VMs: vms,
-		HostLoad: bus.Host{
-			CPUPercent: ptr(45.0), Cores: 8, MemoryMiB: 32 * 1024, MemoryFreeMiB: ptr(12345), PoolFreeMiB: ptr(234567),
-		},
-	}
+	return modeltest.Sample(group, host, seconds, vms...)
 }
 
-func decision(group string, seconds float64) bus.Decision {
-	return bus.Decision{
-		V: bus.Version, Group: group, Direction: bus.Hold, Current: 2, Desired: 2, Rule: bus.RuleStable, Known: true,
-		Sentence: "stable: average 45 %", ID: fmt.Sprintf("%s-%g", group, seconds), Term: 1, Seq: uint64(100*max(0, seconds)) + 1, Time: at(seconds), ExpiresAt: at(seconds + 10),
-		Inputs: bus.Inputs{
-			AveragePercent: ptr(45.0), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5, Owned: 2, Ready: 2, BreachesNeeded: 3,
-		},
-	}
-}
+func decision(group string, seconds float64) bus.Decision { return modeltest.Decision(group, seconds) }
 
-func health(stage string, seconds float64) bus.Health {
-	return bus.Health{V: bus.Version, Stage: stage, Instance: "kvm1-4711", OK: true, Time: at(seconds), Since: start}
-}
+func health(stage string, seconds float64) bus.Health { return modeltest.Health(stage, seconds) }
 
 func TestSamplesAreTakenInOrder(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -60,7 +43,7 @@ func TestSamplesAreTakenInOrder(t *testing.T) {
 		"a host whose clock is wrong":   {[]float64{-3000, -2999}, []float64{1, 2}, []bool{true, true}, -2999},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := NewModel(start)
+			m := New(start, sizes)
 			for i, seconds := range tt.times {
 				s := sample("web", "kvm1", seconds, vm("web-1", ptr(50.0)))
 				if got := m.Sample(s, at(tt.received[i])); got != tt.accepted[i] {
@@ -76,7 +59,7 @@ func TestSamplesAreTakenInOrder(t *testing.T) {
 }
 
 func TestVMsThatAreGoneAreForgotten(t *testing.T) {
-	m := NewModel(start)
+	m := New(start, sizes)
 	m.Sample(sample("web", "kvm1", 1, vm("web-10", nil), vm("web-2", ptr(1.0)), vm("web-1", ptr(2.0))), at(1))
 	h := m.groups["web"].hosts["kvm1"]
 	names := []string{}
@@ -99,8 +82,8 @@ func TestVMsThatAreGoneAreForgotten(t *testing.T) {
 	}
 	// The complete list may be empty.
 	m.Sample(sample("web", "kvm1", 4), at(4))
-	if len(h.history) != 0 || m.groups["web"].rows() != 0 {
-		t.Errorf("history %v and %d rows after an empty list, want none", h.history, m.groups["web"].rows())
+	if len(h.history) != 0 || m.groups["web"].VMs() != 0 {
+		t.Errorf("history %v and %d rows after an empty list, want none", h.history, m.groups["web"].VMs())
 	}
 }
 
@@ -136,7 +119,7 @@ func TestDecisionsAreTakenInOrder(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := NewModel(start)
+			m := New(start, sizes)
 			for i, d := range tt.decisions {
 				if got := m.Decision(d, at(float64(i))); got != tt.accepted[i] {
 					t.Errorf("decision %d: accepted %t, want %t", i, got, tt.accepted[i])
@@ -152,7 +135,7 @@ func TestDecisionsAreTakenInOrder(t *testing.T) {
 func numbered(d bus.Decision, seq uint64) bus.Decision { d.Seq = seq; return d }
 
 func TestMemoryIsBounded(t *testing.T) {
-	m := NewModel(start)
+	m := New(start, sizes)
 	const n = 1000
 	for i := range n {
 		now := at(float64(i))
@@ -164,11 +147,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		h.Instance = fmt.Sprint(i)
 		m.Health(h, now)
 	}
-	if len(m.entries) != maxEntries || len(m.groups) > maxGroups || len(m.groups["web"].hosts) > maxHosts || len(m.stages) > maxStages {
+	if len(m.entries) != sizes.Entries || len(m.groups) > maxGroups || len(m.groups["web"].hosts) > maxHosts || len(m.stages) > maxStages {
 		t.Errorf("%d entries, %d groups, %d hosts, %d stages", len(m.entries), len(m.groups), len(m.groups["web"].hosts), len(m.stages))
 	}
-	if len(m.entries[0].text) > maxText {
-		t.Errorf("a line of %d bytes", len(m.entries[0].text))
+	if len(m.entries[0].Sentence) > maxText {
+		t.Errorf("a line of %d bytes", len(m.entries[0].Sentence))
 	}
 	if points := len(m.groups["web"].hosts["steady"].history["web-1"].points); points > 61 {
 		t.Errorf("%d points of history, want at most one a second", points)
@@ -179,8 +162,33 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// A reader of the present alone keeps no past.
+func TestSizesAreKept(t *testing.T) {
+	for _, sizes := range []Sizes{{}, {Window: 3 * time.Second, Histories: 1, Entries: 2}} {
+		m := New(start, sizes)
+		for i := range 9 {
+			m.Fold(sample("web", "kvm1", float64(i), vm("web-1", ptr(50.0)), vm("web-2", ptr(50.0))), at(float64(i)))
+			m.Fold(bus.Event{Group: "web", VM: "web-1", Event: bus.EventReady, Time: at(float64(i))}, at(float64(i)))
+		}
+		h := m.Group("web").Hosts()[0]
+		points := 0
+		for _, past := range h.history {
+			points += len(past.points)
+		}
+		if len(h.history) != sizes.Histories || points != int(sizes.Window.Seconds()) || len(m.Entries()) != sizes.Entries {
+			t.Errorf("%+v: %d histories, %d points, %d entries", sizes, len(h.history), points, len(m.Entries()))
+		}
+		if n := len(h.CPU("web-1", 3, at(8))); n != 3*sizes.Histories {
+			t.Errorf("%+v: %d parts of web-1's history", sizes, n)
+		}
+		if vms := h.Sample().VMs; len(vms) != 2 {
+			t.Errorf("%+v: VMs %v", sizes, vms)
+		}
+	}
+}
+
 func TestDuplicateEventIsIgnored(t *testing.T) {
-	m := NewModel(start)
+	m := New(start, sizes)
 	e := bus.Event{Group: "web", VM: "web-1", Event: bus.EventReady, Time: start}
 	if !m.Event(e, start) || m.Event(e, at(1)) {
 		t.Error("want the first accepted and the second not")
@@ -188,23 +196,23 @@ func TestDuplicateEventIsIgnored(t *testing.T) {
 }
 
 func TestSilence(t *testing.T) {
-	m := NewModel(start)
+	m := New(start, sizes)
 	m.Sample(sample("web", "kvm1", 0), start)
 	h := m.groups["web"].hosts["kvm1"]
-	if h.stale(at(5)) || !h.stale(at(5.1)) {
+	if h.Stale(at(5)) || !h.Stale(at(5.1)) {
 		t.Error("a host is stale after 5 s without a sample")
 	}
 	// Where samples come rarely, waiting for the next is not silence.
 	for i := range 5 {
 		m.Sample(sample("web", "kvm1", float64(10*i+10)), at(float64(10*i+10)))
 	}
-	if h.stale(at(50+29)) || !h.stale(at(50+31)) {
+	if h.Stale(at(50+29)) || !h.Stale(at(50+31)) {
 		t.Error("a host with a sample each 10 s is stale after 30 s")
 	}
 
 	m.Health(health("decider", 0), start)
 	s := m.stages[stageKey{"decider", "kvm1-4711"}]
-	if s.silent(at(10)) || !s.silent(at(10.1)) {
+	if s.Silent(at(10)) || !s.Silent(at(10.1)) {
 		t.Error("a stage is silent after 10 s")
 	}
 	// A silent instance goes once another one of its stage has been alive for a while.
@@ -231,7 +239,7 @@ func TestBuckets(t *testing.T) {
 			if math.IsNaN(v) {
 				cpu = nil
 			}
-			h.add(at(float64(i)*interval), cpu)
+			h.add(at(float64(i)*interval), cpu, sizes.Window)
 		}
 		return h
 	}
@@ -251,7 +259,7 @@ func TestBuckets(t *testing.T) {
 		"mean of the seconds": {series(1, 10, 20, 30, 40), 12, at(3), time.Second, []float64{gap, 25}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := tt.h.buckets(tt.n, tt.end, tt.interval)
+			got := tt.h.buckets(tt.n, tt.end, tt.interval, sizes.Window)
 			if len(got) != tt.n {
 				t.Fatalf("%d buckets, want %d", len(got), tt.n)
 			}
@@ -266,9 +274,9 @@ func TestBuckets(t *testing.T) {
 	// Values stay in their buckets while time goes on within one.
 	h := &history{}
 	for i := range 40 {
-		h.add(at(base+float64(i)), ptr(float64(i)))
+		h.add(at(base+float64(i)), ptr(float64(i)), sizes.Window)
 	}
-	a, b := h.buckets(12, at(base+40), time.Second), h.buckets(12, at(base+44), time.Second)
+	a, b := h.buckets(12, at(base+40), time.Second, sizes.Window), h.buckets(12, at(base+44), time.Second, sizes.Window)
 	for i := range 11 {
 		if show(a[i]) != show(b[i]) {
 			t.Errorf("bucket %d went from %s to %s within its own time", i, show(a[i]), show(b[i]))
@@ -287,7 +295,7 @@ func TestCompareNames(t *testing.T) {
 	sorted := []string{"api-1", "web", "web-1", "web-2", "web-02x", "web-10", "web-10a", "x"}
 	for i, a := range sorted {
 		for j, b := range sorted {
-			if got, want := compareNames(a, b) < 0, i < j; got != want {
+			if got, want := CompareNames(a, b) < 0, i < j; got != want {
 				t.Errorf("%s before %s: %t, want %t", a, b, got, want)
 			}
 		}
