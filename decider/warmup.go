@@ -63,7 +63,7 @@ func (w *Warmup) settle(s *settling, vm bus.VM, boots Boots, now time.Time, low 
 	switch {
 	case vm.CPUPercent == nil:
 		return
-	case *vm.CPUPercent > low:
+	case wantedCPU(vm) > low:
 		s.quiet = time.Time{}
 		return
 	case s.quiet.IsZero() || now.Before(s.quiet):
@@ -80,6 +80,15 @@ func (w *Warmup) settle(s *settling, vm bus.VM, boots Boots, now time.Time, low 
 		w.Tails = append(slices.Clip(w.Tails), tail)
 		w.Tails = w.Tails[max(0, len(w.Tails)-tailsKept):]
 	}
+}
+
+// wantedCPU is what a VM uses, and what it would use if its host had a core for it: where many boot at once each is low.
+func wantedCPU(vm bus.VM) float64 {
+	wanted := *vm.CPUPercent
+	if vm.RunDelayPercent != nil {
+		wanted += *vm.RunDelayPercent
+	}
+	return wanted
 }
 
 // warming reports whether a ready VM's CPU does not count yet: until it has come to rest once, or has been busy for longer

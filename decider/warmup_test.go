@@ -47,6 +47,8 @@ type bootWorld struct {
 	vms   []bus.VM
 	made  int
 	state State
+	// crowded is until when others take four fifths of the host.
+	crowded time.Time
 }
 
 func newBootWorld(i image, lowest int) *bootWorld {
@@ -74,7 +76,14 @@ func (w *bootWorld) step() bus.Decision {
 		if vm.Phase == bus.PhaseReady {
 			cpu = max(cpu, min(100, w.load/float64(serving)))
 		}
+		waits := 0.0
+		if w.now.Before(w.crowded) {
+			cpu, waits = cpu/5, cpu*4/5
+		}
 		vm.CPUPercent = &cpu
+		if w.now.Second()%10 == 0 { // as often as it is read
+			vm.RunDelayPercent = &waits
+		}
 	}
 	obs := Observation{Hosts: []HostObservation{{Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
 	var d bus.Decision
@@ -134,6 +143,26 @@ func TestBootIsNotLoad(t *testing.T) {
 				quiet("another decider, all replaced")
 			})
 		}
+	}
+}
+
+// On a host that is overloaded a VM that boots uses little, as it gets little. That is no rest: once the host has room again
+// the rest of its boot takes all of the CPU.
+func TestBootOnACrowdedHostIsNotLoad(t *testing.T) {
+	for _, i := range images() {
+		if i.busy < i.ready+20*time.Second {
+			continue // there is nothing left to do once it is ready
+		}
+		t.Run(i.name, func(t *testing.T) {
+			w := newBootWorld(i, 1)
+			w.crowded = t0.Add(i.ready + 20*time.Second)
+			if most := w.run(i.busy + time.Minute); most != 1 {
+				t.Errorf("%d VMs, want 1", most)
+			}
+			if d := w.step(); d.Inputs.Ready != 1 {
+				t.Errorf("its CPU does not count: %+v", d.Inputs)
+			}
+		})
 	}
 }
 
