@@ -1,14 +1,13 @@
 package decider
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -157,7 +156,7 @@ func ask(spec bus.Group, st *State, obs Observation, scheduled *int, now time.Ti
 		d.Rule, d.Desired = bus.RuleScheduled, min(max(*scheduled, spec.Min), spec.Max)
 		d.Sentence = "scaled to " + plural(d.Desired) + " by the schedule"
 		st.BreachesOut, st.BreachesIn = 0, 0
-	case c.readings == 0 && needsCPU(spec.Policy):
+	case c.readings == 0 && policy.NeedsCPU(spec.Policy):
 		noneReady(st, &d, c)
 	case len(spec.Policy.Types) == 1 && spec.Policy.Has(bus.PolicyThreshold):
 		want := threshold(spec, st, &d, c)
@@ -279,39 +278,6 @@ func threshold(spec bus.Group, st *State, d *bus.Decision, c counts) (want int) 
 	return st.Desired
 }
 
-func (o Observation) hostIDs() []bus.HostID {
-	var ids []bus.HostID
-	for _, h := range o.Hosts {
-		ids = append(ids, h.ID)
-	}
-	return ids
-}
-
-// joined are the hosts that are not among those known.
-func (o Observation) joined(known []bus.HostID) (hosts []HostObservation) {
-	for _, h := range o.Hosts {
-		if !slices.Contains(known, h.ID) {
-			hosts = append(hosts, h)
-		}
-	}
-	return hosts
-}
-
-// kept counts the VMs that the host keeps.
-func (h HostObservation) kept() (n int) {
-	for _, vm := range h.VMs {
-		if kept(vm) {
-			n++
-		}
-	}
-	return n
-}
-
-// kept reports whether a VM is one of those that desired counts: it is not on its way out, and nobody has suspended it.
-func kept(vm bus.VM) bool {
-	return vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping && !vm.State.Suspended()
-}
-
 // counts sorts a group's VMs by what they mean for a decision.
 type counts struct {
 	owned     int     // all, whatever their phase and state
@@ -396,67 +362,6 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 		in.RunDelayPercent = &delay
 	}
 	return in
-}
-
-// split shares desired among the hosts: each keeps what it has, and a new VM goes to the host with the fewest of those that
-// can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What of
-// that order only an actuator can tell (protection, load, templates) counts on its own host; here such an order is that of the oldest.
-func split(order bus.ScaleIn, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
-	shares, total := map[bus.HostID]bus.Share{}, 0
-	var all []placed
-	for _, h := range obs.Hosts {
-		shares[h.ID] = bus.Share{Host: h.Name, VMs: h.kept(), Numbers: []int{}}
-		total += h.kept()
-		for _, vm := range h.VMs {
-			if kept(vm) {
-				all = append(all, placed{h.ID, vm.Created})
-			}
-		}
-	}
-	add := func(id bus.HostID, n int) {
-		share := shares[id]
-		share.VMs += n
-		shares[id] = share
-	}
-	open := obs.open()
-	for ; total < desired && len(open) > 0; total++ {
-		add(slices.MinFunc(open, func(a, b bus.HostID) int { return cmp.Compare(shares[a].VMs, shares[b].VMs) }), 1)
-	}
-	if surplus := total - desired; surplus > 0 && direction == bus.In {
-		slices.SortStableFunc(all, func(a, b placed) int {
-			if order == bus.ScaleInNewest {
-				return b.created.Compare(a.created)
-			}
-			return a.created.Compare(b.created)
-		})
-		for _, vm := range all[:min(surplus, len(all))] {
-			add(vm.host, -1)
-		}
-	}
-	return shares
-}
-
-// open are the hosts that can have another VM; where there is none, those that might have one once their actuator, or room,
-// is there.
-func (o Observation) open() []bus.HostID {
-	var open, later []bus.HostID
-	for _, h := range o.Hosts {
-		switch {
-		case h.Trouble == "" && !h.Full:
-			open = append(open, h.ID)
-		case h.Trouble == "" || h.Trouble == Unattended:
-			later = append(later, h.ID)
-		}
-	}
-	if open == nil {
-		return later
-	}
-	return open
-}
-
-type placed struct {
-	host    bus.HostID
-	created time.Time
 }
 
 func remaining(since time.Time, cooldown time.Duration, now time.Time) time.Duration {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/decider/policy"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -42,13 +45,13 @@ type Decider struct {
 	stages     map[string]bus.Health // by subject, with the time of their arrival
 }
 
-// New makes a decider. It returns an error when there is no group, or one with a schedule that cannot be read.
+// New makes a decider. It returns an error when there is no group, or one that Check refuses.
 func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	if len(cfg.Groups) == 0 {
 		return nil, errors.New("decider: no groups")
 	}
 	for _, g := range cfg.Groups {
-		if _, err := schedule.New(g.Schedule); err != nil {
+		if err := Check(g); err != nil {
 			return nil, fmt.Errorf("decider: group %s: %w", g.Name, err)
 		}
 	}
@@ -69,7 +72,27 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
+	override := cfg.Override
+	cfg.Override = func(g bus.Group, set map[string]string) (bus.Group, error) {
+		g, err := override(g, set)
+		if err != nil {
+			return g, err
+		}
+		return g, Check(g)
+	}
 	return &Decider{cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger()}, nil
+}
+
+// Check says what of a group's spec Decide cannot go by: a policy, an order of removal or a schedule that is not known.
+func Check(spec bus.Group) error {
+	if err := policy.Check(spec.Policy); err != nil {
+		return err
+	}
+	if removalOrders[spec.ScaleIn] == nil {
+		return fmt.Errorf("scale_in: found %q, want one of %q", spec.ScaleIn, slices.Sorted(maps.Keys(removalOrders)))
+	}
+	_, err := schedule.New(spec.Schedule)
+	return err
 }
 
 type group struct {

@@ -160,6 +160,39 @@ func TestNewRefusesNothingToDo(t *testing.T) {
 	}
 }
 
+// A word that is not known stands for nothing: it is refused, and never taken for another one.
+func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
+	for want, change := range map[string]func(*bus.Group){
+		`policy: found "pid", want one of ["threshold" "step" "target" "predictive"]`: func(g *bus.Group) {
+			g.Policy.Types = []bus.PolicyType{bus.PolicyThreshold, "pid"}
+		},
+		`policy: found none`: func(g *bus.Group) { g.Policy.Types = nil },
+		`the setting "bold"`: func(g *bus.Group) {
+			g.Policy.Types, g.Policy.Setting = []bus.PolicyType{bus.PolicyPredictive}, "bold"
+		},
+		`scale_in: found "most-busy", want one of ["least-busy" "newest" "oldest" "outdated"]`: func(g *bus.Group) { g.ScaleIn = "most-busy" },
+		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: 2}} },
+	} {
+		if _, err := New(Config{Groups: []bus.Group{spec(change)}}, nil, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// Nor does it do anything where nobody has refused it.
+func TestDecideDoesNothingByWhatItDoesNotKnow(t *testing.T) {
+	s := spec(atOnce, func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{"pid"} })
+	d, _ := Decide(s, State{Known: true, Desired: 2}, see(ready(1), ready(1)), t0)
+	if d.Desired != 2 || !strings.Contains(d.Sentence, `policy: found "pid"`) {
+		t.Errorf("desired %d: %s", d.Desired, d.Sentence)
+	}
+	s = spec(atOnce, func(g *bus.Group) { g.ScaleIn = "most-busy" })
+	d, _ = Decide(s, State{Known: true, Desired: 2}, see(ready(1), ready(1)), t0)
+	if d.Desired != 1 || d.Shares["kvm1"].VMs != 2 {
+		t.Errorf("desired %d, shares %v", d.Desired, d.Shares)
+	}
+}
+
 func TestDeciderDecidesOncePerInterval(t *testing.T) {
 	s := spec(bounds(1, 5), atOnce)
 	b := startBench(t, s)

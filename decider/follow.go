@@ -2,7 +2,6 @@ package decider
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +14,7 @@ type Memory map[bus.PolicyType]*Asked
 
 // Asked is one policy, and what it has not been shown yet.
 type Asked struct {
-	Predictive *policy.Predictive `json:"predictive,omitempty"`
-	Target     *policy.Target     `json:"target,omitempty"`
-	Step       *policy.Step       `json:"step,omitempty"`
+	policy.Memory
 	// Sum and Count are of the averages since the policy was asked last, At that time; Wish is what it said.
 	Sum   float64   `json:"sum"`
 	Count int       `json:"count"`
@@ -25,45 +22,21 @@ type Asked struct {
 	Wish  bus.Wish  `json:"wish"`
 }
 
-// followPeriod is that of the target's and the step's metric. Of the target 3 periods above it scale out, 15 below in.
-const followPeriod = 10 * time.Second
-
 // of is the policy of a spec. It is new where its parameters have changed.
-func (m Memory) of(p bus.Policy, t bus.PolicyType, boot time.Duration) (*Asked, policy.Policy) {
+func (m Memory) of(p bus.Policy, t bus.PolicyType, boot time.Duration) (*Asked, policy.Policy, error) {
 	a := m[t]
 	if a == nil {
 		a = &Asked{}
-		m[t] = a
 	}
-	warmup := max(boot+p.Warmup, 5*followPeriod)
-	switch t {
-	case bus.PolicyTarget:
-		value := p.TargetPercent
-		if p.Signal == bus.SignalMetric {
-			value = p.MetricTarget
-		}
-		if a.Target == nil || a.Target.Value != value || a.Target.Signal != p.Signal {
-			*a = Asked{Target: &policy.Target{Signal: p.Signal, Value: value, Period: followPeriod, PeriodsOut: 3, PeriodsIn: 15}}
-		}
-		a.Target.Warmup = warmup
-		return a, a.Target
-	case bus.PolicyStep:
-		if a.Step == nil {
-			a.Step = &policy.Step{}
-		}
-		s := a.Step
-		s.Upper, s.Lower, s.Out, s.In = p.UpperPercent, p.LowerPercent, p.Steps.Out, p.Steps.In
-		s.Adjustment, s.MinMagnitude, s.Period, s.Warmup = p.Steps.Adjustment, p.Steps.MinMagnitude, followPeriod, warmup
-		s.PeriodsOut, s.PeriodsIn = p.BreachesOut, p.BreachesIn
-		return a, s
-	case bus.PolicyPredictive, bus.PolicyThreshold:
+	rule, memory, err := policy.New(t, p, boot, a.Memory)
+	if err != nil {
+		return nil, nil, err
 	}
-	tuning := policy.Setting(p.Setting).Tuning()
-	if a.Predictive == nil {
-		a.Predictive = policy.NewPredictive(tuning)
+	if memory != a.Memory {
+		*a = Asked{Memory: memory}
 	}
-	a.Predictive.Tuning = tuning // what was learned of the load is true with each
-	return a, a.Predictive
+	m[t] = a
+	return a, rule, nil
 }
 
 // Published is a number of a group as it was published last.
@@ -87,16 +60,6 @@ func (m *Published) known(p bus.Policy, now time.Time) (value *float64, why stri
 	return &m.Value, ""
 }
 
-// needsCPU reports whether nothing can be said of a group without a CPU reading.
-func needsCPU(p bus.Policy) bool {
-	return !slices.ContainsFunc(p.Types, func(t bus.PolicyType) bool { return !readsCPU(p, t) })
-}
-
-// readsCPU reports whether a policy of a group goes by the CPU.
-func readsCPU(p bus.Policy, t bus.PolicyType) bool {
-	return t != bus.PolicyTarget || p.Signal == bus.SignalCPU
-}
-
 // follow asks the group's policies, each once in its interval, and lets the guards judge what they want: the most of it.
 // So the group grows if one of them wants it, and shrinks if all do.
 func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *Published, now time.Time) {
@@ -118,7 +81,7 @@ func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *Publis
 	p := spec.Policy
 	p.Warmup, _ = st.Warmup.inForce(spec)
 	for _, t := range spec.Policy.Types {
-		if c.readings == 0 && readsCPU(spec.Policy, t) { // it neither wants more VMs nor lets any go
+		if c.readings == 0 && policy.ReadsCPU(t, spec.Policy) { // it neither wants more VMs nor lets any go
 			st.BreachesOut, st.BreachesIn = 0, 0
 			d.Wishes = append(d.Wishes, bus.Wish{Policy: t, Desired: st.Desired, Sentence: "no ready VM has a CPU reading yet"})
 			continue
@@ -131,7 +94,11 @@ func follow(spec bus.Group, st *State, d *bus.Decision, c counts, metric *Publis
 			news = true
 			continue
 		}
-		a, rule := st.Policy.of(p, t, st.Boots.Mean)
+		a, rule, err := st.Policy.of(p, t, st.Boots.Mean)
+		if err != nil { // New has refused it: it lets nothing go
+			d.Wishes = append(d.Wishes, bus.Wish{Policy: t, Desired: st.Desired, Sentence: err.Error()})
+			continue
+		}
 		if c.readings > 0 { // of several VMs an unknown CPU counts as no load, and forbids scaling in
 			a.Sum, a.Count = a.Sum+c.sum/float64(c.ready), a.Count+1
 		}

@@ -118,22 +118,30 @@ func TestMemoryOfAPolicySurvives(t *testing.T) {
 
 func TestAnotherPolicyBeginsAnew(t *testing.T) {
 	m := Memory{}
-	a, _ := m.of(bus.Policy{Setting: bus.SettingSafe}, bus.PolicyPredictive, 0)
+	of := func(p bus.Policy, kind bus.PolicyType) *Asked {
+		a, _, err := m.of(p, kind, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	a := of(bus.Policy{Setting: bus.SettingSafe}, bus.PolicyPredictive)
 	learned := a.Predictive
-	m.of(bus.Policy{Setting: bus.SettingThrifty}, bus.PolicyPredictive, 0)
-	if a.Predictive != learned || learned.Tuning != policy.Thrifty.Tuning() {
+	of(bus.Policy{Setting: bus.SettingThrifty}, bus.PolicyPredictive)
+	thrifty, err := policy.TuningOf(bus.SettingThrifty)
+	if err != nil || a.Predictive != learned || learned.Tuning != thrifty {
 		t.Error("another setting does not go on with what was learned")
 	}
-	a, _ = m.of(bus.Policy{TargetPercent: 50}, bus.PolicyTarget, 0)
+	a = of(bus.Policy{TargetPercent: 50}, bus.PolicyTarget)
 	first := a.Target
 	if a.Predictive != nil || first.Value != 50 {
 		t.Errorf("%+v", a)
 	}
-	if m.of(bus.Policy{TargetPercent: 60}, bus.PolicyTarget, 0); a.Target == first {
+	if of(bus.Policy{TargetPercent: 60}, bus.PolicyTarget); a.Target == first {
 		t.Error("another target keeps the counts of the old one")
 	}
 	second := a.Target
-	if m.of(bus.Policy{Signal: bus.SignalMetric, MetricTarget: 60}, bus.PolicyTarget, 0); a.Target == second || a.Target.Value != 60 {
+	if of(bus.Policy{Signal: bus.SignalMetric, MetricTarget: 60}, bus.PolicyTarget); a.Target == second || a.Target.Value != 60 {
 		t.Error("another signal keeps the counts of the old one")
 	}
 }

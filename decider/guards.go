@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // Guards is what the guards remember.
@@ -140,7 +141,7 @@ func projection(spec bus.Group, desired, want int, c counts) (fewest int, limit 
 	if p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU {
 		limit = max(limit, p.TargetPercent)
 	}
-	if want >= desired || c.readings == 0 || p.Has(bus.PolicyPredictive) {
+	if want >= desired || c.readings == 0 || policy.Forecasts(p) {
 		return want, limit
 	}
 	work := c.sum / float64(c.readings) * float64(c.ready+c.warming)

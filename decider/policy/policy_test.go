@@ -226,7 +226,7 @@ func (f *follower) step(load float64) Wish {
 }
 
 func TestPredictive(t *testing.T) {
-	begin := func() *follower { return &follower{policy: NewPredictive(Balanced.Tuning()), ready: 5} }
+	begin := func() *follower { return &follower{policy: NewPredictive(tuning(bus.SettingBalanced)), ready: 5} }
 	t.Run("a steady load keeps what carries it", func(t *testing.T) {
 		f := begin()
 		for i := range 2000 {
@@ -278,7 +278,7 @@ func TestPredictive(t *testing.T) {
 	t.Run("an unknown CPU is no opinion", func(t *testing.T) {
 		r := read(0, 0, 3, 0, 4)
 		r.CPUPercent = nil
-		if w := NewPredictive(Safe.Tuning()).Wish(r); w.Desired != 4 {
+		if w := NewPredictive(tuning(bus.SettingSafe)).Wish(r); w.Desired != 4 {
 			t.Errorf("wants %d", w.Desired)
 		}
 	})
@@ -288,8 +288,8 @@ func TestPredictive(t *testing.T) {
 // and does not grow.
 func TestPredictiveWithAnything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		setting := rapid.SampledFrom([]Setting{Safe, Balanced, Thrifty}).Draw(t, "setting")
-		a, b := NewPredictive(setting.Tuning()), NewPredictive(setting.Tuning())
+		setting := rapid.SampledFrom(Settings()).Draw(t, "setting")
+		a, b := NewPredictive(tuning(setting)), NewPredictive(tuning(setting))
 		seed := rapid.Uint64().Draw(t, "seed")
 		random := rand.New(rand.NewPCG(seed, 1))
 		keeps := rapid.IntRange(50, 400).Draw(t, "keeps")
@@ -318,7 +318,7 @@ func TestPredictiveWithAnything(t *testing.T) {
 }
 
 func BenchmarkPredictive(b *testing.B) {
-	p := NewPredictive(Balanced.Tuning())
+	p := NewPredictive(tuning(bus.SettingBalanced))
 	random := rand.New(rand.NewPCG(1, 1))
 	at := time.Duration(0)
 	wish := func() {
@@ -341,7 +341,7 @@ func BenchmarkPredictive(b *testing.B) {
 
 // After an outage a period goes on at its true phase, and the minutes before it are not taken for those just now.
 func TestPredictiveAfterAnOutage(t *testing.T) {
-	p := NewPredictive(Balanced.Tuning())
+	p := NewPredictive(tuning(bus.SettingBalanced))
 	at := time.Date(2026, 5, 4, 0, 0, 0, 0, time.UTC)
 	begin := at
 	load := func() float64 { // an hour: ten minutes of 8 VMs, else 1
@@ -378,4 +378,13 @@ func TestPredictiveAfterAnOutage(t *testing.T) {
 	if peak, known := p.Season.Forecast(int(3*time.Minute/PredictiveInterval), 1); !known || peak < 5 {
 		t.Errorf("3 minutes ahead it expects %.1f (%v), the peak of 8 is due in 2", peak, known)
 	}
+}
+
+// tuning is of a setting that is known.
+func tuning(s bus.PolicySetting) Tuning {
+	t, err := TuningOf(s)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // PredictiveInterval is the time between two readings of Predictive.
@@ -22,16 +24,6 @@ const (
 	saturatedFrom = 0.95 // the use from which on the load is only known to be at least as much
 )
 
-// Setting is the choice between paying for idle VMs and losing load.
-type Setting string
-
-// The settings.
-const (
-	Safe     Setting = "safe"
-	Balanced Setting = "balanced"
-	Thrifty  Setting = "thrifty"
-)
-
 // Tuning is what a setting stands for.
 type Tuning struct {
 	Quantile float64 `json:"quantile"` // of the forecast's past errors, for the margin
@@ -43,17 +35,33 @@ type Tuning struct {
 	HoldMax time.Duration `json:"hold_max"`
 }
 
-// Tuning is what a setting stands for.
-func (s Setting) Tuning() Tuning {
-	t := Tuning{Quantile: .97, Surge: 4, Gate: .70, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}
-	switch s {
-	case Safe:
-		t.Quantile, t.Gate = .99, .85
-	case Thrifty:
-		t.Quantile, t.Surge, t.Gate, t.HoldMin = .90, 3, .50, time.Minute
-	case Balanced:
+// tunings are the settings, from the one that loses the least to the one that costs the least.
+var tunings = []struct {
+	setting bus.PolicySetting
+	tuning  Tuning
+}{
+	{bus.SettingSafe, Tuning{Quantile: .99, Surge: 4, Gate: .85, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
+	{bus.SettingBalanced, Tuning{Quantile: .97, Surge: 4, Gate: .70, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
+	{bus.SettingThrifty, Tuning{Quantile: .90, Surge: 3, Gate: .50, Hold: 2, HoldMin: time.Minute, HoldMax: time.Minute}},
+}
+
+// Settings are the names of all settings.
+func Settings() []bus.PolicySetting {
+	var names []bus.PolicySetting
+	for _, t := range tunings {
+		names = append(names, t.setting)
 	}
-	return t
+	return names
+}
+
+// TuningOf is what a setting stands for.
+func TuningOf(s bus.PolicySetting) (Tuning, error) {
+	for _, t := range tunings {
+		if t.setting == s {
+			return t.tuning, nil
+		}
+	}
+	return Tuning{}, fmt.Errorf("policy: found the setting %q, want one of %q", s, Settings())
 }
 
 // Predictive forecasts the load to the time when a VM that is asked for now would be ready, with a margin learned from the

@@ -1,8 +1,6 @@
 package simulate
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"time"
 
@@ -157,60 +155,3 @@ func (a *azure) Wish(r policy.Reading) policy.Wish {
 	}
 	return policy.Wish{Desired: n}
 }
-
-// named makes the controller of a name for one run.
-func named(name string, t Trace, w World) (Controller, error) {
-	perfect := func(hold int) Controller {
-		return &oracle{trace: t, needed: needs(t, w), boot: int(w.Boot / time.Second), hold: hold}
-	}
-	switch name {
-	case "recorded":
-		if t.Owned == nil {
-			return nil, errors.New("policy: recorded is for a group's own past, want --history")
-		}
-		return recorded{t}, nil
-	case "own":
-		if w.Own == nil {
-			return nil, errors.New("policy: own is of a group's config, want --history")
-		}
-		return ownEngine(w), nil
-	case "oracle":
-		return perfect(0), nil
-	case "oracle-hold300":
-		return perfect(300), nil
-	case "threshold":
-		return newEngine(w, bus.PolicyThreshold, ""), nil
-	case "predictive", "predictive:balanced":
-		return newEngine(w, bus.PolicyPredictive, bus.SettingBalanced), nil
-	case "predictive:safe":
-		return newEngine(w, bus.PolicyPredictive, bus.SettingSafe), nil
-	case "predictive:thrifty":
-		return newEngine(w, bus.PolicyPredictive, bus.SettingThrifty), nil
-	case "aws-step":
-		return bare{awsStep()}, nil
-	case "aws-target":
-		return bare{awsTarget(time.Minute)}, nil
-	case "aws-target:10s":
-		return bare{awsTarget(10 * time.Second)}, nil
-	case "hpa":
-		return bare{&hpa{target: 60}}, nil
-	case "hpa:70":
-		return bare{&hpa{target: 70}}, nil
-	case "gcp":
-		return bare{&gcp{}}, nil
-	case "azure":
-		return bare{&azure{}}, nil
-	}
-	return nil, fmt.Errorf("policy: found %q, want one of %v", name, Policies())
-}
-
-// Policies are the names that a comparison takes.
-func Policies() []string {
-	return []string{
-		"threshold", "predictive", "predictive:safe", "predictive:thrifty", "aws-step", "aws-target", "aws-target:10s", "hpa", "hpa:70", "gcp", "azure",
-		"oracle", "oracle-hold300", "recorded", "own",
-	}
-}
-
-// Baselines are the policies that run on any trace.
-func Baselines() []string { return Policies()[:len(Policies())-2] }

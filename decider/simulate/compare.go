@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 )
@@ -77,7 +76,7 @@ func (p Plan) run(ctx context.Context, t Trace, r *Result) error {
 	for seed := range p.Seeds {
 		w := p.World
 		w.Boot, w.Seed = r.Boot, uint64(seed+1) //nolint:gosec // a small number
-		perfect, err := named("oracle", t, w)
+		perfect, err := newController("oracle", t, w)
 		if err != nil {
 			return err
 		}
@@ -85,7 +84,7 @@ func (p Plan) run(ctx context.Context, t Trace, r *Result) error {
 		if err != nil {
 			return err
 		}
-		c, err := named(r.Policy, t, w)
+		c, err := newController(r.Policy, t, w)
 		if err != nil {
 			return err
 		}
@@ -138,14 +137,4 @@ func Overall(p Plan, results []Result) []Result {
 		overall = append(overall, Result{Policy: name, Metrics: Mean(all)})
 	}
 	return overall
-}
-
-// CheckPolicies says which name is not one of Policies.
-func CheckPolicies(names []string) error {
-	for _, name := range names {
-		if !slices.Contains(Policies(), name) {
-			return fmt.Errorf("policy: found %q, want one of %v", name, Policies())
-		}
-	}
-	return nil
 }

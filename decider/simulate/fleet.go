@@ -174,41 +174,41 @@ func (f *Fleet) observation(now time.Time) decider.Observation {
 	return decider.Observation{Hosts: []decider.HostObservation{h}, Fresh: 1}
 }
 
-// engine is the decider's own code.
-type engine struct {
+// deciderController is the decider's own code.
+type deciderController struct {
 	spec  bus.Group
 	state decider.State
 }
 
-func (e *engine) Interval() time.Duration { return e.spec.Policy.Interval }
+func (c *deciderController) Interval() time.Duration { return c.spec.Policy.Interval }
 
-func (e *engine) Decide(f *Fleet, now time.Time) int {
+func (c *deciderController) Decide(f *Fleet, now time.Time) int {
 	var d bus.Decision
-	d, e.state = decider.Decide(e.spec, e.state, f.observation(now), now)
+	d, c.state = decider.Decide(c.spec, c.state, f.observation(now), now)
 	return d.Desired
 }
 
-// bare is a policy without the decider around it.
-type bare struct{ policy.Policy }
+// policyOnly is a policy without the decider around it.
+type policyOnly struct{ policy.Policy }
 
-func (b bare) Decide(f *Fleet, now time.Time) int {
-	return min(max(b.Wish(f.reading(now)).Desired, f.world.Min), f.world.Max)
+func (p policyOnly) Decide(f *Fleet, now time.Time) int {
+	return min(max(p.Wish(f.reading(now)).Desired, f.world.Min), f.world.Max)
 }
 
-// newEngine is the decider with the defaults of a group and a policy.
-func newEngine(w World, p bus.PolicyType, setting bus.PolicySetting) *engine {
+// defaultController is the decider with the defaults of a group and a policy.
+func defaultController(w World, p bus.PolicyType, setting bus.PolicySetting) *deciderController {
 	spec := bus.DefaultGroup()
 	spec.Name, spec.Min, spec.Max = "sim", w.Min, w.Max
 	spec.BootTimeout = 10*w.Boot + time.Minute
 	spec.Policy.Types, spec.Policy.Setting = []bus.PolicyType{p}, setting
-	return &engine{spec: warm(spec)}
+	return &deciderController{spec: warm(spec)}
 }
 
-// ownEngine is the decider with a group's own policy.
-func ownEngine(w World) *engine {
+// ownController is the decider with a group's own policy.
+func ownController(w World) *deciderController {
 	spec := *w.Own
 	spec.Name, spec.Min, spec.Max, spec.DryRun = "sim", w.Min, w.Max, false
-	return &engine{spec: warm(spec)}
+	return &deciderController{spec: warm(spec)}
 }
 
 // warm gives a spec whose warm-up is learned one to simulate with: simulated VMs come under load in the second in which they

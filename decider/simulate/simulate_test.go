@@ -256,7 +256,7 @@ func TestOracle(t *testing.T) {
 		w := Reference()
 		var hours []float64
 		for _, hold := range []string{"oracle", "oracle-hold300"} {
-			c, err := named(hold, tr, w)
+			c, err := newController(hold, tr, w)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -470,7 +470,7 @@ func BenchmarkDay(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				c, err := named(name, tr, w)
+				c, err := newController(name, tr, w)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -136,8 +137,8 @@ func hookFields(h *bus.Hook) section {
 
 func policyFields(p *bus.Policy) section {
 	return section{
-		{"type", choices(&p.Types, bus.PolicyThreshold, bus.PolicyStep, bus.PolicyTarget, bus.PolicyPredictive)},
-		{"setting", choice(&p.Setting, bus.SettingSafe, bus.SettingBalanced, bus.SettingThrifty)},
+		{"type", choices(&p.Types, policy.Kinds()...)},
+		{"setting", choice(&p.Setting, policy.Settings()...)},
 		{"signal", choice(&p.Signal, bus.SignalCPU, bus.SignalMemory, bus.SignalMetric)},
 		{"target", percent(&p.TargetPercent)},
 		{"metric", text(&p.Metric, "the name of a metric: up to 60 of a-z, A-Z, 0-9, '-' and '_'", isMetric)},

@@ -1,0 +1,40 @@
+package decider
+
+import (
+	"slices"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func (o Observation) hostIDs() []bus.HostID {
+	var ids []bus.HostID
+	for _, h := range o.Hosts {
+		ids = append(ids, h.ID)
+	}
+	return ids
+}
+
+// joined are the hosts that are not among those known.
+func (o Observation) joined(known []bus.HostID) (hosts []HostObservation) {
+	for _, h := range o.Hosts {
+		if !slices.Contains(known, h.ID) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
+}
+
+// kept counts the VMs that the host keeps.
+func (h HostObservation) kept() (n int) {
+	for _, vm := range h.VMs {
+		if kept(vm) {
+			n++
+		}
+	}
+	return n
+}
+
+// kept reports whether a VM is one of those that desired counts: it is not on its way out, and nobody has suspended it.
+func kept(vm bus.VM) bool {
+	return vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping && !vm.State.Suspended()
+}
