@@ -151,16 +151,24 @@ func stageBoot(tree string, boot map[string]string, order []string, module func(
 	return writeInitrd(f, entries)
 }
 
-// findKernel returns the one kernel among the packages and its modules.
+// findKernel returns the one kernel among the packages and its modules. It is in
+// boot, or beside its modules: installing Debian's packages since Linux 7 copies it.
 func findKernel(root string) (vmlinuz, modules string, err error) {
-	found, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
-	if err != nil {
-		return "", "", err
+	var found []string
+	for _, pattern := range []string{"boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return "", "", err
+		}
+		found = append(found, paths...)
 	}
 	if len(found) != 1 {
 		return "", "", fmt.Errorf("the packages have %d kernels, want one", len(found))
 	}
-	version := strings.TrimPrefix(filepath.Base(found[0]), "vmlinuz-")
+	version, ok := strings.CutPrefix(filepath.Base(found[0]), "vmlinuz-")
+	if !ok {
+		version = filepath.Base(filepath.Dir(found[0]))
+	}
 	for _, dir := range []string{"lib/modules", "usr/lib/modules"} {
 		path := filepath.Join(root, dir, version)
 		if st, err := os.Stat(filepath.Join(path, "modules.builtin")); err == nil && st.Mode().IsRegular() {

@@ -155,3 +155,58 @@ func TestDecompress(t *testing.T) {
 		}
 	}
 }
+
+func TestFindKernel(t *testing.T) {
+	tests := []struct {
+		name             string
+		files            []string
+		vmlinuz, modules string // or
+		err              string // what the error must say
+	}{
+		{
+			name:    "Debian 12",
+			files:   []string{"boot/vmlinuz-6.1", "lib/modules/6.1/modules.builtin"},
+			vmlinuz: "boot/vmlinuz-6.1", modules: "lib/modules/6.1",
+		},
+		{
+			name:    "modules below usr",
+			files:   []string{"boot/vmlinuz-6.12", "usr/lib/modules/6.12/modules.builtin"},
+			vmlinuz: "boot/vmlinuz-6.12", modules: "usr/lib/modules/6.12",
+		},
+		{
+			name:    "kernel beside its modules",
+			files:   []string{"usr/lib/modules/7.2/vmlinuz", "usr/lib/modules/7.2/modules.builtin"},
+			vmlinuz: "usr/lib/modules/7.2/vmlinuz", modules: "usr/lib/modules/7.2",
+		},
+		{name: "none", files: []string{"usr/lib/modules/7.2/modules.builtin"}, err: "0 kernels"},
+		{name: "two", files: []string{"boot/vmlinuz-6.1", "usr/lib/modules/7.2/vmlinuz"}, err: "2 kernels"},
+		{name: "no modules", files: []string{"boot/vmlinuz-6.1", "lib/modules/6.2/modules.builtin"}, err: "no modules for kernel 6.1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			for _, name := range tt.files {
+				path := filepath.Join(root, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			vmlinuz, modules, err := findKernel(root)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Fatalf("error = %v, want one that says %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if vmlinuz != filepath.Join(root, tt.vmlinuz) || modules != filepath.Join(root, tt.modules) {
+				t.Errorf("got %s and %s, want %s and %s", vmlinuz, modules, tt.vmlinuz, tt.modules)
+			}
+		})
+	}
+}
