@@ -55,6 +55,14 @@ test-compose: ## docker-compose.yml on a Docker engine (a private one, if none r
 	@$(HOST) libvirt
 	packaging/test-engine.sh $(HOST) as-libvirt go test -tags compose -count 1 -v -timeout 40m ./cmd/vmscaler/e2e/compose
 
+# Not part of test, nor of CI: it needs a Debian mirror, half an hour on two cores without KVM, and 2 GB below /var/tmp, where it
+# keeps the release for the next time. ARGS are go test's: ARGS='-run TestVirsh'.
+DISTRO ?= trixie
+.PHONY: test-distro
+test-distro: $(NATS) ## the end-to-end tests on libvirt and QEMU of DISTRO=trixie (or sid), in a root of its own
+	@$(HOST) packages distro
+	packaging/test-distro.sh $(DISTRO) -v $(ARGS)
+
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only
 	@$(HOST) packages build

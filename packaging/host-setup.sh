@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Prepares a Debian or Ubuntu machine for vmscaler. The Makefile calls it; every step looks first and changes only what is missing.
 #
-#   host-setup.sh packages run|build|test|bench|lint  install the missing packages, and check Go
-#   host-setup.sh libvirt                             make sure that libvirt answers this user
-#   host-setup.sh exec COMMAND...                     run COMMAND with the right Go
-#   host-setup.sh quietly STEP RESULT COMMAND...      the same, with a line of progress instead of its output
-#   host-setup.sh as-libvirt COMMAND...               the same, allowed to use libvirt
-#   host-setup.sh vmscaler SUBCOMMAND...              libvirt, and then vmscaler SUBCOMMAND
+#   host-setup.sh packages SET                    install the missing packages, and check Go: run, build, test, bench, lint or distro
+#   host-setup.sh names SET                       the packages' names
+#   host-setup.sh libvirt                         make sure that libvirt answers this user
+#   host-setup.sh exec COMMAND...                 run COMMAND with the right Go
+#   host-setup.sh quietly STEP RESULT COMMAND...  the same, with a line of progress instead of its output
+#   host-setup.sh as-libvirt COMMAND...           the same, allowed to use libvirt
+#   host-setup.sh vmscaler SUBCOMMAND...          libvirt, and then vmscaler SUBCOMMAND
 set -euo pipefail
 
 self=$(readlink -f "${BASH_SOURCE[0]}")
@@ -80,7 +81,27 @@ packages_for() {
 	"test") echo tmux openssl ;;
 	"compare") echo virtinst ;;
 	"lint") echo shellcheck ;;
+	"make a root of another release") echo mmdebstrap debian-archive-keyring ;;
 	esac
+}
+
+purposes=()
+find_purposes() { # SET
+	case $1 in
+	run) purposes=("run VMs" "build" "make the template") ;;
+	build) purposes=("build") ;;
+	test) purposes=("run VMs" "build" "make the template" "test") ;;
+	bench) purposes=("run VMs" "build" "compare") ;;
+	lint) purposes=("build" "lint") ;;
+	distro) purposes=("build" "make a root of another release") ;;
+	*) die packages "no such set: $1; there are run, build, test, bench, lint and distro" ;;
+	esac
+}
+
+names() { # SET
+	local purpose
+	find_purposes "$1"
+	for purpose in "${purposes[@]}"; do packages_for "$purpose"; done | tr ' ' '\n'
 }
 
 missing_of() { # PACKAGE...
@@ -122,19 +143,12 @@ with_progress() { # STEP LOG COMMAND...
 
 apt() { as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -o DPkg::Lock::Timeout=120 "$@"; }
 
-step_packages() { # run|build|test|bench|lint
-	local purposes purpose need lines=() missing=() all=() names
-	case ${1:-run} in
-	run) purposes=("run VMs" "build" "make the template") ;;
-	build) purposes=("build") ;;
-	test) purposes=("run VMs" "build" "make the template" "test") ;;
-	bench) purposes=("run VMs" "build" "compare") ;;
-	lint) purposes=("build" "lint") ;;
-	*) die packages "no such set: $1; there are run, build, test, bench and lint" ;;
-	esac
+step_packages() { # SET
+	local purpose need lines=() missing=() all=() names
+	find_purposes "${1:-run}"
 
 	if ! has_command dpkg-query || ! has_command apt-get; then
-		names=$(for purpose in "${purposes[@]}"; do packages_for "$purpose"; done | tr '\n' ' ')
+		names=$(names "${1:-run}" | tr '\n' ' ')
 		say packages "no apt here, so nothing is installed; needed are what Debian calls ${names% }"
 		use_go
 		return
@@ -422,6 +436,7 @@ command=${1:-}
 if (($#)); then shift; fi
 case $command in
 packages) step_packages "$@" ;;
+names) names "${1:-run}" ;;
 libvirt) step_libvirt ;;
 exec)
 	use_go
