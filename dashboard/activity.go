@@ -10,65 +10,129 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
-// activity is what a group is doing now.
+// activity is what a group is doing now. Mark, label and tone come from the decision's rule, guard and figures. The
+// decider's sentence is for people and may change at any time, so it is shown as rest and nothing depends on it.
 type activity struct {
-	mark, label, text string
-	tone              tone
+	mark, label string
+	tone        tone
+	rest        string // what is shown after the label
 }
 
+// activityOf is the activity by the newest decision.
 func activityOf(g *model.Group, now time.Time) activity {
 	d, decided := g.Decision()
 	if !decided {
-		return activity{"·", "no decision yet", "", toneDim}
+		return activity{mark: "·", label: "no decision yet", tone: toneDim}
 	}
 	age, holds := g.DecisionAge(now)
 	if !holds {
-		return activity{"!", "no decision for " + spell(age) + ", the last", d.Sentence, toneWarn}
+		return activity{mark: "!", label: "no decision for " + spell(age) + ", the last", tone: toneWarn}.because(d.Sentence)
 	}
+	switch in := d.Inputs; {
+	case d.Rule == bus.RuleBlind:
+		return activity{mark: "!", label: "blind", tone: toneBadStrong}.because(d.Sentence)
+	case d.Guard == bus.GuardPaused:
+		return activity{mark: "!", label: "paused", tone: toneWarnStrong}.because(d.Sentence)
+	case !d.Known, d.Rule == bus.RuleNoneReady: // what waits need not hold as well
+		return activity{mark: "·", label: "waiting", tone: toneWarn}.because(d.Sentence, "holding")
+	case d.Direction == bus.Out:
+		return activity{mark: "▲", label: "scaling out", tone: toneWarnStrong}.because(d.Sentence)
+	case d.Direction == bus.In && d.Desired == d.Current && in.Owned > d.Desired && d.Rule == bus.RuleStable:
+		return activity{mark: "▼", label: "scaling in", tone: toneInfo}.because(averageText(in))
+	case d.Direction == bus.In:
+		return activity{mark: "▼", label: "scaling in", tone: toneInfo}.because(d.Sentence)
+	case d.Guard == bus.GuardCooldown:
+		return coolingDown(d, age)
+	case d.Guard != "":
+		if a, holding := heldBack(d); holding {
+			return a.because(d.Sentence)
+		}
+	}
+	return underWay(d)
+}
+
+// heldBack is the activity of a group whose guard says more than the VMs that come and go.
+func heldBack(d bus.Decision) (a activity, holding bool) {
+	switch d.Guard {
+	case bus.GuardAtMax:
+		a = activity{mark: "!", label: "at max", tone: toneBadStrong}
+		if d.Rule == bus.RuleAboveUpper {
+			a.label = fmt.Sprintf("at max %d", d.Inputs.Max)
+		}
+	case bus.GuardUnknownCPU, bus.GuardHost:
+		a = activity{mark: "·", label: "holding", tone: toneWarn}
+	case bus.GuardComing:
+		a = activity{mark: "▲", label: "busy", tone: toneWarnStrong}
+	default:
+		return activity{}, false
+	}
+	return a, true
+}
+
+// underWay is the activity of a group that is let be: VMs on their way, or else how near the next change is.
+func underWay(d bus.Decision) activity {
 	in := d.Inputs
 	var a activity
 	switch {
-	case d.Rule == bus.RuleBlind:
-		a.mark, a.label, a.tone = "!", "blind", toneBadStrong
-	case d.Guard == bus.GuardPaused:
-		return activity{"!", "paused", strings.TrimPrefix(d.Sentence, "paused, "), toneWarnStrong}
-	case !d.Known, d.Rule == bus.RuleNoneReady:
-		a.mark, a.label, a.tone = "·", "waiting", toneWarn
-	case d.Direction == bus.Out:
-		a.mark, a.label, a.tone = "▲", "scaling out", toneWarnStrong
-	case d.Direction == bus.In:
-		a.mark, a.label, a.tone = "▼", "scaling in", toneInfo
-	case d.Guard == bus.GuardAtMax:
-		a.mark, a.label, a.tone = "!", "at max", toneBadStrong
-	case d.Guard == bus.GuardCooldown:
-		left := time.Duration(in.CooldownMS)*time.Millisecond - age
-		seconds := max(1, int(math.Ceil(left.Seconds())))
-		a.mark, a.label, a.tone = "·", fmt.Sprintf("cooling down %d s", seconds), toneInfo
-	case d.Rule == bus.RuleNoData, d.Guard == bus.GuardUnknownCPU, d.Guard == bus.GuardHost:
-		a.mark, a.label, a.tone = "·", "holding", toneWarn
-	case d.Guard == bus.GuardComing:
-		a.mark, a.label, a.tone = "▲", "busy", toneWarnStrong
+	case d.Rule == bus.RuleNoData:
+		a = activity{mark: "·", label: "holding", tone: toneWarn}
 	case d.Desired > in.Ready && in.Launching > 0:
-		return activity{"▲", "launching " + vms(in.Launching), averageText(in), toneWarnStrong}
+		return activity{mark: "▲", label: "launching " + vms(in.Launching), tone: toneWarnStrong}.because(averageText(in))
 	case d.Desired > in.Ready && in.Warming > 0:
-		return activity{"▲", "warming up " + vms(in.Warming), averageText(in), toneWarnStrong}
+		return activity{mark: "▲", label: "warming up " + vms(in.Warming), tone: toneWarnStrong}.because(averageText(in))
 	case in.Owned > d.Desired:
-		return activity{"▼", "removing " + vms(in.Owned-d.Desired), averageText(in), toneInfo}
+		return activity{mark: "▼", label: "removing " + vms(in.Owned-d.Desired), tone: toneInfo}.because(averageText(in))
 	case d.Guard == bus.GuardBreaches && d.Rule == bus.RuleAboveUpper:
-		a.mark, a.label, a.tone = "▲", "busy", toneWarn
+		a = activity{mark: "▲", label: "busy", tone: toneWarn}
 	case d.Guard == bus.GuardBreaches:
-		a.mark, a.label, a.tone = "▼", "idle", toneInfo
+		a = activity{mark: "▼", label: "idle", tone: toneInfo}
+	case d.Guard == bus.GuardAtMin && d.Rule == bus.RuleBelowLower:
+		a = activity{mark: "●", label: fmt.Sprintf("idle at min %d", in.Min), tone: toneGood}
 	case d.Guard == bus.GuardAtMin:
-		a.mark, a.label, a.tone = "●", "idle", toneGood
+		a = activity{mark: "●", label: "idle", tone: toneGood}
 	default:
-		a.mark, a.label, a.tone = "●", "stable", toneGood
+		a = activity{mark: "●", label: "stable", tone: toneGood}
 	}
-	if d.Known {
-		a.say(d.Sentence)
-	} else { // what waits need not hold as well
-		a.say(strings.TrimPrefix(d.Sentence, "holding: "))
+	return a.because(d.Sentence)
+}
+
+// coolingDown counts the seconds on between decisions.
+func coolingDown(d bus.Decision, age time.Duration) activity {
+	cooldown := time.Duration(d.Inputs.CooldownMS) * time.Millisecond
+	text := func(left time.Duration) string { return fmt.Sprintf("cooling down %d s", max(1, int(math.Ceil(left.Seconds())))) }
+	return activity{mark: "·", label: text(cooldown - age), tone: toneInfo}.because(d.Sentence, text(cooldown))
+}
+
+// because adds a sentence to the label. Words that it begins with and that need not be said again are left out: those of
+// the label, and before them others that the label stands for.
+func (a activity) because(sentence string, others ...string) activity {
+	for _, words := range others {
+		if rest, repeats := after(sentence, words); repeats {
+			sentence = strings.TrimPrefix(rest, ": ")
+		}
+	}
+	switch rest, repeats := after(sentence, a.label); {
+	case repeats:
+		a.rest = rest
+	case sentence != "":
+		a.rest = ": " + sentence
 	}
 	return a
+}
+
+// after is what of a sentence stands after the words that it begins with.
+func after(sentence, words string) (rest string, begins bool) {
+	rest, begins = strings.CutPrefix(sentence, words)
+	switch {
+	case !begins:
+		return "", false
+	case rest == "", strings.HasPrefix(rest, " "), strings.HasPrefix(rest, ": "):
+		return rest, true
+	case strings.HasPrefix(rest, ", "):
+		return ": " + rest[2:], true
+	default: // in the middle of a word
+		return "", false
+	}
 }
 
 // averageText stands beside a change under way; what the decider says then is about the next one.
@@ -80,23 +144,3 @@ func averageText(in bus.Inputs) string {
 }
 
 func vms(n int) string { return bus.Count(n, "VM") }
-
-// say adds the decider's sentence, which often has a lead of its own ("scaling out: average ...").
-func (a *activity) say(sentence string) {
-	lead, rest, found := strings.Cut(sentence, ": ")
-	own, _, _ := strings.Cut(a.label, " ")
-	first, _, _ := strings.Cut(lead, " ")
-	switch {
-	case !found && first == own:
-		a.label = sentence
-	case found && first == own:
-		if first != "cooling" { // our own seconds go on counting between decisions
-			a.label = lead
-		}
-		a.text = rest
-	case found && first == "stable": // there is still a change under way
-		a.text = rest
-	default:
-		a.text = sentence
-	}
-}

@@ -140,11 +140,7 @@ func (p groupPart) bar() *line {
 // activity is what the group is doing, and why.
 func (p groupPart) activity() *line {
 	a := activityOf(p.g, p.now)
-	l := p.line().add(a.tone, "  "+a.mark+" "+a.label)
-	if a.text != "" {
-		l.add(toneText, ": "+a.text)
-	}
-	return l
+	return p.line().add(a.tone, "  "+a.mark+" "+a.label).add(toneText, a.rest)
 }
 
 // host is the line of a group's host: its own load.

@@ -317,6 +317,18 @@ func TestActivity(t *testing.T) {
 		"paused": {func(d *bus.Decision) {
 			d.Rule, d.Guard, d.Sentence = bus.RuleAboveUpper, bus.GuardPaused, "paused, else scaling out: average 93 % > 70 % for 3 s"
 		}, 0, "paused: else scaling out: average 93 % > 70 % for 3 s"},
+		"too many are still there": {func(d *bus.Decision) {
+			d.Direction, d.Inputs.Owned = bus.In, 4
+		}, 0, "scaling in: average 45 %"},
+		"waiting need not hold": {func(d *bus.Decision) {
+			d.Known, d.Rule, d.Sentence = false, bus.RuleNoData, "holding: waiting for the first sample"
+		}, 0, "waiting for the first sample"},
+		"in other words": {func(d *bus.Decision) {
+			d.Rule, d.Guard, d.Sentence = bus.RuleAboveUpper, bus.GuardAtMax, "stable: there is no room for more"
+		}, 0, "at max 5: stable: there is no room for more"},
+		"other words of a cooldown": {func(d *bus.Decision) {
+			d.Guard, d.Inputs.CooldownMS, d.Sentence = bus.GuardCooldown, 12000, "coolingly, 12 s"
+		}, 2.5, "cooling down 10 s: coolingly, 12 s"},
 		"no sentence":   {func(d *bus.Decision) { d.Sentence = "" }, 0, "stable"},
 		"it is too old": {func(*bus.Decision) {}, 12, "no decision for 12 s, the last: stable: average 45 %"},
 	} {
@@ -326,11 +338,7 @@ func TestActivity(t *testing.T) {
 			tt.change(&d)
 			m.Decision(d, start)
 			a := activityOf(m.Group("web"), at(tt.after))
-			got := a.label
-			if a.text != "" {
-				got += ": " + a.text
-			}
-			if got != tt.want {
+			if got := a.label + a.rest; got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
