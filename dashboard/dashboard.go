@@ -98,7 +98,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Dashboard, error) 
 }
 
 // Run subscribes and draws until ctx ends. It gives the terminal back on every way out of it, a panic included;
-// for what ends the process elsewhere there is Guard.
+// for what ends the process elsewhere there is StartWatchdog.
 func (d *Dashboard) Run(ctx context.Context) error {
 	feed := newFeed()
 	if err := feed.subscribe(d.conn); err != nil {

@@ -33,7 +33,7 @@ func dashboardCommand(g *globals) *cobra.Command {
 			defer conn.Close()
 			plain := plain || dashboard.WantsPlain(os.Stdout, os.Getenv)
 			if !plain {
-				release, err := dashboard.Guard(os.Stdout)
+				release, err := dashboard.StartWatchdog(os.Stdout)
 				if err != nil {
 					return err
 				}
@@ -84,12 +84,12 @@ func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.L
 	}
 }
 
-// guardCommand is the process that dashboard.Guard starts.
-func guardCommand() *cobra.Command {
+// watchdogCommand is the process that dashboard.StartWatchdog starts.
+func watchdogCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    dashboard.GuardArg,
+		Use:    dashboard.WatchdogArg,
 		Hidden: true,
 		Args:   exactArgs(0),
-		RunE:   func(*cobra.Command, []string) error { return dashboard.RunGuard(os.Stdin, os.Stdout) },
+		RunE:   func(*cobra.Command, []string) error { return dashboard.RunWatchdog(os.Stdin, os.Stdout) },
 	}
 }

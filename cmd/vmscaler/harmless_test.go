@@ -62,7 +62,7 @@ func TestOutputIsHarmless(t *testing.T) {
 			return err
 		},
 		"health": func(w io.Writer) error {
-			_, sick := judge([]string{"actuator"}, map[string]bus.Health{"a": {Stage: "actuator", Instance: hostile, Message: hostile + "\nvmscaler: x"}})
+			_, sick := evaluateHealth([]string{"actuator"}, map[string]bus.Health{"a": {Stage: "actuator", Instance: hostile, Message: hostile + "\nvmscaler: x"}})
 			if len(sick) != 1 || strings.Contains(sick[0], "\n") {
 				t.Errorf("health has lines of its own: %q", sick)
 			}

@@ -48,7 +48,7 @@ exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscale
 			if err != nil {
 				return err
 			}
-			well, sick := judge(wanted, heard)
+			well, sick := evaluateHealth(wanted, heard)
 			if len(well) > 0 {
 				fmt.Fprintln(cmd.OutOrStdout(), strings.Join(well, "\n"))
 			}
@@ -76,7 +76,7 @@ func listen(ctx context.Context, conn *client.Conn, wanted []string) (map[string
 	}
 	heard := map[string]bus.Health{} // by stage and instance
 	for {
-		if _, sick := judge(wanted, heard); len(sick) == 0 {
+		if _, sick := evaluateHealth(wanted, heard); len(sick) == 0 {
 			return heard, nil
 		}
 		select {
@@ -90,8 +90,8 @@ func listen(ctx context.Context, conn *client.Conn, wanted []string) (map[string
 	}
 }
 
-// judge says in a line for each instance how the wanted stages are: those that are well, and what is wrong.
-func judge(wanted []string, heard map[string]bus.Health) (well, sick []string) {
+// evaluateHealth says in a line for each instance how the wanted stages are: those that are well, and what is wrong.
+func evaluateHealth(wanted []string, heard map[string]bus.Health) (well, sick []string) {
 	for _, stage := range wanted {
 		there := false
 		for _, key := range slices.Sorted(maps.Keys(heard)) {

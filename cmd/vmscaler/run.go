@@ -160,7 +160,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		}
 		toReopen = file
 		footer = "   log " + file.path
-		release, err := dashboard.Guard(os.Stdout)
+		release, err := dashboard.StartWatchdog(os.Stdout)
 		if err != nil {
 			return err
 		}

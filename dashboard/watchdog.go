@@ -16,29 +16,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// GuardArg is the argument with which a program is its own guard: it must call RunGuard then.
-const GuardArg = "restore-terminal"
+// WatchdogArg is the argument with which a program is its own watchdog: it must call RunWatchdog then.
+const WatchdogArg = "restore-terminal"
 
-// allIsWell is what a guard hears last from a process that has given the terminal back itself.
-const allIsWell = "all is well\n"
+// cleanExit is written last by a process that has restored the terminal itself.
+const cleanExit = "all is well\n"
 
-// Guard starts a process that gives tty back when this one ends without doing so: when it is killed, or by a panic
-// in whatever goroutine, whose text is then printed where it can be read. It runs this program again, with GuardArg.
+// StartWatchdog starts a process that gives tty back when this one ends without doing so: when it is killed, or by a panic
+// in whatever goroutine, whose text is then printed where it can be read. It runs this program again, with WatchdogArg.
 // release ends it; call it when the terminal has been given back.
-func Guard(tty *os.File) (release func(), err error) {
+func StartWatchdog(tty *os.File) (release func(), err error) {
 	saved, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
 	if err != nil {
-		return nil, fmt.Errorf("guard the terminal: %w", err)
+		return nil, fmt.Errorf("watch over the terminal: %w", err)
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("guard the terminal: %w", err)
+		return nil, fmt.Errorf("watch over the terminal: %w", err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("guard the terminal: %w", err)
+		return nil, fmt.Errorf("watch over the terminal: %w", err)
 	}
-	cmd := exec.Command(program, GuardArg)
+	cmd := exec.Command(program, WatchdogArg)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, tty, tty
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not for it
 	err = cmd.Start()
@@ -50,35 +50,35 @@ func Guard(tty *os.File) (release func(), err error) {
 		err = debug.SetCrashOutput(w, debug.CrashOptions{})
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("guard the terminal: %w", err), w.Close())
+		return nil, errors.Join(fmt.Errorf("watch over the terminal: %w", err), w.Close())
 	}
 	return func() {
 		_ = debug.SetCrashOutput(nil, debug.CrashOptions{}) // it holds a copy of the pipe's end
-		_, _ = io.WriteString(w, allIsWell)
+		_, _ = io.WriteString(w, cleanExit)
 		_ = w.Close()
 		_ = cmd.Wait()
 	}, nil
 }
 
-// RunGuard is the guard's process: it waits until the guarded one, at the other end of in, has ended, and then gives
+// RunWatchdog is the watchdog's process: it waits until the watched one, at the other end of in, has ended, and then gives
 // tty back if that is still to be done.
-func RunGuard(in io.Reader, tty *os.File) error {
+func RunWatchdog(in io.Reader, tty *os.File) error {
 	// A process of the background may change the terminal only if it ignores being told not to.
 	signal.Ignore(syscall.SIGTTOU, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	lines := bufio.NewReader(in)
 	first, err := lines.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("guard the terminal: %w", err)
+		return fmt.Errorf("watch over the terminal: %w", err)
 	}
 	var saved unix.Termios
 	if err := json.Unmarshal(first, &saved); err != nil {
-		return fmt.Errorf("guard the terminal: %w", err)
+		return fmt.Errorf("watch over the terminal: %w", err)
 	}
 	last, err := io.ReadAll(lines)
 	if err != nil {
-		return fmt.Errorf("guard the terminal: %w", err)
+		return fmt.Errorf("watch over the terminal: %w", err)
 	}
-	if strings.HasSuffix(string(last), allIsWell) {
+	if strings.HasSuffix(string(last), cleanExit) {
 		return nil
 	}
 	_, err = tty.WriteString(leaveScreen)
