@@ -17,7 +17,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/scenario"
 )
 
 // demoGroup is a name that no group of a user has by chance, as the demo removes its VMs.
@@ -36,7 +36,7 @@ exactly three VMs, load off, back to one. It cleans up after itself, and fails i
 			if err != nil {
 				return err
 			}
-			cfg.Groups = []bus.Group{story.Group(demoGroup)}
+			cfg.Groups = []bus.Group{scenario.Group(demoGroup)}
 			cfg.BusURL, cfg.BusListen, cfg.BusCert, cfg.BusKey = "", "127.0.0.1:0", "", ""
 			return g.demo(cmd.Context(), cfg, patience)
 		},
@@ -126,7 +126,7 @@ func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Du
 		return err
 	}
 	defer conn.Close()
-	return story.Play(ctx, story.Config{
+	return scenario.Run(ctx, scenario.Config{
 		Conn: conn, Group: demoGroup, Say: say, Patience: patience,
 		Load: func(ctx context.Context, name string) error {
 			inv, err := actuator.ReadInventory(hv.conn)

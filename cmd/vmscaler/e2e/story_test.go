@@ -9,7 +9,7 @@ import (
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/scenario"
 )
 
 const storyPolicy = `policy:
@@ -31,7 +31,7 @@ func TestStory(t *testing.T) {
 // playStory plays the story on a bus where the stages run.
 func (w *world) playStory(b *watcher) {
 	w.t.Helper()
-	err := story.Play(w.t.Context(), story.Config{
+	err := scenario.Run(w.t.Context(), scenario.Config{
 		Conn: b.conn, Group: w.group, Patience: patience, Say: w.t.Logf, Grown: w.checkClones,
 		Load: func(ctx context.Context, vm string) error {
 			cmd := w.command("load", vm, "--for", "1h")
@@ -56,8 +56,8 @@ func runUntil(ctx context.Context, cmd *exec.Cmd) error {
 // checkClones checks what each VM of the group is made of.
 func (w *world) checkClones() {
 	w.t.Helper()
-	if n := len(w.vms()); n != story.Needed {
-		w.t.Errorf("libvirt has %d VMs of the group, want %d", n, story.Needed)
+	if n := len(w.vms()); n != scenario.Needed {
+		w.t.Errorf("libvirt has %d VMs of the group, want %d", n, scenario.Needed)
 	}
 	pool, err := w.conn.LookupStoragePoolByName(w.pool)
 	if err != nil {

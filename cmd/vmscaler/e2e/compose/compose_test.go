@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/actuator"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/scenario"
 )
 
 // patience is how long a step may take on a slow, busy machine. Nothing waits for it when all is well.
@@ -115,7 +115,7 @@ func testOneActuator(t *testing.T, w *world) {
 // testStory plays the demonstration: growth to exactly three VMs, and back to one.
 func testStory(t *testing.T, w *world) {
 	start := time.Now()
-	err := story.Play(t.Context(), story.Config{
+	err := scenario.Run(t.Context(), scenario.Config{
 		Conn: w.bus, Group: w.group, Patience: patience, Say: t.Logf,
 		Load: func(ctx context.Context, name string) error {
 			inv, err := actuator.ReadInventory(w.conn)

@@ -25,7 +25,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/story"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/scenario"
 )
 
 // world is what the test has: a pool and a group in the machine's libvirt, and a Compose project.
@@ -80,7 +80,7 @@ func newWorld(t *testing.T) *world {
 	w.url = "nats://" + listen
 	config := filepath.Join(t.TempDir(), "vmscaler.yaml")
 	text := fmt.Sprintf("libvirt:\n  pool: %s\ngroups:\n  - name: %s\n    network: user\n    policy:\n      upper: %d\n      lower: %d\n",
-		name, w.group, story.UpperPercent, story.LowerPercent)
+		name, w.group, scenario.UpperPercent, scenario.LowerPercent)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
