@@ -99,7 +99,9 @@ func underWay(d bus.Decision) activity {
 // coolingDown counts the seconds on between decisions.
 func coolingDown(d bus.Decision, age time.Duration) activity {
 	cooldown := time.Duration(d.Inputs.CooldownMS) * time.Millisecond
-	text := func(left time.Duration) string { return fmt.Sprintf("cooling down %d s", max(1, int(math.Ceil(left.Seconds())))) }
+	text := func(left time.Duration) string {
+		return fmt.Sprintf("cooling down %d s", max(1, int(math.Ceil(left.Seconds()))))
+	}
 	return activity{mark: "·", label: text(cooldown - age), tone: toneInfo}.because(d.Sentence, text(cooldown))
 }
 
