@@ -1,0 +1,89 @@
+package check
+
+import (
+	"net/netip"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+)
+
+// Facts are what [Gather] read.
+type Facts struct {
+	ConfigPath     string // "" if all are defaults
+	ConfigErr      error  // config.Problems where the file was read
+	ConfigWarnings []string
+
+	Libvirt   Libvirt
+	Groups    []bus.Group // with their networks filled in; nil where the config is wrong
+	Networks  []Network   // of the groups, each once
+	Pool      Pool
+	Templates []Template      // of the groups, each once; nil where the pool cannot be read
+	Unused    []template.Info // broken templates that no group names
+	Unread    []string        // what libvirt did not tell, and why
+	Strangers map[string]int  // VMs of groups that the config does not have
+
+	Host        *Host // nil where it was not looked at
+	HostUnknown string
+}
+
+// Libvirt is the daemon and what it says of its host.
+type Libvirt struct {
+	Choice hypervisor.Choice
+	Err    error // not reached
+	Others OtherVMs
+
+	Version, Hypervisor string // "9.0.0", "QEMU 7.2.9"
+	QEMU                bool   // false with libvirt's test driver
+	MemoryMiB           int    // 0: unknown
+	MemoryFreeMiB       *int   // of the same reading
+	ActiveNetworks      int
+	NetworkNames        []string
+
+	Wanted          string // the config's acceleration
+	Acceleration    actuator.Acceleration
+	AccelerationErr error
+	AppArmor        bool
+	// QEMUUser runs the VMs; nil where the host was not looked at.
+	QEMUUser *Principal
+}
+
+// OtherVMs are VMs of vmscaler at the URI that is not used.
+type OtherVMs struct {
+	URI   string
+	Names []string
+	// Refused is the choice's own error: nobody named a URI, and so nothing starts.
+	Refused error
+}
+
+// Network is a libvirt network as it is defined.
+type Network struct {
+	Name              string
+	Exists            bool
+	Active, Autostart bool
+	Bridge            string
+	Subnet            netip.Prefix // invalid where libvirt gives it no IPv4 address
+	Address           netip.Addr   // of the bridge
+	DHCP              int          // addresses that it hands out
+}
+
+// Pool is the storage pool.
+type Pool struct {
+	Name              string
+	Exists            bool
+	Active, Autostart bool
+	Type, Path        string
+	Free              uint64            // bytes
+	Used              map[string]uint64 // bytes that each group's VMs have already
+	Walk              Walk              // empty where the host was not looked at
+}
+
+// Template is a template that a group names.
+type Template struct {
+	Name   string
+	Exists bool
+	Info   template.Info
+	Walk   Walk
+	Unfit  string // why no VM starts from it, as far as its file tells; "": nothing was found, or it was not looked at
+}

@@ -1,0 +1,91 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+)
+
+func (f Facts) libvirt() []Finding {
+	const area = "libvirt"
+	l := f.Libvirt
+	if l.Err != nil {
+		return []Finding{f.unreachable()}
+	}
+	var found []Finding
+	found = append(found, good(area, "%s answers: libvirt %s, %s", l.Choice, l.Version, l.Hypervisor))
+	if text, remedy, ok := strings.Cut(fmt.Sprint(l.Others.Refused), ": use "); l.Others.Refused != nil && ok {
+		found = append(found, problem(area, "use "+remedy, "%s", text))
+	} else if l.Others.Refused != nil {
+		found = append(found, problem(area, "name the one to use with --uri", "%s", l.Others.Refused))
+	}
+	if len(l.Others.Names) > 0 {
+		found = append(found, warning(area, "vmscaler down GROUP --uri "+quote(l.Others.URI)+" (removes them), or go on there with --uri "+quote(l.Others.URI),
+			"VMs of vmscaler are also at %s, and do not count here: %s", l.Others.URI, strings.Join(l.Others.Names, ", ")))
+	}
+	for _, u := range f.Unread {
+		found = append(found, problem(area, f.virsh("list")+" shows whether libvirt works", "%s", u))
+	}
+	if f.Host == nil {
+		found = append(found, good(area, "the host's own files were not looked at: %s", f.HostUnknown))
+	}
+	return found
+}
+
+// unreachable says why there is no connection. The dialer's error ends in a remedy of its own, which knows less.
+func (f Facts) unreachable() Finding {
+	const area = "libvirt"
+	const session = "use --uri " + hypervisor.SessionURI + ", which needs no rights"
+	l := f.Libvirt
+	text := l.Err.Error()
+	if errors.Is(l.Err, hypervisor.ErrPermission) || errors.Is(l.Err, hypervisor.ErrDown) {
+		if i := strings.LastIndex(text, "; "); i >= 0 {
+			text = text[:i]
+		}
+	}
+	text = strings.Replace(text, "at "+l.Choice.URI+":", "at "+l.Choice.String()+":", 1)
+	remedy := "name a libvirt that answers: with --uri, or with uri in the config"
+	switch {
+	case f.Host == nil:
+	case l.Choice.URI == hypervisor.SessionURI && f.Host.Daemon != "":
+		remedy = "let HOME and XDG_RUNTIME_DIR name folders of this user's own"
+	case l.Choice.URI == hypervisor.SessionURI:
+		remedy = f.startDaemon("start")
+	case errors.Is(l.Err, hypervisor.ErrPermission):
+		switch listed, active := f.Host.member("libvirt"); {
+		case active:
+			remedy = session + ", or ask whoever set up who may use libvirt here"
+		case listed:
+			text += "; this login is older than the user's membership in group libvirt"
+			remedy = "newgrp libvirt (in this shell), or log out and in again"
+		default:
+			remedy = f.sudo("usermod -aG libvirt "+f.user()) + ", then log out and in again; or " + session
+		}
+	case !errors.Is(l.Err, hypervisor.ErrDown):
+	case l.Choice.URI != hypervisor.SystemURI: // a socket of its own
+	case f.Host.DaemonRuns && f.Host.User.UID != 0:
+		// polkit, which lets users in, needs the system's D-Bus.
+		text += "; the daemon runs, but cannot find out whether it may let this user in"
+		remedy = "run vmscaler as root, or " + session
+	case f.Host.DaemonRuns:
+		remedy = f.startDaemon("restart")
+	default:
+		remedy = f.startDaemon("start")
+	}
+	return problem(area, remedy, "%s", text)
+}
+
+// login finds groups that the user has and this login does not.
+func (f Facts) login() []Finding {
+	if f.Host == nil || f.Host.User.UID == 0 {
+		return nil
+	}
+	listed, active := f.Host.member("libvirt")
+	if !listed || active || errors.Is(f.Libvirt.Err, hypervisor.ErrPermission) { // said there
+		return nil
+	}
+	return []Finding{warning("libvirt", "newgrp libvirt (in this shell), or log out and in again",
+		"user %s is in group libvirt, but this login is older than that", f.Host.User.Name)}
+}
