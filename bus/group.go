@@ -178,15 +178,20 @@ func (g Group) Hash() string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// Flaps says whether the thresholds must flap: n VMs just below lower would become n-1 VMs above upper, which is
+// Flapping is why the thresholds of a group must flap, and what ends it.
+type Flapping struct{ Why, Remedy string }
+
+func (f Flapping) String() string { return f.Why + "; " + f.Remedy }
+
+// Flaps reports whether the thresholds must flap: n VMs just below lower would become n-1 VMs above upper, which is
 // so when lower >= upper*(n-1)/n. The worst n is the smallest that scales in, min+1.
-func (g Group) Flaps() (warning string, flaps bool) {
+func (g Group) Flaps() (why Flapping, flaps bool) {
 	n := g.Min + 1
 	limit := g.Policy.UpperPercent * float64(n-1) / float64(n)
 	if !g.Policy.Has(PolicyThreshold) || len(g.Policy.Types) > 1 || n > g.Max || g.Policy.LowerPercent < limit {
-		return "", false
+		return Flapping{}, false
 	}
-	return fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again; use a lower below %.4g",
-		g.Policy.LowerPercent, g.Policy.UpperPercent, n, g.Policy.LowerPercent,
-		g.Policy.LowerPercent*float64(n)/float64(n-1), n-1, limit), true
+	return Flapping{Why: fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again",
+		g.Policy.LowerPercent, g.Policy.UpperPercent, n, g.Policy.LowerPercent, g.Policy.LowerPercent*float64(n)/float64(n-1), n-1),
+		Remedy: fmt.Sprintf("use a lower below %.4g", limit)}, true
 }

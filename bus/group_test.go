@@ -61,14 +61,15 @@ func TestFlaps(t *testing.T) {
 			g := DefaultGroup()
 			g.Min, g.Max, g.Policy.UpperPercent, g.Policy.LowerPercent = tt.min, tt.max, tt.upper, tt.lower
 			warning, got := g.Flaps()
-			if got != tt.want || got != (warning != "") {
+			if got != tt.want || got != (warning.Why != "") {
 				t.Errorf("got %v, %q", got, warning)
 			}
 		})
 	}
 	g := DefaultGroup()
 	g.Policy.UpperPercent, g.Policy.LowerPercent = 70, 40
-	if warning, _ := g.Flaps(); !strings.Contains(warning, "2 VMs at 40 % is 80 % on 1") || !strings.Contains(warning, "below 35") {
+	warning, _ := g.Flaps()
+	if text := warning.String(); !strings.Contains(text, "2 VMs at 40 % is 80 % on 1") || !strings.Contains(text, "below 35") {
 		t.Errorf("the warning does not say why: %s", warning)
 	}
 }

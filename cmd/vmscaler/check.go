@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -27,18 +25,14 @@ nothing. Below each warning and each problem is what mends it. The exit code is 
 			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
 			}
-			var warnings bytes.Buffer
-			cfg, cfgErr := g.loadConfig(&warnings)
+			cfg, warnings, cfgErr := g.readConfig()
 			dialer, err := hypervisor.NewDialer()
 			if err != nil {
 				return err
 			}
 			in := check.Input{
-				Config: cfg, ConfigErr: cfgErr, Dialer: dialer, Root: "/",
+				Config: cfg, ConfigErr: cfgErr, ConfigWarnings: warnings, Dialer: dialer, Root: "/",
 				Sources: hypervisor.Sources{Flag: g.uri, Getenv: os.Getenv},
-			}
-			for line := range strings.Lines(warnings.String()) {
-				in.ConfigWarnings = append(in.ConfigWarnings, strings.TrimPrefix(strings.TrimSpace(line), "warning: "))
 			}
 			facts, err := check.Gather(cmd.Context(), in)
 			if err != nil {

@@ -18,15 +18,14 @@ func (f Facts) config() []Finding {
 	switch {
 	case errors.As(f.ConfigErr, &problems):
 		for _, p := range problems {
-			found = append(found, problem(area, "want "+p.Allowed, "%s", strings.TrimSuffix(p.String(), ", want "+p.Allowed)))
+			found = append(found, problem(area, "want "+p.Allowed, "%s", p.Finding()))
 		}
 		return found
 	case f.ConfigErr != nil:
 		return []Finding{problem(area, "name a file that can be read with --config, or leave it out", "%s", f.ConfigErr)}
 	}
 	for _, w := range f.ConfigWarnings {
-		text, remedy, _ := strings.Cut(w, "; ")
-		found = append(found, warning(area, remedy, "%s", text))
+		found = append(found, warning(area, w.Remedy, "%s", w.Finding()))
 	}
 	name := f.ConfigPath
 	if name == "" {

@@ -6,6 +6,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
@@ -13,7 +14,7 @@ import (
 type Facts struct {
 	ConfigPath     string // "" if all are defaults
 	ConfigErr      error  // config.Problems where the file was read
-	ConfigWarnings []string
+	ConfigWarnings []config.Warning
 
 	Libvirt   Libvirt
 	Groups    []bus.Group // with their networks filled in; nil where the config is wrong

@@ -120,12 +120,14 @@ func TestFindings(t *testing.T) {
 		{"no config", func(f *Facts) { f.ConfigErr = errors.New("config file x does not exist") }, []string{
 			"problem config: config file x does not exist -> name a file that can be read with --config, or leave it out",
 		}},
-		{"config warning", func(f *Facts) { f.ConfigWarnings = []string{"v.yaml:4: lower must flap; use a lower below 35"} }, []string{
+		{"config warning", func(f *Facts) {
+			f.ConfigWarnings = []config.Warning{{File: "v.yaml", Line: 4, Text: "lower must flap", Remedy: "use a lower below 35"}}
+		}, []string{
 			"warning config: v.yaml:4: lower must flap -> use a lower below 35",
 		}},
 
 		{"denied, no member", func(f *Facts) {
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///system: authentication failed; join the group", hypervisor.ErrPermission)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
 			f.Host.accounts = parseAccounts(passwd, "libvirt:x:106:\n")
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
@@ -133,14 +135,14 @@ func TestFindings(t *testing.T) {
 				"sudo usermod -aG libvirt ann, then log out and in again; or use --uri qemu:///session, which needs no rights",
 		}},
 		{"denied, login too old", func(f *Facts) {
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///system: authentication failed; join the group", hypervisor.ErrPermission)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///system (it answers this user): authentication failed; " +
 				"this login is older than the user's membership in group libvirt -> newgrp libvirt (in this shell), or log out and in again",
 		}},
 		{"denied although a member", func(f *Facts) {
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///system: access denied; join the group", hypervisor.ErrPermission)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///system", Reason: "access denied", Remedy: "join the group"}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///system (it answers this user): access denied -> " +
 				"use --uri qemu:///session, which needs no rights, or ask whoever set up who may use libvirt here",
@@ -153,33 +155,33 @@ func TestFindings(t *testing.T) {
 			"warning libvirt: user ann is in group libvirt, but this login is older than that -> newgrp libvirt (in this shell), or log out and in again",
 		}},
 		{"down", func(f *Facts) {
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///system: no socket; start it", hypervisor.ErrDown)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
 			f.Host.DaemonRuns = false
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> sudo systemctl start libvirtd",
 		}},
 		{"down, as root without systemd", func(f *Facts) {
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///system: no socket; start it", hypervisor.ErrDown)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
 			f.Host.DaemonRuns, f.Host.Systemd, f.Host.User = false, false, Principal{Name: "root"}
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> virtlogd -d; libvirtd -d",
 		}},
 		{"not installed", func(f *Facts) {
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///system: no socket; start it", hypervisor.ErrDown)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
 			f.Host.DaemonRuns, f.Host.Daemon = false, ""
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> " +
 				"sudo apt-get install libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base",
 		}},
 		{"runs and fails", func(f *Facts) {
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///system: no system bus; start it", hypervisor.ErrDown)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no system bus", Remedy: "start it"}
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no system bus; the daemon runs, " +
 				"but cannot find out whether it may let this user in -> run vmscaler as root, or use --uri qemu:///session, which needs no rights",
 		}},
 		{"session without a home", func(f *Facts) {
 			f.Libvirt.Choice = hypervisor.Choice{URI: hypervisor.SessionURI, Why: "x"}
-			f.Libvirt.Err = fmt.Errorf("%w at qemu:///session: cannot create folder; join the group", hypervisor.ErrPermission)
+			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///session", Reason: "cannot create folder", Remedy: "join the group"}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///session (x): cannot create folder -> let HOME and XDG_RUNTIME_DIR name folders of this user's own",
 		}},
@@ -189,9 +191,13 @@ func TestFindings(t *testing.T) {
 			"problem libvirt: connect to foo:///x: no driver; really -> name a libvirt that answers: with --uri, or with uri in the config",
 		}},
 		{"VMs at the other URI, nobody named one", func(f *Facts) {
-			f.Libvirt.Others.Refused = errors.New("qemu:///session has VMs of vmscaler (web-1): use `--uri qemu:///session` to go on there")
+			f.Libvirt.Others.Refused = &hypervisor.SecondSetError{Choice: f.Libvirt.Choice, Other: hypervisor.SessionURI, Groups: []string{"web"}}
 		}, []string{
-			"problem libvirt: qemu:///session has VMs of vmscaler (web-1) -> use `--uri qemu:///session` to go on there",
+			"problem libvirt: qemu:///system would be used (it answers this user), but qemu:///session has VMs of vmscaler (groups: web) -> " +
+				"`--uri qemu:///session` goes on there, and `--uri qemu:///system` begins a second set of VMs, which counts its min and max by itself",
+		}},
+		{"the other URI did not answer, nobody named one", func(f *Facts) { f.Libvirt.Others.Refused = errors.New("look for VMs: use: not") }, []string{
+			"problem libvirt: look for VMs: use: not -> name the one to use with --uri",
 		}},
 		{"VMs at the other URI", func(f *Facts) {
 			f.Libvirt.Others = OtherVMs{URI: hypervisor.SessionURI, Names: []string{"web-1", "web-2"}}
@@ -494,7 +500,7 @@ func TestGoodNews(t *testing.T) {
 
 func TestRemediesNameTheURI(t *testing.T) {
 	f := ready()
-	f.Libvirt.Choice = hypervisor.Choice{URI: "qemu+unix:///system?socket=/a b/s", Why: "from --uri"}
+	f.Libvirt.Choice = hypervisor.Choice{URI: "qemu+unix:///system?socket=/a b/s", Why: "from --uri", ByFlag: true}
 	f.ConfigPath = "my file.yaml"
 	if got, want := f.virsh("net-start", "it's"), `virsh -c 'qemu+unix:///system?socket=/a b/s' net-start 'it'\''s'`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

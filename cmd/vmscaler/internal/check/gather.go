@@ -27,7 +27,7 @@ import (
 type Input struct {
 	Config         config.Config
 	ConfigErr      error // Config is then what of the file is right, if anything is
-	ConfigWarnings []string
+	ConfigWarnings []config.Warning
 	Sources        hypervisor.Sources // File is filled in from Config
 	Dialer         *hypervisor.Dialer
 	Root           string // where the host's files are: "/" but in tests

@@ -2,7 +2,6 @@ package check
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
@@ -16,8 +15,9 @@ func (f Facts) libvirt() []Finding {
 	}
 	var found []Finding
 	found = append(found, good(area, "%s answers: libvirt %s, %s", l.Choice, l.Version, l.Hypervisor))
-	if text, remedy, ok := strings.Cut(fmt.Sprint(l.Others.Refused), ": use "); l.Others.Refused != nil && ok {
-		found = append(found, problem(area, "use "+remedy, "%s", text))
+	var second *hypervisor.SecondSetError
+	if errors.As(l.Others.Refused, &second) {
+		found = append(found, problem(area, second.Remedy(), "%s", second.Reason()))
 	} else if l.Others.Refused != nil {
 		found = append(found, problem(area, "name the one to use with --uri", "%s", l.Others.Refused))
 	}
@@ -34,18 +34,16 @@ func (f Facts) libvirt() []Finding {
 	return found
 }
 
-// unreachable says why there is no connection. The dialer's error ends in a remedy of its own, which knows less.
+// unreachable says why there is no connection. The dialer's error has a remedy of its own, which knows less.
 func (f Facts) unreachable() Finding {
 	const area = "libvirt"
 	const session = "use --uri " + hypervisor.SessionURI + ", which needs no rights"
 	l := f.Libvirt
 	text := l.Err.Error()
-	if errors.Is(l.Err, hypervisor.ErrPermission) || errors.Is(l.Err, hypervisor.ErrDown) {
-		if i := strings.LastIndex(text, "; "); i >= 0 {
-			text = text[:i]
-		}
+	var dial *hypervisor.DialError
+	if errors.As(l.Err, &dial) {
+		text = dial.At(l.Choice.String())
 	}
-	text = strings.Replace(text, "at "+l.Choice.URI+":", "at "+l.Choice.String()+":", 1)
 	remedy := "name a libvirt that answers: with --uri, or with uri in the config"
 	switch {
 	case f.Host == nil:

@@ -29,7 +29,7 @@ func (f Facts) vmscaler(command string) string {
 	if f.ConfigPath != "" {
 		line += " -c " + quote(f.ConfigPath)
 	}
-	if f.Libvirt.Choice.Why == "from --uri" {
+	if f.Libvirt.Choice.ByFlag {
 		line += " --uri " + quote(f.Libvirt.Choice.URI)
 	}
 	return line

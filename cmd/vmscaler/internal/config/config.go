@@ -127,9 +127,9 @@ func Parse(name string, data []byte) (Config, []Warning, error) {
 func (c Config) warnings() []Warning {
 	var warnings []Warning
 	for i, g := range c.Groups {
-		if text, flaps := g.Flaps(); flaps {
+		if w, flaps := g.Flaps(); flaps {
 			field := fmt.Sprintf("groups[%d].policy.lower", i)
-			warnings = append(warnings, Warning{File: c.Path, Line: c.Line(field), Field: field, Text: text})
+			warnings = append(warnings, Warning{File: c.Path, Line: c.Line(field), Field: field, Text: w.Why, Remedy: w.Remedy})
 		}
 	}
 	return warnings

@@ -20,9 +20,10 @@ type Problem struct {
 // String is one line, such as
 //
 //	vmscaler.yaml:12: groups[0].policy.lower: found 80, want less than upper (70)
-func (p Problem) String() string {
-	return prefix(p.File, p.Line, p.Field) + "found " + p.Found + ", want " + p.Allowed
-}
+func (p Problem) String() string { return p.Finding() + ", want " + p.Allowed }
+
+// Finding is the line without what is wanted.
+func (p Problem) Finding() string { return prefix(p.File, p.Line, p.Field) + "found " + p.Found }
 
 // Problems is the error of a configuration that is wrong: all that is wrong with it, in the order of the file.
 type Problems []Problem
@@ -67,10 +68,20 @@ type Warning struct {
 	Line  int // from 1; 0 if the field is not in the file
 	Field string
 	Text  string
+	// Remedy is what to do; "" where the text says all.
+	Remedy string
 }
 
 // String is one line, in the form of [Problem.String].
-func (w Warning) String() string { return prefix(w.File, w.Line, w.Field) + w.Text }
+func (w Warning) String() string {
+	if w.Remedy == "" {
+		return w.Finding()
+	}
+	return w.Finding() + "; " + w.Remedy
+}
+
+// Finding is the line without the remedy.
+func (w Warning) Finding() string { return prefix(w.File, w.Line, w.Field) + w.Text }
 
 func prefix(file string, line int, field string) string {
 	var b strings.Builder

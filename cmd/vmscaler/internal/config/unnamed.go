@@ -23,8 +23,10 @@ func LoadUnnamed(name string, euid int) (Config, []Warning, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return Default(), nil, nil
 	case errors.As(err, &unsafe):
-		return Default(), []Warning{{File: name, Text: fmt.Sprintf(
-			"is not read, as it may be another user's: %s; to read it all the same, name it with `-c %s`", unsafe, name)}}, nil
+		return Default(), []Warning{{
+			File: name, Text: fmt.Sprintf("is not read, as it may be another user's: %s", unsafe),
+			Remedy: fmt.Sprintf("to read it all the same, name it with `-c %s`", name),
+		}}, nil
 	case err != nil:
 		return Config{}, nil, fmt.Errorf("read the configuration: %w", err)
 	}

@@ -29,6 +29,7 @@ type Sources struct {
 // Choice is the URI to use, and why.
 type Choice struct {
 	URI, Why string
+	ByFlag   bool // --uri names it
 	// Unasked is why the system's libvirt, which comes first where nobody names one, could not be asked; nil if it was, or
 	// is not there.
 	Unasked error
@@ -39,7 +40,7 @@ func (c Choice) String() string { return fmt.Sprintf("%s (%s)", c.URI, c.Why) }
 // Named is the URI that the flag, VMSCALER_URI, the file or LIBVIRT_DEFAULT_URI names; false when none does.
 func (s Sources) Named() (Choice, bool) {
 	for _, c := range []Choice{
-		{URI: s.Flag, Why: "from --uri"},
+		{URI: s.Flag, Why: "from --uri", ByFlag: true},
 		{URI: s.Getenv("VMSCALER_URI"), Why: "from VMSCALER_URI"},
 		{URI: s.File, Why: "from the config file"},
 		{URI: s.Getenv("LIBVIRT_DEFAULT_URI"), Why: "from LIBVIRT_DEFAULT_URI"},
@@ -78,10 +79,31 @@ func (d *Dialer) Choose(ctx context.Context, s Sources) (Choice, error) {
 		return c, fmt.Errorf("look for VMs at %s: %w", other, err)
 	}
 	if groups := inv.Groups(); len(groups) > 0 {
-		return c, fmt.Errorf("%s would be used (%s), but %s has VMs of vmscaler (groups: %s): `--uri %s` goes on there, and `--uri %s` begins a second set of VMs, which counts its min and max by itself",
-			c.URI, c.Why, other, strings.Join(groups, ", "), other, c.URI)
+		return c, &SecondSetError{Choice: c, Other: other, Groups: groups}
 	}
 	return c, nil
+}
+
+// SecondSetError is that nobody has named a URI, and that the one which would be used is not the one where there are VMs of
+// ours.
+type SecondSetError struct {
+	Choice Choice
+	Other  string   // the URI of the VMs
+	Groups []string // whose they are
+}
+
+func (e *SecondSetError) Error() string { return e.Reason() + ": " + e.Remedy() }
+
+// Reason is what is wrong.
+func (e *SecondSetError) Reason() string {
+	return fmt.Sprintf("%s would be used (%s), but %s has VMs of vmscaler (groups: %s)",
+		e.Choice.URI, e.Choice.Why, e.Other, strings.Join(e.Groups, ", "))
+}
+
+// Remedy is how to name the one that is meant.
+func (e *SecondSetError) Remedy() string {
+	return fmt.Sprintf("`--uri %s` goes on there, and `--uri %s` begins a second set of VMs, which counts its min and max by itself",
+		e.Other, e.Choice.URI)
 }
 
 func (d *Dialer) automatic(ctx context.Context) (Choice, error) {

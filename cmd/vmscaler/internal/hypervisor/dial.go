@@ -64,7 +64,9 @@ func (d *Dialer) Dial(ctx context.Context, uri string) (*libvirt.Connect, error)
 		return r.conn, nil
 	case <-deadline.C:
 		d.giveUp(uri, done)
-		return nil, fmt.Errorf("%w at %s: it takes connections, but has not answered for %s", ErrDown, uri, dialDeadline)
+		return nil, &DialError{
+			Kind: ErrDown, URI: uri, Reason: fmt.Sprintf("it takes connections, but has not answered for %s", dialDeadline),
+		}
 	case <-ctx.Done():
 		d.giveUp(uri, done)
 		return nil, fmt.Errorf("connect to %s: %w", uri, context.Cause(ctx))
@@ -135,6 +137,28 @@ var ErrDown = errors.New("libvirt does not answer")
 // ErrPermission says that this user may not use a URI.
 var ErrPermission = errors.New("no permission to use libvirt")
 
+// DialError is why libvirt cannot be used at a URI. It wraps its kind.
+type DialError struct {
+	Kind   error // ErrDown or ErrPermission
+	URI    string
+	Reason string
+	Remedy string // what the user can do; "" where nothing is known
+}
+
+func (e *DialError) Error() string {
+	if e.Remedy == "" {
+		return e.At(e.URI)
+	}
+	return e.At(e.URI) + "; " + e.Remedy
+}
+
+// At is the error without its remedy, with other words for the URI.
+func (e *DialError) At(place string) string {
+	return fmt.Sprintf("%s at %s: %s", e.Kind, place, e.Reason)
+}
+
+func (e *DialError) Unwrap() error { return e.Kind }
+
 // explain adds what the user can do.
 func explain(uri string, err error) error {
 	var e libvirt.Error
@@ -152,12 +176,13 @@ func explain(uri string, err error) error {
 	switch {
 	case errors.Is(err, libvirt.ERR_AUTH_UNAVAILABLE), errors.Is(err, libvirt.ERR_AUTH_FAILED), errors.Is(err, libvirt.ERR_AUTH_CANCELLED),
 		strings.Contains(text, "Permission denied"), strings.Contains(text, "polkit"), strings.Contains(text, "system bus"):
-		return fmt.Errorf("%w at %s: %s; %s", ErrPermission, uri, text, remedy)
+		return &DialError{ErrPermission, uri, text, remedy}
 	case errors.Is(err, libvirt.ERR_SYSTEM_ERROR), errors.Is(err, libvirt.ERR_RPC):
+		remedy = "start it with `sudo systemctl start libvirtd` (without systemd: `packaging/host-setup.sh libvirt`)"
 		if IsSession(uri) {
-			return fmt.Errorf("%w at %s: %s", ErrDown, uri, text)
+			remedy = ""
 		}
-		return fmt.Errorf("%w at %s: %s; start it with `sudo systemctl start libvirtd` (without systemd: `packaging/host-setup.sh libvirt`)", ErrDown, uri, text)
+		return &DialError{ErrDown, uri, text, remedy}
 	}
 	return fmt.Errorf("connect to %s: %s", uri, text)
 }
