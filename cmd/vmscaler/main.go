@@ -6,29 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 	_ "time/tzdata" // schedules have time zones, and not every container has their database
 
 	"github.com/spf13/cobra"
 
-	"github.com/vmscaler/vmscaler/actuator"
-	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // version is set by the Makefile.
 var version = "dev"
-
-// The exit codes, beside 0 for success; the root command's help has them.
-const (
-	exitFailure    = 1
-	exitUsage      = 2 // a wrong command line
-	exitNotRunning = 3 // no vmscaler is there to be asked
-)
 
 func main() { os.Exit(run()) }
 
@@ -53,51 +41,6 @@ func run() int {
 	fmt.Fprint(harmless{os.Stderr}, errorLines(err))
 	return code
 }
-
-// errorLines are an error's lines as they are printed.
-func errorLines(err error) string {
-	var lines strings.Builder
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(&lines, "vmscaler: %s\n", asCalled(actuator.ErrorText(errors.New(line))))
-	}
-	return lines.String()
-}
-
-func exitCode(err error) int {
-	var usage usageError
-	var none *notRunningError
-	var nobody *client.NobodyError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &usage):
-		return exitUsage
-	case errors.As(err, &none), errors.As(err, &nobody):
-		return exitNotRunning
-	}
-	return exitFailure
-}
-
-// asCalled makes the commands that a text names work as they are typed: in place of `vmscaler` they have the path by which
-// this program was called, if it is not the one that the shell finds.
-func asCalled(text string) string {
-	found, err := exec.LookPath("vmscaler")
-	own, ownErr := os.Executable()
-	if ownErr != nil {
-		return text
-	}
-	if err == nil {
-		a, errA := os.Stat(found)
-		b, errB := os.Stat(own)
-		if errA == nil && errB == nil && os.SameFile(a, b) {
-			return text
-		}
-	}
-	return strings.ReplaceAll(text, "`vmscaler ", "`"+os.Args[0]+" ")
-}
-
-// usageError is a wrong command line.
-type usageError struct{ error }
 
 func rootCommand() *cobra.Command {
 	g := &globals{}
@@ -134,31 +77,4 @@ Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscal
 		},
 	)
 	return root
-}
-
-// exactArgs wants as many arguments as the command's usage line names.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) == n:
-			return nil
-		case len(args) == 0:
-			return usageError{fmt.Errorf("want `%s`, found no argument", cmd.UseLine())}
-		}
-		return usageError{fmt.Errorf("want `%s`, found %q", cmd.UseLine(), args)}
-	}
-}
-
-// unknownCommand refuses what is no command, with the ones that are meant perhaps.
-func unknownCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	var names []string
-	for _, sub := range cmd.Commands() {
-		if sub.IsAvailableCommand() {
-			names = append(names, sub.Name())
-		}
-	}
-	return usageError{fmt.Errorf("there is no command %q%s", strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name())+" "+args[0]), nearest.Hint(args[0], names))}
 }

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
@@ -33,25 +31,6 @@ func (o *once) Set(value string) error {
 	}
 	*o.to, o.set = value, true
 	return nil
-}
-
-// flagError says what is wrong with a flag, and which one was meant perhaps.
-func flagError(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) {
-		return usageError{err}
-	}
-	name := unknown.GetSpecifiedName()
-	if len(name) == 1 && name[0] >= '0' && name[0] <= '9' {
-		return usageError{fmt.Errorf("found -%s, want a number of 0 or more", unknown.GetSpecifiedShortnames())}
-	}
-	var names []string
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !f.Hidden {
-			names = append(names, "--"+f.Name)
-		}
-	})
-	return usageError{fmt.Errorf("%w%s", err, nearest.Hint("--"+name, names))}
 }
 
 // otherVariables are those that are not settings of this program: tests' own, those that hooks get, and docker-compose.yml's.

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
+)
+
+// The exit codes, beside 0 for success; the root command's help has them.
+const (
+	exitFailure    = 1
+	exitUsage      = 2 // a wrong command line
+	exitNotRunning = 3 // no vmscaler is there to be asked
+)
+
+func exitCode(err error) int {
+	var usage usageError
+	var none *notRunningError
+	var nobody *client.NobodyError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &none), errors.As(err, &nobody):
+		return exitNotRunning
+	}
+	return exitFailure
+}
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+// exactArgs wants as many arguments as the command's usage line names.
+func exactArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == n:
+			return nil
+		case len(args) == 0:
+			return usageError{fmt.Errorf("want `%s`, found no argument", cmd.UseLine())}
+		}
+		return usageError{fmt.Errorf("want `%s`, found %q", cmd.UseLine(), args)}
+	}
+}
+
+// unknownCommand refuses what is no command, with the ones that are meant perhaps.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	found := strings.TrimSpace(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()) + " " + args[0])
+	return usageError{fmt.Errorf("there is no command %q%s", found, nearest.Hint(args[0], names))}
+}
+
+// flagError says what is wrong with a flag, and which one was meant perhaps.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return usageError{err}
+	}
+	name := unknown.GetSpecifiedName()
+	if len(name) == 1 && name[0] >= '0' && name[0] <= '9' {
+		return usageError{fmt.Errorf("found -%s, want a number of 0 or more", unknown.GetSpecifiedShortnames())}
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return usageError{fmt.Errorf("%w%s", err, nearest.Hint("--"+name, names))}
+}
+
+// errorLines are an error's lines as they are printed.
+func errorLines(err error) string {
+	var lines strings.Builder
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(&lines, "vmscaler: %s\n", asCalled(actuator.ErrorText(errors.New(line))))
+	}
+	return lines.String()
+}
+
+// asCalled makes the commands that a text names work as they are typed. Whatever this program says, and every error, has
+// them as `vmscaler COMMAND`, as only the program itself knows how it was called.
+func asCalled(text string) string {
+	if name := calledAs(); name != program {
+		return strings.ReplaceAll(text, "`"+program+" ", "`"+name+" ")
+	}
+	return text
+}
+
+// program is what this program is called where the shell finds it.
+const program = "vmscaler"
+
+// calledAs is the path by which this program was called, or its name if that is what the shell finds by it.
+func calledAs() string {
+	own, err := os.Executable()
+	if err != nil {
+		return program
+	}
+	if found, err := exec.LookPath(program); err == nil {
+		a, errA := os.Stat(found)
+		b, errB := os.Stat(own)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			return program
+		}
+	}
+	return os.Args[0]
+}
