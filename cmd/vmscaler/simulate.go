@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -23,16 +24,28 @@ import (
 // maxPoints is how many points of a run are kept at most.
 const maxPoints = 100_000
 
+// simulateCmd is the command simulate: what its command line says, whether that is right, and what it does.
+type simulateCmd struct {
+	g    *globals
+	bus  busFlags
+	plan simulate.Plan
+
+	trace, history string
+	since          *since
+	policy         string
+	compare        []string
+	boots          []time.Duration
+	each           bool
+	html, output   string
+	points         time.Duration
+}
+
+func newSimulateCmd(g *globals) *simulateCmd {
+	return &simulateCmd{g: g, plan: simulate.Plan{World: simulate.Reference()}, since: newSince("7d")}
+}
+
 func simulateCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	var history string
-	since := newSince("7d")
-	var points time.Duration
-	plan := simulate.Plan{World: simulate.Reference()}
-	var path, html, output, chosen string
-	var compare []string
-	var boots []time.Duration
-	var each bool
+	c := newSimulateCmd(g)
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Try policies on a recorded demand, before they are trusted with VMs",
@@ -40,7 +53,8 @@ func simulateCommand(g *globals) *cobra.Command {
 autoscalers are documented to do. Nothing is contacted and no VM is touched.
 
 A trace is a CSV file with the columns t_seconds and demand_vcpus on a fixed step; a VM has one vCPU. It has at most a
-million rows, a year and 64 MiB, the files of a folder together too. Without --trace five generated days are used. The policies are: ` + strings.Join(simulate.Policies(), ", ") + `.
+million rows, a year and 64 MiB, the files of a folder together too. Without --trace five generated days are used. ` +
+			"The policies are: " + strings.Join(simulate.Policies(), ", ") + `.
 
 In the table, lower is better: theta_u and theta_o are the mean shares of VMs that were missing or too many, tau_u and
 tau_o the shares of the time with too few or too many, lost the share of the demand above what the ready VMs could do,
@@ -55,132 +69,148 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan.Policies = []string{chosen}
-			for _, name := range compare {
-				if name == "all" {
-					compare = simulate.Baselines()
-				}
-			}
-			for _, name := range compare {
-				if !slices.Contains(plan.Policies, name) {
-					plan.Policies = append(plan.Policies, name)
-				}
-			}
-			plan.Boots = boots
-			switch err := simulate.CheckPolicies(plan.Policies); {
-			case err != nil:
-				return usageError{err}
-			case output != "text" && output != "json":
-				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
-			case plan.Seeds < 1 || plan.Seeds > 100:
-				return usageError{fmt.Errorf("--seeds: found %d, want 1 to 100", plan.Seeds)}
-			case len(boots) == 0 || slices.Min(boots) < time.Second || slices.Max(boots) > time.Hour:
-				return usageError{fmt.Errorf("--boot: found %v, want 1s to 1h", boots)}
-			case plan.World.Min < 1 || plan.World.Max < plan.World.Min || plan.World.Max > 1000:
-				return usageError{fmt.Errorf("--min and --max: found %d and %d, want 1 to 1000, min at most max", plan.World.Min, plan.World.Max)}
-			}
-			plan.Traces = simulate.Builtin()
-			switch {
-			case history != "" && path != "":
-				return usageError{errors.New("--history and --trace: want one of them")}
-			case history != "":
-				if err := g.replay(cmd, busF, history, since.at, &plan); err != nil {
-					return err
-				}
-				if !cmd.Flags().Changed("compare") {
-					plan.Policies = []string{chosen, "own", "recorded"}
-				}
-			case path != "":
-				var err error
-				if plan.Traces, err = simulate.ReadTraces(path); err != nil {
-					return err
-				}
-			}
-			draw := output == "text" && len(plan.Traces) == 1 && term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
-			if html != "" || draw {
-				plan.Keep = 60
-				for _, t := range plan.Traces {
-					plan.Keep = max(plan.Keep, int(t.Length()/time.Second)/maxPoints+1)
-				}
-			}
-			if points > 0 {
-				plan.Keep = int(max(points, time.Second) / time.Second)
-			}
-			for _, t := range plan.Traces {
-				if n := int(t.Length()/time.Second) / max(plan.Keep, 1); points > 0 && n > maxPoints {
-					return usageError{fmt.Errorf("--points: found %s, which are %d points of %s, want at most %d", points, n, t.Name, maxPoints)}
-				}
-			}
-			results, err := simulate.Compare(cmd.Context(), plan)
-			if err != nil {
+			if err := c.validate(); err != nil {
 				return err
 			}
-			if html != "" {
-				if err := writeReport(html, plan, results); err != nil {
-					return err
-				}
-			}
-			if output == "json" {
-				for i := range results {
-					if points == 0 {
-						results[i].Points = nil
-					}
-				}
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(map[string]any{"results": results, "mean": simulate.Overall(plan, results)})
-			}
-			if draw {
-				fmt.Fprintln(bare(cmd.OutOrStdout()), simulate.Plot(results[0]))
-			}
-			return printResults(cmd, plan, results, each)
+			return c.run(cmd)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&path, "trace", "", "a trace, or a folder of traces (*.csv)")
-	f.StringVar(&history, "history", "", "a group, to replay what was asked of it; min, max and boot time are its own then, and policies to compare with also own, that of its config, and recorded, what it did")
-	f.Var(since, "since", "from when to replay: a time, or how long ago; with --history")
-	busF.add(cmd, "bus-listen")
-	f.StringVar(&chosen, "policy", "predictive", "the policy to try")
-	f.StringSliceVar(&compare, "compare", []string{"threshold"}, "policies to compare with, or all")
-	f.DurationSliceVar(&boots, "boot", []time.Duration{30 * time.Second}, "time from a VM's creation to ready; several give the mean")
-	f.IntVar(&plan.Seeds, "seeds", 1, "runs with different noise in the CPU readings")
-	f.IntVar(&plan.World.Min, "min", plan.World.Min, "VMs at least")
-	f.IntVar(&plan.World.Max, "max", plan.World.Max, "VMs at most")
-	f.BoolVar(&each, "each", false, "a table for each trace and boot time, too")
-	f.StringVar(&html, "html", "", "write a page with demand and capacity over time to this file")
-	f.DurationVar(&points, "points", 0, "with -o json: a point of each first run every so long, too")
-	f.StringVarP(&output, "output", "o", "text", "text or json")
+	c.flags(cmd)
 	return cmd
 }
 
+func (c *simulateCmd) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&c.trace, "trace", "", "a trace, or a folder of traces (*.csv)")
+	f.StringVar(&c.history, "history", "", "a group, to replay what was asked of it; min, max and boot time are its own then, and "+
+		"policies to compare with also own, that of its config, and recorded, what it did")
+	f.Var(c.since, "since", "from when to replay: a time, or how long ago; with --history")
+	c.bus.add(cmd, "bus-listen")
+	f.StringVar(&c.policy, "policy", "predictive", "the policy to try")
+	f.StringSliceVar(&c.compare, "compare", []string{"threshold"}, "policies to compare with, or all")
+	f.DurationSliceVar(&c.boots, "boot", []time.Duration{30 * time.Second},
+		"time from a VM's creation to ready; several give the mean")
+	f.IntVar(&c.plan.Seeds, "seeds", 1, "runs with different noise in the CPU readings")
+	f.IntVar(&c.plan.World.Min, "min", c.plan.World.Min, "VMs at least")
+	f.IntVar(&c.plan.World.Max, "max", c.plan.World.Max, "VMs at most")
+	f.BoolVar(&c.each, "each", false, "a table for each trace and boot time, too")
+	f.StringVar(&c.html, "html", "", "write a page with demand and capacity over time to this file")
+	f.DurationVar(&c.points, "points", 0, "with -o json: a point of each first run every so long, too")
+	f.StringVarP(&c.output, "output", "o", "text", "text or json")
+}
+
+// validate completes the plan with the policies and the boot times, and refuses what no run could do.
+func (c *simulateCmd) validate() error {
+	compare := c.compare
+	if slices.Contains(compare, "all") {
+		compare = simulate.Baselines()
+	}
+	c.plan.Policies, c.plan.Boots = []string{c.policy}, c.boots
+	for _, name := range compare {
+		if !slices.Contains(c.plan.Policies, name) {
+			c.plan.Policies = append(c.plan.Policies, name)
+		}
+	}
+	switch err := simulate.CheckPolicies(c.plan.Policies); {
+	case err != nil:
+		return usageError{err}
+	case c.output != "text" && c.output != "json":
+		return usageError{fmt.Errorf("--output: found %q, want text or json", c.output)}
+	case c.plan.Seeds < 1 || c.plan.Seeds > 100:
+		return usageError{fmt.Errorf("--seeds: found %d, want 1 to 100", c.plan.Seeds)}
+	case len(c.boots) == 0 || slices.Min(c.boots) < time.Second || slices.Max(c.boots) > time.Hour:
+		return usageError{fmt.Errorf("--boot: found %v, want 1s to 1h", c.boots)}
+	case c.plan.World.Min < 1 || c.plan.World.Max < c.plan.World.Min || c.plan.World.Max > 1000:
+		return usageError{fmt.Errorf("--min and --max: found %d and %d, want 1 to 1000, min at most max",
+			c.plan.World.Min, c.plan.World.Max)}
+	case c.history != "" && c.trace != "":
+		return usageError{errors.New("--history and --trace: want one of them")}
+	}
+	return nil
+}
+
+func (c *simulateCmd) run(cmd *cobra.Command) error {
+	var err error
+	switch {
+	case c.history != "":
+		if err = c.replay(cmd); err == nil && !cmd.Flags().Changed("compare") {
+			c.plan.Policies = []string{c.policy, "own", "recorded"}
+		}
+	case c.trace != "":
+		c.plan.Traces, err = simulate.ReadTraces(c.trace)
+	default:
+		c.plan.Traces = simulate.Builtin()
+	}
+	if err != nil {
+		return err
+	}
+	draw := c.output == "text" && len(c.plan.Traces) == 1 &&
+		term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
+	if err := c.keep(c.html != "" || draw); err != nil {
+		return err
+	}
+	results, err := simulate.Compare(cmd.Context(), c.plan)
+	if err != nil {
+		return err
+	}
+	if c.html != "" {
+		if err := writeReport(c.html, c.plan, results); err != nil {
+			return err
+		}
+	}
+	if c.output == "json" {
+		return c.printJSON(cmd.OutOrStdout(), results)
+	}
+	if draw {
+		fmt.Fprintln(bare(cmd.OutOrStdout()), simulate.Plot(results[0]))
+	}
+	return printResults(cmd.OutOrStdout(), c.plan, results, c.each)
+}
+
+// keep sets how many of a run's points are kept, which a plot needs and --points asks for.
+func (c *simulateCmd) keep(plots bool) error {
+	if plots {
+		c.plan.Keep = 60
+		for _, t := range c.plan.Traces {
+			c.plan.Keep = max(c.plan.Keep, int(t.Length()/time.Second)/maxPoints+1)
+		}
+	}
+	if c.points <= 0 {
+		return nil
+	}
+	c.plan.Keep = int(max(c.points, time.Second) / time.Second)
+	for _, t := range c.plan.Traces {
+		if n := int(t.Length()/time.Second) / c.plan.Keep; n > maxPoints {
+			return usageError{fmt.Errorf("--points: found %s, which are %d points of %s, want at most %d", c.points, n, t.Name, maxPoints)}
+		}
+	}
+	return nil
+}
+
+func (c *simulateCmd) printJSON(out io.Writer, results []simulate.Result) error {
+	for i := range results {
+		if c.points == 0 {
+			results[i].Points = nil
+		}
+	}
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(map[string]any{"results": results, "mean": simulate.Overall(c.plan, results)})
+}
+
 // replay makes a plan of a group's recorded past.
-func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since time.Time, plan *simulate.Plan) error {
+func (c *simulateCmd) replay(cmd *cobra.Command) error {
+	group, since := c.history, c.since.at
 	if err := bus.CheckGroupName(group); err != nil {
 		return usageError{fmt.Errorf("--history: %w", err)}
 	}
 	if ago := time.Since(since); ago < time.Minute {
 		return usageError{fmt.Errorf("--since: found %s ago, want at least 1m", ago.Round(time.Second))}
 	}
-	cfg, err := g.loadConfig(cmd.ErrOrStderr())
-	if err != nil {
+	if err := c.configured(cmd); err != nil {
 		return err
 	}
-	i := slices.IndexFunc(cfg.Groups, func(spec bus.Group) bool { return spec.Name == group })
-	if i < 0 {
-		return fmt.Errorf("--history: the config has no group %q", group)
-	}
-	plan.World.Own = &cfg.Groups[i]
-	if !cmd.Flags().Changed("min") {
-		plan.World.Min = cfg.Groups[i].Min
-	}
-	if !cmd.Flags().Changed("max") {
-		plan.World.Max = cfg.Groups[i].Max
-	}
-	if plan.World.Min > plan.World.Max {
-		return usageError{fmt.Errorf("--min and --max: found %d and %d, want min at most max", plan.World.Min, plan.World.Max)}
-	}
-	conn, err := g.joinAs(cmd, busF, bus.RoleOperator)
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
 	if err != nil {
 		return err
 	}
@@ -199,31 +229,63 @@ func (g *globals) replay(cmd *cobra.Command, busF busFlags, group string, since 
 	if err != nil {
 		return err
 	}
-	plan.Traces = []simulate.Trace{trace}
+	c.plan.Traces = []simulate.Trace{trace}
 	if !cmd.Flags().Changed("boot") {
 		ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 		defer cancel()
-		if d, err := client.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group}); err == nil && d.Inputs.BootMS >= 1000 {
-			plan.Boots = []time.Duration{(time.Duration(d.Inputs.BootMS) * time.Millisecond).Round(time.Second)}
+		d, err := client.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group})
+		if err == nil && d.Inputs.BootMS >= 1000 {
+			c.plan.Boots = []time.Duration{(time.Duration(d.Inputs.BootMS) * time.Millisecond).Round(time.Second)}
 		}
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s from %s, boot %s, min %d, max %d\n", group, trace.Length(), minutes[0].Time.Local().Format(time.DateTime), //nolint:gosmopolitan // for a person here
-		plan.Boots[0], plan.World.Min, plan.World.Max)
-	if gaps.Unknown > 0.01 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: nothing is known of %.0f %% of that time; the load before it stands there\n", group, 100*gaps.Unknown)
+	c.describe(cmd.ErrOrStderr(), trace, minutes[0].Time, gaps)
+	return nil
+}
+
+// configured takes what the config has of the group that is replayed.
+func (c *simulateCmd) configured(cmd *cobra.Command) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
 	}
-	if gaps.Saturated > 0.01 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: in %.0f %% of that time its VMs were full, so that more may have been asked than this replays\n", group, 100*gaps.Saturated)
+	i := slices.IndexFunc(cfg.Groups, func(spec bus.Group) bool { return spec.Name == c.history })
+	if i < 0 {
+		return fmt.Errorf("--history: the config has no group %q", c.history)
+	}
+	world := &c.plan.World
+	world.Own = &cfg.Groups[i]
+	if !cmd.Flags().Changed("min") {
+		world.Min = cfg.Groups[i].Min
+	}
+	if !cmd.Flags().Changed("max") {
+		world.Max = cfg.Groups[i].Max
+	}
+	if world.Min > world.Max {
+		return usageError{fmt.Errorf("--min and --max: found %d and %d, want min at most max", world.Min, world.Max)}
 	}
 	return nil
 }
 
-func printResults(cmd *cobra.Command, plan simulate.Plan, results []simulate.Result, each bool) error {
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
+// describe says what is replayed, and how much of it is known.
+func (c *simulateCmd) describe(stderr io.Writer, trace simulate.Trace, from time.Time, gaps simulate.Gaps) {
+	group := c.history
+	fmt.Fprintf(stderr, "%s: %s from %s, boot %s, min %d, max %d\n", group, trace.Length(), from.Local().Format(time.DateTime),
+		c.plan.Boots[0], c.plan.World.Min, c.plan.World.Max)
+	if gaps.Unknown > 0.01 {
+		fmt.Fprintf(stderr, "%s: nothing is known of %.0f %% of that time; the load before it stands there\n", group, 100*gaps.Unknown)
+	}
+	if gaps.Saturated > 0.01 {
+		fmt.Fprintf(stderr, "%s: in %.0f %% of that time its VMs were full, so that more may have been asked than this replays\n",
+			group, 100*gaps.Saturated)
+	}
+}
+
+func printResults(out io.Writer, plan simulate.Plan, results []simulate.Result, each bool) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(r simulate.Result) {
 		m := r.Metrics
-		fmt.Fprintf(w, "%s\t%.2f\t%.0f\t%.2f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t\n", r.Policy, m.ThetaU, m.ThetaO, m.TauU, m.TauO,
-			m.LostPercent, m.HighPercent, m.PerNeed, m.Actions, m.Cost)
+		fmt.Fprintf(w, "%s\t%.2f\t%.0f\t%.2f\t%.0f\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t\n",
+			r.Policy, m.ThetaU, m.ThetaO, m.TauU, m.TauO, m.LostPercent, m.HighPercent, m.PerNeed, m.Actions, m.Cost)
 	}
 	const header = "\ttheta_u\ttheta_o\ttau_u\ttau_o\tlost %\t>90 %\tVMh/need\tact/h\tcost\t\n"
 	if each {
