@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"libvirt.org/go/libvirt"
 
@@ -60,8 +62,41 @@ func (w *world) slowDown(vm string) {
 	w.t.Helper()
 	install := fmt.Sprintf("cd /sbin && mv shutdown shutdown.quick && echo %s | busybox base64 -d >shutdown && chmod 755 shutdown",
 		base64.StdEncoding.EncodeToString([]byte(slowShutdown)))
-	if _, err := w.domain(vm).QemuAgentCommand(fmt.Sprintf(
-		`{"execute": "guest-exec", "arguments": {"path": "/bin/sh", "arg": ["-c", %q]}}`, install), libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0); err != nil {
+	var run struct {
+		Return struct {
+			PID int `json:"pid"`
+		} `json:"return"`
+	}
+	w.askAgent(vm, fmt.Sprintf(`{"execute": "guest-exec", "arguments": {"path": "/bin/sh", "arg": ["-c", %q]}}`, install), &run)
+	// Its answer says only that the command was started.
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		var status struct {
+			Return struct {
+				Exited   bool `json:"exited"`
+				ExitCode int  `json:"exitcode"`
+			} `json:"return"`
+		}
+		w.askAgent(vm, fmt.Sprintf(`{"execute": "guest-exec-status", "arguments": {"pid": %d}}`, run.Return.PID), &status)
+		if status.Return.Exited {
+			if status.Return.ExitCode != 0 {
+				w.t.Fatalf("to make %s slow failed with %d", vm, status.Return.ExitCode)
+			}
+			return
+		}
+		<-poll.C
+	}
+}
+
+// askAgent has a guest's agent do something, and decodes its answer.
+func (w *world) askAgent(vm, command string, answer any) {
+	w.t.Helper()
+	text, err := w.domain(vm).QemuAgentCommand(command, libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0)
+	if err != nil {
 		w.t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(text), answer); err != nil {
+		w.t.Fatalf("%s answers %q: %s", vm, text, err)
 	}
 }
