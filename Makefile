@@ -57,11 +57,12 @@ test-compose: ## docker-compose.yml on a Docker engine (a private one, if none r
 
 # Not part of test, nor of CI: it needs a Debian mirror, half an hour on two cores without KVM, and 2 GB below /var/tmp, where it
 # keeps the release for the next time. ARGS are go test's: ARGS='-run TestVirsh'.
-DISTRO ?= trixie
+DISTRO   ?= trixie
+PACKAGES ?= ./cmd/vmscaler/e2e
 .PHONY: test-distro
 test-distro: $(NATS) ## the end-to-end tests on libvirt and QEMU of DISTRO=trixie (or sid), in a root of its own
 	@$(HOST) packages distro
-	packaging/test-distro.sh $(DISTRO) -v $(ARGS)
+	packaging/test-distro.sh $(DISTRO) -v $(ARGS) $(PACKAGES)
 
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only

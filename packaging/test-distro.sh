@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests on the libvirt and QEMU of another Debian release.
+# Runs tests on the libvirt and QEMU of another Debian release.
 #
-#   test-distro.sh SUITE [GO TEST'S ARGUMENTS...]
+#   test-distro.sh SUITE GO TEST'S ARGUMENTS...
 #
 # SUITE is a release that this machine's Debian mirror has (DISTRO_MIRROR names another one), such as trixie or sid. Programs, VMs
 # and libvirt's daemons run in a root of it and in namespaces of their own: this machine's libvirt and network are left alone,
@@ -37,7 +37,7 @@ find_settings() { # into settings: those of the caller's variables that matter
 	done
 }
 
-main() { # SUITE [GO TEST'S ARGUMENTS...]
+main() { # SUITE GO TEST'S ARGUMENTS...
 	local suite=$1 mirror goroot modules
 	shift
 	cd "${self%/*}/.."
@@ -108,7 +108,7 @@ make_root() { # SUITE MIRROR
 	say "made in $((SECONDS - start)) s"
 }
 
-root() { # SUITE MIRROR GOROOT GOMODCACHE [GO TEST'S ARGUMENTS...]
+root() { # SUITE MIRROR GOROOT GOMODCACHE GO TEST'S ARGUMENTS...
 	local suite=$1 mirror=$2 top=/var/tmp/vmscaler-distro
 	shift 2
 	umask 022
@@ -139,7 +139,7 @@ bind_read_only() { # FOLDER PLACE
 	mount -o remount,bind,ro "$2"
 }
 
-enter() { # SUITE DIR GOROOT GOMODCACHE [GO TEST'S ARGUMENTS...]
+enter() { # SUITE DIR GOROOT GOMODCACHE GO TEST'S ARGUMENTS...
 	local suite=$1 root=$2/root device node
 	hostname "vmscaler-$suite"
 	mount --make-rprivate /
@@ -204,7 +204,7 @@ tests() {
 	packaging/host-setup.sh libvirt
 	versions=$(virsh -c qemu:///system version --daemon | sed -n 's/^Running hypervisor: //p; s/^Running against daemon: /libvirt /p' | paste -sd ,)
 	say "$versions"
-	packaging/host-setup.sh as-libvirt nice -n 10 go test -count 1 -timeout 60m -parallel 3 "$@" ./cmd/vmscaler/e2e || die "failed on $versions"
+	packaging/host-setup.sh as-libvirt nice -n 10 go test -count 1 -timeout 60m -parallel 3 "$@" || die "failed on $versions"
 	say "passed on $versions in $((SECONDS - start)) s"
 }
 
