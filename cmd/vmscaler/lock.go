@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+)
+
+func holder(hv *libvirtHost, command, busURL, stateDir string, groups ...string) actuator.Holder {
+	if dir, err := filepath.Abs(stateDir); stateDir != "" && err == nil {
+		stateDir = dir // others read it in folders of their own
+	}
+	return actuator.Holder{
+		PID: os.Getpid(), Command: command, URI: hv.uri, BusURL: busURL, StateDir: stateDir, Groups: groups, Since: time.Now(),
+	}
+}
+
+func groupNames(groups []bus.Group) []string {
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = g.Name
+	}
+	return names
+}
+
+// acquire takes the lock that one process per libvirt holds.
+func acquire(hv *libvirtHost, command, busURL, stateDir string, groups ...string) (*actuator.Lock, error) {
+	target, err := lockTarget(hv.conn, hv.choice.URI)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := actuator.Acquire(target, holder(hv, command, busURL, stateDir, groups...))
+	return lock, withRemedy(err)
+}
+
+// claim makes the lock that of the libvirt that a new connection reaches.
+func claim(lock *actuator.Lock, conn *libvirt.Connect, uri string) error {
+	target, err := lockTarget(conn, uri)
+	if err != nil {
+		return err
+	}
+	return withRemedy(lock.Renew(target))
+}
+
+func lockTarget(conn *libvirt.Connect, uri string) (actuator.Target, error) {
+	id, err := hypervisor.Identify(conn, uri)
+	return actuator.Target{Names: id.Names(), SessionUID: id.SessionUID}, err
+}
+
+// withRemedy adds to the refusal of a lock what can be done.
+func withRemedy(err error) error {
+	var locked *actuator.LockedError
+	if !errors.As(err, &locked) {
+		return err
+	}
+	remedy := "stop it first, with Ctrl-C or `kill " + fmt.Sprint(locked.Holder.PID) + "`"
+	switch locked.Holder.PID {
+	case 0:
+		remedy = "stop it first"
+	case 1: // of a namespace of its own
+		remedy = "stop its container first"
+	}
+	if url := locked.Holder.BusURL; url != "" {
+		remedy += ", or watch it with `vmscaler dashboard --nats-url " + url + "`"
+	}
+	return fmt.Errorf("%w: %s", err, remedy)
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/dashboard"
+)
+
+// runOptions say which stages run, and how.
+type runOptions struct {
+	command string // as the user calls it
+	stages  []string
+	plain   bool // a dashboard prints lines
+	setup   bool
+	// wantsLog is that the user asks for the log's level, also beside the lines of a plain dashboard.
+	wantsLog bool
+}
+
+func (o runOptions) has(stages ...string) bool {
+	return slices.ContainsFunc(stages, func(s string) bool { return slices.Contains(o.stages, s) })
+}
+
+// run runs stages, which is what all the commands of stages do after their command lines.
+func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) error {
+	log, err := g.logger(harmless{os.Stderr}, false)
+	if err != nil {
+		return err
+	}
+	r := &stageRun{g: g, cfg: cfg, o: o, stderr: harmless{os.Stderr}, log: log, title: "vmscaler", describe: func(string) {}}
+	defer r.close()
+	r.stages = app.Options{
+		Config: cfg, Stages: o.stages, StateDir: stateDir(cfg), Version: version,
+		Remote: remote(cfg), //nolint:contextcheck // looking a name up takes a second at most
+		Waiting: func(why error) {
+			fmt.Fprintf(r.stderr, "waiting for the bus: %s\n", asCalled(strings.TrimPrefix(why.Error(), "bus: ")))
+		},
+	}
+	if o.has(app.StageCollector, app.StageActuator) {
+		if err := r.reach(ctx); err != nil {
+			return err
+		}
+	}
+	if o.has(app.StageActuator) {
+		if err := r.claim(ctx); err != nil {
+			return err
+		}
+	}
+	ctx, quit := context.WithCancel(ctx)
+	r.defers(quit)
+	if err := r.logs(); err != nil {
+		return err
+	}
+	r.show(quit)
+	if err := app.Run(ctx, r.stages); err != nil {
+		return err
+	}
+	if o.has(app.StageActuator) {
+		fmt.Fprintln(r.stderr, stopped(r.hv, anyGroup(cfg)))
+	}
+	return nil
+}
+
+// stageRun is one run of stages: what they are given, and what is to be undone when they have ended.
+type stageRun struct {
+	g      *globals
+	cfg    config.Config
+	o      runOptions
+	stderr io.Writer
+	log    zerolog.Logger
+	stages app.Options
+
+	hv            *libvirtHost        // nil where no stage needs libvirt
+	describe      func(busURL string) // tells others by the lock where the bus is
+	title, footer string
+	deferred      []func()
+}
+
+// defers adds what close does, the last first.
+func (r *stageRun) defers(undo func()) { r.deferred = append(r.deferred, undo) }
+
+func (r *stageRun) close() {
+	for _, undo := range slices.Backward(r.deferred) {
+		undo()
+	}
+}
+
+// reach connects to libvirt, for which it waits.
+func (r *stageRun) reach(ctx context.Context) (err error) {
+	if r.hv, err = r.g.reach(ctx, r.cfg.LibvirtURI, r.stderr, true); err != nil {
+		return err
+	}
+	r.defers(r.hv.close)
+	fmt.Fprintf(r.stderr, "libvirt: %s\n", r.hv.choice)
+	r.stages.Libvirt = stagesLibvirt(r.hv)
+	r.title += " " + r.hv.choice.URI
+	return nil
+}
+
+// claim takes the lock of libvirt, and refuses a host that is not ready.
+func (r *stageRun) claim(ctx context.Context) error {
+	hv, state, groups := r.hv, stateDir(r.cfg), groupNames(r.cfg.Groups)
+	lock, err := acquire(hv, r.o.command, r.cfg.BusURL, state, groups...)
+	if err != nil {
+		return err
+	}
+	r.defers(lock.Release)
+	r.stages.Claim = func(conn *libvirt.Connect) error { return claim(lock, conn, hv.choice.URI) }
+	r.describe = func(busURL string) { _ = lock.Describe(holder(hv, r.o.command, busURL, state, groups...)) }
+	return r.g.readyHost(ctx, hv, r.cfg, r.o.setup)
+}
+
+// logs chooses where the log goes: not onto a terminal that the dashboard draws on, over which a watchdog watches then.
+func (r *stageRun) logs() error {
+	var toReopen io.Closer // nil: it goes to stderr
+	switch shows := r.o.has(app.StageDashboard); {
+	case shows && r.o.plain:
+		// Events are printed as lines; the log would repeat them.
+		r.log = r.log.Level(dashboardLevel(r.log.GetLevel(), r.o.wantsLog))
+	case shows:
+		file, err := openLog(logPath(r.cfg, os.Geteuid()))
+		if err != nil {
+			return err
+		}
+		r.defers(func() { _ = file.Close() })
+		if r.log, err = r.g.logger(file, false); err != nil {
+			return err
+		}
+		toReopen = file
+		r.footer = "   log " + file.path
+		release, err := dashboard.StartWatchdog(os.Stdout)
+		if err != nil {
+			return err
+		}
+		r.defers(release)
+	}
+	r.stages.Log = r.log
+	hangups, unwatch := watchHangups()
+	r.defers(unwatch)
+	go reopenOnHangup(hangups, toReopen, r.log)
+	return nil
+}
+
+// show completes what the stages show: the dashboard, or else where the bus is.
+func (r *stageRun) show(quit func()) {
+	r.stages.Dashboard = func(busURL string) dashboard.Config {
+		return dashboard.Config{
+			Out: os.Stdout, In: os.Stdin, Plain: r.o.plain, Style: dashboard.StyleFromEnv(os.Getenv), Title: r.title,
+			Footer: "bus " + busURL + r.footer, Quit: quit,
+		}
+	}
+	r.stages.Ready = func(busURL string) {
+		r.describe(busURL)
+		if r.o.has(app.StageDashboard) && !r.o.plain {
+			return
+		}
+		hint := ""
+		if r.o.has(app.StageBus) {
+			hint = watchHint(busURL, r.cfg.BusTaps != config.No)
+		}
+		fmt.Fprintf(r.stderr, "bus: %s%s\n", busURL, hint)
+	}
+}
+
+// anyGroup is the name of the only group, or a word for one of several.
+func anyGroup(cfg config.Config) string {
+	if len(cfg.Groups) == 1 {
+		return cfg.Groups[0].Name
+	}
+	return "GROUP"
+}
+
+// watchHint says how to listen to the bus of this process.
+func watchHint(url string, taps bool) string {
+	switch {
+	case strings.HasPrefix(url, "tls:") || !taps:
+		return asCalled(" (how to watch it says `vmscaler bus credentials tap`)")
+	case url == "nats://"+bus.DefaultListen:
+		return " (watch it with: nats sub 'vmscaler.>')"
+	}
+	return " (watch it with: nats sub -s " + url + " 'vmscaler.>')"
+}
+
+// stopped says what is left when the stages have ended.
+func stopped(hv *libvirtHost, group string) string {
+	owned := make(chan int, 1)
+	go func() {
+		inv, err := actuator.ReadInventory(hv.conn)
+		if err != nil {
+			inv.Owned = make([]actuator.VM, 1) // there may be some
+		}
+		owned <- len(inv.Owned)
+	}()
+	select {
+	case n := <-owned:
+		if n == 0 {
+			return "stopped"
+		}
+	case <-time.After(2 * time.Second): // libvirt does not answer
+	}
+	return asCalled(fmt.Sprintf("stopped; the VMs keep running\n"+
+		"  to list them:   virsh -c %s list\n"+
+		"  to remove them: `vmscaler down %s --uri %s`", hv.choice.URI, group, hv.choice.URI))
+}
+
+// stagesLibvirt is what the stages know of a libvirt.
+func stagesLibvirt(hv *libvirtHost) app.Libvirt {
+	return app.Libvirt{
+		Dial: hv.dialer.To(hv.choice.URI),
+		Identify: func(conn *libvirt.Connect) (bus.HostID, string, error) {
+			id, err := hypervisor.Identify(conn, hv.choice.URI)
+			return bus.HostID(id.ID), id.Name, err
+		},
+		URI: hv.uri, Local: actuator.IsLocal(hv.uri), Network: host.DefaultNetwork(hv.uri),
+	}
+}
