@@ -63,10 +63,10 @@ func heldBack(d bus.Decision) (a activity, holding bool) {
 		a = activity{mark: "·", label: "holding", tone: toneWarn}
 	case bus.GuardComing:
 		a = activity{mark: "▲", label: "busy", tone: toneWarnStrong}
-	default:
-		return activity{}, false
+	case bus.GuardPaused, bus.GuardCooldown: // which have activities of their own
+	case bus.GuardAtMin, bus.GuardBreaches, bus.GuardTolerance, bus.GuardStabilise, bus.GuardProjection, bus.GuardRate:
 	}
-	return a, true
+	return a, a.label != ""
 }
 
 // underWay is the activity of a group that is let be: VMs on their way, or else how near the next change is.

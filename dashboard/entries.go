@@ -56,6 +56,7 @@ func (p page) entry(e model.Entry, column int) *line {
 		t = toneWarn
 	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun:
 		t = toneInfo
+	case bus.EventUnhealthy, bus.EventKept, bus.EventWaiting, bus.EventRefused, bus.EventOrphan:
 	}
 	l.cell(t, string(e.Event), max(8, textWidth(string(e.Event)))).add(toneText, "  ")
 	if e.VM != "" {
