@@ -1,19 +1,16 @@
 package actuator
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
-	"libvirt.org/go/libvirtxml"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -114,7 +111,7 @@ func TestSituationWithoutAValidDecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.hostID, a.host = "here", "here"
-	desired := func() int { return a.situation(a.groups["web"], 2, Inventory{Taken: map[string]bool{}}).Desired }
+	desired := func() int { return a.situation(a.groups["web"], 2, vm.Inventory{Taken: map[string]bool{}}).Desired }
 	if got := desired(); got != Unknown {
 		t.Errorf("before any decision: %d", got)
 	}
@@ -150,224 +147,6 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func TestNewUUID(t *testing.T) {
-	format := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-	seen := map[string]bool{}
-	for range 1000 {
-		uuid := newUUID()
-		if !format.MatchString(uuid) {
-			t.Fatalf("%q is not a random UUID", uuid)
-		}
-		if seen[uuid[:8]] && seen[uuid] {
-			t.Fatalf("%q came twice", uuid)
-		}
-		seen[uuid] = true
-	}
-}
-
-func TestChooseAcceleration(t *testing.T) {
-	host := func(arch string, types ...string) libvirtxml.Caps {
-		var c libvirtxml.Caps
-		c.Host.CPU = &libvirtxml.CapsHostCPU{Arch: arch}
-		g := libvirtxml.CapsGuest{OSType: "hvm"}
-		g.Arch.Name = arch
-		for _, name := range types {
-			g.Arch.Domains = append(g.Arch.Domains, libvirtxml.CapsGuestDomain{Type: name})
-		}
-		foreign := libvirtxml.CapsGuest{OSType: "hvm"}
-		foreign.Arch.Name = "riscv64"
-		foreign.Arch.Domains = []libvirtxml.CapsGuestDomain{{Type: "qemu"}}
-		c.Guests = []libvirtxml.CapsGuest{foreign, g}
-		return c
-	}
-	const (
-		intel = "processor\t: 0\nflags\t\t: fpu vme vmx sse\nprocessor\t: 1\nflags\t\t: fpu vme vmx sse\n"
-		amd   = "flags\t\t: fpu svm sse\n"
-		none  = "model name\t: vmx svm by name only\nflags\t\t: fpu vme sse svmx\n"
-		arm   = "Features\t: fp asimd\n"
-	)
-	for _, tt := range []struct {
-		name          string
-		caps          libvirtxml.Caps
-		cpuinfo, want string
-		virtType      string
-		reason, err   string
-	}{
-		{"Intel", host("x86_64", "qemu", "kvm"), intel, AccelerationAuto, "kvm", "", ""},
-		{"AMD", host("x86_64", "qemu", "kvm"), amd, AccelerationAuto, "kvm", "", ""},
-		{"KVM is offered, the CPU cannot", host("x86_64", "qemu", "kvm"), none, AccelerationAuto, "qemu", "neither vmx nor svm", ""},
-		{"another host's CPU cannot be seen", host("x86_64", "qemu", "kvm"), "", AccelerationAuto, "kvm", "", ""},
-		{"aarch64 has no such flags", host("aarch64", "qemu", "kvm"), arm, AccelerationAuto, "kvm", "", ""},
-		{"no KVM", host("x86_64", "qemu"), intel, AccelerationAuto, "qemu", "libvirt offers no KVM", ""},
-		{"emulation wanted", host("x86_64", "qemu", "kvm"), intel, AccelerationQEMU, "qemu", "configured", ""},
-		{"KVM wanted and there", host("x86_64", "qemu", "kvm"), intel, AccelerationKVM, "kvm", "", ""},
-		{"KVM wanted in spite of the CPU", host("x86_64", "qemu", "kvm"), none, AccelerationKVM, "kvm", "", ""},
-		{"KVM wanted, none there", host("x86_64", "qemu"), intel, AccelerationKVM, "", "", "acceleration kvm: libvirt offers no KVM"},
-		{"the test driver's own type", host("i686", "test"), none, AccelerationAuto, "test", "libvirt offers no KVM", ""},
-		{"the test driver, emulation wanted", host("i686", "test"), none, AccelerationQEMU, "test", "configured", ""},
-		{"no hypervisor", host("x86_64"), intel, AccelerationAuto, "", "", "no hypervisor for x86_64"},
-		{"nothing known", libvirtxml.Caps{}, intel, AccelerationAuto, "", "", "no hypervisor"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			a, err := chooseAcceleration(tt.caps, tt.cpuinfo, tt.want)
-			switch {
-			case tt.err != "":
-				if err == nil || !strings.Contains(err.Error(), tt.err) {
-					t.Errorf("got %v, want an error with %q", err, tt.err)
-				}
-			case err != nil:
-				t.Errorf("error %v", err)
-			case a.VirtType != tt.virtType || !strings.Contains(a.Reason, tt.reason) || (tt.reason == "") != (a.Reason == ""):
-				t.Errorf("got %+v", a)
-			case a.Arch != tt.caps.Host.CPU.Arch:
-				t.Errorf("architecture %s", a.Arch)
-			}
-		})
-	}
-}
-
-const someUUID = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
-
-func someMetadata() bus.Metadata {
-	return bus.Metadata{
-		Group: "web", Template: "demo", UUID: someUUID, Created: t0, Phase: bus.PhaseCreating, Since: t0,
-		Pool: "default", Volume: bus.VolumeName("web-1", someUUID),
-	}
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(bytes.TrimSpace(want), []byte(strings.TrimSpace(got))) {
-		t.Errorf("%s differs (write it anew with -update); got\n%s", file, got)
-	}
-}
-
-func TestDomainXML(t *testing.T) {
-	for _, tt := range []struct {
-		name, network string
-		m             machine
-	}{
-		{"kvm", "default", machine{"kvm", "x86_64"}},
-		{"qemu", "default", machine{"qemu", "x86_64"}},
-		{"user-network", bus.UserNetwork, machine{"qemu", "x86_64"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			spec := webSpec(func(g *bus.Group) { g.Network, g.VCPUs, g.MemoryMiB = tt.network, 2, 512 })
-			meta := someMetadata()
-			text, err := domainXML(spec, tt.m, "web-1", meta, "/pool/"+meta.Volume, "52:54:0a:0b:0c:0d")
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden(t, "testdata/domain-"+tt.name+".xml", text)
-
-			var d libvirtxml.Domain
-			if err := d.Unmarshal(text); err != nil {
-				t.Fatal(err)
-			}
-			if d.Name != "web-1" || d.UUID != someUUID || d.Type != tt.m.virtType || d.VCPU.Value != 2 || d.Memory.Value != 512 {
-				t.Errorf("read back: %+v", d)
-			}
-			if back, err := bus.ParseMetadata(d.Metadata.XML, d.UUID); err != nil || back != meta {
-				t.Errorf("metadata: %v, %+v", err, back)
-			}
-			if disk := d.Devices.Disks[0].Source.File.File; disk != "/pool/web-1.5c0d2a9e.qcow2" {
-				t.Errorf("disk %s", disk)
-			}
-			source := d.Devices.Interfaces[0].Source
-			if (source.User != nil) != (tt.network == bus.UserNetwork) || source.User == nil && source.Network.Network != tt.network {
-				t.Errorf("network %+v", source)
-			}
-		})
-	}
-}
-
-// Names come from outside: whatever they hold stays a name.
-func TestDomainXMLEscapes(t *testing.T) {
-	meta := someMetadata()
-	meta.Template, meta.Pool = `a"<&>'b`, `<metadata><x>`
-	text, err := domainXML(webSpec(), machine{"qemu", "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, "52:54:0a:0b:0c:0d")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d libvirtxml.Domain
-	if err := d.Unmarshal(text); err != nil {
-		t.Fatal(err)
-	}
-	if back, err := bus.ParseMetadata(d.Metadata.XML, someUUID); err != nil || back != meta {
-		t.Errorf("metadata: %v, %+v", err, back)
-	}
-	if d.Name != `w"<&>` || d.Devices.Disks[0].Source.File.File != `/p/<&>".qcow2` {
-		t.Errorf("name %q, disk %q", d.Name, d.Devices.Disks[0].Source.File.File)
-	}
-}
-
-func TestVolumeXML(t *testing.T) {
-	text, err := volumeXML("web-1.5c0d2a9e.qcow2", "/pool/template-demo.qcow2", 10<<30)
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "testdata/volume.xml", text)
-	var v libvirtxml.StorageVolume
-	if err := v.Unmarshal(text); err != nil {
-		t.Fatal(err)
-	}
-	if v.Capacity.Value != 10<<30 || v.Target.Format.Type != "qcow2" || v.BackingStore.Path != "/pool/template-demo.qcow2" ||
-		v.BackingStore.Format.Type != "qcow2" || v.Target.Permissions.Mode != "0600" {
-		t.Errorf("read back: %+v", v)
-	}
-}
-
-func TestPoolDir(t *testing.T) {
-	for _, tt := range []struct{ name, xml, want, err string }{
-		{"directory", "<pool type='dir'><name>p</name><target><path>/a/b</path></target></pool>", "/a/b", ""},
-		{"no target", "<pool type='rbd'><name>p</name></pool>", "", `storage pool "p" of type "rbd" has no folder`},
-		{"no path", "<pool type='dir'><name>p</name><target/></pool>", "", "has no folder"},
-		{"damaged", "<pool", "", "read the storage pool"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := poolDir(tt.xml)
-			if got != tt.want || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
-				t.Errorf("got %q, %v", got, err)
-			}
-		})
-	}
-}
-
-func TestFindVMs(t *testing.T) {
-	db := running(7)
-	db.Name, db.Meta.Group = "db-1", "db"
-	inv := Inventory{Owned: []VM{running(1), db, running(2)}}
-	for _, tt := range []struct{ name, want string }{
-		{"web", "web-1 web-2"},
-		{"web-2", "web-2"},
-		{"db", "db-1"},
-	} {
-		vms, err := inv.FindVMs(tt.name)
-		var names []string
-		for _, vm := range vms {
-			names = append(names, vm.Name)
-		}
-		if got := strings.Join(names, " "); err != nil || got != tt.want {
-			t.Errorf("%s: got %s, %v", tt.name, got, err)
-		}
-	}
-	if _, err := inv.FindVMs("other"); err == nil || !strings.Contains(err.Error(), "there are the groups db, web") {
-		t.Errorf("other: %v", err)
-	}
-	if _, err := (Inventory{}).FindVMs("web"); err == nil || !strings.Contains(err.Error(), "owns no VMs") {
-		t.Errorf("none: %v", err)
-	}
-}
-
 // Of two actuators on one libvirt, wherever they run, the one that was there first acts; the other does nothing, and names it.
 func TestSecondActuatorDoesNothing(t *testing.T) {
 	spec := webSpec()
@@ -391,7 +170,7 @@ func TestSecondActuatorDoesNothing(t *testing.T) {
 		return bus.Health{Stage: "actuator", Instance: instance, Since: since, Acts: &bus.Acts{HostID: id}}
 	}
 	makes := func(a *Actuator) int {
-		return len(Plan(a.situation(a.groups["web"], 4, Inventory{Taken: map[string]bool{}})).Create)
+		return len(Plan(a.situation(a.groups["web"], 4, vm.Inventory{Taken: map[string]bool{}})).Create)
 	}
 
 	first, second := newActuator("kvm-1", t0.Add(-time.Hour)), newActuator("clone-2", t0)

@@ -19,6 +19,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
@@ -54,7 +55,7 @@ func BenchmarkLaunch(b *testing.B) {
 	}
 
 	b.ReportMetric(0, "ns/op") // a round is no unit of interest
-	fmt.Printf("\nOne more VM until it runs, in ms: medians of %d rounds; domain type %s, %d cores\n", len(ways[0].took), r.machine.virtType, runtime.NumCPU())
+	fmt.Printf("\nOne more VM until it runs, in ms: medians of %d rounds; domain type %s, %d cores\n", len(ways[0].took), r.machine.VirtType, runtime.NumCPU())
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "way\tmedian\tleast-most\ttimes vmscaler's (least-most)")
 	for _, way := range ways {
@@ -89,7 +90,7 @@ type launchRig struct {
 	conn    *libvirt.Connect
 	id      string
 	dir     string // the pool's folder
-	machine machine
+	machine vm.Machine
 	spec    bus.Group
 	host    string
 	bus     *client.Conn
@@ -117,11 +118,11 @@ func newLaunchRig(b *testing.B) *launchRig {
 		b.Fatalf("no libvirt at %s: %s", r.uri, err)
 	}
 	b.Cleanup(func() { _, _ = r.conn.Close() })
-	acc, err := ReadAcceleration(r.conn, AccelerationAuto)
+	acc, err := vm.ReadAcceleration(r.conn, vm.AccelerationAuto)
 	if err != nil {
 		b.Fatal(err)
 	}
-	r.machine = machine{virtType: acc.VirtType, arch: acc.Arch}
+	r.machine = vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}
 	if r.host, err = r.conn.GetHostname(); err != nil {
 		b.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func (r *launchRig) startActuator() {
 		r.b.Fatal(err)
 	}
 	a, err := New(Config{
-		Groups: []bus.Group{r.spec}, Pool: r.id, Acceleration: AccelerationAuto,
+		Groups: []bus.Group{r.spec}, Pool: r.id, Acceleration: vm.AccelerationAuto,
 		Dial: func(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect(r.uri) }, Identify: here,
 		Report: func(err error) {
 			select {
@@ -256,9 +257,9 @@ func (r *launchRig) until(event bus.EventType) {
 // virsh launches a VM of the same definition with as few commands as possible.
 func (r *launchRig) virsh() time.Duration {
 	r.b.Helper()
-	name, uuid := r.id+"-virsh", newUUID()
+	name, uuid := r.id+"-virsh", vm.NewUUID()
 	disk := filepath.Join(r.dir, name+".qcow2")
-	text, err := domainXML(r.spec, r.machine, name, bus.Metadata{
+	text, err := vm.DomainXML(r.spec, r.machine, name, bus.Metadata{
 		Group: "nobody", Template: "demo", UUID: uuid, Created: time.Now(), Phase: bus.PhaseReady, Since: time.Now(), Pool: r.id, Volume: name,
 	}, disk, "52:54:00:00:00:01")
 	if err != nil {
@@ -284,7 +285,7 @@ func (r *launchRig) virtInstall() time.Duration {
 	disk := filepath.Join(r.dir, name+".qcow2")
 	start := time.Now()
 	r.clone(disk)
-	r.run("virt-install", "--connect", r.uri, "--import", "--name", name, "--virt-type", r.machine.virtType,
+	r.run("virt-install", "--connect", r.uri, "--import", "--name", name, "--virt-type", r.machine.VirtType,
 		"--memory", fmt.Sprint(r.spec.MemoryMiB), "--vcpus", fmt.Sprint(r.spec.VCPUs), "--osinfo", "detect=off,require=off",
 		"--disk", "path="+disk+",format=qcow2,bus=virtio", "--network", "user,model=virtio", "--graphics", "none", "--noautoconsole", "--quiet")
 	took := time.Since(start)
@@ -322,7 +323,7 @@ func (r *launchRig) discard(name, disk string) {
 	} else if err := dom.Destroy(); err != nil {
 		r.b.Fatal(err)
 	}
-	if err := undefine(dom); err != nil {
+	if err := dom.UndefineFlags(libvirt.DOMAIN_UNDEFINE_NVRAM); err != nil {
 		r.b.Fatal(err)
 	}
 	if err := os.Remove(disk); err != nil {
@@ -339,7 +340,7 @@ func (r *launchRig) sweep() {
 	for i := range doms {
 		if name, err := doms[i].GetName(); err == nil && strings.HasPrefix(name, r.id+"-") {
 			_ = doms[i].Destroy()
-			if err := undefine(&doms[i]); err != nil {
+			if err := doms[i].UndefineFlags(libvirt.DOMAIN_UNDEFINE_NVRAM); err != nil {
 				r.b.Errorf("remove %s: %s", name, err)
 			}
 		}

@@ -13,7 +13,9 @@ import (
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/orphan"
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
@@ -31,7 +33,8 @@ func dialTest(context.Context) (*libvirt.Connect, error) { return libvirt.NewCon
 type hostBench struct {
 	t    *testing.T
 	conn *libvirt.Connect
-	hypervisor
+	vm.Manager
+	book *orphan.Records // nil: none are kept
 
 	mu     sync.Mutex
 	events []bus.Event
@@ -46,11 +49,11 @@ func newHost(t *testing.T) *hostBench {
 			t.Errorf("%d libvirt objects were not freed (%v)", n, err)
 		}
 	})
-	acc, err := ReadAcceleration(b.conn, AccelerationAuto)
+	acc, err := vm.ReadAcceleration(b.conn, vm.AccelerationAuto)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.hypervisor = hypervisor{conn: b.conn, pool: testPool, machine: machine{acc.VirtType, acc.Arch}, tell: b.hear}
+	b.Manager = vm.Manager{Conn: b.conn, Pool: testPool, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}, Tell: b.hear}
 	b.makeVolume(template.VolumeName("demo"))
 	return b
 }
@@ -185,13 +188,13 @@ func (b *hostBench) define(name, uuid, metadata string) {
 	dom.Free()
 }
 
-func (b *hostBench) inventory() Inventory {
+func (b *hostBench) inventory() vm.Inventory {
 	b.t.Helper()
-	inv, err := ReadInventory(b.conn)
+	inv, err := vm.ReadInventory(b.conn)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := takenByVolumes(b.conn, testPool, inv.Taken); err != nil {
+	if err := vm.TakenByVolumes(b.conn, testPool, inv.Taken); err != nil {
 		b.t.Fatal(err)
 	}
 	return inv
@@ -213,17 +216,17 @@ func (b *hostBench) settle(spec bus.Group, desired int) {
 			return
 		}
 		for _, r := range a.Remove {
-			if err := b.remove(b.t.Context(), r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
+			if err := b.Remove(b.t.Context(), r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
 				b.t.Fatal(err)
 			}
 		}
 		for _, vm := range a.Await {
-			if err := b.awaitReady(b.t.Context(), spec, vm, "d"); err != nil {
+			if err := b.AwaitReady(b.t.Context(), spec, vm, "d"); err != nil {
 				b.t.Fatal(err)
 			}
 		}
 		for _, name := range a.Create {
-			if err := b.launch(b.t.Context(), spec, name, newUUID(), "d"); err != nil {
+			if err := b.Launch(b.t.Context(), spec, name, vm.NewUUID(), "d"); err != nil {
 				b.t.Fatal(err)
 			}
 		}
@@ -233,7 +236,7 @@ func (b *hostBench) settle(spec bus.Group, desired int) {
 
 func TestLaunchAndRemove(t *testing.T) {
 	b := newHost(t)
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "web-7"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "web-7"); err != nil {
 		t.Fatal(err)
 	}
 	b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
@@ -249,25 +252,25 @@ func TestLaunchAndRemove(t *testing.T) {
 	if len(inv.Owned) != 1 {
 		t.Fatalf("owned: %+v", inv.Owned)
 	}
-	vm := inv.Owned[0]
-	if vm.Name != "web-1" || vm.UUID != someUUID || vm.State != bus.StateRunning || vm.Meta.Phase != bus.PhaseReady ||
-		vm.Meta.Group != "web" || vm.Meta.Template != "demo" || vm.Meta.Volume != "web-1.5c0d2a9e.qcow2" || vm.Meta.Pool != testPool {
-		t.Errorf("owned: %+v", vm)
+	v := inv.Owned[0]
+	if v.Name != "web-1" || v.UUID != someUUID || v.State != bus.StateRunning || v.Meta.Phase != bus.PhaseReady ||
+		v.Meta.Group != "web" || v.Meta.Template != "demo" || v.Meta.Volume != "web-1.5c0d2a9e.qcow2" || v.Meta.Pool != testPool {
+		t.Errorf("owned: %+v", v)
 	}
 	if !inv.Taken["web-1"] || !inv.Taken["test"] || inv.Taken["web-2"] {
 		t.Errorf("taken: %v", inv.Taken)
 	}
 
 	b.events = nil
-	removal := Removal{VM: vm, Reason: "scaling in", Graceful: true}
-	if err := b.remove(t.Context(), removal, bus.Group{ShutdownTimeout: time.Second}, nil, "web-8"); err != nil {
+	removal := vm.Removal{VM: v, Reason: "scaling in", Graceful: true}
+	if err := b.Remove(t.Context(), removal, bus.Group{ShutdownTimeout: time.Second}, nil, "web-8"); err != nil {
 		t.Fatal(err)
 	}
 	b.hasNothing()
 	if got := b.heard(); got != "draining stopping removed" {
 		t.Errorf("told %s", got)
 	}
-	if err := b.remove(t.Context(), removal, bus.Group{ShutdownTimeout: time.Second}, nil, "web-8"); err != nil {
+	if err := b.Remove(t.Context(), removal, bus.Group{ShutdownTimeout: time.Second}, nil, "web-8"); err != nil {
 		t.Errorf("a VM that is gone: %v", err)
 	}
 }
@@ -296,7 +299,7 @@ func TestLaunchFailsCleanly(t *testing.T) {
 		{
 			// Once another user's domain of the next name had its disk overwritten and was undefined later.
 			name: "a foreign domain has the name", spec: webSpec(), err: "web-1",
-			prepare: func(b *hostBench) { b.define("web-1", newUUID(), "") }, domains: []string{"web-1"},
+			prepare: func(b *hostBench) { b.define("web-1", vm.NewUUID(), "") }, domains: []string{"web-1"},
 		},
 		{
 			name: "never ready", spec: webSpec(func(g *bus.Group) { g.ReadyAfter, g.BootTimeout = time.Hour, time.Nanosecond }),
@@ -308,7 +311,7 @@ func TestLaunchFailsCleanly(t *testing.T) {
 			if tt.prepare != nil {
 				tt.prepare(b)
 			}
-			err := b.launch(t.Context(), tt.spec, "web-1", someUUID, "d")
+			err := b.Launch(t.Context(), tt.spec, "web-1", someUUID, "d")
 			if err == nil || !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("got %v, want an error with %q", err, tt.err)
 			}
@@ -320,8 +323,8 @@ func TestLaunchFailsCleanly(t *testing.T) {
 	}
 	t.Run("no such pool", func(t *testing.T) {
 		b := newHost(t)
-		b.pool = "none"
-		if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err == nil {
+		b.Pool = "none"
+		if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err == nil {
 			t.Error("no error")
 		}
 		b.hasNothing()
@@ -334,14 +337,14 @@ func TestTakenOverVMThatIsNeverReadyIsReplaced(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	b.on[bus.EventStarted] = func() { cancel(nil) }
 	slow := webSpec(func(g *bus.Group) { g.ReadyAfter = time.Hour })
-	_ = b.launch(ctx, slow, "web-1", someUUID, "d")
+	_ = b.Launch(ctx, slow, "web-1", someUUID, "d")
 
 	a := b.plan(slow, 1)
 	if show(a) != "await web-1" {
 		t.Fatalf("planned %s", show(a))
 	}
 	slow.BootTimeout = time.Nanosecond
-	if err := b.awaitReady(t.Context(), slow, a.Await[0], "d"); err == nil {
+	if err := b.AwaitReady(t.Context(), slow, a.Await[0], "d"); err == nil {
 		t.Fatal("no error")
 	}
 	if got := show(b.plan(slow, 1)); got != "create web-2; remove web-1 (its removal had begun)" {
@@ -379,7 +382,7 @@ func TestLaunchCutOff(t *testing.T) {
 					b.on[tt.at] = func() { cancel(notWanted) }
 				}
 				slow := webSpec(func(g *bus.Group) { g.ReadyAfter = time.Hour })
-				if err := b.launch(ctx, slow, "web-1", someUUID, "d"); !errors.Is(err, notWanted) {
+				if err := b.Launch(ctx, slow, "web-1", someUUID, "d"); !errors.Is(err, notWanted) {
 					t.Errorf("got %v", err)
 				}
 				var volumes []string
@@ -407,7 +410,7 @@ func TestRemovalCutOff(t *testing.T) {
 	for _, at := range []bus.EventType{"", bus.EventDraining, bus.EventStopping} {
 		t.Run("at "+string(at), func(t *testing.T) {
 			b := newHost(t)
-			if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+			if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -417,8 +420,8 @@ func TestRemovalCutOff(t *testing.T) {
 			} else {
 				b.on[at] = func() { cancel(errScaleIn) }
 			}
-			r := Removal{VM: b.inventory().Owned[0], Reason: "scaling in", Graceful: true}
-			if err := b.remove(ctx, r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); !errors.Is(err, errScaleIn) {
+			r := vm.Removal{VM: b.inventory().Owned[0], Reason: "scaling in", Graceful: true}
+			if err := b.Remove(ctx, r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); !errors.Is(err, errScaleIn) {
 				t.Errorf("got %v", err)
 			}
 			b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
@@ -435,7 +438,7 @@ func TestRemovalCutOff(t *testing.T) {
 // A VM of ours that is defined but off once had its disk overwritten by a new one of its name.
 func TestVMThatIsOffIsReplacedByAnother(t *testing.T) {
 	b := newHost(t)
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 		t.Fatal(err)
 	}
 	dom, err := b.conn.LookupDomainByName("web-1")
@@ -460,7 +463,7 @@ func TestVMThatIsOffIsReplacedByAnother(t *testing.T) {
 
 func TestCopiedDefinitionIsNotOurs(t *testing.T) {
 	b := newHost(t)
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 		t.Fatal(err)
 	}
 	original := b.inventory().Owned[0]
@@ -468,14 +471,14 @@ func TestCopiedDefinitionIsNotOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	copied := newUUID()
+	copied := vm.NewUUID()
 	b.define("web-1-clone", copied, metadata)
 	if owned := b.inventory().Owned; len(owned) != 1 || owned[0].UUID != someUUID {
 		t.Errorf("owned %+v", owned)
 	}
 	// Not even when something takes it for ours.
-	r := Removal{VM: VM{Name: "web-1-clone", UUID: copied, Meta: original.Meta, State: bus.StateRunning}, Graceful: true}
-	if err := b.remove(t.Context(), r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
+	r := vm.Removal{VM: vm.VM{Name: "web-1-clone", UUID: copied, Meta: original.Meta, State: bus.StateRunning}, Graceful: true}
+	if err := b.Remove(t.Context(), r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
 		t.Errorf("remove: %v", err)
 	}
 	b.has([]string{"web-1", "web-1-clone"}, []string{"web-1.5c0d2a9e.qcow2"})
@@ -495,7 +498,7 @@ func TestDeleteVolumeOfAnotherName(t *testing.T) {
 			b.makeVolume(volume)
 		}
 		before := b.volumes()
-		if err := deleteVolume(b.conn, meta, ""); err == nil || !strings.Contains(err.Error(), "left alone") {
+		if err := vm.DeleteVolume(b.conn, meta, ""); err == nil || !strings.Contains(err.Error(), "left alone") {
 			t.Errorf("%q: %v", volume, err)
 		}
 		if after := b.volumes(); !slices.Equal(before, after) {
@@ -505,24 +508,24 @@ func TestDeleteVolumeOfAnotherName(t *testing.T) {
 	meta := someMetadata()
 	meta.Pool = testPool
 	b.makeVolume(meta.Volume)
-	if err := deleteVolume(b.conn, meta, ""); err != nil {
+	if err := vm.DeleteVolume(b.conn, meta, ""); err != nil {
 		t.Error(err)
 	}
 	if slices.Contains(b.volumes(), meta.Volume) {
 		t.Error("its own volume is still there")
 	}
-	if err := deleteVolume(b.conn, meta, ""); err != nil {
+	if err := vm.DeleteVolume(b.conn, meta, ""); err != nil {
 		t.Errorf("a volume that is gone: %v", err)
 	}
 	meta.Pool = "none"
-	if err := deleteVolume(b.conn, meta, ""); err == nil {
+	if err := vm.DeleteVolume(b.conn, meta, ""); err == nil {
 		t.Error("a pool that is not there: no error")
 	}
 }
 
 func TestTakenNames(t *testing.T) {
 	b := newHost(t)
-	b.define("web-1", newUUID(), "")
+	b.define("web-1", vm.NewUUID(), "")
 	b.makeVolume("web-2.qcow2")
 	b.makeVolume("web-3.0badcafe.qcow2")
 	if got := show(b.plan(webSpec(), 1)); got != "create web-4" {
@@ -539,28 +542,16 @@ func TestDown(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Down(ended, b.conn, inv.Owned, time.Second, b.hear); !errors.Is(err, context.Canceled) {
+	if err := vm.Down(ended, b.conn, inv.Owned, time.Second, b.hear); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if len(b.inventory().Owned) != 3 {
 		t.Error("cancelled, it removed something")
 	}
-	if err := Down(t.Context(), b.conn, inv.Owned, time.Second, b.hear); err != nil {
+	if err := vm.Down(t.Context(), b.conn, inv.Owned, time.Second, b.hear); err != nil {
 		t.Error(err)
 	}
 	b.hasNothing()
-}
-
-func TestDomainState(t *testing.T) {
-	for s, want := range map[libvirt.DomainState]bus.State{
-		libvirt.DOMAIN_RUNNING: bus.StateRunning, libvirt.DOMAIN_PAUSED: bus.StatePaused, libvirt.DOMAIN_SHUTDOWN: bus.StateShutdown,
-		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateUnknown,
-		libvirt.DOMAIN_PMSUSPENDED: bus.StateAsleep, libvirt.DOMAIN_BLOCKED: bus.StateOther, libvirt.DomainState(99): bus.StateOther,
-	} {
-		if got := domainState(s); got != want {
-			t.Errorf("state %d is %q, want %q", s, got, want)
-		}
-	}
 }
 
 // stage is a running actuator on the host of a hostBench.
@@ -600,7 +591,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Groups: []bus.Group{spec}, Pool: testPool, Acceleration: AccelerationAuto, Dial: dial, Identify: here,
+		Groups: []bus.Group{spec}, Pool: testPool, Acceleration: vm.AccelerationAuto, Dial: dial, Identify: here,
 		Report: func(err error) { s.reports <- err },
 	}
 	for _, change := range changes {
@@ -671,7 +662,7 @@ func (s *stage) event(want bus.EventType) bus.Event {
 func (b *hostBench) ready(n int) func() bool {
 	return func() bool {
 		owned := b.inventory().Owned
-		return len(owned) == n && !slices.ContainsFunc(owned, func(vm VM) bool {
+		return len(owned) == n && !slices.ContainsFunc(owned, func(vm vm.VM) bool {
 			return vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning
 		})
 	}
@@ -679,7 +670,7 @@ func (b *hostBench) ready(n int) func() bool {
 
 func TestActuatorFollowsDecisions(t *testing.T) {
 	b := newHost(t)
-	foreign := newUUID()
+	foreign := vm.NewUUID()
 	b.define("web-1", foreign, "")
 	s := startStage(t, b, webSpec(func(g *bus.Group) { g.Min, g.Max = 1, 3 }), dialTest)
 
@@ -693,7 +684,7 @@ func TestActuatorFollowsDecisions(t *testing.T) {
 	b.has([]string{"web-1", "web-2", "web-3"}, b.volumes())
 
 	s.want(99, "max", b.ready(3)) // whatever a decision says
-	oldest := slices.MinFunc(b.inventory().Owned, func(a, c VM) int { return a.Meta.Created.Compare(c.Meta.Created) })
+	oldest := slices.MinFunc(b.inventory().Owned, func(a, c vm.VM) int { return a.Meta.Created.Compare(c.Meta.Created) })
 	s.want(0, "min", b.ready(1))
 	if vm := b.inventory().Owned[0]; vm.UUID != oldest.UUID {
 		t.Errorf("%s is left, want the oldest, %s", vm.Name, oldest.Name)
@@ -737,7 +728,7 @@ func TestActuatorTakesOver(t *testing.T) {
 	b.settle(spec, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	b.on[bus.EventCreating] = cancel
-	_ = b.launch(ctx, spec, "web-3", someUUID, "d") // half-made
+	_ = b.Launch(ctx, spec, "web-3", someUUID, "d") // half-made
 	s := startStage(t, b, spec, dialTest)
 
 	// Before any decision nothing happens, as what a person has paused is not known.
@@ -860,7 +851,7 @@ func TestDrainIsCalledOff(t *testing.T) {
 	before := b.inventory().Owned
 	s := startStage(t, b, spec, dialTest)
 	drains := func() bool {
-		return slices.ContainsFunc(b.inventory().Owned, func(vm VM) bool { return vm.Name == "web-2" && vm.Meta.Phase == bus.PhaseDraining })
+		return slices.ContainsFunc(b.inventory().Owned, func(vm vm.VM) bool { return vm.Name == "web-2" && vm.Meta.Phase == bus.PhaseDraining })
 	}
 	s.want(1, "web-2 drains", drains)
 	if e := s.event(bus.EventDraining); e.VM != "web-2" || e.Deadline == nil || time.Until(*e.Deadline) < 59*time.Minute {
@@ -886,7 +877,7 @@ func TestDrainIsCalledOff(t *testing.T) {
 	if again.Deadline == nil || again.Deadline.Sub(*deadline).Abs() > time.Second {
 		t.Errorf("drains until %v after a restart, before it until %v", again.Deadline, deadline)
 	}
-	if err := Protect(b.conn, before[1], true); err != nil {
+	if err := vm.Protect(b.conn, before[1], true); err != nil {
 		t.Fatal(err)
 	}
 	s.want(1, "web-1 drains in its place", func() bool {
@@ -951,14 +942,14 @@ func TestProtect(t *testing.T) {
 	b.settle(spec, 2)
 	newest := b.inventory().Owned[1]
 	for _, on := range []bool{true, true, false, false} {
-		if err := Protect(b.conn, newest, on); err != nil {
+		if err := vm.Protect(b.conn, newest, on); err != nil {
 			t.Fatal(err)
 		}
 		if vm := b.inventory().Owned[1]; vm.Protected != on || vm.Meta.Phase != bus.PhaseReady {
 			t.Errorf("protected %t, want %t; phase %s", vm.Protected, on, vm.Meta.Phase)
 		}
 	}
-	if err := Protect(b.conn, newest, true); err != nil {
+	if err := vm.Protect(b.conn, newest, true); err != nil {
 		t.Fatal(err)
 	}
 	// A phase that is written later leaves the mark.
@@ -967,19 +958,19 @@ func TestProtect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = dom.Free() }()
-	if err := setPhase(dom, &newest.Meta, bus.PhaseReady); err != nil {
+	if err := vm.SetPhase(dom, &newest.Meta, bus.PhaseReady); err != nil {
 		t.Fatal(err)
 	}
 	b.settle(spec, 1)
 	if owned := b.inventory().Owned; len(owned) != 1 || owned[0].UUID != newest.UUID {
 		t.Errorf("left %+v, want the protected one", owned)
 	}
-	if err := Protect(b.conn, VM{Name: "gone", UUID: newUUID()}, true); err == nil {
+	if err := vm.Protect(b.conn, vm.VM{Name: "gone", UUID: vm.NewUUID()}, true); err == nil {
 		t.Error("a VM that is not there is protected")
 	}
-	foreign := newUUID()
+	foreign := vm.NewUUID()
 	b.define("foreign", foreign, "")
-	if err := Protect(b.conn, VM{Name: "foreign", UUID: foreign}, true); err == nil {
+	if err := vm.Protect(b.conn, vm.VM{Name: "foreign", UUID: foreign}, true); err == nil {
 		t.Error("a foreign domain is written to")
 	}
 }

@@ -2,9 +2,10 @@ package actuator
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,13 +18,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus/server"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
 // libvirt's event loop is one per process, comes before the first connection and runs until the process ends.
 func TestMain(m *testing.M) {
-	if os.Getenv(lockHelperOrder) != "" {
-		os.Exit(lockHelper())
-	}
 	if err := libvirt.EventRegisterDefaultImpl(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -91,4 +87,17 @@ func upTo(n int) (numbers []int) {
 		numbers = append(numbers, i+1)
 	}
 	return numbers
+}
+
+const someUUID = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
+
+func someMetadata() bus.Metadata {
+	return bus.Metadata{
+		Group: "web", Template: "demo", UUID: someUUID, Created: t0, Phase: bus.PhaseCreating, Since: t0,
+		Pool: "default", Volume: bus.VolumeName("web-1", someUUID),
+	}
+}
+
+func containsAll(text string, words ...string) bool {
+	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }

@@ -9,20 +9,21 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
 // vm is number n of the group, made n seconds after t0.
-func vm(n int, phase bus.Phase, state bus.State) VM {
+func vmOf(n int, phase bus.Phase, state bus.State) vm.VM {
 	created := t0.Add(time.Duration(n) * time.Second)
 	uuid := fmt.Sprintf("%08d-0000-4000-8000-000000000000", n)
 	name := fmt.Sprintf("web-%d", n)
-	return VM{Name: name, UUID: uuid, State: state, Meta: bus.Metadata{
+	return vm.VM{Name: name, UUID: uuid, State: state, Meta: bus.Metadata{
 		Group: "web", Template: "demo", UUID: uuid, Created: created, Since: created, Phase: phase, Pool: "default", Volume: bus.VolumeName(name, uuid),
 	}}
 }
 
-func running(n int) VM { return vm(n, bus.PhaseReady, bus.StateRunning) }
+func running(n int) vm.VM { return vmOf(n, bus.PhaseReady, bus.StateRunning) }
 
 // show writes actions so that a table can say them: "create web-2; await web-1; remove web-3 (why)".
 func show(a Actions) string {
@@ -33,7 +34,7 @@ func show(a Actions) string {
 	for _, vm := range a.Await {
 		parts = append(parts, "await "+vm.Name)
 	}
-	removals := func(verb string, rs []Removal) {
+	removals := func(verb string, rs []vm.Removal) {
 		for _, r := range rs {
 			flags := ""
 			if r.Graceful {
@@ -56,8 +57,8 @@ func show(a Actions) string {
 
 func TestPlan(t *testing.T) {
 	type changes = func(*Situation)
-	up := func(n int) changes { return func(s *Situation) { s.Working[vm(n, "", "").UUID] = true } }
-	down := func(n int) changes { return func(s *Situation) { s.Working[vm(n, "", "").UUID] = false } }
+	up := func(n int) changes { return func(s *Situation) { s.Working[vmOf(n, "", "").UUID] = true } }
+	down := func(n int) changes { return func(s *Situation) { s.Working[vmOf(n, "", "").UUID] = false } }
 	slots := func(n int) changes { return func(s *Situation) { s.BootSlots = n } }
 	highest := func(n int) changes { return func(s *Situation) { s.Spec.Max = n } }
 	creating := func(names ...string) changes { return func(s *Situation) { s.Creating = names } }
@@ -76,7 +77,7 @@ func TestPlan(t *testing.T) {
 	sick := func(ns ...int) changes {
 		return func(s *Situation) {
 			for _, n := range ns {
-				s.Sick[vm(n, "", "").UUID] = "silent"
+				s.Sick[vmOf(n, "", "").UUID] = "silent"
 			}
 		}
 	}
@@ -84,168 +85,168 @@ func TestPlan(t *testing.T) {
 	cpu := func(percent ...float64) changes { // of web-1, web-2, ...
 		return func(s *Situation) {
 			for i, p := range percent {
-				s.CPU[vm(i+1, "", "").UUID] = p
+				s.CPU[vmOf(i+1, "", "").UUID] = p
 			}
 		}
 	}
 	draining := func(n int) changes {
-		return func(s *Situation) { s.Working[vm(n, "", "").UUID], s.Draining[vm(n, "", "").UUID] = false, true }
+		return func(s *Situation) { s.Working[vmOf(n, "", "").UUID], s.Draining[vmOf(n, "", "").UUID] = false, true }
 	}
 	replaced := func(n int) changes { return func(s *Situation) { s.Replaced = t0.Add(time.Duration(n) * time.Second) } }
 	paused := func(scopes ...bus.Scope) changes { return func(s *Situation) { s.Controls.Paused = scopes } }
-	of := func(template string, v VM) VM { v.Meta.Template = template; return v }
-	protected := func(v VM) VM { v.Protected = true; return v }
+	of := func(template string, v vm.VM) vm.VM { v.Meta.Template = template; return v }
+	protected := func(v vm.VM) vm.VM { v.Protected = true; return v }
 
 	for _, tt := range []struct {
 		name    string
 		desired int
-		owned   []VM
+		owned   []vm.VM
 		changes []changes
 		want    string
 	}{
 		// Creating.
 		{"the first", 1, nil, nil, "create web-1"},
 		{"min at the start", 3, nil, nil, "create web-1; create web-2; create web-3"},
-		{"one more", 2, []VM{running(1)}, nil, "create web-2"},
-		{"enough", 1, []VM{running(1)}, nil, ""},
+		{"one more", 2, []vm.VM{running(1)}, nil, "create web-2"},
+		{"enough", 1, []vm.VM{running(1)}, nil, ""},
 		{"nothing wanted, nothing there", 0, nil, nil, ""},
-		{"as many as may boot at once", 5, []VM{running(1)}, []changes{slots(2)}, "create web-2; create web-3"},
-		{"those that boot take slots", 5, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{slots(2), up(1)}, "create web-2"},
-		{"those to be awaited take slots", 5, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{slots(2)}, "create web-2; await web-1"},
+		{"as many as may boot at once", 5, []vm.VM{running(1)}, []changes{slots(2)}, "create web-2; create web-3"},
+		{"those that boot take slots", 5, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{slots(2), up(1)}, "create web-2"},
+		{"those to be awaited take slots", 5, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{slots(2)}, "create web-2; await web-1"},
 		{"those about to be defined take slots", 5, nil, []changes{slots(2), creating("web-1")}, "create web-2"},
 		{"no slot", 5, nil, []changes{slots(0)}, ""},
 		{"fewer slots than none", 5, nil, []changes{slots(-3)}, ""},
-		{"creations on their way count", 2, []VM{running(1)}, []changes{creating("web-2")}, ""},
-		{"not while creating fails", 2, []VM{running(1)}, []changes{backoff}, ""},
+		{"creations on their way count", 2, []vm.VM{running(1)}, []changes{creating("web-2")}, ""},
+		{"not while creating fails", 2, []vm.VM{running(1)}, []changes{backoff}, ""},
 
 		// Never more than max owned, in whatever state.
-		{"max counts a VM that is being removed", 2, []VM{running(1), vm(2, bus.PhaseStopping, bus.StateShutoff)}, []changes{highest(2), down(2)}, ""},
-		{"max counts a failed one", 2, []VM{running(1), vm(2, bus.PhaseFailed, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (its removal had begun)"},
-		{"max counts a half-made one", 2, []VM{running(1), vm(2, bus.PhaseCreating, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (its creation was interrupted)"},
-		{"max counts a dead one", 2, []VM{running(1), vm(2, bus.PhaseReady, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (it is shut off, died)"},
-		{"max counts creations on their way", 3, []VM{running(1)}, []changes{highest(2), creating("web-2")}, ""},
-		{"below max the replacement comes at once", 2, []VM{running(1), vm(2, bus.PhaseReady, bus.StateShutoff)}, []changes{taken("web-1", "web-2")}, "create web-3; remove web-2 (it is shut off, died)"},
+		{"max counts a VM that is being removed", 2, []vm.VM{running(1), vmOf(2, bus.PhaseStopping, bus.StateShutoff)}, []changes{highest(2), down(2)}, ""},
+		{"max counts a failed one", 2, []vm.VM{running(1), vmOf(2, bus.PhaseFailed, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (its removal had begun)"},
+		{"max counts a half-made one", 2, []vm.VM{running(1), vmOf(2, bus.PhaseCreating, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (its creation was interrupted)"},
+		{"max counts a dead one", 2, []vm.VM{running(1), vmOf(2, bus.PhaseReady, bus.StateShutoff)}, []changes{highest(2)}, "remove web-2 (it is shut off, died)"},
+		{"max counts creations on their way", 3, []vm.VM{running(1)}, []changes{highest(2), creating("web-2")}, ""},
+		{"below max the replacement comes at once", 2, []vm.VM{running(1), vmOf(2, bus.PhaseReady, bus.StateShutoff)}, []changes{taken("web-1", "web-2")}, "create web-3; remove web-2 (it is shut off, died)"},
 
 		// Names.
-		{"the smallest free number", 3, []VM{running(1), running(3)}, []changes{taken("web-1", "web-3")}, "create web-2"},
-		{"a foreign domain's name is avoided", 2, []VM{running(1)}, []changes{taken("web-1", "web-2", "web-3")}, "create web-4"},
-		{"a name on its way is avoided", 3, []VM{running(1)}, []changes{taken("web-1"), creating("web-2")}, "create web-3"},
+		{"the smallest free number", 3, []vm.VM{running(1), running(3)}, []changes{taken("web-1", "web-3")}, "create web-2"},
+		{"a foreign domain's name is avoided", 2, []vm.VM{running(1)}, []changes{taken("web-1", "web-2", "web-3")}, "create web-4"},
+		{"a name on its way is avoided", 3, []vm.VM{running(1)}, []changes{taken("web-1"), creating("web-2")}, "create web-3"},
 
 		// Scaling in: the newest first.
-		{"one fewer", 1, []VM{running(1), running(2)}, nil, "remove web-2 (scaling in, gracefully)"},
-		{"the newest, not the highest number", 1, []VM{running(9), func() VM { v := running(1); v.Meta.Created = t0.Add(time.Hour); return v }()}, nil, "remove web-1 (scaling in, gracefully)"},
-		{"two of the same age, by name", 1, []VM{func() VM { v := running(1); v.Meta.Created = t0; return v }(), func() VM { v := running(2); v.Meta.Created = t0; return v }()}, nil, "remove web-2 (scaling in, gracefully)"},
-		{"several fewer", 1, []VM{running(1), running(2), running(3)}, nil, "remove web-3 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
-		{"a booting one is cancelled", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{up(2)}, "cancel web-2 (scaling in)"},
-		{"an interrupted boot is not awaited", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, nil, "remove web-2 (scaling in)"},
-		{"one is being removed already", 1, []VM{running(1), running(2)}, []changes{down(2)}, ""},
-		{"a creation on its way is surplus first", 1, []VM{running(1)}, []changes{creating("web-2")}, "remove web-1 (scaling in, gracefully)"},
-		{"scaling in goes on while creating fails", 1, []VM{running(1), running(2)}, []changes{backoff}, "remove web-2 (scaling in, gracefully)"},
-		{"the dead one instead of a good one", 1, []VM{running(1), vm(2, bus.PhaseReady, bus.StateShutoff)}, nil, "remove web-2 (it is shut off, died)"},
-		{"all", 0, []VM{running(1)}, nil, "remove web-1 (scaling in, gracefully)"},
+		{"one fewer", 1, []vm.VM{running(1), running(2)}, nil, "remove web-2 (scaling in, gracefully)"},
+		{"the newest, not the highest number", 1, []vm.VM{running(9), func() vm.VM { v := running(1); v.Meta.Created = t0.Add(time.Hour); return v }()}, nil, "remove web-1 (scaling in, gracefully)"},
+		{"two of the same age, by name", 1, []vm.VM{func() vm.VM { v := running(1); v.Meta.Created = t0; return v }(), func() vm.VM { v := running(2); v.Meta.Created = t0; return v }()}, nil, "remove web-2 (scaling in, gracefully)"},
+		{"several fewer", 1, []vm.VM{running(1), running(2), running(3)}, nil, "remove web-3 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
+		{"a booting one is cancelled", 1, []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{up(2)}, "cancel web-2 (scaling in)"},
+		{"an interrupted boot is not awaited", 1, []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, nil, "remove web-2 (scaling in)"},
+		{"one is being removed already", 1, []vm.VM{running(1), running(2)}, []changes{down(2)}, ""},
+		{"a creation on its way is surplus first", 1, []vm.VM{running(1)}, []changes{creating("web-2")}, "remove web-1 (scaling in, gracefully)"},
+		{"scaling in goes on while creating fails", 1, []vm.VM{running(1), running(2)}, []changes{backoff}, "remove web-2 (scaling in, gracefully)"},
+		{"the dead one instead of a good one", 1, []vm.VM{running(1), vmOf(2, bus.PhaseReady, bus.StateShutoff)}, nil, "remove web-2 (it is shut off, died)"},
+		{"all", 0, []vm.VM{running(1)}, nil, "remove web-1 (scaling in, gracefully)"},
 
 		// The order of removal.
-		{"the oldest", 1, []VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInOldest)}, "remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
-		{"one that boots before the oldest", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{order(bus.ScaleInOldest)}, "remove web-2 (scaling in)"},
-		{"of an older template first", 1, []VM{running(1), of("old", running(2)), of("old", running(3))}, []changes{order(bus.ScaleInOutdated)}, "remove web-2 (scaling in, gracefully); remove web-3 (scaling in, gracefully)"},
-		{"then the oldest", 1, []VM{running(1), running(2), of("old", running(3))}, []changes{order(bus.ScaleInOutdated)}, "remove web-3 (scaling in, gracefully); remove web-1 (scaling in, gracefully)"},
-		{"not a protected one", 1, []VM{running(1), protected(running(2))}, nil, "remove web-1 (scaling in, gracefully)"},
-		{"all are protected", 0, []VM{protected(running(1)), protected(running(2))}, nil, ""},
-		{"a dead one is replaced all the same", 1, []VM{protected(vm(1, bus.PhaseReady, bus.StateShutoff))}, nil, "create web-2; remove web-1 (it is shut off, died)"},
+		{"the oldest", 1, []vm.VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInOldest)}, "remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
+		{"one that boots before the oldest", 1, []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{order(bus.ScaleInOldest)}, "remove web-2 (scaling in)"},
+		{"of an older template first", 1, []vm.VM{running(1), of("old", running(2)), of("old", running(3))}, []changes{order(bus.ScaleInOutdated)}, "remove web-2 (scaling in, gracefully); remove web-3 (scaling in, gracefully)"},
+		{"then the oldest", 1, []vm.VM{running(1), running(2), of("old", running(3))}, []changes{order(bus.ScaleInOutdated)}, "remove web-3 (scaling in, gracefully); remove web-1 (scaling in, gracefully)"},
+		{"not a protected one", 1, []vm.VM{running(1), protected(running(2))}, nil, "remove web-1 (scaling in, gracefully)"},
+		{"all are protected", 0, []vm.VM{protected(running(1)), protected(running(2))}, nil, ""},
+		{"a dead one is replaced all the same", 1, []vm.VM{protected(vmOf(1, bus.PhaseReady, bus.StateShutoff))}, nil, "create web-2; remove web-1 (it is shut off, died)"},
 
-		{"the least busy", 1, []VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInLeastBusy), cpu(30, 5, 10)}, "remove web-2 (scaling in, gracefully); remove web-3 (scaling in, gracefully)"},
-		{"the least busy: unknown is busy", 1, []VM{running(1), running(2)}, []changes{order(bus.ScaleInLeastBusy), cpu(30)}, "remove web-1 (scaling in, gracefully)"},
-		{"the least busy: all unknown, the newest", 1, []VM{running(1), running(2)}, []changes{order(bus.ScaleInLeastBusy)}, "remove web-2 (scaling in, gracefully)"},
-		{"from before the template was replaced", 1, []VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInOutdated), replaced(2)}, "remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
-		{"the newest, but not a busy one", 1, []VM{running(1), running(2)}, []changes{cpu(10, 71)}, "remove web-1 (scaling in, gracefully)"},
-		{"all are busy", 1, []VM{running(1), running(2)}, []changes{cpu(90, 71)}, "remove web-2 (scaling in, gracefully)"},
+		{"the least busy", 1, []vm.VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInLeastBusy), cpu(30, 5, 10)}, "remove web-2 (scaling in, gracefully); remove web-3 (scaling in, gracefully)"},
+		{"the least busy: unknown is busy", 1, []vm.VM{running(1), running(2)}, []changes{order(bus.ScaleInLeastBusy), cpu(30)}, "remove web-1 (scaling in, gracefully)"},
+		{"the least busy: all unknown, the newest", 1, []vm.VM{running(1), running(2)}, []changes{order(bus.ScaleInLeastBusy)}, "remove web-2 (scaling in, gracefully)"},
+		{"from before the template was replaced", 1, []vm.VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInOutdated), replaced(2)}, "remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
+		{"the newest, but not a busy one", 1, []vm.VM{running(1), running(2)}, []changes{cpu(10, 71)}, "remove web-1 (scaling in, gracefully)"},
+		{"all are busy", 1, []vm.VM{running(1), running(2)}, []changes{cpu(90, 71)}, "remove web-2 (scaling in, gracefully)"},
 
 		// Drains.
-		{"a drain goes on", 1, []VM{running(1), running(2)}, []changes{draining(2)}, ""},
-		{"a drain, and another one to go", 1, []VM{running(1), running(2), running(3)}, []changes{draining(3)}, "remove web-2 (scaling in, gracefully)"},
-		{"it is needed again", 2, []VM{running(1), running(2)}, []changes{draining(2)}, "keep web-2 (it is needed again)"},
-		{"it and one more are needed", 3, []VM{running(1), running(2)}, []changes{draining(2)}, "create web-3; keep web-2 (it is needed again)"},
-		{"one of two is needed, the older", 2, []VM{running(1), running(2), running(3)}, []changes{draining(2), draining(3)}, "keep web-2 (it is needed again)"},
-		{"too late to call off", 2, []VM{running(1), running(2)}, []changes{down(2)}, "create web-3"},
-		{"it is protected meanwhile", 1, []VM{running(1), protected(running(2))}, []changes{draining(2)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is protected now)"},
-		{"it is busy, another is not", 1, []VM{running(1), running(2)}, []changes{draining(2), cpu(10, 93)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is busy, at 93 %, and others are not)"},
-		{"it is busy, and its phase is that of a drain", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{draining(2), cpu(10, 93)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is busy, at 93 %, and others are not)"},
-		{"it is busy, all are", 1, []VM{running(1), running(2)}, []changes{draining(2), cpu(80, 93)}, ""},
-		{"it is busy, the other one that is not goes too", 1, []VM{running(1), running(2), running(3)}, []changes{draining(3), cpu(80, 10, 93)}, "remove web-2 (scaling in, gracefully)"},
-		{"unknown: a drain goes on", Unknown, []VM{running(1), running(2)}, []changes{draining(2)}, ""},
+		{"a drain goes on", 1, []vm.VM{running(1), running(2)}, []changes{draining(2)}, ""},
+		{"a drain, and another one to go", 1, []vm.VM{running(1), running(2), running(3)}, []changes{draining(3)}, "remove web-2 (scaling in, gracefully)"},
+		{"it is needed again", 2, []vm.VM{running(1), running(2)}, []changes{draining(2)}, "keep web-2 (it is needed again)"},
+		{"it and one more are needed", 3, []vm.VM{running(1), running(2)}, []changes{draining(2)}, "create web-3; keep web-2 (it is needed again)"},
+		{"one of two is needed, the older", 2, []vm.VM{running(1), running(2), running(3)}, []changes{draining(2), draining(3)}, "keep web-2 (it is needed again)"},
+		{"too late to call off", 2, []vm.VM{running(1), running(2)}, []changes{down(2)}, "create web-3"},
+		{"it is protected meanwhile", 1, []vm.VM{running(1), protected(running(2))}, []changes{draining(2)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is protected now)"},
+		{"it is busy, another is not", 1, []vm.VM{running(1), running(2)}, []changes{draining(2), cpu(10, 93)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is busy, at 93 %, and others are not)"},
+		{"it is busy, and its phase is that of a drain", 1, []vm.VM{running(1), vmOf(2, bus.PhaseDraining, bus.StateRunning)}, []changes{draining(2), cpu(10, 93)}, "remove web-1 (scaling in, gracefully); keep web-2 (it is busy, at 93 %, and others are not)"},
+		{"it is busy, all are", 1, []vm.VM{running(1), running(2)}, []changes{draining(2), cpu(80, 93)}, ""},
+		{"it is busy, the other one that is not goes too", 1, []vm.VM{running(1), running(2), running(3)}, []changes{draining(3), cpu(80, 10, 93)}, "remove web-2 (scaling in, gracefully)"},
+		{"unknown: a drain goes on", Unknown, []vm.VM{running(1), running(2)}, []changes{draining(2)}, ""},
 
 		// Repair of what runs and does not serve.
-		{"its replacement comes first", 2, []VM{running(1), running(2)}, []changes{sick(2)}, "create web-3"},
-		{"it waits for its replacement", 2, []VM{running(1), running(2), vm(3, bus.PhaseLaunching, bus.StateRunning)}, []changes{sick(2), up(3)}, ""},
-		{"and goes when that serves", 2, []VM{running(1), running(2), running(3)}, []changes{sick(2)}, "remove web-2 (silent, gracefully)"},
-		{"where max leaves no room it goes first", 2, []VM{running(1), running(2)}, []changes{sick(2), highest(2)}, "remove web-2 (silent, gracefully)"},
-		{"one at a time", 3, []VM{running(1), running(2), running(3)}, []changes{sick(2, 3)}, "create web-4"},
-		{"one at a time, at max", 3, []VM{running(1), running(2), running(3)}, []changes{sick(2, 3), highest(3)}, "remove web-2 (silent, gracefully)"},
-		{"the next one not before its replacement serves", 3, []VM{running(1), running(3), vm(4, bus.PhaseLaunching, bus.StateRunning)}, []changes{sick(3), highest(3), up(4)}, ""},
-		{"two at a time", 3, []VM{running(1), running(2), running(3)}, []changes{sick(1, 2, 3), atOnce(2)}, "create web-4; create web-5"},
-		{"not while repair is paused", 2, []VM{running(1), running(2)}, []changes{sick(2), paused(bus.ScopeRepair)}, ""},
-		{"scaled in first while repair is paused", 1, []VM{running(1), running(2)}, []changes{sick(1), paused(bus.ScopeRepair)}, "remove web-1 (scaling in, gracefully)"},
-		{"one too many is no matter of replacement", 1, []VM{running(1), running(2)}, []changes{sick(1)}, "remove web-1 (silent, gracefully)"},
-		{"a protected one is replaced all the same", 2, []VM{running(1), protected(running(2)), running(3)}, []changes{sick(2)}, "remove web-2 (silent, gracefully)"},
-		{"unknown: nothing is replaced", Unknown, []VM{running(1), running(2)}, []changes{sick(2)}, ""},
-		{"paused on an I/O error while it boots", 1, []VM{func() VM { v := vm(1, bus.PhaseLaunching, bus.StatePaused); v.IOError = true; return v }()}, nil, "await web-1"},
+		{"its replacement comes first", 2, []vm.VM{running(1), running(2)}, []changes{sick(2)}, "create web-3"},
+		{"it waits for its replacement", 2, []vm.VM{running(1), running(2), vmOf(3, bus.PhaseLaunching, bus.StateRunning)}, []changes{sick(2), up(3)}, ""},
+		{"and goes when that serves", 2, []vm.VM{running(1), running(2), running(3)}, []changes{sick(2)}, "remove web-2 (silent, gracefully)"},
+		{"where max leaves no room it goes first", 2, []vm.VM{running(1), running(2)}, []changes{sick(2), highest(2)}, "remove web-2 (silent, gracefully)"},
+		{"one at a time", 3, []vm.VM{running(1), running(2), running(3)}, []changes{sick(2, 3)}, "create web-4"},
+		{"one at a time, at max", 3, []vm.VM{running(1), running(2), running(3)}, []changes{sick(2, 3), highest(3)}, "remove web-2 (silent, gracefully)"},
+		{"the next one not before its replacement serves", 3, []vm.VM{running(1), running(3), vmOf(4, bus.PhaseLaunching, bus.StateRunning)}, []changes{sick(3), highest(3), up(4)}, ""},
+		{"two at a time", 3, []vm.VM{running(1), running(2), running(3)}, []changes{sick(1, 2, 3), atOnce(2)}, "create web-4; create web-5"},
+		{"not while repair is paused", 2, []vm.VM{running(1), running(2)}, []changes{sick(2), paused(bus.ScopeRepair)}, ""},
+		{"scaled in first while repair is paused", 1, []vm.VM{running(1), running(2)}, []changes{sick(1), paused(bus.ScopeRepair)}, "remove web-1 (scaling in, gracefully)"},
+		{"one too many is no matter of replacement", 1, []vm.VM{running(1), running(2)}, []changes{sick(1)}, "remove web-1 (silent, gracefully)"},
+		{"a protected one is replaced all the same", 2, []vm.VM{running(1), protected(running(2)), running(3)}, []changes{sick(2)}, "remove web-2 (silent, gracefully)"},
+		{"unknown: nothing is replaced", Unknown, []vm.VM{running(1), running(2)}, []changes{sick(2)}, ""},
+		{"paused on an I/O error while it boots", 1, []vm.VM{func() vm.VM { v := vmOf(1, bus.PhaseLaunching, bus.StatePaused); v.IOError = true; return v }()}, nil, "await web-1"},
 
 		// What was paused.
-		{"out is the decider's", 2, []VM{running(1)}, []changes{paused(bus.ScopeOut)}, "create web-2"},
-		{"in", 1, []VM{running(1), running(2)}, []changes{paused(bus.ScopeIn)}, ""},
-		{"in, what was begun is ended", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.ScopeIn)}, "remove web-2 (its removal had begun, gracefully)"},
-		{"repair", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, ""},
-		{"repair, one more", 2, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, "create web-2"},
-		{"repair, one fewer: the dead one, which costs no budget", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), running(2)}, []changes{paused(bus.ScopeRepair), removed(30)}, "remove web-1 (scaling in)"},
-		{"the same scope three times is not all", 1, []VM{running(1), running(2)}, []changes{paused(bus.ScopeOut, bus.ScopeOut, bus.ScopeOut)}, "remove web-2 (scaling in, gracefully)"},
-		{"all", 3, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), vm(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, ""},
-		{"all, but for what boots", 3, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, "await web-1"},
-		{"before the first decision", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{unheard}, "await web-2"},
+		{"out is the decider's", 2, []vm.VM{running(1)}, []changes{paused(bus.ScopeOut)}, "create web-2"},
+		{"in", 1, []vm.VM{running(1), running(2)}, []changes{paused(bus.ScopeIn)}, ""},
+		{"in, what was begun is ended", 1, []vm.VM{running(1), vmOf(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.ScopeIn)}, "remove web-2 (its removal had begun, gracefully)"},
+		{"repair", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, ""},
+		{"repair, one more", 2, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutoff)}, []changes{paused(bus.ScopeRepair)}, "create web-2"},
+		{"repair, one fewer: the dead one, which costs no budget", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutoff), running(2)}, []changes{paused(bus.ScopeRepair), removed(30)}, "remove web-1 (scaling in)"},
+		{"the same scope three times is not all", 1, []vm.VM{running(1), running(2)}, []changes{paused(bus.ScopeOut, bus.ScopeOut, bus.ScopeOut)}, "remove web-2 (scaling in, gracefully)"},
+		{"all", 3, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutoff), vmOf(2, bus.PhaseDraining, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, ""},
+		{"all, but for what boots", 3, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, []changes{paused(bus.Scopes()...)}, "await web-1"},
+		{"before the first decision", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutoff), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{unheard}, "await web-2"},
 
 		// Brakes.
-		{"one trial", 3, []VM{running(1)}, []changes{trial}, "create web-2"},
-		{"one trial at a time", 3, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{trial, up(2)}, ""},
-		{"the budget for removals", 1, []VM{running(1), running(2), running(3)}, []changes{removed(29)}, "remove web-3 (scaling in, gracefully); kept 1"},
-		{"no budget", 1, []VM{running(1), running(2)}, []changes{removed(30)}, "kept 1"},
-		{"what does not serve is no matter of the budget", 1, []VM{running(1), vm(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{removed(30)}, "remove web-2 (scaling in)"},
-		{"nor is a dead one", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{removed(30)}, "create web-2; remove web-1 (it is shut off, died)"},
+		{"one trial", 3, []vm.VM{running(1)}, []changes{trial}, "create web-2"},
+		{"one trial at a time", 3, []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{trial, up(2)}, ""},
+		{"the budget for removals", 1, []vm.VM{running(1), running(2), running(3)}, []changes{removed(29)}, "remove web-3 (scaling in, gracefully); kept 1"},
+		{"no budget", 1, []vm.VM{running(1), running(2)}, []changes{removed(30)}, "kept 1"},
+		{"what does not serve is no matter of the budget", 1, []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{removed(30)}, "remove web-2 (scaling in)"},
+		{"nor is a dead one", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutoff)}, []changes{removed(30)}, "create web-2; remove web-1 (it is shut off, died)"},
 
 		// Without a valid decision what was begun is ended, and nothing else.
 		{"unknown: creates nothing", Unknown, nil, nil, ""},
-		{"unknown: removes no surplus", Unknown, []VM{running(1), running(2), running(3)}, []changes{highest(1)}, ""},
-		{"unknown: awaits", Unknown, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, nil, "await web-1"},
-		{"unknown: ends a removal", Unknown, []VM{vm(1, bus.PhaseStopping, bus.StateShutoff)}, nil, "remove web-1 (its removal had begun)"},
-		{"unknown: cleans up a half-made one", Unknown, []VM{vm(1, bus.PhaseCreating, bus.StateShutoff)}, nil, "remove web-1 (its creation was interrupted)"},
-		{"unknown: removes a dead one", Unknown, []VM{vm(1, bus.PhaseReady, bus.StateCrashed)}, nil, "remove web-1 (it is crashed, died)"},
+		{"unknown: removes no surplus", Unknown, []vm.VM{running(1), running(2), running(3)}, []changes{highest(1)}, ""},
+		{"unknown: awaits", Unknown, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, nil, "await web-1"},
+		{"unknown: ends a removal", Unknown, []vm.VM{vmOf(1, bus.PhaseStopping, bus.StateShutoff)}, nil, "remove web-1 (its removal had begun)"},
+		{"unknown: cleans up a half-made one", Unknown, []vm.VM{vmOf(1, bus.PhaseCreating, bus.StateShutoff)}, nil, "remove web-1 (its creation was interrupted)"},
+		{"unknown: removes a dead one", Unknown, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateCrashed)}, nil, "remove web-1 (it is crashed, died)"},
 
 		// What an interruption leaves.
-		{"creation interrupted", 1, []VM{vm(1, bus.PhaseCreating, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its creation was interrupted)"},
-		{"creation interrupted, yet it runs", 1, []VM{vm(1, bus.PhaseCreating, bus.StateRunning)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its creation was interrupted)"},
-		{"launch interrupted before the start", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
-		{"launch interrupted, it crashed", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
-		{"launch interrupted, it runs", 1, []VM{vm(1, bus.PhaseLaunching, bus.StateRunning)}, nil, "await web-1"},
-		{"launch interrupted, it is suspended", 1, []VM{vm(1, bus.PhaseLaunching, bus.StatePaused)}, nil, "create web-2"},
-		{"drain interrupted", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateRunning)}, nil, "remove web-2 (its removal had begun, gracefully)"},
-		{"drain interrupted, it is off", 1, []VM{running(1), vm(2, bus.PhaseDraining, bus.StateShutoff)}, nil, "remove web-2 (its removal had begun)"},
-		{"stop interrupted", 1, []VM{running(1), vm(2, bus.PhaseStopping, bus.StateRunning)}, nil, "remove web-2 (its removal had begun)"},
-		{"a failed one", 1, []VM{running(1), vm(2, bus.PhaseFailed, bus.StateRunning)}, nil, "remove web-2 (its removal had begun)"},
-		{"a worker is at it", 1, []VM{vm(1, bus.PhaseCreating, bus.StateShutoff)}, []changes{up(1)}, ""},
+		{"creation interrupted", 1, []vm.VM{vmOf(1, bus.PhaseCreating, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its creation was interrupted)"},
+		{"creation interrupted, yet it runs", 1, []vm.VM{vmOf(1, bus.PhaseCreating, bus.StateRunning)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its creation was interrupted)"},
+		{"launch interrupted before the start", 1, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
+		{"launch interrupted, it crashed", 1, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (its launch was interrupted)"},
+		{"launch interrupted, it runs", 1, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, nil, "await web-1"},
+		{"launch interrupted, it is suspended", 1, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StatePaused)}, nil, "create web-2"},
+		{"drain interrupted", 1, []vm.VM{running(1), vmOf(2, bus.PhaseDraining, bus.StateRunning)}, nil, "remove web-2 (its removal had begun, gracefully)"},
+		{"drain interrupted, it is off", 1, []vm.VM{running(1), vmOf(2, bus.PhaseDraining, bus.StateShutoff)}, nil, "remove web-2 (its removal had begun)"},
+		{"stop interrupted", 1, []vm.VM{running(1), vmOf(2, bus.PhaseStopping, bus.StateRunning)}, nil, "remove web-2 (its removal had begun)"},
+		{"a failed one", 1, []vm.VM{running(1), vmOf(2, bus.PhaseFailed, bus.StateRunning)}, nil, "remove web-2 (its removal had begun)"},
+		{"a worker is at it", 1, []vm.VM{vmOf(1, bus.PhaseCreating, bus.StateShutoff)}, []changes{up(1)}, ""},
 
 		// Ready VMs.
-		{"a dead one is replaced", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is shut off, died)"},
-		{"a crashed one is replaced", 1, []VM{vm(1, bus.PhaseReady, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is crashed, died)"},
-		{"a suspended one is left alone, and is no capacity", 1, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, nil, "create web-2"},
-		{"a saved one too", 1, []VM{vm(1, bus.PhaseReady, bus.StateSaved)}, nil, "create web-2"},
-		{"one that sleeps too", 1, []VM{vm(1, bus.PhaseReady, bus.StateAsleep)}, nil, "create web-2"},
-		{"a suspended one is no victim", 1, []VM{running(1), running(2), vm(3, bus.PhaseReady, bus.StatePaused)}, nil, "remove web-2 (scaling in, gracefully)"},
-		{"max counts a suspended one", 9, []VM{vm(1, bus.PhaseReady, bus.StatePaused)}, []changes{func(s *Situation) { s.Spec.Max = 2 }}, "create web-2"},
-		{"a hold removes nothing", 1, []VM{running(1), running(2)}, []changes{func(s *Situation) { s.ScaleIn = false }}, ""},
-		{"numbers are given, not found", 3, []VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{7, 9} }}, "create web-7; create web-9"},
-		{"and those that are taken here are skipped", 3, []VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{1, 7, 9} }}, "create web-7; create web-9"},
-		{"without a number there is no VM", 2, []VM{running(1)}, []changes{func(s *Situation) { s.Numbers = nil }}, ""},
-		{"one that shuts down is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StateShutdown)}, nil, ""},
-		{"an unknown state is left alone", 1, []VM{vm(1, bus.PhaseReady, bus.StateOther)}, nil, ""},
-		{"a phase of a later version is left alone", 1, []VM{vm(1, "warm", bus.StateShutoff)}, nil, ""},
+		{"a dead one is replaced", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutoff)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is shut off, died)"},
+		{"a crashed one is replaced", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateCrashed)}, []changes{taken("web-1")}, "create web-2; remove web-1 (it is crashed, died)"},
+		{"a suspended one is left alone, and is no capacity", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, nil, "create web-2"},
+		{"a saved one too", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateSaved)}, nil, "create web-2"},
+		{"one that sleeps too", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateAsleep)}, nil, "create web-2"},
+		{"a suspended one is no victim", 1, []vm.VM{running(1), running(2), vmOf(3, bus.PhaseReady, bus.StatePaused)}, nil, "remove web-2 (scaling in, gracefully)"},
+		{"max counts a suspended one", 9, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, []changes{func(s *Situation) { s.Spec.Max = 2 }}, "create web-2"},
+		{"a hold removes nothing", 1, []vm.VM{running(1), running(2)}, []changes{func(s *Situation) { s.ScaleIn = false }}, ""},
+		{"numbers are given, not found", 3, []vm.VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{7, 9} }}, "create web-7; create web-9"},
+		{"and those that are taken here are skipped", 3, []vm.VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{1, 7, 9} }}, "create web-7; create web-9"},
+		{"without a number there is no VM", 2, []vm.VM{running(1)}, []changes{func(s *Situation) { s.Numbers = nil }}, ""},
+		{"one that shuts down is left alone", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutdown)}, nil, ""},
+		{"an unknown state is left alone", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateOther)}, nil, ""},
+		{"a phase of a later version is left alone", 1, []vm.VM{vmOf(1, "warm", bus.StateShutoff)}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Situation{
@@ -287,7 +288,7 @@ func TestPlanInvariants(t *testing.T) {
 		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
 		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
 		for n := range rapid.IntRange(0, 12).Draw(t, "owned") {
-			v := vm(n+1, rapid.SampledFrom(phases).Draw(t, "phase"), rapid.SampledFrom(states).Draw(t, "state"))
+			v := vmOf(n+1, rapid.SampledFrom(phases).Draw(t, "phase"), rapid.SampledFrom(states).Draw(t, "state"))
 			s.Owned = append(s.Owned, v)
 			s.Taken[v.Name] = true
 			if rapid.Bool().Draw(t, "working") {
@@ -318,16 +319,16 @@ func TestPlanInvariants(t *testing.T) {
 		if len(a.Create) > 0 && (s.Backoff || s.Desired == Unknown) {
 			fail("creates though it must not")
 		}
-		if !slices.EqualFunc(owned, s.Owned, func(a, b VM) bool { return a.UUID == b.UUID }) {
+		if !slices.EqualFunc(owned, s.Owned, func(a, b vm.VM) bool { return a.UUID == b.UUID }) {
 			fail("changed what it was given")
 		}
 		seen := map[string]bool{}
-		once := func(v VM, what string) {
+		once := func(v vm.VM, what string) {
 			if seen[v.UUID] {
 				fail("twice: " + what + " " + v.Name)
 			}
 			seen[v.UUID] = true
-			if !slices.ContainsFunc(s.Owned, func(o VM) bool { return o.UUID == v.UUID }) {
+			if !slices.ContainsFunc(s.Owned, func(o vm.VM) bool { return o.UUID == v.UUID }) {
 				fail("not ours: " + v.Name)
 			}
 		}
@@ -372,7 +373,7 @@ func TestPlanInvariants(t *testing.T) {
 			fail("replaces too many at once")
 		}
 		for _, r := range slices.Concat(a.Remove, a.Cancel) {
-			if r.Reason == scalingIn && r.VM.State.Suspended() {
+			if r.Reason == vm.ScalingIn && r.VM.State.Suspended() {
 				fail("scales in a suspended one")
 			}
 		}
@@ -412,11 +413,11 @@ func TestPlanConverges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := webSpec(func(g *bus.Group) { g.Max = rapid.IntRange(1, 6).Draw(t, "max") })
 		desired := rapid.IntRange(0, spec.Max).Draw(t, "desired")
-		var owned []VM
+		var owned []vm.VM
 		made := rapid.IntRange(0, 8).Draw(t, "owned")
 		for n := range made {
 			state := rapid.SampledFrom([]bus.State{bus.StateRunning, bus.StateShutoff, bus.StateCrashed}).Draw(t, "state")
-			owned = append(owned, vm(n+1, rapid.SampledFrom(phases[:6]).Draw(t, "phase"), state))
+			owned = append(owned, vmOf(n+1, rapid.SampledFrom(phases[:6]).Draw(t, "phase"), state))
 		}
 		for round := 0; ; round++ {
 			s := Situation{Spec: spec, Desired: desired, Owned: owned, Taken: map[string]bool{}, BootSlots: 2, Numbers: upTo(20), ScaleIn: true}
@@ -431,11 +432,11 @@ func TestPlanConverges(t *testing.T) {
 				t.Fatalf("does not come to rest: %s", show(a))
 			}
 			for _, v := range a.Await {
-				i := slices.IndexFunc(owned, func(o VM) bool { return o.UUID == v.UUID })
+				i := slices.IndexFunc(owned, func(o vm.VM) bool { return o.UUID == v.UUID })
 				owned[i].Meta.Phase = bus.PhaseReady
 			}
 			for _, r := range a.Remove {
-				owned = slices.DeleteFunc(owned, func(o VM) bool { return o.UUID == r.VM.UUID })
+				owned = slices.DeleteFunc(owned, func(o vm.VM) bool { return o.UUID == r.VM.UUID })
 			}
 			for _, name := range a.Create {
 				made++

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -115,7 +116,7 @@ func (a *Actuator) restProblems() (problems []string) {
 
 // couldNotRemove notes that a removal failed.
 func (a *Actuator) couldNotRemove(uuid string, w *worker, err error) {
-	r, say := a.rests[uuid].failed(ErrorText(err), a.cfg.Now())
+	r, say := a.rests[uuid].failed(vm.ErrorText(err), a.cfg.Now())
 	r.vm, r.group = w.name, w.group
 	a.rests[uuid], a.resting[uuid] = r, r.until
 	if say {
@@ -124,7 +125,7 @@ func (a *Actuator) couldNotRemove(uuid string, w *worker, err error) {
 }
 
 // forgetRests forgets the VMs that are gone, and those that nobody wants to remove any more.
-func (a *Actuator) forgetRests(there map[string]VM) {
+func (a *Actuator) forgetRests(there map[string]vm.VM) {
 	maps.DeleteFunc(a.rests, func(uuid string, r rest) bool {
 		_, is := there[uuid]
 		return !is && a.workers[uuid] == nil || a.workers[uuid] == nil && a.cfg.Now().Sub(r.until) > longestRest

@@ -10,6 +10,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -97,7 +98,7 @@ func TestRestProblems(t *testing.T) {
 // what is done is said once, and with the pool there again the VM goes.
 func TestRemovalThatCannotSucceed(t *testing.T) {
 	b := newHost(t)
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 		t.Fatal(err)
 	}
 	clock := newClock(t0)
@@ -170,7 +171,7 @@ func TestRemovalThatCannotSucceed(t *testing.T) {
 // What is not in any pool may be there all the same: then the domain, which says whose it is, must stay.
 func TestLostPoolKeepsTheDomain(t *testing.T) {
 	b := newHost(t)
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 		t.Fatal(err)
 	}
 	b.withPool(func(pool *libvirt.StoragePool) {
@@ -178,14 +179,14 @@ func TestLostPoolKeepsTheDomain(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	vm := func() VM {
-		inv, err := ReadInventory(b.conn)
+	theVM := func() vm.VM {
+		inv, err := vm.ReadInventory(b.conn)
 		if err != nil || len(inv.Owned) != 1 {
 			t.Fatalf("owned %+v, %v", inv.Owned, err)
 		}
 		return inv.Owned[0]
 	}
-	err := b.remove(t.Context(), Removal{VM: vm()}, bus.Group{}, nil, "d")
+	err := b.Remove(t.Context(), vm.Removal{VM: theVM()}, bus.Group{}, nil, "d")
 	if err == nil || !strings.Contains(err.Error(), "not active") {
 		t.Fatalf("got %v", err)
 	}
@@ -194,7 +195,7 @@ func TestLostPoolKeepsTheDomain(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	err = b.remove(t.Context(), Removal{VM: vm()}, bus.Group{}, nil, "d")
+	err = b.Remove(t.Context(), vm.Removal{VM: theVM()}, bus.Group{}, nil, "d")
 	if err == nil || !strings.Contains(err.Error(), "no storage pool has the folder /default-pool") ||
 		!strings.Contains(err.Error(), "virsh -c test:///default pool-define-as default-pool dir --target /default-pool && virsh -c test:///default pool-start default-pool") {
 		t.Fatalf("got %v", err)
@@ -207,36 +208,25 @@ func TestLostPoolKeepsTheDomain(t *testing.T) {
 		}
 		defer pool.Free()
 		if p.name == "default-pool" {
-			if err := b.remove(t.Context(), Removal{VM: vm()}, bus.Group{}, nil, "d"); err == nil || !strings.Contains(err.Error(), "another folder than /default-pool") {
+			if err := b.Remove(t.Context(), vm.Removal{VM: theVM()}, bus.Group{}, nil, "d"); err == nil || !strings.Contains(err.Error(), "another folder than /default-pool") {
 				t.Errorf("got %v", err)
 			}
 			continue
 		}
-		vol, err := pool.StorageVolCreateXML(fmt.Sprintf(`<volume><name>%s</name><capacity>1</capacity></volume>`, vm().Meta.Volume), 0)
+		vol, err := pool.StorageVolCreateXML(fmt.Sprintf(`<volume><name>%s</name><capacity>1</capacity></volume>`, theVM().Meta.Volume), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer vol.Free()
 	}
-	if err := b.remove(t.Context(), Removal{VM: vm()}, bus.Group{}, nil, "d"); err != nil {
+	if err := b.Remove(t.Context(), vm.Removal{VM: theVM()}, bus.Group{}, nil, "d"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.conn.LookupStorageVolByPath("/default-pool/web-1.5c0d2a9e.qcow2"); !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
 		t.Errorf("its volume: %v, want it deleted", err)
 	}
-	if inv, err := ReadInventory(b.conn); err != nil || len(inv.Owned) > 0 {
+	if inv, err := vm.ReadInventory(b.conn); err != nil || len(inv.Owned) > 0 {
 		t.Errorf("owned %+v, %v", inv.Owned, err)
-	}
-}
-
-func TestQuoted(t *testing.T) {
-	for word, want := range map[string]string{
-		"qemu:///system": "qemu:///system", "fast": "fast", "": "''", "/a b": "'/a b'", "it's": `'it'\''s'`, "$(reboot)": "'$(reboot)'",
-		"qemu+unix:///session?socket=/run/x": "'qemu+unix:///session?socket=/run/x'",
-	} {
-		if got := quoted(word); got != want {
-			t.Errorf("%q: %s, want %s", word, got, want)
-		}
 	}
 }
 
@@ -258,16 +248,4 @@ func (c *clock) add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
-}
-
-func TestPausedForNow(t *testing.T) {
-	for reason, want := range map[libvirt.DomainPausedReason]bool{
-		libvirt.DOMAIN_PAUSED_USER: false, libvirt.DOMAIN_PAUSED_IOERROR: false, libvirt.DOMAIN_PAUSED_CRASHED: false, libvirt.DOMAIN_PAUSED_UNKNOWN: false,
-		libvirt.DOMAIN_PAUSED_SNAPSHOT: true, libvirt.DOMAIN_PAUSED_SAVE: true, libvirt.DOMAIN_PAUSED_MIGRATION: true, libvirt.DOMAIN_PAUSED_STARTING_UP: true,
-		99: false,
-	} {
-		if got := pausedForNow(int(reason)); got != want {
-			t.Errorf("reason %d: %v, want %v", reason, got, want)
-		}
-	}
 }

@@ -2,29 +2,23 @@ package actuator
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
-	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/orphan"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-const (
-	sweepEvery = 30 * time.Second
-	// SweepGrace is how long an orphan is as it is before anything is done about it.
-	SweepGrace = 5 * time.Minute
-)
+const sweepEvery = 30 * time.Second
 
 // sweeper is what the actuator remembers from one sweep to the next. It is owned by Run's goroutine.
 type sweeper struct {
-	records *records             // of the present connection
+	records *orphan.Records      // of the present connection
 	results chan swept           // of the present connection
 	running bool                 // on the present connection
 	next    time.Time            // the next one
@@ -36,25 +30,25 @@ type sweeper struct {
 
 // swept is a step of a sweep: the survey, or, with nothing in it, the end.
 type swept struct {
-	survey *Survey
+	survey *orphan.Scan
 	err    error
 }
 
 // prepareSweeps is done once a connection.
-func (a *Actuator) prepareSweeps(h *hypervisor) error {
+func (a *Actuator) prepareSweeps(h *vm.Manager) error {
 	uri := a.cfg.URI
 	if uri == "" {
 		var err error
-		if uri, err = h.conn.GetURI(); err != nil {
+		if uri, err = h.Conn.GetURI(); err != nil {
 			return fmt.Errorf("read libvirt's URI: %w", err)
 		}
 	}
-	h.records = newRecords(a.cfg.RecordDir, uri, a.hostID, a.host, a.log)
-	host, b := a.host, h.records
-	if b != nil && b.identify != nil {
-		b.identify = a.cfg.identify
+	host, b := a.host, orphan.NewRecords(a.cfg.RecordDir, uri, a.hostID, a.host, a.log)
+	h.Records = b
+	if b != nil && b.Identify != nil {
+		b.Identify = a.cfg.identify
 	}
-	h.end = func(uuid string, e bus.Event) { a.end(host, b, uuid, e) }
+	h.End = func(uuid string, e bus.Event) { a.end(host, b, uuid, e) }
 	a.sweeper.records, a.sweeper.results, a.sweeper.running, a.sweeper.next = b, make(chan swept, 2), false, time.Time{}
 	a.recallRemovals()
 	return nil
@@ -62,7 +56,7 @@ func (a *Actuator) prepareSweeps(h *hypervisor) error {
 
 // sweep begins a sweep if it is time. Two goroutines, one after the other, wait for libvirt: the first reads, and the
 // second acts, as between them it is judged with what the workers do.
-func (a *Actuator) sweep(lv *libvirt.Connect, inv Inventory) {
+func (a *Actuator) sweep(lv *libvirt.Connect, inv vm.Inventory) {
 	s := &a.sweeper
 	if s.running || a.cfg.RecordDir == "" || a.cfg.Now().Before(s.next) {
 		return
@@ -70,7 +64,7 @@ func (a *Actuator) sweep(lv *libvirt.Connect, inv Inventory) {
 	s.running, s.next = true, a.cfg.Now().Add(a.cfg.sweepEvery)
 	clear(s.ended)
 	pool, b, results := a.cfg.Pool, s.records, s.results
-	var idle []VM
+	var idle []vm.VM
 	for _, vm := range inv.Owned {
 		if a.groups[vm.Meta.Group] != nil && a.workers[vm.UUID] == nil {
 			idle = append(idle, vm)
@@ -78,9 +72,9 @@ func (a *Actuator) sweep(lv *libvirt.Connect, inv Inventory) {
 	}
 	go func() {
 		for _, vm := range idle {
-			b.begin(vm.Name, vm.Meta, "", "") // where it has none; it authorises nothing, but the VM's end will be said
+			b.Begin(vm.Name, vm.Meta, "", "") // where it has none; it authorises nothing, but the VM's end will be said
 		}
-		found, err := survey(lv, b, pool, inv.Owned)
+		found, err := orphan.Read(lv, b, pool, inv.Owned)
 		results <- swept{&found, err}
 	}()
 }
@@ -89,35 +83,35 @@ func (a *Actuator) sweep(lv *libvirt.Connect, inv Inventory) {
 func (a *Actuator) swept(ctx context.Context, lv *libvirt.Connect, step swept) {
 	s := &a.sweeper
 	if step.survey == nil || step.err != nil {
-		s.records.report(step.err)
+		s.records.Report(step.err)
 		s.running = false
 		return
 	}
-	var jobs []Orphan
+	var jobs []orphan.Orphan
 	since := map[string]time.Time{}
 	now := a.cfg.Now()
 	for _, o := range a.orphans(*step.survey) {
-		if s.since[o.key()].IsZero() {
-			since[o.key()] = now
+		if s.since[o.Key()].IsZero() {
+			since[o.Key()] = now
 		} else {
-			since[o.key()] = s.since[o.key()]
+			since[o.Key()] = s.since[o.Key()]
 		}
 	}
 	s.since = since
 	maps.DeleteFunc(s.failed, func(uuid string, _ bool) bool {
-		return !s.ended[uuid] && !slices.ContainsFunc(step.survey.Records, func(r Record) bool { return r.UUID == uuid })
+		return !s.ended[uuid] && !slices.ContainsFunc(step.survey.Records, func(r orphan.Record) bool { return r.UUID == uuid })
 	})
 	for _, o := range a.orphans(*step.survey) {
 		held := a.held(o.Group)
 		switch {
-		case o.Verdict == Over && s.failed[o.UUID]:
+		case o.Action == orphan.Forget && s.failed[o.UUID]:
 			o.Why = ""
 			jobs = append(jobs, o)
-		case o.Verdict == Over, o.Verdict == Delete && held == "":
+		case o.Action == orphan.Forget, o.Action == orphan.Delete && held == "":
 			jobs = append(jobs, o)
-		case o.Verdict == Delete:
+		case o.Action == orphan.Delete:
 			a.tellOrphan(o, "left alone for now: "+held)
-		case o.Verdict == Leave && now.Sub(o.Since) >= a.cfg.SweepGrace:
+		case o.Action == orphan.Keep && now.Sub(o.Since) >= a.cfg.SweepGrace:
 			a.tellOrphan(o, "left alone: "+o.Why)
 		}
 	}
@@ -135,8 +129,8 @@ func (a *Actuator) swept(ctx context.Context, lv *libvirt.Connect, step swept) {
 
 // orphans are those of a survey but what a worker is busy with, or was since the survey began, and those whose end is being
 // said.
-func (a *Actuator) orphans(found Survey) []Orphan {
-	return slices.DeleteFunc(orphans(found, a.cfg.Now(), a.cfg.SweepGrace, a.sweeper.since), func(o Orphan) bool {
+func (a *Actuator) orphans(found orphan.Scan) []orphan.Orphan {
+	return slices.DeleteFunc(orphan.Find(found, a.cfg.Now(), a.cfg.SweepGrace, a.sweeper.since), func(o orphan.Orphan) bool {
 		_, saying := a.saying.Load(o.UUID)
 		return a.workers[o.UUID] != nil || a.sweeper.ended[o.UUID] || saying
 	})
@@ -159,8 +153,8 @@ func (a *Actuator) held(name string) string {
 }
 
 // tellOrphan publishes, once, why an orphan is left.
-func (a *Actuator) tellOrphan(o Orphan, why string) {
-	said := o.key() + ": " + why
+func (a *Actuator) tellOrphan(o orphan.Orphan, why string) {
+	said := o.Key() + ": " + why
 	if a.sweeper.told[said] {
 		return
 	}
@@ -168,8 +162,8 @@ func (a *Actuator) tellOrphan(o Orphan, why string) {
 	a.tell(bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventOrphan, Sentence: sentence(o, why)})
 }
 
-func sentence(o Orphan, why string) string {
-	if o.What == domainOrphan {
+func sentence(o orphan.Orphan, why string) string {
+	if o.What == orphan.DomainOrphan {
 		return why + " (" + o.Path + ")"
 	}
 	return "volume " + o.Path + " without its domain: " + why
@@ -177,14 +171,14 @@ func sentence(o Orphan, why string) string {
 
 // finish deletes the volume of an orphan, and ends the record of one of which nothing is left. It runs in a goroutine of
 // its own.
-func (a *Actuator) finish(host string, lv *libvirt.Connect, b *records, o Orphan) {
-	if o.Verdict == Over && !b.has(o.UUID) {
+func (a *Actuator) finish(host string, lv *libvirt.Connect, b *orphan.Records, o orphan.Orphan) {
+	if o.Action == orphan.Forget && !b.Has(o.UUID) {
 		return // its end was said since the survey
 	}
 	e := bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventRemoved, Sentence: o.Why}
-	if o.Verdict == Delete {
-		deleted, err := deleteOrphan(lv, b, o.Record)
-		b.report(err)
+	if o.Action == orphan.Delete {
+		deleted, err := orphan.DeleteVolume(lv, b, o.Record)
+		b.Report(err)
 		if !deleted {
 			return // the next sweep sees what there is
 		}
@@ -192,17 +186,17 @@ func (a *Actuator) finish(host string, lv *libvirt.Connect, b *records, o Orphan
 		e.Sentence = "its domain was gone, and its volume is deleted"
 	}
 	if e.Sentence == "" {
-		b.drop(o.UUID)
+		b.Drop(o.UUID)
 		return
 	}
 	a.end(host, b, o.UUID, e)
 }
 
 // end publishes the last event of a VM and drops its record once the history has it: so it is said at least once.
-func (a *Actuator) end(host string, b *records, uuid string, e bus.Event) {
+func (a *Actuator) end(host string, b *orphan.Records, uuid string, e bus.Event) {
 	a.saying.Store(uuid, true)
 	a.publish(host, e, func() {
-		b.drop(uuid)
+		b.Drop(uuid)
 		a.saying.Delete(uuid)
 	})
 }
@@ -221,44 +215,4 @@ func (a *Actuator) stopSweep() bool {
 	case <-deadline.C:
 		return false
 	}
-}
-
-// Sweeper sweeps for a person.
-type Sweeper struct {
-	conn    *libvirt.Connect
-	records *records
-	pool    string
-}
-
-// NewSweeper makes one of the records that an actuator keeps in a folder for the libvirt called id, at a URI.
-func NewSweeper(conn *libvirt.Connect, dir, uri string, id bus.HostID, host, pool string, log zerolog.Logger) (*Sweeper, error) {
-	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("records of what was made: %w", err)
-	}
-	return &Sweeper{conn, newRecords(dir, uri, id, host, log), pool}, nil
-}
-
-// List is the orphans, judged by the age of records and files alone.
-func (s *Sweeper) List(grace time.Duration) ([]Orphan, error) {
-	inv, err := ReadInventory(s.conn)
-	if err != nil {
-		return nil, err
-	}
-	found, err := survey(s.conn, s.records, s.pool, inv.Owned)
-	if err != nil {
-		return nil, err
-	}
-	if _, known := found.Pools[s.pool]; !known {
-		return nil, fmt.Errorf("storage pool %q is not there, not active, or busy", s.pool)
-	}
-	return orphans(found, time.Now(), grace, nil), nil
-}
-
-// Delete deletes the volume of an orphan that may be deleted, and says whether it did. Its record stays: the next
-// actuator finds it, and says the VM's end. The caller holds the lock.
-func (s *Sweeper) Delete(o Orphan) (deleted bool, err error) {
-	if o.Verdict != Delete {
-		return false, fmt.Errorf("%s is left alone: %s", o.Path, o.Why)
-	}
-	return deleteOrphan(s.conn, s.records, o.Record)
 }

@@ -15,7 +15,9 @@ import (
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/orphan"
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 )
@@ -32,14 +34,15 @@ func (b *hostBench) withRecords() (inode *atomic.Uint64) {
 	}
 	inode = &atomic.Uint64{}
 	inode.Store(7)
-	b.records = newRecords(filepath.Join(b.t.TempDir(), "volumes"), testURI, "here", host, zerolog.Nop())
-	b.records.identify = func(string) (*FileID, error) {
+	b.book = orphan.NewRecords(filepath.Join(b.t.TempDir(), "volumes"), testURI, "here", host, zerolog.Nop())
+	b.book.Identify = func(string) (*orphan.FileID, error) {
 		if inode.Load() == 0 {
 			return nil, os.ErrNotExist
 		}
-		return &FileID{Inode: inode.Load()}, nil
+		return &orphan.FileID{Inode: inode.Load()}, nil
 	}
-	b.end = func(uuid string, e bus.Event) { b.hear(e); b.records.drop(uuid) }
+	b.Manager.Records = b.book
+	b.End = func(uuid string, e bus.Event) { b.hear(e); b.book.Drop(uuid) }
 	return inode
 }
 
@@ -78,7 +81,7 @@ func (b *hostBench) clone(name string) {
 		b.t.Fatal(err)
 	}
 	b.withPool(func(pool *libvirt.StoragePool) {
-		vol, err := createVolume(pool, name, tmpl)
+		vol, err := vm.CreateVolume(pool, name, tmpl)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -92,14 +95,14 @@ func TestRecordOfALaunch(t *testing.T) {
 	b.withRecords()
 	recorded := func() string {
 		var all []string
-		for _, r := range b.records.read() {
+		for _, r := range b.book.Read() {
 			all = append(all, fmt.Sprintf("%s %s %t", r.VM, r.Path, r.File != nil))
 		}
 		return strings.Join(all, ", ")
 	}
 	atCreating := ""
 	b.on[bus.EventCreating] = func() { atCreating = recorded() }
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 		t.Fatal(err)
 	}
 	path := "web-1 /default-pool/web-1.5c0d2a9e.qcow2"
@@ -119,15 +122,15 @@ func TestDeleteOrphan(t *testing.T) {
 	volume := bus.VolumeName("web-1", someUUID)
 	for _, tt := range []struct {
 		name    string
-		change  func(b *hostBench, inode *atomic.Uint64, r *Record)
+		change  func(b *hostBench, inode *atomic.Uint64, r *orphan.Record)
 		deleted bool
 		err     string
 	}{
 		{name: "all is as it was", deleted: true},
-		{name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *Record) { inode.Store(8) }, err: "another file"},
-		{name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *Record) { inode.Store(0) }, err: "cannot be looked at"},
-		{name: "its domain is there again", change: func(b *hostBench, _ *atomic.Uint64, _ *Record) { b.define("mine", someUUID, "") }},
-		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *Record) {
+		{name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.Record) { inode.Store(8) }, err: "another file"},
+		{name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.Record) { inode.Store(0) }, err: "cannot be looked at"},
+		{name: "its domain is there again", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.Record) { b.define("mine", someUUID, "") }},
+		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.Record) {
 			dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>theirs</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
 				<devices><disk type='volume' device='disk'><source pool='` + testPool + `' volume='` + volume + `'/><target dev='vda'/></disk></devices></domain>`)
 			if err != nil {
@@ -135,9 +138,9 @@ func TestDeleteOrphan(t *testing.T) {
 			}
 			_ = dom.Free()
 		}},
-		{name: "an overlay on it", err: "volume theirs.qcow2 uses it", change: func(b *hostBench, _ *atomic.Uint64, r *Record) {
+		{name: "an overlay on it", err: "volume theirs.qcow2 uses it", change: func(b *hostBench, _ *atomic.Uint64, r *orphan.Record) {
 			b.withPool(func(pool *libvirt.StoragePool) {
-				vol, err := createVolume(pool, "theirs.qcow2", template.Info{Path: r.Path, Capacity: 1 << 20})
+				vol, err := vm.CreateVolume(pool, "theirs.qcow2", template.Info{Path: r.Path, Capacity: 1 << 20})
 				if err != nil {
 					b.t.Fatal(err)
 				}
@@ -148,15 +151,15 @@ func TestDeleteOrphan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newHost(t)
 			inode := b.withRecords()
-			if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+			if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 				t.Fatal(err)
 			}
 			b.undefineByHand("web-1")
-			r := b.records.read()[0]
+			r := b.book.Read()[0]
 			if tt.change != nil {
 				tt.change(b, inode, &r)
 			}
-			deleted, err := deleteOrphan(b.conn, b.records, r)
+			deleted, err := orphan.DeleteVolume(b.conn, b.book, r)
 			if deleted != tt.deleted || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("deleted %t, %v; want %t, %q", deleted, err, tt.deleted, tt.err)
 			}
@@ -169,7 +172,7 @@ func TestDeleteOrphan(t *testing.T) {
 
 // sweeps lets a stage sweep all the time, with the records of a host.
 func (b *hostBench) sweeps(cfg *Config) {
-	cfg.RecordDir, cfg.sweepEvery, cfg.SweepGrace, cfg.identify = b.records.dir, time.Nanosecond, -1, b.records.identify
+	cfg.RecordDir, cfg.sweepEvery, cfg.SweepGrace, cfg.identify = b.book.Dir, time.Nanosecond, -1, b.book.Identify
 }
 
 // until takes events until all the wanted ones came; each is its type, its VM and a part of its sentence.
@@ -196,7 +199,7 @@ func TestActuatorSweeps(t *testing.T) {
 	b := newHost(t)
 	b.withRecords()
 	for name, uuid := range map[string]string{"web-1": someUUID, "web-2": anotherUUID} {
-		if err := b.launch(t.Context(), webSpec(), name, uuid, "d"); err != nil {
+		if err := b.Launch(t.Context(), webSpec(), name, uuid, "d"); err != nil {
 			t.Fatal(err)
 		}
 		b.undefineByHand(name)
@@ -233,7 +236,7 @@ func TestActuatorSweeps(t *testing.T) {
 		}
 	}
 	s.want(1, "a VM, and its record alone", func() bool {
-		records := b.records.read()
+		records := b.book.Read()
 		return b.ready(1)() && len(records) == 1 && records[0].UUID == b.inventory().Owned[0].UUID
 	})
 }
@@ -242,7 +245,7 @@ func TestActuatorSweeps(t *testing.T) {
 func TestSweepOfAVMWithoutItsVolume(t *testing.T) {
 	b := newHost(t)
 	b.withRecords()
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 		t.Fatal(err)
 	}
 	b.deleteByHand(bus.VolumeName("web-1", someUUID))
@@ -257,7 +260,7 @@ func TestSweepOfAVMWithoutItsVolume(t *testing.T) {
 func TestSweepIsHeld(t *testing.T) {
 	b := newHost(t)
 	b.withRecords()
-	if err := b.launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
 		t.Fatal(err)
 	}
 	b.undefineByHand("web-1")
@@ -288,13 +291,13 @@ func TestEveryVMHasAnEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s := startStage(t, b, webSpec(), dialTest, b.sweeps)
-	s.want(1, "a record", func() bool { return len(b.records.read()) == 1 })
+	s.want(1, "a record", func() bool { return len(b.book.Read()) == 1 })
 	s.stop()
 	// Removed, and killed before it is said.
-	if err := b.remove(ctx, Removal{VM: adopted}, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
+	if err := b.Remove(ctx, vm.Removal{VM: adopted}, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); err != nil {
 		t.Fatal(err)
 	}
-	b.records.begin(adopted.Name, adopted.Meta, "", "")
+	b.book.Begin(adopted.Name, adopted.Meta, "", "")
 	spec := webSpec(func(g *bus.Group) { g.Min, g.ReadyAfter, g.BootTimeout = 0, time.Hour, time.Nanosecond })
 	s = startStage(t, b, spec, dialTest, b.sweeps)
 	// By the third failure the first has been swept.
@@ -308,14 +311,14 @@ func TestEveryVMHasAnEnd(t *testing.T) {
 	if ends != 1 {
 		t.Errorf("%d ends are said, want that of the adopted one alone: %+v", ends, all)
 	}
-	s.want(0, "no VM and no record", func() bool { return len(b.inventory().Owned) == 0 && len(b.records.read()) == 0 })
+	s.want(0, "no VM and no record", func() bool { return len(b.inventory().Owned) == 0 && len(b.book.Read()) == 0 })
 	b.hasNothing()
 }
 
 // An end that the bus did not get is said again.
 func TestRecordStaysUntilItsEndIsSaid(t *testing.T) {
-	b, _ := newBook(t)
-	begun(b, "")
+	b := orphan.NewRecords(t.TempDir(), testURI, "here", "here", zerolog.Nop())
+	b.Begin("web-1", someMetadata(), "", "/pool/template-demo.qcow2")
 	conn, err := client.Dial(client.Remote{URL: "nats://127.0.0.1:1"}, "test", zerolog.Nop()) // where nobody answers
 	if err != nil {
 		t.Fatal(err)
@@ -330,15 +333,15 @@ func TestRecordStaysUntilItsEndIsSaid(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if len(b.read()) != 1 {
+	if len(b.Read()) != 1 {
 		t.Error("the record is gone, and nobody knows of the end")
 	}
 }
 
 // What a worker is at, or was since the survey began, may look like an orphan.
 func TestOrphansWithoutThoseOfWorkers(t *testing.T) {
-	found := Survey{
-		Records: []Record{{UUID: someUUID, VM: "web-1", Group: "web", Pool: "default"}},
+	found := orphan.Scan{
+		Records: []orphan.Record{{UUID: someUUID, VM: "web-1", Group: "web", Pool: "default"}},
 		Pools:   map[string]map[string]bool{"default": {}},
 	}
 	for name, tt := range map[string]struct {

@@ -19,11 +19,13 @@ func CheckListen(listen string, tls bool) error {
 	return err
 }
 
+// IsLoopback reports whether a host name or address is this machine's loopback.
 func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// SplitListen takes HOST:PORT apart.
 func SplitListen(listen string) (string, int, error) {
 	host, portText, err := net.SplitHostPort(listen)
 	if err != nil {

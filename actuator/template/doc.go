@@ -1,11 +1,10 @@
 // Package template makes the read-only disk images that virtual machines are
 // cloned from, and puts them into libvirt storage pools.
 //
-// Build makes a small bootable guest from distribution packages alone, without
-// root, mounts or loop devices. Import takes a disk image that the user
-// already has. Both end in Upload, which writes the volume through libvirt's
-// storage API, so that the pool may be on another host. Lookup and List tell
-// what a pool holds.
+// Import takes a disk image that the user already has; package demo builds one
+// from the distribution's packages. Both end in Upload, which writes the volume
+// through libvirt's storage API, so that the pool may be on another host.
+// Lookup and List tell what a pool holds.
 //
 // A template is the backing file of every clone made from it: changing one byte
 // of it would corrupt them all. Hence a finished one is never opened for

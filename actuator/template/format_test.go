@@ -20,7 +20,7 @@ func qcow2Header(edit func(h []byte)) []byte {
 	be := binary.BigEndian
 	be.PutUint32(h[4:], 3)
 	be.PutUint32(h[20:], 16) // cluster_bits
-	be.PutUint64(h[24:], 256*mib)
+	be.PutUint64(h[24:], 256*mibBytes)
 	be.PutUint32(h[36:], 1)        // l1_size
 	be.PutUint64(h[40:], 192*1024) // l1_table_offset
 	be.PutUint64(h[48:], 64*1024)  // refcount_table_offset
@@ -54,10 +54,10 @@ func TestInspect(t *testing.T) {
 		capacity uint64
 		err      string
 	}{
-		{name: "qcow2 version 3", content: qcow2Header(nil), format: "qcow2", capacity: 256 * mib},
-		{name: "qcow2 version 2", content: qcow2Header(func(h []byte) { h[7] = 2; h[79] = 0xff }), format: "qcow2", capacity: 256 * mib},
-		{name: "zstd clusters", content: qcow2Header(func(h []byte) { h[79] = 1 << 3 }), format: "qcow2", capacity: 256 * mib},
-		{name: "extended L2 entries", content: qcow2Header(func(h []byte) { h[79] = 1 << 4 }), format: "qcow2", capacity: 256 * mib},
+		{name: "qcow2 version 3", content: qcow2Header(nil), format: "qcow2", capacity: 256 * mibBytes},
+		{name: "qcow2 version 2", content: qcow2Header(func(h []byte) { h[7] = 2; h[79] = 0xff }), format: "qcow2", capacity: 256 * mibBytes},
+		{name: "zstd clusters", content: qcow2Header(func(h []byte) { h[79] = 1 << 3 }), format: "qcow2", capacity: 256 * mibBytes},
+		{name: "extended L2 entries", content: qcow2Header(func(h []byte) { h[79] = 1 << 4 }), format: "qcow2", capacity: 256 * mibBytes},
 		{name: "backing file", content: qcow2Header(func(h []byte) { h[15] = 1 }), err: "backing file"},
 		{name: "encrypted", content: qcow2Header(func(h []byte) { h[35] = 2 }), err: "encrypted"},
 		{name: "data file", content: qcow2Header(func(h []byte) { h[79] = 1 << 2 }), err: "external data file"},
@@ -71,8 +71,8 @@ func TestInspect(t *testing.T) {
 		{name: "no disk", content: qcow2Header(func(h []byte) { be.PutUint64(h[24:], 0) }), err: "empty disk"},
 		{name: "4 EiB", content: qcow2Header(func(h []byte) { be.PutUint64(h[24:], 4<<60) }), err: "l1_size 1, want"},
 		{name: "16 EiB", content: qcow2Header(func(h []byte) { be.PutUint64(h[24:], 1<<64-1) }), err: "l1_size 1, want"},
-		{name: "a disk that needs one entry more", content: qcow2Header(func(h []byte) { be.PutUint64(h[24:], 512*mib+1) }), err: "l1_size 1, want 2"},
-		{name: "the largest disk of one entry", content: qcow2Header(func(h []byte) { be.PutUint64(h[24:], 512*mib) }), format: "qcow2", capacity: 512 * mib},
+		{name: "a disk that needs one entry more", content: qcow2Header(func(h []byte) { be.PutUint64(h[24:], 512*mibBytes+1) }), err: "l1_size 1, want 2"},
+		{name: "the largest disk of one entry", content: qcow2Header(func(h []byte) { be.PutUint64(h[24:], 512*mibBytes) }), format: "qcow2", capacity: 512 * mibBytes},
 		{name: "cluster_bits 63", content: qcow2Header(func(h []byte) { h[23] = 63 }), err: "cluster_bits 63"},
 		{name: "cluster_bits 8", content: qcow2Header(func(h []byte) { h[23] = 8 }), err: "cluster_bits 8"},
 		{name: "cluster_bits 2^31", content: qcow2Header(func(h []byte) { h[20] = 0x80 }), err: "cluster_bits"},
@@ -272,10 +272,10 @@ func TestFits(t *testing.T) {
 		need, free, keep uint64
 		want             string
 	}{
-		{need: 10 * mib, free: 20 * mib},
-		{need: 10 * mib, free: 20 * mib, keep: 10 * mib},
-		{need: 10*mib + 1, free: 20 * mib, keep: 10 * mib, want: "pool: it needs 11 MiB, and 20 MiB are free, of which 10 MiB are kept (pool_reserve); buy"},
-		{need: 10 * mib, free: 9 * mib, want: "pool: it needs 10 MiB, and 9 MiB are free; buy"},
+		{need: 10 * mibBytes, free: 20 * mibBytes},
+		{need: 10 * mibBytes, free: 20 * mibBytes, keep: 10 * mibBytes},
+		{need: 10*mibBytes + 1, free: 20 * mibBytes, keep: 10 * mibBytes, want: "pool: it needs 11 MiB, and 20 MiB are free, of which 10 MiB are kept (pool_reserve); buy"},
+		{need: 10 * mibBytes, free: 9 * mibBytes, want: "pool: it needs 10 MiB, and 9 MiB are free; buy"},
 		{need: 1<<64 - 1, free: 1 << 40, keep: 1 << 63, want: "it needs"},
 	} {
 		err := fits("pool", tt.need, tt.free, tt.keep, "buy")

@@ -11,12 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
+	"github.com/vmscaler/vmscaler/actuator/template/internal/pooltest"
 )
 
 // img runs qemu-img.
 func img(t *testing.T, args ...string) {
 	t.Helper()
-	if err := run(t.Context(), nil, "qemu-img", args...); err != nil {
+	if err := hosttool.Run(t.Context(), nil, "qemu-img", args...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -24,7 +27,7 @@ func img(t *testing.T, args ...string) {
 // rawDisk writes a raw disk of some MiB that cannot be compressed away, which begins with a sector.
 func rawDisk(t *testing.T, path string, sector []byte, size int) {
 	t.Helper()
-	content := make([]byte, size*mib)
+	content := make([]byte, size*mibBytes)
 	for i := range content {
 		content[i] = byte(i*i>>7) | 1
 	}
@@ -36,8 +39,8 @@ func rawDisk(t *testing.T, path string, sector []byte, size int) {
 
 // Whatever a file is, import has a clear answer within bounded time, and leaves nothing behind.
 func TestImportOfBadFiles(t *testing.T) {
-	conn := connect(t)
-	pool, poolDir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, poolDir := pooltest.MakePool(t, conn)
 	dir, temp := t.TempDir(), t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -61,7 +64,7 @@ func TestImportOfBadFiles(t *testing.T) {
 	}
 	be := binary.BigEndian
 
-	write("cut off", whole[:3*mib])
+	write("cut off", whole[:3*mibBytes])
 	write("cut off in its tables", whole[:100*1024])
 	edited("cluster_bits 63", func(h []byte) { h[23] = 63 })
 	edited("l1_size 2^31", func(h []byte) { be.PutUint32(h[36:], 1<<31) })
@@ -92,7 +95,7 @@ func TestImportOfBadFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := run(t.Context(), out, tool, "-c", good); err != nil {
+		if err := hosttool.Run(t.Context(), out, tool, "-c", good); err != nil {
 			t.Fatal(err)
 		}
 		out.Close()
@@ -138,7 +141,7 @@ func TestImportOfBadFiles(t *testing.T) {
 			t.Errorf("%s: %v; want an error that names the file, and %q", name, err, want)
 		}
 		assertFiles(t, poolDir)
-		assertEmpty(t, temp)
+		pooltest.AssertEmpty(t, temp)
 	}
 
 	if err := os.Symlink("good", path("link")); err != nil {
@@ -156,13 +159,13 @@ func TestImportOfBadFiles(t *testing.T) {
 		t.Errorf("a look at none: %v", err)
 	}
 	assertFiles(t, poolDir, VolumeName("good"))
-	assertEmpty(t, temp)
+	pooltest.AssertEmpty(t, temp)
 }
 
 // Before anything is written, the room is there: for the template, beyond what is kept free, and for a conversion.
 func TestImportWithoutRoom(t *testing.T) {
-	conn := connect(t)
-	pool, poolDir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, poolDir := pooltest.MakePool(t, conn)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	raw := filepath.Join(t.TempDir(), "disk")
@@ -181,13 +184,13 @@ func TestImportWithoutRoom(t *testing.T) {
 		t.Errorf("upload: %v", err)
 	}
 	assertFiles(t, poolDir)
-	assertEmpty(t, temp)
+	pooltest.AssertEmpty(t, temp)
 }
 
 // An import that is given up leaves nothing, whatever it was doing.
 func TestImportGivenUp(t *testing.T) {
-	conn := connect(t)
-	pool, poolDir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, poolDir := pooltest.MakePool(t, conn)
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	raw := filepath.Join(t.TempDir(), "disk")
@@ -211,27 +214,6 @@ func TestImportGivenUp(t *testing.T) {
 			t.Errorf("given up while %s: %v", tt.at, err)
 		}
 		assertFiles(t, poolDir)
-		assertEmpty(t, temp)
-	}
-}
-
-// A tool that says a line for each of a million errors takes little memory.
-func TestTail(t *testing.T) {
-	var out tail
-	for range 1 << 16 {
-		if n, err := out.Write([]byte("ERROR cluster\n")); n != 14 || err != nil {
-			t.Fatal(n, err)
-		}
-	}
-	if _, err := out.Write([]byte("the end")); err != nil {
-		t.Fatal(err)
-	}
-	got := string(out.bytes())
-	if len(got) > 2*tailSize || !strings.HasPrefix(got, "ERROR") || !strings.HasSuffix(got, "the end") {
-		t.Errorf("%d bytes, from %q to %q", len(got), got[:20], got[len(got)-20:])
-	}
-	var long tail
-	if n, err := long.Write(make([]byte, 5*tailSize)); n != 5*tailSize || err != nil || len(long.bytes()) != 2*tailSize {
-		t.Errorf("one long write: %d, %v, %d bytes kept", n, err, len(long.bytes()))
+		pooltest.AssertEmpty(t, temp)
 	}
 }

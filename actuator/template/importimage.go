@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
 )
 
 // Import makes a template of a disk image file that the user has: qcow2 as it
@@ -35,7 +37,7 @@ func importImage(ctx context.Context, conn *libvirt.Connect, to Target, file str
 	if err := refuseExisting(conn, to.Pool, to.Name); err != nil {
 		return err
 	}
-	if err := checkTools([]tool{{"qemu-img", "qemu-utils"}}, findTool); err != nil {
+	if err := hosttool.Check([]hosttool.Tool{{Name: "qemu-img", Package: "qemu-utils"}}, hosttool.Find); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "vmscaler-import-")
@@ -102,8 +104,8 @@ func check(ctx context.Context, conn *libvirt.Connect, to Target, s *source, dir
 // a guest could have written another format's header into its first sector.
 func toQcow2(ctx context.Context, raw *source, dir string) (*source, error) {
 	out := filepath.Join(dir, "disk.qcow2")
-	err := runTool(ctx, toolRun{
-		name: "qemu-img", args: []string{"convert", "-f", "raw", "-O", "qcow2", sourcePath, out}, files: []*os.File{raw.file},
+	err := hosttool.RunWith(ctx, hosttool.Command{
+		Name: "qemu-img", Args: []string{"convert", "-f", "raw", "-O", "qcow2", sourcePath, out}, Files: []*os.File{raw.file},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", raw.path, err)

@@ -2,7 +2,6 @@ package template
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,79 +10,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
+	"github.com/vmscaler/vmscaler/actuator/template/internal/pooltest"
 )
-
-const (
-	bootLimit  = 90 * time.Second
-	agentLimit = 5 // seconds
-)
-
-// TestBuildBootsToAgent builds a guest of each kernel, uploads it, and boots a
-// clone until its agent answers and tells who it is.
-func TestBuildBootsToAgent(t *testing.T) {
-	conn := connect(t)
-	pool, dir := makePool(t, conn)
-	for _, tt := range []struct{ kernel, machine string }{{KernelCloud, "q35"}, {KernelGeneric, "pc"}} {
-		t.Run(tt.kernel, func(t *testing.T) {
-			file := buildImage(t, tt.kernel)
-			if err := Upload(t.Context(), conn, Target{Pool: pool, Name: tt.kernel}, file, nil); err != nil {
-				t.Fatal(err)
-			}
-			info, err := Lookup(conn, pool, tt.kernel)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !info.Complete || info.Format != "qcow2" || info.Capacity != rootStart+rootSize || filepath.Dir(info.Path) != dir {
-				t.Errorf("template %+v", info)
-			}
-			if st, err := os.Stat(info.Path); err != nil || st.Mode().Perm() != 0o444 {
-				t.Errorf("volume's mode: %v, %v", st, err)
-			}
-			bootClone(t, conn, info, tt.machine)
-		})
-	}
-}
-
-// A build whose caller gives up leaves nothing, at whatever stage.
-func TestBuildCancelledLeavesNothing(t *testing.T) {
-	for _, stage := range []string{"resolving", "unpacking", "compressing"} {
-		t.Run(stage, func(t *testing.T) {
-			work, out := t.TempDir(), t.TempDir()
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			_, err := Build(ctx, BuildConfig{
-				Output: filepath.Join(out, "t.qcow2"), TempDir: work, CacheDir: packageCache(t),
-				Progress: func(step string) {
-					if strings.HasPrefix(step, stage) {
-						time.AfterFunc(300*time.Millisecond, cancel) // in the middle of the tool's work
-					}
-				},
-			})
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("error %v, want context canceled", err)
-			}
-			assertEmpty(t, work)
-			assertEmpty(t, out)
-		})
-	}
-}
-
-func TestBuildRefusesExistingOutput(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "t.qcow2")
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Build(t.Context(), BuildConfig{Output: file}); !errors.Is(err, os.ErrExist) {
-		t.Errorf("error %v, want file exists", err)
-	}
-}
 
 func TestUpload(t *testing.T) {
-	conn := connect(t)
-	pool, dir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
 	image := sampleImage(t)
 
 	if _, err := Lookup(conn, pool, "web"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "there are none") {
@@ -106,8 +42,8 @@ func TestUpload(t *testing.T) {
 }
 
 func TestUploadCancelledLeavesNothing(t *testing.T) {
-	conn := connect(t)
-	pool, dir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := Upload(ctx, conn, Target{Pool: pool, Name: "web"}, sampleImage(t), func(done, total int64) {
 		if done > total/2 {
@@ -122,15 +58,15 @@ func TestUploadCancelledLeavesNothing(t *testing.T) {
 
 // What a killed process has left is replaced.
 func TestUploadAfterInterruption(t *testing.T) {
-	conn := connect(t)
-	pool, dir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
 	p, err := openPool(conn, pool)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Free()
 	for _, name := range []string{markerName("web"), VolumeName("web")} {
-		v, err := createVolume(p, name, 1*mib, "0644")
+		v, err := createVolume(p, name, 1*mibBytes, "0644")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,8 +98,8 @@ func noSignOfLife(context.Context) error { return nil }
 
 // What another process is uploading is left alone.
 func TestUploadDuringAnother(t *testing.T) {
-	conn, other := connect(t), connect(t)
-	pool, dir := makePool(t, conn)
+	conn, other := pooltest.Connect(t), pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
 	image := sampleImage(t)
 
 	chunk, done := make(chan struct{}), make(chan error)
@@ -198,10 +134,10 @@ func TestUploadDuringAnother(t *testing.T) {
 }
 
 func TestImport(t *testing.T) {
-	conn := connect(t)
-	pool, dir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
 	raw := filepath.Join(t.TempDir(), "disk.img")
-	if err := os.WriteFile(raw, slices.Concat(at(510, "\x55\xaa", 0, "\xeb"), make([]byte, 4*mib-64*1024)), 0o444); err != nil {
+	if err := os.WriteFile(raw, slices.Concat(at(510, "\x55\xaa", 0, "\xeb"), make([]byte, 4*mibBytes-64*1024)), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "raw"}, raw, nil, nil); err != nil {
@@ -214,7 +150,7 @@ func TestImport(t *testing.T) {
 		t.Error("a bad name was taken")
 	}
 	infos, err := List(conn, pool)
-	if err != nil || len(infos) != 1 || infos[0].Name != "raw" || infos[0].Format != "qcow2" || infos[0].Capacity != 4*mib {
+	if err != nil || len(infos) != 1 || infos[0].Name != "raw" || infos[0].Format != "qcow2" || infos[0].Capacity != 4*mibBytes {
 		t.Errorf("list: %+v, %v", infos, err)
 	}
 	assertFiles(t, dir, VolumeName("raw"))
@@ -223,8 +159,8 @@ func TestImport(t *testing.T) {
 // A template whose file was deleted behind libvirt's back is named as broken, stands in nobody else's way, and can be
 // imported again.
 func TestTemplateWhoseFileIsGone(t *testing.T) {
-	conn := connect(t)
-	pool, dir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
 	image := sampleImage(t)
 	content, err := os.ReadFile(image)
 	if err != nil {
@@ -282,14 +218,14 @@ func TestTemplateWhoseFileIsGone(t *testing.T) {
 // A template of the same name can be deleted and imported again while VMs run from the old one: theirs stays open, and no lock is in
 // the way of the new one.
 func TestTemplateIsReplacedWhileInUse(t *testing.T) {
-	conn := connect(t)
-	pool, dir := makePool(t, conn)
+	conn := pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
 	to := Target{Pool: pool, Name: "web"}
 	start := func(vm string) *libvirt.Domain {
 		t.Helper()
 		overlay := filepath.Join(dir, vm+".qcow2")
 		img(t, "create", "-q", "-f", "qcow2", "-b", filepath.Join(dir, VolumeName("web")), "-F", "qcow2", overlay)
-		dom, err := conn.DomainCreateXML(fmt.Sprintf(cloneXML, pool+"-"+vm, "q35", overlay), libvirt.DOMAIN_START_PAUSED)
+		dom, err := conn.DomainCreateXML(fmt.Sprintf(pooltest.CloneXML, pool+"-"+vm, "q35", overlay), libvirt.DOMAIN_START_PAUSED)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,47 +258,13 @@ func TestTemplateIsReplacedWhileInUse(t *testing.T) {
 	}
 }
 
-// packageCache keeps downloads between test runs, as a developer's build would.
-func packageCache(t *testing.T) string {
-	t.Helper()
-	base, err := os.UserCacheDir()
-	if err != nil {
-		base = os.TempDir()
-	}
-	return filepath.Join(base, "vmscaler", "packages")
-}
-
-func buildImage(t *testing.T, kernel string) string {
-	t.Helper()
-	const maxSize = 30 * mib
-	work, out := t.TempDir(), filepath.Join(t.TempDir(), kernel+".qcow2")
-	start := time.Now()
-	path, err := Build(t.Context(), BuildConfig{
-		Output: out, Kernel: kernel, CacheDir: packageCache(t), TempDir: work,
-		Progress: func(step string) { t.Logf("%5.1f s  %s", time.Since(start).Seconds(), step) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%5.1f s  done, %d bytes", time.Since(start).Seconds(), st.Size())
-	if st.Size() > maxSize {
-		t.Errorf("image has %d bytes, at most %d are wanted", st.Size(), maxSize)
-	}
-	assertEmpty(t, work)
-	return path
-}
-
 // sampleImage is a valid qcow2 file of a few chunks that cannot be compressed
 // away, without a system in it.
 func sampleImage(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	raw, image := filepath.Join(dir, "raw"), filepath.Join(dir, "image.qcow2")
-	content := make([]byte, 8*mib)
+	content := make([]byte, 8*mibBytes)
 	for i := range content {
 		content[i] = byte(i*i>>7) | 1
 	}
@@ -370,46 +272,10 @@ func sampleImage(t *testing.T) string {
 	if err := os.WriteFile(raw, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), nil, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image); err != nil {
+	if err := hosttool.Run(t.Context(), nil, "qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, image); err != nil {
 		t.Fatal(err)
 	}
 	return image
-}
-
-func connect(t *testing.T) *libvirt.Connect {
-	t.Helper()
-	conn, err := libvirt.NewConnect("qemu:///system")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-// makePool makes a storage pool for this test in a folder that libvirt's QEMU
-// may enter, which t.TempDir's is not.
-func makePool(t *testing.T, conn *libvirt.Connect) (name, dir string) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "vmscaler-pool-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	name = filepath.Base(dir)
-	p, err := conn.StoragePoolCreateXML(fmt.Sprintf("<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>", name, dir), 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Destroy(); err != nil { // a transient pool is gone with that
-			t.Errorf("destroy pool: %v", err)
-		}
-		p.Free()
-	})
-	return name, dir
 }
 
 func assertFiles(t *testing.T, dir string, want ...string) {
@@ -426,77 +292,3 @@ func assertFiles(t *testing.T, dir string, want ...string) {
 		t.Errorf("pool has %q, want %q", got, want)
 	}
 }
-
-// bootClone starts a machine on an overlay of the template.
-func bootClone(t *testing.T, conn *libvirt.Connect, info Info, machine string) {
-	t.Helper()
-	name := "tmpl-trial-" + filepath.Base(filepath.Dir(info.Path)) + "-" + info.Name
-	overlay := filepath.Join(filepath.Dir(info.Path), name+".qcow2")
-	if err := run(t.Context(), nil, "qemu-img", "create", "-q", "-f", "qcow2", "-b", info.Path, "-F", "qcow2", overlay); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.Remove(overlay) })
-	start := time.Now()
-	dom, err := conn.DomainCreateXML(fmt.Sprintf(cloneXML, name, machine, overlay), libvirt.DOMAIN_NONE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if active, err := dom.IsActive(); err == nil && active {
-			if err := dom.Destroy(); err != nil {
-				t.Errorf("destroy %s: %v", name, err)
-			}
-		}
-		dom.Free()
-	})
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for time.Since(start) < bootLimit {
-		if _, err = dom.QemuAgentCommand(`{"execute":"guest-ping"}`, agentLimit, 0); err == nil {
-			break
-		}
-		<-tick.C
-	}
-	if err != nil {
-		t.Fatalf("no agent answered in %s: %v", bootLimit, err)
-	}
-	t.Logf("%s on %s: agent after %.1f s", info.Name, machine, time.Since(start).Seconds())
-
-	answer, err := dom.QemuAgentCommand(`{"execute":"guest-get-host-name"}`, agentLimit, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var host struct {
-		Return struct {
-			Name string `json:"host-name"`
-		} `json:"return"`
-	}
-	if err := json.Unmarshal([]byte(answer), &host); err != nil || host.Return.Name != "trial-1" {
-		t.Errorf("host name in %s, %v; want trial-1", answer, err)
-	}
-	if err := dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_ACPI_POWER_BTN); err != nil {
-		t.Fatal(err)
-	}
-	for start := time.Now(); time.Since(start) < bootLimit; <-tick.C {
-		if active, err := dom.IsActive(); err != nil || !active {
-			t.Logf("off %.1f s after the power button", time.Since(start).Seconds())
-			return
-		}
-	}
-	t.Errorf("the power button did not turn the machine off in %s", bootLimit)
-}
-
-const cloneXML = `<domain type='qemu'>
-  <name>%s</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
-  <sysinfo type='smbios'><system><entry name='serial'>ds=nocloud;h=trial-1;i=iid-1</entry></system></sysinfo>
-  <os><type arch='x86_64' machine='%s'>hvm</type><smbios mode='sysinfo'/></os>
-  <features><acpi/><apic/></features>
-  <devices>
-    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='%s'/><target dev='vda' bus='virtio'/></disk>
-    <interface type='user'><model type='virtio'/></interface>
-    <serial type='pty'/><console type='pty'/>
-    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
-    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
-    <memballoon model='virtio'/>
-  </devices>
-</domain>`

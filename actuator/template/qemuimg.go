@@ -1,7 +1,6 @@
 package template
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
 )
 
 // Limits of a look at an image, whoever made it. A sound one of some TiB needs a part of them.
@@ -29,16 +30,16 @@ func look(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("it did not end within %s", lookTime))
 	defer cancel()
 	limits := fmt.Sprintf(`ulimit -c 0 && ulimit -t %d && ulimit -v %d && ulimit -f %d && exec "$@"`, lookCPU, lookMemory, lookFileEnd)
-	path, err := findTool("qemu-img")
+	path, err := hosttool.Find("qemu-img")
 	if err != nil {
 		return nil, err
 	}
-	var out tail
-	err = runTool(limited, toolRun{
-		name: "sh", args: append([]string{"-c", limits, "qemu-img", path}, args...), called: "qemu-img " + args[0],
-		stdout: &out, files: []*os.File{file}, noNetwork: os.Geteuid() == 0,
+	var out hosttool.Tail
+	err = hosttool.RunWith(limited, hosttool.Command{
+		Name: "sh", Args: append([]string{"-c", limits, "qemu-img", path}, args...), Called: "qemu-img " + args[0],
+		Stdout: &out, Files: []*os.File{file}, NoNetwork: os.Geteuid() == 0,
 	})
-	return out.bytes(), err
+	return out.Bytes(), err
 }
 
 // checkQcow2 has QEMU itself say whether an image is whole.
@@ -140,25 +141,3 @@ func Examine(ctx context.Context, path string) (reason string, err error) {
 	}
 	return "", nil
 }
-
-// tail keeps the beginning and the end of what a tool says, which can be a line for each of a million errors.
-type tail struct {
-	first, last []byte
-}
-
-const tailSize = 16 * 1024
-
-func (t *tail) Write(p []byte) (int, error) {
-	n := len(p)
-	if free := tailSize - len(t.first); free > 0 {
-		t.first = append(t.first, p[:min(free, len(p))]...)
-		p = p[min(free, len(p)):]
-	}
-	t.last = append(t.last, p[max(0, len(p)-tailSize):]...)
-	if len(t.last) > tailSize {
-		t.last = append(t.last[:0], t.last[len(t.last)-tailSize:]...)
-	}
-	return n, nil
-}
-
-func (t *tail) bytes() []byte { return bytes.Join([][]byte{t.first, t.last}, nil) }

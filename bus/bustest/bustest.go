@@ -18,10 +18,10 @@ import (
 
 var Quiet = zerolog.Nop()
 
-// limitTime is when a wait has failed; nothing depends on it while all is well.
+// LimitTime is when a wait has failed; nothing depends on it while all is well.
 const LimitTime = 20 * time.Second
 
-// limit ends a test that waits for something that does not come.
+// Limit ends a test that waits for something that does not come.
 func Limit(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), LimitTime)
@@ -29,7 +29,7 @@ func Limit(t testing.TB) context.Context {
 	return ctx
 }
 
-// receive is the next value of ch.
+// Receive is the next value of ch.
 func Receive[T any](t testing.TB, ch <-chan T, what string) T {
 	t.Helper()
 	select {
@@ -41,7 +41,7 @@ func Receive[T any](t testing.TB, ch <-chan T, what string) T {
 	panic("unreachable")
 }
 
-// eventually waits until a condition holds.
+// Eventually waits until a condition holds.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	ctx := Limit(t)
@@ -56,7 +56,7 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// startServer starts a server on any free port for the length of the test.
+// StartServer starts a server on any free port for the length of the test.
 func StartServer(t testing.TB) *server.Server {
 	t.Helper()
 	s, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, Quiet)
@@ -67,7 +67,7 @@ func StartServer(t testing.TB) *server.Server {
 	return s
 }
 
-// join connects a stage in this process for the length of the test.
+// Join connects a stage in this process for the length of the test.
 func Join(t testing.TB, s *server.Server, name string) *client.Conn {
 	t.Helper()
 	c, err := s.Connect(name, Quiet)
@@ -78,7 +78,7 @@ func Join(t testing.TB, s *server.Server, name string) *client.Conn {
 	return c
 }
 
-// subscribe collects the messages of a subject.
+// Subscribe collects the messages of a subject.
 func Subscribe[T any, PT interface {
 	*T
 	bus.Message
@@ -92,7 +92,7 @@ func Subscribe[T any, PT interface {
 	return ch
 }
 
-// startWith starts a server for the length of the test; without an address, on any free port.
+// StartWith starts a server for the length of the test; without an address, on any free port.
 func StartWith(t testing.TB, cfg server.Config) *server.Server {
 	t.Helper()
 	if cfg.Listen == "" {
@@ -106,7 +106,7 @@ func StartWith(t testing.TB, cfg server.Config) *server.Server {
 	return s
 }
 
-// dialAs connects over TCP with a role's credentials from the state folder; no folder is no credentials.
+// DialAs connects over TCP with a role's credentials from the state folder; no folder is no credentials.
 func DialAs(t testing.TB, s *server.Server, stateDir string, role bus.Role, log zerolog.Logger) *client.Conn {
 	t.Helper()
 	remote := client.Remote{URL: s.URL()}
@@ -121,7 +121,7 @@ func DialAs(t testing.TB, s *server.Server, stateDir string, role bus.Role, log 
 	return c
 }
 
-// publish sends raw bytes, and returns once the server has dealt with them.
+// Publish sends raw bytes, and returns once the server has dealt with them.
 func Publish(t testing.TB, c *client.Conn, subject string, data []byte) {
 	t.Helper()
 	if err := c.NATS().Publish(subject, data); err != nil {
@@ -132,7 +132,7 @@ func Publish(t testing.TB, c *client.Conn, subject string, data []byte) {
 	}
 }
 
-// collect has all messages of a subject, of whatever form.
+// Collect has all messages of a subject, of whatever form.
 func Collect(t testing.TB, c *client.Conn, subject string) <-chan *nats.Msg {
 	t.Helper()
 	ch := make(chan *nats.Msg, 1024)
@@ -157,7 +157,7 @@ func PublishAll(t testing.TB, c *client.Conn, messages ...bus.Outgoing) {
 	}
 }
 
-// keptRecords waits until the history has taken this many; it does so after the publisher was told.
+// KeptRecords waits until the history has taken this many; it does so after the publisher was told.
 func KeptRecords(t testing.TB, c *client.Conn, n uint64) {
 	t.Helper()
 	js, err := jetstream.New(c.NATS())
@@ -170,7 +170,7 @@ func KeptRecords(t testing.TB, c *client.Conn, n uint64) {
 	})
 }
 
-// freeAddress is an address on which nothing listens.
+// FreeAddress is an address on which nothing listens.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -181,7 +181,7 @@ func FreeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// readAll is what the history has.
+// ReadAll is what the history has.
 func ReadAll(t testing.TB, c *client.Conn, q client.HistoryQuery) (records []client.Record) {
 	t.Helper()
 	err := client.ReadHistory(Limit(t), c, q, func(r client.Record) error { records = append(records, r); return nil })
@@ -191,7 +191,7 @@ func ReadAll(t testing.TB, c *client.Conn, q client.HistoryQuery) (records []cli
 	return records
 }
 
-// what is a record in short: the group, and what happened.
+// What is a record in short: the group, and what happened.
 func What(r client.Record) string {
 	if r.Event != nil {
 		return r.Event.Group + " " + r.Event.VM + " " + string(r.Event.Event)

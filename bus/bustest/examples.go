@@ -83,7 +83,7 @@ func Status() *bus.Status {
 	}
 }
 
-// fleet is a sample with many VMs, each as wordy as they are.
+// Fleet is a sample with many VMs, each as wordy as they are.
 func Fleet(vms int, name string) *bus.Sample {
 	s := Sample()
 	vm := s.VMs[0]
@@ -95,7 +95,7 @@ func Fleet(vms int, name string) *bus.Sample {
 	return s
 }
 
-// decisionOf is one with as many hosts, whose names are as long as hosts' are.
+// DecisionOf is one with as many hosts, whose names are as long as hosts' are.
 func DecisionOf(hosts int) *bus.Decision {
 	d := Decision()
 	d.Shares = map[bus.HostID]bus.Share{}

@@ -8,7 +8,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// logLines is a log that can be read while it is written.
+// LogLines is a log that can be read while it is written.
 type LogLines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -20,7 +20,7 @@ func (l *LogLines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// with are the lines that contain a text.
+// With are the lines that contain a text.
 func (l *LogLines) With(part string) (lines []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

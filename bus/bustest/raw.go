@@ -12,13 +12,13 @@ import (
 	"github.com/vmscaler/vmscaler/bus/server"
 )
 
-// member is a client as whom a role logs in, with what the server last refused it.
+// Member is a client as whom a role logs in, with what the server last refused it.
 type Member struct {
 	NC *nats.Conn
 	T  *testing.T
 }
 
-// newMember logs in over TCP, where key is "" without credentials.
+// NewMember logs in over TCP, where key is "" without credentials.
 func NewMember(t *testing.T, s *server.Server, key string) Member {
 	t.Helper()
 	var options []nats.Option
@@ -38,7 +38,7 @@ func NewMember(t *testing.T, s *server.Server, key string) Member {
 	return Member{nc, t}
 }
 
-// refused says, once the server has dealt with what was sent, whether it refused to publish or to subscribe to this.
+// Refused says, once the server has dealt with what was sent, whether it refused to publish or to subscribe to this.
 // It looks at the newest refusal, so that the same must not be tried twice in a row.
 func (m Member) Refused(what, subject string) bool {
 	m.T.Helper()
@@ -57,7 +57,7 @@ func (m Member) Publish(subject string) (refused bool) {
 	return m.Refused("Publish", subject)
 }
 
-// outsider is a client of another process, without credentials.
+// Outsider is a client of another process, without credentials.
 type Outsider struct {
 	NC         *nats.Conn
 	Violations chan string
@@ -79,7 +79,7 @@ func NewOutsider(t *testing.T, s *server.Server) Outsider {
 	return o
 }
 
-// flush waits until the server has dealt with all that was sent.
+// Flush waits until the server has dealt with all that was sent.
 func (o Outsider) Flush(t *testing.T) {
 	t.Helper()
 	if err := o.NC.FlushTimeout(20 * time.Second); err != nil {

@@ -73,6 +73,7 @@ func dial(r Remote, name string, log zerolog.Logger, extra ...nats.Option) (*Con
 	return Connect(r.URL, name, log, extra...)
 }
 
+// Connect connects with options of the caller's own, as to a server in this process.
 func Connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn, error) {
 	c := &Conn{log: log, closed: make(chan struct{})}
 	c.lines = throttle.New(func(kind any, n uint64) { log.Warn().Msgf("bus: %v: ... and %d more like it", kind, n) })

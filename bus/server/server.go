@@ -45,7 +45,7 @@ const (
 	maxMemory = 16 << 20
 )
 
-// ServerConfig is what the embedded server needs.
+// Config is what the embedded server needs.
 type Config struct {
 	// Listen is its HOST:PORT, such as "127.0.0.1:4222"; port 0 takes any free one. Other addresses than loopback
 	// need Cert and Key.
@@ -71,7 +71,7 @@ type Server struct {
 	stopGuard func()
 }
 
-// StartServer starts the embedded server. A client from this machine that has no credentials has the rights of
+// Start starts the embedded server. A client from this machine that has no credentials has the rights of
 // [RoleTap], unless there are to be none; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process
 // has the address or the state folder.
 func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {

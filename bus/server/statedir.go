@@ -95,6 +95,7 @@ func (s *stateFolder) describe(url, cert string) error {
 	return nil
 }
 
+// Close gives the folder back.
 func (s *stateFolder) Close() {
 	_ = s.lock.Truncate(0)
 	_ = s.lock.Close()

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -26,13 +27,13 @@ nothing. Below each warning and each problem is what mends it. The exit code is 
 				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
 			}
 			cfg, warnings, cfgErr := g.readConfig()
-			dialer, err := hypervisor.NewDialer()
+			dialer, err := host.NewDialer()
 			if err != nil {
 				return err
 			}
 			in := check.Input{
 				Config: cfg, ConfigErr: cfgErr, ConfigWarnings: warnings, Dialer: dialer, Root: "/",
-				Sources: hypervisor.Sources{Flag: g.uri, Getenv: os.Getenv},
+				Sources: host.Sources{Flag: g.uri, Getenv: os.Getenv},
 			}
 			facts, err := check.Gather(cmd.Context(), in)
 			if err != nil {

@@ -7,10 +7,11 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
@@ -91,7 +92,7 @@ func flagError(cmd *cobra.Command, err error) error {
 func errorLines(err error) string {
 	var lines strings.Builder
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(&lines, "vmscaler: %s\n", asCalled(actuator.ErrorText(errors.New(line))))
+		fmt.Fprintf(&lines, "vmscaler: %s\n", asCalled(vm.ErrorText(errors.New(line))))
 	}
 	return lines.String()
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
@@ -129,7 +129,7 @@ func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Du
 	return scenario.Run(ctx, scenario.Config{
 		Conn: conn, Group: demoGroup, Say: say, Patience: patience,
 		Load: func(ctx context.Context, name string) error {
-			inv, err := actuator.ReadInventory(hv.conn)
+			inv, err := vm.ReadInventory(hv.conn)
 			if err != nil {
 				return err
 			}
@@ -137,18 +137,18 @@ func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Du
 			if err != nil {
 				return err
 			}
-			return actuator.Load(ctx, hv.conn, vms, 1, 100, time.Hour, func(string) {})
+			return vm.Stress(ctx, hv.conn, vms, 1, 100, time.Hour, func(string) {})
 		},
 	})
 }
 
 // removeDemo removes what a demo has, or an interrupted one left.
 func removeDemo(ctx context.Context, conn *libvirt.Connect, say func(string, ...any)) error {
-	inv, err := actuator.ReadInventory(conn)
+	inv, err := vm.ReadInventory(conn)
 	if err != nil {
 		return err
 	}
-	return actuator.Down(ctx, conn, inv.Group(demoGroup), 10*time.Second, func(e bus.Event) {
+	return vm.Down(ctx, conn, inv.Group(demoGroup), 10*time.Second, func(e bus.Event) {
 		if e.Event == bus.EventRemoved {
 			say("%s is removed.", e.VM)
 		}

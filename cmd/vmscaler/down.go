@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 func downCommand(g *globals) *cobra.Command {
@@ -39,7 +39,7 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 			}
 			defer hv.close()
 			lock, err := acquire(hv, "vmscaler down", "", "")
-			var locked *actuator.LockedError
+			var locked *host.LockedError
 			switch {
 			case err == nil:
 				defer lock.Release()
@@ -50,7 +50,7 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 			default:
 				return err
 			}
-			inv, err := actuator.ReadInventory(hv.conn)
+			inv, err := vm.ReadInventory(hv.conn)
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 					fmt.Fprintf(out, "groups with VMs there: %s\n", strings.Join(known, ", "))
 				}
 				if hv.choice.Unasked != nil {
-					return fmt.Errorf("whether group %s has VMs at %s is not known: %w", group, hypervisor.SystemURI, hv.choice.Unasked)
+					return fmt.Errorf("whether group %s has VMs at %s is not known: %w", group, host.SystemURI, hv.choice.Unasked)
 				}
 				return nil
 			}
@@ -80,7 +80,7 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 				}
 			}
 			var mu sync.Mutex
-			return actuator.Down(cmd.Context(), hv.conn, vms, timeout, func(e bus.Event) {
+			return vm.Down(cmd.Context(), hv.conn, vms, timeout, func(e bus.Event) {
 				mu.Lock()
 				defer mu.Unlock()
 				fmt.Fprintf(out, "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
@@ -93,7 +93,7 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 }
 
 // leavesAlone reports whether the process that acts has told its groups, and this one is not one of them.
-func leavesAlone(h actuator.Holder, group string) bool {
+func leavesAlone(h host.Holder, group string) bool {
 	return len(h.Groups) > 0 && !slices.Contains(h.Groups, group)
 }
 

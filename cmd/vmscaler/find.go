@@ -14,13 +14,12 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 // place is what the flags, or the environment, or the file say of where a bus is.
@@ -29,7 +28,7 @@ type place struct{ url, listen, stateDir string }
 // around is what runs on this machine.
 type around struct {
 	state   func(dir string) (server.StateHolder, bool) // the bus that runs on a state folder
-	holders []actuator.Holder                           // the processes that act on a libvirt
+	holders []host.Holder                               // the processes that act on a libvirt
 }
 
 // target is the bus that a command is for.
@@ -194,13 +193,13 @@ func (g *globals) find(cmd *cobra.Command, busF busFlags) (running, error) {
 }
 
 // holders are the processes of this machine that act on a libvirt: on the one that is named, or on any.
-func (g *globals) holders(cfg config.Config) (all []actuator.Holder) {
-	uris := []string{hypervisor.SystemURI, hypervisor.SessionURI}
-	if c, named := (hypervisor.Sources{Flag: g.uri, File: cfg.LibvirtURI, Getenv: os.Getenv}).Named(); named {
+func (g *globals) holders(cfg config.Config) (all []host.Holder) {
+	uris := []string{host.SystemURI, host.SessionURI}
+	if c, named := (host.Sources{Flag: g.uri, File: cfg.LibvirtURI, Getenv: os.Getenv}).Named(); named {
 		uris = []string{c.URI}
 	}
 	for _, uri := range uris {
-		if h, found := actuator.FindHolder(uri); found {
+		if h, found := host.FindHolder(uri); found {
 			all = append(all, h)
 		}
 	}

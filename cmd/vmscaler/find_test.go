@@ -9,48 +9,48 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 // TestFindTarget: what is named is asked, and never another one; where nothing is, what runs here.
 func TestFindTarget(t *testing.T) {
 	const usual, home = "nats://127.0.0.1:4222", "/home/me/.local/state/vmscaler"
 	states := map[string]string{"/run/d": "nats://127.0.0.1:4776", home: "nats://127.0.0.1:4300"}
-	root := actuator.Holder{BusURL: "nats://127.0.0.1:4555", StateDir: "/var/lib/vmscaler"}
-	mine := actuator.Holder{BusURL: "nats://127.0.0.1:4556", StateDir: home}
-	joined := actuator.Holder{BusURL: "nats://kvm1:4222", StateDir: "/var/lib/records"}
+	root := host.Holder{BusURL: "nats://127.0.0.1:4555", StateDir: "/var/lib/vmscaler"}
+	mine := host.Holder{BusURL: "nats://127.0.0.1:4556", StateDir: home}
+	joined := host.Holder{BusURL: "nats://kvm1:4222", StateDir: "/var/lib/records"}
 	for _, tt := range []struct {
 		name            string
 		flags, env      place
 		file            place
-		holders         []actuator.Holder
+		holders         []host.Holder
 		nothing         bool // on the usual state folder
 		url, dir, fails string
 	}{
 		{name: "nothing is named or runs", nothing: true, url: usual, dir: home},
 		{name: "the usual folder's bus runs", url: "nats://127.0.0.1:4300", dir: home},
-		{name: "a process acts", holders: []actuator.Holder{root}, url: root.BusURL, dir: "/var/lib/vmscaler"},
-		{name: "one that only removes acts", holders: []actuator.Holder{{Command: "vmscaler down"}}, url: "nats://127.0.0.1:4300", dir: home},
-		{name: "two act, one is the user's own", holders: []actuator.Holder{root, mine}, url: mine.BusURL, dir: home},
-		{name: "two others act", holders: []actuator.Holder{root, joined}, fails: "several vmscalers run here, at nats://127.0.0.1:4555, nats://kvm1:4222: name one with --nats-url"},
-		{name: "--nats-url", flags: place{url: "nats://x:1"}, holders: []actuator.Holder{root}, url: "nats://x:1", dir: home},
+		{name: "a process acts", holders: []host.Holder{root}, url: root.BusURL, dir: "/var/lib/vmscaler"},
+		{name: "one that only removes acts", holders: []host.Holder{{Command: "vmscaler down"}}, url: "nats://127.0.0.1:4300", dir: home},
+		{name: "two act, one is the user's own", holders: []host.Holder{root, mine}, url: mine.BusURL, dir: home},
+		{name: "two others act", holders: []host.Holder{root, joined}, fails: "several vmscalers run here, at nats://127.0.0.1:4555, nats://kvm1:4222: name one with --nats-url"},
+		{name: "--nats-url", flags: place{url: "nats://x:1"}, holders: []host.Holder{root}, url: "nats://x:1", dir: home},
 		{name: "--nats-url and --state-dir", flags: place{url: "nats://x:1", stateDir: "/run/d"}, url: "nats://x:1", dir: "/run/d"},
 		{name: "--nats-url, the file's folder", flags: place{url: "nats://x:1"}, file: place{stateDir: "/run/d"}, url: "nats://x:1", dir: "/run/d"},
-		{name: "--state-dir", flags: place{stateDir: "/run/d"}, holders: []actuator.Holder{root}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
+		{name: "--state-dir", flags: place{stateDir: "/run/d"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
 		{name: "--state-dir over an environment's address", flags: place{stateDir: "/run/d"}, env: place{url: "nats://x:1"}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
-		{name: "--state-dir of one that joined", flags: place{stateDir: "/var/lib/records"}, holders: []actuator.Holder{root, joined}, url: "nats://kvm1:4222", dir: "/var/lib/records"},
+		{name: "--state-dir of one that joined", flags: place{stateDir: "/var/lib/records"}, holders: []host.Holder{root, joined}, url: "nats://kvm1:4222", dir: "/var/lib/records"},
 		{name: "--state-dir, and the file joins", flags: place{stateDir: "/none"}, file: place{url: "nats://x:1"}, url: "nats://x:1", dir: "/none"},
-		{name: "--state-dir, and nothing runs there", flags: place{stateDir: "/none"}, holders: []actuator.Holder{root}, fails: "no vmscaler runs here: state folder /none, bus " + usual + "; start it with `vmscaler run --state-dir /none`, or name another"},
-		{name: "the environment's folder", env: place{stateDir: "/run/d"}, holders: []actuator.Holder{root}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
+		{name: "--state-dir, and nothing runs there", flags: place{stateDir: "/none"}, holders: []host.Holder{root}, fails: "no vmscaler runs here: state folder /none, bus " + usual + "; start it with `vmscaler run --state-dir /none`, or name another"},
+		{name: "the environment's folder", env: place{stateDir: "/run/d"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
 		{name: "the environment's folder and address", env: place{url: "nats://x:1", stateDir: "/none"}, url: "nats://x:1", dir: "/none"},
 		{name: "the environment over the file", env: place{url: "nats://x:1"}, file: place{url: "nats://y:1"}, url: "nats://x:1", dir: home},
 		{name: "the environment's listen", env: place{listen: "0.0.0.0:4777"}, file: place{url: "nats://y:1"}, url: "nats://127.0.0.1:4777", dir: home},
-		{name: "the file's listen", file: place{listen: "127.0.0.1:4777"}, holders: []actuator.Holder{root}, url: "nats://127.0.0.1:4777", dir: home},
-		{name: "the file listens anywhere", file: place{listen: "127.0.0.1:0"}, holders: []actuator.Holder{root}, url: root.BusURL, dir: "/var/lib/vmscaler"},
+		{name: "the file's listen", file: place{listen: "127.0.0.1:4777"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4777", dir: home},
+		{name: "the file listens anywhere", file: place{listen: "127.0.0.1:0"}, holders: []host.Holder{root}, url: root.BusURL, dir: "/var/lib/vmscaler"},
 		{name: "the file's folder", file: place{stateDir: "/run/d", listen: "127.0.0.1:4777"}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
 	} {
 		got, err := findTarget([]place{tt.flags, tt.env, tt.file}, target{url: usual, stateDir: home}, around{
@@ -169,7 +169,7 @@ func TestHolderSaysWhereItsBusIs(t *testing.T) {
 		}
 		return r.Answer(bus.Controls{Paused: []bus.Scope{}, By: r.Query.By})
 	})
-	lock, err := actuator.Acquire(actuator.Target{Names: []string{"host-system"}}, actuator.Holder{PID: os.Getpid(), Command: "vmscaler run", URI: "qemu:///system", BusURL: flags[1], StateDir: flags[3]})
+	lock, err := host.Acquire(host.Target{Names: []string{"host-system"}}, host.Holder{PID: os.Getpid(), Command: "vmscaler run", URI: "qemu:///system", BusURL: flags[1], StateDir: flags[3]})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 // globals are the flags that every command has.
@@ -94,9 +93,9 @@ func (g *globals) fileURI(stderr io.Writer) (string, error) {
 
 // libvirtHost is a reached libvirt.
 type libvirtHost struct {
-	dialer *hypervisor.Dialer
+	dialer *host.Dialer
 	conn   *libvirt.Connect
-	choice hypervisor.Choice
+	choice host.Choice
 	uri    string // as libvirt itself says it, which other processes say too
 }
 
@@ -115,11 +114,11 @@ func (h *libvirtHost) close() {
 
 // reach chooses the URI and connects. With wait it waits for a libvirtd that is down and says so.
 func (g *globals) reach(ctx context.Context, fileURI string, stderr io.Writer, wait bool) (*libvirtHost, error) {
-	dialer, err := hypervisor.NewDialer()
+	dialer, err := host.NewDialer()
 	if err != nil {
 		return nil, err
 	}
-	choice, err := dialer.Choose(ctx, hypervisor.Sources{Flag: g.uri, File: fileURI, Getenv: os.Getenv})
+	choice, err := dialer.Choose(ctx, host.Sources{Flag: g.uri, File: fileURI, Getenv: os.Getenv})
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
@@ -117,7 +117,7 @@ func TestGuestReachesNoTerminal(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- reporter.Run(ctx) }()
-	for _, said := range []string{actuator.ErrorText(errors.New(hostile)), hostile} { // as the stages say it, and as nobody should
+	for _, said := range []string{vm.ErrorText(errors.New(hostile)), hostile} { // as the stages say it, and as nobody should
 		reporter.Report(errors.New("web-1: " + said))
 		_, err = command(t, "health", "actuator", "--nats-url", server.URL())
 		if err == nil || !strings.Contains(err.Error(), "OWNED") {

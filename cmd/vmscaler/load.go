@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -39,7 +39,7 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 				return err
 			}
 			defer hv.close()
-			inv, err := actuator.ReadInventory(hv.conn)
+			inv, err := vm.ReadInventory(hv.conn)
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 			if err != nil {
 				return err
 			}
-			var vms []actuator.VM
+			var vms []vm.VM
 			for _, vm := range found {
 				if vm.State == bus.StateRunning && vm.Meta.Phase == bus.PhaseReady {
 					vms = append(vms, vm)
@@ -56,7 +56,7 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 			if len(vms) == 0 {
 				return fmt.Errorf("%s: no VM is ready: of %d found the first is %s, phase %s", args[0], len(found), found[0].State, found[0].Meta.Phase)
 			}
-			return actuator.Load(cmd.Context(), hv.conn, vms, workers, percent, duration, func(vm string) {
+			return vm.Stress(cmd.Context(), hv.conn, vms, workers, percent, duration, func(vm string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: stress-ng runs for %s (Ctrl-C stops it)\n", vm, duration)
 			})
 		},

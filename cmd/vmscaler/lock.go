@@ -7,18 +7,18 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
-func holder(hv *libvirtHost, command, busURL, stateDir string, groups ...string) actuator.Holder {
+func holder(hv *libvirtHost, command, busURL, stateDir string, groups ...string) host.Holder {
 	if dir, err := filepath.Abs(stateDir); stateDir != "" && err == nil {
 		stateDir = dir // others read it in folders of their own
 	}
-	return actuator.Holder{
+	return host.Holder{
 		PID: os.Getpid(), Command: command, URI: hv.uri, BusURL: busURL, StateDir: stateDir, Groups: groups, Since: time.Now(),
 	}
 }
@@ -32,17 +32,17 @@ func groupNames(groups []bus.Group) []string {
 }
 
 // acquire takes the lock that one process per libvirt holds.
-func acquire(hv *libvirtHost, command, busURL, stateDir string, groups ...string) (*actuator.Lock, error) {
+func acquire(hv *libvirtHost, command, busURL, stateDir string, groups ...string) (*host.Lock, error) {
 	target, err := lockTarget(hv.conn, hv.choice.URI)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := actuator.Acquire(target, holder(hv, command, busURL, stateDir, groups...))
+	lock, err := host.Acquire(target, holder(hv, command, busURL, stateDir, groups...))
 	return lock, withRemedy(err)
 }
 
 // claim makes the lock that of the libvirt that a new connection reaches.
-func claim(lock *actuator.Lock, conn *libvirt.Connect, uri string) error {
+func claim(lock *host.Lock, conn *libvirt.Connect, uri string) error {
 	target, err := lockTarget(conn, uri)
 	if err != nil {
 		return err
@@ -50,14 +50,14 @@ func claim(lock *actuator.Lock, conn *libvirt.Connect, uri string) error {
 	return withRemedy(lock.Renew(target))
 }
 
-func lockTarget(conn *libvirt.Connect, uri string) (actuator.Target, error) {
-	id, err := hypervisor.Identify(conn, uri)
-	return actuator.Target{Names: id.Names(), SessionUID: id.SessionUID}, err
+func lockTarget(conn *libvirt.Connect, uri string) (host.Target, error) {
+	id, err := host.Identify(conn, uri)
+	return host.Target{Names: id.Names(), SessionUID: id.SessionUID}, err
 }
 
 // withRemedy adds to the refusal of a lock what can be done.
 func withRemedy(err error) error {
-	var locked *actuator.LockedError
+	var locked *host.LockedError
 	if !errors.As(err, &locked) {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 )
 
 func protectCommand(g *globals) *cobra.Command {
@@ -29,7 +29,7 @@ same, and ` + "`vmscaler down`" + ` removes it.`,
 				return err
 			}
 			defer hv.close()
-			inv, err := actuator.ReadInventory(hv.conn)
+			inv, err := vm.ReadInventory(hv.conn)
 			if err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ same, and ` + "`vmscaler down`" + ` removes it.`,
 				}
 				return usageError{fmt.Errorf("VM: found the group %s, want one of its VMs: %s", args[0], strings.Join(names, ", "))}
 			}
-			if err := actuator.Protect(hv.conn, vms[0], !off); err != nil {
+			if err := vm.Protect(hv.conn, vms[0], !off); err != nil {
 				return err
 			}
 			says := "protected"

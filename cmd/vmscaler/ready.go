@@ -7,7 +7,8 @@ import (
 	"io"
 	"os"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -32,13 +33,13 @@ func (g *globals) readyHost(ctx context.Context, hv *libvirtHost, cfg config.Con
 }
 
 // prepare refuses what the host does not have and will not get by setting up, and says how its VMs run.
-func prepare(hv *libvirtHost, cfg config.Config, willSetUp bool) (actuator.Acceleration, error) {
+func prepare(hv *libvirtHost, cfg config.Config, willSetUp bool) (vm.Acceleration, error) {
 	cfg.Groups = host.WithNetworks(cfg.Groups, hv.uri)
 	problems, err := host.Problems(hv.conn, cfg, hv.choice.URI, willSetUp)
 	if err != nil {
-		return actuator.Acceleration{}, err
+		return vm.Acceleration{}, err
 	}
-	acc, err := actuator.ReadAcceleration(hv.conn, cfg.Acceleration)
+	acc, err := vm.ReadAcceleration(hv.conn, cfg.Acceleration)
 	if err != nil {
 		problems = append(problems, cfg.Problem("libvirt.acceleration", err.Error(), "auto or qemu"))
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/template/demo"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -68,5 +69,5 @@ func setUp(ctx context.Context, hv *libvirtHost, cfg config.Config, out io.Write
 	case err != nil && !errors.Is(err, template.ErrNotFound) && !errors.Is(err, template.ErrBroken):
 		return err
 	}
-	return buildTemplate(ctx, hv, template.Target{Pool: cfg.Pool, Name: host.DemoTemplate, KeepFreeMiB: cfg.Host.PoolReserveMiB}, template.KernelCloud, out)
+	return buildTemplate(ctx, hv, template.Target{Pool: cfg.Pool, Name: host.DemoTemplate, KeepFreeMiB: cfg.Host.PoolReserveMiB}, demo.KernelCloud, out)
 }

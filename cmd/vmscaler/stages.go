@@ -9,16 +9,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
+
 	"libvirt.org/go/libvirt"
 
 	"github.com/rs/zerolog"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -200,9 +200,9 @@ func watchHint(url string, taps bool) string {
 func stopped(hv *libvirtHost, group string) string {
 	owned := make(chan int, 1)
 	go func() {
-		inv, err := actuator.ReadInventory(hv.conn)
+		inv, err := vm.ReadInventory(hv.conn)
 		if err != nil {
-			inv.Owned = make([]actuator.VM, 1) // there may be some
+			inv.Owned = make([]vm.VM, 1) // there may be some
 		}
 		owned <- len(inv.Owned)
 	}()
@@ -223,9 +223,9 @@ func stagesLibvirt(hv *libvirtHost) app.Libvirt {
 	return app.Libvirt{
 		Dial: hv.dialer.To(hv.choice.URI),
 		Identify: func(conn *libvirt.Connect) (bus.HostID, string, error) {
-			id, err := hypervisor.Identify(conn, hv.choice.URI)
+			id, err := host.Identify(conn, hv.choice.URI)
 			return bus.HostID(id.ID), id.Name, err
 		},
-		URI: hv.uri, Local: actuator.IsLocal(hv.uri), Network: host.DefaultNetwork(hv.uri),
+		URI: hv.uri, Local: vm.IsLocal(hv.uri), Network: host.DefaultNetwork(hv.uri),
 	}
 }

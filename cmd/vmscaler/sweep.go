@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/orphan"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 func sweepCommand(g *globals) *cobra.Command {
@@ -52,11 +52,11 @@ with no bus, and refuses to delete while another vmscaler acts on the same libvi
 				}
 				defer lock.Release()
 			}
-			id, err := hypervisor.Identify(hv.conn, hv.choice.URI)
+			id, err := host.Identify(hv.conn, hv.choice.URI)
 			if err != nil {
 				return err
 			}
-			sweeper, err := actuator.NewSweeper(hv.conn, app.RecordDir(stateDir(cfg)), hv.uri, bus.HostID(id.ID), id.Name, cfg.Pool, log)
+			sweeper, err := orphan.NewSweeper(hv.conn, app.RecordDir(stateDir(cfg)), hv.uri, bus.HostID(id.ID), id.Name, cfg.Pool, log)
 			if err != nil {
 				return err
 			}
@@ -96,12 +96,12 @@ with no bus, and refuses to delete while another vmscaler acts on the same libvi
 	busF.addOnly(cmd, "state-dir")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.Flags().DurationVar(&grace, "grace", actuator.SweepGrace, "how old an orphan is before it is deleted, by its record and by its last change")
+	cmd.Flags().DurationVar(&grace, "grace", orphan.DefaultGrace, "how old an orphan is before it is deleted, by its record and by its last change")
 	return cmd
 }
 
 // listOrphans prints a table, and returns those that may be deleted.
-func listOrphans(out io.Writer, all []actuator.Orphan, now time.Time) (mine []actuator.Orphan) {
+func listOrphans(out io.Writer, all []orphan.Orphan, now time.Time) (mine []orphan.Orphan) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer func() { _ = table.Flush() }()
 	if len(all) > 0 {
@@ -112,14 +112,14 @@ func listOrphans(out io.Writer, all []actuator.Orphan, now time.Time) (mine []ac
 		if !o.Since.IsZero() {
 			age = now.Sub(o.Since).Truncate(time.Second).String()
 		}
-		switch o.Verdict {
-		case actuator.Delete:
+		switch o.Action {
+		case orphan.Delete:
 			mine = append(mine, o)
-		case actuator.Over:
+		case orphan.Forget:
 			why = "nothing of it is left, which the next start says"
-		case actuator.Leave, actuator.Wait:
+		case orphan.Keep, orphan.Wait:
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\t%s: %s\n", o.What, o.VM, float64(o.Size)/(1<<20), age, o.Path, o.Verdict, why)
+		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\t%s: %s\n", o.What, o.VM, float64(o.Size)/(1<<20), age, o.Path, o.Action, why)
 	}
 	return mine
 }

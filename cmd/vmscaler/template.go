@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/template/demo"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
@@ -63,7 +64,7 @@ root, and upload it to the storage pool.`,
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", host.DemoTemplate, "the template's name")
-	cmd.Flags().StringVar(&kernel, "kernel", template.KernelCloud, "cloud, generic, or a linux-image package")
+	cmd.Flags().StringVar(&kernel, "kernel", demo.KernelCloud, "cloud, generic, or a linux-image package")
 	return cmd
 }
 
@@ -85,7 +86,7 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, to template.Target, ker
 	say := func(format string, args ...any) {
 		fmt.Fprintf(out, "template %s: %4.1f s  %s\n", to.Name, time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}
-	file, err := template.Build(ctx, template.BuildConfig{
+	file, err := demo.Build(ctx, demo.Config{
 		Output: filepath.Join(dir, "template.qcow2"), Kernel: kernel,
 		Progress: func(step string) { say("%s", step) },
 	})

@@ -14,7 +14,7 @@ const (
 	throttleKinds = 256         // beyond it all other kinds are one
 )
 
-// throttle lets a few lines of each kind through and counts the others. It is safe for concurrent use.
+// Throttle lets a few lines of each kind through and counts the others. It is safe for concurrent use.
 type Throttle struct {
 	// more says how many lines of a kind were left out since the last one.
 	more func(kind any, n uint64)
@@ -33,6 +33,7 @@ type throttleWindow struct {
 	stop   func() bool
 }
 
+// New makes one; more is called with how many lines of a kind were left out.
 func New(more func(kind any, n uint64)) *Throttle {
 	return &Throttle{
 		more: more, windows: map[any]*throttleWindow{},

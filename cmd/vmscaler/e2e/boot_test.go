@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -50,7 +50,7 @@ func TestReplacementsKeepTheAddresses(t *testing.T) {
 	w := newWorldAt(t, "qemu:///system", poolFolder(t))
 	w.network = w.makeNetwork(3)
 	p := w.start(w.config("min: 1\nmax: 2"))
-	var last actuator.VM
+	var last vm.VM
 	var leases []string
 	for range 5 {
 		p.until("a VM that is new is ready", func() bool {

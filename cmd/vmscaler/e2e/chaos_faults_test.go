@@ -7,7 +7,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -72,7 +72,7 @@ func chaosFaults() []fault {
 		{name: "kill-actuator", place: inSplit, do: killAndStart("actuator")},
 		{name: "kill-nats-server", place: onExternal, do: killAndStart("nats")},
 	}
-	for i, step := range actuator.Steps() {
+	for i, step := range vm.Steps() {
 		one, split := fault{name: "die-at-" + step, place: inOneProcess, once: true}, fault{name: "die-at-" + step + "-split", place: inSplit, once: true}
 		one.do, split.do = dieAt(step), dieAt(step)
 		one.short = i == 1 || i == 11
@@ -82,7 +82,7 @@ func chaosFaults() []fault {
 }
 
 // anyVM is one of those that are there.
-func (c *chaos) anyVM() actuator.VM {
+func (c *chaos) anyVM() vm.VM {
 	c.t.Helper()
 	vms := c.vms()
 	if len(vms) == 0 {
@@ -100,7 +100,7 @@ func (c *chaos) try(what string, err error) {
 }
 
 // with calls f with a VM's domain.
-func (c *chaos) with(vm actuator.VM, what string, f func(*libvirt.Domain) error) {
+func (c *chaos) with(vm vm.VM, what string, f func(*libvirt.Domain) error) {
 	c.t.Helper()
 	dom, err := c.conn.LookupDomainByUUIDString(vm.UUID)
 	c.try(what, err)
@@ -109,13 +109,13 @@ func (c *chaos) with(vm actuator.VM, what string, f func(*libvirt.Domain) error)
 }
 
 // off powers a VM off.
-func (c *chaos) off(vm actuator.VM) {
+func (c *chaos) off(vm vm.VM) {
 	c.t.Helper()
 	c.with(vm, "destroy", (*libvirt.Domain).Destroy)
 }
 
 // heat lets a tiny guest take all of its CPU.
-func (c *chaos) heat(vm actuator.VM) {
+func (c *chaos) heat(vm vm.VM) {
 	c.t.Helper()
 	c.with(vm, "heat", func(dom *libvirt.Domain) error { return press(dom, keyHot) })
 }
@@ -134,7 +134,7 @@ func (c *chaos) ready(n int) {
 	since := time.Now()
 	c.until(settleBound, fmt.Sprintf("%d VMs are ready", n), func() error {
 		vms, at := c.eyes.newest()
-		if !at.After(since) || len(vms) != n || slices.ContainsFunc(vms, func(vm actuator.VM) bool { return vm.Meta.Phase != bus.PhaseReady }) {
+		if !at.After(since) || len(vms) != n || slices.ContainsFunc(vms, func(vm vm.VM) bool { return vm.Meta.Phase != bus.PhaseReady }) {
 			return fmt.Errorf("there are %+v", vms)
 		}
 		return nil
@@ -142,12 +142,12 @@ func (c *chaos) ready(n int) {
 }
 
 // replaced waits until a VM is gone.
-func (c *chaos) replaced(vm actuator.VM) {
+func (c *chaos) replaced(old vm.VM) {
 	c.t.Helper()
 	since := time.Now()
-	c.until(settleBound, vm.Name+" is replaced", func() error {
+	c.until(settleBound, old.Name+" is replaced", func() error {
 		vms, at := c.eyes.newest()
-		if !at.After(since) || slices.ContainsFunc(vms, func(other actuator.VM) bool { return other.UUID == vm.UUID }) {
+		if !at.After(since) || slices.ContainsFunc(vms, func(other vm.VM) bool { return other.UUID == old.UUID }) {
 			return fmt.Errorf("there are %+v", vms)
 		}
 		return nil

@@ -11,7 +11,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -110,7 +110,7 @@ func (c *chaos) renameOff() {
 func (c *chaos) nextName() string {
 	for n := 1; ; n++ {
 		name := fmt.Sprintf("%s-%d", c.group, n)
-		if !slices.ContainsFunc(c.vms(), func(vm actuator.VM) bool { return vm.Name == name }) {
+		if !slices.ContainsFunc(c.vms(), func(vm vm.VM) bool { return vm.Name == name }) {
 			return name
 		}
 	}
@@ -179,7 +179,7 @@ func (c *chaos) frozenQEMU() {
 }
 
 // inGuest runs a line in a guest with an agent.
-func (c *chaos) inGuest(vm actuator.VM, line string) {
+func (c *chaos) inGuest(vm vm.VM, line string) {
 	c.t.Helper()
 	c.with(vm, line, func(dom *libvirt.Domain) error {
 		_, err := dom.QemuAgentCommand(fmt.Sprintf(`{"execute": "guest-exec", "arguments": {"path": "sh", "arg": ["-c", %q]}}`, line),

@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 )
@@ -105,7 +105,7 @@ type lookout struct {
 	done chan struct{}
 
 	mu   sync.Mutex
-	vms  []actuator.VM
+	vms  []vm.VM
 	at   time.Time
 	seen map[string]*sighting // by UUID
 	most int
@@ -152,7 +152,7 @@ func (o *lookout) run() {
 				continue // it is down
 			}
 		}
-		inv, err := actuator.ReadInventory(conn)
+		inv, err := vm.ReadInventory(conn)
 		if err != nil {
 			_, _ = conn.Close()
 			conn = nil
@@ -162,7 +162,7 @@ func (o *lookout) run() {
 	}
 }
 
-func (o *lookout) note(owned []actuator.VM) {
+func (o *lookout) note(owned []vm.VM) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.at = time.Now()
@@ -192,7 +192,7 @@ func (o *lookout) note(owned []actuator.VM) {
 	}
 }
 
-func (o *lookout) newest() ([]actuator.VM, time.Time) {
+func (o *lookout) newest() ([]vm.VM, time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.vms, o.at

@@ -11,7 +11,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/template/demo"
 )
 
 // Made once for all tests.
@@ -53,7 +53,7 @@ func runTests(m *testing.M) (int, error) {
 	templateFile = filepath.Join(dir, "template.qcow2")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	if _, err := template.Build(ctx, template.BuildConfig{Output: templateFile, CacheDir: packageCache()}); err != nil {
+	if _, err := demo.Build(ctx, demo.Config{Output: templateFile, CacheDir: packageCache()}); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -98,12 +98,12 @@ func drive(ctx context.Context, t *testing.T, w *world, begin time.Time, ready *
 			}
 			continue
 		}
-		var vms []actuator.VM
-		for _, vm := range *serving {
-			vms = append(vms, actuator.VM{Name: vm.Name, UUID: vm.UUID})
+		var vms []vm.VM
+		for _, s := range *serving {
+			vms = append(vms, vm.VM{Name: s.Name, UUID: s.UUID})
 		}
 		percent := min(100, max(1, int(100*demand/float64(len(vms)))))
-		if err := actuator.Load(ctx, w.conn, vms, 1, percent, slot, func(string) {}); err != nil && ctx.Err() == nil {
+		if err := vm.Stress(ctx, w.conn, vms, 1, percent, slot, func(string) {}); err != nil && ctx.Err() == nil {
 			t.Log("load:", err) // as of a VM that was scaled in
 		}
 	}

@@ -5,14 +5,14 @@ import (
 	"os"
 	"testing"
 
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 // TestOneLibvirtInManySpellings: whoever acts on a libvirt keeps all others from it, however they spell its URI.
 func TestOneLibvirtInManySpellings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if w.uri != hypervisor.SystemURI || os.Geteuid() != 0 {
+	if w.uri != host.SystemURI || os.Geteuid() != 0 {
 		t.Skip("the spellings of root's session need root and the system's libvirt")
 	}
 	config := w.config("")

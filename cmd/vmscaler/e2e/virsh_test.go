@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -247,7 +247,7 @@ func (v *virshWorld) try(verb virshVerb) {
 }
 
 // becomes waits until a VM has become what is to become of it.
-func (v *virshWorld) becomes(what string, vm actuator.VM, then outcome) {
+func (v *virshWorld) becomes(what string, vm vm.VM, then outcome) {
 	v.t.Helper()
 	rounds := 0
 	v.run.until(fmt.Sprintf("after %s %s: it is %s", what, vm.Name, then), func() bool {
@@ -324,7 +324,7 @@ func (v *virshWorld) said() string {
 }
 
 // virsh does a line. With a question mark before it libvirt may refuse it; with an exclamation mark it is vmscaler's.
-func (v *virshWorld) virsh(vm *actuator.VM, line string) {
+func (v *virshWorld) virsh(vm *vm.VM, line string) {
 	v.t.Helper()
 	words := map[string]string{"POOL": v.pool, "NET": v.network, "GROUP": v.group, "DIR": v.own, "FOLDER": v.dir, "URI": bus.MetadataURI}
 	if vm != nil {

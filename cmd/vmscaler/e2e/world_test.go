@@ -17,8 +17,8 @@ import (
 
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 )
 
 // patience is how long a step on real VMs may take on a slow, busy machine. Nothing waits for it when all is well.
@@ -214,9 +214,9 @@ func (w *world) refused(args []string, words ...string) string {
 }
 
 // vms are the group's VMs that libvirt has.
-func (w *world) vms() []actuator.VM {
+func (w *world) vms() []vm.VM {
 	w.t.Helper()
-	inv, err := actuator.ReadInventory(w.conn)
+	inv, err := vm.ReadInventory(w.conn)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/scenario"
 )
 
@@ -94,7 +96,7 @@ func testConfined(t *testing.T, w *world) {
 
 // testOneActuator: the lock in the container is the host's, and the free space is that of the pool's file system.
 func testOneActuator(t *testing.T, w *world) {
-	if _, held := actuator.FindHolder(w.uri); !held {
+	if _, held := host.FindHolder(w.uri); !held {
 		t.Errorf("the host does not see the lock of %s by the actuator's container", w.uri)
 	}
 	out, err := w.tryCompose("exec", "-T", "actuator", "vmscaler", "down", w.group, "--yes")
@@ -118,7 +120,7 @@ func testStory(t *testing.T, w *world) {
 	err := scenario.Run(t.Context(), scenario.Config{
 		Conn: w.bus, Group: w.group, Patience: patience, Say: t.Logf,
 		Load: func(ctx context.Context, name string) error {
-			inv, err := actuator.ReadInventory(w.conn)
+			inv, err := vm.ReadInventory(w.conn)
 			if err != nil {
 				return err
 			}
@@ -126,7 +128,7 @@ func testStory(t *testing.T, w *world) {
 			if err != nil {
 				return err
 			}
-			return actuator.Load(ctx, w.conn, vms, 1, 100, time.Hour, func(string) {})
+			return vm.Stress(ctx, w.conn, vms, 1, 100, time.Hour, func(string) {})
 		},
 	})
 	if err != nil {

@@ -17,14 +17,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vmscaler/vmscaler/actuator/template/demo"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/scenario"
 )
 
@@ -69,7 +71,7 @@ func newWorld(t *testing.T) *world {
 		return r
 	}, strings.ToLower(rand.Text()[:6]))
 	name := "compose-" + id
-	w := &world{t: t, root: root, uri: hypervisor.SystemURI, group: name, project: "vmscaler-" + name, image: "vmscaler-test:" + id}
+	w := &world{t: t, root: root, uri: host.SystemURI, group: name, project: "vmscaler-" + name, image: "vmscaler-test:" + id}
 	w.line = []string{"docker-compose"}
 	if exec.Command("docker", "compose", "version").Run() == nil {
 		w.line = []string{"docker", "compose"}
@@ -108,7 +110,7 @@ func nonRoot() string {
 // makePool connects to libvirt and makes a storage pool with the demo template.
 func (w *world) makePool(name string) {
 	w.t.Helper()
-	dialer, err := hypervisor.NewDialer()
+	dialer, err := host.NewDialer()
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -144,7 +146,7 @@ func (w *world) makePool(name string) {
 		cache = filepath.Join(cache, "vmscaler", "packages")
 	}
 	file := filepath.Join(w.t.TempDir(), "template.qcow2")
-	if _, err := template.Build(w.t.Context(), template.BuildConfig{Output: file, CacheDir: cache}); err != nil {
+	if _, err := demo.Build(w.t.Context(), demo.Config{Output: file, CacheDir: cache}); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := template.Upload(w.t.Context(), w.conn, template.Target{Pool: name, Name: "demo"}, file, nil); err != nil {
@@ -166,7 +168,7 @@ func (w *world) makePool(name string) {
 
 // removeVMs is for a test that has failed; it says so where there were any.
 func (w *world) removeVMs() {
-	inv, err := actuator.ReadInventory(w.conn)
+	inv, err := vm.ReadInventory(w.conn)
 	if err != nil {
 		w.t.Error(err)
 		return
@@ -174,7 +176,7 @@ func (w *world) removeVMs() {
 	if vms := inv.Group(w.group); len(vms) > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := actuator.Down(ctx, w.conn, vms, 5*time.Second, func(bus.Event) {}); err != nil {
+		if err := vm.Down(ctx, w.conn, vms, 5*time.Second, func(bus.Event) {}); err != nil {
 			w.t.Error(err)
 		}
 		w.t.Errorf("%d VMs were left, and are removed now", len(vms))
@@ -355,7 +357,7 @@ func (w *world) until(what string, holds func() bool) {
 // vms are the group's VMs that libvirt has: the UUID of each name.
 func (w *world) vms() map[string]string {
 	w.t.Helper()
-	inv, err := actuator.ReadInventory(w.conn)
+	inv, err := vm.ReadInventory(w.conn)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
@@ -241,9 +242,9 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 			var note client.Note
 			switch { // it is shown to people
 			case errors.As(err, &note):
-				err = client.Note(actuator.ErrorText(note))
+				err = client.Note(vm.ErrorText(note))
 			case err != nil:
-				err = errors.New(actuator.ErrorText(err))
+				err = errors.New(vm.ErrorText(err))
 			}
 			reporter.Report(err)
 		})

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider"
 )
@@ -34,7 +35,7 @@ type simHost struct {
 	silent   bool // its collector
 	idle     bool // its actuator
 	lies     []bus.VM
-	vms      []*actuator.VM
+	vms      []*vm.VM
 }
 
 func newCluster(t *rapid.T) *cluster {
@@ -94,7 +95,7 @@ func (c *cluster) happen(t *rapid.T) {
 	}
 }
 
-func (c *cluster) shown(vm *actuator.VM) bus.VM {
+func (c *cluster) shown(vm *vm.VM) bus.VM {
 	return bus.VM{
 		Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since, CPUPercent: new(1.0),
 	}
@@ -182,7 +183,7 @@ func (c *cluster) act(t *rapid.T, h *simHost, d bus.Decision) {
 			t.Fatalf("%s is suspended, and is removed", r.VM.Name)
 		}
 		c.names[r.VM.Name]--
-		h.vms = slices.DeleteFunc(h.vms, func(vm *actuator.VM) bool { return vm.UUID == r.VM.UUID })
+		h.vms = slices.DeleteFunc(h.vms, func(vm *vm.VM) bool { return vm.UUID == r.VM.UUID })
 	}
 	for _, name := range plan.Create {
 		c.made++
@@ -190,7 +191,7 @@ func (c *cluster) act(t *rapid.T, h *simHost, d bus.Decision) {
 		if c.names[name]++; c.names[name] > 1 && !c.confused {
 			t.Fatalf("two VMs are called %s", name)
 		}
-		h.vms = append(h.vms, &actuator.VM{Name: name, UUID: uuid, State: bus.StateRunning, Meta: bus.Metadata{
+		h.vms = append(h.vms, &vm.VM{Name: name, UUID: uuid, State: bus.StateRunning, Meta: bus.Metadata{
 			Group: "web", UUID: uuid, Created: c.now, Since: c.now, Phase: bus.PhaseLaunching,
 		}})
 	}

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider"
 )
@@ -29,7 +30,7 @@ type fleet struct {
 
 // simVM is a VM and the worker that is busy with it.
 type simVM struct {
-	actuator.VM
+	vm.VM
 	up, down int  // steps until it is ready, or gone; 0: no such worker
 	drains   bool // the removal can be called off
 	sick     bool
@@ -151,7 +152,7 @@ func (f *fleet) act() {
 	for _, name := range plan.Create {
 		f.made++
 		uuid := fmt.Sprintf("%08d", f.made)
-		f.vms = append(f.vms, &simVM{up: 4, VM: actuator.VM{Name: name, UUID: uuid, State: bus.StateRunning, Meta: bus.Metadata{
+		f.vms = append(f.vms, &simVM{up: 4, VM: vm.VM{Name: name, UUID: uuid, State: bus.StateRunning, Meta: bus.Metadata{
 			Group: "web", Template: f.spec.Template, UUID: uuid, Created: f.now, Since: f.now, Phase: bus.PhaseLaunching,
 		}}})
 	}

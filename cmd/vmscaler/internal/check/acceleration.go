@@ -3,8 +3,8 @@ package check
 import (
 	"fmt"
 
-	"github.com/vmscaler/vmscaler/actuator"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 func (f Facts) acceleration() []Finding {
@@ -25,7 +25,7 @@ func (f Facts) acceleration() []Finding {
 			"acceleration kvm is configured, but the CPU shows neither vmx nor svm: guests may hang when they start"))
 	case acc.Reason == "":
 		found = append(found, good(area, "VMs run with KVM"))
-	case l.AccelerationErr == nil && l.Wanted == actuator.AccelerationQEMU:
+	case l.AccelerationErr == nil && l.Wanted == vm.AccelerationQEMU:
 		found = append(found, good(area, "VMs are emulated, many times slower than with KVM, as the config says"))
 	default:
 		cause, remedy := f.noKVM(device, deviceRemedy)
@@ -38,7 +38,7 @@ func (f Facts) acceleration() []Finding {
 			found = append(found, warning(area, remedy, "VMs are emulated, many times slower than with KVM: %s", cause))
 		}
 	}
-	if device != "" && !hypervisor.IsSession(l.Choice.URI) {
+	if device != "" && !host.IsSession(l.Choice.URI) {
 		found = append(found, slow)
 	}
 	return found

@@ -3,11 +3,12 @@ package check
 import (
 	"net/netip"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 // Facts are what [Gather] read.
@@ -31,7 +32,7 @@ type Facts struct {
 
 // Libvirt is the daemon and what it says of its host.
 type Libvirt struct {
-	Choice hypervisor.Choice
+	Choice host.Choice
 	Err    error // not reached
 	Others OtherVMs
 
@@ -43,7 +44,7 @@ type Libvirt struct {
 	NetworkNames        []string
 
 	Wanted          string // the config's acceleration
-	Acceleration    actuator.Acceleration
+	Acceleration    vm.Acceleration
 	AccelerationErr error
 	AppArmor        bool
 	// QEMUUser runs the VMs; nil where the host was not looked at.

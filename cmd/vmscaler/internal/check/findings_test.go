@@ -10,11 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vmscaler/vmscaler/actuator"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 const (
@@ -49,10 +50,10 @@ func ready() Facts {
 		ConfigPath: "vmscaler.yaml",
 		Groups:     []bus.Group{g},
 		Libvirt: Libvirt{
-			Choice:  hypervisor.Choice{URI: hypervisor.SystemURI, Why: "it answers this user"},
+			Choice:  host.Choice{URI: host.SystemURI, Why: "it answers this user"},
 			Version: "9.0.0", Hypervisor: "QEMU 7.2.0", QEMU: true, MemoryMiB: 16 << 10,
 			NetworkNames: []string{"default"}, ActiveNetworks: 1,
-			Wanted: "auto", Acceleration: actuator.Acceleration{VirtType: "kvm", Arch: "x86_64"}, QEMUUser: &qemu,
+			Wanted: "auto", Acceleration: vm.Acceleration{VirtType: "kvm", Arch: "x86_64"}, QEMUUser: &qemu,
 		},
 		Networks: []Network{{
 			Name: "default", Exists: true, Active: true, Autostart: true, Bridge: "virbr0",
@@ -77,7 +78,7 @@ func ready() Facts {
 }
 
 func emulated(f *Facts) {
-	f.Libvirt.Acceleration = actuator.Acceleration{VirtType: "qemu", Arch: "x86_64", Reason: "libvirt offers no KVM"}
+	f.Libvirt.Acceleration = vm.Acceleration{VirtType: "qemu", Arch: "x86_64", Reason: "libvirt offers no KVM"}
 }
 
 func TestReady(t *testing.T) {
@@ -127,7 +128,7 @@ func TestFindings(t *testing.T) {
 		}},
 
 		{"denied, no member", func(f *Facts) {
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
 			f.Host.accounts = parseAccounts(passwd, "libvirt:x:106:\n")
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
@@ -135,53 +136,53 @@ func TestFindings(t *testing.T) {
 				"sudo usermod -aG libvirt ann, then log out and in again; or use --uri qemu:///session, which needs no rights",
 		}},
 		{"denied, login too old", func(f *Facts) {
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///system (it answers this user): authentication failed; " +
 				"this login is older than the user's membership in group libvirt -> newgrp libvirt (in this shell), or log out and in again",
 		}},
 		{"denied although a member", func(f *Facts) {
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///system", Reason: "access denied", Remedy: "join the group"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///system", Reason: "access denied", Remedy: "join the group"}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///system (it answers this user): access denied -> " +
 				"use --uri qemu:///session, which needs no rights, or ask whoever set up who may use libvirt here",
 		}},
 		{"session, login too old", func(f *Facts) {
-			f.Libvirt.Choice = hypervisor.Choice{URI: hypervisor.SessionURI, Why: "x"}
+			f.Libvirt.Choice = host.Choice{URI: host.SessionURI, Why: "x"}
 			f.Libvirt.QEMUUser = &Principal{Name: "ann", UID: 0}
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
 			"warning libvirt: user ann is in group libvirt, but this login is older than that -> newgrp libvirt (in this shell), or log out and in again",
 		}},
 		{"down", func(f *Facts) {
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
 			f.Host.DaemonRuns = false
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> sudo systemctl start libvirtd",
 		}},
 		{"down, as root without systemd", func(f *Facts) {
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
 			f.Host.DaemonRuns, f.Host.Systemd, f.Host.User = false, false, Principal{Name: "root"}
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> virtlogd -d; libvirtd -d",
 		}},
 		{"not installed", func(f *Facts) {
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
 			f.Host.DaemonRuns, f.Host.Daemon = false, ""
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> " +
 				"sudo apt-get install libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base",
 		}},
 		{"runs and fails", func(f *Facts) {
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrDown, URI: "qemu:///system", Reason: "no system bus", Remedy: "start it"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrDown, URI: "qemu:///system", Reason: "no system bus", Remedy: "start it"}
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no system bus; the daemon runs, " +
 				"but cannot find out whether it may let this user in -> run vmscaler as root, or use --uri qemu:///session, which needs no rights",
 		}},
 		{"session without a home", func(f *Facts) {
-			f.Libvirt.Choice = hypervisor.Choice{URI: hypervisor.SessionURI, Why: "x"}
-			f.Libvirt.Err = &hypervisor.DialError{Kind: hypervisor.ErrPermission, URI: "qemu:///session", Reason: "cannot create folder", Remedy: "join the group"}
+			f.Libvirt.Choice = host.Choice{URI: host.SessionURI, Why: "x"}
+			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///session", Reason: "cannot create folder", Remedy: "join the group"}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///session (x): cannot create folder -> let HOME and XDG_RUNTIME_DIR name folders of this user's own",
 		}},
@@ -191,7 +192,7 @@ func TestFindings(t *testing.T) {
 			"problem libvirt: connect to foo:///x: no driver; really -> name a libvirt that answers: with --uri, or with uri in the config",
 		}},
 		{"VMs at the other URI, nobody named one", func(f *Facts) {
-			f.Libvirt.Others.Refused = &hypervisor.SecondSetError{Choice: f.Libvirt.Choice, Other: hypervisor.SessionURI, Groups: []string{"web"}}
+			f.Libvirt.Others.Refused = &host.SecondSetError{Choice: f.Libvirt.Choice, Other: host.SessionURI, Groups: []string{"web"}}
 		}, []string{
 			"problem libvirt: qemu:///system would be used (it answers this user), but qemu:///session has VMs of vmscaler (groups: web) -> " +
 				"`--uri qemu:///session` goes on there, and `--uri qemu:///system` begins a second set of VMs, which counts its min and max by itself",
@@ -200,7 +201,7 @@ func TestFindings(t *testing.T) {
 			"problem libvirt: look for VMs: use: not -> name the one to use with --uri",
 		}},
 		{"VMs at the other URI", func(f *Facts) {
-			f.Libvirt.Others = OtherVMs{URI: hypervisor.SessionURI, Names: []string{"web-1", "web-2"}}
+			f.Libvirt.Others = OtherVMs{URI: host.SessionURI, Names: []string{"web-1", "web-2"}}
 		}, []string{
 			"warning libvirt: VMs of vmscaler are also at qemu:///session, and do not count here: web-1, web-2 -> " +
 				"vmscaler down GROUP --uri qemu:///session (removes them), or go on there with --uri qemu:///session",
@@ -210,7 +211,7 @@ func TestFindings(t *testing.T) {
 		}},
 
 		{"no QEMU", func(f *Facts) {
-			f.Libvirt.Acceleration, f.Libvirt.AccelerationErr = actuator.Acceleration{}, errors.New("libvirt offers no hypervisor")
+			f.Libvirt.Acceleration, f.Libvirt.AccelerationErr = vm.Acceleration{}, errors.New("libvirt offers no hypervisor")
 		}, []string{"problem acceleration: libvirt offers no hypervisor -> sudo apt-get install qemu-system-x86"}},
 		{"no vmx nor svm", func(f *Facts) { emulated(f); f.Host.CPU = CPU{} }, []string{
 			"warning acceleration: VMs are emulated, many times slower than with KVM: the CPU shows neither vmx nor svm -> switch VT-x or AMD-V on in the firmware",
@@ -254,7 +255,7 @@ func TestFindings(t *testing.T) {
 		}},
 		{"session user not in group kvm", func(f *Facts) {
 			emulated(f)
-			f.Libvirt.Choice.URI, f.Libvirt.QEMUUser, f.Templates = hypervisor.SessionURI, &f.Host.User, nil
+			f.Libvirt.Choice.URI, f.Libvirt.QEMUUser, f.Templates = host.SessionURI, &f.Host.User, nil
 		}, []string{
 			"warning acceleration: VMs are emulated, many times slower than with KVM: ann may not open /dev/kvm (0660 root:kvm) -> " +
 				"sudo usermod -aG kvm ann, then log out and in again",
@@ -288,7 +289,7 @@ func TestFindings(t *testing.T) {
 			"problem network: lan (group web): does not exist -> name another in the config (there are: default), or define it: " + virsh + "net-define FILE.xml",
 		}},
 		{"network in a session", func(f *Facts) {
-			f.Libvirt.Choice.URI, f.Networks[0] = hypervisor.SessionURI, Network{Name: "default"}
+			f.Libvirt.Choice.URI, f.Networks[0] = host.SessionURI, Network{Name: "default"}
 		}, []string{
 			`problem network: default (group web): does not exist; a session has no networks of its own -> set "network: user" in the config, or use --uri qemu:///system`,
 		}},
@@ -417,7 +418,7 @@ func TestFindings(t *testing.T) {
 			f.Templates[0].Walk = folders("/home/ann/vms/template-demo.qcow2", openHome)
 		}, nil},
 		{"pool in a home, in a session", func(f *Facts) {
-			f.Libvirt.Choice.URI, f.Libvirt.QEMUUser = hypervisor.SessionURI, &f.Host.User
+			f.Libvirt.Choice.URI, f.Libvirt.QEMUUser = host.SessionURI, &f.Host.User
 			f.Host.KVM.Mode = 0o666
 			f.Pool.Path, f.Pool.Walk = "/home/ann/vms", folders("/home/ann/vms", home)
 		}, nil},
@@ -452,7 +453,7 @@ func TestFindings(t *testing.T) {
 				"sudo chmod o+x /home/ann, or use a pool below /var/lib/libvirt/images",
 		}},
 		{"template that a session may not read", func(f *Facts) {
-			f.Libvirt.Choice.URI, f.Libvirt.QEMUUser = hypervisor.SessionURI, &f.Host.User
+			f.Libvirt.Choice.URI, f.Libvirt.QEMUUser = host.SessionURI, &f.Host.User
 			f.Host.KVM.Mode = 0o666
 			f.Templates[0].Walk.Nodes[len(f.Templates[0].Walk.Nodes)-1].Mode = 0
 		}, []string{
@@ -500,7 +501,7 @@ func TestGoodNews(t *testing.T) {
 
 func TestRemediesNameTheURI(t *testing.T) {
 	f := ready()
-	f.Libvirt.Choice = hypervisor.Choice{URI: "qemu+unix:///system?socket=/a b/s", Why: "from --uri", ByFlag: true}
+	f.Libvirt.Choice = host.Choice{URI: "qemu+unix:///system?socket=/a b/s", Why: "from --uri", ByFlag: true}
 	f.ConfigPath = "my file.yaml"
 	if got, want := f.virsh("net-start", "it's"), `virsh -c 'qemu+unix:///system?socket=/a b/s' net-start 'it'\''s'`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

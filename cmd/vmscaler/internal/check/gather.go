@@ -11,15 +11,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
+
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 
-	"github.com/vmscaler/vmscaler/actuator"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 	"github.com/vmscaler/vmscaler/collector"
 )
 
@@ -28,8 +28,8 @@ type Input struct {
 	Config         config.Config
 	ConfigErr      error // Config is then what of the file is right, if anything is
 	ConfigWarnings []config.Warning
-	Sources        hypervisor.Sources // File is filled in from Config
-	Dialer         *hypervisor.Dialer
+	Sources        host.Sources // File is filled in from Config
+	Dialer         *host.Dialer
 	Root           string // where the host's files are: "/" but in tests
 }
 
@@ -64,7 +64,7 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 
 // elsewhere says why the files of this machine are not those of libvirt's host; "" where they are.
 func elsewhere(uri string) string {
-	if actuator.IsLocal(uri) {
+	if vm.IsLocal(uri) {
 		return ""
 	}
 	return "libvirt at " + uri + " is elsewhere"
@@ -98,8 +98,8 @@ func (f *Facts) reach(ctx context.Context, in Input) *libvirt.Connect {
 // others looks for VMs of ours where nobody told us to look. It starts no daemon and asks for no password.
 func others(ctx context.Context, in Input, uri string) OtherVMs {
 	switch uri {
-	case hypervisor.SystemURI:
-		o := OtherVMs{URI: hypervisor.SessionURI}
+	case host.SystemURI:
+		o := OtherVMs{URI: host.SessionURI}
 		dir, err := os.UserConfigDir()
 		if err != nil {
 			return o
@@ -114,14 +114,14 @@ func others(ctx context.Context, in Input, uri string) OtherVMs {
 			}
 		}
 		return o
-	case hypervisor.SessionURI:
-		o := OtherVMs{URI: hypervisor.SystemURI}
-		conn, err := in.Dialer.Dial(ctx, hypervisor.SystemURI)
+	case host.SessionURI:
+		o := OtherVMs{URI: host.SystemURI}
+		conn, err := in.Dialer.Dial(ctx, host.SystemURI)
 		if err != nil {
 			return o // what cannot be reached is not in use
 		}
 		defer func() { _, _ = conn.Close() }()
-		inv, err := actuator.ReadInventory(conn)
+		inv, err := vm.ReadInventory(conn)
 		if err != nil {
 			return o
 		}
@@ -161,9 +161,9 @@ func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
 	f.Groups = host.WithNetworks(f.Groups, uri)
 
 	if l.Wanted = in.Config.Acceleration; l.Wanted == "" {
-		l.Wanted = actuator.AccelerationAuto
+		l.Wanted = vm.AccelerationAuto
 	}
-	l.Acceleration, l.AccelerationErr = actuator.ReadAcceleration(conn, l.Wanted)
+	l.Acceleration, l.AccelerationErr = vm.ReadAcceleration(conn, l.Wanted)
 	var caps libvirtxml.Caps
 	text, err := conn.GetCapabilities()
 	if err == nil {
@@ -178,7 +178,7 @@ func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
 	}
 	switch {
 	case f.Host == nil || !l.QEMU:
-	case hypervisor.IsSession(l.Choice.URI):
+	case host.IsSession(l.Choice.URI):
 		l.QEMUUser = &f.Host.User
 	default:
 		l.QEMUUser = qemuUser(caps, disk.accounts)
@@ -399,7 +399,7 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 
 // readUsed sums what the groups' VMs have in the pool.
 func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool) {
-	inv, err := actuator.ReadInventory(conn)
+	inv, err := vm.ReadInventory(conn)
 	if err != nil {
 		f.unread(err)
 		return

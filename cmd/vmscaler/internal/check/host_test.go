@@ -16,7 +16,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 // hostFiles makes a root with these files; a content "-> x" is a symbolic link.
@@ -237,8 +237,8 @@ func testInput(t *testing.T) Input {
 	t.Helper()
 	t.Setenv("XDG_CONFIG_HOME", "/config")
 	return Input{
-		Config: config.Default(), Dialer: &hypervisor.Dialer{}, Root: hostFiles(t, procFiles()),
-		Sources: hypervisor.Sources{Flag: "test:///default", Getenv: func(string) string { return "" }},
+		Config: config.Default(), Dialer: &host.Dialer{}, Root: hostFiles(t, procFiles()),
+		Sources: host.Sources{Flag: "test:///default", Getenv: func(string) string { return "" }},
 	}
 }
 
@@ -308,7 +308,7 @@ func TestGatherUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !errors.Is(f.Libvirt.Err, hypervisor.ErrDown) || f.Host == nil {
+	if !errors.Is(f.Libvirt.Err, host.ErrDown) || f.Host == nil {
 		t.Errorf("got error %v, host %v", f.Libvirt.Err, f.Host)
 	}
 }
@@ -332,8 +332,8 @@ func TestOthersInSession(t *testing.T) {
 	if got := others(context.Background(), in, "test:///default"); len(got.Names) != 0 || got.URI != "" {
 		t.Errorf("a URI that has no other: got %+v", got)
 	}
-	got := others(context.Background(), in, hypervisor.SystemURI)
-	if got.URI != hypervisor.SessionURI || !slices.Equal(got.Names, []string{"web-1"}) {
+	got := others(context.Background(), in, host.SystemURI)
+	if got.URI != host.SessionURI || !slices.Equal(got.Names, []string{"web-1"}) {
 		t.Errorf("got %+v, want web-1 in the session", got)
 	}
 }

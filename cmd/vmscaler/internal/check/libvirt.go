@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 func (f Facts) libvirt() []Finding {
@@ -15,7 +15,7 @@ func (f Facts) libvirt() []Finding {
 	}
 	var found []Finding
 	found = append(found, good(area, "%s answers: libvirt %s, %s", l.Choice, l.Version, l.Hypervisor))
-	var second *hypervisor.SecondSetError
+	var second *host.SecondSetError
 	if errors.As(l.Others.Refused, &second) {
 		found = append(found, problem(area, second.Remedy(), "%s", second.Reason()))
 	} else if l.Others.Refused != nil {
@@ -37,21 +37,21 @@ func (f Facts) libvirt() []Finding {
 // unreachable says why there is no connection. The dialer's error has a remedy of its own, which knows less.
 func (f Facts) unreachable() Finding {
 	const area = "libvirt"
-	const session = "use --uri " + hypervisor.SessionURI + ", which needs no rights"
+	const session = "use --uri " + host.SessionURI + ", which needs no rights"
 	l := f.Libvirt
 	text := l.Err.Error()
-	var dial *hypervisor.DialError
+	var dial *host.DialError
 	if errors.As(l.Err, &dial) {
 		text = dial.At(l.Choice.String())
 	}
 	remedy := "name a libvirt that answers: with --uri, or with uri in the config"
 	switch {
 	case f.Host == nil:
-	case l.Choice.URI == hypervisor.SessionURI && f.Host.Daemon != "":
+	case l.Choice.URI == host.SessionURI && f.Host.Daemon != "":
 		remedy = "let HOME and XDG_RUNTIME_DIR name folders of this user's own"
-	case l.Choice.URI == hypervisor.SessionURI:
+	case l.Choice.URI == host.SessionURI:
 		remedy = f.startDaemon("start")
-	case errors.Is(l.Err, hypervisor.ErrPermission):
+	case errors.Is(l.Err, host.ErrPermission):
 		switch listed, active := f.Host.member("libvirt"); {
 		case active:
 			remedy = session + ", or ask whoever set up who may use libvirt here"
@@ -61,8 +61,8 @@ func (f Facts) unreachable() Finding {
 		default:
 			remedy = f.sudo("usermod -aG libvirt "+f.user()) + ", then log out and in again; or " + session
 		}
-	case !errors.Is(l.Err, hypervisor.ErrDown):
-	case l.Choice.URI != hypervisor.SystemURI: // a socket of its own
+	case !errors.Is(l.Err, host.ErrDown):
+	case l.Choice.URI != host.SystemURI: // a socket of its own
 	case f.Host.DaemonRuns && f.Host.User.UID != 0:
 		// polkit, which lets users in, needs the system's D-Bus.
 		text += "; the daemon runs, but cannot find out whether it may let this user in"
@@ -81,7 +81,7 @@ func (f Facts) login() []Finding {
 		return nil
 	}
 	listed, active := f.Host.member("libvirt")
-	if !listed || active || errors.Is(f.Libvirt.Err, hypervisor.ErrPermission) { // said there
+	if !listed || active || errors.Is(f.Libvirt.Err, host.ErrPermission) { // said there
 		return nil
 	}
 	return []Finding{warning("libvirt", "newgrp libvirt (in this shell), or log out and in again",

@@ -6,8 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 func (f Facts) network() []Finding {
@@ -69,8 +70,8 @@ func (f Facts) networkState(n Network, label string) []Finding {
 	const area = "network"
 	if !n.Exists {
 		switch {
-		case hypervisor.IsSession(f.Libvirt.Choice.URI):
-			return []Finding{problem(area, `set "network: user" in the config, or use --uri `+hypervisor.SystemURI, "%s: does not exist; a session has no networks of its own", label)}
+		case host.IsSession(f.Libvirt.Choice.URI):
+			return []Finding{problem(area, `set "network: user" in the config, or use --uri `+host.SystemURI, "%s: does not exist; a session has no networks of its own", label)}
 		case n.Name == "default":
 			return []Finding{problem(area, f.vmscaler("setup"), "%s: does not exist", label)}
 		}

@@ -1,5 +1,3 @@
-// Package host prepares a libvirt host for vmscaler and checks what a config names there: network, storage pool,
-// templates.
 package host
 
 import (
@@ -16,13 +14,12 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 // DefaultNetwork is the network of groups that leave it open, the one that the URI allows: libvirt's "default" on a
 // system URI, user-mode networking on a session URI.
 func DefaultNetwork(uri string) string {
-	if hypervisor.IsSession(uri) {
+	if IsSession(uri) {
 		return bus.UserNetwork
 	}
 	return "default"
@@ -188,7 +185,7 @@ func EnsurePool(conn *libvirt.Connect, name, uri string) (string, error) {
 	pool, err := conn.LookupStoragePoolByName(name)
 	did := "active"
 	if errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) {
-		id, idErr := hypervisor.Identify(conn, uri)
+		id, idErr := Identify(conn, uri)
 		if idErr != nil {
 			return "", fmt.Errorf("storage pool %q: %w", name, idErr)
 		}
@@ -248,7 +245,7 @@ func makePool(conn *libvirt.Connect, name, dir string) (*libvirt.StoragePool, er
 
 // poolFolder is where libvirt keeps images: the host's own for all, that of a user in the user's home. Another user's home is
 // not known, and a folder in one's own is of no use there.
-func poolFolder(name string, id hypervisor.Identity, euid int) (string, error) {
+func poolFolder(name string, id Identity, euid int) (string, error) {
 	switch {
 	case !id.Session:
 		return filepath.Join("/var/lib/libvirt/images", name), nil

@@ -8,7 +8,6 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/hypervisor"
 )
 
 func connect(t *testing.T) *libvirt.Connect {
@@ -101,13 +100,13 @@ func TestPoolFolder(t *testing.T) {
 	const me = 1000
 	for _, c := range []struct {
 		name string
-		id   hypervisor.Identity
+		id   Identity
 		want string // "" is refused
 	}{
-		{"the host's", hypervisor.Identity{}, "/var/lib/libvirt/images/own"},
-		{"my session", hypervisor.Identity{Session: true, SessionUID: me}, "/home/me/data/libvirt/images/own"},
-		{"another user's session", hypervisor.Identity{Session: true, SessionUID: 1001}, ""},
-		{"a session on another host", hypervisor.Identity{Session: true}, ""},
+		{"the host's", Identity{}, "/var/lib/libvirt/images/own"},
+		{"my session", Identity{Session: true, SessionUID: me}, "/home/me/data/libvirt/images/own"},
+		{"another user's session", Identity{Session: true, SessionUID: 1001}, ""},
+		{"a session on another host", Identity{Session: true}, ""},
 	} {
 		got, err := poolFolder("own", c.id, me)
 		if got != c.want || (err != nil) != (c.want == "") {

@@ -1,9 +1,16 @@
 package host
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// libvirt's event loop is one for the life of a process.
+func TestMain(m *testing.M) {
+	if os.Getenv(lockHelperOrder) != "" {
+		os.Exit(lockHelper())
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("libvirt.org/go/libvirt._Cfunc_virEventRunDefaultImplWrapper"))
+}

@@ -1,0 +1,223 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// worker brings one VM up or removes it.
+type worker struct {
+	name, group string
+	up          bool
+	cancel      context.CancelCauseFunc
+	drain       *vm.Drain // of a removal that can be called off
+}
+
+type result struct {
+	uuid string
+	err  error
+}
+
+// errScaleIn cancels a launch that is not wanted any more.
+var errScaleIn = errors.New("not wanted any more")
+
+// act plans for every group and starts the workers. It says whether it needs another look at once: launches wait for one
+// that has measured the room for them.
+func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (again bool) {
+	inv, room := l.inventory, a.hostRoom(l.vcpus)
+	a.launches = false
+	gone := a.gone
+	a.gone = nil
+	for _, g := range a.groups {
+		s := a.situation(g, slots, inv)
+		s.Replaced = l.replaced[g.spec.Template]
+		g.desired, g.most = s.Desired, s.Spec.Max
+		plan := Plan(s)
+		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
+			g.braked = false
+			a.rehearse(g, plan) // and nothing else: this is the one place from which anything is done
+			continue
+		}
+		g.would = ""
+		id := g.newest.Decision.ID
+		for _, vm := range gone {
+			if hook := g.spec.Hooks.Remove; vm.Meta.Group == g.spec.Name && hook.WaitFor == bus.WaitForCommand {
+				a.work(ctx, worker{name: vm.Name, group: g.spec.Name}, vm.UUID, func(ctx context.Context) error {
+					_ = h.Farewell(ctx, hook, vm, id) // what went wrong is in the log, and nobody waits for it
+					return nil
+				})
+			}
+		}
+		a.brake(g, plan)
+		a.launches = a.launches || len(plan.Create) > 0
+		switch {
+		case len(plan.Create) == 0:
+			g.short = ""
+		case l.measured:
+			plan.Create = a.admitted(g, plan.Create, &room)
+		default:
+			plan.Create, again = nil, true
+		}
+		for _, r := range plan.Keep {
+			if w := a.workers[r.VM.UUID]; w.drain.CallOff() {
+				w.cancel(vm.CalledOff{Why: r.Reason})
+			}
+		}
+		for _, r := range plan.Cancel {
+			a.workers[r.VM.UUID].cancel(errScaleIn)
+		}
+		for _, r := range plan.Remove {
+			_, r.Again = a.rests[r.VM.UUID]
+			if r.Died && !r.Again {
+				a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
+			}
+			w := worker{name: r.VM.Name, group: g.spec.Name}
+			if r.Graceful && (r.Reason == vm.ScalingIn || r.VM.Meta.Phase == bus.PhaseDraining) {
+				w.drain = &vm.Drain{}
+			}
+			a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
+				return h.Remove(ctx, r, g.spec, w.drain, id)
+			})
+		}
+		for _, vm := range plan.Await {
+			a.work(ctx, worker{name: vm.Name, group: g.spec.Name, up: true}, vm.UUID, func(ctx context.Context) error {
+				return h.AwaitReady(ctx, g.spec, vm, id)
+			})
+		}
+		for _, name := range plan.Create {
+			a.tellTaken(g.spec.Name, name, inv)
+			uuid := vm.NewUUID()
+			a.work(ctx, worker{name: name, group: g.spec.Name, up: true}, uuid, func(ctx context.Context) error {
+				return h.Launch(ctx, g.spec, name, uuid, id)
+			})
+		}
+	}
+	return again
+}
+
+func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
+	now := a.cfg.Now()
+	spec := inForce(g.spec, g.newest.Decision)
+	s := Situation{
+		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
+		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
+		Controls: g.newest.Decision.Controls, Removed: g.removed(now), Draining: map[string]bool{}, CPU: a.load.cpu(g.spec.Name, now),
+	}
+	s.Sick = a.sick(g, s.Owned)
+	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed
+	if g.newest.Holds(now) && !g.mismatch {
+		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
+		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
+		s.Numbers = g.newest.Decision.Shares[a.hostID].Numbers
+	}
+	for uuid, until := range a.resting {
+		if now.Before(until) {
+			s.Working[uuid] = false
+		}
+	}
+	defined := map[string]bool{}
+	for _, vm := range s.Owned {
+		defined[vm.UUID] = true
+	}
+	for uuid, w := range a.workers {
+		switch {
+		case w.up && !defined[uuid]:
+			if w.group == g.spec.Name {
+				s.Creating = append(s.Creating, w.name)
+			}
+			s.Taken[w.name] = true
+		default:
+			s.Working[uuid], s.Draining[uuid] = w.up, w.drain.Open()
+		}
+		if w.up && w.group != g.spec.Name {
+			s.BootSlots--
+		}
+	}
+	return s
+}
+
+// tellTaken publishes, once, which lower numbers a new VM's name skips because something foreign has them.
+func (a *Actuator) tellTaken(group, name string, inv vm.Inventory) {
+	ours := map[string]bool{}
+	for _, vm := range inv.Owned {
+		ours[vm.Name] = true
+	}
+	for i := 1; ; i++ {
+		n := fmt.Sprintf("%s-%d", group, i)
+		if n == name {
+			return
+		}
+		if inv.Taken[n] && !ours[n] && !a.told[n] && !a.working(n) {
+			a.told[n] = true
+			a.tell(bus.Event{
+				Group: group, VM: n, Event: bus.EventTakenName,
+				Sentence: "a domain or file that is not ours has this name: left alone, and the name is avoided",
+			})
+		}
+	}
+}
+
+func (a *Actuator) working(name string) bool {
+	for _, w := range a.workers {
+		if w.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// work starts a worker.
+func (a *Actuator) work(ctx context.Context, w worker, uuid string, do func(context.Context) error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w.cancel = cancel
+	a.workers[uuid] = &w
+	done := a.done
+	go func() { done <- result{uuid, do(ctx)} }()
+}
+
+// ended takes a worker's result.
+func (a *Actuator) ended(r result) {
+	w := a.workers[r.uuid]
+	delete(a.workers, r.uuid)
+	w.cancel(nil)
+	a.sweeper.ended[r.uuid] = true
+	g := a.groups[w.group]
+	switch {
+	case r.err == nil && w.up:
+		g.failures = 0
+	case r.err == nil:
+		delete(a.resting, r.uuid)
+		delete(a.rests, r.uuid)
+		delete(a.seen, r.uuid) // gone by our own doing
+	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled), vm.IsCalledOff(r.err):
+	case w.up:
+		delete(a.seen, r.uuid)
+		for _, e := range g.failed(w, r.err, a.cfg.Now()) {
+			a.tell(e)
+			a.sweeper.failed[r.uuid] = true
+		}
+	default:
+		a.couldNotRemove(r.uuid, w, r.err)
+	}
+}
+
+// stopWorkers waits for the workers, whose context has ended, and says whether all of them left.
+func (a *Actuator) stopWorkers() bool {
+	deadline := time.NewTimer(stopDeadline)
+	defer deadline.Stop()
+	for len(a.workers) > 0 {
+		select {
+		case r := <-a.done:
+			a.ended(r)
+		case <-deadline.C:
+			clear(a.workers)
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,76 @@
+package actuator
+
+import (
+	"slices"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// inForce is a spec with the min, max and upper that a decision was made with. Max is never above what the file, its
+// schedule and a person allow.
+func inForce(spec bus.Group, d bus.Decision) bus.Group {
+	if in := d.Inputs; d.Known && in.Min >= 1 && in.Min <= in.Max {
+		spec.Max = min(in.Max, spec.Ceiling(d.Controls))
+		spec.Min = min(in.Min, spec.Max)
+		spec.Policy.UpperPercent = in.UpperPercent
+	}
+	return spec
+}
+
+// clampShare is the number of VMs that a decision wants on a host. Whatever it says, min and max of the spec hold:
+// both for a group on one host, max for a share of a group on several.
+func clampShare(spec bus.Group, d bus.Decision, host bus.HostID) int {
+	share, ok := d.Shares[host]
+	switch {
+	case !d.Known, !ok:
+		return Unknown
+	case len(d.Shares) == 1:
+		return min(max(share.VMs, spec.Min), spec.Max)
+	}
+	return min(max(share.VMs, 0), spec.Max)
+}
+
+// receive takes a decision and says whether it wakes the stage.
+func (a *Actuator) receive(d bus.Decision) bool {
+	wakes, err := a.take(d)
+	if err != nil {
+		a.conn.Drop(d.Subject(), err)
+	}
+	return wakes
+}
+
+// catchUp takes the decisions that wait, as after a stall: nothing is done by one that was followed by others.
+func (a *Actuator) catchUp(decisions <-chan bus.Decision) {
+	for {
+		select {
+		case d := <-decisions:
+			a.receive(d)
+		default:
+			return
+		}
+	}
+}
+
+// take keeps a decision if it is the newest, and reports whether there is something new to do. The error says why a decision for
+// one of our groups is of no use.
+func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
+	g := a.groups[d.Group]
+	switch {
+	case g == nil:
+		return false, nil
+	case d.SpecHash != g.hash:
+		g.mismatch = true
+		return false, nil
+	}
+	before := g.newest.Decision
+	if err := g.newest.Take(d, a.cfg.Now()); err != nil {
+		return false, err
+	}
+	g.mismatch = false
+	toScaleIn := d.Direction == bus.In && before.Direction != bus.In
+	return d.Desired != before.Desired || toScaleIn || !before.Known || !sameControls(d.Controls, before.Controls), nil
+}
+
+func sameControls(a, b bus.Controls) bool {
+	return a.DryRun == b.DryRun && slices.Equal(a.Paused, b.Paused)
+}

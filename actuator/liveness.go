@@ -1,0 +1,169 @@
+package actuator
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const (
+	pulseEvery = 5 * time.Second // between two rounds of asking the guest agents
+)
+
+// pulse is what is known of whether a VM that runs also serves.
+type pulse struct {
+	silent   time.Time // since when its agent does not answer; zero: it does, or was not asked
+	asked    time.Time // the last time that it did not answer
+	ioError  time.Time // since when it is paused on an I/O error; zero: it is not
+	rebooted time.Time // when its guest last restarted without ending; zero: it did not
+	asleep   time.Time // since when it neither runs nor is paused nor off: it sleeps, or hangs in its shutdown
+	state    bus.State // the last one, of those
+	reported bool
+}
+
+// sick says why a VM is to be replaced, "" if it is not. An agent's silence only counts up to the last time that it
+// was asked in vain: while nobody can ask, nothing is known. A guest that restarts has the time of a boot more, counted
+// from the beginning of its silence, so that one which does nothing but restart is replaced in the end.
+func (p pulse) sick(spec bus.Group, now time.Time) string {
+	grace := spec.Repair.HealthGrace
+	if grace == 0 {
+		return ""
+	}
+	silence := p.asked.Sub(p.silent)
+	speak := grace
+	if !p.rebooted.IsZero() && p.rebooted.After(p.silent.Add(-grace)) {
+		speak += spec.BootTimeout
+	}
+	wake := grace
+	if p.state == bus.StateShutdown {
+		wake += spec.ShutdownTimeout
+	}
+	switch {
+	case !p.ioError.IsZero() && now.Sub(p.ioError) >= grace:
+		return fmt.Sprintf("it has been paused on an I/O error for %s", now.Sub(p.ioError).Round(time.Second))
+	case !p.asleep.IsZero() && now.Sub(p.asleep) >= wake:
+		return fmt.Sprintf("it has been %q, and not running, for %s", p.state, now.Sub(p.asleep).Round(time.Second))
+	case !p.silent.IsZero() && silence >= speak:
+		return fmt.Sprintf("its guest agent has not answered for %s", silence.Round(time.Second))
+	}
+	return ""
+}
+
+// since is the moment from which a sick VM did not serve.
+func (p pulse) since() time.Time {
+	for _, at := range []time.Time{p.ioError, p.asleep} {
+		if !at.IsZero() {
+			return at
+		}
+	}
+	return p.silent
+}
+
+// pulses are the pulses of the VMs that serve, by UUID.
+type pulses map[string]*pulse
+
+// pulsed reports whether a VM is in service, by its state, or should be: a person may have suspended one, and one that is
+// off is replaced at once.
+func pulsed(v vm.VM) bool {
+	switch v.State {
+	case bus.StatePaused:
+		return v.IOError
+	case bus.StateShutoff, bus.StateSaved, bus.StateCrashed, bus.StateUnknown:
+		return false
+	case bus.StateRunning, bus.StateShutdown, bus.StateAsleep, bus.StateOther:
+		return true
+	}
+	return true // a state newer than this program
+}
+
+// look notes what a look at libvirt shows, and forgets VMs that are gone or not in service.
+func (p pulses) look(owned []vm.VM, now time.Time) {
+	there := map[string]bool{}
+	for _, v := range owned {
+		if v.Meta.Phase != bus.PhaseReady || !pulsed(v) {
+			continue
+		}
+		there[v.UUID] = true
+		if p[v.UUID] == nil {
+			p[v.UUID] = &pulse{}
+		}
+		of := p[v.UUID]
+		since := func(at *time.Time, is bool) {
+			switch {
+			case !is:
+				*at = time.Time{}
+			case at.IsZero():
+				*at = now
+			}
+		}
+		since(&of.ioError, v.IOError)
+		since(&of.asleep, v.State != bus.StateRunning && v.State != bus.StatePaused)
+		of.state = v.State
+	}
+	for uuid := range p {
+		if !there[uuid] {
+			delete(p, uuid)
+		}
+	}
+}
+
+// restarted notes that a guest has restarted without ending.
+func (p pulses) restarted(uuid string, at time.Time) {
+	if of := p[uuid]; of != nil {
+		of.rebooted = at
+	}
+}
+
+// hear notes what agents said.
+func (p pulses) hear(got vm.Answers) {
+	for uuid, answered := range got.VMs {
+		of := p[uuid]
+		switch {
+		case of == nil:
+		case answered:
+			of.silent, of.asked = time.Time{}, time.Time{}
+		case of.silent.IsZero():
+			of.silent, of.asked = got.At, got.At
+		default:
+			of.asked = got.At
+		}
+	}
+}
+
+// sick are the VMs of a group that are to be replaced, with why, by UUID.
+func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
+	sick := map[string]string{}
+	for _, v := range owned {
+		p := a.pulses[v.UUID]
+		if p == nil {
+			continue
+		}
+		why := p.sick(g.spec, a.cfg.Now())
+		if why != "" {
+			sick[v.UUID] = why
+		}
+		if why != "" && !p.reported {
+			a.tell(bus.Event{Group: g.spec.Name, VM: v.Name, Event: bus.EventUnhealthy, Sentence: why})
+			for _, e := range g.ill([]vm.VM{v}, why, p.since(), a.cfg.Now()) {
+				a.tell(e)
+			}
+		}
+		p.reported = why != ""
+	}
+	return sick
+}
+
+// toAsk are the VMs, of those of the last look, whose agents are to be asked.
+func (a *Actuator) toAsk() []vm.VM {
+	var vms []vm.VM
+	for _, v := range a.seen {
+		g := a.groups[v.Meta.Group]
+		if g != nil && g.spec.ReadyWhen == bus.ReadyAgent && g.spec.Repair.HealthGrace > 0 &&
+			v.Meta.Phase == bus.PhaseReady && v.State == bus.StateRunning && a.workers[v.UUID] == nil {
+			vms = append(vms, v)
+		}
+	}
+	return vms
+}

@@ -1,0 +1,332 @@
+package orphan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Record is what an actuator keeps of a VM beside libvirt, until nothing of it is left and its end was said. It is
+// what authorises that the VM's volume is deleted when somebody undefined its domain; and only if it has File, which
+// says that the volume's file was made by us.
+type Record struct {
+	V        int        `json:"v"`
+	UUID     string     `json:"uuid"`
+	VM       string     `json:"vm"`
+	Group    string     `json:"group"`
+	HostID   bus.HostID `json:"host_id"` // of the libvirt
+	URI      string     `json:"uri"`     // libvirt's, as libvirt says it
+	Host     string     `json:"host"`    // the same
+	Pool     string     `json:"pool"`
+	Volume   string     `json:"volume"`
+	Path     string     `json:"path"`     // "" where the VM was made without a record, and this is for its end alone
+	Template string     `json:"template"` // path of the volume's backing store
+	Created  time.Time  `json:"created"`
+	File     *FileID    `json:"file,omitempty"` // absent until the volume is made, and where its file cannot be looked at
+}
+
+const recordVersion = 1
+
+// FileID tells a file from any other that had its path before or gets it later.
+type FileID struct {
+	Inode  uint64     `json:"inode"`
+	Device uint64     `json:"device"`
+	Born   *time.Time `json:"born,omitempty"` // absent where the file system does not say
+}
+
+// Same says whether both are the same file. An inode number is used again, so its birth counts where it is known;
+// the device's number may be another one after a reboot, so it counts where that is all there is.
+func (f *FileID) Same(other *FileID) bool {
+	switch {
+	case f == nil || other == nil || f.Inode != other.Inode:
+		return false
+	case f.Born != nil && other.Born != nil:
+		return f.Born.Equal(*other.Born)
+	case f.Born != nil || other.Born != nil:
+		return false
+	}
+	return f.Device == other.Device
+}
+
+// Identify looks at a file of this machine. It follows no symbolic link.
+func Identify(path string) (*FileID, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE|unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+		return nil, &fs.PathError{Op: "statx", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	id := &FileID{Inode: st.Ino, Device: unix.Mkdev(st.Dev_major, st.Dev_minor)}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		id.Born = new(time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)).UTC())
+	}
+	return id, nil
+}
+
+// Records is the folder of an actuator's records. A nil one keeps none. Its methods may be called from any goroutine.
+type Records struct {
+	Dir, uri, host string
+	id             bus.HostID
+	Identify       func(path string) (*FileID, error) // nil where libvirt is on another machine
+	log            zerolog.Logger
+
+	mu   sync.Mutex
+	said map[string]bool // what went wrong, said once
+}
+
+// NewRecords makes those of a folder, which need not be there yet, for the libvirt called id at a URI; "" is no folder: none are
+// kept then.
+func NewRecords(dir, uri string, id bus.HostID, host string, log zerolog.Logger) *Records {
+	if dir == "" {
+		return nil
+	}
+	b := &Records{Dir: dir, uri: uri, id: id, host: host, log: log, said: map[string]bool{}}
+	if vm.IsLocal(uri) {
+		b.Identify = Identify
+	}
+	return b
+}
+
+// Begin keeps a record of a VM whose domain is defined. One that is there already stays.
+func (b *Records) Begin(vm string, meta bus.Metadata, path, template string) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, err := os.Lstat(b.file(meta.UUID)); err == nil {
+		return
+	}
+	b.warn(b.write(Record{
+		V: recordVersion, UUID: meta.UUID, VM: vm, Group: meta.Group, HostID: b.id, URI: b.uri, Host: b.host, Pool: meta.Pool, Volume: meta.Volume,
+		Path: path, Template: template, Created: meta.Created.UTC(),
+	}))
+}
+
+// Complete adds to a record which file the volume is. It is called when the volume has just been made.
+func (b *Records) Complete(uuid string) {
+	if b == nil || b.Identify == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, err := readRecord(b.file(uuid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return // it could not be written, which was said
+	}
+	if err == nil {
+		if r.File, err = b.Identify(r.Path); err == nil {
+			err = b.write(r)
+		} else if errors.Is(err, fs.ErrNotExist) {
+			// Libvirt has just made it, so its path is not one of this machine.
+			b.warn(fmt.Errorf("the files in %s cannot be looked at from here, as when libvirt runs in a container: "+
+				"the disk of a VM that a person undefines is named there, and not deleted", filepath.Dir(r.Path)))
+			return
+		}
+	}
+	if err != nil {
+		b.warn(unnamed("complete a record", err))
+	}
+}
+
+// Drop takes a record away, after the end of its VM was said.
+func (b *Records) Drop(uuid string) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := os.Remove(b.file(uuid))
+	if err == nil {
+		err = syncDir(b.Dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.warn(unnamed("drop a record", err))
+	}
+}
+
+// Has reports whether there is a record of a VM.
+func (b *Records) Has(uuid string) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := os.Lstat(b.file(uuid))
+	return err == nil
+}
+
+// Read is all records of this libvirt. What else lies in the folder is said once and left alone.
+func (b *Records) Read() []Record {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	entries, err := os.ReadDir(b.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.warn(err)
+	}
+	var all []Record
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // being written, or cut off while it was
+		}
+		r, err := readRecord(filepath.Join(b.Dir, e.Name()))
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // dropped by another process meanwhile
+		case err != nil:
+			b.warn(err)
+		case r.HostID == b.id, r.HostID == "" && r.URI == b.uri && r.Host == b.host:
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func (b *Records) file(uuid string) string { return filepath.Join(b.Dir, uuid+".json") }
+
+// Report is warn for those who sweep.
+func (b *Records) Report(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.warn(err)
+}
+
+// warn says once what is wrong. Nothing waits for a record: without one less is deleted, and that is all.
+func (b *Records) warn(err error) {
+	if err == nil || b.said[err.Error()] {
+		return
+	}
+	b.said[err.Error()] = true
+	b.log.Warn().Err(err).Msg("sweep")
+}
+
+// removalsFile is the file with the removals that the budget counts; the dot tells it from a record.
+const removalsFile = ".removals.json"
+
+// KeepRemovals keeps when VMs that served were removed, by group, for the next start.
+func (b *Records) KeepRemovals(at map[string][]time.Time) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.warn(b.save(removalsFile, at))
+}
+
+// Removals are those that keepRemovals has kept.
+func (b *Records) Removals() map[string][]time.Time {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var at map[string][]time.Time
+	data, err := os.ReadFile(filepath.Join(b.Dir, removalsFile))
+	if err == nil {
+		err = json.Unmarshal(data, &at)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.warn(unnamed("read what was removed", err))
+		return nil
+	}
+	return at
+}
+
+func (b *Records) write(r Record) error { return b.save(r.UUID+".json", r) }
+
+// save leaves either the old file or the new one, whenever it is cut off.
+func (b *Records) save(name string, content any) error {
+	data, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("encode a record: %w", err)
+	}
+	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
+		return err
+	}
+	temp := filepath.Join(b.Dir, "."+name+".new")
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return unnamed("write a record", err)
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(temp, filepath.Join(b.Dir, name))
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		return unnamed("write a record", err)
+	}
+	return syncDir(b.Dir)
+}
+
+// unnamed leaves the file's name out of an error, as it differs from VM to VM, and each reason is said once.
+func unnamed(what string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("%s in %s: %w", what, filepath.Dir(path.Path), path.Err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// longestRecord is far more than any has.
+const longestRecord = 64 << 10
+
+// readRecord reads a record, and refuses what this program did not write.
+func readRecord(path string) (Record, error) {
+	var r Record
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, longestRecord))
+	if err != nil {
+		return r, err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&r); err != nil {
+		return r, fmt.Errorf("%s is no record: %w; left alone", path, err)
+	}
+	switch {
+	case r.V != recordVersion:
+		err = fmt.Errorf("version %d, want %d", r.V, recordVersion)
+	case r.UUID == "" || filepath.Base(path) != r.UUID+".json":
+		err = fmt.Errorf("it is of VM %q", r.UUID)
+	case r.VM == "" || r.Volume != bus.VolumeName(r.VM, r.UUID) || r.Path != "" && filepath.Base(r.Path) != r.Volume:
+		err = fmt.Errorf("volume %q at %q is not named for VM %q", r.Volume, r.Path, r.VM)
+	case r.Group == "" || r.URI == "" || r.Pool == "" || r.Created.IsZero():
+		err = errors.New("without group, libvirt URI, pool or creation time")
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s is no record: %w; left alone", path, err)
+	}
+	return r, nil
+}

@@ -1,0 +1,237 @@
+package orphan
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// newBook is a folder of records that is not there yet, and what it logs.
+func newBook(t *testing.T) (*Records, *bytes.Buffer) {
+	t.Helper()
+	log := &bytes.Buffer{}
+	return NewRecords(filepath.Join(t.TempDir(), "state", "volumes"), "qemu:///system", "here", "here", zerolog.New(log)), log
+}
+
+// begun is the record that newBook makes of someMetadata.
+func begun(b *Records, path string) Record {
+	meta := someMetadata()
+	b.Begin("web-1", meta, path, "/pool/template-demo.qcow2")
+	return Record{
+		V: 1, UUID: meta.UUID, VM: "web-1", Group: meta.Group, HostID: b.id, URI: "qemu:///system", Host: "here", Pool: meta.Pool, Volume: meta.Volume,
+		Path: path, Template: "/pool/template-demo.qcow2", Created: meta.Created.UTC(),
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	b, log := newBook(t)
+	if got := b.Read(); got != nil {
+		t.Errorf("a folder that is not there has %+v", got)
+	}
+	path := filepath.Join(t.TempDir(), bus.VolumeName("web-1", someUUID))
+	want := begun(b, path)
+	if got := b.Read(); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+		t.Errorf("begun: %+v, want %+v", got, want)
+	}
+	if err := os.WriteFile(path, []byte("disk"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.Complete(someUUID)
+	is, err := Identify(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := b.Read()
+	if len(got) != 1 || !got[0].File.Same(is) || is.Inode == 0 {
+		t.Errorf("completed: %+v, want the file %+v", got, is)
+	}
+	b.Begin("web-1", someMetadata(), "", "")
+	if again := b.Read(); !reflect.DeepEqual(again, got) {
+		t.Errorf("begun again: %+v, want it to stay %+v", again, got)
+	}
+	for name, want := range map[string]os.FileMode{b.Dir: 0o700 | os.ModeDir, b.file(someUUID): 0o600} {
+		if info, err := os.Stat(name); err != nil || info.Mode() != want {
+			t.Errorf("%s: mode %s, %v; want %s", name, info.Mode(), err, want)
+		}
+	}
+	b.Drop(someUUID)
+	b.Drop(someUUID)
+	if got := b.Read(); got != nil {
+		t.Errorf("dropped: %+v", got)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged %s", log)
+	}
+}
+
+func TestRecordsOfOthers(t *testing.T) {
+	b, _ := newBook(t)
+	begun(b, "")
+	for _, other := range []*Records{
+		NewRecords(b.Dir, "qemu:///session", "here-session", "here", zerolog.Nop()), NewRecords(b.Dir, "qemu:///system", "there", "here", zerolog.Nop()), nil,
+	} {
+		if got := other.Read(); got != nil {
+			t.Errorf("%+v reads %+v", other, got)
+		}
+	}
+	var none *Records // without a folder
+	none.Begin("web-1", someMetadata(), "", "")
+	none.Complete(someUUID)
+	none.Drop(someUUID)
+	if remote := NewRecords(b.Dir, "qemu+ssh://kvm1/system", "here", "here", zerolog.Nop()); remote.Identify != nil {
+		t.Error("files of another machine are looked at")
+	}
+}
+
+// What is in the folder and is not a record is said once, and stays. A write that was cut off leaves the old record.
+func TestForeignFilesAmongRecords(t *testing.T) {
+	b, log := newBook(t)
+	want := begun(b, "")
+	whole, err := os.ReadFile(b.file(someUUID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := "0badcafe" + someUUID[8:]
+	files := map[string]string{
+		"README":                      "somebody's",
+		"." + someUUID + ".new":       string(whole[:10]),
+		other + ".json":               string(whole), // a copy under another name
+		"1" + other[1:] + ".json":     strings.Replace(string(whole), `"v":1`, `"v":2`, 1),
+		"2" + other[1:] + ".json":     "",
+		"3" + other[1:] + ".json":     strings.ReplaceAll(string(whole), someUUID, "3"+other[1:]), // the volume is another VM's
+		"4" + other[1:] + ".json":     `{"v":1,"uuid":"4` + other[1:] + `"}`,
+		"5" + other[1:] + ".json.bak": string(whole),
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(b.Dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(b.file(someUUID), filepath.Join(b.Dir, "link.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(b.Dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := b.Read(); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+			t.Errorf("read %+v, want %+v", got, want)
+		}
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != len(files)-1+2 {
+		t.Errorf("%d lines, want one for each but the one that was cut off:\n%s", lines, log)
+	}
+	for name, text := range files {
+		if now, err := os.ReadFile(filepath.Join(b.Dir, name)); err != nil || string(now) != text {
+			t.Errorf("%s is now %q, %v", name, now, err)
+		}
+	}
+	b.Identify = func(string) (*FileID, error) { return &FileID{Inode: 7}, nil }
+	b.Complete(someUUID) // over the one that was cut off
+	if got := b.Read(); len(got) != 1 || got[0].File == nil {
+		t.Errorf("completed: %+v", got)
+	}
+}
+
+// A folder that cannot be written to costs a few lines in the log and nothing else.
+func TestRecordsCannotBeWritten(t *testing.T) {
+	b, log := newBook(t)
+	if err := os.MkdirAll(filepath.Dir(b.Dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(b.Dir, nil, 0o600); err != nil { // also root cannot make a folder of it
+		t.Fatal(err)
+	}
+	for _, uuid := range []string{someUUID, "0badcafe" + someUUID[8:]} {
+		meta := someMetadata()
+		meta.UUID = uuid
+		b.Begin("web-1", meta, "", "")
+		b.Complete(uuid)
+		b.Drop(uuid)
+	}
+	if got := strings.Count(log.String(), "\n"); got != 3 {
+		t.Errorf("%d lines for two VMs, want one for each thing that cannot be done:\n%s", got, log)
+	}
+}
+
+// A pool whose path is not one of this machine is said once, for what it means; a VM of it has a record that authorizes nothing.
+func TestFilesOutOfSight(t *testing.T) {
+	b, log := newBook(t)
+	begun(b, "/no/such/pool/"+bus.VolumeName("web-1", someUUID))
+	for range 3 {
+		b.Complete(someUUID)
+	}
+	said := log.String()
+	if strings.Count(said, "\n") != 1 || !strings.Contains(said, "the files in /no/such/pool cannot be looked at from here") || strings.Contains(said, "record") {
+		t.Errorf("said: %s", said)
+	}
+	if got := b.Read(); len(got) != 1 || got[0].File != nil {
+		t.Errorf("the record is %+v, want one without a file", got)
+	}
+}
+
+func TestSameFile(t *testing.T) {
+	born := func(inode, device uint64, at time.Time) *FileID { return &FileID{inode, device, &at} }
+	for _, tt := range []struct {
+		name string
+		a, b *FileID
+		same bool
+	}{
+		{"the same", born(1, 2, t0), born(1, 2, t0), true},
+		{"the same after a reboot", born(1, 2, t0), born(1, 3, t0), true},
+		{"the inode was used again", born(1, 2, t0), born(1, 2, t0.Add(1)), false},
+		{"another inode", born(1, 2, t0), born(4, 2, t0), false},
+		{"no birth times", &FileID{1, 2, nil}, &FileID{1, 2, nil}, true},
+		{"no birth times, another device", &FileID{1, 2, nil}, &FileID{1, 3, nil}, false},
+		{"one birth time", born(1, 2, t0), &FileID{1, 2, nil}, false},
+		{"unknown", nil, nil, false},
+		{"unknown and known", nil, born(1, 2, t0), false},
+	} {
+		if got := tt.a.Same(tt.b); got != tt.same {
+			t.Errorf("%s: %t", tt.name, got)
+		}
+		if got := tt.b.Same(tt.a); got != tt.same {
+			t.Errorf("%s, the other way round: %t", tt.name, got)
+		}
+	}
+}
+
+func TestIdentify(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, err := Identify(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := Identify(path + ".old"); err != nil || !moved.Same(first) {
+		t.Errorf("renamed: %+v, %v; want %+v", moved, err, first)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := Identify(path); err != nil || second.Same(first) {
+		t.Errorf("another file of this name: %+v, %v; want another than %+v", second, err, first)
+	}
+	if err := os.Symlink(path, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "link", "none"} {
+		if id, err := Identify(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%q is %+v", name, id)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package actuator
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const tolerableSkew = 2 * time.Second // of the decider's clock
+
+// fullFor is for how long a host counts as full after it had no room for a launch: others are asked meanwhile.
+const fullFor = time.Minute
+
+// full are the groups of which no further VM had room here lately.
+func (a *Actuator) full() []string {
+	groups := []string{}
+	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
+		if g := a.groups[name]; g.short != "" || a.cfg.Now().Sub(g.shortAt) < fullFor {
+			groups = append(groups, name)
+		}
+	}
+	return groups
+}
+
+// maxTaken bounds how many taken numbers of a group are told.
+const maxTaken = 1000
+
+// taken are, by group, the numbers whose names something that is not ours has.
+func (a *Actuator) taken(inv vm.Inventory) map[string][]int {
+	ours := map[string]bool{}
+	for _, vm := range inv.Owned {
+		ours[vm.Name] = true
+	}
+	numbers := map[string][]int{}
+	for name := range inv.Taken {
+		i := strings.LastIndexByte(name, '-')
+		if i < 0 || a.groups[name[:i]] == nil || ours[name] || a.working(name) {
+			continue
+		}
+		if n, ok := bus.VMNumber(name[:i], name); ok && len(numbers[name[:i]]) < maxTaken {
+			numbers[name[:i]] = append(numbers[name[:i]], n)
+		}
+	}
+	for _, list := range numbers {
+		slices.Sort(list)
+	}
+	return numbers
+}
+
+// problem is what keeps groups from having what is desired; nil where nothing does.
+func (a *Actuator) problem() error {
+	var problems []string
+	if r := a.rival(); r != nil {
+		problems = append(problems, fmt.Sprintf("%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
+			"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
+		for _, p := range a.groups[name].problems(a.hostID, a.host, a.cfg.Now()) {
+			problems = append(problems, "group "+name+": "+p)
+		}
+	}
+	problems = append(problems, a.restProblems()...)
+	if problems == nil {
+		return nil
+	}
+	return errors.New(strings.Join(problems, "; "))
+}
+
+func (g *group) problems(id bus.HostID, host string, now time.Time) (problems []string) {
+	if g.mismatch {
+		problems = append(problems, "the decider reads another config than the actuator; its decisions are ignored")
+	}
+	if _, share := g.newest.Decision.Shares[id]; g.newest.Decision.Known && !share {
+		problems = append(problems, fmt.Sprintf("the decider has no samples of this host, %s (%s)", host, id))
+	}
+	if err := g.newest.Refused(now); err != nil {
+		problems = append(problems, err.Error())
+	} else if g.newest.Taken() && !g.newest.Holds(now) {
+		problems = append(problems, "the last decision has run out: no decider is heard")
+	}
+	if skew, known := g.newest.Skew(); known && skew.Abs() > tolerableSkew {
+		side := "behind"
+		if skew < 0 {
+			side = "ahead of"
+		}
+		problems = append(problems, fmt.Sprintf("the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side))
+	}
+	if g.open() && now.Before(g.retryAt) {
+		problems = append(problems, fmt.Sprintf("no launch until %s after %s in a row: %s", g.retryAt.Local().Format(time.DateTime), bus.Count(g.failures+g.deaths, "failure"), g.cause))
+	}
+	if g.short != "" {
+		problems = append(problems, "no room for another VM: "+g.short)
+	}
+	if g.braked {
+		problems = append(problems, fmt.Sprintf("no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow))
+	}
+	return problems
+}
+
+// notice publishes what changed without our doing, and at the first look what is taken over.
+func (a *Actuator) notice(inv vm.Inventory) {
+	now := map[string]vm.VM{}
+	died := map[string][]vm.VM{}
+	for _, vm := range inv.Owned {
+		if a.groups[vm.Meta.Group] == nil {
+			continue
+		}
+		now[vm.UUID] = vm
+		if before := a.seen[vm.UUID]; before.State == bus.StateRunning && vm.Meta.Phase == bus.PhaseReady &&
+			a.workers[vm.UUID] == nil && (vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
+			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
+		}
+		if a.seen == nil {
+			a.tell(bus.Event{
+				Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventAdopted,
+				Sentence: fmt.Sprintf("found %s, phase %s", vm.State, vm.Meta.Phase),
+			})
+		}
+	}
+	for uuid, vm := range a.seen {
+		if _, there := now[uuid]; there || a.workers[uuid] != nil || vm.Meta.Phase == bus.PhaseStopping {
+			continue
+		}
+		if _, failed := a.resting[uuid]; failed {
+			continue
+		}
+		a.tell(bus.Event{
+			Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventDied,
+			Sentence: "gone: its definition was removed by someone else",
+		})
+		if vm.Meta.Phase == bus.PhaseReady {
+			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
+		}
+		a.gone = append(a.gone, vm)
+	}
+	a.seen = now
+	for name, g := range a.groups {
+		g.forgive(a.cfg.Now())
+		for _, e := range g.ill(died[name], "it is off or gone", a.cfg.Now(), a.cfg.Now()) {
+			a.tell(e)
+		}
+	}
+	for uuid, until := range a.resting {
+		if a.cfg.Now().After(until) {
+			delete(a.resting, uuid)
+		}
+	}
+	a.forgetRests(now)
+}
+
+// tell publishes an event.
+func (a *Actuator) tell(e bus.Event) { a.publish(a.host, e, nil) }
+
+// publish publishes an event; confirmed, which may be nil, is for [bus.Outbox]. It may be called from any goroutine.
+func (a *Actuator) publish(host string, e bus.Event, confirmed func()) {
+	e.V, e.Host, e.Time = bus.Version, host, time.Now().UTC()
+	a.outbox.Send(e, confirmed)
+	line := a.log.Info().Str("group", e.Group).Str("event", string(e.Event))
+	if e.VM != "" {
+		line = line.Str("vm", e.VM)
+	}
+	if e.ElapsedMS > 0 {
+		line = line.Int64("elapsed_ms", e.ElapsedMS)
+	}
+	if e.DecisionID != "" {
+		line = line.Str("decision_id", e.DecisionID)
+	}
+	if e.Error != "" {
+		line = line.Str("error", e.Error)
+	}
+	line.Msg(e.Sentence)
+}

@@ -1,0 +1,2 @@
+// Package pooltest makes storage pools on the real libvirt for tests of templates.
+package pooltest

@@ -1,0 +1,52 @@
+package vm
+
+import "context"
+
+// callsAtOnce is how many calls of one kind that may wait for a guest or for QEMU are on their way on a connection. libvirt
+// serves five calls of a connection at a time and reads nothing more from it meanwhile, keepalive neither: five that wait
+// for longer than the keepalive would cut the connection under everybody.
+const callsAtOnce = 2
+
+// Calls bounds the calls on one connection that may wait. There are two kinds, so that what ends a VM never waits for what
+// asks one: a call that hangs on a QEMU returns as soon as that is killed. A nil one lets everything through.
+type Calls struct {
+	asks chan struct{} // the guest, or QEMU for its guest
+	acts chan struct{} // start, destroy, write to a running domain
+}
+
+// NewCalls makes the slots of one connection.
+func NewCalls() *Calls {
+	return &Calls{asks: make(chan struct{}, callsAtOnce), acts: make(chan struct{}, callsAtOnce)}
+}
+
+// ask calls f, which asks a guest, when it is its turn. The error is the context's cause, if that ended before.
+func (c *Calls) ask(ctx context.Context, f func()) error {
+	if c == nil {
+		f()
+		return nil
+	}
+	return turn(ctx, c.asks, f)
+}
+
+// act calls f, which changes a domain, when it is its turn. The error is f's, or the context's cause if that ended before.
+func (c *Calls) act(ctx context.Context, f func() error) error {
+	if c == nil {
+		return f()
+	}
+	var err error
+	if gone := turn(ctx, c.acts, func() { err = f() }); gone != nil {
+		return gone
+	}
+	return err
+}
+
+func turn(ctx context.Context, slots chan struct{}, f func()) error {
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-slots }()
+	f()
+	return nil
+}

@@ -1,0 +1,46 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+)
+
+// libvirt serves five calls of a connection at a time: whatever waits must leave room for what does not.
+func TestCallsThatWaitLeaveRoom(t *testing.T) {
+	c := NewCalls()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	release, started := make(chan struct{}), make(chan struct{}, 100)
+	var wg sync.WaitGroup
+	for range 10 {
+		hang := func() { started <- struct{}{}; <-release }
+		wg.Go(func() { _ = c.ask(ctx, hang) })
+		wg.Go(func() {
+			_ = c.act(ctx, func() error {
+				hang()
+				return nil
+			})
+		})
+	}
+	for range 2 * callsAtOnce {
+		<-started
+	}
+	if cap(c.asks)+cap(c.acts) >= 5 {
+		t.Errorf("%d and %d calls may wait at a time, want less than 5 together", cap(c.asks), cap(c.acts))
+	}
+	gone := errors.New("gone")
+	cancel(gone)
+	if err := c.ask(ctx, func() { t.Error("called though its context has ended and nothing was free") }); !errors.Is(err, gone) {
+		t.Errorf("got %v, want the cause", err)
+	}
+	if err := c.act(ctx, func() error { t.Error("called"); return nil }); !errors.Is(err, gone) {
+		t.Errorf("got %v, want the cause", err)
+	}
+	close(release)
+	wg.Wait()
+	want := errors.New("refused")
+	if err := NewCalls().act(t.Context(), func() error { return want }); !errors.Is(err, want) {
+		t.Errorf("got %v, want the call's error", err)
+	}
+}

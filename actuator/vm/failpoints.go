@@ -1,0 +1,27 @@
+package vm
+
+// The steps of making and of removing a VM. Between any two of them the process may be cut off; what it leaves is put
+// right by the next start. A test that is built with the tag "faults" ends the process at each of them.
+const (
+	stepDefined  = "launch.defined"  // the domain is defined, its volume is not there
+	stepCloned   = "launch.cloned"   // its volume is there
+	stepMarked   = "launch.marked"   // its phase is launching
+	stepStarted  = "launch.started"  // it runs
+	stepBooted   = "launch.booted"   // it is ready, and not marked so
+	stepReady    = "launch.ready"    // it is marked so
+	stepChosen   = "remove.chosen"   // nothing is done yet
+	stepDraining = "remove.draining" // its phase is draining
+	stepOff      = "remove.off"      // its guest is off, or had its time
+	stepStopping = "remove.stopping" // its phase is stopping
+	stepKilled   = "remove.killed"   // its domain is off for sure
+	stepDeleted  = "remove.deleted"  // its volume is gone
+	stepRemoved  = "remove.removed"  // its definition is gone
+)
+
+// Steps are all steps, in their order.
+func Steps() []string {
+	return []string{
+		stepDefined, stepCloned, stepMarked, stepStarted, stepBooted, stepReady,
+		stepChosen, stepDraining, stepOff, stepStopping, stepKilled, stepDeleted, stepRemoved,
+	}
+}

@@ -1,0 +1,404 @@
+package vm
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+)
+
+// Heartbeats prolong a wait to so many time-outs or so long in all, whichever is less.
+const (
+	mostTimeouts = 100
+	longestWait  = 48 * time.Hour
+)
+
+// hookOutput is how much of a command's output is kept, in bytes: its end.
+const hookOutput = 4 << 10
+
+// hookCall is one wait for a hook.
+type hookCall struct {
+	hook                           bus.Hook
+	kind                           bus.HookKind
+	group, vm, uuid, host, address string
+	reason                         string
+	// began is when the wait began, as far as the VM's metadata says. So a restart does not give it the whole time-out again.
+	began time.Time
+	tell  func(bus.Event)
+}
+
+// deadline is until when is waited if nobody prolongs it.
+func (c hookCall) deadline(now time.Time) time.Time {
+	return earlier(c.began, now).Add(c.hook.Timeout) // a clock that was set back prolongs nothing
+}
+
+// prolonged is until when is waited after a heartbeat.
+func (c hookCall) prolonged(now time.Time) time.Time {
+	longest := longestWait
+	if c.hook.Timeout < longestWait/mostTimeouts {
+		longest = mostTimeouts * c.hook.Timeout
+	}
+	return earlier(now.Add(c.hook.Timeout), c.began.Add(longest))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// waiting tells who is waited for, and what holds from the deadline on.
+func (c hookCall) waiting(token string, deadline time.Time) {
+	who := "an answer over the bus"
+	if c.hook.WaitFor == bus.WaitForCommand {
+		who = "its command"
+	}
+	c.tell(bus.Event{
+		Group: c.group, VM: c.vm, Event: bus.EventWaiting, Deadline: new(deadline.UTC()), Token: token,
+		Sentence: fmt.Sprintf("the %s hook waits for %s; after %s without one: %s", c.kind, who, time.Until(deadline).Round(time.Second), c.hook.Default),
+	})
+}
+
+// abandoned is the answer abandon, with the reason.
+func (c hookCall) abandoned(why string, args ...any) (bus.HookAction, error) {
+	return bus.HookAbandon, fmt.Errorf("the %s hook of %s said abandon: "+why, append([]any{c.kind, c.vm}, args...)...)
+}
+
+// late is the answer after the time-out.
+func (c hookCall) late(log zerolog.Logger) (bus.HookAction, error) {
+	log.Warn().Str("group", c.group).Str("vm", c.vm).Msgf("the %s hook had no answer within its time-out: %s", c.kind, c.hook.Default)
+	if c.hook.Default == bus.HookAbandon {
+		return c.abandoned("that is its default, and no answer came within the time-out")
+	}
+	return bus.HookContinue, nil
+}
+
+// environment is what the command is told.
+func (c hookCall) environment() []string {
+	return []string{
+		"VMSCALER_HOOK=" + string(c.kind), "VMSCALER_GROUP=" + c.group, "VMSCALER_VM=" + c.vm, "VMSCALER_UUID=" + c.uuid,
+		"VMSCALER_HOST=" + c.host, "VMSCALER_ADDRESS=" + c.address, "VMSCALER_REASON=" + c.reason,
+	}
+}
+
+// Hooks keeps who waits for an answer over the bus, by the token that the answer must name. It is safe for concurrent use.
+type Hooks struct {
+	log zerolog.Logger
+
+	mu      sync.Mutex
+	waiters map[string]*waiter
+}
+
+// waiter is one who waits.
+type waiter struct {
+	call     hookCall
+	deadline time.Time           // owned by hooks.mu
+	answered chan bus.HookAction // has room for the one answer that a token can have
+	moved    chan struct{}       // has an element when deadline has moved
+}
+
+// NewHooks makes the hooks of a process; their commands' output goes to log.
+func NewHooks(log zerolog.Logger) *Hooks { return &Hooks{log: log, waiters: map[string]*waiter{}} }
+
+// wait waits for the answer to a hook, which is continue or abandon; abandon comes with an error that says why. When ctx
+// ends there is no answer, and the error is its cause: the next start waits on.
+func (h *Hooks) wait(ctx context.Context, call hookCall) (bus.HookAction, error) {
+	switch call.hook.WaitFor {
+	case bus.WaitForBus:
+		return h.waitForAnswer(ctx, call)
+	case bus.WaitForCommand:
+		return h.waitForCommand(ctx, call)
+	case bus.WaitForNobody:
+	}
+	return bus.HookContinue, nil
+}
+
+func (h *Hooks) waitForAnswer(ctx context.Context, call hookCall) (bus.HookAction, error) {
+	deadline := call.deadline(time.Now())
+	w := &waiter{call: call, deadline: deadline, answered: make(chan bus.HookAction, 1), moved: make(chan struct{}, 1)}
+	token := rand.Text()
+	h.mu.Lock()
+	h.waiters[token] = w
+	h.mu.Unlock()
+	defer h.forget(token)
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	call.waiting(token, deadline)
+	for {
+		select {
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		case action := <-w.answered:
+			if action == bus.HookAbandon {
+				return call.abandoned("so it was answered over the bus")
+			}
+			return action, nil
+		case <-w.moved:
+			deadline = h.deadline(w)
+			timer.Reset(time.Until(deadline))
+			call.waiting(token, deadline)
+		case <-timer.C:
+			if h.expire(token) {
+				return call.late(h.log)
+			}
+		}
+	}
+}
+
+func (h *Hooks) forget(token string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.waiters, token)
+}
+
+func (h *Hooks) deadline(w *waiter) time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return w.deadline
+}
+
+// expire ends a wait, unless an answer or a heartbeat came at the last moment.
+func (h *Hooks) expire(token string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := h.waiters[token]
+	if w == nil || time.Now().Before(w.deadline) {
+		return false
+	}
+	delete(h.waiters, token)
+	return true
+}
+
+// Answer takes an answer; known is false if nobody here waits for this token.
+func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := h.waiters[q.Token]
+	if w == nil {
+		return a, false, nil
+	}
+	a = bus.HookAnswer{V: bus.Version, Group: w.call.group, VM: w.call.vm, Hook: w.call.kind, Action: q.Action}
+	switch q.Action {
+	case bus.HookContinue, bus.HookAbandon:
+		delete(h.waiters, q.Token)
+		w.answered <- q.Action
+	case bus.HookHeartbeat:
+		w.deadline = w.call.prolonged(time.Now())
+		a.Deadline = new(w.deadline.UTC())
+		select {
+		case w.moved <- struct{}{}:
+		default: // it will look anyway
+		}
+	default:
+		return a, true, fmt.Errorf("action: found %.40q, want %s, %s or %s", q.Action, bus.HookContinue, bus.HookAbandon, bus.HookHeartbeat)
+	}
+	h.log.Info().Str("group", a.Group).Str("vm", a.VM).Msgf("the %s hook was answered: %s, by %.80q", a.Hook, q.Action, q.By)
+	return a, true, nil
+}
+
+// Serve answers the requests of the verb hook until ctx ends. Each actuator gets all of them; a token of another's is left
+// to that one.
+func (h *Hooks) Serve(ctx context.Context, requests <-chan client.Request) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-requests:
+			answer, known, err := h.Answer(r.Query)
+			switch {
+			case !known:
+				r.Ignore()
+				continue
+			case err != nil:
+				err = r.Refuse("%s", err)
+			default:
+				err = r.Answer(answer)
+			}
+			if err != nil {
+				h.log.Error().Err(err).Msg("answer to a hook")
+			}
+		}
+	}
+}
+
+func (h *Hooks) waitForCommand(ctx context.Context, call hookCall) (bus.HookAction, error) {
+	deadline := call.deadline(time.Now())
+	limited, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if limited.Err() == nil {
+		call.waiting("", deadline)
+	}
+	output, err := runCommand(limited, call.hook.Command, call.environment())
+	if output := strings.TrimSpace(string(output)); output != "" {
+		level := zerolog.InfoLevel
+		if err != nil {
+			level = zerolog.WarnLevel // the only place that has it
+		}
+		h.log.WithLevel(level).Str("group", call.group).Str("vm", call.vm).Str("output", bus.Line(output)).
+			Msgf("the command of the %s hook has ended", call.kind)
+	}
+	switch {
+	case err == nil:
+		return bus.HookContinue, nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case limited.Err() != nil:
+		return call.late(h.log)
+	}
+	// Nothing of the output, which may have a secret: anybody on the machine hears events.
+	return call.abandoned("its command ended with %w; the actuator's log has its output", err)
+}
+
+// runCommand runs a line of the shell in a process group of its own, and kills all of that when ctx ends. It returns the
+// end of the output.
+func runCommand(ctx context.Context, line string, environment []string) ([]byte, error) {
+	var output tail
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	cmd.Env = append(os.Environ(), environment...)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		return os.ErrProcessDone
+	}
+	cmd.WaitDelay = time.Second // for what it left in the background with its output open
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // its own status was 0
+	}
+	return output.text, err
+}
+
+// tail keeps the end of what is written to it.
+type tail struct{ text []byte }
+
+var _ io.Writer = (*tail)(nil)
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.text = append(t.text, p...)
+	if over := len(t.text) - hookOutput; over > 0 {
+		t.text = append([]byte(nil), t.text[over:]...)
+	}
+	return len(p), nil
+}
+
+// The reasons that a hook's command is told.
+const (
+	reasonReady   = "ready"   // the VM could serve
+	reasonRemoval = "removal" // it runs, and is about to go
+	reasonDied    = "died"    // it does not run any more
+)
+
+// ask asks a hook about a VM and waits for the answer, as hooks.wait does. If began is zero the wait begins now.
+func (h Manager) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, vm VM, address, reason, decision string, began time.Time) (bus.HookAction, error) {
+	if began.IsZero() {
+		began = time.Now()
+	}
+	return h.Hooks.wait(ctx, hookCall{
+		hook: hook, kind: kind, group: vm.Meta.Group, vm: vm.Name, uuid: vm.UUID, host: h.Host, began: began, address: address, reason: reason,
+		tell: func(e bus.Event) {
+			e.DecisionID = decision
+			h.Tell(e)
+		},
+	})
+}
+
+// removeHook asks the remove hook about a running VM.
+func (h Manager) removeHook(ctx context.Context, hook bus.Hook, dom *libvirt.Domain, vm VM, decision string, began time.Time) (bus.HookAction, error) {
+	address := vm.Meta.Address // what the launch hook was told is what somebody keeps now
+	if address == "" && hook.WaitFor == bus.WaitForCommand {
+		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
+	}
+	return h.ask(ctx, bus.HookRemove, hook, vm, address, reasonRemoval, decision, began)
+}
+
+// farewellWait is for how long a removal waits for the remove hook of a VM that died: its replacement may wait for the removal.
+const farewellWait = 10 * time.Second
+
+// farewellHook is a group's remove hook for a VM that died; its failure holds nothing up.
+func farewellHook(hook bus.Hook) bus.Hook {
+	hook.Timeout, hook.Default = min(hook.Timeout, farewellWait), bus.HookContinue
+	return hook
+}
+
+// Farewell tells the command of the remove hook that a VM which had served died. Whoever listens on the bus hears it by the
+// event "died".
+func (h Manager) Farewell(ctx context.Context, hook bus.Hook, vm VM, decision string) error {
+	if hook.WaitFor != bus.WaitForCommand || vm.Meta.Phase != bus.PhaseReady && vm.Meta.Phase != bus.PhaseDraining {
+		return nil
+	}
+	_, abandoned := h.ask(ctx, bus.HookRemove, farewellHook(hook), vm, vm.Meta.Address, reasonDied, decision, time.Now())
+	return abandoned
+}
+
+// launchHook asks the launch hook about a VM that could serve, and returns the address that it was told. It fails when the
+// hook abandons the VM, when the VM goes off meanwhile, and when a command would be told no address although the guest
+// could have said one.
+func (h Manager) launchHook(ctx context.Context, spec bus.Group, dom *libvirt.Domain, vm VM, decision string) (address string, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if err := untilOff(ctx, dom, vm.Name); err != nil {
+			cancel(err)
+		}
+	})
+	defer watching.Wait()
+	defer cancel(nil)
+	hook := spec.Hooks.Launch
+	switch {
+	case hook.WaitFor == bus.WaitForCommand:
+		address = awaitAddress(ctx, h.Calls, dom)
+	case spec.Hooks.Remove.WaitFor == bus.WaitForCommand: // which is told it even if the VM died
+		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) })
+	}
+	if err := noAddress(spec, vm.Name, address); err != nil && ctx.Err() == nil {
+		return "", err
+	}
+	_, err = h.ask(ctx, bus.HookLaunch, hook, vm, address, reasonReady, decision, time.Time{})
+	return address, err
+}
+
+// noAddress is the error that a launch hook's command would be told no address, nil if it is told one or need not be.
+func noAddress(spec bus.Group, vm, address string) error {
+	if address != "" || spec.Hooks.Launch.WaitFor != bus.WaitForCommand || spec.ReadyWhen == bus.ReadyUptime {
+		return nil
+	}
+	return fmt.Errorf("%s has no address for its launch hook: within %s neither a DHCP lease nor its guest agent named one; a group whose VMs have none needs ready_when: uptime, or a hook with wait_for: bus",
+		vm, addressWait)
+}
+
+// untilOff returns an error as soon as a VM is off or cannot be read, and nil when ctx ends.
+func untilOff(ctx context.Context, dom *libvirt.Domain, name string) error {
+	poll := time.NewTicker(time.Second)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-poll.C:
+		}
+		state, _, err := dom.GetState()
+		if err != nil {
+			return fmt.Errorf("read the state of %s: %w", name, err)
+		}
+		if state := domainState(state); state == bus.StateShutoff || state == bus.StateCrashed {
+			return fmt.Errorf("%s was %s before its launch hook was answered", name, state)
+		}
+	}
+}

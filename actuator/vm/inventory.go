@@ -1,0 +1,176 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Inventory is what libvirt has: the VMs that vmscaler owns, and the names that are taken by anything.
+type Inventory struct {
+	Owned []VM // the oldest first
+	Taken map[string]bool
+}
+
+// Group is the owned VMs of one group.
+func (inv Inventory) Group(name string) []VM {
+	var vms []VM
+	for _, vm := range inv.Owned {
+		if vm.Meta.Group == name {
+			vms = append(vms, vm)
+		}
+	}
+	return vms
+}
+
+// ReadInventory lists the domains. It waits for no QEMU process.
+func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
+	inv := Inventory{Taken: map[string]bool{}}
+	doms, err := conn.ListAllDomains(0)
+	if err != nil {
+		return inv, fmt.Errorf("list domains: %w", err)
+	}
+	defer func() {
+		for i := range doms {
+			_ = doms[i].Free()
+		}
+	}()
+	for i := range doms {
+		name, err := doms[i].GetName()
+		if err != nil {
+			return inv, fmt.Errorf("read a domain's name: %w", err)
+		}
+		inv.Taken[name] = true
+		vm, err := readVM(&doms[i])
+		switch {
+		case errors.Is(err, errNotOurs):
+		case err != nil:
+			return inv, err
+		default:
+			inv.Owned = append(inv.Owned, vm)
+		}
+	}
+	slices.SortFunc(inv.Owned, NewestFirst)
+	slices.Reverse(inv.Owned)
+	return inv, nil
+}
+
+// errNotOurs says that a domain is somebody else's, or gone.
+var errNotOurs = errors.New("not a domain of vmscaler")
+
+// readVM reads an owned domain, or returns errNotOurs.
+func readVM(dom *libvirt.Domain) (VM, error) {
+	var vm VM
+	var err error
+	if vm.Name, err = dom.GetName(); err != nil {
+		return vm, fmt.Errorf("read a domain's name: %w", err)
+	}
+	if vm.UUID, err = dom.GetUUIDString(); err != nil {
+		return vm, fmt.Errorf("read the UUID of %s: %w", vm.Name, err)
+	}
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, 0)
+	switch {
+	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA), errors.Is(err, libvirt.ERR_NO_DOMAIN):
+		return vm, errNotOurs
+	case err != nil:
+		return vm, fmt.Errorf("read the metadata of %s: %w", vm.Name, err)
+	}
+	if vm.Meta, err = bus.ParseMetadata(element, vm.UUID); err != nil {
+		return vm, fmt.Errorf("%w: %s: %w", errNotOurs, vm.Name, err)
+	}
+	if vm.Protected, err = isProtected(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return vm, errNotOurs
+	} else if err != nil {
+		return vm, fmt.Errorf("%s: %w", vm.Name, err)
+	}
+	state, reason, err := dom.GetState()
+	switch {
+	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
+		return vm, errNotOurs
+	case err != nil:
+		return vm, fmt.Errorf("read the state of %s: %w", vm.Name, err)
+	}
+	vm.State = domainState(state)
+	if vm.State == bus.StateShutoff {
+		saved, err := dom.HasManagedSaveImage(0)
+		if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+			return vm, errNotOurs
+		}
+		if err == nil && saved { // a driver without managed save has none
+			vm.State = bus.StateSaved
+		}
+	}
+	vm.IOError = pausedOnIOError(state, reason)
+	if state == libvirt.DOMAIN_PAUSED && pausedForNow(reason) {
+		vm.State = bus.StateOther
+	}
+	return vm, nil
+}
+
+// pausedForNow reports whether libvirt itself has paused a domain and lets it go on in a moment, as during a snapshot: it
+// still serves, and nobody has suspended it.
+func pausedForNow(reason int) bool {
+	switch libvirt.DomainPausedReason(reason) {
+	case libvirt.DOMAIN_PAUSED_MIGRATION, libvirt.DOMAIN_PAUSED_SAVE, libvirt.DOMAIN_PAUSED_DUMP,
+		libvirt.DOMAIN_PAUSED_SHUTTING_DOWN, libvirt.DOMAIN_PAUSED_SNAPSHOT, libvirt.DOMAIN_PAUSED_STARTING_UP, libvirt.DOMAIN_PAUSED_POSTCOPY:
+		return true
+	case libvirt.DOMAIN_PAUSED_UNKNOWN, libvirt.DOMAIN_PAUSED_USER, libvirt.DOMAIN_PAUSED_IOERROR, libvirt.DOMAIN_PAUSED_WATCHDOG,
+		libvirt.DOMAIN_PAUSED_FROM_SNAPSHOT, // for good, as a person wanted it
+		libvirt.DOMAIN_PAUSED_CRASHED, libvirt.DOMAIN_PAUSED_POSTCOPY_FAILED, libvirt.DOMAIN_PAUSED_API_ERROR:
+		return false
+	}
+	return false
+}
+
+func pausedOnIOError(state libvirt.DomainState, reason int) bool {
+	return state == libvirt.DOMAIN_PAUSED && reason == int(libvirt.DOMAIN_PAUSED_IOERROR)
+}
+
+func domainState(s libvirt.DomainState) bus.State {
+	switch s {
+	case libvirt.DOMAIN_RUNNING:
+		return bus.StateRunning
+	case libvirt.DOMAIN_PAUSED:
+		return bus.StatePaused
+	case libvirt.DOMAIN_SHUTDOWN:
+		return bus.StateShutdown
+	case libvirt.DOMAIN_SHUTOFF:
+		return bus.StateShutoff
+	case libvirt.DOMAIN_CRASHED:
+		return bus.StateCrashed
+	case libvirt.DOMAIN_PMSUSPENDED:
+		return bus.StateAsleep
+	case libvirt.DOMAIN_NOSTATE:
+		return bus.StateUnknown
+	case libvirt.DOMAIN_BLOCKED:
+		return bus.StateOther
+	}
+	return bus.StateOther
+}
+
+// TakenByVolumes adds the names that have a file in the pool, ours or not: a new VM avoids them. A file that libvirt
+// does not know yet is not among them, and not in danger either, as no volume of ours is ever named like it.
+func TakenByVolumes(conn *libvirt.Connect, poolName string, taken map[string]bool) error {
+	pool, err := conn.LookupStoragePoolByName(poolName)
+	if err != nil {
+		return fmt.Errorf("look up storage pool %q: %w", poolName, err)
+	}
+	defer func() { _ = pool.Free() }()
+	vols, err := pool.ListAllStorageVolumes(0)
+	if err != nil {
+		return fmt.Errorf("list storage pool %q: %w", poolName, err)
+	}
+	for i := range vols {
+		if name, err := vols[i].GetName(); err == nil {
+			vm, _, _ := strings.Cut(name, ".")
+			taken[vm] = true
+		}
+		_ = vols[i].Free()
+	}
+	return nil
+}

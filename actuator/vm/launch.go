@@ -1,0 +1,333 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// agentTimeout bounds one command of a guest agent that is connected but does not answer.
+const agentTimeout = 5 * time.Second
+
+// Recorder keeps, beside libvirt, what was made, so that a volume whose domain a person undefines is known as vmscaler's.
+type Recorder interface {
+	// Begin keeps a record of a VM whose domain is defined; its volume will be at path, a clone of template.
+	Begin(vm string, meta bus.Metadata, path, template string)
+	// Complete adds which file the volume is, which has just been made.
+	Complete(uuid string)
+}
+
+// Manager is one libvirt connection and what VMs are made from on it.
+type Manager struct {
+	Conn    *libvirt.Connect
+	Pool    string
+	Machine Machine
+	// tell publishes a lifecycle event; the callee fills in what the event does not say.
+	Tell func(bus.Event)
+	// hooks are who waits, and host is the host's name. They may be unset where no VM has a hook.
+	Hooks *Hooks
+	Host  string
+	// end tells the last event of a VM, and ends its record; nil where there are no records.
+	End     func(uuid string, e bus.Event)
+	Records Recorder // nil keeps none
+	Calls   *Calls
+	// libvirtID tells this libvirt from others on the same network.
+	LibvirtID string
+}
+
+// Launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
+// a domain that names what belongs to it: define, create the volume, start. A step that fails undoes what was
+// done; when ctx ends everything stays as it is.
+func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decision string) error {
+	start := time.Now()
+	meta := bus.Metadata{
+		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
+		Pool: h.Pool, Volume: bus.VolumeName(name, uuid),
+	}
+	tell := func(event bus.EventType, since time.Time, format string, args ...any) {
+		h.Tell(bus.Event{
+			Group: spec.Name, VM: name, Event: event, DecisionID: decision, ElapsedMS: time.Since(since).Milliseconds(),
+			Sentence: fmt.Sprintf(format, args...),
+		})
+	}
+
+	if spec.ReadyWhen == bus.ReadyLease && !seesLeases(h.Conn, spec.Network) {
+		return fmt.Errorf("ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s", spec.Network, name)
+	}
+	tmpl, err := template.Lookup(h.Conn, h.Pool, spec.Template)
+	if err != nil {
+		return fmt.Errorf("template of %s: %w", name, err)
+	}
+	if !tmpl.Complete {
+		return fmt.Errorf("template of %s: %q is being uploaded, or its upload was cut off", name, spec.Template)
+	}
+	pool, err := h.Conn.LookupStoragePoolByName(h.Pool)
+	if err != nil {
+		return fmt.Errorf("look up storage pool %q: %w", h.Pool, err)
+	}
+	defer func() { _ = pool.Free() }()
+	path, err := VolumePath(pool, meta.Volume)
+	if err != nil {
+		return err
+	}
+	taken, err := TakenMACs(h.Conn)
+	if err != nil {
+		return err
+	}
+	mac, err := MACAddress(h.LibvirtID, spec.Name, name, taken)
+	if err != nil {
+		return err
+	}
+	definition, err := DomainXML(spec, h.Machine, name, meta, path, mac)
+	if err != nil {
+		return err
+	}
+	dom, err := h.Conn.DomainDefineXMLFlags(definition, 0)
+	if err != nil {
+		return fmt.Errorf("define %s: %w", name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	if h.Records != nil {
+		h.Records.Begin(name, meta, path, tmpl.Path)
+	}
+	step(stepDefined)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var vol *libvirt.StorageVol
+	undo := func(cause error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return errors.Join(cause, h.Calls.act(ctx, func() error { return undoLaunch(dom, vol) }))
+	}
+	tell(bus.EventCreating, start, "defined from template %s", spec.Template)
+
+	cloned := time.Now()
+	vol, err = CreateVolume(pool, meta.Volume, tmpl)
+	if err != nil {
+		return undo(err)
+	}
+	defer func() { _ = vol.Free() }()
+	if h.Records != nil {
+		h.Records.Complete(uuid)
+	}
+	step(stepCloned)
+	if err := ctx.Err(); err != nil {
+		return undo(err)
+	}
+	if err := SetPhase(dom, &meta, bus.PhaseLaunching); err != nil {
+		return undo(err)
+	}
+	step(stepMarked)
+	if err := ctx.Err(); err != nil { // as when the call before was given up, and has returned after all
+		return undo(err)
+	}
+	if err := h.Calls.act(ctx, dom.Create); err != nil {
+		return undo(fmt.Errorf("start %s: %w", name, err))
+	}
+	step(stepStarted)
+	tell(bus.EventStarted, cloned, "cloned and started")
+	if err := h.AwaitReady(ctx, spec, VM{Name: name, UUID: uuid, Meta: meta}, decision); err != nil {
+		return undo(err)
+	}
+	return nil
+}
+
+// AwaitReady waits until a started VM is ready and its launch hook lets it go on, and marks it ready. It fails when the VM
+// goes off, the boot time-out has passed, or the hook abandons it. The time during which a person has the VM suspended
+// does not count, nor that of the hook.
+func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision string) error {
+	dom, err := h.Conn.LookupDomainByUUIDString(vm.UUID)
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", vm.Name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	poll := time.NewTicker(250 * time.Millisecond)
+	defer poll.Stop()
+	watch := &bootWatch{dom: dom, spec: spec, leases: seesLeases(h.Conn, spec.Network)}
+	started := vm.Meta.Since
+	paused := time.Time{} // since when
+	hooked := false       // the launch hook let it go on
+	for {
+		state, reason, err := dom.GetState()
+		if err != nil {
+			return fmt.Errorf("read the state of %s: %w", vm.Name, err)
+		}
+		stuck := pausedOnIOError(state, reason) // nobody has suspended it
+		switch state := domainState(state); {
+		case state == bus.StatePaused && !stuck:
+			if paused.IsZero() {
+				paused = time.Now()
+			}
+		case state == bus.StateShutoff, state == bus.StateCrashed:
+			return fmt.Errorf("%s was %s before it was ready", vm.Name, state)
+		default:
+			if !paused.IsZero() {
+				started, paused = started.Add(time.Since(paused)), time.Time{}
+			}
+			ready, why := false, "it is paused on an I/O error"
+			if !stuck {
+				if err := h.Calls.ask(ctx, func() { ready, why = isReady(watch, started, time.Now()) }); err != nil {
+					return err
+				}
+			}
+			if ready {
+				step(stepBooted)
+				if vm.Meta.Booted.IsZero() {
+					vm.Meta.Booted = time.Now()
+				}
+				if !hooked {
+					asked := time.Now()
+					address, err := h.launchHook(ctx, spec, dom, vm, decision)
+					if ctx.Err() != nil {
+						return context.Cause(ctx)
+					}
+					if err != nil {
+						return errors.Join(err, SetPhase(dom, &vm.Meta, bus.PhaseFailed)) // as below
+					}
+					hooked, started, vm.Meta.Address = true, started.Add(time.Since(asked)), address
+				}
+				// libvirt can be kept from writing it for a while; the VM is none the worse for it.
+				if err := SetPhase(dom, &vm.Meta, bus.PhaseReady); err != nil {
+					ready, why = false, err.Error()
+				}
+			}
+			if ready {
+				step(stepReady)
+				took := time.Since(vm.Meta.Created)
+				h.Tell(bus.Event{
+					Group: spec.Name, VM: vm.Name, Event: bus.EventReady, DecisionID: decision,
+					ElapsedMS: took.Milliseconds(),
+					Sentence:  why,
+				})
+				return nil
+			}
+			if time.Since(started) > spec.BootTimeout {
+				err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", vm.Name, spec.BootTimeout, why)
+				if remedy := watch.last.remedy(spec, watch.leases); remedy != "" {
+					err = fmt.Errorf("%w; %s", err, remedy)
+				}
+				// Whoever launched it undoes that now; a VM taken over from an earlier run is removed for its phase.
+				return errors.Join(err, SetPhase(dom, &vm.Meta, bus.PhaseFailed))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-poll.C:
+		}
+	}
+}
+
+// isReady reports whether a running VM has booted, with what shows it, or else with what it lacks. Where a hook waits that
+// gives its address to others, it needs one, if its network has any.
+func isReady(w *bootWatch, started, now time.Time) (ready bool, why string) {
+	v := w.look(started, now)
+	switch w.spec.ReadyWhen {
+	case bus.ReadyAgent:
+		return v.ready()
+	case bus.ReadyLease:
+		leased, err := hasLease(w.dom)
+		if err != nil {
+			return false, ErrorText(err)
+		}
+		if !leased {
+			return false, "it has no DHCP lease"
+		}
+		return true, "it has a DHCP lease"
+	case bus.ReadyUptime:
+		switch {
+		case v.Elapsed < w.spec.ReadyAfter:
+			return false, fmt.Sprintf("it has run for less than %s", w.spec.ReadyAfter)
+		case w.spec.Hooks.Launch.Waits() && v.Network != "" && !v.Addressed:
+			return false, fmt.Sprintf("its launch hook waits for an address, and it has none on network %s", v.Network)
+		}
+		return true, fmt.Sprintf("it has run for %s", w.spec.ReadyAfter)
+	}
+	return false, fmt.Sprintf("ready_when: found %q, want agent, lease or uptime", w.spec.ReadyWhen)
+}
+
+// hasLease reports whether the network's DHCP server has given a VM an address.
+func hasLease(dom *libvirt.Domain) (bool, error) {
+	leases, err := dom.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+	if err != nil {
+		return false, fmt.Errorf("read its DHCP leases: %w", err)
+	}
+	return slices.ContainsFunc(leases, func(i libvirt.DomainInterface) bool { return len(i.Addrs) > 0 }), nil
+}
+
+// VolumePath is where a directory pool will put a volume.
+func VolumePath(pool *libvirt.StoragePool, volume string) (string, error) {
+	text, err := pool.GetXMLDesc(0)
+	if err != nil {
+		return "", fmt.Errorf("read the storage pool: %w", err)
+	}
+	dir, err := poolDir(text)
+	if err != nil {
+		return "", err
+	}
+	return dir + "/" + volume, nil
+}
+
+// CreateVolume makes the linked clone. libvirt refuses a name that is in use, also by a file that it does not
+// know, so what it returns was made by this call.
+func CreateVolume(pool *libvirt.StoragePool, name string, tmpl template.Info) (*libvirt.StorageVol, error) {
+	text, err := volumeXML(name, tmpl.Path, tmpl.Capacity)
+	if err != nil {
+		return nil, err
+	}
+	vol, err := pool.StorageVolCreateXML(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	return vol, nil
+}
+
+// undoLaunch takes back what launch made; vol is nil when it made none.
+func undoLaunch(dom *libvirt.Domain, vol *libvirt.StorageVol) error {
+	active, err := dom.IsActive()
+	if err != nil {
+		return fmt.Errorf("undo: %w", err) // the next look at libvirt finds it, and removes it
+	}
+	if active {
+		if err := dom.Destroy(); err != nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) {
+			return fmt.Errorf("undo: destroy: %w", err)
+		}
+	}
+	if vol != nil {
+		if err := vol.Delete(0); err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+			return fmt.Errorf("undo: delete the volume: %w", err)
+		}
+	}
+	if err := undefine(dom); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	return nil
+}
+
+// SetPhase writes the phase into the domain's metadata, where a restart finds it and the collector reads it.
+func SetPhase(dom *libvirt.Domain, meta *bus.Metadata, phase bus.Phase) error {
+	next := *meta
+	next.Phase, next.Since = phase, time.Now()
+	element, err := next.XML()
+	if err != nil {
+		return err
+	}
+	where, err := modification(dom)
+	if err != nil {
+		return fmt.Errorf("set phase %s: %w", phase, err)
+	}
+	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI, where); err != nil {
+		return fmt.Errorf("set phase %s: %w", phase, err)
+	}
+	*meta = next
+	return nil
+}

@@ -1,0 +1,67 @@
+package vm
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// macTries bounds the search for a free MAC address; each try is free but for one in four thousand million.
+const macTries = 100
+
+// MACAddress is a VM's: the same for each VM of a name in its group on a libvirt, so that one which replaces another gets
+// its address from the DHCP server again, instead of one more. It is in QEMU's part of the locally administered addresses,
+// and not among those taken.
+func MACAddress(libvirtID, group, name string, taken map[string]bool) (string, error) {
+	for try := range macTries {
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s\n%d", libvirtID, group, name, try))
+		mac := net.HardwareAddr{0x52, 0x54, sum[0], sum[1], sum[2], sum[3]}.String()
+		if !taken[mac] {
+			return mac, nil
+		}
+	}
+	return "", fmt.Errorf("MAC address of %s: found %d taken ones, want a free one", name, macTries)
+}
+
+// LibvirtPath tells a session of a machine from its system, however the URI is spelt.
+func LibvirtPath(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	return u.Path
+}
+
+// TakenMACs are the MAC addresses of all domains, whoever's.
+func TakenMACs(conn *libvirt.Connect) (map[string]bool, error) {
+	doms, err := conn.ListAllDomains(0)
+	if err != nil {
+		return nil, fmt.Errorf("list domains: %w", err)
+	}
+	taken := map[string]bool{}
+	for i := range doms {
+		if text, err := doms[i].GetXMLDesc(0); err == nil { // else it has gone since
+			addMACs(text, taken)
+		}
+		_ = doms[i].Free()
+	}
+	return taken, nil
+}
+
+// addMACs adds those of a domain's definition. One that cannot be read has none that could be compared.
+func addMACs(definition string, taken map[string]bool) {
+	var d libvirtxml.Domain
+	if err := d.Unmarshal(definition); err != nil || d.Devices == nil {
+		return
+	}
+	for _, i := range d.Devices.Interfaces {
+		if i.MAC != nil {
+			taken[strings.ToLower(i.MAC.Address)] = true
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package vm
+
+import (
+	"strings"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// VM is an owned domain as libvirt shows it.
+type VM struct {
+	Name  string
+	UUID  string
+	Meta  bus.Metadata
+	State bus.State
+	// IOError says that QEMU paused it, as it could not read or write its disk.
+	IOError bool
+	// Protected VMs are never chosen for scaling in.
+	Protected bool
+}
+
+// Off reports whether a VM does not run and will not by itself.
+func (vm VM) Off() bool { return vm.State == bus.StateShutoff || vm.State == bus.StateCrashed }
+
+// Serves reports whether a VM does its work.
+func (vm VM) Serves() bool {
+	return vm.Meta.Phase == bus.PhaseReady && !vm.Off() && !vm.State.Suspended()
+}
+
+// ScalingIn is the reason of a removal for being one too many.
+const ScalingIn = "scaling in"
+
+// Removal is a VM to remove, and why.
+type Removal struct {
+	VM       VM
+	Reason   string
+	Died     bool // it should have been running
+	Graceful bool // ask the guest to shut down first
+	Again    bool // it was tried before, and what is done was published then
+}
+
+// NewestFirst orders VMs by their creation, the newest first.
+func NewestFirst(a, b VM) int {
+	if d := b.Meta.Created.Compare(a.Meta.Created); d != 0 {
+		return d
+	}
+	return strings.Compare(b.Name, a.Name)
+}

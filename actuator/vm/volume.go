@@ -1,0 +1,171 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// DeleteVolume deletes the volume that an owned domain names. The name must carry the domain's UUID: whatever else stands
+// there is not ours. path is where the domain has it as a disk, "" if it does not. The pool may have another name by now, so
+// one with that folder counts like the one that the domain names. Where no pool has the folder nobody can tell whether
+// the volume is there: that is an error, and the domain has to stay, as nothing else says whose the volume is.
+func DeleteVolume(conn *libvirt.Connect, meta bus.Metadata, path string) error {
+	if !strings.HasSuffix(meta.Volume, bus.VolumeName("", meta.UUID)) {
+		return fmt.Errorf("volume %q is not named for domain %s: left alone", meta.Volume, meta.UUID)
+	}
+	pools, err := conn.ListAllStoragePools(libvirt.CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+	if err != nil {
+		return fmt.Errorf("list the storage pools: %w", err)
+	}
+	defer func() {
+		for i := range pools {
+			_ = pools[i].Free()
+		}
+	}()
+	var named *libvirt.StoragePool
+	looked := false // into a pool that would have it
+	for i := range pools {
+		name, err := pools[i].GetName()
+		if err != nil {
+			continue // it is gone
+		}
+		if name == meta.Pool {
+			named = &pools[i]
+		}
+		if path == "" || !hasFolder(&pools[i], filepath.Dir(path)) {
+			continue
+		}
+		looked = true
+		if deleted, err := deleteFrom(&pools[i], meta.Volume); deleted || err != nil {
+			return err
+		}
+	}
+	if named != nil && !looked {
+		if deleted, err := deleteFrom(named, meta.Volume); deleted || err != nil {
+			return err
+		}
+		looked = path == ""
+	}
+	if looked {
+		return nil // it is gone
+	}
+	return lostPool(conn, meta.Pool, path)
+}
+
+// hasFolder reports whether a pool is of a folder, by whatever path.
+func hasFolder(pool *libvirt.StoragePool, dir string) bool {
+	text, err := pool.GetXMLDesc(0)
+	if err != nil {
+		return false
+	}
+	of, err := poolDir(text)
+	if err != nil {
+		return false // it has none
+	}
+	if filepath.Clean(of) == dir {
+		return true
+	}
+	a, errA := os.Stat(of) // of this machine; those of a remote libvirt are told by their paths
+	b, errB := os.Stat(dir)
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}
+
+// deleteFrom deletes a volume from a pool, and reports whether it was there.
+func deleteFrom(pool *libvirt.StoragePool, volume string) (deleted bool, err error) {
+	vol, err := pool.LookupStorageVolByName(volume)
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+		// A volume whose making was cut off may be there without the pool's knowledge.
+		if err := pool.Refresh(0); err != nil {
+			return false, fmt.Errorf("refresh the storage pool: %w", err)
+		}
+		vol, err = pool.LookupStorageVolByName(volume)
+	}
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up volume %s: %w", volume, err)
+	}
+	defer func() { _ = vol.Free() }()
+	if err := vol.Delete(0); err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+		return false, fmt.Errorf("delete volume %s: %w", volume, err)
+	}
+	return true, nil
+}
+
+// lostPool says how the storage pool of a volume comes back.
+func lostPool(conn *libvirt.Connect, name, path string) error {
+	uri, err := conn.GetURI()
+	if err != nil {
+		return fmt.Errorf("read libvirt's URI: %w", err)
+	}
+	virsh := "virsh -c " + quoted(uri)
+	start := fmt.Sprintf("%s pool-start %s", virsh, quoted(name))
+	pool, err := conn.LookupStoragePoolByName(name)
+	switch {
+	case err == nil:
+		defer func() { _ = pool.Free() }()
+		if active, err := pool.IsActive(); err == nil && !active {
+			return fmt.Errorf("storage pool %q with its disk is not active; start it with: %s", name, start)
+		}
+		return fmt.Errorf("storage pool %q has another folder than %s, where its disk lies; give that a pool: %s pool-define-as OTHER-NAME dir --target %s && %s pool-start OTHER-NAME",
+			name, filepath.Dir(path), virsh, quoted(filepath.Dir(path)), virsh)
+	case path == "":
+		return fmt.Errorf("storage pool %q with its disk is not there; define it again", name)
+	}
+	return fmt.Errorf("no storage pool has the folder %s, where its disk lies; bring it back with: %s pool-define-as %s dir --target %s && %s",
+		filepath.Dir(path), virsh, quoted(name), quoted(filepath.Dir(path)), start)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9/:+._-]+$`)
+
+// quoted is a word for a shell.
+func quoted(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// disksOf is where a domain has a volume as a disk, "" if it does not, and the files of its other disks: a person has
+// attached those, or has put them in the volume's place with a snapshot or a copy.
+func disksOf(dom *libvirt.Domain, volume string) (path string, others []string, err error) {
+	text, err := dom.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
+	if err != nil {
+		return "", nil, fmt.Errorf("read its disks: %w", err)
+	}
+	var d libvirtxml.Domain
+	if err := d.Unmarshal(text); err != nil {
+		return "", nil, fmt.Errorf("read its disks: %w", err)
+	}
+	if d.Devices == nil {
+		return "", nil, nil
+	}
+	for _, disk := range d.Devices.Disks {
+		switch {
+		case disk.Source == nil || disk.Source.File == nil || disk.Device != "" && disk.Device != "disk":
+		case filepath.Base(disk.Source.File.File) == volume:
+			path = disk.Source.File.File
+		default:
+			others = append(others, disk.Source.File.File)
+		}
+	}
+	return path, others, nil
+}
+
+// leftAlone is what the end of a VM says of disks that were not made for it.
+func leftAlone(event bus.EventType, disks []string) string {
+	if event != bus.EventRemoved || len(disks) == 0 {
+		return ""
+	}
+	return "; left alone, as vmscaler did not make it: " + strings.Join(disks, ", ")
+}
