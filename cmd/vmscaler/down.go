@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -18,78 +19,107 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
+// downCmd is the command down.
+type downCmd struct {
+	g       *globals
+	group   string
+	yes     bool
+	timeout time.Duration
+}
+
 func downCommand(g *globals) *cobra.Command {
-	var yes bool
-	var timeout time.Duration
+	c := &downCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "down GROUP",
 		Short: "Remove a group's VMs and their disks",
 		Long: `Remove a group's VMs and their disks, after asking. It works straight on libvirt, with no config and no bus, and
-refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. Templates stay.`,
+refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. ` +
+			"Templates stay.",
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			group, out := args[0], cmd.OutOrStdout()
-			uri, err := g.fileURI(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			hv, err := g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
-			if err != nil {
-				return err
-			}
-			defer hv.close()
-			lock, err := acquire(hv, "vmscaler down", "", "")
-			var locked *host.LockedError
-			switch {
-			case err == nil:
-				defer lock.Release()
-			case errors.As(err, &locked) && leavesAlone(locked.Holder, group):
-				fmt.Fprintf(out, "%s acts on %s, and leaves group %s alone: it has %s\n", locked.Holder.Command, hv.choice.URI, group, strings.Join(locked.Holder.Groups, ", "))
-			case errors.As(err, &locked):
-				return fmt.Errorf("%w; or take group %s out of its config, start it anew, and repeat this", err, group)
-			default:
-				return err
-			}
-			inv, err := vm.ReadInventory(hv.conn)
-			if err != nil {
-				return err
-			}
-			vms := inv.Group(group)
-			if len(vms) == 0 {
-				fmt.Fprintf(out, "group %s has no VMs at %s; nothing to remove\n", group, hv.choice)
-				if known := inv.Groups(); len(known) > 0 {
-					fmt.Fprintf(out, "groups with VMs there: %s\n", strings.Join(known, ", "))
-				}
-				if hv.choice.Unasked != nil {
-					return fmt.Errorf("whether group %s has VMs at %s is not known: %w", group, host.SystemURI, hv.choice.Unasked)
-				}
-				return nil
-			}
-			var names []string
-			for _, vm := range vms {
-				names = append(names, vm.Name)
-			}
-			fmt.Fprintf(out, "group %s at %s: %s, with disk\n", group, hv.choice.URI, strings.Join(names, ", "))
-			if !yes {
-				ok, err := confirm(cmd, "Remove them?")
-				if err != nil {
-					return err
-				}
-				if !ok {
-					return errors.New("not confirmed, nothing was removed")
-				}
-			}
-			var mu sync.Mutex
-			return vm.Down(cmd.Context(), hv.conn, vms, timeout, func(e bus.Event) {
-				mu.Lock()
-				defer mu.Unlock()
-				fmt.Fprintf(out, "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
-			})
+			c.group = args[0]
+			return c.run(cmd)
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.Flags().DurationVar(&timeout, "shutdown-timeout", 20*time.Second, "how long a guest may take to shut down before it is destroyed")
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().DurationVar(&c.timeout, "shutdown-timeout", 20*time.Second,
+		"how long a guest may take to shut down before it is destroyed")
 	return cmd
+}
+
+func (c *downCmd) run(cmd *cobra.Command) error {
+	out := cmd.OutOrStdout()
+	uri, err := c.g.fileURI(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	hv, err := c.g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
+	if err != nil {
+		return err
+	}
+	defer hv.close()
+	release, err := c.lock(out, hv)
+	if err != nil {
+		return err
+	}
+	defer release()
+	inv, err := vm.ReadInventory(hv.conn)
+	if err != nil {
+		return err
+	}
+	vms := inv.Group(c.group)
+	if len(vms) == 0 {
+		return c.nothing(out, hv.choice, inv.Groups())
+	}
+	var names []string
+	for _, one := range vms {
+		names = append(names, one.Name)
+	}
+	fmt.Fprintf(out, "group %s at %s: %s, with disk\n", c.group, hv.choice.URI, strings.Join(names, ", "))
+	if !c.yes {
+		ok, err := confirm(cmd, "Remove them?")
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errors.New("not confirmed, nothing was removed")
+		}
+	}
+	var mu sync.Mutex
+	return vm.Down(cmd.Context(), hv.conn, vms, c.timeout, func(e bus.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(out, "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
+	})
+}
+
+// lock takes the lock of libvirt. It is not needed while one has it that leaves the group alone.
+func (c *downCmd) lock(out io.Writer, hv *libvirtHost) (release func(), err error) {
+	lock, err := acquire(hv, "vmscaler down", "", "")
+	var locked *host.LockedError
+	switch {
+	case err == nil:
+		return lock.Release, nil
+	case errors.As(err, &locked) && leavesAlone(locked.Holder, c.group):
+		fmt.Fprintf(out, "%s acts on %s, and leaves group %s alone: it has %s\n",
+			locked.Holder.Command, hv.choice.URI, c.group, strings.Join(locked.Holder.Groups, ", "))
+		return func() {}, nil
+	case errors.As(err, &locked):
+		return nil, fmt.Errorf("%w; or take group %s out of its config, start it anew, and repeat this", err, c.group)
+	}
+	return nil, err
+}
+
+// nothing says that the group has no VMs, and is an error where that is not sure.
+func (c *downCmd) nothing(out io.Writer, choice host.Choice, known []string) error {
+	fmt.Fprintf(out, "group %s has no VMs at %s; nothing to remove\n", c.group, choice)
+	if len(known) > 0 {
+		fmt.Fprintf(out, "groups with VMs there: %s\n", strings.Join(known, ", "))
+	}
+	if choice.Unasked != nil {
+		return fmt.Errorf("whether group %s has VMs at %s is not known: %w", c.group, host.SystemURI, choice.Unasked)
+	}
+	return nil
 }
 
 // leavesAlone reports whether the process that acts has told its groups, and this one is not one of them.

@@ -15,89 +15,124 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
+// sweepCmd is the command sweep.
+type sweepCmd struct {
+	g      *globals
+	bus    busFlags
+	dryRun bool
+	yes    bool
+	grace  time.Duration
+}
+
 func sweepCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	var dryRun, yes bool
-	var grace time.Duration
+	c := &sweepCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "sweep",
 		Short: "Delete disks whose VM somebody undefined, if vmscaler made them",
 		Long: `List what is there without its counterpart, and delete, after asking, the disks whose VM was undefined by hand. A disk is
 deleted only by a record of this machine's vmscaler that it made that very file; whatever else looks like one of its disks
-is listed and left. ` + "`vmscaler run`" + ` does the same by itself, five minutes after it finds one. This works straight on libvirt,
+is listed and left. ` +
+			"`vmscaler run`" + ` does the same by itself, five minutes after it finds one. This works straight on libvirt,
 with no bus, and refuses to delete while another vmscaler acts on the same libvirt.`,
 		Example: "  vmscaler sweep --dry-run\n  vmscaler sweep --grace 0s --yes",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if grace < 0 {
-				return usageError{fmt.Errorf("--grace: found %s, want 0s or more", grace)}
-			}
-			cfg, err := g.busConfig(cmd, busF)
-			if err != nil {
+			if err := c.validate(); err != nil {
 				return err
 			}
-			log, err := g.logger(cmd.ErrOrStderr(), false)
-			if err != nil {
-				return err
-			}
-			hv, err := g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
-			if err != nil {
-				return err
-			}
-			defer hv.close()
-			if !dryRun {
-				lock, err := acquire(hv, "vmscaler sweep", "", stateDir(cfg))
-				if err != nil {
-					return err
-				}
-				defer lock.Release()
-			}
-			id, err := host.Identify(hv.conn, hv.choice.URI)
-			if err != nil {
-				return err
-			}
-			sweeper, err := orphan.NewSweeper(hv.conn, app.RecordDir(stateDir(cfg)), hv.uri, bus.HostID(id.ID), id.Name, cfg.Pool, log)
-			if err != nil {
-				return err
-			}
-			all, err := sweeper.List(grace)
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			mine := listOrphans(out, all, time.Now())
-			switch {
-			case len(all) == 0:
-				fmt.Fprintf(out, "nothing is without its counterpart at %s\n", hv.choice.URI)
-				return nil
-			case dryRun || len(mine) == 0:
-				fmt.Fprintf(out, "%d to be deleted\n", len(mine))
-				return nil
-			case !yes:
-				ok, err := confirm(cmd, fmt.Sprintf("Delete %d?", len(mine)))
-				if err != nil {
-					return err
-				}
-				if !ok {
-					return errors.New("not confirmed, nothing was deleted")
-				}
-			}
-			var problems []error
-			for _, o := range mine {
-				deleted, err := sweeper.Delete(o)
-				problems = append(problems, err)
-				if deleted {
-					fmt.Fprintf(out, "deleted %s\n", o.Path)
-				}
-			}
-			return errors.Join(problems...)
+			return c.run(cmd)
 		},
 	}
-	busF.addOnly(cmd, "state-dir")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.Flags().DurationVar(&grace, "grace", orphan.DefaultGrace, "how old an orphan is before it is deleted, by its record and by its last change")
+	c.flags(cmd)
 	return cmd
+}
+
+func (c *sweepCmd) flags(cmd *cobra.Command) {
+	c.bus.addOnly(cmd, "state-dir")
+	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "only list")
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().DurationVar(&c.grace, "grace", orphan.DefaultGrace,
+		"how old an orphan is before it is deleted, by its record and by its last change")
+}
+
+func (c *sweepCmd) validate() error {
+	if c.grace < 0 {
+		return usageError{fmt.Errorf("--grace: found %s, want 0s or more", c.grace)}
+	}
+	return nil
+}
+
+func (c *sweepCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.busConfig(cmd, c.bus)
+	if err != nil {
+		return err
+	}
+	log, err := c.g.logger(cmd.ErrOrStderr(), false)
+	if err != nil {
+		return err
+	}
+	hv, err := c.g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
+	if err != nil {
+		return err
+	}
+	defer hv.close()
+	if !c.dryRun {
+		lock, err := acquire(hv, "vmscaler sweep", "", stateDir(cfg))
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+	}
+	id, err := host.Identify(hv.conn, hv.choice.URI)
+	if err != nil {
+		return err
+	}
+	records := app.RecordDir(stateDir(cfg))
+	sweeper, err := orphan.NewSweeper(hv.conn, records, hv.uri, bus.HostID(id.ID), id.Name, cfg.Pool, log)
+	if err != nil {
+		return err
+	}
+	return c.sweep(cmd.OutOrStdout(), sweeper, hv.choice.URI, func(question string) (bool, error) { return confirm(cmd, question) })
+}
+
+// orphanSweeper finds and deletes orphans.
+type orphanSweeper interface {
+	List(grace time.Duration) ([]orphan.Orphan, error)
+	Delete(o orphan.Orphan) (deleted bool, err error)
+}
+
+// sweep lists the orphans at a URI, and deletes those that may go if it is to and the answer is yes.
+func (c *sweepCmd) sweep(out io.Writer, s orphanSweeper, uri string, ask func(question string) (bool, error)) error {
+	all, err := s.List(c.grace)
+	if err != nil {
+		return err
+	}
+	mine := listOrphans(out, all, time.Now())
+	switch {
+	case len(all) == 0:
+		fmt.Fprintf(out, "nothing is without its counterpart at %s\n", uri)
+		return nil
+	case c.dryRun || len(mine) == 0:
+		fmt.Fprintf(out, "%d to be deleted\n", len(mine))
+		return nil
+	case !c.yes:
+		ok, err := ask(fmt.Sprintf("Delete %d?", len(mine)))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errors.New("not confirmed, nothing was deleted")
+		}
+	}
+	var problems []error
+	for _, o := range mine {
+		deleted, err := s.Delete(o)
+		problems = append(problems, err)
+		if deleted {
+			fmt.Fprintf(out, "deleted %s\n", o.Path)
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // listOrphans prints a table, and returns those that may be deleted.
