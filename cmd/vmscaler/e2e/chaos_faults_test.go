@@ -52,6 +52,8 @@ func chaosFaults() []fault {
 		{name: "end-while-libvirtd-hangs", place: inOneProcess, do: (*chaos).endWhileLibvirtdHangs},
 		{name: "template-deleted", place: inOneProcess, do: (*chaos).templateDeleted},
 		{name: "template-replaced", place: inOneProcess, do: (*chaos).templateReplaced},
+		{name: "spare-template-gone", place: inOneProcess, do: (*chaos).spareTemplateGone},
+		{name: "pool-undefined", place: inOneProcess, do: (*chaos).poolUndefined},
 		{name: "second-run", place: inOneProcess, do: (*chaos).secondRun},
 		{name: "two-at-once", place: inOneProcess, do: (*chaos).twoAtOnce},
 		{name: "state-deleted", place: inOneProcess, do: (*chaos).stateDeleted},

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
 )
 
 // tinyGuest is a boot sector that is a whole guest: it runs within half a second, idles at about 1 % of a CPU, and is
@@ -58,15 +60,23 @@ const (
 	keyDeaf = 32 // hears no power button any more
 )
 
-// tinyDisk makes the disk of the tiny guest; broken is one that does not boot at all.
-func tinyDisk(t testing.TB, broken bool) string {
+// uploadTiny adds the template of the tiny guest.
+func (w *world) uploadTiny() {
+	w.t.Helper()
+	if err := template.Upload(w.t.Context(), w.conn, template.Target{Pool: w.pool, Name: "tiny"}, guestDisk(w.t, tinyGuest), nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// guestDisk makes the disk of a guest that is a boot sector; that of "" does not boot at all.
+func guestDisk(t testing.TB, sector string) string {
 	t.Helper()
-	code, err := hex.DecodeString(tinyGuest)
+	code, err := hex.DecodeString(sector)
 	if err != nil {
 		t.Fatal(err)
 	}
 	disk := make([]byte, 1<<20)
-	if !broken {
+	if len(code) > 0 {
 		copy(disk, code)
 		disk[510], disk[511] = 0x55, 0xaa
 	}

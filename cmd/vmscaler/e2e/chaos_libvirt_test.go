@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -88,14 +91,60 @@ func (c *chaos) templateDeleted() {
 
 // templateReplaced puts another file of the same content in the template's place.
 func (c *chaos) templateReplaced() {
-	data, err := os.ReadFile(c.disk("tiny"))
-	c.try("read the template", err)
 	back := c.hide("tiny")
 	defer back() // over the other one
-	c.try("write another template", os.WriteFile(c.disk("tiny"), data, 0o644))
+	c.putTemplate("tiny", tinyGuest)
+	c.replaceOne()
+}
+
+// putTemplate writes the file of a template.
+func (c *chaos) putTemplate(name, sector string) {
+	c.t.Helper()
+	data, err := os.ReadFile(guestDisk(c.t, sector))
+	c.try("read a disk", err)
+	c.try("write a template", os.WriteFile(c.disk(name), data, 0o644))
 	c.l.own(c.dir)
 	c.refreshPool()
+}
+
+// spareTemplateGone: a template that no group uses is gone, which libvirt does not know yet. Nothing stops, nor does a start.
+func (c *chaos) spareTemplateGone() {
+	c.putTemplate("spare", tinyGuest)
+	c.try("delete the template", os.Remove(c.disk("spare")))
 	c.replaceOne()
+	killAndStart(c.hands())(c)
+	c.replaceOne()
+	c.refreshPool()
+}
+
+// poolUndefined: without a pool nothing is made or removed, and health has the command that brings it back; what runs goes on,
+// and is decided on.
+func (c *chaos) poolUndefined() {
+	pool, err := c.conn.LookupStoragePoolByName(c.pool)
+	c.try("look up the pool", err)
+	definition, err := pool.GetXMLDesc(libvirt.STORAGE_XML_INACTIVE)
+	c.try("read the pool", err)
+	c.try("stop the pool", pool.Destroy())
+	c.try("undefine the pool", pool.Undefine())
+	_ = pool.Free()
+	vm := c.anyVM()
+	c.off(vm)
+	pid, since := c.procs[c.hands()].cmd.Process.Pid, time.Now()
+	c.until(settleBound, "health has the command that defines the pool, and the group is decided on", func() error {
+		h := c.ears.healthOf("actuator", pid)
+		s, d := c.ears.newest()
+		if h.OK || !strings.Contains(h.Message, "pool-define-as") || d.Desired != c.want || !d.Time.After(since.Add(5*time.Second)) ||
+			!slices.ContainsFunc(s.VMs, func(other bus.VM) bool { return other.UUID != vm.UUID && other.CPUPercent != nil }) {
+			return fmt.Errorf("actuator %+v, sample %+v, decision %+v", h, s, d)
+		}
+		return nil
+	})
+	if pool, err = c.conn.StoragePoolDefineXML(definition, 0); err == nil {
+		defer func() { _ = pool.Free() }()
+		err = pool.Create(0)
+	}
+	c.try("bring the pool back", err)
+	c.replaced(vm)
 }
 
 // poolFull: where no volume can be made the launch fails, and goes on when there is room.

@@ -208,11 +208,7 @@ func (c *chaos) agentLate() {
 // mended.
 func (c *chaos) neverBoots() {
 	back := c.hide("demo")
-	broken, err := os.ReadFile(tinyDisk(c.t, true))
-	c.try("read a broken disk", err)
-	c.try("write a broken template", os.WriteFile(c.disk("demo"), broken, 0o644))
-	c.l.own(c.dir)
-	c.refreshPool()
+	c.putTemplate("demo", "")
 	since := time.Now()
 	c.off(c.anyVM())
 	c.until(settleBound, "a launch fails", func() error {

@@ -116,15 +116,7 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 	if where.guest {
 		group, c.want, c.max = agentGroup, 1, 2
 	}
-	c.file = c.config(group)
-	quick, err := os.ReadFile(c.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	quick = append(quick, "  sweep_grace: 2s\n"...) // it ends with the section host
-	if err := os.WriteFile(c.file, quick, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	c.file = c.quickConfig(group)
 	c.uploadTiny()
 	fileIsWhole, domainIsWhole := c.foreignFile("someone.qcow2"), c.foreignOff("someone")
 	c.foreign = func() {
@@ -148,12 +140,18 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 	return c
 }
 
-// uploadTiny adds the template of the tiny guest.
-func (c *chaos) uploadTiny() {
-	c.t.Helper()
-	if err := template.Upload(c.t.Context(), c.conn, template.Target{Pool: c.pool, Name: "tiny"}, tinyDisk(c.t, false), nil); err != nil {
-		c.t.Fatal(err)
+// quickConfig is config with a sweep that does not wait for long.
+func (w *world) quickConfig(group string) string {
+	w.t.Helper()
+	path := w.config(group)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		w.t.Fatal(err)
 	}
+	if err := os.WriteFile(path, append(text, "  sweep_grace: 2s\n"...), 0o644); err != nil { // it ends with the section host
+		w.t.Fatal(err)
+	}
+	return path
 }
 
 // disk is where a template lies.

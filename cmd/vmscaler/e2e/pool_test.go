@@ -15,9 +15,7 @@ import (
 func TestRenamedPool(t *testing.T) {
 	t.Parallel()
 	w := newPrivateLibvirt(t).world()
-	if err := template.Upload(t.Context(), w.conn, template.Target{Pool: w.pool, Name: "tiny"}, tinyDisk(t, false), nil); err != nil {
-		t.Fatal(err)
-	}
+	w.uploadTiny()
 	t.Cleanup(func() { _ = os.Remove(filepath.Join(w.dir, template.VolumeName("tiny"))) })
 	p := w.start(w.config(strings.Replace(tinyGroup, "min: 2", "min: 3", 1)))
 	p.untilReady(3)

@@ -150,9 +150,7 @@ func newVirshWorld(t *testing.T) *virshWorld {
 	if w.network == bus.UserNetwork {
 		t.Skip("a session libvirt has no networks, and users of one do not stop those of others")
 	}
-	if err := template.Upload(t.Context(), w.conn, template.Target{Pool: w.pool, Name: "tiny"}, tinyDisk(t, false), nil); err != nil {
-		t.Fatal(err)
-	}
+	w.uploadTiny()
 	tiny := filepath.Join(w.dir, template.VolumeName("tiny"))
 	t.Cleanup(func() { _ = os.Remove(tiny) })
 	own, err := os.MkdirTemp("/var/tmp", "vmscaler-own-")
@@ -173,15 +171,7 @@ func newVirshWorld(t *testing.T) *virshWorld {
 	v.virsh(nil, "net-define DIR/net.xml")
 	t.Cleanup(func() { _ = exec.Command("virsh", "-q", "-c", w.uri, "net-undefine", w.network).Run() })
 	// Guests that boot, or wait for a core beside other tests, are not to be load.
-	config := w.config(strings.Replace(tinyGroup, "upper: 20, lower: 8", "upper: 99, lower: 8", 1))
-	text, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(config, append(text, "  sweep_grace: 2s\n"...), 0o644); err != nil { // it ends with the section host
-		t.Fatal(err)
-	}
-	v.run = w.start(config)
+	v.run = w.start(w.quickConfig(strings.Replace(tinyGroup, "upper: 20, lower: 8", "upper: 99, lower: 8", 1)))
 	v.settled()
 	return v
 }
