@@ -38,6 +38,8 @@ func chaosFaults() []fault {
 		{name: "stall-all-stages", place: inSplit, do: stall("bus", "collector", "decider", "actuator")},
 		{name: "stall-nats-server", place: onExternal, do: stall("nats")},
 		{name: "suspend", place: inOneProcess, do: (*chaos).suspend},
+		{name: "suspend-and-scale-in", place: inOneProcess, do: (*chaos).suspendAndScaleIn},
+		{name: "resets", place: inOneProcess, do: (*chaos).resets},
 		{name: "change-memory", place: inOneProcess, do: (*chaos).changeMemory},
 		{name: "change-vcpus", place: inOneProcess, do: (*chaos).changeVCPUs},
 		{name: "rename-off", place: inSplit, do: (*chaos).renameOff},

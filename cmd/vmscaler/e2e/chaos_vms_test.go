@@ -73,6 +73,76 @@ func (c *chaos) suspend() {
 	})
 }
 
+// uuids are the VMs, by what a name cannot change.
+func uuids(vms []vm.VM) []string {
+	var all []string
+	for _, vm := range vms {
+		all = append(all, vm.UUID)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// suspendAndScaleIn: a VM that a person suspended is no victim, though the group has too many.
+func (c *chaos) suspendAndScaleIn() {
+	for _, vm := range c.vms() {
+		c.heat(vm)
+	}
+	c.ready(c.want + 1)
+	aside := c.anyVM()
+	c.with(aside, "suspend", (*libvirt.Domain).Suspend)
+	c.until(settleBound, "the others are scaled in", func() error {
+		paused, serving := false, 0
+		for _, vm := range c.vms() {
+			switch {
+			case vm.UUID == aside.UUID:
+				paused = vm.State == bus.StatePaused
+			case vm.State == bus.StateRunning:
+				c.with(vm, "cool", func(dom *libvirt.Domain) error { return press(dom, keyCold) })
+				serving++
+			}
+		}
+		if !paused {
+			c.t.Fatalf("the suspended %s was not left alone: %+v", aside.Name, c.vms())
+		}
+		if _, d := c.ears.newest(); d.Desired != c.want || serving != c.want {
+			return fmt.Errorf("%d VMs serve, decision %+v", serving, d)
+		}
+		return nil
+	})
+	c.with(aside, "resume", func(dom *libvirt.Domain) error {
+		if err := dom.Resume(); err != nil {
+			return err
+		}
+		return press(dom, keyCold)
+	})
+}
+
+// resets: guests that a person resets, all and again and again, boot all the time. That is no load, and no VM is replaced.
+func (c *chaos) resets() {
+	vms, since, last, warmed := c.vms(), time.Now(), time.Time{}, false
+	c.until(settleBound, "the guests were reset for a while", func() error {
+		if time.Since(last) > 400*time.Millisecond {
+			last = time.Now()
+			for _, vm := range vms {
+				c.with(vm, "reset", func(dom *libvirt.Domain) error { return dom.Reset(0) })
+			}
+		}
+		s, d := c.ears.newest()
+		warmed = warmed || d.Inputs.Warming == len(vms) && d.Time.After(since)
+		if d.Desired != c.want || len(c.vms()) != len(vms) {
+			c.t.Fatalf("resets were taken for load: sample %+v, decision %+v", s, d)
+		}
+		if time.Since(since) < 8*time.Second || !warmed {
+			return fmt.Errorf("sample %+v, decision %+v", s, d)
+		}
+		return nil
+	})
+	if now := c.vms(); !slices.Equal(uuids(now), uuids(vms)) {
+		c.t.Errorf("the VMs were %v, and are %v", uuids(vms), uuids(now))
+	}
+}
+
 // changeMemory takes half of a guest's memory, in its definition and while it runs, which is a person's right.
 func (c *chaos) changeMemory() {
 	vm := c.anyVM()
