@@ -18,6 +18,7 @@ var (
 	onExternal    = place{name: "external-nats", split: true, external: true}
 	inSmallPool   = place{name: "small-pool", smallPool: true}
 	withRealGuest = place{name: "real-guest", guest: true}
+	withBrakes    = place{name: "brakes", brakes: true}
 )
 
 // chaosFaults are all faults.
@@ -40,6 +41,8 @@ func chaosFaults() []fault {
 		{name: "suspend", place: inOneProcess, do: (*chaos).suspend},
 		{name: "suspend-and-scale-in", place: inOneProcess, do: (*chaos).suspendAndScaleIn},
 		{name: "resets", place: inOneProcess, do: (*chaos).resets},
+		{name: "crash-loop", place: withBrakes, do: (*chaos).crashLoop},
+		{name: "deaf-guests", place: withBrakes, do: (*chaos).deafGuests},
 		{name: "change-memory", place: inOneProcess, do: (*chaos).changeMemory},
 		{name: "change-vcpus", place: inOneProcess, do: (*chaos).changeVCPUs},
 		{name: "rename-off", place: inSplit, do: (*chaos).renameOff},

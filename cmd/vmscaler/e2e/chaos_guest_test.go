@@ -60,6 +60,19 @@ const (
 	keyDeaf = 32 // hears no power button any more
 )
 
+// dyingGuest is off by itself three seconds after it has booted.
+//
+//	        sti
+//	        mov $54,%cx             # timer ticks
+//	1:      hlt
+//	        loop 1b
+//	        mov $0x604,%dx          # ACPI: off
+//	        mov $0x2000,%ax
+//	        out %ax,%dx
+//	2:      hlt
+//	        jmp 2b
+const dyingGuest = "fbb93600f4e2fdba0406b80020eff4ebfd"
+
 // uploadTiny adds the template of the tiny guest.
 func (w *world) uploadTiny() {
 	w.t.Helper()

@@ -143,6 +143,55 @@ func (c *chaos) resets() {
 	}
 }
 
+// crashLoop: guests that die soon after they were ready are launches that failed: there is a pause.
+func (c *chaos) crashLoop() {
+	back := c.hide("tiny")
+	c.putTemplate("tiny", dyingGuest)
+	since := time.Now()
+	c.off(c.anyVM())
+	c.until(settleBound, "launching pauses for VMs that died early", func() error {
+		if found := c.ears.heard(since, func(e bus.Event) bool {
+			return e.Event == bus.EventBraked && strings.Contains(e.Sentence, "died within")
+		}); len(found) == 0 {
+			return fmt.Errorf("no such event: %+v", c.ears.heard(since, func(bus.Event) bool { return true }))
+		}
+		return nil
+	})
+	back()
+}
+
+// scale gives the group a number of VMs, or releases it.
+func (c *chaos) scale(to string) {
+	c.t.Helper()
+	out, err := c.command("scale", c.group, to, "--nats-url", c.url).CombinedOutput()
+	c.try("scale to "+to+": "+string(out), err)
+}
+
+// deafGuests: six that do not hear their power button are to stop at once. The group goes on, and so does the connection.
+func (c *chaos) deafGuests() {
+	c.scale(fmt.Sprint(c.max))
+	c.ready(c.max)
+	for _, vm := range c.vms() {
+		c.with(vm, "deafen", func(dom *libvirt.Domain) error { return press(dom, keyDeaf) })
+	}
+	c.scale(fmt.Sprint(c.want))
+	var stay []vm.VM
+	c.until(settleBound, "all but two are asked to stop", func() error {
+		stay = slices.DeleteFunc(c.vms(), func(vm vm.VM) bool { return vm.Meta.Phase != bus.PhaseReady })
+		if len(stay) != c.want {
+			return fmt.Errorf("there are %+v", c.vms())
+		}
+		return nil
+	})
+	c.off(stay[0])
+	c.replaced(stay[0])
+	c.ready(c.want)
+	c.scale("--release")
+	if lines := c.procs["run"].lines("keepalive"); len(lines) > 0 {
+		c.t.Errorf("the connection was cut: %v", lines)
+	}
+}
+
 // changeMemory takes half of a guest's memory, in its definition and while it runs, which is a person's right.
 func (c *chaos) changeMemory() {
 	vm := c.anyVM()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -32,6 +33,7 @@ type place struct {
 	external  bool // NATS's own server
 	smallPool bool // the storage pool has 64 MiB
 	guest     bool // a guest with an agent, in place of the tiny one
+	brakes    bool // early deaths count, shutdowns have more time, and there may be eight VMs
 }
 
 // The group of the tiny guests: quick in everything, and never stopped for long by a brake. Four busy guests on two cores
@@ -115,6 +117,9 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 	group := tinyGroup
 	if where.guest {
 		group, c.want, c.max = agentGroup, 1, 2
+	}
+	if where.brakes {
+		group, c.max = strings.NewReplacer("max: 4", "max: 8", "shutdown_timeout: 3s", "shutdown_timeout: 15s", "early_death: 0s", "early_death: 5s").Replace(group), 8
 	}
 	c.file = c.quickConfig(group)
 	c.uploadTiny()
