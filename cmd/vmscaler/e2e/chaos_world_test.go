@@ -82,6 +82,7 @@ type chaos struct {
 	address string
 	url     string
 	file    string   // the config
+	wrap    []string // a command that runs the stages, if any
 	login   []string // of stages and commands, on a server that is not embedded
 	procs   map[string]*process
 	want    int // VMs, when all is well
@@ -243,7 +244,8 @@ func (c *chaos) spawnStage(stage string, env ...string) *process {
 	if stage == "dashboard" {
 		args = append(args, "--no-dashboard")
 	}
-	cmd := exec.Command(c.binary, args...)
+	args = append(append(slices.Clone(c.wrap), c.binary), args...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(append(os.Environ(), c.env...), env...)
 	return c.startProcess("vmscaler "+stage, cmd)
 }

@@ -108,6 +108,9 @@ func (p *privateLibvirt) start() {
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, log, log
 	p.cmd.Dir = p.dir
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: p.cred}
+	if p.cred != nil { // then this is root, and the host's name may be changed for the daemon alone
+		p.cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUTS
+	}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
