@@ -306,11 +306,7 @@ func (c *chaos) reconnect() {
 
 // daemon is the process id of libvirtd itself.
 func (p *privateLibvirt) daemon() (int, error) {
-	pid, err := readPID(filepath.Join(p.dir, "runtime/libvirt/libvirtd.pid"))
-	if err == nil {
-		err = syscall.Kill(pid, 0)
-	}
-	return pid, err
+	return readPID(filepath.Join(p.dir, "runtime/libvirt/libvirtd.pid"), "libvirtd")
 }
 
 // foreignOff defines a domain that is not ours, and returns a check that it is as it was, over whichever connection

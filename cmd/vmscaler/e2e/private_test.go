@@ -156,7 +156,7 @@ func (p *privateLibvirt) qemus() []int {
 	files, _ := filepath.Glob(filepath.Join(p.dir, "runtime/libvirt/qemu/run/*.pid"))
 	var pids []int
 	for _, f := range files {
-		if pid, err := readPID(f); err == nil && syscall.Kill(pid, 0) == nil {
+		if pid, err := readPID(f, "qemu-system"); err == nil {
 			pids = append(pids, pid)
 		}
 	}
@@ -166,14 +166,16 @@ func (p *privateLibvirt) qemus() []int {
 // qemu is the process id of one VM.
 func (p *privateLibvirt) qemu(vm string) int {
 	p.t.Helper()
-	pid, err := readPID(filepath.Join(p.dir, "runtime/libvirt/qemu/run", vm+".pid"))
+	pid, err := readPID(filepath.Join(p.dir, "runtime/libvirt/qemu/run", vm+".pid"), "qemu-system")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return pid
 }
 
-func readPID(path string) (int, error) {
+// readPID is the process that a file names. A file that its daemon left can name a process of somebody else by now, so what the
+// process is called counts as well.
+func readPID(path, program string) (int, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
@@ -181,6 +183,13 @@ func readPID(path string) (int, error) {
 	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 	if err != nil || pid <= 1 {
 		return 0, fmt.Errorf("%s: %q is no process id", path, data)
+	}
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil {
+		return 0, err
+	}
+	if !strings.HasPrefix(string(comm), program) {
+		return 0, fmt.Errorf("%s: process %d is %q, want %s", path, pid, comm, program)
 	}
 	return pid, nil
 }
