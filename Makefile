@@ -77,7 +77,7 @@ test-external: ## the longer tests on a NATS server that is not embedded
 	$(HOST) as-libvirt go test -race -timeout 20m -tags external -run External -v ./cmd/vmscaler/e2e
 
 # On a libvirtd of its own, which it stops and kills. Part of `make test` in short; this is the long run: each fault at least
-# three times, then on at random. CHAOS_SEED and CHAOS_ONLY=fault,... repeat what failed.
+# twice, then on at random. CHAOS_SEED and CHAOS_ONLY=fault,... repeat what failed.
 CHAOS_MINUTES ?= 30
 .PHONY: chaos
 chaos: ## break the running program for CHAOS_MINUTES=30, and check after each fault that all is well again
