@@ -167,7 +167,7 @@ func (m Metadata) check() error {
 	if err := CheckGroupName(m.Group); err != nil {
 		return fmt.Errorf("group: found %.80q, want a group's name", m.Group)
 	}
-	if !m.Phase.known() {
+	if !m.Phase.Known() {
 		return fmt.Errorf("phase: found %.40q, want a phase of a VM", m.Phase)
 	}
 	for _, f := range []struct{ name, value string }{{"template", m.Template}, {"pool", m.Pool}, {"volume", m.Volume}} {

@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/json"
 	"encoding/xml"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,8 +200,27 @@ func FuzzParseMetadata(f *testing.F) {
 // Each phase that the actuator writes is one that is read.
 func TestEveryPhaseIsKnown(t *testing.T) {
 	for _, p := range []Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed} {
-		if !p.known() {
+		if !p.Known() {
 			t.Errorf("%s is not known", p)
+		}
+	}
+}
+
+// TestPhasesMean: each phase has its meaning, and one of a later version has none, so that its VM is neither counted nor used.
+func TestPhasesMean(t *testing.T) {
+	for phase, want := range map[Phase]string{
+		PhaseCreating: "pending capacity", PhaseLaunching: "pending capacity", PhaseReady: "serves capacity",
+		PhaseDraining: "leaving", PhaseStopping: "leaving", PhaseFailed: "", "standby": "", "": "",
+	} {
+		var means []string
+		for what, is := range map[string]bool{"serves": phase.Serves(), "pending": phase.Pending(), "capacity": phase.Capacity(), "leaving": phase.Leaving()} {
+			if is {
+				means = append(means, what)
+			}
+		}
+		slices.SortFunc(means, func(a, b string) int { return strings.Compare(b, a) })
+		if got := strings.Join(means, " "); got != want {
+			t.Errorf("%q: %q, want %q", phase, got, want)
 		}
 	}
 }

@@ -1,11 +1,18 @@
 package bus
 
-import (
-	"time"
-)
+import "time"
 
 // Phase is where a VM stands in its life as the actuator sees it. It is kept in the domain's metadata, and the
 // collector repeats it in every sample, so that a lost lifecycle event never matters.
+//
+//	creating ──> launching ──> ready <──> draining ──> stopping ──> (gone)
+//	    │            │           │ ^                      ^
+//	    │            v           │ └ a reboot stays ready │
+//	    │         failed ────────┴────────────────────────┤
+//	    └─────────────────────────────────────────────────┘
+//
+// An end of the program leaves a VM in the phase it was in; the next start goes on from there. What a phase means is said by
+// its methods alone, of which a phase of a later version has none.
 type Phase string
 
 // The phases, in the order in which a VM goes through them.
@@ -13,10 +20,36 @@ const (
 	PhaseCreating  Phase = "creating"  // defined; its volume may not exist yet
 	PhaseLaunching Phase = "launching" // volume exists; started or about to be, not ready yet
 	PhaseReady     Phase = "ready"     // does its work; only such VMs count in the average
-	PhaseDraining  Phase = "draining"  // chosen for removal, asked to shut down
+	PhaseDraining  Phase = "draining"  // chosen for removal: it has its time, its hook, and the shutdown of its guest
 	PhaseStopping  Phase = "stopping"  // being destroyed, its volume deleted, then undefined
 	PhaseFailed    Phase = "failed"    // could not be launched, waits for its removal
 )
+
+type phase struct{ serves, pending, leaving bool }
+
+var phases = map[Phase]phase{
+	PhaseCreating:  {pending: true},
+	PhaseLaunching: {pending: true},
+	PhaseReady:     {serves: true},
+	PhaseDraining:  {leaving: true},
+	PhaseStopping:  {leaving: true},
+	PhaseFailed:    {},
+}
+
+// Known reports whether this program knows the phase.
+func (p Phase) Known() bool { _, known := phases[p]; return known }
+
+// Serves reports whether a VM does its work, as far as vmscaler is concerned: it is launched, and not about to go.
+func (p Phase) Serves() bool { return phases[p].serves }
+
+// Pending reports whether a VM is on its way to serve.
+func (p Phase) Pending() bool { return phases[p].pending }
+
+// Capacity reports whether a VM counts in the group's capacity: it serves or is pending.
+func (p Phase) Capacity() bool { return p.Serves() || p.Pending() }
+
+// Leaving reports whether a VM's removal has begun.
+func (p Phase) Leaving() bool { return phases[p].leaving }
 
 // State is what the hypervisor says of a domain, in virsh's words.
 type State string
@@ -62,12 +95,4 @@ type VM struct {
 	RebootedAt *time.Time `json:"rebooted_at,omitempty"`
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
 	Error      string     `json:"error,omitempty"`
-}
-
-func (p Phase) known() bool {
-	switch p {
-	case PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed:
-		return true
-	}
-	return false
 }
