@@ -18,6 +18,17 @@ type worker struct {
 	drain       *vm.Drain // of a removal that can be called off
 }
 
+// work is what the worker does.
+func (w *worker) work() Work {
+	switch {
+	case w.up:
+		return BringingUp
+	case w.drain.Open():
+		return Draining
+	}
+	return Removing
+}
+
 type result struct {
 	uuid string
 	err  error
@@ -73,11 +84,11 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (ag
 		}
 		for _, r := range plan.Remove {
 			_, r.Again = a.rests[r.VM.UUID]
-			if r.Died && !r.Again {
+			if r.Kind == vm.Died && !r.Again {
 				a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
 			}
 			w := worker{name: r.VM.Name, group: g.spec.Name}
-			if r.Graceful && (r.Reason == vm.ScalingIn || r.VM.Meta.Phase == bus.PhaseDraining) {
+			if r.Graceful && (r.Kind == vm.ScaleIn || r.VM.Meta.Phase == bus.PhaseDraining) {
 				w.drain = &vm.Drain{}
 			}
 			a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
@@ -104,9 +115,9 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	now := a.cfg.Now()
 	spec := inForce(g.spec, g.newest.Decision)
 	s := Situation{
-		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Working: map[string]bool{}, Taken: inv.Taken,
+		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
-		Controls: g.newest.Decision.Controls, Removed: g.removed(now), Draining: map[string]bool{}, CPU: a.load.cpu(g.spec.Name, now),
+		Controls: g.newest.Decision.Controls, Removed: g.removed(now), CPU: a.load.cpu(g.spec.Name, now),
 	}
 	s.Sick = a.sick(g, s.Owned)
 	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed
@@ -117,7 +128,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	}
 	for uuid, until := range a.resting {
 		if now.Before(until) {
-			s.Working[uuid] = false
+			s.Work[uuid] = Resting
 		}
 	}
 	defined := map[string]bool{}
@@ -132,7 +143,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 			}
 			s.Taken[w.name] = true
 		default:
-			s.Working[uuid], s.Draining[uuid] = w.up, w.drain.Open()
+			s.Work[uuid] = w.work()
 		}
 		if w.up && w.group != g.spec.Name {
 			s.BootSlots--

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,6 +140,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	}
 	a.hooks, a.rests = vm.NewHooks(a.log), map[string]rest{}
 	for _, spec := range cfg.Groups {
+		if orders[spec.ScaleIn] == nil {
+			return nil, fmt.Errorf("actuator: group %s: scale_in: found %q, want one of %v", spec.Name, spec.ScaleIn, slices.Sorted(maps.Keys(orders)))
+		}
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
 		if g.spec.Network == "" {
 			g.spec.Network = cfg.Network

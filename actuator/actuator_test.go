@@ -17,9 +17,10 @@ import (
 func TestNewRefuses(t *testing.T) {
 	dial := func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }
 	for name, cfg := range map[string]Config{
-		"no groups":   {Dial: dial, Identify: here},
-		"no dial":     {Groups: []bus.Group{webSpec()}, Identify: here},
-		"no identity": {Groups: []bus.Group{webSpec()}, Dial: dial},
+		"no groups":                   {Dial: dial, Identify: here},
+		"no dial":                     {Groups: []bus.Group{webSpec()}, Identify: here},
+		"no identity":                 {Groups: []bus.Group{webSpec()}, Dial: dial},
+		"an order of a later version": {Groups: []bus.Group{webSpec(func(g *bus.Group) { g.ScaleIn = "most-busy" })}, Dial: dial, Identify: here},
 	} {
 		if _, err := New(cfg, nil, zerolog.Nop()); err == nil {
 			t.Errorf("%s: no error", name)

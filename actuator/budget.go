@@ -124,7 +124,7 @@ func (a *Actuator) recallRemovals() {
 func (a *Actuator) brake(g *group, plan Actions) {
 	before := len(g.removals)
 	for _, r := range plan.Remove {
-		if r.Reason == vm.ScalingIn && r.VM.Serves() {
+		if r.Kind == vm.ScaleIn && r.VM.Serves() {
 			g.removals = append(g.removals, a.cfg.Now())
 		}
 	}

@@ -179,7 +179,7 @@ func TestCrashLoopIsBraked(t *testing.T) {
 					s.Desired, s.Unheard, s.Numbers = 1, false, []int{1, 2, 3, 4}
 					for _, v := range owned {
 						if v.Meta.Phase == bus.PhaseLaunching {
-							s.Working[v.UUID] = true
+							s.Work[v.UUID] = BringingUp
 						}
 					}
 					plan := Plan(s)

@@ -141,7 +141,7 @@ func TestRemoveHook(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.events = nil
-		return vm.Removal{VM: b.inventory().Owned[0], Reason: "scaling in", Graceful: true}
+		return vm.Removal{VM: b.inventory().Owned[0], Kind: vm.ScaleIn, Reason: "scaling in", Graceful: true}
 	}
 	for _, action := range []bus.HookAction{bus.HookContinue, bus.HookAbandon} {
 		t.Run(string(action), func(t *testing.T) {
@@ -318,7 +318,7 @@ func TestRemoveHookHearsOfTheDead(t *testing.T) {
 			}
 			spec.Min = 0
 			plan := b.plan(spec, desired)
-			if len(plan.Remove) != 1 || plan.Remove[0].Died != (tt.reason == "died") {
+			if len(plan.Remove) != 1 || (plan.Remove[0].Kind == vm.Died) != (tt.reason == "died") {
 				t.Fatalf("planned %+v", plan)
 			}
 			if err := b.Remove(t.Context(), plan.Remove[0], spec, nil, "web-8"); err != nil {

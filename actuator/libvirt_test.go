@@ -262,7 +262,7 @@ func TestLaunchAndRemove(t *testing.T) {
 	}
 
 	b.events = nil
-	removal := vm.Removal{VM: v, Reason: "scaling in", Graceful: true}
+	removal := vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: "scaling in", Graceful: true}
 	if err := b.Remove(t.Context(), removal, bus.Group{ShutdownTimeout: time.Second}, nil, "web-8"); err != nil {
 		t.Fatal(err)
 	}
@@ -420,7 +420,7 @@ func TestRemovalCutOff(t *testing.T) {
 			} else {
 				b.on[at] = func() { cancel(errScaleIn) }
 			}
-			r := vm.Removal{VM: b.inventory().Owned[0], Reason: "scaling in", Graceful: true}
+			r := vm.Removal{VM: b.inventory().Owned[0], Kind: vm.ScaleIn, Reason: "scaling in", Graceful: true}
 			if err := b.Remove(ctx, r, bus.Group{ShutdownTimeout: time.Second}, nil, "d"); !errors.Is(err, errScaleIn) {
 				t.Errorf("got %v", err)
 			}

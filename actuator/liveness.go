@@ -82,7 +82,7 @@ func pulsed(v vm.VM) bool {
 func (p pulses) look(owned []vm.VM, now time.Time) {
 	there := map[string]bool{}
 	for _, v := range owned {
-		if v.Meta.Phase != bus.PhaseReady || !pulsed(v) {
+		if !v.Meta.Phase.Serves() || !pulsed(v) {
 			continue
 		}
 		there[v.UUID] = true
@@ -161,7 +161,7 @@ func (a *Actuator) toAsk() []vm.VM {
 	for _, v := range a.seen {
 		g := a.groups[v.Meta.Group]
 		if g != nil && g.spec.ReadyWhen == bus.ReadyAgent && g.spec.Repair.HealthGrace > 0 &&
-			v.Meta.Phase == bus.PhaseReady && v.State == bus.StateRunning && a.workers[v.UUID] == nil {
+			v.Meta.Phase.Serves() && v.State == bus.StateRunning && a.workers[v.UUID] == nil {
 			vms = append(vms, v)
 		}
 	}

@@ -13,6 +13,18 @@ import (
 // is created or removed for being surplus.
 const Unknown = -1
 
+// Work is what a worker does about a VM.
+type Work int
+
+// What is being done about a VM.
+const (
+	Idle       Work = iota // nothing
+	BringingUp             // it is launched, or waited for until it is ready
+	Removing               // its removal is done, whatever comes
+	Draining               // its removal can still be called off
+	Resting                // its removal failed, and is not tried again for now
+)
+
 // Situation is what Plan looks at, for one group on one host.
 type Situation struct {
 	Spec    bus.Group
@@ -21,10 +33,8 @@ type Situation struct {
 	Owned   []vm.VM // every owned domain of the group
 	// Numbers are those that new VMs may have in their names, the first to be used first.
 	Numbers []int
-	// Working has the UUIDs that a worker is busy with: true while it brings the VM up, false while it removes it.
-	Working map[string]bool
-	// Draining has the UUIDs of those, of the VMs that a worker removes, whose removal can still be called off.
-	Draining map[string]bool
+	// Work is what is being done about VMs, by UUID.
+	Work map[string]Work
 	// Sick has the VMs that run and do not serve, by UUID, with why.
 	Sick map[string]string
 	// CPU is the use in percent of VMs, by UUID; what is not in it is unknown.
@@ -63,20 +73,22 @@ func Plan(s Situation) Actions {
 	var draining, sick []vm.VM
 	booting := len(s.Creating)
 	for _, v := range s.Owned {
-		if up, busy := s.Working[v.UUID]; busy {
-			switch {
-			case up:
-				booting++
-				if !v.State.Suspended() {
-					live = append(live, v)
-				}
-			case s.Draining[v.UUID]:
-				draining = append(draining, v)
+		switch s.Work[v.UUID] {
+		case BringingUp:
+			booting++
+			if !v.State.Suspended() {
+				live = append(live, v)
 			}
 			continue
+		case Draining:
+			draining = append(draining, v)
+			continue
+		case Removing, Resting:
+			continue
+		case Idle:
 		}
 		switch r, await := judge(v); {
-		case r != nil && r.Died && s.Controls.Has(bus.ScopeRepair):
+		case r != nil && r.Kind == vm.Died && s.Controls.Has(bus.ScopeRepair):
 			live = append(live, v)
 		case s.Sick[v.UUID] != "" && len(sick) < s.Spec.Repair.AtOnce && !s.Controls.Has(bus.ScopeRepair):
 			sick = append(sick, v)
@@ -101,7 +113,7 @@ func Plan(s Situation) Actions {
 	choice := live // a VM whose removal is called off now is not chosen again at once
 	for _, v := range draining {
 		if why := callOff(s, live, v); why != "" {
-			a.Keep = append(a.Keep, vm.Removal{VM: v, Reason: why})
+			a.Keep = append(a.Keep, vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: why})
 			live = append(live, v)
 		}
 	}
@@ -113,7 +125,7 @@ func Plan(s Situation) Actions {
 			return a
 		}
 		for _, v := range victims(s, choice) {
-			r := vm.Removal{VM: v, Reason: vm.ScalingIn, Graceful: v.Serves()}
+			r := vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: "scaling in", Graceful: v.Serves()}
 			if surplus--; surplus < 0 {
 				break
 			}
@@ -123,7 +135,7 @@ func Plan(s Situation) Actions {
 					continue
 				}
 			}
-			if _, busy := s.Working[v.UUID]; busy {
+			if s.Work[v.UUID] != Idle {
 				a.Cancel = append(a.Cancel, r)
 			} else {
 				a.Remove = append(a.Remove, r)
@@ -168,7 +180,7 @@ func replaceable(s Situation, live, sick []vm.VM, room, booting int) (removals [
 	}
 	for _, v := range sick {
 		if serving >= s.Desired || room <= 0 && !s.Backoff && booting < s.Spec.Repair.AtOnce {
-			removals = append(removals, vm.Removal{VM: v, Reason: s.Sick[v.UUID], Graceful: true})
+			removals = append(removals, vm.Removal{VM: v, Kind: vm.Sick, Reason: s.Sick[v.UUID], Graceful: true})
 			booting++
 		}
 	}
@@ -181,22 +193,22 @@ func judge(v vm.VM) (r *vm.Removal, await bool) {
 	off := v.Off()
 	switch v.Meta.Phase {
 	case bus.PhaseDraining:
-		return &vm.Removal{VM: v, Reason: "its removal had begun", Graceful: !off && v.State != bus.StateSaved}, false
+		return &vm.Removal{VM: v, Kind: vm.Interrupted, Reason: "its removal had begun", Graceful: !off && v.State != bus.StateSaved}, false
 	case bus.PhaseStopping, bus.PhaseFailed:
-		return &vm.Removal{VM: v, Reason: "its removal had begun"}, false
+		return &vm.Removal{VM: v, Kind: vm.Interrupted, Reason: "its removal had begun"}, false
 	case bus.PhaseCreating:
-		return &vm.Removal{VM: v, Reason: "its creation was interrupted"}, false
+		return &vm.Removal{VM: v, Kind: vm.Interrupted, Reason: "its creation was interrupted"}, false
 	case bus.PhaseLaunching:
 		switch {
 		case off:
-			return &vm.Removal{VM: v, Reason: "its launch was interrupted"}, false
+			return &vm.Removal{VM: v, Kind: vm.Interrupted, Reason: "its launch was interrupted"}, false
 		case v.State.Suspended() && !v.IOError:
 			return nil, false
 		}
 		return nil, true
 	case bus.PhaseReady:
 		if off {
-			return &vm.Removal{VM: v, Reason: fmt.Sprintf("it is %s", v.State), Died: true}, false
+			return &vm.Removal{VM: v, Kind: vm.Died, Reason: fmt.Sprintf("it is %s", v.State)}, false
 		}
 	}
 	return nil, false

@@ -40,7 +40,7 @@ func show(a Actions) string {
 			if r.Graceful {
 				flags += ", gracefully"
 			}
-			if r.Died {
+			if r.Kind == vm.Died {
 				flags += ", died"
 			}
 			parts = append(parts, fmt.Sprintf("%s %s (%s%s)", verb, r.VM.Name, r.Reason, flags))
@@ -57,8 +57,8 @@ func show(a Actions) string {
 
 func TestPlan(t *testing.T) {
 	type changes = func(*Situation)
-	up := func(n int) changes { return func(s *Situation) { s.Working[vmOf(n, "", "").UUID] = true } }
-	down := func(n int) changes { return func(s *Situation) { s.Working[vmOf(n, "", "").UUID] = false } }
+	up := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = BringingUp } }
+	down := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Removing } }
 	slots := func(n int) changes { return func(s *Situation) { s.BootSlots = n } }
 	highest := func(n int) changes { return func(s *Situation) { s.Spec.Max = n } }
 	creating := func(names ...string) changes { return func(s *Situation) { s.Creating = names } }
@@ -90,7 +90,7 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	draining := func(n int) changes {
-		return func(s *Situation) { s.Working[vmOf(n, "", "").UUID], s.Draining[vmOf(n, "", "").UUID] = false, true }
+		return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Draining }
 	}
 	replaced := func(n int) changes { return func(s *Situation) { s.Replaced = t0.Add(time.Duration(n) * time.Second) } }
 	paused := func(scopes ...bus.Scope) changes { return func(s *Situation) { s.Controls.Paused = scopes } }
@@ -250,8 +250,8 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Situation{
-				Spec: webSpec(func(g *bus.Group) { g.Max = 9 }), Desired: tt.desired, Owned: tt.owned, Working: map[string]bool{},
-				Taken: map[string]bool{}, BootSlots: 9, Numbers: upTo(20), ScaleIn: true, Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{},
+				Spec: webSpec(func(g *bus.Group) { g.Max = 9 }), Desired: tt.desired, Owned: tt.owned, Work: map[string]Work{},
+				Taken: map[string]bool{}, BootSlots: 9, Numbers: upTo(20), ScaleIn: true, Sick: map[string]string{}, CPU: map[string]float64{},
 			}
 			for _, v := range tt.owned {
 				s.Taken[v.Name] = true
@@ -279,9 +279,9 @@ var (
 func TestPlanInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Situation{
-			Spec: webSpec(), Working: map[string]bool{}, Taken: map[string]bool{},
+			Spec: webSpec(), Work: map[string]Work{}, Taken: map[string]bool{},
 			BootSlots: rapid.IntRange(-1, 6).Draw(t, "slots"), Backoff: rapid.Bool().Draw(t, "backoff"),
-			Draining: map[string]bool{}, Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
+			Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
 		s.Spec.ScaleIn = rapid.SampledFrom([]bus.ScaleIn{bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated}).Draw(t, "order")
@@ -292,9 +292,7 @@ func TestPlanInvariants(t *testing.T) {
 			s.Owned = append(s.Owned, v)
 			s.Taken[v.Name] = true
 			if rapid.Bool().Draw(t, "working") {
-				up := rapid.Bool().Draw(t, "up")
-				s.Working[v.UUID] = up
-				s.Draining[v.UUID] = !up && rapid.Bool().Draw(t, "draining")
+				s.Work[v.UUID] = rapid.SampledFrom([]Work{BringingUp, Removing, Draining, Resting}).Draw(t, "work")
 			}
 			if v.Meta.Phase == bus.PhaseReady && v.State == bus.StateRunning && rapid.Bool().Draw(t, "sick") {
 				s.Sick[v.UUID] = "silent"
@@ -334,15 +332,15 @@ func TestPlanInvariants(t *testing.T) {
 		}
 		serving := len(s.Creating)
 		for _, v := range s.Owned {
-			isUp, busy := s.Working[v.UUID]
-			if r, _ := judge(v); !v.State.Suspended() && (busy && isUp || !busy && r == nil) {
+			work := s.Work[v.UUID]
+			if r, _ := judge(v); !v.State.Suspended() && (work == BringingUp || work == Idle && r == nil) {
 				serving++
 			}
 		}
 		kept := map[string]bool{}
 		for _, r := range a.Keep {
 			once(r.VM, "keep")
-			if !s.Draining[r.VM.UUID] {
+			if s.Work[r.VM.UUID] != Draining {
 				fail("calls off what is no drain")
 			}
 			kept[r.VM.UUID] = true
@@ -351,13 +349,13 @@ func TestPlanInvariants(t *testing.T) {
 		surplus, replaced := 0, 0
 		for _, v := range a.Await {
 			once(v, "await")
-			if _, busy := s.Working[v.UUID]; busy {
+			if s.Work[v.UUID] != Idle {
 				fail("awaits twice")
 			}
 		}
 		for _, r := range a.Remove {
 			once(r.VM, "remove")
-			if _, busy := s.Working[r.VM.UUID]; busy {
+			if s.Work[r.VM.UUID] != Idle {
 				fail("removes beside a worker")
 			}
 			switch judged, _ := judge(r.VM); {
@@ -373,13 +371,13 @@ func TestPlanInvariants(t *testing.T) {
 			fail("replaces too many at once")
 		}
 		for _, r := range slices.Concat(a.Remove, a.Cancel) {
-			if r.Reason == vm.ScalingIn && r.VM.State.Suspended() {
+			if r.Kind == vm.ScaleIn && r.VM.State.Suspended() {
 				fail("scales in a suspended one")
 			}
 		}
 		for _, r := range a.Cancel {
 			once(r.VM, "cancel")
-			if !s.Working[r.VM.UUID] {
+			if s.Work[r.VM.UUID] != BringingUp {
 				fail("cancels no launch")
 			}
 			surplus++

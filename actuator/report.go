@@ -112,7 +112,7 @@ func (a *Actuator) notice(inv vm.Inventory) {
 			continue
 		}
 		now[vm.UUID] = vm
-		if before := a.seen[vm.UUID]; before.State == bus.StateRunning && vm.Meta.Phase == bus.PhaseReady &&
+		if before := a.seen[vm.UUID]; before.State == bus.StateRunning && vm.Meta.Phase.Serves() &&
 			a.workers[vm.UUID] == nil && (vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
 			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
 		}
@@ -134,7 +134,7 @@ func (a *Actuator) notice(inv vm.Inventory) {
 			Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventDied,
 			Sentence: "gone: its definition was removed by someone else",
 		})
-		if vm.Meta.Phase == bus.PhaseReady {
+		if vm.Meta.Phase.Serves() {
 			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
 		}
 		a.gone = append(a.gone, vm)

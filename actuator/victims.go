@@ -37,16 +37,18 @@ func victims(s Situation, live []vm.VM) []vm.VM {
 			may = append(may, v)
 		}
 	}
+	order, known := orders[s.Spec.ScaleIn]
+	if !known {
+		return nil // New refuses it, so that this is a group of a later version
+	}
 	rank := func(v vm.VM) int {
 		switch {
 		case !v.Serves(), s.Sick[v.UUID] != "":
 			return 0
 		case s.busy(v):
-			return 3
-		case s.Spec.ScaleIn == bus.ScaleInOutdated && s.outdated(v):
-			return 1
+			return 2
 		}
-		return 2
+		return 1
 	}
 	slices.SortStableFunc(may, func(a, b vm.VM) int {
 		if d := rank(a) - rank(b); d != 0 {
@@ -55,16 +57,32 @@ func victims(s Situation, live []vm.VM) []vm.VM {
 		if rank(a) == 0 {
 			return vm.NewestFirst(a, b)
 		}
-		switch s.Spec.ScaleIn {
-		case bus.ScaleInLeastBusy:
-			return cmp.Or(s.compareCPU(a, b), vm.NewestFirst(a, b))
-		case bus.ScaleInOldest, bus.ScaleInOutdated:
-			return vm.NewestFirst(b, a)
-		case bus.ScaleInNewest:
-		}
-		return vm.NewestFirst(a, b)
+		return order(s, a, b)
 	})
 	return may
+}
+
+// orders are the orders in which the VMs that serve are scaled in: each compares two of them, the first to go first.
+var orders = map[bus.ScaleIn]func(s Situation, a, b vm.VM) int{
+	bus.ScaleInNewest: func(_ Situation, a, b vm.VM) int { return vm.NewestFirst(a, b) },
+	bus.ScaleInOldest: func(_ Situation, a, b vm.VM) int { return vm.NewestFirst(b, a) },
+	bus.ScaleInLeastBusy: func(s Situation, a, b vm.VM) int {
+		return cmp.Or(s.compareCPU(a, b), vm.NewestFirst(a, b))
+	},
+	bus.ScaleInOutdated: func(s Situation, a, b vm.VM) int {
+		return cmp.Or(s.compareOutdated(a, b), vm.NewestFirst(b, a))
+	},
+}
+
+// compareOutdated puts the VM first that was made from another template than a new one would be.
+func (s Situation) compareOutdated(a, b vm.VM) int {
+	switch old, other := s.outdated(a), s.outdated(b); {
+	case old == other:
+		return 0
+	case old:
+		return -1
+	}
+	return 1
 }
 
 // outdated says whether a VM was made from another template than a new one would be.

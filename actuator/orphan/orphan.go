@@ -107,7 +107,7 @@ func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time
 	}
 	for _, vm := range s.Owned {
 		// One that is off, or whose making goes on, is the plan's.
-		if path, lost := s.Lost[vm.UUID]; lost && vm.State == bus.StateRunning && vm.Meta.Phase == bus.PhaseReady {
+		if path, lost := s.Lost[vm.UUID]; lost && vm.State == bus.StateRunning && vm.Meta.Phase.Serves() {
 			all = append(all, age(Orphan{
 				What: DomainOrphan, Group: vm.Meta.Group, VM: vm.Name, UUID: vm.UUID, Path: path, Since: vm.Meta.Since,
 				Why: "its volume is gone, and it runs: what it writes is lost when it ends",

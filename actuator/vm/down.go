@@ -39,8 +39,8 @@ func Down(ctx context.Context, conn *libvirt.Connect, vms []VM, shutdownTimeout 
 				errs[i] = context.Cause(ctx)
 				return
 			}
-			graceful := vm.Meta.Phase == bus.PhaseReady || vm.Meta.Phase == bus.PhaseDraining
-			errs[i] = h.Remove(ctx, Removal{VM: vm, Reason: "vmscaler down", Graceful: graceful}, bus.Group{ShutdownTimeout: shutdownTimeout}, nil, "")
+			graceful := vm.Meta.Phase.Serves() || vm.Meta.Phase == bus.PhaseDraining
+			errs[i] = h.Remove(ctx, Removal{VM: vm, Kind: Operator, Reason: "vmscaler down", Graceful: graceful}, bus.Group{ShutdownTimeout: shutdownTimeout}, nil, "")
 		})
 	}
 	wg.Wait()

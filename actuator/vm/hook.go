@@ -340,7 +340,7 @@ func farewellHook(hook bus.Hook) bus.Hook {
 // Farewell tells the command of the remove hook that a VM which had served died. Whoever listens on the bus hears it by the
 // event "died".
 func (h Manager) Farewell(ctx context.Context, hook bus.Hook, vm VM, decision string) error {
-	if hook.WaitFor != bus.WaitForCommand || vm.Meta.Phase != bus.PhaseReady && vm.Meta.Phase != bus.PhaseDraining {
+	if hook.WaitFor != bus.WaitForCommand || !vm.Meta.Phase.Serves() && vm.Meta.Phase != bus.PhaseDraining {
 		return nil
 	}
 	_, abandoned := h.ask(ctx, bus.HookRemove, farewellHook(hook), vm, vm.Meta.Address, reasonDied, decision, time.Now())

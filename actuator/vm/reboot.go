@@ -73,7 +73,7 @@ func (h Manager) MarkRestart(uuid string, at time.Time) error {
 	}
 	defer func() { _ = dom.Free() }()
 	vm, err := readVM(dom)
-	if errors.Is(err, errNotOurs) || err == nil && vm.Meta.Phase != bus.PhaseReady {
+	if errors.Is(err, errNotOurs) || err == nil && !vm.Meta.Phase.Serves() {
 		return nil
 	}
 	if err != nil {

@@ -21,7 +21,7 @@ func (h Manager) Remove(ctx context.Context, r Removal, spec bus.Group, d *Drain
 	vm := r.VM
 	dom, err := h.Conn.LookupDomainByUUIDString(vm.UUID)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		if r.Died { // and was undefined since
+		if r.Kind == Died { // and was undefined since
 			_ = h.Farewell(ctx, spec.Hooks.Remove, vm, decision) // what went wrong is in the log, and nothing is left to be removed
 		}
 		return nil
@@ -38,10 +38,10 @@ func (h Manager) Remove(ctx context.Context, r Removal, spec bus.Group, d *Drain
 	if err != nil {
 		return err
 	}
-	if r.Died && now.State == bus.StateRunning { // somebody started it again
+	if r.Kind == Died && now.State == bus.StateRunning { // somebody started it again
 		return nil
 	}
-	if r.Reason == ScalingIn && now.Protected {
+	if r.Kind == ScaleIn && now.Protected {
 		return nil
 	}
 	step(stepChosen)

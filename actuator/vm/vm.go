@@ -23,19 +23,28 @@ func (vm VM) Off() bool { return vm.State == bus.StateShutoff || vm.State == bus
 
 // Serves reports whether a VM does its work.
 func (vm VM) Serves() bool {
-	return vm.Meta.Phase == bus.PhaseReady && !vm.Off() && !vm.State.Suspended()
+	return vm.Meta.Phase.Serves() && !vm.Off() && !vm.State.Suspended()
 }
 
-// ScalingIn is the reason of a removal for being one too many.
-const ScalingIn = "scaling in"
+// RemoveKind is why a VM is removed, as far as that changes what is done.
+type RemoveKind int
+
+// The kinds of removals.
+const (
+	Interrupted RemoveKind = iota + 1 // its creation, launch or removal was cut off, or has failed
+	ScaleIn                           // it is one too many; it goes only while it is not protected, and may be called off
+	Sick                              // it runs, but does not serve
+	Died                              // it should have been running; it stays if it does again
+	Operator                          // a person wants it
+)
 
 // Removal is a VM to remove, and why.
 type Removal struct {
 	VM       VM
-	Reason   string
-	Died     bool // it should have been running
-	Graceful bool // ask the guest to shut down first
-	Again    bool // it was tried before, and what is done was published then
+	Kind     RemoveKind
+	Reason   string // for people
+	Graceful bool   // ask the guest to shut down first
+	Again    bool   // it was tried before, and what is done was published then
 }
 
 // NewestFirst orders VMs by their creation, the newest first.

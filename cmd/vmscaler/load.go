@@ -49,7 +49,7 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 			}
 			var vms []vm.VM
 			for _, vm := range found {
-				if vm.State == bus.StateRunning && vm.Meta.Phase == bus.PhaseReady {
+				if vm.State == bus.StateRunning && vm.Meta.Phase.Serves() {
 					vms = append(vms, vm)
 				}
 			}

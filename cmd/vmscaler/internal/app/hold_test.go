@@ -161,7 +161,7 @@ func (h *simHost) kept() (n int) {
 
 func (c *cluster) act(t *rapid.T, h *simHost, d bus.Decision) {
 	s := actuator.Situation{
-		Spec: c.spec, Desired: actuator.Unknown, Working: map[string]bool{}, Draining: map[string]bool{}, Sick: map[string]string{},
+		Spec: c.spec, Desired: actuator.Unknown, Work: map[string]actuator.Work{}, Sick: map[string]string{},
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: d.Controls,
 	}
 	if share, ok := d.Shares[h.id]; ok && d.Known {
@@ -171,7 +171,7 @@ func (c *cluster) act(t *rapid.T, h *simHost, d bus.Decision) {
 		s.Owned = append(s.Owned, *vm)
 		s.Taken[vm.Name] = true
 		if vm.Meta.Phase == bus.PhaseLaunching {
-			s.Working[vm.UUID] = true
+			s.Work[vm.UUID] = actuator.BringingUp
 		}
 	}
 	plan := actuator.Plan(s)

@@ -112,7 +112,7 @@ func (f *fleet) decide(sampled, known bool) {
 // act does what the actuator would.
 func (f *fleet) act() {
 	s := actuator.Situation{
-		Spec: f.spec, Desired: actuator.Unknown, Working: map[string]bool{}, Draining: map[string]bool{}, Sick: map[string]string{},
+		Spec: f.spec, Desired: actuator.Unknown, Work: map[string]actuator.Work{}, Sick: map[string]string{},
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: f.wanted.Controls,
 	}
 	if f.holds--; f.holds > 0 && f.wanted.Known {
@@ -125,7 +125,14 @@ func (f *fleet) act() {
 		s.Owned = append(s.Owned, vm.VM)
 		s.Taken[vm.Name] = true
 		if vm.up > 0 || vm.down > 0 {
-			s.Working[vm.UUID], s.Draining[vm.UUID] = vm.up > 0, vm.drains
+			switch {
+			case vm.up > 0:
+				s.Work[vm.UUID] = actuator.BringingUp
+			case vm.drains:
+				s.Work[vm.UUID] = actuator.Draining
+			default:
+				s.Work[vm.UUID] = actuator.Removing
+			}
 		}
 		if cpu := f.cpu(vm); cpu != nil {
 			s.CPU[vm.UUID] = *cpu

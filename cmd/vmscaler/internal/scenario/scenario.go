@@ -217,7 +217,7 @@ func (r *runner) idle() bool {
 func (r *runner) ready() int {
 	n := 0
 	for _, vm := range r.sample.VMs {
-		if vm.Phase == bus.PhaseReady && vm.State == bus.StateRunning {
+		if vm.Phase.Serves() && vm.State == bus.StateRunning {
 			n++
 		}
 	}
