@@ -16,6 +16,9 @@ const (
 	PolicyPredictive PolicyType = "predictive" // as many as a forecast of the load asks for
 )
 
+// LongestInterval bounds Policy.Interval. A decision holds for three intervals, and nobody else is followed for so long.
+const LongestInterval = 20 * time.Minute
+
 // PolicySetting is the choice of PolicyPredictive between paying for idle VMs and losing load.
 type PolicySetting string
 

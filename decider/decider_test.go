@@ -411,3 +411,13 @@ func TestDeciderDropsMetricsThatAreNone(t *testing.T) {
 		t.Errorf("%d dropped, want 0", n)
 	}
 }
+
+// TestLongestIntervalIsFollowed: what is decided at the longest interval is taken by those who listen.
+func TestLongestIntervalIsFollowed(t *testing.T) {
+	t.Parallel()
+	var n bus.Newest
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	if err := n.Take(bus.Decision{Time: now, ExpiresAt: now.Add(staleAfter(bus.LongestInterval, time.Minute))}, now); err != nil {
+		t.Error(err)
+	}
+}

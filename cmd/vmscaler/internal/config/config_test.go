@@ -218,7 +218,7 @@ func TestScalars(t *testing.T) {
 		{"shutdown_timeout", "0s 1h", "-1ns 2h"},
 		{"policy.upper", "21 100 100% 70.5 '70' 2.1e1", "0 20 100.1 101% NaN .nan Inf -1 '' % 70%% ~"},
 		{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
-		{"policy.interval", "200ms 1h", "199ms 0"},
+		{"policy.interval", "200ms 20m", "199ms 0 21m"},
 		{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
 		{"policy.signal", "cpu", "disk '' memory metric"},
 		{"policy.target", "60 1", "0 101"},

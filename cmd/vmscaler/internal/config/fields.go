@@ -146,7 +146,7 @@ func policyFields(p *bus.Policy) section {
 		{"metric_max_age", duration(&p.MetricMaxAge, time.Second, 24*time.Hour)},
 		{"upper", percent(&p.UpperPercent)},
 		{"lower", percent(&p.LowerPercent)},
-		{"interval", duration(&p.Interval, 200*time.Millisecond, time.Hour)},
+		{"interval", duration(&p.Interval, 200*time.Millisecond, bus.LongestInterval)},
 		{"breaches_out", whole(&p.BreachesOut, 1000, "")},
 		{"breaches_in", whole(&p.BreachesIn, 1000, "")},
 		{"cooldown_out", duration(&p.CooldownOut, 0, 24*time.Hour)},
