@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// longestLife bounds for how long a decision may hold: three times the longest interval is far below it.
-const longestLife = time.Hour
+// longestLife bounds for how long a decision may hold.
+const longestLife = 3 * LongestInterval
+
+// longRefused is for how long what comes may be refused while a decision holds: for longer than one that leads no more takes
+// to notice.
+const longRefused = 15 * time.Second
 
 // Newest is a group's newest decision as one who listens has it. Of deciders that differ the highest term counts while it
 // goes on deciding; once its last decision has run out, whoever decides is followed. So what a live decider says is
@@ -65,12 +69,17 @@ func (n *Newest) Holds(now time.Time) bool { return n.taken && n.expires.After(n
 // Taken reports whether a decision was ever taken.
 func (n *Newest) Taken() bool { return n.taken }
 
-// Refused returns why decisions come and none of them can be used, for as long as that lasts; nil where one holds.
+// Refused returns why decisions come and none of them is taken, for as long as that lasts; nil where the one that holds came
+// just before.
 func (n *Newest) Refused(now time.Time) error {
-	if n.refusal == nil || n.Holds(now) {
+	if n.refusal == nil || n.Holds(now) && now.Sub(n.refusedSince) < longRefused {
 		return nil
 	}
-	return fmt.Errorf("decisions come, and none was taken for %d s: %w", int(now.Sub(n.refusedSince).Seconds()), n.refusal)
+	until := ""
+	if n.Holds(now) {
+		until = fmt.Sprintf("; the one that was taken last holds until %s", n.expires.Local().Format(time.DateTime))
+	}
+	return fmt.Errorf("decisions come, and none was taken for %d s: %w%s", int(now.Sub(n.refusedSince).Seconds()), n.refusal, until)
 }
 
 // Skew is how far the decider's clock is behind, less than 0 where it is ahead; false while that is not known.
