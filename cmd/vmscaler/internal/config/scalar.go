@@ -22,6 +22,7 @@ type scalar struct {
 	why  func(n ast.Node) string // what is wrong with a value that set leaves, "" is no more than that; may be nil
 	get  func() string           // the variable as YAML
 	zero string                  // what to add to what is allowed where 0 is found
+	bare bool                    // it is a number, which in quotes is none
 }
 
 func (s scalar) decode(d *decoder, path string, n ast.Node) {
@@ -37,7 +38,7 @@ func (s scalar) decode(d *decoder, path string, n ast.Node) {
 	if i, is := n.(*ast.IntegerNode); is && i.GetToken().Value == "0" {
 		want += s.zero
 	}
-	if text, is := stringOf(n); is && isNumber(text) && strings.HasPrefix(want, "a whole number") {
+	if text, is := stringOf(n); is && s.bare && isNumber(text) {
 		want += ", without quotes"
 	}
 	d.problem(path, found, want)
@@ -198,7 +199,7 @@ func number(p *float64, low, high float64, want string) scalar {
 // whole is a whole number from 1 to high; why is added to what is allowed where 0 is found.
 func whole(p *int, high int, why string) scalar {
 	return scalar{
-		want: fmt.Sprintf("a whole number from 1 to %d", high),
+		want: fmt.Sprintf("a whole number from 1 to %d", high), bare: true,
 		zero: why,
 		set: func(n ast.Node) bool {
 			if _, ok := n.(*ast.IntegerNode); !ok {
