@@ -30,7 +30,8 @@ func busSettings() []setting {
 			func(c *config.Config) *string { return &c.BusListen },
 		},
 		{
-			"bus-taps", "VMSCALER_BUS_TAPS", "bus.taps", "whether clients of this machine without credentials may watch the embedded server (default true)",
+			"bus-taps", "VMSCALER_BUS_TAPS", "bus.taps", "whether clients of this machine without credentials may watch the embedded " +
+				"server (default true)",
 			func(c *config.Config) *string { return &c.BusTaps },
 		},
 		{
@@ -38,7 +39,8 @@ func busSettings() []setting {
 			func(c *config.Config) *string { return &c.BusURL },
 		},
 		{
-			"nats-nkey", "VMSCALER_NATS_NKEY", "bus.nkey", "file with the nkey seed to log in with, or a folder with one for each role, ROLE.nk",
+			"nats-nkey", "VMSCALER_NATS_NKEY", "bus.nkey", "file with the nkey seed to log in with, or a folder with one for each " +
+				"role, ROLE.nk",
 			func(c *config.Config) *string { return &c.BusNkey },
 		},
 		{
@@ -58,7 +60,8 @@ func busSettings() []setting {
 			func(c *config.Config) *string { return &c.BusKey },
 		},
 		{
-			"state-dir", "VMSCALER_STATE_DIR", "bus.state_dir", "folder of the bus's history and credentials (default " + defaultStateDir() + ")",
+			"state-dir", "VMSCALER_STATE_DIR", "bus.state_dir", "folder of the bus's history and credentials (default " +
+				defaultStateDir() + ")",
 			func(c *config.Config) *string { return &c.StateDir },
 		},
 	}

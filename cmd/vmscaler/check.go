@@ -19,8 +19,9 @@ func checkCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether this host is ready, and what to do where it is not; change nothing",
-		Long: `Say whether this host is ready for the config: libvirt, acceleration, networks, storage pool, templates, memory. It changes
-nothing. Below each warning and each problem is what mends it. The exit code is 0 if there is no problem; warnings are allowed.`,
+		Long: long(`
+Say whether this host is ready for the config: libvirt, acceleration, networks, storage pool, templates, memory. It changes
+nothing. Below each warning and each problem is what mends it. The exit code is 0 if there is no problem; warnings are allowed.`),
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {

@@ -41,6 +41,9 @@ func exitCode(err error) int {
 // usageError is a wrong command line.
 type usageError struct{ error }
 
+// long is a help text that begins in a line of its own.
+func long(text string) string { return strings.TrimPrefix(text, "\n") }
+
 // exactArgs wants as many arguments as the command's usage line names.
 func exactArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

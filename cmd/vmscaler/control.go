@@ -22,9 +22,11 @@ import (
 func pauseCommand(g *globals) *cobra.Command {
 	return scopesCommand(g, bus.VerbPause, &cobra.Command{
 		Short: "Stop scaling out, scaling in or replacing VMs of a group, until it is resumed",
-		Long: `Stop scaling a group out, scaling it in, or replacing its VMs that died; without a scope all three. What is paused already
-stays paused, also when vmscaler is started anew; ` + "`vmscaler resume`" + ` takes it back. The rules go on deciding, and it is shown
-what they would do.`,
+		Long: long(`
+Stop scaling a group out, scaling it in, or replacing its VMs that died; without a scope all three. What is paused already
+stays paused, also when vmscaler is started anew; ` +
+			"`vmscaler resume`" + ` takes it back. The rules go on deciding, and it is shown
+what they would do.`),
 		Example: "  vmscaler pause web\n  vmscaler pause web in repair",
 	})
 }
@@ -73,8 +75,9 @@ func dryRunCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dry-run GROUP",
 		Short: "Decide and show everything of a group, and do nothing, until it is taken back with --off",
-		Long: `Decide and show everything of a group, and make and remove no VM: what would have been done are events. It holds until it is
-taken back with --off, also when vmscaler is started anew. A group with "dry_run: true" in its config stays as it is.`,
+		Long: long(`
+Decide and show everything of a group, and make and remove no VM: what would have been done are events. It holds until it is
+taken back with --off, also when vmscaler is started anew. A group with "dry_run: true" in its config stays as it is.`),
 		Example: "  vmscaler dry-run web\n  vmscaler dry-run web --off",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -134,11 +137,12 @@ func (g *globals) control(cmd *cobra.Command, busF busFlags, verb string, q bus.
 	controls, err := client.Ask[bus.Controls](ctx, conn, verb, q)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; `vmscaler status` shows what holds", answerWithin)
+		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; "+
+			"`vmscaler status` shows what holds", answerWithin)
 	case err != nil:
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", q.Group, dashboard.ControlsText(controls, time.Local)) //nolint:gosmopolitan // for a person here
+	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", q.Group, dashboard.ControlsText(controls, time.Local))
 	return nil
 }
 

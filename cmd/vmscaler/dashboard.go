@@ -21,8 +21,9 @@ func dashboardCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Show what a running vmscaler does",
-		Long:  "Show what a running vmscaler does, from another terminal. It only listens: any number may be open. 'q' or Ctrl-C ends it.",
-		Args:  exactArgs(0),
+		Long: "Show what a running vmscaler does, from another terminal. It only listens: any number may be open. 'q' or Ctrl-C " +
+			"ends it.",
+		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// The terminal is the dashboard's; it shows a lost connection itself.
 			log := zerolog.Nop()

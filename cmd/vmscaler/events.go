@@ -23,8 +23,9 @@ func eventsCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "events [GROUP]",
 		Short: "Print what happened: lifecycle events, and decisions that changed something",
-		Long: `Print what happened: lifecycle events, and decisions that changed something, the oldest first. The bus keeps them for seven
-days, within 64 MiB. With -f it goes on with what happens from now on, until Ctrl-C.`,
+		Long: long(`
+Print what happened: lifecycle events, and decisions that changed something, the oldest first. The bus keeps them for seven
+days, within 64 MiB. With -f it goes on with what happens from now on, until Ctrl-C.`),
 		Example: "  vmscaler events --since 1h\n  vmscaler events --since \"2026-11-24 03:10\"\n  vmscaler events web -f -o json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -73,7 +74,8 @@ func knownGroup(ctx context.Context, conn *client.Conn, group string) error {
 		return nil // it is there, or nobody can tell
 	}
 	known := false
-	if err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group}, func(client.Record) error { known = true; return nil }); err != nil || known {
+	if err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group},
+		func(client.Record) error { known = true; return nil }); err != nil || known {
 		return nil // what reads it next says so
 	}
 	return err

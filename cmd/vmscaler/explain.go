@@ -23,10 +23,12 @@ func explainCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "explain GROUP",
 		Short: "Say why a group has the size it has, and what would have to be true for another one",
-		Long: `Say why a group has the size it has: what its newest decision was made from, what its policy wants, what held that
-back, and what would have to be true to scale; with credentials also what an actuator holds back. With --at or --decision it explains a decision of the history, which
-has those that changed something.`,
-		Example: "  vmscaler explain web\n  vmscaler explain web --at \"2026-11-24 03:10\"\n  vmscaler explain web --at 2h\n  vmscaler explain web -o json",
+		Long: long(`
+Say why a group has the size it has: what its newest decision was made from, what its policy wants, what held that
+back, and what would have to be true to scale; with credentials also what an actuator holds back. With --at or --decision
+it explains a decision of the history, which has those that changed something.`),
+		Example: "  vmscaler explain web\n  vmscaler explain web --at \"2026-11-24 03:10\"\n  vmscaler explain web --at 2h\n" +
+			"  vmscaler explain web -o json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{fmt.Errorf("want `vmscaler explain GROUP`, found %q", args)}
@@ -122,7 +124,8 @@ func findDecision(ctx context.Context, conn *client.Conn, group string, at time.
 	case err != nil:
 		return nil, err
 	case found == nil && id != "":
-		return nil, fmt.Errorf("--decision: the history of group %s has no decision %q; it has those that changed something: `vmscaler events %s -o json`", group, id, group)
+		return nil, fmt.Errorf("--decision: the history of group %s has no decision %q; it has those that changed something: "+
+			"`vmscaler events %s -o json`", group, id, group)
 	case found == nil:
 		return nil, fmt.Errorf("--at: the history of group %s has no decision before %s", group, at.Format(time.DateTime))
 	}

@@ -53,7 +53,8 @@ func (e *notRunningError) Error() string {
 	if e.named {
 		start += " --state-dir " + e.stateDir
 	}
-	return fmt.Sprintf("no vmscaler runs here: state folder %s, bus %s; start it with `%s`, or name another with --nats-url or --state-dir",
+	return fmt.Sprintf("no vmscaler runs here: state folder %s, bus %s; start it with `%s`, or name another with --nats-url or "+
+		"--state-dir",
 		e.stateDir, e.url, start)
 }
 
@@ -227,7 +228,8 @@ func ofFile(cfg config.Config) place {
 
 // remote is how to log in to it with a role.
 func (r running) remote(role bus.Role) client.Remote {
-	to := client.Remote{URL: r.url, Nkey: nkeyOf(r.cfg.BusNkey, string(role)), Creds: r.cfg.BusCreds, CA: r.cfg.BusCA, Cert: r.cfg.BusCert, Key: r.cfg.BusKey}
+	to := client.Remote{URL: r.url, Nkey: nkeyOf(r.cfg.BusNkey, string(role)), Creds: r.cfg.BusCreds, CA: r.cfg.BusCA,
+		Cert: r.cfg.BusCert, Key: r.cfg.BusKey}
 	if !r.joined {
 		to.Cert, to.Key = "", "" // they are the server's
 	}
@@ -249,7 +251,8 @@ func (g *globals) joinAs(cmd *cobra.Command, busF busFlags, role bus.Role) (*cli
 
 // join joins its bus, if it has the groups of the file that the user named.
 func (r running) join(ctx context.Context, role bus.Role, log zerolog.Logger) (*client.Conn, error) {
-	conn, err := app.JoinNow(string(role), r.remote(role), log) //nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
+	//nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
+	conn, err := app.JoinNow(string(role), r.remote(role), log)
 	var nobody *app.NoBusError
 	if errors.As(err, &nobody) {
 		return nil, &notRunningError{target: r.target, named: !samePath(r.stateDir, defaultStateDir()), cause: err}
@@ -270,7 +273,8 @@ func (r running) checkGroups(ctx context.Context) error {
 	if !r.named {
 		return nil
 	}
-	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop()) //nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
+	//nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
+	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop())
 	if err != nil {
 		return nil // such as without the credentials of a tap
 	}
@@ -295,6 +299,7 @@ func otherGroups(url string, cfg config.Config, status bus.Status) error {
 		}
 		has = append(has, g.Name)
 	}
-	return fmt.Errorf("the vmscaler at %s has the groups %s, and %s has %s: it is another one; name yours with --state-dir or --nats-url, or leave out -c",
+	return fmt.Errorf("the vmscaler at %s has the groups %s, and %s has %s: it is another one; name yours with --state-dir or "+
+		"--nats-url, or leave out -c",
 		url, strings.Join(runs, ", "), cfg.Path, strings.Join(has, ", "))
 }

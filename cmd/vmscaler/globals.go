@@ -154,7 +154,7 @@ func (g *globals) logger(w io.Writer, color bool) (zerolog.Logger, error) {
 func readable(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return err //nolint:wrapcheck // names the file
+		return err
 	}
-	return f.Close() //nolint:wrapcheck // names the file
+	return f.Close()
 }

@@ -23,11 +23,14 @@ func healthCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health [STAGE]",
 		Short: "Say whether the stages, or one of them, are well",
-		Long: `Say whether the stages, or one of them, are well. It listens for their signs of life, which come every three seconds, and
-exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscaler runs. STAGE is one of ` + strings.Join(stages, ", ") + ".",
+		Long: long(`
+Say whether the stages, or one of them, are well. It listens for their signs of life, which come every three seconds, and
+exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscaler runs. STAGE is one of ` +
+			strings.Join(stages, ", ") + "."),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && !slices.Contains(stages, args[0]) {
-				return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q%s", strings.Join(stages, ", "), args, nearest.Hint(strings.Join(args, " "), stages))}
+				return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q%s", strings.Join(stages, ", "), args,
+					nearest.Hint(strings.Join(args, " "), stages))}
 			}
 			return nil
 		},

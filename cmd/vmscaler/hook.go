@@ -21,19 +21,22 @@ func hookCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hook " + strings.Join(actions, "|") + " TOKEN",
 		Short: "Answer the hook that a VM waits for",
-		Long: `Answer the hook that a VM waits for. TOKEN is in the event "waiting", which a group with "wait_for: bus" says. With "continue" the
-VM goes on; with "abandon" a VM that was launched is removed and another one made, and one that is to be removed goes all the same; a
-"heartbeat" makes it wait for the time-out once more, from now.`,
+		Long: long(`
+Answer the hook that a VM waits for. TOKEN is in the event "waiting", which a group with "wait_for: bus" says. With
+"continue" the VM goes on; with "abandon" a VM that was launched is removed and another one made, and one that is to be
+removed goes all the same; a "heartbeat" makes it wait for the time-out once more, from now.`),
 		Example: "  nats sub --raw 'vmscaler.lifecycle.*.*.waiting'\n  vmscaler hook continue K3VN4TQF2WJ6X7YBZL5AAAAAAA",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := exactArgs(2)(cmd, args); err != nil {
 				return err
 			}
 			if !slices.Contains(actions, args[0]) {
-				return usageError{fmt.Errorf("found %q, want one of %s%s", args[0], strings.Join(actions, ", "), nearest.Hint(args[0], actions))}
+				return usageError{fmt.Errorf("found %q, want one of %s%s",
+					args[0], strings.Join(actions, ", "), nearest.Hint(args[0], actions))}
 			}
 			if !isToken(args[1]) {
-				return usageError{fmt.Errorf("token: found %.40q, want the 26 letters and digits of the event \"waiting\": `vmscaler events --since 1h` has it", args[1])}
+				return usageError{fmt.Errorf("token: found %.40q, want the 26 letters and digits of the event \"waiting\": "+
+					"`vmscaler events --since 1h` has it", args[1])}
 			}
 			return nil
 		},
@@ -62,7 +65,8 @@ func (g *globals) answerHook(cmd *cobra.Command, busF busFlags, q bus.Query) err
 	answer, err := client.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, q)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has passed, or vmscaler was started again and has told another token", q.Token)
+		return fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has passed, "+
+			"or vmscaler was started again and has told another token", q.Token)
 	case err != nil:
 		return err
 	}
@@ -74,5 +78,5 @@ func untilText(deadline *time.Time) string {
 	if deadline == nil {
 		return ""
 	}
-	return ", waits until " + deadline.Local().Format(time.DateTime) //nolint:gosmopolitan // for a person here
+	return ", waits until " + deadline.Local().Format(time.DateTime)
 }

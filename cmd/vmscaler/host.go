@@ -26,11 +26,12 @@ func hostRemoveCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove HOST",
 		Short: "Count the VMs of a host that is gone no more",
-		Long: `Count the VMs of a host no more that is gone for good, and let the other hosts have them. A host whose collector falls silent
+		Long: long(`
+Count the VMs of a host no more that is gone for good, and let the other hosts have them. A host whose collector falls silent
 keeps its VMs in the count, as they may well run, and no VM is scaled in meanwhile; ` + "`vmscaler health`" + ` names it. One that
 still sends samples is refused: stop its collector first. A host that comes back after all brings its VMs with it.
 
-HOST is its name or its id; of several hosts of one name it is the silent one.`,
+HOST is its name or its id; of several hosts of one name it is the silent one.`),
 		Example: "  vmscaler host remove kvm2",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,7 +45,8 @@ HOST is its name or its id; of several hosts of one name it is the silent one.`,
 			_, err = client.Ask[bus.Status](ctx, conn, bus.VerbForget, bus.Query{Host: args[0], By: whoAsks()})
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
-				return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds", answerWithin)
+				return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds",
+					answerWithin)
 			case err != nil:
 				return err
 			}

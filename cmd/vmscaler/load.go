@@ -54,7 +54,8 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 				}
 			}
 			if len(vms) == 0 {
-				return fmt.Errorf("%s: no VM is ready: of %d found the first is %s, phase %s", args[0], len(found), found[0].State, found[0].Meta.Phase)
+				return fmt.Errorf("%s: no VM is ready: of %d found the first is %s, phase %s", args[0], len(found), found[0].State,
+					found[0].Meta.Phase)
 			}
 			return vm.Stress(cmd.Context(), hv.conn, vms, workers, percent, duration, func(vm string) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: stress-ng runs for %s (Ctrl-C stops it)\n", vm, duration)

@@ -59,15 +59,19 @@ Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscal
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	flags := root.PersistentFlags()
-	flags.VarP(&once{to: &g.configPath}, "config", "c", "config file (default: ./vmscaler.yaml if it exists, else built-in defaults)")
-	flags.Var(&once{to: &g.uri}, "uri", "libvirt URI (default: VMSCALER_URI, the config file, LIBVIRT_DEFAULT_URI, qemu:///system, qemu:///session)")
+	flags.VarP(&once{to: &g.configPath}, "config", "c", "config file (default: ./vmscaler.yaml if it exists, else built-in "+
+		"defaults)")
+	flags.Var(&once{to: &g.uri}, "uri", "libvirt URI (default: VMSCALER_URI, the config file, LIBVIRT_DEFAULT_URI, "+
+		"qemu:///system, qemu:///session)")
 	flags.StringVar(&g.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	root.SetOut(harmless{os.Stdout})
 	root.SetErr(harmless{os.Stderr})
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
-		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g), resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g), metricCommand(g), protectCommand(g), hostCommand(g), hookCommand(g),
+		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g),
+		resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g),
+		metricCommand(g), protectCommand(g), hostCommand(g), hookCommand(g),
 		downCommand(g), sweepCommand(g), simulateCommand(g), loadCommand(g), templateCommand(g), setupCommand(g),
 		checkCommand(g), configCommand(g), demoCommand(g),
 		watchdogCommand(),

@@ -104,7 +104,8 @@ var errNotAsked = errors.New("no decider could be asked")
 
 // checkMetric asks the decider whether a group follows a metric.
 func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
-	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop()) //nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
+	//nolint:contextcheck // it looks up a name of this machine, with a deadline of its own
+	conn, err := app.JoinNow(string(bus.RoleTap), r.remote(bus.RoleTap), zerolog.Nop())
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotAsked, err)
 	}
@@ -134,7 +135,8 @@ func followed(m bus.Metric, follows string) error {
 	case m.Name:
 		return nil
 	case "":
-		return fmt.Errorf("group %s follows no metric: its policy has no type: target with signal: metric; nothing was published", m.Group)
+		return fmt.Errorf("group %s follows no metric: its policy has no type: target with signal: metric; nothing was published",
+			m.Group)
 	}
 	return fmt.Errorf("group %s follows the metric %q, not %q; nothing was published", m.Group, follows, m.Name)
 }

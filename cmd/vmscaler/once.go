@@ -36,7 +36,8 @@ func (o *once) Set(value string) error {
 // otherVariables are those that are not settings of this program: tests' own, those that hooks get, and docker-compose.yml's.
 func otherVariables() []string {
 	return []string{
-		"VMSCALER_LOCK_DIR", "VMSCALER_DIE_AT", "VMSCALER_HOOK", "VMSCALER_GROUP", "VMSCALER_VM", "VMSCALER_UUID", "VMSCALER_HOST", "VMSCALER_ADDRESS",
+		"VMSCALER_LOCK_DIR", "VMSCALER_DIE_AT", "VMSCALER_HOOK", "VMSCALER_GROUP", "VMSCALER_VM", "VMSCALER_UUID", "VMSCALER_HOST",
+		"VMSCALER_ADDRESS",
 		"VMSCALER_FILE", "VMSCALER_POOL_DIR", "VMSCALER_IMAGE", "VMSCALER_VERSION", "VMSCALER_UID", "VMSCALER_LIBVIRT_UID",
 	}
 }
@@ -50,7 +51,8 @@ func unknownVariables(environ []string) (warnings []string) {
 	slices.Sort(settings)
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "VMSCALER_") || strings.HasPrefix(name, "VMSCALER_TEST_") || slices.Contains(settings, name) || slices.Contains(otherVariables(), name) {
+		if !strings.HasPrefix(name, "VMSCALER_") || strings.HasPrefix(name, "VMSCALER_TEST_") || slices.Contains(settings, name) ||
+			slices.Contains(otherVariables(), name) {
 			continue
 		}
 		hint := nearest.Hint(name, settings)

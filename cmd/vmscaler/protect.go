@@ -14,9 +14,10 @@ func protectCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "protect VM",
 		Short: "Keep a VM from being chosen for scaling in, until it is taken back with --off",
-		Long: `Keep a VM from being chosen for scaling in, until it is taken back with --off. The mark is in the domain's metadata, so it
+		Long: long(`
+Keep a VM from being chosen for scaling in, until it is taken back with --off. The mark is in the domain's metadata, so it
 outlives vmscaler, and this works straight on libvirt, with no config and no bus. A VM that dies is replaced all the
-same, and ` + "`vmscaler down`" + ` removes it.`,
+same, and ` + "`vmscaler down`" + ` removes it.`),
 		Example: "  vmscaler protect web-1\n  vmscaler protect web-1 --off",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -21,9 +21,12 @@ func setCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set GROUP FIELD=VALUE...",
 		Short: "Change min, max or the policy of a running group, until it is reset to its file",
-		Long: `Change min, max or fields of the policy of a running group, checked as in the file. All of it holds at once or, where
-something is wrong, nothing. It lasts until ` + "`vmscaler reset`" + `, also when vmscaler is started anew; ` + "`vmscaler diff`" + ` shows it.
-Fields of the policy need no "policy." before them.`,
+		Long: long(`
+Change min, max or fields of the policy of a running group, checked as in the file. All of it holds at once or, where
+something is wrong, nothing. It lasts until ` +
+			"`vmscaler reset`" + `, also when vmscaler is started anew; ` +
+			"`vmscaler diff`" + ` shows it.
+Fields of the policy need no "policy." before them.`),
 		Example: "  vmscaler set web upper=60\n  vmscaler set web min=2 max=8 type=predictive limits.rate_in=1",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {

@@ -69,5 +69,6 @@ func setUp(ctx context.Context, hv *libvirtHost, cfg config.Config, out io.Write
 	case err != nil && !errors.Is(err, template.ErrNotFound) && !errors.Is(err, template.ErrBroken):
 		return err
 	}
-	return buildTemplate(ctx, hv, template.Target{Pool: cfg.Pool, Name: host.DemoTemplate, KeepFreeMiB: cfg.Host.PoolReserveMiB}, demo.KernelCloud, out)
+	return buildTemplate(ctx, hv, template.Target{Pool: cfg.Pool, Name: host.DemoTemplate, KeepFreeMiB: cfg.Host.PoolReserveMiB},
+		demo.KernelCloud, out)
 }

@@ -304,7 +304,7 @@ func printResults(out io.Writer, plan simulate.Plan, results []simulate.Result, 
 }
 
 func writeReport(path string, plan simulate.Plan, results []simulate.Result) (err error) {
-	f, err := os.Create(path) //nolint:gosec // the user names it
+	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("--html: %w", err)
 	}

@@ -56,7 +56,8 @@ the credentials of the roles in its state folder.`,
 				return err
 			}
 			if cfg.BusURL != "" {
-				return usageError{fmt.Errorf("bus.url (%s) names a server to join: then none is embedded; leave it out, or run that server", cfg.BusURL)}
+				return usageError{fmt.Errorf("bus.url (%s) names a server to join: then none is embedded; leave it out, or run that server",
+					cfg.BusURL)}
 			}
 			return g.run(cmd.Context(), cfg, runOptions{command: "vmscaler bus", stages: []string{app.StageBus}})
 		},
@@ -90,7 +91,8 @@ func credentialsCommand(g *globals) *cobra.Command {
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !slices.Contains(names, args[0]) {
-				return usageError{fmt.Errorf("role: found %q, want one of %s%s", args[0], strings.Join(names, ", "), nearest.Hint(args[0], names))}
+				return usageError{fmt.Errorf("role: found %q, want one of %s%s",
+					args[0], strings.Join(names, ", "), nearest.Hint(args[0], names))}
 			}
 			r, err := g.find(cmd, busF)
 			var none *notRunningError
@@ -103,7 +105,8 @@ func credentialsCommand(g *globals) *cobra.Command {
 			role := bus.Role(args[0])
 			file := server.CredentialsFile(r.stateDir, role)
 			if err := readable(file); err != nil {
-				return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its folder)", role, err)
+				return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its "+
+					"folder)", role, err)
 			}
 			url, ca, natsCA := r.url, "", ""
 			if h, _ := server.FindState(r.stateDir); h.Cert != "" {
@@ -119,9 +122,11 @@ func credentialsCommand(g *globals) *cobra.Command {
 				case bus.RoleMetric:
 					use = "metric GROUP NAME VALUE"
 				}
-				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n  vmscaler %s --nats-url %s%s --nats-nkey %s\n", use, url, ca, file)
+				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n"+
+					"  vmscaler %s --nats-url %s%s --nats-nkey %s\n", use, url, ca, file)
 			}
-			fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n  nats --context vmscaler-%s %s\n",
+			fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n"+
+				"  nats --context vmscaler-%s %s\n",
 				role, url, natsCA, file, role.InboxPrefix(), role, shellWords(role.Trial()))
 			return nil
 		},

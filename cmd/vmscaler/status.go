@@ -24,9 +24,10 @@ func statusCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [GROUP]",
 		Short: "Print what the groups have at this moment and what is done about it",
-		Long: `Print what the groups, or one of them, have at this moment and what is done about it: VMs, average CPU, what is paused and by
+		Long: long(`
+Print what the groups, or one of them, have at this moment and what is done about it: VMs, average CPU, what is paused and by
 whom, and how the stages are. The decider answers. On the bus's machine it needs no credentials; from elsewhere those of
-the role tap do.`,
+the role tap do.`),
 		Example: "  vmscaler status\n  vmscaler status web -o json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -64,7 +65,7 @@ the role tap do.`,
 				e.SetIndent("", "  ")
 				err = e.Encode(status)
 			} else {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(dashboard.StatusLines(status, time.Local), "\n")) //nolint:gosmopolitan // for a person here
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(dashboard.StatusLines(status, time.Local), "\n"))
 			}
 			if err != nil {
 				return fmt.Errorf("print the status: %w", err)

@@ -15,7 +15,8 @@ func (f Facts) acceleration() []Finding {
 	}
 	acc := l.Acceleration
 	device, deviceRemedy := f.deviceDenied()
-	slow := warning(area, deviceRemedy, "%s; libvirt then examines QEMU anew at each call, and making a VM can take a minute", device)
+	slow := warning(area, deviceRemedy, "%s; libvirt then examines QEMU anew at each call, and making a VM can take a minute",
+		device)
 	var found []Finding
 	switch {
 	case acc.Reason == "" && l.AccelerationErr != nil:
@@ -95,7 +96,8 @@ func (f Facts) noKVM(device, deviceRemedy string) (cause, remedy string) {
 		return "the kernel module " + module + " is not loaded", f.sudo("modprobe " + module)
 	case h.KVM == nil:
 		return "/dev/kvm is missing, although " + h.Module + " is loaded",
-			f.sudo("mknod -m 660 /dev/kvm c 10 232") + " && " + f.sudo("chgrp kvm /dev/kvm") + " (in a container: run it with --device /dev/kvm)"
+			f.sudo("mknod -m 660 /dev/kvm c 10 232") + " && " + f.sudo("chgrp kvm /dev/kvm") + " (in a container: run it with " +
+				"--device /dev/kvm)"
 	case device != "":
 		return device, deviceRemedy
 	}

@@ -36,7 +36,8 @@ func (f Facts) config() []Finding {
 		groups = append(groups, fmt.Sprintf("%s (%d to %d VMs)", g.Name, g.Min, g.Max))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Strangers)) {
-		found = append(found, warning(area, f.vmscaler("down "+name), "group %s owns %s here but is not configured", name, bus.Count(f.Strangers[name], "VM")))
+		found = append(found, warning(area, f.vmscaler("down "+name), "group %s owns %s here but is not configured", name,
+			bus.Count(f.Strangers[name], "VM")))
 	}
 	return append([]Finding{good(area, "%s: %s", name, strings.Join(groups, ", "))}, found...)
 }

@@ -23,7 +23,8 @@ func (f Facts) network() []Finding {
 		}
 		if f.Host != nil && !f.Host.Dnsmasq && n.Subnet.IsValid() && !dnsmasqSaid {
 			dnsmasqSaid = true
-			found = append(found, problem("network", f.sudo("apt-get install dnsmasq-base"), "dnsmasq is not installed; libvirt needs it to start a network with addresses"))
+			found = append(found, problem("network", f.sudo("apt-get install dnsmasq-base"), "dnsmasq is not installed; "+
+				"libvirt needs it to start a network with addresses"))
 		}
 		found = append(found, f.networkState(n, label)...)
 		if n.Exists && !n.Subnet.IsValid() {
@@ -37,7 +38,8 @@ func (f Facts) network() []Finding {
 			if n.DHCP == 0 {
 				found = append(found, f.noDHCP(n, label, remedy))
 			} else {
-				found = append(found, warning("network", remedy, "%s: it hands out %d addresses, the groups may have %d VMs", label, n.DHCP, most))
+				found = append(found, warning("network", remedy, "%s: it hands out %d addresses, the groups may have %d VMs", label, n.DHCP,
+					most))
 			}
 		}
 	}
@@ -50,7 +52,8 @@ func (f Facts) leasesUnseen(n Network, label string) (found []Finding) {
 	for _, g := range f.Groups {
 		if g.Network == n.Name && g.ReadyWhen == bus.ReadyLease {
 			found = append(found, problem("network", "set ready_when: agent (or uptime) for group "+g.Name,
-				"%s: libvirt hands out no addresses there, so it sees no lease, and group %s waits for one (ready_when: lease)", label, g.Name))
+				"%s: libvirt hands out no addresses there, so it sees no lease, and group %s waits for one (ready_when: lease)", label,
+				g.Name))
 		}
 	}
 	return found
@@ -60,7 +63,8 @@ func (f Facts) leasesUnseen(n Network, label string) (found []Finding) {
 func (f Facts) noDHCP(n Network, label, remedy string) Finding {
 	for _, g := range f.Groups {
 		if g.Network == n.Name && g.ReadyWhen == bus.ReadyLease {
-			return problem("network", remedy, "%s: it hands out no addresses, and group %s waits for one (ready_when: lease)", label, g.Name)
+			return problem("network", remedy, "%s: it hands out no addresses, and group %s waits for one (ready_when: lease)", label,
+				g.Name)
 		}
 	}
 	return warning("network", remedy, "%s: it hands out no addresses", label)
@@ -71,7 +75,8 @@ func (f Facts) networkState(n Network, label string) []Finding {
 	if !n.Exists {
 		switch {
 		case host.IsSession(f.Libvirt.Choice.URI):
-			return []Finding{problem(area, `set "network: user" in the config, or use --uri `+host.SystemURI, "%s: does not exist; a session has no networks of its own", label)}
+			return []Finding{problem(area, `set "network: user" in the config, or use --uri `+host.SystemURI, "%s: does not exist; "+
+				"a session has no networks of its own", label)}
 		case n.Name == "default":
 			return []Finding{problem(area, f.vmscaler("setup"), "%s: does not exist", label)}
 		}
@@ -79,7 +84,8 @@ func (f Facts) networkState(n Network, label string) []Finding {
 		if len(f.Libvirt.NetworkNames) > 0 {
 			names = "there are: " + strings.Join(f.Libvirt.NetworkNames, ", ")
 		}
-		return []Finding{problem(area, "name another in the config ("+names+"), or define it: "+f.virsh("net-define", "FILE.xml"), "%s: does not exist", label)}
+		return []Finding{problem(area, "name another in the config ("+names+"), or define it: "+f.virsh("net-define", "FILE.xml"),
+			"%s: does not exist", label)}
 	}
 	var found []Finding
 	taken, isTaken := f.subnetTaken(n)
@@ -92,7 +98,8 @@ func (f Facts) networkState(n Network, label string) []Finding {
 		found = append(found, good(area, "%s: %s", label, detail))
 		if isTaken {
 			found = append(found, warning(area, f.virsh("net-destroy", n.Name)+" && "+move+" && "+f.virsh("net-start", n.Name),
-				"%s: %s is also on %s, so this host does not reach one of the two; is this host itself a VM of such a network?", label, taken.To, taken.Interface))
+				"%s: %s is also on %s, so this host does not reach one of the two; is this host itself a VM of such a network?", label,
+				taken.To, taken.Interface))
 		}
 	} else {
 		start := f.virsh("net-start", n.Name)
@@ -100,7 +107,8 @@ func (f Facts) networkState(n Network, label string) []Finding {
 		switch {
 		case isTaken:
 			found = append(found, problem(area, move+" && "+start,
-				"%s: not active, and cannot start: %s is already on %s; is this host itself a VM of such a network?", label, taken.To, taken.Interface))
+				"%s: not active, and cannot start: %s is already on %s; is this host itself a VM of such a network?", label, taken.To,
+				taken.Interface))
 		case isHeld:
 			text, remedy := f.holder(holder)
 			found = append(found, problem(area, remedy+", then "+start, "%s: not active, and cannot start: %s", label, text))
@@ -149,10 +157,12 @@ func (f Facts) moveSubnet(n Network) string {
 		old := n.Subnet.Masked().Addr().As4()
 		for third := 123; third < 255; third++ {
 			to := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(third), 0}), 24)
-			if old[0] == 192 && old[1] == 168 && int(old[2]) == third || slices.ContainsFunc(f.Host.Routes, func(r Route) bool { return r.To.Bits() > 0 && r.To.Overlaps(to) }) {
+			if old[0] == 192 && old[1] == 168 && int(old[2]) == third || slices.ContainsFunc(f.Host.Routes,
+				func(r Route) bool { return r.To.Bits() > 0 && r.To.Overlaps(to) }) {
 				continue
 			}
-			return fmt.Sprintf(`%s | sed 's/%d\.%d\.%d\./192.168.%d./g' | %s`, f.virsh("net-dumpxml", "--inactive", n.Name), old[0], old[1], old[2], third,
+			return fmt.Sprintf(`%s | sed 's/%d\.%d\.%d\./192.168.%d./g' | %s`, f.virsh("net-dumpxml", "--inactive", n.Name), old[0],
+				old[1], old[2], third,
 				f.virsh("net-define", "/dev/stdin"))
 		}
 	}

@@ -33,7 +33,8 @@ func (f Facts) storage() []Finding {
 	case !p.Active:
 		found = append(found, problem(area, f.virsh("pool-start", p.Name), "pool %s: not active", p.Name))
 	case p.Walk.Missing != "":
-		found = append(found, problem(area, f.virsh("pool-destroy", p.Name)+" && "+makeFolder, "pool %s: active, but %s does not exist", p.Name, p.Walk.Missing))
+		found = append(found, problem(area, f.virsh("pool-destroy", p.Name)+" && "+makeFolder,
+			"pool %s: active, but %s does not exist", p.Name, p.Walk.Missing))
 	default:
 		found = append(found, good(area, "pool %s: active, %s, %s free", p.Name, p.Path, size(p.Free)))
 	}
@@ -56,7 +57,8 @@ func (f Facts) storage() []Finding {
 			"pool %s: %s free, and the disks of the groups at max may grow by %s", p.Name, size(p.Free), size(more)))
 	}
 	if f.Libvirt.AppArmor && p.Path != "" && !within(p.Path, imagesDir) {
-		found = append(found, good(area, "pool %s is outside %s, and AppArmor confines VMs; should one fail to start with \"Permission denied\", add the line %q to %s",
+		found = append(found, good(area, "pool %s is outside %s, and AppArmor confines VMs; should one fail to start with "+
+			"\"Permission denied\", add the line %q to %s",
 			p.Name, imagesDir, p.Path+"/** rwk,", "/etc/apparmor.d/local/abstractions/libvirt-qemu"))
 	}
 	return found

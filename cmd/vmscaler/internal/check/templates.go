@@ -25,11 +25,13 @@ func (f Facts) templates() []Finding {
 			found = append(found, problem(area, build, "%s: incomplete; it is being uploaded, or an upload was broken off", t.Name))
 			continue
 		case t.Walk.Missing != "":
-			found = append(found, problem(area, f.virsh("pool-refresh", f.Pool.Name)+", then "+build, "%s: libvirt lists it, but its file is gone: %s", t.Name, info.Path))
+			found = append(found, problem(area, f.virsh("pool-refresh", f.Pool.Name)+", then "+build,
+				"%s: libvirt lists it, but its file is gone: %s", t.Name, info.Path))
 			continue
 		}
 		if t.Unfit != "" {
-			found = append(found, problem(area, f.vmscaler("template import NAME FILE")+`, and "template: NAME" in the config`, "%s %s", t.Name, t.Unfit))
+			found = append(found, problem(area, f.vmscaler("template import NAME FILE")+`, and "template: NAME" in the config`, "%s %s",
+				t.Name, t.Unfit))
 			continue
 		}
 		if n, blocked := f.blocked(t.Walk, len(t.Walk.Nodes)-1); blocked && !poolBlocked {
@@ -39,7 +41,8 @@ func (f Facts) templates() []Finding {
 		// On a system URI libvirt gives the file to QEMU's user when a VM starts.
 		if last := len(t.Walk.Nodes) - 1; last >= 0 && t.Walk.Nodes[last].Path == info.Path && f.Libvirt.QEMUUser != nil &&
 			host.IsSession(f.Libvirt.Choice.URI) && !t.Walk.Nodes[last].allows(*f.Libvirt.QEMUUser, mayRead) {
-			found = append(found, problem(area, "chmod u+r "+quote(info.Path), "%s: %s may not read %s", t.Name, f.Libvirt.QEMUUser.Name, t.Walk.Nodes[last]))
+			found = append(found, problem(area, "chmod u+r "+quote(info.Path), "%s: %s may not read %s", t.Name, f.Libvirt.QEMUUser.Name,
+				t.Walk.Nodes[last]))
 			continue
 		}
 		found = append(found, good(area, "%s: complete, a disk of %s, %s", t.Name, size(info.Capacity), info.Path))

@@ -34,7 +34,8 @@ type value interface {
 func configFields(c *Config) section {
 	return section{
 		{"libvirt", section{
-			{"uri", text(&c.LibvirtURI, `qemu:///system, qemu:///session, qemu+ssh://USER@HOST/system, or "" to choose one`, isLibvirtURI)},
+			{"uri", text(&c.LibvirtURI, `qemu:///system, qemu:///session, qemu+ssh://USER@HOST/system, or "" to choose one`,
+				isLibvirtURI)},
 			{"acceleration", choice(&c.Acceleration, "auto", "kvm", "qemu")},
 			{"pool", text(&c.Pool, "the name of a storage pool, in quotes if it is a number", isName)},
 		}},
@@ -96,7 +97,8 @@ func groupFields(g *bus.Group) section {
 			{"remove", hookFields(&g.Hooks.Remove)},
 		}},
 		{"policy", policyFields(&g.Policy)},
-		{"schedule", list[bus.ScheduledAction]{&g.Schedule, "a list of actions with at, zone, min, max and desired", true, scheduleFields, newAction}},
+		{"schedule", list[bus.ScheduledAction]{&g.Schedule, "a list of actions with at, zone, min, max and desired", true,
+			scheduleFields, newAction}},
 	}
 }
 
@@ -112,7 +114,8 @@ func scheduleFields(a *bus.ScheduledAction) section {
 	}
 }
 
-const wantCron = "a cron expression in quotes: minute, hour, day of the month, month, day of the week, such as \"0 8 * * MON-FRI\"; or such as @daily"
+const wantCron = "a cron expression in quotes: minute, hour, day of the month, month, day of the week, " +
+	"such as \"0 8 * * MON-FRI\"; or such as @daily"
 
 func isZone(s string) bool {
 	_, err := time.LoadLocation(s)
@@ -303,7 +306,8 @@ func (d *decoder) mention(path, key string, fields section) string {
 	return fmt.Sprintf("%s (%s%s)", key, fields.word(key), note)
 }
 
-const wantGroupName = "a lower-case letter, then up to 39 of a-z, 0-9 and '-', not ending in a number or '-': the VMs are called NAME-1, NAME-2, ..."
+const wantGroupName = "a lower-case letter, then up to 39 of a-z, 0-9 and '-', not ending in a number or '-': the VMs are " +
+	"called NAME-1, NAME-2, ..."
 
 func isGroupName(s string) bool { return bus.CheckGroupName(s) == nil }
 
@@ -317,7 +321,8 @@ func (c Config) busProblems() Problems {
 	case c.BusURL != "" && c.BusListen != "":
 		add("bus.listen", c.BusListen, "none together with bus.url: a bus is either embedded or joined")
 	case c.BusListen != "" && isListen(c.BusListen) && bus.CheckListen(c.BusListen, c.BusCert != "") != nil:
-		add("bus.listen", c.BusListen, "a loopback HOST:PORT, such as "+bus.DefaultListen+", or any with TLS (bus.cert and bus.key): whoever reaches the bus can watch it unencrypted")
+		add("bus.listen", c.BusListen, "a loopback HOST:PORT, such as "+bus.DefaultListen+", or any with TLS (bus.cert and "+
+			"bus.key): whoever reaches the bus can watch it unencrypted")
 	}
 	switch {
 	case c.BusCert != "" && c.BusKey == "":

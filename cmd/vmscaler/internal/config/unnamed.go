@@ -46,18 +46,18 @@ func LoadUnnamed(name string, euid int) (Config, []Warning, error) {
 // readOwn reads a file whose folder, and what it may be a link to, are this user's or root's.
 func readOwn(name string, euid int) ([]byte, error) {
 	if _, err := os.Lstat(name); err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	if _, err := ownfile.Folder(filepath.Dir(name), euid); err != nil {
-		return nil, err //nolint:wrapcheck // names the folder
+		return nil, err
 	}
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	f, err := ownfile.Open(target, os.O_RDONLY, 0, euid)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // names the file
+		return nil, err
 	}
 	return readAll(f)
 }
@@ -85,5 +85,6 @@ func (c Config) unnamedURI() (Problem, bool) {
 	if found == "" {
 		return Problem{}, false
 	}
-	return c.Problem("libvirt.uri", found, fmt.Sprintf("in a file that is read because it lies here, only where libvirt is (unix, ssh, tls or tcp, socket, mode, root); `-c %s` allows more", c.Path)), true
+	return c.Problem("libvirt.uri", found, fmt.Sprintf("in a file that is read because it lies here, only where libvirt is "+
+		"(unix, ssh, tls or tcp, socket, mode, root); `-c %s` allows more", c.Path)), true
 }
