@@ -81,7 +81,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 		r.Ignore() // the one that leads answers
 		return nil
 	}
-	inForce, _ := onSchedule(g.inForce, &State{Controls: g.state.Controls}, now)
+	inForce, _, _ := onSchedule(g.inForce, State{Controls: g.state.Controls}, now)
 	controls, err := controlled(inForce, g.state.Controls, r.Verb, r.Query)
 	if err != nil {
 		return r.Refuse("%s", err)

@@ -9,9 +9,9 @@ import (
 
 // onSchedule is the spec with the min and max that its schedule has set, and the desired capacity that it has set since
 // the evaluation before. What a person has set holds in place of the schedule.
-func onSchedule(spec bus.Group, st *State, now time.Time) (bus.Group, *int) {
+func onSchedule(spec bus.Group, st State, now time.Time) (bus.Group, State, *int) {
 	if len(spec.Schedule) == 0 {
-		return spec, nil
+		return spec, st, nil
 	}
 	if !st.timetable.Is(spec.Schedule) {
 		st.timetable, _ = schedule.New(spec.Schedule) // New of the decider has refused what cannot be read
@@ -32,7 +32,7 @@ func onSchedule(spec bus.Group, st *State, now time.Time) (bus.Group, *int) {
 		st.Scheduled = now
 	}
 	if desired == 0 {
-		return spec, nil
+		return spec, st, nil
 	}
-	return spec, &desired
+	return spec, st, &desired
 }

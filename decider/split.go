@@ -12,16 +12,11 @@ import (
 // can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What of
 // that order only an actuator can tell (protection, load, templates) counts on its own host; see removalOrders.
 func split(order bus.ScaleIn, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
-	shares, total := map[bus.HostID]bus.Share{}, 0
-	var all []placed
+	shares, total := make(map[bus.HostID]bus.Share, len(obs.Hosts)), 0
 	for _, h := range obs.Hosts {
-		shares[h.ID] = bus.Share{Host: h.Name, VMs: h.kept(), Numbers: []int{}}
-		total += h.kept()
-		for _, vm := range h.VMs {
-			if kept(vm) {
-				all = append(all, placed{h.ID, vm.Created})
-			}
-		}
+		n := h.kept()
+		shares[h.ID] = bus.Share{Host: h.Name, VMs: n, Numbers: []int{}}
+		total += n
 	}
 	add := func(id bus.HostID, n int) {
 		share := shares[id]
@@ -33,16 +28,29 @@ func split(order bus.ScaleIn, direction bus.Direction, desired int, obs Observat
 		add(slices.MinFunc(open, func(a, b bus.HostID) int { return cmp.Compare(shares[a].VMs, shares[b].VMs) }), 1)
 	}
 	if surplus := total - desired; surplus > 0 && direction == bus.In {
-		first, known := removalOrders[order]
-		if !known {
-			return shares // New has refused it: nothing leaves
-		}
-		slices.SortStableFunc(all, first)
-		for _, vm := range all[:min(surplus, len(all))] {
+		for _, vm := range obs.firstToGo(order, surplus) {
 			add(vm.host, -1)
 		}
 	}
 	return shares
+}
+
+// firstToGo are so many VMs that leave first; none in an order that is not known, which New has refused.
+func (o Observation) firstToGo(order bus.ScaleIn, n int) []placed {
+	compare := removalOrders[order]
+	if compare == nil {
+		return nil
+	}
+	var all []placed
+	for _, h := range o.Hosts {
+		for _, vm := range h.VMs {
+			if kept(vm) {
+				all = append(all, placed{h.ID, vm.Created})
+			}
+		}
+	}
+	slices.SortStableFunc(all, compare)
+	return all[:min(n, len(all))]
 }
 
 // open are the hosts that can have another VM; where there is none, those that might have one once their actuator, or room,

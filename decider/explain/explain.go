@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider"
 )
 
 // Explanation is a decision in words.
@@ -78,13 +79,13 @@ func Of(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	default:
 		add("rule "+string(d.Rule), fmt.Sprintf("wants %d", d.Desired), "%s", d.Sentence)
 	}
-	for _, g := range guards {
-		if found := g.found(d); found != "" {
+	for _, guard := range decider.Limits() {
+		if text := found[guard](d); text != "" {
 			effect := ""
-			if d.Guard == g.guard {
+			if d.Guard == guard {
 				effect = "held it back"
 			}
-			add("guard "+string(g.guard), effect, "%s", found)
+			add("guard "+string(guard), effect, "%s", text)
 		}
 	}
 	if held != nil {
@@ -99,49 +100,46 @@ func result(d *bus.Decision, loc *time.Location) string {
 	return fmt.Sprintf("%s, at %s: %s", d.Group, d.Time.In(loc).Format(time.DateTime), d.Sentence)
 }
 
-// guards are in the order in which a decision looks at them.
-var guards = []struct {
-	guard bus.Guard
-	found func(*bus.Decision) string
-}{
-	{bus.GuardUnknownCPU, func(d *bus.Decision) string {
+// found is what each guard has looked at, "" where that does not matter.
+var found = map[bus.Guard]func(*bus.Decision) string{
+	bus.GuardAtMax: func(d *bus.Decision) string { return fmt.Sprintf("max %d", d.Inputs.Max) },
+	bus.GuardAtMin: func(d *bus.Decision) string { return fmt.Sprintf("min %d", d.Inputs.Min) },
+	bus.GuardUnknownCPU: func(d *bus.Decision) string {
 		if d.Inputs.Unknown == 0 {
 			return ""
 		}
 		return bus.Count(d.Inputs.Unknown, "ready VM") + " without a CPU reading"
-	}},
-	{bus.GuardComing, func(d *bus.Decision) string {
+	},
+	bus.GuardComing: func(d *bus.Decision) string {
 		n := d.Inputs.Launching + d.Inputs.Warming
 		if n == 0 && d.Guard != bus.GuardComing {
 			return ""
 		}
 		return bus.Count(n, "VM") + " on the way or warming up"
-	}},
-	{bus.GuardBreaches, func(d *bus.Decision) string {
+	},
+	bus.GuardBreaches: func(d *bus.Decision) string {
 		if d.Inputs.BreachesNeeded == 0 {
 			return ""
 		}
 		return fmt.Sprintf("for %s in a row, %d needed", bus.Count(d.Inputs.Breaches, "evaluation"), d.Inputs.BreachesNeeded)
-	}},
-	{bus.GuardTolerance, held(bus.GuardTolerance)},
-	{bus.GuardStabilise, held(bus.GuardStabilise)},
-	{bus.GuardProjection, held(bus.GuardProjection)},
-	{bus.GuardRate, held(bus.GuardRate)},
-	{bus.GuardCooldown, func(d *bus.Decision) string {
+	},
+	bus.GuardTolerance:  held(bus.GuardTolerance),
+	bus.GuardStabilise:  held(bus.GuardStabilise),
+	bus.GuardProjection: held(bus.GuardProjection),
+	bus.GuardRate:       held(bus.GuardRate),
+	bus.GuardCooldown: func(d *bus.Decision) string {
 		if d.Inputs.CooldownMS == 0 || d.Guard == bus.GuardStabilise || d.Guard == bus.GuardRate {
 			return ""
 		}
 		return fmt.Sprintf("%.1f s left", float64(d.Inputs.CooldownMS)/1000)
-	}},
-	{bus.GuardAtMin, func(d *bus.Decision) string { return fmt.Sprintf("min %d", d.Inputs.Min) }},
-	{bus.GuardAtMax, func(d *bus.Decision) string { return fmt.Sprintf("max %d", d.Inputs.Max) }},
-	{bus.GuardHost, held(bus.GuardHost)},
-	{bus.GuardPaused, func(d *bus.Decision) string {
+	},
+	bus.GuardHost: held(bus.GuardHost),
+	bus.GuardPaused: func(d *bus.Decision) string {
 		if len(d.Controls.Paused) == 0 {
 			return ""
 		}
 		return fmt.Sprintf("%s paused, by %s", scopes(d.Controls.Paused), d.Controls.By)
-	}},
+	},
 }
 
 // scopes are what is paused, in words: "out is", "out, in and repair are".

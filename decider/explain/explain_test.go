@@ -2,11 +2,13 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider"
 )
 
 func decision(rule bus.Rule, guard bus.Guard, change func(*bus.Decision)) *bus.Decision {
@@ -76,6 +78,33 @@ func TestEachHoldIsExplained(t *testing.T) {
 				t.Errorf("result %q, want %q", e.Result, want)
 			}
 		})
+	}
+}
+
+// The steps are the guards, in the order of the decision itself.
+func TestGuardsAreInTheirOrder(t *testing.T) {
+	if len(found) != len(decider.Limits()) {
+		t.Errorf("%d guards are explained, of %d", len(found), len(decider.Limits()))
+	}
+	for _, guard := range decider.Limits() {
+		if found[guard] == nil {
+			t.Errorf("%s is not explained", guard)
+			continue
+		}
+		d := decision(bus.RuleBelowLower, guard, func(d *bus.Decision) {
+			d.Inputs.Unknown, d.Inputs.Launching, d.Inputs.Breaches, d.Inputs.BreachesNeeded = 1, 1, 1, 2
+			d.Controls.Paused = []bus.Scope{bus.ScopeIn}
+		})
+		order := -1
+		for _, s := range Of(d, nil, time.UTC).Steps {
+			if name, is := strings.CutPrefix(s.What, "guard "); is {
+				at := slices.Index(decider.Limits(), bus.Guard(name))
+				if at <= order {
+					t.Errorf("%s: guard %s comes late", guard, name)
+				}
+				order = at
+			}
+		}
 	}
 }
 

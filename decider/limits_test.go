@@ -57,13 +57,12 @@ func TestLimits(t *testing.T) {
 			st, now := State{Known: true, Desired: 4}, t0
 			for i, r := range tt.rows {
 				now = now.Add(time.Duration(r.after) * time.Second)
-				d := bus.Decision{Rule: bus.RulePolicy, Current: st.Desired, Desired: st.Desired, Sentence: "why"}
-				judge(s, &st, &d, counts{ready: 4, readings: 4, sum: 4}, r.want, now)
-				if d.Desired != r.got || d.Guard != r.guard || d.Inputs.CooldownMS != int64(r.left)*1000 {
-					t.Fatalf("row %d: desired %d, guard %q, left %d ms, %q; want %+v", i, d.Desired, d.Guard, d.Inputs.CooldownMS, d.Sentence, r)
+				s, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4}, r.want, now)
+				if o.allows != r.got || o.limitedBy != r.guard || o.wait != time.Duration(r.left)*time.Second {
+					t.Fatalf("row %d: desired %d, guard %q, left %s, %q; want %+v", i, o.allows, o.limitedBy, o.wait, o.sentence(s), r)
 				}
-				st.Guards.changed(s.Policy.Limits, d.Desired-st.Desired, now)
-				st.Desired = d.Desired
+				before := st
+				st = override(s, o).state(s, before)
 			}
 		})
 	}
@@ -93,10 +92,9 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 			s.Policy.Types, s.Policy.TargetPercent = []bus.PolicyType{bus.PolicyTarget}, tt.target
 		}
 		st := State{Known: true, Desired: 4}
-		d := bus.Decision{Rule: bus.RulePolicy, Current: 4, Desired: 4, Sentence: "why"}
-		judge(s, &st, &d, counts{ready: 4, readings: 4, sum: 4 * tt.average}, tt.want, t0)
-		if d.Desired != tt.got || d.Guard != tt.guard {
-			t.Errorf("%+v: desired %d, guard %q, %q", tt, d.Desired, d.Guard, d.Sentence)
+		seen, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4 * tt.average}, tt.want, t0)
+		if o.allows != tt.got || o.limitedBy != tt.guard {
+			t.Errorf("%+v: desired %d, guard %q, %q", tt, o.allows, o.limitedBy, o.sentence(seen))
 		}
 	}
 }
@@ -106,14 +104,14 @@ func TestGuardsRememberLittle(t *testing.T) {
 	l := bus.Limits{StabiliseIn: 24 * time.Hour, RateOut: 9, RateWindow: 24 * time.Hour}
 	for i := range 5 * marks {
 		now := t0.Add(time.Duration(i) * time.Second)
-		g.stabilised(l, 4, 1+i%7, now)
+		g.want(l, 1+i%7, now)
 		g.changed(l, 1, now)
 	}
 	if len(g.Wanted) > marks || len(g.Changes) > marks+1 {
 		t.Errorf("%d wishes, %d changes", len(g.Wanted), len(g.Changes))
 	}
 	for i := range 5 * marks {
-		g.stabilised(l, 4, 3, t0.Add(25*time.Hour+time.Duration(i)*time.Second))
+		g.want(l, 3, t0.Add(25*time.Hour+time.Duration(i)*time.Second))
 	}
 	if len(g.Wanted) > 3 {
 		t.Errorf("%d marks of one wish", len(g.Wanted))
@@ -131,9 +129,13 @@ func TestHint(t *testing.T) {
 		{bus.RuleAboveUpper, nil, "why"},
 		{bus.RuleStable, new(45.), "why"},
 	} {
-		d := bus.Decision{Rule: tt.rule, Sentence: "why", Inputs: bus.Inputs{RunDelayPercent: tt.delay}}
-		if hint(&d); d.Sentence != tt.want {
-			t.Errorf("%s: %q, want %q", tt.rule, d.Sentence, tt.want)
+		s := situation{}
+		s.spec, s.counts = spec(), counts{}
+		if tt.delay != nil {
+			s.counts.delay, s.counts.delays = *tt.delay, 1
+		}
+		if got := "why" + (recommendation{rule: tt.rule}).saturation(s); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.rule, got, tt.want)
 		}
 	}
 }

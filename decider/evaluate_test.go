@@ -82,13 +82,19 @@ func TestGuard(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			st := State{Known: true, Desired: 2, LastOut: t0.Add(-tt.changed), LastChange: t0.Add(-tt.changed)}
-			d := bus.Decision{Rule: bus.RulePolicy, Current: 2, Desired: 2, Sentence: "why"}
-			judge(spec(bounds(1, 5)), &st, &d, tt.counts, tt.wish, t0)
-			if d.Desired != tt.want || d.Guard != tt.guard || d.Sentence != tt.sentence {
-				t.Errorf("desired %d, guard %q, %q; want %d, %q, %q", d.Desired, d.Guard, d.Sentence, tt.want, tt.guard, tt.sentence)
+			s, o := limitWish(spec(bounds(1, 5)), st, tt.counts, tt.wish, t0)
+			if text := o.sentence(s); o.allows != tt.want || o.limitedBy != tt.guard || text != tt.sentence {
+				t.Errorf("desired %d, guard %q, %q; want %d, %q, %q", o.allows, o.limitedBy, text, tt.want, tt.guard, tt.sentence)
 			}
 		})
 	}
+}
+
+// limitWish is what the limits make of a wish of policies.
+func limitWish(spec bus.Group, st State, c counts, wish int, now time.Time) (situation, outcome) {
+	s := situation{spec: spec, state: st, counts: c, now: now}
+	wishes := []bus.Wish{{Desired: wish, Sentence: "why"}}
+	return s, applyLimits(s, recommendation{rule: bus.RulePolicy, known: true, current: st.Desired, wants: wish, limited: true, wishes: wishes})
 }
 
 // Whoever goes on with the memory, as JSON, decides as the one before would have.
@@ -117,17 +123,18 @@ func TestMemoryOfAPolicySurvives(t *testing.T) {
 }
 
 func TestAnotherPolicyBeginsAnew(t *testing.T) {
-	m := Memory{}
-	of := func(p bus.Policy, kind bus.PolicyType) *Asked {
-		a, _, err := m.of(p, kind, 0)
+	m := map[bus.PolicyType]policy.Memory{}
+	of := func(p bus.Policy, kind bus.PolicyType) policy.Memory {
+		_, memory, err := policy.New(kind, p, 0, m[kind])
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a
+		m[kind] = memory
+		return memory
 	}
 	a := of(bus.Policy{Setting: bus.SettingSafe}, bus.PolicyPredictive)
 	learned := a.Predictive
-	of(bus.Policy{Setting: bus.SettingThrifty}, bus.PolicyPredictive)
+	a = of(bus.Policy{Setting: bus.SettingThrifty}, bus.PolicyPredictive)
 	thrifty, err := policy.TuningOf(bus.SettingThrifty)
 	if err != nil || a.Predictive != learned || learned.Tuning != thrifty {
 		t.Error("another setting does not go on with what was learned")
@@ -137,11 +144,11 @@ func TestAnotherPolicyBeginsAnew(t *testing.T) {
 	if a.Predictive != nil || first.Value != 50 {
 		t.Errorf("%+v", a)
 	}
-	if of(bus.Policy{TargetPercent: 60}, bus.PolicyTarget); a.Target == first {
+	if a = of(bus.Policy{TargetPercent: 60}, bus.PolicyTarget); a.Target == first {
 		t.Error("another target keeps the counts of the old one")
 	}
 	second := a.Target
-	if of(bus.Policy{Signal: bus.SignalMetric, MetricTarget: 60}, bus.PolicyTarget); a.Target == second || a.Target.Value != 60 {
+	if a = of(bus.Policy{Signal: bus.SignalMetric, MetricTarget: 60}, bus.PolicyTarget); a.Target == second || a.Target.Value != 60 {
 		t.Error("another signal keeps the counts of the old one")
 	}
 }

@@ -1,0 +1,103 @@
+package decider
+
+import (
+	"math"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// counts sorts a group's VMs by what they mean for a decision.
+type counts struct {
+	owned     int     // all, whatever their phase and state
+	kept      int     // not on their way out, and not suspended
+	ready     int     // ready, running and past the warm-up
+	readings  int     // of the ready ones, those with a known CPU
+	sum       float64 // of the readings, in percent, each at most 100
+	launching int     // on their way to ready, within the boot time-out
+	warming   int     // ready, but not for long: capacity that does not count in the average yet
+	pending   int     // desired, but not yet owned
+	memory    float64 // sum over the ready ones of what their guests use, in percent
+	memories  int     // of the ready ones, those where that is known
+	delay     float64 // sum of the time that they waited for a host core, in percent
+	delays    int     // of the ready ones, those where that is known
+}
+
+func count(spec bus.Group, st State, obs Observation) counts {
+	var c counts
+	for _, h := range obs.Hosts {
+		for _, vm := range h.VMs {
+			c.owned++
+			if kept(vm) {
+				c.kept++
+			}
+			if h.Trouble == Silent || vm.State.Suspended() {
+				continue // owned, and nothing else is known, or no capacity
+			}
+			age := h.Time.Sub(vm.PhaseSince)
+			switch vm.Phase {
+			case bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed:
+			case bus.PhaseCreating, bus.PhaseLaunching:
+				if age <= spec.BootTimeout {
+					c.launching++
+				}
+			case bus.PhaseReady:
+				switch {
+				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
+				case st.Warmup.warming(spec, st.Boots, vm, h.Time):
+					c.warming++
+				default:
+					c.ready++
+					if vm.CPUPercent != nil {
+						c.readings++
+						c.sum += min(*vm.CPUPercent, 100)
+					}
+					if vm.MemoryUsedMiB != nil && vm.MemoryMiB > 0 {
+						c.memories++
+						c.memory += min(100*float64(*vm.MemoryUsedMiB)/float64(vm.MemoryMiB), 100)
+					}
+					if vm.RunDelayPercent != nil {
+						c.delays++
+						c.delay += min(*vm.RunDelayPercent, 100)
+					}
+				}
+			}
+		}
+	}
+	if st.Known {
+		c.pending = max(0, st.Desired-c.kept)
+	}
+	return c
+}
+
+// coming is the capacity on its way.
+func (c counts) coming() int { return c.launching + c.warming + c.pending }
+
+func (c counts) inputs(spec bus.Group) bus.Inputs {
+	in := bus.Inputs{
+		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
+		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.unknown(),
+	}
+	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) && !p.Has(bus.PolicyStep) {
+		in.TargetPercent = p.TargetPercent
+	}
+	if c.readings > 0 {
+		avg := round1(c.sum / float64(c.readings))
+		projected := round1(c.sum / float64(c.ready+c.coming()))
+		in.AveragePercent, in.ProjectedPercent = &avg, &projected
+	}
+	in.RunDelayPercent = c.runDelay()
+	return in
+}
+
+// unknown are the ready VMs without a CPU reading.
+func (c counts) unknown() int { return c.ready - c.readings }
+
+// runDelay is the share of time that the ready VMs wait for a host core, in percent; nil is unknown.
+func (c counts) runDelay() *float64 {
+	if c.delays == 0 {
+		return nil
+	}
+	return new(round1(c.delay / float64(c.delays)))
+}
+
+func round1(x float64) float64 { return math.Round(x*10) / 10 }

@@ -1,0 +1,122 @@
+package decider
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
+)
+
+// Memory is what a group's policies remember. The threshold's is in State.
+type Memory map[bus.PolicyType]*Asked
+
+// Asked is one policy, and what it has not been shown yet.
+type Asked struct {
+	policy.Memory
+	// Sum and Count are of the averages since the policy was asked last, At that time; Wish is what it said.
+	Sum   float64   `json:"sum"`
+	Count int       `json:"count"`
+	At    time.Time `json:"asked"`
+	Wish  bus.Wish  `json:"wish"`
+}
+
+// Published is a number of a group as it was published last.
+type Published struct {
+	Value float64
+	At    time.Time // when it came, by the decider's own clock
+}
+
+// known is the value while it holds, or nil and why it is not known.
+func (m *Published) known(p bus.Policy, now time.Time) (value *float64, why string) {
+	if m == nil {
+		return nil, fmt.Sprintf("nobody has published the metric %s since this decider was started", p.Metric)
+	}
+	age := now.Sub(m.At)
+	switch {
+	case age < 0:
+		return nil, fmt.Sprintf("the metric %s was published %s in the future, before the clock was set back", p.Metric, (-age).Round(time.Second))
+	case age > p.MetricMaxAge:
+		return nil, fmt.Sprintf("the metric %s was published %s ago, and holds for %s (metric_max_age)", p.Metric, age.Round(time.Second), p.MetricMaxAge)
+	}
+	return &m.Value, ""
+}
+
+// evaluatePolicies asks the group's policies, each once in its interval. The most of what they want counts, so that the group
+// grows if one of them wants it, and shrinks if all do. Between two answers nothing changes.
+func evaluatePolicies(s situation, r recommendation) (recommendation, bool) {
+	r.policies = maps.Clone(s.state.Policy)
+	if r.policies == nil {
+		r.policies = Memory{}
+	}
+	reading := s.reading()
+	for _, t := range s.spec.Policy.Types {
+		switch {
+		case s.counts.readings == 0 && policy.ReadsCPU(t, s.spec.Policy): // it neither wants more VMs nor lets any go
+			r.breaches = breaches{}
+			r.wishes = append(r.wishes, bus.Wish{Policy: t, Desired: s.state.Desired, Sentence: "no ready VM has a CPU reading yet"})
+		case t == bus.PolicyThreshold:
+			x := threshold(s)
+			r.breaches, r.limited = x.breaches, true
+			r.wishes = append(r.wishes, bus.Wish{Policy: t, Desired: x.wants(s.state.Desired), Sentence: x.sentence(s)})
+		default:
+			asked, news := evaluatePolicy(s, t, r.policies[t], reading)
+			r.policies[t], r.limited = &asked, r.limited || news
+			r.wishes = append(r.wishes, asked.Wish)
+		}
+	}
+	if r.limited {
+		r.wants = mostWanted(r.wishes)
+	}
+	return r, true
+}
+
+// evaluatePolicy asks one policy, if it is time, and reports whether it was.
+func evaluatePolicy(s situation, t bus.PolicyType, before *Asked, reading policy.Reading) (now Asked, news bool) {
+	p, c, was := s.spec.Policy, s.counts, Asked{}
+	if before != nil {
+		was = *before
+	}
+	p.Warmup, _ = s.state.Warmup.inForce(s.spec)
+	rule, memory, err := policy.New(t, p, s.state.Boots.Mean, was.Memory)
+	if err != nil { // New of the decider has refused it: it lets nothing go
+		return Asked{Wish: bus.Wish{Policy: t, Desired: s.state.Desired, Sentence: err.Error()}}, false
+	}
+	now = was
+	if memory != was.Memory {
+		now = Asked{Memory: memory}
+	}
+	if c.readings > 0 { // of several VMs an unknown CPU counts as no load, and forbids scaling in
+		now.Sum, now.Count = now.Sum+c.sum/float64(c.ready), now.Count+1
+	}
+	if since := s.now.Sub(now.At); since >= 0 && since < rule.Interval()-p.Interval/2 {
+		return now, false
+	}
+	reading.CPUPercent = new(now.Sum / float64(now.Count))
+	w := rule.Wish(reading)
+	return Asked{Memory: memory, At: s.now, Wish: bus.Wish{Policy: t, Desired: w.Desired, Sentence: w.Sentence}}, true
+}
+
+// reading is what all policies see. Each has a CPU of its own: the mean since it was asked last.
+func (s situation) reading() policy.Reading {
+	c := s.counts
+	r := policy.Reading{
+		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.Boots.Mean,
+		Desired: s.state.Desired, Min: s.spec.Min, Max: s.spec.Max,
+	}
+	if s.spec.Policy.FollowsMetric() {
+		r.Metric, r.NoMetric = s.obs.Metric.known(s.spec.Policy, s.now)
+	}
+	if c.memories == c.ready && c.ready > 0 {
+		r.MemoryPercent = new(c.memory / float64(c.memories))
+	}
+	return r
+}
+
+func mostWanted(wishes []bus.Wish) (most int) {
+	for _, w := range wishes {
+		most = max(most, w.Desired)
+	}
+	return most
+}
