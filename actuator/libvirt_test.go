@@ -344,6 +344,7 @@ func TestTakenOverVMThatIsNeverReadyIsReplaced(t *testing.T) {
 		t.Fatalf("planned %s", show(a))
 	}
 	slow.BootTimeout = time.Nanosecond
+	a.Await[0].Meta.Since = time.Now().AddDate(10, 0, 0) // as where the host's clock was wrong then
 	if err := b.AwaitReady(t.Context(), slow, a.Await[0], "d"); err == nil {
 		t.Fatal("no error")
 	}

@@ -6,6 +6,9 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
+// clocksDiffer bounds how far hosts' clocks may be apart without one of them being taken for wrong.
+const clocksDiffer = time.Minute
+
 // Boots measures how long a group's VMs take from their creation to the end of their boot. A launch hook's time is none of
 // it, nor is a life in service that a drain interrupted.
 type Boots struct {
@@ -17,8 +20,11 @@ type Boots struct {
 func (b *Boots) Add(obs Observation) {
 	last := b.Last
 	for _, h := range obs.Hosts {
+		if h.Trouble != Silent && b.Last.Sub(h.Time) > clocksDiffer { // by a clock that was wrong: none would be newer for as long
+			b.Last, last = h.Time, h.Time
+		}
 		for _, vm := range h.VMs {
-			if vm.Phase != bus.PhaseReady || vm.BootedAt == nil || !vm.BootedAt.After(b.Last) {
+			if vm.Phase != bus.PhaseReady || vm.BootedAt == nil || !vm.BootedAt.After(b.Last) || vm.BootedAt.After(h.Time) {
 				continue
 			}
 			took := vm.BootedAt.Sub(vm.Created)

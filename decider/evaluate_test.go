@@ -226,13 +226,30 @@ func TestBootsAreMeasured(t *testing.T) {
 		{[]bus.VM{at(0, 10*time.Second, bus.PhaseReady)}, 10 * time.Second},
 		{[]bus.VM{at(0, 10*time.Second, bus.PhaseReady)}, 10 * time.Second}, // the same
 		{[]bus.VM{at(0, 10*time.Second, bus.PhaseReady), at(time.Minute, 20*time.Second, bus.PhaseReady)}, 12 * time.Second},
-		{[]bus.VM{at(time.Hour, -time.Second, bus.PhaseReady)}, 12 * time.Second}, // its clock was set back
+		{[]bus.VM{at(time.Hour, -time.Second, bus.PhaseReady)}, 12 * time.Second},            // its clock was set back
+		{[]bus.VM{at(9*365*24*time.Hour, 10*time.Second, bus.PhaseReady)}, 12 * time.Second}, // its clock was ahead
 		{nil, 12 * time.Second},
+		{[]bus.VM{at(2*time.Minute, 22*time.Second, bus.PhaseReady)}, 14 * time.Second},
 	} {
-		b.Add(see(tt.vms...))
+		obs := see(tt.vms...)
+		obs.Hosts[0].Time = t0.Add(2 * time.Hour)
+		b.Add(obs)
 		if b.Mean != tt.want {
 			t.Errorf("%+v: %s, want %s", tt.vms, b.Mean, tt.want)
 		}
+	}
+}
+
+// TestBootsAfterAClockThatWasAhead: what was kept by a clock that was years ahead does not keep boots from being measured.
+func TestBootsAfterAClockThatWasAhead(t *testing.T) {
+	b := Boots{Mean: 10 * time.Second, Last: t0.AddDate(9, 0, 0)}
+	b.Add(see())
+	booted := t0.Add(30 * time.Second)
+	obs := see(bus.VM{Phase: bus.PhaseReady, Created: t0.Add(10 * time.Second), BootedAt: &booted})
+	obs.Hosts[0].Time = t0.Add(time.Minute)
+	b.Add(obs)
+	if b.Mean != 12*time.Second || !b.Last.Equal(booted) {
+		t.Errorf("%+v, want the boot counted", b)
 	}
 }
 

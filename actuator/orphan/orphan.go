@@ -75,7 +75,8 @@ func (o Orphan) Key() string { return o.What + " " + o.UUID + " " + o.Path }
 func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time) []Orphan {
 	var all []Orphan
 	age := func(o Orphan) Orphan {
-		if seen := since[o.Key()]; seen.After(o.Since) {
+		seen, known := since[o.Key()]
+		if known && (seen.After(o.Since) || o.Since.After(now)) { // to come is what a clock said that was wrong
 			o.Since = seen
 		}
 		if left := grace - now.Sub(o.Since); left > 0 && o.Action == Delete {

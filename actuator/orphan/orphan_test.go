@@ -44,6 +44,9 @@ func TestOrphans(t *testing.T) {
 		{"all is as it was made", func(*Scan, map[string]time.Time) {}, "delete: its domain is not defined"},
 		{"its domain is there", func(s *Scan, _ map[string]time.Time) { s.Domains[someUUID] = "renamed" }, ""},
 		{"seen since just now", func(_ *Scan, since map[string]time.Time) { since[key] = now.Add(-grace + time.Second) }, "wait: deleted in 1s"},
+		{"changed and made in years to come, and seen for as long as it must be", func(s *Scan, since map[string]time.Time) {
+			s.Volumes[0].Changed, s.Records[0].Created, since[key] = now.AddDate(9, 0, 0), now.AddDate(9, 0, 0), now.Add(-grace)
+		}, "delete: "},
 		{"seen for as long as it must be", func(_ *Scan, since map[string]time.Time) { since[key] = now.Add(-grace) }, "delete: "},
 		{"the record is young", func(s *Scan, _ map[string]time.Time) { s.Records[0].Created = now.Add(-time.Minute) }, "wait: deleted in 4m0s"},
 		{"the file was written to just now", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].Changed = now }, "wait: deleted in 5m0s"},

@@ -153,7 +153,7 @@ func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision
 	poll := time.NewTicker(250 * time.Millisecond)
 	defer poll.Stop()
 	watch := &bootWatch{dom: dom, spec: spec, leases: seesLeases(h.Conn, spec.Network)}
-	started := vm.Meta.Since
+	started := begun(vm.Meta.Since, time.Now())
 	paused := time.Time{} // since when
 	hooked := false       // the launch hook let it go on
 	for {
@@ -225,6 +225,12 @@ func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision
 		case <-poll.C:
 		}
 	}
+}
+
+// begun is when what is noted to have begun at a moment did so, on a clock that nobody sets. A moment that is still to come was
+// noted by a clock that was wrong: then it is now.
+func begun(noted, now time.Time) time.Time {
+	return now.Add(-max(0, now.Sub(noted)))
 }
 
 // isReady reports whether a running VM has booted, with what shows it, or else with what it lacks. Where a hook waits that
