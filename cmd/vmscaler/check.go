@@ -24,8 +24,8 @@ Say whether this host is ready for the config: libvirt, acceleration, networks, 
 nothing. Below each warning and each problem is what mends it. The exit code is 0 if there is no problem; warnings are allowed.`),
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
+			if err := checkOutput(output); err != nil {
+				return err
 			}
 			cfg, warnings, cfgErr := g.readConfig()
 			dialer, err := host.NewDialer()

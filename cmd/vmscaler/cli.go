@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -40,6 +41,22 @@ func exitCode(err error) int {
 
 // usageError is a wrong command line.
 type usageError struct{ error }
+
+// checkOutput refuses what --output does not know.
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
+	}
+	return nil
+}
+
+// checkGroup refuses what is no group's name.
+func checkGroup(name string) error {
+	if err := bus.CheckGroupName(name); err != nil {
+		return usageError{fmt.Errorf("group: %w", err)}
+	}
+	return nil
+}
 
 // long is a help text that begins in a line of its own.
 func long(text string) string { return strings.TrimPrefix(text, "\n") }

@@ -123,8 +123,8 @@ func scaleCommand(g *globals) *cobra.Command {
 
 // control changes what a person has told a group, and prints what holds then.
 func (g *globals) control(cmd *cobra.Command, busF busFlags, verb string, q bus.Query) error {
-	if err := bus.CheckGroupName(q.Group); err != nil {
-		return usageError{fmt.Errorf("group: %w", err)}
+	if err := checkGroup(q.Group); err != nil {
+		return err
 	}
 	q.By = whoAsks()
 	conn, err := g.joinAs(cmd, busF, bus.RoleOperator)

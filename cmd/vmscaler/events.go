@@ -15,11 +15,18 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
+// eventsCmd is the command events.
+type eventsCmd struct {
+	g      *globals
+	bus    busFlags
+	group  string // "": all
+	since  *since
+	follow bool
+	output string
+}
+
 func eventsCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	since := newSince("24h")
-	var follow bool
-	var output string
+	c := &eventsCmd{g: g, since: newSince("24h")}
 	cmd := &cobra.Command{
 		Use:   "events [GROUP]",
 		Short: "Print what happened: lifecycle events, and decisions that changed something",
@@ -34,34 +41,40 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
-			}
-			query := client.HistoryQuery{Since: since.at, Follow: follow}
-			if len(args) == 1 {
-				query.Group = args[0]
-				if err := bus.CheckGroupName(query.Group); err != nil {
-					return usageError{fmt.Errorf("group: %w", err)}
-				}
-			}
-			conn, err := g.joinAs(cmd, busF, bus.RoleOperator) // who may read the history
-			if err != nil {
+			if err := c.validate(args); err != nil {
 				return err
 			}
-			defer conn.Close()
-			if query.Group != "" {
-				if err := knownGroup(cmd.Context(), conn, query.Group); err != nil {
-					return err
-				}
-			}
-			return printHistory(cmd.Context(), conn, query, output, cmd.OutOrStdout())
+			return c.run(cmd)
 		},
 	}
-	busF.add(cmd, "bus-listen")
-	cmd.Flags().Var(since, "since", "from when: a time, or how long ago, such as 90s, 2h or 1d")
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json (one object a line)")
+	c.bus.add(cmd, "bus-listen")
+	cmd.Flags().Var(c.since, "since", "from when: a time, or how long ago, such as 90s, 2h or 1d")
+	cmd.Flags().BoolVarP(&c.follow, "follow", "f", false, "go on with what happens from now on")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json (one object a line)")
 	return cmd
+}
+
+func (c *eventsCmd) validate(args []string) error {
+	if err := checkOutput(c.output); err != nil || len(args) == 0 {
+		return err
+	}
+	c.group = args[0]
+	return checkGroup(c.group)
+}
+
+func (c *eventsCmd) run(cmd *cobra.Command) error {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator) // who may read the history
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if c.group != "" {
+		if err := knownGroup(cmd.Context(), conn, c.group); err != nil {
+			return err
+		}
+	}
+	query := client.HistoryQuery{Group: c.group, Since: c.since.at, Follow: c.follow}
+	return printHistory(cmd.Context(), conn, query, c.output, cmd.OutOrStdout())
 }
 
 // knownGroup refuses a group that neither the decider nor the history knows.

@@ -17,9 +17,19 @@ import (
 	"github.com/vmscaler/vmscaler/decider/explain"
 )
 
+// explainCmd is the command explain.
+type explainCmd struct {
+	g      *globals
+	bus    busFlags
+	group  string
+	at, id string
+	output string
+
+	when time.Time // at, zero where it is not given
+}
+
 func explainCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	var output, at, id string
+	c := &explainCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "explain GROUP",
 		Short: "Say why a group has the size it has, and what would have to be true for another one",
@@ -36,49 +46,61 @@ it explains a decision of the history, which has those that changed something.`)
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := bus.CheckGroupName(args[0]); err != nil {
-				return usageError{fmt.Errorf("group: %w", err)}
-			}
-			var when time.Time
-			if at != "" {
-				var is bool
-				if when, is = parseTime(at, time.Now()); !is {
-					return usageError{fmt.Errorf("--at: found %q, want %s", at, wantTime)}
-				}
-			}
-			switch {
-			case output != "text" && output != "json":
-				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
-			case at != "" && id != "":
-				return usageError{errors.New("--at and --decision: want one of them")}
-			}
-			conn, err := g.joinAs(cmd, busF, bus.RoleOperator) // who may read the history
-			var need *app.NeedCredentialsError
-			if newest := at == "" && id == ""; newest && errors.As(err, &need) {
-				conn, err = g.joinAs(cmd, busF, bus.RoleTap)
-			}
-			if err != nil {
+			c.group = args[0]
+			if err := c.validate(time.Now()); err != nil {
 				return err
 			}
-			defer conn.Close()
-			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-			defer cancel()
-			decision, err := findDecision(ctx, conn, args[0], when, id)
-			if err != nil {
-				return err
-			}
-			var held *bus.Event
-			if at == "" && id == "" && need == nil {
-				held = heldBack(ctx, conn, decision)
-			}
-			return printExplanation(cmd.OutOrStdout(), explain.Of(decision, held, time.Local), output)
+			return c.run(cmd)
 		},
 	}
-	busF.add(cmd, "bus-listen")
-	cmd.Flags().StringVar(&at, "at", "", "the decision that held at this time, or so long ago")
-	cmd.Flags().StringVar(&id, "decision", "", "the decision of this id, as events and `vmscaler events -o json` have it")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.bus.add(cmd, "bus-listen")
+	cmd.Flags().StringVar(&c.at, "at", "", "the decision that held at this time, or so long ago")
+	cmd.Flags().StringVar(&c.id, "decision", "", "the decision of this id, as events and `vmscaler events -o json` have it")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+func (c *explainCmd) validate(now time.Time) error {
+	if err := checkGroup(c.group); err != nil {
+		return err
+	}
+	if c.at != "" {
+		var is bool
+		if c.when, is = parseTime(c.at, now); !is {
+			return usageError{fmt.Errorf("--at: found %q, want %s", c.at, wantTime)}
+		}
+	}
+	if err := checkOutput(c.output); err != nil {
+		return err
+	}
+	if c.at != "" && c.id != "" {
+		return usageError{errors.New("--at and --decision: want one of them")}
+	}
+	return nil
+}
+
+func (c *explainCmd) run(cmd *cobra.Command) error {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator) // who may read the history
+	newest := c.at == "" && c.id == ""
+	var need *app.NeedCredentialsError
+	if newest && errors.As(err, &need) {
+		conn, err = c.g.joinAs(cmd, c.bus, bus.RoleTap)
+	}
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	decision, err := findDecision(ctx, conn, c.group, c.when, c.id)
+	if err != nil {
+		return err
+	}
+	var held *bus.Event
+	if newest && need == nil {
+		held = heldBack(ctx, conn, decision)
+	}
+	return printExplanation(cmd.OutOrStdout(), explain.Of(decision, held, time.Local), c.output)
 }
 
 // heldEvents is how many of a group's events are looked at, at least.

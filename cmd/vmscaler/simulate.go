@@ -111,11 +111,13 @@ func (c *simulateCmd) validate() error {
 			c.plan.Policies = append(c.plan.Policies, name)
 		}
 	}
-	switch err := simulate.CheckPolicies(c.plan.Policies); {
-	case err != nil:
+	if err := simulate.CheckPolicies(c.plan.Policies); err != nil {
 		return usageError{err}
-	case c.output != "text" && c.output != "json":
-		return usageError{fmt.Errorf("--output: found %q, want text or json", c.output)}
+	}
+	if err := checkOutput(c.output); err != nil {
+		return err
+	}
+	switch {
 	case c.plan.Seeds < 1 || c.plan.Seeds > 100:
 		return usageError{fmt.Errorf("--seeds: found %d, want 1 to 100", c.plan.Seeds)}
 	case len(c.boots) == 0 || slices.Min(c.boots) < time.Second || slices.Max(c.boots) > time.Hour:

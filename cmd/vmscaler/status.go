@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -18,9 +19,16 @@ import (
 // answerWithin is how long a decider may take to answer a request. It normally takes milliseconds.
 const answerWithin = 5 * time.Second
 
+// statusCmd is the command status.
+type statusCmd struct {
+	g      *globals
+	bus    busFlags
+	group  string // "": all
+	output string
+}
+
 func statusCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	var output string
+	c := &statusCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "status [GROUP]",
 		Short: "Print what the groups have at this moment and what is done about it",
@@ -36,44 +44,53 @@ the role tap do.`),
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
-			}
-			var q bus.Query
-			if len(args) == 1 {
-				q.Group = args[0]
-				if err := bus.CheckGroupName(q.Group); err != nil {
-					return usageError{fmt.Errorf("group: %w", err)}
-				}
-			}
-			conn, err := g.joinAs(cmd, busF, bus.RoleTap)
-			if err != nil {
+			if err := c.validate(args); err != nil {
 				return err
 			}
-			defer conn.Close()
-			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-			defer cancel()
-			status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, q)
-			switch {
-			case errors.Is(err, context.DeadlineExceeded):
-				return fmt.Errorf("no decider has answered within %s", answerWithin)
-			case err != nil:
-				return err
-			}
-			if output == "json" {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				err = e.Encode(status)
-			} else {
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(dashboard.StatusLines(status, time.Local), "\n"))
-			}
-			if err != nil {
-				return fmt.Errorf("print the status: %w", err)
-			}
-			return nil
+			return c.run(cmd)
 		},
 	}
-	busF.add(cmd, "bus-listen")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.bus.add(cmd, "bus-listen")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+func (c *statusCmd) validate(args []string) error {
+	if err := checkOutput(c.output); err != nil || len(args) == 0 {
+		return err
+	}
+	c.group = args[0]
+	return checkGroup(c.group)
+}
+
+func (c *statusCmd) run(cmd *cobra.Command) error {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleTap)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: c.group})
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no decider has answered within %s", answerWithin)
+	case err != nil:
+		return err
+	}
+	return c.print(cmd.OutOrStdout(), status)
+}
+
+func (c *statusCmd) print(out io.Writer, status bus.Status) (err error) {
+	if c.output == "json" {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		err = e.Encode(status)
+	} else {
+		_, err = fmt.Fprintln(out, strings.Join(dashboard.StatusLines(status, time.Local), "\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	return nil
 }
