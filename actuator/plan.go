@@ -124,6 +124,7 @@ func Plan(s Situation) Actions {
 		if !s.ScaleIn {
 			return a
 		}
+		surplus -= len(s.Creating) // they go before those that serve, as soon as they are defined
 		for _, v := range victims(s, choice) {
 			r := vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: "scaling in", Graceful: v.Serves()}
 			if surplus--; surplus < 0 {

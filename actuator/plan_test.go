@@ -140,7 +140,8 @@ func TestPlan(t *testing.T) {
 		{"a booting one is cancelled", 1, []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, []changes{up(2)}, "cancel web-2 (scaling in)"},
 		{"an interrupted boot is not awaited", 1, []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)}, nil, "remove web-2 (scaling in)"},
 		{"one is being removed already", 1, []vm.VM{running(1), running(2)}, []changes{down(2)}, ""},
-		{"a creation on its way is surplus first", 1, []vm.VM{running(1)}, []changes{creating("web-2")}, "remove web-1 (scaling in, gracefully)"},
+		{"a creation on its way is surplus first", 1, []vm.VM{running(1)}, []changes{creating("web-2")}, ""},
+		{"a creation on its way is surplus before the newest", 1, []vm.VM{running(1), running(2)}, []changes{creating("web-3")}, "remove web-2 (scaling in, gracefully)"},
 		{"scaling in goes on while creating fails", 1, []vm.VM{running(1), running(2)}, []changes{backoff}, "remove web-2 (scaling in, gracefully)"},
 		{"the dead one instead of a good one", 1, []vm.VM{running(1), vmOf(2, bus.PhaseReady, bus.StateShutoff)}, nil, "remove web-2 (it is shut off, died)"},
 		{"all", 0, []vm.VM{running(1)}, nil, "remove web-1 (scaling in, gracefully)"},
@@ -387,7 +388,7 @@ func TestPlanInvariants(t *testing.T) {
 			fail("removes a surplus by a hold")
 		case s.Desired == Unknown && surplus > 0:
 			fail("removes a surplus without a decision")
-		case s.Desired != Unknown && surplus > max(0, serving-s.Desired):
+		case s.Desired != Unknown && surplus > max(0, serving-len(s.Creating)-s.Desired): // those on their way go first, once they are defined
 			fail("removes more than the surplus")
 		case surplus > 0 && len(a.Create) > 0:
 			fail("creates and removes a surplus")
