@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
@@ -36,6 +37,9 @@ var guestScripts = []struct {
 	{"power-button", "etc/acpi/PWRF/00000080", 0o755}, // where busybox acpid looks by default
 	{"shutdown", "usr/sbin/shutdown", 0o755},
 }
+
+// shutdownNames are other names of the guest's shutdown, in place of busybox's applets.
+var shutdownNames = []string{"halt", "poweroff", "reboot"}
 
 // guestText are the small files of /etc.
 var guestText = map[string]string{
@@ -86,6 +90,11 @@ func stageRoot(ctx context.Context, packages, dir string, order []string, module
 			return err
 		}
 	}
+	for _, name := range shutdownNames {
+		if err := os.Symlink("shutdown", filepath.Join(dir, "usr/sbin", name)); err != nil {
+			return err
+		}
+	}
 	for path, text := range guestText {
 		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o644); err != nil {
 			return err
@@ -126,7 +135,7 @@ func stageBusybox(ctx context.Context, packages, dir string) error {
 		if strings.Contains(path, "sbin/") {
 			sub = "usr/sbin"
 		}
-		if name == "busybox" || name == "shutdown" {
+		if name == "busybox" || name == "shutdown" || slices.Contains(shutdownNames, name) {
 			continue
 		}
 		if err := os.Symlink("/usr/bin/busybox", filepath.Join(dir, sub, name)); err != nil {
