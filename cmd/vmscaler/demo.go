@@ -17,6 +17,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/scenario"
 )
 
@@ -45,65 +46,85 @@ exactly three VMs, load off, back to one. It cleans up after itself, and fails i
 	return cmd
 }
 
+// demoRun is one demonstration.
+type demoRun struct {
+	cfg      config.Config
+	patience time.Duration
+	hv       *libvirtHost
+	lock     *host.Lock
+	log      zerolog.Logger
+	say      func(format string, args ...any)
+}
+
 func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Duration) (err error) {
 	start := time.Now()
-	say := func(format string, args ...any) {
+	d := &demoRun{cfg: cfg, patience: patience, say: func(format string, args ...any) {
 		fmt.Printf("%6.1f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
-	}
-	log, err := g.logger(os.Stderr, false)
-	if err != nil {
+	}}
+	if d.log, err = g.logger(os.Stderr, false); err != nil {
 		return err
 	}
-	hv, err := g.reach(ctx, cfg.LibvirtURI, os.Stderr, true)
-	if err != nil {
+	if d.hv, err = g.reach(ctx, cfg.LibvirtURI, os.Stderr, true); err != nil {
 		return err
 	}
-	defer hv.close()
-	say("libvirt: %s", hv.choice)
-	lock, err := acquire(hv, "vmscaler demo", "", "")
-	if err != nil {
+	defer d.hv.close()
+	d.say("libvirt: %s", d.hv.choice)
+	if d.lock, err = acquire(d.hv, "vmscaler demo", "", ""); err != nil {
 		return err
 	}
-	defer lock.Release()
-	acc, err := prepare(hv, cfg, true)
-	if err != nil {
-		return err
-	}
-	if err := setUp(ctx, hv, cfg, os.Stdout); err != nil {
-		return err
-	}
-	if acc.Reason != "" {
-		say("VMs are emulated, many times slower than with KVM: %s", acc.Reason)
-	}
-	if err := removeDemo(ctx, hv.conn, say); err != nil {
+	defer d.lock.Release()
+	if err := d.prepare(ctx); err != nil {
 		return err
 	}
 	defer func() {
-		// The clean-up also follows an interruption, so it has a time of its own.
-		downCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		// Over a connection of its own: a libvirtd that was started anew has closed the other.
-		again, downErr := hv.dialer.Dial(downCtx, hv.choice.URI)
-		if downErr == nil {
-			downErr = removeDemo(downCtx, again, say)
-			_, _ = again.Close()
-		}
-		if downErr != nil {
+		if downErr := d.cleanUp(ctx); downErr != nil {
 			err = errors.Join(err, fmt.Errorf("clean up: %w", downErr))
 		} else if err == nil {
-			say("Done: everything happened as it should, and nothing is left behind.")
+			d.say("Done: everything happened as it should, and nothing is left behind.")
 		}
 	}()
+	return d.play(ctx)
+}
 
+// prepare sets the host up, and removes what an interrupted demonstration left.
+func (d *demoRun) prepare(ctx context.Context) error {
+	acc, err := prepare(d.hv, d.cfg, true)
+	if err != nil {
+		return err
+	}
+	if err := setUp(ctx, d.hv, d.cfg, os.Stdout); err != nil {
+		return err
+	}
+	if acc.Reason != "" {
+		d.say("VMs are emulated, many times slower than with KVM: %s", acc.Reason)
+	}
+	return removeDemo(ctx, d.hv.conn, d.say)
+}
+
+// cleanUp also follows an interruption, so it has a time of its own.
+func (d *demoRun) cleanUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	// Over a connection of its own: a libvirtd that was started anew has closed the other.
+	again, err := d.hv.dialer.Dial(ctx, d.hv.choice.URI)
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = again.Close() }()
+	return removeDemo(ctx, again, d.say)
+}
+
+// play runs the stages, and the scenario on them.
+func (d *demoRun) play(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ready := make(chan string, 1)
 	stages := make(chan error, 1)
 	go func() {
 		stages <- app.Run(ctx, app.Options{
-			Config: cfg, Version: version, Libvirt: stagesLibvirt(hv), Log: log.Level(max(log.GetLevel(), zerolog.WarnLevel)),
+			Config: d.cfg, Version: version, Libvirt: stagesLibvirt(d.hv), Log: d.log.Level(max(d.log.GetLevel(), zerolog.WarnLevel)),
 			Stages: slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard }),
-			Claim:  func(conn *libvirt.Connect) error { return claim(lock, conn, hv.choice.URI) },
+			Claim:  func(conn *libvirt.Connect) error { return claim(d.lock, conn, d.hv.choice.URI) },
 			Ready:  func(url string) { ready <- url },
 		})
 	}()
@@ -113,9 +134,9 @@ func (g *globals) demo(ctx context.Context, cfg config.Config, patience time.Dur
 	case err := <-stages:
 		return err
 	}
-	_ = lock.Describe(holder(hv, "vmscaler demo", url, ""))
-	say("%s", asCalled("Watch it from another terminal: `vmscaler dashboard`"))
-	err = playDemo(ctx, hv, url, patience, say)
+	_ = d.lock.Describe(holder(d.hv, "vmscaler demo", url, ""))
+	d.say("%s", asCalled("Watch it from another terminal: `vmscaler dashboard`"))
+	err := playDemo(ctx, d.hv, url, d.patience, d.say)
 	cancel()
 	return errors.Join(err, <-stages)
 }

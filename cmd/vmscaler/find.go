@@ -228,8 +228,10 @@ func ofFile(cfg config.Config) place {
 
 // remote is how to log in to it with a role.
 func (r running) remote(role bus.Role) client.Remote {
-	to := client.Remote{URL: r.url, Nkey: nkeyOf(r.cfg.BusNkey, string(role)), Creds: r.cfg.BusCreds, CA: r.cfg.BusCA,
-		Cert: r.cfg.BusCert, Key: r.cfg.BusKey}
+	to := client.Remote{
+		URL: r.url, Nkey: nkeyOf(r.cfg.BusNkey, string(role)), Creds: r.cfg.BusCreds, CA: r.cfg.BusCA,
+		Cert: r.cfg.BusCert, Key: r.cfg.BusKey,
+	}
 	if !r.joined {
 		to.Cert, to.Key = "", "" // they are the server's
 	}

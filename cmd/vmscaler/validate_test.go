@@ -30,7 +30,8 @@ func TestCommandsValidate(t *testing.T) {
 		{(&loadCmd{percent: 1, duration: 25 * time.Hour}).validate(), "--for: found 25h0m0s"},
 	} {
 		var usage usageError
-		if tt.want == "" && tt.err != nil || tt.want != "" && (!errors.As(tt.err, &usage) || !strings.Contains(tt.err.Error(), tt.want)) {
+		wrong := errors.As(tt.err, &usage) && strings.Contains(tt.err.Error(), tt.want)
+		if tt.want == "" && tt.err != nil || tt.want != "" && !wrong {
 			t.Errorf("got %v, want %q", tt.err, tt.want)
 		}
 	}

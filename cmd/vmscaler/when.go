@@ -16,8 +16,10 @@ func parseTime(text string, now time.Time) (time.Time, bool) {
 	if ago, ok := parseAgo(text); ok {
 		return now.Add(-ago), true
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", time.DateTime, "2006-01-02 15:04",
-		"2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
+	for _, layout := range []string{
+		time.RFC3339, "2006-01-02 15:04:05Z07:00", time.DateTime, "2006-01-02 15:04",
+		"2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly,
+	} {
 		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
 			return at, true
 		}

@@ -23,8 +23,9 @@ type Finding struct {
 // Findings are in the order in which a person would mend them: nothing below a problem is worth a look before it.
 func (f Facts) Findings() []Finding {
 	var all []Finding
-	for _, part := range []func() []Finding{f.config, f.libvirt, f.login, f.acceleration, f.network, f.storage, f.templates,
-		f.memory} {
+	for _, part := range []func() []Finding{
+		f.config, f.libvirt, f.login, f.acceleration, f.network, f.storage, f.templates, f.memory,
+	} {
 		all = append(all, part()...)
 	}
 	return all

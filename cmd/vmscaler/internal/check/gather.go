@@ -35,8 +35,10 @@ type Input struct {
 
 // Gather reads libvirt and the host. What cannot be read is a fact like others, so there is no error but that of ctx.
 func Gather(ctx context.Context, in Input) (Facts, error) {
-	f := Facts{ConfigPath: in.Config.Path, ConfigErr: in.ConfigErr, ConfigWarnings: in.ConfigWarnings,
-		Groups: slices.Clone(in.Config.Groups)}
+	f := Facts{
+		ConfigPath: in.Config.Path, ConfigErr: in.ConfigErr, ConfigWarnings: in.ConfigWarnings,
+		Groups: slices.Clone(in.Config.Groups),
+	}
 	in.Sources.File = in.Config.LibvirtURI
 	disk := newFiles(in.Root)
 	me := Principal{UID: os.Getuid(), GIDs: []int{os.Getegid()}}

@@ -218,12 +218,13 @@ type list[T any] struct {
 }
 
 func groupList(groups *[]bus.Group) list[bus.Group] {
-	return list[bus.Group]{groups, "a list of at least one group; without the key there is the default group", false, groupFields,
-		func() bus.Group {
-			g := bus.DefaultGroup()
-			g.Name = "" // the one field without a default
-			return g
-		}}
+	unnamed := func() bus.Group {
+		g := bus.DefaultGroup()
+		g.Name = "" // the one field without a default
+		return g
+	}
+	const want = "a list of at least one group; without the key there is the default group"
+	return list[bus.Group]{groups, want, false, groupFields, unnamed}
 }
 
 func (l list[T]) decode(d *decoder, path string, n ast.Node) {

@@ -97,8 +97,9 @@ func groupFields(g *bus.Group) section {
 			{"remove", hookFields(&g.Hooks.Remove)},
 		}},
 		{"policy", policyFields(&g.Policy)},
-		{"schedule", list[bus.ScheduledAction]{&g.Schedule, "a list of actions with at, zone, min, max and desired", true,
-			scheduleFields, newAction}},
+		{"schedule", list[bus.ScheduledAction]{
+			&g.Schedule, "a list of actions with at, zone, min, max and desired", true, scheduleFields, newAction,
+		}},
 	}
 }
 
