@@ -290,14 +290,19 @@ func TestWarming(t *testing.T) {
 func TestCalledOffDrainIsNoBoot(t *testing.T) {
 	vm := bus.VM{UUID: "1", Phase: bus.PhaseReady, State: bus.StateRunning, Created: t0, PhaseSince: t0.Add(time.Hour), BootedAt: new(t0.Add(20 * time.Second))}
 	var b Boots
-	b.Add(see(vm))
+	add := func() {
+		obs := see(vm)
+		obs.Hosts[0].Time = t0.Add(3 * time.Hour)
+		b.Add(obs)
+	}
+	add()
 	vm.PhaseSince = t0.Add(2 * time.Hour)
-	b.Add(see(vm))
+	add()
 	if b.Mean != 20*time.Second {
 		t.Errorf("boots take %s, want 20s", b.Mean)
 	}
 	vm.UUID, vm.BootedAt = "2", nil
-	b.Add(see(vm))
+	add()
 	if b.Mean != 20*time.Second {
 		t.Errorf("one that is unknown counts: %s", b.Mean)
 	}
