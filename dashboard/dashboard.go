@@ -150,56 +150,67 @@ func (d *Dashboard) runScreen(ctx context.Context, content *Content, inbox <-cha
 	}
 	defer stopKeys()
 
-	var drawn time.Time
-	dirty := true
-	draw := func() error {
-		now := d.cfg.Now()
-		if link := d.link(); link != content.Link {
-			content.Link, dirty = link, true
-		}
-		if dropped := d.dropped.Load(); dropped != content.Dropped {
-			content.Dropped, dirty = dropped, true
-		}
-		if !dirty && now.Unix() == drawn.Unix() {
-			return nil
-		}
-		content.Forget(now)
-		width, height := s.size()
-		drawn, dirty = now, false
-		return s.draw(Render(content, width, height, now, d.cfg.Style), width, height)
-	}
-	if err := draw(); err != nil {
-		return err
-	}
-	for {
+	l := &live{d: d, s: s, content: content, dirty: true}
+	return l.run(ctx, inbox, ticks, signals, keys)
+}
+
+// live is a screen that follows its content.
+type live struct {
+	d       *Dashboard
+	s       *screen
+	content *Content
+	drawn   time.Time
+	dirty   bool // there is something new to draw
+}
+
+func (l *live) run(
+	ctx context.Context, inbox <-chan any, ticks <-chan time.Time, signals <-chan os.Signal, keys <-chan byte,
+) error {
+	err := l.draw()
+	for err == nil {
 		select {
 		case <-ctx.Done():
 			return nil
 		case message := <-inbox:
-			content.Fold(message, d.cfg.Now())
-			dirty = true
+			l.content.Fold(message, l.d.cfg.Now())
+			l.dirty = true
 		case <-ticks:
-			if err := draw(); err != nil {
-				return err
-			}
+			err = l.draw()
 		case sig := <-signals:
 			if sig == unix.SIGCONT {
 				// Stopped and continued: the shell has had the terminal meanwhile.
-				if err := s.enter(); err != nil {
+				if err := l.s.enter(); err != nil {
 					return err
 				}
 			}
-			s.invalidate()
-			dirty = true
-			if err := draw(); err != nil {
-				return err
-			}
+			l.s.invalidate()
+			l.dirty = true
+			err = l.draw()
 		case key := <-keys:
-			if (key == 'q' || key == 'Q') && d.cfg.Quit != nil {
-				d.cfg.Quit()
+			if (key == 'q' || key == 'Q') && l.d.cfg.Quit != nil {
+				l.d.cfg.Quit()
 			}
 		}
 	}
+	return err
+}
+
+// draw draws what is new, and once a second what only time has changed.
+func (l *live) draw() error {
+	now := l.d.cfg.Now()
+	if link := l.d.link(); link != l.content.Link {
+		l.content.Link, l.dirty = link, true
+	}
+	if dropped := l.d.dropped.Load(); dropped != l.content.Dropped {
+		l.content.Dropped, l.dirty = dropped, true
+	}
+	if !l.dirty && now.Unix() == l.drawn.Unix() {
+		return nil
+	}
+	l.content.Forget(now)
+	width, height := l.s.size()
+	l.drawn, l.dirty = now, false
+	return l.s.draw(Render(l.content, width, height, now, l.d.cfg.Style), width, height)
 }
 
 func (d *Dashboard) runPlain(ctx context.Context, content *Content, inbox <-chan any, ticks <-chan time.Time) error {
