@@ -26,7 +26,7 @@ const (
 // Config is what an Actuator needs.
 type Config struct {
 	Groups       []bus.Group
-	Pool         string // storage pool of templates and volumes
+	Pools        vm.Pools
 	Acceleration string // auto, kvm or qemu
 	Network      string // of groups whose spec leaves it open
 	Limits       bus.HostLimits

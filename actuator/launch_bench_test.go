@@ -179,7 +179,7 @@ func (r *launchRig) startActuator() {
 		r.b.Fatal(err)
 	}
 	a, err := New(Config{
-		Groups: []bus.Group{r.spec}, Pool: r.id, Acceleration: vm.AccelerationAuto,
+		Groups: []bus.Group{r.spec}, Pools: vm.Pools{Templates: r.id, Disks: r.id}, Acceleration: vm.AccelerationAuto,
 		Dial: func(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect(r.uri) }, Identify: here,
 		Report: func(err error) {
 			select {

@@ -53,7 +53,7 @@ func newHost(t *testing.T) *hostBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Manager = vm.Manager{Conn: b.conn, Pool: testPool, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}, Tell: b.hear}
+	b.Manager = vm.Manager{Conn: b.conn, Pools: vm.Pools{Templates: testPool, Disks: testPool}, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}, Tell: b.hear}
 	b.makeVolume(template.VolumeName("demo"))
 	return b
 }
@@ -323,7 +323,7 @@ func TestLaunchFailsCleanly(t *testing.T) {
 	}
 	t.Run("no such pool", func(t *testing.T) {
 		b := newHost(t)
-		b.Pool = "none"
+		b.Pools.Disks = "none"
 		if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err == nil {
 			t.Error("no error")
 		}
@@ -592,7 +592,7 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Groups: []bus.Group{spec}, Pool: testPool, Acceleration: vm.AccelerationAuto, Dial: dial, Identify: here,
+		Groups: []bus.Group{spec}, Pools: vm.Pools{Templates: testPool, Disks: testPool}, Acceleration: vm.AccelerationAuto, Dial: dial, Identify: here,
 		Report: func(err error) { s.reports <- err },
 	}
 	for _, change := range changes {

@@ -103,7 +103,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 			deadline.Reset(lookDeadline)
 			measure := a.launches
 			go func() {
-				l := lookAt(lv, a.cfg.Pool, measure, a.byAge)
+				l := lookAt(lv, a.cfg.Pools, measure, a.byAge)
 				l.stopping = local && l.err == nil && l.disturbed() && a.cfg.stopping(ctx)
 				looks <- l
 			}()
@@ -199,12 +199,12 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 	}
 	a.cfg.Acts(bus.Acts{HostID: a.hostID, Full: []string{}, Taken: map[string][]int{}})
 	// So that files which others put into the pool's folder are seen when names are chosen.
-	if pool, err := lv.LookupStoragePoolByName(a.cfg.Pool); err == nil {
+	if pool, err := lv.LookupStoragePoolByName(a.cfg.Pools.Disks); err == nil {
 		_ = pool.Refresh(0) // refused while a volume is being made: then they are seen later
 		_ = pool.Free()
 	}
 	h := vm.Manager{
-		Conn: lv, Pool: a.cfg.Pool, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}, Calls: vm.NewCalls(),
+		Conn: lv, Pools: a.cfg.Pools, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}, Calls: vm.NewCalls(),
 	}
 	h.LibvirtID = acc.HostUUID
 	if uri, err := lv.GetURI(); err == nil {
@@ -221,12 +221,12 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 	return h, max(1, a.cores), nil
 }
 
-func lookAt(lv *libvirt.Connect, pool string, launches, outdated bool) (l look) {
+func lookAt(lv *libvirt.Connect, pools vm.Pools, launches, outdated bool) (l look) {
 	if l.inventory, l.err = vm.ReadInventory(lv); l.err != nil {
 		return l
 	}
 	// A pool that is not there takes away nothing but the making of VMs, which will say so.
-	_ = vm.TakenByVolumes(lv, pool, l.inventory.Taken)
+	_ = vm.TakenByVolumes(lv, pools.Disks, l.inventory.Taken)
 	if launches {
 		if l.vcpus, l.err = runningVCPUs(lv); l.err != nil {
 			return l
@@ -234,7 +234,7 @@ func lookAt(lv *libvirt.Connect, pool string, launches, outdated bool) (l look) 
 		l.measured = true
 	}
 	if outdated {
-		if templates, err := template.List(lv, pool); err == nil {
+		if templates, err := template.List(lv, pools.Templates); err == nil {
 			l.replaced = map[string]time.Time{}
 			for _, t := range templates {
 				l.replaced[t.Name] = t.Changed

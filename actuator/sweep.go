@@ -63,7 +63,7 @@ func (a *Actuator) sweep(lv *libvirt.Connect, inv vm.Inventory) {
 	}
 	s.running, s.next = true, a.cfg.Now().Add(a.cfg.sweepEvery)
 	clear(s.ended)
-	pool, b, results := a.cfg.Pool, s.records, s.results
+	pools, b, results := a.cfg.Pools, s.records, s.results
 	var idle []vm.VM
 	for _, vm := range inv.Owned {
 		if a.groups[vm.Meta.Group] != nil && a.workers[vm.UUID] == nil {
@@ -74,7 +74,7 @@ func (a *Actuator) sweep(lv *libvirt.Connect, inv vm.Inventory) {
 		for _, vm := range idle {
 			b.Begin(vm.Name, vm.Meta, "", "") // where it has none; it authorises nothing, but the VM's end will be said
 		}
-		found, err := orphan.Read(lv, b, pool, inv.Owned)
+		found, err := orphan.Read(lv, b, pools, inv.Owned)
 		results <- swept{&found, err}
 	}()
 }

@@ -20,6 +20,8 @@ type Scan struct {
 	Owned   []vm.VM
 	// Pools are those whose volumes are known, each with the names of its volumes.
 	Pools map[string]map[string]bool
+	// Templates is the folder of the templates' pool; "" is not known.
+	Templates string
 	// Volumes are those with a record or with a name like ours whose own domain is not there.
 	Volumes []Volume
 	// Lost are the volumes that an owned domain names and that are not there, by the domain's UUID.
@@ -97,7 +99,7 @@ func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time
 			}
 		} else {
 			var digits string
-			if o.Group, o.VM, digits = volumeOf(v.Name); o.Group == "" || !isTemplate(v) || s.defined(o.VM, digits) {
+			if o.Group, o.VM, digits = volumeOf(v.Name); o.Group == "" || !s.cloned(v) || s.defined(o.VM, digits) {
 				continue
 			}
 		}
@@ -177,9 +179,10 @@ func volumeOf(name string) (group, vm, digits string) {
 	return m[2], m[1], m[3]
 }
 
-// isTemplate says whether a volume was cloned from a template that lies beside it.
-func isTemplate(v Volume) bool {
-	return filepath.Dir(v.Backing) == filepath.Dir(v.Path) && template.IsVolume(filepath.Base(v.Backing))
+// cloned reports whether a volume's backing store is a template, in the templates' pool or beside it.
+func (s Scan) cloned(v Volume) bool {
+	dir := filepath.Dir(v.Backing)
+	return (dir == filepath.Dir(v.Path) || dir == s.Templates) && template.IsVolume(filepath.Base(v.Backing))
 }
 
 func (v Action) String() string {

@@ -78,6 +78,12 @@ func TestOrphans(t *testing.T) {
 			}, "",
 		},
 		{
+			"no record, and from the templates' own pool",
+			func(s *Scan, _ map[string]time.Time) {
+				s.Records, s.Volumes[0].Backing, s.Templates = nil, "/other/template-demo.qcow2", "/other"
+			}, "leave: no record",
+		},
+		{
 			"no record, and a name unlike ours",
 			func(s *Scan, _ map[string]time.Time) { s.Records, s.Volumes[0].Name = nil, "web-1.backup.qcow2" }, "",
 		},

@@ -16,13 +16,13 @@ import (
 
 // Read reads what a sweep looks at, in this order: a record is begun after its domain is defined, so the domain of one
 // that was read is seen, unless it is gone. owned may be older.
-func Read(conn *libvirt.Connect, b *Records, pool string, owned []vm.VM) (Scan, error) {
+func Read(conn *libvirt.Connect, b *Records, in vm.Pools, owned []vm.VM) (Scan, error) {
 	s := Scan{Records: b.Read(), Owned: owned, Pools: map[string]map[string]bool{}, Lost: map[string]string{}}
 	var err error
 	if s.Domains, err = domainNames(conn); err != nil {
 		return s, err
 	}
-	pools := map[string]bool{pool: true}
+	pools := map[string]bool{in.Disks: true}
 	for _, r := range s.Records {
 		pools[r.Pool] = true
 	}
@@ -34,6 +34,9 @@ func Read(conn *libvirt.Connect, b *Records, pool string, owned []vm.VM) (Scan, 
 	if len(s.Volumes) == 0 {
 		return s, nil
 	}
+	if s.Templates, err = poolFolder(conn, in.Templates); err != nil {
+		return s, err
+	}
 	users, err := diskUsers(conn)
 	if err != nil {
 		return s, err
@@ -44,6 +47,23 @@ func Read(conn *libvirt.Connect, b *Records, pool string, owned []vm.VM) (Scan, 
 		}
 	}
 	return s, nil
+}
+
+// poolFolder is the folder of a pool, cleaned; "" where there is no such pool, or it has none.
+func poolFolder(conn *libvirt.Connect, name string) (string, error) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up storage pool %q: %w", name, err)
+	}
+	defer func() { _ = pool.Free() }()
+	dir, err := vm.VolumePath(pool, "")
+	if err != nil {
+		return "", nil // not a directory pool
+	}
+	return filepath.Clean(dir), nil
 }
 
 // domainNames are the names of all domains by their UUIDs.
@@ -330,7 +350,7 @@ func DeleteVolume(conn *libvirt.Connect, b *Records, r Record) (deleted bool, er
 	if err := pool.Refresh(0); err != nil {
 		return false, fmt.Errorf("refresh storage pool %q: %w", r.Pool, err)
 	}
-	s, err := Read(conn, b, r.Pool, nil)
+	s, err := Read(conn, b, vm.Pools{Disks: r.Pool}, nil)
 	if err != nil {
 		return false, err
 	}

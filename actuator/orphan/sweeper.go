@@ -21,15 +21,15 @@ const DefaultGrace = 5 * time.Minute
 type Sweeper struct {
 	conn    *libvirt.Connect
 	records *Records
-	pool    string
+	pools   vm.Pools
 }
 
 // NewSweeper makes one of the records that an actuator keeps in a folder for the libvirt called id, at a URI.
-func NewSweeper(conn *libvirt.Connect, dir, uri string, id bus.HostID, host, pool string, log zerolog.Logger) (*Sweeper, error) {
+func NewSweeper(conn *libvirt.Connect, dir, uri string, id bus.HostID, host string, pools vm.Pools, log zerolog.Logger) (*Sweeper, error) {
 	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("records of what was made: %w", err)
 	}
-	return &Sweeper{conn, NewRecords(dir, uri, id, host, log), pool}, nil
+	return &Sweeper{conn, NewRecords(dir, uri, id, host, log), pools}, nil
 }
 
 // List is the orphans, judged by the age of records and files alone.
@@ -38,12 +38,12 @@ func (s *Sweeper) List(grace time.Duration) ([]Orphan, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := Read(s.conn, s.records, s.pool, inv.Owned)
+	found, err := Read(s.conn, s.records, s.pools, inv.Owned)
 	if err != nil {
 		return nil, err
 	}
-	if _, known := found.Pools[s.pool]; !known {
-		return nil, fmt.Errorf("storage pool %q is not there, not active, or busy", s.pool)
+	if _, known := found.Pools[s.pools.Disks]; !known {
+		return nil, fmt.Errorf("storage pool %q is not there, not active, or busy", s.pools.Disks)
 	}
 	return Find(found, time.Now(), grace, nil), nil
 }

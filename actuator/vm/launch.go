@@ -24,10 +24,16 @@ type Recorder interface {
 	Complete(uuid string)
 }
 
+// Pools are the names of the storage pools that VMs are made in and from; they may be one.
+type Pools struct {
+	Templates string
+	Disks     string // the clones, whose backing stores are in the other one
+}
+
 // Manager is one libvirt connection and what VMs are made from on it.
 type Manager struct {
 	Conn    *libvirt.Connect
-	Pool    string
+	Pools   Pools
 	Machine Machine
 	// tell publishes a lifecycle event; the callee fills in what the event does not say.
 	Tell func(bus.Event)
@@ -49,7 +55,7 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 	start := time.Now()
 	meta := bus.Metadata{
 		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
-		Pool: h.Pool, Volume: bus.VolumeName(name, uuid),
+		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid),
 	}
 	tell := func(event bus.EventType, since time.Time, format string, args ...any) {
 		h.Tell(bus.Event{
@@ -61,16 +67,16 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 	if spec.ReadyWhen == bus.ReadyLease && !seesLeases(h.Conn, spec.Network) {
 		return fmt.Errorf("ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s", spec.Network, name)
 	}
-	tmpl, err := template.Lookup(h.Conn, h.Pool, spec.Template)
+	tmpl, err := template.Lookup(h.Conn, h.Pools.Templates, spec.Template)
 	if err != nil {
 		return fmt.Errorf("template of %s: %w", name, err)
 	}
 	if !tmpl.Complete {
 		return fmt.Errorf("template of %s: %q is being uploaded, or its upload was cut off", name, spec.Template)
 	}
-	pool, err := h.Conn.LookupStoragePoolByName(h.Pool)
+	pool, err := h.Conn.LookupStoragePoolByName(h.Pools.Disks)
 	if err != nil {
-		return fmt.Errorf("look up storage pool %q: %w", h.Pool, err)
+		return fmt.Errorf("look up storage pool %q: %w", h.Pools.Disks, err)
 	}
 	defer func() { _ = pool.Free() }()
 	path, err := VolumePath(pool, meta.Volume)

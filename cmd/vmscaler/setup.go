@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -53,11 +54,13 @@ func setUp(ctx context.Context, hv *libvirtHost, cfg config.Config, out io.Write
 		}
 		fmt.Fprintf(out, "network %s: %s\n", group.Network, did)
 	}
-	did, err := host.EnsurePool(hv.conn, cfg.Pool, hv.uri)
-	if err != nil {
-		return err
+	for _, pool := range slices.Compact([]string{cfg.Pool, cfg.Disks()}) {
+		did, err := host.EnsurePool(hv.conn, pool, hv.uri)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "storage pool %s: %s\n", pool, did)
 	}
-	fmt.Fprintf(out, "storage pool %s: %s\n", cfg.Pool, did)
 	if !needsDemo {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/orphan"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
@@ -88,7 +89,7 @@ func (c *sweepCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	records := app.RecordDir(stateDir(cfg))
-	sweeper, err := orphan.NewSweeper(hv.conn, records, hv.uri, bus.HostID(id.ID), id.Name, cfg.Pool, log)
+	sweeper, err := orphan.NewSweeper(hv.conn, records, hv.uri, bus.HostID(id.ID), id.Name, vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, log)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func TestRenamedPool(t *testing.T) {
 	p := w.start(w.config(strings.Replace(tinyGroup, "min: 2", "min: 3", 1)))
 	p.untilReady(3)
 	p.stop()
-	w.dropPool()
+	w.dropPool(w.pool)
 	w.pool = "renamed-" + w.pool
 	pool, err := w.conn.StoragePoolDefineXML(fmt.Sprintf(`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, w.pool, w.dir), 0)
 	if err != nil {

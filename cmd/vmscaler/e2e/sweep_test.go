@@ -13,16 +13,20 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 )
 
-// TestSweep: domains that a person undefined leave their disks behind. What vmscaler made is deleted by its record of it;
+// TestSweep, with the disks in a pool of their own: domains that a person undefined leave their disks behind. What vmscaler made is deleted by its record of it;
 // the file that a person put in the place of one is left, and so is a disk that a domain of theirs has.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.separateDisks()
 	config := w.config("min: 3")
 	p := w.start(config)
 	p.untilReady(3)
 	vms := w.vms()
-	path := func(i int) string { return filepath.Join(w.dir, vms[i].Meta.Volume) }
+	path := func(i int) string { return filepath.Join(w.disks, vms[i].Meta.Volume) }
+	if entries, err := os.ReadDir(w.dir); err != nil || len(entries) != 1 {
+		t.Errorf("the templates' pool has %v, %v, want the template alone", entries, err)
+	}
 	sweep := func(args ...string) []string { return append([]string{"sweep", "-c", config}, args...) }
 	w.refused(sweep("--yes"), "vmscaler run", fmt.Sprint(p.cmd.Process.Pid), "stop it first")
 	if out := w.must(sweep("--dry-run")...); !strings.Contains(out, "nothing is without its counterpart") {

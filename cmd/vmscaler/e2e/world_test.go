@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,7 @@ type world struct {
 	conn    *libvirt.Connect
 	dir     string // the pool's folder
 	pool    string
+	disks   string // the folder of the disks' pool, "" if that is the same; see separateDisks
 	network string
 	group   string
 	env     []string
@@ -97,21 +99,43 @@ func newWorldAt(t testing.TB, uri, dir string) *world {
 
 func (w *world) templatePath() string { return filepath.Join(w.dir, template.VolumeName("demo")) }
 
-func (w *world) makePool() {
+func (w *world) makePool() { w.makePoolIn(w.pool, w.dir) }
+
+func (w *world) makePoolIn(name, dir string) {
 	pool, err := w.conn.StoragePoolDefineXML(fmt.Sprintf(
-		`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, w.pool, w.dir), 0)
+		`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, name, dir), 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer func() { _ = pool.Free() }()
-	w.t.Cleanup(func() { w.dropPool() })
+	w.t.Cleanup(func() { w.dropPool(name) })
 	if err := pool.Create(0); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) dropPool() {
-	pool, err := w.conn.LookupStoragePoolByName(w.pool)
+// diskPool is the pool of the VMs' disks.
+func (w *world) diskPool() string {
+	if w.disks == "" {
+		return w.pool
+	}
+	return w.pool + "-disks"
+}
+
+// separateDisks gives the VMs' disks a pool of their own.
+func (w *world) separateDisks() {
+	w.t.Helper()
+	disks := poolFolder(w.t)
+	if err := os.Chmod(disks, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	w.makePoolIn(w.pool+"-disks", disks)
+	w.disks = disks
+	w.t.Cleanup(w.leaveNothing) // while that pool is there
+}
+
+func (w *world) dropPool(name string) {
+	pool, err := w.conn.LookupStoragePoolByName(name)
 	if err != nil {
 		w.t.Errorf("drop the pool: %s", err)
 		return
@@ -164,7 +188,7 @@ func (w *world) makeNetwork(addresses int) string {
 
 // config writes a config file; group is what stands below the group's name, without indentation.
 func (w *world) config(group string) string {
-	text := fmt.Sprintf("libvirt:\n  pool: %s\nbus:\n  listen: 127.0.0.1:0\ngroups:\n  - name: %s\n    network: %s\n", w.pool, w.group, w.network)
+	text := fmt.Sprintf("libvirt:\n  pool: %s\n  disk_pool: %s\nbus:\n  listen: 127.0.0.1:0\ngroups:\n  - name: %s\n    network: %s\n", w.pool, w.diskPool(), w.group, w.network)
 	for line := range strings.Lines(group) {
 		text += "    " + line
 	}
@@ -234,12 +258,19 @@ func (w *world) domain(name string) *libvirt.Domain {
 	return dom
 }
 
-// files are what lies in the pool's folder beside the template.
+// files are what lies in the folders of the pools beside the template.
 func (w *world) files() []string {
 	w.t.Helper()
 	entries, err := os.ReadDir(w.dir)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.disks != "" {
+		disks, err := os.ReadDir(w.disks)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it is gone at the end of the test
+			w.t.Fatal(err)
+		}
+		entries = append(entries, disks...)
 	}
 	var names []string
 	for _, e := range entries {

@@ -394,6 +394,17 @@ func TestFindings(t *testing.T) {
 			"problem storage: pool vmscaler: its type is logical; VMs' disks are qcow2 files, which need a folder -> " +
 				`name a pool of type dir in the config ("pool:"), or a new name and then vmscaler setup -c vmscaler.yaml`,
 		}},
+		{"the disks' pool missing", func(f *Facts) { f.DiskPool = &Pool{Name: "fast"} }, []string{
+			"problem storage: pool fast: does not exist -> vmscaler setup -c vmscaler.yaml",
+		}},
+		{"too little for max in the disks' pool", func(f *Facts) {
+			disks := f.Pool
+			disks.Name, disks.Free, f.Templates[0].Info.Capacity = "fast", 9*gib, 2*gib
+			f.DiskPool = &disks
+		}, []string{
+			"warning storage: pool fast: 9.0 GiB free, and the disks of the groups at max may grow by 10.0 GiB -> free some there (" + virsh +
+				`vol-list fast shows what is in it), or use a pool elsewhere; or lower "max"`,
+		}},
 		{"almost full", func(f *Facts) { f.Pool.Free = 500 << 20 }, []string{
 			"problem storage: pool vmscaler: only 500 MiB free -> free some there (" + virsh + "vol-list vmscaler shows what is in it), or use a pool elsewhere",
 		}},

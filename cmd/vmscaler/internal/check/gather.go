@@ -61,7 +61,7 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 	}
 	f.readLibvirt(conn, in, disk)
 	f.readNetworks(conn)
-	f.readPool(ctx, conn, in.Config.Pool, disk)
+	f.readPools(ctx, conn, in.Config, disk)
 	return f, nil
 }
 
@@ -302,25 +302,47 @@ func rangeSize(start, end string) int {
 	return int(number(to)-number(from)) + 1
 }
 
-func (f *Facts) readPool(ctx context.Context, conn *libvirt.Connect, name string, disk files) {
-	if name == "" {
+// readPools reads the pool of the templates, and that of the disks where it is another.
+func (f *Facts) readPools(ctx context.Context, conn *libvirt.Connect, cfg config.Config, disk files) {
+	if cfg.Pool == "" {
 		return // the config is wrong
 	}
+	var pool *libvirt.StoragePool
+	if f.Pool, pool = f.readPool(conn, cfg.Pool, disk); pool != nil {
+		defer func() { _ = pool.Free() }()
+		if f.Pool.Active {
+			f.readTemplates(ctx, conn, disk)
+		}
+	}
+	disks, disksPool := &f.Pool, pool
+	if cfg.Disks() != cfg.Pool {
+		p, pool := f.readPool(conn, cfg.Disks(), disk)
+		if pool != nil {
+			defer func() { _ = pool.Free() }()
+		}
+		f.DiskPool, disks, disksPool = &p, &p, pool
+	}
+	if disks.Active {
+		f.readUsed(conn, disksPool, disks)
+	}
+}
+
+// readPool reads a pool; the second is nil where there is none or it cannot be read. The caller frees it.
+func (f *Facts) readPool(conn *libvirt.Connect, name string, disk files) (Pool, *libvirt.StoragePool) {
 	pool, err := conn.LookupStoragePoolByName(name)
 	if errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) {
-		f.Pool.Name = name
-		return
+		return Pool{Name: name}, nil
 	}
+	var p Pool
 	if err == nil {
-		defer func() { _ = pool.Free() }()
-		f.Pool, err = readPool(pool, name)
+		if p, err = readPool(pool, name); err != nil {
+			_ = pool.Free()
+		}
 	}
 	if err != nil {
-		f.Pool = Pool{}
 		f.unread(fmt.Errorf("read storage pool %q: %w", name, err))
-		return
+		return Pool{}, nil
 	}
-	p := &f.Pool
 	if f.Host != nil && f.Libvirt.QEMU && p.Path != "" {
 		p.Walk = disk.walk(p.Path)
 		// libvirt's figure is as old as its last look at the folder.
@@ -328,11 +350,7 @@ func (f *Facts) readPool(ctx context.Context, conn *libvirt.Connect, name string
 			p.Free = free
 		}
 	}
-	if !p.Active {
-		return
-	}
-	f.readTemplates(ctx, conn, disk)
-	f.readUsed(conn, pool)
+	return p, pool
 }
 
 func readPool(pool *libvirt.StoragePool, name string) (Pool, error) {
@@ -400,19 +418,19 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 	}
 }
 
-// readUsed sums what the groups' VMs have in the pool.
-func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool) {
+// readUsed sums what the groups' VMs have in a pool.
+func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool, p *Pool) {
 	inv, err := vm.ReadInventory(conn)
 	if err != nil {
 		f.unread(err)
 		return
 	}
-	f.Pool.Used, f.Strangers = map[string]uint64{}, map[string]int{}
+	p.Used, f.Strangers = map[string]uint64{}, map[string]int{}
 	for _, vm := range inv.Owned {
 		if !slices.ContainsFunc(f.Groups, func(g bus.Group) bool { return g.Name == vm.Meta.Group }) {
 			f.Strangers[vm.Meta.Group]++
 		}
-		if vm.Meta.Pool != f.Pool.Name {
+		if vm.Meta.Pool != p.Name {
 			continue
 		}
 		vol, err := pool.LookupStorageVolByName(vm.Meta.Volume)
@@ -420,7 +438,7 @@ func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool) {
 			continue // not made yet, or gone
 		}
 		if info, err := vol.GetInfo(); err == nil {
-			f.Pool.Used[vm.Meta.Group] += info.Allocation
+			p.Used[vm.Meta.Group] += info.Allocation
 		}
 		_ = vol.Free()
 	}

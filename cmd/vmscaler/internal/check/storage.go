@@ -13,8 +13,15 @@ const (
 )
 
 func (f Facts) storage() []Finding {
+	if f.DiskPool == nil {
+		return f.storagePool(f.Pool, true)
+	}
+	return append(f.storagePool(f.Pool, false), f.storagePool(*f.DiskPool, true)...)
+}
+
+// storagePool judges a pool; hasDisks is that the VMs' disks grow in it.
+func (f Facts) storagePool(p Pool, hasDisks bool) []Finding {
 	const area = "storage"
-	p := f.Pool
 	if f.Libvirt.Err != nil || len(f.Groups) == 0 || p.Name == "" {
 		return nil
 	}
@@ -47,7 +54,10 @@ func (f Facts) storage() []Finding {
 	if !p.Active || p.Walk.Missing != "" {
 		return found // its figures mean nothing
 	}
-	more := f.growth()
+	more := uint64(0)
+	if hasDisks {
+		more = f.growth(p)
+	}
 	space := "free some there (" + f.virsh("vol-list", p.Name) + " shows what is in it), or use a pool elsewhere"
 	switch {
 	case p.Free < lowWater:
@@ -64,16 +74,16 @@ func (f Facts) storage() []Finding {
 	return found
 }
 
-// growth is how many bytes the groups' VMs may still take: each disk as large as its template's, less what they have.
-func (f Facts) growth() uint64 {
+// growth is how many bytes the groups' VMs may still take in a pool: each disk as large as its template's, less what they have.
+func (f Facts) growth(p Pool) uint64 {
 	var sum uint64
 	for _, g := range f.Groups {
 		for _, t := range f.Templates {
 			if t.Name != g.Template {
 				continue
 			}
-			if full := uint64(g.Max) * t.Info.Capacity; full > f.Pool.Used[g.Name] {
-				sum += full - f.Pool.Used[g.Name]
+			if full := uint64(g.Max) * t.Info.Capacity; full > p.Used[g.Name] {
+				sum += full - p.Used[g.Name]
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,8 @@ type Config struct {
 	LibvirtURI string
 	// Acceleration is "auto" (KVM if the host has it), "kvm" or "qemu" (emulation).
 	Acceleration string
-	// Pool is the libvirt storage pool of the templates' and the VMs' volumes.
-	Pool string
+	// Pool is the libvirt storage pool of the templates, DiskPool that of the VMs' volumes; "" is the same.
+	Pool, DiskPool string
 	// BusListen is the embedded NATS server's HOST:PORT, on loopback unless BusCert is set. It is "" exactly if BusURL
 	// is set.
 	BusListen string
@@ -134,6 +135,9 @@ func (c Config) warnings() []Warning {
 	}
 	return warnings
 }
+
+// Disks is the storage pool of the VMs' volumes.
+func (c Config) Disks() string { return cmp.Or(c.DiskPool, c.Pool) }
 
 // Line is where a field, such as "groups[0].network", is in the file. If it is not there, it is the line of the
 // section that it would belong to; 0 if that is not there either.

@@ -170,7 +170,7 @@ func TestLoadEndless(t *testing.T) {
 
 func TestValues(t *testing.T) {
 	cfg := parse(t, `
-libvirt: {uri: "qemu+ssh://root@host/system", acceleration: kvm, pool: "22.04"}
+libvirt: {uri: "qemu+ssh://root@host/system", acceleration: kvm, pool: "22.04", disk_pool: fast}
 bus:
   url: nats://one:4222,tls://two:4222
 sampling: {tick: 250ms}
@@ -194,7 +194,7 @@ groups:
 	web.Policy.UpperPercent, web.Policy.CooldownIn = 80.5, 90*time.Second
 	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
 	want := Config{
-		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04",
+		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04", DiskPool: "fast",
 		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", Host: bus.DefaultHostLimits(), SweepGrace: 5 * time.Minute, Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)

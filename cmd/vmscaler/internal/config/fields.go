@@ -38,6 +38,7 @@ func configFields(c *Config) section {
 				isLibvirtURI)},
 			{"acceleration", choice(&c.Acceleration, "auto", "kvm", "qemu")},
 			{"pool", text(&c.Pool, "the name of a storage pool, in quotes if it is a number", isName)},
+			{"disk_pool", text(&c.DiskPool, `the name of a storage pool, in quotes if it is a number, or "" for the templates'`, isNameOrNone)},
 		}},
 		{"bus", section{
 			{"listen", text(&c.BusListen, wantListen, isListen)},
@@ -72,7 +73,7 @@ func groupFields(g *bus.Group) section {
 		{"max", whole(&g.Max, 1000, "")},
 		{"vcpus", whole(&g.VCPUs, 512, "")},
 		{"memory", memory(&g.MemoryMiB, 32)},
-		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNetwork)},
+		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNameOrNone)},
 		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
 		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
@@ -365,7 +366,7 @@ func isListen(s string) bool { return s == "" || bus.CheckListen(s, true) == nil
 
 func isPath(s string) bool { return len(s) < 4096 && isPrintable(s) }
 
-func isNetwork(s string) bool { return s == "" || isName(s) }
+func isNameOrNone(s string) bool { return s == "" || isName(s) }
 
 // isName says whether libvirt could have something of this name: its names become file names.
 func isName(s string) bool {

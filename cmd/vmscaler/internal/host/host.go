@@ -40,21 +40,16 @@ func WithNetworks(groups []bus.Group, uri string) []bus.Group {
 // Problems are what the config names and the host does not have. It changes nothing. With willSetUp that is without
 // what [EnsurePool], [EnsureNetwork] and the building of [DemoTemplate] mend.
 func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bool) (config.Problems, error) {
-	var problems config.Problems
-	poolOK := true
-	switch active, err := poolActive(conn, cfg.Pool); {
-	case willSetUp && (errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) || err == nil && !active):
-		poolOK = false
-	case errors.Is(err, libvirt.ERR_NO_STORAGE_POOL):
-		poolOK = false
-		problems = append(problems, cfg.Problem("libvirt.pool", fmt.Sprintf("%q, a storage pool that does not exist", cfg.Pool),
-			"an existing one; `vmscaler setup` makes it"))
-	case err != nil:
+	poolOK, problems, err := poolProblem(conn, cfg, "libvirt.pool", cfg.Pool, uri, willSetUp)
+	if err != nil {
 		return nil, err
-	case !active:
-		poolOK = false
-		problems = append(problems, cfg.Problem("libvirt.pool", fmt.Sprintf("%q, a storage pool that is not active", cfg.Pool),
-			fmt.Sprintf("an active one: virsh -c %s pool-start %s", uri, cfg.Pool)))
+	}
+	if cfg.Disks() != cfg.Pool {
+		_, p, err := poolProblem(conn, cfg, "libvirt.disk_pool", cfg.Disks(), uri, willSetUp)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, p...)
 	}
 	for i, g := range cfg.Groups {
 		p, err := networkProblem(conn, cfg, fmt.Sprintf("groups[%d].network", i), g.Network, uri, willSetUp)
@@ -88,6 +83,23 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 		}
 	}
 	return problems, nil
+}
+
+// poolProblem reports whether a pool can be used, and else what is wrong with it, unless that will be set up.
+func poolProblem(conn *libvirt.Connect, cfg config.Config, field, pool, uri string, willSetUp bool) (ok bool, p config.Problems, err error) {
+	switch active, err := poolActive(conn, pool); {
+	case willSetUp && (errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) || err == nil && !active):
+		return false, nil, nil
+	case errors.Is(err, libvirt.ERR_NO_STORAGE_POOL):
+		return false, config.Problems{cfg.Problem(field, fmt.Sprintf("%q, a storage pool that does not exist", pool),
+			"an existing one; `vmscaler setup` makes it")}, nil
+	case err != nil:
+		return false, nil, err
+	case !active:
+		return false, config.Problems{cfg.Problem(field, fmt.Sprintf("%q, a storage pool that is not active", pool),
+			fmt.Sprintf("an active one: virsh -c %s pool-start %s", uri, pool))}, nil
+	}
+	return true, nil, nil
 }
 
 func networkProblem(conn *libvirt.Connect, cfg config.Config, field, name, uri string, willSetUp bool) (config.Problems, error) {
