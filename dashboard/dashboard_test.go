@@ -94,7 +94,10 @@ func (r *rig) publish(t *testing.T) {
 	s, h := sample("web", "kvm1", 1, vm("web-1", ptr(93.0))), health("decider", 1)
 	for _, err := range []error{
 		r.stage.Publish(&s), r.stage.Publish(&h), r.stage.Publish(&out),
-		r.stage.Publish(&bus.Event{V: bus.Version, Group: "web", VM: "web-2", Event: bus.EventCreating, Sentence: "cloning demo", Time: at(1)}),
+		r.stage.Publish(&bus.Event{
+			V: bus.Version, Group: "web", VM: "web-2", Event: bus.EventCreating, Sentence: "cloning demo",
+			Time: at(1),
+		}),
 		r.stage.Flush(),
 	} {
 		if err != nil {
@@ -267,7 +270,8 @@ func TestNewChecksItsConfig(t *testing.T) {
 			t.Errorf("got %v, want it to mention %q", err, want)
 		}
 	}
-	if _, err := New(Config{Out: &bytes.Buffer{}}, &client.Conn{}, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "not a terminal") {
+	if _, err := New(Config{Out: &bytes.Buffer{}}, &client.Conn{}, zerolog.Nop()); err == nil ||
+		!strings.Contains(err.Error(), "not a terminal") {
 		t.Errorf("got %v, want a complaint about a buffer that is not a terminal", err)
 	}
 }

@@ -41,9 +41,18 @@ func busy() (*Content, time.Time) {
 	d := decision("autoscale", 47)
 	d.Direction, d.Current, d.Desired, d.Rule, d.Sentence = bus.Out, 4, 5, bus.RuleAboveUpper, "scaling out: average 93 % > 70 % for 3 s"
 	m.Decision(d, at(47))
-	m.Event(bus.Event{Group: "autoscale", VM: "autoscale-4", Event: bus.EventCreating, Sentence: "cloning demo", Time: at(47.2), ElapsedMS: 120}, at(47.2))
-	m.Event(bus.Event{Group: "autoscale", VM: "autoscale-4", Event: bus.EventStarted, Sentence: "the domain runs", Time: at(48), ElapsedMS: 420}, at(48))
-	m.Event(bus.Event{Group: "autoscale", VM: "autoscale-6", Event: bus.EventFailed, Sentence: "undone", Error: "start: cannot allocate memory", Time: at(49)}, at(49))
+	m.Event(bus.Event{
+		Group: "autoscale", VM: "autoscale-4", Event: bus.EventCreating, Sentence: "cloning demo", Time: at(47.2),
+		ElapsedMS: 120,
+	}, at(47.2))
+	m.Event(bus.Event{
+		Group: "autoscale", VM: "autoscale-4", Event: bus.EventStarted, Sentence: "the domain runs", Time: at(48),
+		ElapsedMS: 420,
+	}, at(48))
+	m.Event(bus.Event{
+		Group: "autoscale", VM: "autoscale-6", Event: bus.EventFailed, Sentence: "undone",
+		Error: "start: cannot allocate memory", Time: at(49),
+	}, at(49))
 	d = decision("autoscale", 60)
 	d.Current, d.Desired, d.Rule, d.Guard = 5, 5, bus.RuleAboveUpper, bus.GuardComing
 	d.Sentence = "average 93 % > 70 %, but 1 VM on the way will make it 47 %"
@@ -410,7 +419,10 @@ func TestFigures(t *testing.T) {
 			t.Errorf("age(%s) = %q, want %q", d, got, want)
 		}
 	}
-	for mib, want := range map[int]string{0: "0 MiB", 1023: "1023 MiB", 1536: "1.5 GiB", 200 * 1024: "200 GiB", 20 * 1024 * 1024: "20.0 TiB"} {
+	for mib, want := range map[int]string{
+		0: "0 MiB", 1023: "1023 MiB", 1536: "1.5 GiB", 200 * 1024: "200 GiB",
+		20 * 1024 * 1024: "20.0 TiB",
+	} {
 		if got := size(&mib); got != want {
 			t.Errorf("size(%d) = %q, want %q", mib, got, want)
 		}

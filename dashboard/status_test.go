@@ -62,8 +62,11 @@ func TestControlsText(t *testing.T) {
 		"paused: out":        {Paused: []bus.Scope{bus.ScopeOut}},
 		"dry run":            {DryRun: true},
 		"paused: in, repair": {Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
-		"nothing is paused, scaled or set by hand, by me":        {By: "me"},
-		"paused: out; dry run, by me, since 2026-01-02 15:04:05": {Paused: []bus.Scope{bus.ScopeOut}, DryRun: true, By: "me", Since: &since},
+		"nothing is paused, scaled or set by hand, by me": {By: "me"},
+		"paused: out; dry run, by me, since 2026-01-02 15:04:05": {
+			Paused: []bus.Scope{bus.ScopeOut}, DryRun: true, By: "me",
+			Since: &since,
+		},
 	} {
 		if got := ControlsText(c, time.UTC); got != want {
 			t.Errorf("got %q, want %q", got, want)

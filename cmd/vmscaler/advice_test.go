@@ -24,7 +24,10 @@ type advice struct{ where, line string }
 // arguments as it wants.
 func TestAdvice(t *testing.T) {
 	all := append(adviceInCode(t), adviceInDocs(t)...)
-	for _, want := range []string{"vmscaler down", "vmscaler run", "vmscaler bus credentials", "vmscaler check", "vmscaler template import"} {
+	for _, want := range []string{
+		"vmscaler down", "vmscaler run", "vmscaler bus credentials", "vmscaler check",
+		"vmscaler template import",
+	} {
 		if !slices.ContainsFunc(all, func(a advice) bool { return strings.HasPrefix(a.line, want) }) {
 			t.Errorf("%q was not found: the search is broken", want)
 		}
@@ -42,9 +45,11 @@ func TestAdvice(t *testing.T) {
 // TestTyped: what the test above looks for is found.
 func TestTyped(t *testing.T) {
 	for line, good := range map[string]bool{
-		"vmscaler down GROUP": true, "vmscaler down GROUP --uri X": true, "vmscaler": true, "vmscaler dry-run GROUP --off": true, "vmscaler pause GROUP [out] [in] [repair]": true,
-		"vmscaler bus credentials ROLE": true, "vmscaler run --setup": true, "vmscaler dashboard --nats-url ": true,
-		"vmscaler remove GROUP": false, "vmscaler down --all": false, "vmscaler bus keys": false, "vmscaler template import web": false, "vmscaler resume web outt": false,
+		"vmscaler down GROUP": true, "vmscaler down GROUP --uri X": true, "vmscaler": true, "vmscaler dry-run GROUP --off": true,
+		"vmscaler pause GROUP [out] [in] [repair]": true,
+		"vmscaler bus credentials ROLE":            true, "vmscaler run --setup": true, "vmscaler dashboard --nats-url ": true,
+		"vmscaler remove GROUP": false, "vmscaler down --all": false, "vmscaler bus keys": false,
+		"vmscaler template import web": false, "vmscaler resume web outt": false,
 	} {
 		if err := typed(line); (err == nil) != good {
 			t.Errorf("%s: %v", line, err)
@@ -98,7 +103,10 @@ func typed(line string) error {
 		return nil // a text speaks of the command by its name alone
 	}
 	for i, arg := range args {
-		if value, is := map[string]string{"TOKEN": strings.Repeat("A", 26), "$token": strings.Repeat("A", 26), "STAGE": "decider"}[arg]; is {
+		if value, is := map[string]string{
+			"TOKEN": strings.Repeat("A", 26), "$token": strings.Repeat("A", 26),
+			"STAGE": "decider",
+		}[arg]; is {
 			args[i] = value
 		}
 	}

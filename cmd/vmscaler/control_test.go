@@ -82,7 +82,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{"metric web requests NaN", `value: found NaN, want 0 to 1e+15`},
 		{"load web-1 --percent 0", "--percent: found 0, want 1 to 100"},
 		{"simulate --history web --trace x", "--history and --trace: want one of them"},
-		{"simulate --points 1s --boot 1s --trace testdata/year.csv", "--points: found 1s, which are 31536000 points of year, want at most 100000"},
+		{"simulate --points 1s --boot 1s --trace testdata/year.csv", "--points: found 1s, which are 31536000 points of year, " +
+			"want at most 100000"},
 		{"simulate --history web1", `--history: "web1" ends in a number`},
 		{"simulate --history web --since 1s", "--since: found 1s ago, want at least 1m"},
 		{"hook continue BAD", `token: found "BAD", want the 26 letters and digits`},
@@ -162,7 +163,8 @@ func TestControlsAreAskedFor(t *testing.T) {
 		}
 		asked := <-requests
 		q := asked.Query
-		if asked.Verb != tt.verb || q.Group != "web" || q.On != tt.on || len(q.Scopes) != len(tt.scopes) || !strings.Contains(q.By, "@") {
+		if asked.Verb != tt.verb || q.Group != "web" || q.On != tt.on || len(q.Scopes) != len(tt.scopes) ||
+			!strings.Contains(q.By, "@") {
 			t.Errorf("%s: asked %s with %+v", tt.line, asked.Verb, q)
 		}
 		for i := range tt.scopes {
@@ -203,7 +205,8 @@ func TestStatusNeedsNoCredentials(t *testing.T) {
 	if err != nil || !strings.Contains(out, `"group": "web"`) {
 		t.Errorf("got %q, %v", out, err)
 	}
-	if _, err = command(t, append([]string{"pause", "web"}, flags...)...); err == nil || !strings.Contains(err.Error(), "wants credentials of role operator") {
+	if _, err = command(t, append([]string{"pause", "web"}, flags...)...); err == nil ||
+		!strings.Contains(err.Error(), "wants credentials of role operator") {
 		t.Errorf("pause: got %v", err)
 	}
 }
@@ -226,13 +229,15 @@ func TestHookAnswers(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"hook continue K3VN4TQF2WJ6X7YBZL5AAAAAAA", "web-3: launch hook: continue\n"},
 		{"hook abandon K3VN4TQF2WJ6X7YBZL5AAAAAAA", "web-3: launch hook: abandon\n"},
-		{"hook heartbeat K3VN4TQF2WJ6X7YBZL5AAAAAAA", "web-3: launch hook: heartbeat, waits until " + until.Format(time.DateTime) + "\n"},
+		{"hook heartbeat K3VN4TQF2WJ6X7YBZL5AAAAAAA", "web-3: launch hook: heartbeat, waits until " +
+			until.Format(time.DateTime) + "\n"},
 	} {
 		out, err := command(t, append(strings.Fields(tt.line), flags...)...)
 		if err != nil || out != tt.want {
 			t.Errorf("%s: printed %q, %v; want %q", tt.line, out, err, tt.want)
 		}
-		if q := <-requests; string(q.Action) != strings.Fields(tt.line)[1] || q.Token != "K3VN4TQF2WJ6X7YBZL5AAAAAAA" || !strings.Contains(q.By, "@") {
+		if q := <-requests; string(q.Action) != strings.Fields(tt.line)[1] || q.Token != "K3VN4TQF2WJ6X7YBZL5AAAAAAA" ||
+			!strings.Contains(q.By, "@") {
 			t.Errorf("%s: asked %+v", tt.line, q)
 		}
 	}
@@ -241,7 +246,8 @@ func TestHookAnswers(t *testing.T) {
 		t.Errorf("another token: %v", err)
 	}
 	flags[3] = t.TempDir() // not the bus's
-	if _, err = command(t, append([]string{"hook", "continue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}, flags...)...); err == nil || !strings.Contains(err.Error(), "wants credentials of role operator") {
+	if _, err = command(t, append([]string{"hook", "continue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}, flags...)...); err == nil ||
+		!strings.Contains(err.Error(), "wants credentials of role operator") {
 		t.Errorf("without credentials: %v", err)
 	}
 }

@@ -57,12 +57,18 @@ func TestOutputIsHarmless(t *testing.T) {
 		"a status": func(w io.Writer) error {
 			_, err := fmt.Fprintln(w, strings.Join(dashboard.StatusLines(bus.Status{
 				V: 1, Time: at, Stages: []bus.Health{{Stage: hostile, Instance: hostile, Message: hostile}},
-				Groups: []bus.GroupStatus{{Group: "web", Samples: []bus.Sample{{Host: hostile, Time: at, VMs: []bus.VM{{Name: hostile, Error: hostile}}}}}},
+				Groups: []bus.GroupStatus{{Group: "web", Samples: []bus.Sample{{
+					Host: hostile, Time: at,
+					VMs: []bus.VM{{Name: hostile, Error: hostile}},
+				}}}},
 			}, time.UTC), "\n"))
 			return err
 		},
 		"health": func(w io.Writer) error {
-			_, sick := evaluateHealth([]string{"actuator"}, map[string]bus.Health{"a": {Stage: "actuator", Instance: hostile, Message: hostile + "\nvmscaler: x"}})
+			_, sick := evaluateHealth([]string{"actuator"}, map[string]bus.Health{"a": {
+				Stage: "actuator", Instance: hostile,
+				Message: hostile + "\nvmscaler: x",
+			}})
 			if len(sick) != 1 || strings.Contains(sick[0], "\n") {
 				t.Errorf("health has lines of its own: %q", sick)
 			}
@@ -93,7 +99,10 @@ func hostileEvent(at time.Time) bus.Event {
 }
 
 func hostileDecision(at time.Time) bus.Decision {
-	return bus.Decision{Group: "web", Time: at, Rule: hostile, Guard: hostile, Sentence: hostile, Direction: hostile, Desired: 1, Known: true}
+	return bus.Decision{
+		Group: "web", Time: at, Rule: hostile, Guard: hostile, Sentence: hostile, Direction: hostile,
+		Desired: 1, Known: true,
+	}
 }
 
 // An agent's error goes the whole way: into a stage's health, over the bus, to the command that prints it, and to the log.

@@ -100,7 +100,12 @@ func TestDashboardLevel(t *testing.T) {
 
 // TestHangup: it ends what has lost its terminal, and neither a service nor what nohup has started.
 func TestHangup(t *testing.T) {
-	for _, tt := range []struct{ ignored, terminal, ends bool }{{false, true, true}, {true, true, false}, {false, false, false}, {true, false, false}} {
+	for _, tt := range []struct{ ignored, terminal, ends bool }{
+		{false, true, true},
+		{true, true, false},
+		{false, false, false},
+		{true, false, false},
+	} {
 		if got := slices.Contains(endSignals(tt.ignored, tt.terminal), os.Signal(syscall.SIGHUP)); got != tt.ends {
 			t.Errorf("%+v: %t", tt, got)
 		}

@@ -81,7 +81,8 @@ func TestMetricBelowZeroIsNoFlag(t *testing.T) {
 			t.Errorf("%s: %v", value, err)
 		}
 	}
-	if _, err := command(t, "metric", "web", "requests", "-z"); err == nil || !strings.Contains(err.Error(), "unknown shorthand flag") {
+	if _, err := command(t, "metric", "web", "requests", "-z"); err == nil ||
+		!strings.Contains(err.Error(), "unknown shorthand flag") {
 		t.Errorf("got %v", err)
 	}
 }

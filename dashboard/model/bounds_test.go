@@ -42,7 +42,8 @@ func TestFloodOfInventedHosts(t *testing.T) {
 		h := health("collector", 10)
 		h.Instance = fmt.Sprint("invented-", i)
 		m.Health(h, now)
-		if hosts, vms, histories := keeps(m); hosts > maxAllHosts || vms > maxVMs || histories > sizes.Histories+3 || len(m.stages) > maxStages {
+		if hosts, vms, histories := keeps(m); hosts > maxAllHosts || vms > maxVMs || histories > sizes.Histories+3 ||
+			len(m.stages) > maxStages {
 			t.Fatalf("%d hosts, %d VMs, %d histories, %d stages", hosts, vms, histories, len(m.stages))
 		}
 	}

@@ -147,7 +147,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		h.Instance = fmt.Sprint(i)
 		m.Health(h, now)
 	}
-	if len(m.entries) != sizes.Entries || len(m.groups) > maxGroups || len(m.groups["web"].hosts) > maxHosts || len(m.stages) > maxStages {
+	if len(m.entries) != sizes.Entries || len(m.groups) > maxGroups || len(m.groups["web"].hosts) > maxHosts ||
+		len(m.stages) > maxStages {
 		t.Errorf("%d entries, %d groups, %d hosts, %d stages", len(m.entries), len(m.groups), len(m.groups["web"].hosts), len(m.stages))
 	}
 	if len(m.entries[0].Sentence) > maxText {

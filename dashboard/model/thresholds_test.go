@@ -17,11 +17,14 @@ func TestThresholds(t *testing.T) {
 		want  []float64
 		upper float64
 	}{
-		"nothing known":         {nil, nil, 0},
-		"threshold":             {&bus.Decision{Inputs: inputs(0)}, []float64{20, 70}, 70},
-		"target":                {&bus.Decision{Inputs: inputs(60), Wishes: []bus.Wish{{Policy: bus.PolicyTarget}}}, []float64{60}, 60},
-		"predictive":            {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{{Policy: bus.PolicyPredictive}}}, nil, 70},
-		"threshold, predictive": {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{{Policy: bus.PolicyPredictive}, {Policy: bus.PolicyThreshold}}}, []float64{20, 70}, 70},
+		"nothing known": {nil, nil, 0},
+		"threshold":     {&bus.Decision{Inputs: inputs(0)}, []float64{20, 70}, 70},
+		"target":        {&bus.Decision{Inputs: inputs(60), Wishes: []bus.Wish{{Policy: bus.PolicyTarget}}}, []float64{60}, 60},
+		"predictive":    {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{{Policy: bus.PolicyPredictive}}}, nil, 70},
+		"threshold, predictive": {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{
+			{Policy: bus.PolicyPredictive},
+			{Policy: bus.PolicyThreshold},
+		}}, []float64{20, 70}, 70},
 	} {
 		g := &Group{decision: tt.d}
 		if got := g.Thresholds(); !slices.Equal(got, tt.want) || g.Upper() != tt.upper {

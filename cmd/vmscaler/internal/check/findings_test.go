@@ -59,14 +59,18 @@ func ready() Facts {
 			Name: "default", Exists: true, Active: true, Autostart: true, Bridge: "virbr0",
 			Subnet: netip.MustParsePrefix("192.168.122.0/24"), Address: netip.MustParseAddr("192.168.122.1"), DHCP: 253,
 		}},
-		Pool: Pool{Name: "vmscaler", Exists: true, Active: true, Autostart: true, Type: "dir", Path: images, Free: 50 * gib, Walk: folders(images, nil)},
+		Pool: Pool{
+			Name: "vmscaler", Exists: true, Active: true, Autostart: true, Type: "dir", Path: images, Free: 50 * gib,
+			Walk: folders(images, nil),
+		},
 		Templates: []Template{{
 			Name: "demo", Exists: true, Walk: folders(images+"/template-demo.qcow2", nil),
 			Info: template.Info{Name: "demo", Path: images + "/template-demo.qcow2", Format: "qcow2", Capacity: 256 << 20, Complete: true},
 		}},
 		Host: &Host{
-			User: Principal{Name: "ann", UID: 1000, GIDs: []int{1000, 106}}, Systemd: true, Daemon: "libvirtd", DaemonRuns: true, Dnsmasq: true,
-			CPU: CPU{VMX: true}, KVM: &Node{Path: "/dev/kvm", Mode: 0o660, GID: 107, Owner: "root", Group: "kvm"}, Module: "kvm_intel",
+			User: Principal{Name: "ann", UID: 1000, GIDs: []int{1000, 106}}, Systemd: true, Daemon: "libvirtd", DaemonRuns: true,
+			Dnsmasq: true,
+			CPU:     CPU{VMX: true}, KVM: &Node{Path: "/dev/kvm", Mode: 0o660, GID: 107, Owner: "root", Group: "kvm"}, Module: "kvm_intel",
 			Routes: []Route{
 				{"eth0", netip.MustParsePrefix("0.0.0.0/0")},
 				{"eth0", netip.MustParsePrefix("10.0.0.0/24")},
@@ -113,7 +117,10 @@ func TestFindings(t *testing.T) {
 	}{
 		{"wrong config", func(f *Facts) {
 			f.Groups, f.Networks, f.Templates, f.Pool, f.ConfigPath = nil, nil, nil, Pool{}, ""
-			f.ConfigErr = config.Problems{{File: "v.yaml", Line: 3, Field: "groups[0].max", Found: "0", Allowed: "1 to 1000"}, {File: "v.yaml", Found: "nothing", Allowed: "something"}}
+			f.ConfigErr = config.Problems{
+				{File: "v.yaml", Line: 3, Field: "groups[0].max", Found: "0", Allowed: "1 to 1000"},
+				{File: "v.yaml", Found: "nothing", Allowed: "something"},
+			}
 		}, []string{
 			"problem config: v.yaml:3: groups[0].max: found 0 -> want 1 to 1000",
 			"problem config: v.yaml: found nothing -> want something",
@@ -128,7 +135,10 @@ func TestFindings(t *testing.T) {
 		}},
 
 		{"denied, no member", func(f *Facts) {
-			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
+			f.Libvirt.Err = &host.DialError{
+				Kind: host.ErrPermission, URI: "qemu:///system", Reason: "authentication failed",
+				Remedy: "join the group",
+			}
 			f.Host.accounts = parseAccounts(passwd, "libvirt:x:106:\n")
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
@@ -136,14 +146,20 @@ func TestFindings(t *testing.T) {
 				"sudo usermod -aG libvirt ann, then log out and in again; or use --uri qemu:///session, which needs no rights",
 		}},
 		{"denied, login too old", func(f *Facts) {
-			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///system", Reason: "authentication failed", Remedy: "join the group"}
+			f.Libvirt.Err = &host.DialError{
+				Kind: host.ErrPermission, URI: "qemu:///system", Reason: "authentication failed",
+				Remedy: "join the group",
+			}
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///system (it answers this user): authentication failed; " +
 				"this login is older than the user's membership in group libvirt -> newgrp libvirt (in this shell), or log out and in again",
 		}},
 		{"denied although a member", func(f *Facts) {
-			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///system", Reason: "access denied", Remedy: "join the group"}
+			f.Libvirt.Err = &host.DialError{
+				Kind: host.ErrPermission, URI: "qemu:///system", Reason: "access denied",
+				Remedy: "join the group",
+			}
 		}, []string{
 			"problem libvirt: no permission to use libvirt at qemu:///system (it answers this user): access denied -> " +
 				"use --uri qemu:///session, which needs no rights, or ask whoever set up who may use libvirt here",
@@ -153,13 +169,15 @@ func TestFindings(t *testing.T) {
 			f.Libvirt.QEMUUser = &Principal{Name: "ann", UID: 0}
 			f.Host.User.GIDs = []int{1000}
 		}, []string{
-			"warning libvirt: user ann is in group libvirt, but this login is older than that -> newgrp libvirt (in this shell), or log out and in again",
+			"warning libvirt: user ann is in group libvirt, but this login is older than that -> " +
+				"newgrp libvirt (in this shell), or log out and in again",
 		}},
 		{"down", func(f *Facts) {
 			f.Libvirt.Err = &host.DialError{Kind: host.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
 			f.Host.DaemonRuns = false
 		}, []string{
-			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> sudo systemctl start libvirtd",
+			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no socket -> " +
+				"sudo systemctl start libvirtd",
 		}},
 		{"down, as root without systemd", func(f *Facts) {
 			f.Libvirt.Err = &host.DialError{Kind: host.ErrDown, URI: "qemu:///system", Reason: "no socket", Remedy: "start it"}
@@ -178,28 +196,40 @@ func TestFindings(t *testing.T) {
 			f.Libvirt.Err = &host.DialError{Kind: host.ErrDown, URI: "qemu:///system", Reason: "no system bus", Remedy: "start it"}
 		}, []string{
 			"problem libvirt: libvirt does not answer at qemu:///system (it answers this user): no system bus; the daemon runs, " +
-				"but cannot find out whether it may let this user in -> run vmscaler as root, or use --uri qemu:///session, which needs no rights",
+				"but cannot find out whether it may let this user in -> run vmscaler as root, or use --uri qemu:///session, " +
+				"which needs no rights",
 		}},
 		{"session without a home", func(f *Facts) {
 			f.Libvirt.Choice = host.Choice{URI: host.SessionURI, Why: "x"}
-			f.Libvirt.Err = &host.DialError{Kind: host.ErrPermission, URI: "qemu:///session", Reason: "cannot create folder", Remedy: "join the group"}
+			f.Libvirt.Err = &host.DialError{
+				Kind: host.ErrPermission, URI: "qemu:///session", Reason: "cannot create folder",
+				Remedy: "join the group",
+			}
 		}, []string{
-			"problem libvirt: no permission to use libvirt at qemu:///session (x): cannot create folder -> let HOME and XDG_RUNTIME_DIR name folders of this user's own",
+			"problem libvirt: no permission to use libvirt at qemu:///session (x): cannot create folder -> " +
+				"let HOME and XDG_RUNTIME_DIR name folders of this user's own",
 		}},
 		{"another URI", func(f *Facts) {
 			f.Libvirt.Err, f.Host, f.HostUnknown = errors.New("connect to foo:///x: no driver; really"), nil, "libvirt runs on a"
 		}, []string{
-			"problem libvirt: connect to foo:///x: no driver; really -> name a libvirt that answers: with --uri, or with uri in the config",
+			"problem libvirt: connect to foo:///x: no driver; really -> name a libvirt that answers: with --uri, " +
+				"or with uri in the config",
 		}},
 		{"VMs at the other URI, nobody named one", func(f *Facts) {
 			f.Libvirt.Others.Refused = &host.SecondSetError{Choice: f.Libvirt.Choice, Other: host.SessionURI, Groups: []string{"web"}}
 		}, []string{
-			"problem libvirt: qemu:///system would be used (it answers this user), but qemu:///session has VMs of vmscaler (groups: web) -> " +
-				"`--uri qemu:///session` goes on there, and `--uri qemu:///system` begins a second set of VMs, which counts its min and max by itself",
+			"problem libvirt: qemu:///system would be used (it answers this user), but qemu:///session has VMs of vmscaler " +
+				"(groups: web) -> " +
+				"`--uri qemu:///session` goes on there, and `--uri qemu:///system` begins a second set of VMs, " +
+				"which counts its min and max by itself",
 		}},
-		{"the other URI did not answer, nobody named one", func(f *Facts) { f.Libvirt.Others.Refused = errors.New("look for VMs: use: not") }, []string{
-			"problem libvirt: look for VMs: use: not -> name the one to use with --uri",
-		}},
+		{
+			"the other URI did not answer, nobody named one",
+			func(f *Facts) { f.Libvirt.Others.Refused = errors.New("look for VMs: use: not") },
+			[]string{
+				"problem libvirt: look for VMs: use: not -> name the one to use with --uri",
+			},
+		},
 		{"VMs at the other URI", func(f *Facts) {
 			f.Libvirt.Others = OtherVMs{URI: host.SessionURI, Names: []string{"web-1", "web-2"}}
 		}, []string{
@@ -214,27 +244,33 @@ func TestFindings(t *testing.T) {
 			f.Libvirt.Acceleration, f.Libvirt.AccelerationErr = vm.Acceleration{}, errors.New("libvirt offers no hypervisor")
 		}, []string{"problem acceleration: libvirt offers no hypervisor -> sudo apt-get install qemu-system-x86"}},
 		{"no vmx nor svm", func(f *Facts) { emulated(f); f.Host.CPU = CPU{} }, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: the CPU shows neither vmx nor svm -> switch VT-x or AMD-V on in the firmware",
+			"warning acceleration: VMs are emulated, many times slower than with KVM: the CPU shows neither vmx nor svm -> " +
+				"switch VT-x or AMD-V on in the firmware",
 		}},
 		{"no vmx nor svm in a VM", func(f *Facts) { emulated(f); f.Host.CPU = CPU{Guest: true} }, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: this host is itself a VM, whose CPU shows neither vmx nor svm -> " +
-				"on the machine that it runs on: sudo modprobe kvm_intel nested=1 (or kvm_amd), and give this VM the CPU mode host-passthrough",
+			"warning acceleration: VMs are emulated, many times slower than with KVM: this host is itself a VM, whose CPU shows " +
+				"neither vmx nor svm -> " +
+				"on the machine that it runs on: sudo modprobe kvm_intel nested=1 (or kvm_amd), and give this VM the CPU mode " +
+				"host-passthrough",
 		}},
 		{"module not loaded", func(f *Facts) {
 			emulated(f)
 			f.Host.CPU, f.Host.KVM, f.Host.Module = CPU{SVM: true}, nil, ""
 		}, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: the kernel module kvm_amd is not loaded -> sudo modprobe kvm_amd",
+			"warning acceleration: VMs are emulated, many times slower than with KVM: the kernel module kvm_amd is not loaded -> " +
+				"sudo modprobe kvm_amd",
 		}},
 		{"no device", func(f *Facts) { emulated(f); f.Host.KVM = nil }, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: /dev/kvm is missing, although kvm_intel is loaded -> " +
+			"warning acceleration: VMs are emulated, many times slower than with KVM: /dev/kvm is missing, although " +
+				"kvm_intel is loaded -> " +
 				"sudo mknod -m 660 /dev/kvm c 10 232 && sudo chgrp kvm /dev/kvm (in a container: run it with --device /dev/kvm)",
 		}},
 		{"device of root alone", func(f *Facts) {
 			emulated(f)
 			f.Host.KVM = &Node{Path: "/dev/kvm", Mode: 0o600, Owner: "root", Group: "root"}
 		}, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: libvirt-qemu may not open /dev/kvm (0600 root:root) -> " +
+			"warning acceleration: VMs are emulated, many times slower than with KVM: libvirt-qemu may not open /dev/kvm " +
+				"(0600 root:root) -> " +
 				"sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm",
 		}},
 		{"device of root alone, useless anyway", func(f *Facts) {
@@ -242,8 +278,10 @@ func TestFindings(t *testing.T) {
 			f.Host.CPU = CPU{}
 			f.Host.KVM = &Node{Path: "/dev/kvm", Mode: 0o600, Owner: "root", Group: "root"}
 		}, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: the CPU shows neither vmx nor svm -> switch VT-x or AMD-V on in the firmware",
-			"warning acceleration: libvirt-qemu may not open /dev/kvm (0600 root:root); libvirt then examines QEMU anew at each call, and making a VM can take a minute -> " +
+			"warning acceleration: VMs are emulated, many times slower than with KVM: the CPU shows neither vmx nor svm -> " +
+				"switch VT-x or AMD-V on in the firmware",
+			"warning acceleration: libvirt-qemu may not open /dev/kvm (0600 root:root); libvirt then examines QEMU anew at each call, " +
+				"and making a VM can take a minute -> " +
 				"sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm",
 		}},
 		{"QEMU's user not in group kvm", func(f *Facts) {
@@ -261,22 +299,26 @@ func TestFindings(t *testing.T) {
 				"sudo usermod -aG kvm ann, then log out and in again",
 		}},
 		{"libvirt looked too early", emulated, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: libvirt offers no KVM, although /dev/kvm can be opened: it looked before that was so -> " +
+			"warning acceleration: VMs are emulated, many times slower than with KVM: libvirt offers no KVM, although /dev/kvm can be " +
+				"opened: it looked before that was so -> " +
 				"sudo systemctl restart libvirtd",
 		}},
 		{"KVM demanded and absent", func(f *Facts) {
 			emulated(f)
 			f.Host.CPU, f.Libvirt.Wanted, f.Libvirt.AccelerationErr = CPU{}, "kvm", errors.New("acceleration kvm: none")
 		}, []string{
-			"problem acceleration: acceleration kvm is configured, and there is none: the CPU shows neither vmx nor svm -> switch VT-x or AMD-V on in the firmware",
+			"problem acceleration: acceleration kvm is configured, and there is none: the CPU shows neither vmx nor svm -> " +
+				"switch VT-x or AMD-V on in the firmware",
 		}},
 		{"KVM demanded, offered and dead", func(f *Facts) { f.Host.CPU = CPU{} }, []string{
-			"warning acceleration: acceleration kvm is configured, but the CPU shows neither vmx nor svm: guests may hang when they start -> " +
+			"warning acceleration: acceleration kvm is configured, but the CPU shows neither vmx nor svm: guests may hang when " +
+				"they start -> " +
 				`set "acceleration: auto" in the config`,
 		}},
 		{"emulation is wanted", func(f *Facts) { emulated(f); f.Libvirt.Wanted = "qemu" }, nil},
 		{"remote", func(f *Facts) { emulated(f); f.Host, f.HostUnknown, f.Libvirt.QEMUUser = nil, "libvirt runs on b", nil }, []string{
-			"warning acceleration: VMs are emulated, many times slower than with KVM: libvirt offers no KVM -> on that host: ls -l /dev/kvm; lsmod | grep kvm",
+			"warning acceleration: VMs are emulated, many times slower than with KVM: libvirt offers no KVM -> " +
+				"on that host: ls -l /dev/kvm; lsmod | grep kvm",
 		}},
 
 		{"network missing", func(f *Facts) { f.Networks[0] = Network{Name: "default"} }, []string{
@@ -286,7 +328,8 @@ func TestFindings(t *testing.T) {
 			f.Networks[0] = Network{Name: "lan"}
 			f.Groups[0].Network = "lan"
 		}, []string{
-			"problem network: lan (group web): does not exist -> name another in the config (there are: default), or define it: " + virsh + "net-define FILE.xml",
+			"problem network: lan (group web): does not exist -> name another in the config (there are: default), or define it: " +
+				virsh + "net-define FILE.xml",
 		}},
 		{"network in a session", func(f *Facts) {
 			f.Libvirt.Choice.URI, f.Networks[0] = host.SessionURI, Network{Name: "default"}
@@ -301,25 +344,34 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].Active = false
 			f.Host.Routes[1], f.Host.Routes[2].Interface = Route{"eth0", netip.MustParsePrefix("192.168.123.0/24")}, "eth0"
 		}, []string{
-			"problem network: default (group web): not active, and cannot start: 192.168.122.0/24 is already on eth0; is this host itself a VM of such a network? -> " +
-				virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.124./g' | ` + virsh + "net-define /dev/stdin && " + virsh + "net-start default",
+			"problem network: default (group web): not active, and cannot start: 192.168.122.0/24 is already on eth0; " +
+				"is this host itself a VM of such a network? -> " +
+				virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.124./g' | ` + virsh + "net-define /dev/stdin && " +
+				virsh + "net-start default",
 		}},
 		{"subnet taken later", func(f *Facts) { f.Host.Routes[1].To = netip.MustParsePrefix("192.168.122.0/24") }, []string{
-			"warning network: default (group web): 192.168.122.0/24 is also on eth0, so this host does not reach one of the two; is this host itself a VM of such a network? -> " +
-				virsh + "net-destroy default && " + virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.123./g' | ` + virsh + "net-define /dev/stdin && " + virsh + "net-start default",
+			"warning network: default (group web): 192.168.122.0/24 is also on eth0, so this host does not reach one of the two; " +
+				"is this host itself a VM of such a network? -> " +
+				virsh + "net-destroy default && " + virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.123./g' | ` +
+				virsh + "net-define /dev/stdin && " + virsh + "net-start default",
 		}},
 		{"a wider route", func(f *Facts) { f.Host.Routes[1] = Route{"tun0", netip.MustParsePrefix("192.168.0.0/16")} }, nil},
 		{"DNS port taken", func(f *Facts) {
 			f.Networks[0].Active = false
-			f.Host.Sockets = []Socket{socket("127.0.0.53", 53, 9, "systemd-resolve", "x"), socket("0.0.0.0", 53, 7, "named", "/usr/sbin/named")}
+			f.Host.Sockets = []Socket{
+				socket("127.0.0.53", 53, 9, "systemd-resolve", "x"),
+				socket("0.0.0.0", 53, 7, "named", "/usr/sbin/named"),
+			}
 		}, []string{
-			"problem network: default (group web): not active, and cannot start: named (process 7) has UDP port 53 -> sudo kill 7, then " + virsh + "net-start default",
+			"problem network: default (group web): not active, and cannot start: named (process 7) has UDP port 53 -> " +
+				"sudo kill 7, then " + virsh + "net-start default",
 		}},
 		{"the system's dnsmasq", func(f *Facts) {
 			f.Networks[0].Active = false
 			f.Host.Sockets = []Socket{socket("192.168.122.1", 53, 7, "dnsmasq", "/usr/sbin/dnsmasq -x /run/dnsmasq.pid")}
 		}, []string{
-			"problem network: default (group web): not active, and cannot start: dnsmasq (process 7) has UDP port 53 of 192.168.122.1 -> " +
+			"problem network: default (group web): not active, and cannot start: dnsmasq (process 7) has UDP port 53 of " +
+				"192.168.122.1 -> " +
 				"sudo systemctl disable --now dnsmasq, then " + virsh + "net-start default",
 		}},
 		{"a left-over dnsmasq", func(f *Facts) {
@@ -329,7 +381,8 @@ func TestFindings(t *testing.T) {
 				socket("0.0.0.0", 67, 7, "dnsmasq", "dnsmasq --conf-file=/var/lib/libvirt/dnsmasq/default.conf"),
 			}
 		}, []string{
-			"problem network: default (group web): not active, and cannot start: dnsmasq (process 7) has UDP port 67 -> sudo kill 7, then " + virsh + "net-start default",
+			"problem network: default (group web): not active, and cannot start: dnsmasq (process 7) has UDP port 67 -> " +
+				"sudo kill 7, then " + virsh + "net-start default",
 		}},
 		{"a port of nobody knows whom", func(f *Facts) {
 			f.Networks[0].Active = false
@@ -342,7 +395,8 @@ func TestFindings(t *testing.T) {
 			f.Host.Sockets = []Socket{socket("192.168.122.1", 53, 0, "", "")}
 		}, nil},
 		{"no dnsmasq", func(f *Facts) { f.Host.Dnsmasq = false }, []string{
-			"problem network: dnsmasq is not installed; libvirt needs it to start a network with addresses -> sudo apt-get install dnsmasq-base",
+			"problem network: dnsmasq is not installed; libvirt needs it to start a network with addresses -> " +
+				"sudo apt-get install dnsmasq-base",
 		}},
 		{"few addresses for two groups", func(f *Facts) {
 			f.Groups = append(f.Groups, f.Groups[0])
@@ -350,7 +404,8 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].DHCP = 9
 		}, []string{
 			"warning network: default (groups web, api): it hands out 9 addresses, the groups may have 10 VMs -> " + virsh +
-				"net-edit default (a wider <range>), then with its VMs down " + virsh + "net-destroy default && " + virsh + "net-start default",
+				"net-edit default (a wider <range>), then with its VMs down " + virsh + "net-destroy default && " + virsh +
+				"net-start default",
 		}},
 		{"a group that left the config", func(f *Facts) { f.Strangers = map[string]int{"old": 1} }, []string{
 			"warning config: group old owns 1 VM here but is not configured -> vmscaler down old -c vmscaler.yaml",
@@ -359,14 +414,16 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].Subnet, f.Networks[0].DHCP = netip.Prefix{}, 0
 			f.Groups[0].ReadyWhen = bus.ReadyLease
 		}, []string{
-			"problem network: default (group web): libvirt hands out no addresses there, so it sees no lease, and group web waits for one (ready_when: lease) -> set ready_when: agent (or uptime) for group web",
+			"problem network: default (group web): libvirt hands out no addresses there, so it sees no lease, and group web waits for " +
+				"one (ready_when: lease) -> set ready_when: agent (or uptime) for group web",
 		}},
 		{"no addresses for leases", func(f *Facts) {
 			f.Groups[0].ReadyWhen = bus.ReadyLease
 			f.Networks[0].DHCP, f.Networks[0].Active = 0, false
 		}, []string{
 			"problem network: default (group web): not active -> " + virsh + "net-start default",
-			"problem network: default (group web): it hands out no addresses, and group web waits for one (ready_when: lease) -> " + virsh + "net-edit default (a wider <range>)",
+			"problem network: default (group web): it hands out no addresses, and group web waits for one (ready_when: lease) -> " +
+				virsh + "net-edit default (a wider <range>)",
 		}},
 		{"a bridge of the host's own", func(f *Facts) {
 			f.Networks[0] = Network{Name: "default", Exists: true, Active: true, Autostart: true, Bridge: "br0"}
@@ -384,7 +441,8 @@ func TestFindings(t *testing.T) {
 		{"pool inactive, folder gone", func(f *Facts) {
 			f.Pool.Active, f.Pool.Walk.Missing, f.Templates = false, "/mnt/vms", nil
 		}, []string{
-			"problem storage: pool vmscaler: not active, and /mnt/vms does not exist -> " + virsh + "pool-build vmscaler && " + virsh + "pool-start vmscaler",
+			"problem storage: pool vmscaler: not active, and /mnt/vms does not exist -> " + virsh + "pool-build vmscaler && " + virsh +
+				"pool-start vmscaler",
 		}},
 		{"folder gone", func(f *Facts) { f.Pool.Walk.Missing, f.Pool.Free = "/mnt/vms", 0 }, []string{
 			"problem storage: pool vmscaler: active, but /mnt/vms does not exist -> " +
@@ -406,7 +464,8 @@ func TestFindings(t *testing.T) {
 				`vol-list fast shows what is in it), or use a pool elsewhere; or lower "max"`,
 		}},
 		{"almost full", func(f *Facts) { f.Pool.Free = 500 << 20 }, []string{
-			"problem storage: pool vmscaler: only 500 MiB free -> free some there (" + virsh + "vol-list vmscaler shows what is in it), or use a pool elsewhere",
+			"problem storage: pool vmscaler: only 500 MiB free -> free some there (" + virsh + "vol-list vmscaler shows what is in " +
+				"it), or use a pool elsewhere",
 		}},
 		{"too little for max", func(f *Facts) {
 			f.Pool.Free, f.Templates[0].Info.Capacity, f.Pool.Used = 9*gib, 2*gib, map[string]uint64{"web": gib / 2, "other": gib}
@@ -442,22 +501,27 @@ func TestFindings(t *testing.T) {
 			"problem template: alpine: does not exist in pool vmscaler -> vmscaler template import alpine FILE",
 		}},
 		{"template incomplete", func(f *Facts) { f.Templates[0].Info.Complete = false }, []string{
-			"problem template: demo: incomplete; it is being uploaded, or an upload was broken off -> vmscaler template build -c vmscaler.yaml",
+			"problem template: demo: incomplete; it is being uploaded, or an upload was broken off -> " +
+				"vmscaler template build -c vmscaler.yaml",
 		}},
 		{"template gone", func(f *Facts) { f.Templates[0].Walk.Missing = "/x" }, []string{
 			"problem template: demo: libvirt lists it, but its file is gone: /var/lib/libvirt/images/vmscaler/template-demo.qcow2 -> " +
 				virsh + "pool-refresh vmscaler, then vmscaler template build -c vmscaler.yaml",
 		}},
-		{"template that libvirt cannot describe", func(f *Facts) { f.Templates[0].Info.Broken = errors.New("its file /x is gone") }, []string{
-			"problem template: demo: its file /x is gone -> vmscaler template build -c vmscaler.yaml",
-		}},
+		{
+			"template that libvirt cannot describe", func(f *Facts) { f.Templates[0].Info.Broken = errors.New("its file /x is gone") },
+			[]string{
+				"problem template: demo: its file /x is gone -> vmscaler template build -c vmscaler.yaml",
+			},
+		},
 		{"broken template that no group uses", func(f *Facts) {
 			f.Unused = []template.Info{{Name: "old", Broken: errors.New("its file /x is gone"), Remedy: "import it again"}}
 		}, []string{
 			"warning template: old, which no group uses: its file /x is gone -> import it again",
 		}},
 		{"template that boots by UEFI only", func(f *Facts) { f.Templates[0].Unfit = "boots by UEFI only" }, []string{
-			"problem template: demo boots by UEFI only -> vmscaler template import NAME FILE -c vmscaler.yaml, and \"template: NAME\" in the config",
+			"problem template: demo boots by UEFI only -> " +
+				"vmscaler template import NAME FILE -c vmscaler.yaml, and \"template: NAME\" in the config",
 		}},
 		{"template behind a link", func(f *Facts) { f.Templates[0].Walk = folders("/home/ann/t.qcow2", home) }, []string{
 			"problem template: demo: QEMU runs as libvirt-qemu, which may not pass the folder /home/ann (0700 ann:ann) -> " +
@@ -468,7 +532,8 @@ func TestFindings(t *testing.T) {
 			f.Host.KVM.Mode = 0o666
 			f.Templates[0].Walk.Nodes[len(f.Templates[0].Walk.Nodes)-1].Mode = 0
 		}, []string{
-			"problem template: demo: ann may not read /var/lib/libvirt/images/vmscaler/template-demo.qcow2 (0000 :) -> chmod u+r /var/lib/libvirt/images/vmscaler/template-demo.qcow2",
+			"problem template: demo: ann may not read /var/lib/libvirt/images/vmscaler/template-demo.qcow2 (0000 :) -> " +
+				"chmod u+r /var/lib/libvirt/images/vmscaler/template-demo.qcow2",
 		}},
 
 		{"memory", func(f *Facts) { f.Groups[0].MemoryMiB = 4 << 10 }, []string{
@@ -497,14 +562,18 @@ func TestGoodNews(t *testing.T) {
 		change func(*Facts)
 		want   string
 	}{
-		{func(f *Facts) { emulated(f); f.Libvirt.Wanted = "qemu" }, "VMs are emulated, many times slower than with KVM, as the config says"},
-		{func(f *Facts) { f.Host, f.HostUnknown = nil, "libvirt runs on b" }, "the host's own files were not looked at: libvirt runs on b"},
+		{func(f *Facts) { emulated(f); f.Libvirt.Wanted = "qemu" }, "VMs are emulated, many times slower than with KVM, " +
+			"as the config says"},
+		{func(f *Facts) { f.Host, f.HostUnknown = nil, "libvirt runs on b" }, "the host's own files were not looked at: " +
+			"libvirt runs on b"},
 		{func(f *Facts) { f.Libvirt.AppArmor, f.Pool.Path = true, "/srv/vms" }, "AppArmor confines VMs"},
 		{func(f *Facts) { f.ConfigPath = "" }, "built-in defaults: web (1 to 5 VMs)"},
 	} {
 		f := ready()
 		tc.change(&f)
-		if !slices.ContainsFunc(f.Findings(), func(found Finding) bool { return found.Level == OK && strings.Contains(found.Text, tc.want) }) {
+		if !slices.ContainsFunc(f.Findings(), func(found Finding) bool {
+			return found.Level == OK && strings.Contains(found.Text, tc.want)
+		}) {
 			t.Errorf("no finding that is ok says %q: %+v", tc.want, f.Findings())
 		}
 	}
