@@ -43,11 +43,15 @@ type notRunningError struct {
 	target
 	named bool // the state folder is not the usual one
 	cause error
+	mute  string // what runs all the same, and what to do; "": nothing
 }
 
 func (e *notRunningError) Error() string {
 	if e.joined {
 		return fmt.Sprintf("%s: start it there, or name another with --nats-url", e.cause)
+	}
+	if e.mute != "" {
+		return e.mute
 	}
 	start := "vmscaler run"
 	if e.named {
@@ -143,6 +147,22 @@ func onMachine(usual target, here around) (target, error) {
 	return usual, nil
 }
 
+// mute says which process runs though no bus answers at its address, and what to do; "" where there is none.
+func mute(t target, here around) string {
+	const answers = "no bus answers at %s, though %s (process %d, since %s) "
+	if h, found := here.state(t.stateDir); found && h.URL == t.url {
+		return fmt.Sprintf(answers+"has it: it hangs or was stopped; `kill -CONT %d` lets one that was stopped go on, and after "+
+			"`kill -9 %d` it can be started anew, with the VMs that are there", t.url, "a bus", h.PID, h.Since.Local().Format(time.DateTime), h.PID, h.PID)
+	}
+	for _, h := range here.holders {
+		if h.BusURL == t.url {
+			return fmt.Sprintf(answers+"is there and waits for it: start it with `vmscaler bus`, or end that process",
+				t.url, h.Command, h.PID, h.Since.Local().Format(time.DateTime))
+		}
+	}
+	return ""
+}
+
 func samePath(a, b string) bool { return a != "" && b != "" && absolute(a) == absolute(b) }
 
 func absolute(path string) string {
@@ -168,6 +188,7 @@ func urlOf(listen string, tls bool) string {
 // running is the vmscaler that a command is for, and how to reach it.
 type running struct {
 	target
+	here  around
 	cfg   config.Config
 	named bool // the config's file was named, and is right
 }
@@ -189,7 +210,8 @@ func (g *globals) find(cmd *cobra.Command, busF busFlags) (running, error) {
 		listen = bus.DefaultListen
 	}
 	usual := target{url: urlOf(listen, cfg.BusCert != ""), stateDir: defaultStateDir()}
-	r.target, err = findTarget(places, usual, around{state: server.FindState, holders: g.holders(cfg)})
+	r.here = around{state: server.FindState, holders: g.holders(cfg)}
+	r.target, err = findTarget(places, usual, r.here)
 	return r, err
 }
 
@@ -257,7 +279,9 @@ func (r running) join(ctx context.Context, role bus.Role, log zerolog.Logger) (*
 	conn, err := app.JoinNow(string(role), r.remote(role), log)
 	var nobody *app.NoBusError
 	if errors.As(err, &nobody) {
-		return nil, &notRunningError{target: r.target, named: !samePath(r.stateDir, defaultStateDir()), cause: err}
+		return nil, &notRunningError{
+			target: r.target, named: !samePath(r.stateDir, defaultStateDir()), cause: err, mute: mute(r.target, r.here),
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -109,6 +109,35 @@ func TestNothingRuns(t *testing.T) {
 	}
 }
 
+// TestMute: where a process runs and its bus does not answer, nobody is told to start another one, which would be refused.
+func TestMute(t *testing.T) {
+	since := time.Date(2026, 11, 26, 12, 0, 0, 0, time.Local)
+	none := func(string) (server.StateHolder, bool) { return server.StateHolder{}, false }
+	here := target{url: "nats://127.0.0.1:4222", stateDir: "/state"}
+	for _, tt := range []struct {
+		name string
+		here around
+		want string
+	}{
+		{"nothing", around{state: none}, ""},
+		{"another's actuator", around{state: none, holders: []host.Holder{{PID: 7, BusURL: "nats://127.0.0.1:4333"}}}, ""},
+		{
+			"an actuator without its bus", around{state: none, holders: []host.Holder{{PID: 7, Command: "vmscaler actuator", BusURL: here.url, Since: since}}},
+			"no bus answers at nats://127.0.0.1:4222, though vmscaler actuator (process 7, since 2026-11-26 12:00:00) is there and waits for it: start it with `vmscaler bus`",
+		},
+		{
+			"a bus that is stopped", around{state: func(string) (server.StateHolder, bool) {
+				return server.StateHolder{PID: 8, URL: here.url, Since: since}, true
+			}, holders: []host.Holder{{PID: 8, Command: "vmscaler run", BusURL: here.url, Since: since}}},
+			"though a bus (process 8, since 2026-11-26 12:00:00) has it: it hangs or was stopped; `kill -CONT 8`",
+		},
+	} {
+		if got := mute(here, tt.here); !strings.Contains(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestNoDeciderRuns: a bus alone is no running vmscaler either.
 func TestNoDeciderRuns(t *testing.T) {
 	alone(t)
