@@ -49,6 +49,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (ag
 		s.Replaced = l.replaced[g.spec.Template]
 		g.desired, g.most = s.Desired, s.Spec.Max
 		plan := Plan(s)
+		g.suspended = plan.Suspended
 		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
 			g.braked = false
 			a.rehearse(g, plan) // and nothing else: this is the one place from which anything is done

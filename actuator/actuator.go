@@ -95,10 +95,12 @@ type group struct {
 	removals []time.Time // of VMs that served, within the removal window
 	braked   bool        // removals wait for the budget; said already
 	short    string      // what the host lacks for a launch; "": nothing
-	shortAt  time.Time   // when it did last
-	would    string      // what a dry run said last
-	desired  int         // of the last plan, and its max
-	most     int
+	// suspended are VMs that leave no room in max for those that are desired.
+	suspended []vm.VM
+	shortAt   time.Time // when it did last
+	would     string    // what a dry run said last
+	desired   int       // of the last plan, and its max
+	most      int
 }
 
 // New makes an actuator. It returns an error when there is no group or no way to dial.

@@ -62,6 +62,8 @@ type Actions struct {
 	Cancel []vm.Removal // as Remove, but a worker that brings the VM up must be stopped first
 	Keep   []vm.Removal // removals that are called off, with why
 	Kept   int          // surplus VMs that stay as the budget for removals is used up
+	// Suspended are VMs that a person has suspended, where others that are desired have no room in max beside them.
+	Suspended []vm.VM
 }
 
 // Plan compares desired with what there is. It never has more than Spec.Max VMs owned, whatever their state;
@@ -70,13 +72,15 @@ type Actions struct {
 func Plan(s Situation) Actions {
 	var a Actions
 	var live []vm.VM // will serve, or do so already
-	var draining, sick []vm.VM
+	var draining, sick, suspended []vm.VM
 	booting := len(s.Creating)
 	for _, v := range s.Owned {
 		switch s.Work[v.UUID] {
 		case BringingUp:
 			booting++
-			if !v.State.Suspended() {
+			if v.State.Suspended() {
+				suspended = append(suspended, v)
+			} else {
 				live = append(live, v)
 			}
 			continue
@@ -95,6 +99,7 @@ func Plan(s Situation) Actions {
 		case r != nil:
 			a.Remove = append(a.Remove, *r)
 		case v.State.Suspended() && !await: // a person's, until that lets it go on
+			suspended = append(suspended, v)
 		default:
 			live = append(live, v)
 			if await {
@@ -145,10 +150,13 @@ func Plan(s Situation) Actions {
 		}
 		return a
 	}
+	missing := s.Desired - len(live) - len(s.Creating)
+	if missing > max(room, 0) {
+		a.Suspended = suspended
+	}
 	if s.Backoff {
 		return a
 	}
-	missing := s.Desired - len(live) - len(s.Creating)
 	slots := s.BootSlots - booting
 	if s.Trial {
 		slots = min(slots, 1-booting)

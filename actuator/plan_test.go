@@ -52,6 +52,9 @@ func show(a Actions) string {
 	if a.Kept > 0 {
 		parts = append(parts, fmt.Sprintf("kept %d", a.Kept))
 	}
+	for _, v := range a.Suspended {
+		parts = append(parts, "suspended "+v.Name)
+	}
 	return strings.Join(parts, "; ")
 }
 
@@ -239,8 +242,12 @@ func TestPlan(t *testing.T) {
 		{"a suspended one is left alone, and is no capacity", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, nil, "create web-2"},
 		{"a saved one too", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateSaved)}, nil, "create web-2"},
 		{"one that sleeps too", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateAsleep)}, nil, "create web-2"},
+		{"a suspended one leaves no room for what is desired", 2, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused), running(2)}, []changes{highest(2)}, "suspended web-1"},
+		{"one that is suspended while it boots leaves none either", 1, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StatePaused)}, []changes{highest(1), up(1)}, "suspended web-1"},
+		{"a suspended one leaves none while launches are put off", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateSaved)}, []changes{highest(1), backoff}, "suspended web-1"},
+		{"a suspended one that nobody lacks", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused), running(2)}, []changes{highest(2)}, ""},
 		{"a suspended one is no victim", 1, []vm.VM{running(1), running(2), vmOf(3, bus.PhaseReady, bus.StatePaused)}, nil, "remove web-2 (scaling in, gracefully)"},
-		{"max counts a suspended one", 9, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, []changes{func(s *Situation) { s.Spec.Max = 2 }}, "create web-2"},
+		{"max counts a suspended one", 9, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, []changes{func(s *Situation) { s.Spec.Max = 2 }}, "create web-2; suspended web-1"},
 		{"a hold removes nothing", 1, []vm.VM{running(1), running(2)}, []changes{func(s *Situation) { s.ScaleIn = false }}, ""},
 		{"numbers are given, not found", 3, []vm.VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{7, 9} }}, "create web-7; create web-9"},
 		{"and those that are taken here are skipped", 3, []vm.VM{running(1)}, []changes{func(s *Situation) { s.Numbers = []int{1, 7, 9} }}, "create web-7; create web-9"},
@@ -264,6 +271,20 @@ func TestPlan(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestSuspendedIsAProblem: where a suspended VM keeps its group from what is desired, health names it and what lets it go on.
+func TestSuspendedIsAProblem(t *testing.T) {
+	for state, want := range map[bus.State]string{
+		bus.StatePaused: "web-1 is paused, and none is made in its place, as it counts to max 1: `virsh -c qemu:///system resume web-1` lets it serve again",
+		bus.StateSaved:  "`virsh -c qemu:///system start web-1`",
+		bus.StateAsleep: "`virsh -c qemu:///system dompmwakeup web-1`",
+	} {
+		g := group{suspended: []vm.VM{vmOf(1, bus.PhaseReady, state)}, most: 1}
+		if got := g.problems("kvm1", "kvm1", "qemu:///system", t0); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func (a *Actuator) problem() error {
 			"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		for _, p := range a.groups[name].problems(a.hostID, a.host, a.cfg.Now()) {
+		for _, p := range a.groups[name].problems(a.hostID, a.host, a.cfg.URI, a.cfg.Now()) {
 			problems = append(problems, "group "+name+": "+p)
 		}
 	}
@@ -72,7 +72,18 @@ func (a *Actuator) problem() error {
 	return errors.New(strings.Join(problems, "; "))
 }
 
-func (g *group) problems(id bus.HostID, host string, now time.Time) (problems []string) {
+// goOn is virsh's command that lets a suspended VM go on.
+func goOn(state bus.State) string {
+	switch state { //nolint:exhaustive // those that are suspended
+	case bus.StateSaved:
+		return "start"
+	case bus.StateAsleep:
+		return "dompmwakeup"
+	}
+	return "resume"
+}
+
+func (g *group) problems(id bus.HostID, host, uri string, now time.Time) (problems []string) {
 	if g.mismatch {
 		problems = append(problems, "the decider reads another config than the actuator; its decisions are ignored")
 	}
@@ -96,6 +107,10 @@ func (g *group) problems(id bus.HostID, host string, now time.Time) (problems []
 	}
 	if g.short != "" {
 		problems = append(problems, "no room for another VM: "+g.short)
+	}
+	for _, v := range g.suspended {
+		problems = append(problems, fmt.Sprintf("%s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
+			v.Name, v.State, g.most, uri, goOn(v.State), v.Name))
 	}
 	if g.braked {
 		problems = append(problems, fmt.Sprintf("no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow))

@@ -16,6 +16,7 @@ type counts struct {
 	launching int     // on their way to ready, within the boot time-out
 	warming   int     // ready, but not for long: capacity that does not count in the average yet
 	pending   int     // desired, but not yet owned
+	suspended int     // by a person: owned, and no capacity
 	memory    float64 // sum over the ready ones of what their guests use, in percent
 	memories  int     // of the ready ones, those where that is known
 	delay     float64 // sum of the time that they waited for a host core, in percent
@@ -30,8 +31,12 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			if kept(vm) {
 				c.kept++
 			}
-			if h.Trouble == Silent || vm.State.Suspended() {
-				continue // owned, and nothing else is known, or no capacity
+			if h.Trouble == Silent {
+				continue // owned, and nothing else is known
+			}
+			if vm.State.Suspended() {
+				c.suspended++
+				continue
 			}
 			age := h.Time.Sub(vm.PhaseSince)
 			switch vm.Phase {

@@ -71,6 +71,7 @@ func TestDecide(t *testing.T) {
 		{"only unknown CPUs", spec(atOnce), known(2), see(unknown(), unknown()), 2, bus.Hold, bus.RuleNoneReady, "", "no ready VM has a CPU reading yet"},
 		{"the only VM is dead", spec(atOnce), known(1), see(inState(bus.StateShutoff, 100)), 1, bus.Hold, bus.RuleNoneReady, "", "no ready VM"},
 		{"the only VM is suspended", spec(atOnce), known(1), see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "", "waiting for 1 VM to be ready"},
+		{"the only VM that may be is suspended", spec(func(g *bus.Group) { atOnce(g); g.Max = 1 }), known(1), see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "", "waiting until a suspended VM is resumed, as it counts to max 1"},
 		{"the only VM's state is unknown", spec(atOnce), known(1), see(inState(bus.StateUnknown, 100)), 1, bus.Hold, bus.RuleNoneReady, "", "no ready VM"},
 
 		// The thresholds.

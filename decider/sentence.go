@@ -95,7 +95,9 @@ func (r recommendation) sentence(s situation) string {
 	case bus.RuleScheduled:
 		return "scaled to " + plural(r.wants) + " by the schedule"
 	case bus.RuleNoneReady:
-		if n := s.counts.launching + s.counts.pending; n > 0 {
+		if c := s.counts; c.launching+c.warming == 0 && c.suspended > 0 && c.owned >= s.spec.Max {
+			return fmt.Sprintf("waiting until a suspended VM is resumed, as it counts to max %d", s.spec.Max)
+		} else if n := s.counts.launching + s.counts.pending; n > 0 {
 			return fmt.Sprintf("waiting for %s to be ready", plural(n))
 		} else if s.counts.warming > 0 {
 			return fmt.Sprintf("waiting for %s to warm up", plural(s.counts.warming))
