@@ -9,15 +9,15 @@ import (
 // clocksDiffer bounds how far hosts' clocks may be apart without one of them being taken for wrong.
 const clocksDiffer = time.Minute
 
-// Boots measures how long a group's VMs take from their creation to the end of their boot. A launch hook's time is none of
+// BootTimes measures how long a group's VMs take from their creation to the end of their boot. A launch hook's time is none of
 // it, nor is a life in service that a drain interrupted.
-type Boots struct {
+type BootTimes struct {
 	Mean time.Duration `json:"mean_ns"` // exponential, a new one counts for a fifth; 0 is not known yet
 	Last time.Time     `json:"last"`    // when the newest of those counted had booted
 }
 
 // Add counts the VMs that have become ready since. One whose actuator does not say when it had booted counts for nothing.
-func (b *Boots) Add(obs Observation) {
+func (b *BootTimes) Add(obs Observation) {
 	last := b.Last
 	for _, h := range obs.Hosts {
 		if h.Trouble != Silent && b.Last.Sub(h.Time) > clocksDiffer { // by a clock that was wrong: none would be newer for as long

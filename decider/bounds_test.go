@@ -56,20 +56,20 @@ func TestInventedVMs(t *testing.T) {
 
 func TestInventedStages(t *testing.T) {
 	t.Parallel()
-	b := startBench(t, spec())
+	b := startHarness(t, spec())
 	d, err := New(Config{Groups: []bus.Group{spec()}, Now: b.clock}, b.own, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.stages = map[string]bus.Health{}
 	for i := range 10 * bus.MaxStages {
-		d.hear(bus.Health{Stage: "collector", Instance: fmt.Sprintf("invented-%d", i)})
+		d.record(bus.Health{Stage: "collector", Instance: fmt.Sprintf("invented-%d", i)})
 	}
 	if len(d.stages) != bus.MaxStages {
 		t.Errorf("%d stages are kept, want %d", len(d.stages), bus.MaxStages)
 	}
 	b.advance(2 * silentAfter)
-	d.hear(bus.Health{Stage: "collector", Instance: "honest-1"})
+	d.record(bus.Health{Stage: "collector", Instance: "honest-1"})
 	if len(d.stages) != 1 {
 		t.Errorf("%d stages are kept once they are silent, want 1", len(d.stages))
 	}
@@ -78,7 +78,7 @@ func TestInventedStages(t *testing.T) {
 // A decision that nobody would take is not just lost.
 func TestDecisionThatCannotBeSent(t *testing.T) {
 	t.Parallel()
-	b := startBench(t, spec())
+	b := startHarness(t, spec())
 	var reported error
 	d, err := New(Config{Groups: []bus.Group{spec()}, Now: b.clock, Report: func(err error) { reported = err }}, b.own, zerolog.Nop())
 	if err != nil {
@@ -86,7 +86,7 @@ func TestDecisionThatCannotBeSent(t *testing.T) {
 	}
 	d.leadership, d.term = client.NewLeadership(), 7
 	g := &group{spec: spec(), inForce: spec()}
-	d.groups, d.unled = map[string]*group{"web": g}, b.clock()
+	d.groups, d.leaderlessSince = map[string]*group{"web": g}, b.clock()
 	good := bus.Decision{V: bus.Version, Group: "web", Direction: bus.Hold, Shares: map[bus.HostID]bus.Share{}, Controls: bus.Controls{Paused: []bus.Scope{}}}
 	bad := good
 	bad.Shares = map[bus.HostID]bus.Share{}

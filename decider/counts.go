@@ -48,7 +48,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			case bus.PhaseReady:
 				switch {
 				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
-				case st.Warmup.warming(spec, st.Boots, vm, h.Time):
+				case st.Warmup.warming(spec, st.BootTimes, vm, h.Time):
 					c.warming++
 				default:
 					c.ready++
@@ -68,7 +68,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			}
 		}
 	}
-	if st.Known {
+	if st.HasSample {
 		c.pending = max(0, st.Desired-c.kept)
 	}
 	return c

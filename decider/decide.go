@@ -9,7 +9,7 @@ import (
 
 // State is what an evaluation needs to know of the ones before it.
 type State struct {
-	Known       bool // false until the first complete list of VMs
+	HasSample   bool // false until the first complete list of VMs
 	Desired     int
 	BreachesOut int // evaluations in a row above upper
 	BreachesIn  int // evaluations in a row below lower
@@ -17,19 +17,19 @@ type State struct {
 	LastChange  time.Time
 	Hosts       []bus.HostID // whose VMs are in Desired
 	Numbers     Numbers
-	// Before is what another decider wanted until a moment ago; 0 where nobody did. It only matters while Known is false.
-	Before   int
-	LastData time.Time // of the last evaluation that had all that it needs
-	Boots    Boots
-	Warmup   Warmup
+	// PreviousDesired is what another decider wanted until a moment ago; 0 where nobody did. It only matters while HasSample is false.
+	PreviousDesired int
+	LastData        time.Time // of the last evaluation that had all that it needs
+	BootTimes       BootTimes
+	Warmup          Warmup
 	// Policy is what a policy other than the threshold remembers; nil before its first reading. Decide changes it: the
 	// state that it was given is used up.
-	Policy Memory
-	Guards Guards
-	// Scheduled is until when the schedule's actions were seen; one sets Desired once.
-	Scheduled time.Time
-	timetable schedule.Timetable // of the spec that was decided with last
-	Controls  bus.Controls
+	Policy PolicyStates
+	Limits LimitState
+	// ScheduleSeenAt is until when the schedule's actions were seen; one sets Desired once.
+	ScheduleSeenAt time.Time
+	timetable      schedule.Timetable // of the spec that was decided with last
+	Controls       bus.Controls
 }
 
 // Decide is one evaluation of a group: what the rules recommend, what the limits let through of it, and what is laid over
@@ -61,8 +61,8 @@ type situation struct {
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 	s := situation{obs: obs, incomplete: obs.incomplete(), now: now}
 	s.spec, s.state, s.scheduled = onSchedule(spec, st, now)
-	s.state.Boots.Add(obs)
-	s.state.Warmup.See(s.spec, s.state.Boots, obs)
+	s.state.BootTimes.Add(obs)
+	s.state.Warmup.See(s.spec, s.state.BootTimes, obs)
 	if s.state.LastData.IsZero() {
 		s.state.LastData = now
 	}
@@ -94,7 +94,7 @@ func (v verdict) changes() bus.Direction {
 // too many is said until it is gone.
 func (v verdict) direction(s situation) bus.Direction {
 	direction := v.changes()
-	surplus := v.known && s.counts.kept > v.desired && s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil
+	surplus := v.hasSample && s.counts.kept > v.desired && s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil
 	if direction == bus.Hold && surplus && !s.state.Controls.Has(bus.ScopeIn) {
 		return bus.In
 	}
@@ -106,7 +106,7 @@ func (v verdict) decision(s situation) bus.Decision {
 	in := s.counts.inputs(s.spec)
 	in.Breaches, in.BreachesNeeded = v.breaches.shown, v.breaches.needed
 	in.CooldownMS = v.wait.Milliseconds()
-	in.BootMS = s.state.Boots.Mean.Milliseconds()
+	in.BootMS = s.state.BootTimes.Mean.Milliseconds()
 	if warmup, known := s.state.Warmup.inForce(s.spec); known {
 		in.WarmupMS = new(warmup.Milliseconds())
 	}
@@ -115,7 +115,7 @@ func (v verdict) decision(s situation) bus.Decision {
 		in.MetricValue, _ = s.obs.Metric.known(s.spec.Policy, s.now)
 	}
 	return bus.Decision{
-		V: bus.Version, Group: s.spec.Name, Direction: v.direction(s), Current: v.current, Desired: v.desired, Known: v.known,
+		V: bus.Version, Group: s.spec.Name, Direction: v.direction(s), Current: v.current, Desired: v.desired, Known: v.hasSample,
 		Rule: v.rule, Guard: v.guard, Sentence: v.sentence(s), Inputs: in, Wishes: v.wishes, Controls: shown(s.spec, s.state.Controls),
 	}
 }
@@ -123,13 +123,13 @@ func (v verdict) decision(s situation) bus.Decision {
 // state is what the next evaluation needs to know.
 func (v verdict) state(s situation, before State) State {
 	st := s.state
-	st.Known, st.Desired, st.Policy = v.known, v.desired, v.policies
+	st.HasSample, st.Desired, st.Policy = v.hasSample, v.desired, v.policies
 	st.BreachesOut, st.BreachesIn = v.breaches.out, v.breaches.in
 	if v.rule != bus.RuleNoData && v.rule != bus.RuleBlind {
 		st.LastData = s.now
 	}
 	if v.held {
-		st.Scheduled = before.Scheduled // what the schedule has said comes later
+		st.ScheduleSeenAt = before.ScheduleSeenAt // what the schedule has said comes later
 	}
 	switch v.changes() {
 	case bus.Out:
@@ -140,9 +140,9 @@ func (v verdict) state(s situation, before State) State {
 		st.BreachesOut, st.BreachesIn = 0, 0
 	case bus.Hold:
 	}
-	st.Guards = v.guards
-	if v.known {
-		st.Guards.changed(s.spec.Policy.Limits, v.desired-v.current, s.now)
+	st.Limits = v.limits
+	if v.hasSample {
+		st.Limits = st.Limits.changed(s.spec.Policy.Limits, v.desired-v.current, s.now)
 		st.Hosts = s.obs.hostIDs() // one that was forgotten joins anew when it comes back
 	}
 	return st

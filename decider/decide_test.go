@@ -9,9 +9,9 @@ import (
 )
 
 func TestDecide(t *testing.T) {
-	known := func(desired int) State { return State{Known: true, Desired: desired} }
+	known := func(desired int) State { return State{HasSample: true, Desired: desired} }
 	byHand := func(desired, by int) State {
-		return State{Known: true, Desired: desired, Controls: bus.Controls{Desired: &by}}
+		return State{HasSample: true, Desired: desired, Controls: bus.Controls{Desired: &by}}
 	}
 	stale := see(ready(95))
 	stale.Hosts = append(stale.Hosts, HostObservation{ID: "kvm2", Name: "kvm2", Time: t0})
@@ -85,8 +85,8 @@ func TestDecide(t *testing.T) {
 		// Guards of scaling out, in their order.
 		{"out: at max", spec(bounds(1, 2), atOnce), known(2), see(ready(100), ready(100)), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardAtMax, "at max 2"},
 		{"out: one breach of three", spec(), known(1), see(ready(100)), 1, bus.Hold, bus.RuleAboveUpper, bus.GuardBreaches, "1 of 3 samples"},
-		{"out: two breaches of three", spec(), State{Known: true, Desired: 1, BreachesOut: 1}, see(ready(100)), 1, bus.Hold, bus.RuleAboveUpper, bus.GuardBreaches, "2 of 3 samples"},
-		{"out: third breach", spec(), State{Known: true, Desired: 1, BreachesOut: 2}, see(ready(100)), 2, bus.Out, bus.RuleAboveUpper, "", "for 3 s"},
+		{"out: two breaches of three", spec(), State{HasSample: true, Desired: 1, BreachesOut: 1}, see(ready(100)), 1, bus.Hold, bus.RuleAboveUpper, bus.GuardBreaches, "2 of 3 samples"},
+		{"out: third breach", spec(), State{HasSample: true, Desired: 1, BreachesOut: 2}, see(ready(100)), 2, bus.Out, bus.RuleAboveUpper, "", "for 3 s"},
 		{"out: a booting VM is enough", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, time.Second, nil)), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way will make it 50 %"},
 		{"out: a VM that is not even defined is enough", spec(atOnce), known(2), see(ready(100)), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way"},
 		{"out: a booting VM is not enough", spec(atOnce), known(3), see(ready(100), ready(100), ready(100), aged(bus.PhaseLaunching, time.Second, nil)), 4, bus.Out, bus.RuleAboveUpper, "", "scaling out"},
@@ -94,33 +94,33 @@ func TestDecide(t *testing.T) {
 		{"out: unknown, but the rest is enough", spec(atOnce), known(4), see(ready(100), ready(100), ready(100), unknown()), 5, bus.Out, bus.RuleAboveUpper, "", "scaling out"},
 		{
 			"out: cooling down", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownOut = 3 * time.Second }),
-			State{Known: true, Desired: 1, LastOut: t0.Add(-2 * time.Second)},
+			State{HasSample: true, Desired: 1, LastOut: t0.Add(-2 * time.Second)},
 			see(ready(100)), 1, bus.Hold, bus.RuleAboveUpper, bus.GuardCooldown, "cooling down 1 s",
 		},
 		{
 			"out: cooled down", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownOut = 3 * time.Second }),
-			State{Known: true, Desired: 1, LastOut: t0.Add(-3 * time.Second)},
+			State{HasSample: true, Desired: 1, LastOut: t0.Add(-3 * time.Second)},
 			see(ready(100)), 2, bus.Out, bus.RuleAboveUpper, "", "scaling out",
 		},
 		{
 			"out: right after scaling in", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownOut, g.Policy.CooldownIn = time.Minute, time.Minute }),
-			State{Known: true, Desired: 1, LastChange: t0.Add(-time.Second)},
+			State{HasSample: true, Desired: 1, LastChange: t0.Add(-time.Second)},
 			see(ready(100)), 2, bus.Out, bus.RuleAboveUpper, "", "scaling out",
 		},
 
 		// Guards of scaling in, in their order.
 		{"in: at min", spec(bounds(2, 5), atOnce), known(2), see(ready(1), ready(1)), 2, bus.Hold, bus.RuleBelowLower, bus.GuardAtMin, "idle at min 2"},
 		{"in: unknown CPU", spec(atOnce), known(2), see(ready(1), unknown()), 2, bus.Hold, bus.RuleBelowLower, bus.GuardUnknownCPU, "the CPU of 1 VM is unknown"},
-		{"in: four breaches of five", spec(), State{Known: true, Desired: 2, BreachesIn: 3}, see(ready(1), ready(1)), 2, bus.Hold, bus.RuleBelowLower, bus.GuardBreaches, "4 of 5 samples"},
-		{"in: fifth breach", spec(), State{Known: true, Desired: 2, BreachesIn: 4}, see(ready(1), ready(1)), 1, bus.In, bus.RuleBelowLower, "", "for 5 s"},
+		{"in: four breaches of five", spec(), State{HasSample: true, Desired: 2, BreachesIn: 3}, see(ready(1), ready(1)), 2, bus.Hold, bus.RuleBelowLower, bus.GuardBreaches, "4 of 5 samples"},
+		{"in: fifth breach", spec(), State{HasSample: true, Desired: 2, BreachesIn: 4}, see(ready(1), ready(1)), 1, bus.In, bus.RuleBelowLower, "", "for 5 s"},
 		{
 			"in: cooling down after any change", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownIn = 5 * time.Second }),
-			State{Known: true, Desired: 2, LastChange: t0.Add(-4500 * time.Millisecond)},
+			State{HasSample: true, Desired: 2, LastChange: t0.Add(-4500 * time.Millisecond)},
 			see(ready(1), ready(1)), 2, bus.Hold, bus.RuleBelowLower, bus.GuardCooldown, "cooling down 1 s",
 		},
 		{
 			"in: cooled down", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownIn = 5 * time.Second }),
-			State{Known: true, Desired: 2, LastChange: t0.Add(-5 * time.Second)},
+			State{HasSample: true, Desired: 2, LastChange: t0.Add(-5 * time.Second)},
 			see(ready(1), ready(1)), 1, bus.In, bus.RuleBelowLower, "", "scaling in",
 		},
 
@@ -144,8 +144,8 @@ func TestDecide(t *testing.T) {
 			if !strings.Contains(d.Sentence, tt.sentence) {
 				t.Errorf("sentence %q has no %q", d.Sentence, tt.sentence)
 			}
-			if st.Desired != d.Desired || st.Known != d.Known {
-				t.Errorf("decided %d (known %v), remembers %d (%v)", d.Desired, d.Known, st.Desired, st.Known)
+			if st.Desired != d.Desired || st.HasSample != d.Known {
+				t.Errorf("decided %d (known %v), remembers %d (%v)", d.Desired, d.Known, st.Desired, st.HasSample)
 			}
 			if d.V != bus.Version || d.Group != "web" {
 				t.Errorf("version %d, group %q", d.V, d.Group)
@@ -156,7 +156,7 @@ func TestDecide(t *testing.T) {
 
 func TestInputsSayWhatWasSeen(t *testing.T) {
 	s := spec(func(g *bus.Group) { g.Policy.CooldownOut = 10 * time.Second })
-	st := State{Known: true, Desired: 9, BreachesOut: 1, LastOut: t0.Add(-4 * time.Second)}
+	st := State{HasSample: true, Desired: 9, BreachesOut: 1, LastOut: t0.Add(-4 * time.Second)}
 	d, _ := Decide(s, st, see(
 		ready(100), ready(90.04), unknown(), inState(bus.StateShutoff, 0), aged(bus.PhaseLaunching, time.Second, new(100.0)),
 		aged(bus.PhaseReady, time.Second, new(100.0)), aged(bus.PhaseLaunching, time.Hour, nil), aged(bus.PhaseDraining, time.Second, new(3.0)),
@@ -176,11 +176,11 @@ func TestInputsSayWhatWasSeen(t *testing.T) {
 		t.Errorf("the spec: %+v", in)
 	}
 
-	d, _ = Decide(s, State{Known: true, Desired: 1, BreachesOut: 1, LastOut: t0.Add(-4 * time.Second)}, see(ready(100)), t0)
+	d, _ = Decide(s, State{HasSample: true, Desired: 1, BreachesOut: 1, LastOut: t0.Add(-4 * time.Second)}, see(ready(100)), t0)
 	if in := d.Inputs; in.Breaches != 2 || in.BreachesNeeded != 3 || in.CooldownMS != 6000 {
 		t.Errorf("guards: %+v", in)
 	}
-	d, _ = Decide(s, State{Known: true, Desired: 1}, see(unknown()), t0)
+	d, _ = Decide(s, State{HasSample: true, Desired: 1}, see(unknown()), t0)
 	if in := d.Inputs; in.AveragePercent != nil || in.ProjectedPercent != nil {
 		t.Errorf("unknown averages are %v and %v", *in.AveragePercent, *in.ProjectedPercent)
 	}
@@ -188,8 +188,8 @@ func TestInputsSayWhatWasSeen(t *testing.T) {
 
 // Breaches must follow one another.
 func TestBreachesStartAnew(t *testing.T) {
-	out := State{Known: true, Desired: 2, BreachesOut: 2}
-	in := State{Known: true, Desired: 2, BreachesIn: 4}
+	out := State{HasSample: true, Desired: 2, BreachesOut: 2}
+	in := State{HasSample: true, Desired: 2, BreachesIn: 4}
 	stale := see(ready(100), ready(100))
 	stale.Hosts[0].Trouble = Silent
 	for _, tt := range []struct {
@@ -227,15 +227,15 @@ func TestBreachesStartAnew(t *testing.T) {
 }
 
 func TestChangesAreRemembered(t *testing.T) {
-	_, st := Decide(spec(atOnce), State{Known: true, Desired: 1}, see(ready(100)), t0)
+	_, st := Decide(spec(atOnce), State{HasSample: true, Desired: 1}, see(ready(100)), t0)
 	if st.LastOut != t0 || st.LastChange != t0 {
 		t.Errorf("after scaling out: %+v", st)
 	}
-	_, st = Decide(spec(atOnce), State{Known: true, Desired: 2}, see(ready(1), ready(1)), t0)
+	_, st = Decide(spec(atOnce), State{HasSample: true, Desired: 2}, see(ready(1), ready(1)), t0)
 	if !st.LastOut.IsZero() || st.LastChange != t0 {
 		t.Errorf("after scaling in: %+v", st)
 	}
-	_, st = Decide(spec(atOnce), State{Known: true, Desired: 2}, see(ready(50), ready(50)), t0)
+	_, st = Decide(spec(atOnce), State{HasSample: true, Desired: 2}, see(ready(50), ready(50)), t0)
 	if !st.LastOut.IsZero() || !st.LastChange.IsZero() {
 		t.Errorf("after holding: %+v", st)
 	}
@@ -253,7 +253,7 @@ func TestEmptyStatisticsAreNotIdle(t *testing.T) {
 		{"unreadable state", see(ready(0), aged(bus.PhaseReady, time.Hour, nil))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			st := State{Known: true, Desired: 2}
+			st := State{HasSample: true, Desired: 2}
 			for i := range 20 {
 				var d bus.Decision
 				d, st = Decide(spec(atOnce), st, tt.obs, t0.Add(time.Duration(i)*time.Second))
@@ -269,7 +269,7 @@ func TestEmptyStatisticsAreNotIdle(t *testing.T) {
 func TestDeadVMDoesNotHalveTheAverage(t *testing.T) {
 	for _, state := range []bus.State{bus.StateShutoff, bus.StateCrashed, bus.StateUnknown, bus.StateShutdown, bus.StateOther} {
 		t.Run(string(state), func(t *testing.T) {
-			d, _ := Decide(spec(atOnce), State{Known: true, Desired: 2}, see(ready(100), inState(state, 0)), t0)
+			d, _ := Decide(spec(atOnce), State{HasSample: true, Desired: 2}, see(ready(100), inState(state, 0)), t0)
 			if *d.Inputs.AveragePercent != 100 || d.Desired != 3 {
 				t.Errorf("average %.0f %%: %s", *d.Inputs.AveragePercent, d.Sentence)
 			}
@@ -289,14 +289,14 @@ func TestGhostIsNotInTheAverage(t *testing.T) {
 		{"failed", see(ready(100), aged(bus.PhaseFailed, time.Second, new(0.0)))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d, _ := Decide(spec(atOnce), State{Known: true, Desired: 2}, tt.obs, t0)
+			d, _ := Decide(spec(atOnce), State{HasSample: true, Desired: 2}, tt.obs, t0)
 			if *d.Inputs.AveragePercent != 100 || d.Rule != bus.RuleAboveUpper {
 				t.Errorf("average %.0f %%: %s", *d.Inputs.AveragePercent, d.Sentence)
 			}
 		})
 	}
 	t.Run("nothing at all is not stable", func(t *testing.T) {
-		d, _ := Decide(spec(), State{Known: true, Desired: 1}, see(), t0)
+		d, _ := Decide(spec(), State{HasSample: true, Desired: 1}, see(), t0)
 		if d.Rule != bus.RuleNoneReady || d.Inputs.AveragePercent != nil {
 			t.Errorf("%s: %s", d.Rule, d.Sentence)
 		}
@@ -369,7 +369,7 @@ func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
 // ready, with the rest of its boot in it, makes one VM too many at once.
 func TestCapacityOnItsWayStartsBreachesAnew(t *testing.T) {
 	s := spec(func(g *bus.Group) { g.Policy.UpperPercent, g.Policy.LowerPercent = 40, 15 })
-	st := State{Known: true, Desired: 3, BreachesOut: 17}
+	st := State{HasSample: true, Desired: 3, BreachesOut: 17}
 	d, st := Decide(s, st, see(ready(100), aged(bus.PhaseLaunching, time.Second, nil), aged(bus.PhaseLaunching, time.Second, nil)), t0)
 	if d.Guard != bus.GuardComing || st.BreachesOut != 0 {
 		t.Fatalf("decision %+v, breaches %d; want capacity on its way and no breach", d, st.BreachesOut)

@@ -39,10 +39,10 @@ type Decider struct {
 	term    int64 // in which it leads; 0 while it follows
 	numbers bus.Numbers
 
-	leadership *client.Leadership
-	unled      time.Time // since when nobody was heard to lead
-	groups     map[string]*group
-	stages     map[string]bus.Health // by subject, with the time of their arrival
+	leadership      *client.Leadership
+	leaderlessSince time.Time // since when nobody was heard to lead
+	groups          map[string]*group
+	stages          map[string]bus.Health // by subject, with the time of their arrival
 }
 
 // New makes a decider. It returns an error when there is no group, or one that Check refuses.
@@ -110,7 +110,7 @@ type group struct {
 	removed  string        // what identifies the decision by which VMs are scaled in
 	unfit    error         // why the last one could not be sent; nil: it could, as far as depends on it
 	lastEval time.Time
-	saved    memory
+	saved    checkpoint
 	takeOver time.Time // when this decider began to lead
 }
 
@@ -153,7 +153,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		return fmt.Errorf("decider: %w", err)
 	}
 	d.groups, d.stages = map[string]*group{}, map[string]bus.Health{}
-	d.unled = d.cfg.Now()
+	d.leaderlessSince = d.cfg.Now()
 	for _, spec := range d.cfg.Groups {
 		hash := spec.Hash()
 		d.groups[spec.Name] = &group{spec: spec, inForce: spec, metrics: map[string]Published{}, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
@@ -166,7 +166,7 @@ func (d *Decider) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case other := <-others:
-			d.follow(other)
+			d.observeLeader(other)
 		case s := <-samples:
 			g := d.groups[s.Group]
 			if g == nil {
@@ -195,7 +195,7 @@ func (d *Decider) Run(ctx context.Context) error {
 				g.metrics[m.Name] = Published{*m.Value, d.cfg.Now()}
 			}
 		case h := <-health:
-			d.hear(h)
+			d.record(h)
 		case r := <-asked:
 			if answers--; answers == 0 {
 				asked = nil // until the next tick

@@ -16,8 +16,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus/server"
 )
 
-// bench is a running decider with a clock of its own.
-type bench struct {
+// harness is a running decider with a clock of its own.
+type harness struct {
 	t         *testing.T
 	conn      *client.Conn // of the one who plays the collectors
 	own       *client.Conn // of the decider
@@ -30,13 +30,13 @@ type bench struct {
 	hashes    map[string]string // of the groups' specs, as the collectors have them
 }
 
-func startBench(t *testing.T, groups ...bus.Group) *bench {
+func startHarness(t *testing.T, groups ...bus.Group) *harness {
 	t.Helper()
 	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), looks: make(chan struct{}, 1024), now: t0, hashes: map[string]string{}}
+	b := &harness{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), looks: make(chan struct{}, 1024), now: t0, hashes: map[string]string{}}
 	for _, g := range groups {
 		b.hashes[g.Name] = g.Hash()
 	}
@@ -84,19 +84,19 @@ func running(t *testing.T, d *Decider) (stop func()) {
 	}
 }
 
-func (b *bench) clock() time.Time {
+func (b *harness) clock() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.now
 }
 
-func (b *bench) watchedClock() time.Time {
+func (b *harness) watchedClock() time.Time {
 	defer func() { b.looks <- struct{}{} }()
 	return b.clock()
 }
 
 // looked waits until the decider has read the clock, as it does once for each sample and tick.
-func (b *bench) looked() {
+func (b *harness) looked() {
 	b.t.Helper()
 	select {
 	case <-b.looks:
@@ -105,13 +105,13 @@ func (b *bench) looked() {
 	}
 }
 
-func (b *bench) advance(d time.Duration) {
+func (b *harness) advance(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now = b.now.Add(d)
 }
 
-func (b *bench) tick() {
+func (b *harness) tick() {
 	b.t.Helper()
 	select {
 	case b.ticks <- b.clock():
@@ -122,7 +122,7 @@ func (b *bench) tick() {
 }
 
 // send publishes a sample and waits until the decider has it.
-func (b *bench) send(group, host string, vms ...bus.VM) {
+func (b *harness) send(group, host string, vms ...bus.VM) {
 	b.t.Helper()
 	b.samples++
 	s := bus.Sample{V: bus.Version, Group: group, HostID: bus.HostID(host), Host: host, Instance: "c-" + host, Time: t0.Add(time.Duration(b.samples) * time.Millisecond), VMs: vms, SpecHash: b.hashes[group]}
@@ -143,7 +143,7 @@ func (b *bench) send(group, host string, vms ...bus.VM) {
 // stranger is a group that no decider is configured for.
 const stranger = "stranger"
 
-func (b *bench) decision() bus.Decision {
+func (b *harness) decision() bus.Decision {
 	b.t.Helper()
 	select {
 	case d := <-b.decisions:
@@ -182,12 +182,12 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 // Nor does it do anything where nobody has refused it.
 func TestDecideDoesNothingByWhatItDoesNotKnow(t *testing.T) {
 	s := spec(atOnce, func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{"pid"} })
-	d, _ := Decide(s, State{Known: true, Desired: 2}, see(ready(1), ready(1)), t0)
+	d, _ := Decide(s, State{HasSample: true, Desired: 2}, see(ready(1), ready(1)), t0)
 	if d.Desired != 2 || !strings.Contains(d.Sentence, `policy: found "pid"`) {
 		t.Errorf("desired %d: %s", d.Desired, d.Sentence)
 	}
 	s = spec(atOnce, func(g *bus.Group) { g.ScaleIn = "most-busy" })
-	d, _ = Decide(s, State{Known: true, Desired: 2}, see(ready(1), ready(1)), t0)
+	d, _ = Decide(s, State{HasSample: true, Desired: 2}, see(ready(1), ready(1)), t0)
 	if d.Desired != 1 || d.Shares["kvm1"].VMs != 2 {
 		t.Errorf("desired %d, shares %v", d.Desired, d.Shares)
 	}
@@ -195,7 +195,7 @@ func TestDecideDoesNothingByWhatItDoesNotKnow(t *testing.T) {
 
 func TestDeciderDecidesOncePerInterval(t *testing.T) {
 	s := spec(bounds(1, 5), atOnce)
-	b := startBench(t, s)
+	b := startHarness(t, s)
 
 	b.advance(time.Second)
 	b.send("web", "kvm1")
@@ -225,7 +225,7 @@ func TestDeciderDecidesOncePerInterval(t *testing.T) {
 }
 
 func TestDeciderSaysSoWhenNoSampleComes(t *testing.T) {
-	b := startBench(t, spec())
+	b := startHarness(t, spec())
 	b.advance(2 * time.Second)
 	b.tick()
 	if d := b.decision(); d.Known || d.Rule != bus.RuleNoData || d.Desired != 0 {
@@ -234,7 +234,7 @@ func TestDeciderSaysSoWhenNoSampleComes(t *testing.T) {
 }
 
 func TestDeciderIgnoresOtherGroups(t *testing.T) {
-	b := startBench(t, spec())
+	b := startHarness(t, spec())
 	b.advance(time.Second)
 	b.send(stranger, "kvm1")
 	b.send("web", "kvm1")
@@ -246,7 +246,7 @@ func TestDeciderIgnoresOtherGroups(t *testing.T) {
 func TestDeciderKeepsGroupsApart(t *testing.T) {
 	other := spec(bounds(3, 4))
 	other.Name = "db"
-	b := startBench(t, spec(), other)
+	b := startHarness(t, spec(), other)
 	b.advance(time.Second)
 	b.send("web", "kvm1")
 	b.send("db", "kvm1")
@@ -261,7 +261,7 @@ func TestDeciderKeepsGroupsApart(t *testing.T) {
 }
 
 func TestDeciderWaitsForAllHosts(t *testing.T) {
-	b := startBench(t, spec(bounds(3, 5), atOnce))
+	b := startHarness(t, spec(bounds(3, 5), atOnce))
 	b.send("web", "kvm1", ready(50)) // too early for an evaluation: both hosts are known by the first one
 	b.advance(time.Second)
 	b.send("web", "kvm2", ready(50))
@@ -310,7 +310,7 @@ func TestStaleAfter(t *testing.T) {
 
 // A collector that reads another config of the group speaks of another group, as it were: nothing is decided on it.
 func TestDeciderHoldsOnAnotherConfig(t *testing.T) {
-	b := startBench(t, spec(func(g *bus.Group) { g.Min = 2 }))
+	b := startHarness(t, spec(func(g *bus.Group) { g.Min = 2 }))
 	right := b.hashes["web"]
 	b.hashes["web"] = "other"
 	b.advance(time.Second)
@@ -328,7 +328,7 @@ func TestDeciderHoldsOnAnotherConfig(t *testing.T) {
 
 // Whoever asks gets the newest of everything; what cannot be answered is refused with what can.
 func TestDeciderAnswers(t *testing.T) {
-	b := startBench(t, spec(), spec(func(g *bus.Group) { g.Name = "db" }))
+	b := startHarness(t, spec(), spec(func(g *bus.Group) { g.Name = "db" }))
 	ask := func(verb, group string) error {
 		_, err := client.Ask[bus.Decision](t.Context(), b.conn, verb, bus.Query{Group: group})
 		return err
@@ -357,7 +357,7 @@ func TestDeciderAnswers(t *testing.T) {
 
 // A sample that comes again is dropped and counted, and decides nothing.
 func TestDeciderDropsRepeatedSamples(t *testing.T) {
-	b := startBench(t, spec())
+	b := startHarness(t, spec())
 	b.advance(time.Second)
 	b.send("web", "kvm1")
 	b.decision()
@@ -378,7 +378,7 @@ func TestDeciderDropsMetricsThatAreNone(t *testing.T) {
 	s := spec(func(g *bus.Group) {
 		g.Policy.Types, g.Policy.Signal, g.Policy.Metric = []bus.PolicyType{bus.PolicyTarget}, bus.SignalMetric, "requests"
 	})
-	b := startBench(t, s)
+	b := startHarness(t, s)
 	publish := func(value *float64) {
 		if err := b.conn.Publish(&bus.Metric{V: bus.Version, Group: "web", Name: "requests", Value: value}); err != nil {
 			t.Fatal(err)

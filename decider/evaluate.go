@@ -9,11 +9,11 @@ import (
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
-// Memory is what a group's policies remember. The threshold's is in State.
-type Memory map[bus.PolicyType]*Asked
+// PolicyStates is what a group's policies remember. The threshold's is in State.
+type PolicyStates map[bus.PolicyType]*policyState
 
-// Asked is one policy, and what it has not been shown yet.
-type Asked struct {
+// policyState is one policy, and what it has not been shown yet.
+type policyState struct {
 	policy.Memory
 	// Sum and Count are of the averages since the policy was asked last, At that time; Wish is what it said.
 	Sum   float64   `json:"sum"`
@@ -48,7 +48,7 @@ func (m *Published) known(p bus.Policy, now time.Time) (value *float64, why stri
 func evaluatePolicies(s situation, r recommendation) (recommendation, bool) {
 	r.policies = maps.Clone(s.state.Policy)
 	if r.policies == nil {
-		r.policies = Memory{}
+		r.policies = PolicyStates{}
 	}
 	reading := s.reading()
 	for _, t := range s.spec.Policy.Types {
@@ -67,25 +67,25 @@ func evaluatePolicies(s situation, r recommendation) (recommendation, bool) {
 		}
 	}
 	if r.limited {
-		r.wants = mostWanted(r.wishes)
+		r.wants = highest(r.wishes)
 	}
 	return r, true
 }
 
 // evaluatePolicy asks one policy, if it is time, and reports whether it was.
-func evaluatePolicy(s situation, t bus.PolicyType, before *Asked, reading policy.Reading) (now Asked, news bool) {
-	p, c, was := s.spec.Policy, s.counts, Asked{}
+func evaluatePolicy(s situation, t bus.PolicyType, before *policyState, reading policy.Reading) (now policyState, news bool) {
+	p, c, was := s.spec.Policy, s.counts, policyState{}
 	if before != nil {
 		was = *before
 	}
 	p.Warmup, _ = s.state.Warmup.inForce(s.spec)
-	rule, memory, err := policy.New(t, p, s.state.Boots.Mean, was.Memory)
+	rule, memory, err := policy.New(t, p, s.state.BootTimes.Mean, was.Memory)
 	if err != nil { // New of the decider has refused it: it lets nothing go
-		return Asked{Wish: bus.Wish{Policy: t, Desired: s.state.Desired, Sentence: err.Error()}}, false
+		return policyState{Wish: bus.Wish{Policy: t, Desired: s.state.Desired, Sentence: err.Error()}}, false
 	}
 	now = was
 	if memory != was.Memory {
-		now = Asked{Memory: memory}
+		now = policyState{Memory: memory}
 	}
 	if c.readings > 0 { // of several VMs an unknown CPU counts as no load, and forbids scaling in
 		now.Sum, now.Count = now.Sum+c.sum/float64(c.ready), now.Count+1
@@ -94,15 +94,15 @@ func evaluatePolicy(s situation, t bus.PolicyType, before *Asked, reading policy
 		return now, false
 	}
 	reading.CPUPercent = new(now.Sum / float64(now.Count))
-	w := rule.Wish(reading)
-	return Asked{Memory: memory, At: s.now, Wish: bus.Wish{Policy: t, Desired: w.Desired, Sentence: w.Sentence}}, true
+	w := rule.Recommend(reading)
+	return policyState{Memory: memory, At: s.now, Wish: bus.Wish{Policy: t, Desired: w.Desired, Sentence: w.Reason}}, true
 }
 
 // reading is what all policies see. Each has a CPU of its own: the mean since it was asked last.
 func (s situation) reading() policy.Reading {
 	c := s.counts
 	r := policy.Reading{
-		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.Boots.Mean,
+		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.BootTimes.Mean,
 		Desired: s.state.Desired, Min: s.spec.Min, Max: s.spec.Max,
 	}
 	if s.spec.Policy.FollowsMetric() {
@@ -114,7 +114,7 @@ func (s situation) reading() policy.Reading {
 	return r
 }
 
-func mostWanted(wishes []bus.Wish) (most int) {
+func highest(wishes []bus.Wish) (most int) {
 	for _, w := range wishes {
 		most = max(most, w.Desired)
 	}

@@ -81,7 +81,7 @@ func TestGuard(t *testing.T) {
 		{"as it is", 2, counts{ready: 2, readings: 2}, 0, 2, "", "why"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			st := State{Known: true, Desired: 2, LastOut: t0.Add(-tt.changed), LastChange: t0.Add(-tt.changed)}
+			st := State{HasSample: true, Desired: 2, LastOut: t0.Add(-tt.changed), LastChange: t0.Add(-tt.changed)}
 			s, o := limitWish(spec(bounds(1, 5)), st, tt.counts, tt.wish, t0)
 			if text := o.sentence(s); o.allows != tt.want || o.limitedBy != tt.guard || text != tt.sentence {
 				t.Errorf("desired %d, guard %q, %q; want %d, %q, %q", o.allows, o.limitedBy, text, tt.want, tt.guard, tt.sentence)
@@ -94,7 +94,7 @@ func TestGuard(t *testing.T) {
 func limitWish(spec bus.Group, st State, c counts, wish int, now time.Time) (situation, outcome) {
 	s := situation{spec: spec, state: st, counts: c, now: now}
 	wishes := []bus.Wish{{Desired: wish, Sentence: "why"}}
-	return s, applyLimits(s, recommendation{rule: bus.RulePolicy, known: true, current: st.Desired, wants: wish, limited: true, wishes: wishes})
+	return s, applyLimits(s, recommendation{rule: bus.RulePolicy, hasSample: true, current: st.Desired, wants: wish, limited: true, wishes: wishes})
 }
 
 // Whoever goes on with the memory, as JSON, decides as the one before would have.
@@ -194,7 +194,7 @@ func TestTargetOnMemory(t *testing.T) {
 	}
 	vm := ready(50)
 	vm.MemoryMiB, vm.MemoryUsedMiB = 100, new(95)
-	st := State{Known: true, Desired: 2}
+	st := State{HasSample: true, Desired: 2}
 	d, _ := Decide(w.spec, st, see(vm, ready(50)), t0)
 	if !strings.Contains(d.Sentence, "not known of each ready VM") {
 		t.Errorf("with the memory of one of two it says %q", d.Sentence)
@@ -217,7 +217,7 @@ func TestBootsAreMeasured(t *testing.T) {
 		}
 		return vm
 	}
-	var b Boots
+	var b BootTimes
 	for _, tt := range []struct {
 		vms  []bus.VM
 		want time.Duration
@@ -242,7 +242,7 @@ func TestBootsAreMeasured(t *testing.T) {
 
 // TestBootsAfterAClockThatWasAhead: what was kept by a clock that was years ahead does not keep boots from being measured.
 func TestBootsAfterAClockThatWasAhead(t *testing.T) {
-	b := Boots{Mean: 10 * time.Second, Last: t0.AddDate(9, 0, 0)}
+	b := BootTimes{Mean: 10 * time.Second, Last: t0.AddDate(9, 0, 0)}
 	b.Add(see())
 	booted := t0.Add(30 * time.Second)
 	obs := see(bus.VM{Phase: bus.PhaseReady, Created: t0.Add(10 * time.Second), BootedAt: &booted})
@@ -289,7 +289,7 @@ func TestMetricDoesNotWaitForTheCPU(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			desired := max(len(tt.vms), 1)
-			s, st := spec(bounds(1, 10), tt.change), State{Known: true, Desired: desired}
+			s, st := spec(bounds(1, 10), tt.change), State{HasSample: true, Desired: desired}
 			var d bus.Decision
 			for now := t0; now.Before(t0.Add(5*time.Minute)) && st.Desired == desired; now = now.Add(time.Second) {
 				obs := see(tt.vms...)
@@ -321,7 +321,7 @@ func TestMetricThatIsTooOld(t *testing.T) {
 		{4 * time.Minute, 5, "scaling out: metric 500, for each of 1 VM 500, target 100"},
 		{20 * time.Minute, 1, "the metric requests was published 20m0s ago, and holds for 5m0s (metric_max_age)"},
 	} {
-		st := State{Known: true, Desired: 1}
+		st := State{HasSample: true, Desired: 1}
 		var d bus.Decision
 		for i := range 25 {
 			now := t0.Add(time.Duration(i) * time.Second)

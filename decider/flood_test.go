@@ -13,7 +13,7 @@ import (
 // Everybody may ask for the status: however many do, only so many are answered between two ticks, and samples are decided on
 // meanwhile.
 func TestFloodOfRequestsHoldsNoDecision(t *testing.T) {
-	b := startBench(t, spec(bounds(1, 5), atOnce))
+	b := startHarness(t, spec(bounds(1, 5), atOnce))
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
 	defer asking.Wait()

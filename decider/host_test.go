@@ -194,7 +194,7 @@ func TestHostWithoutActuatorRemovesNothing(t *testing.T) {
 		invented.VMs[i].UUID += "-invented"
 	}
 	obs.Hosts, obs.Fresh = append(obs.Hosts, invented), 2
-	st := State{Known: true, Desired: 3, Hosts: []bus.HostID{"kvm1"}}
+	st := State{HasSample: true, Desired: 3, Hosts: []bus.HostID{"kvm1"}}
 	for i := range 20 {
 		var d bus.Decision
 		d, st = Decide(spec(bounds(1, 5), atOnce), st, obs, t0.Add(time.Duration(i)*time.Second))

@@ -15,60 +15,60 @@ import (
 )
 
 const (
-	settleTimeout = 5 * time.Second  // for the first answer to who leads
-	storeTimeout  = 2 * time.Second  // for reading or writing what is kept
-	rememberEvery = 30 * time.Second // what is kept, where nothing changes
-	memoryAge     = 10 * time.Minute // from which what was kept says nothing about the present
-	learnedAge    = 72 * time.Hour   // from which what was learned of the load is of no use: as much as is learned from
-	unledAfter    = 30 * time.Second // without a leader; an election takes up to 20 s
+	settleTimeout   = 5 * time.Second  // for the first answer to who leads
+	storeTimeout    = 2 * time.Second  // for reading or writing what is kept
+	rememberEvery   = 30 * time.Second // what is kept, where nothing changes
+	checkpointAge   = 10 * time.Minute // from which what was kept says nothing about the present
+	learnedAge      = 72 * time.Hour   // from which what was learned of the load is of no use: as much as is learned from
+	leaderlessAfter = 30 * time.Second // without a leader; an election takes up to 20 s
 )
 
-// memory is what is kept of a group for the decider that leads after this one.
-type memory struct {
-	Desired     int          `json:"desired"`
-	BreachesOut int          `json:"breaches_out"`
-	BreachesIn  int          `json:"breaches_in"`
-	LastOut     time.Time    `json:"last_out"`
-	LastChange  time.Time    `json:"last_change"`
-	Hosts       []bus.HostID `json:"host_ids"`
-	Numbers     Numbers      `json:"numbers,omitempty"`
-	Time        time.Time    `json:"time"`
-	Boots       Boots        `json:"boots"`
-	Warmup      Warmup       `json:"warmup"`
-	Policy      Memory       `json:"policy,omitempty"`
-	Guards      Guards       `json:"guards"`
-	Scheduled   time.Time    `json:"scheduled"`
+// checkpoint is what is kept of a group for the decider that leads after this one.
+type checkpoint struct {
+	Desired        int          `json:"desired"`
+	BreachesOut    int          `json:"breaches_out"`
+	BreachesIn     int          `json:"breaches_in"`
+	LastOut        time.Time    `json:"last_out"`
+	LastChange     time.Time    `json:"last_change"`
+	Hosts          []bus.HostID `json:"host_ids"`
+	Numbers        Numbers      `json:"numbers,omitempty"`
+	Time           time.Time    `json:"time"`
+	BootTimes      BootTimes    `json:"boots"`
+	Warmup         Warmup       `json:"warmup"`
+	Policy         PolicyStates `json:"policy,omitempty"`
+	Limits         LimitState   `json:"guards"`
+	ScheduleSeenAt time.Time    `json:"scheduled"`
 }
 
-func memoryOf(st State, now time.Time) memory {
-	return memory{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, st.Numbers, now.UTC(), st.Boots, st.Warmup, st.Policy, st.Guards, st.Scheduled.UTC()}
+func newCheckpoint(st State, now time.Time) checkpoint {
+	return checkpoint{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, st.Numbers, now.UTC(), st.BootTimes, st.Warmup, st.Policy, st.Limits, st.ScheduleSeenAt.UTC()}
 }
 
-// worthSaving says whether the memory says something else than what was saved. Breaches change all the time, and
+// worthSaving says whether the checkpoint says something else than what was saved. Breaches change all the time, and
 // whoever leads next has heard them in the last decision.
-func (m memory) worthSaving(saved memory) bool {
-	return m.Desired != saved.Desired || !m.LastOut.Equal(saved.LastOut) || !m.LastChange.Equal(saved.LastChange) ||
-		!slices.Equal(m.Hosts, saved.Hosts) || !maps.EqualFunc(m.Numbers, saved.Numbers, slices.Equal[[]int]) || m.Time.Sub(saved.Time) >= rememberEvery || m.Time.Before(saved.Time)
+func (c checkpoint) worthSaving(saved checkpoint) bool {
+	return c.Desired != saved.Desired || !c.LastOut.Equal(saved.LastOut) || !c.LastChange.Equal(saved.LastChange) ||
+		!slices.Equal(c.Hosts, saved.Hosts) || !maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) || c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
 }
 
 // recall is the state of a group for one who begins to lead: as it was kept, or, if that is newer, as the decision
 // that was heard last says; both only while they are young enough.
-func recall(kept memory, heard *bus.Decision, controls bus.Controls, now time.Time) State {
+func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now time.Time) State {
 	st := State{Controls: controls}
 	age := now.Sub(kept.Time).Abs() // another decider's clock may be ahead
-	if age < memoryAge {
+	if age < checkpointAge {
 		st.Numbers = kept.Numbers
-		st.Before, st.LastOut, st.LastChange, st.Hosts = kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
+		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
 		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
-		st.Guards, st.Scheduled = kept.Guards, kept.Scheduled
+		st.Limits, st.ScheduleSeenAt = kept.Limits, kept.ScheduleSeenAt
 	}
 	if age < learnedAge {
-		st.Boots, st.Warmup, st.Policy = kept.Boots, kept.Warmup, kept.Policy
+		st.BootTimes, st.Warmup, st.Policy = kept.BootTimes, kept.Warmup, kept.Policy
 	}
-	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= memoryAge {
+	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= checkpointAge {
 		return st
 	}
-	st.Before = heard.Desired
+	st.PreviousDesired = heard.Desired
 	st.BreachesOut, st.BreachesIn = 0, 0
 	switch heard.Rule { //nolint:exhaustive // the others count nothing
 	case bus.RuleAboveUpper:
@@ -116,8 +116,8 @@ func (d *Decider) campaign(ctx context.Context) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// follow notes what the one that leads has decided.
-func (d *Decider) follow(other bus.Decision) {
+// observeLeader notes what the one that leads has decided.
+func (d *Decider) observeLeader(other bus.Decision) {
 	g := d.groups[other.Group]
 	if g == nil || other.SpecHash != g.hash || d.term != 0 && other.Term <= d.term {
 		return
@@ -126,7 +126,7 @@ func (d *Decider) follow(other bus.Decision) {
 	if g.heard.Take(other, now) == nil { // what it does not take the actuators do not take either, and say so
 		g.decision = &other
 	}
-	d.unled = now
+	d.leaderlessSince = now
 }
 
 // leads says whether this decider decides at the moment. It begins by going on from where the one before it stood.
@@ -159,13 +159,13 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	if err != nil && !errors.Is(err, client.ErrNotKept) && !errors.Is(err, client.ErrNoStore) {
 		return fmt.Errorf("read its controls: %w", err)
 	}
-	var kept memory
-	err = d.conn.Load(ctx, memoryKey(g), &kept)
+	var kept checkpoint
+	err = d.conn.Load(ctx, checkpointKey(g), &kept)
 	var odd *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &odd): // of another version of this program: worth less than deciding at all
 		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("where the group stood cannot be read: it begins anew")
-		kept = memory{}
+		kept = checkpoint{}
 	case err != nil && !errors.Is(err, client.ErrNotKept) && !errors.Is(err, client.ErrNoStore):
 		return fmt.Errorf("read where it stood: %w", err)
 	}
@@ -182,13 +182,13 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	return nil
 }
 
-func controlsKey(g *group) string { return "control." + g.spec.Name }
-func memoryKey(g *group) string   { return "decider." + g.spec.Name }
+func controlsKey(g *group) string   { return "control." + g.spec.Name }
+func checkpointKey(g *group) string { return "decider." + g.spec.Name }
 
 // awaited are the hosts that had VMs of the group under the decider before this one, and have not been heard yet. For
 // a while nothing is decided without them; then they count as gone.
 func (g *group) awaited(obs Observation, now time.Time) []string {
-	if g.state.Known || now.Sub(g.takeOver) >= g.spec.BlindAfter {
+	if g.state.HasSample || now.Sub(g.takeOver) >= g.spec.BlindAfter {
 		return nil
 	}
 	var missing []string
@@ -207,14 +207,14 @@ func (g *group) awaited(obs Observation, now time.Time) []string {
 // remember keeps where the group stands. Nothing waits for it to succeed: the next change, or the next half minute,
 // tries again.
 func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
-	m := memoryOf(g.state, now)
-	if !g.state.Known || !m.worthSaving(g.saved) {
+	m := newCheckpoint(g.state, now)
+	if !g.state.HasSample || !m.worthSaving(g.saved) {
 		return
 	}
 	g.saved = m
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := d.conn.Save(ctx, memoryKey(g), m); err != nil && !errors.Is(err, client.ErrNoStore) {
+	if err := d.conn.Save(ctx, checkpointKey(g), m); err != nil && !errors.Is(err, client.ErrNoStore) {
 		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("where the group stands was not kept")
 	}
 }
@@ -223,10 +223,10 @@ func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
 func (d *Decider) report(now time.Time) {
 	_, leading := d.leadership.Term()
 	if leading {
-		d.unled = now
+		d.leaderlessSince = now
 	}
 	var problems []string
-	if without := now.Sub(d.unled); without >= unledAfter {
+	if without := now.Sub(d.leaderlessSince); without >= leaderlessAfter {
 		problems = append(problems, fmt.Sprintf("no decider leads for %s", seconds(without)))
 	}
 	for _, name := range d.names() {

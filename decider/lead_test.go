@@ -16,10 +16,10 @@ import (
 )
 
 func TestRecall(t *testing.T) {
-	kept := memory{
+	kept := checkpoint{
 		Desired: 3, BreachesOut: 2, LastOut: t0.Add(-time.Minute), LastChange: t0.Add(-time.Minute), Hosts: []bus.HostID{"kvm1"}, Time: t0.Add(-time.Minute),
 	}
-	fromKept := State{Before: 3, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: []bus.HostID{"kvm1"}}
+	fromKept := State{PreviousDesired: 3, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: []bus.HostID{"kvm1"}}
 	heard := func(age time.Duration, direction bus.Direction, rule bus.Rule, breaches int) *bus.Decision {
 		return &bus.Decision{
 			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age), Shares: map[bus.HostID]bus.Share{"kvm2": {VMs: 2}, "kvm1": {VMs: 2}},
@@ -29,34 +29,34 @@ func TestRecall(t *testing.T) {
 	both := []bus.HostID{"kvm1", "kvm2"}
 	for _, c := range []struct {
 		name  string
-		kept  memory
+		kept  checkpoint
 		heard *bus.Decision
 		want  State
 	}{
-		{"nothing at all", memory{}, nil, State{}},
+		{"nothing at all", checkpoint{}, nil, State{}},
 		{"what was kept", kept, nil, fromKept},
-		{"what was kept is old", memory{Desired: 3, Time: t0.Add(-memoryAge)}, nil, State{}},
-		{"what was kept is of the far future", memory{Desired: 3, Time: t0.Add(memoryAge)}, nil, State{}},
-		{"kept by one whose clock is a little ahead", memory{Desired: 3, Time: t0.Add(time.Second)}, nil, State{Before: 3}},
+		{"what was kept is old", checkpoint{Desired: 3, Time: t0.Add(-checkpointAge)}, nil, State{}},
+		{"what was kept is of the far future", checkpoint{Desired: 3, Time: t0.Add(checkpointAge)}, nil, State{}},
+		{"kept by one whose clock is a little ahead", checkpoint{Desired: 3, Time: t0.Add(time.Second)}, nil, State{PreviousDesired: 3}},
 		{"heard before it was kept", kept, heard(2*time.Minute, bus.Out, bus.RuleAboveUpper, 1), fromKept},
 		{"heard without knowledge", kept, &bus.Decision{Time: t0}, fromKept},
 		{
 			"scaling out was heard", kept, heard(time.Second, bus.Out, bus.RuleAboveUpper, 0),
-			State{Before: 4, LastOut: t0.Add(-time.Second), LastChange: t0.Add(-time.Second), Hosts: both},
+			State{PreviousDesired: 4, LastOut: t0.Add(-time.Second), LastChange: t0.Add(-time.Second), Hosts: both},
 		},
 		{
 			"scaling in was heard", kept, heard(time.Second, bus.In, bus.RuleBelowLower, 0),
-			State{Before: 4, LastOut: kept.LastOut, LastChange: t0.Add(-time.Second), Hosts: both},
+			State{PreviousDesired: 4, LastOut: kept.LastOut, LastChange: t0.Add(-time.Second), Hosts: both},
 		},
 		{
 			"breaches were heard", kept, heard(time.Second, bus.Hold, bus.RuleAboveUpper, 2),
-			State{Before: 4, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
+			State{PreviousDesired: 4, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
 		},
 		{
 			"breaches the other way", kept, heard(time.Second, bus.Hold, bus.RuleBelowLower, 4),
-			State{Before: 4, BreachesIn: 4, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
+			State{PreviousDesired: 4, BreachesIn: 4, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
 		},
-		{"heard long ago", memory{}, heard(memoryAge, bus.Out, bus.RuleAboveUpper, 0), State{}},
+		{"heard long ago", checkpoint{}, heard(checkpointAge, bus.Out, bus.RuleAboveUpper, 0), State{}},
 	} {
 		if got := recall(c.kept, c.heard, bus.Controls{}, t0); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", c.name, got, c.want)
@@ -81,8 +81,8 @@ func TestStartGoesOnAsBefore(t *testing.T) {
 		for range c.found {
 			vms = append(vms, ready(50))
 		}
-		d, st := Decide(spec(), State{Before: c.before}, see(vms...), t0)
-		if d.Desired != c.want || !st.Known || !strings.Contains(d.Sentence, c.wantInSentence) {
+		d, st := Decide(spec(), State{PreviousDesired: c.before}, see(vms...), t0)
+		if d.Desired != c.want || !st.HasSample || !strings.Contains(d.Sentence, c.wantInSentence) {
 			t.Errorf("%s: desired %d, want %d: %s", c.name, d.Desired, c.want, d.Sentence)
 		}
 	}
@@ -90,7 +90,7 @@ func TestStartGoesOnAsBefore(t *testing.T) {
 
 // A host that had VMs under the decider before is waited for, or its VMs would be made a second time elsewhere.
 func TestHostsOfBeforeAreAwaited(t *testing.T) {
-	g := &group{spec: spec(), state: State{Before: 2, Hosts: []bus.HostID{"kvm1", "kvm2"}}, takeOver: t0}
+	g := &group{spec: spec(), state: State{PreviousDesired: 2, Hosts: []bus.HostID{"kvm1", "kvm2"}}, takeOver: t0}
 	obs := see(ready(50)) // of kvm1
 	if got := g.awaited(obs, t0.Add(g.spec.BlindAfter-1)); !slices.Equal(got, []string{"kvm2"}) {
 		t.Errorf("awaited %q", got)
@@ -98,7 +98,7 @@ func TestHostsOfBeforeAreAwaited(t *testing.T) {
 	if got := g.awaited(obs, t0.Add(g.spec.BlindAfter)); got != nil {
 		t.Errorf("awaited %q for ever", got)
 	}
-	g.state.Known = true
+	g.state.HasSample = true
 	if got := g.awaited(obs, t0); got != nil {
 		t.Errorf("awaited %q later", got)
 	}
@@ -126,8 +126,8 @@ func TestBlind(t *testing.T) {
 }
 
 func TestPausedDirections(t *testing.T) {
-	busy := State{Known: true, Desired: 1, BreachesOut: 9}
-	idle := State{Known: true, Desired: 2, BreachesIn: 9}
+	busy := State{HasSample: true, Desired: 1, BreachesOut: 9}
+	idle := State{HasSample: true, Desired: 2, BreachesIn: 9}
 	for _, c := range []struct {
 		name   string
 		st     State
@@ -143,7 +143,7 @@ func TestPausedDirections(t *testing.T) {
 		{"in, paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 2, bus.GuardPaused},
 		{"in, the others paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeOut, bus.ScopeRepair}, 1, ""},
 		{"start above max, in paused", State{}, see(ready(1), ready(1), ready(1), ready(1), ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 5, ""}, // no VM goes: the actuator knows that as well
-		{"to min, out paused", State{Known: true}, see(ready(1)), []bus.Scope{bus.ScopeOut}, 1, ""},
+		{"to min, out paused", State{HasSample: true}, see(ready(1)), []bus.Scope{bus.ScopeOut}, 1, ""},
 	} {
 		c.st.Controls.Paused = c.paused
 		d, st := Decide(spec(), c.st, c.obs, t0)
@@ -240,13 +240,13 @@ func TestSetAndResetControls(t *testing.T) {
 
 // What was learned of a load outlives what was counted of it.
 func TestRecallKeepsWhatWasLearned(t *testing.T) {
-	kept := memory{Desired: 4, LastOut: t0, Boots: Boots{Mean: time.Second}, Policy: Memory{bus.PolicyPredictive: {Count: 1}}, Time: t0}
+	kept := checkpoint{Desired: 4, LastOut: t0, BootTimes: BootTimes{Mean: time.Second}, Policy: PolicyStates{bus.PolicyPredictive: {Count: 1}}, Time: t0}
 	for _, tt := range []struct {
 		age            time.Duration
 		state, learned bool
 	}{{time.Minute, true, true}, {time.Hour, false, true}, {71 * time.Hour, false, true}, {100 * time.Hour, false, false}, {-time.Minute, true, true}, {-time.Hour, false, true}, {-100 * time.Hour, false, false}} {
 		st := recall(kept, nil, bus.Controls{}, t0.Add(tt.age))
-		if (st.Before == 4) != tt.state || (st.Policy != nil) != tt.learned || (st.Boots.Mean > 0) != tt.learned {
+		if (st.PreviousDesired == 4) != tt.state || (st.Policy != nil) != tt.learned || (st.BootTimes.Mean > 0) != tt.learned {
 			t.Errorf("after %s: %+v", tt.age, st)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // change is one of desired: to is what is wanted, or what the limits before have left of it.
 type change struct {
 	from, to int
-	guards   Guards // with what is wanted now
+	limits   LimitState // with what is wanted now
 }
 
 func (c change) out() bool { return c.to > c.from }
@@ -71,12 +71,12 @@ type outcome struct {
 	allows    int
 	limitedBy bus.Guard
 	wait      time.Duration // that is left of the cooldown, or of the window of the guard
-	guards    Guards        // with what is wanted now
+	limits    LimitState    // with what is wanted now
 }
 
 // applyLimits lets a recommendation through, in part or not at all.
 func applyLimits(s situation, r recommendation) outcome {
-	o := outcome{recommendation: r, allows: r.wants, limitedBy: r.facts.crossing.guard, guards: s.state.Guards}
+	o := outcome{recommendation: r, allows: r.wants, limitedBy: r.facts.crossing.guard, limits: s.state.Limits}
 	if !r.limited {
 		return o
 	}
@@ -84,8 +84,8 @@ func applyLimits(s situation, r recommendation) outcome {
 	if beyond := r.rule == bus.RuleAboveUpper || r.rule == bus.RuleBelowLower; within != from || beyond {
 		o.wait = s.cooldown(within > from || r.rule == bus.RuleAboveUpper)
 	}
-	o.guards.want(s.spec.Policy.Limits, within, s.now)
-	c := change{from: from, to: r.wants, guards: o.guards}
+	o.limits = o.limits.want(s.spec.Policy.Limits, within, s.now)
+	c := change{from: from, to: r.wants, limits: o.limits}
 	for _, l := range limits {
 		if l.change == nil || c.to == from {
 			continue
@@ -148,7 +148,7 @@ func tolerance(s situation, c change) (int, time.Duration) {
 }
 
 func stabilise(s situation, c change) (int, time.Duration) {
-	return c.guards.stabilised(s.spec.Policy.Limits, c.from, c.to, s.now)
+	return c.limits.stabilised(s.spec.Policy.Limits, c.from, c.to, s.now)
 }
 
 // projection leaves as many VMs as can do the present work below the limit, so that a scale-in does not lead to a scale-out at
@@ -164,8 +164,8 @@ func projection(s situation, c change) (int, time.Duration) {
 }
 
 func rate(s situation, c change) (int, time.Duration) {
-	room, left := c.guards.room(s.spec.Policy.Limits, c.out(), s.now)
-	return min(max(c.to, c.from-room), c.from+room), left
+	most, left := c.limits.allowance(s.spec.Policy.Limits, c.out(), s.now)
+	return min(max(c.to, c.from-most), c.from+most), left
 }
 
 func cooldown(s situation, c change) (int, time.Duration) {

@@ -54,7 +54,7 @@ func TestLimits(t *testing.T) {
 					*d = time.Duration(int64(*d)) * time.Second
 				}
 			}
-			st, now := State{Known: true, Desired: 4}, t0
+			st, now := State{HasSample: true, Desired: 4}, t0
 			for i, r := range tt.rows {
 				now = now.Add(time.Duration(r.after) * time.Second)
 				s, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4}, r.want, now)
@@ -91,7 +91,7 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 		if tt.target > 0 {
 			s.Policy.Types, s.Policy.TargetPercent = []bus.PolicyType{bus.PolicyTarget}, tt.target
 		}
-		st := State{Known: true, Desired: 4}
+		st := State{HasSample: true, Desired: 4}
 		seen, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4 * tt.average}, tt.want, t0)
 		if o.allows != tt.got || o.limitedBy != tt.guard {
 			t.Errorf("%+v: desired %d, guard %q, %q", tt, o.allows, o.limitedBy, o.sentence(seen))
@@ -100,18 +100,18 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 }
 
 func TestGuardsRememberLittle(t *testing.T) {
-	var g Guards
+	var g LimitState
 	l := bus.Limits{StabiliseIn: 24 * time.Hour, RateOut: 9, RateWindow: 24 * time.Hour}
 	for i := range 5 * marks {
 		now := t0.Add(time.Duration(i) * time.Second)
-		g.want(l, 1+i%7, now)
-		g.changed(l, 1, now)
+		g = g.want(l, 1+i%7, now)
+		g = g.changed(l, 1, now)
 	}
 	if len(g.Wanted) > marks || len(g.Changes) > marks+1 {
 		t.Errorf("%d wishes, %d changes", len(g.Wanted), len(g.Changes))
 	}
 	for i := range 5 * marks {
-		g.want(l, 3, t0.Add(25*time.Hour+time.Duration(i)*time.Second))
+		g = g.want(l, 3, t0.Add(25*time.Hour+time.Duration(i)*time.Second))
 	}
 	if len(g.Wanted) > 3 {
 		t.Errorf("%d marks of one wish", len(g.Wanted))
@@ -163,7 +163,7 @@ func TestSchedule(t *testing.T) {
 	if d := step(at(8, 0), 2); d.Rule != bus.RuleBelowMin || d.Desired != 3 || d.Inputs.Max != 10 {
 		t.Fatalf("at 8: %s, %d, %q", d.Rule, d.Desired, d.Sentence)
 	}
-	st = State{Known: true, Desired: 4, Scheduled: at(7, 59)}
+	st = State{HasSample: true, Desired: 4, ScheduleSeenAt: at(7, 59)}
 	if d := step(at(8, 0), 4); d.Rule != bus.RuleScheduled || d.Desired != 6 {
 		t.Fatalf("at 8, with 4: %s, %d, %q", d.Rule, d.Desired, d.Sentence)
 	}
@@ -173,7 +173,7 @@ func TestSchedule(t *testing.T) {
 	if d := step(at(18, 0), 6); d.Rule != bus.RuleAboveMax || d.Desired != 5 {
 		t.Fatalf("at 18: %s, %d", d.Rule, d.Desired)
 	}
-	fresh := State{Known: true, Desired: 5} // of a decider that has seen no schedule yet
+	fresh := State{HasSample: true, Desired: 5} // of a decider that has seen no schedule yet
 	if d, _ := Decide(s, fresh, see(ready(50), ready(50), ready(50), ready(50), ready(50)), at(9, 0)); d.Rule == bus.RuleScheduled {
 		t.Errorf("what was due before its time is done: %q", d.Sentence)
 	}
@@ -199,7 +199,7 @@ func TestScheduleWhenTheClockChanges(t *testing.T) {
 			}
 			s := spec(bounds(1, 9))
 			s.Schedule = []bus.ScheduledAction{{At: tt.at, Zone: tt.zone, Desired: 3}}
-			st := State{Known: true, Desired: 3}
+			st := State{HasSample: true, Desired: 3}
 			var due []string
 			for now := from; now.Before(from.Add(3 * time.Hour)); now = now.Add(10 * time.Second) {
 				if len(due) == 1 { // what a person changes in between is not undone

@@ -8,9 +8,9 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Guards is what the guards remember.
-type Guards struct {
-	Wanted  []Mark `json:"wanted,omitempty"`  // of the longer stabilisation window; a wish that repeats the one before is not kept
+// LimitState is what the limits remember.
+type LimitState struct {
+	Wanted  []Mark `json:"wanted,omitempty"`  // of the longer stabilisation window; what repeats the one before is not kept
 	Changes []Mark `json:"changes,omitempty"` // of the rate window
 }
 
@@ -30,29 +30,30 @@ func window(l bus.Limits, out bool) time.Duration {
 	return l.StabiliseIn
 }
 
-// want notes what is wanted, as far as a window needs it.
-func (g *Guards) want(l bus.Limits, want int, now time.Time) {
+// want is the state with what is wanted now, as far as a window needs it.
+func (s LimitState) want(l bus.Limits, want int, now time.Time) LimitState {
 	longest := max(l.StabiliseOut, l.StabiliseIn)
 	if longest == 0 {
-		g.Wanted = nil
-		return
+		s.Wanted = nil
+		return s
 	}
-	if n := len(g.Wanted); n >= 2 && g.Wanted[n-1].N == want && g.Wanted[n-2].N == want { // the first and the last of a row are enough
-		g.Wanted = slices.Clone(g.Wanted)
-		g.Wanted[n-1].At = now
+	if n := len(s.Wanted); n >= 2 && s.Wanted[n-1].N == want && s.Wanted[n-2].N == want { // the first and the last of a row are enough
+		s.Wanted = slices.Clone(s.Wanted)
+		s.Wanted[n-1].At = now
 	} else {
-		g.Wanted = append(slices.Clip(g.Wanted), Mark{now, want})
+		s.Wanted = append(slices.Clip(s.Wanted), Mark{now, want})
 	}
-	g.Wanted = young(g.Wanted, longest, now)
+	s.Wanted = young(s.Wanted, longest, now)
+	return s
 }
 
-// stabilised is what of a wish has been wanted for its whole window: the least above desired, the most below it. left
+// stabilised is what of a recommendation has been wanted for its whole window: the least above desired, the most below it. left
 // is the time until another one can be.
 // https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#stabilization-window
-func (g *Guards) stabilised(l bus.Limits, desired, want int, now time.Time) (steady int, left time.Duration) {
+func (s LimitState) stabilised(l bus.Limits, desired, want int, now time.Time) (steady int, left time.Duration) {
 	steady = want
 	width := window(l, want > desired)
-	for _, m := range g.Wanted {
+	for _, m := range s.Wanted {
 		switch age := now.Sub(m.At); {
 		case age < 0 || age >= width:
 		case want > desired:
@@ -61,7 +62,7 @@ func (g *Guards) stabilised(l bus.Limits, desired, want int, now time.Time) (ste
 			steady = min(max(steady, m.N), desired)
 		}
 	}
-	for _, m := range g.Wanted {
+	for _, m := range s.Wanted {
 		if age := now.Sub(m.At); m.N == steady && age < width {
 			left = width - age // of the youngest
 		}
@@ -69,8 +70,8 @@ func (g *Guards) stabilised(l bus.Limits, desired, want int, now time.Time) (ste
 	return steady, left
 }
 
-// room is how many VMs may still come, or go, in the rate window, and how long it takes until one more may.
-func (g *Guards) room(l bus.Limits, out bool, now time.Time) (n int, left time.Duration) {
+// allowance is how many VMs may still come, or go, in the rate window, and how long it takes until one more may.
+func (s LimitState) allowance(l bus.Limits, out bool, now time.Time) (n int, left time.Duration) {
 	most := l.RateIn
 	if out {
 		most = l.RateOut
@@ -78,18 +79,18 @@ func (g *Guards) room(l bus.Limits, out bool, now time.Time) (n int, left time.D
 	if most == 0 {
 		return math.MaxInt32, 0
 	}
-	for _, m := range g.Changes { // the oldest that counts ends first
+	for _, m := range s.Changes { // the oldest that counts ends first
 		if m.N > 0 == out && now.Sub(m.At) < l.RateWindow {
 			left = l.RateWindow - now.Sub(m.At)
 			break
 		}
 	}
-	return max(0, most-g.within(l, out, now)), left
+	return max(0, most-s.within(l, out, now)), left
 }
 
 // within is how many VMs came, or went, in the rate window.
-func (g *Guards) within(l bus.Limits, out bool, now time.Time) (n int) {
-	for _, m := range g.Changes {
+func (s LimitState) within(l bus.Limits, out bool, now time.Time) (n int) {
+	for _, m := range s.Changes {
 		if age := now.Sub(m.At); m.N > 0 == out && age >= 0 && age < l.RateWindow {
 			n += max(m.N, -m.N)
 		}
@@ -97,16 +98,17 @@ func (g *Guards) within(l bus.Limits, out bool, now time.Time) (n int) {
 	return n
 }
 
-// changed notes that so many VMs came, or went, whatever the rule.
-func (g *Guards) changed(l bus.Limits, n int, now time.Time) {
+// changed is the state once so many VMs came, or went, whatever the rule.
+func (s LimitState) changed(l bus.Limits, n int, now time.Time) LimitState {
 	if l.RateOut == 0 && l.RateIn == 0 {
-		g.Changes = nil
-		return
+		s.Changes = nil
+		return s
 	}
-	g.Changes = young(g.Changes, l.RateWindow, now)
+	s.Changes = young(s.Changes, l.RateWindow, now)
 	if n != 0 {
-		g.Changes = append(slices.Clip(g.Changes), Mark{now, n})
+		s.Changes = append(slices.Clip(s.Changes), Mark{now, n})
 	}
+	return s
 }
 
 // young are the marks of a window. One of the future is from before a clock was set back.

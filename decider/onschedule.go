@@ -16,7 +16,7 @@ func onSchedule(spec bus.Group, st State, now time.Time) (bus.Group, State, *int
 	if !st.timetable.Is(spec.Schedule) {
 		st.timetable, _ = schedule.New(spec.Schedule) // New of the decider has refused what cannot be read
 	}
-	since := st.Scheduled
+	since := st.ScheduleSeenAt
 	if since.IsZero() {
 		since = now
 	}
@@ -28,8 +28,8 @@ func onSchedule(spec bus.Group, st State, now time.Time) (bus.Group, State, *int
 		spec.Min = least
 	}
 	spec.Min = min(spec.Min, spec.Max)
-	if st.Known { // before, nothing can be scaled
-		st.Scheduled = now
+	if st.HasSample { // before, nothing can be scaled
+		st.ScheduleSeenAt = now
 	}
 	if desired == 0 {
 		return spec, st, nil

@@ -7,16 +7,16 @@ import (
 
 // recommendation is what a rule asks for, before any limit.
 type recommendation struct {
-	rule    bus.Rule
-	known   bool // whether there was a complete list of VMs yet
-	current int  // what desired was, and what a host has that has joined
-	wants   int
-	limited bool // whether the limits look at it: they do at what policies want
-	facts   facts
+	rule      bus.Rule
+	hasSample bool // whether there was a complete list of VMs yet
+	current   int  // what desired was, and what a host has that has joined
+	wants     int
+	limited   bool // whether the limits look at it: they do at what policies want
+	facts     facts
 	// What the policies have counted, said and remember from now on.
 	breaches breaches
 	wishes   []bus.Wish
-	policies Memory
+	policies PolicyStates
 }
 
 // facts are what the sentence of a rule tells, where that is not in the situation.
@@ -58,7 +58,7 @@ var rules = []struct {
 func recommend(s situation) recommendation {
 	st := s.state
 	nothing := recommendation{
-		known: st.Known, current: st.Desired, wants: st.Desired, policies: st.Policy, breaches: breaches{out: st.BreachesOut, in: st.BreachesIn},
+		hasSample: st.HasSample, current: st.Desired, wants: st.Desired, policies: st.Policy, breaches: breaches{out: st.BreachesOut, in: st.BreachesIn},
 	}
 	for _, rule := range rules {
 		r := nothing
@@ -99,13 +99,13 @@ func nothingNew(s situation, r recommendation) (recommendation, bool) { return r
 // as that wanted it, unless all of its VMs are gone.
 func start(s situation, r recommendation) (recommendation, bool) {
 	kept := s.counts.kept
-	r.known, r.current = true, kept
+	r.hasSample, r.current = true, kept
 	r.facts.found, r.facts.before = kept, kept
-	if kept > 0 && s.state.Before > 0 {
-		r.facts.before = s.state.Before
+	if kept > 0 && s.state.PreviousDesired > 0 {
+		r.facts.before = s.state.PreviousDesired
 	}
 	r.wants = s.within(r.facts.before)
-	return r, !s.state.Known
+	return r, !s.state.HasSample
 }
 
 // joined is for a host that speaks for the first time: what it has is not surplus.

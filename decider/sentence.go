@@ -26,7 +26,7 @@ const saturated = 30
 
 // saturation says when a group that wants to grow is short of its host, and not of VMs.
 func (r recommendation) saturation(s situation) string {
-	wantsMore := r.rule == bus.RuleAboveUpper || r.rule == bus.RulePolicy && mostWanted(r.wishes) > r.current
+	wantsMore := r.rule == bus.RuleAboveUpper || r.rule == bus.RulePolicy && highest(r.wishes) > r.current
 	delay := s.counts.runDelay()
 	if !wantsMore || delay == nil || *delay < saturated {
 		return ""
@@ -68,7 +68,7 @@ func (o outcome) holds(s situation) string {
 	case bus.GuardProjection:
 		return fmt.Sprintf("fewer than %s would be above %g %%", plural(desired), busiest(s.spec.Policy))
 	case bus.GuardRate:
-		return fmt.Sprintf("%s changed in the last %s already", plural(o.guards.within(l, within > desired, s.now)), seconds(l.RateWindow))
+		return fmt.Sprintf("%s changed in the last %s already", plural(o.limits.within(l, within > desired, s.now)), seconds(l.RateWindow))
 	case bus.GuardCooldown:
 		return "cooling down " + seconds(o.wait)
 	case bus.GuardAtMax, bus.GuardAtMin, bus.GuardComing, bus.GuardBreaches, bus.GuardHost, bus.GuardPaused:
@@ -106,7 +106,7 @@ func (r recommendation) sentence(s situation) string {
 	case bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable:
 		return f.crossing.sentence(s)
 	case bus.RulePolicy:
-		return told(r.wishes)
+		return reason(r.wishes)
 	}
 	return ""
 }
@@ -143,7 +143,7 @@ func (r recommendation) starting(s situation) string {
 // sentence is what the threshold sees, and what holds it back.
 func (x crossing) sentence(s situation) string {
 	p, b := s.spec.Policy, x.breaches
-	beyond, bound := "", ""
+	var beyond, bound string
 	switch x.rule {
 	case bus.RuleAboveUpper:
 		beyond, bound = fmt.Sprintf("average %.0f %% > %g %%", x.average, p.UpperPercent), fmt.Sprintf("at max %d", s.spec.Max)
@@ -165,12 +165,12 @@ func (x crossing) sentence(s situation) string {
 	return fmt.Sprintf("%s for %s", beyond, seconds(time.Duration(b.shown)*p.Interval))
 }
 
-// told is why the most is wanted; of several policies with their names.
-func told(wishes []bus.Wish) string {
+// reason is why the most is wanted; of several policies with their names.
+func reason(wishes []bus.Wish) string {
 	if len(wishes) == 1 {
 		return wishes[0].Sentence
 	}
-	most := mostWanted(wishes)
+	most := highest(wishes)
 	var parts []string
 	for _, w := range wishes {
 		if w.Desired == most {

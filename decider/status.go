@@ -16,8 +16,8 @@ import (
 // silentAfter is when a stage that gives no sign of life (one in three seconds) is left out of the status.
 const silentAfter = 10 * time.Second
 
-// hear notes a stage's sign of life by its time of arrival: the clocks of hosts differ.
-func (d *Decider) hear(h bus.Health) {
+// record notes a stage's sign of life by its time of arrival: the clocks of hosts differ.
+func (d *Decider) record(h bus.Health) {
 	now := d.cfg.Now().UTC()
 	for key, old := range d.stages {
 		if now.Sub(old.Time) > silentAfter {

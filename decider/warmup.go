@@ -38,7 +38,7 @@ type settling struct {
 }
 
 // See takes what an evaluation looks at. Only times of the host's own clock are compared.
-func (w *Warmup) See(spec bus.Group, boots Boots, obs Observation) {
+func (w *Warmup) See(spec bus.Group, boots BootTimes, obs Observation) {
 	if w.Template != spec.Template {
 		*w = Warmup{Template: spec.Template}
 	}
@@ -59,7 +59,7 @@ func (w *Warmup) See(spec bus.Group, boots Boots, obs Observation) {
 	}
 }
 
-func (w *Warmup) settle(s *settling, vm bus.VM, boots Boots, now time.Time, low float64) {
+func (w *Warmup) settle(s *settling, vm bus.VM, boots BootTimes, now time.Time, low float64) {
 	switch {
 	case vm.CPUPercent == nil:
 		return
@@ -93,7 +93,7 @@ func wantedCPU(vm bus.VM) float64 {
 
 // warming reports whether a ready VM's CPU does not count yet: until it has come to rest once, or has been busy for longer
 // than the boots of its template make VMs, which is load then. What a person has set takes the place of all that.
-func (w *Warmup) warming(spec bus.Group, boots Boots, vm bus.VM, now time.Time) bool {
+func (w *Warmup) warming(spec bus.Group, boots BootTimes, vm bus.VM, now time.Time) bool {
 	since := bootEnd(vm)
 	age := now.Sub(since)
 	boot := bootOf(vm, boots)
@@ -140,7 +140,7 @@ func longestTail(boot time.Duration) time.Duration {
 }
 
 // bootOf is how long a VM's boot took, or where that is unknown, its group's.
-func bootOf(vm bus.VM, boots Boots) time.Duration {
+func bootOf(vm bus.VM, boots BootTimes) time.Duration {
 	if vm.BootedAt == nil {
 		return boots.Mean
 	}

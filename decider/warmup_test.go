@@ -128,11 +128,11 @@ func TestBootIsNotLoad(t *testing.T) {
 				}
 				quiet("all reboot")
 				w.vms = nil
-				text, err := json.Marshal(memoryOf(w.state, w.now))
+				text, err := json.Marshal(newCheckpoint(w.state, w.now))
 				if err != nil {
 					t.Fatal(err)
 				}
-				var kept memory
+				var kept checkpoint
 				if err := json.Unmarshal(text, &kept); err != nil {
 					t.Fatal(err)
 				}
@@ -239,7 +239,7 @@ func TestNoBootMakesAVM(t *testing.T) {
 }
 
 func TestWarming(t *testing.T) {
-	boots := Boots{Mean: 20 * time.Second}
+	boots := BootTimes{Mean: 20 * time.Second}
 	known := Warmup{Tails: []time.Duration{10 * time.Second, 4 * time.Second}} // 20 s are usual
 	vm := func(change func(*bus.VM)) bus.VM {
 		v := bus.VM{
@@ -289,7 +289,7 @@ func TestWarming(t *testing.T) {
 // A drain that was called off, and a hook that took its time, say nothing of how long boots take.
 func TestCalledOffDrainIsNoBoot(t *testing.T) {
 	vm := bus.VM{UUID: "1", Phase: bus.PhaseReady, State: bus.StateRunning, Created: t0, PhaseSince: t0.Add(time.Hour), BootedAt: new(t0.Add(20 * time.Second))}
-	var b Boots
+	var b BootTimes
 	add := func() {
 		obs := see(vm)
 		obs.Hosts[0].Time = t0.Add(3 * time.Hour)

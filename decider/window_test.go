@@ -164,7 +164,7 @@ func TestClockSetBack(t *testing.T) {
 		t.Fatal("two seconds after the clock was set back its samples are still dropped")
 	}
 	spec := bus.DefaultGroup()
-	d, _ := Decide(spec, State{Known: true, Desired: 1}, w.Take(t0.Add(2*time.Second), 5*time.Second), t0)
+	d, _ := Decide(spec, State{HasSample: true, Desired: 1}, w.Take(t0.Add(2*time.Second), 5*time.Second), t0)
 	if d.Inputs.Ready != 1 || d.Rule != bus.RuleStable {
 		t.Errorf("decision %+v, want the VM to count as ready", d)
 	}

@@ -154,7 +154,7 @@ func TestDecideInvariants(t *testing.T) {
 
 func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus.Decision) {
 	fail := func(what string) { t.Fatalf("%s: %+v\nbefore %+v\nseen %+v", what, d, before, obs) }
-	if before.Known && !d.Known {
+	if before.HasSample && !d.Known {
 		fail("forgot that it knows")
 	}
 	if !d.Known {
@@ -178,7 +178,7 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 		fail("scales in without knowing everything")
 	case d.Guard != "" && change != 0 && !held:
 		fail("changes in spite of its guard")
-	case before.Known && d.Rule != bus.RuleStart && d.Current != before.Desired:
+	case before.HasSample && d.Rule != bus.RuleStart && d.Current != before.Desired:
 		fail("current is not the last desired")
 	}
 	switch d.Rule {

@@ -100,7 +100,7 @@ func (c *explainCmd) run(cmd *cobra.Command) error {
 	if newest && need == nil {
 		held = heldBack(ctx, conn, decision)
 	}
-	return printExplanation(cmd.OutOrStdout(), explain.Of(decision, held, time.Local), c.output)
+	return printExplanation(cmd.OutOrStdout(), explain.New(decision, held, time.Local), c.output)
 }
 
 // heldEvents is how many of a group's events are looked at, at least.

@@ -52,7 +52,7 @@ func TestOutputIsHarmless(t *testing.T) {
 			return err
 		},
 		"an explanation": func(w io.Writer) error {
-			return printExplanation(w, explain.Of(new(hostileDecision(at)), nil, time.UTC), "text")
+			return printExplanation(w, explain.New(new(hostileDecision(at)), nil, time.UTC), "text")
 		},
 		"a status": func(w io.Writer) error {
 			_, err := fmt.Fprintln(w, strings.Join(dashboard.StatusLines(bus.Status{

@@ -41,7 +41,7 @@ type simulateCmd struct {
 }
 
 func newSimulateCmd(g *globals) *simulateCmd {
-	return &simulateCmd{g: g, plan: simulate.Plan{World: simulate.Reference()}, since: newSince("7d")}
+	return &simulateCmd{g: g, plan: simulate.Plan{Params: simulate.Reference()}, since: newSince("7d")}
 }
 
 func simulateCommand(g *globals) *cobra.Command {
@@ -91,8 +91,8 @@ func (c *simulateCmd) flags(cmd *cobra.Command) {
 	f.DurationSliceVar(&c.boots, "boot", []time.Duration{30 * time.Second},
 		"time from a VM's creation to ready; several give the mean")
 	f.IntVar(&c.plan.Seeds, "seeds", 1, "runs with different noise in the CPU readings")
-	f.IntVar(&c.plan.World.Min, "min", c.plan.World.Min, "VMs at least")
-	f.IntVar(&c.plan.World.Max, "max", c.plan.World.Max, "VMs at most")
+	f.IntVar(&c.plan.Params.Min, "min", c.plan.Params.Min, "VMs at least")
+	f.IntVar(&c.plan.Params.Max, "max", c.plan.Params.Max, "VMs at most")
 	f.BoolVar(&c.each, "each", false, "a table for each trace and boot time, too")
 	f.StringVar(&c.html, "html", "", "write a page with demand and capacity over time to this file")
 	f.DurationVar(&c.points, "points", 0, "with -o json: a point of each first run every so long, too")
@@ -122,9 +122,9 @@ func (c *simulateCmd) validate() error {
 		return usageError{fmt.Errorf("--seeds: found %d, want 1 to 100", c.plan.Seeds)}
 	case len(c.boots) == 0 || slices.Min(c.boots) < time.Second || slices.Max(c.boots) > time.Hour:
 		return usageError{fmt.Errorf("--boot: found %v, want 1s to 1h", c.boots)}
-	case c.plan.World.Min < 1 || c.plan.World.Max < c.plan.World.Min || c.plan.World.Max > 1000:
+	case c.plan.Params.Min < 1 || c.plan.Params.Max < c.plan.Params.Min || c.plan.Params.Max > 1000:
 		return usageError{fmt.Errorf("--min and --max: found %d and %d, want 1 to 1000, min at most max",
-			c.plan.World.Min, c.plan.World.Max)}
+			c.plan.Params.Min, c.plan.Params.Max)}
 	case c.history != "" && c.trace != "":
 		return usageError{errors.New("--history and --trace: want one of them")}
 	}
@@ -254,7 +254,7 @@ func (c *simulateCmd) configured(cmd *cobra.Command) error {
 	if i < 0 {
 		return fmt.Errorf("--history: the config has no group %q", c.history)
 	}
-	world := &c.plan.World
+	world := &c.plan.Params
 	world.Own = &cfg.Groups[i]
 	if !cmd.Flags().Changed("min") {
 		world.Min = cfg.Groups[i].Min
@@ -272,7 +272,7 @@ func (c *simulateCmd) configured(cmd *cobra.Command) error {
 func (c *simulateCmd) describe(stderr io.Writer, trace simulate.Trace, from time.Time, gaps simulate.Gaps) {
 	group := c.history
 	fmt.Fprintf(stderr, "%s: %s from %s, boot %s, min %d, max %d\n", group, trace.Length(), from.Local().Format(time.DateTime),
-		c.plan.Boots[0], c.plan.World.Min, c.plan.World.Max)
+		c.plan.Boots[0], c.plan.Params.Min, c.plan.Params.Max)
 	if gaps.Unknown > 0.01 {
 		fmt.Fprintf(stderr, "%s: nothing is known of %.0f %% of that time; the load before it stands there\n", group, 100*gaps.Unknown)
 	}

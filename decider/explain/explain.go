@@ -43,8 +43,8 @@ func Held(d *bus.Decision, events []bus.Event) (held *bus.Event) {
 	return held
 }
 
-// Of explains a decision, with times in loc; held is what Held says, nil where nothing is known of it.
-func Of(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
+// New explains a decision, with times in loc; held is what Held says, nil where nothing is known of it.
+func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	e := Explanation{Decision: d, Result: result(d, loc), WhyNot: whyNot(d, loc)}
 	in := d.Inputs
 	add := func(what, effect, format string, args ...any) {

@@ -63,7 +63,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 		{decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard rate held it back because", "not before 2026-05-04 12:01:00"},
 	} {
 		t.Run(fmt.Sprintf("%s %s", tt.d.Rule, tt.d.Guard), func(t *testing.T) {
-			e := Of(tt.d, nil, time.UTC)
+			e := New(tt.d, nil, time.UTC)
 			var table strings.Builder
 			for _, s := range e.Steps {
 				fmt.Fprintln(&table, s.What, s.Effect, s.Found)
@@ -96,7 +96,7 @@ func TestGuardsAreInTheirOrder(t *testing.T) {
 			d.Controls.Paused = []bus.Scope{bus.ScopeIn}
 		})
 		order := -1
-		for _, s := range Of(d, nil, time.UTC).Steps {
+		for _, s := range New(d, nil, time.UTC).Steps {
 			if name, is := strings.CutPrefix(s.What, "guard "); is {
 				at := slices.Index(decider.Limits(), bus.Guard(name))
 				if at <= order {
@@ -109,7 +109,7 @@ func TestGuardsAreInTheirOrder(t *testing.T) {
 }
 
 func TestChangeNeedsNoWhyNot(t *testing.T) {
-	e := Of(decision(bus.RuleAboveUpper, "", func(d *bus.Decision) { d.Direction, d.Desired = bus.Out, 3 }), nil, time.UTC)
+	e := New(decision(bus.RuleAboveUpper, "", func(d *bus.Decision) { d.Direction, d.Desired = bus.Out, 3 }), nil, time.UTC)
 	if len(e.WhyNot) > 0 {
 		t.Errorf("%q", e.WhyNot)
 	}
@@ -141,7 +141,7 @@ func TestHeldByTheActuator(t *testing.T) {
 			t.Errorf("%+v: %+v, want %q", tt.events, held, tt.want)
 		}
 	}
-	e := Of(short, &refused, time.UTC)
+	e := New(short, &refused, time.UTC)
 	if s := e.Steps[len(e.Steps)-2]; s != (Step{"actuator refused", "no room for 1 more: memory, since 2026-05-04 11:00:00", "held it back"}) {
 		t.Errorf("%+v", s)
 	}

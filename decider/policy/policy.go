@@ -1,5 +1,5 @@
 // Package policy says how many VMs a load wants. A policy sees only what a host can observe of a group, reads no clock and
-// draws no random number: the same readings give the same wishes, in a running group, in a replay and in a simulation.
+// draws no random number: the same readings give the same recommendations, in a running group, in a replay and in a simulation.
 package policy
 
 import "time"
@@ -21,16 +21,16 @@ type Reading struct {
 	Min, Max      int
 }
 
-// Wish is what a policy wants, before any guard.
-type Wish struct {
-	Desired  int    // VMs, min to max
-	Sentence string // why, in one sentence
+// Recommendation is what a policy wants, before any limit.
+type Recommendation struct {
+	Desired int    // VMs, min to max
+	Reason  string // why, in one sentence
 }
 
-// Policy turns readings into wishes, one after the other. Its parameters and all that it remembers are exported fields of
+// Policy turns readings into recommendations, one after the other. Its parameters and all that it remembers are exported fields of
 // bounded size, so that it can be kept as JSON and go on after a restart.
 type Policy interface {
-	Wish(Reading) Wish
+	Recommend(Reading) Recommendation
 	// Interval is the time between two readings that the policy is made for.
 	Interval() time.Duration
 }

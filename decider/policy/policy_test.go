@@ -70,7 +70,7 @@ func TestStepCountsWhatWarmsUp(t *testing.T) {
 		{11 * time.Minute, 40, 12},
 		{12 * time.Minute, 30, 9},
 	} {
-		desired = s.Wish(read(tt.at, tt.cpu, desired, 0, desired)).Desired
+		desired = s.Recommend(read(tt.at, tt.cpu, desired, 0, desired)).Desired
 		if desired != tt.want {
 			t.Fatalf("after %s at %g %%: %d, want %d", tt.at, tt.cpu, desired, tt.want)
 		}
@@ -91,7 +91,7 @@ func TestTarget(t *testing.T) {
 	} {
 		target := &Target{Value: 60, Period: time.Minute, PeriodsOut: 3, PeriodsIn: 15, Warmup: 5 * time.Minute}
 		for i := 1; i <= tt.readings; i++ {
-			got := target.Wish(read(time.Duration(i)*time.Minute, tt.cpu, tt.ready, 0, tt.desired)).Desired
+			got := target.Recommend(read(time.Duration(i)*time.Minute, tt.cpu, tt.ready, 0, tt.desired)).Desired
 			want := tt.desired
 			if i >= tt.at {
 				want = tt.out
@@ -108,7 +108,7 @@ func TestTarget(t *testing.T) {
 		desired int
 		want    int
 	}{{0, 90, 2, 3}, {time.Minute, 10, 3, 3}, {4 * time.Minute, 10, 3, 3}, {5 * time.Minute, 10, 3, 1}} {
-		if got := target.Wish(read(tt.at, tt.cpu, 2, 0, tt.desired)).Desired; got != tt.want {
+		if got := target.Recommend(read(tt.at, tt.cpu, 2, 0, tt.desired)).Desired; got != tt.want {
 			t.Errorf("reading %d: %d, want %d", i, got, tt.want)
 		}
 	}
@@ -206,12 +206,12 @@ type follower struct {
 	boots  []time.Duration // when those that boot are ready
 }
 
-func (f *follower) step(load float64) Wish {
+func (f *follower) step(load float64) Recommendation {
 	f.at += f.policy.Interval()
 	for len(f.boots) > 0 && f.boots[0] <= f.at {
 		f.boots, f.ready = f.boots[1:], f.ready+1
 	}
-	w := f.policy.Wish(read(f.at, math.Min(100, 100*load/float64(f.ready)), f.ready, len(f.boots), f.ready+len(f.boots)))
+	w := f.policy.Recommend(read(f.at, math.Min(100, 100*load/float64(f.ready)), f.ready, len(f.boots), f.ready+len(f.boots)))
 	for f.ready+len(f.boots) < w.Desired {
 		f.boots = append(f.boots, f.at+30*time.Second)
 	}
@@ -231,7 +231,7 @@ func TestPredictive(t *testing.T) {
 		f := begin()
 		for i := range 2000 {
 			if w := f.step(3.9); i > 100 && w.Desired != 5 {
-				t.Fatalf("reading %d wants %d: %s", i, w.Desired, w.Sentence)
+				t.Fatalf("reading %d wants %d: %s", i, w.Desired, w.Reason)
 			}
 		}
 	})
@@ -278,7 +278,7 @@ func TestPredictive(t *testing.T) {
 	t.Run("an unknown CPU is no opinion", func(t *testing.T) {
 		r := read(0, 0, 3, 0, 4)
 		r.CPUPercent = nil
-		if w := NewPredictive(tuning(bus.SettingSafe)).Wish(r); w.Desired != 4 {
+		if w := NewPredictive(tuning(bus.SettingSafe)).Recommend(r); w.Desired != 4 {
 			t.Errorf("wants %d", w.Desired)
 		}
 	})
@@ -299,7 +299,7 @@ func TestPredictiveWithAnything(t *testing.T) {
 			if random.IntN(10) == 0 {
 				r.CPUPercent = nil
 			}
-			wa, wb := a.Wish(r), b.Wish(r)
+			wa, wb := a.Recommend(r), b.Recommend(r)
 			if wa != wb || wa.Desired < 0 {
 				t.Fatalf("reading %d: %+v, and with its memory kept %+v", i, wa, wb)
 			}
@@ -323,7 +323,7 @@ func BenchmarkPredictive(b *testing.B) {
 	at := time.Duration(0)
 	wish := func() {
 		at += PredictiveInterval
-		p.Wish(read(at, 50+10*random.NormFloat64(), 10, 0, 10))
+		p.Recommend(read(at, 50+10*random.NormFloat64(), 10, 0, 10))
 	}
 	for range 24 * hour {
 		wish()
@@ -352,7 +352,7 @@ func TestPredictiveAfterAnOutage(t *testing.T) {
 	}
 	read := func() {
 		cpu := 100 * load() / 20
-		p.Wish(Reading{Now: at, CPUPercent: &cpu, Ready: 20, Boot: 30 * time.Second, Desired: 20, Min: 1, Max: 20})
+		p.Recommend(Reading{Now: at, CPUPercent: &cpu, Ready: 20, Boot: 30 * time.Second, Desired: 20, Min: 1, Max: 20})
 		at = at.Add(PredictiveInterval)
 	}
 	for at.Sub(begin) < 12*time.Hour {

@@ -100,10 +100,10 @@ func NewPredictive(t Tuning) *Predictive {
 // Interval implements Policy.
 func (p *Predictive) Interval() time.Duration { return PredictiveInterval }
 
-// Wish implements Policy.
-func (p *Predictive) Wish(r Reading) Wish {
+// Recommend implements Policy.
+func (p *Predictive) Recommend(r Reading) Recommendation {
 	if r.CPUPercent == nil || r.Ready == 0 {
-		return Wish{Desired: r.Desired, Sentence: "no ready VM has a CPU reading"}
+		return Recommendation{Desired: r.Desired, Reason: "no ready VM has a CPU reading"}
 	}
 	t := &p.Tuning
 	boot := max(r.Boot, leastAhead)
@@ -138,10 +138,10 @@ func (p *Predictive) Wish(r Reading) Wish {
 
 	have := r.Ready + r.Coming
 	if want >= have {
-		return Wish{Desired: want, Sentence: why}
+		return Recommendation{Desired: want, Reason: why}
 	}
 	if saturated {
-		return Wish{Desired: have, Sentence: why}
+		return Recommendation{Desired: have, Reason: why}
 	}
 	hold := min(max(time.Duration(t.Hold*float64(boot)), t.HoldMin), t.HoldMax)
 	keep := want
@@ -155,7 +155,7 @@ func (p *Predictive) Wish(r Reading) Wish {
 			why = fmt.Sprintf("load %.1f VMs, which rose by up to %.1f lately", level, p.Rises.At(t.Gate))
 		}
 	}
-	return Wish{Desired: min(have, keep), Sentence: why}
+	return Recommendation{Desired: min(have, keep), Reason: why}
 }
 
 // resume is for a reading that comes later than it should. After a minute the recent past says nothing of the present; what

@@ -28,10 +28,10 @@ type Step struct {
 // Interval implements Policy.
 func (s *Step) Interval() time.Duration { return s.Period }
 
-// Wish implements Policy.
-func (s *Step) Wish(r Reading) Wish {
+// Recommend implements Policy.
+func (s *Step) Recommend(r Reading) Recommendation {
 	if r.CPUPercent == nil {
-		return Wish{r.Desired, "no ready VM has a CPU reading"}
+		return Recommendation{r.Desired, "no ready VM has a CPU reading"}
 	}
 	cpu := *r.CPUPercent
 	warming := r.Now.Before(s.Until)
@@ -45,17 +45,17 @@ func (s *Step) Wish(r Reading) Wish {
 		why := fmt.Sprintf("average %.0f %% is %.0f points above %g %%", cpu, cpu-s.Upper, s.Upper)
 		if to = min(to, r.Max); to > r.Desired {
 			s.Until = r.Now.Add(s.Warmup)
-			return Wish{to, why}
+			return Recommendation{to, why}
 		}
-		return Wish{r.Desired, why}
+		return Recommendation{r.Desired, why}
 	case s.Below >= s.PeriodsIn:
 		why := fmt.Sprintf("average %.0f %% is %.0f points below %g %%", cpu, s.Lower-cpu, s.Lower)
 		if warming {
-			return Wish{r.Desired, why + ", while VMs warm up"}
+			return Recommendation{r.Desired, why + ", while VMs warm up"}
 		}
-		return Wish{max(min(r.Desired, s.adjust(r.Desired, band(s.In, s.Lower-cpu))), r.Min), why}
+		return Recommendation{max(min(r.Desired, s.adjust(r.Desired, band(s.In, s.Lower-cpu))), r.Min), why}
 	}
-	return Wish{r.Desired, fmt.Sprintf("average %.0f %%", cpu)}
+	return Recommendation{r.Desired, fmt.Sprintf("average %.0f %%", cpu)}
 }
 
 // adjust applies a band. A percentage is rounded towards zero, but not to nothing.

@@ -29,26 +29,26 @@ func (t *Target) Interval() time.Duration { return t.Period }
 // inBelow is the share of the target under which AWS scales in.
 const inBelow = 0.9
 
-// Wish implements Policy.
-func (t *Target) Wish(r Reading) Wish {
+// Recommend implements Policy.
+func (t *Target) Recommend(r Reading) Recommendation {
 	each, why := t.read(r)
 	ready := r.Ready
 	if ready == 0 && t.Signal == bus.SignalMetric {
 		ready = 1 // its number is not of the VMs, and does not wait for the first
 	}
 	if each == nil || ready == 0 {
-		return Wish{r.Desired, why}
+		return Recommendation{r.Desired, why}
 	}
 	t.Above, t.Below = run(t.Above, *each > t.Value), run(t.Below, *each < inBelow*t.Value && r.Ready > 0)
 	want := int(math.Ceil(math.Min(float64(ready)**each/t.Value-1e-9, 1e6)))
 	switch {
 	case t.Above >= t.PeriodsOut && want > r.Desired:
 		t.Until = r.Now.Add(t.Warmup)
-		return Wish{min(want, r.Max), why}
+		return Recommendation{min(want, r.Max), why}
 	case t.Below >= t.PeriodsIn && want < r.Desired && !r.Now.Before(t.Until):
-		return Wish{max(want, r.Min), why}
+		return Recommendation{max(want, r.Min), why}
 	}
-	return Wish{r.Desired, why}
+	return Recommendation{r.Desired, why}
 }
 
 // read is the signal for each VM, nil where it is unknown, in words as well.

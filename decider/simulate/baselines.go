@@ -58,19 +58,19 @@ const (
 	hpaPods      = 4
 )
 
-func (h *hpa) Wish(r policy.Reading) policy.Wish {
+func (h *hpa) Recommend(r policy.Reading) policy.Recommendation {
 	if r.CPUPercent == nil || r.Ready == 0 {
-		return policy.Wish{Desired: r.Desired}
+		return policy.Recommendation{Desired: r.Desired}
 	}
 	want := h.want(*r.CPUPercent, r.Ready, r.Coming)
 	stable := h.last.highest(r.Now, want, hpaStable)
 	switch {
 	case want > r.Desired:
-		return policy.Wish{Desired: min(want, max(r.Desired+hpaPods, 2*r.Desired))}
+		return policy.Recommendation{Desired: min(want, max(r.Desired+hpaPods, 2*r.Desired))}
 	case stable < r.Desired:
-		return policy.Wish{Desired: stable}
+		return policy.Recommendation{Desired: stable}
 	}
-	return policy.Wish{Desired: r.Desired}
+	return policy.Recommendation{Desired: r.Desired}
 }
 
 // want is the recommendation: unready pods count as 0 % when scaling out.
@@ -100,9 +100,9 @@ type gcp struct {
 
 func (g *gcp) Interval() time.Duration { return 15 * time.Second }
 
-func (g *gcp) Wish(r policy.Reading) policy.Wish {
+func (g *gcp) Recommend(r policy.Reading) policy.Recommendation {
 	if r.CPUPercent == nil {
-		return policy.Wish{Desired: r.Desired}
+		return policy.Recommendation{Desired: r.Desired}
 	}
 	g.use = append(g.use, *r.CPUPercent)
 	if len(g.use) > 4 {
@@ -114,7 +114,7 @@ func (g *gcp) Wish(r policy.Reading) policy.Wish {
 	}
 	want := int(math.Ceil(float64(r.Ready)*sum/float64(len(g.use))/60 - 1e-9))
 	highest := g.last.highest(r.Now, want, 10*time.Minute)
-	return policy.Wish{Desired: highest}
+	return policy.Recommendation{Desired: highest}
 }
 
 // azure is autoscale of scale sets with the rules of its documentation's example: one VM more above 70 % over ten
@@ -133,9 +133,9 @@ const (
 	azureCooldown          = 5 * time.Minute
 )
 
-func (a *azure) Wish(r policy.Reading) policy.Wish {
+func (a *azure) Recommend(r policy.Reading) policy.Recommendation {
 	if r.CPUPercent == nil {
-		return policy.Wish{Desired: r.Desired}
+		return policy.Recommendation{Desired: r.Desired}
 	}
 	a.use = append(a.use, *r.CPUPercent)
 	if len(a.use) > azureMinutes {
@@ -153,5 +153,5 @@ func (a *azure) Wish(r policy.Reading) policy.Wish {
 	case mean < azureLower && n > r.Min && mean*float64(n)/float64(n-1) < azureUpper:
 		n, a.changed = n-1, r.Now
 	}
-	return policy.Wish{Desired: n}
+	return policy.Recommendation{Desired: n}
 }

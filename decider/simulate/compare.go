@@ -15,7 +15,7 @@ type Plan struct {
 	Policies []string // see Policies
 	Boots    []time.Duration
 	Seeds    int // runs with different noise, at least 1
-	World    World
+	Params   Params
 	// Keep is after how many seconds to keep a point of each trace's run with the first boot time and seed; 0 is never.
 	Keep int
 }
@@ -74,7 +74,7 @@ func Compare(ctx context.Context, p Plan) ([]Result, error) {
 func (p Plan) run(ctx context.Context, t Trace, r *Result) error {
 	var all []Metrics
 	for seed := range p.Seeds {
-		w := p.World
+		w := p.Params
 		w.Boot, w.Seed = r.Boot, uint64(seed+1) //nolint:gosec // a small number
 		perfect, err := newController("oracle", t, w)
 		if err != nil {

@@ -12,8 +12,8 @@ import (
 
 // entry is a name that a comparison takes, and how to make its controller for one run.
 type entry struct {
-	name string
-	make func(Trace, World) (Controller, error)
+	name  string
+	build func(Trace, Params) (Controller, error)
 }
 
 // entries are all of them, in the order in which they are shown: those that run on any trace, and then those of a group's own
@@ -46,13 +46,13 @@ func baselines() []entry {
 
 func ofThePast() []entry {
 	return []entry{
-		{"recorded", func(t Trace, _ World) (Controller, error) {
+		{"recorded", func(t Trace, _ Params) (Controller, error) {
 			if t.Owned == nil {
 				return nil, errors.New("policy: recorded is for a group's own past, want --history")
 			}
 			return recorded{t}, nil
 		}},
-		{"own", func(_ Trace, w World) (Controller, error) {
+		{"own", func(_ Trace, w Params) (Controller, error) {
 			if w.Own == nil {
 				return nil, errors.New("policy: own is of a group's config, want --history")
 			}
@@ -62,27 +62,27 @@ func ofThePast() []entry {
 }
 
 // withDefaults is the decider with a policy and the defaults of a group.
-func withDefaults(p bus.PolicyType, setting bus.PolicySetting) func(Trace, World) (Controller, error) {
-	return func(_ Trace, w World) (Controller, error) { return defaultController(w, p, setting), nil }
+func withDefaults(p bus.PolicyType, setting bus.PolicySetting) func(Trace, Params) (Controller, error) {
+	return func(_ Trace, w Params) (Controller, error) { return defaultController(w, p, setting), nil }
 }
 
 // alone is a policy without the decider around it.
-func alone(make func() policy.Policy) func(Trace, World) (Controller, error) {
-	return func(Trace, World) (Controller, error) { return policyOnly{make()}, nil }
+func alone(build func() policy.Policy) func(Trace, Params) (Controller, error) {
+	return func(Trace, Params) (Controller, error) { return policyOnly{build()}, nil }
 }
 
 // knowing knows the future, and keeps VMs for so many seconds.
-func knowing(hold int) func(Trace, World) (Controller, error) {
-	return func(t Trace, w World) (Controller, error) {
+func knowing(hold int) func(Trace, Params) (Controller, error) {
+	return func(t Trace, w Params) (Controller, error) {
 		return &oracle{trace: t, needed: needs(t, w), boot: int(w.Boot / time.Second), hold: hold}, nil
 	}
 }
 
 // newController is the one of a name for one run.
-func newController(name string, t Trace, w World) (Controller, error) {
+func newController(name string, t Trace, w Params) (Controller, error) {
 	for _, e := range entries() {
 		if e.name == name {
-			return e.make(t, w)
+			return e.build(t, w)
 		}
 	}
 	return nil, fmt.Errorf("policy: found %q, want one of %v", name, Policies())

@@ -11,8 +11,8 @@ import (
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
-// World is what is the same for all policies of a comparison. VMs have one vCPU.
-type World struct {
+// Params are what is the same for all policies of a comparison. VMs have one vCPU.
+type Params struct {
 	Boot     time.Duration // from a VM's creation to ready
 	Delete   time.Duration // until a VM that is removed costs nothing any more
 	Min, Max int
@@ -21,9 +21,9 @@ type World struct {
 	Own      *bus.Group // of the policy "own"; nil is not known
 }
 
-// Reference is the world that policies are compared in.
-func Reference() World {
-	return World{Boot: 30 * time.Second, Delete: 2 * time.Second, Min: 1, Max: 25, Noise: 5, Seed: 1}
+// Reference are the parameters that policies are compared in.
+func Reference() Params {
+	return Params{Boot: 30 * time.Second, Delete: 2 * time.Second, Min: 1, Max: 25, Noise: 5, Seed: 1}
 }
 
 // Controller decides for the simulated group.
@@ -38,7 +38,7 @@ var start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC) // a Monday
 
 // Fleet is the simulated group.
 type Fleet struct {
-	world   World
+	params  Params
 	vms     []vm  // by age, the oldest first
 	deleted []int // seconds at which VMs that are removed are gone
 	second  int
@@ -57,8 +57,8 @@ type vm struct {
 	n     int
 }
 
-func newFleet(w World, vms int) *Fleet {
-	f := &Fleet{world: w, desired: vms, random: rand.New(rand.NewPCG(w.Seed, 7))}
+func newFleet(w Params, vms int) *Fleet {
+	f := &Fleet{params: w, desired: vms, random: rand.New(rand.NewPCG(w.Seed, 7))}
 	for range vms {
 		f.create()
 		f.vms[len(f.vms)-1].ready = 0
@@ -75,7 +75,7 @@ func (f *Fleet) create() {
 			Name: fmt.Sprintf("sim-%d", f.made), UUID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", f.made), State: bus.StateRunning,
 			Phase: bus.PhaseLaunching, PhaseSince: now, Created: now, VCPUs: 1,
 		},
-		ready: f.second + int(f.world.Boot/time.Second),
+		ready: f.second + int(f.params.Boot/time.Second),
 	})
 }
 
@@ -119,7 +119,7 @@ func (f *Fleet) serve(demand float64, ready int) {
 	use := 100 * min(1, demand/float64(ready))
 	for i := range f.vms {
 		if v := &f.vms[i]; v.Phase == bus.PhaseReady {
-			reading := math.Min(100, math.Max(0, use+f.world.Noise*f.random.NormFloat64()))
+			reading := math.Min(100, math.Max(0, use+f.params.Noise*f.random.NormFloat64()))
 			v.sum, v.n = v.sum+reading, v.n+1
 			f.sum, f.n = f.sum+reading, f.n+1
 		}
@@ -135,7 +135,7 @@ func (f *Fleet) scale(desired int) (changes int) {
 	}
 	for len(f.vms) > desired {
 		f.vms = f.vms[:len(f.vms)-1] // the newest: one that boots is younger than any that is ready
-		f.deleted = append(f.deleted, f.second+int(f.world.Delete/time.Second))
+		f.deleted = append(f.deleted, f.second+int(f.params.Delete/time.Second))
 		changes++
 	}
 	return changes
@@ -143,7 +143,7 @@ func (f *Fleet) scale(desired int) (changes int) {
 
 // reading is what a policy sees.
 func (f *Fleet) reading(now time.Time) policy.Reading {
-	r := policy.Reading{Now: now, Boot: f.boot, Desired: f.desired, Min: f.world.Min, Max: f.world.Max}
+	r := policy.Reading{Now: now, Boot: f.boot, Desired: f.desired, Min: f.params.Min, Max: f.params.Max}
 	for i := range f.vms {
 		if f.vms[i].Phase == bus.PhaseReady {
 			r.Ready++
@@ -192,11 +192,11 @@ func (c *deciderController) Decide(f *Fleet, now time.Time) int {
 type policyOnly struct{ policy.Policy }
 
 func (p policyOnly) Decide(f *Fleet, now time.Time) int {
-	return min(max(p.Wish(f.reading(now)).Desired, f.world.Min), f.world.Max)
+	return min(max(p.Recommend(f.reading(now)).Desired, f.params.Min), f.params.Max)
 }
 
 // defaultController is the decider with the defaults of a group and a policy.
-func defaultController(w World, p bus.PolicyType, setting bus.PolicySetting) *deciderController {
+func defaultController(w Params, p bus.PolicyType, setting bus.PolicySetting) *deciderController {
 	spec := bus.DefaultGroup()
 	spec.Name, spec.Min, spec.Max = "sim", w.Min, w.Max
 	spec.BootTimeout = 10*w.Boot + time.Minute
@@ -205,7 +205,7 @@ func defaultController(w World, p bus.PolicyType, setting bus.PolicySetting) *de
 }
 
 // ownController is the decider with a group's own policy.
-func ownController(w World) *deciderController {
+func ownController(w Params) *deciderController {
 	spec := *w.Own
 	spec.Name, spec.Min, spec.Max, spec.DryRun = "sim", w.Min, w.Max, false
 	return &deciderController{spec: warm(spec)}

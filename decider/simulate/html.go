@@ -56,7 +56,7 @@ func WriteHTML(w io.Writer, plan Plan, results []Result) error {
 		}
 		rows = append(rows, row{title, r.Policy, r.Metrics})
 	}
-	err = t.Execute(w, map[string]any{"Rows": rows, "Charts": charts(results), "World": plan.World, "Seeds": plan.Seeds})
+	err = t.Execute(w, map[string]any{"Rows": rows, "Charts": charts(results), "World": plan.Params, "Seeds": plan.Seeds})
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

@@ -17,7 +17,7 @@ type Point struct {
 
 // Run simulates a group under a controller and measures it. keep says after how many seconds to keep a point; 0 is never.
 // It ends early with the context's cause.
-func Run(ctx context.Context, t Trace, w World, c Controller, keep int) (Metrics, []Point, error) {
+func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metrics, []Point, error) {
 	needed := needs(t, w)
 	f := newFleet(w, needed[0])
 	m := newMeter(t, needed)
@@ -46,7 +46,7 @@ func Run(ctx context.Context, t Trace, w World, c Controller, keep int) (Metrics
 const full = 0.8
 
 // needs is the number of VMs that each step of a trace needs.
-func needs(t Trace, w World) []int {
+func needs(t Trace, w Params) []int {
 	need := make([]int, len(t.Demand)-1)
 	for i := range need {
 		most := math.Max(t.Demand[i], t.Demand[i+1])

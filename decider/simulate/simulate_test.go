@@ -177,7 +177,7 @@ func TestFiguresAreNumbers(t *testing.T) {
 	for _, demand := range [][]float64{{0, 0, 0}, {maxDemand, maxDemand, maxDemand}, {0, maxDemand, 0}, {1e-300, 0, 1e-300}} {
 		p := Plan{
 			Traces: []Trace{{Name: "load", Step: time.Minute, Demand: demand}}, Policies: []string{"threshold", "predictive", "hpa"},
-			Boots: []time.Duration{time.Second}, Seeds: 1, World: Reference(), Keep: 60,
+			Boots: []time.Duration{time.Second}, Seeds: 1, Params: Reference(), Keep: 60,
 		}
 		results, err := Compare(t.Context(), p)
 		if err != nil {
@@ -288,7 +288,7 @@ func between(from, to int) []Trace {
 func TestCompareIsRepeatable(t *testing.T) {
 	p := Plan{
 		Traces: between(0, 2)[:2], Policies: []string{"predictive", "threshold", "hpa"}, Boots: []time.Duration{2 * time.Second, 30 * time.Second},
-		Seeds: 1, World: Reference(), Keep: 300,
+		Seeds: 1, Params: Reference(), Keep: 300,
 	}
 	first, err := Compare(t.Context(), p)
 	if err != nil {
@@ -320,7 +320,7 @@ func TestCompareIsRepeatable(t *testing.T) {
 
 // What docs/policies.md promises must hold on demands that nobody has tuned for, too.
 func TestPredictiveBeatsTheBaselines(t *testing.T) {
-	p := Plan{Traces: between(12, 18), Policies: Baselines(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference()}
+	p := Plan{Traces: between(12, 18), Policies: Baselines(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, Params: Reference()}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -377,17 +377,17 @@ func TestHPA(t *testing.T) {
 		}
 	}
 	h := &hpa{target: 60}
-	if w := h.Wish(reading(0, 100, 3, 0, 3)); w.Desired != 5 {
+	if w := h.Recommend(reading(0, 100, 3, 0, 3)); w.Desired != 5 {
 		t.Errorf("out: %d", w.Desired)
 	}
-	if w := h.Wish(reading(15, 100, 30, 0, 3)); w.Desired != 7 {
+	if w := h.Recommend(reading(15, 100, 30, 0, 3)); w.Desired != 7 {
 		t.Errorf("at most 4 or as many again: %d", w.Desired)
 	}
 	h = &hpa{target: 60}
 	for second := 0; second <= 330; second += 15 {
 		cpu := map[bool]float64{true: 60, false: 6}[second == 0]
 		want := map[bool]int{true: 10, false: 1}[second <= 300]
-		if w := h.Wish(reading(second, cpu, 10, 0, 10)); w.Desired != want {
+		if w := h.Recommend(reading(second, cpu, 10, 0, 10)); w.Desired != want {
 			t.Errorf("after %d s: %d, want %d", second, w.Desired, want)
 		}
 	}
@@ -397,7 +397,7 @@ func TestGCPKeepsTheHighestOfTenMinutes(t *testing.T) {
 	g := &gcp{}
 	for second := 0; second <= 900; second += 15 {
 		cpu := map[bool]float64{true: 90, false: 6}[second < 60]
-		w := g.Wish(reading(second, cpu, 10, 0, 10))
+		w := g.Recommend(reading(second, cpu, 10, 0, 10))
 		if want := 15; second > 0 && second < 600 && w.Desired != want {
 			t.Errorf("after %d s: %d, want %d", second, w.Desired, want)
 		}
@@ -412,7 +412,7 @@ func TestAzure(t *testing.T) {
 	run := func(cpu float64, vms, minutes int) int {
 		a := &azure{}
 		for minute := range minutes {
-			vms = a.Wish(reading(60*minute, cpu, vms, 0, vms)).Desired
+			vms = a.Recommend(reading(60*minute, cpu, vms, 0, vms)).Desired
 		}
 		return vms
 	}
@@ -429,7 +429,7 @@ func TestAzure(t *testing.T) {
 func TestReportNeedsNothingElse(t *testing.T) {
 	tr := Builtin()[3]
 	tr.Name = "</script><b>odd"
-	p := Plan{Traces: []Trace{tr}, Policies: []string{"predictive", "oracle"}, Boots: []time.Duration{30 * time.Second}, Seeds: 1, World: Reference(), Keep: 600}
+	p := Plan{Traces: []Trace{tr}, Policies: []string{"predictive", "oracle"}, Boots: []time.Duration{30 * time.Second}, Seeds: 1, Params: Reference(), Keep: 600}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -511,7 +511,7 @@ func TestHistory(t *testing.T) {
 	own := bus.DefaultGroup()
 	world := Reference()
 	world.Own, world.Boot = &own, time.Second
-	p := Plan{Traces: []Trace{trace}, Policies: []string{"own", "recorded", "predictive"}, Boots: []time.Duration{time.Second}, Seeds: 1, World: world, Keep: 20}
+	p := Plan{Traces: []Trace{trace}, Policies: []string{"own", "recorded", "predictive"}, Boots: []time.Duration{time.Second}, Seeds: 1, Params: world, Keep: 20}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
