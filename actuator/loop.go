@@ -130,8 +130,8 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 		case got := <-heard:
 			asking = false
 			a.pulses.hear(got)
-		case uuid := <-restarted.UUIDs:
-			a.restarted(lv, h, uuid)
+		case g := <-restarted.Signs:
+			a.restarted(lv, h, g)
 		case <-events:
 			again = true
 		case <-tick.C:
@@ -260,19 +260,21 @@ func domainEvents(lv *libvirt.Connect, restarted *vm.Restarts) (<-chan struct{},
 	return events, func() { _ = lv.DomainEventDeregister(id) }, nil
 }
 
-// restarted notes that a guest restarts: where the collector reads it, so that its CPU is no load for a while, and for its
-// agent, which is silent meanwhile.
-func (a *Actuator) restarted(lv *libvirt.Connect, h vm.Manager, uuid string) {
+// restarted notes what a guest's restart shows: where the collector reads it, so that its CPU is no load for a while, and for
+// its agent, which is silent meanwhile.
+func (a *Actuator) restarted(lv *libvirt.Connect, h vm.Manager, g vm.GuestSign) {
 	at := a.cfg.Now()
-	a.pulses.restarted(uuid, at)
+	if g.Sign == vm.SignRestarted {
+		a.pulses.restarted(g.UUID, at)
+	}
 	if err := lv.Ref(); err != nil {
 		return
 	}
 	log := a.log
 	go func() { // it may wait for QEMU, for longer than the stage lives
 		defer func() { _, _ = lv.Close() }()
-		if err := h.MarkRestart(uuid, at); err != nil {
-			log.Warn().Err(err).Str("uuid", uuid).Msg("the restart of a guest is not noted, so its CPU counts as load")
+		if err := h.MarkRestart(g, at); err != nil {
+			log.Warn().Err(err).Str("uuid", g.UUID).Msg("the restart of a guest is not noted, so its CPU counts as load")
 		}
 	}()
 }

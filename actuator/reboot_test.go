@@ -7,6 +7,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -29,7 +30,7 @@ func TestRestartIsNoted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return bus.ParseReboot(element)
+		return bus.ParseReboot(element).At
 	}
 	if at := noted(); !at.IsZero() {
 		t.Errorf("its launch is a restart at %s", at)
@@ -42,8 +43,21 @@ func TestRestartIsNoted(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.want(1, "the restart is noted", func() bool { return !noted().Before(before) })
-	if vm := b.inventory().Owned[0]; vm.Meta.Phase != bus.PhaseReady || vm.Meta.Booted.IsZero() {
-		t.Errorf("its own metadata changed: %+v", vm.Meta)
+	restarted := noted()
+	for _, sign := range []vm.Sign{vm.SignLeft, vm.SignBack} { // its agent is restarted
+		if err := (vm.Manager{Conn: b.conn}).MarkRestart(vm.GuestSign{UUID: b.inventory().Owned[0].UUID, Sign: sign}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootURI, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := bus.ParseReboot(element); r.Left.IsZero() == (sign == vm.SignLeft) || !r.At.Equal(restarted) {
+			t.Errorf("after sign %d its metadata is %s", sign, element)
+		}
+	}
+	if own := b.inventory().Owned[0]; own.Meta.Phase != bus.PhaseReady || own.Meta.Booted.IsZero() {
+		t.Errorf("its own metadata changed: %+v", own.Meta)
 	}
 	s.stop()
 }

@@ -28,23 +28,58 @@ const (
 	RebootKey = "vmscaler-reboot"
 )
 
+// Reboot is what is noted of a guest's restarts.
+type Reboot struct {
+	At   time.Time // when it last restarted; zero: it did not
+	Left time.Time // since when its agent is gone, as it is while the guest shuts down; zero: it is there
+}
+
+// Since is from when on the guest is busy with its last restart, as far as is known; zero is never.
+func (r Reboot) Since() time.Time {
+	if r.Left.After(r.At) {
+		return r.Left
+	}
+	return r.At
+}
+
 type rebootXML struct {
-	XMLName xml.Name  `xml:"reboot"`
-	At      time.Time `xml:"at,attr"`
+	XMLName xml.Name   `xml:"reboot"`
+	At      *time.Time `xml:"at,attr"`
+	Left    *time.Time `xml:"left,attr"`
 }
 
-// RebootXML is the element without namespace, as libvirt's call for setting metadata wants it.
-func RebootXML(at time.Time) string {
-	return fmt.Sprintf(`<reboot at="%s"/>`, at.UTC().Format(time.RFC3339Nano))
+// XML is the element without namespace, as libvirt's call for setting metadata wants it; "" where there is nothing to note,
+// for which that call removes the element.
+func (r Reboot) XML() string {
+	if r == (Reboot{}) {
+		return ""
+	}
+	text := "<reboot"
+	for _, a := range []struct {
+		name string
+		at   time.Time
+	}{{"at", r.At}, {"left", r.Left}} {
+		if !a.at.IsZero() {
+			text += fmt.Sprintf(` %s="%s"`, a.name, a.at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return text + "/>"
 }
 
-// ParseReboot reads the element; the zero time is that of an element which cannot be read.
-func ParseReboot(element string) time.Time {
+// ParseReboot reads the element; of one that cannot be read nothing is known.
+func ParseReboot(element string) Reboot {
 	var x rebootXML
 	if err := xml.Unmarshal([]byte(element), &x); err != nil {
-		return time.Time{}
+		return Reboot{}
 	}
-	return x.At
+	var r Reboot
+	if x.At != nil {
+		r.At = *x.At
+	}
+	if x.Left != nil {
+		r.Left = *x.Left
+	}
+	return r
 }
 
 // ProtectionXML is the element without namespace, as libvirt's call for setting metadata wants it.

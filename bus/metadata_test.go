@@ -36,11 +36,35 @@ func TestBootAndRebootAreKept(t *testing.T) {
 			t.Errorf("booted %s: got %s, %v from %s", booted, got.Booted, err, text)
 		}
 	}
-	for element, want := range map[string]time.Time{
-		RebootXML(noon): noon, `<reboot at="yesterday"/>`: {}, `<restart at="2026-05-04T12:00:00Z"/>`: {}, "": {},
+}
+
+func TestReboot(t *testing.T) {
+	noon := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	for element, want := range map[string]Reboot{
+		`<reboot at="2026-05-04T12:00:00Z"/>`:                               {At: noon},
+		`<reboot left="2026-05-04T12:01:00Z"/>`:                             {Left: noon.Add(time.Minute)},
+		`<reboot at="2026-05-04T12:00:00Z" left="2026-05-04T12:01:00.5Z"/>`: {At: noon, Left: noon.Add(time.Minute + time.Second/2)},
+		`<reboot at="yesterday"/>`:                                          {},
+		`<restart at="2026-05-04T12:00:00Z"/>`:                              {},
+		"":                                                                  {},
 	} {
-		if got := ParseReboot(element); !got.Equal(want) {
-			t.Errorf("%s: got %s, want %s", element, got, want)
+		got := ParseReboot(element)
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", element, got, want)
+		}
+		if again := ParseReboot(want.XML()); again != want {
+			t.Errorf("%+v: read again it is %+v", want, again)
+		}
+	}
+	for r, want := range map[Reboot]time.Time{
+		{}:                            {},
+		{At: noon}:                    noon,
+		{Left: noon}:                  noon,
+		{At: noon, Left: noon.Add(1)}: noon.Add(1),
+		{At: noon.Add(1), Left: noon}: noon.Add(1),
+	} {
+		if got := r.Since(); !got.Equal(want) {
+			t.Errorf("%+v: since %s, want %s", r, got, want)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func rebootedAt(dom *libvirt.Domain) (*time.Time, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at := bus.ParseReboot(element); !at.IsZero() {
+	if at := bus.ParseReboot(element).Since(); !at.IsZero() {
 		return &at, nil
 	}
 	return nil, nil //nolint:nilnil // somebody else's element
