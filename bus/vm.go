@@ -90,7 +90,8 @@ type VM struct {
 	Created         time.Time `json:"created"`     // when the actuator made it
 	PhaseSince      time.Time `json:"phase_since"` // when it entered its phase
 	// BootedAt is when its first boot was over, which a launch hook or a drain that was called off does not change;
-	// RebootedAt is when its guest last restarted without ending. Nil is not yet, or unknown.
+	// RebootedAt is when its guest last restarted without ending, or, if that is later, since when its agent is gone, as it
+	// is while the guest shuts down. Nil is not yet, or unknown.
 	BootedAt   *time.Time `json:"booted_at,omitempty"`
 	RebootedAt *time.Time `json:"rebooted_at,omitempty"`
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
