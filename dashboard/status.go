@@ -22,7 +22,7 @@ func StatusLines(s bus.Status, loc *time.Location) []string {
 			add("  not evaluated yet")
 		} else {
 			lines = append(lines, decisionLines(*d, s.Time)...)
-			if controls := ControlsText(d.Controls, loc); controls != "" {
+			if controls := ControlsText(d.Controls, loc); controls != "" && !strings.HasPrefix(controls, bus.NothingByHand) {
 				add("  %s", controls)
 			}
 		}
@@ -48,6 +48,11 @@ func StatusLines(s bus.Status, loc *time.Location) []string {
 			text += ": " + h.Message
 		}
 		rows = append(rows, []string{h.Stage, h.Instance, text})
+	}
+	for _, role := range []bus.Role{bus.RoleActuator, bus.RoleCollector, bus.RoleDecider} { // without which nothing is scaled
+		if len(s.Stages) > 0 && !slices.ContainsFunc(s.Stages, func(h bus.Health) bool { return h.Stage == string(role) }) {
+			rows = append(rows, []string{string(role), "-", "no sign of life"})
+		}
 	}
 	lines = append(lines, align(rows)...)
 	for i := range lines {
