@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -96,8 +94,4 @@ func someMetadata() bus.Metadata {
 		Group: "web", Template: "demo", UUID: someUUID, Created: t0, Phase: bus.PhaseCreating, Since: t0,
 		Pool: "default", Volume: bus.VolumeName("web-1", someUUID),
 	}
-}
-
-func containsAll(text string, words ...string) bool {
-	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }

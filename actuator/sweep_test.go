@@ -41,7 +41,7 @@ func (b *hostBench) withRecords() (inode *atomic.Uint64) {
 		}
 		return &orphan.FileID{Inode: inode.Load()}, nil
 	}
-	b.Manager.Records = b.book
+	b.Records = b.book
 	b.End = func(uuid string, e bus.Event) { b.hear(e); b.book.Drop(uuid) }
 	return inode
 }

@@ -191,7 +191,9 @@ func (g Group) Flaps() (why Flapping, flaps bool) {
 	if !g.Policy.Has(PolicyThreshold) || len(g.Policy.Types) > 1 || n > g.Max || g.Policy.LowerPercent < limit {
 		return Flapping{}, false
 	}
-	return Flapping{Why: fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again",
-		g.Policy.LowerPercent, g.Policy.UpperPercent, n, g.Policy.LowerPercent, g.Policy.LowerPercent*float64(n)/float64(n-1), n-1),
-		Remedy: fmt.Sprintf("use a lower below %.4g", limit)}, true
+	return Flapping{
+		Why: fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again",
+			g.Policy.LowerPercent, g.Policy.UpperPercent, n, g.Policy.LowerPercent, g.Policy.LowerPercent*float64(n)/float64(n-1), n-1),
+		Remedy: fmt.Sprintf("use a lower below %.4g", limit),
+	}, true
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/server"
 )
 
+// Quiet is a log that nobody reads.
 var Quiet = zerolog.Nop()
 
 // LimitTime is when a wait has failed; nothing depends on it while all is well.
@@ -145,6 +146,7 @@ func Collect(t testing.TB, c *client.Conn, subject string) <-chan *nats.Msg {
 	return ch
 }
 
+// PublishAll sends messages, and returns once the server has dealt with them.
 func PublishAll(t testing.TB, c *client.Conn, messages ...bus.Outgoing) {
 	t.Helper()
 	for _, m := range messages {
@@ -199,6 +201,7 @@ func What(r client.Record) string {
 	return r.Decision.Group + " " + string(r.Decision.Direction)
 }
 
+// Whats are records in short, in their order.
 func Whats(records []client.Record) (all []string) {
 	for _, r := range records {
 		all = append(all, What(r))
@@ -206,12 +209,14 @@ func Whats(records []client.Record) (all []string) {
 	return all
 }
 
+// EventAt is an event of a VM at a time.
 func EventAt(group, vm string, at time.Time) *bus.Event {
 	e := Event()
 	e.Group, e.VM, e.Time = group, vm, at
 	return e
 }
 
+// DecisionAt is a decision of a group at a time.
 func DecisionAt(group string, d bus.Direction, at time.Time) *bus.Decision {
 	m := Decision()
 	m.Group, m.Direction, m.Time = group, d, at

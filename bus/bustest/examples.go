@@ -8,8 +8,10 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
+// Noon is the time of the examples.
 var Noon = time.Date(2026, 5, 4, 12, 0, 0, 250_000_000, time.UTC)
 
+// Sample is an example of its message, as are the others; each is in bus/testdata as JSON.
 func Sample() *bus.Sample {
 	return &bus.Sample{
 		V: bus.Version, Group: "web", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Host: "kvm1.example.org", Instance: "kvm1.example.org-4711-ZQ3FJA", Time: Noon,
@@ -31,6 +33,7 @@ func Sample() *bus.Sample {
 	}
 }
 
+// Decision is an example.
 func Decision() *bus.Decision {
 	return &bus.Decision{
 		V: bus.Version, Group: "web", Direction: bus.Out, Current: 2, Desired: 3, Sentence: "scaling out: average 83 % > 70 % for 3 s",
@@ -49,6 +52,7 @@ func Decision() *bus.Decision {
 	}
 }
 
+// Event is an example.
 func Event() *bus.Event {
 	return &bus.Event{
 		V: bus.Version, Group: "web", VM: "web-3", Event: bus.EventFailed, Sentence: "launching failed, next try in 1s", ElapsedMS: 412,
@@ -57,6 +61,7 @@ func Event() *bus.Event {
 	}
 }
 
+// Health is an example.
 func Health() *bus.Health {
 	return &bus.Health{
 		V: bus.Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused", Dropped: 2,
@@ -65,10 +70,12 @@ func Health() *bus.Health {
 	}
 }
 
+// Metric is an example.
 func Metric() *bus.Metric {
 	return &bus.Metric{V: bus.Version, Group: "web", Name: "requests", Value: new(118.5)}
 }
 
+// Demand is an example.
 func Demand() *bus.Demand {
 	return &bus.Demand{
 		V: bus.Version, Group: "web", Time: Noon.Truncate(time.Minute), StepS: 10, Load: []*float64{new(1.634), nil}, Ready: []*int{new(2), nil},
@@ -76,6 +83,7 @@ func Demand() *bus.Demand {
 	}
 }
 
+// Status is an example.
 func Status() *bus.Status {
 	return &bus.Status{
 		V: bus.Version, Time: Noon, Stages: []bus.Health{*Health()},

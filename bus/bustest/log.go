@@ -32,4 +32,5 @@ func (l *LogLines) With(part string) (lines []string) {
 	return lines
 }
 
+// Logger writes to it.
 func (l *LogLines) Logger() zerolog.Logger { return zerolog.New(l) }

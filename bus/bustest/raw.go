@@ -49,6 +49,7 @@ func (m Member) Refused(what, subject string) bool {
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), fmt.Sprintf("%s to %q", what, subject))
 }
 
+// Publish sends something that is no message, and reports whether the server refused it.
 func (m Member) Publish(subject string) (refused bool) {
 	m.T.Helper()
 	if err := m.NC.Publish(subject, []byte(m.T.Name())); err != nil {
@@ -63,6 +64,7 @@ type Outsider struct {
 	Violations chan string
 }
 
+// NewOutsider connects over TCP, for the length of the test.
 func NewOutsider(t *testing.T, s *server.Server) Outsider {
 	t.Helper()
 	o := Outsider{Violations: make(chan string, 16)}
@@ -87,6 +89,7 @@ func (o Outsider) Flush(t *testing.T) {
 	}
 }
 
+// Subscribe collects the messages of a subject, of whatever form.
 func (o Outsider) Subscribe(t *testing.T, subject string) <-chan *nats.Msg {
 	t.Helper()
 	ch := make(chan *nats.Msg, 16)

@@ -122,11 +122,13 @@ func TestMute(t *testing.T) {
 		{"nothing", around{state: none}, ""},
 		{"another's actuator", around{state: none, holders: []host.Holder{{PID: 7, BusURL: "nats://127.0.0.1:4333"}}}, ""},
 		{
-			"an actuator without its bus", around{state: none, holders: []host.Holder{{PID: 7, Command: "vmscaler actuator", BusURL: here.url, Since: since}}},
+			"an actuator without its bus",
+			around{state: none, holders: []host.Holder{{PID: 7, Command: "vmscaler actuator", BusURL: here.url, Since: since}}},
 			"no bus answers at nats://127.0.0.1:4222, though vmscaler actuator (process 7, since 2026-11-26 12:00:00) is there and waits for it: start it with `vmscaler bus`",
 		},
 		{
-			"a bus that is stopped", around{state: func(string) (server.StateHolder, bool) {
+			"a bus that is stopped",
+			around{state: func(string) (server.StateHolder, bool) {
 				return server.StateHolder{PID: 8, URL: here.url, Since: since}, true
 			}, holders: []host.Holder{{PID: 8, Command: "vmscaler run", BusURL: here.url, Since: since}}},
 			"though a bus (process 8, since 2026-11-26 12:00:00) has it: it hangs or was stopped; `kill -CONT 8`",

@@ -128,4 +128,5 @@ func (t *Tail) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// Bytes is what was kept.
 func (t *Tail) Bytes() []byte { return bytes.Join([][]byte{t.first, t.last}, nil) }

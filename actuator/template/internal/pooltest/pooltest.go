@@ -9,6 +9,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
+// Connect connects to the system's libvirt for the length of the test.
 func Connect(t *testing.T) *libvirt.Connect {
 	t.Helper()
 	conn, err := libvirt.NewConnect("qemu:///system")
@@ -45,6 +46,7 @@ func MakePool(t *testing.T, conn *libvirt.Connect) (name, dir string) {
 	return name, dir
 }
 
+// CloneXML is a machine of a name, a machine type and a disk.
 const CloneXML = `<domain type='qemu'>
   <name>%s</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
   <sysinfo type='smbios'><system><entry name='serial'>ds=nocloud;h=trial-1;i=iid-1</entry></system></sysinfo>
@@ -60,6 +62,7 @@ const CloneXML = `<domain type='qemu'>
   </devices>
 </domain>`
 
+// AssertEmpty fails the test where a folder has something in it.
 func AssertEmpty(t *testing.T, dir string) {
 	t.Helper()
 	left, err := os.ReadDir(dir)
