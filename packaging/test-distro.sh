@@ -202,7 +202,7 @@ tests() {
 	mount -t sysfs sysfs /sys # shows the devices of the network in which it is mounted
 	ip link set lo up
 	packaging/host-setup.sh libvirt
-	versions=$(virsh -c qemu:///system version --daemon | sed -n 's/^Running hypervisor: //p; s/^Running against daemon: /libvirt /p' | paste -sd ,)
+	versions=$(virsh -c qemu:///system version --daemon | sed -n 's/^Running hypervisor: //p; s/^Running against daemon: /libvirt /p' | paste -sd , | sed 's/,/, /')
 	say "$versions"
 	packaging/host-setup.sh as-libvirt nice -n 10 go test -count 1 -timeout 60m -parallel 3 "$@" || die "failed on $versions"
 	say "passed on $versions in $((SECONDS - start)) s"
