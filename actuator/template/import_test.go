@@ -150,8 +150,11 @@ func TestImportOfBadFiles(t *testing.T) {
 	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "good"}, path("link"), nil, nil); err != nil {
 		t.Errorf("a link to a good one: %v", err)
 	}
-	for name, want := range map[string]string{"good": "", "uefi.qcow2": errUEFIOnly.reason, "overlay": "is a qcow2 image with a backing file, without which it is incomplete"} {
-		if reason, err := Examine(t.Context(), path(name)); err != nil || reason != want {
+	for name, want := range map[string]string{
+		"good": "", "uefi.qcow2": errUEFIOnly.reason, "overlay": "is a qcow2 image with a backing file, without which it is incomplete",
+		".": "is a folder, not a regular file", "cut off": "is cut off or damaged: qemu-img check finds ", "tables of garbage": "is cut off or damaged",
+	} {
+		if reason, err := Examine(t.Context(), path(name)); err != nil || !strings.HasPrefix(reason, want) || want == "" && reason != "" {
 			t.Errorf("a look at %s: %q, %v; want %q", name, reason, err, want)
 		}
 	}

@@ -117,6 +117,10 @@ func read(v *libvirt.StorageVol, name, forget string, volumes map[string]*libvir
 	info, err := describe(v)
 	if err != nil {
 		info = Info{Volume: VolumeName(name), Broken: err, Remedy: "delete its file and import it again"}
+		var said libvirt.Error
+		if errors.As(err, &said) {
+			info.Broken = errors.New(said.Message)
+		}
 		if path, err := v.GetPath(); err == nil { // libvirt answers that by itself
 			info.Path = path
 		}

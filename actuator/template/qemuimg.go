@@ -72,8 +72,8 @@ func checkQcow2(ctx context.Context, s *source) error {
 		return fmt.Errorf("%s: qemu-img check: %w", s.path, err)
 	}
 	if check.Corruptions > 0 || check.Errors > 0 {
-		return fmt.Errorf("%s is cut off or damaged: qemu-img check finds %d errors in it; get it again, and compare its size (%d bytes) and checksum",
-			s.path, check.Corruptions+check.Errors, s.size)
+		damaged := &formatError{reason: fmt.Sprintf("is cut off or damaged: qemu-img check finds %d errors in it", check.Corruptions+check.Errors)}
+		return fmt.Errorf("%s %w; get it again, and compare its size (%d bytes) and checksum", s.path, damaged, s.size)
 	}
 	return nil
 }
@@ -127,6 +127,13 @@ func Examine(ctx context.Context, path string) (reason string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if s.disk.format == "qcow2" {
+		if err := checkQcow2(ctx, s); errors.As(err, &wrong) {
+			return wrong.reason, nil
+		} else if err != nil {
+			return "", err
+		}
+	}
 	dir, err := os.MkdirTemp("", "vmscaler-look-")
 	if err != nil {
 		return "", err

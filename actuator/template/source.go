@@ -111,5 +111,5 @@ func mustBeRegular(path string, st fs.FileInfo) error {
 	default:
 		kind = "of an unknown kind"
 	}
-	return fmt.Errorf("%s is %s, not a regular file%s", path, kind, remedy)
+	return fmt.Errorf("%s %w%s", path, &formatError{reason: "is " + kind + ", not a regular file"}, remedy)
 }
