@@ -64,6 +64,13 @@ test-distro: $(NATS) ## the end-to-end tests on libvirt and QEMU of DISTRO=trixi
 	@$(HOST) packages distro
 	packaging/test-distro.sh $(DISTRO) -v $(ARGS) $(PACKAGES)
 
+# Not part of test, nor of CI: the image takes minutes to make, once, and each of its boots about one without KVM.
+.PHONY: test-image
+test-image: ## a Debian system with systemd as template: no boot makes a VM, load does
+	@$(HOST) packages image
+	@$(HOST) libvirt
+	packaging/test-image.sh $(HOST) as-libvirt go test -tags image -count 1 -timeout 90m -run '^TestSystemdImage' -v ./cmd/vmscaler/e2e
+
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only
 	@$(HOST) packages build
@@ -110,7 +117,7 @@ bench-once: bench ## one small round of each benchmark, as CI does
 
 lint: $(GOLANGCI) ## golangci-lint and shellcheck
 	@$(HOST) packages lint
-	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,profile ./...
+	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,image,profile ./...
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
 lint-tool: $(GOLANGCI)

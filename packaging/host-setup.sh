@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares a Debian or Ubuntu machine for vmscaler. The Makefile calls it; every step looks first and changes only what is missing.
 #
-#   host-setup.sh packages SET                    install the missing packages, and check Go: run, build, test, bench, lint or distro
+#   host-setup.sh packages SET                    install the missing packages, and check Go: run, build, test, bench, lint, distro or image
 #   host-setup.sh names SET                       the packages' names
 #   host-setup.sh libvirt                         make sure that libvirt answers this user
 #   host-setup.sh exec COMMAND...                 run COMMAND with the right Go
@@ -81,7 +81,7 @@ packages_for() {
 	"test") echo tmux openssl ;;
 	"compare") echo virtinst ;;
 	"lint") echo shellcheck ;;
-	"make a root of another release") echo mmdebstrap debian-archive-keyring ;;
+	"make a root of another system") echo mmdebstrap debian-archive-keyring ;;
 	esac
 }
 
@@ -93,8 +93,9 @@ find_purposes() { # SET
 	test) purposes=("run VMs" "build" "make the template" "test") ;;
 	bench) purposes=("run VMs" "build" "compare") ;;
 	lint) purposes=("build" "lint") ;;
-	distro) purposes=("build" "make a root of another release") ;;
-	*) die packages "no such set: $1; there are run, build, test, bench, lint and distro" ;;
+	distro) purposes=("build" "make a root of another system") ;;
+	image) purposes=("run VMs" "build" "make the template" "make a root of another system") ;;
+	*) die packages "no such set: $1; there are run, build, test, bench, lint, distro and image" ;;
 	esac
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -81,7 +82,13 @@ func (w *world) watch(remote client.Remote) *watcher {
 // until waits until holds is true of the newest messages.
 func (b *watcher) until(what string, holds func() bool) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	b.within(patience, what, holds)
+}
+
+// within is until for what may take longer.
+func (b *watcher) within(limit time.Duration, what string, holds func() bool) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), limit)
 	defer cancel()
 	for {
 		select {
