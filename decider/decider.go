@@ -43,6 +43,7 @@ type Decider struct {
 	leaderlessSince time.Time // since when nobody was heard to lead
 	groups          map[string]*group
 	stages          map[string]bus.Health // by subject, with the time of their arrival
+	handled         func(message any)     // is told of each sample and tick that the loop is through with, and of nil once it runs; for tests
 }
 
 // New makes a decider. It returns an error when there is no group, or one that Check refuses.
@@ -80,7 +81,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 		}
 		return g, Check(g)
 	}
-	return &Decider{cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger()}, nil
+	return &Decider{cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger(), handled: func(any) {}}, nil
 }
 
 // Check says what of a group's spec Decide cannot go by: a policy, an order of removal or a schedule that is not known.
@@ -122,35 +123,48 @@ func (g *group) metric() *Published {
 	return nil
 }
 
+// inbox is what a decider hears.
+type inbox struct {
+	samples  chan bus.Sample
+	health   chan bus.Health
+	metrics  chan bus.Metric
+	others   chan bus.Decision // of deciders
+	requests chan client.Request
+}
+
+// listen subscribes to all that a decider goes by.
+func (d *Decider) listen(ctx context.Context) (inbox, error) {
+	in := inbox{
+		make(chan bus.Sample, 256), make(chan bus.Health, 16), make(chan bus.Metric, 256), make(chan bus.Decision, 256), make(chan client.Request, 16),
+	}
+	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset, bus.VerbForget}
+	for _, subscribe := range []func() error{
+		func() error { return client.SubscribeNewest(d.conn, bus.AllSamples, in.samples) },
+		func() error { return client.SubscribeNewest(d.conn, bus.AllHealth, in.health) },
+		func() error { return d.conn.Serve(ctx, "decider", d.cfg.Version, verbs, in.requests) },
+		func() error { return client.SubscribeNewest(d.conn, bus.AllMetrics, in.metrics) },
+		func() error { return client.Subscribe(d.conn, bus.AllDecisions, in.others) },
+	} {
+		if err := subscribe(); err != nil {
+			return in, fmt.Errorf("decider: %w", err)
+		}
+	}
+	return in, nil
+}
+
 // Run evaluates each group once per interval until ctx ends: as soon as every host has sent a new sample, or,
 // where samples stay away, after twice the interval. Of several deciders on a bus one leads; the others listen, so that
 // each of them can go on from where it stood.
 func (d *Decider) Run(ctx context.Context) error {
-	samples := make(chan bus.Sample, 256)
-	if err := client.SubscribeNewest(d.conn, bus.AllSamples, samples); err != nil {
-		return fmt.Errorf("decider: %w", err)
+	in, err := d.listen(ctx)
+	if err != nil {
+		return err
 	}
 	ticks := d.cfg.Ticks
 	if ticks == nil {
 		t := time.NewTicker(500 * time.Millisecond)
 		defer t.Stop()
 		ticks = t.C
-	}
-	health, requests := make(chan bus.Health, 16), make(chan client.Request, 16)
-	if err := client.SubscribeNewest(d.conn, bus.AllHealth, health); err != nil {
-		return fmt.Errorf("decider: %w", err)
-	}
-	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset, bus.VerbForget}
-	if err := d.conn.Serve(ctx, "decider", d.cfg.Version, verbs, requests); err != nil {
-		return fmt.Errorf("decider: %w", err)
-	}
-	metrics := make(chan bus.Metric, 256)
-	if err := client.SubscribeNewest(d.conn, bus.AllMetrics, metrics); err != nil {
-		return fmt.Errorf("decider: %w", err)
-	}
-	others := make(chan bus.Decision, 256)
-	if err := client.Subscribe(d.conn, bus.AllDecisions, others); err != nil {
-		return fmt.Errorf("decider: %w", err)
 	}
 	d.groups, d.stages = map[string]*group{}, map[string]bus.Health{}
 	d.leaderlessSince = d.cfg.Now()
@@ -160,41 +174,27 @@ func (d *Decider) Run(ctx context.Context) error {
 	}
 	stop := d.campaign(ctx)
 	defer stop()
-	asked, answers := requests, requestsATick
+	d.handled(nil)
+	asked, answers := in.requests, requestsATick
 	for {
+		var message any
 		select {
 		case <-ctx.Done():
 			return nil
-		case other := <-others:
+		case other := <-in.others:
 			d.observeLeader(other)
-		case s := <-samples:
-			g := d.groups[s.Group]
-			if g == nil {
-				continue
-			}
-			now := d.cfg.Now()
-			if err := g.window.Add(s, now); err != nil {
-				d.conn.Drop(s.Subject(), err)
-				continue
-			}
-			// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
-			if g.window.AllFresh(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) && now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {
-				d.evaluate(ctx, g, now)
-			}
-		case <-ticks:
-			now := d.cfg.Now()
-			for _, g := range d.groups {
-				if now.Sub(g.lastEval) >= 2*g.inForce.Policy.Interval {
-					d.evaluate(ctx, g, now)
-				}
-			}
-			d.report(now)
-			asked, answers = requests, requestsATick
-		case m := <-metrics:
+		case s := <-in.samples:
+			d.sampled(ctx, s)
+			message = s
+		case at := <-ticks:
+			d.ticked(ctx)
+			asked, answers = in.requests, requestsATick
+			message = at
+		case m := <-in.metrics:
 			if g := d.groups[m.Group]; g != nil && g.inForce.Policy.Metric == m.Name {
 				g.metrics[m.Name] = Published{*m.Value, d.cfg.Now()}
 			}
-		case h := <-health:
+		case h := <-in.health:
 			d.record(h)
 		case r := <-asked:
 			if answers--; answers == 0 {
@@ -204,7 +204,38 @@ func (d *Decider) Run(ctx context.Context) error {
 				d.log.Debug().Err(err).Msg("answer lost")
 			}
 		}
+		if message != nil {
+			d.handled(message)
+		}
 	}
+}
+
+// sampled takes a sample, and evaluates its group if it was the last that it waited for.
+func (d *Decider) sampled(ctx context.Context, s bus.Sample) {
+	g := d.groups[s.Group]
+	if g == nil {
+		return
+	}
+	now := d.cfg.Now()
+	if err := g.window.Add(s, now); err != nil {
+		d.conn.Drop(s.Subject(), err)
+		return
+	}
+	// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
+	if g.window.AllFresh(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) && now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {
+		d.evaluate(ctx, g, now)
+	}
+}
+
+// ticked evaluates the groups whose samples stay away, and reports how they are.
+func (d *Decider) ticked(ctx context.Context) {
+	now := d.cfg.Now()
+	for _, g := range d.groups {
+		if now.Sub(g.lastEval) >= 2*g.inForce.Policy.Interval {
+			d.evaluate(ctx, g, now)
+		}
+	}
+	d.report(now)
 }
 
 // requestsATick is how many requests are answered at most between two ticks: everybody may ask, and samples must not wait for it.

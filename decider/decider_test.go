@@ -23,7 +23,8 @@ type harness struct {
 	own       *client.Conn // of the decider
 	decisions chan bus.Decision
 	ticks     chan time.Time
-	looks     chan struct{} // one for each time that the decider read the clock
+	begun     chan struct{}
+	through   chan any // the samples and ticks that the decider is through with
 	mu        sync.Mutex
 	now       time.Time
 	samples   int
@@ -36,7 +37,7 @@ func startHarness(t *testing.T, groups ...bus.Group) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &harness{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), looks: make(chan struct{}, 1024), now: t0, hashes: map[string]string{}}
+	b := &harness{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), begun: make(chan struct{}), through: make(chan any, 1024), now: t0, hashes: map[string]string{}}
 	for _, g := range groups {
 		b.hashes[g.Name] = g.Hash()
 	}
@@ -53,9 +54,16 @@ func startHarness(t *testing.T, groups ...bus.Group) *harness {
 	if err := client.Subscribe(b.conn, bus.AllDecisions, b.decisions); err != nil {
 		t.Fatal(err)
 	}
-	d, err := New(Config{Groups: groups, Now: b.watchedClock, Ticks: b.ticks}, own, zerolog.Nop())
+	d, err := New(Config{Groups: groups, Now: b.clock, Ticks: b.ticks}, own, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
+	}
+	d.handled = func(message any) {
+		if message == nil { // it is subscribed then, and leads
+			close(b.begun)
+			return
+		}
+		b.through <- message
 	}
 	stop := running(t, d)
 	t.Cleanup(func() {
@@ -64,8 +72,10 @@ func startHarness(t *testing.T, groups ...bus.Group) *harness {
 		b.conn.Close()
 		server.Stop()
 	})
-	for range 2 + len(groups) { // it is subscribed then, and leads
-		b.looked()
+	select {
+	case <-b.begun:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the decider does not begin")
 	}
 	return b
 }
@@ -90,18 +100,19 @@ func (b *harness) clock() time.Time {
 	return b.now
 }
 
-func (b *harness) watchedClock() time.Time {
-	defer func() { b.looks <- struct{}{} }()
-	return b.clock()
-}
-
-// looked waits until the decider has read the clock, as it does once for each sample and tick.
-func (b *harness) looked() {
+// handled waits until the decider is through with a message like this one.
+func (b *harness) handled(like func(any) bool) {
 	b.t.Helper()
-	select {
-	case <-b.looks:
-	case <-time.After(30 * time.Second):
-		b.t.Fatal("the decider takes no notice")
+	timeout := time.After(30 * time.Second)
+	for {
+		select {
+		case m := <-b.through:
+			if like(m) {
+				return
+			}
+		case <-timeout:
+			b.t.Fatal("the decider takes no notice")
+		}
 	}
 }
 
@@ -118,7 +129,7 @@ func (b *harness) tick() {
 	case <-time.After(30 * time.Second):
 		b.t.Fatal("the decider takes no tick")
 	}
-	b.looked()
+	b.handled(func(m any) bool { _, is := m.(time.Time); return is })
 }
 
 // send publishes a sample and waits until the decider has it.
@@ -135,13 +146,11 @@ func (b *harness) send(group, host string, vms ...bus.VM) {
 	if err := b.conn.Publish(&s); err != nil {
 		b.t.Fatal(err)
 	}
-	if group != stranger {
-		b.looked()
-	}
+	b.handled(func(m any) bool {
+		got, is := m.(bus.Sample)
+		return is && got.Group == group && got.HostID == s.HostID && got.Time.Equal(s.Time)
+	})
 }
-
-// stranger is a group that no decider is configured for.
-const stranger = "stranger"
 
 func (b *harness) decision() bus.Decision {
 	b.t.Helper()
@@ -236,7 +245,7 @@ func TestDeciderSaysSoWhenNoSampleComes(t *testing.T) {
 func TestDeciderIgnoresOtherGroups(t *testing.T) {
 	b := startHarness(t, spec())
 	b.advance(time.Second)
-	b.send(stranger, "kvm1")
+	b.send("stranger", "kvm1")
 	b.send("web", "kvm1")
 	if d := b.decision(); d.Group != "web" {
 		t.Errorf("got %+v", d)

@@ -31,29 +31,24 @@ func TestLimits(t *testing.T) {
 		{"tolerance", func(l *bus.Limits) { l.TolerancePercent = 25 }, []row{
 			{0, 5, 4, bus.GuardTolerance, 0}, {1, 3, 4, bus.GuardTolerance, 0}, {1, 6, 6, "", 0}, {1, 4, 4, "", 0},
 		}},
-		{"stabilise in: the most of the window", func(l *bus.Limits) { l.StabiliseIn = 10 }, []row{
+		{"stabilise in: the most of the window", func(l *bus.Limits) { l.StabiliseIn = 10 * time.Second }, []row{
 			{0, 4, 4, "", 0}, {1, 2, 4, bus.GuardStabilise, 9}, {5, 3, 4, bus.GuardStabilise, 4}, {4, 1, 3, "", 0}, {1, 9, 9, "", 0},
 		}},
-		{"stabilise out: the least of the window", func(l *bus.Limits) { l.StabiliseOut = 10 }, []row{
+		{"stabilise out: the least of the window", func(l *bus.Limits) { l.StabiliseOut = 10 * time.Second }, []row{
 			{0, 4, 4, "", 0}, {1, 8, 4, bus.GuardStabilise, 9}, {5, 6, 4, bus.GuardStabilise, 4}, {4, 9, 6, "", 0}, {1, 1, 1, "", 0},
 		}},
-		{"it never turns a wish round", func(l *bus.Limits) { l.StabiliseIn = 10 }, []row{
+		{"it never turns a wish round", func(l *bus.Limits) { l.StabiliseIn = 10 * time.Second }, []row{
 			{0, 9, 9, "", 0}, {1, 20, 20, "", 0}, {1, 3, 20, bus.GuardStabilise, 9}, {8, 3, 20, bus.GuardStabilise, 1}, {1, 3, 3, "", 0},
 		}},
-		{"rate out", func(l *bus.Limits) { l.RateOut, l.RateWindow = 3, 10 }, []row{
+		{"rate out", func(l *bus.Limits) { l.RateOut, l.RateWindow = 3, 10*time.Second }, []row{
 			{0, 9, 7, "", 0}, {5, 9, 7, bus.GuardRate, 5}, {5, 9, 9, "", 0}, {1, 4, 4, "", 0},
 		}},
-		{"rate in", func(l *bus.Limits) { l.RateIn, l.RateWindow = 1, 10 }, []row{
+		{"rate in", func(l *bus.Limits) { l.RateIn, l.RateWindow = 1, 10*time.Second }, []row{
 			{0, 1, 3, "", 0}, {9, 1, 3, bus.GuardRate, 1}, {1, 1, 2, "", 0}, {1, 9, 9, "", 0},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := spec(bounds(1, 30), limited(tt.change))
-			for _, d := range []*time.Duration{&s.Policy.Limits.StabiliseIn, &s.Policy.Limits.StabiliseOut, &s.Policy.Limits.RateWindow} {
-				if *d < time.Second {
-					*d = time.Duration(int64(*d)) * time.Second
-				}
-			}
 			st, now := State{HasSample: true, Desired: 4}, t0
 			for i, r := range tt.rows {
 				now = now.Add(time.Duration(r.after) * time.Second)

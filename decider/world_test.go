@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // world is a simulated host that does what the decisions say, one step per interval.
@@ -132,7 +133,7 @@ func TestBootCPUDoesNotStartAChain(t *testing.T) {
 	}
 }
 
-// Whatever is seen, these hold.
+// Whatever is seen, under any policies, limits, schedule and controls, these hold.
 func TestDecideInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSpec(t)
@@ -142,8 +143,14 @@ func TestDecideInvariants(t *testing.T) {
 			if rapid.IntRange(0, 30).Draw(t, "reconfigure") == 0 {
 				s = drawSpec(t)
 			}
+			if rapid.IntRange(0, 10).Draw(t, "control") == 0 {
+				st.Controls = drawControls(t, s)
+			}
 			now = now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
 			obs := drawObservation(t, now)
+			if rapid.Bool().Draw(t, "metric") {
+				obs.Metric = &Published{rapid.Float64Range(0, 1000).Draw(t, "its value"), now}
+			}
 			before := st
 			d, next := Decide(s, st, obs, now)
 			st = next
@@ -153,6 +160,7 @@ func TestDecideInvariants(t *testing.T) {
 }
 
 func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus.Decision) {
+	s.Min, s.Max = d.Inputs.Min, d.Inputs.Max // as its schedule has them
 	fail := func(what string) { t.Fatalf("%s: %+v\nbefore %+v\nseen %+v", what, d, before, obs) }
 	if before.HasSample && !d.Known {
 		fail("forgot that it knows")
@@ -176,16 +184,32 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 		fail("in")
 	case d.Direction == bus.In && obs.incomplete() != "":
 		fail("scales in without knowing everything")
-	case d.Guard != "" && change != 0 && !held:
+	case change != 0 && !held && d.Guard != "" && !letsAPartThrough(d):
 		fail("changes in spite of its guard")
 	case before.HasSample && d.Rule != bus.RuleStart && d.Current != before.Desired:
 		fail("current is not the last desired")
 	}
 	switch d.Rule {
-	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax:
-	default:
+	case bus.RuleAboveUpper, bus.RuleBelowLower:
 		if change > 1 || change < -1 {
 			fail("changes by more than one")
+		}
+	case bus.RulePolicy:
+		checkPolicies(fail, s, before, d)
+	case bus.RuleManual, bus.RuleScheduled, bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax:
+	default:
+		if change != 0 {
+			fail("changes without a reason")
+		}
+	}
+	for _, scope := range []bus.Scope{bus.ScopeOut, bus.ScopeIn} {
+		paused := before.Controls.Has(scope)
+		switch {
+		case !paused:
+		case scope == bus.ScopeOut && change > 0 && d.Desired > s.Min:
+			fail("grows while that is paused")
+		case scope == bus.ScopeIn && change < 0 && d.Desired < s.Max, scope == bus.ScopeIn && d.Direction == bus.In && change == 0:
+			fail("shrinks while that is paused")
 		}
 	}
 	unsure := !obs.speaks() || obs.Fresh == 0
@@ -214,6 +238,41 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 	}
 }
 
+// letsAPartThrough reports whether a decision may change in spite of its guard: min and max let a part through, and hold
+// all the same where a person has paused the rest.
+func letsAPartThrough(d bus.Decision) bool {
+	switch d.Guard {
+	case bus.GuardAtMax:
+		return d.Desired > d.Current
+	case bus.GuardAtMin:
+		return d.Desired < d.Current
+	case bus.GuardPaused:
+		return d.Desired == d.Inputs.Min || d.Desired == d.Inputs.Max
+	}
+	return false
+}
+
+// checkPolicies checks what policies and limits must keep to.
+func checkPolicies(fail func(string), s bus.Group, before State, d bus.Decision) {
+	change, most := d.Desired-d.Current, 0
+	for _, w := range d.Wishes {
+		most = max(most, w.Desired)
+	}
+	l := s.Policy.Limits
+	switch {
+	case len(d.Wishes) != len(s.Policy.Types):
+		fail("not every policy is asked")
+	case change > 0 && most < d.Desired:
+		fail("grows beyond what is wanted")
+	case change < 0 && most > d.Desired && d.Guard != bus.GuardAtMin:
+		fail("shrinks below what is wanted")
+	case change < 0 && d.Inputs.Unknown > 0:
+		fail("shrinks with an unknown CPU")
+	case change > l.RateOut && l.RateOut > 0, -change > l.RateIn && l.RateIn > 0:
+		fail("changes faster than its rate")
+	}
+}
+
 // keptOf counts the VMs that a group keeps.
 func keptOf(obs Observation) (n int) {
 	for _, h := range obs.Hosts {
@@ -222,7 +281,8 @@ func keptOf(obs Observation) (n int) {
 	return n
 }
 
-func drawSpec(t *rapid.T) bus.Group {
+// drawThreshold is a group that the threshold alone scales, without limits, schedule or dry run.
+func drawThreshold(t *rapid.T) bus.Group {
 	return spec(func(g *bus.Group) {
 		g.Min = rapid.IntRange(1, 5).Draw(t, "min")
 		g.Max = rapid.IntRange(g.Min, 8).Draw(t, "max")
@@ -230,10 +290,56 @@ func drawSpec(t *rapid.T) bus.Group {
 		p.LowerPercent = rapid.Float64Range(0, 60).Draw(t, "lower")
 		p.UpperPercent = rapid.Float64Range(p.LowerPercent, 99).Draw(t, "upper")
 		p.BreachesOut, p.BreachesIn = rapid.IntRange(1, 3).Draw(t, "breaches out"), rapid.IntRange(1, 3).Draw(t, "breaches in")
-		p.CooldownOut = time.Duration(rapid.IntRange(0, 10).Draw(t, "cooldown out")) * time.Second
-		p.CooldownIn = time.Duration(rapid.IntRange(0, 10).Draw(t, "cooldown in")) * time.Second
-		p.Warmup = time.Duration(rapid.IntRange(0, 10).Draw(t, "warm-up")) * time.Second
+		p.CooldownOut = drawSeconds(t, 0, 10, "cooldown out")
+		p.CooldownIn = drawSeconds(t, 0, 10, "cooldown in")
+		p.Warmup = drawSeconds(t, 0, 10, "warm-up")
 	})
+}
+
+func drawSeconds(t *rapid.T, least, most int, label string) time.Duration {
+	return time.Duration(rapid.IntRange(least, most).Draw(t, label)) * time.Second
+}
+
+// drawSpec is a group with any policies, limits and schedule.
+func drawSpec(t *rapid.T) bus.Group {
+	g := drawThreshold(t)
+	p := &g.Policy
+	p.Types = rapid.SliceOfNDistinct(rapid.SampledFrom(policy.Kinds()), 1, len(policy.Kinds()), rapid.ID[bus.PolicyType]).Draw(t, "policies")
+	p.Setting = rapid.SampledFrom(policy.Settings()).Draw(t, "setting")
+	p.Signal = rapid.SampledFrom([]bus.Signal{bus.SignalCPU, bus.SignalMemory, bus.SignalMetric}).Draw(t, "signal")
+	p.Metric = "requests"
+	p.Steps.Adjustment = rapid.SampledFrom([]bus.Adjustment{bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent}).Draw(t, "adjustment")
+	if rapid.Bool().Draw(t, "learned warm-up") {
+		p.Warmup = bus.WarmupLearned
+	}
+	if rapid.Bool().Draw(t, "limits") {
+		p.Limits = bus.Limits{
+			TolerancePercent: rapid.SampledFrom([]float64{0, 10, 50}).Draw(t, "tolerance"),
+			StabiliseOut:     drawSeconds(t, 0, 20, "stabilise out"), StabiliseIn: drawSeconds(t, 0, 20, "stabilise in"),
+			RateOut: rapid.IntRange(0, 3).Draw(t, "rate out"), RateIn: rapid.IntRange(0, 3).Draw(t, "rate in"), RateWindow: drawSeconds(t, 1, 20, "rate window"),
+		}
+	}
+	if rapid.IntRange(0, 2).Draw(t, "schedule") == 0 {
+		g.Schedule = []bus.ScheduledAction{
+			{At: "* * * * *", Zone: "UTC", Min: rapid.IntRange(0, 5).Draw(t, "its min"), Desired: rapid.IntRange(0, 9).Draw(t, "its desired")},
+			{At: "*/2 * * * *", Zone: "UTC", Max: rapid.IntRange(1, 9).Draw(t, "its max")},
+		}
+	}
+	g.ScaleIn = rapid.SampledFrom([]bus.ScaleIn{bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated}).Draw(t, "scale in")
+	g.DryRun = rapid.IntRange(0, 9).Draw(t, "dry run") == 0
+	return g
+}
+
+// drawControls are what a person has said.
+func drawControls(t *rapid.T, g bus.Group) (c bus.Controls) {
+	c.Paused = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.Scopes()), 0, 2, rapid.ID[bus.Scope]).Draw(t, "paused")
+	if rapid.Bool().Draw(t, "by hand") {
+		c.Desired = new(rapid.IntRange(1, 9).Draw(t, "how many"))
+	}
+	if rapid.IntRange(0, 3).Draw(t, "set") == 0 {
+		c.Set = map[string]string{"max": fmt.Sprint(g.Max)}
+	}
+	return c
 }
 
 func drawObservation(t *rapid.T, now time.Time) Observation {
@@ -272,7 +378,7 @@ func drawObservation(t *rapid.T, now time.Time) Observation {
 // When the same is seen again and again, desired comes to rest.
 func TestDecideSettlesWhenInputsDo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := drawSpec(t)
+		s := drawThreshold(t)
 		obs := drawObservation(t, t0)
 		obs.Fresh = max(1, obs.Fresh)
 		for i := range obs.Hosts {
@@ -306,7 +412,7 @@ func TestDecideSettlesWhenInputsDo(t *testing.T) {
 // are not warned of.
 func TestWorldSettlesAtConstantLoad(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := drawSpec(t)
+		s := drawThreshold(t)
 		if _, flaps := s.Flaps(); flaps {
 			s.Policy.LowerPercent = 0.99 * s.Policy.UpperPercent * float64(s.Min) / float64(s.Min+1)
 		}
