@@ -160,6 +160,61 @@ func TestTwoCollectorsOfOneHost(t *testing.T) {
 	}
 }
 
+// Of two collectors of a host either may end: the other one goes on.
+func TestSecondCollectorEnds(t *testing.T) {
+	of := func(instance string) bus.Sample {
+		s := on("a", "kvm", "1", "2", "3")
+		s.Instance = instance
+		return s
+	}
+	for _, stays := range []string{"first", "second"} {
+		h := startHosts(t, of("first"))
+		var obs Observation
+		step := func(instances ...string) {
+			h.now = h.now.Add(time.Second)
+			for _, instance := range instances {
+				s := of(instance)
+				s.Time = h.now
+				_ = h.window.Add(s, h.now)
+			}
+			obs = h.window.Take(h.now, 5*time.Second)
+		}
+		for range 5 {
+			step("first", "second")
+		}
+		if len(obs.with(Contradicted)) != 1 {
+			t.Fatalf("two speak: %+v", obs)
+		}
+		for range 15 {
+			step(stays)
+		}
+		if obs.incomplete() != "" || obs.Fresh != 1 {
+			t.Errorf("only the %s one speaks: %s, %+v", stays, obs.incomplete(), obs)
+		}
+	}
+}
+
+// What a collector that has ended said before the one that speaks now comes late, or again. It takes nothing over.
+func TestLateSampleTakesNothingOver(t *testing.T) {
+	h := startHosts(t, on("a", "kvm", "1", "2", "3"))
+	for i := range 5 {
+		h.now = h.now.Add(time.Second)
+		s := on("a", "kvm", "1", "2", "3")
+		s.Time = h.now
+		if err := h.window.Add(s, h.now); err != nil {
+			t.Fatal(err)
+		}
+		late := on("a", "kvm")
+		late.Instance, late.Time = "ended", h.now.Add(-time.Duration(i+1)*time.Second)
+		if err := h.window.Add(late, h.now); !errors.Is(err, errOld) {
+			t.Errorf("a late sample: %v", err)
+		}
+		if obs := h.window.Take(h.now, 5*time.Second); obs.incomplete() != "" || obs.Fresh != 1 || len(obs.Hosts[0].VMs) != 3 {
+			t.Errorf("after a late sample: %+v", obs)
+		}
+	}
+}
+
 // A host that has no room passes its share on, and one that nobody acts on gets none.
 func TestShareGoesWhereThereIsRoom(t *testing.T) {
 	host := func(id bus.HostID, full bool, trouble Trouble) HostObservation {

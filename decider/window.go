@@ -99,7 +99,8 @@ type hostWindow struct {
 	fresh   bool
 	cpu     map[string]mean // by the VM's UUID
 	clock   bus.ClockOffset
-	// replaced are the collectors that another took over from. One that goes on all the same is a second one.
+	// replaced are the collectors that another took over from. One that goes on all the same is a second one, unless the
+	// other has fallen silent.
 	replaced map[string]bool
 	second   string
 	secondAt time.Time
@@ -114,7 +115,8 @@ const (
 	// reordering is how long a sample may come after a newer one. One that seems older after a longer silence is of a
 	// host whose clock was set back.
 	reordering = 2 * time.Second
-	// claimAge is how long a second collector of a host is remembered.
+	// claimAge is how long a second collector of a host is remembered, and for how long one that took over may be silent
+	// before the one from which it did is taken again.
 	claimAge = 10 * time.Second
 	// maxHosts bounds the hosts of a group, and maxReplaced the collectors that are remembered of each.
 	maxHosts    = bus.MaxHosts
@@ -141,17 +143,20 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	case h == nil:
 		h = &hostWindow{cpu: map[string]mean{}, since: now, replaced: map[string]bool{}}
 		w.hosts[s.HostID] = h
-	case h.replaced[s.Instance]:
+	case s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering, // a late one of a collector that has ended takes nothing over
+		s.Instance == h.sample.Instance && s.Time.Equal(h.sample.Time):
+		return errOld
+	case h.replaced[s.Instance] && now.Sub(h.arrived) <= claimAge:
 		h.second, h.secondAt = s.Instance, now
 		return fmt.Errorf("the collector %s took over host %s, and %s speaks for it, too", h.sample.Instance, s.HostID, s.Instance)
-	case s.Instance != h.sample.Instance: // it was restarted
+	case s.Instance != h.sample.Instance: // it was restarted, or the one that took over is gone
 		if len(h.replaced) >= maxReplaced {
 			clear(h.replaced)
 		}
 		h.replaced[h.sample.Instance] = true
+		delete(h.replaced, s.Instance)
+		h.second, h.secondAt = "", time.Time{}
 		h.clock = bus.ClockOffset{}
-	case s.Time.Equal(h.sample.Time) || s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering:
-		return errOld
 	}
 	h.clock.Observe(s.Time, now)
 	h.sample, h.arrived, h.fresh = s, now, true
