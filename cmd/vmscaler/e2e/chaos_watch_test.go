@@ -49,13 +49,13 @@ func (c *chaos) startListener() *listener {
 				return
 			case s := <-samples:
 				l.note(func() {
-					if s.Group == c.group {
+					if s.Group == c.group && s.Time.After(l.sample.Time) { // the fuzzer's are older
 						l.sample = s
 					}
 				})
 			case d := <-decisions:
 				l.note(func() {
-					if d.Group == c.group {
+					if d.Group == c.group && d.ExpiresAt.After(time.Now()) {
 						l.decision = d
 					}
 				})
