@@ -1,6 +1,9 @@
 package bus
 
-import "strconv"
+import (
+	"regexp"
+	"strconv"
+)
 
 // NothingByHand is that a group is as its file says.
 const NothingByHand = "nothing is paused, scaled or set by hand"
@@ -12,3 +15,8 @@ func Count(n int, what string) string {
 	}
 	return strconv.Itoa(n) + " " + what
 }
+
+var spans = regexp.MustCompile(`\b\d+(\.\d+)?( ?(ms|s|min|m|h))+(\d+(s|m|h))*\b`)
+
+// WithoutSpans is a text without how long something takes or has lasted: two that differ in nothing else say the same.
+func WithoutSpans(text string) string { return spans.ReplaceAllLiteralString(text, "-") }

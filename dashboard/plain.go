@@ -129,10 +129,11 @@ func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
 	if h.Message != "" && !silent {
 		text += ": " + h.Message
 	}
-	if p.stages[key] == text {
+	same := bus.WithoutSpans(text) // not each second anew for how long
+	if p.stages[key] == same {
 		return nil
 	}
-	p.stages[key] = text
+	p.stages[key] = same
 	return []string{plainLine(at, "", "health", h.Stage+" "+h.Instance+" "+text)}
 }
 

@@ -18,6 +18,9 @@ func TestPlain(t *testing.T) {
 	out.Direction, out.Desired = bus.Out, 3
 	ill := health("actuator", 4)
 	ill.OK, ill.Message = false, "storage pool default\nis not active"
+	older := ill
+	ill.Message += " for 9 s"
+	older.Message += " for 10 s"
 	const tick = "tick"
 	type step struct {
 		seconds float64
@@ -44,8 +47,9 @@ func TestPlain(t *testing.T) {
 		"a stage's health when it changes": {
 			{0, health("actuator", 0), []string{"2026-01-02T15:04:05Z -  health        actuator kvm1-4711 ok"}},
 			{1, health("actuator", 1), nil},
-			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default␊is not active"}},
+			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default␊is not active for 9 s"}},
 			{5, ill, nil},
+			{5, older, nil},
 			{16, tick, []string{"2026-01-02T15:04:21Z -  health        actuator kvm1-4711 silent"}},
 			{17, tick, nil},
 			{18, health("actuator", 18), []string{"2026-01-02T15:04:23Z -  health        actuator kvm1-4711 ok"}},

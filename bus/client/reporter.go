@@ -96,11 +96,13 @@ func (r *Reporter) Run(ctx context.Context) error {
 				continue
 			}
 			var note Note
+			said := bus.WithoutSpans(r.health.Message)
 			r.health.OK, r.health.Message = now.err == nil || errors.As(now.err, &note), message
-			if now.err != nil {
-				r.log.Warn().Msg(message)
-			} else {
+			switch {
+			case now.err == nil:
 				r.log.Info().Msg("all is well again")
+			case bus.WithoutSpans(message) != said: // not each second anew for how long
+				r.log.Warn().Msg(message)
 			}
 			r.publish()
 		case <-tick.C:

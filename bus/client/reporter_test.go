@@ -1,12 +1,15 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/bustest"
@@ -77,6 +80,34 @@ func TestReporterNewestReportWins(t *testing.T) {
 	_, health := runReporter(t, errors.New("first"), nil, errors.New("second"), errors.New("newest"))
 	if h := change(t, health, ""); h.Message != "newest" || h.OK {
 		t.Errorf("got %+v", h)
+	}
+}
+
+// TestReporterLogsEachCauseOnce: that something lasts is published each time, and is no line of the log each second.
+func TestReporterLogsEachCauseOnce(t *testing.T) {
+	s := bustest.StartServer(t)
+	health := bustest.Subscribe[bus.Health](t, bustest.Join(t, s, "watcher"), bus.AllHealth)
+	var log bytes.Buffer
+	r := client.NewReporter(bustest.Join(t, s, "collector"), "collector", "v1.2", zerolog.New(&log))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	before := ""
+	for _, message := range []string{"no sample for 9 s", "no sample for 10 s", "no actuator for 11 s", "no sample for 12 s"} {
+		r.Report(errors.New(message))
+		if h := change(t, health, before); h.Message != message {
+			t.Errorf("published %q, want %q", h.Message, message)
+		}
+		before = message
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	for message, want := range map[string]bool{"no sample for 9 s": true, "for 10 s": false, "for 11 s": true, "for 12 s": true} {
+		if got := strings.Contains(log.String(), message); got != want {
+			t.Errorf("logged %q: %v, want %v", message, got, want)
+		}
 	}
 }
 
