@@ -807,7 +807,7 @@ func TestRemovalBudget(t *testing.T) {
 		for {
 			select {
 			case e := <-s.events:
-				switch e.Event { //nolint:exhaustive // the others do not matter
+				switch e.Event {
 				case bus.EventBraked:
 					braked = append(braked, e)
 				case bus.EventRemoved:

@@ -144,7 +144,7 @@ func (r recommendation) starting(s situation) string {
 func (x crossing) sentence(s situation) string {
 	p, b := s.spec.Policy, x.breaches
 	var beyond, bound string
-	switch x.rule {
+	switch x.rule { //nolint:exhaustive // a crossing has these and "stable"
 	case bus.RuleAboveUpper:
 		beyond, bound = fmt.Sprintf("average %.0f %% > %g %%", x.average, p.UpperPercent), fmt.Sprintf("at max %d", s.spec.Max)
 	case bus.RuleBelowLower:
@@ -152,7 +152,7 @@ func (x crossing) sentence(s situation) string {
 	default:
 		return fmt.Sprintf("stable: average %.0f %%", x.average)
 	}
-	switch x.guard {
+	switch x.guard { //nolint:exhaustive // a crossing has these, or none
 	case bus.GuardAtMax, bus.GuardAtMin:
 		return bound + ": " + beyond
 	case bus.GuardUnknownCPU:
