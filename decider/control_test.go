@@ -1,0 +1,122 @@
+package decider
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func TestPausedDirections(t *testing.T) {
+	busy := State{HasSample: true, Desired: 1, BreachesOut: 9}
+	idle := State{HasSample: true, Desired: 2, BreachesIn: 9}
+	for _, c := range []struct {
+		name   string
+		st     State
+		obs    Observation
+		paused []bus.Scope
+		want   int
+		guard  bus.Guard
+	}{
+		{"out, nothing paused", busy, see(ready(100)), nil, 2, ""},
+		{"out, paused", busy, see(ready(100)), []bus.Scope{bus.ScopeOut}, 1, bus.GuardPaused},
+		{"out, the others paused", busy, see(ready(100)), []bus.Scope{bus.ScopeIn, bus.ScopeRepair}, 2, ""},
+		{"in, nothing paused", idle, see(ready(1), ready(1)), nil, 1, ""},
+		{"in, paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 2, bus.GuardPaused},
+		{"in, the others paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeOut, bus.ScopeRepair}, 1, ""},
+		{"start above max, in paused", State{}, see(ready(1), ready(1), ready(1), ready(1), ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 5, ""}, // no VM goes: the actuator knows that as well
+		{"to min, out paused", State{HasSample: true}, see(ready(1)), []bus.Scope{bus.ScopeOut}, 1, ""},
+	} {
+		c.st.Controls.Paused = c.paused
+		d, st := Decide(spec(), c.st, c.obs, t0)
+		if d.Desired != c.want || d.Guard != c.guard || st.Desired != c.want {
+			t.Errorf("%s: desired %d, guard %q; want %d, %q: %s", c.name, d.Desired, d.Guard, c.want, c.guard, d.Sentence)
+		}
+		if held := c.guard == bus.GuardPaused; held && (d.Direction != bus.Hold || !strings.HasPrefix(d.Sentence, "paused, else ")) {
+			t.Errorf("%s: %+v", c.name, d)
+		}
+		if !slices.Equal(d.Controls.Paused, c.paused) || d.Controls.Paused == nil {
+			t.Errorf("%s: controls %+v", c.name, d.Controls)
+		}
+	}
+}
+
+// A dry run of the config is shown like one that a person asked for, and not taken for one.
+func TestDryRunOfTheConfig(t *testing.T) {
+	d, st := Decide(spec(func(g *bus.Group) { g.DryRun = true }), State{}, see(ready(50)), t0)
+	if !d.Controls.DryRun || st.Controls.DryRun {
+		t.Errorf("decision %+v, state %+v", d.Controls, st.Controls)
+	}
+}
+
+func TestControlled(t *testing.T) {
+	in, out, repair := bus.ScopeIn, bus.ScopeOut, bus.ScopeRepair
+	for _, c := range []struct {
+		name string
+		was  []bus.Scope
+		verb string
+		q    bus.Query
+		want []bus.Scope
+		dry  bool
+	}{
+		{"pause all", nil, bus.VerbPause, bus.Query{}, []bus.Scope{out, in, repair}, false},
+		{"pause one", nil, bus.VerbPause, bus.Query{Scopes: []bus.Scope{in}}, []bus.Scope{in}, false},
+		{"pause another", []bus.Scope{in}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{out}}, []bus.Scope{out, in}, false},
+		{"pause again", []bus.Scope{in}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{in, in}}, []bus.Scope{in}, false},
+		{"resume one", []bus.Scope{out, in}, bus.VerbResume, bus.Query{Scopes: []bus.Scope{in}}, []bus.Scope{out}, false},
+		{"resume all", []bus.Scope{out, in, repair}, bus.VerbResume, bus.Query{}, []bus.Scope{}, false},
+		{"dry run", []bus.Scope{in}, bus.VerbDryRun, bus.Query{On: true}, []bus.Scope{in}, true},
+		{"no dry run", nil, bus.VerbDryRun, bus.Query{}, []bus.Scope{}, false},
+	} {
+		got, err := controlled(spec(), bus.Controls{Paused: c.was}, c.verb, c.q)
+		if err != nil || !slices.Equal(got.Paused, c.want) || got.DryRun != c.dry {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
+	}
+	if _, err := controlled(spec(), bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil || !strings.Contains(err.Error(), `"sideways", want out, in or repair`) {
+		t.Errorf("an unknown scope: %v", err)
+	}
+}
+
+func TestScaledByHand(t *testing.T) {
+	web := spec(bounds(1, 5))
+	for _, c := range []struct {
+		desired *int
+		wrong   string // a part of the error
+	}{{new(1), ""}, {new(5), ""}, {nil, ""}, {new(0), "found 0, want 1 to 5"}, {new(6), "found 6, want 1 to 5, the min and max of group web"}} {
+		got, err := controlled(web, bus.Controls{Desired: new(2)}, bus.VerbScale, bus.Query{Desired: c.desired})
+		switch {
+		case c.wrong != "":
+			if err == nil || !strings.Contains(err.Error(), c.wrong) || *got.Desired != 2 {
+				t.Errorf("%d: %v, %+v", *c.desired, err, got)
+			}
+		case err != nil || got.Desired != c.desired:
+			t.Errorf("%v, %+v", err, got)
+		}
+	}
+}
+
+func TestSetAndResetControls(t *testing.T) {
+	was := bus.Controls{Set: map[string]string{"min": "2"}}
+	set, err := controlled(spec(), was, bus.VerbSet, bus.Query{Set: map[string]string{"policy.upper": "60"}})
+	if err != nil || len(set.Set) != 2 || len(was.Set) != 1 {
+		t.Errorf("%+v, %v; before %+v", set, err, was)
+	}
+	one, err := controlled(spec(), set, bus.VerbReset, bus.Query{Keys: []string{"min"}})
+	if err != nil || len(one.Set) != 1 || one.Set["policy.upper"] != "60" || len(set.Set) != 2 {
+		t.Errorf("%+v, %v; before %+v", one, err, set)
+	}
+	if all, err := controlled(spec(), set, bus.VerbReset, bus.Query{}); err != nil || len(all.Set) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for want, q := range map[string]bus.Query{"found no field": {}, `max of group web is as in the file already; set are min`: {Keys: []string{"max"}}} {
+		verb := bus.VerbSet
+		if len(q.Keys) > 0 {
+			verb = bus.VerbReset
+		}
+		if _, err := controlled(spec(), was, verb, q); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", q, err, want)
+		}
+	}
+}
