@@ -13,6 +13,7 @@ type counts struct {
 	ready     int     // ready, running and past the warm-up
 	readings  int     // of the ready ones, those with a known CPU
 	sum       float64 // of the readings, in percent, each at most 100
+	wanted    float64 // sum over the same of what they would use if their host had a core for them whenever they want one
 	launching int     // on their way to ready, within the boot time-out
 	warming   int     // ready, but not for long: capacity that does not count in the average yet
 	pending   int     // desired, but not yet owned
@@ -55,6 +56,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 					if vm.CPUPercent != nil {
 						c.readings++
 						c.sum += min(*vm.CPUPercent, 100)
+						c.wanted += min(wantedCPU(vm), 100)
 					}
 					if vm.MemoryUsedMiB != nil && vm.MemoryMiB > 0 {
 						c.memories++

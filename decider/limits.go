@@ -152,14 +152,15 @@ func stabilise(s situation, c change) (int, time.Duration) {
 }
 
 // projection leaves as many VMs as can do the present work below the limit, so that a scale-in does not lead to a scale-out at
-// once. A policy that forecasts the load has looked itself.
+// once. Work is also what waits for a core of the host: where that is saturated a VM under full load uses little, and one VM fewer
+// would not be idle. A policy that forecasts the load has looked itself.
 // https://learn.microsoft.com/azure/azure-monitor/autoscale/autoscale-understanding-settings
 func projection(s situation, c change) (int, time.Duration) {
 	n := s.counts
 	if c.out() || n.readings == 0 || policy.Forecasts(s.spec.Policy) {
 		return c.to, 0
 	}
-	work := n.sum / float64(n.readings) * float64(n.ready+n.warming)
+	work := max(n.sum, n.wanted) / float64(n.readings) * float64(n.ready+n.warming)
 	return min(max(c.to, int(math.Ceil(work/busiest(s.spec.Policy)-1e-9))), c.from), 0
 }
 

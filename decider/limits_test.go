@@ -71,13 +71,16 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 		guard      bus.Guard
 		predictive bool
 		target     float64
+		waits      float64 // for a core of the host, of the rest
 	}{
 		{average: 60, want: 3, got: 4, guard: bus.GuardProjection}, // 80 % of 3 is above 70 %
 		{average: 50, want: 3, got: 3},
 		{average: 50, want: 1, got: 3}, // as few as fit
 		{average: 17, want: 1, got: 1},
 		{average: 60, want: 3, got: 3, predictive: true},
-		{average: 60, want: 3, got: 3, target: 85}, // 80 % of 3 is what it is to have
+		{average: 60, want: 3, got: 3, target: 85},                            // 80 % of 3 is what it is to have
+		{average: 13, want: 3, got: 4, guard: bus.GuardProjection, waits: 82}, // full load on a saturated host
+		{average: 13, want: 3, got: 3, waits: 20},
 	} {
 		s := spec(bounds(1, 30), limited(func(*bus.Limits) {}))
 		if tt.predictive {
@@ -87,7 +90,7 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 			s.Policy.Types, s.Policy.TargetPercent = []bus.PolicyType{bus.PolicyTarget}, tt.target
 		}
 		st := State{HasSample: true, Desired: 4}
-		seen, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4 * tt.average}, tt.want, t0)
+		seen, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4 * tt.average, wanted: 4 * (tt.average + tt.waits)}, tt.want, t0)
 		if o.allows != tt.got || o.limitedBy != tt.guard {
 			t.Errorf("%+v: desired %d, guard %q, %q", tt, o.allows, o.limitedBy, o.sentence(seen))
 		}

@@ -66,7 +66,11 @@ func (o outcome) holds(s situation) string {
 	case bus.GuardStabilise:
 		return fmt.Sprintf("%s was wanted less than %s ago", plural(desired), seconds(window(l, within > desired)))
 	case bus.GuardProjection:
-		return fmt.Sprintf("fewer than %s would be above %g %%", plural(desired), busiest(s.spec.Policy))
+		text := fmt.Sprintf("fewer than %s would be above %g %%", plural(desired), busiest(s.spec.Policy))
+		if n := s.counts; n.wanted > n.sum {
+			text += fmt.Sprintf(", counting what waits for a core of the host, %.0f %%", (n.wanted-n.sum)/float64(n.readings))
+		}
+		return text
 	case bus.GuardRate:
 		return fmt.Sprintf("%s changed in the last %s already", plural(o.limits.within(l, within > desired, s.now)), seconds(l.RateWindow))
 	case bus.GuardCooldown:
