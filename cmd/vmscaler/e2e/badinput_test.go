@@ -21,7 +21,7 @@ func TestConfigIsRefusedBeforeAnythingStarts(t *testing.T) {
 	config := w.config("min: 3\nmax: 2\nmemmory: 256MiB\npolicy:\n  upper: 20\n  lower: 70")
 	for _, command := range []string{"run", "config check"} {
 		args := append(strings.Fields(command), "-c", config)
-		out := w.refused(args, config+":8:", "min", config+":10:", `memmory`, `memory`, config+":13:", "lower")
+		out := w.refused(args, config+":9:", "min", config+":11:", `memmory`, `memory`, config+":14:", "lower")
 		if n := strings.Count(out, config); n < 3 {
 			t.Errorf("%s reports %d problems, want all three:\n%s", command, n, out)
 		}
@@ -37,7 +37,7 @@ func TestFileAndHostAreCheckedTogether(t *testing.T) {
 	config := w.config("template: [demo]\nmin: 3\nmax: 2")
 	w.network = was
 	for _, command := range []string{"run", "config check"} {
-		out := w.refused(append(strings.Fields(command), "-c", config), config+":7:", "nonet", config+":8:", "template", config+":9:", "min")
+		out := w.refused(append(strings.Fields(command), "-c", config), config+":8:", "nonet", config+":9:", "template", config+":10:", "min")
 		if n := strings.Count(out, config); n != 3 {
 			t.Errorf("%s reports %d problems, want three:\n%s", command, n, out)
 		}
@@ -63,9 +63,9 @@ func TestHostIsCheckedBeforeAnythingStarts(t *testing.T) {
 		name, group string
 		words       []string
 	}{
-		{"template", "template: nothere", []string{":8:", "nothere", "demo", "vmscaler template import"}},
-		{"network", "", []string{":7:", "nonet", "does not exist", `"user"`}},
-		{"inactive network", "", []string{":7:", "not active", "virsh -c " + w.uri + " net-start"}},
+		{"template", "template: nothere", []string{":9:", "nothere", "demo", "vmscaler template import"}},
+		{"network", "", []string{":8:", "nonet", "does not exist", `"user"`}},
+		{"inactive network", "", []string{":8:", "not active", "virsh -c " + w.uri + " net-start"}},
 		{"pool", "", []string{":2:", "nopool", "vmscaler setup"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
