@@ -63,6 +63,7 @@ func TestHostIsCheckedBeforeAnythingStarts(t *testing.T) {
 		name, group string
 		words       []string
 	}{
+		{"template that no import makes", "template: NotHere", []string{":9:", "NotHere", "vmscaler template import NAME FILE"}},
 		{"template", "template: nothere", []string{":9:", "nothere", "demo", "vmscaler template import"}},
 		{"network", "", []string{":8:", "nonet", "does not exist", `"user"`}},
 		{"inactive network", "", []string{":8:", "not active", "virsh -c " + w.uri + " net-start"}},

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
@@ -10,6 +11,9 @@ func (f Facts) templates() []Finding {
 	_, poolBlocked := f.blocked(f.Pool.Walk, len(f.Pool.Walk.Nodes))
 	for _, t := range f.Templates {
 		build := f.vmscaler("template import " + t.Name + " FILE")
+		if template.CheckName(t.Name) != nil {
+			build = f.vmscaler("template import NAME FILE") + `, and "template: NAME" in the config`
+		}
 		if t.Name == host.DemoTemplate {
 			build = f.vmscaler("template build")
 		}

@@ -342,15 +342,20 @@ func TestNoPasswordInProblems(t *testing.T) {
 
 func TestSuggestions(t *testing.T) {
 	for text, want := range map[string]string{
-		"libvrt:":                            "did you mean libvirt?",
-		"Groups: []":                         "did you mean groups?",
-		"uri: x":                             "did you mean libvirt.uri?",
-		"sampling: {tik: 1s}":                "did you mean tick?",
-		"groups: [{name: a, bootTimeout: }]": "did you mean boot_timeout?",
-		"groups: [{name: a, vcpu: 2}]":       "did you mean vcpus?",
-		"groups: [{name: a, upper: 70}]":     "did you mean policy.upper?",
+		"libvrt:":                                         "did you mean libvirt?",
+		"Groups: []":                                      "did you mean groups?",
+		"uri: x":                                          "did you mean libvirt.uri?",
+		"brakes: {removals: 3}":                           "did you mean groups[].brakes?",
+		"upper: 3":                                        "did you mean groups[].policy.upper?",
+		"groups: [{name: a, host: {}}]":                   "did you mean host?",
+		"groups: [{name: a, zone: UTC}]":                  "did you mean schedule[].zone?",
+		"groups: [{name: a, policy: {max: 3}}]":           "did you mean groups[].max?",
+		"sampling: {tik: 1s}":                             "did you mean tick?",
+		"groups: [{name: a, bootTimeout: }]":              "did you mean boot_timeout?",
+		"groups: [{name: a, vcpu: 2}]":                    "did you mean vcpus?",
+		"groups: [{name: a, upper: 70}]":                  "did you mean policy.upper?",
 		"groups: [{name: a, policy: {cooldwon_out: 1s}}]": "did you mean cooldown_out?",
-		"colour: red": "want one of libvirt, bus, host, sampling, groups",
+		"colour: red":                                     "want one of libvirt, bus, host, sampling, groups",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {

@@ -192,20 +192,41 @@ func (s section) keys() []string {
 	return keys
 }
 
-// suggest says which fields there are, and which one an unknown one was probably meant to be: one that is spelled
-// nearly so, or one of that name a level below.
+// suggest says which fields there are, and which one an unknown one was probably meant to be: one that is right elsewhere in the
+// file, near by at best, or one that is spelled almost so.
 func (s section) suggest(key string) string {
 	allowed := "one of " + strings.Join(s.keys(), ", ")
-	best := nearest.Name(key, s.keys())
-	for _, f := range s {
-		if below, ok := f.value.(section); ok && best == "" && slices.Contains(below.keys(), key) {
-			best = f.key + "." + key
-		}
+	best := s.placeOf(key)
+	if best == "" {
+		best = configFields(&Config{}).placeOf(key)
+	}
+	if best == "" {
+		best = nearest.Name(key, s.keys())
 	}
 	if best == "" {
 		return allowed
 	}
 	return allowed + "; did you mean " + best + "?"
+}
+
+// placeOf is where a key is right in a section and below it, the outermost place first; "" is nowhere.
+func (s section) placeOf(key string) string {
+	if slices.Contains(s.keys(), key) {
+		return key
+	}
+	for _, f := range s {
+		below, sep := section(nil), "."
+		switch v := f.value.(type) {
+		case section:
+			below = v
+		case interface{ inside() section }:
+			below, sep = v.inside(), "[]."
+		}
+		if place := below.placeOf(key); place != "" {
+			return f.key + sep + place
+		}
+	}
+	return ""
 }
 
 // list is a list of mappings.
@@ -245,6 +266,12 @@ func (l list[T]) decode(d *decoder, path string, n ast.Node) {
 		l.fields(&items[i]).decode(d, child, item)
 	}
 	*l.items = items
+}
+
+// inside is what an item has.
+func (l list[T]) inside() section {
+	item := l.fresh()
+	return l.fields(&item)
 }
 
 func (l list[T]) render() (string, []string) {

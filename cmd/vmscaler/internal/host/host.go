@@ -71,6 +71,9 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 			if g.Template == DemoTemplate {
 				remedy = "`vmscaler template build` makes it"
 			}
+			if template.CheckName(g.Template) != nil {
+				remedy = "`vmscaler template import NAME FILE` makes one, under a name of a-z, 0-9 and '-'"
+			}
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "an existing template; "+remedy))
 		case err != nil:
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "a template that can be used"))
