@@ -98,7 +98,10 @@ func (c *chaos) suspendAndScaleIn() {
 			case vm.UUID == aside.UUID:
 				paused = vm.State == bus.StatePaused
 			case vm.State == bus.StateRunning:
-				c.with(vm, "cool", func(dom *libvirt.Domain) error { return press(dom, keyCold) })
+				if dom, err := c.conn.LookupDomainByUUIDString(vm.UUID); err == nil { // it may be scaled in just now
+					_ = press(dom, keyCold)
+					_ = dom.Free()
+				}
 				serving++
 			}
 		}
