@@ -162,13 +162,14 @@ func download(ctx context.Context, dir, cache string, packages []string, progres
 	err := fetch(hostLists)
 	if err != nil && ctx.Err() == nil {
 		if errOwn := fetch(ownLists); errOwn != nil {
-			err = errors.Join(errOwn, fmt.Errorf("with the host's package lists: %w", err))
+			err = errors.Join(err, fmt.Errorf("with new package lists: %w", errOwn))
 		} else {
 			err = nil
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("download %s: %w", strings.Join(packages, " "), err)
+		return nil, fmt.Errorf("download %s: %w\nthe packages come from the archive that apt uses on this host: see that it is reached; or do without, and "+
+			"import an image of yours with `vmscaler template import NAME FILE`", strings.Join(packages, " "), err)
 	}
 	return resolvedDebs(ctx, dir, archives, packages)
 }
