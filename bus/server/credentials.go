@@ -31,7 +31,7 @@ func makeCredentials(stateDir string) (map[bus.Role]string, error) {
 	if err := os.MkdirAll(filepath.Join(stateDir, "credentials"), 0o700); err != nil {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
-	public := map[bus.Role]string{}
+	public, owners := map[bus.Role]string{}, map[string]bus.Role{}
 	for _, role := range bus.Roles() {
 		path := CredentialsFile(stateDir, role)
 		key, err := readCredentials(path, os.Geteuid())
@@ -45,6 +45,11 @@ func makeCredentials(stateDir string) (map[bus.Role]string, error) {
 			return nil, fmt.Errorf("credentials of %s: %w", role, err)
 		}
 		key.Wipe()
+		if other, taken := owners[public[role]]; taken { // whoever has the one would have the rights of the other
+			return nil, fmt.Errorf("credentials of %s: %s: found the key of %s, want one of its own; delete the file and start the bus again for a new one",
+				role, path, other)
+		}
+		owners[public[role]] = role
 	}
 	return public, nil
 }
@@ -54,6 +59,9 @@ func readCredentials(path string, euid int) (nkeys.KeyPair, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // names the file
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: found no regular file; delete it and start the bus again for a new one", path)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return nil, fmt.Errorf("%s: found mode %#o, want 0600: others may know the key; delete the file and start the bus again for a new one", path, mode)

@@ -4,7 +4,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nats-io/nkeys"
@@ -132,7 +134,11 @@ func TestCredentialsThatAreRefused(t *testing.T) {
 		{"cut off", write("SUAIBDPBAUTWCWBKIO6XHQNINK5FWJW4OHLXC3HQ"), []string{"no nkey seed", again}},
 		{"a public key", write(public), []string{"no nkey seed", again}},
 		{"an account's seed", write(string(accountSeed)), []string{"kind account, want user", again}},
-		{"a folder", func(path string) error { return os.Mkdir(path, 0o700) }, []string{"is a directory"}},
+		{"a folder", func(path string) error { return os.Mkdir(path, 0o700) }, []string{"no regular file"}},
+		{"a fifo", func(path string) error { return syscall.Mkfifo(path, 0o600) }, []string{"no regular file"}},
+		{"another role's", func(path string) error {
+			return os.Link(server.CredentialsFile(filepath.Dir(filepath.Dir(path)), bus.RoleCollector), path)
+		}, []string{"found the key of collector, want one of its own", again}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -141,7 +147,7 @@ func TestCredentialsThatAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := server.CredentialsFile(dir, bus.RoleActuator)
-			if tt.name == "a folder" {
+			if slices.Contains([]string{"a folder", "a fifo", "another role's"}, tt.name) { // in its place
 				if err := os.Remove(path); err != nil {
 					t.Fatal(err)
 				}
