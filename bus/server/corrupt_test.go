@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -80,6 +81,24 @@ func TestDamagedStore(t *testing.T) {
 				startsDamaged(t, dir, len(data) > 0)
 			})
 		}
+	}
+}
+
+// TestStoreThatCannotBe names the folder, and how to do without it.
+func TestStoreThatCannotBe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store := filepath.Join(dir, "jetstream")
+	if err := os.WriteFile(store, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: dir}, bustest.Quiet)
+	if err == nil {
+		s.Stop()
+		t.Fatal("no error")
+	}
+	if !strings.Contains(err.Error(), "the store in "+store+": ") || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("%s", err)
 	}
 }
 

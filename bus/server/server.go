@@ -182,6 +182,9 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 		if strings.Contains(*msg, "address already in use") {
 			return nil, fmt.Errorf("bus: listen on %s: %w", listen, ErrListenTaken)
 		}
+		if strings.Contains(*msg, "JetStream") {
+			return nil, unusableStore(options.StoreDir, errors.New(*msg))
+		}
 		return nil, fmt.Errorf("bus: %s", *msg)
 	}
 	s.ns, s.lines = ns, bridge.lines
@@ -194,7 +197,7 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	}()
 	if s.state != nil {
 		if err := s.keep(log); err != nil {
-			return nil, err
+			return nil, unusableStore(options.StoreDir, err)
 		}
 		cert := cfg.Cert
 		if cert != "" {
@@ -207,6 +210,11 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 		}
 	}
 	return s, nil
+}
+
+// unusableStore names the folder of the history and of what is kept of groups, and how to do without it.
+func unusableStore(dir string, err error) error {
+	return fmt.Errorf("bus: the store in %s: %w; if it is damaged, move it away: then the history and what is paused begin anew", dir, err)
 }
 
 // keep makes the history's stream and the buckets, so that no stage needs the right to.
