@@ -151,7 +151,13 @@ func (c *simulateCmd) run(cmd *cobra.Command) error {
 	if err := c.keep(c.html != "" || draw); err != nil {
 		return err
 	}
+	done := func() {}
+	if term.IsTerminal(int(os.Stderr.Fd())) { // a run takes seconds, and all of them minutes
+		c.plan.Begins = func(n, of int) { fmt.Fprintf(os.Stderr, "\rsimulating: %d of %d\033[K", n, of) }
+		done = func() { fmt.Fprint(os.Stderr, "\r\033[K") }
+	}
 	results, err := simulate.Compare(cmd.Context(), c.plan)
+	done()
 	if err != nil {
 		return err
 	}

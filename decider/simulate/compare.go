@@ -18,6 +18,8 @@ type Plan struct {
 	Params   Params
 	// Keep is after how many seconds to keep a point of each trace's run with the first boot time and seed; 0 is never.
 	Keep int
+	// Begins is called as the n-th of so many runs begins, never twice at a time; it may be nil.
+	Begins func(n, of int)
 }
 
 // Result is one policy on one trace and boot time, as the mean over the seeds.
@@ -62,6 +64,9 @@ func Compare(ctx context.Context, p Plan) ([]Result, error) {
 			break
 		}
 		next <- i
+		if p.Begins != nil {
+			p.Begins(i+1, len(results))
+		}
 	}
 	close(next)
 	wg.Wait()

@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -159,9 +160,14 @@ func TestCompareIsRepeatable(t *testing.T) {
 		Traces: between(0, 2)[:2], Policies: []string{"predictive", "threshold", "hpa"}, Boots: []time.Duration{2 * time.Second, 30 * time.Second},
 		Seeds: 1, Params: Reference(), Keep: 300,
 	}
+	var begun []string
+	p.Begins = func(n, of int) { begun = append(begun, fmt.Sprint(n, "/", of)) }
 	first, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(begun) != 12 || begun[0] != "1/12" || begun[11] != "12/12" {
+		t.Errorf("begun: %q", begun)
 	}
 	again, err := Compare(t.Context(), p)
 	if err != nil || !reflect.DeepEqual(first, again) {
