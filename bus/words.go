@@ -1,8 +1,10 @@
 package bus
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // NothingByHand is that a group is as its file says.
@@ -14,6 +16,17 @@ func Count(n int, what string) string {
 		what += "s"
 	}
 	return strconv.Itoa(n) + " " + what
+}
+
+// listed is how many of many names are told.
+const listed = 8
+
+// List is names in words, of many only the first.
+func List(names []string) string {
+	if more := len(names) - listed; more > 1 {
+		return strings.Join(names[:listed], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(names, ", ")
 }
 
 var spans = regexp.MustCompile(`\b\d+(\.\d+)?( ?(ms|s|min|m|h))+(\d+(s|m|h))*\b`)

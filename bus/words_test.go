@@ -1,6 +1,9 @@
 package bus
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestCount(t *testing.T) {
 	for n, want := range map[int]string{0: "0 VMs", 1: "1 VM", 2: "2 VMs"} {
@@ -24,6 +27,16 @@ func TestWithoutSpans(t *testing.T) {
 	} {
 		if same := WithoutSpans(tt.a) == WithoutSpans(tt.b); same != tt.same {
 			t.Errorf("%q and %q say the same: %v", tt.a, tt.b, same)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	for n, want := range map[int]string{
+		0: "", 1: "a", 2: "a, b", 9: "a, b, c, d, e, f, g, h, i", 10: "a, b, c, d, e, f, g, h and 2 more",
+	} {
+		if got := List(strings.Split("a b c d e f g h i j", " ")[:n]); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}
 }

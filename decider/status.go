@@ -55,7 +55,7 @@ func (d *Decider) attend(obs *Observation, group string, now time.Time) {
 // answer replies to a request; what cannot be answered is refused with the reason.
 func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	if name := r.Query.Group; name != "" && d.groups[name] == nil {
-		return r.Refuse("there is no group %q; the groups are: %s", name, strings.Join(d.names(), ", "))
+		return r.Refuse("there is no group %q; the groups are: %s", name, bus.List(d.names()))
 	}
 	if r.Verb == bus.VerbStatus {
 		return r.Answer(d.status(r.Query.Group))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -61,5 +60,5 @@ func (inv Inventory) FindVMs(name string) ([]VM, error) {
 	if len(groups) == 0 {
 		return nil, fmt.Errorf("no VM or group %q: vmscaler owns no VMs here", name)
 	}
-	return nil, fmt.Errorf("no VM or group %q: there are the groups %s", name, strings.Join(groups, ", "))
+	return nil, fmt.Errorf("no VM or group %q: there are the groups %s", name, bus.List(groups))
 }

@@ -102,7 +102,7 @@ func (c *downCmd) lock(out io.Writer, hv *libvirtHost) (release func(), err erro
 		return lock.Release, nil
 	case errors.As(err, &locked) && leavesAlone(locked.Holder, c.group):
 		fmt.Fprintf(out, "%s acts on %s, and leaves group %s alone: it has %s\n",
-			locked.Holder.Command, hv.choice.URI, c.group, strings.Join(locked.Holder.Groups, ", "))
+			locked.Holder.Command, hv.choice.URI, c.group, bus.List(locked.Holder.Groups))
 		return func() {}, nil
 	case errors.As(err, &locked):
 		return nil, fmt.Errorf("%w; or take group %s out of its config, start it anew, and repeat this", err, c.group)

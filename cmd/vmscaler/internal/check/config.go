@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
@@ -39,5 +38,5 @@ func (f Facts) config() []Finding {
 		found = append(found, warning(area, f.vmscaler("down "+name), "group %s owns %s here but is not configured", name,
 			bus.Count(f.Strangers[name], "VM")))
 	}
-	return append([]Finding{good(area, "%s: %s", name, strings.Join(groups, ", "))}, found...)
+	return append([]Finding{good(area, "%s: %s", name, bus.List(groups))}, found...)
 }

@@ -134,7 +134,7 @@ func (f Facts) usersOf(network string) (groups string, most int) {
 	if len(names) == 1 {
 		return "group " + names[0], most
 	}
-	return "groups " + strings.Join(names, ", "), most
+	return "groups " + bus.List(names), most
 }
 
 // subnetTaken finds a route into the network's subnet that is not its own bridge's. A wider one (a VPN's) does no
