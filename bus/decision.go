@@ -50,7 +50,7 @@ const (
 	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
 	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
 	GuardTolerance  Guard = "tolerance"       // too small a difference
-	GuardStabilise  Guard = "stabilisation"   // in its window less, or more, was wanted
+	GuardStabilize  Guard = "stabilization"   // in its window less, or more, was wanted
 	GuardProjection Guard = "projection"      // fewer VMs would be busier than a group may be
 	GuardRate       Guard = "rate"            // enough VMs came or went in the rate window
 	GuardCooldown   Guard = "cooldown"

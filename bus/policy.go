@@ -66,10 +66,10 @@ type Steps struct {
 // Limits hold what a policy wants. Their zero values hold nothing.
 type Limits struct {
 	TolerancePercent float64 `json:"tolerance_percent"` // a wish that differs less from desired changes nothing
-	// StabiliseOut and StabiliseIn are windows: a group grows to the least, and shrinks to the most, that was wanted
+	// StabilizeOut and StabilizeIn are windows: a group grows to the least, and shrinks to the most, that was wanted
 	// in them.
-	StabiliseOut time.Duration `json:"stabilise_out"`
-	StabiliseIn  time.Duration `json:"stabilise_in"`
+	StabilizeOut time.Duration `json:"stabilize_out"`
+	StabilizeIn  time.Duration `json:"stabilize_in"`
 	RateOut      int           `json:"rate_out"` // VMs more, at most in RateWindow; 0 is no limit
 	RateIn       int           `json:"rate_in"`  // VMs fewer
 	RateWindow   time.Duration `json:"rate_window"`

@@ -64,7 +64,7 @@ func heldBack(d bus.Decision) (a activity, holding bool) {
 	case bus.GuardComing:
 		a = activity{mark: "▲", label: "busy", tone: toneWarnStrong}
 	case bus.GuardPaused, bus.GuardCooldown: // which have activities of their own
-	case bus.GuardAtMin, bus.GuardBreaches, bus.GuardTolerance, bus.GuardStabilise, bus.GuardProjection, bus.GuardRate:
+	case bus.GuardAtMin, bus.GuardBreaches, bus.GuardTolerance, bus.GuardStabilize, bus.GuardProjection, bus.GuardRate:
 	}
 	return a, a.label != ""
 }

@@ -44,7 +44,7 @@ func drawSpec(t *rapid.T) bus.Group {
 	if rapid.Bool().Draw(t, "limits") {
 		p.Limits = bus.Limits{
 			TolerancePercent: rapid.SampledFrom([]float64{0, 10, 50}).Draw(t, "tolerance"),
-			StabiliseOut:     drawSeconds(t, 0, 20, "stabilise out"), StabiliseIn: drawSeconds(t, 0, 20, "stabilise in"),
+			StabilizeOut:     drawSeconds(t, 0, 20, "stabilize out"), StabilizeIn: drawSeconds(t, 0, 20, "stabilize in"),
 			RateOut: rapid.IntRange(0, 3).Draw(t, "rate out"), RateIn: rapid.IntRange(0, 3).Draw(t, "rate in"), RateWindow: drawSeconds(t, 1, 20, "rate window"),
 		}
 	}

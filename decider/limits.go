@@ -48,7 +48,7 @@ var limits = []limit{
 	{guard: bus.GuardComing, crossing: capacityComing},
 	{guard: bus.GuardBreaches, crossing: func(_ situation, x crossing) bool { return x.breaches.shown < x.breaches.needed }},
 	{guard: bus.GuardTolerance, change: tolerance},
-	{guard: bus.GuardStabilise, change: stabilise},
+	{guard: bus.GuardStabilize, change: stabilize},
 	{guard: bus.GuardProjection, change: projection},
 	{guard: bus.GuardRate, change: rate},
 	{guard: bus.GuardCooldown, change: cooldown},
@@ -147,8 +147,8 @@ func tolerance(s situation, c change) (int, time.Duration) {
 	return c.to, 0
 }
 
-func stabilise(s situation, c change) (int, time.Duration) {
-	return c.limits.stabilised(s.spec.Policy.Limits, c.from, c.to, s.now)
+func stabilize(s situation, c change) (int, time.Duration) {
+	return c.limits.stabilized(s.spec.Policy.Limits, c.from, c.to, s.now)
 }
 
 // projection leaves as many VMs as can do the present work below the limit, so that a scale-in does not lead to a scale-out at

@@ -31,14 +31,14 @@ func TestLimits(t *testing.T) {
 		{"tolerance", func(l *bus.Limits) { l.TolerancePercent = 25 }, []row{
 			{0, 5, 4, bus.GuardTolerance, 0}, {1, 3, 4, bus.GuardTolerance, 0}, {1, 6, 6, "", 0}, {1, 4, 4, "", 0},
 		}},
-		{"stabilise in: the most of the window", func(l *bus.Limits) { l.StabiliseIn = 10 * time.Second }, []row{
-			{0, 4, 4, "", 0}, {1, 2, 4, bus.GuardStabilise, 9}, {5, 3, 4, bus.GuardStabilise, 4}, {4, 1, 3, "", 0}, {1, 9, 9, "", 0},
+		{"stabilize in: the most of the window", func(l *bus.Limits) { l.StabilizeIn = 10 * time.Second }, []row{
+			{0, 4, 4, "", 0}, {1, 2, 4, bus.GuardStabilize, 9}, {5, 3, 4, bus.GuardStabilize, 4}, {4, 1, 3, "", 0}, {1, 9, 9, "", 0},
 		}},
-		{"stabilise out: the least of the window", func(l *bus.Limits) { l.StabiliseOut = 10 * time.Second }, []row{
-			{0, 4, 4, "", 0}, {1, 8, 4, bus.GuardStabilise, 9}, {5, 6, 4, bus.GuardStabilise, 4}, {4, 9, 6, "", 0}, {1, 1, 1, "", 0},
+		{"stabilize out: the least of the window", func(l *bus.Limits) { l.StabilizeOut = 10 * time.Second }, []row{
+			{0, 4, 4, "", 0}, {1, 8, 4, bus.GuardStabilize, 9}, {5, 6, 4, bus.GuardStabilize, 4}, {4, 9, 6, "", 0}, {1, 1, 1, "", 0},
 		}},
-		{"it never turns a wish round", func(l *bus.Limits) { l.StabiliseIn = 10 * time.Second }, []row{
-			{0, 9, 9, "", 0}, {1, 20, 20, "", 0}, {1, 3, 20, bus.GuardStabilise, 9}, {8, 3, 20, bus.GuardStabilise, 1}, {1, 3, 3, "", 0},
+		{"it never turns a wish round", func(l *bus.Limits) { l.StabilizeIn = 10 * time.Second }, []row{
+			{0, 9, 9, "", 0}, {1, 20, 20, "", 0}, {1, 3, 20, bus.GuardStabilize, 9}, {8, 3, 20, bus.GuardStabilize, 1}, {1, 3, 3, "", 0},
 		}},
 		{"rate out", func(l *bus.Limits) { l.RateOut, l.RateWindow = 3, 10*time.Second }, []row{
 			{0, 9, 7, "", 0}, {5, 9, 7, bus.GuardRate, 5}, {5, 9, 9, "", 0}, {1, 4, 4, "", 0},
@@ -99,7 +99,7 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 
 func TestGuardsRememberLittle(t *testing.T) {
 	var g LimitState
-	l := bus.Limits{StabiliseIn: 24 * time.Hour, RateOut: 9, RateWindow: 24 * time.Hour}
+	l := bus.Limits{StabilizeIn: 24 * time.Hour, RateOut: 9, RateWindow: 24 * time.Hour}
 	for i := range 5 * marks {
 		now := t0.Add(time.Duration(i) * time.Second)
 		g = g.want(l, 1+i%7, now)

@@ -10,7 +10,7 @@ import (
 
 // LimitState is what the limits remember.
 type LimitState struct {
-	Wanted  []Mark `json:"wanted,omitempty"`  // of the longer stabilisation window; what repeats the one before is not kept
+	Wanted  []Mark `json:"wanted,omitempty"`  // of the longer stabilization window; what repeats the one before is not kept
 	Changes []Mark `json:"changes,omitempty"` // of the rate window
 }
 
@@ -25,14 +25,14 @@ const marks = 1000
 
 func window(l bus.Limits, out bool) time.Duration {
 	if out {
-		return l.StabiliseOut
+		return l.StabilizeOut
 	}
-	return l.StabiliseIn
+	return l.StabilizeIn
 }
 
 // want is the state with what is wanted now, as far as a window needs it.
 func (s LimitState) want(l bus.Limits, want int, now time.Time) LimitState {
-	longest := max(l.StabiliseOut, l.StabiliseIn)
+	longest := max(l.StabilizeOut, l.StabilizeIn)
 	if longest == 0 {
 		s.Wanted = nil
 		return s
@@ -47,10 +47,10 @@ func (s LimitState) want(l bus.Limits, want int, now time.Time) LimitState {
 	return s
 }
 
-// stabilised is what of a recommendation has been wanted for its whole window: the least above desired, the most below it. left
+// stabilized is what of a recommendation has been wanted for its whole window: the least above desired, the most below it. left
 // is the time until another one can be.
 // https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#stabilization-window
-func (s LimitState) stabilised(l bus.Limits, desired, want int, now time.Time) (steady int, left time.Duration) {
+func (s LimitState) stabilized(l bus.Limits, desired, want int, now time.Time) (steady int, left time.Duration) {
 	steady = want
 	width := window(l, want > desired)
 	for _, m := range s.Wanted {

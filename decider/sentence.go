@@ -63,7 +63,7 @@ func (o outcome) holds(s situation) string {
 		return fmt.Sprintf("holding, as the CPU of %s is unknown", plural(s.counts.unknown()))
 	case bus.GuardTolerance:
 		return fmt.Sprintf("%d are within %g %% of %d", within, l.TolerancePercent, desired)
-	case bus.GuardStabilise:
+	case bus.GuardStabilize:
 		return fmt.Sprintf("%s was wanted less than %s ago", plural(desired), seconds(window(l, within > desired)))
 	case bus.GuardProjection:
 		text := fmt.Sprintf("fewer than %s would be above %g %%", plural(desired), busiest(s.spec.Policy))

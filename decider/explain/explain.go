@@ -124,11 +124,11 @@ var found = map[bus.Guard]func(*bus.Decision) string{
 		return fmt.Sprintf("for %s in a row, %d needed", bus.Count(d.Inputs.Breaches, "evaluation"), d.Inputs.BreachesNeeded)
 	},
 	bus.GuardTolerance:  held(bus.GuardTolerance),
-	bus.GuardStabilise:  held(bus.GuardStabilise),
+	bus.GuardStabilize:  held(bus.GuardStabilize),
 	bus.GuardProjection: held(bus.GuardProjection),
 	bus.GuardRate:       held(bus.GuardRate),
 	bus.GuardCooldown: func(d *bus.Decision) string {
-		if d.Inputs.CooldownMS == 0 || d.Guard == bus.GuardStabilise || d.Guard == bus.GuardRate {
+		if d.Inputs.CooldownMS == 0 || d.Guard == bus.GuardStabilize || d.Guard == bus.GuardRate {
 			return ""
 		}
 		return fmt.Sprintf("%.1f s left", float64(d.Inputs.CooldownMS)/1000)
@@ -210,7 +210,7 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 		add("once a policy wants a number that differs by more than the tolerance from %d", d.Current)
 	case bus.GuardProjection:
 		add("once the load fits fewer VMs, or with a higher upper: now it is %.1f VMs", *in.AveragePercent*float64(in.Ready)/100)
-	case bus.GuardStabilise, bus.GuardRate, bus.GuardCooldown:
+	case bus.GuardStabilize, bus.GuardRate, bus.GuardCooldown:
 		add("not before %s", d.Time.Add(time.Duration(in.CooldownMS)*time.Millisecond).In(loc).Format(time.DateTime))
 	}
 	switch {

@@ -59,7 +59,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2"},
 		{decision(bus.RulePolicy, bus.GuardTolerance, nil), "guard tolerance held it back because", "more than the tolerance from 2"},
 		{decision(bus.RulePolicy, bus.GuardProjection, nil), "guard projection held it back because", "now it is 1.0 VMs"},
-		{decision(bus.RulePolicy, bus.GuardStabilise, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard stabilisation held it back because", "not before 2026-05-04 12:01:00"},
+		{decision(bus.RulePolicy, bus.GuardStabilize, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard stabilization held it back because", "not before 2026-05-04 12:01:00"},
 		{decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard rate held it back because", "not before 2026-05-04 12:01:00"},
 	} {
 		t.Run(fmt.Sprintf("%s %s", tt.d.Rule, tt.d.Guard), func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	file := w.config("min: 1\nmax: 2\npolicy:\n  type: [threshold, predictive]\n  limits:\n    stabilise_in: 5s")
+	file := w.config("min: 1\nmax: 2\npolicy:\n  type: [threshold, predictive]\n  limits:\n    stabilize_in: 5s")
 	url := "nats://" + freeAddress(t)
 	w.spawn("bus", "-c", file, "--bus-listen", strings.TrimPrefix(url, "nats://")).says("bus: nats://")
 	recorder := w.watch(client.Remote{URL: url}).conn

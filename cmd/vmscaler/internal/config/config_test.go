@@ -230,8 +230,8 @@ func TestScalars(t *testing.T) {
 			"{out: [{from: 5, adjust: 1}, {from: 5, adjust: 2}]} {out: [{adjust: -1}]} {in: [{adjust: 1}]} {out: [{adjust: 1.5}]} {adjustment: much} {out: 1} {adjustment: exact, in: [], out: [{adjust: 0}]} {min_magnitude: 0} {out: [{from: 101}]}",
 		},
 		{
-			"policy.limits", "{tolerance: 10} {stabilise_in: 5m} {stabilise_out: 24h} {rate_out: 4, rate_window: 1m} {rate_in: null}",
-			"{tolerance: 101} {stabilise_in: -1s} {stabilise_out: 25h} {rate_out: 0} {rate_in: 1001} {rate_window: 0s}",
+			"policy.limits", "{tolerance: 10} {stabilize_in: 5m} {stabilize_out: 24h} {rate_out: 4, rate_window: 1m} {rate_in: null}",
+			"{tolerance: 101} {stabilize_in: -1s} {stabilize_out: 25h} {rate_out: 0} {rate_in: 1001} {rate_window: 0s}",
 		},
 		{"schedule", "[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] [{at: '@daily', min: 1}] [{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] [{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]", "{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] [{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: 'TZ=Europe/Berlin', min: 2}] [{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] [{at: '0 8 * * *', zone: UTC, zone: UTC, min: 1}] [{at: '@every 5m', min: 1}] [{at: '0 8 * * *', zone: Local, min: 3}]"},
 		{"policy.setting", "safe balanced thrifty", "cheap ''"},
@@ -355,7 +355,8 @@ func TestSuggestions(t *testing.T) {
 		"groups: [{name: a, vcpu: 2}]":                    "did you mean vcpus?",
 		"groups: [{name: a, upper: 70}]":                  "did you mean policy.upper?",
 		"groups: [{name: a, policy: {cooldwon_out: 1s}}]": "did you mean cooldown_out?",
-		"colour: red":                                     "want one of libvirt, bus, host, sampling, groups",
+		"groups: [{name: a, policy: {limits: {stabilise_in: 1m}}}]": "did you mean stabilize_in?",
+		"colour: red": "want one of libvirt, bus, host, sampling, groups",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {

@@ -165,8 +165,8 @@ func policyFields(p *bus.Policy) section {
 		}},
 		{"limits", section{
 			{"tolerance", percent(&p.Limits.TolerancePercent)},
-			{"stabilise_out", duration(&p.Limits.StabiliseOut, 0, 24*time.Hour)},
-			{"stabilise_in", duration(&p.Limits.StabiliseIn, 0, 24*time.Hour)},
+			{"stabilize_out", duration(&p.Limits.StabilizeOut, 0, 24*time.Hour)},
+			{"stabilize_in", duration(&p.Limits.StabilizeIn, 0, 24*time.Hour)},
 			{"rate_out", optional(&p.Limits.RateOut, 1000)},
 			{"rate_in", optional(&p.Limits.RateIn, 1000)},
 			{"rate_window", duration(&p.Limits.RateWindow, time.Second, 24*time.Hour)},
