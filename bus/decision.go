@@ -22,18 +22,18 @@ type Rule string
 
 // The rules, in the order in which they are looked at.
 const (
-	RuleMismatch   Rule = "mismatch"    // a collector's config has another spec of the group: desired stays
-	RuleBlind      Rule = "blind"       // no-data for longer than the group's blind_after
 	RuleNoData     Rule = "no-data"     // no complete, fresh list of the group's VMs: desired stays
+	RuleBlind      Rule = "blind"       // no-data for longer than the group's blind_after
+	RuleMismatch   Rule = "mismatch"    // a collector's config has another spec of the group: desired stays
 	RuleStart      Rule = "start"       // first list since the decider started: what is owned, within min and max
 	RuleBelowMin   Rule = "below-min"   // desired was below min, as after a change of the spec
 	RuleAboveMax   Rule = "above-max"   // desired was above max, as after a change of the spec
 	RuleManual     Rule = "manual"      // a person has said how many
+	RuleScheduled  Rule = "scheduled"   // an action of the schedule has said how many
 	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
 	RuleStable     Rule = "stable"      // between the two, or exactly on one
-	RuleScheduled  Rule = "scheduled"   // an action of the schedule has said how many
 	RulePolicy     Rule = "policy"      // what the policies want, where it is not just the threshold: see Wishes
 )
 
@@ -42,10 +42,8 @@ type Guard string
 
 // The guards, in the order in which they are looked at.
 const (
-	GuardPaused     Guard = "paused" // someone has paused this direction
 	GuardAtMax      Guard = "at-max"
 	GuardAtMin      Guard = "at-min"
-	GuardHost       Guard = "host"            // no scale-in while a host is silent, or its data contradicts another's
 	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
 	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
 	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
@@ -54,6 +52,8 @@ const (
 	GuardProjection Guard = "projection"      // fewer VMs would be busier than a group may be
 	GuardRate       Guard = "rate"            // enough VMs came or went in the rate window
 	GuardCooldown   Guard = "cooldown"
+	GuardHost       Guard = "host"   // no scale-in while a host is silent, or its data contradicts another's
+	GuardPaused     Guard = "paused" // someone has paused this direction
 )
 
 // Decision is one evaluation of one group: absolute ("group web wants 3"), idempotent, and valid until
