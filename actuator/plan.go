@@ -92,9 +92,9 @@ func Plan(s Situation) Actions {
 		case Idle:
 		}
 		switch r, await := judge(v); {
-		case r != nil && r.Kind == vm.Died && s.Controls.Has(bus.ScopeRepair):
+		case r != nil && r.Kind == vm.Died && s.Controls.IsPaused(bus.ScopeRepair):
 			live = append(live, v)
-		case s.Sick[v.UUID] != "" && len(sick) < s.Spec.Repair.AtOnce && !s.Controls.Has(bus.ScopeRepair):
+		case s.Sick[v.UUID] != "" && len(sick) < s.Spec.Repair.AtOnce && !s.Controls.IsPaused(bus.ScopeRepair):
 			sick = append(sick, v)
 		case r != nil:
 			a.Remove = append(a.Remove, *r)
@@ -108,7 +108,7 @@ func Plan(s Situation) Actions {
 			}
 		}
 	}
-	if s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.Has(scope) }) {
+	if s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) }) {
 		return Actions{Await: a.Await}
 	}
 	if s.Desired == Unknown {

@@ -146,7 +146,7 @@ func (a *Actuator) held(name string) string {
 		return "dry run"
 	case g.newest.Decision.ID == "":
 		return "no decision was heard yet"
-	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !g.newest.Decision.Controls.Has(scope) }):
+	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !g.newest.Decision.Controls.IsPaused(scope) }):
 		return "the group is paused"
 	}
 	return ""

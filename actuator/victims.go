@@ -28,7 +28,7 @@ func (s Situation) busy(v vm.VM) bool {
 // victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the
 // group's order.
 func victims(s Situation, live []vm.VM) []vm.VM {
-	if s.Controls.Has(bus.ScopeIn) {
+	if s.Controls.IsPaused(bus.ScopeIn) {
 		return nil
 	}
 	var may []vm.VM

@@ -31,8 +31,8 @@ type Controls struct {
 	Since *time.Time        `json:"since,omitempty"` // when
 }
 
-// Has says whether a scope is paused.
-func (c Controls) Has(s Scope) bool { return slices.Contains(c.Paused, s) }
+// IsPaused reports whether a scope is paused.
+func (c Controls) IsPaused(s Scope) bool { return slices.Contains(c.Paused, s) }
 
 func (c *Controls) check() error {
 	if c.Paused == nil { // nothing paused is []

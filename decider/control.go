@@ -27,7 +27,7 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 	now.Set = maps.Clone(was.Set)
 	now.Paused = []bus.Scope{}
 	for _, s := range bus.Scopes() {
-		paused := was.Has(s)
+		paused := was.IsPaused(s)
 		if slices.Contains(scopes, s) {
 			switch verb {
 			case bus.VerbPause:

@@ -95,7 +95,7 @@ func (v verdict) changes() bus.Direction {
 func (v verdict) direction(s situation) bus.Direction {
 	direction := v.changes()
 	surplus := v.hasSample && s.counts.kept > v.desired && s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil
-	if direction == bus.Hold && surplus && !s.state.Controls.Has(bus.ScopeIn) {
+	if direction == bus.Hold && surplus && !s.state.Controls.IsPaused(bus.ScopeIn) {
 		return bus.In
 	}
 	return direction

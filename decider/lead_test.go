@@ -261,23 +261,23 @@ func TestFailOver(t *testing.T) {
 	first := d.Term
 	stopSecond := f.start("second")
 	defer func() { stopSecond() }()
-	if c := f.ask(bus.VerbPause, bus.Query{Group: f.spec.Name, Scopes: []bus.Scope{bus.ScopeIn}, By: "ann"}); !c.Has(bus.ScopeIn) || c.By != "ann" || c.Since == nil {
+	if c := f.ask(bus.VerbPause, bus.Query{Group: f.spec.Name, Scopes: []bus.Scope{bus.ScopeIn}, By: "ann"}); !c.IsPaused(bus.ScopeIn) || c.By != "ann" || c.Since == nil {
 		t.Errorf("pause: %+v", c)
 	}
-	d = f.until("the pause", 3, func(d bus.Decision) bool { return d.Controls.Has(bus.ScopeIn) })
+	d = f.until("the pause", 3, func(d bus.Decision) bool { return d.Controls.IsPaused(bus.ScopeIn) })
 	if d.Term != first {
 		t.Errorf("term %d decides beside %d", d.Term, first)
 	}
 	stopFirst()
 	d = f.until("the second's decision", 2, func(d bus.Decision) bool { return d.Term != first && d.Known })
-	if d.Term < first || d.Desired != 3 || !d.Controls.Has(bus.ScopeIn) {
+	if d.Term < first || d.Desired != 3 || !d.Controls.IsPaused(bus.ScopeIn) {
 		t.Errorf("the second goes on with %+v", d)
 	}
 	second := d.Term
 	stopSecond()
 	stopSecond = f.start("third") // which has heard nothing
 	d = f.until("the third's decision", 2, func(d bus.Decision) bool { return d.Term > second && d.Known })
-	if d.Desired != 3 || !d.Controls.Has(bus.ScopeIn) {
+	if d.Desired != 3 || !d.Controls.IsPaused(bus.ScopeIn) {
 		t.Errorf("the third goes on with %+v", d)
 	}
 	if c := f.ask(bus.VerbResume, bus.Query{Group: f.spec.Name}); len(c.Paused) != 0 {

@@ -199,7 +199,7 @@ func incomplete(s situation, c change) (int, bool) {
 // paused holds a direction that a person has paused.
 func paused(s situation, c change) (int, bool) {
 	stays := s.within(c.from)
-	is := c.to > c.from && s.state.Controls.Has(bus.ScopeOut) || c.to < c.from && s.state.Controls.Has(bus.ScopeIn)
+	is := c.to > c.from && s.state.Controls.IsPaused(bus.ScopeOut) || c.to < c.from && s.state.Controls.IsPaused(bus.ScopeIn)
 	return stays, is && stays != c.to
 }
 

@@ -202,7 +202,7 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 		}
 	}
 	for _, scope := range []bus.Scope{bus.ScopeOut, bus.ScopeIn} {
-		paused := before.Controls.Has(scope)
+		paused := before.Controls.IsPaused(scope)
 		switch {
 		case !paused:
 		case scope == bus.ScopeOut && change > 0 && d.Desired > s.Min:

@@ -30,7 +30,7 @@ func TestPauseOutlivesTheProgram(t *testing.T) {
 		decisions := 0
 		last := b.decision.Seq
 		b.until("decisions over a VM that is off", func() bool {
-			if b.decision.Seq != last && b.decision.Controls.Has(bus.ScopeRepair) && len(b.sample.VMs) == 1 && b.sample.VMs[0].State == bus.StateShutoff {
+			if b.decision.Seq != last && b.decision.Controls.IsPaused(bus.ScopeRepair) && len(b.sample.VMs) == 1 && b.sample.VMs[0].State == bus.StateShutoff {
 				last = b.decision.Seq
 				decisions++
 			}
