@@ -119,8 +119,9 @@ func (c *chaos) secondHost() {
 	stop()
 	other.must("down", c.group, "--yes", "--shutdown-timeout", "1s")
 	c.until(settleBound, "the host that is gone is forgotten", func() error {
-		s, _ := c.ears.newest() // of either: they have one name
-		if out, err := c.command("host", "remove", s.Host, "--nats-url", c.url).CombinedOutput(); err != nil {
+		name, err := other.conn.GetHostname()
+		c.try("read the host's name", err)
+		if out, err := c.command("host", "remove", name, "--nats-url", c.url).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
@@ -136,7 +137,15 @@ func (c *chaos) secondHost() {
 // join starts another libvirt of the host's name with a collector and an actuator of its own, which stop ends.
 func (c *chaos) join() (other *world, stop func()) {
 	c.t.Helper()
-	other = newPrivateLibvirt(c.t).world()
+	l := newPrivateLibvirt(c.t)
+	other = l.world()
+	name, err := c.conn.GetHostname()
+	c.try("read the host's name", err)
+	if l.cred != nil { // else neither can have been renamed
+		pid, err := l.daemon()
+		c.try("find libvirtd", err)
+		asRoot(c.t, "nsenter", "-t", strconv.Itoa(pid), "-u", "hostname", name)
+	}
 	other.group = c.group
 	other.uploadTiny()
 	c.t.Cleanup(func() { _ = os.Remove(filepath.Join(other.dir, filepath.Base(c.disk("tiny")))) })
