@@ -115,8 +115,9 @@ bench-once: BENCHTIME = 1x
 bench-once: BENCHFLAGS = -short
 bench-once: bench ## one small round of each benchmark, as CI does
 
-lint: $(GOLANGCI) ## golangci-lint and shellcheck
+lint: $(GOLANGCI) ## golangci-lint, go mod tidy and shellcheck
 	@$(HOST) packages lint
+	$(HOST) exec go mod tidy -diff
 	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,image,profile ./...
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
