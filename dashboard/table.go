@@ -214,7 +214,7 @@ func phase(vm bus.VM, now time.Time, width int) (string, tone) {
 			}
 			return string(vm.State), toneBad
 		}
-		if vm.Phase == bus.PhaseReady {
+		if vm.Phase.Serves() {
 			if vm.Protected { // which implies ready, where there is no room for both
 				if text += ", protected"; textWidth(text) > width {
 					text = "protected"

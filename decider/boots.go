@@ -2,8 +2,6 @@ package decider
 
 import (
 	"time"
-
-	"github.com/vmscaler/vmscaler/bus"
 )
 
 // clocksDiffer bounds how far hosts' clocks may be apart without one of them being taken for wrong.
@@ -24,7 +22,7 @@ func (b *BootTimes) Add(obs Observation) {
 			b.Last, last = h.Time, h.Time
 		}
 		for _, vm := range h.VMs {
-			if vm.Phase != bus.PhaseReady || vm.BootedAt == nil || !vm.BootedAt.After(b.Last) || vm.BootedAt.After(h.Time) {
+			if !vm.Phase.Serves() || vm.BootedAt == nil || !vm.BootedAt.After(b.Last) || vm.BootedAt.After(h.Time) {
 				continue
 			}
 			took := vm.BootedAt.Sub(vm.Created)

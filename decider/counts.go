@@ -40,13 +40,12 @@ func count(spec bus.Group, st State, obs Observation) counts {
 				continue
 			}
 			age := h.Time.Sub(vm.PhaseSince)
-			switch vm.Phase {
-			case bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed:
-			case bus.PhaseCreating, bus.PhaseLaunching:
+			switch {
+			case vm.Phase.Pending():
 				if age <= spec.BootTimeout {
 					c.launching++
 				}
-			case bus.PhaseReady:
+			case vm.Phase.Serves():
 				switch {
 				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
 				case st.Warmup.warming(spec, st.BootTimes, vm, h.Time):

@@ -36,5 +36,5 @@ func (h HostObservation) kept() (n int) {
 
 // kept reports whether a VM is one of those that desired counts: it is not on its way out, and nobody has suspended it.
 func kept(vm bus.VM) bool {
-	return vm.Phase != bus.PhaseDraining && vm.Phase != bus.PhaseStopping && !vm.State.Suspended()
+	return !vm.Phase.Leaving() && !vm.State.Suspended()
 }

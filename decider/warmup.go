@@ -51,7 +51,7 @@ func (w *Warmup) See(spec bus.Group, boots BootTimes, obs Observation) {
 			if since := bootEnd(vm); !s.since.Equal(since) {
 				s = settling{since: since}
 			}
-			if vm.Phase == bus.PhaseReady && vm.State == bus.StateRunning && !s.rested {
+			if vm.Phase.Serves() && vm.State == bus.StateRunning && !s.rested {
 				w.settle(&s, vm, boots, h.Time, low)
 			}
 			w.vms[vm.UUID] = s

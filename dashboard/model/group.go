@@ -75,7 +75,7 @@ func (g *Group) Average(now time.Time) *float64 {
 			continue
 		}
 		for _, vm := range h.sample.VMs {
-			if vm.Phase == bus.PhaseReady && vm.CPUPercent != nil {
+			if vm.Phase.Serves() && vm.CPUPercent != nil {
 				sum += *vm.CPUPercent
 				n++
 			}
@@ -127,9 +127,9 @@ func (g *Group) Counts() (ready, launching, other int) {
 	for _, h := range g.hosts {
 		for _, vm := range h.sample.VMs {
 			switch {
-			case vm.Phase == bus.PhaseReady && vm.State == bus.StateRunning:
+			case vm.Phase.Serves() && vm.State == bus.StateRunning:
 				ready++
-			case vm.Phase == bus.PhaseCreating, vm.Phase == bus.PhaseLaunching:
+			case vm.Phase.Pending():
 				launching++
 			default:
 				other++
