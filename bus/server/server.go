@@ -71,9 +71,9 @@ type Server struct {
 	stopGuard func()
 }
 
-// Start starts the embedded server. A client from this machine that has no credentials has the rights of
-// [RoleTap], unless there are to be none; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process
-// has the address or the state folder.
+// Start starts the embedded server. A client from this machine that has no credentials has the rights of [bus.RoleTap], unless
+// there are to be none; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process has
+// the address or the state folder.
 func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if err := bus.CheckListen(cfg.Listen, cfg.Cert != ""); err != nil {
 		return nil, err
@@ -82,14 +82,74 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	listen := cfg.Listen
 	s := &Server{password: rand.Text()}
+	options := s.options(bus.IsLoopback(host) && !cfg.NoTaps)
+	setLimits(options, cfg.Cert != "")
+	if err := s.useTLS(options, cfg); err != nil {
+		return nil, err
+	}
+	var undo []func() // what was done so far, the last first
+	defer func() {
+		if err != nil {
+			for _, step := range slices.Backward(undo) {
+				step()
+			}
+		}
+	}()
+	if cfg.StateDir != "" { // first, as its holder can be named
+		if s.state, err = openState(cfg.StateDir, os.Geteuid()); err != nil {
+			return nil, err
+		}
+		undo = append(undo, s.state.Close)
+	}
+	if err := isFree(host, port); err != nil {
+		return nil, fmt.Errorf("bus: listen on %s: %w", cfg.Listen, err)
+	}
+	options.Host, options.Port = host, port
+	if port == 0 {
+		options.Port = server.RANDOM_PORT
+	}
+	if cfg.StateDir != "" {
+		if err := useStore(options, cfg.StateDir); err != nil {
+			return nil, err
+		}
+	}
+	if s.ns, err = server.NewServer(options); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	bridge := newLogBridge(log)
+	s.lines = bridge.lines
+	undo = append(undo, s.lines.Close)
+	s.ns.SetLoggerV2(bridge, false, false, false)
+	s.ns.Start()
+	undo = append(undo, func() {
+		s.ns.Shutdown()
+		s.ns.WaitForShutdown() // before another may have the state folder
+	})
+	if err := s.awaitReady(bridge, cfg.Listen, options.StoreDir); err != nil {
+		return nil, err
+	}
+	s.stopGuard = startGuard(s.ns, s.lines, log)
+	undo = append(undo, s.stopGuard)
+	if s.state == nil {
+		return s, nil
+	}
+	if err := s.keep(log); err != nil {
+		return nil, unusableStore(options.StoreDir, err)
+	}
+	if err := s.describe(cfg.Cert); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// options are those that do not depend on the address and the state folder. taps lets clients without credentials in.
+func (s *Server) options(taps bool) *server.Options {
 	options := &server.Options{
 		ServerName:          client.ServerName,
 		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
 		NoFastProducerStall: true, // otherwise a tap that reads slowly slows the stages down
 	}
-	setLimits(options, cfg.Cert != "")
 	inProcess := func(user string, permissions *server.Permissions) {
 		options.Users = append(options.Users, &server.User{
 			Username: user, Password: s.password, Permissions: permissions,
@@ -100,121 +160,93 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	for _, role := range bus.Roles() {
 		inProcess(stageUserOf(string(role)), serverPermissions(role.Permissions()))
 	}
-	if bus.IsLoopback(host) && !cfg.NoTaps {
+	if taps {
 		options.NoAuthUser = string(bus.RoleTap)
 		options.Users = append(options.Users, &server.User{
 			Username: string(bus.RoleTap), Password: rand.Text(), Permissions: serverPermissions(bus.RoleTap.Permissions()),
 		})
 	}
-	if cfg.Cert != "" {
-		options.TLS, options.TLSVerify, options.TLSTimeout = true, cfg.CA != "", 5
-		options.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
-			CertFile: cfg.Cert, KeyFile: cfg.Key, CaFile: cfg.CA, Verify: cfg.CA != "",
-		})
-		if err != nil {
-			return nil, fmt.Errorf("bus: TLS: %w", err)
-		}
-		if s.cert, err = x509.ParseCertificate(options.TLSConfig.Certificates[0].Certificate[0]); err != nil {
-			return nil, fmt.Errorf("bus: TLS: %w", err)
-		}
+	return options
+}
+
+// useTLS has clients come by TLS, if there is a certificate.
+func (s *Server) useTLS(options *server.Options, cfg Config) (err error) {
+	if cfg.Cert == "" {
+		return nil
 	}
-	if cfg.StateDir != "" { // first, as its holder can be named
-		if s.state, err = openState(cfg.StateDir, os.Geteuid()); err != nil {
-			return nil, err
-		}
-		defer func() {
-			if err != nil {
-				s.state.Close()
-			}
-		}()
+	options.TLS, options.TLSVerify, options.TLSTimeout = true, cfg.CA != "", 5
+	options.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
+		CertFile: cfg.Cert, KeyFile: cfg.Key, CaFile: cfg.CA, Verify: cfg.CA != "",
+	})
+	if err != nil {
+		return fmt.Errorf("bus: TLS: %w", err)
 	}
-	// The server's own "port in use" comes through its logger, after which it still reports itself as ready.
+	if s.cert, err = x509.ParseCertificate(options.TLSConfig.Certificates[0].Certificate[0]); err != nil {
+		return fmt.Errorf("bus: TLS: %w", err)
+	}
+	return nil
+}
+
+// isFree looks for another listener: the server's own "port in use" comes through its logger, after which it still reports itself
+// as ready.
+func isFree(host string, port int) error {
 	probe, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("bus: listen on %s: %w", listen, ErrListenTaken)
+		return ErrListenTaken
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bus: listen on %s: %w", listen, err)
+		return err //nolint:wrapcheck // the caller names the address
 	}
-	if err := probe.Close(); err != nil {
-		return nil, fmt.Errorf("bus: listen on %s: %w", listen, err)
-	}
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	options.Host, options.Port = host, port
-	if cfg.StateDir != "" {
-		public, err := makeCredentials(cfg.StateDir)
-		if err != nil {
-			return nil, err
-		}
-		for _, role := range bus.Roles() {
-			options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public[role], Permissions: serverPermissions(role.Permissions())})
-		}
-		options.JetStream, options.StoreDir = true, filepath.Join(cfg.StateDir, "jetstream")
-		options.JetStreamMaxStore, options.JetStreamMaxMemory = maxStore, maxMemory
-		options.SyncAlways = true // so little is written that each record may wait for the disk
-	}
-	ns, err := server.NewServer(options)
+	return probe.Close()
+}
+
+// useStore has the server keep what it must in a state folder, and lets the roles in whose credentials are there.
+func useStore(options *server.Options, stateDir string) error {
+	public, err := makeCredentials(stateDir)
 	if err != nil {
-		return nil, fmt.Errorf("bus: %w", err)
+		return err
 	}
-	bridge := newLogBridge(log)
-	defer func() {
-		if err != nil {
-			bridge.lines.Close()
-		}
-	}()
-	ns.SetLoggerV2(bridge, false, false, false)
-	ns.Start()
-	defer func() {
-		if err != nil {
-			ns.Shutdown()
-			ns.WaitForShutdown() // before another may have the state folder
-		}
-	}()
-	for deadline := time.Now().Add(10 * time.Second); bridge.fatal.Load() == nil && !ns.ReadyForConnections(100*time.Millisecond); {
+	for _, role := range bus.Roles() {
+		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public[role], Permissions: serverPermissions(role.Permissions())})
+	}
+	options.JetStream, options.StoreDir = true, filepath.Join(stateDir, "jetstream")
+	options.JetStreamMaxStore, options.JetStreamMaxMemory = maxStore, maxMemory
+	options.SyncAlways = true // so little is written that each record may wait for the disk
+	return nil
+}
+
+// awaitReady waits until clients can connect, or the server says in its log that they never will.
+func (s *Server) awaitReady(bridge *logBridge, listen, storeDir string) error {
+	for deadline := time.Now().Add(10 * time.Second); bridge.fatal.Load() == nil && !s.ns.ReadyForConnections(100*time.Millisecond); {
 		if time.Now().After(deadline) {
-			return nil, errors.New("bus: the embedded server was not ready after 10 s")
+			return errors.New("bus: the embedded server was not ready after 10 s")
 		}
 	}
-	if msg := bridge.fatal.Load(); msg != nil {
-		if strings.Contains(*msg, "address already in use") {
-			return nil, fmt.Errorf("bus: listen on %s: %w", listen, ErrListenTaken)
-		}
-		if strings.Contains(*msg, "JetStream") {
-			return nil, unusableStore(options.StoreDir, errors.New(*msg))
-		}
-		return nil, fmt.Errorf("bus: %s", *msg)
+	switch msg := bridge.fatal.Load(); {
+	case msg == nil:
+		return nil
+	case strings.Contains(*msg, "address already in use"):
+		return fmt.Errorf("bus: listen on %s: %w", listen, ErrListenTaken)
+	case strings.Contains(*msg, "JetStream"):
+		return unusableStore(storeDir, errors.New(*msg))
+	default:
+		return fmt.Errorf("bus: %s", *msg)
 	}
-	s.ns, s.lines = ns, bridge.lines
-	stopGuard := startGuard(ns, s.lines, log)
-	s.stopGuard = stopGuard
-	defer func() {
-		if err != nil {
-			stopGuard()
-		}
-	}()
-	if s.state != nil {
-		if err := s.keep(log); err != nil {
-			return nil, unusableStore(options.StoreDir, err)
-		}
-		cert := cfg.Cert
-		if cert != "" {
-			if cert, err = filepath.Abs(cert); err != nil {
-				return nil, fmt.Errorf("bus: TLS: %w", err)
-			}
-		}
-		if err := s.state.describe(s.URL(), cert); err != nil {
-			return nil, err
+}
+
+// describe writes into the state folder where the server is.
+func (s *Server) describe(cert string) (err error) {
+	if cert != "" {
+		if cert, err = filepath.Abs(cert); err != nil {
+			return fmt.Errorf("bus: TLS: %w", err)
 		}
 	}
-	return s, nil
+	return s.state.describe(s.URL(), cert)
 }
 
 // unusableStore names the folder of the history and of what is kept of groups, and how to do without it.
 func unusableStore(dir string, err error) error {
-	return fmt.Errorf("bus: the store in %s: %w; if it is damaged, move it away: then the history and what is paused begin anew", dir, err)
+	return fmt.Errorf("bus: the store in %s: %w; if it is damaged, move it away: then the history and what is paused begin again", dir, err)
 }
 
 // keep makes the history's stream and the buckets, so that no stage needs the right to.
