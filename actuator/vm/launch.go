@@ -53,98 +53,144 @@ type Manager struct {
 // done; when ctx ends everything stays as it is.
 func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decision string) error {
 	start := time.Now()
-	meta := bus.Metadata{
+	l := &launch{Manager: h, spec: spec, name: name, decision: decision, meta: bus.Metadata{
 		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
 		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid),
+	}}
+	defer l.free()
+	if err := l.prepare(); err != nil {
+		return err
 	}
-	tell := func(event bus.EventType, since time.Time, format string, args ...any) {
-		h.Tell(bus.Event{
-			Group: spec.Name, VM: name, Event: event, DecisionID: decision, ElapsedMS: time.Since(since).Milliseconds(),
-			Sentence: fmt.Sprintf(format, args...),
-		})
+	for _, s := range []struct {
+		do      func(context.Context) error
+		reached string // its failpoint
+		event   bus.EventType
+		says    string
+	}{
+		{l.define, stepDefined, bus.EventCreating, "defined from template " + spec.Template},
+		{l.clone, stepCloned, "", ""},
+		{l.mark, stepMarked, "", ""},
+		{l.start, stepStarted, bus.EventStarted, "cloned and started"},
+		{l.awaitReady, "", "", ""},
+	} {
+		if err := s.do(ctx); err != nil {
+			return l.undo(ctx, err)
+		}
+		if s.reached != "" {
+			step(s.reached)
+			if ctx.Err() != nil { // as when a call was given up, and has returned after all
+				return context.Cause(ctx)
+			}
+		}
+		if s.event != "" {
+			h.Tell(bus.Event{
+				Group: spec.Name, VM: name, Event: s.event, DecisionID: decision, ElapsedMS: time.Since(start).Milliseconds(), Sentence: s.says,
+			})
+			start = time.Now()
+		}
 	}
+	return nil
+}
 
-	if spec.ReadyWhen == bus.ReadyLease && !seesLeases(h.Conn, spec.Network) {
-		return fmt.Errorf("ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s", spec.Network, name)
+// launch is one VM that is being made.
+type launch struct {
+	Manager
+	spec           bus.Group
+	name, decision string
+	meta           bus.Metadata
+	tmpl           template.Info
+	definition     string
+	path           string // where its volume will be
+
+	pool *libvirt.StoragePool
+	dom  *libvirt.Domain
+	vol  *libvirt.StorageVol
+}
+
+func (l *launch) free() {
+	if l.vol != nil {
+		_ = l.vol.Free()
 	}
-	tmpl, err := template.Lookup(h.Conn, h.Pools.Templates, spec.Template)
-	if err != nil {
-		return fmt.Errorf("template of %s: %w", name, err)
+	if l.dom != nil {
+		_ = l.dom.Free()
 	}
-	if !tmpl.Complete {
-		return fmt.Errorf("template of %s: %q is being uploaded, or its upload was cut off", name, spec.Template)
+	if l.pool != nil {
+		_ = l.pool.Free()
 	}
-	pool, err := h.Conn.LookupStoragePoolByName(h.Pools.Disks)
-	if err != nil {
-		return fmt.Errorf("look up storage pool %q: %w", h.Pools.Disks, err)
+}
+
+// prepare reads what the VM is made from. It makes nothing.
+func (l *launch) prepare() (err error) {
+	if l.spec.ReadyWhen == bus.ReadyLease && !seesLeases(l.Conn, l.spec.Network) {
+		return fmt.Errorf("ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s",
+			l.spec.Network, l.name)
 	}
-	defer func() { _ = pool.Free() }()
-	path, err := VolumePath(pool, meta.Volume)
+	if l.tmpl, err = template.Lookup(l.Conn, l.Pools.Templates, l.spec.Template); err != nil {
+		return fmt.Errorf("template of %s: %w", l.name, err)
+	}
+	if !l.tmpl.Complete {
+		return fmt.Errorf("template of %s: %q is being uploaded, or its upload was cut off", l.name, l.spec.Template)
+	}
+	if l.pool, err = l.Conn.LookupStoragePoolByName(l.Pools.Disks); err != nil {
+		return fmt.Errorf("look up storage pool %q: %w", l.Pools.Disks, err)
+	}
+	if l.path, err = VolumePath(l.pool, l.meta.Volume); err != nil {
+		return err
+	}
+	taken, err := TakenMACs(l.Conn)
 	if err != nil {
 		return err
 	}
-	taken, err := TakenMACs(h.Conn)
+	mac, err := MACAddress(l.LibvirtID, l.spec.Name, l.name, taken)
 	if err != nil {
 		return err
 	}
-	mac, err := MACAddress(h.LibvirtID, spec.Name, name, taken)
-	if err != nil {
+	l.definition, err = DomainXML(l.spec, l.Machine, l.name, l.meta, l.path, mac)
+	return err
+}
+
+func (l *launch) define(context.Context) (err error) {
+	if l.dom, err = l.Conn.DomainDefineXMLFlags(l.definition, 0); err != nil {
+		return fmt.Errorf("define %s: %w", l.name, err)
+	}
+	if l.Records != nil {
+		l.Records.Begin(l.name, l.meta, l.path, l.tmpl.Path)
+	}
+	return nil
+}
+
+func (l *launch) clone(context.Context) (err error) {
+	if l.vol, err = CreateVolume(l.pool, l.meta.Volume, l.tmpl); err != nil {
 		return err
 	}
-	definition, err := DomainXML(spec, h.Machine, name, meta, path, mac)
-	if err != nil {
-		return err
+	if l.Records != nil {
+		l.Records.Complete(l.meta.UUID)
 	}
-	dom, err := h.Conn.DomainDefineXMLFlags(definition, 0)
-	if err != nil {
-		return fmt.Errorf("define %s: %w", name, err)
+	return nil
+}
+
+func (l *launch) mark(context.Context) error { return SetPhase(l.dom, &l.meta, bus.PhaseLaunching) }
+
+func (l *launch) start(ctx context.Context) error {
+	if err := l.Calls.act(ctx, l.dom.Create); err != nil {
+		return fmt.Errorf("start %s: %w", l.name, err)
 	}
-	defer func() { _ = dom.Free() }()
-	if h.Records != nil {
-		h.Records.Begin(name, meta, path, tmpl.Path)
-	}
-	step(stepDefined)
+	return nil
+}
+
+func (l *launch) awaitReady(ctx context.Context) error {
+	return l.AwaitReady(ctx, l.spec, VM{Name: l.name, UUID: l.meta.UUID, Meta: l.meta}, l.decision)
+}
+
+// undo takes back what was made, unless ctx has ended.
+func (l *launch) undo(ctx context.Context, cause error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var vol *libvirt.StorageVol
-	undo := func(cause error) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return errors.Join(cause, h.Calls.act(ctx, func() error { return undoLaunch(dom, vol) }))
+	if l.dom == nil {
+		return cause
 	}
-	tell(bus.EventCreating, start, "defined from template %s", spec.Template)
-
-	cloned := time.Now()
-	vol, err = CreateVolume(pool, meta.Volume, tmpl)
-	if err != nil {
-		return undo(err)
-	}
-	defer func() { _ = vol.Free() }()
-	if h.Records != nil {
-		h.Records.Complete(uuid)
-	}
-	step(stepCloned)
-	if err := ctx.Err(); err != nil {
-		return undo(err)
-	}
-	if err := SetPhase(dom, &meta, bus.PhaseLaunching); err != nil {
-		return undo(err)
-	}
-	step(stepMarked)
-	if err := ctx.Err(); err != nil { // as when the call before was given up, and has returned after all
-		return undo(err)
-	}
-	if err := h.Calls.act(ctx, dom.Create); err != nil {
-		return undo(fmt.Errorf("start %s: %w", name, err))
-	}
-	step(stepStarted)
-	tell(bus.EventStarted, cloned, "cloned and started")
-	if err := h.AwaitReady(ctx, spec, VM{Name: name, UUID: uuid, Meta: meta}, decision); err != nil {
-		return undo(err)
-	}
-	return nil
+	return errors.Join(cause, l.Calls.act(ctx, func() error { return undoLaunch(l.dom, l.vol) }))
 }
 
 // AwaitReady waits until a started VM is ready and its launch hook lets it go on, and marks it ready. It fails when the VM
