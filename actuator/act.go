@@ -37,7 +37,7 @@ type result struct {
 // errScaleIn cancels a launch that is not wanted any more.
 var errScaleIn = errors.New("not wanted any more")
 
-// act plans for every group and starts the workers. It says whether it needs another look at once: launches wait for one
+// act plans for every group and starts the workers. It reports whether it needs another look at once: launches wait for one
 // that has measured the room for them.
 func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (again bool) {
 	inv, room := l.inventory, a.hostRoom(l.vcpus)
@@ -218,7 +218,7 @@ func (a *Actuator) ended(r result) {
 	}
 }
 
-// stopWorkers waits for the workers, whose context has ended, and says whether all of them left.
+// stopWorkers waits for the workers, whose context has ended, and reports whether all of them left.
 func (a *Actuator) stopWorkers() bool {
 	deadline := time.NewTimer(stopDeadline)
 	defer deadline.Stop()

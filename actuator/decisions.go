@@ -30,7 +30,7 @@ func clampShare(spec bus.Group, d bus.Decision, host bus.HostID) int {
 	return min(max(share.VMs, 0), spec.Max)
 }
 
-// receive takes a decision and says whether it wakes the stage.
+// receive takes a decision and reports whether it wakes the stage.
 func (a *Actuator) receive(d bus.Decision) bool {
 	wakes, err := a.take(d)
 	if err != nil {

@@ -659,7 +659,7 @@ func (s *stage) event(want bus.EventType) bus.Event {
 	}
 }
 
-// ready says whether exactly n VMs are owned, all of them ready and running.
+// ready reports whether exactly n VMs are owned, all of them ready and running.
 func (b *hostBench) ready(n int) func() bool {
 	return func() bool {
 		owned := b.inventory().Owned

@@ -169,7 +169,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 	}
 }
 
-// within calls f, and says whether it has returned in time.
+// within calls f, and reports whether it has returned in time.
 func within(limit time.Duration, f func()) bool {
 	done := make(chan struct{})
 	go func() {

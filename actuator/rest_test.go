@@ -24,7 +24,7 @@ func TestRestAfter(t *testing.T) {
 	}
 }
 
-// A removal that cannot succeed was tried every five seconds for ever, with two events each: they pushed the history out.
+// A removal that cannot succeed was tried every five seconds forever, with two events each: they pushed the history out.
 func TestFailedRemovalsAreSaidOnce(t *testing.T) {
 	var r rest
 	now, said := t0, 0

@@ -201,14 +201,14 @@ func (a *Actuator) end(host string, b *orphan.Records, uuid string, e bus.Event)
 	})
 }
 
-// stopSweep waits for a sweep, whose context has ended, and says whether it left.
+// stopSweep waits for a sweep, whose context has ended, and reports whether it left.
 func (a *Actuator) stopSweep() bool {
 	deadline := time.NewTimer(stopDeadline)
 	defer deadline.Stop()
 	if !a.sweeper.running {
 		return true
 	}
-	a.sweeper.running = false // the next connection sweeps anew
+	a.sweeper.running = false // the next connection sweeps again
 	select {
 	case <-a.sweeper.results: // a survey is not judged any more
 		return true

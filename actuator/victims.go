@@ -19,7 +19,7 @@ func (s Situation) idle(live []vm.VM) (n int) {
 	return n
 }
 
-// busy says whether a VM alone is above the threshold from which its group would grow.
+// busy reports whether a VM alone is above the threshold from which its group would grow.
 func (s Situation) busy(v vm.VM) bool {
 	cpu, known := s.CPU[v.UUID]
 	return known && cpu > s.Spec.Policy.UpperPercent
@@ -85,7 +85,7 @@ func (s Situation) compareOutdated(a, b vm.VM) int {
 	return 1
 }
 
-// outdated says whether a VM was made from another template than a new one would be.
+// outdated reports whether a VM was made from another template than a new one would be.
 func (s Situation) outdated(v vm.VM) bool {
 	return v.Meta.Template != s.Spec.Template || v.Meta.Created.Before(s.Replaced)
 }

@@ -419,7 +419,7 @@ func TestMessagesPageRepeatsTheFiles(t *testing.T) {
 			continue
 		}
 		if !*update {
-			t.Errorf("%s has another %s than the file (write it anew with -update)", messagesPage, name)
+			t.Errorf("%s has another %s than the file (write it again with -update)", messagesPage, name)
 		}
 		page = before + start + want + "```\n" + after
 	}

@@ -53,7 +53,7 @@ type Group struct {
 }
 
 // ScheduledAction sets some of a group's numbers at each moment of a cron expression; 0 leaves one as it is. Min and Max
-// hold until another action sets them, or for ever; Desired is set once, and the policies go on from there.
+// hold until another action sets them, or forever; Desired is set once, and the policies go on from there.
 type ScheduledAction struct {
 	At      string `json:"at"`   // five fields: minute, hour, day of the month, month, day of the week
 	Zone    string `json:"zone"` // of the IANA time zone database, such as Europe/Berlin
@@ -76,7 +76,7 @@ const (
 // Repair says when a VM is replaced that runs and does not serve.
 type Repair struct {
 	// HealthGrace is how long the guest agent of a ready VM may be silent, with ReadyAgent, and how long a VM may be
-	// paused on an I/O error; then it is replaced. 0 is for ever.
+	// paused on an I/O error; then it is replaced. 0 is forever.
 	HealthGrace time.Duration `json:"health_grace"`
 	// AtOnce is how many VMs may be in replacement at the same time, so that a failure they share does not take all.
 	AtOnce int `json:"at_once"`

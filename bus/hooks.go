@@ -10,7 +10,7 @@ type Hooks struct {
 	Remove Hook `json:"remove"` // before a ready VM is shut down
 }
 
-// Waits says whether there is anybody to wait for.
+// Waits reports whether there is anybody to wait for.
 func (h Hook) Waits() bool { return h.WaitFor == WaitForBus || h.WaitFor == WaitForCommand }
 
 // HookKind says which of a group's hooks.

@@ -48,7 +48,7 @@ func golden[T any, PT interface {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs (write it anew with -update); got\n%s", file, got)
+		t.Errorf("%s differs (write it again with -update); got\n%s", file, got)
 	}
 	back, err := bus.Decode[T, PT](want)
 	if err != nil {

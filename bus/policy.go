@@ -102,7 +102,7 @@ type Policy struct {
 // WarmupLearned is the warm-up that follows from how long VMs of the group's template stay busy after their boot.
 const WarmupLearned time.Duration = -1
 
-// Has says whether a rule is one of the group's.
+// Has reports whether a rule is one of the group's.
 func (p Policy) Has(t PolicyType) bool { return slices.Contains(p.Types, t) }
 
 // FollowsMetric reports whether the group is scaled on the number Metric.

@@ -112,5 +112,5 @@ func (r Role) Trial() []string {
 	return []string{"rtt"}
 }
 
-// NeedsCredentials says whether a role can do nothing with a tap's permissions.
+// NeedsCredentials reports whether a role can do nothing with a tap's permissions.
 func (r Role) NeedsCredentials() bool { return r != RoleTap && r != RoleDashboard }

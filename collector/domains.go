@@ -103,8 +103,8 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	return r, true, nil
 }
 
-// isProtected says whether a person has taken a VM out of scaling in. It is an element of its own, as the actuator writes
-// the other one anew with each phase.
+// isProtected reports whether a person has taken a VM out of scaling in. It is an element of its own, as the actuator writes
+// the other one again with each phase.
 func isProtected(dom *libvirt.Domain) (bool, error) {
 	_, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {

@@ -116,6 +116,6 @@ func TestPromisedOfOwnVMs(t *testing.T) {
 	c.promises.latest.Store(&promises{at: t0, mib: map[string]*int{"stranger": new(1000)}})
 	say(1000)
 	if len(c.ran) > 0 {
-		t.Errorf("%v are kept for ever", c.ran)
+		t.Errorf("%v are kept forever", c.ran)
 	}
 }

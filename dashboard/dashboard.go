@@ -55,7 +55,7 @@ type Dashboard struct {
 	signals func(chan<- os.Signal) (stop func())
 }
 
-// WantsPlain says whether there is no terminal on out that a full-screen display can be drawn on.
+// WantsPlain reports whether there is no terminal on out that a full-screen display can be drawn on.
 func WantsPlain(out *os.File, getenv func(string) string) bool {
 	return getenv("TERM") == "dumb" || !term.IsTerminal(int(out.Fd()))
 }

@@ -129,7 +129,7 @@ func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
 	if h.Message != "" && !silent {
 		text += ": " + h.Message
 	}
-	same := bus.WithoutSpans(text) // not each second anew for how long
+	same := bus.WithoutSpans(text) // not each second again for how long
 	if p.stages[key] == same {
 		return nil
 	}

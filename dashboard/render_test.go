@@ -15,7 +15,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // busy is a group of five VMs in the middle of scaling out, with a minute of history.
 func busy() (*Content, time.Time) {

@@ -143,7 +143,7 @@ func (v verdict) state(s situation, before State) State {
 	st.Limits = v.limits
 	if v.hasSample {
 		st.Limits = st.Limits.changed(s.spec.Policy.Limits, v.desired-v.current, s.now)
-		st.Hosts = s.obs.hostIDs() // one that was forgotten joins anew when it comes back
+		st.Hosts = s.obs.hostIDs() // one that was forgotten joins again when it comes back
 	}
 	return st
 }

@@ -265,7 +265,7 @@ func TestEmptyStatisticsAreNotIdle(t *testing.T) {
 	}
 }
 
-// A dead VM once read as 0 % for ever, so that a survivor at 100 % was "stable" at 50.
+// A dead VM once read as 0 % forever, so that a survivor at 100 % was "stable" at 50.
 func TestDeadVMDoesNotHalveTheAverage(t *testing.T) {
 	for _, state := range []bus.State{bus.StateShutoff, bus.StateCrashed, bus.StateUnknown, bus.StateShutdown, bus.StateOther} {
 		t.Run(string(state), func(t *testing.T) {

@@ -44,7 +44,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 	return checkpoint{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, st.Numbers, now.UTC(), st.BootTimes, st.Warmup, st.Policy, st.Limits, st.ScheduleSeenAt.UTC()}
 }
 
-// worthSaving says whether the checkpoint says something else than what was saved. Breaches change all the time, and
+// worthSaving reports whether the checkpoint says something else than what was saved. Breaches change all the time, and
 // whoever leads next has heard them in the last decision.
 func (c checkpoint) worthSaving(saved checkpoint) bool {
 	return c.Desired != saved.Desired || !c.LastOut.Equal(saved.LastOut) || !c.LastChange.Equal(saved.LastChange) ||
@@ -129,7 +129,7 @@ func (d *Decider) observeLeader(other bus.Decision) {
 	d.leaderlessSince = now
 }
 
-// leads says whether this decider decides at the moment. It begins by going on from where the one before it stood.
+// leads reports whether this decider decides at the moment. It begins by going on from where the one before it stood.
 func (d *Decider) leads(ctx context.Context, now time.Time) bool {
 	term, leading := d.leadership.Term()
 	switch {
@@ -164,7 +164,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	var odd *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &odd): // of another version of this program: worth less than deciding at all
-		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("where the group stood cannot be read: it begins anew")
+		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("where the group stood cannot be read: it begins again")
 		kept = checkpoint{}
 	case err != nil && !errors.Is(err, client.ErrNotKept) && !errors.Is(err, client.ErrNoStore):
 		return fmt.Errorf("read where it stood: %w", err)
@@ -219,7 +219,7 @@ func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
 	}
 }
 
-// report says whether somebody decides, and what keeps this decider's groups from it.
+// report reports whether somebody decides, and what keeps this decider's groups from it.
 func (d *Decider) report(now time.Time) {
 	_, leading := d.leadership.Term()
 	if leading {

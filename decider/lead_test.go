@@ -96,7 +96,7 @@ func TestHostsOfBeforeAreAwaited(t *testing.T) {
 		t.Errorf("awaited %q", got)
 	}
 	if got := g.awaited(obs, t0.Add(g.spec.BlindAfter)); got != nil {
-		t.Errorf("awaited %q for ever", got)
+		t.Errorf("awaited %q forever", got)
 	}
 	g.state.HasSample = true
 	if got := g.awaited(obs, t0); got != nil {

@@ -406,7 +406,7 @@ start_by_hand() {
 	fi
 }
 
-# A device that nobody prepared: QEMU cannot open it as its own user, and libvirt then examines QEMU anew at each call.
+# A device that nobody prepared: QEMU cannot open it as its own user, and libvirt then examines QEMU again at each call.
 fix_kvm_device() {
 	if ((EUID == 0)) && [ -c /dev/kvm ] && [ ! -S /run/udev/control ] && getent group kvm >/dev/null &&
 		[ "$(stat -c '%U:%G %a' /dev/kvm)" = 'root:root 600' ]; then

@@ -7,7 +7,7 @@
 # and libvirt's daemons run in a root of it and in namespaces of their own: this machine's libvirt and network are left alone,
 # and all processes and mounts end with the run. From this machine come the kernel, the sources, Go and its modules.
 #
-# Kept is /var/tmp/vmscaler-distro/SUITE, 2 GB: the packed root, which is made anew when it is a week old or other packages are
+# Kept is /var/tmp/vmscaler-distro/SUITE, 2 GB: the packed root, which is made again when it is a week old or other packages are
 # wanted, and caches of Go and of the guest's packages. The root in which the tests ran is removed; KEEP=1 leaves it.
 set -euo pipefail
 

@@ -158,7 +158,7 @@ func (s Scan) record(v Volume) (Record, bool) {
 	return s.Records[i], true
 }
 
-// defined says whether there is the domain that a volume is named for.
+// defined reports whether there is the domain that a volume is named for.
 func (s Scan) defined(vm, digits string) bool {
 	for uuid, name := range s.Domains {
 		if name == vm && strings.HasPrefix(uuid, digits) {

@@ -48,7 +48,7 @@ type FileID struct {
 	Born   *time.Time `json:"born,omitempty"` // absent where the file system does not say
 }
 
-// Same says whether both are the same file. An inode number is used again, so its birth counts where it is known;
+// Same reports whether both are the same file. An inode number is used again, so its birth counts where it is known;
 // the device's number may be another one after a reboot, so it counts where that is all there is.
 func (f *FileID) Same(other *FileID) bool {
 	switch {

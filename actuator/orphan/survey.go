@@ -153,7 +153,7 @@ func (s *Scan) addPool(conn *libvirt.Connect, b *Records, name string) error {
 	return nil
 }
 
-// misses says whether a volume of a record without a domain is not among a pool's.
+// misses reports whether a volume of a record without a domain is not among a pool's.
 func (s *Scan) misses(pool string, names map[string]bool) bool {
 	for _, r := range s.Records {
 		if _, defined := s.Domains[r.UUID]; !defined && r.Pool == pool && !names[r.Volume] {
@@ -163,7 +163,7 @@ func (s *Scan) misses(pool string, names map[string]bool) bool {
 	return false
 }
 
-// judges says whether a volume can be an orphan, by its name alone.
+// judges reports whether a volume can be an orphan, by its name alone.
 func (s *Scan) judges(pool, volume string) bool {
 	for _, r := range s.Records {
 		if r.Pool == pool && r.Volume == volume {
@@ -339,7 +339,7 @@ func userOf(path string, users map[string]string) string {
 	return ""
 }
 
-// DeleteVolume deletes the volume of a record, if a second look says the same, and says whether it did. It looks at the
+// DeleteVolume deletes the volume of a record, if a second look says the same, and reports whether it did. It looks at the
 // file itself, as what libvirt knows of it may be old.
 func DeleteVolume(conn *libvirt.Connect, b *Records, r Record) (deleted bool, err error) {
 	pool, err := conn.LookupStoragePoolByName(r.Pool)

@@ -48,7 +48,7 @@ func (s *Sweeper) List(grace time.Duration) ([]Orphan, error) {
 	return Find(found, time.Now(), grace, nil), nil
 }
 
-// Delete deletes the volume of an orphan that may be deleted, and says whether it did. Its record stays: the next
+// Delete deletes the volume of an orphan that may be deleted, and reports whether it did. Its record stays: the next
 // actuator finds it, and says the VM's end. The caller holds the lock.
 func (s *Sweeper) Delete(o Orphan) (deleted bool, err error) {
 	if o.Action != Delete {

@@ -193,7 +193,7 @@ func FuzzBootable(f *testing.F) {
 	})
 }
 
-// What is no regular file is refused without being opened for reading, which can wait for ever.
+// What is no regular file is refused without being opened for reading, which can wait forever.
 func TestOpenSource(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }

@@ -40,7 +40,7 @@ func templateName(volume string) (name string, ok bool) {
 	return name, namePattern.MatchString(name)
 }
 
-// IsVolume says whether a volume is named like a template's.
+// IsVolume reports whether a volume is named like a template's.
 func IsVolume(volume string) bool {
 	_, ok := templateName(volume)
 	return ok

@@ -26,7 +26,7 @@ type source struct {
 }
 
 // openSource opens an image and reads what kind it is. A symbolic link is followed, as it is with every other program that a person
-// gives a file to. What is no regular file is never opened, since that can wait for ever (a FIFO) or do something (a device).
+// gives a file to. What is no regular file is never opened, since that can wait forever (a FIFO) or do something (a device).
 func openSource(path string) (*source, error) {
 	st, err := os.Stat(path)
 	if err != nil {

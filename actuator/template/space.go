@@ -25,7 +25,7 @@ func fits(place string, need, free, keep uint64, remedy string) error {
 	return fmt.Errorf("%s: it needs %d MiB, and %d MiB are free%s; %s", place, need/mibBytes+min(need%mibBytes, 1), free/mibBytes, kept, remedy)
 }
 
-// poolFits looks at the pool anew, as libvirt's own figure is as old as its last refresh. That also has it forget volumes whose files
+// poolFits looks at the pool again, as libvirt's own figure is as old as its last refresh. That also has it forget volumes whose files
 // are gone, which the new template may be to replace.
 func poolFits(ctx context.Context, p *libvirt.StoragePool, name string, need, keep uint64) error {
 	if err := refresh(ctx, p); err != nil {

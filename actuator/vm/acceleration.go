@@ -11,7 +11,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// Acceleration says whether VMs run on the CPU itself (KVM) or are emulated, and why.
+// Acceleration reports whether VMs run on the CPU itself (KVM) or are emulated, and why.
 type Acceleration struct {
 	VirtType string // the domain type: "kvm", "qemu", or a test driver's own
 	Reason   string // why not KVM; "" with KVM
@@ -46,7 +46,7 @@ func ReadAcceleration(conn *libvirt.Connect, want string) (Acceleration, error) 
 	return chooseAcceleration(caps, cpuinfo, want)
 }
 
-// IsLocal says whether a URI means a libvirt on this machine. Names of hosts do not tell: libvirt's is often the
+// IsLocal reports whether a URI means a libvirt on this machine. Names of hosts do not tell: libvirt's is often the
 // full one.
 func IsLocal(uri string) bool {
 	u, err := url.Parse(uri)

@@ -24,7 +24,7 @@ func golden(t *testing.T, file, got string) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(bytes.TrimSpace(want), []byte(strings.TrimSpace(got))) {
-		t.Errorf("%s differs (write it anew with -update); got\n%s", file, got)
+		t.Errorf("%s differs (write it again with -update); got\n%s", file, got)
 	}
 }
 
@@ -119,4 +119,4 @@ func TestPoolDir(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")

@@ -19,7 +19,7 @@ const (
 // commit says that the removal goes on, or false where it was called off.
 func (d *Drain) commit() bool { return d.state.CompareAndSwap(drainOpen, drainCommitted) }
 
-// CallOff says whether the removal was called off in time.
+// CallOff reports whether the removal was called off in time.
 func (d *Drain) CallOff() bool { return d.state.CompareAndSwap(drainOpen, drainCalledOff) }
 
 // Open reports whether the removal can still be called off.

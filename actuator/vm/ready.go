@@ -50,7 +50,7 @@ type bootView struct {
 }
 
 // ready reports whether a VM whose agent is waited for has booted, with what shows it, or else with what it lacks. A guest
-// that says that it is up is believed. One that cannot say so must come to rest once, but not for ever: it may be at work.
+// that says that it is up is believed. One that cannot say so must come to rest once, but not forever: it may be at work.
 func (v bootView) ready() (ready bool, why string) {
 	late := v.Elapsed >= v.Timeout
 	why = "its guest agent answers"
@@ -210,7 +210,7 @@ func (w *bootWatch) look(started, now time.Time) bootView {
 	return v
 }
 
-// ask goes one step on with asking the guest how far it is. An agent that fails in the middle is asked anew.
+// ask goes one step on with asking the guest how far it is. An agent that fails in the middle is asked again.
 func (w *bootWatch) ask(now time.Time) {
 	if w.canRun == nil {
 		can, err := canRun(w.dom)

@@ -36,7 +36,7 @@ func TestBootViewReady(t *testing.T) {
 		{"a unit that never ends", view(func(v *bootView) { v.System, v.Elapsed = systemStarting, 2*time.Minute }), true, "in vain for 2m"},
 		{"cloud-init that never ends", view(func(v *bootView) { v.System, v.Elapsed = systemSeeding, 2*time.Minute }), true, "in vain"},
 		{"a question that is never answered", view(func(v *bootView) { v.Elapsed = 2 * time.Minute }), true, "cannot say"},
-		{"emergency mode, for ever", view(func(v *bootView) { v.System, v.Elapsed = systemBroken, time.Hour }), false, "emergency"},
+		{"emergency mode, forever", view(func(v *bootView) { v.System, v.Elapsed = systemBroken, time.Hour }), false, "emergency"},
 
 		{"guest-exec is off", view(func(v *bootView) { v.System = systemHidden }), false, "CPU has not come to rest"},
 		{"guest-exec is off, a short rest", view(func(v *bootView) { v.System, v.Quiet = systemHidden, 4*s }), false, "CPU has not come to rest"},

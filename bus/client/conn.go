@@ -43,7 +43,7 @@ func (r Remote) Anonymous() bool {
 	return r.Nkey == "" && r.Creds == "" && r.Cert == "" && !strings.Contains(r.URL, "@")
 }
 
-// Dial connects to a server of another process. It waits for a server that is not there yet and reconnects for ever.
+// Dial connects to a server of another process. It waits for a server that is not there yet and reconnects forever.
 func Dial(r Remote, name string, log zerolog.Logger) (*Conn, error) {
 	return dial(r, name, log, nats.RetryOnFailedConnect(true))
 }
@@ -128,7 +128,7 @@ func Connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 	return c, nil
 }
 
-// Connected says whether a server answers at the moment, and its address.
+// Connected reports whether a server answers at the moment, and its address.
 func (c *Conn) Connected() (string, bool) { return c.nc.ConnectedUrlRedacted(), c.nc.IsConnected() }
 
 // NATS is the connection below, for what is not in the contract: those who look at the streams, and tests that forge messages.
@@ -142,7 +142,7 @@ func (c *Conn) Trouble() error {
 	return nil
 }
 
-// Embedded says whether the server is an embedded one of this program, which has the permissions of [Roles] and makes
+// Embedded reports whether the server is an embedded one of this program, which has the permissions of [Roles] and makes
 // the history itself.
 func (c *Conn) Embedded() bool { return c.nc.ConnectedServerName() == ServerName }
 

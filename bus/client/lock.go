@@ -26,7 +26,7 @@ type lock interface {
 	create(ctx context.Context, value []byte) (revision uint64, err error)
 	// get returns errLockFree where nobody has it.
 	get(ctx context.Context) (value []byte, revision uint64, err error)
-	// update begins its life anew, or returns errLockLost where revision is not the newest.
+	// update begins its life again, or returns errLockLost where revision is not the newest.
 	update(ctx context.Context, value []byte, revision uint64) (uint64, error)
 	drop(ctx context.Context, revision uint64) error
 	// nextTerm is now, or, if that is not more than any before, one more than that; it is kept.

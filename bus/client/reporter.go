@@ -101,7 +101,7 @@ func (r *Reporter) Run(ctx context.Context) error {
 			switch {
 			case now.err == nil:
 				r.log.Info().Msg("all is well again")
-			case bus.WithoutSpans(message) != said: // not each second anew for how long
+			case bus.WithoutSpans(message) != said: // not each second again for how long
 				r.log.Warn().Msg(message)
 			}
 			r.publish()

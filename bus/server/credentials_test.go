@@ -17,7 +17,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/server"
 )
 
-// loggedIn says whether a role's credentials work.
+// loggedIn reports whether a role's credentials work.
 func loggedIn(s *server.Server, file string, role bus.Role) error {
 	c, err := client.DialNow(client.Remote{URL: s.URL(), Nkey: file}, string(role), bustest.Quiet)
 	if err != nil {

@@ -342,7 +342,7 @@ func TestPermissionsPageHasTheTable(t *testing.T) {
 		return
 	}
 	if !*updatePage {
-		t.Fatalf("%s has another table (write it anew with -update)", permissionsPage)
+		t.Fatalf("%s has another table (write it again with -update)", permissionsPage)
 	}
 	if err := os.WriteFile(path, []byte(before+begin+b.String()+end+after), 0o644); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func pauseCommand(g *globals) *cobra.Command {
 		Short: "Stop scaling out, scaling in or replacing VMs of a group, until it is resumed",
 		Long: long(`
 Stop scaling a group out, scaling it in, or replacing its VMs that died; without a scope all three. What is paused already
-stays paused, also when vmscaler is started anew; ` +
+stays paused, also when vmscaler is started again; ` +
 			"`vmscaler resume`" + ` takes it back. The rules go on deciding, and it is shown
 what they would do.`),
 		Example: "  vmscaler pause web\n  vmscaler pause web in repair",
@@ -77,7 +77,7 @@ func dryRunCommand(g *globals) *cobra.Command {
 		Short: "Decide and show everything of a group, and do nothing, until it is taken back with --off",
 		Long: long(`
 Decide and show everything of a group, and make and remove no VM: what would have been done are events. It holds until it is
-taken back with --off, also when vmscaler is started anew. A group with "dry_run: true" in its config stays as it is.`),
+taken back with --off, also when vmscaler is started again. A group with "dry_run: true" in its config stays as it is.`),
 		Example: "  vmscaler dry-run web\n  vmscaler dry-run web --off",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,7 +96,7 @@ func scaleCommand(g *globals) *cobra.Command {
 		Use:   "scale GROUP [N]",
 		Short: "Give a group a number of VMs, until it is released to its policy again",
 		Long: `Give a group a number of VMs, within its min and max, whatever its policy wants. It holds until it is released with
---release, also when vmscaler is started anew. VMs that die are replaced, and what is paused stays paused.`,
+--release, also when vmscaler is started again. VMs that die are replaced, and what is paused stays paused.`,
 		Example: "  vmscaler scale web 4\n  vmscaler scale web --release",
 		Args: func(_ *cobra.Command, args []string) error {
 			if want := map[bool]int{false: 2, true: 1}[release]; len(args) != want {

@@ -105,7 +105,7 @@ func (d *demoRun) prepare(ctx context.Context) error {
 func (d *demoRun) cleanUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	// Over a connection of its own: a libvirtd that was started anew has closed the other.
+	// Over a connection of its own: a libvirtd that was started again has closed the other.
 	again, err := d.hv.dialer.Dial(ctx, d.hv.choice.URI)
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ func (c *downCmd) lock(out io.Writer, hv *libvirtHost) (release func(), err erro
 			locked.Holder.Command, hv.choice.URI, c.group, bus.List(locked.Holder.Groups))
 		return func() {}, nil
 	case errors.As(err, &locked):
-		return nil, fmt.Errorf("%w; or take group %s out of its config, start it anew, and repeat this", err, c.group)
+		return nil, fmt.Errorf("%w; or take group %s out of its config, start it again, and repeat this", err, c.group)
 	}
 	return nil, err
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
-// The size from which the log file is started anew, and how many older ones are kept.
+// The size from which the log file is started again, and how many older ones are kept.
 const (
 	longestLog = 10 << 20
 	oldLogs    = 3
@@ -98,7 +98,7 @@ func (l *logFile) Write(line []byte) (int, error) {
 	return n, nil
 }
 
-// rotate starts the file anew. One that cannot be moved goes on to be written.
+// rotate starts the file again. One that cannot be moved goes on to be written.
 func (l *logFile) rotate() {
 	_ = l.file.Close()
 	l.file = nil
@@ -154,13 +154,13 @@ func endSignals(hangupIgnored, onTerminal bool) []os.Signal {
 	return signals
 }
 
-// reopenOnHangup has the log file opened anew at each hangup of a service, as programs that move logs away ask for it.
+// reopenOnHangup has the log file opened again at each hangup of a service, as programs that move logs away ask for it.
 func reopenOnHangup(hangups <-chan os.Signal, file io.Closer, log zerolog.Logger) {
 	for range hangups {
 		if file != nil {
 			_ = file.Close()
 		}
-		log.Info().Msg("hangup: the log is opened anew; the config is read at the start only")
+		log.Info().Msg("hangup: the log is opened again; the config is read at the start only")
 	}
 }
 

@@ -27,7 +27,7 @@ func TestLogPath(t *testing.T) {
 	}
 }
 
-// TestLogFile: it is started anew while it is written, keeps a few older ones, is opened again where it was moved away,
+// TestLogFile: it is started again while it is written, keeps a few older ones, is opened again where it was moved away,
 // and only its owner and a group may read it.
 func TestLogFile(t *testing.T) {
 	dir := t.TempDir()
@@ -53,7 +53,7 @@ func TestLogFile(t *testing.T) {
 	reopenOnHangup(hangups, file, zerolog.New(file))
 	write("second\n")
 	data, err := os.ReadFile(path)
-	if err != nil || !strings.HasSuffix(string(data), "second\n") || !strings.Contains(string(data), "opened anew") {
+	if err != nil || !strings.HasSuffix(string(data), "second\n") || !strings.Contains(string(data), "opened again") {
 		t.Errorf("%q, %v", data, err)
 	}
 	for range oldLogs + 2 {

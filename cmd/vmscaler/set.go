@@ -24,7 +24,7 @@ func setCommand(g *globals) *cobra.Command {
 		Long: long(`
 Change min, max or fields of the policy of a running group, checked as in the file. All of it holds at once or, where
 something is wrong, nothing. It lasts until ` +
-			"`vmscaler reset`" + `, also when vmscaler is started anew; ` +
+			"`vmscaler reset`" + `, also when vmscaler is started again; ` +
 			"`vmscaler diff`" + ` shows it.
 Fields of the policy need no "policy." before them.`),
 		Example: "  vmscaler set web upper=60\n  vmscaler set web min=2 max=8 type=predictive limits.rate_in=1",

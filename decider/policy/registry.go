@@ -68,7 +68,7 @@ func Check(p bus.Policy) error {
 }
 
 // New is one of a group's policies, going on from what it remembers. The Memory that it returns is another one where the
-// policy begins anew, as it does with another target. boot is how long VMs take; the warm-up is the one in force.
+// policy begins again, as it does with another target. boot is how long VMs take; the warm-up is the one in force.
 func New(t bus.PolicyType, p bus.Policy, boot time.Duration, m Memory) (Policy, Memory, error) {
 	k, err := find(t)
 	switch {

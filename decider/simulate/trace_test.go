@@ -103,7 +103,7 @@ func rows(n int) string {
 	return b.String()
 }
 
-// repeat is a line for ever.
+// repeat is a line forever.
 type repeat string
 
 func (r repeat) Read(p []byte) (int, error) { return copy(p, r), nil }

@@ -176,7 +176,7 @@ func (c *chaos) history() ([]bus.Event, error) {
 	return events, nil
 }
 
-// forgetHistory begins the bookkeeping anew: the fault has destroyed the history.
+// forgetHistory begins the bookkeeping again: the fault has destroyed the history.
 func (c *chaos) forgetHistory() { c.epoch = time.Now() }
 
 // usage is what a process takes.

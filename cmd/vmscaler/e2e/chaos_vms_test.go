@@ -257,7 +257,7 @@ func (c *chaos) foreignNextFile() {
 	c.try("remove the foreign file", os.Remove(filepath.Join(c.dir, name)))
 }
 
-// allHot: guests that take their CPU to 100 % for ever make the group grow to max, and not beyond.
+// allHot: guests that take their CPU to 100 % forever make the group grow to max, and not beyond.
 func (c *chaos) allHot() {
 	for n := c.want; n <= c.max; n++ {
 		c.ready(n)

@@ -35,7 +35,7 @@ func TestRenamedPool(t *testing.T) {
 	p.stop()
 	for _, vm := range w.vms() {
 		if vm.Meta.Pool == w.pool {
-			t.Errorf("%s was made anew", vm.Name)
+			t.Errorf("%s was made again", vm.Name)
 		}
 	}
 	if n := len(w.files()); n != 3 { // the template, and a volume for each

@@ -32,7 +32,7 @@ func asked(at time.Duration) float64 {
 // full is the use of a VM up to which it has headroom, as in `vmscaler simulate`.
 const full = 0.8
 
-// slot is how long one run of the load in a VM lasts; then it is shared anew.
+// slot is how long one run of the load in a VM lasts; then it is shared again.
 const slot = 5 * time.Second
 
 // TestProfile plays one load profile on real VMs under each policy, one after the other, and prints what they did.

@@ -94,7 +94,7 @@ func TestForeignNamesAreNeverTouched(t *testing.T) {
 	}
 }
 
-// TestDeadVMIsReplaced is fault 4 of the Bash loop: a VM that died was read as 0 % for ever, halved the average and
+// TestDeadVMIsReplaced is fault 4 of the Bash loop: a VM that died was read as 0 % forever, halved the average and
 // was never replaced.
 func TestDeadVMIsReplaced(t *testing.T) {
 	t.Parallel()

@@ -279,7 +279,7 @@ func (v *virshWorld) settled() {
 	})
 }
 
-// had says whether an event was seen since the verb.
+// had reports whether an event was seen since the verb.
 func (v *virshWorld) had(event bus.EventType) bool {
 	return slices.ContainsFunc(v.run.all[v.seen:], func(e bus.Event) bool { return e.Event == event })
 }

@@ -141,7 +141,7 @@ func (b *watcher) untilEvent(vm string, event bus.EventType) bus.Event {
 	return found
 }
 
-// had says whether an event was seen.
+// had reports whether an event was seen.
 func (b *watcher) had(event bus.EventType) bool {
 	for _, e := range b.all {
 		if e.Event == event {

@@ -8,7 +8,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// Whoever acts claims each connection anew, and has none where another process acts on that libvirt.
+// Whoever acts claims each connection again, and has none where another process acts on that libvirt.
 func TestActuatorClaimsEachConnection(t *testing.T) {
 	held := errors.New("another acts there")
 	var claimed []*libvirt.Connect

@@ -119,7 +119,7 @@ func Credentials(remote client.Remote, stateDir, role string) client.Remote {
 	return remote
 }
 
-// sameServer says whether a URL means the server of this machine that says it is at another: by the same name and port,
+// sameServer reports whether a URL means the server of this machine that says it is at another: by the same name and port,
 // or by any name of this machine.
 func sameServer(own, named string) bool {
 	ownHost, ownPort := address(own)
@@ -144,7 +144,7 @@ func address(s string) (host, port string) {
 	return host, port
 }
 
-// isHere says whether a name is one of this machine.
+// isHere reports whether a name is one of this machine.
 func isHere(host string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

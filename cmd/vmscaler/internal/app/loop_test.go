@@ -269,7 +269,7 @@ func TestLoopSettles(t *testing.T) {
 	})
 }
 
-// quiet says whether there are as many VMs as desired, all ready, and nobody is busy.
+// quiet reports whether there are as many VMs as desired, all ready, and nobody is busy.
 func (f *fleet) quiet() bool {
 	return len(f.vms) == f.wanted.Desired && !slices.ContainsFunc(f.vms, func(vm *simVM) bool {
 		return vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning || vm.up > 0 || vm.down > 0

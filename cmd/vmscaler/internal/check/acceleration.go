@@ -15,7 +15,7 @@ func (f Facts) acceleration() []Finding {
 	}
 	acc := l.Acceleration
 	device, deviceRemedy := f.deviceDenied()
-	slow := warning(area, deviceRemedy, "%s; libvirt then examines QEMU anew at each call, and making a VM can take a minute",
+	slow := warning(area, deviceRemedy, "%s; libvirt then examines QEMU again at each call, and making a VM can take a minute",
 		device)
 	var found []Finding
 	switch {

@@ -51,7 +51,7 @@ func (n Node) String() string {
 	return fmt.Sprintf("%s (%04o %s:%s)", n.Path, n.Mode.Perm(), n.Owner, n.Group)
 }
 
-// allows says whether p has all of the rights in want. Root has them: QEMU runs as root only where its
+// allows reports whether p has all of the rights in want. Root has them: QEMU runs as root only where its
 // configuration says so.
 func (n Node) allows(p Principal, want uint32) bool {
 	if p.UID == 0 {

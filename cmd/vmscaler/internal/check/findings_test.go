@@ -280,7 +280,7 @@ func TestFindings(t *testing.T) {
 		}, []string{
 			"warning acceleration: VMs are emulated, many times slower than with KVM: the CPU shows neither vmx nor svm -> " +
 				"switch VT-x or AMD-V on in the firmware",
-			"warning acceleration: libvirt-qemu may not open /dev/kvm (0600 root:root); libvirt then examines QEMU anew at each call, " +
+			"warning acceleration: libvirt-qemu may not open /dev/kvm (0600 root:root); libvirt then examines QEMU again at each call, " +
 				"and making a VM can take a minute -> " +
 				"sudo chgrp kvm /dev/kvm && sudo chmod 660 /dev/kvm",
 		}},

@@ -126,7 +126,7 @@ func (a accounts) groupID(group string) int {
 	return -1
 }
 
-// member says whether this process's user is in a group by the host's files, and whether the process itself is.
+// member reports whether this process's user is in a group by the host's files, and whether the process itself is.
 func (h Host) member(group string) (listed, active bool) {
 	gid := h.accounts.groupID(group)
 	if gid < 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files again")
 
 // same compares two configurations without where their fields are.
 func same(t *testing.T, got, want Config) {

@@ -35,13 +35,13 @@ func (d *decoder) report(at position, path, found, allowed string) {
 	})
 }
 
-// has says whether the file sets the field.
+// has reports whether the file sets the field.
 func (d *decoder) has(path string) bool {
 	_, ok := d.lines[path]
 	return ok
 }
 
-// bad says whether the field itself has a problem.
+// bad reports whether the field itself has a problem.
 func (d *decoder) bad(path string) bool {
 	return slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Field == path })
 }

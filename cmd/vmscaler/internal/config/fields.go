@@ -368,7 +368,7 @@ func isPath(s string) bool { return len(s) < 4096 && isPrintable(s) }
 
 func isNameOrNone(s string) bool { return s == "" || isName(s) }
 
-// isName says whether libvirt could have something of this name: its names become file names.
+// isName reports whether libvirt could have something of this name: its names become file names.
 func isName(s string) bool {
 	return s != "" && len(s) <= 200 && s == strings.TrimSpace(s) && s != "." && s != ".." &&
 		!strings.Contains(s, "/") && isPrintable(s)

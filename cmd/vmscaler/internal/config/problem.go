@@ -50,7 +50,7 @@ func (p Problems) And(later Problems) Problems {
 	return all
 }
 
-// within says whether a field is another one or below it.
+// within reports whether a field is another one or below it.
 func within(field, outer string) bool {
 	rest, ok := strings.CutPrefix(field, outer)
 	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')

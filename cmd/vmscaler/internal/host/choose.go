@@ -141,7 +141,7 @@ func hasSocket() bool {
 	return false
 }
 
-// inGroup says whether this user is a member of a group, and whether this process has the group already.
+// inGroup reports whether this user is a member of a group, and whether this process has the group already.
 func inGroup(name string) (member, has bool) {
 	g, err := user.LookupGroup(name)
 	if err != nil {
@@ -169,7 +169,7 @@ func sessionHasDomains() bool {
 	return err == nil && len(files) > 0
 }
 
-// IsSession says whether a URI names a user's own daemon, which has no libvirt networks.
+// IsSession reports whether a URI names a user's own daemon, which has no libvirt networks.
 func IsSession(uri string) bool {
 	path, _, _ := strings.Cut(uri, "?")
 	return strings.HasSuffix(path, "/session")

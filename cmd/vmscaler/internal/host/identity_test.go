@@ -120,7 +120,7 @@ func TestIdentityOfSystem(t *testing.T) {
 	}
 }
 
-// A user's own daemon keeps its ID when it starts anew, and is another Running then; that of another folder is another.
+// A user's own daemon keeps its ID when it starts again, and is another Running then; that of another folder is another.
 func TestIdentityOfSession(t *testing.T) {
 	if _, err := exec.LookPath("libvirtd"); err != nil {
 		t.Fatal("no libvirtd here")

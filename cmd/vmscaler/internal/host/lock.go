@@ -111,7 +111,7 @@ func (l lockFolders) acquire(target Target, h Holder) (*Lock, error) {
 	return lock, nil
 }
 
-// Renew makes the lock that of target, which may have changed: a libvirt that starts anew can have another name. What was
+// Renew makes the lock that of target, which may have changed: a libvirt that starts again can have another name. What was
 // held stays so if it is refused.
 func (l *Lock) Renew(target Target) error {
 	l.mu.Lock()

@@ -227,7 +227,7 @@ func TestLockRefusesASecondInTheSameProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if who := refused(t, o); who.BusURL != "nats://127.0.0.1:5" || who.StateDir != "/srv/s" {
-		t.Errorf("described anew: %+v", who)
+		t.Errorf("described again: %+v", who)
 	}
 	lock.Release()
 	mustAcquire(t, o)
@@ -248,7 +248,7 @@ func TestLockOfEachName(t *testing.T) {
 	}
 }
 
-// A daemon that starts anew has another name: the lock follows, or stays as it was where another process has that.
+// A daemon that starts again has another name: the lock follows, or stays as it was where another process has that.
 func TestLockFollowsADaemonThatStartsAnew(t *testing.T) {
 	o := single(t)
 	lock := mustAcquire(t, o)
