@@ -99,7 +99,10 @@ func newWorldAt(t testing.TB, uri, dir string) *world {
 
 func (w *world) templatePath() string { return filepath.Join(w.dir, template.VolumeName("demo")) }
 
-func (w *world) makePool() { w.makePoolIn(w.pool, w.dir) }
+func (w *world) makePool() {
+	w.makePoolIn(w.pool, w.dir)
+	w.t.Cleanup(func() { w.dropPool(w.pool) }) // a test may have renamed it
+}
 
 func (w *world) makePoolIn(name, dir string) {
 	pool, err := w.conn.StoragePoolDefineXML(fmt.Sprintf(
@@ -108,7 +111,6 @@ func (w *world) makePoolIn(name, dir string) {
 		w.t.Fatal(err)
 	}
 	defer func() { _ = pool.Free() }()
-	w.t.Cleanup(func() { w.dropPool(name) })
 	if err := pool.Create(0); err != nil {
 		w.t.Fatal(err)
 	}
@@ -129,7 +131,9 @@ func (w *world) separateDisks() {
 	if err := os.Chmod(disks, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	w.makePoolIn(w.pool+"-disks", disks)
+	name := w.pool + "-disks"
+	w.makePoolIn(name, disks)
+	w.t.Cleanup(func() { w.dropPool(name) })
 	w.disks = disks
 	w.t.Cleanup(w.leaveNothing) // while that pool is there
 }
