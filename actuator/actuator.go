@@ -61,6 +61,7 @@ type Actuator struct {
 	workers map[string]*worker   // by the VM's UUID
 	resting map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
 	seen    map[string]vm.VM     // what the last look found, by UUID; nil before the first
+	damaged map[string]string    // domains whose metadata of ours cannot be read, with why, as the last look found them
 	told    map[string]bool      // taken names that were published
 	gone    []vm.VM              // that served and vanished, and whose remove hook does not know it yet
 	done    chan result          // of the present connection's workers

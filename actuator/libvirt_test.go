@@ -487,6 +487,31 @@ func TestCopiedDefinitionIsNotOurs(t *testing.T) {
 	b.has([]string{"web-1-clone"}, []string{})
 }
 
+// A domain whose metadata a person has damaged is left alone, and named: nothing says any more what belongs to it.
+func TestDamagedMetadataIsNamed(t *testing.T) {
+	b := newHost(t)
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	meta := b.inventory().Owned[0].Meta
+	metadata, err := meta.DefinitionXML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := vm.NewUUID()
+	b.define("web-2", other, strings.NewReplacer(someUUID, other, `phase="ready"`, `phase="redy"`).Replace(metadata))
+	inv := b.inventory()
+	if len(inv.Owned) != 1 || len(inv.Damaged) != 1 || !containsAll(inv.Damaged["web-2"], "phase", "redy") {
+		t.Errorf("owned %+v, damaged %v", inv.Owned, inv.Damaged)
+	}
+	a := &Actuator{cfg: Config{Now: time.Now}, damaged: inv.Damaged}
+	if err := a.problem(); err == nil || !containsAll(err.Error(), "web-2", "redy", "virsh edit") {
+		t.Errorf("health says %v", err)
+	}
+	b.settle(webSpec(), 0)
+	b.has([]string{"web-2"}, []string{})
+}
+
 // A name in the metadata is not enough to delete a volume.
 func TestDeleteVolumeOfAnotherName(t *testing.T) {
 	b := newHost(t)

@@ -157,6 +157,7 @@ func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, sam
 				continue
 			}
 			a.cfg.Acts(bus.Acts{HostID: a.hostID, Full: a.full(), Taken: a.taken(l.inventory)})
+			a.damaged = l.inventory.Damaged
 			a.cfg.Report(a.problem())
 			a.catchUp(decisions)
 			a.notice(l.inventory)

@@ -65,6 +65,10 @@ func (a *Actuator) problem() error {
 			problems = append(problems, "group "+name+": "+p)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(a.damaged)) {
+		problems = append(problems, fmt.Sprintf("domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
+			"mend it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)))
+	}
 	problems = append(problems, a.restProblems()...)
 	if problems == nil {
 		return nil

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -165,8 +166,12 @@ const (
 	longestName     = 255     // bytes, of a pool, a volume or a template
 )
 
+// ErrCopiedMetadata says that an element belongs to another domain, of which its own is a copy.
+var ErrCopiedMetadata = errors.New("a copied definition")
+
 // ParseMetadata reads the element of the domain with the given UUID. An error means that the domain is not ours: the
-// element is not well-formed, lacks something, belongs to another domain, or has what no element of ours ever had.
+// element is not well-formed, lacks something, belongs to another domain (ErrCopiedMetadata), or has what no element of ours ever
+// had.
 func ParseMetadata(element, uuid string) (Metadata, error) {
 	if len(element) > longestMetadata {
 		return Metadata{}, fmt.Errorf("metadata: found %d bytes, want at most %d", len(element), longestMetadata)
@@ -176,7 +181,7 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("decode metadata: %w", err)
 	}
 	if x.UUID != uuid {
-		return Metadata{}, fmt.Errorf("metadata is of domain %.40q, not of %q: a copied definition", x.UUID, uuid)
+		return Metadata{}, fmt.Errorf("metadata is of domain %.40q, not of %q: %w", x.UUID, uuid, ErrCopiedMetadata)
 	}
 	if len(x.Volume) > 1 {
 		return Metadata{}, fmt.Errorf("metadata: found %d volumes, want 1", len(x.Volume))

@@ -15,6 +15,8 @@ import (
 type Inventory struct {
 	Owned []VM // the oldest first
 	Taken map[string]bool
+	// Damaged are the domains that carry metadata of ours that cannot be read, each with why: they are nobody's, and left alone.
+	Damaged map[string]string
 }
 
 // Group is the owned VMs of one group.
@@ -30,7 +32,7 @@ func (inv Inventory) Group(name string) []VM {
 
 // ReadInventory lists the domains. It waits for no QEMU process.
 func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
-	inv := Inventory{Taken: map[string]bool{}}
+	inv := Inventory{Taken: map[string]bool{}, Damaged: map[string]string{}}
 	doms, err := conn.ListAllDomains(0)
 	if err != nil {
 		return inv, fmt.Errorf("list domains: %w", err)
@@ -40,6 +42,7 @@ func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
 			_ = doms[i].Free()
 		}
 	}()
+	var damaged damagedError
 	for i := range doms {
 		name, err := doms[i].GetName()
 		if err != nil {
@@ -48,6 +51,8 @@ func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
 		inv.Taken[name] = true
 		vm, err := readVM(&doms[i])
 		switch {
+		case errors.As(err, &damaged):
+			inv.Damaged[name] = damaged.Error()
 		case errors.Is(err, errNotOurs):
 		case err != nil:
 			return inv, err
@@ -62,6 +67,11 @@ func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
 
 // errNotOurs says that a domain is somebody else's, or gone.
 var errNotOurs = errors.New("not a domain of vmscaler")
+
+// damagedError is why metadata of ours cannot be read. Its domain is not ours, as nothing says what belongs to it.
+type damagedError struct{ error }
+
+func (damagedError) Is(target error) bool { return target == errNotOurs }
 
 // readVM reads an owned domain, or returns errNotOurs.
 func readVM(dom *libvirt.Domain) (VM, error) {
@@ -80,8 +90,10 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	case err != nil:
 		return vm, fmt.Errorf("read the metadata of %s: %w", vm.Name, err)
 	}
-	if vm.Meta, err = bus.ParseMetadata(element, vm.UUID); err != nil {
-		return vm, fmt.Errorf("%w: %s: %w", errNotOurs, vm.Name, err)
+	if vm.Meta, err = bus.ParseMetadata(element, vm.UUID); errors.Is(err, bus.ErrCopiedMetadata) {
+		return vm, errNotOurs
+	} else if err != nil {
+		return vm, damagedError{err}
 	}
 	if vm.Protected, err = isProtected(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return vm, errNotOurs
