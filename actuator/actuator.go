@@ -29,7 +29,7 @@ type Config struct {
 	Pools        vm.Pools
 	Acceleration string // auto, kvm or qemu
 	Network      string // of groups whose spec leaves it open
-	Limits       bus.HostLimits
+	Limits       HostLimits
 	Dial         func(context.Context) (*libvirt.Connect, error)
 	// Identify is which libvirt a connection reaches, and its host's name.
 	Identify func(*libvirt.Connect) (bus.HostID, string, error)

@@ -18,7 +18,7 @@ type room struct {
 }
 
 // admit says how many of n more VMs fit into a host, and where that is less than n what is short, with numbers.
-func admit(limits bus.HostLimits, r room, spec bus.Group, n int) (fit int, short string) {
+func admit(limits HostLimits, r room, spec bus.Group, n int) (fit int, short string) {
 	fit = n
 	bound := func(most int, format string, args ...any) {
 		if most = max(most, 0); most < fit {

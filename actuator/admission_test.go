@@ -15,7 +15,7 @@ import (
 )
 
 func TestAdmit(t *testing.T) {
-	limits := bus.HostLimits{MemoryReserveMiB: 512, MemoryPromisedPercent: 100, PoolReserveMiB: 1024, VCPUsPerCore: 4}
+	limits := HostLimits{MemoryReserveMiB: 512, MemoryPromisedPercent: 100, PoolReserveMiB: 1024, VCPUsPerCore: 4}
 	spec := webSpec(func(g *bus.Group) { g.VCPUs, g.MemoryMiB = 2, 256 })
 	for _, tt := range []struct {
 		name  string
@@ -48,7 +48,7 @@ func TestAdmit(t *testing.T) {
 	if fit, short := admit(limits, room{cores: 64, memoryMiB: new(9000), promisedMiB: 8000}, spec, 30); fit != 25 || !strings.Contains(short, "less 2000") {
 		t.Errorf("with a quarter of the promise: %d, %q", fit, short)
 	}
-	if fit, short := admit(bus.HostLimits{}, room{cores: 1, vcpus: 99, memoryMiB: new(9999), poolMiB: new(0)}, spec, 2); fit != 2 || short != "" {
+	if fit, short := admit(HostLimits{}, room{cores: 1, vcpus: 99, memoryMiB: new(9999), poolMiB: new(0)}, spec, 2); fit != 2 || short != "" {
 		t.Errorf("without limits: %d, %q", fit, short)
 	}
 }
@@ -103,7 +103,7 @@ func TestHostRoom(t *testing.T) {
 func TestAdmitted(t *testing.T) {
 	outbox, events := listen(t)
 	a, err := New(Config{
-		Groups: []bus.Group{webSpec()}, Limits: bus.HostLimits{MemoryReserveMiB: 100}, Now: func() time.Time { return t0 },
+		Groups: []bus.Group{webSpec()}, Limits: HostLimits{MemoryReserveMiB: 100}, Now: func() time.Time { return t0 },
 		Dial: func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }, Identify: here,
 	}, nil, zerolog.Nop())
 	if err != nil {
@@ -139,9 +139,10 @@ func TestAdmitted(t *testing.T) {
 // The demo's group fits into a host of 8 GiB with half of them in use, however little of its memory the guests have touched.
 func TestDemoFitsIntoASmallHost(t *testing.T) {
 	spec := bus.DefaultGroup()
+	limits := HostLimits{MemoryReserveMiB: 512, MemoryPromisedPercent: 100, PoolReserveMiB: 1024, VCPUsPerCore: 16} // the defaults
 	for up := range spec.Max {
 		r := room{cores: 4, vcpus: up, memoryMiB: new(4096), promisedMiB: up * spec.MemoryMiB}
-		if fit, short := admit(bus.DefaultHostLimits(), r, spec, spec.Max-up); fit != spec.Max-up {
+		if fit, short := admit(limits, r, spec, spec.Max-up); fit != spec.Max-up {
 			t.Errorf("with %d VMs: %d more, %s", up, fit, short)
 		}
 	}

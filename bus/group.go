@@ -93,21 +93,6 @@ type Brakes struct {
 	RemovalWindow time.Duration `json:"removal_window"`
 }
 
-// HostLimits are what new VMs must leave of a host. A launch beyond them waits until there is room.
-type HostLimits struct {
-	MemoryReserveMiB int // stays free after the launch
-	// MemoryPromisedPercent is how much counts as taken of what the running domains, whoever's, were given and have not touched
-	// yet. Below 100 more memory is promised than there is.
-	MemoryPromisedPercent float64
-	PoolReserveMiB        int // stays free in the storage pool
-	VCPUsPerCore          int // of all running domains, whoever's; 0 is no limit
-}
-
-// DefaultHostLimits leave a host enough to go on working.
-func DefaultHostLimits() HostLimits {
-	return HostLimits{MemoryReserveMiB: 512, MemoryPromisedPercent: 100, PoolReserveMiB: 1024, VCPUsPerCore: 16}
-}
-
 // Ceiling is the highest max that the spec, its schedule or a person has ever allowed.
 func (g Group) Ceiling(c Controls) int {
 	highest := g.Max

@@ -190,7 +190,7 @@ func makers(o Options, url string) []maker {
 		}},
 		{StageActuator, func(conn *client.Conn, reporter *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
-				Groups: cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration, Network: o.Network, Limits: cfg.Host, SweepGrace: cfg.SweepGrace,
+				Groups: cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration, Network: o.Network, Limits: actuator.HostLimits(cfg.Host), SweepGrace: cfg.SweepGrace,
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 				Instance: reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
 			}, conn, o.Log)

@@ -37,7 +37,7 @@ type Config struct {
 	// StateDir is the folder of the embedded server's history and credentials. "" means the user's usual one.
 	StateDir string
 	// Host is what new VMs must leave of each host.
-	Host bus.HostLimits
+	Host HostLimits
 	// SweepGrace is how long an orphaned volume of ours is left before it is deleted, 1 s to 24 h.
 	SweepGrace time.Duration
 	// Tick is how often the VMs' CPU is sampled, 200 ms to 60 s.
@@ -61,7 +61,7 @@ func Default() Config {
 		Pool:         "vmscaler",
 		BusListen:    bus.DefaultListen,
 		BusTaps:      Yes,
-		Host:         bus.DefaultHostLimits(),
+		Host:         DefaultHostLimits(),
 		SweepGrace:   5 * time.Minute,
 		Tick:         time.Second,
 		Groups:       []bus.Group{bus.DefaultGroup()},

@@ -195,7 +195,7 @@ groups:
 	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
 	want := Config{
 		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04", DiskPool: "fast",
-		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", Host: bus.DefaultHostLimits(), SweepGrace: 5 * time.Minute, Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
+		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute, Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)
 	again := parse(t, string(cfg.YAML()))
