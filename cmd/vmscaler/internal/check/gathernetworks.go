@@ -1,0 +1,102 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+func (f *Facts) readNetworks(conn *libvirt.Connect) {
+	all, err := conn.ListAllNetworks(0)
+	if err != nil && !errors.Is(err, libvirt.ERR_NO_SUPPORT) {
+		f.unread(fmt.Errorf("list networks: %w", err))
+		return
+	}
+	defined := map[string]Network{}
+	for i := range all {
+		n, err := readNetwork(&all[i])
+		_ = all[i].Free()
+		switch {
+		case errors.Is(err, libvirt.ERR_NO_NETWORK): // gone in the meantime
+		case err != nil:
+			f.unread(err)
+		default:
+			defined[n.Name] = n
+			f.Libvirt.NetworkNames = append(f.Libvirt.NetworkNames, n.Name)
+			if n.Active {
+				f.Libvirt.ActiveNetworks++
+			}
+		}
+	}
+	slices.Sort(f.Libvirt.NetworkNames)
+	seen := map[string]bool{}
+	for _, g := range f.Groups {
+		if seen[g.Network] {
+			continue
+		}
+		seen[g.Network] = true
+		n := defined[g.Network]
+		n.Name = g.Network
+		f.Networks = append(f.Networks, n)
+	}
+}
+
+func readNetwork(net *libvirt.Network) (Network, error) {
+	n := Network{Exists: true}
+	var err error
+	if n.Name, err = net.GetName(); err != nil {
+		return n, fmt.Errorf("read a network's name: %w", err)
+	}
+	if n.Active, err = net.IsActive(); err != nil {
+		return n, fmt.Errorf("read network %q: %w", n.Name, err)
+	}
+	if n.Autostart, err = net.GetAutostart(); err != nil {
+		return n, fmt.Errorf("read network %q: %w", n.Name, err)
+	}
+	text, err := net.GetXMLDesc(0)
+	if err != nil {
+		return n, fmt.Errorf("read network %q: %w", n.Name, err)
+	}
+	var x libvirtxml.Network
+	if err := x.Unmarshal(text); err != nil {
+		return n, fmt.Errorf("read network %q: %w", n.Name, err)
+	}
+	if x.Bridge != nil {
+		n.Bridge = x.Bridge.Name
+	}
+	for _, ip := range x.IPs {
+		addr, err := netip.ParseAddr(ip.Address)
+		if err != nil || !addr.Is4() {
+			continue
+		}
+		prefix := int(ip.Prefix)
+		if mask, err := netip.ParseAddr(ip.Netmask); err == nil && mask.Is4() {
+			prefix = maskBits(mask)
+		}
+		if n.Subnet.IsValid() {
+			continue // a second address of the bridge
+		}
+		n.Address, n.Subnet = addr, netip.PrefixFrom(addr, prefix).Masked()
+		if ip.DHCP == nil {
+			continue
+		}
+		for _, r := range ip.DHCP.Ranges {
+			n.DHCP += rangeSize(r.Start, r.End)
+		}
+	}
+	return n, nil
+}
+
+// rangeSize is how many IPv4 addresses there are from start to end, 0 for what is not such a range.
+func rangeSize(start, end string) int {
+	from, err1 := netip.ParseAddr(start)
+	to, err2 := netip.ParseAddr(end)
+	if err1 != nil || err2 != nil || !from.Is4() || !to.Is4() || to.Less(from) {
+		return 0
+	}
+	return int(number(to)-number(from)) + 1
+}

@@ -1,0 +1,158 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+)
+
+// readPools reads the pool of the templates, and that of the disks where it is another.
+func (f *Facts) readPools(ctx context.Context, conn *libvirt.Connect, cfg config.Config, disk files) {
+	if cfg.Pool == "" {
+		return // the config is wrong
+	}
+	var pool *libvirt.StoragePool
+	if f.Pool, pool = f.readPool(conn, cfg.Pool, disk); pool != nil {
+		defer func() { _ = pool.Free() }()
+		if f.Pool.Active {
+			f.readTemplates(ctx, conn, disk)
+		}
+	}
+	disks, disksPool := &f.Pool, pool
+	if cfg.Disks() != cfg.Pool {
+		p, pool := f.readPool(conn, cfg.Disks(), disk)
+		if pool != nil {
+			defer func() { _ = pool.Free() }()
+		}
+		f.DiskPool, disks, disksPool = &p, &p, pool
+	}
+	if disks.Active {
+		f.readUsed(conn, disksPool, disks)
+	}
+}
+
+// readPool reads a pool; the second is nil where there is none or it cannot be read. The caller frees it.
+func (f *Facts) readPool(conn *libvirt.Connect, name string, disk files) (Pool, *libvirt.StoragePool) {
+	pool, err := conn.LookupStoragePoolByName(name)
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return Pool{Name: name}, nil
+	}
+	var p Pool
+	if err == nil {
+		if p, err = readPool(pool, name); err != nil {
+			_ = pool.Free()
+		}
+	}
+	if err != nil {
+		f.unread(fmt.Errorf("read storage pool %q: %w", name, err))
+		return Pool{}, nil
+	}
+	if f.Host != nil && f.Libvirt.QEMU && p.Path != "" {
+		p.Walk = disk.walk(p.Path)
+		// libvirt's figure is as old as its last look at the folder.
+		if free, ok := disk.free(p.Path); ok && p.Active {
+			p.Free = free
+		}
+	}
+	return p, pool
+}
+
+func readPool(pool *libvirt.StoragePool, name string) (Pool, error) {
+	p := Pool{Name: name, Exists: true}
+	var err error
+	if p.Active, err = pool.IsActive(); err != nil {
+		return p, err
+	}
+	if p.Autostart, err = pool.GetAutostart(); err != nil {
+		return p, err
+	}
+	text, err := pool.GetXMLDesc(0)
+	if err != nil {
+		return p, err
+	}
+	var x libvirtxml.StoragePool
+	if err := x.Unmarshal(text); err != nil {
+		return p, err
+	}
+	p.Type = x.Type
+	if x.Target != nil {
+		p.Path = x.Target.Path
+	}
+	info, err := pool.GetInfo()
+	if err != nil {
+		return p, err
+	}
+	p.Free = info.Available
+	return p, nil
+}
+
+func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk files) {
+	infos, err := template.List(conn, f.Pool.Name)
+	if err != nil {
+		f.unread(err)
+		return
+	}
+	seen := map[string]bool{}
+	for _, g := range f.Groups {
+		if seen[g.Template] {
+			continue
+		}
+		seen[g.Template] = true
+		t := Template{Name: g.Template}
+		for _, info := range infos {
+			if info.Name == g.Template {
+				t.Exists, t.Info = true, info
+			}
+		}
+		if t.Exists && t.Info.Broken == nil && f.Host != nil && f.Libvirt.QEMU {
+			t.Walk = disk.walk(t.Info.Path)
+			if t.Info.Complete {
+				// What this user may not read, or no qemu-img is there for, stays unknown.
+				if reason, err := template.Examine(ctx, disk.path(t.Info.Path)); err == nil {
+					t.Unfit = reason
+				}
+			}
+		}
+		f.Templates = append(f.Templates, t)
+	}
+	for _, info := range infos {
+		if info.Broken != nil && !seen[info.Name] {
+			f.Unused = append(f.Unused, info)
+		}
+	}
+}
+
+// readUsed sums what the groups' VMs have in a pool.
+func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool, p *Pool) {
+	inv, err := vm.ReadInventory(conn)
+	if err != nil {
+		f.unread(err)
+		return
+	}
+	p.Used, f.Strangers = map[string]uint64{}, map[string]int{}
+	for _, vm := range inv.Owned {
+		if !slices.ContainsFunc(f.Groups, func(g bus.Group) bool { return g.Name == vm.Meta.Group }) {
+			f.Strangers[vm.Meta.Group]++
+		}
+		if vm.Meta.Pool != p.Name {
+			continue
+		}
+		vol, err := pool.LookupStorageVolByName(vm.Meta.Volume)
+		if err != nil {
+			continue // not made yet, or gone
+		}
+		if info, err := vol.GetInfo(); err == nil {
+			p.Used[vm.Meta.Group] += info.Allocation
+		}
+		_ = vol.Free()
+	}
+}
