@@ -99,7 +99,7 @@ func (a *Actuator) swept(ctx context.Context, lv *libvirt.Connect, step swept) {
 	}
 	s.since = since
 	maps.DeleteFunc(s.failed, func(uuid string, _ bool) bool {
-		return !s.ended[uuid] && !slices.ContainsFunc(step.survey.Records, func(r orphan.Record) bool { return r.UUID == uuid })
+		return !s.ended[uuid] && !slices.ContainsFunc(step.survey.Records, func(r orphan.VolumeRecord) bool { return r.UUID == uuid })
 	})
 	for _, o := range a.orphans(*step.survey) {
 		held := a.held(o.Group)
@@ -177,7 +177,7 @@ func (a *Actuator) finish(host string, lv *libvirt.Connect, b *orphan.Records, o
 	}
 	e := bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventRemoved, Sentence: o.Why}
 	if o.Action == orphan.Delete {
-		deleted, err := orphan.DeleteVolume(lv, b, o.Record)
+		deleted, err := orphan.DeleteVolume(lv, b, o.VolumeRecord)
 		b.Report(err)
 		if !deleted {
 			return // the next sweep sees what there is

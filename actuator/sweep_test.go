@@ -122,15 +122,15 @@ func TestDeleteOrphan(t *testing.T) {
 	volume := bus.VolumeName("web-1", someUUID)
 	for _, tt := range []struct {
 		name    string
-		change  func(b *hostBench, inode *atomic.Uint64, r *orphan.Record)
+		change  func(b *hostBench, inode *atomic.Uint64, r *orphan.VolumeRecord)
 		deleted bool
 		err     string
 	}{
 		{name: "all is as it was", deleted: true},
-		{name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.Record) { inode.Store(8) }, err: "another file"},
-		{name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.Record) { inode.Store(0) }, err: "cannot be looked at"},
-		{name: "its domain is there again", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.Record) { b.define("mine", someUUID, "") }},
-		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.Record) {
+		{name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(8) }, err: "another file"},
+		{name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(0) }, err: "cannot be looked at"},
+		{name: "its domain is there again", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) { b.define("mine", someUUID, "") }},
+		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) {
 			dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>theirs</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
 				<devices><disk type='volume' device='disk'><source pool='` + testPool + `' volume='` + volume + `'/><target dev='vda'/></disk></devices></domain>`)
 			if err != nil {
@@ -138,7 +138,7 @@ func TestDeleteOrphan(t *testing.T) {
 			}
 			_ = dom.Free()
 		}},
-		{name: "an overlay on it", err: "volume theirs.qcow2 uses it", change: func(b *hostBench, _ *atomic.Uint64, r *orphan.Record) {
+		{name: "an overlay on it", err: "volume theirs.qcow2 uses it", change: func(b *hostBench, _ *atomic.Uint64, r *orphan.VolumeRecord) {
 			b.withPool(func(pool *libvirt.StoragePool) {
 				vol, err := vm.CreateVolume(pool, "theirs.qcow2", template.Info{Path: r.Path, Capacity: 1 << 20})
 				if err != nil {
@@ -341,7 +341,7 @@ func TestRecordStaysUntilItsEndIsSaid(t *testing.T) {
 // What a worker is at, or was since the survey began, may look like an orphan.
 func TestOrphansWithoutThoseOfWorkers(t *testing.T) {
 	found := orphan.Scan{
-		Records: []orphan.Record{{UUID: someUUID, VM: "web-1", Group: "web", Pool: "default"}},
+		Records: []orphan.VolumeRecord{{UUID: someUUID, VM: "web-1", Group: "web", Pool: "default"}},
 		Pools:   map[string]map[string]bool{"default": {}},
 	}
 	for name, tt := range map[string]struct {

@@ -15,7 +15,7 @@ import (
 
 // Scan is what a sweep looks at.
 type Scan struct {
-	Records []Record          // of this libvirt
+	Records []VolumeRecord    // of this libvirt
 	Domains map[string]string // the name of every domain, ours or not, by its UUID
 	Owned   []vm.VM
 	// Pools are those whose volumes are known, each with the names of its volumes.
@@ -60,9 +60,9 @@ const (
 // Orphan is something of ours without its counterpart.
 type Orphan struct {
 	Action          Action
-	What            string // of those below
-	Group, VM, UUID string // UUID is "" for a volume without a record
-	Record          Record // of a volume to be deleted, and of a VM that is gone
+	What            string       // of those below
+	Group, VM, UUID string       // UUID is "" for a volume without a record
+	VolumeRecord    VolumeRecord // of a volume to be deleted, and of a VM that is gone
 	Path            string
 	Size            uint64
 	Since           time.Time // it is as it is, as far as that is known
@@ -93,7 +93,7 @@ func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time
 			if _, defined := s.Domains[r.UUID]; defined {
 				continue
 			}
-			o.Group, o.VM, o.UUID, o.Record = r.Group, r.VM, r.UUID, r
+			o.Group, o.VM, o.UUID, o.VolumeRecord = r.Group, r.VM, r.UUID, r
 			if r.Created.After(o.Since) {
 				o.Since = r.Created
 			}
@@ -122,7 +122,7 @@ func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time
 		volumes, known := s.Pools[r.Pool]
 		if !defined && known && !volumes[r.Volume] {
 			all = append(all, Orphan{
-				Action: Forget, What: recordOrphan, Group: r.Group, VM: r.VM, UUID: r.UUID, Path: r.Path, Record: r, Since: r.Created,
+				Action: Forget, What: recordOrphan, Group: r.Group, VM: r.VM, UUID: r.UUID, Path: r.Path, VolumeRecord: r, Since: r.Created,
 				Why: "found gone, with its volume",
 			})
 		}
@@ -131,7 +131,7 @@ func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time
 }
 
 // objection is why a volume without its domain must not be deleted; "" is that it may be.
-func objection(v Volume, r Record, found bool) string {
+func objection(v Volume, r VolumeRecord, found bool) string {
 	switch {
 	case v.User != "":
 		return v.User + " uses it"
@@ -150,10 +150,10 @@ func objection(v Volume, r Record, found bool) string {
 }
 
 // record is the one of a volume.
-func (s Scan) record(v Volume) (Record, bool) {
-	i := slices.IndexFunc(s.Records, func(r Record) bool { return r.Pool == v.Pool && r.Volume == v.Name && r.Path == v.Path })
+func (s Scan) record(v Volume) (VolumeRecord, bool) {
+	i := slices.IndexFunc(s.Records, func(r VolumeRecord) bool { return r.Pool == v.Pool && r.Volume == v.Name && r.Path == v.Path })
 	if i < 0 {
-		return Record{}, false
+		return VolumeRecord{}, false
 	}
 	return s.Records[i], true
 }

@@ -26,7 +26,7 @@ func TestOrphans(t *testing.T) {
 	base := func() (Scan, map[string]time.Time) {
 		file := FileID{Inode: 7, Device: 1, Born: new(t0)}
 		return Scan{
-			Records: []Record{{
+			Records: []VolumeRecord{{
 				V: 1, UUID: someUUID, VM: "web-1", Group: "web", Pool: "default", Volume: name, Path: dir + name, Template: demo,
 				Created: t0, File: &file,
 			}},

@@ -20,10 +20,10 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Record is what an actuator keeps of a VM beside libvirt, until nothing of it is left and its end was said. It is
+// VolumeRecord is what an actuator keeps of a VM beside libvirt, until nothing of it is left and its end was said. It is
 // what authorises that the VM's volume is deleted when somebody undefined its domain; and only if it has File, which
 // says that the volume's file was made by us.
-type Record struct {
+type VolumeRecord struct {
 	V        int        `json:"v"`
 	UUID     string     `json:"uuid"`
 	VM       string     `json:"vm"`
@@ -112,7 +112,7 @@ func (b *Records) Begin(vm string, meta bus.Metadata, path, template string) {
 	if _, err := os.Lstat(b.file(meta.UUID)); err == nil {
 		return
 	}
-	b.warn(b.write(Record{
+	b.warn(b.write(VolumeRecord{
 		V: recordVersion, UUID: meta.UUID, VM: vm, Group: meta.Group, HostID: b.id, URI: b.uri, Host: b.host, Pool: meta.Pool, Volume: meta.Volume,
 		Path: path, Template: template, Created: meta.Created.UTC(),
 	}))
@@ -172,7 +172,7 @@ func (b *Records) Has(uuid string) bool {
 }
 
 // Read is all records of this libvirt. What else lies in the folder is said once and left alone.
-func (b *Records) Read() []Record {
+func (b *Records) Read() []VolumeRecord {
 	if b == nil {
 		return nil
 	}
@@ -182,7 +182,7 @@ func (b *Records) Read() []Record {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.warn(err)
 	}
-	var all []Record
+	var all []VolumeRecord
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue // being written, or cut off while it was
@@ -249,7 +249,7 @@ func (b *Records) Removals() map[string][]time.Time {
 	return at
 }
 
-func (b *Records) write(r Record) error { return b.save(r.UUID+".json", r) }
+func (b *Records) write(r VolumeRecord) error { return b.save(r.UUID+".json", r) }
 
 // save leaves either the old file or the new one, whenever it is cut off.
 func (b *Records) save(name string, content any) error {
@@ -300,8 +300,8 @@ func syncDir(dir string) error {
 const longestRecord = 64 << 10
 
 // readRecord reads a record, and refuses what this program did not write.
-func readRecord(path string) (Record, error) {
-	var r Record
+func readRecord(path string) (VolumeRecord, error) {
+	var r VolumeRecord
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return r, err

@@ -22,10 +22,10 @@ func newBook(t *testing.T) (*Records, *bytes.Buffer) {
 }
 
 // begun is the record that newBook makes of someMetadata.
-func begun(b *Records, path string) Record {
+func begun(b *Records, path string) VolumeRecord {
 	meta := someMetadata()
 	b.Begin("web-1", meta, path, "/pool/template-demo.qcow2")
-	return Record{
+	return VolumeRecord{
 		V: 1, UUID: meta.UUID, VM: "web-1", Group: meta.Group, HostID: b.id, URI: "qemu:///system", Host: "here", Pool: meta.Pool, Volume: meta.Volume,
 		Path: path, Template: "/pool/template-demo.qcow2", Created: meta.Created.UTC(),
 	}

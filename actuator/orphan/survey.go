@@ -341,7 +341,7 @@ func userOf(path string, users map[string]string) string {
 
 // DeleteVolume deletes the volume of a record, if a second look says the same, and reports whether it did. It looks at the
 // file itself, as what libvirt knows of it may be old.
-func DeleteVolume(conn *libvirt.Connect, b *Records, r Record) (deleted bool, err error) {
+func DeleteVolume(conn *libvirt.Connect, b *Records, r VolumeRecord) (deleted bool, err error) {
 	pool, err := conn.LookupStoragePoolByName(r.Pool)
 	if err != nil {
 		return false, fmt.Errorf("look up storage pool %q: %w", r.Pool, err)

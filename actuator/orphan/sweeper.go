@@ -54,5 +54,5 @@ func (s *Sweeper) Delete(o Orphan) (deleted bool, err error) {
 	if o.Action != Delete {
 		return false, fmt.Errorf("%s is left alone: %s", o.Path, o.Why)
 	}
-	return DeleteVolume(s.conn, s.records, o.Record)
+	return DeleteVolume(s.conn, s.records, o.VolumeRecord)
 }

@@ -184,9 +184,9 @@ func FreeAddress(t *testing.T) string {
 }
 
 // ReadAll is what the history has.
-func ReadAll(t testing.TB, c *client.Conn, q client.HistoryQuery) (records []client.Record) {
+func ReadAll(t testing.TB, c *client.Conn, q client.HistoryQuery) (records []client.HistoryEntry) {
 	t.Helper()
-	err := client.ReadHistory(Limit(t), c, q, func(r client.Record) error { records = append(records, r); return nil })
+	err := client.ReadHistory(Limit(t), c, q, func(r client.HistoryEntry) error { records = append(records, r); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func ReadAll(t testing.TB, c *client.Conn, q client.HistoryQuery) (records []cli
 }
 
 // What is a record in short: the group, and what happened.
-func What(r client.Record) string {
+func What(r client.HistoryEntry) string {
 	if r.Event != nil {
 		return r.Event.Group + " " + r.Event.VM + " " + string(r.Event.Event)
 	}
@@ -202,7 +202,7 @@ func What(r client.Record) string {
 }
 
 // Whats are records in short, in their order.
-func Whats(records []client.Record) (all []string) {
+func Whats(records []client.HistoryEntry) (all []string) {
 	for _, r := range records {
 		all = append(all, What(r))
 	}

@@ -11,7 +11,7 @@ const (
 )
 
 var (
-	DecodeRecord = decodeRecord
-	PlainServer  = plainServer
-	LetterOf     = letterOf
+	DecodeEntry = decodeEntry
+	PlainServer = plainServer
+	LetterOf    = letterOf
 )

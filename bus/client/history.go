@@ -100,14 +100,14 @@ type HistoryQuery struct {
 	Skipped func(subject string, why error)
 }
 
-// Record is an entry of the history: either an event or a decision.
-type Record struct {
+// HistoryEntry is an entry of the history: either an event or a decision.
+type HistoryEntry struct {
 	Event    *bus.Event    `json:"event,omitempty"`
 	Decision *bus.Decision `json:"decision,omitempty"`
 }
 
 // Time is when it happened.
-func (r Record) Time() time.Time {
+func (r HistoryEntry) Time() time.Time {
 	if r.Event != nil {
 		return r.Event.Time
 	}
@@ -116,13 +116,13 @@ func (r Record) Time() time.Time {
 
 // ReadHistory gives the records in their order to yield, until that returns an error, which it returns. Messages that
 // cannot be read are left out: whoever heard them when they were sent has said so.
-func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Record) error) error {
+func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(HistoryEntry) error) error {
 	var subjects []string
 	if q.Group != "" {
 		subjects = []string{"vmscaler.lifecycle." + bus.Token(q.Group) + ".>", "vmscaler.decision." + bus.Token(q.Group) + ".*"}
 	}
 	return read(ctx, c, bus.HistoryStream, subjects, q.Since, q.Follow, func(msg jetstream.Msg) error {
-		record, err := decodeRecord(msg.Subject(), msg.Data())
+		record, err := decodeEntry(msg.Subject(), msg.Data())
 		if err != nil {
 			if q.Skipped != nil {
 				q.Skipped(msg.Subject(), err)
@@ -190,13 +190,13 @@ func read(ctx context.Context, c *Conn, stream string, subjects []string, since 
 	}
 }
 
-func decodeRecord(subject string, data []byte) (Record, error) {
+func decodeEntry(subject string, data []byte) (HistoryEntry, error) {
 	if len(subject) > len(decisionPrefix) && subject[:len(decisionPrefix)] == decisionPrefix {
 		d, err := bus.DecodeOn[bus.Decision](subject, data)
-		return Record{Decision: &d}, err
+		return HistoryEntry{Decision: &d}, err
 	}
 	e, err := bus.DecodeOn[bus.Event](subject, data)
-	return Record{Event: &e}, err
+	return HistoryEntry{Event: &e}, err
 }
 
 const decisionPrefix = "vmscaler.decision."

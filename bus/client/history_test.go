@@ -115,7 +115,7 @@ func TestHistoryQuery(t *testing.T) {
 	}
 	t.Run("the reader stops", func(t *testing.T) {
 		enough, n := errors.New("enough"), 0
-		err := client.ReadHistory(bustest.Limit(t), operator, client.HistoryQuery{}, func(client.Record) error { n++; return enough })
+		err := client.ReadHistory(bustest.Limit(t), operator, client.HistoryQuery{}, func(client.HistoryEntry) error { n++; return enough })
 		if !errors.Is(err, enough) || n != 1 {
 			t.Errorf("got %v after %d", err, n)
 		}
@@ -139,9 +139,9 @@ func TestHistoryFollow(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			records, done := make(chan client.Record, 16), make(chan error, 1)
+			records, done := make(chan client.HistoryEntry, 16), make(chan error, 1)
 			go func() {
-				done <- client.ReadHistory(ctx, operator, tt.q, func(r client.Record) error { records <- r; return nil })
+				done <- client.ReadHistory(ctx, operator, tt.q, func(r client.HistoryEntry) error { records <- r; return nil })
 			}()
 			for i, want := range tt.want {
 				if i == len(tt.want)-1 || i == 1 && len(tt.want) == 3 { // all that is old was read
@@ -258,7 +258,7 @@ func TestNoHistory(t *testing.T) {
 			t.Errorf("EnsureHistory: %v", err)
 		}
 		for _, follow := range []bool{false, true} {
-			err := client.ReadHistory(bustest.Limit(t), c, client.HistoryQuery{Follow: follow}, func(client.Record) error { return errors.New("there is one") })
+			err := client.ReadHistory(bustest.Limit(t), c, client.HistoryQuery{Follow: follow}, func(client.HistoryEntry) error { return errors.New("there is one") })
 			if !errors.Is(err, client.ErrNoHistory) {
 				t.Errorf("ReadHistory, follow %t: %v", follow, err)
 			}
@@ -287,7 +287,7 @@ func TestNoHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		err = client.ReadHistory(bustest.Limit(t), c, client.HistoryQuery{}, func(client.Record) error { return nil })
+		err = client.ReadHistory(bustest.Limit(t), c, client.HistoryQuery{}, func(client.HistoryEntry) error { return nil })
 		if !errors.Is(err, client.ErrNoHistory) {
 			t.Errorf("before it is made: %v", err)
 		}
@@ -405,7 +405,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add("vmscaler.decision.", []byte(`{}`))
 	f.Add("", []byte(``))
 	f.Fuzz(func(t *testing.T, subject string, data []byte) {
-		r, err := client.DecodeRecord(subject, data)
+		r, err := client.DecodeEntry(subject, data)
 		if err != nil {
 			return
 		}

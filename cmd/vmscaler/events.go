@@ -88,7 +88,7 @@ func knownGroup(ctx context.Context, conn *client.Conn, group string) error {
 	}
 	known := false
 	if err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group},
-		func(client.Record) error { known = true; return nil }); err != nil || known {
+		func(client.HistoryEntry) error { known = true; return nil }); err != nil || known {
 		return nil // what reads it next says so
 	}
 	return err
@@ -107,7 +107,7 @@ func printHistory(ctx context.Context, conn *client.Conn, q client.HistoryQuery,
 			fmt.Fprintf(os.Stderr, "%d entries of the history cannot be read, the first is of %q\n", unread, first)
 		}
 	}()
-	err := client.ReadHistory(ctx, conn, q, func(r client.Record) error {
+	err := client.ReadHistory(ctx, conn, q, func(r client.HistoryEntry) error {
 		if output == "json" {
 			return encoder.Encode(r)
 		}

@@ -109,7 +109,7 @@ const heldEvents = 1000
 // heldBack is how an actuator says that it holds the group back, nil where the history does not tell.
 func heldBack(ctx context.Context, conn *client.Conn, d *bus.Decision) *bus.Event {
 	var events []bus.Event
-	err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: d.Group}, func(r client.Record) error {
+	err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: d.Group}, func(r client.HistoryEntry) error {
 		if r.Event != nil {
 			if len(events) == 2*heldEvents { // those before say nothing of the present
 				events = append(events[:0], events[heldEvents:]...)
@@ -134,7 +134,7 @@ func findDecision(ctx context.Context, conn *client.Conn, group string, at time.
 		return &d, err
 	}
 	var found *bus.Decision
-	err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group}, func(r client.Record) error {
+	err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group}, func(r client.HistoryEntry) error {
 		if d := r.Decision; d != nil && (id != "" && d.ID == id || id == "" && !d.Time.After(at)) {
 			found = d
 		}

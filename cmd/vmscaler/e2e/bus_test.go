@@ -86,9 +86,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("events db:\n%s", text)
 	}
 	decoder := json.NewDecoder(strings.NewReader(w.must("events", "web", "-o", "json", "--since", "1h")))
-	var records []client.Record
+	var records []client.HistoryEntry
 	for decoder.More() {
-		var r client.Record
+		var r client.HistoryEntry
 		if err := decoder.Decode(&r); err != nil {
 			t.Fatal(err)
 		}

@@ -165,7 +165,7 @@ func (c *chaos) history() ([]bus.Event, error) {
 	}
 	var events []bus.Event
 	for line := range strings.Lines(string(out)) {
-		var r client.Record
+		var r client.HistoryEntry
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			return nil, fmt.Errorf("vmscaler events: %w in %q", err, line)
 		}

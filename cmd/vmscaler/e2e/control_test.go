@@ -114,7 +114,7 @@ func TestScaledByHand(t *testing.T) {
 	}
 	var growth bus.Decision
 	for line := range strings.Lines(w.must("events", w.group, "-o", "json", "--nats-url", p.url)) {
-		var r client.Record
+		var r client.HistoryEntry
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}

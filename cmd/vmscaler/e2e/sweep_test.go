@@ -95,7 +95,7 @@ func TestSweep(t *testing.T) {
 	p.until("the end of both is in the history", func() bool { // it may have been said before anybody could listen
 		ended := map[string]bool{}
 		for line := range strings.Lines(w.must("events", w.group, "-o", "json", "--nats-url", p.url)) {
-			var r client.Record
+			var r client.HistoryEntry
 			if err := json.Unmarshal([]byte(line), &r); err != nil {
 				t.Fatal(err)
 			}
