@@ -306,7 +306,7 @@ func TestPlanInvariants(t *testing.T) {
 			Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
-		s.Spec.ScaleIn = rapid.SampledFrom([]bus.ScaleIn{bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated}).Draw(t, "order")
+		s.Spec.ScaleIn = rapid.SampledFrom(bus.ScaleIns()).Draw(t, "order")
 		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
 		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
 		for n := range rapid.IntRange(0, 12).Draw(t, "owned") {
@@ -530,5 +530,17 @@ func TestClampShare(t *testing.T) {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestOrders: each order of removal that a group can have is known.
+func TestOrders(t *testing.T) {
+	for _, order := range bus.ScaleIns() {
+		if orders[order] == nil {
+			t.Errorf("nothing is removed by the order %q", order)
+		}
+	}
+	if len(orders) != len(bus.ScaleIns()) {
+		t.Errorf("%d orders, want those of %v", len(orders), bus.ScaleIns())
 	}
 }

@@ -73,6 +73,11 @@ const (
 	ScaleInOutdated  ScaleIn = "outdated"   // made from another template, or from one that was replaced since; then the oldest
 )
 
+// ScaleIns are the orders of removal.
+func ScaleIns() []ScaleIn {
+	return []ScaleIn{ScaleInNewest, ScaleInOldest, ScaleInLeastBusy, ScaleInOutdated}
+}
+
 // Repair says when a VM is replaced that runs and does not serve.
 type Repair struct {
 	// HealthGrace is how long the guest agent of a ready VM may be silent, with ReadyAgent, and how long a VM may be

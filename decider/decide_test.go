@@ -378,3 +378,12 @@ func TestCapacityOnItsWayStartsBreachesAnew(t *testing.T) {
 		t.Errorf("decision %+v, want the first of three breaches", d)
 	}
 }
+
+// TestRemovalOrders: each order of removal that a group can have is known.
+func TestRemovalOrders(t *testing.T) {
+	for _, order := range bus.ScaleIns() {
+		if removalOrders[order] == nil {
+			t.Errorf("no host gives a VM up by the order %q", order)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func drawSpec(t *rapid.T) bus.Group {
 			{At: "*/2 * * * *", Zone: "UTC", Max: rapid.IntRange(1, 9).Draw(t, "its max")},
 		}
 	}
-	g.ScaleIn = rapid.SampledFrom([]bus.ScaleIn{bus.ScaleInNewest, bus.ScaleInOldest, bus.ScaleInLeastBusy, bus.ScaleInOutdated}).Draw(t, "scale in")
+	g.ScaleIn = rapid.SampledFrom(bus.ScaleIns()).Draw(t, "scale in")
 	g.DryRun = rapid.IntRange(0, 9).Draw(t, "dry run") == 0
 	return g
 }
