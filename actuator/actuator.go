@@ -156,21 +156,39 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	return a, nil
 }
 
+// inbox is what comes over the bus.
+type inbox struct {
+	decisions chan bus.Decision
+	samples   chan bus.Sample
+	rivals    chan bus.Health
+	requests  chan client.Request
+}
+
+func (a *Actuator) subscribe(ctx context.Context) (inbox, error) {
+	in := inbox{
+		decisions: make(chan bus.Decision, 256), samples: make(chan bus.Sample, 256), rivals: make(chan bus.Health, 16),
+		requests: make(chan client.Request),
+	}
+	for _, err := range []error{
+		client.Subscribe(a.conn, bus.AllDecisions, in.decisions),
+		client.SubscribeNewest(a.conn, bus.AllSamples, in.samples),
+		client.Subscribe(a.conn, bus.ActuatorHealth, in.rivals),
+		a.conn.Serve(ctx, "actuator", "", []string{bus.VerbHook}, in.requests),
+	} {
+		if err != nil {
+			return in, fmt.Errorf("actuator: %w", err)
+		}
+	}
+	return in, nil
+}
+
 // Run compares desired with what libvirt has, at every decision, at every domain event, whenever a worker ends,
 // and every second, until ctx ends. VMs are left as they are then. While libvirt cannot be reached it reports why
 // and tries again.
 func (a *Actuator) Run(ctx context.Context) (err error) {
-	decisions := make(chan bus.Decision, 256)
-	if err := client.Subscribe(a.conn, bus.AllDecisions, decisions); err != nil {
-		return fmt.Errorf("actuator: %w", err)
-	}
-	samples := make(chan bus.Sample, 256)
-	if err := client.SubscribeNewest(a.conn, bus.AllSamples, samples); err != nil {
-		return fmt.Errorf("actuator: %w", err)
-	}
-	rivals := make(chan bus.Health, 16)
-	if err := client.Subscribe(a.conn, bus.ActuatorHealth, rivals); err != nil {
-		return fmt.Errorf("actuator: %w", err)
+	in, err := a.subscribe(ctx)
+	if err != nil {
+		return err
 	}
 	sending, sent := context.WithCancel(context.WithoutCancel(ctx)) // also what the end of the stage has to say
 	outbox := make(chan error, 1)
@@ -179,30 +197,54 @@ func (a *Actuator) Run(ctx context.Context) (err error) {
 		sent()
 		err = errors.Join(err, <-outbox)
 	}()
-	requests := make(chan client.Request)
-	if err := a.conn.Serve(ctx, "actuator", "", []string{bus.VerbHook}, requests); err != nil {
-		return fmt.Errorf("actuator: %w", err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() { a.hooks.Serve(ctx, requests) })
-	defer serving.Wait()
 	for {
-		a.cfg.Report(a.serve(ctx, decisions, samples, rivals))
-		again := time.NewTimer(time.Second)
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				again.Stop()
-				return nil
-			case d := <-decisions:
-				a.receive(d)
-			case s := <-samples:
-				a.hear(s)
-			case h := <-rivals:
-				a.meet(h)
-			case <-again.C:
-				waiting = false
-			}
+		a.cfg.Report(a.serve(ctx, in))
+		if !a.wait(ctx, in, time.Second) {
+			return nil
 		}
+	}
+}
+
+// wait takes what comes over the bus for a while, without libvirt. It reports whether to go on.
+func (a *Actuator) wait(ctx context.Context, in inbox, d time.Duration) bool {
+	again := time.NewTimer(d)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case d := <-in.decisions:
+			a.receive(d)
+		case s := <-in.samples:
+			a.hear(s)
+		case h := <-in.rivals:
+			a.meet(h)
+		case r := <-in.requests:
+			a.answer(r)
+		case <-again.C:
+			return true
+		}
+	}
+}
+
+// answer answers a request. Each actuator gets all of them; one for a hook that waits elsewhere is left to that actuator.
+func (a *Actuator) answer(r client.Request) {
+	var err error
+	switch r.Verb {
+	case bus.VerbHook:
+		answer, known, refusal := a.hooks.Answer(r.Query)
+		switch {
+		case !known:
+			r.Ignore()
+		case refusal != nil:
+			err = r.Refuse("%s", refusal)
+		default:
+			err = r.Answer(answer)
+		}
+	default:
+		err = r.Refuse("found the verb %q, want %q", r.Verb, bus.VerbHook)
+	}
+	if err != nil {
+		a.log.Error().Err(err).Msgf("answer to a request (%s)", r.Verb)
 	}
 }

@@ -38,136 +38,188 @@ type look struct {
 }
 
 // serve works over one connection until it fails or ctx ends.
-func (a *Actuator) serve(ctx context.Context, decisions <-chan bus.Decision, samples <-chan bus.Sample, rivals <-chan bus.Health) (err error) {
-	lv, err := a.cfg.Dial(ctx)
+func (a *Actuator) serve(ctx context.Context, in inbox) error {
+	s, err := a.connect(ctx)
 	if err != nil {
-		return fmt.Errorf("reach libvirt: %w", err)
-	}
-	looks := make(chan look, 1)
-	looking := false
-	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end
-	restarted := vm.NewRestarts()
-	events, stopEvents, err := domainEvents(lv, restarted)
-	if err != nil {
-		_, _ = lv.Close()
-		return err
-	}
-	stopRestarts, err := restarted.Listen(lv)
-	if err != nil {
-		stopEvents()
-		_, _ = lv.Close()
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
-		left := a.stopWorkers() && a.stopSweep()
-		if left && looking {
-			select {
-			case <-looks: // it is over in a moment
-			case <-time.After(stopDeadline):
-				left = false
-			}
-		}
-		// The connection stays with a call that hangs; the last two are calls as well.
-		if left = left && within(goodbye, func() {
-			stopEvents()
-			stopRestarts()
-			_, _ = lv.Close()
-		}); !left {
-			a.log.Warn().Msg("a libvirt call has not returned; it is given up")
-		}
+		s.close()
 	}()
-
-	h, slots, err := a.prepare(lv)
-	if err != nil {
+	if s.manager, s.slots, err = a.prepare(s.lv); err != nil {
 		return err
-	}
-	local := true // what systemd says is said of this machine
-	if uri, err := lv.GetURI(); err != nil || !vm.IsLocal(uri) {
-		local = false
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	deadline := time.NewTimer(lookDeadline)
-	defer deadline.Stop()
-	heard := make(chan vm.Answers, 1)
-	asking := false
 	pulse := time.NewTicker(pulseEvery)
 	defer pulse.Stop()
-	changed := false // since the look began: what it saw may be out of date
-	again := true
 	for {
-		if again && !looking {
-			looking, again, changed = true, false, false
-			deadline.Reset(lookDeadline)
-			measure := a.launches
-			go func() {
-				l := lookAt(lv, a.cfg.Pools, measure, a.byAge)
-				l.stopping = local && l.err == nil && l.disturbed() && a.cfg.stopping(ctx)
-				looks <- l
-			}()
-		}
+		s.lookAgain(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
-		case d := <-decisions:
-			if a.receive(d) {
-				again = true
-			}
-		case s := <-samples:
-			a.hear(s)
-		case h := <-rivals:
+		case d := <-in.decisions:
+			s.again = a.receive(d) || s.again
+		case sample := <-in.samples:
+			a.hear(sample)
+		case h := <-in.rivals:
 			a.meet(h)
+		case r := <-in.requests:
+			a.answer(r)
 		case <-pulse.C:
-			if vms := a.toAsk(); len(vms) > 0 && !asking {
-				if err := lv.Ref(); err != nil {
-					return fmt.Errorf("ask the guest agents: %w", err)
-				}
-				asking = true
-				go func() { heard <- vm.AskAgents(ctx, lv, h.Calls, vms) }()
+			if err := s.ask(ctx); err != nil {
+				return err
 			}
-		case got := <-heard:
-			asking = false
+		case got := <-s.heard:
+			s.asking = false
 			a.pulses.hear(got)
-		case g := <-restarted.Signs:
-			a.restarted(lv, h, g)
-		case <-events:
-			again = true
+		case g := <-s.restarted.Signs:
+			a.restarted(s.lv, s.manager, g)
+		case <-s.events:
+			s.again = true
 		case <-tick.C:
-			again = true
+			s.again = true
 		case r := <-a.done:
 			a.ended(r)
-			changed, again = true, true
-		case <-deadline.C:
-			if looking {
+			s.changed, s.again = true, true
+		case <-s.late.C:
+			if s.looking {
 				a.cfg.Report(fmt.Errorf("libvirt has not answered for %s", lookDeadline))
 			}
-		case l := <-looks:
-			looking = false
-			if l.err != nil {
-				return l.err
+		case l := <-s.looks:
+			if err := s.seen(ctx, l, in.decisions); err != nil {
+				return err
 			}
-			if l.stopping { // whoever shuts the VMs down one by one must not find new ones
-				a.cfg.Report(errors.New("this host is shutting down: nothing is launched or removed any more"))
-				continue
-			}
-			if changed {
-				again = true
-				continue
-			}
-			a.cfg.Acts(bus.Acts{HostID: a.hostID, Full: a.full(), Taken: a.taken(l.inventory)})
-			a.damaged = l.inventory.Damaged
-			a.cfg.Report(a.problem())
-			a.catchUp(decisions)
-			a.notice(l.inventory)
-			a.pulses.look(l.inventory.Owned, a.cfg.Now())
-			again = a.act(ctx, h, slots, l)
-			a.sweep(lv, l.inventory)
 		case step := <-a.sweeper.results:
-			a.swept(ctx, lv, step)
+			a.swept(ctx, s.lv, step)
 		}
 	}
+}
+
+// session is the work over one connection. It is owned by Run's goroutine.
+type session struct {
+	*Actuator
+	lv        *libvirt.Connect
+	local     bool // what systemd says is said of this machine
+	manager   vm.Manager
+	slots     int
+	events    <-chan struct{} // a domain has changed
+	restarted *vm.Restarts
+	stop      []func() // what listens on the connection
+
+	looks   chan look
+	looking bool
+	late    *time.Timer // for a look
+	changed bool        // since the look began: what it saw may be out of date
+	again   bool        // another look is wanted
+	heard   chan vm.Answers
+	asking  bool
+}
+
+// connect reaches libvirt and listens to it.
+func (a *Actuator) connect(ctx context.Context) (*session, error) {
+	lv, err := a.cfg.Dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reach libvirt: %w", err)
+	}
+	s := &session{
+		Actuator: a, lv: lv, local: true, restarted: vm.NewRestarts(),
+		looks: make(chan look, 1), late: time.NewTimer(lookDeadline), again: true, heard: make(chan vm.Answers, 1),
+	}
+	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end
+	var stop func()
+	if s.events, stop, err = domainEvents(lv, s.restarted); err == nil {
+		s.stop = append(s.stop, stop)
+		if stop, err = s.restarted.Listen(lv); err == nil {
+			s.stop = append(s.stop, stop)
+		}
+	}
+	if err != nil {
+		s.hangUp()
+		return nil, err
+	}
+	if uri, err := lv.GetURI(); err != nil || !vm.IsLocal(uri) {
+		s.local = false
+	}
+	return s, nil
+}
+
+// close waits for what uses the connection, and ends it. It stays with a call that hangs; to end it takes calls as well.
+func (s *session) close() {
+	defer s.late.Stop()
+	left := s.stopWorkers() && s.stopSweep()
+	if left && s.looking {
+		select {
+		case <-s.looks: // it is over in a moment
+		case <-time.After(stopDeadline):
+			left = false
+		}
+	}
+	if left = left && within(goodbye, s.hangUp); !left {
+		s.log.Warn().Msg("a libvirt call has not returned; it is given up")
+	}
+}
+
+func (s *session) hangUp() {
+	for _, stop := range s.stop {
+		stop()
+	}
+	_, _ = s.lv.Close()
+}
+
+// lookAgain begins another look at libvirt, if one is wanted and none goes on.
+func (s *session) lookAgain(ctx context.Context) {
+	if !s.again || s.looking {
+		return
+	}
+	s.looking, s.again, s.changed = true, false, false
+	s.late.Reset(lookDeadline)
+	measure := s.launches
+	go func() {
+		l := lookAt(s.lv, s.cfg.Pools, measure, s.byAge)
+		l.stopping = s.local && l.err == nil && l.disturbed() && s.cfg.stopping(ctx)
+		s.looks <- l
+	}()
+}
+
+// seen acts on what a look has found.
+func (s *session) seen(ctx context.Context, l look, decisions <-chan bus.Decision) error {
+	s.looking = false
+	switch {
+	case l.err != nil:
+		return l.err
+	case l.stopping: // whoever shuts the VMs down one by one must not find new ones
+		s.cfg.Report(errors.New("this host is shutting down: nothing is launched or removed any more"))
+		return nil
+	case s.changed:
+		s.again = true
+		return nil
+	}
+	s.cfg.Acts(bus.Acts{HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory)})
+	s.damaged = l.inventory.Damaged
+	s.cfg.Report(s.problem())
+	s.catchUp(decisions)
+	s.notice(l.inventory)
+	s.pulses.look(l.inventory.Owned, s.cfg.Now())
+	s.again = s.act(ctx, s.manager, s.slots, l)
+	s.sweep(s.lv, l.inventory)
+	return nil
+}
+
+// ask asks the guest agents, unless that goes on.
+func (s *session) ask(ctx context.Context) error {
+	vms := s.toAsk()
+	if len(vms) == 0 || s.asking {
+		return nil
+	}
+	if err := s.lv.Ref(); err != nil {
+		return fmt.Errorf("ask the guest agents: %w", err)
+	}
+	s.asking = true
+	go func() { s.heard <- vm.AskAgents(ctx, s.lv, s.manager.Calls, vms) }()
+	return nil
 }
 
 // within calls f, and reports whether it has returned in time.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // Heartbeats prolong a wait to so many time-outs or so long in all, whichever is less.
@@ -201,33 +199,6 @@ func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 	h.log.Info().Str("group", a.Group).Str("vm", a.VM).Msgf("the %s hook was answered: %s, by %.80q", a.Hook, q.Action, q.By)
 	return a, true, nil
 }
-
-// Serve answers the requests of the verb hook until ctx ends. Each actuator gets all of them; a token of another's is left
-// to that one.
-func (h *Hooks) Serve(ctx context.Context, requests <-chan client.Request) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case r := <-requests:
-			answer, known, err := h.Answer(r.Query)
-			switch {
-			case !known:
-				r.Ignore()
-				continue
-			case err != nil:
-				err = r.Refuse("%s", err)
-			default:
-				err = r.Answer(answer)
-			}
-			if err != nil {
-				h.log.Error().Err(err).Msg("answer to a hook")
-			}
-		}
-	}
-}
-
-var _ io.Writer = (*tail)(nil)
 
 // The reasons that a hook's command is told.
 const (
