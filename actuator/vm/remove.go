@@ -17,146 +17,202 @@ import (
 // more, is no error. When ctx ends everything stays as it is and the next start goes on. With d the VM drains first, and
 // serves again if that is called off; the error is a calledOff then.
 func (h Manager) Remove(ctx context.Context, r Removal, spec bus.Group, d *Drain, decision string) error {
-	start := time.Now()
-	vm := r.VM
-	dom, err := h.Conn.LookupDomainByUUIDString(vm.UUID)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		if r.Kind == Died { // and was undefined since
-			_ = h.Farewell(ctx, spec.Hooks.Remove, vm, decision) // what went wrong is in the log, and nothing is left to be removed
-		}
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up %s: %w", vm.Name, err)
-	}
-	defer func(dom *libvirt.Domain) { _ = dom.Free() }(dom)
-	// What was planned may be out of date; what the domain says now decides.
-	now, err := readVM(dom)
-	if errors.Is(err, errNotOurs) {
-		return nil
-	}
-	if err != nil {
+	e := &ending{Manager: h, removal: r, spec: spec, drain: d, decision: decision, began: time.Now()}
+	if wanted, err := e.look(ctx); !wanted || err != nil {
 		return err
 	}
-	if r.Kind == Died && now.State == bus.StateRunning { // somebody started it again
-		return nil
-	}
-	if r.Kind == ScaleIn && now.Protected {
-		return nil
-	}
+	defer func(dom *libvirt.Domain) { _ = dom.Free() }(e.dom)
 	step(stepChosen)
-	meta := now.Meta
-	disk, others, err := disksOf(dom, meta.Volume)
+	if there, err := e.readDisks(); !there || err != nil {
+		return err
+	}
+	if err := e.takeOut(ctx); err != nil {
+		return err
+	}
+	if err := e.destroy(ctx); err != nil {
+		return err
+	}
+	if err := e.delete(ctx); err != nil {
+		return err
+	}
+	if h.End != nil {
+		e.Tell = func(event bus.Event) { h.End(r.VM.UUID, event) }
+	}
+	e.tell(bus.EventRemoved, nil, nil)
+	return nil
+}
+
+// ending is one VM that is being removed.
+type ending struct {
+	Manager
+	removal  Removal
+	spec     bus.Group
+	drain    *Drain // nil: it cannot be called off
+	decision string
+	began    time.Time
+
+	dom    *libvirt.Domain // nil: a person has undefined it meanwhile
+	vm     VM              // as the domain says it now
+	disk   string          // where the domain has its volume, "" if it does not
+	others []string        // its other disks
+	// stuck is that QEMU does not answer: libvirt has waited half a minute for it, and would at each further call.
+	stuck     bool
+	abandoned error // by its hook, which keeps no VM from going
+}
+
+// tell publishes an event. Of a removal that was tried before only the end is said.
+func (e *ending) tell(event bus.EventType, problem error, deadline *time.Time) {
+	if e.removal.Again && event != bus.EventRemoved {
+		return
+	}
+	out := bus.Event{
+		Group: e.vm.Meta.Group, VM: e.vm.Name, Event: event, DecisionID: e.decision, Sentence: e.removal.Reason + leftAlone(event, e.others),
+		ElapsedMS: time.Since(e.began).Milliseconds(), Deadline: deadline,
+	}
+	if problem != nil {
+		out.Error = ErrorText(problem)
+	}
+	e.Tell(out)
+}
+
+// look reports whether the VM is to be removed still: what was planned may be out of date; what the domain says now decides.
+func (e *ending) look(ctx context.Context) (wanted bool, err error) {
+	vm := e.removal.VM
+	dom, err := e.Conn.LookupDomainByUUIDString(vm.UUID)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
+		if e.removal.Kind == Died { // and was undefined since
+			_ = e.Farewell(ctx, e.spec.Hooks.Remove, vm, e.decision) // what went wrong is in the log, and nothing is left to be removed
+		}
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", now.Name, err)
+		return false, fmt.Errorf("look up %s: %w", vm.Name, err)
 	}
-	tell := func(event bus.EventType, problem error, deadline *time.Time) {
-		if r.Again && event != bus.EventRemoved {
-			return
-		}
-		e := bus.Event{
-			Group: meta.Group, VM: now.Name, Event: event, DecisionID: decision, Sentence: r.Reason + leftAlone(event, others),
-			ElapsedMS: time.Since(start).Milliseconds(), Deadline: deadline,
-		}
-		if problem != nil {
-			e.Error = ErrorText(problem)
-		}
-		h.Tell(e)
+	e.vm, err = readVM(dom)
+	switch {
+	case errors.Is(err, errNotOurs):
+		err = nil
+	case err != nil:
+	case e.removal.Kind == Died && e.vm.State == bus.StateRunning: // somebody started it again
+	case e.removal.Kind == ScaleIn && e.vm.Protected:
+	default:
+		e.dom = dom
+		return true, nil
 	}
-	// A phase that cannot be written (a QEMU that does not answer keeps libvirt from it) holds no removal up: a VM
-	// that is found off is removed all the same.
-	var stuck bool
-	var abandoned error
-	if r.Graceful && now.State == bus.StateRunning {
-		stuck, abandoned, err = h.release(ctx, dom, spec, d, now, &meta, decision, tell)
+	_ = dom.Free()
+	return false, err
+}
+
+// readDisks reports whether the domain is there still.
+func (e *ending) readDisks() (there bool, err error) {
+	e.disk, e.others, err = disksOf(e.dom, e.vm.Meta.Volume)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", e.vm.Name, err)
+	}
+	return true, nil
+}
+
+// takeOut takes the VM out of service: a running one as gracefully as it is to go, one that is off with its hook.
+func (e *ending) takeOut(ctx context.Context) error {
+	switch {
+	case e.removal.Graceful && e.vm.State == bus.StateRunning:
+		err := e.release(ctx)
 		if IsCalledOff(err) {
-			return h.serveAgain(dom, spec, meta, now.Name, decision, err)
+			return e.serveAgain(err)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", now.Name, err)
+			return fmt.Errorf("%s: %w", e.vm.Name, err)
 		}
 		step(stepOff)
-	} else if now.State != bus.StateRunning {
-		if abandoned = h.Farewell(ctx, spec.Hooks.Remove, now, decision); ctx.Err() != nil {
+	case e.vm.State != bus.StateRunning:
+		if e.abandoned = e.Farewell(ctx, e.spec.Hooks.Remove, e.vm, e.decision); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
-	if !stuck {
-		err = h.Calls.act(ctx, func() error { return SetPhase(dom, &meta, bus.PhaseStopping) })
+	return nil
+}
+
+// release drains a running VM, waits for its hook, and shuts its guest down.
+//
+// A phase that cannot be written (a QEMU that does not answer keeps libvirt from it) holds no removal up: a VM
+// that is found off is removed all the same.
+func (e *ending) release(ctx context.Context) error {
+	var problem error
+	if e.vm.Meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
+		problem = e.Calls.act(ctx, func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseDraining) })
+	}
+	began := e.vm.Meta.Since
+	if problem != nil {
+		began = time.Now()
+	}
+	step(stepDraining)
+	e.stuck = errors.Is(problem, libvirt.ERR_OPERATION_TIMEOUT)
+	off, latest := began, time.Now() // when it is shut down, with no hook and with one
+	if e.drain != nil && !e.stuck {
+		off = began.Add(e.spec.Drain)
+	}
+	hook := e.spec.Hooks.Remove
+	if hook.Waits() {
+		latest = later(latest, began.Add(hook.Timeout))
+	}
+	deadline := later(off, latest).Add(e.spec.ShutdownTimeout).UTC()
+	e.tell(bus.EventDraining, problem, &deadline)
+	action, abandoned := e.removeHook(ctx, hook, e.dom, e.vm, e.decision, began)
+	if action == "" {
+		return abandoned
+	}
+	e.abandoned = abandoned
+	if e.drain != nil {
+		if err := e.drain.wait(ctx, off); err != nil {
+			return err
+		}
+	}
+	if e.stuck {
+		return nil
+	}
+	return shutDown(ctx, e.Calls, e.dom, e.spec.ShutdownTimeout)
+}
+
+// destroy makes sure that the VM is off.
+func (e *ending) destroy(ctx context.Context) error {
+	var problem error
+	if !e.stuck {
+		problem = e.Calls.act(ctx, func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseStopping) })
 	}
 	step(stepStopping)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
-		dom, err = nil, nil
+	if errors.Is(problem, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
+		e.dom, problem = nil, nil
 	}
-	tell(bus.EventStopping, errors.Join(err, abandoned), nil)
-	if dom != nil {
-		err := h.Calls.act(ctx, dom.Destroy)
+	e.tell(bus.EventStopping, errors.Join(problem, e.abandoned), nil)
+	if e.dom != nil {
+		err := e.Calls.act(ctx, e.dom.Destroy)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-			return fmt.Errorf("destroy %s: %w", now.Name, err)
+			return fmt.Errorf("destroy %s: %w", e.vm.Name, err)
 		}
 	}
 	step(stepKilled)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := h.Calls.act(ctx, func() error { return DeleteVolume(h.Conn, meta, disk) }); err != nil {
-		return err
-	}
-	step(stepDeleted)
-	if dom != nil {
-		if err := undefine(dom); err != nil {
-			return fmt.Errorf("%s: %w", now.Name, err)
-		}
-	}
-	step(stepRemoved)
-	if h.End != nil {
-		h.Tell = func(e bus.Event) { h.End(vm.UUID, e) }
-	}
-	tell(bus.EventRemoved, nil, nil)
 	return nil
 }
 
-// release takes a running VM out of service: drain, hook, and shutdown of its guest. It is stuck if QEMU does not answer:
-// libvirt has waited half a minute for it, and would at each further call. That its hook abandoned it keeps no VM from
-// going.
-func (h Manager) release(
-	ctx context.Context, dom *libvirt.Domain, spec bus.Group, d *Drain, vm VM, meta *bus.Metadata, decision string,
-	tell func(bus.EventType, error, *time.Time),
-) (stuck bool, abandoned, err error) {
-	if meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
-		err = h.Calls.act(ctx, func() error { return SetPhase(dom, meta, bus.PhaseDraining) })
+// delete deletes the volume, and then the definition that names it.
+func (e *ending) delete(ctx context.Context) error {
+	if err := e.Calls.act(ctx, func() error { return DeleteVolume(e.Conn, e.vm.Meta, e.disk) }); err != nil {
+		return err
 	}
-	began := meta.Since
-	if err != nil {
-		began = time.Now()
-	}
-	step(stepDraining)
-	stuck = errors.Is(err, libvirt.ERR_OPERATION_TIMEOUT)
-	off, latest := began, time.Now() // when it is shut down, with no hook and with one
-	if d != nil && !stuck {
-		off = began.Add(spec.Drain)
-	}
-	if spec.Hooks.Remove.Waits() {
-		latest = later(latest, began.Add(spec.Hooks.Remove.Timeout))
-	}
-	deadline := later(off, latest).Add(spec.ShutdownTimeout).UTC()
-	tell(bus.EventDraining, err, &deadline)
-	action, abandoned := h.removeHook(ctx, spec.Hooks.Remove, dom, vm, decision, began)
-	if action == "" {
-		return stuck, nil, abandoned
-	}
-	if d != nil {
-		if err := d.wait(ctx, off); err != nil {
-			return stuck, abandoned, err
+	step(stepDeleted)
+	if e.dom != nil {
+		if err := undefine(e.dom); err != nil {
+			return fmt.Errorf("%s: %w", e.vm.Name, err)
 		}
 	}
-	if stuck {
-		return stuck, abandoned, nil
-	}
-	return stuck, abandoned, shutDown(ctx, h.Calls, dom, spec.ShutdownTimeout)
+	step(stepRemoved)
+	return nil
 }
 
 func later(a, b time.Time) time.Time {
@@ -168,15 +224,15 @@ func later(a, b time.Time) time.Time {
 
 // serveAgain ends a drain that was called off. Where a group has a launch hook the VM goes through it again: whoever was
 // told that it goes must hear that it serves.
-func (h Manager) serveAgain(dom *libvirt.Domain, spec bus.Group, meta bus.Metadata, name, decision string, cause error) error {
+func (e *ending) serveAgain(cause error) error {
 	phase := bus.PhaseReady
-	if spec.Hooks.Launch.Waits() {
+	if e.spec.Hooks.Launch.Waits() {
 		phase = bus.PhaseLaunching
 	}
-	if err := SetPhase(dom, &meta, phase); err != nil {
-		return fmt.Errorf("%s: keep it: %w", name, err)
+	if err := SetPhase(e.dom, &e.vm.Meta, phase); err != nil {
+		return fmt.Errorf("%s: keep it: %w", e.vm.Name, err)
 	}
-	h.Tell(bus.Event{Group: meta.Group, VM: name, Event: bus.EventKept, DecisionID: decision, Sentence: cause.Error()})
+	e.Tell(bus.Event{Group: e.vm.Meta.Group, VM: e.vm.Name, Event: bus.EventKept, DecisionID: e.decision, Sentence: cause.Error()})
 	return cause
 }
 
