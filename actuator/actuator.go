@@ -42,7 +42,7 @@ type Config struct {
 	// RecordDir is the folder with the records of what was made; "" is none: then nothing is swept. URI is what libvirt is
 	// called in them; "" is what libvirt says.
 	RecordDir, URI string
-	SweepGrace     time.Duration // 0 means that of the same name
+	SweepGrace     time.Duration // 0 means [orphan.DefaultGrace]
 	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
 	Report func(error)
 
@@ -144,7 +144,8 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	a.hooks, a.rests = vm.NewHooks(a.log), map[string]rest{}
 	for _, spec := range cfg.Groups {
 		if orders[spec.ScaleIn] == nil {
-			return nil, fmt.Errorf("actuator: group %s: scale_in: found %q, want one of %v", spec.Name, spec.ScaleIn, slices.Sorted(maps.Keys(orders)))
+			return nil, fmt.Errorf("actuator: group %s: scale_in: found %q, want one of %v",
+				spec.Name, spec.ScaleIn, slices.Sorted(maps.Keys(orders)))
 		}
 		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
 		if g.spec.Network == "" {

@@ -36,7 +36,8 @@ func admit(limits HostLimits, r room, spec bus.Group, n int) (fit int, short str
 			less = fmt.Sprintf(", less %d that running VMs were given and may still touch", promised)
 		}
 		bound((*r.memoryMiB-promised-limits.MemoryReserveMiB)/max(spec.MemoryMiB, 1),
-			"%d MiB of memory are free%s, and %d for a VM would leave less than memory_reserve %d", *r.memoryMiB, less, spec.MemoryMiB, limits.MemoryReserveMiB)
+			"%d MiB of memory are free%s, and %d for a VM would leave less than memory_reserve %d",
+			*r.memoryMiB, less, spec.MemoryMiB, limits.MemoryReserveMiB)
 	}
 	if r.poolMiB != nil && *r.poolMiB < limits.PoolReserveMiB {
 		bound(0, "%d MiB are free in the storage pool, less than pool_reserve %d", *r.poolMiB, limits.PoolReserveMiB)

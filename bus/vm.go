@@ -67,6 +67,17 @@ const (
 	StateUnknown  State = "unknown"
 )
 
+// StateFromLibvirt is the state that libvirt has a number for (virDomainState).
+func StateFromLibvirt(state int) State {
+	states := [...]State{
+		StateUnknown, StateRunning, StateOther, StatePaused, StateShutdown, StateShutoff, StateCrashed, StateAsleep,
+	}
+	if state < 0 || state >= len(states) {
+		return StateOther // newer than this program
+	}
+	return states[state]
+}
+
 // Suspended reports whether a domain stands still and can go on where it was: it is owned, and no capacity. As a rule a
 // person did that, so it is left alone.
 func (s State) Suspended() bool { return s == StatePaused || s == StateSaved || s == StateAsleep }

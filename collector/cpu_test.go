@@ -187,7 +187,7 @@ func TestState(t *testing.T) {
 		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateUnknown,
 		libvirt.DOMAIN_BLOCKED: bus.StateOther, libvirt.DOMAIN_PMSUSPENDED: bus.StateAsleep, libvirt.DomainState(99): bus.StateOther,
 	} {
-		if got := state(s); got != want {
+		if got := bus.StateFromLibvirt(int(s)); got != want {
 			t.Errorf("state %d is %q, want %q", s, got, want)
 		}
 	}

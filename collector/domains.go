@@ -80,7 +80,7 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 		return r, true, nil
 	}
 	at := time.Now()
-	r.state = state(info.State)
+	r.state = bus.StateFromLibvirt(int(info.State))
 	if r.state == bus.StateShutoff {
 		switch saved, err := dom.HasManagedSaveImage(0); {
 		case errors.Is(err, libvirt.ERR_NO_DOMAIN):
@@ -132,26 +132,4 @@ func freeDomains(doms []libvirt.Domain) {
 	for i := range doms {
 		_ = doms[i].Free() // fails only for an invalid handle
 	}
-}
-
-func state(s libvirt.DomainState) bus.State {
-	switch s {
-	case libvirt.DOMAIN_RUNNING:
-		return bus.StateRunning
-	case libvirt.DOMAIN_PAUSED:
-		return bus.StatePaused
-	case libvirt.DOMAIN_SHUTDOWN:
-		return bus.StateShutdown
-	case libvirt.DOMAIN_SHUTOFF:
-		return bus.StateShutoff
-	case libvirt.DOMAIN_CRASHED:
-		return bus.StateCrashed
-	case libvirt.DOMAIN_PMSUSPENDED:
-		return bus.StateAsleep
-	case libvirt.DOMAIN_NOSTATE:
-		return bus.StateUnknown
-	case libvirt.DOMAIN_BLOCKED:
-		return bus.StateOther
-	}
-	return bus.StateOther
 }

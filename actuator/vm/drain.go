@@ -36,7 +36,7 @@ func IsCalledOff(err error) bool {
 	return errors.As(err, &c)
 }
 
-// wait gives a VM its time before it is shut down. The error is the context's cause, a calledOff among others.
+// wait gives a VM its time before it is shut down. The error is the context's cause, a [CalledOff] among others.
 func (d *Drain) wait(ctx context.Context, until time.Time) error {
 	if left := time.Until(until); left > 0 {
 		timer := time.NewTimer(left)

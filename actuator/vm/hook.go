@@ -299,7 +299,7 @@ func untilOff(ctx context.Context, dom *libvirt.Domain, name string) error {
 		if err != nil {
 			return fmt.Errorf("read the state of %s: %w", name, err)
 		}
-		if state := domainState(state); state == bus.StateShutoff || state == bus.StateCrashed {
+		if state := bus.StateFromLibvirt(int(state)); state == bus.StateShutoff || state == bus.StateCrashed {
 			return fmt.Errorf("%s was %s before its launch hook was answered", name, state)
 		}
 	}

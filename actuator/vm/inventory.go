@@ -107,7 +107,7 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	case err != nil:
 		return vm, fmt.Errorf("read the state of %s: %w", vm.Name, err)
 	}
-	vm.State = domainState(state)
+	vm.State = bus.StateFromLibvirt(int(state))
 	if vm.State == bus.StateShutoff {
 		saved, err := dom.HasManagedSaveImage(0)
 		if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
@@ -141,28 +141,6 @@ func pausedForNow(reason int) bool {
 
 func pausedOnIOError(state libvirt.DomainState, reason int) bool {
 	return state == libvirt.DOMAIN_PAUSED && reason == int(libvirt.DOMAIN_PAUSED_IOERROR)
-}
-
-func domainState(s libvirt.DomainState) bus.State {
-	switch s {
-	case libvirt.DOMAIN_RUNNING:
-		return bus.StateRunning
-	case libvirt.DOMAIN_PAUSED:
-		return bus.StatePaused
-	case libvirt.DOMAIN_SHUTDOWN:
-		return bus.StateShutdown
-	case libvirt.DOMAIN_SHUTOFF:
-		return bus.StateShutoff
-	case libvirt.DOMAIN_CRASHED:
-		return bus.StateCrashed
-	case libvirt.DOMAIN_PMSUSPENDED:
-		return bus.StateAsleep
-	case libvirt.DOMAIN_NOSTATE:
-		return bus.StateUnknown
-	case libvirt.DOMAIN_BLOCKED:
-		return bus.StateOther
-	}
-	return bus.StateOther
 }
 
 // TakenByVolumes adds the names that have a file in the pool, ours or not: a new VM avoids them. A file that libvirt

@@ -40,7 +40,7 @@ func TestDomainState(t *testing.T) {
 		libvirt.DOMAIN_SHUTOFF: bus.StateShutoff, libvirt.DOMAIN_CRASHED: bus.StateCrashed, libvirt.DOMAIN_NOSTATE: bus.StateUnknown,
 		libvirt.DOMAIN_PMSUSPENDED: bus.StateAsleep, libvirt.DOMAIN_BLOCKED: bus.StateOther, libvirt.DomainState(99): bus.StateOther,
 	} {
-		if got := domainState(s); got != want {
+		if got := bus.StateFromLibvirt(int(s)); got != want {
 			t.Errorf("state %d is %q, want %q", s, got, want)
 		}
 	}

@@ -214,7 +214,7 @@ func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision
 			return fmt.Errorf("read the state of %s: %w", vm.Name, err)
 		}
 		stuck := pausedOnIOError(state, reason) // nobody has suspended it
-		switch state := domainState(state); {
+		switch state := bus.StateFromLibvirt(int(state)); {
 		case state == bus.StatePaused && !stuck:
 			if paused.IsZero() {
 				paused = time.Now()

@@ -15,7 +15,7 @@ import (
 // Remove takes a VM away: shut down the guest, destroy, delete its volume, and undefine last, so that at whatever
 // moment it is cut off a domain is left that names what belongs to it. A VM that is gone already, or not ours any
 // more, is no error. When ctx ends everything stays as it is and the next start goes on. With d the VM drains first, and
-// serves again if that is called off; the error is a calledOff then.
+// serves again if that is called off; the error is a [CalledOff] then.
 func (h Manager) Remove(ctx context.Context, r Removal, spec bus.Group, d *Drain, decision string) error {
 	e := &ending{Manager: h, removal: r, spec: spec, drain: d, decision: decision, began: time.Now()}
 	if wanted, err := e.look(ctx); !wanted || err != nil {
