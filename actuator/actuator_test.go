@@ -90,11 +90,24 @@ func TestTake(t *testing.T) {
 // A decider that sees other hosts only, as after a change of this one's name, must not go unnoticed.
 func TestNoShareIsReported(t *testing.T) {
 	spec := webSpec()
-	a := &Actuator{hostID: "here", host: "here", cfg: Config{Now: func() time.Time { return t0 }}, groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}}}
+	a := &Actuator{
+		hostID: "here",
+		host:   "here",
+		cfg:    Config{Now: func() time.Time { return t0 }},
+		groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}},
+	}
 	if err := a.problem(); err != nil {
 		t.Errorf("before any decision: %v", err)
 	}
-	_, _ = a.take(bus.Decision{Group: "web", Known: true, Shares: map[bus.HostID]bus.Share{"there": {VMs: 3}}, Seq: 1, Time: t0, ExpiresAt: t0.Add(time.Second), SpecHash: spec.Hash()})
+	_, _ = a.take(bus.Decision{
+		Group:     "web",
+		Known:     true,
+		Shares:    map[bus.HostID]bus.Share{"there": {VMs: 3}},
+		Seq:       1,
+		Time:      t0,
+		ExpiresAt: t0.Add(time.Second),
+		SpecHash:  spec.Hash(),
+	})
 	if err := a.problem(); err == nil || !strings.Contains(err.Error(), "here") {
 		t.Errorf("got %v, want the host named", err)
 	}
@@ -116,7 +129,15 @@ func TestSituationWithoutAValidDecision(t *testing.T) {
 	if got := desired(); got != Unknown {
 		t.Errorf("before any decision: %d", got)
 	}
-	d := bus.Decision{Group: "web", Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 3}}, Seq: 1, Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash()}
+	d := bus.Decision{
+		Group:     "web",
+		Known:     true,
+		Shares:    map[bus.HostID]bus.Share{"here": {VMs: 3}},
+		Seq:       1,
+		Time:      t0,
+		ExpiresAt: t0.Add(5 * time.Second),
+		SpecHash:  spec.Hash(),
+	}
 	_, _ = a.take(d)
 	if got := desired(); got != 3 {
 		t.Errorf("valid: %d", got)

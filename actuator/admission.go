@@ -97,7 +97,11 @@ func (a *Actuator) admitted(g *group, names []string, r *room) []string {
 		*r.memoryMiB -= fit * g.spec.MemoryMiB
 	}
 	if short != "" && g.short == "" {
-		a.tell(bus.Event{Group: g.spec.Name, Event: bus.EventRefused, Sentence: fmt.Sprintf("no room for %d more: %s", len(names)-fit, short)})
+		a.tell(bus.Event{
+			Group:    g.spec.Name,
+			Event:    bus.EventRefused,
+			Sentence: fmt.Sprintf("no room for %d more: %s", len(names)-fit, short),
+		})
 	}
 	if g.short = short; short != "" {
 		g.shortAt = a.cfg.Now()

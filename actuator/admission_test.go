@@ -45,10 +45,12 @@ func TestAdmit(t *testing.T) {
 		}
 	}
 	limits.MemoryPromisedPercent = 25
-	if fit, short := admit(limits, room{cores: 64, memoryMiB: new(9000), promisedMiB: 8000}, spec, 30); fit != 25 || !strings.Contains(short, "less 2000") {
+	if fit, short := admit(limits, room{cores: 64, memoryMiB: new(9000), promisedMiB: 8000}, spec, 30); fit != 25 ||
+		!strings.Contains(short, "less 2000") {
 		t.Errorf("with a quarter of the promise: %d, %q", fit, short)
 	}
-	if fit, short := admit(HostLimits{}, room{cores: 1, vcpus: 99, memoryMiB: new(9999), poolMiB: new(0)}, spec, 2); fit != 2 || short != "" {
+	if fit, short := admit(HostLimits{}, room{cores: 1, vcpus: 99, memoryMiB: new(9999), poolMiB: new(0)}, spec, 2); fit != 2 ||
+		short != "" {
 		t.Errorf("without limits: %d, %q", fit, short)
 	}
 }
@@ -120,7 +122,8 @@ func TestAdmitted(t *testing.T) {
 			t.Errorf("with room for one: %v, %q", got, g.short)
 		}
 	}
-	if e := <-events; e.Event != bus.EventRefused || !strings.Contains(e.Sentence, "no room for 1 more") || !strings.Contains(e.Sentence, "memory_reserve 100") {
+	if e := <-events; e.Event != bus.EventRefused || !strings.Contains(e.Sentence, "no room for 1 more") ||
+		!strings.Contains(e.Sentence, "memory_reserve 100") {
 		t.Errorf("event %+v", e)
 	}
 	if err := a.problem(); err == nil || !strings.Contains(err.Error(), "no room") {

@@ -140,7 +140,12 @@ func (a *Actuator) brake(g *group, plan Actions) {
 		if kept {
 			a.tell(bus.Event{
 				Group: g.spec.Name, Event: bus.EventBraked,
-				Sentence: fmt.Sprintf("%d VMs too many are kept for now: %d were removed within %s", plan.Kept, len(g.removals), g.spec.Brakes.RemovalWindow),
+				Sentence: fmt.Sprintf(
+					"%d VMs too many are kept for now: %d were removed within %s",
+					plan.Kept,
+					len(g.removals),
+					g.spec.Brakes.RemovalWindow,
+				),
 			})
 		}
 	}

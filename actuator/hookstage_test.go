@@ -113,7 +113,8 @@ func TestLaunchHook(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The address is the test driver's.
-		if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), "launch web web-1 "+someUUID+" here 192.168.122.") {
+		if text, err := os.ReadFile(file); err != nil ||
+			!strings.HasPrefix(string(text), "launch web web-1 "+someUUID+" here 192.168.122.") {
 			t.Errorf("told %q, %v", text, err)
 		}
 	})
@@ -236,7 +237,10 @@ func TestActuatorServesHooks(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := client.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook, bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := client.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook, bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(
+		err,
+		context.DeadlineExceeded,
+	) {
 		t.Errorf("an unknown token is not left to others: %v", err)
 	}
 	must(e, bus.HookHeartbeat)

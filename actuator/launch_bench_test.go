@@ -55,7 +55,12 @@ func BenchmarkLaunch(b *testing.B) {
 	}
 
 	b.ReportMetric(0, "ns/op") // a round is no unit of interest
-	fmt.Printf("\nOne more VM until it runs, in ms: medians of %d rounds; domain type %s, %d cores\n", len(ways[0].took), r.machine.VirtType, runtime.NumCPU())
+	fmt.Printf(
+		"\nOne more VM until it runs, in ms: medians of %d rounds; domain type %s, %d cores\n",
+		len(ways[0].took),
+		r.machine.VirtType,
+		runtime.NumCPU(),
+	)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "way\tmedian\tleast-most\ttimes vmscaler's (least-most)")
 	for _, way := range ways {
@@ -285,9 +290,30 @@ func (r *launchRig) virtInstall() time.Duration {
 	disk := filepath.Join(r.dir, name+".qcow2")
 	start := time.Now()
 	r.clone(disk)
-	r.run("virt-install", "--connect", r.uri, "--import", "--name", name, "--virt-type", r.machine.VirtType,
-		"--memory", fmt.Sprint(r.spec.MemoryMiB), "--vcpus", fmt.Sprint(r.spec.VCPUs), "--osinfo", "detect=off,require=off",
-		"--disk", "path="+disk+",format=qcow2,bus=virtio", "--network", "user,model=virtio", "--graphics", "none", "--noautoconsole", "--quiet")
+	r.run(
+		"virt-install",
+		"--connect",
+		r.uri,
+		"--import",
+		"--name",
+		name,
+		"--virt-type",
+		r.machine.VirtType,
+		"--memory",
+		fmt.Sprint(r.spec.MemoryMiB),
+		"--vcpus",
+		fmt.Sprint(r.spec.VCPUs),
+		"--osinfo",
+		"detect=off,require=off",
+		"--disk",
+		"path="+disk+",format=qcow2,bus=virtio",
+		"--network",
+		"user,model=virtio",
+		"--graphics",
+		"none",
+		"--noautoconsole",
+		"--quiet",
+	)
 	took := time.Since(start)
 	r.discard(name, disk)
 	return took

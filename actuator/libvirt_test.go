@@ -53,7 +53,12 @@ func newHost(t *testing.T) *hostBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Manager = vm.Manager{Conn: b.conn, Pools: vm.Pools{Templates: testPool, Disks: testPool}, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}, Tell: b.hear}
+	b.Manager = vm.Manager{
+		Conn:    b.conn,
+		Pools:   vm.Pools{Templates: testPool, Disks: testPool},
+		Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch},
+		Tell:    b.hear,
+	}
 	b.makeVolume(template.VolumeName("demo"))
 	return b
 }
@@ -204,7 +209,15 @@ func (b *hostBench) inventory() vm.Inventory {
 func (b *hostBench) plan(spec bus.Group, desired int) Actions {
 	b.t.Helper()
 	inv := b.inventory()
-	return Plan(Situation{Spec: spec, Desired: desired, Owned: inv.Group("web"), Taken: inv.Taken, BootSlots: 4, Numbers: upTo(20), ScaleIn: true})
+	return Plan(Situation{
+		Spec:      spec,
+		Desired:   desired,
+		Owned:     inv.Group("web"),
+		Taken:     inv.Taken,
+		BootSlots: 4,
+		Numbers:   upTo(20),
+		ScaleIn:   true,
+	})
 }
 
 // settle does what is planned until nothing is left to do.
@@ -594,7 +607,13 @@ type stage struct {
 	stop     func()
 }
 
-func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Context) (*libvirt.Connect, error), changes ...func(*Config)) *stage {
+func startStage(
+	t *testing.T,
+	b *hostBench,
+	spec bus.Group,
+	dial func(context.Context) (*libvirt.Connect, error),
+	changes ...func(*Config),
+) *stage {
 	t.Helper()
 	host, err := b.conn.GetHostname()
 	if err != nil {
@@ -611,13 +630,23 @@ func startStage(t *testing.T, b *hostBench, spec bus.Group, dial func(context.Co
 		}
 		return c
 	}
-	s := &stage{t: t, spec: spec, host: host, conn: connect("test"), operator: connect("operator"), events: make(chan bus.Event, 1024), reports: make(chan error, 4096)}
+	s := &stage{
+		t:        t,
+		spec:     spec,
+		host:     host,
+		conn:     connect("test"),
+		operator: connect("operator"),
+		events:   make(chan bus.Event, 1024),
+		reports:  make(chan error, 4096),
+	}
 	own := connect("actuator")
 	if err := client.Subscribe(s.conn, bus.AllEvents, s.events); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Groups: []bus.Group{spec}, Pools: vm.Pools{Templates: testPool, Disks: testPool}, Acceleration: vm.AccelerationAuto, Dial: dial, Identify: here,
+		Groups: []bus.Group{
+			spec,
+		}, Pools: vm.Pools{Templates: testPool, Disks: testPool}, Acceleration: vm.AccelerationAuto, Dial: dial, Identify: here,
 		Report: func(err error) { s.reports <- err },
 	}
 	for _, change := range changes {
@@ -843,7 +872,8 @@ func TestRemovalBudget(t *testing.T) {
 			}
 		}
 	})
-	if len(removed) != 1 || len(braked) != 1 || braked[0].VM != "" || !strings.Contains(braked[0].Sentence, "1 VMs too many are kept") {
+	if len(removed) != 1 || len(braked) != 1 || braked[0].VM != "" ||
+		!strings.Contains(braked[0].Sentence, "1 VMs too many are kept") {
 		t.Errorf("removed %+v, braked %+v", removed, braked)
 	}
 	if n := len(b.inventory().Owned); n != 2 {
@@ -877,7 +907,10 @@ func TestDrainIsCalledOff(t *testing.T) {
 	before := b.inventory().Owned
 	s := startStage(t, b, spec, dialTest)
 	drains := func() bool {
-		return slices.ContainsFunc(b.inventory().Owned, func(vm vm.VM) bool { return vm.Name == "web-2" && vm.Meta.Phase == bus.PhaseDraining })
+		return slices.ContainsFunc(
+			b.inventory().Owned,
+			func(vm vm.VM) bool { return vm.Name == "web-2" && vm.Meta.Phase == bus.PhaseDraining },
+		)
 	}
 	s.want(1, "web-2 drains", drains)
 	if e := s.event(bus.EventDraining); e.VM != "web-2" || e.Deadline == nil || time.Until(*e.Deadline) < 59*time.Minute {
@@ -1010,7 +1043,8 @@ func TestActuatorBacksOffWithoutATemplate(t *testing.T) {
 		for !failed {
 			select {
 			case e := <-s.events:
-				failed = e.Event == bus.EventFailed && strings.Contains(e.Error, "template not found") && strings.Contains(e.Sentence, "next try in 1s")
+				failed = e.Event == bus.EventFailed && strings.Contains(e.Error, "template not found") &&
+					strings.Contains(e.Sentence, "next try in 1s")
 			default:
 				return false
 			}

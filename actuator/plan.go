@@ -202,7 +202,12 @@ func judge(v vm.VM) (r *vm.Removal, await bool) {
 	off := v.Off()
 	switch v.Meta.Phase {
 	case bus.PhaseDraining:
-		return &vm.Removal{VM: v, Kind: vm.Interrupted, Reason: "its removal had begun", Graceful: !off && v.State != bus.StateSaved}, false
+		return &vm.Removal{
+			VM:       v,
+			Kind:     vm.Interrupted,
+			Reason:   "its removal had begun",
+			Graceful: !off && v.State != bus.StateSaved,
+		}, false
 	case bus.PhaseStopping, bus.PhaseFailed:
 		return &vm.Removal{VM: v, Kind: vm.Interrupted, Reason: "its removal had begun"}, false
 	case bus.PhaseCreating:

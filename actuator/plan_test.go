@@ -440,7 +440,15 @@ func TestPlanConverges(t *testing.T) {
 			owned = append(owned, vmOf(n+1, rapid.SampledFrom(phases[:6]).Draw(t, "phase"), state))
 		}
 		for round := 0; ; round++ {
-			s := Situation{Spec: spec, Desired: desired, Owned: owned, Taken: map[string]bool{}, BootSlots: 2, Numbers: upTo(20), ScaleIn: true}
+			s := Situation{
+				Spec:      spec,
+				Desired:   desired,
+				Owned:     owned,
+				Taken:     map[string]bool{},
+				BootSlots: 2,
+				Numbers:   upTo(20),
+				ScaleIn:   true,
+			}
 			for _, v := range owned {
 				s.Taken[v.Name] = true
 			}

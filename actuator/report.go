@@ -57,8 +57,11 @@ func (a *Actuator) taken(inv vm.Inventory) map[string][]int {
 func (a *Actuator) problem() error {
 	var problems []string
 	if r := a.rival(); r != nil {
-		problems = append(problems, fmt.Sprintf("%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
-			"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)))
+		problems = append(
+			problems,
+			fmt.Sprintf("%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
+				"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)),
+		)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
 		for _, p := range a.groups[name].problems(a.hostID, a.host, a.cfg.URI, a.cfg.Now()) {
@@ -66,8 +69,11 @@ func (a *Actuator) problem() error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.damaged)) {
-		problems = append(problems, fmt.Sprintf("domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
-			"mend it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)))
+		problems = append(
+			problems,
+			fmt.Sprintf("domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
+				"mend it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)),
+		)
 	}
 	problems = append(problems, a.restProblems()...)
 	if problems == nil {
@@ -107,17 +113,31 @@ func (g *group) problems(id bus.HostID, host, uri string, now time.Time) (proble
 		problems = append(problems, fmt.Sprintf("the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side))
 	}
 	if g.open() && now.Before(g.retryAt) {
-		problems = append(problems, fmt.Sprintf("no launch until %s after %s in a row: %s", g.retryAt.Local().Format(time.DateTime), bus.Count(g.failures+g.deaths, "failure"), g.cause))
+		problems = append(
+			problems,
+			fmt.Sprintf(
+				"no launch until %s after %s in a row: %s",
+				g.retryAt.Local().Format(time.DateTime),
+				bus.Count(g.failures+g.deaths, "failure"),
+				g.cause,
+			),
+		)
 	}
 	if g.short != "" {
 		problems = append(problems, "no room for another VM: "+g.short)
 	}
 	for _, v := range g.suspended {
-		problems = append(problems, fmt.Sprintf("%s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
-			v.Name, v.State, g.most, uri, goOn(v.State), v.Name))
+		problems = append(
+			problems,
+			fmt.Sprintf("%s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
+				v.Name, v.State, g.most, uri, goOn(v.State), v.Name),
+		)
 	}
 	if g.braked {
-		problems = append(problems, fmt.Sprintf("no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow))
+		problems = append(
+			problems,
+			fmt.Sprintf("no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow),
+		)
 	}
 	return problems
 }

@@ -88,7 +88,10 @@ func restProblems(rests []rest, desired, most int) (problems []string) {
 		if more := len(all) - namedAtMost; more > 0 {
 			who += fmt.Sprintf(" and %d more", more)
 		}
-		problems = append(problems, fmt.Sprintf("cannot remove %s (tries: %d, next at %s): %s", who, tries, next.Local().Format(time.TimeOnly), cause))
+		problems = append(
+			problems,
+			fmt.Sprintf("cannot remove %s (tries: %d, next at %s): %s", who, tries, next.Local().Format(time.TimeOnly), cause),
+		)
 	}
 	if can := max(most-len(rests), 0); len(rests) > 0 && can < desired {
 		problems = append(problems, fmt.Sprintf(

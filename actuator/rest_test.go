@@ -141,7 +141,11 @@ func TestRemovalThatCannotSucceed(t *testing.T) {
 		}
 	}
 	s.want(1, "health names the VM, the cause and what mends it", reported(
-		"cannot remove web-1 (tries: 1", "is not active", "virsh -c test:///default pool-start default-pool", "count to max 1: no more than 0 of the 1"))
+		"cannot remove web-1 (tries: 1",
+		"is not active",
+		"virsh -c test:///default pool-start default-pool",
+		"count to max 1: no more than 0 of the 1",
+	))
 	for n := 2; n <= 5; n++ {
 		clock.add(restAfter(n))
 		s.want(1, "it is tried again", reported(fmt.Sprintf("web-1 (tries: %d", n)))
@@ -197,23 +201,33 @@ func TestLostPoolKeepsTheDomain(t *testing.T) {
 	})
 	err = b.Remove(t.Context(), vm.Removal{VM: theVM()}, bus.Group{}, nil, "d")
 	if err == nil || !strings.Contains(err.Error(), "no storage pool has the folder /default-pool") ||
-		!strings.Contains(err.Error(), "virsh -c test:///default pool-define-as default-pool dir --target /default-pool && virsh -c test:///default pool-start default-pool") {
+		!strings.Contains(
+			err.Error(),
+			"virsh -c test:///default pool-define-as default-pool dir --target /default-pool && virsh -c test:///default pool-start default-pool",
+		) {
 		t.Fatalf("got %v", err)
 	}
 	// A pool of another name and the same folder has it; that of its own name has another one.
 	for _, p := range []struct{ name, dir string }{{"default-pool", "/elsewhere"}, {"fast", "/default-pool"}} {
-		pool, err := b.conn.StoragePoolCreateXML(fmt.Sprintf(`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, p.name, p.dir), 0)
+		pool, err := b.conn.StoragePoolCreateXML(
+			fmt.Sprintf(`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, p.name, p.dir),
+			0,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer pool.Free()
 		if p.name == "default-pool" {
-			if err := b.Remove(t.Context(), vm.Removal{VM: theVM()}, bus.Group{}, nil, "d"); err == nil || !strings.Contains(err.Error(), "another folder than /default-pool") {
+			if err := b.Remove(t.Context(), vm.Removal{VM: theVM()}, bus.Group{}, nil, "d"); err == nil ||
+				!strings.Contains(err.Error(), "another folder than /default-pool") {
 				t.Errorf("got %v", err)
 			}
 			continue
 		}
-		vol, err := pool.StorageVolCreateXML(fmt.Sprintf(`<volume><name>%s</name><capacity>1</capacity></volume>`, theVM().Meta.Volume), 0)
+		vol, err := pool.StorageVolCreateXML(
+			fmt.Sprintf(`<volume><name>%s</name><capacity>1</capacity></volume>`, theVM().Meta.Volume),
+			0,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

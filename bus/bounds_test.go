@@ -259,7 +259,12 @@ func FuzzDecodeStatus(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	fuzzStable(f, func(data []byte) (any, error) { return bus.Decode[bus.Status](data) }, good, []byte(`{"v":1,"time":"2026-05-04T12:00:00Z","groups":[null],"stages":null}`))
+	fuzzStable(
+		f,
+		func(data []byte) (any, error) { return bus.Decode[bus.Status](data) },
+		good,
+		[]byte(`{"v":1,"time":"2026-05-04T12:00:00Z","groups":[null],"stages":null}`),
+	)
 }
 
 func FuzzDecodeQuery(f *testing.F) {

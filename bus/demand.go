@@ -68,7 +68,8 @@ type Demand struct {
 }
 
 func (d *Demand) check() error {
-	if d.Group == "" || d.Time.IsZero() || d.StepS <= 0 || d.Load == nil || len(d.Ready) != len(d.Load) || len(d.Owned) != len(d.Load) {
+	if d.Group == "" || d.Time.IsZero() || d.StepS <= 0 || d.Load == nil || len(d.Ready) != len(d.Load) ||
+		len(d.Owned) != len(d.Load) {
 		return errors.New("demand without group, time or step_s, or with lists of different lengths")
 	}
 	if err := checkVersion(d.V); err != nil {

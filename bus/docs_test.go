@@ -32,10 +32,39 @@ const (
 
 // messageTypes are the types whose fields the page describes, each under a heading of its name. A struct that one of
 // them contains must be here too.
-var messageTypes = []any{bus.Sample{}, bus.VM{}, bus.Host{}, bus.Decision{}, bus.Share{}, bus.Controls{}, bus.Inputs{}, bus.Wish{}, bus.Event{}, bus.Health{}, bus.Acts{}, bus.Metric{}, bus.Demand{}, bus.Query{}, bus.HookAnswer{}, bus.Status{}, bus.GroupStatus{}}
+var messageTypes = []any{
+	bus.Sample{},
+	bus.VM{},
+	bus.Host{},
+	bus.Decision{},
+	bus.Share{},
+	bus.Controls{},
+	bus.Inputs{},
+	bus.Wish{},
+	bus.Event{},
+	bus.Health{},
+	bus.Acts{},
+	bus.Metric{},
+	bus.Demand{},
+	bus.Query{},
+	bus.HookAnswer{},
+	bus.Status{},
+	bus.GroupStatus{},
+}
 
 // valueTypes are the types whose constants the page describes, each under a heading of its name.
-var valueTypes = []any{bus.Phase(""), bus.State(""), bus.Direction(""), bus.Scope(""), bus.Rule(""), bus.Guard(""), bus.PolicyType(""), bus.EventType(""), bus.HookKind(""), bus.HookAction("")}
+var valueTypes = []any{
+	bus.Phase(""),
+	bus.State(""),
+	bus.Direction(""),
+	bus.Scope(""),
+	bus.Rule(""),
+	bus.Guard(""),
+	bus.PolicyType(""),
+	bus.EventType(""),
+	bus.HookKind(""),
+	bus.HookAction(""),
+}
 
 func readPage(t *testing.T) string {
 	t.Helper()
@@ -332,7 +361,18 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	}
 
 	// In two tables: among all subjects, and with their answers.
-	verbs := []string{bus.VerbDryRun, bus.VerbExplain, bus.VerbForget, bus.VerbHook, bus.VerbPause, bus.VerbReset, bus.VerbResume, bus.VerbScale, bus.VerbSet, bus.VerbStatus} // sorted
+	verbs := []string{
+		bus.VerbDryRun,
+		bus.VerbExplain,
+		bus.VerbForget,
+		bus.VerbHook,
+		bus.VerbPause,
+		bus.VerbReset,
+		bus.VerbResume,
+		bus.VerbScale,
+		bus.VerbSet,
+		bus.VerbStatus,
+	} // sorted
 	slices.Sort(requests)
 	if !slices.Equal(requests, verbs) {
 		t.Errorf("requests %q, want %q", requests, verbs)
@@ -364,7 +404,12 @@ func jsonFields(t *testing.T, m any) map[string]any {
 
 func TestMessagesPageHasTheHistory(t *testing.T) {
 	subjects := section(t, readPage(t), "Subjects")
-	kept := fmt.Sprintf("the JetStream stream `%s` holds it: for %d days, %d MiB at most", bus.HistoryStream, bus.HistoryAge/(24*time.Hour), bus.HistoryBytes>>20)
+	kept := fmt.Sprintf(
+		"the JetStream stream `%s` holds it: for %d days, %d MiB at most",
+		bus.HistoryStream,
+		bus.HistoryAge/(24*time.Hour),
+		bus.HistoryBytes>>20,
+	)
 	if !strings.Contains(subjects, kept) {
 		t.Errorf("the page does not say: %s", kept)
 	}
@@ -377,7 +422,10 @@ func TestMessagesPageHasTheHistory(t *testing.T) {
 	}; !maps.Equal(says, want) {
 		t.Errorf("kept: got %v\nwant %v", says, want)
 	}
-	if want := []string{bus.AllEvents, "vmscaler.decision.*.out", "vmscaler.decision.*.in"}; !slices.Equal(bus.HistorySubjects(), want) {
+	if want := []string{bus.AllEvents, "vmscaler.decision.*.out", "vmscaler.decision.*.in"}; !slices.Equal(
+		bus.HistorySubjects(),
+		want,
+	) {
 		t.Errorf("the stream keeps %v, the page says %v", bus.HistorySubjects(), want)
 	}
 }

@@ -121,12 +121,20 @@ func DefaultGroup() Group {
 		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
-		Repair:   Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
-		Brakes:   Brakes{LaunchFailures: 5, LaunchPause: 5 * time.Minute, EarlyDeath: 10 * time.Minute, Removals: 30, RemovalWindow: 10 * time.Minute},
+		Repair: Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
+		Brakes: Brakes{
+			LaunchFailures: 5,
+			LaunchPause:    5 * time.Minute,
+			EarlyDeath:     10 * time.Minute,
+			Removals:       30,
+			RemovalWindow:  10 * time.Minute,
+		},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Schedule: []ScheduledAction{}, // not nil, which the hash would tell from the empty list of a file
 		Policy: Policy{
-			Types: []PolicyType{PolicyThreshold}, Setting: SettingBalanced, Signal: SignalCPU, TargetPercent: 60, MetricTarget: 100, MetricMaxAge: 2 * time.Minute,
+			Types: []PolicyType{
+				PolicyThreshold,
+			}, Setting: SettingBalanced, Signal: SignalCPU, TargetPercent: 60, MetricTarget: 100, MetricMaxAge: 2 * time.Minute,
 			Steps: Steps{
 				Adjustment: AdjustChange, MinMagnitude: 1,
 				Out: []Band{{From: 0, Adjust: 1}, {From: 20, Adjust: 2}}, In: []Band{{From: 0, Adjust: -1}},
@@ -150,7 +158,11 @@ func CheckGroupName(name string) error {
 		return fmt.Errorf("%q: want a lower-case letter, then up to 39 of a-z, 0-9 and '-'", name)
 	}
 	if c := name[len(name)-1]; c >= '0' && c <= '9' {
-		return fmt.Errorf("%q ends in a number: the VMs are called %s-<n>; use a name that ends in a letter", name, strings.TrimRight(name, "-0123456789"))
+		return fmt.Errorf(
+			"%q ends in a number: the VMs are called %s-<n>; use a name that ends in a letter",
+			name,
+			strings.TrimRight(name, "-0123456789"),
+		)
 	}
 	if strings.HasSuffix(name, "-") {
 		return fmt.Errorf("%q ends in '-': use a name that ends in a letter", name)
@@ -182,8 +194,15 @@ func (g Group) Flaps() (why Flapping, flaps bool) {
 		return Flapping{}, false
 	}
 	return Flapping{
-		Why: fmt.Sprintf("lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again",
-			g.Policy.LowerPercent, g.Policy.UpperPercent, n, g.Policy.LowerPercent, g.Policy.LowerPercent*float64(n)/float64(n-1), n-1),
+		Why: fmt.Sprintf(
+			"lower %g %% and upper %g %% must flap: the load of %d VMs at %g %% is %.4g %% on %d, so scaling in makes it scale out again",
+			g.Policy.LowerPercent,
+			g.Policy.UpperPercent,
+			n,
+			g.Policy.LowerPercent,
+			g.Policy.LowerPercent*float64(n)/float64(n-1),
+			n-1,
+		),
 		Remedy: fmt.Sprintf("use a lower below %.4g", limit),
 	}, true
 }

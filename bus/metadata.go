@@ -186,7 +186,8 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	if len(x.Volume) > 1 {
 		return Metadata{}, fmt.Errorf("metadata: found %d volumes, want 1", len(x.Volume))
 	}
-	if x.Group == "" || len(x.Volume) == 0 || x.Volume[0].Pool == "" || x.Volume[0].Name == "" || x.Phase == "" || x.Created.IsZero() {
+	if x.Group == "" || len(x.Volume) == 0 || x.Volume[0].Pool == "" || x.Volume[0].Name == "" || x.Phase == "" ||
+		x.Created.IsZero() {
 		return Metadata{}, fmt.Errorf("metadata without group, volume, phase or creation time: %.200q", element)
 	}
 	m := Metadata{
@@ -211,8 +212,14 @@ func (m Metadata) check() error {
 		return fmt.Errorf("phase: found %.40q, want a phase of a VM", m.Phase)
 	}
 	for _, f := range []struct{ name, value string }{{"template", m.Template}, {"pool", m.Pool}, {"volume", m.Volume}} {
-		if len(f.value) > longestName || strings.Contains(f.value, "/") || Line(f.value) != f.value || strings.Contains(f.value, "\uFFFD") {
-			return fmt.Errorf("%s: found %.80q, want a name of at most %d bytes without '/' and control characters", f.name, f.value, longestName)
+		if len(f.value) > longestName || strings.Contains(f.value, "/") || Line(f.value) != f.value ||
+			strings.Contains(f.value, "\uFFFD") {
+			return fmt.Errorf(
+				"%s: found %.80q, want a name of at most %d bytes without '/' and control characters",
+				f.name,
+				f.value,
+				longestName,
+			)
 		}
 	}
 	for _, f := range []struct {
@@ -224,7 +231,8 @@ func (m Metadata) check() error {
 			return fmt.Errorf("%s: found the year %d, want one up to 2200", f.name, f.at.Year())
 		}
 	}
-	if a, err := netip.ParseAddr(m.Address); m.Address != "" && (err != nil || a.Zone() != "" || a.Is4In6() || a.String() != m.Address) {
+	if a, err := netip.ParseAddr(m.Address); m.Address != "" &&
+		(err != nil || a.Zone() != "" || a.Is4In6() || a.String() != m.Address) {
 		return fmt.Errorf("address: found %.80q, want an IP address in its canonical form", m.Address)
 	}
 	return nil

@@ -111,7 +111,8 @@ func TestMetadataRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := Metadata{
 			Group: "web", Address: address.Draw(t, "address"), Template: name.Draw(t, "template"), UUID: someUUID, Created: at.Draw(t, "created"),
-			Phase: rapid.SampledFrom([]Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed}).Draw(t, "phase"),
+			Phase: rapid.SampledFrom([]Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed}).
+				Draw(t, "phase"),
 			Since: at.Draw(t, "since"), Pool: name.Draw(t, "pool"), Volume: name.Draw(t, "volume"),
 		}
 		for kind, encode := range map[string]func() (string, error){"XML": m.XML, "DefinitionXML": m.DefinitionXML} {

@@ -32,9 +32,17 @@ type Permissions struct {
 // The requests that change nothing, those that change something, and those by which services are found.
 var (
 	hookRequests  = []string{"vmscaler.ctl." + VerbHook}
-	writeRequests = []string{"vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.set", "vmscaler.ctl.reset", "vmscaler.ctl." + VerbForget}
-	readRequests  = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
-	discovery     = []string{
+	writeRequests = []string{
+		"vmscaler.ctl.pause",
+		"vmscaler.ctl.resume",
+		"vmscaler.ctl.dry-run",
+		"vmscaler.ctl.scale",
+		"vmscaler.ctl.set",
+		"vmscaler.ctl.reset",
+		"vmscaler.ctl." + VerbForget,
+	}
+	readRequests = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
+	discovery    = []string{
 		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",
 	}
 	watching = []string{AllSamples, AllDecisions, AllEvents, AllHealth}
@@ -56,7 +64,12 @@ func (r Role) Permissions() Permissions {
 				"$KV." + StateBucket + ".>", "$JS.API.STREAM.INFO.KV_" + StateBucket, "$JS.API.DIRECT.GET.KV_" + StateBucket + ".>",
 				"$KV." + LockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + LockBucket, "$JS.API.DIRECT.GET.KV_" + LockBucket + ".>",
 			},
-			Subscribe: slices.Concat([]string{AllSamples, AllDecisions, AllHealth, AllMetrics, r.InboxPrefix() + ".>"}, readRequests, writeRequests, discovery),
+			Subscribe: slices.Concat(
+				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, r.InboxPrefix() + ".>"},
+				readRequests,
+				writeRequests,
+				discovery,
+			),
 		}
 	case RoleActuator:
 		return Permissions{

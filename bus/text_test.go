@@ -54,7 +54,8 @@ func TestLineIsHarmless(t *testing.T) {
 			rapid.StringOf(rapid.RuneFrom(nil, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)),
 		).Draw(t, "text")
 		got := Line(text)
-		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsGraphic(r) && r != utf8.RuneError }) {
+		if !utf8.ValidString(got) ||
+			strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsGraphic(r) && r != utf8.RuneError }) {
 			t.Fatalf("%q became %q", text, got)
 		}
 		if Line(got) != got {

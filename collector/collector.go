@@ -269,7 +269,15 @@ func (c *Collector) takeSlow(s slowResult) {
 func strangersNote(vms map[string]int) error {
 	var texts []string
 	for _, group := range slices.Sorted(maps.Keys(vms)) {
-		texts = append(texts, fmt.Sprintf("group %s owns %s here but is not configured: they are left alone, `vmscaler down %s` removes them", group, bus.Count(vms[group], "VM"), group))
+		texts = append(
+			texts,
+			fmt.Sprintf(
+				"group %s owns %s here but is not configured: they are left alone, `vmscaler down %s` removes them",
+				group,
+				bus.Count(vms[group], "VM"),
+				group,
+			),
+		)
 	}
 	if len(texts) == 0 {
 		return nil

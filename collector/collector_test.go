@@ -132,7 +132,13 @@ func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *
 		return c
 	}
 	watcher, own := connect("watcher"), connect("collector")
-	b := &bench{t: t, samples: make(chan bus.Sample, 256), ticks: make(chan time.Time), reports: make(chan error, 4096), pauses: make(chan time.Duration, 64)}
+	b := &bench{
+		t:       t,
+		samples: make(chan bus.Sample, 256),
+		ticks:   make(chan time.Time),
+		reports: make(chan error, 4096),
+		pauses:  make(chan time.Duration, 64),
+	}
 	b.flush = func() {
 		for _, c := range []*client.Conn{own, watcher} {
 			if err := c.Flush(); err != nil {
@@ -251,7 +257,8 @@ func TestSampleHasExactlyOurVMs(t *testing.T) {
 	if vm.CPUPercent != nil {
 		t.Errorf("the first reading says %g %%", *vm.CPUPercent)
 	}
-	if s.V != bus.Version || s.Host == "" || s.Time.IsZero() || s.SpecHash == "" || s.HostLoad.Cores != 16 || s.HostLoad.MemoryMiB == 0 {
+	if s.V != bus.Version || s.Host == "" || s.Time.IsZero() || s.SpecHash == "" || s.HostLoad.Cores != 16 ||
+		s.HostLoad.MemoryMiB == 0 {
 		t.Errorf("sample %+v", s)
 	}
 

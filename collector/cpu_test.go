@@ -196,7 +196,13 @@ func TestState(t *testing.T) {
 func TestVMOfAReading(t *testing.T) {
 	const uuid = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
 	created := t0.Add(-time.Hour)
-	meta := bus.Metadata{Group: "web", UUID: uuid, Phase: bus.PhaseReady, Created: created.In(time.FixedZone("CEST", 7200)), Since: t0.Add(-time.Minute)}
+	meta := bus.Metadata{
+		Group:   "web",
+		UUID:    uuid,
+		Phase:   bus.PhaseReady,
+		Created: created.In(time.FixedZone("CEST", 7200)),
+		Since:   t0.Add(-time.Minute),
+	}
 	running := reading{
 		name: "web-1", uuid: uuid, meta: meta, state: bus.StateRunning, memoryMiB: 256,
 		counter: counter{run: 7, cpu: 10500 * time.Millisecond, at: t0, vcpus: 1},
@@ -212,7 +218,9 @@ func TestVMOfAReading(t *testing.T) {
 	protected := running
 	protected.protected = true
 	unreadable := running
-	unreadable.state, unreadable.counter, unreadable.memoryMiB, unreadable.err = bus.StateUnknown, counter{}, 0, errors.New("timed out")
+	unreadable.state, unreadable.counter, unreadable.memoryMiB, unreadable.err = bus.StateUnknown, counter{}, 0, errors.New(
+		"timed out",
+	)
 
 	for _, tt := range []struct {
 		name   string
@@ -268,13 +276,18 @@ func TestVMWhoseCounterStandsStill(t *testing.T) {
 	at := func(second int) counter {
 		return counter{run: 7, cpu: 10 * time.Second, at: t0.Add(time.Duration(second) * time.Second), vcpus: 1}
 	}
-	c := &Collector{cfg: Config{Tick: time.Second}, before: map[string]counter{"u": at(6)}, still: map[string]still{"u": {since: at(0)}}}
+	c := &Collector{
+		cfg:    Config{Tick: time.Second},
+		before: map[string]counter{"u": at(6)},
+		still:  map[string]still{"u": {since: at(0)}},
+	}
 	vm := c.vm(reading{uuid: "u", state: bus.StateRunning, counter: at(7)})
 	if want := "its CPU counter has not moved for 7 s"; vm.CPUPercent != nil || vm.Error != want {
 		t.Errorf("CPU known %v, error %q, want %q", vm.CPUPercent != nil, vm.Error, want)
 	}
 	c.before["u"], c.still["u"] = at(3), still{since: at(0)}
-	if vm := c.vm(reading{uuid: "u", state: bus.StateRunning, counter: at(4)}); vm.CPUPercent == nil || *vm.CPUPercent != 0 || vm.Error != "" {
+	if vm := c.vm(reading{uuid: "u", state: bus.StateRunning, counter: at(4)}); vm.CPUPercent == nil || *vm.CPUPercent != 0 ||
+		vm.Error != "" {
 		t.Errorf("got %+v, want a known 0", vm)
 	}
 }

@@ -313,8 +313,11 @@ func (r *rig) print(sizes []int, all map[int]*costs) {
 	wall := func(c cost) float64 { return float64(c.wall) }
 	cpu := func(c cost) float64 { return c.cpu() }
 
-	fmt.Printf("\nOne CPU figure of one VM, in ms: medians of %d rounds (least-most); ratios of both CPU times, and of elapsed, to vmscaler's; %d cores\n",
-		len(all[sizes[0]][wayPass]), runtime.NumCPU())
+	fmt.Printf(
+		"\nOne CPU figure of one VM, in ms: medians of %d rounds (least-most); ratios of both CPU times, and of elapsed, to vmscaler's; %d cores\n",
+		len(all[sizes[0]][wayPass]),
+		runtime.NumCPU(),
+	)
 	if r.others > 0 {
 		fmt.Printf("other domains on this host, which the collector and the bulk call read too: %d\n", r.others)
 	}
@@ -350,8 +353,19 @@ func (r *rig) print(sizes []int, all map[int]*costs) {
 		ours := float64(n) * (60*c.median(wayPass, cpu) + 60/slowInterval.Seconds()*c.median(waySlow, cpu)) / 1e9
 		period := 1 + c.median(wayFork, wall)/1e9 // of one VM's turn, in seconds
 		loop := 60 / period * c.median(wayFork, cpu) / 1e9
-		fmt.Fprintf(w, "%d\t%.2f, each VM every 1 s\t%.2f, each VM every %.1f s\t%.2f, each VM every %.1f s\n", n, ours, loop, float64(n)*period, float64(n)*loop, period)
+		fmt.Fprintf(
+			w,
+			"%d\t%.2f, each VM every 1 s\t%.2f, each VM every %.1f s\t%.2f, each VM every %.1f s\n",
+			n,
+			ours,
+			loop,
+			float64(n)*period,
+			float64(n)*loop,
+			period,
+		)
 	}
 	_ = w.Flush()
-	fmt.Println("The shell loop is virsh's two calls and the second between them; what else a script forks (grep, awk, bc) comes on top.")
+	fmt.Println(
+		"The shell loop is virsh's two calls and the second between them; what else a script forks (grep, awk, bc) comes on top.",
+	)
 }

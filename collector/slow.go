@@ -32,9 +32,14 @@ func (r *slowRound) overdue(now time.Time) error {
 		return nil
 	}
 	if vm := r.asking.Load(); vm != nil {
-		return fmt.Errorf("the QEMU process of %s does not answer (it may be stopped): memory and delay figures stay unknown until it does", *vm)
+		return fmt.Errorf(
+			"the QEMU process of %s does not answer (it may be stopped): memory and delay figures stay unknown until it does",
+			*vm,
+		)
 	}
-	return errors.New("libvirt does not say how full the storage pool is: free space, memory and delay figures stay unknown until it does")
+	return errors.New(
+		"libvirt does not say how full the storage pool is: free space, memory and delay figures stay unknown until it does",
+	)
 }
 
 type runningVM struct{ name, uuid string }

@@ -91,7 +91,13 @@ func TestPlainTellsOfTheBus(t *testing.T) {
 	m.Dropped = 7
 	got = append(got, p.tick(start)...)
 	got = append(got, p.tick(start)...)
-	want := []string{"connected to nats://x", "no connection, trying again", "no connection, trying again: refused", "connected again to nats://x", "7 messages: the output is slow"}
+	want := []string{
+		"connected to nats://x",
+		"no connection, trying again",
+		"no connection, trying again: refused",
+		"connected again to nats://x",
+		"7 messages: the output is slow",
+	}
 	if len(got) != len(want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}

@@ -80,14 +80,24 @@ func TestDecisionThatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	b := startHarness(t, spec())
 	var reported error
-	d, err := New(Config{Groups: []bus.Group{spec()}, Now: b.clock, Report: func(err error) { reported = err }}, b.own, zerolog.Nop())
+	d, err := New(
+		Config{Groups: []bus.Group{spec()}, Now: b.clock, Report: func(err error) { reported = err }},
+		b.own,
+		zerolog.Nop(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.leadership, d.term = client.NewLeadership(), 7
 	g := &group{spec: spec(), inForce: spec()}
 	d.groups, d.leaderlessSince = map[string]*group{"web": g}, b.clock()
-	good := bus.Decision{V: bus.Version, Group: "web", Direction: bus.Hold, Shares: map[bus.HostID]bus.Share{}, Controls: bus.Controls{Paused: []bus.Scope{}}}
+	good := bus.Decision{
+		V:         bus.Version,
+		Group:     "web",
+		Direction: bus.Hold,
+		Shares:    map[bus.HostID]bus.Share{},
+		Controls:  bus.Controls{Paused: []bus.Scope{}},
+	}
 	bad := good
 	bad.Shares = map[bus.HostID]bus.Share{}
 	for i := range bus.MaxHosts + 1 {

@@ -74,7 +74,8 @@ func TestControlled(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}
-	if _, err := controlled(spec(), bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil || !strings.Contains(err.Error(), `"sideways", want out, in or repair`) {
+	if _, err := controlled(spec(), bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil ||
+		!strings.Contains(err.Error(), `"sideways", want out, in or repair`) {
 		t.Errorf("an unknown scope: %v", err)
 	}
 }

@@ -83,7 +83,8 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
 		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.unknown(),
 	}
-	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) && !p.Has(bus.PolicyStep) {
+	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) &&
+		!p.Has(bus.PolicyStep) {
 		in.TargetPercent = p.TargetPercent
 	}
 	if c.readings > 0 {

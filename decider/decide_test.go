@@ -158,8 +158,18 @@ func TestInputsSayWhatWasSeen(t *testing.T) {
 	s := spec(func(g *bus.Group) { g.Policy.CooldownOut = 10 * time.Second })
 	st := State{HasSample: true, Desired: 9, BreachesOut: 1, LastOut: t0.Add(-4 * time.Second)}
 	d, _ := Decide(s, st, see(
-		ready(100), ready(90.04), unknown(), inState(bus.StateShutoff, 0), aged(bus.PhaseLaunching, time.Second, new(100.0)),
-		aged(bus.PhaseReady, time.Second, new(100.0)), aged(bus.PhaseLaunching, time.Hour, nil), aged(bus.PhaseDraining, time.Second, new(3.0)),
+		ready(100),
+		ready(90.04),
+		unknown(),
+		inState(bus.StateShutoff, 0),
+		aged(bus.PhaseLaunching, time.Second, new(100.0)),
+		aged(
+			bus.PhaseReady,
+			time.Second,
+			new(100.0),
+		),
+		aged(bus.PhaseLaunching, time.Hour, nil),
+		aged(bus.PhaseDraining, time.Second, new(3.0)),
 	), t0)
 	in := d.Inputs
 	if in.Owned != 8 || in.Ready != 3 || in.Launching != 1 || in.Warming != 1 || in.Unknown != 1 {
@@ -351,7 +361,10 @@ func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
 	on := func(host bus.HostID, names ...string) HostObservation {
 		h := HostObservation{ID: host, Name: string(host), Time: t0}
 		for _, name := range names {
-			h.VMs = append(h.VMs, bus.VM{Name: name, UUID: name, State: bus.StateRunning, Phase: bus.PhaseReady, PhaseSince: t0.Add(-time.Hour)})
+			h.VMs = append(
+				h.VMs,
+				bus.VM{Name: name, UUID: name, State: bus.StateRunning, Phase: bus.PhaseReady, PhaseSince: t0.Add(-time.Hour)},
+			)
 		}
 		return h
 	}
@@ -370,11 +383,17 @@ func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
 func TestCapacityOnItsWayStartsBreachesAnew(t *testing.T) {
 	s := spec(func(g *bus.Group) { g.Policy.UpperPercent, g.Policy.LowerPercent = 40, 15 })
 	st := State{HasSample: true, Desired: 3, BreachesOut: 17}
-	d, st := Decide(s, st, see(ready(100), aged(bus.PhaseLaunching, time.Second, nil), aged(bus.PhaseLaunching, time.Second, nil)), t0)
+	d, st := Decide(
+		s,
+		st,
+		see(ready(100), aged(bus.PhaseLaunching, time.Second, nil), aged(bus.PhaseLaunching, time.Second, nil)),
+		t0,
+	)
 	if d.Guard != bus.GuardComing || st.BreachesOut != 0 {
 		t.Fatalf("decision %+v, breaches %d; want capacity on its way and no breach", d, st.BreachesOut)
 	}
-	if d, _ = Decide(s, st, see(ready(100), ready(70), ready(28)), t0.Add(time.Second)); d.Guard != bus.GuardBreaches || d.Desired != 3 {
+	if d, _ = Decide(s, st, see(ready(100), ready(70), ready(28)), t0.Add(time.Second)); d.Guard != bus.GuardBreaches ||
+		d.Desired != 3 {
 		t.Errorf("decision %+v, want the first of three breaches", d)
 	}
 }

@@ -135,9 +135,22 @@ type inbox struct {
 // listen subscribes to all that a decider goes by.
 func (d *Decider) listen(ctx context.Context) (inbox, error) {
 	in := inbox{
-		make(chan bus.Sample, 256), make(chan bus.Health, 16), make(chan bus.Metric, 256), make(chan bus.Decision, 256), make(chan client.Request, 16),
+		make(
+			chan bus.Sample,
+			256,
+		), make(chan bus.Health, 16), make(chan bus.Metric, 256), make(chan bus.Decision, 256), make(chan client.Request, 16),
 	}
-	verbs := []string{bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset, bus.VerbForget}
+	verbs := []string{
+		bus.VerbStatus,
+		bus.VerbExplain,
+		bus.VerbPause,
+		bus.VerbResume,
+		bus.VerbDryRun,
+		bus.VerbScale,
+		bus.VerbSet,
+		bus.VerbReset,
+		bus.VerbForget,
+	}
 	for _, subscribe := range []func() error{
 		func() error { return client.SubscribeNewest(d.conn, bus.AllSamples, in.samples) },
 		func() error { return client.SubscribeNewest(d.conn, bus.AllHealth, in.health) },
@@ -170,7 +183,14 @@ func (d *Decider) Run(ctx context.Context) error {
 	d.leaderlessSince = d.cfg.Now()
 	for _, spec := range d.cfg.Groups {
 		hash := spec.Hash()
-		d.groups[spec.Name] = &group{spec: spec, inForce: spec, metrics: map[string]Published{}, hash: hash, window: Window{SpecHash: hash}, lastEval: d.cfg.Now()}
+		d.groups[spec.Name] = &group{
+			spec:     spec,
+			inForce:  spec,
+			metrics:  map[string]Published{},
+			hash:     hash,
+			window:   Window{SpecHash: hash},
+			lastEval: d.cfg.Now(),
+		}
 	}
 	stop := d.campaign(ctx)
 	defer stop()
@@ -222,7 +242,8 @@ func (d *Decider) sampled(ctx context.Context, s bus.Sample) {
 		return
 	}
 	// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
-	if g.window.AllFresh(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) && now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {
+	if g.window.AllFresh(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) &&
+		now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {
 		d.evaluate(ctx, g, now)
 	}
 }

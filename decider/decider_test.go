@@ -31,7 +31,8 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 		`scale_in: found "most-busy", want one of ["least-busy" "newest" "oldest" "outdated"]`: func(g *bus.Group) { g.ScaleIn = "most-busy" },
 		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: 2}} },
 	} {
-		if _, err := New(Config{Groups: []bus.Group{spec(change)}}, nil, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(Config{Groups: []bus.Group{spec(change)}}, nil, zerolog.Nop()); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
@@ -62,7 +63,9 @@ func TestDeciderDecidesOncePerInterval(t *testing.T) {
 		t.Errorf("first: %+v", first)
 	}
 	now := b.clock()
-	if !first.Time.Equal(now) || !first.ExpiresAt.Equal(now.Add(5*time.Second)) || first.Term != t0.UnixMilli() || first.SpecHash != s.Hash() || first.ID == "" {
+	if !first.Time.Equal(now) || !first.ExpiresAt.Equal(now.Add(5*time.Second)) || first.Term != t0.UnixMilli() ||
+		first.SpecHash != s.Hash() ||
+		first.ID == "" {
 		t.Errorf("stamps: %+v", first)
 	}
 
@@ -139,7 +142,9 @@ func TestDeciderWaitsForAllHosts(t *testing.T) {
 	b.advance(6 * time.Second)
 	b.send("web", "kvm1", ready(0))
 	d := b.decision()
-	if d.Rule != bus.RuleBelowLower || d.Direction != bus.Hold || d.Desired != 3 || d.Inputs.Owned != 2 || d.Shares["kvm2"].VMs != 1 || d.Shares["kvm1"].VMs != 2 {
+	if d.Rule != bus.RuleBelowLower || d.Direction != bus.Hold || d.Desired != 3 || d.Inputs.Owned != 2 ||
+		d.Shares["kvm2"].VMs != 1 ||
+		d.Shares["kvm1"].VMs != 2 {
 		t.Errorf("one is silent: %+v", d)
 	}
 
@@ -208,7 +213,8 @@ func TestDeciderAnswers(t *testing.T) {
 		status.Groups[1].Decision.ID != made.ID || len(status.Groups[1].Samples) != 1 || status.Groups[1].Samples[0].Host != "kvm1" {
 		t.Errorf("status: %+v, %v", status, err)
 	}
-	if status, err := client.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{Group: "db"}); err != nil || len(status.Groups) != 1 {
+	if status, err := client.Ask[bus.Status](t.Context(), b.conn, bus.VerbStatus, bus.Query{Group: "db"}); err != nil ||
+		len(status.Groups) != 1 {
 		t.Errorf("status of db: %+v, %v", status, err)
 	}
 }
@@ -255,7 +261,10 @@ func TestDeciderDropsMetricsThatAreNone(t *testing.T) {
 		t.Log("not heard yet")
 	}
 	for _, bad := range []*float64{nil, new(-5.), new(1e300)} {
-		if err := b.conn.Publish(&bus.Metric{V: bus.Version, Group: "web", Name: "requests", Value: bad}); !errors.Is(err, bus.ErrUnfit) {
+		if err := b.conn.Publish(&bus.Metric{V: bus.Version, Group: "web", Name: "requests", Value: bad}); !errors.Is(
+			err,
+			bus.ErrUnfit,
+		) {
 			t.Errorf("got %v, want it refused", err)
 		}
 	}

@@ -33,11 +33,13 @@ func drawSeconds(t *rapid.T, least, most int, label string) time.Duration {
 func drawSpec(t *rapid.T) bus.Group {
 	g := drawThreshold(t)
 	p := &g.Policy
-	p.Types = rapid.SliceOfNDistinct(rapid.SampledFrom(policy.Kinds()), 1, len(policy.Kinds()), rapid.ID[bus.PolicyType]).Draw(t, "policies")
+	p.Types = rapid.SliceOfNDistinct(rapid.SampledFrom(policy.Kinds()), 1, len(policy.Kinds()), rapid.ID[bus.PolicyType]).
+		Draw(t, "policies")
 	p.Setting = rapid.SampledFrom(policy.Settings()).Draw(t, "setting")
 	p.Signal = rapid.SampledFrom([]bus.Signal{bus.SignalCPU, bus.SignalMemory, bus.SignalMetric}).Draw(t, "signal")
 	p.Metric = "requests"
-	p.Steps.Adjustment = rapid.SampledFrom([]bus.Adjustment{bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent}).Draw(t, "adjustment")
+	p.Steps.Adjustment = rapid.SampledFrom([]bus.Adjustment{bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent}).
+		Draw(t, "adjustment")
 	if rapid.Bool().Draw(t, "learned warm-up") {
 		p.Warmup = bus.WarmupLearned
 	}
@@ -45,12 +47,19 @@ func drawSpec(t *rapid.T) bus.Group {
 		p.Limits = bus.Limits{
 			TolerancePercent: rapid.SampledFrom([]float64{0, 10, 50}).Draw(t, "tolerance"),
 			StabilizeOut:     drawSeconds(t, 0, 20, "stabilize out"), StabilizeIn: drawSeconds(t, 0, 20, "stabilize in"),
-			RateOut: rapid.IntRange(0, 3).Draw(t, "rate out"), RateIn: rapid.IntRange(0, 3).Draw(t, "rate in"), RateWindow: drawSeconds(t, 1, 20, "rate window"),
+			RateOut: rapid.IntRange(0, 3).
+				Draw(t, "rate out"),
+			RateIn: rapid.IntRange(0, 3).Draw(t, "rate in"), RateWindow: drawSeconds(t, 1, 20, "rate window"),
 		}
 	}
 	if rapid.IntRange(0, 2).Draw(t, "schedule") == 0 {
 		g.Schedule = []bus.ScheduledAction{
-			{At: "* * * * *", Zone: "UTC", Min: rapid.IntRange(0, 5).Draw(t, "its min"), Desired: rapid.IntRange(0, 9).Draw(t, "its desired")},
+			{
+				At:      "* * * * *",
+				Zone:    "UTC",
+				Min:     rapid.IntRange(0, 5).Draw(t, "its min"),
+				Desired: rapid.IntRange(0, 9).Draw(t, "its desired"),
+			},
 			{At: "*/2 * * * *", Zone: "UTC", Max: rapid.IntRange(1, 9).Draw(t, "its max")},
 		}
 	}

@@ -36,9 +36,18 @@ func (m *Published) known(p bus.Policy, now time.Time) (value *float64, why stri
 	age := now.Sub(m.At)
 	switch {
 	case age < 0:
-		return nil, fmt.Sprintf("the metric %s was published %s in the future, before the clock was set back", p.Metric, (-age).Round(time.Second))
+		return nil, fmt.Sprintf(
+			"the metric %s was published %s in the future, before the clock was set back",
+			p.Metric,
+			(-age).Round(time.Second),
+		)
 	case age > p.MetricMaxAge:
-		return nil, fmt.Sprintf("the metric %s was published %s ago, and holds for %s (metric_max_age)", p.Metric, age.Round(time.Second), p.MetricMaxAge)
+		return nil, fmt.Sprintf(
+			"the metric %s was published %s ago, and holds for %s (metric_max_age)",
+			p.Metric,
+			age.Round(time.Second),
+			p.MetricMaxAge,
+		)
 	}
 	return &m.Value, ""
 }

@@ -94,7 +94,10 @@ func TestGuard(t *testing.T) {
 func limitWish(spec bus.Group, st State, c counts, wish int, now time.Time) (situation, outcome) {
 	s := situation{spec: spec, state: st, counts: c, now: now}
 	wishes := []bus.Wish{{Desired: wish, Sentence: "why"}}
-	return s, applyLimits(s, recommendation{rule: bus.RulePolicy, hasSample: true, current: st.Desired, wants: wish, limited: true, wishes: wishes})
+	return s, applyLimits(
+		s,
+		recommendation{rule: bus.RulePolicy, hasSample: true, current: st.Desired, wants: wish, limited: true, wishes: wishes},
+	)
 }
 
 // Whoever goes on with the memory, as JSON, decides as the one before would have.
@@ -311,7 +314,9 @@ func TestMetricDoesNotWaitForTheCPU(t *testing.T) {
 // Without its number a group that follows one holds, and says for how long a number holds.
 func TestMetricThatIsTooOld(t *testing.T) {
 	s := spec(bounds(1, 10), func(g *bus.Group) {
-		g.Policy.Types, g.Policy.Signal, g.Policy.Metric, g.Policy.MetricMaxAge = []bus.PolicyType{bus.PolicyTarget}, bus.SignalMetric, "requests", 5*time.Minute
+		g.Policy.Types, g.Policy.Signal, g.Policy.Metric, g.Policy.MetricMaxAge = []bus.PolicyType{
+			bus.PolicyTarget,
+		}, bus.SignalMetric, "requests", 5*time.Minute
 	})
 	for _, tt := range []struct {
 		published time.Duration // ago
@@ -331,7 +336,8 @@ func TestMetricThatIsTooOld(t *testing.T) {
 				break
 			}
 		}
-		if d.Desired != tt.want || !strings.HasPrefix(d.Sentence, tt.sentence) || d.Inputs.Metric != "requests" || (d.Inputs.MetricValue != nil) != (tt.want == 5) {
+		if d.Desired != tt.want || !strings.HasPrefix(d.Sentence, tt.sentence) || d.Inputs.Metric != "requests" ||
+			(d.Inputs.MetricValue != nil) != (tt.want == 5) {
 			t.Errorf("published %s ago: desired %d, %q, inputs %+v", tt.published, d.Desired, d.Sentence, d.Inputs)
 		}
 	}

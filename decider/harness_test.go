@@ -35,7 +35,15 @@ func startHarness(t *testing.T, groups ...bus.Group) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &harness{t: t, decisions: make(chan bus.Decision, 64), ticks: make(chan time.Time), begun: make(chan struct{}), through: make(chan any, 1024), now: t0, hashes: map[string]string{}}
+	b := &harness{
+		t:         t,
+		decisions: make(chan bus.Decision, 64),
+		ticks:     make(chan time.Time),
+		begun:     make(chan struct{}),
+		through:   make(chan any, 1024),
+		now:       t0,
+		hashes:    map[string]string{},
+	}
 	for _, g := range groups {
 		b.hashes[g.Name] = g.Hash()
 	}
@@ -134,7 +142,16 @@ func (b *harness) tick() {
 func (b *harness) send(group, host string, vms ...bus.VM) {
 	b.t.Helper()
 	b.samples++
-	s := bus.Sample{V: bus.Version, Group: group, HostID: bus.HostID(host), Host: host, Instance: "c-" + host, Time: t0.Add(time.Duration(b.samples) * time.Millisecond), VMs: vms, SpecHash: b.hashes[group]}
+	s := bus.Sample{
+		V:        bus.Version,
+		Group:    group,
+		HostID:   bus.HostID(host),
+		Host:     host,
+		Instance: "c-" + host,
+		Time:     t0.Add(time.Duration(b.samples) * time.Millisecond),
+		VMs:      vms,
+		SpecHash: b.hashes[group],
+	}
 	for i := range s.VMs {
 		s.VMs[i].UUID = fmt.Sprint(host, i)
 	}

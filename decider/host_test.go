@@ -107,7 +107,8 @@ func TestSilentHost(t *testing.T) {
 		t.Errorf("forgotten: %+v", d)
 	}
 	// It was not gone after all.
-	if d = h.step(on("a", "kvm1", "1", "2"), on("b", "kvm2", "3", "4")); d.Desired != 8 || d.Direction == bus.In || d.Shares["b"].VMs < 2 {
+	if d = h.step(on("a", "kvm1", "1", "2"), on("b", "kvm2", "3", "4")); d.Desired != 8 || d.Direction == bus.In ||
+		d.Shares["b"].VMs < 2 {
 		t.Errorf("back: %+v", d)
 	}
 }
@@ -122,7 +123,8 @@ func TestSilentHostOfAName(t *testing.T) {
 		if err := h.window.Forget("kvm", h.now, 5*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		if d := h.step(on("a", "kvm", "1"), on("b", "kvm", "2")); len(d.Shares) != 2 || d.Shares["a"].VMs == 0 || d.Shares["b"].VMs == 0 {
+		if d := h.step(on("a", "kvm", "1"), on("b", "kvm", "2")); len(d.Shares) != 2 || d.Shares["a"].VMs == 0 ||
+			d.Shares["b"].VMs == 0 {
 			t.Fatalf("%+v", d.Shares)
 		}
 		if err := h.window.Forget("kvm", h.now, 5*time.Second); err == nil || errors.Is(err, errUnknownHost) {

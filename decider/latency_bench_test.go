@@ -134,7 +134,10 @@ func decided(b *testing.B, tcp bool, vms int) func(int) {
 	start := time.Now()
 	for i := range vms {
 		sample.VMs = append(sample.VMs, bus.VM{
-			Name: fmt.Sprintf("web-%d", i+1), UUID: fmt.Sprintf("5f4f1f0e-4f0e-4c3a-9f6e-%012d", i), State: bus.StateRunning, Phase: bus.PhaseReady,
+			Name: fmt.Sprintf(
+				"web-%d",
+				i+1,
+			), UUID: fmt.Sprintf("5f4f1f0e-4f0e-4c3a-9f6e-%012d", i), State: bus.StateRunning, Phase: bus.PhaseReady,
 			CPUPercent: &cpu, VCPUs: 1, MemoryMiB: 256, Created: start.Add(-time.Hour), PhaseSince: start.Add(-time.Hour),
 		})
 	}

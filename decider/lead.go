@@ -41,14 +41,31 @@ type checkpoint struct {
 }
 
 func newCheckpoint(st State, now time.Time) checkpoint {
-	return checkpoint{st.Desired, st.BreachesOut, st.BreachesIn, st.LastOut.UTC(), st.LastChange.UTC(), st.Hosts, st.Numbers, now.UTC(), st.BootTimes, st.Warmup, st.Policy, st.Limits, st.ScheduleSeenAt.UTC()}
+	return checkpoint{
+		st.Desired,
+		st.BreachesOut,
+		st.BreachesIn,
+		st.LastOut.UTC(),
+		st.LastChange.UTC(),
+		st.Hosts,
+		st.Numbers,
+		now.UTC(),
+		st.BootTimes,
+		st.Warmup,
+		st.Policy,
+		st.Limits,
+		st.ScheduleSeenAt.UTC(),
+	}
 }
 
 // worthSaving reports whether the checkpoint says something else than what was saved. Breaches change all the time, and
 // whoever leads next has heard them in the last decision.
 func (c checkpoint) worthSaving(saved checkpoint) bool {
 	return c.Desired != saved.Desired || !c.LastOut.Equal(saved.LastOut) || !c.LastChange.Equal(saved.LastChange) ||
-		!slices.Equal(c.Hosts, saved.Hosts) || !maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) || c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
+		!slices.Equal(
+			c.Hosts,
+			saved.Hosts,
+		) || !maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) || c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
 }
 
 // recall is the state of a group for one who begins to lead: as it was kept, or, if that is newer, as the decision

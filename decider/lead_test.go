@@ -19,7 +19,13 @@ func TestRecall(t *testing.T) {
 	kept := checkpoint{
 		Desired: 3, BreachesOut: 2, LastOut: t0.Add(-time.Minute), LastChange: t0.Add(-time.Minute), Hosts: []bus.HostID{"kvm1"}, Time: t0.Add(-time.Minute),
 	}
-	fromKept := State{PreviousDesired: 3, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: []bus.HostID{"kvm1"}}
+	fromKept := State{
+		PreviousDesired: 3,
+		BreachesOut:     2,
+		LastOut:         kept.LastOut,
+		LastChange:      kept.LastChange,
+		Hosts:           []bus.HostID{"kvm1"},
+	}
 	heard := func(age time.Duration, direction bus.Direction, rule bus.Rule, breaches int) *bus.Decision {
 		return &bus.Decision{
 			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age), Shares: map[bus.HostID]bus.Share{"kvm2": {VMs: 2}, "kvm1": {VMs: 2}},
@@ -127,7 +133,13 @@ func TestBlind(t *testing.T) {
 
 // What was learned of a load outlives what was counted of it.
 func TestRecallKeepsWhatWasLearned(t *testing.T) {
-	kept := checkpoint{Desired: 4, LastOut: t0, BootTimes: BootTimes{Mean: time.Second}, Policy: PolicyStates{bus.PolicyPredictive: {Count: 1}}, Time: t0}
+	kept := checkpoint{
+		Desired:   4,
+		LastOut:   t0,
+		BootTimes: BootTimes{Mean: time.Second},
+		Policy:    PolicyStates{bus.PolicyPredictive: {Count: 1}},
+		Time:      t0,
+	}
 	for _, tt := range []struct {
 		age            time.Duration
 		state, learned bool
@@ -140,7 +152,10 @@ func TestRecallKeepsWhatWasLearned(t *testing.T) {
 }
 
 func TestMetricIsUnknownAfterAWhile(t *testing.T) {
-	g := group{inForce: spec(func(g *bus.Group) { g.Policy.Metric = "requests" }), metrics: map[string]Published{"requests": {5, t0}, "queue": {7, t0}}}
+	g := group{
+		inForce: spec(func(g *bus.Group) { g.Policy.Metric = "requests" }),
+		metrics: map[string]Published{"requests": {5, t0}, "queue": {7, t0}},
+	}
 	if m := g.metric(); m == nil || m.Value != 5 {
 		t.Errorf("%+v", m)
 	}
@@ -226,7 +241,16 @@ func (f *fleet) until(what string, n int, fits func(bus.Decision) bool) bus.Deci
 				return d
 			}
 		case <-tick.C:
-			s := bus.Sample{V: bus.Version, Group: f.spec.Name, HostID: "kvm1", Host: "kvm1", Instance: "c", Time: time.Now(), SpecHash: f.spec.Hash(), VMs: []bus.VM{}}
+			s := bus.Sample{
+				V:        bus.Version,
+				Group:    f.spec.Name,
+				HostID:   "kvm1",
+				Host:     "kvm1",
+				Instance: "c",
+				Time:     time.Now(),
+				SpecHash: f.spec.Hash(),
+				VMs:      []bus.VM{},
+			}
 			for i := range n {
 				vm := ready(50)
 				vm.UUID = fmt.Sprint(i)
@@ -261,7 +285,11 @@ func TestFailOver(t *testing.T) {
 	first := d.Term
 	stopSecond := f.start("second")
 	defer func() { stopSecond() }()
-	if c := f.ask(bus.VerbPause, bus.Query{Group: f.spec.Name, Scopes: []bus.Scope{bus.ScopeIn}, By: "ann"}); !c.IsPaused(bus.ScopeIn) || c.By != "ann" || c.Since == nil {
+	if c := f.ask(bus.VerbPause, bus.Query{Group: f.spec.Name, Scopes: []bus.Scope{bus.ScopeIn}, By: "ann"}); !c.IsPaused(
+		bus.ScopeIn,
+	) ||
+		c.By != "ann" ||
+		c.Since == nil {
 		t.Errorf("pause: %+v", c)
 	}
 	d = f.until("the pause", 3, func(d bus.Decision) bool { return d.Controls.IsPaused(bus.ScopeIn) })

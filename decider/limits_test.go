@@ -90,7 +90,13 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 			s.Policy.Types, s.Policy.TargetPercent = []bus.PolicyType{bus.PolicyTarget}, tt.target
 		}
 		st := State{HasSample: true, Desired: 4}
-		seen, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4 * tt.average, wanted: 4 * (tt.average + tt.waits)}, tt.want, t0)
+		seen, o := limitWish(
+			s,
+			st,
+			counts{ready: 4, readings: 4, sum: 4 * tt.average, wanted: 4 * (tt.average + tt.waits)},
+			tt.want,
+			t0,
+		)
 		if o.allows != tt.got || o.limitedBy != tt.guard {
 			t.Errorf("%+v: desired %d, guard %q, %q", tt, o.allows, o.limitedBy, o.sentence(seen))
 		}

@@ -37,7 +37,8 @@ func (s LimitState) want(l bus.Limits, want int, now time.Time) LimitState {
 		s.Wanted = nil
 		return s
 	}
-	if n := len(s.Wanted); n >= 2 && s.Wanted[n-1].N == want && s.Wanted[n-2].N == want { // the first and the last of a row are enough
+	if n := len(s.Wanted); n >= 2 && s.Wanted[n-1].N == want &&
+		s.Wanted[n-2].N == want { // the first and the last of a row are enough
 		s.Wanted = slices.Clone(s.Wanted)
 		s.Wanted[n-1].At = now
 	} else {

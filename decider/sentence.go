@@ -72,7 +72,11 @@ func (o outcome) holds(s situation) string {
 		}
 		return text
 	case bus.GuardRate:
-		return fmt.Sprintf("%s changed in the last %s already", plural(o.limits.within(l, within > desired, s.now)), seconds(l.RateWindow))
+		return fmt.Sprintf(
+			"%s changed in the last %s already",
+			plural(o.limits.within(l, within > desired, s.now)),
+			seconds(l.RateWindow),
+		)
 	case bus.GuardCooldown:
 		return "cooling down " + seconds(o.wait)
 	case bus.GuardAtMax, bus.GuardAtMin, bus.GuardComing, bus.GuardBreaches, bus.GuardHost, bus.GuardPaused:
@@ -87,7 +91,10 @@ func (r recommendation) sentence(s situation) string {
 	case bus.RuleNoData, bus.RuleBlind:
 		return r.missing(s)
 	case bus.RuleMismatch:
-		return fmt.Sprintf("holding: the collector on %s reads another config of this group than the decider", strings.Join(f.hosts, ", "))
+		return fmt.Sprintf(
+			"holding: the collector on %s reads another config of this group than the decider",
+			strings.Join(f.hosts, ", "),
+		)
 	case bus.RuleStart:
 		return r.starting(s)
 	case bus.RuleBelowMin:

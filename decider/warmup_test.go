@@ -288,7 +288,14 @@ func TestWarming(t *testing.T) {
 
 // A drain that was called off, and a hook that took its time, say nothing of how long boots take.
 func TestCalledOffDrainIsNoBoot(t *testing.T) {
-	vm := bus.VM{UUID: "1", Phase: bus.PhaseReady, State: bus.StateRunning, Created: t0, PhaseSince: t0.Add(time.Hour), BootedAt: new(t0.Add(20 * time.Second))}
+	vm := bus.VM{
+		UUID:       "1",
+		Phase:      bus.PhaseReady,
+		State:      bus.StateRunning,
+		Created:    t0,
+		PhaseSince: t0.Add(time.Hour),
+		BootedAt:   new(t0.Add(20 * time.Second)),
+	}
 	var b BootTimes
 	add := func() {
 		obs := see(vm)

@@ -18,7 +18,15 @@ func reading(uuid string, cpu float64) bus.VM {
 }
 
 func sampleOf(host string, second int, vms ...bus.VM) bus.Sample {
-	return bus.Sample{V: bus.Version, Group: "web", HostID: bus.HostID(host), Host: host, Instance: "c", Time: t0.Add(time.Duration(second) * time.Second), VMs: vms}
+	return bus.Sample{
+		V:        bus.Version,
+		Group:    "web",
+		HostID:   bus.HostID(host),
+		Host:     host,
+		Instance: "c",
+		Time:     t0.Add(time.Duration(second) * time.Second),
+		VMs:      vms,
+	}
 }
 
 func TestWindowMeans(t *testing.T) {

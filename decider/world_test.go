@@ -236,7 +236,8 @@ func checkShares(fail func(string), obs Observation, d bus.Decision) {
 		}
 		sum += share.VMs
 	}
-	if want := max(d.Desired, keptOf(obs)); d.Direction == bus.In && sum != d.Desired || d.Direction != bus.In && len(obs.open()) > 0 && sum != want {
+	if want := max(d.Desired, keptOf(obs)); d.Direction == bus.In && sum != d.Desired ||
+		d.Direction != bus.In && len(obs.open()) > 0 && sum != want {
 		fail("shares do not add up")
 	}
 }

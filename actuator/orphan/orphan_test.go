@@ -32,7 +32,9 @@ func TestOrphans(t *testing.T) {
 			}},
 			Domains: map[string]string{vm.NewUUID(): "web-2", vm.NewUUID(): "web-1"}, // a name is nothing
 			Pools:   map[string]map[string]bool{"default": {name: true}},
-			Volumes: []Volume{{Pool: "default", Name: name, Path: dir + name, Backing: demo, File: new(file), Changed: t0.Add(time.Minute)}},
+			Volumes: []Volume{
+				{Pool: "default", Name: name, Path: dir + name, Backing: demo, File: new(file), Changed: t0.Add(time.Minute)},
+			},
 		}, map[string]time.Time{}
 	}
 	key := Orphan{What: volumeOrphan, UUID: someUUID, Path: dir + name}.Key()
@@ -198,7 +200,10 @@ func TestAddDisks(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(users, "") // of the pool that is not there
-	if got, want := slices.Sorted(maps.Keys(users)), []string{"/a/base", "/a/copy", "/a/middle", "/a/overlay", "/default-pool/data"}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(users)), []string{"/a/base", "/a/copy", "/a/middle", "/a/overlay", "/default-pool/data"}; !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

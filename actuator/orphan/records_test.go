@@ -170,7 +170,8 @@ func TestFilesOutOfSight(t *testing.T) {
 		b.Complete(someUUID)
 	}
 	said := log.String()
-	if strings.Count(said, "\n") != 1 || !strings.Contains(said, "the files in /no/such/pool cannot be looked at from here") || strings.Contains(said, "record") {
+	if strings.Count(said, "\n") != 1 || !strings.Contains(said, "the files in /no/such/pool cannot be looked at from here") ||
+		strings.Contains(said, "record") {
 		t.Errorf("said: %s", said)
 	}
 	if got := b.Read(); len(got) != 1 || got[0].File != nil {

@@ -25,7 +25,14 @@ type Sweeper struct {
 }
 
 // NewSweeper makes one of the records that an actuator keeps in a folder for the libvirt called id, at a URI.
-func NewSweeper(conn *libvirt.Connect, dir, uri string, id bus.HostID, host string, pools vm.Pools, log zerolog.Logger) (*Sweeper, error) {
+func NewSweeper(
+	conn *libvirt.Connect,
+	dir, uri string,
+	id bus.HostID,
+	host string,
+	pools vm.Pools,
+	log zerolog.Logger,
+) (*Sweeper, error) {
 	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("records of what was made: %w", err)
 	}

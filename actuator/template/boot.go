@@ -30,7 +30,9 @@ const gptLegacyBoot = 1 << 2
 
 // What keeps a disk from starting, as VMs of a group have a BIOS.
 var (
-	errUEFIOnly   = &formatError{reason: "boots by UEFI only, and groups start VMs with a BIOS: take an image that boots by BIOS too, or install a boot loader for it (as grub-pc)"}
+	errUEFIOnly = &formatError{
+		reason: "boots by UEFI only, and groups start VMs with a BIOS: take an image that boots by BIOS too, or install a boot loader for it (as grub-pc)",
+	}
 	errNoBootCode = &formatError{reason: "has no boot code in its first sector, so a BIOS cannot start it"}
 	errNoBoot     = &formatError{reason: "has no boot sector, so a BIOS cannot start it"}
 )

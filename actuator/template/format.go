@@ -29,7 +29,14 @@ var foreignFormats = []struct {
 	magic  string
 	formatError
 }{
-	{32769, "CD001", formatError{"is an ISO 9660 image, which installs a system rather than being one; install it into a disk image and import that", ""}},
+	{
+		32769,
+		"CD001",
+		formatError{
+			"is an ISO 9660 image, which installs a system rather than being one; install it into a disk image and import that",
+			"",
+		},
+	},
 	{0, "KDMV", formatError{"is a VMDK image", "vmdk"}},
 	{0, "COWD", formatError{"is a VMDK image", "vmdk"}},
 	{0, "# Disk DescriptorFile", formatError{"is the descriptor of a VMDK image, whose content is in other files", "vmdk"}},
@@ -135,11 +142,18 @@ func qcow2Capacity(head []byte, fileSize int64) (uint64, error) {
 	case features&featureCorrupt != 0:
 		return 0, &formatError{reason: "is a qcow2 image marked as corrupt; see qemu-img check -r"}
 	case features&^featuresKnown != 0:
-		return 0, &formatError{reason: fmt.Sprintf("is a qcow2 image that needs features that are not known here (%#x)", features&^featuresKnown)}
+		return 0, &formatError{
+			reason: fmt.Sprintf("is a qcow2 image that needs features that are not known here (%#x)", features&^featuresKnown),
+		}
 	case features&featureDirty != 0:
-		return 0, &formatError{reason: "is a qcow2 image that was not closed: a VM uses it, or ended without closing it; shut the VM down, or see qemu-img check -r all"}
+		return 0, &formatError{
+			reason: "is a qcow2 image that was not closed: a VM uses it, or ended without closing it; shut the VM down, or see qemu-img check -r all",
+		}
 	case u32(60) != 0:
-		return 0, &formatError{fmt.Sprintf("is a qcow2 image with %d internal snapshots, which every VM would carry along", u32(60)), "qcow2"}
+		return 0, &formatError{
+			fmt.Sprintf("is a qcow2 image with %d internal snapshots, which every VM would carry along", u32(60)),
+			"qcow2",
+		}
 	case capacity == 0:
 		return 0, &formatError{reason: "is a qcow2 image of an empty disk"}
 	case clusterBits < minClusterBits || clusterBits > maxClusterBits:

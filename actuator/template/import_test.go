@@ -137,7 +137,8 @@ func TestImportOfBadFiles(t *testing.T) {
 		".":                            "is a folder",
 	} {
 		err := Import(t.Context(), conn, Target{Pool: pool, Name: "bad"}, path(name), nil, nil)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "import template bad: "+dir) || len(err.Error()) > 2000 {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "import template bad: "+dir) ||
+			len(err.Error()) > 2000 {
 			t.Errorf("%s: %v; want an error that names the file, and %q", name, err, want)
 		}
 		assertFiles(t, poolDir)
@@ -154,7 +155,8 @@ func TestImportOfBadFiles(t *testing.T) {
 		"good": "", "uefi.qcow2": errUEFIOnly.reason, "overlay": "is a qcow2 image with a backing file, without which it is incomplete",
 		".": "is a folder, not a regular file", "cut off": "is cut off or damaged: qemu-img check finds ", "tables of garbage": "is cut off or damaged",
 	} {
-		if reason, err := Examine(t.Context(), path(name)); err != nil || !strings.HasPrefix(reason, want) || want == "" && reason != "" {
+		if reason, err := Examine(t.Context(), path(name)); err != nil || !strings.HasPrefix(reason, want) ||
+			want == "" && reason != "" {
 			t.Errorf("a look at %s: %q, %v; want %q", name, reason, err, want)
 		}
 	}
@@ -178,7 +180,9 @@ func TestImportWithoutRoom(t *testing.T) {
 		started := false
 		step := func(step string) { started = started || step != "checking" }
 		err := Import(t.Context(), conn, Target{Pool: pool, Name: "web", KeepFreeMiB: 1 << 40}, file, step, nil)
-		if err == nil || !strings.Contains(err.Error(), "it needs 9 MiB, and ") || !strings.Contains(err.Error(), " MiB are kept (pool_reserve)") || started {
+		if err == nil || !strings.Contains(err.Error(), "it needs 9 MiB, and ") ||
+			!strings.Contains(err.Error(), " MiB are kept (pool_reserve)") ||
+			started {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

@@ -18,7 +18,14 @@ import (
 // again when it fails, or ctx ends.
 //
 // step is told what is done, before each step of it; it and progress may be nil.
-func Import(ctx context.Context, conn *libvirt.Connect, to Target, file string, step func(string), progress func(done, total int64)) error {
+func Import(
+	ctx context.Context,
+	conn *libvirt.Connect,
+	to Target,
+	file string,
+	step func(string),
+	progress func(done, total int64),
+) error {
 	if step == nil {
 		step = func(string) {}
 	}
@@ -28,7 +35,14 @@ func Import(ctx context.Context, conn *libvirt.Connect, to Target, file string, 
 	return nil
 }
 
-func importImage(ctx context.Context, conn *libvirt.Connect, to Target, file string, step func(string), progress func(done, total int64)) (err error) {
+func importImage(
+	ctx context.Context,
+	conn *libvirt.Connect,
+	to Target,
+	file string,
+	step func(string),
+	progress func(done, total int64),
+) (err error) {
 	s, err := openSource(file)
 	if err != nil {
 		return err

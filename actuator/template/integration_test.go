@@ -107,12 +107,19 @@ func TestUploadDuringAnother(t *testing.T) {
 		done <- Upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, image, func(int64, int64) { chunk <- struct{}{} })
 	}()
 	<-chunk
-	err := upload(t.Context(), other, Target{Pool: pool, Name: "web"}, opened(t, image), func(int64, int64) {}, func(context.Context) error {
-		for range 8 { // the time in which the other gets some chunks further
-			<-chunk
-		}
-		return nil
-	})
+	err := upload(
+		t.Context(),
+		other,
+		Target{Pool: pool, Name: "web"},
+		opened(t, image),
+		func(int64, int64) {},
+		func(context.Context) error {
+			for range 8 { // the time in which the other gets some chunks further
+				<-chunk
+			}
+			return nil
+		},
+	)
 	if err == nil || !strings.Contains(err.Error(), "another upload") {
 		t.Errorf("second upload: %v", err)
 	}
@@ -201,7 +208,8 @@ func TestTemplateWhoseFileIsGone(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, VolumeName("old")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if infos, err := List(conn, pool); err != nil || len(infos) != 2 || infos[0].Broken == nil || !strings.Contains(infos[0].Broken.Error(), "FIFO") ||
+	if infos, err := List(conn, pool); err != nil || len(infos) != 2 || infos[0].Broken == nil ||
+		!strings.Contains(infos[0].Broken.Error(), "FIFO") ||
 		strings.Contains(infos[0].Broken.Error(), "virError") {
 		t.Errorf("list with a FIFO in its place: %+v, %v", infos, err)
 	}

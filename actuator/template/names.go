@@ -33,7 +33,8 @@ func markerName(name string) string { return volumePrefix + name + markerSuffix 
 
 // templateName is the inverse of VolumeName.
 func templateName(volume string) (name string, ok bool) {
-	if len(volume) < len(volumePrefix)+len(volumeSuffix) || VolumeName(volume[len(volumePrefix):len(volume)-len(volumeSuffix)]) != volume {
+	if len(volume) < len(volumePrefix)+len(volumeSuffix) ||
+		VolumeName(volume[len(volumePrefix):len(volume)-len(volumeSuffix)]) != volume {
 		return "", false
 	}
 	name = volume[len(volumePrefix) : len(volume)-len(volumeSuffix)]

@@ -29,7 +29,12 @@ const sourcePath = "/proc/self/fd/3"
 func look(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("it did not end within %s", lookTime))
 	defer cancel()
-	limits := fmt.Sprintf(`ulimit -c 0 && ulimit -t %d && ulimit -v %d && ulimit -f %d && exec "$@"`, lookCPU, lookMemory, lookFileEnd)
+	limits := fmt.Sprintf(
+		`ulimit -c 0 && ulimit -t %d && ulimit -v %d && ulimit -f %d && exec "$@"`,
+		lookCPU,
+		lookMemory,
+		lookFileEnd,
+	)
 	path, err := hosttool.Find("qemu-img")
 	if err != nil {
 		return nil, err
@@ -72,7 +77,9 @@ func checkQcow2(ctx context.Context, s *source) error {
 		return fmt.Errorf("%s: qemu-img check: %w", s.path, err)
 	}
 	if check.Corruptions > 0 || check.Errors > 0 {
-		damaged := &formatError{reason: fmt.Sprintf("is cut off or damaged: qemu-img check finds %d errors in it", check.Corruptions+check.Errors)}
+		damaged := &formatError{
+			reason: fmt.Sprintf("is cut off or damaged: qemu-img check finds %d errors in it", check.Corruptions+check.Errors),
+		}
 		return fmt.Errorf("%s %w; get it again, and compare its size (%d bytes) and checksum", s.path, damaged, s.size)
 	}
 	return nil
@@ -90,7 +97,20 @@ func bootSectors(ctx context.Context, s *source, dir string) ([]byte, error) {
 		return s.head, nil
 	}
 	out := filepath.Join(dir, "boot")
-	_, err := look(ctx, s.file, "dd", "-U", "-f", "qcow2", "-O", "raw", "bs="+strconv.Itoa(headSize), "count=1", "if="+sourcePath, "of="+out)
+	_, err := look(
+		ctx,
+		s.file,
+		"dd",
+		"-U",
+		"-f",
+		"qcow2",
+		"-O",
+		"raw",
+		"bs="+strconv.Itoa(headSize),
+		"count=1",
+		"if="+sourcePath,
+		"of="+out,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}

@@ -22,7 +22,14 @@ func fits(place string, need, free, keep uint64, remedy string) error {
 	if keep > 0 {
 		kept = fmt.Sprintf(", of which %d MiB are kept (pool_reserve)", keep/mibBytes)
 	}
-	return fmt.Errorf("%s: it needs %d MiB, and %d MiB are free%s; %s", place, need/mibBytes+min(need%mibBytes, 1), free/mibBytes, kept, remedy)
+	return fmt.Errorf(
+		"%s: it needs %d MiB, and %d MiB are free%s; %s",
+		place,
+		need/mibBytes+min(need%mibBytes, 1),
+		free/mibBytes,
+		kept,
+		remedy,
+	)
 }
 
 // poolFits looks at the pool again, as libvirt's own figure is as old as its last refresh. That also has it forget volumes whose files
@@ -35,7 +42,13 @@ func poolFits(ctx context.Context, p *libvirt.StoragePool, name string, need, ke
 	if err != nil {
 		return fmt.Errorf("read the free space of storage pool %q: %w", name, err)
 	}
-	return fits(fmt.Sprintf("no room in storage pool %q", name), need, info.Available, keep, "free some there, or use a pool elsewhere")
+	return fits(
+		fmt.Sprintf("no room in storage pool %q", name),
+		need,
+		info.Available,
+		keep,
+		"free some there, or use a pool elsewhere",
+	)
 }
 
 // poolFolder is where a pool has its files, on its own host; "" where that is unknown.
@@ -60,5 +73,11 @@ func folderFits(dir string, need, keep uint64) error {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	return fits("no room to convert it in "+filepath.Dir(dir), need, st.Bavail*uint64(st.Bsize), keep, "set TMPDIR to a folder with more, or convert it elsewhere: qemu-img convert -f raw -O qcow2")
+	return fits(
+		"no room to convert it in "+filepath.Dir(dir),
+		need,
+		st.Bavail*uint64(st.Bsize),
+		keep,
+		"set TMPDIR to a folder with more, or convert it elsewhere: qemu-img convert -f raw -O qcow2",
+	)
 }

@@ -79,13 +79,26 @@ func uploadSource(ctx context.Context, conn *libvirt.Connect, to Target, s *sour
 }
 
 // upload is Upload with the wait for a sign of life injected.
-func upload(ctx context.Context, conn *libvirt.Connect, to Target, s *source, progress func(done, total int64), watch func(context.Context) error) (err error) {
+func upload(
+	ctx context.Context,
+	conn *libvirt.Connect,
+	to Target,
+	s *source,
+	progress func(done, total int64),
+	watch func(context.Context) error,
+) (err error) {
 	name := to.Name
 	if err := CheckName(name); err != nil {
 		return err
 	}
 	if s.disk.format != "qcow2" {
-		return fmt.Errorf("%s is a %s image; convert it first: qemu-img convert -f %s -O qcow2 %q NEW.qcow2", s.path, s.disk.format, s.disk.format, s.path)
+		return fmt.Errorf(
+			"%s is a %s image; convert it first: qemu-img convert -f %s -O qcow2 %q NEW.qcow2",
+			s.path,
+			s.disk.format,
+			s.disk.format,
+			s.path,
+		)
 	}
 	p, err := openPool(conn, to.Pool)
 	if err != nil {
@@ -138,7 +151,12 @@ func upload(ctx context.Context, conn *libvirt.Connect, to Target, s *source, pr
 
 // claim creates the marker, or takes over that of an interrupted upload, whose
 // volume it removes.
-func claim(ctx context.Context, p *libvirt.StoragePool, name string, watch func(context.Context) error) (*libvirt.StorageVol, error) {
+func claim(
+	ctx context.Context,
+	p *libvirt.StoragePool,
+	name string,
+	watch func(context.Context) error,
+) (*libvirt.StorageVol, error) {
 	before, err := observe(p, name)
 	if err != nil {
 		return nil, err
@@ -289,7 +307,14 @@ func deleteVolume(v *libvirt.StorageVol) error {
 
 // send writes the file into the volume. A daemon that does not answer is the
 // connection's keepalive's affair.
-func send(ctx context.Context, conn *libvirt.Connect, v *libvirt.StorageVol, in io.Reader, size int64, progress func(done, total int64)) error {
+func send(
+	ctx context.Context,
+	conn *libvirt.Connect,
+	v *libvirt.StorageVol,
+	in io.Reader,
+	size int64,
+	progress func(done, total int64),
+) error {
 	stream, err := conn.NewStream(0)
 	if err != nil {
 		return fmt.Errorf("open stream: %w", err)
@@ -363,7 +388,13 @@ func verify(v *libvirt.StorageVol, capacity uint64) error {
 		return err
 	}
 	if info.Format != "qcow2" || info.Capacity != capacity {
-		return fmt.Errorf("volume %s arrived as %s of %d bytes, want qcow2 of %d bytes", info.Volume, info.Format, info.Capacity, capacity)
+		return fmt.Errorf(
+			"volume %s arrived as %s of %d bytes, want qcow2 of %d bytes",
+			info.Volume,
+			info.Format,
+			info.Capacity,
+			capacity,
+		)
 	}
 	return nil
 }

@@ -73,7 +73,10 @@ func chooseAcceleration(caps libvirtxml.Caps, cpuinfo, want string) (Acceleratio
 		}
 	}
 	if len(types) == 0 {
-		return a, fmt.Errorf("libvirt offers no hypervisor for %s guests; is QEMU installed? (sudo apt-get install qemu-system-x86)", a.Arch)
+		return a, fmt.Errorf(
+			"libvirt offers no hypervisor for %s guests; is QEMU installed? (sudo apt-get install qemu-system-x86)",
+			a.Arch,
+		)
 	}
 	x86 := a.Arch == "x86_64" || a.Arch == "i686"
 	switch {

@@ -46,9 +46,15 @@ func TestChooseAddress(t *testing.T) {
 
 // Whatever a guest says, what goes on is nothing or an address, in the characters of an address.
 func addressIsNothingElse(t *rapid.T) {
-	address := rapid.SampledFrom([]string{"10.0.0.1", "127.0.0.1", "2001:db8::1", "2001:DB8::1", "::ffff:10.0.0.1", "::ffff:0:0", "fe80::1", "::", ""})
+	address := rapid.SampledFrom(
+		[]string{"10.0.0.1", "127.0.0.1", "2001:db8::1", "2001:DB8::1", "::ffff:10.0.0.1", "::ffff:0:0", "fe80::1", "::", ""},
+	)
 	joint := rapid.SampledFrom([]string{"%", "%eth0", "/", ":", ";", "\n", "\x1b[2J", " ", "\x00", "\u202e", ""})
-	rest := rapid.OneOf(address, rapid.String(), rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 6), func(b []byte) string { return string(b) }))
+	rest := rapid.OneOf(
+		address,
+		rapid.String(),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 6), func(b []byte) string { return string(b) }),
+	)
 	text := rapid.Custom(func(t *rapid.T) string {
 		return address.Draw(t, "address") + joint.Draw(t, "joint") + rest.Draw(t, "rest")
 	})

@@ -18,7 +18,14 @@ func TestClonesDiffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := DomainXML(webSpec(), Machine{"qemu", "x86_64"}, name, bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating}, "/pool/"+name, mac)
+		text, err := DomainXML(
+			webSpec(),
+			Machine{"qemu", "x86_64"},
+			name,
+			bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating},
+			"/pool/"+name,
+			mac,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

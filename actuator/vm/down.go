@@ -39,7 +39,13 @@ func Down(ctx context.Context, conn *libvirt.Connect, vms []VM, shutdownTimeout 
 				return
 			}
 			graceful := vm.Meta.Phase.Serves() || vm.Meta.Phase == bus.PhaseDraining
-			errs[i] = h.Remove(ctx, Removal{VM: vm, Kind: Operator, Reason: "vmscaler down", Graceful: graceful}, bus.Group{ShutdownTimeout: shutdownTimeout}, nil, "")
+			errs[i] = h.Remove(
+				ctx,
+				Removal{VM: vm, Kind: Operator, Reason: "vmscaler down", Graceful: graceful},
+				bus.Group{ShutdownTimeout: shutdownTimeout},
+				nil,
+				"",
+			)
 		})
 	}
 	wg.Wait()

@@ -59,7 +59,13 @@ func (c hookCall) waiting(token string, deadline time.Time) {
 	}
 	c.tell(bus.Event{
 		Group: c.group, VM: c.vm, Event: bus.EventWaiting, Deadline: new(deadline.UTC()), Token: token,
-		Sentence: fmt.Sprintf("the %s hook waits for %s; after %s without one: %s", c.kind, who, time.Until(deadline).Round(time.Second), c.hook.Default),
+		Sentence: fmt.Sprintf(
+			"the %s hook waits for %s; after %s without one: %s",
+			c.kind,
+			who,
+			time.Until(deadline).Round(time.Second),
+			c.hook.Default,
+		),
 	})
 }
 
@@ -70,7 +76,10 @@ func (c hookCall) abandoned(why string, args ...any) (bus.HookAction, error) {
 
 // late is the answer after the time-out.
 func (c hookCall) late(log zerolog.Logger) (bus.HookAction, error) {
-	log.Warn().Str("group", c.group).Str("vm", c.vm).Msgf("the %s hook had no answer within its time-out: %s", c.kind, c.hook.Default)
+	log.Warn().
+		Str("group", c.group).
+		Str("vm", c.vm).
+		Msgf("the %s hook had no answer within its time-out: %s", c.kind, c.hook.Default)
 	if c.hook.Default == bus.HookAbandon {
 		return c.abandoned("that is its default, and no answer came within the time-out")
 	}
@@ -194,7 +203,13 @@ func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 		default: // it will look anyway
 		}
 	default:
-		return a, true, fmt.Errorf("action: found %.40q, want %s, %s or %s", q.Action, bus.HookContinue, bus.HookAbandon, bus.HookHeartbeat)
+		return a, true, fmt.Errorf(
+			"action: found %.40q, want %s, %s or %s",
+			q.Action,
+			bus.HookContinue,
+			bus.HookAbandon,
+			bus.HookHeartbeat,
+		)
 	}
 	h.log.Info().Str("group", a.Group).Str("vm", a.VM).Msgf("the %s hook was answered: %s, by %.80q", a.Hook, q.Action, q.By)
 	return a, true, nil
@@ -208,7 +223,14 @@ const (
 )
 
 // ask asks a hook about a VM and waits for the answer, as hooks.wait does. If began is zero the wait begins now.
-func (h Manager) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, vm VM, address, reason, decision string, began time.Time) (bus.HookAction, error) {
+func (h Manager) ask(
+	ctx context.Context,
+	kind bus.HookKind,
+	hook bus.Hook,
+	vm VM,
+	address, reason, decision string,
+	began time.Time,
+) (bus.HookAction, error) {
 	if began.IsZero() {
 		began = time.Now()
 	}
@@ -222,7 +244,14 @@ func (h Manager) ask(ctx context.Context, kind bus.HookKind, hook bus.Hook, vm V
 }
 
 // removeHook asks the remove hook about a running VM.
-func (h Manager) removeHook(ctx context.Context, hook bus.Hook, dom *libvirt.Domain, vm VM, decision string, began time.Time) (bus.HookAction, error) {
+func (h Manager) removeHook(
+	ctx context.Context,
+	hook bus.Hook,
+	dom *libvirt.Domain,
+	vm VM,
+	decision string,
+	began time.Time,
+) (bus.HookAction, error) {
 	address := vm.Meta.Address // what the launch hook was told is what somebody keeps now
 	if address == "" && hook.WaitFor == bus.WaitForCommand {
 		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
@@ -252,7 +281,13 @@ func (h Manager) Farewell(ctx context.Context, hook bus.Hook, vm VM, decision st
 // launchHook asks the launch hook about a VM that could serve, and returns the address that it was told. It fails when the
 // hook abandons the VM, when the VM goes off meanwhile, and when a command would be told no address although the guest
 // could have said one.
-func (h Manager) launchHook(ctx context.Context, spec bus.Group, dom *libvirt.Domain, vm VM, decision string) (address string, err error) {
+func (h Manager) launchHook(
+	ctx context.Context,
+	spec bus.Group,
+	dom *libvirt.Domain,
+	vm VM,
+	decision string,
+) (address string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -281,8 +316,11 @@ func noAddress(spec bus.Group, vm, address string) error {
 	if address != "" || spec.Hooks.Launch.WaitFor != bus.WaitForCommand || spec.ReadyWhen == bus.ReadyUptime {
 		return nil
 	}
-	return fmt.Errorf("%s has no address for its launch hook: within %s neither a DHCP lease nor its guest agent named one; a group whose VMs have none needs ready_when: uptime, or a hook with wait_for: bus",
-		vm, addressWait)
+	return fmt.Errorf(
+		"%s has no address for its launch hook: within %s neither a DHCP lease nor its guest agent named one; a group whose VMs have none needs ready_when: uptime, or a hook with wait_for: bus",
+		vm,
+		addressWait,
+	)
 }
 
 // untilOff returns an error as soon as a VM is off or cannot be read, and nil when ctx ends.

@@ -104,7 +104,9 @@ func TestHookOverTheBus(t *testing.T) {
 		return func(t *testing.T, h *Hooks, token string) {
 			time.Sleep(after)
 			a, known, err := h.Answer(bus.Query{Token: token, Action: action, By: "ann"})
-			if !known || err != nil || a.V != bus.Version || a.Group != "web" || a.VM != "web-1" || a.Hook != bus.HookLaunch || a.Action != action || a.Deadline != nil {
+			if !known || err != nil || a.V != bus.Version || a.Group != "web" || a.VM != "web-1" || a.Hook != bus.HookLaunch ||
+				a.Action != action ||
+				a.Deadline != nil {
 				t.Errorf("answer: %+v, %v, %v", a, known, err)
 			}
 			if _, again, _ := h.Answer(bus.Query{Token: token, Action: action}); again {
@@ -133,7 +135,8 @@ func TestHookOverTheBus(t *testing.T) {
 				call, told := someCall(bus.WaitForBus, tt.call...)
 				out := begin(t.Context(), h, call)
 				e := <-told
-				if e.Event != bus.EventWaiting || e.Group != "web" || e.VM != "web-1" || len(e.Token) < 20 || !e.Deadline.Equal(call.began.Add(time.Minute)) ||
+				if e.Event != bus.EventWaiting || e.Group != "web" || e.VM != "web-1" || len(e.Token) < 20 ||
+					!e.Deadline.Equal(call.began.Add(time.Minute)) ||
 					!containsAll(e.Sentence, "launch hook", string(call.hook.Default)) {
 					t.Errorf("event %+v", e)
 				}
@@ -195,7 +198,8 @@ func TestHookAnswersThatAreNone(t *testing.T) {
 			}
 		}
 		for _, wrong := range []bus.HookAction{"", "Continue", "stop"} {
-			if _, known, err := h.Answer(bus.Query{Token: token, Action: wrong}); !known || err == nil || !containsAll(err.Error(), "continue", "abandon", "heartbeat") {
+			if _, known, err := h.Answer(bus.Query{Token: token, Action: wrong}); !known || err == nil ||
+				!containsAll(err.Error(), "continue", "abandon", "heartbeat") {
 				t.Errorf("action %q: %v, %v", wrong, known, err)
 			}
 		}
@@ -244,7 +248,8 @@ func TestHookCommand(t *testing.T) {
 			if got != tt.want || (err == nil) != (tt.err == nil) || err != nil && !containsAll(err.Error(), tt.err...) {
 				t.Errorf("got %q, %v; want %q, %q", got, err, tt.want, tt.err)
 			}
-			if e := <-told; e.Event != bus.EventWaiting || e.Token != "" || !e.Deadline.Equal(call.began.Add(time.Minute)) || !strings.Contains(e.Sentence, "command") {
+			if e := <-told; e.Event != bus.EventWaiting || e.Token != "" || !e.Deadline.Equal(call.began.Add(time.Minute)) ||
+				!strings.Contains(e.Sentence, "command") {
 				t.Errorf("event %+v", e)
 			}
 		})
@@ -382,8 +387,11 @@ func TestHookOutputStaysInTheLog(t *testing.T) {
 		var log bytes.Buffer
 		call, told := someCall(bus.WaitForCommand)
 		call.hook.Command = `printf 'token=hunter2\n\033[2Jall is well\n'; exit ` + status
-		_, err := NewHooks(zerolog.New(&log).Level(map[string]zerolog.Level{"0": zerolog.InfoLevel, "7": zerolog.WarnLevel}[status])).wait(t.Context(), call)
-		if (err != nil) != (status == "7") || err != nil && (strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "exit status 7")) {
+		_, err := NewHooks(
+			zerolog.New(&log).Level(map[string]zerolog.Level{"0": zerolog.InfoLevel, "7": zerolog.WarnLevel}[status]),
+		).wait(t.Context(), call)
+		if (err != nil) != (status == "7") ||
+			err != nil && (strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "exit status 7")) {
 			t.Errorf("status %s: the error says %v", status, err)
 		}
 		if text := log.String(); !strings.Contains(text, "token=hunter2␊␛[2Jall is well") || strings.ContainsRune(text, 0x1b) {

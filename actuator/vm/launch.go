@@ -122,8 +122,11 @@ func (l *launch) free() {
 // prepare reads what the VM is made from. It makes nothing.
 func (l *launch) prepare() (err error) {
 	if l.spec.ReadyWhen == bus.ReadyLease && !seesLeases(l.Conn, l.spec.Network) {
-		return fmt.Errorf("ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s",
-			l.spec.Network, l.name)
+		return fmt.Errorf(
+			"ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s",
+			l.spec.Network,
+			l.name,
+		)
 	}
 	if l.tmpl, err = template.Lookup(l.Conn, l.Pools.Templates, l.spec.Template); err != nil {
 		return fmt.Errorf("template of %s: %w", l.name, err)

@@ -92,15 +92,26 @@ func (v bootView) remedy(spec bus.Group, leases bool) string {
 	case spec.ReadyWhen == bus.ReadyUptime:
 		return ""
 	case spec.ReadyWhen == bus.ReadyLease && !leases:
-		return fmt.Sprintf("libvirt sees no leases on network %s, as it hands out none there: use ready_when: agent or uptime", spec.Network)
+		return fmt.Sprintf(
+			"libvirt sees no leases on network %s, as it hands out none there: use ready_when: agent or uptime",
+			spec.Network,
+		)
 	case v.CPU != nil && *v.CPU >= busyBoot && (v.Silent != "" || spec.ReadyWhen == bus.ReadyLease):
 		return fmt.Sprintf("its CPU is at %.0f %%, so it may still boot: raise boot_timeout", *v.CPU)
 	case spec.ReadyWhen == bus.ReadyLease:
-		return fmt.Sprintf("its image must ask for an address by DHCP, and network %s have one left (virsh net-dhcp-leases %s); or use ready_when: agent or uptime", spec.Network, spec.Network)
+		return fmt.Sprintf(
+			"its image must ask for an address by DHCP, and network %s have one left (virsh net-dhcp-leases %s); or use ready_when: agent or uptime",
+			spec.Network,
+			spec.Network,
+		)
 	case v.Silent != "":
 		return "its image needs the guest agent (package qemu-guest-agent, enabled), or the group ready_when: uptime"
 	case v.Network != "" && !v.Addressed:
-		return fmt.Sprintf("its image must ask for an address by DHCP, and network %s have one left (virsh net-dhcp-leases %s)", v.Network, v.Network)
+		return fmt.Sprintf(
+			"its image must ask for an address by DHCP, and network %s have one left (virsh net-dhcp-leases %s)",
+			v.Network,
+			v.Network,
+		)
 	}
 	return "look at its console (virsh console)"
 }
@@ -156,7 +167,11 @@ func parseSystem(output string) system {
 	switch strings.TrimSpace(output) {
 	case "systemd running", "systemd degraded", "cloud-init done":
 		return systemUp
-	case "systemd initializing", "systemd starting", "systemd", "systemd offline", "systemd unknown": // or systemd does not answer yet
+	case "systemd initializing",
+		"systemd starting",
+		"systemd",
+		"systemd offline",
+		"systemd unknown": // or systemd does not answer yet
 		return systemStarting
 	case "systemd maintenance", "systemd stopping":
 		return systemBroken

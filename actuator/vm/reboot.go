@@ -74,16 +74,19 @@ func (r *Restarts) Listen(lv *libvirt.Connect) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for the reboots of guests: %w", err)
 	}
-	agents, err := lv.DomainEventAgentLifecycleRegister(nil, func(_ *libvirt.Connect, dom *libvirt.Domain, e *libvirt.DomainEventAgentLifecycle) {
-		uuid, err := dom.GetUUIDString()
-		switch {
-		case err != nil || e.Reason != libvirt.CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL:
-		case e.State == libvirt.CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED:
-			r.note(uuid, SignBack)
-		case e.State == libvirt.CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED:
-			r.note(uuid, SignLeft)
-		}
-	})
+	agents, err := lv.DomainEventAgentLifecycleRegister(
+		nil,
+		func(_ *libvirt.Connect, dom *libvirt.Domain, e *libvirt.DomainEventAgentLifecycle) {
+			uuid, err := dom.GetUUIDString()
+			switch {
+			case err != nil || e.Reason != libvirt.CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL:
+			case e.State == libvirt.CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED:
+				r.note(uuid, SignBack)
+			case e.State == libvirt.CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED:
+				r.note(uuid, SignLeft)
+			}
+		},
+	)
 	if err != nil {
 		_ = lv.DomainEventDeregister(reboots)
 		return nil, fmt.Errorf("ask for the agents of guests: %w", err)

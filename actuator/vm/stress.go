@@ -15,7 +15,14 @@ import (
 // 100), in each VM through its guest agent, and waits
 // until it ends. stress-ng gets the duration as its own time-out, so it ends also when this process is killed; when
 // ctx ends it is stopped at once. started is called for each VM in which it runs, from several goroutines.
-func Stress(ctx context.Context, conn *libvirt.Connect, vms []VM, workers, percent int, duration time.Duration, started func(vm string)) error {
+func Stress(
+	ctx context.Context,
+	conn *libvirt.Connect,
+	vms []VM,
+	workers, percent int,
+	duration time.Duration,
+	started func(vm string),
+) error {
 	errs := make([]error, len(vms))
 	calls := NewCalls()
 	var wg sync.WaitGroup
@@ -30,7 +37,15 @@ func Stress(ctx context.Context, conn *libvirt.Connect, vms []VM, workers, perce
 	return errors.Join(errs...)
 }
 
-func loadOne(ctx context.Context, conn *libvirt.Connect, calls *Calls, vm VM, workers, percent int, duration time.Duration, started func(string)) error {
+func loadOne(
+	ctx context.Context,
+	conn *libvirt.Connect,
+	calls *Calls,
+	vm VM,
+	workers, percent int,
+	duration time.Duration,
+	started func(string),
+) error {
 	dom, err := conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		return fmt.Errorf("look up the domain: %w", err)

@@ -117,13 +117,25 @@ func lostPool(conn *libvirt.Connect, name, path string) error {
 		if active, err := pool.IsActive(); err == nil && !active {
 			return fmt.Errorf("storage pool %q with its disk is not active; start it with: %s", name, start)
 		}
-		return fmt.Errorf("storage pool %q has another folder than %s, where its disk lies; give that a pool: %s pool-define-as OTHER-NAME dir --target %s && %s pool-start OTHER-NAME",
-			name, filepath.Dir(path), virsh, quoted(filepath.Dir(path)), virsh)
+		return fmt.Errorf(
+			"storage pool %q has another folder than %s, where its disk lies; give that a pool: %s pool-define-as OTHER-NAME dir --target %s && %s pool-start OTHER-NAME",
+			name,
+			filepath.Dir(path),
+			virsh,
+			quoted(filepath.Dir(path)),
+			virsh,
+		)
 	case path == "":
 		return fmt.Errorf("storage pool %q with its disk is not there; define it again", name)
 	}
-	return fmt.Errorf("no storage pool has the folder %s, where its disk lies; bring it back with: %s pool-define-as %s dir --target %s && %s",
-		filepath.Dir(path), virsh, quoted(name), quoted(filepath.Dir(path)), start)
+	return fmt.Errorf(
+		"no storage pool has the folder %s, where its disk lies; bring it back with: %s pool-define-as %s dir --target %s && %s",
+		filepath.Dir(path),
+		virsh,
+		quoted(name),
+		quoted(filepath.Dir(path)),
+		start,
+	)
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9/:+._-]+$`)

@@ -28,7 +28,14 @@ func Sample() *bus.Sample {
 				Error: "read the info of domain web-2: timed out",
 			},
 		},
-		HostLoad:  bus.Host{CPUPercent: new(41.7), Cores: 8, MemoryMiB: 32000, MemoryFreeMiB: new(20480), MemoryPromisedMiB: new(1536), PoolFreeMiB: new(512000)},
+		HostLoad: bus.Host{
+			CPUPercent:        new(41.7),
+			Cores:             8,
+			MemoryMiB:         32000,
+			MemoryFreeMiB:     new(20480),
+			MemoryPromisedMiB: new(1536),
+			PoolFreeMiB:       new(512000),
+		},
 		ElapsedMS: 4.231, SpecHash: "0123456789ab",
 	}
 }
@@ -42,12 +49,20 @@ func Decision() *bus.Decision {
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
 			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 		},
-		Wishes: []bus.Wish{{Policy: bus.PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"}},
+		Wishes: []bus.Wish{
+			{Policy: bus.PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"},
+		},
 		Shares: map[bus.HostID]bus.Share{
 			"4c4c4544-0035-4e10-8051-b7c04f4a3032-system":       {Host: "kvm1.example.org", VMs: 2, Numbers: []int{4, 5, 7}},
 			"f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000": {Host: "kvm2.example.org", VMs: 1, Numbers: []int{3, 6, 8}},
 		}, Known: true,
-		Controls: bus.Controls{Paused: []bus.Scope{bus.ScopeIn}, DryRun: true, Set: map[string]string{"policy.upper": "60"}, By: "ann@kvm1.example.org", Since: new(Noon.Add(-time.Hour))}, ID: "web-1777896000250-17",
+		Controls: bus.Controls{
+			Paused: []bus.Scope{bus.ScopeIn},
+			DryRun: true,
+			Set:    map[string]string{"policy.upper": "60"},
+			By:     "ann@kvm1.example.org",
+			Since:  new(Noon.Add(-time.Hour)),
+		}, ID: "web-1777896000250-17",
 		Term: 1777896000250, Seq: 42, Time: Noon, ExpiresAt: Noon.Add(5 * time.Second), SpecHash: "0123456789ab",
 	}
 }
@@ -65,7 +80,11 @@ func Event() *bus.Event {
 func Health() *bus.Health {
 	return &bus.Health{
 		V: bus.Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused", Dropped: 2,
-		Acts:  &bus.Acts{HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Full: []string{"web"}, Taken: map[string][]int{"web": {2}}},
+		Acts: &bus.Acts{
+			HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
+			Full:   []string{"web"},
+			Taken:  map[string][]int{"web": {2}},
+		},
 		Since: Noon.Add(-time.Hour), Time: Noon, Version: "v0.3.0",
 	}
 }

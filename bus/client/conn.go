@@ -151,7 +151,9 @@ func (c *Conn) Embedded() bool { return c.nc.ConnectedServerName() == ServerName
 func (c *Conn) Drop(subject string, why error) {
 	c.dropped.Add(1)
 	if c.lines.Allows("dropped messages on " + kindOf(subject)) {
-		c.log.Warn().Str("error", bus.Clip(why.Error(), bus.MaxLogText)).Msgf("bus: dropped a message on %s", bus.Clip(subject, bus.MaxLogText))
+		c.log.Warn().
+			Str("error", bus.Clip(why.Error(), bus.MaxLogText)).
+			Msgf("bus: dropped a message on %s", bus.Clip(subject, bus.MaxLogText))
 	}
 }
 

@@ -150,7 +150,8 @@ func TestInboxOfItsOwn(t *testing.T) {
 	if _, err := c.NATS().Subscribe("vmscaler.ctl.ping", func(m *nats.Msg) { _ = m.Respond([]byte("pong")) }); err != nil {
 		t.Fatal(err)
 	}
-	if msg, err := c.NATS().RequestWithContext(bustest.Limit(t), "vmscaler.ctl.ping", nil); err != nil || string(msg.Data) != "pong" {
+	if msg, err := c.NATS().RequestWithContext(bustest.Limit(t), "vmscaler.ctl.ping", nil); err != nil ||
+		string(msg.Data) != "pong" {
 		t.Errorf("request: %v", err)
 	}
 }

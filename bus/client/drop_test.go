@@ -135,9 +135,33 @@ func TestSubjectAndBodyMustAgree(t *testing.T) {
 	}
 	t.Cleanup(receiver.Close)
 	sender := bustest.Join(t, s, "sender")
-	samples, decisions := bustest.Subscribe[bus.Sample](t, receiver, bus.AllSamples), bustest.Subscribe[bus.Decision](t, receiver, bus.AllDecisions)
-	events, health := bustest.Subscribe[bus.Event](t, receiver, bus.AllEvents), bustest.Subscribe[bus.Health](t, receiver, bus.AllHealth)
-	metrics, demand := bustest.Subscribe[bus.Metric](t, receiver, bus.AllMetrics), bustest.Subscribe[bus.Demand](t, receiver, bus.AllDemand)
+	samples, decisions := bustest.Subscribe[bus.Sample](
+		t,
+		receiver,
+		bus.AllSamples,
+	), bustest.Subscribe[bus.Decision](
+		t,
+		receiver,
+		bus.AllDecisions,
+	)
+	events, health := bustest.Subscribe[bus.Event](
+		t,
+		receiver,
+		bus.AllEvents,
+	), bustest.Subscribe[bus.Health](
+		t,
+		receiver,
+		bus.AllHealth,
+	)
+	metrics, demand := bustest.Subscribe[bus.Metric](
+		t,
+		receiver,
+		bus.AllMetrics,
+	), bustest.Subscribe[bus.Demand](
+		t,
+		receiver,
+		bus.AllDemand,
+	)
 	forged := 0
 	for _, m := range []bus.Outgoing{bustest.Sample(), bustest.Decision(), bustest.Event(), bustest.Health(), bustest.Metric(), bustest.Demand()} {
 		data, err := json.Marshal(m)

@@ -139,7 +139,11 @@ func TestLeaderWhoseLockWasTakenStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	bustest.Eventually(t, "the first has stopped", func() bool { return !first.leads() })
-	bustest.Eventually(t, "the first leads again, as the robber gives no sign", func() bool { return first.leads() && first.term() > 1000 })
+	bustest.Eventually(
+		t,
+		"the first leads again, as the robber gives no sign",
+		func() bool { return first.leads() && first.term() > 1000 },
+	)
 }
 
 // Terms go on after a restart of the bus and, by the clock, after the loss of all that it kept. The lock does not

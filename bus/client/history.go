@@ -136,23 +136,43 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Histor
 // ReadDemand gives what was asked of a group since a time, minute by minute, to yield, until that returns an error,
 // which it returns.
 func ReadDemand(ctx context.Context, c *Conn, group string, since time.Time, yield func(bus.Demand) error) error {
-	return read(ctx, c, bus.DemandStream, []string{"vmscaler.demand." + bus.Token(group)}, since, false, func(msg jetstream.Msg) error {
-		d, err := bus.DecodeOn[bus.Demand](msg.Subject(), msg.Data())
-		if err != nil {
-			c.Drop(msg.Subject(), err)
-			return nil
-		}
-		return yield(d)
-	})
+	return read(
+		ctx,
+		c,
+		bus.DemandStream,
+		[]string{"vmscaler.demand." + bus.Token(group)},
+		since,
+		false,
+		func(msg jetstream.Msg) error {
+			d, err := bus.DecodeOn[bus.Demand](msg.Subject(), msg.Data())
+			if err != nil {
+				c.Drop(msg.Subject(), err)
+				return nil
+			}
+			return yield(d)
+		},
+	)
 }
 
 // read gives a stream's messages of some subjects, none is all, in their order to yield.
-func read(ctx context.Context, c *Conn, stream string, subjects []string, since time.Time, follow bool, yield func(jetstream.Msg) error) error {
+func read(
+	ctx context.Context,
+	c *Conn,
+	stream string,
+	subjects []string,
+	since time.Time,
+	follow bool,
+	yield func(jetstream.Msg) error,
+) error {
 	js, err := jetstream.New(c.nc)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}
-	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: readerGone, FilterSubjects: subjects}
+	cfg := jetstream.OrderedConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverAllPolicy,
+		InactiveThreshold: readerGone,
+		FilterSubjects:    subjects,
+	}
 	if !since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
 	}

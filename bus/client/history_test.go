@@ -35,9 +35,22 @@ func TestHistoryKeepsWhatHappened(t *testing.T) {
 	if got := bustest.ReadAll(t, stage, client.HistoryQuery{}); len(got) > 0 {
 		t.Errorf("at the beginning: %v", bustest.Whats(got))
 	}
-	bustest.PublishAll(t, stage,
-		bustest.Sample(), bustest.DecisionAt("web", bus.Hold, bustest.Noon), bustest.DecisionAt("web", bus.Out, bustest.Noon), bustest.Health(), bustest.EventAt("web", "web-1", bustest.Noon),
-		bustest.EventAt("web", "", bustest.Noon), bustest.DecisionAt("web", "", bustest.Noon), bustest.DecisionAt("db", bus.In, bustest.Noon))
+	bustest.PublishAll(
+		t,
+		stage,
+		bustest.Sample(),
+		bustest.DecisionAt("web", bus.Hold, bustest.Noon),
+		bustest.DecisionAt("web", bus.Out, bustest.Noon),
+		bustest.Health(),
+		bustest.EventAt("web", "web-1", bustest.Noon),
+		bustest.EventAt(
+			"web",
+			"",
+			bustest.Noon,
+		),
+		bustest.DecisionAt("web", "", bustest.Noon),
+		bustest.DecisionAt("db", bus.In, bustest.Noon),
+	)
 	bustest.Publish(t, stage, "vmscaler.ctl.status", []byte(`{}`))
 	bustest.Publish(t, stage, "vmscaler.ctl.scale", []byte(`{}`))
 	bustest.PublishAll(t, stage, bustest.EventAt("db", "kvm.example.org", bustest.Noon))
@@ -63,7 +76,10 @@ func TestHistoryKeepsWhatHappened(t *testing.T) {
 	}
 	bustest.PublishAll(t, bustest.DialAs(t, s, dir, bus.RoleActuator, bustest.Quiet), bustest.EventAt("web", "web-2", bustest.Noon))
 	bustest.KeptRecords(t, operator, uint64(len(want))+1)
-	if got := bustest.Whats(bustest.ReadAll(t, operator, client.HistoryQuery{})); !slices.Equal(got, append(want, "web web-2 failed")) {
+	if got := bustest.Whats(bustest.ReadAll(t, operator, client.HistoryQuery{})); !slices.Equal(
+		got,
+		append(want, "web web-2 failed"),
+	) {
 		t.Errorf("after the restart, and one more: %q", got)
 	}
 }
@@ -74,7 +90,15 @@ func TestHistoryQuery(t *testing.T) {
 	s := bustest.StartWith(t, server.Config{StateDir: dir})
 	stage, operator := bustest.Join(t, s, "stage"), bustest.DialAs(t, s, dir, bus.RoleOperator, bustest.Quiet)
 	// Names that are prefixes of each other, or look like another's after a careless escape.
-	bustest.PublishAll(t, stage, bustest.EventAt("web", "1", bustest.Noon), bustest.EventAt("web-a", "2", bustest.Noon), bustest.DecisionAt("we", bus.Out, bustest.Noon), bustest.DecisionAt("web", bus.In, bustest.Noon), bustest.EventAt("db", "web", bustest.Noon))
+	bustest.PublishAll(
+		t,
+		stage,
+		bustest.EventAt("web", "1", bustest.Noon),
+		bustest.EventAt("web-a", "2", bustest.Noon),
+		bustest.DecisionAt("we", bus.Out, bustest.Noon),
+		bustest.DecisionAt("web", bus.In, bustest.Noon),
+		bustest.EventAt("db", "web", bustest.Noon),
+	)
 	bustest.KeptRecords(t, stage, 5)
 	js, err := jetstream.New(stage.NATS())
 	if err != nil {
@@ -115,7 +139,12 @@ func TestHistoryQuery(t *testing.T) {
 	}
 	t.Run("the reader stops", func(t *testing.T) {
 		enough, n := errors.New("enough"), 0
-		err := client.ReadHistory(bustest.Limit(t), operator, client.HistoryQuery{}, func(client.HistoryEntry) error { n++; return enough })
+		err := client.ReadHistory(
+			bustest.Limit(t),
+			operator,
+			client.HistoryQuery{},
+			func(client.HistoryEntry) error { n++; return enough },
+		)
 		if !errors.Is(err, enough) || n != 1 {
 			t.Errorf("got %v after %d", err, n)
 		}
@@ -151,7 +180,14 @@ func TestHistoryFollow(t *testing.T) {
 					t.Errorf("got %q, want %q", got, want)
 				}
 			}
-			bustest.PublishAll(t, stage, bustest.DecisionAt("web", bus.Hold, bustest.Noon), bustest.EventAt("db", "after", bustest.Noon), bustest.EventAt("web", "after", bustest.Noon), bustest.DecisionAt("web", bus.Out, bustest.Noon))
+			bustest.PublishAll(
+				t,
+				stage,
+				bustest.DecisionAt("web", bus.Hold, bustest.Noon),
+				bustest.EventAt("db", "after", bustest.Noon),
+				bustest.EventAt("web", "after", bustest.Noon),
+				bustest.DecisionAt("web", bus.Out, bustest.Noon),
+			)
 			for _, want := range tt.want[max(0, len(tt.want)-2):] {
 				if got := bustest.What(bustest.Receive(t, records, "record")); got != want {
 					t.Errorf("got %q, want %q", got, want)
@@ -186,7 +222,13 @@ func TestHistoryLeavesOutWhatCannotBeRead(t *testing.T) {
 	var log bustest.LogLines
 	operator := bustest.DialAs(t, s, dir, bus.RoleOperator, log.Logger())
 	var skipped []string
-	got := bustest.Whats(bustest.ReadAll(t, operator, client.HistoryQuery{Skipped: func(subject string, why error) { skipped = append(skipped, fmt.Sprintf("%s: %v", subject, why)) }}))
+	got := bustest.Whats(bustest.ReadAll(
+		t,
+		operator,
+		client.HistoryQuery{
+			Skipped: func(subject string, why error) { skipped = append(skipped, fmt.Sprintf("%s: %v", subject, why)) },
+		},
+	))
 	if !slices.Equal(got, []string{"web 1 failed"}) {
 		t.Errorf("got %q", got)
 	}
@@ -225,7 +267,13 @@ func TestHistoryIsNotPushedOut(t *testing.T) {
 	bustest.KeptRecords(t, bustest.Join(t, s, "stage"), 1+again)
 	records := bustest.ReadAll(t, bustest.Join(t, s, string(bus.RoleOperator)), client.HistoryQuery{})
 	if len(records) != 1+client.HistoryPerSubject || records[0].Event.VM != first.VM {
-		t.Errorf("%d records are left, the first of VM %s; want %d with that of VM %s", len(records), records[0].Event.VM, 1+client.HistoryPerSubject, first.VM)
+		t.Errorf(
+			"%d records are left, the first of VM %s; want %d with that of VM %s",
+			len(records),
+			records[0].Event.VM,
+			1+client.HistoryPerSubject,
+			first.VM,
+		)
 	}
 }
 
@@ -258,7 +306,12 @@ func TestNoHistory(t *testing.T) {
 			t.Errorf("EnsureHistory: %v", err)
 		}
 		for _, follow := range []bool{false, true} {
-			err := client.ReadHistory(bustest.Limit(t), c, client.HistoryQuery{Follow: follow}, func(client.HistoryEntry) error { return errors.New("there is one") })
+			err := client.ReadHistory(
+				bustest.Limit(t),
+				c,
+				client.HistoryQuery{Follow: follow},
+				func(client.HistoryEntry) error { return errors.New("there is one") },
+			)
 			if !errors.Is(err, client.ErrNoHistory) {
 				t.Errorf("ReadHistory, follow %t: %v", follow, err)
 			}
@@ -282,7 +335,11 @@ func TestNoHistory(t *testing.T) {
 	})
 	t.Run("another server with JetStream", func(t *testing.T) {
 		t.Parallel()
-		c, err := client.DialNow(client.Remote{URL: client.PlainServer(t, natsserver.Options{JetStream: true, StoreDir: t.TempDir()})}, "actuator", bustest.Quiet)
+		c, err := client.DialNow(
+			client.Remote{URL: client.PlainServer(t, natsserver.Options{JetStream: true, StoreDir: t.TempDir()})},
+			"actuator",
+			bustest.Quiet,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,7 +394,9 @@ func TestHistoryKeepsChangedLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg := stream.CachedInfo().Config; cfg.MaxAge != bus.HistoryAge || cfg.MaxBytes != bus.HistoryBytes || cfg.Storage != jetstream.FileStorage || cfg.Discard != jetstream.DiscardOld {
+	if cfg := stream.CachedInfo().Config; cfg.MaxAge != bus.HistoryAge || cfg.MaxBytes != bus.HistoryBytes ||
+		cfg.Storage != jetstream.FileStorage ||
+		cfg.Discard != jetstream.DiscardOld {
 		t.Errorf("made as %+v", cfg)
 	}
 	changed := stream.CachedInfo().Config
@@ -371,7 +430,11 @@ func TestHistoryReadersLeaveNothing(t *testing.T) {
 	conn := bustest.Join(t, s, "test")
 	bustest.PublishAll(t, conn, bustest.EventAt("web", "web-1", bustest.Noon))
 	bustest.KeptRecords(t, conn, 1)
-	operator, err := client.DialNow(client.Remote{URL: s.URL(), Nkey: server.CredentialsFile(dir, bus.RoleOperator)}, string(bus.RoleOperator), bustest.Quiet)
+	operator, err := client.DialNow(
+		client.Remote{URL: s.URL(), Nkey: server.CredentialsFile(dir, bus.RoleOperator)},
+		string(bus.RoleOperator),
+		bustest.Quiet,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,9 @@ func lockError(err, conflict error) error {
 		return errLockFree
 	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
 		return conflict
-	case errors.Is(err, jetstream.ErrBucketNotFound), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
+	case errors.Is(err, jetstream.ErrBucketNotFound),
+		errors.Is(err, jetstream.ErrStreamNotFound),
+		errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: %w", errLockGone, err)
 	}
 	return fmt.Errorf("lock: %w", err)

@@ -18,7 +18,11 @@ import (
 // startOutbox runs one for an actuator of another process.
 func startOutbox(t *testing.T, url, dir string) (o *client.Outbox, stop func()) {
 	t.Helper()
-	conn, err := client.Dial(client.Remote{URL: url, Nkey: server.CredentialsFile(dir, bus.RoleActuator)}, string(bus.RoleActuator), zerolog.Nop())
+	conn, err := client.Dial(
+		client.Remote{URL: url, Nkey: server.CredentialsFile(dir, bus.RoleActuator)},
+		string(bus.RoleActuator),
+		zerolog.Nop(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

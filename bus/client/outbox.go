@@ -49,7 +49,14 @@ type letter struct {
 
 // NewOutbox makes one; Run must run for it to send anything.
 func NewOutbox(conn *Conn, log zerolog.Logger) *Outbox {
-	return &Outbox{conn: conn, log: log, name: rand.Text()[:8], in: make(chan letter, 256), over: make(chan struct{}), acks: make(chan string, 256)}
+	return &Outbox{
+		conn: conn,
+		log:  log,
+		name: rand.Text()[:8],
+		in:   make(chan letter, 256),
+		over: make(chan struct{}),
+		acks: make(chan string, 256),
+	}
 }
 
 // Send takes an event. After Run has ended it does nothing. Once the history has the event, or it was sent where none is

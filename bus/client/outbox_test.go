@@ -12,7 +12,14 @@ import (
 )
 
 func letterOf(n int) bus.Event {
-	return bus.Event{V: bus.Version, Group: "web", VM: fmt.Sprintf("web-%d", n), Event: bus.EventReady, Host: "h", Time: time.Now().UTC()}
+	return bus.Event{
+		V:     bus.Version,
+		Group: "web",
+		VM:    fmt.Sprintf("web-%d", n),
+		Event: bus.EventReady,
+		Host:  "h",
+		Time:  time.Now().UTC(),
+	}
 }
 
 // Where no history is kept each event is heard once.

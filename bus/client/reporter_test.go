@@ -50,7 +50,8 @@ func change(t *testing.T, health <-chan bus.Health, before string) bus.Health {
 func TestReporterPublishesAtOnceAndOnChange(t *testing.T) {
 	r, health := runReporter(t)
 	h := bustest.Receive(t, health, "health")
-	if !h.OK || h.Message != "" || h.Stage != "collector" || h.Version != "v1.2" || h.V != bus.Version || h.Since.IsZero() || h.Time.Before(h.Since) {
+	if !h.OK || h.Message != "" || h.Stage != "collector" || h.Version != "v1.2" || h.V != bus.Version || h.Since.IsZero() ||
+		h.Time.Before(h.Since) {
 		t.Errorf("first: %+v", h)
 	}
 	if !strings.HasSuffix(h.Instance, "-"+strconv.Itoa(os.Getpid())) {

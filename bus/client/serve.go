@@ -107,14 +107,20 @@ func (c *Conn) serveSubject(ctx context.Context, subject string, answer func(*na
 			return
 		case len(msg.Data) > maxQuery:
 			c.Drop(msg.Subject, fmt.Errorf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery))
-			c.respond(msg, &reply{code: tooBigRefusal, refusal: fmt.Sprintf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery)})
+			c.respond(
+				msg,
+				&reply{code: tooBigRefusal, refusal: fmt.Sprintf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery)},
+			)
 			return
 		}
 		select {
 		case waiting <- msg:
 		default:
 			c.Drop(msg.Subject, fmt.Errorf("%d requests wait already", maxRequests))
-			c.respond(msg, &reply{code: busyRefusal, refusal: fmt.Sprintf("busy: %d requests wait already; ask again in a moment", maxRequests)})
+			c.respond(
+				msg,
+				&reply{code: busyRefusal, refusal: fmt.Sprintf("busy: %d requests wait already; ask again in a moment", maxRequests)},
+			)
 		}
 	})
 	if err != nil {
@@ -185,7 +191,10 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 func (c *Conn) respond(msg *nats.Msg, answer *reply) {
 	out := &nats.Msg{Subject: msg.Reply, Data: answer.data}
 	if most := c.nc.MaxPayload(); int64(len(answer.data)) > most {
-		out.Data, answer = nil, &reply{code: tooBigRefusal, refusal: fmt.Sprintf(`the answer has %d bytes, %d are allowed: ask with {"group": "NAME"} for less`, len(answer.data), most)}
+		out.Data, answer = nil, &reply{
+			code:    tooBigRefusal,
+			refusal: fmt.Sprintf(`the answer has %d bytes, %d are allowed: ask with {"group": "NAME"} for less`, len(answer.data), most),
+		}
 	}
 	if answer.refusal != "" {
 		out.Header = nats.Header{micro.ErrorHeader: {answer.refusal}, micro.ErrorCodeHeader: {answer.code}}

@@ -155,14 +155,24 @@ func TestServeRefusesABodyThatIsNone(t *testing.T) {
 	t.Cleanup(c.Close)
 	serve(t, c, "")
 	tap := bustest.NewMember(t, s, "")
-	bodies := []string{`{`, `web`, `"web"`, `[]`, `{"group":1}`, `{} {}`, "\xff\x00\r\n" + strings.Repeat("é", 100), strings.Repeat("x", client.MaxQuery)}
+	bodies := []string{
+		`{`,
+		`web`,
+		`"web"`,
+		`[]`,
+		`{"group":1}`,
+		`{} {}`,
+		"\xff\x00\r\n" + strings.Repeat("é", 100),
+		strings.Repeat("x", client.MaxQuery),
+	}
 	for i, body := range bodies {
 		msg, err := tap.NC.RequestWithContext(bustest.Limit(t), "vmscaler.ctl.status", []byte(body))
 		if err != nil {
 			t.Fatalf("%.20q: %v", body, err)
 		}
 		text := msg.Header.Get(micro.ErrorHeader)
-		if msg.Header.Get(micro.ErrorCodeHeader) != "400" || !strings.Contains(text, `want nothing or {"group": "NAME"}`) || len(text) > 500 {
+		if msg.Header.Get(micro.ErrorCodeHeader) != "400" || !strings.Contains(text, `want nothing or {"group": "NAME"}`) ||
+			len(text) > 500 {
 			t.Errorf("%.20q: got %v", body, msg.Header)
 		}
 		if n := c.Dropped(); n != uint64(i+1) {
@@ -286,7 +296,9 @@ func TestServeAnswersToInboxesOnly(t *testing.T) {
 			}
 		}
 		for len(seen) > 0 {
-			if msg := <-seen; !requests[msg.Subject] && !strings.HasPrefix(msg.Subject, "_INBOX.") && !strings.HasPrefix(msg.Subject, "_VMSCALER.") && !readsHistory(msg.Subject) {
+			if msg := <-seen; !requests[msg.Subject] && !strings.HasPrefix(msg.Subject, "_INBOX.") &&
+				!strings.HasPrefix(msg.Subject, "_VMSCALER.") &&
+				!readsHistory(msg.Subject) {
 				t.Errorf("%s: %.60q", msg.Subject, msg.Data)
 			}
 		}

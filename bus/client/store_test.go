@@ -29,7 +29,9 @@ func TestStoreKeepsOverARestart(t *testing.T) {
 	c.Close()
 	s.Stop()
 	s = bustest.StartWith(t, server.Config{StateDir: dir})
-	if err := bustest.Join(t, s, "decider").Load(bustest.Limit(t), "control.web", &got); err != nil || !got.DryRun || !got.IsPaused(bus.ScopeIn) || got.By != want.By {
+	if err := bustest.Join(t, s, "decider").Load(bustest.Limit(t), "control.web", &got); err != nil || !got.DryRun ||
+		!got.IsPaused(bus.ScopeIn) ||
+		got.By != want.By {
 		t.Errorf("after the restart: %+v, %v", got, err)
 	}
 }

@@ -119,7 +119,11 @@ func startsDamaged(t *testing.T, dir string, damaged bool) {
 		t.Errorf("the history has %d events, want %d at most", before, damagedEvents)
 	}
 	bustest.PublishAll(t, c, bustest.Event())
-	bustest.Eventually(t, "a new event is kept", func() bool { return len(bustest.ReadAll(t, c, client.HistoryQuery{})) == before+1 })
+	bustest.Eventually(
+		t,
+		"a new event is kept",
+		func() bool { return len(bustest.ReadAll(t, c, client.HistoryQuery{})) == before+1 },
+	)
 	var controls bus.Controls
 	if err := c.Load(bustest.Limit(t), "control.web", &controls); err != nil && !errors.Is(err, client.ErrNotKept) {
 		t.Errorf("what was kept: %v", err)

@@ -46,8 +46,12 @@ func makeCredentials(stateDir string) (map[bus.Role]string, error) {
 		}
 		key.Wipe()
 		if other, taken := owners[public[role]]; taken { // whoever has the one would have the rights of the other
-			return nil, fmt.Errorf("credentials of %s: %s: found the key of %s, want one of its own; delete the file and start the bus again for a new one",
-				role, path, other)
+			return nil, fmt.Errorf(
+				"credentials of %s: %s: found the key of %s, want one of its own; delete the file and start the bus again for a new one",
+				role,
+				path,
+				other,
+			)
 		}
 		owners[public[role]] = role
 	}
@@ -64,10 +68,19 @@ func readCredentials(path string, euid int) (nkeys.KeyPair, error) {
 		return nil, fmt.Errorf("%s: found no regular file; delete it and start the bus again for a new one", path)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s: found mode %#o, want 0600: others may know the key; delete the file and start the bus again for a new one", path, mode)
+		return nil, fmt.Errorf(
+			"%s: found mode %#o, want 0600: others may know the key; delete the file and start the bus again for a new one",
+			path,
+			mode,
+		)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != euid {
-		return nil, fmt.Errorf("%s: belongs to user id %d, want %d, who runs the bus: run the bus as the other, or chown the file", path, stat.Uid, euid)
+		return nil, fmt.Errorf(
+			"%s: belongs to user id %d, want %d, who runs the bus: run the bus as the other, or chown the file",
+			path,
+			stat.Uid,
+			euid,
+		)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -79,7 +92,11 @@ func readCredentials(path string, euid int) (nkeys.KeyPair, error) {
 		err = fmt.Errorf("it is of kind %s, want user", kind)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: found no nkey seed of a user (%w); delete the file and start the bus again for a new one", path, err)
+		return nil, fmt.Errorf(
+			"%s: found no nkey seed of a user (%w); delete the file and start the bus again for a new one",
+			path,
+			err,
+		)
 	}
 	return nkeys.FromSeed(seed) //nolint:wrapcheck // it was decoded already
 }

@@ -74,7 +74,11 @@ type pipeline struct {
 
 func newPipeline(t *testing.T, s *server.Server) *pipeline {
 	t.Helper()
-	return &pipeline{t: t, decider: bustest.Join(t, s, string(bus.RoleDecider)), decisions: bustest.Subscribe[bus.Decision](t, bustest.Join(t, s, string(bus.RoleActuator)), bus.AllDecisions)}
+	return &pipeline{
+		t:         t,
+		decider:   bustest.Join(t, s, string(bus.RoleDecider)),
+		decisions: bustest.Subscribe[bus.Decision](t, bustest.Join(t, s, string(bus.RoleActuator)), bus.AllDecisions),
+	}
 }
 
 // flows checks that each of some decisions arrives, and that they do in their order.
@@ -256,7 +260,11 @@ func TestFloodOfRequestsThatAreNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(decider.Close)
-	p := &pipeline{t: t, decider: decider, decisions: bustest.Subscribe[bus.Decision](t, bustest.Join(t, s, string(bus.RoleActuator)), bus.AllDecisions)}
+	p := &pipeline{
+		t:         t,
+		decider:   decider,
+		decisions: bustest.Subscribe[bus.Decision](t, bustest.Join(t, s, string(bus.RoleActuator)), bus.AllDecisions),
+	}
 	if err := decider.Serve(t.Context(), "decider", "", []string{bus.VerbStatus}, make(chan client.Request)); err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +313,11 @@ func TestTooGreedy(t *testing.T) {
 	listening, _ := add(1, server.MaxTapSubscriptions, 1<<20)
 	subscriber, _ := add(1, server.MaxTapSubscriptions+1, 0)
 	unread, _ := add(1, 1, server.MaxTapPending+1)
-	_, most := add(server.MaxTapsPending/server.MaxTapPending, 1, server.MaxTapPending-1) // with the MiB above it is too much for all
+	_, most := add(
+		server.MaxTapsPending/server.MaxTapPending,
+		1,
+		server.MaxTapPending-1,
+	) // with the MiB above it is too much for all
 	add(server.MaxTaps-2-server.MaxTapsPending/server.MaxTapPending, 1, 0)
 	newest, _ := add(1, 1, 0)
 	out := server.TooGreedy(all)

@@ -246,7 +246,11 @@ func (s *Server) describe(cert string) (err error) {
 
 // unusableStore names the folder of the history and of what is kept of groups, and how to do without it.
 func unusableStore(dir string, err error) error {
-	return fmt.Errorf("bus: the store in %s: %w; if it is damaged, move it away: then the history and what is paused begin again", dir, err)
+	return fmt.Errorf(
+		"bus: the store in %s: %w; if it is damaged, move it away: then the history and what is paused begin again",
+		dir,
+		err,
+	)
 }
 
 // keep makes the history's stream and the buckets, so that no stage needs the right to.

@@ -105,7 +105,19 @@ func TestStalledTapHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := bustest.StartWith(t, server.Config{StateDir: dir})
-	publisher, receiver := bustest.DialAs(t, s, dir, bus.RoleCollector, bustest.Quiet), bustest.DialAs(t, s, dir, bus.RoleDashboard, bustest.Quiet)
+	publisher, receiver := bustest.DialAs(
+		t,
+		s,
+		dir,
+		bus.RoleCollector,
+		bustest.Quiet,
+	), bustest.DialAs(
+		t,
+		s,
+		dir,
+		bus.RoleDashboard,
+		bustest.Quiet,
+	)
 	samples := make(chan bus.Sample, 1024)
 	if err := client.Subscribe(receiver, bus.AllSamples, samples); err != nil {
 		t.Fatal(err)

@@ -56,7 +56,12 @@ func openState(dir string, euid int) (*stateFolder, error) {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != euid {
-		return nil, fmt.Errorf("state folder %s belongs to user id %d, want %d, who runs the bus: name another with --state-dir, or chown it", dir, stat.Uid, euid)
+		return nil, fmt.Errorf(
+			"state folder %s belongs to user id %d, want %d, who runs the bus: name another with --state-dir, or chown it",
+			dir,
+			stat.Uid,
+			euid,
+		)
 	}
 	f, err := ownfile.Open(stateLockPath(dir), os.O_RDWR|os.O_CREATE, 0o644, euid)
 	if err != nil {

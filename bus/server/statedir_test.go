@@ -36,7 +36,8 @@ func TestStateFolderHasOneBus(t *testing.T) {
 	if !errors.As(err, &locked) {
 		t.Fatalf("got %v, want a *StateLockedError", err)
 	}
-	if h := locked.Holder; h.PID != os.Getpid() || h.URL != first.URL() || h.Since.IsZero() || h.Since.After(time.Now()) || locked.Dir != dir {
+	if h := locked.Holder; h.PID != os.Getpid() || h.URL != first.URL() || h.Since.IsZero() || h.Since.After(time.Now()) ||
+		locked.Dir != dir {
 		t.Errorf("got %+v", locked)
 	}
 	for _, part := range []string{strconv.Itoa(os.Getpid()), first.URL(), dir} {
@@ -80,7 +81,8 @@ func TestStateOfAKilledBusIsForgotten(t *testing.T) {
 	if h, found := server.FindState(dir); !found || h.PID != 0 {
 		t.Errorf("before the new one has said who it is: %+v, %t", h, found)
 	}
-	if _, err := server.OpenState(dir, os.Geteuid()); err == nil || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "4711") {
+	if _, err := server.OpenState(dir, os.Geteuid()); err == nil || !strings.Contains(err.Error(), dir) ||
+		strings.Contains(err.Error(), "4711") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -200,7 +200,10 @@ func TestHolderSaysWhereItsBusIs(t *testing.T) {
 		}
 		return r.Answer(bus.Controls{Paused: []bus.Scope{}, By: r.Query.By})
 	})
-	lock, err := host.Acquire(host.Target{Names: []string{"host-system"}}, host.Holder{PID: os.Getpid(), Command: "vmscaler run", URI: "qemu:///system", BusURL: flags[1], StateDir: flags[3]})
+	lock, err := host.Acquire(
+		host.Target{Names: []string{"host-system"}},
+		host.Holder{PID: os.Getpid(), Command: "vmscaler run", URI: "qemu:///system", BusURL: flags[1], StateDir: flags[3]},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +236,8 @@ func TestBrokenConfigOfTheFolder(t *testing.T) {
 		if _, err := command(t, append(strings.Fields(line), flags...)...); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
-		if _, err := command(t, append(strings.Fields(line), append(flags, "-c", broken)...)...); err == nil || !strings.Contains(err.Error(), "groups: found 5") {
+		if _, err := command(t, append(strings.Fields(line), append(flags, "-c", broken)...)...); err == nil ||
+			!strings.Contains(err.Error(), "groups: found 5") {
 			t.Errorf("%s -c: %v", line, err)
 		}
 	}

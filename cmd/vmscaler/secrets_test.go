@@ -70,7 +70,8 @@ func TestReadersOfSecrets(t *testing.T) {
 			}
 			var stderr bytes.Buffer
 			warnOfReaders(&stderr, cfg)
-			if got := stderr.String(); (got != "") != warned || warned && (!strings.Contains(got, secret) || !strings.Contains(got, "chmod 600")) {
+			if got := stderr.String(); (got != "") != warned ||
+				warned && (!strings.Contains(got, secret) || !strings.Contains(got, "chmod 600")) {
 				t.Errorf("%s with mode %#o: got %q, want a warning: %v", name, mode, got, warned)
 			}
 		}

@@ -55,12 +55,19 @@ func TestScheduleLines(t *testing.T) {
 	if got := scheduleLines(g, now, 3); !slices.Equal(got, []string{"autoscale\tnow\tmin 1, max 5; it has no schedule"}) {
 		t.Errorf("%q", got)
 	}
-	g.Schedule = []bus.ScheduledAction{{At: "0 8 * * MON-FRI", Zone: "Europe/Berlin", Min: 3, Desired: 4}, {At: "0 18 * * *", Zone: "UTC", Min: 1, Max: 2}}
+	g.Schedule = []bus.ScheduledAction{
+		{At: "0 8 * * MON-FRI", Zone: "Europe/Berlin", Min: 3, Desired: 4},
+		{At: "0 18 * * *", Zone: "UTC", Min: 1, Max: 2},
+	}
 	berlin := scheduleLines(g, now, 4)
 	if last := berlin[len(berlin)-1]; last != "autoscale\tMon 2026-05-11 08:00 CEST\tmin 3, desired 4" {
 		t.Errorf("%q", last)
 	}
-	want := []string{"autoscale\tnow\tmin 2, max 2", "autoscale\tFri 2026-05-08 18:00 UTC\tmin 1, max 2", "autoscale\tSat 2026-05-09 18:00 UTC\tmin 1, max 2"}
+	want := []string{
+		"autoscale\tnow\tmin 2, max 2",
+		"autoscale\tFri 2026-05-08 18:00 UTC\tmin 1, max 2",
+		"autoscale\tSat 2026-05-09 18:00 UTC\tmin 1, max 2",
+	}
 	if got := scheduleLines(g, now, 2); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -69,7 +76,10 @@ func TestScheduleLines(t *testing.T) {
 // On a day whose 02:30 daylight saving skips or repeats there is one line for it.
 func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 	g := bus.DefaultGroup()
-	g.Schedule = []bus.ScheduledAction{{At: "30 2 * * *", Zone: "Europe/Berlin", Min: 4}, {At: "0 4 * * *", Zone: "Europe/Berlin", Min: 1}}
+	g.Schedule = []bus.ScheduledAction{
+		{At: "30 2 * * *", Zone: "Europe/Berlin", Min: 4},
+		{At: "0 4 * * *", Zone: "Europe/Berlin", Min: 1},
+	}
 	lines, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 800)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +102,8 @@ func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 func TestScheduleLinesSayWhatCannotBeRead(t *testing.T) {
 	g := bus.DefaultGroup()
 	g.Schedule = []bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: 2}}
-	if _, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3); err == nil || !strings.Contains(err.Error(), "group autoscale: schedule[0].at: ") {
+	if _, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3); err == nil ||
+		!strings.Contains(err.Error(), "group autoscale: schedule[0].at: ") {
 		t.Error(err)
 	}
 }

@@ -89,7 +89,15 @@ func (c *sweepCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	records := app.RecordDir(stateDir(cfg))
-	sweeper, err := orphan.NewSweeper(hv.conn, records, hv.uri, bus.HostID(id.ID), id.Name, vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, log)
+	sweeper, err := orphan.NewSweeper(
+		hv.conn,
+		records,
+		hv.uri,
+		bus.HostID(id.ID),
+		id.Name,
+		vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()},
+		log,
+	)
 	if err != nil {
 		return err
 	}

@@ -60,13 +60,21 @@ func TestMakeTargets(t *testing.T) {
 	ci := names(read(".ci/run"), `(?m)^targets="([a-z -]+)"$`)
 	_, table, _ := strings.Cut(read("CONTRIBUTING.md"), "### Not run by CI")
 	table, _, _ = strings.Cut(table, "\n#")
-	byHand := names(table, "(?m)^\\| `make ([a-z][a-z-]*)` \\|.*\\| (?:20[0-9]{2}-[0-9]{2}-[0-9]{2} on .*|20[0-9]{2}-[0-9]{2}-[0-9]{2} with .*|not recorded) \\|$")
+	byHand := names(
+		table,
+		"(?m)^\\| `make ([a-z][a-z-]*)` \\|.*\\| (?:20[0-9]{2}-[0-9]{2}-[0-9]{2} on .*|20[0-9]{2}-[0-9]{2}-[0-9]{2} with .*|not recorded) \\|$",
+	)
 	if !ci["test"] || len(byHand) == 0 {
 		t.Fatalf("CI runs %v, and by hand are run %v", ci, byHand)
 	}
 	for name := range listed {
 		if name != "help" && ci[name] == byHand[name] {
-			t.Errorf("make %s: run by CI: %v; in CONTRIBUTING.md's table of what CI does not run, %v; want one of both", name, ci[name], byHand[name])
+			t.Errorf(
+				"make %s: run by CI: %v; in CONTRIBUTING.md's table of what CI does not run, %v; want one of both",
+				name,
+				ci[name],
+				byHand[name],
+			)
 		}
 	}
 	for name := range maps.All(byHand) {

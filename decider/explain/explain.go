@@ -55,7 +55,14 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	case in.AveragePercent == nil:
 		add("CPU", "nothing is decided on it", "unknown")
 	case in.Unknown > 0:
-		add("CPU", "no scaling in", "average %.0f %% of %s, unknown of %d", *in.AveragePercent, bus.Count(in.Ready-in.Unknown, "VM"), in.Unknown)
+		add(
+			"CPU",
+			"no scaling in",
+			"average %.0f %% of %s, unknown of %d",
+			*in.AveragePercent,
+			bus.Count(in.Ready-in.Unknown, "VM"),
+			in.Unknown,
+		)
 	default:
 		add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
 	}
@@ -75,7 +82,14 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 		}
 	case slices.Contains([]bus.Rule{bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable}, d.Rule):
 		wants := map[bus.Rule]int{bus.RuleAboveUpper: 1, bus.RuleBelowLower: -1}[d.Rule]
-		add("policy threshold", fmt.Sprintf("wants %d", d.Current+wants), "%s (upper %g %%, lower %g %%)", d.Rule, in.UpperPercent, in.LowerPercent)
+		add(
+			"policy threshold",
+			fmt.Sprintf("wants %d", d.Current+wants),
+			"%s (upper %g %%, lower %g %%)",
+			d.Rule,
+			in.UpperPercent,
+			in.LowerPercent,
+		)
 	default:
 		add("rule "+string(d.Rule), fmt.Sprintf("wants %d", d.Desired), "%s", d.Sentence)
 	}
@@ -90,7 +104,10 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	}
 	if held != nil {
 		add("actuator "+string(held.Event), "held it back", "%s, since %s", held.Sentence, held.Time.In(loc).Format(time.DateTime))
-		e.WhyNot = append(e.WhyNot, fmt.Sprintf("it has %d of %s: the rest once this ends: %s", in.Owned, bus.Count(d.Desired, "VM"), held.Sentence))
+		e.WhyNot = append(
+			e.WhyNot,
+			fmt.Sprintf("it has %d of %s: the rest once this ends: %s", in.Owned, bus.Count(d.Desired, "VM"), held.Sentence),
+		)
 	}
 	add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
 	return e
@@ -189,7 +206,14 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case bus.RuleManual:
 		add("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)
 		return why
-	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable, bus.RulePolicy, bus.RuleScheduled:
+	case bus.RuleStart,
+		bus.RuleBelowMin,
+		bus.RuleAboveMax,
+		bus.RuleAboveUpper,
+		bus.RuleBelowLower,
+		bus.RuleStable,
+		bus.RulePolicy,
+		bus.RuleScheduled:
 	}
 	switch d.Guard {
 	case bus.GuardPaused:
@@ -199,7 +223,9 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case bus.GuardAtMin:
 		add("it has its least, %d: only a lower min lets it shrink", in.Min)
 	case bus.GuardHost:
-		add("once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; `vmscaler host remove HOST` drops one that is gone for good")
+		add(
+			"once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; `vmscaler host remove HOST` drops one that is gone for good",
+		)
 	case bus.GuardUnknownCPU:
 		add("once the CPU of all %s is known", bus.Count(in.Ready, "ready VM"))
 	case bus.GuardComing:
@@ -217,11 +243,20 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case d.Direction != bus.Hold, in.AveragePercent == nil:
 	case d.Rule == bus.RuleStable, d.Rule == bus.RuleBelowLower:
 		load := *in.AveragePercent * float64(in.Ready) / 100
-		add("it grows with an average above %g %%: a load of more than %.1f VMs, now %.1f", in.UpperPercent, in.UpperPercent*float64(in.Ready)/100, load)
+		add(
+			"it grows with an average above %g %%: a load of more than %.1f VMs, now %.1f",
+			in.UpperPercent,
+			in.UpperPercent*float64(in.Ready)/100,
+			load,
+		)
 		if d.Rule == bus.RuleBelowLower {
 			return why // it would shrink already
 		}
-		add("it shrinks with an average below %g %%: a load of less than %.1f VMs", in.LowerPercent, in.LowerPercent*float64(in.Ready)/100)
+		add(
+			"it shrinks with an average below %g %%: a load of less than %.1f VMs",
+			in.LowerPercent,
+			in.LowerPercent*float64(in.Ready)/100,
+		)
 	case d.Rule == bus.RulePolicy && d.Guard == "":
 		add("it grows once one of its policies wants more than %d, and shrinks once all want fewer", d.Desired)
 	}

@@ -53,7 +53,10 @@ func TestStepAdjusts(t *testing.T) {
 func TestStepCountsWhatWarmsUp(t *testing.T) {
 	s := &Step{
 		Upper: 50, Lower: 50, Adjustment: bus.AdjustPercent, Period: time.Minute, PeriodsOut: 1, PeriodsIn: 1, Warmup: 3 * time.Minute,
-		Out: []bus.Band{{From: 10, Adjust: 10}, {From: 20, Adjust: 30}}, In: []bus.Band{{From: 10, Adjust: -10}, {From: 20, Adjust: -30}},
+		Out: []bus.Band{
+			{From: 10, Adjust: 10},
+			{From: 20, Adjust: 30},
+		}, In: []bus.Band{{From: 10, Adjust: -10}, {From: 20, Adjust: -30}},
 	}
 	desired := 10
 	for _, tt := range []struct {

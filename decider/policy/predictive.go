@@ -117,7 +117,13 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 	margin, forecast := p.forecast(load, ahead, t)
 	need := max(load, forecast+margin)
 	want := int(math.Ceil(need / fullUse))
-	why := fmt.Sprintf("load %.1f VMs, %.1f expected in %.0f s with a margin of %.1f", load, forecast, (boot + PredictiveInterval).Seconds(), margin)
+	why := fmt.Sprintf(
+		"load %.1f VMs, %.1f expected in %.0f s with a margin of %.1f",
+		load,
+		forecast,
+		(boot + PredictiveInterval).Seconds(),
+		margin,
+	)
 
 	switch {
 	case saturated:

@@ -58,7 +58,12 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 		if r.MemoryPercent == nil {
 			return nil, "the memory that the guests use is not known of each ready VM"
 		}
-		return r.MemoryPercent, fmt.Sprintf("average memory %.0f %% of %s, target %g %%", *r.MemoryPercent, bus.Count(r.Ready, "VM"), t.Value)
+		return r.MemoryPercent, fmt.Sprintf(
+			"average memory %.0f %% of %s, target %g %%",
+			*r.MemoryPercent,
+			bus.Count(r.Ready, "VM"),
+			t.Value,
+		)
 	case bus.SignalMetric:
 		switch {
 		case r.Metric == nil:

@@ -12,14 +12,17 @@ func TestCheckPolicies(t *testing.T) {
 	if err := CheckPolicies(Policies()); err != nil {
 		t.Error(err)
 	}
-	if err := CheckPolicies([]string{"hpa", "magic"}); err == nil || !strings.Contains(err.Error(), `found "magic", want one of [threshold predictive`) {
+	if err := CheckPolicies([]string{"hpa", "magic"}); err == nil ||
+		!strings.Contains(err.Error(), `found "magic", want one of [threshold predictive`) {
 		t.Error(err)
 	}
 }
 
 func reading(second int, cpu float64, ready, coming, desired int) policy.Reading {
 	return policy.Reading{
-		Now: start.Add(time.Duration(second) * time.Second), CPUPercent: &cpu, Ready: ready, Coming: coming, Desired: desired, Min: 1, Max: 100,
+		Now: start.Add(
+			time.Duration(second) * time.Second,
+		), CPUPercent: &cpu, Ready: ready, Coming: coming, Desired: desired, Min: 1, Max: 100,
 	}
 }
 

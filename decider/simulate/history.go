@@ -26,7 +26,14 @@ func History(group string, minutes []bus.Demand) (Trace, Gaps, error) {
 	last := minutes[len(minutes)-1]
 	steps := int(last.Time.Sub(first.Time)/t.Step) + len(last.Load)
 	if steps < 2 || steps > maxRows || last.Time.Sub(first.Time) > maxSpan || time.Duration(len(last.Load))*t.Step > maxSpan {
-		return t, g, fmt.Errorf("the history of group %s has %d steps of %s, want 2 to %d in at most %d days", group, steps, t.Step, maxRows, maxSpan/(24*time.Hour))
+		return t, g, fmt.Errorf(
+			"the history of group %s has %d steps of %s, want 2 to %d in at most %d days",
+			group,
+			steps,
+			t.Step,
+			maxRows,
+			maxSpan/(24*time.Hour),
+		)
 	}
 	load, owned := make([]float64, steps), make([]int, steps)
 	for i := range load {

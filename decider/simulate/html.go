@@ -37,7 +37,9 @@ type row struct {
 // WriteHTML writes one page that needs nothing else: demand and capacity over time for each policy, and the tables. The
 // results are those of the plan, whose Keep was not 0.
 func WriteHTML(w io.Writer, plan Plan, results []Result) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"f2": func(x float64) string { return fmt.Sprintf("%.2f", x) }}).Parse(page)
+	t, err := template.New("page").
+		Funcs(template.FuncMap{"f2": func(x float64) string { return fmt.Sprintf("%.2f", x) }}).
+		Parse(page)
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
 	}

@@ -115,7 +115,8 @@ func TestMetrics(t *testing.T) {
 	if want := (m.VMHours + 10*m.lostHours + m.highHours) / 2; !near(m.Cost, want) || m.lostHours == 0 {
 		t.Errorf("cost %g, want %g", m.Cost, want)
 	}
-	if len(points) != 2 || points[0] != (Point{0, 1.6, 2, 2, 80}) || points[1].Second != 600 || points[1].Ready != 2 || points[1].CPU != 80 {
+	if len(points) != 2 || points[0] != (Point{0, 1.6, 2, 2, 80}) || points[1].Second != 600 || points[1].Ready != 2 ||
+		points[1].CPU != 80 {
 		t.Errorf("points %+v", points)
 	}
 }
@@ -173,7 +174,8 @@ func TestCompareIsRepeatable(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(first, again) {
 		t.Errorf("%v: another run gives other results", err)
 	}
-	if len(first) != 12 || first[1].Policy != "threshold" || first[0].Boot != 2*time.Second || len(first[0].Points) != 24 || len(first[3].Points) != 0 {
+	if len(first) != 12 || first[1].Policy != "threshold" || first[0].Boot != 2*time.Second || len(first[0].Points) != 24 ||
+		len(first[3].Points) != 0 {
 		t.Errorf("%d results, the first with %d points", len(first), len(first[0].Points))
 	}
 	mean := Overall(p, first)
@@ -195,7 +197,13 @@ func TestCompareIsRepeatable(t *testing.T) {
 
 // What docs/policies.md promises must hold on demands that nobody has tuned for, too.
 func TestPredictiveBeatsTheBaselines(t *testing.T) {
-	p := Plan{Traces: between(12, 18), Policies: Baselines(), Boots: []time.Duration{30 * time.Second}, Seeds: 1, Params: Reference()}
+	p := Plan{
+		Traces:   between(12, 18),
+		Policies: Baselines(),
+		Boots:    []time.Duration{30 * time.Second},
+		Seeds:    1,
+		Params:   Reference(),
+	}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +223,14 @@ func TestPredictiveBeatsTheBaselines(t *testing.T) {
 func TestReportNeedsNothingElse(t *testing.T) {
 	tr := Builtin()[3]
 	tr.Name = "</script><b>odd"
-	p := Plan{Traces: []Trace{tr}, Policies: []string{"predictive", "oracle"}, Boots: []time.Duration{30 * time.Second}, Seeds: 1, Params: Reference(), Keep: 600}
+	p := Plan{
+		Traces:   []Trace{tr},
+		Policies: []string{"predictive", "oracle"},
+		Boots:    []time.Duration{30 * time.Second},
+		Seeds:    1,
+		Params:   Reference(),
+		Keep:     600,
+	}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +256,12 @@ func TestPlot(t *testing.T) {
 	if got := Plot(Result{}); got != "" {
 		t.Errorf("without points %q", got)
 	}
-	r := Result{Trace: "load", Policy: "hpa", Boot: time.Second, Points: []Point{{Second: 0, Demand: .8, Ready: 1}, {Second: 600, Demand: 6.4, Ready: 12}}}
+	r := Result{
+		Trace:  "load",
+		Policy: "hpa",
+		Boot:   time.Second,
+		Points: []Point{{Second: 0, Demand: .8, Ready: 1}, {Second: 600, Demand: 6.4, Ready: 12}},
+	}
 	got := Plot(r)
 	for _, part := range []string{"load, boot 1s, hpa", "over 10m0s", " 12 ", " 0 "} {
 		if !strings.Contains(got, part) {
@@ -297,7 +317,14 @@ func TestHistory(t *testing.T) {
 	own := bus.DefaultGroup()
 	world := Reference()
 	world.Own, world.Boot = &own, time.Second
-	p := Plan{Traces: []Trace{trace}, Policies: []string{"own", "recorded", "predictive"}, Boots: []time.Duration{time.Second}, Seeds: 1, Params: world, Keep: 20}
+	p := Plan{
+		Traces:   []Trace{trace},
+		Policies: []string{"own", "recorded", "predictive"},
+		Boots:    []time.Duration{time.Second},
+		Seeds:    1,
+		Params:   world,
+		Keep:     20,
+	}
 	results, err := Compare(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)

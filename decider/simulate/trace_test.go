@@ -38,7 +38,8 @@ func TestReadTrace(t *testing.T) {
 		"t_seconds,demand_vcpus\n0,1\n9":               `load:3: found ""`,
 		"t_seconds,demand_vcpus\n#\n0,1\n10,1\n21,1\n": `load:5: found "21", want 20: the rows are on a fixed step`,
 	} {
-		if _, err := ReadTrace("load", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), wrong) || !strings.Contains(err.Error(), "trace load") {
+		if _, err := ReadTrace("load", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), wrong) ||
+			!strings.Contains(err.Error(), "trace load") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -77,7 +78,9 @@ func TestTraceBounds(t *testing.T) {
 		"too many rows":         {rows(maxRows + 1), `:1000002: found "1000000,1", want at most 1000000 rows`},
 		"zeros":                 {strings.Repeat("\x00", 100), ":2: found"},
 	} {
-		if _, err := ReadTrace("load.csv", strings.NewReader(traceHeader+"\n"+tt.text)); err == nil || !strings.Contains(err.Error(), "trace load.csv") || !strings.Contains(err.Error(), tt.wrong) {
+		if _, err := ReadTrace("load.csv", strings.NewReader(traceHeader+"\n"+tt.text)); err == nil ||
+			!strings.Contains(err.Error(), "trace load.csv") ||
+			!strings.Contains(err.Error(), tt.wrong) {
 			t.Errorf("%s: %v, want %s", name, err, tt.wrong)
 		}
 	}

@@ -70,15 +70,26 @@ func draw(rows [][]run, cols int, title string) []byte {
 	height := titleBar + len(rows)*cellHeight + padding
 
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]s %[2]d" width="%[1]s" height="%[2]d" role="img" aria-label="%[3]s">`+"\n",
-		px(width), height, title)
+	fmt.Fprintf(
+		&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]s %[2]d" width="%[1]s" height="%[2]d" role="img" aria-label="%[3]s">`+"\n",
+		px(width),
+		height,
+		title,
+	)
 	fmt.Fprintf(&b, `<rect x="0.5" y="0.5" width="%s" height="%d" rx="10" fill="%s" stroke="%s"/>`+"\n",
 		px(width-1), height-1, background, frame)
 	for i, colour := range []string{"#ff5f57", "#febc2e", "#28c840"} {
 		fmt.Fprintf(&b, `<circle cx="%d" cy="17" r="5.5" fill="%s"/>`+"\n", padding+6+i*19, colour)
 	}
 	fmt.Fprintf(&b, `<g xml:space="preserve" font-family="%s" font-size="14" fill="%s">`+"\n", fonts, foreground)
-	fmt.Fprintf(&b, `<text x="%s" y="21" text-anchor="middle" font-size="12" fill="%s">%s</text>`+"\n", px(width/2), palette[8], title)
+	fmt.Fprintf(
+		&b,
+		`<text x="%s" y="21" text-anchor="middle" font-size="12" fill="%s">%s</text>`+"\n",
+		px(width/2),
+		palette[8],
+		title,
+	)
 	for i, row := range rows {
 		top := titleBar + i*cellHeight
 		var text bytes.Buffer

@@ -57,8 +57,14 @@ func draw(in io.Reader, out io.Writer, trace string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n"+
-		`<rect width="100%%" height="100%%" fill="#fff"/>`+"\n%s</svg>\n", width, height, body)
+	_, err = fmt.Fprintf(
+		out,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n"+
+			`<rect width="100%%" height="100%%" fill="#fff"/>`+"\n%s</svg>\n",
+		width,
+		height,
+		body,
+	)
 	return err
 }
 
@@ -74,12 +80,32 @@ func axes(xMax, yMax float64, xName, yName string) (x, y func(float64) float64, 
 	var b strings.Builder
 	for i := range 6 {
 		share := float64(i) / 5
-		fmt.Fprintf(&b, `<path d="M%.0f %.1fH%.0f" stroke="#ddd"/><text x="%.0f" y="%.1f" text-anchor="end" fill="#444">%.3g</text>`+"\n",
-			left, y(yMax*share), right, left-6, y(yMax*share)+4, yMax*share)
-		fmt.Fprintf(&b, `<text x="%.1f" y="%.0f" text-anchor="middle" fill="#444">%.3g</text>`+"\n", x(xMax*share), bottom+16, xMax*share)
+		fmt.Fprintf(
+			&b,
+			`<path d="M%.0f %.1fH%.0f" stroke="#ddd"/><text x="%.0f" y="%.1f" text-anchor="end" fill="#444">%.3g</text>`+"\n",
+			left,
+			y(yMax*share),
+			right,
+			left-6,
+			y(yMax*share)+4,
+			yMax*share,
+		)
+		fmt.Fprintf(
+			&b,
+			`<text x="%.1f" y="%.0f" text-anchor="middle" fill="#444">%.3g</text>`+"\n",
+			x(xMax*share),
+			bottom+16,
+			xMax*share,
+		)
 	}
 	fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="middle">%s</text>`+"\n", (left+right)/2, bottom+36, xName)
-	fmt.Fprintf(&b, `<text x="14" y="%.0f" text-anchor="middle" transform="rotate(-90 14 %.0f)">%s</text>`+"\n", (top+bottom)/2, (top+bottom)/2, yName)
+	fmt.Fprintf(
+		&b,
+		`<text x="14" y="%.0f" text-anchor="middle" transform="rotate(-90 14 %.0f)">%s</text>`+"\n",
+		(top+bottom)/2,
+		(top+bottom)/2,
+		yName,
+	)
 	return x, y, b.String()
 }
 
@@ -96,14 +122,33 @@ func scatter(mean []result) (string, error) {
 	x, y, _ := axes(1, 1, "", "")
 	var b strings.Builder
 	for _, v := range []float64{0.03, 0.1, 0.3, 1, 3, 10, 30} {
-		fmt.Fprintf(&b, `<path d="M%.0f %.1fH%.0f" stroke="#ddd"/><text x="%.0f" y="%.1f" text-anchor="end" fill="#444">%g</text>`+"\n", left, y(lost(v)), right, left-6, y(lost(v))+4, v)
+		fmt.Fprintf(
+			&b,
+			`<path d="M%.0f %.1fH%.0f" stroke="#ddd"/><text x="%.0f" y="%.1f" text-anchor="end" fill="#444">%g</text>`+"\n",
+			left,
+			y(lost(v)),
+			right,
+			left-6,
+			y(lost(v))+4,
+			v,
+		)
 	}
 	at := func(v float64) float64 { return x((v - 1) / (math.Ceil(most*10)/10 - 1 + 0.1)) }
 	for v := 1.; v <= most+0.1; v += 0.1 {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%.0f" text-anchor="middle" fill="#444">%.1f</text>`+"\n", at(v), bottom+16, v)
 	}
-	fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="middle">VM-hours for each that was needed</text>`+"\n", (left+right)/2, bottom+36)
-	fmt.Fprintf(&b, `<text x="14" y="%.0f" text-anchor="middle" transform="rotate(-90 14 %.0f)">lost demand, percent (logarithmic)</text>`+"\n", (top+bottom)/2, (top+bottom)/2)
+	fmt.Fprintf(
+		&b,
+		`<text x="%.0f" y="%.0f" text-anchor="middle">VM-hours for each that was needed</text>`+"\n",
+		(left+right)/2,
+		bottom+36,
+	)
+	fmt.Fprintf(
+		&b,
+		`<text x="14" y="%.0f" text-anchor="middle" transform="rotate(-90 14 %.0f)">lost demand, percent (logarithmic)</text>`+"\n",
+		(top+bottom)/2,
+		(top+bottom)/2,
+	)
 	for _, r := range mean {
 		colour := "#666"
 		if strings.HasPrefix(r.Policy, "predictive") {
@@ -112,7 +157,17 @@ func scatter(mean []result) (string, error) {
 			colour = "#090"
 		}
 		px, py := at(r.Metrics.PerNeed), y(lost(r.Metrics.Lost))
-		fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="4" fill="%s"/><text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", px, py, colour, px+7, py+labelBelow(r.Policy), colour, html.EscapeString(r.Policy))
+		fmt.Fprintf(
+			&b,
+			`<circle cx="%.1f" cy="%.1f" r="4" fill="%s"/><text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n",
+			px,
+			py,
+			colour,
+			px+7,
+			py+labelBelow(r.Policy),
+			colour,
+			html.EscapeString(r.Policy),
+		)
 	}
 	return b.String(), nil
 }
@@ -148,7 +203,14 @@ func overTime(results []result, trace string) (string, error) {
 	for _, p := range runs[0].Points {
 		fmt.Fprintf(&b, "L%.1f %.1f", x(float64(p.Second)/3600), y(p.Demand))
 	}
-	fmt.Fprintf(&b, `L%.1f %.1fZ" fill="#cde"/><text x="%.0f" y="%.0f" fill="#579">demand</text>`+"\n", x(hours), y(0), left+10, top+10)
+	fmt.Fprintf(
+		&b,
+		`L%.1f %.1fZ" fill="#cde"/><text x="%.0f" y="%.0f" fill="#579">demand</text>`+"\n",
+		x(hours),
+		y(0),
+		left+10,
+		top+10,
+	)
 	for i, r := range runs {
 		colour := colours[i%len(colours)]
 		b.WriteString(`<path fill="none" stroke-width="1.3" stroke="` + colour + `" d="`)
@@ -162,7 +224,15 @@ func overTime(results []result, trace string) (string, error) {
 			}
 			was = p.Ready
 		}
-		fmt.Fprintf(&b, `H%.1f"/><text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n", x(hours), left+80+float64(110*i), top+10, colour, html.EscapeString(r.Policy))
+		fmt.Fprintf(
+			&b,
+			`H%.1f"/><text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n",
+			x(hours),
+			left+80+float64(110*i),
+			top+10,
+			colour,
+			html.EscapeString(r.Policy),
+		)
 	}
 	return b.String(), nil
 }

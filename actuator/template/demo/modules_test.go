@@ -46,11 +46,20 @@ func TestLoadOrder(t *testing.T) {
 		},
 		{name: "built in", wanted: []wantedModule{{name: "ext4"}}, builtin: []string{"ext4"}},
 		{name: "dependency built in", wanted: []wantedModule{{name: "ext4"}}, builtin: []string{"jbd2"}, want: "mbcache ext4"},
-		{name: "loaded before", wanted: []wantedModule{{name: "virtio_net"}}, loaded: []string{"virtio_ring", "virtio"}, want: "failover net_failover virtio_net"},
+		{
+			name:   "loaded before",
+			wanted: []wantedModule{{name: "virtio_net"}},
+			loaded: []string{"virtio_ring", "virtio"},
+			want:   "failover net_failover virtio_net",
+		},
 		{name: "unknown and optional", wanted: []wantedModule{{name: "missing", optional: true}, {name: "mbcache"}}, want: "mbcache"},
 		{name: "unknown and required", wanted: []wantedModule{{name: "missing"}}, err: "no module missing"},
 		{name: "dependency unknown", wanted: []wantedModule{{name: "needs_missing"}}, err: "missing, needed by needs_missing"},
-		{name: "dependency of an optional one unknown", wanted: []wantedModule{{name: "needs_missing", optional: true}}, err: "needed by needs_missing"},
+		{
+			name:   "dependency of an optional one unknown",
+			wanted: []wantedModule{{name: "needs_missing", optional: true}},
+			err:    "needed by needs_missing",
+		},
 		{name: "circular", wanted: []wantedModule{{name: "circular_left"}}, want: "circular_right circular_left"},
 		{name: "unreadable", wanted: []wantedModule{{name: "unreadable", optional: true}}, err: broken.Error()},
 	}

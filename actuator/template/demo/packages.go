@@ -49,7 +49,10 @@ func kernelPackage(distro, kernel string) (string, error) {
 	case distro == "debian":
 		return "linux-image-amd64", nil
 	}
-	return "", fmt.Errorf("distribution %q: templates can be built on Debian and Ubuntu only; on others, import a disk image", distro)
+	return "", fmt.Errorf(
+		"distribution %q: templates can be built on Debian and Ubuntu only; on others, import a disk image",
+		distro,
+	)
 }
 
 // distribution reads os-release(5): "debian", "ubuntu" (also for what is derived
@@ -168,8 +171,12 @@ func download(ctx context.Context, dir, cache string, packages []string, progres
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("download %s: %w\nthe packages come from the archive that apt uses on this host: see that it is reached; or do without, and "+
-			"import an image of yours with `vmscaler template import NAME FILE`", strings.Join(packages, " "), err)
+		return nil, fmt.Errorf(
+			"download %s: %w\nthe packages come from the archive that apt uses on this host: see that it is reached; or do without, and "+
+				"import an image of yours with `vmscaler template import NAME FILE`",
+			strings.Join(packages, " "),
+			err,
+		)
 	}
 	return resolvedDebs(ctx, dir, archives, packages)
 }

@@ -47,9 +47,17 @@ func TestSimulatedDeb(t *testing.T) {
 		line, want string
 		ok         bool
 	}{
-		{"Inst busybox-static (1:1.35.0-4+deb12u1+b1 Debian-Security:12/oldstable-security [amd64])", "busybox-static_1%3a1.35.0-4+deb12u1+b1_amd64.deb", true},
+		{
+			"Inst busybox-static (1:1.35.0-4+deb12u1+b1 Debian-Security:12/oldstable-security [amd64])",
+			"busybox-static_1%3a1.35.0-4+deb12u1+b1_amd64.deb",
+			true,
+		},
 		{"Inst libx11-data (2:1.8.4-2+deb12u2 Debian:12.11/oldstable [all]) []", "libx11-data_2%3a1.8.4-2+deb12u2_all.deb", true},
-		{"Inst udev (252.39-1~deb12u2 Debian:12.11/oldstable, Debian:12-updates [amd64]) [libc6:amd64 ]", "udev_252.39-1~deb12u2_amd64.deb", true},
+		{
+			"Inst udev (252.39-1~deb12u2 Debian:12.11/oldstable, Debian:12-updates [amd64]) [libc6:amd64 ]",
+			"udev_252.39-1~deb12u2_amd64.deb",
+			true,
+		},
 		{"Conf udev (252.39-1~deb12u2 Debian:12.11/oldstable [amd64])", "", false},
 		{"Inst", "", false},
 		{"", "", false},

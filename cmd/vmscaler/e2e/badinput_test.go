@@ -37,7 +37,15 @@ func TestFileAndHostAreCheckedTogether(t *testing.T) {
 	config := w.config("template: [demo]\nmin: 3\nmax: 2")
 	w.network = was
 	for _, command := range []string{"run", "config check"} {
-		out := w.refused(append(strings.Fields(command), "-c", config), config+":8:", "nonet", config+":9:", "template", config+":10:", "min")
+		out := w.refused(
+			append(strings.Fields(command), "-c", config),
+			config+":8:",
+			"nonet",
+			config+":9:",
+			"template",
+			config+":10:",
+			"min",
+		)
 		if n := strings.Count(out, config); n != 3 {
 			t.Errorf("%s reports %d problems, want three:\n%s", command, n, out)
 		}

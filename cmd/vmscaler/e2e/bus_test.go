@@ -94,7 +94,8 @@ func TestEvents(t *testing.T) {
 		}
 		records = append(records, r)
 	}
-	if len(records) != 3 || records[0].Decision == nil || records[0].Decision.Desired != 2 || records[2].Event == nil || records[2].Event.Event != bus.EventReady {
+	if len(records) != 3 || records[0].Decision == nil || records[0].Decision.Desired != 2 || records[2].Event == nil ||
+		records[2].Event.Event != bus.EventReady {
 		t.Errorf("events web -o json: %+v", records)
 	}
 	for _, args := range [][]string{{"--since", "1ms"}, {"nobody"}} {
@@ -109,13 +110,23 @@ func TestCredentials(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	elsewhere := t.TempDir() // as on another machine, or of another user
-	w.refused([]string{"bus", "credentials", "decider", "--state-dir", elsewhere}, filepath.Join(elsewhere, "credentials", "decider.nk"), "no such file", "first start", "--state-dir")
+	w.refused(
+		[]string{"bus", "credentials", "decider", "--state-dir", elsewhere},
+		filepath.Join(elsewhere, "credentials", "decider.nk"),
+		"no such file",
+		"first start",
+		"--state-dir",
+	)
 	daemon, url := w.startBus()
 	w.refused([]string{"bus", "credentials", "nobody"}, "nobody", "collector", "decider", "actuator", "dashboard", "operator", "tap")
 	for _, role := range bus.Roles() {
 		file := server.CredentialsFile(w.state, role)
 		out := w.must("bus", "credentials", string(role))
-		if !containsAll(out, file+"\n", "nats context save vmscaler-"+string(role)+" --server "+url+" --nkey "+file+" --inbox-prefix "+role.InboxPrefix()) {
+		if !containsAll(
+			out,
+			file+"\n",
+			"nats context save vmscaler-"+string(role)+" --server "+url+" --nkey "+file+" --inbox-prefix "+role.InboxPrefix(),
+		) {
 			t.Errorf("credentials of %s:\n%s", role, out)
 		}
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -127,13 +138,27 @@ func TestCredentials(t *testing.T) {
 		w.refused([]string{stage, "-c", config, "--nats-url", url, "--state-dir", elsewhere}, url, "credentials of role "+stage,
 			"--nats-nkey", "VMSCALER_NATS_NKEY", "vmscaler bus credentials "+stage)
 	}
-	w.refused([]string{"events", "--nats-url", url, "--state-dir", elsewhere}, "credentials of role operator", "vmscaler bus credentials operator")
+	w.refused(
+		[]string{"events", "--nats-url", url, "--state-dir", elsewhere},
+		"credentials of role operator",
+		"vmscaler bus credentials operator",
+	)
 	stranger, _ := newUser(t)
 	p := w.spawn("decider", "-c", config, "--nats-url", url, "--nats-nkey", stranger)
 	p.says("does not know these credentials", "vmscaler bus credentials decider")
 	p.stop()
 
-	p = w.spawn("decider", "-c", config, "--nats-url", url, "--state-dir", elsewhere, "--nats-nkey", server.CredentialsFile(w.state, bus.RoleDecider))
+	p = w.spawn(
+		"decider",
+		"-c",
+		config,
+		"--nats-url",
+		url,
+		"--state-dir",
+		elsewhere,
+		"--nats-nkey",
+		server.CredentialsFile(w.state, bus.RoleDecider),
+	)
 	b := w.watch(client.Remote{URL: url})
 	b.until("the decider is heard", func() bool { return b.decision.Group == w.group && b.stages["decider"].OK })
 	p.stop()
@@ -176,7 +201,11 @@ func TestTLS(t *testing.T) {
 
 	w.env = append(w.env, "VMSCALER_STATE_DIR="+t.TempDir()) // as on another host
 	w.refused([]string{"dashboard", "--no-dashboard", "--nats-url", url}, "certificate signed by unknown authority")
-	w.refused([]string{"dashboard", "--no-dashboard", "--nats-url", url, "--nats-ca", cert}, "wants credentials of role dashboard", "--nats-nkey")
+	w.refused(
+		[]string{"dashboard", "--no-dashboard", "--nats-url", url, "--nats-ca", cert},
+		"wants credentials of role dashboard",
+		"--nats-nkey",
+	)
 	daemon.stop()
 }
 
@@ -187,7 +216,14 @@ func TestSecondBus(t *testing.T) {
 	daemon, url := w.startBus()
 	pid := fmt.Sprintf("process %d", daemon.cmd.Process.Pid)
 	for _, command := range []string{"bus", "run --stages bus,decider"} {
-		w.refused(append(strings.Fields(command), "--bus-listen", freeAddress(t)), pid, url, w.state, "--state-dir", "vmscaler dashboard --nats-url "+url)
+		w.refused(
+			append(strings.Fields(command), "--bus-listen", freeAddress(t)),
+			pid,
+			url,
+			w.state,
+			"--state-dir",
+			"vmscaler dashboard --nats-url "+url,
+		)
 	}
 	daemon.stop()
 }

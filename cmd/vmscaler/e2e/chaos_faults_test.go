@@ -83,7 +83,15 @@ func chaosFaults() []fault {
 		{name: "kill-nats-server", place: onExternal, do: killAndStart("nats")},
 	}
 	for i, step := range vm.Steps() {
-		one, split := fault{name: "die-at-" + step, place: inOneProcess, once: true}, fault{name: "die-at-" + step + "-split", place: inSplit, once: true}
+		one, split := fault{
+			name:  "die-at-" + step,
+			place: inOneProcess,
+			once:  true,
+		}, fault{
+			name:  "die-at-" + step + "-split",
+			place: inSplit,
+			once:  true,
+		}
 		one.do, split.do = dieAt(step), dieAt(step)
 		one.short = i == 1 || i == 11
 		faults = append(faults, one, split)
@@ -144,7 +152,8 @@ func (c *chaos) ready(n int) {
 	since := time.Now()
 	c.until(settleBound, fmt.Sprintf("%d VMs are ready", n), func() error {
 		vms, at := c.eyes.newest()
-		if !at.After(since) || len(vms) != n || slices.ContainsFunc(vms, func(vm vm.VM) bool { return vm.Meta.Phase != bus.PhaseReady }) {
+		if !at.After(since) || len(vms) != n ||
+			slices.ContainsFunc(vms, func(vm vm.VM) bool { return vm.Meta.Phase != bus.PhaseReady }) {
 			return fmt.Errorf("there are %+v", vms)
 		}
 		return nil

@@ -30,7 +30,12 @@ const (
 )
 
 func (c *chaos) startFuzzer() *fuzzer {
-	f := &fuzzer{c: c, rng: rand.New(rand.NewPCG(c.rng.Uint64(), c.rng.Uint64())), quit: make(chan struct{}), done: make(chan struct{})}
+	f := &fuzzer{
+		c:    c,
+		rng:  rand.New(rand.NewPCG(c.rng.Uint64(), c.rng.Uint64())),
+		quit: make(chan struct{}),
+		done: make(chan struct{}),
+	}
 	go f.run()
 	return f
 }
@@ -61,7 +66,11 @@ func (f *fuzzer) run() {
 // attack is one connection with some messages. The bus may be down, or its credentials gone.
 func (f *fuzzer) attack() {
 	role := bus.Roles()[f.rng.IntN(len(bus.Roles()))]
-	options := []nats.Option{nats.NoReconnect(), nats.Timeout(time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
+	options := []nats.Option{
+		nats.NoReconnect(),
+		nats.Timeout(time.Second),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	}
 	if role != bus.RoleTap {
 		seed := server.CredentialsFile(f.c.state, role)
 		if f.c.place.external {
@@ -113,7 +122,10 @@ func (f *fuzzer) garbage(bus.Sample, bus.Decision) *nats.Msg {
 		"", "null", "[]", "{}", "0", `"x"`, "{", `{"v":1}`, `{"v":"1"}`, `{"v":1,"group":"` + f.c.group + `","host":"h","time":"yesterday","vms":[]}`,
 		`{"v":1,"group":"` + f.c.group + `","host":"h","time":"2026-01-01T00:00:00Z","vms":null}`,
 		`{"v":1,"group":"` + f.c.group + `","id":"x","desired":-1,"expires_at":"2126-01-01T00:00:00Z"}`,
-		strings.Repeat("[", 20000), "\x00\xff\xfe", `{"group": 7, "scopes": "in", "on": "perhaps"}`, `{"group": "no-such-group", "scopes": ["in"]}`,
+		strings.Repeat(
+			"[",
+			20000,
+		), "\x00\xff\xfe", `{"group": 7, "scopes": "in", "on": "perhaps"}`, `{"group": "no-such-group", "scopes": ["in"]}`,
 	}
 	msg := nats.NewMsg(f.subject())
 	msg.Data = []byte(bodies[f.rng.IntN(len(bodies))])

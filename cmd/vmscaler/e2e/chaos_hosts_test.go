@@ -51,7 +51,8 @@ func (c *chaos) hostRenamed() {
 		if s.HostID != before.HostID {
 			c.t.Fatalf("the host of %s is %s", before.HostID, s.HostID)
 		}
-		if s.Host != name || d.Desired != c.want || len(d.Shares) != 1 || d.Shares[s.HostID].Host != name || !c.ears.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid).OK {
+		if s.Host != name || d.Desired != c.want || len(d.Shares) != 1 || d.Shares[s.HostID].Host != name ||
+			!c.ears.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid).OK {
 			return fmt.Errorf("sample %+v, decision %+v", s, d)
 		}
 		return nil
@@ -80,7 +81,8 @@ func (c *chaos) secondHost() {
 					names = append(names, vm.Name)
 				}
 			}
-			if _, d := c.ears.newest(); len(mine) != here || len(theirs) != there || len(names) != here+there || d.Inputs.Ready != here+there {
+			if _, d := c.ears.newest(); len(mine) != here || len(theirs) != there || len(names) != here+there ||
+				d.Inputs.Ready != here+there {
 				return fmt.Errorf("here %+v, there %+v, decision %+v", mine, theirs, d)
 			}
 			return nil
@@ -152,7 +154,18 @@ func (c *chaos) join() (other *world, stop func()) {
 	file := other.quickConfig(tinyGroup)
 	var procs []*process
 	for _, role := range []bus.Role{bus.RoleCollector, bus.RoleActuator} {
-		cmd := exec.Command(c.binary, "--uri", other.uri, string(role), "-c", file, "--nats-url", c.url, "--nats-nkey", server.CredentialsFile(c.state, role))
+		cmd := exec.Command(
+			c.binary,
+			"--uri",
+			other.uri,
+			string(role),
+			"-c",
+			file,
+			"--nats-url",
+			c.url,
+			"--nats-nkey",
+			server.CredentialsFile(c.state, role),
+		)
 		cmd.Env = append(os.Environ(), other.env...)
 		procs = append(procs, c.startProcess("the other host's "+string(role), cmd))
 	}
@@ -179,7 +192,8 @@ func (c *chaos) otherSpelling() {
 		timer := time.AfterFunc(settleBound, func() { _ = cmd.Process.Kill() })
 		out, err := cmd.CombinedOutput()
 		timer.Stop()
-		if err == nil || !containsAll(string(out), fmt.Sprint(c.procs[c.hands()].cmd.Process.Pid), "acts on qemu:///session?socket="+c.l.socket) {
+		if err == nil ||
+			!containsAll(string(out), fmt.Sprint(c.procs[c.hands()].cmd.Process.Pid), "acts on qemu:///session?socket="+c.l.socket) {
 			c.t.Errorf("a second actuator at %s: %v\n%s", uri, err, out)
 		}
 	}

@@ -44,7 +44,8 @@ func (c *chaos) hangLibvirtd() {
 		a := c.ears.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid)
 		d := c.ears.healthOf("decider", c.procs["decider"].cmd.Process.Pid)
 		_, decision := c.ears.newest()
-		if a.OK || !d.OK || time.Since(d.Time) > 3*bus.HealthInterval || !decision.Time.After(since.Add(10*time.Second)) || decision.Desired != c.want {
+		if a.OK || !d.OK || time.Since(d.Time) > 3*bus.HealthInterval || !decision.Time.After(since.Add(10*time.Second)) ||
+			decision.Desired != c.want {
 			return fmt.Errorf("actuator %+v, decider %+v, decision %+v", a, d, decision)
 		}
 		return nil
@@ -81,7 +82,9 @@ func (c *chaos) templateDeleted() {
 	since := time.Now()
 	c.off(c.anyVM())
 	c.until(settleBound, "a launch fails for want of the template", func() error {
-		if found := c.ears.heard(since, func(e bus.Event) bool { return e.Event == bus.EventFailed && strings.Contains(e.Error, "template") }); len(found) == 0 {
+		if found := c.ears.heard(since, func(e bus.Event) bool { return e.Event == bus.EventFailed && strings.Contains(e.Error, "template") }); len(
+			found,
+		) == 0 {
 			return fmt.Errorf("no such event")
 		}
 		return nil

@@ -200,7 +200,11 @@ func (c *chaos) samplesMangled() {
 	for i := range last.VMs {
 		last.VMs[i].CPUPercent = &idle
 	}
-	conn, err := client.DialNow(client.Remote{URL: c.url, Nkey: server.CredentialsFile(c.state, bus.RoleCollector)}, "collector", zerolog.Nop())
+	conn, err := client.DialNow(
+		client.Remote{URL: c.url, Nkey: server.CredentialsFile(c.state, bus.RoleCollector)},
+		"collector",
+		zerolog.Nop(),
+	)
 	c.try("connect as a collector", err)
 	defer conn.Close()
 	was := last.Time

@@ -183,13 +183,26 @@ func (r *chaosRun) report() {
 		}
 		if len(took) > 0 {
 			slices.Sort(took)
-			fmt.Fprintf(table, "| %s\t| %d\t| %.1f\t| %.1f\t|\n", f.name, len(took), took[len(took)/2].Seconds(), took[len(took)-1].Seconds())
+			fmt.Fprintf(
+				table,
+				"| %s\t| %d\t| %.1f\t| %.1f\t|\n",
+				f.name,
+				len(took),
+				took[len(took)/2].Seconds(),
+				took[len(took)-1].Seconds(),
+			)
 		}
 	}
 	_ = table.Flush()
 	r.t.Logf("CHAOS_SEED=%d, %d faults in %s\n%s", r.seed, r.number, time.Since(r.start).Round(time.Second), text.String())
 	if r.oldest.age > 0 {
-		r.t.Logf("the longest life: %s, %s, from %+v to %+v", r.oldest.name, r.oldest.age.Round(time.Second), r.oldest.early, r.oldest.late)
+		r.t.Logf(
+			"the longest life: %s, %s, from %+v to %+v",
+			r.oldest.name,
+			r.oldest.age.Round(time.Second),
+			r.oldest.early,
+			r.oldest.late,
+		)
 	}
 	if len(r.failed) > 0 {
 		r.t.Logf("failed: %s", strings.Join(r.failed, ", "))

@@ -56,7 +56,8 @@ func (c *chaos) suspend() {
 	c.until(settleBound, "decisions without the suspended VM", func() error {
 		s, d := c.ears.newest()
 		for _, other := range s.VMs {
-			if other.UUID == vm.UUID && other.State == bus.StatePaused && other.CPUPercent == nil && d.Inputs.Ready <= c.want && d.Seq != last.Seq { // another takes its place
+			if other.UUID == vm.UUID && other.State == bus.StatePaused && other.CPUPercent == nil && d.Inputs.Ready <= c.want &&
+				d.Seq != last.Seq { // another takes its place
 				decisions, last = decisions+1, d
 			}
 		}

@@ -215,7 +215,13 @@ func (o *lookout) explainedBy(events []bus.Event, epoch time.Time) error {
 		}
 		if !s.gone.IsZero() && s.gone.After(epoch.Add(slack)) &&
 			!s.has(events, s.created, o.nextOf(s), bus.EventRemoved, bus.EventFailed, bus.EventDied) {
-			return fmt.Errorf("no end of %s, created at %s and seen to be gone at %s, among %d events", s.name(uuid), s.created, s.gone, len(events))
+			return fmt.Errorf(
+				"no end of %s, created at %s and seen to be gone at %s, among %d events",
+				s.name(uuid),
+				s.created,
+				s.gone,
+				len(events),
+			)
 		}
 	}
 	return nil

@@ -120,7 +120,9 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 		group, c.want, c.max = agentGroup, 1, 2
 	}
 	if where.brakes {
-		group, c.max = strings.NewReplacer("max: 4", "max: 8", "shutdown_timeout: 3s", "shutdown_timeout: 15s", "early_death: 0s", "early_death: 5s").Replace(group), 8
+		group, c.max = strings.NewReplacer("max: 4", "max: 8", "shutdown_timeout: 3s", "shutdown_timeout: 15s", "early_death: 0s", "early_death: 5s").
+			Replace(group),
+			8
 	}
 	c.file = c.quickConfig(group)
 	c.uploadTiny()

@@ -30,7 +30,8 @@ func TestPauseOutlivesTheProgram(t *testing.T) {
 		decisions := 0
 		last := b.decision.Seq
 		b.until("decisions over a VM that is off", func() bool {
-			if b.decision.Seq != last && b.decision.Controls.IsPaused(bus.ScopeRepair) && len(b.sample.VMs) == 1 && b.sample.VMs[0].State == bus.StateShutoff {
+			if b.decision.Seq != last && b.decision.Controls.IsPaused(bus.ScopeRepair) && len(b.sample.VMs) == 1 &&
+				b.sample.VMs[0].State == bus.StateShutoff {
 				last = b.decision.Seq
 				decisions++
 			}
@@ -52,7 +53,8 @@ func TestPauseOutlivesTheProgram(t *testing.T) {
 	if vms := w.vms(); vms[0].UUID == dead.UUID {
 		t.Errorf("it was not replaced: %+v", vms)
 	}
-	if out := w.must("events", w.group, "--nats-url", p.url); !strings.Contains(out, "paused: repair") || !strings.Contains(out, "nothing is paused") {
+	if out := w.must("events", w.group, "--nats-url", p.url); !strings.Contains(out, "paused: repair") ||
+		!strings.Contains(out, "nothing is paused") {
 		t.Errorf("the history says\n%s", out)
 	}
 	w.refused([]string{"pause", "nosuch", "--nats-url", p.url}, "nosuch", w.group)
@@ -99,7 +101,8 @@ func TestScaledByHand(t *testing.T) {
 	p.kill()
 	p = w.start(config)
 	p.until("it still holds", func() bool { return p.decision.Rule == bus.RuleManual && p.decision.Desired == 2 })
-	if out := w.must("explain", w.group, "--nats-url", p.url); !strings.Contains(out, "scaled to 2 VMs by hand") || !strings.Contains(out, "--release") {
+	if out := w.must("explain", w.group, "--nats-url", p.url); !strings.Contains(out, "scaled to 2 VMs by hand") ||
+		!strings.Contains(out, "--release") {
 		t.Errorf("explain says\n%s", out)
 	}
 	w.refused([]string{"scale", w.group, "4", "--nats-url", p.url}, "found 4", "1 to 3")

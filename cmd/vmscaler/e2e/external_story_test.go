@@ -14,7 +14,13 @@ func TestStoryExternal(t *testing.T) {
 	s := w.startOn(w.natsServer(w.jetStream()))
 	w.playStory(w.watch(client.Remote{URL: s.url}))
 	s.stages["dashboard"].saidTheStory(w.group)
-	if out := w.must("events", w.group, "--nats-url", s.url); !containsAll(out, "desired 2 -> 3", "desired 2 -> 1", " ready ", " removed ") {
+	if out := w.must("events", w.group, "--nats-url", s.url); !containsAll(
+		out,
+		"desired 2 -> 3",
+		"desired 2 -> 1",
+		" ready ",
+		" removed ",
+	) {
 		t.Errorf("events after the story:\n%s", out)
 	}
 	s.stop()

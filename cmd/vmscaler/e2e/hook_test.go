@@ -30,7 +30,11 @@ exit 3
 	}
 	hooks := "hooks:\n  launch: {wait_for: command, command: " + script + "}\n  remove: {wait_for: bus, timeout: 30m}\n"
 	p := w.start(w.config("min: 2\n" + hooks))
-	if e := p.untilEvent("", bus.EventFailed); !strings.Contains(e.Error, "the launch hook of "+e.VM+" said abandon: its command ended with exit status 3") || strings.Contains(e.Error, "not this one") {
+	if e := p.untilEvent("", bus.EventFailed); !strings.Contains(
+		e.Error,
+		"the launch hook of "+e.VM+" said abandon: its command ended with exit status 3",
+	) ||
+		strings.Contains(e.Error, "not this one") {
 		t.Errorf("event %+v", e)
 	}
 	p.untilReady(2)
@@ -45,7 +49,8 @@ exit 3
 	uuids := w.uuids()
 	for _, line := range lines[1:] {
 		fields := strings.Fields(line)
-		if len(fields) != 6 || fields[0] != "launch" || fields[1] != w.group || uuids[fields[2]] != fields[3] || fields[4] != p.sample.Host {
+		if len(fields) != 6 || fields[0] != "launch" || fields[1] != w.group || uuids[fields[2]] != fields[3] ||
+			fields[4] != p.sample.Host {
 			t.Errorf("the command was told %q; the VMs are %v", line, uuids)
 		} else if _, err := netip.ParseAddr(fields[5]); err != nil {
 			t.Errorf("the address of %s: %v", fields[2], err)
@@ -59,14 +64,18 @@ exit 3
 	p.kill()
 	p = w.start(config)
 	e := p.untilEvent(first.VM, bus.EventWaiting)
-	if e.Token == first.Token || e.Deadline == nil || !e.Deadline.Equal(*first.Deadline) || !strings.Contains(e.Sentence, "remove hook") {
+	if e.Token == first.Token || e.Deadline == nil || !e.Deadline.Equal(*first.Deadline) ||
+		!strings.Contains(e.Sentence, "remove hook") {
 		t.Errorf("before the restart %+v, after it %+v", first, e)
 	}
 	if vms := w.uuids(); vms[e.VM] != uuids[e.VM] || len(vms) != 2 {
 		t.Errorf("while the hook waits there are %v, want %v", vms, uuids)
 	}
 	w.refused([]string{"hook", "continue", first.Token, "--nats-url", p.url}, "no VM waits with the token", first.Token)
-	if out := w.must("hook", "heartbeat", e.Token, "--nats-url", p.url); !strings.Contains(out, e.VM+": remove hook: heartbeat, waits until ") {
+	if out := w.must("hook", "heartbeat", e.Token, "--nats-url", p.url); !strings.Contains(
+		out,
+		e.VM+": remove hook: heartbeat, waits until ",
+	) {
 		t.Errorf("heartbeat says %q", out)
 	}
 	if beat := p.untilEvent(e.VM, bus.EventWaiting); beat.Token != e.Token || !beat.Deadline.After(*e.Deadline) {

@@ -22,7 +22,10 @@ func TestRenamedPool(t *testing.T) {
 	p.stop()
 	w.dropPool(w.pool)
 	w.pool = "renamed-" + w.pool
-	pool, err := w.conn.StoragePoolDefineXML(fmt.Sprintf(`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, w.pool, w.dir), 0)
+	pool, err := w.conn.StoragePoolDefineXML(
+		fmt.Sprintf(`<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>`, w.pool, w.dir),
+		0,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,13 @@ func TestNoRoom(t *testing.T) {
 		a := p.stages["actuator"]
 		return !a.OK && strings.Contains(a.Message, "no room for another VM")
 	})
-	if out := w.must("explain", w.group, "--nats-url", p.url); !containsAll(out, "actuator refused", "held it back", "it has 0 of 1 VM:", "memory_reserve 16777216") {
+	if out := w.must("explain", w.group, "--nats-url", p.url); !containsAll(
+		out,
+		"actuator refused",
+		"held it back",
+		"it has 0 of 1 VM:",
+		"memory_reserve 16777216",
+	) {
 		t.Errorf("explain says\n%s", out)
 	}
 	p.stop()

@@ -171,7 +171,12 @@ func TestDown(t *testing.T) {
 	p := w.start(w.config("min: 1"))
 	p.untilReady(1)
 	w.refused([]string{"down", w.group, "--yes"}, "vmscaler run", fmt.Sprint(p.cmd.Process.Pid), "stop it first")
-	w.refused([]string{"run", "--no-dashboard", "-c", w.config("min: 1")}, "vmscaler run", fmt.Sprint(p.cmd.Process.Pid), "vmscaler dashboard --nats-url "+p.url)
+	w.refused(
+		[]string{"run", "--no-dashboard", "-c", w.config("min: 1")},
+		"vmscaler run",
+		fmt.Sprint(p.cmd.Process.Pid),
+		"vmscaler dashboard --nats-url "+p.url,
+	)
 	p.stop()
 	w.refused([]string{"down", w.group}, "--yes") // no terminal to ask on
 	if out := w.must("down", "unknown", "--yes"); !strings.Contains(out, w.group) {

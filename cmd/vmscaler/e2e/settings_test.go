@@ -28,7 +28,11 @@ func TestSetAndReset(t *testing.T) {
 	p.until("it still holds", func() bool {
 		return p.decision.Inputs.Max == 2 && p.decision.Desired == 2 && p.decision.Inputs.UpperPercent == 60
 	})
-	if out := w.must("diff", "-c", config, "--nats-url", p.url); !containsAll(strings.Join(strings.Fields(out), " "), "max 2 in the file 1", "policy.upper 60 in the file 70") {
+	if out := w.must("diff", "-c", config, "--nats-url", p.url); !containsAll(
+		strings.Join(strings.Fields(out), " "),
+		"max 2 in the file 1",
+		"policy.upper 60 in the file 70",
+	) {
 		t.Errorf("diff says\n%s", out)
 	}
 	w.must("reset", w.group, "upper", "--nats-url", p.url)
@@ -45,7 +49,9 @@ func TestSetAndReset(t *testing.T) {
 func TestScalesOnMetric(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.start(w.config("min: 1\nmax: 2\npolicy:\n  type: [threshold, target]\n  signal: metric\n  metric: requests\n  metric_target: 100\n  upper: 100\n  lower: 99"))
+	p := w.start(w.config(
+		"min: 1\nmax: 2\npolicy:\n  type: [threshold, target]\n  signal: metric\n  metric: requests\n  metric_target: 100\n  upper: 100\n  lower: 99",
+	))
 	p.untilReady(1)
 	forged := bus.Metric{V: bus.Version, Group: w.group, Name: "requests", Value: new(1e9)}
 	if err := p.conn.Publish(&forged); err != nil { // refused by the server, which says so later

@@ -24,7 +24,9 @@ exec /sbin/shutdown.quick "$@"
 func TestSlowGuests(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	config := w.config("min: 1\nmax: 6\nshutdown_timeout: 90s\nboot_timeout: 5m\nbrakes: {removals: 100}\nrepair: {health_grace: 0s}")
+	config := w.config(
+		"min: 1\nmax: 6\nshutdown_timeout: 90s\nboot_timeout: 5m\nbrakes: {removals: 100}\nrepair: {health_grace: 0s}",
+	)
 	p := w.start(config)
 	for n := 2; n <= 6; n += 2 { // as many boot at a time here
 		w.must("scale", w.group, strconv.Itoa(n), "--nats-url", p.url)

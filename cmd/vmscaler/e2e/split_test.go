@@ -23,7 +23,13 @@ type split struct {
 
 // split prepares stages that are to run on the bus at an address; config is the group's.
 func (w *world) split(address, config string, args ...string) *split {
-	return &split{w, "nats://" + address, config, append([]string{"--nats-url", "nats://" + address}, args...), map[string]*process{}}
+	return &split{
+		w,
+		"nats://" + address,
+		config,
+		append([]string{"--nats-url", "nats://" + address}, args...),
+		map[string]*process{},
+	}
 }
 
 // start starts one stage and does not wait for anything.

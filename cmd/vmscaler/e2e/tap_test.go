@@ -140,7 +140,8 @@ func TestTap(t *testing.T) {
 	nats.says(tool+"micro info vmscaler", "vmscaler.ctl.status", "vmscaler.ctl.explain", "decider")
 	var status bus.Status
 	nats.answer(tool+"req vmscaler.ctl.status '' --raw", &status)
-	if len(status.Groups) != 1 || status.Groups[0].Group != w.group || len(status.Groups[0].Samples) != 1 || len(status.Stages) != 4 {
+	if len(status.Groups) != 1 || status.Groups[0].Group != w.group || len(status.Groups[0].Samples) != 1 ||
+		len(status.Stages) != 4 {
 		t.Errorf("status %+v, want the group with its sample, and four stages", status)
 	}
 	var explained bus.Decision
@@ -151,8 +152,12 @@ func TestTap(t *testing.T) {
 	nats.says(tool+"micro stats vmscaler", "status", "explain")
 
 	// What a tap must not do.
-	forged := fmt.Sprintf(`{"v":1,"group":"%s","direction":"out","desired":5,"id":"forged","known":true,"term":%d,"expires_at":"2100-01-01T00:00:00Z","spec_hash":"%s"}`,
-		w.group, explained.Term+1, explained.SpecHash)
+	forged := fmt.Sprintf(
+		`{"v":1,"group":"%s","direction":"out","desired":5,"id":"forged","known":true,"term":%d,"expires_at":"2100-01-01T00:00:00Z","spec_hash":"%s"}`,
+		w.group,
+		explained.Term+1,
+		explained.SpecHash,
+	)
 	nats.refused(tool+"pub vmscaler.decision."+w.group+".out '"+forged+"'", "ermissions violation")
 	nats.refused(tool+"pub vmscaler.decision.x.out '{}'", "ermissions violation")
 	nats.refused(tool+"sub 'vmscaler.ctl.>'", "ermissions violation")
@@ -190,7 +195,8 @@ func TestTap(t *testing.T) {
 			t.Errorf("sub of %s shows no message", name)
 		}
 		for _, s := range subjects {
-			if name == "failures" && !strings.HasSuffix(s, ".failed") || name == "decisions" && !strings.HasPrefix(s, "vmscaler.decision.") {
+			if name == "failures" && !strings.HasSuffix(s, ".failed") ||
+				name == "decisions" && !strings.HasPrefix(s, "vmscaler.decision.") {
 				t.Errorf("sub of %s shows a message on %s", name, s)
 			}
 		}

@@ -52,7 +52,12 @@ var virshVerbs = []virshVerb{
 	{name: "setvcpus", do: []string{"setvcpus VM 2 --maximum --config", "setvcpus VM 2 --config"}, then: stays, keep: true},
 	{name: "attach-device", do: []string{"attach-device VM DIR/interface.xml --live --config"}, then: stays, keep: true},
 	{name: "detach-device", do: []string{"detach-device VM DIR/interface.xml --config"}, then: stays, keep: true},
-	{name: "attach-interface", do: []string{"attach-interface VM network NET --mac 52:54:00:12:34:56 --model virtio --live --config"}, then: stays, keep: true},
+	{
+		name: "attach-interface",
+		do:   []string{"attach-interface VM network NET --mac 52:54:00:12:34:56 --model virtio --live --config"},
+		then: stays,
+		keep: true,
+	},
 	{
 		name: "detach-interface", do: []string{"detach-interface VM network --mac 52:54:00:12:34:56 --config"},
 		then: stays, keep: true,
@@ -79,7 +84,12 @@ var virshVerbs = []virshVerb{
 		name: "blockcopy", do: []string{"blockcopy VM vda DIR/copy.qcow2 --transient-job --wait --pivot"},
 		then: stays, left: []string{"copy.qcow2"},
 	},
-	{name: "attach-disk", do: []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --persistent"}, then: stays, left: []string{"data.qcow2"}},
+	{
+		name: "attach-disk",
+		do:   []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --persistent"},
+		then: stays,
+		left: []string{"data.qcow2"},
+	},
 	{
 		name: "detach-disk", do: []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --config", "detach-disk VM vdb --config"},
 		then: stays, left: []string{"data.qcow2"}, keep: true,
@@ -89,7 +99,13 @@ var virshVerbs = []virshVerb{
 	{name: "managedsave-remove", do: []string{"managedsave VM"}, then: aside, undo: []string{"managedsave-remove VM"}},
 	{name: "save", do: []string{"save VM DIR/memory"}, then: replaced, left: []string{"memory"}},
 	// What is in the file is a VM whose disk is gone, and libvirt refuses it.
-	{name: "restore", do: []string{"save VM DIR/memory"}, then: replaced, undo: []string{"?restore DIR/memory"}, left: []string{"memory"}},
+	{
+		name: "restore",
+		do:   []string{"save VM DIR/memory"},
+		then: replaced,
+		undo: []string{"?restore DIR/memory"},
+		left: []string{"memory"},
+	},
 	{name: "shutdown", do: []string{"shutdown VM"}, then: replaced},
 	{name: "destroy", do: []string{"destroy VM"}, then: replaced},
 	{name: "undefine", do: []string{"undefine VM"}, then: stays},
@@ -162,7 +178,13 @@ func newVirshWorld(t *testing.T) *virshWorld {
 		t.Fatal(err)
 	}
 	v := &virshWorld{world: w, t: t, own: own, base: w.files()}
-	v.write("interface.xml", fmt.Sprintf(`<interface type='network'><mac address='52:54:00:65:43:21'/><source network='%s'/><model type='virtio'/></interface>`, w.network))
+	v.write(
+		"interface.xml",
+		fmt.Sprintf(
+			`<interface type='network'><mac address='52:54:00:65:43:21'/><source network='%s'/><model type='virtio'/></interface>`,
+			w.network,
+		),
+	)
 	v.write("editor", "#!/bin/sh\nsed -i 's#</name>#</name><description>changed by hand</description>#' \"$1\"\n")
 	if err := os.Chmod(filepath.Join(own, "editor"), 0o755); err != nil {
 		t.Fatal(err)
@@ -316,7 +338,14 @@ func (v *virshWorld) said() string {
 // virsh does a line. With a question mark before it libvirt may refuse it; with an exclamation mark it is vmscaler's.
 func (v *virshWorld) virsh(vm *vm.VM, line string) {
 	v.t.Helper()
-	words := map[string]string{"POOL": v.pool, "NET": v.network, "GROUP": v.group, "DIR": v.own, "FOLDER": v.dir, "URI": bus.MetadataURI}
+	words := map[string]string{
+		"POOL":   v.pool,
+		"NET":    v.network,
+		"GROUP":  v.group,
+		"DIR":    v.own,
+		"FOLDER": v.dir,
+		"URI":    bus.MetadataURI,
+	}
 	if vm != nil {
 		words["VM"], words["VOLUME"], words["UUID"] = vm.Name, vm.Meta.Volume, vm.UUID
 	}
@@ -332,7 +361,12 @@ func (v *virshWorld) virsh(vm *vm.VM, line string) {
 		v.must(append(strings.Fields(line), "--nats-url", v.run.url)...)
 		return
 	}
-	command := fmt.Sprintf("EDITOR=%s virsh -q -c '%s' %s", filepath.Join(v.own, "editor"), v.uri, strings.ReplaceAll(line, "'", `\'`))
+	command := fmt.Sprintf(
+		"EDITOR=%s virsh -q -c '%s' %s",
+		filepath.Join(v.own, "editor"),
+		v.uri,
+		strings.ReplaceAll(line, "'", `\'`),
+	)
 	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil && !may {
 		v.t.Fatalf("virsh %s: %s\n%s", line, err, out)
 	}

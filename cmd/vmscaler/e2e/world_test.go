@@ -77,7 +77,13 @@ func newWorldAt(t testing.TB, uri, dir string) *world {
 	state := t.TempDir()
 	w := &world{
 		t: t, uri: uri, dir: dir, pool: "e2e-" + id, network: "user", group: "e2e-" + id, state: state, ended: make(chan *process, 1),
-		env: []string{"VMSCALER_STATE_DIR=" + state, "VMSCALER_LOCK_DIR=" + t.TempDir(), "XDG_STATE_HOME=" + t.TempDir(), "NO_COLOR=1", "LIBVIRT_DEFAULT_URI="},
+		env: []string{
+			"VMSCALER_STATE_DIR=" + state,
+			"VMSCALER_LOCK_DIR=" + t.TempDir(),
+			"XDG_STATE_HOME=" + t.TempDir(),
+			"NO_COLOR=1",
+			"LIBVIRT_DEFAULT_URI=",
+		},
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -192,7 +198,13 @@ func (w *world) makeNetwork(addresses int) string {
 
 // config writes a config file; group is what stands below the group's name, without indentation.
 func (w *world) config(group string) string {
-	text := fmt.Sprintf("libvirt:\n  pool: %s\n  disk_pool: %s\nbus:\n  listen: 127.0.0.1:0\ngroups:\n  - name: %s\n    network: %s\n", w.pool, w.diskPool(), w.group, w.network)
+	text := fmt.Sprintf(
+		"libvirt:\n  pool: %s\n  disk_pool: %s\nbus:\n  listen: 127.0.0.1:0\ngroups:\n  - name: %s\n    network: %s\n",
+		w.pool,
+		w.diskPool(),
+		w.group,
+		w.network,
+	)
 	for line := range strings.Lines(group) {
 		text += "    " + line
 	}

@@ -33,7 +33,10 @@ func MakePool(t *testing.T, conn *libvirt.Connect) (name, dir string) {
 		t.Fatal(err)
 	}
 	name = filepath.Base(dir)
-	p, err := conn.StoragePoolCreateXML(fmt.Sprintf("<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>", name, dir), 0)
+	p, err := conn.StoragePoolCreateXML(
+		fmt.Sprintf("<pool type='dir'><name>%s</name><target><path>%s</path></target></pool>", name, dir),
+		0,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -135,7 +135,10 @@ func testStory(t *testing.T, w *world) {
 		t.Fatal(err)
 	}
 	t.Logf("the story took %.1f s", since(start))
-	if out := w.compose("exec", "-T", "actuator", "sh", "-c", "cat /var/lib/vmscaler-actuator/volumes/*.json"); !strings.Contains(out, `"inode"`) {
+	if out := w.compose("exec", "-T", "actuator", "sh", "-c", "cat /var/lib/vmscaler-actuator/volumes/*.json"); !strings.Contains(
+		out,
+		`"inode"`,
+	) {
 		t.Errorf("the records of what was made do not say which files:\n%s", out)
 	}
 }
@@ -180,7 +183,12 @@ func testKilled(t *testing.T, w *world) {
 		w.compose("up", "-d")
 		w.untilDecided(start)
 		decided := since(start)
-		t.Logf("%-9s killed: decisions again %4.1f s after `up -d` began, all five healthy after %4.1f s", s.name, decided, w.untilHealthy(start))
+		t.Logf(
+			"%-9s killed: decisions again %4.1f s after `up -d` began, all five healthy after %4.1f s",
+			s.name,
+			decided,
+			w.untilHealthy(start),
+		)
 		w.same(before)
 	}
 }
@@ -226,7 +234,8 @@ func (w *world) untilDecided(after time.Time) {
 	w.t.Helper()
 	w.until("the decider decides on one ready VM", func() bool {
 		d := w.decision
-		return d.Time.After(after) && d.Desired == 1 && d.Inputs.Ready == 1 && d.Inputs.AveragePercent != nil && w.sample.Time.After(after)
+		return d.Time.After(after) && d.Desired == 1 && d.Inputs.Ready == 1 && d.Inputs.AveragePercent != nil &&
+			w.sample.Time.After(after)
 	})
 }
 

@@ -81,8 +81,13 @@ func newWorld(t *testing.T) *world {
 	listen := freeAddress(t)
 	w.url = "nats://" + listen
 	config := filepath.Join(t.TempDir(), "vmscaler.yaml")
-	text := fmt.Sprintf("libvirt:\n  pool: %s\ngroups:\n  - name: %s\n    network: user\n    policy:\n      upper: %d\n      lower: %d\n",
-		name, w.group, scenario.UpperPercent, scenario.LowerPercent)
+	text := fmt.Sprintf(
+		"libvirt:\n  pool: %s\ngroups:\n  - name: %s\n    network: user\n    policy:\n      upper: %d\n      lower: %d\n",
+		name,
+		w.group,
+		scenario.UpperPercent,
+		scenario.LowerPercent,
+	)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

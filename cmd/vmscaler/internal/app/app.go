@@ -132,8 +132,11 @@ func openBus(o Options) (connect connector, url string, stop func(), err error) 
 	var locked *server.StateLockedError
 	switch {
 	case errors.Is(err, server.ErrListenTaken):
-		return nil, "", nil, fmt.Errorf("%w: take another port with `--bus-listen 127.0.0.1:4223`, or, if a NATS server is there, join it with `--nats-url nats://%s`",
-			err, o.Config.BusListen)
+		return nil, "", nil, fmt.Errorf(
+			"%w: take another port with `--bus-listen 127.0.0.1:4223`, or, if a NATS server is there, join it with `--nats-url nats://%s`",
+			err,
+			o.Config.BusListen,
+		)
 	case errors.As(err, &locked):
 		remedy := "give this one a folder of its own with --state-dir"
 		if locked.Holder.URL != "" {
@@ -154,7 +157,10 @@ type stage struct {
 }
 
 // claiming is dial for the stage that acts: what it reaches must be this process's.
-func claiming(dial func(context.Context) (*libvirt.Connect, error), claim func(*libvirt.Connect) error) func(context.Context) (*libvirt.Connect, error) {
+func claiming(
+	dial func(context.Context) (*libvirt.Connect, error),
+	claim func(*libvirt.Connect) error,
+) func(context.Context) (*libvirt.Connect, error) {
 	if claim == nil {
 		return dial
 	}
@@ -200,7 +206,11 @@ func makers(o Options, url string) []maker {
 			return a.Run, nil
 		}},
 		{StageDecider, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
-			d, err := decider.New(decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override}, conn, o.Log)
+			d, err := decider.New(
+				decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override},
+				conn,
+				o.Log,
+			)
 			if err != nil {
 				return nil, err
 			}

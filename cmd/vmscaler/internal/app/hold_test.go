@@ -46,7 +46,10 @@ func newCluster(t *rapid.T) *cluster {
 	c := &cluster{spec: spec, now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC), names: map[string]int{}}
 	c.window.SpecHash = spec.Hash()
 	for i := range rapid.IntRange(1, 3).Draw(t, "hosts") {
-		c.hosts = append(c.hosts, &simHost{id: bus.HostID(fmt.Sprintf("id-%d", i)), name: fmt.Sprintf("kvm%d", i), instance: fmt.Sprintf("c%d", i)})
+		c.hosts = append(
+			c.hosts,
+			&simHost{id: bus.HostID(fmt.Sprintf("id-%d", i)), name: fmt.Sprintf("kvm%d", i), instance: fmt.Sprintf("c%d", i)},
+		)
 	}
 	return c
 }
@@ -75,7 +78,10 @@ func (c *cluster) happen(t *rapid.T) {
 		h.idle = false
 	case "lies of VMs":
 		for i := range rapid.IntRange(1, 5).Draw(t, "lies") {
-			h.lies = append(h.lies, bus.VM{Name: "web-77", UUID: fmt.Sprintf("lie-%d", i), State: bus.StateRunning, Phase: bus.PhaseReady, CPUPercent: new(0.0)})
+			h.lies = append(
+				h.lies,
+				bus.VM{Name: "web-77", UUID: fmt.Sprintf("lie-%d", i), State: bus.StateRunning, Phase: bus.PhaseReady, CPUPercent: new(0.0)},
+			)
 		}
 	case "lies of another's VMs":
 		for _, vm := range other.vms {
@@ -113,7 +119,16 @@ func (c *cluster) step(t *rapid.T) {
 		if h.silent {
 			continue
 		}
-		s := bus.Sample{V: bus.Version, Group: "web", HostID: h.id, Host: h.name, Instance: h.instance, Time: c.now, SpecHash: c.window.SpecHash, VMs: slices.Clone(h.lies)}
+		s := bus.Sample{
+			V:        bus.Version,
+			Group:    "web",
+			HostID:   h.id,
+			Host:     h.name,
+			Instance: h.instance,
+			Time:     c.now,
+			SpecHash: c.window.SpecHash,
+			VMs:      slices.Clone(h.lies),
+		}
 		for _, vm := range h.vms {
 			s.VMs = append(s.VMs, c.shown(vm))
 		}
@@ -129,7 +144,8 @@ func (c *cluster) step(t *rapid.T) {
 	var d bus.Decision
 	d, c.state = decider.Decide(c.spec, c.state, obs, c.now)
 	for _, h := range c.hosts {
-		if d.Direction != bus.In && d.Known && !h.silent && h.lies == nil && c.alone(h) && d.Shares[h.id].VMs < h.kept() && c.believed(obs, h) {
+		if d.Direction != bus.In && d.Known && !h.silent && h.lies == nil && c.alone(h) && d.Shares[h.id].VMs < h.kept() &&
+			c.believed(obs, h) {
 			t.Fatalf("%q: host %s has %d VMs, and its share is %+v of %+v", d.Sentence, h.id, h.kept(), d.Shares[h.id], d)
 		}
 		if !h.idle && c.alone(h) { // of two with one identity the second does nothing

@@ -28,7 +28,13 @@ const joinPause = 250 * time.Millisecond
 // Join connects to a bus of another process as one of its roles. It waits for a server, and for credentials that its
 // first start makes, until ctx ends, and tells waiting why, once for each reason. That the bus wants credentials and
 // none are named is an error, if it is so several times: a bus answers a moment before its state folder says that it does.
-func Join(ctx context.Context, role string, remote func(role string) client.Remote, log zerolog.Logger, waiting func(error)) (*client.Conn, error) {
+func Join(
+	ctx context.Context,
+	role string,
+	remote func(role string) client.Remote,
+	log zerolog.Logger,
+	waiting func(error),
+) (*client.Conn, error) {
 	said, needed := "", 0
 	for {
 		conn, err := JoinNow(role, remote(role), log)
@@ -55,8 +61,12 @@ func Join(ctx context.Context, role string, remote func(role string) client.Remo
 type NeedCredentialsError struct{ URL, Role string }
 
 func (e *NeedCredentialsError) Error() string {
-	return fmt.Sprintf("the bus at %s wants credentials of role %s: name their file with --nats-nkey or VMSCALER_NATS_NKEY; on the bus's machine `vmscaler bus credentials %s` says where it is",
-		e.URL, e.Role, e.Role)
+	return fmt.Sprintf(
+		"the bus at %s wants credentials of role %s: name their file with --nats-nkey or VMSCALER_NATS_NKEY; on the bus's machine `vmscaler bus credentials %s` says where it is",
+		e.URL,
+		e.Role,
+		e.Role,
+	)
 }
 
 // NoBusError says that no bus answers.
@@ -83,7 +93,11 @@ func JoinNow(role string, remote client.Remote, log zerolog.Logger) (*client.Con
 	case errors.Is(err, nats.ErrAuthorization) && remote.Anonymous():
 		return nil, &NeedCredentialsError{remote.URL, role}
 	case errors.Is(err, nats.ErrAuthorization):
-		return nil, fmt.Errorf("%w: it does not know these credentials; `vmscaler bus credentials %s` on its machine names the right ones", err, role)
+		return nil, fmt.Errorf(
+			"%w: it does not know these credentials; `vmscaler bus credentials %s` on its machine names the right ones",
+			err,
+			role,
+		)
 	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.As(err, new(net.Error)):
 		return nil, &NoBusError{remote.URL, err}
 	case err != nil:
@@ -158,7 +172,8 @@ func isHere(host string) bool {
 	}
 	for _, at := range found {
 		ip := net.ParseIP(at) // of 127.0.0.0/8 an interface names one; Debian's own name is 127.0.1.1
-		if !ip.IsLoopback() && !slices.ContainsFunc(own, func(a net.Addr) bool { n, ok := a.(*net.IPNet); return ok && n.IP.Equal(ip) }) {
+		if !ip.IsLoopback() &&
+			!slices.ContainsFunc(own, func(a net.Addr) bool { n, ok := a.(*net.IPNet); return ok && n.IP.Equal(ip) }) {
 			return false
 		}
 	}

@@ -166,7 +166,10 @@ func TestJoinWithoutCredentials(t *testing.T) {
 				conn.Close()
 			}
 			var need *NeedCredentialsError
-			if wants := slices.Contains([]bus.Role{"collector", "decider", "actuator", "operator", "metric"}, role); wants != errors.As(err, &need) {
+			if wants := slices.Contains([]bus.Role{"collector", "decider", "actuator", "operator", "metric"}, role); wants != errors.As(
+				err,
+				&need,
+			) {
 				t.Fatalf("got %v", err)
 			}
 			if need == nil {

@@ -60,9 +60,15 @@ func procFiles() map[string]string {
 			"eth0\t" + kernel("0.0.0.0") + "\t" + kernel("10.0.0.1") + "\t0003\t0\t0\t0\t" + kernel("0.0.0.0") + "\t0\t0\t0\n" +
 			"eth0\t" + kernel("192.168.122.0") + "\t00000000\t0001\t0\t0\t0\t" + kernel("255.255.255.0") + "\t0\t0\t0\n",
 		"proc/net/udp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n" +
-			" 1: " + kernel("192.168.122.1") + ":0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 555 2 0 0\n" +
-			" 2: " + kernel("0.0.0.0") + ":0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 556 2 0 0\n" +
-			" 3: " + kernel("0.0.0.0") + ":1234 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 557 2 0 0\n",
+			" 1: " + kernel(
+			"192.168.122.1",
+		) + ":0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 555 2 0 0\n" +
+			" 2: " + kernel(
+			"0.0.0.0",
+		) + ":0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 556 2 0 0\n" +
+			" 3: " + kernel(
+			"0.0.0.0",
+		) + ":1234 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 557 2 0 0\n",
 		"proc/net/udp6": "  sl  local_address\n" +
 			" 1: " + strings.Repeat("0", 32) + ":0035 " + strings.Repeat("0", 32) + ":0000 07 00000000:00000000 00:00000000 00000000     0        0 558 2 0 0\n",
 		"proc/77/fd/3":         "-> socket:[555]",
@@ -97,7 +103,14 @@ func TestHost(t *testing.T) {
 		t.Errorf("routes: got %v, want %v", h.Routes, routes)
 	}
 	sockets := []Socket{
-		{Addr: netip.MustParseAddr("192.168.122.1"), Port: 53, PID: 77, Process: "dnsmasq", Command: "dnsmasq --conf-file=/x/lan.conf ", inode: "555"},
+		{
+			Addr:    netip.MustParseAddr("192.168.122.1"),
+			Port:    53,
+			PID:     77,
+			Process: "dnsmasq",
+			Command: "dnsmasq --conf-file=/x/lan.conf ",
+			inode:   "555",
+		},
 		{Addr: netip.MustParseAddr("0.0.0.0"), Port: 67, inode: "556"},
 		{Addr: netip.MustParseAddr("::"), Port: 53, inode: "558"},
 	}
@@ -141,7 +154,14 @@ func TestWalk(t *testing.T) {
 func TestAllows(t *testing.T) {
 	ann := Principal{UID: 1000, GIDs: []int{1000, 107}}
 	acl := func(user, userID, grp, mask, other uint32) []ACLEntry {
-		return []ACLEntry{{aclUserObj, 7, -1}, {aclUser, user, int(userID)}, {aclGroupObj, 0, -1}, {aclGroup, grp, 107}, {aclMask, mask, -1}, {aclOther, other, -1}}
+		return []ACLEntry{
+			{aclUserObj, 7, -1},
+			{aclUser, user, int(userID)},
+			{aclGroupObj, 0, -1},
+			{aclGroup, grp, 107},
+			{aclMask, mask, -1},
+			{aclOther, other, -1},
+		}
 	}
 	for _, tc := range []struct {
 		name string
@@ -281,7 +301,8 @@ func TestGatherWithoutPoolAndNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Pool.Exists || f.Pool.Name != "none" || len(f.Networks) != 1 || f.Networks[0].Exists || f.Networks[0].Name != "lan" || len(f.Unread) > 0 {
+	if f.Pool.Exists || f.Pool.Name != "none" || len(f.Networks) != 1 || f.Networks[0].Exists || f.Networks[0].Name != "lan" ||
+		len(f.Unread) > 0 {
 		t.Errorf("got pool %+v, networks %+v, unread %v", f.Pool, f.Networks, f.Unread)
 	}
 }

@@ -33,7 +33,11 @@ func TestBounds(t *testing.T) {
 	var target strings.Builder
 	target.WriteString("groups:\n")
 	for i := range 500 {
-		fmt.Fprintf(&target, "  # a group\n  - name: group-%dx\n    min: 2\n    max: 5\n    policy: {type: target, metric: cpu, target: 50}\n    schedule: [{at: \"0 8 * * 1-5\", min: 4}]\n\n", i)
+		fmt.Fprintf(
+			&target,
+			"  # a group\n  - name: group-%dx\n    min: 2\n    max: 5\n    policy: {type: target, metric: cpu, target: 50}\n    schedule: [{at: \"0 8 * * 1-5\", min: 4}]\n\n",
+			i,
+		)
 	}
 	if _, found, _ := excess([]byte(target.String())); found != "" {
 		t.Errorf("500 groups in %d KiB: found %s", target.Len()>>10, found)
@@ -43,7 +47,8 @@ func TestBounds(t *testing.T) {
 // A value that is set while a group runs is short: the decider does nothing else while it reads it.
 func TestBoundsOfAValue(t *testing.T) {
 	for _, value := range []string{strings.Repeat("[", 60_000), strings.Repeat(" ", 2000) + "7"} {
-		if _, err := Override(bus.DefaultGroup(), map[string]string{"policy.upper": value}); err == nil || !strings.Contains(err.Error(), "at most 1024") {
+		if _, err := Override(bus.DefaultGroup(), map[string]string{"policy.upper": value}); err == nil ||
+			!strings.Contains(err.Error(), "at most 1024") {
 			t.Errorf("%d bytes: got %.200v", len(value), err)
 		}
 	}

@@ -452,8 +452,12 @@ func FuzzParse(f *testing.F) {
 
 // Beside the problems is what of the file is right, so that the host can be asked about it in the same go.
 func TestParseKeepsWhatIsRight(t *testing.T) {
-	cfg, _, err := Parse("v.yaml", []byte("libvirt:\n  pool: [own]\n  uri: qemu:///session\ngroups:\n- name: web\n  template: small\n  max: 0\n"))
-	if err == nil || cfg.LibvirtURI != "qemu:///session" || len(cfg.Groups) != 1 || cfg.Groups[0].Template != "small" || cfg.Line("groups[0].template") != 6 {
+	cfg, _, err := Parse(
+		"v.yaml",
+		[]byte("libvirt:\n  pool: [own]\n  uri: qemu:///session\ngroups:\n- name: web\n  template: small\n  max: 0\n"),
+	)
+	if err == nil || cfg.LibvirtURI != "qemu:///session" || len(cfg.Groups) != 1 || cfg.Groups[0].Template != "small" ||
+		cfg.Line("groups[0].template") != 6 {
 		t.Errorf("got %+v, %v", cfg, err)
 	}
 	for _, text := range []string{"groups: 3\n", "groups: [\n", "- a\n"} {
@@ -466,9 +470,18 @@ func TestParseKeepsWhatIsRight(t *testing.T) {
 func TestProblemsOfALaterCheck(t *testing.T) {
 	of := func(field string, line int) Problem { return Problem{Field: field, Line: line} }
 	got := Problems{of("libvirt.pool", 2), of("groups[1]", 9)}.And(Problems{
-		of("libvirt.pool", 2), of("libvirt.pool2", 3), of("groups[1].network", 9), of("groups[0].network", 5), of("groups[10].network", 20),
+		of(
+			"libvirt.pool",
+			2,
+		), of("libvirt.pool2", 3), of("groups[1].network", 9), of("groups[0].network", 5), of("groups[10].network", 20),
 	})
-	want := Problems{of("libvirt.pool", 2), of("libvirt.pool2", 3), of("groups[0].network", 5), of("groups[1]", 9), of("groups[10].network", 20)}
+	want := Problems{
+		of("libvirt.pool", 2),
+		of("libvirt.pool2", 3),
+		of("groups[0].network", 5),
+		of("groups[1]", 9),
+		of("groups[10].network", 20),
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -482,7 +495,8 @@ func TestTaps(t *testing.T) {
 		}
 	}
 	for _, text := range []string{`bus: {taps: "false"}`, "bus: {taps: 0}", "bus: {taps: nobody}", "bus: {taps: [false]}"} {
-		if _, _, err := Parse("x.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "bus.taps") || !strings.Contains(err.Error(), wantYesOrNo) {
+		if _, _, err := Parse("x.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "bus.taps") ||
+			!strings.Contains(err.Error(), wantYesOrNo) {
 			t.Errorf("%q: got %v", text, err)
 		}
 	}

@@ -38,7 +38,10 @@ func configFields(c *Config) section {
 				isLibvirtURI)},
 			{"acceleration", choice(&c.Acceleration, "auto", "kvm", "qemu")},
 			{"pool", text(&c.Pool, "the name of a storage pool, in quotes if it is a number", isName)},
-			{"disk_pool", text(&c.DiskPool, `the name of a storage pool, in quotes if it is a number, or "" for the templates'`, isNameOrNone)},
+			{
+				"disk_pool",
+				text(&c.DiskPool, `the name of a storage pool, in quotes if it is a number, or "" for the templates'`, isNameOrNone),
+			},
 		}},
 		{"bus", section{
 			{"listen", text(&c.BusListen, wantListen, isListen)},

@@ -13,7 +13,8 @@ const pooled = "libvirt:\n  pool: theirs\n"
 // A file that nobody has named is read if it is this user's, and else it is named, with its owner and what to do.
 func TestUnnamedFile(t *testing.T) {
 	dir := t.TempDir()
-	if cfg, warnings, err := LoadUnnamed(filepath.Join(dir, "vmscaler.yaml"), os.Geteuid()); err != nil || len(warnings) > 0 || cfg.Path != "" {
+	if cfg, warnings, err := LoadUnnamed(filepath.Join(dir, "vmscaler.yaml"), os.Geteuid()); err != nil || len(warnings) > 0 ||
+		cfg.Path != "" {
 		t.Errorf("no file: got %+v, %v, %v; want the defaults", cfg, warnings, err)
 	}
 	type trap func(file, folder string) error
@@ -104,7 +105,8 @@ func TestUnnamedFileRunsNoProgram(t *testing.T) {
 		if allowed {
 			want = 1
 		}
-		if len(problems) != want || (cfg.LibvirtURI == uri) != allowed || !allowed && (problems[0].Field != "libvirt.uri" || problems[0].Line != 2) {
+		if len(problems) != want || (cfg.LibvirtURI == uri) != allowed ||
+			!allowed && (problems[0].Field != "libvirt.uri" || problems[0].Line != 2) {
 			t.Errorf("%s: got %q, %v; want it allowed: %v", uri, cfg.LibvirtURI, err, allowed)
 		}
 		if cfg, _, _ := Load(file); cfg.LibvirtURI != uri && !strings.Contains(uri, "-o") {

@@ -172,8 +172,12 @@ func explain(uri string, err error) error {
 		remedy = "the session belongs to another user"
 	}
 	switch {
-	case errors.Is(err, libvirt.ERR_AUTH_UNAVAILABLE), errors.Is(err, libvirt.ERR_AUTH_FAILED), errors.Is(err, libvirt.ERR_AUTH_CANCELLED),
-		strings.Contains(text, "Permission denied"), strings.Contains(text, "polkit"), strings.Contains(text, "system bus"):
+	case errors.Is(err, libvirt.ERR_AUTH_UNAVAILABLE),
+		errors.Is(err, libvirt.ERR_AUTH_FAILED),
+		errors.Is(err, libvirt.ERR_AUTH_CANCELLED),
+		strings.Contains(text, "Permission denied"),
+		strings.Contains(text, "polkit"),
+		strings.Contains(text, "system bus"):
 		return &DialError{ErrPermission, uri, text, remedy}
 	case errors.Is(err, libvirt.ERR_SYSTEM_ERROR), errors.Is(err, libvirt.ERR_RPC):
 		remedy = "start it with `sudo systemctl start libvirtd` (without systemd: `packaging/host-setup.sh libvirt`)"

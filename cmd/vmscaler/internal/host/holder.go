@@ -75,7 +75,9 @@ func readHolder(f *os.File, uri string) Holder {
 	}
 	said := Holder{}
 	switch {
-	case json.Unmarshal(data, &said) != nil, said.PID <= 0, !printable(append(said.Groups, said.Command, said.URI, said.BusURL, said.StateDir)...),
+	case json.Unmarshal(data, &said) != nil,
+		said.PID <= 0,
+		!printable(append(said.Groups, said.Command, said.URI, said.BusURL, said.StateDir)...),
 		errors.Is(unix.Kill(said.PID, 0), unix.ESRCH): // what stands there is of one that has ended
 		return unknown
 	case said.URI == "":

@@ -81,15 +81,23 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, a volume of format %s", g.Template, info.Format),
 				"a qcow2 one; `vmscaler template import` converts"))
 		case !info.Complete:
-			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, a template whose upload has not ended or was cut off", g.Template),
-				"a complete one; build or import it again"))
+			problems = append(
+				problems,
+				cfg.Problem(field, fmt.Sprintf("%q, a template whose upload has not ended or was cut off", g.Template),
+					"a complete one; build or import it again"),
+			)
 		}
 	}
 	return problems, nil
 }
 
 // poolProblem reports whether a pool can be used, and else what is wrong with it, unless that will be set up.
-func poolProblem(conn *libvirt.Connect, cfg config.Config, field, pool, uri string, willSetUp bool) (ok bool, p config.Problems, err error) {
+func poolProblem(
+	conn *libvirt.Connect,
+	cfg config.Config,
+	field, pool, uri string,
+	willSetUp bool,
+) (ok bool, p config.Problems, err error) {
 	switch active, err := poolActive(conn, pool); {
 	case willSetUp && (errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) || err == nil && !active):
 		return false, nil, nil
@@ -265,9 +273,16 @@ func poolFolder(name string, id Identity, euid int) (string, error) {
 	case !id.Session:
 		return filepath.Join("/var/lib/libvirt/images", name), nil
 	case id.SessionUID == 0:
-		return "", fmt.Errorf("storage pool %q does not exist, and this is a user's session on another host: make it there, with `vmscaler setup` as that user, or let libvirt.pool name one that exists", name)
+		return "", fmt.Errorf(
+			"storage pool %q does not exist, and this is a user's session on another host: make it there, with `vmscaler setup` as that user, or let libvirt.pool name one that exists",
+			name,
+		)
 	case id.SessionUID != euid:
-		return "", fmt.Errorf("storage pool %q does not exist, and this is the session of user id %d: make it as that user, with `vmscaler setup`, or let libvirt.pool name one that exists", name, id.SessionUID)
+		return "", fmt.Errorf(
+			"storage pool %q does not exist, and this is the session of user id %d: make it as that user, with `vmscaler setup`, or let libvirt.pool name one that exists",
+			name,
+			id.SessionUID,
+		)
 	}
 	data := os.Getenv("XDG_DATA_HOME")
 	if data == "" {

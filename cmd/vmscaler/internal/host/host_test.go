@@ -77,7 +77,8 @@ func TestProblems(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(problems) != 2 || problems[0].Field != "groups[0].template" || !strings.Contains(problems[0].Allowed, "vmscaler template build") {
+	if len(problems) != 2 || problems[0].Field != "groups[0].template" ||
+		!strings.Contains(problems[0].Allowed, "vmscaler template build") {
 		t.Errorf("got %v, want the template of each group, and how to make it", problems)
 	}
 

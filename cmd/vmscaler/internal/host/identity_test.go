@@ -26,7 +26,8 @@ func TestIdentityOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.ReplaceAll(own, "-", "") == machineID || !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(own) {
+	if strings.ReplaceAll(own, "-", "") == machineID ||
+		!regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(own) {
 		t.Fatalf("the UUID of the machine-id is %s, want one of version 4 that does not show it", own)
 	}
 	usual := []string{"/run/user/1000/libvirt", "/home/u/.cache/libvirt"}

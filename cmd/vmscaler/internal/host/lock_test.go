@@ -61,7 +61,8 @@ func (o order) folders() lockFolders {
 }
 
 func (o order) acquire() (*Lock, error) {
-	return o.folders().acquire(o.Target, Holder{PID: os.Getpid(), Command: "vmscaler helper", URI: lockURI, BusURL: "nats://127.0.0.1:4222", Since: time.Now()})
+	return o.folders().
+		acquire(o.Target, Holder{PID: os.Getpid(), Command: "vmscaler helper", URI: lockURI, BusURL: "nats://127.0.0.1:4222", Since: time.Now()})
 }
 
 // holder is a helper process.
@@ -136,7 +137,13 @@ func single(t *testing.T) order {
 	t.Helper()
 	dir := filepath.Join(openFolder(t), "locks")
 	t.Setenv("VMSCALER_LOCK_DIR", dir)
-	return order{Shared: dir, Single: true, UID: os.Geteuid(), GID: os.Getegid(), Target: Target{Names: []string{"host-system", "daemon-system"}}}
+	return order{
+		Shared: dir,
+		Single: true,
+		UID:    os.Geteuid(),
+		GID:    os.Getegid(),
+		Target: Target{Names: []string{"host-system", "daemon-system"}},
+	}
 }
 
 func (o order) file() string { return filepath.Join(o.Shared, o.Target.Names[0]+".lock") }
@@ -185,7 +192,8 @@ func TestLockIsHeldByOneProcess(t *testing.T) {
 		t.Errorf("holder %+v, its pid is %d", who, h.cmd.Process.Pid)
 	}
 	text := err.Error()
-	if !strings.Contains(text, fmt.Sprintf("process %d", who.PID)) || !strings.Contains(text, "vmscaler helper") || !strings.Contains(text, lockURI) {
+	if !strings.Contains(text, fmt.Sprintf("process %d", who.PID)) || !strings.Contains(text, "vmscaler helper") ||
+		!strings.Contains(text, lockURI) {
 		t.Errorf("error %q", text)
 	}
 	if found, ok := FindHolder("qemu+unix:///system?socket=/var/run/libvirt/libvirt-sock"); !ok || found.PID != who.PID {
@@ -413,7 +421,12 @@ func TestLockOfTwoUsers(t *testing.T) {
 			if err := errors.Join(os.MkdirAll(mine, 0o755), os.Chmod(mine, 0o700), os.Chown(mine, stranger, stranger)); err != nil {
 				t.Fatal(err)
 			}
-			root := order{Shared: filepath.Join(dir, "shared"), Users: users, Group: c.group, Target: Target{Names: []string{"host"}, SessionUID: c.session}}
+			root := order{
+				Shared: filepath.Join(dir, "shared"),
+				Users:  users,
+				Group:  c.group,
+				Target: Target{Names: []string{"host"}, SessionUID: c.session},
+			}
 			if c.shared != 0 {
 				if err := errors.Join(os.Mkdir(root.Shared, 0o755), os.Chown(root.Shared, 0, stranger), os.Chmod(root.Shared, c.shared)); err != nil {
 					t.Fatal(err)
@@ -455,7 +468,13 @@ func TestLockWithoutAFolder(t *testing.T) {
 		t.Skip("needs root to be another user")
 	}
 	dir := openFolder(t)
-	o := order{Shared: filepath.Join(dir, "shared"), Own: filepath.Join(dir, "own"), UID: stranger, GID: stranger, Target: Target{Names: []string{"host"}}}
+	o := order{
+		Shared: filepath.Join(dir, "shared"),
+		Own:    filepath.Join(dir, "own"),
+		UID:    stranger,
+		GID:    stranger,
+		Target: Target{Names: []string{"host"}},
+	}
 	if h := o.start(t); !strings.Contains(h.said, "install -d") {
 		t.Errorf("told %q, want how to make a folder", h.said)
 	}

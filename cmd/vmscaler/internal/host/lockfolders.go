@@ -84,7 +84,12 @@ func (l lockFolders) take(name string, session int, h Holder) (files []*os.File,
 		files = append(files, f)
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("no folder for it (%w): let root make one with `sudo install -d -m 2775 -g %s %s`", ownErr, lockGroup, l.shared)
+		return nil, fmt.Errorf(
+			"no folder for it (%w): let root make one with `sudo install -d -m 2775 -g %s %s`",
+			ownErr,
+			lockGroup,
+			l.shared,
+		)
 	}
 	return files, l.lookAtUsers(name, session, h)
 }
@@ -109,7 +114,13 @@ func (l lockFolders) lockShared(name string, session int, h Holder) (*os.File, e
 	case errors.Is(err, fs.ErrNotExist): // only those who may write there could make it
 		return nil, nil // nobody holds it
 	case err != nil:
-		return nil, fmt.Errorf("%w: whether another user's vmscaler acts there cannot be seen; `sudo chgrp %s %s %s` if that may be known", err, lockGroup, l.shared, path)
+		return nil, fmt.Errorf(
+			"%w: whether another user's vmscaler acts there cannot be seen; `sudo chgrp %s %s %s` if that may be known",
+			err,
+			lockGroup,
+			l.shared,
+			path,
+		)
 	case held != nil:
 		return nil, &LockedError{*held}
 	}
