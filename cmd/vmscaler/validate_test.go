@@ -28,6 +28,10 @@ func TestCommandsValidate(t *testing.T) {
 		{(&loadCmd{workers: -1, percent: 100, duration: time.Minute}).validate(), "--cpu: found -1"},
 		{(&loadCmd{percent: 101, duration: time.Minute}).validate(), "--percent: found 101"},
 		{(&loadCmd{percent: 1, duration: 25 * time.Hour}).validate(), "--for: found 25h0m0s"},
+		{(&templateBuildCmd{name: "web"}).validate(), ""},
+		{(&templateBuildCmd{name: "Web"}).validate(), "--name: template name \"Web\""},
+		{(&templateImportCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
+		{(&templateImportCmd{}).validate([]string{"web.1", "disk.qcow2"}), "NAME: template name \"web.1\""},
 	} {
 		var usage usageError
 		wrong := errors.As(tt.err, &usage) && strings.Contains(tt.err.Error(), tt.want)

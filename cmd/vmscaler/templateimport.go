@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+)
+
+// templateImportCmd is the command template import.
+type templateImportCmd struct {
+	g          *globals
+	name, file string
+}
+
+func templateImportCommand(g *globals) *cobra.Command {
+	c := &templateImportCmd{g: g}
+	return &cobra.Command{
+		Use:   "import NAME FILE",
+		Short: "Make a template from any bootable qcow2 or raw disk image",
+		Long: long(`
+Make a template from any qcow2 or raw disk image that a BIOS starts: an installed system, a cloud image. The file is copied
+and not changed. It is refused if qemu-img finds it damaged, if it needs other files, if it boots by UEFI only, or if the pool
+(for a raw image also $TMPDIR) has no room for it. What is in its file systems is not looked at: nothing that must be unique, such
+as a machine id, may be baked in. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise use lease or uptime.`),
+		Example: "  vmscaler template import alpine alpine.qcow2",
+		Args:    exactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.validate(args); err != nil {
+				return err
+			}
+			return c.run(cmd)
+		},
+	}
+}
+
+func (c *templateImportCmd) validate(args []string) error {
+	c.name, c.file = args[0], args[1]
+	return checkTemplate(c.name)
+}
+
+func (c *templateImportCmd) run(cmd *cobra.Command) error {
+	return c.g.withPool(cmd, func(hv *libvirtHost, to template.Target) error {
+		if _, err := host.EnsurePool(hv.conn, to.Pool, hv.uri); err != nil {
+			return err
+		}
+		to.Name = c.name
+		out := cmd.OutOrStdout()
+		say := func(step string) { fmt.Fprintf(out, "template %s: %s\n", to.Name, step) }
+		if err := template.Import(cmd.Context(), hv.conn, to, c.file, say, progress(out, "uploading")); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "template %s is there; use it with \"template: %s\"\n", c.name, c.name)
+		return nil
+	})
+}
