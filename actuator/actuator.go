@@ -147,11 +147,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 			return nil, fmt.Errorf("actuator: group %s: scale_in: found %q, want one of %v",
 				spec.Name, spec.ScaleIn, slices.Sorted(maps.Keys(orders)))
 		}
-		g := &group{spec: spec, hash: spec.Hash()} // the hash is of the spec as other stages have it
-		if g.spec.Network == "" {
-			g.spec.Network = cfg.Network
-		}
-		a.groups[spec.Name] = g
+		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash()}
 		a.byAge = a.byAge || spec.ScaleIn == bus.ScaleInOutdated
 	}
 	return a, nil

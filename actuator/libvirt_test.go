@@ -249,7 +249,9 @@ func (b *hostBench) settle(spec bus.Group, desired int) {
 
 func TestLaunchAndRemove(t *testing.T) {
 	b := newHost(t)
-	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "web-7"); err != nil {
+	b.Machine.Network = "default"
+	spec := webSpec(func(g *bus.Group) { g.Network = "" }) // as a file that leaves it open
+	if err := b.Launch(t.Context(), spec, "web-1", someUUID, "web-7"); err != nil {
 		t.Fatal(err)
 	}
 	b.has([]string{"web-1"}, []string{"web-1.5c0d2a9e.qcow2"})
@@ -267,7 +269,8 @@ func TestLaunchAndRemove(t *testing.T) {
 	}
 	v := inv.Owned[0]
 	if v.Name != "web-1" || v.UUID != someUUID || v.State != bus.StateRunning || v.Meta.Phase != bus.PhaseReady ||
-		v.Meta.Group != "web" || v.Meta.Template != "demo" || v.Meta.Volume != "web-1.5c0d2a9e.qcow2" || v.Meta.Pool != testPool {
+		v.Meta.Group != "web" || v.Meta.Template != "demo" || v.Meta.Volume != "web-1.5c0d2a9e.qcow2" || v.Meta.Pool != testPool ||
+		v.Meta.Machine != spec.MachineHash() { // the decider's, whatever network this host has chosen
 		t.Errorf("owned: %+v", v)
 	}
 	if !inv.Taken["web-1"] || !inv.Taken["test"] || inv.Taken["web-2"] {

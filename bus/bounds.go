@@ -212,6 +212,8 @@ func (s *Sample) bounds() error {
 		b.name("vms.uuid", vm.UUID, maxWord)
 		b.name("vms.state", string(vm.State), maxWord)
 		b.name("vms.phase", string(vm.Phase), maxWord)
+		b.name("vms.template", vm.Template, longestName)
+		b.name("vms.machine", vm.Machine, maxWord)
 		b.text("vms.error", vm.Error)
 		b.known("vms.cpu_percent", vm.CPUPercent, maxPercent)
 		b.known("vms.run_delay_percent", vm.RunDelayPercent, maxPercent)

@@ -1,9 +1,6 @@
 package bus
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -171,14 +168,7 @@ func CheckGroupName(name string) error {
 }
 
 // Hash is a short fingerprint of the spec. Stages that read different files show different ones.
-func (g Group) Hash() string {
-	data, err := json.Marshal(g)
-	if err != nil {
-		panic("group spec does not marshal: " + err.Error()) // plain fields only: cannot happen
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6])
-}
+func (g Group) Hash() string { return fingerprint(g) }
 
 // Flapping is why the thresholds of a group must flap, and what ends it.
 type Flapping struct{ Why, Remedy string }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -102,6 +103,7 @@ type Metadata struct {
 	Booted  time.Time // when its first boot was over, before any launch hook; zero: not yet, or not known
 	Pool    string
 	Volume  string // the volume made for this VM, in Pool
+	Machine string // the group's MachineHash when the VM was made; "": an earlier version made it
 	Address string // the IP address that the launch hook was told; "": none was
 }
 
@@ -122,6 +124,7 @@ type metadataXML struct {
 	Since    time.Time `xml:"since,attr"`
 	// A pointer, as a time has no empty form.
 	Booted  *time.Time  `xml:"booted,attr,omitempty"`
+	Machine string      `xml:"machine,attr,omitempty"`
 	Address string      `xml:"address,attr,omitempty"`
 	Volume  []volumeXML `xml:"volume"`
 }
@@ -135,7 +138,7 @@ type volumeXML struct {
 func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
-		Created: m.Created.UTC(), Since: m.Since.UTC(), Address: m.Address,
+		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine, Address: m.Address,
 		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume}},
 	}
 	if !m.Booted.IsZero() {
@@ -192,7 +195,7 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	}
 	m := Metadata{
 		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created.UTC(), Phase: x.Phase, Since: x.Since.UTC(),
-		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Address: x.Address,
+		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Address: x.Address,
 	}
 	if x.Booted != nil {
 		m.Booted = x.Booted.UTC()
@@ -202,6 +205,8 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	}
 	return m, nil
 }
+
+var machineHash = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 
 // check says what in metadata none of ours ever had.
 func (m Metadata) check() error {
@@ -221,6 +226,9 @@ func (m Metadata) check() error {
 				longestName,
 			)
 		}
+	}
+	if m.Machine != "" && !machineHash.MatchString(m.Machine) {
+		return fmt.Errorf("machine: found %.80q, want hexadecimal digits, at most 64", m.Machine)
 	}
 	for _, f := range []struct {
 		name string

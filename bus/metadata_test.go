@@ -107,10 +107,11 @@ func TestMetadataRoundTrip(t *testing.T) {
 		rapid.StringOfN(rapid.SampledFrom([]rune("<>&\"'= vmolue.-é日")), 1, 40, -1),
 	)
 	address := rapid.SampledFrom([]string{"", "10.0.0.7", "2001:db8::7"})
+	machine := rapid.StringMatching(`([0-9a-f]{12})?`) // earlier versions wrote none
 	at := rapid.Map(rapid.Int64Range(1, 4e9), func(s int64) time.Time { return time.Unix(s, s%1e9).UTC() })
 	rapid.Check(t, func(t *rapid.T) {
 		m := Metadata{
-			Group: "web", Address: address.Draw(t, "address"), Template: name.Draw(t, "template"), UUID: someUUID, Created: at.Draw(t, "created"),
+			Group: "web", Address: address.Draw(t, "address"), Machine: machine.Draw(t, "machine"), Template: name.Draw(t, "template"), UUID: someUUID, Created: at.Draw(t, "created"),
 			Phase: rapid.SampledFrom([]Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed}).
 				Draw(t, "phase"),
 			Since: at.Draw(t, "since"), Pool: name.Draw(t, "pool"), Volume: name.Draw(t, "volume"),
@@ -164,6 +165,8 @@ func TestParseMetadataRefuses(t *testing.T) {
 		{"a phase of the far future", strings.Replace(good, "2026-05-04T12:00:01.25Z", "9998-01-01T00:00:00Z", 1), someUUID, "since: found"},
 		{"an address with a zone", strings.Replace(good, "<vm ", `<vm address="2001:db8::1%$(x)" `, 1), someUUID, "address: found"},
 		{"an address that is none", strings.Replace(good, "<vm ", `<vm address="10.0.0.1;" `, 1), someUUID, "address: found"},
+		{"a machine that is no hash", strings.Replace(good, "<vm ", `<vm machine="$(x)" `, 1), someUUID, "machine: found"},
+		{"a machine of any length", strings.Replace(good, "<vm ", `<vm machine="`+strings.Repeat("0", 65)+`" `, 1), someUUID, "machine: found"},
 		{"too long", strings.Replace(good, "<vm ", `<vm x="`+strings.Repeat("x", longestMetadata)+`" `, 1), someUUID, "want at most"},
 		{"cut off", good[:len(good)/2], someUUID, "decode"},
 		{"empty", "", someUUID, "decode"},

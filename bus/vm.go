@@ -105,6 +105,8 @@ type VM struct {
 	// is while the guest shuts down. Nil is not yet, or unknown.
 	BootedAt   *time.Time `json:"booted_at,omitempty"`
 	RebootedAt *time.Time `json:"rebooted_at,omitempty"`
+	Template   string     `json:"template,omitempty"`  // what it was cloned from; "" is unknown
+	Machine    string     `json:"machine,omitempty"`   // Group.MachineHash when it was made; "": an earlier version made it
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
 	Error      string     `json:"error,omitempty"`
 }

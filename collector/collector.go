@@ -365,7 +365,7 @@ func (c *Collector) vm(r reading) bus.VM {
 	vm := bus.VM{
 		Name: r.name, UUID: r.uuid, State: r.state, Phase: r.meta.Phase, PhaseSince: r.meta.Since.UTC(), Created: r.meta.Created.UTC(),
 		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB, Protected: r.protected,
-		RebootedAt: r.rebooted,
+		RebootedAt: r.rebooted, Template: r.meta.Template, Machine: r.meta.Machine,
 	}
 	if !r.meta.Booted.IsZero() {
 		vm.BootedAt = new(r.meta.Booted.UTC())

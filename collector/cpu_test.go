@@ -202,6 +202,8 @@ func TestVMOfAReading(t *testing.T) {
 		Phase:   bus.PhaseReady,
 		Created: created.In(time.FixedZone("CEST", 7200)),
 		Since:   t0.Add(-time.Minute),
+		// What it was made from is repeated.
+		Template: "demo", Machine: "89abcdef0123",
 	}
 	running := reading{
 		name: "web-1", uuid: uuid, meta: meta, state: bus.StateRunning, memoryMiB: 256,
@@ -211,7 +213,7 @@ func TestVMOfAReading(t *testing.T) {
 	slow := slowReading{at: t0.Add(-2 * time.Second), run: 7, memoryUsedMiB: new(100), delayPercent: new(12.5)}
 	base := bus.VM{
 		Name: "web-1", UUID: uuid, State: bus.StateRunning, Phase: bus.PhaseReady, VCPUs: 1, MemoryMiB: 256,
-		Created: created, PhaseSince: t0.Add(-time.Minute),
+		Created: created, PhaseSince: t0.Add(-time.Minute), Template: "demo", Machine: "89abcdef0123",
 	}
 	off := running
 	off.state, off.counter = bus.StateShutoff, counter{vcpus: 1}

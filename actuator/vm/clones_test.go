@@ -20,7 +20,7 @@ func TestClonesDiffer(t *testing.T) {
 		}
 		text, err := DomainXML(
 			webSpec(),
-			Machine{"qemu", "x86_64"},
+			Machine{VirtType: "qemu", Arch: "x86_64"},
 			name,
 			bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating},
 			"/pool/"+name,

@@ -15,6 +15,15 @@ const agentChannel = "org.qemu.guest_agent.0"
 type Machine struct {
 	VirtType string // kvm, qemu, or a test driver's own
 	Arch     string
+	Network  string // of groups whose spec leaves it open
+}
+
+// resolve fills in what a spec leaves to the host.
+func (m Machine) resolve(spec bus.Group) bus.Group {
+	if spec.Network == "" {
+		spec.Network = m.Network
+	}
+	return spec
 }
 
 // DomainXML is the definition of a new VM.

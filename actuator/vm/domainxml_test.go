@@ -33,9 +33,9 @@ func TestDomainXML(t *testing.T) {
 		name, network string
 		m             Machine
 	}{
-		{"kvm", "default", Machine{"kvm", "x86_64"}},
-		{"qemu", "default", Machine{"qemu", "x86_64"}},
-		{"user-network", bus.UserNetwork, Machine{"qemu", "x86_64"}},
+		{"kvm", "default", Machine{VirtType: "kvm", Arch: "x86_64"}},
+		{"qemu", "default", Machine{VirtType: "qemu", Arch: "x86_64"}},
+		{"user-network", bus.UserNetwork, Machine{VirtType: "qemu", Arch: "x86_64"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := webSpec(func(g *bus.Group) { g.Network, g.VCPUs, g.MemoryMiB = tt.network, 2, 512 })
@@ -71,7 +71,7 @@ func TestDomainXML(t *testing.T) {
 func TestDomainXMLEscapes(t *testing.T) {
 	meta := someMetadata()
 	meta.Template, meta.Pool = `a"<&>'b`, `<metadata><x>`
-	text, err := DomainXML(webSpec(), Machine{"qemu", "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, "52:54:0a:0b:0c:0d")
+	text, err := DomainXML(webSpec(), Machine{VirtType: "qemu", Arch: "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, "52:54:0a:0b:0c:0d")
 	if err != nil {
 		t.Fatal(err)
 	}

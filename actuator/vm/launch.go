@@ -53,9 +53,11 @@ type Manager struct {
 // done; when ctx ends everything stays as it is.
 func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decision string) error {
 	start := time.Now()
+	machine := spec.MachineHash() // as other stages have the spec
+	spec = h.Machine.resolve(spec)
 	l := &launch{Manager: h, spec: spec, name: name, decision: decision, meta: bus.Metadata{
 		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
-		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid),
+		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid), Machine: machine,
 	}}
 	defer l.free()
 	if err := l.prepare(); err != nil {
@@ -200,6 +202,7 @@ func (l *launch) undo(ctx context.Context, cause error) error {
 // goes off, the boot time-out has passed, or the hook abandons it. The time during which a person has the VM suspended
 // does not count, nor that of the hook.
 func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision string) error {
+	spec = h.Machine.resolve(spec)
 	dom, err := h.Conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", vm.Name, err)

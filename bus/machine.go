@@ -1,0 +1,35 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+)
+
+// madeFrom is what of a group's spec a VM is made from. Fields that came later are left out where they are unset, so that a newer
+// program has the same fingerprint for a file that does not use them.
+type madeFrom struct {
+	Template  string `json:"template"`
+	VCPUs     int    `json:"vcpus"`
+	MemoryMiB int    `json:"memory_mib"`
+	Network   string `json:"network"`
+}
+
+// MachineHash is a short fingerprint of what the group's VMs are made from, as the file says it: a VM that was made from
+// something else has another one. What else a group has (its name, numbers, policy, times) does not count, nor does what a
+// template of the same name contains, or which network one that is left open ("") is.
+func (g Group) MachineHash() string {
+	return fingerprint(madeFrom{
+		Template: g.Template, VCPUs: g.VCPUs, MemoryMiB: g.MemoryMiB, Network: g.Network,
+	})
+}
+
+// fingerprint is 12 hexadecimal digits of what a value of plain fields is as JSON.
+func fingerprint(value any) string {
+	data, err := json.Marshal(value)
+	if err != nil {
+		panic("group spec does not marshal: " + err.Error()) // plain fields only: cannot happen
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
+}

@@ -1,0 +1,36 @@
+package bus
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// What a VM is made from has its own fingerprint, and nothing else of a group changes it.
+func TestMachineHash(t *testing.T) {
+	base := DefaultGroup()
+	made := []string{"Template", "VCPUs", "MemoryMiB", "Network"}
+	seen := map[string]string{base.MachineHash(): "no change"}
+	for i := range reflect.TypeFor[Group]().NumField() {
+		name := reflect.TypeFor[Group]().Field(i).Name
+		g := DefaultGroup()
+		field := reflect.ValueOf(&g).Elem().Field(i)
+		switch field.Kind() {
+		case reflect.String:
+			field.SetString(field.String() + "x")
+		case reflect.Int, reflect.Int64:
+			field.SetInt(field.Int() + 1)
+		default:
+			field.SetZero()
+		}
+		before, changed := seen[g.MachineHash()]
+		if changed = !changed; changed != slices.Contains(made, name) {
+			t.Errorf("a change of %s changes the hash: %v (it is that of %s)", name, changed, before)
+		}
+		seen[g.MachineHash()] = name
+	}
+	// A newer program must not take the VMs of this one for VMs that were made from something else.
+	if got := base.MachineHash(); got != "a0c2cdcb0da4" {
+		t.Errorf("the default group's is %s", got)
+	}
+}
