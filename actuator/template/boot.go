@@ -28,24 +28,23 @@ var (
 // gptLegacyBoot is the attribute by which boot code of the BIOS finds its partition.
 const gptLegacyBoot = 1 << 2
 
-// What keeps a disk from starting, as VMs of a group have a BIOS.
+// What keeps a disk from starting.
 var (
-	errUEFIOnly = &formatError{
-		reason: "boots by UEFI only, and groups start VMs with a BIOS: take an image that boots by BIOS too, or install a boot loader for it (as grub-pc)",
+	errNoBootCode = &formatError{
+		reason: "has no boot code in its first sector, so a BIOS cannot start it, and no EFI system partition, so UEFI cannot",
 	}
-	errNoBootCode = &formatError{reason: "has no boot code in its first sector, so a BIOS cannot start it"}
-	errNoBoot     = &formatError{reason: "has no boot sector, so a BIOS cannot start it"}
+	errNoBoot = &formatError{reason: "has no boot sector, so a BIOS cannot start it, and no EFI system partition, so UEFI cannot"}
 )
 
-// bootable tells what keeps a BIOS from starting a disk, of which head is the start; nil if nothing was found. That it starts is for
-// a boot to show.
-func bootable(head []byte) error {
+// firmwareOf tells what can start a disk, of which head is the start; the error is what keeps everything from it. That it starts is
+// for a boot to show.
+func firmwareOf(head []byte) (Firmware, error) {
 	esp, marked, gpt := gptSays(head)
 	if !hasSignature(head) {
 		if esp {
-			return errUEFIOnly
+			return FirmwareUEFI, nil
 		}
-		return errNoBoot
+		return "", errNoBoot
 	}
 	for i := range 4 {
 		entry := head[mbrEntries+i*mbrEntrySize:]
@@ -55,14 +54,16 @@ func bootable(head []byte) error {
 	code := len(bytes.Trim(head[:bootCodeEnd], "\x00")) > 0
 	switch {
 	case esp && !code:
-		return errUEFIOnly
+		return FirmwareUEFI, nil
 	case !code:
-		return errNoBootCode
+		return "", errNoBootCode
 	case gpt && esp && !marked:
 		// Windows and others put code there that looks for an active partition and says that there is none.
-		return errUEFIOnly
+		return FirmwareUEFI, nil
+	case esp:
+		return FirmwareBoth, nil
 	}
-	return nil
+	return FirmwareBIOS, nil
 }
 
 func hasSignature(head []byte) bool {

@@ -167,39 +167,40 @@ const gptHeader = "EFI PART\x00\x00\x01\x00\x5c\x00\x00\x00" + // revision, size
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + // GUID
 	"\x02\x00\x00\x00\x00\x00\x00\x00\x80\x00\x00\x00\x80\x00\x00\x00" // entries: where, how many, size
 
-// What a BIOS cannot start is no template for groups, which have no other firmware.
-func TestBootable(t *testing.T) {
+// What neither a BIOS nor UEFI can start is no template.
+func TestFirmwareOf(t *testing.T) {
 	const sign, code, protective = "\x55\xaa", "\xeb\x63\x90", "\x00\x00\x02\x00\xee"
 	linux := []byte("\xaf\x3d\xc6\x0f\x83\x84\x72\x47\x8e\x79\x3d\x69\xd8\x47\x7d\xe4")
 	for _, tt := range []struct {
 		name string
 		head []byte
-		want error
+		want Firmware
+		err  error
 	}{
-		{"MBR with code and an active partition", at(510, sign, 0, code, 446, "\x80\x00\x00\x00\x83"), nil},
-		{"MBR with code alone", at(510, sign, 0, code), nil},
-		{"MBR with an ESP, and code", at(510, sign, 0, code, 446, "\x00\x00\x00\x00\xef"), nil},
-		{"GPT with GRUB for BIOS, and an ESP (a cloud image)", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptBIOSBoot, 0), 1152, gptEntry(gptESP, 0)), nil},
-		{"GPT with a partition that syslinux starts, and an ESP", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, gptLegacyBoot)), nil},
-		{"GPT with an ESP that the MBR has as active", at(510, sign, 0, code, 446, "\x80\x00\x00\x00\xef", 512, gptHeader, 1024, gptEntry(gptESP, 0)), nil},
-		{"GPT without ESP, with code", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(linux, 0)), nil},
-		{"code, and a GPT whose entries are out of sight", at(510, sign, 0, code, 512, gptHeader[:72]+"\xff\xff\xff\xff\xff\xff\xff\xff"+gptHeader[80:]), nil},
+		{"MBR with code and an active partition", at(510, sign, 0, code, 446, "\x80\x00\x00\x00\x83"), FirmwareBIOS, nil},
+		{"MBR with code alone", at(510, sign, 0, code), FirmwareBIOS, nil},
+		{"MBR with an ESP, and code", at(510, sign, 0, code, 446, "\x00\x00\x00\x00\xef"), FirmwareBoth, nil},
+		{"GPT with GRUB for BIOS, and an ESP (a cloud image)", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptBIOSBoot, 0), 1152, gptEntry(gptESP, 0)), FirmwareBoth, nil},
+		{"GPT with a partition that syslinux starts, and an ESP", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, gptLegacyBoot)), FirmwareBoth, nil},
+		{"GPT with an ESP that the MBR has as active", at(510, sign, 0, code, 446, "\x80\x00\x00\x00\xef", 512, gptHeader, 1024, gptEntry(gptESP, 0)), FirmwareBoth, nil},
+		{"GPT without ESP, with code", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(linux, 0)), FirmwareBIOS, nil},
+		{"code, and a GPT whose entries are out of sight", at(510, sign, 0, code, 512, gptHeader[:72]+"\xff\xff\xff\xff\xff\xff\xff\xff"+gptHeader[80:]), FirmwareBIOS, nil},
 
-		{"GPT with an ESP alone", at(510, sign, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0)), errUEFIOnly},
-		{"GPT with an ESP as its last partition", at(510, sign, 446, protective, 512, gptHeader, 1024+127*128, gptEntry(gptESP, 0)), errUEFIOnly},
-		{"GPT with an ESP, and code that says that nothing is active", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, 0)), errUEFIOnly},
-		{"GPT on 4 KiB sectors with an ESP", at(510, sign, 446, protective, 4096, gptHeader, 8192, gptEntry(gptESP, 0)), errUEFIOnly},
-		{"GPT with an ESP, and no MBR", at(512, gptHeader, 1024, gptEntry(gptESP, 0)), errUEFIOnly},
-		{"MBR with an ESP, and no code", at(510, sign, 446, "\x00\x00\x00\x00\xef"), errUEFIOnly},
-		{"partitions, and no code", at(510, sign, 446, "\x80\x00\x00\x00\x83"), errNoBootCode},
-		{"GPT, and no code", at(510, sign, 446, protective, 512, gptHeader, 1024, gptEntry(linux, 0)), errNoBootCode},
-		{"a file system on the whole disk", at(1080, "\x53\xef"), errNoBoot},
-		{"zeroes", make([]byte, headSize), errNoBoot},
-		{"a disk of some bytes", []byte("\x55\xaa"), errNoBoot},
-		{"nothing", nil, errNoBoot},
+		{"GPT with an ESP alone", at(510, sign, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
+		{"GPT with an ESP as its last partition", at(510, sign, 446, protective, 512, gptHeader, 1024+127*128, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
+		{"GPT with an ESP, and code that says that nothing is active", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, 0)), FirmwareUEFI, nil},
+		{"GPT on 4 KiB sectors with an ESP", at(510, sign, 446, protective, 4096, gptHeader, 8192, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
+		{"GPT with an ESP, and no MBR", at(512, gptHeader, 1024, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
+		{"MBR with an ESP, and no code", at(510, sign, 446, "\x00\x00\x00\x00\xef"), FirmwareUEFI, nil},
+		{"partitions, and no code", at(510, sign, 446, "\x80\x00\x00\x00\x83"), "", errNoBootCode},
+		{"GPT, and no code", at(510, sign, 446, protective, 512, gptHeader, 1024, gptEntry(linux, 0)), "", errNoBootCode},
+		{"a file system on the whole disk", at(1080, "\x53\xef"), "", errNoBoot},
+		{"zeroes", make([]byte, headSize), "", errNoBoot},
+		{"a disk of some bytes", []byte("\x55\xaa"), "", errNoBoot},
+		{"nothing", nil, "", errNoBoot},
 	} {
-		if err := bootable(tt.head); !errors.Is(err, tt.want) {
-			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
+		if got, err := firmwareOf(tt.head); got != tt.want || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %q, %v; want %q, %v", tt.name, got, err, tt.want, tt.err)
 		}
 	}
 }
@@ -211,7 +212,7 @@ func FuzzBootable(f *testing.F) {
 	f.Add(qcow2Header(nil))
 	f.Fuzz(func(_ *testing.T, content []byte) {
 		head := content[:min(len(content), headSize)]
-		_ = bootable(head)
+		_, _ = firmwareOf(head)
 		_, _ = inspect(head, bytes.NewReader(content), int64(len(content)))
 	})
 }

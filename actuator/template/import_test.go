@@ -119,8 +119,6 @@ func TestImportOfBadFiles(t *testing.T) {
 		"overlay":                      "backing file",
 		"data file":                    "external data file",
 		"snapshot":                     "1 internal snapshots",
-		"uefi.raw":                     "boots by UEFI only",
-		"uefi.qcow2":                   "boots by UEFI only",
 		"data disk":                    "not a bootable disk image",
 		"data disk.qcow2":              "has no boot sector",
 		"blank":                        "has no boot sector",
@@ -136,7 +134,7 @@ func TestImportOfBadFiles(t *testing.T) {
 		"fifo":                         "is a named pipe",
 		".":                            "is a folder",
 	} {
-		err := Import(t.Context(), conn, Target{Pool: pool, Name: "bad"}, path(name), nil, nil)
+		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "bad"}, Image{File: path(name)}, Report{})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "import template bad: "+dir) ||
 			len(err.Error()) > 2000 {
 			t.Errorf("%s: %v; want an error that names the file, and %q", name, err, want)
@@ -148,22 +146,25 @@ func TestImportOfBadFiles(t *testing.T) {
 	if err := os.Symlink("good", path("link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "good"}, path("link"), nil, nil); err != nil {
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "good"}, Image{File: path("link")}, Report{}); err != nil {
 		t.Errorf("a link to a good one: %v", err)
 	}
 	for name, want := range map[string]string{
-		"good": "", "uefi.qcow2": errUEFIOnly.reason, "overlay": "is a qcow2 image with a backing file, without which it is incomplete",
+		"good": "", "uefi.qcow2": "", "overlay": "is a qcow2 image with a backing file, without which it is incomplete",
 		".": "is a folder, not a regular file", "cut off": "is cut off or damaged: qemu-img check finds ", "tables of garbage": "is cut off or damaged",
 	} {
-		if reason, err := Examine(t.Context(), path(name)); err != nil || !strings.HasPrefix(reason, want) ||
+		if _, reason, err := Examine(t.Context(), path(name)); err != nil || !strings.HasPrefix(reason, want) ||
 			want == "" && reason != "" {
 			t.Errorf("a look at %s: %q, %v; want %q", name, reason, err, want)
 		}
 	}
-	if _, err := Examine(t.Context(), path("none")); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := Examine(t.Context(), path("none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a look at none: %v", err)
 	}
-	assertFiles(t, poolDir, VolumeName("good"))
+	if by, _, err := Examine(t.Context(), path("uefi.qcow2")); by != FirmwareUEFI || err != nil {
+		t.Errorf("a look at what boots by UEFI only: %q, %v", by, err)
+	}
+	assertFiles(t, poolDir, RecordName("good"), VolumeName("good"))
 	pooltest.AssertEmpty(t, temp)
 }
 
@@ -179,7 +180,7 @@ func TestImportWithoutRoom(t *testing.T) {
 	for _, file := range []string{raw, qcow2} {
 		started := false
 		step := func(step string) { started = started || step != "checking" }
-		err := Import(t.Context(), conn, Target{Pool: pool, Name: "web", KeepFreeMiB: 1 << 40}, file, step, nil)
+		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web", KeepFreeMiB: 1 << 40}, Image{File: file}, Report{Step: step})
 		if err == nil || !strings.Contains(err.Error(), "it needs 9 MiB, and ") ||
 			!strings.Contains(err.Error(), " MiB are kept (pool_reserve)") ||
 			started {
@@ -207,15 +208,15 @@ func TestImportGivenUp(t *testing.T) {
 		{qcow2, "checking"}, {qcow2, "uploading"}, {qcow2, "half"}, {raw, "checking"}, {raw, "converting"}, {raw, "uploading"}, {raw, "half"},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		err := Import(ctx, conn, Target{Pool: pool, Name: "web"}, tt.file, func(step string) {
+		_, err := Import(ctx, conn, Target{Pool: pool, Name: "web"}, Image{File: tt.file}, Report{Step: func(step string) {
 			if step == tt.at {
 				cancel()
 			}
-		}, func(done, total int64) {
+		}, Progress: func(done, total int64) {
 			if done > total/2 {
 				cancel()
 			}
-		})
+		}})
 		cancel()
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("given up while %s: %v", tt.at, err)

@@ -147,20 +147,20 @@ func TestImport(t *testing.T) {
 	if err := os.WriteFile(raw, slices.Concat(at(510, "\x55\xaa", 0, "\xeb"), make([]byte, 4*mibBytes-64*1024)), 0o444); err != nil {
 		t.Fatal(err)
 	}
-	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "raw"}, raw, nil, nil); err != nil {
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "raw"}, Image{File: raw}, Report{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "raw"}, raw, nil, nil); !errors.Is(err, ErrExists) {
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "raw"}, Image{File: raw}, Report{}); !errors.Is(err, ErrExists) {
 		t.Errorf("second import: %v, want ErrExists", err)
 	}
-	if err := Import(t.Context(), conn, Target{Pool: pool, Name: "Bad_Name"}, raw, nil, nil); err == nil {
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "Bad_Name"}, Image{File: raw}, Report{}); err == nil {
 		t.Error("a bad name was taken")
 	}
 	infos, err := List(conn, pool)
 	if err != nil || len(infos) != 1 || infos[0].Name != "raw" || infos[0].Format != "qcow2" || infos[0].Capacity != 4*mibBytes {
 		t.Errorf("list: %+v, %v", infos, err)
 	}
-	assertFiles(t, dir, VolumeName("raw"))
+	assertFiles(t, dir, RecordName("raw"), VolumeName("raw"))
 }
 
 // A template whose file was deleted behind libvirt's back is named as broken, stands in nobody else's way, and can be

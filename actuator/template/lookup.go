@@ -25,14 +25,23 @@ type Info struct {
 	Path       string    // on the host of the pool
 	Format     string    // "qcow2" once it is complete
 	Capacity   uint64    // bytes that a guest sees
+	Size       uint64    // bytes of its file; 0: libvirt does not tell
 	Allocation uint64    // bytes on the host's disk
 	Changed    time.Time // when its file was last written; zero: unknown
 	Complete   bool      // false while it is uploaded, or after an upload was killed
 	Broken     error     // why libvirt cannot describe it; only the names and the path are known then
 	Remedy     string    // what mends a broken one
+
+	// What its record in the pool tells, see RecordName. Only Lookup reads it; each is empty or zero where there is none.
+	Source       string    // the URL, or the file on the machine that imported it
+	SourceFormat string    // of that: "qcow2", "raw"
+	SourceSHA256 string    // of that, as it was published
+	SHA256       string    // of the template's own file when it was imported
+	Imported     time.Time // when
+	Firmware     Firmware  // what starts it
 }
 
-// Lookup finds one template, complete or not. Of the others in the pool it reads nothing but their names.
+// Lookup finds one template, complete or not, with what its record tells. Of the others in the pool it reads nothing but their names.
 func Lookup(conn *libvirt.Connect, pool, name string) (Info, error) {
 	p, err := openPool(conn, pool)
 	if err != nil {
@@ -49,6 +58,11 @@ func Lookup(conn *libvirt.Connect, pool, name string) (Info, error) {
 		if info.Broken != nil {
 			return Info{}, fmt.Errorf("%w: %q in storage pool %q: %w; %s", ErrBroken, name, pool, info.Broken, info.Remedy)
 		}
+		if about := volumes[RecordName(name)]; about != nil {
+			if r, err := readRecord(conn, about); err == nil { // one that cannot be read tells nothing, as none does
+				r.tell(&info)
+			}
+		}
 		return info, nil
 	}
 	there := "there are none"
@@ -58,7 +72,7 @@ func Lookup(conn *libvirt.Connect, pool, name string) (Info, error) {
 	return Info{}, fmt.Errorf("%w: %q in storage pool %q; %s", ErrNotFound, name, pool, there)
 }
 
-// List returns the pool's templates by name, also those that are broken.
+// List returns the pool's templates by name, also those that are broken, and without what their records tell.
 func List(conn *libvirt.Connect, pool string) ([]Info, error) {
 	p, err := openPool(conn, pool)
 	if err != nil {
@@ -149,6 +163,9 @@ func describe(v *libvirt.StorageVol) (Info, error) {
 	}
 	if x.Allocation != nil {
 		info.Allocation = x.Allocation.Value
+	}
+	if x.Physical != nil {
+		info.Size = x.Physical.Value
 	}
 	if x.Target != nil {
 		info.Path = x.Target.Path

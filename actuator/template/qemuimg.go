@@ -136,35 +136,37 @@ func convertedSize(ctx context.Context, s *source) (uint64, error) {
 	return measured.Required, nil
 }
 
-// Examine looks at the file of a template on this machine and tells what keeps VMs from starting from it; "" if nothing was found.
-func Examine(ctx context.Context, path string) (reason string, err error) {
+// Examine looks at the file of a template on this machine and tells what starts it, and what keeps VMs from starting from it at all;
+// "" if nothing was found.
+func Examine(ctx context.Context, path string) (by Firmware, reason string, err error) {
 	s, err := openSource(path)
 	var wrong *formatError
 	if errors.As(err, &wrong) {
-		return wrong.reason, nil
+		return "", wrong.reason, nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if s.disk.format == "qcow2" {
 		if err := checkQcow2(ctx, s); errors.As(err, &wrong) {
-			return wrong.reason, nil
+			return "", wrong.reason, nil
 		} else if err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 	dir, err := os.MkdirTemp("", "vmscaler-look-")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	head, err := bootSectors(ctx, s, dir)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	if errors.As(bootable(head), &wrong) {
-		return wrong.reason, nil
+	by, err = firmwareOf(head)
+	if errors.As(err, &wrong) {
+		return "", wrong.reason, nil
 	}
-	return "", nil
+	return by, "", err
 }

@@ -23,6 +23,7 @@ type source struct {
 	changed time.Time
 	head    []byte // its first bytes, which were judged, and are sent as they were then
 	disk    diskFile
+	origin  *record // what is kept of where it came from; nil: nothing is
 }
 
 // openSource opens an image and reads what kind it is. A symbolic link is followed, as it is with every other program that a person

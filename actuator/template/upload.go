@@ -2,6 +2,8 @@ package template
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -120,6 +122,9 @@ func upload(
 			err = errors.Join(err, release(p, marker, name))
 		}
 	}()
+	if err := deleteByName(p, RecordName(name)); err != nil { // of a template that somebody has deleted
+		return err
+	}
 	mode, err := volumeMode(conn)
 	if err != nil {
 		return err
@@ -134,7 +139,8 @@ func upload(
 			err = errors.Join(err, deleteVolume(volume))
 		}
 	}()
-	if err := send(ctx, conn, volume, s.reader(), s.size, progress); err != nil {
+	digest := sha256.New()
+	if err := send(ctx, conn, volume, io.TeeReader(s.reader(), digest), s.size, progress); err != nil {
 		return err
 	}
 	if err := s.unchanged(); err != nil {
@@ -145,6 +151,18 @@ func upload(
 	}
 	if err := verify(volume, s.disk.capacity); err != nil {
 		return err
+	}
+	if s.origin != nil {
+		r := *s.origin
+		r.Version, r.Size, r.Capacity, r.SHA256 = recordVersion, uint64(s.size), s.disk.capacity, hex.EncodeToString(digest.Sum(nil))
+		if err := writeRecord(ctx, conn, p, name, r); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, deleteByName(p, RecordName(name)))
+			}
+		}()
 	}
 	return deleteVolume(marker)
 }

@@ -135,6 +135,9 @@ func (l *launch) prepare() (err error) {
 	if !l.tmpl.Complete {
 		return fmt.Errorf("template of %s: %q is being uploaded, or its upload was cut off", l.name, l.spec.Template)
 	}
+	if unfit := l.tmpl.Firmware.Unfit(false); unfit != "" {
+		return fmt.Errorf("template of %s: found %q, which %s; want one for a BIOS", l.name, l.spec.Template, unfit)
+	}
 	if l.pool, err = l.Conn.LookupStoragePoolByName(l.Pools.Disks); err != nil {
 		return fmt.Errorf("look up storage pool %q: %w", l.Pools.Disks, err)
 	}

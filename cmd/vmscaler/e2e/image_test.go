@@ -29,7 +29,10 @@ func TestSystemdImageStartsQuietly(t *testing.T) {
 	w := newWorld(t)
 	config := w.config(fmt.Sprintf("template: debian\nmin: 1\nmax: 3\nmemory: 512MiB\nboot_timeout: %s", bootPatience))
 	w.must("template", "import", "debian", image, "-c", config)
-	t.Cleanup(func() { _ = os.Remove(filepath.Join(w.dir, template.VolumeName("debian"))) })
+	t.Cleanup(func() {
+		_ = os.Remove(filepath.Join(w.dir, template.VolumeName("debian")))
+		_ = os.Remove(filepath.Join(w.dir, template.RecordName("debian")))
+	})
 	p := w.start(config)
 
 	// atMost waits for something while the group has no more than so many VMs, and wants no more.

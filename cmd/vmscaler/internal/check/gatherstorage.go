@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,8 +118,8 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 			t.Walk = disk.walk(t.Info.Path)
 			if t.Info.Complete {
 				// What this user may not read, or no qemu-img is there for, stays unknown.
-				if reason, err := template.Examine(ctx, disk.path(t.Info.Path)); err == nil {
-					t.Unfit = reason
+				if by, reason, err := template.Examine(ctx, disk.path(t.Info.Path)); err == nil {
+					t.Unfit = cmp.Or(reason, by.Unfit(false))
 				}
 			}
 		}

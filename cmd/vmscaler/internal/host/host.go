@@ -86,6 +86,9 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 				cfg.Problem(field, fmt.Sprintf("%q, a template whose upload has not ended or was cut off", g.Template),
 					"a complete one; build or import it again"),
 			)
+		case info.Firmware.Unfit(false) != "":
+			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, which %s", g.Template, info.Firmware.Unfit(false)),
+				"a template for a BIOS"))
 		}
 	}
 	return problems, nil
