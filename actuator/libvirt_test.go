@@ -121,9 +121,14 @@ func (b *hostBench) withPool(do func(*libvirt.StoragePool)) {
 
 func (b *hostBench) makeVolume(name string) {
 	b.t.Helper()
+	b.makeLargeVolume(name, 1<<20)
+}
+
+func (b *hostBench) makeLargeVolume(name string, bytes int) {
+	b.t.Helper()
 	b.withPool(func(pool *libvirt.StoragePool) {
 		vol, err := pool.StorageVolCreateXML(fmt.Sprintf(
-			`<volume><name>%s</name><capacity>1048576</capacity><target><format type='qcow2'/></target></volume>`, name), 0)
+			`<volume><name>%s</name><capacity>%d</capacity><target><format type='qcow2'/></target></volume>`, name, bytes), 0)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -316,6 +321,10 @@ func TestLaunchFailsCleanly(t *testing.T) {
 			// Once another user's domain of the next name had its disk overwritten and was undefined later.
 			name: "a foreign domain has the name", spec: webSpec(), err: "web-1",
 			prepare: func(b *hostBench) { b.define("web-1", vm.NewUUID(), "") }, domains: []string{"web-1"},
+		},
+		{
+			name: "a disk smaller than the template", spec: webSpec(func(g *bus.Group) { g.Template, g.DiskMiB = "large", 1 }), err: "want at least 2MiB",
+			prepare: func(b *hostBench) { b.makeLargeVolume(template.VolumeName("large"), 2<<20) }, volumes: []string{"template-large.qcow2"},
 		},
 		{
 			name: "never ready", spec: webSpec(func(g *bus.Group) { g.ReadyAfter, g.BootTimeout = time.Hour, time.Nanosecond }),

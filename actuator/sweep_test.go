@@ -81,7 +81,7 @@ func (b *hostBench) clone(name string) {
 		b.t.Fatal(err)
 	}
 	b.withPool(func(pool *libvirt.StoragePool) {
-		vol, err := vm.CreateVolume(pool, name, tmpl)
+		vol, err := vm.CreateVolume(pool, name, tmpl.Path, tmpl.Capacity)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestDeleteOrphan(t *testing.T) {
 		}},
 		{name: "an overlay on it", err: "volume theirs.qcow2 uses it", change: func(b *hostBench, _ *atomic.Uint64, r *orphan.VolumeRecord) {
 			b.withPool(func(pool *libvirt.StoragePool) {
-				vol, err := vm.CreateVolume(pool, "theirs.qcow2", template.Info{Path: r.Path, Capacity: 1 << 20})
+				vol, err := vm.CreateVolume(pool, "theirs.qcow2", r.Path, 1<<20)
 				if err != nil {
 					b.t.Fatal(err)
 				}

@@ -26,6 +26,8 @@ type Group struct {
 	Max       int    `json:"max"`
 	VCPUs     int    `json:"vcpus"`
 	MemoryMiB int    `json:"memory_mib"`
+	// DiskMiB is the size of each VM's disk, at least that of the template; 0 is the same.
+	DiskMiB int `json:"disk_mib,omitempty"`
 	// Network is the libvirt network of the VMs; "user" is QEMU's user-mode network, which needs no rights.
 	// "" is chosen when the libvirt URI is known: "default" on a system URI, "user" on a session URI.
 	Network    string        `json:"network"`

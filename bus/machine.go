@@ -13,6 +13,7 @@ type madeFrom struct {
 	VCPUs     int    `json:"vcpus"`
 	MemoryMiB int    `json:"memory_mib"`
 	Network   string `json:"network"`
+	DiskMiB   int    `json:"disk_mib,omitempty"`
 }
 
 // MachineHash is a short fingerprint of what the group's VMs are made from, as the file says it: a VM that was made from
@@ -20,7 +21,7 @@ type madeFrom struct {
 // template of the same name contains, or which network one that is left open ("") is.
 func (g Group) MachineHash() string {
 	return fingerprint(madeFrom{
-		Template: g.Template, VCPUs: g.VCPUs, MemoryMiB: g.MemoryMiB, Network: g.Network,
+		Template: g.Template, VCPUs: g.VCPUs, MemoryMiB: g.MemoryMiB, Network: g.Network, DiskMiB: g.DiskMiB,
 	})
 }
 

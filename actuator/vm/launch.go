@@ -100,6 +100,7 @@ type launch struct {
 	name, decision string
 	meta           bus.Metadata
 	tmpl           template.Info
+	diskBytes      uint64 // size of its disk
 	definition     string
 	path           string // where its volume will be
 
@@ -138,6 +139,9 @@ func (l *launch) prepare() (err error) {
 	if unfit := l.tmpl.Firmware.Unfit(false); unfit != "" {
 		return fmt.Errorf("template of %s: found %q, which %s; want one for a BIOS", l.name, l.spec.Template, unfit)
 	}
+	if l.diskBytes, err = DiskBytes(l.spec, l.tmpl); err != nil {
+		return fmt.Errorf("%s: %w", l.name, err)
+	}
 	if l.pool, err = l.Conn.LookupStoragePoolByName(l.Pools.Disks); err != nil {
 		return fmt.Errorf("look up storage pool %q: %w", l.Pools.Disks, err)
 	}
@@ -167,7 +171,7 @@ func (l *launch) define(context.Context) (err error) {
 }
 
 func (l *launch) clone(context.Context) (err error) {
-	if l.vol, err = CreateVolume(l.pool, l.meta.Volume, l.tmpl); err != nil {
+	if l.vol, err = CreateVolume(l.pool, l.meta.Volume, l.tmpl.Path, l.diskBytes); err != nil {
 		return err
 	}
 	if l.Records != nil {
@@ -213,10 +217,10 @@ func VolumePath(pool *libvirt.StoragePool, volume string) (string, error) {
 	return dir + "/" + volume, nil
 }
 
-// CreateVolume makes the linked clone. libvirt refuses a name that is in use, also by a file that it does not
-// know, so what it returns was made by this call.
-func CreateVolume(pool *libvirt.StoragePool, name string, tmpl template.Info) (*libvirt.StorageVol, error) {
-	text, err := volumeXML(name, tmpl.Path, tmpl.Capacity)
+// CreateVolume makes the linked clone of a template's file, with a size in bytes. libvirt refuses a name that is in use, also by
+// a file that it does not know, so what it returns was made by this call.
+func CreateVolume(pool *libvirt.StoragePool, name, templatePath string, bytes uint64) (*libvirt.StorageVol, error) {
+	text, err := volumeXML(name, templatePath, bytes)
 	if err != nil {
 		return nil, err
 	}

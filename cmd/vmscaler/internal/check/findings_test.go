@@ -473,6 +473,10 @@ func TestFindings(t *testing.T) {
 			"warning storage: pool vmscaler: 9.0 GiB free, and the disks of the groups at max may grow by 9.5 GiB -> " +
 				"free some there (" + virsh + `vol-list vmscaler shows what is in it), or use a pool elsewhere; or lower "max"`,
 		}},
+		{"too little for larger disks", func(f *Facts) { f.Groups[0].DiskMiB = 20 << 10 }, []string{
+			"warning storage: pool vmscaler: 50.0 GiB free, and the disks of the groups at max may grow by 100.0 GiB -> " +
+				"free some there (" + virsh + `vol-list vmscaler shows what is in it), or use a pool elsewhere; or lower "max"`,
+		}},
 		{"enough with what the VMs have", func(f *Facts) {
 			f.Pool.Free, f.Templates[0].Info.Capacity, f.Pool.Used = 9*gib, 2*gib, map[string]uint64{"web": 2 * gib}
 		}, nil},
@@ -499,6 +503,10 @@ func TestFindings(t *testing.T) {
 		}},
 		{"another template missing", func(f *Facts) { f.Templates[0], f.ConfigPath = Template{Name: "alpine"}, "" }, []string{
 			"problem template: alpine: does not exist in pool vmscaler -> vmscaler template import alpine FILE",
+		}},
+		{"disks smaller than the template", func(f *Facts) { f.Groups[0].DiskMiB = 128 }, []string{
+			`problem template: demo: group web: disk: found 128MiB, want at least 256MiB, the size of template "demo" -> ` +
+				`"disk: template" in the config, or a size of at least 256MiB`,
 		}},
 		{"template incomplete", func(f *Facts) { f.Templates[0].Info.Complete = false }, []string{
 			"problem template: demo: incomplete; it is being uploaded, or an upload was broken off -> " +

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
 )
 
 const (
@@ -82,7 +84,11 @@ func (f Facts) growth(p Pool) uint64 {
 			if t.Name != g.Template {
 				continue
 			}
-			if full := uint64(g.Max) * t.Info.Capacity; full > p.Used[g.Name] {
+			disk, err := vm.DiskBytes(g, t.Info)
+			if err != nil {
+				continue // no VM is made, which the templates' findings say
+			}
+			if full := uint64(g.Max) * disk; full > p.Used[g.Name] {
 				sum += full - p.Used[g.Name]
 			}
 		}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
@@ -49,10 +50,29 @@ func (f Facts) templates() []Finding {
 				t.Walk.Nodes[last]))
 			continue
 		}
+		if small := f.smallDisks(t); len(small) > 0 {
+			found = append(found, small...)
+			continue
+		}
 		found = append(found, good(area, "%s: complete, a disk of %s, %s", t.Name, size(info.Capacity), info.Path))
 	}
 	for _, info := range f.Unused {
 		found = append(found, warning(area, info.Remedy, "%s, which no group uses: %s", info.Name, info.Broken))
+	}
+	return found
+}
+
+// smallDisks are the groups whose disks would be smaller than their template.
+func (f Facts) smallDisks(t Template) []Finding {
+	var found []Finding
+	for _, g := range f.Groups {
+		if g.Template != t.Name {
+			continue
+		}
+		if _, err := vm.DiskBytes(g, t.Info); err != nil {
+			found = append(found, problem("template", `"disk: template" in the config, or a size of at least `+vm.Size(t.Info.Capacity),
+				"%s: group %s: %s", t.Name, g.Name, err))
+		}
 	}
 	return found
 }

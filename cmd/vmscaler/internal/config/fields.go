@@ -76,6 +76,7 @@ func groupFields(g *bus.Group) section {
 		{"max", whole(&g.Max, 1000, "")},
 		{"vcpus", whole(&g.VCPUs, 512, "")},
 		{"memory", memory(&g.MemoryMiB, 32)},
+		{"disk", orWord(memory(&g.DiskMiB, 1), "template", &g.DiskMiB, 0)},
 		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNameOrNone)},
 		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},

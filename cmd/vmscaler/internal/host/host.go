@@ -12,6 +12,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
@@ -89,9 +90,20 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 		case info.Firmware.Unfit(false) != "":
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, which %s", g.Template, info.Firmware.Unfit(false)),
 				"a template for a BIOS"))
+		default:
+			if _, err := vm.DiskBytes(g, info); err != nil {
+				problems = append(problems, diskProblem(cfg, i, info))
+			}
 		}
 	}
 	return problems, nil
+}
+
+// diskProblem is a group whose disks would be smaller than their template.
+func diskProblem(cfg config.Config, i int, info template.Info) config.Problem {
+	g := cfg.Groups[i]
+	return cfg.Problem(fmt.Sprintf("groups[%d].disk", i), vm.Size(uint64(g.DiskMiB)<<20),
+		fmt.Sprintf("template, or at least %s, the size of template %q", vm.Size(info.Capacity), g.Template))
 }
 
 // poolProblem reports whether a pool can be used, and else what is wrong with it, unless that will be set up.
