@@ -17,10 +17,13 @@ import (
 func TestNewRefuses(t *testing.T) {
 	dial := func(context.Context) (*libvirt.Connect, error) { return nil, errors.New("no") }
 	for name, cfg := range map[string]Config{
-		"no groups":                   {Dial: dial, Identify: here},
-		"no dial":                     {Groups: []bus.Group{webSpec()}, Identify: here},
-		"no identity":                 {Groups: []bus.Group{webSpec()}, Dial: dial},
-		"an order of a later version": {Groups: []bus.Group{webSpec(func(g *bus.Group) { g.ScaleIn = "most-busy" })}, Dial: dial, Identify: here},
+		"no groups":   {Dial: dial, Identify: here},
+		"no dial":     {Groups: []bus.Group{webSpec()}, Identify: here},
+		"no identity": {Groups: []bus.Group{webSpec()}, Dial: dial},
+		"an order of a later version": {
+			Groups: []bus.Group{webSpec(func(g *bus.Group) { g.ScaleIn = "most-busy" })}, Dial: dial,
+			Identify: here,
+		},
 	} {
 		if _, err := New(cfg, nil, zerolog.Nop()); err == nil {
 			t.Errorf("%s: no error", name)
@@ -32,7 +35,8 @@ func TestTake(t *testing.T) {
 	spec := webSpec()
 	decision := func(change func(*bus.Decision)) bus.Decision {
 		d := bus.Decision{
-			V: bus.Version, Group: "web", Desired: 2, Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2}}, ID: "new", Term: 10, Seq: 5,
+			V: bus.Version, Group: "web", Desired: 2, Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2}}, ID: "new",
+			Term: 10, Seq: 5,
 			Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash(),
 		}
 		change(&d)
@@ -49,7 +53,10 @@ func TestTake(t *testing.T) {
 			d.Seq, d.Time, d.ExpiresAt = 6, t0.Add(-time.Hour), t0.Add(5*time.Second-time.Hour)
 		}), true, false, false},
 		{"newer, another number", decision(func(d *bus.Decision) { d.Seq, d.Desired = 6, 3 }), true, true, false},
-		{"newer, something is paused", decision(func(d *bus.Decision) { d.Seq, d.Controls.Paused = 6, []bus.Scope{bus.ScopeIn} }), true, true, false},
+		{
+			"newer, something is paused", decision(func(d *bus.Decision) { d.Seq, d.Controls.Paused = 6, []bus.Scope{bus.ScopeIn} }),
+			true, true, false,
+		},
 		{"newer, a dry run", decision(func(d *bus.Decision) { d.Seq, d.Controls.DryRun = 6, true }), true, true, false},
 		{"the same again", decision(func(*bus.Decision) {}), false, false, false},
 		{"older", decision(func(d *bus.Decision) { d.Seq, d.Desired = 4, 3 }), false, false, false},

@@ -107,7 +107,8 @@ func TestLaunchHook(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "told")
 		spec := webSpec(func(g *bus.Group) {
 			g.Hooks.Launch.WaitFor = bus.WaitForCommand
-			g.Hooks.Launch.Command = `echo $VMSCALER_HOOK $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_UUID $VMSCALER_HOST $VMSCALER_ADDRESS > ` + file
+			g.Hooks.Launch.Command = `echo $VMSCALER_HOOK $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_UUID ` +
+				`$VMSCALER_HOST $VMSCALER_ADDRESS > ` + file
 		})
 		if err := b.Launch(t.Context(), spec, "web-1", someUUID, "web-7"); err != nil {
 			t.Fatal(err)
@@ -237,7 +238,8 @@ func TestActuatorServesHooks(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := client.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook, bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(
+	if _, err := client.Ask[bus.HookAnswer](short, s.operator, bus.VerbHook,
+		bus.Query{Token: "another actuator's", Action: bus.HookContinue}); !errors.Is(
 		err,
 		context.DeadlineExceeded,
 	) {

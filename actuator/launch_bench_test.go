@@ -265,7 +265,8 @@ func (r *launchRig) virsh() time.Duration {
 	name, uuid := r.id+"-virsh", vm.NewUUID()
 	disk := filepath.Join(r.dir, name+".qcow2")
 	text, err := vm.DomainXML(r.spec, r.machine, name, bus.Metadata{
-		Group: "nobody", Template: "demo", UUID: uuid, Created: time.Now(), Phase: bus.PhaseReady, Since: time.Now(), Pool: r.id, Volume: name,
+		Group: "nobody", Template: "demo", UUID: uuid, Created: time.Now(), Phase: bus.PhaseReady, Since: time.Now(), Pool: r.id,
+		Volume: name,
 	}, disk, "52:54:00:00:00:01")
 	if err != nil {
 		r.b.Fatal(err)

@@ -311,7 +311,8 @@ func TestLaunchFailsCleanly(t *testing.T) {
 		},
 		{
 			name: "template still being uploaded", spec: webSpec(), err: "upload",
-			prepare: func(b *hostBench) { b.makeVolume("template-demo.uploading.qcow2") }, volumes: []string{"template-demo.uploading.qcow2"},
+			prepare: func(b *hostBench) { b.makeVolume("template-demo.uploading.qcow2") },
+			volumes: []string{"template-demo.uploading.qcow2"},
 		},
 		{
 			name: "a volume of that name is there: it was not made by us", spec: webSpec(), err: "already exists",
@@ -323,8 +324,10 @@ func TestLaunchFailsCleanly(t *testing.T) {
 			prepare: func(b *hostBench) { b.define("web-1", vm.NewUUID(), "") }, domains: []string{"web-1"},
 		},
 		{
-			name: "a disk smaller than the template", spec: webSpec(func(g *bus.Group) { g.Template, g.DiskMiB = "large", 1 }), err: "want at least 2MiB",
-			prepare: func(b *hostBench) { b.makeLargeVolume(template.VolumeName("large"), 2<<20) }, volumes: []string{"template-large.qcow2"},
+			name: "a disk smaller than the template", spec: webSpec(func(g *bus.Group) { g.Template, g.DiskMiB = "large", 1 }),
+			err:     "want at least 2MiB",
+			prepare: func(b *hostBench) { b.makeLargeVolume(template.VolumeName("large"), 2<<20) },
+			volumes: []string{"template-large.qcow2"},
 		},
 		{
 			name: "never ready", spec: webSpec(func(g *bus.Group) { g.ReadyAfter, g.BootTimeout = time.Hour, time.Nanosecond }),
@@ -698,7 +701,8 @@ func (s *stage) want(desired int, what string, holds func() bool) {
 		if err := s.conn.Publish(&bus.Decision{
 			V: bus.Version, Group: s.spec.Name, Direction: bus.In, Desired: desired, Known: true, Controls: s.controls,
 			Shares: map[bus.HostID]bus.Share{"here": {Host: s.host, VMs: desired, Numbers: []int{1, 2, 3, 4, 5, 6, 7, 8}}},
-			ID:     fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: s.spec.Hash(),
+			ID:     fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute),
+			SpecHash: s.spec.Hash(),
 		}); err != nil {
 			s.t.Fatal(err)
 		}
@@ -1001,7 +1005,8 @@ func TestCalledOffDuringItsHook(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := client.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook, bus.Query{Token: waiting.Token, Action: bus.HookContinue}); err != nil {
+	if _, err := client.Ask[bus.HookAnswer](ctx, s.operator, bus.VerbHook,
+		bus.Query{Token: waiting.Token, Action: bus.HookContinue}); err != nil {
 		t.Fatal(err)
 	}
 	s.want(2, "it serves again", b.ready(2))

@@ -25,37 +25,77 @@ func TestPulses(t *testing.T) {
 	}
 	look := func(after int, said, sick string) step { return step{after, []vm.VM{ready}, said, sick} }
 	for name, steps := range map[string][]step{
-		"it answers":            {look(0, "answer", ""), look(3600, "answer", "")},
-		"silent for the grace":  {look(0, "silence", ""), look(19, "silence", ""), look(20, "silence", "agent has not answered for 20s")},
+		"it answers": {look(0, "answer", ""), look(3600, "answer", "")},
+		"silent for the grace": {
+			look(0, "silence", ""), look(19, "silence", ""),
+			look(20, "silence", "agent has not answered for 20s"),
+		},
 		"silent from the first": {look(5, "silence", ""), look(24, "silence", ""), look(25, "silence", "20s")},
 		"it answers again":      {look(0, "silence", ""), look(19, "answer", ""), look(25, "silence", ""), look(44, "silence", "")},
 		"recovered":             {look(0, "silence", ""), look(20, "silence", "20s"), look(21, "answer", "")},
 		"not asked meanwhile":   {look(0, "silence", ""), look(100, "", ""), look(101, "answer", "")},
 		"silent, then suspended by a person, then resumed": {
-			look(0, "silence", ""), {19, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, "", ""}, look(25, "silence", ""), look(44, "silence", ""),
+			look(0, "silence", ""),
+			{19, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, "", ""},
+			look(25, "silence", ""),
+			look(44, "silence", ""),
 		},
-		"suspended by a person": {{0, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, "", ""}, {3600, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, "", ""}},
+		"suspended by a person": {
+			{0, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, "", ""},
+			{3600, []vm.VM{vmOf(1, bus.PhaseReady, bus.StatePaused)}, "", ""},
+		},
 		"paused on an I/O error": {
-			look(0, "answer", ""), {5, []vm.VM{stuck}, "", ""}, {24, []vm.VM{stuck}, "", ""}, {25, []vm.VM{stuck}, "", "I/O error for 20s"},
+			look(0, "answer", ""),
+			{5, []vm.VM{stuck}, "", ""},
+			{24, []vm.VM{stuck}, "", ""},
+			{25, []vm.VM{stuck}, "", "I/O error for 20s"},
 		},
-		"an I/O error that was mended": {{5, []vm.VM{stuck}, "", ""}, look(15, "answer", ""), {20, []vm.VM{stuck}, "", ""}, {39, []vm.VM{stuck}, "", ""}},
+		"an I/O error that was mended": {
+			{5, []vm.VM{stuck}, "", ""},
+			look(15, "answer", ""),
+			{20, []vm.VM{stuck}, "", ""},
+			{39, []vm.VM{stuck}, "", ""},
+		},
 		"its guest restarts": {
-			look(0, "answer", ""), look(10, "restart", ""), look(15, "silence", ""), look(94, "silence", ""), look(95, "silence", "agent has not answered for 1m20s"),
+			look(0, "answer", ""), look(10, "restart", ""), look(15, "silence", ""), look(94, "silence", ""),
+			look(95, "silence", "agent has not answered for 1m20s"),
 		},
-		"its guest restarts while it is silent": {look(0, "silence", ""), look(19, "restart", ""), look(79, "silence", ""), look(80, "silence", "1m20s")},
+		"its guest restarts while it is silent": {
+			look(0, "silence", ""), look(19, "restart", ""), look(79, "silence", ""),
+			look(80, "silence", "1m20s"),
+		},
 		"its guest does nothing but restart": {
-			look(0, "silence", ""), look(19, "restart", ""), look(40, "restart", ""), look(60, "restart", ""), look(79, "restart", ""), look(80, "silence", "1m20s"),
+			look(0, "silence", ""), look(19, "restart", ""), look(40, "restart", ""), look(60, "restart", ""), look(79, "restart", ""),
+			look(80, "silence", "1m20s"),
 		},
-		"it restarted, and later is silent": {look(0, "restart", ""), look(5, "answer", ""), look(100, "silence", ""), look(120, "silence", "20s")},
+		"it restarted, and later is silent": {
+			look(0, "restart", ""), look(5, "answer", ""), look(100, "silence", ""),
+			look(120, "silence", "20s"),
+		},
 		"it sleeps": {
-			look(0, "answer", ""), {5, asleep(bus.StateAsleep), "", ""}, {24, asleep(bus.StateAsleep), "", ""}, {25, asleep(bus.StateAsleep), "", "for 20s"},
+			look(0, "answer", ""),
+			{5, asleep(bus.StateAsleep), "", ""},
+			{24, asleep(bus.StateAsleep), "", ""},
+			{25, asleep(bus.StateAsleep), "", "for 20s"},
 		},
-		"it sleeps, and wakes":        {{5, asleep(bus.StateAsleep), "", ""}, look(15, "answer", ""), {20, asleep(bus.StateAsleep), "", ""}, {39, asleep(bus.StateAsleep), "", ""}},
-		"it hangs in its shutdown":    {{5, asleep(bus.StateShutdown), "", ""}, {34, asleep(bus.StateShutdown), "", ""}, {35, asleep(bus.StateShutdown), "", "in shutdown"}},
+		"it sleeps, and wakes": {
+			{5, asleep(bus.StateAsleep), "", ""},
+			look(15, "answer", ""),
+			{20, asleep(bus.StateAsleep), "", ""},
+			{39, asleep(bus.StateAsleep), "", ""},
+		},
+		"it hangs in its shutdown": {
+			{5, asleep(bus.StateShutdown), "", ""},
+			{34, asleep(bus.StateShutdown), "", ""},
+			{35, asleep(bus.StateShutdown), "", "in shutdown"},
+		},
 		"its state cannot be read":    {{5, asleep(bus.StateUnknown), "", ""}, {3600, asleep(bus.StateUnknown), "", ""}},
 		"off: replaced in other ways": {{5, asleep(bus.StateShutoff), "", ""}, {3600, asleep(bus.StateShutoff), "", ""}},
 		"gone":                        {look(0, "silence", ""), {20, nil, "silence", ""}},
-		"not ready yet":               {{0, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}, {30, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""}},
+		"not ready yet": {
+			{0, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""},
+			{30, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""},
+		},
 	} {
 		p := pulses{}
 		for i, s := range steps {
@@ -114,7 +154,10 @@ func TestWhoIsAsked(t *testing.T) {
 	}
 	foreign := running(9)
 	foreign.Meta.Group = "other"
-	for _, v := range []vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning), vmOf(3, bus.PhaseReady, bus.StatePaused), running(4), foreign} {
+	for _, v := range []vm.VM{
+		running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning), vmOf(3, bus.PhaseReady, bus.StatePaused),
+		running(4), foreign,
+	} {
 		a.seen[v.UUID] = v
 	}
 	a.workers[running(4).UUID] = &worker{}

@@ -257,7 +257,8 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 		_ = pool.Free()
 	}
 	h := vm.Manager{
-		Conn: lv, Pools: a.cfg.Pools, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch, Network: a.cfg.Network}, Calls: vm.NewCalls(),
+		Conn: lv, Pools: a.cfg.Pools, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch, Network: a.cfg.Network},
+		Calls: vm.NewCalls(),
 	}
 	h.LibvirtID = acc.HostUUID
 	if uri, err := lv.GetURI(); err == nil {

@@ -67,8 +67,8 @@ type Actions struct {
 }
 
 // Plan compares desired with what there is. It never has more than Spec.Max VMs owned, whatever their state;
-// a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With all scopes paused, or before
-// the first decision, it only waits for what boots already.
+// a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With all scopes paused, or
+// before the first decision, it only waits for what boots already.
 func Plan(s Situation) Actions {
 	var a Actions
 	var live []vm.VM // will serve, or do so already

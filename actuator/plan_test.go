@@ -19,7 +19,8 @@ func vmOf(n int, phase bus.Phase, state bus.State) vm.VM {
 	uuid := fmt.Sprintf("%08d-0000-4000-8000-000000000000", n)
 	name := fmt.Sprintf("web-%d", n)
 	return vm.VM{Name: name, UUID: uuid, State: state, Meta: bus.Metadata{
-		Group: "web", Template: "demo", UUID: uuid, Created: created, Since: created, Phase: phase, Pool: "default", Volume: bus.VolumeName(name, uuid),
+		Group: "web", Template: "demo", UUID: uuid, Created: created, Since: created, Phase: phase, Pool: "default",
+		Volume: bus.VolumeName(name, uuid),
 	}}
 }
 
@@ -259,7 +260,8 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Situation{
 				Spec: webSpec(func(g *bus.Group) { g.Max = 9 }), Desired: tt.desired, Owned: tt.owned, Work: map[string]Work{},
-				Taken: map[string]bool{}, BootSlots: 9, Numbers: upTo(20), ScaleIn: true, Sick: map[string]string{}, CPU: map[string]float64{},
+				Taken: map[string]bool{}, BootSlots: 9, Numbers: upTo(20), ScaleIn: true, Sick: map[string]string{},
+				CPU: map[string]float64{},
 			}
 			for _, v := range tt.owned {
 				s.Taken[v.Name] = true
@@ -277,7 +279,8 @@ func TestPlan(t *testing.T) {
 // TestSuspendedIsAProblem: where a suspended VM keeps its group from what is desired, health names it and what lets it go on.
 func TestSuspendedIsAProblem(t *testing.T) {
 	for state, want := range map[bus.State]string{
-		bus.StatePaused: "web-1 is paused, and none is made in its place, as it counts to max 1: `virsh -c qemu:///system resume web-1` lets it serve again",
+		bus.StatePaused: "web-1 is paused, and none is made in its place, as it counts to max 1: `virsh -c qemu:///system resume " +
+			"web-1` lets it serve again",
 		bus.StateSaved:  "`virsh -c qemu:///system start web-1`",
 		bus.StateAsleep: "`virsh -c qemu:///system dompmwakeup web-1`",
 	} {
@@ -293,7 +296,8 @@ var (
 		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed, "later",
 	}
 	states = []bus.State{
-		bus.StateRunning, bus.StatePaused, bus.StateShutdown, bus.StateShutoff, bus.StateCrashed, bus.StateOther, bus.StateUnknown, bus.StateSaved, bus.StateAsleep,
+		bus.StateRunning, bus.StatePaused, bus.StateShutdown, bus.StateShutoff, bus.StateCrashed, bus.StateOther, bus.StateUnknown,
+		bus.StateSaved, bus.StateAsleep,
 	}
 )
 
@@ -409,7 +413,8 @@ func TestPlanInvariants(t *testing.T) {
 			fail("removes a surplus by a hold")
 		case s.Desired == Unknown && surplus > 0:
 			fail("removes a surplus without a decision")
-		case s.Desired != Unknown && surplus > max(0, serving-len(s.Creating)-s.Desired): // those on their way go first, once they are defined
+		case s.Desired != Unknown &&
+			surplus > max(0, serving-len(s.Creating)-s.Desired): // those on their way go first, once they are defined
 			fail("removes more than the surplus")
 		case surplus > 0 && len(a.Create) > 0:
 			fail("creates and removes a surplus")

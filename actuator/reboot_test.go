@@ -45,7 +45,8 @@ func TestRestartIsNoted(t *testing.T) {
 	s.want(1, "the restart is noted", func() bool { return !noted().Before(before) })
 	restarted := noted()
 	for _, sign := range []vm.Sign{vm.SignLeft, vm.SignBack} { // its agent is restarted
-		if err := (vm.Manager{Conn: b.conn}).MarkRestart(vm.GuestSign{UUID: b.inventory().Owned[0].UUID, Sign: sign}, time.Now()); err != nil {
+		if err := (vm.Manager{Conn: b.conn}).MarkRestart(vm.GuestSign{UUID: b.inventory().Owned[0].UUID, Sign: sign},
+			time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootURI, 0)

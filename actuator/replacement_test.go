@@ -38,7 +38,9 @@ func TestReplacementHasTheSameMAC(t *testing.T) {
 		b.settle(webSpec(), 0)
 	}
 	dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>other</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
-		<devices><interface type='network'><mac address='` + strings.ToUpper(own()) + `'/><source network='default'/></interface></devices></domain>`)
+		<devices><interface type='network'>
+			<mac address='` + strings.ToUpper(own()) + `'/><source network='default'/>
+		</interface></devices></domain>`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,8 @@ func (a *Actuator) problem() error {
 		problems = append(
 			problems,
 			fmt.Sprintf("%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
-				"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)),
+				"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance,
+				a.host, a.hostID, r.Since.Local().Format(time.DateTime)),
 		)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {

@@ -16,7 +16,8 @@ import (
 
 func TestRestAfter(t *testing.T) {
 	for n, want := range map[int]time.Duration{
-		1: 5 * time.Second, 2: 10 * time.Second, 3: 20 * time.Second, 6: 160 * time.Second, 7: 5 * time.Minute, 8: 5 * time.Minute, 1 << 20: 5 * time.Minute,
+		1: 5 * time.Second, 2: 10 * time.Second, 3: 20 * time.Second, 6: 160 * time.Second, 7: 5 * time.Minute, 8: 5 * time.Minute,
+		1 << 20: 5 * time.Minute,
 	} {
 		if got := restAfter(n); got != want {
 			t.Errorf("after %d tries: %s, want %s", n, got, want)
@@ -203,7 +204,8 @@ func TestLostPoolKeepsTheDomain(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no storage pool has the folder /default-pool") ||
 		!strings.Contains(
 			err.Error(),
-			"virsh -c test:///default pool-define-as default-pool dir --target /default-pool && virsh -c test:///default pool-start default-pool",
+			"virsh -c test:///default pool-define-as default-pool dir --target /default-pool && virsh -c test:///default pool-start "+
+				"default-pool",
 		) {
 		t.Fatalf("got %v", err)
 	}

@@ -127,9 +127,18 @@ func TestDeleteOrphan(t *testing.T) {
 		err     string
 	}{
 		{name: "all is as it was", deleted: true},
-		{name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(8) }, err: "another file"},
-		{name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(0) }, err: "cannot be looked at"},
-		{name: "its domain is there again", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) { b.define("mine", someUUID, "") }},
+		{
+			name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(8) },
+			err: "another file",
+		},
+		{
+			name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(0) },
+			err: "cannot be looked at",
+		},
+		{
+			name:   "its domain is there again",
+			change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) { b.define("mine", someUUID, "") },
+		},
 		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) {
 			dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>theirs</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
 				<devices><disk type='volume' device='disk'><source pool='` + testPool + `' volume='` + volume + `'/><target dev='vda'/></disk></devices></domain>`)
@@ -138,15 +147,18 @@ func TestDeleteOrphan(t *testing.T) {
 			}
 			_ = dom.Free()
 		}},
-		{name: "an overlay on it", err: "volume theirs.qcow2 uses it", change: func(b *hostBench, _ *atomic.Uint64, r *orphan.VolumeRecord) {
-			b.withPool(func(pool *libvirt.StoragePool) {
-				vol, err := vm.CreateVolume(pool, "theirs.qcow2", r.Path, 1<<20)
-				if err != nil {
-					b.t.Fatal(err)
-				}
-				_ = vol.Free()
-			})
-		}},
+		{
+			name: "an overlay on it", err: "volume theirs.qcow2 uses it",
+			change: func(b *hostBench, _ *atomic.Uint64, r *orphan.VolumeRecord) {
+				b.withPool(func(pool *libvirt.StoragePool) {
+					vol, err := vm.CreateVolume(pool, "theirs.qcow2", r.Path, 1<<20)
+					if err != nil {
+						b.t.Fatal(err)
+					}
+					_ = vol.Free()
+				})
+			},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := newHost(t)

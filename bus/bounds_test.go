@@ -149,7 +149,7 @@ func TestShapesThatGrow(t *testing.T) {
 		"a million fields":       `{` + strings.TrimSuffix(strings.Repeat(`"a":1,`, 500_000), ",") + `}`,
 		"nested":                 strings.Repeat(`{"a":`, 100_000),
 		"nested within a string": head + `{"name":"\"` + strings.Repeat("[", 10) + `"}` + strings.Repeat("[", 100_000),
-		"many lists":             `{"a":[` + strings.TrimSuffix(strings.Repeat(`[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}],`, 9999), ",") + `]}`,
+		"many lists":             `{"a":[` + strings.TrimSuffix(strings.Repeat(`[`+strings.Repeat(`{},`, 40)+`{}],`, 9999), ",") + `]}`,
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -71,23 +71,26 @@ type Decision struct {
 	Wishes    []Wish    `json:"wishes,omitempty"` // of each policy, where it is not just the threshold
 	// Shares is Desired split by host; an actuator acts on its own host's. Unless the direction is In none is below what the
 	// host has, so that together they can be more than Desired.
-	Shares    map[HostID]Share `json:"shares"`
-	Known     bool             `json:"known"` // false: no sample yet, so nothing may be done
-	Controls  Controls         `json:"controls"`
-	ID        string           `json:"id"`
-	Term      int64            `json:"term"` // when the decider began to lead, in Unix ms, and more than any before; one lower than that of a decision which still holds is ignored
-	Seq       uint64           `json:"seq"`  // counts a decider's decisions: in a term the higher one is newer, whatever the clock says
-	Time      time.Time        `json:"time"`
-	ExpiresAt time.Time        `json:"expires_at"`
-	SpecHash  string           `json:"spec_hash"`
+	Shares   map[HostID]Share `json:"shares"`
+	Known    bool             `json:"known"` // false: no sample yet, so nothing may be done
+	Controls Controls         `json:"controls"`
+	ID       string           `json:"id"`
+	// Term is when the decider began to lead, in Unix ms, and more than any before. One lower than that of a decision which
+	// still holds is ignored.
+	Term int64 `json:"term"`
+	// Seq counts a decider's decisions: in a term the higher one is newer, whatever the clock says.
+	Seq       uint64    `json:"seq"`
+	Time      time.Time `json:"time"`
+	ExpiresAt time.Time `json:"expires_at"`
+	SpecHash  string    `json:"spec_hash"`
 }
 
 // Share is one host's part of a group.
 type Share struct {
 	Host string `json:"host"` // its name
 	VMs  int    `json:"vms"`
-	// Numbers are those that new VMs on this host may have in their names, the first to be used first. No other host has them, so that
-	// a VM's name is unique in its group.
+	// Numbers are those that new VMs on this host may have in their names, the first to be used first. No other host has them, so
+	// that a VM's name is unique in its group.
 	Numbers []int `json:"numbers"`
 }
 

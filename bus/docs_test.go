@@ -418,7 +418,8 @@ func TestMessagesPageHasTheHistory(t *testing.T) {
 		says[strings.Split(code(row["subject"]), ".")[1]] = row["kept"]
 	}
 	if want := map[string]string{
-		"sample": "no", "decision": "`out` and `in`: yes; `hold`: no", "lifecycle": "yes", "health": "no", "ctl": "no", "metric": "no", "demand": "14 days",
+		"sample": "no", "decision": "`out` and `in`: yes; `hold`: no", "lifecycle": "yes", "health": "no", "ctl": "no", "metric": "no",
+		"demand": "14 days",
 	}; !maps.Equal(says, want) {
 		t.Errorf("kept: got %v\nwant %v", says, want)
 	}
@@ -486,7 +487,8 @@ func TestMessagesPageRepeatsTheFiles(t *testing.T) {
 // A newcomer builds the Go recipe and runs it against a bus, without credentials.
 func TestGoRecipe(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "recipe")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../docs/recipes/go").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program,
+		"../docs/recipes/go").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	s := bustest.StartServer(t)

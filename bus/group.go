@@ -88,7 +88,8 @@ type Repair struct {
 
 // Brakes bound what can go wrong again and again.
 type Brakes struct {
-	LaunchFailures int           `json:"launch_failures"` // in a row; then no VM is launched for LaunchPause, and then one as a trial
+	// LaunchFailures is in a row; then no VM is launched for LaunchPause, and then one as a trial.
+	LaunchFailures int           `json:"launch_failures"`
 	LaunchPause    time.Duration `json:"launch_pause"`
 	// EarlyDeath is until when after its boot a VM that dies, or does not serve any more, counts as a launch that failed. 0 is
 	// never.

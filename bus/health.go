@@ -10,16 +10,17 @@ const HealthInterval = 3 * time.Second
 
 // Health is a stage's sign of life.
 type Health struct {
-	V        int       `json:"v"`
-	Stage    string    `json:"stage"`    // bus, collector, decider or actuator
-	Instance string    `json:"instance"` // host name and process id
-	OK       bool      `json:"ok"`
-	Message  string    `json:"message"`        // what it waits for or what is wrong; "" when all is well
-	Acts     *Acts     `json:"acts,omitempty"` // of an actuator
-	Dropped  uint64    `json:"dropped"`        // messages that it did not use since its start: malformed, of another version, expired, repeated
-	Since    time.Time `json:"since"`          // when the stage started
-	Time     time.Time `json:"time"`
-	Version  string    `json:"version"`
+	V        int    `json:"v"`
+	Stage    string `json:"stage"`    // bus, collector, decider or actuator
+	Instance string `json:"instance"` // host name and process id
+	OK       bool   `json:"ok"`
+	Message  string `json:"message"`        // what it waits for or what is wrong; "" when all is well
+	Acts     *Acts  `json:"acts,omitempty"` // of an actuator
+	// Dropped counts the messages that it did not use since its start: malformed, of another version, expired, repeated.
+	Dropped uint64    `json:"dropped"`
+	Since   time.Time `json:"since"` // when the stage started
+	Time    time.Time `json:"time"`
+	Version string    `json:"version"`
 }
 
 // Acts is where an actuator acts, and what it finds there that a decider cannot see.

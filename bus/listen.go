@@ -15,7 +15,8 @@ func CheckListen(listen string, tls bool) error {
 	host, _, err := SplitListen(listen)
 	if err == nil && !tls && !IsLoopback(host) {
 		return fmt.Errorf(
-			"%q: only loopback addresses (127.0.0.1, ::1, localhost) are allowed without TLS, as whoever reaches the bus can watch it unencrypted; for others set a certificate (--nats-cert) and its key (--nats-key)",
+			"%q: only loopback addresses (127.0.0.1, ::1, localhost) are allowed without TLS, as whoever reaches the bus can watch it "+
+				"unencrypted; for others set a certificate (--nats-cert) and its key (--nats-key)",
 			listen,
 		)
 	}

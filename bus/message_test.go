@@ -73,7 +73,11 @@ func TestUnknownIsNullAndEmptyIsNot(t *testing.T) {
 		want []string
 	}{
 		{"unknown CPU", bus.VM{}, []string{`"cpu_percent":null`}},
-		{"unknown host", bus.Host{}, []string{`"cpu_percent":null`, `"memory_free_mib":null`, `"memory_promised_mib":null`, `"pool_free_mib":null`}},
+		{
+			"unknown host",
+			bus.Host{},
+			[]string{`"cpu_percent":null`, `"memory_free_mib":null`, `"memory_promised_mib":null`, `"pool_free_mib":null`},
+		},
 		{"unknown average", bus.Inputs{}, []string{`"average_percent":null`, `"projected_percent":null`}},
 		{"no VMs", bus.Sample{VMs: []bus.VM{}}, []string{`"vms":[]`}},
 	} {

@@ -111,7 +111,8 @@ func TestMetadataRoundTrip(t *testing.T) {
 	at := rapid.Map(rapid.Int64Range(1, 4e9), func(s int64) time.Time { return time.Unix(s, s%1e9).UTC() })
 	rapid.Check(t, func(t *rapid.T) {
 		m := Metadata{
-			Group: "web", Address: address.Draw(t, "address"), Machine: machine.Draw(t, "machine"), Template: name.Draw(t, "template"), UUID: someUUID, Created: at.Draw(t, "created"),
+			Group: "web", Address: address.Draw(t, "address"), Machine: machine.Draw(t, "machine"), Template: name.Draw(t, "template"),
+			UUID: someUUID, Created: at.Draw(t, "created"),
 			Phase: rapid.SampledFrom([]Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed}).
 				Draw(t, "phase"),
 			Since: at.Draw(t, "since"), Pool: name.Draw(t, "pool"), Volume: name.Draw(t, "volume"),
@@ -151,7 +152,10 @@ func TestParseMetadataRefuses(t *testing.T) {
 		{"no pool", without(" pool"), someUUID, "without group"},
 		{"no volume name", without(" name"), someUUID, "without group"},
 		{"no volume", good[:strings.Index(good, "<volume")] + "</vm>", someUUID, "without group"},
-		{"two volumes", strings.Replace(good, "</vm>", `<volume pool="default" name="precious.qcow2"/></vm>`, 1), someUUID, "2 volumes"},
+		{
+			"two volumes", strings.Replace(good, "</vm>", `<volume pool="default" name="precious.qcow2"/></vm>`, 1), someUUID,
+			"2 volumes",
+		},
 		{"a group that is none", strings.Replace(good, `"web"`, `"../web 1"`, 1), someUUID, "group: found"},
 		{"a group of any length", strings.Replace(good, `"web"`, `"`+strings.Repeat("w", 4000)+`"`, 1), someUUID, "group: found"},
 		{"an unknown phase", strings.Replace(good, `"ready"`, `"retired"`, 1), someUUID, "phase: found"},
@@ -160,13 +164,25 @@ func TestParseMetadataRefuses(t *testing.T) {
 		{"a pool that runs backwards", strings.Replace(good, `"default"`, "\"a\u202eb\"", 1), someUUID, "pool: found"},
 		{"a pool with a line's end", strings.Replace(good, `"default"`, `"a&#10;b"`, 1), someUUID, "pool: found"},
 		{"a volume of any length", strings.Replace(good, `"web-1.`, `"`+strings.Repeat("w", 300)+`.`, 1), someUUID, "volume: found"},
-		{"a year that JSON cannot say", strings.Replace(good, "2026-05-04T12:00:00.25Z", "9999-12-31T23:59:59-23:59", 1), someUUID, "created: found"},
-		{"a time before all computers", strings.Replace(good, "2026-05-04T12:00:00.25Z", "0001-01-02T00:00:00Z", 1), someUUID, "created: found"},
-		{"a phase of the far future", strings.Replace(good, "2026-05-04T12:00:01.25Z", "9998-01-01T00:00:00Z", 1), someUUID, "since: found"},
+		{
+			"a year that JSON cannot say", strings.Replace(good, "2026-05-04T12:00:00.25Z", "9999-12-31T23:59:59-23:59", 1), someUUID,
+			"created: found",
+		},
+		{
+			"a time before all computers", strings.Replace(good, "2026-05-04T12:00:00.25Z", "0001-01-02T00:00:00Z", 1), someUUID,
+			"created: found",
+		},
+		{
+			"a phase of the far future", strings.Replace(good, "2026-05-04T12:00:01.25Z", "9998-01-01T00:00:00Z", 1), someUUID,
+			"since: found",
+		},
 		{"an address with a zone", strings.Replace(good, "<vm ", `<vm address="2001:db8::1%$(x)" `, 1), someUUID, "address: found"},
 		{"an address that is none", strings.Replace(good, "<vm ", `<vm address="10.0.0.1;" `, 1), someUUID, "address: found"},
 		{"a machine that is no hash", strings.Replace(good, "<vm ", `<vm machine="$(x)" `, 1), someUUID, "machine: found"},
-		{"a machine of any length", strings.Replace(good, "<vm ", `<vm machine="`+strings.Repeat("0", 65)+`" `, 1), someUUID, "machine: found"},
+		{
+			"a machine of any length", strings.Replace(good, "<vm ", `<vm machine="`+strings.Repeat("0", 65)+`" `, 1), someUUID,
+			"machine: found",
+		},
 		{"too long", strings.Replace(good, "<vm ", `<vm x="`+strings.Repeat("x", longestMetadata)+`" `, 1), someUUID, "want at most"},
 		{"cut off", good[:len(good)/2], someUUID, "decode"},
 		{"empty", "", someUUID, "decode"},
@@ -241,7 +257,10 @@ func TestPhasesMean(t *testing.T) {
 		PhaseDraining: "leaving", PhaseStopping: "leaving", PhaseFailed: "", "standby": "", "": "",
 	} {
 		var means []string
-		for what, is := range map[string]bool{"serves": phase.Serves(), "pending": phase.Pending(), "capacity": phase.Capacity(), "leaving": phase.Leaving()} {
+		for what, is := range map[string]bool{
+			"serves": phase.Serves(), "pending": phase.Pending(), "capacity": phase.Capacity(),
+			"leaving": phase.Leaving(),
+		} {
 			if is {
 				means = append(means, what)
 			}

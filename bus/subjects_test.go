@@ -67,13 +67,22 @@ func TestSubjects(t *testing.T) {
 		want string
 		all  string
 	}{
-		{"sample", &bus.Sample{Group: "web", HostID: "id.system", Host: "a.example.org"}, "vmscaler.sample.web.id%2Esystem", bus.AllSamples},
+		{
+			"sample", &bus.Sample{Group: "web", HostID: "id.system", Host: "a.example.org"}, "vmscaler.sample.web.id%2Esystem",
+			bus.AllSamples,
+		},
 		{"decision", &bus.Decision{Group: "web", Direction: bus.Out}, "vmscaler.decision.web.out", bus.AllDecisions},
 		{"decision, no direction", &bus.Decision{Group: "web"}, "vmscaler.decision.web.%", bus.AllDecisions},
 		{"event", &bus.Event{Group: "web", VM: "web-1", Event: bus.EventReady}, "vmscaler.lifecycle.web.web-1.ready", bus.AllEvents},
 		{"event of the group", &bus.Event{Group: "web", Event: bus.EventFailed}, "vmscaler.lifecycle.web._.failed", bus.AllEvents},
-		{"event of a VM called _", &bus.Event{Group: "web", VM: "_", Event: bus.EventFailed}, "vmscaler.lifecycle.web.%5F.failed", bus.AllEvents},
-		{"event of a VM with a wildcard", &bus.Event{Group: "web", VM: "a.>", Event: bus.EventDied}, "vmscaler.lifecycle.web.a%2E%3E.died", bus.AllEvents},
+		{
+			"event of a VM called _", &bus.Event{Group: "web", VM: "_", Event: bus.EventFailed}, "vmscaler.lifecycle.web.%5F.failed",
+			bus.AllEvents,
+		},
+		{
+			"event of a VM with a wildcard", &bus.Event{Group: "web", VM: "a.>", Event: bus.EventDied},
+			"vmscaler.lifecycle.web.a%2E%3E.died", bus.AllEvents,
+		},
 		{"health", &bus.Health{Stage: "decider", Instance: "a.org-12"}, "vmscaler.health.decider.a%2Eorg-12", bus.AllHealth},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -326,8 +326,8 @@ func (c *Collector) publish(p pass) (unfit error) {
 			return strings.Compare(a.Name, b.Name)
 		})
 		s := bus.Sample{
-			V: bus.Version, Group: g.Name, HostID: p.size.id, Host: p.size.name, Instance: c.cfg.Instance, Time: now, VMs: list, HostLoad: hostLoad,
-			ElapsedMS: float64(p.elapsed.Microseconds()) / 1000, SpecHash: c.hashes[g.Name],
+			V: bus.Version, Group: g.Name, HostID: p.size.id, Host: p.size.name, Instance: c.cfg.Instance, Time: now, VMs: list,
+			HostLoad: hostLoad, ElapsedMS: float64(p.elapsed.Microseconds()) / 1000, SpecHash: c.hashes[g.Name],
 		}
 		if err := c.conn.Publish(&s); errors.Is(err, bus.ErrUnfit) {
 			unfit = errors.Join(unfit, fmt.Errorf("group %s: %w", g.Name, err))

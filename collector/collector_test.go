@@ -284,7 +284,8 @@ func TestSampleSaysWhatIsProtected(t *testing.T) {
 	}
 	protect := func(element string) {
 		t.Helper()
-		if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.ProtectionKey, bus.ProtectionURI, libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+		if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.ProtectionKey, bus.ProtectionURI,
+			libvirt.DOMAIN_AFFECT_LIVE); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -344,7 +345,8 @@ func TestSampleFollowsTheVM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI, libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI,
+		libvirt.DOMAIN_AFFECT_LIVE); err != nil {
 		t.Fatal(err)
 	}
 	b.until("its phase", func(s bus.Sample) bool { return find(s, "web-1").Phase == bus.PhaseDraining })

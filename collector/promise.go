@@ -24,8 +24,8 @@ func (p *promises) has(uuid string) bool {
 	return listed
 }
 
-// unused is how much a domain may still touch, nil where that is unknown. Memory in huge pages was taken from what is free when the
-// pages were reserved.
+// unused is how much a domain may still touch, nil where that is unknown. Memory in huge pages was taken from what is free when
+// the pages were reserved.
 func unused(givenMiB int, residentMiB *int, hugePages bool) *int {
 	switch {
 	case hugePages:
@@ -36,8 +36,8 @@ func unused(givenMiB int, residentMiB *int, hugePages bool) *int {
 	return new(max(givenMiB-*residentMiB, 0)) // QEMU's own memory is resident, too
 }
 
-// promisedMiB sums the promises up for this moment: without own VMs that have ended since, and with all of what those were given that
-// were started since. An unknown one counts nothing. Nil is that no promises are known, or only old ones.
+// promisedMiB sums the promises up for this moment: without own VMs that have ended since, and with all of what those were given
+// that were started since. An unknown one counts nothing. Nil is that no promises are known, or only old ones.
 //
 // running is what each own VM that runs has been given; ended are those that ran before, and do not.
 func promisedMiB(p *promises, now time.Time, running map[string]int, ended map[string]bool) *int {
@@ -58,15 +58,15 @@ func promisedMiB(p *promises, now time.Time, running map[string]int, ended map[s
 	return &sum
 }
 
-// promiseReader reads promises again and again. How much is resident needs the QEMU monitor, and a stranger's QEMU that does not answer
-// must hold up nothing else: so it has a goroutine and a connection of its own, and what it has read grows old then.
+// promiseReader reads promises again and again. How much is resident needs the QEMU monitor, and a stranger's QEMU that does not
+// answer must hold up nothing else: so it has a goroutine and a connection of its own, and what it has read grows old then.
 type promiseReader struct {
 	latest atomic.Pointer[promises]
 	asking atomic.Pointer[slowRound] // of the domain that is asked at the moment
 }
 
-// overdue says which domain does not answer, once it has been asked for longer than the deadline: nil before. While it is asked here the
-// slow round does not wait for it.
+// overdue says which domain does not answer, once it has been asked for longer than the deadline: nil before. While it is asked
+// here the slow round does not wait for it.
 func (r *promiseReader) overdue(now time.Time) error { return r.asking.Load().overdue(now) }
 
 // run reads until ctx ends. What keeps it from reading keeps the stage's own connection from it, too, which says so.

@@ -31,19 +31,35 @@ func TestHostMemory(t *testing.T) {
 			return kernelMemory(meminfo("MemTotal:       25165824 kB", "MemFree:         9437184 kB", "MemAvailable:   11534336 kB",
 				"Buffers:          524288 kB", "Cached:         14680064 kB", "Shmem:          12582912 kB"))
 		}},
-		{"a kernel that does not estimate", 1024, -1, func() (int, *int) { return kernelMemory(meminfo("MemTotal: 1048576 kB", "MemFree: 524288 kB")) }},
-		{"none is available", 1024, 0, func() (int, *int) { return kernelMemory(meminfo("MemTotal: 1048576 kB", "MemAvailable: 0 kB")) }},
-		{"more than there is", 1024, -1, func() (int, *int) { return kernelMemory(meminfo("MemTotal: 1048576 kB", "MemAvailable: 2097152 kB")) }},
+		{
+			"a kernel that does not estimate", 1024, -1,
+			func() (int, *int) { return kernelMemory(meminfo("MemTotal: 1048576 kB", "MemFree: 524288 kB")) },
+		},
+		{
+			"none is available", 1024, 0,
+			func() (int, *int) { return kernelMemory(meminfo("MemTotal: 1048576 kB", "MemAvailable: 0 kB")) },
+		},
+		{
+			"more than there is", 1024, -1,
+			func() (int, *int) { return kernelMemory(meminfo("MemTotal: 1048576 kB", "MemAvailable: 2097152 kB")) },
+		},
 		{"no unit", 0, -1, func() (int, *int) { return kernelMemory(meminfo("MemTotal: 1048576", "MemAvailable: 1048576")) }},
 		{"no number", 0, -1, func() (int, *int) { return kernelMemory(meminfo("MemTotal: much kB")) }},
 		{"no file", 0, -1, func() (int, *int) { return kernelMemory("") }},
 		{"libvirt's word", 8192, 6144, func() (int, *int) {
 			return nodeMemory(&libvirt.NodeMemoryStats{
-				TotalSet: true, Total: 8 * gib, FreeSet: true, Free: 3 * gib, BuffersSet: true, Buffers: gib, CachedSet: true, Cached: 2 * gib,
+				TotalSet: true, Total: 8 * gib, FreeSet: true, Free: 3 * gib, BuffersSet: true, Buffers: gib, CachedSet: true,
+				Cached: 2 * gib,
 			})
 		}},
-		{"libvirt says no total", 0, -1, func() (int, *int) { return nodeMemory(&libvirt.NodeMemoryStats{FreeSet: true, Free: 23 * gib}) }},
-		{"libvirt does not say what is free", 8192, -1, func() (int, *int) { return nodeMemory(&libvirt.NodeMemoryStats{TotalSet: true, Total: 8 * gib}) }},
+		{
+			"libvirt says no total", 0, -1,
+			func() (int, *int) { return nodeMemory(&libvirt.NodeMemoryStats{FreeSet: true, Free: 23 * gib}) },
+		},
+		{
+			"libvirt does not say what is free", 8192, -1,
+			func() (int, *int) { return nodeMemory(&libvirt.NodeMemoryStats{TotalSet: true, Total: 8 * gib}) },
+		},
 		{"23 GiB free of 6", 6144, -1, func() (int, *int) {
 			return nodeMemory(&libvirt.NodeMemoryStats{TotalSet: true, Total: 6 * gib, FreeSet: true, Free: 23 * gib})
 		}},
@@ -97,7 +113,8 @@ func TestPromised(t *testing.T) {
 	}
 }
 
-// An own VM counts with all that it was given until its resident memory was read, while it is paused too, and no more once it is off.
+// An own VM counts with all that it was given until its resident memory was read, while it is paused too, and no more once it is
+// off.
 func TestPromisedOfOwnVMs(t *testing.T) {
 	c := &Collector{ran: map[string]bool{}}
 	own := func(uuid string, s bus.State) reading { return reading{uuid: uuid, state: s, memoryMiB: 256} }

@@ -126,7 +126,8 @@ func newRig(b *testing.B) *rig {
 	})
 	group := bus.DefaultGroup()
 	group.Name = r.id
-	if r.collector, err = New(Config{Groups: []bus.Group{group}, Tick: time.Second, Dial: dialTest, Identify: identify}, conn, zerolog.Nop()); err != nil {
+	if r.collector, err = New(Config{Groups: []bus.Group{group}, Tick: time.Second, Dial: dialTest, Identify: identify}, conn,
+		zerolog.Nop()); err != nil {
 		b.Fatal(err)
 	}
 	return r
@@ -314,7 +315,8 @@ func (r *rig) print(sizes []int, all map[int]*costs) {
 	cpu := func(c cost) float64 { return c.cpu() }
 
 	fmt.Printf(
-		"\nOne CPU figure of one VM, in ms: medians of %d rounds (least-most); ratios of both CPU times, and of elapsed, to vmscaler's; %d cores\n",
+		"\nOne CPU figure of one VM, in ms: medians of %d rounds (least-most); ratios of both CPU times, and of elapsed, to "+
+			"vmscaler's; %d cores\n",
 		len(all[sizes[0]][wayPass]),
 		runtime.NumCPU(),
 	)

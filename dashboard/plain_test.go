@@ -29,16 +29,32 @@ func TestPlain(t *testing.T) {
 	}
 	for name, steps := range map[string][]step{
 		"a line per change": {
-			{0, hold(0, bus.RuleStable, "", "stable: average 45 %"), []string{"2026-01-02T15:04:05Z web  decision-hold  desired 2  rule stable  stable: average 45 %"}},
+			{
+				0, hold(0, bus.RuleStable, "", "stable: average 45 %"),
+				[]string{"2026-01-02T15:04:05Z web  decision-hold  desired 2  rule stable  stable: average 45 %"},
+			},
 			{1, hold(1, bus.RuleStable, "", "stable: average 46 %"), nil},
 			{1, hold(0.5, bus.RuleAboveUpper, "", "an older one"), nil},
-			{2, hold(2, bus.RuleAboveUpper, bus.GuardBreaches, "average 93 % > 70 %, 2 of 3 samples"), []string{"2026-01-02T15:04:07Z web  decision-hold  desired 2  rule above-upper guard breaches  average 93 % > 70 %, 2 of 3 samples"}},
-			{3, out, []string{"2026-01-02T15:04:08Z web  decision-out  desired 2 -> 3  rule above-upper  scaling out: average 93 % > 70 % for 3 s"}},
+			{
+				2, hold(2, bus.RuleAboveUpper, bus.GuardBreaches, "average 93 % > 70 %, 2 of 3 samples"),
+				[]string{"2026-01-02T15:04:07Z web  decision-hold  desired 2  rule above-upper guard breaches  average 93 % > 70 %, 2 of " +
+					"3 samples"},
+			},
+			{3, out, []string{"2026-01-02T15:04:08Z web  decision-out  desired 2 -> 3  rule above-upper  scaling out: average 93 % > " +
+				"70 % for 3 s"}},
 			{3, out, nil},
 		},
 		"a line per event": {
-			{0, bus.Event{Group: "web", VM: "web-1", Event: bus.EventReady, Sentence: "the agent answers", ElapsedMS: 5420, Time: start}, []string{"2026-01-02T15:04:05Z web  ready         web-1  the agent answers  after 5.4 s"}},
-			{0, bus.Event{Group: "web", Event: bus.EventFailed, Error: "no \x1b[2Jspace", Time: start}, []string{"2026-01-02T15:04:05Z web  failed        error: no ␛[2Jspace"}},
+			{
+				0,
+				bus.Event{Group: "web", VM: "web-1", Event: bus.EventReady, Sentence: "the agent answers", ElapsedMS: 5420, Time: start},
+				[]string{"2026-01-02T15:04:05Z web  ready         web-1  the agent answers  after 5.4 s"},
+			},
+			{
+				0,
+				bus.Event{Group: "web", Event: bus.EventFailed, Error: "no \x1b[2Jspace", Time: start},
+				[]string{"2026-01-02T15:04:05Z web  failed        error: no ␛[2Jspace"},
+			},
 		},
 		"no line per sample": {
 			{0, sample("web", "kvm1", 0, vm("web-1", ptr(50.0))), nil},
@@ -47,7 +63,8 @@ func TestPlain(t *testing.T) {
 		"a stage's health when it changes": {
 			{0, health("actuator", 0), []string{"2026-01-02T15:04:05Z -  health        actuator kvm1-4711 ok"}},
 			{1, health("actuator", 1), nil},
-			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default␊is not active for 9 s"}},
+			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default␊is not active for " +
+				"9 s"}},
 			{5, ill, nil},
 			{5, older, nil},
 			{16, tick, []string{"2026-01-02T15:04:21Z -  health        actuator kvm1-4711 silent"}},
@@ -84,7 +101,15 @@ func TestPlainTellsOfTheBus(t *testing.T) {
 	m := NewContent(start)
 	p := newPlain(m)
 	var got []string
-	for _, link := range []Link{{"nats://x", true, ""}, {"nats://x", true, ""}, {"", false, ""}, {"", false, ""}, {"", false, "refused"}, {"", false, "refused"}, {"nats://x", true, ""}} {
+	for _, link := range []Link{
+		{"nats://x", true, ""},
+		{"nats://x", true, ""},
+		{"", false, ""},
+		{"", false, ""},
+		{"", false, "refused"},
+		{"", false, "refused"},
+		{"nats://x", true, ""},
+	} {
 		m.Link = link
 		got = append(got, p.tick(start)...)
 	}

@@ -39,7 +39,8 @@ func busy() (*Content, time.Time) {
 		m.Sample(sample("autoscale", "kvm1", float64(i), vms...), at(float64(i)))
 	}
 	d := decision("autoscale", 47)
-	d.Direction, d.Current, d.Desired, d.Rule, d.Sentence = bus.Out, 4, 5, bus.RuleAboveUpper, "scaling out: average 93 % > 70 % for 3 s"
+	d.Direction, d.Current, d.Desired, d.Rule, d.Sentence = bus.Out, 4, 5, bus.RuleAboveUpper,
+		"scaling out: average 93 % > 70 % for 3 s"
 	m.Decision(d, at(47))
 	m.Event(bus.Event{
 		Group: "autoscale", VM: "autoscale-4", Event: bus.EventCreating, Sentence: "cloning demo", Time: at(47.2),

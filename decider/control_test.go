@@ -25,7 +25,13 @@ func TestPausedDirections(t *testing.T) {
 		{"in, nothing paused", idle, see(ready(1), ready(1)), nil, 1, ""},
 		{"in, paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 2, bus.GuardPaused},
 		{"in, the others paused", idle, see(ready(1), ready(1)), []bus.Scope{bus.ScopeOut, bus.ScopeRepair}, 1, ""},
-		{"start above max, in paused", State{}, see(ready(1), ready(1), ready(1), ready(1), ready(1), ready(1)), []bus.Scope{bus.ScopeIn}, 5, ""}, // no VM goes: the actuator knows that as well
+		{
+			"start above max, in paused",
+			State{},
+			see(ready(1), ready(1), ready(1), ready(1), ready(1), ready(1)),
+			[]bus.Scope{bus.ScopeIn},
+			5, "",
+		}, // no VM goes: the actuator knows that as well
 		{"to min, out paused", State{HasSample: true}, see(ready(1)), []bus.Scope{bus.ScopeOut}, 1, ""},
 	} {
 		c.st.Controls.Paused = c.paused
@@ -85,7 +91,13 @@ func TestScaledByHand(t *testing.T) {
 	for _, c := range []struct {
 		desired *int
 		wrong   string // a part of the error
-	}{{new(1), ""}, {new(5), ""}, {nil, ""}, {new(0), "found 0, want 1 to 5"}, {new(6), "found 6, want 1 to 5, the min and max of group web"}} {
+	}{
+		{new(1), ""},
+		{new(5), ""},
+		{nil, ""},
+		{new(0), "found 0, want 1 to 5"},
+		{new(6), "found 6, want 1 to 5, the min and max of group web"},
+	} {
 		got, err := controlled(web, bus.Controls{Desired: new(2)}, bus.VerbScale, bus.Query{Desired: c.desired})
 		switch {
 		case c.wrong != "":
@@ -111,7 +123,10 @@ func TestSetAndResetControls(t *testing.T) {
 	if all, err := controlled(spec(), set, bus.VerbReset, bus.Query{}); err != nil || len(all.Set) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
-	for want, q := range map[string]bus.Query{"found no field": {}, `max of group web is as in the file already; set are min`: {Keys: []string{"max"}}} {
+	for want, q := range map[string]bus.Query{
+		"found no field": {},
+		`max of group web is as in the file already; set are min`: {Keys: []string{"max"}},
+	} {
 		verb := bus.VerbSet
 		if len(q.Keys) > 0 {
 			verb = bus.VerbReset

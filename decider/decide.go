@@ -17,7 +17,8 @@ type State struct {
 	LastChange  time.Time
 	Hosts       []bus.HostID // whose VMs are in Desired
 	Numbers     Numbers
-	// PreviousDesired is what another decider wanted until a moment ago; 0 where nobody did. It only matters while HasSample is false.
+	// PreviousDesired is what another decider wanted until a moment ago; 0 where nobody did. It only matters while HasSample is
+	// false.
 	PreviousDesired int
 	LastData        time.Time // of the last evaluation that had all that it needs
 	BootTimes       BootTimes

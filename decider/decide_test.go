@@ -46,12 +46,14 @@ func TestDecide(t *testing.T) {
 		{
 			"start, those on their way out do not count", spec(bounds(1, 5)),
 			State{},
-			see(ready(1), aged(bus.PhaseDraining, time.Second, nil), aged(bus.PhaseStopping, time.Second, nil)), 1, bus.Hold, bus.RuleStart, "", "starting with 1 VM",
+			see(ready(1), aged(bus.PhaseDraining, time.Second, nil), aged(bus.PhaseStopping, time.Second, nil)), 1, bus.Hold,
+			bus.RuleStart, "", "starting with 1 VM",
 		},
 		{
 			"start, booting and failed ones count", spec(bounds(1, 5)),
 			State{},
-			see(aged(bus.PhaseCreating, 0, nil), aged(bus.PhaseLaunching, time.Hour, nil), aged(bus.PhaseFailed, 0, nil)), 3, bus.Hold, bus.RuleStart, "", "starting with 3 VMs",
+			see(aged(bus.PhaseCreating, 0, nil), aged(bus.PhaseLaunching, time.Hour, nil), aged(bus.PhaseFailed, 0, nil)), 3, bus.Hold,
+			bus.RuleStart, "", "starting with 3 VMs",
 		},
 
 		// A change of the spec moves desired at once.
@@ -103,7 +105,8 @@ func TestDecide(t *testing.T) {
 			see(ready(100)), 2, bus.Out, bus.RuleAboveUpper, "", "scaling out",
 		},
 		{
-			"out: right after scaling in", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownOut, g.Policy.CooldownIn = time.Minute, time.Minute }),
+			"out: right after scaling in",
+			spec(atOnce, func(g *bus.Group) { g.Policy.CooldownOut, g.Policy.CooldownIn = time.Minute, time.Minute }),
 			State{HasSample: true, Desired: 1, LastChange: t0.Add(-time.Second)},
 			see(ready(100)), 2, bus.Out, bus.RuleAboveUpper, "", "scaling out",
 		},
@@ -373,7 +376,8 @@ func TestHostThatJoinsKeepsItsVMs(t *testing.T) {
 	if d.Desired != 3 || d.Direction != bus.Hold || d.Shares["a"].VMs != 2 || d.Shares["b"].VMs != 1 {
 		t.Errorf("decision %+v, want to keep the 2 and the 1 VMs", d)
 	}
-	if d, _ = Decide(spec, st, Observation{Fresh: 2, Hosts: []HostObservation{on("a", "web-1", "web-2"), on("b", "web-3")}}, t0); d.Desired != 3 {
+	if d, _ = Decide(spec, st, Observation{Fresh: 2, Hosts: []HostObservation{on("a", "web-1", "web-2"), on("b", "web-3")}},
+		t0); d.Desired != 3 {
 		t.Errorf("desired %d at the next evaluation, want 3 still", d.Desired)
 	}
 }

@@ -43,7 +43,9 @@ type Decider struct {
 	leaderlessSince time.Time // since when nobody was heard to lead
 	groups          map[string]*group
 	stages          map[string]bus.Health // by subject, with the time of their arrival
-	handled         func(message any)     // is told of each sample and tick that the loop is through with, and of nil once it runs; for tests
+
+	// handled is called with each sample and tick that the loop is through with, and with nil once it runs; for tests.
+	handled func(message any)
 }
 
 // New makes a decider. It returns an error when there is no group, or one that Check refuses.

@@ -28,7 +28,9 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 		`the setting "bold"`: func(g *bus.Group) {
 			g.Policy.Types, g.Policy.Setting = []bus.PolicyType{bus.PolicyPredictive}, "bold"
 		},
-		`scale_in: found "most-busy", want one of ["least-busy" "newest" "oldest" "outdated"]`: func(g *bus.Group) { g.ScaleIn = "most-busy" },
+		`scale_in: found "most-busy", want one of ["least-busy" "newest" "oldest" "outdated"]`: func(g *bus.Group) {
+			g.ScaleIn = "most-busy"
+		},
 		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: 2}} },
 	} {
 		if _, err := New(Config{Groups: []bus.Group{spec(change)}}, nil, zerolog.Nop()); err == nil ||

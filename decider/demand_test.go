@@ -35,7 +35,8 @@ func TestDemand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"v":1,"group":"web","time":"2026-05-04T12:00:00Z","step_s":10,"load":[null,1.5,null,null,null,0.6],"ready":[null,2,0,null,null,2],"owned":[null,3,1,null,null,2]}`
+	want := `{"v":1,"group":"web","time":"2026-05-04T12:00:00Z","step_s":10,` +
+		`"load":[null,1.5,null,null,null,0.6],"ready":[null,2,0,null,null,2],"owned":[null,3,1,null,null,2]}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

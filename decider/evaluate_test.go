@@ -77,7 +77,12 @@ func TestGuard(t *testing.T) {
 		{"in", 1, counts{ready: 2, readings: 2}, time.Hour, 1, "", "scaling in: why"},
 		{"in below min", 0, counts{ready: 2, readings: 2}, time.Hour, 1, bus.GuardAtMin, "scaling in: why"},
 		{"in too soon", 1, counts{ready: 2, readings: 2}, 4 * time.Second, 2, bus.GuardCooldown, "cooling down 1 s: why"},
-		{"in with an unknown CPU", 1, counts{ready: 2, readings: 1}, time.Hour, 2, bus.GuardUnknownCPU, "holding, as the CPU of 1 VM is unknown: why"},
+		{
+			"in with an unknown CPU", 1,
+			counts{ready: 2, readings: 1},
+			time.Hour, 2, bus.GuardUnknownCPU,
+			"holding, as the CPU of 1 VM is unknown: why",
+		},
 		{"as it is", 2, counts{ready: 2, readings: 2}, 0, 2, "", "why"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -62,10 +62,8 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 // whoever leads next has heard them in the last decision.
 func (c checkpoint) worthSaving(saved checkpoint) bool {
 	return c.Desired != saved.Desired || !c.LastOut.Equal(saved.LastOut) || !c.LastChange.Equal(saved.LastChange) ||
-		!slices.Equal(
-			c.Hosts,
-			saved.Hosts,
-		) || !maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) || c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
+		!slices.Equal(c.Hosts, saved.Hosts) || !maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) ||
+		c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
 }
 
 // recall is the state of a group for one who begins to lead: as it was kept, or, if that is newer, as the decision

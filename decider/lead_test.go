@@ -17,7 +17,8 @@ import (
 
 func TestRecall(t *testing.T) {
 	kept := checkpoint{
-		Desired: 3, BreachesOut: 2, LastOut: t0.Add(-time.Minute), LastChange: t0.Add(-time.Minute), Hosts: []bus.HostID{"kvm1"}, Time: t0.Add(-time.Minute),
+		Desired: 3, BreachesOut: 2, LastOut: t0.Add(-time.Minute), LastChange: t0.Add(-time.Minute), Hosts: []bus.HostID{"kvm1"},
+		Time: t0.Add(-time.Minute),
 	}
 	fromKept := State{
 		PreviousDesired: 3,
@@ -28,7 +29,8 @@ func TestRecall(t *testing.T) {
 	}
 	heard := func(age time.Duration, direction bus.Direction, rule bus.Rule, breaches int) *bus.Decision {
 		return &bus.Decision{
-			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age), Shares: map[bus.HostID]bus.Share{"kvm2": {VMs: 2}, "kvm1": {VMs: 2}},
+			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age),
+			Shares: map[bus.HostID]bus.Share{"kvm2": {VMs: 2}, "kvm1": {VMs: 2}},
 			Inputs: bus.Inputs{Breaches: breaches},
 		}
 	}
@@ -43,7 +45,12 @@ func TestRecall(t *testing.T) {
 		{"what was kept", kept, nil, fromKept},
 		{"what was kept is old", checkpoint{Desired: 3, Time: t0.Add(-checkpointAge)}, nil, State{}},
 		{"what was kept is of the far future", checkpoint{Desired: 3, Time: t0.Add(checkpointAge)}, nil, State{}},
-		{"kept by one whose clock is a little ahead", checkpoint{Desired: 3, Time: t0.Add(time.Second)}, nil, State{PreviousDesired: 3}},
+		{
+			"kept by one whose clock is a little ahead",
+			checkpoint{Desired: 3, Time: t0.Add(time.Second)},
+			nil,
+			State{PreviousDesired: 3},
+		},
 		{"heard before it was kept", kept, heard(2*time.Minute, bus.Out, bus.RuleAboveUpper, 1), fromKept},
 		{"heard without knowledge", kept, &bus.Decision{Time: t0}, fromKept},
 		{
@@ -143,7 +150,15 @@ func TestRecallKeepsWhatWasLearned(t *testing.T) {
 	for _, tt := range []struct {
 		age            time.Duration
 		state, learned bool
-	}{{time.Minute, true, true}, {time.Hour, false, true}, {71 * time.Hour, false, true}, {100 * time.Hour, false, false}, {-time.Minute, true, true}, {-time.Hour, false, true}, {-100 * time.Hour, false, false}} {
+	}{
+		{time.Minute, true, true},
+		{time.Hour, false, true},
+		{71 * time.Hour, false, true},
+		{100 * time.Hour, false, false},
+		{-time.Minute, true, true},
+		{-time.Hour, false, true},
+		{-100 * time.Hour, false, false},
+	} {
 		st := recall(kept, nil, bus.Controls{}, t0.Add(tt.age))
 		if (st.PreviousDesired == 4) != tt.state || (st.Policy != nil) != tt.learned || (st.BootTimes.Mean > 0) != tt.learned {
 			t.Errorf("after %s: %+v", tt.age, st)
@@ -172,7 +187,10 @@ func TestMetricIsUnknownAfterAWhile(t *testing.T) {
 	}{
 		{&Published{5, t0}, 0, ""},
 		{&Published{5, t0}, 5 * time.Minute, ""},
-		{&Published{5, t0}, 5*time.Minute + time.Second, "the metric requests was published 5m1s ago, and holds for 5m0s (metric_max_age)"},
+		{
+			&Published{5, t0}, 5*time.Minute + time.Second,
+			"the metric requests was published 5m1s ago, and holds for 5m0s (metric_max_age)",
+		},
 		{&Published{5, t0}, -time.Second, "the metric requests was published 1s in the future, before the clock was set back"},
 		{nil, 0, "nobody has published the metric requests since this decider was started"},
 	} {
@@ -330,7 +348,8 @@ func TestSetThatDoesNotGoWithTheFile(t *testing.T) {
 // A memory that this program cannot read must not keep it from deciding.
 func TestMemoryOfAnotherVersion(t *testing.T) {
 	f := startFleet(t)
-	if err := f.conn.Save(t.Context(), "decider."+f.spec.Name, map[string]any{"desired": "three", "policy": map[string]any{"sum": 1}}); err != nil {
+	if err := f.conn.Save(t.Context(), "decider."+f.spec.Name,
+		map[string]any{"desired": "three", "policy": map[string]any{"sum": 1}}); err != nil {
 		t.Fatal(err)
 	}
 	defer f.start("one")()

@@ -152,8 +152,8 @@ func stabilize(s situation, c change) (int, time.Duration) {
 }
 
 // projection leaves as many VMs as can do the present work below the limit, so that a scale-in does not lead to a scale-out at
-// once. Work is also what waits for a core of the host: where that is saturated a VM under full load uses little, and one VM fewer
-// would not be idle. A policy that forecasts the load has looked itself.
+// once. Work is also what waits for a core of the host: where that is saturated a VM under full load uses little, and one VM
+// fewer would not be idle. A policy that forecasts the load has looked itself.
 // https://learn.microsoft.com/azure/azure-monitor/autoscale/autoscale-understanding-settings
 func projection(s situation, c change) (int, time.Duration) {
 	n := s.counts

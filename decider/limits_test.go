@@ -128,7 +128,10 @@ func TestHint(t *testing.T) {
 		delay *float64
 		want  string
 	}{
-		{bus.RuleAboveUpper, new(45.), "why; the host is saturated, its VMs wait 45 % of the time for a core: more VMs there do not help"},
+		{
+			bus.RuleAboveUpper, new(45.),
+			"why; the host is saturated, its VMs wait 45 % of the time for a core: more VMs there do not help",
+		},
 		{bus.RuleAboveUpper, new(5.), "why"},
 		{bus.RuleAboveUpper, nil, "why"},
 		{bus.RuleStable, new(45.), "why"},

@@ -58,7 +58,8 @@ var rules = []struct {
 func recommend(s situation) recommendation {
 	st := s.state
 	nothing := recommendation{
-		hasSample: st.HasSample, current: st.Desired, wants: st.Desired, policies: st.Policy, breaches: breaches{out: st.BreachesOut, in: st.BreachesIn},
+		hasSample: st.HasSample, current: st.Desired, wants: st.Desired, policies: st.Policy,
+		breaches: breaches{out: st.BreachesOut, in: st.BreachesIn},
 	}
 	for _, rule := range rules {
 		r := nothing

@@ -9,8 +9,8 @@ import (
 )
 
 // split shares desired among the hosts: each keeps what it has, and a new VM goes to the host with the fewest of those that
-// can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What of
-// that order only an actuator can tell (protection, load, templates) counts on its own host; see removalOrders.
+// can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What
+// of that order only an actuator can tell (protection, load, templates) counts on its own host; see removalOrders.
 func split(order bus.ScaleIn, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
 	shares, total := make(map[bus.HostID]bus.Share, len(obs.Hosts)), 0
 	for _, h := range obs.Hosts {

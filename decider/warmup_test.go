@@ -261,18 +261,46 @@ func TestWarming(t *testing.T) {
 		until  time.Duration // from the end of the boot
 	}{
 		{"nothing learned: five times its boot", bus.WarmupLearned, Warmup{}, vm(nil), 100 * time.Second},
-		{"at least half a minute", bus.WarmupLearned, Warmup{}, vm(func(v *bus.VM) { v.Created = t0.Add(-time.Second) }), 30 * time.Second},
-		{"at most a quarter of an hour", bus.WarmupLearned, Warmup{}, vm(func(v *bus.VM) { v.Created = t0.Add(-time.Hour) }), 15 * time.Minute},
+		{
+			"at least half a minute", bus.WarmupLearned,
+			Warmup{},
+			vm(func(v *bus.VM) { v.Created = t0.Add(-time.Second) }),
+			30 * time.Second,
+		},
+		{
+			"at most a quarter of an hour", bus.WarmupLearned,
+			Warmup{},
+			vm(func(v *bus.VM) { v.Created = t0.Add(-time.Hour) }),
+			15 * time.Minute,
+		},
 		{"learned", bus.WarmupLearned, known, vm(nil), 20 * time.Second},
-		{"its boot took twice as long", bus.WarmupLearned, known, vm(func(v *bus.VM) { v.Created = t0.Add(-40 * time.Second) }), 40 * time.Second},
+		{
+			"its boot took twice as long", bus.WarmupLearned, known, vm(func(v *bus.VM) { v.Created = t0.Add(-40 * time.Second) }),
+			40 * time.Second,
+		},
 		{"it has come to rest", bus.WarmupLearned, rested, vm(nil), 0},
-		{"it has come to rest, and restarts", bus.WarmupLearned, rested, vm(func(v *bus.VM) { v.RebootedAt = new(t0.Add(time.Second)) }), 41 * time.Second},
+		{
+			"it has come to rest, and restarts", bus.WarmupLearned, rested,
+			vm(func(v *bus.VM) { v.RebootedAt = new(t0.Add(time.Second)) }), 41 * time.Second,
+		},
 		{"a person has said so", 7 * time.Second, known, vm(nil), 7 * time.Second},
 		{"a person has said none", 0, Warmup{}, vm(nil), 0},
-		{"a person has said so, and it restarts", 7 * time.Second, rested, vm(func(v *bus.VM) { v.RebootedAt = new(t0) }), 27 * time.Second},
-		{"a drain was called off", bus.WarmupLearned, known, vm(func(v *bus.VM) { v.PhaseSince = t0.Add(time.Hour) }), 20 * time.Second},
-		{"a hook took a minute", bus.WarmupLearned, known, vm(func(v *bus.VM) { v.PhaseSince = t0.Add(time.Minute) }), 20 * time.Second},
-		{"an actuator that does not say when it booted", bus.WarmupLearned, known, vm(func(v *bus.VM) { v.BootedAt, v.PhaseSince = nil, t0 }), 20 * time.Second},
+		{
+			"a person has said so, and it restarts", 7 * time.Second, rested, vm(func(v *bus.VM) { v.RebootedAt = new(t0) }),
+			27 * time.Second,
+		},
+		{
+			"a drain was called off", bus.WarmupLearned, known, vm(func(v *bus.VM) { v.PhaseSince = t0.Add(time.Hour) }),
+			20 * time.Second,
+		},
+		{
+			"a hook took a minute", bus.WarmupLearned, known, vm(func(v *bus.VM) { v.PhaseSince = t0.Add(time.Minute) }),
+			20 * time.Second,
+		},
+		{
+			"an actuator that does not say when it booted", bus.WarmupLearned, known,
+			vm(func(v *bus.VM) { v.BootedAt, v.PhaseSince = nil, t0 }), 20 * time.Second,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := spec(warmup(tt.set))

@@ -143,7 +143,8 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	case h == nil:
 		h = &hostWindow{cpu: map[string]mean{}, since: now, replaced: map[string]bool{}}
 		w.hosts[s.HostID] = h
-	case s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering, // a late one of a collector that has ended takes nothing over
+	// A late one of a collector that has ended takes nothing over.
+	case s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering,
 		s.Instance == h.sample.Instance && s.Time.Equal(h.sample.Time):
 		return errOld
 	case h.replaced[s.Instance] && now.Sub(h.arrived) <= claimAge:

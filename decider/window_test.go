@@ -36,16 +36,50 @@ func TestWindowMeans(t *testing.T) {
 		want    map[string]float64 // by UUID; -1 is unknown
 	}{
 		{"one sample", []bus.Sample{sampleOf("a", 1, reading("1", 40))}, map[string]float64{"1": 40}},
-		{"mean over all", []bus.Sample{sampleOf("a", 1, reading("1", 40)), sampleOf("a", 2, reading("1", 80))}, map[string]float64{"1": 60}},
-		{"unknown is no number", []bus.Sample{sampleOf("a", 1, reading("1", 40)), sampleOf("a", 2, reading("1", -1))}, map[string]float64{"1": 40}},
-		{"always unknown", []bus.Sample{sampleOf("a", 1, reading("1", -1)), sampleOf("a", 2, reading("1", -1))}, map[string]float64{"1": -1}},
-		{"0 is a number", []bus.Sample{sampleOf("a", 1, reading("1", 0)), sampleOf("a", 2, reading("1", 50))}, map[string]float64{"1": 25}},
-		{"each reading counts as 100 at most", []bus.Sample{sampleOf("a", 1, reading("1", 180)), sampleOf("a", 2, reading("1", 20))}, map[string]float64{"1": 60}},
-		{"a duplicate is ignored", []bus.Sample{sampleOf("a", 1, reading("1", 40)), sampleOf("a", 1, reading("1", 90))}, map[string]float64{"1": 40}},
-		{"an older one is ignored", []bus.Sample{sampleOf("a", 2, reading("1", 40)), sampleOf("a", 1, reading("1", 90), reading("2", 5))}, map[string]float64{"1": 40}},
-		{"the newest list counts", []bus.Sample{sampleOf("a", 1, reading("1", 40), reading("2", 90)), sampleOf("a", 2, reading("1", 40))}, map[string]float64{"1": 40}},
+		{
+			"mean over all",
+			[]bus.Sample{sampleOf("a", 1, reading("1", 40)), sampleOf("a", 2, reading("1", 80))},
+			map[string]float64{"1": 60},
+		},
+		{
+			"unknown is no number",
+			[]bus.Sample{sampleOf("a", 1, reading("1", 40)), sampleOf("a", 2, reading("1", -1))},
+			map[string]float64{"1": 40},
+		},
+		{
+			"always unknown",
+			[]bus.Sample{sampleOf("a", 1, reading("1", -1)), sampleOf("a", 2, reading("1", -1))},
+			map[string]float64{"1": -1},
+		},
+		{
+			"0 is a number",
+			[]bus.Sample{sampleOf("a", 1, reading("1", 0)), sampleOf("a", 2, reading("1", 50))},
+			map[string]float64{"1": 25},
+		},
+		{
+			"each reading counts as 100 at most",
+			[]bus.Sample{sampleOf("a", 1, reading("1", 180)), sampleOf("a", 2, reading("1", 20))},
+			map[string]float64{"1": 60},
+		},
+		{
+			"a duplicate is ignored",
+			[]bus.Sample{sampleOf("a", 1, reading("1", 40)), sampleOf("a", 1, reading("1", 90))},
+			map[string]float64{"1": 40},
+		},
+		{"an older one is ignored", []bus.Sample{
+			sampleOf("a", 2, reading("1", 40)),
+			sampleOf("a", 1, reading("1", 90), reading("2", 5)),
+		}, map[string]float64{"1": 40}},
+		{"the newest list counts", []bus.Sample{
+			sampleOf("a", 1, reading("1", 40), reading("2", 90)),
+			sampleOf("a", 2, reading("1", 40)),
+		}, map[string]float64{"1": 40}},
 		{"an empty list is a list", []bus.Sample{sampleOf("a", 1, reading("1", 40)), sampleOf("a", 2)}, map[string]float64{}},
-		{"two hosts", []bus.Sample{sampleOf("a", 9, reading("1", 40)), sampleOf("b", 1, reading("2", 80))}, map[string]float64{"1": 40, "2": 80}},
+		{
+			"two hosts",
+			[]bus.Sample{sampleOf("a", 9, reading("1", 40)), sampleOf("b", 1, reading("2", 80))},
+			map[string]float64{"1": 40, "2": 80},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var w Window

@@ -45,26 +45,56 @@ func TestOrphans(t *testing.T) {
 	}{
 		{"all is as it was made", func(*Scan, map[string]time.Time) {}, "delete: its domain is not defined"},
 		{"its domain is there", func(s *Scan, _ map[string]time.Time) { s.Domains[someUUID] = "renamed" }, ""},
-		{"seen since just now", func(_ *Scan, since map[string]time.Time) { since[key] = now.Add(-grace + time.Second) }, "wait: deleted in 1s"},
+		{
+			"seen since just now", func(_ *Scan, since map[string]time.Time) { since[key] = now.Add(-grace + time.Second) },
+			"wait: deleted in 1s",
+		},
 		{"changed and made in years to come, and seen for as long as it must be", func(s *Scan, since map[string]time.Time) {
 			s.Volumes[0].Changed, s.Records[0].Created, since[key] = now.AddDate(9, 0, 0), now.AddDate(9, 0, 0), now.Add(-grace)
 		}, "delete: "},
 		{"seen for as long as it must be", func(_ *Scan, since map[string]time.Time) { since[key] = now.Add(-grace) }, "delete: "},
-		{"the record is young", func(s *Scan, _ map[string]time.Time) { s.Records[0].Created = now.Add(-time.Minute) }, "wait: deleted in 4m0s"},
-		{"the file was written to just now", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].Changed = now }, "wait: deleted in 5m0s"},
+		{
+			"the record is young", func(s *Scan, _ map[string]time.Time) { s.Records[0].Created = now.Add(-time.Minute) },
+			"wait: deleted in 4m0s",
+		},
+		{
+			"the file was written to just now", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].Changed = now },
+			"wait: deleted in 5m0s",
+		},
 		{"another file of its name", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].File.Inode = 8 }, "leave: another file"},
-		{"its inode was used again", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].File.Born = new(t0.Add(1)) }, "leave: another file"},
-		{"a file that cannot be looked at", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].File = nil }, "leave: cannot be looked at"},
-		{"a record that was never completed", func(s *Scan, _ map[string]time.Time) { s.Records[0].File = nil }, "leave: does not say which file"},
+		{
+			"its inode was used again", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].File.Born = new(t0.Add(1)) },
+			"leave: another file",
+		},
+		{
+			"a file that cannot be looked at", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].File = nil },
+			"leave: cannot be looked at",
+		},
+		{
+			"a record that was never completed", func(s *Scan, _ map[string]time.Time) { s.Records[0].File = nil },
+			"leave: does not say which file",
+		},
 		{
 			"neither knows the file", func(s *Scan, _ map[string]time.Time) { s.Records[0].File, s.Volumes[0].File = nil, nil },
 			"leave: does not say which file",
 		},
-		{"another backing store", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].Backing = dir + "template-web.qcow2" }, "leave: its backing store is"},
-		{"no backing store any more", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].Backing = "" }, "leave: its backing store is"},
-		{"a foreign domain's disk", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].User = "domain theirs" }, "leave: domain theirs uses it"},
+		{
+			"another backing store", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].Backing = dir + "template-web.qcow2" },
+			"leave: its backing store is",
+		},
+		{
+			"no backing store any more", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].Backing = "" },
+			"leave: its backing store is",
+		},
+		{
+			"a foreign domain's disk", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].User = "domain theirs" },
+			"leave: domain theirs uses it",
+		},
 		{"no record", func(s *Scan, _ map[string]time.Time) { s.Records = nil }, "leave: no record"},
-		{"the record of another path", func(s *Scan, _ map[string]time.Time) { s.Records[0].Path = "/old/" + name }, "leave: no record"},
+		{
+			"the record of another path", func(s *Scan, _ map[string]time.Time) { s.Records[0].Path = "/old/" + name },
+			"leave: no record",
+		},
 		{"the record of another pool", func(s *Scan, _ map[string]time.Time) { s.Records[0].Pool = "old" }, "leave: no record"},
 		{
 			"no record, but its domain", func(s *Scan, _ map[string]time.Time) { s.Records, s.Domains[someUUID] = nil, "web-1" }, "",
@@ -200,7 +230,8 @@ func TestAddDisks(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(users, "") // of the pool that is not there
-	if got, want := slices.Sorted(maps.Keys(users)), []string{"/a/base", "/a/copy", "/a/middle", "/a/overlay", "/default-pool/data"}; !slices.Equal(
+	if got, want := slices.Sorted(maps.Keys(users)),
+		[]string{"/a/base", "/a/copy", "/a/middle", "/a/overlay", "/default-pool/data"}; !slices.Equal(
 		got,
 		want,
 	) {

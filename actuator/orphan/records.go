@@ -65,7 +65,8 @@ func (f *FileID) Same(other *FileID) bool {
 // Identify looks at a file of this machine. It follows no symbolic link.
 func Identify(path string) (*FileID, error) {
 	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE|unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+	const mask = unix.STATX_TYPE | unix.STATX_INO | unix.STATX_BTIME
+	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, mask, &st); err != nil {
 		return nil, &fs.PathError{Op: "statx", Path: path, Err: err}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -113,8 +114,8 @@ func (b *Records) Begin(vm string, meta bus.Metadata, path, template string) {
 		return
 	}
 	b.warn(b.write(VolumeRecord{
-		V: recordVersion, UUID: meta.UUID, VM: vm, Group: meta.Group, HostID: b.id, URI: b.uri, Host: b.host, Pool: meta.Pool, Volume: meta.Volume,
-		Path: path, Template: template, Created: meta.Created.UTC(),
+		V: recordVersion, UUID: meta.UUID, VM: vm, Group: meta.Group, HostID: b.id, URI: b.uri, Host: b.host, Pool: meta.Pool,
+		Volume: meta.Volume, Path: path, Template: template, Created: meta.Created.UTC(),
 	}))
 }
 

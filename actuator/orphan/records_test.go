@@ -26,8 +26,9 @@ func begun(b *Records, path string) VolumeRecord {
 	meta := someMetadata()
 	b.Begin("web-1", meta, path, "/pool/template-demo.qcow2")
 	return VolumeRecord{
-		V: 1, UUID: meta.UUID, VM: "web-1", Group: meta.Group, HostID: b.id, URI: "qemu:///system", Host: "here", Pool: meta.Pool, Volume: meta.Volume,
-		Path: path, Template: "/pool/template-demo.qcow2", Created: meta.Created.UTC(),
+		V: 1, UUID: meta.UUID, VM: "web-1", Group: meta.Group, HostID: b.id, URI: "qemu:///system", Host: "here", Pool: meta.Pool,
+		Volume: meta.Volume,
+		Path:   path, Template: "/pool/template-demo.qcow2", Created: meta.Created.UTC(),
 	}
 }
 
@@ -76,7 +77,8 @@ func TestRecordsOfOthers(t *testing.T) {
 	b, _ := newBook(t)
 	begun(b, "")
 	for _, other := range []*Records{
-		NewRecords(b.Dir, "qemu:///session", "here-session", "here", zerolog.Nop()), NewRecords(b.Dir, "qemu:///system", "there", "here", zerolog.Nop()), nil,
+		NewRecords(b.Dir, "qemu:///session", "here-session", "here", zerolog.Nop()),
+		NewRecords(b.Dir, "qemu:///system", "there", "here", zerolog.Nop()), nil,
 	} {
 		if got := other.Read(); got != nil {
 			t.Errorf("%+v reads %+v", other, got)

@@ -11,7 +11,8 @@ const (
 	FirmwareBoth    Firmware = "both"
 )
 
-// Unfit tells why a machine with a BIOS, or with UEFI, does not start from a template; "" where it does, or where that is unknown.
+// Unfit tells why a machine with a BIOS, or with UEFI, does not start from a template; "" where it does, or where that is
+// unknown.
 func (f Firmware) Unfit(uefi bool) string {
 	switch f {
 	case FirmwareUnknown, FirmwareBoth:

@@ -98,8 +98,8 @@ const (
 	maxRefcountOrder = 6
 )
 
-// qcow2Capacity reads the header (docs/interop/qcow2.txt of QEMU). It refuses images that need anything besides their own file, and
-// those that QEMU would refuse: libvirt believes a header, and VMs would fail to start later.
+// qcow2Capacity reads the header (docs/interop/qcow2.txt of QEMU). It refuses images that need anything besides their own file,
+// and those that QEMU would refuse: libvirt believes a header, and VMs would fail to start later.
 func qcow2Capacity(head []byte, fileSize int64) (uint64, error) {
 	const (
 		headerSize2       = 72
@@ -147,7 +147,8 @@ func qcow2Capacity(head []byte, fileSize int64) (uint64, error) {
 		}
 	case features&featureDirty != 0:
 		return 0, &formatError{
-			reason: "is a qcow2 image that was not closed: a VM uses it, or ended without closing it; shut the VM down, or see qemu-img check -r all",
+			reason: "is a qcow2 image that was not closed: a VM uses it, or ended without closing it; shut the VM down, or see " +
+				"qemu-img check -r all",
 		}
 	case u32(60) != 0:
 		return 0, &formatError{

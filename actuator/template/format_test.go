@@ -180,16 +180,43 @@ func TestFirmwareOf(t *testing.T) {
 		{"MBR with code and an active partition", at(510, sign, 0, code, 446, "\x80\x00\x00\x00\x83"), FirmwareBIOS, nil},
 		{"MBR with code alone", at(510, sign, 0, code), FirmwareBIOS, nil},
 		{"MBR with an ESP, and code", at(510, sign, 0, code, 446, "\x00\x00\x00\x00\xef"), FirmwareBoth, nil},
-		{"GPT with GRUB for BIOS, and an ESP (a cloud image)", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptBIOSBoot, 0), 1152, gptEntry(gptESP, 0)), FirmwareBoth, nil},
-		{"GPT with a partition that syslinux starts, and an ESP", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, gptLegacyBoot)), FirmwareBoth, nil},
-		{"GPT with an ESP that the MBR has as active", at(510, sign, 0, code, 446, "\x80\x00\x00\x00\xef", 512, gptHeader, 1024, gptEntry(gptESP, 0)), FirmwareBoth, nil},
-		{"GPT without ESP, with code", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(linux, 0)), FirmwareBIOS, nil},
-		{"code, and a GPT whose entries are out of sight", at(510, sign, 0, code, 512, gptHeader[:72]+"\xff\xff\xff\xff\xff\xff\xff\xff"+gptHeader[80:]), FirmwareBIOS, nil},
+		{
+			"GPT with GRUB for BIOS, and an ESP (a cloud image)",
+			at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptBIOSBoot, 0), 1152, gptEntry(gptESP, 0)),
+			FirmwareBoth, nil,
+		},
+		{
+			"GPT with a partition that syslinux starts, and an ESP",
+			at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, gptLegacyBoot)),
+			FirmwareBoth, nil,
+		},
+		{
+			"GPT with an ESP that the MBR has as active",
+			at(510, sign, 0, code, 446, "\x80\x00\x00\x00\xef", 512, gptHeader, 1024, gptEntry(gptESP, 0)), FirmwareBoth, nil,
+		},
+		{
+			"GPT without ESP, with code", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(linux, 0)), FirmwareBIOS,
+			nil,
+		},
+		{
+			"code, and a GPT whose entries are out of sight",
+			at(510, sign, 0, code, 512, gptHeader[:72]+"\xff\xff\xff\xff\xff\xff\xff\xff"+gptHeader[80:]), FirmwareBIOS, nil,
+		},
 
 		{"GPT with an ESP alone", at(510, sign, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
-		{"GPT with an ESP as its last partition", at(510, sign, 446, protective, 512, gptHeader, 1024+127*128, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
-		{"GPT with an ESP, and code that says that nothing is active", at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, 0)), FirmwareUEFI, nil},
-		{"GPT on 4 KiB sectors with an ESP", at(510, sign, 446, protective, 4096, gptHeader, 8192, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
+		{
+			"GPT with an ESP as its last partition", at(510, sign, 446, protective, 512, gptHeader, 1024+127*128, gptEntry(gptESP, 0)),
+			FirmwareUEFI, nil,
+		},
+		{
+			"GPT with an ESP, and code that says that nothing is active",
+			at(510, sign, 0, code, 446, protective, 512, gptHeader, 1024, gptEntry(gptESP, 0), 1152, gptEntry(linux, 0)), FirmwareUEFI,
+			nil,
+		},
+		{
+			"GPT on 4 KiB sectors with an ESP", at(510, sign, 446, protective, 4096, gptHeader, 8192, gptEntry(gptESP, 0)), FirmwareUEFI,
+			nil,
+		},
 		{"GPT with an ESP, and no MBR", at(512, gptHeader, 1024, gptEntry(gptESP, 0)), FirmwareUEFI, nil},
 		{"MBR with an ESP, and no code", at(510, sign, 446, "\x00\x00\x00\x00\xef"), FirmwareUEFI, nil},
 		{"partitions, and no code", at(510, sign, 446, "\x80\x00\x00\x00\x83"), "", errNoBootCode},
@@ -298,7 +325,10 @@ func TestFits(t *testing.T) {
 	}{
 		{need: 10 * mibBytes, free: 20 * mibBytes},
 		{need: 10 * mibBytes, free: 20 * mibBytes, keep: 10 * mibBytes},
-		{need: 10*mibBytes + 1, free: 20 * mibBytes, keep: 10 * mibBytes, want: "pool: it needs 11 MiB, and 20 MiB are free, of which 10 MiB are kept (pool_reserve); buy"},
+		{
+			need: 10*mibBytes + 1, free: 20 * mibBytes, keep: 10 * mibBytes,
+			want: "pool: it needs 11 MiB, and 20 MiB are free, of which 10 MiB are kept (pool_reserve); buy",
+		},
 		{need: 10 * mibBytes, free: 9 * mibBytes, want: "pool: it needs 10 MiB, and 9 MiB are free; buy"},
 		{need: 1<<64 - 1, free: 1 << 40, keep: 1 << 63, want: "it needs"},
 	} {
@@ -312,14 +342,16 @@ func TestFits(t *testing.T) {
 func TestNames(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"web": true, "a": true, "a-1": true, "a" + strings.Repeat("b", 39): true,
-		"": false, "1a": false, "-a": false, "A": false, "a_b": false, "a.b": false, "a/b": false, "a\n": false, "a" + strings.Repeat("b", 40): false,
+		"": false, "1a": false, "-a": false, "A": false, "a_b": false, "a.b": false, "a/b": false, "a\n": false,
+		"a" + strings.Repeat("b", 40): false,
 	} {
 		if err := CheckName(name); (err == nil) != ok {
 			t.Errorf("CheckName(%q) = %v", name, err)
 		}
 	}
 	for volume, want := range map[string]string{
-		VolumeName("web"): "web", markerName("web"): "", "template-.qcow2": "", "template-qcow2": "", "web.qcow2": "", "template-web.img": "",
+		VolumeName("web"): "web", markerName("web"): "", "template-.qcow2": "", "template-qcow2": "", "web.qcow2": "",
+		"template-web.img": "",
 	} {
 		name, ok := templateName(volume)
 		if ok != (want != "") || ok && name != want {

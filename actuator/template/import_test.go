@@ -151,7 +151,8 @@ func TestImportOfBadFiles(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"good": "", "uefi.qcow2": "", "overlay": "is a qcow2 image with a backing file, without which it is incomplete",
-		".": "is a folder, not a regular file", "cut off": "is cut off or damaged: qemu-img check finds ", "tables of garbage": "is cut off or damaged",
+		".": "is a folder, not a regular file", "cut off": "is cut off or damaged: qemu-img check finds ",
+		"tables of garbage": "is cut off or damaged",
 	} {
 		if _, reason, err := Examine(t.Context(), path(name)); err != nil || !strings.HasPrefix(reason, want) ||
 			want == "" && reason != "" {
@@ -180,7 +181,8 @@ func TestImportWithoutRoom(t *testing.T) {
 	for _, file := range []string{raw, qcow2} {
 		started := false
 		step := func(step string) { started = started || step != "checking" }
-		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web", KeepFreeMiB: 1 << 40}, Image{File: file}, Report{Step: step})
+		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web", KeepFreeMiB: 1 << 40}, Image{File: file},
+			Report{Step: step})
 		if err == nil || !strings.Contains(err.Error(), "it needs 9 MiB, and ") ||
 			!strings.Contains(err.Error(), " MiB are kept (pool_reserve)") ||
 			started {
@@ -205,7 +207,13 @@ func TestImportGivenUp(t *testing.T) {
 	rawDisk(t, raw, at(510, "\x55\xaa", 0, "\xeb")[:512], 8)
 	qcow2 := sampleImage(t)
 	for _, tt := range []struct{ file, at string }{
-		{qcow2, "checking"}, {qcow2, "uploading"}, {qcow2, "half"}, {raw, "checking"}, {raw, "converting"}, {raw, "uploading"}, {raw, "half"},
+		{qcow2, "checking"},
+		{qcow2, "uploading"},
+		{qcow2, "half"},
+		{raw, "checking"},
+		{raw, "converting"},
+		{raw, "uploading"},
+		{raw, "half"},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		_, err := Import(ctx, conn, Target{Pool: pool, Name: "web"}, Image{File: tt.file}, Report{Step: func(step string) {

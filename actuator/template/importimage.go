@@ -36,9 +36,9 @@ func (r Report) step(what string) {
 }
 
 // Import makes a template of a disk image file that the user has: qcow2 as it
-// is, raw converted on the way. The file itself is only read. Whoever made the image, it is refused unless it is whole, needs nothing
-// but itself, and has what a BIOS or UEFI starts; and before anything is written, the room for it is looked for. What was written is
-// gone again when it fails, or ctx ends.
+// is, raw converted on the way. The file itself is only read. Whoever made the image, it is refused unless it is whole, needs
+// nothing but itself, and has what a BIOS or UEFI starts; and before anything is written, the room for it is looked for. What was
+// written is gone again when it fails, or ctx ends.
 func Import(ctx context.Context, conn *libvirt.Connect, to Target, image Image, report Report) (Info, error) {
 	i := importing{conn: conn, to: to, image: image, report: report}
 	if err := i.run(ctx); err != nil {

@@ -26,7 +26,8 @@ func TestUpload(t *testing.T) {
 		t.Errorf("look up in an empty pool: %v", err)
 	}
 	var last, total int64
-	if err := Upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, image, func(d, n int64) { last, total = d, n }); err != nil {
+	if err := Upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, image,
+		func(d, n int64) { last, total = d, n }); err != nil {
 		t.Fatal(err)
 	}
 	if st, err := os.Stat(image); err != nil || last != total || total != st.Size() {
@@ -75,7 +76,8 @@ func TestUploadAfterInterruption(t *testing.T) {
 	if info, err := Lookup(conn, pool, "web"); err != nil || info.Complete {
 		t.Errorf("interrupted upload: %+v, %v", info, err)
 	}
-	if err := upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, opened(t, sampleImage(t)), func(int64, int64) {}, noSignOfLife); err != nil {
+	if err := upload(t.Context(), conn, Target{Pool: pool, Name: "web"}, opened(t, sampleImage(t)), func(int64, int64) {},
+		noSignOfLife); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := Lookup(conn, pool, "web"); err != nil || !info.Complete || info.Format != "qcow2" {
@@ -224,8 +226,8 @@ func TestTemplateWhoseFileIsGone(t *testing.T) {
 	}
 }
 
-// A template of the same name can be deleted and imported again while VMs run from the old one: theirs stays open, and no lock is in
-// the way of the new one.
+// A template of the same name can be deleted and imported again while VMs run from the old one: theirs stays open, and no lock is
+// in the way of the new one.
 func TestTemplateIsReplacedWhileInUse(t *testing.T) {
 	conn := pooltest.Connect(t)
 	pool, dir := pooltest.MakePool(t, conn)

@@ -41,7 +41,8 @@ type Info struct {
 	Firmware     Firmware  // what starts it
 }
 
-// Lookup finds one template, complete or not, with what its record tells. Of the others in the pool it reads nothing but their names.
+// Lookup finds one template, complete or not, with what its record tells. Of the others in the pool it reads nothing but their
+// names.
 func Lookup(conn *libvirt.Connect, pool, name string) (Info, error) {
 	p, err := openPool(conn, pool)
 	if err != nil {

@@ -136,8 +136,8 @@ func convertedSize(ctx context.Context, s *source) (uint64, error) {
 	return measured.Required, nil
 }
 
-// Examine looks at the file of a template on this machine and tells what starts it, and what keeps VMs from starting from it at all;
-// "" if nothing was found.
+// Examine looks at the file of a template on this machine and tells what starts it, and what keeps VMs from starting from it at
+// all; "" if nothing was found.
 func Examine(ctx context.Context, path string) (by Firmware, reason string, err error) {
 	s, err := openSource(path)
 	var wrong *formatError

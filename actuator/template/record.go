@@ -13,9 +13,9 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// A record is what is kept of a template beside it in its pool, in a small volume of JSON text: where it came from, which nothing in
-// the image tells. There it goes where the pool goes, and is there for every machine that reaches the pool. A template without one,
-// such as one that an earlier version imported, is as good.
+// A record is what is kept of a template beside it in its pool, in a small volume of JSON text: where it came from, which nothing
+// in the image tells. There it goes where the pool goes, and is there for every machine that reaches the pool. A template without
+// one, such as one that an earlier version imported, is as good.
 type record struct {
 	Version      int       `json:"version"`
 	Size         uint64    `json:"size"`     // bytes of the template's file; with another it is of another template

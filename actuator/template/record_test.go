@@ -54,7 +54,8 @@ func TestParseRecord(t *testing.T) {
 		want string
 	}{{Info{Size: 5, Capacity: 6}, digest}, {Info{Size: 4, Capacity: 6}, ""}, {Info{Size: 5, Capacity: 7}, ""}} {
 		if r.tell(&tt.info); tt.info.SHA256 != tt.want {
-			t.Errorf("of a file of %d bytes and a disk of %d it tells %q, want %q", tt.info.Size, tt.info.Capacity, tt.info.SHA256, tt.want)
+			t.Errorf("of a file of %d bytes and a disk of %d it tells %q, want %q", tt.info.Size, tt.info.Capacity, tt.info.SHA256,
+				tt.want)
 		}
 	}
 }
@@ -93,7 +94,8 @@ func TestRecordOfAnImport(t *testing.T) {
 	if err := Upload(t.Context(), conn, to, image, nil); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := Lookup(conn, pool, "web"); err != nil || info.Source != "" || info.Firmware != FirmwareUnknown || !info.Imported.IsZero() {
+	if info, err := Lookup(conn, pool, "web"); err != nil || info.Source != "" || info.Firmware != FirmwareUnknown ||
+		!info.Imported.IsZero() {
 		t.Errorf("the record of the one before is told of another: %+v, %v", info, err)
 	}
 	assertFiles(t, dir, VolumeName("web"))

@@ -26,8 +26,9 @@ type source struct {
 	origin  *record // what is kept of where it came from; nil: nothing is
 }
 
-// openSource opens an image and reads what kind it is. A symbolic link is followed, as it is with every other program that a person
-// gives a file to. What is no regular file is never opened, since that can wait forever (a FIFO) or do something (a device).
+// openSource opens an image and reads what kind it is. A symbolic link is followed, as it is with every other program that a
+// person gives a file to. What is no regular file is never opened, since that can wait forever (a FIFO) or do something (a
+// device).
 func openSource(path string) (*source, error) {
 	st, err := os.Stat(path)
 	if err != nil {

@@ -48,7 +48,10 @@ func TestClonesDiffer(t *testing.T) {
 			t.Errorf("%s: has the address %+v, want %s", name, address, mac)
 		}
 		instance := serial[strings.LastIndex(serial, "i="):]
-		for what, value := range map[string]string{"UUID": d.UUID, "MAC address": mac, "instance id": instance, "disk": d.Devices.Disks[0].Source.File.File} {
+		for what, value := range map[string]string{
+			"UUID": d.UUID, "MAC address": mac, "instance id": instance,
+			"disk": d.Devices.Disks[0].Source.File.File,
+		} {
 			if seen[value] != "" {
 				t.Errorf("%s has the %s of another one: %s", name, what, value)
 			}

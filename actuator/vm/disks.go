@@ -15,7 +15,8 @@ func DiskBytes(spec bus.Group, tmpl template.Info) (uint64, error) {
 	case wanted == 0:
 		return tmpl.Capacity, nil
 	case wanted < tmpl.Capacity:
-		return 0, fmt.Errorf("disk: found %s, want at least %s, the size of template %q", Size(wanted), Size(tmpl.Capacity), spec.Template)
+		return 0, fmt.Errorf("disk: found %s, want at least %s, the size of template %q", Size(wanted), Size(tmpl.Capacity),
+			spec.Template)
 	}
 	return wanted, nil
 }

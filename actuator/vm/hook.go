@@ -235,7 +235,8 @@ func (h Manager) ask(
 		began = time.Now()
 	}
 	return h.Hooks.wait(ctx, hookCall{
-		hook: hook, kind: kind, group: vm.Meta.Group, vm: vm.Name, uuid: vm.UUID, host: h.Host, began: began, address: address, reason: reason,
+		hook: hook, kind: kind, group: vm.Meta.Group, vm: vm.Name, uuid: vm.UUID, host: h.Host, began: began, address: address,
+		reason: reason,
 		tell: func(e bus.Event) {
 			e.DecisionID = decision
 			h.Tell(e)
@@ -317,7 +318,8 @@ func noAddress(spec bus.Group, vm, address string) error {
 		return nil
 	}
 	return fmt.Errorf(
-		"%s has no address for its launch hook: within %s neither a DHCP lease nor its guest agent named one; a group whose VMs have none needs ready_when: uptime, or a hook with wait_for: bus",
+		"%s has no address for its launch hook: within %s neither a DHCP lease nor its guest agent named one; a group whose VMs "+
+			"have none needs ready_when: uptime, or a hook with wait_for: bus",
 		vm,
 		addressWait,
 	)

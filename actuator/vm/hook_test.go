@@ -122,12 +122,25 @@ func TestHookOverTheBus(t *testing.T) {
 		want  result
 	}{
 		{"continue", nil, reply(time.Second, bus.HookContinue), result{bus.HookContinue, "", time.Second}},
-		{"abandon", nil, reply(time.Second, bus.HookAbandon), result{bus.HookAbandon, "the launch hook of web-1 said abandon", time.Second}},
+		{
+			"abandon", nil, reply(time.Second, bus.HookAbandon),
+			result{bus.HookAbandon, "the launch hook of web-1 said abandon", time.Second},
+		},
 		{"no answer", nil, nobody, result{bus.HookContinue, "", time.Minute}},
 		{"no answer, abandon", []func(*hookCall){abandonByDefault}, nobody, result{bus.HookAbandon, "no answer came", time.Minute}},
 		{"restarted", []func(*hookCall){begunBefore(40 * time.Second)}, nobody, result{bus.HookContinue, "", 20 * time.Second}},
-		{"restarted too late", []func(*hookCall){begunBefore(time.Hour), abandonByDefault}, nobody, result{bus.HookAbandon, "no answer came", 0}},
-		{"answered after a restart", []func(*hookCall){begunBefore(40 * time.Second)}, reply(time.Second, bus.HookContinue), result{bus.HookContinue, "", time.Second}},
+		{
+			"restarted too late",
+			[]func(*hookCall){begunBefore(time.Hour), abandonByDefault},
+			nobody,
+			result{bus.HookAbandon, "no answer came", 0},
+		},
+		{
+			"answered after a restart",
+			[]func(*hookCall){begunBefore(40 * time.Second)},
+			reply(time.Second, bus.HookContinue),
+			result{bus.HookContinue, "", time.Second},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -234,9 +247,13 @@ func TestHookCommand(t *testing.T) {
 		{name: "no such command", command: "/nonexistent", want: bus.HookAbandon, err: []string{"exit status 127"}},
 		{name: "no input", command: "read line && exit 1; exit 0", want: bus.HookContinue},
 		{name: "leaves something in the background", command: "sleep 5 & exit 0", want: bus.HookContinue},
-		{name: "time-out", command: "sleep 1000; exit 1", call: []func(*hookCall){begunBefore(time.Minute - 100*time.Millisecond)}, want: bus.HookContinue},
 		{
-			name: "time-out, abandon", command: "sleep 1000", call: []func(*hookCall){begunBefore(time.Minute - 100*time.Millisecond), abandonByDefault},
+			name: "time-out", command: "sleep 1000; exit 1", call: []func(*hookCall){begunBefore(time.Minute - 100*time.Millisecond)},
+			want: bus.HookContinue,
+		},
+		{
+			name: "time-out, abandon", command: "sleep 1000",
+			call: []func(*hookCall){begunBefore(time.Minute - 100*time.Millisecond), abandonByDefault},
 			want: bus.HookAbandon, err: []string{"no answer came"},
 		},
 	} {
@@ -278,7 +295,8 @@ func TestHookCommandEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOST=kvm1\nVMSCALER_REASON=ready\nVMSCALER_UUID=" + someUUID + "\nVMSCALER_VM=web-1\n"
+	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOST=kvm1\n" +
+		"VMSCALER_REASON=ready\nVMSCALER_UUID=" + someUUID + "\nVMSCALER_VM=web-1\n"
 	if string(text) != want {
 		t.Errorf("got\n%swant\n%s", text, want)
 	}
@@ -352,7 +370,11 @@ func TestHookOutputIsItsEnd(t *testing.T) {
 }
 
 func TestFarewellHookIsShort(t *testing.T) {
-	for _, tt := range []struct{ timeout, want time.Duration }{{time.Second, time.Second}, {time.Minute, farewellWait}, {48 * time.Hour, farewellWait}} {
+	for _, tt := range []struct{ timeout, want time.Duration }{
+		{time.Second, time.Second},
+		{time.Minute, farewellWait},
+		{48 * time.Hour, farewellWait},
+	} {
 		got := farewellHook(bus.Hook{WaitFor: bus.WaitForCommand, Timeout: tt.timeout, Default: bus.HookAbandon})
 		if got.Timeout != tt.want || got.Default != bus.HookContinue {
 			t.Errorf("of %s: %+v", tt.timeout, got)

@@ -46,13 +46,19 @@ func TestHookScriptOfTheDocs(t *testing.T) {
 		file    string // beside the line of another VM; "-": only that one
 	}{
 		{"launch", bus.HookLaunch, "192.168.122.37", bus.HookContinue, "server 192.168.122.37:80; # " + someUUID + "\n"},
-		{"launch, with the line of a VM that died", bus.HookLaunch, "192.168.122.9", bus.HookContinue, "-server 192.168.122.9:80; # " + someUUID + "\n"},
+		{
+			"launch, with the line of a VM that died", bus.HookLaunch, "192.168.122.9", bus.HookContinue,
+			"-server 192.168.122.9:80; # " + someUUID + "\n",
+		},
 		{"remove", bus.HookRemove, "192.168.122.37", bus.HookContinue, ""},
 		{"remove, no address known", bus.HookRemove, "", bus.HookContinue, ""},
 		{"no address", bus.HookLaunch, "", bus.HookAbandon, ""},
 		{"of another network", bus.HookLaunch, "10.0.0.1", bus.HookAbandon, ""},
 		{"IPv6 of another network", bus.HookLaunch, "2001:db8::1", bus.HookAbandon, ""},
-		{"nginx", bus.HookLaunch, "192.168.122.1:80;\n}\nserver { listen 8099; location / { root /; } }\nupstream y { server 10.0.0.1", bus.HookAbandon, ""},
+		{
+			"nginx", bus.HookLaunch, "192.168.122.1:80;\n}\nserver { listen 8099; location / { root /; } }\nupstream y { server 10.0.0.1",
+			bus.HookAbandon, "",
+		},
 		{"a zone", bus.HookLaunch, "2001:db8::1%x:80;}", bus.HookAbandon, ""},
 		{"a command", bus.HookLaunch, "192.168.122.1$(touch pwned)", bus.HookAbandon, ""},
 		{"a command, on remove", bus.HookRemove, "`touch pwned`;touch pwned", bus.HookAbandon, ""},

@@ -129,7 +129,8 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 func pausedForNow(reason int) bool {
 	switch libvirt.DomainPausedReason(reason) {
 	case libvirt.DOMAIN_PAUSED_MIGRATION, libvirt.DOMAIN_PAUSED_SAVE, libvirt.DOMAIN_PAUSED_DUMP,
-		libvirt.DOMAIN_PAUSED_SHUTTING_DOWN, libvirt.DOMAIN_PAUSED_SNAPSHOT, libvirt.DOMAIN_PAUSED_STARTING_UP, libvirt.DOMAIN_PAUSED_POSTCOPY:
+		libvirt.DOMAIN_PAUSED_SHUTTING_DOWN, libvirt.DOMAIN_PAUSED_SNAPSHOT, libvirt.DOMAIN_PAUSED_STARTING_UP,
+		libvirt.DOMAIN_PAUSED_POSTCOPY:
 		return true
 	case libvirt.DOMAIN_PAUSED_UNKNOWN, libvirt.DOMAIN_PAUSED_USER, libvirt.DOMAIN_PAUSED_IOERROR, libvirt.DOMAIN_PAUSED_WATCHDOG,
 		libvirt.DOMAIN_PAUSED_FROM_SNAPSHOT, // for good, as a person wanted it

@@ -48,9 +48,11 @@ func TestDomainState(t *testing.T) {
 
 func TestPausedForNow(t *testing.T) {
 	for reason, want := range map[libvirt.DomainPausedReason]bool{
-		libvirt.DOMAIN_PAUSED_USER: false, libvirt.DOMAIN_PAUSED_IOERROR: false, libvirt.DOMAIN_PAUSED_CRASHED: false, libvirt.DOMAIN_PAUSED_UNKNOWN: false,
-		libvirt.DOMAIN_PAUSED_SNAPSHOT: true, libvirt.DOMAIN_PAUSED_SAVE: true, libvirt.DOMAIN_PAUSED_MIGRATION: true, libvirt.DOMAIN_PAUSED_STARTING_UP: true,
-		99: false,
+		libvirt.DOMAIN_PAUSED_USER: false, libvirt.DOMAIN_PAUSED_IOERROR: false, libvirt.DOMAIN_PAUSED_CRASHED: false,
+		libvirt.DOMAIN_PAUSED_UNKNOWN:  false,
+		libvirt.DOMAIN_PAUSED_SNAPSHOT: true, libvirt.DOMAIN_PAUSED_SAVE: true, libvirt.DOMAIN_PAUSED_MIGRATION: true,
+		libvirt.DOMAIN_PAUSED_STARTING_UP: true,
+		99:                                false,
 	} {
 		if got := pausedForNow(int(reason)); got != want {
 			t.Errorf("reason %d: %v, want %v", reason, got, want)

@@ -85,7 +85,8 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 		}
 		if s.event != "" {
 			h.Tell(bus.Event{
-				Group: spec.Name, VM: name, Event: s.event, DecisionID: decision, ElapsedMS: time.Since(start).Milliseconds(), Sentence: s.says,
+				Group: spec.Name, VM: name, Event: s.event, DecisionID: decision, ElapsedMS: time.Since(start).Milliseconds(),
+				Sentence: s.says,
 			})
 			start = time.Now()
 		}

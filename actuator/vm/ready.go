@@ -75,7 +75,8 @@ func (v bootView) ready() (ready bool, why string) {
 	case late, v.Answered >= max(restNotFound, v.Elapsed-v.Answered):
 		why = "its guest agent answers; it cannot say whether its system is up, and its CPU does not come to rest"
 	default:
-		return false, "its guest agent answers and cannot say whether the system is up (guest-exec is off, or there is no /bin/sh); its CPU has not come to rest"
+		return false, "its guest agent answers and cannot say whether the system is up (guest-exec is off, or there is no /bin/sh); " +
+			"its CPU has not come to rest"
 	}
 	if v.Network != "" && !v.Addressed {
 		return false, fmt.Sprintf("it has no address on network %s", v.Network)
@@ -100,7 +101,8 @@ func (v bootView) remedy(spec bus.Group, leases bool) string {
 		return fmt.Sprintf("its CPU is at %.0f %%, so it may still boot: raise boot_timeout", *v.CPU)
 	case spec.ReadyWhen == bus.ReadyLease:
 		return fmt.Sprintf(
-			"its image must ask for an address by DHCP, and network %s have one left (virsh net-dhcp-leases %s); or use ready_when: agent or uptime",
+			"its image must ask for an address by DHCP, and network %s have one left (virsh net-dhcp-leases %s); or use ready_when: "+
+				"agent or uptime",
 			spec.Network,
 			spec.Network,
 		)

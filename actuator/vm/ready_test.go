@@ -29,27 +29,58 @@ func TestBootViewReady(t *testing.T) {
 		{"not asked yet", view(func(*bootView) {}), false, "has not said yet"},
 		{"a guest with nothing to wait for", view(func(v *bootView) { v.System = systemBare }), true, "agent answers"},
 		{"systemd has jobs left", view(func(v *bootView) { v.System = systemStarting }), false, "still starting"},
-		{"systemd has jobs left, at rest", view(func(v *bootView) { v.System, v.Quiet = systemStarting, time.Minute }), false, "still starting"},
+		{
+			"systemd has jobs left, at rest", view(func(v *bootView) { v.System, v.Quiet = systemStarting, time.Minute }), false,
+			"still starting",
+		},
 		{"cloud-init runs", view(func(v *bootView) { v.System = systemSeeding }), false, "cloud-init"},
 		{"up", view(func(v *bootView) { v.System = systemUp }), true, "its system is up"},
 		{"up, and busy", view(func(v *bootView) { v.System, v.CPU = systemUp, new(100.0) }), true, "its system is up"},
-		{"a unit that never ends", view(func(v *bootView) { v.System, v.Elapsed = systemStarting, 2*time.Minute }), true, "in vain for 2m"},
+		{
+			"a unit that never ends", view(func(v *bootView) { v.System, v.Elapsed = systemStarting, 2*time.Minute }), true,
+			"in vain for 2m",
+		},
 		{"cloud-init that never ends", view(func(v *bootView) { v.System, v.Elapsed = systemSeeding, 2*time.Minute }), true, "in vain"},
 		{"a question that is never answered", view(func(v *bootView) { v.Elapsed = 2 * time.Minute }), true, "cannot say"},
 		{"emergency mode, forever", view(func(v *bootView) { v.System, v.Elapsed = systemBroken, time.Hour }), false, "emergency"},
 
 		{"guest-exec is off", view(func(v *bootView) { v.System = systemHidden }), false, "CPU has not come to rest"},
-		{"guest-exec is off, a short rest", view(func(v *bootView) { v.System, v.Quiet = systemHidden, 4*s }), false, "CPU has not come to rest"},
+		{
+			"guest-exec is off, a short rest", view(func(v *bootView) { v.System, v.Quiet = systemHidden, 4*s }), false,
+			"CPU has not come to rest",
+		},
 		{"guest-exec is off, at rest", view(func(v *bootView) { v.System, v.Quiet = systemHidden, 5*s }), true, "come to rest"},
-		{"guest-exec is off, at work for half a minute", view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 40*s, 30*s }), true, "does not come to rest"},
-		{"guest-exec is off, a slow boot, at work for half a minute", view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 90*s, 30*s }), false, "CPU has not come to rest"},
-		{"guest-exec is off, a slow boot, at work for as long", view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 90*s, 45*s }), true, "does not come to rest"},
-		{"guest-exec is off, the boot time-out is over", view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 2*time.Minute, 10*s }), true, "does not come to rest"},
+		{
+			"guest-exec is off, at work for half a minute",
+			view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 40*s, 30*s }), true, "does not come to rest",
+		},
+		{
+			"guest-exec is off, a slow boot, at work for half a minute",
+			view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 90*s, 30*s }), false, "CPU has not come to rest",
+		},
+		{
+			"guest-exec is off, a slow boot, at work for as long",
+			view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 90*s, 45*s }), true, "does not come to rest",
+		},
+		{
+			"guest-exec is off, the boot time-out is over",
+			view(func(v *bootView) { v.System, v.Elapsed, v.Answered = systemHidden, 2*time.Minute, 10*s }), true,
+			"does not come to rest",
+		},
 
-		{"no address yet", view(func(v *bootView) { v.System, v.Network = systemUp, "default" }), false, "no address on network default"},
-		{"no address, the boot time-out is over", view(func(v *bootView) { v.System, v.Network, v.Elapsed = systemUp, "default", time.Hour }), false, "no address"},
+		{
+			"no address yet", view(func(v *bootView) { v.System, v.Network = systemUp, "default" }), false,
+			"no address on network default",
+		},
+		{
+			"no address, the boot time-out is over",
+			view(func(v *bootView) { v.System, v.Network, v.Elapsed = systemUp, "default", time.Hour }), false, "no address",
+		},
 		{"an address", view(func(v *bootView) { v.System, v.Network, v.Addressed = systemUp, "default", true }), true, "up"},
-		{"an address, not up", view(func(v *bootView) { v.System, v.Network, v.Addressed = systemStarting, "default", true }), false, "starting"},
+		{
+			"an address, not up", view(func(v *bootView) { v.System, v.Network, v.Addressed = systemStarting, "default", true }), false,
+			"starting",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if ready, why := tt.v.ready(); ready != tt.ready || !strings.Contains(why, tt.why) {
@@ -71,14 +102,29 @@ func TestBootRemedy(t *testing.T) {
 		leases bool
 		want   []string
 	}{
-		{"no agent in the image", group(bus.ReadyAgent), bootView{Silent: "no", CPU: new(1.0)}, true, []string{"qemu-guest-agent", "ready_when: uptime"}},
-		{"no agent, CPU unknown", group(bus.ReadyAgent), bootView{Silent: "no"}, false, []string{"qemu-guest-agent", "ready_when: uptime"}},
+		{
+			"no agent in the image", group(bus.ReadyAgent),
+			bootView{Silent: "no", CPU: new(1.0)},
+			true,
+			[]string{"qemu-guest-agent", "ready_when: uptime"},
+		},
+		{
+			"no agent, CPU unknown", group(bus.ReadyAgent),
+			bootView{Silent: "no"},
+			false,
+			[]string{"qemu-guest-agent", "ready_when: uptime"},
+		},
 		{"still booting", group(bus.ReadyAgent), bootView{Silent: "no", CPU: new(98.0)}, true, []string{"98 %", "boot_timeout"}},
 		{"no address", group(bus.ReadyAgent), bootView{Network: "net"}, true, []string{"DHCP", "virsh net-dhcp-leases net"}},
 		{"emergency mode", group(bus.ReadyAgent), bootView{System: systemBroken}, false, []string{"console"}},
 		{"no lease", group(bus.ReadyLease), bootView{CPU: new(1.0)}, true, []string{"DHCP", "ready_when: agent or uptime"}},
 		{"no lease, still booting", group(bus.ReadyLease), bootView{CPU: new(99.0)}, true, []string{"boot_timeout"}},
-		{"no lease can be seen", group(bus.ReadyLease), bootView{CPU: new(99.0)}, false, []string{"sees no leases on network net", "ready_when: agent or uptime"}},
+		{
+			"no lease can be seen", group(bus.ReadyLease),
+			bootView{CPU: new(99.0)},
+			false,
+			[]string{"sees no leases on network net", "ready_when: agent or uptime"},
+		},
 		{"it just has to run", group(bus.ReadyUptime), bootView{}, false, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,7 +155,10 @@ func TestSystemScript(t *testing.T) {
 		{"cloud-init is off", "cloud-init/disabled", "", systemUp},
 		{"systemd", "systemd/system/", "running", systemUp},
 		{"systemd, a unit failed", "systemd/system/", "degraded", systemUp},
-		{"systemd's word counts, and not cloud-init's", "systemd/system/ cloud-init/enabled cloud-init/status.json", "degraded", systemUp},
+		{
+			"systemd's word counts, and not cloud-init's", "systemd/system/ cloud-init/enabled cloud-init/status.json", "degraded",
+			systemUp,
+		},
 		{"systemd starts", "systemd/system/ cloud-init/result.json", "starting", systemStarting},
 		{"systemd begins", "systemd/system/", "initializing", systemStarting},
 		{"systemd does not answer yet", "systemd/system/", "", systemStarting},
@@ -154,7 +203,12 @@ func TestSystemScript(t *testing.T) {
 }
 
 func TestLeasesSeen(t *testing.T) {
-	const dhcp = `<ip address='192.168.77.1' netmask='255.255.255.0'><dhcp><range start='192.168.77.10' end='192.168.77.12'/></dhcp></ip>`
+	const (
+		dhcp = `<ip address='192.168.77.1' netmask='255.255.255.0'>
+			<dhcp><range start='192.168.77.10' end='192.168.77.12'/></dhcp></ip>`
+		reserved = `<ip address='192.168.77.1' netmask='255.255.255.0'>
+			<dhcp><host mac='52:54:00:00:00:01' ip='192.168.77.9'/></dhcp></ip>`
+	)
 	for _, tt := range []struct {
 		name, xml string
 		want      bool
@@ -162,8 +216,11 @@ func TestLeasesSeen(t *testing.T) {
 		{"NAT", `<network><name>n</name><forward mode='nat'/>` + dhcp + `</network>`, true},
 		{"isolated", `<network><name>n</name>` + dhcp + `</network>`, true},
 		{"routed", `<network><name>n</name><forward mode='route'/>` + dhcp + `</network>`, true},
-		{"reserved addresses only", `<network><name>n</name><ip address='192.168.77.1' netmask='255.255.255.0'><dhcp><host mac='52:54:00:00:00:01' ip='192.168.77.9'/></dhcp></ip></network>`, true},
-		{"without DHCP", `<network><name>n</name><forward mode='nat'/><ip address='192.168.77.1' netmask='255.255.255.0'/></network>`, false},
+		{"reserved addresses only", `<network><name>n</name>` + reserved + `</network>`, true},
+		{
+			"without DHCP", `<network><name>n</name><forward mode='nat'/><ip address='192.168.77.1' netmask='255.255.255.0'/></network>`,
+			false,
+		},
 		{"a bridge of the host", `<network><name>n</name><forward mode='bridge'/><bridge name='br9'/></network>`, false},
 		{"macvtap", `<network><name>n</name><forward mode='passthrough'><interface dev='eth0'/></forward></network>`, false},
 	} {

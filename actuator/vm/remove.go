@@ -66,7 +66,8 @@ func (e *ending) tell(event bus.EventType, problem error, deadline *time.Time) {
 		return
 	}
 	out := bus.Event{
-		Group: e.vm.Meta.Group, VM: e.vm.Name, Event: event, DecisionID: e.decision, Sentence: e.removal.Reason + leftAlone(event, e.others),
+		Group: e.vm.Meta.Group, VM: e.vm.Name, Event: event, DecisionID: e.decision,
+		Sentence:  e.removal.Reason + leftAlone(event, e.others),
 		ElapsedMS: time.Since(e.began).Milliseconds(), Deadline: deadline,
 	}
 	if problem != nil {

@@ -62,7 +62,8 @@ func loadOne(
 		return errors.Join(gone, err)
 	}
 	if err := ask(ctx, "guest-exec", map[string]any{
-		"path": "stress-ng", "arg": []string{"--cpu", strconv.Itoa(workers), "--cpu-load", strconv.Itoa(percent), "--timeout", seconds + "s"},
+		"path": "stress-ng",
+		"arg":  []string{"--cpu", strconv.Itoa(workers), "--cpu-load", strconv.Itoa(percent), "--timeout", seconds + "s"},
 	}, &run); err != nil {
 		return fmt.Errorf("start stress-ng (is it in the guest?): %w", err)
 	}

@@ -118,7 +118,8 @@ func lostPool(conn *libvirt.Connect, name, path string) error {
 			return fmt.Errorf("storage pool %q with its disk is not active; start it with: %s", name, start)
 		}
 		return fmt.Errorf(
-			"storage pool %q has another folder than %s, where its disk lies; give that a pool: %s pool-define-as OTHER-NAME dir --target %s && %s pool-start OTHER-NAME",
+			"storage pool %q has another folder than %s, where its disk lies; give that a pool: %s pool-define-as OTHER-NAME dir "+
+				"--target %s && %s pool-start OTHER-NAME",
 			name,
 			filepath.Dir(path),
 			virsh,

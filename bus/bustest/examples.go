@@ -14,7 +14,8 @@ var Noon = time.Date(2026, 5, 4, 12, 0, 0, 250_000_000, time.UTC)
 // Sample is an example of its message, as are the others; each is in bus/testdata as JSON.
 func Sample() *bus.Sample {
 	return &bus.Sample{
-		V: bus.Version, Group: "web", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Host: "kvm1.example.org", Instance: "kvm1.example.org-4711-ZQ3FJA", Time: Noon,
+		V: bus.Version, Group: "web", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Host: "kvm1.example.org",
+		Instance: "kvm1.example.org-4711-ZQ3FJA", Time: Noon,
 		VMs: []bus.VM{
 			{
 				Name: "web-1", State: bus.StateRunning, Phase: bus.PhaseReady, CPUPercent: new(83.4), VCPUs: 2, MemoryMiB: 1024,
@@ -48,7 +49,8 @@ func Decision() *bus.Decision {
 		Rule: bus.RuleAboveUpper, Guard: bus.GuardCooldown,
 		Inputs: bus.Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200, WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200,
+			WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 		},
 		Wishes: []bus.Wish{
 			{Policy: bus.PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"},
@@ -72,15 +74,16 @@ func Decision() *bus.Decision {
 func Event() *bus.Event {
 	return &bus.Event{
 		V: bus.Version, Group: "web", VM: "web-3", Event: bus.EventFailed, Sentence: "launching failed, next try in 1s", ElapsedMS: 412,
-		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17", Time: Noon,
-		Deadline: new(Noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A",
+		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17",
+		Time: Noon, Deadline: new(Noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A",
 	}
 }
 
 // Health is an example.
 func Health() *bus.Health {
 	return &bus.Health{
-		V: bus.Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused", Dropped: 2,
+		V: bus.Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused",
+		Dropped: 2,
 		Acts: &bus.Acts{
 			HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
 			Full:   []string{"web"},
@@ -98,7 +101,8 @@ func Metric() *bus.Metric {
 // Demand is an example.
 func Demand() *bus.Demand {
 	return &bus.Demand{
-		V: bus.Version, Group: "web", Time: Noon.Truncate(time.Minute), StepS: 10, Load: []*float64{new(1.634), nil}, Ready: []*int{new(2), nil},
+		V: bus.Version, Group: "web", Time: Noon.Truncate(time.Minute), StepS: 10, Load: []*float64{new(1.634), nil},
+		Ready: []*int{new(2), nil},
 		Owned: []*int{new(3), nil},
 	}
 }

@@ -159,7 +159,10 @@ func (c *Conn) Drop(subject string, why error) {
 
 // kindOf is all subjects of a kind of message, as whoever publishes chooses the rest.
 func kindOf(subject string) string {
-	for _, all := range []string{bus.AllSamples, bus.AllDecisions, bus.AllEvents, bus.AllHealth, bus.AllMetrics, bus.AllDemand, "vmscaler.ctl.>"} {
+	for _, all := range []string{
+		bus.AllSamples, bus.AllDecisions, bus.AllEvents, bus.AllHealth, bus.AllMetrics, bus.AllDemand,
+		"vmscaler.ctl.>",
+	} {
 		if strings.HasPrefix(subject, strings.TrimSuffix(all, ">")) {
 			return all
 		}

@@ -17,7 +17,10 @@ func TestMalformedMessagesAreDropped(t *testing.T) {
 	sender, receiver := bustest.Join(t, s, "sender"), bustest.Join(t, s, "receiver")
 	decisions := bustest.Subscribe[bus.Decision](t, receiver, bus.AllDecisions)
 	good := bustest.Decision()
-	for _, data := range []string{``, `{`, `null`, `{"v":99,"group":"web","id":"x","expires_at":"2026-05-04T12:00:00Z"}`, `{"v":1}`} {
+	for _, data := range []string{
+		``, `{`, `null`, `{"v":99,"group":"web","id":"x","expires_at":"2026-05-04T12:00:00Z"}`,
+		`{"v":1}`,
+	} {
 		if err := sender.NATS().Publish(good.Subject(), []byte(data)); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +144,10 @@ func TestDialRefusesAnAddressThatIsNone(t *testing.T) {
 // A stage's answers go to its own inbox, so that nobody reads another's.
 func TestInboxOfItsOwn(t *testing.T) {
 	s := bustest.StartServer(t)
-	for name, want := range map[string]string{"decider": "_VMSCALER.decider.", "kvm1.example.org": "_VMSCALER.kvm1%2Eexample%2Eorg."} {
+	for name, want := range map[string]string{
+		"decider":          "_VMSCALER.decider.",
+		"kvm1.example.org": "_VMSCALER.kvm1%2Eexample%2Eorg.",
+	} {
 		if got := bustest.Join(t, s, name).NATS().NewRespInbox(); !strings.HasPrefix(got, want) {
 			t.Errorf("%s has inbox %s", name, got)
 		}

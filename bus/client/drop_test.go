@@ -163,7 +163,10 @@ func TestSubjectAndBodyMustAgree(t *testing.T) {
 		bus.AllDemand,
 	)
 	forged := 0
-	for _, m := range []bus.Outgoing{bustest.Sample(), bustest.Decision(), bustest.Event(), bustest.Health(), bustest.Metric(), bustest.Demand()} {
+	for _, m := range []bus.Outgoing{
+		bustest.Sample(), bustest.Decision(), bustest.Event(), bustest.Health(), bustest.Metric(),
+		bustest.Demand(),
+	} {
 		data, err := json.Marshal(m)
 		if err != nil {
 			t.Fatal(err)

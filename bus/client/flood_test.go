@@ -38,7 +38,8 @@ func TestFloodOfSamplesHoldsNoOtherHost(t *testing.T) {
 		for i := range 100 { // in front of what is taken
 			for subject, data := range map[string][]byte{
 				flood.Subject(): large,
-				fmt.Sprintf("vmscaler.sample.web.invented%d-%d", round, i): []byte(strings.ReplaceAll(string(invented), string(bustest.Sample().HostID), fmt.Sprintf("invented%d-%d", round, i))),
+				fmt.Sprintf("vmscaler.sample.web.invented%d-%d", round,
+					i): []byte(strings.ReplaceAll(string(invented), string(bustest.Sample().HostID), fmt.Sprintf("invented%d-%d", round, i))),
 			} {
 				if err := collector.NATS().Publish(subject, data); err != nil {
 					t.Fatal(err)

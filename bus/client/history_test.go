@@ -163,7 +163,11 @@ func TestHistoryFollow(t *testing.T) {
 		q    client.HistoryQuery
 		want []string
 	}{
-		{"from the beginning", client.HistoryQuery{Group: "web", Follow: true}, []string{"web before failed", "web after failed", "web out"}},
+		{
+			"from the beginning",
+			client.HistoryQuery{Group: "web", Follow: true},
+			[]string{"web before failed", "web after failed", "web out"},
+		},
 		{"from now on", client.HistoryQuery{Group: "db", Follow: true}, []string{"db after failed"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -366,7 +370,8 @@ func TestEmbedded(t *testing.T) {
 	dir := t.TempDir()
 	s := bustest.StartWith(t, server.Config{StateDir: dir})
 	for name, c := range map[string]*client.Conn{
-		"in the process": bustest.Join(t, s, "stage"), "role": bustest.DialAs(t, s, dir, bus.RoleActuator, bustest.Quiet), "tap": bustest.DialAs(t, s, "", bus.RoleTap, bustest.Quiet),
+		"in the process": bustest.Join(t, s, "stage"), "role": bustest.DialAs(t, s, dir, bus.RoleActuator, bustest.Quiet),
+		"tap": bustest.DialAs(t, s, "", bus.RoleTap, bustest.Quiet),
 	} {
 		if !c.Embedded() {
 			t.Errorf("%s: it is not taken for an embedded one", name)

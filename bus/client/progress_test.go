@@ -210,7 +210,10 @@ func TestProgress(t *testing.T) {
 		jump := func() time.Duration { return time.Duration(rapid.IntRange(-3600, 3600).Draw(t, "jump")) * time.Second }
 		for range rapid.IntRange(0, 200).Draw(t, "steps") {
 			one := p.deciders[rapid.IntRange(0, len(p.deciders)-1).Draw(t, "one")]
-			switch rapid.SampledFrom([]string{"", "", "", "", "", "", "", "", "decider", "all", "listener", "its clock", "clock", "restart", "state lost"}).Draw(t, "fault") {
+			switch rapid.SampledFrom([]string{
+				"", "", "", "", "", "", "", "", "decider", "all", "listener", "its clock", "clock",
+				"restart", "state lost",
+			}).Draw(t, "fault") {
 			case "decider":
 				one.stalled = stall("for")
 			case "all":

@@ -202,7 +202,10 @@ func TestServeOfTwo(t *testing.T) {
 	serve(t, bustest.Join(t, s, "decider"), "one")
 	serve(t, bustest.DialAs(t, s, dir, bus.RoleDecider, bustest.Quiet), "two")
 	tap := bustest.NewMember(t, s, "")
-	for _, subject := range []string{"vmscaler.ctl.status", "vmscaler.ctl.explain", "$SRV.PING", "$SRV.INFO.vmscaler", "$SRV.STATS"} {
+	for _, subject := range []string{
+		"vmscaler.ctl.status", "vmscaler.ctl.explain", "$SRV.PING", "$SRV.INFO.vmscaler",
+		"$SRV.STATS",
+	} {
 		inbox := tap.NC.NewRespInbox()
 		answers := make(chan *nats.Msg, 8)
 		sub, err := tap.NC.ChanSubscribe(inbox, answers)
@@ -235,7 +238,8 @@ func TestServeEnds(t *testing.T) {
 	nobody("before")
 	c := bustest.Join(t, s, "decider")
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := c.Serve(ctx, "decider", "v1", []string{bus.VerbStatus, bus.VerbExplain}, make(chan client.Request)); err != nil { // nobody reads its requests
+	if err := c.Serve(ctx, "decider", "v1", []string{bus.VerbStatus, bus.VerbExplain},
+		make(chan client.Request)); err != nil { // nobody reads its requests
 		t.Fatal(err)
 	}
 	waiting, stop := context.WithCancel(t.Context())
@@ -286,7 +290,10 @@ func TestServeAnswersToInboxesOnly(t *testing.T) {
 			"vmscaler.lifecycle.web.x.ready", "vmscaler.sample.web.h", "vmscaler.health.collector.x", "vmscaler.ctl.scale", "foo",
 			"$JS.API.STREAM.PURGE.vmscaler-history", "$JS.API.STREAM.DELETE.vmscaler-history",
 		} {
-			for _, request := range []string{"vmscaler.ctl.status", "vmscaler.ctl.explain", "$SRV.PING", "$SRV.INFO", "$SRV.STATS.vmscaler"} {
+			for _, request := range []string{
+				"vmscaler.ctl.status", "vmscaler.ctl.explain", "$SRV.PING", "$SRV.INFO",
+				"$SRV.STATS.vmscaler",
+			} {
 				forged(request, reply)
 			}
 		}

@@ -29,7 +29,8 @@ func stateConfig() jetstream.KeyValueConfig {
 // In memory, so that a bus that was restarted does not wait for a lock whose holder ended with it.
 func lockConfig(ttl time.Duration) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
-		Bucket: bus.LockBucket, Description: "vmscaler: which decider leads", TTL: ttl, MaxBytes: 1 << 20, Storage: jetstream.MemoryStorage,
+		Bucket: bus.LockBucket, Description: "vmscaler: which decider leads", TTL: ttl, MaxBytes: 1 << 20,
+		Storage: jetstream.MemoryStorage,
 	}
 }
 

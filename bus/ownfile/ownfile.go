@@ -156,7 +156,8 @@ func checkFile(f *os.File, dir string, euid int, as place) error {
 		why = "it is not a regular file"
 	case stat != nil && stat.Nlink > 1:
 		why = fmt.Sprintf("it has %d names (hard links), want one", stat.Nlink)
-	case as == shared && above.Mode().Perm()&0o020 != 0 && info.Mode().Perm()&0o002 == 0 && (gid == group || info.Mode().Perm()&0o020 == 0):
+	case as == shared && above.Mode().Perm()&0o020 != 0 && info.Mode().Perm()&0o002 == 0 &&
+		(gid == group || info.Mode().Perm()&0o020 == 0):
 		return nil // of one of the folder's group
 	default:
 		why = strangers(info.Mode(), uid, gid, euid, itself)

@@ -151,7 +151,8 @@ func TestOpenOfAnotherUser(t *testing.T) {
 	if err := os.WriteFile(of, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chown(common, 0, nobody), os.Chmod(common, fs.ModeSetgid|0o775), os.Chown(of, nobody, nobody), os.Chmod(of, 0o660)); err != nil {
+	if err := errors.Join(os.Chown(common, 0, nobody), os.Chmod(common, fs.ModeSetgid|0o775), os.Chown(of, nobody, nobody),
+		os.Chmod(of, 0o660)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(of, os.O_RDWR, 0, 0); err == nil {

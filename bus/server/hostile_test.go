@@ -221,7 +221,8 @@ func TestUnreadAnswers(t *testing.T) {
 		for _, c := range taps(t, s) {
 			pending += c.Pending
 		}
-		if most := server.MaxTapsPending + listeners*server.MaxTapSubscriptions*(256<<10); pending > most { // with one more answer to each
+		if most := server.MaxTapsPending +
+			listeners*server.MaxTapSubscriptions*(256<<10); pending > most { // with one more answer to each
 			t.Fatalf("%d bytes are kept for taps, want %d at most", pending, most)
 		}
 	}
@@ -321,7 +322,10 @@ func TestTooGreedy(t *testing.T) {
 	add(server.MaxTaps-2-server.MaxTapsPending/server.MaxTapPending, 1, 0)
 	newest, _ := add(1, 1, 0)
 	out := server.TooGreedy(all)
-	for cid, want := range map[uint64]string{modest: "", listening: "", subscriber: "subscriptions", unread: "has not read", most: "", newest: "without credentials"} {
+	for cid, want := range map[uint64]string{
+		modest: "", listening: "", subscriber: "subscriptions", unread: "has not read",
+		most: "", newest: "without credentials",
+	} {
 		if got := out[cid]; want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("client %d: got %q, want %q", cid, got, want)
 		}
@@ -345,7 +349,8 @@ func TestLargestMessagesFitThePending(t *testing.T) {
 		}
 		bustest.Receive(t, seen, "message")
 	}
-	if err := sender.NATS().Publish("vmscaler.other", append(body, 'x')); err != nats.ErrMaxPayload { //nolint:errorlint // it is given as it is
+	if err := sender.NATS().Publish("vmscaler.other",
+		append(body, 'x')); err != nats.ErrMaxPayload { //nolint:errorlint // it is given as it is
 		t.Errorf("a larger one: got %v", err)
 	}
 }

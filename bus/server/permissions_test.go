@@ -135,9 +135,11 @@ func permissionTable() []may {
 		},
 		{"$SRV.<other>", "", []string{"$SRV.SCHEMA", "$SRV"}, []string{"$SRV.SCHEMA", "$SRV.>"}, "", ""},
 		{
-			"$JS.API.{STREAM.INFO, CONSUMER.CREATE, CONSUMER.INFO, CONSUMER.DELETE, CONSUMER.MSG.NEXT}.{vmscaler-history, vmscaler-demand}", "reading the history",
+			"$JS.API.{STREAM.INFO, CONSUMER.CREATE, CONSUMER.INFO, CONSUMER.DELETE, CONSUMER.MSG.NEXT}.{vmscaler-history, " +
+				"vmscaler-demand}", "reading the history",
 			[]string{
-				"$JS.API.STREAM.INFO.vmscaler-history", "$JS.API.CONSUMER.CREATE.vmscaler-history.c", "$JS.API.CONSUMER.INFO.vmscaler-history.c",
+				"$JS.API.STREAM.INFO.vmscaler-history", "$JS.API.CONSUMER.CREATE.vmscaler-history.c",
+				"$JS.API.CONSUMER.INFO.vmscaler-history.c",
 				"$JS.API.CONSUMER.DELETE.vmscaler-history.c", "$JS.API.CONSUMER.MSG.NEXT.vmscaler-history.c",
 				"$JS.API.STREAM.INFO.vmscaler-demand", "$JS.API.CONSUMER.CREATE.vmscaler-demand.c", "$JS.API.CONSUMER.INFO.vmscaler-demand.c",
 				"$JS.API.CONSUMER.DELETE.vmscaler-demand.c", "$JS.API.CONSUMER.MSG.NEXT.vmscaler-demand.c",
@@ -145,7 +147,8 @@ func permissionTable() []may {
 			nil, "O", "",
 		},
 		{
-			"$KV.{vmscaler-state, vmscaler-lock}.>, $JS.API.{STREAM.INFO, DIRECT.GET}.KV_{vmscaler-state, vmscaler-lock}", "what is kept of groups, and who leads",
+			"$KV.{vmscaler-state, vmscaler-lock}.>, $JS.API.{STREAM.INFO, DIRECT.GET}.KV_{vmscaler-state, vmscaler-lock}",
+			"what is kept of groups, and who leads",
 			[]string{
 				"$KV.vmscaler-state.x", "$JS.API.STREAM.INFO.KV_vmscaler-state", "$JS.API.DIRECT.GET.KV_vmscaler-state.x",
 				"$KV.vmscaler-lock.x", "$JS.API.STREAM.INFO.KV_vmscaler-lock", "$JS.API.DIRECT.GET.KV_vmscaler-lock.x",
@@ -155,14 +158,20 @@ func permissionTable() []may {
 		{
 			"$JS.>, $KV.>, $O.>", "everything else of JetStream",
 			[]string{
-				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.vmscaler-history", "$JS.API.STREAM.UPDATE.vmscaler-history",
-				"$JS.API.STREAM.DELETE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-demand", "$JS.API.STREAM.MSG.DELETE.vmscaler-history",
-				"$JS.API.STREAM.MSG.GET.vmscaler-history", "$JS.API.STREAM.SNAPSHOT.vmscaler-history", "$JS.API.STREAM.RESTORE.vmscaler-history",
-				"$JS.API.DIRECT.GET.vmscaler-history", "$JS.API.STREAM.INFO.other", "$JS.API.STREAM.CREATE.other", "$JS.API.STREAM.DELETE.other",
+				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.vmscaler-history",
+				"$JS.API.STREAM.UPDATE.vmscaler-history",
+				"$JS.API.STREAM.DELETE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-history", "$JS.API.STREAM.PURGE.vmscaler-demand",
+				"$JS.API.STREAM.MSG.DELETE.vmscaler-history",
+				"$JS.API.STREAM.MSG.GET.vmscaler-history", "$JS.API.STREAM.SNAPSHOT.vmscaler-history",
+				"$JS.API.STREAM.RESTORE.vmscaler-history",
+				"$JS.API.DIRECT.GET.vmscaler-history", "$JS.API.STREAM.INFO.other", "$JS.API.STREAM.CREATE.other",
+				"$JS.API.STREAM.DELETE.other",
 				"$JS.API.CONSUMER.CREATE.other.c", "$JS.API.CONSUMER.CREATE.vmscaler-history", "$JS.API.CONSUMER.MSG.NEXT.other.c",
-				"$JS.API.CONSUMER.DURABLE.CREATE.vmscaler-history.c", "$JS.API.CONSUMER.LIST.vmscaler-history", "$JS.ACK.vmscaler-history.c.1.1.1.1.0",
+				"$JS.API.CONSUMER.DURABLE.CREATE.vmscaler-history.c", "$JS.API.CONSUMER.LIST.vmscaler-history",
+				"$JS.ACK.vmscaler-history.c.1.1.1.1.0",
 				"$JS.FC.vmscaler-history.c.x", "$JS.EVENT.ADVISORY.x", "$KV.overrides.web",
-				"$JS.API.STREAM.PURGE.KV_vmscaler-state", "$JS.API.STREAM.DELETE.KV_vmscaler-lock", "$JS.API.STREAM.MSG.DELETE.KV_vmscaler-state", "$O.files.C.x",
+				"$JS.API.STREAM.PURGE.KV_vmscaler-state", "$JS.API.STREAM.DELETE.KV_vmscaler-lock",
+				"$JS.API.STREAM.MSG.DELETE.KV_vmscaler-state", "$O.files.C.x",
 			},
 			[]string{
 				"$JS.>",
@@ -333,7 +342,10 @@ func TestTapSwallowsNoRequest(t *testing.T) {
 	}
 	for _, key := range []string{"", server.CredentialsFile(dir, bus.RoleTap)} {
 		tap := bustest.NewMember(t, s, key)
-		for _, pattern := range []string{"vmscaler.ctl.>", "vmscaler.ctl.status", "vmscaler.ctl.scale", "vmscaler.>", "vmscaler.*.status", "vmscaler.*.scale", "vmscaler.*.>"} {
+		for _, pattern := range []string{
+			"vmscaler.ctl.>", "vmscaler.ctl.status", "vmscaler.ctl.scale", "vmscaler.>",
+			"vmscaler.*.status", "vmscaler.*.scale", "vmscaler.*.>",
+		} {
 			if _, err := tap.NC.QueueSubscribe(pattern, "q", func(m *nats.Msg) { _ = m.Respond([]byte("swallowed")) }); err != nil {
 				t.Fatal(err)
 			}
@@ -359,7 +371,8 @@ func TestTapReadsNoOperatorsReplies(t *testing.T) {
 	dir := t.TempDir()
 	s := bustest.StartWith(t, server.Config{StateDir: dir})
 	responder := bustest.Join(t, s, "responder")
-	if _, err := responder.NATS().Subscribe("vmscaler.ctl.scale", func(m *nats.Msg) { _ = m.Respond([]byte("secret")) }); err != nil {
+	if _, err := responder.NATS().Subscribe("vmscaler.ctl.scale",
+		func(m *nats.Msg) { _ = m.Respond([]byte("secret")) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := responder.Flush(); err != nil {
@@ -367,7 +380,10 @@ func TestTapReadsNoOperatorsReplies(t *testing.T) {
 	}
 	tap := bustest.NewMember(t, s, "")
 	heard := make(chan *nats.Msg, 16)
-	for _, pattern := range []string{"_INBOX.>", "_VMSCALER.>", "_VMSCALER.operator.>", "_VMSCALER.operator.*.*", "*.operator.>", "_R_.>", ">", "vmscaler.>"} {
+	for _, pattern := range []string{
+		"_INBOX.>", "_VMSCALER.>", "_VMSCALER.operator.>", "_VMSCALER.operator.*.*", "*.operator.>",
+		"_R_.>", ">", "vmscaler.>",
+	} {
 		if _, err := tap.NC.ChanSubscribe(pattern, heard); err != nil {
 			t.Fatal(err)
 		}

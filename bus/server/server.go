@@ -72,8 +72,8 @@ type Server struct {
 }
 
 // Start starts the embedded server. A client from this machine that has no credentials has the rights of [bus.RoleTap], unless
-// there are to be none; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process has
-// the address or the state folder.
+// there are to be none; from elsewhere it is refused. The error is ErrListenTaken or a *StateLockedError where another process
+// has the address or the state folder.
 func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if err := bus.CheckListen(cfg.Listen, cfg.Cert != ""); err != nil {
 		return nil, err
@@ -217,7 +217,8 @@ func useStore(options *server.Options, stateDir string) error {
 
 // awaitReady waits until clients can connect, or the server says in its log that they never will.
 func (s *Server) awaitReady(bridge *logBridge, listen, storeDir string) error {
-	for deadline := time.Now().Add(10 * time.Second); bridge.fatal.Load() == nil && !s.ns.ReadyForConnections(100*time.Millisecond); {
+	deadline := time.Now().Add(10 * time.Second)
+	for bridge.fatal.Load() == nil && !s.ns.ReadyForConnections(100*time.Millisecond) {
 		if time.Now().After(deadline) {
 			return errors.New("bus: the embedded server was not ready after 10 s")
 		}

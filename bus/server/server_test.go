@@ -168,7 +168,8 @@ func TestOutsiderMayNotPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, subject := range []string{
-		forged.Subject(), bustest.Sample().Subject(), "vmscaler.ctl.scale", "_INBOX.x", "_VMSCALER.operator.x", "$JS.API.INFO", "$SYS.REQ.SERVER.PING", "anything",
+		forged.Subject(), bustest.Sample().Subject(), "vmscaler.ctl.scale", "_INBOX.x", "_VMSCALER.operator.x", "$JS.API.INFO",
+		"$SYS.REQ.SERVER.PING", "anything",
 	} {
 		t.Run(subject, func(t *testing.T) {
 			o := bustest.NewOutsider(t, s)

@@ -14,7 +14,8 @@ func TestStrangersConfigRunsNothing(t *testing.T) {
 	marker := filepath.Join(t.TempDir(), "ran")
 	evil := filepath.Join(dir, "evil.sh")
 	text := "libvirt: {uri: \"qemu+ext:///system?command=" + evil + "\"}\n"
-	if err := errors.Join(os.WriteFile(evil, []byte("#!/bin/sh\ntouch "+marker+"\n"), 0o755), os.WriteFile(defaultConfig, []byte(text), 0o644)); err != nil {
+	if err := errors.Join(os.WriteFile(evil, []byte("#!/bin/sh\ntouch "+marker+"\n"), 0o755),
+		os.WriteFile(defaultConfig, []byte(text), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"down x -y", "load x", "protect x", "template list", "setup", "status"} {

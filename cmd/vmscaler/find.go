@@ -152,7 +152,8 @@ func mute(t target, here around) string {
 	const answers = "no bus answers at %s, though %s (process %d, since %s) "
 	if h, found := here.state(t.stateDir); found && h.URL == t.url {
 		return fmt.Sprintf(answers+"has it: it hangs or was stopped; `kill -CONT %d` lets one that was stopped go on, and after "+
-			"`kill -9 %d` it can be started again, with the VMs that are there", t.url, "a bus", h.PID, h.Since.Local().Format(time.DateTime), h.PID, h.PID)
+			"`kill -9 %d` it can be started again, with the VMs that are there", t.url, "a bus", h.PID,
+			h.Since.Local().Format(time.DateTime), h.PID, h.PID)
 	}
 	for _, h := range here.holders {
 		if h.BusURL == t.url {

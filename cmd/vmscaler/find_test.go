@@ -34,24 +34,70 @@ func TestFindTarget(t *testing.T) {
 		{name: "nothing is named or runs", nothing: true, url: usual, dir: home},
 		{name: "the usual folder's bus runs", url: "nats://127.0.0.1:4300", dir: home},
 		{name: "a process acts", holders: []host.Holder{root}, url: root.BusURL, dir: "/var/lib/vmscaler"},
-		{name: "one that only removes acts", holders: []host.Holder{{Command: "vmscaler down"}}, url: "nats://127.0.0.1:4300", dir: home},
+		{
+			name: "one that only removes acts", holders: []host.Holder{{Command: "vmscaler down"}}, url: "nats://127.0.0.1:4300",
+			dir: home,
+		},
 		{name: "two act, one is the user's own", holders: []host.Holder{root, mine}, url: mine.BusURL, dir: home},
-		{name: "two others act", holders: []host.Holder{root, joined}, fails: "several vmscalers run here, at nats://127.0.0.1:4555, nats://kvm1:4222: name one with --nats-url"},
+		{
+			name: "two others act", holders: []host.Holder{root, joined},
+			fails: "several vmscalers run here, at nats://127.0.0.1:4555, nats://kvm1:4222: name one with --nats-url",
+		},
 		{name: "--nats-url", flags: place{url: "nats://x:1"}, holders: []host.Holder{root}, url: "nats://x:1", dir: home},
 		{name: "--nats-url and --state-dir", flags: place{url: "nats://x:1", stateDir: "/run/d"}, url: "nats://x:1", dir: "/run/d"},
-		{name: "--nats-url, the file's folder", flags: place{url: "nats://x:1"}, file: place{stateDir: "/run/d"}, url: "nats://x:1", dir: "/run/d"},
-		{name: "--state-dir", flags: place{stateDir: "/run/d"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
-		{name: "--state-dir over an environment's address", flags: place{stateDir: "/run/d"}, env: place{url: "nats://x:1"}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
-		{name: "--state-dir of one that joined", flags: place{stateDir: "/var/lib/records"}, holders: []host.Holder{root, joined}, url: "nats://kvm1:4222", dir: "/var/lib/records"},
-		{name: "--state-dir, and the file joins", flags: place{stateDir: "/none"}, file: place{url: "nats://x:1"}, url: "nats://x:1", dir: "/none"},
-		{name: "--state-dir, and nothing runs there", flags: place{stateDir: "/none"}, holders: []host.Holder{root}, fails: "no vmscaler runs here: state folder /none, bus " + usual + "; start it with `vmscaler run --state-dir /none`, or name another"},
-		{name: "the environment's folder", env: place{stateDir: "/run/d"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
-		{name: "the environment's folder and address", env: place{url: "nats://x:1", stateDir: "/none"}, url: "nats://x:1", dir: "/none"},
-		{name: "the environment over the file", env: place{url: "nats://x:1"}, file: place{url: "nats://y:1"}, url: "nats://x:1", dir: home},
-		{name: "the environment's listen", env: place{listen: "0.0.0.0:4777"}, file: place{url: "nats://y:1"}, url: "nats://127.0.0.1:4777", dir: home},
-		{name: "the file's listen", file: place{listen: "127.0.0.1:4777"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4777", dir: home},
-		{name: "the file listens anywhere", file: place{listen: "127.0.0.1:0"}, holders: []host.Holder{root}, url: root.BusURL, dir: "/var/lib/vmscaler"},
-		{name: "the file's folder", file: place{stateDir: "/run/d", listen: "127.0.0.1:4777"}, url: "nats://127.0.0.1:4776", dir: "/run/d"},
+		{
+			name: "--nats-url, the file's folder", flags: place{url: "nats://x:1"}, file: place{stateDir: "/run/d"}, url: "nats://x:1",
+			dir: "/run/d",
+		},
+		{
+			name: "--state-dir", flags: place{stateDir: "/run/d"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4776",
+			dir: "/run/d",
+		},
+		{
+			name: "--state-dir over an environment's address", flags: place{stateDir: "/run/d"}, env: place{url: "nats://x:1"},
+			url: "nats://127.0.0.1:4776", dir: "/run/d",
+		},
+		{
+			name: "--state-dir of one that joined", flags: place{stateDir: "/var/lib/records"}, holders: []host.Holder{root, joined},
+			url: "nats://kvm1:4222", dir: "/var/lib/records",
+		},
+		{
+			name: "--state-dir, and the file joins", flags: place{stateDir: "/none"}, file: place{url: "nats://x:1"}, url: "nats://x:1",
+			dir: "/none",
+		},
+		{
+			name: "--state-dir, and nothing runs there", flags: place{stateDir: "/none"}, holders: []host.Holder{root},
+			fails: "no vmscaler runs here: state folder /none, bus " + usual +
+				"; start it with `vmscaler run --state-dir /none`, or name another",
+		},
+		{
+			name: "the environment's folder", env: place{stateDir: "/run/d"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4776",
+			dir: "/run/d",
+		},
+		{
+			name: "the environment's folder and address", env: place{url: "nats://x:1", stateDir: "/none"}, url: "nats://x:1",
+			dir: "/none",
+		},
+		{
+			name: "the environment over the file", env: place{url: "nats://x:1"}, file: place{url: "nats://y:1"}, url: "nats://x:1",
+			dir: home,
+		},
+		{
+			name: "the environment's listen", env: place{listen: "0.0.0.0:4777"}, file: place{url: "nats://y:1"},
+			url: "nats://127.0.0.1:4777", dir: home,
+		},
+		{
+			name: "the file's listen", file: place{listen: "127.0.0.1:4777"}, holders: []host.Holder{root}, url: "nats://127.0.0.1:4777",
+			dir: home,
+		},
+		{
+			name: "the file listens anywhere", file: place{listen: "127.0.0.1:0"}, holders: []host.Holder{root}, url: root.BusURL,
+			dir: "/var/lib/vmscaler",
+		},
+		{
+			name: "the file's folder", file: place{stateDir: "/run/d", listen: "127.0.0.1:4777"}, url: "nats://127.0.0.1:4776",
+			dir: "/run/d",
+		},
 	} {
 		got, err := findTarget([]place{tt.flags, tt.env, tt.file}, target{url: usual, stateDir: home}, around{
 			state: func(dir string) (server.StateHolder, bool) {
@@ -74,7 +120,8 @@ func TestFindTarget(t *testing.T) {
 // askingCommands are command lines of all commands that talk to a running vmscaler.
 func askingCommands() []string {
 	return []string{
-		"status", "health", "explain web", "events", "events web", "pause web", "resume web", "dry-run web", "scale web 2", "set web upper=60",
+		"status", "health", "explain web", "events", "events web", "pause web", "resume web", "dry-run web", "scale web 2",
+		"set web upper=60",
 		"reset web", "diff", "metric web requests 5", "hook continue AAAAAAAAAAAAAAAAAAAAAAAAAA",
 	}
 }
@@ -84,7 +131,10 @@ func alone(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	t.Chdir(dir)
-	for _, name := range []string{"VMSCALER_NATS_URL", "VMSCALER_STATE_DIR", "VMSCALER_BUS_LISTEN", "VMSCALER_URI", "VMSCALER_CONFIG"} {
+	for _, name := range []string{
+		"VMSCALER_NATS_URL", "VMSCALER_STATE_DIR", "VMSCALER_BUS_LISTEN", "VMSCALER_URI",
+		"VMSCALER_CONFIG",
+	} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("VMSCALER_LOCK_DIR", t.TempDir())
@@ -124,7 +174,8 @@ func TestMute(t *testing.T) {
 		{
 			"an actuator without its bus",
 			around{state: none, holders: []host.Holder{{PID: 7, Command: "vmscaler actuator", BusURL: here.url, Since: since}}},
-			"no bus answers at nats://127.0.0.1:4222, though vmscaler actuator (process 7, since 2026-11-26 12:00:00) is there and waits for it: start it with `vmscaler bus`",
+			"no bus answers at nats://127.0.0.1:4222, though vmscaler actuator (process 7, since 2026-11-26 12:00:00) is there and " +
+				"waits for it: start it with `vmscaler bus`",
 		},
 		{
 			"a bus that is stopped",
@@ -177,7 +228,8 @@ func statusOf(names ...string) func(client.Request) error {
 func TestStateFolderSaysWhereItsBusIs(t *testing.T) {
 	dir := alone(t)
 	flags := decider(t, statusOf("web"))
-	if err := os.WriteFile(filepath.Join(dir, defaultConfig), []byte("groups: [\nbus: {listen: \"127.0.0.1:1\"}"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, defaultConfig), []byte("groups: [\nbus: {listen: \"127.0.0.1:1\"}"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, err := command(t, "status", "--state-dir", flags[3])

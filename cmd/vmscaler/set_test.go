@@ -24,9 +24,15 @@ func TestDifferences(t *testing.T) {
 					Set: map[string]string{"policy.upper": "60", "max": "9"}, Desired: new(3), DryRun: true, Paused: []bus.Scope{bus.ScopeIn},
 				}
 			},
-			[]string{"web\tmax\t9\tin the file 5", "web\tpolicy.upper\t60\tin the file 70", "web\tdesired\t3\tby hand", "web\tdry_run\ttrue\tin the file false", "web\tpaused\tin"},
+			[]string{
+				"web\tmax\t9\tin the file 5", "web\tpolicy.upper\t60\tin the file 70", "web\tdesired\t3\tby hand",
+				"web\tdry_run\ttrue\tin the file false", "web\tpaused\tin",
+			},
 		},
-		{"another file", func(d *bus.Decision) { d.SpecHash = "x" }, []string{"web\tthe file has changed since the decider was started"}},
+		{
+			"another file", func(d *bus.Decision) { d.SpecHash = "x" },
+			[]string{"web\tthe file has changed since the decider was started"},
+		},
 	} {
 		d := bus.Decision{SpecHash: web.Hash()}
 		tt.change(&d)
@@ -34,7 +40,8 @@ func TestDifferences(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	if got := differences(nil, bus.GroupStatus{Group: "web", Decision: &bus.Decision{}}); got[0] != "web\tnot in the file, but it runs" {
+	if got := differences(nil,
+		bus.GroupStatus{Group: "web", Decision: &bus.Decision{}}); got[0] != "web\tnot in the file, but it runs" {
 		t.Errorf("%q", got)
 	}
 	if got := differences(nil, bus.GroupStatus{Group: "web"}); got[0] != "web\tnot evaluated yet" {

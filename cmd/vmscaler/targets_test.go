@@ -62,7 +62,8 @@ func TestMakeTargets(t *testing.T) {
 	table, _, _ = strings.Cut(table, "\n#")
 	byHand := names(
 		table,
-		"(?m)^\\| `make ([a-z][a-z-]*)` \\|.*\\| (?:20[0-9]{2}-[0-9]{2}-[0-9]{2} on .*|20[0-9]{2}-[0-9]{2}-[0-9]{2} with .*|not recorded) \\|$",
+		"(?m)^\\| `make ([a-z][a-z-]*)` \\|.*\\| (?:20[0-9]{2}-[0-9]{2}-[0-9]{2} on .*|20[0-9]{2}-[0-9]{2}-[0-9]{2} with .*|not "+
+			"recorded) \\|$",
 	)
 	if !ci["test"] || len(byHand) == 0 {
 		t.Fatalf("CI runs %v, and by hand are run %v", ci, byHand)

@@ -21,10 +21,10 @@ func templateImportCommand(g *globals) *cobra.Command {
 		Use:   "import NAME FILE",
 		Short: "Make a template from any bootable qcow2 or raw disk image",
 		Long: long(`
-Make a template from any qcow2 or raw disk image that a BIOS or UEFI starts: an installed system, a cloud image. The file is copied
-and not changed. It is refused if qemu-img finds it damaged, if it needs other files, or if the pool (for a raw image also $TMPDIR)
-has no room for it. What is in its file systems is not looked at: nothing that must be unique, such
-as a machine id, may be baked in. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise use lease or uptime.`),
+Make a template from any qcow2 or raw disk image that a BIOS or UEFI starts: an installed system, a cloud image. The file is
+copied and not changed. It is refused if qemu-img finds it damaged, if it needs other files, or if the pool (for a raw image
+also $TMPDIR) has no room for it. What is in its file systems is not looked at: nothing that must be unique, such as a machine
+id, may be baked in. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise use lease or uptime.`),
 		Example: "  vmscaler template import alpine alpine.qcow2",
 		Args:    exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

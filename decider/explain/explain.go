@@ -224,7 +224,8 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 		add("it has its least, %d: only a lower min lets it shrink", in.Min)
 	case bus.GuardHost:
 		add(
-			"once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; `vmscaler host remove HOST` drops one that is gone for good",
+			"once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; `vmscaler host remove HOST` " +
+				"drops one that is gone for good",
 		)
 	case bus.GuardUnknownCPU:
 		add("once the CPU of all %s is known", bus.Count(in.Ready, "ready VM"))

@@ -35,22 +35,46 @@ func TestEachHoldIsExplained(t *testing.T) {
 		{decision(bus.RuleNoData, "", nil), "rule no-data wants 2 because", "first complete sample"},
 		{decision(bus.RuleBlind, "", nil), "rule blind", "first complete sample"},
 		{decision(bus.RuleMismatch, "", nil), "rule mismatch", "same file"},
-		{decision(bus.RuleNoneReady, "", func(d *bus.Decision) { d.Inputs.AveragePercent, d.Inputs.ProjectedPercent = nil, nil }), "CPU nothing is decided on it unknown", "first CPU reading"},
+		{
+			decision(bus.RuleNoneReady, "", func(d *bus.Decision) { d.Inputs.AveragePercent, d.Inputs.ProjectedPercent = nil, nil }),
+			"CPU nothing is decided on it unknown", "first CPU reading",
+		},
 		{decision(bus.RuleManual, "", nil), "rule manual wants 2", "`vmscaler scale web --release`"},
-		{decision(bus.RuleStable, "", nil), "policy threshold wants 2 stable (upper 70 %, lower 20 %)", "above 70 %: a load of more than 1.4 VMs, now 1.0"},
+		{
+			decision(bus.RuleStable, "", nil), "policy threshold wants 2 stable (upper 70 %, lower 20 %)",
+			"above 70 %: a load of more than 1.4 VMs, now 1.0",
+		},
 		{decision(bus.RuleStable, "", nil), "CPU  average 50 %", "below 20 %: a load of less than 0.4 VMs"},
 		{decision(bus.RuleAboveUpper, bus.GuardAtMax, nil), "guard at-max held it back max 5", "only a higher max"},
 		{decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "guard at-min held it back min 1", "only a lower min"},
-		{decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "", "it grows with an average above 70 %: a load of more than 1.4 VMs, now 1.0"},
-		{decision(bus.RuleBelowLower, bus.GuardAtMin, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 42, 5 }), "for 42 evaluations in a row, 5 needed", "only a lower min"},
+		{
+			decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "",
+			"it grows with an average above 70 %: a load of more than 1.4 VMs, now 1.0",
+		},
+		{
+			decision(bus.RuleBelowLower, bus.GuardAtMin, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 42, 5 }),
+			"for 42 evaluations in a row, 5 needed", "only a lower min",
+		},
 		{decision(bus.RuleAboveUpper, bus.GuardPaused, func(d *bus.Decision) {
 			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut, bus.ScopeIn, bus.ScopeRepair}, By: "ann@kvm1"}
 		}), "out, in and repair are paused, by ann@kvm1", "`vmscaler resume web`"},
-		{decision(bus.RuleAboveUpper, bus.GuardComing, func(d *bus.Decision) { d.Inputs.Launching = 1 }), "guard capacity-coming held it back 1 VM on the way", "still above 70 %"},
+		{
+			decision(bus.RuleAboveUpper, bus.GuardComing, func(d *bus.Decision) { d.Inputs.Launching = 1 }),
+			"guard capacity-coming held it back 1 VM on the way", "still above 70 %",
+		},
 		{decision(bus.RuleBelowLower, bus.GuardHost, nil), "guard host held it back because", "vmscaler host remove HOST"},
-		{decision(bus.RuleBelowLower, bus.GuardUnknownCPU, func(d *bus.Decision) { d.Inputs.Unknown = 1 }), "guard unknown-cpu held it back 1 ready VM without", "CPU of all 2 ready VMs"},
-		{decision(bus.RuleAboveUpper, bus.GuardBreaches, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 1, 3 }), "guard breaches held it back for 1 evaluation in a row, 3 needed", "after 2 more evaluations like"},
-		{decision(bus.RuleAboveUpper, bus.GuardCooldown, func(d *bus.Decision) { d.Inputs.CooldownMS = 90_000 }), "guard cooldown held it back 90.0 s left", "not before 2026-05-04 12:01:30"},
+		{
+			decision(bus.RuleBelowLower, bus.GuardUnknownCPU, func(d *bus.Decision) { d.Inputs.Unknown = 1 }),
+			"guard unknown-cpu held it back 1 ready VM without", "CPU of all 2 ready VMs",
+		},
+		{
+			decision(bus.RuleAboveUpper, bus.GuardBreaches, func(d *bus.Decision) { d.Inputs.Breaches, d.Inputs.BreachesNeeded = 1, 3 }),
+			"guard breaches held it back for 1 evaluation in a row, 3 needed", "after 2 more evaluations like",
+		},
+		{
+			decision(bus.RuleAboveUpper, bus.GuardCooldown, func(d *bus.Decision) { d.Inputs.CooldownMS = 90_000 }),
+			"guard cooldown held it back 90.0 s left", "not before 2026-05-04 12:01:30",
+		},
 		{decision(bus.RuleAboveUpper, bus.GuardPaused, func(d *bus.Decision) {
 			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut}, By: "ann@kvm1"}
 		}), "guard paused held it back out is paused, by ann@kvm1", "`vmscaler resume web`"},
@@ -59,8 +83,14 @@ func TestEachHoldIsExplained(t *testing.T) {
 		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2"},
 		{decision(bus.RulePolicy, bus.GuardTolerance, nil), "guard tolerance held it back because", "more than the tolerance from 2"},
 		{decision(bus.RulePolicy, bus.GuardProjection, nil), "guard projection held it back because", "now it is 1.0 VMs"},
-		{decision(bus.RulePolicy, bus.GuardStabilize, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard stabilization held it back because", "not before 2026-05-04 12:01:00"},
-		{decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }), "guard rate held it back because", "not before 2026-05-04 12:01:00"},
+		{
+			decision(bus.RulePolicy, bus.GuardStabilize, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }),
+			"guard stabilization held it back because", "not before 2026-05-04 12:01:00",
+		},
+		{
+			decision(bus.RulePolicy, bus.GuardRate, func(d *bus.Decision) { d.Inputs.CooldownMS = 60_000 }),
+			"guard rate held it back because", "not before 2026-05-04 12:01:00",
+		},
 	} {
 		t.Run(fmt.Sprintf("%s %s", tt.d.Rule, tt.d.Guard), func(t *testing.T) {
 			e := New(tt.d, nil, time.UTC)
@@ -142,7 +172,10 @@ func TestHeldByTheActuator(t *testing.T) {
 		}
 	}
 	e := New(short, &refused, time.UTC)
-	if s := e.Steps[len(e.Steps)-2]; s != (Step{"actuator refused", "no room for 1 more: memory, since 2026-05-04 11:00:00", "held it back"}) {
+	if s := e.Steps[len(e.Steps)-2]; s != (Step{
+		"actuator refused", "no room for 1 more: memory, since 2026-05-04 11:00:00",
+		"held it back",
+	}) {
 		t.Errorf("%+v", s)
 	}
 	if last := e.WhyNot[len(e.WhyNot)-1]; last != "it has 2 of 3 VMs: the rest once this ends: no room for 1 more: memory" {

@@ -27,8 +27,8 @@ type Recommendation struct {
 	Reason  string // why, in one sentence
 }
 
-// Policy turns readings into recommendations, one after the other. Its parameters and all that it remembers are exported fields of
-// bounded size, so that it can be kept as JSON and go on after a restart.
+// Policy turns readings into recommendations, one after the other. Its parameters and all that it remembers are exported fields
+// of bounded size, so that it can be kept as JSON and go on after a restart.
 type Policy interface {
 	Recommend(Reading) Recommendation
 	// Interval is the time between two readings that the policy is made for.

@@ -12,12 +12,13 @@ import (
 const PredictiveInterval = 5 * time.Second
 
 const (
-	hour          = int(time.Hour / PredictiveInterval) // in readings
-	leastAhead    = 20 * time.Second                    // the shortest forecast: load also moves while VMs that boot at once are asked for
-	farthest      = 240                                 // readings: 20 min
-	shortMean     = 3                                   // readings: 15 s
-	none          = -1.                                 // no forecast
-	fewErrors     = 20                                  // with fewer, the margin is a share of the load
+	hour = int(time.Hour / PredictiveInterval) // in readings
+	// leastAhead is the shortest forecast: load also moves while VMs that boot at once are asked for.
+	leastAhead    = 20 * time.Second
+	farthest      = 240 // readings: 20 min
+	shortMean     = 3   // readings: 15 s
+	none          = -1. // no forecast
+	fewErrors     = 20  // with fewer, the margin is a share of the load
 	startMargin   = 0.15
 	fullUse       = 0.8  // the use of a VM that is planned for
 	firstSurge    = 1.5  // at the first saturated reading

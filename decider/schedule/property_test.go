@@ -127,8 +127,10 @@ func TestMomentsProperty(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, at := range []string{
-		"0 8 * * MON-FRI", "@daily", "@every 1h", "TZ=Europe/Berlin", "CRON_TZ=UTC 0 8 * * *", "TZ=", "0 0 30 2 *", "*/5 22-2 1,15 JAN-MAR FRI-MON/2",
-		", * * * *", "*-5 * * * *", "1-99999999999999999999 * * * *", "H * * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 1#2", "? ? ? ? ?", "@", "@daily x", "\x00", "0 0 29 2 */7",
+		"0 8 * * MON-FRI", "@daily", "@every 1h", "TZ=Europe/Berlin", "CRON_TZ=UTC 0 8 * * *", "TZ=", "0 0 30 2 *",
+		"*/5 22-2 1,15 JAN-MAR FRI-MON/2",
+		", * * * *", "*-5 * * * *", "1-99999999999999999999 * * * *", "H * * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 1#2",
+		"? ? ? ? ?", "@", "@daily x", "\x00", "0 0 29 2 */7",
 	} {
 		f.Add(at, "Europe/Berlin", int64(1806199200))
 	}

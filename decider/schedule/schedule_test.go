@@ -119,24 +119,48 @@ func TestDaylightSaving(t *testing.T) {
 		{"twice", "30 2 * * *", "Europe/Berlin", "2027-10-30T02:30:00+02:00", "10-31 02:30 CEST, 11-01 02:30 CET"},
 		{"asked between the two", "30 2 * * *", "Europe/Berlin", "2027-10-31T02:45:00+02:00", "11-01 02:30 CET"},
 		{"asked in the second hour", "30 2 * * *", "Europe/Berlin", "2027-10-31T02:15:00+01:00", "11-01 02:30 CET"},
-		{"the end of the skipped hour", "0 3 * * *", "Europe/Berlin", "2027-03-27T12:00:00+01:00", "03-28 03:00 CEST, 03-29 03:00 CEST"},
+		{
+			"the end of the skipped hour", "0 3 * * *", "Europe/Berlin", "2027-03-27T12:00:00+01:00",
+			"03-28 03:00 CEST, 03-29 03:00 CEST",
+		},
 		{"the beginning of it", "0 2 * * *", "Europe/Berlin", "2027-03-27T12:00:00+01:00", "03-28 03:00 CEST, 03-29 02:00 CEST"},
-		{"several skipped at once", "0,20,40 2 * * *", "Europe/Berlin", "2027-03-28T01:00:00+01:00", "03-28 03:00 CEST, 03-29 02:00 CEST"},
+		{
+			"several skipped at once", "0,20,40 2 * * *", "Europe/Berlin", "2027-03-28T01:00:00+01:00",
+			"03-28 03:00 CEST, 03-29 02:00 CEST",
+		},
 		{"Vienna, on a Sunday", "30 2 * * SUN", "Europe/Vienna", "2027-03-22T00:00:00+01:00", "03-28 03:00 CEST, 04-04 02:30 CEST"},
 		{"New York, skipped", "30 2 * * *", "America/New_York", "2027-03-13T02:30:00-05:00", "03-14 03:00 EDT, 03-15 02:30 EDT"},
 		{"New York, twice", "30 1 * * *", "America/New_York", "2027-11-06T01:30:00-04:00", "11-07 01:30 EDT, 11-08 01:30 EST"},
 		{"half an hour, skipped", "15 2 * * *", "Australia/Lord_Howe", "2027-10-02T02:15:00+10:30", "10-03 02:30 +11, 10-04 02:15 +11"},
-		{"half an hour, not skipped", "45 2 * * *", "Australia/Lord_Howe", "2027-10-02T02:45:00+10:30", "10-03 02:45 +11, 10-04 02:45 +11"},
+		{
+			"half an hour, not skipped", "45 2 * * *", "Australia/Lord_Howe", "2027-10-02T02:45:00+10:30",
+			"10-03 02:45 +11, 10-04 02:45 +11",
+		},
 		{"half an hour, twice", "45 1 * * *", "Australia/Lord_Howe", "2027-04-03T01:45:00+11:00", "04-04 01:45 +11, 04-05 01:45 +1030"},
-		{"half an hour, not twice", "15 1 * * *", "Australia/Lord_Howe", "2027-04-03T01:15:00+11:00", "04-04 01:15 +11, 04-05 01:15 +1030"},
+		{
+			"half an hour, not twice", "15 1 * * *", "Australia/Lord_Howe", "2027-04-03T01:15:00+11:00",
+			"04-04 01:15 +11, 04-05 01:15 +1030",
+		},
 		{"no midnight", "@daily", "America/Sao_Paulo", "2018-11-03T00:00:00-03:00", "11-04 01:00 -02, 11-05 00:00 -02"},
-		{"a whole day skipped", "0 8 * * *", "Pacific/Apia", "2011-12-29T08:00:00-10:00", "12-31 00:00 +14, 12-31 08:00 +14, 01-01 08:00 +14"},
+		{
+			"a whole day skipped", "0 8 * * *", "Pacific/Apia", "2011-12-29T08:00:00-10:00",
+			"12-31 00:00 +14, 12-31 08:00 +14, 01-01 08:00 +14",
+		},
 		{"no daylight saving", "30 2 * * *", "Asia/Tokyo", "2027-03-27T02:30:00+09:00", "03-28 02:30 JST, 03-29 02:30 JST"},
 		{"UTC", "30 2 * * *", "UTC", "2027-03-27T02:30:00Z", "03-28 02:30 UTC, 03-29 02:30 UTC"},
 		// A repetition within the day goes by the clock.
-		{"each half hour, skipped", "*/30 * * * *", "Europe/Berlin", "2027-03-28T01:00:00+01:00", "03-28 01:30 CET, 03-28 03:00 CEST, 03-28 03:30 CEST"},
-		{"each half hour, twice", "*/30 * * * *", "Europe/Berlin", "2027-10-31T01:30:00+02:00", "10-31 02:00 CEST, 10-31 02:30 CEST, 10-31 02:00 CET, 10-31 02:30 CET, 10-31 03:00 CET"},
-		{"hourly, twice", "@hourly", "Europe/Berlin", "2027-10-31T01:30:00+02:00", "10-31 02:00 CEST, 10-31 02:00 CET, 10-31 03:00 CET"},
+		{
+			"each half hour, skipped", "*/30 * * * *", "Europe/Berlin", "2027-03-28T01:00:00+01:00",
+			"03-28 01:30 CET, 03-28 03:00 CEST, 03-28 03:30 CEST",
+		},
+		{
+			"each half hour, twice", "*/30 * * * *", "Europe/Berlin", "2027-10-31T01:30:00+02:00",
+			"10-31 02:00 CEST, 10-31 02:30 CEST, 10-31 02:00 CET, 10-31 02:30 CET, 10-31 03:00 CET",
+		},
+		{
+			"hourly, twice", "@hourly", "Europe/Berlin", "2027-10-31T01:30:00+02:00",
+			"10-31 02:00 CEST, 10-31 02:00 CET, 10-31 03:00 CET",
+		},
 		{"minutes of a skipped hour", "*/30 2 * * *", "Europe/Berlin", "2027-03-27T12:00:00+01:00", "03-29 02:00 CEST"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -93,7 +93,16 @@ func TestAzure(t *testing.T) {
 	for _, tt := range []struct {
 		cpu                float64
 		vms, minutes, want int
-	}{{90, 2, 9, 2}, {90, 2, 10, 3}, {90, 2, 14, 3}, {90, 2, 15, 4}, {29, 2, 10, 1}, {31, 2, 30, 2}, {70, 5, 30, 5}, {10, 1, 30, 1}} {
+	}{
+		{90, 2, 9, 2},
+		{90, 2, 10, 3},
+		{90, 2, 14, 3},
+		{90, 2, 15, 4},
+		{29, 2, 10, 1},
+		{31, 2, 30, 2},
+		{70, 5, 30, 5},
+		{10, 1, 30, 1},
+	} {
 		if got := run(tt.cpu, tt.vms, tt.minutes); got != tt.want {
 			t.Errorf("%g %% of %d VMs for %d minutes: %d, want %d", tt.cpu, tt.vms, tt.minutes, got, tt.want)
 		}

@@ -124,7 +124,8 @@ func Mean(all []Metrics) Metrics {
 
 func (m *Metrics) fields() []*float64 {
 	return []*float64{
-		&m.ThetaU, &m.ThetaO, &m.TauU, &m.TauO, &m.Instability, &m.Jitter, &m.LostPercent, &m.HighPercent, &m.Actions, &m.VMHours, &m.PerNeed,
+		&m.ThetaU, &m.ThetaO, &m.TauU, &m.TauO, &m.Instability, &m.Jitter, &m.LostPercent, &m.HighPercent, &m.Actions, &m.VMHours,
+		&m.PerNeed,
 		&m.Cost, &m.lostHours, &m.highHours,
 	}
 }

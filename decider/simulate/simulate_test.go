@@ -158,7 +158,8 @@ func between(from, to int) []Trace {
 
 func TestCompareIsRepeatable(t *testing.T) {
 	p := Plan{
-		Traces: between(0, 2)[:2], Policies: []string{"predictive", "threshold", "hpa"}, Boots: []time.Duration{2 * time.Second, 30 * time.Second},
+		Traces: between(0, 2)[:2], Policies: []string{"predictive", "threshold", "hpa"},
+		Boots: []time.Duration{2 * time.Second, 30 * time.Second},
 		Seeds: 1, Params: Reference(), Keep: 300,
 	}
 	var begun []string

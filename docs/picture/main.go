@@ -72,10 +72,9 @@ func draw(rows [][]run, cols int, title string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(
 		&b,
-		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]s %[2]d" width="%[1]s" height="%[2]d" role="img" aria-label="%[3]s">`+"\n",
-		px(width),
-		height,
-		title,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %[1]s %[2]d" width="%[1]s" height="%[2]d" `+
+			`role="img" aria-label="%[3]s">`+"\n",
+		px(width), height, title,
 	)
 	fmt.Fprintf(&b, `<rect x="0.5" y="0.5" width="%s" height="%d" rx="10" fill="%s" stroke="%s"/>`+"\n",
 		px(width-1), height-1, background, frame)

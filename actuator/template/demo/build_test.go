@@ -125,7 +125,8 @@ func bootClone(t *testing.T, conn *libvirt.Connect, info template.Info, machine 
 	t.Helper()
 	name := "tmpl-trial-" + filepath.Base(filepath.Dir(info.Path)) + "-" + info.Name
 	overlay := filepath.Join(filepath.Dir(info.Path), name+".qcow2")
-	if err := hosttool.Run(t.Context(), nil, "qemu-img", "create", "-q", "-f", "qcow2", "-b", info.Path, "-F", "qcow2", overlay); err != nil {
+	if err := hosttool.Run(t.Context(), nil, "qemu-img", "create", "-q", "-f", "qcow2", "-b", info.Path, "-F", "qcow2",
+		overlay); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Remove(overlay) })

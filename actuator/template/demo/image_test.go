@@ -71,7 +71,8 @@ func TestInitrd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"bin/busybox": "BUSYBOX", "init": "#!/bin/sh", "modules/order": "b\na\n", "modules/a.ko": "module a", "modules/b.ko": "module b",
+		"bin/busybox": "BUSYBOX", "init": "#!/bin/sh", "modules/order": "b\na\n", "modules/a.ko": "module a",
+		"modules/b.ko": "module b",
 	} {
 		got, err := os.ReadFile(filepath.Join(dir, path))
 		if err != nil || string(got) != want {

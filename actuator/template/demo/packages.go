@@ -82,8 +82,8 @@ Version: 1
 Architecture: amd64
 Maintainer: none
 Description: stands for what an installation runs
-Provides: adduser, debconf, debconf-2.0, dpkg (= 999), init-system-helpers (= 999), initramfs-tools (= 999), kmod (= 999), linux-base (= 999), linux-initramfs-tool, lsb-base (= 999), perl, perl-base (= 999), udev (= 999)
-`
+Provides: adduser, debconf, debconf-2.0, dpkg (= 999), init-system-helpers (= 999), initramfs-tools (= 999), ` +
+	"kmod (= 999), linux-base (= 999), linux-initramfs-tool, lsb-base (= 999), perl, perl-base (= 999), udev (= 999)\n"
 
 // aptConfig points apt at folders of its own below dir, with a package database
 // of its own, so that it resolves every dependency, needs no root and changes

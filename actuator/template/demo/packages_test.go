@@ -77,7 +77,10 @@ func TestDownloadSize(t *testing.T) {
 			said = append(said, size)
 		}
 	}}
-	for _, part := range []string{"Reading\nNeed to g", "et 54.0 MB of archives.\nNeed to get 2,048 kB/54.0 MB of archives.\nNeed", " more"} {
+	for _, part := range []string{
+		"Reading\nNeed to g", "et 54.0 MB of archives.\nNeed to get 2,048 kB/54.0 MB of archives.\nNeed",
+		" more",
+	} {
 		if _, err := w.Write([]byte(part)); err != nil {
 			t.Fatal(err)
 		}

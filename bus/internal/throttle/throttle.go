@@ -1,4 +1,5 @@
-// Package throttle lets a few log lines of a kind through and counts the rest, so that who floods the bus does not flood the disk.
+// Package throttle lets a few log lines of a kind through and counts the rest, so that who floods the bus does not flood the
+// disk.
 package throttle
 
 import (

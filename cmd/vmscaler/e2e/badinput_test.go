@@ -180,7 +180,11 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"load", "x", "--cpu", "-1"}, "--cpu", ""},
 		{[]string{"load", "x", "--for", "0s"}, "--for", ""},
 		{[]string{"run", "--log-level", "loud"}, "loud", ""},
-		{[]string{"run", "--bus-listen", "127.0.0.1:1", "--nats-url", "nats://x"}, "--bus-listen and --nats-url exclude each other", ""},
+		{
+			[]string{"run", "--bus-listen", "127.0.0.1:1", "--nats-url", "nats://x"},
+			"--bus-listen and --nats-url exclude each other",
+			"",
+		},
 		{[]string{"run", "--stages", "nonsense"}, `"nonsense", want some of bus, collector, decider, actuator, dashboard`, ""},
 		{[]string{"run", "--stages", "bus,decider", "--nats-url", "nats://x"}, "bus together with the bus nats://x", ""},
 		{[]string{"bus"}, "bus.url (nats://x) names a server to join", "VMSCALER_NATS_URL=nats://x"},

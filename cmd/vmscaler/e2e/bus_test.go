@@ -57,7 +57,8 @@ func TestEvents(t *testing.T) {
 	decides := func(d bus.Direction, current, desired int) {
 		t.Helper()
 		if err := errors.Join(decider.Publish(&bus.Decision{
-			V: bus.Version, Group: "web", Direction: d, Current: current, Desired: desired, Known: true, ID: fmt.Sprintf("web-%s", d), Rule: bus.RuleStable,
+			V: bus.Version, Group: "web", Direction: d, Current: current, Desired: desired, Known: true, ID: fmt.Sprintf("web-%s", d),
+			Rule:     bus.RuleStable,
 			Sentence: "said of " + string(d), Time: time.Now(), ExpiresAt: time.Now(),
 		}), decider.Flush()); err != nil {
 			t.Fatal(err)
@@ -245,10 +246,16 @@ func TestBusSettings(t *testing.T) {
 		{"VMSCALER_STATE_DIR=/env", "--state-dir /flag", "  state_dir: /flag|# bus.state_dir is from --state-dir", "VMSCALER"},
 		{"VMSCALER_NATS_URL=nats://env", "", "  listen: \"\"|  url: nats://env|# bus.url is from VMSCALER_NATS_URL", "--"},
 		{"VMSCALER_NATS_URL=nats://env", "--nats-url nats://flag", "  url: nats://flag|# bus.url is from --nats-url", "VMSCALER"},
-		{"VMSCALER_NATS_URL=nats://env", "--bus-listen 127.0.0.1:2", "  listen: 127.0.0.1:2|  url: \"\"|# bus.listen is from --bus-listen", "VMSCALER"},
+		{
+			"VMSCALER_NATS_URL=nats://env", "--bus-listen 127.0.0.1:2",
+			"  listen: 127.0.0.1:2|  url: \"\"|# bus.listen is from --bus-listen", "VMSCALER",
+		},
 		{"VMSCALER_BUS_TAPS=false", "", "  taps: false|# bus.taps is from VMSCALER_BUS_TAPS", "--"},
 		{"VMSCALER_BUS_TAPS=false", "--bus-taps true", "  taps: true|# bus.taps is from --bus-taps", "VMSCALER"},
-		{"VMSCALER_BUS_LISTEN=127.0.0.1:3", "--nats-url nats://flag", "  listen: \"\"|  url: nats://flag|# bus.url is from --nats-url", "VMSCALER"},
+		{
+			"VMSCALER_BUS_LISTEN=127.0.0.1:3", "--nats-url nats://flag", "  listen: \"\"|  url: nats://flag|# bus.url is from --nats-url",
+			"VMSCALER",
+		},
 	} {
 		cmd := exec.Command(program, append([]string{"config", "show", "-c", file}, strings.Fields(c.flags)...)...)
 		cmd.Env = append(os.Environ(), c.env)

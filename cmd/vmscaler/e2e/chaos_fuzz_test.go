@@ -110,8 +110,10 @@ func (f *fuzzer) subject() string {
 	group := bus.Token(f.c.group)
 	all := []string{
 		"vmscaler.sample." + group + ".somewhere", "vmscaler.sample.>", "vmscaler.decision." + group + ".out", "vmscaler.decision.x.in",
-		"vmscaler.lifecycle." + group + "._.control", "vmscaler.lifecycle." + group + "." + group + "-1.ready", "vmscaler.health.actuator.x-1",
-		"vmscaler.ctl.status", "vmscaler.ctl.explain", "vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run", "vmscaler.ctl.scale", "vmscaler.ctl.hook",
+		"vmscaler.lifecycle." + group + "._.control", "vmscaler.lifecycle." + group + "." + group + "-1.ready",
+		"vmscaler.health.actuator.x-1",
+		"vmscaler.ctl.status", "vmscaler.ctl.explain", "vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run",
+		"vmscaler.ctl.scale", "vmscaler.ctl.hook",
 		"vmscaler", "vmscaler..x", "$SRV.PING", "_INBOX.x",
 	}
 	return all[f.rng.IntN(len(all))]
@@ -119,7 +121,8 @@ func (f *fuzzer) subject() string {
 
 func (f *fuzzer) garbage(bus.Sample, bus.Decision) *nats.Msg {
 	bodies := []string{
-		"", "null", "[]", "{}", "0", `"x"`, "{", `{"v":1}`, `{"v":"1"}`, `{"v":1,"group":"` + f.c.group + `","host":"h","time":"yesterday","vms":[]}`,
+		"", "null", "[]", "{}", "0", `"x"`, "{", `{"v":1}`, `{"v":"1"}`,
+		`{"v":1,"group":"` + f.c.group + `","host":"h","time":"yesterday","vms":[]}`,
 		`{"v":1,"group":"` + f.c.group + `","host":"h","time":"2026-01-01T00:00:00Z","vms":null}`,
 		`{"v":1,"group":"` + f.c.group + `","id":"x","desired":-1,"expires_at":"2126-01-01T00:00:00Z"}`,
 		strings.Repeat(

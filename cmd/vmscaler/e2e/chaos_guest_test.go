@@ -50,8 +50,8 @@ import (
 //	spin:   mov $0xffff,%cx
 //	3:      loop 3b
 //	        jmp again
-const tinyGuest = "31dbba0206b80001effbba0006edf6c401740b08ff7507ba0406b80020efb401cd16741630e4cd163c687502b3013c637502b3003c647502" +
-	"b70108db7503f4ebc9b9ffffe2feebc2"
+const tinyGuest = "31dbba0206b80001effbba0006edf6c401740b08ff7507ba0406b80020efb401cd16741630e4cd163c687502b3013c637502b300" +
+	"3c647502b70108db7503f4ebc9b9ffffe2feebc2"
 
 // The keys of the tiny guest, by their Linux key codes.
 const (
@@ -76,7 +76,8 @@ const dyingGuest = "fbb93600f4e2fdba0406b80020eff4ebfd"
 // uploadTiny adds the template of the tiny guest.
 func (w *world) uploadTiny() {
 	w.t.Helper()
-	if err := template.Upload(w.t.Context(), w.conn, template.Target{Pool: w.pool, Name: "tiny"}, guestDisk(w.t, tinyGuest), nil); err != nil {
+	if err := template.Upload(w.t.Context(), w.conn, template.Target{Pool: w.pool, Name: "tiny"}, guestDisk(w.t, tinyGuest),
+		nil); err != nil {
 		w.t.Fatal(err)
 	}
 }

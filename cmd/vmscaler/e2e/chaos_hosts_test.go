@@ -63,7 +63,8 @@ func (c *chaos) hostRenamed() {
 	c.undefineRunning() // whose volume is an orphan that the records know
 }
 
-// secondHost: another libvirt of this host's name joins the bus and gets VMs, and leaves again. None takes the other's for its own.
+// secondHost: another libvirt of this host's name joins the bus and gets VMs, and leaves again. None takes the other's for its
+// own.
 func (c *chaos) secondHost() {
 	other, stop := c.join()
 	c.until(settleBound, "two hosts have shares", func() error {

@@ -82,7 +82,8 @@ func (c *chaos) templateDeleted() {
 	since := time.Now()
 	c.off(c.anyVM())
 	c.until(settleBound, "a launch fails for want of the template", func() error {
-		if found := c.ears.heard(since, func(e bus.Event) bool { return e.Event == bus.EventFailed && strings.Contains(e.Error, "template") }); len(
+		if found := c.ears.heard(since,
+			func(e bus.Event) bool { return e.Event == bus.EventFailed && strings.Contains(e.Error, "template") }); len(
 			found,
 		) == 0 {
 			return fmt.Errorf("no such event")

@@ -25,8 +25,8 @@ func killAndStart(stage string) func(*chaos) {
 	}
 }
 
-// stall stops processes for 1 to 20 s, as a paused host, a laptop's sleep or a slow disk does, and lets them go on: what is decided
-// then is done, although leadership may have been lost, and come back, in between.
+// stall stops processes for 1 to 20 s, as a paused host, a laptop's sleep or a slow disk does, and lets them go on: what is
+// decided then is done, although leadership may have been lost, and come back, in between.
 func stall(processes ...string) func(*chaos) {
 	return func(c *chaos) {
 		var pids []int

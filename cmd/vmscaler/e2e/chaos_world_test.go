@@ -120,7 +120,8 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 		group, c.want, c.max = agentGroup, 1, 2
 	}
 	if where.brakes {
-		group, c.max = strings.NewReplacer("max: 4", "max: 8", "shutdown_timeout: 3s", "shutdown_timeout: 15s", "early_death: 0s", "early_death: 5s").
+		group, c.max = strings.NewReplacer("max: 4", "max: 8", "shutdown_timeout: 3s", "shutdown_timeout: 15s", "early_death: 0s",
+			"early_death: 5s").
 			Replace(group),
 			8
 	}
@@ -270,7 +271,8 @@ func (c *chaos) prepareServer() {
 	text := fmt.Sprintf(`listen: %s
 %sauthorization {users: [
   {nkey: %s},
-  {user: tap, password: tap, permissions: {publish: ["vmscaler.ctl.status", "vmscaler.ctl.explain"], subscribe: ["vmscaler.>", "_INBOX.>"]}}
+  {user: tap, password: tap,
+	permissions: {publish: ["vmscaler.ctl.status", "vmscaler.ctl.explain"], subscribe: ["vmscaler.>", "_INBOX.>"]}}
 ]}
 no_auth_user: tap
 `, c.address, c.jetStream(), user)

@@ -71,7 +71,8 @@ func TestSystemdImageStartsQuietly(t *testing.T) {
 
 	first := w.vms()[0]
 	if _, err := w.domain(first.Name).QemuAgentCommand(
-		`{"execute": "guest-exec", "arguments": {"path": "systemctl", "arg": ["reboot"]}}`, libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0); err != nil {
+		`{"execute": "guest-exec", "arguments": {"path": "systemctl", "arg": ["reboot"]}}`, libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT,
+		0); err != nil {
 		t.Fatal(err)
 	}
 	atMost(1, "it warms up again", func() bool {

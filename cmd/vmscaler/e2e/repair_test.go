@@ -20,7 +20,8 @@ func TestSilentAgentIsReplaced(t *testing.T) {
 	p.untilReady(1)
 	sick := w.vms()[0]
 	if _, err := w.domain(sick.Name).QemuAgentCommand(
-		`{"execute": "guest-exec", "arguments": {"path": "killall", "arg": ["-STOP", "qemu-ga"]}}`, libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0); err != nil {
+		`{"execute": "guest-exec", "arguments": {"path": "killall", "arg": ["-STOP", "qemu-ga"]}}`,
+		libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0); err != nil {
 		t.Fatal(err)
 	}
 	if e := p.untilEvent(sick.Name, bus.EventUnhealthy); !strings.Contains(e.Sentence, "guest agent has not answered for") {

@@ -92,7 +92,8 @@ func replay(t *testing.T, file string, samples []bus.Sample, decisions []bus.Dec
 		}
 		var got bus.Decision
 		got, state = decider.Decide(cfg.Groups[0], state, window.Take(want.Time, 5*time.Second), want.Time)
-		got.ID, got.Term, got.Seq, got.Time, got.ExpiresAt, got.SpecHash = want.ID, want.Term, want.Seq, want.Time, want.ExpiresAt, want.SpecHash
+		got.ID, got.Term, got.Seq, got.Time, got.ExpiresAt, got.SpecHash = want.ID, want.Term, want.Seq, want.Time, want.ExpiresAt,
+			want.SpecHash
 		a, errA := json.Marshal(got)
 		b, errB := json.Marshal(want)
 		if errA != nil || errB != nil {

@@ -50,7 +50,8 @@ func TestScalesOnMetric(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.start(w.config(
-		"min: 1\nmax: 2\npolicy:\n  type: [threshold, target]\n  signal: metric\n  metric: requests\n  metric_target: 100\n  upper: 100\n  lower: 99",
+		"min: 1\nmax: 2\npolicy:\n  type: [threshold, target]\n  signal: metric\n  metric: requests\n  " +
+			"metric_target: 100\n  upper: 100\n  lower: 99",
 	))
 	p.untilReady(1)
 	forged := bus.Metric{V: bus.Version, Group: w.group, Name: "requests", Value: new(1e9)}

@@ -59,7 +59,10 @@ func (s *split) stop() {
 // saidTheStory checks that a dashboard showed each step of it.
 func (p *process) saidTheStory(group string) {
 	p.t.Helper()
-	for _, step := range []string{"decision-out  desired 1 -> 2", "decision-out  desired 2 -> 3", "decision-in   desired 3 -> 2", "decision-in   desired 2 -> 1"} {
+	for _, step := range []string{
+		"decision-out  desired 1 -> 2", "decision-out  desired 2 -> 3", "decision-in   desired 3 -> 2",
+		"decision-in   desired 2 -> 1",
+	} {
 		p.says(group, step)
 	}
 	p.says(group, " removed ", group+"-3")

@@ -13,8 +13,9 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 )
 
-// TestSweep, with the disks in a pool of their own: domains that a person undefined leave their disks behind. What vmscaler made is deleted by its record of it;
-// the file that a person put in the place of one is left, and so is a disk that a domain of theirs has.
+// TestSweep, with the disks in a pool of their own: domains that a person undefined leave their disks behind. What vmscaler made
+// is deleted by its record of it; the file that a person put in the place of one is left, and so is a disk that a domain of
+// theirs has.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -44,7 +45,8 @@ func TestSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Rename(path(1), path(1)+".theirs"), os.WriteFile(path(1), content, 0o600), os.Remove(path(1)+".theirs")); err != nil {
+	if err := errors.Join(os.Rename(path(1), path(1)+".theirs"), os.WriteFile(path(1), content, 0o600),
+		os.Remove(path(1)+".theirs")); err != nil {
 		t.Fatal(err)
 	}
 	theirs, err := w.conn.DomainDefineXML(fmt.Sprintf(`<domain type='qemu'><name>%s-theirs</name><memory unit='MiB'>64</memory>

@@ -131,7 +131,10 @@ func TestTap(t *testing.T) {
 	decisions := w.startProcess("nats sub", nats.command(tool+"sub 'vmscaler.decision.>'"))
 	failures := w.startProcess("nats sub", nats.command(tool+"sub 'vmscaler.lifecycle.*.*.failed'"))
 	failures.says("Subscribing on")
-	for _, subject := range []string{"sample." + w.group, "decision." + w.group, "health.bus.", "health.actuator.", "lifecycle." + w.group + "." + w.group + "-1.ready"} {
+	for _, subject := range []string{
+		"sample." + w.group, "decision." + w.group, "health.bus.", "health.actuator.",
+		"lifecycle." + w.group + "." + w.group + "-1.ready",
+	} {
 		all.says(`Received on "vmscaler.` + subject)
 	}
 	decisions.says(`Received on "vmscaler.decision.` + w.group + ".hold")
@@ -153,7 +156,8 @@ func TestTap(t *testing.T) {
 
 	// What a tap must not do.
 	forged := fmt.Sprintf(
-		`{"v":1,"group":"%s","direction":"out","desired":5,"id":"forged","known":true,"term":%d,"expires_at":"2100-01-01T00:00:00Z","spec_hash":"%s"}`,
+		`{"v":1,"group":"%s","direction":"out","desired":5,"id":"forged","known":true,"term":%d,`+
+			`"expires_at":"2100-01-01T00:00:00Z","spec_hash":"%s"}`,
 		w.group,
 		explained.Term+1,
 		explained.SpecHash,

@@ -71,7 +71,8 @@ var virshVerbs = []virshVerb{
 	{name: "blockresize", do: []string{"blockresize VM vda 2M"}, then: stays, keep: true},
 	{name: "vol-resize", do: []string{"?vol-resize VOLUME 3M --pool POOL"}, then: stays}, // libvirt refuses it while the VM runs
 	{
-		name: "snapshot-create --disk-only", do: []string{"snapshot-create-as VM outside --disk-only --diskspec vda,file=DIR/outside.qcow2"},
+		name: "snapshot-create --disk-only",
+		do:   []string{"snapshot-create-as VM outside --disk-only --diskspec vda,file=DIR/outside.qcow2"},
 		then: stays, left: []string{"outside.qcow2"},
 	},
 	{
@@ -91,7 +92,8 @@ var virshVerbs = []virshVerb{
 		left: []string{"data.qcow2"},
 	},
 	{
-		name: "detach-disk", do: []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --config", "detach-disk VM vdb --config"},
+		name: "detach-disk",
+		do:   []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --config", "detach-disk VM vdb --config"},
 		then: stays, left: []string{"data.qcow2"}, keep: true,
 	},
 	{name: "suspend", do: []string{"suspend VM"}, then: aside, undo: []string{"resume VM"}},

@@ -87,7 +87,10 @@ func testConfined(t *testing.T, w *world) {
 			t.Errorf("%s may write to the bus's state\n%s", s.name, out)
 		}
 	}
-	for name, seen := range map[string]bool{"bus": false, "decider": false, "dashboard": false, "collector": true, "actuator": true} {
+	for name, seen := range map[string]bool{
+		"bus": false, "decider": false, "dashboard": false, "collector": true,
+		"actuator": true,
+	} {
 		if _, err := w.tryCompose("exec", "-T", name, "test", "-e", "/run/libvirt/libvirt-sock"); (err == nil) != seen {
 			t.Errorf("%s sees libvirt's socket: %v, want %v", name, err == nil, seen)
 		}

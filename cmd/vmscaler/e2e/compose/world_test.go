@@ -330,7 +330,8 @@ func (w *world) listen() {
 	w.bus = conn
 	w.t.Cleanup(conn.Close)
 	w.samples, w.decisions = make(chan bus.Sample, 16), make(chan bus.Decision, 16)
-	if err := errors.Join(client.Subscribe(conn, bus.AllSamples, w.samples), client.Subscribe(conn, bus.AllDecisions, w.decisions)); err != nil {
+	if err := errors.Join(client.Subscribe(conn, bus.AllSamples, w.samples),
+		client.Subscribe(conn, bus.AllDecisions, w.decisions)); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -146,7 +146,8 @@ func openBus(o Options) (connect connector, url string, stop func(), err error) 
 	case err != nil:
 		return nil, "", nil, err
 	}
-	return func(_ context.Context, stage string) (*client.Conn, error) { return embedded.Connect(stage, o.Log) }, embedded.URL(), embedded.Stop, nil
+	connect = func(_ context.Context, stage string) (*client.Conn, error) { return embedded.Connect(stage, o.Log) }
+	return connect, embedded.URL(), embedded.Stop, nil
 }
 
 // stage is one stage of this process: what it runs, over a connection of its own.
@@ -196,7 +197,8 @@ func makers(o Options, url string) []maker {
 		}},
 		{StageActuator, func(conn *client.Conn, reporter *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			a, err := actuator.New(actuator.Config{
-				Groups: cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration, Network: o.Network, Limits: actuator.HostLimits(cfg.Host), SweepGrace: cfg.SweepGrace,
+				Groups: cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration,
+				Network: o.Network, Limits: actuator.HostLimits(cfg.Host), SweepGrace: cfg.SweepGrace,
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 				Instance: reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
 			}, conn, o.Log)

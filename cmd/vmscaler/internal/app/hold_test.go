@@ -59,7 +59,8 @@ func (c *cluster) happen(t *rapid.T) {
 	h := c.hosts[rapid.IntRange(0, len(c.hosts)-1).Draw(t, "host")]
 	other := c.hosts[rapid.IntRange(0, len(c.hosts)-1).Draw(t, "other")]
 	switch what := rapid.SampledFrom([]string{
-		"renamed", "another identity", "the identity of another", "silent", "speaks", "idle", "acts", "lies of VMs", "lies of another's VMs",
+		"renamed", "another identity", "the identity of another", "silent", "speaks", "idle", "acts", "lies of VMs",
+		"lies of another's VMs",
 		"truthful", "collector restarted", "suspended", "resumed", "decider",
 	}).Draw(t, "what"); what {
 	case "renamed":
@@ -103,7 +104,8 @@ func (c *cluster) happen(t *rapid.T) {
 
 func (c *cluster) shown(vm *vm.VM) bus.VM {
 	return bus.VM{
-		Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since, CPUPercent: new(1.0),
+		Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since,
+		CPUPercent: new(1.0),
 	}
 }
 

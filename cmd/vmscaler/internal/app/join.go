@@ -62,7 +62,8 @@ type NeedCredentialsError struct{ URL, Role string }
 
 func (e *NeedCredentialsError) Error() string {
 	return fmt.Sprintf(
-		"the bus at %s wants credentials of role %s: name their file with --nats-nkey or VMSCALER_NATS_NKEY; on the bus's machine `vmscaler bus credentials %s` says where it is",
+		"the bus at %s wants credentials of role %s: name their file with --nats-nkey or VMSCALER_NATS_NKEY; on the bus's machine "+
+			"`vmscaler bus credentials %s` says where it is",
 		e.URL,
 		e.Role,
 		e.Role,

@@ -178,7 +178,10 @@ func TestJoinWithoutCredentials(t *testing.T) {
 				}
 				return
 			}
-			for _, part := range []string{embedded, string(role), "--nats-nkey", "VMSCALER_NATS_NKEY", "vmscaler bus credentials " + string(role)} {
+			for _, part := range []string{
+				embedded, string(role), "--nats-nkey", "VMSCALER_NATS_NKEY",
+				"vmscaler bus credentials " + string(role),
+			} {
 				if !strings.Contains(err.Error(), part) {
 					t.Errorf("no %q in: %v", part, err)
 				}

@@ -176,7 +176,8 @@ func (f *fleet) happen(t *rapid.T) {
 		vm = rapid.SampledFrom(f.vms).Draw(t, "vm")
 	}
 	switch what := rapid.SampledFrom([]string{
-		"load", "died", "undefined", "suspended", "resumed", "sick", "well", "protected", "unprotected", "paused", "actuator", "decider", "foreign",
+		"load", "died", "undefined", "suspended", "resumed", "sick", "well", "protected", "unprotected", "paused", "actuator",
+		"decider", "foreign",
 	}).Draw(t, "what"); {
 	case what == "load":
 		f.load = rapid.Float64Range(0, 600).Draw(t, "load")

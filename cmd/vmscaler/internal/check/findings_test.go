@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	passwd = "root:x:0:0::/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/bash\nlibvirt-qemu:x:64055:107::/var/lib/libvirt:/bin/false\n"
-	group  = "root:x:0:\nann:x:1000:\nkvm:x:107:\nlibvirt:x:106:ann\n"
+	passwd = "root:x:0:0::/root:/bin/bash\n" +
+		"ann:x:1000:1000::/home/ann:/bin/bash\nlibvirt-qemu:x:64055:107::/var/lib/libvirt:/bin/false\n"
+	group = "root:x:0:\nann:x:1000:\nkvm:x:107:\nlibvirt:x:106:ann\n"
 )
 
 // folders makes a walk of folders that all may pass, with the exceptions named.
@@ -334,7 +335,8 @@ func TestFindings(t *testing.T) {
 		{"network in a session", func(f *Facts) {
 			f.Libvirt.Choice.URI, f.Networks[0] = host.SessionURI, Network{Name: "default"}
 		}, []string{
-			`problem network: default (group web): does not exist; a session has no networks of its own -> set "network: user" in the config, or use --uri qemu:///system`,
+			`problem network: default (group web): does not exist; a session has no networks of its own ` +
+				`-> set "network: user" in the config, or use --uri qemu:///system`,
 		}},
 		{"network inactive", func(f *Facts) { f.Networks[0].Active, f.Networks[0].Autostart = false, false }, []string{
 			"problem network: default (group web): not active -> " + virsh + "net-start default",
@@ -460,8 +462,8 @@ func TestFindings(t *testing.T) {
 			disks.Name, disks.Free, f.Templates[0].Info.Capacity = "fast", 9*gib, 2*gib
 			f.DiskPool = &disks
 		}, []string{
-			"warning storage: pool fast: 9.0 GiB free, and the disks of the groups at max may grow by 10.0 GiB -> free some there (" + virsh +
-				`vol-list fast shows what is in it), or use a pool elsewhere; or lower "max"`,
+			"warning storage: pool fast: 9.0 GiB free, and the disks of the groups at max may grow by 10.0 GiB -> " +
+				"free some there (" + virsh + `vol-list fast shows what is in it), or use a pool elsewhere; or lower "max"`,
 		}},
 		{"almost full", func(f *Facts) { f.Pool.Free = 500 << 20 }, []string{
 			"problem storage: pool vmscaler: only 500 MiB free -> free some there (" + virsh + "vol-list vmscaler shows what is in " +

@@ -59,7 +59,8 @@ func procFiles() map[string]string {
 		"proc/net/route": "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n" +
 			"eth0\t" + kernel("0.0.0.0") + "\t" + kernel("10.0.0.1") + "\t0003\t0\t0\t0\t" + kernel("0.0.0.0") + "\t0\t0\t0\n" +
 			"eth0\t" + kernel("192.168.122.0") + "\t00000000\t0001\t0\t0\t0\t" + kernel("255.255.255.0") + "\t0\t0\t0\n",
-		"proc/net/udp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n" +
+		"proc/net/udp": "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref " +
+			"pointer drops\n" +
 			" 1: " + kernel(
 			"192.168.122.1",
 		) + ":0035 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 555 2 0 0\n" +
@@ -70,7 +71,8 @@ func procFiles() map[string]string {
 			"0.0.0.0",
 		) + ":1234 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 557 2 0 0\n",
 		"proc/net/udp6": "  sl  local_address\n" +
-			" 1: " + strings.Repeat("0", 32) + ":0035 " + strings.Repeat("0", 32) + ":0000 07 00000000:00000000 00:00000000 00000000     0        0 558 2 0 0\n",
+			" 1: " + strings.Repeat("0", 32) + ":0035 " + strings.Repeat("0", 32) +
+			":0000 07 00000000:00000000 00:00000000 00000000     0        0 558 2 0 0\n",
 		"proc/77/fd/3":         "-> socket:[555]",
 		"proc/77/fd/4":         "-> /dev/null",
 		"proc/77/comm":         "dnsmasq\n",

@@ -35,7 +35,8 @@ func TestBounds(t *testing.T) {
 	for i := range 500 {
 		fmt.Fprintf(
 			&target,
-			"  # a group\n  - name: group-%dx\n    min: 2\n    max: 5\n    policy: {type: target, metric: cpu, target: 50}\n    schedule: [{at: \"0 8 * * 1-5\", min: 4}]\n\n",
+			"  # a group\n  - name: group-%dx\n    min: 2\n    max: 5\n    policy: {type: target, metric: cpu, target: 50}\n    "+
+				"schedule: [{at: \"0 8 * * 1-5\", min: 4}]\n\n",
 			i,
 		)
 	}

@@ -195,7 +195,8 @@ groups:
 	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
 	want := Config{
 		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04", DiskPool: "fast",
-		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute, Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
+		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute,
+		Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)
 	again := parse(t, string(cfg.YAML()))
@@ -226,14 +227,26 @@ func TestScalars(t *testing.T) {
 		{"policy.metric_target", "0.5 1000", "0 -1 lots"},
 		{"policy.metric_max_age", "1s 5m 24h", "0s 999ms 25h -1s 120 never"},
 		{
-			"policy.steps", "{adjustment: percent, out: [{from: 0, adjust: 10}, {from: 10, adjust: 30}], in: []} {adjustment: exact, in: [{from: 0, adjust: 1}], out: [{from: 0, adjust: 9}]}",
-			"{out: [{from: 5, adjust: 1}, {from: 5, adjust: 2}]} {out: [{adjust: -1}]} {in: [{adjust: 1}]} {out: [{adjust: 1.5}]} {adjustment: much} {out: 1} {adjustment: exact, in: [], out: [{adjust: 0}]} {min_magnitude: 0} {out: [{from: 101}]}",
+			"policy.steps", "{adjustment: percent, out: [{from: 0, adjust: 10}, {from: 10, adjust: 30}], in: []} {adjustment: exact, " +
+				"in: [{from: 0, adjust: 1}], out: [{from: 0, adjust: 9}]}",
+			"{out: [{from: 5, adjust: 1}, {from: 5, adjust: 2}]} {out: [{adjust: -1}]} {in: [{adjust: 1}]} {out: [{adjust: 1.5}]} " +
+				"{adjustment: much} {out: 1} {adjustment: exact, in: [], out: [{adjust: 0}]} {min_magnitude: 0} {out: [{from: 101}]}",
 		},
 		{
 			"policy.limits", "{tolerance: 10} {stabilize_in: 5m} {stabilize_out: 24h} {rate_out: 4, rate_window: 1m} {rate_in: null}",
 			"{tolerance: 101} {stabilize_in: -1s} {stabilize_out: 25h} {rate_out: 0} {rate_in: 1001} {rate_window: 0s}",
 		},
-		{"schedule", "[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] [{at: '@daily', min: 1}] [{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] [{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]", "{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] [{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: 'TZ=Europe/Berlin', min: 2}] [{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] [{at: '0 8 * * *', zone: UTC, zone: UTC, min: 1}] [{at: '@every 5m', min: 1}] [{at: '0 8 * * *', zone: Local, min: 3}]"},
+		{
+			"schedule",
+			"[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] " +
+				"[{at: '@daily', min: 1}] [{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] " +
+				"[{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]",
+			"{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] " +
+				"[{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: 'TZ=Europe/Berlin', min: 2}] " +
+				"[{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] " +
+				"[{at: '0 8 * * *', zone: UTC, zone: UTC, min: 1}] [{at: '@every 5m', min: 1}] " +
+				"[{at: '0 8 * * *', zone: Local, min: 3}]",
+		},
 		{"policy.setting", "safe balanced thrifty", "cheap ''"},
 		{"policy.warmup", "0s 1h learned", "-1s 2h -1ns Learned"},
 		{"drain", "0s 1h", "-1s 61m"},
@@ -241,11 +254,15 @@ func TestScalars(t *testing.T) {
 		{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 		{
 			"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon}}",
-			"{launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: {wait_for: me}}",
+			"{launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
+				"{wait_for: me}}",
 		},
 		{"blind_after", "1s 24h", "999ms 0 25h"},
 		{"dry_run", "true false", "yes 1 'true' ~ []"},
-		{"brakes", "{launch_failures: 1} {launch_pause: 24h} {early_death: 0s} {removals: 100000} {removal_window: 1s}", "{launch_failures: 0} {launch_pause: 0} {early_death: 25h} {removals: 0} {removal_window: 0}"},
+		{
+			"brakes", "{launch_failures: 1} {launch_pause: 24h} {early_death: 0s} {removals: 100000} {removal_window: 1s}",
+			"{launch_failures: 0} {launch_pause: 0} {early_death: 25h} {removals: 0} {removal_window: 0}",
+		},
 	} {
 		for _, list := range []struct {
 			values string
@@ -332,7 +349,10 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestNoPasswordInProblems(t *testing.T) {
-	for _, value := range []string{"http://user:secret@host", "nats://user:se/cret@", "'nats://u:secret@ host'", "\"nats://u:secret@\\n\""} {
+	for _, value := range []string{
+		"http://user:secret@host", "nats://user:se/cret@", "'nats://u:secret@ host'",
+		"\"nats://u:secret@\\n\"",
+	} {
 		_, _, err := Parse("f", []byte("bus:\n  url: "+value+"\n"))
 		if err == nil || strings.Contains(err.Error(), "cret") {
 			t.Errorf("%s: %v", value, err)

@@ -15,11 +15,17 @@ func TestOverride(t *testing.T) {
 		check func(bus.Group) bool
 	}{
 		{nil, func(g bus.Group) bool { return g.Hash() == web.Hash() }},
-		{map[string]string{"policy.upper": "60"}, func(g bus.Group) bool { return g.Policy.UpperPercent == 60 && g.Policy.LowerPercent == 20 }},
+		{
+			map[string]string{"policy.upper": "60"},
+			func(g bus.Group) bool { return g.Policy.UpperPercent == 60 && g.Policy.LowerPercent == 20 },
+		},
 		{map[string]string{"min": "6", "max": "8"}, func(g bus.Group) bool { return g.Min == 6 && g.Max == 8 }},
 		{map[string]string{"policy.type": "[threshold, predictive]"}, func(g bus.Group) bool { return len(g.Policy.Types) == 2 }},
 		{map[string]string{"policy.limits.rate_in": "1"}, func(g bus.Group) bool { return g.Policy.Limits.RateIn == 1 }},
-		{map[string]string{"policy.steps.out": "[{from: 0, adjust: 3}]"}, func(g bus.Group) bool { return g.Policy.Steps.Out[0].Adjust == 3 }},
+		{
+			map[string]string{"policy.steps.out": "[{from: 0, adjust: 3}]"},
+			func(g bus.Group) bool { return g.Policy.Steps.Out[0].Adjust == 3 },
+		},
 	} {
 		g, err := Override(web, tt.set)
 		if err != nil || !tt.check(g) {
@@ -53,7 +59,10 @@ func TestOverrideSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestLiveField(t *testing.T) {
-	for name, want := range map[string]string{"upper": "policy.upper", "policy.upper": "policy.upper", "min": "min", "limits.rate_in": "policy.limits.rate_in"} {
+	for name, want := range map[string]string{
+		"upper": "policy.upper", "policy.upper": "policy.upper", "min": "min",
+		"limits.rate_in": "policy.limits.rate_in",
+	} {
 		if got, err := LiveField(name); got != want || err != nil {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}

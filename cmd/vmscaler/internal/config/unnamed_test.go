@@ -41,7 +41,11 @@ func TestUnnamedFile(t *testing.T) {
 			target := filepath.Join(t.TempDir(), "real.yaml")
 			return errors.Join(os.Rename(file, target), os.Chown(target, 65534, 65534), os.Symlink(target, file))
 		}
-		theirs["a group may write to it"] = func(file, _ string) error { return errors.Join(os.Chown(file, 0, 1234), os.Chmod(file, 0o664)) }
+		theirs["a group may write to it"] = func(file,
+			_ string,
+		) error {
+			return errors.Join(os.Chown(file, 0, 1234), os.Chmod(file, 0o664))
+		}
 	}
 	for read, traps := range map[bool]map[string]trap{true: own, false: theirs} {
 		for name, trap := range traps {

@@ -123,7 +123,8 @@ func (d *Dialer) automatic(ctx context.Context) (Choice, error) {
 		return Choice{URI: SystemURI, Why: "as a member of group libvirt"}, nil
 	case member:
 		return Choice{}, errors.New(
-			"this user is in group libvirt, but this login does not know it yet: log in again, or use `sg libvirt -c 'vmscaler ...'`, or `--uri " + SessionURI + "`",
+			"this user is in group libvirt, but this login does not know it yet: log in again, or use `sg libvirt -c 'vmscaler ...'`, " +
+				"or `--uri " + SessionURI + "`",
 		)
 	}
 	c := Choice{URI: SessionURI, Why: SystemURI + " does not answer this user"}

@@ -167,7 +167,8 @@ func explain(uri string, err error) error {
 	if u, err := url.Parse(uri); err == nil && u.Host != "" {
 		return fmt.Errorf("connect to %s: %s", uri, text) // its remedies are those of ssh or TLS
 	}
-	remedy := "join the group with `sudo usermod -aG libvirt $USER` and log in again, or use `--uri " + SessionURI + "`, which needs no rights"
+	remedy := "join the group with `sudo usermod -aG libvirt $USER` and log in again, or use `--uri " + SessionURI +
+		"`, which needs no rights"
 	if IsSession(uri) {
 		remedy = "the session belongs to another user"
 	}

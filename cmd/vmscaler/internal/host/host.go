@@ -289,12 +289,14 @@ func poolFolder(name string, id Identity, euid int) (string, error) {
 		return filepath.Join("/var/lib/libvirt/images", name), nil
 	case id.SessionUID == 0:
 		return "", fmt.Errorf(
-			"storage pool %q does not exist, and this is a user's session on another host: make it there, with `vmscaler setup` as that user, or let libvirt.pool name one that exists",
+			"storage pool %q does not exist, and this is a user's session on another host: make it there, with `vmscaler setup` as "+
+				"that user, or let libvirt.pool name one that exists",
 			name,
 		)
 	case id.SessionUID != euid:
 		return "", fmt.Errorf(
-			"storage pool %q does not exist, and this is the session of user id %d: make it as that user, with `vmscaler setup`, or let libvirt.pool name one that exists",
+			"storage pool %q does not exist, and this is the session of user id %d: make it as that user, with `vmscaler setup`, or "+
+				"let libvirt.pool name one that exists",
 			name,
 			id.SessionUID,
 		)

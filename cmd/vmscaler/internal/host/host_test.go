@@ -122,12 +122,15 @@ func TestPoolFolder(t *testing.T) {
 // TestGivesLeases: only what libvirt's own DHCP server gives can be seen as a lease.
 func TestGivesLeases(t *testing.T) {
 	for text, want := range map[string]bool{
-		`<network><name>n</name><forward mode='nat'/><ip address='192.168.7.1'><dhcp><range start='192.168.7.2' end='192.168.7.9'/></dhcp></ip></network>`: true,
-		`<network><name>n</name><ip address='192.168.7.1'><dhcp><host mac='52:54:00:00:00:01' ip='192.168.7.2'/></dhcp></ip></network>`:                    true,
-		`<network><name>n</name><ip family='ipv6' address='fd00::1' prefix='64'><dhcp><range start='fd00::2' end='fd00::9'/></dhcp></ip></network>`:        true,
-		`<network><name>n</name><ip address='192.168.7.1'/></network>`:                                                                                     false,
-		`<network><name>n</name><forward mode='bridge'/><bridge name='br9'/></network>`:                                                                    false,
-		`<network><name>n</name><forward mode='private'><interface dev='eth0'/></forward></network>`:                                                       false,
+		`<network><name>n</name><forward mode='nat'/>
+			<ip address='192.168.7.1'><dhcp><range start='192.168.7.2' end='192.168.7.9'/></dhcp></ip></network>`: true,
+		`<network><name>n</name>
+			<ip address='192.168.7.1'><dhcp><host mac='52:54:00:00:00:01' ip='192.168.7.2'/></dhcp></ip></network>`: true,
+		`<network><name>n</name>
+			<ip family='ipv6' address='fd00::1' prefix='64'><dhcp><range start='fd00::2' end='fd00::9'/></dhcp></ip></network>`: true,
+		`<network><name>n</name><ip address='192.168.7.1'/></network>`:                               false,
+		`<network><name>n</name><forward mode='bridge'/><bridge name='br9'/></network>`:              false,
+		`<network><name>n</name><forward mode='private'><interface dev='eth0'/></forward></network>`: false,
 	} {
 		if got, err := givesLeases(text); got != want || err != nil {
 			t.Errorf("%s: %t, %v", text, got, err)

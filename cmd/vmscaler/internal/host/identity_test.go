@@ -37,18 +37,58 @@ func TestIdentityOf(t *testing.T) {
 		id, running string
 	}{
 		{"system, with firmware", facts{path: "/system", manages: true, dmi: true}, firmwares + "-system", firmwares + "-system"},
-		{"root's session is the system", facts{path: "/session", manages: true, dmi: true}, firmwares + "-system", firmwares + "-system"},
+		{
+			"root's session is the system",
+			facts{path: "/session", manages: true, dmi: true},
+			firmwares + "-system",
+			firmwares + "-system",
+		},
 		{"system, without firmware", facts{path: "/system", manages: true}, own + "-system", firmwares + "-system"},
 		{"system of another host", facts{path: "/system", remote: true, user: "root"}, firmwares + "-system", firmwares + "-system"},
-		{"root's session of another host", facts{path: "/session", manages: true, remote: true, user: "root"}, firmwares + "-system", firmwares + "-system"},
-		{"session, with firmware", facts{path: "/session", uid: 1000, dmi: true, socketDir: usual[0], usualDirs: usual}, own + "-session-1000", firmwares + "-session-1000"},
-		{"session, started without a runtime folder", facts{path: "/session", uid: 1000, socketDir: usual[1], usualDirs: usual}, own + "-session-1000", firmwares + "-session-1000"},
-		{"a second session of the user", facts{path: "/session", uid: 1000, socketDir: "/srv/l", usualDirs: usual}, own + "-session-1000-" + short("/srv/l"), firmwares + "-session-1000"},
-		{"session of another host", facts{path: "/session", remote: true, user: "jo"}, firmwares + "-session-jo", firmwares + "-session-jo"},
-		{"session of a user with an odd name", facts{path: "/session", remote: true, user: "J.o"}, firmwares + "-session-o-" + short("J.o"), firmwares + "-session-o-" + short("J.o")},
-		{"no daemon", facts{path: "/embed", root: "/srv/e"}, firmwares + "-embed-" + short("/srv/e"), firmwares + "-embed-" + short("/srv/e")},
+		{
+			"root's session of another host",
+			facts{path: "/session", manages: true, remote: true, user: "root"},
+			firmwares + "-system",
+			firmwares + "-system",
+		},
+		{
+			"session, with firmware",
+			facts{path: "/session", uid: 1000, dmi: true, socketDir: usual[0], usualDirs: usual},
+			own + "-session-1000", firmwares + "-session-1000",
+		},
+		{
+			"session, started without a runtime folder",
+			facts{path: "/session", uid: 1000, socketDir: usual[1], usualDirs: usual},
+			own + "-session-1000", firmwares + "-session-1000",
+		},
+		{
+			"a second session of the user",
+			facts{path: "/session", uid: 1000, socketDir: "/srv/l", usualDirs: usual},
+			own + "-session-1000-" + short("/srv/l"), firmwares + "-session-1000",
+		},
+		{
+			"session of another host",
+			facts{path: "/session", remote: true, user: "jo"},
+			firmwares + "-session-jo",
+			firmwares + "-session-jo",
+		},
+		{
+			"session of a user with an odd name",
+			facts{path: "/session", remote: true, user: "J.o"},
+			firmwares + "-session-o-" + short("J.o"), firmwares + "-session-o-" + short("J.o"),
+		},
+		{
+			"no daemon",
+			facts{path: "/embed", root: "/srv/e"},
+			firmwares + "-embed-" + short("/srv/e"),
+			firmwares + "-embed-" + short("/srv/e"),
+		},
 		{"test", facts{driver: "test", path: "/default", hostUUID: "none"}, own + "-test-default", own + "-test-default"},
-		{"no machine-id", facts{path: "/session", uid: 7, socketDir: "/x", usualDirs: []string{"/x"}, machineID: "none"}, firmwares + "-session-7", firmwares + "-session-7"},
+		{
+			"no machine-id",
+			facts{path: "/session", uid: 7, socketDir: "/x", usualDirs: []string{"/x"}, machineID: "none"},
+			firmwares + "-session-7", firmwares + "-session-7",
+		},
 	} {
 		f := c.f
 		if f.driver == "" {

@@ -40,7 +40,8 @@ func lockHelper() int {
 		return 1
 	}
 	if o.UID != os.Geteuid() {
-		if err := errors.Join(syscall.Setgroups([]int{o.GID}), syscall.Setresgid(o.GID, o.GID, o.GID), syscall.Setresuid(o.UID, o.UID, o.UID)); err != nil {
+		if err := errors.Join(syscall.Setgroups([]int{o.GID}), syscall.Setresgid(o.GID, o.GID, o.GID),
+			syscall.Setresuid(o.UID, o.UID, o.UID)); err != nil {
 			fmt.Println(err)
 			return 1
 		}
@@ -62,7 +63,8 @@ func (o order) folders() lockFolders {
 
 func (o order) acquire() (*Lock, error) {
 	return o.folders().
-		acquire(o.Target, Holder{PID: os.Getpid(), Command: "vmscaler helper", URI: lockURI, BusURL: "nats://127.0.0.1:4222", Since: time.Now()})
+		acquire(o.Target,
+			Holder{PID: os.Getpid(), Command: "vmscaler helper", URI: lockURI, BusURL: "nats://127.0.0.1:4222", Since: time.Now()})
 }
 
 // holder is a helper process.
@@ -231,7 +233,10 @@ func TestLockRefusesASecondInTheSameProcess(t *testing.T) {
 	if who := refused(t, o); who.PID != os.Getpid() || who.BusURL != "nats://127.0.0.1:4222" {
 		t.Errorf("holder %+v", who)
 	}
-	if err := lock.Describe(Holder{PID: 1, Command: "x", URI: lockURI, BusURL: "nats://127.0.0.1:5", StateDir: "/srv/s"}); err != nil {
+	if err := lock.Describe(Holder{
+		PID: 1, Command: "x", URI: lockURI, BusURL: "nats://127.0.0.1:5",
+		StateDir: "/srv/s",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if who := refused(t, o); who.BusURL != "nats://127.0.0.1:5" || who.StateDir != "/srv/s" {
@@ -428,7 +433,8 @@ func TestLockOfTwoUsers(t *testing.T) {
 				Target: Target{Names: []string{"host"}, SessionUID: c.session},
 			}
 			if c.shared != 0 {
-				if err := errors.Join(os.Mkdir(root.Shared, 0o755), os.Chown(root.Shared, 0, stranger), os.Chmod(root.Shared, c.shared)); err != nil {
+				if err := errors.Join(os.Mkdir(root.Shared, 0o755), os.Chown(root.Shared, 0, stranger),
+					os.Chmod(root.Shared, c.shared)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -506,7 +512,10 @@ func TestSpelling(t *testing.T) {
 		{"qemu+unix:///system?socket=/run/libvirt/libvirt-sock", 0, "qemu:///system"},
 		{"qemu:///system?socket=/var/run/libvirt/virtqemud-sock", 0, "qemu:///system"},
 		{"qemu:///system?mode=direct", 0, "qemu:///system"},
-		{"qemu+unix:///session?socket=/run/user/1000/libvirt/libvirt-sock", 0, "qemu:///session?socket=%2Frun%2Fuser%2F1000%2Flibvirt%2Flibvirt-sock"},
+		{
+			"qemu+unix:///session?socket=/run/user/1000/libvirt/libvirt-sock", 0,
+			"qemu:///session?socket=%2Frun%2Fuser%2F1000%2Flibvirt%2Flibvirt-sock",
+		},
 		{"qemu+ssh://root@h/system", 0, "qemu+ssh://root@h/system"},
 	} {
 		if got := spelling(c.uri, c.uid); got != c.want {
