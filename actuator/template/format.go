@@ -68,7 +68,7 @@ func inspect(head []byte, file io.ReaderAt, size int64) (diskFile, error) {
 	if size == 0 {
 		return diskFile{}, &formatError{reason: "is an empty file"}
 	}
-	if bytes.HasPrefix(head, []byte("QFI\xfb")) {
+	if bytes.HasPrefix(head, []byte(qcow2Magic)) {
 		capacity, err := qcow2Capacity(head, size)
 		return diskFile{format: "qcow2", capacity: capacity}, err
 	}
@@ -88,6 +88,13 @@ func inspect(head []byte, file io.ReaderAt, size int64) (diskFile, error) {
 	}
 	return diskFile{format: "raw", capacity: uint64(size)}, nil
 }
+
+// qcow2Magic is how a qcow2 file begins.
+const qcow2Magic = "QFI\xfb"
+
+func be32(b []byte, at int) uint64 { return uint64(binary.BigEndian.Uint32(b[at:])) }
+
+func be64(b []byte, at int) uint64 { return binary.BigEndian.Uint64(b[at:]) }
 
 // The bounds that QEMU sets itself (block/qcow2.h).
 const (
@@ -113,8 +120,8 @@ func qcow2Capacity(head []byte, fileSize int64) (uint64, error) {
 	if len(head) < headerSize2 {
 		return 0, &formatError{reason: "is a qcow2 image that was cut off"}
 	}
-	u32 := func(at int) uint64 { return uint64(binary.BigEndian.Uint32(head[at:])) }
-	u64 := func(at int) uint64 { return binary.BigEndian.Uint64(head[at:]) }
+	u32 := func(at int) uint64 { return be32(head, at) }
+	u64 := func(at int) uint64 { return be64(head, at) }
 	damaged := func(format string, args ...any) (uint64, error) {
 		return 0, &formatError{reason: "is a damaged qcow2 image: " + fmt.Sprintf(format, args...)}
 	}

@@ -28,7 +28,8 @@ type Info struct {
 	Size       uint64    // bytes of its file; 0: libvirt does not tell
 	Allocation uint64    // bytes on the host's disk
 	Changed    time.Time // when its file was last written; zero: unknown
-	Complete   bool      // false while it is uploaded, or after an upload was killed
+	Complete   bool      // false while it is uploaded or removed, or after one of these was killed
+	Going      bool      // it is being removed, or was when that was killed
 	Broken     error     // why libvirt cannot describe it; only the names and the path are known then
 	Remedy     string    // what mends a broken one
 
@@ -144,7 +145,8 @@ func read(v *libvirt.StorageVol, name, forget string, volumes map[string]*libvir
 			info.Remedy = "import it again, or have libvirt forget it: " + forget
 		}
 	}
-	info.Name, info.Complete = name, volumes[markerName(name)] == nil
+	info.Name, info.Going = name, volumes[goingName(name)] != nil
+	info.Complete = volumes[markerName(name)] == nil && !info.Going
 	return info
 }
 

@@ -12,6 +12,7 @@ const (
 	volumePrefix = "template-"
 	volumeSuffix = ".qcow2"
 	markerSuffix = ".uploading.qcow2"
+	goingSuffix  = ".removing.qcow2"
 )
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
@@ -30,6 +31,9 @@ func VolumeName(name string) string { return volumePrefix + name + volumeSuffix 
 // markerName is the volume that exists while the template is incomplete. It
 // cannot be a template's own volume, since template names have no dots.
 func markerName(name string) string { return volumePrefix + name + markerSuffix }
+
+// goingName is the volume that exists while the template is removed; no clone is made of it from then on.
+func goingName(name string) string { return volumePrefix + name + goingSuffix }
 
 // templateName is the inverse of VolumeName.
 func templateName(volume string) (name string, ok bool) {

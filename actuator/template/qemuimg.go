@@ -123,17 +123,22 @@ func bootSectors(ctx context.Context, s *source, dir string) ([]byte, error) {
 
 // convertedSize is at most how many bytes a raw image has as qcow2.
 func convertedSize(ctx context.Context, s *source) (uint64, error) {
-	text, err := look(ctx, s.file, "measure", "--output=json", "-f", "raw", "-O", "qcow2", sourcePath)
+	return measured(ctx, s.file, s.path, "raw")
+}
+
+// measured is at most how many bytes an image has as a qcow2 file that needs no other.
+func measured(ctx context.Context, file *os.File, path, format string) (uint64, error) {
+	text, err := look(ctx, file, "measure", "-U", "--output=json", "-f", format, "-O", "qcow2", sourcePath)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", s.path, err)
+		return 0, fmt.Errorf("%s: %w", path, err)
 	}
-	var measured struct {
+	var m struct {
 		Required uint64 `json:"required"`
 	}
-	if err := json.Unmarshal(text, &measured); err != nil {
-		return 0, fmt.Errorf("%s: qemu-img measure: %w", s.path, err)
+	if err := json.Unmarshal(text, &m); err != nil {
+		return 0, fmt.Errorf("%s: qemu-img measure: %w", path, err)
 	}
-	return measured.Required, nil
+	return m.Required, nil
 }
 
 // Examine looks at the file of a template on this machine and tells what starts it, and what keeps VMs from starting from it at

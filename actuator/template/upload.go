@@ -66,15 +66,7 @@ func uploadSource(ctx context.Context, conn *libvirt.Connect, to Target, s *sour
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
-	watch := func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(claimWatch):
-			return nil
-		}
-	}
-	if err := upload(ctx, conn, to, s, progress, watch); err != nil {
+	if err := upload(ctx, conn, to, s, progress, watchUpload); err != nil {
 		return fmt.Errorf("upload template %s: %w", to.Name, err)
 	}
 	return nil
@@ -196,6 +188,10 @@ func claim(
 	case !before.marked && before.exists:
 		return nil, fmt.Errorf("%w; choose another name", ErrExists)
 	case !before.marked:
+		// A removal that was cut off, or has just ended.
+		if err := deleteByName(p, goingName(name)); err != nil {
+			return nil, err
+		}
 		return createVolume(p, markerName(name), 0, "0600")
 	}
 	if err := deleteByName(p, VolumeName(name)); err != nil {
@@ -250,10 +246,12 @@ func refuseExisting(conn *libvirt.Connect, pool, name string) error {
 		return err
 	}
 	info, err := Lookup(conn, pool, name)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrBroken) || err == nil && !info.Complete {
+	switch {
+	case err == nil && info.Going:
+		return fmt.Errorf("%w, and was being removed: `vmscaler template rm %s` ends that", ErrExists, name)
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrBroken), err == nil && !info.Complete:
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	return fmt.Errorf("%w; choose another name", ErrExists)

@@ -135,7 +135,7 @@ func (l *launch) prepare() (err error) {
 		return fmt.Errorf("template of %s: %w", l.name, err)
 	}
 	if !l.tmpl.Complete {
-		return fmt.Errorf("template of %s: %q is being uploaded, or its upload was cut off", l.name, l.spec.Template)
+		return fmt.Errorf("template of %s: %q is being uploaded or removed, or that was cut off", l.name, l.spec.Template)
 	}
 	if unfit := l.tmpl.Firmware.Unfit(false); unfit != "" {
 		return fmt.Errorf("template of %s: found %q, which %s; want one for a BIOS", l.name, l.spec.Template, unfit)

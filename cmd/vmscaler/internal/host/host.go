@@ -84,7 +84,7 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 		case !info.Complete:
 			problems = append(
 				problems,
-				cfg.Problem(field, fmt.Sprintf("%q, a template whose upload has not ended or was cut off", g.Template),
+				cfg.Problem(field, fmt.Sprintf("%q, a template that is being uploaded or removed, or where that was cut off", g.Template),
 					"a complete one; build or import it again"),
 			)
 		case info.Firmware.Unfit(false) != "":

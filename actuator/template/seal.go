@@ -1,0 +1,388 @@
+package template
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+)
+
+// Volume names a storage volume.
+type Volume struct{ Pool, Name string }
+
+// Seal makes a template of a disk that is a volume already, as of a VM that a person installed: libvirt copies it, with what is below
+// it where that is a template, into a read-only volume that needs nothing else. The volume itself is only read; none of the domains
+// that have it may run. A volume that is named like the template's own needs no copy: it becomes read-only in its place.
+//
+// It is checked as Import checks a file, its content where the pool is on this machine: else the firmware of the result is unknown.
+// source is kept as where it came from; "" is the volume. What was written is gone again when it fails, or ctx ends.
+//
+// step is told what is done, before each step of it; it may be nil.
+func Seal(ctx context.Context, conn *libvirt.Connect, to Target, from Volume, source string, step func(string)) (Info, error) {
+	if step == nil {
+		step = func(string) {}
+	}
+	if source == "" {
+		source = fmt.Sprintf("volume %s of storage pool %s", from.Name, from.Pool)
+	}
+	if err := CheckName(to.Name); err != nil {
+		return Info{}, err
+	}
+	s, err := openSealed(ctx, conn, from)
+	if err != nil {
+		return Info{}, fmt.Errorf("seal template %s: %w", to.Name, err)
+	}
+	defer s.free()
+	s.source, s.step = source, step
+	step("checking")
+	if err := s.check(to.Pool); err != nil {
+		return Info{}, fmt.Errorf("seal template %s: volume %s: %w", to.Name, from.Name, err)
+	}
+	if from == (Volume{Pool: to.Pool, Name: VolumeName(to.Name)}) {
+		err = s.inPlace(ctx, to.Name)
+	} else {
+		err = s.copyTo(ctx, to)
+	}
+	if err != nil {
+		return Info{}, fmt.Errorf("seal template %s: %w", to.Name, err)
+	}
+	return Lookup(conn, to.Pool, to.Name)
+}
+
+// sealed is a volume that is to become a template.
+type sealed struct {
+	conn   *libvirt.Connect
+	pool   *libvirt.StoragePool
+	vol    *libvirt.StorageVol
+	desc   libvirtxml.StorageVolume
+	source string
+	step   func(string)
+}
+
+func (s *sealed) free() {
+	if s.vol != nil {
+		s.vol.Free()
+	}
+	s.pool.Free()
+}
+
+func (s *sealed) path() string {
+	if s.desc.Target == nil {
+		return ""
+	}
+	return s.desc.Target.Path
+}
+
+func openSealed(ctx context.Context, conn *libvirt.Connect, from Volume) (_ *sealed, err error) {
+	p, err := openPool(conn, from.Pool)
+	if err != nil {
+		return nil, err
+	}
+	s := &sealed{conn: conn, pool: p}
+	defer func() {
+		if err != nil {
+			s.free()
+		}
+	}()
+	if err := refresh(ctx, p); err != nil { // a person may have put the file there a moment ago
+		return nil, err
+	}
+	if s.vol, err = findVolume(p, from.Name); err != nil {
+		return nil, err
+	}
+	if s.vol == nil {
+		volumes, err := volumesByName(p)
+		if err != nil {
+			return nil, err
+		}
+		defer freeAll(volumes)
+		return nil, fmt.Errorf("storage pool %q has no volume %q; there are: %s", from.Pool, from.Name, someNames(volumes))
+	}
+	text, err := s.vol.GetXMLDesc(0)
+	if err != nil {
+		return nil, fmt.Errorf("describe volume %s: %w", from.Name, err)
+	}
+	if err := s.desc.Unmarshal(text); err != nil {
+		return nil, fmt.Errorf("describe volume %s: %w", from.Name, err)
+	}
+	return s, nil
+}
+
+// someNames are names of volumes for an error.
+func someNames(volumes map[string]*libvirt.StorageVol) string {
+	const most = 20
+	names := make([]string, 0, len(volumes))
+	for name := range volumes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) > most {
+		names = append(names[:most], fmt.Sprintf("and %d more", len(names)-most))
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// check refuses a volume that is in use, is no disk, or needs a file that is no template: libvirt would copy the content of whatever
+// file a header names.
+func (s *sealed) check(templates string) error {
+	usage, err := ReadUsage(s.conn)
+	if err != nil {
+		return err
+	}
+	for _, c := range usage.Clones(s.path()) {
+		for _, domain := range c.Domains {
+			if c.Path == s.path() && isActive(s.conn, domain) {
+				return fmt.Errorf("domain %s runs and writes to it; shut it down first", domain)
+			}
+		}
+	}
+	head, err := getText(s.conn, s.vol, headSize)
+	if err != nil {
+		return err
+	}
+	if s.desc.BackingStore != nil {
+		if err := isTemplateFile(s.conn, templates, s.desc.BackingStore.Path); err != nil {
+			return err
+		}
+		clear(head[8:min(20, len(head))]) // the name of the backing store, which is judged
+	}
+	size := int64(headSize)
+	if s.desc.Physical != nil {
+		size = int64(s.desc.Physical.Value)
+	}
+	disk, err := inspect(head, strings.NewReader(""), size)
+	if err != nil {
+		return err
+	}
+	if s.desc.Target == nil || s.desc.Target.Format == nil || s.desc.Target.Format.Type != disk.format {
+		return fmt.Errorf("libvirt knows it as of another format than %s, which it is; refresh the pool", disk.format)
+	}
+	return nil
+}
+
+func isActive(conn *libvirt.Connect, domain string) bool {
+	d, err := conn.LookupDomainByName(domain)
+	if err != nil {
+		return false
+	}
+	defer d.Free()
+	active, err := d.IsActive()
+	return err != nil || active
+}
+
+// isTemplateFile refuses a backing store that is no template of the pool.
+func isTemplateFile(conn *libvirt.Connect, pool, path string) error {
+	infos, err := List(conn, pool)
+	if err != nil {
+		return err
+	}
+	for _, i := range infos {
+		if i.Path == path && i.Complete && i.Broken == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("needs the file %s, which is no template of storage pool %q; flatten it first: qemu-img convert -O qcow2", path, pool)
+}
+
+// inPlace makes the volume itself read-only. Only its owner on this machine can.
+func (s *sealed) inPlace(ctx context.Context, name string) error {
+	if s.desc.BackingStore != nil {
+		return fmt.Errorf("volume %s is a clone; seal it under another name, which copies it", s.desc.Name)
+	}
+	by, err := examined(ctx, s.path())
+	if err != nil {
+		return err
+	}
+	if err := os.Chmod(s.path(), 0o444); err != nil {
+		return fmt.Errorf("%w; on its host: sudo chmod 0444 %s", err, s.path())
+	}
+	if err := deleteByName(s.pool, RecordName(name)); err != nil {
+		return err
+	}
+	return s.record(ctx, s.pool, s.vol, name, by)
+}
+
+// examined judges the content of a file, if this process can read it.
+func examined(ctx context.Context, path string) (Firmware, error) {
+	by, reason, err := Examine(ctx, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // of another machine, or of another user
+		return FirmwareUnknown, nil
+	case err != nil:
+		return "", err
+	case reason != "":
+		return "", fmt.Errorf("%s %s", path, reason)
+	}
+	return by, nil
+}
+
+// copyTo has libvirt copy the volume into a new one. The call cannot be broken off: what it made is deleted after it then.
+func (s *sealed) copyTo(ctx context.Context, to Target) error {
+	if err := refuseExisting(s.conn, to.Pool, to.Name); err != nil {
+		return err
+	}
+	p, err := openPool(s.conn, to.Pool)
+	if err != nil {
+		return err
+	}
+	defer p.Free()
+	if err := s.fits(ctx, p, to); err != nil {
+		return err
+	}
+	marker, err := claim(ctx, p, to.Name, watchUpload)
+	if err != nil {
+		return err
+	}
+	defer marker.Free()
+	if err := s.copyInto(ctx, p, to.Name); err != nil {
+		return errors.Join(err, release(p, marker, to.Name))
+	}
+	return deleteVolume(marker)
+}
+
+func (s *sealed) fits(ctx context.Context, p *libvirt.StoragePool, to Target) error {
+	if s.desc.Capacity == nil {
+		return fmt.Errorf("the size of volume %s is not known", s.desc.Name)
+	}
+	need, err := flatSize(ctx, s.path(), s.desc.Target.Format.Type, s.desc.Capacity.Value)
+	if err != nil {
+		return err
+	}
+	return poolFits(ctx, p, to.Pool, need, to.keep())
+}
+
+// copyInto makes the copy with its record, or leaves nothing.
+func (s *sealed) copyInto(ctx context.Context, p *libvirt.StoragePool, name string) (err error) {
+	if err := deleteByName(p, RecordName(name)); err != nil { // of a template that somebody has deleted
+		return err
+	}
+	mode, err := volumeMode(s.conn)
+	if err != nil {
+		return err
+	}
+	s.step("copying")
+	v, err := copyVolume(p, s.vol, VolumeName(name), s.desc.Capacity.Value, mode)
+	if err != nil {
+		return err
+	}
+	defer v.Free()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, deleteVolume(v))
+		}
+	}()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := refresh(ctx, p); err != nil {
+		return err
+	}
+	if err := verify(v, s.desc.Capacity.Value); err != nil {
+		return err
+	}
+	s.step("checking the copy")
+	path, err := v.GetPath()
+	if err != nil {
+		return fmt.Errorf("where volume %s is: %w", name, err)
+	}
+	by, err := examined(ctx, path)
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, p, v, name, by)
+}
+
+// record keeps what is known of the template that v is now.
+func (s *sealed) record(ctx context.Context, p *libvirt.StoragePool, v *libvirt.StorageVol, name string, by Firmware) error {
+	info, err := describe(v)
+	if err != nil {
+		return err
+	}
+	sum, err := digest(ctx, s.conn, v)
+	if err != nil {
+		return err
+	}
+	r := record{
+		Version: recordVersion, Size: info.Size, Capacity: info.Capacity, SHA256: sum,
+		Source: s.source, SourceFormat: s.desc.Target.Format.Type, Imported: time.Now(), Firmware: by,
+	}
+	return writeRecord(ctx, s.conn, p, name, r)
+}
+
+// digest reads a volume's file through libvirt, as it may be of another machine.
+func digest(ctx context.Context, conn *libvirt.Connect, v *libvirt.StorageVol) (string, error) {
+	stream, err := conn.NewStream(0)
+	if err != nil {
+		return "", fmt.Errorf("open stream: %w", err)
+	}
+	defer stream.Free()
+	if err := v.Download(stream, 0, 0, 0); err != nil { // 0 bytes are all
+		return "", fmt.Errorf("read it for its digest: %w", err)
+	}
+	sum := sha256.New()
+	buf := make([]byte, uploadChunk)
+	for {
+		n, err := stream.Recv(buf)
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", errors.Join(fmt.Errorf("read it for its digest: %w", err), abort(stream))
+		}
+		sum.Write(buf[:n])
+	}
+	if err := stream.Finish(); err != nil {
+		return "", fmt.Errorf("read it for its digest: %w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func copyVolume(p *libvirt.StoragePool, from *libvirt.StorageVol, name string, capacity uint64, mode string) (*libvirt.StorageVol, error) {
+	x := libvirtxml.StorageVolume{
+		Name:     name,
+		Capacity: &libvirtxml.StorageVolumeSize{Value: capacity, Unit: "bytes"},
+		Target: &libvirtxml.StorageVolumeTarget{
+			Format:      &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"},
+			Compat:      "1.1",
+			Permissions: &libvirtxml.StorageVolumeTargetPermissions{Mode: mode},
+		},
+	}
+	text, err := x.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	v, err := p.StorageVolCreateXMLFrom(text, from, 0)
+	if err != nil {
+		return nil, fmt.Errorf("copy it to volume %s: %w", name, err)
+	}
+	return v, nil
+}
+
+// flatSize is at most how many bytes a disk takes as a qcow2 file of its own: measured where its file can be read here, else all of it.
+func flatSize(ctx context.Context, path, format string, capacity uint64) (uint64, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return capacity, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return measured(ctx, f, path, format)
+}

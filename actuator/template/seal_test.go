@@ -1,0 +1,97 @@
+package template
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/template/internal/pooltest"
+)
+
+func TestSeal(t *testing.T) {
+	conn := pooltest.Connect(t)
+	pool, dir := pooltest.MakePool(t, conn)
+	path := func(volume string) string { return filepath.Join(dir, volume) }
+	img(t, "convert", "-O", "qcow2", sampleImage(t), path("golden.qcow2"))
+	img(t, "convert", "-O", "raw", path("golden.qcow2"), path("golden.img"))
+
+	seal := func(name, volume string) (Info, error) {
+		return Seal(t.Context(), conn, Target{Pool: pool, Name: name}, Volume{Pool: pool, Name: volume}, "", nil)
+	}
+	good := func(name, volume string) {
+		t.Helper()
+		info, err := seal(name, volume)
+		if err != nil || info.Firmware != FirmwareBIOS || len(info.SHA256) != 64 || info.Source != "volume "+volume+" of storage pool "+pool {
+			t.Fatalf("seal %s: %+v, %v", volume, info, err)
+		}
+		st, statErr := os.Stat(path(VolumeName(name)))
+		if err != nil || statErr != nil || !info.Complete || info.Format != "qcow2" || info.Capacity != 8*mibBytes || st.Mode().Perm() != 0o444 {
+			t.Errorf("%s: %+v, %v, %v, %v", name, info, err, st, statErr)
+		}
+		if got := backingName(path(VolumeName(name))); got != "" {
+			t.Errorf("%s needs %s", name, got)
+		}
+		img(t, "compare", path("golden.img"), path(VolumeName(name)))
+	}
+	good("one", "golden.qcow2")
+	good("two", "golden.img")
+	img(t, "create", "-q", "-f", "qcow2", "-b", path(VolumeName("one")), "-F", "qcow2", path("clone.qcow2"))
+	good("three", "clone.qcow2") // of a template: all of it is copied
+	img(t, "convert", "-O", "qcow2", path("golden.img"), path(VolumeName("four")))
+	good("four", VolumeName("four")) // in its place
+
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("secret ", 1024)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	img(t, "create", "-q", "-f", "qcow2", "-b", secret, "-F", "raw", path("spy.qcow2"))
+	if err := os.WriteFile(path("empty.img"), make([]byte, 1*mibBytes), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	img(t, "create", "-q", "-f", "qcow2", "-b", path(VolumeName("one")), "-F", "qcow2", path(VolumeName("five")))
+	for _, tt := range []struct{ name, volume, want string }{
+		{"new", "absent", `has no volume "absent"; there are: clone.qcow2, empty.img, golden.img`},
+		{"one", "golden.qcow2", "exists already"},
+		{"new", "spy.qcow2", "needs the file " + secret},
+		{"new", "empty.img", "not a bootable disk image"},
+		{"five", VolumeName("five"), "is a clone; seal it under another name"},
+		{"Five", "golden.img", `template name "Five"`},
+	} {
+		if _, err := seal(tt.name, tt.volume); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("seal %s as %s: %v, want %q", tt.volume, tt.name, err, tt.want)
+		}
+	}
+	full := Target{Pool: pool, Name: "new", KeepFreeMiB: 1 << 40}
+	if _, err := Seal(t.Context(), conn, full, Volume{pool, "golden.img"}, "", nil); err == nil || !strings.Contains(err.Error(), "no room") {
+		t.Errorf("a pool without room: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := Seal(ctx, conn, Target{Pool: pool, Name: "new"}, Volume{pool, "golden.img"}, "", func(step string) {
+		if step == "copying" {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	dom, err := conn.DomainCreateXML(fmt.Sprintf(pooltest.CloneXML, pool+"-vm", "q35", path("clone.qcow2")), libvirt.DOMAIN_START_PAUSED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dom.Free()
+	if _, err := seal("new", "clone.qcow2"); err == nil || !strings.Contains(err.Error(), "domain "+pool+"-vm runs") {
+		t.Errorf("of a running domain: %v", err)
+	}
+	if err := dom.Destroy(); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(path("template-new*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
