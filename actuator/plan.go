@@ -70,99 +70,122 @@ type Actions struct {
 // a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With all scopes paused, or
 // before the first decision, it only waits for what boots already.
 func Plan(s Situation) Actions {
-	var a Actions
-	var live []vm.VM // will serve, or do so already
-	var draining, sick, suspended []vm.VM
-	booting := len(s.Creating)
+	p := part(s)
+	if s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) }) {
+		return Actions{Await: p.await}
+	}
+	a := Actions{Await: p.await, Remove: p.remove}
+	if s.Desired == Unknown {
+		return a
+	}
+	choice := p.live // a VM whose removal is called off now is not chosen again at once
+	for _, v := range p.draining {
+		if why := callOff(s, p.live, v); why != "" {
+			a.Keep = append(a.Keep, vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: why})
+			p.live = append(p.live, v)
+		}
+	}
+	room := s.Spec.Max - len(s.Owned) - len(s.Creating)
+	a.Remove = append(a.Remove, replaceable(s, p, room)...)
+
+	switch missing := s.Desired - len(p.live) - len(s.Creating); {
+	case missing >= 0:
+		if missing > max(room, 0) {
+			a.Suspended = p.suspended
+		}
+		a.Create = names(s, min(missing, room, freeSlots(s, p.booting)))
+	case s.ScaleIn:
+		a.scaleIn(s, choice, -missing)
+	}
+	return a
+}
+
+// parts are a group's VMs by what can be done with them.
+type parts struct {
+	live      []vm.VM      // will serve, or do so already
+	await     []vm.VM      // those of live that boot, and no worker waits for
+	draining  []vm.VM      // their removal can still be called off
+	sick      []vm.VM      // as many as may be in replacement at once
+	suspended []vm.VM      // by a person: no capacity, and left alone
+	remove    []vm.Removal // what is of no use any more, whatever is desired
+	booting   int          // take a boot slot, with those that are being created
+}
+
+// part looks at each VM by itself, without what is desired.
+func part(s Situation) parts {
+	p := parts{booting: len(s.Creating)}
+	repairs := !s.Controls.IsPaused(bus.ScopeRepair)
 	for _, v := range s.Owned {
 		switch s.Work[v.UUID] {
 		case BringingUp:
-			booting++
+			p.booting++
 			if v.State.Suspended() {
-				suspended = append(suspended, v)
+				p.suspended = append(p.suspended, v)
 			} else {
-				live = append(live, v)
+				p.live = append(p.live, v)
 			}
 			continue
 		case Draining:
-			draining = append(draining, v)
+			p.draining = append(p.draining, v)
 			continue
 		case Removing, Resting:
 			continue
 		case Idle:
 		}
-		switch r, await := judge(v); {
-		case r != nil && r.Kind == vm.Died && s.Controls.IsPaused(bus.ScopeRepair):
-			live = append(live, v)
-		case s.Sick[v.UUID] != "" && len(sick) < s.Spec.Repair.AtOnce && !s.Controls.IsPaused(bus.ScopeRepair):
-			sick = append(sick, v)
+		switch r, await := nextStep(v); {
+		case r != nil && r.Kind == vm.Died && !repairs:
+			p.live = append(p.live, v)
+		case s.Sick[v.UUID] != "" && len(p.sick) < s.Spec.Repair.AtOnce && repairs:
+			p.sick = append(p.sick, v)
 		case r != nil:
-			a.Remove = append(a.Remove, *r)
+			p.remove = append(p.remove, *r)
 		case v.State.Suspended() && !await: // a person's, until that lets it go on
-			suspended = append(suspended, v)
+			p.suspended = append(p.suspended, v)
 		default:
-			live = append(live, v)
+			p.live = append(p.live, v)
 			if await {
-				a.Await = append(a.Await, v)
-				booting++
+				p.await = append(p.await, v)
+				p.booting++
 			}
 		}
 	}
-	if s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) }) {
-		return Actions{Await: a.Await}
-	}
-	if s.Desired == Unknown {
-		return a
-	}
+	return p
+}
 
-	choice := live // a VM whose removal is called off now is not chosen again at once
-	for _, v := range draining {
-		if why := callOff(s, live, v); why != "" {
-			a.Keep = append(a.Keep, vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: why})
-			live = append(live, v)
+// scaleIn removes VMs of choice that are surplus, as far as the budget for removals goes. VMs that are being created go before
+// those that serve, as soon as they are defined.
+func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
+	surplus -= len(s.Creating)
+	served := s.Removed
+	for _, v := range victims(s, choice) {
+		if surplus--; surplus < 0 {
+			return
 		}
+		r := vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: "scaling in", Graceful: v.Serves()}
+		if r.Graceful {
+			if served++; served > s.Spec.Brakes.Removals {
+				a.Kept++
+				continue
+			}
+		}
+		if s.Work[v.UUID] != Idle {
+			a.Cancel = append(a.Cancel, r)
+			continue
+		}
+		a.Remove = append(a.Remove, r)
+		a.Await = slices.DeleteFunc(a.Await, func(w vm.VM) bool { return w.UUID == v.UUID })
 	}
-	room := s.Spec.Max - len(s.Owned) - len(s.Creating)
-	a.Remove = append(a.Remove, replaceable(s, live, sick, room, booting)...)
+}
 
-	if surplus := len(live) + len(s.Creating) - s.Desired; surplus > 0 {
-		if !s.ScaleIn {
-			return a
-		}
-		surplus -= len(s.Creating) // they go before those that serve, as soon as they are defined
-		for _, v := range victims(s, choice) {
-			r := vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: "scaling in", Graceful: v.Serves()}
-			if surplus--; surplus < 0 {
-				break
-			}
-			if r.Graceful {
-				if s.Removed++; s.Removed > s.Spec.Brakes.Removals {
-					a.Kept++
-					continue
-				}
-			}
-			if s.Work[v.UUID] != Idle {
-				a.Cancel = append(a.Cancel, r)
-			} else {
-				a.Remove = append(a.Remove, r)
-				a.Await = slices.DeleteFunc(a.Await, func(w vm.VM) bool { return w.UUID == v.UUID })
-			}
-		}
-		return a
+// freeSlots is how many more VMs may boot now: none while launches are put off, one at a time as a trial.
+func freeSlots(s Situation, booting int) int {
+	switch {
+	case s.Backoff:
+		return 0
+	case s.Trial:
+		return min(s.BootSlots, 1) - booting
 	}
-	missing := s.Desired - len(live) - len(s.Creating)
-	if missing > max(room, 0) {
-		a.Suspended = suspended
-	}
-	if s.Backoff {
-		return a
-	}
-	slots := s.BootSlots - booting
-	if s.Trial {
-		slots = min(slots, 1-booting)
-	}
-	a.Create = names(s, min(missing, room, slots))
-	return a
+	return s.BootSlots - booting
 }
 
 // callOff says why a removal that can still be called off is not to be done, "" if it is.
@@ -180,14 +203,14 @@ func callOff(s Situation, live []vm.VM, v vm.VM) string {
 
 // replaceable are the sick VMs to remove: those whose replacement serves, and where max leaves no room for one first,
 // as many as may be in replacement at once, unless none is launched for now.
-func replaceable(s Situation, live, sick []vm.VM, room, booting int) (removals []vm.Removal) {
-	serving := 0
-	for _, v := range live {
+func replaceable(s Situation, p parts, room int) (removals []vm.Removal) {
+	serving, booting := 0, p.booting
+	for _, v := range p.live {
 		if v.Serves() {
 			serving++
 		}
 	}
-	for _, v := range sick {
+	for _, v := range p.sick {
 		if serving >= s.Desired || room <= 0 && !s.Backoff && booting < s.Spec.Repair.AtOnce {
 			removals = append(removals, vm.Removal{VM: v, Kind: vm.Sick, Reason: s.Sick[v.UUID], Graceful: true})
 			booting++
@@ -196,9 +219,9 @@ func replaceable(s Situation, live, sick []vm.VM, room, booting int) (removals [
 	return removals
 }
 
-// judge says what a VM that no worker is busy with needs: its removal, to be waited for until it is ready, or
+// nextStep is what a VM that no worker is busy with needs: its removal, to be waited for until it is ready, or
 // nothing.
-func judge(v vm.VM) (r *vm.Removal, await bool) {
+func nextStep(v vm.VM) (r *vm.Removal, await bool) {
 	off := v.Off()
 	switch v.Meta.Phase {
 	case bus.PhaseDraining:

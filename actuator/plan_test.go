@@ -359,7 +359,7 @@ func TestPlanInvariants(t *testing.T) {
 		serving := len(s.Creating)
 		for _, v := range s.Owned {
 			work := s.Work[v.UUID]
-			if r, _ := judge(v); !v.State.Suspended() && (work == BringingUp || work == Idle && r == nil) {
+			if r, _ := nextStep(v); !v.State.Suspended() && (work == BringingUp || work == Idle && r == nil) {
 				serving++
 			}
 		}
@@ -384,7 +384,7 @@ func TestPlanInvariants(t *testing.T) {
 			if s.Work[r.VM.UUID] != Idle {
 				fail("removes beside a worker")
 			}
-			switch judged, _ := judge(r.VM); {
+			switch judged, _ := nextStep(r.VM); {
 			case judged != nil:
 			case r.Reason == "silent":
 				replaced++

@@ -140,8 +140,11 @@ func TestDeleteOrphan(t *testing.T) {
 			change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) { b.define("mine", someUUID, "") },
 		},
 		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) {
-			dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>theirs</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
-				<devices><disk type='volume' device='disk'><source pool='` + testPool + `' volume='` + volume + `'/><target dev='vda'/></disk></devices></domain>`)
+			dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>theirs</name>
+				<memory unit='MiB'>64</memory><os><type>hvm</type></os>
+				<devices><disk type='volume' device='disk'>
+					<source pool='` + testPool + `' volume='` + volume + `'/><target dev='vda'/>
+				</disk></devices></domain>`)
 			if err != nil {
 				b.t.Fatal(err)
 			}
