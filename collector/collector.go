@@ -150,78 +150,100 @@ type pass struct {
 	err      error
 }
 
+// session is the reading of one libvirt, until its connection is lost. Passes and slow rounds have a connection each with one call
+// in flight: libvirt's client library before 10.4 can crash where keepalive gives up a connection with several. A call that hangs
+// keeps its connection, which is closed once it returns.
+type session struct {
+	conn     *libvirt.Connect
+	size     hostSize // empty before the first pass
+	passes   chan pass
+	passRuns bool
+	deadline *time.Timer // of the pass under way
+
+	beside   *slowReader
+	slows    chan slowResult
+	slow     *slowRound // the one under way
+	lastSlow time.Time
+}
+
+// end closes the connections, each once no call uses it any more.
+func (s *session) end() {
+	s.deadline.Stop()
+	go func() {
+		if s.passRuns {
+			<-s.passes
+		}
+		_, _ = s.conn.Close()
+	}()
+	go func() {
+		if s.slow != nil {
+			<-s.slows
+		}
+		s.beside.close()
+	}()
+}
+
 // sampleUntilLost samples over one connection until it fails or ctx ends.
 func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time) error {
-	lv, err := c.cfg.Dial(ctx)
+	conn, err := c.cfg.Dial(ctx)
 	if err != nil {
 		return fmt.Errorf("reach libvirt: %w", err)
 	}
-	// Each connection has one call in flight: libvirt's client library before 10.4 can crash where keepalive gives up a
-	// connection with several. A call that hangs keeps its connection, which is closed once it returns.
-	passes := make(chan pass, 1)
-	slows := make(chan slowResult, 1)
-	passRuns := false
-	var slow *slowRound // the one under way
-	beside := &slowReader{dial: c.cfg.Dial}
-	defer func() {
-		go func() {
-			if passRuns {
-				<-passes
-			}
-			_, _ = lv.Close()
-		}()
-		go func() {
-			if slow != nil {
-				<-slows
-			}
-			beside.close()
-		}()
-	}()
-
+	s := &session{
+		conn: conn, passes: make(chan pass, 1), deadline: time.NewTimer(passDeadline),
+		beside: &slowReader{dial: c.cfg.Dial}, slows: make(chan slowResult, 1),
+	}
+	defer s.end()
 	promising, stop := context.WithCancel(ctx)
 	defer stop()
 	go c.promises.run(promising, c.cfg.Dial)
 
-	var size hostSize
-	var lastSlow time.Time
-	deadline := time.NewTimer(passDeadline)
-	defer deadline.Stop()
+	for err == nil && ctx.Err() == nil {
+		c.read(ctx, s)
+		err = c.untilTick(ctx, s, ticks)
+	}
+	return err
+}
+
+// read begins a pass and, when it is time, a slow round, unless the one before still runs.
+func (c *Collector) read(ctx context.Context, s *session) {
+	if !s.passRuns {
+		s.passRuns = true
+		go func(known hostSize) { s.passes <- readAll(s.conn, known, c.cfg.Identify, c.cfg.Local) }(s.size)
+		s.deadline.Reset(passDeadline)
+	}
+	if now := time.Now(); s.slow == nil && now.Sub(s.lastSlow) >= slowInterval {
+		round, vms := &slowRound{started: now}, c.running
+		s.slow, s.lastSlow = round, now
+		go func() { s.slows <- s.beside.read(ctx, round, vms, c.cfg.Pool, c.cfg.Local) }()
+	}
+}
+
+// untilTick publishes what is read until the next tick. Its error is the connection's.
+func (c *Collector) untilTick(ctx context.Context, s *session, ticks <-chan time.Time) error {
 	for {
-		if !passRuns {
-			passRuns = true
-			go func(known hostSize) { passes <- readAll(lv, known, c.cfg.Identify, c.cfg.Local) }(size)
-			deadline.Reset(passDeadline)
-		}
-		if now := time.Now(); slow == nil && now.Sub(lastSlow) >= slowInterval {
-			round, vms := &slowRound{started: now}, c.running
-			slow, lastSlow = round, now
-			go func() { slows <- beside.read(ctx, round, vms, c.cfg.Pool, c.cfg.Local) }()
-		}
-	wait:
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case p := <-passes:
-				passRuns = false
-				if p.err != nil {
-					return p.err
-				}
-				size, c.sampled = p.size, true
-				now := time.Now()
-				err := errors.Join(c.publish(p), cmp.Or(slow.overdue(now), c.promises.overdue(now)))
-				if err == nil {
-					err = strangersNote(c.strangers)
-				}
-				c.cfg.Report(err)
-			case s := <-slows:
-				slow = nil
-				c.takeSlow(s)
-			case <-deadline.C:
-				c.cfg.Report(fmt.Errorf("libvirt has not answered for %s", passDeadline))
-			case <-ticks:
-				break wait
+		select {
+		case <-ctx.Done():
+			return nil
+		case p := <-s.passes:
+			s.passRuns = false
+			if p.err != nil {
+				return p.err
 			}
+			s.size, c.sampled = p.size, true
+			now := time.Now()
+			err := errors.Join(c.publish(p), cmp.Or(s.slow.overdue(now), c.promises.overdue(now)))
+			if err == nil {
+				err = strangersNote(c.strangers)
+			}
+			c.cfg.Report(err)
+		case r := <-s.slows:
+			s.slow = nil
+			c.takeSlow(r)
+		case <-s.deadline.C:
+			c.cfg.Report(fmt.Errorf("libvirt has not answered for %s", passDeadline))
+		case <-ticks:
+			return nil
 		}
 	}
 }
