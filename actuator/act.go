@@ -56,15 +56,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (ag
 			continue
 		}
 		g.would = ""
-		id := g.newest.Decision.ID
-		for _, vm := range gone {
-			if hook := g.spec.Hooks.Remove; vm.Meta.Group == g.spec.Name && hook.WaitFor == bus.WaitForCommand {
-				a.work(ctx, worker{name: vm.Name, group: g.spec.Name}, vm.UUID, func(ctx context.Context) error {
-					_ = h.Farewell(ctx, hook, vm, id) // what went wrong is in the log, and nobody waits for it
-					return nil
-				})
-			}
-		}
+		a.farewell(ctx, h, g, gone)
 		a.brake(g, plan)
 		a.launches = a.launches || len(plan.Create) > 0
 		switch {
@@ -75,41 +67,70 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (ag
 		default:
 			plan.Create, again = nil, true
 		}
-		for _, r := range plan.Keep {
-			if w := a.workers[r.VM.UUID]; w.drain.CallOff() {
-				w.cancel(vm.CalledOff{Why: r.Reason})
-			}
-		}
-		for _, r := range plan.Cancel {
-			a.workers[r.VM.UUID].cancel(errScaleIn)
-		}
-		for _, r := range plan.Remove {
-			_, r.Again = a.rests[r.VM.UUID]
-			if r.Kind == vm.Died && !r.Again {
-				a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
-			}
-			w := worker{name: r.VM.Name, group: g.spec.Name}
-			if r.Graceful && (r.Kind == vm.ScaleIn || r.VM.Meta.Phase == bus.PhaseDraining) {
-				w.drain = &vm.Drain{}
-			}
-			a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
-				return h.Remove(ctx, r, g.spec, w.drain, id)
-			})
-		}
-		for _, vm := range plan.Await {
-			a.work(ctx, worker{name: vm.Name, group: g.spec.Name, up: true}, vm.UUID, func(ctx context.Context) error {
-				return h.AwaitReady(ctx, g.spec, vm, id)
-			})
-		}
-		for _, name := range plan.Create {
-			a.tellTaken(g.spec.Name, name, inv)
-			uuid := vm.NewUUID()
-			a.work(ctx, worker{name: name, group: g.spec.Name, up: true}, uuid, func(ctx context.Context) error {
-				return h.Launch(ctx, g.spec, name, uuid, id)
-			})
-		}
+		a.remove(ctx, h, g, plan)
+		a.launch(ctx, h, g, plan, inv)
 	}
 	return again
+}
+
+// farewell runs the removal's command, where it is one that is waited for, for VMs that are gone by nobody's plan.
+func (a *Actuator) farewell(ctx context.Context, h vm.Manager, g *group, gone []vm.VM) {
+	hook, id := g.spec.Hooks.Remove, g.newest.Decision.ID
+	if hook.WaitFor != bus.WaitForCommand {
+		return
+	}
+	for _, v := range gone {
+		if v.Meta.Group != g.spec.Name {
+			continue
+		}
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name}, v.UUID, func(ctx context.Context) error {
+			_ = h.Farewell(ctx, hook, v, id) // what went wrong is in the log, and nobody waits for it
+			return nil
+		})
+	}
+}
+
+// remove starts the plan's removals, and calls off what it keeps and cancels.
+func (a *Actuator) remove(ctx context.Context, h vm.Manager, g *group, plan Actions) {
+	for _, r := range plan.Keep {
+		if w := a.workers[r.VM.UUID]; w.drain.CallOff() {
+			w.cancel(vm.CalledOff{Why: r.Reason})
+		}
+	}
+	for _, r := range plan.Cancel {
+		a.workers[r.VM.UUID].cancel(errScaleIn)
+	}
+	id := g.newest.Decision.ID
+	for _, r := range plan.Remove {
+		_, r.Again = a.rests[r.VM.UUID]
+		if r.Kind == vm.Died && !r.Again {
+			a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
+		}
+		w := worker{name: r.VM.Name, group: g.spec.Name}
+		if r.Graceful && (r.Kind == vm.ScaleIn || r.VM.Meta.Phase == bus.PhaseDraining) {
+			w.drain = &vm.Drain{}
+		}
+		a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
+			return h.Remove(ctx, r, g.spec, w.drain, id)
+		})
+	}
+}
+
+// launch starts the plan's launches, and waits for VMs that boot already.
+func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Actions, inv vm.Inventory) {
+	id := g.newest.Decision.ID
+	for _, v := range plan.Await {
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true}, v.UUID, func(ctx context.Context) error {
+			return h.AwaitReady(ctx, g.spec, v, id)
+		})
+	}
+	for _, name := range plan.Create {
+		a.tellTaken(g.spec.Name, name, inv)
+		uuid := vm.NewUUID()
+		a.work(ctx, worker{name: name, group: g.spec.Name, up: true}, uuid, func(ctx context.Context) error {
+			return h.Launch(ctx, g.spec, name, uuid, id)
+		})
+	}
 }
 
 func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
