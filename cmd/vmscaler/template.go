@@ -6,21 +6,32 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
 func templateCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "template",
-		Short: "Build, import and list templates, the disks that VMs are cloned from",
+		Short: "Make, show and delete templates, the disks that VMs are cloned from",
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(templateBuildCommand(g), templateImportCommand(g), templateListCommand(g))
+	cmd.AddCommand(
+		templateBuildCommand(g), templateImportCommand(g), templateSealCommand(g), templateListCommand(g), templateShowCommand(g),
+		templateDiffCommand(g), templateRmCommand(g),
+	)
 	return cmd
 }
 
 // withPool reaches libvirt and calls do with what the config says of the pool.
 func (g *globals) withPool(cmd *cobra.Command, do func(hv *libvirtHost, to template.Target) error) error {
+	return g.withConfig(cmd, func(hv *libvirtHost, cfg config.Config) error {
+		return do(hv, template.Target{Pool: cfg.Pool, KeepFreeMiB: cfg.Host.PoolReserveMiB})
+	})
+}
+
+// withConfig reaches libvirt and calls do with the config.
+func (g *globals) withConfig(cmd *cobra.Command, do func(hv *libvirtHost, cfg config.Config) error) error {
 	cfg, err := g.loadConfig(cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -30,7 +41,7 @@ func (g *globals) withPool(cmd *cobra.Command, do func(hv *libvirtHost, to templ
 		return err
 	}
 	defer hv.close()
-	return do(hv, template.Target{Pool: cfg.Pool, KeepFreeMiB: cfg.Host.PoolReserveMiB})
+	return do(hv, cfg)
 }
 
 // checkTemplate refuses what is no template's name.

@@ -32,6 +32,9 @@ func TestCommandsValidate(t *testing.T) {
 		{(&templateBuildCmd{name: "Web"}).validate(), "--name: template name \"Web\""},
 		{(&templateImportCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
 		{(&templateImportCmd{}).validate([]string{"web.1", "disk.qcow2"}), "NAME: template name \"web.1\""},
+		{(&templateShowCmd{name: "web", output: "yaml"}).validate(), "--output: found \"yaml\""},
+		{(&templateSealCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
+		{(&templateSealCmd{pool: "p"}).validate([]string{"web"}), "--pool: want VOLUME"},
 	} {
 		var usage usageError
 		wrong := errors.As(tt.err, &usage) && strings.Contains(tt.err.Error(), tt.want)
