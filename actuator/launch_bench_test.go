@@ -264,10 +264,10 @@ func (r *launchRig) virsh() time.Duration {
 	r.b.Helper()
 	name, uuid := r.id+"-virsh", vm.NewUUID()
 	disk := filepath.Join(r.dir, name+".qcow2")
-	text, err := vm.DomainXML(r.spec, r.machine, name, bus.Metadata{
+	text, err := vm.Definition{Spec: r.spec, Machine: r.machine, Name: name, Meta: bus.Metadata{
 		Group: "nobody", Template: "demo", UUID: uuid, Created: time.Now(), Phase: bus.PhaseReady, Since: time.Now(), Pool: r.id,
 		Volume: name,
-	}, disk, "52:54:00:00:00:01")
+	}, DiskPath: disk, MACs: []string{"52:54:00:00:00:01"}}.XML()
 	if err != nil {
 		r.b.Fatal(err)
 	}

@@ -177,12 +177,15 @@ func (a *Actuator) finish(host string, lv *libvirt.Connect, b *orphan.Records, o
 	}
 	e := bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventRemoved, Sentence: o.Why}
 	if o.Action == orphan.Delete {
-		deleted, err := orphan.DeleteVolume(lv, b, o.VolumeRecord)
+		d, err := orphan.DeleteVolume(lv, b, o.VolumeRecord)
 		b.Report(err)
-		if !deleted {
+		if !d.Deleted {
 			return // the next sweep sees what there is
 		}
 		a.publish(host, bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventOrphan, Sentence: sentence(o, "deleted, as "+o.Why)}, nil)
+		if !d.Last {
+			return // the VM's end is said with its last volume
+		}
 		e.Sentence = "its domain was gone, and its volume is deleted"
 	}
 	if e.Sentence == "" {

@@ -117,6 +117,38 @@ func TestRecordOfALaunch(t *testing.T) {
 	}
 }
 
+// A VM's end is said once all that was made for it is gone, also if it has more than one volume.
+func TestDeleteOrphansOfOneVM(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	spec := webSpec(func(g *bus.Group) { g.Disks = []bus.Disk{{SizeMiB: 1}} })
+	if err := b.Launch(t.Context(), spec, "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	b.undefineByHand("web-1")
+	found := func() []orphan.Orphan {
+		t.Helper()
+		s, err := orphan.Read(b.conn, b.book, b.Pools, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return orphan.Find(s, time.Now(), 0, nil)
+	}
+	all := found()
+	if len(all) != 2 || all[0].Action != orphan.Delete || all[1].Action != orphan.Delete || all[0].Path == all[1].Path {
+		t.Fatalf("found %+v, want both volumes", all)
+	}
+	for i, o := range all {
+		d, err := orphan.DeleteVolume(b.conn, b.book, o.VolumeRecord)
+		if err != nil || !d.Deleted || d.Last != (i == 1) {
+			t.Errorf("%s: %+v, %v", o.Path, d, err)
+		}
+	}
+	if all := found(); len(all) != 1 || all[0].Action != orphan.Forget {
+		t.Errorf("then %+v, want its end", all)
+	}
+}
+
 // What must not be deleted is left even if somebody asks for it.
 func TestDeleteOrphan(t *testing.T) {
 	volume := bus.VolumeName("web-1", someUUID)
@@ -174,8 +206,9 @@ func TestDeleteOrphan(t *testing.T) {
 			if tt.change != nil {
 				tt.change(b, inode, &r)
 			}
-			deleted, err := orphan.DeleteVolume(b.conn, b.book, r)
-			if deleted != tt.deleted || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			d, err := orphan.DeleteVolume(b.conn, b.book, r)
+			deleted := d.Deleted
+			if deleted != tt.deleted || d.Last != deleted || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("deleted %t, %v; want %t, %q", deleted, err, tt.deleted, tt.err)
 			}
 			if there := slices.Contains(b.volumes(), volume); there == tt.deleted {

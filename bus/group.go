@@ -28,6 +28,8 @@ type Group struct {
 	MemoryMiB int    `json:"memory_mib"`
 	// DiskMiB is the size of each VM's disk, at least that of the template; 0 is the same.
 	DiskMiB int `json:"disk_mib,omitempty"`
+	// Disks are further disks of each VM, at most MaxDisks. They are made and removed with it.
+	Disks []Disk `json:"disks,omitempty"`
 	// Network is the libvirt network of the VMs; "user" is QEMU's user-mode network, which needs no rights.
 	// "" is chosen when the libvirt URI is known: "default" on a system URI, "user" on a session URI.
 	Network    string        `json:"network"`
@@ -130,6 +132,7 @@ func DefaultGroup() Group {
 			RemovalWindow:  10 * time.Minute,
 		},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
+		Disks:    []Disk{},
 		Schedule: []ScheduledAction{}, // not nil, which the hash would tell from the empty list of a file
 		Policy: Policy{
 			Types: []PolicyType{

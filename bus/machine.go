@@ -14,6 +14,13 @@ type madeFrom struct {
 	MemoryMiB int    `json:"memory_mib"`
 	Network   string `json:"network"`
 	DiskMiB   int    `json:"disk_mib,omitempty"`
+	Disks     []Disk `json:"disks,omitempty"`
+}
+
+// Disk is one more disk of a VM: an empty one, or a clone of a template.
+type Disk struct {
+	SizeMiB  int    `json:"size_mib,omitempty"` // 0: that of the template
+	Template string `json:"template,omitempty"` // "": it is empty
 }
 
 // MachineHash is a short fingerprint of what the group's VMs are made from, as the file says it: a VM that was made from
@@ -21,7 +28,7 @@ type madeFrom struct {
 // template of the same name contains, or which network one that is left open ("") is.
 func (g Group) MachineHash() string {
 	return fingerprint(madeFrom{
-		Template: g.Template, VCPUs: g.VCPUs, MemoryMiB: g.MemoryMiB, Network: g.Network, DiskMiB: g.DiskMiB,
+		Template: g.Template, VCPUs: g.VCPUs, MemoryMiB: g.MemoryMiB, Network: g.Network, DiskMiB: g.DiskMiB, Disks: g.Disks,
 	})
 }
 

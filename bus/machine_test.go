@@ -9,7 +9,7 @@ import (
 // What a VM is made from has its own fingerprint, and nothing else of a group changes it.
 func TestMachineHash(t *testing.T) {
 	base := DefaultGroup()
-	made := []string{"Template", "VCPUs", "MemoryMiB", "Network", "DiskMiB"}
+	made := []string{"Template", "VCPUs", "MemoryMiB", "Network", "DiskMiB", "Disks"}
 	seen := map[string]string{base.MachineHash(): "no change"}
 	for i := range reflect.TypeFor[Group]().NumField() {
 		name := reflect.TypeFor[Group]().Field(i).Name
@@ -20,6 +20,8 @@ func TestMachineHash(t *testing.T) {
 			field.SetString(field.String() + "x")
 		case reflect.Int, reflect.Int64:
 			field.SetInt(field.Int() + 1)
+		case reflect.Slice:
+			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
 		default:
 			field.SetZero()
 		}

@@ -102,7 +102,9 @@ type Metadata struct {
 	Since   time.Time // when it entered Phase
 	Booted  time.Time // when its first boot was over, before any launch hook; zero: not yet, or not known
 	Pool    string
-	Volume  string // the volume made for this VM, in Pool
+	Volume  string // the volume with the VM's main disk, in Pool
+	Seed    string // the volume with what cloud-init reads, SeedName in Pool; "": it has none
+	Disks   int    // how many further disks it has, each a volume DiskName in Pool
 	Machine string // the group's MachineHash when the VM was made; "": an earlier version made it
 	Address string // the IP address that the launch hook was told; "": none was
 }
@@ -111,7 +113,32 @@ type Metadata struct {
 // definition names it before it is created; so a volume of that name is the one that was created for this domain,
 // whatever moment a crash came at, and a file of somebody else never is.
 func VolumeName(vm, uuid string) string {
-	return vm + "." + uuid[:min(8, len(uuid))] + ".qcow2"
+	return vm + "." + uuid[:min(8, len(uuid))] + volumeSuffix
+}
+
+// MaxDisks is how many further disks a VM may have.
+const MaxDisks = 16
+
+const volumeSuffix = ".qcow2"
+
+// SeedName is the name of the volume with a VM's seed, beside that of its disk.
+func SeedName(volume string) string { return strings.TrimSuffix(volume, volumeSuffix) + ".seed.iso" }
+
+// DiskName is the name of the volume of a VM's further disk n, from 1, beside that of its main disk.
+func DiskName(volume string, n int) string {
+	return fmt.Sprintf("%s.disk%d%s", strings.TrimSuffix(volume, volumeSuffix), n, volumeSuffix)
+}
+
+// Volumes are the names of all volumes that were made for the VM, or are about to be; the main disk is the first.
+func (m Metadata) Volumes() []string {
+	all := []string{m.Volume}
+	for n := range m.Disks {
+		all = append(all, DiskName(m.Volume, n+1))
+	}
+	if m.Seed != "" {
+		all = append(all, m.Seed)
+	}
+	return all
 }
 
 type metadataXML struct {
@@ -132,6 +159,9 @@ type metadataXML struct {
 type volumeXML struct {
 	Pool string `xml:"pool,attr"`
 	Name string `xml:"name,attr"`
+	// Attributes, as a program that does not know them then still takes the VM for its own.
+	Seed  string `xml:"seed,attr,omitempty"`
+	Disks int    `xml:"disks,attr,omitempty"`
 }
 
 // XML is the element without namespace, as libvirt's call for setting metadata wants it.
@@ -139,7 +169,7 @@ func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
 		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine, Address: m.Address,
-		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume}},
+		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume, Seed: m.Seed, Disks: m.Disks}},
 	}
 	if !m.Booted.IsZero() {
 		x.Booted = new(m.Booted.UTC())
@@ -197,6 +227,7 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created.UTC(), Phase: x.Phase, Since: x.Since.UTC(),
 		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Address: x.Address,
 	}
+	m.Seed, m.Disks = x.Volume[0].Seed, x.Volume[0].Disks
 	if x.Booted != nil {
 		m.Booted = x.Booted.UTC()
 	}
@@ -226,6 +257,12 @@ func (m Metadata) check() error {
 				longestName,
 			)
 		}
+	}
+	if m.Seed != "" && m.Seed != SeedName(m.Volume) {
+		return fmt.Errorf("seed: found %.80q, want %q", m.Seed, SeedName(m.Volume))
+	}
+	if m.Disks < 0 || m.Disks > MaxDisks {
+		return fmt.Errorf("disks: found %d, want 0 to %d", m.Disks, MaxDisks)
 	}
 	if m.Machine != "" && !machineHash.MatchString(m.Machine) {
 		return fmt.Errorf("machine: found %.80q, want hexadecimal digits, at most 64", m.Machine)

@@ -117,6 +117,9 @@ func TestMetadataRoundTrip(t *testing.T) {
 				Draw(t, "phase"),
 			Since: at.Draw(t, "since"), Pool: name.Draw(t, "pool"), Volume: name.Draw(t, "volume"),
 		}
+		if rapid.Bool().Draw(t, "seeded") {
+			m.Seed, m.Disks = SeedName(m.Volume), rapid.IntRange(0, MaxDisks).Draw(t, "disks")
+		}
 		for kind, encode := range map[string]func() (string, error){"XML": m.XML, "DefinitionXML": m.DefinitionXML} {
 			text, err := encode()
 			if err != nil {
@@ -183,6 +186,9 @@ func TestParseMetadataRefuses(t *testing.T) {
 			"a machine of any length", strings.Replace(good, "<vm ", `<vm machine="`+strings.Repeat("0", 65)+`" `, 1), someUUID,
 			"machine: found",
 		},
+		{"a seed of another name", strings.Replace(good, " name=", ` seed="precious.iso" name=`, 1), someUUID, "seed: found"},
+		{"more disks than any has", strings.Replace(good, " name=", ` disks="17" name=`, 1), someUUID, "disks: found 17"},
+		{"fewer disks than none", strings.Replace(good, " name=", ` disks="-1" name=`, 1), someUUID, "disks: found -1"},
 		{"too long", strings.Replace(good, "<vm ", `<vm x="`+strings.Repeat("x", longestMetadata)+`" `, 1), someUUID, "want at most"},
 		{"cut off", good[:len(good)/2], someUUID, "decode"},
 		{"empty", "", someUUID, "decode"},
@@ -211,6 +217,18 @@ func TestVolumeName(t *testing.T) {
 		if got := VolumeName(tt.vm, tt.uuid); got != tt.want {
 			t.Errorf("VolumeName(%q, %q) = %q, want %q", tt.vm, tt.uuid, got, tt.want)
 		}
+	}
+}
+
+func TestVolumes(t *testing.T) {
+	m := someMetadata()
+	if got := strings.Join(m.Volumes(), " "); got != "web-1.5c0d2a9e.qcow2" {
+		t.Errorf("got %s", got)
+	}
+	m.Seed, m.Disks = SeedName(m.Volume), 2
+	const want = "web-1.5c0d2a9e.qcow2 web-1.5c0d2a9e.disk1.qcow2 web-1.5c0d2a9e.disk2.qcow2 web-1.5c0d2a9e.seed.iso"
+	if got := strings.Join(m.Volumes(), " "); got != want {
+		t.Errorf("got %s", got)
 	}
 }
 

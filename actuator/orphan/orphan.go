@@ -62,7 +62,7 @@ type Orphan struct {
 	Action          Action
 	What            string       // of those below
 	Group, VM, UUID string       // UUID is "" for a volume without a record
-	VolumeRecord    VolumeRecord // of a volume to be deleted, and of a VM that is gone
+	VolumeRecord    VolumeRecord // of a volume to be deleted, as it is of this one, and of a VM that is gone
 	Path            string
 	Size            uint64
 	Since           time.Time // it is as it is, as far as that is known
@@ -120,7 +120,8 @@ func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time
 	for _, r := range s.Records {
 		_, defined := s.Domains[r.UUID]
 		volumes, known := s.Pools[r.Pool]
-		if !defined && known && !volumes[r.Volume] {
+		left := slices.ContainsFunc(r.volumes(), func(volume string) bool { return volumes[volume] })
+		if !defined && known && !left {
 			all = append(all, Orphan{
 				Action: Forget, What: recordOrphan, Group: r.Group, VM: r.VM, UUID: r.UUID, Path: r.Path, VolumeRecord: r, Since: r.Created,
 				Why: "found gone, with its volume",
@@ -151,11 +152,12 @@ func objection(v Volume, r VolumeRecord, found bool) string {
 
 // record is the one of a volume.
 func (s Scan) record(v Volume) (VolumeRecord, bool) {
-	i := slices.IndexFunc(s.Records, func(r VolumeRecord) bool { return r.Pool == v.Pool && r.Volume == v.Name && r.Path == v.Path })
-	if i < 0 {
-		return VolumeRecord{}, false
+	for _, r := range s.Records {
+		if r, is := r.of(v.Name); is && r.Pool == v.Pool && r.Path == v.Path {
+			return r, true
+		}
 	}
-	return s.Records[i], true
+	return VolumeRecord{}, false
 }
 
 // defined reports whether there is the domain that a volume is named for.
@@ -168,7 +170,7 @@ func (s Scan) defined(vm, digits string) bool {
 	return false
 }
 
-var volumeName = regexp.MustCompile(`^(([a-z][a-z0-9-]*)-[1-9][0-9]*)\.([0-9a-f]{8})\.qcow2$`)
+var volumeName = regexp.MustCompile(`^(([a-z][a-z0-9-]*)-[1-9][0-9]*)\.([0-9a-f]{8})\.(qcow2|seed\.iso|disk[1-9][0-9]?\.qcow2)$`)
 
 // volumeOf is what the name of a volume says, if it is one like ours.
 func volumeOf(name string) (group, vm, digits string) {
@@ -179,8 +181,12 @@ func volumeOf(name string) (group, vm, digits string) {
 	return m[2], m[1], m[3]
 }
 
-// cloned reports whether a volume's backing store is a template, in the templates' pool or beside it.
+// cloned reports whether a volume's backing store is a template, in the templates' pool or beside it. The further volumes of a
+// VM need have none: what they are called is like nothing else.
 func (s Scan) cloned(v Volume) bool {
+	if m := volumeName.FindStringSubmatch(v.Name); m != nil && m[4] != "qcow2" {
+		return true
+	}
 	dir := filepath.Dir(v.Backing)
 	return (dir == filepath.Dir(v.Path) || dir == s.Templates) && template.IsVolume(filepath.Base(v.Backing))
 }

@@ -90,6 +90,25 @@ func TestOrphans(t *testing.T) {
 			"a foreign domain's disk", func(s *Scan, _ map[string]time.Time) { s.Volumes[0].User = "domain theirs" },
 			"leave: domain theirs uses it",
 		},
+		{"a seed of its record", func(s *Scan, _ map[string]time.Time) {
+			seed := bus.SeedName(name)
+			s.Records[0].Others = []OtherVolume{{Volume: seed, File: &FileID{Inode: 9}}}
+			s.Volumes = []Volume{{Pool: "default", Name: seed, Path: dir + seed, File: &FileID{Inode: 9}}}
+		}, "delete: its domain is not defined"},
+		{"another file in the place of its seed", func(s *Scan, _ map[string]time.Time) {
+			seed := bus.SeedName(name)
+			s.Records[0].Others = []OtherVolume{{Volume: seed, File: &FileID{Inode: 9}}}
+			s.Volumes = []Volume{{Pool: "default", Name: seed, Path: dir + seed, File: &FileID{Inode: 7}}}
+		}, "leave: another file"},
+		{"a further disk that its record does not have", func(s *Scan, _ map[string]time.Time) {
+			disk := bus.DiskName(name, 1)
+			s.Volumes = []Volume{{Pool: "default", Name: disk, Path: dir + disk, File: &FileID{Inode: 9}}}
+		}, "leave: no record"},
+		{"nothing left but its seed", func(s *Scan, _ map[string]time.Time) {
+			seed := bus.SeedName(name)
+			s.Records[0].Others = []OtherVolume{{Volume: seed}}
+			s.Volumes, s.Pools = nil, map[string]map[string]bool{"default": {seed: true}}
+		}, ""},
 		{"no record", func(s *Scan, _ map[string]time.Time) { s.Records = nil }, "leave: no record"},
 		{
 			"the record of another path", func(s *Scan, _ map[string]time.Time) { s.Records[0].Path = "/old/" + name },
@@ -150,7 +169,11 @@ func TestOrphans(t *testing.T) {
 			if len(all) != 1 || all[0].Action.String() != verdict || !strings.Contains(all[0].Why, why) {
 				t.Fatalf("got %+v, want %s", all, tt.want)
 			}
-			if o := all[0]; o.Group != "web" || o.VM != "web-1" || o.Path != dir+name || o.Why == "" {
+			path := dir + name
+			if len(s.Volumes) > 0 {
+				path = s.Volumes[0].Path
+			}
+			if o := all[0]; o.Group != "web" || o.VM != "web-1" || o.Path != path || o.Why == "" {
 				t.Errorf("got %+v", o)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,39 @@ type VolumeRecord struct {
 	Template string     `json:"template"` // path of the volume's backing store
 	Created  time.Time  `json:"created"`
 	File     *FileID    `json:"file,omitempty"` // absent until the volume is made, and where its file cannot be looked at
+	// Others are the VM's further volumes, beside the one above.
+	Others []OtherVolume `json:"others,omitempty"`
+}
+
+// OtherVolume is one more volume of a VM, such as its seed.
+type OtherVolume struct {
+	Volume  string  `json:"volume"`
+	Backing string  `json:"backing,omitempty"` // path of its backing store; "": it has none
+	File    *FileID `json:"file"`
+}
+
+// volumes are the names of those that the record is of.
+func (r VolumeRecord) volumes() []string {
+	all := []string{r.Volume}
+	for _, o := range r.Others {
+		all = append(all, o.Volume)
+	}
+	return all
+}
+
+// of is the record as it is of one of its volumes.
+func (r VolumeRecord) of(volume string) (VolumeRecord, bool) {
+	if volume == r.Volume {
+		return r, true
+	}
+	for _, o := range r.Others {
+		if o.Volume == volume {
+			r.Path = filepath.Join(filepath.Dir(r.Path), volume)
+			r.Volume, r.Template, r.File = volume, o.Backing, o.File
+			return r, true
+		}
+	}
+	return VolumeRecord{}, false
 }
 
 const recordVersion = 1
@@ -119,8 +153,9 @@ func (b *Records) Begin(vm string, meta bus.Metadata, path, template string) {
 	}))
 }
 
-// Complete adds to a record which file the volume is. It is called when the volume has just been made.
-func (b *Records) Complete(uuid string) {
+// Complete adds to a record which file a volume of its VM is, and the path of its backing store. It is called when the volume
+// has just been made.
+func (b *Records) Complete(uuid, volume, backing string) {
 	if b == nil || b.Identify == nil {
 		return
 	}
@@ -131,7 +166,9 @@ func (b *Records) Complete(uuid string) {
 		return // it could not be written, which was said
 	}
 	if err == nil {
-		if r.File, err = b.Identify(r.Path); err == nil {
+		var file *FileID
+		if file, err = b.Identify(filepath.Join(filepath.Dir(r.Path), volume)); err == nil {
+			r.complete(volume, backing, file)
 			err = b.write(r)
 		} else if errors.Is(err, fs.ErrNotExist) {
 			// Libvirt has just made it, so its path is not one of this machine.
@@ -143,6 +180,16 @@ func (b *Records) Complete(uuid string) {
 	if err != nil {
 		b.warn(unnamed("complete a record", err))
 	}
+}
+
+// complete notes the file of a volume.
+func (r *VolumeRecord) complete(volume, backing string, file *FileID) {
+	if volume == r.Volume {
+		r.File = file
+		return
+	}
+	r.Others = slices.DeleteFunc(r.Others, func(o OtherVolume) bool { return o.Volume == volume })
+	r.Others = append(r.Others, OtherVolume{volume, backing, file})
 }
 
 // Drop takes a record away, after the end of its VM was said.
@@ -323,6 +370,8 @@ func readRecord(path string) (VolumeRecord, error) {
 		err = fmt.Errorf("it is of VM %q", r.UUID)
 	case r.VM == "" || r.Volume != bus.VolumeName(r.VM, r.UUID) || r.Path != "" && filepath.Base(r.Path) != r.Volume:
 		err = fmt.Errorf("volume %q at %q is not named for VM %q", r.Volume, r.Path, r.VM)
+	case !r.othersAreNamed():
+		err = fmt.Errorf("one of the volumes %q is not named for VM %q", r.volumes(), r.VM)
 	case r.Group == "" || r.URI == "" || r.Pool == "" || r.Created.IsZero():
 		err = errors.New("without group, libvirt URI, pool or creation time")
 	}
@@ -330,4 +379,10 @@ func readRecord(path string) (VolumeRecord, error) {
 		return r, fmt.Errorf("%s is no record: %w; left alone", path, err)
 	}
 	return r, nil
+}
+
+// othersAreNamed reports whether the further volumes are named as those of the VM.
+func (r VolumeRecord) othersAreNamed() bool {
+	own := bus.Metadata{Volume: r.Volume, Seed: bus.SeedName(r.Volume), Disks: bus.MaxDisks}.Volumes()[1:]
+	return !slices.ContainsFunc(r.Others, func(o OtherVolume) bool { return !slices.Contains(own, o.Volume) })
 }

@@ -45,7 +45,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	if err := os.WriteFile(path, []byte("disk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.Complete(someUUID)
+	b.Complete(someUUID, bus.VolumeName("web-1", someUUID), "")
 	is, err := Identify(path)
 	if err != nil {
 		t.Fatal(err)
@@ -86,10 +86,41 @@ func TestRecordsOfOthers(t *testing.T) {
 	}
 	var none *Records // without a folder
 	none.Begin("web-1", someMetadata(), "", "")
-	none.Complete(someUUID)
+	none.Complete(someUUID, "", "")
 	none.Drop(someUUID)
 	if remote := NewRecords(b.Dir, "qemu+ssh://kvm1/system", "here", "here", zerolog.Nop()); remote.Identify != nil {
 		t.Error("files of another machine are looked at")
+	}
+}
+
+// A VM's further volumes are in its record, each as it was last made.
+func TestRecordOfFurtherVolumes(t *testing.T) {
+	b, log := newBook(t)
+	main := bus.VolumeName("web-1", someUUID)
+	begun(b, "/pool/"+main)
+	inodes := map[string]uint64{"/pool/" + main: 7, "/pool/" + bus.SeedName(main): 8, "/pool/" + bus.DiskName(main, 1): 9}
+	b.Identify = func(path string) (*FileID, error) { return &FileID{Inode: inodes[path]}, nil }
+	b.Complete(someUUID, main, "/pool/template-demo.qcow2")
+	b.Complete(someUUID, bus.SeedName(main), "")
+	b.Complete(someUUID, bus.DiskName(main, 1), "/pool/template-data.qcow2")
+	b.Complete(someUUID, bus.SeedName(main), "")
+	got := b.Read()
+	if len(got) != 1 || len(got[0].Others) != 2 || log.Len() > 0 {
+		t.Fatalf("read %+v, logged %s", got, log)
+	}
+	for volume, want := range map[string]struct {
+		inode   uint64
+		backing string
+	}{
+		main: {7, "/pool/template-demo.qcow2"}, bus.SeedName(main): {8, ""}, bus.DiskName(main, 1): {9, "/pool/template-data.qcow2"},
+	} {
+		r, is := got[0].of(volume)
+		if !is || r.File.Inode != want.inode || r.Template != want.backing || r.Path != "/pool/"+volume || r.UUID != someUUID {
+			t.Errorf("%s: %+v", volume, r)
+		}
+	}
+	if r, is := got[0].of(bus.DiskName(main, 2)); is {
+		t.Errorf("a volume that was never made: %+v", r)
 	}
 }
 
@@ -111,6 +142,8 @@ func TestForeignFilesAmongRecords(t *testing.T) {
 		"3" + other[1:] + ".json":     strings.ReplaceAll(string(whole), someUUID, "3"+other[1:]), // the volume is another VM's
 		"4" + other[1:] + ".json":     `{"v":1,"uuid":"4` + other[1:] + `"}`,
 		"5" + other[1:] + ".json.bak": string(whole),
+		"6" + other[1:] + ".json": strings.TrimSuffix(strings.ReplaceAll(string(whole), someUUID[:8], "6badcafe"), "}\n") +
+			`,"others":[{"volume":"precious.iso","file":{"inode":9,"device":1}}]}`,
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(b.Dir, name), []byte(text), 0o600); err != nil {
@@ -137,7 +170,7 @@ func TestForeignFilesAmongRecords(t *testing.T) {
 		}
 	}
 	b.Identify = func(string) (*FileID, error) { return &FileID{Inode: 7}, nil }
-	b.Complete(someUUID) // over the one that was cut off
+	b.Complete(someUUID, bus.VolumeName("web-1", someUUID), "") // over the one that was cut off
 	if got := b.Read(); len(got) != 1 || got[0].File == nil {
 		t.Errorf("completed: %+v", got)
 	}
@@ -156,7 +189,7 @@ func TestRecordsCannotBeWritten(t *testing.T) {
 		meta := someMetadata()
 		meta.UUID = uuid
 		b.Begin("web-1", meta, "", "")
-		b.Complete(uuid)
+		b.Complete(uuid, meta.Volume, "")
 		b.Drop(uuid)
 	}
 	if got := strings.Count(log.String(), "\n"); got != 3 {
@@ -169,7 +202,7 @@ func TestFilesOutOfSight(t *testing.T) {
 	b, log := newBook(t)
 	begun(b, "/no/such/pool/"+bus.VolumeName("web-1", someUUID))
 	for range 3 {
-		b.Complete(someUUID)
+		b.Complete(someUUID, bus.VolumeName("web-1", someUUID), "")
 	}
 	said := log.String()
 	if strings.Count(said, "\n") != 1 || !strings.Contains(said, "the files in /no/such/pool cannot be looked at from here") ||

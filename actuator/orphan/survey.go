@@ -156,7 +156,8 @@ func (s *Scan) addPool(conn *libvirt.Connect, b *Records, name string) error {
 // misses reports whether a volume of a record without a domain is not among a pool's.
 func (s *Scan) misses(pool string, names map[string]bool) bool {
 	for _, r := range s.Records {
-		if _, defined := s.Domains[r.UUID]; !defined && r.Pool == pool && !names[r.Volume] {
+		_, defined := s.Domains[r.UUID]
+		if !defined && r.Pool == pool && slices.ContainsFunc(r.volumes(), func(volume string) bool { return !names[volume] }) {
 			return true
 		}
 	}
@@ -166,7 +167,7 @@ func (s *Scan) misses(pool string, names map[string]bool) bool {
 // judges reports whether a volume can be an orphan, by its name alone.
 func (s *Scan) judges(pool, volume string) bool {
 	for _, r := range s.Records {
-		if r.Pool == pool && r.Volume == volume {
+		if _, is := r.of(volume); is && r.Pool == pool {
 			_, defined := s.Domains[r.UUID]
 			return !defined
 		}
@@ -339,39 +340,55 @@ func userOf(path string, users map[string]string) string {
 	return ""
 }
 
-// DeleteVolume deletes the volume of a record, if a second look says the same, and reports whether it did. It looks at the
-// file itself, as what libvirt knows of it may be old.
-func DeleteVolume(conn *libvirt.Connect, b *Records, r VolumeRecord) (deleted bool, err error) {
+// Deletion is what came of deleting an orphaned volume.
+type Deletion struct {
+	Deleted bool
+	Last    bool // nothing else of its VM is left
+}
+
+// DeleteVolume deletes the volume of a record, if a second look says the same. It looks at the file itself, as what libvirt knows
+// of it may be old.
+func DeleteVolume(conn *libvirt.Connect, b *Records, r VolumeRecord) (Deletion, error) {
 	pool, err := conn.LookupStoragePoolByName(r.Pool)
 	if err != nil {
-		return false, fmt.Errorf("look up storage pool %q: %w", r.Pool, err)
+		return Deletion{}, fmt.Errorf("look up storage pool %q: %w", r.Pool, err)
 	}
 	defer func() { _ = pool.Free() }()
 	if err := pool.Refresh(0); err != nil {
-		return false, fmt.Errorf("refresh storage pool %q: %w", r.Pool, err)
+		return Deletion{}, fmt.Errorf("refresh storage pool %q: %w", r.Pool, err)
 	}
 	s, err := Read(conn, b, vm.Pools{Disks: r.Pool}, nil)
 	if err != nil {
-		return false, err
+		return Deletion{}, err
 	}
 	all := Find(s, time.Now(), 0, nil)
-	i := slices.IndexFunc(all, func(o Orphan) bool { return o.What == volumeOrphan && o.UUID == r.UUID })
+	i := slices.IndexFunc(all, func(o Orphan) bool { return o.What == volumeOrphan && o.UUID == r.UUID && o.Path == r.Path })
 	switch {
 	case i < 0:
-		return false, nil // it is gone, or its domain is there again
+		return Deletion{}, nil // it is gone, or its domain is there again
 	case all[i].Action != Delete:
-		return false, fmt.Errorf("volume %s is left alone: %s", r.Volume, all[i].Why)
+		return Deletion{}, fmt.Errorf("volume %s is left alone: %s", r.Volume, all[i].Why)
 	}
 	vol, err := pool.LookupStorageVolByName(r.Volume)
 	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-		return false, nil
+		return Deletion{}, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look up volume %s: %w", r.Volume, err)
+		return Deletion{}, fmt.Errorf("look up volume %s: %w", r.Volume, err)
 	}
 	defer func() { _ = vol.Free() }()
 	if err := vol.Delete(0); err != nil {
-		return false, fmt.Errorf("delete volume %s: %w", r.Volume, err)
+		return Deletion{}, fmt.Errorf("delete volume %s: %w", r.Volume, err)
 	}
-	return true, nil
+	return Deletion{Deleted: true, Last: !s.hasOthers(r)}, nil
+}
+
+// hasOthers reports whether there are volumes of a record's VM besides the one that it is of.
+func (s *Scan) hasOthers(of VolumeRecord) bool {
+	for _, r := range s.Records {
+		if r.UUID == of.UUID {
+			return slices.ContainsFunc(r.volumes(), func(volume string) bool { return volume != of.Volume && s.Pools[r.Pool][volume] })
+		}
+	}
+	return false
 }

@@ -61,5 +61,6 @@ func (s *Sweeper) Delete(o Orphan) (deleted bool, err error) {
 	if o.Action != Delete {
 		return false, fmt.Errorf("%s is left alone: %s", o.Path, o.Why)
 	}
-	return DeleteVolume(s.conn, s.records, o.VolumeRecord)
+	d, err := DeleteVolume(s.conn, s.records, o.VolumeRecord)
+	return d.Deleted, err
 }

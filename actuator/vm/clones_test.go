@@ -18,14 +18,11 @@ func TestClonesDiffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := DomainXML(
-			webSpec(),
-			Machine{VirtType: "qemu", Arch: "x86_64"},
-			name,
-			bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating},
-			"/pool/"+name,
-			mac,
-		)
+		text, err := Definition{
+			Spec: webSpec(), Machine: Machine{VirtType: "qemu", Arch: "x86_64"}, Name: name,
+			Meta:     bus.Metadata{Group: "web", UUID: uuid, Created: t0, Since: t0, Phase: bus.PhaseCreating},
+			DiskPath: "/pool/" + name, MACs: []string{mac},
+		}.XML()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,3 +30,39 @@ func TestDiskBytes(t *testing.T) {
 		})
 	}
 }
+
+func TestReadDisks(t *testing.T) {
+	lookup := func(name string) (template.Info, error) {
+		if name == "none" {
+			return template.Info{}, template.ErrNotFound
+		}
+		return template.Info{Path: "/pool/" + name, Capacity: 2 << 30, Complete: name != "half"}, nil
+	}
+	for _, tt := range []struct {
+		name string
+		disk bus.Disk
+		want extraDisk
+		err  string
+	}{
+		{"empty", bus.Disk{SizeMiB: 512}, extraDisk{"", 512 << 20}, ""},
+		{"of a template", bus.Disk{Template: "data"}, extraDisk{"/pool/data", 2 << 30}, ""},
+		{"of a template, larger", bus.Disk{SizeMiB: 4096, Template: "data"}, extraDisk{"/pool/data", 4 << 30}, ""},
+		{"of a template, smaller", bus.Disk{SizeMiB: 512, Template: "data"}, extraDisk{}, "disk 1: disk: found 512MiB, want at least 2GiB"},
+		{"no such template", bus.Disk{Template: "none"}, extraDisk{}, "disk 1: template not found"},
+		{"half a template", bus.Disk{Template: "half"}, extraDisk{}, `disk 1: template "half" is being uploaded`},
+		{"of nothing", bus.Disk{}, extraDisk{}, "disk 1: found neither size nor template"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := readDisks(webSpec(func(g *bus.Group) { g.Disks = []bus.Disk{tt.disk} }), lookup)
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("got %v, want an error with %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil || len(got) != 1 || got[0] != tt.want {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}

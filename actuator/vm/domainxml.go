@@ -8,9 +8,6 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// agentChannel is where QEMU's guest agent listens inside a guest.
-const agentChannel = "org.qemu.guest_agent.0"
-
 // Machine is what the host offers for a new VM.
 type Machine struct {
 	VirtType string // kvm, qemu, or a test driver's own
@@ -26,30 +23,31 @@ func (m Machine) resolve(spec bus.Group) bus.Group {
 	return spec
 }
 
-// DomainXML is the definition of a new VM.
-func DomainXML(spec bus.Group, m Machine, name string, meta bus.Metadata, diskPath, mac string) (string, error) {
-	element, err := meta.DefinitionXML()
+// Definition is what the definition of a new VM is made of.
+type Definition struct {
+	Spec     bus.Group // with what it leaves to the host filled in
+	Machine  Machine
+	Name     string
+	Meta     bus.Metadata
+	DiskPath string   // where the volume of its main disk will be; its other volumes will be beside it
+	MACs     []string // one for each NIC
+}
+
+// XML is the definition, for libvirt.
+func (d Definition) XML() (string, error) {
+	element, err := d.Meta.DefinitionXML()
 	if err != nil {
 		return "", err
 	}
-	d := libvirtxml.Domain{
-		Type:     m.VirtType,
-		Name:     name,
-		UUID:     meta.UUID,
+	x := libvirtxml.Domain{
+		Type:     d.Machine.VirtType,
+		Name:     d.Name,
+		UUID:     d.Meta.UUID,
 		Metadata: &libvirtxml.DomainMetadata{XML: element},
-		Memory:   &libvirtxml.DomainMemory{Value: uint(spec.MemoryMiB), Unit: "MiB"},
-		VCPU:     &libvirtxml.DomainVCPU{Value: uint(spec.VCPUs)},
-		OS: &libvirtxml.DomainOS{
-			Type:        &libvirtxml.DomainOSType{Arch: m.Arch, Type: "hvm"},
-			BootDevices: []libvirtxml.DomainBootDevice{{Dev: "hd"}},
-			SMBios:      &libvirtxml.DomainSMBios{Mode: "sysinfo"},
-		},
-		// cloud-init and the demo template take the guest's identity from here, so no seed disk is needed.
-		SysInfo: []libvirtxml.DomainSysInfo{{SMBIOS: &libvirtxml.DomainSysInfoSMBIOS{
-			System: &libvirtxml.DomainSysInfoSystem{Entry: []libvirtxml.DomainSysInfoEntry{
-				{Name: "serial", Value: fmt.Sprintf("ds=nocloud;h=%s;i=%s", name, meta.UUID)},
-			}},
-		}}},
+		Memory:   &libvirtxml.DomainMemory{Value: uint(d.Spec.MemoryMiB), Unit: "MiB"},
+		VCPU:     &libvirtxml.DomainVCPU{Value: uint(d.Spec.VCPUs)},
+		OS:       d.system(),
+		SysInfo:  d.identity(),
 		Features: &libvirtxml.DomainFeatureList{ACPI: &libvirtxml.DomainFeature{}, APIC: &libvirtxml.DomainFeatureAPIC{}},
 		// A guest that puts itself to sleep when nobody is at its keyboard would never serve again.
 		PM: &libvirtxml.DomainPM{
@@ -59,82 +57,36 @@ func DomainXML(spec bus.Group, m Machine, name string, meta bus.Metadata, diskPa
 		OnPoweroff: "destroy",
 		OnReboot:   "restart",
 		OnCrash:    "destroy",
-		Devices: &libvirtxml.DomainDeviceList{
-			// Without these two the firmware looks for USB devices and a network to boot from.
-			Controllers: []libvirtxml.DomainController{{Type: "usb", Model: "none"}},
-			Disks: []libvirtxml.DomainDisk{{
-				Device: "disk",
-				Driver: &libvirtxml.DomainDiskDriver{Name: "qemu", Type: "qcow2", Discard: "unmap"},
-				Source: &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: diskPath}},
-				Target: &libvirtxml.DomainDiskTarget{Dev: "vda", Bus: "virtio"},
-			}},
-			Interfaces: []libvirtxml.DomainInterface{{
-				MAC:    &libvirtxml.DomainInterfaceMAC{Address: mac},
-				Source: interfaceSource(spec.Network),
-				Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
-				ROM:    &libvirtxml.DomainROM{Enabled: "no"},
-			}},
-			Serials: []libvirtxml.DomainSerial{{
-				Source: &libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}},
-				Target: &libvirtxml.DomainSerialTarget{Port: new(uint(0))},
-			}},
-			Consoles: []libvirtxml.DomainConsole{{
-				Source: &libvirtxml.DomainChardevSource{Pty: &libvirtxml.DomainChardevSourcePty{}},
-				Target: &libvirtxml.DomainConsoleTarget{Type: "serial", Port: new(uint(0))},
-			}},
-			Channels: []libvirtxml.DomainChannel{{
-				Source: &libvirtxml.DomainChardevSource{UNIX: &libvirtxml.DomainChardevSourceUNIX{}},
-				Target: &libvirtxml.DomainChannelTarget{VirtIO: &libvirtxml.DomainChannelTargetVirtIO{Name: agentChannel}},
-			}},
-			MemBalloon: &libvirtxml.DomainMemBalloon{
-				Model: "virtio", Stats: &libvirtxml.DomainMemBalloonStats{Period: 5},
-			},
-			RNGs: []libvirtxml.DomainRNG{{
-				Model:   "virtio",
-				Backend: &libvirtxml.DomainRNGBackend{Random: &libvirtxml.DomainRNGBackendRandom{Device: "/dev/urandom"}},
-			}},
-		},
+		Devices:    d.devices(),
 	}
-	switch m.VirtType {
+	switch d.Machine.VirtType {
 	case "kvm":
-		d.CPU = &libvirtxml.DomainCPU{Mode: "host-passthrough", Check: "none"}
+		x.CPU = &libvirtxml.DomainCPU{Mode: "host-passthrough", Check: "none"}
 	case "qemu":
 		// Without a bound the emulator keeps up to a quarter of the guest's memory or more in translated code.
-		d.Features.TCG = &libvirtxml.DomainFeatureTCG{TBCache: &libvirtxml.DomainFeatureTCGTBCache{Unit: "MiB", Size: 32}}
+		x.Features.TCG = &libvirtxml.DomainFeatureTCG{TBCache: &libvirtxml.DomainFeatureTCGTBCache{Unit: "MiB", Size: 32}}
 	}
-	out, err := d.Marshal()
+	out, err := x.Marshal()
 	if err != nil {
-		return "", fmt.Errorf("encode the definition of %s: %w", name, err)
+		return "", fmt.Errorf("encode the definition of %s: %w", d.Name, err)
 	}
 	return out, nil
 }
 
-func interfaceSource(network string) *libvirtxml.DomainInterfaceSource {
-	if network == bus.UserNetwork {
-		return &libvirtxml.DomainInterfaceSource{User: &libvirtxml.DomainInterfaceSourceUser{}}
+// system is how the VM boots.
+func (d Definition) system() *libvirtxml.DomainOS {
+	return &libvirtxml.DomainOS{
+		Type:        &libvirtxml.DomainOSType{Arch: d.Machine.Arch, Type: "hvm"},
+		BootDevices: []libvirtxml.DomainBootDevice{{Dev: "hd"}},
+		SMBios:      &libvirtxml.DomainSMBios{Mode: "sysinfo"},
 	}
-	return &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: network}}
 }
 
-// volumeXML is a linked clone: a qcow2 volume whose backing store is the template.
-func volumeXML(name, templatePath string, capacityBytes uint64) (string, error) {
-	v := libvirtxml.StorageVolume{
-		Name:       name,
-		Capacity:   &libvirtxml.StorageVolumeSize{Value: capacityBytes, Unit: "bytes"},
-		Allocation: &libvirtxml.StorageVolumeSize{Value: 0},
-		Target: &libvirtxml.StorageVolumeTarget{
-			Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"},
-			Compat: "1.1", // libvirt's default is still 0.10, which is slower to grow
-			// Only the hypervisor, which takes over the file when it opens it, and root.
-			Permissions: &libvirtxml.StorageVolumeTargetPermissions{Mode: "0600"},
-		},
-		BackingStore: &libvirtxml.StorageVolumeBackingStore{
-			Path: templatePath, Format: &libvirtxml.StorageVolumeTargetFormat{Type: "qcow2"},
-		},
-	}
-	out, err := v.Marshal()
-	if err != nil {
-		return "", fmt.Errorf("encode volume %s: %w", name, err)
-	}
-	return out, nil
+// identity is where cloud-init and the demo template take the guest's name and instance from, also without a seed.
+func (d Definition) identity() []libvirtxml.DomainSysInfo {
+	return []libvirtxml.DomainSysInfo{{SMBIOS: &libvirtxml.DomainSysInfoSMBIOS{
+		System: &libvirtxml.DomainSysInfoSystem{Entry: []libvirtxml.DomainSysInfoEntry{
+			{Name: "serial", Value: fmt.Sprintf("ds=nocloud;h=%s;i=%s", d.Name, d.Meta.UUID)},
+		}},
+	}}}
 }

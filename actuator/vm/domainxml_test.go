@@ -28,6 +28,8 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
+var someMACs = []string{"52:54:0a:0b:0c:0d"}
+
 func TestDomainXML(t *testing.T) {
 	for _, tt := range []struct {
 		name, network string
@@ -40,7 +42,7 @@ func TestDomainXML(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := webSpec(func(g *bus.Group) { g.Network, g.VCPUs, g.MemoryMiB = tt.network, 2, 512 })
 			meta := someMetadata()
-			text, err := DomainXML(spec, tt.m, "web-1", meta, "/pool/"+meta.Volume, "52:54:0a:0b:0c:0d")
+			text, err := Definition{spec, tt.m, "web-1", meta, "/pool/" + meta.Volume, someMACs}.XML()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +73,7 @@ func TestDomainXML(t *testing.T) {
 func TestDomainXMLEscapes(t *testing.T) {
 	meta := someMetadata()
 	meta.Template, meta.Pool = `a"<&>'b`, `<metadata><x>`
-	text, err := DomainXML(webSpec(), Machine{VirtType: "qemu", Arch: "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, "52:54:0a:0b:0c:0d")
+	text, err := Definition{webSpec(), Machine{VirtType: "qemu", Arch: "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, someMACs}.XML()
 	if err != nil {
 		t.Fatal(err)
 	}

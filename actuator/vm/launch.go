@@ -19,8 +19,9 @@ const agentTimeout = 5 * time.Second
 type Recorder interface {
 	// Begin keeps a record of a VM whose domain is defined; its volume will be at path, a clone of template.
 	Begin(vm string, meta bus.Metadata, path, template string)
-	// Complete adds which file the volume is, which has just been made.
-	Complete(uuid string)
+	// Complete adds which file a volume of the VM is, which has just been made with the file at backing as its backing store;
+	// "" is none.
+	Complete(uuid, volume, backing string)
 }
 
 // Pools are the names of the storage pools that VMs are made in and from; they may be one.
@@ -56,7 +57,7 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 	spec = h.Machine.resolve(spec)
 	l := &launch{Manager: h, spec: spec, name: name, decision: decision, meta: bus.Metadata{
 		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
-		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid), Machine: machine,
+		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid), Machine: machine, Disks: len(spec.Disks),
 	}}
 	defer l.free()
 	if err := l.prepare(); err != nil {
@@ -70,6 +71,7 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 	}{
 		{l.define, stepDefined, bus.EventCreating, "defined from template " + spec.Template},
 		{l.clone, stepCloned, "", ""},
+		{l.addDisks, stepDisked, "", ""},
 		{l.mark, stepMarked, "", ""},
 		{l.start, stepStarted, bus.EventStarted, "cloned and started"},
 		{l.awaitReady, "", "", ""},
@@ -101,18 +103,19 @@ type launch struct {
 	name, decision string
 	meta           bus.Metadata
 	tmpl           template.Info
-	diskBytes      uint64 // size of its disk
+	diskBytes      uint64      // size of its main disk
+	disks          []extraDisk // the others
 	definition     string
 	path           string // where its volume will be
 
-	pool *libvirt.StoragePool
-	dom  *libvirt.Domain
-	vol  *libvirt.StorageVol
+	pool    *libvirt.StoragePool
+	dom     *libvirt.Domain
+	volumes []*libvirt.StorageVol // that it has made
 }
 
 func (l *launch) free() {
-	if l.vol != nil {
-		_ = l.vol.Free()
+	for _, vol := range l.volumes {
+		_ = vol.Free()
 	}
 	if l.dom != nil {
 		_ = l.dom.Free()
@@ -143,6 +146,11 @@ func (l *launch) prepare() (err error) {
 	if l.diskBytes, err = DiskBytes(l.spec, l.tmpl); err != nil {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}
+	if l.disks, err = readDisks(l.spec, func(name string) (template.Info, error) {
+		return template.Lookup(l.Conn, l.Pools.Templates, name)
+	}); err != nil {
+		return fmt.Errorf("%s: %w", l.name, err)
+	}
 	if l.pool, err = l.Conn.LookupStoragePoolByName(l.Pools.Disks); err != nil {
 		return fmt.Errorf("look up storage pool %q: %w", l.Pools.Disks, err)
 	}
@@ -157,7 +165,7 @@ func (l *launch) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	l.definition, err = DomainXML(l.spec, l.Machine, l.name, l.meta, l.path, mac)
+	l.definition, err = Definition{l.spec, l.Machine, l.name, l.meta, l.path, []string{mac}}.XML()
 	return err
 }
 
@@ -171,14 +179,34 @@ func (l *launch) define(context.Context) (err error) {
 	return nil
 }
 
-func (l *launch) clone(context.Context) (err error) {
-	if l.vol, err = CreateVolume(l.pool, l.meta.Volume, l.tmpl.Path, l.diskBytes); err != nil {
+func (l *launch) clone(context.Context) error {
+	vol, err := CreateVolume(l.pool, l.meta.Volume, l.tmpl.Path, l.diskBytes)
+	if err != nil {
 		return err
 	}
-	if l.Records != nil {
-		l.Records.Complete(l.meta.UUID)
+	l.made(vol, l.meta.Volume, l.tmpl.Path)
+	return nil
+}
+
+// addDisks makes the further disks.
+func (l *launch) addDisks(context.Context) error {
+	for i, disk := range l.disks {
+		name := bus.DiskName(l.meta.Volume, i+1)
+		vol, err := CreateVolume(l.pool, name, disk.backing, disk.bytes)
+		if err != nil {
+			return err
+		}
+		l.made(vol, name, disk.backing)
 	}
 	return nil
+}
+
+// made notes a volume that was just made, with its backing store; "" is none.
+func (l *launch) made(vol *libvirt.StorageVol, name, backing string) {
+	l.volumes = append(l.volumes, vol)
+	if l.Records != nil {
+		l.Records.Complete(l.meta.UUID, name, backing)
+	}
 }
 
 func (l *launch) mark(context.Context) error { return SetPhase(l.dom, &l.meta, bus.PhaseLaunching) }
@@ -202,38 +230,11 @@ func (l *launch) undo(ctx context.Context, cause error) error {
 	if l.dom == nil {
 		return cause
 	}
-	return errors.Join(cause, l.Calls.act(ctx, func() error { return undoLaunch(l.dom, l.vol) }))
+	return errors.Join(cause, l.Calls.act(ctx, func() error { return undoLaunch(l.dom, l.volumes) }))
 }
 
-// VolumePath is where a directory pool will put a volume.
-func VolumePath(pool *libvirt.StoragePool, volume string) (string, error) {
-	text, err := pool.GetXMLDesc(0)
-	if err != nil {
-		return "", fmt.Errorf("read the storage pool: %w", err)
-	}
-	dir, err := poolDir(text)
-	if err != nil {
-		return "", err
-	}
-	return dir + "/" + volume, nil
-}
-
-// CreateVolume makes the linked clone of a template's file, with a size in bytes. libvirt refuses a name that is in use, also by
-// a file that it does not know, so what it returns was made by this call.
-func CreateVolume(pool *libvirt.StoragePool, name, templatePath string, bytes uint64) (*libvirt.StorageVol, error) {
-	text, err := volumeXML(name, templatePath, bytes)
-	if err != nil {
-		return nil, err
-	}
-	vol, err := pool.StorageVolCreateXML(text, 0)
-	if err != nil {
-		return nil, fmt.Errorf("create volume %s: %w", name, err)
-	}
-	return vol, nil
-}
-
-// undoLaunch takes back what launch made; vol is nil when it made none.
-func undoLaunch(dom *libvirt.Domain, vol *libvirt.StorageVol) error {
+// undoLaunch takes back what launch made: a domain, and the volumes of it that there are.
+func undoLaunch(dom *libvirt.Domain, volumes []*libvirt.StorageVol) error {
 	active, err := dom.IsActive()
 	if err != nil {
 		return fmt.Errorf("undo: %w", err) // the next look at libvirt finds it, and removes it
@@ -243,9 +244,9 @@ func undoLaunch(dom *libvirt.Domain, vol *libvirt.StorageVol) error {
 			return fmt.Errorf("undo: destroy: %w", err)
 		}
 	}
-	if vol != nil {
+	for _, vol := range volumes {
 		if err := vol.Delete(0); err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-			return fmt.Errorf("undo: delete the volume: %w", err)
+			return fmt.Errorf("undo: delete a volume: %w", err)
 		}
 	}
 	if err := undefine(dom); err != nil {

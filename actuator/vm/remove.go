@@ -106,7 +106,7 @@ func (e *ending) look(ctx context.Context) (wanted bool, err error) {
 
 // readDisks reports whether the domain is there still.
 func (e *ending) readDisks() (there bool, err error) {
-	e.disk, e.others, err = disksOf(e.dom, e.vm.Meta.Volume)
+	e.disk, e.others, err = disksOf(e.dom, e.vm.Meta)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return false, nil
 	}
@@ -201,9 +201,9 @@ func (e *ending) destroy(ctx context.Context) error {
 	return nil
 }
 
-// delete deletes the volume, and then the definition that names it.
+// delete deletes the volumes, and then the definition that names them.
 func (e *ending) delete(ctx context.Context) error {
-	if err := e.Calls.act(ctx, func() error { return DeleteVolume(e.Conn, e.vm.Meta, e.disk) }); err != nil {
+	if err := e.Calls.act(ctx, func() error { return DeleteVolumes(e.Conn, e.vm.Meta, e.disk) }); err != nil {
 		return err
 	}
 	step(stepDeleted)

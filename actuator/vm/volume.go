@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"libvirt.org/go/libvirt"
@@ -14,11 +15,11 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// DeleteVolume deletes the volume that an owned domain names. The name must carry the domain's UUID: whatever else stands
-// there is not ours. path is where the domain has it as a disk, "" if it does not. The pool may have another name by now, so
+// DeleteVolumes deletes the volumes that an owned domain names. Their names must carry the domain's UUID: whatever else stands
+// there is not ours. path is where the domain has the main one as a disk, "" if it does not; the others are beside it. The pool may have another name by now, so
 // one with that folder counts like the one that the domain names. Where no pool has the folder nobody can tell whether
 // the volume is there: that is an error, and the domain has to stay, as nothing else says whose the volume is.
-func DeleteVolume(conn *libvirt.Connect, meta bus.Metadata, path string) error {
+func DeleteVolumes(conn *libvirt.Connect, meta bus.Metadata, path string) error {
 	if !strings.HasSuffix(meta.Volume, bus.VolumeName("", meta.UUID)) {
 		return fmt.Errorf("volume %q is not named for domain %s: left alone", meta.Volume, meta.UUID)
 	}
@@ -45,12 +46,12 @@ func DeleteVolume(conn *libvirt.Connect, meta bus.Metadata, path string) error {
 			continue
 		}
 		looked = true
-		if deleted, err := deleteFrom(&pools[i], meta.Volume); deleted || err != nil {
+		if deleted, err := deleteFrom(&pools[i], meta.Volumes()); deleted || err != nil {
 			return err
 		}
 	}
 	if named != nil && !looked {
-		if deleted, err := deleteFrom(named, meta.Volume); deleted || err != nil {
+		if deleted, err := deleteFrom(named, meta.Volumes()); deleted || err != nil {
 			return err
 		}
 		looked = path == ""
@@ -79,27 +80,33 @@ func hasFolder(pool *libvirt.StoragePool, dir string) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-// deleteFrom deletes a volume from a pool, and reports whether it was there.
-func deleteFrom(pool *libvirt.StoragePool, volume string) (deleted bool, err error) {
-	vol, err := pool.LookupStorageVolByName(volume)
-	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-		// A volume whose making was cut off may be there without the pool's knowledge.
-		if err := pool.Refresh(0); err != nil {
-			return false, fmt.Errorf("refresh the storage pool: %w", err)
+// deleteFrom deletes volumes from a pool, and reports whether one of them was there.
+func deleteFrom(pool *libvirt.StoragePool, volumes []string) (deleted bool, err error) {
+	refreshed := false
+	for _, volume := range volumes {
+		vol, err := pool.LookupStorageVolByName(volume)
+		if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) && !refreshed {
+			// A volume whose making was cut off may be there without the pool's knowledge.
+			if err := pool.Refresh(0); err != nil {
+				return deleted, fmt.Errorf("refresh the storage pool: %w", err)
+			}
+			refreshed = true
+			vol, err = pool.LookupStorageVolByName(volume)
 		}
-		vol, err = pool.LookupStorageVolByName(volume)
+		if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+			continue
+		}
+		if err != nil {
+			return deleted, fmt.Errorf("look up volume %s: %w", volume, err)
+		}
+		err = vol.Delete(0)
+		_ = vol.Free()
+		if err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
+			return deleted, fmt.Errorf("delete volume %s: %w", volume, err)
+		}
+		deleted = true
 	}
-	if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look up volume %s: %w", volume, err)
-	}
-	defer func() { _ = vol.Free() }()
-	if err := vol.Delete(0); err != nil && !errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) {
-		return false, fmt.Errorf("delete volume %s: %w", volume, err)
-	}
-	return true, nil
+	return deleted, nil
 }
 
 // lostPool says how the storage pool of a volume comes back.
@@ -149,9 +156,9 @@ func quoted(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// disksOf is where a domain has a volume as a disk, "" if it does not, and the files of its other disks: a person has
-// attached those, or has put them in the volume's place with a snapshot or a copy.
-func disksOf(dom *libvirt.Domain, volume string) (path string, others []string, err error) {
+// disksOf is where a domain has its main volume as a disk, "" if it does not, and the files of disks that were not made for it: a
+// person has attached those, or has put them in a volume's place with a snapshot or a copy.
+func disksOf(dom *libvirt.Domain, meta bus.Metadata) (path string, others []string, err error) {
 	text, err := dom.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
 	if err != nil {
 		return "", nil, fmt.Errorf("read its disks: %w", err)
@@ -163,11 +170,13 @@ func disksOf(dom *libvirt.Domain, volume string) (path string, others []string, 
 	if d.Devices == nil {
 		return "", nil, nil
 	}
+	own := meta.Volumes()
 	for _, disk := range d.Devices.Disks {
 		switch {
 		case disk.Source == nil || disk.Source.File == nil || disk.Device != "" && disk.Device != "disk":
-		case filepath.Base(disk.Source.File.File) == volume:
+		case filepath.Base(disk.Source.File.File) == meta.Volume:
 			path = disk.Source.File.File
+		case slices.Contains(own, filepath.Base(disk.Source.File.File)):
 		default:
 			others = append(others, disk.Source.File.File)
 		}

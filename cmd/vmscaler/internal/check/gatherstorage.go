@@ -147,13 +147,15 @@ func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool, p *Po
 		if vm.Meta.Pool != p.Name {
 			continue
 		}
-		vol, err := pool.LookupStorageVolByName(vm.Meta.Volume)
-		if err != nil {
-			continue // not made yet, or gone
+		for _, volume := range vm.Meta.Volumes() {
+			vol, err := pool.LookupStorageVolByName(volume)
+			if err != nil {
+				continue // not made yet, or gone
+			}
+			if info, err := vol.GetInfo(); err == nil {
+				p.Used[vm.Meta.Group] += info.Allocation
+			}
+			_ = vol.Free()
 		}
-		if info, err := vol.GetInfo(); err == nil {
-			p.Used[vm.Meta.Group] += info.Allocation
-		}
-		_ = vol.Free()
 	}
 }

@@ -88,6 +88,9 @@ func (f Facts) growth(p Pool) uint64 {
 			if err != nil {
 				continue // no VM is made, which the templates' findings say
 			}
+			for _, further := range g.Disks {
+				disk += uint64(further.SizeMiB) << 20 // one of a template's own size is not counted
+			}
 			if full := uint64(g.Max) * disk; full > p.Used[g.Name] {
 				sum += full - p.Used[g.Name]
 			}

@@ -77,6 +77,10 @@ func groupFields(g *bus.Group) section {
 		{"vcpus", whole(&g.VCPUs, 512, "")},
 		{"memory", memory(&g.MemoryMiB, 32)},
 		{"disk", orWord(memory(&g.DiskMiB, 1), "template", &g.DiskMiB, 0)},
+		{"disks", list[bus.Disk]{
+			&g.Disks, fmt.Sprintf("a list of at most %d disks with size or template", bus.MaxDisks), true, diskFields,
+			func() bus.Disk { return bus.Disk{} },
+		}},
 		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNameOrNone)},
 		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
@@ -105,6 +109,13 @@ func groupFields(g *bus.Group) section {
 		{"schedule", list[bus.ScheduledAction]{
 			&g.Schedule, "a list of actions with at, zone, min, max and desired", true, scheduleFields, newAction,
 		}},
+	}
+}
+
+func diskFields(disk *bus.Disk) section {
+	return section{
+		{"size", orWord(memory(&disk.SizeMiB, 1), "template", &disk.SizeMiB, 0)},
+		{"template", text(&disk.Template, `the name of a template, or "" for an empty disk`, isNameOrNone)},
 	}
 }
 
@@ -224,6 +235,7 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.order(path, g.ReadyWhen != bus.ReadyUptime || g.ReadyAfter < g.BootTimeout,
 		"ready_after", "less than", "boot_timeout", "more than", groupFields(&g))
 	d.policy(path+".policy", g.Policy)
+	d.disks(path+".disks", g.Disks)
 	for i, a := range g.Schedule {
 		at := fmt.Sprintf("%s.schedule[%d]", path, i)
 		switch {
@@ -252,6 +264,19 @@ func (d *decoder) group(path string, g bus.Group) {
 	}
 	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
+	}
+}
+
+// disks checks what takes more than one field of the further disks.
+func (d *decoder) disks(path string, disks []bus.Disk) {
+	if len(disks) > bus.MaxDisks && !d.bad(path) {
+		d.problem(path, fmt.Sprintf("%d disks", len(disks)), fmt.Sprintf("at most %d", bus.MaxDisks))
+	}
+	for i, disk := range disks {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if disk == (bus.Disk{}) && !d.bad(at) && !d.bad(at+".size") && !d.bad(at+".template") {
+			d.problem(at, "a disk without size and template", "one of them, or both")
+		}
 	}
 }
 

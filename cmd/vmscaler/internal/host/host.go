@@ -95,6 +95,9 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 				problems = append(problems, diskProblem(cfg, i, info))
 			}
 		}
+		if err := vm.CheckDisks(conn, cfg.Pool, g); err != nil {
+			problems = append(problems, cfg.Problem(fmt.Sprintf("groups[%d].disks", i), err.Error(), "disks that can be made"))
+		}
 	}
 	return problems, nil
 }
