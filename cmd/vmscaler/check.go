@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
@@ -14,8 +15,14 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
+// checkCmd is the command check.
+type checkCmd struct {
+	g      *globals
+	output string
+}
+
 func checkCommand(g *globals) *cobra.Command {
-	var output string
+	c := &checkCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether this host is ready, and what to do where it is not; change nothing",
@@ -24,41 +31,50 @@ Say whether this host is ready for the config: libvirt, acceleration, networks, 
 nothing. Below each warning and each problem is what mends it. The exit code is 0 if there is no problem; warnings are allowed.`),
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkOutput(output); err != nil {
+			if err := c.validate(); err != nil {
 				return err
 			}
-			cfg, warnings, cfgErr := g.readConfig()
-			dialer, err := host.NewDialer()
-			if err != nil {
-				return err
-			}
-			in := check.Input{
-				Config: cfg, ConfigErr: cfgErr, ConfigWarnings: warnings, Dialer: dialer, Root: "/",
-				Sources: host.Sources{Flag: g.uri, Getenv: os.Getenv},
-			}
-			facts, err := check.Gather(cmd.Context(), in)
-			if err != nil {
-				return err
-			}
-			findings, out := facts.Findings(), cmd.OutOrStdout()
-			problems, warned := check.Count(findings)
-			if output == "json" {
-				err = check.PrintJSON(out, findings)
-			} else {
-				color := term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
-				err = check.Print(bare(out), findings, color)
-			}
-			switch {
-			case err != nil:
-				return err
-			case problems > 0:
-				return fmt.Errorf("not ready: %s, %s", bus.Count(problems, "problem"), bus.Count(warned, "warning"))
-			case output == "text":
-				fmt.Fprintf(out, "ready: no problem, %s\n", bus.Count(warned, "warning"))
-			}
-			return nil
+			return c.run(cmd)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+func (c *checkCmd) validate() error { return checkOutput(c.output) }
+
+func (c *checkCmd) run(cmd *cobra.Command) error {
+	cfg, warnings, cfgErr := c.g.readConfig()
+	dialer, err := host.NewDialer()
+	if err != nil {
+		return err
+	}
+	facts, err := check.Gather(cmd.Context(), check.Input{
+		Config: cfg, ConfigErr: cfgErr, ConfigWarnings: warnings, Dialer: dialer, Root: "/",
+		Sources: host.Sources{Flag: c.g.uri, Getenv: os.Getenv},
+	})
+	if err != nil {
+		return err
+	}
+	return c.print(cmd.OutOrStdout(), facts.Findings())
+}
+
+// print prints what was found. Its error says that there are problems, too.
+func (c *checkCmd) print(out io.Writer, findings []check.Finding) (err error) {
+	problems, warned := check.Count(findings)
+	if c.output == "json" {
+		err = check.PrintJSON(out, findings)
+	} else {
+		color := term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
+		err = check.Print(bare(out), findings, color)
+	}
+	switch {
+	case err != nil:
+		return err
+	case problems > 0:
+		return fmt.Errorf("not ready: %s, %s", bus.Count(problems, "problem"), bus.Count(warned, "warning"))
+	case c.output == "text":
+		fmt.Fprintf(out, "ready: no problem, %s\n", bus.Count(warned, "warning"))
+	}
+	return nil
 }

@@ -61,16 +61,30 @@ func checkGroup(name string) error {
 // long is a help text that begins in a line of its own.
 func long(text string) string { return strings.TrimPrefix(text, "\n") }
 
-// exactArgs wants as many arguments as the command's usage line names.
-func exactArgs(n int) cobra.PositionalArgs {
+// checked runs a command once what its line says is found valid. What validate reads of the arguments it keeps for run.
+func checked(validate func(args []string) error, run func(*cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		if err := validate(args); err != nil {
+			return err
+		}
+		return run(cmd)
+	}
+}
+
+// exactArgs wants as many arguments as the command's usage line names.
+func exactArgs(n int) cobra.PositionalArgs { return argsBetween(n, n) }
+
+// argsBetween wants from least to most arguments, as the command's usage line has them; most -1 is any number.
+func argsBetween(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		usage := strings.TrimSuffix(cmd.UseLine(), " [flags]")
 		switch {
-		case len(args) == n:
+		case len(args) >= least && (len(args) <= most || most < 0):
 			return nil
 		case len(args) == 0:
-			return usageError{fmt.Errorf("want `%s`, found no argument", cmd.UseLine())}
+			return usageError{fmt.Errorf("want `%s`, found no argument", usage)}
 		}
-		return usageError{fmt.Errorf("want `%s`, found %q", cmd.UseLine(), args)}
+		return usageError{fmt.Errorf("want `%s`, found %q", usage, args)}
 	}
 }
 

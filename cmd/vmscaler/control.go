@@ -19,6 +19,46 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
+// control is what the commands share that change what a person has told a group. Each makes a query of its arguments.
+type control struct {
+	g     *globals
+	bus   busFlags
+	verb  string
+	query bus.Query
+}
+
+// command completes a command whose arguments validate makes the query of.
+func (c *control) command(cmd *cobra.Command, validate func(args []string) error) *cobra.Command {
+	cmd.RunE = checked(validate, c.run)
+	c.bus.add(cmd, "bus-listen")
+	return cmd
+}
+
+// run asks the decider that leads, and prints what holds then.
+func (c *control) run(cmd *cobra.Command) error {
+	c.query.By = whoAsks()
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	controls, err := client.Ask[bus.Controls](ctx, conn, c.verb, c.query)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; "+
+			"`vmscaler status` shows what holds", answerWithin)
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.query.Group, dashboard.ControlsText(controls, time.Local))
+	return nil
+}
+
+// scopesCmd is the commands pause and resume.
+type scopesCmd struct{ control }
+
 func pauseCommand(g *globals) *cobra.Command {
 	return scopesCommand(g, bus.VerbPause, &cobra.Command{
 		Short: "Stop scaling out, scaling in or replacing VMs of a group, until it is resumed",
@@ -39,39 +79,54 @@ func resumeCommand(g *globals) *cobra.Command {
 	})
 }
 
-// scopesCommand completes a command that wants a group and some scopes.
 func scopesCommand(g *globals, verb string, cmd *cobra.Command) *cobra.Command {
-	var busF busFlags
-	var names []string
+	c := &scopesCmd{control{g: g, verb: verb}}
+	cmd.Use = verb + " GROUP [" + strings.Join(scopeNames(), "|") + "]..."
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := argsBetween(1, -1)(cmd, args); err != nil {
+			return err
+		}
+		return checkScopes(args[1:])
+	}
+	return c.command(cmd, c.validate)
+}
+
+func scopeNames() (names []string) {
 	for _, s := range bus.Scopes() {
 		names = append(names, string(s))
 	}
-	cmd.Use = verb + " GROUP [" + strings.Join(names, "|") + "]..."
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usageError{fmt.Errorf("want `vmscaler %s`, found no argument", cmd.Use)}
+	return names
+}
+
+func checkScopes(found []string) error {
+	names := scopeNames()
+	for _, name := range found {
+		if !slices.Contains(names, name) {
+			return usageError{fmt.Errorf("scope: found %q, want one of %s%s", name, strings.Join(names, ", "), nearest.Hint(name, names))}
 		}
-		for _, name := range args[1:] {
-			if !slices.Contains(names, name) {
-				return usageError{fmt.Errorf("scope: found %q, want one of %s%s", name, strings.Join(names, ", "), nearest.Hint(name, names))}
-			}
-		}
-		return nil
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		q := bus.Query{Group: args[0]}
-		for _, name := range args[1:] {
-			q.Scopes = append(q.Scopes, bus.Scope(name))
-		}
-		return g.control(cmd, busF, verb, q)
+	return nil
+}
+
+func (c *scopesCmd) validate(args []string) error {
+	c.query.Group = args[0]
+	for _, name := range args[1:] {
+		c.query.Scopes = append(c.query.Scopes, bus.Scope(name))
 	}
-	busF.add(cmd, "bus-listen")
-	return cmd
+	if err := checkScopes(args[1:]); err != nil {
+		return err
+	}
+	return checkGroup(c.query.Group)
+}
+
+// dryRunCmd is the command dry-run.
+type dryRunCmd struct {
+	control
+	off bool
 }
 
 func dryRunCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	var off bool
+	c := &dryRunCmd{control: control{g: g, verb: bus.VerbDryRun}}
 	cmd := &cobra.Command{
 		Use:   "dry-run GROUP",
 		Short: "Decide and show everything of a group, and do nothing, until it is taken back with --off",
@@ -80,70 +135,53 @@ Decide and show everything of a group, and make and remove no VM: what would hav
 taken back with --off, also when vmscaler is started again. A group with "dry_run: true" in its config stays as it is.`),
 		Example: "  vmscaler dry-run web\n  vmscaler dry-run web --off",
 		Args:    exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.control(cmd, busF, bus.VerbDryRun, bus.Query{Group: args[0], On: !off})
-		},
 	}
-	busF.add(cmd, "bus-listen")
-	cmd.Flags().BoolVar(&off, "off", false, "act again")
-	return cmd
+	cmd.Flags().BoolVar(&c.off, "off", false, "act again")
+	return c.command(cmd, c.validate)
+}
+
+func (c *dryRunCmd) validate(args []string) error {
+	c.query = bus.Query{Group: args[0], On: !c.off}
+	return checkGroup(c.query.Group)
+}
+
+// scaleCmd is the command scale.
+type scaleCmd struct {
+	control
+	release bool
 }
 
 func scaleCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	var release bool
+	c := &scaleCmd{control: control{g: g, verb: bus.VerbScale}}
 	cmd := &cobra.Command{
 		Use:   "scale GROUP [N]",
 		Short: "Give a group a number of VMs, until it is released to its policy again",
 		Long: `Give a group a number of VMs, within its min and max, whatever its policy wants. It holds until it is released with
 --release, also when vmscaler is started again. VMs that die are replaced, and what is paused stays paused.`,
 		Example: "  vmscaler scale web 4\n  vmscaler scale web --release",
-		Args: func(_ *cobra.Command, args []string) error {
-			if want := map[bool]int{false: 2, true: 1}[release]; len(args) != want {
-				return usageError{fmt.Errorf("want `vmscaler scale GROUP N` or `vmscaler scale GROUP --release`, found %q", args)}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q := bus.Query{Group: args[0]}
-			if !release {
-				n, err := strconv.Atoi(args[1])
-				if err != nil || n < 0 {
-					return usageError{fmt.Errorf("number of VMs: found %q, want a whole number from 0", args[1])}
-				}
-				q.Desired = &n
-			}
-			return g.control(cmd, busF, bus.VerbScale, q)
-		},
 	}
-	busF.add(cmd, "bus-listen")
-	cmd.Flags().BoolVar(&release, "release", false, "leave it to the policy again")
-	return cmd
+	cmd.Args = func(_ *cobra.Command, args []string) error { return c.checkArgs(args) }
+	cmd.Flags().BoolVar(&c.release, "release", false, "leave it to the policy again")
+	return c.command(cmd, c.validate)
 }
 
-// control changes what a person has told a group, and prints what holds then.
-func (g *globals) control(cmd *cobra.Command, busF busFlags, verb string, q bus.Query) error {
-	if err := checkGroup(q.Group); err != nil {
-		return err
+func (c *scaleCmd) checkArgs(args []string) error {
+	if want := map[bool]int{false: 2, true: 1}[c.release]; len(args) != want {
+		return usageError{fmt.Errorf("want `vmscaler scale GROUP N` or `vmscaler scale GROUP --release`, found %q", args)}
 	}
-	q.By = whoAsks()
-	conn, err := g.joinAs(cmd, busF, bus.RoleOperator)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
-	controls, err := client.Ask[bus.Controls](ctx, conn, verb, q)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; "+
-			"`vmscaler status` shows what holds", answerWithin)
-	case err != nil:
-		return err
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", q.Group, dashboard.ControlsText(controls, time.Local))
 	return nil
+}
+
+func (c *scaleCmd) validate(args []string) error {
+	c.query.Group = args[0]
+	if !c.release {
+		n, err := strconv.Atoi(args[1])
+		if err != nil || n < 0 {
+			return usageError{fmt.Errorf("number of VMs: found %q, want a whole number from 0", args[1])}
+		}
+		c.query.Desired = &n
+	}
+	return checkGroup(c.query.Group)
 }
 
 // whoAsks is user@host, as far as this machine says.

@@ -34,18 +34,8 @@ func eventsCommand(g *globals) *cobra.Command {
 Print what happened: lifecycle events, and decisions that changed something, the oldest first. The bus keeps them for seven
 days, within 64 MiB. With -f it goes on with what happens from now on, until Ctrl-C.`),
 		Example: "  vmscaler events --since 1h\n  vmscaler events --since \"2026-11-24 03:10\"\n  vmscaler events web -f -o json",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usageError{fmt.Errorf("want `vmscaler events [GROUP]`, found %q", args)}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.validate(args); err != nil {
-				return err
-			}
-			return c.run(cmd)
-		},
+		Args:    argsBetween(0, 1),
+		RunE:    checked(c.validate, c.run),
 	}
 	c.bus.add(cmd, "bus-listen")
 	cmd.Flags().Var(c.since, "since", "from when: a time, or how long ago, such as 90s, 2h or 1d")

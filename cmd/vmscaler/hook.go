@@ -15,11 +15,17 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
+// hookCmd is the command hook.
+type hookCmd struct {
+	g     *globals
+	bus   busFlags
+	query bus.Query
+}
+
 func hookCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	actions := []string{string(bus.HookContinue), string(bus.HookAbandon), string(bus.HookHeartbeat)}
+	c := &hookCmd{g: g}
 	cmd := &cobra.Command{
-		Use:   "hook " + strings.Join(actions, "|") + " TOKEN",
+		Use:   "hook " + strings.Join(hookActions(), "|") + " TOKEN",
 		Short: "Answer the hook that a VM waits for",
 		Long: long(`
 Answer the hook that a VM waits for. TOKEN is in the event "waiting", which a group with "wait_for: bus" says. With
@@ -30,22 +36,29 @@ removed goes all the same; a "heartbeat" makes it wait for the time-out once mor
 			if err := exactArgs(2)(cmd, args); err != nil {
 				return err
 			}
-			if !slices.Contains(actions, args[0]) {
-				return usageError{fmt.Errorf("found %q, want one of %s%s",
-					args[0], strings.Join(actions, ", "), nearest.Hint(args[0], actions))}
-			}
-			if !isToken(args[1]) {
-				return usageError{fmt.Errorf("token: found %.40q, want the 26 letters and digits of the event \"waiting\": "+
-					"`vmscaler events --since 1h` has it", args[1])}
-			}
-			return nil
+			return c.validate(args)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return g.answerHook(cmd, busF, bus.Query{Action: bus.HookAction(args[0]), Token: args[1], By: whoAsks()})
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	busF.add(cmd, "bus-listen")
+	c.bus.add(cmd, "bus-listen")
 	return cmd
+}
+
+func hookActions() []string {
+	return []string{string(bus.HookContinue), string(bus.HookAbandon), string(bus.HookHeartbeat)}
+}
+
+func (c *hookCmd) validate(args []string) error {
+	if actions := hookActions(); !slices.Contains(actions, args[0]) {
+		return usageError{fmt.Errorf("found %q, want one of %s%s",
+			args[0], strings.Join(actions, ", "), nearest.Hint(args[0], actions))}
+	}
+	if !isToken(args[1]) {
+		return usageError{fmt.Errorf("token: found %.40q, want the 26 letters and digits of the event \"waiting\": "+
+			"`vmscaler events --since 1h` has it", args[1])}
+	}
+	c.query = bus.Query{Action: bus.HookAction(args[0]), Token: args[1]}
+	return nil
 }
 
 // isToken reports whether a text has the form of a token, so that a wrong one need not be waited for.
@@ -53,20 +66,21 @@ func isToken(s string) bool {
 	return len(s) == 26 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
-// answerHook answers a hook, and prints what became of it.
-func (g *globals) answerHook(cmd *cobra.Command, busF busFlags, q bus.Query) error {
-	conn, err := g.joinAs(cmd, busF, bus.RoleOperator)
+// run answers the hook, and prints what became of it.
+func (c *hookCmd) run(cmd *cobra.Command) error {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
-	answer, err := client.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, q)
+	c.query.By = whoAsks()
+	answer, err := client.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, c.query)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has passed, "+
-			"or vmscaler was started again and has told another token", q.Token)
+			"or vmscaler was started again and has told another token", c.query.Token)
 	case err != nil:
 		return err
 	}

@@ -21,8 +21,14 @@ func hostCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
+// hostRemoveCmd is the command host remove.
+type hostRemoveCmd struct {
+	g   *globals
+	bus busFlags
+}
+
 func hostRemoveCommand(g *globals) *cobra.Command {
-	var busF busFlags
+	c := &hostRemoveCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "remove HOST",
 		Short: "Count the VMs of a host that is gone no more",
@@ -34,26 +40,28 @@ still sends samples is refused: stop its collector first. A host that comes back
 HOST is its name or its id; of several hosts of one name it is the silent one.`),
 		Example: "  vmscaler host remove kvm2",
 		Args:    exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			conn, err := g.joinAs(cmd, busF, bus.RoleOperator)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-			defer cancel()
-			_, err = client.Ask[bus.Status](ctx, conn, bus.VerbForget, bus.Query{Host: args[0], By: whoAsks()})
-			switch {
-			case errors.Is(err, context.DeadlineExceeded):
-				return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds",
-					answerWithin)
-			case err != nil:
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten\n", args[0])
-			return nil
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
-	busF.add(cmd, "bus-listen")
+	c.bus.add(cmd, "bus-listen")
 	return cmd
+}
+
+func (c *hostRemoveCmd) run(cmd *cobra.Command, name string) error {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	_, err = client.Ask[bus.Status](ctx, conn, bus.VerbForget, bus.Query{Host: name, By: whoAsks()})
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds",
+			answerWithin)
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten\n", name)
+	return nil
 }

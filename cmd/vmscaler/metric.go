@@ -18,8 +18,15 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 )
 
+// metricCmd is the command metric.
+type metricCmd struct {
+	g      *globals
+	bus    busFlags
+	metric bus.Metric
+}
+
 func metricCommand(g *globals) *cobra.Command {
-	var busF busFlags
+	c := &metricCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "metric GROUP NAME VALUE",
 		Short: "Publish a number of a whole group, such as its requests per second, for a policy with signal: metric",
@@ -31,34 +38,7 @@ holds. A program publishes the same message by itself: docs/messages.md, Metric.
 A group that does not exist, and a metric that the group does not follow, are errors, where the role tap may ask for them.`,
 		Example: "  vmscaler metric web requests 118.5",
 		Args:    exactArgs(3),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := metricOf(args)
-			if err != nil {
-				return usageError{err}
-			}
-			log, err := g.logger(os.Stderr, false)
-			if err != nil {
-				return err
-			}
-			r, err := g.find(cmd, busF)
-			if err != nil {
-				return err
-			}
-			conn, err := r.join(cmd.Context(), bus.RoleMetric, log)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			if err := r.checkMetric(cmd.Context(), m); errors.Is(err, errNotAsked) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "published; whether group %s follows it is not known, as %v\n", m.Group, err)
-			} else if err != nil {
-				return err
-			}
-			if err := conn.Publish(&m); err != nil {
-				return err
-			}
-			return conn.Flush()
-		},
+		RunE:    checked(c.validate, c.run),
 	}
 	// A negative number looks like a flag.
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -70,8 +50,41 @@ A group that does not exist, and a metric that the group does not follow, are er
 		}
 		return usageError{err}
 	})
-	busF.add(cmd, "bus-listen")
+	c.bus.add(cmd, "bus-listen")
 	return cmd
+}
+
+func (c *metricCmd) validate(args []string) (err error) {
+	if c.metric, err = metricOf(args); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// run publishes the metric, unless it is known that the group does not follow it.
+func (c *metricCmd) run(cmd *cobra.Command) error {
+	log, err := c.g.logger(os.Stderr, false)
+	if err != nil {
+		return err
+	}
+	r, err := c.g.find(cmd, c.bus)
+	if err != nil {
+		return err
+	}
+	conn, err := r.join(cmd.Context(), bus.RoleMetric, log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := r.checkMetric(cmd.Context(), c.metric); errors.Is(err, errNotAsked) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "published; whether group %s follows it is not known, as %v\n", c.metric.Group, err)
+	} else if err != nil {
+		return err
+	}
+	if err := conn.Publish(&c.metric); err != nil {
+		return err
+	}
+	return conn.Flush()
 }
 
 func isNumber(s string) bool {

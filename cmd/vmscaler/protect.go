@@ -9,8 +9,14 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/vm"
 )
 
+// protectCmd is the command protect.
+type protectCmd struct {
+	g   *globals
+	off bool
+}
+
 func protectCommand(g *globals) *cobra.Command {
-	var off bool
+	c := &protectCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "protect VM",
 		Short: "Keep a VM from being chosen for scaling in, until it is taken back with --off",
@@ -20,42 +26,49 @@ outlives vmscaler, and this works straight on libvirt, with no config and no bus
 same, and ` + "`vmscaler down`" + ` removes it.`),
 		Example: "  vmscaler protect web-1\n  vmscaler protect web-1 --off",
 		Args:    exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			uri, err := g.fileURI(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			hv, err := g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
-			if err != nil {
-				return err
-			}
-			defer hv.close()
-			inv, err := vm.ReadInventory(hv.conn)
-			if err != nil {
-				return err
-			}
-			vms, err := inv.FindVMs(args[0])
-			if err != nil {
-				return err
-			}
-			if vm := vms[0]; vm.Name != args[0] {
-				names := make([]string, len(vms))
-				for i := range vms {
-					names[i] = vms[i].Name
-				}
-				return usageError{fmt.Errorf("VM: found the group %s, want one of its VMs: %s", args[0], strings.Join(names, ", "))}
-			}
-			if err := vm.Protect(hv.conn, vms[0], !off); err != nil {
-				return err
-			}
-			says := "protected"
-			if off {
-				says = "not protected any more"
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], says)
-			return nil
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
-	cmd.Flags().BoolVar(&off, "off", false, "it may be chosen again")
+	cmd.Flags().BoolVar(&c.off, "off", false, "it may be chosen again")
 	return cmd
+}
+
+func (c *protectCmd) run(cmd *cobra.Command, name string) error {
+	uri, err := c.g.fileURI(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	hv, err := c.g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
+	if err != nil {
+		return err
+	}
+	defer hv.close()
+	inv, err := vm.ReadInventory(hv.conn)
+	if err != nil {
+		return err
+	}
+	found, err := inv.FindVMs(name)
+	if err != nil {
+		return err
+	}
+	if found[0].Name != name {
+		return notOneVM(name, found)
+	}
+	if err := vm.Protect(hv.conn, found[0], !c.off); err != nil {
+		return err
+	}
+	says := "protected"
+	if c.off {
+		says = "not protected any more"
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, says)
+	return nil
+}
+
+// notOneVM refuses a group where one of its VMs is wanted.
+func notOneVM(group string, vms []vm.VM) error {
+	names := make([]string, len(vms))
+	for i := range vms {
+		names[i] = vms[i].Name
+	}
+	return usageError{fmt.Errorf("VM: found the group %s, want one of its VMs: %s", group, strings.Join(names, ", "))}
 }

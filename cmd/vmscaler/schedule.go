@@ -11,49 +11,61 @@ import (
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
+// scheduleCmd is the command schedule.
+type scheduleCmd struct {
+	g        *globals
+	group    string // "": all
+	upcoming int
+}
+
 func scheduleCommand(g *globals) *cobra.Command {
-	upcoming := 5
+	c := &scheduleCmd{g: g}
 	cmd := &cobra.Command{
 		Use:     "schedule [GROUP]",
 		Short:   "Show the min and max that the schedules of the config set at present, and what comes next",
 		Example: "  vmscaler schedule\n  vmscaler schedule web --upcoming 20",
-		Args: func(_ *cobra.Command, args []string) error {
-			switch {
-			case len(args) > 1:
-				return usageError{fmt.Errorf("want `vmscaler schedule [GROUP]`, found %q", args)}
-			case upcoming < 0 || upcoming > 1000:
-				return usageError{fmt.Errorf("--upcoming: found %d, want 0 to 1000", upcoming)}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			found := false
-			for _, group := range cfg.Groups {
-				if len(args) == 1 && args[0] != group.Name {
-					continue
-				}
-				found = true
-				lines, err := scheduleLines(group, time.Now(), upcoming)
-				if err != nil {
-					return err
-				}
-				for _, line := range lines {
-					fmt.Fprintln(w, line)
-				}
-			}
-			if !found {
-				return fmt.Errorf("the config has no group %q", args[0])
-			}
-			return w.Flush()
-		},
+		Args:    argsBetween(0, 1),
+		RunE:    checked(c.validate, c.run),
 	}
-	cmd.Flags().IntVar(&upcoming, "upcoming", upcoming, "how many of the next actions to show of each group")
+	cmd.Flags().IntVar(&c.upcoming, "upcoming", 5, "how many of the next actions to show of each group")
 	return cmd
+}
+
+func (c *scheduleCmd) validate(args []string) error {
+	switch {
+	case c.upcoming < 0 || c.upcoming > 1000:
+		return usageError{fmt.Errorf("--upcoming: found %d, want 0 to 1000", c.upcoming)}
+	case len(args) == 0:
+		return nil
+	}
+	c.group = args[0]
+	return checkGroup(c.group)
+}
+
+func (c *scheduleCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	found := false
+	for _, group := range cfg.Groups {
+		if c.group != "" && c.group != group.Name {
+			continue
+		}
+		found = true
+		lines, err := scheduleLines(group, time.Now(), c.upcoming)
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			fmt.Fprintln(w, line)
+		}
+	}
+	if !found {
+		return fmt.Errorf("the config has no group %q", c.group)
+	}
+	return w.Flush()
 }
 
 func scheduleLines(g bus.Group, now time.Time, n int) ([]string, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,9 +15,12 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
+// setCmd is the command set.
+type setCmd struct{ control }
+
 func setCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	cmd := &cobra.Command{
+	c := &setCmd{control{g: g, verb: bus.VerbSet}}
+	return c.command(&cobra.Command{
 		Use:   "set GROUP FIELD=VALUE...",
 		Short: "Change min, max or the policy of a running group, until it is reset to its file",
 		Long: long(`
@@ -28,108 +30,107 @@ something is wrong, nothing. It lasts until ` +
 			"`vmscaler diff`" + ` shows it.
 Fields of the policy need no "policy." before them.`),
 		Example: "  vmscaler set web upper=60\n  vmscaler set web min=2 max=8 type=predictive limits.rate_in=1",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) < 2 {
-				return usageError{fmt.Errorf("want `vmscaler set GROUP FIELD=VALUE...`, found %q", args)}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q := bus.Query{Group: args[0], Set: map[string]string{}}
-			for _, arg := range args[1:] {
-				name, value, is := strings.Cut(arg, "=")
-				if !is || value == "" {
-					return usageError{fmt.Errorf("found %q, want FIELD=VALUE, such as upper=60", arg)}
-				}
-				path, err := config.LiveField(name)
-				if err != nil {
-					return usageError{err}
-				}
-				if _, again := q.Set[path]; again {
-					return usageError{fmt.Errorf("found %s twice, want it once", path)}
-				}
-				if err := config.CheckLive(path, value); err != nil {
-					return usageError{err}
-				}
-				q.Set[path] = value
-			}
-			return g.control(cmd, busF, bus.VerbSet, q)
-		},
-	}
-	busF.add(cmd, "bus-listen")
-	return cmd
+		Args:    argsBetween(2, -1),
+	}, c.validate)
 }
 
+func (c *setCmd) validate(args []string) error {
+	c.query = bus.Query{Group: args[0], Set: map[string]string{}}
+	for _, arg := range args[1:] {
+		name, value, is := strings.Cut(arg, "=")
+		if !is || value == "" {
+			return usageError{fmt.Errorf("found %q, want FIELD=VALUE, such as upper=60", arg)}
+		}
+		path, err := config.LiveField(name)
+		if err != nil {
+			return usageError{err}
+		}
+		if _, again := c.query.Set[path]; again {
+			return usageError{fmt.Errorf("found %s twice, want it once", path)}
+		}
+		if err := config.CheckLive(path, value); err != nil {
+			return usageError{err}
+		}
+		c.query.Set[path] = value
+	}
+	return checkGroup(c.query.Group)
+}
+
+// resetCmd is the command reset.
+type resetCmd struct{ control }
+
 func resetCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	cmd := &cobra.Command{
+	c := &resetCmd{control{g: g, verb: bus.VerbReset}}
+	return c.command(&cobra.Command{
 		Use:     "reset GROUP [FIELD...]",
 		Short:   "Let the file hold again for what was set; without a field for all of it",
 		Example: "  vmscaler reset web\n  vmscaler reset web upper",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usageError{errors.New("want `vmscaler reset GROUP [FIELD...]`, found no argument")}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q := bus.Query{Group: args[0]}
-			for _, name := range args[1:] {
-				path, err := config.LiveField(name)
-				if err != nil {
-					return usageError{err}
-				}
-				q.Keys = append(q.Keys, path)
-			}
-			return g.control(cmd, busF, bus.VerbReset, q)
-		},
+		Args:    argsBetween(1, -1),
+	}, c.validate)
+}
+
+func (c *resetCmd) validate(args []string) error {
+	c.query.Group = args[0]
+	for _, name := range args[1:] {
+		path, err := config.LiveField(name)
+		if err != nil {
+			return usageError{err}
+		}
+		c.query.Keys = append(c.query.Keys, path)
 	}
-	busF.add(cmd, "bus-listen")
-	return cmd
+	return checkGroup(c.query.Group)
+}
+
+// diffCmd is the command diff.
+type diffCmd struct {
+	g     *globals
+	bus   busFlags
+	group string // "": all
 }
 
 func diffCommand(g *globals) *cobra.Command {
-	var busF busFlags
+	c := &diffCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "diff [GROUP]",
 		Short: "Show what differs from the file of what runs: what was set, scaled, paused by hand",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usageError{fmt.Errorf("want `vmscaler diff [GROUP]`, found %q", args)}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			q := bus.Query{}
-			if len(args) == 1 {
-				q.Group = args[0]
-			}
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			conn, err := g.joinAs(cmd, busF, bus.RoleTap)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-			defer cancel()
-			status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, q)
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			for _, s := range status.Groups {
-				for _, line := range differences(cfg.Groups, s) {
-					fmt.Fprintln(w, line)
-				}
-			}
-			return w.Flush()
-		},
+		Args:  argsBetween(0, 1),
+		RunE:  checked(c.validate, c.run),
 	}
-	busF.add(cmd, "bus-listen")
+	c.bus.add(cmd, "bus-listen")
 	return cmd
+}
+
+func (c *diffCmd) validate(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	c.group = args[0]
+	return checkGroup(c.group)
+}
+
+func (c *diffCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleTap)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: c.group})
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	for _, s := range status.Groups {
+		for _, line := range differences(cfg.Groups, s) {
+			fmt.Fprintln(w, line)
+		}
+	}
+	return w.Flush()
 }
 
 // differences are what a group does otherwise than its file says, a line for each.

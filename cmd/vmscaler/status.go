@@ -37,18 +37,8 @@ Print what the groups, or one of them, have at this moment and what is done abou
 whom, and how the stages are. The decider answers. On the bus's machine it needs no credentials; from elsewhere those of
 the role tap do.`),
 		Example: "  vmscaler status\n  vmscaler status web -o json",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usageError{fmt.Errorf("want `vmscaler status [GROUP]`, found %q", args)}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.validate(args); err != nil {
-				return err
-			}
-			return c.run(cmd)
-		},
+		Args:    argsBetween(0, 1),
+		RunE:    checked(c.validate, c.run),
 	}
 	c.bus.add(cmd, "bus-listen")
 	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")

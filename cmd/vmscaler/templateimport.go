@@ -27,12 +27,7 @@ also $TMPDIR) has no room for it. What is in its file systems is not looked at: 
 id, may be baked in. For "ready_when: agent" the guest needs qemu-guest-agent; otherwise use lease or uptime.`),
 		Example: "  vmscaler template import alpine alpine.qcow2",
 		Args:    exactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.validate(args); err != nil {
-				return err
-			}
-			return c.run(cmd)
-		},
+		RunE:    checked(c.validate, c.run),
 	}
 }
 

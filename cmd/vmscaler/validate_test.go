@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,34 @@ func TestCommandsValidate(t *testing.T) {
 		{(&loadCmd{workers: -1, percent: 100, duration: time.Minute}).validate(), "--cpu: found -1"},
 		{(&loadCmd{percent: 101, duration: time.Minute}).validate(), "--percent: found 101"},
 		{(&loadCmd{percent: 1, duration: 25 * time.Hour}).validate(), "--for: found 25h0m0s"},
+		{(&scopesCmd{}).validate([]string{"web"}), ""},
+		{(&scopesCmd{}).validate([]string{"web", "in", "repair"}), ""},
+		{(&scopesCmd{}).validate([]string{"web", "inn"}), "scope: found \"inn\", want one of out, in, repair; did you mean in?"},
+		{(&scopesCmd{}).validate([]string{"web-1"}), "group: "},
+		{(&dryRunCmd{}).validate([]string{"Web"}), "group: "},
+		{(&scaleCmd{}).validate([]string{"web", "0"}), ""},
+		{(&scaleCmd{}).checkArgs([]string{"web"}), "found [\"web\"]"},
+		{(&scaleCmd{}).validate([]string{"web", "2.5"}), "number of VMs: found \"2.5\""},
+		{(&scaleCmd{}).validate([]string{"web", "-1"}), "number of VMs: found \"-1\""},
+		{(&scaleCmd{release: true}).validate([]string{"web"}), ""},
+		{(&scaleCmd{release: true}).checkArgs([]string{"web", "2"}), "found [\"web\" \"2\"]"},
+		{(&setCmd{}).validate([]string{"web", "upper=60", "min=2"}), ""},
+		{(&setCmd{}).validate([]string{"web", "upper"}), "found \"upper\", want FIELD=VALUE"},
+		{(&setCmd{}).validate([]string{"web", "upper=60", "policy.upper=61"}), "found policy.upper twice"},
+		{(&setCmd{}).validate([]string{"web", "upper=" + strings.Repeat("1", 10_000)}), "policy.upper: found 10000 bytes"},
+		{(&setCmd{}).validate([]string{"web", "template=x"}), "template"},
+		{(&resetCmd{}).validate([]string{"web"}), ""},
+		{(&resetCmd{}).validate([]string{"web", "uper"}), "uper"},
+		{(&diffCmd{}).validate(nil), ""},
+		{(&scheduleCmd{upcoming: 1000}).validate([]string{"web"}), ""},
+		{(&scheduleCmd{upcoming: 1001}).validate(nil), "--upcoming: found 1001"},
+		{(&checkCmd{output: "json"}).validate(), ""},
+		{(&checkCmd{output: "xml"}).validate(), "--output: found \"xml\""},
+		{(&hookCmd{}).validate([]string{"continue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}), ""},
+		{(&hookCmd{}).validate([]string{"continue", "web-1"}), "token: found \"web-1\""},
+		{(&hookCmd{}).validate([]string{"kontinue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}), "found \"kontinue\""},
+		{(&metricCmd{}).validate([]string{"web", "requests", "118.5"}), ""},
+		{(&metricCmd{}).validate([]string{"web", "requests", "many"}), "value: found \"many\""},
 		{(&templateBuildCmd{name: "web"}).validate(), ""},
 		{(&templateBuildCmd{name: "Web"}).validate(), "--name: template name \"Web\""},
 		{(&templateImportCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
@@ -45,6 +74,34 @@ func TestCommandsValidate(t *testing.T) {
 	c := &explainCmd{group: "web", output: "text", at: "2h"}
 	if err := c.validate(now); err != nil || !c.when.Equal(now.Add(-2*time.Hour)) {
 		t.Errorf("--at 2h: %v, %v", c.when, err)
+	}
+}
+
+// What the arguments say is what the decider is asked.
+func TestQueriesOfCommands(t *testing.T) {
+	pause, scale, release := &scopesCmd{}, &scaleCmd{}, &scaleCmd{release: true}
+	dry, set, reset := &dryRunCmd{off: true}, &setCmd{}, &resetCmd{}
+	for _, tt := range []struct {
+		c    *control
+		err  error
+		want bus.Query
+	}{
+		{
+			&pause.control, pause.validate([]string{"web", "in", "out"}),
+			bus.Query{Group: "web", Scopes: []bus.Scope{bus.ScopeIn, bus.ScopeOut}},
+		},
+		{&scale.control, scale.validate([]string{"web", "3"}), bus.Query{Group: "web", Desired: new(3)}},
+		{&release.control, release.validate([]string{"web"}), bus.Query{Group: "web"}},
+		{&dry.control, dry.validate([]string{"web"}), bus.Query{Group: "web"}},
+		{
+			&set.control, set.validate([]string{"web", "upper=60", "max=8"}),
+			bus.Query{Group: "web", Set: map[string]string{"policy.upper": "60", "max": "8"}},
+		},
+		{&reset.control, reset.validate([]string{"web", "upper"}), bus.Query{Group: "web", Keys: []string{"policy.upper"}}},
+	} {
+		if tt.err != nil || !reflect.DeepEqual(tt.c.query, tt.want) {
+			t.Errorf("got %+v, %v, want %+v", tt.c.query, tt.err, tt.want)
+		}
 	}
 }
 
