@@ -4,13 +4,24 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+
+	"github.com/vmscaler/vmscaler/actuator/template/internal/unpack"
 )
 
 // A diskFile is what an image file's own first bytes say about it. qemu-img is
 // not asked: given a hostile file it may follow references to others.
 type diskFile struct {
-	format   string // "qcow2" or "raw"
-	capacity uint64 // bytes that the guest sees
+	packed   unpack.Kind // how the image is packed, of which nothing else is known then
+	format   string      // "qcow2", "raw", or one of other systems
+	capacity uint64      // bytes that the guest sees; 0 for those, of which QEMU knows
+}
+
+// kind names it for a person.
+func (d diskFile) kind() string {
+	if d.packed != unpack.None {
+		return string(d.packed) + " file"
+	}
+	return d.format + " image"
 }
 
 // A formatError is why an image cannot be a template.
@@ -36,31 +47,18 @@ var foreignFormats = []struct {
 			"",
 		},
 	},
-	{0, "KDMV", formatError{"is a VMDK image", "vmdk"}},
-	{0, "COWD", formatError{"is a VMDK image", "vmdk"}},
+	{0, "COWD", formatError{"is a VMDK image of ESX", "vmdk"}},
 	{0, "# Disk DescriptorFile", formatError{"is the descriptor of a VMDK image, whose content is in other files", "vmdk"}},
-	{0x40, "\x7f\x10\xda\xbe", formatError{"is a VDI image", "vdi"}},
-	{0, "vhdxfile", formatError{"is a VHDX image", "vhdx"}},
-	{0, "conectix", formatError{"is a VHD image", "vpc"}},
 	{0, "WithoutFreeSpace", formatError{"is a Parallels image", "parallels"}},
 	{0, "WithouFreSpacExt", formatError{"is a Parallels image", "parallels"}},
 	{0, "QED\x00", formatError{"is a QED image", "qed"}},
 	{0, "LUKS\xba\xbe", formatError{"is encrypted (LUKS); decrypt it first", ""}},
-	{0, "\x1f\x8b", formatError{"is a gzip file; unpack it first: gunzip", ""}},
-	{0, "\xfd7zXZ\x00", formatError{"is an xz file; unpack it first: unxz", ""}},
-	{0, "\x28\xb5\x2f\xfd", formatError{"is a zstd file; unpack it first: unzstd", ""}},
 	{0, "\x04\x22\x4d\x18", formatError{"is an lz4 file; unpack it first: unlz4", ""}},
 	{0, "BZh", formatError{"is a bzip2 file; unpack it first: bunzip2", ""}},
 	{0, "7z\xbc\xaf\x27\x1c", formatError{"is a 7z archive; unpack it first", ""}},
 	{0, "PK\x03\x04", formatError{"is a ZIP archive; unpack it first", ""}},
 	{257, "ustar", formatError{"is a tar archive (as an OVA is); unpack it first, and import the disk image in it", ""}},
 }
-
-// A fixed VHD image is a raw one with a footer.
-const (
-	vhdFooter = 512
-	vhdMagic  = "conectix"
-)
 
 // inspect reads what kind of image a file is, of which head is the start.
 func inspect(head []byte, file io.ReaderAt, size int64) (diskFile, error) {
@@ -76,14 +74,16 @@ func inspect(head []byte, file io.ReaderAt, size int64) (diskFile, error) {
 			return diskFile{}, &f.formatError
 		}
 	}
-	if size > vhdFooter {
-		footer := make([]byte, len(vhdMagic))
-		if _, err := file.ReadAt(footer, size-vhdFooter); err == nil && string(footer) == vhdMagic {
-			return diskFile{}, &formatError{"is a VHD image", "vpc"}
-		}
+	if kind := unpack.KindOf(head); kind != unpack.None {
+		return diskFile{packed: kind}, nil
+	}
+	if format, err := inspectForeign(head, file, size); format != "" {
+		return diskFile{format: format}, err
 	}
 	if !hasBootSector(head) {
-		return diskFile{}, &formatError{reason: "is not a bootable disk image (neither qcow2, nor raw with a boot sector or GPT)"}
+		return diskFile{}, &formatError{
+			reason: "is not a bootable disk image (neither qcow2, VMDK, VDI, VHD or VHDX, nor raw with a boot sector or GPT)",
+		}
 	}
 	return diskFile{format: "raw", capacity: uint64(size)}, nil
 }

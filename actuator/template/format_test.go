@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/vmscaler/vmscaler/actuator/template/internal/unpack"
 )
 
 // qcow2Header is the start of a sound qcow2 file, changed by edit.
@@ -50,6 +52,7 @@ func TestInspect(t *testing.T) {
 	tests := []struct {
 		name     string
 		content  []byte
+		packed   unpack.Kind
 		format   string
 		capacity uint64
 		err      string
@@ -115,20 +118,28 @@ func TestInspect(t *testing.T) {
 		{name: "nothing", err: "empty file"},
 		{name: "text", content: []byte("hello"), err: "not a bootable disk image"},
 		{name: "file system without a boot sector", content: at(1080, "\x53\xef"), err: "not a bootable disk image"},
-		{name: "VMDK", content: at(0, "KDMV"), err: "VMDK"},
+		{name: "VMDK", content: at(0, "KDMV", 12, "\x01"), format: "vmdk"},
+		{name: "VMDK with a parent", content: at(0, "KDMV", 12, "\x01", 10000, "parentFileNameHint=x"), err: "with a parent"},
+		{name: "VMDK with other files", content: at(0, "KDMV"), err: "content is in other files"},
+		{name: "VMDK, cut off", content: []byte("KDMV"), err: "cut off"},
 		{name: "VMDK of ESX", content: at(0, "COWD"), err: "VMDK"},
 		{name: "VMDK descriptor", content: at(0, "# Disk DescriptorFile"), err: "descriptor"},
-		{name: "VDI", content: at(0x40, "\x7f\x10\xda\xbe"), err: "VDI"},
-		{name: "VHDX", content: at(0, "vhdxfile"), err: "VHDX"},
-		{name: "VHD", content: at(0, "conectix"), err: "VHD"},
-		{name: "VHD of fixed size", content: at(510, "\x55\xaa", 64*1024-512, "conectix"), err: "VHD"},
+		{name: "VDI", content: at(0x40, "\x7f\x10\xda\xbe"), format: "vdi"},
+		{name: "VDI with a parent", content: at(0x40, "\x7f\x10\xda\xbe", 0x1c7, "\x01"), err: "with a parent"},
+		{name: "VDI with a link", content: at(0x40, "\x7f\x10\xda\xbe", 0x1a8, "\x01"), err: "with a parent"},
+		{name: "VDI, cut off", content: at(0x40, "\x7f\x10\xda\xbe")[:0x100], err: "cut off"},
+		{name: "VHDX", content: at(0, "vhdxfile"), format: "vhdx"},
+		{name: "VHD", content: at(0, "conectix", 63, "\x03"), format: "vpc"},
+		{name: "VHD of fixed size", content: at(510, "\x55\xaa", 64*1024-512, "conectix", 64*1024-512+63, "\x02"), format: "vpc"},
+		{name: "VHD with a parent", content: at(0, "conectix", 63, "\x04"), err: "with a parent"},
+		{name: "VHD of no type", content: at(0, "conectix"), err: "type 0, want 2 (fixed) or 3 (dynamic)"},
 		{name: "Parallels", content: at(0, "WithouFreSpacExt"), err: "Parallels"},
 		{name: "QED", content: at(0, "QED\x00"), err: "QED"},
 		{name: "LUKS", content: at(0, "LUKS\xba\xbe"), err: "decrypt it first"},
 		{name: "ISO", content: iso, err: "ISO 9660"},
-		{name: "xz", content: at(0, "\xfd7zXZ\x00"), err: "xz file; unpack it first"},
-		{name: "gzip", content: at(0, "\x1f\x8b\x08"), err: "gzip file; unpack it first"},
-		{name: "zstd", content: at(0, "\x28\xb5\x2f\xfd"), err: "zstd file; unpack it first"},
+		{name: "xz", content: at(0, "\xfd7zXZ\x00"), packed: unpack.XZ},
+		{name: "gzip", content: at(0, "\x1f\x8b\x08"), packed: unpack.Gzip},
+		{name: "zstd", content: at(0, "\x28\xb5\x2f\xfd"), packed: unpack.Zstd},
 		{name: "bzip2", content: at(0, "BZh9"), err: "bzip2 file; unpack it first"},
 		{name: "lz4", content: at(0, "\x04\x22\x4d\x18"), err: "lz4 file; unpack it first"},
 		{name: "7z", content: at(0, "7z\xbc\xaf\x27\x1c"), err: "7z archive"},
@@ -145,7 +156,7 @@ func TestInspect(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || got.format != tt.format || got.capacity != tt.capacity {
+			if err != nil || got != (diskFile{tt.packed, tt.format, tt.capacity}) {
 				t.Errorf("%+v, %v; want %s of %d bytes", got, err, tt.format, tt.capacity)
 			}
 		})

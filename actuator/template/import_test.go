@@ -2,7 +2,10 @@ package template
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"os"
 	"os/exec"
@@ -34,6 +37,121 @@ func rawDisk(t *testing.T, path string, sector []byte, size int) {
 	copy(content, sector)
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// pack has a tool of the host pack a file.
+func pack(t *testing.T, tool, from, to string) {
+	t.Helper()
+	out, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if err := hosttool.Run(t.Context(), out, tool, "-c", from); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Images of other systems, packed ones too, become the same template as the image that they were made of.
+func TestImportConverts(t *testing.T) {
+	conn := pooltest.Connect(t)
+	pool, poolDir := pooltest.MakePool(t, conn)
+	dir, temp := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	good, raw := sampleImage(t), filepath.Join(dir, "raw")
+	img(t, "convert", "-f", "qcow2", "-O", "raw", good, raw)
+	for name, args := range map[string][]string{
+		"raw": nil, "qcow2": {"-O", "qcow2"}, "vdi": {"-O", "vdi"}, "vhdx": {"-O", "vhdx"},
+		"vmdk": {"-O", "vmdk"}, "vmdk-stream": {"-O", "vmdk", "-o", "subformat=streamOptimized"}, "vmdk-xz": {"-O", "vmdk"},
+		"vpc": {"-O", "vpc", "-o", "force_size=on"}, "vpc-fixed": {"-O", "vpc", "-o", "subformat=fixed,force_size=on"},
+		"gzip": nil, "xz": nil, "zstd": nil,
+	} {
+		file := filepath.Join(dir, name)
+		format, tool, _ := strings.Cut(name, "-")
+		switch {
+		case name == "raw":
+		case args == nil:
+			pack(t, name, good, file)
+			format = "qcow2." + name
+		default:
+			img(t, append(append([]string{"convert", "-f", "raw"}, args...), raw, file)...)
+		}
+		if tool == "xz" {
+			pack(t, tool, file, file+".xz")
+			file, format = file+".xz", format+"."+tool
+		}
+		var steps []string
+		info, err := Import(t.Context(), conn, Target{Pool: pool, Name: name}, Image{File: file}, Report{
+			Step: func(step string) { steps = append(steps, step) },
+		})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if info.SourceFormat != format || info.Firmware != FirmwareBIOS || info.Source != file {
+			t.Errorf("%s: by %q it is kept as %+v", name, steps, info)
+		}
+		if err := hosttool.Run(t.Context(), nil, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, info.Path); err != nil {
+			t.Errorf("%s: another disk: %v", name, err)
+		}
+		pooltest.AssertEmpty(t, temp)
+		for _, left := range []string{VolumeName(name), RecordName(name)} {
+			if err := os.Remove(filepath.Join(poolDir, left)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// A file of some kilobytes can unpack to more than there is.
+func TestImportOfABomb(t *testing.T) {
+	conn := pooltest.Connect(t)
+	pool, poolDir := pooltest.MakePool(t, conn)
+	dir, temp := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	raw := filepath.Join(dir, "raw")
+	rawDisk(t, raw, at(510, "\x55\xaa", 0, "\xeb")[:512], 1)
+	if err := os.Truncate(raw, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	pack(t, "gzip", raw, raw+".gz")
+	i := importing{conn: conn, to: Target{Pool: pool, Name: "web"}, image: Image{File: raw + ".gz"}, maxUnpacked: 256 * mibBytes}
+	err := i.run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), raw+".gz: unpack it (gzip): unpacks to more than allowed: found over ") ||
+		!strings.Contains(err.Error(), "want at most 268435456") {
+		t.Errorf("1 GiB where 256 MiB are allowed: %v", err)
+	}
+	i.maxUnpacked, i.to.KeepFreeMiB = 2<<30, 1<<40
+	if err := i.run(t.Context()); err == nil || !strings.Contains(err.Error(), "there is no room for more") {
+		t.Errorf("without room: %v", err)
+	}
+	assertFiles(t, poolDir)
+	pooltest.AssertEmpty(t, temp)
+}
+
+// A digest is compared before anything else is done with a file.
+func TestImportDigests(t *testing.T) {
+	conn := pooltest.Connect(t)
+	pool, poolDir := pooltest.MakePool(t, conn)
+	image := sampleImage(t)
+	content, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, long := sha256.Sum256(content), sha512.Sum512(content)
+	right := Image{File: image, SHA256: hex.EncodeToString(short[:]), SHA512: strings.ToUpper(hex.EncodeToString(long[:]))}
+	for _, wrong := range []Image{{SHA256: strings.Repeat("0a", 32)}, {SHA512: strings.Repeat("0a", 64), SHA256: right.SHA256}} {
+		wrong.File = image
+		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, wrong, Report{})
+		if err == nil || !strings.Contains(err.Error(), image+" is not the file that was published: found SHA-") ||
+			!strings.Contains(err.Error(), ", want 0a0a0a") {
+			t.Errorf("another digest: %v", err)
+		}
+		assertFiles(t, poolDir)
+	}
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, right, Report{}); err != nil {
+		t.Errorf("the right digests: %v", err)
 	}
 }
 
@@ -86,23 +204,47 @@ func TestImportOfBadFiles(t *testing.T) {
 	rawDisk(t, path("data disk"), make([]byte, 64*1024), 1)
 	img(t, "convert", "-f", "raw", "-O", "qcow2", path("data disk"), path("data disk.qcow2"))
 	img(t, "create", "-q", "-f", "qcow2", path("blank"), "1G")
-	for _, format := range []string{"vmdk", "vdi", "vpc", "vhdx"} {
+	for _, format := range []string{"vmdk", "vdi", "vpc"} {
 		img(t, "convert", "-f", "qcow2", "-O", format, good, path(format))
 	}
 	img(t, "convert", "-f", "qcow2", "-O", "vpc", "-o", "subformat=fixed", good, path("fixed vpc"))
-	for _, tool := range []string{"xz", "gzip", "zstd"} {
-		out, err := os.Create(path(tool))
+	changed := func(from, name string, edit func(h []byte)) {
+		t.Helper()
+		content, err := os.ReadFile(path(from))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := hosttool.Run(t.Context(), out, tool, "-c", good); err != nil {
-			t.Fatal(err)
-		}
-		out.Close()
+		edit(content)
+		write(name, content)
 	}
+	le := binary.LittleEndian
+	descriptor := "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n" +
+		"RW 8 FLAT \"/etc/passwd\" 0\n"
+	changed("vmdk", "vmdk of a parent", func(h []byte) {
+		copy(h[512:], "# Disk DescriptorFile\nparentFileNameHint=\"/etc/passwd\"\n")
+	})
+	changed("vmdk", "vmdk of another file", func(h []byte) { le.PutUint64(h[12:], 0); copy(h[512:], descriptor) })
+	changed("vmdk", "vmdk of 1 EiB", func(h []byte) { le.PutUint64(h[12:], 1<<60/512) })
+	changed("vdi", "vdi of a parent", func(h []byte) { h[0x1b8] = 1 })
+	changed("vpc", "vpc of a parent", func(h []byte) { h[63] = 4 })
+	changed("fixed vpc", "fixed vpc of a parent", func(h []byte) { h[len(h)-512+63] = 4 })
+	changed("vpc", "vpc of type 7", func(h []byte) { h[63] = 7 })
+	write("vmdk descriptor", []byte(descriptor))
+	write("text", []byte("hello"))
+	img(t, "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", path("backed by another"), "8M")
+	pack(t, "xz", good, path("xz"))
+	changed("xz", "xz cut off", func([]byte) {})
+	if err := os.Truncate(path("xz cut off"), 2000); err != nil {
+		t.Fatal(err)
+	}
+	pack(t, "gzip", good, path("gzip"))
+	pack(t, "gzip", path("gzip"), path("gzip of gzip"))
+	pack(t, "gzip", path("text"), path("gzip of text"))
+	pack(t, "gzip", path("overlay"), path("gzip of an overlay"))
 	if out, err := exec.Command("tar", "-cf", path("tar"), "-C", dir, "good").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	pack(t, "gzip", path("tar"), path("gzip of a tar"))
 	if err := syscall.Mkfifo(path("fifo"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -122,14 +264,20 @@ func TestImportOfBadFiles(t *testing.T) {
 		"data disk":                    "not a bootable disk image",
 		"data disk.qcow2":              "has no boot sector",
 		"blank":                        "has no boot sector",
-		"vmdk":                         "is a VMDK image; convert it first: qemu-img convert -f vmdk",
-		"vdi":                          "is a VDI image; convert it first: qemu-img convert -f vdi",
-		"vpc":                          "is a VHD image; convert it first: qemu-img convert -f vpc",
-		"fixed vpc":                    "is a VHD image; convert it first: qemu-img convert -f vpc",
-		"vhdx":                         "is a VHDX image; convert it first: qemu-img convert -f vhdx",
-		"xz":                           "is an xz file; unpack it first",
-		"gzip":                         "is a gzip file; unpack it first",
-		"zstd":                         "is a zstd file; unpack it first",
+		"vmdk of a parent":             "is a VMDK image with a parent",
+		"vmdk of another file":         "is a VMDK image whose content is in other files",
+		"vmdk descriptor":              "is the descriptor of a VMDK image",
+		"vmdk of 1 EiB":                "has a disk of 1152921504606846976 bytes, want 1 to 17592186044416",
+		"vdi of a parent":              "is a VDI image with a parent",
+		"vpc of a parent":              "is a VHD image with a parent",
+		"fixed vpc of a parent":        "is a VHD image with a parent",
+		"vpc of type 7":                "type 7, want 2 (fixed) or 3 (dynamic)",
+		"backed by another":            "backing file",
+		"xz cut off":                   "unpack it (xz): unexpected EOF; get it again",
+		"gzip of gzip":                 "is packed twice: in the gzip file there is a gzip file",
+		"gzip of text":                 "not a bootable disk image",
+		"gzip of an overlay":           "backing file",
+		"gzip of a tar":                "is a tar archive",
 		"tar":                          "is a tar archive",
 		"fifo":                         "is a named pipe",
 		".":                            "is a folder",
@@ -220,8 +368,8 @@ func TestImportGivenUp(t *testing.T) {
 			if step == tt.at {
 				cancel()
 			}
-		}, Progress: func(done, total int64) {
-			if done > total/2 {
+		}, Progress: func(what string, done, total int64) {
+			if what == "uploading" && done > total/2 {
 				cancel()
 			}
 		}})

@@ -2,11 +2,8 @@ package template
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,19 +11,22 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
+	"github.com/vmscaler/vmscaler/actuator/template/internal/unpack"
 )
 
 // Image is what a template is imported from.
 type Image struct {
 	File   string // on this machine
 	Source string // where it was had from, for the template's record; "": File
+	SHA256 string // what its file's is to be, as it is published; "": any
+	SHA512 string // the same
 }
 
 // Report is told how an import goes. Each may be nil.
 type Report struct {
-	Step     func(what string)       // before each step
-	Progress func(done, total int64) // bytes of the upload
-	Warn     func(what string)       // what keeps nobody from using the template, and is to be known
+	Step     func(what string)                    // before each step
+	Progress func(what string, done, total int64) // bytes of what takes long
+	Warn     func(what string)                    // what keeps nobody from using the template, and is to be known
 }
 
 func (r Report) step(what string) {
@@ -35,12 +35,22 @@ func (r Report) step(what string) {
 	}
 }
 
-// Import makes a template of a disk image file that the user has: qcow2 as it
-// is, raw converted on the way. The file itself is only read. Whoever made the image, it is refused unless it is whole, needs
-// nothing but itself, and has what a BIOS or UEFI starts; and before anything is written, the room for it is looked for. What was
-// written is gone again when it fails, or ctx ends.
+func (r Report) progress(what string) func(done, total int64) {
+	if r.Progress == nil {
+		return func(int64, int64) {}
+	}
+	return func(done, total int64) { r.Progress(what, done, total) }
+}
+
+// maxUnpacked is how large a packed image may become, holes included.
+const maxUnpacked = 256 << 30
+
+// Import makes a template of a disk image file that the user has: qcow2 as it is; raw, VMDK, VDI, VHD and VHDX converted on the
+// way; each may be packed by gzip, xz or zstd. The file itself is only read. Whoever made the image, it is refused unless it is
+// whole, needs nothing but itself, and has what a BIOS or UEFI starts; and before anything is written, the room for it is looked
+// for. What was written is gone again when it fails, or ctx ends.
 func Import(ctx context.Context, conn *libvirt.Connect, to Target, image Image, report Report) (Info, error) {
-	i := importing{conn: conn, to: to, image: image, report: report}
+	i := importing{conn: conn, to: to, image: image, report: report, maxUnpacked: maxUnpacked}
 	if err := i.run(ctx); err != nil {
 		return Info{}, fmt.Errorf("import template %s: %w", to.Name, err)
 	}
@@ -49,11 +59,13 @@ func Import(ctx context.Context, conn *libvirt.Connect, to Target, image Image, 
 
 // importing is one import.
 type importing struct {
-	conn   *libvirt.Connect
-	to     Target
-	image  Image
-	report Report
-	dir    string // for what is there for a while
+	conn        *libvirt.Connect
+	to          Target
+	image       Image
+	report      Report
+	maxUnpacked int64
+
+	dir string // for what is there for a while
 }
 
 func (i *importing) run(ctx context.Context) (err error) {
@@ -74,29 +86,38 @@ func (i *importing) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(i.dir)) }()
 
 	i.report.step("checking")
-	by, err := i.check(ctx, s)
+	origin, err := i.origin(ctx, s)
 	if err != nil {
 		return err
 	}
-	origin, err := i.origin(ctx, s, by)
+	image, err := i.unpacked(ctx, s)
 	if err != nil {
 		return err
 	}
-	final := s
-	if s.disk.format == "raw" {
-		i.report.step("converting")
-		if final, err = toQcow2(ctx, s, i.dir); err != nil {
-			return err
-		}
+	origin.SourceFormat = image.disk.format
+	if image != s {
+		origin.SourceFormat += "." + string(s.disk.packed)
+		defer func() { err = errors.Join(err, image.close()) }()
+	}
+	need, by, err := i.check(ctx, image)
+	if err != nil {
+		return err
+	}
+	origin.Firmware = by
+	final, err := i.converted(ctx, image, need)
+	if err != nil {
+		return err
+	}
+	if final != image {
 		defer func() { err = errors.Join(err, final.close()) }()
 	}
 	final.origin = &origin
 	i.report.step("uploading")
-	return uploadSource(ctx, i.conn, i.to, final, i.report.Progress)
+	return uploadSource(ctx, i.conn, i.to, final, i.report.progress("uploading"))
 }
 
-// origin is what is to be kept of where an image came from.
-func (i *importing) origin(ctx context.Context, s *source, by Firmware) (record, error) {
+// origin is what is to be kept of where an image came from. The error is also that its digest is another one than it should be.
+func (i *importing) origin(ctx context.Context, s *source) (record, error) {
 	from := i.image.Source
 	if from == "" {
 		var err error
@@ -104,80 +125,111 @@ func (i *importing) origin(ctx context.Context, s *source, by Firmware) (record,
 			return record{}, err
 		}
 	}
-	digest := sha256.New()
-	if _, err := io.Copy(digest, &untilDone{ctx, s.reader()}); err != nil {
-		return record{}, fmt.Errorf("%s: %w", s.path, err)
+	sums, err := sumsOf(ctx, s, i.report.progress("reading"))
+	if err != nil {
+		return record{}, err
 	}
-	return record{
-		Source: from, SourceFormat: s.disk.format, SourceSHA256: hex.EncodeToString(digest.Sum(nil)),
-		Imported: time.Now().UTC().Truncate(time.Second), Firmware: by,
-	}, nil
-}
-
-// untilDone reads until ctx ends.
-type untilDone struct {
-	ctx context.Context
-	in  io.Reader
-}
-
-func (r *untilDone) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, context.Cause(r.ctx)
+	if err := sums.check(s.path, i.image); err != nil {
+		return record{}, err
 	}
-	return r.in.Read(p)
+	return record{Source: from, SourceSHA256: sums.sha256, Imported: time.Now().UTC().Truncate(time.Second)}, nil
 }
 
-// check looks at an image, and for the room that it will take. It tells what starts it.
-func (i *importing) check(ctx context.Context, s *source) (Firmware, error) {
+// unpacked is the image in a packed file; that itself if it is none.
+func (i *importing) unpacked(ctx context.Context, s *source) (*source, error) {
+	if s.disk.packed == unpack.None {
+		return s, nil
+	}
+	i.report.step("unpacking")
+	path := filepath.Join(i.dir, "unpacked")
+	out, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	in := counted(ctx, s.reader(), s.size, i.report.progress("unpacking"))
+	_, err = unpack.File(ctx, s.disk.packed, in, out, unpack.Bounds{
+		Size: i.maxUnpacked, Room: func() (int64, error) { return room(i.dir, i.to.keep()) },
+	})
+	err = errors.Join(err, out.Close())
+	switch {
+	case errors.Is(err, unpack.ErrTooLarge):
+		return nil, fmt.Errorf("%s: %w; set TMPDIR to a folder with more room, or unpack it elsewhere", s.path, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w; get it again, and compare its size (%d bytes) and checksum", s.path, err, s.size)
+	}
+	if err := s.unchanged(); err != nil {
+		return nil, err
+	}
+	image, err := openSourceAs(path, s.path)
+	if err != nil {
+		return nil, err
+	}
+	if image.disk.packed != unpack.None {
+		return nil, errors.Join(fmt.Errorf("%s is packed twice: in the %s there is a %s; unpack it first",
+			s.path, s.disk.kind(), image.disk.kind()), image.close())
+	}
+	return image, nil
+}
+
+// check looks at an image, and for the room that it will take. It tells how many bytes the image has as qcow2, at most, and what
+// starts it.
+func (i *importing) check(ctx context.Context, s *source) (need uint64, by Firmware, err error) {
 	p, err := openPool(i.conn, i.to.Pool)
 	if err != nil {
-		return "", err
+		return 0, "", err
 	}
 	defer p.Free()
-	need := uint64(s.size)
-	if s.disk.format == "raw" {
+	need = uint64(s.size)
+	if s.disk.format != "qcow2" {
+		if s.disk.format != "raw" {
+			if err := checkForeign(ctx, s); err != nil {
+				return 0, "", err
+			}
+		}
 		if need, err = convertedSize(ctx, s); err != nil {
-			return "", err
+			return 0, "", err
 		}
 		keep := uint64(0)
 		if sameFileSystem(i.dir, poolFolder(p)) {
 			keep = i.to.keep() + need // both are there for a while
 		}
 		if err := folderFits(i.dir, need, keep); err != nil {
-			return "", fmt.Errorf("%s: %w", s.path, err)
+			return 0, "", fmt.Errorf("%s: %w", s.path, err)
 		}
 	}
 	if err := poolFits(ctx, p, i.to.Pool, need, i.to.keep()); err != nil {
-		return "", fmt.Errorf("%s: %w", s.path, err)
+		return 0, "", fmt.Errorf("%s: %w", s.path, err)
 	}
 	if s.disk.format == "qcow2" {
 		if err := checkQcow2(ctx, s); err != nil {
-			return "", err
+			return 0, "", err
 		}
 	}
 	head, err := bootSectors(ctx, s, i.dir)
 	if err != nil {
-		return "", err
+		return 0, "", err
 	}
-	by, err := firmwareOf(head)
-	if err != nil {
-		return "", fmt.Errorf("%s %w", s.path, err)
+	if by, err = firmwareOf(head); err != nil {
+		return 0, "", fmt.Errorf("%s %w", s.path, err)
 	}
-	return by, nil
+	return need, by, nil
 }
 
-// toQcow2 converts a raw image. The format is always given: were QEMU to guess,
-// a guest could have written another format's header into its first sector.
-func toQcow2(ctx context.Context, raw *source, dir string) (*source, error) {
-	out := filepath.Join(dir, "disk.qcow2")
-	err := hosttool.RunWith(ctx, hosttool.Command{
-		Name: "qemu-img", Args: []string{"convert", "-f", "raw", "-O", "qcow2", sourcePath, out}, Files: []*os.File{raw.file},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", raw.path, err)
+// converted is an image as qcow2; that itself if it is so. The format is always given: were QEMU to guess, a guest could have
+// written another format's header into its first sector.
+func (i *importing) converted(ctx context.Context, s *source, need uint64) (*source, error) {
+	if s.disk.format == "qcow2" {
+		return s, nil
 	}
-	if err := raw.unchanged(); err != nil {
+	i.report.step("converting")
+	out := filepath.Join(i.dir, "disk.qcow2")
+	const more = 64 * mibBytes // in case that it is measured otherwise than it is written
+	_, err := convertLimits(need+more).qemuImg(ctx, s.file, "convert", "-O", "qcow2", imageSpec(s.disk.format), out)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	if err := s.unchanged(); err != nil {
 		return nil, err
 	}
-	return openSource(out)
+	return openSourceAs(out, s.path)
 }

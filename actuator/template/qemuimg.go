@@ -14,34 +14,52 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
 )
 
-// Limits of a look at an image, whoever made it. A sound one of some TiB needs a part of them.
-const (
-	lookTime    = 2 * time.Minute
-	lookCPU     = 60      // seconds
-	lookMemory  = 4 << 20 // KiB of address space
-	lookFileEnd = 2048    // of 512 bytes: what the boot sectors are written to
-)
+// limits are what a tool may take that works on an image, whoever made that.
+type limits struct {
+	time     time.Duration // 0: any, as what it does is shown meanwhile and can be given up
+	cpu      int           // seconds
+	memory   int           // KiB of address space
+	fileSize int64         // of 512 bytes: what it may write to a file
+}
+
+// lookLimits are those of a look at an image. A sound one of some TiB needs a part of them.
+func lookLimits() limits {
+	return limits{time: 2 * time.Minute, cpu: 60, memory: 4 << 20, fileSize: 2048}
+}
+
+// convertLimits are those of a conversion into a file of at most so many bytes.
+func convertLimits(bytes uint64) limits {
+	return limits{cpu: 4 * 3600, memory: 4 << 20, fileSize: int64(min(bytes/512+1, 1<<53))}
+}
 
 // sourcePath is the image that a tool is given open: no name is looked up again, and none is taken for a URL.
 const sourcePath = "/proc/self/fd/3"
 
 // look runs qemu-img on an image that may be hostile, with little memory and time, and as root without a network.
 func look(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("it did not end within %s", lookTime))
-	defer cancel()
-	limits := fmt.Sprintf(
+	return lookLimits().qemuImg(ctx, file, args...)
+}
+
+// qemuImg runs qemu-img within limits.
+func (l limits) qemuImg(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
+	if l.time > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, l.time, fmt.Errorf("it did not end within %s", l.time))
+		defer cancel()
+		ctx = limited
+	}
+	ulimits := fmt.Sprintf(
 		`ulimit -c 0 && ulimit -t %d && ulimit -v %d && ulimit -f %d && exec "$@"`,
-		lookCPU,
-		lookMemory,
-		lookFileEnd,
+		l.cpu,
+		l.memory,
+		l.fileSize,
 	)
 	path, err := hosttool.Find("qemu-img")
 	if err != nil {
 		return nil, err
 	}
 	var out hosttool.Tail
-	err = hosttool.RunWith(limited, hosttool.Command{
-		Name: "sh", Args: append([]string{"-c", limits, "qemu-img", path}, args...), Called: "qemu-img " + args[0],
+	err = hosttool.RunWith(ctx, hosttool.Command{
+		Name: "sh", Args: append([]string{"-c", ulimits, "qemu-img", path}, args...), Called: "qemu-img " + args[0],
 		Stdout: &out, Files: []*os.File{file}, NoNetwork: os.Geteuid() == 0,
 	})
 	return out.Bytes(), err
@@ -97,20 +115,8 @@ func bootSectors(ctx context.Context, s *source, dir string) ([]byte, error) {
 		return s.head, nil
 	}
 	out := filepath.Join(dir, "boot")
-	_, err := look(
-		ctx,
-		s.file,
-		"dd",
-		"-U",
-		"-f",
-		"qcow2",
-		"-O",
-		"raw",
-		"bs="+strconv.Itoa(headSize),
-		"count=1",
-		"if="+sourcePath,
-		"of="+out,
-	)
+	_, err := look(ctx, s.file, "dd", "-U", "-O", "raw", "bs="+strconv.Itoa(headSize), "count=1",
+		"if="+imageSpec(s.disk.format), "of="+out)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}
@@ -121,14 +127,14 @@ func bootSectors(ctx context.Context, s *source, dir string) ([]byte, error) {
 	return head, nil
 }
 
-// convertedSize is at most how many bytes a raw image has as qcow2.
+// convertedSize is at most how many bytes an image has as qcow2.
 func convertedSize(ctx context.Context, s *source) (uint64, error) {
-	return measured(ctx, s.file, s.path, "raw")
+	return measured(ctx, s.file, s.path, imageSpec(s.disk.format))
 }
 
-// measured is at most how many bytes an image has as a qcow2 file that needs no other.
-func measured(ctx context.Context, file *os.File, path, format string) (uint64, error) {
-	text, err := look(ctx, file, "measure", "-U", "--output=json", "-f", format, "-O", "qcow2", sourcePath)
+// measured is at most how many bytes an image, which image tells to qemu-img, has as a qcow2 file that needs no other.
+func measured(ctx context.Context, file *os.File, path string, image ...string) (uint64, error) {
+	text, err := look(ctx, file, append([]string{"measure", "-U", "--output=json", "-O", "qcow2"}, image...)...)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
@@ -153,12 +159,16 @@ func Examine(ctx context.Context, path string) (by Firmware, reason string, err 
 		return "", "", err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if s.disk.format == "qcow2" {
+	switch s.disk.format {
+	case "qcow2":
 		if err := checkQcow2(ctx, s); errors.As(err, &wrong) {
 			return "", wrong.reason, nil
 		} else if err != nil {
 			return "", "", err
 		}
+	case "raw":
+	default:
+		return "", "is a " + s.disk.kind() + ", which no import made", nil
 	}
 	dir, err := os.MkdirTemp("", "vmscaler-look-")
 	if err != nil {

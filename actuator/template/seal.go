@@ -384,5 +384,5 @@ func flatSize(ctx context.Context, path, format string, capacity uint64) (uint64
 		return 0, err
 	}
 	defer f.Close()
-	return measured(ctx, f, path, format)
+	return measured(ctx, f, path, "-f", format, sourcePath)
 }

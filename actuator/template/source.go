@@ -29,7 +29,10 @@ type source struct {
 // openSource opens an image and reads what kind it is. A symbolic link is followed, as it is with every other program that a
 // person gives a file to. What is no regular file is never opened, since that can wait forever (a FIFO) or do something (a
 // device).
-func openSource(path string) (*source, error) {
+func openSource(path string) (*source, error) { return openSourceAs(path, path) }
+
+// openSourceAs is openSource of a file that was made of another one, which is what errors name.
+func openSourceAs(path, called string) (*source, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -42,7 +45,7 @@ func openSource(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{file: f, path: path}
+	s := &source{file: f, path: called}
 	if err := s.look(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

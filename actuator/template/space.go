@@ -3,6 +3,7 @@ package template
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -67,17 +68,27 @@ func sameFileSystem(a, b string) bool {
 	return unix.Stat(a, &one) == nil && unix.Stat(b, &other) == nil && one.Dev == other.Dev
 }
 
-// folderFits looks at a folder of this machine.
-func folderFits(dir string, need, keep uint64) error {
+// room is how many bytes may be written to a folder of this machine beyond those that are kept; at least 0.
+func room(dir string, keep uint64) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return &os.PathError{Op: "statfs", Path: dir, Err: err}
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	free := st.Bavail * uint64(st.Bsize)
+	return int64(min(free-min(free, keep), math.MaxInt64)), nil
+}
+
+// folderFits looks at a folder of this machine.
+func folderFits(dir string, need, keep uint64) error {
+	free, err := room(dir, 0)
+	if err != nil {
+		return err
 	}
 	return fits(
 		"no room to convert it in "+filepath.Dir(dir),
 		need,
-		st.Bavail*uint64(st.Bsize),
+		uint64(free),
 		keep,
-		"set TMPDIR to a folder with more, or convert it elsewhere: qemu-img convert -f raw -O qcow2",
+		"set TMPDIR to a folder with more, or convert it elsewhere: qemu-img convert -O qcow2",
 	)
 }

@@ -86,13 +86,7 @@ func upload(
 		return err
 	}
 	if s.disk.format != "qcow2" {
-		return fmt.Errorf(
-			"%s is a %s image; convert it first: qemu-img convert -f %s -O qcow2 %q NEW.qcow2",
-			s.path,
-			s.disk.format,
-			s.disk.format,
-			s.path,
-		)
+		return fmt.Errorf("%s is a %s, want a qcow2 image; import it instead", s.path, s.disk.kind())
 	}
 	p, err := openPool(conn, to.Pool)
 	if err != nil {
