@@ -2,7 +2,6 @@ package actuator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -191,7 +190,10 @@ func (s *session) seen(ctx context.Context, l look, decisions <-chan bus.Decisio
 	case l.err != nil:
 		return l.err
 	case l.stopping: // whoever shuts the VMs down one by one must not find new ones
-		s.cfg.Report(errors.New("this host is shutting down: nothing is launched or removed any more"))
+		s.cfg.Report(bus.Troubles{{
+			Problem: bus.Problem{Code: bus.ProblemHostShutdown},
+			Text:    "this host is shutting down: nothing is launched or removed any more",
+		}})
 		return nil
 	case s.changed:
 		s.again = true

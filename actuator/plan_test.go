@@ -285,8 +285,9 @@ func TestSuspendedIsAProblem(t *testing.T) {
 		bus.StateAsleep: "`virsh -c qemu:///system dompmwakeup web-1`",
 	} {
 		g := group{suspended: []vm.VM{vmOf(1, bus.PhaseReady, state)}, most: 1}
-		if got := g.problems("kvm1", "kvm1", "qemu:///system", t0); len(got) != 1 || !strings.Contains(got[0], want) {
-			t.Errorf("%s: %q, want %q", state, got, want)
+		got := g.troubles("kvm1", "kvm1", "qemu:///system", t0)
+		if len(got) != 1 || !strings.Contains(got[0].Text, want) || got[0].Problem != (bus.Problem{Code: bus.ProblemSuspended, Subject: "web-1"}) {
+			t.Errorf("%s: %+v, want %q", state, got, want)
 		}
 	}
 }

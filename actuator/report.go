@@ -1,7 +1,6 @@
 package actuator
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -55,32 +54,22 @@ func (a *Actuator) taken(inv vm.Inventory) map[string][]int {
 
 // problem is what keeps groups from having what is desired; nil where nothing does.
 func (a *Actuator) problem() error {
-	var problems []string
+	var all bus.Troubles
 	if r := a.rival(); r != nil {
-		problems = append(
-			problems,
-			fmt.Sprintf("%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
-				"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id", r.Instance,
-				a.host, a.hostID, r.Since.Local().Format(time.DateTime)),
-		)
+		all.Add(bus.ProblemSecondActuator, string(a.hostID), fmt.Sprintf(
+			"%s acts on host %s (%s) since %s: this one does nothing; stop one of them, or, where these are two hosts, "+
+				"give each an identity of its own: host_uuid in libvirtd.conf, or, on a machine without DMI, /etc/machine-id",
+			r.Instance, a.host, a.hostID, r.Since.Local().Format(time.DateTime)))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		for _, p := range a.groups[name].problems(a.hostID, a.host, a.cfg.URI, a.cfg.Now()) {
-			problems = append(problems, "group "+name+": "+p)
-		}
+		all = append(all, a.groups[name].troubles(a.hostID, a.host, a.cfg.URI, a.cfg.Now())...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.damaged)) {
-		problems = append(
-			problems,
-			fmt.Sprintf("domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
-				"mend it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)),
-		)
+		all.Add(bus.ProblemDamagedMetadata, name, fmt.Sprintf(
+			"domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
+				"mend it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)))
 	}
-	problems = append(problems, a.restProblems()...)
-	if problems == nil {
-		return nil
-	}
-	return errors.New(strings.Join(problems, "; "))
+	return append(all, a.restTroubles()...).Err()
 }
 
 // goOn is virsh's command that lets a suspended VM go on.
@@ -94,53 +83,45 @@ func goOn(state bus.State) string {
 	return "resume"
 }
 
-func (g *group) problems(id bus.HostID, host, uri string, now time.Time) (problems []string) {
+// troubles are what keeps the group from having what is desired.
+func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bus.Troubles) {
+	add := func(code bus.ProblemCode, format string, args ...any) {
+		all.Add(code, g.spec.Name, "group "+g.spec.Name+": "+fmt.Sprintf(format, args...))
+	}
 	if g.mismatch {
-		problems = append(problems, "the decider reads another config than the actuator; its decisions are ignored")
+		add(bus.ProblemConfigMismatch, "the decider reads another config than the actuator; its decisions are ignored")
 	}
 	if _, share := g.newest.Decision.Shares[id]; g.newest.Decision.Known && !share {
-		problems = append(problems, fmt.Sprintf("the decider has no samples of this host, %s (%s)", host, id))
+		add(bus.ProblemNoSamples, "the decider has no samples of this host, %s (%s)", host, id)
 	}
 	if err := g.newest.Refused(now); err != nil {
-		problems = append(problems, err.Error())
+		add(bus.ProblemDecisionRefused, "%v", err)
 	} else if g.newest.Taken() && !g.newest.Holds(now) {
-		problems = append(problems, "the last decision has run out: no decider is heard")
+		add(bus.ProblemDecisionExpired, "the last decision has run out: no decider is heard")
 	}
 	if skew, known := g.newest.Skew(); known && skew.Abs() > tolerableSkew {
 		side := "behind"
 		if skew < 0 {
 			side = "ahead of"
 		}
-		problems = append(problems, fmt.Sprintf("the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side))
+		add(bus.ProblemClockSkew, "the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side)
 	}
 	if g.open() && now.Before(g.retryAt) {
-		problems = append(
-			problems,
-			fmt.Sprintf(
-				"no launch until %s after %s in a row: %s",
-				g.retryAt.Local().Format(time.DateTime),
-				bus.Count(g.failures+g.deaths, "failure"),
-				g.cause,
-			),
-		)
+		add(bus.ProblemLaunchBreaker, "no launch until %s after %s in a row: %s",
+			g.retryAt.Local().Format(time.DateTime), bus.Count(g.failures+g.deaths, "failure"), g.cause)
 	}
 	if g.short != "" {
-		problems = append(problems, "no room for another VM: "+g.short)
+		add(bus.ProblemNoRoom, "no room for another VM: %s", g.short)
 	}
 	for _, v := range g.suspended {
-		problems = append(
-			problems,
-			fmt.Sprintf("%s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
-				v.Name, v.State, g.most, uri, goOn(v.State), v.Name),
-		)
+		all.Add(bus.ProblemSuspended, v.Name, fmt.Sprintf(
+			"group %s: %s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
+			g.spec.Name, v.Name, v.State, g.most, uri, goOn(v.State), v.Name))
 	}
 	if g.braked {
-		problems = append(
-			problems,
-			fmt.Sprintf("no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow),
-		)
+		add(bus.ProblemRemovalBudget, "no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow)
 	}
-	return problems
+	return all
 }
 
 // notice publishes what changed without our doing, and at the first look what is taken over.

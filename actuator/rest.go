@@ -63,19 +63,19 @@ func (r rest) event() bus.Event {
 // namedAtMost is how many VMs of one trouble a message names.
 const namedAtMost = 3
 
-// restProblems is what health says of a group's VMs that cannot be removed. They go on to count to max, so they can keep
-// the group below what is desired.
-func restProblems(rests []rest, desired, most int) (problems []string) {
+// restTroubles is what is wrong with a group's VMs that cannot be removed. They go on to count to max, so they can keep the
+// group below what is desired.
+func restTroubles(group string, rests []rest, desired, most int) (all bus.Troubles) {
 	byCause := map[string][]rest{}
 	for _, r := range rests {
 		byCause[r.cause] = append(byCause[r.cause], r)
 	}
 	for _, cause := range slices.Sorted(maps.Keys(byCause)) {
-		all := byCause[cause]
-		slices.SortFunc(all, func(a, b rest) int { return strings.Compare(a.vm, b.vm) })
+		same := byCause[cause]
+		slices.SortFunc(same, func(a, b rest) int { return strings.Compare(a.vm, b.vm) })
 		var names []string
-		tries, next := 0, all[0].until
-		for i, r := range all {
+		tries, next := 0, same[0].until
+		for i, r := range same {
 			if i < namedAtMost {
 				names = append(names, r.vm)
 			}
@@ -85,23 +85,22 @@ func restProblems(rests []rest, desired, most int) (problems []string) {
 			}
 		}
 		who := strings.Join(names, ", ")
-		if more := len(all) - namedAtMost; more > 0 {
+		if more := len(same) - namedAtMost; more > 0 {
 			who += fmt.Sprintf(" and %d more", more)
 		}
-		problems = append(
-			problems,
-			fmt.Sprintf("cannot remove %s (tries: %d, next at %s): %s", who, tries, next.Local().Format(time.TimeOnly), cause),
-		)
+		all.Add(bus.ProblemRemovalFailed, who, fmt.Sprintf("group %s: cannot remove %s (tries: %d, next at %s): %s",
+			group, who, tries, next.Local().Format(time.TimeOnly), cause))
 	}
 	if can := max(most-len(rests), 0); len(rests) > 0 && can < desired {
-		problems = append(problems, fmt.Sprintf(
-			"VMs that cannot be removed count to max %d: no more than %d of the %d wanted here can be there", most, can, desired))
+		all.Add(bus.ProblemAtMax, group, fmt.Sprintf(
+			"group %s: VMs that cannot be removed count to max %d: no more than %d of the %d wanted here can be there",
+			group, most, can, desired))
 	}
-	return problems
+	return all
 }
 
-// restProblems are those of all groups.
-func (a *Actuator) restProblems() (problems []string) {
+// restTroubles are those of all groups.
+func (a *Actuator) restTroubles() (all bus.Troubles) {
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
 		var rests []rest
 		for _, r := range a.rests {
@@ -110,11 +109,9 @@ func (a *Actuator) restProblems() (problems []string) {
 			}
 		}
 		g := a.groups[name]
-		for _, p := range restProblems(rests, g.desired, g.most) {
-			problems = append(problems, "group "+name+": "+p)
-		}
+		all = append(all, restTroubles(name, rests, g.desired, g.most)...)
 	}
-	return problems
+	return all
 }
 
 // couldNotRemove notes that a removal failed.

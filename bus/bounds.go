@@ -26,6 +26,7 @@ const (
 	maxMemoryMiB = 1 << 30
 	maxPercent   = 1e6 // 100 is all of something; measuring overshoots, but not as much as this
 	maxDesired   = 1_000_000
+	maxProblems  = 16     // in a health message
 	maxElements  = 10_000 // of a list or an object
 	maxAll       = 400_000
 	maxDepth     = 32
@@ -290,6 +291,11 @@ func (h *Health) bounds() error {
 	b.name("instance", h.Instance, maxID)
 	b.name("version", h.Version, MaxName)
 	b.text("message", h.Message)
+	b.count("problems", len(h.Problems), maxProblems)
+	for _, p := range h.Problems {
+		b.name("code", string(p.Code), maxWord)
+		b.name("subject", p.Subject, maxWord)
+	}
 	return b.of("health")
 }
 

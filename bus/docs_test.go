@@ -43,6 +43,7 @@ var messageTypes = []any{
 	bus.Wish{},
 	bus.Event{},
 	bus.Health{},
+	bus.Problem{},
 	bus.Acts{},
 	bus.Metric{},
 	bus.Demand{},
@@ -62,6 +63,7 @@ var valueTypes = []any{
 	bus.Guard(""),
 	bus.PolicyType(""),
 	bus.EventType(""),
+	bus.ProblemCode(""),
 	bus.HookKind(""),
 	bus.HookAction(""),
 }

@@ -14,8 +14,10 @@ type Health struct {
 	Stage    string `json:"stage"`    // bus, collector, decider or actuator
 	Instance string `json:"instance"` // host name and process id
 	OK       bool   `json:"ok"`
-	Message  string `json:"message"`        // what it waits for or what is wrong; "" when all is well
-	Acts     *Acts  `json:"acts,omitempty"` // of an actuator
+	Message  string `json:"message"` // what it waits for or what is wrong; "" when all is well
+	// Problems are what Message says in words; none where it is the text of an error, or there is nothing wrong.
+	Problems []Problem `json:"problems,omitempty"`
+	Acts     *Acts     `json:"acts,omitempty"` // of an actuator
 	// Dropped counts the messages that it did not use since its start: malformed, of another version, expired, repeated.
 	Dropped uint64    `json:"dropped"`
 	Since   time.Time `json:"since"` // when the stage started

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -28,8 +27,3 @@ func List(names []string) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-var spans = regexp.MustCompile(`\b\d+(\.\d+)?( ?(ms|s|min|m|h))+(\d+(s|m|h))*\b`)
-
-// WithoutSpans is a text without how long something takes or has lasted: two that differ in nothing else say the same.
-func WithoutSpans(text string) string { return spans.ReplaceAllLiteralString(text, "-") }

@@ -150,9 +150,9 @@ type pass struct {
 	err      error
 }
 
-// session is the reading of one libvirt, until its connection is lost. Passes and slow rounds have a connection each with one call
-// in flight: libvirt's client library before 10.4 can crash where keepalive gives up a connection with several. A call that hangs
-// keeps its connection, which is closed once it returns.
+// session is the reading of one libvirt, until its connection is lost. Passes and slow rounds have a connection each with one
+// call in flight: libvirt's client library before 10.4 can crash where keepalive gives up a connection with several. A call that
+// hangs keeps its connection, which is closed once it returns.
 type session struct {
 	conn     *libvirt.Connect
 	size     hostSize // empty before the first pass

@@ -13,7 +13,7 @@ import (
 type plain struct {
 	content *Content
 	groups  map[string]plainGroup
-	stages  map[stageKey]string
+	stages  map[stageKey]plainHealth
 	link    Link
 	linked  bool // link is known
 	waiting bool // said so
@@ -22,6 +22,12 @@ type plain struct {
 
 // stageKey is an instance of a stage.
 type stageKey struct{ stage, instance string }
+
+// plainHealth is what was last said of a stage.
+type plainHealth struct {
+	health bus.Health
+	silent bool
+}
 
 // plainGroup is what was last said of a group.
 type plainGroup struct {
@@ -32,7 +38,7 @@ type plainGroup struct {
 }
 
 func newPlain(c *Content) *plain {
-	return &plain{content: c, groups: map[string]plainGroup{}, stages: map[stageKey]string{}}
+	return &plain{content: c, groups: map[string]plainGroup{}, stages: map[stageKey]plainHealth{}}
 }
 
 // message folds a message and returns the lines that it deserves.
@@ -129,11 +135,11 @@ func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
 	if h.Message != "" && !silent {
 		text += ": " + h.Message
 	}
-	same := bus.WithoutSpans(text) // not each second again for how long
-	if p.stages[key] == same {
-		return nil
+	said := plainHealth{h, silent}
+	if last, known := p.stages[key]; known && last.silent == silent && (silent || last.health.Same(&h)) {
+		return nil // not each second again for how long
 	}
-	p.stages[key] = same
+	p.stages[key] = said
 	return []string{plainLine(at, "", "health", h.Stage+" "+h.Instance+" "+text)}
 }
 

@@ -18,9 +18,12 @@ func TestPlain(t *testing.T) {
 	out.Direction, out.Desired = bus.Out, 3
 	ill := health("actuator", 4)
 	ill.OK, ill.Message = false, "storage pool default\nis not active"
+	ill.Problems = []bus.Problem{{Code: bus.ProblemNoRoom, Subject: "web"}}
 	older := ill
 	ill.Message += " for 9 s"
 	older.Message += " for 10 s"
+	other := ill
+	other.Message, other.Problems = "connection refused", nil
 	const tick = "tick"
 	type step struct {
 		seconds float64
@@ -67,6 +70,7 @@ func TestPlain(t *testing.T) {
 				"9 s"}},
 			{5, ill, nil},
 			{5, older, nil},
+			{5, other, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: connection refused"}},
 			{16, tick, []string{"2026-01-02T15:04:21Z -  health        actuator kvm1-4711 silent"}},
 			{17, tick, nil},
 			{18, health("actuator", 18), []string{"2026-01-02T15:04:23Z -  health        actuator kvm1-4711 ok"}},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -240,39 +239,36 @@ func (d *Decider) report(now time.Time) {
 	if leading {
 		d.leaderlessSince = now
 	}
-	var problems []string
+	var all bus.Troubles
 	if without := now.Sub(d.leaderlessSince); without >= leaderlessAfter {
-		problems = append(problems, fmt.Sprintf("no decider leads for %s", seconds(without)))
+		all.Add(bus.ProblemNoLeader, "", fmt.Sprintf("no decider leads for %s", seconds(without)))
 	}
 	for _, name := range d.names() {
 		g := d.groups[name]
 		if g.unfit != nil && d.term != 0 {
-			problems = append(problems, "group "+name+": no decision can be sent: "+g.unfit.Error())
+			all.Add(bus.ProblemDecisionUnsent, name, "group "+name+": no decision can be sent: "+g.unfit.Error())
 		}
-		for _, problem := range g.problems(leading, now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) {
-			problems = append(problems, "group "+name+": "+problem)
+		if leading { // else the one that leads says it
+			all = append(all, g.troubles(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick))...)
 		}
 	}
-	if problems == nil {
-		d.cfg.Report(nil)
-		return
-	}
-	d.cfg.Report(errors.New(strings.Join(problems, "; ")))
+	d.cfg.Report(all.Err())
 }
 
-// problems are what keeps a group from being decided as it should be.
-func (g *group) problems(leading bool, now time.Time, stale time.Duration) (problems []string) {
-	if !leading {
-		return nil // the one that leads says it
-	}
+// troubles are what keeps a group from being decided as it should be.
+func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) {
+	prefix := "group " + g.spec.Name + ": "
 	if without := now.Sub(g.state.LastData); !g.state.LastData.IsZero() && without > 2*stale {
-		problems = append(problems, fmt.Sprintf("no complete sample for %s", seconds(without)))
+		all.Add(bus.ProblemIncompleteSamples, g.spec.Name, prefix+"no complete sample for "+seconds(without))
 	}
-	if g.decision != nil && now.Sub(g.lastEval) > 2*stale {
-		problems = append(problems, fmt.Sprintf("not evaluated for %s", seconds(now.Sub(g.lastEval))))
+	if without := now.Sub(g.lastEval); g.decision != nil && without > 2*stale {
+		all.Add(bus.ProblemNotEvaluated, g.spec.Name, prefix+"not evaluated for "+seconds(without))
 	}
 	if g.trouble != "" && now.Sub(g.troubled) >= stale { // not while a stage starts
-		problems = append(problems, g.trouble+": no VM is scaled in")
+		all.Add(bus.ProblemHostsDisagree, g.spec.Name, prefix+g.trouble+": no VM is scaled in")
 	}
-	return append(problems, g.window.Skewed()...)
+	for _, h := range g.window.skewed() {
+		all.Add(bus.ProblemClockSkew, h.host, prefix+"the clock of "+h.host+" is "+sideOf(h.skew))
+	}
+	return all
 }

@@ -288,18 +288,24 @@ func (w *Window) Forget(host string, now time.Time, staleAfter time.Duration) er
 // errUnknownHost is of a host that a group does not have.
 var errUnknownHost = errors.New("the group has no such host")
 
-// Skewed are the hosts whose clocks are off, with by how much.
-func (w *Window) Skewed() (hosts []string) {
+// hostSkew is by how much a host's clock is off; more than 0 is behind.
+type hostSkew struct {
+	host string
+	skew time.Duration
+}
+
+// skewed are the hosts whose clocks are off, by name.
+func (w *Window) skewed() (hosts []hostSkew) {
 	for _, h := range w.hosts {
 		if skew, known := h.clock.Skew(); known && skew.Abs() > tolerableSkew {
-			hosts = append(hosts, fmt.Sprintf("the clock of %s is %s", h.sample.Host, skewed(skew)))
+			hosts = append(hosts, hostSkew{h.sample.Host, skew})
 		}
 	}
-	slices.Sort(hosts)
+	slices.SortFunc(hosts, func(a, b hostSkew) int { return strings.Compare(a.host, b.host) })
 	return hosts
 }
 
-func skewed(behind time.Duration) string {
+func sideOf(behind time.Duration) string {
 	if behind < 0 {
 		return seconds(-behind) + " ahead"
 	}

@@ -82,8 +82,9 @@ func Event() *bus.Event {
 // Health is an example.
 func Health() *bus.Health {
 	return &bus.Health{
-		V: bus.Version, Stage: "collector", Instance: "kvm1.example.org-4711", OK: false, Message: "reach libvirt: connection refused",
-		Dropped: 2,
+		V: bus.Version, Stage: "actuator", Instance: "kvm1.example.org-4711", OK: false, Dropped: 2,
+		Message:  "group web: no room for another VM: it needs 512 MiB of memory, and 300 MiB are free",
+		Problems: []bus.Problem{{Code: bus.ProblemNoRoom, Subject: "web"}},
 		Acts: &bus.Acts{
 			HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
 			Full:   []string{"web"},

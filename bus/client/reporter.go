@@ -60,7 +60,8 @@ func (r *Reporter) Instance() string { return r.health.Instance }
 // Since is when the stage started.
 func (r *Reporter) Since() time.Time { return r.health.Since }
 
-// Report says how the stage is: nil is well, and so is a Note. It never blocks; the newest report wins.
+// Report says how the stage is: nil is well, and so is a Note. Of [bus.Troubles] the health message has the problems, too. It
+// never blocks; the newest report wins.
 func (r *Reporter) Report(err error) {
 	for {
 		select {
@@ -85,29 +86,36 @@ func (r *Reporter) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-r.reports:
-			message := ""
-			if now.err != nil {
-				message = now.err.Error()
-			}
-			if message == r.health.Message {
+			before := r.health
+			r.take(now.err)
+			switch {
+			case r.health.Message == before.Message:
 				if r.acting() {
 					r.publish()
 				}
 				continue
-			}
-			var note Note
-			said := bus.WithoutSpans(r.health.Message)
-			r.health.OK, r.health.Message = now.err == nil || errors.As(now.err, &note), message
-			switch {
 			case now.err == nil:
 				r.log.Info().Msg("all is well again")
-			case bus.WithoutSpans(message) != said: // not each second again for how long
-				r.log.Warn().Msg(message)
+			case !r.health.Same(&before): // not each second again for how long
+				r.log.Warn().Msg(r.health.Message)
 			}
 			r.publish()
 		case <-tick.C:
 			r.publish()
 		}
+	}
+}
+
+// take makes a report the stage's health.
+func (r *Reporter) take(err error) {
+	var note Note
+	var troubles bus.Troubles
+	r.health.OK, r.health.Message, r.health.Problems = err == nil || errors.As(err, &note), "", nil
+	if err != nil {
+		r.health.Message = err.Error()
+	}
+	if errors.As(err, &troubles) {
+		r.health.Problems = troubles.Problems()
 	}
 }
 

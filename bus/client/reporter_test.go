@@ -95,9 +95,10 @@ func TestReporterLogsEachCauseOnce(t *testing.T) {
 	go func() { done <- r.Run(ctx) }()
 	before := ""
 	for _, message := range []string{"no sample for 9 s", "no sample for 10 s", "no actuator for 11 s", "no sample for 12 s"} {
-		r.Report(errors.New(message))
-		if h := change(t, health, before); h.Message != message {
-			t.Errorf("published %q, want %q", h.Message, message)
+		code, _, _ := strings.Cut(message, " for ")
+		r.Report(bus.Troubles{{Problem: bus.Problem{Code: bus.ProblemCode(code)}, Text: message}})
+		if h := change(t, health, before); h.Message != message || h.OK || len(h.Problems) != 1 || string(h.Problems[0].Code) != code {
+			t.Errorf("published %+v, want %q", h, message)
 		}
 		before = message
 	}

@@ -252,7 +252,14 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 		stages = append(stages, stage{name: m.name, conn: conn})
 		run, err := m.make(conn, reporter, func(err error) {
 			var note client.Note
+			var troubles bus.Troubles
 			switch { // it is shown to people
+			case errors.As(err, &troubles):
+				troubles = slices.Clone(troubles)
+				for i := range troubles {
+					troubles[i].Text = vm.ErrorText(errors.New(troubles[i].Text))
+				}
+				err = troubles
 			case errors.As(err, &note):
 				err = client.Note(vm.ErrorText(note))
 			case err != nil:
