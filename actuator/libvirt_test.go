@@ -330,6 +330,16 @@ func TestLaunchFailsCleanly(t *testing.T) {
 			volumes: []string{"template-large.qcow2"},
 		},
 		{
+			// The test driver has no streams, so the seed's volume is made and cannot be written.
+			name: "a seed that cannot be written", err: "write volume web-1.5c0d2a9e.seed.iso",
+			spec: webSpec(func(g *bus.Group) { g.CloudInit.UserData.Text = "#!/bin/sh" }),
+		},
+		{
+			name: "a further disk's name is taken", err: "already exists",
+			spec:    webSpec(func(g *bus.Group) { g.Disks = []bus.Disk{{SizeMiB: 1}, {SizeMiB: 1}} }),
+			prepare: func(b *hostBench) { b.makeVolume("web-1.5c0d2a9e.disk2.qcow2") }, volumes: []string{"web-1.5c0d2a9e.disk2.qcow2"},
+		},
+		{
 			name: "never ready", spec: webSpec(func(g *bus.Group) { g.ReadyAfter, g.BootTimeout = time.Hour, time.Nanosecond }),
 			err: "not ready within the boot time-out",
 		},

@@ -30,6 +30,8 @@ type Group struct {
 	DiskMiB int `json:"disk_mib,omitempty"`
 	// Disks are further disks of each VM, at most MaxDisks. They are made and removed with it.
 	Disks []Disk `json:"disks,omitempty"`
+	// CloudInit is what cloud-init reads in each VM. The texts are here whole, so that stages with other ones notice.
+	CloudInit CloudInit `json:"cloud_init,omitzero"`
 	// Network is the libvirt network of the VMs; "user" is QEMU's user-mode network, which needs no rights.
 	// "" is chosen when the libvirt URI is known: "default" on a system URI, "user" on a session URI.
 	Network    string        `json:"network"`

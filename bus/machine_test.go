@@ -9,7 +9,7 @@ import (
 // What a VM is made from has its own fingerprint, and nothing else of a group changes it.
 func TestMachineHash(t *testing.T) {
 	base := DefaultGroup()
-	made := []string{"Template", "VCPUs", "MemoryMiB", "Network", "DiskMiB", "Disks"}
+	made := []string{"Template", "VCPUs", "MemoryMiB", "Network", "DiskMiB", "Disks", "CloudInit"}
 	seen := map[string]string{base.MachineHash(): "no change"}
 	for i := range reflect.TypeFor[Group]().NumField() {
 		name := reflect.TypeFor[Group]().Field(i).Name
@@ -22,6 +22,10 @@ func TestMachineHash(t *testing.T) {
 			field.SetInt(field.Int() + 1)
 		case reflect.Slice:
 			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
+		case reflect.Struct:
+			if name == "CloudInit" {
+				g.CloudInit.UserData.Text = "#!/bin/sh"
+			}
 		default:
 			field.SetZero()
 		}
@@ -30,6 +34,13 @@ func TestMachineHash(t *testing.T) {
 			t.Errorf("a change of %s changes the hash: %v (it is that of %s)", name, changed, before)
 		}
 		seen[g.MachineHash()] = name
+	}
+	// Where a text was read from changes no VM.
+	one, other := base, base
+	one.CloudInit = CloudInit{SSHKeys: []Text{{Text: "k", File: "a"}}, UserData: Text{Text: "u", File: "a"}}
+	other.CloudInit = CloudInit{SSHKeys: []Text{{Text: "k", File: "b"}}, UserData: Text{Text: "u"}}
+	if one.MachineHash() != other.MachineHash() {
+		t.Error("the file of a text changes the hash")
 	}
 	// A newer program must not take the VMs of this one for VMs that were made from something else.
 	if got := base.MachineHash(); got != "a0c2cdcb0da4" {

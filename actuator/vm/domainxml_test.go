@@ -31,17 +31,23 @@ func golden(t *testing.T, file, got string) {
 var someMACs = []string{"52:54:0a:0b:0c:0d"}
 
 func TestDomainXML(t *testing.T) {
+	same := func(*bus.Group, *bus.Metadata) {}
 	for _, tt := range []struct {
 		name, network string
 		m             Machine
+		change        func(*bus.Group, *bus.Metadata)
 	}{
-		{"kvm", "default", Machine{VirtType: "kvm", Arch: "x86_64"}},
-		{"qemu", "default", Machine{VirtType: "qemu", Arch: "x86_64"}},
-		{"user-network", bus.UserNetwork, Machine{VirtType: "qemu", Arch: "x86_64"}},
+		{"kvm", "default", Machine{VirtType: "kvm", Arch: "x86_64"}, same},
+		{"qemu", "default", Machine{VirtType: "qemu", Arch: "x86_64"}, same},
+		{"user-network", bus.UserNetwork, Machine{VirtType: "qemu", Arch: "x86_64"}, same},
+		{"disks", "default", Machine{VirtType: "qemu", Arch: "x86_64"}, func(_ *bus.Group, m *bus.Metadata) {
+			m.Seed, m.Disks = bus.SeedName(m.Volume), 2
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := webSpec(func(g *bus.Group) { g.Network, g.VCPUs, g.MemoryMiB = tt.network, 2, 512 })
 			meta := someMetadata()
+			tt.change(&spec, &meta)
 			text, err := Definition{spec, tt.m, "web-1", meta, "/pool/" + meta.Volume, someMACs}.XML()
 			if err != nil {
 				t.Fatal(err)

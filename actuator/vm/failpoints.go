@@ -6,6 +6,7 @@ const (
 	stepDefined  = "launch.defined"  // the domain is defined, its volume is not there
 	stepCloned   = "launch.cloned"   // its volume is there
 	stepDisked   = "launch.disked"   // its further disks are there
+	stepSeeded   = "launch.seeded"   // its seed is there, and written
 	stepMarked   = "launch.marked"   // its phase is launching
 	stepStarted  = "launch.started"  // it runs
 	stepBooted   = "launch.booted"   // it is ready, and not marked so
@@ -22,7 +23,7 @@ const (
 // Steps are all steps, in their order.
 func Steps() []string {
 	return []string{
-		stepDefined, stepCloned, stepDisked, stepMarked, stepStarted, stepBooted, stepReady,
+		stepDefined, stepCloned, stepDisked, stepSeeded, stepMarked, stepStarted, stepBooted, stepReady,
 		stepChosen, stepDraining, stepOff, stepStopping, stepKilled, stepDeleted, stepRemoved,
 	}
 }

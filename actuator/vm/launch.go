@@ -59,6 +59,9 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
 		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid), Machine: machine, Disks: len(spec.Disks),
 	}}
+	if spec.CloudInit.Seeded() {
+		l.meta.Seed = bus.SeedName(l.meta.Volume)
+	}
 	defer l.free()
 	if err := l.prepare(); err != nil {
 		return err
@@ -72,6 +75,7 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 		{l.define, stepDefined, bus.EventCreating, "defined from template " + spec.Template},
 		{l.clone, stepCloned, "", ""},
 		{l.addDisks, stepDisked, "", ""},
+		{l.addSeed, stepSeeded, "", ""},
 		{l.mark, stepMarked, "", ""},
 		{l.start, stepStarted, bus.EventStarted, "cloned and started"},
 		{l.awaitReady, "", "", ""},
@@ -105,6 +109,7 @@ type launch struct {
 	tmpl           template.Info
 	diskBytes      uint64      // size of its main disk
 	disks          []extraDisk // the others
+	seed           []byte      // what cloud-init will read; nil: nothing
 	definition     string
 	path           string // where its volume will be
 
@@ -149,6 +154,9 @@ func (l *launch) prepare() (err error) {
 	if l.disks, err = readDisks(l.spec, func(name string) (template.Info, error) {
 		return template.Lookup(l.Conn, l.Pools.Templates, name)
 	}); err != nil {
+		return fmt.Errorf("%s: %w", l.name, err)
+	}
+	if l.seed, err = seedImage(l.spec, l.name, l.meta.UUID, l.Host); err != nil {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}
 	if l.pool, err = l.Conn.LookupStoragePoolByName(l.Pools.Disks); err != nil {

@@ -83,6 +83,14 @@ func Load(path string) (Config, []Warning, error) {
 
 // read waits for no FIFO and reads no device, neither of which has to end.
 func read(path string) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	return readAll(f)
+}
+
+func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -94,7 +102,7 @@ func read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return readAll(f)
+	return f, nil
 }
 
 // readAll stops soon after maxFile bytes, and closes the file.

@@ -81,6 +81,7 @@ func groupFields(g *bus.Group) section {
 			&g.Disks, fmt.Sprintf("a list of at most %d disks with size or template", bus.MaxDisks), true, diskFields,
 			func() bus.Disk { return bus.Disk{} },
 		}},
+		{"cloud_init", cloudInitFields(&g.CloudInit)},
 		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNameOrNone)},
 		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
@@ -109,6 +110,15 @@ func groupFields(g *bus.Group) section {
 		{"schedule", list[bus.ScheduledAction]{
 			&g.Schedule, "a list of actions with at, zone, min, max and desired", true, scheduleFields, newAction,
 		}},
+	}
+}
+
+func cloudInitFields(c *bus.CloudInit) section {
+	return section{
+		{"ssh_keys", fileTexts{&c.SSHKeys, "a public key"}},
+		{"user_data", fileText{&c.UserData, "cloud-init's user data"}},
+		{"vendor_data", fileText{&c.VendorData, "cloud-init's vendor data"}},
+		{"network_config", fileText{&c.NetworkConfig, "cloud-init's network config"}},
 	}
 }
 
@@ -236,6 +246,7 @@ func (d *decoder) group(path string, g bus.Group) {
 		"ready_after", "less than", "boot_timeout", "more than", groupFields(&g))
 	d.policy(path+".policy", g.Policy)
 	d.disks(path+".disks", g.Disks)
+	d.seed(path+".cloud_init", g)
 	for i, a := range g.Schedule {
 		at := fmt.Sprintf("%s.schedule[%d]", path, i)
 		switch {

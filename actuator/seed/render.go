@@ -1,0 +1,154 @@
+package seed
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+	"text/template/parse"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Label is what cloud-init finds the volume by.
+const Label = "cidata"
+
+// MaxBytes is how long each of the texts may be, also with its values filled in.
+const MaxBytes = 64 << 10
+
+// Values are what a template of user data can use.
+type Values struct {
+	Name     string // of the VM, such as web-3
+	Group    string
+	Index    int    // 3 of web-3
+	Host     string // that the VM is made on
+	Template string
+	UUID     string // of the VM
+}
+
+// Image is the seed of one VM: a file system with its meta-data and what the group has of user data, vendor data and network config.
+func Image(c bus.CloudInit, v Values) ([]byte, error) {
+	user, err := userData(c.UserData.Text, v)
+	if err != nil {
+		return nil, fmt.Errorf("user_data: %w", err)
+	}
+	files := []file{{"meta-data", metaData(c, v)}} // in the order of their names
+	if c.NetworkConfig.Text != "" {
+		files = append(files, file{"network-config", []byte(c.NetworkConfig.Text)})
+	}
+	files = append(files, file{"user-data", user}) // cloud-init wants this one, if empty
+	if c.VendorData.Text != "" {
+		files = append(files, file{"vendor-data", []byte(c.VendorData.Text)})
+	}
+	return image(Label, files), nil
+}
+
+// metaData is YAML whose strings are quoted as in JSON.
+func metaData(c bus.CloudInit, v Values) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "instance-id: %q\nlocal-hostname: %q\n", v.UUID, v.Name)
+	for i, key := range Keys(c) {
+		if i == 0 {
+			b.WriteString("public-keys:\n")
+		}
+		fmt.Fprintf(&b, "  - %q\n", key)
+	}
+	return b.Bytes()
+}
+
+// Keys are the SSH keys of a group, each on a line, without comments and empty lines.
+func Keys(c bus.CloudInit) []string {
+	var keys []string
+	for _, text := range c.SSHKeys {
+		for line := range strings.Lines(text.Text) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				keys = append(keys, line)
+			}
+		}
+	}
+	return keys
+}
+
+// jinja begins user data in which cloud-init itself fills in values, between the same braces.
+const jinja = "## template: jinja"
+
+// userData is the user data of a VM. Its template ends, and its result is bounded: it has no loops, and calls no other.
+func userData(text string, v Values) ([]byte, error) {
+	if firstLine(text) == jinja {
+		return []byte(text), nil
+	}
+	t, err := template.New("user_data").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return nil, unnamed(err)
+	}
+	for _, part := range t.Templates() {
+		if part != t {
+			return nil, fmt.Errorf("found a template %q within, want none", part.Name())
+		}
+	}
+	if t.Tree == nil {
+		return nil, nil // empty
+	}
+	if node := loop(t.Root); node != nil {
+		return nil, fmt.Errorf("found %s, want values, if and with only", node)
+	}
+	out := &bounded{left: MaxBytes}
+	if err := t.Execute(out, v); errors.Is(err, errTooLong) {
+		return nil, err
+	} else if err != nil {
+		return nil, unnamed(err)
+	}
+	return out.Bytes(), nil
+}
+
+// unnamed leaves out what the package says of itself in each error, and the template's name but for its line.
+func unnamed(err error) error {
+	text := strings.TrimPrefix(err.Error(), "template: user_data:")
+	return errors.New("line " + text)
+}
+
+// loop finds what may not be in a template; nil is nothing.
+func loop(n parse.Node) parse.Node {
+	branch := func(b *parse.BranchNode) parse.Node {
+		if found := loop(b.List); found != nil || b.ElseList == nil {
+			return found
+		}
+		return loop(b.ElseList)
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		for _, part := range n.Nodes {
+			if found := loop(part); found != nil {
+				return found
+			}
+		}
+	case *parse.IfNode:
+		return branch(&n.BranchNode)
+	case *parse.WithNode:
+		return branch(&n.BranchNode)
+	case *parse.RangeNode, *parse.TemplateNode:
+		return n
+	}
+	return nil
+}
+
+var errTooLong = fmt.Errorf("found more than %d KiB with its values, want less", MaxBytes>>10)
+
+// bounded is a buffer for so many more bytes.
+type bounded struct {
+	bytes.Buffer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, errTooLong
+	}
+	return b.Buffer.Write(p)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.TrimRight(line, " \t\r")
+}

@@ -1,0 +1,90 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/actuator/seed"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// seedImage is what cloud-init reads in a new VM; nil where the group has nothing for it.
+func seedImage(spec bus.Group, name, uuid, host string) ([]byte, error) {
+	if !spec.CloudInit.Seeded() {
+		return nil, nil
+	}
+	index, err := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
+	if err != nil {
+		return nil, fmt.Errorf("seed: found the name %q, want one that ends in a number", name)
+	}
+	image, err := seed.Image(spec.CloudInit, seed.Values{
+		Name: name, Group: spec.Name, Index: index, Host: host, Template: spec.Template, UUID: uuid,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("seed: %w", err)
+	}
+	return image, nil
+}
+
+// addSeed makes the volume with the seed, and writes it.
+func (l *launch) addSeed(ctx context.Context) error {
+	if l.seed == nil {
+		return nil
+	}
+	vol, err := createSeedVolume(l.pool, l.meta.Seed, len(l.seed))
+	if err != nil {
+		return err
+	}
+	l.made(vol, l.meta.Seed, "")
+	if err := l.Calls.act(ctx, func() error { return upload(l.Conn, vol, l.seed) }); err != nil {
+		return fmt.Errorf("write volume %s: %w", l.meta.Seed, err)
+	}
+	return nil
+}
+
+func createSeedVolume(pool *libvirt.StoragePool, name string, bytes int) (*libvirt.StorageVol, error) {
+	x := libvirtxml.StorageVolume{
+		Name:     name,
+		Capacity: &libvirtxml.StorageVolumeSize{Value: uint64(bytes), Unit: "bytes"},
+		Target: &libvirtxml.StorageVolumeTarget{
+			Format: &libvirtxml.StorageVolumeTargetFormat{Type: "raw"},
+			// It may hold passwords: only the hypervisor, which takes over the file when it opens it, and root.
+			Permissions: &libvirtxml.StorageVolumeTargetPermissions{Mode: "0600"},
+		},
+	}
+	text, err := x.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("encode volume %s: %w", name, err)
+	}
+	vol, err := pool.StorageVolCreateXML(text, 0)
+	if err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	return vol, nil
+}
+
+// upload writes all of a volume.
+func upload(conn *libvirt.Connect, vol *libvirt.StorageVol, data []byte) error {
+	stream, err := conn.NewStream(0)
+	if err != nil {
+		return fmt.Errorf("open a stream: %w", err)
+	}
+	defer func() { _ = stream.Free() }()
+	if err := vol.Upload(stream, 0, uint64(len(data)), 0); err != nil {
+		return err
+	}
+	for len(data) > 0 {
+		n, err := stream.Send(data)
+		if err != nil {
+			return errors.Join(err, stream.Abort())
+		}
+		data = data[n:]
+	}
+	return stream.Finish()
+}
