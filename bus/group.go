@@ -37,6 +37,8 @@ type Group struct {
 	Network    string        `json:"network"`
 	ReadyWhen  ReadyWhen     `json:"ready_when"`
 	ReadyAfter time.Duration `json:"ready_after"` // for ReadyUptime
+	// Checks are what a VM must pass, in this order, after what ReadyWhen says, and later go on passing.
+	Checks []Check `json:"checks,omitempty"`
 	// BootTimeout is how long a VM may take from its start to ready; then it is replaced.
 	BootTimeout time.Duration `json:"boot_timeout"`
 	// ShutdownTimeout is how long a guest may take to shut down; then it is destroyed.
@@ -123,6 +125,7 @@ func DefaultGroup() Group {
 	return Group{
 		Name: "autoscale", Template: "demo", Min: 1, Max: 5, VCPUs: 1, MemoryMiB: 256,
 		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
+		Checks:      []Check{}, // not nil, as is the empty list of a file
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
 		Repair: Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},

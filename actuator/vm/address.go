@@ -3,6 +3,8 @@ package vm
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -38,33 +40,53 @@ const mostAddresses = 1024
 // addressOf is a running VM's first IP address: of its DHCP lease, which the host knows, or else as its agent says, which
 // is whatever the guest likes; "" if none is known. It blocks for up to agentTimeout.
 func addressOf(dom *libvirt.Domain) string {
-	var texts []string
-	leases, err := dom.ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
-	if err == nil {
-		for _, i := range leases {
-			for _, a := range i.Addrs {
-				texts = append(texts, a.Addr)
-			}
-		}
-	}
-	if address := chooseAddress(texts); address != "" {
+	if address := chooseAddress(seenAddresses(dom, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)); address != "" {
 		return address
 	}
+	texts, err := toldAddresses(dom, nil)
+	if err != nil {
+		return "" // it has no agent
+	}
+	return chooseAddress(texts)
+}
+
+// seenAddresses are a running VM's addresses as its host sees them, by leases or by ARP, without asking the guest; none where
+// they cannot be read.
+func seenAddresses(dom *libvirt.Domain, source libvirt.DomainInterfaceAddressesSource) (texts []string) {
+	interfaces, err := dom.ListAllInterfaceAddresses(source)
+	if err != nil {
+		return nil
+	}
+	for _, i := range interfaces {
+		for _, a := range i.Addrs {
+			texts = append(texts, a.Addr)
+		}
+	}
+	return texts
+}
+
+// toldAddresses are a running VM's addresses as its agent says, which is whatever the guest likes: those of interfaces with one
+// of the MAC addresses, or of all if there are none. It blocks for up to agentTimeout.
+func toldAddresses(dom *libvirt.Domain, macs []string) (texts []string, err error) {
 	// Not by libvirt's call for it, which has no time-out of its own.
 	var interfaces []struct {
+		MAC       string `json:"hardware-address"`
 		Addresses []struct {
 			Address string `json:"ip-address"`
 		} `json:"ip-addresses"`
 	}
 	if err := agentCommand(dom, agentTimeout, "guest-network-get-interfaces", nil, &interfaces); err != nil {
-		return "" // it has no agent
+		return nil, err
 	}
 	for _, i := range interfaces {
+		if macs != nil && !slices.ContainsFunc(macs, func(mac string) bool { return strings.EqualFold(mac, i.MAC) }) {
+			continue
+		}
 		for _, a := range i.Addresses {
 			texts = append(texts, a.Address)
 		}
 	}
-	return chooseAddress(texts)
+	return texts, nil
 }
 
 // chooseAddress is the first address by which others can reach a VM, of IPv4 rather than IPv6, in its canonical form. The

@@ -29,7 +29,9 @@ func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision
 		Manager: h, spec: spec, vm: vm, dom: dom, decision: decision,
 		watch:   &bootWatch{dom: dom, spec: spec, leases: seesLeases(h.Conn, spec.Network)},
 		started: begun(vm.Meta.Since, time.Now()),
+		checks:  newPassing(spec.Checks, &guest{dom: dom, calls: h.Calls, network: spec.Network}),
 	}
+	defer b.checks.end() // before the domain is freed
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
 	for {
@@ -54,7 +56,9 @@ type boot struct {
 	watch    *bootWatch
 	started  time.Time // later by whatever does not count
 	paused   time.Time // since when a person has it suspended; zero: nobody has
-	hooked   bool      // the launch hook let it go on
+	up       string    // what shows that it has booted; "": it has not yet
+	checks   *passing
+	hooked   bool // the launch hook let it go on
 }
 
 // look goes as far with the VM as it is. An error is the end of its launch.
@@ -79,18 +83,24 @@ func (b *boot) look(ctx context.Context) (ready bool, err error) {
 	if stuck {
 		return false, b.overdue("it is paused on an I/O error")
 	}
-	var why string
-	if err := b.Calls.ask(ctx, func() { ready, why = isReady(b.watch, b.started, time.Now()) }); err != nil {
-		return false, err
+	if b.up == "" {
+		var why string
+		if err := b.Calls.ask(ctx, func() { ready, why = isReady(b.watch, b.started, time.Now()) }); err != nil {
+			return false, err
+		}
+		if !ready {
+			return false, b.overdue(why)
+		}
+		b.up = why
 	}
-	if !ready {
-		return false, b.overdue(why)
+	if !b.checks.step(ctx, time.Now()) {
+		return false, b.overdue(b.checks.lacks())
 	}
-	return b.admit(ctx, why)
+	return b.admit(ctx)
 }
 
 // admit has the launch hook let a VM go on that has booted, and marks it ready.
-func (b *boot) admit(ctx context.Context, why string) (ready bool, err error) {
+func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 	step(stepBooted)
 	if b.vm.Meta.Booted.IsZero() {
 		b.vm.Meta.Booted = time.Now()
@@ -111,6 +121,10 @@ func (b *boot) admit(ctx context.Context, why string) (ready bool, err error) {
 		return false, b.overdue(err.Error())
 	}
 	step(stepReady)
+	why := b.up
+	if b.checks.done > 0 {
+		why += fmt.Sprintf(", and it passes %s", bus.Count(b.checks.done, "check"))
+	}
 	b.Tell(bus.Event{
 		Group: b.spec.Name, VM: b.vm.Name, Event: bus.EventReady, DecisionID: b.decision,
 		ElapsedMS: time.Since(b.vm.Meta.Created).Milliseconds(),
@@ -125,7 +139,11 @@ func (b *boot) overdue(lacks string) error {
 		return nil
 	}
 	err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", b.vm.Name, b.spec.BootTimeout, lacks)
-	if remedy := b.watch.last.remedy(b.spec, b.watch.leases); remedy != "" {
+	remedy := "see that its image starts what the check asks for (virsh console), or raise boot_timeout"
+	if b.up == "" || len(b.checks.left) == 0 {
+		remedy = b.watch.last.remedy(b.spec, b.watch.leases)
+	}
+	if remedy != "" {
 		err = fmt.Errorf("%w; %s", err, remedy)
 	}
 	return b.fail(err)

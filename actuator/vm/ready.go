@@ -185,6 +185,15 @@ func parseSystem(output string) system {
 	return systemHidden
 }
 
+// patience is how long a guest that does not say that it is up is waited for. Where checks follow, which show more, they have the
+// last quarter of the boot time-out.
+func patience(spec bus.Group) time.Duration {
+	if slices.ContainsFunc(spec.Checks, bus.Check.ForReady) {
+		return spec.BootTimeout * 3 / 4
+	}
+	return spec.BootTimeout
+}
+
 // bootWatch looks at a VM that boots, again and again. It is used by one goroutine.
 type bootWatch struct {
 	dom      *libvirt.Domain
@@ -201,7 +210,7 @@ type bootWatch struct {
 
 // look asks whatever is not known yet; each question is one call that its guest may leave unanswered for agentTimeout.
 func (w *bootWatch) look(started, now time.Time) bootView {
-	v := bootView{Elapsed: now.Sub(started), Timeout: w.spec.BootTimeout}
+	v := bootView{Elapsed: now.Sub(started), Timeout: patience(w.spec)}
 	if info, err := w.dom.GetInfo(); err == nil {
 		w.cpu.add(time.Duration(info.CpuTime), int(info.NrVirtCpu), now)
 	}

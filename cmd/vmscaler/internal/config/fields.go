@@ -107,6 +107,7 @@ func groupFields(g *bus.Group) section {
 			{"remove", hookFields(&g.Hooks.Remove)},
 		}},
 		{"policy", policyFields(&g.Policy)},
+		{"checks", checkListOf(&g.Checks)},
 		{"schedule", list[bus.ScheduledAction]{
 			&g.Schedule, "a list of actions with at, zone, min, max and desired", true, scheduleFields, newAction,
 		}},
@@ -247,6 +248,7 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.policy(path+".policy", g.Policy)
 	d.disks(path+".disks", g.Disks)
 	d.seed(path+".cloud_init", g)
+	d.checks(path+".checks", g)
 	for i, a := range g.Schedule {
 		at := fmt.Sprintf("%s.schedule[%d]", path, i)
 		switch {

@@ -1,0 +1,84 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+const (
+	maxHeader = 64 << 10 // bytes of an answer's header that are read
+	maxBody   = 64 << 10 // and of its body
+)
+
+func tryTCP(ctx context.Context, at netip.AddrPort) (string, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", at.String())
+	if err != nil {
+		return "", plain(ctx, err)
+	}
+	_ = conn.Close()
+	return fmt.Sprintf("port %d takes connections", at.Port()), nil
+}
+
+// tryHTTP asks a web server once, at that address and no other: no redirect is followed, no proxy used, no cookie kept.
+func tryHTTP(ctx context.Context, c bus.Check, at netip.AddrPort) (string, error) {
+	path, err := url.Parse(c.Path)
+	if err != nil {
+		return "", fmt.Errorf("%w: path: %w", ErrNotMade, err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, string(c.Scheme)+"://"+at.String()+path.RequestURI(), nil)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNotMade, err)
+	}
+	request.Host = c.Host
+	request.Header.Set("User-Agent", "vmscaler-check")
+	transport := &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", at.String())
+		},
+		//nolint:gosec // the config asks for it, by name
+		TLSClientConfig: &tls.Config{ServerName: c.Host, InsecureSkipVerify: c.Insecure},
+	}
+	defer transport.CloseIdleConnections()
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return "", plain(ctx, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if !c.Wants(answer.StatusCode) {
+		return "", fmt.Errorf("its status was %d, want %v", answer.StatusCode, c.Status)
+	}
+	if c.Body == "" {
+		return fmt.Sprintf("its status was %d", answer.StatusCode), nil
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
+	switch {
+	case bytes.Contains(body, []byte(c.Body)): // also where the server stops in the middle of what comes after it
+		return fmt.Sprintf("its status was %d, and its body as wanted", answer.StatusCode), nil
+	case err != nil:
+		return "", plain(ctx, err)
+	}
+	return "", fmt.Errorf("its body does not contain %q in its first %d bytes", c.Body, len(body))
+}
+
+// plain is an error of the network without the address, which is in the check's name or of no use to whoever reads it.
+func plain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err
+	}
+	return err
+}
