@@ -53,25 +53,26 @@ type Config struct {
 
 // Actuator is the stage that acts. All its fields are owned by Run's goroutine.
 type Actuator struct {
-	cfg     Config
-	conn    *client.Conn
-	outbox  *client.Outbox
-	log     zerolog.Logger
-	groups  map[string]*group
-	workers map[string]*worker   // by the VM's UUID
-	resting map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
-	seen    map[string]vm.VM     // what the last look found, by UUID; nil before the first
-	damaged map[string]string    // domains whose metadata of ours cannot be read, with why, as the last look found them
-	told    map[string]bool      // taken names that were published
-	gone    []vm.VM              // that served and vanished, and whose remove hook does not know it yet
-	done    chan result          // of the present connection's workers
-	load    load
-	pulses  pulses
-	hooks   *vm.Hooks // safe for concurrent use
-	hostID  bus.HostID
-	host    string                // its name
-	rivals  map[string]bus.Health // other actuators, by instance, with the time of their arrival
-	cores   int
+	cfg      Config
+	conn     *client.Conn
+	outbox   *client.Outbox
+	log      zerolog.Logger
+	groups   map[string]*group
+	workers  map[string]*worker   // by the VM's UUID
+	resting  map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
+	seen     map[string]vm.VM     // what the last look found, by UUID; nil before the first
+	damaged  map[string]string    // domains whose metadata of ours cannot be read, with why, as the last look found them
+	told     map[string]bool      // taken names that were published
+	gone     []vm.VM              // that served and vanished, and whose remove hook does not know it yet
+	done     chan result          // of the present connection's workers
+	load     load
+	pulses   pulses
+	checkups checkups
+	hooks    *vm.Hooks // safe for concurrent use
+	hostID   bus.HostID
+	host     string                // its name
+	rivals   map[string]bus.Health // other actuators, by instance, with the time of their arrival
+	cores    int
 	// launches says that the last plan wanted launches: the next look also measures the room for them.
 	launches bool
 	byAge    bool // some group needs to know when its template was replaced
@@ -138,7 +139,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
-		rivals: map[string]bus.Health{}, load: load{}, pulses: pulses{}, outbox: client.NewOutbox(conn, log),
+		rivals: map[string]bus.Health{}, load: load{}, pulses: pulses{}, checkups: checkups{}, outbox: client.NewOutbox(conn, log),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
 	a.hooks, a.rests = vm.NewHooks(a.log), map[string]rest{}

@@ -135,18 +135,22 @@ func (p pulses) hear(got vm.Answers) {
 // sick are the VMs of a group that are to be replaced, with why, by UUID.
 func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
 	sick := map[string]string{}
+	failing := a.checkups.sick(g)
 	for _, v := range owned {
 		p := a.pulses[v.UUID]
 		if p == nil {
 			continue
 		}
-		why := p.sick(g.spec, a.cfg.Now())
+		why, since := p.sick(g.spec, a.cfg.Now()), p.since()
+		if why == "" {
+			why, since = failing[v.UUID].why, failing[v.UUID].since
+		}
 		if why != "" {
 			sick[v.UUID] = why
 		}
 		if why != "" && !p.reported {
 			a.tell(bus.Event{Group: g.spec.Name, VM: v.Name, Event: bus.EventUnhealthy, Sentence: why})
-			for _, e := range g.ill([]vm.VM{v}, why, p.since(), a.cfg.Now()) {
+			for _, e := range g.ill([]vm.VM{v}, why, since, a.cfg.Now()) {
 				a.tell(e)
 			}
 		}

@@ -74,12 +74,19 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 		case got := <-s.heard:
 			s.asking = false
 			a.pulses.hear(got)
+		case t := <-s.tried:
+			if err := s.endTry(ctx, t); err != nil {
+				return err
+			}
 		case g := <-s.restarted.Signs:
 			a.restarted(s.lv, s.manager, g)
 		case <-s.events:
 			s.again = true
 		case <-tick.C:
 			s.again = true
+			if err := s.beginTries(ctx); err != nil {
+				return err
+			}
 		case r := <-a.done:
 			a.ended(r)
 			s.changed, s.again = true, true
@@ -115,6 +122,8 @@ type session struct {
 	again   bool        // another look is wanted
 	heard   chan vm.Answers
 	asking  bool
+	tried   chan tried
+	trying  map[try]bool // of checks, and not taken yet
 }
 
 // connect reaches libvirt and listens to it.
@@ -126,6 +135,7 @@ func (a *Actuator) connect(ctx context.Context) (*session, error) {
 	s := &session{
 		Actuator: a, lv: lv, local: true, restarted: vm.NewRestarts(),
 		looks: make(chan look, 1), late: time.NewTimer(lookDeadline), again: true, heard: make(chan vm.Answers, 1),
+		tried: make(chan tried, mostTries), trying: map[try]bool{},
 	}
 	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end
 	var stop func()
@@ -205,6 +215,7 @@ func (s *session) seen(ctx context.Context, l look, decisions <-chan bus.Decisio
 	s.catchUp(decisions)
 	s.notice(l.inventory)
 	s.pulses.look(l.inventory.Owned, s.cfg.Now())
+	s.checkups.look(l.inventory.Owned, s.groups, s.workers, s.cfg.Now())
 	s.again = s.act(ctx, s.manager, s.slots, l)
 	s.sweep(s.lv, l.inventory)
 	return nil
@@ -322,6 +333,7 @@ func (a *Actuator) restarted(lv *libvirt.Connect, h vm.Manager, g vm.GuestSign) 
 	at := a.cfg.Now()
 	if g.Sign == vm.SignRestarted {
 		a.pulses.restarted(g.UUID, at)
+		a.checkups.restarted(g.UUID, at)
 	}
 	if err := lv.Ref(); err != nil {
 		return

@@ -21,6 +21,8 @@ const (
 	EventDied      EventType = "died"      // found off, crashed or gone though it should run
 	EventTakenName EventType = "taken"     // a name is avoided because something foreign has it
 	EventUnhealthy EventType = "unhealthy" // it runs, but does not serve; it is replaced
+	EventFailing   EventType = "failing"   // it has begun to fail one of its group's checks
+	EventRecovered EventType = "recovered" // it passes that check again
 	EventKept      EventType = "kept"      // its removal was called off
 	EventWaiting   EventType = "waiting"   // a hook is waited for until Deadline
 	EventRefused   EventType = "refused"   // the host has no room for a launch

@@ -23,6 +23,8 @@ const (
 	ProblemRemovalBudget     ProblemCode = "removal-budget"     // no VM is scaled in after so many; a group
 	ProblemRemovalFailed     ProblemCode = "removal-failed"     // VMs that cannot be removed; their names
 	ProblemAtMax             ProblemCode = "at-max"             // VMs that cannot be removed leave no room in max; a group
+	ProblemCheckFails        ProblemCode = "check-fails"        // VMs that fail a check of their group; their names
+	ProblemCheckFailsAll     ProblemCode = "check-fails-all"    // so many do that none is replaced; a group
 	ProblemDamagedMetadata   ProblemCode = "damaged-metadata"   // our metadata cannot be read; a domain
 	ProblemNoLeader          ProblemCode = "no-leader"          // no decider leads
 	ProblemDecisionUnsent    ProblemCode = "decision-unsent"    // no decision can be sent; a group

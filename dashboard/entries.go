@@ -48,11 +48,11 @@ func (p page) entry(e model.Entry, column int) *line {
 	}
 	t := toneText
 	switch e.Event {
-	case bus.EventReady, bus.EventAdopted:
+	case bus.EventReady, bus.EventAdopted, bus.EventRecovered:
 		t = toneGood
 	case bus.EventFailed, bus.EventDied:
 		t = toneBad
-	case bus.EventTakenName, bus.EventBraked, bus.EventControl:
+	case bus.EventTakenName, bus.EventBraked, bus.EventControl, bus.EventFailing:
 		t = toneWarn
 	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun:
 		t = toneInfo
