@@ -1,0 +1,279 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// download is the fetching of one file.
+type download struct {
+	*Fetcher
+	digester
+	url  *url.URL
+	at   entry
+	want Digests
+
+	origin origin
+	file   *os.File // the part
+	done   int64    // bytes of it, which the digester has
+	cached bool     // the whole file is there, as origin describes it
+}
+
+func (d *download) run(ctx context.Context) (_ File, err error) {
+	if file, err := d.inCache(); file != nil || err != nil {
+		return deref(file), err
+	}
+	if err := d.openPart(); err != nil {
+		return File{}, err
+	}
+	defer func() { err = errors.Join(err, d.file.Close()) }()
+	err = d.tries(ctx, func(ctx context.Context) (int64, error) {
+		before := d.done
+		err := d.once(ctx)
+		return d.done - before, err
+	})
+	if err != nil {
+		return File{}, errors.Join(err, d.dropEmpty())
+	}
+	if d.cached {
+		return d.sameAsCached()
+	}
+	return d.keep()
+}
+
+func deref(f *File) File {
+	if f == nil {
+		return File{}
+	}
+	return *f
+}
+
+// inCache is the whole file where it is there and its digest is known, so that no server need be asked. One with another digest
+// is an older version; it stays until there is a new one.
+func (d *download) inCache() (*File, error) {
+	if _, err := os.Lstat(d.at.path); err != nil {
+		return nil, nil
+	}
+	d.origin = readOrigin(d.at.origin)
+	if !d.want.Any() {
+		_, noPart := os.Lstat(d.at.part)
+		d.cached = d.origin.URL == d.url.String() && d.origin.validator() != "" && noPart != nil
+		return nil, nil
+	}
+	digests, err := digestsOf(d.at.path)
+	if err != nil {
+		return nil, err
+	}
+	if digests.differs(d.want) != "" {
+		return nil, nil
+	}
+	return &File{Path: d.at.path, URL: d.url.String(), Digests: digests, Cached: true}, nil
+}
+
+// sameAsCached is for a server that says that the file in the cache is the one it has.
+func (d *download) sameAsCached() (File, error) {
+	digests, err := digestsOf(d.at.path)
+	if err != nil {
+		return File{}, err
+	}
+	return File{Path: d.at.path, URL: d.url.String(), Digests: digests, Cached: true}, drop(d.at.part, d.at.partOrigin)
+}
+
+func digestsOf(path string) (Digests, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Digests{}, err
+	}
+	defer f.Close()
+	sums := newDigester()
+	if _, err := io.Copy(sums, f); err != nil {
+		return Digests{}, err
+	}
+	return sums.digests(), nil
+}
+
+// openPart takes what an earlier run has left, where it is known of which version it is.
+func (d *download) openPart() (err error) {
+	if d.file, err = os.OpenFile(d.at.part, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600); err != nil {
+		return err
+	}
+	if d.cached {
+		return nil
+	}
+	d.origin = readOrigin(d.at.partOrigin)
+	st, err := d.file.Stat()
+	if err == nil && st.Size() > 0 {
+		if d.origin.URL != d.url.String() || d.origin.validator() == "" || d.origin.Size > 0 && st.Size() > d.origin.Size {
+			return d.startOver()
+		}
+		d.done, err = io.Copy(d.digester, d.file)
+	}
+	if err != nil {
+		return errors.Join(err, d.file.Close())
+	}
+	return nil
+}
+
+// startOver forgets what is there of the file.
+func (d *download) startOver() error {
+	d.done, d.cached, d.digester, d.origin = 0, false, newDigester(), origin{}
+	if err := d.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := d.file.Seek(0, io.SeekStart)
+	return err
+}
+
+// once asks the server, and takes of its answer what comes. What was written is counted in done whatever happens.
+func (d *download) once(ctx context.Context) error {
+	if d.done > 0 && d.done == d.origin.Size {
+		return nil // all of it came, and then this process ended
+	}
+	var count atomic.Int64
+	limited, stop := watched(ctx, d.ticker, &count)
+	defer stop()
+	answer, err := d.ask(limited, d.url, d.header(), d.want.Any())
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	v, size, err := judge(answer.StatusCode, answer.Header, answer.ContentLength,
+		have{done: d.done, whole: d.cached, size: d.origin.Size})
+	if err != nil {
+		return err
+	}
+	switch v {
+	case unchanged:
+		return nil
+	case startOver:
+		if err := d.startOver(); err != nil {
+			return refusal{err}
+		}
+		return errors.New("the server has another file now; it is fetched from its start")
+	case takeAll:
+		if err := d.startOver(); err != nil {
+			return refusal{err}
+		}
+		d.origin = origin{ETag: strong(answer.Header.Get("ETag")), LastModified: answer.Header.Get("Last-Modified")}
+	case takeRest:
+	case later: // is an error
+	}
+	d.origin.URL, d.origin.Size = d.url.String(), size
+	if err := d.origin.write(d.at.partOrigin); err != nil {
+		return refusal{err}
+	}
+	return d.take(limited, answer.Body, &count)
+}
+
+// header asks for what is missing of the version that is there.
+func (d *download) header() http.Header {
+	h := http.Header{}
+	switch {
+	case d.done > 0:
+		h.Set("Range", fmt.Sprintf("bytes=%d-", d.done))
+		h.Set("If-Range", d.origin.validator())
+	case d.cached && d.origin.ETag != "":
+		h.Set("If-None-Match", d.origin.ETag)
+	case d.cached:
+		h.Set("If-Modified-Since", d.origin.LastModified)
+	}
+	return h
+}
+
+const (
+	roomPeriod = 32 << 20  // bytes after which it is looked again whether there is room
+	keepFree   = 256 << 20 // bytes that a file, of whose size a server can say what it likes, must leave
+)
+
+// take writes a body to the end of the part.
+func (d *download) take(ctx context.Context, body io.Reader, count *atomic.Int64) error {
+	buf := make([]byte, 256*1024)
+	for look := int64(0); ; {
+		if look <= 0 {
+			if err := d.roomFor(max(d.origin.Size-d.done, roomPeriod)); err != nil {
+				return err
+			}
+			look = roomPeriod
+		}
+		n, err := body.Read(buf)
+		count.Add(int64(n))
+		look -= int64(n)
+		if n > 0 {
+			if d.origin.Size > 0 && d.done+int64(n) > d.origin.Size {
+				return refuse("found more than the %d bytes that the server told", d.origin.Size)
+			}
+			if _, err := d.file.Write(buf[:n]); err != nil {
+				return refusal{err}
+			}
+			if _, err := d.digester.Write(buf[:n]); err != nil {
+				return refusal{err}
+			}
+			d.done += int64(n)
+			d.cfg.Progress(d.done, d.origin.Size)
+		}
+		switch {
+		case err == nil:
+			continue
+		case !errors.Is(err, io.EOF):
+			return because(ctx, err)
+		case d.origin.Size > 0 && d.done < d.origin.Size:
+			return fmt.Errorf("found %d bytes, want the %d that the server told", d.done, d.origin.Size)
+		}
+		return nil
+	}
+}
+
+func (d *download) roomFor(need int64) error {
+	free, err := d.free(d.cfg.Dir)
+	if err != nil {
+		return refusal{err}
+	}
+	if need > free-keepFree {
+		return refuse("no room in %s: it needs %d MiB more, and %d MiB are free, of which %d MiB are kept; "+
+			"free some there, or name another folder with --cache", d.cfg.Dir, need>>20, free>>20, keepFree>>20)
+	}
+	return nil
+}
+
+// keep makes a file of the part, where it is the one that was wanted.
+func (d *download) keep() (File, error) {
+	digests := d.digests()
+	if wrong := digests.differs(d.want); wrong != "" {
+		return File{}, errors.Join(fmt.Errorf("it is not the file that was published: %s; what was fetched is deleted", wrong),
+			drop(d.at.part, d.at.partOrigin))
+	}
+	if d.done == 0 {
+		return File{}, errors.Join(errors.New("found an empty file"), drop(d.at.part, d.at.partOrigin))
+	}
+	d.origin.Size = d.done
+	if err := d.file.Sync(); err != nil {
+		return File{}, err
+	}
+	// Between these steps there is a file without an origin, which is fetched again.
+	if err := drop(d.at.origin); err != nil {
+		return File{}, err
+	}
+	if err := os.Rename(d.at.part, d.at.path); err != nil {
+		return File{}, err
+	}
+	if err := errors.Join(d.origin.write(d.at.origin), drop(d.at.partOrigin)); err != nil {
+		return File{}, err
+	}
+	return File{Path: d.at.path, URL: d.url.String(), Digests: digests}, nil
+}
+
+// dropEmpty deletes a part with nothing in it.
+func (d *download) dropEmpty() error {
+	if d.done > 0 {
+		return nil
+	}
+	return drop(d.at.part, d.at.partOrigin)
+}
