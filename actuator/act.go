@@ -15,12 +15,15 @@ type worker struct {
 	name, group string
 	up          bool
 	cancel      context.CancelCauseFunc
+	marks       bool      // it only notes whether the VM is retiring
 	drain       *vm.Drain // of a removal that can be called off
 }
 
 // work is what the worker does.
 func (w *worker) work() Work {
 	switch {
+	case w.marks:
+		return Marking
 	case w.up:
 		return BringingUp
 	case w.drain.Open():
@@ -68,6 +71,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (ag
 			plan.Create, again = nil, true
 		}
 		a.remove(ctx, h, g, plan)
+		a.mark(ctx, h, g, plan)
 		a.launch(ctx, h, g, plan, inv)
 	}
 	return again
@@ -107,7 +111,7 @@ func (a *Actuator) remove(ctx context.Context, h vm.Manager, g *group, plan Acti
 			a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
 		}
 		w := worker{name: r.VM.Name, group: g.spec.Name}
-		if r.Graceful && (r.Kind == vm.ScaleIn || r.VM.Meta.Phase == bus.PhaseDraining) {
+		if r.Graceful && (r.Kind == vm.ScaleIn || r.Kind == vm.Outdated || r.VM.Meta.Phase == bus.PhaseDraining) {
 			w.drain = &vm.Drain{}
 		}
 		a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
@@ -118,7 +122,7 @@ func (a *Actuator) remove(ctx context.Context, h vm.Manager, g *group, plan Acti
 
 // launch starts the plan's launches, and waits for VMs that boot already.
 func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Actions, inv vm.Inventory) {
-	id := g.newest.Decision.ID
+	id, spec := g.newest.Decision.ID, g.newest.Decision.Refresh.InForce(g.spec)
 	for _, v := range plan.Await {
 		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true}, v.UUID, func(ctx context.Context) error {
 			return h.AwaitReady(ctx, g.spec, v, id)
@@ -128,7 +132,7 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 		a.tellTaken(g.spec.Name, name, inv)
 		uuid := vm.NewUUID()
 		a.work(ctx, worker{name: name, group: g.spec.Name, up: true}, uuid, func(ctx context.Context) error {
-			return h.Launch(ctx, g.spec, name, uuid, id)
+			return h.Launch(ctx, spec, name, uuid, id)
 		})
 	}
 }
@@ -139,14 +143,17 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	s := Situation{
 		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
-		Controls: g.newest.Decision.Controls, Removed: g.removed(now), CPU: a.load.cpu(g.spec.Name, now),
+		Controls: g.newest.Decision.Controls, Build: g.newest.Decision.Refresh.Build(g.spec), Removed: g.removed(now),
+		CPU: a.load.cpu(g.spec.Name, now),
 	}
 	s.Sick = a.sick(g, s.Owned)
 	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed
 	if g.newest.Holds(now) && !g.mismatch {
 		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
 		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
-		s.Numbers = g.newest.Decision.Shares[a.hostID].Numbers
+		share := g.newest.Decision.Shares[a.hostID]
+		s.Numbers = share.Numbers
+		s.Refresh = RefreshShare{g.newest.Decision.Refresh.Active(), share.Retire, share.Release}
 	}
 	for uuid, until := range a.resting {
 		if now.Before(until) {
@@ -218,6 +225,12 @@ func (a *Actuator) ended(r result) {
 	w := a.workers[r.uuid]
 	delete(a.workers, r.uuid)
 	w.cancel(nil)
+	if w.marks {
+		if r.err != nil && !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, errScaleIn) {
+			a.log.Warn().Err(r.err).Str("group", w.group).Str("vm", w.name).Msg("whether it is retiring could not be noted")
+		}
+		return
+	}
 	a.sweeper.ended[r.uuid] = true
 	g := a.groups[w.group]
 	switch {

@@ -84,19 +84,20 @@ type Actuator struct {
 
 // group is the actuator's view of one group.
 type group struct {
-	spec     bus.Group
-	hash     string
-	newest   bus.Newest
-	failures int       // of launches, in a row
-	deaths   int       // of VMs soon after their boot, in a row
-	diedAt   time.Time // the last of those
-	stopped  bool      // the last failure stopped launching
-	cause    string    // of the last failure
-	retryAt  time.Time
-	mismatch bool
-	removals []time.Time // of VMs that served, within the removal window
-	braked   bool        // removals wait for the budget; said already
-	short    string      // what the host lacks for a launch; "": nothing
+	spec           bus.Group
+	hash           string
+	newest         bus.Newest
+	failures       int       // of launches, in a row
+	failedLaunches int       // since the stage started
+	deaths         int       // of VMs soon after their boot, in a row
+	diedAt         time.Time // the last of those
+	stopped        bool      // the last failure stopped launching
+	cause          string    // of the last failure
+	retryAt        time.Time
+	mismatch       bool
+	removals       []time.Time // of VMs that served, within the removal window
+	braked         bool        // removals wait for the budget; said already
+	short          string      // what the host lacks for a launch; "": nothing
 	// suspended are VMs that leave no room in max for those that are desired.
 	suspended []vm.VM
 	shortAt   time.Time // when it did last

@@ -25,6 +25,7 @@ func (g *group) open() bool { return g.failures+g.deaths >= g.spec.Brakes.Launch
 // failed counts a launch that failed, and is the events that say so.
 func (g *group) failed(w *worker, err error, now time.Time) []bus.Event {
 	g.failures++
+	g.failedLaunches++
 	stopped := g.putOff(vm.ErrorText(err), now)
 	next := g.retryAt.Sub(now).Round(time.Second)
 	events := []bus.Event{{
@@ -156,6 +157,9 @@ func (a *Actuator) rehearse(g *group, plan Actions) {
 	var parts []string
 	if len(plan.Create) > 0 {
 		parts = append(parts, "launch "+strings.Join(plan.Create, ", "))
+	}
+	for _, v := range plan.Retire {
+		parts = append(parts, "replace "+v.Name+" (outdated)")
 	}
 	for _, r := range slices.Concat(plan.Remove, plan.Cancel) {
 		parts = append(parts, fmt.Sprintf("remove %s (%s)", r.VM.Name, r.Reason))

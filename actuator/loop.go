@@ -209,7 +209,7 @@ func (s *session) seen(ctx context.Context, l look, decisions <-chan bus.Decisio
 		s.again = true
 		return nil
 	}
-	s.cfg.Acts(bus.Acts{HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory)})
+	s.cfg.Acts(bus.Acts{HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Failures: s.failedLaunches()})
 	s.damaged = l.inventory.Damaged
 	s.cfg.Report(s.problem())
 	s.catchUp(decisions)

@@ -23,6 +23,7 @@ const (
 	Removing               // its removal is done, whatever comes
 	Draining               // its removal can still be called off
 	Resting                // its removal failed, and is not tried again for now
+	Marking                // it is noted whether the VM is retiring
 )
 
 // Situation is what Plan looks at, for one group on one host.
@@ -51,6 +52,8 @@ type Situation struct {
 	// actuator acts on this libvirt.
 	Unheard  bool
 	Controls bus.Controls
+	Build    bus.Build
+	Refresh  RefreshShare
 	Removed  int // VMs that served and were scaled in within the removal window
 }
 
@@ -61,7 +64,10 @@ type Actions struct {
 	Remove []vm.Removal
 	Cancel []vm.Removal // as Remove, but a worker that brings the VM up must be stopped first
 	Keep   []vm.Removal // removals that are called off, with why
-	Kept   int          // surplus VMs that stay as the budget for removals is used up
+	// Retire has the VMs that are to serve only until others have taken their places, and Unretire those that are to stay after all.
+	Retire   []vm.VM
+	Unretire []vm.VM
+	Kept     int // surplus VMs that stay as the budget for removals is used up
 	// Suspended are VMs that a person has suspended, where others that are desired have no room in max beside them.
 	Suspended []vm.VM
 }
@@ -78,6 +84,7 @@ func Plan(s Situation) Actions {
 	if s.Desired == Unknown {
 		return a
 	}
+	a.refresh(s, &p)
 	choice := p.live // a VM whose removal is called off now is not chosen again at once
 	for _, v := range p.draining {
 		if why := callOff(s, p.live, v); why != "" {
@@ -105,6 +112,9 @@ type parts struct {
 	live      []vm.VM      // will serve, or do so already
 	await     []vm.VM      // those of live that boot, and no worker waits for
 	draining  []vm.VM      // their removal can still be called off
+	retiring  []vm.VM      // they serve until others have taken their places
+	marking   int          // of live, those that may be retiring in a moment
+	leaving   int          // retiring ones that are on their way out
 	sick      []vm.VM      // as many as may be in replacement at once
 	suspended []vm.VM      // by a person: no capacity, and left alone
 	remove    []vm.Removal // what is of no use any more, whatever is desired
@@ -125,14 +135,23 @@ func part(s Situation) parts {
 				p.live = append(p.live, v)
 			}
 			continue
-		case Draining:
-			p.draining = append(p.draining, v)
+		case Draining, Removing, Resting:
+			switch {
+			case v.Retiring():
+				p.leaving++ // and is not called off, as others have taken its place
+			case s.Work[v.UUID] == Draining:
+				p.draining = append(p.draining, v)
+			}
 			continue
-		case Removing, Resting:
+		case Marking:
+			p.marking++
+			p.live = append(p.live, v)
 			continue
 		case Idle:
 		}
 		switch r, await := nextStep(v); {
+		case r == nil && s.retiring(v):
+			p.retiring = append(p.retiring, v)
 		case r != nil && r.Kind == vm.Died && !repairs:
 			p.live = append(p.live, v)
 		case s.Sick[v.UUID] != "" && len(p.sick) < s.Spec.Repair.AtOnce && repairs:

@@ -47,6 +47,12 @@ func show(a Actions) string {
 			parts = append(parts, fmt.Sprintf("%s %s (%s%s)", verb, r.VM.Name, r.Reason, flags))
 		}
 	}
+	for _, v := range a.Retire {
+		parts = append(parts, "retire "+v.Name)
+	}
+	for _, v := range a.Unretire {
+		parts = append(parts, "unretire "+v.Name)
+	}
 	removals("remove", a.Remove)
 	removals("cancel", a.Cancel)
 	removals("keep", a.Keep)
@@ -100,6 +106,12 @@ func TestPlan(t *testing.T) {
 	paused := func(scopes ...bus.Scope) changes { return func(s *Situation) { s.Controls.Paused = scopes } }
 	of := func(template string, v vm.VM) vm.VM { v.Meta.Template = template; return v }
 	protected := func(v vm.VM) vm.VM { v.Protected = true; return v }
+	machine := func(hash string, v vm.VM) vm.VM { v.Meta.Machine = hash; return v }
+	retiring := func(v vm.VM) vm.VM { v.Meta.Retiring, v.Meta.Template = t0, "old"; return v }
+	marking := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Marking } }
+	refresh := func(retire, release int) changes {
+		return func(s *Situation) { s.Refresh = RefreshShare{true, retire, release}; s.ScaleIn = false }
+	}
 
 	for _, tt := range []struct {
 		name    string
@@ -165,6 +177,29 @@ func TestPlan(t *testing.T) {
 		{"from before the template was replaced", 1, []vm.VM{running(1), running(2), running(3)}, []changes{order(bus.ScaleInOutdated), replaced(2)}, "remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully)"},
 		{"the newest, but not a busy one", 1, []vm.VM{running(1), running(2)}, []changes{cpu(10, 71)}, "remove web-1 (scaling in, gracefully)"},
 		{"all are busy", 1, []vm.VM{running(1), running(2)}, []changes{cpu(90, 71)}, "remove web-2 (scaling in, gracefully)"},
+
+		{"of an older machine before the newest", 1, []vm.VM{machine("old", running(1)), running(2)}, nil, "remove web-1 (scaling in, gracefully)"},
+
+		// A refresh.
+		{"as many retire as may, the oldest first", 1, []vm.VM{of("old", running(1)), of("old", running(2))}, []changes{refresh(1, 0)}, "retire web-1"},
+		{"but not a busy one before others", 1, []vm.VM{of("old", running(1)), of("old", running(2))}, []changes{refresh(1, 0), cpu(90, 10)}, "retire web-2"},
+		{"none that is up to date", 2, []vm.VM{running(1), machine("", running(2))}, []changes{refresh(2, 0)}, ""},
+		{"none that is protected", 1, []vm.VM{of("old", protected(running(1)))}, []changes{refresh(1, 0)}, ""},
+		{"none that is sick", 1, []vm.VM{of("old", running(1)), running(2)}, []changes{refresh(1, 0), sick(1)}, "remove web-1 (silent, gracefully)"},
+		{"no other while that is being noted", 1, []vm.VM{of("old", running(1)), of("old", running(2))}, []changes{refresh(1, 0), marking(1)}, ""},
+		{"one that is what new ones are stays", 1, []vm.VM{of("demo", retiring(running(1)))}, []changes{refresh(1, 0)}, "unretire web-1"},
+		{"none while launches fail", 1, []vm.VM{of("old", running(1))}, []changes{refresh(1, 0), backoff}, ""},
+		{"another takes the place of one that retires", 1, []vm.VM{retiring(running(1))}, []changes{refresh(1, 0)}, "create web-2"},
+		{"which goes when it may", 1, []vm.VM{retiring(running(1)), running(2)}, []changes{refresh(0, 1)}, "remove web-1 (others have taken its place, gracefully)"},
+		{"not before", 1, []vm.VM{retiring(running(1)), running(2)}, []changes{refresh(1, 0)}, ""},
+		{"and no other with it", 1, []vm.VM{retiring(running(1)), retiring(running(2)), running(3)}, []changes{refresh(1, 1), draining(1)}, ""},
+		{"its drain is not called off", 2, []vm.VM{retiring(running(1)), running(2)}, []changes{refresh(0, 0), draining(1)}, "create web-3"},
+		{"one that is protected meanwhile stays", 1, []vm.VM{protected(retiring(running(1)))}, []changes{refresh(1, 0)}, "unretire web-1"},
+		{"all stay when it is over", 1, []vm.VM{retiring(running(1))}, nil, "unretire web-1"},
+		{"one that died meanwhile is removed", 1, []vm.VM{retiring(vmOf(1, bus.PhaseReady, bus.StateShutoff)), running(2)}, []changes{refresh(1, 0)}, "remove web-1 (it is shut off, died)"},
+		{"a hold removes none for being one too many", 1, []vm.VM{retiring(running(1)), running(2), running(3)}, []changes{refresh(1, 0)}, ""},
+		{"nothing retires before the first decision", 1, []vm.VM{of("old", running(1))}, []changes{refresh(1, 0), unheard}, ""},
+		{"nor while no decision holds", Unknown, []vm.VM{retiring(running(1)), of("old", running(2))}, []changes{refresh(1, 1)}, ""},
 
 		// Drains.
 		{"a drain goes on", 1, []vm.VM{running(1), running(2)}, []changes{draining(2)}, ""},
@@ -269,6 +304,7 @@ func TestPlan(t *testing.T) {
 			for _, change := range tt.changes {
 				change(&s)
 			}
+			s.Build = (*bus.Refresh)(nil).Build(s.Spec)
 			if got := show(Plan(s)); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
@@ -286,7 +322,8 @@ func TestSuspendedIsAProblem(t *testing.T) {
 	} {
 		g := group{suspended: []vm.VM{vmOf(1, bus.PhaseReady, state)}, most: 1}
 		got := g.troubles("kvm1", "kvm1", "qemu:///system", t0)
-		if len(got) != 1 || !strings.Contains(got[0].Text, want) || got[0].Problem != (bus.Problem{Code: bus.ProblemSuspended, Subject: "web-1"}) {
+		if len(got) != 1 || !strings.Contains(got[0].Text, want) ||
+			got[0].Problem != (bus.Problem{Code: bus.ProblemSuspended, Subject: "web-1"}) {
 			t.Errorf("%s: %+v, want %q", state, got, want)
 		}
 	}

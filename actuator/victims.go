@@ -57,7 +57,7 @@ func victims(s Situation, live []vm.VM) []vm.VM {
 		if rank(a) == 0 {
 			return vm.NewestFirst(a, b)
 		}
-		return order(s, a, b)
+		return cmp.Or(s.compareOutdated(a, b), order(s, a, b))
 	})
 	return may
 }
@@ -87,7 +87,7 @@ func (s Situation) compareOutdated(a, b vm.VM) int {
 
 // outdated reports whether a VM was made from another template than a new one would be.
 func (s Situation) outdated(v vm.VM) bool {
-	return v.Meta.Template != s.Spec.Template || v.Meta.Created.Before(s.Replaced)
+	return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) || v.Meta.Created.Before(s.Replaced)
 }
 
 // compareCPU puts the VM that does less first; one that is unknown counts as busy.

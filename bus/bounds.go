@@ -34,9 +34,9 @@ const (
 
 // Bytes of a message, by its kind. Those that are in the history are smaller than what its streams take.
 const (
-	// MaxPayload is the largest message: the sample of 10,000 VMs, with about 300 bytes each, and with 100 more for half
+	// MaxPayload is the largest message: the sample of 10,000 VMs, with about 400 bytes each, and with 100 more for half
 	// of them (long names, an error). A larger one is refused by the server, which ends the sender's connection.
-	MaxPayload = 4 << 20
+	MaxPayload = 5 << 20
 	// MaxDecisionBytes is the most of all that the history keeps.
 	MaxDecisionBytes = 256 << 10
 	maxEventBytes    = 32 << 10
@@ -96,6 +96,7 @@ func (m *Metric) most() int     { return maxMetricBytes }
 func (d *Demand) most() int     { return maxDemandBytes }
 func (s *Status) most() int     { return MaxPayload }
 func (c *Controls) most() int   { return maxAnswerBytes }
+func (r *Refresh) most() int    { return maxAnswerBytes }
 func (a *HookAnswer) most() int { return maxAnswerBytes }
 
 // CheckShape refuses JSON that would take much more memory than its bytes: lists of many small or empty things. It says
@@ -242,14 +243,19 @@ func (d *Decision) bounds() error {
 		b.name("shares.host", share.Host, maxHostName)
 		b.number("shares.vms", float64(share.VMs), maxDesired)
 		b.count("shares.numbers", len(share.Numbers), maxElements)
+		b.number("shares.retire", float64(share.Retire), maxDesired)
+		b.number("shares.release", float64(share.Release), maxDesired)
 	}
 	b.count("wishes", len(d.Wishes), maxWord)
 	for _, w := range d.Wishes {
 		b.name("wishes.policy", string(w.Policy), maxWord)
 		b.text("wishes.sentence", w.Sentence)
 	}
-	if b.err == nil {
-		b.err = d.Controls.bounds()
+	b.name("machine", d.Machine, maxWord)
+	for _, part := range []interface{ bounds() error }{&d.Controls, d.Refresh} {
+		if b.err == nil {
+			b.err = part.bounds()
+		}
 	}
 	return b.of("decision")
 }

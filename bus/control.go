@@ -53,6 +53,7 @@ const (
 	VerbSet     = "set"     // -> Controls; the fields in Set differ from the file
 	VerbReset   = "reset"   // -> Controls; the fields in Keys are the file's again, none means all
 	VerbForget  = "forget"  // -> Status; the VMs of Host, which is silent, do not count any more
+	VerbRefresh = "refresh" // -> Refresh; as Refresh says
 	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
 )
 
@@ -68,6 +69,8 @@ type Query struct {
 	Keys []string          `json:"keys,omitempty"` // for VerbReset
 	Host string            `json:"host,omitempty"` // for VerbForget: its name or id
 	By   string            `json:"by,omitempty"`   // who asks, for the record
+	// Refresh is for VerbRefresh.
+	Refresh *RefreshOrder `json:"refresh,omitempty"`
 	// Token is of the event "waiting", Action the answer to it.
 	Token  string     `json:"token,omitempty"`
 	Action HookAction `json:"action,omitempty"`

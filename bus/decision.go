@@ -74,7 +74,10 @@ type Decision struct {
 	Shares   map[HostID]Share `json:"shares"`
 	Known    bool             `json:"known"` // false: no sample yet, so nothing may be done
 	Controls Controls         `json:"controls"`
-	ID       string           `json:"id"`
+	// Machine is what new VMs are made from, as a short fingerprint: VMs with another one are outdated.
+	Machine string   `json:"machine,omitempty"`
+	Refresh *Refresh `json:"refresh,omitempty"` // the one that goes on, or the last one
+	ID      string   `json:"id"`
 	// Term is when the decider began to lead, in Unix ms, and more than any before. One lower than that of a decision which
 	// still holds is ignored.
 	Term int64 `json:"term"`
@@ -92,6 +95,10 @@ type Share struct {
 	// Numbers are those that new VMs on this host may have in their names, the first to be used first. No other host has them, so
 	// that a VM's name is unique in its group.
 	Numbers []int `json:"numbers"`
+	// Release is how many of the host's retiring VMs may go now, as others have taken their place, and Retire how many may be
+	// retiring beside those, in a refresh.
+	Retire  int `json:"retire,omitempty"`
+	Release int `json:"release,omitempty"`
 }
 
 // Inputs is what a Decision was made from.

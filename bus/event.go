@@ -30,6 +30,8 @@ const (
 	EventOrphan    EventType = "orphan"    // a volume of ours without its domain was deleted, or was found and left
 	EventDryRun    EventType = "dry-run"   // what would have been done
 	EventControl   EventType = "control"   // a person paused or resumed something
+	EventRefresh   EventType = "refresh"   // a refresh entered a phase
+	EventRetiring  EventType = "retiring"  // another VM is to take its place
 )
 
 // Event is one step of a VM's life.

@@ -50,6 +50,7 @@ type Group struct {
 	BlindAfter time.Duration `json:"blind_after"`
 	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
 	Repair     Repair        `json:"repair"`
+	Refresh    RefreshSpec   `json:"refresh"`
 	Brakes     Brakes        `json:"brakes"`
 	Hooks      Hooks         `json:"hooks"`
 	Policy     Policy        `json:"policy"`
@@ -135,6 +136,10 @@ func DefaultGroup() Group {
 			EarlyDeath:     10 * time.Minute,
 			Removals:       30,
 			RemovalWindow:  10 * time.Minute,
+		},
+		Refresh: RefreshSpec{
+			Start: RefreshAuto, MaxSurge: 1, MinHealthyPercent: 100, Checkpoints: []int{}, CheckpointDelay: 5 * time.Minute,
+			MaxFailures: 2, Return: true,
 		},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Disks:    []Disk{},

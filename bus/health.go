@@ -31,6 +31,8 @@ type Acts struct {
 	Full   []string `json:"full"` // the groups of which no further VM has room
 	// Taken are, by group, those n for which something that is not ours is called <group>-<n>: a domain, or a file in the pool.
 	Taken map[string][]int `json:"taken"`
+	// Failures are, by group, the launches that have failed since the actuator started; a group that is not there has none.
+	Failures map[string]int `json:"failures,omitempty"`
 }
 
 func (h *Health) check() error {

@@ -106,7 +106,9 @@ type Metadata struct {
 	Seed    string // the volume with what cloud-init reads, SeedName in Pool; "": it has none
 	Disks   int    // how many further disks it has, each a volume DiskName in Pool
 	Machine string // the group's MachineHash when the VM was made; "": an earlier version made it
-	Address string // the IP address that the launch hook was told; "": none was
+	// Retiring is since when the VM only serves until another has taken its place; zero: it does not.
+	Retiring time.Time
+	Address  string // the IP address that the launch hook was told; "": none was
 }
 
 // VolumeName is the name of the volume made for a VM. It carries 8 digits of the domain's random UUID, and the
@@ -150,10 +152,11 @@ type metadataXML struct {
 	Phase    Phase     `xml:"phase,attr"`
 	Since    time.Time `xml:"since,attr"`
 	// A pointer, as a time has no empty form.
-	Booted  *time.Time  `xml:"booted,attr,omitempty"`
-	Machine string      `xml:"machine,attr,omitempty"`
-	Address string      `xml:"address,attr,omitempty"`
-	Volume  []volumeXML `xml:"volume"`
+	Machine  string      `xml:"machine,attr,omitempty"`
+	Booted   *time.Time  `xml:"booted,attr,omitempty"`
+	Retiring *time.Time  `xml:"retiring,attr,omitempty"`
+	Address  string      `xml:"address,attr,omitempty"`
+	Volume   []volumeXML `xml:"volume"`
 }
 
 type volumeXML struct {
@@ -173,6 +176,9 @@ func (m Metadata) XML() (string, error) {
 	}
 	if !m.Booted.IsZero() {
 		x.Booted = new(m.Booted.UTC())
+	}
+	if !m.Retiring.IsZero() {
+		x.Retiring = new(m.Retiring.UTC())
 	}
 	out, err := xml.Marshal(x)
 	if err != nil {
@@ -231,6 +237,9 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	if x.Booted != nil {
 		m.Booted = x.Booted.UTC()
 	}
+	if x.Retiring != nil {
+		m.Retiring = x.Retiring.UTC()
+	}
 	if err := m.check(); err != nil {
 		return Metadata{}, fmt.Errorf("metadata: %w", err)
 	}
@@ -270,7 +279,7 @@ func (m Metadata) check() error {
 	for _, f := range []struct {
 		name string
 		at   time.Time
-	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}} {
+	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}, {"retiring", m.Retiring}} {
 		// A clock may be wrong by decades; a year that JSON cannot say would silence the collector.
 		if f.name == "created" && f.at.Unix() < 0 || f.at.Year() > 2200 || f.at.Year() < 1 {
 			return fmt.Errorf("%s: found the year %d, want one up to 2200", f.name, f.at.Year())

@@ -40,6 +40,7 @@ var (
 		"vmscaler.ctl.set",
 		"vmscaler.ctl.reset",
 		"vmscaler.ctl." + VerbForget,
+		"vmscaler.ctl." + VerbRefresh,
 	}
 	readRequests = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
 	discovery    = []string{
@@ -60,7 +61,8 @@ func (r Role) Permissions() Permissions {
 			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
 			// answer; then whoever may ask could write anywhere by the decider's hand, such as to JetStream's API.
 			Publish: []string{
-				AllDecisions, AllDemand, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl), "_INBOX.>",
+				AllDecisions, AllDemand, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl),
+				"vmscaler.lifecycle.*._." + string(EventRefresh), "_INBOX.>",
 				"_VMSCALER.>",
 				"$KV." + StateBucket + ".>", "$JS.API.STREAM.INFO.KV_" + StateBucket, "$JS.API.DIRECT.GET.KV_" + StateBucket + ".>",
 				"$KV." + LockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + LockBucket, "$JS.API.DIRECT.GET.KV_" + LockBucket + ".>",

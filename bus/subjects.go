@@ -26,6 +26,9 @@ func (d *Decision) Subject() string {
 	return "vmscaler.decision." + Token(d.Group) + "." + Token(string(d.Direction))
 }
 
+// DecisionsOf are the decisions for one group.
+func DecisionsOf(group string) string { return "vmscaler.decision." + Token(group) + ".*" }
+
 // Subject is vmscaler.lifecycle.<group>.<vm>.<event>; an event of the whole group has "_" for its VM.
 func (e *Event) Subject() string {
 	vm := "_"

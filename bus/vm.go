@@ -108,5 +108,6 @@ type VM struct {
 	Template   string     `json:"template,omitempty"`  // what it was cloned from; "" is unknown
 	Machine    string     `json:"machine,omitempty"`   // Group.MachineHash when it was made; "": an earlier version made it
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
+	Retiring   bool       `json:"retiring,omitempty"`  // it serves until another has taken its place
 	Error      string     `json:"error,omitempty"`
 }

@@ -27,7 +27,7 @@ func (p groupPart) head(short bool) *line {
 	}
 	d, decided := g.Decision()
 	// First, as the rest explains itself only to those who know this.
-	for _, text := range marks(d.Controls) {
+	for _, text := range marks(d) {
 		l.add(toneText, gap).add(toneWarnStrong, text)
 	}
 	number := func(n string, name string, t tone) {
@@ -73,8 +73,9 @@ func (p groupPart) head(short bool) *line {
 	return l
 }
 
-// marks are what a person has told a group, in capitals.
-func marks(c bus.Controls) (texts []string) {
+// marks are what a person has told a group, and a refresh that goes on, in capitals.
+func marks(d bus.Decision) (texts []string) {
+	c := d.Controls
 	switch n := len(c.Paused); {
 	case n == 0:
 	case n == len(bus.Scopes()):
@@ -84,6 +85,9 @@ func marks(c bus.Controls) (texts []string) {
 	}
 	if c.DryRun {
 		texts = append(texts, "DRY RUN")
+	}
+	if r := d.Refresh; r.Active() {
+		texts = append(texts, fmt.Sprintf("REFRESH %s %d/%d", r.Phase, r.Updated, r.Updated+r.Outdated))
 	}
 	return texts
 }

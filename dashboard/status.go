@@ -31,7 +31,11 @@ func StatusLines(s bus.Status, loc *time.Location) []string {
 				add("  host %s: its last sample is %s old", sample.Host, spell(age))
 			}
 		}
-		lines = append(lines, vmLines(g.Samples)...)
+		machine := ""
+		if g.Decision != nil {
+			machine = g.Decision.Machine
+		}
+		lines = append(lines, vmLines(g.Samples, machine)...)
 		add("")
 	}
 	add("stages")
@@ -80,11 +84,15 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	if now.After(d.ExpiresAt) {
 		sentence = fmt.Sprintf("no decision for %s, the last: %s", spell(now.Sub(d.Time)), sentence)
 	}
-	return append(lines, "  "+sentence)
+	lines = append(lines, "  "+sentence)
+	if d.Refresh.Active() {
+		lines = append(lines, fmt.Sprintf("  refresh %s: %s", d.Refresh.Phase, d.Refresh.Sentence))
+	}
+	return lines
 }
 
 // vmLines is the table of a group's VMs on all hosts.
-func vmLines(samples []bus.Sample) []string {
+func vmLines(samples []bus.Sample, machine string) []string {
 	type row struct {
 		host string
 		vm   bus.VM
@@ -110,6 +118,9 @@ func vmLines(samples []bus.Sample) []string {
 			cpu = fmt.Sprintf("%.0f %%", clamp(*r.vm.CPUPercent))
 		}
 		var notes []string
+		if text := model.Age(r.vm, machine); text != "" {
+			notes = append(notes, text)
+		}
 		if r.vm.Protected {
 			notes = append(notes, "protected")
 		}
@@ -141,6 +152,15 @@ func align(rows [][]string) []string {
 		lines = append(lines, strings.TrimRight(line, " \n"))
 	}
 	return lines
+}
+
+// RefreshText says where a refresh stands. Times are shown in loc.
+func RefreshText(r bus.Refresh, loc *time.Location) string {
+	text := "refresh " + string(r.Phase)
+	if r.Sentence != "" {
+		text += ": " + r.Sentence
+	}
+	return fmt.Sprintf("%s (begun by %s, %s)", text, r.By, r.Started.In(loc).Format(time.DateTime))
 }
 
 // ControlsText says what of a group is paused, scaled, set, whether it is a dry run, and who said so last; "" where

@@ -33,10 +33,11 @@ type column struct {
 
 // row is a VM, and what of its host its cells need.
 type row struct {
-	vm    bus.VM
-	host  *model.Host
-	stale bool      // the host's figures are too old to show
-	clock time.Time // now, by the host's own clock
+	vm      bus.VM
+	host    *model.Host
+	stale   bool      // the host's figures are too old to show
+	clock   time.Time // now, by the host's own clock
+	machine string    // what new VMs of the group are made from
 }
 
 // choose is the columns that there is room for. The name and the CPU are always shown.
@@ -96,9 +97,10 @@ func (t table) lines(d detail) []*line {
 	if d.names && d.vms > 0 {
 		lines = append(lines, t.names())
 	}
+	decision, _ := t.g.Decision()
 	shown, busy, hidden := 0, 0, 0
 	for _, h := range t.g.Hosts() {
-		r := row{host: h, stale: h.Stale(t.now), clock: h.Clock(t.now)}
+		r := row{host: h, stale: h.Stale(t.now), clock: h.Clock(t.now), machine: decision.Machine}
 		for _, vm := range h.Sample().VMs {
 			if shown < d.vms {
 				r.vm = vm
@@ -152,7 +154,7 @@ func nameCell(l *line, r row, width int) {
 func hostCell(l *line, r row, width int) { l.cell(toneDim, r.host.Sample().Host, width) }
 
 func phaseCell(l *line, r row, width int) {
-	text, t := phase(r.vm, r.clock, width)
+	text, t := phase(r.vm, r.machine, r.clock, width)
 	if r.stale {
 		t = toneDim
 	}
@@ -198,7 +200,7 @@ func ageCell(l *line, r row, width int) {
 const startsWithin = 5 * time.Second
 
 // phase is where the VM stands, and its state where that is not what the phase implies.
-func phase(vm bus.VM, now time.Time, width int) (string, tone) {
+func phase(vm bus.VM, machine string, now time.Time, width int) (string, tone) {
 	running := vm.State == bus.StateRunning || vm.State == ""
 	text := string(vm.Phase)
 	if text == "" {
@@ -219,6 +221,12 @@ func phase(vm bus.VM, now time.Time, width int) (string, tone) {
 				if text += ", protected"; textWidth(text) > width {
 					text = "protected"
 				}
+			}
+			if age := model.Age(vm, machine); age != "" {
+				if both := text + ", " + age; textWidth(both) <= width {
+					return both, toneWarn
+				}
+				return age, toneWarn
 			}
 			return text, toneGood
 		}

@@ -17,6 +17,7 @@ type counts struct {
 	launching int     // on their way to ready, within the boot time-out
 	warming   int     // ready, but not for long: capacity that does not count in the average yet
 	pending   int     // desired, but not yet owned
+	retiring  int     // ready ones whose place others are about to take
 	suspended int     // by a person: owned, and no capacity
 	memory    float64 // sum over the ready ones of what their guests use, in percent
 	memories  int     // of the ready ones, those where that is known
@@ -52,6 +53,9 @@ func count(spec bus.Group, st State, obs Observation) counts {
 					c.warming++
 				default:
 					c.ready++
+					if vm.Retiring {
+						c.retiring++
+					}
 					if vm.CPUPercent != nil {
 						c.readings++
 						c.sum += min(*vm.CPUPercent, 100)
@@ -75,8 +79,8 @@ func count(spec bus.Group, st State, obs Observation) counts {
 	return c
 }
 
-// coming is the capacity on its way.
-func (c counts) coming() int { return c.launching + c.warming + c.pending }
+// coming is the capacity on its way, less what only takes the place of VMs that serve.
+func (c counts) coming() int { return max(0, c.launching+c.warming+c.pending-c.retiring) }
 
 func (c counts) inputs(spec bus.Group) bus.Inputs {
 	in := bus.Inputs{

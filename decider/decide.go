@@ -31,6 +31,8 @@ type State struct {
 	ScheduleSeenAt time.Time
 	timetable      schedule.Timetable // of the spec that was decided with last
 	Controls       bus.Controls
+	Refresh        *bus.Refresh       // the one that goes on, or the last one
+	Failures       map[bus.HostID]int // launches that have failed, as each host's actuator counted them last
 }
 
 // Decide is one evaluation of a group: what the rules recommend, what the limits let through of it, and what is laid over
@@ -42,7 +44,10 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
 	if d.Known {
-		d.Shares = split(spec.ScaleIn, d.Direction, d.Desired, obs)
+		build := next.Refresh.Build(s.spec)
+		d.Machine, d.Refresh = build.Machine, next.Refresh
+		d.Shares = split(order{spec.ScaleIn, build}, d.Direction, d.Desired, obs)
+		s.allot(next.Refresh, d.Direction, d.Desired, d.Shares)
 		next.Numbers = st.Numbers.deal(spec.Name, d.Shares, obs)
 	}
 	return d, next
@@ -142,6 +147,7 @@ func (v verdict) state(s situation, before State) State {
 	case bus.Hold:
 	}
 	st.Limits = v.limits
+	st.Refresh, st.Failures = s.refresh(v), s.obs.failures(s.state.Failures)
 	if v.hasSample {
 		st.Limits = st.Limits.changed(s.spec.Policy.Limits, v.desired-v.current, s.now)
 		st.Hosts = s.obs.hostIDs() // one that was forgotten joins again when it comes back

@@ -339,7 +339,7 @@ func TestSplit(t *testing.T) {
 		{"no host", 2, nil, map[string]int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := split(bus.ScaleInNewest, bus.In, tt.desired, Observation{Hosts: tt.hosts})
+			got := split(order{scaleIn: bus.ScaleInNewest}, bus.In, tt.desired, Observation{Hosts: tt.hosts})
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %v, want %v", got, tt.want)
 			}

@@ -105,6 +105,7 @@ type group struct {
 	metrics  map[string]Published // by name
 	window   Window
 	state    State
+	seen     Observation // at the last evaluation
 	demand   demand
 	decision *bus.Decision // the newest, its own or of the one that leads
 	heard    bus.Newest    // of those of others
@@ -114,6 +115,7 @@ type group struct {
 	unfit    error         // why the last one could not be sent; nil: it could, as far as depends on it
 	lastEval time.Time
 	saved    checkpoint
+	kept     string    // the refresh as it is kept
 	takeOver time.Time // when this decider began to lead
 }
 
@@ -152,6 +154,7 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 		bus.VerbSet,
 		bus.VerbReset,
 		bus.VerbForget,
+		bus.VerbRefresh,
 	}
 	for _, subscribe := range []func() error{
 		func() error { return client.SubscribeNewest(d.conn, bus.AllSamples, in.samples) },
@@ -285,7 +288,10 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	}
 	var decision bus.Decision
 	obs.Metric = g.metric()
+	refresh := g.state.Refresh
+	g.seen = obs
 	decision, g.state = Decide(g.inForce, g.state, obs, now)
+	d.refreshed(ctx, g, refresh)
 	d.publish(g, decision, now)
 	if minute := g.demand.add(decision, now); minute != nil {
 		if err := d.conn.Publish(minute); err != nil {

@@ -34,7 +34,19 @@ func (h HostObservation) kept() (n int) {
 	return n
 }
 
-// kept reports whether a VM is one of those that desired counts: it is not on its way out, and nobody has suspended it.
+// kept reports whether a VM is one of those that desired counts: it is not on its way out, none is to take its
+// place, and nobody has suspended it.
 func kept(vm bus.VM) bool {
-	return !vm.Phase.Leaving() && !vm.State.Suspended()
+	return !vm.Phase.Leaving() && !vm.State.Suspended() && !vm.Retiring
+}
+
+// failures are the launches that have failed, as each host's actuator counts them; one that is silent keeps what it said last.
+func (o Observation) failures(before map[bus.HostID]int) map[bus.HostID]int {
+	now := map[bus.HostID]int{}
+	for _, h := range o.Hosts {
+		if now[h.ID] = h.Failures; h.Trouble == Silent || h.Trouble == Unattended {
+			now[h.ID] = before[h.ID]
+		}
+	}
+	return now
 }

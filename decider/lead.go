@@ -186,6 +186,10 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	if g.decision != nil && g.decision.Controls.Since != nil && controls.Since == nil {
 		controls = g.decision.Controls // the bus that kept them was replaced
 	}
+	refresh, err := d.loadRefresh(ctx, g)
+	if err != nil {
+		return err
+	}
 	spec, err := d.cfg.Override(g.spec, controls.Set)
 	if err != nil { // the file has changed since, so that what was set does not go with it any more
 		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("what was set by hand does not go with the file: the file holds")
@@ -193,6 +197,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	}
 	g.inForce = spec
 	g.state, g.saved, g.takeOver = recall(kept, g.decision, controls, now), kept, now
+	g.state.Refresh = refresh
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 // split shares desired among the hosts: each keeps what it has, and a new VM goes to the host with the fewest of those that
 // can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What
 // of that order only an actuator can tell (protection, load, templates) counts on its own host; see removalOrders.
-func split(order bus.ScaleIn, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
+func split(order order, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
 	shares, total := make(map[bus.HostID]bus.Share, len(obs.Hosts)), 0
 	for _, h := range obs.Hosts {
 		n := h.kept()
@@ -36,8 +36,8 @@ func split(order bus.ScaleIn, direction bus.Direction, desired int, obs Observat
 }
 
 // firstToGo are so many VMs that leave first; none in an order that is not known, which New has refused.
-func (o Observation) firstToGo(order bus.ScaleIn, n int) []placed {
-	compare := removalOrders[order]
+func (o Observation) firstToGo(order order, n int) []placed {
+	compare := removalOrders[order.scaleIn]
 	if compare == nil {
 		return nil
 	}
@@ -45,11 +45,11 @@ func (o Observation) firstToGo(order bus.ScaleIn, n int) []placed {
 	for _, h := range o.Hosts {
 		for _, vm := range h.VMs {
 			if kept(vm) {
-				all = append(all, placed{h.ID, vm.Created})
+				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Machine, vm.Template, vm.Created)})
 			}
 		}
 	}
-	slices.SortStableFunc(all, compare)
+	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Or(outdatedFirst(a, b), compare(a, b)) })
 	return all[:min(n, len(all))]
 }
 
@@ -73,8 +73,26 @@ func (o Observation) open() []bus.HostID {
 
 // placed is a VM on its host.
 type placed struct {
-	host    bus.HostID
-	created time.Time
+	host     bus.HostID
+	created  time.Time
+	outdated bool
+}
+
+// order is in which VMs are scaled in: those first that were not made from what new ones are made from, and then as the group
+// says.
+type order struct {
+	scaleIn bus.ScaleIn
+	build   bus.Build
+}
+
+func outdatedFirst(a, b placed) int {
+	switch {
+	case a.outdated == b.outdated:
+		return 0
+	case a.outdated:
+		return -1
+	}
+	return 1
 }
 
 // removalOrders are the orders of removal, as far as they can be told without a look at the hosts: where it takes one, the

@@ -45,7 +45,7 @@ func (d *Decider) attend(obs *Observation, group string, now time.Time) {
 		h := &obs.Hosts[i]
 		switch acts := acting[h.ID]; {
 		case acts != nil:
-			h.Full, h.Taken = slices.Contains(acts.Full, group), acts.Taken[group]
+			h.Full, h.Taken, h.Failures = slices.Contains(acts.Full, group), acts.Taken[group], acts.Failures[group]
 		case h.Trouble == "":
 			h.Trouble = Unattended
 		}
@@ -70,6 +70,8 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	switch g := d.groups[name]; {
 	case g == nil:
 		return r.Refuse(`which group? Ask with {"group": "NAME"}, one of: %s`, strings.Join(d.names(), ", "))
+	case r.Verb == bus.VerbRefresh:
+		return d.orderRefresh(ctx, r, g)
 	case r.Verb != bus.VerbExplain:
 		return d.control(ctx, r, g)
 	case g.decision == nil:

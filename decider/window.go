@@ -57,6 +57,8 @@ type HostObservation struct {
 	// Trouble is why the list says less than it should; "" where it is all right.
 	Trouble Trouble
 	Detail  string // of the trouble, for people
+	// Failures are the launches of the group that have failed there since its actuator started.
+	Failures int
 	// Full reports that the host has no room for another VM of the group.
 	Full bool
 }

@@ -267,15 +267,7 @@ func undoLaunch(dom *libvirt.Domain, volumes []*libvirt.StorageVol) error {
 func SetPhase(dom *libvirt.Domain, meta *bus.Metadata, phase bus.Phase) error {
 	next := *meta
 	next.Phase, next.Since = phase, time.Now()
-	element, err := next.XML()
-	if err != nil {
-		return err
-	}
-	where, err := modification(dom)
-	if err != nil {
-		return fmt.Errorf("set phase %s: %w", phase, err)
-	}
-	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI, where); err != nil {
+	if err := setMetadata(dom, next); err != nil {
 		return fmt.Errorf("set phase %s: %w", phase, err)
 	}
 	*meta = next

@@ -26,6 +26,9 @@ func (vm VM) Serves() bool {
 	return vm.Meta.Phase.Serves() && !vm.Off() && !vm.State.Suspended()
 }
 
+// Retiring reports whether a VM serves only until another has taken its place.
+func (vm VM) Retiring() bool { return !vm.Meta.Retiring.IsZero() }
+
 // RemoveKind is why a VM is removed, as far as that changes what is done.
 type RemoveKind int
 
@@ -36,6 +39,7 @@ const (
 	Sick                              // it runs, but does not serve
 	Died                              // it should have been running; it stays if it does again
 	Operator                          // a person wants it
+	Outdated                          // others have taken its place in a refresh; it goes only while it is not protected
 )
 
 // Removal is a VM to remove, and why.

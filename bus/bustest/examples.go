@@ -66,7 +66,18 @@ func Decision() *bus.Decision {
 			By:     "ann@kvm1.example.org",
 			Since:  new(Noon.Add(-time.Hour)),
 		}, ID: "web-1777896000250-17",
+		Machine: "a1b2c3d4e5f6", Refresh: Refresh(),
 		Term: 1777896000250, Seq: 42, Time: Noon, ExpiresAt: Noon.Add(5 * time.Second), SpecHash: "0123456789ab",
+	}
+}
+
+// Refresh is an example.
+func Refresh() *bus.Refresh {
+	return &bus.Refresh{
+		ID: "web-refresh-1777892400250", Phase: bus.RefreshRunning, Sentence: "1 of 3 VMs are up to date", Machine: "a1b2c3d4e5f6",
+		From: "web-1", Returned: true, Before: new(Noon), Total: 3, Updated: 1, Outdated: 2, Failures: 1, Alarms: 1, MaxSurge: 1,
+		MinHealthyPercent: 100, Checkpoints: []int{50}, CheckpointDelayMS: 300000, BakeMS: 60000, By: "ann@kvm1.example.org",
+		Started: Noon.Add(-time.Hour), Since: Noon.Add(-time.Hour),
 	}
 }
 
@@ -86,9 +97,10 @@ func Health() *bus.Health {
 		Message:  "group web: no room for another VM: it needs 512 MiB of memory, and 300 MiB are free",
 		Problems: []bus.Problem{{Code: bus.ProblemNoRoom, Subject: "web"}},
 		Acts: &bus.Acts{
-			HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
-			Full:   []string{"web"},
-			Taken:  map[string][]int{"web": {2}},
+			HostID:   "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
+			Full:     []string{"web"},
+			Taken:    map[string][]int{"web": {2}},
+			Failures: map[string]int{"web": 1},
 		},
 		Since: Noon.Add(-time.Hour), Time: Noon, Version: "v0.3.0",
 	}

@@ -45,12 +45,8 @@ func (c *control) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
 	controls, err := client.Ask[bus.Controls](ctx, conn, c.verb, c.query)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; "+
-			"`vmscaler status` shows what holds", answerWithin)
-	case err != nil:
-		return err
+	if err != nil {
+		return noAnswer(err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.query.Group, dashboard.ControlsText(controls, time.Local))
 	return nil
@@ -182,6 +178,15 @@ func (c *scaleCmd) validate(args []string) error {
 		c.query.Desired = &n
 	}
 	return checkGroup(c.query.Group)
+}
+
+// noAnswer says why a request that changes something may have no answer.
+func noAnswer(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; "+
+			"`vmscaler status` shows what holds", answerWithin)
+	}
+	return err
 }
 
 // whoAsks is user@host, as far as this machine says.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,18 +28,19 @@ const patience = 2 * time.Minute
 
 // world is a libvirt with a pool, a network and a group of the test's own.
 type world struct {
-	t       testing.TB
-	uri     string
-	conn    *libvirt.Connect
-	dir     string // the pool's folder
-	pool    string
-	disks   string // the folder of the disks' pool, "" if that is the same; see separateDisks
-	network string
-	group   string
-	env     []string
-	state   string        // the state folder of its buses
-	ended   chan *process // one that ended by itself
-	sum     string        // of the template
+	t         testing.TB
+	uri       string
+	conn      *libvirt.Connect
+	dir       string // the pool's folder
+	pool      string
+	disks     string // the folder of the disks' pool, "" if that is the same; see separateDisks
+	network   string
+	group     string
+	env       []string
+	state     string        // the state folder of its buses
+	ended     chan *process // one that ended by itself
+	sum       string        // of the template
+	templates []string      // the volumes of further ones
 }
 
 // newWorld makes one on the machine's own libvirt.
@@ -290,7 +292,7 @@ func (w *world) files() []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.Name() != template.VolumeName("demo") {
+		if name := e.Name(); name != template.VolumeName("demo") && !slices.Contains(w.templates, name) {
 			names = append(names, e.Name())
 		}
 	}

@@ -95,6 +95,7 @@ func groupFields(g *bus.Group) section {
 			{"health_grace", duration(&g.Repair.HealthGrace, 0, 24*time.Hour)},
 			{"at_once", whole(&g.Repair.AtOnce, 1000, "")},
 		}},
+		{"refresh", refreshFields(&g.Refresh)},
 		{"brakes", section{
 			{"launch_failures", whole(&g.Brakes.LaunchFailures, 1000, "")},
 			{"launch_pause", duration(&g.Brakes.LaunchPause, time.Second, 24*time.Hour)},

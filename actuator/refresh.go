@@ -1,0 +1,109 @@
+package actuator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// RefreshShare is what a decision lets a refresh do on this host.
+type RefreshShare struct {
+	Active bool // a refresh goes on, even if it lets nothing go for now
+	// Retire is how many VMs may be retiring, beside those that Release lets go now, as others have taken their places.
+	Retire, Release int
+}
+
+// refresh lets VMs go whose places others have taken, and chooses those that retire next, which are not live any more.
+func (a *Actions) refresh(s Situation, p *parts) {
+	released := min(len(p.retiring), max(0, s.Refresh.Release-p.leaving))
+	for _, v := range p.retiring[:released] {
+		a.Remove = append(a.Remove, vm.Removal{VM: v, Kind: vm.Outdated, Reason: "others have taken its place", Graceful: true})
+	}
+	a.Retire, p.live = s.retire(p.live, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
+	a.Unretire = s.unretire(p.live)
+}
+
+// retiring reports whether a VM only serves until another has taken its place. One that is protected stays, and one that is what
+// new ones are made as, after all.
+func (s Situation) retiring(v vm.VM) bool {
+	return v.Retiring() && s.Refresh.Active && !v.Protected && s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created)
+}
+
+// retire are up to n of the VMs that a refresh replaces, those that are not busy first, then the oldest; rest are the others.
+func (s Situation) retire(live []vm.VM, n int) (retire, rest []vm.VM) {
+	if n <= 0 || s.Backoff || s.Trial {
+		return nil, live
+	}
+	var may []vm.VM
+	for _, v := range live {
+		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && s.Sick[v.UUID] == "" &&
+			s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) {
+			may = append(may, v)
+		}
+	}
+	slices.SortStableFunc(may, func(a, b vm.VM) int {
+		switch busy, other := s.busy(a), s.busy(b); {
+		case busy == other:
+			return vm.NewestFirst(b, a)
+		case busy:
+			return 1
+		}
+		return -1
+	})
+	retire = may[:min(n, len(may))]
+	for _, v := range live {
+		if !slices.ContainsFunc(retire, func(r vm.VM) bool { return r.UUID == v.UUID }) {
+			rest = append(rest, v)
+		}
+	}
+	return retire, rest
+}
+
+// unretire are the VMs that are noted as retiring and stay after all: the refresh is over, or they are protected.
+func (s Situation) unretire(live []vm.VM) (stay []vm.VM) {
+	for _, v := range live {
+		if v.Retiring() && s.Work[v.UUID] == Idle {
+			stay = append(stay, v)
+		}
+	}
+	return stay
+}
+
+// mark notes which VMs retire from now on, and which do not any more.
+func (a *Actuator) mark(ctx context.Context, h vm.Manager, g *group, plan Actions) {
+	build := g.newest.Decision.Refresh.Build(g.spec)
+	start := func(v vm.VM, retiring bool, sentence string) {
+		decision := g.newest.Decision.ID
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, marks: true}, v.UUID, func(ctx context.Context) error {
+			done, err := h.SetRetiring(ctx, v, retiring)
+			if done {
+				h.Tell(bus.Event{Group: g.spec.Name, VM: v.Name, Event: bus.EventRetiring, DecisionID: decision, Sentence: sentence})
+			}
+			return err
+		})
+	}
+	for _, v := range plan.Retire {
+		start(
+			v,
+			true,
+			fmt.Sprintf("another is to take its place: it is of template %s, and new ones are of %s", v.Meta.Template, build.Template),
+		)
+	}
+	for _, v := range plan.Unretire {
+		start(v, false, "it stays, as no other takes its place")
+	}
+}
+
+// failedLaunches are, by group, how many launches have failed since the stage started.
+func (a *Actuator) failedLaunches() map[string]int {
+	failed := map[string]int{}
+	for name, g := range a.groups {
+		if g.failedLaunches > 0 {
+			failed[name] = g.failedLaunches
+		}
+	}
+	return failed
+}

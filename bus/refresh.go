@@ -1,0 +1,231 @@
+package bus
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// RefreshStart says what begins a refresh.
+type RefreshStart string
+
+// The ways to begin.
+const (
+	RefreshAuto   RefreshStart = "auto"   // a VM that was made from something else than the group's spec says now
+	RefreshManual RefreshStart = "manual" // a request
+)
+
+// RefreshStarts are the ways to begin a refresh.
+func RefreshStarts() []RefreshStart { return []RefreshStart{RefreshAuto, RefreshManual} }
+
+// RefreshSpec is how a group's VMs are replaced when what they are made from changes. The words are those of AWS's instance
+// refresh and of GCP's rolling updates.
+type RefreshSpec struct {
+	Start RefreshStart `json:"start"`
+	// MaxSurge is how many VMs beyond desired may be there at a time, within the group's max: with it a new VM serves before an old
+	// one goes. MinHealthyPercent of desired must serve all the time; less than 100 lets old VMs go first.
+	MaxSurge          int `json:"max_surge"`
+	MinHealthyPercent int `json:"min_healthy_percent"`
+	// Checkpoints are percentages of the group, ascending: each time that so many are up to date the refresh waits for
+	// CheckpointDelay.
+	Checkpoints     []int         `json:"checkpoints"`
+	CheckpointDelay time.Duration `json:"checkpoint_delay"`
+	Bake            time.Duration `json:"bake"` // for which it goes on watching when all are up to date
+	// MaxFailures is how many launches may fail; one more fails the refresh, and so does an average CPU above AlarmPercent, 0 is
+	// none, for BreachesOut evaluations of the policy.
+	MaxFailures  int `json:"max_failures"`
+	AlarmPercent int `json:"alarm_percent"`
+	// Return makes a refresh that fails go back to the template before, where nothing but the template has changed.
+	Return bool `json:"return"`
+}
+
+// Build is what new VMs of a group are made from.
+type Build struct {
+	Machine  string     // a Group's MachineHash
+	Template string     // its name
+	Before   *time.Time // VMs that were made before are outdated, whatever they were made from; nil: none
+}
+
+// Outdated reports whether a VM was made from something else. machine is "" of one whose maker did not note it: then its template
+// tells.
+func (b Build) Outdated(machine, template string, created time.Time) bool {
+	switch {
+	case b.Before != nil && created.Before(*b.Before):
+		return true
+	case template != "" && template != b.Template:
+		return true
+	}
+	return machine != "" && machine != b.Machine
+}
+
+// RefreshPhase is where a refresh stands.
+type RefreshPhase string
+
+// The phases.
+const (
+	RefreshRunning    RefreshPhase = "running"    // VMs are replaced
+	RefreshCheckpoint RefreshPhase = "checkpoint" // it waits at a checkpoint
+	RefreshBaking     RefreshPhase = "baking"     // all are up to date, and it watches
+	RefreshPaused     RefreshPhase = "paused"     // by a person; what was begun is ended
+	RefreshReturning  RefreshPhase = "returning"  // it has failed, and the group goes back to the template before
+	RefreshDone       RefreshPhase = "done"
+	RefreshFailed     RefreshPhase = "failed"
+	RefreshCanceled   RefreshPhase = "canceled"
+)
+
+type refreshPhase struct{ active, replaces bool }
+
+var refreshPhases = map[RefreshPhase]refreshPhase{
+	RefreshRunning:    {active: true, replaces: true},
+	RefreshCheckpoint: {active: true},
+	RefreshBaking:     {active: true},
+	RefreshPaused:     {active: true},
+	RefreshReturning:  {active: true, replaces: true},
+	RefreshDone:       {},
+	RefreshFailed:     {},
+	RefreshCanceled:   {},
+}
+
+// Known reports whether this program knows the phase.
+func (p RefreshPhase) Known() bool { _, known := refreshPhases[p]; return known }
+
+// Active reports whether a refresh is not over.
+func (p RefreshPhase) Active() bool { return refreshPhases[p].active }
+
+// Replaces reports whether another VM may be replaced.
+func (p RefreshPhase) Replaces() bool { return refreshPhases[p].replaces }
+
+// Refresh is the replacement of a group's outdated VMs: the one that goes on, or the last one.
+type Refresh struct {
+	ID       string       `json:"id"`
+	Phase    RefreshPhase `json:"phase"`
+	Sentence string       `json:"sentence"` // where it stands, and what it waits for
+	Machine  string       `json:"machine"`  // of the spec that it brings the VMs to
+	// From is the template of the VMs that it found, "" where going back to it would not make what they were. Returned reports that
+	// the group went back to it, and makes new VMs from it until its spec changes.
+	From     string     `json:"from,omitempty"`
+	Returned bool       `json:"returned,omitempty"`
+	Before   *time.Time `json:"before,omitempty"` // VMs made before are replaced, whatever they were made from
+	Total    int        `json:"total"`            // VMs of the group when it began
+	Updated  int        `json:"updated"`          // VMs that serve and are up to date
+	Outdated int        `json:"outdated"`         // VMs that are not, or are being replaced
+	Failures int        `json:"failures"`         // launches that failed since it began
+	Alarms   int        `json:"alarms,omitempty"` // evaluations in a row above the alarm's CPU
+
+	MaxSurge          int   `json:"max_surge"`
+	MinHealthyPercent int   `json:"min_healthy_percent"`
+	Checkpoints       []int `json:"checkpoints,omitempty"` // in percent, those that are still to come
+	CheckpointDelayMS int64 `json:"checkpoint_delay_ms,omitempty"`
+	BakeMS            int64 `json:"bake_ms,omitempty"`
+
+	By      string    `json:"by"` // who began it; "config" is a change of the file
+	Started time.Time `json:"started"`
+	Since   time.Time `json:"since"` // in its phase
+}
+
+// Active reports whether there is a refresh that is not over.
+func (r *Refresh) Active() bool { return r != nil && r.Phase.Active() }
+
+// InForce is a group's spec with what its last refresh says of it: after a return the template is the one before.
+func (r *Refresh) InForce(spec Group) Group {
+	if r != nil && r.Returned && r.From != "" && r.Machine == spec.MachineHash() {
+		spec.Template = r.From
+	}
+	return spec
+}
+
+// Build is what new VMs of the group are made from.
+func (r *Refresh) Build(spec Group) Build {
+	spec = r.InForce(spec)
+	b := Build{Machine: spec.MachineHash(), Template: spec.Template}
+	if r.Active() {
+		b.Before = r.Before
+	}
+	return b
+}
+
+func (r *Refresh) check() error {
+	if r.ID == "" || r.Phase == "" || r.Started.IsZero() {
+		return errors.New("refresh without id, phase or start")
+	}
+	return r.bounds()
+}
+
+func (r *Refresh) bounds() error {
+	if r == nil {
+		return nil
+	}
+	var b bounds
+	b.name("refresh.id", r.ID, maxID)
+	b.name("refresh.phase", string(r.Phase), maxWord)
+	b.name("refresh.machine", r.Machine, maxWord)
+	b.name("refresh.from", r.From, MaxName)
+	b.name("refresh.by", r.By, maxHostName)
+	b.text("refresh.sentence", r.Sentence)
+	b.count("refresh.checkpoints", len(r.Checkpoints), maxWord)
+	b.number("refresh.total", float64(r.Total), maxDesired)
+	b.number("refresh.max_surge", float64(r.MaxSurge), maxDesired)
+	return b.err
+}
+
+// RefreshAction is what a request wants of a group's refresh.
+type RefreshAction string
+
+// The actions.
+const (
+	RefreshBegin  RefreshAction = "start"
+	RefreshHold   RefreshAction = "pause"
+	RefreshGoOn   RefreshAction = "resume" // also past a checkpoint
+	RefreshCancel RefreshAction = "cancel" // what was begun is ended; VMs that are new stay
+	RefreshReturn RefreshAction = "return" // as a failure does
+)
+
+// RefreshActions are all actions.
+func RefreshActions() []RefreshAction {
+	return []RefreshAction{RefreshBegin, RefreshHold, RefreshGoOn, RefreshCancel, RefreshReturn}
+}
+
+// RefreshOrder is the body of a request for a refresh. What is nil is as the group's spec says.
+type RefreshOrder struct {
+	Action            RefreshAction `json:"action"`
+	All               bool          `json:"all,omitempty"` // also VMs that are up to date
+	MaxSurge          *int          `json:"max_surge,omitempty"`
+	MinHealthyPercent *int          `json:"min_healthy_percent,omitempty"`
+	Checkpoints       []int         `json:"checkpoints,omitempty"`
+	CheckpointDelayMS *int64        `json:"checkpoint_delay_ms,omitempty"`
+	BakeMS            *int64        `json:"bake_ms,omitempty"`
+	DryRun            bool          `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
+}
+
+// Check says what of an order is not possible.
+func (o *RefreshOrder) Check() error {
+	const longest = 24 * 7 * int64(time.Hour/time.Millisecond)
+	switch {
+	case o == nil:
+		return errors.New("refresh: found nothing, want an action")
+	case o.MaxSurge != nil && (*o.MaxSurge < 0 || *o.MaxSurge > 1000):
+		return fmt.Errorf("max_surge: found %d, want 0 to 1000", *o.MaxSurge)
+	case o.MinHealthyPercent != nil && (*o.MinHealthyPercent < 0 || *o.MinHealthyPercent > 100):
+		return fmt.Errorf("min_healthy: found %d, want 0 to 100 percent", *o.MinHealthyPercent)
+	case o.CheckpointDelayMS != nil && (*o.CheckpointDelayMS < 0 || *o.CheckpointDelayMS > longest):
+		return fmt.Errorf("checkpoint_delay: found %d ms, want 0 to %d", *o.CheckpointDelayMS, longest)
+	case o.BakeMS != nil && (*o.BakeMS < 0 || *o.BakeMS > longest):
+		return fmt.Errorf("bake: found %d ms, want 0 to %d", *o.BakeMS, longest)
+	}
+	return CheckCheckpoints(o.Checkpoints)
+}
+
+// CheckCheckpoints says what is wrong with the checkpoints of a refresh: they are percentages that ascend, at most 20.
+func CheckCheckpoints(percent []int) error {
+	if len(percent) > 20 {
+		return fmt.Errorf("checkpoints: found %d, want at most 20", len(percent))
+	}
+	before := 0
+	for _, p := range percent {
+		if p <= before || p >= 100 {
+			return fmt.Errorf("checkpoints: found %d after %d, want percentages from 1 to 99 that ascend", p, before)
+		}
+		before = p
+	}
+	return nil
+}

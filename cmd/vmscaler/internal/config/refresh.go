@@ -1,0 +1,75 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func refreshFields(r *bus.RefreshSpec) section {
+	return section{
+		{"start", choice(&r.Start, bus.RefreshStarts()...)},
+		{"max_surge", count(&r.MaxSurge, 1000, "a whole number of VMs from 0 to 1000")},
+		{"min_healthy", count(&r.MinHealthyPercent, 100, "a whole number of percent from 0 to 100")},
+		{"checkpoints", percentages(&r.Checkpoints)},
+		{"checkpoint_delay", duration(&r.CheckpointDelay, 0, 7*24*time.Hour)},
+		{"bake", duration(&r.Bake, 0, 7*24*time.Hour)},
+		{"max_failures", count(&r.MaxFailures, 1000, "a whole number of launches from 0 to 1000")},
+		{"alarm", count(&r.AlarmPercent, 100, "a whole number of percent from 1 to 100, or 0 for none")},
+		{"return", yesNo(&r.Return)},
+	}
+}
+
+// count is a whole number from 0 to high.
+func count(p *int, high int, want string) scalar {
+	return scalar{
+		want: want, bare: true,
+		set: func(n ast.Node) bool {
+			i, err := strconv.Atoi(n.GetToken().Value)
+			if _, whole := n.(*ast.IntegerNode); !whole || err != nil || i < 0 || i > high {
+				return false
+			}
+			*p = i
+			return true
+		},
+		get: func() string { return strconv.Itoa(*p) },
+	}
+}
+
+// percentages is a list of whole percentages that ascend.
+func percentages(p *[]int) scalar {
+	return scalar{
+		want: "a list of whole percentages from 1 to 99 that ascend, at most 20, such as [10, 50]",
+		set: func(n ast.Node) bool {
+			list, ok := n.(*ast.SequenceNode)
+			if !ok {
+				return false
+			}
+			found := []int{}
+			for _, n := range list.Values {
+				i, err := strconv.Atoi(n.GetToken().Value)
+				if _, whole := n.(*ast.IntegerNode); !whole || err != nil {
+					return false
+				}
+				found = append(found, i)
+			}
+			if bus.CheckCheckpoints(found) != nil {
+				return false
+			}
+			*p = found
+			return true
+		},
+		get: func() string {
+			words := make([]string, len(*p))
+			for i, percent := range *p {
+				words[i] = fmt.Sprint(percent)
+			}
+			return "[" + strings.Join(words, ", ") + "]"
+		},
+	}
+}

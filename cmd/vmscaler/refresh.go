@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/dashboard"
+)
+
+// refreshCmd replaces a group's outdated VMs.
+type refreshCmd struct {
+	g                                     *globals
+	bus                                   busFlags
+	pause, resume, cancel, back, all, dry bool
+	wait                                  bool
+	surge, healthy                        int
+	checkpoints                           string
+	delay, bake                           time.Duration
+}
+
+func refreshCommand(g *globals) *cobra.Command {
+	c := refreshCmd{g: g}
+	cmd := &cobra.Command{
+		Use:   "refresh GROUP",
+		Short: "Replace the VMs of a group that were made from something else than its config says now",
+		Long: long(`
+Replace the VMs of a group that are outdated: made from another template, or of another size, than its config says now. A new
+VM serves before an old one goes, as far as max and --max-surge allow; load comes first. It fails when new VMs do, and goes
+back to the template before. By default a change of the config begins it by itself (refresh.start: auto); what is not said here
+is as in the config.`),
+		Example: "  vmscaler refresh web --dry-run\n  vmscaler refresh web --checkpoints 10%,50% --bake 5m --wait\n" +
+			"  vmscaler refresh web --cancel",
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := c.order(cmd)
+			if err != nil {
+				return usageError{err}
+			}
+			return c.run(cmd, args[0], o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&c.all, "all", false, "also the VMs that are up to date")
+	f.IntVar(&c.surge, "max-surge", 1, "VMs beyond desired that may be there meanwhile, within max")
+	f.IntVar(&c.healthy, "min-healthy", 100, "percent of desired that serve all the time; less lets old VMs go first")
+	f.StringVar(&c.checkpoints, "checkpoints", "", "percentages of the group after which it waits, such as 10%,50%")
+	f.DurationVar(&c.delay, "checkpoint-delay", 0, "for how long it waits there")
+	f.DurationVar(&c.bake, "bake", 0, "for how long it goes on watching when all are new")
+	f.BoolVar(&c.dry, "dry-run", false, "say what would be replaced, and begin nothing")
+	f.BoolVar(&c.wait, "wait", false, "wait until it is over, and show how far it is")
+	f.BoolVar(&c.pause, "pause", false, "begin no further replacement until --resume")
+	f.BoolVar(&c.resume, "resume", false, "go on, also past a checkpoint")
+	f.BoolVar(&c.cancel, "cancel", false, "end it: new VMs stay, and old ones serve on")
+	f.BoolVar(&c.back, "return", false, "go back to the template before")
+	cmd.MarkFlagsMutuallyExclusive("pause", "resume", "cancel", "return")
+	for _, other := range []string{"pause", "resume", "cancel", "return"} {
+		for _, flag := range []string{"all", "max-surge", "min-healthy", "checkpoints", "checkpoint-delay", "bake", "dry-run"} {
+			cmd.MarkFlagsMutuallyExclusive(other, flag)
+		}
+	}
+	c.bus.add(cmd, "bus-listen")
+	return cmd
+}
+
+// order is what the flags want.
+func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
+	o := bus.RefreshOrder{Action: bus.RefreshBegin, All: c.all, DryRun: c.dry}
+	for action, set := range map[bus.RefreshAction]bool{
+		bus.RefreshHold: c.pause, bus.RefreshGoOn: c.resume, bus.RefreshCancel: c.cancel, bus.RefreshReturn: c.back,
+	} {
+		if set {
+			o.Action = action
+		}
+	}
+	changed := cmd.Flags().Changed
+	if changed("max-surge") {
+		o.MaxSurge = &c.surge
+	}
+	if changed("min-healthy") {
+		o.MinHealthyPercent = &c.healthy
+	}
+	if changed("checkpoint-delay") {
+		o.CheckpointDelayMS = new(c.delay.Milliseconds())
+	}
+	if changed("bake") {
+		o.BakeMS = new(c.bake.Milliseconds())
+	}
+	if c.checkpoints != "" {
+		for _, text := range strings.Split(c.checkpoints, ",") {
+			percent, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(text), "%"))
+			if err != nil {
+				return nil, fmt.Errorf("--checkpoints: found %q, want percentages with commas between, such as 10%%,50%%", text)
+			}
+			o.Checkpoints = append(o.Checkpoints, percent)
+		}
+	}
+	return &o, o.Check()
+}
+
+func (c *refreshCmd) run(cmd *cobra.Command, group string, o *bus.RefreshOrder) error {
+	if err := checkGroup(group); err != nil {
+		return err
+	}
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	r, err := client.Ask[bus.Refresh](ctx, conn, bus.VerbRefresh, bus.Query{Group: group, Refresh: o, By: whoAsks()})
+	if err != nil {
+		return noAnswer(err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", group, dashboard.RefreshText(r, time.Local))
+	if !c.wait || o.DryRun {
+		return nil
+	}
+	return c.follow(cmd, conn, group, r)
+}
+
+// follow shows how far a refresh is until it is over; one that fails or is canceled is an error.
+func (c *refreshCmd) follow(cmd *cobra.Command, conn *client.Conn, group string, r bus.Refresh) error {
+	decisions := make(chan bus.Decision, 16)
+	if err := client.SubscribeNewest(conn, bus.DecisionsOf(group), decisions); err != nil {
+		return err
+	}
+	said := r.Sentence
+	for {
+		select {
+		case <-cmd.Context().Done():
+			return cmd.Context().Err()
+		case d := <-decisions:
+			if d.Refresh == nil || d.Refresh.ID != r.ID {
+				if d.Refresh != nil && d.Refresh.Started.After(r.Started) {
+					return errors.New("another refresh has taken its place")
+				}
+				continue
+			}
+			if text := dashboard.RefreshText(*d.Refresh, time.Local); text != said {
+				fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", group, text)
+				said = text
+			}
+			switch d.Refresh.Phase {
+			case bus.RefreshDone:
+				return nil
+			case bus.RefreshFailed, bus.RefreshCanceled:
+				return fmt.Errorf("the refresh of group %s was %s: %s", group, d.Refresh.Phase, d.Refresh.Sentence)
+			case bus.RefreshRunning, bus.RefreshCheckpoint, bus.RefreshBaking, bus.RefreshPaused, bus.RefreshReturning:
+			}
+		}
+	}
+}

@@ -1,0 +1,340 @@
+package decider
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// refreshFacts are what a refresh goes by.
+type refreshFacts struct {
+	kept     int // VMs of the group that are neither leaving, suspended nor retiring
+	serving  int // of those, ready and running
+	updated  int // of those, up to date
+	staying  int // of kept, outdated
+	held     int // of staying, those that are protected
+	retiring int // outdated, and chosen to go; and leaving since
+	standing int // of retiring, those that still serve
+	failures int // launches that failed since the evaluation before
+	average  *float64
+	complete bool   // nothing is missing of the hosts
+	from     string // the template of the outdated VMs, where it alone has changed
+}
+
+// refreshFacts counts the VMs by what they are made from.
+func (s situation) refreshFacts(build bus.Build) refreshFacts {
+	f := refreshFacts{complete: s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil}
+	templates := map[string]int{}
+	for _, h := range s.obs.Hosts {
+		if seen, known := s.state.Failures[h.ID]; known {
+			f.failures += max(0, h.Failures-seen)
+		}
+		for _, vm := range h.VMs {
+			old := build.Outdated(vm.Machine, vm.Template, vm.Created)
+			serves := vm.Phase.Serves() && vm.State == bus.StateRunning && h.Trouble != Silent
+			switch {
+			case vm.Retiring:
+				f.retiring++
+				if serves {
+					f.standing++
+				}
+			case !kept(vm):
+			default:
+				f.kept++
+				if serves {
+					f.serving++
+				}
+				if old {
+					f.staying++
+					templates[vm.Template]++
+					if vm.Protected {
+						f.held++
+					}
+				} else if serves {
+					f.updated++
+				}
+			}
+		}
+	}
+	if n := s.counts; n.readings > 0 {
+		f.average = new(n.sum / float64(n.readings))
+	}
+	f.from = s.templateBefore(build, templates)
+	return f
+}
+
+// templateBefore is the template of most of the outdated VMs, "" where a group of that template would not be made of what they
+// are.
+func (s situation) templateBefore(build bus.Build, templates map[string]int) string {
+	from := ""
+	for name, n := range templates {
+		if n > templates[from] || n == templates[from] && name < from {
+			from = name
+		}
+	}
+	before := s.spec
+	before.Template = from
+	hash := before.MachineHash()
+	for _, h := range s.obs.Hosts {
+		for _, vm := range h.VMs {
+			if vm.Template == from && vm.Machine != "" && vm.Machine != hash {
+				return ""
+			}
+		}
+	}
+	if from == build.Template {
+		return ""
+	}
+	return from
+}
+
+// refresh is what becomes of a group's refresh in this evaluation. The spec's own changes begin one, unless they have been
+// tried already.
+func (s situation) refresh(v verdict) *bus.Refresh {
+	was := s.state.Refresh
+	f := s.refreshFacts(was.Build(s.spec))
+	switch changed := was == nil || was.Machine != s.spec.MachineHash(); {
+	case !v.hasSample || v.rule == bus.RuleMismatch:
+		return was
+	case changed && s.spec.Refresh.Start == bus.RefreshAuto && f.complete && f.staying > 0 &&
+		!s.state.Controls.IsPaused(bus.ScopeRepair):
+		return newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now)
+	case changed && was.Active():
+		return ended(*was, bus.RefreshCanceled, "the group's spec has changed again", s.now)
+	case !was.Active():
+		return was
+	}
+	next := stepRefresh(*was, s.spec, f, v.desired, s.now)
+	return &next
+}
+
+// newRefresh begins a refresh by a group's spec and what an order says beyond it.
+func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, now time.Time) *bus.Refresh {
+	p := spec.Refresh
+	r := bus.Refresh{
+		ID: fmt.Sprintf(
+			"%s-refresh-%d",
+			spec.Name,
+			now.UnixMilli(),
+		), Phase: bus.RefreshRunning, Machine: spec.MachineHash(), From: f.from,
+		Total: f.kept + f.retiring, Failures: 0, MaxSurge: p.MaxSurge, MinHealthyPercent: p.MinHealthyPercent,
+		Checkpoints: slices.Clone(p.Checkpoints), CheckpointDelayMS: p.CheckpointDelay.Milliseconds(), BakeMS: p.Bake.Milliseconds(),
+		By: by, Started: now.UTC(), Since: now.UTC(),
+	}
+	if o.All {
+		r.Before = new(now.UTC())
+	}
+	for _, set := range []struct {
+		to   *int
+		from *int
+	}{{&r.MaxSurge, o.MaxSurge}, {&r.MinHealthyPercent, o.MinHealthyPercent}} {
+		if set.from != nil {
+			*set.to = *set.from
+		}
+	}
+	if o.Checkpoints != nil {
+		r.Checkpoints = slices.Clone(o.Checkpoints)
+	}
+	if o.CheckpointDelayMS != nil {
+		r.CheckpointDelayMS = *o.CheckpointDelayMS
+	}
+	if o.BakeMS != nil {
+		r.BakeMS = *o.BakeMS
+	}
+	return &r
+}
+
+// ended is a refresh that is over.
+func ended(r bus.Refresh, phase bus.RefreshPhase, why string, now time.Time) *bus.Refresh {
+	r.Phase, r.Sentence, r.Since = phase, why, now.UTC()
+	return &r
+}
+
+// stepRefresh is a refresh after one look at its group.
+func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now time.Time) bus.Refresh {
+	r.Updated, r.Outdated = f.updated, f.staying+f.retiring
+	if r.Phase == bus.RefreshPaused {
+		r.Sentence = "paused; " + progressOf(r)
+		return r
+	}
+	if r.Phase == bus.RefreshReturning {
+		if done(f, desired) {
+			return *ended(r, bus.RefreshFailed, "the group is back at template "+r.From, now)
+		}
+		r.Sentence = fmt.Sprintf("going back to template %s: %s", r.From, progressOf(r))
+		return r
+	}
+	r.Failures += f.failures
+	r.Alarms = alarms(r.Alarms, spec.Refresh, f.average)
+	if why := failing(r, spec); why != "" {
+		return failRefresh(r, spec, why, now)
+	}
+	if !f.complete {
+		return r
+	}
+	enter := func(phase bus.RefreshPhase) {
+		if r.Phase != phase {
+			r.Phase, r.Since = phase, now.UTC()
+		}
+	}
+	waited := now.Sub(r.Since)
+	switch {
+	case r.Phase == bus.RefreshCheckpoint && waited < time.Duration(r.CheckpointDelayMS)*time.Millisecond:
+	case done(f, desired) && r.Phase == bus.RefreshBaking && waited >= time.Duration(r.BakeMS)*time.Millisecond,
+		done(f, desired) && r.BakeMS == 0:
+		enter(bus.RefreshDone)
+	case done(f, desired):
+		enter(bus.RefreshBaking)
+	case len(r.Checkpoints) > 0 && f.updated >= upTo(r) && f.retiring == 0:
+		r.Checkpoints = r.Checkpoints[1:]
+		enter(bus.RefreshCheckpoint)
+	default:
+		enter(bus.RefreshRunning)
+	}
+	r.Sentence = sentenceOf(r, f, spec, desired)
+	return r
+}
+
+// done reports whether all VMs of a group that is complete are up to date.
+func done(f refreshFacts, desired int) bool {
+	return f.complete && f.staying == 0 && f.retiring == 0 && f.updated >= desired
+}
+
+// alarms counts evaluations in a row above the alarm's CPU; one without a reading says nothing.
+func alarms(before int, p bus.RefreshSpec, average *float64) int {
+	switch {
+	case p.AlarmPercent == 0:
+		return 0
+	case average == nil:
+		return before
+	case *average > float64(p.AlarmPercent):
+		return before + 1
+	}
+	return 0
+}
+
+// failing is why a refresh has failed, "" if it has not.
+func failing(r bus.Refresh, spec bus.Group) string {
+	switch p := spec.Refresh; {
+	case r.Failures > p.MaxFailures:
+		return fmt.Sprintf("%s failed, and %d may (refresh.max_failures)", bus.Count(r.Failures, "launch"), p.MaxFailures)
+	case p.AlarmPercent > 0 && r.Alarms >= spec.Policy.BreachesOut:
+		return fmt.Sprintf("the average CPU is above the alarm's %d %% (refresh.alarm)", p.AlarmPercent)
+	}
+	return ""
+}
+
+// failRefresh ends a refresh, or has it go back to the template before.
+func failRefresh(r bus.Refresh, spec bus.Group, why string, now time.Time) bus.Refresh {
+	if spec.Refresh.Return && r.From != "" {
+		r.Returned = true
+		return *ended(r, bus.RefreshReturning, why+"; going back to template "+r.From, now)
+	}
+	return *ended(r, bus.RefreshFailed, why+"; what is new stays, and what is old serves on", now)
+}
+
+// upTo is how many VMs of the group a refresh replaces before its next checkpoint.
+func upTo(r bus.Refresh) int {
+	if len(r.Checkpoints) == 0 {
+		return math.MaxInt
+	}
+	return (r.Total*r.Checkpoints[0] + 99) / 100
+}
+
+func progressOf(r bus.Refresh) string {
+	return fmt.Sprintf("%d of %d VMs are up to date", r.Updated, r.Updated+r.Outdated)
+}
+
+func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) string {
+	text := progressOf(r)
+	switch r.Phase {
+	case bus.RefreshCheckpoint:
+		until := r.Since.Add(time.Duration(r.CheckpointDelayMS) * time.Millisecond)
+		return text + "; at a checkpoint until " + until.UTC().Format(time.RFC3339)
+	case bus.RefreshBaking:
+		until := r.Since.Add(time.Duration(r.BakeMS) * time.Millisecond)
+		return text + "; watched until " + until.UTC().Format(time.RFC3339)
+	case bus.RefreshRunning:
+		var waits []string
+		if surge, spare := leeway(r, spec.Max, desired); surge+spare == 0 {
+			waits = append(
+				waits,
+				fmt.Sprintf("waits, as the group is at max %d and none of it may be missing: raise max, or lower min_healthy", spec.Max),
+			)
+		}
+		if f.held > 0 {
+			waits = append(waits, "waits for "+bus.Count(f.held, "protected VM"))
+		}
+		return strings.Join(append([]string{text}, waits...), "; ")
+	case bus.RefreshPaused, bus.RefreshReturning, bus.RefreshDone, bus.RefreshFailed, bus.RefreshCanceled:
+	}
+	return text
+}
+
+// leeway is how many VMs a refresh may have beyond desired, and how many of desired may be missing.
+func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
+	healthy := (desired*r.MinHealthyPercent + 99) / 100
+	return max(0, min(r.MaxSurge, most-desired)), max(0, desired-healthy)
+}
+
+// allot says on which hosts VMs may retire, and how many of those that do may go now. A host's share is without those that
+// it may retire, so that none takes their place before the next decision has said where. Load comes first: no further VM retires
+// while the group grows or shrinks, or lacks others than those that take the place of retiring ones.
+func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, shares map[bus.HostID]bus.Share) {
+	if !r.Active() || s.incomplete != "" {
+		return
+	}
+	build := r.Build(s.spec)
+	f := s.refreshFacts(build)
+	surge, spare := leeway(*r, s.spec.Max, desired)
+	more := 0
+	whole := f.kept+f.retiring >= desired && f.complete && direction == bus.Hold
+	if whole && r.Phase.Replaces() && !s.state.Controls.IsPaused(bus.ScopeRepair) {
+		replaced := max(0, r.Total-f.staying)
+		more = min(surge+spare-f.retiring, upTo(*r)-replaced, f.staying-f.held)
+	}
+	s.withinMax(shares)
+	release := min(max(0, f.serving+f.standing-(desired-spare)), f.standing)
+	for _, h := range s.obs.Hosts {
+		share, ok := shares[h.ID]
+		if !ok {
+			continue
+		}
+		standing, may := 0, 0
+		for _, vm := range h.VMs {
+			switch {
+			case vm.Retiring && vm.Phase.Serves():
+				standing++
+			case kept(vm) && !vm.Protected && vm.Phase.Serves() && build.Outdated(vm.Machine, vm.Template, vm.Created):
+				may++
+			}
+		}
+		now := max(0, min(more, may))
+		share.Release = min(release, standing)
+		share.Retire = standing - share.Release + now
+		share.VMs -= now
+		more, release = more-now, release-share.Release
+		shares[h.ID] = share
+	}
+}
+
+// withinMax takes back new VMs from the hosts' shares for which old ones must go first.
+func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
+	owned, wanted := 0, 0
+	for _, h := range s.obs.Hosts {
+		owned += len(h.VMs)
+		wanted += max(0, shares[h.ID].VMs-h.kept())
+	}
+	excess := owned + wanted - s.spec.Max
+	for _, h := range s.obs.Hosts {
+		share := shares[h.ID]
+		less := max(0, min(excess, share.VMs-h.kept()))
+		share.VMs -= less
+		excess -= less
+		shares[h.ID] = share
+	}
+}

@@ -1,0 +1,453 @@
+package decider
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// rollout is a group on one or two hosts whose actuators do what the decisions say, one step a second.
+type rollout struct {
+	spec     bus.Group
+	now      time.Time
+	state    State
+	vms      map[bus.HostID][]bus.VM
+	made     int
+	failures map[bus.HostID]int
+	boot     int // steps
+	breaks   func(vm bus.VM) bool
+	cpu      float64
+	least    int // VMs that served, the fewest since the refresh began
+	most     int // VMs owned, the most ever
+	d        bus.Decision
+}
+
+func newRollout(g bus.Group, n int, ids ...bus.HostID) *rollout {
+	f := &rollout{spec: g, now: t0, vms: map[bus.HostID][]bus.VM{}, failures: map[bus.HostID]int{}, boot: 3, least: n, cpu: 30}
+	for i := range n {
+		f.make(ids[i%len(ids)], bus.PhaseReady)
+	}
+	for _, id := range ids {
+		f.vms[id] = append([]bus.VM{}, f.vms[id]...)
+	}
+	f.state.Controls.Desired = new(n)
+	f.step()
+	return f
+}
+
+func (f *rollout) make(id bus.HostID, phase bus.Phase) {
+	f.made++
+	spec := f.state.Refresh.InForce(f.spec)
+	f.vms[id] = append(f.vms[id], bus.VM{
+		Name: bus.VMName("web", f.made), UUID: fmt.Sprint(f.made), State: bus.StateRunning, Phase: phase, Created: f.now,
+		PhaseSince: f.now, Template: spec.Template, Machine: spec.MachineHash(),
+	})
+}
+
+func (f *rollout) step() bus.Decision {
+	f.now = f.now.Add(time.Second)
+	var obs Observation
+	for id, vms := range f.vms {
+		for i := range vms {
+			vms[i].CPUPercent = new(f.cpu)
+		}
+		obs.Fresh++
+		obs.Hosts = append(obs.Hosts, HostObservation{
+			ID: id, Name: string(id), Time: f.now, VMs: slices.Clone(vms), Failures: f.failures[id],
+		})
+	}
+	slices.SortFunc(obs.Hosts, func(a, b HostObservation) int { return len(a.ID) - len(b.ID) })
+	f.d, f.state = Decide(f.spec, f.state, obs, f.now)
+	for id := range f.vms {
+		f.act(id, f.d.Shares[id])
+	}
+	serving, owned := 0, 0
+	for _, vms := range f.vms {
+		owned += len(vms)
+		for _, vm := range vms {
+			if vm.Phase.Serves() {
+				serving++
+			}
+		}
+	}
+	f.least, f.most = min(f.least, serving), max(f.most, owned)
+	return f.d
+}
+
+// act is what an actuator does, with removals that take no time.
+func (f *rollout) act(id bus.HostID, share bus.Share) {
+	build := f.d.Refresh.Build(f.spec)
+	var left []bus.VM
+	retiring, live := 0, 0
+	for _, vm := range f.vms[id] {
+		switch {
+		case vm.Phase == bus.PhaseLaunching && f.now.Sub(vm.Created) >= time.Duration(f.boot)*time.Second:
+			if f.breaks != nil && f.breaks(vm) {
+				f.failures[id]++
+				continue
+			}
+			vm.Phase, vm.PhaseSince = bus.PhaseReady, f.now
+		case vm.Retiring && share.Release > 0:
+			share.Release--
+			continue
+		}
+		if vm.Retiring && (!f.d.Refresh.Active() || !build.Outdated(vm.Machine, vm.Template, vm.Created)) {
+			vm.Retiring = false
+		}
+		if vm.Retiring {
+			retiring++
+		}
+		left = append(left, vm)
+	}
+	for i := range left {
+		vm := &left[i]
+		if !vm.Retiring && retiring < share.Retire && vm.Phase.Serves() && !vm.Protected &&
+			build.Outdated(vm.Machine, vm.Template, vm.Created) {
+			vm.Retiring = true
+			retiring++
+		}
+		if !vm.Retiring {
+			live++
+		}
+	}
+	for f.d.Direction == bus.In && live > share.VMs { // the outdated first
+		i := slices.IndexFunc(left, func(vm bus.VM) bool { return !vm.Retiring && build.Outdated(vm.Machine, vm.Template, vm.Created) })
+		if i < 0 {
+			i = slices.IndexFunc(left, func(vm bus.VM) bool { return !vm.Retiring })
+		}
+		left, live = slices.Delete(left, i, i+1), live-1
+	}
+	f.vms[id] = left
+	for ; live < share.VMs; live++ {
+		f.make(id, bus.PhaseLaunching)
+	}
+}
+
+func (f *rollout) all() (vms []bus.VM) {
+	for _, on := range f.vms {
+		vms = append(vms, on...)
+	}
+	return vms
+}
+
+// until steps until the refresh is in a phase.
+func (f *rollout) until(t testing.TB, phase bus.RefreshPhase) {
+	t.Helper()
+	for range 300 {
+		if f.step(); f.d.Refresh != nil && f.d.Refresh.Phase == phase {
+			return
+		}
+	}
+	t.Fatalf("never %s: %+v, %+v", phase, f.d.Refresh, f.all())
+}
+
+func (f *rollout) templates() map[string]int {
+	n := map[string]int{}
+	for _, vm := range f.all() {
+		n[vm.Template]++
+	}
+	return n
+}
+
+func refreshed(change func(*bus.RefreshSpec)) bus.Group {
+	return spec(bounds(1, 9), warmup(0), func(g *bus.Group) {
+		g.Template = "web-1"
+		if change != nil {
+			change(&g.Refresh)
+		}
+	})
+}
+
+// Where there is room in max, a new VM serves before an old one goes, on whichever host has the room.
+func TestRefreshReplacesOneAfterAnother(t *testing.T) {
+	for _, ids := range [][]bus.HostID{{"a"}, {"a", "bb"}} {
+		f := newRollout(refreshed(nil), 5, ids...)
+		f.spec.Template = "web-2"
+		f.until(t, bus.RefreshDone)
+		if n := f.templates(); n["web-2"] != 5 || len(n) != 1 {
+			t.Errorf("ended with %v", n)
+		}
+		if f.least < 5 || f.most > 6 {
+			t.Errorf("%d served at the least, and %d were owned at the most", f.least, f.most)
+		}
+		if r := f.d.Refresh; r.By != "config" || r.Total != 5 || r.Updated != 5 || r.Outdated != 0 {
+			t.Errorf("said %+v", r)
+		}
+		for range 20 {
+			if f.step(); f.d.Refresh.Phase != bus.RefreshDone {
+				t.Fatalf("began again: %+v", f.d.Refresh)
+			}
+		}
+	}
+}
+
+func TestRefreshAtMax(t *testing.T) {
+	t.Run("waits, and says so", func(t *testing.T) {
+		f := newRollout(refreshed(nil), 5, "a")
+		f.spec.Max, f.spec.Template = 5, "web-2"
+		f.until(t, bus.RefreshRunning)
+		for range 30 {
+			f.step()
+		}
+		if n := f.templates(); n["web-1"] != 5 {
+			t.Errorf("replaced %v", n)
+		}
+		want := "0 of 5 VMs are up to date; waits, as the group is at max 5 and none of it may be missing: " +
+			"raise max, or lower min_healthy"
+		if f.d.Refresh.Sentence != want {
+			t.Errorf("said %q", f.d.Refresh.Sentence)
+		}
+	})
+	t.Run("with fewer healthy the old go first", func(t *testing.T) {
+		f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.MinHealthyPercent = 60 }), 5, "a")
+		f.spec.Max, f.spec.Template = 5, "web-2"
+		f.until(t, bus.RefreshDone)
+		if n := f.templates(); n["web-2"] != 5 || f.least < 3 || f.most > 5 {
+			t.Errorf("ended with %v, %d served at the least and %d were owned at the most", n, f.least, f.most)
+		}
+	})
+}
+
+func TestRefreshWaitsAtCheckpoints(t *testing.T) {
+	f := newRollout(refreshed(func(r *bus.RefreshSpec) {
+		r.Checkpoints, r.CheckpointDelay, r.Bake = []int{20, 60}, 40*time.Second, 30*time.Second
+	}), 5, "a")
+	f.spec.Template = "web-2"
+	for _, want := range []int{1, 3} {
+		f.until(t, bus.RefreshCheckpoint)
+		since := f.now
+		for f.d.Refresh.Phase == bus.RefreshCheckpoint {
+			if n := f.templates(); n["web-2"] != want || n["web-1"] != 5-want {
+				t.Fatalf("at the checkpoint there are %v", n)
+			}
+			f.step()
+		}
+		if waited := f.now.Sub(since); waited < 39*time.Second || waited > 42*time.Second {
+			t.Errorf("waited for %s", waited)
+		}
+	}
+	f.until(t, bus.RefreshBaking)
+	since := f.now
+	f.until(t, bus.RefreshDone)
+	if waited := f.now.Sub(since); waited < 29*time.Second || waited > 32*time.Second {
+		t.Errorf("baked for %s", waited)
+	}
+}
+
+// New VMs that do not come up fail it, while all old ones serve on; then the group makes new ones from what it had.
+func TestRefreshFails(t *testing.T) {
+	f := newRollout(refreshed(nil), 3, "a")
+	f.spec.Template = "broken"
+	f.breaks = func(vm bus.VM) bool { return vm.Template == "broken" }
+	f.until(t, bus.RefreshFailed)
+	for range 10 {
+		f.step()
+	}
+	if n := f.templates(); n["web-1"] != 3 || len(n) != 1 || f.least < 3 {
+		t.Errorf("ended with %v, %d served at the least", n, f.least)
+	}
+	if r := f.d.Refresh; r.Failures != 3 || !r.Returned || r.From != "web-1" {
+		t.Errorf("said %+v", r)
+	}
+	for _, vm := range f.all() {
+		if vm.Retiring {
+			t.Errorf("%s is retiring still", vm.Name)
+		}
+	}
+	f.state.Controls.Desired = new(4) // and it grows from what it had
+	for range 10 {
+		f.step()
+	}
+	if n := f.templates(); n["web-1"] != 4 {
+		t.Errorf("grew to %v", n)
+	}
+	f.spec.Template, f.breaks = "web-3", nil // and a new spec is tried anew
+	f.until(t, bus.RefreshDone)
+	if n := f.templates(); n["web-3"] != 4 || len(n) != 1 {
+		t.Errorf("ended with %v", n)
+	}
+}
+
+// Some are new already when it fails: they go back, too.
+func TestRefreshReturns(t *testing.T) {
+	f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.MaxFailures = 0 }), 4, "a")
+	f.spec.Template = "web-2"
+	n := 0
+	f.breaks = func(vm bus.VM) bool {
+		if vm.Template == "web-2" {
+			n++
+		}
+		return vm.Template == "web-2" && n > 2
+	}
+	f.until(t, bus.RefreshFailed)
+	if n := f.templates(); n["web-1"] != 4 || len(n) != 1 || f.least < 4 {
+		t.Errorf("ended with %v, %d served at the least", n, f.least)
+	}
+}
+
+func TestRefreshFailsByItsAlarm(t *testing.T) {
+	f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.AlarmPercent, r.Return = 60, false }), 3, "a")
+	f.spec.Template = "web-2"
+	f.until(t, bus.RefreshRunning)
+	f.cpu = 65
+	f.until(t, bus.RefreshFailed)
+	if !slices.ContainsFunc(f.all(), func(vm bus.VM) bool { return vm.Template == "web-1" }) {
+		t.Error("all were replaced before")
+	}
+}
+
+// What more than the template has changed cannot go back by the template's name.
+func TestRefreshOfTheMachine(t *testing.T) {
+	f := newRollout(refreshed(nil), 3, "a")
+	f.spec.VCPUs, f.spec.Template = 4, "web-2"
+	f.until(t, bus.RefreshRunning)
+	if f.d.Refresh.From != "" {
+		t.Errorf("would go back to %q", f.d.Refresh.From)
+	}
+	f.until(t, bus.RefreshDone)
+}
+
+func TestLoadComesBeforeRefresh(t *testing.T) {
+	f := newRollout(refreshed(nil), 3, "a")
+	f.spec.Template = "web-2"
+	f.until(t, bus.RefreshRunning)
+	f.boot = 1000
+	f.state.Controls.Desired = new(6)
+	for range 20 {
+		f.step()
+	}
+	retiring := 0
+	for _, vm := range f.all() {
+		if vm.Retiring {
+			retiring++
+		}
+	}
+	if len(f.all()) < 6 || retiring > 1 {
+		t.Errorf("%d VMs, %d of them retiring", len(f.all()), retiring)
+	}
+}
+
+func TestProtectedVMsWait(t *testing.T) {
+	f := newRollout(refreshed(nil), 3, "a")
+	f.vms["a"][1].Protected = true
+	f.spec.Template = "web-2"
+	for range 60 {
+		f.step()
+	}
+	if n := f.templates(); n["web-2"] != 2 || n["web-1"] != 1 || f.d.Refresh.Phase != bus.RefreshRunning {
+		t.Errorf("there are %v: %+v", n, f.d.Refresh)
+	}
+	if want := "2 of 3 VMs are up to date; waits for 1 protected VM"; f.d.Refresh.Sentence != want {
+		t.Errorf("said %q", f.d.Refresh.Sentence)
+	}
+}
+
+func TestRefreshOrders(t *testing.T) {
+	f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.Start = bus.RefreshManual }), 3, "a")
+	f.spec.Template = "web-2"
+	for range 10 {
+		f.step()
+	}
+	if f.d.Refresh != nil || f.templates()["web-1"] != 3 {
+		t.Fatalf("began by itself: %+v", f.d.Refresh)
+	}
+	order := func(o bus.RefreshOrder) error {
+		obs := Observation{Fresh: 1, Hosts: []HostObservation{{ID: "a", Time: f.now, VMs: f.vms["a"]}}}
+		next, err := look(f.spec, f.state, obs, f.now).ordered(&o, "ann")
+		if err == nil {
+			f.state.Refresh = next
+		}
+		return err
+	}
+	for _, action := range []bus.RefreshAction{bus.RefreshHold, bus.RefreshGoOn, bus.RefreshCancel, bus.RefreshReturn} {
+		if err := order(bus.RefreshOrder{Action: action}); err == nil || err.Error() != "no refresh goes on" {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+	if err := order(bus.RefreshOrder{Action: bus.RefreshBegin, MaxSurge: new(2)}); err != nil {
+		t.Fatal(err)
+	}
+	f.step()
+	if err := order(bus.RefreshOrder{Action: bus.RefreshHold}); err != nil {
+		t.Fatal(err)
+	}
+	for range 30 {
+		f.step()
+	}
+	if n := f.templates(); n["web-1"] == 0 || f.d.Refresh.Phase != bus.RefreshPaused {
+		t.Errorf("went on while paused: %v", n)
+	}
+	if err := order(bus.RefreshOrder{Action: bus.RefreshGoOn}); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, bus.RefreshDone)
+	if err := order(bus.RefreshOrder{Action: bus.RefreshBegin}); err == nil ||
+		err.Error() != "all 3 VMs of the group are up to date; --all replaces them all the same" {
+		t.Error(err)
+	}
+	made := f.made
+	if err := order(bus.RefreshOrder{Action: bus.RefreshBegin, All: true}); err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, bus.RefreshDone)
+	if f.made != made+3 {
+		t.Errorf("made %d", f.made-made)
+	}
+}
+
+// Whatever the group, its load and its refresh do: never more than max are owned, what must be healthy is, nothing that is up
+// to date is replaced, and in the end all VMs are what the spec says, or what they were.
+func TestRefreshInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := refreshed(func(r *bus.RefreshSpec) {
+			r.MaxSurge = rapid.IntRange(0, 3).Draw(t, "surge")
+			r.MinHealthyPercent = rapid.SampledFrom([]int{0, 50, 90, 100}).Draw(t, "healthy")
+			r.Bake = drawSeconds(t, 0, 10, "bake")
+			r.Checkpoints = rapid.SampledFrom([][]int{{}, {50}, {1, 99}}).Draw(t, "checkpoints")
+			r.CheckpointDelay = drawSeconds(t, 0, 10, "delay")
+			r.MaxFailures = rapid.IntRange(0, 2).Draw(t, "failures")
+		})
+		g.Max = rapid.IntRange(3, 9).Draw(t, "max")
+		n := rapid.IntRange(1, g.Max).Draw(t, "VMs")
+		ids := [][]bus.HostID{{"a"}, {"a", "bb"}, {"a", "bb", "ccc"}}[rapid.IntRange(0, 2).Draw(t, "hosts")]
+		f := newRollout(g, n, ids...)
+		f.spec.Template = "web-2"
+		broken := rapid.SampledFrom([]string{"", "", "web-2"}).Draw(t, "broken")
+		f.breaks = func(vm bus.VM) bool { return vm.Template == broken }
+		desired := n
+		for range 200 {
+			if rapid.IntRange(0, 20).Draw(t, "scale") == 0 {
+				desired = rapid.IntRange(1, g.Max).Draw(t, "desired")
+				f.state.Controls.Desired = new(desired)
+				f.least = g.Max
+			}
+			f.step()
+			if f.most > g.Max {
+				t.Fatalf("%d owned of max %d", f.most, g.Max)
+			}
+		}
+		for range 20 { // what was wanted last boots
+			f.step()
+		}
+		f.least = g.Max
+		for range 200 {
+			f.step()
+			if healthy := (desired*g.Refresh.MinHealthyPercent + 99) / 100; f.least < healthy {
+				t.Fatalf("%d serve of %d that must, of %d", f.least, healthy, desired)
+			}
+		}
+		r := f.d.Refresh
+		stuck := min(g.Refresh.MaxSurge, g.Max-desired)+desired-(desired*g.Refresh.MinHealthyPercent+99)/100 == 0
+		switch templates := f.templates(); {
+		case r.Phase == bus.RefreshDone && (len(templates) != 1 || templates["web-2"] == 0),
+			r.Phase == bus.RefreshFailed && (len(templates) != 1 || templates["web-1"] == 0),
+			r.Phase.Active() && !stuck:
+			t.Fatalf("ended %s with %v: %+v", r.Phase, templates, r)
+		}
+	})
+}

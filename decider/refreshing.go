@@ -1,0 +1,189 @@
+package decider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+)
+
+func refreshKey(g *group) string { return "refresh." + g.spec.Name }
+
+// loadRefresh reads the group's last refresh as it is kept, or as the decision says that was heard last.
+func (d *Decider) loadRefresh(ctx context.Context, g *group) (*bus.Refresh, error) {
+	heard := g.state.Refresh
+	if g.decision != nil && g.decision.Refresh != nil {
+		heard = g.decision.Refresh
+	}
+	var kept bus.Refresh
+	err := d.conn.Load(ctx, refreshKey(g), &kept)
+	var odd *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, client.ErrNotKept), errors.Is(err, client.ErrNoStore), errors.As(err, &odd):
+		return heard, nil
+	case err != nil:
+		return nil, fmt.Errorf("read its refresh: %w", err)
+	case heard != nil && !heard.Started.Before(kept.Started) && heard.Since.After(kept.Since):
+		return heard, nil
+	case !kept.Phase.Known(): // of a later version
+		return nil, nil
+	}
+	return &kept, nil
+}
+
+// refreshed keeps a refresh that has changed, and says when it entered a phase. What could not be kept is kept the next time.
+func (d *Decider) refreshed(ctx context.Context, g *group, before *bus.Refresh) {
+	r := g.state.Refresh
+	if r == nil {
+		return
+	}
+	if before == nil || before.ID != r.ID || before.Phase != r.Phase {
+		d.tellRefresh(g, r)
+	}
+	what := fmt.Sprint(r.ID, r.Phase, r.Since, r.Updated, r.Outdated, r.Failures, r.Checkpoints)
+	if what == g.kept {
+		return
+	}
+	if err := d.keepRefresh(ctx, g, r); err != nil {
+		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("where the refresh stands was not kept")
+		return
+	}
+	g.kept = what
+}
+
+func (d *Decider) keepRefresh(ctx context.Context, g *group, r *bus.Refresh) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := d.conn.Save(ctx, refreshKey(g), r); err != nil && !errors.Is(err, client.ErrNoStore) {
+		return err
+	}
+	return nil
+}
+
+func (d *Decider) tellRefresh(g *group, r *bus.Refresh) {
+	event := bus.Event{
+		V: bus.Version, Group: g.spec.Name, Event: bus.EventRefresh, Sentence: refreshEvent(r), Time: d.cfg.Now().UTC(),
+	}
+	if err := d.conn.Publish(&event); err != nil {
+		d.log.Debug().Err(err).Msg("event lost")
+	}
+	d.log.Info().Str("group", g.spec.Name).Str("refresh", r.ID).Str("phase", string(r.Phase)).Msg(event.Sentence)
+}
+
+func refreshEvent(r *bus.Refresh) string {
+	text := fmt.Sprintf("refresh %s: %s", r.Phase, r.Sentence)
+	if r.Sentence == "" {
+		text = fmt.Sprintf("refresh %s: %s to replace", r.Phase, bus.Count(r.Total, "VM"))
+	}
+	return text + "; begun by " + r.By
+}
+
+// ordered is a group's refresh after a request. The error says why it is refused.
+func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
+	was := s.state.Refresh
+	if o.Action != bus.RefreshBegin && !was.Active() {
+		return was, errors.New("no refresh goes on")
+	}
+	now := s.now.UTC()
+	switch o.Action {
+	case bus.RefreshBegin:
+		return s.begun(o, by)
+	case bus.RefreshHold:
+		if was.Phase == bus.RefreshPaused {
+			return was, nil
+		}
+		return ended(*was, bus.RefreshPaused, "paused by "+by, now), nil
+	case bus.RefreshGoOn:
+		phase := bus.RefreshRunning
+		if was.Returned {
+			phase = bus.RefreshReturning
+		}
+		if was.Phase == phase {
+			return was, nil
+		}
+		return ended(*was, phase, progressOf(*was), now), nil
+	case bus.RefreshCancel:
+		if was.Returned {
+			return was, fmt.Errorf("it goes back to template %s already: pause it, or begin another", was.From)
+		}
+		return ended(*was, bus.RefreshCanceled, "canceled by "+by+"; what is new stays, and what is old serves on", now), nil
+	case bus.RefreshReturn:
+		if was.From == "" {
+			return was, errors.New("there is no way back: more than the template has changed, or its VMs had several")
+		}
+		if was.Returned {
+			return was, nil
+		}
+		r := *was
+		r.Returned = true
+		return ended(r, bus.RefreshReturning, "going back to template "+r.From+", as "+by+" wants", now), nil
+	}
+	return was, fmt.Errorf("action: found %q, want one of %q", o.Action, bus.RefreshActions())
+}
+
+// begun is a refresh that a person begins; one that is over is forgotten.
+func (s situation) begun(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
+	if s.state.Refresh.Active() {
+		return s.state.Refresh, fmt.Errorf(
+			"one goes on already, %s since %s: cancel it first",
+			s.state.Refresh.Phase,
+			s.state.Refresh.Since,
+		)
+	}
+	build := (*bus.Refresh)(nil).Build(s.spec)
+	if o.All {
+		build.Before = new(s.now)
+	}
+	f := s.refreshFacts(build)
+	if f.staying == 0 {
+		return s.state.Refresh, fmt.Errorf(
+			"all %s of the group are up to date; --all replaces them all the same",
+			bus.Count(f.kept, "VM"),
+		)
+	}
+	return newRefresh(s.spec, o, by, f, s.now), nil
+}
+
+// orderRefresh answers a request for a refresh.
+func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) error {
+	now := d.cfg.Now()
+	if !d.leads(ctx, now) {
+		r.Ignore() // the one that leads answers
+		return nil
+	}
+	o := r.Query.Refresh
+	if err := o.Check(); err != nil {
+		return r.Refuse("%s", err)
+	}
+	if !g.state.HasSample {
+		return r.Refuse("the group's VMs are not known yet")
+	}
+	s := look(g.inForce, g.state, g.seen, now)
+	next, err := s.ordered(o, r.Query.By)
+	if err != nil {
+		return r.Refuse("%s", err)
+	}
+	if o.DryRun {
+		next.Sentence = fmt.Sprintf("would replace %s", bus.Count(s.refreshFacts(next.Build(g.inForce)).staying, "VM"))
+		return r.Answer(next)
+	}
+	if err := d.keepRefresh(ctx, g, next); err != nil {
+		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
+	}
+	if next != g.state.Refresh {
+		d.tellRefresh(g, next)
+	}
+	g.state.Refresh = next
+	if g.decision == nil || g.decision.Term != d.term {
+		d.evaluate(ctx, g, now)
+		return r.Answer(g.state.Refresh)
+	}
+	again := *g.decision // at once, as the next evaluation may be an hour away
+	again.Direction, again.Current = bus.Hold, again.Desired
+	again.Refresh = next
+	d.publish(g, again, now)
+	return r.Answer(next)
+}
