@@ -35,6 +35,7 @@ type Group struct {
 	// Network is the libvirt network of the VMs; "user" is QEMU's user-mode network, which needs no rights.
 	// "" is chosen when the libvirt URI is known: "default" on a system URI, "user" on a session URI.
 	Network    string        `json:"network"`
+	Hardware   Hardware      `json:"hardware,omitzero"`
 	ReadyWhen  ReadyWhen     `json:"ready_when"`
 	ReadyAfter time.Duration `json:"ready_after"` // for ReadyUptime
 	// Checks are what a VM must pass, in this order, after what ReadyWhen says, and later go on passing.

@@ -9,7 +9,7 @@ import (
 // What a VM is made from has its own fingerprint, and nothing else of a group changes it.
 func TestMachineHash(t *testing.T) {
 	base := DefaultGroup()
-	made := []string{"Template", "VCPUs", "MemoryMiB", "Network", "DiskMiB", "Disks", "CloudInit"}
+	made := []string{"Template", "VCPUs", "MemoryMiB", "Network", "DiskMiB", "Disks", "CloudInit", "Hardware"}
 	seen := map[string]string{base.MachineHash(): "no change"}
 	for i := range reflect.TypeFor[Group]().NumField() {
 		name := reflect.TypeFor[Group]().Field(i).Name
@@ -25,6 +25,9 @@ func TestMachineHash(t *testing.T) {
 		case reflect.Struct:
 			if name == "CloudInit" {
 				g.CloudInit.UserData.Text = "#!/bin/sh"
+			}
+			if name == "Hardware" {
+				g.Hardware.Panic = true
 			}
 		default:
 			field.SetZero()

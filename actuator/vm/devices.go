@@ -13,7 +13,7 @@ import (
 const agentChannel = "org.qemu.guest_agent.0"
 
 func (d Definition) devices() *libvirtxml.DomainDeviceList {
-	return &libvirtxml.DomainDeviceList{
+	devices := &libvirtxml.DomainDeviceList{
 		// Without USB, and without the NICs' ROMs, the firmware looks for no devices and no network to boot from.
 		Controllers: []libvirtxml.DomainController{{Type: "usb", Model: "none"}},
 		Disks:       d.disks(),
@@ -38,6 +38,8 @@ func (d Definition) devices() *libvirtxml.DomainDeviceList {
 			Backend: &libvirtxml.DomainRNGBackend{Random: &libvirtxml.DomainRNGBackendRandom{Device: "/dev/urandom"}},
 		}},
 	}
+	addDevices(devices, d.Spec.Hardware)
+	return devices
 }
 
 // disks are the main disk, the further ones, and last the seed, so that the others' names in the guest do not depend on it.
@@ -77,20 +79,4 @@ func seedDisk(path string, n int) libvirtxml.DomainDisk {
 
 func diskTarget(n int) *libvirtxml.DomainDiskTarget {
 	return &libvirtxml.DomainDiskTarget{Dev: "vd" + string(rune('a'+n)), Bus: "virtio"} // at most 18 of them
-}
-
-func (d Definition) nics() []libvirtxml.DomainInterface {
-	return []libvirtxml.DomainInterface{{
-		MAC:    &libvirtxml.DomainInterfaceMAC{Address: d.MACs[0]},
-		Source: interfaceSource(d.Spec.Network),
-		Model:  &libvirtxml.DomainInterfaceModel{Type: "virtio"},
-		ROM:    &libvirtxml.DomainROM{Enabled: "no"},
-	}}
-}
-
-func interfaceSource(network string) *libvirtxml.DomainInterfaceSource {
-	if network == bus.UserNetwork {
-		return &libvirtxml.DomainInterfaceSource{User: &libvirtxml.DomainInterfaceSourceUser{}}
-	}
-	return &libvirtxml.DomainInterfaceSource{Network: &libvirtxml.DomainInterfaceSourceNetwork{Network: network}}
 }

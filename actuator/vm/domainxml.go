@@ -5,6 +5,7 @@ import (
 
 	"libvirt.org/go/libvirtxml"
 
+	"github.com/vmscaler/vmscaler/actuator/overlay"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -17,9 +18,7 @@ type Machine struct {
 
 // resolve fills in what a spec leaves to the host.
 func (m Machine) resolve(spec bus.Group) bus.Group {
-	if spec.Network == "" {
-		spec.Network = m.Network
-	}
+	spec.Network = spec.MainNetwork(m.Network)
 	return spec
 }
 
@@ -31,9 +30,10 @@ type Definition struct {
 	Meta     bus.Metadata
 	DiskPath string   // where the volume of its main disk will be; its other volumes will be beside it
 	MACs     []string // one for each NIC
+	Index    int      // of the VM, from 1: 3 of web-3
 }
 
-// XML is the definition, for libvirt.
+// XML is the definition, for libvirt, with the group's own elements laid over it.
 func (d Definition) XML() (string, error) {
 	element, err := d.Meta.DefinitionXML()
 	if err != nil {
@@ -45,7 +45,8 @@ func (d Definition) XML() (string, error) {
 		UUID:     d.Meta.UUID,
 		Metadata: &libvirtxml.DomainMetadata{XML: element},
 		Memory:   &libvirtxml.DomainMemory{Value: uint(d.Spec.MemoryMiB), Unit: "MiB"},
-		VCPU:     &libvirtxml.DomainVCPU{Value: uint(d.Spec.VCPUs)},
+		VCPU:     &libvirtxml.DomainVCPU{Value: uint(d.Spec.VCPUs), CPUSet: d.Spec.Hardware.Pinning},
+		CPU:      cpu(d.Spec.Hardware.CPU, d.Machine.VirtType),
 		OS:       d.system(),
 		SysInfo:  d.identity(),
 		Features: &libvirtxml.DomainFeatureList{ACPI: &libvirtxml.DomainFeature{}, APIC: &libvirtxml.DomainFeatureAPIC{}},
@@ -58,11 +59,14 @@ func (d Definition) XML() (string, error) {
 		OnReboot:   "restart",
 		OnCrash:    "destroy",
 		Devices:    d.devices(),
+
+		Description:     description(d.Spec.Hardware),
+		QEMUCommandline: d.forwards(),
 	}
-	switch d.Machine.VirtType {
-	case "kvm":
-		x.CPU = &libvirtxml.DomainCPU{Mode: "host-passthrough", Check: "none"}
-	case "qemu":
+	if d.Spec.Hardware.Hugepages {
+		x.MemoryBacking = &libvirtxml.DomainMemoryBacking{MemoryHugePages: &libvirtxml.DomainMemoryHugepages{}}
+	}
+	if d.Machine.VirtType == "qemu" {
 		// Without a bound the emulator keeps up to a quarter of the guest's memory or more in translated code.
 		x.Features.TCG = &libvirtxml.DomainFeatureTCG{TBCache: &libvirtxml.DomainFeatureTCGTBCache{Unit: "MiB", Size: 32}}
 	}
@@ -70,16 +74,18 @@ func (d Definition) XML() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode the definition of %s: %w", d.Name, err)
 	}
-	return out, nil
+	return overlay.Apply(out, d.Spec.Hardware.DomainXML.Text)
 }
 
 // system is how the VM boots.
 func (d Definition) system() *libvirtxml.DomainOS {
-	return &libvirtxml.DomainOS{
-		Type:        &libvirtxml.DomainOSType{Arch: d.Machine.Arch, Type: "hvm"},
+	os := &libvirtxml.DomainOS{
+		Type:        &libvirtxml.DomainOSType{Arch: d.Machine.Arch, Type: "hvm", Machine: machineType(d.Spec.Hardware)},
 		BootDevices: []libvirtxml.DomainBootDevice{{Dev: "hd"}},
 		SMBios:      &libvirtxml.DomainSMBios{Mode: "sysinfo"},
 	}
+	setFirmware(os, d.Spec.Hardware.Firmware)
+	return os
 }
 
 // identity is where cloud-init and the demo template take the guest's name and instance from, also without a seed.

@@ -28,7 +28,7 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-var someMACs = []string{"52:54:0a:0b:0c:0d"}
+var someMACs = []string{"52:54:0a:0b:0c:0d", "52:54:0a:0b:0c:0e", "52:54:0a:0b:0c:0f", "52:54:0a:0b:0c:10"}
 
 func TestDomainXML(t *testing.T) {
 	same := func(*bus.Group, *bus.Metadata) {}
@@ -43,12 +43,28 @@ func TestDomainXML(t *testing.T) {
 		{"disks", "default", Machine{VirtType: "qemu", Arch: "x86_64"}, func(_ *bus.Group, m *bus.Metadata) {
 			m.Seed, m.Disks = bus.SeedName(m.Volume), 2
 		}},
+		{"hardware", "", Machine{VirtType: "kvm", Arch: "x86_64"}, func(g *bus.Group, _ *bus.Metadata) {
+			g.Hardware = bus.Hardware{
+				NICs: []bus.NIC{
+					{Type: bus.NICNetwork, Source: "default"},
+					{Type: bus.NICBridge, Source: "br0", VLAN: 12},
+					{Type: bus.NICMacvtap, Source: "eth1"},
+					{Type: bus.NICUser, Forwards: []bus.Forward{{Host: 8080, Guest: 80}, {Host: 2222, Guest: 22}}},
+				},
+				CPU: bus.CPU{Mode: bus.CPUCustom, Model: "Skylake-Server"}, Firmware: bus.FirmwareUEFISecure, Watchdog: bus.WatchdogPowerOff,
+				Panic: true, TPM: true, Hugepages: true, Pinning: "0-3,8", Tags: []string{"prod", "team:web"},
+				DomainXML: bus.Text{Text: "<domain><clock offset='localtime'/><devices><sound model='ich9'/></devices></domain>"},
+			}
+		}},
+		{"uefi", "default", Machine{VirtType: "qemu", Arch: "x86_64"}, func(g *bus.Group, _ *bus.Metadata) {
+			g.Hardware = bus.Hardware{Machine: "pc", Firmware: bus.FirmwareUEFI, CPU: bus.CPU{Mode: bus.CPUHostModel}}
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			spec := webSpec(func(g *bus.Group) { g.Network, g.VCPUs, g.MemoryMiB = tt.network, 2, 512 })
 			meta := someMetadata()
 			tt.change(&spec, &meta)
-			text, err := Definition{spec, tt.m, "web-1", meta, "/pool/" + meta.Volume, someMACs}.XML()
+			text, err := Definition{tt.m.resolve(spec), tt.m, "web-1", meta, "/pool/" + meta.Volume, someMACs, 1}.XML()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,6 +83,9 @@ func TestDomainXML(t *testing.T) {
 			if disk := d.Devices.Disks[0].Source.File.File; disk != "/pool/web-1.5c0d2a9e.qcow2" {
 				t.Errorf("disk %s", disk)
 			}
+			if len(spec.Hardware.NICs) > 0 {
+				return
+			}
 			source := d.Devices.Interfaces[0].Source
 			if (source.User != nil) != (tt.network == bus.UserNetwork) || source.User == nil && source.Network.Network != tt.network {
 				t.Errorf("network %+v", source)
@@ -79,7 +98,7 @@ func TestDomainXML(t *testing.T) {
 func TestDomainXMLEscapes(t *testing.T) {
 	meta := someMetadata()
 	meta.Template, meta.Pool = `a"<&>'b`, `<metadata><x>`
-	text, err := Definition{webSpec(), Machine{VirtType: "qemu", Arch: "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, someMACs}.XML()
+	text, err := Definition{webSpec(), Machine{VirtType: "qemu", Arch: "x86_64"}, `w"<&>`, meta, `/p/<&>".qcow2`, someMACs, 1}.XML()
 	if err != nil {
 		t.Fatal(err)
 	}

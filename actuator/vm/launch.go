@@ -8,6 +8,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/seed"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -105,6 +106,7 @@ type launch struct {
 	Manager
 	spec           bus.Group
 	name, decision string
+	index          int // 3 of web-3
 	meta           bus.Metadata
 	tmpl           template.Info
 	diskBytes      uint64      // size of its main disk
@@ -145,8 +147,8 @@ func (l *launch) prepare() (err error) {
 	if !l.tmpl.Complete {
 		return fmt.Errorf("template of %s: %q is being uploaded or removed, or that was cut off", l.name, l.spec.Template)
 	}
-	if unfit := l.tmpl.Firmware.Unfit(false); unfit != "" {
-		return fmt.Errorf("template of %s: found %q, which %s; want one for a BIOS", l.name, l.spec.Template, unfit)
+	if unfit := l.tmpl.Firmware.Unfit(l.spec.Hardware.Firmware != bus.FirmwareBIOS); unfit != "" {
+		return fmt.Errorf("template of %s: found %q, which %s; want one for the group's firmware", l.name, l.spec.Template, unfit)
 	}
 	if l.diskBytes, err = DiskBytes(l.spec, l.tmpl); err != nil {
 		return fmt.Errorf("%s: %w", l.name, err)
@@ -156,7 +158,12 @@ func (l *launch) prepare() (err error) {
 	}); err != nil {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}
-	if l.seed, err = seedImage(l.spec, l.name, l.meta.UUID, l.Host); err != nil {
+	if l.index, err = indexOf(l.name); err != nil {
+		return err
+	}
+	if l.seed, err = seedImage(l.spec, seed.Values{
+		Name: l.name, Group: l.spec.Name, Index: l.index, Host: l.Host, Template: l.spec.Template, UUID: l.meta.UUID,
+	}); err != nil {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}
 	if l.pool, err = l.Conn.LookupStoragePoolByName(l.Pools.Disks); err != nil {
@@ -169,16 +176,20 @@ func (l *launch) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	mac, err := MACAddress(l.LibvirtID, l.spec.Name, l.name, taken)
+	macs, err := macAddresses(l.LibvirtID, l.spec.Name, l.name, len(l.spec.NICs(l.Machine.Network)), taken)
 	if err != nil {
 		return err
 	}
-	l.definition, err = Definition{l.spec, l.Machine, l.name, l.meta, l.path, []string{mac}}.XML()
+	l.definition, err = Definition{l.spec, l.Machine, l.name, l.meta, l.path, macs, l.index}.XML()
 	return err
 }
 
 func (l *launch) define(context.Context) (err error) {
-	if l.dom, err = l.Conn.DomainDefineXMLFlags(l.definition, 0); err != nil {
+	flags := libvirt.DomainDefineFlags(0)
+	if l.spec.Hardware.DomainXML.Text != "" { // else libvirt would leave out without a word what it does not know
+		flags = libvirt.DOMAIN_DEFINE_VALIDATE
+	}
+	if l.dom, err = l.Conn.DomainDefineXMLFlags(l.definition, flags); err != nil {
 		return fmt.Errorf("define %s: %w", l.name, err)
 	}
 	if l.Records != nil {

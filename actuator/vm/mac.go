@@ -28,6 +28,24 @@ func MACAddress(libvirtID, group, name string, taken map[string]bool) (string, e
 	return "", fmt.Errorf("MAC address of %s: found %d taken ones, want a free one", name, macTries)
 }
 
+// macAddresses are those of a VM's NICs. The first is the same whether there are others.
+func macAddresses(libvirtID, group, name string, nics int, taken map[string]bool) ([]string, error) {
+	var all []string
+	for i := range nics {
+		of := name
+		if i > 0 {
+			of = fmt.Sprintf("%s#%d", name, i+1)
+		}
+		mac, err := MACAddress(libvirtID, group, of, taken)
+		if err != nil {
+			return nil, err
+		}
+		taken[mac] = true
+		all = append(all, mac)
+	}
+	return all, nil
+}
+
 // LibvirtPath tells a session of a machine from its system, however the URI is spelt.
 func LibvirtPath(uri string) string {
 	u, err := url.Parse(uri)

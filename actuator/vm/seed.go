@@ -15,21 +15,24 @@ import (
 )
 
 // seedImage is what cloud-init reads in a new VM; nil where the group has nothing for it.
-func seedImage(spec bus.Group, name, uuid, host string) ([]byte, error) {
+func seedImage(spec bus.Group, v seed.Values) ([]byte, error) {
 	if !spec.CloudInit.Seeded() {
 		return nil, nil
 	}
-	index, err := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
-	if err != nil {
-		return nil, fmt.Errorf("seed: found the name %q, want one that ends in a number", name)
-	}
-	image, err := seed.Image(spec.CloudInit, seed.Values{
-		Name: name, Group: spec.Name, Index: index, Host: host, Template: spec.Template, UUID: uuid,
-	})
+	image, err := seed.Image(spec.CloudInit, v)
 	if err != nil {
 		return nil, fmt.Errorf("seed: %w", err)
 	}
 	return image, nil
+}
+
+// indexOf is the number in a VM's name.
+func indexOf(name string) (int, error) {
+	index, err := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
+	if err != nil || index < 1 {
+		return 0, fmt.Errorf("name of a VM: found %q, want one that ends in a number from 1", name)
+	}
+	return index, nil
 }
 
 // addSeed makes the volume with the seed, and writes it.

@@ -42,6 +42,12 @@ func prepare(hv *libvirtHost, cfg config.Config, willSetUp bool) (vm.Acceleratio
 	acc, err := vm.ReadAcceleration(hv.conn, cfg.Acceleration)
 	if err != nil {
 		problems = append(problems, cfg.Problem("libvirt.acceleration", err.Error(), "auto or qemu"))
+	} else {
+		lacks, err := host.MachineProblems(hv.conn, cfg, acc)
+		if err != nil {
+			return acc, err
+		}
+		problems = append(problems, lacks...)
 	}
 	if len(problems) > 0 {
 		return acc, problems

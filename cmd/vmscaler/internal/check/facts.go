@@ -18,14 +18,15 @@ type Facts struct {
 	ConfigWarnings []config.Warning
 
 	Libvirt   Libvirt
-	Groups    []bus.Group     // with their networks filled in; nil where the config is wrong
-	Networks  []Network       // of the groups, each once
-	Pool      Pool            // of the templates, and of the disks unless they have one of their own
-	DiskPool  *Pool           // nil: they have not
-	Templates []Template      // of the groups, each once; nil where the pool cannot be read
-	Unused    []template.Info // broken templates that no group names
-	Unread    []string        // what libvirt did not tell, and why
-	Strangers map[string]int  // VMs of groups that the config does not have
+	Groups    []bus.Group          // with their networks filled in; nil where the config is wrong
+	Networks  []Network            // of the groups, each once
+	Pool      Pool                 // of the templates, and of the disks unless they have one of their own
+	DiskPool  *Pool                // nil: they have not
+	Templates []Template           // of the groups, each once; nil where the pool cannot be read
+	Unused    []template.Info      // broken templates that no group names
+	Lacks     map[string][]vm.Lack // what the VMs of a group are to have and the host cannot give them
+	Unread    []string             // what libvirt did not tell, and why
+	Strangers map[string]int       // VMs of groups that the config does not have
 
 	Host        *Host // nil where it was not looked at
 	HostUnknown string

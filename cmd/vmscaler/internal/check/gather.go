@@ -58,6 +58,7 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 	}
 	f.readLibvirt(conn, in, disk)
 	f.readNetworks(conn)
+	f.readLacks(conn)
 	f.readPools(ctx, conn, in.Config, disk)
 	return f, nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 func (f *Facts) readNetworks(conn *libvirt.Connect) {
@@ -35,14 +37,31 @@ func (f *Facts) readNetworks(conn *libvirt.Connect) {
 	slices.Sort(f.Libvirt.NetworkNames)
 	seen := map[string]bool{}
 	for _, g := range f.Groups {
-		if seen[g.Network] {
-			continue
+		for _, name := range networksOf(g) {
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			n := defined[name]
+			n.Name = name
+			f.Networks = append(f.Networks, n)
 		}
-		seen[g.Network] = true
-		n := defined[g.Network]
-		n.Name = g.Network
-		f.Networks = append(f.Networks, n)
 	}
+}
+
+// networksOf are the networks of libvirt's that a group's NICs are on, or bus.UserNetwork.
+func networksOf(g bus.Group) []string {
+	var names []string
+	for _, nic := range g.NICs(g.Network) {
+		switch nic.Type {
+		case bus.NICNetwork:
+			names = append(names, nic.Source)
+		case bus.NICUser:
+			names = append(names, bus.UserNetwork)
+		case bus.NICBridge, bus.NICMacvtap: // the host's, and not looked at
+		}
+	}
+	return names
 }
 
 func readNetwork(net *libvirt.Network) (Network, error) {

@@ -119,7 +119,7 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 			if t.Info.Complete {
 				// What this user may not read, or no qemu-img is there for, stays unknown.
 				if by, reason, err := template.Examine(ctx, disk.path(t.Info.Path)); err == nil {
-					t.Unfit = cmp.Or(reason, by.Unfit(false))
+					t.Unfit = cmp.Or(reason, by.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS))
 				}
 			}
 		}

@@ -265,7 +265,9 @@ func (l list[T]) decode(d *decoder, path string, n ast.Node) {
 		d.lines[child] = positionOf(item)
 		l.fields(&items[i]).decode(d, child, item)
 	}
-	*l.items = items
+	if len(items) > 0 || len(*l.items) > 0 { // else none, as by default
+		*l.items = items
+	}
 }
 
 // inside is what an item has.

@@ -83,6 +83,23 @@ func groupFields(g *bus.Group) section {
 		}},
 		{"cloud_init", cloudInitFields(&g.CloudInit)},
 		{"network", text(&g.Network, `the name of a libvirt network, user, or "" to choose one`, isNameOrNone)},
+		{"nics", list[bus.NIC]{
+			&g.Hardware.NICs, fmt.Sprintf("a list of at most %d NICs with type, source, vlan and forwards", bus.MaxNICs), true, nicFields,
+			func() bus.NIC { return bus.NIC{Type: bus.NICNetwork} },
+		}},
+		{"cpu", section{
+			{"mode", choiceOr(&g.Hardware.CPU.Mode, "default", bus.CPUHostPassthrough, bus.CPUHostModel, bus.CPUCustom)},
+			{"model", text(&g.Hardware.CPU.Model, `the name of a CPU model, or ""`, isWordOrNone)},
+		}},
+		{"machine", text(&g.Hardware.Machine, `a machine type of QEMU's, such as q35 or pc, or "" to choose one`, isWordOrNone)},
+		{"firmware", choiceOr(&g.Hardware.Firmware, "bios", bus.FirmwareUEFI, bus.FirmwareUEFISecure)},
+		{"watchdog", choiceOr(&g.Hardware.Watchdog, "none", bus.WatchdogReset, bus.WatchdogPowerOff)},
+		{"panic", yesNo(&g.Hardware.Panic)},
+		{"tpm", yesNo(&g.Hardware.TPM)},
+		{"hugepages", yesNo(&g.Hardware.Hugepages)},
+		{"pinning", checked(&g.Hardware.Pinning, `CPUs of the host, such as "0-3,8", or "" for all`, checkPinning)},
+		{"tags", wordList{&g.Hardware.Tags}},
+		{"domain_xml", fileText{&g.Hardware.DomainXML, "a <domain> of libvirt's with elements for each VM"}},
 		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
 		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
@@ -122,6 +139,30 @@ func cloudInitFields(c *bus.CloudInit) section {
 		{"vendor_data", fileText{&c.VendorData, "cloud-init's vendor data"}},
 		{"network_config", fileText{&c.NetworkConfig, "cloud-init's network config"}},
 	}
+}
+
+func nicFields(n *bus.NIC) section {
+	return section{
+		{"type", choice(&n.Type, bus.NICNetwork, bus.NICBridge, bus.NICMacvtap, bus.NICUser)},
+		{"source", text(&n.Source, `the name of a network, a bridge or a device of the host, or "" with type: user`, isNameOrNone)},
+		{"vlan", optional(&n.VLAN, 4094)},
+		{"forwards", list[bus.Forward]{
+			&n.Forwards, fmt.Sprintf("a list of at most %d forwarded ports with host_port and guest_port", bus.MaxForwards), true, forwardFields,
+			func() bus.Forward { return bus.Forward{} },
+		}},
+	}
+}
+
+func forwardFields(f *bus.Forward) section {
+	return section{
+		{"host_port", whole(&f.Host, 65535, "")},
+		{"guest_port", whole(&f.Guest, 65535, "")},
+	}
+}
+
+func checkPinning(s string) error {
+	_, err := bus.CheckPinning(s)
+	return err
 }
 
 func diskFields(disk *bus.Disk) section {
@@ -250,6 +291,8 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.disks(path+".disks", g.Disks)
 	d.seed(path+".cloud_init", g)
 	d.checks(path+".checks", g)
+	d.nics(path, g)
+	d.hardware(path, g.Hardware)
 	for i, a := range g.Schedule {
 		at := fmt.Sprintf("%s.schedule[%d]", path, i)
 		switch {
@@ -276,7 +319,7 @@ func (d *decoder) group(path string, g bus.Group) {
 			d.problem(at+".command", clip(h.hook.Command), "none without wait_for: command")
 		}
 	}
-	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork {
+	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork && len(g.Hardware.NICs) == 0 {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
 	}
 }

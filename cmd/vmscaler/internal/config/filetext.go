@@ -150,23 +150,25 @@ func (t fileTexts) render() (string, []string) {
 	return "", lines
 }
 
-// seed checks what a group's VMs read at their first boot. A problem in a file is said of that file's line.
+// textProblem reports on a text, in which line is from 1; 0 is about all of it. Of a text in a file it is that file's line.
+func (d *decoder) textProblem(field string, t bus.Text, line int, found, allowed string) {
+	at := locate(d.lines, field)
+	problem := Problem{File: d.file, Line: at.line, Column: at.column, Field: field, Found: found, Allowed: allowed}
+	switch {
+	case t.File != "":
+		problem.File, problem.Line, problem.Column = d.besideFile(t.File), line, 1
+	case line > 0 && strings.Contains(t.Text, "\n"):
+		problem.Line += line // the text begins below its key
+	}
+	d.problems = append(d.problems, problem)
+}
+
+// seed checks what a group's VMs read at their first boot.
 func (d *decoder) seed(path string, g bus.Group) {
 	for _, p := range seed.Check(g.CloudInit, g.Name) {
-		field := path + "." + p.Field
-		if d.bad(field) {
-			continue
+		if field := path + "." + p.Field; !d.bad(field) {
+			d.textProblem(field, seedText(g.CloudInit, p.Field), p.Line, p.Found, p.Allowed)
 		}
-		file := seedText(g.CloudInit, p.Field).File
-		at := locate(d.lines, field)
-		problem := Problem{File: d.file, Line: at.line, Column: at.column, Field: field, Found: p.Found, Allowed: p.Allowed}
-		switch {
-		case file != "":
-			problem.File, problem.Line, problem.Column = d.besideFile(file), p.Line, 1
-		case p.Line > 0 && strings.Contains(seedText(g.CloudInit, p.Field).Text, "\n"):
-			problem.Line += p.Line // the text begins below its key
-		}
-		d.problems = append(d.problems, problem)
 	}
 }
 

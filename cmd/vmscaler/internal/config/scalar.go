@@ -103,6 +103,11 @@ func choice[T ~string](p *T, allowed ...T) scalar {
 	}
 }
 
+// choiceOr is one of a few words, or the word that stands for the zero value.
+func choiceOr[T ~string](p *T, zero string, allowed ...T) scalar {
+	return orWord(choice(p, allowed...), zero, p, "")
+}
+
 const wantYesOrNo = Yes + " or " + No
 
 // yesOrNo is a switch, Yes or No.

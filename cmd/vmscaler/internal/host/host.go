@@ -26,14 +26,12 @@ func DefaultNetwork(uri string) string {
 	return "default"
 }
 
-// WithNetworks are the groups with DefaultNetwork filled in. The stages have them as they are in the file, since not
+// WithNetworks are the groups with their main network filled in, which is DefaultNetwork where they leave it open. The stages have them as they are in the file, since not
 // each of them knows the URI.
 func WithNetworks(groups []bus.Group, uri string) []bus.Group {
 	groups = slices.Clone(groups)
 	for i := range groups {
-		if groups[i].Network == "" {
-			groups[i].Network = DefaultNetwork(uri)
-		}
+		groups[i].Network = groups[i].MainNetwork(DefaultNetwork(uri))
 	}
 	return groups
 }
@@ -53,7 +51,7 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 		problems = append(problems, p...)
 	}
 	for i, g := range cfg.Groups {
-		p, err := networkProblem(conn, cfg, fmt.Sprintf("groups[%d].network", i), g.Network, uri, willSetUp)
+		p, err := networkProblems(conn, cfg, i, uri, willSetUp)
 		if err != nil {
 			return nil, err
 		}
@@ -87,9 +85,9 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 				cfg.Problem(field, fmt.Sprintf("%q, a template that is being uploaded or removed, or where that was cut off", g.Template),
 					"a complete one; build or import it again"),
 			)
-		case info.Firmware.Unfit(false) != "":
-			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, which %s", g.Template, info.Firmware.Unfit(false)),
-				"a template for a BIOS"))
+		case info.Firmware.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS) != "":
+			unfit := info.Firmware.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS)
+			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, which %s", g.Template, unfit), "a template for the group's firmware"))
 		default:
 			if _, err := vm.DiskBytes(g, info); err != nil {
 				problems = append(problems, diskProblem(cfg, i, info))
@@ -129,6 +127,41 @@ func poolProblem(
 			fmt.Sprintf("an active one: virsh -c %s pool-start %s", uri, pool))}, nil
 	}
 	return true, nil, nil
+}
+
+// networkProblems are those of all networks of a group.
+func networkProblems(conn *libvirt.Connect, cfg config.Config, i int, uri string, willSetUp bool) (config.Problems, error) {
+	g := cfg.Groups[i]
+	if len(g.Hardware.NICs) == 0 {
+		return networkProblem(conn, cfg, fmt.Sprintf("groups[%d].network", i), g.Network, uri, willSetUp)
+	}
+	var problems config.Problems
+	for n, nic := range g.Hardware.NICs {
+		if nic.Type != bus.NICNetwork {
+			continue
+		}
+		p, err := networkProblem(conn, cfg, fmt.Sprintf("groups[%d].nics[%d].source", i, n), nic.Source, uri, willSetUp)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, p...)
+	}
+	return problems, nil
+}
+
+// MachineProblems are what the groups' VMs are to have and this host cannot give them.
+func MachineProblems(conn *libvirt.Connect, cfg config.Config, acc vm.Acceleration) (config.Problems, error) {
+	var problems config.Problems
+	for i, g := range cfg.Groups {
+		lacks, err := vm.Lacks(conn, vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch}, g)
+		if err != nil {
+			return nil, fmt.Errorf("group %s: %w", g.Name, err)
+		}
+		for _, l := range lacks {
+			problems = append(problems, cfg.Problem(fmt.Sprintf("groups[%d].%s", i, l.Field), l.Found, l.Allowed))
+		}
+	}
+	return problems, nil
 }
 
 func networkProblem(conn *libvirt.Connect, cfg config.Config, field, name, uri string, willSetUp bool) (config.Problems, error) {
