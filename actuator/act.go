@@ -42,7 +42,7 @@ var errScaleIn = errors.New("not wanted any more")
 
 // act plans for every group and starts the workers. It reports whether it needs another look at once: launches wait for one
 // that has measured the room for them.
-func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (again bool) {
+func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot) (again bool) {
 	inv, room := l.inventory, a.hostRoom(l.vcpus)
 	a.launches = false
 	gone := a.gone
@@ -54,17 +54,17 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l look) (ag
 		plan := Plan(s)
 		g.suspended = plan.Suspended
 		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
-			g.braked = false
-			a.rehearse(g, plan) // and nothing else: this is the one place from which anything is done
+			g.removalsHeld = false
+			a.reportDryRun(g, plan) // and nothing else: this is the one place from which anything is done
 			continue
 		}
-		g.would = ""
+		g.dryRun = ""
 		a.farewell(ctx, h, g, gone)
-		a.brake(g, plan)
+		a.countRemovals(g, plan)
 		a.launches = a.launches || len(plan.Create) > 0
 		switch {
 		case len(plan.Create) == 0:
-			g.short = ""
+			g.shortage = ""
 		case l.measured:
 			plan.Create = a.admitted(g, plan.Create, &room)
 		default:
@@ -106,7 +106,7 @@ func (a *Actuator) remove(ctx context.Context, h vm.Manager, g *group, plan Acti
 	}
 	id := g.newest.Decision.ID
 	for _, r := range plan.Remove {
-		_, r.Again = a.rests[r.VM.UUID]
+		_, r.Again = a.retries[r.VM.UUID]
 		if r.Kind == vm.Died && !r.Again {
 			a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
 		}
@@ -155,7 +155,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		s.Numbers = share.Numbers
 		s.Refresh = RefreshShare{g.newest.Decision.Refresh.Active(), share.Retire, share.Release}
 	}
-	for uuid, until := range a.resting {
+	for uuid, until := range a.retryAt {
 		if now.Before(until) {
 			s.Work[uuid] = Resting
 		}
@@ -192,8 +192,8 @@ func (a *Actuator) tellTaken(group, name string, inv vm.Inventory) {
 		if n == name {
 			return
 		}
-		if inv.Taken[n] && !ours[n] && !a.told[n] && !a.working(n) {
-			a.told[n] = true
+		if inv.Taken[n] && !ours[n] && !a.reportedNames[n] && !a.working(n) {
+			a.reportedNames[n] = true
 			a.tell(bus.Event{
 				Group: group, VM: n, Event: bus.EventTakenName,
 				Sentence: "a domain or file that is not ours has this name: left alone, and the name is avoided",
@@ -237,8 +237,8 @@ func (a *Actuator) ended(r result) {
 	case r.err == nil && w.up:
 		g.failures = 0
 	case r.err == nil:
-		delete(a.resting, r.uuid)
-		delete(a.rests, r.uuid)
+		delete(a.retryAt, r.uuid)
+		delete(a.retries, r.uuid)
 		delete(a.seen, r.uuid) // gone by our own doing
 	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled), vm.IsCalledOff(r.err):
 	case w.up:

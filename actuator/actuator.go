@@ -53,33 +53,33 @@ type Config struct {
 
 // Actuator is the stage that acts. All its fields are owned by Run's goroutine.
 type Actuator struct {
-	cfg      Config
-	conn     *client.Conn
-	outbox   *client.Outbox
-	log      zerolog.Logger
-	groups   map[string]*group
-	workers  map[string]*worker   // by the VM's UUID
-	resting  map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
-	seen     map[string]vm.VM     // what the last look found, by UUID; nil before the first
-	damaged  map[string]string    // domains whose metadata of ours cannot be read, with why, as the last look found them
-	told     map[string]bool      // taken names that were published
-	gone     []vm.VM              // that served and vanished, and whose remove hook does not know it yet
-	done     chan result          // of the present connection's workers
-	load     load
-	pulses   pulses
-	checkups checkups
-	hooks    *vm.Hooks // safe for concurrent use
-	hostID   bus.HostID
-	host     string                // its name
-	rivals   map[string]bus.Health // other actuators, by instance, with the time of their arrival
-	cores    int
+	cfg           Config
+	conn          *client.Conn
+	outbox        *client.Outbox
+	log           zerolog.Logger
+	groups        map[string]*group
+	workers       map[string]*worker   // by the VM's UUID
+	retryAt       map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
+	seen          map[string]vm.VM     // what the last snapshot shows, by UUID; nil before the first
+	damaged       map[string]string    // domains whose metadata of ours cannot be read, with why, as the last snapshot shows them
+	reportedNames map[string]bool      // taken names that were published
+	gone          []vm.VM              // that served and vanished, and whose remove hook does not know it yet
+	done          chan result          // of the present connection's workers
+	load          load
+	liveness      livenessByVM
+	checkups      checkups
+	hooks         *vm.Hooks // safe for concurrent use
+	hostID        bus.HostID
+	host          string                // its name
+	rivals        map[string]bus.Health // other actuators, by instance, with the time of their arrival
+	cores         int
 	// launches says that the last plan wanted launches: the next look also measures the room for them.
-	launches bool
-	byAge    bool // some group needs to know when its template was replaced
-	sweeper  sweeper
-	saying   sync.Map        // the UUIDs of VMs whose end waits for the history
-	recalled bool            // what an earlier process has removed is counted
-	rests    map[string]rest // VMs whose removal failed, by UUID
+	launches    bool
+	byAge       bool // some group needs to know when its template was replaced
+	sweeper     sweeper
+	pendingEnds sync.Map                // the UUIDs of VMs whose end waits for the history
+	recalled    bool                    // what an earlier process has removed is counted
+	retries     map[string]removalRetry // VMs whose removal failed, by UUID
 }
 
 // group is the actuator's view of one group.
@@ -96,12 +96,12 @@ type group struct {
 	retryAt        time.Time
 	mismatch       bool
 	removals       []time.Time // of VMs that served, within the removal window
-	braked         bool        // removals wait for the budget; said already
-	short          string      // what the host lacks for a launch; "": nothing
+	removalsHeld   bool        // removals wait for the budget; said already
+	shortage       string      // what the host lacks for a launch; "": nothing
 	// suspended are VMs that leave no room in max for those that are desired.
 	suspended []vm.VM
 	shortAt   time.Time // when it did last
-	would     string    // what a dry run said last
+	dryRun    string    // what a dry run said last
 	desired   int       // of the last plan, and its max
 	most      int
 }
@@ -139,11 +139,12 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	}
 	a := &Actuator{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
-		workers: map[string]*worker{}, resting: map[string]time.Time{}, told: map[string]bool{},
-		rivals: map[string]bus.Health{}, load: load{}, pulses: pulses{}, checkups: checkups{}, outbox: client.NewOutbox(conn, log),
+		workers: map[string]*worker{}, retryAt: map[string]time.Time{}, reportedNames: map[string]bool{},
+		rivals: map[string]bus.Health{}, load: load{}, liveness: livenessByVM{}, checkups: checkups{},
+		outbox:  client.NewOutbox(conn, log),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
-	a.hooks, a.rests = vm.NewHooks(a.log), map[string]rest{}
+	a.hooks, a.retries = vm.NewHooks(a.log), map[string]removalRetry{}
 	for _, spec := range cfg.Groups {
 		if orders[spec.ScaleIn] == nil {
 			return nil, fmt.Errorf("actuator: group %s: scale_in: found %q, want one of %v",

@@ -35,7 +35,7 @@ func TestTake(t *testing.T) {
 	spec := webSpec()
 	decision := func(change func(*bus.Decision)) bus.Decision {
 		d := bus.Decision{
-			V: bus.Version, Group: "web", Desired: 2, Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2}}, ID: "new",
+			V: bus.Version, Group: "web", Desired: 2, HasSample: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2}}, ID: "new",
 			Term: 10, Seq: 5,
 			Time: t0, ExpiresAt: t0.Add(5 * time.Second), SpecHash: spec.Hash(),
 		}
@@ -108,7 +108,7 @@ func TestNoShareIsReported(t *testing.T) {
 	}
 	_, _ = a.take(bus.Decision{
 		Group:     "web",
-		Known:     true,
+		HasSample: true,
 		Shares:    map[bus.HostID]bus.Share{"there": {VMs: 3}},
 		Seq:       1,
 		Time:      t0,
@@ -138,7 +138,7 @@ func TestSituationWithoutAValidDecision(t *testing.T) {
 	}
 	d := bus.Decision{
 		Group:     "web",
-		Known:     true,
+		HasSample: true,
 		Shares:    map[bus.HostID]bus.Share{"here": {VMs: 3}},
 		Seq:       1,
 		Time:      t0,
@@ -190,7 +190,7 @@ func TestSecondActuatorDoesNothing(t *testing.T) {
 		}
 		a.hostID, a.host = "here", "here"
 		_, _ = a.take(bus.Decision{
-			Group: "web", ID: "x", Known: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2, Numbers: []int{1, 2}}}, Seq: 1,
+			Group: "web", ID: "x", HasSample: true, Shares: map[bus.HostID]bus.Share{"here": {VMs: 2, Numbers: []int{1, 2}}}, Seq: 1,
 			Time: now, ExpiresAt: now.Add(time.Minute), SpecHash: spec.Hash(),
 		})
 		return a

@@ -96,14 +96,14 @@ func (a *Actuator) admitted(g *group, names []string, r *room) []string {
 	if r.memoryMiB != nil {
 		*r.memoryMiB -= fit * g.spec.MemoryMiB
 	}
-	if short != "" && g.short == "" {
+	if short != "" && g.shortage == "" {
 		a.tell(bus.Event{
 			Group:    g.spec.Name,
 			Event:    bus.EventRefused,
 			Sentence: fmt.Sprintf("no room for %d more: %s", len(names)-fit, short),
 		})
 	}
-	if g.short = short; short != "" {
+	if g.shortage = short; short != "" {
 		g.shortAt = a.cfg.Now()
 	}
 	return names[:fit]

@@ -114,12 +114,12 @@ func TestAdmitted(t *testing.T) {
 	a.outbox = outbox
 	g := a.groups["web"]
 	r := room{cores: 1, memoryMiB: new(100 + 2*g.spec.MemoryMiB)}
-	if got := a.admitted(g, []string{"web-1"}, &r); len(got) != 1 || g.short != "" {
-		t.Errorf("with room: %v, %q", got, g.short)
+	if got := a.admitted(g, []string{"web-1"}, &r); len(got) != 1 || g.shortage != "" {
+		t.Errorf("with room: %v, %q", got, g.shortage)
 	}
 	for range 3 {
-		if got := a.admitted(g, []string{"web-2", "web-3"}, &r); len(got) > 1 || g.short == "" {
-			t.Errorf("with room for one: %v, %q", got, g.short)
+		if got := a.admitted(g, []string{"web-2", "web-3"}, &r); len(got) > 1 || g.shortage == "" {
+			t.Errorf("with room for one: %v, %q", got, g.shortage)
 		}
 	}
 	if e := <-events; e.Event != bus.EventRefused || !strings.Contains(e.Sentence, "no room for 1 more") ||

@@ -121,8 +121,8 @@ func (a *Actuator) recallRemovals() {
 	}
 }
 
-// brake counts the removals of a plan that is about to be done, and says once that others wait.
-func (a *Actuator) brake(g *group, plan Actions) {
+// countRemovals counts the removals of a plan that is about to be done, and says once that others wait.
+func (a *Actuator) countRemovals(g *group, plan Actions) {
 	before := len(g.removals)
 	for _, r := range plan.Remove {
 		if r.Kind == vm.ScaleIn && r.VM.Serves() {
@@ -136,8 +136,8 @@ func (a *Actuator) brake(g *group, plan Actions) {
 		}
 		a.sweeper.records.KeepRemovals(all)
 	}
-	if kept := plan.Kept > 0; kept != g.braked {
-		g.braked = kept
+	if kept := plan.Kept > 0; kept != g.removalsHeld {
+		g.removalsHeld = kept
 		if kept {
 			a.tell(bus.Event{
 				Group: g.spec.Name, Event: bus.EventBraked,
@@ -152,8 +152,8 @@ func (a *Actuator) brake(g *group, plan Actions) {
 	}
 }
 
-// rehearse says what would be done, once until that changes.
-func (a *Actuator) rehearse(g *group, plan Actions) {
+// reportDryRun says what would be done, once until that changes.
+func (a *Actuator) reportDryRun(g *group, plan Actions) {
 	var parts []string
 	if len(plan.Create) > 0 {
 		parts = append(parts, "launch "+strings.Join(plan.Create, ", "))
@@ -165,8 +165,8 @@ func (a *Actuator) rehearse(g *group, plan Actions) {
 		parts = append(parts, fmt.Sprintf("remove %s (%s)", r.VM.Name, r.Reason))
 	}
 	would := strings.Join(parts, "; ")
-	if would != g.would && would != "" {
+	if would != g.dryRun && would != "" {
 		a.tell(bus.Event{Group: g.spec.Name, Event: bus.EventDryRun, Sentence: "would " + would})
 	}
-	g.would = would
+	g.dryRun = would
 }

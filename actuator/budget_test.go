@@ -150,7 +150,7 @@ func TestCrashLoopIsBraked(t *testing.T) {
 		{"it goes off", 3 * time.Second, func(_ *Actuator, v *vm.VM, _ time.Time) { v.State = bus.StateShutoff }, 12},
 		{"it crashes after a while", 5 * time.Minute, func(_ *Actuator, v *vm.VM, _ time.Time) { v.State = bus.StateCrashed }, 8},
 		{"its agent falls silent", 10 * time.Second, func(a *Actuator, v *vm.VM, now time.Time) {
-			a.pulses.hear(vm.Answers{At: now, VMs: map[string]bool{v.UUID: false}})
+			a.liveness.record(vm.Answers{At: now, VMs: map[string]bool{v.UUID: false}})
 		}, 13},
 		{"it goes to sleep", time.Minute, func(_ *Actuator, v *vm.VM, _ time.Time) { v.State = bus.StateAsleep }, 13},
 		{"nothing", time.Hour, func(*Actuator, *vm.VM, time.Time) {}, 1},
@@ -161,8 +161,8 @@ func TestCrashLoopIsBraked(t *testing.T) {
 				now := t0
 				spec := webSpec(func(g *bus.Group) { g.Max, g.ReadyWhen, g.Repair.HealthGrace = highest, bus.ReadyAgent, 30*time.Second })
 				a := &Actuator{
-					cfg: Config{Now: func() time.Time { return now }}, outbox: outbox, pulses: pulses{}, workers: map[string]*worker{},
-					resting: map[string]time.Time{}, groups: map[string]*group{"web": {spec: spec}}, host: "here",
+					cfg: Config{Now: func() time.Time { return now }}, outbox: outbox, liveness: livenessByVM{}, workers: map[string]*worker{},
+					retryAt: map[string]time.Time{}, groups: map[string]*group{"web": {spec: spec}}, host: "here",
 				}
 				g := a.groups["web"]
 				var owned []vm.VM
@@ -180,8 +180,8 @@ func TestCrashLoopIsBraked(t *testing.T) {
 						}
 					}
 					inv := vm.Inventory{Owned: slices.Clone(owned), Taken: map[string]bool{}}
-					a.notice(inv)
-					a.pulses.look(inv.Owned, now)
+					a.reportChanges(inv)
+					a.liveness.observe(inv.Owned, now)
 					s := a.situation(g, 2, inv)
 					s.Desired, s.Unheard, s.Numbers = 1, false, []int{1, 2, 3, 4}
 					for _, v := range owned {

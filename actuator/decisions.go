@@ -9,7 +9,7 @@ import (
 // inForce is a spec with the min, max and upper that a decision was made with. Max is never above what the file, its
 // schedule and a person allow.
 func inForce(spec bus.Group, d bus.Decision) bus.Group {
-	if in := d.Inputs; d.Known && in.Min >= 1 && in.Min <= in.Max {
+	if in := d.Inputs; d.HasSample && in.Min >= 1 && in.Min <= in.Max {
 		spec.Max = min(in.Max, spec.Ceiling(d.Controls))
 		spec.Min = min(in.Min, spec.Max)
 		spec.Policy.UpperPercent = in.UpperPercent
@@ -22,7 +22,7 @@ func inForce(spec bus.Group, d bus.Decision) bus.Group {
 func clampShare(spec bus.Group, d bus.Decision, host bus.HostID) int {
 	share, ok := d.Shares[host]
 	switch {
-	case !d.Known, !ok:
+	case !d.HasSample, !ok:
 		return Unknown
 	case len(d.Shares) == 1:
 		return min(max(share.VMs, spec.Min), spec.Max)
@@ -68,7 +68,7 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	}
 	g.mismatch = false
 	toScaleIn := d.Direction == bus.In && before.Direction != bus.In
-	return d.Desired != before.Desired || toScaleIn || !before.Known || !sameControls(d.Controls, before.Controls), nil
+	return d.Desired != before.Desired || toScaleIn || !before.HasSample || !sameControls(d.Controls, before.Controls), nil
 }
 
 func sameControls(a, b bus.Controls) bool {

@@ -19,7 +19,7 @@ import (
 )
 
 // onWaiting does something with each event "waiting" of a host, beside the one who waits.
-func (b *hostBench) onWaiting(do func(bus.Event)) {
+func (b *testHost) onWaiting(do func(bus.Event)) {
 	b.Hooks = vm.NewHooks(zerolog.Nop())
 	b.on[bus.EventWaiting] = func() {
 		b.mu.Lock()
@@ -30,7 +30,7 @@ func (b *hostBench) onWaiting(do func(bus.Event)) {
 }
 
 // answering answers each hook over the bus.
-func (b *hostBench) answering(action bus.HookAction) {
+func (b *testHost) answering(action bus.HookAction) {
 	b.onWaiting(func(e bus.Event) {
 		if _, known, err := b.Hooks.Answer(bus.Query{Token: e.Token, Action: action}); !known || err != nil {
 			b.t.Errorf("answer: %v, %v", known, err)
@@ -39,7 +39,7 @@ func (b *hostBench) answering(action bus.HookAction) {
 }
 
 // the phase of the only VM.
-func (b *hostBench) meta() bus.Metadata {
+func (b *testHost) meta() bus.Metadata {
 	b.t.Helper()
 	owned := b.inventory().Owned
 	if len(owned) != 1 {
@@ -138,7 +138,7 @@ func TestLaunchHook(t *testing.T) {
 }
 
 func TestRemoveHook(t *testing.T) {
-	hooked := func(b *hostBench) vm.Removal {
+	hooked := func(b *testHost) vm.Removal {
 		if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "web-7"); err != nil {
 			t.Fatal(err)
 		}

@@ -232,7 +232,7 @@ func (r *launchRig) want(desired int, event bus.EventType) {
 	r.b.Helper()
 	now := time.Now()
 	if err := r.bus.Publish(&bus.Decision{
-		V: bus.Version, Group: r.spec.Name, Direction: bus.In, Desired: desired, Known: true,
+		V: bus.Version, Group: r.spec.Name, Direction: bus.In, Desired: desired, HasSample: true,
 		Shares: map[bus.HostID]bus.Share{"here": {Host: r.host, VMs: desired, Numbers: []int{1, 2, 3, 4, 5, 6, 7, 8}}},
 		ID:     r.id, Term: 1, Seq: uint64(now.UnixNano()), Time: now, ExpiresAt: now.Add(time.Hour), SpecHash: r.spec.Hash(),
 	}); err != nil {

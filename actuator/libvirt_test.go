@@ -29,8 +29,8 @@ const (
 
 func dialTest(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect(testURI) }
 
-// hostBench is the test driver's host with the template, and what was told.
-type hostBench struct {
+// testHost is the test driver's host with the template, and what was told.
+type testHost struct {
 	t    *testing.T
 	conn *libvirt.Connect
 	vm.Manager
@@ -41,9 +41,9 @@ type hostBench struct {
 	on     map[bus.EventType]func() // called while the event is told
 }
 
-func newHost(t *testing.T) *hostBench {
+func newHost(t *testing.T) *testHost {
 	t.Helper()
-	b := &hostBench{t: t, conn: newConn(t), on: map[bus.EventType]func(){}}
+	b := &testHost{t: t, conn: newConn(t), on: map[bus.EventType]func(){}}
 	t.Cleanup(func() {
 		if n, err := b.conn.Close(); err != nil || n != 0 {
 			t.Errorf("%d libvirt objects were not freed (%v)", n, err)
@@ -75,7 +75,7 @@ func newConn(t *testing.T) *libvirt.Connect {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doms := (&hostBench{t: t, conn: conn}).domains()
+		doms := (&testHost{t: t, conn: conn}).domains()
 		if slices.Equal(doms, []string{"test"}) {
 			return conn
 		}
@@ -88,7 +88,7 @@ func newConn(t *testing.T) *libvirt.Connect {
 	}
 }
 
-func (b *hostBench) hear(e bus.Event) {
+func (b *testHost) hear(e bus.Event) {
 	b.mu.Lock()
 	b.events = append(b.events, e)
 	do := b.on[e.Event]
@@ -99,7 +99,7 @@ func (b *hostBench) hear(e bus.Event) {
 }
 
 // heard is what was told, in its order.
-func (b *hostBench) heard() string {
+func (b *testHost) heard() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var words []string
@@ -109,7 +109,7 @@ func (b *hostBench) heard() string {
 	return strings.Join(words, " ")
 }
 
-func (b *hostBench) withPool(do func(*libvirt.StoragePool)) {
+func (b *testHost) withPool(do func(*libvirt.StoragePool)) {
 	b.t.Helper()
 	pool, err := b.conn.LookupStoragePoolByName(testPool)
 	if err != nil {
@@ -119,12 +119,12 @@ func (b *hostBench) withPool(do func(*libvirt.StoragePool)) {
 	do(pool)
 }
 
-func (b *hostBench) makeVolume(name string) {
+func (b *testHost) makeVolume(name string) {
 	b.t.Helper()
 	b.makeLargeVolume(name, 1<<20)
 }
 
-func (b *hostBench) makeLargeVolume(name string, bytes int) {
+func (b *testHost) makeLargeVolume(name string, bytes int) {
 	b.t.Helper()
 	b.withPool(func(pool *libvirt.StoragePool) {
 		vol, err := pool.StorageVolCreateXML(fmt.Sprintf(
@@ -137,7 +137,7 @@ func (b *hostBench) makeLargeVolume(name string, bytes int) {
 }
 
 // volumes are the pool's, without the template.
-func (b *hostBench) volumes() []string {
+func (b *testHost) volumes() []string {
 	b.t.Helper()
 	names := []string{}
 	b.withPool(func(pool *libvirt.StoragePool) {
@@ -156,7 +156,7 @@ func (b *hostBench) volumes() []string {
 	return names
 }
 
-func (b *hostBench) domains() []string {
+func (b *testHost) domains() []string {
 	b.t.Helper()
 	doms, err := b.conn.ListAllDomains(0)
 	if err != nil {
@@ -174,7 +174,7 @@ func (b *hostBench) domains() []string {
 }
 
 // has says which domains, beside the driver's own, and volumes, beside the template, must be there.
-func (b *hostBench) has(domains, volumes []string) {
+func (b *testHost) has(domains, volumes []string) {
 	b.t.Helper()
 	got := slices.DeleteFunc(b.domains(), func(n string) bool { return n == "test" })
 	if !slices.Equal(got, domains) {
@@ -185,10 +185,10 @@ func (b *hostBench) has(domains, volumes []string) {
 	}
 }
 
-func (b *hostBench) hasNothing() { b.t.Helper(); b.has([]string{}, []string{}) }
+func (b *testHost) hasNothing() { b.t.Helper(); b.has([]string{}, []string{}) }
 
 // define makes a domain by hand.
-func (b *hostBench) define(name, uuid, metadata string) {
+func (b *testHost) define(name, uuid, metadata string) {
 	b.t.Helper()
 	dom, err := b.conn.DomainDefineXML(fmt.Sprintf(`<domain type='test'><name>%s</name><uuid>%s</uuid><metadata>%s</metadata>
 		<memory unit='MiB'>64</memory><os><type>hvm</type></os></domain>`, name, uuid, metadata))
@@ -198,7 +198,7 @@ func (b *hostBench) define(name, uuid, metadata string) {
 	dom.Free()
 }
 
-func (b *hostBench) inventory() vm.Inventory {
+func (b *testHost) inventory() vm.Inventory {
 	b.t.Helper()
 	inv, err := vm.ReadInventory(b.conn)
 	if err != nil {
@@ -211,7 +211,7 @@ func (b *hostBench) inventory() vm.Inventory {
 }
 
 // plan plans for the group with no worker at it.
-func (b *hostBench) plan(spec bus.Group, desired int) Actions {
+func (b *testHost) plan(spec bus.Group, desired int) Actions {
 	b.t.Helper()
 	inv := b.inventory()
 	return Plan(Situation{
@@ -226,7 +226,7 @@ func (b *hostBench) plan(spec bus.Group, desired int) Actions {
 }
 
 // settle does what is planned until nothing is left to do.
-func (b *hostBench) settle(spec bus.Group, desired int) {
+func (b *testHost) settle(spec bus.Group, desired int) {
 	b.t.Helper()
 	for range 10 {
 		a := b.plan(spec, desired)
@@ -300,7 +300,7 @@ func TestLaunchFailsCleanly(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		spec    bus.Group
-		prepare func(*hostBench)
+		prepare func(*testHost)
 		err     string
 		domains []string
 		volumes []string
@@ -311,22 +311,22 @@ func TestLaunchFailsCleanly(t *testing.T) {
 		},
 		{
 			name: "template still being uploaded", spec: webSpec(), err: "upload",
-			prepare: func(b *hostBench) { b.makeVolume("template-demo.uploading.qcow2") },
+			prepare: func(b *testHost) { b.makeVolume("template-demo.uploading.qcow2") },
 			volumes: []string{"template-demo.uploading.qcow2"},
 		},
 		{
 			name: "a volume of that name is there: it was not made by us", spec: webSpec(), err: "already exists",
-			prepare: func(b *hostBench) { b.makeVolume("web-1.5c0d2a9e.qcow2") }, volumes: []string{"web-1.5c0d2a9e.qcow2"},
+			prepare: func(b *testHost) { b.makeVolume("web-1.5c0d2a9e.qcow2") }, volumes: []string{"web-1.5c0d2a9e.qcow2"},
 		},
 		{
 			// Once another user's domain of the next name had its disk overwritten and was undefined later.
 			name: "a foreign domain has the name", spec: webSpec(), err: "web-1",
-			prepare: func(b *hostBench) { b.define("web-1", vm.NewUUID(), "") }, domains: []string{"web-1"},
+			prepare: func(b *testHost) { b.define("web-1", vm.NewUUID(), "") }, domains: []string{"web-1"},
 		},
 		{
 			name: "a disk smaller than the template", spec: webSpec(func(g *bus.Group) { g.Template, g.DiskMiB = "large", 1 }),
 			err:     "want at least 2MiB",
-			prepare: func(b *hostBench) { b.makeLargeVolume(template.VolumeName("large"), 2<<20) },
+			prepare: func(b *testHost) { b.makeLargeVolume(template.VolumeName("large"), 2<<20) },
 			volumes: []string{"template-large.qcow2"},
 		},
 		{
@@ -337,7 +337,7 @@ func TestLaunchFailsCleanly(t *testing.T) {
 		{
 			name: "a further disk's name is taken", err: "already exists",
 			spec:    webSpec(func(g *bus.Group) { g.Disks = []bus.Disk{{SizeMiB: 1}, {SizeMiB: 1}} }),
-			prepare: func(b *hostBench) { b.makeVolume("web-1.5c0d2a9e.disk2.qcow2") }, volumes: []string{"web-1.5c0d2a9e.disk2.qcow2"},
+			prepare: func(b *testHost) { b.makeVolume("web-1.5c0d2a9e.disk2.qcow2") }, volumes: []string{"web-1.5c0d2a9e.disk2.qcow2"},
 		},
 		{
 			name: "never ready", spec: webSpec(func(g *bus.Group) { g.ReadyAfter, g.BootTimeout = time.Hour, time.Nanosecond }),
@@ -618,7 +618,7 @@ func TestDown(t *testing.T) {
 	b.hasNothing()
 }
 
-// stage is a running actuator on the host of a hostBench.
+// stage is a running actuator on the host of a testHost.
 type stage struct {
 	t        *testing.T
 	spec     bus.Group
@@ -634,7 +634,7 @@ type stage struct {
 
 func startStage(
 	t *testing.T,
-	b *hostBench,
+	b *testHost,
 	spec bus.Group,
 	dial func(context.Context) (*libvirt.Connect, error),
 	changes ...func(*Config),
@@ -709,7 +709,7 @@ func (s *stage) want(desired int, what string, holds func() bool) {
 		s.sent++
 		now := time.Now()
 		if err := s.conn.Publish(&bus.Decision{
-			V: bus.Version, Group: s.spec.Name, Direction: bus.In, Desired: desired, Known: true, Controls: s.controls,
+			V: bus.Version, Group: s.spec.Name, Direction: bus.In, Desired: desired, HasSample: true, Controls: s.controls,
 			Shares: map[bus.HostID]bus.Share{"here": {Host: s.host, VMs: desired, Numbers: []int{1, 2, 3, 4, 5, 6, 7, 8}}},
 			ID:     fmt.Sprintf("web-1-%d", s.sent), Term: 1, Seq: uint64(s.sent), Time: now, ExpiresAt: now.Add(time.Minute),
 			SpecHash: s.spec.Hash(),
@@ -740,7 +740,7 @@ func (s *stage) event(want bus.EventType) bus.Event {
 }
 
 // ready reports whether exactly n VMs are owned, all of them ready and running.
-func (b *hostBench) ready(n int) func() bool {
+func (b *testHost) ready(n int) func() bool {
 	return func() bool {
 		owned := b.inventory().Owned
 		return len(owned) == n && !slices.ContainsFunc(owned, func(vm vm.VM) bool {

@@ -8,12 +8,11 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-const (
-	pulseEvery = 5 * time.Second // between two rounds of asking the guest agents
-)
+// probeEvery is the time between two rounds of asking the guest agents.
+const probeEvery = 5 * time.Second
 
-// pulse is what is known of whether a VM that runs also serves.
-type pulse struct {
+// liveness is what is known of whether a VM that runs also serves.
+type liveness struct {
 	silent   time.Time // since when its agent does not answer; zero: it does, or was not asked
 	asked    time.Time // the last time that it did not answer
 	ioError  time.Time // since when it is paused on an I/O error; zero: it is not
@@ -26,7 +25,7 @@ type pulse struct {
 // sick says why a VM is to be replaced, "" if it is not. An agent's silence only counts up to the last time that it
 // was asked in vain: while nobody can ask, nothing is known. A guest that restarts has the time of a boot more, counted
 // from the beginning of its silence, so that one which does nothing but restart is replaced in the end.
-func (p pulse) sick(spec bus.Group, now time.Time) string {
+func (p liveness) sick(spec bus.Group, now time.Time) string {
 	grace := spec.Repair.HealthGrace
 	if grace == 0 {
 		return ""
@@ -52,7 +51,7 @@ func (p pulse) sick(spec bus.Group, now time.Time) string {
 }
 
 // since is the moment from which a sick VM did not serve.
-func (p pulse) since() time.Time {
+func (p liveness) since() time.Time {
 	for _, at := range []time.Time{p.ioError, p.asleep} {
 		if !at.IsZero() {
 			return at
@@ -61,12 +60,12 @@ func (p pulse) since() time.Time {
 	return p.silent
 }
 
-// pulses are the pulses of the VMs that serve, by UUID.
-type pulses map[string]*pulse
+// livenessByVM is the liveness of the VMs that are in service, by UUID.
+type livenessByVM map[string]*liveness
 
-// pulsed reports whether a VM is in service, by its state, or should be: a person may have suspended one, and one that is
+// inService reports whether a VM is in service, by its state, or should be: a person may have suspended one, and one that is
 // off is replaced at once.
-func pulsed(v vm.VM) bool {
+func inService(v vm.VM) bool {
 	switch v.State {
 	case bus.StatePaused:
 		return v.IOError
@@ -78,16 +77,16 @@ func pulsed(v vm.VM) bool {
 	return true // a state newer than this program
 }
 
-// look notes what a look at libvirt shows, and forgets VMs that are gone or not in service.
-func (p pulses) look(owned []vm.VM, now time.Time) {
+// observe records what a snapshot of libvirt shows, and forgets VMs that are gone or not in service.
+func (p livenessByVM) observe(owned []vm.VM, now time.Time) {
 	there := map[string]bool{}
 	for _, v := range owned {
-		if !v.Meta.Phase.Serves() || !pulsed(v) {
+		if !v.Meta.Phase.Serves() || !inService(v) {
 			continue
 		}
 		there[v.UUID] = true
 		if p[v.UUID] == nil {
-			p[v.UUID] = &pulse{}
+			p[v.UUID] = &liveness{}
 		}
 		of := p[v.UUID]
 		since := func(at *time.Time, is bool) {
@@ -110,14 +109,14 @@ func (p pulses) look(owned []vm.VM, now time.Time) {
 }
 
 // restarted notes that a guest has restarted without ending.
-func (p pulses) restarted(uuid string, at time.Time) {
+func (p livenessByVM) restarted(uuid string, at time.Time) {
 	if of := p[uuid]; of != nil {
 		of.rebooted = at
 	}
 }
 
-// hear notes what agents said.
-func (p pulses) hear(got vm.Answers) {
+// record records what agents answered.
+func (p livenessByVM) record(got vm.Answers) {
 	for uuid, answered := range got.VMs {
 		of := p[uuid]
 		switch {
@@ -137,7 +136,7 @@ func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
 	sick := map[string]string{}
 	failing := a.checkups.sick(g)
 	for _, v := range owned {
-		p := a.pulses[v.UUID]
+		p := a.liveness[v.UUID]
 		if p == nil {
 			continue
 		}
@@ -159,8 +158,8 @@ func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
 	return sick
 }
 
-// toAsk are the VMs, of those of the last look, whose agents are to be asked.
-func (a *Actuator) toAsk() []vm.VM {
+// agentsToProbe are the VMs, of the last snapshot, whose agents are to be asked.
+func (a *Actuator) agentsToProbe() []vm.VM {
 	var vms []vm.VM
 	for _, v := range a.seen {
 		g := a.groups[v.Meta.Group]

@@ -97,16 +97,16 @@ func TestPulses(t *testing.T) {
 			{30, []vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning)}, "silence", ""},
 		},
 	} {
-		p := pulses{}
+		p := livenessByVM{}
 		for i, s := range steps {
 			now := t0.Add(time.Duration(s.after) * time.Second)
-			p.look(s.owned, now)
+			p.observe(s.owned, now)
 			switch s.said {
 			case "":
 			case "restart":
 				p.restarted(ready.UUID, now)
 			default:
-				p.hear(vm.Answers{At: now, VMs: map[string]bool{ready.UUID: s.said == "answer"}})
+				p.record(vm.Answers{At: now, VMs: map[string]bool{ready.UUID: s.said == "answer"}})
 			}
 			sick := ""
 			if of := p[ready.UUID]; of != nil {
@@ -126,12 +126,12 @@ func TestPulses(t *testing.T) {
 func TestSickIsSaidOnce(t *testing.T) {
 	outbox, events := listen(t)
 	now := t0
-	a := &Actuator{outbox: outbox, cfg: Config{Now: func() time.Time { return now }}, pulses: pulses{}}
+	a := &Actuator{outbox: outbox, cfg: Config{Now: func() time.Time { return now }}, liveness: livenessByVM{}}
 	g := &group{spec: webSpec(func(g *bus.Group) { g.Repair.HealthGrace = time.Second })}
 	owned := []vm.VM{running(1)}
 	hear := func(answered bool) {
-		a.pulses.look(owned, now)
-		a.pulses.hear(vm.Answers{At: now, VMs: map[string]bool{owned[0].UUID: answered}})
+		a.liveness.observe(owned, now)
+		a.liveness.record(vm.Answers{At: now, VMs: map[string]bool{owned[0].UUID: answered}})
 		a.sick(g, owned)
 	}
 	for _, answered := range []bool{true, false, false, false, true, false, false} {
@@ -161,15 +161,15 @@ func TestWhoIsAsked(t *testing.T) {
 		a.seen[v.UUID] = v
 	}
 	a.workers[running(4).UUID] = &worker{}
-	if got := a.toAsk(); len(got) != 1 || got[0].Name != "web-1" {
+	if got := a.agentsToProbe(); len(got) != 1 || got[0].Name != "web-1" {
 		t.Errorf("asked: %+v", got)
 	}
 	a.groups["web"].spec.Repair.HealthGrace = 0
-	if got := a.toAsk(); len(got) != 0 {
+	if got := a.agentsToProbe(); len(got) != 0 {
 		t.Errorf("asked with health_grace 0: %+v", got)
 	}
 	a.groups["web"].spec = webSpec(func(g *bus.Group) { g.ReadyWhen = bus.ReadyUptime })
-	if got := a.toAsk(); len(got) != 0 {
+	if got := a.agentsToProbe(); len(got) != 0 {
 		t.Errorf("asked though no agent is expected: %+v", got)
 	}
 }

@@ -16,7 +16,7 @@ const (
 	lookEvery    = time.Second      // between two looks at libvirt when nothing happens
 	lookDeadline = 10 * time.Second // for one look; it normally takes milliseconds
 	stopDeadline = 10 * time.Second // for the workers to leave when the stage stops
-	goodbye      = 2 * time.Second  // for the connection to close
+	closeTimeout = 2 * time.Second  // for the connection to close
 )
 
 // hear keeps a sample of a group of this config, so that those of groups that somebody made up take no memory.
@@ -26,8 +26,8 @@ func (a *Actuator) hear(s bus.Sample) {
 	}
 }
 
-// look is one view of libvirt, taken while the set of workers did not change.
-type look struct {
+// snapshot is one view of libvirt, taken while the set of workers did not change.
+type snapshot struct {
 	inventory vm.Inventory
 	vcpus     int // of all running domains, if measured
 	measured  bool
@@ -52,8 +52,8 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	pulse := time.NewTicker(pulseEvery)
-	defer pulse.Stop()
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
 	for {
 		s.lookAgain(ctx)
 		select {
@@ -67,13 +67,13 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 			a.meet(h)
 		case r := <-in.requests:
 			a.answer(r)
-		case <-pulse.C:
+		case <-probe.C:
 			if err := s.ask(ctx); err != nil {
 				return err
 			}
 		case got := <-s.heard:
 			s.asking = false
-			a.pulses.hear(got)
+			a.liveness.record(got)
 		case t := <-s.tried:
 			if err := s.endTry(ctx, t); err != nil {
 				return err
@@ -115,7 +115,7 @@ type session struct {
 	restarted *vm.Restarts
 	stop      []func() // what listens on the connection
 
-	looks   chan look
+	looks   chan snapshot
 	looking bool
 	late    *time.Timer // for a look
 	changed bool        // since the look began: what it saw may be out of date
@@ -134,7 +134,7 @@ func (a *Actuator) connect(ctx context.Context) (*session, error) {
 	}
 	s := &session{
 		Actuator: a, lv: lv, local: true, restarted: vm.NewRestarts(),
-		looks: make(chan look, 1), late: time.NewTimer(lookDeadline), again: true, heard: make(chan vm.Answers, 1),
+		looks: make(chan snapshot, 1), late: time.NewTimer(lookDeadline), again: true, heard: make(chan vm.Answers, 1),
 		tried: make(chan tried, mostTries), trying: map[try]bool{},
 	}
 	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end
@@ -166,7 +166,7 @@ func (s *session) close() {
 			left = false
 		}
 	}
-	if left = left && within(goodbye, s.hangUp); !left {
+	if left = left && within(closeTimeout, s.hangUp); !left {
 		s.log.Warn().Msg("a libvirt call has not returned; it is given up")
 	}
 }
@@ -194,7 +194,7 @@ func (s *session) lookAgain(ctx context.Context) {
 }
 
 // seen acts on what a look has found.
-func (s *session) seen(ctx context.Context, l look, decisions <-chan bus.Decision) error {
+func (s *session) seen(ctx context.Context, l snapshot, decisions <-chan bus.Decision) error {
 	s.looking = false
 	switch {
 	case l.err != nil:
@@ -213,8 +213,8 @@ func (s *session) seen(ctx context.Context, l look, decisions <-chan bus.Decisio
 	s.damaged = l.inventory.Damaged
 	s.cfg.Report(s.problem())
 	s.catchUp(decisions)
-	s.notice(l.inventory)
-	s.pulses.look(l.inventory.Owned, s.cfg.Now())
+	s.reportChanges(l.inventory)
+	s.liveness.observe(l.inventory.Owned, s.cfg.Now())
 	s.checkups.look(l.inventory.Owned, s.groups, s.workers, s.cfg.Now())
 	s.again = s.act(ctx, s.manager, s.slots, l)
 	s.sweep(s.lv, l.inventory)
@@ -223,7 +223,7 @@ func (s *session) seen(ctx context.Context, l look, decisions <-chan bus.Decisio
 
 // ask asks the guest agents, unless that goes on.
 func (s *session) ask(ctx context.Context) error {
-	vms := s.toAsk()
+	vms := s.agentsToProbe()
 	if len(vms) == 0 || s.asking {
 		return nil
 	}
@@ -288,7 +288,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 	return h, max(1, a.cores), nil
 }
 
-func lookAt(lv *libvirt.Connect, pools vm.Pools, launches, outdated bool) (l look) {
+func lookAt(lv *libvirt.Connect, pools vm.Pools, launches, outdated bool) (l snapshot) {
 	if l.inventory, l.err = vm.ReadInventory(lv); l.err != nil {
 		return l
 	}
@@ -332,7 +332,7 @@ func domainEvents(lv *libvirt.Connect, restarted *vm.Restarts) (<-chan struct{},
 func (a *Actuator) restarted(lv *libvirt.Connect, h vm.Manager, g vm.GuestSign) {
 	at := a.cfg.Now()
 	if g.Sign == vm.SignRestarted {
-		a.pulses.restarted(g.UUID, at)
+		a.liveness.restarted(g.UUID, at)
 		a.checkups.restarted(g.UUID, at)
 	}
 	if err := lv.Ref(); err != nil {

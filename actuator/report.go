@@ -20,7 +20,7 @@ const fullFor = time.Minute
 func (a *Actuator) full() []string {
 	groups := []string{}
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		if g := a.groups[name]; g.short != "" || a.cfg.Now().Sub(g.shortAt) < fullFor {
+		if g := a.groups[name]; g.shortage != "" || a.cfg.Now().Sub(g.shortAt) < fullFor {
 			groups = append(groups, name)
 		}
 	}
@@ -70,7 +70,7 @@ func (a *Actuator) problem() error {
 			"domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
 				"mend it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)))
 	}
-	return append(all, a.restTroubles()...).Err()
+	return append(all, a.retryTroubles()...).Err()
 }
 
 // goOn is virsh's command that lets a suspended VM go on.
@@ -92,7 +92,7 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 	if g.mismatch {
 		add(bus.ProblemConfigMismatch, "the decider reads another config than the actuator; its decisions are ignored")
 	}
-	if _, share := g.newest.Decision.Shares[id]; g.newest.Decision.Known && !share {
+	if _, share := g.newest.Decision.Shares[id]; g.newest.Decision.HasSample && !share {
 		add(bus.ProblemNoSamples, "the decider has no samples of this host, %s (%s)", host, id)
 	}
 	if err := g.newest.Refused(now); err != nil {
@@ -111,22 +111,22 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 		add(bus.ProblemLaunchBreaker, "no launch until %s after %s in a row: %s",
 			g.retryAt.Local().Format(time.DateTime), bus.Count(g.failures+g.deaths, "failure"), g.cause)
 	}
-	if g.short != "" {
-		add(bus.ProblemNoRoom, "no room for another VM: %s", g.short)
+	if g.shortage != "" {
+		add(bus.ProblemNoRoom, "no room for another VM: %s", g.shortage)
 	}
 	for _, v := range g.suspended {
 		all.Add(bus.ProblemSuspended, v.Name, fmt.Sprintf(
 			"group %s: %s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
 			g.spec.Name, v.Name, v.State, g.most, uri, goOn(v.State), v.Name))
 	}
-	if g.braked {
+	if g.removalsHeld {
 		add(bus.ProblemRemovalBudget, "no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow)
 	}
 	return all
 }
 
-// notice publishes what changed without our doing, and at the first look what is taken over.
-func (a *Actuator) notice(inv vm.Inventory) {
+// reportChanges publishes what changed without our doing, and at the first look what is taken over.
+func (a *Actuator) reportChanges(inv vm.Inventory) {
 	now := map[string]vm.VM{}
 	died := map[string][]vm.VM{}
 	for _, vm := range inv.Owned {
@@ -149,7 +149,7 @@ func (a *Actuator) notice(inv vm.Inventory) {
 		if _, there := now[uuid]; there || a.workers[uuid] != nil || vm.Meta.Phase == bus.PhaseStopping {
 			continue
 		}
-		if _, failed := a.resting[uuid]; failed {
+		if _, failed := a.retryAt[uuid]; failed {
 			continue
 		}
 		a.tell(bus.Event{
@@ -168,12 +168,12 @@ func (a *Actuator) notice(inv vm.Inventory) {
 			a.tell(e)
 		}
 	}
-	for uuid, until := range a.resting {
+	for uuid, until := range a.retryAt {
 		if a.cfg.Now().After(until) {
-			delete(a.resting, uuid)
+			delete(a.retryAt, uuid)
 		}
 	}
-	a.forgetRests(now)
+	a.forgetRetries(now)
 }
 
 // tell publishes an event.

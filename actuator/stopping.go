@@ -19,7 +19,7 @@ func hostStops(ctx context.Context) bool {
 }
 
 // disturbed reports whether a look shows something that the end of the host could be the reason for.
-func (l look) disturbed() bool {
+func (l snapshot) disturbed() bool {
 	for _, vm := range l.inventory.Owned {
 		if vm.Meta.Phase.Serves() && (vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
 			return true

@@ -131,7 +131,7 @@ func (a *Actuator) swept(ctx context.Context, lv *libvirt.Connect, step swept) {
 // said.
 func (a *Actuator) orphans(found orphan.Scan) []orphan.Orphan {
 	return slices.DeleteFunc(orphan.Find(found, a.cfg.Now(), a.cfg.SweepGrace, a.sweeper.since), func(o orphan.Orphan) bool {
-		_, saying := a.saying.Load(o.UUID)
+		_, saying := a.pendingEnds.Load(o.UUID)
 		return a.workers[o.UUID] != nil || a.sweeper.ended[o.UUID] || saying
 	})
 }
@@ -197,10 +197,10 @@ func (a *Actuator) finish(host string, lv *libvirt.Connect, b *orphan.Records, o
 
 // end publishes the last event of a VM and drops its record once the history has it: so it is said at least once.
 func (a *Actuator) end(host string, b *orphan.Records, uuid string, e bus.Event) {
-	a.saying.Store(uuid, true)
+	a.pendingEnds.Store(uuid, true)
 	a.publish(host, e, func() {
 		b.Drop(uuid)
-		a.saying.Delete(uuid)
+		a.pendingEnds.Delete(uuid)
 	})
 }
 

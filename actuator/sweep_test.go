@@ -26,7 +26,7 @@ const anotherUUID = "0badcafe-7f0b-4e53-9d6a-0d8a4e6b1c11"
 
 // withRecords lets a host's actuator keep records. The test driver's volumes have no files, so each is told that it has
 // one of the inode that is pretended.
-func (b *hostBench) withRecords() (inode *atomic.Uint64) {
+func (b *testHost) withRecords() (inode *atomic.Uint64) {
 	b.t.Helper()
 	host, err := b.conn.GetHostname()
 	if err != nil {
@@ -47,7 +47,7 @@ func (b *hostBench) withRecords() (inode *atomic.Uint64) {
 }
 
 // undefineByHand is what a person does: the volume stays.
-func (b *hostBench) undefineByHand(name string) {
+func (b *testHost) undefineByHand(name string) {
 	b.t.Helper()
 	dom, err := b.conn.LookupDomainByName(name)
 	if err != nil {
@@ -59,7 +59,7 @@ func (b *hostBench) undefineByHand(name string) {
 	}
 }
 
-func (b *hostBench) deleteByHand(volume string) {
+func (b *testHost) deleteByHand(volume string) {
 	b.t.Helper()
 	b.withPool(func(pool *libvirt.StoragePool) {
 		vol, err := pool.LookupStorageVolByName(volume)
@@ -74,7 +74,7 @@ func (b *hostBench) deleteByHand(volume string) {
 }
 
 // clone makes a volume as an actuator does.
-func (b *hostBench) clone(name string) {
+func (b *testHost) clone(name string) {
 	b.t.Helper()
 	tmpl, err := template.Lookup(b.conn, testPool, "demo")
 	if err != nil {
@@ -154,24 +154,24 @@ func TestDeleteOrphan(t *testing.T) {
 	volume := bus.VolumeName("web-1", someUUID)
 	for _, tt := range []struct {
 		name    string
-		change  func(b *hostBench, inode *atomic.Uint64, r *orphan.VolumeRecord)
+		change  func(b *testHost, inode *atomic.Uint64, r *orphan.VolumeRecord)
 		deleted bool
 		err     string
 	}{
 		{name: "all is as it was", deleted: true},
 		{
-			name: "another file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(8) },
+			name: "another file", change: func(_ *testHost, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(8) },
 			err: "another file",
 		},
 		{
-			name: "no file", change: func(_ *hostBench, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(0) },
+			name: "no file", change: func(_ *testHost, inode *atomic.Uint64, _ *orphan.VolumeRecord) { inode.Store(0) },
 			err: "cannot be looked at",
 		},
 		{
 			name:   "its domain is there again",
-			change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) { b.define("mine", someUUID, "") },
+			change: func(b *testHost, _ *atomic.Uint64, _ *orphan.VolumeRecord) { b.define("mine", someUUID, "") },
 		},
-		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *hostBench, _ *atomic.Uint64, _ *orphan.VolumeRecord) {
+		{name: "a foreign disk", err: "domain theirs uses it", change: func(b *testHost, _ *atomic.Uint64, _ *orphan.VolumeRecord) {
 			dom, err := b.conn.DomainDefineXML(`<domain type='test'><name>theirs</name>
 				<memory unit='MiB'>64</memory><os><type>hvm</type></os>
 				<devices><disk type='volume' device='disk'>
@@ -184,7 +184,7 @@ func TestDeleteOrphan(t *testing.T) {
 		}},
 		{
 			name: "an overlay on it", err: "volume theirs.qcow2 uses it",
-			change: func(b *hostBench, _ *atomic.Uint64, r *orphan.VolumeRecord) {
+			change: func(b *testHost, _ *atomic.Uint64, r *orphan.VolumeRecord) {
 				b.withPool(func(pool *libvirt.StoragePool) {
 					vol, err := vm.CreateVolume(pool, "theirs.qcow2", r.Path, 1<<20)
 					if err != nil {
@@ -208,7 +208,8 @@ func TestDeleteOrphan(t *testing.T) {
 			}
 			d, err := orphan.DeleteVolume(b.conn, b.book, r)
 			deleted := d.Deleted
-			if deleted != tt.deleted || d.Last != deleted || (err != nil) != (tt.err != "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			if deleted != tt.deleted || d.Last != deleted || (err != nil) != (tt.err != "") || err != nil &&
+				!strings.Contains(err.Error(), tt.err) {
 				t.Errorf("deleted %t, %v; want %t, %q", deleted, err, tt.deleted, tt.err)
 			}
 			if there := slices.Contains(b.volumes(), volume); there == tt.deleted {
@@ -219,7 +220,7 @@ func TestDeleteOrphan(t *testing.T) {
 }
 
 // sweeps lets a stage sweep all the time, with the records of a host.
-func (b *hostBench) sweeps(cfg *Config) {
+func (b *testHost) sweeps(cfg *Config) {
 	cfg.RecordDir, cfg.sweepEvery, cfg.SweepGrace, cfg.identify = b.book.Dir, time.Nanosecond, -1, b.book.Identify
 }
 

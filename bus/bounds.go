@@ -78,8 +78,8 @@ func (s *Sample) cut() {
 
 func (d *Decision) cut() {
 	d.Sentence = Cut(d.Sentence)
-	for i := range d.Wishes {
-		d.Wishes[i].Sentence = Cut(d.Wishes[i].Sentence)
+	for i := range d.Recommendations {
+		d.Recommendations[i].Sentence = Cut(d.Recommendations[i].Sentence)
 	}
 }
 
@@ -246,8 +246,8 @@ func (d *Decision) bounds() error {
 		b.number("shares.retire", float64(share.Retire), maxDesired)
 		b.number("shares.release", float64(share.Release), maxDesired)
 	}
-	b.count("wishes", len(d.Wishes), maxWord)
-	for _, w := range d.Wishes {
+	b.count("wishes", len(d.Recommendations), maxWord)
+	for _, w := range d.Recommendations {
 		b.name("wishes.policy", string(w.Policy), maxWord)
 		b.text("wishes.sentence", w.Sentence)
 	}

@@ -34,7 +34,7 @@ const (
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
 	RuleStable     Rule = "stable"      // between the two, or exactly on one
-	RulePolicy     Rule = "policy"      // what the policies want, where it is not just the threshold: see Wishes
+	RulePolicy     Rule = "policy"      // what the policies want, where it is not just the threshold: see Recommendations
 )
 
 // Guard is what held a rule back.
@@ -59,22 +59,22 @@ const (
 // Decision is one evaluation of one group: absolute ("group web wants 3"), idempotent, and valid until
 // ExpiresAt.
 type Decision struct {
-	V         int       `json:"v"`
-	Group     string    `json:"group"`
-	Direction Direction `json:"direction"`
-	Current   int       `json:"current"` // desired before this evaluation
-	Desired   int       `json:"desired"` // desired from now on; 0 while nothing is known yet (see Known)
-	Sentence  string    `json:"sentence"`
-	Rule      Rule      `json:"rule"`            // what asked for a change, or that nothing did
-	Guard     Guard     `json:"guard,omitempty"` // what held the rule back, "" where nothing did
-	Inputs    Inputs    `json:"inputs"`
-	Wishes    []Wish    `json:"wishes,omitempty"` // of each policy, where it is not just the threshold
+	V               int              `json:"v"`
+	Group           string           `json:"group"`
+	Direction       Direction        `json:"direction"`
+	Current         int              `json:"current"` // desired before this evaluation
+	Desired         int              `json:"desired"` // desired from now on; 0 while nothing is known yet (see HasSample)
+	Sentence        string           `json:"sentence"`
+	Rule            Rule             `json:"rule"`            // what asked for a change, or that nothing did
+	Guard           Guard            `json:"guard,omitempty"` // what held the rule back, "" where nothing did
+	Inputs          Inputs           `json:"inputs"`
+	Recommendations []Recommendation `json:"wishes,omitempty"` // of each policy, where it is not just the threshold
 	// Shares is Desired split by host; an actuator acts on its own host's. Unless the direction is In none is below what the
 	// host has, so that together they can be more than Desired.
-	Shares   map[HostID]Share `json:"shares"`
-	Known    bool             `json:"known"` // false: no sample yet, so nothing may be done
-	Controls Controls         `json:"controls"`
-	// Machine is what new VMs are made from, as a short fingerprint: VMs with another one are outdated.
+	Shares    map[HostID]Share `json:"shares"`
+	HasSample bool             `json:"known"` // false: no sample yet, so nothing may be done
+	Controls  Controls         `json:"controls"`
+	// Machine is what new VMs are made from, as a shortage fingerprint: VMs with another one are outdated.
 	Machine string   `json:"machine,omitempty"`
 	Refresh *Refresh `json:"refresh,omitempty"` // the one that goes on, or the last one
 	ID      string   `json:"id"`
@@ -130,8 +130,8 @@ type Inputs struct {
 	MetricValue *float64 `json:"metric_value,omitempty"`
 }
 
-// Wish is what a policy wants, before any guard.
-type Wish struct {
+// Recommendation is what a policy wants, before any guard.
+type Recommendation struct {
 	Policy   PolicyType `json:"policy"`
 	Desired  int        `json:"desired"`
 	Sentence string     `json:"sentence"` // why

@@ -42,7 +42,7 @@ var messageTypes = []any{
 	bus.Refresh{},
 	bus.RefreshOrder{},
 	bus.Inputs{},
-	bus.Wish{},
+	bus.Recommendation{},
 	bus.Event{},
 	bus.Health{},
 	bus.Problem{},

@@ -65,7 +65,7 @@ type Steps struct {
 
 // Limits hold what a policy wants. Their zero values hold nothing.
 type Limits struct {
-	TolerancePercent float64 `json:"tolerance_percent"` // a wish that differs less from desired changes nothing
+	TolerancePercent float64 `json:"tolerance_percent"` // a recommendation that differs less from desired changes nothing
 	// StabilizeOut and StabilizeIn are windows: a group grows to the least, and shrinks to the most, that was wanted
 	// in them.
 	StabilizeOut time.Duration `json:"stabilize_out"`

@@ -57,17 +57,17 @@ type Collector struct {
 	hashes map[string]string
 
 	// What the previous pass saw; owned by Run's goroutine.
-	before     map[string]counter // by UUID
-	still      map[string]still   // the same
-	running    []runningVM        // those that before has a counter of
-	hostBefore hostCounter
-	slow       map[string]slowReading // by UUID
-	promises   promiseReader
-	ran        map[string]bool // own VMs that a pass saw, and that ran when the promises were read, by UUID
-	poolFree   *int
-	poolFreeAt time.Time
-	strangers  map[string]int // VMs here of groups that are not configured
-	sampled    bool           // a pass has succeeded over this connection
+	before       map[string]counter // by UUID
+	stalls       map[string]stall   // the same
+	running      []runningVM        // those that before has a counter of
+	hostBefore   hostCounter
+	slow         map[string]slowReading // by UUID
+	promises     promiseReader
+	ran          map[string]bool // own VMs that a pass saw, and that ran when the promises were read, by UUID
+	poolFree     *int
+	poolFreeAt   time.Time
+	unconfigured map[string]int // VMs here of groups that are not configured
+	sampled      bool           // a pass has succeeded over this connection
 
 	after func(time.Duration) <-chan time.Time // what tests replace
 }
@@ -92,7 +92,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Collector, error) 
 	}
 	c := &Collector{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
-		before: map[string]counter{}, slow: map[string]slowReading{}, strangers: map[string]int{}, ran: map[string]bool{},
+		before: map[string]counter{}, slow: map[string]slowReading{}, unconfigured: map[string]int{}, ran: map[string]bool{},
 		after: time.After,
 	}
 	for _, g := range cfg.Groups {
@@ -234,7 +234,7 @@ func (c *Collector) untilTick(ctx context.Context, s *session, ticks <-chan time
 			now := time.Now()
 			err := errors.Join(c.publish(p), cmp.Or(s.slow.overdue(now), c.promises.overdue(now)))
 			if err == nil {
-				err = strangersNote(c.strangers)
+				err = unconfiguredNote(c.unconfigured)
 			}
 			c.cfg.Report(err)
 		case r := <-s.slows:
@@ -287,8 +287,9 @@ func (c *Collector) takeSlow(s slowResult) {
 	}
 }
 
-// strangersNote tells of VMs here of groups that are not configured, which nobody would hear of else; nil where there are none.
-func strangersNote(vms map[string]int) error {
+// unconfiguredNote tells of VMs here of groups that are not configured, which nobody would hear of else; nil where there are
+// none.
+func unconfiguredNote(vms map[string]int) error {
 	var texts []string
 	for _, group := range slices.Sorted(maps.Keys(vms)) {
 		texts = append(
@@ -319,20 +320,20 @@ func (c *Collector) publish(p pass) (unfit error) {
 	c.hostBefore = p.counter
 
 	vms := map[string][]bus.VM{}
-	clear(c.strangers)
-	before, stills := map[string]counter{}, map[string]still{}
+	clear(c.unconfigured)
+	before, stills := map[string]counter{}, map[string]stall{}
 	var running []runningVM
 	for _, r := range p.readings {
 		vms[r.meta.Group] = append(vms[r.meta.Group], c.vm(r))
 		if !r.counter.at.IsZero() {
-			before[r.uuid], stills[r.uuid] = r.counter, c.still[r.uuid].next(r.counter)
+			before[r.uuid], stills[r.uuid] = r.counter, c.stalls[r.uuid].next(r.counter)
 			running = append(running, runningVM{r.name, r.uuid})
 		}
 		if _, known := c.hashes[r.meta.Group]; !known {
-			c.strangers[r.meta.Group]++
+			c.unconfigured[r.meta.Group]++
 		}
 	}
-	c.before, c.still, c.running = before, stills, running
+	c.before, c.stalls, c.running = before, stills, running
 
 	now := time.Now().UTC()
 	hostLoad.MemoryPromisedMiB = c.promised(p.readings, now)
@@ -403,7 +404,7 @@ func (c *Collector) vm(r reading) bus.VM {
 		pct = math.Round(pct*10) / 10
 		vm.CPUPercent = &pct
 	}
-	if age, stuck := c.still[r.uuid].next(r.counter).stuck(r.counter.at, c.cfg.Tick); stuck {
+	if age, stuck := c.stalls[r.uuid].next(r.counter).stuck(r.counter.at, c.cfg.Tick); stuck {
 		vm.CPUPercent = nil
 		vm.Error = fmt.Sprintf("its CPU counter has not moved for %d s", int(age.Seconds()))
 	}

@@ -39,18 +39,18 @@ const (
 	stillMost  = time.Minute
 )
 
-// still follows how long a running VM's counter has not moved. A source of statistics that is stuck, or a QEMU process
+// stall follows how long a running VM's counter has not moved. A source of statistics that is stuck, or a QEMU process
 // that is stopped, looks like an idle VM, and a group would shrink under load.
-type still struct {
+type stall struct {
 	since counter       // the first reading of the value that the counter has now
 	quiet time.Duration // the longest that it did not move although the guest was just idle
 }
 
 // next is the state after one more reading.
-func (s still) next(now counter) still {
+func (s stall) next(now counter) stall {
 	switch {
 	case s.since.at.IsZero(), now.run != s.since.run, now.cpu < s.since.cpu:
-		return still{since: now}
+		return stall{since: now}
 	case now.cpu == s.since.cpu:
 		return s
 	case now.cpu-s.since.cpu <= stillSteps:
@@ -61,7 +61,7 @@ func (s still) next(now counter) still {
 }
 
 // stuck says for how long the counter has not moved, and whether that is too long to be believed.
-func (s still) stuck(now time.Time, tick time.Duration) (time.Duration, bool) {
+func (s stall) stuck(now time.Time, tick time.Duration) (time.Duration, bool) {
 	age := now.Sub(s.since.at)
 	return age, age >= max(stillFor, stillTicks*tick, min(stillTimes*s.quiet, stillMost))
 }

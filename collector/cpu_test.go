@@ -97,7 +97,7 @@ func TestStill(t *testing.T) {
 		{"what the run before took", tick, []step{{0, 0, 1}, {8, 10 * ms, 1}, {9, 0, 2}, {14, 0, 2}}, true, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var s still
+			var s stall
 			var now time.Time
 			for _, step := range tt.steps {
 				now = t0.Add(time.Duration(step.at) * time.Second)
@@ -281,13 +281,13 @@ func TestVMWhoseCounterStandsStill(t *testing.T) {
 	c := &Collector{
 		cfg:    Config{Tick: time.Second},
 		before: map[string]counter{"u": at(6)},
-		still:  map[string]still{"u": {since: at(0)}},
+		stalls: map[string]stall{"u": {since: at(0)}},
 	}
 	vm := c.vm(reading{uuid: "u", state: bus.StateRunning, counter: at(7)})
 	if want := "its CPU counter has not moved for 7 s"; vm.CPUPercent != nil || vm.Error != want {
 		t.Errorf("CPU known %v, error %q, want %q", vm.CPUPercent != nil, vm.Error, want)
 	}
-	c.before["u"], c.still["u"] = at(3), still{since: at(0)}
+	c.before["u"], c.stalls["u"] = at(3), stall{since: at(0)}
 	if vm := c.vm(reading{uuid: "u", state: bus.StateRunning, counter: at(4)}); vm.CPUPercent == nil || *vm.CPUPercent != 0 ||
 		vm.Error != "" {
 		t.Errorf("got %+v, want a known 0", vm)

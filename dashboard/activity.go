@@ -33,7 +33,7 @@ func activityOf(g *model.Group, now time.Time) activity {
 		return activity{mark: "!", label: "blind", tone: toneBadStrong}.because(d.Sentence)
 	case d.Guard == bus.GuardPaused:
 		return activity{mark: "!", label: "paused", tone: toneWarnStrong}.because(d.Sentence)
-	case !d.Known, d.Rule == bus.RuleNoneReady: // what waits need not hold as well
+	case !d.HasSample, d.Rule == bus.RuleNoneReady: // what waits need not hold as well
 		return activity{mark: "·", label: "waiting", tone: toneWarn}.because(d.Sentence, "holding")
 	case d.Direction == bus.Out:
 		return activity{mark: "▲", label: "scaling out", tone: toneWarnStrong}.because(d.Sentence)

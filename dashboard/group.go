@@ -36,7 +36,7 @@ func (p groupPart) head(short bool) *line {
 	ready, launching, other := g.Counts()
 	if decided {
 		want := "–"
-		if d.Known {
+		if d.HasSample {
 			want = fmt.Sprint(d.Desired)
 		}
 		if len(g.Hosts()) == 0 {

@@ -97,7 +97,7 @@ func (p *plain) decision(d bus.Decision) []string {
 	last := p.groups[d.Group]
 	next := plainGroup{known: true, desired: d.Desired, rule: d.Rule, guard: d.Guard}
 	p.groups[d.Group] = next
-	changed := d.Known && d.Desired != d.Current
+	changed := d.HasSample && d.Desired != d.Current
 	if next == last && !changed {
 		return nil
 	}
@@ -105,7 +105,7 @@ func (p *plain) decision(d bus.Decision) []string {
 	if changed {
 		text = fmt.Sprintf("desired %d -> %d", d.Current, d.Desired)
 	}
-	if !d.Known {
+	if !d.HasSample {
 		text = "desired unknown"
 	}
 	text += "  rule " + orNone(d.Rule)

@@ -319,10 +319,10 @@ func TestActivity(t *testing.T) {
 			d.Rule, d.Guard, d.Sentence = bus.RuleBelowLower, bus.GuardAtMin, "idle at min 1: average 2 % < 20 %"
 		}, 0, "idle at min 1: average 2 % < 20 %"},
 		"nothing known": {func(d *bus.Decision) {
-			d.Known, d.Rule, d.Sentence = false, bus.RuleNoData, "waiting for the first sample"
+			d.HasSample, d.Rule, d.Sentence = false, bus.RuleNoData, "waiting for the first sample"
 		}, 0, "waiting for the first sample"},
 		"blind": {func(d *bus.Decision) {
-			d.Known, d.Rule, d.Sentence = false, bus.RuleBlind, "blind for 1m05s: no fresh sample from kvm2"
+			d.HasSample, d.Rule, d.Sentence = false, bus.RuleBlind, "blind for 1m05s: no fresh sample from kvm2"
 		}, 0, "blind for 1m05s: no fresh sample from kvm2"},
 		"paused": {func(d *bus.Decision) {
 			d.Rule, d.Guard, d.Sentence = bus.RuleAboveUpper, bus.GuardPaused, "paused, else scaling out: average 93 % > 70 % for 3 s"
@@ -331,7 +331,7 @@ func TestActivity(t *testing.T) {
 			d.Direction, d.Inputs.Owned = bus.In, 4
 		}, 0, "scaling in: average 45 %"},
 		"waiting need not hold": {func(d *bus.Decision) {
-			d.Known, d.Rule, d.Sentence = false, bus.RuleNoData, "holding: waiting for the first sample"
+			d.HasSample, d.Rule, d.Sentence = false, bus.RuleNoData, "holding: waiting for the first sample"
 		}, 0, "waiting for the first sample"},
 		"in other words": {func(d *bus.Decision) {
 			d.Rule, d.Guard, d.Sentence = bus.RuleAboveUpper, bus.GuardAtMax, "stable: there is no room for more"

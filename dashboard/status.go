@@ -68,7 +68,7 @@ func StatusLines(s bus.Status, loc *time.Location) []string {
 // decisionLines is what a group should have and what it does now.
 func decisionLines(d bus.Decision, now time.Time) []string {
 	desired, average := "unknown", "unknown"
-	if d.Known {
+	if d.HasSample {
 		desired = fmt.Sprint(d.Desired)
 	}
 	in := d.Inputs

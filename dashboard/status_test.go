@@ -17,7 +17,7 @@ func TestStatusLines(t *testing.T) {
 	d.Inputs.Warming, d.Inputs.Launching = 1, 1
 	d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}, DryRun: true, By: "ann@kvm1\x1b[2J", Since: &since}
 	late := decision("late", -30)
-	late.Known, late.Sentence, late.Inputs.AveragePercent = false, "", nil
+	late.HasSample, late.Sentence, late.Inputs.AveragePercent = false, "", nil
 	late.Controls = bus.Controls{Paused: []bus.Scope{}, By: "ann@kvm1", Since: &since}
 	protected, stuck, off := vm("web-2", ptr(8.6)), vm("web-10", nil), vm("web-1\tx", nil)
 	protected.Protected, off.State = true, bus.StateShutoff

@@ -43,7 +43,7 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	s := look(spec, st, obs, now)
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
-	if d.Known {
+	if d.HasSample {
 		build := next.Refresh.Build(s.spec)
 		d.Machine, d.Refresh = build.Machine, next.Refresh
 		d.Shares = split(order{spec.ScaleIn, build}, d.Direction, d.Desired, obs)
@@ -121,8 +121,9 @@ func (v verdict) decision(s situation) bus.Decision {
 		in.MetricValue, _ = s.obs.Metric.known(s.spec.Policy, s.now)
 	}
 	return bus.Decision{
-		V: bus.Version, Group: s.spec.Name, Direction: v.direction(s), Current: v.current, Desired: v.desired, Known: v.hasSample,
-		Rule: v.rule, Guard: v.guard, Sentence: v.sentence(s), Inputs: in, Wishes: v.wishes, Controls: shown(s.spec, s.state.Controls),
+		V: bus.Version, Group: s.spec.Name, Direction: v.direction(s), Current: v.current, Desired: v.desired, HasSample: v.hasSample,
+		Rule: v.rule, Guard: v.guard, Sentence: v.sentence(s), Inputs: in, Recommendations: v.recommendations,
+		Controls: shown(s.spec, s.state.Controls),
 	}
 }
 

@@ -61,7 +61,7 @@ func TestDeciderDecidesOncePerInterval(t *testing.T) {
 	b.advance(time.Second)
 	b.send("web", "kvm1")
 	first := b.decision()
-	if !first.Known || first.Rule != bus.RuleStart || first.Desired != 1 || first.Shares["kvm1"].VMs != 1 {
+	if !first.HasSample || first.Rule != bus.RuleStart || first.Desired != 1 || first.Shares["kvm1"].VMs != 1 {
 		t.Errorf("first: %+v", first)
 	}
 	now := b.clock()
@@ -91,7 +91,7 @@ func TestDeciderSaysSoWhenNoSampleComes(t *testing.T) {
 	b := startHarness(t, spec())
 	b.advance(2 * time.Second)
 	b.tick()
-	if d := b.decision(); d.Known || d.Rule != bus.RuleNoData || d.Desired != 0 {
+	if d := b.decision(); d.HasSample || d.Rule != bus.RuleNoData || d.Desired != 0 {
 		t.Errorf("got %+v", d)
 	}
 }
@@ -180,7 +180,7 @@ func TestDeciderHoldsOnAnotherConfig(t *testing.T) {
 	b.hashes["web"] = "other"
 	b.advance(time.Second)
 	b.send("web", "kvm1")
-	if d := b.decision(); d.Rule != bus.RuleMismatch || d.Known || !strings.Contains(d.Sentence, "kvm1") {
+	if d := b.decision(); d.Rule != bus.RuleMismatch || d.HasSample || !strings.Contains(d.Sentence, "kvm1") {
 		t.Errorf("got %+v, want it held and kvm1 named", d)
 	}
 	b.hashes["web"] = right

@@ -33,7 +33,7 @@ func (m *demand) add(d bus.Decision, now time.Time) (finished *bus.Demand) {
 		m.minute = bus.Demand{V: bus.Version, Group: d.Group, Time: begin, StepS: int(demandStep / time.Second)}
 		m.sums = make([]sums, demandSpan/demandStep)
 	}
-	if !d.Known || d.Rule == bus.RuleNoData || d.Rule == bus.RuleBlind || d.Rule == bus.RuleMismatch {
+	if !d.HasSample || d.Rule == bus.RuleNoData || d.Rule == bus.RuleBlind || d.Rule == bus.RuleMismatch {
 		return finished
 	}
 	s := &m.sums[now.UTC().Sub(begin)/demandStep]

@@ -13,10 +13,10 @@ func TestDemand(t *testing.T) {
 	begin := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	add := func(second int, rule bus.Rule, average *float64, ready, warming, owned int) *bus.Demand {
 		d := bus.Decision{
-			Group:  "web",
-			Known:  true,
-			Rule:   rule,
-			Inputs: bus.Inputs{AveragePercent: average, Ready: ready, Warming: warming, Owned: owned},
+			Group:     "web",
+			HasSample: true,
+			Rule:      rule,
+			Inputs:    bus.Inputs{AveragePercent: average, Ready: ready, Warming: warming, Owned: owned},
 		}
 		return m.add(d, begin.Add(time.Duration(second)*time.Second))
 	}

@@ -15,11 +15,11 @@ type PolicyStates map[bus.PolicyType]*policyState
 // policyState is one policy, and what it has not been shown yet.
 type policyState struct {
 	policy.Memory
-	// Sum and Count are of the averages since the policy was asked last, At that time; Wish is what it said.
-	Sum   float64   `json:"sum"`
-	Count int       `json:"count"`
-	At    time.Time `json:"asked"`
-	Wish  bus.Wish  `json:"wish"`
+	// Sum and Count are of the averages since the policy was asked last, At that time; Recommendation is what it said.
+	Sum            float64            `json:"sum"`
+	Count          int                `json:"count"`
+	At             time.Time          `json:"asked"`
+	Recommendation bus.Recommendation `json:"wish"`
 }
 
 // Published is a number of a group as it was published last.
@@ -64,19 +64,21 @@ func evaluatePolicies(s situation, r recommendation) (recommendation, bool) {
 		switch {
 		case s.counts.readings == 0 && policy.ReadsCPU(t, s.spec.Policy): // it neither wants more VMs nor lets any go
 			r.breaches = breaches{}
-			r.wishes = append(r.wishes, bus.Wish{Policy: t, Desired: s.state.Desired, Sentence: "no ready VM has a CPU reading yet"})
+			r.recommendations = append(r.recommendations,
+				bus.Recommendation{Policy: t, Desired: s.state.Desired, Sentence: "no ready VM has a CPU reading yet"})
 		case t == bus.PolicyThreshold:
 			x := threshold(s)
 			r.breaches, r.limited = x.breaches, true
-			r.wishes = append(r.wishes, bus.Wish{Policy: t, Desired: x.wants(s.state.Desired), Sentence: x.sentence(s)})
+			r.recommendations = append(r.recommendations,
+				bus.Recommendation{Policy: t, Desired: x.wants(s.state.Desired), Sentence: x.sentence(s)})
 		default:
 			asked, news := evaluatePolicy(s, t, r.policies[t], reading)
 			r.policies[t], r.limited = &asked, r.limited || news
-			r.wishes = append(r.wishes, asked.Wish)
+			r.recommendations = append(r.recommendations, asked.Recommendation)
 		}
 	}
 	if r.limited {
-		r.wants = highest(r.wishes)
+		r.wants = highest(r.recommendations)
 	}
 	return r, true
 }
@@ -90,7 +92,7 @@ func evaluatePolicy(s situation, t bus.PolicyType, before *policyState, reading 
 	p.Warmup, _ = s.state.Warmup.inForce(s.spec)
 	rule, memory, err := policy.New(t, p, s.state.BootTimes.Mean, was.Memory)
 	if err != nil { // New of the decider has refused it: it lets nothing go
-		return policyState{Wish: bus.Wish{Policy: t, Desired: s.state.Desired, Sentence: err.Error()}}, false
+		return policyState{Recommendation: bus.Recommendation{Policy: t, Desired: s.state.Desired, Sentence: err.Error()}}, false
 	}
 	now = was
 	if memory != was.Memory {
@@ -104,7 +106,8 @@ func evaluatePolicy(s situation, t bus.PolicyType, before *policyState, reading 
 	}
 	reading.CPUPercent = new(now.Sum / float64(now.Count))
 	w := rule.Recommend(reading)
-	return policyState{Memory: memory, At: s.now, Wish: bus.Wish{Policy: t, Desired: w.Desired, Sentence: w.Reason}}, true
+	return policyState{Memory: memory, At: s.now,
+		Recommendation: bus.Recommendation{Policy: t, Desired: w.Desired, Sentence: w.Reason}}, true
 }
 
 // reading is what all policies see. Each has a CPU of its own: the mean since it was asked last.
@@ -123,8 +126,8 @@ func (s situation) reading() policy.Reading {
 	return r
 }
 
-func highest(wishes []bus.Wish) (most int) {
-	for _, w := range wishes {
+func highest(recommendations []bus.Recommendation) (most int) {
+	for _, w := range recommendations {
 		most = max(most, w.Desired)
 	}
 	return most

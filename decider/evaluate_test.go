@@ -49,8 +49,8 @@ func TestPoliciesKeepToMinAndMax(t *testing.T) {
 					t.Fatalf("desired %d", d.Desired)
 				}
 			}
-			if d.Desired != 3 || p == bus.PolicyPredictive && d.Wishes[0].Desired <= 3 {
-				t.Errorf("desired %d, wish %+v", d.Desired, d.Wishes)
+			if d.Desired != 3 || p == bus.PolicyPredictive && d.Recommendations[0].Desired <= 3 {
+				t.Errorf("desired %d, recommendations %+v", d.Desired, d.Recommendations)
 			}
 			w.load = 0
 			if desired := w.steps(2000); desired[len(desired)-1] != 2 {
@@ -63,7 +63,7 @@ func TestPoliciesKeepToMinAndMax(t *testing.T) {
 func TestGuard(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		wish     int
+		wants    int
 		counts   counts
 		changed  time.Duration // since the last change
 		want     int
@@ -87,7 +87,7 @@ func TestGuard(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			st := State{HasSample: true, Desired: 2, LastOut: t0.Add(-tt.changed), LastChange: t0.Add(-tt.changed)}
-			s, o := limitWish(spec(bounds(1, 5)), st, tt.counts, tt.wish, t0)
+			s, o := limitRecommendation(spec(bounds(1, 5)), st, tt.counts, tt.wants, t0)
 			if text := o.sentence(s); o.allows != tt.want || o.limitedBy != tt.guard || text != tt.sentence {
 				t.Errorf("desired %d, guard %q, %q; want %d, %q, %q", o.allows, o.limitedBy, text, tt.want, tt.guard, tt.sentence)
 			}
@@ -95,13 +95,14 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// limitWish is what the limits make of a wish of policies.
-func limitWish(spec bus.Group, st State, c counts, wish int, now time.Time) (situation, outcome) {
+// limitRecommendation is what the limits make of a policy's recommendation.
+func limitRecommendation(spec bus.Group, st State, c counts, wants int, now time.Time) (situation, outcome) {
 	s := situation{spec: spec, state: st, counts: c, now: now}
-	wishes := []bus.Wish{{Desired: wish, Sentence: "why"}}
+	wishes := []bus.Recommendation{{Desired: wants, Sentence: "why"}}
 	return s, applyLimits(
 		s,
-		recommendation{rule: bus.RulePolicy, hasSample: true, current: st.Desired, wants: wish, limited: true, wishes: wishes},
+		recommendation{rule: bus.RulePolicy, hasSample: true, current: st.Desired, wants: wants, limited: true,
+			recommendations: wishes},
 	)
 }
 
@@ -174,8 +175,8 @@ func TestSeveralPolicies(t *testing.T) {
 		t.Fatalf("with 350 requests at 100 for each VM it ends at %d, want 4", desired[299])
 	}
 	d := w.step()
-	if len(d.Wishes) != 2 || d.Wishes[0].Desired != 3 || d.Wishes[1].Desired != 4 {
-		t.Errorf("wishes %+v", d.Wishes)
+	if len(d.Recommendations) != 2 || d.Recommendations[0].Desired != 3 || d.Recommendations[1].Desired != 4 {
+		t.Errorf("wishes %+v", d.Recommendations)
 	}
 	if !strings.HasPrefix(d.Sentence, "target: metric 350, for each of 4 VMs 87.5, target 100") {
 		t.Errorf("%q", d.Sentence)

@@ -79,7 +79,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 	if age < learnedAge {
 		st.BootTimes, st.Warmup, st.Policy = kept.BootTimes, kept.Warmup, kept.Policy
 	}
-	if heard == nil || !heard.Known || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= checkpointAge {
+	if heard == nil || !heard.HasSample || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= checkpointAge {
 		return st
 	}
 	st.PreviousDesired = heard.Desired

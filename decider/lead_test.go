@@ -29,7 +29,7 @@ func TestRecall(t *testing.T) {
 	}
 	heard := func(age time.Duration, direction bus.Direction, rule bus.Rule, breaches int) *bus.Decision {
 		return &bus.Decision{
-			Known: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age),
+			HasSample: true, Desired: 4, Direction: direction, Rule: rule, Time: t0.Add(-age),
 			Shares: map[bus.HostID]bus.Share{"kvm2": {VMs: 2}, "kvm1": {VMs: 2}},
 			Inputs: bus.Inputs{Breaches: breaches},
 		}
@@ -315,14 +315,14 @@ func TestFailOver(t *testing.T) {
 		t.Errorf("term %d decides beside %d", d.Term, first)
 	}
 	stopFirst()
-	d = f.until("the second's decision", 2, func(d bus.Decision) bool { return d.Term != first && d.Known })
+	d = f.until("the second's decision", 2, func(d bus.Decision) bool { return d.Term != first && d.HasSample })
 	if d.Term < first || d.Desired != 3 || !d.Controls.IsPaused(bus.ScopeIn) {
 		t.Errorf("the second goes on with %+v", d)
 	}
 	second := d.Term
 	stopSecond()
 	stopSecond = f.start("third") // which has heard nothing
-	d = f.until("the third's decision", 2, func(d bus.Decision) bool { return d.Term > second && d.Known })
+	d = f.until("the third's decision", 2, func(d bus.Decision) bool { return d.Term > second && d.HasSample })
 	if d.Desired != 3 || !d.Controls.IsPaused(bus.ScopeIn) {
 		t.Errorf("the third goes on with %+v", d)
 	}
@@ -339,7 +339,7 @@ func TestSetThatDoesNotGoWithTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.start("one")()
-	d := f.until("it decides by the file", 2, func(d bus.Decision) bool { return d.Known })
+	d := f.until("it decides by the file", 2, func(d bus.Decision) bool { return d.HasSample })
 	if len(d.Controls.Set) > 0 || d.Inputs.Max != f.spec.Max {
 		t.Errorf("%+v, %+v", d.Controls, d.Inputs)
 	}
@@ -353,5 +353,5 @@ func TestMemoryOfAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.start("one")()
-	f.until("it decides", 2, func(d bus.Decision) bool { return d.Known && d.Desired == 2 })
+	f.until("it decides", 2, func(d bus.Decision) bool { return d.HasSample && d.Desired == 2 })
 }

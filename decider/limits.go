@@ -19,7 +19,7 @@ func (c change) out() bool { return c.to > c.from }
 // limit is one way to hold a group back. It may let a change through, in part or not at all; it never turns one round.
 type limit struct {
 	guard bus.Guard
-	// crossing reports whether it holds a threshold that is crossed, before that counts as a wish.
+	// crossing reports whether it holds a threshold that is crossed, before that counts as a recommendation.
 	crossing func(situation, crossing) bool
 	// change is what it lets through of what policies want and, where that is nothing, for how long at least.
 	change func(situation, change) (to int, left time.Duration)

@@ -14,7 +14,7 @@ func limited(change func(*bus.Limits)) func(*bus.Group) {
 	}
 }
 
-// Each row is a wish and what becomes of it; desired begins at 4.
+// Each row is a recommendation and what becomes of it; desired begins at 4.
 func TestLimits(t *testing.T) {
 	type row struct {
 		after int // seconds, since the row before
@@ -37,7 +37,7 @@ func TestLimits(t *testing.T) {
 		{"stabilize out: the least of the window", func(l *bus.Limits) { l.StabilizeOut = 10 * time.Second }, []row{
 			{0, 4, 4, "", 0}, {1, 8, 4, bus.GuardStabilize, 9}, {5, 6, 4, bus.GuardStabilize, 4}, {4, 9, 6, "", 0}, {1, 1, 1, "", 0},
 		}},
-		{"it never turns a wish round", func(l *bus.Limits) { l.StabilizeIn = 10 * time.Second }, []row{
+		{"it never reverses a recommendation", func(l *bus.Limits) { l.StabilizeIn = 10 * time.Second }, []row{
 			{0, 9, 9, "", 0}, {1, 20, 20, "", 0}, {1, 3, 20, bus.GuardStabilize, 9}, {8, 3, 20, bus.GuardStabilize, 1}, {1, 3, 3, "", 0},
 		}},
 		{"rate out", func(l *bus.Limits) { l.RateOut, l.RateWindow = 3, 10*time.Second }, []row{
@@ -52,7 +52,7 @@ func TestLimits(t *testing.T) {
 			st, now := State{HasSample: true, Desired: 4}, t0
 			for i, r := range tt.rows {
 				now = now.Add(time.Duration(r.after) * time.Second)
-				s, o := limitWish(s, st, counts{ready: 4, readings: 4, sum: 4}, r.want, now)
+				s, o := limitRecommendation(s, st, counts{ready: 4, readings: 4, sum: 4}, r.want, now)
 				if o.allows != r.got || o.limitedBy != r.guard || o.wait != time.Duration(r.left)*time.Second {
 					t.Fatalf("row %d: desired %d, guard %q, left %s, %q; want %+v", i, o.allows, o.limitedBy, o.wait, o.sentence(s), r)
 				}
@@ -90,7 +90,7 @@ func TestProjectionBeforeScaleIn(t *testing.T) {
 			s.Policy.Types, s.Policy.TargetPercent = []bus.PolicyType{bus.PolicyTarget}, tt.target
 		}
 		st := State{HasSample: true, Desired: 4}
-		seen, o := limitWish(
+		seen, o := limitRecommendation(
 			s,
 			st,
 			counts{ready: 4, readings: 4, sum: 4 * tt.average, wanted: 4 * (tt.average + tt.waits)},
@@ -112,13 +112,13 @@ func TestGuardsRememberLittle(t *testing.T) {
 		g = g.changed(l, 1, now)
 	}
 	if len(g.Wanted) > marks || len(g.Changes) > marks+1 {
-		t.Errorf("%d wishes, %d changes", len(g.Wanted), len(g.Changes))
+		t.Errorf("%d recommendations, %d changes", len(g.Wanted), len(g.Changes))
 	}
 	for i := range 5 * marks {
 		g = g.want(l, 3, t0.Add(25*time.Hour+time.Duration(i)*time.Second))
 	}
 	if len(g.Wanted) > 3 {
-		t.Errorf("%d marks of one wish", len(g.Wanted))
+		t.Errorf("%d marks of one recommendation", len(g.Wanted))
 	}
 }
 

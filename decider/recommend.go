@@ -14,9 +14,9 @@ type recommendation struct {
 	limited   bool // whether the limits look at it: they do at what policies want
 	facts     facts
 	// What the policies have counted, said and remember from now on.
-	breaches breaches
-	wishes   []bus.Wish
-	policies PolicyStates
+	breaches        breaches
+	recommendations []bus.Recommendation
+	policies        PolicyStates
 }
 
 // facts are what the sentence of a rule tells, where that is not in the situation.

@@ -26,7 +26,7 @@ const saturated = 30
 
 // saturation says when a group that wants to grow is short of its host, and not of VMs.
 func (r recommendation) saturation(s situation) string {
-	wantsMore := r.rule == bus.RuleAboveUpper || r.rule == bus.RulePolicy && highest(r.wishes) > r.current
+	wantsMore := r.rule == bus.RuleAboveUpper || r.rule == bus.RulePolicy && highest(r.recommendations) > r.current
 	delay := s.counts.runDelay()
 	if !wantsMore || delay == nil || *delay < saturated {
 		return ""
@@ -117,7 +117,7 @@ func (r recommendation) sentence(s situation) string {
 	case bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable:
 		return f.crossing.sentence(s)
 	case bus.RulePolicy:
-		return reason(r.wishes)
+		return reason(r.recommendations)
 	}
 	return ""
 }
@@ -177,13 +177,13 @@ func (x crossing) sentence(s situation) string {
 }
 
 // reason is why the most is wanted; of several policies with their names.
-func reason(wishes []bus.Wish) string {
-	if len(wishes) == 1 {
-		return wishes[0].Sentence
+func reason(recommendations []bus.Recommendation) string {
+	if len(recommendations) == 1 {
+		return recommendations[0].Sentence
 	}
-	most := highest(wishes)
+	most := highest(recommendations)
 	var parts []string
-	for _, w := range wishes {
+	for _, w := range recommendations {
 		if w.Desired == most {
 			parts = append(parts, string(w.Policy)+": "+w.Sentence)
 		}

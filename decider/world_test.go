@@ -161,10 +161,10 @@ func TestDecideInvariants(t *testing.T) {
 func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus.Decision) {
 	s.Min, s.Max = d.Inputs.Min, d.Inputs.Max // as its schedule has them
 	fail := func(what string) { t.Fatalf("%s: %+v\nbefore %+v\nseen %+v", what, d, before, obs) }
-	if before.HasSample && !d.Known {
+	if before.HasSample && !d.HasSample {
 		fail("forgot that it knows")
 	}
-	if !d.Known {
+	if !d.HasSample {
 		if d.Desired != 0 || d.Direction != bus.Hold || d.Shares != nil {
 			fail("acts on nothing")
 		}
@@ -259,12 +259,12 @@ func letsAPartThrough(d bus.Decision) bool {
 // checkPolicies checks what policies and limits must keep to.
 func checkPolicies(fail func(string), s bus.Group, before State, d bus.Decision) {
 	change, most := d.Desired-d.Current, 0
-	for _, w := range d.Wishes {
+	for _, w := range d.Recommendations {
 		most = max(most, w.Desired)
 	}
 	l := s.Policy.Limits
 	switch {
-	case len(d.Wishes) != len(s.Policy.Types):
+	case len(d.Recommendations) != len(s.Policy.Types):
 		fail("not every policy is asked")
 	case change > 0 && most < d.Desired:
 		fail("grows beyond what is wanted")

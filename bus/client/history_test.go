@@ -287,9 +287,9 @@ func TestHistoryOfLargeMessages(t *testing.T) {
 	s := bustest.StartWith(t, server.Config{StateDir: t.TempDir()})
 	stage := bustest.Join(t, s, "stage")
 	d := bustest.DecisionOf(bus.MaxHosts)
-	d.Wishes = make([]bus.Wish, 30)
-	for i := range d.Wishes {
-		d.Wishes[i].Sentence = strings.Repeat("x", bus.MaxText)
+	d.Recommendations = make([]bus.Recommendation, 30)
+	for i := range d.Recommendations {
+		d.Recommendations[i].Sentence = strings.Repeat("x", bus.MaxText)
 	}
 	const many = 200
 	for i := range many {

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	outboxSize     = 4096            // events that wait; then the oldest are lost
-	outboxLook     = time.Second     // between two looks at those that wait
-	acknowledged   = 3 * time.Second // within which the history confirms an event; then it is sent again
-	outboxFarewell = 2 * time.Second // for the rest when it ends
+	outboxSize   = 4096            // events that wait; then the oldest are lost
+	outboxLook   = time.Second     // between two looks at those that wait
+	acknowledged = 3 * time.Second // within which the history confirms an event; then it is sent again
+	drainTimeout = 2 * time.Second // for the rest when it ends
 )
 
 // Outbox sends lifecycle events in their order and keeps each until the history has it, also while the bus is away. Where
@@ -26,20 +26,20 @@ const (
 type Outbox struct {
 	conn *Conn
 	log  zerolog.Logger
-	in   chan letter
+	in   chan pendingEvent
 	over chan struct{} // closed when Run has ended
 
 	// Run's own.
 	name    string // of this one among all
-	waiting []*letter
+	waiting []*pendingEvent
 	acks    chan string
 	prefix  string // of the subjects to which the history confirms
 	number  uint64
 	history bool // something was confirmed once
 }
 
-// letter is an event on its way.
-type letter struct {
+// pendingEvent is an event on its way.
+type pendingEvent struct {
 	EventAt   bus.Event
 	confirmed func()
 	id        string
@@ -53,7 +53,7 @@ func NewOutbox(conn *Conn, log zerolog.Logger) *Outbox {
 		conn: conn,
 		log:  log,
 		name: rand.Text()[:8],
-		in:   make(chan letter, 256),
+		in:   make(chan pendingEvent, 256),
 		over: make(chan struct{}),
 		acks: make(chan string, 256),
 	}
@@ -63,7 +63,7 @@ func NewOutbox(conn *Conn, log zerolog.Logger) *Outbox {
 // kept, confirmed is called by Run's goroutine; it may be nil.
 func (o *Outbox) Send(e bus.Event, confirmed func()) {
 	select {
-	case o.in <- letter{EventAt: e, confirmed: confirmed}:
+	case o.in <- pendingEvent{EventAt: e, confirmed: confirmed}:
 	case <-o.over:
 	}
 }
@@ -96,11 +96,11 @@ func (o *Outbox) Run(ctx context.Context) error {
 			o.take(&l)
 		case id := <-o.acks:
 			o.history = true
-			o.done(func(l *letter) bool { return l.id == id })
+			o.done(func(l *pendingEvent) bool { return l.id == id })
 		case <-tick.C:
 			o.again(time.Now())
 		case <-end:
-			end, farewell = nil, time.After(outboxFarewell)
+			end, farewell = nil, time.After(drainTimeout)
 		case <-farewell:
 			return nil
 		}
@@ -111,8 +111,8 @@ func (o *Outbox) Run(ctx context.Context) error {
 }
 
 // done takes those out of the queue that are.
-func (o *Outbox) done(is func(*letter) bool) {
-	o.waiting = slices.DeleteFunc(o.waiting, func(l *letter) bool {
+func (o *Outbox) done(is func(*pendingEvent) bool) {
+	o.waiting = slices.DeleteFunc(o.waiting, func(l *pendingEvent) bool {
 		if !is(l) {
 			return false
 		}
@@ -124,7 +124,7 @@ func (o *Outbox) done(is func(*letter) bool) {
 }
 
 // take puts an event into the queue and sends it.
-func (o *Outbox) take(l *letter) {
+func (o *Outbox) take(l *pendingEvent) {
 	subject := l.EventAt.Subject()
 	data, err := bus.Encode(&l.EventAt, int(o.conn.nc.MaxPayload()))
 	if err != nil { // nor would anybody take it later
@@ -145,7 +145,7 @@ func (o *Outbox) take(l *letter) {
 	}
 }
 
-func (o *Outbox) send(l *letter, now time.Time) bool {
+func (o *Outbox) send(l *pendingEvent, now time.Time) bool {
 	if err := o.conn.nc.PublishMsg(l.msg); err != nil {
 		return false // there is no connection
 	}
@@ -158,7 +158,7 @@ func (o *Outbox) again(now time.Time) {
 	if !o.conn.nc.IsConnected() {
 		return
 	}
-	o.done(func(l *letter) bool { return !o.history && !l.sent.IsZero() && now.Sub(l.sent) >= acknowledged })
+	o.done(func(l *pendingEvent) bool { return !o.history && !l.sent.IsZero() && now.Sub(l.sent) >= acknowledged })
 	for _, l := range o.waiting {
 		if (l.sent.IsZero() || now.Sub(l.sent) >= acknowledged) && !o.send(l, now) {
 			return

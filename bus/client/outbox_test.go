@@ -32,7 +32,7 @@ func TestOutboxWithoutHistory(t *testing.T) {
 	o := NewOutbox(plainConn(t, url), zerolog.Nop())
 	now, confirmed := time.Now(), 0
 	for n := range 3 {
-		o.take(&letter{EventAt: letterOf(n), confirmed: func() { confirmed++ }})
+		o.take(&pendingEvent{EventAt: letterOf(n), confirmed: func() { confirmed++ }})
 	}
 	o.again(now.Add(acknowledged / 2))
 	o.again(now.Add(2 * acknowledged))
@@ -42,7 +42,7 @@ func TestOutboxWithoutHistory(t *testing.T) {
 	if confirmed != 3 {
 		t.Errorf("%d are confirmed, want 3", confirmed)
 	}
-	o.take(&letter{EventAt: letterOf(3), confirmed: func() { confirmed++ }})
+	o.take(&pendingEvent{EventAt: letterOf(3), confirmed: func() { confirmed++ }})
 	for n := range 4 {
 		if e := <-heard; e.VM != fmt.Sprintf("web-%d", n) {
 			t.Errorf("event %d is about %s", n, e.VM)
@@ -60,7 +60,7 @@ func TestOutboxIsBounded(t *testing.T) {
 	o := NewOutbox(conn, zerolog.Nop())
 	confirmed := 0
 	for n := range outboxSize + 5 {
-		o.take(&letter{EventAt: letterOf(n), confirmed: func() { confirmed++ }})
+		o.take(&pendingEvent{EventAt: letterOf(n), confirmed: func() { confirmed++ }})
 	}
 	if len(o.waiting) != outboxSize || o.waiting[0].msg.Subject != "vmscaler.lifecycle.web.web-5.ready" {
 		t.Errorf("%d wait, the first is %s", len(o.waiting), o.waiting[0].msg.Subject)

@@ -101,7 +101,7 @@ func hostileEvent(at time.Time) bus.Event {
 func hostileDecision(at time.Time) bus.Decision {
 	return bus.Decision{
 		Group: "web", Time: at, Rule: hostile, Guard: hostile, Sentence: hostile, Direction: hostile,
-		Desired: 1, Known: true,
+		Desired: 1, HasSample: true,
 	}
 }
 

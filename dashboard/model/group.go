@@ -99,12 +99,12 @@ func (g *Group) Thresholds() []float64 {
 	case d.Inputs.UpperPercent <= 0:
 		return nil
 	}
-	for _, w := range d.Wishes { // a group without any has thresholds alone
+	for _, w := range d.Recommendations { // a group without any has thresholds alone
 		if w.Policy == bus.PolicyThreshold || w.Policy == bus.PolicyStep {
 			return []float64{d.Inputs.LowerPercent, d.Inputs.UpperPercent}
 		}
 	}
-	if len(d.Wishes) > 0 {
+	if len(d.Recommendations) > 0 {
 		return nil
 	}
 	return []float64{d.Inputs.LowerPercent, d.Inputs.UpperPercent}

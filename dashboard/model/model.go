@@ -99,7 +99,7 @@ func (m *Model) Decision(d bus.Decision, now time.Time) bool {
 		return false
 	}
 	g.decision, g.decided = &d, now
-	if d.Known && d.Desired != d.Current {
+	if d.HasSample && d.Desired != d.Current {
 		m.add(Entry{Time: d.Time, Group: d.Group, Decision: true, From: d.Current, To: d.Desired, Sentence: d.Sentence})
 	}
 	return true

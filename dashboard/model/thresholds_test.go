@@ -19,9 +19,11 @@ func TestThresholds(t *testing.T) {
 	}{
 		"nothing known": {nil, nil, 0},
 		"threshold":     {&bus.Decision{Inputs: inputs(0)}, []float64{20, 70}, 70},
-		"target":        {&bus.Decision{Inputs: inputs(60), Wishes: []bus.Wish{{Policy: bus.PolicyTarget}}}, []float64{60}, 60},
-		"predictive":    {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{{Policy: bus.PolicyPredictive}}}, nil, 70},
-		"threshold, predictive": {&bus.Decision{Inputs: inputs(0), Wishes: []bus.Wish{
+		"target": {&bus.Decision{Inputs: inputs(60), Recommendations: []bus.Recommendation{{Policy: bus.PolicyTarget}}},
+			[]float64{60}, 60},
+		"predictive": {&bus.Decision{Inputs: inputs(0), Recommendations: []bus.Recommendation{{Policy: bus.PolicyPredictive}}}, nil,
+			70},
+		"threshold, predictive": {&bus.Decision{Inputs: inputs(0), Recommendations: []bus.Recommendation{
 			{Policy: bus.PolicyPredictive},
 			{Policy: bus.PolicyThreshold},
 		}}, []float64{20, 70}, 70},

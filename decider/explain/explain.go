@@ -76,8 +76,8 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 		add("warm-up", "", "%.0f s after its boot a VM's CPU counts, or once it has come to rest", float64(*in.WarmupMS)/1000)
 	}
 	switch {
-	case len(d.Wishes) > 0:
-		for _, w := range d.Wishes {
+	case len(d.Recommendations) > 0:
+		for _, w := range d.Recommendations {
 			add("policy "+string(w.Policy), fmt.Sprintf("wants %d", w.Desired), "%s", w.Sentence)
 		}
 	case slices.Contains([]bus.Rule{bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable}, d.Rule):

@@ -13,7 +13,7 @@ import (
 
 func decision(rule bus.Rule, guard bus.Guard, change func(*bus.Decision)) *bus.Decision {
 	d := &bus.Decision{
-		Group: "web", Direction: bus.Hold, Current: 2, Desired: 2, Rule: rule, Guard: guard, Known: true, Sentence: "because",
+		Group: "web", Direction: bus.Hold, Current: 2, Desired: 2, Rule: rule, Guard: guard, HasSample: true, Sentence: "because",
 		Time: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC),
 		Inputs: bus.Inputs{
 			AveragePercent: new(50.), ProjectedPercent: new(40.), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5, Owned: 2, Ready: 2,
@@ -79,7 +79,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 			d.Controls = bus.Controls{Paused: []bus.Scope{bus.ScopeOut}, By: "ann@kvm1"}
 		}), "guard paused held it back out is paused, by ann@kvm1", "`vmscaler resume web`"},
 		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
-			d.Wishes = []bus.Wish{{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}}
+			d.Recommendations = []bus.Recommendation{{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}}
 		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2"},
 		{decision(bus.RulePolicy, bus.GuardTolerance, nil), "guard tolerance held it back because", "more than the tolerance from 2"},
 		{decision(bus.RulePolicy, bus.GuardProjection, nil), "guard projection held it back because", "now it is 1.0 VMs"},

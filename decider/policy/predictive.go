@@ -30,7 +30,7 @@ type Tuning struct {
 	Quantile float64 `json:"quantile"` // of the forecast's past errors, for the margin
 	Surge    float64 `json:"surge"`    // how many times the ready VMs' capacity is asked for while they are saturated
 	Gate     float64 `json:"gate"`     // quantile of the past rises of the load that VMs are kept for; 0 is none
-	// Hold is how long the highest wish holds, as a multiple of the boot time, between HoldMin and HoldMax.
+	// Hold is how long the highest recommendation holds, as a multiple of the boot time, between HoldMin and HoldMax.
 	Hold    float64       `json:"hold"`
 	HoldMin time.Duration `json:"hold_min"`
 	HoldMax time.Duration `json:"hold_max"`
@@ -73,7 +73,7 @@ type Predictive struct {
 	Slow    float64   `json:"slow"`    // the load's exponential mean over 60 s
 	Experts []Expert  `json:"experts"` // by the order of forecasts
 	Rises   Quantiles `json:"rises"`   // of the load above its level, over the time that a VM should be kept for
-	Wants   Ring      `json:"wants"`   // the wishes of the last minute
+	Wants   Ring      `json:"wants"`   // the recommendations of the last minute
 	Season  Season    `json:"season"`
 	Seen    time.Time `json:"seen"` // the newest reading
 	Surging bool      `json:"surging"`

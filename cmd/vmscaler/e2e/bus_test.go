@@ -57,7 +57,7 @@ func TestEvents(t *testing.T) {
 	decides := func(d bus.Direction, current, desired int) {
 		t.Helper()
 		if err := errors.Join(decider.Publish(&bus.Decision{
-			V: bus.Version, Group: "web", Direction: d, Current: current, Desired: desired, Known: true, ID: fmt.Sprintf("web-%s", d),
+			V: bus.Version, Group: "web", Direction: d, Current: current, Desired: desired, HasSample: true, ID: fmt.Sprintf("web-%s", d),
 			Rule:     bus.RuleStable,
 			Sentence: "said of " + string(d), Time: time.Now(), ExpiresAt: time.Now(),
 		}), decider.Flush()); err != nil {

@@ -151,7 +151,7 @@ func (c *chaos) ready(n int) {
 	c.t.Helper()
 	since := time.Now()
 	c.until(settleBound, fmt.Sprintf("%d VMs are ready", n), func() error {
-		vms, at := c.eyes.newest()
+		vms, at := c.domains.newest()
 		if !at.After(since) || len(vms) != n ||
 			slices.ContainsFunc(vms, func(vm vm.VM) bool { return vm.Meta.Phase != bus.PhaseReady }) {
 			return fmt.Errorf("there are %+v", vms)
@@ -165,7 +165,7 @@ func (c *chaos) replaced(old vm.VM) {
 	c.t.Helper()
 	since := time.Now()
 	c.until(settleBound, old.Name+" is replaced", func() error {
-		vms, at := c.eyes.newest()
+		vms, at := c.domains.newest()
 		if !at.After(since) || slices.ContainsFunc(vms, func(other vm.VM) bool { return other.UUID == old.UUID }) {
 			return fmt.Errorf("there are %+v", vms)
 		}

@@ -97,7 +97,7 @@ func (f *fuzzer) attack() {
 
 // message is one that must change nothing. Only those without credentials forge what a stage would believe.
 func (f *fuzzer) message(role bus.Role) *nats.Msg {
-	sample, decision := f.c.ears.newest()
+	sample, decision := f.c.messages.newest()
 	if role == bus.RoleTap && f.rng.IntN(2) == 0 {
 		return f.forgery(decision)
 	}

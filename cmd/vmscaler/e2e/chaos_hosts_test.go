@@ -19,7 +19,7 @@ func (c *chaos) hostRenamed() {
 	if c.l.cred == nil {
 		c.t.Fatal("only root's private libvirtd has a host name of its own to change (run this as root)")
 	}
-	before, _ := c.ears.newest()
+	before, _ := c.messages.newest()
 	vms := c.vms()
 	name := fmt.Sprintf("renamed-%d.example.org", c.rng.IntN(1000)) // with a domain libvirt asks no DNS for it
 	pid, err := c.l.daemon()
@@ -47,12 +47,12 @@ func (c *chaos) hostRenamed() {
 		}
 	}
 	c.until(settleBound, "the same host says its new name", func() error {
-		s, d := c.ears.newest()
+		s, d := c.messages.newest()
 		if s.HostID != before.HostID {
 			c.t.Fatalf("the host of %s is %s", before.HostID, s.HostID)
 		}
 		if s.Host != name || d.Desired != c.want || len(d.Shares) != 1 || d.Shares[s.HostID].Host != name ||
-			!c.ears.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid).OK {
+			!c.messages.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid).OK {
 			return fmt.Errorf("sample %+v, decision %+v", s, d)
 		}
 		return nil
@@ -68,7 +68,7 @@ func (c *chaos) hostRenamed() {
 func (c *chaos) secondHost() {
 	other, stop := c.join()
 	c.until(settleBound, "two hosts have shares", func() error {
-		if _, d := c.ears.newest(); len(d.Shares) != 2 || d.Direction == bus.In || d.Desired != c.want {
+		if _, d := c.messages.newest(); len(d.Shares) != 2 || d.Direction == bus.In || d.Desired != c.want {
 			return fmt.Errorf("decision %+v", d)
 		}
 		return nil
@@ -82,7 +82,7 @@ func (c *chaos) secondHost() {
 					names = append(names, vm.Name)
 				}
 			}
-			if _, d := c.ears.newest(); len(mine) != here || len(theirs) != there || len(names) != here+there ||
+			if _, d := c.messages.newest(); len(mine) != here || len(theirs) != there || len(names) != here+there ||
 				d.Inputs.Ready != here+there {
 				return fmt.Errorf("here %+v, there %+v, decision %+v", mine, theirs, d)
 			}
@@ -113,7 +113,7 @@ func (c *chaos) secondHost() {
 	}
 	c.scale("--release")
 	c.until(settleBound, "two VMs are left", func() error {
-		if _, d := c.ears.newest(); len(c.vms())+len(other.vms()) != c.want || d.Inputs.Ready != c.want || d.Desired != c.want {
+		if _, d := c.messages.newest(); len(c.vms())+len(other.vms()) != c.want || d.Inputs.Ready != c.want || d.Desired != c.want {
 			return fmt.Errorf("here %+v, there %+v, decision %+v", c.vms(), other.vms(), d)
 		}
 		return nil
@@ -194,7 +194,8 @@ func (c *chaos) otherSpelling() {
 		out, err := cmd.CombinedOutput()
 		timer.Stop()
 		if err == nil ||
-			!containsAll(string(out), fmt.Sprint(c.procs[c.hands()].cmd.Process.Pid), "acts on qemu:///session?socket="+c.l.socket) {
+			!containsAll(string(out), fmt.Sprint(c.procs[c.actuatorProcess()].cmd.Process.Pid),
+				"acts on qemu:///session?socket="+c.l.socket) {
 			c.t.Errorf("a second actuator at %s: %v\n%s", uri, err, out)
 		}
 	}

@@ -41,9 +41,9 @@ func (c *chaos) hangLibvirtd() {
 	}()
 	since := time.Now()
 	c.until(settleBound, "the actuator says that libvirt hangs, and the decider goes on", func() error {
-		a := c.ears.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid)
-		d := c.ears.healthOf("decider", c.procs["decider"].cmd.Process.Pid)
-		_, decision := c.ears.newest()
+		a := c.messages.healthOf("actuator", c.procs["actuator"].cmd.Process.Pid)
+		d := c.messages.healthOf("decider", c.procs["decider"].cmd.Process.Pid)
+		_, decision := c.messages.newest()
 		if a.OK || !d.OK || time.Since(d.Time) > 3*bus.HealthInterval || !decision.Time.After(since.Add(10*time.Second)) ||
 			decision.Desired != c.want {
 			return fmt.Errorf("actuator %+v, decider %+v, decision %+v", a, d, decision)
@@ -82,7 +82,7 @@ func (c *chaos) templateDeleted() {
 	since := time.Now()
 	c.off(c.anyVM())
 	c.until(settleBound, "a launch fails for want of the template", func() error {
-		if found := c.ears.heard(since,
+		if found := c.messages.heard(since,
 			func(e bus.Event) bool { return e.Event == bus.EventFailed && strings.Contains(e.Error, "template") }); len(
 			found,
 		) == 0 {
@@ -116,7 +116,7 @@ func (c *chaos) spareTemplateGone() {
 	c.putTemplate("spare", tinyGuest)
 	c.try("delete the template", os.Remove(c.disk("spare")))
 	c.replaceOne()
-	killAndStart(c.hands())(c)
+	killAndStart(c.actuatorProcess())(c)
 	c.replaceOne()
 	c.refreshPool()
 }
@@ -133,10 +133,10 @@ func (c *chaos) poolUndefined() {
 	_ = pool.Free()
 	vm := c.anyVM()
 	c.off(vm)
-	pid, since := c.procs[c.hands()].cmd.Process.Pid, time.Now()
+	pid, since := c.procs[c.actuatorProcess()].cmd.Process.Pid, time.Now()
 	c.until(settleBound, "health has the command that defines the pool, and the group is decided on", func() error {
-		h := c.ears.healthOf("actuator", pid)
-		s, d := c.ears.newest()
+		h := c.messages.healthOf("actuator", pid)
+		s, d := c.messages.newest()
 		if h.OK || !strings.Contains(h.Message, "pool-define-as") || d.Desired != c.want || !d.Time.After(since.Add(5*time.Second)) ||
 			!slices.ContainsFunc(s.VMs, func(other bus.VM) bool { return other.UUID != vm.UUID && other.CPUPercent != nil }) {
 			return fmt.Errorf("actuator %+v, sample %+v, decision %+v", h, s, d)
@@ -164,7 +164,7 @@ func (c *chaos) poolFull() {
 	c.until(settleBound, "a launch fails", func() error {
 		refill()
 		heard := func(what bus.EventType) int {
-			return len(c.ears.heard(since, func(e bus.Event) bool { return e.Event == what }))
+			return len(c.messages.heard(since, func(e bus.Event) bool { return e.Event == what }))
 		}
 		if heard(bus.EventFailed) > 0 {
 			return nil

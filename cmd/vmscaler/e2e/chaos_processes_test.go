@@ -63,8 +63,8 @@ func dieAt(step string) func(*chaos) {
 			c.heat(c.anyVM())
 			c.ready(c.want + 1)
 		}
-		c.procs[c.hands()].stop()
-		p := c.startStage(c.hands(), "VMSCALER_DIE_AT="+step)
+		c.procs[c.actuatorProcess()].stop()
+		p := c.startStage(c.actuatorProcess(), "VMSCALER_DIE_AT="+step)
 		p.willEnd()
 		if drains {
 			c.coolAll()
@@ -76,7 +76,7 @@ func dieAt(step string) func(*chaos) {
 		case <-time.After(settleBound):
 			c.t.Fatalf("the step %s was not reached within %s", step, settleBound)
 		}
-		c.startStage(c.hands())
+		c.startStage(c.actuatorProcess())
 	}
 }
 
@@ -178,7 +178,7 @@ func (c *chaos) samplesDropped() {
 	c.procs["collector"].kill()
 	since := time.Now()
 	c.until(settleBound, "the group is blind for a minute", func() error {
-		if _, d := c.ears.newest(); d.Rule != bus.RuleBlind || d.Desired != c.want || d.Time.Sub(since) < time.Minute {
+		if _, d := c.messages.newest(); d.Rule != bus.RuleBlind || d.Desired != c.want || d.Time.Sub(since) < time.Minute {
 			return fmt.Errorf("decision %+v", d)
 		}
 		return nil
@@ -195,7 +195,7 @@ func (c *chaos) samplesMangled() {
 		}
 	}
 	c.procs["collector"].kill()
-	last, _ := c.ears.newest()
+	last, _ := c.messages.newest()
 	idle := 0.0
 	for i := range last.VMs {
 		last.VMs[i].CPUPercent = &idle
@@ -215,12 +215,12 @@ func (c *chaos) samplesMangled() {
 	c.try("publish", conn.Flush())
 	since := time.Now()
 	c.until(settleBound, "they are no data", func() error {
-		if _, d := c.ears.newest(); d.Desired != c.max || !d.Time.After(since.Add(3*time.Second)) {
+		if _, d := c.messages.newest(); d.Desired != c.max || !d.Time.After(since.Add(3*time.Second)) {
 			return fmt.Errorf("decision %+v", d)
 		}
 		return nil
 	})
-	if vms, _ := c.eyes.newest(); len(vms) != c.max {
+	if vms, _ := c.domains.newest(); len(vms) != c.max {
 		c.t.Errorf("%d VMs are left of %d", len(vms), c.max)
 	}
 	c.startStage("collector")
@@ -230,7 +230,7 @@ func (c *chaos) samplesMangled() {
 // killLeader: another decider goes on with what the first one wanted.
 func (c *chaos) killLeader() {
 	c.startStage("decider2")
-	_, before := c.ears.newest()
+	_, before := c.messages.newest()
 	c.procs["decider"].kill()
 	c.leads(before.Term)
 	c.procs["decider"] = c.procs["decider2"]
@@ -241,8 +241,8 @@ func (c *chaos) killLeader() {
 func (c *chaos) leads(before int64) (term int64) {
 	c.t.Helper()
 	c.until(settleBound, "another decider leads", func() error {
-		_, d := c.ears.newest()
-		if d.Term <= before || !d.Known || d.Desired != c.want {
+		_, d := c.messages.newest()
+		if d.Term <= before || !d.HasSample || d.Desired != c.want {
 			return fmt.Errorf("decision %+v", d)
 		}
 		term = d.Term
@@ -254,14 +254,14 @@ func (c *chaos) leads(before int64) (term int64) {
 // stopLeader: a leader that was stopped past its lock, and goes on, does not decide any more.
 func (c *chaos) stopLeader() {
 	second := c.startStage("decider2")
-	_, before := c.ears.newest()
+	_, before := c.messages.newest()
 	first := c.procs["decider"]
 	c.try("stop the leader", first.cmd.Process.Signal(syscall.SIGSTOP))
 	term := c.leads(before.Term)
 	c.try("continue the leader", first.cmd.Process.Signal(syscall.SIGCONT))
 	since := time.Now()
 	c.replaceOne()
-	for _, e := range c.ears.heard(since, func(e bus.Event) bool { return e.DecisionID != "" }) {
+	for _, e := range c.messages.heard(since, func(e bus.Event) bool { return e.DecisionID != "" }) {
 		if !strings.Contains(e.DecisionID, fmt.Sprintf("-%d-", term)) {
 			c.t.Errorf("%s of %s was decided by %s, which is not of term %d", e.Event, e.VM, e.DecisionID, term)
 		}

@@ -50,7 +50,7 @@ func (c *chaos) settle(after string) time.Duration {
 
 // saidWell: the newest sample has the desired number of VMs, all ready, and the decider wants just those.
 func (c *chaos) saidWell(since time.Time) error {
-	s, d := c.ears.newest()
+	s, d := c.messages.newest()
 	switch {
 	case !s.Time.After(since):
 		return fmt.Errorf("the last sample is of %s", s.Time)
@@ -58,7 +58,7 @@ func (c *chaos) saidWell(since time.Time) error {
 		return fmt.Errorf("the last decision is of %s", d.Time)
 	case len(s.VMs) != c.want:
 		return fmt.Errorf("the sample has %d VMs, want %d: %+v; decision: %s", len(s.VMs), c.want, s.VMs, d.Sentence)
-	case d.Desired != c.want || !d.Known || d.Inputs.Owned != c.want:
+	case d.Desired != c.want || !d.HasSample || d.Inputs.Owned != c.want:
 		return fmt.Errorf("decision %+v, want %d desired and owned", d, c.want)
 	}
 	for _, vm := range s.VMs {
@@ -71,7 +71,7 @@ func (c *chaos) saidWell(since time.Time) error {
 
 // isWell is saidWell of libvirt itself.
 func (c *chaos) isWell(since time.Time) error {
-	vms, at := c.eyes.newest()
+	vms, at := c.domains.newest()
 	if !at.After(since) {
 		return fmt.Errorf("the last look at libvirt was at %s", at)
 	}
@@ -99,7 +99,7 @@ func (c *chaos) stagesWell(time.Time) error {
 			stages = []string{"decider"}
 		}
 		for _, stage := range stages {
-			if h := c.ears.healthOf(stage, p.cmd.Process.Pid); !h.OK || time.Since(h.Time) > 3*bus.HealthInterval {
+			if h := c.messages.healthOf(stage, p.cmd.Process.Pid); !h.OK || time.Since(h.Time) > 3*bus.HealthInterval {
 				return fmt.Errorf("%s of process %d: %+v", stage, p.cmd.Process.Pid, h)
 			}
 		}
@@ -149,7 +149,7 @@ func (c *chaos) historyComplete(time.Time) error {
 	if err != nil {
 		return err
 	}
-	return c.eyes.explainedBy(events, c.epoch)
+	return c.domains.explainedBy(events, c.epoch)
 }
 
 // history is what `vmscaler events` prints.

@@ -54,7 +54,7 @@ func (c *chaos) suspend() {
 	c.with(vm, "suspend", (*libvirt.Domain).Suspend)
 	decisions, last := 0, bus.Decision{}
 	c.until(settleBound, "decisions without the suspended VM", func() error {
-		s, d := c.ears.newest()
+		s, d := c.messages.newest()
 		for _, other := range s.VMs {
 			if other.UUID == vm.UUID && other.State == bus.StatePaused && other.CPUPercent == nil && d.Inputs.Ready <= c.want &&
 				d.Seq != last.Seq { // another takes its place
@@ -109,7 +109,7 @@ func (c *chaos) suspendAndScaleIn() {
 		if !paused {
 			c.t.Fatalf("the suspended %s was not left alone: %+v", aside.Name, c.vms())
 		}
-		if _, d := c.ears.newest(); d.Desired != c.want || serving != c.want {
+		if _, d := c.messages.newest(); d.Desired != c.want || serving != c.want {
 			return fmt.Errorf("%d VMs serve, decision %+v", serving, d)
 		}
 		return nil
@@ -132,7 +132,7 @@ func (c *chaos) resets() {
 				c.with(vm, "reset", func(dom *libvirt.Domain) error { return dom.Reset(0) })
 			}
 		}
-		s, d := c.ears.newest()
+		s, d := c.messages.newest()
 		warmed = warmed || d.Inputs.Warming == len(vms) && d.Time.After(since)
 		if d.Desired != c.want || len(c.vms()) != len(vms) {
 			c.t.Fatalf("resets were taken for load: sample %+v, decision %+v", s, d)
@@ -154,10 +154,10 @@ func (c *chaos) crashLoop() {
 	since := time.Now()
 	c.off(c.anyVM())
 	c.until(settleBound, "launching pauses for VMs that died early", func() error {
-		if found := c.ears.heard(since, func(e bus.Event) bool {
+		if found := c.messages.heard(since, func(e bus.Event) bool {
 			return e.Event == bus.EventBraked && strings.Contains(e.Sentence, "died within")
 		}); len(found) == 0 {
-			return fmt.Errorf("no such event: %+v", c.ears.heard(since, func(bus.Event) bool { return true }))
+			return fmt.Errorf("no such event: %+v", c.messages.heard(since, func(bus.Event) bool { return true }))
 		}
 		return nil
 	})
@@ -268,7 +268,7 @@ func (c *chaos) allHot() {
 	}
 	since := time.Now()
 	c.until(settleBound, "held at max for 20 decisions", func() error {
-		if _, d := c.ears.newest(); d.Guard != bus.GuardAtMax || d.Desired != c.max || d.Time.Sub(since) < 10*time.Second {
+		if _, d := c.messages.newest(); d.Guard != bus.GuardAtMax || d.Desired != c.max || d.Time.Sub(since) < 10*time.Second {
 			return fmt.Errorf("decision %+v", d)
 		}
 		return nil
@@ -335,7 +335,7 @@ func (c *chaos) neverBoots() {
 	since := time.Now()
 	c.off(c.anyVM())
 	c.until(settleBound, "a launch fails", func() error {
-		if len(c.ears.heard(since, func(e bus.Event) bool { return strings.Contains(e.Error, "boot time-out") })) == 0 {
+		if len(c.messages.heard(since, func(e bus.Event) bool { return strings.Contains(e.Error, "boot time-out") })) == 0 {
 			return fmt.Errorf("no such event")
 		}
 		return nil

@@ -74,28 +74,28 @@ var buildFaulty = sync.OnceValues(func() (string, error) {
 // chaos is a world that faults happen to, and what is known of it.
 type chaos struct {
 	*world
-	t       *testing.T
-	place   place
-	rng     *rand.Rand
-	l       *privateLibvirt
-	binary  string
-	address string
-	url     string
-	file    string   // the config
-	wrap    []string // a command that runs the stages, if any
-	login   []string // of stages and commands, on a server that is not embedded
-	procs   map[string]*process
-	want    int // VMs, when all is well
-	max     int
-	base    []string // files in the pool's folder that are not of VMs
-	foreign func()   // checks that what is not ours is as it was
-	sums    map[string]string
-	eyes    *lookout
-	ears    *listener
-	fuzz    *fuzzer
-	epoch   time.Time // from when on the history must be complete
-	early   map[*process]usage
-	oldest  life
+	t        *testing.T
+	place    place
+	rng      *rand.Rand
+	l        *privateLibvirt
+	binary   string
+	address  string
+	url      string
+	file     string   // the config
+	wrap     []string // a command that runs the stages, if any
+	login    []string // of stages and commands, on a server that is not embedded
+	procs    map[string]*process
+	want     int // VMs, when all is well
+	max      int
+	base     []string // files in the pool's folder that are not of VMs
+	foreign  func()   // checks that what is not ours is as it was
+	sums     map[string]string
+	domains  *lookout
+	messages *listener
+	fuzz     *fuzzer
+	epoch    time.Time // from when on the history must be complete
+	early    map[*process]usage
+	oldest   life
 }
 
 // newChaos makes a world, starts everything in it, and waits until all is well.
@@ -138,12 +138,12 @@ func newChaos(t *testing.T, where place, rng *rand.Rand) *chaos {
 		c.sums[name] = fileSum(t, c.disk(name))
 	}
 	t.Cleanup(c.tidy)
-	c.eyes = c.startLookout()
+	c.domains = c.startLookout()
 	if where.external {
 		c.prepareServer()
 	}
 	c.startAll()
-	c.ears = c.startListener()
+	c.messages = c.startListener()
 	c.fuzz = c.startFuzzer()
 	c.settle("the start")
 	return c
@@ -170,7 +170,7 @@ func (c *chaos) disk(name string) string { return filepath.Join(c.dir, template.
 func (c *chaos) tidy() {
 	c.fuzz.stop()
 	c.mendLibvirt()
-	c.eyes.stop()
+	c.domains.stop()
 	if out, err := c.command("down", c.group, "--yes", "--shutdown-timeout", "1s").CombinedOutput(); err != nil {
 		c.t.Errorf("vmscaler down: %s\n%s", err, out)
 	}
@@ -253,8 +253,8 @@ func (c *chaos) spawnStage(stage string, env ...string) *process {
 	return c.startProcess("vmscaler "+stage, cmd)
 }
 
-// hands is the process with the actuator.
-func (c *chaos) hands() string {
+// actuatorProcess is the process with the actuator.
+func (c *chaos) actuatorProcess() string {
 	if c.place.split {
 		return "actuator"
 	}

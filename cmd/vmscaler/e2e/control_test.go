@@ -143,7 +143,7 @@ func TestPredictive(t *testing.T) {
 	command := w.command("load", w.vms()[0].Name, "--for", "1h")
 	go func() { loaded <- runUntil(ctx, command) }()
 	p.untilReady(2)
-	if d := p.decision; len(d.Wishes) != 1 || d.Wishes[0].Policy != bus.PolicyPredictive {
+	if d := p.decision; len(d.Recommendations) != 1 || d.Recommendations[0].Policy != bus.PolicyPredictive {
 		t.Errorf("decided by %+v", d)
 	}
 	stop()

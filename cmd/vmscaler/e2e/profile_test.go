@@ -71,7 +71,7 @@ func playProfile(t *testing.T, policy bus.PolicyType) {
 		lost += math.Max(0, demand-float64(len(serving))) * seconds
 		headroom += math.Max(0, demand-full*float64(len(serving))) * seconds
 		owned += float64(len(p.sample.VMs)) * seconds
-		if d := p.decision; d.Known && d.Desired != desired {
+		if d := p.decision; d.HasSample && d.Desired != desired {
 			if desired > 0 {
 				actions += max(d.Desired-desired, desired-d.Desired)
 			}

@@ -29,7 +29,7 @@ func TestRestartAdopts(t *testing.T) {
 
 	// With min 1 only the two VMs themselves say that desired is 2.
 	p = w.start(w.config("policy: {cooldown_in: 1h}"))
-	p.until("the group starts with what it owns", func() bool { return p.decision.Known })
+	p.until("the group starts with what it owns", func() bool { return p.decision.HasSample })
 	if p.decision.Desired != 2 {
 		t.Errorf("desired %d after the restart, want the 2 that are there", p.decision.Desired)
 	}

@@ -34,7 +34,7 @@ func Sample(group, host string, seconds float64, vms ...bus.VM) bus.Sample {
 // Decision is one that holds two VMs.
 func Decision(group string, seconds float64) bus.Decision {
 	return bus.Decision{
-		V: bus.Version, Group: group, Direction: bus.Hold, Current: 2, Desired: 2, Rule: bus.RuleStable, Known: true,
+		V: bus.Version, Group: group, Direction: bus.Hold, Current: 2, Desired: 2, Rule: bus.RuleStable, HasSample: true,
 		Sentence: "stable: average 45 %", ID: fmt.Sprintf("%s-%g", group, seconds), Term: 1,
 		Seq: uint64(100*max(0, seconds)) + 1, Time: At(seconds), ExpiresAt: At(seconds + 10),
 		Inputs: bus.Inputs{

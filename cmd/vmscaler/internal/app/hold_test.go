@@ -146,7 +146,7 @@ func (c *cluster) step(t *rapid.T) {
 	var d bus.Decision
 	d, c.state = decider.Decide(c.spec, c.state, obs, c.now)
 	for _, h := range c.hosts {
-		if d.Direction != bus.In && d.Known && !h.silent && h.lies == nil && c.alone(h) && d.Shares[h.id].VMs < h.kept() &&
+		if d.Direction != bus.In && d.HasSample && !h.silent && h.lies == nil && c.alone(h) && d.Shares[h.id].VMs < h.kept() &&
 			c.believed(obs, h) {
 			t.Fatalf("%q: host %s has %d VMs, and its share is %+v of %+v", d.Sentence, h.id, h.kept(), d.Shares[h.id], d)
 		}
@@ -182,7 +182,7 @@ func (c *cluster) act(t *rapid.T, h *simHost, d bus.Decision) {
 		Spec: c.spec, Desired: actuator.Unknown, Work: map[string]actuator.Work{}, Sick: map[string]string{},
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: d.Controls,
 	}
-	if share, ok := d.Shares[h.id]; ok && d.Known {
+	if share, ok := d.Shares[h.id]; ok && d.HasSample {
 		s.Desired, s.Numbers, s.ScaleIn = min(share.VMs, c.spec.Max), share.Numbers, d.Direction == bus.In
 	}
 	for _, vm := range h.vms {

@@ -115,7 +115,7 @@ func (f *fleet) act() {
 		Spec: f.spec, Desired: actuator.Unknown, Work: map[string]actuator.Work{}, Sick: map[string]string{},
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: f.wanted.Controls,
 	}
-	if f.holds--; f.holds > 0 && f.wanted.Known {
+	if f.holds--; f.holds > 0 && f.wanted.HasSample {
 		s.Desired, s.Numbers, s.ScaleIn = f.wanted.Shares["kvm1"].VMs, f.wanted.Shares["kvm1"].Numbers, f.wanted.Direction == bus.In
 	}
 	for name := range f.foreign {
@@ -216,7 +216,7 @@ func (f *fleet) check(t *rapid.T) {
 	if n := len(f.vms); n > f.spec.Max {
 		t.Fatalf("%d VMs are owned, max is %d", n, f.spec.Max)
 	}
-	if d := f.wanted; d.Known && (d.Desired < f.spec.Min || d.Desired > f.spec.Max) {
+	if d := f.wanted; d.HasSample && (d.Desired < f.spec.Min || d.Desired > f.spec.Max) {
 		t.Fatalf("desired %d, min %d, max %d", d.Desired, f.spec.Min, f.spec.Max)
 	}
 	names := map[string]bool{}

@@ -17,8 +17,8 @@ const (
 	saidFor     = time.Hour // for so long one cause is not said again
 )
 
-// rest is a VM whose removal failed, and that is let be for a while.
-type rest struct {
+// removalRetry is a VM whose removal failed, and that is let be for a while.
+type removalRetry struct {
 	vm, group string
 	tries     int
 	cause     string
@@ -26,8 +26,8 @@ type rest struct {
 	said      time.Time // when it was last published
 }
 
-// restAfter is how long a VM is let be after the n-th try in a row to remove it: 5 s, 10 s, 20 s ... up to 5 minutes.
-func restAfter(n int) time.Duration {
+// retryAfter is how long a VM is let be after the n-th try in a row to remove it: 5 s, 10 s, 20 s ... up to 5 minutes.
+func retryAfter(n int) time.Duration {
 	wait := firstRest
 	for ; n > 1 && wait < longestRest; n-- {
 		wait *= 2
@@ -37,11 +37,11 @@ func restAfter(n int) time.Duration {
 
 // failed counts one more try, and reports whether it is to be published: the first one is, another cause is, and the same
 // one once an hour. A removal that cannot succeed must not push everything else out of the history.
-func (r rest) failed(cause string, now time.Time) (next rest, say bool) {
+func (r removalRetry) failed(cause string, now time.Time) (next removalRetry, say bool) {
 	say = cause != r.cause || now.Sub(r.said) >= saidFor
 	r.tries++
 	r.cause = cause
-	r.until = now.Add(restAfter(r.tries))
+	r.until = now.Add(retryAfter(r.tries))
 	if say {
 		r.said = now
 	}
@@ -49,30 +49,30 @@ func (r rest) failed(cause string, now time.Time) (next rest, say bool) {
 }
 
 // event says that a removal failed.
-func (r rest) event() bus.Event {
+func (r removalRetry) event() bus.Event {
 	times := ""
 	if r.tries > 1 {
 		times = fmt.Sprintf(" %d times in a row", r.tries)
 	}
 	return bus.Event{
 		Group: r.group, VM: r.vm, Event: bus.EventFailed, Error: r.cause,
-		Sentence: fmt.Sprintf("removing failed%s, next try in %s", times, restAfter(r.tries)),
+		Sentence: fmt.Sprintf("removing failed%s, next try in %s", times, retryAfter(r.tries)),
 	}
 }
 
 // namedAtMost is how many VMs of one trouble a message names.
 const namedAtMost = 3
 
-// restTroubles is what is wrong with a group's VMs that cannot be removed. They go on to count to max, so they can keep the
+// retryTroubles is what is wrong with a group's VMs that cannot be removed. They go on to count to max, so they can keep the
 // group below what is desired.
-func restTroubles(group string, rests []rest, desired, most int) (all bus.Troubles) {
-	byCause := map[string][]rest{}
-	for _, r := range rests {
+func retryTroubles(group string, retries []removalRetry, desired, most int) (all bus.Troubles) {
+	byCause := map[string][]removalRetry{}
+	for _, r := range retries {
 		byCause[r.cause] = append(byCause[r.cause], r)
 	}
 	for _, cause := range slices.Sorted(maps.Keys(byCause)) {
 		same := byCause[cause]
-		slices.SortFunc(same, func(a, b rest) int { return strings.Compare(a.vm, b.vm) })
+		slices.SortFunc(same, func(a, b removalRetry) int { return strings.Compare(a.vm, b.vm) })
 		var names []string
 		tries, next := 0, same[0].until
 		for i, r := range same {
@@ -91,7 +91,7 @@ func restTroubles(group string, rests []rest, desired, most int) (all bus.Troubl
 		all.Add(bus.ProblemRemovalFailed, who, fmt.Sprintf("group %s: cannot remove %s (tries: %d, next at %s): %s",
 			group, who, tries, next.Local().Format(time.TimeOnly), cause))
 	}
-	if can := max(most-len(rests), 0); len(rests) > 0 && can < desired {
+	if can := max(most-len(retries), 0); len(retries) > 0 && can < desired {
 		all.Add(bus.ProblemAtMax, group, fmt.Sprintf(
 			"group %s: VMs that cannot be removed count to max %d: no more than %d of the %d wanted here can be there",
 			group, most, can, desired))
@@ -99,34 +99,34 @@ func restTroubles(group string, rests []rest, desired, most int) (all bus.Troubl
 	return all
 }
 
-// restTroubles are those of all groups.
-func (a *Actuator) restTroubles() (all bus.Troubles) {
+// retryTroubles are those of all groups.
+func (a *Actuator) retryTroubles() (all bus.Troubles) {
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		var rests []rest
-		for _, r := range a.rests {
+		var retries []removalRetry
+		for _, r := range a.retries {
 			if r.group == name {
-				rests = append(rests, r)
+				retries = append(retries, r)
 			}
 		}
 		g := a.groups[name]
-		all = append(all, restTroubles(name, rests, g.desired, g.most)...)
+		all = append(all, retryTroubles(name, retries, g.desired, g.most)...)
 	}
 	return all
 }
 
 // couldNotRemove notes that a removal failed.
 func (a *Actuator) couldNotRemove(uuid string, w *worker, err error) {
-	r, say := a.rests[uuid].failed(vm.ErrorText(err), a.cfg.Now())
+	r, say := a.retries[uuid].failed(vm.ErrorText(err), a.cfg.Now())
 	r.vm, r.group = w.name, w.group
-	a.rests[uuid], a.resting[uuid] = r, r.until
+	a.retries[uuid], a.retryAt[uuid] = r, r.until
 	if say {
 		a.tell(r.event())
 	}
 }
 
-// forgetRests forgets the VMs that are gone, and those that nobody wants to remove any more.
-func (a *Actuator) forgetRests(there map[string]vm.VM) {
-	maps.DeleteFunc(a.rests, func(uuid string, r rest) bool {
+// forgetRetries forgets the VMs that are gone, and those that nobody wants to remove any more.
+func (a *Actuator) forgetRetries(there map[string]vm.VM) {
+	maps.DeleteFunc(a.retries, func(uuid string, r removalRetry) bool {
 		_, is := there[uuid]
 		return !is && a.workers[uuid] == nil || a.workers[uuid] == nil && a.cfg.Now().Sub(r.until) > longestRest
 	})

@@ -20,7 +20,7 @@ func TestRestAfter(t *testing.T) {
 		1: 5 * time.Second, 2: 10 * time.Second, 3: 20 * time.Second, 6: 160 * time.Second, 7: 5 * time.Minute, 8: 5 * time.Minute,
 		1 << 20: 5 * time.Minute,
 	} {
-		if got := restAfter(n); got != want {
+		if got := retryAfter(n); got != want {
 			t.Errorf("after %d tries: %s, want %s", n, got, want)
 		}
 	}
@@ -28,7 +28,7 @@ func TestRestAfter(t *testing.T) {
 
 // A removal that cannot succeed was tried every five seconds forever, with two events each: they pushed the history out.
 func TestFailedRemovalsAreSaidOnce(t *testing.T) {
-	var r rest
+	var r removalRetry
 	now, said := t0, 0
 	for now.Before(t0.Add(24 * time.Hour)) {
 		var say bool
@@ -51,15 +51,15 @@ func TestFailedRemovalsAreSaidOnce(t *testing.T) {
 		!strings.Contains(e.Sentence, "times in a row, next try in 5m0s") {
 		t.Errorf("event %+v", e)
 	}
-	if next, say := (rest{}).failed("refused", t0); !say || next.event().Sentence != "removing failed, next try in 5s" {
+	if next, say := (removalRetry{}).failed("refused", t0); !say || next.event().Sentence != "removing failed, next try in 5s" {
 		t.Errorf("the first one: %v %+v", say, next.event())
 	}
 }
 
 func TestRestProblems(t *testing.T) {
 	at := func(seconds int) time.Time { return t0.Add(time.Duration(seconds) * time.Second) }
-	one := rest{vm: "web-1", tries: 3, cause: "the pool is gone", until: at(20)}
-	many := []rest{
+	one := removalRetry{vm: "web-1", tries: 3, cause: "the pool is gone", until: at(20)}
+	many := []removalRetry{
 		{vm: "web-4", tries: 1, cause: "the pool is gone", until: at(5)},
 		{vm: "web-3", tries: 1, cause: "the pool is gone", until: at(9)},
 		{vm: "web-2", tries: 1, cause: "the pool is gone", until: at(9)},
@@ -69,19 +69,19 @@ func TestRestProblems(t *testing.T) {
 	clock := func(seconds int) string { return at(seconds).Local().Format(time.TimeOnly) }
 	for _, tt := range []struct {
 		name          string
-		rests         []rest
+		retries       []removalRetry
 		desired, most int
 		want          []string
 	}{
 		{"none", nil, 3, 3, nil},
-		{"one, and there is room beside it", []rest{one}, 2, 3, []string{
+		{"one, and there is room beside it", []removalRetry{one}, 2, 3, []string{
 			"cannot remove web-1 (tries: 3, next at " + clock(20) + "): the pool is gone",
 		}},
-		{"one that keeps another from being made", []rest{one}, 3, 3, []string{
+		{"one that keeps another from being made", []removalRetry{one}, 3, 3, []string{
 			"cannot remove web-1 (tries: 3, next at " + clock(20) + "): the pool is gone",
 			"VMs that cannot be removed count to max 3: no more than 2 of the 3 wanted here can be there",
 		}},
-		{"nothing is wanted, as nothing is known", []rest{one}, Unknown, 1, []string{
+		{"nothing is wanted, as nothing is known", []removalRetry{one}, Unknown, 1, []string{
 			"cannot remove web-1 (tries: 3, next at " + clock(20) + "): the pool is gone",
 		}},
 		{"many", many, 1, 3, []string{
@@ -91,7 +91,7 @@ func TestRestProblems(t *testing.T) {
 		}},
 	} {
 		var got []string
-		for _, trouble := range restTroubles("web", tt.rests, tt.desired, tt.most) {
+		for _, trouble := range retryTroubles("web", tt.retries, tt.desired, tt.most) {
 			got = append(got, strings.TrimPrefix(trouble.Text, "group web: "))
 		}
 		if !slices.Equal(got, tt.want) {
@@ -153,7 +153,7 @@ func TestRemovalThatCannotSucceed(t *testing.T) {
 		"count to max 1: no more than 0 of the 1",
 	))
 	for n := 2; n <= 5; n++ {
-		clock.add(restAfter(n))
+		clock.add(retryAfter(n))
 		s.want(1, "it is tried again", reported(fmt.Sprintf("web-1 (tries: %d", n)))
 	}
 	if err := pool.Create(0); err != nil {
