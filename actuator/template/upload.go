@@ -93,6 +93,9 @@ func upload(
 		return err
 	}
 	defer p.Free()
+	if err := checkPoolKind(p, to.Pool); err != nil {
+		return err
+	}
 	if err := poolFits(ctx, p, to.Pool, uint64(s.size), to.keep()); err != nil {
 		return err
 	}
@@ -245,6 +248,14 @@ func CheckNew(conn *libvirt.Connect, to Target) error {
 // refuseExisting returns ErrExists if Upload would.
 func refuseExisting(conn *libvirt.Connect, pool, name string) error {
 	if err := CheckName(name); err != nil {
+		return err
+	}
+	p, err := openPool(conn, pool)
+	if err != nil {
+		return err
+	}
+	defer p.Free()
+	if err := checkPoolKind(p, pool); err != nil {
 		return err
 	}
 	info, err := Lookup(conn, pool, name)
