@@ -35,6 +35,12 @@ func (r Report) step(what string) {
 	}
 }
 
+func (r Report) warn(what string) {
+	if r.Warn != nil {
+		r.Warn(what)
+	}
+}
+
 func (r Report) progress(what string) func(done, total int64) {
 	if r.Progress == nil {
 		return func(int64, int64) {}
@@ -110,6 +116,13 @@ func (i *importing) run(ctx context.Context) (err error) {
 	}
 	if final != image {
 		defer func() { err = errors.Join(err, final.close()) }()
+	}
+	warnings, err := lookInside(ctx, final, i.dir)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		i.report.warn(w)
 	}
 	final.origin = &origin
 	i.report.step("uploading")

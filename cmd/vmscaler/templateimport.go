@@ -36,8 +36,8 @@ func templateImportCommand(g *globals) *cobra.Command {
 Make a template from a disk image that a BIOS or UEFI starts: an installed system, a cloud image. SOURCE is a file, a URL, or the
 name of a published image (see template catalog; "catalog:NAME" where a file has that name). It may be qcow2, raw, VMDK, VDI,
 VHD or VHDX, and packed by gzip, xz or zstd. It is copied and not changed. It is refused if qemu-img finds it damaged, if it needs
-other files, or if the pool (or $TMPDIR, for what is converted or unpacked) has no room for it. What is in its file systems
-is not looked at: nothing that must be unique, such as a machine id, may be baked in. For "ready_when: agent" the guest needs
+other files, or if the pool (or $TMPDIR, for what is converted or unpacked) has no room for it. Nothing that must be unique, such
+as a machine id, may be baked in: of an ext4 file system import looks, and warns. For "ready_when: agent" the guest needs
 qemu-guest-agent; otherwise use lease or uptime.
 
 What is fetched is kept in the cache folder, and fetched again only when it has changed; what was cut off goes on where it
@@ -102,7 +102,7 @@ func (c *templateImportCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 		info, err := template.Import(cmd.Context(), hv.conn, to, image, template.Report{
-			Step: w.say, Progress: w.bars.show, Warn: w.say,
+			Step: w.say, Progress: w.bars.show, Warn: func(what string) { w.say("warning: " + what) },
 		})
 		if err != nil {
 			return err
