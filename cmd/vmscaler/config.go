@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
 func configCommand(g *globals) *cobra.Command {
@@ -13,7 +15,7 @@ func configCommand(g *globals) *cobra.Command {
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(configCheckCommand(g), configShowCommand(g))
+	cmd.AddCommand(configCheckCommand(g), configShowCommand(g), configSchemaCommand())
 	return cmd
 }
 
@@ -49,6 +51,24 @@ func configCheckCommand(g *globals) *cobra.Command {
 	}
 	busF.add(cmd)
 	return cmd
+}
+
+func configSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the config's format as a JSON schema, for editors",
+		Args:  exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			schema, err := config.JSONSchema()
+			if err != nil {
+				return err
+			}
+			if _, err := cmd.OutOrStdout().Write(schema); err != nil {
+				return fmt.Errorf("print the schema: %w", err)
+			}
+			return nil
+		},
+	}
 }
 
 func configShowCommand(g *globals) *cobra.Command {

@@ -203,80 +203,75 @@ groups:
 	same(t, again, want)
 }
 
-// TestScalars tries one field at a time: what is allowed, just outside it, and other types.
+// scalars are one field at a time: what is allowed, and what is just outside it, or of another type.
+var scalars = []struct{ field, good, bad string }{
+	{"vcpus", "1 512", "0 513 -1 1.0 '2' two 0x10 1_0 ~ true [1] {a: 1} .inf 99999999999999999999"},
+	{"min", "1 5", "0 6"},
+	{"max", "1 1000", "0 1001"},
+	{"memory", "32MiB 32 '64' 1GiB 16384GiB", "31MiB 31 -64 1.5GiB 1TiB 256MB 256M MiB 16385GiB 999999999GiB 1e3 ~"},
+	{"network", "default user ''", "a/b . .. 5 true [default] \"a\\nb\" ' a'"},
+	{"template", "demo '5' a.b", "'' ~ 5 a/b"},
+	{"name", "web a web-a", "Web 1 web1 web-1 web- -web ''"},
+	{"ready_when", "agent lease uptime", "Agent '' ~ 1"},
+	{"ready_after", "0s 0 1h 1.5s", "-1s 5 61m 1d 1h1s ~ soon"},
+	{"boot_timeout", "1s 1h", "999ms 0 2h"},
+	{"shutdown_timeout", "0s 1h", "-1ns 2h"},
+	{"policy.upper", "21 100 100% 70.5 '70' 2.1e1", "0 20 100.1 101% NaN .nan Inf -1 '' % 70%% ~"},
+	{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
+	{"policy.interval", "200ms 20m", "199ms 0 21m"},
+	{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
+	{"policy.signal", "cpu", "disk '' memory metric"},
+	{"policy.target", "60 1", "0 101"},
+	{"policy.metric", "requests ''", "a.b 'a b' 5"},
+	{"policy.metric_target", "0.5 1000", "0 -1 lots"},
+	{"policy.metric_max_age", "1s 5m 24h", "0s 999ms 25h -1s 120 never"},
+	{
+		"policy.steps", "{adjustment: percent, out: [{from: 0, adjust: 10}, {from: 10, adjust: 30}], in: []} {adjustment: exact, " +
+			"in: [{from: 0, adjust: 1}], out: [{from: 0, adjust: 9}]}",
+		"{out: [{from: 5, adjust: 1}, {from: 5, adjust: 2}]} {out: [{adjust: -1}]} {in: [{adjust: 1}]} {out: [{adjust: 1.5}]} " +
+			"{adjustment: much} {out: 1} {adjustment: exact, in: [], out: [{adjust: 0}]} {min_magnitude: 0} {out: [{from: 101}]}",
+	},
+	{
+		"policy.limits", "{tolerance: 10} {stabilize_in: 5m} {stabilize_out: 24h} {rate_out: 4, rate_window: 1m} {rate_in: null}",
+		"{tolerance: 101} {stabilize_in: -1s} {stabilize_out: 25h} {rate_out: 0} {rate_in: 1001} {rate_window: 0s}",
+	},
+	{
+		"schedule",
+		"[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] " +
+			"[{at: '@daily', min: 1}] [{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] " +
+			"[{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]",
+		"{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] " +
+			"[{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: 'TZ=Europe/Berlin', min: 2}] " +
+			"[{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] " +
+			"[{at: '0 8 * * *', zone: UTC, zone: UTC, min: 1}] [{at: '@every 5m', min: 1}] " +
+			"[{at: '0 8 * * *', zone: Local, min: 3}]",
+	},
+	{"policy.setting", "safe balanced thrifty", "cheap ''"},
+	{"policy.warmup", "0s 1h learned", "-1s 2h -1ns Learned"},
+	{"drain", "0s 1h", "-1s 61m"},
+	{"scale_in", "newest oldest least-busy outdated", "Newest random '' 1 ~"},
+	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
+	{
+		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon}}",
+		"{launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
+			"{wait_for: me}}",
+	},
+	{"blind_after", "1s 24h", "999ms 0 25h"},
+	{"dry_run", "true false", "yes 1 'true' ~ []"},
+	{
+		"brakes", "{launch_failures: 1} {launch_pause: 24h} {early_death: 0s} {removals: 100000} {removal_window: 1s}",
+		"{launch_failures: 0} {launch_pause: 0} {early_death: 25h} {removals: 0} {removal_window: 0}",
+	},
+}
+
 func TestScalars(t *testing.T) {
-	for _, c := range []struct{ field, good, bad string }{
-		{"vcpus", "1 512", "0 513 -1 1.0 '2' two 0x10 1_0 ~ true [1] {a: 1} .inf 99999999999999999999"},
-		{"min", "1 5", "0 6"},
-		{"max", "1 1000", "0 1001"},
-		{"memory", "32MiB 32 '64' 1GiB 16384GiB", "31MiB 31 -64 1.5GiB 1TiB 256MB 256M MiB 16385GiB 999999999GiB 1e3 ~"},
-		{"network", "default user ''", "a/b . .. 5 true [default] \"a\\nb\" ' a'"},
-		{"template", "demo '5' a.b", "'' ~ 5 a/b"},
-		{"name", "web a web-a", "Web 1 web1 web-1 web- -web ''"},
-		{"ready_when", "agent lease uptime", "Agent '' ~ 1"},
-		{"ready_after", "0s 0 1h 1.5s", "-1s 5 61m 1d 1h1s ~ soon"},
-		{"boot_timeout", "1s 1h", "999ms 0 2h"},
-		{"shutdown_timeout", "0s 1h", "-1ns 2h"},
-		{"policy.upper", "21 100 100% 70.5 '70' 2.1e1", "0 20 100.1 101% NaN .nan Inf -1 '' % 70%% ~"},
-		{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
-		{"policy.interval", "200ms 20m", "199ms 0 21m"},
-		{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
-		{"policy.signal", "cpu", "disk '' memory metric"},
-		{"policy.target", "60 1", "0 101"},
-		{"policy.metric", "requests ''", "a.b 'a b' 5"},
-		{"policy.metric_target", "0.5 1000", "0 -1 lots"},
-		{"policy.metric_max_age", "1s 5m 24h", "0s 999ms 25h -1s 120 never"},
-		{
-			"policy.steps", "{adjustment: percent, out: [{from: 0, adjust: 10}, {from: 10, adjust: 30}], in: []} {adjustment: exact, " +
-				"in: [{from: 0, adjust: 1}], out: [{from: 0, adjust: 9}]}",
-			"{out: [{from: 5, adjust: 1}, {from: 5, adjust: 2}]} {out: [{adjust: -1}]} {in: [{adjust: 1}]} {out: [{adjust: 1.5}]} " +
-				"{adjustment: much} {out: 1} {adjustment: exact, in: [], out: [{adjust: 0}]} {min_magnitude: 0} {out: [{from: 101}]}",
-		},
-		{
-			"policy.limits", "{tolerance: 10} {stabilize_in: 5m} {stabilize_out: 24h} {rate_out: 4, rate_window: 1m} {rate_in: null}",
-			"{tolerance: 101} {stabilize_in: -1s} {stabilize_out: 25h} {rate_out: 0} {rate_in: 1001} {rate_window: 0s}",
-		},
-		{
-			"schedule",
-			"[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] " +
-				"[{at: '@daily', min: 1}] [{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] " +
-				"[{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]",
-			"{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] " +
-				"[{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: 'TZ=Europe/Berlin', min: 2}] " +
-				"[{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] " +
-				"[{at: '0 8 * * *', zone: UTC, zone: UTC, min: 1}] [{at: '@every 5m', min: 1}] " +
-				"[{at: '0 8 * * *', zone: Local, min: 3}]",
-		},
-		{"policy.setting", "safe balanced thrifty", "cheap ''"},
-		{"policy.warmup", "0s 1h learned", "-1s 2h -1ns Learned"},
-		{"drain", "0s 1h", "-1s 61m"},
-		{"scale_in", "newest oldest least-busy outdated", "Newest random '' 1 ~"},
-		{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
-		{
-			"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon}}",
-			"{launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
-				"{wait_for: me}}",
-		},
-		{"blind_after", "1s 24h", "999ms 0 25h"},
-		{"dry_run", "true false", "yes 1 'true' ~ []"},
-		{
-			"brakes", "{launch_failures: 1} {launch_pause: 24h} {early_death: 0s} {removals: 100000} {removal_window: 1s}",
-			"{launch_failures: 0} {launch_pause: 0} {early_death: 25h} {removals: 0} {removal_window: 0}",
-		},
-	} {
+	for _, c := range scalars {
 		for _, list := range []struct {
 			values string
 			ok     bool
 		}{{c.good, true}, {c.bad, false}} {
 			for _, value := range splitValues(list.values) {
-				text := "groups:\n  - name: web\n    policy:\n      " + strings.TrimPrefix(c.field, "policy.") + ": " + value + "\n"
-				if !strings.HasPrefix(c.field, "policy.") {
-					text = "groups:\n  - " + c.field + ": " + value + "\n"
-					if c.field != "name" {
-						text += "    name: web\n"
-					}
-				}
-				_, _, err := Parse("f", []byte(text))
+				_, _, err := Parse("f", []byte(groupWith(c.field, value)))
 				if (err == nil) != list.ok {
 					t.Errorf("%s: %s: error %v, want ok %v", c.field, value, err, list.ok)
 				}
@@ -287,6 +282,18 @@ func TestScalars(t *testing.T) {
 			}
 		}
 	}
+}
+
+// groupWith is a file with one field of a group, such as policy.upper.
+func groupWith(field, value string) string {
+	if of, is := strings.CutPrefix(field, "policy."); is {
+		return "groups:\n  - name: web\n    policy:\n      " + of + ": " + value + "\n"
+	}
+	text := "groups:\n  - " + field + ": " + value + "\n"
+	if field != "name" {
+		text += "    name: web\n"
+	}
+	return text
 }
 
 // splitValues splits at blanks outside of quotes, braces and brackets.

@@ -14,8 +14,8 @@ import (
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
-// The tables below are the file's format. The same table reads a file, names the fields in an error and prints a
-// configuration, so that these three cannot differ.
+// The tables below are the file's format. The same table reads a file, names the fields in an error, prints a
+// configuration and makes its schema, so that these cannot differ.
 
 // field is one key of a mapping and its value.
 type field struct {
@@ -29,6 +29,8 @@ type value interface {
 	decode(d *decoder, path string, n ast.Node)
 	// render is the variable as YAML: either one word beside the key, or lines below it.
 	render() (word string, below []string)
+	// schema is what the value may be.
+	schema() *Schema
 }
 
 func configFields(c *Config) section {

@@ -23,6 +23,7 @@ type scalar struct {
 	get  func() string           // the variable as YAML
 	zero string                  // what to add to what is allowed where 0 is found
 	bare bool                    // it is a number, which in quotes is none
+	form Schema                  // what the value may be, without words; the zero value is anything
 }
 
 func (s scalar) decode(d *decoder, path string, n ast.Node) {
@@ -54,6 +55,7 @@ func (s scalar) render() (string, []string) { return s.get(), nil }
 // text is a string that ok accepts. A number must be in quotes to be one: 1.10 might have been meant as 1.1.
 func text(p *string, want string, ok func(string) bool) scalar {
 	return scalar{
+		form: Schema{Type: "string"},
 		want: want,
 		set: func(n ast.Node) bool {
 			s, isText := stringOf(n)
@@ -88,6 +90,7 @@ func choice[T ~string](p *T, allowed ...T) scalar {
 		words[i] = string(a)
 	}
 	return scalar{
+		form: Schema{Type: "string", Enum: words},
 		want: oneOf(words),
 		set: func(n ast.Node) bool {
 			s, _ := stringOf(n)
@@ -113,6 +116,7 @@ const wantYesOrNo = Yes + " or " + No
 // yesOrNo is a switch, Yes or No.
 func yesOrNo(p *string) scalar {
 	return scalar{
+		form: Schema{Type: "boolean"},
 		want: wantYesOrNo,
 		set: func(n ast.Node) bool {
 			b, is := n.(*ast.BoolNode)
@@ -132,6 +136,10 @@ func choices[T ~string](p *[]T, allowed ...T) scalar {
 		words[i] = string(a)
 	}
 	return scalar{
+		form: Schema{AnyOf: []*Schema{
+			{Type: "string", Enum: words},
+			{Type: "array", Items: &Schema{Type: "string", Enum: words}, MinItems: 1, UniqueItems: true},
+		}},
 		want: oneOf(words) + ", or a list of some of them, each once",
 		set: func(n ast.Node) bool {
 			nodes := []ast.Node{n}
@@ -168,6 +176,7 @@ func choices[T ~string](p *[]T, allowed ...T) scalar {
 func optional(p *int, high int) scalar {
 	s := whole(p, high, "")
 	return scalar{
+		form: s.form.orNull(),
 		want: s.want + ", or null",
 		set: func(n ast.Node) bool {
 			if _, null := n.(*ast.NullNode); null {
@@ -188,6 +197,7 @@ func optional(p *int, high int) scalar {
 // number is a number from low to high.
 func number(p *float64, low, high float64, want string) scalar {
 	return scalar{
+		form: numberOrText("number", low, high, `^[-+.0-9eE]+$`),
 		want: want,
 		set: func(n ast.Node) bool {
 			f, err := strconv.ParseFloat(wordOf(n), 64)
@@ -203,7 +213,10 @@ func number(p *float64, low, high float64, want string) scalar {
 
 // whole is a whole number from 1 to high; why is added to what is allowed where 0 is found.
 func whole(p *int, high int, why string) scalar {
+	form := between(1, float64(high))
+	form.Type = "integer"
 	return scalar{
+		form: form,
 		want: fmt.Sprintf("a whole number from 1 to %d", high), bare: true,
 		zero: why,
 		set: func(n ast.Node) bool {
@@ -227,6 +240,7 @@ var memorySize = regexp.MustCompile(`^([0-9]{1,9}) ?(MiB|GiB)?$`)
 func memory(p *int, low int) scalar {
 	const high = 16 << 20
 	return scalar{
+		form: numberOrText("integer", float64(low), high, memorySize.String()),
 		want: fmt.Sprintf("%dMiB to %dGiB, such as 256MiB or 1GiB (a bare number is MiB)", low, high>>10),
 		set: func(n ast.Node) bool {
 			m := memorySize.FindStringSubmatch(wordOf(n))
@@ -255,6 +269,7 @@ func memory(p *int, low int) scalar {
 // yesNo is true or false.
 func yesNo(p *bool) scalar {
 	return scalar{
+		form: Schema{Type: "boolean"},
 		want: "true or false",
 		set: func(n ast.Node) bool {
 			b, ok := n.(*ast.BoolNode)
@@ -270,6 +285,7 @@ func yesNo(p *bool) scalar {
 // percent is a share of a VM's vCPUs, with or without "%".
 func percent(p *float64) scalar {
 	return scalar{
+		form: numberOrText("number", 0, 100, `^[-+.0-9eE]+%?$`),
 		want: "0 to 100 percent, such as 70 or 70%",
 		set: func(n ast.Node) bool {
 			f, err := strconv.ParseFloat(strings.TrimSuffix(wordOf(n), "%"), 64)
@@ -286,6 +302,7 @@ func percent(p *float64) scalar {
 // duration is a time from low to high, with its unit.
 func duration(p *time.Duration, low, high time.Duration) scalar {
 	return scalar{
+		form: numberOrText("integer", 0, 0, `^-?([0-9.]+(ns|us|µs|ms|s|m|h))+$|^0$`),
 		want: fmt.Sprintf("a time from %s to %s with its unit, such as 500ms, 3s or 2m", short(low), short(high)),
 		set: func(n ast.Node) bool {
 			v, err := time.ParseDuration(wordOf(n))
@@ -302,6 +319,7 @@ func duration(p *time.Duration, low, high time.Duration) scalar {
 // orWord is a scalar that has a word for one more value.
 func orWord[T comparable](s scalar, word string, p *T, means T) scalar {
 	return scalar{
+		form: s.form.or(word),
 		want: s.want + ", or " + word,
 		set: func(n ast.Node) bool {
 			if wordOf(n) == word {
