@@ -19,11 +19,11 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
+	"github.com/vmscaler/vmscaler/internal/libvirttest"
 )
 
-// libvirt's own driver for tests: its host is shared by the connections of a process, and new once all are closed.
 const (
-	testURI  = "test:///default"
+	testURI  = libvirttest.URI
 	testPool = "default-pool"
 )
 
@@ -43,7 +43,7 @@ type testHost struct {
 
 func newHost(t *testing.T) *testHost {
 	t.Helper()
-	b := &testHost{t: t, conn: newConn(t), on: map[bus.EventType]func(){}}
+	b := &testHost{t: t, conn: libvirttest.NewHost(t), on: map[bus.EventType]func(){}}
 	t.Cleanup(func() {
 		if n, err := b.conn.Close(); err != nil || n != 0 {
 			t.Errorf("%d libvirt objects were not freed (%v)", n, err)
@@ -61,31 +61,6 @@ func newHost(t *testing.T) *testHost {
 	}
 	b.makeVolume(template.VolumeName("demo"))
 	return b
-}
-
-// newConn connects to a new host: libvirt's event loop frees the connections of the test before in its own time.
-func newConn(t *testing.T) *libvirt.Connect {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		conn, err := libvirt.NewConnect(testURI)
-		if err != nil {
-			t.Fatal(err)
-		}
-		doms := (&testHost{t: t, conn: conn}).domains()
-		if slices.Equal(doms, []string{"test"}) {
-			return conn
-		}
-		_, _ = conn.Close()
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatalf("the host is not new: %v", doms)
-		}
-	}
 }
 
 func (b *testHost) hear(e bus.Event) {

@@ -15,10 +15,11 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
+	"github.com/vmscaler/vmscaler/internal/libvirttest"
 )
 
 const (
-	testURI  = "test:///default" // libvirt's own driver for tests: its host is shared by the connections of a process
+	testURI  = libvirttest.URI
 	testPool = "default-pool"
 
 	ourUUID   = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
@@ -42,38 +43,12 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// host connects to the test driver's host, which is new once nobody is connected any more. The collector closes its
-// connection when its last call has returned, which may be after Run.
+// host connects to the test driver's host.
 func host(t *testing.T) *libvirt.Connect {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		conn, err := libvirt.NewConnect(testURI)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := conn.NumOfDomains()
-		if err != nil {
-			t.Fatal(err)
-		}
-		off, err := conn.NumOfDefinedDomains()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n+off == 1 { // the driver's own
-			t.Cleanup(func() { _, _ = conn.Close() })
-			return conn
-		}
-		_, _ = conn.Close()
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatalf("the host is not new: %d domains", n+off)
-		}
-	}
+	conn := libvirttest.NewHost(t)
+	t.Cleanup(func() { _, _ = conn.Close() })
+	return conn
 }
 
 func define(t *testing.T, conn *libvirt.Connect, name, uuid, metadata string, start bool) *libvirt.Domain {

@@ -1,55 +1,14 @@
 package vm
 
 import (
-	"fmt"
-	"os"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
-	"go.uber.org/goleak"
-	"libvirt.org/go/libvirt"
-
-	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/actuator/internal/vmtest"
+	"github.com/vmscaler/vmscaler/internal/libvirttest"
 )
 
-func TestMain(m *testing.M) {
-	if err := libvirt.EventRegisterDefaultImpl(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	go runEvents()
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/vmscaler/vmscaler/actuator/vm.runEvents"))
-}
+func TestMain(m *testing.M) { libvirttest.Main(m) }
 
-func runEvents() {
-	for {
-		_ = libvirt.EventRunDefaultImpl()
-	}
-}
+const someUUID = vmtest.UUID
 
-var t0 = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
-
-const someUUID = "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"
-
-// webSpec is a group whose VMs are ready as soon as they run.
-func webSpec(changes ...func(*bus.Group)) bus.Group {
-	g := bus.DefaultGroup()
-	g.Name, g.Network, g.ReadyWhen, g.ReadyAfter = "web", "default", bus.ReadyUptime, 0
-	for _, change := range changes {
-		change(&g)
-	}
-	return g
-}
-
-func someMetadata() bus.Metadata {
-	return bus.Metadata{
-		Group: "web", Template: "demo", UUID: someUUID, Created: t0, Phase: bus.PhaseCreating, Since: t0,
-		Pool: "default", Volume: bus.VolumeName("web-1", someUUID),
-	}
-}
-
-func containsAll(text string, words ...string) bool {
-	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
-}
+var t0, webSpec, someMetadata, containsAll = vmtest.Noon(), vmtest.Spec, vmtest.Metadata, vmtest.ContainsAll

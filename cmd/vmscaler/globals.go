@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -138,6 +140,29 @@ func (g *globals) reach(ctx context.Context, fileURI string, stderr io.Writer, w
 		return nil, err
 	}
 	return h, nil
+}
+
+// findVMs connects to the libvirt of this machine and finds the VM of that name there, or the VMs of that group. It needs no bus.
+func (g *globals) findVMs(cmd *cobra.Command, name string) (*libvirtHost, []vm.VM, error) {
+	uri, err := g.fileURI(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
+	if err != nil {
+		return nil, nil, err
+	}
+	inv, err := vm.ReadInventory(h.conn)
+	if err != nil {
+		h.close()
+		return nil, nil, err
+	}
+	found, err := inv.FindVMs(name)
+	if err != nil {
+		h.close()
+		return nil, nil, err
+	}
+	return h, found, nil
 }
 
 // logger logs to w in lines for people.

@@ -53,23 +53,11 @@ func (c *loadCmd) validate() error {
 }
 
 func (c *loadCmd) run(cmd *cobra.Command, name string) error {
-	uri, err := c.g.fileURI(cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	hv, err := c.g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
+	hv, found, err := c.g.findVMs(cmd, name)
 	if err != nil {
 		return err
 	}
 	defer hv.close()
-	inv, err := vm.ReadInventory(hv.conn)
-	if err != nil {
-		return err
-	}
-	found, err := inv.FindVMs(name)
-	if err != nil {
-		return err
-	}
 	serving := slices.DeleteFunc(slices.Clone(found), func(v vm.VM) bool {
 		return v.State != bus.StateRunning || !v.Meta.Phase.Serves()
 	})

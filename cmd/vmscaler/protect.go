@@ -33,23 +33,11 @@ same, and ` + "`vmscaler down`" + ` removes it.`),
 }
 
 func (c *protectCmd) run(cmd *cobra.Command, name string) error {
-	uri, err := c.g.fileURI(cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	hv, err := c.g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
+	hv, found, err := c.g.findVMs(cmd, name)
 	if err != nil {
 		return err
 	}
 	defer hv.close()
-	inv, err := vm.ReadInventory(hv.conn)
-	if err != nil {
-		return err
-	}
-	found, err := inv.FindVMs(name)
-	if err != nil {
-		return err
-	}
 	if found[0].Name != name {
 		return notOneVM(name, found)
 	}

@@ -13,55 +13,12 @@ import (
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
-	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/bustest"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
 )
-
-var quiet = zerolog.Nop()
-
-func limit(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func receive[T any](t *testing.T, ch <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-limit(t).Done():
-		t.Fatalf("no %s came", what)
-	}
-	panic("unreachable")
-}
-
-func startBus(t *testing.T, cfg server.Config) *server.Server {
-	t.Helper()
-	if cfg.Listen == "" {
-		cfg.Listen = "127.0.0.1:0"
-	}
-	s, err := server.Start(cfg, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	return s
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 // joining is a Join that runs.
 type joining struct {
@@ -74,7 +31,7 @@ func startJoin(ctx context.Context, role string, remote func(string) client.Remo
 	j := &joining{reasons: make(chan string, 64), done: make(chan error, 1)}
 	go func() {
 		var err error
-		j.conn, err = Join(ctx, role, remote, quiet, func(why error) { j.reasons <- why.Error() })
+		j.conn, err = Join(ctx, role, remote, bustest.Quiet, func(why error) { j.reasons <- why.Error() })
 		j.done <- err
 	}()
 	return j
@@ -83,18 +40,18 @@ func startJoin(ctx context.Context, role string, remote func(string) client.Remo
 // Both the server and then its credentials come later than the stage that needs them; each is said once.
 func TestJoinWaits(t *testing.T) {
 	t.Parallel()
-	address, dir := freeAddress(t), t.TempDir()
+	address, dir := bustest.FreeAddress(t), t.TempDir()
 	tries := make(chan struct{})
 	remote := client.Remote{URL: "nats://" + address, Nkey: server.CredentialsFile(dir, bus.RoleActuator)}
-	j := startJoin(limit(t), StageActuator, func(role string) client.Remote {
+	j := startJoin(bustest.Limit(t), StageActuator, func(role string) client.Remote {
 		if role != StageActuator {
 			t.Errorf("asked for %s", role)
 		}
 		tries <- struct{}{}
 		return remote
 	})
-	receive(t, tries, "try")
-	why := receive(t, j.reasons, "reason")
+	bustest.Receive(t, tries, "try")
+	why := bustest.Receive(t, j.reasons, "reason")
 	if !strings.Contains(why, remote.Nkey) || !strings.Contains(why, "first start") {
 		t.Errorf("credentials that are not there: %s", why)
 	}
@@ -113,17 +70,17 @@ func TestJoinWaits(t *testing.T) {
 	if err := os.WriteFile(remote.Nkey, seed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, tries, "try")
-	if why := receive(t, j.reasons, "reason"); !strings.Contains(why, address) {
+	bustest.Receive(t, tries, "try")
+	if why := bustest.Receive(t, j.reasons, "reason"); !strings.Contains(why, address) {
 		t.Errorf("no server: %s", why)
 	}
 	for range 3 { // the same again is not said again
-		receive(t, tries, "try")
+		bustest.Receive(t, tries, "try")
 	}
 	if len(j.reasons) > 0 {
 		t.Errorf("said again: %s", <-j.reasons)
 	}
-	startBus(t, server.Config{Listen: address, StateDir: dir})
+	bustest.StartWith(t, server.Config{Listen: address, StateDir: dir})
 	for joined := false; !joined; {
 		select {
 		case <-tries:
@@ -132,7 +89,7 @@ func TestJoinWaits(t *testing.T) {
 				t.Fatal(err)
 			}
 			joined = true
-		case <-limit(t).Done():
+		case <-bustest.Limit(t).Done():
 			t.Fatal("it never joins")
 		}
 	}
@@ -145,23 +102,23 @@ func TestJoinWaits(t *testing.T) {
 func TestJoinEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	j := startJoin(ctx, StageActuator, func(string) client.Remote { return client.Remote{URL: "nats://" + freeAddress(t)} })
-	receive(t, j.reasons, "reason")
+	j := startJoin(ctx, StageActuator, func(string) client.Remote { return client.Remote{URL: "nats://" + bustest.FreeAddress(t)} })
+	bustest.Receive(t, j.reasons, "reason")
 	enough := errors.New("enough")
 	cancel(enough)
-	if err := receive(t, j.done, "end"); !errors.Is(err, enough) || j.conn != nil {
+	if err := bustest.Receive(t, j.done, "end"); !errors.Is(err, enough) || j.conn != nil {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestJoinWithoutCredentials(t *testing.T) {
 	t.Parallel()
-	embedded := startBus(t, server.Config{StateDir: t.TempDir()}).URL()
+	embedded := bustest.StartWith(t, server.Config{StateDir: t.TempDir()}).URL()
 	for _, role := range bus.Roles() {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
 			said := func(error) { t.Error("it waits for credentials that nobody names") }
-			conn, err := Join(limit(t), string(role), func(string) client.Remote { return client.Remote{URL: embedded} }, quiet, said)
+			conn, err := Join(bustest.Limit(t), string(role), func(string) client.Remote { return client.Remote{URL: embedded} }, bustest.Quiet, said)
 			if err == nil {
 				conn.Close()
 			}
@@ -208,19 +165,19 @@ func TestJoinAnotherServer(t *testing.T) {
 	}
 	open, closed := start(natsserver.Options{}), start(natsserver.Options{Username: "u", Password: "p"})
 	for _, role := range []string{StageActuator, StageDashboard} {
-		conn, err := JoinNow(role, client.Remote{URL: open}, quiet)
+		conn, err := JoinNow(role, client.Remote{URL: open}, bustest.Quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn.Close()
 		var need *NeedCredentialsError
-		if conn, err := JoinNow(role, client.Remote{URL: closed}, quiet); !errors.As(err, &need) {
+		if conn, err := JoinNow(role, client.Remote{URL: closed}, bustest.Quiet); !errors.As(err, &need) {
 			if err == nil {
 				conn.Close()
 			}
 			t.Errorf("%s: got %v", role, err)
 		}
-		conn, err = JoinNow(role, client.Remote{URL: strings.Replace(closed, "://", "://u:p@", 1)}, quiet)
+		conn, err = JoinNow(role, client.Remote{URL: strings.Replace(closed, "://", "://u:p@", 1)}, bustest.Quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,19 +187,19 @@ func TestJoinAnotherServer(t *testing.T) {
 
 func TestJoinWithWrongCredentials(t *testing.T) {
 	t.Parallel()
-	s, other := startBus(t, server.Config{StateDir: t.TempDir()}), t.TempDir()
-	startBus(t, server.Config{StateDir: other})
+	s, other := bustest.StartWith(t, server.Config{StateDir: t.TempDir()}), t.TempDir()
+	bustest.StartWith(t, server.Config{StateDir: other})
 	remote := client.Remote{URL: s.URL(), Nkey: server.CredentialsFile(other, bus.RoleActuator)}
 	ctx, cancel := context.WithCancel(t.Context())
 	j := startJoin(ctx, StageActuator, func(string) client.Remote { return remote })
-	why := receive(t, j.reasons, "reason") // it waits: they can be mended on the server
+	why := bustest.Receive(t, j.reasons, "reason") // it waits: they can be mended on the server
 	for _, part := range []string{s.URL(), "does not know these credentials", "vmscaler bus credentials actuator"} {
 		if !strings.Contains(why, part) {
 			t.Errorf("no %q in: %s", part, why)
 		}
 	}
 	cancel()
-	if err := receive(t, j.done, "end"); !errors.Is(err, context.Canceled) {
+	if err := bustest.Receive(t, j.done, "end"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -254,7 +211,7 @@ func TestCredentials(t *testing.T) {
 	if got := Credentials(client.Remote{URL: "nats://127.0.0.1:4222"}, dir, "actuator"); got.Nkey != "" {
 		t.Errorf("there is no bus: %+v", got)
 	}
-	s := startBus(t, server.Config{StateDir: dir})
+	s := bustest.StartWith(t, server.Config{StateDir: dir})
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(s.URL(), "nats://"))
 	if err != nil {
 		t.Fatal(err)
@@ -330,7 +287,7 @@ func TestSameServer(t *testing.T) {
 func TestJoinFindsCredentialsAMomentLater(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := startBus(t, server.Config{StateDir: dir})
+	s := bustest.StartWith(t, server.Config{StateDir: dir})
 	asked := 0
 	conn, err := Join(t.Context(), StageDecider, func(role string) client.Remote {
 		asked++
@@ -339,7 +296,7 @@ func TestJoinFindsCredentialsAMomentLater(t *testing.T) {
 			r.Nkey = server.CredentialsFile(dir, bus.Role(role))
 		}
 		return r
-	}, quiet, func(err error) { t.Errorf("says %v", err) })
+	}, bustest.Quiet, func(err error) { t.Errorf("says %v", err) })
 	if err != nil {
 		t.Fatal(err)
 	}
