@@ -19,12 +19,12 @@ func (f Firmware) Unfit(uefi bool) string {
 		return ""
 	case FirmwareBIOS:
 		if uefi {
-			return "boots by BIOS only: it has no EFI system partition"
+			return "boots by BIOS only, as it has no EFI system partition: leave out its group's firmware, or take an image for UEFI"
 		}
 		return ""
 	case FirmwareUEFI:
 		if !uefi {
-			return "boots by UEFI only: take an image that boots by BIOS too, or install a boot loader for it (as grub-pc)"
+			return "boots by UEFI only: give its group `firmware: uefi`, or take an image that boots by BIOS too"
 		}
 		return ""
 	}

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,19 +114,57 @@ func TestImportOfABomb(t *testing.T) {
 	t.Setenv("TMPDIR", temp)
 	raw := filepath.Join(dir, "raw")
 	rawDisk(t, raw, at(510, "\x55\xaa", 0, "\xeb")[:512], 1)
-	if err := os.Truncate(raw, 1<<30); err != nil {
+	if err := os.Truncate(raw, 64*mibBytes); err != nil {
 		t.Fatal(err)
 	}
 	pack(t, "gzip", raw, raw+".gz")
-	i := importing{conn: conn, to: Target{Pool: pool, Name: "web"}, image: Image{File: raw + ".gz"}, maxUnpacked: 256 * mibBytes}
+	i := importing{conn: conn, to: Target{Pool: pool, Name: "web"}, image: Image{File: raw + ".gz"}, maxUnpacked: 16 * mibBytes}
 	err := i.run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), raw+".gz: unpack it (gzip): unpacks to more than allowed: found over ") ||
-		!strings.Contains(err.Error(), "want at most 268435456") {
-		t.Errorf("1 GiB where 256 MiB are allowed: %v", err)
+		!strings.Contains(err.Error(), "want at most 16777216") {
+		t.Errorf("64 MiB where 16 MiB are allowed: %v", err)
 	}
 	i.maxUnpacked, i.to.KeepFreeMiB = 2<<30, 1<<40
 	if err := i.run(t.Context()); err == nil || !strings.Contains(err.Error(), "there is no room for more") {
 		t.Errorf("without room: %v", err)
+	}
+	assertFiles(t, poolDir)
+	pooltest.AssertEmpty(t, temp)
+}
+
+// A small image can describe a disk whose blocks are all the same one: what it becomes as qcow2 is held against the room before
+// anything is written.
+func TestImportOfABombOfAnImage(t *testing.T) {
+	conn := pooltest.Connect(t)
+	pool, poolDir := pooltest.MakePool(t, conn)
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	const gib = 8
+	bomb := filepath.Join(t.TempDir(), "bomb")
+	img(t, "create", "-q", "-f", "vmdk", bomb, strconv.Itoa(gib)+"G")
+	content, err := os.ReadFile(bomb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The directory, of which each entry is for 32 MiB, refers to one table, and that 512 times to one grain of 64 KiB.
+	const sector, perTable = 512, 512
+	le := binary.LittleEndian
+	directory := le.Uint64(content[56:]) * sector
+	table, grain := uint64(le.Uint32(content[directory:]))*sector, uint64(len(content)/sector+1)
+	for n := range uint64(gib * 32) {
+		le.PutUint32(content[directory+4*n:], uint32(table/sector))
+	}
+	for n := range uint64(perTable) {
+		le.PutUint32(content[table+4*n:], uint32(grain))
+	}
+	content = append(content, make([]byte, int(grain*sector)-len(content))...)
+	content = append(content, bytes.Repeat([]byte("bomb"), 16*1024)...)
+	if err := os.WriteFile(bomb, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Import(t.Context(), conn, Target{Pool: pool, Name: "web", KeepFreeMiB: 1 << 40}, Image{File: bomb}, Report{})
+	if err == nil || !strings.Contains(err.Error(), bomb+": no room") || !strings.Contains(err.Error(), "it needs 819") {
+		t.Errorf("an image of %d bytes that becomes %d GiB: %v", len(content), gib, err)
 	}
 	assertFiles(t, poolDir)
 	pooltest.AssertEmpty(t, temp)
@@ -230,6 +270,12 @@ func TestImportOfBadFiles(t *testing.T) {
 	changed("fixed vpc", "fixed vpc of a parent", func(h []byte) { h[len(h)-512+63] = 4 })
 	changed("vpc", "vpc of type 7", func(h []byte) { h[63] = 7 })
 	write("vmdk descriptor", []byte(descriptor))
+	edited("clusters that are all the same one", func(h []byte) {
+		l2 := be.Uint64(h[be.Uint64(h[40:]):]) &^ (1 << 63)
+		for n := range uint64(64 * 1024 / 8) {
+			copy(h[l2+8*n:], h[l2:l2+8])
+		}
+	})
 	write("text", []byte("hello"))
 	img(t, "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", path("backed by another"), "8M")
 	pack(t, "xz", good, path("xz"))
@@ -250,37 +296,38 @@ func TestImportOfBadFiles(t *testing.T) {
 	}
 
 	for name, want := range map[string]string{
-		"cut off":                      "is cut off or damaged",
-		"cut off in its tables":        "cut off",
-		"cluster_bits 63":              "cluster_bits 63",
-		"l1_size 2^31":                 "l1_size 2147483648",
-		"unknown feature":              "features that are not known",
-		"4 EiB":                        "l1_size",
-		"tables of garbage":            "cut off or damaged",
-		"a table that contains itself": "cut off or damaged",
-		"overlay":                      "backing file",
-		"data file":                    "external data file",
-		"snapshot":                     "1 internal snapshots",
-		"data disk":                    "not a bootable disk image",
-		"data disk.qcow2":              "has no boot sector",
-		"blank":                        "has no boot sector",
-		"vmdk of a parent":             "is a VMDK image with a parent",
-		"vmdk of another file":         "is a VMDK image whose content is in other files",
-		"vmdk descriptor":              "is the descriptor of a VMDK image",
-		"vmdk of 1 EiB":                "has a disk of 1152921504606846976 bytes, want 1 to 17592186044416",
-		"vdi of a parent":              "is a VDI image with a parent",
-		"vpc of a parent":              "is a VHD image with a parent",
-		"fixed vpc of a parent":        "is a VHD image with a parent",
-		"vpc of type 7":                "type 7, want 2 (fixed) or 3 (dynamic)",
-		"backed by another":            "backing file",
-		"xz cut off":                   "unpack it (xz): unexpected EOF; get it again",
-		"gzip of gzip":                 "is packed twice: in the gzip file there is a gzip file",
-		"gzip of text":                 "not a bootable disk image",
-		"gzip of an overlay":           "backing file",
-		"gzip of a tar":                "is a tar archive",
-		"tar":                          "is a tar archive",
-		"fifo":                         "is a named pipe",
-		".":                            "is a folder",
+		"cut off":                            "is cut off or damaged",
+		"cut off in its tables":              "cut off",
+		"cluster_bits 63":                    "cluster_bits 63",
+		"l1_size 2^31":                       "l1_size 2147483648",
+		"unknown feature":                    "features that are not known",
+		"4 EiB":                              "l1_size",
+		"tables of garbage":                  "cut off or damaged",
+		"clusters that are all the same one": "cut off or damaged",
+		"a table that contains itself":       "cut off or damaged",
+		"overlay":                            "backing file",
+		"data file":                          "external data file",
+		"snapshot":                           "1 internal snapshots",
+		"data disk":                          "not a bootable disk image",
+		"data disk.qcow2":                    "has no boot sector",
+		"blank":                              "has no boot sector",
+		"vmdk of a parent":                   "is a VMDK image with a parent",
+		"vmdk of another file":               "is a VMDK image whose content is in other files",
+		"vmdk descriptor":                    "is the descriptor of a VMDK image",
+		"vmdk of 1 EiB":                      "has a disk of 1152921504606846976 bytes, want 1 to 17592186044416",
+		"vdi of a parent":                    "is a VDI image with a parent",
+		"vpc of a parent":                    "is a VHD image with a parent",
+		"fixed vpc of a parent":              "is a VHD image with a parent",
+		"vpc of type 7":                      "type 7, want 2 (fixed) or 3 (dynamic)",
+		"backed by another":                  "backing file",
+		"xz cut off":                         "unpack it (xz): unexpected EOF; get it again",
+		"gzip of gzip":                       "is packed twice: in the gzip file there is a gzip file",
+		"gzip of text":                       "not a bootable disk image",
+		"gzip of an overlay":                 "backing file",
+		"gzip of a tar":                      "is a tar archive",
+		"tar":                                "is a tar archive",
+		"fifo":                               "is a named pipe",
+		".":                                  "is a folder",
 	} {
 		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "bad"}, Image{File: path(name)}, Report{})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "import template bad: "+dir) ||

@@ -153,6 +153,27 @@ func TestFile(t *testing.T) {
 	assertFiles(t, dir, "web.qcow2", "web.qcow2.origin")
 }
 
+// A redirect is followed, and the file is known by the address that was asked for.
+func TestRedirected(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.URL.Path == "/web.qcow2" {
+			http.Redirect(w, r, "/mirror/other.qcow2", http.StatusFound)
+		}
+		return r.URL.Path == "/web.qcow2"
+	})
+	dir := cacheDir(t)
+	f, _ := newFetcher(t, dir)
+	file, err := f.File(t.Context(), s.URL+"/web.qcow2", Digests{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	assertImage(t, file)
+	if file.URL != s.URL+"/web.qcow2" {
+		t.Errorf("it is of %s", file.URL)
+	}
+	assertFiles(t, dir, "web.qcow2", "web.qcow2.origin")
+}
+
 // What is cut off goes on where it ended, by this process or another one.
 func TestResume(t *testing.T) {
 	const first = 2 << 20

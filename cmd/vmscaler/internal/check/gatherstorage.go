@@ -119,7 +119,7 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 			if t.Info.Complete {
 				// What this user may not read, or no qemu-img is there for, stays unknown.
 				if by, reason, err := template.Examine(ctx, disk.path(t.Info.Path)); err == nil {
-					t.Unfit = cmp.Or(reason, by.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS))
+					t.Unfit = cmp.Or(reason, f.unfit(g.Template, by))
 				}
 			}
 		}
@@ -130,6 +130,16 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 			f.Unused = append(f.Unused, info)
 		}
 	}
+}
+
+// unfit tells why VMs of one of the groups of a template do not start from it, by what starts that.
+func (f *Facts) unfit(name string, by template.Firmware) string {
+	for _, g := range f.Groups {
+		if unfit := by.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS); g.Template == name && unfit != "" {
+			return unfit
+		}
+	}
+	return ""
 }
 
 // readUsed sums what the groups' VMs have in a pool.
