@@ -126,3 +126,18 @@ func TestHashChangesWithEachField(t *testing.T) {
 	}
 	walk(&base, reflect.ValueOf(&base).Elem(), "")
 }
+
+// The groups of commands have names as groups do, are told from others, and never come twice.
+func TestThrowAwayGroups(t *testing.T) {
+	seen := map[string]bool{}
+	for range 100 {
+		name := NewThrowAwayGroup()
+		if err := CheckGroupName(name); err != nil || !IsThrowAway(name) || seen[name] {
+			t.Fatalf("%s: %v, seen before: %t", name, err, seen[name])
+		}
+		seen[name] = true
+	}
+	if IsThrowAway("vmscaler") || IsThrowAway("web") {
+		t.Error("other groups count as a command's")
+	}
+}

@@ -198,8 +198,8 @@ func (u *Usage) addDomains(conn *libvirt.Connect) error {
 	return nil
 }
 
-// domainLinks are the links that a definition shows: that of a running domain has the chain below each disk. Of one that is off the
-// files themselves say what is below.
+// domainLinks are the links that a definition shows: that of a running domain has the chain below each disk. Of one that is off
+// the files themselves say what is below.
 func domainLinks(d libvirtxml.Domain, volumePath func(pool, volume string) string) []link {
 	if d.Devices == nil {
 		return nil

@@ -68,7 +68,8 @@ func TestFileSystemOf(t *testing.T) {
 		}
 	}
 	for kind, head := range map[string][]byte{
-		"": make([]byte, headSize), "xfs": []byte("XFSB"), "btrfs": append(make([]byte, 64*1024+64), "_BHRfS_M"...), "swap": at(4086, "SWAPSPACE2"),
+		"": make([]byte, headSize), "xfs": []byte("XFSB"), "btrfs": append(make([]byte, 64*1024+64), "_BHRfS_M"...),
+		"swap": at(4086, "SWAPSPACE2"),
 		"luks": []byte("LUKS\xba\xbe"), "lvm": at(512, "LABELONE"),
 	} {
 		if got, _ := fileSystemOf(head); got != kind {

@@ -20,8 +20,8 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("template %s stays, as its file is needed by %s; remove these first", e.Name, strings.Join(e.Users, "; "))
 }
 
-// Remove deletes a template that nothing needs, complete or not; what needs it is an *InUseError, and the template stays as it was.
-// users tells what needs its file beyond what libvirt shows, such as a VM that is about to be cloned from it; it may be nil.
+// Remove deletes a template that nothing needs, complete or not; what needs it is an *InUseError, and the template stays as it
+// was. users tells what needs its file beyond what libvirt shows, such as a VM that is about to be cloned from it; it may be nil.
 //
 // While it looks and deletes, a volume beside the template says so, and launches make no clone of it: one cannot come between the
 // look and the deletion. What a killed removal leaves is ended by the next one.

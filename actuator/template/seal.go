@@ -20,12 +20,13 @@ import (
 // Volume names a storage volume.
 type Volume struct{ Pool, Name string }
 
-// Seal makes a template of a disk that is a volume already, as of a VM that a person installed: libvirt copies it, with what is below
-// it where that is a template, into a read-only volume that needs nothing else. The volume itself is only read; none of the domains
-// that have it may run. A volume that is named like the template's own needs no copy: it becomes read-only in its place.
+// Seal makes a template of a disk that is a volume already, as of a VM that a person installed: libvirt copies it, with what is
+// below it where that is a template, into a read-only volume that needs nothing else. The volume itself is only read; none of
+// the domains that have it may run. A volume that is named like the template's own needs no copy: it becomes read-only in its
+// place.
 //
-// It is checked as Import checks a file, its content where the pool is on this machine: else the firmware of the result is unknown.
-// source is kept as where it came from; "" is the volume. What was written is gone again when it fails, or ctx ends.
+// It is checked as Import checks a file, its content where the pool is on this machine: else the firmware of the result is
+// unknown. source is kept as where it came from; "" is the volume. What was written is gone again when it fails, or ctx ends.
 //
 // step is told what is done, before each step of it; it may be nil.
 func Seal(ctx context.Context, conn *libvirt.Connect, to Target, from Volume, source string, step func(string)) (Info, error) {
@@ -135,8 +136,8 @@ func someNames(volumes map[string]*libvirt.StorageVol) string {
 	return strings.Join(names, ", ")
 }
 
-// check refuses a volume that is in use, is no disk, or needs a file that is no template: libvirt would copy the content of whatever
-// file a header names.
+// check refuses a volume that is in use, is no disk, or needs a file that is no template: libvirt would copy the content of
+// whatever file a header names.
 func (s *sealed) check(templates string) error {
 	usage, err := ReadUsage(s.conn)
 	if err != nil {
@@ -194,7 +195,8 @@ func isTemplateFile(conn *libvirt.Connect, pool, path string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("needs the file %s, which is no template of storage pool %q; flatten it first: qemu-img convert -O qcow2", path, pool)
+	return fmt.Errorf("needs the file %s, which is no template of storage pool %q; flatten it first: qemu-img convert -O qcow2",
+		path, pool)
 }
 
 // inPlace makes the volume itself read-only. Only its owner on this machine can.
@@ -353,7 +355,13 @@ func digest(ctx context.Context, conn *libvirt.Connect, v *libvirt.StorageVol) (
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-func copyVolume(p *libvirt.StoragePool, from *libvirt.StorageVol, name string, capacity uint64, mode string) (*libvirt.StorageVol, error) {
+func copyVolume(
+	p *libvirt.StoragePool,
+	from *libvirt.StorageVol,
+	name string,
+	capacity uint64,
+	mode string,
+) (*libvirt.StorageVol, error) {
 	x := libvirtxml.StorageVolume{
 		Name:     name,
 		Capacity: &libvirtxml.StorageVolumeSize{Value: capacity, Unit: "bytes"},
@@ -374,7 +382,8 @@ func copyVolume(p *libvirt.StoragePool, from *libvirt.StorageVol, name string, c
 	return v, nil
 }
 
-// flatSize is at most how many bytes a disk takes as a qcow2 file of its own: measured where its file can be read here, else all of it.
+// flatSize is at most how many bytes a disk takes as a qcow2 file of its own: measured where its file can be read here, else
+// all of it.
 func flatSize(ctx context.Context, path, format string, capacity uint64) (uint64, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {

@@ -27,11 +27,13 @@ func TestSeal(t *testing.T) {
 	good := func(name, volume string) {
 		t.Helper()
 		info, err := seal(name, volume)
-		if err != nil || info.Firmware != FirmwareBIOS || len(info.SHA256) != 64 || info.Source != "volume "+volume+" of storage pool "+pool {
+		if err != nil || info.Firmware != FirmwareBIOS || len(info.SHA256) != 64 ||
+			info.Source != "volume "+volume+" of storage pool "+pool {
 			t.Fatalf("seal %s: %+v, %v", volume, info, err)
 		}
 		st, statErr := os.Stat(path(VolumeName(name)))
-		if err != nil || statErr != nil || !info.Complete || info.Format != "qcow2" || info.Capacity != 8*mibBytes || st.Mode().Perm() != 0o444 {
+		if err != nil || statErr != nil || !info.Complete || info.Format != "qcow2" ||
+			info.Capacity != 8*mibBytes || st.Mode().Perm() != 0o444 {
 			t.Errorf("%s: %+v, %v, %v, %v", name, info, err, st, statErr)
 		}
 		if got := backingName(path(VolumeName(name))); got != "" {
@@ -68,11 +70,12 @@ func TestSeal(t *testing.T) {
 		}
 	}
 	full := Target{Pool: pool, Name: "new", KeepFreeMiB: 1 << 40}
-	if _, err := Seal(t.Context(), conn, full, Volume{pool, "golden.img"}, "", nil); err == nil || !strings.Contains(err.Error(), "no room") {
+	_, err := Seal(t.Context(), conn, full, Volume{pool, "golden.img"}, "", nil)
+	if err == nil || !strings.Contains(err.Error(), "no room") {
 		t.Errorf("a pool without room: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := Seal(ctx, conn, Target{Pool: pool, Name: "new"}, Volume{pool, "golden.img"}, "", func(step string) {
+	_, err = Seal(ctx, conn, Target{Pool: pool, Name: "new"}, Volume{pool, "golden.img"}, "", func(step string) {
 		if step == "copying" {
 			cancel()
 		}
@@ -80,7 +83,8 @@ func TestSeal(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
-	dom, err := conn.DomainCreateXML(fmt.Sprintf(pooltest.CloneXML, pool+"-vm", "q35", path("clone.qcow2")), libvirt.DOMAIN_START_PAUSED)
+	running := fmt.Sprintf(pooltest.CloneXML, pool+"-vm", "q35", path("clone.qcow2"))
+	dom, err := conn.DomainCreateXML(running, libvirt.DOMAIN_START_PAUSED)
 	if err != nil {
 		t.Fatal(err)
 	}

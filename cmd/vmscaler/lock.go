@@ -41,6 +41,22 @@ func acquire(hv *libvirtHost, command, busURL, stateDir string, groups ...string
 	return lock, withRemedy(err)
 }
 
+// acquireTrials takes the lock of those who make throw-away VMs on a libvirt: who has it knows that any which are there are
+// left of one that was killed. The process that acts on the libvirt has another one, and is in nobody's way.
+func acquireTrials(hv *libvirtHost, command string) (*host.Lock, error) {
+	target, err := lockTarget(hv.conn, hv.choice.URI)
+	if err != nil {
+		return nil, err
+	}
+	for i := range target.Names {
+		target.Names[i] += "-trials"
+	}
+	h := holder(hv, command, "", "")
+	h.URI = "templates of " + h.URI // so that nobody takes it for who acts there
+	lock, err := host.Acquire(target, h)
+	return lock, withRemedy(err)
+}
+
 // claim makes the lock that of the libvirt that a new connection reaches.
 func claim(lock *host.Lock, conn *libvirt.Connect, uri string) error {
 	target, err := lockTarget(conn, uri)

@@ -17,8 +17,9 @@ func templateCommand(g *globals) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		templateBuildCommand(g), templateImportCommand(g), templateCatalogCommand(), templateSealCommand(g),
-		templateListCommand(g), templateShowCommand(g), templateDiffCommand(g), templateRmCommand(g),
+		templateBuildCommand(g), templateImportCommand(g), templateCatalogCommand(),
+		templateSealCommand(g), templateListCommand(g), templateShowCommand(g),
+		templateDiffCommand(g), templateCheckCommand(g), templateRmCommand(g),
 	)
 	return cmd
 }

@@ -25,7 +25,8 @@ and what is below it where that is a template, into a read-only volume; the volu
 run. It is checked as import checks a file. Without VOLUME it is the volume that is named like the template's own,
 template-NAME.qcow2: that is checked and becomes read-only in its place.
 
-Nothing that must be unique may be in it: empty /etc/machine-id, remove SSH host keys; ` + "`vmscaler template check`" + ` looks.`),
+Nothing that must be unique may be in it: empty /etc/machine-id, remove SSH host keys;
+` + "`vmscaler template check`" + ` looks.`),
 		Example: "  vmscaler template seal web golden.qcow2\n  vmscaler template seal web vm1.qcow2 --pool default",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {

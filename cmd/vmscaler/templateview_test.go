@@ -26,7 +26,8 @@ func ownedVM(name, of string, seconds int, phase bus.Phase) vm.VM {
 
 func TestViewTemplate(t *testing.T) {
 	owned := []vm.VM{
-		ownedVM("web-1", "base", 9, bus.PhaseReady), ownedVM("web-2", "base", 5, bus.PhaseReady), ownedVM("web-3", "base", 0, bus.PhaseLaunching),
+		ownedVM("web-1", "base", 9, bus.PhaseReady), ownedVM("web-2", "base", 5, bus.PhaseReady),
+		ownedVM("web-3", "base", 0, bus.PhaseLaunching),
 		ownedVM("web-4", "other", 70, bus.PhaseReady),
 	}
 	clones := []template.Clone{
@@ -44,7 +45,8 @@ func TestViewTemplate(t *testing.T) {
 		who = append(who, c.who())
 	}
 	want := []string{"VM web-1", "VM web-2", "VM web-3", "template two", "volume x", "domain mine"}
-	if !slices.Equal(who, want) || v.State != "ready" || v.Firmware != "bios" || v.BootMS == nil || *v.BootMS != 5000 || v.BootVMs != 2 {
+	if !slices.Equal(who, want) || v.State != "ready" || v.Firmware != "bios" || v.BootMS == nil ||
+		*v.BootMS != 5000 || v.BootVMs != 2 {
 		t.Errorf("got %q, %+v", who, v)
 	}
 	for state, info := range map[string]template.Info{
@@ -52,13 +54,13 @@ func TestViewTemplate(t *testing.T) {
 	} {
 		v := viewTemplate(info, "vms", nil, owned)
 		text, err := json.Marshal(v)
-		if err != nil || v.State != state || !strings.Contains(string(text), `"clones":[]`) || strings.Contains(string(text), "boot_ms") ||
-			strings.Contains(string(text), "changed") {
+		if err != nil || v.State != state || !strings.Contains(string(text), `"clones":[]`) ||
+			strings.Contains(string(text), "boot_ms") || strings.Contains(string(text), "changed") {
 			t.Errorf("%s: %s, %v", state, text, err)
 		}
 	}
-	if got := beingMade([]vm.VM{owned[0], ownedVM("web-5", "base", 0, bus.PhaseCreating), ownedVM("web-6", "b", 0, bus.PhaseCreating)},
-		"base"); !slices.Equal(got, []string{"VM web-5, which is being made"}) {
+	creating := []vm.VM{owned[0], ownedVM("web-5", "base", 0, bus.PhaseCreating), ownedVM("web-6", "b", 0, bus.PhaseCreating)}
+	if got := beingMade(creating, "base"); !slices.Equal(got, []string{"VM web-5, which is being made"}) {
 		t.Errorf("being made: %q", got)
 	}
 	err := inUse(viewTemplate(info, "vms", clones, owned))
@@ -71,8 +73,10 @@ func TestViewTemplate(t *testing.T) {
 
 func TestTemplatesArePrinted(t *testing.T) {
 	views := []templateView{
-		{Name: "demo", State: templateReady, Format: "qcow2", CapacityBytes: 256 << 20, UsedBytes: 26 << 20, Changed: &viewTime,
-			Clones: make([]cloneView, 2)},
+		{
+			Name: "demo", State: templateReady, Format: "qcow2", CapacityBytes: 256 << 20, UsedBytes: 26 << 20, Changed: &viewTime,
+			Clones: make([]cloneView, 2),
+		},
 		{Name: "lost", State: templateBroken, Problem: "its file\x1b is gone", Remedy: "import it again"},
 		{Name: "new", State: templateIncomplete, CapacityBytes: 3 << 29},
 	}
@@ -101,7 +105,9 @@ func TestTemplatesArePrinted(t *testing.T) {
 	printTemplate(&out, templateView{Name: "demo", State: templateReady, BootMS: &ms, BootVMs: 3, Clones: []cloneView{
 		{Group: "web", VM: "web-1", Path: "/d/1"},
 	}}, []string{"usb"}, viewTime)
-	for _, want := range []string{"firmware   unknown\n", "5.2 s, the median of 3\n", "clones     1\n", "VM web-1 of group web: /d/1\n", "storage pools usb\n"} {
+	for _, want := range []string{
+		"firmware   unknown\n", "5.2 s, the median of 3\n", "clones     1\n", "VM web-1 of group web: /d/1\n", "storage pools usb\n",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &out)
 		}

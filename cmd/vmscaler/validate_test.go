@@ -64,6 +64,7 @@ func TestCommandsValidate(t *testing.T) {
 		{(&templateShowCmd{name: "web", output: "yaml"}).validate(), "--output: found \"yaml\""},
 		{(&templateSealCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
 		{(&templateSealCmd{pool: "p"}).validate([]string{"web"}), "--pool: want VOLUME"},
+		{(&templateCheckCmd{name: "web", output: "text", bootTimeout: time.Millisecond}).validate(), "--boot-timeout: found 1ms"},
 	} {
 		var usage usageError
 		wrong := errors.As(tt.err, &usage) && strings.Contains(tt.err.Error(), tt.want)

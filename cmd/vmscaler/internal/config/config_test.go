@@ -211,7 +211,7 @@ var scalars = []struct{ field, good, bad string }{
 	{"memory", "32MiB 32 '64' 1GiB 16384GiB", "31MiB 31 -64 1.5GiB 1TiB 256MB 256M MiB 16385GiB 999999999GiB 1e3 ~"},
 	{"network", "default user ''", "a/b . .. 5 true [default] \"a\\nb\" ' a'"},
 	{"template", "demo '5' a.b", "'' ~ 5 a/b"},
-	{"name", "web a web-a", "Web 1 web1 web-1 web- -web ''"},
+	{"name", "web a web-a", "Web 1 web1 web-1 web- -web vmscaler-once-a ''"},
 	{"ready_when", "agent lease uptime", "Agent '' ~ 1"},
 	{"ready_after", "0s 0 1h 1.5s", "-1s 5 61m 1d 1h1s ~ soon"},
 	{"boot_timeout", "1s 1h", "999ms 0 2h"},

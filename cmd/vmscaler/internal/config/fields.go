@@ -397,9 +397,9 @@ func (d *decoder) mention(path, key string, fields section) string {
 }
 
 const wantGroupName = "a lower-case letter, then up to 39 of a-z, 0-9 and '-', not ending in a number or '-': the VMs are " +
-	"called NAME-1, NAME-2, ..."
+	"called NAME-1, NAME-2, ...; and none that begins with " + bus.ThrowAwayPrefix
 
-func isGroupName(s string) bool { return bus.CheckGroupName(s) == nil }
+func isGroupName(s string) bool { return bus.CheckGroupName(s) == nil && !bus.IsThrowAway(s) }
 
 // busProblems is what takes more than one of the bus's fields.
 func (c Config) busProblems() Problems {

@@ -1,0 +1,72 @@
+package trial
+
+import (
+	"strings"
+	"time"
+)
+
+// Facts are what was seen of one clone. What could not be asked is unknown: "", nil, or false in Asked.
+type Facts struct {
+	Name      string
+	Ready     string        // what showed that it has booted; "": it was not ready
+	NotReady  string        // why it was not
+	BootTime  time.Duration // until it was ready
+	Agent     bool          // its agent has answered
+	Console   int           // bytes that it wrote on its serial console
+	LastLines string        // the end of these
+	Address   string
+	Idle      *float64       // CPU in percent of its vCPUs, at rest
+	Off       *time.Duration // until it was off after the power button was pressed; nil: it was not in time
+	Pressed   bool           // the button was pressed
+	Guest     Guest
+}
+
+// Guest is what a guest says of itself.
+type Guest struct {
+	Asked     bool // it could be asked
+	Host      string
+	MachineID string
+	Keys      []string // public SSH host keys
+	Cloud     string   // "none", or cloud-init's status
+	Firmware  string   // bios or uefi
+}
+
+// guestScript prints what parseGuest reads, a word and a value a line. It needs no program but a shell, for most of it.
+const guestScript = `
+echo "host $(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
+read -r id 2>/dev/null < /etc/machine-id && echo "machine $id"
+for f in /etc/ssh/ssh_host_*_key.pub; do
+	[ -r "$f" ] && read -r kind key rest < "$f" && echo "key $kind $key"
+done
+if command -v cloud-init >/dev/null 2>&1; then
+	echo "cloud $(cloud-init status 2>/dev/null | sed -n 's/^status: *//p')"
+else
+	echo "cloud none"
+fi
+if [ -d /sys/firmware/efi ]; then echo "firmware uefi"; else echo "firmware bios"; fi
+`
+
+// mostKeys is how many keys of a guest are looked at.
+const mostKeys = 32
+
+func parseGuest(output string) Guest {
+	g := Guest{Asked: true}
+	for line := range strings.Lines(output) {
+		word, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch word {
+		case "host":
+			g.Host = value
+		case "machine":
+			g.MachineID = value
+		case "key":
+			if len(g.Keys) < mostKeys {
+				g.Keys = append(g.Keys, value)
+			}
+		case "cloud":
+			g.Cloud = value
+		case "firmware":
+			g.Firmware = value
+		}
+	}
+	return g
+}

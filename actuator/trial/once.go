@@ -1,0 +1,145 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// removeWithin is how long the removal of throw-away VMs may take, also after Ctrl-C.
+const removeWithin = 2 * time.Minute
+
+// Sweep removes what killed trials have left that had their disks in a pool, and returns the names of the VMs. The caller knows
+// that no trial runs there.
+func Sweep(ctx context.Context, conn *libvirt.Connect, pool string) (removed []string, err error) {
+	inv, err := vm.ReadInventory(conn)
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
+	for _, group := range inv.Groups() {
+		first := inv.Group(group)[0]
+		if !bus.IsThrowAway(group) || first.Meta.Pool != pool || first.Protected { // a person wants to look at it
+			continue
+		}
+		names, err := RemoveGroup(ctx, vm.Manager{Conn: conn, Calls: vm.NewCalls()}, group)
+		removed = append(removed, names...)
+		problems = append(problems, err)
+	}
+	return removed, errors.Join(problems...)
+}
+
+// RemoveGroup removes all VMs of a group, without asking their guests.
+func RemoveGroup(ctx context.Context, m vm.Manager, group string) (removed []string, err error) {
+	late := fmt.Errorf("it took longer than %s", removeWithin)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), removeWithin, late)
+	defer cancel()
+	inv, err := vm.ReadInventory(m.Conn)
+	if err != nil {
+		return nil, err
+	}
+	m.Tell = func(bus.Event) {}
+	var problems []error
+	for _, one := range inv.Group(group) {
+		err := m.Remove(ctx, vm.Removal{VM: one, Kind: vm.Operator, Reason: "a trial is over"}, bus.Group{}, nil, "")
+		if err != nil {
+			problems = append(problems, fmt.Errorf("remove %s (`vmscaler down %s` does it): %w", one.Name, group, err))
+			continue
+		}
+		removed = append(removed, one.Name)
+	}
+	return removed, errors.Join(problems...)
+}
+
+// clone is one throw-away VM.
+type clone struct {
+	m    vm.Manager
+	spec bus.Group
+	vm   vm.VM
+	dom  *libvirt.Domain
+
+	started time.Time
+	ready   string // what showed that it has booted
+}
+
+// tell notes what the making of the VM says.
+func (c *clone) tell(e bus.Event) {
+	if e.Event == bus.EventStarted {
+		c.started = time.Now()
+	}
+	if e.Event == bus.EventReady {
+		c.ready = e.Sentence
+	}
+}
+
+// launch makes and starts a VM, and waits for nothing. It is there also if it fails, for RemoveGroup.
+func launch(ctx context.Context, m vm.Manager, spec bus.Group, n int) (*clone, error) {
+	c := &clone{m: m, spec: spec}
+	c.m.Tell = c.tell
+	uuid := vm.NewUUID()
+	name := bus.VMName(spec.Name, n)
+	now := spec
+	now.ReadyWhen, now.ReadyAfter = bus.ReadyUptime, 0
+	if err := c.m.Launch(ctx, now, name, uuid, ""); err != nil {
+		return nil, err
+	}
+	inv, err := vm.ReadInventory(m.Conn)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range inv.Group(spec.Name) {
+		if one.UUID == uuid {
+			c.vm = one
+		}
+	}
+	c.dom, err = m.Conn.LookupDomainByUUIDString(uuid)
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// awaitReady waits until the VM is ready as one of the group is, and returns what showed it.
+func (c *clone) awaitReady(ctx context.Context) (string, error) {
+	if err := c.m.AwaitReady(ctx, c.spec, c.vm, ""); err != nil {
+		return "", err
+	}
+	return c.ready, nil
+}
+
+// awaitOff waits until the VM is off, for limit at most, and returns for how long; nil: it was not in time.
+func (c *clone) awaitOff(ctx context.Context, limit time.Duration) (*time.Duration, error) {
+	began := time.Now()
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	for {
+		state, _, err := c.dom.GetState()
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("read the state of %s: %w", c.vm.Name, err)
+		case state == libvirt.DOMAIN_SHUTOFF, state == libvirt.DOMAIN_CRASHED:
+			return new(time.Since(began)), nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-late.C:
+			return nil, nil
+		case <-poll.C:
+		}
+	}
+}
+
+func (c *clone) free() {
+	if c.dom != nil {
+		_ = c.dom.Free()
+	}
+}

@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// dropTemplates deletes templates of a test, with their records, when it ends.
+func (w *world) dropTemplates(names ...string) {
+	w.t.Cleanup(func() {
+		for _, name := range names {
+			_ = os.Remove(filepath.Join(w.dir, template.VolumeName(name)))
+			_ = os.Remove(filepath.Join(w.dir, template.RecordName(name)))
+		}
+	})
+}
+
+// TestTemplateLife: a template is made, looked at, compared and deleted by the commands that docs/templates.md names, and stays
+// while a VM needs it.
+func TestTemplateLife(t *testing.T) {
+	w := newWorld(t)
+	config := w.config("template: web-1\nmin: 1\nmax: 1")
+	w.dropTemplates("web-1", "web-2", "copy")
+	w.must("template", "import", "web-1", templateFile, "-c", config)
+	w.must("template", "seal", "web-2", template.VolumeName("demo"), "-c", config)
+	if out := w.must("template", "diff", "web-1", "web-2", "-c", config); !strings.Contains(out, "source") ||
+		strings.Contains(out, "partition") {
+		t.Errorf("diff of two with one content:\n%s", out)
+	}
+	p := w.start(config)
+	p.untilReady(1)
+
+	var one struct {
+		State  string
+		Clones []struct{ VM, Group, Pool string }
+		BootMS int64 `json:"boot_ms"`
+	}
+	out := w.must("template", "show", "web-1", "-o", "json", "-c", config)
+	if err := json.Unmarshal([]byte(out), &one); err != nil || one.State != "ready" || len(one.Clones) != 1 ||
+		one.Clones[0].VM != w.group+"-1" || one.Clones[0].Group != w.group || one.BootMS < 100 {
+		t.Errorf("show: %v, %s", err, out)
+	}
+	w.refused([]string{"template", "rm", "web-1", "--yes", "-c", config}, "VM "+w.group+"-1", "vmscaler down "+w.group)
+	w.refused([]string{"template", "seal", "copy", w.vms()[0].Meta.Volume, "-c", config}, "domain "+w.group+"-1 runs")
+	w.refused([]string{"template", "import", "web-1", templateFile, "-c", config}, "exists already")
+	p.stop()
+	w.must("down", w.group, "--yes", "--shutdown-timeout", "5s")
+
+	w.must("template", "rm", "web-1", "--yes", "-c", config)
+	w.must("template", "rm", "web-2", "--yes", "-c", config)
+	if out := w.must("template", "list", "-c", config); strings.Contains(out, "web-") || !strings.Contains(out, "demo") {
+		t.Errorf("list:\n%s", out)
+	}
+}
+
+// throwAways are the VMs of trials with their disks in the test's pool.
+func (w *world) throwAways() []string {
+	w.t.Helper()
+	inv, err := vm.ReadInventory(w.conn)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var names []string
+	for _, one := range inv.Owned {
+		if bus.IsThrowAway(one.Meta.Group) && one.Meta.Pool == w.diskPool() {
+			names = append(names, one.Name)
+		}
+	}
+	return names
+}
+
+// TestTemplateCheck: of the demo template all is well; one whose boot sector says nothing fails. However a check ends nothing
+// of it stays, or the next one removes it.
+func TestTemplateCheck(t *testing.T) {
+	w := newWorld(t)
+	config := w.config("template: demo\nmax: 1")
+	out := w.must("template", "check", "demo", "-c", config)
+	for _, want := range []string{
+		"ok       boots ", "ok       console ", "ok       agent ", "ok       boot time ", "ok       idle CPU ", "ok       address ",
+		"ok       shutdown ", "ok       host name   each has its VM's name", "ok       machine id ",
+		"ok       SSH keys ", "ok       cloud-init ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	t.Log(out)
+
+	w.dropTemplates("broken")
+	raw := filepath.Join(t.TempDir(), "disk")
+	image := filepath.Join(w.dir, template.VolumeName("broken"))
+	convert := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("qemu-img", append([]string{"convert"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("qemu-img: %v\n%s", err, out)
+		}
+	}
+	convert("-O", "raw", templateFile, raw)
+	f, err := os.OpenFile(raw, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, 512), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	convert("-O", "qcow2", raw, image) // import would refuse it
+	w.refreshPool()
+	check := []string{"template", "check", "broken", "--boot-timeout", "5s", "-c", config}
+	w.refused(check, "fail     boots ", "nothing was heard of it", "VMs of it will not work")
+
+	p := w.spawn(check...)
+	p.says("-1: boots")
+	p.says("-2: boots")
+	w.refused(check, "vmscaler template check (process", "acts on templates of")
+	p.willEnd()
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	p.says("interrupted")
+	if left := w.throwAways(); len(left) > 0 {
+		t.Errorf("left behind by Ctrl-C: %q", left)
+	}
+
+	p = w.spawn(check...)
+	p.says("-1: boots")
+	p.says("-2: boots")
+	p.kill()
+	left := w.throwAways()
+	if len(left) != 2 {
+		t.Fatalf("a killed check has left %q, want its two clones", left)
+	}
+	w.refused(check, "removed "+left[0], "fail     boots ")
+	if left := w.throwAways(); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/trial"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+)
+
+// templateCheckCmd is the command template check.
+type templateCheckCmd struct {
+	g            *globals
+	name, output string
+	bootTimeout  time.Duration // 0: the group's
+}
+
+func templateCheckCommand(g *globals) *cobra.Command {
+	c := &templateCheckCmd{g: g}
+	cmd := &cobra.Command{
+		Use:   "check NAME",
+		Short: "Boot two throw-away clones of a template, and say what is wrong with it",
+		Long: long(`
+Boot two throw-away clones of a template at once, look at them, and remove them, also after Ctrl-C. They are made as VMs of the
+first group of the config that has the template, or else as the defaults say. It says whether they boot, what they write on
+the serial console, whether the guest agent answers, for how long they boot, their CPU at rest, their addresses, whether the
+power button shuts them down, and whether each has a host name, a machine id and SSH host keys of its own; and of
+each thing that is wrong what mends it. What the guest does not tell is unknown.
+
+The exit code is 1 if a line says fail.`),
+		Example: "  vmscaler template check web\n  vmscaler template check web -o json",
+		Args:    exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.name = args[0]
+			if err := c.validate(); err != nil {
+				return err
+			}
+			return c.run(cmd)
+		},
+	}
+	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	cmd.Flags().DurationVar(&c.bootTimeout, "boot-timeout", 0, "how long a clone may take to boot; 0: as long as a VM of the group")
+	return cmd
+}
+
+func (c *templateCheckCmd) validate() error {
+	if err := checkOutput(c.output); err != nil {
+		return err
+	}
+	if c.bootTimeout != 0 && (c.bootTimeout < time.Second || c.bootTimeout > time.Hour) {
+		return usageError{fmt.Errorf("--boot-timeout: found %s, want 1s to 1h", c.bootTimeout)}
+	}
+	return checkTemplate(c.name)
+}
+
+func (c *templateCheckCmd) run(cmd *cobra.Command) error {
+	return c.g.withConfig(cmd, func(hv *libvirtHost, cfg config.Config) error {
+		ctx, out, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+		if _, err := template.Lookup(hv.conn, cfg.Pool, c.name); err != nil {
+			return err
+		}
+		m, err := manager(hv, cfg)
+		if err != nil {
+			return err
+		}
+		lock, err := beginTrial(ctx, hv, cfg, "vmscaler template check", stderr)
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+		spec := trialSpec(cfg, c.name, hv.uri)
+		if c.bootTimeout > 0 {
+			spec.BootTimeout = c.bootTimeout
+		}
+		facts, err := trial.Check(ctx, m, spec, stepper(stderr))
+		if err != nil {
+			return fmt.Errorf("check template %s: %w", c.name, err)
+		}
+		lines := trial.Judge(facts, spec)
+		if err := c.print(out, lines); err != nil {
+			return err
+		}
+		if trial.Failed(lines) {
+			return fmt.Errorf("template %s: VMs of it will not work", c.name)
+		}
+		return nil
+	})
+}
+
+func (c *templateCheckCmd) print(out io.Writer, lines []trial.Line) error {
+	if c.output == "json" {
+		return printJSON(out, lines)
+	}
+	for _, l := range lines {
+		fmt.Fprintf(out, "%-7s  %-10s  %s\n", l.Level, l.What, bus.Line(l.Text))
+		if l.Remedy != "" {
+			fmt.Fprintf(out, "%20s %s\n", "->", bus.Line(l.Remedy))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/trial"
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+)
+
+// manager is what makes VMs on a libvirt as the actuator does.
+func manager(hv *libvirtHost, cfg config.Config) (vm.Manager, error) {
+	acc, err := vm.ReadAcceleration(hv.conn, cfg.Acceleration)
+	if err != nil {
+		return vm.Manager{}, err
+	}
+	return vm.Manager{
+		Conn: hv.conn, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()},
+		Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch, Network: host.DefaultNetwork(hv.uri)},
+		Calls:   vm.NewCalls(), LibvirtID: acc.HostUUID + vm.LibvirtPath(hv.uri), Tell: func(bus.Event) {},
+	}, nil
+}
+
+// trialSpec is how VMs of a template are made: as the first group of the config that has it, or as the defaults say on the network of
+// the first group.
+func trialSpec(cfg config.Config, template, uri string) bus.Group {
+	spec := bus.DefaultGroup()
+	groups := host.WithNetworks(cfg.Groups, uri)
+	if len(groups) > 0 {
+		spec.Network = groups[0].Network
+	}
+	for _, g := range groups {
+		if g.Template == template {
+			spec = g
+			break
+		}
+	}
+	spec.Template = template
+	if spec.Network == "" {
+		spec.Network = host.DefaultNetwork(uri)
+	}
+	return spec
+}
+
+// beginTrial takes the lock of trials and removes what killed ones have left.
+func beginTrial(ctx context.Context, hv *libvirtHost, cfg config.Config, command string, out io.Writer) (*host.Lock, error) {
+	lock, err := acquireTrials(hv, command)
+	if err != nil {
+		return nil, err
+	}
+	removed, err := trial.Sweep(ctx, hv.conn, cfg.Disks())
+	if len(removed) > 0 {
+		fmt.Fprintf(out, "removed %s, which a trial that was cut off had left\n", strings.Join(removed, ", "))
+	}
+	if err != nil {
+		lock.Release()
+		return nil, err
+	}
+	return lock, nil
+}
+
+// stepper says each step with the seconds since its making. It may be called from several goroutines.
+func stepper(out io.Writer) func(what string) {
+	var mu sync.Mutex
+	start := time.Now()
+	return func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(out, "%6.1f s  %s\n", time.Since(start).Seconds(), bus.Line(what))
+	}
+}
