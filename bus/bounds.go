@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// What a message may contain. A receiver refuses more before it takes memory for it, as whoever has a role's credentials may
+// What a message may contain. A receiver refuses more before it takes memory for it, as anyone with a role's credentials may
 // send anything.
 const (
 	MaxHosts  = 256    // of a group
@@ -133,7 +133,7 @@ func CheckShape(data []byte) error {
 	return nil
 }
 
-// checkBytes is what is looked at before anything is decoded.
+// checkBytes checks what can be checked before decoding.
 func checkBytes(data []byte, most int) error {
 	if len(data) > most {
 		return fmt.Errorf("it has %d bytes, %d are allowed", len(data), most)
@@ -141,7 +141,7 @@ func checkBytes(data []byte, most int) error {
 	return CheckShape(data)
 }
 
-// bounds gathers what is beyond its bound; the first is what is said.
+// bounds checks a message's fields; it keeps the first violation.
 type bounds struct{ err error }
 
 func (b *bounds) refuse(format string, args ...any) {

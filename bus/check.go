@@ -16,10 +16,10 @@ type CheckType string
 const (
 	CheckAgent     CheckType = "agent"      // the guest agent answers
 	CheckLease     CheckType = "lease"      // the VM has a DHCP lease from libvirt's network
-	CheckAddress   CheckType = "address"    // the VM has an IP address, by a lease or by its agent's word
+	CheckAddress   CheckType = "address"    // the VM has an IP address, from a lease or from its agent
 	CheckCommand   CheckType = "command"    // a program in the guest, run by its agent, ends with status 0
 	CheckTCP       CheckType = "tcp"        // a port of the VM takes a connection
-	CheckHTTP      CheckType = "http"       // a web server in the VM answers as is wanted
+	CheckHTTP      CheckType = "http"       // a web server in the VM answers as expected
 	CheckCloudInit CheckType = "cloud-init" // cloud-init has finished without an error
 )
 
@@ -41,7 +41,7 @@ const (
 // CheckFors are the uses of a check.
 func CheckFors() []CheckFor { return []CheckFor{CheckForBoth, CheckForReady, CheckForHealth} }
 
-// Scheme is how a check of the type http speaks to its server.
+// Scheme is the protocol of a check of type http.
 type Scheme string
 
 // The schemes.
@@ -134,7 +134,7 @@ func (c Check) AsksGuest() bool {
 	return c.Type == CheckAgent || c.Type == CheckAddress || c.Type == CheckCommand || c.Type == CheckCloudInit
 }
 
-// Wants reports whether an HTTP status is well.
+// Wants reports whether an HTTP status counts as healthy.
 func (c Check) Wants(status int) bool {
 	return slices.ContainsFunc(c.Status, func(s Statuses) bool { return s.From <= status && status <= s.To })
 }

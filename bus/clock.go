@@ -6,7 +6,7 @@ import "time"
 const consistentFor = 3
 
 // ClockOffset measures how far the clock of a sender is behind the receiver's, from messages that carry the time at which
-// they were sent. It tells a message that was held up from one whose sender's clock is wrong: those that were held up
+// they were sent. It distinguishes a delayed message from one whose sender's clock is wrong: delayed ones
 // arrive faster than they were sent. Its zero value is ready to use.
 type ClockOffset struct {
 	offset        time.Duration // arrival less sending time of messages that were not held up

@@ -19,7 +19,7 @@ const (
 // Scopes are all scopes.
 func Scopes() []Scope { return []Scope{ScopeOut, ScopeIn, ScopeRepair} }
 
-// Controls are what a person has told a group, beyond its spec. They last until taken back.
+// Controls are what an operator has set for a group, beyond its spec. They last until they are undone.
 type Controls struct {
 	Paused []Scope `json:"paused"` // none is []
 	DryRun bool    `json:"dry_run"`

@@ -144,7 +144,7 @@ func DefaultGroup() Group {
 		},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Disks:    []Disk{},
-		Schedule: []ScheduledAction{}, // not nil, which the hash would tell from the empty list of a file
+		Schedule: []ScheduledAction{}, // not nil, which would have another hash than the empty list of a file
 		Policy: Policy{
 			Types: []PolicyType{
 				PolicyThreshold,

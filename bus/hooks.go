@@ -37,7 +37,7 @@ type WaitFor string
 // Those who may answer a hook.
 const (
 	WaitForNobody  WaitFor = "nobody"
-	WaitForBus     WaitFor = "bus"     // whoever answers the event "waiting" with a request
+	WaitForBus     WaitFor = "bus"     // any client that answers the event "waiting" with a request
 	WaitForCommand WaitFor = "command" // its exit status: 0 is continue, any other abandon
 )
 

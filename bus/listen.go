@@ -10,7 +10,7 @@ import (
 const DefaultListen = "127.0.0.1:4222"
 
 // CheckListen says what is wrong with an address for the embedded server. Only with TLS it may be another than
-// loopback: whoever reaches the bus could otherwise watch it, and take over its connections.
+// loopback: otherwise anyone who can reach the bus could watch it, and take over its connections.
 func CheckListen(listen string, tls bool) error {
 	host, _, err := SplitListen(listen)
 	if err == nil && !tls && !IsLoopback(host) {

@@ -46,7 +46,7 @@ func Decode[T any, PT interface {
 }
 
 // DecodeOn is Decode for a message that came on a subject, which must be the one of what it says: what a role may send is
-// told by the subject alone.
+// known by the subject alone.
 func DecodeOn[T any, PT interface {
 	*T
 	Message

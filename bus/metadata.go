@@ -108,12 +108,12 @@ type Metadata struct {
 	Machine string // the group's MachineHash when the VM was made; "": an earlier version made it
 	// Retiring is since when the VM only serves until another has taken its place; zero: it does not.
 	Retiring time.Time
-	Address  string // the IP address that the launch hook was told; "": none was
+	Address  string // the IP address that the launch hook was given; "": none was
 }
 
 // VolumeName is the name of the volume made for a VM. It carries 8 digits of the domain's random UUID, and the
 // definition names it before it is created; so a volume of that name is the one that was created for this domain,
-// whatever moment a crash came at, and a file of somebody else never is.
+// whatever moment a crash came at, and a foreign file never is.
 func VolumeName(vm, uuid string) string {
 	return vm + "." + uuid[:min(8, len(uuid))] + volumeSuffix
 }

@@ -13,7 +13,7 @@ const longestLife = 3 * LongestInterval
 const longRefused = 15 * time.Second
 
 // Newest is a group's newest decision as one who listens has it. Of deciders that differ the highest term counts while it
-// goes on deciding; once its last decision has run out, whoever decides is followed. So what a live decider says is
+// goes on deciding; once its last decision has expired, any decider is followed. So what a live decider says is
 // always taken, whatever the clocks, terms and numbers before it. Its zero value is ready to use.
 type Newest struct {
 	Decision Decision

@@ -4,7 +4,7 @@ import (
 	"slices"
 )
 
-// Role is who somebody is on the bus. Each stage has the role of its name.
+// Role is what a client of the bus may do. Each stage has the role of its name.
 type Role string
 
 // The roles of the embedded server.
@@ -14,8 +14,8 @@ const (
 	RoleActuator  Role = "actuator"
 	RoleDashboard Role = "dashboard"
 	RoleOperator  Role = "operator" // a person's commands: requests, and the history
-	RoleMetric    Role = "metric"   // whoever publishes numbers of a group that it scales on
-	RoleTap       Role = "tap"      // whoever connects from this machine without credentials
+	RoleMetric    Role = "metric"   // a publisher of metrics that groups scale on
+	RoleTap       Role = "tap"      // a client on this machine without credentials
 )
 
 // Roles are all roles, in the order of the table in docs/design.md.
@@ -50,7 +50,7 @@ var (
 )
 
 // Permissions are what the embedded server lets a role do. A stage that publishes nothing needs no inbox; those that
-// ask have a private one, as whoever may listen to _INBOX.> reads everybody's replies. No role may use JetStream's
+// send requests have a private one, as anyone who may subscribe to _INBOX.> reads all replies. No role may use JetStream's
 // API beyond reading the history.
 func (r Role) Permissions() Permissions {
 	switch r {
@@ -59,7 +59,7 @@ func (r Role) Permissions() Permissions {
 	case RoleDecider:
 		return Permissions{
 			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
-			// answer; then whoever may ask could write anywhere by the decider's hand, such as to JetStream's API.
+			// answer; then a requester could make the decider publish anywhere, such as to JetStream's API.
 			Publish: []string{
 				AllDecisions, AllDemand, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl),
 				"vmscaler.lifecycle.*._." + string(EventRefresh), "_INBOX.>",
@@ -117,8 +117,8 @@ func (r Role) InboxPrefix() string {
 	return "_VMSCALER." + string(r)
 }
 
-// Trial is a command of NATS's tool, without its name, that the role may run, to see that its credentials work. Those that hear
-// nothing only measure the way to the server.
+// Trial is a command of the nats tool, without its name, that the role may run, to test its credentials. Roles that receive
+// nothing only measure the round trip to the server.
 func (r Role) Trial() []string {
 	for _, subject := range r.Permissions().Subscribe {
 		if subject == AllDecisions || subject == "vmscaler.>" {

@@ -15,7 +15,7 @@ type Host struct {
 	Cores         int      `json:"cores"`
 	MemoryMiB     int      `json:"memory_mib"`
 	MemoryFreeMiB *int     `json:"memory_free_mib"` // what new VMs can have: free and reclaimable
-	// MemoryPromisedMiB is what the running domains, whoever's, were given and have not touched yet.
+	// MemoryPromisedMiB is what all running domains, also foreign ones, were given and have not touched yet.
 	MemoryPromisedMiB *int `json:"memory_promised_mib"`
 	PoolFreeMiB       *int `json:"pool_free_mib"` // in the storage pool of the VMs' volumes
 }

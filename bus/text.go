@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Line is text as one harmless line for a terminal, a log or a message. Guests, files, libvirt and whoever may publish
+// Line is text as one harmless line for a terminal, a log or a message. Guests, files, libvirt and publishers
 // decide what a name or an error says; a terminal would obey an escape sequence in it, and a reader would be misled by a
 // line's end or by text that runs backwards. What is not to be seen as itself becomes a visible mark: a control character
 // its picture (␛), anything else without a look of its own, and what is no UTF-8, the mark �.

@@ -51,10 +51,10 @@ func (p Phase) Capacity() bool { return p.Serves() || p.Pending() }
 // Leaving reports whether a VM's removal has begun.
 func (p Phase) Leaving() bool { return phases[p].leaving }
 
-// State is what the hypervisor says of a domain, in virsh's words.
+// State is the state of a domain as the hypervisor reports it, in virsh's words.
 type State string
 
-// The states that vmscaler tells apart.
+// The states that vmscaler distinguishes.
 const (
 	StateRunning  State = "running"
 	StatePaused   State = "paused"
@@ -92,7 +92,7 @@ type VM struct {
 	CPUPercent *float64 `json:"cpu_percent"`
 	VCPUs      int      `json:"vcpus"`
 	MemoryMiB  int      `json:"memory_mib"`
-	// MemoryUsedMiB is what the guest uses by its balloon driver's word; RunDelayPercent is the share of time
+	// MemoryUsedMiB is what the guest uses as its balloon driver reports it; RunDelayPercent is the share of time
 	// that its vCPUs waited for a host core. Both need the QEMU monitor, so they are read outside the tick and
 	// may be some seconds old. Nil is unknown.
 	MemoryUsedMiB   *int      `json:"memory_used_mib,omitempty"`

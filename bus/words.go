@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// NothingByHand is that a group is as its file says.
+// NothingByHand means that a group is as its file says.
 const NothingByHand = "nothing is paused, scaled or set by hand"
 
 // Count is a number of things in words: "1 VM", "3 VMs".
@@ -17,7 +17,7 @@ func Count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what
 }
 
-// listed is how many of many names are told.
+// listed is how many of many names are listed.
 const listed = 8
 
 // List is names in words, of many only the first.

@@ -159,7 +159,7 @@ func PublishAll(t testing.TB, c *client.Conn, messages ...bus.Outgoing) {
 	}
 }
 
-// KeptRecords waits until the history has taken this many; it does so after the publisher was told.
+// KeptRecords waits until the history has taken this many; this happens after the publisher's acknowledgment.
 func KeptRecords(t testing.TB, c *client.Conn, n uint64) {
 	t.Helper()
 	js, err := jetstream.New(c.NATS())

@@ -15,7 +15,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/internal/throttle"
 )
 
-// ServerName tells a stage that the server it has joined is an embedded one, with the permissions of [bus.Roles].
+// ServerName lets a stage recognize an embedded server, with the permissions of [bus.Roles].
 const ServerName = "vmscaler-bus"
 
 // Conn is a stage's connection to the bus.
@@ -38,7 +38,7 @@ type Remote struct {
 	Key   string
 }
 
-// Anonymous says that there are no credentials.
+// Anonymous reports whether there are no credentials.
 func (r Remote) Anonymous() bool {
 	return r.Nkey == "" && r.Creds == "" && r.Cert == "" && !strings.Contains(r.URL, "@")
 }
@@ -81,7 +81,7 @@ func Connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 	options := append([]nats.Option{
 		nats.Name("vmscaler " + name),
 		nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(), // credentials can be mended on the server, and the log says what is wrong
+		nats.IgnoreAuthErrorAbort(), // credentials can be fixed on the server; the log says what is wrong
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), // all stages lose the bus at the same moment
 		nats.ReconnectBufSize(-1),                                        // samples and decisions are perishable: better lost than late
@@ -146,7 +146,7 @@ func (c *Conn) Trouble() error {
 // the history itself.
 func (c *Conn) Embedded() bool { return c.nc.ConnectedServerName() == ServerName }
 
-// Drop notes that a message was not used: a line in the log, if there are not too many of its kind, and the counter that
+// Drop records that a message was discarded: a line in the log, if there are not too many of its kind, and the counter that
 // the stage's health shows.
 func (c *Conn) Drop(subject string, why error) {
 	c.dropped.Add(1)
@@ -157,7 +157,7 @@ func (c *Conn) Drop(subject string, why error) {
 	}
 }
 
-// kindOf is all subjects of a kind of message, as whoever publishes chooses the rest.
+// kindOf is the wildcard subject of a kind of message, by which drops are logged: the publisher chooses the rest.
 func kindOf(subject string) string {
 	for _, all := range []string{
 		bus.AllSamples, bus.AllDecisions, bus.AllEvents, bus.AllHealth, bus.AllMetrics, bus.AllDemand,

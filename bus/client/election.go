@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// How long a leader that gives no sign of life keeps others from leading. A cluster of NATS servers takes up to 6 s to
+// How long a silent leader blocks a new election. A cluster of NATS servers takes up to 6 s to
 // replace one of its own, during which no leader can give a sign.
 const (
 	LockTTL         = 15 * time.Second
@@ -21,7 +21,7 @@ const (
 	termKey = "term"
 )
 
-// Leadership is one process's part in the election of the one that decides. Of all that campaign on a bus, one leads.
+// Leadership is this process's view of the leader election. Of all candidates on a bus, one leads.
 type Leadership struct {
 	settled chan struct{}
 
@@ -37,7 +37,7 @@ type Leadership struct {
 // once when it goes on.
 const electionRetry = 250 * time.Millisecond
 
-// NewLeadership is that of one who does not lead.
+// NewLeadership is the view of a process that does not lead.
 func NewLeadership() *Leadership { return &Leadership{settled: make(chan struct{}), now: time.Now} }
 
 // Settled is closed once it is known, for the first time, who leads.
@@ -57,7 +57,7 @@ func (l *Leadership) set(lead bool, term int64, until time.Time) {
 	l.lead, l.term, l.until = lead, term, until
 }
 
-// lockValue is who has the lock.
+// lockValue identifies the holder of the lock.
 type lockValue struct {
 	Holder string    `json:"holder"`
 	Term   int64     `json:"term"`
@@ -100,7 +100,7 @@ func (c *Conn) Campaign(ctx context.Context, holder string, now func() time.Time
 	e.resign(context.WithoutCancel(ctx))
 }
 
-// election is what a campaign knows from one round to the next.
+// election is the state that a campaign keeps between rounds.
 type election struct {
 	open       func(context.Context) (lock, error)
 	holder     string
@@ -144,7 +144,7 @@ func (e *election) round(ctx context.Context) (again time.Duration, err error) {
 	return min(again, electionRetry), err
 }
 
-// claim takes the lock if nobody has it, and then a term above all before.
+// claim takes the lock if it is free, and then a term above all earlier ones.
 func (e *election) claim(ctx context.Context) error {
 	for range 2 { // the second time where what stood in the way is gone
 		start := e.leadership.now()
@@ -171,8 +171,8 @@ func (e *election) claim(ctx context.Context) error {
 	return nil
 }
 
-// mine looks whether the lock that somebody has is this one's own. One that it leads by, where the answer to a sign of life
-// was lost, is renewed; one of a claim whose answer was lost is given back. It reports whether the lock is free now.
+// mine checks whether the lock is held by this process. One that it leads by, where the acknowledgment of a renewal
+// was lost, is renewed; one of a claim whose acknowledgment was lost is released. It reports whether the lock is free now.
 func (e *election) mine(ctx context.Context) (free bool, err error) {
 	data, revision, err := e.lock.get(ctx)
 	if errors.Is(err, errLockFree) {
@@ -183,7 +183,7 @@ func (e *election) mine(ctx context.Context) (free bool, err error) {
 	}
 	var value lockValue
 	if err := json.Unmarshal(data, &value); err != nil || value.Holder != e.holder {
-		return false, nil //nolint:nilerr // whoever it is, it is another
+		return false, nil //nolint:nilerr // it is another process, whichever
 	}
 	if value.Term != 0 {
 		e.revision = revision
@@ -195,7 +195,7 @@ func (e *election) mine(ctx context.Context) (free bool, err error) {
 	return true, nil
 }
 
-// renew gives the sign of life. Where leading had lapsed since the last one, it goes on in a new term: what this process
+// renew renews the lock. Where leadership had lapsed since the last one, it goes on in a new term: what this process
 // decided before the gap must not look newer than what it decides now.
 func (e *election) renew(ctx context.Context) error {
 	start := e.leadership.now()
@@ -237,7 +237,7 @@ func (e *election) lead(started time.Time) {
 	e.leadership.set(true, e.term, started.Add(e.lock.ttl()*2/3))
 }
 
-// resign gives the lock back, so that another need not wait until it runs out.
+// resign releases the lock, so that another process need not wait until it expires.
 func (e *election) resign(ctx context.Context) {
 	e.leadership.set(false, e.term, time.Time{})
 	if e.revision == 0 {

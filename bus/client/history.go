@@ -14,7 +14,7 @@ import (
 
 // Bounds of the streams and of who reads them.
 const (
-	readerGone = time.Minute // then the server forgets one who reads it and has ended without a word
+	readerGone = time.Minute // then the server forgets a reader that ended without unsubscribing
 	// historyMessage is the largest message in the streams, so that a few cannot push all others out; the largest event
 	// and decision fit.
 	historyMessage = bus.MaxDecisionBytes + 1<<10
@@ -23,7 +23,7 @@ const (
 	readAhead         = 4 << 20 // bytes that a reader has the server send at a time
 )
 
-// ErrNoHistory says that the server keeps none: it has no JetStream, or nobody has made the stream yet.
+// ErrNoHistory means that the server keeps none: it has no JetStream, or the stream does not exist yet.
 var ErrNoHistory = errors.New("this bus keeps no history")
 
 func historyConfig() jetstream.StreamConfig {
@@ -91,12 +91,12 @@ func historyError(err error) error {
 	return fmt.Errorf("history: %w", err)
 }
 
-// HistoryQuery says what of the history to read.
+// HistoryQuery selects what to read of the history.
 type HistoryQuery struct {
 	Group  string    // "" is all groups
 	Since  time.Time // zero is all that is kept
 	Follow bool      // go on with what happens from now on, until the context ends
-	// Skipped is told of each message that cannot be read; may be nil.
+	// Skipped is called with each message that cannot be read; it may be nil.
 	Skipped func(subject string, why error)
 }
 
@@ -115,7 +115,7 @@ func (r HistoryEntry) Time() time.Time {
 }
 
 // ReadHistory gives the records in their order to yield, until that returns an error, which it returns. Messages that
-// cannot be read are left out: whoever heard them when they were sent has said so.
+// cannot be read are left out: their first receivers have logged them.
 func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(HistoryEntry) error) error {
 	var subjects []string
 	if q.Group != "" {
@@ -133,7 +133,7 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Histor
 	})
 }
 
-// ReadDemand gives what was asked of a group since a time, minute by minute, to yield, until that returns an error,
+// ReadDemand passes a group's demand since a time, minute by minute, to yield, until that returns an error,
 // which it returns.
 func ReadDemand(ctx context.Context, c *Conn, group string, since time.Time, yield func(bus.Demand) error) error {
 	return read(

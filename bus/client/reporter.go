@@ -27,7 +27,7 @@ type Reporter struct {
 
 type report struct{ err error }
 
-// Acts tells where the stage acts. It goes with the reports that follow.
+// Acts sets where the stage acts. It is part of the reports that follow.
 func (r *Reporter) Acts(acts bus.Acts) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -204,7 +204,7 @@ func (c *Conn) respond(msg *nats.Msg, answer *reply) {
 	}
 }
 
-// isInbox reports whether an answer may go there. Whoever asks names the subject; with one of the stages' or of JetStream,
+// isInbox reports whether an answer may go there. The requester names the reply subject; with one of a stage or of JetStream,
 // he could write there by our hand.
 func isInbox(subject string) bool {
 	return subject != "" && !strings.HasPrefix(subject, "vmscaler.") && !strings.HasPrefix(subject, "$")

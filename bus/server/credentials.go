@@ -45,7 +45,7 @@ func makeCredentials(stateDir string) (map[bus.Role]string, error) {
 			return nil, fmt.Errorf("credentials of %s: %w", role, err)
 		}
 		key.Wipe()
-		if other, taken := owners[public[role]]; taken { // whoever has the one would have the rights of the other
+		if other, taken := owners[public[role]]; taken { // the owner of one key would have the rights of the other role
 			return nil, fmt.Errorf(
 				"credentials of %s: %s: found the key of %s, want one of its own; delete the file and start the bus again for a new one",
 				role,

@@ -32,7 +32,7 @@ const (
 	// maxClosed is how many ended connections the server remembers, with their subscriptions.
 	maxClosed = 16
 
-	authTimeout    = 2 * time.Second // to log in, so that whoever does not holds no connection
+	authTimeout    = 2 * time.Second // to log in, so that an idle client holds no connection
 	tlsAuthTimeout = 7 * time.Second // the same, with the handshake, which has 5
 )
 

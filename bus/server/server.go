@@ -28,8 +28,8 @@ import (
 // ErrListenTaken says that the embedded server's address is in use.
 var ErrListenTaken = errors.New("address already in use")
 
-// stageUser is this process itself. A stage in it has the user of stageUserOf, with the permissions of its role: who
-// asks a stage for something must not use its hand for more. None of them can log in over the network.
+// stageUser is this process itself. A stage in it has the user of stageUserOf, with the permissions of its role: a
+// requester must not make a stage publish elsewhere. None of them can log in over the network.
 const stageUser = "stage"
 
 func stageUserOf(name string) string {
@@ -56,7 +56,7 @@ type Config struct {
 	// Cert and Key are files (PEM) for TLS, both or none; CA, if set, is the one that clients' certificates must be
 	// from.
 	Cert, Key, CA string
-	// NoTaps also lets nobody from this machine in without credentials.
+	// NoTaps refuses clients without credentials from this machine, too.
 	NoTaps bool
 }
 

@@ -81,11 +81,11 @@ func openState(dir string, euid int) (*stateFolder, error) {
 	return &stateFolder{dir, f}, nil
 }
 
-// wholeFile is a lock for writing. It is of the kind that belongs to the open file, not to the process, and that can be
-// looked for without taking it: whoever looks for a bus must not keep one from starting.
+// wholeFile is a write lock of the kind that belongs to the open file description (OFD), not to the process, and that can be
+// tested without acquiring it: looking for a bus must not keep one from starting.
 func wholeFile() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart} }
 
-// describe writes who has the folder, for those who look for the bus.
+// describe writes the holder into the folder, for processes that look for the bus.
 func (s *stateFolder) describe(url, cert string) error {
 	data, err := json.Marshal(StateHolder{PID: os.Getpid(), URL: url, Cert: cert, Since: time.Now().UTC()})
 	if err != nil {
@@ -100,13 +100,13 @@ func (s *stateFolder) describe(url, cert string) error {
 	return nil
 }
 
-// Close gives the folder back.
+// Close releases the folder.
 func (s *stateFolder) Close() {
 	_ = s.lock.Truncate(0)
 	_ = s.lock.Close()
 }
 
-// FindState is the process whose bus runs on a state folder, if there is one.
+// FindState returns the process whose bus uses a state folder, if there is one.
 func FindState(dir string) (StateHolder, bool) {
 	f, err := os.OpenFile(stateLockPath(dir), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
