@@ -36,14 +36,14 @@ type Config struct {
 	// Instance and Since are those of the stage's health. Of two actuators on one libvirt the one that was there first acts.
 	Instance string
 	Since    time.Time
-	// Acts is told where the stage acts, and what it finds there. It may be nil.
+	// Acts is called with where the stage acts, and what it finds there. It may be nil.
 	Acts func(bus.Acts)
 	Now  func() time.Time // nil means the real clock
 	// RecordDir is the folder with the records of what was made; "" is none: then nothing is swept. URI is what libvirt is
 	// called in them; "" is what libvirt says.
 	RecordDir, URI string
 	SweepGrace     time.Duration // 0 means [orphan.DefaultGrace]
-	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
+	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
 
 	sweepEvery time.Duration // 0 means that of the same name
@@ -59,7 +59,7 @@ type Actuator struct {
 	log           zerolog.Logger
 	groups        map[string]*group
 	workers       map[string]*worker   // by the VM's UUID
-	retryAt       map[string]time.Time // VMs whose removal failed, by UUID, until when they are let be
+	retryAt       map[string]time.Time // when to retry, of VMs whose removal failed, by UUID
 	seen          map[string]vm.VM     // what the last snapshot shows, by UUID; nil before the first
 	damaged       map[string]string    // domains whose metadata of ours cannot be read, with why, as the last snapshot shows them
 	reportedNames map[string]bool      // taken names that were published
@@ -216,7 +216,7 @@ func (a *Actuator) wait(ctx context.Context, in inbox, d time.Duration) bool {
 		case d := <-in.decisions:
 			a.receive(d)
 		case s := <-in.samples:
-			a.hear(s)
+			a.recordSample(s)
 		case h := <-in.rivals:
 			a.meet(h)
 		case r := <-in.requests:

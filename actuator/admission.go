@@ -11,9 +11,9 @@ import (
 // room is what a host has, and what of it is in use. Nil is unknown, and refuses nothing.
 type room struct {
 	cores       int
-	vcpus       int  // of all running domains, whoever's
+	vcpus       int  // of all running domains, also foreign ones
 	memoryMiB   *int // free, without what VMs will take that were launched since it was measured
-	promisedMiB int  // what running domains, whoever's, may still touch of it; 0 also where that is unknown
+	promisedMiB int  // what running domains may still touch of it; 0 also where that is unknown
 	poolMiB     *int // free in the storage pool
 }
 

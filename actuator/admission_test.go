@@ -155,9 +155,9 @@ func TestDemoFitsIntoASmallHost(t *testing.T) {
 func TestSamplesOfUnknownGroupsAreNotKept(t *testing.T) {
 	a := &Actuator{cfg: Config{Now: time.Now}, groups: map[string]*group{"web": {}}, load: load{}, hostID: "kvm1"}
 	for i := range 1000 {
-		a.hear(bus.Sample{Group: fmt.Sprint("invented", i), HostID: "kvm1", Time: time.Now()})
+		a.recordSample(bus.Sample{Group: fmt.Sprint("invented", i), HostID: "kvm1", Time: time.Now()})
 	}
-	a.hear(bus.Sample{Group: "web", HostID: "kvm1", Time: time.Now()})
+	a.recordSample(bus.Sample{Group: "web", HostID: "kvm1", Time: time.Now()})
 	if len(a.load) != 1 {
 		t.Errorf("the samples of %d groups are kept, want 1", len(a.load))
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// freshFor is how long a sample of this host tells what its VMs do.
+// freshFor is how long a sample of this host counts as current.
 const freshFor = 10 * time.Second
 
 // load is what this host's collector has measured last, by group.

@@ -23,8 +23,8 @@ type liveness struct {
 }
 
 // sick says why a VM is to be replaced, "" if it is not. An agent's silence only counts up to the last time that it
-// was asked in vain: while nobody can ask, nothing is known. A guest that restarts has the time of a boot more, counted
-// from the beginning of its silence, so that one which does nothing but restart is replaced in the end.
+// was probed without an answer: while nothing is probed, nothing is known. A guest that restarts has the time of a boot more,
+// counted from the beginning of its silence, so that one which does nothing but restart is replaced in the end.
 func (p liveness) sick(spec bus.Group, now time.Time) string {
 	grace := spec.Repair.HealthGrace
 	if grace == 0 {

@@ -19,8 +19,8 @@ const (
 	closeTimeout = 2 * time.Second  // for the connection to close
 )
 
-// hear keeps a sample of a group of this config, so that those of groups that somebody made up take no memory.
-func (a *Actuator) hear(s bus.Sample) {
+// recordSample keeps a sample of a group of this config, so that samples of made-up groups take no memory.
+func (a *Actuator) recordSample(s bus.Sample) {
 	if a.groups[s.Group] != nil {
 		a.load.take(s, a.hostID, a.cfg.Now())
 	}
@@ -62,7 +62,7 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 		case d := <-in.decisions:
 			s.again = a.receive(d) || s.again
 		case sample := <-in.samples:
-			a.hear(sample)
+			a.recordSample(sample)
 		case h := <-in.rivals:
 			a.meet(h)
 		case r := <-in.requests:
@@ -199,7 +199,7 @@ func (s *session) seen(ctx context.Context, l snapshot, decisions <-chan bus.Dec
 	switch {
 	case l.err != nil:
 		return l.err
-	case l.stopping: // whoever shuts the VMs down one by one must not find new ones
+	case l.stopping: // the service that shuts the VMs down one by one must not find new ones
 		s.cfg.Report(bus.Troubles{{
 			Problem: bus.Problem{Code: bus.ProblemHostShutdown},
 			Text:    "this host is shutting down: nothing is launched or removed any more",

@@ -27,7 +27,7 @@ func (a *Actuator) full() []string {
 	return groups
 }
 
-// maxTaken bounds how many taken numbers of a group are told.
+// maxTaken bounds how many taken numbers of a group are reported.
 const maxTaken = 1000
 
 // taken are, by group, the numbers whose names something that is not ours has.

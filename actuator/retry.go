@@ -17,7 +17,7 @@ const (
 	saidFor     = time.Hour // for so long one cause is not said again
 )
 
-// removalRetry is a VM whose removal failed, and that is let be for a while.
+// removalRetry is a VM whose removal failed and is retried later.
 type removalRetry struct {
 	vm, group string
 	tries     int
@@ -26,7 +26,7 @@ type removalRetry struct {
 	said      time.Time // when it was last published
 }
 
-// retryAfter is how long a VM is let be after the n-th try in a row to remove it: 5 s, 10 s, 20 s ... up to 5 minutes.
+// retryAfter is the pause after the n-th failed try in a row to remove a VM: 5 s, 10 s, 20 s ... up to 5 minutes.
 func retryAfter(n int) time.Duration {
 	wait := firstRest
 	for ; n > 1 && wait < longestRest; n-- {

@@ -45,7 +45,7 @@ type Config struct {
 	Instance string // this collector's name among all on the bus; "" is made of the host's name and the process's id
 	// Ticks are the moments to sample; nil means every Tick.
 	Ticks <-chan time.Time
-	// Report tells how the stage is: nil all is well, else what it waits for. It may be nil.
+	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
 }
 
@@ -287,7 +287,7 @@ func (c *Collector) takeSlow(s slowResult) {
 	}
 }
 
-// unconfiguredNote tells of VMs here of groups that are not configured, which nobody would hear of else; nil where there are
+// unconfiguredNote names groups that have VMs here and are not configured, which nothing else reports; nil where there are
 // none.
 func unconfiguredNote(vms map[string]int) error {
 	var texts []string

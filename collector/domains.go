@@ -55,7 +55,7 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, 0)
 	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA), errors.Is(err, libvirt.ERR_NO_DOMAIN):
-		return r, false, nil // somebody else's, or gone since the list was made
+		return r, false, nil // not ours, or gone since the list was made
 	case err != nil:
 		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
@@ -125,7 +125,7 @@ func rebootedAt(dom *libvirt.Domain) (*time.Time, error) {
 	if at := bus.ParseReboot(element).Since(); !at.IsZero() {
 		return &at, nil
 	}
-	return nil, nil //nolint:nilnil // somebody else's element
+	return nil, nil //nolint:nilnil // a foreign element
 }
 
 func freeDomains(doms []libvirt.Domain) {

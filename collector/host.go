@@ -102,8 +102,8 @@ func kernelMemory(meminfo string) (totalMiB int, freeMiB *int) {
 	return memory(kib["MemTotal"], available, known)
 }
 
-// nodeMemory is what libvirt tells of a host whose /proc is out of reach. It does not tell tmpfs and shared memory from what is
-// cached of files, so they count as free.
+// nodeMemory is what libvirt reports of a host whose /proc is out of reach. It does not distinguish tmpfs and shared memory from
+// what is cached of files, so they count as free.
 func nodeMemory(m *libvirt.NodeMemoryStats) (totalMiB int, freeMiB *int) {
 	if !m.TotalSet {
 		return 0, nil

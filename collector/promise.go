@@ -9,7 +9,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// promises are what the running domains, whoever's, may still touch of the memory that they were given.
+// promises are what all running domains, also foreign ones, may still touch of the memory that they were given.
 type promises struct {
 	at  time.Time
 	mib map[string]*int // by UUID; nil is unknown
@@ -58,7 +58,7 @@ func promisedMiB(p *promises, now time.Time, running map[string]int, ended map[s
 	return &sum
 }
 
-// promiseReader reads promises again and again. How much is resident needs the QEMU monitor, and a stranger's QEMU that does not
+// promiseReader reads promises again and again. How much is resident needs the QEMU monitor, and a foreign QEMU that does not
 // answer must hold up nothing else: so it has a goroutine and a connection of its own, and what it has read grows old then.
 type promiseReader struct {
 	latest atomic.Pointer[promises]

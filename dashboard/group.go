@@ -73,7 +73,7 @@ func (p groupPart) head(short bool) *line {
 	return l
 }
 
-// marks are what a person has told a group, and a refresh that goes on, in capitals.
+// marks are a group's controls, and a refresh that goes on, in capitals.
 func marks(d bus.Decision) (texts []string) {
 	c := d.Controls
 	switch n := len(c.Paused); {

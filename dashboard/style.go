@@ -200,7 +200,7 @@ func (s Style) cut(text string, width int) string {
 	return text
 }
 
-// cutLeft is cut at the other end: what tells the VMs of a group apart stands at the end of their names.
+// cutLeft cuts at the other end: the names of a group's VMs differ at their end.
 func (s Style) cutLeft(text string, width int) string {
 	if textWidth(text) <= width {
 		return text

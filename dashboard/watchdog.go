@@ -63,7 +63,7 @@ func StartWatchdog(tty *os.File) (release func(), err error) {
 // RunWatchdog is the watchdog's process: it waits until the watched one, at the other end of in, has ended, and then gives
 // tty back if that is still to be done.
 func RunWatchdog(in io.Reader, tty *os.File) error {
-	// A process of the background may change the terminal only if it ignores being told not to.
+	// A background process may change the terminal only if it ignores SIGTTOU.
 	signal.Ignore(syscall.SIGTTOU, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	lines := bufio.NewReader(in)
 	first, err := lines.ReadBytes('\n')

@@ -127,7 +127,7 @@ func (g *group) metric() *Published {
 	return nil
 }
 
-// inbox is what a decider hears.
+// inbox is what a decider receives.
 type inbox struct {
 	samples  chan bus.Sample
 	health   chan bus.Health

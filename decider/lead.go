@@ -58,7 +58,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 }
 
 // worthSaving reports whether the checkpoint says something else than what was saved. Breaches change all the time, and
-// whoever leads next has heard them in the last decision.
+// the next leader has them from the last decision.
 func (c checkpoint) worthSaving(saved checkpoint) bool {
 	return c.Desired != saved.Desired || !c.LastOut.Equal(saved.LastOut) || !c.LastChange.Equal(saved.LastChange) ||
 		!slices.Equal(c.Hosts, saved.Hosts) || !maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) ||
@@ -238,7 +238,7 @@ func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
 	}
 }
 
-// report reports whether somebody decides, and what keeps this decider's groups from it.
+// report reports whether a decider leads, and what keeps this decider's groups from being decided.
 func (d *Decider) report(now time.Time) {
 	_, leading := d.leadership.Term()
 	if leading {

@@ -19,7 +19,7 @@ type recommendation struct {
 	policies        PolicyStates
 }
 
-// facts are what the sentence of a rule tells, where that is not in the situation.
+// facts are what a rule's sentence needs beyond the situation.
 type facts struct {
 	hosts    []string // that are not heard, or read another config
 	found    int      // VMs, of a start
@@ -77,7 +77,7 @@ func notHeard(s situation, r recommendation) (recommendation, bool) {
 	case len(s.obs.Awaited) > 0:
 		r.facts.hosts = s.obs.Awaited
 	case len(s.obs.Hosts) == 0:
-	case !s.obs.speaks():
+	case !s.obs.anyFresh():
 		r.facts.hosts = s.obs.with(Silent)
 	default:
 		return r, false
@@ -109,7 +109,7 @@ func start(s situation, r recommendation) (recommendation, bool) {
 	return r, !s.state.HasSample
 }
 
-// joined is for a host that speaks for the first time: what it has is not surplus.
+// joined is for a host's first sample: what it has is not surplus.
 func joined(s situation, r recommendation) (recommendation, bool) {
 	hosts := s.obs.joined(s.state.Hosts)
 	for _, h := range hosts {

@@ -10,7 +10,7 @@ import (
 
 // split shares desired among the hosts: each keeps what it has, and a new VM goes to the host with the fewest of those that
 // can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What
-// of that order only an actuator can tell (protection, load, templates) counts on its own host; see removalOrders.
+// of that order only an actuator knows (protection, load, templates) counts on its own host; see removalOrders.
 func split(order order, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
 	shares, total := make(map[bus.HostID]bus.Share, len(obs.Hosts)), 0
 	for _, h := range obs.Hosts {
@@ -95,7 +95,7 @@ func outdatedFirst(a, b placed) int {
 	return 1
 }
 
-// removalOrders are the orders of removal, as far as they can be told without a look at the hosts: where it takes one, the
+// removalOrders are the orders of removal, as far as they are known without looking at the hosts: where it takes that, the
 // oldest goes first.
 var removalOrders = map[bus.ScaleIn]func(a, b placed) int{
 	bus.ScaleInNewest:    func(a, b placed) int { return b.created.Compare(a.created) },

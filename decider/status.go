@@ -118,7 +118,7 @@ func (d *Decider) names() []string {
 	return names
 }
 
-// status is the newest of everything; only is the one group to tell of, "" all.
+// status is the newest of everything; only is the one group wanted, "" all.
 func (d *Decider) status(only string) *bus.Status {
 	s := &bus.Status{V: bus.Version, Time: d.cfg.Now().UTC(), Groups: []bus.GroupStatus{}, Stages: []bus.Health{}}
 	for _, name := range d.names() {

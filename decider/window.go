@@ -20,12 +20,12 @@ type Observation struct {
 	Metric  *Published        // what was published last of the policy's metric; nil is nothing
 }
 
-// speaks reports whether any host's list is not out of date.
-func (o Observation) speaks() bool {
+// anyFresh reports whether any host's list is up to date.
+func (o Observation) anyFresh() bool {
 	return slices.ContainsFunc(o.Hosts, func(h HostObservation) bool { return h.Trouble != Silent })
 }
 
-// incomplete is why no VM may be removed by this observation; "" if it tells everything.
+// incomplete is why no VM may be removed by this observation; "" if it is complete.
 func (o Observation) incomplete() string {
 	var parts []string
 	for _, part := range []struct {
@@ -77,7 +77,8 @@ const (
 // with are the hosts that have a trouble, as people read it.
 func (o Observation) with(trouble Trouble) (names []string) {
 	for _, h := range o.Hosts {
-		if h.Trouble == trouble && (trouble != Silent || len(h.VMs) > 0 || !o.speaks()) { // nothing depends on a silent one without VMs
+		// Nothing depends on a silent one without VMs.
+		if h.Trouble == trouble && (trouble != Silent || len(h.VMs) > 0 || !o.anyFresh()) {
 			name := h.Name
 			if h.Detail != "" {
 				name += " (" + h.Detail + ")"
@@ -133,7 +134,7 @@ const (
 var errOld = errors.New("it repeats or precedes the host's last sample")
 
 // Add takes a sample that arrived now. A duplicate, or one that is older than the host's last one, is an error and
-// changes nothing; so is one of a second collector that speaks for the host, and one of too many hosts.
+// changes nothing; so is one of a second collector of the host, and one of too many hosts.
 func (w *Window) Add(s bus.Sample, now time.Time) error {
 	if w.hosts == nil {
 		w.hosts = map[bus.HostID]*hostWindow{}
@@ -260,7 +261,7 @@ func (w *Window) owners(silent func(*hostWindow) bool) (owner map[string]bus.Hos
 	return owner, contested
 }
 
-// Forget drops a host by its name or ID. One that still speaks is an error, as is one that is not known. Of several of one
+// Forget drops a host by its name or ID. One that still sends samples is an error, as is an unknown one. Of several of one
 // name the silent one is meant.
 func (w *Window) Forget(host string, now time.Time, staleAfter time.Duration) error {
 	var silent []bus.HostID

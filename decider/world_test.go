@@ -211,7 +211,7 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 			fail("shrinks while that is paused")
 		}
 	}
-	unsure := !obs.speaks() || obs.Fresh == 0
+	unsure := !obs.anyFresh() || obs.Fresh == 0
 	if unsure && change != 0 {
 		fail("changes without fresh data")
 	}

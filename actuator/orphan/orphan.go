@@ -69,7 +69,7 @@ type Orphan struct {
 	Why             string    // of the verdict
 }
 
-// Key tells orphans apart.
+// Key identifies an orphan.
 func (o Orphan) Key() string { return o.What + " " + o.UUID + " " + o.Path }
 
 // Find says what there is without its counterpart, the volumes first, and what is to be done with it. since says

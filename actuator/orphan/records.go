@@ -75,7 +75,7 @@ func (r VolumeRecord) of(volume string) (VolumeRecord, bool) {
 
 const recordVersion = 1
 
-// FileID tells a file from any other that had its path before or gets it later.
+// FileID distinguishes a file from any other that had its path before or gets it later.
 type FileID struct {
 	Inode  uint64     `json:"inode"`
 	Device uint64     `json:"device"`
@@ -265,7 +265,7 @@ func (b *Records) warn(err error) {
 	b.log.Warn().Err(err).Msg("sweep")
 }
 
-// removalsFile is the file with the removals that the budget counts; the dot tells it from a record.
+// removalsFile is the file with the removals that the budget counts; the dot distinguishes it from a record.
 const removalsFile = ".removals.json"
 
 // KeepRemovals keeps when VMs that served were removed, by group, for the next start.

@@ -46,7 +46,7 @@ func ReadAcceleration(conn *libvirt.Connect, want string) (Acceleration, error) 
 	return chooseAcceleration(caps, cpuinfo, want)
 }
 
-// IsLocal reports whether a URI means a libvirt on this machine. Names of hosts do not tell: libvirt's is often the
+// IsLocal reports whether a URI means a libvirt on this machine. Host names are no evidence: libvirt's is often the
 // full one.
 func IsLocal(uri string) bool {
 	u, err := url.Parse(uri)

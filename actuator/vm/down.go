@@ -24,7 +24,7 @@ func (inv Inventory) Groups() []string {
 }
 
 // Down removes VMs with their volumes, several at a time: each guest is asked to shut down, and destroyed after
-// the time-out. tell gets each step; it is called from several goroutines. The caller holds the lock.
+// the time-out. tell is called with each step, from several goroutines. The caller holds the lock.
 func Down(ctx context.Context, conn *libvirt.Connect, vms []VM, shutdownTimeout time.Duration, tell func(bus.Event)) error {
 	h := Manager{Conn: conn, Tell: tell, Calls: NewCalls()}
 	slots := make(chan struct{}, 8)

@@ -51,7 +51,7 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// waiting tells who is waited for, and what holds from the deadline on.
+// waiting says who is waited for, and what happens at the deadline.
 func (c hookCall) waiting(token string, deadline time.Time) {
 	who := "an answer over the bus"
 	if c.hook.WaitFor == bus.WaitForCommand {
@@ -86,7 +86,7 @@ func (c hookCall) late(log zerolog.Logger) (bus.HookAction, error) {
 	return bus.HookContinue, nil
 }
 
-// environment is what the command is told.
+// environment is the command's environment.
 func (c hookCall) environment() []string {
 	return []string{
 		"VMSCALER_HOOK=" + string(c.kind), "VMSCALER_GROUP=" + c.group, "VMSCALER_VM=" + c.vm, "VMSCALER_UUID=" + c.uuid,
@@ -215,7 +215,7 @@ func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 	return a, true, nil
 }
 
-// The reasons that a hook's command is told.
+// The reasons that a hook's command is given.
 const (
 	reasonReady   = "ready"   // the VM could serve
 	reasonRemoval = "removal" // it runs, and is about to go
@@ -253,7 +253,7 @@ func (h Manager) removeHook(
 	decision string,
 	began time.Time,
 ) (bus.HookAction, error) {
-	address := vm.Meta.Address // what the launch hook was told is what somebody keeps now
+	address := vm.Meta.Address // the load balancer knows the VM by what the launch hook was given
 	if address == "" && hook.WaitFor == bus.WaitForCommand {
 		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
 	}
@@ -279,8 +279,8 @@ func (h Manager) Farewell(ctx context.Context, hook bus.Hook, vm VM, decision st
 	return abandoned
 }
 
-// launchHook asks the launch hook about a VM that could serve, and returns the address that it was told. It fails when the
-// hook abandons the VM, when the VM goes off meanwhile, and when a command would be told no address although the guest
+// launchHook runs the launch hook of a VM that could serve, and returns the address that it was given. It fails when the
+// hook abandons the VM, when the VM goes off meanwhile, and when a command would be given no address although the guest
 // could have said one.
 func (h Manager) launchHook(
 	ctx context.Context,
@@ -302,7 +302,7 @@ func (h Manager) launchHook(
 	switch {
 	case hook.WaitFor == bus.WaitForCommand:
 		address = awaitAddress(ctx, h.Calls, dom)
-	case spec.Hooks.Remove.WaitFor == bus.WaitForCommand: // which is told it even if the VM died
+	case spec.Hooks.Remove.WaitFor == bus.WaitForCommand: // which runs even if the VM died
 		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) })
 	}
 	if err := noAddress(spec, vm.Name, address); err != nil && ctx.Err() == nil {
@@ -312,7 +312,7 @@ func (h Manager) launchHook(
 	return address, err
 }
 
-// noAddress is the error that a launch hook's command would be told no address, nil if it is told one or need not be.
+// noAddress is the error that a launch hook's command would have no address; nil if it has one or needs none.
 func noAddress(spec bus.Group, vm, address string) error {
 	if address != "" || spec.Hooks.Launch.WaitFor != bus.WaitForCommand || spec.ReadyWhen == bus.ReadyUptime {
 		return nil

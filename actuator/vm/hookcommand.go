@@ -41,7 +41,7 @@ func (h *Hooks) waitForCommand(ctx context.Context, call hookCall) (bus.HookActi
 	case limited.Err() != nil:
 		return call.late(h.log)
 	}
-	// Nothing of the output, which may have a secret: anybody on the machine hears events.
+	// Nothing of the output, which may have a secret: anyone on the machine can read events.
 	return call.abandoned("its command ended with %w; the actuator's log has its output", err)
 }
 

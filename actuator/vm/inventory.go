@@ -65,7 +65,7 @@ func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
 	return inv, nil
 }
 
-// errNotOurs says that a domain is somebody else's, or gone.
+// errNotOurs means that a domain is not ours, or gone.
 var errNotOurs = errors.New("not a domain of vmscaler")
 
 // damagedError is why metadata of ours cannot be read. Its domain is not ours, as nothing says what belongs to it.

@@ -41,11 +41,11 @@ type Manager struct {
 	// hooks are who waits, and host is the host's name. They may be unset where no VM has a hook.
 	Hooks *Hooks
 	Host  string
-	// end tells the last event of a VM, and ends its record; nil where there are no records.
+	// end publishes the last event of a VM, and ends its record; nil where there are no records.
 	End     func(uuid string, e bus.Event)
 	Records Recorder // nil keeps none
 	Calls   *Calls
-	// libvirtID tells this libvirt from others on the same network.
+	// libvirtID distinguishes this libvirt from others on the same network.
 	LibvirtID string
 }
 

@@ -46,7 +46,7 @@ func macAddresses(libvirtID, group, name string, nics int, taken map[string]bool
 	return all, nil
 }
 
-// LibvirtPath tells a session of a machine from its system, however the URI is spelt.
+// LibvirtPath distinguishes a machine's session from its system, however the URI is spelled.
 func LibvirtPath(uri string) string {
 	u, err := url.Parse(uri)
 	if err != nil {
@@ -55,7 +55,7 @@ func LibvirtPath(uri string) string {
 	return u.Path
 }
 
-// TakenMACs are the MAC addresses of all domains, whoever's.
+// TakenMACs are the MAC addresses of all domains, also foreign ones.
 func TakenMACs(conn *libvirt.Connect) (map[string]bool, error) {
 	doms, err := conn.ListAllDomains(0)
 	if err != nil {

@@ -119,7 +119,7 @@ func (v bootView) remedy(spec bus.Group, leases bool) string {
 }
 
 // leasesSeen reports whether libvirt itself hands out addresses on a network of that definition, so that it knows them.
-// On a bridge of the host, with macvtap and in user-mode networking somebody else does.
+// On a bridge of the host, with macvtap and in user-mode networking it does not.
 func leasesSeen(networkXML string) (bool, error) {
 	var n libvirtxml.Network
 	if err := n.Unmarshal(networkXML); err != nil {

@@ -26,7 +26,7 @@ type GuestSign struct {
 	Sign Sign
 }
 
-// Restarts are the signs of guests that restart: by themselves, by a reset, or because somebody started the domain again.
+// Restarts are the signs of guests that restart: by themselves, by a reset, or because the domain was started again.
 // What does not fit is lost; a warm-up then goes on from the restart before.
 type Restarts struct {
 	Signs chan GuestSign

@@ -60,7 +60,7 @@ type ending struct {
 	abandoned error // by its hook, which keeps no VM from going
 }
 
-// tell publishes an event. Of a removal that was tried before only the end is said.
+// tell publishes an event. A retry publishes only its end.
 func (e *ending) tell(event bus.EventType, problem error, deadline *time.Time) {
 	if e.removal.Again && event != bus.EventRemoved {
 		return
@@ -223,8 +223,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// serveAgain ends a drain that was called off. Where a group has a launch hook the VM goes through it again: whoever was
-// told that it goes must hear that it serves.
+// serveAgain ends a drain that was called off. Where a group has a launch hook the VM goes through it again: a load balancer
+// that removed it must add it back.
 func (e *ending) serveAgain(cause error) error {
 	phase := bus.PhaseReady
 	if e.spec.Hooks.Launch.Waits() {
@@ -296,7 +296,7 @@ func shutDown(ctx context.Context, calls *Calls, dom *libvirt.Domain, timeout ti
 func askToShutDown(dom *libvirt.Domain) {
 	err := agentCommand(dom, time.Second, "guest-shutdown", map[string]any{"mode": "powerdown"}, nil)
 	if err == nil || errors.Is(err, libvirt.ERR_AGENT_COMMAND_TIMEOUT) {
-		return // an agent that does as it is told does not answer
+		return // an agent that obeys does not answer
 	}
 	err = dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 	if errors.Is(err, libvirt.ERR_INVALID_ARG) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {

@@ -16,9 +16,10 @@ import (
 )
 
 // DeleteVolumes deletes the volumes that an owned domain names. Their names must carry the domain's UUID: whatever else stands
-// there is not ours. path is where the domain has the main one as a disk, "" if it does not; the others are beside it. The pool may have another name by now, so
-// one with that folder counts like the one that the domain names. Where no pool has the folder nobody can tell whether
-// the volume is there: that is an error, and the domain has to stay, as nothing else says whose the volume is.
+// there is not ours. path is where the domain has the main one as a disk, "" if it does not; the others are beside it. The pool
+// may have another name by now, so one with that folder counts like the one that the domain names. Where no pool has the folder
+// nobody can tell whether the volume is there: that is an error, and the domain has to stay, as nothing else says whose the
+// volume is.
 func DeleteVolumes(conn *libvirt.Connect, meta bus.Metadata, path string) error {
 	if !strings.HasSuffix(meta.Volume, bus.VolumeName("", meta.UUID)) {
 		return fmt.Errorf("volume %q is not named for domain %s: left alone", meta.Volume, meta.UUID)
@@ -75,7 +76,7 @@ func hasFolder(pool *libvirt.StoragePool, dir string) bool {
 	if filepath.Clean(of) == dir {
 		return true
 	}
-	a, errA := os.Stat(of) // of this machine; those of a remote libvirt are told by their paths
+	a, errA := os.Stat(of) // of this machine; files of a remote libvirt are known by their paths
 	b, errB := os.Stat(dir)
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }

@@ -25,7 +25,7 @@ func (h *Host) Silence(now time.Time) time.Duration { return now.Sub(h.received)
 // Stale reports whether the host's figures are too old to show.
 func (h *Host) Stale(now time.Time) bool { return h.Silence(now) > h.staleAfter() }
 
-// Clock is the time on the host's own clock when it is now here, as far as its last sample tells.
+// Clock is the time on the host's own clock when it is now here, by its last sample.
 func (h *Host) Clock(now time.Time) time.Time { return h.sample.Time.Add(now.Sub(h.received)) }
 
 // CPU is the history of the VM of that name in n equal parts up to now, oldest first, each the mean of its known
