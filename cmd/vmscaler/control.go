@@ -19,7 +19,7 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
-// control is what the commands share that change what a person has told a group. Each makes a query of its arguments.
+// control is what the commands share that change the controls of a group. Each makes a query of its arguments.
 type control struct {
 	g     *globals
 	bus   busFlags

@@ -122,7 +122,7 @@ func (c *downCmd) nothing(out io.Writer, choice host.Choice, known []string) err
 	return nil
 }
 
-// leavesAlone reports whether the process that acts has told its groups, and this one is not one of them.
+// leavesAlone reports whether the process that acts has named its groups, and this one is not among them.
 func leavesAlone(h host.Holder, group string) bool {
 	return len(h.Groups) > 0 && !slices.Contains(h.Groups, group)
 }

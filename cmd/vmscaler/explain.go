@@ -106,7 +106,7 @@ func (c *explainCmd) run(cmd *cobra.Command) error {
 // heldEvents is how many of a group's events are looked at, at least.
 const heldEvents = 1000
 
-// heldBack is how an actuator says that it holds the group back, nil where the history does not tell.
+// heldBack is the event by which an actuator holds the group back, nil where the history has none.
 func heldBack(ctx context.Context, conn *client.Conn, d *bus.Decision) *bus.Event {
 	var events []bus.Event
 	err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: d.Group}, func(r client.HistoryEntry) error {

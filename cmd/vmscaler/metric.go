@@ -129,7 +129,7 @@ func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
 	var refused *client.RefusedError
 	var nobody *client.NobodyError
 	switch {
-	case errors.As(err, &refused), errors.As(err, &nobody): // there is no such group, or nobody who would hear it
+	case errors.As(err, &refused), errors.As(err, &nobody): // there is no such group, or no decider to receive it
 		return err
 	case err != nil:
 		return fmt.Errorf("%w: %w", errNotAsked, err)

@@ -86,7 +86,7 @@ type stageRun struct {
 	stages app.Options
 
 	hv            *libvirtHost        // nil where no stage needs libvirt
-	describe      func(busURL string) // tells others by the lock where the bus is
+	describe      func(busURL string) // the lock says where the bus is
 	title, footer string
 	deferred      []func()
 }

@@ -26,7 +26,7 @@ import (
 const joinPause = 250 * time.Millisecond
 
 // Join connects to a bus of another process as one of its roles. It waits for a server, and for credentials that its
-// first start makes, until ctx ends, and tells waiting why, once for each reason. That the bus wants credentials and
+// first start makes, until ctx ends, and calls waiting once for each reason. That the bus wants credentials and
 // none are named is an error, if it is so several times: a bus answers a moment before its state folder says that it does.
 func Join(
 	ctx context.Context,

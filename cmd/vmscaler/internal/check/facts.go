@@ -25,7 +25,7 @@ type Facts struct {
 	Templates []Template           // of the groups, each once; nil where the pool cannot be read
 	Unused    []template.Info      // broken templates that no group names
 	Lacks     map[string][]vm.Lack // what the VMs of a group are to have and the host cannot give them
-	Unread    []string             // what libvirt did not tell, and why
+	Unread    []string             // what libvirt did not report, and why
 	Strangers map[string]int       // VMs of groups that the config does not have
 
 	Host        *Host // nil where it was not looked at
@@ -89,5 +89,5 @@ type Template struct {
 	Exists bool
 	Info   template.Info
 	Walk   Walk
-	Unfit  string // why no VM starts from it, as far as its file tells; "": nothing was found, or it was not looked at
+	Unfit  string // why no VM starts from it, as far as its file shows; "": nothing was found, or it was not looked at
 }

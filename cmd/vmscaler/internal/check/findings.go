@@ -17,10 +17,10 @@ type Finding struct {
 	Level  Level  `json:"level"`
 	Area   string `json:"area"`
 	Text   string `json:"text"`
-	Remedy string `json:"remedy,omitempty"` // the command, or the change, that mends it
+	Remedy string `json:"remedy,omitempty"` // the command, or the change, that fixes it
 }
 
-// Findings are in the order in which a person would mend them: nothing below a problem is worth a look before it.
+// Findings are in the order in which to fix them: nothing below a problem is worth a look before it.
 func (f Facts) Findings() []Finding {
 	var all []Finding
 	for _, part := range []func() []Finding{

@@ -134,7 +134,7 @@ func others(ctx context.Context, in Input, uri string) OtherVMs {
 	return OtherVMs{}
 }
 
-// unread keeps what libvirt did not tell.
+// unread keeps what libvirt did not report.
 func (f *Facts) unread(err error) { f.Unread = append(f.Unread, err.Error()) }
 
 func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
@@ -186,7 +186,7 @@ func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
 	}
 }
 
-// qemuUser is whom libvirt runs QEMU as, which it tells as "+64055:+107"; nil where it does not.
+// qemuUser is the user that libvirt runs QEMU as, which it reports as "+64055:+107"; nil where it does not.
 func qemuUser(caps libvirtxml.Caps, a accounts) *Principal {
 	for _, m := range caps.Host.SecModel {
 		if m.Name != "dac" {

@@ -47,7 +47,7 @@ func (f Facts) network() []Finding {
 }
 
 // leasesUnseen are for the groups that wait for a lease on a network where libvirt hands out none: on a bridge of the host, or
-// with macvtap, somebody else does.
+// with macvtap, libvirt does not.
 func (f Facts) leasesUnseen(n Network, label string) (found []Finding) {
 	for _, g := range f.Groups {
 		if g.Network == n.Name && g.ReadyWhen == bus.ReadyLease {

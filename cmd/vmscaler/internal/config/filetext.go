@@ -40,7 +40,8 @@ func (t fileText) decode(d *decoder, path string, n ast.Node) {
 	}
 	content, err := d.readText(name)
 	if err != nil {
-		d.problem(path, clip(s)+" ("+clip(err.Error())+")", fmt.Sprintf("a file that can be read, of at most %d KiB", seed.MaxBytes>>10))
+		d.problem(path, clip(s)+" ("+clip(err.Error())+")",
+			fmt.Sprintf("a file that can be read, of at most %d KiB", seed.MaxBytes>>10))
 		return
 	}
 	*t.p = bus.Text{Text: content, File: name}
@@ -69,7 +70,7 @@ func (d *decoder) readText(name string) (string, error) {
 	return string(data), nil
 }
 
-// besideFile is a path relative to the configuration's folder; ~/ is the home of whoever runs the program.
+// besideFile is a path relative to the configuration's folder; ~/ is the home of the user who runs the program.
 func (d *decoder) besideFile(name string) string {
 	if rest, is := strings.CutPrefix(name, "~/"); is {
 		if home, err := os.UserHomeDir(); err == nil {
@@ -107,7 +108,8 @@ func isBlock(lines []string) bool {
 		return false
 	}
 	return !slices.ContainsFunc(lines, func(line string) bool {
-		return strings.TrimRight(line, " \t") != line || strings.HasPrefix(line, "\t") || !isPrintable(strings.ReplaceAll(line, "\t", ""))
+		return strings.TrimRight(line, " \t") != line || strings.HasPrefix(line, "\t") ||
+			!isPrintable(strings.ReplaceAll(line, "\t", ""))
 	})
 }
 

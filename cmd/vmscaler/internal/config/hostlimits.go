@@ -3,11 +3,11 @@ package config
 // HostLimits are what new VMs must leave of a host, as the actuator has them.
 type HostLimits struct {
 	MemoryReserveMiB int // stays free after the launch
-	// MemoryPromisedPercent is how much counts as taken of what the running domains, whoever's, were given and have not touched
+	// MemoryPromisedPercent is how much counts as taken of what all running domains were given and have not touched
 	// yet. Below 100 more memory is promised than there is.
 	MemoryPromisedPercent float64
 	PoolReserveMiB        int // stays free in the storage pool
-	VCPUsPerCore          int // of all running domains, whoever's; 0 is no limit
+	VCPUsPerCore          int // of all running domains, also foreign ones; 0 is no limit
 }
 
 // DefaultHostLimits leave a host enough to go on working.

@@ -13,7 +13,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
-// LoadUnnamed reads a file that nobody has named, as it lies in the current folder: whoever calls the program there may not
+// LoadUnnamed reads a file that was not named, as it lies in the current folder: the user who runs the program there may not
 // know of it. If others than the user euid and root could have written it, all are defaults and there is a warning. It may
 // not name a way to libvirt that runs a program.
 func LoadUnnamed(name string, euid int) (Config, []Warning, error) {

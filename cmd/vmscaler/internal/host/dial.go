@@ -106,7 +106,7 @@ func (d *Dialer) To(uri string) func(context.Context) (*libvirt.Connect, error) 
 }
 
 // Wait dials until libvirt answers or ctx ends. tell is called with each new reason for waiting. An error that
-// waiting does not mend (no permission, a URI that libvirt does not know) is returned at once.
+// waiting does not fix (no permission, a URI that libvirt does not know) is returned at once.
 func (d *Dialer) Wait(ctx context.Context, uri string, tell func(error)) (*libvirt.Connect, error) {
 	said := ""
 	for {

@@ -41,7 +41,7 @@ func (e *LockedError) Error() string {
 }
 
 // FindHolder is the process that acts on one of the URIs, if there is one. A URI is compared as text, in one spelling:
-// whoever looks for the process may have no right to ask libvirt.
+// the user who looks for the process may have no right to ask libvirt.
 func FindHolder(uris ...string) (Holder, bool) {
 	return defaultLockFolders().find(uris)
 }

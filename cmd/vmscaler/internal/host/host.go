@@ -26,8 +26,8 @@ func DefaultNetwork(uri string) string {
 	return "default"
 }
 
-// WithNetworks are the groups with their main network filled in, which is DefaultNetwork where they leave it open. The stages have them as they are in the file, since not
-// each of them knows the URI.
+// WithNetworks are the groups with their main network filled in, which is DefaultNetwork where they leave it open. The stages
+// have them as they are in the file, since not each of them knows the URI.
 func WithNetworks(groups []bus.Group, uri string) []bus.Group {
 	groups = slices.Clone(groups)
 	for i := range groups {
@@ -37,7 +37,7 @@ func WithNetworks(groups []bus.Group, uri string) []bus.Group {
 }
 
 // Problems are what the config names and the host does not have. It changes nothing. With willSetUp that is without
-// what [EnsurePool], [EnsureNetwork] and the building of [DemoTemplate] mend.
+// what [EnsurePool], [EnsureNetwork] and the building of [DemoTemplate] fix.
 func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bool) (config.Problems, error) {
 	poolOK, problems, err := poolProblem(conn, cfg, "libvirt.pool", cfg.Pool, uri, willSetUp)
 	if err != nil {
@@ -87,7 +87,8 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 			)
 		case info.Firmware.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS) != "":
 			unfit := info.Firmware.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS)
-			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, which %s", g.Template, unfit), "a template for the group's firmware"))
+			problems = append(problems,
+				cfg.Problem(field, fmt.Sprintf("%q, which %s", g.Template, unfit), "a template for the group's firmware"))
 		default:
 			if _, err := vm.DiskBytes(g, info); err != nil {
 				problems = append(problems, diskProblem(cfg, i, info))

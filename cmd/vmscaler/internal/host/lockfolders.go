@@ -187,8 +187,8 @@ func (l lockFolders) lockIn(dir, name string, perm fs.FileMode, session int, h H
 	return f, nil
 }
 
-// wholeFile is a lock for writing. It is of the kind that belongs to the open file, not to the process, and that can be
-// looked for without taking it: whoever looks for the holder must not keep one from starting.
+// wholeFile is a write lock of the kind that belongs to the open file description (OFD), not to the process, and that can be
+// tested without acquiring it: looking for the holder must not keep one from starting.
 func wholeFile() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart} }
 
 // unsafeLock adds what to do.
