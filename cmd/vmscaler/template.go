@@ -17,7 +17,7 @@ func templateCommand(g *globals) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		templateBuildCommand(g), templateImportCommand(g), templateCatalogCommand(),
+		templateBuildCommand(g), templateImportCommand(g), templateCatalogCommand(), templateInstallCommand(g),
 		templateSealCommand(g), templateListCommand(g), templateShowCommand(g),
 		templateDiffCommand(g), templateCheckCommand(g), templateRmCommand(g),
 	)

@@ -65,6 +65,11 @@ func TestCommandsValidate(t *testing.T) {
 		{(&templateSealCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
 		{(&templateSealCmd{pool: "p"}).validate([]string{"web"}), "--pool: want VOLUME"},
 		{(&templateCheckCmd{name: "web", output: "text", bootTimeout: time.Millisecond}).validate(), "--boot-timeout: found 1ms"},
+		{(&templateInstallCmd{name: "web"}).validate(), "--iso: found nothing"},
+		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 0}).validate(), "--vcpus: found 0"},
+		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, hostname: "a.b"}).validate(), "--hostname: found \"a.b\""},
+		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, disk: "2"}).validate(), "--disk: found \"2\""},
+		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, disk: "2GiB", memory: "16MiB"}).validate(), "--memory: found \"16MiB\""},
 	} {
 		var usage usageError
 		wrong := errors.As(tt.err, &usage) && strings.Contains(tt.err.Error(), tt.want)
