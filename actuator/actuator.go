@@ -73,7 +73,7 @@ type Actuator struct {
 	host          string                // its name
 	rivals        map[string]bus.Health // other actuators, by instance, with the time of their arrival
 	cores         int
-	// launches says that the last plan wanted launches: the next look also measures the room for them.
+	// launches reports that the last plan wanted launches: the next look also measures the room for them.
 	launches    bool
 	byAge       bool // some group needs to know when its template was replaced
 	sweeper     sweeper

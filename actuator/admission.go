@@ -17,7 +17,7 @@ type room struct {
 	poolMiB     *int // free in the storage pool
 }
 
-// admit says how many of n more VMs fit into a host, and where that is less than n what is short, with numbers.
+// admit reports how many of n more VMs fit into a host, and where that is less than n what is short, with numbers.
 func admit(limits HostLimits, r room, spec bus.Group, n int) (fit int, short string) {
 	fit = n
 	bound := func(most int, format string, args ...any) {

@@ -152,7 +152,7 @@ func (a *Actuator) countRemovals(g *group, plan Actions) {
 	}
 }
 
-// reportDryRun says what would be done, once until that changes.
+// reportDryRun reports what would be done, once until that changes.
 func (a *Actuator) reportDryRun(g *group, plan Actions) {
 	var parts []string
 	if len(plan.Create) > 0 {

@@ -68,7 +68,7 @@ func (c checkups) look(owned []vm.VM, groups map[string]*group, busy map[string]
 	}
 }
 
-// restarted notes that a guest has restarted without ending.
+// restarted records that a guest has restarted without ending.
 func (c checkups) restarted(uuid string, at time.Time) {
 	if of := c[uuid]; of != nil {
 		of.restart = at

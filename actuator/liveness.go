@@ -22,7 +22,7 @@ type liveness struct {
 	reported bool
 }
 
-// sick says why a VM is to be replaced, "" if it is not. An agent's silence only counts up to the last time that it
+// sick reports why a VM is to be replaced, "" if it is not. An agent's silence only counts up to the last time that it
 // was probed without an answer: while nothing is probed, nothing is known. A guest that restarts has the time of a boot more,
 // counted from the beginning of its silence, so that one which does nothing but restart is replaced in the end.
 func (p liveness) sick(spec bus.Group, now time.Time) string {
@@ -108,7 +108,7 @@ func (p livenessByVM) observe(owned []vm.VM, now time.Time) {
 	}
 }
 
-// restarted notes that a guest has restarted without ending.
+// restarted records that a guest has restarted without ending.
 func (p livenessByVM) restarted(uuid string, at time.Time) {
 	if of := p[uuid]; of != nil {
 		of.rebooted = at

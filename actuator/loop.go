@@ -327,7 +327,7 @@ func domainEvents(lv *libvirt.Connect, restarted *vm.Restarts) (<-chan struct{},
 	return events, func() { _ = lv.DomainEventDeregister(id) }, nil
 }
 
-// restarted notes what a guest's restart shows: where the collector reads it, so that its CPU is no load for a while, and for
+// restarted records what a guest's restart shows: where the collector reads it, so that its CPU is no load for a while, and for
 // its agent, which is silent meanwhile.
 func (a *Actuator) restarted(lv *libvirt.Connect, h vm.Manager, g vm.GuestSign) {
 	at := a.cfg.Now()

@@ -207,7 +207,7 @@ func freeSlots(s Situation, booting int) int {
 	return s.BootSlots - booting
 }
 
-// callOff says why a removal that can still be called off is not to be done, "" if it is.
+// callOff reports why a removal that can still be called off is not to be done, "" if it is.
 func callOff(s Situation, live []vm.VM, v vm.VM) string {
 	switch {
 	case len(live)+len(s.Creating) < s.Desired:

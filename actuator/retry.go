@@ -48,7 +48,7 @@ func (r removalRetry) failed(cause string, now time.Time) (next removalRetry, sa
 	return r, say
 }
 
-// event says that a removal failed.
+// event reports that a removal failed.
 func (r removalRetry) event() bus.Event {
 	times := ""
 	if r.tries > 1 {
@@ -114,7 +114,7 @@ func (a *Actuator) retryTroubles() (all bus.Troubles) {
 	return all
 }
 
-// couldNotRemove notes that a removal failed.
+// couldNotRemove records that a removal failed.
 func (a *Actuator) couldNotRemove(uuid string, w *worker, err error) {
 	r, say := a.retries[uuid].failed(vm.ErrorText(err), a.cfg.Now())
 	r.vm, r.group = w.name, w.group

@@ -76,7 +76,7 @@ type Query struct {
 	Action HookAction `json:"action,omitempty"`
 }
 
-// HookAnswer says what became of an answer to a hook.
+// HookAnswer is what became of an answer to a hook.
 type HookAnswer struct {
 	V        int        `json:"v"`
 	Group    string     `json:"group"`

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ReadyWhen says what makes a launched VM ready.
+// ReadyWhen is what makes a launched VM ready.
 type ReadyWhen string
 
 // The ways for a VM to be ready.
@@ -69,7 +69,7 @@ type ScheduledAction struct {
 	Desired int    `json:"desired"`
 }
 
-// ScaleIn says which VM goes first when there is one too many. VMs that are not ready yet go before all others.
+// ScaleIn is which VM goes first when there is one too many. VMs that are not ready yet go before all others.
 type ScaleIn string
 
 // The orders of removal.
@@ -165,7 +165,7 @@ const UserNetwork = "user"
 
 var groupName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
-// CheckGroupName says what is wrong with a group's name. A name must not end in a number ("web-1", "web1"): the
+// CheckGroupName reports what is wrong with a group's name. A name must not end in a number ("web-1", "web1"): the
 // VMs are called <group>-<n>, and a group "web-1" would then share names with the group "web".
 func CheckGroupName(name string) error {
 	if !groupName.MatchString(name) {

@@ -13,7 +13,7 @@ type Hooks struct {
 // Waits reports whether there is anybody to wait for.
 func (h Hook) Waits() bool { return h.WaitFor == WaitForBus || h.WaitFor == WaitForCommand }
 
-// HookKind says which of a group's hooks.
+// HookKind is which of a group's hooks.
 type HookKind string
 
 // The hooks.

@@ -9,7 +9,7 @@ import (
 // DefaultListen is where the embedded server listens: NATS's usual port, so that a bare `nats sub` finds it.
 const DefaultListen = "127.0.0.1:4222"
 
-// CheckListen says what is wrong with an address for the embedded server. Only with TLS it may be another than
+// CheckListen reports what is wrong with an address for the embedded server. Only with TLS it may be another than
 // loopback: otherwise anyone who can reach the bus could watch it, and take over its connections.
 func CheckListen(listen string, tls bool) error {
 	host, _, err := SplitListen(listen)

@@ -205,7 +205,7 @@ const (
 	longestName     = 255     // bytes, of a pool, a volume or a template
 )
 
-// ErrCopiedMetadata says that an element belongs to another domain, of which its own is a copy.
+// ErrCopiedMetadata means that an element belongs to another domain, of which its own is a copy.
 var ErrCopiedMetadata = errors.New("a copied definition")
 
 // ParseMetadata reads the element of the domain with the given UUID. An error means that the domain is not ours: the
@@ -248,7 +248,7 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 
 var machineHash = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 
-// check says what in metadata none of ours ever had.
+// check reports what in metadata none of ours ever had.
 func (m Metadata) check() error {
 	if err := CheckGroupName(m.Group); err != nil {
 		return fmt.Errorf("group: found %.80q, want a group's name", m.Group)

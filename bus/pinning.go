@@ -9,8 +9,8 @@ import (
 // maxHostCPU is more than any host has.
 const maxHostCPU = 4095
 
-// CheckPinning says what is wrong with a list of a host's CPUs such as "0-3,8", and which is the highest; -1 is of the empty list,
-// which means all.
+// CheckPinning reports what is wrong with a list of a host's CPUs such as "0-3,8", and which is the highest; -1 is of the empty
+// list, which means all.
 func CheckPinning(list string) (highest int, err error) {
 	highest = -1
 	if list == "" {

@@ -39,7 +39,7 @@ const (
 	SignalMetric Signal = "metric" // the number Policy.Metric, at Policy.MetricTarget for each VM
 )
 
-// Adjustment says what the number of a Band means.
+// Adjustment is what the number of a Band means.
 type Adjustment string
 
 // The adjustments, as in AWS step scaling.

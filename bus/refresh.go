@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// RefreshStart says what begins a refresh.
+// RefreshStart is what begins a refresh.
 type RefreshStart string
 
 // The ways to begin.
@@ -197,7 +197,7 @@ type RefreshOrder struct {
 	DryRun            bool          `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
 }
 
-// Check says what of an order is not possible.
+// Check reports what of an order is not possible.
 func (o *RefreshOrder) Check() error {
 	const longest = 24 * 7 * int64(time.Hour/time.Millisecond)
 	switch {
@@ -215,7 +215,7 @@ func (o *RefreshOrder) Check() error {
 	return CheckCheckpoints(o.Checkpoints)
 }
 
-// CheckCheckpoints says what is wrong with the checkpoints of a refresh: they are percentages that ascend, at most 20.
+// CheckCheckpoints reports what is wrong with the checkpoints of a refresh: they are percentages that ascend, at most 20.
 func CheckCheckpoints(percent []int) error {
 	if len(percent) > 20 {
 		return fmt.Errorf("checkpoints: found %d, want at most 20", len(percent))

@@ -65,8 +65,8 @@ type promiseReader struct {
 	asking atomic.Pointer[slowRound] // of the domain that is asked at the moment
 }
 
-// overdue says which domain does not answer, once it has been asked for longer than the deadline: nil before. While it is asked
-// here the slow round does not wait for it.
+// overdue reports which domain does not answer, once it has been asked for longer than the deadline: nil before. While it is
+// asked here the slow round does not wait for it.
 func (r *promiseReader) overdue(now time.Time) error { return r.asking.Load().overdue(now) }
 
 // run reads until ctx ends. What keeps it from reading keeps the stage's own connection from it, too, which says so.

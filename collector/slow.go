@@ -26,7 +26,7 @@ type slowRound struct {
 	asking  atomic.Pointer[string] // the name of the VM that is being asked; nil before the first
 }
 
-// overdue says which figures do not come, once the round has taken longer than the deadline: nil before.
+// overdue reports which figures do not come, once the round has taken longer than the deadline: nil before.
 func (r *slowRound) overdue(now time.Time) error {
 	if r == nil || now.Sub(r.started) < slowDeadline {
 		return nil

@@ -69,7 +69,7 @@ func heldBack(d bus.Decision) (a activity, holding bool) {
 	return a, a.label != ""
 }
 
-// underWay is the activity of a group that nobody paused: pending VMs, or else how near the next change is.
+// underWay is the activity of a group that no guard holds: pending VMs, or else how near the next change is.
 func underWay(d bus.Decision) activity {
 	in := d.Inputs
 	var a activity

@@ -154,7 +154,7 @@ func align(rows [][]string) []string {
 	return lines
 }
 
-// RefreshText says where a refresh stands. Times are shown in loc.
+// RefreshText reports where a refresh stands. Times are shown in loc.
 func RefreshText(r bus.Refresh, loc *time.Location) string {
 	text := "refresh " + string(r.Phase)
 	if r.Sentence != "" {
@@ -163,7 +163,7 @@ func RefreshText(r bus.Refresh, loc *time.Location) string {
 	return fmt.Sprintf("%s (begun by %s, %s)", text, r.By, r.Started.In(loc).Format(time.DateTime))
 }
 
-// ControlsText says what of a group is paused, scaled, set, whether it is a dry run, and who said so last; "" where
+// ControlsText reports what of a group is paused, scaled, set, whether it is a dry run, and who said so last; "" where
 // nothing holds and nobody has said anything.
 func ControlsText(c bus.Controls, loc *time.Location) string {
 	var parts []string

@@ -86,7 +86,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	return &Decider{cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger(), handled: func(any) {}}, nil
 }
 
-// Check says what of a group's spec Decide cannot go by: a policy, an order of removal or a schedule that is not known.
+// Check reports what of a group's spec Decide cannot go by: a policy, an order of removal or a schedule that is not known.
 func Check(spec bus.Group) error {
 	if err := policy.Check(spec.Policy); err != nil {
 		return err

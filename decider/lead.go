@@ -130,7 +130,7 @@ func (d *Decider) campaign(ctx context.Context) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// observeLeader notes what the one that leads has decided.
+// observeLeader records what the one that leads has decided.
 func (d *Decider) observeLeader(other bus.Decision) {
 	g := d.groups[other.Group]
 	if g == nil || other.SpecHash != g.hash || d.term != 0 && other.Term <= d.term {

@@ -76,5 +76,5 @@ func (t Track) Fold(c bus.Check, s Service, r Result) Track {
 func (t Track) Suspect() bool { return !t.First.IsZero() }
 
 // Common reports whether a check fails for a reason that VMs share: more than half of those that serve, and more than one, have
-// failed it lately. Then replacing one of them would mend nothing.
+// failed it lately. Then replacing one of them would fix nothing.
 func Common(suspects, serving int) bool { return suspects > 1 && 2*suspects > serving }

@@ -72,7 +72,7 @@ type Orphan struct {
 // Key identifies an orphan.
 func (o Orphan) Key() string { return o.What + " " + o.UUID + " " + o.Path }
 
-// Find says what there is without its counterpart, the volumes first, and what is to be done with it. since says
+// Find reports what there is without its counterpart, the volumes first, and what is to be done with it. since says
 // when each was first seen; what is not in it is judged by its record's age alone, or by its file's.
 func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time) []Orphan {
 	var all []Orphan

@@ -16,13 +16,15 @@ import (
 
 // replaceable are the elements that may be in an overlay beside devices.
 var replaceable = []string{
-	"blkiotune", "clock", "cpu", "cputune", "features", "iothreadids", "iothreads", "keywrap", "launchSecurity", "memoryBacking", "memtune",
+	"blkiotune", "clock", "cpu", "cputune", "features", "iothreadids", "iothreads", "keywrap", "launchSecurity", "memoryBacking",
+	"memtune",
 	"numatune", "perf", "resource", "seclabel", "throttlegroups", "title",
 }
 
 // addable are the devices that may be in an overlay: not those that every VM has, and not NICs, which have a field of their own.
 var addable = []string{
-	"audio", "channel", "console", "controller", "crypto", "disk", "filesystem", "graphics", "hostdev", "hub", "input", "iommu", "memory",
+	"audio", "channel", "console", "controller", "crypto", "disk", "filesystem", "graphics", "hostdev", "hub", "input", "iommu",
+	"memory",
 	"parallel", "redirdev", "redirfilter", "rng", "serial", "shmem", "smartcard", "sound", "video", "vsock",
 }
 
@@ -36,7 +38,7 @@ type element struct {
 	line int // from 1
 }
 
-// Error says what is wrong with an overlay, and in which line of it.
+// Error reports what is wrong with an overlay, and in which line of it.
 type Error struct {
 	Line    int // from 1; 0: it is about all of it
 	Found   string
@@ -50,7 +52,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("line %d: found %s, want %s", e.Line, e.Found, e.Allowed)
 }
 
-// Check says what is wrong with an overlay; nil is nothing. The error is an [Error].
+// Check reports what is wrong with an overlay; nil is nothing. The error is an [Error].
 func Check(overlay string) error {
 	_, _, err := parts(overlay)
 	return err
@@ -163,7 +165,8 @@ func checkDevice(d element) error {
 			return slices.ContainsFunc(below, func(e element) bool { return e.name == name })
 		}
 		if has("source") && !has("readonly") && !has("shareable") {
-			return &Error{d.line, "a <disk> that each VM of the group would write to", "it with <readonly/> or <shareable/>; a VM's own disks are in disks"}
+			return &Error{d.line, "a <disk> that each VM of the group would write to",
+				"it with <readonly/> or <shareable/>; a VM's own disks are in disks"}
 		}
 	case strings.Contains(d.text, "org.qemu.guest_agent.0"):
 		return &Error{d.line, "the guest agent's channel", "others only: each VM has that one"}

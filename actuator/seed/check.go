@@ -30,7 +30,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: found %s, want %s", where, p.Found, p.Allowed)
 }
 
-// Check says what is wrong with what a group's VMs are to read, as far as that shows before there is one.
+// Check reports what is wrong with what a group's VMs are to read, as far as that shows before there is one.
 func Check(c bus.CloudInit, group string) []Problem {
 	var all []Problem
 	for i, key := range c.SSHKeys {
@@ -43,7 +43,8 @@ func Check(c bus.CloudInit, group string) []Problem {
 	case len(c.UserData.Text) > MaxBytes:
 		all = append(all, tooLong("user_data", c.UserData.Text))
 	case err != nil:
-		all = append(all, Problem{Field: "user_data", Found: "a template that does not work (" + err.Error() + ")", Allowed: wantValues})
+		all = append(all,
+			Problem{Field: "user_data", Found: "a template that does not work (" + err.Error() + ")", Allowed: wantValues})
 	default:
 		all = append(all, checkUserData("user_data", string(rendered))...)
 	}
@@ -90,7 +91,8 @@ func checkKeys(field, text string) []Problem {
 
 // formats are how user data of other kinds begins. What they hold is not looked at.
 var formats = []string{
-	"#!", "#include", "#cloud-boothook", "#cloud-config-archive", "#cloud-config-jsonp", "#part-handler", "#upstart-job", jinja, "Content-Type:",
+	"#!", "#include", "#cloud-boothook", "#cloud-config-archive", "#cloud-config-jsonp", "#part-handler", "#upstart-job", jinja,
+	"Content-Type:",
 	"MIME-Version:", "From ", "From:",
 }
 

@@ -36,8 +36,8 @@ var (
 	errNoBoot = &formatError{reason: "has no boot sector, so a BIOS cannot start it, and no EFI system partition, so UEFI cannot"}
 )
 
-// firmwareOf tells what can start a disk, of which head is the start; the error is what keeps everything from it. That it starts
-// is for a boot to show.
+// firmwareOf reports what can start a disk, of which head is the start; the error is what keeps everything from it. That it
+// starts is for a boot to show.
 func firmwareOf(head []byte) (Firmware, error) {
 	esp, marked, gpt := gptSays(head)
 	if !hasSignature(head) {

@@ -11,7 +11,7 @@ const (
 	FirmwareBoth    Firmware = "both"
 )
 
-// Unfit tells why a machine with a BIOS, or with UEFI, does not start from a template; "" where it does, or where that is
+// Unfit reports why a machine with a BIOS, or with UEFI, does not start from a template; "" where it does, or where that is
 // unknown.
 func (f Firmware) Unfit(uefi bool) string {
 	switch f {

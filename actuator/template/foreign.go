@@ -27,7 +27,7 @@ const (
 	vhdMagic  = "conectix"
 )
 
-// inspectForeign tells which of them a file is; "" if none. The error is what it needs besides itself.
+// inspectForeign reports which of them a file is; "" if none. The error is what it needs besides itself.
 func inspectForeign(head []byte, file io.ReaderAt, size int64) (string, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("KDMV")):

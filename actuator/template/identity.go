@@ -20,8 +20,8 @@ const (
 	insideBlock = 64 * 1024
 )
 
-// lookInside tells what an image has baked in that each of its VMs would have, with the remedy, as far as its file systems can be
-// read. That it could not look is told, too, and keeps nobody from using the image: only the end of ctx is an error.
+// lookInside reports what an image has baked in that each of its VMs would have, with the remedy, as far as its file systems can
+// be read. That it could not look is reported, too, and keeps nobody from using the image: only the end of ctx is an error.
 func lookInside(ctx context.Context, s *source, dir string) ([]string, error) {
 	limited, cancel := context.WithTimeout(ctx, insideTime)
 	defer cancel()
@@ -133,7 +133,7 @@ type reader interface {
 	ReadNames(path string) ([]string, error)
 }
 
-// bakedIn tells what of a system's files must be unique, and is not.
+// bakedIn reports what of a system's files must be unique, and is not.
 func bakedIn(r reader) []string {
 	const (
 		idFile  = "/etc/machine-id"

@@ -22,7 +22,7 @@ type Image struct {
 	SHA512 string // the same
 }
 
-// Report is told how an import goes. Each may be nil.
+// Report is called with how an import goes. Each may be nil.
 type Report struct {
 	Step     func(what string)                    // before each step
 	Progress func(what string, done, total int64) // bytes of what takes long

@@ -170,7 +170,7 @@ func guid(b []byte) string {
 // fileSystemHead is how much of a partition is looked at.
 const fileSystemHead = 68 * 1024
 
-// fileSystemOf tells what begins with some bytes, and its label; "" where that is not known here.
+// fileSystemOf reports what begins with some bytes, and its label; "" where that is not known here.
 func fileSystemOf(head []byte) (kind, label string) {
 	text := func(at, size int) string {
 		if len(head) < at+size {

@@ -31,7 +31,7 @@ type Info struct {
 	Complete   bool      // false while it is uploaded or removed, or after one of these was killed
 	Going      bool      // it is being removed, or was when that was killed
 	Broken     error     // why libvirt cannot describe it; only the names and the path are known then
-	Remedy     string    // what mends a broken one
+	Remedy     string    // what fixes a broken one
 
 	// What its record in the pool tells, see RecordName. Only Lookup reads it; each is empty or zero where there is none.
 	Source       string    // the URL, or the file on the machine that imported it

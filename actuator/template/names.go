@@ -17,7 +17,7 @@ const (
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
-// CheckName tells whether name may be a template's.
+// CheckName reports whether name may be a template's.
 func CheckName(name string) error {
 	if !namePattern.MatchString(name) {
 		return fmt.Errorf("template name %q: want a lower-case letter, then up to 39 lower-case letters, digits and dashes", name)

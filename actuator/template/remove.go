@@ -10,7 +10,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// InUseError says that a template stays, as VMs or other templates need its file.
+// InUseError means that a template stays, as VMs or other templates need its file.
 type InUseError struct {
 	Name  string
 	Users []string // each for a person

@@ -28,7 +28,7 @@ type Volume struct{ Pool, Name string }
 // It is checked as Import checks a file, its content where the pool is on this machine: else the firmware of the result is
 // unknown. source is kept as where it came from; "" is the volume. What was written is gone again when it fails, or ctx ends.
 //
-// step is told what is done, before each step of it; it may be nil.
+// step is called with what is done, before each step of it; it may be nil.
 func Seal(ctx context.Context, conn *libvirt.Connect, to Target, from Volume, source string, step func(string)) (Info, error) {
 	if step == nil {
 		step = func(string) {}

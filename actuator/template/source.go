@@ -84,7 +84,7 @@ func (s *source) reader() io.Reader {
 	return io.MultiReader(bytes.NewReader(s.head), io.NewSectionReader(s.file, head, s.size-head))
 }
 
-// unchanged tells whether the file is still the one that was looked at, as when a VM writes to it all the while.
+// unchanged reports whether the file is still the one that was looked at, as when a VM writes to it all the while.
 func (s *source) unchanged() error {
 	st, err := s.file.Stat()
 	if err != nil {

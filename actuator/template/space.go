@@ -14,7 +14,7 @@ import (
 
 const mibBytes = 1 << 20
 
-// fits tells whether so many bytes may be written to a place, and what to do where they may not.
+// fits reports whether so many bytes may be written to a place, and what to do where they may not.
 func fits(place string, need, free, keep uint64, remedy string) error {
 	if need <= free && free-need >= keep {
 		return nil

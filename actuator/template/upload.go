@@ -237,7 +237,7 @@ func deleteByName(p *libvirt.StoragePool, name string) error {
 	return deleteVolume(v)
 }
 
-// CheckNew tells what keeps a template of a name from being made, before any work is done for it: ErrExists, or the pool.
+// CheckNew reports what keeps a template of a name from being made, before any work is done for it: ErrExists, or the pool.
 func CheckNew(conn *libvirt.Connect, to Target) error {
 	if err := refuseExisting(conn, to.Pool, to.Name); err != nil {
 		return fmt.Errorf("template %q: %w", to.Name, err)

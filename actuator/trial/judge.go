@@ -28,7 +28,7 @@ type Line struct {
 	Remedy string `json:"remedy,omitempty"` // in the image, where it says nothing else
 }
 
-// Judge says what the facts of the clones mean for a group of them. The lines are in the order in which a person would look.
+// Judge reports what the facts of the clones mean for a group of them. The lines are in the order in which a person would look.
 func Judge(clones []Facts, spec bus.Group) []Line {
 	j := judge{clones: clones, spec: spec}
 	return []Line{

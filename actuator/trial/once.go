@@ -68,7 +68,7 @@ type clone struct {
 	ready   string // what showed that it has booted
 }
 
-// tell notes what the making of the VM says.
+// tell records what the making of the VM says.
 func (c *clone) tell(e bus.Event) {
 	if e.Event == bus.EventStarted {
 		c.started = time.Now()

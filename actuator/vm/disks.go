@@ -55,7 +55,7 @@ func readDisks(spec bus.Group, lookup func(name string) (template.Info, error)) 
 	return all, nil
 }
 
-// CheckDisks says why the further disks of a group's VMs cannot be made, as far as the pool of the templates shows.
+// CheckDisks reports why the further disks of a group's VMs cannot be made, as far as the pool of the templates shows.
 func CheckDisks(conn *libvirt.Connect, pool string, spec bus.Group) error {
 	_, err := readDisks(spec, func(name string) (template.Info, error) { return template.Lookup(conn, pool, name) })
 	return err

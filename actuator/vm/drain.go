@@ -16,7 +16,7 @@ const (
 	drainCalledOff
 )
 
-// commit says that the removal goes on, or false where it was called off.
+// commit reports that the removal goes on, or false where it was called off.
 func (d *Drain) commit() bool { return d.state.CompareAndSwap(drainOpen, drainCommitted) }
 
 // CallOff reports whether the removal was called off in time.

@@ -10,7 +10,7 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// ErrGuestHidden says that a guest cannot be asked: it has no agent that answers, that may run nothing, or there is no shell.
+// ErrGuestHidden means that a guest cannot be asked: it has no agent that answers, that may run nothing, or there is no shell.
 var ErrGuestHidden = errors.New("its guest agent may run nothing, or does not answer")
 
 // RunInGuest runs a script in a guest's /bin/sh through its agent, and returns what that printed and its exit code. It waits for

@@ -60,7 +60,7 @@ func (p *passing) step(ctx context.Context, now time.Time) bool {
 	return false
 }
 
-// take notes what a try has shown.
+// take records what a try has shown.
 func (p *passing) take(r check.Result, now time.Time) {
 	p.stop()
 	p.tried = nil
@@ -77,7 +77,7 @@ func (p *passing) take(r check.Result, now time.Time) {
 	}
 }
 
-// lacks says which check is not passed, and why.
+// lacks reports which check is not passed, and why.
 func (p *passing) lacks() string {
 	if len(p.left) == 0 {
 		return ""

@@ -50,7 +50,7 @@ type bootView struct {
 }
 
 // ready reports whether a VM whose agent is waited for has booted, with what shows it, or else with what it lacks. A guest
-// that says that it is up is believed. One that cannot say so must come to rest once, but not forever: it may be at work.
+// that reports that it is up is believed. One that cannot say so must come to rest once, but not forever: it may be at work.
 func (v bootView) ready() (ready bool, why string) {
 	late := v.Elapsed >= v.Timeout
 	why = "its guest agent answers"

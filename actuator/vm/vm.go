@@ -12,7 +12,7 @@ type VM struct {
 	UUID  string
 	Meta  bus.Metadata
 	State bus.State
-	// IOError says that QEMU paused it, as it could not read or write its disk.
+	// IOError means that QEMU paused it, as it could not read or write its disk.
 	IOError bool
 	// Protected VMs are never chosen for scaling in.
 	Protected bool

@@ -110,7 +110,7 @@ func deleteFrom(pool *libvirt.StoragePool, volumes []string) (deleted bool, err 
 	return deleted, nil
 }
 
-// lostPool says how the storage pool of a volume comes back.
+// lostPool reports how the storage pool of a volume comes back.
 func lostPool(conn *libvirt.Connect, name, path string) error {
 	uri, err := conn.GetURI()
 	if err != nil {

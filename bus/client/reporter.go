@@ -60,7 +60,7 @@ func (r *Reporter) Instance() string { return r.health.Instance }
 // Since is when the stage started.
 func (r *Reporter) Since() time.Time { return r.health.Since }
 
-// Report says how the stage is: nil is well, and so is a Note. Of [bus.Troubles] the health message has the problems, too. It
+// Report reports how the stage is: nil is well, and so is a Note. Of [bus.Troubles] the health message has the problems, too. It
 // never blocks; the newest report wins.
 func (r *Reporter) Report(err error) {
 	for {

@@ -42,7 +42,7 @@ func (r Request) Answer(m any) error {
 // Ignore leaves the request to another that serves the same verb.
 func (r Request) Ignore() { r.reply <- reply{ignore: true} }
 
-// Refuse says what is wrong with the request.
+// Refuse reports what is wrong with the request.
 func (r Request) Refuse(format string, args ...any) error {
 	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...)}
 	return nil
@@ -210,7 +210,7 @@ func isInbox(subject string) bool {
 	return subject != "" && !strings.HasPrefix(subject, "vmscaler.") && !strings.HasPrefix(subject, "$")
 }
 
-// NobodyError says that no stage is there to answer a request.
+// NobodyError means that no stage is there to answer a request.
 type NobodyError struct{ Role bus.Role }
 
 func (e *NobodyError) Error() string {

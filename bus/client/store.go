@@ -13,10 +13,10 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// ErrNoStore says that the server keeps no state: it has no JetStream.
+// ErrNoStore means that the server keeps no state: it has no JetStream.
 var ErrNoStore = errors.New("this bus keeps no state: its NATS server has no JetStream")
 
-// ErrNotKept says that nothing was kept under a key.
+// ErrNotKept means that nothing was kept under a key.
 var ErrNotKept = errors.New("nothing is kept under this key")
 
 func stateConfig() jetstream.KeyValueConfig {

@@ -92,7 +92,7 @@ func (n *newest) take() (subject string, data []byte, ok bool) {
 	return "", nil, false
 }
 
-// heard notes that a subject had a good message.
+// heard records that a subject had a good message.
 func (n *newest) heard(subject string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -25,7 +25,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/internal/throttle"
 )
 
-// ErrListenTaken says that the embedded server's address is in use.
+// ErrListenTaken means that the embedded server's address is in use.
 var ErrListenTaken = errors.New("address already in use")
 
 // stageUser is this process itself. A stage in it has the user of stageUserOf, with the permissions of its role: a

@@ -23,7 +23,7 @@ type StateHolder struct {
 	Since time.Time `json:"since"`
 }
 
-// StateLockedError says that another bus has the state folder.
+// StateLockedError means that another bus has the state folder.
 type StateLockedError struct {
 	Dir    string
 	Holder StateHolder

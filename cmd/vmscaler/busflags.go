@@ -139,7 +139,7 @@ func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
 	return overridden, nil
 }
 
-// warnOfReaders says that others can read a file with a secret, or one of a folder of them.
+// warnOfReaders reports that others can read a file with a secret, or one of a folder of them.
 func warnOfReaders(stderr io.Writer, cfg config.Config) {
 	for _, path := range []string{cfg.BusNkey, cfg.BusCreds, cfg.BusKey} {
 		files := []string{path}

@@ -28,7 +28,7 @@ func checkCommand(g *globals) *cobra.Command {
 		Short: "Say whether this host is ready, and what to do where it is not; change nothing",
 		Long: long(`
 Say whether this host is ready for the config: libvirt, acceleration, networks, storage pool, templates, memory. It changes
-nothing. Below each warning and each problem is what mends it. The exit code is 0 if there is no problem; warnings are allowed.`),
+nothing. Each warning and each problem comes with its fix. The exit code is 0 if there is no problem; warnings are allowed.`),
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.validate(); err != nil {

@@ -103,7 +103,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("there is no command %q%s", found, nearest.Hint(args[0], names))}
 }
 
-// flagError says what is wrong with a flag, and which one was meant perhaps.
+// flagError reports what is wrong with a flag, and which one was meant perhaps.
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {

@@ -180,7 +180,7 @@ func (c *scaleCmd) validate(args []string) error {
 	return checkGroup(c.query.Group)
 }
 
-// noAnswer says why a request that changes something may have no answer.
+// noAnswer reports why a request that changes something may have no answer.
 func noAnswer(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; "+

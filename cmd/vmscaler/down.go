@@ -110,7 +110,7 @@ func (c *downCmd) lock(out io.Writer, hv *libvirtHost) (release func(), err erro
 	return nil, err
 }
 
-// nothing says that the group has no VMs, and is an error where that is not sure.
+// nothing reports that the group has no VMs, and is an error where that is not sure.
 func (c *downCmd) nothing(out io.Writer, choice host.Choice, known []string) error {
 	fmt.Fprintf(out, "group %s has no VMs at %s; nothing to remove\n", c.group, choice)
 	if len(known) > 0 {

@@ -38,7 +38,7 @@ type target struct {
 	stateDir string // the folder with its credentials
 }
 
-// notRunningError says that no vmscaler is where a command looks for one.
+// notRunningError means that no vmscaler is where a command looks for one.
 type notRunningError struct {
 	target
 	named bool // the state folder is not the usual one
@@ -147,7 +147,7 @@ func onMachine(usual target, here around) (target, error) {
 	return usual, nil
 }
 
-// mute says which process runs though no bus answers at its address, and what to do; "" where there is none.
+// mute reports which process runs though no bus answers at its address, and what to do; "" where there is none.
 func mute(t target, here around) string {
 	const answers = "no bus answers at %s, though %s (process %d, since %s) "
 	if h, found := here.state(t.stateDir); found && h.URL == t.url {

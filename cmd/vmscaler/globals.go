@@ -175,7 +175,7 @@ func (g *globals) logger(w io.Writer, color bool) (zerolog.Logger, error) {
 	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
 }
 
-// readable says why a file cannot be read.
+// readable reports why a file cannot be read.
 func readable(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -23,7 +23,7 @@ type transfer struct {
 	elapsed     time.Duration
 }
 
-// String says how far it is, how fast, and how long it takes yet; of one that is done how long it took.
+// String reports how far it is, how fast, and how long it takes yet; of one that is done how long it took.
 func (t transfer) String() string {
 	const minimum = 500 * time.Millisecond // a rate before that says nothing
 	rate := ""

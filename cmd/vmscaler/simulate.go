@@ -274,7 +274,7 @@ func (c *simulateCmd) configured(cmd *cobra.Command) error {
 	return nil
 }
 
-// describe says what is replayed, and how much of it is known.
+// describe reports what is replayed, and how much of it is known.
 func (c *simulateCmd) describe(stderr io.Writer, trace simulate.Trace, from time.Time, gaps simulate.Gaps) {
 	group := c.history
 	fmt.Fprintf(stderr, "%s: %s from %s, boot %s, min %d, max %d\n", group, trace.Length(), from.Local().Format(time.DateTime),

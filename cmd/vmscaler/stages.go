@@ -185,7 +185,7 @@ func anyGroup(cfg config.Config) string {
 	return "GROUP"
 }
 
-// watchHint says how to listen to the bus of this process.
+// watchHint reports how to listen to the bus of this process.
 func watchHint(url string, taps bool) string {
 	switch {
 	case strings.HasPrefix(url, "tls:") || !taps:
@@ -196,7 +196,7 @@ func watchHint(url string, taps bool) string {
 	return " (watch it with: nats sub -s " + url + " 'vmscaler.>')"
 }
 
-// stopped says what is left when the stages have ended.
+// stopped reports what is left when the stages have ended.
 func stopped(hv *libvirtHost, group string) string {
 	owned := make(chan int, 1)
 	go func() {

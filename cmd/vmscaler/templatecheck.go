@@ -30,7 +30,7 @@ Boot two throw-away clones of a template at once, look at them, and remove them,
 first group of the config that has the template, or else as the defaults say. It says whether they boot, what they write on
 the serial console, whether the guest agent answers, for how long they boot, their CPU at rest, their addresses, whether the
 power button shuts them down, and whether each has a host name, a machine id and SSH host keys of its own; and of
-each thing that is wrong what mends it. What the guest does not tell is unknown.
+each problem how to fix it. What the guest does not report is unknown.
 
 The exit code is 1 if a line says fail.`),
 		Example: "  vmscaler template check web\n  vmscaler template check web -o json",

@@ -171,7 +171,7 @@ func (w *importWatch) say(what string) {
 	fmt.Fprintf(w.out, "template %s: %s\n", w.name, what)
 }
 
-// about says what the catalog knows of an image that matters for its VMs.
+// about reports what the catalog knows of an image that matters for its VMs.
 func (w *importWatch) about(source imageSource) {
 	if source.image == nil {
 		return

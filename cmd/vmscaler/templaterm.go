@@ -81,7 +81,7 @@ func (c *templateRmCmd) run(cmd *cobra.Command) error {
 	})
 }
 
-// inUse says what keeps a template.
+// inUse reports what keeps a template.
 func inUse(v templateView) error {
 	used := &template.InUseError{Name: v.Name}
 	var groups []string

@@ -25,7 +25,7 @@ type imageSource struct {
 // catalogPrefix names an image of the catalog where a file has its name.
 const catalogPrefix = "catalog:"
 
-// resolveSource tells what a person means: an address, a file, or the name of an image in the catalog.
+// resolveSource reports what a person means: an address, a file, or the name of an image in the catalog.
 func resolveSource(text string, isFile func(string) bool, images []catalog.Image, arch string) (imageSource, error) {
 	name, named := strings.CutPrefix(text, catalogPrefix)
 	switch {

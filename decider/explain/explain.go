@@ -188,7 +188,7 @@ func held(g bus.Guard) func(*bus.Decision) string {
 	}
 }
 
-// whyNot says what is missing for the group to grow and to shrink.
+// whyNot reports what is missing for the group to grow and to shrink.
 func whyNot(d *bus.Decision, loc *time.Location) []string {
 	in := d.Inputs
 	var why []string

@@ -51,7 +51,7 @@ func Kinds() []bus.PolicyType {
 	return names
 }
 
-// Check says what of a group's policies is not known.
+// Check reports what of a group's policies is not known.
 func Check(p bus.Policy) error {
 	if len(p.Types) == 0 {
 		return fmt.Errorf("policy: found none, want one or more of %q", Kinds())

@@ -102,7 +102,7 @@ func names(entries []entry) []string {
 	return all
 }
 
-// CheckPolicies says which name is not one of Policies.
+// CheckPolicies reports which name is not one of Policies.
 func CheckPolicies(names []string) error {
 	for _, name := range names {
 		if !slices.Contains(Policies(), name) {

@@ -8,7 +8,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Gaps says how far a recorded past can be trusted, as shares of its time.
+// Gaps reports how far a recorded past can be trusted, as shares of its time.
 type Gaps struct {
 	Unknown   float64 // nothing is known: the value before it stands there
 	Saturated float64 // the VMs were at 95 % or more, so that more may have been asked than is recorded

@@ -13,7 +13,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
 )
 
-// Config says what to build. Only Output is required.
+// Config is what to build. Only Output is required.
 type Config struct {
 	Output   string // file to make; must not exist yet
 	Kernel   string // KernelCloud (default), KernelGeneric, or a linux-image-* package

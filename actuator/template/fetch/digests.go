@@ -35,7 +35,7 @@ func (d Digests) Merge(other Digests) (Digests, error) {
 	return d, nil
 }
 
-// differs tells how d is not what is wanted; "" where it is.
+// differs reports how d is not what is wanted; "" where it is.
 func (d Digests) differs(want Digests) string {
 	for _, x := range []struct{ name, found, want string }{
 		{"SHA-256", d.SHA256, want.SHA256},

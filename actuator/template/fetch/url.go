@@ -61,7 +61,7 @@ func BaseName(text string) string {
 	return ""
 }
 
-// safe tells what is wrong with trusting what comes from an address; checked is whether a digest is known by other means.
+// safe reports what is wrong with trusting what comes from an address; checked is whether a digest is known by other means.
 func safe(u *url.URL, checked, insecure bool) error {
 	if u.Scheme == "https" || isLoopback(u.Hostname()) || checked || insecure {
 		return nil

@@ -17,7 +17,7 @@ const (
 
 // Throttle lets a few lines of each kind through and counts the others. It is safe for concurrent use.
 type Throttle struct {
-	// more says how many lines of a kind were left out since the last one.
+	// more reports how many lines of a kind were left out since the last one.
 	more func(kind any, n uint64)
 	// after calls once a time has passed, unless it is stopped before.
 	after func(time.Duration, func()) (stop func() bool)
@@ -63,7 +63,7 @@ func (t *Throttle) Allows(kind any) bool {
 	return w.asked <= w.lines
 }
 
-// end says what a window has left out, and begins a longer one if it left out anything.
+// end reports what a window has left out, and begins a longer one if it left out anything.
 func (t *Throttle) end(kind any) {
 	t.mu.Lock()
 	w := t.windows[kind]
@@ -86,7 +86,7 @@ func (t *Throttle) end(kind any) {
 
 func (w *throttleWindow) over() uint64 { return w.asked - min(w.asked, w.lines) }
 
-// Close says what was left out so far; from then on everything is allowed.
+// Close reports what was left out so far; from then on everything is allowed.
 func (t *Throttle) Close() {
 	t.mu.Lock()
 	windows := t.windows

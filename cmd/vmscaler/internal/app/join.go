@@ -57,7 +57,7 @@ func Join(
 	}
 }
 
-// NeedCredentialsError says that the bus wants credentials and none were named.
+// NeedCredentialsError means that the bus wants credentials and none were named.
 type NeedCredentialsError struct{ URL, Role string }
 
 func (e *NeedCredentialsError) Error() string {
@@ -70,7 +70,7 @@ func (e *NeedCredentialsError) Error() string {
 	)
 }
 
-// NoBusError says that no bus answers.
+// NoBusError means that no bus answers.
 type NoBusError struct {
 	URL string
 	Err error

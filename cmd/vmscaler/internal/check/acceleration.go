@@ -45,13 +45,13 @@ func (f Facts) acceleration() []Finding {
 	return found
 }
 
-// noExtensions says that this CPU is known to have none.
+// noExtensions reports that this CPU is known to have none.
 func (f Facts) noExtensions() bool {
 	x86 := f.Libvirt.Acceleration.Arch == "x86_64" || f.Libvirt.Acceleration.Arch == "i686"
 	return f.Host != nil && x86 && !f.Host.CPU.VMX && !f.Host.CPU.SVM
 }
 
-// deviceDenied says that QEMU's user may not open /dev/kvm, and what helps.
+// deviceDenied reports that QEMU's user may not open /dev/kvm, and what helps.
 func (f Facts) deviceDenied() (text, remedy string) {
 	q := f.Libvirt.QEMUUser
 	if f.Host == nil || f.Host.KVM == nil || q == nil || f.Host.KVM.allows(*q, mayRead|mayWrite) {

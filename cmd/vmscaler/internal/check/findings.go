@@ -2,7 +2,7 @@ package check
 
 import "fmt"
 
-// Level says how bad a finding is.
+// Level is how bad a finding is.
 type Level string
 
 // With a Problem vmscaler, or its next VM, fails. With a Warning it works, badly or not for long.

@@ -63,7 +63,7 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 	return f, nil
 }
 
-// elsewhere says why the files of this machine are not those of libvirt's host; "" where they are.
+// elsewhere reports why the files of this machine are not those of libvirt's host; "" where they are.
 func elsewhere(uri string) string {
 	if vm.IsLocal(uri) {
 		return ""

@@ -132,7 +132,7 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 	}
 }
 
-// unfit tells why VMs of one of the groups of a template do not start from it, by what starts that.
+// unfit reports why VMs of one of the groups of a template do not start from it, by what starts that.
 func (f *Facts) unfit(name string, by template.Firmware) string {
 	for _, g := range f.Groups {
 		if unfit := by.Unfit(g.Hardware.Firmware != bus.FirmwareBIOS); g.Template == name && unfit != "" {

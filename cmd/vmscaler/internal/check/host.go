@@ -23,7 +23,7 @@ type Host struct {
 	Systemd bool
 	Dnsmasq bool
 	Daemon  string // the libvirt daemon that is installed: libvirtd, virtqemud or ""
-	// DaemonRuns says that one of them runs for the whole host.
+	// DaemonRuns reports that one of them runs for the whole host.
 	DaemonRuns bool
 
 	CPU    CPU

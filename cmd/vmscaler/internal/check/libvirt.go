@@ -35,7 +35,7 @@ func (f Facts) libvirt() []Finding {
 	return found
 }
 
-// unreachable says why there is no connection. The dialer's error has a remedy of its own, which knows less.
+// unreachable reports why there is no connection. The dialer's error has a remedy of its own, which knows less.
 func (f Facts) unreachable() Finding {
 	const area = "libvirt"
 	const session = "use --uri " + host.SessionURI + ", which needs no rights"

@@ -25,7 +25,7 @@ func (f *Facts) readLacks(conn *libvirt.Connect) {
 	}
 }
 
-// machine says what the groups' VMs cannot have here; that they can have all needs no word.
+// machine reports what the groups' VMs cannot have here; that they can have all needs no word.
 func (f Facts) machine() []Finding {
 	var found []Finding
 	for _, g := range f.Groups {

@@ -192,8 +192,8 @@ func (s section) keys() []string {
 	return keys
 }
 
-// suggest says which fields there are, and which one an unknown one was probably meant to be: one that is right elsewhere in the
-// file, near by at best, or one that is spelled almost so.
+// suggest reports which fields there are, and which one an unknown one was probably meant to be: one that is right elsewhere in
+// the file, near by at best, or one that is spelled almost so.
 func (s section) suggest(key string) string {
 	allowed := "one of " + strings.Join(s.keys(), ", ")
 	best := s.placeOf(key)

@@ -149,7 +149,8 @@ func nicFields(n *bus.NIC) section {
 		{"source", text(&n.Source, `the name of a network, a bridge or a device of the host, or "" with type: user`, isNameOrNone)},
 		{"vlan", optional(&n.VLAN, 4094)},
 		{"forwards", list[bus.Forward]{
-			&n.Forwards, fmt.Sprintf("a list of at most %d forwarded ports with host_port and guest_port", bus.MaxForwards), true, forwardFields,
+			&n.Forwards, fmt.Sprintf("a list of at most %d forwarded ports with host_port and guest_port", bus.MaxForwards), true,
+			forwardFields,
 			func() bus.Forward { return bus.Forward{} },
 		}},
 	}
@@ -426,7 +427,7 @@ func (c Config) busProblems() Problems {
 	return problems
 }
 
-// CheckBus says what is wrong with the bus's fields after some were set by other means than the file.
+// CheckBus reports what is wrong with the bus's fields after some were set by other means than the file.
 func CheckBus(c Config) error {
 	problems := c.busProblems()
 	if !isListen(c.BusListen) {

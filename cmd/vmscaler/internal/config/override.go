@@ -33,7 +33,7 @@ func LiveField(name string) (string, error) {
 	return "", fmt.Errorf("field: found %q, want one of %s", name, strings.Join(fields, ", "))
 }
 
-// CheckLive says what is wrong with the length of a value that is to be set.
+// CheckLive reports what is wrong with the length of a value that is to be set.
 func CheckLive(path, value string) error {
 	if len(value) > maxValue {
 		return fmt.Errorf("%s: found %d bytes, want at most %d", path, len(value), maxValue)

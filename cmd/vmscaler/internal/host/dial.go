@@ -129,10 +129,10 @@ func (d *Dialer) Wait(ctx context.Context, uri string, tell func(error)) (*libvi
 	}
 }
 
-// ErrDown says that nothing answers at a URI, which may change.
+// ErrDown means that nothing answers at a URI, which may change.
 var ErrDown = errors.New("libvirt does not answer")
 
-// ErrPermission says that this user may not use a URI.
+// ErrPermission means that this user may not use a URI.
 var ErrPermission = errors.New("no permission to use libvirt")
 
 // DialError is why libvirt cannot be used at a URI. It wraps its kind.
