@@ -128,6 +128,11 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 			return h.AwaitReady(ctx, g.spec, v, id)
 		})
 	}
+	for _, v := range plan.Reimage {
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true}, v.UUID, func(ctx context.Context) error {
+			return h.Reimage(ctx, spec, v, id)
+		})
+	}
 	for _, name := range plan.Create {
 		a.tellTaken(g.spec.Name, name, inv)
 		uuid := vm.NewUUID()
@@ -153,7 +158,10 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
 		share := g.newest.Decision.Shares[a.hostID]
 		s.Numbers = share.Numbers
-		s.Refresh = RefreshShare{g.newest.Decision.Refresh.Active(), share.Retire, share.Release}
+		s.Refresh = RefreshShare{
+			Active: g.newest.Decision.Refresh.Active(), Reimage: g.newest.Decision.Refresh.Reimages(),
+			Retire: share.Retire, Release: share.Release,
+		}
 	}
 	for uuid, until := range a.retryAt {
 		if now.Before(until) {

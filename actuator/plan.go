@@ -67,7 +67,8 @@ type Actions struct {
 	// Retire has the VMs that are to serve only until others have taken their places, and Unretire those that are to stay after all.
 	Retire   []vm.VM
 	Unretire []vm.VM
-	Kept     int // surplus VMs that stay as the budget for removals is used up
+	Reimage  []vm.VM // to be given new disks, or cut off while that was done
+	Kept     int     // surplus VMs that stay as the budget for removals is used up
 	// Suspended are VMs that a person has suspended, where others that are desired have no room in max beside them.
 	Suspended []vm.VM
 }
@@ -110,10 +111,12 @@ func Plan(s Situation) Actions {
 // parts are a group's VMs by what can be done with them.
 type parts struct {
 	live      []vm.VM      // will serve, or do so already
+	reimage   []vm.VM      // those of live that were cut off while they were given new disks
 	await     []vm.VM      // those of live that boot, and no worker waits for
 	draining  []vm.VM      // their removal can still be called off
 	retiring  []vm.VM      // they serve until others have taken their places
 	marking   int          // of live, those that may be retiring in a moment
+	reimaging int          // are being given new disks
 	leaving   int          // retiring ones that are on their way out
 	sick      []vm.VM      // as many as may be in replacement at once
 	suspended []vm.VM      // by a person: no capacity, and left alone
@@ -126,6 +129,9 @@ func part(s Situation) parts {
 	p := parts{booting: len(s.Creating)}
 	repairs := !s.Controls.IsPaused(bus.ScopeRepair)
 	for _, v := range s.Owned {
+		if v.Reimaging() {
+			p.reimaging++
+		}
 		switch s.Work[v.UUID] {
 		case BringingUp:
 			p.booting++
@@ -150,6 +156,9 @@ func part(s Situation) parts {
 		case Idle:
 		}
 		switch r, await := nextStep(v); {
+		case v.Reimaging() && !await && v.Meta.Phase != bus.PhaseFailed && !v.State.Suspended():
+			p.live = append(p.live, v)
+			p.reimage = append(p.reimage, v)
 		case r == nil && s.retiring(v):
 			p.retiring = append(p.retiring, v)
 		case r != nil && r.Kind == vm.Died && !repairs:
@@ -192,7 +201,8 @@ func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
 			continue
 		}
 		a.Remove = append(a.Remove, r)
-		a.Await = slices.DeleteFunc(a.Await, func(w vm.VM) bool { return w.UUID == v.UUID })
+		same := func(w vm.VM) bool { return w.UUID == v.UUID }
+		a.Await, a.Reimage = slices.DeleteFunc(a.Await, same), slices.DeleteFunc(a.Reimage, same)
 	}
 }
 

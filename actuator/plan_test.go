@@ -50,6 +50,9 @@ func show(a Actions) string {
 	for _, v := range a.Retire {
 		parts = append(parts, "retire "+v.Name)
 	}
+	for _, v := range a.Reimage {
+		parts = append(parts, "reimage "+v.Name)
+	}
 	for _, v := range a.Unretire {
 		parts = append(parts, "unretire "+v.Name)
 	}
@@ -109,8 +112,18 @@ func TestPlan(t *testing.T) {
 	machine := func(hash string, v vm.VM) vm.VM { v.Meta.Machine = hash; return v }
 	retiring := func(v vm.VM) vm.VM { v.Meta.Retiring, v.Meta.Template = t0, "old"; return v }
 	marking := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Marking } }
+	reimaging := func(v vm.VM) vm.VM { v.Meta.Reimaging = t0; return v }
+	reimage := func(n int) changes {
+		return func(s *Situation) {
+			s.Refresh = RefreshShare{Active: true, Reimage: true, Retire: n}
+			s.ScaleIn = false
+		}
+	}
 	refresh := func(retire, release int) changes {
-		return func(s *Situation) { s.Refresh = RefreshShare{true, retire, release}; s.ScaleIn = false }
+		return func(s *Situation) {
+			s.Refresh = RefreshShare{Active: true, Retire: retire, Release: release}
+			s.ScaleIn = false
+		}
 	}
 
 	for _, tt := range []struct {
@@ -314,6 +327,14 @@ func TestPlan(t *testing.T) {
 		{"none that is sick", 1, []vm.VM{of("old", running(1)), running(2)}, []changes{refresh(1, 0), sick(1)}, "remove web-1 (silent, gracefully)"},
 		{"no other while that is being noted", 1, []vm.VM{of("old", running(1)), of("old", running(2))}, []changes{refresh(1, 0), marking(1)}, ""},
 		{"one that is what new ones are stays", 1, []vm.VM{of("demo", retiring(running(1)))}, []changes{refresh(1, 0)}, "unretire web-1"},
+		{"as many get new disks as may", 2, []vm.VM{of("old", running(1)), of("old", running(2))}, []changes{reimage(1)}, "reimage web-1"},
+		{"no other while one does", 2, []vm.VM{reimaging(running(1)), of("old", running(2))}, []changes{reimage(1), up(1)}, ""},
+		{"one that was cut off goes on", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseCreating, bus.StateShutoff))}, nil, "reimage web-1"},
+		{"one that was cut off while it drained, too", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseDraining, bus.StateRunning))}, nil, "reimage web-1"},
+		{"not while launches fail", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseStopping, bus.StateShutoff))}, []changes{backoff}, ""},
+		{"one that boots again is waited for", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseLaunching, bus.StateRunning))}, nil, "await web-1"},
+		{"one that failed is removed", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseFailed, bus.StateShutoff))}, []changes{taken("web-1")}, "create web-2; remove web-1 (its removal had begun)"},
+		{"one too many is not given disks", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseCreating, bus.StateShutoff)), running(2)}, nil, "remove web-1 (scaling in)"},
 		{"none while launches fail", 1, []vm.VM{of("old", running(1))}, []changes{refresh(1, 0), backoff}, ""},
 		{"another takes the place of one that retires", 1, []vm.VM{retiring(running(1))}, []changes{refresh(1, 0)}, "create web-2"},
 		{"which goes when it may", 1, []vm.VM{retiring(running(1)), running(2)}, []changes{refresh(0, 1)}, "remove web-1 (others have taken its place, gracefully)"},

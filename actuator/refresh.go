@@ -11,8 +11,10 @@ import (
 
 // RefreshShare is what a decision lets a refresh do on this host.
 type RefreshShare struct {
-	Active bool // a refresh goes on, even if it lets nothing go for now
-	// Retire is how many VMs may be retiring, beside those that Release lets go now, as others have taken their places.
+	Active  bool // a refresh goes on, even if it lets nothing go for now
+	Reimage bool // VMs get new disks, else others take their places
+	// Retire is how many VMs may be retiring, beside those that Release lets go now, as others have taken their places; or how
+	// many may be without their disks.
 	Retire, Release int
 }
 
@@ -22,8 +24,19 @@ func (a *Actions) refresh(s Situation, p *parts) {
 	for _, v := range p.retiring[:released] {
 		a.Remove = append(a.Remove, vm.Removal{VM: v, Kind: vm.Outdated, Reason: "others have taken its place", Graceful: true})
 	}
-	a.Retire, p.live = s.retire(p.live, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
 	a.Unretire = s.unretire(p.live)
+	if slots := freeSlots(s, p.booting); slots > 0 {
+		a.Reimage = p.reimage[:min(slots, len(p.reimage))]
+		if s.Refresh.Reimage {
+			next, _ := s.retire(p.live, min(s.Refresh.Retire-p.reimaging, slots-len(a.Reimage)))
+			a.Reimage = append(a.Reimage, next...)
+		}
+		p.booting += len(a.Reimage)
+	}
+	if s.Refresh.Reimage {
+		return
+	}
+	a.Retire, p.live = s.retire(p.live, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
 }
 
 // retiring reports whether a VM only serves until another has taken its place. One that is protected stays, and one that is what
@@ -39,7 +52,7 @@ func (s Situation) retire(live []vm.VM, n int) (retire, rest []vm.VM) {
 	}
 	var may []vm.VM
 	for _, v := range live {
-		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && s.Sick[v.UUID] == "" &&
+		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && !v.Reimaging() && s.Sick[v.UUID] == "" &&
 			s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) {
 			may = append(may, v)
 		}

@@ -12,7 +12,7 @@ import (
 func TestReplacementHasTheSameMAC(t *testing.T) {
 	b := newHost(t)
 	macs := func() map[string]bool {
-		taken, err := vm.TakenMACs(b.conn)
+		taken, err := vm.TakenMACs(b.conn, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,6 +62,7 @@ var valueTypes = []any{
 	bus.Direction(""),
 	bus.Scope(""),
 	bus.RefreshPhase(""),
+	bus.RefreshStrategy(""),
 	bus.RefreshAction(""),
 	bus.Rule(""),
 	bus.Guard(""),

@@ -139,7 +139,7 @@ func DefaultGroup() Group {
 			RemovalWindow:  10 * time.Minute,
 		},
 		Refresh: RefreshSpec{
-			Start: RefreshAuto, MaxSurge: 1, MinHealthyPercent: 100, Checkpoints: []int{}, CheckpointDelay: 5 * time.Minute,
+			Start: RefreshAuto, Strategy: RefreshReplace, MaxSurge: 1, MinHealthyPercent: 100, Checkpoints: []int{}, CheckpointDelay: 5 * time.Minute,
 			MaxFailures: 2, Return: true,
 		},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},

@@ -108,7 +108,9 @@ type Metadata struct {
 	Machine string // the group's MachineHash when the VM was made; "": an earlier version made it
 	// Retiring is since when the VM only serves until another has taken its place; zero: it does not.
 	Retiring time.Time
-	Address  string // the IP address that the launch hook was given; "": none was
+	// Reimaging is since when the VM is being given new disks; zero: it is not, or it is ready again.
+	Reimaging time.Time
+	Address   string // the IP address that the launch hook was given; "": none was
 }
 
 // VolumeName is the name of the volume made for a VM. It carries 8 digits of the domain's random UUID, and the
@@ -152,11 +154,12 @@ type metadataXML struct {
 	Phase    Phase     `xml:"phase,attr"`
 	Since    time.Time `xml:"since,attr"`
 	// A pointer, as a time has no empty form.
-	Machine  string      `xml:"machine,attr,omitempty"`
-	Booted   *time.Time  `xml:"booted,attr,omitempty"`
-	Retiring *time.Time  `xml:"retiring,attr,omitempty"`
-	Address  string      `xml:"address,attr,omitempty"`
-	Volume   []volumeXML `xml:"volume"`
+	Machine   string      `xml:"machine,attr,omitempty"`
+	Booted    *time.Time  `xml:"booted,attr,omitempty"`
+	Retiring  *time.Time  `xml:"retiring,attr,omitempty"`
+	Reimaging *time.Time  `xml:"reimaging,attr,omitempty"`
+	Address   string      `xml:"address,attr,omitempty"`
+	Volume    []volumeXML `xml:"volume"`
 }
 
 type volumeXML struct {
@@ -179,6 +182,9 @@ func (m Metadata) XML() (string, error) {
 	}
 	if !m.Retiring.IsZero() {
 		x.Retiring = new(m.Retiring.UTC())
+	}
+	if !m.Reimaging.IsZero() {
+		x.Reimaging = new(m.Reimaging.UTC())
 	}
 	out, err := xml.Marshal(x)
 	if err != nil {
@@ -240,6 +246,9 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	if x.Retiring != nil {
 		m.Retiring = x.Retiring.UTC()
 	}
+	if x.Reimaging != nil {
+		m.Reimaging = x.Reimaging.UTC()
+	}
 	if err := m.check(); err != nil {
 		return Metadata{}, fmt.Errorf("metadata: %w", err)
 	}
@@ -279,7 +288,7 @@ func (m Metadata) check() error {
 	for _, f := range []struct {
 		name string
 		at   time.Time
-	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}, {"retiring", m.Retiring}} {
+	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}, {"retiring", m.Retiring}, {"reimaging", m.Reimaging}} {
 		// A clock may be wrong by decades; a year that JSON cannot say would silence the collector.
 		if f.name == "created" && f.at.Unix() < 0 || f.at.Year() > 2200 || f.at.Year() < 1 {
 			return fmt.Errorf("%s: found the year %d, want one up to 2200", f.name, f.at.Year())

@@ -3,6 +3,7 @@ package bus
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -18,10 +19,23 @@ const (
 // RefreshStarts are the ways to begin a refresh.
 func RefreshStarts() []RefreshStart { return []RefreshStart{RefreshAuto, RefreshManual} }
 
+// RefreshStrategy says how a VM becomes up to date.
+type RefreshStrategy string
+
+// The strategies.
+const (
+	RefreshReplace RefreshStrategy = "replace" // another takes its place
+	RefreshReimage RefreshStrategy = "reimage" // it gets new disks, and keeps its UUID, name and MAC addresses
+)
+
+// RefreshStrategies are all strategies.
+func RefreshStrategies() []RefreshStrategy { return []RefreshStrategy{RefreshReplace, RefreshReimage} }
+
 // RefreshSpec is how a group's VMs are replaced when what they are made from changes. The words are those of AWS's instance
 // refresh and of GCP's rolling updates.
 type RefreshSpec struct {
-	Start RefreshStart `json:"start"`
+	Start    RefreshStart    `json:"start"`
+	Strategy RefreshStrategy `json:"strategy"`
 	// MaxSurge is how many VMs beyond desired may be there at a time, within the group's max: with it a new VM serves before an old
 	// one goes. MinHealthyPercent of desired must serve all the time; less than 100 lets old VMs go first.
 	MaxSurge          int `json:"max_surge"`
@@ -97,10 +111,11 @@ func (p RefreshPhase) Replaces() bool { return refreshPhases[p].replaces }
 
 // Refresh is the replacement of a group's outdated VMs: the one that goes on, or the last one.
 type Refresh struct {
-	ID       string       `json:"id"`
-	Phase    RefreshPhase `json:"phase"`
-	Sentence string       `json:"sentence"` // where it stands, and what it waits for
-	Machine  string       `json:"machine"`  // of the spec that it brings the VMs to
+	ID       string          `json:"id"`
+	Phase    RefreshPhase    `json:"phase"`
+	Sentence string          `json:"sentence"` // where it stands, and what it waits for
+	Strategy RefreshStrategy `json:"strategy"`
+	Machine  string          `json:"machine"` // of the spec that it brings the VMs to
 	// From is the template of the VMs that it found, "" where going back to it would not make what they were. Returned reports that
 	// the group went back to it, and makes new VMs from it until its spec changes.
 	From     string     `json:"from,omitempty"`
@@ -125,6 +140,9 @@ type Refresh struct {
 
 // Active reports whether there is a refresh that is not over.
 func (r *Refresh) Active() bool { return r != nil && r.Phase.Active() }
+
+// Reimages reports whether a refresh goes on in which VMs get new disks.
+func (r *Refresh) Reimages() bool { return r.Active() && r.Strategy == RefreshReimage }
 
 // InForce is a group's spec with what its last refresh says of it: after a return the template is the one before.
 func (r *Refresh) InForce(spec Group) Group {
@@ -158,6 +176,7 @@ func (r *Refresh) bounds() error {
 	var b bounds
 	b.name("refresh.id", r.ID, maxID)
 	b.name("refresh.phase", string(r.Phase), maxWord)
+	b.name("refresh.strategy", string(r.Strategy), maxWord)
 	b.name("refresh.machine", r.Machine, maxWord)
 	b.name("refresh.from", r.From, MaxName)
 	b.name("refresh.by", r.By, maxHostName)
@@ -187,14 +206,15 @@ func RefreshActions() []RefreshAction {
 
 // RefreshOrder is the body of a request for a refresh. What is nil is as the group's spec says.
 type RefreshOrder struct {
-	Action            RefreshAction `json:"action"`
-	All               bool          `json:"all,omitempty"` // also VMs that are up to date
-	MaxSurge          *int          `json:"max_surge,omitempty"`
-	MinHealthyPercent *int          `json:"min_healthy_percent,omitempty"`
-	Checkpoints       []int         `json:"checkpoints,omitempty"`
-	CheckpointDelayMS *int64        `json:"checkpoint_delay_ms,omitempty"`
-	BakeMS            *int64        `json:"bake_ms,omitempty"`
-	DryRun            bool          `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
+	Action            RefreshAction   `json:"action"`
+	Strategy          RefreshStrategy `json:"strategy,omitempty"`
+	All               bool            `json:"all,omitempty"` // also VMs that are up to date
+	MaxSurge          *int            `json:"max_surge,omitempty"`
+	MinHealthyPercent *int            `json:"min_healthy_percent,omitempty"`
+	Checkpoints       []int           `json:"checkpoints,omitempty"`
+	CheckpointDelayMS *int64          `json:"checkpoint_delay_ms,omitempty"`
+	BakeMS            *int64          `json:"bake_ms,omitempty"`
+	DryRun            bool            `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
 }
 
 // Check reports what of an order is not possible.
@@ -203,6 +223,8 @@ func (o *RefreshOrder) Check() error {
 	switch {
 	case o == nil:
 		return errors.New("refresh: found nothing, want an action")
+	case o.Strategy != "" && !slices.Contains(RefreshStrategies(), o.Strategy):
+		return fmt.Errorf("strategy: found %q, want one of %q", Clip(string(o.Strategy), 40), RefreshStrategies())
 	case o.MaxSurge != nil && (*o.MaxSurge < 0 || *o.MaxSurge > 1000):
 		return fmt.Errorf("max_surge: found %d, want 0 to 1000", *o.MaxSurge)
 	case o.MinHealthyPercent != nil && (*o.MinHealthyPercent < 0 || *o.MinHealthyPercent > 100):

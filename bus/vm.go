@@ -108,6 +108,7 @@ type VM struct {
 	Template   string     `json:"template,omitempty"`  // what it was cloned from; "" is unknown
 	Machine    string     `json:"machine,omitempty"`   // Group.MachineHash when it was made; "": an earlier version made it
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
+	Reimaging  bool       `json:"reimaging,omitempty"` // it is being given new disks
 	Retiring   bool       `json:"retiring,omitempty"`  // it serves until another has taken its place
 	Error      string     `json:"error,omitempty"`
 }

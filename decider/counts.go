@@ -42,7 +42,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			}
 			age := h.Time.Sub(vm.PhaseSince)
 			switch {
-			case vm.Phase.Pending():
+			case vm.Phase.Pending(), vm.Reimaging:
 				if age <= spec.BootTimeout {
 					c.launching++
 				}

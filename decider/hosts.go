@@ -37,7 +37,7 @@ func (h HostObservation) kept() (n int) {
 // kept reports whether a VM is one of those that desired counts: it is not on its way out, none is to take its
 // place, and nobody has suspended it.
 func kept(vm bus.VM) bool {
-	return !vm.Phase.Leaving() && !vm.State.Suspended() && !vm.Retiring
+	return (!vm.Phase.Leaving() || vm.Reimaging) && !vm.State.Suspended() && !vm.Retiring
 }
 
 // failures are the launches that have failed, as each host's actuator counts them; one that is silent keeps what it said last.

@@ -37,6 +37,8 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 			old := build.Outdated(vm.Machine, vm.Template, vm.Created)
 			serves := vm.Phase.Serves() && vm.State == bus.StateRunning && h.Trouble != Silent
 			switch {
+			case vm.Reimaging:
+				f.retiring++
 			case vm.Retiring:
 				f.retiring++
 				if serves {
@@ -116,14 +118,14 @@ func (s situation) refresh(v verdict) *bus.Refresh {
 func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, now time.Time) *bus.Refresh {
 	p := spec.Refresh
 	r := bus.Refresh{
-		ID: fmt.Sprintf(
-			"%s-refresh-%d",
-			spec.Name,
-			now.UnixMilli(),
-		), Phase: bus.RefreshRunning, Machine: spec.MachineHash(), From: f.from,
-		Total: f.kept + f.retiring, Failures: 0, MaxSurge: p.MaxSurge, MinHealthyPercent: p.MinHealthyPercent,
-		Checkpoints: slices.Clone(p.Checkpoints), CheckpointDelayMS: p.CheckpointDelay.Milliseconds(), BakeMS: p.Bake.Milliseconds(),
+		ID: fmt.Sprintf("%s-refresh-%d", spec.Name, now.UnixMilli()), Phase: bus.RefreshRunning, Strategy: p.Strategy,
+		Machine: spec.MachineHash(), From: f.from, Total: f.kept + f.retiring, MaxSurge: p.MaxSurge,
+		MinHealthyPercent: p.MinHealthyPercent, Checkpoints: slices.Clone(p.Checkpoints),
+		CheckpointDelayMS: p.CheckpointDelay.Milliseconds(), BakeMS: p.Bake.Milliseconds(),
 		By: by, Started: now.UTC(), Since: now.UTC(),
+	}
+	if o.Strategy != "" {
+		r.Strategy = o.Strategy
 	}
 	if o.All {
 		r.Before = new(now.UTC())
@@ -275,10 +277,14 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 	return text
 }
 
-// leeway is how many VMs a refresh may have beyond desired, and how many of desired may be missing.
+// leeway is how many VMs a refresh may have beyond desired, and how many of desired may be missing. A VM does not serve while
+// it gets its disks, so that one at least may be missing for that.
 func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
-	healthy := (desired*r.MinHealthyPercent + 99) / 100
-	return max(0, min(r.MaxSurge, most-desired)), max(0, desired-healthy)
+	spare = max(0, desired-(desired*r.MinHealthyPercent+99)/100)
+	if r.Strategy == bus.RefreshReimage {
+		return 0, max(1, spare)
+	}
+	return max(0, min(r.MaxSurge, most-desired)), spare
 }
 
 // allot says on which hosts VMs may retire, and how many of those that do may go now. A host's share is without those that
@@ -304,9 +310,11 @@ func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, s
 		if !ok {
 			continue
 		}
-		standing, may := 0, 0
+		standing, reimaging, may := 0, 0, 0
 		for _, vm := range h.VMs {
 			switch {
+			case vm.Reimaging:
+				reimaging++
 			case vm.Retiring && vm.Phase.Serves():
 				standing++
 			case kept(vm) && !vm.Protected && vm.Phase.Serves() && build.Outdated(vm.Machine, vm.Template, vm.Created):
@@ -315,8 +323,12 @@ func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, s
 		}
 		now := max(0, min(more, may))
 		share.Release = min(release, standing)
-		share.Retire = standing - share.Release + now
-		share.VMs -= now
+		if r.Strategy == bus.RefreshReimage {
+			share.Retire = reimaging + now
+		} else {
+			share.Retire = standing - share.Release + now
+			share.VMs -= now
+		}
 		more, release = more-now, release-share.Release
 		shares[h.ID] = share
 	}

@@ -91,7 +91,7 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 				f.failures[id]++
 				continue
 			}
-			vm.Phase, vm.PhaseSince = bus.PhaseReady, f.now
+			vm.Phase, vm.PhaseSince, vm.Reimaging = bus.PhaseReady, f.now, false
 		case vm.Retiring && share.Release > 0:
 			share.Release--
 			continue
@@ -104,9 +104,25 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 		}
 		left = append(left, vm)
 	}
+	reimaging := 0
 	for i := range left {
 		vm := &left[i]
-		if !vm.Retiring && retiring < share.Retire && vm.Phase.Serves() && !vm.Protected &&
+		if vm.Reimaging && vm.Phase.Leaving() { // its launch begins
+			spec := f.d.Refresh.InForce(f.spec)
+			vm.Phase, vm.Created, vm.Template, vm.Machine = bus.PhaseLaunching, f.now, spec.Template, spec.MachineHash()
+		}
+		if vm.Reimaging {
+			reimaging++
+		}
+	}
+	for i := range left {
+		vm := &left[i]
+		if f.d.Refresh.Reimages() && !vm.Retiring && !vm.Reimaging && reimaging < share.Retire && vm.Phase.Serves() &&
+			!vm.Protected && build.Outdated(vm.Machine, vm.Template, vm.Created) {
+			vm.Reimaging, vm.Phase = true, bus.PhaseDraining
+			reimaging++
+		}
+		if !f.d.Refresh.Reimages() && !vm.Retiring && retiring < share.Retire && vm.Phase.Serves() && !vm.Protected &&
 			build.Outdated(vm.Machine, vm.Template, vm.Created) {
 			vm.Retiring = true
 			retiring++
@@ -182,6 +198,22 @@ func TestRefreshReplacesOneAfterAnother(t *testing.T) {
 			if f.step(); f.d.Refresh.Phase != bus.RefreshDone {
 				t.Fatalf("began again: %+v", f.d.Refresh)
 			}
+		}
+	}
+}
+
+// VMs that get new disks are the same afterwards, and one at a time is without.
+func TestReimage(t *testing.T) {
+	for _, ids := range [][]bus.HostID{{"a"}, {"a", "bb"}} {
+		f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.Strategy = bus.RefreshReimage }), 4, ids...)
+		made := f.made
+		f.spec.Template = "web-2"
+		f.until(t, bus.RefreshDone)
+		if n := f.templates(); n["web-2"] != 4 || len(n) != 1 {
+			t.Errorf("ended with %v", n)
+		}
+		if f.made != made || f.least != 3 || f.most != 4 {
+			t.Errorf("%d were made, %d served at the least, and %d were owned at the most", f.made-made, f.least, f.most)
 		}
 	}
 }
@@ -405,6 +437,7 @@ func TestRefreshOrders(t *testing.T) {
 func TestRefreshInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := refreshed(func(r *bus.RefreshSpec) {
+			r.Strategy = rapid.SampledFrom(bus.RefreshStrategies()).Draw(t, "strategy")
 			r.MaxSurge = rapid.IntRange(0, 3).Draw(t, "surge")
 			r.MinHealthyPercent = rapid.SampledFrom([]int{0, 50, 90, 100}).Draw(t, "healthy")
 			r.Bake = drawSeconds(t, 0, 10, "bake")
@@ -437,12 +470,16 @@ func TestRefreshInvariants(t *testing.T) {
 		f.least = g.Max
 		for range 200 {
 			f.step()
-			if healthy := (desired*g.Refresh.MinHealthyPercent + 99) / 100; f.least < healthy {
+			healthy := (desired*g.Refresh.MinHealthyPercent + 99) / 100
+			if f.d.Refresh.Strategy == bus.RefreshReimage {
+				healthy = min(healthy, desired-1)
+			}
+			if f.least < healthy {
 				t.Fatalf("%d serve of %d that must, of %d", f.least, healthy, desired)
 			}
 		}
 		r := f.d.Refresh
-		stuck := min(g.Refresh.MaxSurge, g.Max-desired)+desired-(desired*g.Refresh.MinHealthyPercent+99)/100 == 0
+		stuck := r.Strategy == bus.RefreshReplace && min(g.Refresh.MaxSurge, g.Max-desired)+desired-(desired*g.Refresh.MinHealthyPercent+99)/100 == 0
 		switch templates := f.templates(); {
 		case r.Phase == bus.RefreshDone && (len(templates) != 1 || templates["web-2"] == 0),
 			r.Phase == bus.RefreshFailed && (len(templates) != 1 || templates["web-1"] == 0),

@@ -126,7 +126,7 @@ func (b *builder) define() (err error) {
 	if err != nil {
 		return err
 	}
-	taken, err := vm.TakenMACs(b.Manager.Conn)
+	taken, err := vm.TakenMACs(b.Manager.Conn, "")
 	if err != nil {
 		return err
 	}

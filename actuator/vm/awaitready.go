@@ -116,6 +116,7 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 		}
 		b.hooked, b.started, b.vm.Meta.Address = true, b.started.Add(time.Since(asked)), address
 	}
+	b.vm.Meta.Reimaging = time.Time{}
 	// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 	if err := SetPhase(b.dom, &b.vm.Meta, bus.PhaseReady); err != nil {
 		return false, b.overdue(err.Error())

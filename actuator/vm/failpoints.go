@@ -18,6 +18,9 @@ const (
 	stepKilled   = "remove.killed"   // its domain is off for sure
 	stepDeleted  = "remove.deleted"  // its volume is gone
 	stepRemoved  = "remove.removed"  // its definition is gone
+	// A reimage goes through those of a removal up to killed, and then through those of a launch.
+	stepReimaging = "reimage.begun"    // its metadata says so
+	stepStripped  = "reimage.stripped" // it is off, and its volumes are gone
 )
 
 // Steps are all steps, in their order.
@@ -25,5 +28,6 @@ func Steps() []string {
 	return []string{
 		stepDefined, stepCloned, stepDisked, stepSeeded, stepMarked, stepStarted, stepBooted, stepReady,
 		stepChosen, stepDraining, stepOff, stepStopping, stepKilled, stepDeleted, stepRemoved,
+		stepReimaging, stepStripped,
 	}
 }

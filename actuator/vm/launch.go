@@ -53,6 +53,15 @@ type Manager struct {
 // a domain that names what belongs to it: define, create the volume, start. A step that fails undoes what was
 // done; when ctx ends everything stays as it is.
 func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decision string) error {
+	l := h.newLaunch(spec, name, uuid, decision)
+	defer l.free()
+	if err := l.prepare(); err != nil {
+		return err
+	}
+	return l.run(ctx)
+}
+
+func (h Manager) newLaunch(spec bus.Group, name, uuid, decision string) *launch {
 	start := time.Now()
 	machine := spec.MachineHash() // as other stages have the spec
 	spec = h.Machine.resolve(spec)
@@ -63,17 +72,19 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 	if spec.CloudInit.Seeded() {
 		l.meta.Seed = bus.SeedName(l.meta.Volume)
 	}
-	defer l.free()
-	if err := l.prepare(); err != nil {
-		return err
-	}
+	return l
+}
+
+// run goes through the steps of a launch that is prepared.
+func (l *launch) run(ctx context.Context) error {
+	start := time.Now()
 	for _, s := range []struct {
 		do      func(context.Context) error
 		reached string // its failpoint
 		event   bus.EventType
 		says    string
 	}{
-		{l.define, stepDefined, bus.EventCreating, "defined from template " + spec.Template},
+		{l.define, stepDefined, bus.EventCreating, "defined from template " + l.spec.Template},
 		{l.clone, stepCloned, "", ""},
 		{l.addDisks, stepDisked, "", ""},
 		{l.addSeed, stepSeeded, "", ""},
@@ -91,8 +102,8 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 			}
 		}
 		if s.event != "" {
-			h.Tell(bus.Event{
-				Group: spec.Name, VM: name, Event: s.event, DecisionID: decision, ElapsedMS: time.Since(start).Milliseconds(),
+			l.Tell(bus.Event{
+				Group: l.spec.Name, VM: l.name, Event: s.event, DecisionID: l.decision, ElapsedMS: time.Since(start).Milliseconds(),
 				Sentence: s.says,
 			})
 			start = time.Now()
@@ -172,7 +183,7 @@ func (l *launch) prepare() (err error) {
 	if l.path, err = VolumePath(l.pool, l.meta.Volume); err != nil {
 		return err
 	}
-	taken, err := TakenMACs(l.Conn)
+	taken, err := TakenMACs(l.Conn, l.meta.UUID)
 	if err != nil {
 		return err
 	}

@@ -55,14 +55,19 @@ func LibvirtPath(uri string) string {
 	return u.Path
 }
 
-// TakenMACs are the MAC addresses of all domains, also foreign ones.
-func TakenMACs(conn *libvirt.Connect) (map[string]bool, error) {
+// TakenMACs are the MAC addresses of all domains, also foreign ones, but of the one with the UUID but; "" is none.
+func TakenMACs(conn *libvirt.Connect, but string) (map[string]bool, error) {
 	doms, err := conn.ListAllDomains(0)
 	if err != nil {
 		return nil, fmt.Errorf("list domains: %w", err)
 	}
 	taken := map[string]bool{}
 	for i := range doms {
+		uuid, err := doms[i].GetUUIDString()
+		if err != nil || uuid == but {
+			_ = doms[i].Free()
+			continue
+		}
 		if text, err := doms[i].GetXMLDesc(0); err == nil { // else it has gone since
 			addMACs(text, taken)
 		}

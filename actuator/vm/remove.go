@@ -95,7 +95,7 @@ func (e *ending) look(ctx context.Context) (wanted bool, err error) {
 		err = nil
 	case err != nil:
 	case e.removal.Kind == Died && e.vm.State == bus.StateRunning: // somebody started it again
-	case (e.removal.Kind == ScaleIn || e.removal.Kind == Outdated) && e.vm.Protected:
+	case (e.removal.Kind == ScaleIn || e.removal.Kind == Outdated || e.removal.Kind == Reimaged) && e.vm.Protected:
 	default:
 		e.dom = dom
 		return true, nil

@@ -29,6 +29,9 @@ func (vm VM) Serves() bool {
 // Retiring reports whether a VM serves only until another has taken its place.
 func (vm VM) Retiring() bool { return !vm.Meta.Retiring.IsZero() }
 
+// Reimaging reports whether a VM is being given new disks.
+func (vm VM) Reimaging() bool { return !vm.Meta.Reimaging.IsZero() }
+
 // RemoveKind is why a VM is removed, as far as that changes what is done.
 type RemoveKind int
 
@@ -40,6 +43,7 @@ const (
 	Died                              // it should have been running; it stays if it does again
 	Operator                          // a person wants it
 	Outdated                          // others have taken its place in a refresh; it goes only while it is not protected
+	Reimaged                          // it is given new disks; only while it is not protected
 )
 
 // Removal is a VM to remove, and why.

@@ -21,6 +21,7 @@ type refreshCmd struct {
 	bus                                   busFlags
 	pause, resume, cancel, back, all, dry bool
 	wait                                  bool
+	strategy                              string
 	surge, healthy                        int
 	checkpoints                           string
 	delay, bake                           time.Duration
@@ -49,6 +50,7 @@ is as in the config.`),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.all, "all", false, "also the VMs that are up to date")
+	f.StringVar(&c.strategy, "strategy", "", "replace: another VM takes its place; reimage: it gets new disks, and stays what it is")
 	f.IntVar(&c.surge, "max-surge", 1, "VMs beyond desired that may be there meanwhile, within max")
 	f.IntVar(&c.healthy, "min-healthy", 100, "percent of desired that serve all the time; less lets old VMs go first")
 	f.StringVar(&c.checkpoints, "checkpoints", "", "percentages of the group after which it waits, such as 10%,50%")
@@ -62,7 +64,7 @@ is as in the config.`),
 	f.BoolVar(&c.back, "return", false, "go back to the template before")
 	cmd.MarkFlagsMutuallyExclusive("pause", "resume", "cancel", "return")
 	for _, other := range []string{"pause", "resume", "cancel", "return"} {
-		for _, flag := range []string{"all", "max-surge", "min-healthy", "checkpoints", "checkpoint-delay", "bake", "dry-run"} {
+		for _, flag := range []string{"all", "strategy", "max-surge", "min-healthy", "checkpoints", "checkpoint-delay", "bake", "dry-run"} {
 			cmd.MarkFlagsMutuallyExclusive(other, flag)
 		}
 	}
@@ -72,7 +74,7 @@ is as in the config.`),
 
 // order is what the flags want.
 func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
-	o := bus.RefreshOrder{Action: bus.RefreshBegin, All: c.all, DryRun: c.dry}
+	o := bus.RefreshOrder{Action: bus.RefreshBegin, Strategy: bus.RefreshStrategy(c.strategy), All: c.all, DryRun: c.dry}
 	for action, set := range map[bus.RefreshAction]bool{
 		bus.RefreshHold: c.pause, bus.RefreshGoOn: c.resume, bus.RefreshCancel: c.cancel, bus.RefreshReturn: c.back,
 	} {

@@ -66,9 +66,12 @@ func dieAt(step string) func(*chaos) {
 		c.procs[c.actuatorProcess()].stop()
 		p := c.startStage(c.actuatorProcess(), "VMSCALER_DIE_AT="+step)
 		p.willEnd()
-		if drains {
+		switch {
+		case drains:
 			c.coolAll()
-		} else {
+		case strings.HasPrefix(step, "reimage."):
+			c.refresh(bus.RefreshReimage)
+		default:
 			c.off(c.anyVM())
 		}
 		select {

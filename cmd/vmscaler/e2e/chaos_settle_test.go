@@ -61,6 +61,9 @@ func (c *chaos) saidWell(since time.Time) error {
 	case d.Desired != c.want || !d.HasSample || d.Inputs.Owned != c.want:
 		return fmt.Errorf("decision %+v, want %d desired and owned", d, c.want)
 	}
+	if r := d.Refresh; r.Active() {
+		return fmt.Errorf("a refresh goes on: %+v", r)
+	}
 	for _, vm := range s.VMs {
 		if vm.Phase != bus.PhaseReady || vm.State != bus.StateRunning || vm.Error != "" {
 			return fmt.Errorf("the sample has %+v, want it running, ready and read", vm)

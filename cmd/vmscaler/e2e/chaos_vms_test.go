@@ -171,6 +171,28 @@ func (c *chaos) scale(to string) {
 	c.try("scale to "+to+": "+string(out), err)
 }
 
+// refresh has all VMs of the group replaced, or given new disks. What comes of it is seen when all is to be well again.
+func (c *chaos) refresh(strategy bus.RefreshStrategy) {
+	c.t.Helper()
+	c.until(settleBound, "a refresh is begun", func() error {
+		args := append([]string{"refresh", c.group, "--all", "--strategy", string(strategy), "--nats-url", c.url}, c.login...)
+		if out, err := c.command(args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+}
+
+// killInRefresh ends the program without warning at a random moment of a refresh.
+func killInRefresh(strategy bus.RefreshStrategy) func(*chaos) {
+	return func(c *chaos) {
+		c.refresh(strategy)
+		c.pause(time.Duration(c.rng.IntN(8000)) * time.Millisecond)
+		c.procs[c.actuatorProcess()].kill()
+		c.startStage(c.actuatorProcess())
+	}
+}
+
 // deafGuests: six that do not hear their power button are to stop at once. The group goes on, and so does the connection.
 func (c *chaos) deafGuests() {
 	c.scale(fmt.Sprint(c.max))

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"libvirt.org/go/libvirtxml"
+
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -125,4 +127,76 @@ func (w *world) addTemplate(name, file string) {
 		w.t.Fatal(err)
 	}
 	w.templates = append(w.templates, template.VolumeName(name))
+}
+
+// TestReimage: a VM gets new disks, also of a program that is killed while it does, and is the same VM afterwards: its UUID,
+// name and MAC address stay, and so does its address.
+func TestReimage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addTemplate("next", templateFile)
+	of := func(name string) string {
+		return w.config("min: 2\nmax: 2\ntemplate: " + name + "\nrefresh:\n  strategy: reimage")
+	}
+	p := w.start(of("demo"))
+	p.untilReady(2)
+	before, macs := w.uuids(), w.macs()
+	p.stop()
+	p = w.start(of("next"))
+	p.until("a VM is without disks", func() bool {
+		for _, vm := range p.sample.VMs {
+			if vm.Reimaging && vm.Phase == bus.PhaseCreating || vm.Phase == bus.PhaseLaunching {
+				return true
+			}
+		}
+		return false
+	})
+	p.kill()
+	p = w.start(of("next"))
+	p.until("all have new disks", func() bool {
+		serving := 0
+		for _, vm := range p.sample.VMs {
+			if vm.Phase.Serves() {
+				serving++
+			}
+		}
+		if len(p.sample.VMs) > 0 && serving < 1 {
+			t.Fatalf("none serves: %+v", p.sample.VMs)
+		}
+		return p.decision.Refresh != nil && p.decision.Refresh.Phase == bus.RefreshDone
+	})
+	if after := w.uuids(); !sameMap(before, after) {
+		t.Errorf("there are %v, want %v", after, before)
+	}
+	if after := w.macs(); !sameMap(macs, after) {
+		t.Errorf("their MAC addresses are %v, want %v", after, macs)
+	}
+	for _, vm := range w.vms() {
+		if vm.Meta.Template != "next" || vm.Reimaging() {
+			t.Errorf("%s has %+v", vm.Name, vm.Meta)
+		}
+	}
+	if files := w.files(); len(files) != 2 {
+		t.Errorf("the files are %v", files)
+	}
+	p.stop()
+}
+
+// macs are the VMs' MAC addresses.
+func (w *world) macs() map[string]string {
+	w.t.Helper()
+	macs := map[string]string{}
+	for _, v := range w.vms() {
+		dom := w.domain(v.Name)
+		text, err := dom.GetXMLDesc(0)
+		var d libvirtxml.Domain
+		if err == nil {
+			err = d.Unmarshal(text)
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		macs[v.Name] = d.Devices.Interfaces[0].MAC.Address
+	}
+	return macs
 }

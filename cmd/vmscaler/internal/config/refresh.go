@@ -14,6 +14,7 @@ import (
 func refreshFields(r *bus.RefreshSpec) section {
 	return section{
 		{"start", choice(&r.Start, bus.RefreshStarts()...)},
+		{"strategy", choice(&r.Strategy, bus.RefreshStrategies()...)},
 		{"max_surge", count(&r.MaxSurge, 1000, "a whole number of VMs from 0 to 1000")},
 		{"min_healthy", count(&r.MinHealthyPercent, 100, "a whole number of percent from 0 to 100")},
 		{"checkpoints", percentages(&r.Checkpoints)},

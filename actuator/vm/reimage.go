@@ -1,0 +1,70 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Reimage gives a VM new disks, and the definition that a new one would have: it keeps its UUID, name and MAC addresses, and
+// with them what others know it by. It leaves service as for its removal, and then goes through a launch. Until it is ready
+// again its metadata says so, so that the next start goes on with it at whatever moment this was cut off. A step of the launch
+// that fails removes the VM.
+func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision string) error {
+	e := &ending{
+		Manager: h, spec: spec, drain: &Drain{}, decision: decision, began: time.Now(),
+		removal: Removal{VM: v, Kind: Reimaged, Reason: "it gets new disks, of template " + spec.Template, Graceful: true},
+	}
+	wanted, err := e.look(ctx)
+	if !wanted || err != nil {
+		return err
+	}
+	defer func(dom *libvirt.Domain) { _ = dom.Free() }(e.dom)
+	l := h.newLaunch(spec, v.Name, v.UUID, decision)
+	defer l.free()
+	l.meta.Reimaging = time.Now()
+	if err := l.prepare(); err != nil { // before anything is taken away
+		return err
+	}
+	if there, err := e.readDisks(); !there || err != nil {
+		return err
+	}
+	if err := e.takeOutForReimage(ctx); err != nil {
+		return err
+	}
+	return l.run(ctx)
+}
+
+// takeOutForReimage leaves the VM off and without its volumes.
+func (e *ending) takeOutForReimage(ctx context.Context) error {
+	if !e.vm.Reimaging() {
+		meta := e.vm.Meta
+		meta.Reimaging, meta.Phase, meta.Since = time.Now(), bus.PhaseDraining, time.Now()
+		if err := e.Calls.act(ctx, func() error { return setMetadata(e.dom, meta) }); err != nil {
+			return fmt.Errorf("%s: %w", e.vm.Name, err)
+		}
+		e.vm.Meta = meta
+	}
+	step(stepReimaging)
+	if e.vm.Meta.Phase == bus.PhaseDraining { // else it was off when this was cut off
+		if err := e.takeOut(ctx); err != nil {
+			return err
+		}
+	}
+	if err := e.destroy(ctx); err != nil {
+		return err
+	}
+	if e.dom == nil {
+		return errors.New("it was undefined meanwhile")
+	}
+	if err := e.Calls.act(ctx, func() error { return DeleteVolumes(e.Conn, e.vm.Meta, e.disk) }); err != nil {
+		return err
+	}
+	step(stepStripped)
+	return nil
+}
