@@ -18,7 +18,7 @@ func templateCommand(g *globals) *cobra.Command {
 	}
 	cmd.AddCommand(
 		templateBuildCommand(g), templateImportCommand(g), templateCatalogCommand(), templateInstallCommand(g),
-		templateSealCommand(g), templateListCommand(g), templateShowCommand(g),
+		templatePrebuildCommand(g), templateSealCommand(g), templateListCommand(g), templateShowCommand(g),
 		templateDiffCommand(g), templateCheckCommand(g), templateRmCommand(g),
 	)
 	return cmd

@@ -70,6 +70,9 @@ func TestCommandsValidate(t *testing.T) {
 		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, hostname: "a.b"}).validate(), "--hostname: found \"a.b\""},
 		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, disk: "2"}).validate(), "--disk: found \"2\""},
 		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, disk: "2GiB", memory: "16MiB"}).validate(), "--memory: found \"16MiB\""},
+		{(&templatePrebuildCmd{name: "web", within: time.Hour}).validate(), "--user-data: found nothing"},
+		{(&templatePrebuildCmd{name: "web", userData: "x"}).validate(), "--within: found 0s"},
+		{(&templatePrebuildCmd{name: "web", userData: "x", within: time.Hour}).validate(), "--from: template name \"\""},
 	} {
 		var usage usageError
 		wrong := errors.As(tt.err, &usage) && strings.Contains(tt.err.Error(), tt.want)
