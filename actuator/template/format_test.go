@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -347,6 +348,21 @@ func TestFits(t *testing.T) {
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: %v", tt, err)
 		}
+	}
+}
+
+func TestPercents(t *testing.T) {
+	var got []float64
+	w := &percents{tell: func(p float64) { got = append(got, p) }}
+	for _, text := range []string{
+		"    (0.00/1", "00%)\r    (1.50/100%)\r", "nonsense\r(-1/100%)\r(NaN/100%)\r", strings.Repeat("x", 500), "\r (100.00/100%)\r\n",
+	} {
+		if n, err := w.Write([]byte(text)); n != len(text) || err != nil {
+			t.Error(n, err)
+		}
+	}
+	if !slices.Equal(got, []float64{0, 1.5, 100}) || len(w.rest) > 100 {
+		t.Errorf("got %v", got)
 	}
 }
 

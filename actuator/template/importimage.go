@@ -237,7 +237,9 @@ func (i *importing) converted(ctx context.Context, s *source, need uint64) (*sou
 	i.report.step("converting")
 	out := filepath.Join(i.dir, "disk.qcow2")
 	const more = 64 * mibBytes // in case that it is measured otherwise than it is written
-	_, err := convertLimits(need+more).qemuImg(ctx, s.file, "convert", "-O", "qcow2", imageSpec(s.disk.format), out)
+	progress := i.report.progress("converting")
+	done := &percents{tell: func(percent float64) { progress(int64(percent/100*float64(need)), int64(need)) }}
+	err := convertLimits(need+more).qemuImgTo(ctx, s.file, done, "convert", "-p", "-O", "qcow2", imageSpec(s.disk.format), out)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}

@@ -1,14 +1,17 @@
 package template
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
@@ -42,6 +45,13 @@ func look(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
 
 // qemuImg runs qemu-img within limits.
 func (l limits) qemuImg(ctx context.Context, file *os.File, args ...string) ([]byte, error) {
+	var out hosttool.Tail
+	err := l.qemuImgTo(ctx, file, &out, args...)
+	return out.Bytes(), err
+}
+
+// qemuImgTo is qemuImg with what it prints going to a writer.
+func (l limits) qemuImgTo(ctx context.Context, file *os.File, out io.Writer, args ...string) error {
 	if l.time > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, l.time, fmt.Errorf("it did not end within %s", l.time))
 		defer cancel()
@@ -55,14 +65,36 @@ func (l limits) qemuImg(ctx context.Context, file *os.File, args ...string) ([]b
 	)
 	path, err := hosttool.Find("qemu-img")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out hosttool.Tail
-	err = hosttool.RunWith(ctx, hosttool.Command{
+	return hosttool.RunWith(ctx, hosttool.Command{
 		Name: "sh", Args: append([]string{"-c", ulimits, "qemu-img", path}, args...), Called: "qemu-img " + args[0],
-		Stdout: &out, Files: []*os.File{file}, NoNetwork: os.Geteuid() == 0,
+		Stdout: out, Files: []*os.File{file}, NoNetwork: os.Geteuid() == 0,
 	})
-	return out.Bytes(), err
+}
+
+// percents reads how far qemu-img is, which it says as "    (12.34/100%)" with a carriage return after it.
+type percents struct {
+	tell func(percent float64)
+	rest []byte
+}
+
+func (w *percents) Write(p []byte) (int, error) {
+	const longest = 64
+	w.rest = append(w.rest, p...)
+	for {
+		i := bytes.IndexByte(w.rest, '\r')
+		if i < 0 {
+			break
+		}
+		number, _, _ := strings.Cut(strings.TrimLeft(string(w.rest[:i]), " ("), "/")
+		if percent, err := strconv.ParseFloat(number, 64); err == nil && percent >= 0 && percent <= 100 {
+			w.tell(percent)
+		}
+		w.rest = w.rest[i+1:]
+	}
+	w.rest = w.rest[max(0, len(w.rest)-longest):]
+	return len(p), nil
 }
 
 // checkQcow2 has QEMU itself say whether an image is whole.

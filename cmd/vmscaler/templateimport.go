@@ -125,11 +125,9 @@ func isThere(path string) bool {
 func (c *templateImportCmd) get(ctx context.Context, source imageSource, w *importWatch) (template.Image, error) {
 	var get *fetch.Fetcher
 	if source.url != "" || fetch.IsURL(source.checksums) {
-		dir, err := c.cache, error(nil)
-		if dir == "" {
-			if dir, err = imageCache(); err != nil {
-				return template.Image{}, err
-			}
+		dir, err := imageCache(c.cache)
+		if err != nil {
+			return template.Image{}, err
 		}
 		get, err = fetch.New(fetch.Config{
 			Dir: dir, Insecure: c.insecure, Say: w.say,
@@ -147,7 +145,7 @@ func (c *templateImportCmd) get(ctx context.Context, source imageSource, w *impo
 	if source.url == "" {
 		return image, nil
 	}
-	w.say("fetching " + source.url)
+	w.say("fetching " + fetch.Public(source.url))
 	file, err := get.File(ctx, source.url, want)
 	if err != nil {
 		return template.Image{}, err

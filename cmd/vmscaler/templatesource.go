@@ -73,13 +73,17 @@ func (s imageSource) digests(ctx context.Context, given fetch.Digests, get *fetc
 	if err != nil {
 		return given, fmt.Errorf("read the checksums: %w", err)
 	}
-	found, err := fetch.FindDigests(list, s.baseName(), s.checksums)
+	called := s.checksums
+	if fetch.IsURL(called) {
+		called = fetch.Public(called)
+	}
+	found, err := fetch.FindDigests(list, s.baseName(), called)
 	if err != nil {
 		return given, err
 	}
 	all, err := given.Merge(found)
 	if err != nil {
-		return given, fmt.Errorf("%s and the command line: %w", s.checksums, err)
+		return given, fmt.Errorf("%s and the command line: %w", called, err)
 	}
 	return all, nil
 }
@@ -99,8 +103,11 @@ func readBounded(path string) ([]byte, error) {
 	return text, err
 }
 
-// imageCache is where what is fetched is kept, unless a person names another folder.
-func imageCache() (string, error) {
+// imageCache is where what is fetched is kept: the folder that a person names, else one of the user's own.
+func imageCache(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("find the cache folder: %w; name one with --cache", err)

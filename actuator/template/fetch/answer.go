@@ -52,20 +52,23 @@ func judgeRange(value string, length int64, h have) (verdict, int64, error) {
 	if m == nil {
 		return startOver, 0, nil
 	}
-	first, err1 := strconv.ParseInt(m[1], 10, 64)
-	last, err2 := strconv.ParseInt(m[2], 10, 64)
-	size, err3 := strconv.ParseInt(m[3], 10, 64)
+	first, last, size := number(m[1]), number(m[2]), number(m[3])
 	if m[3] == "*" {
-		size, err3 = last+1, nil
+		size = last + 1
 	}
-	switch {
-	case err1 != nil || err2 != nil || err3 != nil,
-		first != h.done, last != size-1, last < first,
-		length >= 0 && length != last-first+1,
-		h.size > 0 && size != h.size:
+	if first != h.done || last < first || last != size-1 || length >= 0 && length != last-first+1 || h.size > 0 && size != h.size {
 		return startOver, 0, nil
 	}
 	return takeRest, size, nil
+}
+
+// number reads digits; -1 if they are beyond all sizes.
+func number(digits string) int64 {
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // strong is an ETag that promises the same bytes; "" for another.

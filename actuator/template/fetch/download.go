@@ -59,13 +59,12 @@ func deref(f *File) File {
 // inCache is the whole file where it is there and its digest is known, so that no server need be asked. One with another digest
 // is an older version; it stays until there is a new one.
 func (d *download) inCache() (*File, error) {
-	if _, err := os.Lstat(d.at.path); err != nil {
+	if !isThere(d.at.path) {
 		return nil, nil
 	}
 	d.origin = readOrigin(d.at.origin)
 	if !d.want.Any() {
-		_, noPart := os.Lstat(d.at.part)
-		d.cached = d.origin.URL == d.url.String() && d.origin.validator() != "" && noPart != nil
+		d.cached = d.origin.URL == d.url.String() && d.origin.validator() != "" && !isThere(d.at.part)
 		return nil, nil
 	}
 	digests, err := digestsOf(d.at.path)
@@ -75,7 +74,12 @@ func (d *download) inCache() (*File, error) {
 	if digests.differs(d.want) != "" {
 		return nil, nil
 	}
-	return &File{Path: d.at.path, URL: d.url.String(), Digests: digests, Cached: true}, nil
+	return &File{Path: d.at.path, URL: public(d.url), Digests: digests, Cached: true}, nil
+}
+
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // sameAsCached is for a server that says that the file in the cache is the one it has.
@@ -84,7 +88,7 @@ func (d *download) sameAsCached() (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	return File{Path: d.at.path, URL: d.url.String(), Digests: digests, Cached: true}, drop(d.at.part, d.at.partOrigin)
+	return File{Path: d.at.path, URL: public(d.url), Digests: digests, Cached: true}, drop(d.at.part, d.at.partOrigin)
 }
 
 func digestsOf(path string) (Digests, error) {
@@ -213,7 +217,7 @@ func (d *download) take(ctx context.Context, body io.Reader, count *atomic.Int64
 			if _, err := d.file.Write(buf[:n]); err != nil {
 				return refusal{err}
 			}
-			if _, err := d.digester.Write(buf[:n]); err != nil {
+			if _, err := d.Write(buf[:n]); err != nil {
 				return refusal{err}
 			}
 			d.done += int64(n)
@@ -267,7 +271,7 @@ func (d *download) keep() (File, error) {
 	if err := errors.Join(d.origin.write(d.at.origin), drop(d.at.partOrigin)); err != nil {
 		return File{}, err
 	}
-	return File{Path: d.at.path, URL: d.url.String(), Digests: digests}, nil
+	return File{Path: d.at.path, URL: public(d.url), Digests: digests}, nil
 }
 
 // dropEmpty deletes a part with nothing in it.

@@ -61,7 +61,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // File is a file in the cache.
 type File struct {
 	Path    string
-	URL     string  // as it was asked for
+	URL     string  // as it was asked for, without what can be a key
 	Digests Digests // of the file
 	Cached  bool    // it was there already
 }
@@ -86,14 +86,14 @@ func (f *Fetcher) File(ctx context.Context, address string, want Digests) (_ Fil
 	at := entryOf(f.cfg.Dir, u.String())
 	release, err := at.hold()
 	if err != nil {
-		return File{}, fmt.Errorf("%s: %w", u, err)
+		return File{}, fmt.Errorf("%s: %w", public(u), err)
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	d := &download{Fetcher: f, url: u, at: at, want: want, digester: newDigester()}
 	file, err := d.run(ctx)
 	if err != nil {
 		d.sayLeft()
-		return File{}, fmt.Errorf("%s: %w", u, err)
+		return File{}, fmt.Errorf("%s: %w", public(u), err)
 	}
 	return file, nil
 }
@@ -116,7 +116,7 @@ func (f *Fetcher) Text(ctx context.Context, address string) ([]byte, error) {
 		return 0, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", u, err)
+		return nil, fmt.Errorf("%s: %w", public(u), err)
 	}
 	return text, nil
 }

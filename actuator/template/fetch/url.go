@@ -34,13 +34,30 @@ func parse(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("the URL of %s has a user's name in it, want none, as the URL is kept with the template", u.Host)
 	}
 	if u.Scheme != "https" && u.Scheme != "http" {
-		return nil, fmt.Errorf("%s: found the scheme %q, want https or http", u, u.Scheme)
+		return nil, fmt.Errorf("%s: found the scheme %q, want https or http", public(u), u.Scheme)
 	}
 	if u.Hostname() == "" {
-		return nil, fmt.Errorf("%s: found no host", u)
+		return nil, fmt.Errorf("%s: found no host", public(u))
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return u, nil
+}
+
+// public is an address for others to read: what follows the path can be a key, as in the addresses that object stores sign.
+func public(u *url.URL) string {
+	short := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	if u.RawQuery != "" {
+		return short.String() + "?..."
+	}
+	return short.String()
+}
+
+// Public is an address without what can be a key.
+func Public(text string) string {
+	if u, err := url.Parse(text); err == nil {
+		return public(u)
+	}
+	return "a URL that cannot be read"
 }
 
 // IsURL reports whether a person means an address with a text, not a file.
@@ -67,7 +84,7 @@ func safe(u *url.URL, checked, insecure bool) error {
 		return nil
 	}
 	return refuse("%s: found http and no checksum, want https or a checksum, as anybody on the way can change it; "+
-		"--insecure takes it nevertheless", u)
+		"--insecure takes it nevertheless", public(u))
 }
 
 func isLoopback(host string) bool {
@@ -81,11 +98,11 @@ func redirects(checked, insecure bool) func(*http.Request, []*http.Request) erro
 		from := via[len(via)-1].URL
 		switch {
 		case len(via) > maxRedirects:
-			return refuse("found over %d redirects, the last to %s", maxRedirects, to.URL.Redacted())
+			return refuse("found over %d redirects, the last to %s", maxRedirects, public(to.URL))
 		case to.URL.Scheme != "https" && to.URL.Scheme != "http":
 			return refuse("found a redirect to the scheme %q, want https or http", to.URL.Scheme)
 		case from.Scheme == "https" && to.URL.Scheme == "http":
-			return refuse("found a redirect from https to http (%s), want https", to.URL.Redacted())
+			return refuse("found a redirect from https to http (%s), want https", public(to.URL))
 		}
 		return safe(to.URL, checked, insecure)
 	}

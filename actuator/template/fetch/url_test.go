@@ -11,6 +11,7 @@ func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
 		"https://example.org/web.qcow2":                      "",
 		"http://127.0.0.1:80/x":                              "",
+		"ftp://example.org/y?key=secret":                     `ftp://example.org/y?...: found the scheme "ftp"`,
 		"ftp://example.org/x":                                `scheme "ftp", want https or http`,
 		"https:///x":                                         "no host",
 		"https://joe:secret@example.org/x":                   "a user's name",

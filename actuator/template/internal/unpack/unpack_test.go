@@ -101,7 +101,7 @@ func TestFileRefuses(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, kind := range kinds {
-		whole := packed(t, kind, slicesOf(24<<20, 'a'))
+		whole := packed(t, kind, slicesOf(4<<20, 'a'))
 		damaged := bytes.Clone(whole)
 		damaged[len(damaged)/2] ^= 0xff
 		for name, tt := range map[string]struct {
