@@ -117,6 +117,41 @@ func TestRecordOfALaunch(t *testing.T) {
 	}
 }
 
+// What a person has laid over a VM's disk, or attached it to, needs that disk: it outlives the VM, and its record does, too.
+func TestDiskThatIsNeededStays(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	const disk = "web-1.5c0d2a9e.qcow2"
+	b.withPool(func(pool *libvirt.StoragePool) {
+		vol, err := vm.CreateVolume(pool, "copy.qcow2", "/default-pool/"+disk, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = vol.Free()
+	})
+	said := ""
+	b.on[bus.EventRemoved] = func() { said = b.events[len(b.events)-1].Sentence }
+	b.settle(webSpec(), 0)
+	if want := "its disk stays, as it is needed by volume copy.qcow2 of storage pool"; !strings.Contains(said, want) {
+		t.Errorf("said %q, want %q in it", said, want)
+	}
+	if records := b.book.Read(); len(records) != 1 || records[0].UUID != someUUID {
+		t.Errorf("there are the records %+v", records)
+	}
+	b.withPool(func(pool *libvirt.StoragePool) {
+		if vol, err := pool.LookupStorageVolByName(disk); err != nil {
+			t.Errorf("the disk is gone: %s", err)
+		} else {
+			_ = vol.Free()
+		}
+	})
+	b.deleteByHand("copy.qcow2")
+	b.deleteByHand(disk)
+}
+
 // A VM's end is said once all that was made for it is gone, also if it has more than one volume.
 func TestDeleteOrphansOfOneVM(t *testing.T) {
 	b := newHost(t)

@@ -8,6 +8,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -33,6 +34,11 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 	}
 	if there, err := e.readDisks(); !there || err != nil {
 		return err
+	}
+	if usage, err := template.ReadUsage(h.Conn); err != nil {
+		return fmt.Errorf("look who needs the disk of %s: %w", v.Name, err)
+	} else if needed := neededBy(usage.Clones(e.file()), v.Name, e.file(), e.others); needed != "" {
+		return fmt.Errorf("%s gets no new disks, as the one that it has is needed by %s", v.Name, needed)
 	}
 	if err := e.takeOutForReimage(ctx); err != nil {
 		return err

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -35,7 +37,7 @@ func (h Manager) Remove(ctx context.Context, r Removal, spec bus.Group, d *Drain
 	if err := e.delete(ctx); err != nil {
 		return err
 	}
-	if h.End != nil {
+	if h.End != nil && e.needed == "" { // else its record says whose the volume is
 		e.Tell = func(event bus.Event) { h.End(r.VM.UUID, event) }
 	}
 	e.tell(bus.EventRemoved, nil, nil)
@@ -55,6 +57,7 @@ type ending struct {
 	vm     VM              // as the domain says it now
 	disk   string          // where the domain has its volume, "" if it does not
 	others []string        // its other disks
+	needed string          // who else needs its disk, which stays then; "": nobody
 	// stuck is that QEMU does not answer: libvirt has waited half a minute for it, and would at each further call.
 	stuck     bool
 	abandoned error // by its hook, which keeps no VM from going
@@ -67,7 +70,7 @@ func (e *ending) tell(event bus.EventType, problem error, deadline *time.Time) {
 	}
 	out := bus.Event{
 		Group: e.vm.Meta.Group, VM: e.vm.Name, Event: event, DecisionID: e.decision,
-		Sentence:  e.removal.Reason + leftAlone(event, e.others),
+		Sentence:  e.removal.Reason + leftAlone(event, e.others) + e.kept(event),
 		ElapsedMS: time.Since(e.began).Milliseconds(), Deadline: deadline,
 	}
 	if problem != nil {
@@ -203,7 +206,7 @@ func (e *ending) destroy(ctx context.Context) error {
 
 // delete deletes the volumes, and then the definition that names them.
 func (e *ending) delete(ctx context.Context) error {
-	if err := e.Calls.act(ctx, func() error { return DeleteVolumes(e.Conn, e.vm.Meta, e.disk) }); err != nil {
+	if err := e.Calls.act(ctx, e.deleteVolumes); err != nil {
 		return err
 	}
 	step(stepDeleted)
@@ -214,6 +217,56 @@ func (e *ending) delete(ctx context.Context) error {
 	}
 	step(stepRemoved)
 	return nil
+}
+
+// deleteVolumes deletes the VM's volumes, unless somebody has come to need them: they stay then as orphans, which a sweep deletes
+// when nobody does any more.
+func (e *ending) deleteVolumes() error {
+	usage, err := template.ReadUsage(e.Conn)
+	if err != nil {
+		return fmt.Errorf("look who needs the disk of %s: %w", e.vm.Name, err)
+	}
+	if e.needed = neededBy(usage.Clones(e.file()), e.vm.Name, e.file(), e.others); e.needed != "" {
+		return nil
+	}
+	return DeleteVolumes(e.Conn, e.vm.Meta, e.disk)
+}
+
+// file is the path of the VM's disk; "" where no pool has it.
+func (e *ending) file() string {
+	if e.disk != "" {
+		return e.disk
+	}
+	pool, err := e.Conn.LookupStoragePoolByName(e.vm.Meta.Pool)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = pool.Free() }()
+	path, err := VolumePath(pool, e.vm.Meta.Volume)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// neededBy is who needs a VM's disk beside the VM itself, with whatever a person has laid over the disk there; "" is nobody.
+func neededBy(clones []template.Clone, name, disk string, others []string) string {
+	for _, c := range clones {
+		own := c.Path == disk || slices.Contains(others, c.Path)
+		if foreign := slices.DeleteFunc(slices.Clone(c.Domains), func(d string) bool { return d == name }); own && len(foreign) == 0 {
+			continue
+		}
+		return c.String()
+	}
+	return ""
+}
+
+// kept is what the end of a VM says of a disk that stays.
+func (e *ending) kept(event bus.EventType) string {
+	if event != bus.EventRemoved || e.needed == "" {
+		return ""
+	}
+	return "; its disk stays, as it is needed by " + bus.Line(e.needed)
 }
 
 func later(a, b time.Time) time.Time {
