@@ -69,7 +69,7 @@ test-distro: $(NATS) ## the end-to-end tests on libvirt and QEMU of DISTRO=trixi
 test-image: ## a Debian system with systemd as template: no boot makes a VM, load does
 	@$(HOST) packages image
 	@$(HOST) libvirt
-	packaging/test-image.sh $(HOST) as-libvirt go test -tags image -count 1 -timeout 90m -run '^TestSystemdImage' -v ./cmd/vmscaler/e2e
+	packaging/test-image.sh $(HOST) as-libvirt go test -tags image -count 1 -timeout 90m -run '^Test(SystemdImage|CloudInitImage)' -v ./cmd/vmscaler/e2e
 
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only

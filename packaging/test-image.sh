@@ -4,8 +4,8 @@
 #
 #   test-image.sh COMMAND...
 #
-# The system is what Debian's packages make of themselves: its kernel and initramfs, systemd, its DHCP client, the guest agent,
-# and services and timers as they come along. The packages are those of this machine's own apt sources. Nothing is mounted but
+# The system is what Debian's packages make of themselves: its kernel and initramfs, systemd, its DHCP client, cloud-init, the
+# guest agent, and services and timers as they come along. The packages are those of this machine's own apt sources. Nothing is mounted but
 # by mmdebstrap, in a namespace of its own, and there is no loop device.
 set -euo pipefail
 
@@ -21,7 +21,7 @@ die() {
 as_root() { if ((EUID == 0)); then "$@"; else sudo -n -- "$@"; fi; }
 
 packages=linux-image-cloud-amd64,systemd-sysv,udev,dbus,iproute2,qemu-guest-agent,stress-ng
-packages+=,openssh-server,rsyslog,cron,logrotate,unattended-upgrades
+packages+=,cloud-init,cloud-guest-utils,sudo,openssh-server,rsyslog,cron,logrotate,unattended-upgrades
 busy=fill-caches # a service of the image's own
 
 # Debian's own archive, in one-line style, whatever style the machine's files have.
@@ -62,13 +62,19 @@ make_image() { # FILE, as root
 	work=$(mktemp -d /var/tmp/vmscaler-image.XXXXXX)
 	# shellcheck disable=SC2064 # the folder of now
 	trap "rm -rf --one-file-system '$work'" EXIT
-	mkdir -p "$work/files/etc/initramfs-tools/conf.d" "$work/files/etc/systemd/network" "$work/files/etc/systemd/system"
+	mkdir -p "$work/files/etc/initramfs-tools/conf.d" "$work/files/etc/cloud/cloud.cfg.d" "$work/files/etc/systemd/network" "$work/files/etc/systemd/system"
 	(
 		cd "$work/files/etc"
 		# mmdebstrap runs where there is no such disk, so the drivers that reach it are named.
 		echo MODULES=list >initramfs-tools/conf.d/modules
 		printf '%s\n' virtio_pci virtio_blk ext4 >initramfs-tools/modules
 		printf '[Match]\nType=ether\n[Network]\nDHCP=yes\n' >systemd/network/ether.network
+		# As in Debian's cloud images, but that an RSA key would take minutes of an emulated CPU, and the network is networkd's.
+		cat >cloud/cloud.cfg.d/90_image.cfg <<-EOF
+			datasource_list: [NoCloud, None]
+			ssh_genkeytypes: [ed25519]
+			network: {config: disabled}
+		EOF
 		# systemd calls its boot finished, and the CPU is at work on this for some time.
 		cat >systemd/system/$busy.service <<-EOF
 			[Unit]
@@ -85,7 +91,7 @@ make_image() { # FILE, as root
 	sources | mmdebstrap --variant=minbase --include="$packages" \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 		--essential-hook="sync-in $work/files /" --customize-hook="chroot \"\$1\" systemctl -q enable systemd-networkd $busy" \
-		--customize-hook='echo localhost >"$1/etc/hostname"; rm -f "$1/etc/resolv.conf"' \
+		--customize-hook='echo localhost >"$1/etc/hostname"; rm -f "$1/etc/resolv.conf" "$1"/etc/ssh/ssh_host_*; : >"$1/etc/machine-id"' \
 		--format=directory "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/system" - >"$work/log" 2>&1 || {
 		tail -n 20 "$work/log" >&2
 		die "mmdebstrap failed; the end of its output is above"
