@@ -245,9 +245,9 @@ func (s *session) beginTries(ctx context.Context) error {
 			return fmt.Errorf("try the checks: %w", err)
 		}
 		of := s.checkups[t.uuid]
-		spec, ck := s.groups[of.vm.Meta.Group].spec, of.check(s.groups, t.index)
+		spec, ck, v := s.groups[of.vm.Meta.Group].spec, of.check(s.groups, t.index), of.vm
 		s.trying[t] = true
-		go func() { s.tried <- tried{t, s.manager.TryCheck(ctx, spec, t.uuid, ck)} }() // it has room for all of them
+		go func() { s.tried <- tried{t, s.manager.TryCheck(ctx, spec, v, ck)} }() // it has room for all of them
 	}
 	return nil
 }

@@ -39,10 +39,19 @@ func TestWhoFailsChecks(t *testing.T) {
 		{"two of two", []string{"--", "--"}, "", "web-1 failing, web-2 failing", "(web-1, web-2)"},
 		{"two of four", []string{"--", "--", "++", "++"}, "web-1 web-2", "web-1 failing, web-2 failing", "fails on web-1, web-2"},
 		{"three of four", []string{"--", "--", "--", "++"}, "", "web-1 failing, web-2 failing, web-3 failing", "none is replaced"},
-		{"five of six", []string{"--", "--", "--", "--", "--", "++"}, "",
-			"web-1 failing, web-2 failing, web-3 failing, web-4 failing, web-5 failing", "web-1, web-2, web-3 and 2 more"},
+		{
+			"five of six",
+			[]string{"--", "--", "--", "--", "--", "++"},
+			"",
+			"web-1 failing, web-2 failing, web-3 failing, web-4 failing, web-5 failing", "web-1, web-2, web-3 and 2 more",
+		},
 		{"what is unknown is no failure", []string{"??", "--", "??"}, "web-2", "web-2 failing", "fails on web-2"},
-		{"one recovers, and the other fails", []string{"--+", "+--"}, "web-2", "web-1 failing, web-1 recovered, web-2 failing", "fails on web-2"},
+		{
+			"one recovers, and the other fails",
+			[]string{"--+", "+--"},
+			"web-2",
+			"web-1 failing, web-1 recovered, web-2 failing", "fails on web-2",
+		},
 		{"both recover", []string{"--+", "--+"}, "", "web-1 failing, web-2 failing, web-1 recovered, web-2 recovered", ""},
 		{"said once", []string{"-----"}, "web-1", "web-1 failing", "fails on web-1"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 )
 
 // madeFrom is what of a group's spec a VM is made from. Fields that came later are left out where they are unset, so that a newer
@@ -187,4 +188,23 @@ func (g Group) MainNetwork(network string) string {
 		}
 	}
 	return UserNetwork
+}
+
+// ForwardsOf are the host's ports that lead to those of the VM with number n, by the latter.
+func (g Group) ForwardsOf(n int) map[int]int {
+	ports := map[int]int{}
+	for _, nic := range g.Hardware.NICs {
+		for _, f := range nic.Forwards {
+			if _, again := ports[f.Guest]; !again {
+				ports[f.Guest] = f.Host + n - 1
+			}
+		}
+	}
+	return ports
+}
+
+// Secluded reports whether nobody reaches the group's VMs but by forwarded ports. Of a group that leaves its network open it is
+// not known, and false.
+func (g Group) Secluded() bool {
+	return !slices.ContainsFunc(g.NICs(""), func(nic NIC) bool { return nic.Type != NICUser })
 }

@@ -50,3 +50,22 @@ func TestMachineHash(t *testing.T) {
 		t.Errorf("the default group's is %s", got)
 	}
 }
+
+// Each VM has ports of its own on the host, and only VMs with nothing but user-mode networking are secluded.
+func TestForwardsOf(t *testing.T) {
+	forwarded := NIC{Type: NICUser, Forwards: []Forward{{Host: 8000, Guest: 80}, {Host: 2200, Guest: 22}, {Host: 9000, Guest: 80}}}
+	g := Group{Hardware: Hardware{NICs: []NIC{{Type: NICNetwork, Source: "default"}, forwarded}}}
+	if got := g.ForwardsOf(3); len(got) != 2 || got[80] != 8002 || got[22] != 2202 {
+		t.Errorf("ports %v", got)
+	}
+	for want, groups := range map[bool][]Group{
+		false: {g, {}, {Network: "default"}},
+		true:  {{Network: UserNetwork}, {Network: "default", Hardware: Hardware{NICs: []NIC{forwarded}}}},
+	} {
+		for _, g := range groups {
+			if g.Secluded() != want {
+				t.Errorf("%+v: secluded %v", g, !want)
+			}
+		}
+	}
+}

@@ -85,8 +85,15 @@ func TestCommon(t *testing.T) {
 		suspects, serving int
 		want              bool
 	}{
-		{0, 0, false}, {0, 3, false}, {1, 1, false}, {1, 2, false}, {2, 2, true}, {1, 3, false},
-		{2, 3, true}, {2, 4, false}, {3, 4, true},
+		{0, 0, false},
+		{0, 3, false},
+		{1, 1, false},
+		{1, 2, false},
+		{2, 2, true},
+		{1, 3, false},
+		{2, 3, true},
+		{2, 4, false},
+		{3, 4, true},
 	} {
 		if got := Common(tt.suspects, tt.serving); got != tt.want {
 			t.Errorf("%d of %d: %v", tt.suspects, tt.serving, got)

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -18,6 +20,8 @@ import (
 const (
 	maxHeader = 64 << 10 // bytes of an answer's header that are read
 	maxBody   = 64 << 10 // and of its body
+
+	refusedWithin = time.Second // a forwarded port is closed again that nobody in the guest listens on
 )
 
 func tryTCP(ctx context.Context, at netip.AddrPort) (string, error) {
@@ -25,8 +29,30 @@ func tryTCP(ctx context.Context, at netip.AddrPort) (string, error) {
 	if err != nil {
 		return "", plain(ctx, err)
 	}
-	_ = conn.Close()
+	defer func() { _ = conn.Close() }()
+	if at.Addr().IsLoopback() {
+		if err := stays(ctx, conn); err != nil {
+			return "", err
+		}
+	}
 	return fmt.Sprintf("port %d takes connections", at.Port()), nil
+}
+
+// stays waits for whether a connection by way of a forwarded port is closed at once: QEMU takes it in any case, and asks the
+// guest afterwards.
+func stays(ctx context.Context, conn net.Conn) error {
+	until := time.Now().Add(refusedWithin)
+	if end, bound := ctx.Deadline(); bound && end.Before(until) {
+		until = end
+	}
+	if err := conn.SetReadDeadline(until); err != nil {
+		return err
+	}
+	_, err := conn.Read(make([]byte, 1))
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New("the connection is closed at once")
+	}
+	return nil
 }
 
 // tryHTTP asks a web server once, at that address and no other: no redirect is followed, no proxy used, no cookie kept.

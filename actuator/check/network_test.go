@@ -30,6 +30,15 @@ func at(t *testing.T, a net.Addr) netip.AddrPort {
 // speak is a server that answers each connection's first request in its own way.
 func speak(t *testing.T, answer func(net.Conn)) netip.AddrPort {
 	t.Helper()
+	return speakFirst(t, func(conn net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(conn))
+		answer(conn)
+	})
+}
+
+// speakFirst is a server that takes no request first.
+func speakFirst(t *testing.T, answer func(net.Conn)) netip.AddrPort {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +55,6 @@ func speak(t *testing.T, answer func(net.Conn)) netip.AddrPort {
 			if err != nil {
 				return
 			}
-			_, _ = http.ReadRequest(bufio.NewReader(conn))
 			answer(conn)
 			_ = conn.Close()
 		}
@@ -205,6 +213,14 @@ func TestTCP(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+	closes := speakFirst(t, func(conn net.Conn) {})
+	if got := Try(t.Context(), c, &fake{at: closes}); got.Outcome != Failing || !strings.Contains(got.Why, "closed at once") {
+		t.Errorf("a forwarded port without a service: %+v", got)
+	}
+	greets := speakFirst(t, func(conn net.Conn) { _, _ = conn.Write([]byte("SSH-2.0\r\n")) })
+	if got := Try(t.Context(), c, &fake{at: greets}); got.Outcome != Well {
+		t.Errorf("a service that greets and ends: %+v", got)
 	}
 	if got := Try(t.Context(), c, guest); got.Outcome != Failing || !strings.Contains(got.Why, "refused") {
 		t.Errorf("%+v", got)

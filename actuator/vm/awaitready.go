@@ -29,7 +29,7 @@ func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision
 		Manager: h, spec: spec, vm: vm, dom: dom, decision: decision,
 		watch:   &bootWatch{dom: dom, spec: spec, leases: seesLeases(h.Conn, spec.Network)},
 		started: begun(vm.Meta.Since, time.Now()),
-		checks:  newPassing(spec.Checks, &guest{dom: dom, calls: h.Calls, network: spec.Network}),
+		checks:  newPassing(spec.Checks, h.guest(spec, vm.Name, dom)),
 	}
 	defer b.checks.end() // before the domain is freed
 	poll := time.NewTicker(readyPoll)

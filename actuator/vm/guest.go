@@ -25,9 +25,22 @@ const (
 
 // guest is a VM as its checks ask it. What waits for the guest takes turns; what the host knows by itself does not.
 type guest struct {
-	dom     *libvirt.Domain
-	calls   *Calls
-	network string // of the VM
+	dom      *libvirt.Domain
+	calls    *Calls
+	forwards map[int]int // ports of the loopback address by those of the VM that they lead to
+	alone    bool        // nobody reaches the VM but by those
+	remote   bool        // the loopback address is another machine's
+}
+
+// guest is the VM of that name, of a group of which nothing is left open.
+func (h Manager) guest(spec bus.Group, name string, dom *libvirt.Domain) *guest {
+	g := &guest{dom: dom, calls: h.Calls, forwards: map[int]int{}, alone: spec.Secluded()}
+	if n, ok := bus.VMNumber(spec.Name, name); ok {
+		g.forwards = spec.ForwardsOf(n)
+	}
+	uri, err := h.Conn.GetURI()
+	g.remote = err != nil || !IsLocal(uri)
+	return g
 }
 
 // notMade is an error that says nothing about the guest.
@@ -98,8 +111,14 @@ func (g *guest) Address(ctx context.Context) (netip.Addr, error) {
 
 // Endpoint implements [check.Guest].
 func (g *guest) Endpoint(ctx context.Context, port int) (netip.AddrPort, error) {
-	if g.network == bus.UserNetwork {
-		return netip.AddrPort{}, fmt.Errorf("%w: nobody reaches a VM with user-mode networking from outside", check.ErrNotMade)
+	host, forwarded := g.forwards[port]
+	switch {
+	case forwarded && g.remote:
+		return netip.AddrPort{}, fmt.Errorf("%w: its forwarded port %d is on another machine", check.ErrNotMade, host)
+	case forwarded:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(host)), nil //nolint:gosec // a port, by the config
+	case g.alone:
+		return netip.AddrPort{}, fmt.Errorf("%w: with user-mode networking nobody reaches its port %d", check.ErrNotMade, port)
 	}
 	address, err := g.Address(ctx)
 	if err == nil && !address.IsValid() {
@@ -167,7 +186,8 @@ func (s runStatus) exit() check.Exit {
 	return exit
 }
 
-// macsOf are the MAC addresses of a VM; never nil.
+// macsOf are the MAC addresses of a VM, but for those in user-mode networking, where its addresses mean nothing to others; never
+// nil.
 func macsOf(dom *libvirt.Domain) ([]string, error) {
 	text, err := dom.GetXMLDesc(0)
 	if err != nil {
@@ -180,7 +200,7 @@ func macsOf(dom *libvirt.Domain) ([]string, error) {
 	macs := []string{}
 	if d.Devices != nil {
 		for _, i := range d.Devices.Interfaces {
-			if i.MAC != nil {
+			if i.MAC != nil && (i.Source == nil || i.Source.User == nil) {
 				macs = append(macs, i.MAC.Address)
 			}
 		}
@@ -220,12 +240,12 @@ func ownAddresses() (own []netip.Addr) {
 
 // TryCheck tries a check of a VM that is in service. It closes its reference to the connection, as it may take longer than the
 // stage.
-func (h Manager) TryCheck(ctx context.Context, spec bus.Group, uuid string, c bus.Check) check.Result {
+func (h Manager) TryCheck(ctx context.Context, spec bus.Group, vm VM, c bus.Check) check.Result {
 	defer func() { _, _ = h.Conn.Close() }()
-	dom, err := h.Conn.LookupDomainByUUIDString(uuid)
+	dom, err := h.Conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		return check.Result{Outcome: check.Unknown, Why: ErrorText(err)}
 	}
 	defer func() { _ = dom.Free() }()
-	return check.Try(ctx, c, &guest{dom: dom, calls: h.Calls, network: h.Machine.resolve(spec).Network})
+	return check.Try(ctx, c, h.guest(h.Machine.resolve(spec), vm.Name, dom))
 }

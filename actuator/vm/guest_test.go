@@ -2,8 +2,10 @@ package vm
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vmscaler/vmscaler/actuator/check"
@@ -38,5 +40,27 @@ func TestCredible(t *testing.T) {
 	}
 	if got := credible(told, own); !slices.Equal(got, []string{"192.168.122.7", "fd00::7"}) {
 		t.Errorf("credible: %v", got)
+	}
+}
+
+// A port of a VM is where it is forwarded to; with user-mode networking there is no other way to it.
+func TestEndpoint(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		guest guest
+		port  int
+		want  string
+	}{
+		{"forwarded", guest{forwards: map[int]int{80: 8001}, alone: true}, 80, "127.0.0.1:8001"},
+		{"forwarded on another machine", guest{forwards: map[int]int{80: 8001}, remote: true}, 80, "on another machine"},
+		{"another port", guest{forwards: map[int]int{80: 8001}, alone: true}, 22, "nobody reaches its port 22"},
+	} {
+		got, err := tt.guest.Endpoint(t.Context(), tt.port)
+		switch {
+		case err == nil && got.String() != tt.want:
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		case err != nil && (!errors.Is(err, check.ErrNotMade) || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -126,11 +128,75 @@ checks:
   - type: command
     command: "echo no database; exit 3"
 `))
-	if e := p.heard("", bus.EventFailed); !containsAll(e.Error, "boot time-out of 25s", `"command echo no database; exit 3"`, "its status was 3: no database") {
+	lacks := `does not pass the check "command echo no database; exit 3": its status was 3: no database`
+	if e := p.heard("", bus.EventFailed); !containsAll(e.Error, "boot time-out of 25s", lacks) {
 		t.Errorf("event %+v", e)
 	}
 	if p.had(bus.EventReady) {
 		t.Error("it was ready")
+	}
+	p.stop()
+}
+
+// freePorts is the first of n ports in a row of the loopback address that nobody uses.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	for range 100 {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := []net.Listener{first}
+		port := first.Addr().(*net.TCPAddr).Port
+		for i := 1; i < n; i++ {
+			if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i)); err == nil {
+				open = append(open, l)
+			}
+		}
+		for _, l := range open {
+			_ = l.Close()
+		}
+		if len(open) == n {
+			return port
+		}
+	}
+	t.Fatalf("no %d free ports in a row", n)
+	return 0
+}
+
+// TestChecksOfAForwardedPort: a VM with user-mode networking is asked at the port of the host that leads to it.
+func TestChecksOfAForwardedPort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.network = `""`
+	p := w.start(w.config(fmt.Sprintf(`min: 1
+max: 2
+nics:
+  - type: user
+    forwards:
+      - host_port: %d
+        guest_port: 8080
+checks:
+  - type: command
+    command: "mkdir -p /run/www && echo well > /run/www/index.html && httpd -p 8080 -h /run/www"
+    for: ready
+  - type: tcp
+    port: 8080
+    for: ready
+  - type: http
+    port: 8080
+    path: /index.html
+    body: well
+    interval: 1s
+`, freePorts(t, 2))))
+	p.untilReady(1)
+	v := w.vms()[0]
+	if e := p.heard(v.Name, bus.EventReady); !strings.Contains(e.Sentence, "passes 3 checks") {
+		t.Errorf("event %+v", e)
+	}
+	w.inGuest(v.Name, "echo ill > /run/www/index.html")
+	if e := p.heard(v.Name, bus.EventFailing); !containsAll(e.Sentence, "http :8080/index.html", `does not contain "well"`) {
+		t.Errorf("event %+v", e)
 	}
 	p.stop()
 }

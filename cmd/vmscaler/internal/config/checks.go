@@ -67,6 +67,15 @@ func checkListOf(checks *[]bus.Check) checkList {
 	return checkList{list[bus.Check]{checks, "a list of checks, each with a type", true, checkFields, newCheck}}
 }
 
+// schema has no defaults of single fields, as they depend on the type.
+func (l checkList) schema() *Schema {
+	out := l.list.schema()
+	for _, p := range out.Items.Properties {
+		p.schema.Default = nil
+	}
+	return out
+}
+
 func (l checkList) decode(d *decoder, path string, n ast.Node) {
 	l.list.decode(d, path, n)
 	for i, c := range *l.items {
@@ -108,11 +117,11 @@ func (d *decoder) check(at string, g bus.Group, c bus.Check) {
 		d.problem(at+".insecure", "true", "it with scheme: https only")
 	}
 	switch {
-	case g.Network == bus.UserNetwork && c.Type == bus.CheckLease:
-		d.problem(at+".type", string(c.Type), "another one with the network user, which has no leases")
-	case g.Network == bus.UserNetwork && c.Reaches():
-		d.problem(at+".type", string(c.Type), "another one with the network user, where nobody reaches a VM: use command, "+
-			"which looks from inside")
+	case g.Secluded() && (c.Type == bus.CheckLease || c.Type == bus.CheckAddress):
+		d.problem(at+".type", string(c.Type), "another one with user-mode networking, which has no addresses for others")
+	case g.Secluded() && c.Reaches() && c.Port != 0 && g.ForwardsOf(1)[c.Port] == 0:
+		d.problem(at+".type", string(c.Type), fmt.Sprintf("it with user-mode networking together with a forwarded port (nics) whose "+
+			"guest_port is %d; or command, which looks from inside", c.Port))
 	case c.Type == bus.CheckCloudInit && !d.bad(at+".for") && c.For != bus.CheckForReady:
 		d.problem(at+".for", string(c.For), "ready with type: cloud-init, which runs at a boot alone")
 	case c.Grace > 0 && !c.ForHealth():
@@ -133,6 +142,7 @@ const wantCommand = "a line for the guest's /bin/sh, or a list of a program and 
 func command(p *[]string) scalar {
 	return scalar{
 		want: wantCommand,
+		form: Schema{AnyOf: []*Schema{{Type: "string"}, {Type: "array", Items: &Schema{Type: "string"}, MinItems: 1}}},
 		set: func(n ast.Node) bool {
 			if line, is := stringOf(n); is {
 				if strings.TrimSpace(line) == "" || len(line) > 1024 {
@@ -178,7 +188,9 @@ var statusWord = regexp.MustCompile(`^([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?$`)
 
 // statuses are HTTP statuses: one, a range, or a list of those.
 func statuses(p *[]bus.Statuses) scalar {
+	one := Schema{Type: []string{"integer", "string"}}
 	return scalar{
+		form: Schema{AnyOf: []*Schema{&one, {Type: "array", Items: &one, MinItems: 1}}},
 		want: "a status from 200 to 599, a range such as 200-399, or a list of those",
 		set: func(n ast.Node) bool {
 			nodes := []ast.Node{n}
