@@ -67,16 +67,7 @@ func tryHTTP(ctx context.Context, c bus.Check, at netip.AddrPort) (string, error
 	}
 	request.Host = c.Host
 	request.Header.Set("User-Agent", "vmscaler-check")
-	transport := &http.Transport{
-		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", at.String())
-		},
-		//nolint:gosec // the config asks for it, by name
-		TLSClientConfig: &tls.Config{ServerName: c.Host, InsecureSkipVerify: c.Insecure},
-	}
-	defer transport.CloseIdleConnections()
-	answer, err := transport.RoundTrip(request)
+	answer, err := transportTo(c, at).RoundTrip(request)
 	if err != nil {
 		return "", plain(ctx, err)
 	}
@@ -95,6 +86,18 @@ func tryHTTP(ctx context.Context, c bus.Check, at netip.AddrPort) (string, error
 		return "", plain(ctx, err)
 	}
 	return "", fmt.Errorf("its body does not contain %q in its first %d bytes", c.Body, len(body))
+}
+
+// transportTo connects to that address alone, without a proxy, whatever the environment says, and once for each request.
+func transportTo(c bus.Check, at netip.AddrPort) *http.Transport {
+	return &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", at.String())
+		},
+		//nolint:gosec // the config asks for it, by name
+		TLSClientConfig: &tls.Config{ServerName: c.Host, InsecureSkipVerify: c.Insecure},
+	}
 }
 
 // plain is an error of the network without the address, which is in the check's name or of no use to whoever reads it.

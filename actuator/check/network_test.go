@@ -75,8 +75,6 @@ func TestHTTP(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
-	t.Setenv("HTTP_PROXY", other.URL)
-	t.Setenv("http_proxy", other.URL)
 	var heard atomic.Pointer[http.Request]
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -120,7 +118,7 @@ func TestHTTP(t *testing.T) {
 		}
 	}
 	if n := elsewhere.Load(); n != 0 {
-		t.Errorf("another server got %d requests, by a redirect or as a proxy", n)
+		t.Errorf("another server got %d requests, by a redirect", n)
 	}
 	named := httpCheck(func(c *bus.Check) { c.Host, c.Path = "www.example.org", "/a?b=c" })
 	if got := Try(t.Context(), named, guest); got.Outcome != Well {
@@ -129,6 +127,13 @@ func TestHTTP(t *testing.T) {
 	r := heard.Load()
 	if r.Host != "www.example.org" || r.RequestURI != "/a?b=c" || r.Method != http.MethodGet || len(r.Cookies()) != 0 {
 		t.Errorf("the server heard %s %s of %s, cookies %v", r.Method, r.RequestURI, r.Host, r.Cookies())
+	}
+}
+
+// No proxy of the environment is asked, and no connection kept.
+func TestTransport(t *testing.T) {
+	if tr := transportTo(httpCheck(), netip.AddrPort{}); tr.Proxy != nil || !tr.DisableKeepAlives {
+		t.Errorf("%+v", tr)
 	}
 }
 

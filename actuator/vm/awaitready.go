@@ -27,7 +27,7 @@ func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision
 	defer func() { _ = dom.Free() }()
 	b := &boot{
 		Manager: h, spec: spec, vm: vm, dom: dom, decision: decision,
-		watch:   &bootWatch{dom: dom, spec: spec, leases: seesLeases(h.Conn, spec.Network)},
+		watch:   &bootWatch{dom: dom, spec: spec, network: leasedNetwork(h.Conn, spec)},
 		started: begun(vm.Meta.Since, time.Now()),
 		checks:  newPassing(spec.Checks, h.guest(spec, vm.Name, dom)),
 	}
@@ -142,7 +142,7 @@ func (b *boot) overdue(lacks string) error {
 	err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", b.vm.Name, b.spec.BootTimeout, lacks)
 	remedy := "see that its image starts what the check asks for (virsh console), or raise boot_timeout"
 	if b.up == "" || len(b.checks.left) == 0 {
-		remedy = b.watch.last.remedy(b.spec, b.watch.leases)
+		remedy = b.watch.last.remedy(b.spec, b.watch.network != "")
 	}
 	if remedy != "" {
 		err = fmt.Errorf("%w; %s", err, remedy)

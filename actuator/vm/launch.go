@@ -145,12 +145,8 @@ func (l *launch) free() {
 
 // prepare reads what the VM is made from. It makes nothing.
 func (l *launch) prepare() (err error) {
-	if l.spec.ReadyWhen == bus.ReadyLease && !seesLeases(l.Conn, l.spec.Network) {
-		return fmt.Errorf(
-			"ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees no lease of %s",
-			l.spec.Network,
-			l.name,
-		)
+	if err := unpassable(l.spec, leasedNetwork(l.Conn, l.spec)); err != nil {
+		return fmt.Errorf("%s could never be ready: %w", l.name, err)
 	}
 	if l.tmpl, err = template.Lookup(l.Conn, l.Pools.Templates, l.spec.Template); err != nil {
 		return fmt.Errorf("template of %s: %w", l.name, err)

@@ -13,6 +13,28 @@ import (
 // just come up is not to wait.
 const longestReadyPause = time.Second
 
+// unpassable is why no VM of a group, of which nothing is left open, can become ready; leased is a network of it on which libvirt
+// hands out addresses, "" none. Nil: nothing speaks against it.
+func unpassable(spec bus.Group, leased string) error {
+	if spec.ReadyWhen == bus.ReadyLease && leased == "" {
+		return fmt.Errorf("ready_when: found lease, want agent or uptime: libvirt hands out no addresses on network %q, so it sees "+
+			"no lease", spec.Network)
+	}
+	for _, c := range spec.Checks {
+		switch {
+		case c.Type == bus.CheckLease && leased == "":
+			return fmt.Errorf("the check %q: libvirt hands out no addresses on network %q, so it sees no lease; use another type", c,
+				spec.Network)
+		case spec.Secluded() && c.Type == bus.CheckAddress:
+			return fmt.Errorf("the check %q: with user-mode networking a VM has no address for others; use another type", c)
+		case spec.Secluded() && c.Reaches() && spec.ForwardsOf(1)[c.Port] == 0:
+			return fmt.Errorf("the check %q: with user-mode networking nobody reaches port %d; forward it (nics), or use the type command",
+				c, c.Port)
+		}
+	}
+	return nil
+}
+
 // passing goes through the checks that a VM must pass before it is ready, in their order, one try at a time. It is used by one
 // goroutine.
 type passing struct {

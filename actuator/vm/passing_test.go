@@ -124,3 +124,32 @@ func TestPatience(t *testing.T) {
 		t.Errorf("with one for ready %s", got)
 	}
 }
+
+// A group whose VMs could never be ready is refused before one is made, for a reason that names the setting.
+func TestUnpassable(t *testing.T) {
+	forwarded := []bus.NIC{{Type: bus.NICUser, Forwards: []bus.Forward{{Host: 8000, Guest: 80}}}}
+	http, lease := bus.Check{Type: bus.CheckHTTP}.WithDefaults(), bus.Check{Type: bus.CheckLease}.WithDefaults()
+	for _, tt := range []struct {
+		name   string
+		change func(*bus.Group)
+		leased string
+		want   string // words of the error; "": none
+	}{
+		{"no checks", func(*bus.Group) {}, "", ""},
+		{"ready by a lease", func(g *bus.Group) { g.ReadyWhen = bus.ReadyLease }, "", "ready_when: found lease"},
+		{"ready by a lease that is seen", func(g *bus.Group) { g.ReadyWhen = bus.ReadyLease }, "default", ""},
+		{"a check of leases", func(g *bus.Group) { g.Checks = []bus.Check{lease} }, "", `check "lease"`},
+		{"a check of leases that are seen", func(g *bus.Group) { g.Checks = []bus.Check{lease} }, "default", ""},
+		{"reached", func(g *bus.Group) { g.Checks = []bus.Check{http} }, "", ""},
+		{"not reached", func(g *bus.Group) { g.Checks, g.Network = []bus.Check{http}, bus.UserNetwork }, "", `"http :80/": with user-mode`},
+		{"reached by a port", func(g *bus.Group) { g.Checks, g.Hardware.NICs = []bus.Check{http}, forwarded }, "", ""},
+		{"an address", func(g *bus.Group) {
+			g.Checks, g.Hardware.NICs = []bus.Check{{Type: bus.CheckAddress}}, forwarded
+		}, "", `check "address"`},
+	} {
+		err := unpassable(webSpec(tt.change), tt.leased)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}

@@ -151,6 +151,16 @@ func seesLeases(conn *libvirt.Connect, network string) bool {
 	return err == nil && seen
 }
 
+// leasedNetwork is the first network of a group, of which nothing is left open, on which libvirt hands out addresses; "" is none.
+func leasedNetwork(conn *libvirt.Connect, spec bus.Group) string {
+	for _, nic := range spec.NICs("") {
+		if nic.Type == bus.NICNetwork && seesLeases(conn, nic.Source) {
+			return nic.Source
+		}
+	}
+	return ""
+}
+
 // systemScript asks a guest how far it is. systemd's word includes cloud-init's; without systemd that has its own files. What
 // it prints are the words of parseSystem.
 const systemScript = `
@@ -198,7 +208,7 @@ func patience(spec bus.Group) time.Duration {
 type bootWatch struct {
 	dom      *libvirt.Domain
 	spec     bus.Group
-	leases   bool // libvirt hands out addresses on its network
+	network  string // on which libvirt hands out addresses; "": there is none
 	answered time.Time
 	canRun   *bool // its agent runs programs; nil: not asked
 	asked    time.Time
@@ -228,8 +238,8 @@ func (w *bootWatch) look(started, now time.Time) bootView {
 		w.ask(now)
 		v.System = w.system
 	}
-	if w.leases && (w.spec.ReadyWhen == bus.ReadyAgent || w.spec.Hooks.Launch.Waits()) {
-		v.Network = w.spec.Network
+	if w.network != "" && (w.spec.ReadyWhen == bus.ReadyAgent || w.spec.Hooks.Launch.Waits()) {
+		v.Network = w.network
 		v.Addressed = addressOf(w.dom) != ""
 	}
 	w.last = v
