@@ -103,6 +103,10 @@ func interfaceSource(nic bus.NIC) *libvirtxml.DomainInterfaceSource {
 	return nil
 }
 
+// forwardSlot is the first PCI slot of NICs with forwarded ports. libvirt, which does not know of them, gives out slots from 1 on,
+// and QEMU itself would take the next one.
+const forwardSlot = 0x12
+
 // forwards are QEMU's arguments for NICs with forwarded ports; nil: there are none.
 func (d Definition) forwards() *libvirtxml.DomainQEMUCommandline {
 	var args []libvirtxml.DomainQEMUCommandlineArg
@@ -119,7 +123,8 @@ func (d Definition) forwards() *libvirtxml.DomainQEMUCommandline {
 		for _, f := range nic.Forwards {
 			netdev += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host+d.Index-1, f.Guest)
 		}
-		add("-netdev", netdev, "-device", fmt.Sprintf("virtio-net-pci,netdev=forward%d,mac=%s,romfile=", i, d.MACs[i]))
+		add("-netdev", netdev, "-device", fmt.Sprintf("virtio-net-pci,netdev=forward%d,mac=%s,romfile=,addr=%#x", i, d.MACs[i],
+			forwardSlot+i))
 	}
 	if args == nil {
 		return nil
