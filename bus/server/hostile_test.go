@@ -314,12 +314,9 @@ func TestTooGreedy(t *testing.T) {
 	listening, _ := add(1, server.MaxTapSubscriptions, 1<<20)
 	subscriber, _ := add(1, server.MaxTapSubscriptions+1, 0)
 	unread, _ := add(1, 1, server.MaxTapPending+1)
-	_, most := add(
-		server.MaxTapsPending/server.MaxTapPending,
-		1,
-		server.MaxTapPending-1,
-	) // with the MiB above it is too much for all
-	add(server.MaxTaps-2-server.MaxTapsPending/server.MaxTapPending, 1, 0)
+	full := (server.MaxTapsPending-1<<20)/(server.MaxTapPending-1) + 1 // with the MiB above they are one too many
+	_, most := add(full, 1, server.MaxTapPending-1)
+	add(server.MaxTaps-2-full, 1, 0)
 	newest, _ := add(1, 1, 0)
 	out := server.TooGreedy(all)
 	for cid, want := range map[uint64]string{
