@@ -457,11 +457,11 @@ func TestPermissionsPageHasTheTable(t *testing.T) {
 			cell := ""
 			switch pub, sub := Allows(row.publish, roleLetters[i]), Allows(row.subscribe, roleLetters[i]); {
 			case pub && sub:
-				cell = "sends, hears"
+				cell = "pub, sub"
 			case pub:
-				cell = "sends"
+				cell = "pub"
 			case sub:
-				cell = "hears"
+				cell = "sub"
 			}
 			fmt.Fprintf(&b, " %s |", cell)
 		}
