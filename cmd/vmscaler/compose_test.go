@@ -10,6 +10,9 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
+// variable is one of the file's with its default, such as ${VMSCALER_LOCK_DIR:-/run/vmscaler}.
+var variable = regexp.MustCompile(`\$\{[A-Z_]+:-([^}]*)\}`)
+
 // Each container but the bus's has the key of its own role and no other.
 func TestContainersHaveOneKeyEach(t *testing.T) {
 	data, err := os.ReadFile("../../docker-compose.yml")
@@ -21,14 +24,20 @@ func TestContainersHaveOneKeyEach(t *testing.T) {
 		name := string(role)
 		keys := 0
 		service := block(t, file, "services", name)
+		mounts := map[string]string{} // Compose refuses two at one place
 		for _, v := range listed(service) {
 			volume, _, _ := strings.Cut(v, ":")
+			_, at, _ := strings.Cut(variable.ReplaceAllString(v, "$1"), ":")
+			if at = strings.TrimSuffix(at, ":ro"); mounts[at] != "" {
+				t.Errorf("%s has %s and %s at %s", name, mounts[at], v, at)
+			}
+			mounts[at] = v
 			if volume == "state" {
 				t.Errorf("%s has the state folder, with the keys of all roles", name)
 			}
 			if strings.HasSuffix(volume, "-key") {
 				keys++
-				if v != name+"-key:/run/vmscaler:ro" {
+				if v != name+"-key:/run/credentials:ro" {
 					t.Errorf("%s has %s", name, v)
 				}
 			}
@@ -36,7 +45,7 @@ func TestContainersHaveOneKeyEach(t *testing.T) {
 		if keys != 1 {
 			t.Errorf("%s has %d keys, want 1", name, keys)
 		}
-		if command := "command: [" + name + ", --nats-nkey, /run/vmscaler/" + name + ".nk]"; !strings.Contains(service, command) {
+		if command := "command: [" + name + ", --nats-nkey, /run/credentials/" + name + ".nk]"; !strings.Contains(service, command) {
 			t.Errorf("%s has no line %s", name, command)
 		}
 		block(t, file, "volumes", name+"-key")
