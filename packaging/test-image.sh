@@ -74,6 +74,7 @@ make_image() { # FILE, as root
 			datasource_list: [NoCloud, None]
 			ssh_genkeytypes: [ed25519]
 			network: {config: disabled}
+			locale: false
 		EOF
 		# systemd calls its boot finished, and the CPU is at work on this for some time.
 		cat >systemd/system/$busy.service <<-EOF
