@@ -27,8 +27,7 @@ const (
 // them, also when ctx ends. step is told what is done; it is called from several goroutines. An error means that they could not
 // be made or removed; what is wrong with the template is in the facts.
 func Check(ctx context.Context, m vm.Manager, spec bus.Group, step func(string)) (facts []Facts, err error) {
-	spec.Name = bus.NewThrowAwayGroup()
-	spec.ReadyWhen, spec.Hooks = bus.ReadyAgent, bus.DefaultGroup().Hooks
+	spec = throwAway(spec)
 	defer func() {
 		step("removing the clones")
 		_, removal := RemoveGroup(ctx, m, spec.Name)

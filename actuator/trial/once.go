@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -55,6 +56,18 @@ func RemoveGroup(ctx context.Context, m vm.Manager, group string) (removed []str
 		removed = append(removed, one.Name)
 	}
 	return removed, errors.Join(problems...)
+}
+
+// throwAway is a group of its own whose VMs are made as those of spec. They wait for their guests alone, as nobody counts on them,
+// and have no ports of the host, which belong to the VMs of spec.
+func throwAway(spec bus.Group) bus.Group {
+	spec.Name = bus.NewThrowAwayGroup()
+	spec.ReadyWhen, spec.Hooks, spec.Checks = bus.ReadyAgent, bus.DefaultGroup().Hooks, nil
+	spec.Hardware.NICs = slices.Clone(spec.Hardware.NICs)
+	for i := range spec.Hardware.NICs {
+		spec.Hardware.NICs[i].Forwards = nil
+	}
+	return spec
 }
 
 // clone is one throw-away VM.

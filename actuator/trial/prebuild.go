@@ -36,8 +36,7 @@ func (p Prebuild) Run(ctx context.Context) (info template.Info, err error) {
 	if info, err := template.Lookup(p.Manager.Conn, p.To.Pool, p.To.Name); err == nil && info.Complete {
 		return template.Info{}, fmt.Errorf("template %s: %w; choose another name", p.To.Name, template.ErrExists)
 	}
-	p.Spec.Name = bus.NewThrowAwayGroup()
-	p.Spec.ReadyWhen, p.Spec.Hooks = bus.ReadyAgent, bus.DefaultGroup().Hooks
+	p.Spec = throwAway(p.Spec)
 	defer func() {
 		p.Step("removing the clone")
 		_, removal := RemoveGroup(ctx, p.Manager, p.Spec.Name)

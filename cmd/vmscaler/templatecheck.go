@@ -61,7 +61,8 @@ func (c *templateCheckCmd) validate() error {
 func (c *templateCheckCmd) run(cmd *cobra.Command) error {
 	return c.g.withConfig(cmd, func(hv *libvirtHost, cfg config.Config) error {
 		ctx, out, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-		if _, err := template.Lookup(hv.conn, cfg.Pool, c.name); err != nil {
+		info, err := template.Lookup(hv.conn, cfg.Pool, c.name)
+		if err != nil {
 			return err
 		}
 		m, err := manager(hv, cfg)
@@ -73,7 +74,7 @@ func (c *templateCheckCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 		defer lock.Release()
-		spec := trialSpec(cfg, c.name, hv.uri)
+		spec := trialSpec(cfg, info, hv.uri)
 		if c.bootTimeout > 0 {
 			spec.BootTimeout = c.bootTimeout
 		}

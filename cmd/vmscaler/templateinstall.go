@@ -147,7 +147,7 @@ func (c *templateInstallCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 		defer lock.Release()
-		spec := trialSpec(cfg, "", hv.uri)
+		spec := trialSpec(cfg, template.Info{}, hv.uri)
 		spec.VCPUs, spec.MemoryMiB = c.vcpus, c.memoryMiB
 		if c.network != "" {
 			spec.Network = c.network

@@ -94,7 +94,7 @@ func (c *templatePrebuildCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 		defer lock.Release()
-		spec := trialSpec(cfg, c.from, hv.uri)
+		spec := trialSpec(cfg, from, hv.uri)
 		spec.CloudInit.UserData = bus.Text{Text: c.text, File: c.userData}
 		spec.Disks = nil // what is on these is in no template
 		info, err := trial.Prebuild{

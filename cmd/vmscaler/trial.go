@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/actuator/trial"
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
@@ -30,19 +31,21 @@ func manager(hv *libvirtHost, cfg config.Config) (vm.Manager, error) {
 
 // trialSpec is how VMs of a template are made: as the first group of the config that has it, or as the defaults say on the network of
 // the first group.
-func trialSpec(cfg config.Config, template, uri string) bus.Group {
-	spec := bus.DefaultGroup()
+func trialSpec(cfg config.Config, of template.Info, uri string) bus.Group {
 	groups := host.WithNetworks(cfg.Groups, uri)
+	for _, g := range groups {
+		if g.Template == of.Name {
+			return g
+		}
+	}
+	spec := bus.DefaultGroup()
+	spec.Template = of.Name
 	if len(groups) > 0 {
 		spec.Network = groups[0].Network
 	}
-	for _, g := range groups {
-		if g.Template == template {
-			spec = g
-			break
-		}
+	if of.Firmware == template.FirmwareUEFI {
+		spec.Hardware.Firmware = bus.FirmwareUEFI
 	}
-	spec.Template = template
 	if spec.Network == "" {
 		spec.Network = host.DefaultNetwork(uri)
 	}
