@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
 	"github.com/vmscaler/vmscaler/actuator/template/internal/pooltest"
 )
@@ -180,17 +181,19 @@ func TestImportDigests(t *testing.T) {
 		t.Fatal(err)
 	}
 	short, long := sha256.Sum256(content), sha512.Sum512(content)
-	right := Image{File: image, SHA256: hex.EncodeToString(short[:]), SHA512: strings.ToUpper(hex.EncodeToString(long[:]))}
-	for _, wrong := range []Image{{SHA256: strings.Repeat("0a", 32)}, {SHA512: strings.Repeat("0a", 64), SHA256: right.SHA256}} {
-		wrong.File = image
-		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, wrong, Report{})
+	right := checksum.Digests{SHA256: hex.EncodeToString(short[:]), SHA512: strings.ToUpper(hex.EncodeToString(long[:]))}
+	for _, wrong := range []checksum.Digests{
+		{SHA256: strings.Repeat("0a", 32)},
+		{SHA512: strings.Repeat("0a", 64), SHA256: right.SHA256},
+	} {
+		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, Image{File: image, Digests: wrong}, Report{})
 		if err == nil || !strings.Contains(err.Error(), image+" is not the file that was published: found SHA-") ||
 			!strings.Contains(err.Error(), ", want 0a0a0a") {
 			t.Errorf("another digest: %v", err)
 		}
 		assertFiles(t, poolDir)
 	}
-	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, right, Report{}); err != nil {
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, Image{File: image, Digests: right}, Report{}); err != nil {
 		t.Errorf("the right digests: %v", err)
 	}
 }

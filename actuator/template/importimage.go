@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 	"github.com/vmscaler/vmscaler/actuator/template/internal/hosttool"
 	"github.com/vmscaler/vmscaler/actuator/template/internal/unpack"
 )
@@ -18,8 +20,8 @@ import (
 type Image struct {
 	File   string // on this machine
 	Source string // where it was had from, for the template's record; "": File
-	SHA256 string // what its file's is to be, as it is published; "": any
-	SHA512 string // the same
+
+	Digests checksum.Digests // what those of its file are to be, as it is published; any that is not known
 }
 
 // Report is called with how an import goes. Each may be nil.
@@ -138,14 +140,15 @@ func (i *importing) origin(ctx context.Context, s *source) (record, error) {
 			return record{}, err
 		}
 	}
-	sums, err := sumsOf(ctx, s, i.report.progress("reading"))
-	if err != nil {
-		return record{}, err
+	sums := checksum.NewDigester()
+	if _, err := io.Copy(sums, counted(ctx, s.reader(), s.size, i.report.progress("reading"))); err != nil {
+		return record{}, fmt.Errorf("%s: %w", s.path, err)
 	}
-	if err := sums.check(s.path, i.image); err != nil {
-		return record{}, err
+	found := sums.Digests()
+	if wrong := found.Differs(i.image.Digests); wrong != "" {
+		return record{}, fmt.Errorf("%s is not the file that was published: %s", s.path, wrong)
 	}
-	return record{Source: from, SourceSHA256: sums.sha256, Imported: time.Now().UTC().Truncate(time.Second)}, nil
+	return record{Source: from, SourceSHA256: found.SHA256, Imported: time.Now().UTC().Truncate(time.Second)}, nil
 }
 
 // unpacked is the image in a packed file; that itself if it is none.

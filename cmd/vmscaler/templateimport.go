@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 	"github.com/vmscaler/vmscaler/actuator/template/fetch"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -24,7 +25,7 @@ type templateImportCmd struct {
 	cache                     string
 	catalogs                  []string
 
-	given fetch.Digests
+	given checksum.Digests
 }
 
 func templateImportCommand(g *globals) *cobra.Command {
@@ -62,12 +63,12 @@ ended.`),
 func (c *templateImportCmd) validate(args []string) (err error) {
 	c.name, c.source = args[0], args[1]
 	if c.sha256 != "" {
-		if c.given, err = fetch.ParseDigest(c.sha256, 256); err != nil {
+		if c.given, err = checksum.Parse(c.sha256, 256); err != nil {
 			return usageError{fmt.Errorf("--sha256: %w", err)}
 		}
 	}
 	if c.sha512 != "" {
-		long, err := fetch.ParseDigest(c.sha512, 512)
+		long, err := checksum.Parse(c.sha512, 512)
 		if err != nil {
 			return usageError{fmt.Errorf("--sha512: %w", err)}
 		}
@@ -141,7 +142,7 @@ func (c *templateImportCmd) get(ctx context.Context, source imageSource, w *impo
 	if err != nil {
 		return template.Image{}, err
 	}
-	image := template.Image{File: source.file, SHA256: want.SHA256, SHA512: want.SHA512}
+	image := template.Image{File: source.file, Digests: want}
 	if source.url == "" {
 		return image, nil
 	}

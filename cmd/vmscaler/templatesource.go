@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vmscaler/vmscaler/actuator/template/catalog"
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 	"github.com/vmscaler/vmscaler/actuator/template/fetch"
 )
 
@@ -59,7 +60,7 @@ func (s imageSource) baseName() string {
 }
 
 // digests adds to those that a person gave those of the source's list.
-func (s imageSource) digests(ctx context.Context, given fetch.Digests, get *fetch.Fetcher) (fetch.Digests, error) {
+func (s imageSource) digests(ctx context.Context, given checksum.Digests, get *fetch.Fetcher) (checksum.Digests, error) {
 	if s.checksums == "" {
 		return given, nil
 	}
@@ -77,7 +78,7 @@ func (s imageSource) digests(ctx context.Context, given fetch.Digests, get *fetc
 	if fetch.IsURL(called) {
 		called = fetch.Public(called)
 	}
-	found, err := fetch.FindDigests(list, s.baseName(), called)
+	found, err := checksum.Find(list, s.baseName(), called)
 	if err != nil {
 		return given, err
 	}

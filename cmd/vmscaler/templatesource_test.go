@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/vmscaler/vmscaler/actuator/template/catalog"
-	"github.com/vmscaler/vmscaler/actuator/template/fetch"
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 )
 
 func TestResolveSource(t *testing.T) {
@@ -94,7 +94,7 @@ func TestGetOfTheCatalog(t *testing.T) {
 			source.checksums = tt.checksums
 		}
 		var out strings.Builder
-		c := &templateImportCmd{cache: filepath.Join(dir, "cache-"+tt.name), given: fetch.Digests{SHA256: tt.given}}
+		c := &templateImportCmd{cache: filepath.Join(dir, "cache-"+tt.name), given: checksum.Digests{SHA256: tt.given}}
 		image, err := c.get(t.Context(), source, &importWatch{out: &out, name: "web", bars: newBars(&out)})
 		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.err)

@@ -11,19 +11,21 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 )
 
 // download is the fetching of one file.
 type download struct {
 	*Fetcher
-	digester
+	*checksum.Digester
 	url  *url.URL
 	at   entry
-	want Digests
+	want checksum.Digests
 
 	origin origin
 	file   *os.File // the part
-	done   int64    // bytes of it, which the digester has
+	done   int64    // bytes of it, which the Digester has
 	cached bool     // the whole file is there, as origin describes it
 }
 
@@ -71,7 +73,7 @@ func (d *download) inCache() (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if digests.differs(d.want) != "" {
+	if digests.Differs(d.want) != "" {
 		return nil, nil
 	}
 	return &File{Path: d.at.path, URL: public(d.url), Digests: digests, Cached: true}, nil
@@ -91,17 +93,17 @@ func (d *download) sameAsCached() (File, error) {
 	return File{Path: d.at.path, URL: public(d.url), Digests: digests, Cached: true}, drop(d.at.part, d.at.partOrigin)
 }
 
-func digestsOf(path string) (Digests, error) {
+func digestsOf(path string) (checksum.Digests, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return Digests{}, err
+		return checksum.Digests{}, err
 	}
 	defer f.Close()
-	sums := newDigester()
+	sums := checksum.NewDigester()
 	if _, err := io.Copy(sums, f); err != nil {
-		return Digests{}, err
+		return checksum.Digests{}, err
 	}
-	return sums.digests(), nil
+	return sums.Digests(), nil
 }
 
 // openPart takes what an earlier run has left, where it is known of which version it is.
@@ -118,7 +120,7 @@ func (d *download) openPart() (err error) {
 		if d.origin.URL != d.url.String() || d.origin.validator() == "" || d.origin.Size > 0 && st.Size() > d.origin.Size {
 			return d.startOver()
 		}
-		d.done, err = io.Copy(d.digester, d.file)
+		d.done, err = io.Copy(d.Digester, d.file)
 	}
 	if err != nil {
 		return errors.Join(err, d.file.Close())
@@ -128,7 +130,7 @@ func (d *download) openPart() (err error) {
 
 // startOver forgets what is there of the file.
 func (d *download) startOver() error {
-	d.done, d.cached, d.digester, d.origin = 0, false, newDigester(), origin{}
+	d.done, d.cached, d.Digester, d.origin = 0, false, checksum.NewDigester(), origin{}
 	if err := d.file.Truncate(0); err != nil {
 		return err
 	}
@@ -249,8 +251,8 @@ func (d *download) roomFor(need int64) error {
 
 // keep makes a file of the part, where it is the one that was wanted.
 func (d *download) keep() (File, error) {
-	digests := d.digests()
-	if wrong := digests.differs(d.want); wrong != "" {
+	digests := d.Digests()
+	if wrong := digests.Differs(d.want); wrong != "" {
 		return File{}, errors.Join(fmt.Errorf("it is not the file that was published: %s; what was fetched is deleted", wrong),
 			drop(d.at.part, d.at.partOrigin))
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 )
 
 // Config is how files are fetched.
@@ -61,9 +63,9 @@ func pause(ctx context.Context, d time.Duration) error {
 // File is a file in the cache.
 type File struct {
 	Path    string
-	URL     string  // as it was asked for, without what can be a key
-	Digests Digests // of the file
-	Cached  bool    // it was there already
+	URL     string           // as it was asked for, without what can be a key
+	Digests checksum.Digests // of the file
+	Cached  bool             // it was there already
 }
 
 const (
@@ -75,7 +77,7 @@ const (
 // File gets the file at an address into the cache, unless it is there and has not changed. Where one of the digests is known, the
 // file has it; one that has not is deleted. What was fetched so far is kept when it fails, or ctx ends, and continued the next
 // time.
-func (f *Fetcher) File(ctx context.Context, address string, want Digests) (_ File, err error) {
+func (f *Fetcher) File(ctx context.Context, address string, want checksum.Digests) (_ File, err error) {
 	u, err := parse(address)
 	if err != nil {
 		return File{}, err
@@ -89,7 +91,7 @@ func (f *Fetcher) File(ctx context.Context, address string, want Digests) (_ Fil
 		return File{}, fmt.Errorf("%s: %w", public(u), err)
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	d := &download{Fetcher: f, url: u, at: at, want: want, digester: newDigester()}
+	d := &download{Fetcher: f, url: u, at: at, want: want, Digester: checksum.NewDigester()}
 	file, err := d.run(ctx)
 	if err != nil {
 		d.sayLeft()

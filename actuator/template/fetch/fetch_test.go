@@ -18,14 +18,16 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 )
 
 // image is the content that the servers of the tests publish.
 var image = bytes.Repeat([]byte("an image, or so\n"), 600_000)
 
-func digestsOfImage() Digests {
+func digestsOfImage() checksum.Digests {
 	short, long := sha256.Sum256(image), sha512.Sum512(image)
-	return Digests{hex.EncodeToString(short[:]), hex.EncodeToString(long[:])}
+	return checksum.Digests{SHA256: hex.EncodeToString(short[:]), SHA512: hex.EncodeToString(long[:])}
 }
 
 // server answers with image, as Go's own file server does, but for what before does. It tells the ranges that were asked for.
@@ -121,7 +123,7 @@ func TestFile(t *testing.T) {
 	f, _ := newFetcher(t, dir)
 	var last, total int64
 	f.cfg.Progress = func(d, n int64) { last, total = d, n }
-	file, err := f.File(t.Context(), s.URL+"/a/web.qcow2?key=secret#part", Digests{})
+	file, err := f.File(t.Context(), s.URL+"/a/web.qcow2?key=secret#part", checksum.Digests{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +132,7 @@ func TestFile(t *testing.T) {
 		t.Errorf("%+v, %d of %d", file, last, total)
 	}
 	assertFiles(t, dir, "web.qcow2", "web.qcow2.origin")
-	for _, want := range []Digests{{}, digestsOfImage()} {
+	for _, want := range []checksum.Digests{{}, digestsOfImage()} {
 		again, err := f.File(t.Context(), s.URL+"/a/web.qcow2?key=secret", want)
 		if err != nil || !again.Cached || again.Digests != file.Digests {
 			t.Errorf("again: %+v, %v", again, err)
@@ -145,7 +147,7 @@ func TestFile(t *testing.T) {
 	s.mu.Lock()
 	s.etag = `"v2"`
 	s.mu.Unlock()
-	file, err = f.File(t.Context(), s.URL+"/a/web.qcow2?key=secret", Digests{})
+	file, err = f.File(t.Context(), s.URL+"/a/web.qcow2?key=secret", checksum.Digests{})
 	if err != nil || file.Cached {
 		t.Errorf("a new version: %+v, %v", file, err)
 	}
@@ -163,7 +165,7 @@ func TestRedirected(t *testing.T) {
 	})
 	dir := cacheDir(t)
 	f, _ := newFetcher(t, dir)
-	file, err := f.File(t.Context(), s.URL+"/web.qcow2", Digests{})
+	file, err := f.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +208,7 @@ func TestResume(t *testing.T) {
 		}
 	}
 	s2 := newServer(t, nil)
-	_, err = f.File(ctx, s2.URL+"/web.qcow2", Digests{})
+	_, err = f.File(ctx, s2.URL+"/web.qcow2", checksum.Digests{})
 	if !errors.Is(err, context.Canceled) || len(said) != 1 || !strings.Contains(said[0], "MiB that are there are kept in "+dir) {
 		t.Fatalf("given up: %v, said %q", err, said)
 	}
@@ -217,7 +219,7 @@ func TestResume(t *testing.T) {
 			from = done
 		}
 	}
-	if file, err = f.File(t.Context(), s2.URL+"/web.qcow2", Digests{}); err != nil {
+	if file, err = f.File(t.Context(), s2.URL+"/web.qcow2", checksum.Digests{}); err != nil {
 		t.Fatal(err)
 	}
 	assertImage(t, file)
@@ -246,7 +248,7 @@ func TestResumeOften(t *testing.T) {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { all.ServeHTTP(&scarce{w, 3 << 19}, r) })
 	}(s.Config.Handler)
 	f, waits := newFetcher(t, cacheDir(t))
-	file, err := f.File(t.Context(), s.URL+"/web.qcow2", Digests{})
+	file, err := f.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +337,7 @@ func TestFileFails(t *testing.T) {
 	resumable := []string{"web.qcow2.part", "web.qcow2.part.origin"}
 	for name, tt := range map[string]struct {
 		before   func(w http.ResponseWriter, r *http.Request, nth int) bool
-		want     Digests
+		want     checksum.Digests
 		free     int64
 		errors   []string
 		requests int
@@ -347,12 +349,12 @@ func TestFileFails(t *testing.T) {
 			before: status(500), errors: []string{"500 Internal Server Error", "the last of 5 tries"}, requests: maxTries,
 		},
 		"another digest": {
-			want:     Digests{SHA256: strings.Repeat("0a", 32)},
+			want:     checksum.Digests{SHA256: strings.Repeat("0a", 32)},
 			errors:   []string{"found SHA-256 " + digestsOfImage().SHA256 + ", want 0a0a", "deleted"},
 			requests: 1,
 		},
 		"another long digest": {
-			want:     Digests{SHA512: strings.Repeat("0a", 64)},
+			want:     checksum.Digests{SHA512: strings.Repeat("0a", 64)},
 			errors:   []string{"found SHA-512 " + digestsOfImage().SHA512 + ", want 0a0a"},
 			requests: 1,
 		},
@@ -442,7 +444,7 @@ func TestTryAgain(t *testing.T) {
 	f, waits := newFetcher(t, cacheDir(t))
 	var said []string
 	f.cfg.Say = func(what string) { said = append(said, what) }
-	file, err := f.File(t.Context(), s.URL+"/web.qcow2", Digests{})
+	file, err := f.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -468,7 +470,7 @@ func TestStall(t *testing.T) {
 	f.ticker = func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} }
 	over := make(chan error, 1)
 	go func() {
-		_, err := f.File(t.Context(), s.URL+"/web.qcow2", Digests{})
+		_, err := f.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{})
 		over <- err
 	}()
 	for {
@@ -497,11 +499,11 @@ func TestLock(t *testing.T) {
 	other, _ := newFetcher(t, dir)
 	over := make(chan error, 1)
 	go func() {
-		_, err := f.File(t.Context(), s.URL+"/web.qcow2", Digests{})
+		_, err := f.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{})
 		over <- err
 	}()
 	<-reached
-	if _, err := other.File(t.Context(), s.URL+"/web.qcow2", Digests{}); !errors.Is(err, errBusy) {
+	if _, err := other.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{}); !errors.Is(err, errBusy) {
 		t.Errorf("the second: %v", err)
 	}
 	close(goOn)
@@ -540,7 +542,7 @@ func TestFolder(t *testing.T) {
 	if err := os.Symlink(victim, entryOf(cache, s.URL+"/web.qcow2").part); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.File(t.Context(), s.URL+"/web.qcow2", Digests{}); err == nil {
+	if _, err := f.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{}); err == nil {
 		t.Error("a link was followed")
 	}
 	if content, err := os.ReadFile(victim); err != nil || string(content) != "mine" {

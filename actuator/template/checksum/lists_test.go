@@ -1,11 +1,11 @@
-package fetch
+package checksum
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestFindDigests(t *testing.T) {
+func TestFind(t *testing.T) {
 	a, b := strings.Repeat("0a", 32), strings.Repeat("0b", 32)
 	long, md5 := strings.Repeat("0c", 64), strings.Repeat("0d", 16)
 	signed := "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nSHA256 (web.img) = " + a +
@@ -36,27 +36,27 @@ func TestFindDigests(t *testing.T) {
 		"nothing":                {err: "none at all"},
 		"BSD of a wrong length":  {list: "SHA256 (web.img) = 0a\n", err: "none at all"},
 	} {
-		got, err := FindDigests([]byte(tt.list), "web.img", "SUMS")
+		got, err := Find([]byte(tt.list), "web.img", "SUMS")
 		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %+v, %v; want %+v, %q", name, got, err, tt.want, tt.err)
 		}
 	}
 }
 
-func TestParseDigest(t *testing.T) {
+func TestParse(t *testing.T) {
 	a, long := strings.Repeat("0A", 32), strings.Repeat("0c", 64)
 	for _, tt := range []struct {
 		digits string
 		bits   int
 		ok     bool
 	}{{a, 256, true}, {long, 512, true}, {long, 256, false}, {a, 512, false}, {"xyz", 256, false}, {"", 256, false}} {
-		if d, err := ParseDigest(tt.digits, tt.bits); (err == nil) != tt.ok || tt.ok && !d.Any() {
+		if d, err := Parse(tt.digits, tt.bits); (err == nil) != tt.ok || tt.ok && !d.Any() {
 			t.Errorf("%+v: %+v, %v", tt, d, err)
 		}
 	}
 }
 
-func FuzzFindDigests(f *testing.F) {
+func FuzzFind(f *testing.F) {
 	f.Add([]byte("SHA256 (web.img) = 0a\n\\0a  web.img"), "web.img")
-	f.Fuzz(func(_ *testing.T, list []byte, name string) { _, _ = FindDigests(list, name, "SUMS") })
+	f.Fuzz(func(_ *testing.T, list []byte, name string) { _, _ = Find(list, name, "SUMS") })
 }

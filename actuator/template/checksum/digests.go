@@ -1,4 +1,4 @@
-package fetch
+package checksum
 
 import (
 	"crypto/sha256"
@@ -35,8 +35,8 @@ func (d Digests) Merge(other Digests) (Digests, error) {
 	return d, nil
 }
 
-// differs reports how d is not what is wanted; "" where it is.
-func (d Digests) differs(want Digests) string {
+// Differs tells how d is not what is wanted; "" where it is.
+func (d Digests) Differs(want Digests) string {
 	for _, x := range []struct{ name, found, want string }{
 		{"SHA-256", d.SHA256, want.SHA256},
 		{"SHA-512", d.SHA512, want.SHA512},
@@ -48,17 +48,19 @@ func (d Digests) differs(want Digests) string {
 	return ""
 }
 
-// digester takes both at once.
-type digester struct {
+// Digester takes both of what is written to it.
+type Digester struct {
 	io.Writer
 	short, long hash.Hash
 }
 
-func newDigester() digester {
+// NewDigester has had nothing written to it.
+func NewDigester() *Digester {
 	short, long := sha256.New(), sha512.New()
-	return digester{io.MultiWriter(short, long), short, long}
+	return &Digester{io.MultiWriter(short, long), short, long}
 }
 
-func (d digester) digests() Digests {
+// Digests are those of all that was written.
+func (d *Digester) Digests() Digests {
 	return Digests{hex.EncodeToString(d.short.Sum(nil)), hex.EncodeToString(d.long.Sum(nil))}
 }

@@ -1,4 +1,4 @@
-package fetch
+package checksum
 
 import (
 	"bufio"
@@ -24,9 +24,9 @@ const (
 	sha512Digits = 128
 )
 
-// FindDigests looks for a file in a list of checksums, as distributions publish them: SHA256SUMS, SHA512SUMS, CHECKSUM, or one
+// Find looks for a file in a list of checksums, as distributions publish them: SHA256SUMS, SHA512SUMS, CHECKSUM, or one
 // beside the file. Signatures in it are not looked at. The errors name the list as called.
-func FindDigests(list []byte, name, called string) (Digests, error) {
+func Find(list []byte, name, called string) (Digests, error) {
 	var found Digests
 	var bare []string
 	var names []string
@@ -79,8 +79,8 @@ func digestOf(digits string) (Digests, bool) {
 	return Digests{}, false
 }
 
-// ParseDigest reads a digest that a person gave, of so many bits.
-func ParseDigest(digits string, bits int) (Digests, error) {
+// Parse reads a digest that a person gave, of so many bits.
+func Parse(digits string, bits int) (Digests, error) {
 	d, ok := digestOf(strings.TrimSpace(digits))
 	if !ok || bits == 256 && d.SHA256 == "" || bits == 512 && d.SHA512 == "" {
 		return Digests{}, fmt.Errorf("found %q, want %d hexadecimal digits", digits, bits/4)
