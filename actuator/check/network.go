@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -66,6 +67,9 @@ func tryHTTP(ctx context.Context, c bus.Check, at netip.AddrPort) (string, error
 		return "", fmt.Errorf("%w: %w", ErrNotMade, err)
 	}
 	request.Host = c.Host
+	if strings.Contains(c.Host, ":") { // an IPv6 address
+		request.Host = "[" + c.Host + "]"
+	}
 	request.Header.Set("User-Agent", "vmscaler-check")
 	answer, err := transportTo(c, at).RoundTrip(request)
 	if err != nil {

@@ -130,6 +130,22 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// An IPv6 address in the header is written as a URL has it.
+func TestHostHeader(t *testing.T) {
+	heard := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.Host }))
+	defer server.Close()
+	guest := &fake{at: at(t, server.Listener.Addr())}
+	for host, want := range map[string]string{"fd00::1": "[fd00::1]", "example.org": "example.org", "": guest.at.String()} {
+		if got := Try(t.Context(), httpCheck(func(c *bus.Check) { c.Host = host }), guest); got.Outcome != Well {
+			t.Fatalf("%q: %+v", host, got)
+		}
+		if got := <-heard; got != want {
+			t.Errorf("%q: the server heard %q, want %q", host, got, want)
+		}
+	}
+}
+
 // No proxy of the environment is asked, and no connection kept.
 func TestTransport(t *testing.T) {
 	if tr := transportTo(httpCheck(), netip.AddrPort{}); tr.Proxy != nil || !tr.DisableKeepAlives {

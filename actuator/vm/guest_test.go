@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/check"
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // How a program ended is told as a shell does, and what it printed as errors comes first.
@@ -25,6 +27,23 @@ func TestRunStatus(t *testing.T) {
 	} {
 		if got := tt.status.exit(); got != tt.want {
 			t.Errorf("%+v: got %+v, want %+v", tt.status, got, tt.want)
+		}
+	}
+}
+
+// While other calls that ask guests take all turns, a check says nothing about its guest.
+func TestBusyCallsSayNothing(t *testing.T) {
+	calls := NewCalls()
+	for range callsAtOnce {
+		calls.asks <- struct{}{}
+	}
+	g := &guest{calls: calls}
+	for _, c := range []bus.Check{
+		{Type: bus.CheckAgent}, {Type: bus.CheckCommand, Command: []string{"true"}}, {Type: bus.CheckCloudInit},
+	} {
+		c.Timeout = 10 * time.Millisecond
+		if got := check.Try(t.Context(), c, g); got.Outcome != check.Unknown {
+			t.Errorf("%s: %+v", c.Type, got)
 		}
 	}
 }
