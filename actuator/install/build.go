@@ -55,6 +55,9 @@ func Run(ctx context.Context, i Installation) (template.Info, error) {
 	} else if err != nil && !errors.Is(err, template.ErrNotFound) && !errors.Is(err, template.ErrBroken) {
 		return template.Info{}, err
 	}
+	if err := i.hasRoom(ctx); err != nil {
+		return template.Info{}, err
+	}
 	b := &builder{Installation: i}
 	info, err := b.run(ctx)
 	if err != nil && i.Keep && b.dom != nil && ctx.Err() == nil {
@@ -64,6 +67,19 @@ func Run(ctx context.Context, i Installation) (template.Info, error) {
 	_, removal := trial.RemoveGroup(ctx, i.Manager, b.meta.Group)
 	b.free()
 	return info, errors.Join(err, removal)
+}
+
+// hasRoom looks for the room of the medium and of a full disk: a pool that is full stops the VMs of others, too.
+func (i Installation) hasRoom(ctx context.Context) error {
+	st, err := os.Stat(i.ISO)
+	if err != nil {
+		return err
+	}
+	need := uint64(st.Size()) + i.DiskBytes
+	if err := template.HasRoom(ctx, i.Manager.Conn, i.Manager.Pools.Disks, need, i.To.KeepFreeMiB); err != nil {
+		return fmt.Errorf("the medium and a full disk: %w, or install into a smaller disk", err)
+	}
+	return nil
 }
 
 // builder is the machine of one installation: a VM of a group of its own, which names its volumes as all VMs do.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
@@ -45,6 +46,7 @@ func (c Clone) String() string {
 // what is below them.
 type Usage struct {
 	links []link
+	keys  map[string]string // of paths that were looked at
 	// Unseen are the storage pools that are not active: what their volumes need is not known.
 	Unseen []string
 }
@@ -57,33 +59,40 @@ type link struct {
 }
 
 // Clones are the disks that need the file at path, by their paths.
-func (u Usage) Clones(path string) []Clone { return clonesOf(path, u.links, sameFile) }
+func (u Usage) Clones(path string) []Clone {
+	return clonesOf(path, u.links, func(path string) string {
+		key, known := u.keys[path]
+		if !known {
+			key = fileKey(path)
+			u.keys[path] = key
+		}
+		return key
+	})
+}
 
-// clonesOf is Usage.Clones with the comparison of two paths injected.
-func clonesOf(path string, links []link, same func(a, b string) bool) []Clone {
+// clonesOf is Usage.Clones; two paths with one key are one file.
+func clonesOf(path string, links []link, key func(path string) string) []Clone {
 	if path == "" {
 		return nil
 	}
 	var clones []Clone
-	find := func(upper string) *Clone {
-		i := slices.IndexFunc(clones, func(c Clone) bool { return same(c.Path, upper) })
-		if i < 0 {
-			return nil
-		}
-		return &clones[i]
-	}
+	at := map[string]int{} // in clones, by the key of the path
 	for _, l := range links {
-		if l.lower != "" && same(l.lower, path) || l.lower == "" && same(l.upper, path) {
-			if find(l.upper) == nil {
-				clones = append(clones, Clone{Path: l.upper})
-			}
+		needs := l.lower
+		if needs == "" {
+			needs = l.upper
+		}
+		if _, is := at[key(l.upper)]; !is && key(needs) == key(path) {
+			at[key(l.upper)] = len(clones)
+			clones = append(clones, Clone{Path: l.upper})
 		}
 	}
 	for _, l := range links {
-		c := find(l.upper)
-		if c == nil {
+		i, is := at[key(l.upper)]
+		if !is {
 			continue
 		}
+		c := &clones[i]
 		if l.volume != "" {
 			c.Pool, c.Volume = l.pool, l.volume
 		}
@@ -98,19 +107,18 @@ func clonesOf(path string, links []link, same func(a, b string) bool) []Clone {
 	return clones
 }
 
-// sameFile compares two paths; those of another machine by their text alone.
-func sameFile(a, b string) bool {
-	if filepath.Clean(a) == filepath.Clean(b) {
-		return true
+// fileKey is the same for all paths of a file of this machine; of one that is not here, for all spellings of its path.
+func fileKey(path string) string {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err == nil {
+		return fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 	}
-	one, errOne := os.Stat(a)
-	other, errOther := os.Stat(b)
-	return errOne == nil && errOther == nil && os.SameFile(one, other)
+	return filepath.Clean(path)
 }
 
 // ReadUsage asks libvirt for all that is there. It changes nothing.
 func ReadUsage(conn *libvirt.Connect) (Usage, error) {
-	var u Usage
+	u := Usage{keys: map[string]string{}}
 	if err := u.addPools(conn); err != nil {
 		return u, err
 	}

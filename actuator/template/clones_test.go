@@ -4,13 +4,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"libvirt.org/go/libvirtxml"
 )
 
 func TestClonesOf(t *testing.T) {
-	same := func(a, b string) bool { return a == b || a == "/link/t" && b == "/pool/t" }
+	key := func(path string) string { return strings.ReplaceAll(path, "/link/", "/pool/") }
 	links := []link{
 		{upper: "/pool/a", lower: "/pool/t", pool: "p", volume: "a"},
 		{upper: "/pool/template-two.qcow2", lower: "/pool/t", pool: "p", volume: "template-two.qcow2"},
@@ -23,7 +24,7 @@ func TestClonesOf(t *testing.T) {
 		{upper: "/pool/other", domain: "web-2"},
 	}
 	var got []string
-	for _, c := range clonesOf("/pool/t", links, same) {
+	for _, c := range clonesOf("/pool/t", links, key) {
 		got = append(got, c.String())
 	}
 	want := []string{
@@ -34,11 +35,11 @@ func TestClonesOf(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	direct := clonesOf("/pool/other", links, same)
+	direct := clonesOf("/pool/other", links, key)
 	if len(direct) != 1 || !slices.Equal(direct[0].Domains, []string{"web-2"}) {
 		t.Errorf("a domain that has the file itself as its disk: %+v", direct)
 	}
-	if none := clonesOf("", links, same); none != nil {
+	if none := clonesOf("", links, key); none != nil {
 		t.Errorf("of no path: %+v", none)
 	}
 }

@@ -52,6 +52,16 @@ func poolFits(ctx context.Context, p *libvirt.StoragePool, name string, need, ke
 	)
 }
 
+// HasRoom is an error where so many bytes do not fit into a pool, with keepMiB to be left free.
+func HasRoom(ctx context.Context, conn *libvirt.Connect, pool string, need uint64, keepMiB int) error {
+	p, err := openPool(conn, pool)
+	if err != nil {
+		return err
+	}
+	defer p.Free()
+	return poolFits(ctx, p, pool, need, Target{KeepFreeMiB: keepMiB}.keep())
+}
+
 // poolFolder is where a pool has its files, on its own host; "" where that is unknown.
 func poolFolder(p *libvirt.StoragePool) string {
 	text, err := p.GetXMLDesc(0)

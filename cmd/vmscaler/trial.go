@@ -54,6 +54,9 @@ func trialSpec(cfg config.Config, of template.Info, uri string) bus.Group {
 
 // beginTrial takes the lock of trials and removes what killed ones have left.
 func beginTrial(ctx context.Context, hv *libvirtHost, cfg config.Config, command string, out io.Writer) (*host.Lock, error) {
+	if err := template.HasRoom(ctx, hv.conn, cfg.Disks(), 0, cfg.Host.PoolReserveMiB); err != nil {
+		return nil, err
+	}
 	lock, err := acquireTrials(hv, command)
 	if err != nil {
 		return nil, err

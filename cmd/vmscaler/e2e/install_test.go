@@ -130,6 +130,7 @@ func TestTemplateInstall(t *testing.T) {
 		t.Errorf("a failed installation has left %q", left)
 	}
 	w.refused([]string{"template", "install", "web", "--iso", templateFile, "-c", config}, "want an ISO 9660 image")
+	w.refused(install(good, "--disk", "16384GiB"), "no room in storage pool", "a smaller disk")
 
 	p := w.spawn(install(good)...)
 	p.says("boot")
