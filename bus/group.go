@@ -139,8 +139,9 @@ func DefaultGroup() Group {
 			RemovalWindow:  10 * time.Minute,
 		},
 		Refresh: RefreshSpec{
-			Start: RefreshAuto, Strategy: RefreshReplace, MaxSurge: 1, MinHealthyPercent: 100, Checkpoints: []int{}, CheckpointDelay: 5 * time.Minute,
-			MaxFailures: 2, Return: true,
+			Start: RefreshAuto, Strategy: RefreshReplace, MaxSurge: 1, MinHealthyPercent: 100, Checkpoints: []int{},
+			CheckpointDelay: 5 * time.Minute,
+			MaxFailures:     2, Return: true,
 		},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Disks:    []Disk{},

@@ -61,7 +61,8 @@ type Disk struct {
 // template of the same name contains, or which network one that is left open ("") is.
 func (g Group) MachineHash() string {
 	return fingerprint(madeFrom{
-		Template: g.Template, VCPUs: g.VCPUs, MemoryMiB: g.MemoryMiB, Network: g.Network, DiskMiB: g.DiskMiB, Disks: g.Disks, CloudInit: g.CloudInit.unnamed(), Hardware: g.Hardware.unnamed(),
+		Template: g.Template, VCPUs: g.VCPUs, MemoryMiB: g.MemoryMiB, Network: g.Network, DiskMiB: g.DiskMiB, Disks: g.Disks,
+		CloudInit: g.CloudInit.unnamed(), Hardware: g.Hardware.unnamed(),
 	})
 }
 
@@ -179,8 +180,8 @@ func (g Group) NICs(network string) []NIC {
 	return []NIC{{Type: NICNetwork, Source: network}}
 }
 
-// MainNetwork is the network on which libvirt may see the VMs' addresses: the first that a NIC is on, or UserNetwork where libvirt has
-// no part in any. Argument and result are as in NICs and Network.
+// MainNetwork is the network on which libvirt may see the VMs' addresses: the first that a NIC is on, or UserNetwork where
+// libvirt has no part in any. Argument and result are as in NICs and Network.
 func (g Group) MainNetwork(network string) string {
 	for _, nic := range g.NICs(network) {
 		if nic.Type == NICNetwork {

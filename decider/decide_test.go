@@ -39,13 +39,25 @@ func TestDecide(t *testing.T) {
 		{"stale below min", spec(bounds(3, 5)), known(1), stale, 1, bus.Hold, bus.RuleNoData, "", "no fresh sample"},
 
 		// The start takes over what is there, within min and max.
-		{"start, empty group", spec(bounds(2, 5)), State{}, see(), 2, bus.Out, bus.RuleStart, "",
-			"starting with 2 VMs: 0 found, min 2, max 5"},
+		{
+			"start, empty group", spec(bounds(2, 5)),
+			State{},
+			see(), 2, bus.Out, bus.RuleStart, "",
+			"starting with 2 VMs: 0 found, min 2, max 5",
+		},
 		{"start with fewer than min", spec(bounds(2, 5)), State{}, see(ready(1)), 2, bus.Out, bus.RuleStart, "", "1 found"},
-		{"start with what is there", spec(bounds(1, 5)), State{}, see(ready(1), ready(1), ready(1)), 3, bus.Hold, bus.RuleStart, "",
-			"starting with 3 VMs"},
-		{"start with more than max", spec(bounds(1, 2)), State{}, see(ready(99), ready(99), ready(99)), 2, bus.In, bus.RuleStart, "",
-			"3 found, min 1, max 2"},
+		{
+			"start with what is there", spec(bounds(1, 5)),
+			State{},
+			see(ready(1), ready(1), ready(1)), 3, bus.Hold, bus.RuleStart, "",
+			"starting with 3 VMs",
+		},
+		{
+			"start with more than max", spec(bounds(1, 2)),
+			State{},
+			see(ready(99), ready(99), ready(99)), 2, bus.In, bus.RuleStart, "",
+			"3 found, min 1, max 2",
+		},
 		{
 			"start, those on their way out do not count", spec(bounds(1, 5)),
 			State{},
@@ -61,64 +73,108 @@ func TestDecide(t *testing.T) {
 
 		// A change of the spec moves desired at once.
 		{"min was raised", spec(bounds(3, 5)), known(1), see(ready(1)), 3, bus.Out, bus.RuleBelowMin, "", "to min 3"},
-		{"max was lowered", spec(bounds(1, 2)), known(4), see(ready(99), ready(99), ready(99), ready(99)), 2, bus.In, bus.RuleAboveMax,
-			"", "to max 2"},
+		{
+			"max was lowered", spec(bounds(1, 2)), known(4), see(ready(99), ready(99), ready(99), ready(99)), 2, bus.In, bus.RuleAboveMax,
+			"", "to max 2",
+		},
 
 		// What a person has said holds, whatever the load is, but not without data or beyond min and max.
 		{"by hand", spec(atOnce), byHand(2, 4), see(ready(1), ready(1)), 4, bus.Out, bus.RuleManual, "", "scaled to 4 VMs by hand"},
-		{"by hand, as it is", spec(atOnce), byHand(2, 2), see(ready(99), ready(99)), 2, bus.Hold, bus.RuleManual, "",
-			"scaled to 2 VMs by hand"},
+		{
+			"by hand, as it is", spec(atOnce), byHand(2, 2), see(ready(99), ready(99)), 2, bus.Hold, bus.RuleManual, "",
+			"scaled to 2 VMs by hand",
+		},
 		{"by hand, no VM ready", spec(atOnce), byHand(1, 3), see(), 3, bus.Out, bus.RuleManual, "", "scaled to 3 VMs by hand"},
-		{"by hand above a max that was lowered", spec(bounds(1, 3)), byHand(2, 5), see(ready(1), ready(1)), 3, bus.Out, bus.RuleManual,
-			"", "scaled to 3 VMs by hand"},
+		{
+			"by hand above a max that was lowered", spec(bounds(1, 3)), byHand(2, 5), see(ready(1), ready(1)), 3, bus.Out, bus.RuleManual,
+			"", "scaled to 3 VMs by hand",
+		},
 		{"by hand without data", spec(), byHand(1, 3), stale, 1, bus.Hold, bus.RuleNoData, "", "no fresh sample"},
 
 		// No reading, no opinion.
 		{"empty group", spec(atOnce), known(2), see(), 2, bus.Hold, bus.RuleNoneReady, "", "waiting for 2 VMs to be ready"},
-		{"only a booting VM", spec(atOnce), known(1), see(aged(bus.PhaseLaunching, time.Second, new(100.0))), 1, bus.Hold,
-			bus.RuleNoneReady, "", "waiting for 1 VM to be ready"},
-		{"only unknown CPUs", spec(atOnce), known(2), see(unknown(), unknown()), 2, bus.Hold, bus.RuleNoneReady, "",
-			"no ready VM has a CPU reading yet"},
-		{"the only VM is dead", spec(atOnce), known(1), see(inState(bus.StateShutoff, 100)), 1, bus.Hold, bus.RuleNoneReady, "",
-			"no ready VM"},
-		{"the only VM is suspended", spec(atOnce), known(1), see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "",
-			"waiting for 1 VM to be ready"},
-		{"the only VM that may be is suspended", spec(func(g *bus.Group) { atOnce(g); g.Max = 1 }), known(1),
+		{
+			"only a booting VM", spec(atOnce), known(1), see(aged(bus.PhaseLaunching, time.Second, new(100.0))), 1, bus.Hold,
+			bus.RuleNoneReady, "", "waiting for 1 VM to be ready",
+		},
+		{
+			"only unknown CPUs", spec(atOnce), known(2), see(unknown(), unknown()), 2, bus.Hold, bus.RuleNoneReady, "",
+			"no ready VM has a CPU reading yet",
+		},
+		{
+			"the only VM is dead", spec(atOnce), known(1), see(inState(bus.StateShutoff, 100)), 1, bus.Hold, bus.RuleNoneReady, "",
+			"no ready VM",
+		},
+		{
+			"the only VM is suspended", spec(atOnce), known(1), see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "",
+			"waiting for 1 VM to be ready",
+		},
+		{
+			"the only VM that may be is suspended", spec(func(g *bus.Group) { atOnce(g); g.Max = 1 }), known(1),
 			see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "",
-			"waiting until a suspended VM is resumed, as it counts to max 1"},
-		{"the only VM's state is unknown", spec(atOnce), known(1), see(inState(bus.StateUnknown, 100)), 1, bus.Hold, bus.RuleNoneReady,
-			"", "no ready VM"},
+			"waiting until a suspended VM is resumed, as it counts to max 1",
+		},
+		{
+			"the only VM's state is unknown", spec(atOnce), known(1), see(inState(bus.StateUnknown, 100)), 1, bus.Hold, bus.RuleNoneReady,
+			"", "no ready VM",
+		},
 
 		// The thresholds.
-		{"above upper", spec(atOnce), known(1), see(ready(70.1)), 2, bus.Out, bus.RuleAboveUpper, "",
-			"scaling out: average 70 % > 70 %"},
+		{
+			"above upper", spec(atOnce), known(1), see(ready(70.1)), 2, bus.Out, bus.RuleAboveUpper, "",
+			"scaling out: average 70 % > 70 %",
+		},
 		{"exactly upper", spec(atOnce), known(1), see(ready(70)), 1, bus.Hold, bus.RuleStable, "", "stable: average 70 %"},
 		{"between", spec(atOnce), known(2), see(ready(60), ready(20)), 2, bus.Hold, bus.RuleStable, "", "stable: average 40 %"},
 		{"exactly lower", spec(atOnce), known(2), see(ready(20), ready(20)), 2, bus.Hold, bus.RuleStable, "", "stable"},
-		{"below lower", spec(atOnce), known(2), see(ready(20), ready(19.9)), 1, bus.In, bus.RuleBelowLower, "",
-			"scaling in: average 20 % < 20 %"},
+		{
+			"below lower", spec(atOnce), known(2), see(ready(20), ready(19.9)), 1, bus.In, bus.RuleBelowLower, "",
+			"scaling in: average 20 % < 20 %",
+		},
 		{"idle at 0 %", spec(atOnce), known(2), see(ready(0), ready(0)), 1, bus.In, bus.RuleBelowLower, "", "average 0 %"},
 
 		// Guards of scaling out, in their order.
-		{"out: at max", spec(bounds(1, 2), atOnce), known(2), see(ready(100), ready(100)), 2, bus.Hold, bus.RuleAboveUpper,
-			bus.GuardAtMax, "at max 2"},
-		{"out: one breach of three", spec(), known(1), see(ready(100)), 1, bus.Hold, bus.RuleAboveUpper, bus.GuardBreaches,
-			"1 of 3 samples"},
-		{"out: two breaches of three", spec(), State{HasSample: true, Desired: 1, BreachesOut: 1}, see(ready(100)), 1, bus.Hold,
-			bus.RuleAboveUpper, bus.GuardBreaches, "2 of 3 samples"},
-		{"out: third breach", spec(), State{HasSample: true, Desired: 1, BreachesOut: 2}, see(ready(100)), 2, bus.Out,
-			bus.RuleAboveUpper, "", "for 3 s"},
-		{"out: a booting VM is enough", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, time.Second, nil)), 2,
-			bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way will make it 50 %"},
-		{"out: a VM that is not even defined is enough", spec(atOnce), known(2), see(ready(100)), 2, bus.Hold, bus.RuleAboveUpper,
-			bus.GuardComing, "1 VM on the way"},
-		{"out: a booting VM is not enough", spec(atOnce), known(3),
+		{
+			"out: at max", spec(bounds(1, 2), atOnce), known(2), see(ready(100), ready(100)), 2, bus.Hold, bus.RuleAboveUpper,
+			bus.GuardAtMax, "at max 2",
+		},
+		{
+			"out: one breach of three", spec(), known(1), see(ready(100)), 1, bus.Hold, bus.RuleAboveUpper, bus.GuardBreaches,
+			"1 of 3 samples",
+		},
+		{
+			"out: two breaches of three", spec(),
+			State{HasSample: true, Desired: 1, BreachesOut: 1},
+			see(ready(100)), 1, bus.Hold,
+			bus.RuleAboveUpper, bus.GuardBreaches, "2 of 3 samples",
+		},
+		{
+			"out: third breach", spec(),
+			State{HasSample: true, Desired: 1, BreachesOut: 2},
+			see(ready(100)), 2, bus.Out,
+			bus.RuleAboveUpper, "", "for 3 s",
+		},
+		{
+			"out: a booting VM is enough", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, time.Second, nil)), 2,
+			bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way will make it 50 %",
+		},
+		{
+			"out: a VM that is not even defined is enough", spec(atOnce), known(2), see(ready(100)), 2, bus.Hold, bus.RuleAboveUpper,
+			bus.GuardComing, "1 VM on the way",
+		},
+		{
+			"out: a booting VM is not enough", spec(atOnce), known(3),
 			see(ready(100), ready(100), ready(100), aged(bus.PhaseLaunching, time.Second, nil)), 4, bus.Out, bus.RuleAboveUpper, "",
-			"scaling out"},
-		{"out: unknown counts as no load", spec(atOnce), known(2), see(ready(100), unknown()), 2, bus.Hold, bus.RuleAboveUpper,
-			bus.GuardUnknownCPU, "the CPU of 1 VM is unknown"},
-		{"out: unknown, but the rest is enough", spec(atOnce), known(4), see(ready(100), ready(100), ready(100), unknown()), 5,
-			bus.Out, bus.RuleAboveUpper, "", "scaling out"},
+			"scaling out",
+		},
+		{
+			"out: unknown counts as no load", spec(atOnce), known(2), see(ready(100), unknown()), 2, bus.Hold, bus.RuleAboveUpper,
+			bus.GuardUnknownCPU, "the CPU of 1 VM is unknown",
+		},
+		{
+			"out: unknown, but the rest is enough", spec(atOnce), known(4), see(ready(100), ready(100), ready(100), unknown()), 5,
+			bus.Out, bus.RuleAboveUpper, "", "scaling out",
+		},
 		{
 			"out: cooling down", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownOut = 3 * time.Second }),
 			State{HasSample: true, Desired: 1, LastOut: t0.Add(-2 * time.Second)},
@@ -137,14 +193,26 @@ func TestDecide(t *testing.T) {
 		},
 
 		// Guards of scaling in, in their order.
-		{"in: at min", spec(bounds(2, 5), atOnce), known(2), see(ready(1), ready(1)), 2, bus.Hold, bus.RuleBelowLower, bus.GuardAtMin,
-			"idle at min 2"},
-		{"in: unknown CPU", spec(atOnce), known(2), see(ready(1), unknown()), 2, bus.Hold, bus.RuleBelowLower, bus.GuardUnknownCPU,
-			"the CPU of 1 VM is unknown"},
-		{"in: four breaches of five", spec(), State{HasSample: true, Desired: 2, BreachesIn: 3}, see(ready(1), ready(1)), 2, bus.Hold,
-			bus.RuleBelowLower, bus.GuardBreaches, "4 of 5 samples"},
-		{"in: fifth breach", spec(), State{HasSample: true, Desired: 2, BreachesIn: 4}, see(ready(1), ready(1)), 1, bus.In,
-			bus.RuleBelowLower, "", "for 5 s"},
+		{
+			"in: at min", spec(bounds(2, 5), atOnce), known(2), see(ready(1), ready(1)), 2, bus.Hold, bus.RuleBelowLower, bus.GuardAtMin,
+			"idle at min 2",
+		},
+		{
+			"in: unknown CPU", spec(atOnce), known(2), see(ready(1), unknown()), 2, bus.Hold, bus.RuleBelowLower, bus.GuardUnknownCPU,
+			"the CPU of 1 VM is unknown",
+		},
+		{
+			"in: four breaches of five", spec(),
+			State{HasSample: true, Desired: 2, BreachesIn: 3},
+			see(ready(1), ready(1)), 2, bus.Hold,
+			bus.RuleBelowLower, bus.GuardBreaches, "4 of 5 samples",
+		},
+		{
+			"in: fifth breach", spec(),
+			State{HasSample: true, Desired: 2, BreachesIn: 4},
+			see(ready(1), ready(1)), 1, bus.In,
+			bus.RuleBelowLower, "", "for 5 s",
+		},
 		{
 			"in: cooling down after any change", spec(atOnce, func(g *bus.Group) { g.Policy.CooldownIn = 5 * time.Second }),
 			State{HasSample: true, Desired: 2, LastChange: t0.Add(-4500 * time.Millisecond)},
@@ -157,26 +225,44 @@ func TestDecide(t *testing.T) {
 		},
 
 		// What counts as a number.
-		{"more than 100 % counts as 100", spec(thresholds(70, 20), atOnce), known(2), see(ready(190), ready(30)), 2, bus.Hold,
-			bus.RuleStable, "", "stable: average 65 %"},
-		{"a booting VM's CPU does not count", spec(atOnce), known(2),
-			see(ready(30), aged(bus.PhaseLaunching, time.Second, new(100.0))), 2, bus.Hold, bus.RuleStable, "", "average 30 %"},
-		{"a warming VM's CPU does not count", spec(atOnce, warmup(5*time.Second)), known(2),
-			see(ready(30), aged(bus.PhaseReady, 4*time.Second, new(100.0))), 2, bus.Hold, bus.RuleStable, "", "average 30 %"},
-		{"a warm VM's CPU counts", spec(atOnce, warmup(5*time.Second)), known(2),
-			see(ready(30), aged(bus.PhaseReady, 5*time.Second, new(90.0))), 2, bus.Hold, bus.RuleStable, "", "average 60 %"},
-		{"a warming VM is capacity", spec(atOnce, warmup(5*time.Second)), known(2),
+		{
+			"more than 100 % counts as 100", spec(thresholds(70, 20), atOnce), known(2), see(ready(190), ready(30)), 2, bus.Hold,
+			bus.RuleStable, "", "stable: average 65 %",
+		},
+		{
+			"a booting VM's CPU does not count", spec(atOnce), known(2),
+			see(ready(30), aged(bus.PhaseLaunching, time.Second, new(100.0))), 2, bus.Hold, bus.RuleStable, "", "average 30 %",
+		},
+		{
+			"a warming VM's CPU does not count", spec(atOnce, warmup(5*time.Second)), known(2),
+			see(ready(30), aged(bus.PhaseReady, 4*time.Second, new(100.0))), 2, bus.Hold, bus.RuleStable, "", "average 30 %",
+		},
+		{
+			"a warm VM's CPU counts", spec(atOnce, warmup(5*time.Second)), known(2),
+			see(ready(30), aged(bus.PhaseReady, 5*time.Second, new(90.0))), 2, bus.Hold, bus.RuleStable, "", "average 60 %",
+		},
+		{
+			"a warming VM is capacity", spec(atOnce, warmup(5*time.Second)), known(2),
 			see(ready(100), aged(bus.PhaseReady, time.Second, new(100.0))), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing,
-			"1 VM on the way"},
-		{"a draining VM is neither", spec(atOnce), known(1), see(ready(100), aged(bus.PhaseDraining, time.Second, new(0.0))), 2,
-			bus.Out, bus.RuleAboveUpper, "", "average 100 %"},
-		{"a failed VM is neither", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseFailed, time.Second, new(0.0))), 3, bus.Out,
-			bus.RuleAboveUpper, "", "average 100 %"},
-		{"a VM within the boot time-out is coming", spec(atOnce), known(2),
+			"1 VM on the way",
+		},
+		{
+			"a draining VM is neither", spec(atOnce), known(1), see(ready(100), aged(bus.PhaseDraining, time.Second, new(0.0))), 2,
+			bus.Out, bus.RuleAboveUpper, "", "average 100 %",
+		},
+		{
+			"a failed VM is neither", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseFailed, time.Second, new(0.0))), 3, bus.Out,
+			bus.RuleAboveUpper, "", "average 100 %",
+		},
+		{
+			"a VM within the boot time-out is coming", spec(atOnce), known(2),
 			see(ready(100), aged(bus.PhaseLaunching, 2*time.Minute, nil)), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing,
-			"1 VM on the way"},
-		{"a VM past the boot time-out is not", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, 2*time.Minute+1, nil)),
-			3, bus.Out, bus.RuleAboveUpper, "", "scaling out"},
+			"1 VM on the way",
+		},
+		{
+			"a VM past the boot time-out is not", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, 2*time.Minute+1, nil)),
+			3, bus.Out, bus.RuleAboveUpper, "", "scaling out",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d, st := Decide(tt.spec, tt.state, tt.obs, t0)
@@ -370,16 +456,28 @@ func TestSplit(t *testing.T) {
 	}{
 		{"one host, empty", 2, []HostObservation{host("a")}, map[string]int{"a": 2}},
 		{"keeps what is there", 3, []HostObservation{host("a", vm(2), vm(1)), host("b", vm(3))}, map[string]int{"a": 2, "b": 1}},
-		{"adds to the host with the fewest", 4, []HostObservation{host("a", vm(2), vm(1)), host("b", vm(3))},
-			map[string]int{"a": 2, "b": 2}},
+		{
+			"adds to the host with the fewest", 4,
+			[]HostObservation{host("a", vm(2), vm(1)), host("b", vm(3))},
+			map[string]int{"a": 2, "b": 2},
+		},
 		{"adds several evenly", 5, []HostObservation{host("a"), host("b")}, map[string]int{"a": 3, "b": 2}},
-		{"removes from the host with the newest", 2, []HostObservation{host("a", vm(20), vm(10)), host("b", vm(5))},
-			map[string]int{"a": 2, "b": 0}},
-		{"removes several, newest first", 1, []HostObservation{host("a", vm(20), vm(1)), host("b", vm(5), vm(30))},
-			map[string]int{"a": 0, "b": 1}},
+		{
+			"removes from the host with the newest", 2,
+			[]HostObservation{host("a", vm(20), vm(10)), host("b", vm(5))},
+			map[string]int{"a": 2, "b": 0},
+		},
+		{
+			"removes several, newest first", 1,
+			[]HostObservation{host("a", vm(20), vm(1)), host("b", vm(5), vm(30))},
+			map[string]int{"a": 0, "b": 1},
+		},
 		{"removes all", 0, []HostObservation{host("a", vm(1)), host("b", vm(2))}, map[string]int{"a": 0, "b": 0}},
-		{"those on their way out do not count", 2, []HostObservation{host("a", vm(1), out, out), host("b")},
-			map[string]int{"a": 1, "b": 1}},
+		{
+			"those on their way out do not count", 2,
+			[]HostObservation{host("a", vm(1), out, out), host("b")},
+			map[string]int{"a": 1, "b": 1},
+		},
 		{"no host", 2, nil, map[string]int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -106,8 +106,10 @@ func evaluatePolicy(s situation, t bus.PolicyType, before *policyState, reading 
 	}
 	reading.CPUPercent = new(now.Sum / float64(now.Count))
 	w := rule.Recommend(reading)
-	return policyState{Memory: memory, At: s.now,
-		Recommendation: bus.Recommendation{Policy: t, Desired: w.Desired, Sentence: w.Reason}}, true
+	return policyState{
+		Memory: memory, At: s.now,
+		Recommendation: bus.Recommendation{Policy: t, Desired: w.Desired, Sentence: w.Reason},
+	}, true
 }
 
 // reading is what all policies see. Each has a CPU of its own: the mean since it was asked last.

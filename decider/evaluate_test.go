@@ -101,8 +101,10 @@ func limitRecommendation(spec bus.Group, st State, c counts, wants int, now time
 	wishes := []bus.Recommendation{{Desired: wants, Sentence: "why"}}
 	return s, applyLimits(
 		s,
-		recommendation{rule: bus.RulePolicy, hasSample: true, current: st.Desired, wants: wants, limited: true,
-			recommendations: wishes},
+		recommendation{
+			rule: bus.RulePolicy, hasSample: true, current: st.Desired, wants: wants, limited: true,
+			recommendations: wishes,
+		},
 	)
 }
 

@@ -479,7 +479,8 @@ func TestRefreshInvariants(t *testing.T) {
 			}
 		}
 		r := f.d.Refresh
-		stuck := r.Strategy == bus.RefreshReplace && min(g.Refresh.MaxSurge, g.Max-desired)+desired-(desired*g.Refresh.MinHealthyPercent+99)/100 == 0
+		stuck := r.Strategy == bus.RefreshReplace &&
+			min(g.Refresh.MaxSurge, g.Max-desired)+desired-(desired*g.Refresh.MinHealthyPercent+99)/100 == 0
 		switch templates := f.templates(); {
 		case r.Phase == bus.RefreshDone && (len(templates) != 1 || templates["web-2"] == 0),
 			r.Phase == bus.RefreshFailed && (len(templates) != 1 || templates["web-1"] == 0),

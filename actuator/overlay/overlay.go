@@ -165,8 +165,10 @@ func checkDevice(d element) error {
 			return slices.ContainsFunc(below, func(e element) bool { return e.name == name })
 		}
 		if has("source") && !has("readonly") && !has("shareable") {
-			return &Error{d.line, "a <disk> that each VM of the group would write to",
-				"it with <readonly/> or <shareable/>; a VM's own disks are in disks"}
+			return &Error{
+				d.line, "a <disk> that each VM of the group would write to",
+				"it with <readonly/> or <shareable/>; a VM's own disks are in disks",
+			}
 		}
 	case strings.Contains(d.text, "org.qemu.guest_agent.0"):
 		return &Error{d.line, "the guest agent's channel", "others only: each VM has that one"}

@@ -68,7 +68,10 @@ func TestCheck(t *testing.T) {
 		{"nothing", "", ""},
 		{"an empty one", "<domain/>", ""},
 		{"a device", device("<input type='tablet' bus='virtio'/>"), ""},
-		{"a disk that can be shared", device("<disk type='file' device='cdrom'><source file='/tools.iso'/><target dev='sda'/><readonly/></disk>"), ""},
+		{
+			"a disk that can be shared",
+			device("<disk type='file' device='cdrom'><source file='/tools.iso'/><target dev='sda'/><readonly/></disk>"), "",
+		},
 		{"an empty drive", device("<disk type='file' device='cdrom'><target dev='sda'/></disk>"), ""},
 		{"two labels", in("<seclabel type='none' model='dac'/><seclabel type='none' model='apparmor'/>"), ""},
 		{"features with ACPI", in("<features><acpi/><hyperv mode='passthrough'/></features>"), ""},
@@ -87,8 +90,14 @@ func TestCheck(t *testing.T) {
 		{"features without ACPI", in("<features/>"), "found <features> without <acpi/>"},
 		{"another emulator", device("<emulator>/bin/sh</emulator>"), "line 3: found <emulator> in <devices>"},
 		{"a NIC", device("<interface type='user'/>"), "found <interface> in <devices>"},
-		{"a disk that all write to", device("<disk type='file'><source file='/data.img'/></disk>"), "line 3: found a <disk> that each VM"},
-		{"the agent's channel", device("<channel><target name='org.qemu.guest_agent.0'/></channel>"), "found the guest agent's channel"},
+		{
+			"a disk that all write to", device("<disk type='file'><source file='/data.img'/></disk>"),
+			"line 3: found a <disk> that each VM",
+		},
+		{
+			"the agent's channel", device("<channel><target name='org.qemu.guest_agent.0'/></channel>"),
+			"found the guest agent's channel",
+		},
 		{"too long", "<domain>" + strings.Repeat(" ", MaxBytes) + "</domain>", "found 65553 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

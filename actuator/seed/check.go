@@ -59,8 +59,8 @@ func tooLong(field, text string) Problem {
 	return Problem{Field: field, Found: fmt.Sprintf("%d bytes", len(text)), Allowed: fmt.Sprintf("at most %d", MaxBytes)}
 }
 
-var sshKey = regexp.MustCompile(`^(.* )?(ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)` +
-	` [A-Za-z0-9+/]{20,}=*( .*)?$`)
+var sshKey = regexp.MustCompile(`^(.* )?(ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp(256|384|521)|` +
+	`sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]{20,}=*( .*)?$`)
 
 func checkKeys(field, text string) []Problem {
 	const want = "a public key such as ssh-ed25519 AAAA... NAME"

@@ -141,12 +141,14 @@ var (
 	commands = oneOf(list("commands: texts, or lists of texts", oneOf(str, list("texts", oneOf(str, number, boolean)), nothing)))
 	user     = keys(map[string]rule{
 		"name": oneOf(str), "gecos": oneOf(str), "shell": oneOf(str), "passwd": oneOf(str), "hashed_passwd": oneOf(str),
-		"plain_text_passwd": oneOf(str), "homedir": oneOf(str), "primary_group": oneOf(str), "lock_passwd": oneOf(boolean), "system": oneOf(boolean),
+		"plain_text_passwd": oneOf(str), "homedir": oneOf(str), "primary_group": oneOf(str), "lock_passwd": oneOf(boolean),
+		"system":         oneOf(boolean),
 		"no_create_home": oneOf(boolean), "ssh_authorized_keys": oneOf(texts), "ssh_import_id": oneOf(texts),
 		"groups": oneOf(str, texts, mapping), "sudo": oneOf(str, texts, boolean, nothing),
 	})
 	writtenFile = keys(map[string]rule{
-		"path": oneOf(str), "content": oneOf(str), "owner": oneOf(str), "encoding": oneOf(str), "append": oneOf(boolean), "defer": oneOf(boolean),
+		"path": oneOf(str), "content": oneOf(str), "owner": oneOf(str), "encoding": oneOf(str), "append": oneOf(boolean),
+		"defer":       oneOf(boolean),
 		"permissions": quotedMode, "source": oneOf(mapping),
 	}, "path")
 )
@@ -193,14 +195,15 @@ var typed = map[string]rule{
 
 // known are the other keys of #cloud-config, those of cloud-init 25.1 and before.
 var known = strings.Fields(`
-allow_public_ssh_keys ansible apk_repos apt_pipelining apt_reboot_if_required apt_update apt_upgrade authkey_hash autoinstall byobu_by_default
-ca-certs ca_certs chef cloud_config_modules cloud_final_modules cloud_init_modules create_hostname_file datasource datasource_list debug
-device_aliases disable_ec2_metadata disable_piwiz disable_root_opts disk_setup drivers enable_rpi_connect fan fs_setup grub-dpkg grub_dpkg keyboard
-landscape launch-index locale_configfile lxd manage_etc_hosts manage_resolv_conf mcollective merge_how merge_type migrate
-mount_default_fields network no_ssh_fingerprints output phone_home prefer_fqdn_over_hostname puppet random_seed reporting resize_rootfs
-resolv_conf rh_subscription rpi_interfaces rpi_userconf rsyslog salt_minion snap spacewalk ssh ssh_fp_console_blacklist ssh_genkeytypes
-ssh_import_id ssh_key_console_blacklist ssh_keys ssh_publish_hostkeys ssh_quiet_keygen swap system_info ubuntu_advantage ubuntu_pro updates
-vendor_data version wireguard yum_repo_dir yum_repos zypper`)
+allow_public_ssh_keys ansible apk_repos apt_pipelining apt_reboot_if_required apt_update apt_upgrade authkey_hash autoinstall
+byobu_by_default ca-certs ca_certs chef cloud_config_modules cloud_final_modules cloud_init_modules create_hostname_file
+datasource datasource_list debug device_aliases disable_ec2_metadata disable_piwiz disable_root_opts disk_setup drivers
+enable_rpi_connect fan fs_setup grub-dpkg grub_dpkg keyboard landscape launch-index locale_configfile lxd manage_etc_hosts
+manage_resolv_conf mcollective merge_how merge_type migrate mount_default_fields network no_ssh_fingerprints output phone_home
+prefer_fqdn_over_hostname puppet random_seed reporting resize_rootfs resolv_conf rh_subscription rpi_interfaces rpi_userconf
+rsyslog salt_minion snap spacewalk ssh ssh_fp_console_blacklist ssh_genkeytypes ssh_import_id ssh_key_console_blacklist ssh_keys
+ssh_publish_hostkeys ssh_quiet_keygen swap system_info ubuntu_advantage ubuntu_pro updates vendor_data version wireguard
+yum_repo_dir yum_repos zypper`)
 
 // cloudConfig checks #cloud-config: its keys, and the types of the common ones.
 func cloudConfig(c *checker, path string, n ast.Node) {

@@ -27,7 +27,8 @@ type Values struct {
 	UUID     string // of the VM
 }
 
-// Image is the seed of one VM: a file system with its meta-data and what the group has of user data, vendor data and network config.
+// Image is the seed of one VM: a file system with its meta-data and what the group has of user data, vendor data and network
+// config.
 func Image(c bus.CloudInit, v Values) ([]byte, error) {
 	user, err := userData(c.UserData.Text, v)
 	if err != nil {

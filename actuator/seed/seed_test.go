@@ -14,7 +14,10 @@ import (
 
 const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPqXr0Jm2wq0gqhZJ7o0Fh4bJ6qv1cYjv1Cj7yFqk0a ann@example.org"
 
-var web3 = Values{Name: "web-3", Group: "web", Index: 3, Host: "kvm1", Template: "demo", UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11"}
+var web3 = Values{
+	Name: "web-3", Group: "web", Index: 3, Host: "kvm1", Template: "demo",
+	UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11",
+}
 
 // read is the files of an image, by another program's reading.
 func read(t *testing.T, data []byte) (label string, files map[string]string) {
@@ -47,8 +50,9 @@ func read(t *testing.T, data []byte) (label string, files map[string]string) {
 
 func TestImage(t *testing.T) {
 	c := bus.CloudInit{
-		SSHKeys:       []bus.Text{{Text: key}, {Text: "# of the team\n" + key + "2\n\n"}},
-		UserData:      bus.Text{Text: "#cloud-config\nhostname: {{.Name}}.{{.Group}}\n" + strings.Repeat("# more than a sector\n", 200)},
+		SSHKeys: []bus.Text{{Text: key}, {Text: "# of the team\n" + key + "2\n\n"}},
+		UserData: bus.Text{Text: "#cloud-config\nhostname: {{.Name}}.{{.Group}}\n" +
+			strings.Repeat("# more than a sector\n", 200)},
 		VendorData:    bus.Text{Text: "#!/bin/sh\necho '{{.Name}}'\n"},
 		NetworkConfig: bus.Text{Text: "version: 2\n"},
 	}
@@ -60,7 +64,8 @@ func TestImage(t *testing.T) {
 	if label != Label || len(files) != 4 {
 		t.Errorf("label %q, files %v", label, files)
 	}
-	if got := files["user-data"]; !strings.HasPrefix(got, "#cloud-config\nhostname: web-3.web\n") || !strings.HasSuffix(got, "sector\n") {
+	if got := files["user-data"]; !strings.HasPrefix(got, "#cloud-config\nhostname: web-3.web\n") ||
+		!strings.HasSuffix(got, "sector\n") {
 		t.Errorf("user data:\n%s", got)
 	}
 	if files["vendor-data"] != c.VendorData.Text || files["network-config"] != c.NetworkConfig.Text {
@@ -119,7 +124,10 @@ func TestUserData(t *testing.T) {
 		{"a value that is none", "a\n{{.Nmae}}", "", `line 2:`},
 		{"a template that is none", "{{", "", "line 1"},
 		{"a loop", "{{range 5}}{{end}}", "", "want values, if and with only"},
-		{"a loop in a branch", "{{if .Name}}{{else}}{{with .Group}}{{range 5}}{{end}}{{end}}{{end}}", "", "want values, if and with only"},
+		{
+			"a loop in a branch", "{{if .Name}}{{else}}{{with .Group}}{{range 5}}{{end}}{{end}}{{end}}", "",
+			"want values, if and with only",
+		},
 		{"a call of itself", `{{template "user_data" .}}`, "", "want values, if and with only"},
 		{"a template within", `{{define "x"}}{{template "x"}}{{end}}{{template "x"}}`, "", `a template "x" within`},
 		{"too long with its values", `{{printf "%1000000d" 1}}`, "", "more than 64 KiB"},

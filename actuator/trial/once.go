@@ -58,8 +58,8 @@ func RemoveGroup(ctx context.Context, m vm.Manager, group string) (removed []str
 	return removed, errors.Join(problems...)
 }
 
-// throwAway is a group of its own whose VMs are made as those of spec. They wait for their guests alone, as nobody counts on them,
-// and have no ports of the host, which belong to the VMs of spec.
+// throwAway is a group of its own whose VMs are made as those of spec. They wait for their guests alone, as nobody counts on
+// them, and have no ports of the host, which belong to the VMs of spec.
 func throwAway(spec bus.Group) bus.Group {
 	spec.Name = bus.NewThrowAwayGroup()
 	spec.ReadyWhen, spec.Hooks, spec.Checks = bus.ReadyAgent, bus.DefaultGroup().Hooks, nil

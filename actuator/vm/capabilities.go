@@ -40,7 +40,10 @@ func Lacks(conn *libvirt.Connect, m Machine, spec bus.Group) ([]Lack, error) {
 	case errors.Is(err, libvirt.ERR_NO_SUPPORT):
 		return nil, nil
 	case errors.Is(err, libvirt.ERR_INVALID_ARG) && h.Machine != "":
-		return []Lack{{"machine", strconv.Quote(h.Machine), "one that this host's QEMU has (qemu-system-" + m.Arch + " -machine help), or \"\""}}, nil
+		return []Lack{{
+			"machine", strconv.Quote(h.Machine),
+			"one that this host's QEMU has (qemu-system-" + m.Arch + " -machine help), or \"\"",
+		}}, nil
 	case err != nil:
 		return nil, fmt.Errorf("read what libvirt can do for a VM: %w", err)
 	}
@@ -85,7 +88,8 @@ func (o offer) firmware(h bus.Hardware, _ string) []Lack {
 		return nil
 	case !slices.Contains(values(o.caps.OS.Enums, "firmware"), "efi"):
 		return []Lack{{"firmware", string(h.Firmware), install}}
-	case h.Firmware == bus.FirmwareUEFISecure && o.caps.OS.Loader != nil && !slices.Contains(values(o.caps.OS.Loader.Enums, "secure"), "yes"):
+	case h.Firmware == bus.FirmwareUEFISecure && o.caps.OS.Loader != nil &&
+		!slices.Contains(values(o.caps.OS.Loader.Enums, "secure"), "yes"):
 		return []Lack{{"firmware", string(h.Firmware), "uefi, or firmware with Secure Boot for this type of machine"}}
 	}
 	return nil
@@ -110,12 +114,18 @@ func (o offer) cpu(h bus.Hardware, virtType string) []Lack {
 				return nil
 			}
 		}
-		return []Lack{{"cpu.model", strconv.Quote(h.CPU.Model), "one that this host can give (virsh domcapabilities --virttype " + virtType + ")"}}
+		return []Lack{{
+			"cpu.model", strconv.Quote(h.CPU.Model),
+			"one that this host can give (virsh domcapabilities --virttype " + virtType + ")",
+		}}
 	}
 	if slices.Contains(can, mode) {
 		return nil
 	}
-	return []Lack{{"cpu.mode", mode, fmt.Sprintf("\"\" or one of %s: this host's domains are of type %s", strings.Join(can, ", "), virtType)}}
+	return []Lack{{
+		"cpu.mode", mode,
+		fmt.Sprintf("\"\" or one of %s: this host's domains are of type %s", strings.Join(can, ", "), virtType),
+	}}
 }
 
 func (o offer) tpm(h bus.Hardware, _ string) []Lack {
@@ -123,7 +133,8 @@ func (o offer) tpm(h bus.Hardware, _ string) []Lack {
 		return nil
 	}
 	tpm := o.caps.Devices.TPM
-	if tpm.Supported == "yes" && slices.Contains(values(tpm.Enums, "model"), "tpm-crb") && slices.Contains(values(tpm.Enums, "backendModel"), "emulator") {
+	if tpm.Supported == "yes" && slices.Contains(values(tpm.Enums, "model"), "tpm-crb") &&
+		slices.Contains(values(tpm.Enums, "backendModel"), "emulator") {
 		return nil
 	}
 	return []Lack{{"tpm", "true", "false, or a host with an emulator of TPMs (packages swtpm and swtpm-tools)"}}
@@ -146,7 +157,8 @@ func (o offer) vlans(h bus.Hardware, _ string) []Lack {
 		if nic.VLAN != 0 && o.version < bridgeVLANs {
 			all = append(all, Lack{
 				fmt.Sprintf("nics[%d].vlan", i), strconv.Itoa(nic.VLAN),
-				fmt.Sprintf("none with libvirt %d.%d, as it knows no VLANs on a bridge before 11.0; make a bridge for the VLAN", o.version/1_000_000, o.version/1000%1000),
+				fmt.Sprintf("none with libvirt %d.%d, as it knows no VLANs on a bridge before 11.0; make a bridge for the VLAN",
+					o.version/1_000_000, o.version/1000%1000),
 			})
 		}
 	}

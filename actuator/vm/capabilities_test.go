@@ -44,19 +44,35 @@ func TestLacks(t *testing.T) {
 	}{
 		{name: "all is there", hardware: all},
 		{name: "nothing is wanted", cut: "yes -> no", version: 9_000_000},
-		{name: "no UEFI", cut: "<value>efi</value> -> ", hardware: all, want: "firmware: found uefi-secure, want bios, or a host with UEFI"},
+		{
+			name: "no UEFI", cut: "<value>efi</value> -> ", hardware: all,
+			want: "firmware: found uefi-secure, want bios, or a host with UEFI",
+		},
 		{name: "no Secure Boot", cut: "<value>yes</value> -> ", hardware: all, want: "firmware: found uefi-secure, want uefi"},
 		{name: "UEFI without Secure Boot", cut: "<value>yes</value> -> ", hardware: bus.Hardware{Firmware: bus.FirmwareUEFI}},
-		{name: "no swtpm", cut: "<value>emulator</value> -> ", hardware: all, want: "tpm: found true, want false, or a host with an emulator"},
-		{name: "a CPU that it cannot give", hardware: bus.Hardware{CPU: bus.CPU{Mode: bus.CPUCustom, Model: "EPYC"}}, want: `cpu.model: found "EPYC"`},
-		{name: "a CPU that is none", hardware: bus.Hardware{CPU: bus.CPU{Mode: bus.CPUCustom, Model: "Z80"}}, want: `cpu.model: found "Z80"`},
+		{
+			name: "no swtpm", cut: "<value>emulator</value> -> ", hardware: all,
+			want: "tpm: found true, want false, or a host with an emulator",
+		},
+		{
+			name: "a CPU that it cannot give", hardware: bus.Hardware{CPU: bus.CPU{Mode: bus.CPUCustom, Model: "EPYC"}},
+			want: `cpu.model: found "EPYC"`,
+		},
+		{
+			name: "a CPU that is none", hardware: bus.Hardware{CPU: bus.CPU{Mode: bus.CPUCustom, Model: "Z80"}},
+			want: `cpu.model: found "Z80"`,
+		},
 		{
 			name: "no KVM", cut: "name='host-passthrough' supported='yes' -> name='host-passthrough' supported='no'",
-			hardware: bus.Hardware{CPU: bus.CPU{Mode: bus.CPUHostPassthrough}}, want: `cpu.mode: found host-passthrough, want "" or one of host-model, custom`,
+			hardware: bus.Hardware{CPU: bus.CPU{Mode: bus.CPUHostPassthrough}},
+			want:     `cpu.mode: found host-passthrough, want "" or one of host-model, custom`,
 		},
 		{name: "fewer CPUs", hardware: bus.Hardware{Pinning: "0-3,8"}, want: "pinning: found 0-3,8, want CPUs from 0 to 7"},
 		{name: "too many vCPUs", vcpus: 256, want: "vcpus: found 256, want at most 255"},
-		{name: "a VLAN with an old libvirt", hardware: all, version: 9_000_000, want: "nics[1].vlan: found 7, want none with libvirt 9.0"},
+		{
+			name: "a VLAN with an old libvirt", hardware: all, version: 9_000_000,
+			want: "nics[1].vlan: found 7, want none with libvirt 9.0",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := offer{version: 11_003_000, cpus: 8}

@@ -20,8 +20,8 @@ func VolumePath(pool *libvirt.StoragePool, volume string) (string, error) {
 	return dir + "/" + volume, nil
 }
 
-// CreateVolume makes a linked clone of a template's file, or an empty volume where that is "", with a size in bytes. libvirt refuses a name that is in use, also by
-// a file that it does not know, so what it returns was made by this call.
+// CreateVolume makes a linked clone of a template's file, or an empty volume where that is "", with a size in bytes. libvirt
+// refuses a name that is in use, also by a file that it does not know, so what it returns was made by this call.
 func CreateVolume(pool *libvirt.StoragePool, name, templatePath string, bytes uint64) (*libvirt.StorageVol, error) {
 	text, err := volumeXML(name, templatePath, bytes)
 	if err != nil {

@@ -47,7 +47,12 @@ func TestReadDisks(t *testing.T) {
 		{"empty", bus.Disk{SizeMiB: 512}, extraDisk{"", 512 << 20}, ""},
 		{"of a template", bus.Disk{Template: "data"}, extraDisk{"/pool/data", 2 << 30}, ""},
 		{"of a template, larger", bus.Disk{SizeMiB: 4096, Template: "data"}, extraDisk{"/pool/data", 4 << 30}, ""},
-		{"of a template, smaller", bus.Disk{SizeMiB: 512, Template: "data"}, extraDisk{}, "disk 1: disk: found 512MiB, want at least 2GiB"},
+		{
+			"of a template, smaller",
+			bus.Disk{SizeMiB: 512, Template: "data"},
+			extraDisk{},
+			"disk 1: disk: found 512MiB, want at least 2GiB",
+		},
 		{"no such template", bus.Disk{Template: "none"}, extraDisk{}, "disk 1: template not found"},
 		{"half a template", bus.Disk{Template: "half"}, extraDisk{}, `disk 1: template "half" is being uploaded`},
 		{"of nothing", bus.Disk{}, extraDisk{}, "disk 1: found neither size nor template"},

@@ -17,8 +17,8 @@ func machineType(h bus.Hardware) string {
 	return h.Machine
 }
 
-// setFirmware has libvirt choose the firmware's file. It makes a file with the firmware's variables for the VM, which goes with its
-// definition.
+// setFirmware has libvirt choose the firmware's file. It makes a file with the firmware's variables for the VM, which goes with
+// its definition.
 func setFirmware(os *libvirtxml.DomainOS, f bus.Firmware) {
 	secure := "no"
 	switch f {
@@ -103,8 +103,8 @@ func interfaceSource(nic bus.NIC) *libvirtxml.DomainInterfaceSource {
 	return nil
 }
 
-// forwardSlot is the first PCI slot of NICs with forwarded ports. libvirt, which does not know of them, gives out slots from 1 on,
-// and QEMU itself would take the next one.
+// forwardSlot is the first PCI slot of NICs with forwarded ports. libvirt, which does not know of them, gives out slots from 1
+// on, and QEMU itself would take the next one.
 const forwardSlot = 0x12
 
 // forwards are QEMU's arguments for NICs with forwarded ports; nil: there are none.

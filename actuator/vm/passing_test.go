@@ -141,7 +141,10 @@ func TestUnpassable(t *testing.T) {
 		{"a check of leases", func(g *bus.Group) { g.Checks = []bus.Check{lease} }, "", `check "lease"`},
 		{"a check of leases that are seen", func(g *bus.Group) { g.Checks = []bus.Check{lease} }, "default", ""},
 		{"reached", func(g *bus.Group) { g.Checks = []bus.Check{http} }, "", ""},
-		{"not reached", func(g *bus.Group) { g.Checks, g.Network = []bus.Check{http}, bus.UserNetwork }, "", `"http :80/": with user-mode`},
+		{
+			"not reached", func(g *bus.Group) { g.Checks, g.Network = []bus.Check{http}, bus.UserNetwork }, "",
+			`"http :80/": with user-mode`,
+		},
 		{"reached by a port", func(g *bus.Group) { g.Checks, g.Hardware.NICs = []bus.Check{http}, forwarded }, "", ""},
 		{"an address", func(g *bus.Group) {
 			g.Checks, g.Hardware.NICs = []bus.Check{{Type: bus.CheckAddress}}, forwarded

@@ -74,7 +74,8 @@ func Decision() *bus.Decision {
 // Refresh is an example.
 func Refresh() *bus.Refresh {
 	return &bus.Refresh{
-		ID: "web-refresh-1777892400250", Phase: bus.RefreshRunning, Strategy: bus.RefreshReplace, Sentence: "1 of 3 VMs are up to date", Machine: "a1b2c3d4e5f6",
+		ID: "web-refresh-1777892400250", Phase: bus.RefreshRunning, Strategy: bus.RefreshReplace,
+		Sentence: "1 of 3 VMs are up to date", Machine: "a1b2c3d4e5f6",
 		From: "web-1", Returned: true, Before: new(Noon), Total: 3, Updated: 1, Outdated: 2, Failures: 1, Alarms: 1, MaxSurge: 1,
 		MinHealthyPercent: 100, Checkpoints: []int{50}, CheckpointDelayMS: 300000, BakeMS: 60000, By: "ann@kvm1.example.org",
 		Started: Noon.Add(-time.Hour), Since: Noon.Add(-time.Hour),

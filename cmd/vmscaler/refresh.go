@@ -64,7 +64,10 @@ is as in the config.`),
 	f.BoolVar(&c.back, "return", false, "go back to the template before")
 	cmd.MarkFlagsMutuallyExclusive("pause", "resume", "cancel", "return")
 	for _, other := range []string{"pause", "resume", "cancel", "return"} {
-		for _, flag := range []string{"all", "strategy", "max-surge", "min-healthy", "checkpoints", "checkpoint-delay", "bake", "dry-run"} {
+		for _, flag := range []string{
+			"all", "strategy", "max-surge", "min-healthy", "checkpoints", "checkpoint-delay", "bake",
+			"dry-run",
+		} {
 			cmd.MarkFlagsMutuallyExclusive(other, flag)
 		}
 	}

@@ -29,8 +29,8 @@ func manager(hv *libvirtHost, cfg config.Config) (vm.Manager, error) {
 	}, nil
 }
 
-// trialSpec is how VMs of a template are made: as the first group of the config that has it, or as the defaults say on the network of
-// the first group.
+// trialSpec is how VMs of a template are made: as the first group of the config that has it, or as the defaults say on the
+// network of the first group.
 func trialSpec(cfg config.Config, of template.Info, uri string) bus.Group {
 	groups := host.WithNetworks(cfg.Groups, uri)
 	for _, g := range groups {

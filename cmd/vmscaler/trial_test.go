@@ -28,7 +28,8 @@ func TestTrialSpec(t *testing.T) {
 		{template.Info{}, 256, "lan", bus.FirmwareBIOS},
 	} {
 		got := trialSpec(cfg, tt.of, "qemu:///system")
-		if got.Template != tt.of.Name || got.MemoryMiB != tt.memory || got.Network != tt.network || got.Hardware.Firmware != tt.firmware {
+		if got.Template != tt.of.Name || got.MemoryMiB != tt.memory || got.Network != tt.network ||
+			got.Hardware.Firmware != tt.firmware {
 			t.Errorf("%+v: got %+v", tt.of, got)
 		}
 	}

@@ -19,10 +19,15 @@ func TestThresholds(t *testing.T) {
 	}{
 		"nothing known": {nil, nil, 0},
 		"threshold":     {&bus.Decision{Inputs: inputs(0)}, []float64{20, 70}, 70},
-		"target": {&bus.Decision{Inputs: inputs(60), Recommendations: []bus.Recommendation{{Policy: bus.PolicyTarget}}},
-			[]float64{60}, 60},
-		"predictive": {&bus.Decision{Inputs: inputs(0), Recommendations: []bus.Recommendation{{Policy: bus.PolicyPredictive}}}, nil,
-			70},
+		"target": {
+			&bus.Decision{Inputs: inputs(60), Recommendations: []bus.Recommendation{{Policy: bus.PolicyTarget}}},
+			[]float64{60},
+			60,
+		},
+		"predictive": {
+			&bus.Decision{Inputs: inputs(0), Recommendations: []bus.Recommendation{{Policy: bus.PolicyPredictive}}}, nil,
+			70,
+		},
 		"threshold, predictive": {&bus.Decision{Inputs: inputs(0), Recommendations: []bus.Recommendation{
 			{Policy: bus.PolicyPredictive},
 			{Policy: bus.PolicyThreshold},

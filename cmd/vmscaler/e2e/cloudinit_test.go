@@ -18,8 +18,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// TestCloudInitImage: two VMs of a system with cloud-init, made at once, have the key, the files, the commands and the size of disk that
-// the config gives them, and no identity in common. They are ready when cloud-init has finished.
+// TestCloudInitImage: two VMs of a system with cloud-init, made at once, have the key, the files, the commands and the size of
+// disk that the config gives them, and no identity in common. They are ready when cloud-init has finished.
 func TestCloudInitImage(t *testing.T) {
 	image := os.Getenv("VMSCALER_TEST_IMAGE")
 	if image == "" {
@@ -68,8 +68,9 @@ cloud_init:
 			return guestRuns(t, w.domain(v.Name), command)
 		}
 		for command, want := range map[string]string{
-			"hostname":                              v.Name,
-			"cat /etc/who":                          fmt.Sprintf("%s %s of %s from debian", v.Name, strings.TrimPrefix(v.Name, w.group+"-"), w.group),
+			"hostname": v.Name,
+			"cat /etc/who": fmt.Sprintf("%s %s of %s from debian", v.Name,
+				strings.TrimPrefix(v.Name, w.group+"-"), w.group),
 			"cat /var/lib/ran":                      "done",
 			"cat /home/debian/.ssh/authorized_keys": public,
 			"cat /var/lib/cloud/data/instance-id":   v.UUID,

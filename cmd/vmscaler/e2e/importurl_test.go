@@ -17,8 +17,8 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template"
 )
 
-// TestImportFromAServer: the program fetches an image that is packed, with its checksum, converts it and keeps where it came from; a
-// wrong one leaves nothing.
+// TestImportFromAServer: the program fetches an image that is packed, with its checksum, converts it and keeps where it came
+// from; a wrong one leaves nothing.
 func TestImportFromAServer(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()

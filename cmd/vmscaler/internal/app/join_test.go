@@ -118,7 +118,8 @@ func TestJoinWithoutCredentials(t *testing.T) {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
 			said := func(error) { t.Error("it waits for credentials that nobody names") }
-			conn, err := Join(bustest.Limit(t), string(role), func(string) client.Remote { return client.Remote{URL: embedded} }, bustest.Quiet, said)
+			conn, err := Join(bustest.Limit(t), string(role), func(string) client.Remote { return client.Remote{URL: embedded} },
+				bustest.Quiet, said)
 			if err == nil {
 				conn.Close()
 			}

@@ -509,7 +509,8 @@ func TestFindings(t *testing.T) {
 		{"what the host cannot give", func(f *Facts) {
 			f.Lacks = map[string][]vm.Lack{"web": {{Field: "tpm", Found: "true", Allowed: "false, or a host with swtpm"}}}
 		}, []string{
-			"problem machine: group web: tpm is true, which this host cannot give its VMs -> in the config, tpm: false, or a host with swtpm",
+			"problem machine: group web: tpm is true, which this host cannot give its VMs -> in the config, tpm: false, or a host with " +
+				"swtpm",
 		}},
 		{"disks smaller than the template", func(f *Facts) { f.Groups[0].DiskMiB = 128 }, []string{
 			`problem template: demo: group web: disk: found 128MiB, want at least 256MiB, the size of template "demo" -> ` +

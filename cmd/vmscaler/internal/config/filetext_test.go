@@ -28,7 +28,8 @@ func write(t *testing.T, files ...string) string {
 
 func TestTextsInFiles(t *testing.T) {
 	path := write(t,
-		"vmscaler.yaml", "groups:\n- name: web\n  cloud_init:\n    ssh_keys: [file:team.pub, '"+someKey+"']\n    user_data: file:web.yaml\n"+
+		"vmscaler.yaml",
+		"groups:\n- name: web\n  cloud_init:\n    ssh_keys: [file:team.pub, '"+someKey+"']\n    user_data: file:web.yaml\n"+
 			"    vendor_data: |\n      #!/bin/sh\n      true\n",
 		"team.pub", "# the team\n"+someKey+"\n",
 		"web.yaml", "#cloud-config\nhostname: {{.Name}}\n",
@@ -43,7 +44,8 @@ func TestTextsInFiles(t *testing.T) {
 		VendorData: bus.Text{Text: "#!/bin/sh\ntrue\n"},
 	}
 	got := cfg.Groups[0].CloudInit
-	if len(got.SSHKeys) != 2 || got.SSHKeys[0] != want.SSHKeys[0] || got.SSHKeys[1] != want.SSHKeys[1] || got.UserData != want.UserData ||
+	if len(got.SSHKeys) != 2 || got.SSHKeys[0] != want.SSHKeys[0] || got.SSHKeys[1] != want.SSHKeys[1] ||
+		got.UserData != want.UserData ||
 		got.VendorData != want.VendorData {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -60,15 +62,31 @@ func TestProblemsOfSeeds(t *testing.T) {
 		name, config string
 		want         []string // of each problem the beginning, without the folder
 	}{
-		{"in a file", "user_data: file:bad.yaml", []string{"bad.yaml:3: groups[0].cloud_init.user_data: found runcmd: text true, want a list"}},
-		{"in a block", "user_data: |\n      #cloud-config\n      hostname: x\n      runcmd: yes please\n", []string{"vmscaler.yaml:7: groups[0].cloud_init.user_data: found runcmd"}},
+		{
+			"in a file", "user_data: file:bad.yaml",
+			[]string{"bad.yaml:3: groups[0].cloud_init.user_data: found runcmd: text true, want a list"},
+		},
+		{
+			"in a block", "user_data: |\n      #cloud-config\n      hostname: x\n      runcmd: yes please\n",
+			[]string{"vmscaler.yaml:7: groups[0].cloud_init.user_data: found runcmd"},
+		},
 		{"in a line", "ssh_keys: [ann]", []string{"vmscaler.yaml:4: groups[0].cloud_init.ssh_keys[0]: found ann, want a public key"}},
-		{"no file", "user_data: file:none.yaml", []string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:none.yaml (no such file or directory), want a file"}},
+		{
+			"no file", "user_data: file:none.yaml",
+			[]string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:none.yaml (no such file or directory), want a file"},
+		},
 		{"a folder", "user_data: file:.", []string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:. ("}},
 		{"a device", "user_data: file:/dev/zero", []string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:/dev/zero ("}},
-		{"too long", "user_data: file:long", []string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:long (it is longer), want a file that can be read, of at most 64 KiB"}},
-		{"no text", "user_data: file:binary", []string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:binary (it is no text)"}},
-		{"a number", "user_data: 5", []string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found 5, want cloud-init's user data, or file:PATH"}},
+		{"too long", "user_data: file:long", []string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:long (it is " +
+			"longer), want a file that can be read, of at most 64 KiB"}},
+		{
+			"no text", "user_data: file:binary",
+			[]string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found file:binary (it is no text)"},
+		},
+		{
+			"a number", "user_data: 5",
+			[]string{"vmscaler.yaml:4: groups[0].cloud_init.user_data: found 5, want cloud-init's user data, or file:PATH"},
+		},
 		{"keys in one text", "ssh_keys: x", []string{"vmscaler.yaml:4: groups[0].cloud_init.ssh_keys: found x, want a list"}},
 		{"all of them", "ssh_keys: [ann]\n    user_data: file:bad.yaml\n    network_config: 'version: 3'", []string{
 			"bad.yaml:3:", "vmscaler.yaml:4:", "vmscaler.yaml:6: groups[0].cloud_init.network_config: found version: 3, want 1 or 2",
@@ -97,7 +115,10 @@ func TestProblemsOfSeeds(t *testing.T) {
 
 // Whatever a text holds, what is shown of it is read again to the same.
 func TestTextsAreShownWhole(t *testing.T) {
-	part := rapid.SampledFrom([]string{"a", " ", "\n", "\t", "#", ": ", "- ", "'", `"`, "|", "file:", "\\", "é", "\r", "{{.Name}}", "  x\n", "\n\n"})
+	part := rapid.SampledFrom([]string{
+		"a", " ", "\n", "\t", "#", ": ", "- ", "'", `"`, "|", "file:", "\\", "é", "\r", "{{.Name}}",
+		"  x\n", "\n\n",
+	})
 	rapid.Check(t, func(t *rapid.T) {
 		want := strings.Join(rapid.SliceOfN(part, 0, 8).Draw(t, "text"), "")
 		if strings.HasPrefix(want, filePrefix) {

@@ -70,12 +70,14 @@ func (d *decoder) forward(at string, f bus.Forward, most int, ports map[int]stri
 		d.problem(at, "a forwarded port without host_port or guest_port", "both")
 		return
 	case f.Host+most-1 > 65535:
-		d.problem(at+".host_port", fmt.Sprint(f.Host), fmt.Sprintf("at most %d, as each of %d VMs has one of its own", 65536-most, most))
+		d.problem(at+".host_port", fmt.Sprint(f.Host),
+			fmt.Sprintf("at most %d, as each of %d VMs has one of its own", 65536-most, most))
 		return
 	}
 	for port := f.Host; port < f.Host+most; port++ {
 		if other, taken := ports[port]; taken {
-			d.problem(at+".host_port", fmt.Sprint(f.Host), fmt.Sprintf("one at least %d away from that of line %d: each VM has one of its own", most, d.lines[other].line))
+			d.problem(at+".host_port", fmt.Sprint(f.Host),
+				fmt.Sprintf("one at least %d away from that of line %d: each VM has one of its own", most, d.lines[other].line))
 			return
 		}
 	}

@@ -63,12 +63,30 @@ func TestHardwareProblems(t *testing.T) {
 		{"no source", "nics: [{type: bridge}]", "nics[0].source: found nothing, want the name of the bridge"},
 		{"a source of user-mode networking", "nics: [{type: user, source: x}]", "nics[0].source: found x, want none with type: user"},
 		{"a VLAN of a network", "nics: [{source: x, vlan: 5}]", "nics[0].vlan: found 5, want none but with type: bridge"},
-		{"a VLAN beyond all", "nics: [{type: bridge, source: x, vlan: 4095}]", "nics[0].vlan: found 4095, want a whole number from 1 to 4094"},
-		{"ports of a network", "nics: [{source: x, forwards: [{host_port: 80, guest_port: 80}]}]", "nics[0].forwards: found ports with type: network"},
-		{"half a port", "nics: [{type: user, forwards: [{host_port: 80}]}]", "nics[0].forwards[0]: found a forwarded port without host_port or guest_port"},
-		{"ports that meet", "nics: [{type: user, forwards: [{host_port: 80, guest_port: 80}, {host_port: 84, guest_port: 22}]}]", "nics[0].forwards[1].host_port: found 84, want one at least 5 away"},
-		{"ports side by side", "nics: [{type: user, forwards: [{host_port: 80, guest_port: 80}, {host_port: 85, guest_port: 22}]}]", ""},
-		{"ports beyond the last", "nics: [{type: user, forwards: [{host_port: 65532, guest_port: 80}]}]", "found 65532, want at most 65531, as each of 5 VMs"},
+		{
+			"a VLAN beyond all", "nics: [{type: bridge, source: x, vlan: 4095}]",
+			"nics[0].vlan: found 4095, want a whole number from 1 to 4094",
+		},
+		{
+			"ports of a network", "nics: [{source: x, forwards: [{host_port: 80, guest_port: 80}]}]",
+			"nics[0].forwards: found ports with type: network",
+		},
+		{
+			"half a port", "nics: [{type: user, forwards: [{host_port: 80}]}]",
+			"nics[0].forwards[0]: found a forwarded port without host_port or guest_port",
+		},
+		{
+			"ports that meet", "nics: [{type: user, forwards: [{host_port: 80, guest_port: 80}, {host_port: 84, guest_port: 22}]}]",
+			"nics[0].forwards[1].host_port: found 84, want one at least 5 away",
+		},
+		{
+			"ports side by side", "nics: [{type: user, forwards: [{host_port: 80, guest_port: 80}, {host_port: 85, guest_port: 22}]}]",
+			"",
+		},
+		{
+			"ports beyond the last", "nics: [{type: user, forwards: [{host_port: 65532, guest_port: 80}]}]",
+			"found 65532, want at most 65531, as each of 5 VMs",
+		},
 		{"too many NICs", "nics: [" + strings.Repeat("{source: x},", 9) + "]", "nics: found 9 NICs, want at most 8"},
 		{"too many disks", "disks: [" + strings.Repeat("{size: 1GiB},", 17) + "]", "disks: found 17 disks, want at most 16"},
 		{"a disk of nothing", "disks: [{size: template}]", "disks[0]: found a disk without size and template"},
@@ -80,7 +98,10 @@ func TestHardwareProblems(t *testing.T) {
 		{"pinning that is none", "pinning: all", `pinning: found all (found "all", want CPUs such as 0-3,8`},
 		{"a tag twice", "tags: [a, a]", "tags: found a, want a list of at most 32 words, each once"},
 		{"a tag that is none", "tags: ['<x>']", "tags: found \"<x>\", want a list"},
-		{"an overlay that names the VM", "domain_xml: |\n    <domain>\n      <name>x</name>\n    </domain>", "vmscaler.yaml:5: groups[0].domain_xml: found <name>, want devices, or one of"},
+		{
+			"an overlay that names the VM", "domain_xml: |\n    <domain>\n      <name>x</name>\n    </domain>",
+			"vmscaler.yaml:5: groups[0].domain_xml: found <name>, want devices, or one of",
+		},
 		{"an overlay that is none", "domain_xml: <network/>", "domain_xml: found <network>, want one <domain>"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -55,8 +55,8 @@ func (p properties) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// JSONSchema is the format of the file as a JSON schema, made from the same table that reads a file. It says what each field by itself
-// may be; what takes several fields, or the host, `vmscaler config check` says.
+// JSONSchema is the format of the file as a JSON schema, made from the same table that reads a file. It says what each field by
+// itself may be; what takes several fields, or the host, `vmscaler config check` says.
 func JSONSchema() ([]byte, error) {
 	c := Default()
 	s := configFields(&c).schema()
@@ -103,7 +103,10 @@ func (t fileText) schema() *Schema {
 }
 
 func (t fileTexts) schema() *Schema {
-	return &Schema{Description: "a list, each item " + t.want + ", or " + filePrefix + "PATH of a file with some", Type: "array", Items: &Schema{Type: "string"}}
+	return &Schema{
+		Description: "a list, each item " + t.want + ", or " + filePrefix + "PATH of a file with some", Type: "array",
+		Items: &Schema{Type: "string"},
+	}
 }
 
 func (l wordList) schema() *Schema {

@@ -75,9 +75,12 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		}
 	}
 	for field, bad := range map[string]string{
-		"vcpus": "0 513 -1 1.5 '2' two ~ true [1] {a: 1}", "ready_when": "Agent '' ~ 1", "policy.type": "cpu '' [] [step,cpu] [step,step]",
-		"dry_run": "1 'true' ~ []", "memory": "31 -64 1.5GiB 1TiB 256MB MiB ~", "policy.upper": "100.1 101 % 70%% ~ NaN", "drain": "5 1d soon ~",
-		"policy.warmup": "Learned 5", "bootTimeout": "1s", "disk": "large", "firmware": "efi", "nics": "1 [{typ: user}]", "repair": "{at_once: 0}",
+		"vcpus": "0 513 -1 1.5 '2' two ~ true [1] {a: 1}", "ready_when": "Agent '' ~ 1",
+		"policy.type": "cpu '' [] [step,cpu] [step,step]",
+		"dry_run":     "1 'true' ~ []", "memory": "31 -64 1.5GiB 1TiB 256MB MiB ~", "policy.upper": "100.1 101 % 70%% ~ NaN",
+		"drain":         "5 1d soon ~",
+		"policy.warmup": "Learned 5", "bootTimeout": "1s", "disk": "large", "firmware": "efi", "nics": "1 [{typ: user}]",
+		"repair": "{at_once: 0}",
 	} {
 		for _, value := range splitValues(bad) {
 			if err := allows(groupWith(field, value)); err == nil {
@@ -98,7 +101,8 @@ func validate(s map[string]any, v any, at string) error {
 		return fmt.Errorf("%s: %v is none of the forms", at, v)
 	}
 	kinds := kindsOf(v)
-	if want, is := s["type"]; is && !slices.ContainsFunc(kinds, func(k string) bool { return fmt.Sprint(want) == k || slices.Contains(anyStrings(want), k) }) {
+	if want, is := s["type"]; is &&
+		!slices.ContainsFunc(kinds, func(k string) bool { return fmt.Sprint(want) == k || slices.Contains(anyStrings(want), k) }) {
 		return fmt.Errorf("%s: %v is %v, want %v", at, v, kinds, want)
 	}
 	if want, is := s["const"]; is && want != v {
