@@ -82,23 +82,11 @@ func upload(
 	watch func(context.Context) error,
 ) (err error) {
 	name := to.Name
-	if err := CheckName(name); err != nil {
-		return err
-	}
-	if s.disk.format != "qcow2" {
-		return fmt.Errorf("%s is a %s, want a qcow2 image; import it instead", s.path, s.disk.kind())
-	}
-	p, err := openPool(conn, to.Pool)
+	p, err := openTarget(ctx, conn, to, s)
 	if err != nil {
 		return err
 	}
 	defer p.Free()
-	if err := checkPoolKind(p, to.Pool); err != nil {
-		return err
-	}
-	if err := poolFits(ctx, p, to.Pool, uint64(s.size), to.keep()); err != nil {
-		return err
-	}
 	marker, err := claim(ctx, p, name, watch)
 	if err != nil {
 		return err
@@ -154,6 +142,29 @@ func upload(
 		}()
 	}
 	return deleteVolume(marker)
+}
+
+// openTarget opens the pool that a template is to be in. It refuses an image, or a pool, that does not do for one.
+func openTarget(ctx context.Context, conn *libvirt.Connect, to Target, s *source) (*libvirt.StoragePool, error) {
+	if err := CheckName(to.Name); err != nil {
+		return nil, err
+	}
+	if s.disk.format != "qcow2" {
+		return nil, fmt.Errorf("%s is a %s, want a qcow2 image; import it instead", s.path, s.disk.kind())
+	}
+	p, err := openPool(conn, to.Pool)
+	if err != nil {
+		return nil, err
+	}
+	err = checkPoolKind(p, to.Pool)
+	if err == nil {
+		err = poolFits(ctx, p, to.Pool, uint64(s.size), to.keep())
+	}
+	if err != nil {
+		p.Free()
+		return nil, err
+	}
+	return p, nil
 }
 
 // claim creates the marker, or takes over that of an interrupted upload, whose

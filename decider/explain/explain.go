@@ -206,14 +206,8 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case bus.RuleManual:
 		add("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)
 		return why
-	case bus.RuleStart,
-		bus.RuleBelowMin,
-		bus.RuleAboveMax,
-		bus.RuleAboveUpper,
-		bus.RuleBelowLower,
-		bus.RuleStable,
-		bus.RulePolicy,
-		bus.RuleScheduled:
+	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable,
+		bus.RulePolicy, bus.RuleScheduled:
 	}
 	switch d.Guard {
 	case bus.GuardPaused:
@@ -244,20 +238,13 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case d.Direction != bus.Hold, in.AveragePercent == nil:
 	case d.Rule == bus.RuleStable, d.Rule == bus.RuleBelowLower:
 		load := *in.AveragePercent * float64(in.Ready) / 100
-		add(
-			"it grows with an average above %g %%: a load of more than %.1f VMs, now %.1f",
-			in.UpperPercent,
-			in.UpperPercent*float64(in.Ready)/100,
-			load,
-		)
+		add("it grows with an average above %g %%: a load of more than %.1f VMs, now %.1f",
+			in.UpperPercent, in.UpperPercent*float64(in.Ready)/100, load)
 		if d.Rule == bus.RuleBelowLower {
 			return why // it would shrink already
 		}
-		add(
-			"it shrinks with an average below %g %%: a load of less than %.1f VMs",
-			in.LowerPercent,
-			in.LowerPercent*float64(in.Ready)/100,
-		)
+		add("it shrinks with an average below %g %%: a load of less than %.1f VMs",
+			in.LowerPercent, in.LowerPercent*float64(in.Ready)/100)
 	case d.Rule == bus.RulePolicy && d.Guard == "":
 		add("it grows once one of its policies wants more than %d, and shrinks once all want fewer", d.Desired)
 	}
