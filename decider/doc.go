@@ -2,13 +2,13 @@
 //
 // Decide is the whole calculation, a pipeline of values: the rules recommend a number (recommend.go; where it comes from the
 // load, threshold.go and evaluate.go with decider/policy), the limits let through what they allow of it (limits.go), an override
-// lays over that what holds whatever the rule, and the verdict is rendered as a decision (decide.go) with its sentence
+// applies what holds whatever the rule, and the verdict is rendered as a decision (decide.go) with its sentence
 // (sentence.go). The order of rules and limits is that of the two slices. State comes in and goes out, with one exception: a
 // policy learns in place, so a state with State.Policy is used up by the evaluation that it is given to.
 //
-// Around it, Window gathers the samples between two evaluations, decider/schedule says what is due, and split and Numbers share
-// the result among hosts. Decider is the thin loop that feeds Decide from the bus; of several one leads (lead.go), and answers
-// what people ask and set (status.go, control.go).
+// Around it, Window gathers the samples between two evaluations, decider/schedule says what is due, stepRefresh replaces outdated
+// VMs step by step, and split and Numbers share the result among hosts. Decider is the thin loop that feeds Decide from the bus;
+// of several one leads (lead.go) and answers requests (status.go, control.go).
 //
 // The package does no I/O but the bus, does not know libvirt, and reads no clock inside Decide.
 package decider

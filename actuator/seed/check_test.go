@@ -76,7 +76,7 @@ ca_certs: {remove_defaults: true}
 			"a mode that is a number", config("write_files:\n  - path: /x\n    permissions: 0644\n"),
 			"write_files[0].permissions: the number 0644, want it in quotes, such as '0644'",
 		},
-		{"a value that is none", user("#!/bin/sh\n{{.Nmae}}"), "user_data: found a template that does not work (line 2:"},
+		{"a value that is none", user("#!/bin/sh\n{{.Nome}}"), "user_data: found a template that does not work (line 2:"},
 		{"too long", user("#!/bin/sh\n" + strings.Repeat("x", MaxBytes)), "user_data: found 65546 bytes, want at most 65536"},
 		{"nested without end", config(strings.Repeat("[", 60000)), "user_data: found 60000 of [, { and - -"},
 		{"vendor data", bus.CloudInit{VendorData: bus.Text{Text: "#cloud-config\nusers: 1\n"}}, "vendor_data, line 2: found users"},
