@@ -41,8 +41,10 @@ func (s *scripted) Address(context.Context) (netip.Addr, error) { return netip.A
 // tried goes on with p until the try under way is taken.
 func tried(t *testing.T, p *passing, now time.Time) bool {
 	t.Helper()
-	if passed := p.step(t.Context(), now); p.tried == nil {
-		return passed
+	if p.tried == nil { // else a step takes the result, and may begin the next try
+		if passed := p.step(t.Context(), now); p.tried == nil {
+			return passed
+		}
 	}
 	r := <-p.tried
 	p.tried <- r
