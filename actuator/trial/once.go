@@ -16,41 +16,50 @@ import (
 // removeWithin is how long the removal of throw-away VMs may take, also after Ctrl-C.
 const removeWithin = 2 * time.Minute
 
-// Sweep removes what killed trials have left that had their disks in a pool, and returns the names of the VMs. The caller knows
-// that no trial runs there.
-func Sweep(ctx context.Context, conn *libvirt.Connect, pool string) (removed []string, err error) {
+// Leftovers are the throw-away VMs that have their disks in a pool, but those that a person wants to look at.
+func Leftovers(conn *libvirt.Connect, pool string) ([]vm.VM, error) {
 	inv, err := vm.ReadInventory(conn)
 	if err != nil {
 		return nil, err
 	}
-	var problems []error
-	for _, group := range inv.Groups() {
-		first := inv.Group(group)[0]
-		if !bus.IsThrowAway(group) || first.Meta.Pool != pool || first.Protected { // a person wants to look at it
-			continue
-		}
-		names, err := RemoveGroup(ctx, vm.Manager{Conn: conn, Calls: vm.NewCalls()}, group)
-		removed = append(removed, names...)
-		problems = append(problems, err)
+	return leftovers(inv.Owned, pool), nil
+}
+
+func leftovers(owned []vm.VM, pool string) []vm.VM {
+	return slices.DeleteFunc(slices.Clone(owned), func(one vm.VM) bool {
+		return !bus.IsThrowAway(one.Meta.Group) || one.Meta.Pool != pool || one.Protected
+	})
+}
+
+// Sweep removes what killed trials have left that had their disks in a pool, and returns the names of the VMs. The caller knows
+// that no trial runs there.
+func Sweep(ctx context.Context, conn *libvirt.Connect, pool string) (removed []string, err error) {
+	left, err := Leftovers(conn, pool)
+	if err != nil {
+		return nil, err
 	}
-	return removed, errors.Join(problems...)
+	return removeAll(ctx, vm.Manager{Conn: conn, Calls: vm.NewCalls()}, left)
 }
 
 // RemoveGroup removes all VMs of a group, without asking their guests.
 func RemoveGroup(ctx context.Context, m vm.Manager, group string) (removed []string, err error) {
-	late := fmt.Errorf("it took longer than %s", removeWithin)
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), removeWithin, late)
-	defer cancel()
 	inv, err := vm.ReadInventory(m.Conn)
 	if err != nil {
 		return nil, err
 	}
+	return removeAll(ctx, m, inv.Group(group))
+}
+
+func removeAll(ctx context.Context, m vm.Manager, vms []vm.VM) (removed []string, err error) {
+	late := fmt.Errorf("it took longer than %s", removeWithin)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), removeWithin, late)
+	defer cancel()
 	m.Tell = func(bus.Event) {}
 	var problems []error
-	for _, one := range inv.Group(group) {
+	for _, one := range vms {
 		err := m.Remove(ctx, vm.Removal{VM: one, Kind: vm.Operator, Reason: "a trial is over"}, bus.Group{}, nil, "")
 		if err != nil {
-			problems = append(problems, fmt.Errorf("remove %s (`vmscaler down %s` does it): %w", one.Name, group, err))
+			problems = append(problems, fmt.Errorf("remove %s (`vmscaler down %s` does it): %w", one.Name, one.Meta.Group, err))
 			continue
 		}
 		removed = append(removed, one.Name)

@@ -3,6 +3,7 @@ package trial
 import (
 	"testing"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -20,5 +21,19 @@ func TestThrowAway(t *testing.T) {
 	}
 	if len(group.Hardware.NICs[0].Forwards) != 1 {
 		t.Error("the group itself was changed")
+	}
+}
+
+// What other commands make, with their disks elsewhere, is left alone, as is what a person keeps.
+func TestLeftovers(t *testing.T) {
+	one := func(group, pool string, protected bool) vm.VM {
+		return vm.VM{Name: group + "-1", Meta: bus.Metadata{Group: group, Pool: pool}, Protected: protected}
+	}
+	owned := []vm.VM{
+		one("web", "p", false), one(bus.ThrowAwayPrefix+"a", "p", false), one(bus.ThrowAwayPrefix+"b", "q", false),
+		one(bus.ThrowAwayPrefix+"c", "p", true),
+	}
+	if got := leftovers(owned, "p"); len(got) != 1 || got[0].Name != "vmscaler-once-a-1" || owned[0].Name != "web-1" {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/orphan"
+	"github.com/vmscaler/vmscaler/actuator/trial"
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
@@ -32,7 +34,7 @@ func sweepCommand(g *globals) *cobra.Command {
 		Short: "Delete disks whose VM somebody undefined, if vmscaler made them",
 		Long: `List what is there without its counterpart, and delete, after asking, the disks whose VM was undefined by hand. A disk is
 deleted only by a record of this machine's vmscaler that it made that very file; whatever else looks like one of its disks
-is listed and left. ` +
+is listed and left. VMs that a killed ` + "`vmscaler template check`" + ` (or install, or prebuild) has left are removed, too. ` +
 			"`vmscaler run`" + ` does the same by itself, five minutes after it finds one. This works straight on libvirt,
 with no bus, and refuses to delete while another vmscaler acts on the same libvirt.`,
 		Example: "  vmscaler sweep --dry-run\n  vmscaler sweep --grace 0s --yes",
@@ -84,6 +86,9 @@ func (c *sweepCmd) run(cmd *cobra.Command) error {
 		}
 		defer lock.Release()
 	}
+	if err := c.sweepTrials(cmd, hv, cfg.Disks()); err != nil {
+		return err
+	}
 	id, err := host.Identify(hv.conn, hv.choice.URI)
 	if err != nil {
 		return err
@@ -102,6 +107,44 @@ func (c *sweepCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	return c.sweep(cmd.OutOrStdout(), sweeper, hv.choice.URI, func(question string) (bool, error) { return confirm(cmd, question) })
+}
+
+// sweepTrials lists the throw-away VMs that killed commands have left, and removes them if it is to and the answer is yes.
+// While one of these commands runs nobody knows what is left.
+func (c *sweepCmd) sweepTrials(cmd *cobra.Command, hv *libvirtHost, pool string) error {
+	out := cmd.OutOrStdout()
+	lock, err := acquireTrials(hv, "vmscaler sweep")
+	var locked *host.LockedError
+	if errors.As(err, &locked) {
+		fmt.Fprintf(out, "%s runs, and its throw-away VMs are left alone\n", locked.Holder.Command)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	left, err := trial.Leftovers(hv.conn, pool)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	var names []string
+	for _, one := range left {
+		names = append(names, one.Name)
+	}
+	fmt.Fprintf(out, "throw-away VMs that a killed command has left: %s\n", strings.Join(names, ", "))
+	if c.dryRun {
+		return nil
+	}
+	if !c.yes {
+		if ok, err := confirm(cmd, "Remove them?"); err != nil || !ok {
+			return err
+		}
+	}
+	removed, err := trial.Sweep(cmd.Context(), hv.conn, pool)
+	if len(removed) > 0 {
+		fmt.Fprintf(out, "removed %s\n", strings.Join(removed, ", "))
+	}
+	return err
 }
 
 // orphanSweeper finds and deletes orphans.

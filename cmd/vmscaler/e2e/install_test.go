@@ -150,7 +150,13 @@ func TestTemplateInstall(t *testing.T) {
 		t.Fatalf("a killed installation has left %q, want its machine", killed)
 	}
 
-	out := w.refused(install(bad, "--keep"), "removed "+killed[0], "its machine is kept", "virsh -c "+w.uri+" console ")
+	if out := w.must("sweep", "--yes", "-c", config); !strings.Contains(out, "removed "+killed[0]) {
+		t.Errorf("sweep:\n%s", out)
+	}
+	if left := append(w.throwAways(), w.files()...); len(left) > 0 {
+		t.Errorf("sweep has left %q", left)
+	}
+	out := w.refused(install(bad, "--keep"), "its machine is kept", "virsh -c "+w.uri+" console ")
 	kept := w.throwAways()
 	if len(kept) != 1 || !strings.Contains(out, kept[0]) {
 		t.Fatalf("kept: %q\n%s", kept, out)

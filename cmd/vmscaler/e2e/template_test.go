@@ -141,6 +141,9 @@ func TestTemplateCheck(t *testing.T) {
 	if len(left) != 2 {
 		t.Fatalf("a killed check has left %q, want its two clones", left)
 	}
+	if out := w.must("sweep", "--dry-run", "-c", config); !strings.Contains(out, left[0]) || len(w.throwAways()) != 2 {
+		t.Errorf("sweep --dry-run:\n%s", out)
+	}
 	w.refused(check, "removed "+left[0], "fail     boots ")
 	if left := w.throwAways(); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
