@@ -204,6 +204,14 @@ func (s *sealed) inPlace(ctx context.Context, name string) error {
 	if s.desc.BackingStore != nil {
 		return fmt.Errorf("volume %s is a clone; seal it under another name, which copies it", s.desc.Name)
 	}
+	for _, marker := range []string{markerName(name), goingName(name)} {
+		if v, err := findVolume(s.pool, marker); err != nil {
+			return err
+		} else if v != nil {
+			v.Free()
+			return fmt.Errorf("it is being uploaded or removed, or that was cut off; `vmscaler template rm %s` ends it", name)
+		}
+	}
 	by, err := examined(ctx, s.path())
 	if err != nil {
 		return err

@@ -57,7 +57,12 @@ func TestSeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	img(t, "create", "-q", "-f", "qcow2", "-b", path(VolumeName("one")), "-F", "qcow2", path(VolumeName("five")))
+	img(t, "convert", "-O", "qcow2", path("golden.img"), path(VolumeName("six")))
+	if err := os.WriteFile(path(markerName("six")), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct{ name, volume, want string }{
+		{"six", VolumeName("six"), "being uploaded or removed"},
 		{"new", "absent", `has no volume "absent"; there are: clone.qcow2, empty.img, golden.img`},
 		{"one", "golden.qcow2", "exists already"},
 		{"new", "spy.qcow2", "needs the file " + secret},
