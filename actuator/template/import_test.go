@@ -193,8 +193,7 @@ func TestImportDigests(t *testing.T) {
 		}
 		assertFiles(t, poolDir)
 	}
-	_, err = Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, Image{File: image, Digests: right}, Report{})
-	if err != nil {
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, Image{File: image, Digests: right}, Report{}); err != nil {
 		t.Errorf("the right digests: %v", err)
 	}
 }

@@ -103,10 +103,6 @@ func interfaceSource(nic bus.NIC) *libvirtxml.DomainInterfaceSource {
 	return nil
 }
 
-// forwardSlot is the first PCI slot of NICs with forwarded ports. libvirt, which does not know of them, gives out slots from 1
-// on, and QEMU itself would take the next one.
-const forwardSlot = 0x12
-
 // forwards are QEMU's arguments for NICs with forwarded ports; nil: there are none.
 func (d Definition) forwards() *libvirtxml.DomainQEMUCommandline {
 	var args []libvirtxml.DomainQEMUCommandlineArg
@@ -123,8 +119,9 @@ func (d Definition) forwards() *libvirtxml.DomainQEMUCommandline {
 		for _, f := range nic.Forwards {
 			netdev += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host+d.Index-1, f.Guest)
 		}
-		add("-netdev", netdev, "-device", fmt.Sprintf("virtio-net-pci,netdev=forward%d,mac=%s,romfile=,addr=%#x", i, d.MACs[i],
-			forwardSlot+i))
+		// As JSON, like libvirt's own: QEMU makes devices of the other form first, in slots that libvirt has given to its own.
+		add("-netdev", netdev,
+			"-device", fmt.Sprintf(`{"driver":"virtio-net-pci","netdev":"forward%d","mac":%q,"romfile":""}`, i, d.MACs[i]))
 	}
 	if args == nil {
 		return nil

@@ -42,6 +42,7 @@ var deviceModules = []wantedModule{
 	{name: "virtio_net"},
 	{name: "af_packet"}, // DHCP
 	{name: "ipv6", optional: true},
+	{name: "isofs", optional: true}, // so that a person can mount a seed
 }
 
 // A moduleTree tells what a kernel has.

@@ -86,7 +86,7 @@ func chaosFaults() []fault {
 		{name: "kill-actuator", place: inSplit, do: killAndStart("actuator")},
 		{name: "kill-nats-server", place: onExternal, do: killAndStart("nats")},
 	}
-	for i, step := range vm.Steps() {
+	for _, step := range vm.Steps() {
 		one, split := fault{
 			name:  "die-at-" + step,
 			place: inOneProcess,
@@ -97,7 +97,7 @@ func chaosFaults() []fault {
 			once:  true,
 		}
 		one.do, split.do = dieAt(step), dieAt(step)
-		one.short = i == 1 || i == 11
+		one.short = step == "launch.seeded" || step == "remove.deleted"
 		faults = append(faults, one, split)
 	}
 	return faults

@@ -110,12 +110,12 @@ func (c *chaos) stagesWell(time.Time) error {
 	return nil
 }
 
-// nothingLeft: the pool's folder has what it had at first and one volume for each VM, and no VM's record is kept that
+// nothingLeft: the pool's folder has what it had at first and each VM's volumes, and no VM's record is kept that
 // does not exist any more.
 func (c *chaos) nothingLeft(time.Time) error {
 	want := slices.Clone(c.base)
 	for _, vm := range c.vms() {
-		want = append(want, vm.Meta.Volume)
+		want = append(want, vm.Meta.Volumes()...)
 	}
 	found := append(c.files(), template.VolumeName("demo"))
 	slices.Sort(want)

@@ -43,6 +43,8 @@ const tinyGroup = `template: tiny
 min: 2
 max: 4
 memory: 32MiB
+disks: [{size: 1MiB}]
+cloud_init: {user_data: "#!/bin/sh"}
 ready_when: uptime
 ready_after: 1s
 boot_timeout: 20s
