@@ -193,7 +193,8 @@ func TestImportDigests(t *testing.T) {
 		}
 		assertFiles(t, poolDir)
 	}
-	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, Image{File: image, Digests: right}, Report{}); err != nil {
+	known := Image{File: image, Digests: right}
+	if _, err := Import(t.Context(), conn, Target{Pool: pool, Name: "web"}, known, Report{}); err != nil {
 		t.Errorf("the right digests: %v", err)
 	}
 }
