@@ -117,6 +117,34 @@ func TestRecordOfALaunch(t *testing.T) {
 	}
 }
 
+// A VM that was given new disks has them in its record, so that they are known as ours when a person undefines it.
+func TestRecordOfAReimage(t *testing.T) {
+	b := newHost(t)
+	inode := b.withRecords()
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	owned, err := vm.ReadInventory(b.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := b.book.Read()[0]
+	inode.Store(8)
+	if err := b.Reimage(t.Context(), webSpec(func(g *bus.Group) { g.MemoryMiB++ }), owned.Owned[0], "d"); err != nil {
+		t.Fatal(err)
+	}
+	after := b.book.Read()
+	if len(after) != 1 || after[0].UUID != someUUID || after[0].File == nil || after[0].File.Inode != 8 || after[0].Template != before.Template {
+		t.Errorf("there are the records %+v", after)
+	}
+	now, err := vm.ReadInventory(b.conn)
+	if err != nil || len(now.Owned) != 1 || now.Owned[0].UUID != someUUID || now.Owned[0].Reimaging() ||
+		now.Owned[0].Meta.Machine == owned.Owned[0].Meta.Machine || !now.Owned[0].Serves() {
+		t.Errorf("there are %+v, %v", now.Owned, err)
+	}
+	b.settle(webSpec(), 0)
+}
+
 // What a person has laid over a VM's disk, or attached it to, needs that disk: it outlives the VM, and its record does, too.
 func TestDiskThatIsNeededStays(t *testing.T) {
 	b := newHost(t)

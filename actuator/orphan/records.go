@@ -182,10 +182,10 @@ func (b *Records) Complete(uuid, volume, backing string) {
 	}
 }
 
-// complete notes the file of a volume.
+// complete notes the file of a volume. A VM that is given new disks gets them of what is its template then.
 func (r *VolumeRecord) complete(volume, backing string, file *FileID) {
 	if volume == r.Volume {
-		r.File = file
+		r.File, r.Template = file, backing
 		return
 	}
 	r.Others = slices.DeleteFunc(r.Others, func(o OtherVolume) bool { return o.Volume == volume })
