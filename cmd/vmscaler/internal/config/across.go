@@ -1,0 +1,161 @@
+package config
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// config decodes the whole file, and then checks what takes more than one field.
+func (d *decoder) config(c *Config, body ast.Node) {
+	c.BusListen = "" // its default depends on the URL
+	configFields(c).decode(d, "", body)
+
+	if c.BusURL == "" && c.BusListen == "" {
+		c.BusListen = bus.DefaultListen
+	}
+	for _, p := range c.busProblems() {
+		if !d.bad(p.Field) {
+			d.problem(p.Field, p.Found, p.Allowed)
+		}
+	}
+	if !d.has("groups") || d.bad("groups") {
+		return
+	}
+	first := map[string]string{} // a group's name -> the field that has it
+	for i, g := range c.Groups {
+		path := fmt.Sprintf("groups[%d]", i)
+		d.group(path, g)
+		if other, again := first[g.Name]; again && g.Name != "" {
+			d.problem(path+".name", g.Name, fmt.Sprintf("a name of its own: line %d has this one", d.lines[other].line))
+		} else {
+			first[g.Name] = path + ".name"
+		}
+	}
+}
+
+// group checks what takes more than one of a group's fields.
+func (d *decoder) group(path string, g bus.Group) {
+	if d.bad(path) {
+		return // not a group at all
+	}
+	if !d.has(path + ".name") {
+		d.problem(path+".name", "nothing", wantGroupName)
+	}
+	d.order(path, g.Min <= g.Max, bound{"min", "at most"}, bound{"max", "at least"}, groupFields(&g))
+	d.order(path+".policy", g.Policy.LowerPercent < g.Policy.UpperPercent,
+		bound{"lower", "less than"}, bound{"upper", "more than"}, policyFields(&g.Policy))
+	d.order(path, g.ReadyWhen != bus.ReadyUptime || g.ReadyAfter < g.BootTimeout,
+		bound{"ready_after", "less than"}, bound{"boot_timeout", "more than"}, groupFields(&g))
+	d.policy(path+".policy", g.Policy)
+	d.disks(path+".disks", g.Disks)
+	d.seed(path+".cloud_init", g)
+	d.checks(path+".checks", g)
+	d.nics(path, g)
+	d.hardware(path, g.Hardware)
+	for i, a := range g.Schedule {
+		at := fmt.Sprintf("%s.schedule[%d]", path, i)
+		switch {
+		case d.bad(at):
+		case a.At == "" && !d.bad(at+".at"):
+			d.problem(at+".at", "nothing", "a cron expression such as \"0 8 * * MON-FRI\"")
+		case a.Min == 0 && a.Max == 0 && a.Desired == 0 && !d.bad(at+".min") && !d.bad(at+".max") && !d.bad(at+".desired"):
+			d.problem(at, "an action that sets nothing", "min, max or desired")
+		}
+		if a.Min > 0 && a.Max > 0 {
+			d.order(at, a.Min <= a.Max, bound{"min", "at most"}, bound{"max", "at least"}, scheduleFields(&a))
+		}
+	}
+	for _, h := range []struct {
+		key  string
+		hook bus.Hook
+	}{{"launch", g.Hooks.Launch}, {"remove", g.Hooks.Remove}} {
+		at := path + ".hooks." + h.key
+		switch {
+		case d.bad(at + ".command"), d.bad(at + ".wait_for"):
+		case h.hook.WaitFor == bus.WaitForCommand && h.hook.Command == "":
+			d.problem(at+".wait_for", string(h.hook.WaitFor), "it together with a command")
+		case h.hook.WaitFor != bus.WaitForCommand && h.hook.Command != "":
+			d.problem(at+".command", clip(h.hook.Command), "none without wait_for: command")
+		}
+	}
+	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork && len(g.Hardware.NICs) == 0 {
+		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
+	}
+}
+
+// disks checks what takes more than one field of the further disks.
+func (d *decoder) disks(path string, disks []bus.Disk) {
+	if len(disks) > bus.MaxDisks && !d.bad(path) {
+		d.problem(path, fmt.Sprintf("%d disks", len(disks)), fmt.Sprintf("at most %d", bus.MaxDisks))
+	}
+	for i, disk := range disks {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if disk == (bus.Disk{}) && !d.bad(at) && !d.bad(at+".size") && !d.bad(at+".template") {
+			d.problem(at, "a disk without size and template", "one of them, or both")
+		}
+	}
+}
+
+// policy checks what takes more than one of a policy's fields.
+func (d *decoder) policy(path string, p bus.Policy) {
+	switch {
+	case d.bad(path + ".signal"), d.bad(path + ".metric"), d.bad(path + ".type"):
+	case p.Signal == bus.SignalMetric && p.Metric == "":
+		d.problem(path+".signal", string(p.Signal), "it together with the name of a metric")
+	case p.Signal != bus.SignalCPU && !p.Has(bus.PolicyTarget):
+		d.problem(path+".signal", string(p.Signal), "it with type: target only")
+	}
+	if p.Signal != bus.SignalMetric && p.TargetPercent == 0 && !d.bad(path+".target") {
+		d.problem(path+".target", "0", "more than 0 percent")
+	}
+	for _, side := range []struct {
+		key   string
+		bands []bus.Band
+		sign  float64
+	}{{"out", p.Steps.Out, 1}, {"in", p.Steps.In, -1}} {
+		for i, b := range side.bands {
+			at := fmt.Sprintf("%s.steps.%s[%d]", path, side.key, i)
+			switch {
+			case d.bad(at), d.bad(at + ".from"), d.bad(at + ".adjust"), d.bad(path + ".steps.adjustment"):
+			case i > 0 && b.From <= side.bands[i-1].From:
+				d.problem(at+".from", fmt.Sprint(b.From), "more than the band before it has")
+			case p.Steps.Adjustment != bus.AdjustPercent && b.Adjust != math.Trunc(b.Adjust):
+				d.problem(at+".adjust", fmt.Sprint(b.Adjust), "a whole number of VMs")
+			case p.Steps.Adjustment == bus.AdjustExact && b.Adjust < 1:
+				d.problem(at+".adjust", fmt.Sprint(b.Adjust), "at least 1 VM with adjustment: exact")
+			case p.Steps.Adjustment != bus.AdjustExact && b.Adjust*side.sign < 0:
+				d.problem(at+".adjust", fmt.Sprint(b.Adjust), map[string]string{"out": "0 or more", "in": "0 or less"}[side.key])
+			}
+		}
+	}
+}
+
+// bound is one of two fields that bound each other, and what it has to be.
+type bound struct{ key, want string }
+
+// order reports two fields of a section that contradict each other, at the one that the file sets. It is silent if
+// either has a problem by itself, since then its value is not what the file says.
+func (d *decoder) order(path string, ok bool, low, high bound, fields section) {
+	lowPath, highPath := join(path, low.key), join(path, high.key)
+	if ok || d.bad(lowPath) || d.bad(highPath) {
+		return
+	}
+	if d.has(lowPath) {
+		d.problem(lowPath, fields.word(low.key), low.want+" "+d.mention(highPath, high.key, fields))
+	} else {
+		d.problem(highPath, fields.word(high.key), high.want+" "+d.mention(lowPath, low.key, fields))
+	}
+}
+
+// mention is a field with its value, such as "max (5, the default)".
+func (d *decoder) mention(path, key string, fields section) string {
+	note := ""
+	if !d.has(path) {
+		note = ", the default"
+	}
+	return fmt.Sprintf("%s (%s%s)", key, fields.word(key), note)
+}

@@ -1,0 +1,53 @@
+package config
+
+import (
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
+)
+
+func policyFields(p *bus.Policy) section {
+	return section{
+		{"type", choices(&p.Types, policy.Kinds()...)},
+		{"setting", choice(&p.Setting, policy.Settings()...)},
+		{"signal", choice(&p.Signal, bus.SignalCPU, bus.SignalMemory, bus.SignalMetric)},
+		{"target", percent(&p.TargetPercent)},
+		{"metric", text(&p.Metric, "the name of a metric: up to 60 of a-z, A-Z, 0-9, '-' and '_'", isMetric)},
+		{"metric_target", number(&p.MetricTarget, 1e-6, 1e12, "a number above 0, for each VM")},
+		{"metric_max_age", duration(&p.MetricMaxAge, time.Second, 24*time.Hour)},
+		{"upper", percent(&p.UpperPercent)},
+		{"lower", percent(&p.LowerPercent)},
+		{"interval", duration(&p.Interval, 200*time.Millisecond, bus.LongestInterval)},
+		{"breaches_out", whole(&p.BreachesOut, 1000, "")},
+		{"breaches_in", whole(&p.BreachesIn, 1000, "")},
+		{"cooldown_out", duration(&p.CooldownOut, 0, 24*time.Hour)},
+		{"cooldown_in", duration(&p.CooldownIn, 0, 24*time.Hour)},
+		{"warmup", orWord(duration(&p.Warmup, 0, time.Hour), "learned", &p.Warmup, bus.WarmupLearned)},
+		{"steps", section{
+			{"adjustment", choice(&p.Steps.Adjustment, bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent)},
+			{"min_magnitude", whole(&p.Steps.MinMagnitude, 1000, "")},
+			{"out", list[bus.Band]{&p.Steps.Out, "a list of bands with from and adjust", true, bandFields, newBand}},
+			{"in", list[bus.Band]{&p.Steps.In, "a list of bands with from and adjust", true, bandFields, newBand}},
+		}},
+		{"limits", section{
+			{"tolerance", percent(&p.Limits.TolerancePercent)},
+			{"stabilize_out", duration(&p.Limits.StabilizeOut, 0, 24*time.Hour)},
+			{"stabilize_in", duration(&p.Limits.StabilizeIn, 0, 24*time.Hour)},
+			{"rate_out", optional(&p.Limits.RateOut, 1000)},
+			{"rate_in", optional(&p.Limits.RateIn, 1000)},
+			{"rate_window", duration(&p.Limits.RateWindow, time.Second, 24*time.Hour)},
+		}},
+	}
+}
+
+func newBand() bus.Band { return bus.Band{} }
+
+func bandFields(b *bus.Band) section {
+	return section{
+		{"from", number(&b.From, 0, 100, "points from 0 to 100 beyond the threshold")},
+		{"adjust", number(&b.Adjust, -1000, 1000, "VMs or percent from -1000 to 1000")},
+	}
+}
+
+func isMetric(s string) bool { return s == "" || bus.CheckMetricName(s) == nil }
