@@ -7,11 +7,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
-	"github.com/vmscaler/vmscaler/bus"
 )
 
 // DefaultGrace is how long an orphan is as it is before anything is done about it.
@@ -25,18 +23,13 @@ type Sweeper struct {
 }
 
 // NewSweeper makes one of the records that an actuator keeps in a folder for the libvirt called id, at a URI.
-func NewSweeper(
-	conn *libvirt.Connect,
-	dir, uri string,
-	id bus.HostID,
-	host string,
-	pools vm.Pools,
-	log zerolog.Logger,
-) (*Sweeper, error) {
-	if _, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("records of what was made: %w", err)
+func NewSweeper(conn *libvirt.Connect, records *Records, pools vm.Pools) (*Sweeper, error) {
+	if records != nil {
+		if _, err := os.ReadDir(records.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("records of what was made: %w", err)
+		}
 	}
-	return &Sweeper{conn, NewRecords(dir, uri, id, host, log), pools}, nil
+	return &Sweeper{conn, records, pools}, nil
 }
 
 // List is the orphans, judged by the age of records and files alone.

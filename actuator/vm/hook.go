@@ -222,26 +222,18 @@ const (
 	reasonDied    = "died"    // it does not run any more
 )
 
-// ask asks a hook about a VM and waits for the answer, as hooks.wait does. If began is zero the wait begins now.
-func (h Manager) ask(
-	ctx context.Context,
-	kind bus.HookKind,
-	hook bus.Hook,
-	vm VM,
-	address, reason, decision string,
-	began time.Time,
-) (bus.HookAction, error) {
-	if began.IsZero() {
-		began = time.Now()
+// ask asks a hook about a VM and waits for the answer, as hooks.wait does. The call has the hook, its kind, the reason and the
+// address; where it does not say when the wait began, it begins now.
+func (h Manager) ask(ctx context.Context, vm VM, decision string, call hookCall) (bus.HookAction, error) {
+	if call.began.IsZero() {
+		call.began = time.Now()
 	}
-	return h.Hooks.wait(ctx, hookCall{
-		hook: hook, kind: kind, group: vm.Meta.Group, vm: vm.Name, uuid: vm.UUID, host: h.Host, began: began, address: address,
-		reason: reason,
-		tell: func(e bus.Event) {
-			e.DecisionID = decision
-			h.Tell(e)
-		},
-	})
+	call.group, call.vm, call.uuid, call.host = vm.Meta.Group, vm.Name, vm.UUID, h.Host
+	call.tell = func(e bus.Event) {
+		e.DecisionID = decision
+		h.Tell(e)
+	}
+	return h.Hooks.wait(ctx, call)
 }
 
 // removeHook asks the remove hook about a running VM.
@@ -257,7 +249,9 @@ func (h Manager) removeHook(
 	if address == "" && hook.WaitFor == bus.WaitForCommand {
 		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
 	}
-	return h.ask(ctx, bus.HookRemove, hook, vm, address, reasonRemoval, decision, began)
+	return h.ask(ctx, vm, decision, hookCall{
+		kind: bus.HookRemove, hook: hook, address: address, reason: reasonRemoval, began: began,
+	})
 }
 
 // farewellWait is for how long a removal waits for the remove hook of a VM that died: its replacement may wait for the removal.
@@ -275,7 +269,9 @@ func (h Manager) Farewell(ctx context.Context, hook bus.Hook, vm VM, decision st
 	if hook.WaitFor != bus.WaitForCommand || !vm.Meta.Phase.Serves() && vm.Meta.Phase != bus.PhaseDraining {
 		return nil
 	}
-	_, abandoned := h.ask(ctx, bus.HookRemove, farewellHook(hook), vm, vm.Meta.Address, reasonDied, decision, time.Now())
+	_, abandoned := h.ask(ctx, vm, decision, hookCall{
+		kind: bus.HookRemove, hook: farewellHook(hook), address: vm.Meta.Address, reason: reasonDied,
+	})
 	return abandoned
 }
 
@@ -308,7 +304,7 @@ func (h Manager) launchHook(
 	if err := noAddress(spec, vm.Name, address); err != nil && ctx.Err() == nil {
 		return "", err
 	}
-	_, err = h.ask(ctx, bus.HookLaunch, hook, vm, address, reasonReady, decision, time.Time{})
+	_, err = h.ask(ctx, vm, decision, hookCall{kind: bus.HookLaunch, hook: hook, address: address, reason: reasonReady})
 	return address, err
 }
 

@@ -11,24 +11,23 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// Stress runs stress-ng with a number of CPU workers (0: one per vCPU), each busy for a share of the time in percent (1 to
-// 100), in each VM through its guest agent, and waits
-// until it ends. stress-ng gets the duration as its own time-out, so it ends also when this process is killed; when
-// ctx ends it is stopped at once. started is called for each VM in which it runs, from several goroutines.
-func Stress(
-	ctx context.Context,
-	conn *libvirt.Connect,
-	vms []VM,
-	workers, percent int,
-	duration time.Duration,
-	started func(vm string),
-) error {
+// Load is what stress-ng does in a guest.
+type Load struct {
+	Workers  int           // of the CPU; 0: one for each vCPU
+	Percent  int           // of the time for which each is busy, 1 to 100
+	Duration time.Duration // whole seconds, rounded up
+}
+
+// Stress runs stress-ng in each VM through its guest agent, and waits until it ends. stress-ng gets the duration as its own
+// time-out, so it ends also when this process is killed; when ctx ends it is stopped at once. started is called for each VM in
+// which it runs, from several goroutines.
+func Stress(ctx context.Context, conn *libvirt.Connect, vms []VM, load Load, started func(vm string)) error {
 	errs := make([]error, len(vms))
 	calls := NewCalls()
 	var wg sync.WaitGroup
 	for i, vm := range vms {
 		wg.Go(func() {
-			if err := loadOne(ctx, conn, calls, vm, workers, percent, duration, started); err != nil {
+			if err := stress(ctx, conn, calls, vm, load, started); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", vm.Name, err)
 			}
 		})
@@ -37,21 +36,13 @@ func Stress(
 	return errors.Join(errs...)
 }
 
-func loadOne(
-	ctx context.Context,
-	conn *libvirt.Connect,
-	calls *Calls,
-	vm VM,
-	workers, percent int,
-	duration time.Duration,
-	started func(string),
-) error {
+func stress(ctx context.Context, conn *libvirt.Connect, calls *Calls, vm VM, load Load, started func(string)) error {
 	dom, err := conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		return fmt.Errorf("look up the domain: %w", err)
 	}
 	defer func() { _ = dom.Free() }()
-	seconds := strconv.Itoa(int((duration + time.Second - 1) / time.Second))
+	seconds := strconv.Itoa(int((load.Duration + time.Second - 1) / time.Second))
 	var run struct {
 		PID int `json:"pid"`
 	}
@@ -63,7 +54,7 @@ func loadOne(
 	}
 	if err := ask(ctx, "guest-exec", map[string]any{
 		"path": "stress-ng",
-		"arg":  []string{"--cpu", strconv.Itoa(workers), "--cpu-load", strconv.Itoa(percent), "--timeout", seconds + "s"},
+		"arg":  []string{"--cpu", strconv.Itoa(load.Workers), "--cpu-load", strconv.Itoa(load.Percent), "--timeout", seconds + "s"},
 	}, &run); err != nil {
 		return fmt.Errorf("start stress-ng (is it in the guest?): %w", err)
 	}

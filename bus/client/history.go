@@ -121,7 +121,8 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Histor
 	if q.Group != "" {
 		subjects = []string{"vmscaler.lifecycle." + bus.Token(q.Group) + ".>", "vmscaler.decision." + bus.Token(q.Group) + ".*"}
 	}
-	return read(ctx, c, bus.HistoryStream, subjects, q.Since, q.Follow, func(msg jetstream.Msg) error {
+	r := reading{stream: bus.HistoryStream, subjects: subjects, since: q.Since, follow: q.Follow}
+	return read(ctx, c, r, func(msg jetstream.Msg) error {
 		record, err := decodeEntry(msg.Subject(), msg.Data())
 		if err != nil {
 			if q.Skipped != nil {
@@ -136,34 +137,27 @@ func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(Histor
 // ReadDemand passes a group's demand since a time, minute by minute, to yield, until that returns an error,
 // which it returns.
 func ReadDemand(ctx context.Context, c *Conn, group string, since time.Time, yield func(bus.Demand) error) error {
-	return read(
-		ctx,
-		c,
-		bus.DemandStream,
-		[]string{"vmscaler.demand." + bus.Token(group)},
-		since,
-		false,
-		func(msg jetstream.Msg) error {
-			d, err := bus.DecodeOn[bus.Demand](msg.Subject(), msg.Data())
-			if err != nil {
-				c.Drop(msg.Subject(), err)
-				return nil
-			}
-			return yield(d)
-		},
-	)
+	r := reading{stream: bus.DemandStream, subjects: []string{"vmscaler.demand." + bus.Token(group)}, since: since}
+	return read(ctx, c, r, func(msg jetstream.Msg) error {
+		d, err := bus.DecodeOn[bus.Demand](msg.Subject(), msg.Data())
+		if err != nil {
+			c.Drop(msg.Subject(), err)
+			return nil
+		}
+		return yield(d)
+	})
 }
 
-// read gives a stream's messages of some subjects, none is all, in their order to yield.
-func read(
-	ctx context.Context,
-	c *Conn,
-	stream string,
-	subjects []string,
-	since time.Time,
-	follow bool,
-	yield func(jetstream.Msg) error,
-) error {
+// reading is which messages of a stream are read.
+type reading struct {
+	stream   string
+	subjects []string  // none is all
+	since    time.Time // zero: from the first on
+	follow   bool      // also those to come
+}
+
+// read gives a stream's messages in their order to yield.
+func read(ctx context.Context, c *Conn, r reading, yield func(jetstream.Msg) error) error {
 	js, err := jetstream.New(c.nc)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
@@ -171,21 +165,21 @@ func read(
 	cfg := jetstream.OrderedConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverAllPolicy,
 		InactiveThreshold: readerGone,
-		FilterSubjects:    subjects,
+		FilterSubjects:    r.subjects,
 	}
-	if !since.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	if !r.since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.since
 	}
-	consumer, err := js.OrderedConsumer(ctx, stream, cfg)
+	consumer, err := js.OrderedConsumer(ctx, r.stream, cfg)
 	if err != nil {
 		return historyError(err)
 	}
 	defer func() { // else the server keeps it for a while
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = js.DeleteConsumer(ending, stream, consumer.CachedInfo().Name) // it goes by itself as well
+		_ = js.DeleteConsumer(ending, r.stream, consumer.CachedInfo().Name) // it goes by itself as well
 	}()
-	if !follow && consumer.CachedInfo().NumPending == 0 {
+	if !r.follow && consumer.CachedInfo().NumPending == 0 {
 		return nil
 	}
 	messages, err := consumer.Messages(jetstream.PullMaxBytes(readAhead))
@@ -204,7 +198,7 @@ func read(
 		if err := yield(msg); err != nil {
 			return err
 		}
-		if meta, err := msg.Metadata(); err == nil && meta.NumPending == 0 && !follow {
+		if meta, err := msg.Metadata(); err == nil && meta.NumPending == 0 && !r.follow {
 			return nil
 		}
 	}

@@ -158,7 +158,7 @@ func playDemo(ctx context.Context, hv *libvirtHost, url string, patience time.Du
 			if err != nil {
 				return err
 			}
-			return vm.Stress(ctx, hv.conn, vms, 1, 100, time.Hour, func(string) {})
+			return vm.Stress(ctx, hv.conn, vms, vm.Load{Workers: 1, Percent: 100, Duration: time.Hour}, func(string) {})
 		},
 	})
 }

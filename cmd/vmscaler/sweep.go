@@ -93,16 +93,8 @@ func (c *sweepCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	records := app.RecordDir(stateDir(cfg))
-	sweeper, err := orphan.NewSweeper(
-		hv.conn,
-		records,
-		hv.uri,
-		bus.HostID(id.ID),
-		id.Name,
-		vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()},
-		log,
-	)
+	records := orphan.NewRecords(app.RecordDir(stateDir(cfg)), hv.uri, bus.HostID(id.ID), id.Name, log)
+	sweeper, err := orphan.NewSweeper(hv.conn, records, vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()})
 	if err != nil {
 		return err
 	}

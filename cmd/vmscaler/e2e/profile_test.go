@@ -103,7 +103,7 @@ func drive(ctx context.Context, t *testing.T, w *world, begin time.Time, ready *
 			vms = append(vms, vm.VM{Name: s.Name, UUID: s.UUID})
 		}
 		percent := min(100, max(1, int(100*demand/float64(len(vms)))))
-		if err := vm.Stress(ctx, w.conn, vms, 1, percent, slot, func(string) {}); err != nil && ctx.Err() == nil {
+		if err := vm.Stress(ctx, w.conn, vms, vm.Load{Workers: 1, Percent: percent, Duration: slot}, func(string) {}); err != nil && ctx.Err() == nil {
 			t.Log("load:", err) // as of a VM that was scaled in
 		}
 	}

@@ -131,7 +131,7 @@ func testStory(t *testing.T, w *world) {
 			if err != nil {
 				return err
 			}
-			return vm.Stress(ctx, w.conn, vms, 1, 100, time.Hour, func(string) {})
+			return vm.Stress(ctx, w.conn, vms, vm.Load{Workers: 1, Percent: 100, Duration: time.Hour}, func(string) {})
 		},
 	})
 	if err != nil {
