@@ -1,0 +1,118 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// publish turns a pass into one sample per group. The error is of samples that nobody would take.
+func (c *Collector) publish(p pass) (unfit error) {
+	hostLoad := p.host
+	if time.Since(c.poolFreeAt) < slowMaxAge {
+		hostLoad.PoolFreeMiB = c.poolFree
+	}
+	if pct, ok := hostPercent(c.hostBefore, p.counter); ok {
+		hostLoad.CPUPercent = &pct
+	}
+	c.hostBefore = p.counter
+
+	vms := map[string][]bus.VM{}
+	clear(c.unconfigured)
+	before, stills := map[string]counter{}, map[string]stall{}
+	var running []runningVM
+	for _, r := range p.readings {
+		vms[r.meta.Group] = append(vms[r.meta.Group], c.vm(r))
+		if !r.counter.at.IsZero() {
+			before[r.uuid], stills[r.uuid] = r.counter, c.stalls[r.uuid].next(r.counter)
+			running = append(running, runningVM{r.name, r.uuid})
+		}
+		if _, known := c.hashes[r.meta.Group]; !known {
+			c.unconfigured[r.meta.Group]++
+		}
+	}
+	c.before, c.stalls, c.running = before, stills, running
+
+	now := time.Now().UTC()
+	hostLoad.MemoryPromisedMiB = c.promised(p.readings, now)
+	for _, g := range c.cfg.Groups {
+		list := vms[g.Name]
+		if list == nil {
+			list = []bus.VM{} // empty, not unknown
+		}
+		slices.SortFunc(list, func(a, b bus.VM) int {
+			if d := a.Created.Compare(b.Created); d != 0 {
+				return d
+			}
+			return strings.Compare(a.Name, b.Name)
+		})
+		s := bus.Sample{
+			V: bus.Version, Group: g.Name, HostID: p.size.id, Host: p.size.name, Instance: c.cfg.Instance, Time: now, VMs: list,
+			HostLoad: hostLoad, ElapsedMS: float64(p.elapsed.Microseconds()) / 1000, SpecHash: c.hashes[g.Name],
+		}
+		if err := c.conn.Publish(&s); errors.Is(err, bus.ErrUnfit) {
+			unfit = errors.Join(unfit, fmt.Errorf("group %s: %w", g.Name, err))
+		} else if err != nil {
+			c.log.Debug().Err(err).Str("group", g.Name).Msg("sample lost, the next one is complete again")
+		}
+	}
+	return unfit
+}
+
+// promised is what the host's running domains may still touch of their memory.
+func (c *Collector) promised(readings []reading, now time.Time) *int {
+	given := map[string]int{}
+	for _, r := range readings {
+		if r.state != bus.StateShutoff && r.state != bus.StateCrashed {
+			given[r.uuid], c.ran[r.uuid] = r.memoryMiB, true
+		}
+	}
+	known := c.promises.latest.Load()
+	ended := map[string]bool{}
+	for uuid := range c.ran {
+		if _, runs := given[uuid]; runs {
+			continue
+		}
+		ended[uuid] = true
+		if !known.has(uuid) {
+			delete(c.ran, uuid)
+		}
+	}
+	return promisedMiB(known, now, given, ended)
+}
+
+// vm makes the message's view of a reading. Counter windows from half a tick to five ticks count.
+func (c *Collector) vm(r reading) bus.VM {
+	vm := bus.VM{
+		Name: r.name, UUID: r.uuid, State: r.state, Phase: r.meta.Phase, PhaseSince: r.meta.Since.UTC(), Created: r.meta.Created.UTC(),
+		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB, Protected: r.protected,
+		RebootedAt: r.rebooted, Template: r.meta.Template, Machine: r.meta.Machine,
+		Retiring: !r.meta.Retiring.IsZero(), Reimaging: !r.meta.Reimaging.IsZero(),
+	}
+	if !r.meta.Booted.IsZero() {
+		vm.BootedAt = new(r.meta.Booted.UTC())
+	}
+	if r.err != nil {
+		vm.Error = r.err.Error()
+	}
+	if r.counter.at.IsZero() {
+		return vm
+	}
+	if pct, ok := percent(c.before[r.uuid], r.counter, c.cfg.Tick/2, 5*c.cfg.Tick); ok {
+		pct = math.Round(pct*10) / 10
+		vm.CPUPercent = &pct
+	}
+	if age, stuck := c.stalls[r.uuid].next(r.counter).stuck(r.counter.at, c.cfg.Tick); stuck {
+		vm.CPUPercent = nil
+		vm.Error = fmt.Sprintf("its CPU counter has not moved for %d s", int(age.Seconds()))
+	}
+	if s, ok := c.slow[r.uuid]; ok && s.run == r.counter.run && r.counter.at.Sub(s.at) < slowMaxAge {
+		vm.MemoryUsedMiB, vm.RunDelayPercent = s.memoryUsedMiB, s.delayPercent
+	}
+	return vm
+}
