@@ -66,7 +66,7 @@ test-distro: $(NATS) ## the end-to-end tests on libvirt and QEMU of DISTRO=trixi
 
 # Not part of test, nor of CI: the image takes minutes to make, once, and each of its boots about one without KVM.
 .PHONY: test-image
-test-image: ## a Debian system with systemd as template: no boot makes a VM, load does
+test-image: ## a Debian system with systemd and cloud-init as template
 	@$(HOST) packages image
 	@$(HOST) libvirt
 	packaging/test-image.sh $(HOST) as-libvirt go test -tags image -count 1 -timeout 90m -run '^Test(SystemdImage|CloudInitImage)' -v ./cmd/vmscaler/e2e
