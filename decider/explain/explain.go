@@ -109,6 +109,10 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 			fmt.Sprintf("it has %d of %s: the rest once this ends: %s", in.Owned, bus.Count(d.Desired, "VM"), held.Sentence),
 		)
 	}
+	if r := d.Refresh; r.Active() {
+		add("refresh", fmt.Sprintf("%d of %d are up to date", r.Updated, r.Updated+r.Outdated), "%s since %s: %s", r.Phase,
+			r.Since.In(loc).Format(time.DateTime), r.Sentence)
+	}
 	add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
 	return e
 }

@@ -182,3 +182,20 @@ func TestHeldByTheActuator(t *testing.T) {
 		t.Errorf("%q", last)
 	}
 }
+
+// A refresh that goes on is a part of what a group does; one that is over is not.
+func TestRefreshIsExplained(t *testing.T) {
+	since := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	r := &bus.Refresh{Phase: bus.RefreshRunning, Sentence: "1 of 3 VMs are up to date", Updated: 1, Outdated: 2, Since: since}
+	want := Step{"refresh", "running since 2026-05-04 12:00:00: 1 of 3 VMs are up to date", "1 of 3 are up to date"}
+	d := &bus.Decision{Group: "web", Rule: bus.RuleStable, HasSample: true, Desired: 3, Current: 3, Refresh: r}
+	if e := New(d, nil, time.UTC); !slices.Contains(e.Steps, want) {
+		t.Errorf("the steps are %+v, want %+v among them", e.Steps, want)
+	}
+	r.Phase = bus.RefreshDone
+	for _, s := range New(d, nil, time.UTC).Steps {
+		if s.What == "refresh" {
+			t.Errorf("of a refresh that is over it says %+v", s)
+		}
+	}
+}
