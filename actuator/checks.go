@@ -24,6 +24,10 @@ type vitals struct {
 	restart time.Time     // when its guest last restarted without ending; zero: it did not
 	tracks  []check.Track // by the group's checks; of one that is not for health nothing is known
 	next    []time.Time   // when each is to be tried again
+	// shared are the checks that it has failed together with most others, and alone how often it has failed one since: it counts as
+	// failing by itself only once that is often enough, as those that recover do so one after another.
+	shared []bool
+	alone  []int
 }
 
 // checkups are the vitals of the VMs in service, by UUID. They are owned by Run's goroutine.
@@ -53,7 +57,7 @@ func (c checkups) look(owned []vm.VM, groups map[string]*group, busy map[string]
 		}
 		there[v.UUID] = true
 		if c[v.UUID] == nil {
-			of := &vitals{tracks: make([]check.Track, len(g.spec.Checks))}
+			of := &vitals{tracks: make([]check.Track, len(g.spec.Checks)), shared: make([]bool, len(g.spec.Checks)), alone: make([]int, len(g.spec.Checks))}
 			for range g.spec.Checks {
 				of.next = append(of.next, now)
 			}
@@ -133,6 +137,13 @@ func (c checkups) take(groups map[string]*group, t try, r check.Result) (e bus.E
 	ck, before := spec.Checks[t.index], of.tracks[t.index]
 	now := before.Fold(ck, check.Service{Ready: of.vm.Meta.Since, Restart: of.restart, BootTime: spec.BootTimeout}, r)
 	of.tracks[t.index] = now
+	switch {
+	case now.Verdict == check.Well:
+		of.shared[t.index], of.alone[t.index] = false, 0
+	case r.Outcome == check.Failing:
+		of.alone[t.index]++
+	}
+	c.share(groups[spec.Name], t.index)
 	e = bus.Event{Group: spec.Name, VM: of.vm.Name}
 	switch {
 	case now.Verdict == before.Verdict:
@@ -147,6 +158,18 @@ func (c checkups) take(groups map[string]*group, t try, r check.Result) (e bus.E
 		return e, false // it was not known, and is well
 	}
 	return e, true
+}
+
+// share notes that VMs fail a check together, if they do. What they have failed meanwhile is nobody's own failure.
+func (c checkups) share(g *group, index int) {
+	for _, f := range c.failures(g) {
+		if f.index != index || !f.common {
+			continue
+		}
+		for _, of := range f.suspects {
+			of.shared[index], of.alone[index] = true, 0
+		}
+	}
 }
 
 // failure is one check of a group that VMs fail.
@@ -191,8 +214,9 @@ func (c checkups) sick(g *group) map[string]illness {
 	sick := map[string]illness{}
 	for _, f := range c.failures(g) {
 		for _, of := range f.failing {
-			if _, known := sick[of.vm.UUID]; !known && !f.common {
-				t := of.tracks[f.index]
+			t := of.tracks[f.index]
+			own := !f.common && (!of.shared[f.index] || of.alone[f.index] >= f.check.Failures)
+			if _, known := sick[of.vm.UUID]; !known && own {
 				sick[of.vm.UUID] = illness{fmt.Sprintf("it fails its check %q: %s", f.check, t.Why), t.Since}
 			}
 		}

@@ -48,9 +48,17 @@ func TestWhoFailsChecks(t *testing.T) {
 		{"what is unknown is no failure", []string{"??", "--", "??"}, "web-2", "web-2 failing", "fails on web-2"},
 		{
 			"one recovers, and the other fails",
-			[]string{"--+", "+--"},
+			[]string{"--++", "+---"},
 			"web-2",
 			"web-1 failing, web-1 recovered, web-2 failing", "fails on web-2",
+		},
+		{
+			"one recovers, and the other goes on failing", []string{"--++", "----"}, "web-2",
+			"web-1 failing, web-2 failing, web-1 recovered", "fails on web-2",
+		},
+		{
+			"one recovers, and the other has not failed again often enough", []string{"--+", "---"}, "",
+			"web-1 failing, web-2 failing, web-1 recovered", "fails on web-2",
 		},
 		{"both recover", []string{"--+", "--+"}, "", "web-1 failing, web-2 failing, web-1 recovered, web-2 recovered", ""},
 		{"said once", []string{"-----"}, "web-1", "web-1 failing", "fails on web-1"},
