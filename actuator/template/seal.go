@@ -46,6 +46,9 @@ func Seal(ctx context.Context, conn *libvirt.Connect, to Target, from Volume, so
 		return Info{}, fmt.Errorf("seal template %s: volume %s: %w", to.Name, from.Name, err)
 	}
 	if from == (Volume{Pool: to.Pool, Name: VolumeName(to.Name)}) {
+		if known, lookErr := Lookup(conn, to.Pool, to.Name); lookErr == nil && known.SHA256 != "" {
+			return Info{}, fmt.Errorf("template %q: %w: it was imported or sealed, and what it came from is kept", to.Name, ErrExists)
+		}
 		err = s.inPlace(ctx, to.Name)
 	} else {
 		err = s.copyTo(ctx, to)

@@ -46,7 +46,12 @@ func TestSeal(t *testing.T) {
 	img(t, "create", "-q", "-f", "qcow2", "-b", path(VolumeName("one")), "-F", "qcow2", path("clone.qcow2"))
 	good("three", "clone.qcow2") // of a template: all of it is copied
 	img(t, "convert", "-O", "qcow2", path("golden.img"), path(VolumeName("four")))
-	good("four", VolumeName("four")) // in its place
+	good("four", VolumeName("four"))               // in its place
+	for _, name := range []string{"four", "one"} { // whose records say where they came from
+		if _, err := seal(name, VolumeName(name)); !errors.Is(err, ErrExists) {
+			t.Errorf("seal %s again: %v, want ErrExists", name, err)
+		}
+	}
 
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("secret ", 1024)), 0o600); err != nil {
