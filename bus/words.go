@@ -12,6 +12,9 @@ const NothingByHand = "nothing is paused, scaled or set by hand"
 // Count is a number of things in words: "1 VM", "3 VMs".
 func Count(n int, what string) string {
 	if n != 1 {
+		if strings.HasSuffix(what, "ch") || strings.HasSuffix(what, "sh") || strings.HasSuffix(what, "s") {
+			what += "e"
+		}
 		what += "s"
 	}
 	return strconv.Itoa(n) + " " + what

@@ -55,7 +55,7 @@ it explains a decision of the history, which has those that changed something.`)
 	}
 	c.bus.add(cmd, "bus-listen")
 	cmd.Flags().StringVar(&c.at, "at", "", "the decision that held at this time, or so long ago")
-	cmd.Flags().StringVar(&c.id, "decision", "", "the decision of this id, as events and `vmscaler events -o json` have it")
+	cmd.Flags().StringVar(&c.id, "decision", "", "the decision of this `ID`, as vmscaler events -o json has it")
 	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
 	return cmd
 }
