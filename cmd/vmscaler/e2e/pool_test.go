@@ -41,7 +41,7 @@ func TestRenamedPool(t *testing.T) {
 			t.Errorf("%s was made again", vm.Name)
 		}
 	}
-	if n := len(w.files()); n != 3 { // the template, and a volume for each
+	if n := len(w.files()); n != 7 { // the template, and three volumes for each
 		t.Errorf("files %v", w.files())
 	}
 	w.must("down", w.group, "--yes", "--shutdown-timeout", "5s")

@@ -72,12 +72,13 @@ var virshVerbs = []virshVerb{
 	{name: "vol-resize", do: []string{"?vol-resize VOLUME 3M --pool POOL"}, then: stays}, // libvirt refuses it while the VM runs
 	{
 		name: "snapshot-create --disk-only",
-		do:   []string{"snapshot-create-as VM outside --disk-only --diskspec vda,file=DIR/outside.qcow2"},
+		do:   []string{"snapshot-create-as VM outside --disk-only --diskspec vda,file=DIR/outside.qcow2 --diskspec vdb,snapshot=no"},
 		then: stays, left: []string{"outside.qcow2"},
 	},
 	{
 		name: "blockcommit", do: []string{
-			"snapshot-create-as VM outside --disk-only --diskspec vda,file=DIR/back.qcow2", "?blockcommit VM vda --active --pivot --wait",
+			"snapshot-create-as VM outside --disk-only --diskspec vda,file=DIR/back.qcow2 --diskspec vdb,snapshot=no",
+			"?blockcommit VM vda --active --pivot --wait",
 		},
 		then: stays, left: []string{"back.qcow2"},
 	},
@@ -87,13 +88,13 @@ var virshVerbs = []virshVerb{
 	},
 	{
 		name: "attach-disk",
-		do:   []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --persistent"},
+		do:   []string{"attach-disk VM DIR/data.qcow2 vdx --subdriver qcow2 --persistent"},
 		then: stays,
 		left: []string{"data.qcow2"},
 	},
 	{
 		name: "detach-disk",
-		do:   []string{"attach-disk VM DIR/data.qcow2 vdb --subdriver qcow2 --config", "detach-disk VM vdb --config"},
+		do:   []string{"attach-disk VM DIR/data.qcow2 vdx --subdriver qcow2 --config", "detach-disk VM vdx --config"},
 		then: stays, left: []string{"data.qcow2"}, keep: true,
 	},
 	{name: "suspend", do: []string{"suspend VM"}, then: aside, undo: []string{"resume VM"}},
@@ -296,7 +297,7 @@ func (v *virshWorld) settled() {
 		}
 		want := slices.Clone(v.base)
 		for _, vm := range v.vms() {
-			want = append(want, vm.Meta.Volume)
+			want = append(want, vm.Meta.Volumes()...)
 		}
 		slices.Sort(want)
 		return slices.Equal(v.files(), want) || v.had(bus.EventOrphan) // somebody deleted the volume of one that runs
