@@ -15,6 +15,7 @@ type worker struct {
 	name, group string
 	up          bool
 	cancel      context.CancelCauseFunc
+	reimages    bool      // of one that brings up: it gives new disks first
 	marks       bool      // it only notes whether the VM is retiring
 	drain       *vm.Drain // of a removal that can be called off
 }
@@ -24,6 +25,8 @@ func (w *worker) work() Work {
 	switch {
 	case w.marks:
 		return Marking
+	case w.reimages:
+		return Reimaging
 	case w.up:
 		return BringingUp
 	case w.drain.Open():
@@ -129,7 +132,7 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 		})
 	}
 	for _, v := range plan.Reimage {
-		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true}, v.UUID, func(ctx context.Context) error {
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true, reimages: true}, v.UUID, func(ctx context.Context) error {
 			return h.Reimage(ctx, spec, v, id)
 		})
 	}

@@ -23,6 +23,7 @@ const (
 	Removing               // its removal is done, whatever comes
 	Draining               // its removal can still be called off
 	Resting                // its removal failed, and is not tried again for now
+	Reimaging              // it is given new disks, and brought up with them
 	Marking                // it is noted whether the VM is retiring
 )
 
@@ -129,11 +130,11 @@ func part(s Situation) parts {
 	p := parts{booting: len(s.Creating)}
 	repairs := !s.Controls.IsPaused(bus.ScopeRepair)
 	for _, v := range s.Owned {
-		if v.Reimaging() {
+		if v.Reimaging() || s.Work[v.UUID] == Reimaging { // which its metadata does not say at once
 			p.reimaging++
 		}
 		switch s.Work[v.UUID] {
-		case BringingUp:
+		case BringingUp, Reimaging:
 			p.booting++
 			if v.State.Suspended() {
 				p.suspended = append(p.suspended, v)

@@ -113,12 +113,14 @@ func TestPlan(t *testing.T) {
 	retiring := func(v vm.VM) vm.VM { v.Meta.Retiring, v.Meta.Template = t0, "old"; return v }
 	marking := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Marking } }
 	reimaging := func(v vm.VM) vm.VM { v.Meta.Reimaging = t0; return v }
+	reimages := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Reimaging } }
 	reimage := func(n int) changes {
 		return func(s *Situation) {
 			s.Refresh = RefreshShare{Active: true, Reimage: true, Retire: n}
 			s.ScaleIn = false
 		}
 	}
+	over := func(s *Situation) { s.Refresh.Active = false }
 	refresh := func(retire, release int) changes {
 		return func(s *Situation) {
 			s.Refresh = RefreshShare{Active: true, Retire: retire, Release: release}
@@ -329,6 +331,8 @@ func TestPlan(t *testing.T) {
 		{"one that is what new ones are stays", 1, []vm.VM{of("demo", retiring(running(1)))}, []changes{refresh(1, 0)}, "unretire web-1"},
 		{"as many get new disks as may", 2, []vm.VM{of("old", running(1)), of("old", running(2))}, []changes{reimage(1)}, "reimage web-1"},
 		{"no other while one does", 2, []vm.VM{reimaging(running(1)), of("old", running(2))}, []changes{reimage(1), up(1)}, ""},
+		{"nor while one is missing", 3, []vm.VM{of("old", running(1)), of("old", running(2)), vmOf(3, bus.PhaseLaunching, bus.StateRunning)}, []changes{reimage(1), up(3)}, ""},
+		{"nor while one is about to", 2, []vm.VM{of("old", running(1)), of("old", running(2))}, []changes{reimage(1), reimages(1)}, ""},
 		{"one that was cut off goes on", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseCreating, bus.StateShutoff))}, nil, "reimage web-1"},
 		{"one that was cut off while it drained, too", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseDraining, bus.StateRunning))}, nil, "reimage web-1"},
 		{"not while launches fail", 1, []vm.VM{reimaging(vmOf(1, bus.PhaseStopping, bus.StateShutoff))}, []changes{backoff}, ""},
@@ -342,6 +346,7 @@ func TestPlan(t *testing.T) {
 		{"and no other with it", 1, []vm.VM{retiring(running(1)), retiring(running(2)), running(3)}, []changes{refresh(1, 1), draining(1)}, ""},
 		{"its drain is not called off", 2, []vm.VM{retiring(running(1)), running(2)}, []changes{refresh(0, 0), draining(1)}, "create web-3"},
 		{"one that is protected meanwhile stays", 1, []vm.VM{protected(retiring(running(1)))}, []changes{refresh(1, 0)}, "unretire web-1"},
+		{"none retires when it is over", 1, []vm.VM{of("old", running(1))}, []changes{refresh(1, 0), over}, ""},
 		{"all stay when it is over", 1, []vm.VM{retiring(running(1))}, nil, "unretire web-1"},
 		{"one that died meanwhile is removed", 1, []vm.VM{retiring(vmOf(1, bus.PhaseReady, bus.StateShutoff)), running(2)}, []changes{refresh(1, 0)}, "remove web-1 (it is shut off, died)"},
 		{"a hold removes none for being one too many", 1, []vm.VM{retiring(running(1)), running(2), running(3)}, []changes{refresh(1, 0)}, ""},

@@ -28,7 +28,7 @@ func (a *Actions) refresh(s Situation, p *parts) {
 	if slots := freeSlots(s, p.booting); slots > 0 {
 		a.Reimage = p.reimage[:min(slots, len(p.reimage))]
 		if s.Refresh.Reimage {
-			next, _ := s.retire(p.live, min(s.Refresh.Retire-p.reimaging, slots-len(a.Reimage)))
+			next, _ := s.retire(p.live, min(s.Refresh.Retire-max(p.reimaging, s.missing(p.live)), slots-len(a.Reimage)))
 			a.Reimage = append(a.Reimage, next...)
 		}
 		p.booting += len(a.Reimage)
@@ -39,6 +39,17 @@ func (a *Actions) refresh(s Situation, p *parts) {
 	a.Retire, p.live = s.retire(p.live, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
 }
 
+// missing is how many VMs of the host's share do not serve, for whatever reason.
+func (s Situation) missing(live []vm.VM) int {
+	missing := s.Desired
+	for _, v := range live {
+		if v.Serves() && s.Work[v.UUID] != Reimaging {
+			missing--
+		}
+	}
+	return missing
+}
+
 // retiring reports whether a VM only serves until another has taken its place. One that is protected stays, and one that is what
 // new ones are made as, after all.
 func (s Situation) retiring(v vm.VM) bool {
@@ -47,7 +58,7 @@ func (s Situation) retiring(v vm.VM) bool {
 
 // retire are up to n of the VMs that a refresh replaces, those that are not busy first, then the oldest; rest are the others.
 func (s Situation) retire(live []vm.VM, n int) (retire, rest []vm.VM) {
-	if n <= 0 || s.Backoff || s.Trial {
+	if n <= 0 || !s.Refresh.Active || s.Backoff || s.Trial {
 		return nil, live
 	}
 	var may []vm.VM
@@ -99,11 +110,7 @@ func (a *Actuator) mark(ctx context.Context, h vm.Manager, g *group, plan Action
 		})
 	}
 	for _, v := range plan.Retire {
-		start(
-			v,
-			true,
-			fmt.Sprintf("another is to take its place: it is of template %s, and new ones are of %s", v.Meta.Template, build.Template),
-		)
+		start(v, true, "another is to take its place: "+whyOutdated(v.Meta, build))
 	}
 	for _, v := range plan.Unretire {
 		start(v, false, "it stays, as no other takes its place")
@@ -119,4 +126,15 @@ func (a *Actuator) failedLaunches() map[string]int {
 		}
 	}
 	return failed
+}
+
+// whyOutdated is why a VM is not what new ones are.
+func whyOutdated(m bus.Metadata, build bus.Build) string {
+	switch {
+	case m.Template != build.Template:
+		return fmt.Sprintf("it is of template %s, and new ones are of %s", m.Template, build.Template)
+	case build.Before != nil:
+		return "all that were made before are replaced"
+	}
+	return "its machine, or what cloud-init reads, is not what the config says now"
 }

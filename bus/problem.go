@@ -30,6 +30,7 @@ const (
 	ProblemDecisionUnsent    ProblemCode = "decision-unsent"    // no decision can be sent; a group
 	ProblemIncompleteSamples ProblemCode = "incomplete-samples" // not all hosts are heard; a group
 	ProblemNotEvaluated      ProblemCode = "not-evaluated"      // the decider falls behind; a group
+	ProblemRefreshFailed     ProblemCode = "refresh-failed"     // VMs are not what the config says; a group
 	ProblemHostsDisagree     ProblemCode = "hosts-disagree"     // no VM is scaled in while hosts are unclear; a group
 )
 

@@ -144,6 +144,12 @@ func (r *Refresh) Active() bool { return r != nil && r.Phase.Active() }
 // Reimages reports whether a refresh goes on in which VMs get new disks.
 func (r *Refresh) Reimages() bool { return r.Active() && r.Strategy == RefreshReimage }
 
+// Unresolved reports whether a refresh has failed and its group's spec has not changed since: its VMs, or some of them, are not what
+// the file says. machine is what the newest decision says new VMs are made from.
+func (r *Refresh) Unresolved(machine string) bool {
+	return r != nil && r.Phase == RefreshFailed && (r.Returned || r.Machine == machine)
+}
+
 // InForce is a group's spec with what its last refresh says of it: after a return the template is the one before.
 func (r *Refresh) InForce(spec Group) Group {
 	if r != nil && r.Returned && r.From != "" && r.Machine == spec.MachineHash() {
@@ -224,7 +230,7 @@ func (o *RefreshOrder) Check() error {
 	case o == nil:
 		return errors.New("refresh: found nothing, want an action")
 	case o.Strategy != "" && !slices.Contains(RefreshStrategies(), o.Strategy):
-		return fmt.Errorf("strategy: found %q, want one of %q", Clip(string(o.Strategy), 40), RefreshStrategies())
+		return fmt.Errorf("strategy: found %q, want replace or reimage", Clip(string(o.Strategy), 40))
 	case o.MaxSurge != nil && (*o.MaxSurge < 0 || *o.MaxSurge > 1000):
 		return fmt.Errorf("max_surge: found %d, want 0 to 1000", *o.MaxSurge)
 	case o.MinHealthyPercent != nil && (*o.MinHealthyPercent < 0 || *o.MinHealthyPercent > 100):

@@ -86,7 +86,9 @@ func marks(d bus.Decision) (texts []string) {
 	if c.DryRun {
 		texts = append(texts, "DRY RUN")
 	}
-	if r := d.Refresh; r.Active() {
+	if r := d.Refresh; r.Unresolved(d.Machine) {
+		texts = append(texts, "REFRESH FAILED")
+	} else if r.Active() {
 		texts = append(texts, fmt.Sprintf("REFRESH %s %d/%d", r.Phase, r.Updated, r.Updated+r.Outdated))
 	}
 	return texts

@@ -85,8 +85,8 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 		sentence = fmt.Sprintf("no decision for %s, the last: %s", spell(now.Sub(d.Time)), sentence)
 	}
 	lines = append(lines, "  "+sentence)
-	if d.Refresh.Active() {
-		lines = append(lines, fmt.Sprintf("  refresh %s: %s", d.Refresh.Phase, d.Refresh.Sentence))
+	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
+		lines = append(lines, fmt.Sprintf("  refresh %s: %s", r.Phase, r.Sentence))
 	}
 	return lines
 }

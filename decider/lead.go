@@ -272,6 +272,13 @@ func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) 
 	if g.trouble != "" && now.Sub(g.troubled) >= stale { // not while a stage starts
 		all.Add(bus.ProblemHostsDisagree, g.spec.Name, prefix+g.trouble+": no VM is scaled in")
 	}
+	if r := g.state.Refresh; g.decision != nil && r.Unresolved(g.decision.Machine) {
+		text := prefix + "its refresh has failed: " + r.Sentence
+		if r.Returned {
+			text += fmt.Sprintf(", and the config says %s", g.spec.Template)
+		}
+		all.Add(bus.ProblemRefreshFailed, g.spec.Name, text)
+	}
 	for _, h := range g.window.skewed() {
 		all.Add(bus.ProblemClockSkew, h.host, prefix+"the clock of "+h.host+" is "+sideOf(h.skew))
 	}

@@ -107,6 +107,8 @@ func (s situation) refresh(v verdict) *bus.Refresh {
 		return newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now)
 	case changed && was.Active():
 		return ended(*was, bus.RefreshCanceled, "the group's spec has changed again", s.now)
+	case changed:
+		return nil // what became of another spec is over
 	case !was.Active():
 		return was
 	}
@@ -302,6 +304,9 @@ func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, s
 	if whole && r.Phase.Replaces() && !s.state.Controls.IsPaused(bus.ScopeRepair) {
 		replaced := max(0, r.Total-f.staying)
 		more = min(surge+spare-f.retiring, upTo(*r)-replaced, f.staying-f.held)
+		if r.Strategy == bus.RefreshReimage { // each takes one out of service, and others may be out already
+			more = min(more, f.serving-(desired-spare))
+		}
 	}
 	s.withinMax(shares)
 	release := min(max(0, f.serving+f.standing-(desired-spare)), f.standing)

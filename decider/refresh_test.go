@@ -104,9 +104,12 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 		}
 		left = append(left, vm)
 	}
-	reimaging := 0
+	reimaging, missing := 0, share.VMs
 	for i := range left {
 		vm := &left[i]
+		if vm.Phase.Serves() && vm.State == bus.StateRunning {
+			missing--
+		}
 		if vm.Reimaging && vm.Phase.Leaving() { // its launch begins
 			spec := f.d.Refresh.InForce(f.spec)
 			vm.Phase, vm.Created, vm.Template, vm.Machine = bus.PhaseLaunching, f.now, spec.Template, spec.MachineHash()
@@ -117,10 +120,10 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 	}
 	for i := range left {
 		vm := &left[i]
-		if f.d.Refresh.Reimages() && !vm.Retiring && !vm.Reimaging && reimaging < share.Retire && vm.Phase.Serves() &&
+		if f.d.Refresh.Reimages() && !vm.Retiring && !vm.Reimaging && max(reimaging, missing) < share.Retire && vm.Phase.Serves() &&
 			!vm.Protected && build.Outdated(vm.Machine, vm.Template, vm.Created) {
 			vm.Reimaging, vm.Phase = true, bus.PhaseDraining
-			reimaging++
+			reimaging, missing = reimaging+1, missing+1
 		}
 		if !f.d.Refresh.Reimages() && !vm.Retiring && retiring < share.Retire && vm.Phase.Serves() && !vm.Protected &&
 			build.Outdated(vm.Machine, vm.Template, vm.Created) {
@@ -218,6 +221,31 @@ func TestReimage(t *testing.T) {
 	}
 }
 
+// A VM that is without service for another reason counts as missing: the last one that serves keeps its disks.
+func TestReimageKeepsServing(t *testing.T) {
+	f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.Strategy = bus.RefreshReimage }), 2, "a")
+	f.spec.Max, f.spec.Template = 2, "broken"
+	f.breaks = func(vm bus.VM) bool { return vm.Template == "broken" }
+	f.until(t, bus.RefreshFailed)
+	for range 20 {
+		f.step()
+	}
+	if n := f.templates(); n["web-1"] != 2 || f.least < 1 {
+		t.Errorf("ended with %v, %d served at the least", n, f.least)
+	}
+
+	f = newRollout(refreshed(func(r *bus.RefreshSpec) { r.Strategy = bus.RefreshReimage }), 2, "a")
+	f.vms["a"][0].State = bus.StateShutoff // it died, and is replaced by nobody here
+	f.least = 2
+	f.spec.Template = "web-2"
+	for range 20 {
+		f.step()
+	}
+	if vm := f.vms["a"][1]; !vm.Phase.Serves() || vm.Reimaging {
+		t.Errorf("the one that serves is given new disks: %+v", vm)
+	}
+}
+
 func TestRefreshAtMax(t *testing.T) {
 	t.Run("waits, and says so", func(t *testing.T) {
 		f := newRollout(refreshed(nil), 5, "a")
@@ -297,6 +325,13 @@ func TestRefreshFails(t *testing.T) {
 	}
 	if n := f.templates(); n["web-1"] != 4 {
 		t.Errorf("grew to %v", n)
+	}
+	if !f.d.Refresh.Unresolved(f.d.Machine) {
+		t.Errorf("it counts as resolved: %+v, machine %s", f.d.Refresh, f.d.Machine)
+	}
+	f.spec.Template = "web-1" // a person takes the change back
+	if f.step(); f.d.Refresh != nil {
+		t.Errorf("after the change was taken back there is %+v", f.d.Refresh)
 	}
 	f.spec.Template, f.breaks = "web-3", nil // and a new spec is tried anew
 	f.until(t, bus.RefreshDone)

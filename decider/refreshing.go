@@ -109,7 +109,7 @@ func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error)
 		if was.Returned {
 			return was, fmt.Errorf("it goes back to template %s already: pause it, or begin another", was.From)
 		}
-		return ended(*was, bus.RefreshCanceled, "canceled by "+by+"; what is new stays, and what is old serves on", now), nil
+		return ended(*was, bus.RefreshCanceled, "canceled by "+by+"; VMs that are new and serve stay, and old ones serve on", now), nil
 	case bus.RefreshReturn:
 		if was.From == "" {
 			return was, errors.New("there is no way back: more than the template has changed, or its VMs had several")
@@ -128,9 +128,9 @@ func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error)
 func (s situation) begun(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
 	if s.state.Refresh.Active() {
 		return s.state.Refresh, fmt.Errorf(
-			"one goes on already, %s since %s: cancel it first",
+			"one goes on already (%s, begun by %s): --resume lets a paused one go on, and --cancel ends it",
 			s.state.Refresh.Phase,
-			s.state.Refresh.Since,
+			s.state.Refresh.By,
 		)
 	}
 	build := (*bus.Refresh)(nil).Build(s.spec)
@@ -145,6 +145,19 @@ func (s situation) begun(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
 		)
 	}
 	return newRefresh(s.spec, o, by, f, s.now), nil
+}
+
+// withoutRefresh are shares without what a refresh lets each host do, once none goes on.
+func withoutRefresh(shares map[bus.HostID]bus.Share, r *bus.Refresh) map[bus.HostID]bus.Share {
+	if r.Active() {
+		return shares
+	}
+	out := map[bus.HostID]bus.Share{}
+	for id, share := range shares {
+		share.Retire, share.Release = 0, 0
+		out[id] = share
+	}
+	return out
 }
 
 // orderRefresh answers a request for a refresh.
@@ -183,7 +196,7 @@ func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) 
 	}
 	again := *g.decision // at once, as the next evaluation may be an hour away
 	again.Direction, again.Current = bus.Hold, again.Desired
-	again.Refresh = next
+	again.Refresh, again.Shares = next, withoutRefresh(again.Shares, next)
 	d.publish(g, again, now)
 	return r.Answer(next)
 }

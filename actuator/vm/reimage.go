@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -35,6 +36,9 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 	if there, err := e.readDisks(); !there || err != nil {
 		return err
 	}
+	if err := e.untouched(); err != nil {
+		return err
+	}
 	if usage, err := template.ReadUsage(h.Conn); err != nil {
 		return fmt.Errorf("look who needs the disk of %s: %w", v.Name, err)
 	} else if needed := neededBy(usage.Clones(e.file()), v.Name, e.file(), e.others); needed != "" {
@@ -44,6 +48,23 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 		return err
 	}
 	return l.run(ctx)
+}
+
+// untouched is an error where a person has given the VM disks or snapshots, which a new definition and new disks would break.
+func (e *ending) untouched() error {
+	if e.vm.Reimaging() { // it was looked at before it began
+		return nil
+	}
+	snapshots, err := e.dom.SnapshotNum(0)
+	switch {
+	case err != nil && !errors.Is(err, libvirt.ERR_NO_SUPPORT):
+		return fmt.Errorf("%s: count its snapshots: %w", e.vm.Name, err)
+	case snapshots > 0:
+		return fmt.Errorf("%s gets no new disks, as it has %s (virsh snapshot-list)", e.vm.Name, bus.Count(snapshots, "snapshot"))
+	case len(e.others) > 0:
+		return fmt.Errorf("%s gets no new disks, as it has some that vmscaler did not make: %s", e.vm.Name, strings.Join(e.others, ", "))
+	}
+	return nil
 }
 
 // takeOutForReimage leaves the VM off and without its volumes.

@@ -60,9 +60,8 @@ is as in the config.`),
 	f.BoolVar(&c.wait, "wait", false, "wait until it is over, and show how far it is")
 	f.BoolVar(&c.pause, "pause", false, "begin no further replacement until --resume")
 	f.BoolVar(&c.resume, "resume", false, "go on, also past a checkpoint")
-	f.BoolVar(&c.cancel, "cancel", false, "end it: new VMs stay, and old ones serve on")
+	f.BoolVar(&c.cancel, "cancel", false, "end it: new VMs that serve stay, and old ones serve on")
 	f.BoolVar(&c.back, "return", false, "go back to the template before")
-	cmd.MarkFlagsMutuallyExclusive("pause", "resume", "cancel", "return")
 	for _, other := range []string{"pause", "resume", "cancel", "return"} {
 		for _, flag := range []string{
 			"all", "strategy", "max-surge", "min-healthy", "checkpoints", "checkpoint-delay", "bake",
@@ -77,6 +76,15 @@ is as in the config.`),
 
 // order is what the flags want.
 func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
+	chosen := 0
+	for _, set := range []bool{c.pause, c.resume, c.cancel, c.back} {
+		if set {
+			chosen++
+		}
+	}
+	if chosen > 1 {
+		return nil, errors.New("found several of --pause, --resume, --cancel and --return, want one at most")
+	}
 	o := bus.RefreshOrder{Action: bus.RefreshBegin, Strategy: bus.RefreshStrategy(c.strategy), All: c.all, DryRun: c.dry}
 	for action, set := range map[bus.RefreshAction]bool{
 		bus.RefreshHold: c.pause, bus.RefreshGoOn: c.resume, bus.RefreshCancel: c.cancel, bus.RefreshReturn: c.back,
@@ -125,8 +133,12 @@ func (c *refreshCmd) run(cmd *cobra.Command, group string, o *bus.RefreshOrder) 
 	if err != nil {
 		return noAnswer(err)
 	}
+	if o.DryRun {
+		fmt.Fprintf(cmd.OutOrStdout(), "group %s: a refresh %s\n", group, r.Sentence)
+		return nil
+	}
 	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", group, dashboard.RefreshText(r, time.Local))
-	if !c.wait || o.DryRun {
+	if !c.wait {
 		return nil
 	}
 	return c.follow(cmd, conn, group, r)

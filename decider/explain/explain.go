@@ -109,7 +109,7 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 			fmt.Sprintf("it has %d of %s: the rest once this ends: %s", in.Owned, bus.Count(d.Desired, "VM"), held.Sentence),
 		)
 	}
-	if r := d.Refresh; r.Active() {
+	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
 		add("refresh", fmt.Sprintf("%d of %d are up to date", r.Updated, r.Updated+r.Outdated), "%s since %s: %s", r.Phase,
 			r.Since.In(loc).Format(time.DateTime), r.Sentence)
 	}
