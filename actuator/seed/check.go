@@ -34,7 +34,7 @@ func (p Problem) String() string {
 func Check(c bus.CloudInit, group string) []Problem {
 	var all []Problem
 	for i, key := range c.SSHKeys {
-		all = append(all, checkKeys(fmt.Sprintf("ssh_keys[%d]", i), key.Text)...)
+		all = append(all, checkKeys(fmt.Sprintf("ssh_keys[%d]", i), key)...)
 	}
 	rendered, err := userData(c.UserData.Text, Values{
 		Name: group + "-1", Group: group, Index: 1, Host: "host", Template: "template", UUID: "00000000-0000-4000-8000-000000000001",
@@ -62,7 +62,9 @@ func tooLong(field, text string) Problem {
 var sshKey = regexp.MustCompile(`^(.* )?(ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp(256|384|521)|` +
 	`sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]{20,}=*( .*)?$`)
 
-func checkKeys(field, text string) []Problem {
+// checkKeys shows nothing of a file that has no keys: it may be one that the reader of the message must not see.
+func checkKeys(field string, key bus.Text) []Problem {
+	text := key.Text
 	const want = "a public key such as ssh-ed25519 AAAA... NAME"
 	if len(text) > MaxBytes {
 		return []Problem{tooLong(field, text)}
@@ -79,7 +81,11 @@ func checkKeys(field, text string) []Problem {
 		case strings.Contains(line, "PRIVATE KEY"):
 			return append(all, Problem{field, number, "a private key", want}) // and nothing of it is shown
 		case !sshKey.MatchString(line):
-			all = append(all, Problem{field, number, clip(line), want})
+			found := clip(line)
+			if key.File != "" {
+				found = "a line that is none"
+			}
+			all = append(all, Problem{field, number, found, want})
 		}
 		keys++
 	}

@@ -12,12 +12,14 @@ func TestCheck(t *testing.T) {
 	config := func(text string) bus.CloudInit { return user("#cloud-config\n" + text) }
 	network := func(text string) bus.CloudInit { return bus.CloudInit{NetworkConfig: bus.Text{Text: text}} }
 	keys := func(text string) bus.CloudInit { return bus.CloudInit{SSHKeys: []bus.Text{{Text: text}}} }
+	file := bus.CloudInit{SSHKeys: []bus.Text{{Text: "root:$y$secret:20000:0:99999:7:::\n", File: "/etc/shadow"}}}
 	for _, tt := range []struct {
 		name string
 		c    bus.CloudInit
 		want string // the problems, each on a line; "" is none
 	}{
 		{"nothing", bus.CloudInit{}, ""},
+		{"a file of no keys", file, "ssh_keys[0], line 1: found a line that is none, want a public key such as ssh-ed25519 AAAA... NAME"},
 		{"a script", user("#!/bin/sh\n: {{.Name}}\n"), ""},
 		{"a common one", config(`hostname: {{.Name}}
 users:
