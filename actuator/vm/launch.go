@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -187,8 +188,13 @@ func (l *launch) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	l.definition, err = Definition{l.spec, l.Machine, l.name, l.meta, l.path, macs, l.index}.XML()
-	return err
+	if l.definition, err = (Definition{l.spec, l.Machine, l.name, l.meta, l.path, macs, l.index}).XML(); err != nil {
+		return err
+	}
+	if l.spec.Hardware.DomainXML.Text == "" {
+		return nil
+	}
+	return refuseForeignDisks(l.definition, l.meta.Volumes(), filepath.Dir(l.tmpl.Path), filepath.Dir(l.path))
 }
 
 func (l *launch) define(context.Context) (err error) {
