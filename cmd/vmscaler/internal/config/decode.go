@@ -22,6 +22,7 @@ type decoder struct {
 	file     string
 	lines    map[string]position // of the keys seen
 	problems Problems
+	ports    map[int]string // of the host, which VMs have -> the field that says so
 }
 
 // problem reports on a field, at its line.

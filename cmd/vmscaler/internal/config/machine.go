@@ -26,7 +26,9 @@ func (d *decoder) nics(path string, g bus.Group) {
 	if len(nics) > bus.MaxNICs {
 		d.problem(at, fmt.Sprintf("%d NICs", len(nics)), fmt.Sprintf("at most %d", bus.MaxNICs))
 	}
-	ports := map[int]string{} // of the host -> the field that has it
+	if d.ports == nil {
+		d.ports = map[int]string{}
+	}
 	for i, nic := range nics {
 		one := fmt.Sprintf("%s[%d]", at, i)
 		if d.bad(one) || d.bad(one+".type") || d.bad(one+".source") {
@@ -35,7 +37,7 @@ func (d *decoder) nics(path string, g bus.Group) {
 		d.nic(one, nic)
 		for n, f := range nic.Forwards {
 			field := fmt.Sprintf("%s.forwards[%d]", one, n)
-			d.forward(field, f, g.Max, ports)
+			d.forward(field, f, g.Max)
 		}
 	}
 }
@@ -61,8 +63,9 @@ func (d *decoder) nic(at string, nic bus.NIC) {
 	}
 }
 
-// forward checks one forwarded port: each VM has one of its own on the host, the next ones of the ports that are named.
-func (d *decoder) forward(at string, f bus.Forward, most int, ports map[int]string) {
+// forward checks one forwarded port: each VM has one of its own on the host, the next ones of the ports that are named. No other
+// group's may have it either.
+func (d *decoder) forward(at string, f bus.Forward, most int) {
 	switch {
 	case d.bad(at), d.bad(at + ".host_port"), d.bad(at + ".guest_port"):
 		return
@@ -75,14 +78,14 @@ func (d *decoder) forward(at string, f bus.Forward, most int, ports map[int]stri
 		return
 	}
 	for port := f.Host; port < f.Host+most; port++ {
-		if other, taken := ports[port]; taken {
+		if other, taken := d.ports[port]; taken {
 			d.problem(at+".host_port", fmt.Sprint(f.Host),
 				fmt.Sprintf("one at least %d away from that of line %d: each VM has one of its own", most, d.lines[other].line))
 			return
 		}
 	}
 	for port := f.Host; port < f.Host+most; port++ {
-		ports[port] = at
+		d.ports[port] = at
 	}
 }
 

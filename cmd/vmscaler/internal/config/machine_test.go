@@ -84,6 +84,11 @@ func TestHardwareProblems(t *testing.T) {
 			"",
 		},
 		{
+			"ports of two groups", "nics: [{type: user, forwards: [{host_port: 80, guest_port: 80}]}]\n" +
+				"- name: db\n  nics: [{type: user, forwards: [{host_port: 82, guest_port: 80}]}]",
+			"groups[1].nics[0].forwards[0].host_port: found 82, want one at least 5 away from that of line",
+		},
+		{
 			"ports beyond the last", "nics: [{type: user, forwards: [{host_port: 65532, guest_port: 80}]}]",
 			"found 65532, want at most 65531, as each of 5 VMs",
 		},
