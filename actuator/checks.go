@@ -57,7 +57,8 @@ func (c checkups) look(owned []vm.VM, groups map[string]*group, busy map[string]
 		}
 		there[v.UUID] = true
 		if c[v.UUID] == nil {
-			of := &vitals{tracks: make([]check.Track, len(g.spec.Checks)), shared: make([]bool, len(g.spec.Checks)), alone: make([]int, len(g.spec.Checks))}
+			n := len(g.spec.Checks)
+			of := &vitals{tracks: make([]check.Track, n), shared: make([]bool, n), alone: make([]int, n)}
 			for range g.spec.Checks {
 				of.next = append(of.next, now)
 			}

@@ -53,11 +53,15 @@ func TestWhoFailsChecks(t *testing.T) {
 			"web-1 failing, web-1 recovered, web-2 failing", "fails on web-2",
 		},
 		{
-			"one recovers, and the other goes on failing", []string{"--++", "----"}, "web-2",
+			"one recovers, and the other goes on failing",
+			[]string{"--++", "----"},
+			"web-2",
 			"web-1 failing, web-2 failing, web-1 recovered", "fails on web-2",
 		},
 		{
-			"one recovers, and the other has not failed again often enough", []string{"--+", "---"}, "",
+			"one recovers, and the other has not failed again often enough",
+			[]string{"--+", "---"},
+			"",
 			"web-1 failing, web-2 failing, web-1 recovered", "fails on web-2",
 		},
 		{"both recover", []string{"--+", "--+"}, "", "web-1 failing, web-2 failing, web-1 recovered, web-2 recovered", ""},

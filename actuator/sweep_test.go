@@ -134,7 +134,8 @@ func TestRecordOfAReimage(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := b.book.Read()
-	if len(after) != 1 || after[0].UUID != someUUID || after[0].File == nil || after[0].File.Inode != 8 || after[0].Template != before.Template {
+	if len(after) != 1 || after[0].UUID != someUUID || after[0].File == nil || after[0].File.Inode != 8 ||
+		after[0].Template != before.Template {
 		t.Errorf("there are the records %+v", after)
 	}
 	now, err := vm.ReadInventory(b.conn)

@@ -144,8 +144,8 @@ func (r *Refresh) Active() bool { return r != nil && r.Phase.Active() }
 // Reimages reports whether a refresh goes on in which VMs get new disks.
 func (r *Refresh) Reimages() bool { return r.Active() && r.Strategy == RefreshReimage }
 
-// Unresolved reports whether a refresh has failed and its group's spec has not changed since: its VMs, or some of them, are not what
-// the file says. machine is what the newest decision says new VMs are made from.
+// Unresolved reports whether a refresh has failed and its group's spec has not changed since: its VMs, or some of them, are not
+// what the file says. machine is what the newest decision says new VMs are made from.
 func (r *Refresh) Unresolved(machine string) bool {
 	return r != nil && r.Phase == RefreshFailed && (r.Returned || r.Machine == machine)
 }

@@ -19,7 +19,10 @@ func TestCheck(t *testing.T) {
 		want string // the problems, each on a line; "" is none
 	}{
 		{"nothing", bus.CloudInit{}, ""},
-		{"a file of no keys", file, "ssh_keys[0], line 1: found a line that is none, want a public key such as ssh-ed25519 AAAA... NAME"},
+		{
+			"a file of no keys", file,
+			"ssh_keys[0], line 1: found a line that is none, want a public key such as ssh-ed25519 AAAA... NAME",
+		},
 		{"a script", user("#!/bin/sh\n: {{.Name}}\n"), ""},
 		{"a common one", config(`hostname: {{.Name}}
 users:

@@ -62,7 +62,9 @@ func (e *ending) untouched() error {
 	case snapshots > 0:
 		return fmt.Errorf("%s gets no new disks, as it has %s (virsh snapshot-list)", e.vm.Name, bus.Count(snapshots, "snapshot"))
 	case len(e.others) > 0:
-		return fmt.Errorf("%s gets no new disks, as it has some that vmscaler did not make: %s", e.vm.Name, strings.Join(e.others, ", "))
+		return fmt.Errorf(
+			"%s gets no new disks, as it has some that vmscaler did not make: %s", e.vm.Name, strings.Join(e.others, ", "),
+		)
 	}
 	return nil
 }

@@ -65,7 +65,8 @@ func (c *loadCmd) run(cmd *cobra.Command, name string) error {
 		return fmt.Errorf("%s: no VM is ready: of %d found the first is %s, phase %s",
 			name, len(found), found[0].State, found[0].Meta.Phase)
 	}
-	return vm.Stress(cmd.Context(), hv.conn, serving, vm.Load{Workers: c.workers, Percent: c.percent, Duration: c.duration}, func(vm string) {
+	load := vm.Load{Workers: c.workers, Percent: c.percent, Duration: c.duration}
+	return vm.Stress(cmd.Context(), hv.conn, serving, load, func(vm string) {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s: stress-ng runs for %s (Ctrl-C stops it)\n", vm, c.duration)
 	})
 }

@@ -103,7 +103,8 @@ func drive(ctx context.Context, t *testing.T, w *world, begin time.Time, ready *
 			vms = append(vms, vm.VM{Name: s.Name, UUID: s.UUID})
 		}
 		percent := min(100, max(1, int(100*demand/float64(len(vms)))))
-		if err := vm.Stress(ctx, w.conn, vms, vm.Load{Workers: 1, Percent: percent, Duration: slot}, func(string) {}); err != nil && ctx.Err() == nil {
+		load := vm.Load{Workers: 1, Percent: percent, Duration: slot}
+		if err := vm.Stress(ctx, w.conn, vms, load, func(string) {}); err != nil && ctx.Err() == nil {
 			t.Log("load:", err) // as of a VM that was scaled in
 		}
 	}
