@@ -44,7 +44,10 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
 	if d.HasSample {
-		build := next.Refresh.Build(s.spec)
+		build := bus.Build{}
+		if next.Refresh != nil || obs.noted() { // else there is nothing to compare, and a fingerprint takes its time
+			build = next.Refresh.Build(s.spec)
+		}
 		d.Machine, d.Refresh = build.Machine, next.Refresh
 		d.Shares = split(order{spec.ScaleIn, build}, d.Direction, d.Desired, obs)
 		s.allot(next.Refresh, d.Direction, d.Desired, d.Shares)

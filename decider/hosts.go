@@ -24,6 +24,18 @@ func (o Observation) joined(known []bus.HostID) (hosts []HostObservation) {
 	return hosts
 }
 
+// noted reports whether any VM says what it was made from.
+func (o Observation) noted() bool {
+	for _, h := range o.Hosts {
+		for _, vm := range h.VMs {
+			if vm.Template != "" || vm.Machine != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // kept counts the VMs that the host keeps.
 func (h HostObservation) kept() (n int) {
 	for _, vm := range h.VMs {

@@ -98,6 +98,9 @@ func (s situation) templateBefore(build bus.Build, templates map[string]int) str
 // tried already.
 func (s situation) refresh(v verdict) *bus.Refresh {
 	was := s.state.Refresh
+	if was == nil && !s.obs.noted() {
+		return nil
+	}
 	f := s.refreshFacts(was.Build(s.spec))
 	switch changed := was == nil || was.Machine != s.spec.MachineHash(); {
 	case !v.hasSample || v.rule == bus.RuleMismatch:
