@@ -9,7 +9,6 @@ import (
 
 	"libvirt.org/go/libvirt"
 
-	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -39,9 +38,9 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 	if err := e.untouched(); err != nil {
 		return err
 	}
-	if usage, err := template.ReadUsage(h.Conn); err != nil {
-		return fmt.Errorf("look who needs the disk of %s: %w", v.Name, err)
-	} else if needed := neededBy(usage.Clones(e.file()), v.Name, e.file(), e.others); needed != "" {
+	if needed, err := e.readNeeded(); err != nil {
+		return err
+	} else if needed != "" {
 		return fmt.Errorf("%s gets no new disks, as the one that it has is needed by %s", v.Name, needed)
 	}
 	if err := e.takeOutForReimage(ctx); err != nil {

@@ -222,14 +222,20 @@ func (e *ending) delete(ctx context.Context) error {
 // deleteVolumes deletes the VM's volumes, unless somebody has come to need them: they stay then as orphans, which a sweep deletes
 // when nobody does any more.
 func (e *ending) deleteVolumes() error {
-	usage, err := template.ReadUsage(e.Conn)
-	if err != nil {
-		return fmt.Errorf("look who needs the disk of %s: %w", e.vm.Name, err)
-	}
-	if e.needed = neededBy(usage.Clones(e.file()), e.vm.Name, e.file(), e.others); e.needed != "" {
-		return nil
+	var err error
+	if e.needed, err = e.readNeeded(); err != nil || e.needed != "" {
+		return err
 	}
 	return DeleteVolumes(e.Conn, e.vm.Meta, e.disk)
+}
+
+// readNeeded is who needs the VM's disk, "" if nobody does.
+func (e *ending) readNeeded() (string, error) {
+	usage, err := template.ReadUsage(e.Conn)
+	if err != nil {
+		return "", fmt.Errorf("look who needs the disk of %s: %w", e.vm.Name, err)
+	}
+	return neededBy(usage.Clones(e.file()), e.vm.Name, e.file(), e.others), nil
 }
 
 // file is the path of the VM's disk; "" where no pool has it.
