@@ -46,8 +46,8 @@ func (h HostObservation) kept() (n int) {
 	return n
 }
 
-// kept reports whether a VM is one of those that desired counts: it is not on its way out, none is to take its
-// place, and nobody has suspended it.
+// kept reports whether a VM is one of those that desired counts: it is not on its way out, or only to get new disks, none is to
+// take its place, and nobody has suspended it.
 func kept(vm bus.VM) bool {
 	return (!vm.Phase.Leaving() || vm.Reimaging) && !vm.State.Suspended() && !vm.Retiring
 }

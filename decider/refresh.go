@@ -109,7 +109,7 @@ func (s situation) refresh(v verdict) *bus.Refresh {
 		!s.state.Controls.IsPaused(bus.ScopeRepair):
 		return newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now)
 	case changed && was.Active():
-		return ended(*was, bus.RefreshCanceled, "the group's spec has changed again", s.now)
+		return entering(*was, bus.RefreshCanceled, "the group's spec has changed again", s.now)
 	case changed:
 		return nil // what became of another spec is over
 	case !was.Active():
@@ -155,8 +155,8 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 	return &r
 }
 
-// ended is a refresh that is over.
-func ended(r bus.Refresh, phase bus.RefreshPhase, why string, now time.Time) *bus.Refresh {
+// entering is a refresh that enters a phase now, with why.
+func entering(r bus.Refresh, phase bus.RefreshPhase, why string, now time.Time) *bus.Refresh {
 	r.Phase, r.Sentence, r.Since = phase, why, now.UTC()
 	return &r
 }
@@ -170,7 +170,7 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 	}
 	if r.Phase == bus.RefreshReturning {
 		if done(f, desired) {
-			return *ended(r, bus.RefreshFailed, "the group is back at template "+r.From, now)
+			return *entering(r, bus.RefreshFailed, "the group is back at template "+r.From, now)
 		}
 		r.Sentence = fmt.Sprintf("going back to template %s: %s", r.From, progressOf(r))
 		return r
@@ -239,9 +239,9 @@ func failing(r bus.Refresh, spec bus.Group) string {
 func failRefresh(r bus.Refresh, spec bus.Group, why string, now time.Time) bus.Refresh {
 	if spec.Refresh.Return && r.From != "" {
 		r.Returned = true
-		return *ended(r, bus.RefreshReturning, why+"; going back to template "+r.From, now)
+		return *entering(r, bus.RefreshReturning, why+"; going back to template "+r.From, now)
 	}
-	return *ended(r, bus.RefreshFailed, why+"; what is new stays, and what is old serves on", now)
+	return *entering(r, bus.RefreshFailed, why+"; what is new stays, and what is old serves on", now)
 }
 
 // upTo is how many VMs of the group a refresh replaces before its next checkpoint.

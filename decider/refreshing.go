@@ -95,7 +95,7 @@ func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error)
 		if was.Phase == bus.RefreshPaused {
 			return was, nil
 		}
-		return ended(*was, bus.RefreshPaused, "paused by "+by, now), nil
+		return entering(*was, bus.RefreshPaused, "paused by "+by, now), nil
 	case bus.RefreshGoOn:
 		phase := bus.RefreshRunning
 		if was.Returned {
@@ -104,12 +104,13 @@ func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error)
 		if was.Phase == phase {
 			return was, nil
 		}
-		return ended(*was, phase, progressOf(*was), now), nil
+		return entering(*was, phase, progressOf(*was), now), nil
 	case bus.RefreshCancel:
 		if was.Returned {
 			return was, fmt.Errorf("it goes back to template %s already: pause it, or begin another", was.From)
 		}
-		return ended(*was, bus.RefreshCanceled, "canceled by "+by+"; VMs that are new and serve stay, and old ones serve on", now), nil
+		why := "canceled by " + by + "; VMs that are new and serve stay, and old ones serve on"
+		return entering(*was, bus.RefreshCanceled, why, now), nil
 	case bus.RefreshReturn:
 		if was.From == "" {
 			return was, errors.New("there is no way back: more than the template has changed, or its VMs had several")
@@ -119,7 +120,7 @@ func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error)
 		}
 		r := *was
 		r.Returned = true
-		return ended(r, bus.RefreshReturning, "going back to template "+r.From+", as "+by+" wants", now), nil
+		return entering(r, bus.RefreshReturning, "going back to template "+r.From+", as "+by+" wants", now), nil
 	}
 	return was, fmt.Errorf("action: found %q, want one of %q", o.Action, bus.RefreshActions())
 }
