@@ -8,6 +8,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -28,16 +29,7 @@ func TestSilentAgentIsReplaced(t *testing.T) {
 		t.Errorf("event %+v", e)
 	}
 	p.untilEvent(sick.Name, bus.EventRemoved)
-	at := func(vm string, what bus.EventType) int {
-		return slices.IndexFunc(p.all, func(e bus.Event) bool { return e.VM == vm && e.Event == what })
-	}
-	now := w.vms()
-	if len(now) != 1 || now[0].UUID == sick.UUID {
-		t.Fatalf("VMs %+v, want one other than %s", now, sick.UUID)
-	}
-	if ready, drained := at(now[0].Name, bus.EventReady), at(sick.Name, bus.EventDraining); ready < 0 || drained < ready {
-		t.Errorf("drained (event %d) before its replacement was ready (event %d)", drained, ready)
-	}
+	p.replacedFirst(sick)
 	p.stop()
 }
 
@@ -79,5 +71,20 @@ func TestNoRoom(t *testing.T) {
 	}
 	if n := len(w.vms()); n != 0 {
 		t.Errorf("%d VMs", n)
+	}
+}
+
+// replacedFirst checks that another VM is there in the place of one, and was ready before that drained.
+func (b *watcher) replacedFirst(sick vm.VM) {
+	b.t.Helper()
+	at := func(vm string, what bus.EventType) int {
+		return slices.IndexFunc(b.all, func(e bus.Event) bool { return e.VM == vm && e.Event == what })
+	}
+	now := b.w.vms()
+	if len(now) != 1 || now[0].UUID == sick.UUID {
+		b.t.Fatalf("VMs %+v, want one other than %s", now, sick.UUID)
+	}
+	if ready, drained := at(now[0].Name, bus.EventReady), at(sick.Name, bus.EventDraining); ready < 0 || drained < ready {
+		b.t.Errorf("drained (event %d) before its replacement was ready (event %d)", drained, ready)
 	}
 }
