@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -146,12 +145,11 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	}
 	a.hooks, a.retries = vm.NewHooks(a.log), map[string]removalRetry{}
 	for _, spec := range cfg.Groups {
-		if orders[spec.ScaleIn] == nil {
-			return nil, fmt.Errorf("actuator: group %s: scale_in: found %q, want one of %v",
-				spec.Name, spec.ScaleIn, slices.Sorted(maps.Keys(orders)))
+		if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
+			return nil, fmt.Errorf("actuator: group %s: %w", spec.Name, err)
 		}
 		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash()}
-		a.byAge = a.byAge || spec.ScaleIn == bus.ScaleInOutdated
+		a.byAge = a.byAge || slices.Contains(spec.ScaleIn, bus.ScaleInOutdated)
 	}
 	return a, nil
 }

@@ -86,7 +86,7 @@ func TestPlan(t *testing.T) {
 	trial := func(s *Situation) { s.Trial = true }
 	unheard := func(s *Situation) { s.Unheard = true }
 	removed := func(n int) changes { return func(s *Situation) { s.Removed = n } }
-	order := func(o bus.ScaleIn) changes { return func(s *Situation) { s.Spec.ScaleIn = o } }
+	order := func(list ...bus.ScaleIn) changes { return func(s *Situation) { s.Spec.ScaleIn = list } }
 	sick := func(ns ...int) changes {
 		return func(s *Situation) {
 			for _, n := range ns {
@@ -304,6 +304,30 @@ func TestPlan(t *testing.T) {
 			[]vm.VM{running(1), running(2)},
 			[]changes{order(bus.ScaleInLeastBusy)},
 			"remove web-2 (scaling in, gracefully)",
+		},
+		{
+			"of those that are as busy, by the next order", 1,
+			[]vm.VM{running(1), running(2), running(3)},
+			[]changes{order(bus.ScaleInLeastBusy, bus.ScaleInOldest), cpu(5.4, 30, 4.6)},
+			"remove web-1 (scaling in, gracefully); remove web-3 (scaling in, gracefully)",
+		},
+		{
+			"outdated, then the least busy, then the newest", 1,
+			[]vm.VM{of("old", running(1)), of("old", running(2)), running(3), running(4)},
+			[]changes{order(bus.ScaleInOutdated, bus.ScaleInLeastBusy, bus.ScaleInNewest), cpu(20, 10, 7, 7)},
+			"remove web-2 (scaling in, gracefully); remove web-1 (scaling in, gracefully); remove web-4 (scaling in, gracefully)",
+		},
+		{
+			"an order after one that leaves no two alike decides nothing", 2,
+			[]vm.VM{running(1), running(2), running(3)},
+			[]changes{order(bus.ScaleInOldest, bus.ScaleInLeastBusy), cpu(30, 5, 1)},
+			"remove web-1 (scaling in, gracefully)",
+		},
+		{
+			"an order that is not known", 1,
+			[]vm.VM{running(1), running(2)},
+			[]changes{order(bus.ScaleInOldest, "most-busy")},
+			"",
 		},
 		{
 			"from before the template was replaced", 1,
@@ -824,7 +848,7 @@ func TestPlanInvariants(t *testing.T) {
 			Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
-		s.Spec.ScaleIn = rapid.SampledFrom(bus.ScaleIns()).Draw(t, "order")
+		s.Spec.ScaleIn = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, 3, rapid.ID[bus.ScaleIn]).Draw(t, "orders")
 		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
 		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
 		for n := range rapid.IntRange(0, 12).Draw(t, "owned") {

@@ -28,7 +28,7 @@ func (s Situation) busy(v vm.VM) bool {
 // victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the
 // group's order.
 func victims(s Situation, live []vm.VM) []vm.VM {
-	if s.Controls.IsPaused(bus.ScopeIn) {
+	if s.Controls.IsPaused(bus.ScopeIn) || bus.CheckScaleIn(s.Spec.ScaleIn) != nil { // which New refuses: then of a later version
 		return nil
 	}
 	var may []vm.VM
@@ -37,10 +37,7 @@ func victims(s Situation, live []vm.VM) []vm.VM {
 			may = append(may, v)
 		}
 	}
-	order, known := orders[s.Spec.ScaleIn]
-	if !known {
-		return nil // New refuses it, so that this is a group of a later version
-	}
+	order := orderOf(s.Spec.ScaleIn)
 	rank := func(v vm.VM) int {
 		switch {
 		case !v.Serves(), s.Sick[v.UUID] != "":
@@ -62,16 +59,37 @@ func victims(s Situation, live []vm.VM) []vm.VM {
 	return may
 }
 
-// orders are the orders in which the VMs that serve are scaled in: each compares two of them, the first to go first.
-var orders = map[bus.ScaleIn]func(s Situation, a, b vm.VM) int{
-	bus.ScaleInNewest: func(_ Situation, a, b vm.VM) int { return vm.NewestFirst(a, b) },
-	bus.ScaleInOldest: func(_ Situation, a, b vm.VM) int { return vm.NewestFirst(b, a) },
-	bus.ScaleInLeastBusy: func(s Situation, a, b vm.VM) int {
-		return cmp.Or(s.compareCPU(a, b), vm.NewestFirst(a, b))
-	},
-	bus.ScaleInOutdated: func(s Situation, a, b vm.VM) int {
-		return cmp.Or(s.compareOutdated(a, b), vm.NewestFirst(b, a))
-	},
+// comparison puts one of two VMs before the other, the first to go first; 0 is that they are alike.
+type comparison func(s Situation, a, b vm.VM) int
+
+// orders are the orders in which the VMs that serve are scaled in.
+var orders = map[bus.ScaleIn]comparison{
+	bus.ScaleInNewest:    func(_ Situation, a, b vm.VM) int { return b.Meta.Created.Compare(a.Meta.Created) },
+	bus.ScaleInOldest:    func(_ Situation, a, b vm.VM) int { return a.Meta.Created.Compare(b.Meta.Created) },
+	bus.ScaleInLeastBusy: Situation.compareCPU,
+	bus.ScaleInOutdated:  Situation.compareOutdated,
+}
+
+// orderOf is a list of orders as one: each decides among the VMs that are alike for those before it. What is alike for all goes
+// the newest first, and the oldest first where the list ends with outdated or oldest.
+func orderOf(list []bus.ScaleIn) comparison {
+	var all []comparison
+	for _, o := range list {
+		all = append(all, orders[o])
+	}
+	last := list[len(list)-1]
+	oldestLast := last == bus.ScaleInOutdated || last == bus.ScaleInOldest
+	return func(s Situation, a, b vm.VM) int {
+		for _, compare := range all {
+			if d := compare(s, a, b); d != 0 {
+				return d
+			}
+		}
+		if oldestLast {
+			return vm.NewestFirst(b, a)
+		}
+		return vm.NewestFirst(a, b)
+	}
 }
 
 // compareOutdated puts the VM first that was made from another template than a new one would be.
@@ -90,11 +108,12 @@ func (s Situation) outdated(v vm.VM) bool {
 	return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) || v.Meta.Created.Before(s.Replaced)
 }
 
-// compareCPU puts the VM that does less first; one that is unknown counts as busy.
+// compareCPU puts the VM that does less first, in whole percents, so that noise decides nothing; one that is unknown counts as
+// busy.
 func (s Situation) compareCPU(a, b vm.VM) int {
 	use := func(v vm.VM) float64 {
 		if cpu, known := s.CPU[v.UUID]; known {
-			return cpu
+			return math.Round(cpu)
 		}
 		return math.Inf(1)
 	}

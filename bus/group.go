@@ -45,8 +45,9 @@ type Group struct {
 	// ShutdownTimeout is how long a guest may take to shut down; then it is destroyed.
 	ShutdownTimeout time.Duration `json:"shutdown_timeout"`
 	// Drain is the time between the choice of a VM for scaling in and its shutdown, in which the removal can be called off.
-	Drain   time.Duration `json:"drain"`
-	ScaleIn ScaleIn       `json:"scale_in"`
+	Drain time.Duration `json:"drain"`
+	// ScaleIn has the orders by which VMs are chosen for scaling in, the first one first; see CheckScaleIn.
+	ScaleIn []ScaleIn `json:"scale_in"`
 	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
 	BlindAfter time.Duration `json:"blind_after"`
 	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
@@ -67,22 +68,6 @@ type ScheduledAction struct {
 	Min     int    `json:"min"`
 	Max     int    `json:"max"`
 	Desired int    `json:"desired"`
-}
-
-// ScaleIn is which VM goes first when there is one too many. VMs that are not ready yet go before all others.
-type ScaleIn string
-
-// The orders of removal.
-const (
-	ScaleInNewest    ScaleIn = "newest"
-	ScaleInOldest    ScaleIn = "oldest"
-	ScaleInLeastBusy ScaleIn = "least-busy" // by its last CPU reading; unknown counts as busy
-	ScaleInOutdated  ScaleIn = "outdated"   // made from another template, or from one that was replaced since; then the oldest
-)
-
-// ScaleIns are the orders of removal.
-func ScaleIns() []ScaleIn {
-	return []ScaleIn{ScaleInNewest, ScaleInOldest, ScaleInLeastBusy, ScaleInOutdated}
 }
 
 // Repair says when a VM is replaced that runs and does not serve.
@@ -129,7 +114,7 @@ func DefaultGroup() Group {
 		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
 		Checks:      []Check{}, // not nil, as is the empty list of a file
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
-		ScaleIn: ScaleInNewest, BlindAfter: time.Minute,
+		ScaleIn: []ScaleIn{ScaleInNewest}, BlindAfter: time.Minute,
 		Repair: Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
 		Brakes: Brakes{
 			LaunchFailures: 5,

@@ -481,7 +481,7 @@ func TestSplit(t *testing.T) {
 		{"no host", 2, nil, map[string]int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := split(order{scaleIn: bus.ScaleInNewest}, bus.In, tt.desired, Observation{Hosts: tt.hosts})
+			got := split(order{scaleIn: []bus.ScaleIn{bus.ScaleInNewest}}, bus.In, tt.desired, Observation{Hosts: tt.hosts})
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %v, want %v", got, tt.want)
 			}
@@ -544,11 +544,27 @@ func TestCapacityOnItsWayStartsBreachesAnew(t *testing.T) {
 	}
 }
 
-// TestRemovalOrders: each order of removal that a group can have is known.
+// TestRemovalOrders: the host that gives a VM up is chosen by the first order that the decider knows.
 func TestRemovalOrders(t *testing.T) {
-	for _, order := range bus.ScaleIns() {
-		if removalOrders[order] == nil {
-			t.Errorf("no host gives a VM up by the order %q", order)
+	old, young := ready(1), ready(1)
+	young.UUID, young.Created = "young", old.Created.Add(time.Minute)
+	hosts := []HostObservation{{ID: "a", VMs: []bus.VM{old}}, {ID: "b", VMs: []bus.VM{young}}}
+	for _, tt := range []struct {
+		orders []bus.ScaleIn
+		want   bus.HostID
+	}{
+		{[]bus.ScaleIn{bus.ScaleInNewest}, "b"},
+		{[]bus.ScaleIn{bus.ScaleInOldest}, "a"},
+		{[]bus.ScaleIn{bus.ScaleInOldest, bus.ScaleInNewest}, "a"},
+		{[]bus.ScaleIn{bus.ScaleInLeastBusy}, "a"},
+		{[]bus.ScaleIn{bus.ScaleInOutdated, bus.ScaleInLeastBusy, bus.ScaleInNewest}, "b"},
+	} {
+		got := Observation{Hosts: hosts}.firstToGo(order{scaleIn: tt.orders}, 1)
+		if len(got) != 1 || got[0].host != tt.want {
+			t.Errorf("%v: %v, want the VM of host %s", tt.orders, got, tt.want)
 		}
+	}
+	if got := (Observation{Hosts: hosts}).firstToGo(order{scaleIn: []bus.ScaleIn{"most-busy"}}, 1); got != nil {
+		t.Errorf("an order that is not known: %v", got)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -91,8 +89,8 @@ func Check(spec bus.Group) error {
 	if err := policy.Check(spec.Policy); err != nil {
 		return err
 	}
-	if removalOrders[spec.ScaleIn] == nil {
-		return fmt.Errorf("scale_in: found %q, want one of %q", spec.ScaleIn, slices.Sorted(maps.Keys(removalOrders)))
+	if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
+		return err //nolint:wrapcheck // the caller names the group
 	}
 	_, err := schedule.New(spec.Schedule)
 	return err

@@ -28,8 +28,8 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 		`the setting "bold"`: func(g *bus.Group) {
 			g.Policy.Types, g.Policy.Setting = []bus.PolicyType{bus.PolicyPredictive}, "bold"
 		},
-		`scale_in: found "most-busy", want one of ["least-busy" "newest" "oldest" "outdated"]`: func(g *bus.Group) {
-			g.ScaleIn = "most-busy"
+		`scale_in: found "most-busy", want one of ["newest" "oldest" "least-busy" "outdated"]`: func(g *bus.Group) {
+			g.ScaleIn = []bus.ScaleIn{"most-busy"}
 		},
 		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: 2}} },
 	} {
@@ -47,7 +47,7 @@ func TestDecideDoesNothingByWhatItDoesNotKnow(t *testing.T) {
 	if d.Desired != 2 || !strings.Contains(d.Sentence, `policy: found "pid"`) {
 		t.Errorf("desired %d: %s", d.Desired, d.Sentence)
 	}
-	s = spec(atOnce, func(g *bus.Group) { g.ScaleIn = "most-busy" })
+	s = spec(atOnce, func(g *bus.Group) { g.ScaleIn = []bus.ScaleIn{"most-busy"} })
 	d, _ = Decide(s, State{HasSample: true, Desired: 2}, see(ready(1), ready(1)), t0)
 	if d.Desired != 1 || d.Shares["kvm1"].VMs != 2 {
 		t.Errorf("desired %d, shares %v", d.Desired, d.Shares)

@@ -63,7 +63,7 @@ func drawSpec(t *rapid.T) bus.Group {
 			{At: "*/2 * * * *", Zone: "UTC", Max: rapid.IntRange(1, 9).Draw(t, "its max")},
 		}
 	}
-	g.ScaleIn = rapid.SampledFrom(bus.ScaleIns()).Draw(t, "scale in")
+	g.ScaleIn = drawOrders(t)
 	g.DryRun = rapid.IntRange(0, 9).Draw(t, "dry run") == 0
 	return g
 }
@@ -111,4 +111,9 @@ func drawObservation(t *rapid.T, now time.Time) Observation {
 		o.Hosts = append(o.Hosts, h)
 	}
 	return o
+}
+
+// drawOrders are orders of removal that a group can have.
+func drawOrders(t *rapid.T) []bus.ScaleIn {
+	return rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, len(bus.ScaleIns()), rapid.ID[bus.ScaleIn]).Draw(t, "scale in")
 }

@@ -37,8 +37,7 @@ func split(order order, direction bus.Direction, desired int, obs Observation) m
 
 // firstToGo are so many VMs that leave first; none in an order that is not known, which New has refused.
 func (o Observation) firstToGo(order order, n int) []placed {
-	compare := removalOrders[order.scaleIn]
-	if compare == nil {
+	if bus.CheckScaleIn(order.scaleIn) != nil {
 		return nil
 	}
 	var all []placed
@@ -49,7 +48,7 @@ func (o Observation) firstToGo(order order, n int) []placed {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Or(outdatedFirst(a, b), compare(a, b)) })
+	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Or(outdatedFirst(a, b), order.byAge(a, b)) })
 	return all[:min(n, len(all))]
 }
 
@@ -81,7 +80,7 @@ type placed struct {
 // order is in which VMs are scaled in: those first that were not made from what new ones are made from, and then as the group
 // says.
 type order struct {
-	scaleIn bus.ScaleIn
+	scaleIn []bus.ScaleIn
 	build   bus.Build
 }
 
@@ -95,13 +94,17 @@ func outdatedFirst(a, b placed) int {
 	return 1
 }
 
-// removalOrders are the orders of removal, as far as they are known without looking at the hosts: where it takes that, the
-// oldest goes first.
-var removalOrders = map[bus.ScaleIn]func(a, b placed) int{
-	bus.ScaleInNewest:    func(a, b placed) int { return b.created.Compare(a.created) },
-	bus.ScaleInOldest:    oldestFirst,
-	bus.ScaleInLeastBusy: oldestFirst,
-	bus.ScaleInOutdated:  oldestFirst,
+// byAge orders two VMs by the first order of removal that is known without looking at the hosts; where there is none, the oldest
+// goes first.
+func (o order) byAge(a, b placed) int {
+	for _, s := range o.scaleIn {
+		switch s {
+		case bus.ScaleInNewest:
+			return b.created.Compare(a.created)
+		case bus.ScaleInOldest:
+			return a.created.Compare(b.created)
+		case bus.ScaleInLeastBusy, bus.ScaleInOutdated: // only an actuator knows its load, and outdated ones go first anyway
+		}
+	}
+	return a.created.Compare(b.created)
 }
-
-func oldestFirst(a, b placed) int { return a.created.Compare(b.created) }

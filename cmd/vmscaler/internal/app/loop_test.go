@@ -40,7 +40,7 @@ func newFleet(t *rapid.T) *fleet {
 	spec := bus.DefaultGroup()
 	spec.Name, spec.Min = "web", rapid.IntRange(1, 3).Draw(t, "min")
 	spec.Max = spec.Min + rapid.IntRange(0, 4).Draw(t, "room")
-	spec.ScaleIn = rapid.SampledFrom(bus.ScaleIns()).Draw(t, "order")
+	spec.ScaleIn = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, 3, rapid.ID[bus.ScaleIn]).Draw(t, "orders")
 	spec.Drain = time.Duration(rapid.IntRange(0, 5).Draw(t, "drain")) * time.Second
 	spec.Policy.LowerPercent = 10 // far enough from upper for all of these groups
 	return &fleet{spec: spec, now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC), foreign: map[string]bool{"web-2": true}}

@@ -105,7 +105,7 @@ func groupFields(g *bus.Group) section {
 		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
 		{"shutdown_timeout", duration(&g.ShutdownTimeout, 0, time.Hour)},
 		{"drain", duration(&g.Drain, 0, time.Hour)},
-		{"scale_in", choice(&g.ScaleIn, bus.ScaleIns()...)},
+		{"scale_in", choices(&g.ScaleIn, bus.ScaleIns()...)},
 		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
 		{"dry_run", yesNo(&g.DryRun)},
 		{"repair", section{
