@@ -73,6 +73,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		default:
 			plan.Create, again = nil, true
 		}
+		a.askVictims(ctx, g, plan.Ask)
 		a.remove(ctx, h, g, plan)
 		a.mark(ctx, h, g, plan)
 		a.launch(ctx, h, g, plan, inv)
@@ -152,7 +153,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
 		Controls: g.newest.Decision.Controls, Build: g.newest.Decision.Refresh.Build(g.spec), Removed: g.removed(now),
-		CPU: a.load.cpu(g.spec.Name, now),
+		Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
 	}
 	s.Sick = a.sick(g, s.Owned)
 	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed

@@ -64,6 +64,7 @@ type Actuator struct {
 	reportedNames map[string]bool      // taken names that were published
 	gone          []vm.VM              // that served and vanished, and whose remove hook does not know it yet
 	done          chan result          // of the present connection's workers
+	chosen        chan chosen          // has room for the one question that each group may have
 	load          load
 	liveness      livenessByVM
 	checkups      checkups
@@ -96,7 +97,8 @@ type group struct {
 	mismatch       bool
 	removals       []time.Time // of VMs that served, within the removal window
 	removalsHeld   bool        // removals wait for the budget; said already
-	shortage       string      // what the host lacks for a launch; "": nothing
+	asker          asker
+	shortage       string // what the host lacks for a launch; "": nothing
 	// suspended are VMs that leave no room in max for those that are desired.
 	suspended []vm.VM
 	shortAt   time.Time // when it did last
@@ -140,13 +142,13 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, retryAt: map[string]time.Time{}, reportedNames: map[string]bool{},
 		rivals: map[string]bus.Health{}, load: load{}, liveness: livenessByVM{}, checkups: checkups{},
-		outbox:  client.NewOutbox(conn, log),
+		outbox: client.NewOutbox(conn, log), chosen: make(chan chosen, len(cfg.Groups)),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
 	a.hooks, a.retries = vm.NewHooks(a.log), map[string]removalRetry{}
 	for _, spec := range cfg.Groups {
 		if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
-			return nil, fmt.Errorf("actuator: group %s: %w", spec.Name, err)
+			return nil, fmt.Errorf("actuator: group %s: scale_in: %w", spec.Name, err)
 		}
 		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash()}
 		a.byAge = a.byAge || slices.Contains(spec.ScaleIn, bus.ScaleInOutdated)

@@ -164,6 +164,9 @@ func (a *Actuator) reportDryRun(g *group, plan Actions) {
 	for _, r := range slices.Concat(plan.Remove, plan.Cancel) {
 		parts = append(parts, fmt.Sprintf("remove %s (%s)", r.VM.Name, r.Reason))
 	}
+	if plan.Ask != nil {
+		parts = append(parts, fmt.Sprintf("ask hook:%s which %d of %d may go", plan.Ask.Hook, plan.Ask.Count, len(plan.Ask.Candidates)))
+	}
 	would := strings.Join(parts, "; ")
 	if would != g.dryRun && would != "" {
 		a.tell(bus.Event{Group: g.spec.Name, Event: bus.EventDryRun, Sentence: "would " + would})

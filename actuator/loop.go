@@ -87,6 +87,9 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 			if err := s.beginTries(ctx); err != nil {
 				return err
 			}
+		case c := <-a.chosen:
+			a.choose(c)
+			s.changed, s.again = true, true
 		case r := <-a.done:
 			a.ended(r)
 			s.changed, s.again = true, true
@@ -158,6 +161,7 @@ func (a *Actuator) connect(ctx context.Context) (*session, error) {
 // close waits for what uses the connection, and ends it. It stays with a call that hangs; to end it takes calls as well.
 func (s *session) close() {
 	defer s.late.Stop()
+	s.stopAsking()
 	left := s.stopWorkers() && s.stopSweep()
 	if left && s.looking {
 		select {

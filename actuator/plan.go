@@ -56,6 +56,7 @@ type Situation struct {
 	Build    bus.Build
 	Refresh  RefreshShare
 	Removed  int // VMs that served and were scaled in within the removal window
+	Choice   *Choice
 }
 
 // Actions is what to do next, each item by a worker of its own.
@@ -68,8 +69,9 @@ type Actions struct {
 	// Retire has the VMs that are to serve only until others have taken their places, and Unretire those that are to stay after all.
 	Retire   []vm.VM
 	Unretire []vm.VM
-	Reimage  []vm.VM // to be given new disks, or cut off while that was done
-	Kept     int     // surplus VMs that stay as the budget for removals is used up
+	Reimage  []vm.VM   // to be given new disks, or cut off while that was done
+	Kept     int       // surplus VMs that stay as the budget for removals is used up
+	Ask      *Question // what a listener is to say, or has said, about scaling in; nil: nothing
 	// Suspended are VMs that a person has suspended, where others that are desired have no room in max beside them.
 	Suspended []vm.VM
 }
@@ -186,7 +188,9 @@ func part(s Situation) parts {
 func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
 	surplus -= len(s.Creating)
 	served := s.Removed
-	for _, v := range victims(s, choice) {
+	var going []vm.VM
+	going, a.Ask = victims(s, choice, surplus)
+	for _, v := range going {
 		if surplus--; surplus < 0 {
 			return
 		}
@@ -225,10 +229,16 @@ func callOff(s Situation, live []vm.VM, v vm.VM) string {
 		return "it is needed again"
 	case v.Protected:
 		return "it is protected now"
-	case s.busy(v) && s.idle(live) > len(live)+len(s.Creating)-s.Desired:
+	case s.busy(v) && !s.asks() && s.idle(live) > len(live)+len(s.Creating)-s.Desired:
 		return fmt.Sprintf("it is busy, at %.0f %%, and others are not", s.CPU[v.UUID])
 	}
 	return ""
+}
+
+// asks reports whether a listener chooses who is scaled in: whether a VM is busy is for it to say then.
+func (s Situation) asks() bool {
+	_, hook, _ := split(s.Spec.ScaleIn)
+	return hook != ""
 }
 
 // replaceable are the sick VMs to remove: those whose replacement serves, and where max leaves no room for one first,

@@ -59,6 +59,13 @@ func show(a Actions) string {
 	removals("remove", a.Remove)
 	removals("cancel", a.Cancel)
 	removals("keep", a.Keep)
+	if q := a.Ask; q != nil {
+		names := make([]string, len(q.Candidates))
+		for i, v := range q.Candidates {
+			names[i] = v.Name
+		}
+		parts = append(parts, fmt.Sprintf("ask %s for %d of %s", q.Hook, q.Count, strings.Join(names, " ")))
+	}
 	if a.Kept > 0 {
 		parts = append(parts, fmt.Sprintf("kept %d", a.Kept))
 	}
@@ -94,6 +101,27 @@ func TestPlan(t *testing.T) {
 			}
 		}
 	}
+	choice := func(s *Situation) *Choice {
+		if s.Choice == nil {
+			s.Choice = &Choice{Asked: map[string]bool{}, May: map[string]bool{}}
+		}
+		return s.Choice
+	}
+	asked := func(ns ...int) changes {
+		return func(s *Situation) {
+			for _, n := range ns {
+				choice(s).Asked[vmOf(n, "", "").UUID] = true
+			}
+		}
+	}
+	lets := func(ns ...int) changes {
+		return func(s *Situation) {
+			for _, n := range ns {
+				choice(s).May[vmOf(n, "", "").UUID] = true
+			}
+		}
+	}
+	silent := func(s *Situation) { choice(s).Skip = true }
 	atOnce := func(n int) changes { return func(s *Situation) { s.Spec.Repair.AtOnce = n } }
 	cpu := func(percent ...float64) changes { // of web-1, web-2, ...
 		return func(s *Situation) {
@@ -327,6 +355,93 @@ func TestPlan(t *testing.T) {
 			"an order that is not known", 1,
 			[]vm.VM{running(1), running(2)},
 			[]changes{order(bus.ScaleInOldest, "most-busy")},
+			"",
+		},
+
+		// One that asks.
+		{
+			"nobody goes before the listener was asked", 1,
+			[]vm.VM{running(1), protected(running(2)), running(3)},
+			[]changes{order("hook:jobs", bus.ScaleInNewest)},
+			"ask jobs for 2 of web-3 web-1",
+		},
+		{
+			"but one that does not serve", 1,
+			[]vm.VM{running(1), vmOf(2, bus.PhaseLaunching, bus.StateRunning)},
+			[]changes{order("hook:jobs", bus.ScaleInNewest)},
+			"remove web-2 (scaling in)",
+		},
+		{
+			"all of those that do not serve", 0,
+			[]vm.VM{vmOf(2, bus.PhaseLaunching, bus.StateRunning)},
+			[]changes{order("hook:jobs", bus.ScaleInNewest)},
+			"remove web-2 (scaling in)",
+		},
+		{
+			"who it lets go, by the next order", 2,
+			[]vm.VM{running(1), running(2), running(3)},
+			[]changes{order("hook:jobs", bus.ScaleInNewest), asked(1, 2, 3), lets(1, 2)},
+			"remove web-2 (scaling in, gracefully); ask jobs for 1 of web-3 web-2 web-1",
+		},
+		{
+			"no more than it lets go", 1,
+			[]vm.VM{running(1), running(2), running(3)},
+			[]changes{order("hook:jobs"), asked(1, 2, 3), lets(1)},
+			"remove web-1 (scaling in, gracefully); ask jobs for 2 of web-3 web-2 web-1",
+		},
+		{
+			"it lets none go", 1,
+			[]vm.VM{running(1), running(2)},
+			[]changes{order("hook:jobs"), asked(1, 2)},
+			"ask jobs for 1 of web-2 web-1",
+		},
+		{
+			"one that it was not asked about makes it be asked again", 1,
+			[]vm.VM{running(1), running(2), running(3)},
+			[]changes{order("hook:jobs"), asked(1, 2), lets(1)},
+			"ask jobs for 2 of web-3 web-2 web-1",
+		},
+		{
+			"one that is protected since does not go", 1,
+			[]vm.VM{protected(running(1)), running(2)},
+			[]changes{order("hook:jobs"), asked(1, 2), lets(1)},
+			"ask jobs for 1 of web-2",
+		},
+		{
+			"no answer: the next order", 1,
+			[]vm.VM{running(1), running(2), running(3)},
+			[]changes{order("hook:jobs", bus.ScaleInOldest), asked(1, 2, 3), silent},
+			"remove web-1 (scaling in, gracefully); remove web-2 (scaling in, gracefully); ask jobs for 2 of web-1 web-2 web-3",
+		},
+		{
+			"it is asked about those that the orders before leave", 3,
+			[]vm.VM{running(1), of("old", running(2)), of("old", running(3)), running(4)},
+			[]changes{order(bus.ScaleInOutdated, "hook:jobs")},
+			"ask jobs for 1 of web-2 web-3",
+		},
+		{
+			"and about all that are alike with the last of them", 1,
+			[]vm.VM{running(1), of("old", running(2)), running(3), running(4)},
+			[]changes{order(bus.ScaleInOutdated, "hook:jobs"), asked(1, 2, 3, 4), lets(1, 4)},
+			"remove web-1 (scaling in, gracefully); remove web-4 (scaling in, gracefully); ask jobs for 3 of web-2 web-1 web-3 web-4",
+		},
+		{
+			"no answer: none but those that it was asked about", 3,
+			[]vm.VM{running(1), of("old", running(2)), of("old", running(3)), running(4)},
+			[]changes{order(bus.ScaleInOutdated, "hook:jobs"), asked(2, 3), silent, cpu(0, 99, 98, 0)},
+			"remove web-2 (scaling in, gracefully); ask jobs for 1 of web-2 web-3",
+		},
+		{
+			"a busy one that it lets go is not called off", 1,
+			[]vm.VM{running(1), running(2)},
+			[]changes{order("hook:jobs"), draining(2), cpu(5, 90)},
+			"",
+		},
+		{"it is not asked while nothing is scaled in", 1, []vm.VM{running(1)}, []changes{order("hook:jobs")}, ""},
+		{
+			"nor while that is paused", 1,
+			[]vm.VM{running(1), running(2)},
+			[]changes{order("hook:jobs"), paused(bus.ScopeIn)},
 			"",
 		},
 		{
@@ -829,6 +944,19 @@ func TestSuspendedIsAProblem(t *testing.T) {
 	}
 }
 
+// drawChoice is what a listener may have said, about VMs that are there and others.
+func drawChoice(t *rapid.T) *Choice {
+	if rapid.Bool().Draw(t, "not asked") {
+		return nil
+	}
+	c := Choice{Asked: map[string]bool{}, May: map[string]bool{}, Skip: rapid.Bool().Draw(t, "silent")}
+	for n := range 13 {
+		c.Asked[vmOf(n, "", "").UUID] = rapid.IntRange(0, 3).Draw(t, "asked") > 0
+		c.May[vmOf(n, "", "").UUID] = rapid.Bool().Draw(t, "lets go")
+	}
+	return &c
+}
+
 var (
 	phases = []bus.Phase{
 		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed, "later",
@@ -849,6 +977,10 @@ func TestPlanInvariants(t *testing.T) {
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
 		s.Spec.ScaleIn = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, 3, rapid.ID[bus.ScaleIn]).Draw(t, "orders")
+		if rapid.Bool().Draw(t, "asks") {
+			s.Spec.ScaleIn = slices.Insert(s.Spec.ScaleIn, rapid.IntRange(0, len(s.Spec.ScaleIn)).Draw(t, "place"), "hook:jobs")
+			s.Choice = drawChoice(t)
+		}
 		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
 		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
 		for n := range rapid.IntRange(0, 12).Draw(t, "owned") {
@@ -883,6 +1015,15 @@ func TestPlanInvariants(t *testing.T) {
 		}
 		if !slices.EqualFunc(owned, s.Owned, func(a, b vm.VM) bool { return a.UUID == b.UUID }) {
 			fail("changed what it was given")
+		}
+		for _, r := range slices.Concat(a.Remove, a.Cancel) {
+			_, hook, _ := split(s.Spec.ScaleIn)
+			if hook == "" || r.Kind != vm.ScaleIn || !r.Graceful || s.Sick[r.VM.UUID] != "" {
+				continue
+			}
+			if c := s.Choice; c == nil || !c.Asked[r.VM.UUID] || !c.Skip && !c.May[r.VM.UUID] {
+				fail("the listener did not let it go: " + r.VM.Name)
+			}
 		}
 		seen := map[string]bool{}
 		once := func(v vm.VM, what string) {

@@ -26,10 +26,11 @@ func (s Situation) busy(v vm.VM) bool {
 }
 
 // victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the
-// group's order.
-func victims(s Situation, live []vm.VM) []vm.VM {
+// group's orders. Of those that serve, n at most are to go. Where one of the orders asks, there is a question, and only those go that
+// the answer lets go.
+func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
 	if s.Controls.IsPaused(bus.ScopeIn) || bus.CheckScaleIn(s.Spec.ScaleIn) != nil { // which New refuses: then of a later version
-		return nil
+		return nil, nil
 	}
 	var may []vm.VM
 	for _, v := range live {
@@ -37,7 +38,8 @@ func victims(s Situation, live []vm.VM) []vm.VM {
 			may = append(may, v)
 		}
 	}
-	order := orderOf(s.Spec.ScaleIn)
+	before, hook, after := split(s.Spec.ScaleIn)
+	order := orderOf(slices.Concat(before, after))
 	rank := func(v vm.VM) int {
 		switch {
 		case !v.Serves(), s.Sick[v.UUID] != "":
@@ -56,7 +58,46 @@ func victims(s Situation, live []vm.VM) []vm.VM {
 		}
 		return cmp.Or(s.compareOutdated(a, b), order(s, a, b))
 	})
-	return may
+	if hook == "" {
+		return may, nil
+	}
+	serving := slices.IndexFunc(may, func(v vm.VM) bool { return rank(v) > 0 })
+	if serving < 0 {
+		return may, nil
+	}
+	if n -= serving; n <= 0 {
+		return may[:serving], nil
+	}
+	q := Question{hook, n, candidates(s, before, may[serving:], n)}
+	if !s.Choice.covers(q) {
+		return may[:serving], &q
+	}
+	return slices.DeleteFunc(may, func(v vm.VM) bool {
+		asked := slices.ContainsFunc(q.Candidates, func(c vm.VM) bool { return c.UUID == v.UUID })
+		return rank(v) > 0 && (!asked || !s.Choice.Skip && !s.Choice.May[v.UUID])
+	}), &q
+}
+
+// split is a group's orders of removal before and after the one that asks, whose listener is hook; "" where none asks.
+func split(list []bus.ScaleIn) (before []bus.ScaleIn, hook string, after []bus.ScaleIn) {
+	for i, o := range list {
+		if hook = o.Hook(); hook != "" {
+			return list[:i], hook, list[i+1:]
+		}
+	}
+	return list, "", nil
+}
+
+// candidates are those of the VMs that serve about which a listener is asked, the first to go first: as many as are to go by the
+// orders before it, and all that are alike with the last of them.
+func candidates(s Situation, before []bus.ScaleIn, serving []vm.VM, n int) []vm.VM {
+	compare := strictly(before)
+	all := slices.Clone(serving)
+	slices.SortStableFunc(all, func(a, b vm.VM) int { return compare(s, a, b) })
+	for n < len(all) && compare(s, all[n-1], all[n]) == 0 {
+		n++
+	}
+	return all[:min(n, len(all))]
 }
 
 // comparison puts one of two VMs before the other, the first to go first; 0 is that they are alike.
@@ -73,22 +114,28 @@ var orders = map[bus.ScaleIn]comparison{
 // orderOf is a list of orders as one: each decides among the VMs that are alike for those before it. What is alike for all goes
 // the newest first, and the oldest first where the list ends with outdated or oldest.
 func orderOf(list []bus.ScaleIn) comparison {
-	var all []comparison
-	for _, o := range list {
-		all = append(all, orders[o])
+	compare, oldestLast := strictly(list), false
+	if len(list) > 0 {
+		last := list[len(list)-1]
+		oldestLast = last == bus.ScaleInOutdated || last == bus.ScaleInOldest
 	}
-	last := list[len(list)-1]
-	oldestLast := last == bus.ScaleInOutdated || last == bus.ScaleInOldest
 	return func(s Situation, a, b vm.VM) int {
-		for _, compare := range all {
-			if d := compare(s, a, b); d != 0 {
+		if oldestLast {
+			return cmp.Or(compare(s, a, b), vm.NewestFirst(b, a))
+		}
+		return cmp.Or(compare(s, a, b), vm.NewestFirst(a, b))
+	}
+}
+
+// strictly is a list of orders as one, which says nothing of VMs that are alike for all of them.
+func strictly(list []bus.ScaleIn) comparison {
+	return func(s Situation, a, b vm.VM) int {
+		for _, o := range list {
+			if d := orders[o](s, a, b); d != 0 {
 				return d
 			}
 		}
-		if oldestLast {
-			return vm.NewestFirst(b, a)
-		}
-		return vm.NewestFirst(a, b)
+		return 0
 	}
 }
 

@@ -99,6 +99,10 @@ func (c *Controls) most() int   { return maxAnswerBytes }
 func (r *Refresh) most() int    { return maxAnswerBytes }
 func (a *HookAnswer) most() int { return maxAnswerBytes }
 
+// Of as many VMs as a sample may have.
+func (v *Victims) most() int       { return MaxPayload }
+func (a *VictimsAnswer) most() int { return MaxPayload }
+
 // CheckShape refuses JSON that would take much more memory than its bytes: lists of many small or empty things. It says
 // nothing about whether the text is JSON at all.
 func CheckShape(data []byte) error {

@@ -132,6 +132,18 @@ func TestBoundsOfMessages(t *testing.T) {
 		"group": func(m *bus.Metric) { m.Group = long },
 		"name":  func(m *bus.Metric) { m.Name = "a\tb" },
 	})
+	beyond(t, bustest.Victims(), map[string]func(*bus.Victims){
+		"group":                  func(v *bus.Victims) { v.Group = long },
+		"hook":                   func(v *bus.Victims) { v.Hook = long },
+		"host":                   func(v *bus.Victims) { v.Host = long },
+		"host_id":                func(v *bus.Victims) { v.HostID = bus.HostID(long) },
+		"decision_id":            func(v *bus.Victims) { v.DecisionID = long },
+		"count":                  func(v *bus.Victims) { v.Count = -1 },
+		"candidates.name":        func(v *bus.Victims) { v.Candidates[0].Name = long },
+		"candidates.uuid":        func(v *bus.Victims) { v.Candidates[0].UUID = long },
+		"candidates.template":    func(v *bus.Victims) { v.Candidates[0].Template = long },
+		"candidates.cpu_percent": func(v *bus.Victims) { v.Candidates[0].CPUPercent = new(-1.0) },
+	})
 	beyond(t, bustest.Demand(), map[string]func(*bus.Demand){
 		"step_s": func(d *bus.Demand) { d.StepS = 1 << 40 },
 		"group":  func(d *bus.Demand) { d.Group = long },

@@ -49,6 +49,9 @@ var messageTypes = []any{
 	bus.Acts{},
 	bus.Metric{},
 	bus.Demand{},
+	bus.Victims{},
+	bus.Candidate{},
+	bus.VictimsAnswer{},
 	bus.Query{},
 	bus.HookAnswer{},
 	bus.Status{},
@@ -332,6 +335,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 		"health":    {bustest.Health()},
 		"metric":    {bustest.Metric()},
 		"demand":    {bustest.Demand()},
+		"victims":   {bustest.Victims()},
 	}
 	var requests []string
 	placeholder := regexp.MustCompile(`<[^>]+>`)
@@ -427,7 +431,7 @@ func TestMessagesPageHasTheHistory(t *testing.T) {
 	}
 	if want := map[string]string{
 		"sample": "no", "decision": "`out` and `in`: yes; `hold`: no", "lifecycle": "yes", "health": "no", "ctl": "no", "metric": "no",
-		"demand": "14 days",
+		"demand": "14 days", "victims": "no",
 	}; !maps.Equal(says, want) {
 		t.Errorf("kept: got %v\nwant %v", says, want)
 	}

@@ -47,7 +47,8 @@ type Group struct {
 	// Drain is the time between the choice of a VM for scaling in and its shutdown, in which the removal can be called off.
 	Drain time.Duration `json:"drain"`
 	// ScaleIn has the orders by which VMs are chosen for scaling in, the first one first; see CheckScaleIn.
-	ScaleIn []ScaleIn `json:"scale_in"`
+	ScaleIn    []ScaleIn  `json:"scale_in"`
+	VictimHook VictimHook `json:"victim_hook"`
 	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
 	BlindAfter time.Duration `json:"blind_after"`
 	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
@@ -115,7 +116,8 @@ func DefaultGroup() Group {
 		Checks:      []Check{}, // not nil, as is the empty list of a file
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: []ScaleIn{ScaleInNewest}, BlindAfter: time.Minute,
-		Repair: Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
+		VictimHook: VictimHook{Timeout: 5 * time.Second, Patience: time.Hour},
+		Repair:     Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
 		Brakes: Brakes{
 			LaunchFailures: 5,
 			LaunchPause:    5 * time.Minute,

@@ -22,6 +22,8 @@ func TestGoldens(t *testing.T) {
 	t.Run("lifecycle", func(t *testing.T) { golden(t, "testdata/lifecycle.json", bustest.Event()) })
 	t.Run("metric", func(t *testing.T) { golden(t, "testdata/metric.json", bustest.Metric()) })
 	t.Run("demand", func(t *testing.T) { golden(t, "testdata/demand.json", bustest.Demand()) })
+	t.Run("victims", func(t *testing.T) { golden(t, "testdata/victims.json", bustest.Victims()) })
+	t.Run("victims answer", func(t *testing.T) { golden(t, "testdata/victims-answer.json", bustest.VictimsAnswer()) })
 	t.Run("health", func(t *testing.T) { golden(t, "testdata/health.json", bustest.Health()) })
 	t.Run("status", func(t *testing.T) { golden(t, "testdata/status.json", bustest.Status()) })
 }
@@ -107,11 +109,19 @@ func TestDecodeRefuses(t *testing.T) {
 	refuses(t, "event", bustest.Event(), "group", "event", "time")
 	refuses(t, "metric", bustest.Metric(), "group", "name", "value")
 	refuses(t, "demand", bustest.Demand(), "group", "time", "step_s", "ready")
+	refuses(t, "victims", bustest.Victims(), "group", "hook", "candidates", "time")
+	refuses(t, "victims answer", bustest.VictimsAnswer(), "vms")
 	refuses(t, "health", bustest.Health(), "stage", "instance", "time")
 
+	a := bustest.VictimsAnswer()
+	a.VMs[0] = strings.Repeat("x", bus.MaxName)
+	data, _ := json.Marshal(a)
+	if _, err := bus.Decode[bus.VictimsAnswer](data); err == nil || !strings.Contains(err.Error(), "vms: found 253 bytes") {
+		t.Errorf("an endless UUID: got %v", err)
+	}
 	d := bustest.Decision()
 	d.Desired = -1
-	data, _ := json.Marshal(d)
+	data, _ = json.Marshal(d)
 	if _, err := bus.Decode[bus.Decision](data); err == nil || !strings.Contains(err.Error(), "desired -1") {
 		t.Errorf("desired -1: got %v", err)
 	}
@@ -175,6 +185,7 @@ func FuzzDecodeEvent(f *testing.F)    { fuzz(f, bustest.Event()) }
 func FuzzDecodeHealth(f *testing.F)   { fuzz(f, bustest.Health()) }
 func FuzzDecodeMetric(f *testing.F)   { fuzz(f, bustest.Metric()) }
 func FuzzDecodeDemand(f *testing.F)   { fuzz(f, bustest.Demand()) }
+func FuzzDecodeVictims(f *testing.F)  { fuzz(f, bustest.Victims()) }
 
 // fuzz checks that whatever is accepted has a subject that NATS can carry, and reads the same after another trip.
 func fuzz[T any, PT interface {

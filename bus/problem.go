@@ -21,6 +21,7 @@ const (
 	ProblemNoRoom            ProblemCode = "no-room"            // the host has no room for another VM; a group
 	ProblemSuspended         ProblemCode = "suspended"          // a suspended VM keeps its group from what is desired; the VM
 	ProblemRemovalBudget     ProblemCode = "removal-budget"     // no VM is scaled in after so many; a group
+	ProblemVictimHook        ProblemCode = "victim-hook"        // the listener of scale_in does not decide; a group
 	ProblemRemovalFailed     ProblemCode = "removal-failed"     // VMs that cannot be removed; their names
 	ProblemAtMax             ProblemCode = "at-max"             // VMs that cannot be removed leave no room in max; a group
 	ProblemCheckFails        ProblemCode = "check-fails"        // VMs that fail a check of their group; their names

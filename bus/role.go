@@ -76,15 +76,23 @@ func (r Role) Permissions() Permissions {
 		}
 	case RoleActuator:
 		return Permissions{
-			Publish:   []string{AllEvents, "vmscaler.health.actuator.*", RoleOperator.InboxPrefix() + ".>"},
-			Subscribe: slices.Concat([]string{AllDecisions, AllSamples, ActuatorHealth, r.InboxPrefix() + ".>"}, hookRequests),
+			Publish: []string{AllEvents, "vmscaler.health.actuator.*", AllVictims, RoleOperator.InboxPrefix() + ".>"},
+			Subscribe: slices.Concat(
+				[]string{AllDecisions, AllSamples, ActuatorHealth, r.InboxPrefix() + ".>", VictimsInbox + ".>"},
+				hookRequests,
+			),
 		}
 	case RoleDashboard:
 		return Permissions{Subscribe: watching}
 	case RoleOperator:
 		return Permissions{
-			Publish:   slices.Concat([]string{"vmscaler.ctl.>", AllMetrics}, discovery, reading(HistoryStream), reading(DemandStream)),
-			Subscribe: slices.Concat(watching, []string{r.InboxPrefix() + ".>"}),
+			Publish: slices.Concat(
+				[]string{"vmscaler.ctl.>", AllMetrics, VictimsInbox + ".>"},
+				discovery,
+				reading(HistoryStream),
+				reading(DemandStream),
+			),
+			Subscribe: slices.Concat(watching, []string{AllVictims, r.InboxPrefix() + ".>"}),
 		}
 	case RoleMetric:
 		return Permissions{Publish: []string{AllMetrics}}

@@ -14,6 +14,7 @@ const (
 	ActuatorHealth = "vmscaler.health.actuator.*"
 	AllMetrics     = "vmscaler.metric.>"
 	AllDemand      = "vmscaler.demand.>"
+	AllVictims     = "vmscaler.victims.>"
 )
 
 // Subject is vmscaler.sample.<group>.<host id>.

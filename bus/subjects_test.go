@@ -83,6 +83,7 @@ func TestSubjects(t *testing.T) {
 			"event of a VM with a wildcard", &bus.Event{Group: "web", VM: "a.>", Event: bus.EventDied},
 			"vmscaler.lifecycle.web.a%2E%3E.died", bus.AllEvents,
 		},
+		{"victims", &bus.Victims{Group: "web", Hook: "jobs"}, "vmscaler.victims.web.jobs", bus.AllVictims},
 		{"health", &bus.Health{Stage: "decider", Instance: "a.org-12"}, "vmscaler.health.decider.a%2Eorg-12", bus.AllHealth},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -90,7 +90,7 @@ func Check(spec bus.Group) error {
 		return err
 	}
 	if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
-		return err //nolint:wrapcheck // the caller names the group
+		return fmt.Errorf("scale_in: %w", err)
 	}
 	_, err := schedule.New(spec.Schedule)
 	return err

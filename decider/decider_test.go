@@ -28,7 +28,7 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 		`the setting "bold"`: func(g *bus.Group) {
 			g.Policy.Types, g.Policy.Setting = []bus.PolicyType{bus.PolicyPredictive}, "bold"
 		},
-		`scale_in: found "most-busy", want one of ["newest" "oldest" "least-busy" "outdated"]`: func(g *bus.Group) {
+		`scale_in: found "most-busy", want one of ["newest" "oldest" "least-busy" "outdated"] or hook:NAME`: func(g *bus.Group) {
 			g.ScaleIn = []bus.ScaleIn{"most-busy"}
 		},
 		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: 2}} },

@@ -121,6 +121,26 @@ func Demand() *bus.Demand {
 	}
 }
 
+// Victims is an example.
+func Victims() *bus.Victims {
+	return &bus.Victims{
+		V: bus.Version, Group: "web", Hook: "jobs", Count: 1, HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
+		Candidates: []bus.Candidate{
+			{
+				Name: "web-1", UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11", Created: Noon.Add(-time.Hour), Template: "web-12",
+				CPUPercent: new(3.5), Outdated: true,
+			},
+			{Name: "web-2", UUID: "a1b2c3d4-0000-4000-8000-00000000000a", Created: Noon.Add(-time.Minute), Template: "web-13"},
+		},
+		Host: "kvm1.example.org", DecisionID: "web-1777896000250-17", Time: Noon, Deadline: Noon.Add(5 * time.Second),
+	}
+}
+
+// VictimsAnswer is an example.
+func VictimsAnswer() *bus.VictimsAnswer {
+	return &bus.VictimsAnswer{V: bus.Version, VMs: []string{"a1b2c3d4-0000-4000-8000-00000000000a"}}
+}
+
 // Status is an example.
 func Status() *bus.Status {
 	return &bus.Status{

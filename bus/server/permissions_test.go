@@ -93,6 +93,14 @@ func permissionTable() []may {
 			"D",
 			"T",
 		},
+		{
+			"vmscaler.victims.<group>.<hook>",
+			"questions which VMs may be scaled in",
+			[]string{"vmscaler.victims.web.jobs"},
+			[]string{"vmscaler.victims.web.jobs", "vmscaler.victims.>"},
+			"A",
+			"OT",
+		},
 		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
 		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
 		{
@@ -223,6 +231,14 @@ func permissionTable() []may {
 			[]string{"_VMSCALER.actuator.x"},
 			[]string{"_VMSCALER.actuator.x", "_VMSCALER.actuator.>"},
 			"D",
+			"A",
+		},
+		{
+			"_VMSCALER.victims.>",
+			"which VMs may be scaled in",
+			[]string{"_VMSCALER.victims.x"},
+			[]string{"_VMSCALER.victims.x", "_VMSCALER.victims.>"},
+			"DO",
 			"A",
 		},
 		{

@@ -249,8 +249,9 @@ var scalars = []struct{ field, good, bad string }{
 	{"policy.setting", "safe balanced thrifty", "cheap ''"},
 	{"policy.warmup", "0s 1h learned", "-1s 2h -1ns Learned"},
 	{"drain", "0s 1h", "-1s 61m"},
-	{"scale_in", "newest oldest least-busy outdated [outdated] [outdated, least-busy, newest]",
-		"Newest random '' 1 ~ [] [newest, newest] [newest, random]"},
+	{"scale_in", "newest oldest least-busy outdated [outdated] [outdated, least-busy, newest] hook:jobs [outdated, hook:jobs-2, newest]",
+		"Newest random '' 1 ~ [] [newest, newest] [newest, random] 'hook:' hook:Jobs [hook:a, hook:b]"},
+	{"victim_hook", "{timeout: 100ms, patience: 0s} {timeout: 1m, patience: 168h}", "{timeout: 99ms} {timeout: 2m} {patience: -1s} {patience: 169h}"},
 	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 	{
 		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon}}",

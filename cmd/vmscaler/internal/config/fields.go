@@ -105,7 +105,11 @@ func groupFields(g *bus.Group) section {
 		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
 		{"shutdown_timeout", duration(&g.ShutdownTimeout, 0, time.Hour)},
 		{"drain", duration(&g.Drain, 0, time.Hour)},
-		{"scale_in", choices(&g.ScaleIn, bus.ScaleIns()...)},
+		{"scale_in", orderList(&g.ScaleIn)},
+		{"victim_hook", section{
+			{"timeout", duration(&g.VictimHook.Timeout, 100*time.Millisecond, time.Minute)},
+			{"patience", duration(&g.VictimHook.Patience, 0, 7*24*time.Hour)},
+		}},
 		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
 		{"dry_run", yesNo(&g.DryRun)},
 		{"repair", section{

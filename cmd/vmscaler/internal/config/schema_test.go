@@ -80,7 +80,7 @@ func TestSchemaAgreesWithTheReader(t *testing.T) {
 		"dry_run":     "1 'true' ~ []", "memory": "31 -64 1.5GiB 1TiB 256MB MiB ~", "policy.upper": "100.1 101 % 70%% ~ NaN",
 		"drain":         "5 1d soon ~",
 		"policy.warmup": "Learned 5", "bootTimeout": "1s", "disk": "large", "firmware": "efi", "nics": "1 [{typ: user}]",
-		"repair": "{at_once: 0}",
+		"repair": "{at_once: 0}", "scale_in": "random [] [newest, newest] hook:A [hook:A] 1",
 	} {
 		for _, value := range splitValues(bad) {
 			if err := allows(groupWith(field, value)); err == nil {
