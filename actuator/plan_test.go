@@ -107,6 +107,11 @@ func TestPlan(t *testing.T) {
 		}
 		return s.Choice
 	}
+	maintained := func(least, most int) changes {
+		return func(s *Situation) {
+			s.Spec.Maintenance = bus.Maintenance{MinHealthyPercent: least, MaxHealthyPercent: most}
+		}
+	}
 	asked := func(ns ...int) changes {
 		return func(s *Situation) {
 			for _, n := range ns {
@@ -889,6 +894,18 @@ func TestPlan(t *testing.T) {
 			[]changes{func(s *Situation) { s.Spec.Max = 2 }},
 			"create web-2; suspended web-1",
 		},
+		{
+			"maintenance lets none be there beside a sick one: it goes as its replacement is made", 2,
+			[]vm.VM{running(1), running(2)},
+			[]changes{sick(2), maintained(50, 100)},
+			"create web-3; remove web-2 (silent, gracefully)",
+		},
+		{
+			"maintenance lets one be there beside it", 2,
+			[]vm.VM{running(1), running(2)},
+			[]changes{sick(2), maintained(50, 150)},
+			"create web-3",
+		},
 		{"a hold removes nothing", 1, []vm.VM{running(1), running(2)}, []changes{func(s *Situation) { s.ScaleIn = false }}, ""},
 		{
 			"numbers are given, not found", 3,
@@ -976,6 +993,10 @@ func TestPlanInvariants(t *testing.T) {
 			Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
+		s.Spec.Maintenance = bus.Maintenance{
+			MinHealthyPercent: rapid.IntRange(0, 100).Draw(t, "min healthy"),
+			MaxHealthyPercent: rapid.IntRange(100, 200).Draw(t, "max healthy"),
+		}
 		s.Spec.ScaleIn = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, 3, rapid.ID[bus.ScaleIn]).Draw(t, "orders")
 		if rapid.Bool().Draw(t, "asks") {
 			s.Spec.ScaleIn = slices.Insert(s.Spec.ScaleIn, rapid.IntRange(0, len(s.Spec.ScaleIn)).Draw(t, "place"), "hook:jobs")

@@ -50,13 +50,14 @@ type Group struct {
 	ScaleIn    []ScaleIn  `json:"scale_in"`
 	VictimHook VictimHook `json:"victim_hook"`
 	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
-	BlindAfter time.Duration `json:"blind_after"`
-	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
-	Repair     Repair        `json:"repair"`
-	Refresh    RefreshSpec   `json:"refresh"`
-	Brakes     Brakes        `json:"brakes"`
-	Hooks      Hooks         `json:"hooks"`
-	Policy     Policy        `json:"policy"`
+	BlindAfter  time.Duration `json:"blind_after"`
+	DryRun      bool          `json:"dry_run"`     // decide and show everything, and do nothing
+	Maintenance Maintenance   `json:"maintenance"` // of each replacement of VMs
+	Repair      Repair        `json:"repair"`
+	Refresh     RefreshSpec   `json:"refresh"`
+	Brakes      Brakes        `json:"brakes"`
+	Hooks       Hooks         `json:"hooks"`
+	Policy      Policy        `json:"policy"`
 	// Schedule changes Min, Max and the desired capacity at times of the day.
 	Schedule []ScheduledAction `json:"schedule"`
 }
@@ -116,8 +117,9 @@ func DefaultGroup() Group {
 		Checks:      []Check{}, // not nil, as is the empty list of a file
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: []ScaleIn{ScaleInNewest}, BlindAfter: time.Minute,
-		VictimHook: VictimHook{Timeout: 5 * time.Second, Patience: time.Hour},
-		Repair:     Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
+		VictimHook:  VictimHook{Timeout: 5 * time.Second, Patience: time.Hour},
+		Repair:      Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
+		Maintenance: Maintenance{MinHealthyPercent: 100, MaxHealthyPercent: 110},
 		Brakes: Brakes{
 			LaunchFailures: 5,
 			LaunchPause:    5 * time.Minute,
@@ -126,9 +128,9 @@ func DefaultGroup() Group {
 			RemovalWindow:  10 * time.Minute,
 		},
 		Refresh: RefreshSpec{
-			Start: RefreshAuto, Strategy: RefreshReplace, MaxSurge: 1, MinHealthyPercent: 100, Checkpoints: []int{},
-			CheckpointDelay: 5 * time.Minute,
-			MaxFailures:     2, Return: true,
+			Start: RefreshAuto, Strategy: RefreshReplace, MaxSurge: FromMaintenance, MinHealthyPercent: FromMaintenance,
+			Checkpoints: []int{}, CheckpointDelay: 5 * time.Minute,
+			MaxFailures: 2, Return: true,
 		},
 		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
 		Disks:    []Disk{},

@@ -37,7 +37,8 @@ type RefreshSpec struct {
 	Start    RefreshStart    `json:"start"`
 	Strategy RefreshStrategy `json:"strategy"`
 	// MaxSurge is how many VMs beyond desired may be there at a time, within the group's max: with it a new VM serves before an old
-	// one goes. MinHealthyPercent of desired must serve all the time; less than 100 lets old VMs go first.
+	// one goes. MinHealthyPercent of desired must serve all the time; less than 100 lets old VMs go first. Each may be
+	// FromMaintenance.
 	MaxSurge          int `json:"max_surge"`
 	MinHealthyPercent int `json:"min_healthy_percent"`
 	// Checkpoints are percentages of the group, ascending: each time that so many are up to date the refresh waits for
@@ -52,6 +53,9 @@ type RefreshSpec struct {
 	// Return makes a refresh that fails go back to the template before, where nothing but the template has changed.
 	Return bool `json:"return"`
 }
+
+// FromMaintenance is a bound of a refresh that is the one of the group's maintenance.
+const FromMaintenance = -1
 
 // Build is what new VMs of a group are made from.
 type Build struct {

@@ -129,6 +129,12 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 		CheckpointDelayMS: p.CheckpointDelay.Milliseconds(), BakeMS: p.Bake.Milliseconds(),
 		By: by, Started: now.UTC(), Since: now.UTC(),
 	}
+	if r.MaxSurge == bus.FromMaintenance {
+		r.MaxSurge = spec.Maintenance.Surge(r.Total)
+	}
+	if r.MinHealthyPercent == bus.FromMaintenance {
+		r.MinHealthyPercent = spec.Maintenance.MinHealthyPercent
+	}
 	if o.Strategy != "" {
 		r.Strategy = o.Strategy
 	}
@@ -285,11 +291,11 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 // leeway is how many VMs a refresh may have beyond desired, and how many of desired may be missing. A VM does not serve while
 // it gets its disks, so that one at least may be missing for that.
 func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
-	spare = max(0, desired-(desired*r.MinHealthyPercent+99)/100)
+	surge, spare = bus.Leeway(desired, most, r.MaxSurge, r.MinHealthyPercent)
 	if r.Strategy == bus.RefreshReimage {
 		return 0, max(1, spare)
 	}
-	return max(0, min(r.MaxSurge, most-desired)), spare
+	return surge, spare
 }
 
 // allot says on which hosts VMs may retire, and how many of those that do may go now. A host's share is without those that

@@ -263,6 +263,24 @@ func TestRefreshAtMax(t *testing.T) {
 			t.Errorf("said %q", f.d.Refresh.Sentence)
 		}
 	})
+	t.Run("as the maintenance says", func(t *testing.T) {
+		f := newRollout(refreshed(func(*bus.RefreshSpec) {}), 4, "a")
+		f.spec.Max, f.spec.Template = 9, "web-2"
+		f.spec.Maintenance = bus.Maintenance{MinHealthyPercent: 100, MaxHealthyPercent: 150}
+		f.until(t, bus.RefreshDone)
+		if r := f.d.Refresh; r.MaxSurge != 2 || r.MinHealthyPercent != 100 || f.least < 4 || f.most != 6 {
+			t.Errorf("ended with %+v, %d served at the least and %d were owned at the most", r, f.least, f.most)
+		}
+	})
+	t.Run("terminate and launch, of a group that is small", func(t *testing.T) {
+		f := newRollout(refreshed(func(*bus.RefreshSpec) {}), 2, "a")
+		f.spec.Max, f.spec.Template = 9, "web-2"
+		f.spec.Maintenance = bus.Maintenance{MinHealthyPercent: 90, MaxHealthyPercent: 100}
+		f.until(t, bus.RefreshDone)
+		if f.least < 1 || f.most > 3 { // the one that drains among them
+			t.Errorf("%d served at the least and %d were owned at the most", f.least, f.most)
+		}
+	})
 	t.Run("with fewer healthy the old go first", func(t *testing.T) {
 		f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.MinHealthyPercent = 60 }), 5, "a")
 		f.spec.Max, f.spec.Template = 5, "web-2"
@@ -473,8 +491,8 @@ func TestRefreshInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := refreshed(func(r *bus.RefreshSpec) {
 			r.Strategy = rapid.SampledFrom(bus.RefreshStrategies()).Draw(t, "strategy")
-			r.MaxSurge = rapid.IntRange(0, 3).Draw(t, "surge")
-			r.MinHealthyPercent = rapid.SampledFrom([]int{0, 50, 90, 100}).Draw(t, "healthy")
+			r.MaxSurge = rapid.IntRange(bus.FromMaintenance, 3).Draw(t, "surge")
+			r.MinHealthyPercent = rapid.SampledFrom([]int{bus.FromMaintenance, 0, 50, 90, 100}).Draw(t, "healthy")
 			r.Bake = drawSeconds(t, 0, 10, "bake")
 			r.Checkpoints = rapid.SampledFrom([][]int{{}, {50}, {1, 99}}).Draw(t, "checkpoints")
 			r.CheckpointDelay = drawSeconds(t, 0, 10, "delay")
@@ -505,7 +523,8 @@ func TestRefreshInvariants(t *testing.T) {
 		f.least = g.Max
 		for range 200 {
 			f.step()
-			healthy := (desired*g.Refresh.MinHealthyPercent + 99) / 100
+			_, spare := bus.Leeway(desired, g.Max, f.d.Refresh.MaxSurge, f.d.Refresh.MinHealthyPercent)
+			healthy := desired - spare
 			if f.d.Refresh.Strategy == bus.RefreshReimage {
 				healthy = min(healthy, desired-1)
 			}
@@ -514,8 +533,8 @@ func TestRefreshInvariants(t *testing.T) {
 			}
 		}
 		r := f.d.Refresh
-		stuck := r.Strategy == bus.RefreshReplace &&
-			min(g.Refresh.MaxSurge, g.Max-desired)+desired-(desired*g.Refresh.MinHealthyPercent+99)/100 == 0
+		surge, spare := bus.Leeway(desired, g.Max, r.MaxSurge, r.MinHealthyPercent)
+		stuck := r.Strategy == bus.RefreshReplace && surge+spare == 0
 		switch templates := f.templates(); {
 		case r.Phase == bus.RefreshDone && (len(templates) != 1 || templates["web-2"] == 0),
 			r.Phase == bus.RefreshFailed && (len(templates) != 1 || templates["web-1"] == 0),

@@ -50,6 +50,7 @@ func (d *decoder) group(path string, g bus.Group) {
 		bound{"lower", "less than"}, bound{"upper", "more than"}, policyFields(&g.Policy))
 	d.order(path, g.ReadyWhen != bus.ReadyUptime || g.ReadyAfter < g.BootTimeout,
 		bound{"ready_after", "less than"}, bound{"boot_timeout", "more than"}, groupFields(&g))
+	d.maintenance(path+".maintenance", g.Maintenance)
 	d.policy(path+".policy", g.Policy)
 	d.disks(path+".disks", g.Disks)
 	d.seed(path+".cloud_init", g)
@@ -85,6 +86,14 @@ func (d *decoder) group(path string, g bus.Group) {
 	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork && len(g.Hardware.NICs) == 0 {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
 	}
+}
+
+// maintenance checks what takes more than one field of the maintenance.
+func (d *decoder) maintenance(path string, m bus.Maintenance) {
+	none := m.MinHealthyPercent == 100 && m.MaxHealthyPercent == 100
+	d.order(path, !none, bound{"min_healthy", "less than 100 with"}, bound{"max_healthy", "more than 100 with"}, maintenanceFields(&m))
+	d.order(path, m.MaxHealthyPercent-m.MinHealthyPercent <= 100,
+		bound{"min_healthy", "at most 100 less than"}, bound{"max_healthy", "at most 100 more than"}, maintenanceFields(&m))
 }
 
 // disks checks what takes more than one field of the further disks.

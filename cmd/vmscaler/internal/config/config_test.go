@@ -252,6 +252,14 @@ var scalars = []struct{ field, good, bad string }{
 	{"scale_in", "newest oldest least-busy outdated [outdated] [outdated, least-busy, newest] hook:jobs [outdated, hook:jobs-2, newest]",
 		"Newest random '' 1 ~ [] [newest, newest] [newest, random] 'hook:' hook:Jobs [hook:a, hook:b]"},
 	{"victim_hook", "{timeout: 100ms, patience: 0s} {timeout: 1m, patience: 168h}", "{timeout: 99ms} {timeout: 2m} {patience: -1s} {patience: 169h}"},
+	{
+		"maintenance", "{min_healthy: 90, max_healthy: 100} {min_healthy: 0, max_healthy: 100} {max_healthy: 200}",
+		"{min_healthy: 101} {max_healthy: 99} {max_healthy: 201} {max_healthy: 100} {min_healthy: 50, max_healthy: 151} {min_healthy: '5'}",
+	},
+	{
+		"refresh", "{max_surge: 0, min_healthy: 100} {max_surge: 1000} {max_surge: maintenance, min_healthy: maintenance}",
+		"{max_surge: -1} {max_surge: 1001} {max_surge: Maintenance} {min_healthy: -1} {min_healthy: 101} {min_healthy: ~}",
+	},
 	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 	{
 		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon}}",

@@ -116,6 +116,7 @@ func groupFields(g *bus.Group) section {
 			{"health_grace", duration(&g.Repair.HealthGrace, 0, 24*time.Hour)},
 			{"at_once", whole(&g.Repair.AtOnce, 1000, "")},
 		}},
+		{"maintenance", maintenanceFields(&g.Maintenance)},
 		{"refresh", refreshFields(&g.Refresh)},
 		{"brakes", section{
 			{"launch_failures", whole(&g.Brakes.LaunchFailures, 1000, "")},

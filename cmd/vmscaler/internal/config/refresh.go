@@ -15,8 +15,8 @@ func refreshFields(r *bus.RefreshSpec) section {
 	return section{
 		{"start", choice(&r.Start, bus.RefreshStarts()...)},
 		{"strategy", choice(&r.Strategy, bus.RefreshStrategies()...)},
-		{"max_surge", count(&r.MaxSurge, 1000, "a whole number of VMs from 0 to 1000")},
-		{"min_healthy", count(&r.MinHealthyPercent, 100, "a whole number of percent from 0 to 100")},
+		{"max_surge", orMaintenance(count(&r.MaxSurge, 1000, "a whole number of VMs from 0 to 1000"), &r.MaxSurge)},
+		{"min_healthy", orMaintenance(count(&r.MinHealthyPercent, 100, wantMinHealthy), &r.MinHealthyPercent)},
 		{"checkpoints", percentages(&r.Checkpoints)},
 		{"checkpoint_delay", duration(&r.CheckpointDelay, 0, 7*24*time.Hour)},
 		{"bake", duration(&r.Bake, 0, 7*24*time.Hour)},
@@ -26,13 +26,28 @@ func refreshFields(r *bus.RefreshSpec) section {
 	}
 }
 
+const wantMinHealthy = "a whole number of percent from 0 to 100"
+
+func maintenanceFields(m *bus.Maintenance) section {
+	return section{
+		{"min_healthy", count(&m.MinHealthyPercent, 100, wantMinHealthy)},
+		{"max_healthy", wholeFrom(&m.MaxHealthyPercent, 100, 200, "a whole number of percent from 100 to 200")},
+	}
+}
+
+// orMaintenance is a bound of a refresh, or the word for the one of the group's maintenance.
+func orMaintenance(s scalar, p *int) scalar { return orWord(s, "maintenance", p, bus.FromMaintenance) }
+
 // count is a whole number from 0 to high.
-func count(p *int, high int, want string) scalar {
+func count(p *int, high int, want string) scalar { return wholeFrom(p, 0, high, want) }
+
+// wholeFrom is a whole number from low to high.
+func wholeFrom(p *int, low, high int, want string) scalar {
 	return scalar{
 		want: want, bare: true,
 		set: func(n ast.Node) bool {
 			i, err := strconv.Atoi(n.GetToken().Value)
-			if _, whole := n.(*ast.IntegerNode); !whole || err != nil || i < 0 || i > high {
+			if _, whole := n.(*ast.IntegerNode); !whole || err != nil || i < low || i > high {
 				return false
 			}
 			*p = i
