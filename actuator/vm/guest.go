@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -125,6 +126,20 @@ func (g *guest) Endpoint(ctx context.Context, port int) (netip.AddrPort, error) 
 		err = errors.New("it has no address")
 	}
 	return netip.AddrPortFrom(address, uint16(port)), err //nolint:gosec // the config has 1 to 65535
+}
+
+// Endpoint is where a port of a running VM, of a group of that spec, is reached from this machine; an error says why it is not.
+func (h Manager) Endpoint(ctx context.Context, spec bus.Group, vm VM, port int) (netip.AddrPort, error) {
+	dom, err := h.Conn.LookupDomainByUUIDString(vm.UUID)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("look up %s: %w", vm.Name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	at, err := h.guest(h.Machine.resolve(spec), vm.Name, dom).Endpoint(ctx, port)
+	if errors.Is(err, check.ErrNotMade) {
+		err = errors.New(strings.TrimPrefix(err.Error(), check.ErrNotMade.Error()+": "))
+	}
+	return at, err
 }
 
 // Run implements [check.Guest].

@@ -24,8 +24,24 @@ const (
 	exitNotRunning = 3 // no vmscaler is there to be asked
 )
 
+// exitError is an end with an exit code of its own. One without an error says nothing.
+type exitError struct {
+	code int
+	error
+}
+
+func (e *exitError) Error() string {
+	if e.error == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.error.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.error }
+
 func exitCode(err error) int {
 	var usage usageError
+	var own *exitError
 	var none *notRunningError
 	var nobody *client.NobodyError
 	switch {
@@ -33,6 +49,8 @@ func exitCode(err error) int {
 		return 0
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &own):
+		return own.code
 	case errors.As(err, &none), errors.As(err, &nobody):
 		return exitNotRunning
 	}

@@ -15,6 +15,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -163,6 +164,27 @@ func (g *globals) findVMs(cmd *cobra.Command, name string) (*libvirtHost, []vm.V
 		return nil, nil, err
 	}
 	return h, found, nil
+}
+
+// findVM is findVMs for one VM.
+func (g *globals) findVM(cmd *cobra.Command, name string) (*libvirtHost, vm.VM, error) {
+	h, found, err := g.findVMs(cmd, name)
+	if err != nil {
+		return nil, vm.VM{}, err
+	}
+	if found[0].Name != name {
+		h.close()
+		return nil, vm.VM{}, notOneVM(name, found)
+	}
+	return h, found[0], nil
+}
+
+// runs refuses a VM that does not run at this moment.
+func runs(v vm.VM) error {
+	if v.State != bus.StateRunning {
+		return fmt.Errorf("%s: found it %s, want it running", v.Name, v.State)
+	}
+	return nil
 }
 
 // logger logs to w in lines for people.

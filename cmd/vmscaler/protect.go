@@ -33,15 +33,12 @@ same, and ` + "`vmscaler down`" + ` removes it.`),
 }
 
 func (c *protectCmd) run(cmd *cobra.Command, name string) error {
-	hv, found, err := c.g.findVMs(cmd, name)
+	hv, one, err := c.g.findVM(cmd, name)
 	if err != nil {
 		return err
 	}
 	defer hv.close()
-	if found[0].Name != name {
-		return notOneVM(name, found)
-	}
-	if err := vm.Protect(hv.conn, found[0], !c.off); err != nil {
+	if err := vm.Protect(hv.conn, one, !c.off); err != nil {
 		return err
 	}
 	says := "protected"
