@@ -42,6 +42,7 @@ type Config struct {
 	// called in them; "" is what libvirt says.
 	RecordDir, URI string
 	SweepGrace     time.Duration // 0 means [orphan.DefaultGrace]
+	ConsoleDir     string        // the folder with what VMs printed while they booted; "" keeps nothing
 	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
 

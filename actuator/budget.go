@@ -29,7 +29,7 @@ func (g *group) failed(w *worker, err error, now time.Time) []bus.Event {
 	stopped := g.putOff(vm.ErrorText(err), now)
 	next := g.retryAt.Sub(now).Round(time.Second)
 	events := []bus.Event{{
-		Group: w.group, VM: w.name, Event: bus.EventFailed, Error: g.cause,
+		Group: w.group, VM: w.name, Event: bus.EventFailed, Error: g.cause, Console: vm.ConsoleOf(err),
 		Sentence: fmt.Sprintf("launching failed, next try in %s", next),
 	}}
 	if stopped {

@@ -7,6 +7,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/console"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
@@ -285,6 +286,9 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 	h.Tell = func(e bus.Event) { a.publish(host, e, nil) }
 	a.cores = int(node.Cpus)
 	h.Host, h.Hooks = host, a.hooks
+	if a.cfg.ConsoleDir != "" {
+		h.Consoles = console.NewKeeper(a.cfg.ConsoleDir, a.log)
+	}
 	if err := a.prepareSweeps(&h); err != nil {
 		return vm.Manager{}, 0, err
 	}

@@ -292,6 +292,10 @@ func (e *Event) bounds() error {
 	b.text("sentence", e.Sentence)
 	b.text("error", e.Error)
 	b.number("elapsed_ms", float64(e.ElapsedMS), math.MaxInt64)
+	b.count("console", len(e.Console), MaxConsoleLines)
+	for _, line := range e.Console {
+		b.text("console", line)
+	}
 	return b.of("event")
 }
 

@@ -51,7 +51,13 @@ type Event struct {
 	// Deadline is when a drain or a hook ends at the latest, Token what answers the hook.
 	Deadline *time.Time `json:"deadline,omitempty"`
 	Token    string     `json:"token,omitempty"`
+	// Console is what a VM whose launch has failed printed last on its serial console: up to MaxConsoleLines, which the guest
+	// chose and which are harmless for a terminal.
+	Console []string `json:"console,omitempty"`
 }
+
+// MaxConsoleLines is how many lines of a VM's console an event has.
+const MaxConsoleLines = 10
 
 func (e *Event) check() error {
 	if e.Group == "" || e.Event == "" || e.Time.IsZero() {

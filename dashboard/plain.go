@@ -51,7 +51,7 @@ func (p *plain) message(message any, now time.Time) []string {
 	case bus.Decision:
 		return p.decision(message)
 	case bus.Event:
-		return []string{EventLine(message)}
+		return eventLines(message)
 	case bus.Health:
 		return p.health(message, false, now)
 	default:
@@ -189,9 +189,15 @@ func orNone(rule bus.Rule) string {
 	return string(rule)
 }
 
-// EventLine is an event as a line of plain output.
-func EventLine(e bus.Event) string {
-	return plainLine(e.Time, e.Group, string(e.Event), eventText(e))
+// EventLine is an event as a line of plain output, with what the VM printed last on lines of their own.
+func EventLine(e bus.Event) string { return strings.Join(eventLines(e), "\n") }
+
+func eventLines(e bus.Event) []string {
+	lines := []string{plainLine(e.Time, e.Group, string(e.Event), eventText(e))}
+	for _, said := range e.Console {
+		lines = append(lines, strings.TrimRight("    console | "+Style{Unicode: true}.clean(said), " "))
+	}
+	return lines
 }
 
 // DecisionLine is a decision as a line of plain output, whatever was said before.

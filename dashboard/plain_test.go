@@ -58,6 +58,17 @@ func TestPlain(t *testing.T) {
 				bus.Event{Group: "web", Event: bus.EventFailed, Error: "no \x1b[2Jspace", Time: start},
 				[]string{"2026-01-02T15:04:05Z web  failed        error: no ␛[2Jspace"},
 			},
+			{
+				0,
+				bus.Event{
+					Group: "web", VM: "web-2", Event: bus.EventFailed, Error: "not ready", Time: start,
+					Console: []string{"booting", "no \x1b[2Jinit"},
+				},
+				[]string{
+					"2026-01-02T15:04:05Z web  failed        web-2  error: not ready", "    console | booting",
+					"    console | no ␛[2Jinit",
+				},
+			},
 		},
 		"no line per sample": {
 			{0, sample("web", "kvm1", 0, vm("web-1", ptr(50.0))), nil},

@@ -187,7 +187,7 @@ func withMedium(definition string) (string, error) {
 
 // install plays the script, and waits until the machine is off.
 func (b *builder) install(ctx context.Context) error {
-	c, err := console.Open(b.Manager.Conn, b.dom)
+	c, err := console.Take(b.Manager.Conn, b.dom)
 	if err != nil {
 		return err
 	}

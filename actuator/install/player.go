@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/vmscaler/vmscaler/actuator/console"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -12,7 +13,7 @@ import (
 type Player struct {
 	steps   []Step
 	at      int // the step that is waited for
-	screen  screen
+	screen  console.Screen
 	unread  []byte // what was printed after the last match
 	secrets []string
 }
@@ -35,7 +36,7 @@ func (p *Player) Step() Step { return p.steps[min(p.at, len(p.steps)-1)] }
 
 // Feed takes what was read and returns what is to be typed, in order. The error is a *FailedError.
 func (p *Player) Feed(data []byte) (typed []string, err error) {
-	p.unread = append(p.unread, p.screen.add(data)...)
+	p.unread = append(p.unread, p.screen.Add(data)...)
 	for !p.Done() {
 		step := p.steps[p.at]
 		patterns := []*regexp.Regexp{step.Fail, step.Expect}
@@ -81,7 +82,7 @@ func (s Step) typed() []string {
 
 // Tail is the last lines that were printed, each harmless for a terminal.
 func (p *Player) Tail(lines int) []string {
-	tail := p.screen.tail(lines)
+	tail := p.screen.Tail(lines)
 	for i := range tail {
 		tail[i] = p.hide(bus.Line(tail[i]))
 	}

@@ -3,11 +3,12 @@ package install
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/console"
 )
 
 const script = `
@@ -82,24 +83,6 @@ func TestPlayer(t *testing.T) {
 	}
 }
 
-// However the bytes are cut into pieces, the same is seen.
-func TestScreenInPieces(t *testing.T) {
-	text := "\x1b[2J\x1b[1;1HWelcome\r\nto \x1b[1mit\x1b[0m\r\n\x1b]2;title\x1b\\50 %\r60 %\r\x1b(Bend\x00\x07 ü"
-	const want = "Welcome\nto it\n50 %\n60 %\nend ü"
-	for range 200 {
-		var s screen
-		var seen []byte
-		for rest := []byte(text); len(rest) > 0; {
-			n := 1 + rand.IntN(len(rest))
-			seen = append(seen, s.add(rest[:n])...)
-			rest = rest[n:]
-		}
-		if string(seen) != want || string(s.text) != want {
-			t.Fatalf("seen %q, kept %q, want %q", seen, s.text, want)
-		}
-	}
-}
-
 // A guest that prints without end takes bounded memory, and prompts are still found.
 func TestPlayerIsBounded(t *testing.T) {
 	p := NewPlayer(steps(t))
@@ -108,8 +91,8 @@ func TestPlayerIsBounded(t *testing.T) {
 			t.Fatal(typed, err)
 		}
 	}
-	if len(p.unread) > mostText || len(p.screen.text) > mostText {
-		t.Errorf("kept %d and %d bytes", len(p.unread), len(p.screen.text))
+	if len(p.unread) > console.MostText {
+		t.Errorf("kept %d bytes", len(p.unread))
 	}
 	if typed, _ := p.Feed([]byte("login: ")); len(typed) != 1 {
 		t.Errorf("typed %q", typed)

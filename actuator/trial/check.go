@@ -177,7 +177,7 @@ func (h *heard) read() (bytes int, tail string) {
 // listen reads a console until stop is called. Where it cannot, nothing is heard.
 func listen(ctx context.Context, conn *libvirt.Connect, dom *libvirt.Domain) (h *heard, stop func()) {
 	h = &heard{}
-	c, err := console.Open(conn, dom)
+	c, err := console.Take(conn, dom)
 	if err != nil {
 		return h, func() {}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/console"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -32,10 +33,16 @@ func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision
 		checks:  newPassing(spec.Checks, h.guest(spec, vm.Name, dom)),
 	}
 	defer b.checks.end() // before the domain is freed
+	b.witness(ctx)
+	defer b.unheard()
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
 	for {
-		if ready, err := b.look(ctx); ready || err != nil {
+		ready, err := b.look(ctx)
+		if err != nil && ctx.Err() == nil {
+			err = b.keep(ctx, err)
+		}
+		if ready || err != nil {
 			return err
 		}
 		select {
@@ -58,7 +65,8 @@ type boot struct {
 	paused   time.Time // since when a person has it suspended; zero: nobody has
 	up       string    // what shows that it has booted; "": it has not yet
 	checks   *passing
-	hooked   bool // the launch hook let it go on
+	hooked   bool              // the launch hook let it go on
+	recorder *console.Recorder // nil: its console is not recorded, or not any more
 }
 
 // look goes as far with the VM as it is. An error is the end of its launch.
@@ -102,6 +110,7 @@ func (b *boot) look(ctx context.Context) (ready bool, err error) {
 // admit has the launch hook let a VM go on that has booted, and marks it ready.
 func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 	step(stepBooted)
+	_ = b.keep(ctx, nil)
 	if b.vm.Meta.Booted.IsZero() {
 		b.vm.Meta.Booted = time.Now()
 	}
@@ -140,9 +149,9 @@ func (b *boot) overdue(lacks string) error {
 		return nil
 	}
 	err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", b.vm.Name, b.spec.BootTimeout, lacks)
-	remedy := "see that its image starts what the check asks for (virsh console), or raise boot_timeout"
+	remedy := "see that its image starts what the check asks for (`vmscaler console " + b.vm.Name + " --last 40`), or raise boot_timeout"
 	if b.up == "" || len(b.checks.left) == 0 {
-		remedy = b.watch.last.remedy(b.spec, b.watch.network != "")
+		remedy = b.watch.last.remedy(b.spec, b.vm.Name, b.watch.network != "")
 	}
 	if remedy != "" {
 		err = fmt.Errorf("%w; %s", err, remedy)

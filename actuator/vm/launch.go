@@ -9,6 +9,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/console"
 	"github.com/vmscaler/vmscaler/actuator/seed"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
@@ -45,7 +46,9 @@ type Manager struct {
 	// end publishes the last event of a VM, and ends its record; nil where there are no records.
 	End     func(uuid string, e bus.Event)
 	Records Recorder // nil keeps none
-	Calls   *Calls
+	// Consoles keeps what VMs print while they boot; nil keeps nothing.
+	Consoles *console.Keeper
+	Calls    *Calls
 	// libvirtID distinguishes this libvirt from others on the same network.
 	LibvirtID string
 }

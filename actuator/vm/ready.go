@@ -87,8 +87,8 @@ func (v bootView) ready() (ready bool, why string) {
 // busyBoot is the CPU use from which a guest that does not answer is still booting, or spins.
 const busyBoot = 50
 
-// remedy is what helps against a boot time-out, by what was seen last.
-func (v bootView) remedy(spec bus.Group, leases bool) string {
+// remedy is what helps against a boot time-out of the VM of that name, by what was seen last.
+func (v bootView) remedy(spec bus.Group, name string, leases bool) string {
 	switch {
 	case spec.ReadyWhen == bus.ReadyUptime:
 		return ""
@@ -115,7 +115,7 @@ func (v bootView) remedy(spec bus.Group, leases bool) string {
 			v.Network,
 		)
 	}
-	return "look at its console (virsh console)"
+	return "`vmscaler console " + name + " --last 40` shows what it printed"
 }
 
 // leasesSeen reports whether libvirt itself hands out addresses on a network of that definition, so that it knows them.

@@ -128,7 +128,7 @@ func TestBootRemedy(t *testing.T) {
 		{"it just has to run", group(bus.ReadyUptime), bootView{}, false, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := tt.v.remedy(tt.spec, tt.leases)
+			got := tt.v.remedy(tt.spec, "web-1", tt.leases)
 			for _, part := range tt.want {
 				if !strings.Contains(got, part) {
 					t.Errorf("%q lacks %q", got, part)

@@ -92,7 +92,7 @@ func (c *sshCmd) find(cmd *cobra.Command, name string) (vm.VM, netip.AddrPort, e
 	at, err := m.Endpoint(cmd.Context(), spec, one, c.port)
 	if err != nil {
 		return one, at, fmt.Errorf("%s cannot be reached by ssh: %w; %s", name, errors.New(vm.ErrorText(err)),
-			asCalled("`vmscaler exec "+name+" COMMAND` needs no address"))
+			asCalled("`vmscaler console "+name+"` and `vmscaler exec "+name+" COMMAND` need no address"))
 	}
 	return one, at, nil
 }

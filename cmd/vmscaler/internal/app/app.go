@@ -77,6 +77,14 @@ func RecordDir(stateDir string) string {
 	return filepath.Join(stateDir, "volumes")
 }
 
+// ConsoleDir is the actuator's own folder in a state folder, with what VMs printed while they booted; "" is none.
+func ConsoleDir(stateDir string) string {
+	if stateDir == "" {
+		return ""
+	}
+	return filepath.Join(stateDir, "consoles")
+}
+
 // Run runs the stages until ctx ends or one of them fails. It stops the bus last. VMs are left running.
 func Run(ctx context.Context, o Options) error {
 	connect, url, stop, err := openBus(o) //nolint:contextcheck // starting a server takes milliseconds and is not interrupted
@@ -200,7 +208,8 @@ func makers(o Options, url string) []maker {
 				Groups: cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration,
 				Network: o.Network, Limits: actuator.HostLimits(cfg.Host), SweepGrace: cfg.SweepGrace,
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
-				Instance: reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
+				ConsoleDir: ConsoleDir(o.StateDir),
+				Instance:   reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

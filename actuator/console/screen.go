@@ -1,19 +1,18 @@
-package install
+package console
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 )
 
-// screen is what a terminal has printed, without what moves its cursor and paints it: text in lines.
-type screen struct {
+// Screen is what a terminal has printed, without what moves its cursor and paints it: text in lines. Its zero value is empty.
+type Screen struct {
 	text  []byte // the end of it
 	state escape
 	cr    bool // a carriage return has come, and what follows it has not
 }
 
-// escape is where in a control sequence the screen is.
+// escape is where in a control sequence a screen is.
 type escape int
 
 const (
@@ -27,12 +26,12 @@ const (
 
 // Bounds of what is kept, in bytes. A guest may print without end.
 const (
-	mostText = 128 << 10
+	MostText = 128 << 10
 	leftText = 64 << 10
 )
 
-// add takes what was read, however it was cut into pieces, and returns what of it is to be seen.
-func (s *screen) add(data []byte) []byte {
+// Add takes what was read, however it was cut into pieces, and returns what of it is to be seen.
+func (s *Screen) Add(data []byte) []byte {
 	var seen []byte
 	for _, b := range data {
 		if b, ok := s.see(b); ok {
@@ -44,14 +43,14 @@ func (s *screen) add(data []byte) []byte {
 			}
 		}
 	}
-	if s.text = append(s.text, seen...); len(s.text) > mostText {
+	if s.text = append(s.text, seen...); len(s.text) > MostText {
 		s.text = append([]byte(nil), s.text[len(s.text)-leftText:]...)
 	}
 	return seen
 }
 
 // see takes one byte, and reports whether it is text.
-func (s *screen) see(b byte) (byte, bool) {
+func (s *Screen) see(b byte) (byte, bool) {
 	const esc, bel = 0x1b, 0x07
 	switch s.state {
 	case plain:
@@ -88,8 +87,18 @@ func (s *screen) see(b byte) (byte, bool) {
 	return 0, false
 }
 
-// tail is the last lines that are not empty.
-func (s *screen) tail(lines int) []string {
+// end is the text, from the beginning of a line where some of it is left out.
+func (s *Screen) end() string {
+	text := s.text
+	if len(text) > leftText {
+		text = text[len(text)-leftText:]
+		text = text[bytes.IndexByte(text, '\n')+1:]
+	}
+	return strings.ToValidUTF8(string(text), "\uFFFD")
+}
+
+// Tail is the last lines that are not empty.
+func (s *Screen) Tail(lines int) []string {
 	var all []string
 	for line := range strings.Lines(strings.ToValidUTF8(string(s.text), "\uFFFD")) {
 		if line = strings.TrimRight(line, " \t\n"); line != "" {
@@ -97,27 +106,4 @@ func (s *screen) tail(lines int) []string {
 		}
 	}
 	return all[max(0, len(all)-lines):]
-}
-
-// first is which of the patterns matches first in a text, and where that match ends; -1 if none does. Of two that match at one
-// place the earlier pattern counts. A nil pattern matches nothing.
-func first(text []byte, patterns []*regexp.Regexp) (which, end int) {
-	which, start := -1, 0
-	for i, p := range patterns {
-		if p == nil {
-			continue
-		}
-		if at := p.FindIndex(text); at != nil && (which < 0 || at[0] < start) {
-			which, start, end = i, at[0], at[1]
-		}
-	}
-	return which, end
-}
-
-// keepEnd bounds what no pattern has matched yet.
-func keepEnd(text []byte) []byte {
-	if len(text) > mostText {
-		return bytes.Clone(text[len(text)-leftText:])
-	}
-	return text
 }
