@@ -6,12 +6,12 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// inForce is a spec with the min, max and upper that a decision was made with. Max is never above what the file, its
-// schedule and a person allow.
+// inForce is a spec with the min, max and upper that a decision was made with. Max is never above, and min never below, what the
+// file, its schedule and a person allow.
 func inForce(spec bus.Group, d bus.Decision) bus.Group {
-	if in := d.Inputs; d.HasSample && in.Min >= 1 && in.Min <= in.Max {
-		spec.Max = min(in.Max, spec.Ceiling(d.Controls))
-		spec.Min = min(in.Min, spec.Max)
+	if in := d.Inputs; d.HasSample && in.Max >= 1 && in.Min >= 0 && in.Min <= in.Max {
+		spec.Max, spec.Min = min(in.Max, spec.Ceiling(d.Controls)), max(in.Min, spec.Floor(d.Controls))
+		spec.Min = min(spec.Min, spec.Max)
 		spec.Policy.UpperPercent = in.UpperPercent
 	}
 	return spec

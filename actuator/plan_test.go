@@ -1191,7 +1191,7 @@ func TestPlanConverges(t *testing.T) {
 func TestInForce(t *testing.T) {
 	spec := webSpec(func(g *bus.Group) {
 		g.Min, g.Max = 2, 5
-		g.Schedule = []bus.ScheduledAction{{At: "0 8 * * *", Zone: "UTC", Max: 8}}
+		g.Schedule = []bus.ScheduledAction{{At: "0 8 * * *", Zone: "UTC", Min: new(1), Max: new(8)}}
 	})
 	for _, tt := range []struct {
 		name               string
@@ -1207,6 +1207,8 @@ func TestInForce(t *testing.T) {
 		{"higher, by hand", true, 9, 10, map[string]string{"max": "10"}, 9, 10},
 		{"not known", false, 1, 9, nil, 2, 5},
 		{"none", true, 0, 0, nil, 2, 5},
+		{"lower than any allows", true, 0, 3, nil, 1, 3},
+		{"no VM, by hand", true, 0, 3, map[string]string{"min": "0"}, 0, 3},
 		{"contradicting", true, 4, 3, nil, 2, 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

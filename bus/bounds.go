@@ -98,6 +98,7 @@ func (s *Status) most() int     { return MaxPayload }
 func (c *Controls) most() int   { return maxAnswerBytes }
 func (r *Refresh) most() int    { return maxAnswerBytes }
 func (a *HookAnswer) most() int { return maxAnswerBytes }
+func (w *Wake) most() int       { return maxAnswerBytes }
 
 // Of as many VMs as a sample may have.
 func (v *Victims) most() int       { return MaxPayload }

@@ -42,7 +42,7 @@ func (c *Controls) check() error {
 }
 
 // The requests. Each decider answers the first two, which change nothing, so that everybody may ask; only the one that
-// leads answers those that change a group's controls, and only the actuator that waits answers the one for a hook.
+// leads answers those that change a group's controls or wake it, and only the actuator that waits answers the one for a hook.
 const (
 	VerbStatus  = "status"  // -> Status
 	VerbExplain = "explain" // -> Decision, the newest of the group that the Query names
@@ -55,6 +55,7 @@ const (
 	VerbForget  = "forget"  // -> Status; the VMs of Host, which is silent, do not count any more
 	VerbRefresh = "refresh" // -> Refresh; as Refresh says
 	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
+	VerbWake    = "wake"    // -> Wake; the group of the subject keeps a VM at least for its WakeFor
 )
 
 // Query is the body of a request. An empty body is an empty Query.

@@ -30,6 +30,9 @@ const (
 	RuleAboveMax   Rule = "above-max"   // desired was above max, as after a change of the spec
 	RuleManual     Rule = "manual"      // a person has said how many
 	RuleScheduled  Rule = "scheduled"   // an action of the schedule has said how many
+	RuleWoken      Rule = "woken"       // somebody wants a group awake that had no VM
+	RuleIdle       Rule = "idle"        // its last VM had nothing to do for the group's idle_to_zero
+	RuleAsleep     Rule = "asleep"      // it has no VM, and nothing that wants one
 	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
@@ -128,6 +131,12 @@ type Inputs struct {
 	// Metric is the name of the metric that the policy target follows, MetricValue its last value; nil is unknown.
 	Metric      string   `json:"metric,omitempty"`
 	MetricValue *float64 `json:"metric_value,omitempty"`
+	// IdleMS is for how long the group has had one VM, and that nothing to do; nil: it has work, or more VMs, or that is not known.
+	// After IdleToZeroMS it goes as well; 0 is never.
+	IdleMS       *int64 `json:"idle_ms,omitempty"`
+	IdleToZeroMS int64  `json:"idle_to_zero_ms,omitempty"`
+	// WokenUntil is until when a group that had no VM keeps one at least; nil: none was woken.
+	WokenUntil *time.Time `json:"woken_until,omitempty"`
 }
 
 // Recommendation is what a policy wants, before any guard.

@@ -54,6 +54,7 @@ var messageTypes = []any{
 	bus.VictimsAnswer{},
 	bus.Query{},
 	bus.HookAnswer{},
+	bus.Wake{},
 	bus.Status{},
 	bus.GroupStatus{},
 }
@@ -74,6 +75,7 @@ var valueTypes = []any{
 	bus.ProblemCode(""),
 	bus.HookKind(""),
 	bus.HookAction(""),
+	bus.WakeState(""),
 }
 
 func readPage(t *testing.T) string {
@@ -341,6 +343,12 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	placeholder := regexp.MustCompile(`<[^>]+>`)
 	for _, row := range rows(t, page, "Subjects") {
 		pattern := code(row["subject"])
+		if pattern == "vmscaler.wake.<group>" {
+			if got := bus.WakeSubject("web"); got != "vmscaler.wake.web" {
+				t.Errorf("a group is woken on %s", got)
+			}
+			continue
+		}
 		if verb, is := strings.CutPrefix(pattern, "vmscaler.ctl."); is {
 			requests = append(requests, verb)
 			continue
@@ -392,7 +400,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 	for i := range verbs {
 		verbs[i] = "vmscaler.ctl." + verbs[i]
 	}
-	sameNames(t, rows(t, page, "Requests"), "subject", verbs)
+	sameNames(t, rows(t, page, "Requests"), "subject", append(verbs, "vmscaler.wake.<group>"))
 
 	for _, row := range rows(t, page, "Tokens") {
 		if got := bus.Token(code(row["name"])); got != code(row["token"]) {
@@ -432,6 +440,7 @@ func TestMessagesPageHasTheHistory(t *testing.T) {
 	if want := map[string]string{
 		"sample": "no", "decision": "`out` and `in`: yes; `hold`: no", "lifecycle": "yes", "health": "no", "ctl": "no", "metric": "no",
 		"demand": "14 days", "victims": "no",
+		"wake": "no",
 	}; !maps.Equal(says, want) {
 		t.Errorf("kept: got %v\nwant %v", says, want)
 	}

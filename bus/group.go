@@ -58,18 +58,28 @@ type Group struct {
 	Brakes      Brakes        `json:"brakes"`
 	Hooks       Hooks         `json:"hooks"`
 	Policy      Policy        `json:"policy"`
+	// IdleToZero is how long a group with a Min of 0 must have had one VM, and that nothing to do, until that goes as well; 0 is
+	// forever. WakeFor is how long a group that had no VM keeps one at least, whatever woke it.
+	IdleToZero time.Duration `json:"idle_to_zero"`
+	WakeFor    time.Duration `json:"wake_for"`
 	// Schedule changes Min, Max and the desired capacity at times of the day.
 	Schedule []ScheduledAction `json:"schedule"`
 }
 
-// ScheduledAction sets some of a group's numbers at each moment of a cron expression; 0 leaves one as it is. Min and Max
+// ScheduledAction sets some of a group's numbers at each moment of a cron expression; nil leaves one as it is. Min and Max
 // hold until another action sets them, or forever; Desired is set once, and the policies go on from there.
 type ScheduledAction struct {
 	At      string `json:"at"`   // five fields: minute, hour, day of the month, month, day of the week
 	Zone    string `json:"zone"` // of the IANA time zone database, such as Europe/Berlin
-	Min     int    `json:"min"`
-	Max     int    `json:"max"`
-	Desired int    `json:"desired"`
+	Min     *int   `json:"min"`
+	Max     *int   `json:"max"`
+	Desired *int   `json:"desired"`
+}
+
+// Equal reports whether two actions say the same.
+func (a ScheduledAction) Equal(b ScheduledAction) bool {
+	same := func(p, q *int) bool { return p == q || p != nil && q != nil && *p == *q }
+	return a.At == b.At && a.Zone == b.Zone && same(a.Min, b.Min) && same(a.Max, b.Max) && same(a.Desired, b.Desired)
 }
 
 // Repair says when a VM is replaced that runs and does not serve.
@@ -97,12 +107,28 @@ type Brakes struct {
 func (g Group) Ceiling(c Controls) int {
 	highest := g.Max
 	for _, a := range g.Schedule {
-		highest = max(highest, a.Max)
+		if a.Max != nil {
+			highest = max(highest, *a.Max)
+		}
 	}
 	if n, err := strconv.Atoi(c.Set["max"]); err == nil {
 		highest = max(highest, n)
 	}
 	return highest
+}
+
+// Floor is the lowest min that the spec, its schedule or a person has ever allowed.
+func (g Group) Floor(c Controls) int {
+	lowest := g.Min
+	for _, a := range g.Schedule {
+		if a.Min != nil {
+			lowest = min(lowest, *a.Min)
+		}
+	}
+	if n, err := strconv.Atoi(c.Set["min"]); err == nil {
+		lowest = min(lowest, n)
+	}
+	return max(lowest, 0)
 }
 
 // DefaultGroup is the group of a config without groups, and what a group's unset fields mean.
@@ -116,7 +142,7 @@ func DefaultGroup() Group {
 		ReadyWhen: ReadyAgent, ReadyAfter: 30 * time.Second,
 		Checks:      []Check{}, // not nil, as is the empty list of a file
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
-		ScaleIn: []ScaleIn{ScaleInNewest}, BlindAfter: time.Minute,
+		ScaleIn: []ScaleIn{ScaleInNewest}, BlindAfter: time.Minute, WakeFor: 15 * time.Minute,
 		VictimHook:  VictimHook{Timeout: 5 * time.Second, Patience: time.Hour},
 		Repair:      Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
 		Maintenance: Maintenance{MinHealthyPercent: 100, MaxHealthyPercent: 110},
@@ -183,9 +209,10 @@ type Flapping struct{ Why, Remedy string }
 func (f Flapping) String() string { return f.Why + "; " + f.Remedy }
 
 // Flaps reports whether the thresholds must flap: n VMs just below lower would become n-1 VMs above upper, which is
-// so when lower >= upper*(n-1)/n. The worst n is the smallest that scales in, min+1.
+// so when lower >= upper*(n-1)/n. The worst n is the smallest that scales in, min+1; by its load alone no group gives up its
+// last VM.
 func (g Group) Flaps() (why Flapping, flaps bool) {
-	n := g.Min + 1
+	n := max(g.Min, 1) + 1
 	limit := g.Policy.UpperPercent * float64(n-1) / float64(n)
 	if !g.Policy.Has(PolicyThreshold) || len(g.Policy.Types) > 1 || n > g.Max || g.Policy.LowerPercent < limit {
 		return Flapping{}, false

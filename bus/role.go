@@ -15,12 +15,13 @@ const (
 	RoleDashboard Role = "dashboard"
 	RoleOperator  Role = "operator" // a person's commands: requests, and the history
 	RoleMetric    Role = "metric"   // a publisher of metrics that groups scale on
+	RoleWake      Role = "wake"     // who may wake groups that have no VM, such as a gateway in front of them
 	RoleTap       Role = "tap"      // a client on this machine without credentials
 )
 
 // Roles are all roles, in the order of the table in docs/design.md.
 func Roles() []Role {
-	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleMetric, RoleTap}
+	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleMetric, RoleWake, RoleTap}
 }
 
 // Permissions are the subjects that a role may use; everything else is denied.
@@ -68,7 +69,7 @@ func (r Role) Permissions() Permissions {
 				"$KV." + LockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + LockBucket, "$JS.API.DIRECT.GET.KV_" + LockBucket + ".>",
 			},
 			Subscribe: slices.Concat(
-				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, r.InboxPrefix() + ".>"},
+				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, AllWakes, r.InboxPrefix() + ".>"},
 				readRequests,
 				writeRequests,
 				discovery,
@@ -87,7 +88,7 @@ func (r Role) Permissions() Permissions {
 	case RoleOperator:
 		return Permissions{
 			Publish: slices.Concat(
-				[]string{"vmscaler.ctl.>", AllMetrics, VictimsInbox + ".>"},
+				[]string{"vmscaler.ctl.>", AllMetrics, AllWakes, VictimsInbox + ".>"},
 				discovery,
 				reading(HistoryStream),
 				reading(DemandStream),
@@ -96,6 +97,8 @@ func (r Role) Permissions() Permissions {
 		}
 	case RoleMetric:
 		return Permissions{Publish: []string{AllMetrics}}
+	case RoleWake:
+		return Permissions{Publish: []string{AllWakes}, Subscribe: []string{r.InboxPrefix() + ".>"}}
 	case RoleTap:
 		return Permissions{
 			Publish: slices.Concat(readRequests, discovery),

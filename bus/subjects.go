@@ -15,7 +15,11 @@ const (
 	AllMetrics     = "vmscaler.metric.>"
 	AllDemand      = "vmscaler.demand.>"
 	AllVictims     = "vmscaler.victims.>"
+	AllWakes       = "vmscaler.wake.*"
 )
+
+// WakeSubject is vmscaler.wake.<group>, on which requests for it to be awake come.
+func WakeSubject(group string) string { return "vmscaler.wake." + Token(group) }
 
 // Subject is vmscaler.sample.<group>.<host id>.
 func (s *Sample) Subject() string {

@@ -33,6 +33,8 @@ func activityOf(g *model.Group, now time.Time) activity {
 		return activity{mark: "!", label: "blind", tone: toneBadStrong}.because(d.Sentence)
 	case d.Guard == bus.GuardPaused:
 		return activity{mark: "!", label: "paused", tone: toneWarnStrong}.because(d.Sentence)
+	case d.HasSample && d.Rule == bus.RuleAsleep && in.Owned == 0:
+		return activity{mark: "·", label: "asleep", tone: toneDim}.because(d.Sentence)
 	case !d.HasSample, d.Rule == bus.RuleNoneReady: // what waits need not hold as well
 		return activity{mark: "·", label: "waiting", tone: toneWarn}.because(d.Sentence, "holding")
 	case d.Direction == bus.Out:
@@ -86,6 +88,8 @@ func underWay(d bus.Decision) activity {
 		a = activity{mark: "▲", label: "busy", tone: toneWarn}
 	case d.Guard == bus.GuardBreaches:
 		a = activity{mark: "▼", label: "idle", tone: toneInfo}
+	case d.Guard == bus.GuardAtMin && d.Rule == bus.RuleBelowLower && in.Min == 0:
+		a = activity{mark: "●", label: "idle with its last VM", tone: toneGood}
 	case d.Guard == bus.GuardAtMin && d.Rule == bus.RuleBelowLower:
 		a = activity{mark: "●", label: fmt.Sprintf("idle at min %d", in.Min), tone: toneGood}
 	case d.Guard == bus.GuardAtMin:

@@ -318,6 +318,16 @@ func TestActivity(t *testing.T) {
 		"at min": {func(d *bus.Decision) {
 			d.Rule, d.Guard, d.Sentence = bus.RuleBelowLower, bus.GuardAtMin, "idle at min 1: average 2 % < 20 %"
 		}, 0, "idle at min 1: average 2 % < 20 %"},
+		"the last of a group that may have none": {func(d *bus.Decision) {
+			d.Rule, d.Guard, d.Inputs.Min = bus.RuleBelowLower, bus.GuardAtMin, 0
+			d.Sentence = "idle with its last VM, which goes in 5m: average 2 % < 20 %"
+		}, 0, "idle with its last VM: which goes in 5m: average 2 % < 20 %"},
+		"asleep": {func(d *bus.Decision) {
+			d.Rule, d.Desired, d.Inputs.Owned, d.Sentence = bus.RuleAsleep, 0, 0, "asleep: woken by a request for it"
+		}, 0, "asleep: woken by a request for it"},
+		"falling asleep": {func(d *bus.Decision) {
+			d.Rule, d.Desired, d.Inputs.Owned, d.Direction = bus.RuleAsleep, 0, 1, bus.Hold
+		}, 0, "removing 1 VM: average 45 %"},
 		"nothing known": {func(d *bus.Decision) {
 			d.HasSample, d.Rule, d.Sentence = false, bus.RuleNoData, "waiting for the first sample"
 		}, 0, "waiting for the first sample"},

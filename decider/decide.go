@@ -17,9 +17,11 @@ type State struct {
 	LastChange  time.Time
 	Hosts       []bus.HostID // whose VMs are in Desired
 	Numbers     Numbers
-	// PreviousDesired is what another decider wanted until a moment ago; 0 where nobody did. It only matters while HasSample is
+	// PreviousDesired is what another decider wanted until a moment ago; nil where nobody did. It only matters while HasSample is
 	// false.
-	PreviousDesired int
+	PreviousDesired *int
+	Idle            Idle
+	Wake            Wake
 	LastData        time.Time // of the last evaluation that had all that it needs
 	BootTimes       BootTimes
 	Warmup          Warmup
@@ -76,6 +78,7 @@ func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 		s.state.LastData = now
 	}
 	s.counts = count(s.spec, s.state, obs)
+	s.state.Idle = s.idle()
 	return s
 }
 
@@ -119,6 +122,7 @@ func (v verdict) decision(s situation) bus.Decision {
 	if warmup, known := s.state.Warmup.inForce(s.spec); known {
 		in.WarmupMS = new(warmup.Milliseconds())
 	}
+	in.IdleMS, in.IdleToZeroMS, in.WokenUntil = s.zeroInputs()
 	if s.spec.Policy.FollowsMetric() {
 		in.Metric = s.spec.Policy.Metric
 		in.MetricValue, _ = s.obs.Metric.known(s.spec.Policy, s.now)
@@ -150,6 +154,7 @@ func (v verdict) state(s situation, before State) State {
 		st.BreachesOut, st.BreachesIn = 0, 0
 	case bus.Hold:
 	}
+	st.Wake = s.wakeAfter(v)
 	st.Limits = v.limits
 	st.Refresh, st.Failures = s.refresh(v), s.obs.failures(s.state.Failures)
 	if v.hasSample {

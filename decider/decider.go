@@ -153,6 +153,7 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 		bus.VerbReset,
 		bus.VerbForget,
 		bus.VerbRefresh,
+		bus.VerbWake,
 	}
 	for _, subscribe := range []func() error{
 		func() error { return client.SubscribeNewest(d.conn, bus.AllSamples, in.samples) },

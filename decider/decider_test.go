@@ -31,7 +31,7 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 		`scale_in: found "most-busy", want one of ["newest" "oldest" "least-busy" "outdated"] or hook:NAME`: func(g *bus.Group) {
 			g.ScaleIn = []bus.ScaleIn{"most-busy"}
 		},
-		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: 2}} },
+		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: new(2)}} },
 	} {
 		if _, err := New(Config{Groups: []bus.Group{spec(change)}}, nil, zerolog.Nop()); err == nil ||
 			!strings.Contains(err.Error(), want) {

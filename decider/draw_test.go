@@ -13,8 +13,8 @@ import (
 // drawThreshold is a group that the threshold alone scales, without limits, schedule or dry run.
 func drawThreshold(t *rapid.T) bus.Group {
 	return spec(func(g *bus.Group) {
-		g.Min = rapid.IntRange(1, 5).Draw(t, "min")
-		g.Max = rapid.IntRange(g.Min, 8).Draw(t, "max")
+		g.Min = rapid.IntRange(0, 5).Draw(t, "min")
+		g.Max = rapid.IntRange(max(1, g.Min), 8).Draw(t, "max")
 		p := &g.Policy
 		p.LowerPercent = rapid.Float64Range(0, 60).Draw(t, "lower")
 		p.UpperPercent = rapid.Float64Range(p.LowerPercent, 99).Draw(t, "upper")
@@ -57,13 +57,17 @@ func drawSpec(t *rapid.T) bus.Group {
 			{
 				At:      "* * * * *",
 				Zone:    "UTC",
-				Min:     rapid.IntRange(0, 5).Draw(t, "its min"),
-				Desired: rapid.IntRange(0, 9).Draw(t, "its desired"),
+				Min:     rapid.Ptr(rapid.IntRange(0, 5), true).Draw(t, "its min"),
+				Desired: rapid.Ptr(rapid.IntRange(0, 9), true).Draw(t, "its desired"),
 			},
-			{At: "*/2 * * * *", Zone: "UTC", Max: rapid.IntRange(1, 9).Draw(t, "its max")},
+			{At: "*/2 * * * *", Zone: "UTC", Max: new(rapid.IntRange(1, 9).Draw(t, "its max"))},
 		}
 	}
 	g.ScaleIn = drawOrders(t)
+	if rapid.Bool().Draw(t, "idle to zero") {
+		g.IdleToZero = drawSeconds(t, 1, 10, "after")
+	}
+	g.WakeFor = drawSeconds(t, 0, 20, "wake for")
 	g.DryRun = rapid.IntRange(0, 9).Draw(t, "dry run") == 0
 	return g
 }
@@ -72,7 +76,7 @@ func drawSpec(t *rapid.T) bus.Group {
 func drawControls(t *rapid.T, g bus.Group) (c bus.Controls) {
 	c.Paused = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.Scopes()), 0, 2, rapid.ID[bus.Scope]).Draw(t, "paused")
 	if rapid.Bool().Draw(t, "by hand") {
-		c.Desired = new(rapid.IntRange(1, 9).Draw(t, "how many"))
+		c.Desired = new(rapid.IntRange(0, 9).Draw(t, "how many"))
 	}
 	if rapid.IntRange(0, 3).Draw(t, "set") == 0 {
 		c.Set = map[string]string{"max": fmt.Sprint(g.Max)}

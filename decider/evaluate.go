@@ -117,7 +117,7 @@ func (s situation) reading() policy.Reading {
 	c := s.counts
 	r := policy.Reading{
 		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.BootTimes.Mean,
-		Desired: s.state.Desired, Min: s.spec.Min, Max: s.spec.Max,
+		Desired: s.state.Desired, Min: s.floor(), Max: s.spec.Max,
 	}
 	if s.spec.Policy.FollowsMetric() {
 		r.Metric, r.NoMetric = s.obs.Metric.known(s.spec.Policy, s.now)

@@ -21,7 +21,7 @@ func TestRecall(t *testing.T) {
 		Time: t0.Add(-time.Minute),
 	}
 	fromKept := State{
-		PreviousDesired: 3,
+		PreviousDesired: new(3),
 		BreachesOut:     2,
 		LastOut:         kept.LastOut,
 		LastChange:      kept.LastChange,
@@ -49,25 +49,25 @@ func TestRecall(t *testing.T) {
 			"kept by one whose clock is a little ahead",
 			checkpoint{Desired: 3, Time: t0.Add(time.Second)},
 			nil,
-			State{PreviousDesired: 3},
+			State{PreviousDesired: new(3)},
 		},
 		{"heard before it was kept", kept, heard(2*time.Minute, bus.Out, bus.RuleAboveUpper, 1), fromKept},
 		{"heard without knowledge", kept, &bus.Decision{Time: t0}, fromKept},
 		{
 			"scaling out was heard", kept, heard(time.Second, bus.Out, bus.RuleAboveUpper, 0),
-			State{PreviousDesired: 4, LastOut: t0.Add(-time.Second), LastChange: t0.Add(-time.Second), Hosts: both},
+			State{PreviousDesired: new(4), LastOut: t0.Add(-time.Second), LastChange: t0.Add(-time.Second), Hosts: both},
 		},
 		{
 			"scaling in was heard", kept, heard(time.Second, bus.In, bus.RuleBelowLower, 0),
-			State{PreviousDesired: 4, LastOut: kept.LastOut, LastChange: t0.Add(-time.Second), Hosts: both},
+			State{PreviousDesired: new(4), LastOut: kept.LastOut, LastChange: t0.Add(-time.Second), Hosts: both},
 		},
 		{
 			"breaches were heard", kept, heard(time.Second, bus.Hold, bus.RuleAboveUpper, 2),
-			State{PreviousDesired: 4, BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
+			State{PreviousDesired: new(4), BreachesOut: 2, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
 		},
 		{
 			"breaches the other way", kept, heard(time.Second, bus.Hold, bus.RuleBelowLower, 4),
-			State{PreviousDesired: 4, BreachesIn: 4, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
+			State{PreviousDesired: new(4), BreachesIn: 4, LastOut: kept.LastOut, LastChange: kept.LastChange, Hosts: both},
 		},
 		{"heard long ago", checkpoint{}, heard(checkpointAge, bus.Out, bus.RuleAboveUpper, 0), State{}},
 	} {
@@ -78,6 +78,7 @@ func TestRecall(t *testing.T) {
 }
 
 func TestStartGoesOnAsBefore(t *testing.T) {
+	const nobody = -1
 	for _, c := range []struct {
 		name           string
 		before, found  int
@@ -88,13 +89,18 @@ func TestStartGoesOnAsBefore(t *testing.T) {
 		{"one was to go", 2, 3, 2, "as before: 3 found"},
 		{"all are gone", 4, 0, 1, "0 found"},
 		{"more than max", 9, 2, 5, "max 5"},
-		{"nobody was before", 0, 2, 2, "starting with 2 VMs"},
+		{"nobody was before", nobody, 2, 2, "starting with 2 VMs"},
+		{"min was raised", 0, 2, 1, "min 1"},
 	} {
 		var vms []bus.VM
 		for range c.found {
 			vms = append(vms, ready(50))
 		}
-		d, st := Decide(spec(), State{PreviousDesired: c.before}, see(vms...), t0)
+		before := &c.before
+		if c.before == nobody {
+			before = nil
+		}
+		d, st := Decide(spec(), State{PreviousDesired: before}, see(vms...), t0)
 		if d.Desired != c.want || !st.HasSample || !strings.Contains(d.Sentence, c.wantInSentence) {
 			t.Errorf("%s: desired %d, want %d: %s", c.name, d.Desired, c.want, d.Sentence)
 		}
@@ -103,7 +109,7 @@ func TestStartGoesOnAsBefore(t *testing.T) {
 
 // A host that had VMs under the decider before is waited for, or its VMs would be made a second time elsewhere.
 func TestHostsOfBeforeAreAwaited(t *testing.T) {
-	g := &group{spec: spec(), state: State{PreviousDesired: 2, Hosts: []bus.HostID{"kvm1", "kvm2"}}, takeOver: t0}
+	g := &group{spec: spec(), state: State{PreviousDesired: new(2), Hosts: []bus.HostID{"kvm1", "kvm2"}}, takeOver: t0}
 	obs := see(ready(50)) // of kvm1
 	if got := g.awaited(obs, t0.Add(g.spec.BlindAfter-1)); !slices.Equal(got, []string{"kvm2"}) {
 		t.Errorf("awaited %q", got)
@@ -160,7 +166,7 @@ func TestRecallKeepsWhatWasLearned(t *testing.T) {
 		{-100 * time.Hour, false, false},
 	} {
 		st := recall(kept, nil, bus.Controls{}, t0.Add(tt.age))
-		if (st.PreviousDesired == 4) != tt.state || (st.Policy != nil) != tt.learned || (st.BootTimes.Mean > 0) != tt.learned {
+		if (st.PreviousDesired != nil) != tt.state || (st.Policy != nil) != tt.learned || (st.BootTimes.Mean > 0) != tt.learned {
 			t.Errorf("after %s: %+v", tt.age, st)
 		}
 	}

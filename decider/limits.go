@@ -40,9 +40,9 @@ var limits = []limit{
 	{
 		guard: bus.GuardAtMin, named: true,
 		crossing: func(s situation, x crossing) bool {
-			return x.rule == bus.RuleBelowLower && s.state.Desired <= s.spec.Min
+			return x.rule == bus.RuleBelowLower && s.state.Desired <= s.floor()
 		},
-		change: func(s situation, c change) (int, time.Duration) { return max(c.to, s.spec.Min), 0 },
+		change: func(s situation, c change) (int, time.Duration) { return max(c.to, s.floor()), 0 },
 	},
 	{guard: bus.GuardUnknownCPU, crossing: unknownCPU, change: unknownIn},
 	{guard: bus.GuardComing, crossing: capacityComing},
@@ -80,7 +80,7 @@ func applyLimits(s situation, r recommendation) outcome {
 	if !r.limited {
 		return o
 	}
-	from, within := s.state.Desired, s.within(r.wants)
+	from, within := s.state.Desired, s.wanted(r.wants)
 	if beyond := r.rule == bus.RuleAboveUpper || r.rule == bus.RuleBelowLower; within != from || beyond {
 		o.wait = s.cooldown(within > from || r.rule == bus.RuleAboveUpper)
 	}

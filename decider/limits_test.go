@@ -151,7 +151,13 @@ func TestSchedule(t *testing.T) {
 	at := func(hour, minute int) time.Time { return time.Date(2026, 3, 2, hour, minute, 0, 0, time.UTC) } // a Monday
 	s := spec(bounds(1, 5), func(g *bus.Group) {
 		g.Schedule = []bus.ScheduledAction{
-			{At: "0 8 * * MON-FRI", Zone: "UTC", Min: 3, Max: 10, Desired: 6}, {At: "0 18 * * MON-FRI", Zone: "UTC", Min: 1, Max: 5},
+			{
+				At:      "0 8 * * MON-FRI",
+				Zone:    "UTC",
+				Min:     new(3),
+				Max:     new(10),
+				Desired: new(6),
+			}, {At: "0 18 * * MON-FRI", Zone: "UTC", Min: new(1), Max: new(5)},
 		}
 	})
 	st := State{}
@@ -205,7 +211,7 @@ func TestScheduleWhenTheClockChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := spec(bounds(1, 9))
-			s.Schedule = []bus.ScheduledAction{{At: tt.at, Zone: tt.zone, Desired: 3}}
+			s.Schedule = []bus.ScheduledAction{{At: tt.at, Zone: tt.zone, Desired: new(3)}}
 			st := State{HasSample: true, Desired: 3}
 			var due []string
 			for now := from; now.Before(from.Add(3 * time.Hour)); now = now.Add(10 * time.Second) {

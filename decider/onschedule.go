@@ -31,8 +31,5 @@ func onSchedule(spec bus.Group, st State, now time.Time) (bus.Group, State, *int
 	if st.HasSample { // before, nothing can be scaled
 		st.ScheduleSeenAt = now
 	}
-	if desired == 0 {
-		return spec, st, nil
-	}
-	return spec, st, &desired
+	return spec, st, desired
 }

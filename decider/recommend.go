@@ -48,6 +48,9 @@ var rules = []struct {
 	{[]bus.Rule{bus.RuleAboveMax}, aboveMax},
 	{[]bus.Rule{bus.RuleManual}, manual},
 	{[]bus.Rule{bus.RuleScheduled}, scheduled},
+	{[]bus.Rule{bus.RuleWoken}, woken},
+	{[]bus.Rule{bus.RuleIdle}, idleForLong},
+	{[]bus.Rule{bus.RuleAsleep}, asleep},
 	{[]bus.Rule{bus.RuleNoneReady}, noneReady},
 	{[]bus.Rule{bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable}, thresholdAlone},
 	{[]bus.Rule{bus.RulePolicy}, evaluatePolicies},
@@ -97,15 +100,19 @@ func mismatch(s situation, r recommendation) (recommendation, bool) {
 func nothingNew(s situation, r recommendation) (recommendation, bool) { return r, s.obs.Fresh == 0 }
 
 // start is the first evaluation that knows what there is. A group that another decider led until a moment ago goes on
-// as that wanted it, unless all of its VMs are gone.
+// as that wanted it, unless all of its VMs are gone: then it is woken, if it was not asleep.
 func start(s situation, r recommendation) (recommendation, bool) {
 	kept := s.counts.kept
 	r.hasSample, r.current = true, kept
 	r.facts.found, r.facts.before = kept, kept
-	if kept > 0 && s.state.PreviousDesired > 0 {
-		r.facts.before = s.state.PreviousDesired
+	before := s.state.PreviousDesired
+	if before != nil && (kept > 0 || *before == 0) {
+		r.facts.before = *before
 	}
 	r.wants = s.within(r.facts.before)
+	if before != nil && *before > 0 {
+		r.wants = max(r.wants, 1)
+	}
 	return r, !s.state.HasSample
 }
 
@@ -149,6 +156,12 @@ func noneReady(s situation, r recommendation) (recommendation, bool) {
 	r.breaches = breaches{}
 	return r, s.counts.readings == 0 && policy.NeedsCPU(s.spec.Policy)
 }
+
+// floor is the fewest VMs that policies leave: the load of a VM never says that none is needed, see [idleForLong].
+func (s situation) floor() int { return max(s.spec.Min, min(s.state.Desired, 1)) }
+
+// wanted is a number that a policy wants, within what it may want.
+func (s situation) wanted(n int) int { return min(max(n, s.floor()), s.spec.Max) }
 
 // within is a number within min and max.
 func (s situation) within(n int) int { return min(max(n, s.spec.Min), s.spec.Max) }

@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -57,7 +58,7 @@ func (o outcome) sentence(s situation) string {
 
 // holds is what a limit says that lets nothing through, "" where the rest says it.
 func (o outcome) holds(s situation) string {
-	desired, within, l := s.state.Desired, s.within(o.wants), s.spec.Policy.Limits
+	desired, within, l := s.state.Desired, s.wanted(o.wants), s.spec.Policy.Limits
 	switch o.limitedBy {
 	case bus.GuardUnknownCPU:
 		return fmt.Sprintf("holding, as the CPU of %s is unknown", plural(s.counts.unknown()))
@@ -105,6 +106,12 @@ func (r recommendation) sentence(s situation) string {
 		return "scaled to " + plural(r.wants) + " by hand"
 	case bus.RuleScheduled:
 		return "scaled to " + plural(r.wants) + " by the schedule"
+	case bus.RuleWoken:
+		return "woken by " + cmp.Or(s.state.Wake.By, "a request")
+	case bus.RuleIdle:
+		return "its last VM had nothing to do for " + spell(s.spec.IdleToZero) + ": " + s.idleWork()
+	case bus.RuleAsleep:
+		return s.asleepSentence()
 	case bus.RuleNoneReady:
 		if c := s.counts; c.launching+c.warming == 0 && c.suspended > 0 && c.owned >= s.spec.Max {
 			return fmt.Sprintf("waiting until a suspended VM is resumed, as it counts to max %d", s.spec.Max)
@@ -160,6 +167,9 @@ func (x crossing) sentence(s situation) string {
 		beyond, bound = fmt.Sprintf("average %.0f %% > %g %%", x.average, p.UpperPercent), fmt.Sprintf("at max %d", s.spec.Max)
 	case bus.RuleBelowLower:
 		beyond, bound = fmt.Sprintf("average %.0f %% < %g %%", x.average, p.LowerPercent), fmt.Sprintf("idle at min %d", s.spec.Min)
+		if s.spec.Min == 0 {
+			bound = s.lastVM()
+		}
 	default:
 		return fmt.Sprintf("stable: average %.0f %%", x.average)
 	}

@@ -72,6 +72,8 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 		return r.Refuse(`which group? Ask with {"group": "NAME"}, one of: %s`, strings.Join(d.names(), ", "))
 	case r.Verb == bus.VerbRefresh:
 		return d.orderRefresh(ctx, r, g)
+	case r.Verb == bus.VerbWake:
+		return d.wake(ctx, r, g)
 	case r.Verb != bus.VerbExplain:
 		return d.control(ctx, r, g)
 	case g.decision == nil:

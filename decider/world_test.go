@@ -145,6 +145,9 @@ func TestDecideInvariants(t *testing.T) {
 			if rapid.IntRange(0, 10).Draw(t, "control") == 0 {
 				st.Controls = drawControls(t, s)
 			}
+			if rapid.IntRange(0, 10).Draw(t, "wake") == 0 {
+				st.Wake = st.Wake.extended(now.Add(s.WakeFor), "somebody")
+			}
 			now = now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
 			obs := drawObservation(t, now)
 			if rapid.Bool().Draw(t, "metric") {
@@ -195,11 +198,21 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 		}
 	case bus.RulePolicy:
 		checkPolicies(fail, s, before, d)
-	case bus.RuleManual, bus.RuleScheduled, bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax:
+	case bus.RuleIdle:
+		if keptOf(obs) != 1 || s.Min > 0 || d.Inputs.Unknown > 0 || d.Inputs.IdleMS == nil || s.IdleToZero == 0 {
+			fail("falls asleep at work, or without knowing")
+		}
+	case bus.RuleManual, bus.RuleScheduled, bus.RuleStart, bus.RuleWoken, bus.RuleBelowMin, bus.RuleAboveMax:
 	default:
 		if change != 0 {
 			fail("changes without a reason")
 		}
+	}
+	switch last := d.Desired == 0 && d.Current > 0; {
+	case last && !slices.Contains([]bus.Rule{bus.RuleIdle, bus.RuleManual, bus.RuleScheduled, bus.RuleStart}, d.Rule):
+		fail("loses its last VM by its load")
+	case d.Rule == bus.RuleAsleep && d.Desired > 0:
+		fail("is asleep with VMs")
 	}
 	for _, scope := range []bus.Scope{bus.ScopeOut, bus.ScopeIn} {
 		paused := before.Controls.IsPaused(scope)
@@ -324,11 +337,12 @@ func TestWorldSettlesAtConstantLoad(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawThreshold(t)
 		if _, flaps := s.Flaps(); flaps {
-			s.Policy.LowerPercent = 0.99 * s.Policy.UpperPercent * float64(s.Min) / float64(s.Min+1)
+			s.Policy.LowerPercent = 0.99 * s.Policy.UpperPercent * float64(max(1, s.Min)) / float64(max(1, s.Min)+1)
 		}
 		w := newWorld(s)
 		w.boot = time.Duration(rapid.IntRange(0, 60).Draw(t, "boot")) * time.Second
 		w.load = rapid.Float64Range(0, 1000).Draw(t, "load before")
+		w.state.Wake = Wake{Until: t0.Add(time.Minute)} // one that may have no VM begins with one all the same
 		w.steps(rapid.IntRange(0, 200).Draw(t, "steps"))
 		w.load = rapid.Float64Range(0, 1000).Draw(t, "load")
 		w.steps(600)

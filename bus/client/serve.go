@@ -48,6 +48,18 @@ func (r Request) Refuse(format string, args ...any) error {
 	return nil
 }
 
+// requestSubject is where a request goes. Those that wake a group have a subject for each, so that a server's permissions can
+// tell them apart.
+func requestSubject(verb, group string) string {
+	switch {
+	case verb == bus.VerbWake && group == "*":
+		return bus.AllWakes
+	case verb == bus.VerbWake:
+		return bus.WakeSubject(group)
+	}
+	return "vmscaler.ctl." + verb
+}
+
 // Serve gives the requests of some verbs to out, until ctx ends or the connection is closed. Each instance answers, without a
 // queue, so that nobody can take requests away from those who know the answer. version is the program's; NATS's tools
 // find it as the service "vmscaler", unless version is "".
@@ -55,8 +67,9 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 	service := newService(stage, version)
 	answers := map[string]nats.MsgHandler{}
 	for _, verb := range verbs {
-		endpoint := service.add(verb, "vmscaler.ctl."+verb)
-		answers["vmscaler.ctl."+verb] = func(msg *nats.Msg) {
+		subject := requestSubject(verb, "*")
+		endpoint := service.add(verb, subject)
+		answers[subject] = func(msg *nats.Msg) {
 			start := time.Now()
 			answer := c.serveOne(ctx, verb, msg, out)
 			if answer == nil {
@@ -162,6 +175,9 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 			return &reply{code: "400", refusal: fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, bus.Clip(string(msg.Data), 80))}
 		}
 	}
+	if verb == bus.VerbWake { // who may wake a group is known by the subject alone
+		r.Query.Group = msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
+	}
 	if err := r.Query.Check(); err != nil {
 		c.Drop(msg.Subject, err)
 		return &reply{code: "400", refusal: err.Error()}
@@ -234,7 +250,7 @@ func Ask[T any, PT interface {
 	if err != nil {
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	}
-	msg, err := c.nc.RequestWithContext(ctx, "vmscaler.ctl."+verb, body)
+	msg, err := c.nc.RequestWithContext(ctx, requestSubject(verb, q.Group), body)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		who := bus.RoleDecider

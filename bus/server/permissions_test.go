@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // The roles in the table below are letters, in this order.
-const roleLetters = "CDABOMT"
+const roleLetters = "CDABOMWT"
 
 // may says who may use a subject. It is the contract as people read it in docs/permissions.md, written down a second
 // time on purpose: a role that gets more must be changed here too.
@@ -119,6 +120,13 @@ func permissionTable() []may {
 			"O",
 			"D",
 		},
+		{
+			"vmscaler.wake.<group>", "request to wake a group that has no VM",
+			[]string{"vmscaler.wake.web"},
+			[]string{"vmscaler.wake.web", "vmscaler.wake.*", "vmscaler.wake.>"},
+			"OW", "D",
+		},
+		{"vmscaler.wake.<group>.>", "", []string{"vmscaler.wake.web.x"}, nil, "", ""},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
 		{
 			"vmscaler.ctl.<other>",
@@ -242,6 +250,12 @@ func permissionTable() []may {
 			"A",
 		},
 		{
+			"_VMSCALER.wake.>", "answers to those who wake groups",
+			[]string{"_VMSCALER.wake.x"},
+			[]string{"_VMSCALER.wake.x", "_VMSCALER.wake.>"},
+			"D", "W",
+		},
+		{
 			"_VMSCALER.<other>.>", "answers to others",
 			[]string{"_VMSCALER.collector.x", "_VMSCALER.dashboard.x", "_VMSCALER.tap.x", "_VMSCALER.x"},
 			[]string{"_VMSCALER.collector.>", "_VMSCALER.dashboard.>", "_VMSCALER.tap.>", "_VMSCALER.>"},
@@ -348,7 +362,7 @@ func TestTapSwallowsNoRequest(t *testing.T) {
 	s := bustest.StartWith(t, server.Config{StateDir: dir})
 	responder := bustest.Join(t, s, "responder")
 	// "q" is the queue that NATS services have in common if they do not say otherwise.
-	for _, verb := range []string{"vmscaler.ctl.status", "vmscaler.ctl.scale"} {
+	for _, verb := range []string{"vmscaler.ctl.status", "vmscaler.ctl.scale", "vmscaler.wake.web"} {
 		if _, err := responder.NATS().QueueSubscribe(verb, "q", func(m *nats.Msg) { _ = m.Respond([]byte("right")) }); err != nil {
 			t.Fatal(err)
 		}
@@ -360,7 +374,7 @@ func TestTapSwallowsNoRequest(t *testing.T) {
 		tap := bustest.NewMember(t, s, key)
 		for _, pattern := range []string{
 			"vmscaler.ctl.>", "vmscaler.ctl.status", "vmscaler.ctl.scale", "vmscaler.>",
-			"vmscaler.*.status", "vmscaler.*.scale", "vmscaler.*.>",
+			"vmscaler.*.status", "vmscaler.*.scale", "vmscaler.*.>", "vmscaler.wake.*", "vmscaler.wake.web", "vmscaler.*.web",
 		} {
 			if _, err := tap.NC.QueueSubscribe(pattern, "q", func(m *nats.Msg) { _ = m.Respond([]byte("swallowed")) }); err != nil {
 				t.Fatal(err)
@@ -372,7 +386,7 @@ func TestTapSwallowsNoRequest(t *testing.T) {
 	}
 	operator := bustest.DialAs(t, s, dir, bus.RoleOperator, bustest.Quiet)
 	for i := range 100 {
-		verb := []string{"vmscaler.ctl.status", "vmscaler.ctl.scale"}[i%2]
+		verb := []string{"vmscaler.ctl.status", "vmscaler.ctl.scale", "vmscaler.wake.web"}[i%3]
 		ctx, cancel := context.WithTimeout(t.Context(), bustest.LimitTime)
 		msg, err := operator.NATS().RequestWithContext(ctx, verb, nil)
 		cancel()
@@ -528,7 +542,7 @@ func TestTrialOfEachRole(t *testing.T) {
 			if _, err := m.NC.RTT(); err != nil {
 				t.Errorf("%s: %v", role, err)
 			}
-			if len(role.Permissions().Subscribe) > 0 {
+			if hears := role.Permissions().Subscribe; len(hears) > 0 && !slices.Equal(hears, []string{role.InboxPrefix() + ".>"}) {
 				t.Errorf("%s hears something, and is shown nothing of it", role)
 			}
 		default:

@@ -82,10 +82,10 @@ func scheduleLines(g bus.Group, now time.Time, n int) ([]string, error) {
 		what := ""
 		for _, f := range []struct {
 			name string
-			n    int
+			n    *int
 		}{{"min", m.Action.Min}, {"max", m.Action.Max}, {"desired", m.Action.Desired}} {
-			if f.n > 0 {
-				what += fmt.Sprintf(", %s %d", f.name, f.n)
+			if f.n != nil {
+				what += fmt.Sprintf(", %s %d", f.name, *f.n)
 			}
 		}
 		if !m.Skipped.IsZero() {

@@ -63,8 +63,8 @@ func TestScheduleLines(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	g.Schedule = []bus.ScheduledAction{
-		{At: "0 8 * * MON-FRI", Zone: "Europe/Berlin", Min: 3, Desired: 4},
-		{At: "0 18 * * *", Zone: "UTC", Min: 1, Max: 2},
+		{At: "0 8 * * MON-FRI", Zone: "Europe/Berlin", Min: new(3), Desired: new(4)},
+		{At: "0 18 * * *", Zone: "UTC", Min: new(1), Max: new(2)},
 	}
 	berlin := scheduleLines(g, now, 4)
 	if last := berlin[len(berlin)-1]; last != "autoscale\tMon 2026-05-11 08:00 CEST\tmin 3, desired 4" {
@@ -84,8 +84,8 @@ func TestScheduleLines(t *testing.T) {
 func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 	g := bus.DefaultGroup()
 	g.Schedule = []bus.ScheduledAction{
-		{At: "30 2 * * *", Zone: "Europe/Berlin", Min: 4},
-		{At: "0 4 * * *", Zone: "Europe/Berlin", Min: 1},
+		{At: "30 2 * * *", Zone: "Europe/Berlin", Min: new(4)},
+		{At: "0 4 * * *", Zone: "Europe/Berlin", Min: new(1)},
 	}
 	lines, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 800)
 	if err != nil {
@@ -108,7 +108,7 @@ func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 
 func TestScheduleLinesSayWhatCannotBeRead(t *testing.T) {
 	g := bus.DefaultGroup()
-	g.Schedule = []bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: 2}}
+	g.Schedule = []bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: new(2)}}
 	if _, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3); err == nil ||
 		!strings.Contains(err.Error(), "group autoscale: schedule[0].at: ") {
 		t.Error(err)

@@ -263,7 +263,7 @@ func (c *simulateCmd) configured(cmd *cobra.Command) error {
 	world := &c.plan.Params
 	world.Own = &cfg.Groups[i]
 	if !cmd.Flags().Changed("min") {
-		world.Min = cfg.Groups[i].Min
+		world.Min = max(1, cfg.Groups[i].Min) // what wakes a group is not in its load
 	}
 	if !cmd.Flags().Changed("max") {
 		world.Max = cfg.Groups[i].Max
@@ -279,6 +279,9 @@ func (c *simulateCmd) describe(stderr io.Writer, trace simulate.Trace, from time
 	group := c.history
 	fmt.Fprintf(stderr, "%s: %s from %s, boot %s, min %d, max %d\n", group, trace.Length(), from.Local().Format(time.DateTime),
 		c.plan.Boots[0], c.plan.Params.Min, c.plan.Params.Max)
+	if own := c.plan.Params.Own; own != nil && own.Min == 0 {
+		fmt.Fprintf(stderr, "%s: its min is 0; here it has one VM at least, as what wakes a group is not in its load\n", group)
+	}
 	if gaps.Unknown > 0.01 {
 		fmt.Fprintf(stderr, "%s: nothing is known of %.0f %% of that time; the load before it stands there\n", group, 100*gaps.Unknown)
 	}

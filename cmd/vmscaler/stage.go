@@ -121,6 +121,8 @@ func credentialsCommand(g *globals) *cobra.Command {
 					use = "events"
 				case bus.RoleMetric:
 					use = "metric GROUP NAME VALUE"
+				case bus.RoleWake:
+					use = "wake GROUP"
 				}
 				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n"+
 					"  vmscaler %s --nats-url %s%s --nats-nkey %s\n", use, url, ca, file)

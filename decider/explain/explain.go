@@ -124,7 +124,12 @@ func result(d *bus.Decision, loc *time.Location) string {
 // found is what each guard has looked at, "" where that does not matter.
 var found = map[bus.Guard]func(*bus.Decision) string{
 	bus.GuardAtMax: func(d *bus.Decision) string { return fmt.Sprintf("max %d", d.Inputs.Max) },
-	bus.GuardAtMin: func(d *bus.Decision) string { return fmt.Sprintf("min %d", d.Inputs.Min) },
+	bus.GuardAtMin: func(d *bus.Decision) string {
+		if d.Inputs.IdleMS != nil {
+			return fmt.Sprintf("min %d; its last VM is idle for %s", d.Inputs.Min, milliseconds(*d.Inputs.IdleMS))
+		}
+		return fmt.Sprintf("min %d", d.Inputs.Min)
+	},
 	bus.GuardUnknownCPU: func(d *bus.Decision) string {
 		if d.Inputs.Unknown == 0 {
 			return ""
@@ -182,6 +187,24 @@ func scopes(paused []bus.Scope) string {
 	return text + " are"
 }
 
+// atMin is what lets a group shrink that has its least.
+func atMin(in bus.Inputs) string {
+	switch {
+	case in.Min > 0:
+		return fmt.Sprintf("it has its least, %d: only a lower min lets it shrink", in.Min)
+	case in.IdleToZeroMS == 0:
+		return "its last VM stays, as idle_to_zero is never: `vmscaler scale GROUP 0`, or an action of its schedule, lets it go"
+	case in.WokenUntil != nil:
+		return fmt.Sprintf("its last VM goes once it had nothing to do for %s, and not before %s, as the group was woken",
+			milliseconds(in.IdleToZeroMS), in.WokenUntil.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("its last VM goes once it had nothing to do for %s (idle_to_zero)", milliseconds(in.IdleToZeroMS))
+}
+
+func milliseconds(ms int64) string {
+	return (time.Duration(ms) * time.Millisecond).Round(time.Second).String()
+}
+
 // held shows a guard only where it held the group.
 func held(g bus.Guard) func(*bus.Decision) string {
 	return func(d *bus.Decision) string {
@@ -207,11 +230,21 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case bus.RuleNoneReady:
 		add("it decides with the first CPU reading of a ready VM that is past the warm-up")
 		return why
+	case bus.RuleAsleep:
+		if in.Metric != "" {
+			add("it wakes as soon as its metric %s is above 0", in.Metric)
+		}
+		add("whoever may wakes it by `vmscaler wake %s`, or a request on %s; `vmscaler scale %s N`, and an action of its schedule, "+
+			"do as well", d.Group, bus.WakeSubject(d.Group), d.Group)
+		return why
+	case bus.RuleIdle:
+		add("it has no VM from now on; `vmscaler wake %s` calls that off", d.Group)
+		return why
 	case bus.RuleManual:
 		add("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)
 		return why
 	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable,
-		bus.RulePolicy, bus.RuleScheduled:
+		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken:
 	}
 	switch d.Guard {
 	case bus.GuardPaused:
@@ -219,7 +252,7 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case bus.GuardAtMax:
 		add("it has its most, %d: only a higher max lets it grow", in.Max)
 	case bus.GuardAtMin:
-		add("it has its least, %d: only a lower min lets it shrink", in.Min)
+		add("%s", atMin(in))
 	case bus.GuardHost:
 		add(
 			"once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; `vmscaler host remove HOST` " +

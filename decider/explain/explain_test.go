@@ -47,6 +47,22 @@ func TestEachHoldIsExplained(t *testing.T) {
 		{decision(bus.RuleStable, "", nil), "CPU  average 50 %", "below 20 %: a load of less than 0.4 VMs"},
 		{decision(bus.RuleAboveUpper, bus.GuardAtMax, nil), "guard at-max held it back max 5", "only a higher max"},
 		{decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "guard at-min held it back min 1", "only a lower min"},
+		{decision(bus.RuleBelowLower, bus.GuardAtMin, func(d *bus.Decision) {
+			d.Inputs.Min, d.Inputs.IdleMS, d.Inputs.IdleToZeroMS = 0, new(int64(240_000)), 900_000
+		}), "guard at-min held it back min 0; its last VM is idle for 4m0s", "goes once it had nothing to do for 15m0s (idle_to_zero)"},
+		{decision(bus.RuleBelowLower, bus.GuardAtMin, func(d *bus.Decision) {
+			d.Inputs.Min, d.Inputs.IdleToZeroMS, d.Inputs.WokenUntil = 0, 900_000, new(d.Time.Add(time.Hour))
+		}), "min 0", "not before 2026-05-04T13:00:00Z, as the group was woken"},
+		{decision(bus.RuleBelowLower, bus.GuardAtMin, func(d *bus.Decision) { d.Inputs.Min = 0 }), "", "idle_to_zero is never"},
+		{
+			decision(bus.RuleAsleep, "", func(d *bus.Decision) { d.Desired, d.Inputs.Metric = 0, "jobs" }), "rule asleep wants 0",
+			"as soon as its metric jobs is above 0",
+		},
+		{decision(bus.RuleAsleep, "", func(d *bus.Decision) { d.Desired = 0 }), "", "a request on vmscaler.wake.web"},
+		{
+			decision(bus.RuleIdle, "", func(d *bus.Decision) { d.Desired = 0 }), "rule idle wants 0",
+			"`vmscaler wake web` calls that off",
+		},
 		{
 			decision(bus.RuleBelowLower, bus.GuardAtMin, nil), "",
 			"it grows with an average above 70 %: a load of more than 1.4 VMs, now 1.0",

@@ -31,6 +31,9 @@ const inBelow = 0.9
 
 // Recommend implements Policy.
 func (t *Target) Recommend(r Reading) Recommendation {
+	if r.Desired == 0 && t.Signal == bus.SignalMetric && r.Metric != nil {
+		return t.wake(r)
+	}
 	each, why := t.read(r)
 	ready := r.Ready
 	if ready == 0 && t.Signal == bus.SignalMetric {
@@ -49,6 +52,19 @@ func (t *Target) Recommend(r Reading) Recommendation {
 		return Recommendation{max(want, r.Min), why}
 	}
 	return Recommendation{r.Desired, why}
+}
+
+// wake is for a group without VMs, which any work wakes at once: the reading before need not have had some, as with Kubernetes'
+// KEDA from 0 to 1.
+// https://keda.sh/docs/latest/concepts/scaling-deployments/
+func (t *Target) wake(r Reading) Recommendation {
+	t.Above, t.Below = 0, 0
+	if *r.Metric <= 0 {
+		return Recommendation{0, fmt.Sprintf("metric %.4g", *r.Metric)}
+	}
+	t.Until = r.Now.Add(t.Warmup)
+	want := max(1, int(math.Ceil(math.Min(*r.Metric/t.Value-1e-9, 1e6))))
+	return Recommendation{min(want, r.Max), fmt.Sprintf("metric %.4g, and no VM, target %g for each", *r.Metric, t.Value)}
 }
 
 // read is the signal for each VM, nil where it is unknown, in words as well.

@@ -32,7 +32,9 @@ func New(actions []bus.ScheduledAction) (Timetable, error) {
 }
 
 // Is reports whether the timetable is that of a schedule.
-func (t Timetable) Is(actions []bus.ScheduledAction) bool { return slices.Equal(t.actions, actions) }
+func (t Timetable) Is(actions []bus.ScheduledAction) bool {
+	return slices.EqualFunc(t.actions, actions, bus.ScheduledAction.Equal)
+}
 
 // last is the newest moment of each action up to now, in their order.
 func (t Timetable) last(now time.Time) []time.Time {
@@ -47,8 +49,8 @@ func (t Timetable) last(now time.Time) []time.Time {
 
 // InForce is the min and max that hold at a time: each as its newest action says, or the group's own. Of actions at the
 // same moment the last of the list counts, and max wins where min and max contradict each other. desired is what an
-// action after since has set, 0 if there was none.
-func (t Timetable) InForce(g bus.Group, since, now time.Time) (least, most, desired int) {
+// action after since has set, nil if there was none.
+func (t Timetable) InForce(g bus.Group, since, now time.Time) (least, most int, desired *int) {
 	least, most = g.Min, g.Max
 	var minAt, maxAt, desiredAt time.Time
 	for i, last := range t.last(now) {
@@ -56,13 +58,13 @@ func (t Timetable) InForce(g bus.Group, since, now time.Time) (least, most, desi
 		if last.IsZero() {
 			continue
 		}
-		if a.Min > 0 && !last.Before(minAt) {
-			least, minAt = a.Min, last
+		if a.Min != nil && !last.Before(minAt) {
+			least, minAt = *a.Min, last
 		}
-		if a.Max > 0 && !last.Before(maxAt) {
-			most, maxAt = a.Max, last
+		if a.Max != nil && !last.Before(maxAt) {
+			most, maxAt = *a.Max, last
 		}
-		if a.Desired > 0 && last.After(since) && !last.Before(desiredAt) {
+		if a.Desired != nil && last.After(since) && !last.Before(desiredAt) {
 			desired, desiredAt = a.Desired, last
 		}
 	}

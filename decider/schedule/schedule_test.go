@@ -178,8 +178,8 @@ func TestDaylightSaving(t *testing.T) {
 }
 
 func TestUpcoming(t *testing.T) {
-	a := bus.ScheduledAction{At: "0 8 * * MON-FRI", Zone: "UTC", Min: 3}
-	b := bus.ScheduledAction{At: "0 18 * * *", Zone: "UTC", Min: 1}
+	a := bus.ScheduledAction{At: "0 8 * * MON-FRI", Zone: "UTC", Min: new(3)}
+	b := bus.ScheduledAction{At: "0 18 * * *", Zone: "UTC", Min: new(1)}
 	got := timetable(t, a, b).Upcoming(when(t, "2026-05-08T12:00:00Z"), 4) // a Friday
 	want := []string{"2026-05-08T18:00:00Z", "2026-05-09T18:00:00Z", "2026-05-10T18:00:00Z", "2026-05-11T08:00:00Z"}
 	if len(got) != len(want) {
@@ -193,7 +193,7 @@ func TestUpcoming(t *testing.T) {
 }
 
 func TestUpcomingSaysWhatIsSkipped(t *testing.T) {
-	a := bus.ScheduledAction{At: "30 2 * * *", Zone: "Europe/Berlin", Min: 3}
+	a := bus.ScheduledAction{At: "30 2 * * *", Zone: "Europe/Berlin", Min: new(3)}
 	got := timetable(t, a).Upcoming(when(t, "2027-03-27T12:00:00Z"), 2)
 	if len(got) != 2 || got[0].Skipped.Format("15:04") != "02:30" || !got[1].Skipped.IsZero() {
 		t.Errorf("%+v", got)
@@ -204,22 +204,28 @@ func TestInForce(t *testing.T) {
 	g := bus.DefaultGroup()
 	g.Min, g.Max = 1, 5
 	g.Schedule = []bus.ScheduledAction{
-		{At: "0 8 * * *", Zone: "UTC", Min: 3},
-		{At: "0 18 * * *", Zone: "UTC", Min: 2, Max: 4},
-		{At: "0 20 * * *", Zone: "UTC", Max: 1},
-		{At: "0 12 * * *", Zone: "UTC", Min: 3, Max: 6, Desired: 4},
-		{At: "0 12 * * *", Zone: "UTC", Min: 4, Desired: 5}, // the same moment: the later in the list
-		{At: "0 14 * * *", Zone: "Asia/Tokyo", Max: 7},      // 05:00 UTC
+		{At: "0 8 * * *", Zone: "UTC", Min: new(3)},
+		{At: "0 18 * * *", Zone: "UTC", Min: new(2), Max: new(4)},
+		{At: "0 20 * * *", Zone: "UTC", Max: new(1)},
+		{At: "0 12 * * *", Zone: "UTC", Min: new(3), Max: new(6), Desired: new(4)},
+		{At: "0 12 * * *", Zone: "UTC", Min: new(4), Desired: new(5)}, // the same moment: the later in the list
+		{At: "0 14 * * *", Zone: "Asia/Tokyo", Max: new(7)},           // 05:00 UTC
+		{At: "0 22 * * *", Zone: "UTC", Min: new(0), Desired: new(0)},
 	}
+	const none = -1
 	for now, want := range map[string][3]int{
-		"2026-05-04T07:00:00Z": {2, 7, 0},
-		"2026-05-04T08:00:00Z": {3, 7, 0},
+		"2026-05-04T07:00:00Z": {0, 7, none},
+		"2026-05-04T08:00:00Z": {3, 7, none},
 		"2026-05-04T12:00:00Z": {4, 6, 5},
 		"2026-05-04T18:00:00Z": {2, 4, 5},
 		"2026-05-04T20:00:00Z": {1, 1, 5}, // min 2 of 18 o'clock, but max 1 of 20 o'clock wins
+		"2026-05-04T22:00:00Z": {0, 1, 0}, // no VM is a number, too
 	} {
 		least, most, desired := timetable(t, g.Schedule...).InForce(g, when(t, "2026-05-04T06:00:00Z"), when(t, now))
-		if got := [3]int{least, most, desired}; got != want {
+		if desired == nil {
+			desired = new(none)
+		}
+		if got := [3]int{least, most, *desired}; got != want {
 			t.Errorf("%s: min, max, desired %v, want %v", now, got, want)
 		}
 	}
@@ -264,7 +270,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 
 func TestNewHasTheOthers(t *testing.T) {
 	g := bus.DefaultGroup()
-	table, err := New([]bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: 2}, {At: "0 8 * * *", Zone: "UTC", Min: 3}})
+	table, err := New([]bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: new(2)}, {At: "0 8 * * *", Zone: "UTC", Min: new(3)}})
 	if err == nil || !strings.HasPrefix(err.Error(), "schedule[0].at: ") {
 		t.Error(err)
 	}
@@ -280,7 +286,7 @@ func BenchmarkInForce(b *testing.B) {
 	g := bus.DefaultGroup()
 	for name, at := range map[string]string{"daily": "30 2 * * *", "often": "*/5 * * * *", "rare": "0 0 29 2 */7"} {
 		b.Run(name, func(b *testing.B) {
-			table, err := New([]bus.ScheduledAction{{At: at, Zone: "Europe/Berlin", Min: 2}})
+			table, err := New([]bus.ScheduledAction{{At: at, Zone: "Europe/Berlin", Min: new(2)}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -15,8 +15,8 @@ import (
 type Params struct {
 	Boot     time.Duration // from a VM's creation to ready
 	Delete   time.Duration // until a VM that is removed costs nothing any more
-	Min, Max int
-	Noise    float64 // standard deviation of a VM's CPU reading of one second, in points
+	Min, Max int           // Min is 1 at least: what wakes a group that has no VM is not in a trace
+	Noise    float64       // standard deviation of a VM's CPU reading of one second, in points
 	Seed     uint64
 	Own      *bus.Group // of the policy "own"; nil is not known
 }
@@ -207,7 +207,7 @@ func defaultController(w Params, p bus.PolicyType, setting bus.PolicySetting) *d
 // ownController is the decider with a group's own policy.
 func ownController(w Params) *deciderController {
 	spec := *w.Own
-	spec.Name, spec.Min, spec.Max, spec.DryRun = "sim", w.Min, w.Max, false
+	spec.Name, spec.Min, spec.Max, spec.DryRun, spec.IdleToZero = "sim", w.Min, w.Max, false, 0
 	return &deciderController{spec: warm(spec)}
 }
 

@@ -98,7 +98,7 @@ func (c *cluster) happen(t *rapid.T) {
 			vm.State = map[string]bus.State{"suspended": bus.StatePaused, "resumed": bus.StateRunning}[what]
 		}
 	case "decider": // another one takes over, and knows what this one did
-		c.state = decider.State{PreviousDesired: c.state.Desired, Hosts: c.state.Hosts, Numbers: c.state.Numbers}
+		c.state = decider.State{PreviousDesired: new(c.state.Desired), Hosts: c.state.Hosts, Numbers: c.state.Numbers}
 	}
 }
 

@@ -184,7 +184,7 @@ func (f *fleet) happen(t *rapid.T) {
 	case what == "paused":
 		f.state.Controls.Paused = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.Scopes()), 0, 3, rapid.ID).Draw(t, "scopes")
 	case what == "decider": // another one takes over
-		f.state = decider.State{PreviousDesired: f.state.Desired, Controls: f.state.Controls}
+		f.state = decider.State{PreviousDesired: new(f.state.Desired), Controls: f.state.Controls}
 	case what == "actuator": // killed and started again
 		for _, vm := range f.vms {
 			vm.up, vm.down, vm.drains = 0, 0, false

@@ -63,11 +63,11 @@ func (d *decoder) group(path string, g bus.Group) {
 		case d.bad(at):
 		case a.At == "" && !d.bad(at+".at"):
 			d.problem(at+".at", "nothing", "a cron expression such as \"0 8 * * MON-FRI\"")
-		case a.Min == 0 && a.Max == 0 && a.Desired == 0 && !d.bad(at+".min") && !d.bad(at+".max") && !d.bad(at+".desired"):
+		case a.Min == nil && a.Max == nil && a.Desired == nil && !d.bad(at+".min") && !d.bad(at+".max") && !d.bad(at+".desired"):
 			d.problem(at, "an action that sets nothing", "min, max or desired")
 		}
-		if a.Min > 0 && a.Max > 0 {
-			d.order(at, a.Min <= a.Max, bound{"min", "at most"}, bound{"max", "at least"}, scheduleFields(&a))
+		if a.Min != nil && a.Max != nil {
+			d.order(at, *a.Min <= *a.Max, bound{"min", "at most"}, bound{"max", "at least"}, scheduleFields(&a))
 		}
 	}
 	for _, h := range []struct {

@@ -206,7 +206,7 @@ groups:
 // scalars are one field at a time: what is allowed, and what is just outside it, or of another type.
 var scalars = []struct{ field, good, bad string }{
 	{"vcpus", "1 512", "0 513 -1 1.0 '2' two 0x10 1_0 ~ true [1] {a: 1} .inf 99999999999999999999"},
-	{"min", "1 5", "0 6"},
+	{"min", "0 1 5", "-1 6"},
 	{"max", "1 1000", "0 1001"},
 	{"memory", "32MiB 32 '64' 1GiB 16384GiB", "31MiB 31 -64 1.5GiB 1TiB 256MB 256M MiB 16385GiB 999999999GiB 1e3 ~"},
 	{"network", "default user ''", "a/b . .. 5 true [default] \"a\\nb\" ' a'"},
@@ -238,10 +238,12 @@ var scalars = []struct{ field, good, bad string }{
 	{
 		"schedule",
 		"[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] " +
-			"[{at: '@daily', min: 1}] [{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] " +
+			"[{at: '@daily', min: 1}] [{at: '@daily', min: 0, desired: 0}] " +
+			"[{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] " +
 			"[{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]",
 		"{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] " +
-			"[{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: 0}] [{at: 'TZ=Europe/Berlin', min: 2}] " +
+			"[{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: -1}] [{at: '0 8 * * *', max: 0}] " +
+			"[{at: 'TZ=Europe/Berlin', min: 2}] " +
 			"[{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] " +
 			"[{at: '0 8 * * *', zone: UTC, zone: UTC, min: 1}] [{at: '@every 5m', min: 1}] " +
 			"[{at: '0 8 * * *', zone: Local, min: 3}]",
@@ -267,6 +269,8 @@ var scalars = []struct{ field, good, bad string }{
 			"{wait_for: me}}",
 	},
 	{"blind_after", "1s 24h", "999ms 0 25h"},
+	{"idle_to_zero", "never 1s 15m 168h", "0s 999ms 169h -1s 15 Never"},
+	{"wake_for", "0s 15m 168h", "-1s 169h never 15"},
 	{"dry_run", "true false", "yes 1 'true' ~ []"},
 	{
 		"brakes", "{launch_failures: 1} {launch_pause: 24h} {early_death: 0s} {removals: 100000} {removal_window: 1s}",

@@ -72,8 +72,8 @@ func groupFields(g *bus.Group) section {
 	return section{
 		{"name", text(&g.Name, wantGroupName, isGroupName)},
 		{"template", text(&g.Template, "the name of a template, in quotes if it is a number", isName)},
-		{"min", whole(&g.Min, 1000, ": with no VM there is no CPU to scale out on")},
-		{"max", whole(&g.Max, 1000, "")},
+		{"min", vmsFromZero(&g.Min)},
+		{"max", whole(&g.Max, 1000, ": a group that may have no VM at times is one with min: 0")},
 		{"vcpus", whole(&g.VCPUs, 512, "")},
 		{"memory", memory(&g.MemoryMiB, 32)},
 		{"disk", orWord(memory(&g.DiskMiB, 1), "template", &g.DiskMiB, 0)},
@@ -110,6 +110,8 @@ func groupFields(g *bus.Group) section {
 			{"timeout", duration(&g.VictimHook.Timeout, 100*time.Millisecond, time.Minute)},
 			{"patience", duration(&g.VictimHook.Patience, 0, 7*24*time.Hour)},
 		}},
+		{"idle_to_zero", orWord(duration(&g.IdleToZero, time.Second, 7*24*time.Hour), "never", &g.IdleToZero, 0)},
+		{"wake_for", duration(&g.WakeFor, 0, 7*24*time.Hour)},
 		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
 		{"dry_run", yesNo(&g.DryRun)},
 		{"repair", section{
@@ -178,15 +180,17 @@ func diskFields(disk *bus.Disk) section {
 	}
 }
 
+func vmsFromZero(n *int) scalar { return count(n, 1000, "a whole number from 0 to 1000") }
+
 func newAction() bus.ScheduledAction { return bus.ScheduledAction{Zone: "UTC"} }
 
 func scheduleFields(a *bus.ScheduledAction) section {
 	return section{
 		{"at", checked(&a.At, wantCron, schedule.CheckAt)},
 		{"zone", text(&a.Zone, "a time zone, such as UTC or Europe/Berlin", isZone)},
-		{"min", optional(&a.Min, 1000)},
-		{"max", optional(&a.Max, 1000)},
-		{"desired", optional(&a.Desired, 1000)},
+		{"min", orNull(&a.Min, vmsFromZero)},
+		{"max", orNull(&a.Max, func(n *int) scalar { return whole(n, 1000, "") })},
+		{"desired", orNull(&a.Desired, vmsFromZero)},
 	}
 }
 

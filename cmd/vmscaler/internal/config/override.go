@@ -12,7 +12,7 @@ import (
 
 // live are the fields of a group, beside those of its policy, that can be set while it runs. The others are part of the
 // VMs, or of what several stages must agree on.
-var live = []string{"min", "max"}
+var live = []string{"min", "max", "idle_to_zero", "wake_for"}
 
 // LiveField is the path of a field that can be set while a group runs, such as policy.upper for "upper". The error
 // says which there are.

@@ -81,10 +81,10 @@ func TestLiveField(t *testing.T) {
 func TestNumberInQuotes(t *testing.T) {
 	for text, want := range map[string]string{
 		`"2"`: `found "2", want a whole number from 1 to 1000, without quotes`,
-		`0`:   "found 0, want a whole number from 1 to 1000: with no VM there is no CPU to scale out on",
+		`0`:   "found 0, want a whole number from 1 to 1000: a group that may have no VM at times is one with min: 0",
 		`two`: "found two, want a whole number from 1 to 1000",
 	} {
-		_, _, err := Parse("f.yaml", []byte("groups: [{name: web, min: "+text+"}]"))
+		_, _, err := Parse("f.yaml", []byte("groups: [{name: web, max: "+text+"}]"))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}

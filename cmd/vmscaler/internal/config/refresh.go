@@ -43,8 +43,10 @@ func count(p *int, high int, want string) scalar { return wholeFrom(p, 0, high, 
 
 // wholeFrom is a whole number from low to high.
 func wholeFrom(p *int, low, high int, want string) scalar {
+	form := between(float64(low), float64(high))
+	form.Type = "integer"
 	return scalar{
-		want: want, bare: true,
+		form: form, want: want, bare: true,
 		set: func(n ast.Node) bool {
 			i, err := strconv.Atoi(n.GetToken().Value)
 			if _, whole := n.(*ast.IntegerNode); !whole || err != nil || i < low || i > high {

@@ -191,6 +191,36 @@ func optional(p *int, high int) scalar {
 	}
 }
 
+// orNull is a scalar, or null: nil.
+func orNull[T any](p **T, value func(*T) scalar) scalar {
+	var v T
+	if *p != nil {
+		v = **p
+	}
+	s := value(&v)
+	return scalar{
+		form: s.form.orNull(), bare: s.bare, zero: s.zero,
+		want: s.want + ", or null",
+		set: func(n ast.Node) bool {
+			if _, null := n.(*ast.NullNode); null {
+				*p = nil
+				return true
+			}
+			if !s.set(n) {
+				return false
+			}
+			*p = &v
+			return true
+		},
+		get: func() string {
+			if *p == nil {
+				return "null"
+			}
+			return s.get()
+		},
+	}
+}
+
 // number is a number from low to high.
 func number(p *float64, low, high float64, want string) scalar {
 	return scalar{
