@@ -79,6 +79,7 @@ type Actuator struct {
 	byAge       bool // some group needs to know when its template was replaced
 	sweeper     sweeper
 	pendingEnds sync.Map                // the UUIDs of VMs whose end waits for the history
+	ignored     sync.Map                // what was said to have no effect
 	recalled    bool                    // what an earlier process has removed is counted
 	retries     map[string]removalRetry // VMs whose removal failed, by UUID
 }

@@ -283,7 +283,14 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 		h.LibvirtID += vm.LibvirtPath(uri)
 	}
 	host := a.host // of this connection, as workers run beside the next one's
-	h.Tell = func(e bus.Event) { a.publish(host, e, nil) }
+	h.Tell = func(e bus.Event) {
+		if e.Event == bus.EventIgnored { // each launch says it
+			if _, said := a.ignored.LoadOrStore(e.Group+" "+e.Sentence, true); said {
+				return
+			}
+		}
+		a.publish(host, e, nil)
+	}
 	a.cores = int(node.Cpus)
 	h.Host, h.Hooks = host, a.hooks
 	if a.cfg.ConsoleDir != "" {

@@ -32,6 +32,7 @@ const (
 	EventControl   EventType = "control"   // a person paused or resumed something
 	EventRefresh   EventType = "refresh"   // a refresh entered a phase
 	EventRetiring  EventType = "retiring"  // another VM is to take its place
+	EventIgnored   EventType = "ignored"   // a part of its config has no effect on the group's VMs
 )
 
 // Event is one step of a VM's life.

@@ -52,7 +52,8 @@ func (p page) entry(e model.Entry, column int) *line {
 		t = toneGood
 	case bus.EventFailed, bus.EventDied:
 		t = toneBad
-	case bus.EventTakenName, bus.EventBraked, bus.EventControl, bus.EventFailing, bus.EventRefresh, bus.EventRetiring:
+	case bus.EventTakenName, bus.EventBraked, bus.EventControl, bus.EventFailing, bus.EventRefresh, bus.EventRetiring,
+		bus.EventIgnored:
 		t = toneWarn
 	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun:
 		t = toneInfo

@@ -20,16 +20,23 @@ const (
 	insideBlock = 64 * 1024
 )
 
-// lookInside reports what an image has baked in that each of its VMs would have, with the remedy, as far as its file systems can
-// be read. That it could not look is reported, too, and keeps nobody from using the image: only the end of ctx is an error.
-func lookInside(ctx context.Context, s *source, dir string) ([]string, error) {
+// insight is what was seen in an image's file systems.
+type insight struct {
+	cloud CloudInit
+	baked []string // what each VM would have in common, with the remedy; and what could not be looked into
+}
+
+// lookInside reports what an image has baked in that each of its VMs would have, and whether it has cloud-init, as far as its
+// file systems can be read. That it could not look is reported, too, and keeps nobody from using the image: only the end of ctx
+// is an error.
+func lookInside(ctx context.Context, s *source, dir string) (insight, error) {
 	limited, cancel := context.WithTimeout(ctx, insideTime)
 	defer cancel()
 	disk := &diskReader{capacity: int64(s.disk.capacity), blocks: map[int64][]byte{}}
 	disk.read = func(at, size int64) ([]byte, error) { return diskBytes(limited, s, dir, uint64(at), uint64(size)) }
 	found := inside(disk)
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return insight{}, context.Cause(ctx)
 	}
 	return found, nil
 }
@@ -69,23 +76,24 @@ func (d *diskReader) ReadAt(p []byte, at int64) (int, error) {
 }
 
 // inside looks for a system's files in each file system of a disk.
-func inside(disk *diskReader) []string {
+func inside(disk *diskReader) insight {
 	head := make([]byte, min(headSize, disk.capacity))
 	if _, err := disk.ReadAt(head, 0); err != nil {
-		return []string{"its file systems were not looked into: " + err.Error()}
+		return insight{baked: []string{"its file systems were not looked into: " + err.Error()}}
 	}
 	parts := layoutOf(head).Partitions
 	if len(parts) == 0 {
 		parts = []Partition{{Size: uint64(disk.capacity)}} // a file system on the whole disk
 	}
-	var found, unseen []string
+	var found insight
+	var unseen []string
 	system := false
 	for _, p := range parts {
 		place := fmt.Sprintf("partition %d", p.Number)
 		if p.Number == 0 {
 			place = "the disk"
 		}
-		kind, baked, err := insidePartition(io.NewSectionReader(disk, int64(p.Start), int64(p.Size)))
+		kind, seen, err := insidePartition(io.NewSectionReader(disk, int64(p.Start), int64(p.Size)))
 		switch {
 		case errors.Is(err, fs.ErrNotExist), kind == "", kind == "vfat", kind == "swap":
 			// no system's root, or nothing that is known
@@ -93,38 +101,43 @@ func inside(disk *diskReader) []string {
 			unseen = append(unseen, fmt.Sprintf("%s (%s): %s", place, kind, err))
 		default:
 			system = true
-			found = append(found, baked...)
+			found.baked = append(found.baked, seen.baked...)
+			if found.cloud != CloudInitPresent { // one system of several with it is enough
+				found.cloud = seen.cloud
+			}
 		}
 	}
 	switch {
-	case system || len(found) > 0:
+	case system:
 		return found
 	case len(unseen) > 0:
-		return []string{"its file systems were not looked into: " + strings.Join(unseen, ", ") + "; " + uniqueRemedy}
+		found.baked = []string{"its file systems were not looked into: " + strings.Join(unseen, ", ") + "; " + uniqueRemedy}
+	default:
+		found.baked = []string{"no system was found in its file systems to look into; " + uniqueRemedy}
 	}
-	return []string{"no system was found in its file systems to look into; " + uniqueRemedy}
+	return found
 }
 
 const uniqueRemedy = "see to it that no machine id and no SSH host keys are in it"
 
 // insidePartition looks into what begins in part; the error is fs.ErrNotExist where that is no system's root.
-func insidePartition(part *io.SectionReader) (kind string, baked []string, err error) {
+func insidePartition(part *io.SectionReader) (kind string, seen insight, err error) {
 	first := make([]byte, min(fileSystemHead, part.Size()))
 	if _, err := part.ReadAt(first, 0); err != nil && !errors.Is(err, io.EOF) {
-		return "unknown", nil, err
+		return "unknown", seen, err
 	}
 	kind, _ = fileSystemOf(first)
 	if !strings.HasPrefix(kind, "ext") {
-		return kind, nil, ext4.ErrUnsupported
+		return kind, seen, ext4.ErrUnsupported
 	}
 	e, err := ext4.Open(part)
 	if err != nil {
-		return kind, nil, err
+		return kind, seen, err
 	}
 	if _, err := e.ReadNames("/etc"); err != nil {
-		return kind, nil, err
+		return kind, seen, err
 	}
-	return kind, bakedIn(e), nil
+	return kind, insight{cloud: cloudInitIn(e), baked: bakedIn(e)}, nil
 }
 
 // reader is what is asked of a file system.

@@ -69,22 +69,31 @@ func TestImportLooksInside(t *testing.T) {
 		start int64
 		files map[string]string
 		want  []string
+		cloud CloudInit
 	}{
-		"clean": {mibBytes, map[string]string{"etc/machine-id": "", "etc/ssh/sshd_config": ""}, nil},
-		"fresh": {mibBytes, map[string]string{"etc/machine-id": "uninitialized\n", "etc/ssh/ssh_host_rsa_key.pub": ""}, nil},
+		"clean": {mibBytes, map[string]string{"etc/machine-id": "", "etc/ssh/sshd_config": ""}, nil, CloudInitAbsent},
+		"fresh": {
+			mibBytes,
+			map[string]string{"etc/machine-id": "uninitialized\n", "etc/ssh/ssh_host_rsa_key.pub": "", "etc/cloud/cloud.cfg": ""},
+			nil, CloudInitPresent,
+		},
+		"alpine": {mibBytes, map[string]string{"etc/tiny-cloud.conf": ""}, nil, CloudInitPresent},
 		"used": {mibBytes, map[string]string{
 			"etc/machine-id": "0123456789abcdef0123456789abcdef\n", "etc/ssh/ssh_host_rsa_key": "x", "etc/ssh/ssh_host_ed25519_key": "y",
-		}, []string{id, key}},
-		"whole": {0, map[string]string{"etc/machine-id": "0123456789abcdef0123456789abcdef\n"}, []string{id}},
-		"data":  {mibBytes, map[string]string{"data/file": ""}, []string{"no system was found"}},
+		}, []string{id, key}, CloudInitAbsent},
+		"whole": {0, map[string]string{"etc/machine-id": "0123456789abcdef0123456789abcdef\n"}, []string{id}, CloudInitAbsent},
+		"data":  {mibBytes, map[string]string{"data/file": ""}, []string{"no system was found"}, CloudInitUnknown},
 	} {
 		var told []string
 		image := systemDisk(t, tt.start, tt.files)
-		_, err := Import(t.Context(), conn, Target{Pool: pool, Name: name}, Image{File: image}, Report{
+		info, err := Import(t.Context(), conn, Target{Pool: pool, Name: name}, Image{File: image}, Report{
 			Warn: func(what string) { told = append(told, what) },
 		})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+		if info.CloudInit != tt.cloud {
+			t.Errorf("%s: cloud-init is said to be %q, want %q", name, info.CloudInit, tt.cloud)
 		}
 		if len(told) != len(tt.want) {
 			t.Errorf("%s: told %q, want %q", name, told, tt.want)
@@ -96,7 +105,7 @@ func TestImportLooksInside(t *testing.T) {
 			}
 		}
 	}
-	assertFiles(t, dir,
+	assertFiles(t, dir, RecordName("alpine"), VolumeName("alpine"),
 		RecordName("clean"), VolumeName("clean"), RecordName("data"), VolumeName("data"), RecordName("fresh"), VolumeName("fresh"),
 		RecordName("used"), VolumeName("used"), RecordName("whole"), VolumeName("whole"))
 	pooltest.AssertEmpty(t, temp)
@@ -130,14 +139,18 @@ func TestInside(t *testing.T) {
 		"empty, LVM":   {append(table(), at(512, "LABELONE")...), "its file systems were not looked into: partition 1 (lvm)"},
 		"no partition": {at(510, "\x55\xaa"), "no system was found"},
 	} {
-		got := inside(disk(tt.content))
+		seen := inside(disk(tt.content))
+		got := seen.baked
+		if seen.cloud != CloudInitUnknown {
+			t.Errorf("%s: cloud-init is said to be %q", name, seen.cloud)
+		}
 		if len(got) != 1 || !strings.HasPrefix(got[0], tt.want) || !strings.Contains(got[0], uniqueRemedy) {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}
 	unread := disk(nil)
 	unread.read = func(int64, int64) ([]byte, error) { return nil, errors.New("qemu-img ended") }
-	if got := inside(unread); len(got) != 1 || !strings.Contains(got[0], "qemu-img ended") {
+	if got := inside(unread).baked; len(got) != 1 || !strings.Contains(got[0], "qemu-img ended") {
 		t.Errorf("a disk that cannot be read: %q", got)
 	}
 	endless := disk(nil)

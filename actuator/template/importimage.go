@@ -119,13 +119,14 @@ func (i *importing) run(ctx context.Context) (err error) {
 	if final != image {
 		defer func() { err = errors.Join(err, final.close()) }()
 	}
-	warnings, err := lookInside(ctx, final, i.dir)
+	seen, err := lookInside(ctx, final, i.dir)
 	if err != nil {
 		return err
 	}
-	for _, w := range warnings {
+	for _, w := range seen.baked {
 		i.report.warn(w)
 	}
+	origin.CloudInit = seen.cloud
 	final.origin = &origin
 	i.report.step("uploading")
 	return uploadSource(ctx, i.conn, i.to, final, i.report.progress("uploading"))

@@ -40,6 +40,7 @@ type Info struct {
 	SHA256       string    // of the template's own file when it was imported
 	Imported     time.Time // when
 	Firmware     Firmware  // what starts it
+	CloudInit    CloudInit // whether its system reads seeds
 }
 
 // Lookup finds one template, complete or not, with what its record tells. Of the others in the pool it reads nothing but their

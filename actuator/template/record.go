@@ -26,6 +26,7 @@ type record struct {
 	SourceSHA256 string    `json:"source_sha256,omitempty"`
 	Imported     time.Time `json:"imported"`
 	Firmware     Firmware  `json:"firmware,omitempty"`
+	CloudInit    CloudInit `json:"cloud_init,omitempty"`
 }
 
 const (
@@ -54,6 +55,8 @@ func parseRecord(text []byte) (record, error) {
 		return record{}, fmt.Errorf("read the template's record: source_sha256 %q, want 64 hexadecimal digits", r.SourceSHA256)
 	case !r.Firmware.known():
 		return record{}, fmt.Errorf("read the template's record: firmware %q, want bios, uefi or both", r.Firmware)
+	case !r.CloudInit.known():
+		return record{}, fmt.Errorf("read the template's record: cloud_init %q, want present or absent", r.CloudInit)
 	}
 	return r, nil
 }
@@ -64,7 +67,7 @@ func (r record) tell(info *Info) {
 		return
 	}
 	info.Source, info.SourceFormat, info.SourceSHA256 = r.Source, r.SourceFormat, r.SourceSHA256
-	info.SHA256, info.Imported, info.Firmware = r.SHA256, r.Imported, r.Firmware
+	info.SHA256, info.Imported, info.Firmware, info.CloudInit = r.SHA256, r.Imported, r.Firmware, r.CloudInit
 }
 
 // writeRecord makes the volume of a record.

@@ -34,6 +34,16 @@ func TestFirmwareUnfit(t *testing.T) {
 	}
 }
 
+func TestCloudInitUnread(t *testing.T) {
+	for c, want := range map[CloudInit]string{
+		CloudInitUnknown: "", CloudInitPresent: "", CloudInitAbsent: "has no cloud-init", "maybe": "unknown cloud_init",
+	} {
+		if got := c.Unread(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: %q", c, got)
+		}
+	}
+}
+
 func TestParseRecord(t *testing.T) {
 	digest := strings.Repeat("0a", 32)
 	for text, want := range map[string]string{
@@ -42,6 +52,7 @@ func TestParseRecord(t *testing.T) {
 		`{"version":1}`: "sha256",
 		`{"version":1,"sha256":"` + digest + `","source_sha256":"x"}`:  "source_sha256",
 		`{"version":1,"sha256":"` + digest + `","firmware":"openfir"}`: "firmware",
+		`{"version":1,"sha256":"` + digest + `","cloud_init":"maybe"}`: "cloud_init",
 		`[]`: "cannot unmarshal", ``: "unexpected end",
 	} {
 		if _, err := parseRecord([]byte(text)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

@@ -2,9 +2,7 @@ package template
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -211,7 +209,7 @@ func (s *sealed) inPlace(ctx context.Context, name string) error {
 			return fmt.Errorf("it is being uploaded or removed, or that was cut off; `vmscaler template rm %s` ends it", name)
 		}
 	}
-	by, err := examined(ctx, s.path())
+	seen, err := s.examined(ctx, s.path())
 	if err != nil {
 		return err
 	}
@@ -221,19 +219,32 @@ func (s *sealed) inPlace(ctx context.Context, name string) error {
 	if err := deleteByName(s.pool, RecordName(name)); err != nil {
 		return err
 	}
-	return s.record(ctx, s.pool, s.vol, name, by)
+	return s.record(ctx, s.pool, s.vol, name, seen)
 }
 
-// examined judges the content of a file, if this process can read it.
-func examined(ctx context.Context, path string) (Firmware, error) {
+// content is what was seen of a template's.
+type content struct {
+	firmware Firmware
+	cloud    CloudInit
+}
+
+// examined judges the content of a file, if this process can read it, and says what each VM would have in common.
+func (s *sealed) examined(ctx context.Context, path string) (content, error) {
 	by, reason, err := Examine(ctx, path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission): // of another machine, or of another user
-		return FirmwareUnknown, nil
+	case elsewhere(err):
+		return content{}, nil
 	case err != nil:
-		return "", err
+		return content{}, err
 	case reason != "":
-		return "", fmt.Errorf("%s %s", path, reason)
+		return content{}, fmt.Errorf("%s %s", path, reason)
 	}
-	return by, nil
+	cloud, baked, err := LookInside(ctx, path)
+	if err != nil {
+		return content{}, err
+	}
+	for _, what := range baked {
+		s.step("warning: " + what)
+	}
+	return content{by, cloud}, nil
 }

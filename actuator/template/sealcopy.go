@@ -84,15 +84,15 @@ func (s *sealed) copyInto(ctx context.Context, p *libvirt.StoragePool, name stri
 	if err != nil {
 		return fmt.Errorf("where volume %s is: %w", name, err)
 	}
-	by, err := examined(ctx, path)
+	seen, err := s.examined(ctx, path)
 	if err != nil {
 		return err
 	}
-	return s.record(ctx, p, v, name, by)
+	return s.record(ctx, p, v, name, seen)
 }
 
 // record keeps what is known of the template that v is now.
-func (s *sealed) record(ctx context.Context, p *libvirt.StoragePool, v *libvirt.StorageVol, name string, by Firmware) error {
+func (s *sealed) record(ctx context.Context, p *libvirt.StoragePool, v *libvirt.StorageVol, name string, seen content) error {
 	info, err := describe(v)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (s *sealed) record(ctx context.Context, p *libvirt.StoragePool, v *libvirt.
 	}
 	r := record{
 		Version: recordVersion, Size: info.Size, Capacity: info.Capacity, SHA256: sum,
-		Source: s.source, SourceFormat: s.desc.Target.Format.Type, Imported: time.Now(), Firmware: by,
+		Source: s.source, SourceFormat: s.desc.Target.Format.Type, Imported: time.Now(), Firmware: seen.firmware, CloudInit: seen.cloud,
 	}
 	return writeRecord(ctx, s.conn, p, name, r)
 }

@@ -271,8 +271,13 @@ func (j judge) cloud() Line {
 			l.Remedy = "see `cloud-init status --long` in a VM"
 		}
 	}
-	if l.Text == "none" {
-		l.Text = "it is not there; seeds (user data, keys) have no effect then"
+	switch {
+	case l.Text != "none":
+	case j.spec.CloudInit.Seeded():
+		l.Level, l.Text = Warn, "it is not there, and the group's cloud_init has no effect without it"
+		l.Remedy = "install it in the image, or leave out the group's cloud_init"
+	default:
+		l.Text = "it is not there; a group's cloud_init (user data, keys) has no effect then"
 	}
 	return l
 }

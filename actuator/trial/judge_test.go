@@ -91,6 +91,14 @@ func TestJudge(t *testing.T) {
 	user := bus.DefaultGroup()
 	user.Network = bus.UserNetwork
 	same := func(f *Facts) { f.Address = "10.0.2.15" }
+	seeded := bus.DefaultGroup()
+	seeded.CloudInit.SSHKeys = []bus.Text{{Text: "ssh-ed25519 AAAA ann"}}
+	none := func(f *Facts) { f.Guest.Cloud = "none" }
+	lines := Judge([]Facts{goodClone(1, none), goodClone(2, none)}, seeded)
+	last := lines[len(lines)-1]
+	if last.Level != Warn || !strings.Contains(last.Text, "cloud_init has no effect") || last.Remedy == "" {
+		t.Errorf("a group with a cloud_init and no cloud-init: %+v", last)
+	}
 	if lines := Judge([]Facts{goodClone(1, same), goodClone(2, same)}, user); Failed(lines) {
 		t.Errorf("one address on user networks fails: %+v", lines)
 	}

@@ -81,6 +81,7 @@ func (h Manager) newLaunch(spec bus.Group, name, uuid, decision string) *launch 
 
 // run goes through the steps of a launch that is prepared.
 func (l *launch) run(ctx context.Context) error {
+	l.tellUnread()
 	start := time.Now()
 	for _, s := range []struct {
 		do      func(context.Context) error

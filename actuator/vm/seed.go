@@ -11,6 +11,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/vmscaler/vmscaler/actuator/seed"
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -24,6 +25,16 @@ func seedImage(spec bus.Group, v seed.Values) ([]byte, error) {
 		return nil, fmt.Errorf("seed: %w", err)
 	}
 	return image, nil
+}
+
+// tellUnread reports that nothing in the guest reads the seed that the VM is given.
+func (l *launch) tellUnread() {
+	if why := l.tmpl.CloudInit.Unread(); why != "" && l.seed != nil {
+		l.Tell(bus.Event{
+			Group: l.spec.Name, Event: bus.EventIgnored,
+			Sentence: fmt.Sprintf("template %s %s; %s", l.spec.Template, why, template.CloudInitRemedy),
+		})
+	}
 }
 
 // indexOf is the number in a VM's name.

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
 func configCommand(g *globals) *cobra.Command {
@@ -40,6 +41,9 @@ func configCheckCommand(g *globals) *cobra.Command {
 			defer hv.close()
 			if _, err := prepare(hv, cfg, false); err != nil {
 				return err
+			}
+			for _, w := range host.UnreadSeeds(hv.conn, cfg) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
 			}
 			name := cfg.Path
 			if name == "" {

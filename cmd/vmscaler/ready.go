@@ -24,6 +24,9 @@ func (g *globals) readyHost(ctx context.Context, hv *libvirtHost, cfg config.Con
 			return err
 		}
 	}
+	for _, w := range host.UnreadSeeds(hv.conn, cfg) {
+		fmt.Fprintf(os.Stderr, "warning: %s\n", w)
+	}
 	if acc.Reason != "" {
 		fmt.Fprintf(os.Stderr, "VMs are emulated, many times slower than with KVM: %s\n", acc.Reason)
 	} else {

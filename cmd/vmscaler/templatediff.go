@@ -66,6 +66,7 @@ func traits(ctx context.Context, info template.Info) ([]trait, error) {
 		{"used", bytesText(info.Allocation)},
 		{"format", info.Format},
 		{"firmware", string(info.Firmware)},
+		{"cloud-init", string(info.CloudInit)},
 		{"sha256", info.SHA256},
 		{"source", info.Source},
 	}

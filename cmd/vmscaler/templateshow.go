@@ -82,6 +82,7 @@ func printTemplate(out io.Writer, v templateView, unseen []string, now time.Time
 	}
 	line("changed", whenText(v.Changed, now))
 	line("firmware", known(v.Firmware))
+	line("cloud-init", known(v.CloudInit))
 	line("sha256", known(v.SHA256))
 	line("source", known(v.Source))
 	if v.Source != "" {

@@ -26,6 +26,7 @@ type templateView struct {
 	UsedBytes     uint64      `json:"used_bytes,omitempty"`
 	Changed       *time.Time  `json:"changed,omitempty"`
 	Firmware      string      `json:"firmware,omitempty"`
+	CloudInit     string      `json:"cloud_init,omitempty"` // present or absent
 	SHA256        string      `json:"sha256,omitempty"`
 	Source        string      `json:"source,omitempty"`
 	SourceFormat  string      `json:"source_format,omitempty"`
@@ -59,8 +60,8 @@ const (
 func viewTemplate(i template.Info, pool string, clones []template.Clone, owned []vm.VM) templateView {
 	v := templateView{
 		Name: i.Name, State: templateReady, Pool: pool, Volume: i.Volume, Path: i.Path, Format: i.Format, CapacityBytes: i.Capacity,
-		UsedBytes: i.Allocation, Firmware: string(i.Firmware), SHA256: i.SHA256, Source: i.Source, SourceFormat: i.SourceFormat,
-		SourceSHA256: i.SourceSHA256, Clones: []cloneView{},
+		UsedBytes: i.Allocation, Firmware: string(i.Firmware), CloudInit: string(i.CloudInit), SHA256: i.SHA256, Source: i.Source,
+		SourceFormat: i.SourceFormat, SourceSHA256: i.SourceSHA256, Clones: []cloneView{},
 	}
 	switch {
 	case i.Broken != nil:

@@ -28,7 +28,7 @@ func (w *world) dropTemplates(names ...string) {
 // while a VM needs it.
 func TestTemplateLife(t *testing.T) {
 	w := newWorld(t)
-	config := w.config("template: web-1\nmin: 1\nmax: 1")
+	config := w.config("template: web-1\nmin: 1\nmax: 1\ncloud_init: {user_data: \"#cloud-config\"}")
 	w.dropTemplates("web-1", "web-2", "copy")
 	w.must("template", "import", "web-1", templateFile, "-c", config)
 	w.must("template", "seal", "web-2", template.VolumeName("demo"), "-c", config)
@@ -36,8 +36,18 @@ func TestTemplateLife(t *testing.T) {
 		strings.Contains(out, "partition") {
 		t.Errorf("diff of two with one content:\n%s", out)
 	}
+	unread := "has no cloud-init" // which nobody is to find out by a key that does not get in
+	for _, command := range [][]string{{"config", "check"}, {"check"}} {
+		out, _ := w.command(append(command, "-c", config)...).CombinedOutput() // check may find other things here
+		if !containsAll(string(out), "warning", unread) {
+			t.Errorf("%s says\n%s", command, out)
+		}
+	}
 	p := w.start(config)
 	p.untilReady(1)
+	if e := p.heard("", bus.EventIgnored); !containsAll(e.Sentence, "template web-1 "+unread) {
+		t.Errorf("event %+v", e)
+	}
 
 	var one struct {
 		State  string

@@ -89,5 +89,7 @@ type Template struct {
 	Exists bool
 	Info   template.Info
 	Walk   Walk
-	Unfit  string // why no VM starts from it, as far as its file shows; "": nothing was found, or it was not looked at
+	// CloudInit is whether its guests read a seed; unknown where no group gives them one.
+	CloudInit template.CloudInit
+	Unfit     string // why no VM starts from it, as far as its file shows; "": nothing was found, or it was not looked at
 }

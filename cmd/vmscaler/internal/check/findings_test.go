@@ -535,6 +535,14 @@ func TestFindings(t *testing.T) {
 		}, []string{
 			"warning template: old, which no group uses: its file /x is gone -> import it again",
 		}},
+		{"seed that nothing reads", func(f *Facts) {
+			f.Templates[0].CloudInit, f.Groups[0].CloudInit.UserData.Text = template.CloudInitAbsent, "#cloud-config"
+		}, []string{
+			"warning template: demo: group web: it has no cloud-init, so nothing of cloud_init has an effect in its VMs unless the " +
+				"guest reads the seed by other means -> install cloud-init in the image and import it under a new name, or leave " +
+				"out the group's cloud_init",
+		}},
+		{"no cloud-init, and no seed", func(f *Facts) { f.Templates[0].CloudInit = template.CloudInitAbsent }, nil},
 		{"template that boots by UEFI only", func(f *Facts) { f.Templates[0].Unfit = "boots by UEFI only" }, []string{
 			"problem template: demo boots by UEFI only -> " +
 				"vmscaler template import NAME FILE -c vmscaler.yaml, and \"template: NAME\" in the config",

@@ -123,11 +123,29 @@ func (f *Facts) readTemplates(ctx context.Context, conn *libvirt.Connect, disk f
 				}
 			}
 		}
+		f.readCloudInit(ctx, conn, disk, &t)
 		f.Templates = append(f.Templates, t)
 	}
 	for _, info := range infos {
 		if info.Broken != nil && !seen[info.Name] {
 			f.Unused = append(f.Unused, info)
+		}
+	}
+}
+
+// readCloudInit finds out whether guests of a template read the seeds that they are given: by its record, or else by its file.
+func (f *Facts) readCloudInit(ctx context.Context, conn *libvirt.Connect, disk files, t *Template) {
+	seeded := slices.ContainsFunc(f.Groups, func(g bus.Group) bool { return g.Template == t.Name && g.CloudInit.Seeded() })
+	if !seeded || !t.Exists || t.Info.Broken != nil || !t.Info.Complete {
+		return
+	}
+	if info, err := template.Lookup(conn, f.Pool.Name, t.Name); err == nil {
+		t.CloudInit = info.CloudInit
+	}
+	if t.CloudInit == template.CloudInitUnknown && f.Host != nil && f.Libvirt.QEMU {
+		// What this user may not read, or no qemu-img is there for, stays unknown.
+		if cloud, _, err := template.LookInside(ctx, disk.path(t.Info.Path)); err == nil {
+			t.CloudInit = cloud
 		}
 	}
 }

@@ -54,6 +54,11 @@ func (f Facts) templates() []Finding {
 			found = append(found, small...)
 			continue
 		}
+		for _, g := range f.Groups {
+			if why := t.CloudInit.Unread(); why != "" && g.Template == t.Name && g.CloudInit.Seeded() {
+				found = append(found, warning(area, template.CloudInitRemedy, "%s: group %s: it %s", t.Name, g.Name, why))
+			}
+		}
 		found = append(found, good(area, "%s: complete, a disk of %s, %s", t.Name, size(info.Capacity), info.Path))
 	}
 	for _, info := range f.Unused {

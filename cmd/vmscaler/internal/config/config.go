@@ -158,6 +158,11 @@ func (c Config) Problem(field, found, allowed string) Problem {
 	return Problem{File: c.Path, Line: at.line, Column: at.column, Field: field, Found: found, Allowed: allowed}
 }
 
+// Warning is one about a field, with its line.
+func (c Config) Warning(field, text, remedy string) Warning {
+	return Warning{File: c.Path, Line: locate(c.lines, field).line, Field: field, Text: text, Remedy: remedy}
+}
+
 // YAML is the configuration as a file that [Parse] reads back to the same values, every field with its value. It
 // shows a password in BusURL.
 func (c Config) YAML() []byte {

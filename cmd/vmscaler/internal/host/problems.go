@@ -80,6 +80,25 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 	return problems, nil
 }
 
+// UnreadSeeds warns of groups whose cloud_init nothing in their guests reads, as far as that is known of their templates.
+func UnreadSeeds(conn *libvirt.Connect, cfg config.Config) []config.Warning {
+	var found []config.Warning
+	for i, g := range cfg.Groups {
+		if !g.CloudInit.Seeded() {
+			continue
+		}
+		info, err := template.Lookup(conn, cfg.Pool, g.Template)
+		if err != nil {
+			continue // which is a problem, or will be set up
+		}
+		if why := info.CloudInit.Unread(); why != "" {
+			found = append(found, cfg.Warning(fmt.Sprintf("groups[%d].cloud_init", i),
+				fmt.Sprintf("template %q %s", g.Template, why), template.CloudInitRemedy))
+		}
+	}
+	return found
+}
+
 // diskProblem is a group whose disks would be smaller than their template.
 func diskProblem(cfg config.Config, i int, info template.Info) config.Problem {
 	g := cfg.Groups[i]
