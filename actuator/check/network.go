@@ -22,7 +22,7 @@ const (
 	maxHeader = 64 << 10 // bytes of an answer's header that are read
 	maxBody   = 64 << 10 // and of its body
 
-	refusedWithin = time.Second // a forwarded port is closed again that nobody in the guest listens on
+	refusedWithin = time.Second // a connection to a forwarded port is closed again where nobody in the guest listens
 )
 
 func tryTCP(ctx context.Context, at netip.AddrPort) (string, error) {
@@ -31,27 +31,39 @@ func tryTCP(ctx context.Context, at netip.AddrPort) (string, error) {
 		return "", plain(ctx, err)
 	}
 	defer func() { _ = conn.Close() }()
-	if at.Addr().IsLoopback() {
-		if err := stays(ctx, conn); err != nil {
+	if tcp, ok := conn.(*net.TCPConn); ok && at.Addr().IsLoopback() {
+		if err := answers(ctx, tcp); err != nil {
 			return "", err
 		}
 	}
 	return fmt.Sprintf("port %d takes connections", at.Port()), nil
 }
 
-// stays waits for whether a connection by way of a forwarded port is closed at once: QEMU takes it in any case, and asks the
-// guest afterwards.
-func stays(ctx context.Context, conn net.Conn) error {
-	until := time.Now().Add(refusedWithin)
-	if end, bound := ctx.Deadline(); bound && end.Before(until) {
-		until = end
+// answers finds out whether a service is behind a forwarded port. QEMU takes each connection to one, and asks the guest
+// afterwards: where nobody listens there, it closes the connection again; where the guest's network is down, it keeps it open for
+// a minute or more. So a connection that stays says nothing, and only what comes from the guest counts: a service speaks first,
+// or else it ends the connection when this side has nothing to say.
+func answers(ctx context.Context, conn *net.TCPConn) error {
+	end, bound := ctx.Deadline()
+	quiet := time.Now().Add(refusedWithin)
+	if half := time.Now().Add(time.Until(end) / 2); bound && half.Before(quiet) {
+		quiet = half
 	}
-	if err := conn.SetReadDeadline(until); err != nil {
+	b := make([]byte, 1)
+	if err := conn.SetReadDeadline(quiet); err != nil {
 		return err
 	}
-	_, err := conn.Read(make([]byte, 1))
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return errors.New("the connection is closed at once")
+	if _, err := conn.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err != nil {
+			return errors.New("the connection is closed at once")
+		}
+		return nil
+	}
+	if err := errors.Join(conn.CloseWrite(), conn.SetReadDeadline(end)); err != nil {
+		return err
+	}
+	if _, err := conn.Read(b); err != nil && !errors.Is(err, io.EOF) {
+		return errors.New("the connection is taken by QEMU, as at each forwarded port, and the guest neither speaks nor ends it")
 	}
 	return nil
 }

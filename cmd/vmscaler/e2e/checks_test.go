@@ -155,6 +155,37 @@ func freePorts(t *testing.T, n int) int {
 	return 0
 }
 
+// TestForwardedPortOfADeadNetwork: a tcp check fails when the guest's network is down, although QEMU takes each connection to the
+// forwarded port all the same.
+func TestForwardedPortOfADeadNetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.network = `""`
+	p := w.start(w.config(fmt.Sprintf(`min: 1
+max: 2
+nics:
+  - type: user
+    forwards:
+      - host_port: %d
+        guest_port: 8080
+checks:
+  - type: command
+    command: "mkdir -p /run/www && httpd -p 8080 -h /run/www"
+    for: ready
+  - type: tcp
+    port: 8080
+    interval: 1s
+    timeout: 3s
+`, freePorts(t, 2))))
+	p.untilReady(1)
+	v := w.vms()[0]
+	w.inGuest(v.Name, "ip link set eth0 down")
+	if e := p.heard(v.Name, bus.EventFailing); !containsAll(e.Sentence, "tcp :8080", "neither speaks nor ends it") {
+		t.Errorf("event %+v", e)
+	}
+	p.stop()
+}
+
 // TestChecksOfAForwardedPort: a VM with user-mode networking is asked at the port of the host that leads to it.
 func TestChecksOfAForwardedPort(t *testing.T) {
 	t.Parallel()
