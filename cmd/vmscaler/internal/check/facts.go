@@ -26,6 +26,8 @@ type Facts struct {
 	Unused    []template.Info      // broken templates that no group names
 	Lacks     map[string][]vm.Lack // what the VMs of a group are to have and the host cannot give them
 	Unread    []string             // what libvirt did not report, and why
+	Owned     map[string]int       // VMs that each group has
+	Limits    config.HostLimits    // of launches
 	Strangers map[string]int       // VMs of groups that the config does not have
 
 	Host        *Host // nil where it was not looked at
@@ -42,6 +44,7 @@ type Libvirt struct {
 	QEMU                bool   // false with libvirt's test driver
 	MemoryMiB           int    // 0: unknown
 	MemoryFreeMiB       *int   // of the same reading
+	Cores               int    // 0: unknown
 	ActiveNetworks      int
 	NetworkNames        []string
 

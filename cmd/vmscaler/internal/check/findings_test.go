@@ -563,6 +563,31 @@ func TestFindings(t *testing.T) {
 		{"memory", func(f *Facts) { f.Groups[0].MemoryMiB = 4 << 10 }, []string{
 			`warning memory: 5 VMs at max take 20.0 GiB of the host's 16.0 GiB -> lower "max" or "memory" in the config`,
 		}},
+		{"a VM that is larger than the host", func(f *Facts) {
+			f.Groups[0].MemoryMiB, f.Groups[0].Max, f.Limits.MemoryReserveMiB = 16<<10, 1, 512
+		}, []string{
+			"problem memory: group web: not one VM fits: it takes 16.0 GiB and what host.memory_reserve leaves free, 512 MiB, and " +
+				`the host has 16.0 GiB -> lower "memory" in the config`,
+		}},
+		{"no room for one VM at present", func(f *Facts) {
+			f.Libvirt.MemoryFreeMiB, f.Limits.MemoryReserveMiB = new(700), 512
+		}, []string{
+			"problem memory: group web: not one VM fits at present: it takes 256 MiB and what host.memory_reserve leaves free, " +
+				`512 MiB, and 700 MiB are available -> free some on the host, or lower "memory" in the config`,
+		}},
+		{"no room for one more", func(f *Facts) {
+			f.Libvirt.MemoryFreeMiB, f.Limits.MemoryReserveMiB, f.Owned = new(700), 512, map[string]int{"web": 1}
+		}, nil},
+		{"more vCPUs than a host may run", func(f *Facts) {
+			f.Groups[0].VCPUs, f.Libvirt.Cores, f.Limits.VCPUsPerCore = 9, 4, 2
+		}, []string{
+			"problem cpu: group web: not one VM fits: 9 vCPUs on 4 cores are beyond host.vcpus_per_core 2 -> lower \"vcpus\" in the " +
+				"config, or raise host.vcpus_per_core",
+		}},
+		{"less in the pool than its reserve", func(f *Facts) { f.Limits.PoolReserveMiB = 60 << 10 }, []string{
+			"problem storage: pool vmscaler: 50.0 GiB free, less than host.pool_reserve, 60.0 GiB, so that no VM is launched -> free " +
+				"some there (" + virsh + "vol-list vmscaler shows what is in it), or use a pool elsewhere, or lower host.pool_reserve",
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := ready()
@@ -591,6 +616,10 @@ func TestGoodNews(t *testing.T) {
 		{func(f *Facts) { f.Host, f.HostUnknown = nil, "libvirt runs on b" }, "the host's own files were not looked at: " +
 			"libvirt runs on b"},
 		{func(f *Facts) { f.Libvirt.AppArmor, f.Pool.Path = true, "/srv/vms" }, "AppArmor confines VMs"},
+		{func(f *Facts) {
+			f.Groups[0].Network, f.Groups[0].Hardware.NICs = "", []bus.NIC{{Type: bus.NICUser}}
+			f.Networks = []Network{{Name: bus.UserNetwork}}
+		}, "user (group web): QEMU's user-mode network"},
 		{func(f *Facts) { f.ConfigPath = "" }, "built-in defaults: web (1 to 5 VMs)"},
 	} {
 		f := ready()

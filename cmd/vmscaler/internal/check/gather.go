@@ -34,7 +34,7 @@ type Input struct {
 func Gather(ctx context.Context, in Input) (Facts, error) {
 	f := Facts{
 		ConfigPath: in.Config.Path, ConfigErr: in.ConfigErr, ConfigWarnings: in.ConfigWarnings,
-		Groups: slices.Clone(in.Config.Groups),
+		Groups: slices.Clone(in.Config.Groups), Limits: in.Config.Host,
 	}
 	in.Sources.File = in.Config.LibvirtURI
 	disk := newFiles(in.Root)
@@ -155,6 +155,9 @@ func (f *Facts) readLibvirt(conn *libvirt.Connect, in Input, disk files) {
 		meminfo = disk.text("/proc/meminfo")
 	}
 	l.MemoryMiB, l.MemoryFreeMiB = collector.Memory(conn, meminfo)
+	if node, err := conn.GetNodeInfo(); err == nil {
+		l.Cores = int(node.Cpus)
+	}
 	uri, err := host.CanonicalURI(conn, l.Choice.URI)
 	if err != nil {
 		uri = l.Choice.URI

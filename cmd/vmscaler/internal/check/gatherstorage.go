@@ -167,8 +167,9 @@ func (f *Facts) readUsed(conn *libvirt.Connect, pool *libvirt.StoragePool, p *Po
 		f.unread(err)
 		return
 	}
-	p.Used, f.Strangers = map[string]uint64{}, map[string]int{}
+	p.Used, f.Strangers, f.Owned = map[string]uint64{}, map[string]int{}, map[string]int{}
 	for _, vm := range inv.Owned {
+		f.Owned[vm.Meta.Group]++
 		if !slices.ContainsFunc(f.Groups, func(g bus.Group) bool { return g.Name == vm.Meta.Group }) {
 			f.Strangers[vm.Meta.Group]++
 		}

@@ -50,7 +50,7 @@ func (f Facts) network() []Finding {
 // with macvtap, libvirt does not.
 func (f Facts) leasesUnseen(n Network, label string) (found []Finding) {
 	for _, g := range f.Groups {
-		if g.Network == n.Name && g.ReadyWhen == bus.ReadyLease {
+		if slices.Contains(networksOf(g), n.Name) && g.ReadyWhen == bus.ReadyLease {
 			found = append(found, problem("network", "set ready_when: agent (or uptime) for group "+g.Name,
 				"%s: libvirt hands out no addresses there, so it sees no lease, and group %s waits for one (ready_when: lease)", label,
 				g.Name))
@@ -62,7 +62,7 @@ func (f Facts) leasesUnseen(n Network, label string) (found []Finding) {
 // noDHCP is bad only for a group that waits for leases.
 func (f Facts) noDHCP(n Network, label, remedy string) Finding {
 	for _, g := range f.Groups {
-		if g.Network == n.Name && g.ReadyWhen == bus.ReadyLease {
+		if slices.Contains(networksOf(g), n.Name) && g.ReadyWhen == bus.ReadyLease {
 			return problem("network", remedy, "%s: it hands out no addresses, and group %s waits for one (ready_when: lease)", label,
 				g.Name)
 		}
@@ -126,7 +126,7 @@ func (f Facts) networkState(n Network, label string) []Finding {
 func (f Facts) usersOf(network string) (groups string, most int) {
 	var names []string
 	for _, g := range f.Groups {
-		if g.Network == network {
+		if slices.Contains(networksOf(g), network) {
 			names = append(names, g.Name)
 			most += g.Max
 		}

@@ -56,14 +56,17 @@ func (f Facts) storagePool(p Pool, hasDisks bool) []Finding {
 	if !p.Active || p.Walk.Missing != "" {
 		return found // its figures mean nothing
 	}
-	more := uint64(0)
+	more, reserve := uint64(0), uint64(0)
 	if hasDisks {
-		more = f.growth(p)
+		more, reserve = f.growth(p), uint64(f.Limits.PoolReserveMiB)<<20
 	}
 	space := "free some there (" + f.virsh("vol-list", p.Name) + " shows what is in it), or use a pool elsewhere"
 	switch {
 	case p.Free < lowWater:
 		found = append(found, problem(area, space, "pool %s: only %s free", p.Name, size(p.Free)))
+	case p.Free < reserve:
+		found = append(found, problem(area, space+", or lower host.pool_reserve",
+			"pool %s: %s free, less than host.pool_reserve, %s, so that no VM is launched", p.Name, size(p.Free), size(reserve)))
 	case p.Free < more:
 		found = append(found, warning(area, space+`; or lower "max"`,
 			"pool %s: %s free, and the disks of the groups at max may grow by %s", p.Name, size(p.Free), size(more)))
