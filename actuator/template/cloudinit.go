@@ -42,13 +42,14 @@ func (c CloudInit) known() bool {
 }
 
 // cloudInitIn reports whether a system's files are those of one with cloud-init, or with Alpine's tiny-cloud, which reads the
-// same seeds. Their packages have both of them bring a folder or a file of their own below /etc.
+// same seeds.
 func cloudInitIn(r reader) CloudInit {
 	names, err := r.ReadNames("/etc")
-	switch {
-	case err != nil:
+	if err != nil {
 		return CloudInitUnknown
-	case slices.Contains(names, "cloud"), slices.Contains(names, "tiny-cloud.conf"):
+	}
+	_, err = r.ReadFile("/usr/bin/cloud-init", 0) // too long, or a link, is there all the same
+	if slices.Contains(names, "cloud") || slices.Contains(names, "tiny-cloud.conf") || !errors.Is(err, fs.ErrNotExist) {
 		return CloudInitPresent
 	}
 	return CloudInitAbsent

@@ -77,6 +77,7 @@ func TestImportLooksInside(t *testing.T) {
 			map[string]string{"etc/machine-id": "uninitialized\n", "etc/ssh/ssh_host_rsa_key.pub": "", "etc/cloud/cloud.cfg": ""},
 			nil, CloudInitPresent,
 		},
+		"hand":   {mibBytes, map[string]string{"etc/fstab": "", "usr/bin/cloud-init": "#!/bin/sh"}, nil, CloudInitPresent},
 		"alpine": {mibBytes, map[string]string{"etc/tiny-cloud.conf": ""}, nil, CloudInitPresent},
 		"used": {mibBytes, map[string]string{
 			"etc/machine-id": "0123456789abcdef0123456789abcdef\n", "etc/ssh/ssh_host_rsa_key": "x", "etc/ssh/ssh_host_ed25519_key": "y",
@@ -107,6 +108,7 @@ func TestImportLooksInside(t *testing.T) {
 	}
 	assertFiles(t, dir, RecordName("alpine"), VolumeName("alpine"),
 		RecordName("clean"), VolumeName("clean"), RecordName("data"), VolumeName("data"), RecordName("fresh"), VolumeName("fresh"),
+		RecordName("hand"), VolumeName("hand"),
 		RecordName("used"), VolumeName("used"), RecordName("whole"), VolumeName("whole"))
 	pooltest.AssertEmpty(t, temp)
 }

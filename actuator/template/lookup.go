@@ -197,6 +197,10 @@ func timestamp(s string) time.Time {
 // openPool finds a storage pool that runs.
 func openPool(conn *libvirt.Connect, name string) (*libvirt.StoragePool, error) {
 	p, err := conn.LookupStoragePoolByName(name)
+	if errors.Is(err, libvirt.ERR_NO_STORAGE_POOL) {
+		return nil, fmt.Errorf("storage pool %q does not exist; `vmscaler setup` makes it, or let libvirt.pool name one that does: %w",
+			name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("storage pool %q: %w", name, err)
 	}

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,27 @@ func TestSeal(t *testing.T) {
 		}
 	}
 
+	zeroes := filepath.Join(t.TempDir(), "disk") // a disk that is not random, so that its compression shows
+	hollow, err := os.ReadFile(path("golden.img"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(hollow[1*mibBytes:], bytes.Repeat([]byte("much the same "), 6*mibBytes/14))
+	if err := os.WriteFile(zeroes, hollow, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	img(t, "convert", "-O", "qcow2", "-c", zeroes, path("small.qcow2"))
+	seven, err := seal("seven", "small.qcow2")
+	if err != nil || seven.Size > 4*mibBytes || seven.Firmware != FirmwareBIOS || seven.SHA256 == "" || seven.CloudInit != "" {
+		t.Errorf("of a compressed disk: %+v, %v", seven, err)
+	}
+	img(t, "compare", zeroes, path(VolumeName("seven")))
+	img(t, "create", "-q", "-f", "qcow2", "-b", path(VolumeName("seven")), "-F", "qcow2", path("clone7.qcow2"))
+	if eight, err := seal("eight", "clone7.qcow2"); err != nil || eight.Size > 4*mibBytes {
+		t.Errorf("of a clone of a compressed template: %+v, %v", eight, err)
+	}
+	img(t, "compare", zeroes, path(VolumeName("eight")))
+
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(strings.Repeat("secret ", 1024)), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,7 +90,7 @@ func TestSeal(t *testing.T) {
 	}
 	for _, tt := range []struct{ name, volume, want string }{
 		{"six", VolumeName("six"), "being uploaded or removed"},
-		{"new", "absent", `has no volume "absent"; there are: clone.qcow2, empty.img, golden.img`},
+		{"new", "absent", `has no volume "absent"; there are: clone.qcow2, clone7.qcow2, empty.img, golden.img`},
 		{"one", "golden.qcow2", "exists already"},
 		{"new", "spy.qcow2", "needs the file " + secret},
 		{"new", "empty.img", "not a bootable disk image"},
@@ -80,7 +102,7 @@ func TestSeal(t *testing.T) {
 		}
 	}
 	full := Target{Pool: pool, Name: "new", KeepFreeMiB: 1 << 40}
-	_, err := Seal(t.Context(), conn, full, Volume{pool, "golden.img"}, "", nil)
+	_, err = Seal(t.Context(), conn, full, Volume{pool, "golden.img"}, "", nil)
 	if err == nil || !strings.Contains(err.Error(), "no room") {
 		t.Errorf("a pool without room: %v", err)
 	}

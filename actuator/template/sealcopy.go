@@ -15,7 +15,8 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// copyTo has libvirt copy the volume into a new one. The call cannot be broken off: what it made is deleted after it then.
+// copyTo has libvirt copy the volume into a new one. The call cannot be broken off: what it made is deleted after it then. What
+// is compressed is copied by this process, which keeps it so.
 func (s *sealed) copyTo(ctx context.Context, to Target) error {
 	if err := refuseExisting(s.conn, to.Pool, to.Name); err != nil {
 		return err
@@ -25,8 +26,14 @@ func (s *sealed) copyTo(ctx context.Context, to Target) error {
 		return err
 	}
 	defer p.Free()
-	if err := s.fits(ctx, p, to); err != nil {
+	need, err := s.fits(ctx, p, to)
+	if err != nil {
 		return err
+	}
+	if packed, err := s.compressed(ctx); err != nil {
+		return err
+	} else if packed {
+		return s.compressTo(ctx, to, need)
 	}
 	marker, err := claim(ctx, p, to.Name, watchUpload)
 	if err != nil {
@@ -39,15 +46,15 @@ func (s *sealed) copyTo(ctx context.Context, to Target) error {
 	return deleteVolume(marker)
 }
 
-func (s *sealed) fits(ctx context.Context, p *libvirt.StoragePool, to Target) error {
+// fits is how many bytes the copy may take; they are an error where there is no room for them.
+func (s *sealed) fits(ctx context.Context, p *libvirt.StoragePool, to Target) (need uint64, err error) {
 	if s.desc.Capacity == nil {
-		return fmt.Errorf("the size of volume %s is not known", s.desc.Name)
+		return 0, fmt.Errorf("the size of volume %s is not known", s.desc.Name)
 	}
-	need, err := flatSize(ctx, s.path(), s.desc.Target.Format.Type, s.desc.Capacity.Value)
-	if err != nil {
-		return err
+	if need, err = flatSize(ctx, s.path(), s.desc.Target.Format.Type, s.desc.Capacity.Value); err != nil {
+		return 0, err
 	}
-	return poolFits(ctx, p, to.Pool, need, to.keep())
+	return need, poolFits(ctx, p, to.Pool, need, to.keep())
 }
 
 // copyInto makes the copy with its record, or leaves nothing.

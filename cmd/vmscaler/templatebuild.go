@@ -85,7 +85,15 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, to template.Target, ker
 	if err != nil {
 		return err
 	}
-	if err := template.Upload(ctx, hv.conn, to, file, progress(out, "uploading")); err != nil {
+	bars := newBars(out)
+	_, err = template.Import(ctx, hv.conn, to, template.Image{File: file, Source: "vmscaler template build, kernel " + kernel},
+		template.Report{
+			Step:     func(step string) { bars.end(); say("%s", step) },
+			Progress: bars.show,
+			Warn:     func(what string) { bars.end(); say("warning: %s", what) },
+		})
+	bars.end()
+	if err != nil {
 		return err
 	}
 	say("done")

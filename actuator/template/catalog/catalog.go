@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,7 +77,12 @@ func read(file string) ([]byte, error) {
 
 func add(all map[string]Image, text []byte, called string) error {
 	var images []Image
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&images); err != nil && !errors.Is(err, io.EOF) {
+	err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&images)
+	var unknown *yaml.UnknownFieldError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%s: %s, want %s", called, yaml.FormatError(err, false, false), strings.Join(fields(), ", "))
+	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("%s: %s", called, yaml.FormatError(err, false, false))
 	}
 	seen := map[string]bool{}
@@ -91,6 +97,15 @@ func add(all map[string]Image, text []byte, called string) error {
 		all[i.Name] = i
 	}
 	return nil
+}
+
+// fields are the names that a list has for what an image has.
+func fields() []string {
+	var names []string
+	for field := range reflect.TypeFor[Image]().Fields() {
+		names = append(names, field.Tag.Get("yaml"))
+	}
+	return names
 }
 
 func (i Image) check() error {

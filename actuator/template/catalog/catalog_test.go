@@ -71,7 +71,7 @@ func TestLoad(t *testing.T) {
 		"- {name: a, url: 'https://x/y'}":                   "arch: found none",
 		"- {" + good + ", agent: maybe}":                    `agent: found "maybe", want yes, no, unknown`,
 		"- {" + good + ", firmware: coreboot}":              `firmware: found "coreboot"`,
-		"- {" + good + ", login: root}":                     "login",
+		"- {" + good + ", login: root}":                     `unknown field "login", want name, title, url, checksums, arch,`,
 		"- {" + good + "}\n- {" + good + "}":                "twice",
 		"name: a":                                           file,
 		strings.Repeat("# nothing\n", maxFile/10+1):         "want at most that",

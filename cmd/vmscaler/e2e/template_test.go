@@ -24,14 +24,27 @@ func (w *world) dropTemplates(names ...string) {
 	})
 }
 
+// volumeSize is how large the file of a template is.
+func (w *world) volumeSize(name string) int64 {
+	w.t.Helper()
+	st, err := os.Stat(filepath.Join(w.dir, template.VolumeName(name)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return st.Size()
+}
+
 // TestTemplateLife: a template is made, looked at, compared and deleted by the commands that docs/templates.md names, and stays
 // while a VM needs it.
 func TestTemplateLife(t *testing.T) {
 	w := newWorld(t)
 	config := w.config("template: web-1\nmin: 1\nmax: 1\ncloud_init: {user_data: \"#cloud-config\"}")
-	w.dropTemplates("web-1", "web-2", "copy")
+	w.dropTemplates("web-1", "web-2", "copy", "built")
 	w.must("template", "import", "web-1", templateFile, "-c", config)
 	w.must("template", "seal", "web-2", template.VolumeName("demo"), "-c", config)
+	if a, b := w.volumeSize("web-1"), w.volumeSize("web-2"); b > a+a/4 {
+		t.Errorf("sealed it has %d bytes, imported %d: it is compressed no more", b, a)
+	}
 	if out := w.must("template", "diff", "web-1", "web-2", "-c", config); !strings.Contains(out, "source") ||
 		strings.Contains(out, "partition") {
 		t.Errorf("diff of two with one content:\n%s", out)
@@ -42,6 +55,12 @@ func TestTemplateLife(t *testing.T) {
 		if !containsAll(string(out), "warning", unread) {
 			t.Errorf("%s says\n%s", command, out)
 		}
+	}
+	w.must("template", "build", "--name", "built", "-c", config)
+	out := w.must("template", "show", "built", "-c", config)
+	if known, _, _ := strings.Cut(out, "boot time"); strings.Contains(known, "unknown") ||
+		!containsAll(out, "template build, kernel cloud", "firmware   bios", "cloud-init absent") {
+		t.Errorf("show of what was built:\n%s", out)
 	}
 	p := w.start(config)
 	p.untilReady(1)
@@ -54,7 +73,7 @@ func TestTemplateLife(t *testing.T) {
 		Clones []struct{ VM, Group, Pool string }
 		BootMS int64 `json:"boot_ms"`
 	}
-	out := w.must("template", "show", "web-1", "-o", "json", "-c", config)
+	out = w.must("template", "show", "web-1", "-o", "json", "-c", config)
 	if err := json.Unmarshal([]byte(out), &one); err != nil || one.State != "ready" || len(one.Clones) != 1 ||
 		one.Clones[0].VM != w.group+"-1" || one.Clones[0].Group != w.group || one.BootMS < 100 {
 		t.Errorf("show: %v, %s", err, out)
@@ -62,6 +81,11 @@ func TestTemplateLife(t *testing.T) {
 	w.refused([]string{"template", "rm", "web-1", "--yes", "-c", config}, "VM "+w.group+"-1", "vmscaler down "+w.group)
 	w.refused([]string{"template", "seal", "copy", w.vms()[0].Meta.Volume, "-c", config}, "domain "+w.group+"-1 runs")
 	w.refused([]string{"template", "import", "web-1", templateFile, "-c", config}, "exists already")
+	fresh := filepath.Join(t.TempDir(), "fresh.yaml")
+	if err := os.WriteFile(fresh, []byte("libvirt: {pool: e2e-nowhere}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.refused([]string{"template", "list", "-c", fresh}, `"e2e-nowhere" does not exist`, "vmscaler setup")
 	p.stop()
 	w.must("down", w.group, "--yes", "--shutdown-timeout", "5s")
 
