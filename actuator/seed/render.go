@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -103,9 +104,16 @@ func userData(text string, v Values) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// unnamed leaves out what the package says of itself in each error, and the template's name but for its line.
+// What package text/template says in its errors of Go, and of the name that templates have here.
+var (
+	noField   = regexp.MustCompile(`can't evaluate field (\S+) in type \S+`)
+	executing = regexp.MustCompile(`executing "user_data" at `)
+)
+
+// unnamed leaves out what the package says of itself in each error, of Go's types, and the template's name but for its line.
 func unnamed(err error) error {
 	text := strings.TrimPrefix(err.Error(), "template: user_data:")
+	text = noField.ReplaceAllString(executing.ReplaceAllString(text, "at "), "there is no .$1")
 	return errors.New("line " + text)
 }
 

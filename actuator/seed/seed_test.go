@@ -121,7 +121,7 @@ func TestUserData(t *testing.T) {
 		{"a condition", `{{if eq .Index 3}}first{{else}}other{{end}}`, "first", ""},
 		{"arithmetic of text", `{{printf "%03d" .Index}}`, "003", ""},
 		{"for cloud-init to fill in", jinja + "\n{{ v1.local_hostname }}", jinja + "\n{{ v1.local_hostname }}", ""},
-		{"a value that is none", "a\n{{.Nome}}", "", `line 2:`},
+		{"a value that is none", "a\n{{.Nome}}", "", "line 2:2: at <.Nome>: there is no .Nome"},
 		{"a template that is none", "{{", "", "line 1"},
 		{"a loop", "{{range 5}}{{end}}", "", "want values, if and with only"},
 		{
