@@ -12,6 +12,9 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
+// notDefined is said of what somebody has made for the moment.
+const notDefined = ", and not defined: it is gone after a restart of the host"
+
 // EnsurePool makes the storage pool exist and be active, now and after a reboot: a directory pool of its own below
 // libvirt's images folder, which is where AppArmor's helper looks. It says what it did.
 func EnsurePool(conn *libvirt.Connect, name, uri string) (string, error) {
@@ -44,6 +47,13 @@ func EnsurePool(conn *libvirt.Connect, name, uri string) (string, error) {
 		if did == "active" {
 			did = "started"
 		}
+	}
+	kept, err := pool.IsPersistent()
+	if err != nil {
+		return "", fmt.Errorf("storage pool %q: %w", name, err)
+	}
+	if !kept { // libvirt has no definition that it could start it by
+		return did + notDefined, nil
 	}
 	if err := pool.SetAutostart(true); err != nil {
 		return "", fmt.Errorf("storage pool %q: start with the host: %w", name, err)
@@ -134,6 +144,13 @@ func EnsureNetwork(conn *libvirt.Connect, name, uri string) (string, error) {
 		if did == "active" {
 			did = "started"
 		}
+	}
+	kept, err := net.IsPersistent()
+	if err != nil {
+		return "", fmt.Errorf("network %q: %w", name, err)
+	}
+	if !kept {
+		return did + notDefined, nil
 	}
 	if err := net.SetAutostart(true); err != nil {
 		return "", fmt.Errorf("network %q: start with the host: %w", name, err)

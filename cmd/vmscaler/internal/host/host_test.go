@@ -57,6 +57,27 @@ func TestEnsureIsIdempotent(t *testing.T) {
 	}
 }
 
+// What somebody has made for the moment, so that it cannot start with the host, is used as it is.
+func TestEnsureWhatIsTransient(t *testing.T) {
+	conn := connect(t)
+	pool, err := conn.StoragePoolCreateXML("<pool type='dir'><name>brief</name><target><path>/brief</path></target></pool>", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = pool.Free()
+	if did, err := EnsurePool(conn, "brief", "test:///default"); err != nil || did != "active"+notDefined {
+		t.Errorf("pool: %q, %v", did, err)
+	}
+	net, err := conn.NetworkCreateXML("<network><name>brief</name></network>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = net.Free()
+	if did, err := EnsureNetwork(conn, "brief", "test:///default"); err != nil || did != "active"+notDefined {
+		t.Errorf("network: %q, %v", did, err)
+	}
+}
+
 // What the host lacks is told by the fields of the config, all at once, and nothing is changed.
 func TestProblems(t *testing.T) {
 	conn := connect(t)
