@@ -17,6 +17,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // downCmd is the command down.
@@ -49,11 +50,11 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 
 func (c *downCmd) run(cmd *cobra.Command) error {
 	out := cmd.OutOrStdout()
-	uri, err := c.g.fileURI(cmd.ErrOrStderr())
+	cfg, _, err := c.g.addressConfig(cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	hv, err := c.g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
+	hv, err := c.g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 	}
 	vms := inv.Group(c.group)
 	if len(vms) == 0 {
-		return c.nothing(out, hv.choice, inv.Groups())
+		return c.nothing(out, hv.choice, inv.Groups(), cfg.Groups)
 	}
 	var names []string
 	for _, one := range vms {
@@ -110,16 +111,24 @@ func (c *downCmd) lock(out io.Writer, hv *libvirtHost) (release func(), err erro
 	return nil, err
 }
 
-// nothing reports that the group has no VMs, and is an error where that is not sure.
-func (c *downCmd) nothing(out io.Writer, choice host.Choice, known []string) error {
+// nothing reports that the group has no VMs. It is an error where that is not sure, and where the config has no such group
+// either, whose name may be misspelled. there are the groups that have VMs.
+func (c *downCmd) nothing(out io.Writer, choice host.Choice, there []string, configured []bus.Group) error {
 	fmt.Fprintf(out, "group %s has no VMs at %s; nothing to remove\n", c.group, choice)
-	if len(known) > 0 {
-		fmt.Fprintf(out, "groups with VMs there: %s\n", strings.Join(known, ", "))
+	if len(there) > 0 {
+		fmt.Fprintf(out, "groups with VMs there: %s\n", strings.Join(there, ", "))
 	}
 	if choice.Unasked != nil {
 		return fmt.Errorf("whether group %s has VMs at %s is not known: %w", c.group, host.SystemURI, choice.Unasked)
 	}
-	return nil
+	names := slices.Clone(there)
+	for _, g := range configured {
+		if g.Name == c.group {
+			return nil
+		}
+		names = append(names, g.Name)
+	}
+	return fmt.Errorf("found no group %s: it has no VMs, and the config has no such group%s", c.group, nearest.Hint(c.group, names))
 }
 
 // leavesAlone reports whether the process that acts has named its groups, and this one is not among them.

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
@@ -21,14 +23,24 @@ func TestLeavesAlone(t *testing.T) {
 	}
 }
 
-// That a group has no VMs is only sure where the system's libvirt could be asked.
+// That a group has no VMs is only sure where the system's libvirt could be asked, and good only of a group that there is.
 func TestNothingToTakeDown(t *testing.T) {
-	c := &downCmd{group: "old"}
-	for _, unasked := range []error{nil, errors.New("no permission")} {
+	unsure := errors.New("no permission")
+	for _, tt := range []struct {
+		unasked error
+		groups  []bus.Group
+		want    string // of the error; "" is none
+	}{
+		{nil, []bus.Group{{Name: "old"}}, ""},
+		{unsure, []bus.Group{{Name: "old"}}, "is not known: no permission"},
+		{nil, nil, "found no group old: it has no VMs, and the config has no such group"},
+		{nil, []bus.Group{{Name: "olds"}}, "did you mean olds?"},
+	} {
+		c := &downCmd{group: "old"}
 		var out bytes.Buffer
-		err := c.nothing(&out, host.Choice{URI: "test:///", Why: "as root", Unasked: unasked}, []string{"web"})
-		if !errors.Is(err, unasked) || unasked == nil && err != nil {
-			t.Errorf("got %v, want %v", err, unasked)
+		err := c.nothing(&out, host.Choice{URI: "test:///", Why: "as root", Unasked: tt.unasked}, []string{"web"}, tt.groups)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got %v, want %q", err, tt.want)
 		}
 		if want := "group old has no VMs at test:/// (as root); nothing to remove\ngroups with VMs there: web\n"; out.String() != want {
 			t.Errorf("got %q, want %q", &out, want)

@@ -94,7 +94,8 @@ func inUse(v templateView) error {
 	if len(groups) == 0 {
 		return used
 	}
-	return fmt.Errorf("%w: `vmscaler down %s` removes the VMs", used, groups[0])
+	return fmt.Errorf("%w: let group %s have another template in the config, and a refresh replaces its VMs; or stop the vmscaler "+
+		"that acts on the group, and `vmscaler down %s` removes them", used, groups[0], groups[0])
 }
 
 // groupsOf are the groups whose VMs are made from a template.

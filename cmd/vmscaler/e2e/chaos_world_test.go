@@ -173,8 +173,10 @@ func (c *chaos) tidy() {
 	c.fuzz.stop()
 	c.mendLibvirt()
 	c.domains.stop()
-	if out, err := c.command("down", c.group, "--yes", "--shutdown-timeout", "1s").CombinedOutput(); err != nil {
-		c.t.Errorf("vmscaler down: %s\n%s", err, out)
+	if len(c.vms()) > 0 {
+		if out, err := c.command("down", c.group, "--yes", "--shutdown-timeout", "1s").CombinedOutput(); err != nil {
+			c.t.Errorf("vmscaler down: %s\n%s", err, out)
+		}
 	}
 	if dom, err := c.conn.LookupDomainByName("someone"); err == nil {
 		_ = dom.Undefine()

@@ -164,29 +164,28 @@ func TestStartsQuietlyAndHonoursMin(t *testing.T) {
 	}
 }
 
-// TestDown: refused while another process acts, then removes all, and again is a success.
+// TestDown: refused while another process acts, and for a group that nobody has; then it removes all, and again is a success.
 func TestDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.start(w.config("min: 1"))
+	config := w.config("min: 1")
+	p := w.start(config)
 	p.untilReady(1)
 	w.refused([]string{"down", w.group, "--yes"}, "vmscaler run", fmt.Sprint(p.cmd.Process.Pid), "stop it first")
 	w.refused(
-		[]string{"run", "--no-dashboard", "-c", w.config("min: 1")},
+		[]string{"run", "--no-dashboard", "-c", config},
 		"vmscaler run",
 		fmt.Sprint(p.cmd.Process.Pid),
 		"vmscaler dashboard --nats-url "+p.url,
 	)
 	p.stop()
 	w.refused([]string{"down", w.group}, "--yes") // no terminal to ask on
-	if out := w.must("down", "unknown", "--yes"); !strings.Contains(out, w.group) {
-		t.Errorf("down of an unknown group says %q, want the known one named", out)
-	}
+	w.refused([]string{"down", w.group + "x", "--yes"}, "found no group "+w.group+"x", "did you mean "+w.group)
 	w.must("down", w.group, "--yes")
 	if vms, files := w.vms(), w.files(); len(vms) > 0 || len(files) > 0 {
 		t.Errorf("left behind: %v %v", vms, files)
 	}
-	w.must("down", w.group, "--yes")
+	w.must("down", w.group, "--yes", "-c", config)
 }
 
 // TestTemplateVanishes is fault 5 of the Bash loop: without its template it showed a VM that does not exist at 0 %.
