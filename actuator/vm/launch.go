@@ -248,10 +248,16 @@ func (l *launch) made(vol *libvirt.StorageVol, name, backing string) {
 func (l *launch) mark(context.Context) error { return SetPhase(l.dom, &l.meta, bus.PhaseLaunching) }
 
 func (l *launch) start(ctx context.Context) error {
-	if err := l.Calls.act(ctx, l.dom.Create); err != nil {
-		return fmt.Errorf("start %s: %w", l.name, err)
+	err := l.Calls.act(ctx, l.dom.Create)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if uri, uriErr := l.Conn.GetURI(); uriErr == nil && IsLocal(uri) && ctx.Err() == nil {
+		if taken := takenForward(l.spec, l.Machine.Network, l.index); taken != "" {
+			return fmt.Errorf("start %s: %s: %w", l.name, taken, err)
+		}
+	}
+	return fmt.Errorf("start %s: %w", l.name, err)
 }
 
 func (l *launch) awaitReady(ctx context.Context) error {
