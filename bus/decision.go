@@ -115,12 +115,13 @@ type Inputs struct {
 	TargetPercent  float64 `json:"target_percent,omitempty"`
 	Min            int     `json:"min"`
 	Max            int     `json:"max"`
-	Owned          int     `json:"owned"`     // all VMs of the group, in any phase and state
-	Ready          int     `json:"ready"`     // ready, running and past the warm-up
-	Launching      int     `json:"launching"` // on their way, within the boot time-out
-	Warming        int     `json:"warming"`   // ready, but warming up: capacity, not yet in the average
-	Unknown        int     `json:"unknown"`   // of the ready ones, those with no CPU reading
-	Breaches       int     `json:"breaches"`  // samples in a row beyond the threshold that Rule names
+	Scheduled      bool    `json:"scheduled,omitempty"` // min or max are those of the schedule at present, and not the file's
+	Owned          int     `json:"owned"`               // all VMs of the group, in any phase and state
+	Ready          int     `json:"ready"`               // ready, running and past the warm-up
+	Launching      int     `json:"launching"`           // on their way, within the boot time-out
+	Warming        int     `json:"warming"`             // ready, but warming up: capacity, not yet in the average
+	Unknown        int     `json:"unknown"`             // of the ready ones, those with no CPU reading
+	Breaches       int     `json:"breaches"`            // samples in a row beyond the threshold that Rule names
 	BreachesNeeded int     `json:"breaches_needed"`
 	BootMS         int64   `json:"boot_ms"` // how long VMs took from their creation to the end of their boot lately; 0 is not known
 	// WarmupMS is for how long after its boot a VM's CPU does not count: as set, or as learned; nil is not known yet.

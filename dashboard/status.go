@@ -75,8 +75,12 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	if in.AveragePercent != nil {
 		average = fmt.Sprintf("%.0f %%", clamp(*in.AveragePercent))
 	}
-	lines := []string{fmt.Sprintf("  desired %s   ready %d   launching %d   min %d   max %d   average CPU %s",
-		desired, in.Ready+in.Warming, in.Launching, in.Min, in.Max, average)}
+	from := ""
+	if in.Scheduled {
+		from = " (by its schedule)"
+	}
+	lines := []string{fmt.Sprintf("  desired %s   ready %d   launching %d   min %d   max %d%s   average CPU %s",
+		desired, in.Ready+in.Warming, in.Launching, in.Min, in.Max, from, average)}
 	sentence := d.Sentence
 	if sentence == "" {
 		sentence = orNone(d.Rule)
@@ -84,7 +88,9 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	if now.After(d.ExpiresAt) {
 		sentence = fmt.Sprintf("no decision for %s, the last: %s", spell(now.Sub(d.Time)), sentence)
 	}
-	lines = append(lines, "  "+sentence)
+	if d.Rule != bus.RuleManual || sentence != d.Sentence || d.Guard != "" { // else what is set by hand says it, and who did
+		lines = append(lines, "  "+sentence)
+	}
 	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
 		lines = append(lines, fmt.Sprintf("  refresh %s: %s", r.Phase, r.Sentence))
 	}

@@ -10,6 +10,44 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
+// What is set by hand is said once, with who did it; and where min and max come from.
+func TestStatusOfAScaledGroup(t *testing.T) {
+	since := at(-60)
+	d := decision("web", 0)
+	d.Rule, d.Sentence, d.Inputs.Scheduled = bus.RuleManual, "scaled to 2 VMs by hand", true
+	d.Controls = bus.Controls{Desired: new(2), By: "ann@kvm1", Since: &since}
+	s := bus.Status{V: bus.Version, Time: at(1), Groups: []bus.GroupStatus{{Group: "web", Decision: &d}}}
+	got := strings.Join(StatusLines(s, time.UTC), "\n")
+	if strings.Count(got, "scaled to 2") != 1 || !strings.Contains(got, "by ann@kvm1") ||
+		!strings.Contains(got, "(by its schedule)") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// That a VM is protected shows beside that it is outdated, also where there is little room.
+func TestServing(t *testing.T) {
+	for _, tt := range []struct {
+		protected bool
+		age       string
+		width     int
+		want      string
+	}{
+		{false, "", 13, "ready"},
+		{true, "", 23, "ready, protected"},
+		{true, "", 13, "protected"},
+		{false, "outdated", 23, "ready, outdated"},
+		{false, "outdated", 13, "outdated"},
+		{true, "outdated", 30, "ready, protected, outdated"},
+		{true, "outdated", 23, "protected, outdated"},
+		{true, "outdated", 13, "outdated prot"},
+		{true, "new disks", 13, "new disks"},
+	} {
+		if got, _ := serving("ready", tt.protected, tt.age, tt.width); got != tt.want {
+			t.Errorf("%+v: got %q", tt, got)
+		}
+	}
+}
+
 func TestStatusLines(t *testing.T) {
 	since := at(-3600)
 	d := decision("web", 0)

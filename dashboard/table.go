@@ -199,6 +199,32 @@ func ageCell(l *line, r row, width int) {
 // startsWithin is how long libvirt may take to start a VM before that looks wrong.
 const startsWithin = 5 * time.Second
 
+// serving is the phase of a VM that serves, with what is to be known of it, in as many words as there is room for. That it is
+// protected, or outdated, implies that it serves.
+func serving(text string, protected bool, age string, width int) (string, tone) {
+	t := toneGood
+	if age != "" {
+		t = toneWarn
+	}
+	var words []string
+	switch {
+	case protected && age != "":
+		words = []string{text + ", protected, " + age, "protected, " + age, age + " prot", age}
+	case protected:
+		words = []string{text + ", protected", "protected"}
+	case age != "":
+		words = []string{text + ", " + age, age}
+	default:
+		words = []string{text}
+	}
+	for _, w := range words {
+		if textWidth(w) <= width {
+			return w, t
+		}
+	}
+	return words[len(words)-1], t
+}
+
 // phase is where the VM stands, and its state where that is not what the phase implies.
 func phase(vm bus.VM, machine string, now time.Time, width int) (string, tone) {
 	running := vm.State == bus.StateRunning || vm.State == ""
@@ -217,18 +243,7 @@ func phase(vm bus.VM, machine string, now time.Time, width int) (string, tone) {
 			return string(vm.State), toneBad
 		}
 		if vm.Phase.Serves() {
-			if vm.Protected { // which implies ready, where there is no room for both
-				if text += ", protected"; textWidth(text) > width {
-					text = "protected"
-				}
-			}
-			if age := model.Age(vm, machine); age != "" {
-				if both := text + ", " + age; textWidth(both) <= width {
-					return both, toneWarn
-				}
-				return age, toneWarn
-			}
-			return text, toneGood
+			return serving(text, vm.Protected, model.Age(vm, machine), width)
 		}
 	case bus.PhaseFailed:
 		return text, toneBad

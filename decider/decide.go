@@ -61,6 +61,7 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 // situation is what an evaluation goes by. Nothing changes it.
 type situation struct {
 	spec       bus.Group // with the min and max that its schedule has set
+	moved      bool      // its schedule has moved min or max
 	scheduled  *int      // what its schedule has set desired to since the evaluation before
 	state      State     // as it was, with what this observation teaches of boots and warm-ups
 	obs        Observation
@@ -72,6 +73,7 @@ type situation struct {
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 	s := situation{obs: obs, incomplete: obs.incomplete(), now: now}
 	s.spec, s.state, s.scheduled = onSchedule(spec, st, now)
+	s.moved = s.spec.Min != spec.Min || s.spec.Max != spec.Max
 	s.state.BootTimes.Add(obs)
 	s.state.Warmup.See(s.spec, s.state.BootTimes, obs)
 	if s.state.LastData.IsZero() {
@@ -118,6 +120,7 @@ func (v verdict) decision(s situation) bus.Decision {
 	in := s.counts.inputs(s.spec)
 	in.Breaches, in.BreachesNeeded = v.breaches.shown, v.breaches.needed
 	in.CooldownMS = v.wait.Milliseconds()
+	in.Scheduled = s.moved
 	in.BootMS = s.state.BootTimes.Mean.Milliseconds()
 	if warmup, known := s.state.Warmup.inForce(s.spec); known {
 		in.WarmupMS = new(warmup.Milliseconds())

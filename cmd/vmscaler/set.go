@@ -149,6 +149,16 @@ func differences(file []bus.Group, s bus.GroupStatus) (lines []string) {
 	for _, path := range slices.Sorted(maps.Keys(c.Set)) {
 		lines = append(lines, fmt.Sprintf("%s\t%s\t%s\tin the file %s", s.Group, path, c.Set[path], config.Value(spec, path)))
 	}
+	if in := s.Decision.Inputs; in.Scheduled {
+		for _, f := range []struct {
+			path       string
+			now, there int
+		}{{"min", in.Min, spec.Min}, {"max", in.Max, spec.Max}} {
+			if _, set := c.Set[f.path]; !set && f.now != f.there {
+				lines = append(lines, fmt.Sprintf("%s\t%s\t%d\tby its schedule, in the file %d", s.Group, f.path, f.now, f.there))
+			}
+		}
+	}
 	if c.Desired != nil {
 		lines = append(lines, fmt.Sprintf("%s\tdesired\t%d\tby hand", s.Group, *c.Desired))
 	}

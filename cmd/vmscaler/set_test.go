@@ -30,6 +30,17 @@ func TestDifferences(t *testing.T) {
 			},
 		},
 		{
+			"by the schedule", func(d *bus.Decision) {
+				d.Inputs.Min, d.Inputs.Max, d.Inputs.Scheduled = 3, 5, true
+			}, []string{"web\tmin\t3\tby its schedule, in the file 1"},
+		},
+		{
+			"by hand in place of the schedule", func(d *bus.Decision) {
+				d.Inputs.Min, d.Inputs.Max, d.Inputs.Scheduled = 2, 9, true
+				d.Controls = bus.Controls{Set: map[string]string{"min": "2"}}
+			}, []string{"web\tmin\t2\tin the file 1", "web\tmax\t9\tby its schedule, in the file 5"},
+		},
+		{
 			"another file", func(d *bus.Decision) { d.SpecHash = "x" },
 			[]string{"web\tthe file has changed since the decider was started"},
 		},
