@@ -74,6 +74,12 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 	return now, nil
 }
 
+// sameControls reports whether two have the same effect, whoever has said so.
+func sameControls(a, b bus.Controls) bool {
+	return slices.Equal(a.Paused, b.Paused) && a.DryRun == b.DryRun && maps.Equal(a.Set, b.Set) &&
+		(a.Desired == nil) == (b.Desired == nil) && (a.Desired == nil || *a.Desired == *b.Desired)
+}
+
 // control changes a group's controls, keeps them, and says so.
 func (d *Decider) control(ctx context.Context, r client.Request, g *group) error {
 	now := d.cfg.Now()
@@ -85,6 +91,9 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	controls, err := controlled(inForce, g.state.Controls, r.Verb, r.Query)
 	if err != nil {
 		return r.Refuse("%s", err)
+	}
+	if sameControls(controls, g.state.Controls) { // as with a resume where nothing is paused: nobody has changed anything
+		return r.Answer(shown(g.spec, g.state.Controls))
 	}
 	spec, err := d.cfg.Override(g.spec, controls.Set)
 	if err != nil {

@@ -316,6 +316,9 @@ func TestFailOver(t *testing.T) {
 		c.Since == nil {
 		t.Errorf("pause: %+v", c)
 	}
+	if c := f.ask(bus.VerbResume, bus.Query{Group: f.spec.Name, Scopes: []bus.Scope{bus.ScopeOut}, By: "bob"}); c.By != "ann" {
+		t.Errorf("a resume of what is not paused changes who has said so: %+v", c)
+	}
 	d = f.until("the pause", 3, func(d bus.Decision) bool { return d.Controls.IsPaused(bus.ScopeIn) })
 	if d.Term != first {
 		t.Errorf("term %d decides beside %d", d.Term, first)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,8 @@ func (c *control) run(cmd *cobra.Command) error {
 	if err != nil {
 		return noAnswer(err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.query.Group, dashboard.ControlsText(controls, time.Local))
+	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.query.Group,
+		cmp.Or(dashboard.ControlsText(controls, time.Local), bus.NothingByHand))
 	return nil
 }
 
