@@ -283,7 +283,35 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 		add("it shrinks with an average below %g %%: a load of less than %.1f VMs",
 			in.LowerPercent, in.LowerPercent*float64(in.Ready)/100)
 	case d.Rule == bus.RulePolicy && d.Guard == "":
-		add("it grows once one of its policies wants more than %d, and shrinks once all want fewer", d.Desired)
+		add("it grows once one of its policies wants more than %d, and shrinks once all want fewer:%s", d.Desired, wanting(d))
 	}
 	return why
+}
+
+// wanting is, for each policy, at what it wants more or fewer, with where that stands now.
+func wanting(d *bus.Decision) (text string) {
+	in := d.Inputs
+	for i, r := range d.Recommendations {
+		if i > 0 {
+			text += ";"
+		}
+		text += " " + string(r.Policy) + " "
+		switch r.Policy {
+		case bus.PolicyTarget:
+			if in.TargetPercent > 0 {
+				load := float64(in.Ready) / 100
+				text += fmt.Sprintf("wants more above an average of %g %%, a load of %.1f VMs, and fewer once the load fits fewer; "+
+					"now %.0f %%, %.1f VMs", in.TargetPercent, in.TargetPercent*load, *in.AveragePercent, *in.AveragePercent*load)
+				continue
+			}
+		case bus.PolicyThreshold, bus.PolicyStep:
+			text += fmt.Sprintf("wants more above an average of %g %%, and fewer below %g %%; now %.0f %%",
+				in.UpperPercent, in.LowerPercent, *in.AveragePercent)
+			continue
+		case bus.PolicyPredictive:
+		}
+		// What it follows has no one bound: its own words have the number, and what that is held against.
+		text += fmt.Sprintf("wants %d now (%s)", r.Desired, r.Sentence)
+	}
+	return text
 }

@@ -96,7 +96,13 @@ func TestEachHoldIsExplained(t *testing.T) {
 		}), "guard paused held it back out is paused, by ann@kvm1", "`vmscaler resume web`"},
 		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
 			d.Recommendations = []bus.Recommendation{{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}}
-		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2"},
+		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2, and shrinks once all want fewer: " +
+			"predictive wants 2 now (load 1.0 VMs)"},
+		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
+			d.Inputs.TargetPercent = 60
+			d.Recommendations = []bus.Recommendation{{Policy: bus.PolicyTarget, Desired: 2}, {Policy: bus.PolicyStep, Desired: 2}}
+		}), "policy target wants 2", "target wants more above an average of 60 %, a load of 1.2 VMs, and fewer once the load " +
+			"fits fewer; now 50 %, 1.0 VMs; step wants more above an average of 70 %, and fewer below 20 %; now 50 %"},
 		{decision(bus.RulePolicy, bus.GuardTolerance, nil), "guard tolerance held it back because", "more than the tolerance from 2"},
 		{decision(bus.RulePolicy, bus.GuardProjection, nil), "guard projection held it back because", "now it is 1.0 VMs"},
 		{
