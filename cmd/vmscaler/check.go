@@ -51,6 +51,7 @@ func (c *checkCmd) run(cmd *cobra.Command) error {
 	}
 	facts, err := check.Gather(cmd.Context(), check.Input{
 		Config: cfg, ConfigErr: cfgErr, ConfigWarnings: warnings, Dialer: dialer, Root: "/",
+		Program: calledAs(),
 		Sources: host.Sources{Flag: c.g.uri, Getenv: os.Getenv},
 	})
 	if err != nil {

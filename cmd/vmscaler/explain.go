@@ -168,7 +168,7 @@ func printExplanation(out io.Writer, e explain.Explanation, output string) error
 	if len(e.WhyNot) > 0 {
 		fmt.Fprintln(w, "\nWhat would change it:")
 		for _, line := range e.WhyNot {
-			fmt.Fprintf(w, "- %s\n", line)
+			fmt.Fprintf(w, "- %s\n", asCalled(line))
 		}
 	}
 	return w.Flush()

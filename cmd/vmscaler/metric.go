@@ -76,15 +76,21 @@ func (c *metricCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer conn.Close()
-	if err := r.checkMetric(cmd.Context(), c.metric); errors.Is(err, errNotAsked) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "published; whether group %s follows it is not known, as %v\n", c.metric.Group, err)
-	} else if err != nil {
-		return err
+	known := r.checkMetric(cmd.Context(), c.metric)
+	if known != nil && !errors.Is(known, errNotAsked) {
+		return known
 	}
 	if err := conn.Publish(&c.metric); err != nil {
 		return err
 	}
-	return conn.Flush()
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s is %g\n", c.metric.Group, c.metric.Name, *c.metric.Value)
+	if known != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "whether group %s follows it is not known, as %v\n", c.metric.Group, known)
+	}
+	return nil
 }
 
 func isNumber(s string) bool {

@@ -58,7 +58,10 @@ func TestMetricThatNobodyFollows(t *testing.T) {
 		"metric web requets 5":  `group web follows the metric "requests", not "requets"`,
 		"metric db requests 5":  "group db follows no metric",
 	} {
-		_, err := command(t, append(strings.Fields(line), flags...)...)
+		out, err := command(t, append(strings.Fields(line), flags...)...)
+		if want == "" && err == nil && !strings.HasSuffix(out, ": requests is 5\n") {
+			t.Errorf("%s: it says %q", line, out)
+		}
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}

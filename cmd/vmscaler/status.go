@@ -77,7 +77,7 @@ func (c *statusCmd) print(out io.Writer, status bus.Status) (err error) {
 		e.SetIndent("", "  ")
 		err = e.Encode(status)
 	} else {
-		_, err = fmt.Fprintln(out, strings.Join(dashboard.StatusLines(status, time.Local), "\n"))
+		_, err = fmt.Fprintln(out, asCalled(strings.Join(dashboard.StatusLines(status, time.Local), "\n")))
 	}
 	if err != nil {
 		return fmt.Errorf("print the status: %w", err)

@@ -195,10 +195,11 @@ func listOrphans(out io.Writer, all []orphan.Orphan, now time.Time) (mine []orph
 		case orphan.Delete:
 			mine = append(mine, o)
 		case orphan.Forget:
-			why = "nothing of it is left, which the next start says"
+			why = "its VM and disks are gone; `vmscaler run` publishes that when it is started next, and drops this record"
 		case orphan.Keep, orphan.Wait:
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\t%s: %s\n", o.What, o.VM, float64(o.Size)/(1<<20), age, o.Path, o.Action, why)
+		fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%s\t%s: %s\n", o.What, o.VM, float64(o.Size)/(1<<20), age, o.Path, o.Action,
+			asCalled(why))
 	}
 	return mine
 }

@@ -52,8 +52,8 @@ func (c *templateListCmd) print(out io.Writer, views []templateView, now time.Ti
 		return printJSON(out, views)
 	}
 	if len(views) == 0 {
-		fmt.Fprintln(out, "there are no templates; `vmscaler template build` makes the demo one, `vmscaler template import` "+
-			"one of an image")
+		fmt.Fprintln(out, asCalled("there are no templates; `vmscaler template build` makes the demo one, "+
+			"`vmscaler template import` one of an image"))
 		return nil
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -76,10 +76,11 @@ func (c *templateListCmd) print(out io.Writer, views []templateView, now time.Ti
 		case templateBroken:
 			fmt.Fprintf(out, "%s: %s; %s\n", v.Name, bus.Line(v.Problem), bus.Line(v.Remedy))
 		case templateIncomplete:
-			fmt.Fprintf(out, "%s: it is being uploaded, or that was cut off; import it again, or `vmscaler template rm %s`\n",
-				v.Name, v.Name)
+			fmt.Fprintln(out, asCalled(fmt.Sprintf(
+				"%s: it is being uploaded, or that was cut off; import it again, or `vmscaler template rm %s`", v.Name, v.Name)))
 		case templateGoing:
-			fmt.Fprintf(out, "%s: it is being removed, or that was cut off; `vmscaler template rm %s` ends it\n", v.Name, v.Name)
+			fmt.Fprintln(out, asCalled(fmt.Sprintf(
+				"%s: it is being removed, or that was cut off; `vmscaler template rm %s` ends it", v.Name, v.Name)))
 		}
 	}
 	return nil

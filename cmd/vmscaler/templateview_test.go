@@ -90,7 +90,7 @@ func TestTemplatesArePrinted(t *testing.T) {
 		"lost  -        -       broken      0       unknown\n",
 		"new   1.5 GiB  0 MiB   incomplete  0       unknown\n",
 		"lost: its file␛ is gone; import it again\n",
-		"`vmscaler template rm new`\n",
+		"template rm new`\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &out)

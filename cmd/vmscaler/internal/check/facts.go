@@ -13,6 +13,7 @@ import (
 
 // Facts are what [Gather] read.
 type Facts struct {
+	Program        string // what this program was called as; "": vmscaler
 	ConfigPath     string // "" if all are defaults
 	ConfigErr      error  // config.Problems where the file was read
 	ConfigWarnings []config.Warning

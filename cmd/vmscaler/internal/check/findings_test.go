@@ -639,6 +639,11 @@ func TestRemediesNameTheURI(t *testing.T) {
 	if got, want := f.virsh("net-start", "it's"), `virsh -c 'qemu+unix:///system?socket=/a b/s' net-start 'it'\''s'`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	f.Program = "bin/vmscaler"
+	if got := f.vmscaler("setup"); !strings.HasPrefix(got, "bin/vmscaler setup ") {
+		t.Errorf("got %s, want it as this program was called", got)
+	}
+	f.Program = ""
 	if got, want := f.vmscaler("setup"), "vmscaler setup -c 'my file.yaml' --uri 'qemu+unix:///system?socket=/a b/s'"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -25,6 +25,7 @@ type Input struct {
 	Config         config.Config
 	ConfigErr      error // Config is then what of the file is right, if anything is
 	ConfigWarnings []config.Warning
+	Program        string       // what this program was called as
 	Sources        host.Sources // File is filled in from Config
 	Dialer         *host.Dialer
 	Root           string // where the host's files are: "/" but in tests
@@ -33,7 +34,7 @@ type Input struct {
 // Gather reads libvirt and the host. What cannot be read is a fact like others, so there is no error but that of ctx.
 func Gather(ctx context.Context, in Input) (Facts, error) {
 	f := Facts{
-		ConfigPath: in.Config.Path, ConfigErr: in.ConfigErr, ConfigWarnings: in.ConfigWarnings,
+		Program: in.Program, ConfigPath: in.Config.Path, ConfigErr: in.ConfigErr, ConfigWarnings: in.ConfigWarnings,
 		Groups: slices.Clone(in.Config.Groups), Limits: in.Config.Host,
 	}
 	in.Sources.File = in.Config.LibvirtURI

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ func (f Facts) virsh(verb string, args ...string) string {
 
 // vmscaler is a command of ours for the same config and URI.
 func (f Facts) vmscaler(command string) string {
-	line := "vmscaler " + command
+	line := quote(cmp.Or(f.Program, "vmscaler")) + " " + command
 	if f.ConfigPath != "" {
 		line += " -c " + quote(f.ConfigPath)
 	}
