@@ -64,15 +64,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		g.dryRun = ""
 		a.farewell(ctx, h, g, gone)
 		a.countRemovals(g, plan)
-		a.launches = a.launches || len(plan.Create) > 0
-		switch {
-		case len(plan.Create) == 0:
-			g.shortage = ""
-		case l.measured:
-			plan.Create = a.admitted(g, plan.Create, &room)
-		default:
-			plan.Create, again = nil, true
-		}
+		again = !a.fitIn(g, &plan, l.measured, &room) || again
 		a.askVictims(ctx, g, plan.Ask)
 		a.remove(ctx, h, g, plan)
 		a.mark(ctx, h, g, plan)

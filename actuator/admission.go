@@ -5,6 +5,7 @@ import (
 
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -43,6 +44,14 @@ func admit(limits HostLimits, r room, spec bus.Group, n int) (fit int, short str
 		bound(0, "%d MiB are free in the storage pool, less than pool_reserve %d", *r.poolMiB, limits.PoolReserveMiB)
 	}
 	return fit, short
+}
+
+// take is what VMs take that are started.
+func (r *room) take(vcpus, memoryMiB int) {
+	r.vcpus += vcpus
+	if r.memoryMiB != nil {
+		*r.memoryMiB -= memoryMiB
+	}
 }
 
 // runningVCPUs counts the vCPUs of all running domains. It waits for no QEMU process.
@@ -88,23 +97,55 @@ func (a *Actuator) hostRoom(vcpus int) room {
 	return r
 }
 
-// admitted cuts what a group would launch down to what its host has room for. A refusal is said once, until there was
-// room again.
-func (a *Actuator) admitted(g *group, names []string, r *room) []string {
-	fit, short := admit(a.cfg.Limits, *r, g.spec, len(names))
-	r.vcpus += fit * g.spec.VCPUs // for the next group
-	if r.memoryMiB != nil {
-		*r.memoryMiB -= fit * g.spec.MemoryMiB
+// fitIn cuts what a plan starts down to what the host has room for. It reports false where that was not measured: then nothing
+// is started, and the next look measures it.
+func (a *Actuator) fitIn(g *group, plan *Actions, measured bool, r *room) bool {
+	wants := len(plan.Create)+len(plan.Reimage) > 0
+	a.launches = a.launches || wants
+	if wants && !measured {
+		plan.Create, plan.Reimage = nil, nil
+		return false
 	}
+	reimage, what, short := a.admittedReimages(g, plan.Reimage, r)
+	fit, shortOfNew := admit(a.cfg.Limits, *r, g.spec, len(plan.Create))
+	if shortOfNew != "" {
+		what, short = fmt.Sprintf("%d more", len(plan.Create)-fit), shortOfNew
+	}
+	r.take(fit*g.spec.VCPUs, fit*g.spec.MemoryMiB) // for the next group
+	plan.Create, plan.Reimage = plan.Create[:fit], reimage
+	a.tellShort(g, what, short)
+	return true
+}
+
+// admittedReimages are those of the VMs for which the host has room once they have new disks, up to the first for which it has
+// not: one that runs gives back before what it has.
+func (a *Actuator) admittedReimages(g *group, vms []vm.VM, r *room) (fit []vm.VM, what, short string) {
+	spec := g.newest.Decision.Refresh.InForce(g.spec)
+	for i, v := range vms {
+		more, limits, left := spec, a.cfg.Limits, *r
+		if has, runs := a.load.vm(g.spec.Name, v.UUID, a.cfg.Now()); runs && !v.Off() {
+			more.MemoryMiB, more.VCPUs = max(0, spec.MemoryMiB-has.MemoryMiB), max(0, spec.VCPUs-has.VCPUs)
+		}
+		if more.MemoryMiB == 0 {
+			left.memoryMiB = nil // what there is does not matter
+		}
+		if more.VCPUs == 0 {
+			limits.VCPUsPerCore = 0
+		}
+		if _, short := admit(limits, left, more, 1); short != "" {
+			return vms[:i], "new disks of " + v.Name, short
+		}
+		r.take(more.VCPUs, more.MemoryMiB)
+	}
+	return vms, "", ""
+}
+
+// tellShort notes what the host has no room for, with why. It is said once, until there was room again.
+func (a *Actuator) tellShort(g *group, what, short string) {
 	if short != "" && g.shortage == "" {
-		a.tell(bus.Event{
-			Group:    g.spec.Name,
-			Event:    bus.EventRefused,
-			Sentence: fmt.Sprintf("no room for %d more: %s", len(names)-fit, short),
-		})
+		a.tell(bus.Event{Group: g.spec.Name, Event: bus.EventRefused, Sentence: fmt.Sprintf("no room for %s: %s", what, short)})
 	}
 	if g.shortage = short; short != "" {
 		g.shortAt = a.cfg.Now()
 	}
-	return names[:fit]
 }

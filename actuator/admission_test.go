@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -101,8 +102,40 @@ func TestHostRoom(t *testing.T) {
 	}
 }
 
+// A VM that runs asks for what it gets beyond what it has, one that is off for all of it; what is full lets none begin.
+func TestAdmittedReimages(t *testing.T) {
+	limits := HostLimits{MemoryReserveMiB: 512, PoolReserveMiB: 1024, VCPUsPerCore: 4}
+	one := func(name string, state bus.State) vm.VM { return vm.VM{Name: name, UUID: name, State: state} }
+	running := []vm.VM{one("web-1", bus.StateRunning), one("web-2", bus.StateRunning)}
+	for _, tt := range []struct {
+		name  string
+		vms   []vm.VM
+		room  room
+		fit   int
+		short string // words of it
+	}{
+		{"each gets 256 MiB more", running, room{cores: 4, memoryMiB: new(512 + 2*256)}, 2, ""},
+		{"for one alone", running, room{cores: 4, memoryMiB: new(512 + 256)}, 1, "256 for a VM would leave less than memory_reserve"},
+		{"one that is off takes all", []vm.VM{one("web-1", bus.StateShutoff)}, room{cores: 4, memoryMiB: new(1000)}, 0, "512 for a VM"},
+		{"no vCPU more is no matter", running, room{cores: 1, vcpus: 99, memoryMiB: new(9999)}, 2, ""},
+		{"the pool is full", running, room{cores: 4, memoryMiB: new(9999), poolMiB: new(1000)}, 0, "1000 MiB are free in the"},
+		{"unknown refuses nothing", running, room{cores: 4}, 2, ""},
+	} {
+		a := &Actuator{cfg: Config{Limits: limits, Now: func() time.Time { return t0 }}, load: load{}}
+		a.load.take(bus.Sample{Group: "web", Time: t0, VMs: []bus.VM{
+			{UUID: "web-1", State: tt.vms[0].State, MemoryMiB: 256, VCPUs: 1}, {UUID: "web-2", MemoryMiB: 256, VCPUs: 1},
+		}}, "", t0)
+		g := &group{spec: webSpec(func(g *bus.Group) { g.MemoryMiB, g.VCPUs = 512, 1 })}
+		fit, what, short := a.admittedReimages(g, tt.vms, &tt.room)
+		if len(fit) != tt.fit || (short == "") != (tt.short == "") || !strings.Contains(short, tt.short) ||
+			short != "" && what != "new disks of "+tt.vms[tt.fit].Name {
+			t.Errorf("%s: %d, %q, %q; want %d, %q", tt.name, len(fit), what, short, tt.fit, tt.short)
+		}
+	}
+}
+
 // A refusal is one event with numbers until there was room again, and shown as long as it lasts. Two groups share the room.
-func TestAdmitted(t *testing.T) {
+func TestFitIn(t *testing.T) {
 	outbox, events := listen(t)
 	a, err := New(Config{
 		Groups: []bus.Group{webSpec()}, Limits: HostLimits{MemoryReserveMiB: 100}, Now: func() time.Time { return t0 },
@@ -114,12 +147,17 @@ func TestAdmitted(t *testing.T) {
 	a.outbox = outbox
 	g := a.groups["web"]
 	r := room{cores: 1, memoryMiB: new(100 + 2*g.spec.MemoryMiB)}
-	if got := a.admitted(g, []string{"web-1"}, &r); len(got) != 1 || g.shortage != "" {
-		t.Errorf("with room: %v, %q", got, g.shortage)
+	plan := func(names ...string) *Actions { return &Actions{Create: names} }
+	unmeasured := plan("web-1")
+	if a.fitIn(g, unmeasured, false, &r) || len(unmeasured.Create) > 0 || !a.launches {
+		t.Errorf("before the room is measured: %v", unmeasured.Create)
+	}
+	if got := plan("web-1"); !a.fitIn(g, got, true, &r) || len(got.Create) != 1 || g.shortage != "" {
+		t.Errorf("with room: %v, %q", got.Create, g.shortage)
 	}
 	for range 3 {
-		if got := a.admitted(g, []string{"web-2", "web-3"}, &r); len(got) > 1 || g.shortage == "" {
-			t.Errorf("with room for one: %v, %q", got, g.shortage)
+		if got := plan("web-2", "web-3"); !a.fitIn(g, got, true, &r) || len(got.Create) > 1 || g.shortage == "" {
+			t.Errorf("with room for one: %v, %q", got.Create, g.shortage)
 		}
 	}
 	if e := <-events; e.Event != bus.EventRefused || !strings.Contains(e.Sentence, "no room for 1 more") ||
@@ -129,7 +167,7 @@ func TestAdmitted(t *testing.T) {
 	if err := a.problem(); err == nil || !strings.Contains(err.Error(), "no room") {
 		t.Errorf("reported %v", err)
 	}
-	a.admitted(g, []string{"web-2"}, &room{cores: 1})
+	a.fitIn(g, plan("web-2"), true, &room{cores: 1})
 	a.tell(bus.Event{Group: "web", Event: "end"})
 	if e := <-events; e.Event != "end" {
 		t.Errorf("a second event %+v", e)

@@ -48,6 +48,20 @@ func (l load) host(now time.Time) (newest bus.Host, fresh bool) {
 	return newest, fresh
 }
 
+// vm is what the collector saw last of a VM that runs.
+func (l load) vm(group, uuid string, now time.Time) (seen bus.VM, runs bool) {
+	h, heard := l[group]
+	if !heard || now.Sub(h.at) > freshFor {
+		return bus.VM{}, false
+	}
+	for _, v := range h.sample.VMs {
+		if v.UUID == uuid && v.State != bus.StateShutoff && v.State != bus.StateCrashed {
+			return v, true
+		}
+	}
+	return bus.VM{}, false
+}
+
 // running is the VMs that this host's collector saw running last, by UUID. They are in the memory that it calls promised.
 func (l load) running(now time.Time) map[string]bool {
 	uuids := map[string]bool{}
