@@ -269,6 +269,7 @@ func (c *Controls) bounds() error {
 	var b bounds
 	b.count("paused", len(c.Paused), maxWord)
 	b.name("by", c.By, maxHostName)
+	b.reason(c.Reason)
 	b.settings(c.Set)
 	return b.of("controls")
 }
@@ -290,6 +291,8 @@ func (e *Event) bounds() error {
 	b.name("host", e.Host, maxHostName)
 	b.name("decision_id", e.DecisionID, maxID)
 	b.name("token", e.Token, MaxName)
+	b.name("by", e.By, maxHostName)
+	b.reason(e.Reason)
 	b.text("sentence", e.Sentence)
 	b.text("error", e.Error)
 	b.number("elapsed_ms", float64(e.ElapsedMS), math.MaxInt64)
@@ -335,6 +338,7 @@ func (q *Query) bounds() error {
 	b.count("scopes", len(q.Scopes), maxWord)
 	b.count("keys", len(q.Keys), maxWord)
 	b.name("by", q.By, maxHostName)
+	b.reason(q.Reason)
 	b.name("token", q.Token, MaxName)
 	b.name("action", string(q.Action), maxWord)
 	b.settings(q.Set)

@@ -99,6 +99,7 @@ func TestBoundsOfMessages(t *testing.T) {
 		"wishes.sentence": func(d *bus.Decision) { d.Recommendations[0].Sentence = long },
 		"paused":          func(d *bus.Decision) { d.Controls.Paused = make([]bus.Scope, bus.MaxWord+1) },
 		"by":              func(d *bus.Decision) { d.Controls.By = long },
+		"reason":          func(d *bus.Decision) { d.Controls.Reason = long },
 		"set.policy":      func(d *bus.Decision) { d.Controls.Set["policy.upper"] = long },
 		"bytes": func(d *bus.Decision) {
 			for host, share := range bustest.DecisionOf(bus.MaxHosts).Shares {
@@ -210,6 +211,7 @@ func TestBoundsOfRequests(t *testing.T) {
 	for name, q := range map[string]bus.Query{
 		"group":  {Group: long},
 		"by":     {By: "\x1b[2J"},
+		"reason": {Reason: "two\nlines"},
 		"scopes": {Scopes: make([]bus.Scope, bus.MaxWord+1)},
 		"keys":   {Keys: make([]string, bus.MaxWord+1)},
 		"set":    {Set: map[string]string{"a": long}},

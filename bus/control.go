@@ -26,9 +26,10 @@ type Controls struct {
 	// Desired holds whatever the policy wants, within min and max; nil leaves it to the policy.
 	Desired *int `json:"desired,omitempty"`
 	// Set has the fields that differ from the file until they are reset, such as "policy.upper".
-	Set   map[string]string `json:"set,omitempty"`
-	By    string            `json:"by,omitempty"`    // who said so last
-	Since *time.Time        `json:"since,omitempty"` // when
+	Set    map[string]string `json:"set,omitempty"`
+	By     string            `json:"by,omitempty"`     // who said so last
+	Reason string            `json:"reason,omitempty"` // and why
+	Since  *time.Time        `json:"since,omitempty"`  // when
 }
 
 // IsPaused reports whether a scope is paused.
@@ -66,10 +67,11 @@ type Query struct {
 	// Desired is for VerbScale; nil releases the group to its policy.
 	Desired *int `json:"desired,omitempty"`
 	// Set is for VerbSet: fields of the config below the group, such as "policy.upper", and their values as in the file.
-	Set  map[string]string `json:"set,omitempty"`
-	Keys []string          `json:"keys,omitempty"` // for VerbReset
-	Host string            `json:"host,omitempty"` // for VerbForget: its name or id
-	By   string            `json:"by,omitempty"`   // who asks, for the record
+	Set    map[string]string `json:"set,omitempty"`
+	Keys   []string          `json:"keys,omitempty"`   // for VerbReset
+	Host   string            `json:"host,omitempty"`   // for VerbForget: its name or id
+	By     string            `json:"by,omitempty"`     // who asks, for the record
+	Reason string            `json:"reason,omitempty"` // and why
 	// Refresh is for VerbRefresh.
 	Refresh *RefreshOrder `json:"refresh,omitempty"`
 	// Token is of the event "waiting", Action the answer to it.

@@ -55,6 +55,10 @@ type Event struct {
 	// Console is what a VM whose launch has failed printed last on its serial console: up to MaxConsoleLines, which the guest
 	// chose and which are harmless for a terminal.
 	Console []string `json:"console,omitempty"`
+	// By is the person whose request this comes from, and Reason why; "" where nobody asked, or where it is not known. The
+	// sentence has them, too.
+	By     string `json:"by,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // MaxConsoleLines is how many lines of a VM's console an event has.

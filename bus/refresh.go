@@ -137,7 +137,8 @@ type Refresh struct {
 	CheckpointDelayMS int64 `json:"checkpoint_delay_ms,omitempty"`
 	BakeMS            int64 `json:"bake_ms,omitempty"`
 
-	By      string    `json:"by"` // who began it; "config" is a change of the file
+	By      string    `json:"by"`               // who began it; "config" is a change of the file
+	Reason  string    `json:"reason,omitempty"` // and why
 	Started time.Time `json:"started"`
 	Since   time.Time `json:"since"` // in its phase
 }
@@ -190,6 +191,7 @@ func (r *Refresh) bounds() error {
 	b.name("refresh.machine", r.Machine, maxWord)
 	b.name("refresh.from", r.From, MaxName)
 	b.name("refresh.by", r.By, maxHostName)
+	b.reason(r.Reason)
 	b.text("refresh.sentence", r.Sentence)
 	b.count("refresh.checkpoints", len(r.Checkpoints), maxWord)
 	b.number("refresh.total", float64(r.Total), maxDesired)

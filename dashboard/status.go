@@ -166,7 +166,7 @@ func RefreshText(r bus.Refresh, loc *time.Location) string {
 	if r.Sentence != "" {
 		text += ": " + r.Sentence
 	}
-	return fmt.Sprintf("%s (begun by %s, %s)", text, r.By, r.Started.In(loc).Format(time.DateTime))
+	return fmt.Sprintf("%s (begun %s, %s)", text, bus.Attribution(r.By, r.Reason), r.Started.In(loc).Format(time.DateTime))
 }
 
 // ControlsText reports what of a group is paused, scaled, set, whether it is a dry run, and who said so last; "" where
@@ -186,14 +186,14 @@ func ControlsText(c bus.Controls, loc *time.Location) string {
 		parts = append(parts, "dry run")
 	}
 	text := strings.Join(parts, "; ")
-	if c.By == "" && c.Since == nil {
+	if c.By == "" && c.Reason == "" && c.Since == nil {
 		return text
 	}
 	if text == "" {
 		text = bus.NothingByHand
 	}
-	if c.By != "" {
-		text += ", by " + c.By
+	if c.By != "" || c.Reason != "" {
+		text += ", " + bus.Attribution(c.By, c.Reason)
 	}
 	if c.Since != nil {
 		text += ", since " + c.Since.In(loc).Format(time.DateTime)

@@ -101,6 +101,7 @@ func TestControlsText(t *testing.T) {
 		"dry run":            {DryRun: true},
 		"paused: in, repair": {Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
 		"nothing is paused, scaled or set by hand, by me": {By: "me"},
+		`paused: out, by me ("launch at 9")`:              {Paused: []bus.Scope{bus.ScopeOut}, By: "me", Reason: "launch at 9"},
 		"paused: out; dry run, by me, since 2026-01-02 15:04:05": {
 			Paused: []bus.Scope{bus.ScopeOut}, DryRun: true, By: "me",
 			Since: &since,

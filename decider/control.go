@@ -100,7 +100,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 		return r.Refuse("%s", err)
 	}
 	since := now.UTC()
-	controls.By, controls.Since = r.Query.By, &since
+	controls.By, controls.Reason, controls.Since = r.Query.By, r.Query.Reason, &since
 	saving, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err = d.conn.Save(saving, controlsKey(g), controls)
@@ -124,6 +124,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 func (d *Decider) tell(g *group, c bus.Controls) {
 	event := bus.Event{
 		V: bus.Version, Group: g.spec.Name, Event: bus.EventControl, Sentence: controlSentence(c), Time: d.cfg.Now().UTC(),
+		By: c.By, Reason: c.Reason,
 	}
 	if err := d.conn.Publish(&event); err != nil {
 		d.log.Debug().Err(err).Msg("event lost")
@@ -152,8 +153,8 @@ func controlSentence(c bus.Controls) string {
 	if len(parts) == 0 {
 		parts = append(parts, bus.NothingByHand)
 	}
-	if c.By != "" {
-		parts = append(parts, "by "+c.By)
+	if c.By != "" || c.Reason != "" {
+		parts = append(parts, bus.Attribution(c.By, c.Reason))
 	}
 	return strings.Join(parts, "; ")
 }

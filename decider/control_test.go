@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 func TestPausedDirections(t *testing.T) {
@@ -133,6 +135,44 @@ func TestSetAndResetControls(t *testing.T) {
 		}
 		if _, err := controlled(spec(), was, verb, q); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", q, err, want)
+		}
+	}
+}
+
+// Whoever changes something is in the history, with the reason that was given.
+func TestRequestsAreTold(t *testing.T) {
+	b := startHarness(t, spec(bounds(1, 5), atOnce))
+	told := make(chan bus.Event, 16)
+	if err := client.Subscribe(b.conn, bus.AllEvents, told); err != nil {
+		t.Fatal(err)
+	}
+	b.advance(time.Second)
+	b.send("web", "kvm1", ready(50))
+	b.decision()
+	b.advance(time.Minute)
+	b.send("web", "kvm2", ready(50)) // kvm1 is silent
+	for _, tt := range []struct {
+		verb string
+		q    bus.Query
+		want string
+	}{
+		{bus.VerbPause, bus.Query{Scopes: []bus.Scope{bus.ScopeIn}}, `paused: in; by ann@kvm1 ("the move")`},
+		{bus.VerbForget, bus.Query{Host: "kvm1"}, `host kvm1 is forgotten; by ann@kvm1 ("the move")`},
+	} {
+		tt.q.By, tt.q.Reason = "ann@kvm1", "the move"
+		var err error
+		switch tt.verb {
+		case bus.VerbForget:
+			_, err = client.Ask[bus.Status](t.Context(), b.conn, tt.verb, tt.q)
+		default:
+			_, err = client.Ask[bus.Controls](t.Context(), b.conn, tt.verb, tt.q)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", tt.verb, err)
+		}
+		e := <-told
+		if e.Event != bus.EventControl || e.Group != "web" || e.Sentence != tt.want || e.By != "ann@kvm1" || e.Reason != "the move" {
+			t.Errorf("%s: told %+v, want %q", tt.verb, e, tt.want)
 		}
 	}
 }

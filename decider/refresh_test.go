@@ -443,7 +443,7 @@ func TestRefreshOrders(t *testing.T) {
 	}
 	order := func(o bus.RefreshOrder) error {
 		obs := Observation{Fresh: 1, Hosts: []HostObservation{{ID: "a", Time: f.now, VMs: f.vms["a"]}}}
-		next, err := look(f.spec, f.state, obs, f.now).ordered(&o, "ann")
+		next, err := look(f.spec, f.state, obs, f.now).ordered(bus.Query{Refresh: &o, By: "ann"})
 		if err == nil {
 			f.state.Refresh = next
 		}

@@ -41,7 +41,7 @@ func (d *Decider) refreshed(ctx context.Context, g *group, before *bus.Refresh) 
 		return
 	}
 	if before == nil || before.ID != r.ID || before.Phase != r.Phase {
-		d.tellRefresh(g, r)
+		d.tellRefresh(g, r, bus.Query{})
 	}
 	what := fmt.Sprint(r.ID, r.Phase, r.Since, r.Updated, r.Outdated, r.Failures, r.Checkpoints)
 	if what == g.kept {
@@ -63,9 +63,11 @@ func (d *Decider) keepRefresh(ctx context.Context, g *group, r *bus.Refresh) err
 	return nil
 }
 
-func (d *Decider) tellRefresh(g *group, r *bus.Refresh) {
+// tellRefresh publishes that a refresh entered a phase; q is the request for it, empty where nobody asked.
+func (d *Decider) tellRefresh(g *group, r *bus.Refresh, q bus.Query) {
 	event := bus.Event{
 		V: bus.Version, Group: g.spec.Name, Event: bus.EventRefresh, Sentence: refreshEvent(r), Time: d.cfg.Now().UTC(),
+		By: q.By, Reason: q.Reason,
 	}
 	if err := d.conn.Publish(&event); err != nil {
 		d.log.Debug().Err(err).Msg("event lost")
@@ -78,24 +80,24 @@ func refreshEvent(r *bus.Refresh) string {
 	if r.Sentence == "" {
 		text = fmt.Sprintf("refresh %s: %s to replace", r.Phase, bus.Count(r.Total, "VM"))
 	}
-	return text + "; begun by " + r.By
+	return text + "; begun " + bus.Attribution(r.By, r.Reason)
 }
 
 // ordered is a group's refresh after a request. The error says why it is refused.
-func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
-	was := s.state.Refresh
+func (s situation) ordered(q bus.Query) (*bus.Refresh, error) {
+	was, o, who := s.state.Refresh, q.Refresh, bus.Attribution(q.By, q.Reason)
 	if o.Action != bus.RefreshBegin && !was.Active() {
 		return was, errors.New("no refresh goes on")
 	}
 	now := s.now.UTC()
 	switch o.Action {
 	case bus.RefreshBegin:
-		return s.begun(o, by)
+		return s.begun(q)
 	case bus.RefreshHold:
 		if was.Phase == bus.RefreshPaused {
 			return was, nil
 		}
-		return entering(*was, bus.RefreshPaused, "paused by "+by, now), nil
+		return entering(*was, bus.RefreshPaused, "paused "+who, now), nil
 	case bus.RefreshGoOn:
 		phase := bus.RefreshRunning
 		if was.Returned {
@@ -109,7 +111,7 @@ func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error)
 		if was.Returned {
 			return was, fmt.Errorf("it goes back to template %s already: pause it, or begin another", was.From)
 		}
-		why := "canceled by " + by + "; VMs that are new and serve stay, and old ones serve on"
+		why := "canceled " + who + "; VMs that are new and serve stay, and old ones serve on"
 		return entering(*was, bus.RefreshCanceled, why, now), nil
 	case bus.RefreshReturn:
 		if was.From == "" {
@@ -120,13 +122,13 @@ func (s situation) ordered(o *bus.RefreshOrder, by string) (*bus.Refresh, error)
 		}
 		r := *was
 		r.Returned = true
-		return entering(r, bus.RefreshReturning, "going back to template "+r.From+", as "+by+" wants", now), nil
+		return entering(r, bus.RefreshReturning, "going back to template "+r.From+", asked for "+who, now), nil
 	}
 	return was, fmt.Errorf("action: found %q, want one of %q", o.Action, bus.RefreshActions())
 }
 
 // begun is a refresh that a person begins; one that is over is forgotten.
-func (s situation) begun(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
+func (s situation) begun(q bus.Query) (*bus.Refresh, error) {
 	if s.state.Refresh.Active() {
 		return s.state.Refresh, fmt.Errorf(
 			"one goes on already (%s, begun by %s): --resume lets a paused one go on, and --cancel ends it",
@@ -135,7 +137,7 @@ func (s situation) begun(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
 		)
 	}
 	build := (*bus.Refresh)(nil).Build(s.spec)
-	if o.All {
+	if q.Refresh.All {
 		build.Before = new(s.now)
 	}
 	f := s.refreshFacts(build)
@@ -145,7 +147,9 @@ func (s situation) begun(o *bus.RefreshOrder, by string) (*bus.Refresh, error) {
 			bus.Count(f.kept, "VM"),
 		)
 	}
-	return newRefresh(s.spec, o, by, f, s.now), nil
+	r := newRefresh(s.spec, q.Refresh, q.By, f, s.now)
+	r.Reason = q.Reason
+	return r, nil
 }
 
 // withoutRefresh are shares without what a refresh lets each host do, once none goes on.
@@ -176,7 +180,7 @@ func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) 
 		return r.Refuse("the group's VMs are not known yet")
 	}
 	s := look(g.inForce, g.state, g.seen, now)
-	next, err := s.ordered(o, r.Query.By)
+	next, err := s.ordered(r.Query)
 	if err != nil {
 		return r.Refuse("%s", err)
 	}
@@ -188,7 +192,7 @@ func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) 
 		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
 	}
 	if next != g.state.Refresh {
-		d.tellRefresh(g, next)
+		d.tellRefresh(g, next, r.Query)
 	}
 	g.state.Refresh = next
 	if g.decision == nil || g.decision.Term != d.term {

@@ -86,6 +86,7 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 // forget drops a host that is gone for good from all groups, or from one. Each decider does; the one that leads answers.
 func (d *Decider) forget(r client.Request) error {
 	now := d.cfg.Now()
+	_, leads := d.leadership.Term()
 	known := false
 	for _, name := range d.names() {
 		g := d.groups[name]
@@ -98,10 +99,10 @@ func (d *Decider) forget(r client.Request) error {
 			return r.Refuse("%s", err)
 		default:
 			known = true
-			d.log.Info().Str("group", name).Str("host", r.Query.Host).Str("by", r.Query.By).Msg("host forgotten")
+			d.tellForgotten(name, r.Query, leads)
 		}
 	}
-	if _, leads := d.leadership.Term(); !leads {
+	if !leads {
 		r.Ignore()
 		return nil
 	}
@@ -109,6 +110,21 @@ func (d *Decider) forget(r client.Request) error {
 		return r.Refuse("host: found %q, which no group has a VM on", r.Query.Host)
 	}
 	return r.Answer(d.status(r.Query.Group))
+}
+
+// tellForgotten notes that a host is forgotten; the one that leads puts it into the history.
+func (d *Decider) tellForgotten(group string, q bus.Query, leads bool) {
+	sentence := fmt.Sprintf("host %s is forgotten; %s", q.Host, bus.Attribution(q.By, q.Reason))
+	d.log.Info().Str("group", group).Msg(sentence)
+	if !leads {
+		return
+	}
+	event := bus.Event{
+		V: bus.Version, Group: group, Event: bus.EventControl, Sentence: sentence, Time: d.cfg.Now().UTC(), By: q.By, Reason: q.Reason,
+	}
+	if err := d.conn.Publish(&event); err != nil {
+		d.log.Debug().Err(err).Msg("event lost")
+	}
 }
 
 func (d *Decider) names() []string {

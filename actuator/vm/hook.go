@@ -105,9 +105,9 @@ type Hooks struct {
 // waiter is one who waits.
 type waiter struct {
 	call     hookCall
-	deadline time.Time           // owned by hooks.mu
-	answered chan bus.HookAction // has room for the one answer that a token can have
-	moved    chan struct{}       // has an element when deadline has moved
+	deadline time.Time      // owned by hooks.mu
+	answered chan bus.Query // has room for the one answer that a token can have
+	moved    chan struct{}  // has an element when deadline has moved
 }
 
 // NewHooks makes the hooks of a process; their commands' output goes to log.
@@ -128,7 +128,7 @@ func (h *Hooks) wait(ctx context.Context, call hookCall) (bus.HookAction, error)
 
 func (h *Hooks) waitForAnswer(ctx context.Context, call hookCall) (bus.HookAction, error) {
 	deadline := call.deadline(time.Now())
-	w := &waiter{call: call, deadline: deadline, answered: make(chan bus.HookAction, 1), moved: make(chan struct{}, 1)}
+	w := &waiter{call: call, deadline: deadline, answered: make(chan bus.Query, 1), moved: make(chan struct{}, 1)}
 	token := rand.Text()
 	h.mu.Lock()
 	h.waiters[token] = w
@@ -141,11 +141,11 @@ func (h *Hooks) waitForAnswer(ctx context.Context, call hookCall) (bus.HookActio
 		select {
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
-		case action := <-w.answered:
-			if action == bus.HookAbandon {
-				return call.abandoned("so it was answered over the bus")
+		case q := <-w.answered:
+			if q.Action == bus.HookAbandon {
+				return call.abandoned("so it was answered over the bus %s", bus.Attribution(q.By, q.Reason))
 			}
-			return action, nil
+			return q.Action, nil
 		case <-w.moved:
 			deadline = h.deadline(w)
 			timer.Reset(time.Until(deadline))
@@ -194,7 +194,7 @@ func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 	switch q.Action {
 	case bus.HookContinue, bus.HookAbandon:
 		delete(h.waiters, q.Token)
-		w.answered <- q.Action
+		w.answered <- q
 	case bus.HookHeartbeat:
 		w.deadline = w.call.prolonged(time.Now())
 		a.Deadline = new(w.deadline.UTC())
@@ -211,7 +211,10 @@ func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 			bus.HookHeartbeat,
 		)
 	}
-	h.log.Info().Str("group", a.Group).Str("vm", a.VM).Msgf("the %s hook was answered: %s, by %.80q", a.Hook, q.Action, q.By)
+	h.log.Info().
+		Str("group", a.Group).
+		Str("vm", a.VM).
+		Msgf("the %s hook was answered: %s, %s", a.Hook, q.Action, bus.Attribution(q.By, q.Reason))
 	return a, true, nil
 }
 

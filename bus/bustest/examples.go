@@ -65,6 +65,7 @@ func Decision() *bus.Decision {
 			DryRun: true,
 			Set:    map[string]string{"policy.upper": "60"},
 			By:     "ann@kvm1.example.org",
+			Reason: "launch at 9",
 			Since:  new(Noon.Add(-time.Hour)),
 		}, ID: "web-1777896000250-17",
 		Machine: "a1b2c3d4e5f6", Refresh: Refresh(),
@@ -78,7 +79,8 @@ func Refresh() *bus.Refresh {
 		ID: "web-refresh-1777892400250", Phase: bus.RefreshRunning, Strategy: bus.RefreshReplace,
 		Sentence: "1 of 3 VMs are up to date", Machine: "a1b2c3d4e5f6",
 		From: "web-1", Returned: true, Before: new(Noon), Total: 3, Updated: 1, Outdated: 2, Failures: 1, Alarms: 1, MaxSurge: 1,
-		MinHealthyPercent: 100, Checkpoints: []int{50}, CheckpointDelayMS: 300000, BakeMS: 60000, By: "ann@kvm1.example.org",
+		MinHealthyPercent: 100, Checkpoints: []int{50}, CheckpointDelayMS: 300000, BakeMS: 60000,
+		By: "ann@kvm1.example.org", Reason: "security update",
 		Started: Noon.Add(-time.Hour), Since: Noon.Add(-time.Hour),
 	}
 }
@@ -90,6 +92,7 @@ func Event() *bus.Event {
 		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17",
 		Time: Noon, Deadline: new(Noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A",
 		Console: []string{"[    1.204311] EXT4-fs (vda2): mounted filesystem", "Kernel panic - not syncing: no working init found"},
+		By:      "ann@kvm1.example.org", Reason: "its disk is slow",
 	}
 }
 

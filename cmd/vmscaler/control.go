@@ -22,8 +22,9 @@ import (
 
 // control is what the commands share that change the controls of a group. Each makes a query of its arguments.
 type control struct {
-	g     *globals
-	bus   busFlags
+	g   *globals
+	bus busFlags
+	asking
 	verb  string
 	query bus.Query
 }
@@ -32,12 +33,13 @@ type control struct {
 func (c *control) command(cmd *cobra.Command, validate func(args []string) error) *cobra.Command {
 	cmd.RunE = checked(validate, c.run)
 	c.bus.add(cmd, "bus-listen")
+	c.addReason(cmd)
 	return cmd
 }
 
 // run asks the decider that leads, and prints what holds then.
 func (c *control) run(cmd *cobra.Command) error {
-	c.query.By = whoAsks()
+	c.sign(&c.query)
 	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
 	if err != nil {
 		return err

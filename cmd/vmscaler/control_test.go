@@ -144,7 +144,7 @@ func TestControlsAreAskedFor(t *testing.T) {
 	requests := make(chan client.Request, 8)
 	flags := decider(t, func(r client.Request) error {
 		requests <- r
-		return r.Answer(bus.Controls{Paused: []bus.Scope{bus.ScopeIn}, By: r.Query.By})
+		return r.Answer(bus.Controls{Paused: []bus.Scope{bus.ScopeIn}, By: r.Query.By, Reason: r.Query.Reason})
 	})
 	for _, tt := range []struct {
 		line, verb string
@@ -157,14 +157,14 @@ func TestControlsAreAskedFor(t *testing.T) {
 		{"dry-run web", bus.VerbDryRun, nil, true},
 		{"dry-run web --off", bus.VerbDryRun, nil, false},
 	} {
-		out, err := command(t, append(strings.Fields(tt.line), flags...)...)
+		out, err := command(t, append(strings.Fields(tt.line+" --reason planned"), flags...)...)
 		if err != nil {
 			t.Fatalf("%s: %v", tt.line, err)
 		}
 		asked := <-requests
 		q := asked.Query
 		if asked.Verb != tt.verb || q.Group != "web" || q.On != tt.on || len(q.Scopes) != len(tt.scopes) ||
-			!strings.Contains(q.By, "@") {
+			!strings.Contains(q.By, "@") || q.Reason != "planned" {
 			t.Errorf("%s: asked %s with %+v", tt.line, asked.Verb, q)
 		}
 		for i := range tt.scopes {
@@ -172,8 +172,18 @@ func TestControlsAreAskedFor(t *testing.T) {
 				t.Errorf("%s: scopes %v, want %v", tt.line, q.Scopes, tt.scopes)
 			}
 		}
-		if want := "group web: paused: in, by " + q.By + "\n"; out != want {
+		if want := "group web: paused: in, by " + q.By + " (\"planned\")\n"; out != want {
 			t.Errorf("%s: printed %q, want %q", tt.line, out, want)
+		}
+	}
+}
+
+// A reason goes into messages, logs and terminals, so that it is one harmless line.
+func TestReasonIsOneLine(t *testing.T) {
+	for _, reason := range []string{"two\nlines", "\x1b[2J", strings.Repeat("x", bus.MaxReason+1)} {
+		if _, err := command(t, "pause", "web", "--reason", reason); exitCode(err) != exitUsage ||
+			!strings.Contains(err.Error(), "--reason") {
+			t.Errorf("%q: %v", reason, err)
 		}
 	}
 }

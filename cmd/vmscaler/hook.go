@@ -17,8 +17,9 @@ import (
 
 // hookCmd is the command hook.
 type hookCmd struct {
-	g     *globals
-	bus   busFlags
+	g   *globals
+	bus busFlags
+	asking
 	query bus.Query
 }
 
@@ -41,6 +42,7 @@ removed goes all the same; a "heartbeat" makes it wait for the time-out once mor
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd, "bus-listen")
+	c.addReason(cmd)
 	return cmd
 }
 
@@ -75,7 +77,7 @@ func (c *hookCmd) run(cmd *cobra.Command) error {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
-	c.query.By = whoAsks()
+	c.sign(&c.query)
 	answer, err := client.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, c.query)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -25,6 +25,7 @@ func hostCommand(g *globals) *cobra.Command {
 type hostRemoveCmd struct {
 	g   *globals
 	bus busFlags
+	asking
 }
 
 func hostRemoveCommand(g *globals) *cobra.Command {
@@ -43,6 +44,7 @@ HOST is its name or its id; of several hosts of one name it is the silent one.`)
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
 	c.bus.add(cmd, "bus-listen")
+	c.addReason(cmd)
 	return cmd
 }
 
@@ -54,7 +56,9 @@ func (c *hostRemoveCmd) run(cmd *cobra.Command, name string) error {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
-	_, err = client.Ask[bus.Status](ctx, conn, bus.VerbForget, bus.Query{Host: name, By: whoAsks()})
+	q := bus.Query{Host: name}
+	c.sign(&q)
+	_, err = client.Ask[bus.Status](ctx, conn, bus.VerbForget, q)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds",

@@ -17,8 +17,9 @@ import (
 
 // refreshCmd replaces a group's outdated VMs.
 type refreshCmd struct {
-	g                                     *globals
-	bus                                   busFlags
+	g   *globals
+	bus busFlags
+	asking
 	pause, resume, cancel, back, all, dry bool
 	wait                                  bool
 	strategy                              string
@@ -71,6 +72,7 @@ is as in the config.`),
 		}
 	}
 	c.bus.add(cmd, "bus-listen")
+	c.addReason(cmd)
 	return cmd
 }
 
@@ -129,7 +131,9 @@ func (c *refreshCmd) run(cmd *cobra.Command, group string, o *bus.RefreshOrder) 
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
-	r, err := client.Ask[bus.Refresh](ctx, conn, bus.VerbRefresh, bus.Query{Group: group, Refresh: o, By: whoAsks()})
+	q := bus.Query{Group: group, Refresh: o}
+	c.sign(&q)
+	r, err := client.Ask[bus.Refresh](ctx, conn, bus.VerbRefresh, q)
 	if err != nil {
 		return noAnswer(err)
 	}

@@ -164,7 +164,7 @@ var found = map[bus.Guard]func(*bus.Decision) string{
 		if len(d.Controls.Paused) == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%s paused, by %s", scopes(d.Controls.Paused), d.Controls.By)
+		return fmt.Sprintf("%s paused, %s", scopes(d.Controls.Paused), bus.Attribution(d.Controls.By, d.Controls.Reason))
 	},
 }
 
