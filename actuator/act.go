@@ -16,7 +16,7 @@ type worker struct {
 	up          bool
 	cancel      context.CancelCauseFunc
 	reimages    bool      // of one that brings up: it gives new disks first
-	marks       bool      // it only notes whether the VM is retiring
+	marks       bool      // it only notes something of the VM
 	drain       *vm.Drain // of a removal that can be called off
 }
 
@@ -68,6 +68,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		a.askVictims(ctx, g, plan.Ask)
 		a.remove(ctx, h, g, plan)
 		a.mark(ctx, h, g, plan)
+		a.note(ctx, h, g, plan)
 		a.launch(ctx, h, g, plan, inv)
 	}
 	return again
@@ -107,13 +108,24 @@ func (a *Actuator) remove(ctx context.Context, h vm.Manager, g *group, plan Acti
 			a.tell(bus.Event{Group: g.spec.Name, VM: r.VM.Name, Event: bus.EventDied, Sentence: r.Reason + "; it is replaced"})
 		}
 		w := worker{name: r.VM.Name, group: g.spec.Name}
-		if r.Graceful && (r.Kind == vm.ScaleIn || r.Kind == vm.Outdated || r.VM.Meta.Phase == bus.PhaseDraining) {
+		if r.Graceful && drains(r) {
 			w.drain = &vm.Drain{}
 		}
 		a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
 			return h.Remove(ctx, r, g.spec, w.drain, id)
 		})
 	}
+}
+
+// drains reports whether a graceful removal gives the VM the time of its group's drain.
+func drains(r vm.Removal) bool {
+	switch {
+	case r.VM.Order.Leaves():
+		return r.VM.Order.Is(bus.VMDrain)
+	case r.Kind == vm.Ordered:
+		return true
+	}
+	return r.Kind == vm.ScaleIn || r.Kind == vm.Outdated || r.VM.Meta.Phase == bus.PhaseDraining
 }
 
 // launch starts the plan's launches, and waits for VMs that boot already.
@@ -145,7 +157,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
 		Controls: g.newest.Decision.Controls, Build: g.newest.Decision.Refresh.Build(g.spec), Removed: g.removed(now),
-		Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
+		Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now), Orders: g.newest.Decision.Orders,
 	}
 	s.Sick = a.sick(g, s.Owned)
 	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed
@@ -231,7 +243,7 @@ func (a *Actuator) ended(r result) {
 	w.cancel(nil)
 	if w.marks {
 		if r.err != nil && !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, errScaleIn) {
-			a.log.Warn().Err(r.err).Str("group", w.group).Str("vm", w.name).Msg("whether it is retiring could not be noted")
+			a.log.Warn().Err(r.err).Str("group", w.group).Str("vm", w.name).Msg("what is to become of it could not be noted")
 		}
 		return
 	}

@@ -1,6 +1,7 @@
 package actuator
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -68,8 +69,11 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	}
 	g.mismatch = false
 	toScaleIn := d.Direction == bus.In && before.Direction != bus.In
-	return d.Desired != before.Desired || toScaleIn || !before.HasSample || !sameControls(d.Controls, before.Controls), nil
+	return d.Desired != before.Desired || toScaleIn || !before.HasSample ||
+		!sameControls(d.Controls, before.Controls) || !maps.EqualFunc(d.Orders, before.Orders, sameOrder), nil
 }
+
+func sameOrder(a, b bus.VMOrder) bool { return a.Same(&b) }
 
 func sameControls(a, b bus.Controls) bool {
 	return a.DryRun == b.DryRun && slices.Equal(a.Paused, b.Paused)

@@ -144,11 +144,17 @@ func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
 		if why == "" {
 			why, since = failing[v.UUID].why, failing[v.UUID].since
 		}
+		e := bus.Event{Group: g.spec.Name, VM: v.Name, Event: bus.EventUnhealthy}
+		if why == "" && v.Order.Is(bus.VMUnhealthy) {
+			why, since = v.Order.Sentence(), v.Order.At
+			e.By, e.Reason = v.Order.By, v.Order.Reason
+		}
 		if why != "" {
 			sick[v.UUID] = why
 		}
 		if why != "" && !p.reported {
-			a.tell(bus.Event{Group: g.spec.Name, VM: v.Name, Event: bus.EventUnhealthy, Sentence: why})
+			e.Sentence = why
+			a.tell(e)
 			for _, e := range g.ill([]vm.VM{v}, why, since, a.cfg.Now()) {
 				a.tell(e)
 			}

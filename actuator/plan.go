@@ -55,8 +55,10 @@ type Situation struct {
 	Controls bus.Controls
 	Build    bus.Build
 	Refresh  RefreshShare
-	Removed  int // VMs that served and were scaled in within the removal window
-	Choice   *Choice
+	// Orders are those for VMs, by UUID, also those that their metadata does not have yet.
+	Orders  map[string]bus.VMOrder
+	Removed int // VMs that served and were scaled in within the removal window
+	Choice  *Choice
 }
 
 // Actions is what to do next, each item by a worker of its own.
@@ -69,6 +71,7 @@ type Actions struct {
 	// Retire has the VMs that are to serve only until others have taken their places, and Unretire those that are to stay after all.
 	Retire   []vm.VM
 	Unretire []vm.VM
+	Note     []Note    // what is wanted of VMs, to be noted in their metadata
 	Reimage  []vm.VM   // to be given new disks, or cut off while that was done
 	Kept     int       // surplus VMs that stay as the budget for removals is used up
 	Ask      *Question // what a listener is to say, or has said, about scaling in; nil: nothing
@@ -81,10 +84,13 @@ type Actions struct {
 // before the first decision, it only waits for what boots already.
 func Plan(s Situation) Actions {
 	p := part(s)
-	if s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) }) {
+	switch {
+	case s.Unheard:
 		return Actions{Await: p.await}
+	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) }):
+		return Actions{Await: p.await, Note: p.note}
 	}
-	a := Actions{Await: p.await, Remove: p.remove}
+	a := Actions{Await: p.await, Remove: p.remove, Cancel: p.cancel, Note: p.note}
 	if s.Desired == Unknown {
 		return a
 	}
@@ -124,7 +130,9 @@ type parts struct {
 	sick      []vm.VM      // as many as may be in replacement at once
 	suspended []vm.VM      // by a person: no capacity, and left alone
 	remove    []vm.Removal // what is of no use any more, whatever is desired
-	booting   int          // take a boot slot, with those that are being created
+	cancel    []vm.Removal // launches of VMs that are to go
+	note      []Note
+	booting   int // take a boot slot, with those that are being created
 }
 
 // part looks at each VM by itself, without what is desired.
@@ -132,6 +140,15 @@ func part(s Situation) parts {
 	p := parts{booting: len(s.Creating)}
 	repairs := !s.Controls.IsPaused(bus.ScopeRepair)
 	for _, v := range s.Owned {
+		order, pending := s.order(v)
+		// New disks come with a new definition, in which what was noted is not.
+		if pending && s.Work[noteKey(v.UUID)] == Idle && s.Work[v.UUID] != Reimaging && !v.Reimaging() {
+			p.note = append(p.note, Note{v, *order})
+		}
+		if order.Leaves() {
+			p.leave(s, v, *order, pending)
+			continue
+		}
 		if v.Reimaging() || s.Work[v.UUID] == Reimaging { // which its metadata does not say at once
 			p.reimaging++
 		}
@@ -146,7 +163,7 @@ func part(s Situation) parts {
 			continue
 		case Draining, Removing, Resting:
 			switch {
-			case v.Retiring():
+			case v.Retiring(), v.Order.Is(bus.VMReplace):
 				p.leaving++ // and is not called off, as others have taken its place
 			case s.Work[v.UUID] == Draining:
 				p.draining = append(p.draining, v)

@@ -35,6 +35,9 @@ func show(a Actions) string {
 	for _, vm := range a.Await {
 		parts = append(parts, "await "+vm.Name)
 	}
+	for _, n := range a.Note {
+		parts = append(parts, fmt.Sprintf("note %s of %s", n.Order.Verb, n.VM.Name))
+	}
 	removals := func(verb string, rs []vm.Removal) {
 		for _, r := range rs {
 			flags := ""
@@ -144,6 +147,15 @@ func TestPlan(t *testing.T) {
 	protected := func(v vm.VM) vm.VM { v.Protected = true; return v }
 	machine := func(hash string, v vm.VM) vm.VM { v.Meta.Machine = hash; return v }
 	retiring := func(v vm.VM) vm.VM { v.Meta.Retiring, v.Meta.Template = t0, "old"; return v }
+	ordered := func(verb bus.VMVerb, v vm.VM) vm.VM {
+		v.Order = &bus.VMOrder{Verb: verb, By: "ann", At: t0}
+		return v
+	}
+	wanted := func(n int, verb bus.VMVerb) changes {
+		return func(s *Situation) {
+			s.Orders = map[string]bus.VMOrder{vmOf(n, "", "").UUID: {Verb: verb, By: "ann", At: t0}}
+		}
+	}
 	marking := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Marking } }
 	reimaging := func(v vm.VM) vm.VM { v.Meta.Reimaging = t0; return v }
 	reimages := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Reimaging } }
@@ -922,6 +934,75 @@ func TestPlan(t *testing.T) {
 		{"without a number there is no VM", 2, []vm.VM{running(1)}, []changes{func(s *Situation) { s.Numbers = nil }}, ""},
 		{"one that shuts down is left alone", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateShutdown)}, nil, ""},
 		{"an unknown state is left alone", 1, []vm.VM{vmOf(1, bus.PhaseReady, bus.StateOther)}, nil, ""},
+		{
+			"what is wanted of a VM is noted before it is done", 2,
+			[]vm.VM{running(1), running(2)},
+			[]changes{wanted(1, bus.VMDrain)}, "create web-3; note drain of web-1",
+		},
+		{"and one that is to go is no surplus", 1, []vm.VM{running(1), running(2)}, []changes{wanted(1, bus.VMRemove)}, "note remove of web-1"},
+		{
+			"it is noted while it boots, too", 1,
+			[]vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning), running(2)},
+			[]changes{wanted(1, bus.VMRemove), up(1)}, "note remove of web-1",
+		},
+		{
+			"and while all is paused", 2,
+			[]vm.VM{running(1), running(2)},
+			[]changes{wanted(1, bus.VMRemove), paused(bus.Scopes()...)}, "note remove of web-1",
+		},
+		{
+			"but not while it gets new disks, with which it would be lost", 2,
+			[]vm.VM{running(1), running(2)},
+			[]changes{wanted(1, bus.VMRemove), reimages(1)}, "create web-3",
+		},
+		{"nor by one that does not act", 2, []vm.VM{running(1), running(2)}, []changes{wanted(1, bus.VMRemove), unheard}, ""},
+		{"what is noted is not noted again", 1, []vm.VM{ordered(bus.VMUnhealthy, running(1))}, []changes{wanted(1, bus.VMUnhealthy)}, ""},
+		{
+			"a VM is removed", 1,
+			[]vm.VM{ordered(bus.VMRemove, running(1)), running(2)},
+			nil, `remove web-1 (removed by ann, gracefully)`,
+		},
+		{
+			"also a protected one, and while no decision holds", Unknown,
+			[]vm.VM{protected(ordered(bus.VMRemove, running(1))), running(2)},
+			nil, `remove web-1 (removed by ann, gracefully)`,
+		},
+		{
+			"one that a person has suspended", 1,
+			[]vm.VM{ordered(bus.VMRemove, vmOf(1, bus.PhaseReady, bus.StatePaused)), running(2)},
+			nil, `remove web-1 (removed by ann)`,
+		},
+		{
+			"one that is off, and does not stay if it is started", 1,
+			[]vm.VM{ordered(bus.VMRemove, vmOf(1, bus.PhaseReady, bus.StateShutoff)), running(2)},
+			nil, `remove web-1 (removed by ann)`,
+		},
+		{
+			"a launch ends", 1,
+			[]vm.VM{ordered(bus.VMRemove, vmOf(1, bus.PhaseLaunching, bus.StateRunning)), running(2)},
+			[]changes{up(1)}, `cancel web-1 (removed by ann)`,
+		},
+		{
+			"a drain is not called off when it is needed", 2,
+			[]vm.VM{ordered(bus.VMDrain, vmOf(1, bus.PhaseDraining, bus.StateRunning)), running(2)},
+			[]changes{draining(1)}, "create web-3",
+		},
+		{"not while all is paused", 1, []vm.VM{ordered(bus.VMRemove, running(1)), running(2)}, []changes{paused(bus.Scopes()...)}, ""},
+		{
+			"another takes the place of one that is to be replaced", 1,
+			[]vm.VM{ordered(bus.VMReplace, running(1))},
+			nil, "create web-2",
+		},
+		{
+			"which goes when the decision lets it", 1,
+			[]vm.VM{ordered(bus.VMReplace, running(1)), running(2)},
+			[]changes{refresh(0, 1)}, "remove web-1 (another has taken its place, as ordered by ann, gracefully)",
+		},
+		{
+			"not while replacing is paused", 2,
+			[]vm.VM{ordered(bus.VMReplace, running(1)), running(2)},
+			[]changes{refresh(0, 1), paused(bus.ScopeRepair)}, "",
+		},
 		{"a phase of a later version is left alone", 1, []vm.VM{vmOf(1, "warm", bus.StateShutoff)}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,7 +22,7 @@ type RefreshShare struct {
 func (a *Actions) refresh(s Situation, p *parts) {
 	released := min(len(p.retiring), max(0, s.Refresh.Release-p.leaving))
 	for _, v := range p.retiring[:released] {
-		a.Remove = append(a.Remove, vm.Removal{VM: v, Kind: vm.Outdated, Reason: "others have taken its place", Graceful: true})
+		a.Remove = append(a.Remove, s.release(v))
 	}
 	a.Unretire = s.unretire(p.live)
 	if slots := freeSlots(s, p.booting); slots > 0 {
@@ -50,9 +50,20 @@ func (s Situation) missing(live []vm.VM) int {
 	return missing
 }
 
+// release is the removal of a VM whose place others have taken.
+func (s Situation) release(v vm.VM) vm.Removal {
+	if v.Order.Is(bus.VMReplace) {
+		return vm.Removal{VM: v, Kind: vm.Ordered, Reason: removalReason(*v.Order), Graceful: true}
+	}
+	return vm.Removal{VM: v, Kind: vm.Outdated, Reason: "others have taken its place", Graceful: true}
+}
+
 // retiring reports whether a VM only serves until another has taken its place. One that is protected stays, and one that is what
-// new ones are made as, after all.
+// new ones are made as, after all, unless a person wants it replaced.
 func (s Situation) retiring(v vm.VM) bool {
+	if v.Order.Is(bus.VMReplace) {
+		return v.Meta.Phase.Serves() && !s.Controls.IsPaused(bus.ScopeRepair)
+	}
 	return v.Retiring() && s.Refresh.Active && !v.Protected && s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created)
 }
 
@@ -63,7 +74,7 @@ func (s Situation) retire(live []vm.VM, n int) (retire, rest []vm.VM) {
 	}
 	var may []vm.VM
 	for _, v := range live {
-		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && !v.Reimaging() && s.Sick[v.UUID] == "" &&
+		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && !v.Reimaging() && v.Order == nil && s.Sick[v.UUID] == "" &&
 			s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) {
 			may = append(may, v)
 		}

@@ -16,6 +16,7 @@ const (
 	MaxStages = 256    // instances
 	MaxVMs    = 10_000 // in a sample
 	MaxText   = 1 << 10
+	MaxOrders = 100 // for VMs of a group
 
 	MaxName      = 253 // bytes of a name, such as that of a VM
 	maxHostName  = 255
@@ -99,6 +100,7 @@ func (c *Controls) most() int   { return maxAnswerBytes }
 func (r *Refresh) most() int    { return maxAnswerBytes }
 func (a *HookAnswer) most() int { return maxAnswerBytes }
 func (w *Wake) most() int       { return maxAnswerBytes }
+func (a *VMAnswer) most() int   { return maxAnswerBytes }
 
 // Of as many VMs as a sample may have.
 func (v *Victims) most() int       { return MaxPayload }
@@ -221,6 +223,7 @@ func (s *Sample) bounds() error {
 		b.name("vms.phase", string(vm.Phase), maxWord)
 		b.name("vms.template", vm.Template, longestName)
 		b.name("vms.machine", vm.Machine, maxWord)
+		b.order("vms.order", vm.Order)
 		b.text("vms.error", vm.Error)
 		b.known("vms.cpu_percent", vm.CPUPercent, maxPercent)
 		b.known("vms.run_delay_percent", vm.RunDelayPercent, maxPercent)
@@ -257,6 +260,11 @@ func (d *Decision) bounds() error {
 		b.text("wishes.sentence", w.Sentence)
 	}
 	b.name("machine", d.Machine, maxWord)
+	b.count("orders", len(d.Orders), MaxOrders)
+	for uuid, o := range d.Orders {
+		b.name("orders", uuid, maxWord)
+		b.order("orders", &o)
+	}
 	for _, part := range []interface{ bounds() error }{&d.Controls, d.Refresh} {
 		if b.err == nil {
 			b.err = part.bounds()
@@ -340,6 +348,7 @@ func (q *Query) bounds() error {
 	b.name("by", q.By, maxHostName)
 	b.reason(q.Reason)
 	b.name("token", q.Token, MaxName)
+	b.name("vm", q.VM, MaxName)
 	b.name("action", string(q.Action), maxWord)
 	b.settings(q.Set)
 	return b.err

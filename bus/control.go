@@ -42,8 +42,9 @@ func (c *Controls) check() error {
 	return c.bounds()
 }
 
-// The requests. Each decider answers the first two, which change nothing, so that everybody may ask; only the one that
-// leads answers those that change a group's controls or wake it, and only the actuator that waits answers the one for a hook.
+// The requests, beside those for one VM ([VMVerb]). Each decider answers the first two, which change nothing, so that everybody may
+// ask; only the one that leads answers those that change a group's controls or wake it, and only the actuator that waits answers the
+// one for a hook.
 const (
 	VerbStatus  = "status"  // -> Status
 	VerbExplain = "explain" // -> Decision, the newest of the group that the Query names
@@ -74,6 +75,9 @@ type Query struct {
 	Reason string            `json:"reason,omitempty"` // and why
 	// Refresh is for VerbRefresh.
 	Refresh *RefreshOrder `json:"refresh,omitempty"`
+	// VM is for the requests about one VM: its name or UUID. KeepSize is for VMRemove: another takes its place.
+	VM       string `json:"vm,omitempty"`
+	KeepSize bool   `json:"keep_size,omitempty"`
 	// Token is of the event "waiting", Action the answer to it.
 	Token  string     `json:"token,omitempty"`
 	Action HookAction `json:"action,omitempty"`
@@ -92,6 +96,25 @@ type HookAnswer struct {
 func (a *HookAnswer) check() error {
 	if a.VM == "" || a.Action == "" {
 		return errors.New("answer to a hook without vm or action")
+	}
+	return checkVersion(a.V)
+}
+
+// VMAnswer is what becomes of a request for one VM that is not refused.
+type VMAnswer struct {
+	V        int     `json:"v"`
+	Group    string  `json:"group"`
+	VM       string  `json:"vm"`
+	UUID     string  `json:"uuid"`
+	Host     string  `json:"host"`
+	Verb     VMVerb  `json:"verb"`
+	Outcome  Outcome `json:"outcome"`
+	Sentence string  `json:"sentence"`
+}
+
+func (a *VMAnswer) check() error {
+	if a.VM == "" || a.Verb == "" || a.Outcome == "" {
+		return errors.New("answer to a request for a VM without vm, verb or outcome")
 	}
 	return checkVersion(a.V)
 }

@@ -33,6 +33,7 @@ const (
 	RuleWoken      Rule = "woken"       // somebody wants a group awake that had no VM
 	RuleIdle       Rule = "idle"        // its last VM had nothing to do for the group's idle_to_zero
 	RuleAsleep     Rule = "asleep"      // it has no VM, and nothing that wants one
+	RuleRemoved    Rule = "removed"     // a person has removed a VM, and the group has one less
 	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
@@ -80,7 +81,10 @@ type Decision struct {
 	// Machine is what new VMs are made from, as a shortage fingerprint: VMs with another one are outdated.
 	Machine string   `json:"machine,omitempty"`
 	Refresh *Refresh `json:"refresh,omitempty"` // the one that goes on, or the last one
-	ID      string   `json:"id"`
+	// Orders are those for VMs, by UUID, at most MaxOrders. Desired and Shares go by them; an actuator writes those into the
+	// metadata of its VMs that these do not have yet.
+	Orders map[string]VMOrder `json:"orders,omitempty"`
+	ID     string             `json:"id"`
 	// Term is when the decider began to lead, in Unix ms, and more than any before. One lower than that of a decision which
 	// still holds is ignored.
 	Term int64 `json:"term"`

@@ -35,6 +35,7 @@ const (
 var messageTypes = []any{
 	bus.Sample{},
 	bus.VM{},
+	bus.VMOrder{},
 	bus.Host{},
 	bus.Decision{},
 	bus.Share{},
@@ -55,6 +56,7 @@ var messageTypes = []any{
 	bus.Query{},
 	bus.HookAnswer{},
 	bus.Wake{},
+	bus.VMAnswer{},
 	bus.Status{},
 	bus.GroupStatus{},
 }
@@ -64,6 +66,9 @@ var valueTypes = []any{
 	bus.Phase(""),
 	bus.State(""),
 	bus.Direction(""),
+	bus.VMVerb(""),
+	bus.Outcome(""),
+	bus.Refusal(""),
 	bus.Scope(""),
 	bus.RefreshPhase(""),
 	bus.RefreshStrategy(""),
@@ -392,7 +397,11 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 		bus.VerbScale,
 		bus.VerbSet,
 		bus.VerbStatus,
-	} // sorted
+	}
+	for _, v := range bus.VMVerbs() {
+		verbs = append(verbs, string(v))
+	}
+	slices.Sort(verbs)
 	slices.Sort(requests)
 	if !slices.Equal(requests, verbs) {
 		t.Errorf("requests %q, want %q", requests, verbs)

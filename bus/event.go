@@ -33,6 +33,7 @@ const (
 	EventRefresh   EventType = "refresh"   // a refresh entered a phase
 	EventRetiring  EventType = "retiring"  // another VM is to take its place
 	EventIgnored   EventType = "ignored"   // a part of its config has no effect on the group's VMs
+	EventOrdered   EventType = "ordered"   // a person wants something of it
 )
 
 // Event is one step of a VM's life.

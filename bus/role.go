@@ -16,12 +16,13 @@ const (
 	RoleOperator  Role = "operator" // a person's commands: requests, and the history
 	RoleMetric    Role = "metric"   // a publisher of metrics that groups scale on
 	RoleWake      Role = "wake"     // who may wake groups that have no VM, such as a gateway in front of them
+	RoleMonitor   Role = "monitor"  // a load balancer or a monitoring system, which marks VMs as unhealthy
 	RoleTap       Role = "tap"      // a client on this machine without credentials
 )
 
 // Roles are all roles, in the order of the table in docs/design.md.
 func Roles() []Role {
-	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleMetric, RoleWake, RoleTap}
+	return []Role{RoleCollector, RoleDecider, RoleActuator, RoleDashboard, RoleOperator, RoleMetric, RoleWake, RoleMonitor, RoleTap}
 }
 
 // Permissions are the subjects that a role may use; everything else is denied.
@@ -72,6 +73,7 @@ func (r Role) Permissions() Permissions {
 				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, AllWakes, r.InboxPrefix() + ".>"},
 				readRequests,
 				writeRequests,
+				vmRequests(VMVerbs()...),
 				discovery,
 			),
 		}
@@ -99,6 +101,11 @@ func (r Role) Permissions() Permissions {
 		return Permissions{Publish: []string{AllMetrics}}
 	case RoleWake:
 		return Permissions{Publish: []string{AllWakes}, Subscribe: []string{r.InboxPrefix() + ".>"}}
+	case RoleMonitor:
+		return Permissions{
+			Publish:   vmRequests(VMUnhealthy),
+			Subscribe: slices.Concat(watching, []string{r.InboxPrefix() + ".>"}),
+		}
 	case RoleTap:
 		return Permissions{
 			Publish: slices.Concat(readRequests, discovery),
@@ -107,6 +114,14 @@ func (r Role) Permissions() Permissions {
 		}
 	}
 	return Permissions{}
+}
+
+// vmRequests are the subjects of requests for one VM.
+func vmRequests(verbs ...VMVerb) (subjects []string) {
+	for _, v := range verbs {
+		subjects = append(subjects, "vmscaler.ctl."+string(v))
+	}
+	return subjects
 }
 
 // reading are the requests by which a stream is read.

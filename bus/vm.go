@@ -82,6 +82,9 @@ func StateFromLibvirt(state int) State {
 // person did that, so it is left alone.
 func (s State) Suspended() bool { return s == StatePaused || s == StateSaved || s == StateAsleep }
 
+// Off reports whether a domain does not run, and will not by itself.
+func (s State) Off() bool { return s == StateShutoff || s == StateCrashed }
+
 // VM is one VM in a Sample.
 type VM struct {
 	Name  string `json:"name"`
@@ -110,5 +113,6 @@ type VM struct {
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
 	Reimaging  bool       `json:"reimaging,omitempty"` // it is being given new disks
 	Retiring   bool       `json:"retiring,omitempty"`  // it serves until another has taken its place
+	Order      *VMOrder   `json:"order,omitempty"`     // what a person wants of it
 	Error      string     `json:"error,omitempty"`
 }

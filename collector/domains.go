@@ -18,6 +18,7 @@ type reading struct {
 	counter    counter // zero unless running
 	memoryMiB  int
 	protected  bool
+	order      *bus.VMOrder
 	rebooted   *time.Time // when its guest last restarted; nil: it did not
 	err        error      // why state and counter are unknown
 }
@@ -68,6 +69,9 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	case err != nil:
 		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
+	if r.order, err = orderOf(dom); err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
+	}
 	if r.rebooted, err = rebootedAt(dom); err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
@@ -111,6 +115,18 @@ func isProtected(dom *libvirt.Domain) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// orderOf is what a person wants of a VM; nil is nothing. It is an element of its own, too.
+func orderOf(dom *libvirt.Domain) (*bus.VMOrder, error) {
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.OrderURI, 0)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+		return nil, nil //nolint:nilnil // no order is no error
+	}
+	if err != nil {
+		return nil, err
+	}
+	return bus.ParseVMOrder(element), nil
 }
 
 // rebootedAt is when the actuator last saw the guest restart without ending; nil: never.

@@ -90,7 +90,7 @@ func (c *Collector) promised(readings []reading, now time.Time) *int {
 func (c *Collector) vm(r reading) bus.VM {
 	vm := bus.VM{
 		Name: r.name, UUID: r.uuid, State: r.state, Phase: r.meta.Phase, PhaseSince: r.meta.Since.UTC(), Created: r.meta.Created.UTC(),
-		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB, Protected: r.protected,
+		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB, Protected: r.protected, Order: r.order,
 		RebootedAt: r.rebooted, Template: r.meta.Template, Machine: r.meta.Machine,
 		Retiring: !r.meta.Retiring.IsZero(), Reimaging: !r.meta.Reimaging.IsZero(),
 	}

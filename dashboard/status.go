@@ -130,6 +130,9 @@ func vmLines(samples []bus.Sample, machine string) []string {
 		if r.vm.Protected {
 			notes = append(notes, "protected")
 		}
+		if o := r.vm.Order; o != nil {
+			notes = append(notes, o.Sentence())
+		}
 		if r.vm.Error != "" {
 			notes = append(notes, r.vm.Error)
 		}

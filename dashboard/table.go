@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -243,7 +244,7 @@ func phase(vm bus.VM, machine string, now time.Time, width int) (string, tone) {
 			return string(vm.State), toneBad
 		}
 		if vm.Phase.Serves() {
-			return serving(text, vm.Protected, model.Age(vm, machine), width)
+			return serving(text, vm.Protected, cmp.Or(model.Ordered(vm), model.Age(vm, machine)), width)
 		}
 	case bus.PhaseFailed:
 		return text, toneBad

@@ -35,6 +35,7 @@ type State struct {
 	Controls       bus.Controls
 	Refresh        *bus.Refresh       // the one that goes on, or the last one
 	Failures       map[bus.HostID]int // launches that have failed, as each host's actuator counted them last
+	Orders         Orders             // for VMs whose metadata does not have them yet
 }
 
 // Decide is one evaluation of a group: what the rules recommend, what the limits let through of it, and what is laid over
@@ -46,16 +47,21 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
 	if d.HasSample {
-		build := bus.Build{}
-		if next.Refresh != nil || obs.noted() { // else there is nothing to compare, and a fingerprint takes its time
-			build = next.Refresh.Build(s.spec)
-		}
-		d.Machine, d.Refresh = build.Machine, next.Refresh
-		d.Shares = split(order{spec.ScaleIn, build}, d.Direction, d.Desired, obs)
-		s.allot(next.Refresh, d.Direction, d.Desired, d.Shares)
-		next.Numbers = st.Numbers.deal(spec.Name, d.Shares, obs)
+		s.share(&d, &next)
 	}
 	return d, next
+}
+
+// share says what each host has of a decision: its VMs, their numbers, and what a refresh or an order lets go there.
+func (s situation) share(d *bus.Decision, next *State) {
+	build := bus.Build{}
+	if next.Refresh != nil || s.obs.noted() { // else there is nothing to compare, and a fingerprint takes its time
+		build = next.Refresh.Build(s.spec)
+	}
+	d.Machine, d.Refresh, d.Orders = build.Machine, next.Refresh, s.obs.orders(next.Orders)
+	d.Shares = split(order{s.spec.ScaleIn, build}, d.Direction, d.Desired, s.obs)
+	s.allot(next.Refresh, d.Direction, d.Desired, d.Shares)
+	next.Numbers = next.Numbers.deal(s.spec.Name, d.Shares, s.obs)
 }
 
 // situation is what an evaluation goes by. Nothing changes it.
@@ -71,15 +77,17 @@ type situation struct {
 }
 
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
-	s := situation{obs: obs, incomplete: obs.incomplete(), now: now}
+	s := situation{incomplete: obs.incomplete(), now: now}
 	s.spec, s.state, s.scheduled = onSchedule(spec, st, now)
 	s.moved = s.spec.Min != spec.Min || s.spec.Max != spec.Max
+	s.state.Orders = st.Orders.pending(obs)
+	s.obs = obs.ordered(s.state.Orders, !st.Controls.IsPaused(bus.ScopeRepair))
 	s.state.BootTimes.Add(obs)
 	s.state.Warmup.See(s.spec, s.state.BootTimes, obs)
 	if s.state.LastData.IsZero() {
 		s.state.LastData = now
 	}
-	s.counts = count(s.spec, s.state, obs)
+	s.counts = count(s.spec, s.state, s.obs)
 	s.state.Idle = s.idle()
 	return s
 }

@@ -155,6 +155,9 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 		bus.VerbRefresh,
 		bus.VerbWake,
 	}
+	for _, verb := range bus.VMVerbs() {
+		verbs = append(verbs, string(verb))
+	}
 	for _, subscribe := range []func() error{
 		func() error { return client.SubscribeNewest(d.conn, bus.AllSamples, in.samples) },
 		func() error { return client.SubscribeNewest(d.conn, bus.AllHealth, in.health) },

@@ -24,6 +24,16 @@ func (o Observation) joined(known []bus.HostID) (hosts []HostObservation) {
 	return hosts
 }
 
+// anyOrdered reports whether something is wanted of any VM by itself.
+func (o Observation) anyOrdered() bool {
+	for _, h := range o.Hosts {
+		if slices.ContainsFunc(h.VMs, func(vm bus.VM) bool { return vm.Order != nil }) {
+			return true
+		}
+	}
+	return false
+}
+
 // noted reports whether any VM says what it was made from.
 func (o Observation) noted() bool {
 	for _, h := range o.Hosts {
@@ -47,9 +57,9 @@ func (h HostObservation) kept() (n int) {
 }
 
 // kept reports whether a VM is one of those that desired counts: it is not on its way out, or only to get new disks, none is to
-// take its place, and nobody has suspended it.
+// take its place, and nobody has suspended it or wants it gone.
 func kept(vm bus.VM) bool {
-	return (!vm.Phase.Leaving() || vm.Reimaging) && !vm.State.Suspended() && !vm.Retiring
+	return (!vm.Phase.Leaving() || vm.Reimaging) && !vm.State.Suspended() && !vm.Retiring && !vm.Order.Leaves()
 }
 
 // failures are the launches that have failed, as each host's actuator counts them; one that is silent keeps what it said last.

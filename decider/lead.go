@@ -38,6 +38,7 @@ type checkpoint struct {
 	Limits         LimitState   `json:"guards"`
 	ScheduleSeenAt time.Time    `json:"scheduled"`
 	Wake           Wake         `json:"wake,omitzero"`
+	Orders         Orders       `json:"orders,omitempty"`
 }
 
 func newCheckpoint(st State, now time.Time) checkpoint {
@@ -56,6 +57,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 		st.Limits,
 		st.ScheduleSeenAt.UTC(),
 		st.Wake,
+		st.Orders,
 	}
 }
 
@@ -63,17 +65,17 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 // the next leader has them from the last decision.
 func (c checkpoint) worthSaving(saved checkpoint) bool {
 	return c.Desired != saved.Desired || !c.LastOut.Equal(saved.LastOut) || !c.LastChange.Equal(saved.LastChange) ||
-		c.Wake.worthSaving(
-			saved.Wake,
-		) || !slices.Equal(c.Hosts, saved.Hosts) || !maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) ||
+		c.Wake.worthSaving(saved.Wake) || !slices.Equal(c.Hosts, saved.Hosts) ||
+		!maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) ||
+		!maps.EqualFunc(c.Orders, saved.Orders, func(a, b bus.VMOrder) bool { return a.Same(&b) }) ||
 		c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
 }
 
 // recall is the state of a group for one who begins to lead: as it was kept, or, if that is newer, as the decision
 // that was heard last says; both only while they are young enough.
 func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now time.Time) State {
-	st := State{Controls: controls, Wake: kept.Wake} // which ends by itself
-	age := now.Sub(kept.Time).Abs()                  // another decider's clock may be ahead
+	st := State{Controls: controls, Orders: kept.Orders, Wake: kept.Wake} // which ends by itself
+	age := now.Sub(kept.Time).Abs()                                       // another decider's clock may be ahead
 	if age < checkpointAge {
 		st.Numbers = kept.Numbers
 		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = &kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
@@ -86,7 +88,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 	if heard == nil || !heard.HasSample || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= checkpointAge {
 		return st
 	}
-	st.PreviousDesired = &heard.Desired
+	st.PreviousDesired, st.Orders = &heard.Desired, heard.Orders
 	if until := heard.Inputs.WokenUntil; until != nil && until.After(st.Wake.Until) {
 		st.Wake.Until = *until
 	}

@@ -37,6 +37,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 			old := build.Outdated(vm.Machine, vm.Template, vm.Created)
 			serves := vm.Phase.Serves() && vm.State == bus.StateRunning && h.Trouble != Silent
 			switch {
+			case vm.Order.Leaves():
 			case vm.Reimaging:
 				f.retiring++
 			case vm.Retiring:
@@ -300,24 +301,23 @@ func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
 
 // allot says on which hosts VMs may retire, and how many of those that do may go now. A host's share is without those that
 // it may retire, so that none takes their place before the next decision has said where. Load comes first: no further VM retires
-// while the group grows or shrinks, or lacks others than those that take the place of retiring ones.
+// while the group grows or shrinks, or lacks others than those that take the place of retiring ones. VMs that a person wants
+// replaced retire without a refresh, too.
 func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, shares map[bus.HostID]bus.Share) {
-	if !r.Active() || s.incomplete != "" {
+	if !r.Active() && !s.obs.anyOrdered() || s.incomplete != "" {
 		return
 	}
 	build := r.Build(s.spec)
 	f := s.refreshFacts(build)
-	surge, spare := leeway(*r, s.spec.Max, desired)
-	more := 0
-	whole := f.kept+f.retiring >= desired && f.complete && direction == bus.Hold
-	if whole && r.Phase.Replaces() && !s.state.Controls.IsPaused(bus.ScopeRepair) {
-		replaced := max(0, r.Total-f.staying)
-		more = min(surge+spare-f.retiring, upTo(*r)-replaced, f.staying-f.held)
-		if r.Strategy == bus.RefreshReimage { // each takes one out of service, and others may be out already
-			more = min(more, f.serving-(desired-spare))
-		}
+	more, spare := 0, 0
+	if r.Active() {
+		more, spare = s.retireMore(*r, f, direction, desired)
 	}
+	reimages := r.Reimages()
 	s.withinMax(shares)
+	if s.obs.anyOrdered() && s.counts.owned >= s.spec.Max && f.kept < desired { // there is no room for others beside them
+		spare = max(spare, s.spec.Repair.AtOnce)
+	}
 	release := min(max(0, f.serving+f.standing-(desired-spare)), f.standing)
 	for _, h := range s.obs.Hosts {
 		share, ok := shares[h.ID]
@@ -327,6 +327,7 @@ func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, s
 		standing, reimaging, may := 0, 0, 0
 		for _, vm := range h.VMs {
 			switch {
+			case vm.Order.Leaves():
 			case vm.Reimaging:
 				reimaging++
 			case vm.Retiring && vm.Phase.Serves():
@@ -337,7 +338,7 @@ func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, s
 		}
 		now := max(0, min(more, may))
 		share.Release = min(release, standing)
-		if r.Strategy == bus.RefreshReimage {
+		if reimages {
 			share.Retire = reimaging + now
 		} else {
 			share.Retire = standing - share.Release + now
@@ -346,6 +347,20 @@ func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, s
 		more, release = more-now, release-share.Release
 		shares[h.ID] = share
 	}
+}
+
+// retireMore is how many more VMs a refresh has retire now, and how many of desired it may have missing.
+func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direction, desired int) (more, spare int) {
+	surge, spare := leeway(r, s.spec.Max, desired)
+	whole := f.kept+f.retiring >= desired && f.complete && direction == bus.Hold
+	if !whole || !r.Phase.Replaces() || s.state.Controls.IsPaused(bus.ScopeRepair) {
+		return 0, spare
+	}
+	more = min(surge+spare-f.retiring, upTo(r)-max(0, r.Total-f.staying), f.staying-f.held)
+	if r.Strategy == bus.RefreshReimage { // each takes one out of service, and others may be out already
+		more = min(more, f.serving-(desired-spare))
+	}
+	return more, spare
 }
 
 // withinMax takes back new VMs from the hosts' shares for which old ones must go first.

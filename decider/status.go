@@ -63,6 +63,9 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	if r.Verb == bus.VerbForget {
 		return d.forget(r)
 	}
+	if slices.Contains(bus.VMVerbs(), bus.VMVerb(r.Verb)) {
+		return d.orderVM(ctx, r)
+	}
 	name := r.Query.Group
 	if name == "" && len(d.groups) == 1 {
 		name = d.names()[0]

@@ -192,11 +192,21 @@ func (w *Window) AllFresh(now time.Time, staleAfter time.Duration) bool {
 }
 
 // Take is the observation at now; a host whose last sample is older than staleAfter is silent. It starts the next window.
+func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
+	o := w.look(now, staleAfter)
+	for _, h := range w.hosts {
+		h.fresh = false
+		clear(h.cpu)
+	}
+	return o
+}
+
+// look is the observation at now, of the window as far as it is.
 //
 // A VM counts once, by its UUID. One that a silent host had and another shows is the other's, as after a change of the
 // host's identity; a silent host of which so nothing is left is forgotten, and after an hour one that had nothing: until then a
 // VM may be there that it did not show any more, with a number that it was given.
-func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
+func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	var o Observation
 	silent := func(h *hostWindow) bool { return now.Sub(h.arrived) > staleAfter }
 	owner, contested := w.owners(silent)
@@ -232,8 +242,6 @@ func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 			o.Fresh++
 		}
 		o.Hosts = append(o.Hosts, ho)
-		h.fresh = false
-		clear(h.cpu)
 	}
 	slices.SortFunc(o.Hosts, func(a, b HostObservation) int { return cmp.Compare(a.ID, b.ID) })
 	return o

@@ -73,6 +73,9 @@ func (e *ending) tell(event bus.EventType, problem error, deadline *time.Time) {
 		Sentence:  e.removal.Reason + leftAlone(event, e.others) + e.kept(event),
 		ElapsedMS: time.Since(e.began).Milliseconds(), Deadline: deadline,
 	}
+	if o := e.removal.VM.Order; o != nil && e.removal.Kind == Ordered {
+		out.By, out.Reason = o.By, o.Reason
+	}
 	if problem != nil {
 		out.Error = ErrorText(problem)
 	}

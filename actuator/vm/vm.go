@@ -16,10 +16,11 @@ type VM struct {
 	IOError bool
 	// Protected VMs are never chosen for scaling in.
 	Protected bool
+	Order     *bus.VMOrder // what a person wants of it; nil is nothing
 }
 
 // Off reports whether a VM does not run and will not by itself.
-func (vm VM) Off() bool { return vm.State == bus.StateShutoff || vm.State == bus.StateCrashed }
+func (vm VM) Off() bool { return vm.State.Off() }
 
 // Serves reports whether a VM does its work.
 func (vm VM) Serves() bool {
@@ -43,6 +44,7 @@ const (
 	Died                              // it should have been running; it stays if it does again
 	Operator                          // a person wants it
 	Outdated                          // others have taken its place in a refresh; it goes only while it is not protected
+	Ordered                           // a person wants this VM gone, protected or not
 	Reimaged                          // it is given new disks; only while it is not protected
 )
 

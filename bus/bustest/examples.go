@@ -23,6 +23,9 @@ func Sample() *bus.Sample {
 				Created: Noon.Add(-10 * time.Minute), PhaseSince: Noon.Add(-9 * time.Minute),
 				BootedAt: new(Noon.Add(-9 * time.Minute)), RebootedAt: new(Noon.Add(-2 * time.Minute)),
 				Template: "web-12", Machine: "89abcdef0123",
+				Order: &bus.VMOrder{
+					Verb: bus.VMReplace, By: "ann@kvm1.example.org", Reason: "its disk is slow", At: Noon.Add(-time.Minute),
+				},
 			},
 			{
 				Name: "web-2", State: bus.StateRunning, Phase: bus.PhaseLaunching, VCPUs: 2, MemoryMiB: 1024,
@@ -68,7 +71,11 @@ func Decision() *bus.Decision {
 			Reason: "launch at 9",
 			Since:  new(Noon.Add(-time.Hour)),
 		}, ID: "web-1777896000250-17",
-		Machine: "a1b2c3d4e5f6", Refresh: Refresh(),
+		Machine: "a1b2c3d4e5f6", Refresh: Refresh(), Orders: map[string]bus.VMOrder{
+			"5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11": {
+				Verb: bus.VMReplace, By: "ann@kvm1.example.org", Reason: "its disk is slow", At: Noon.Add(-time.Minute), VM: "web-1",
+			},
+		},
 		Term: 1777896000250, Seq: 42, Time: Noon, ExpiresAt: Noon.Add(5 * time.Second), SpecHash: "0123456789ab",
 	}
 }
@@ -158,6 +165,7 @@ func Status() *bus.Status {
 func Fleet(vms int, name string) *bus.Sample {
 	s := Sample()
 	vm := s.VMs[0]
+	vm.Order = nil // few have one
 	s.VMs = nil
 	for i := range vms {
 		vm.Name = fmt.Sprintf("%s-%d", name, i)

@@ -26,7 +26,8 @@ type Request struct {
 type reply struct {
 	data          []byte
 	code, refusal string // code is HTTP's
-	ignore        bool   // another answers
+	why           bus.Refusal
+	ignore        bool // another answers
 }
 
 // Answer sends the reply.
@@ -45,6 +46,12 @@ func (r Request) Ignore() { r.reply <- reply{ignore: true} }
 // Refuse reports what is wrong with the request.
 func (r Request) Refuse(format string, args ...any) error {
 	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...)}
+	return nil
+}
+
+// RefuseAs is Refuse of a request for one VM, with why for programs.
+func (r Request) RefuseAs(why bus.Refusal, format string, args ...any) error {
+	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...), why: why}
 	return nil
 }
 
@@ -214,11 +221,17 @@ func (c *Conn) respond(msg *nats.Msg, answer *reply) {
 	}
 	if answer.refusal != "" {
 		out.Header = nats.Header{micro.ErrorHeader: {answer.refusal}, micro.ErrorCodeHeader: {answer.code}}
+		if answer.why != "" {
+			out.Header[refusalHeader] = []string{string(answer.why)}
+		}
 	}
 	if err := c.nc.PublishMsg(out); err != nil {
 		c.log.Debug().Err(err).Msgf("bus: answer to %s lost", msg.Subject)
 	}
 }
+
+// refusalHeader is the header with the [bus.Refusal] of a request for one VM.
+const refusalHeader = "Vmscaler-Refusal"
 
 // isInbox reports whether an answer may go there. The requester names the reply subject; with one of a stage or of JetStream,
 // he could write there by our hand.
@@ -234,7 +247,10 @@ func (e *NobodyError) Error() string {
 }
 
 // RefusedError is what the stage that was asked says of a request that it does not grant.
-type RefusedError struct{ Text string }
+type RefusedError struct {
+	Text string
+	Why  bus.Refusal // of a request for one VM; "" of others
+}
 
 func (e *RefusedError) Error() string { return e.Text }
 
@@ -261,7 +277,7 @@ func Ask[T any, PT interface {
 	case err != nil:
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	case msg.Header.Get(micro.ErrorHeader) != "":
-		return none, &RefusedError{msg.Header.Get(micro.ErrorHeader)}
+		return none, &RefusedError{msg.Header.Get(micro.ErrorHeader), bus.Refusal(msg.Header.Get(refusalHeader))}
 	}
 	return bus.Decode[T, PT](msg.Data)
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // The roles in the table below are letters, in this order.
-const roleLetters = "CDABOMWT"
+const roleLetters = "CDABOMWLT"
 
 // may says who may use a subject. It is the contract as people read it in docs/permissions.md, written down a second
 // time on purpose: a role that gets more must be changed here too.
@@ -43,13 +43,13 @@ func permissionTable() []may {
 			[]string{"vmscaler.sample.web.kvm1"},
 			[]string{"vmscaler.sample.web.kvm1", "vmscaler.sample.>", "vmscaler.sample.web.*"},
 			"C",
-			"DABOT",
+			"DABOLT",
 		},
 		{
 			"vmscaler.decision.<group>.<direction>", "decisions",
 			[]string{"vmscaler.decision.web.out", "vmscaler.decision.web.in", "vmscaler.decision.web.hold"},
 			[]string{"vmscaler.decision.web.out", "vmscaler.decision.>", "vmscaler.decision.*.in"},
-			"D", "DABOT",
+			"D", "DABOLT",
 		},
 		{
 			"vmscaler.lifecycle.<group>.<vm>.<event>",
@@ -57,7 +57,7 @@ func permissionTable() []may {
 			[]string{"vmscaler.lifecycle.web.web-1.ready", "vmscaler.lifecycle.web._.failed"},
 			[]string{"vmscaler.lifecycle.web.web-1.ready", "vmscaler.lifecycle.>"},
 			"A",
-			"BOT",
+			"BOLT",
 		},
 		{
 			"vmscaler.lifecycle.<group>._.control",
@@ -65,18 +65,18 @@ func permissionTable() []may {
 			[]string{"vmscaler.lifecycle.web._.control"},
 			nil,
 			"DA",
-			"BOT",
+			"BOLT",
 		},
-		{"vmscaler.health.collector.<instance>", "the collector's health", []string{"vmscaler.health.collector.h-1"}, nil, "C", "DBOT"},
-		{"vmscaler.health.decider.<instance>", "the decider's health", []string{"vmscaler.health.decider.h-1"}, nil, "D", "DBOT"},
-		{"vmscaler.health.actuator.<instance>", "the actuator's health", []string{"vmscaler.health.actuator.h-1"}, nil, "A", "DABOT"},
+		{"vmscaler.health.collector.<instance>", "the collector's health", []string{"vmscaler.health.collector.h-1"}, nil, "C", "DBOLT"},
+		{"vmscaler.health.decider.<instance>", "the decider's health", []string{"vmscaler.health.decider.h-1"}, nil, "D", "DBOLT"},
+		{"vmscaler.health.actuator.<instance>", "the actuator's health", []string{"vmscaler.health.actuator.h-1"}, nil, "A", "DABOLT"},
 		{
 			"vmscaler.health.<other>.<instance>",
 			"health of the bus itself, or of anything else",
 			[]string{"vmscaler.health.bus.h-1", "vmscaler.health.dashboard.h-1"},
 			[]string{"vmscaler.health.bus.h-1", "vmscaler.health.>"},
 			"",
-			"DBOT",
+			"DBOLT",
 		},
 		{
 			"vmscaler.metric.<group>.<name>",
@@ -127,6 +127,12 @@ func permissionTable() []may {
 			"OW", "D",
 		},
 		{"vmscaler.wake.<group>.>", "", []string{"vmscaler.wake.web.x"}, nil, "", ""},
+		{
+			"vmscaler.ctl.{replace, remove, drain}", "requests for one VM",
+			[]string{"vmscaler.ctl.replace", "vmscaler.ctl.remove", "vmscaler.ctl.drain"},
+			nil, "O", "D",
+		},
+		{"vmscaler.ctl.unhealthy", "request to mark one VM as unhealthy", []string{"vmscaler.ctl.unhealthy"}, nil, "OL", "D"},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
 		{
 			"vmscaler.ctl.<other>",
@@ -224,6 +230,14 @@ func permissionTable() []may {
 			[]string{"_VMSCALER.operator.x", "_VMSCALER.operator.>"},
 			"DA",
 			"O",
+		},
+		{
+			"_VMSCALER.monitor.>",
+			"answers to monitors",
+			[]string{"_VMSCALER.monitor.x"},
+			[]string{"_VMSCALER.monitor.x", "_VMSCALER.monitor.>"},
+			"D",
+			"L",
 		},
 		{
 			"_VMSCALER.decider.>",

@@ -48,7 +48,7 @@ func TestTyped(t *testing.T) {
 		"vmscaler down GROUP": true, "vmscaler down GROUP --uri X": true, "vmscaler": true, "vmscaler dry-run GROUP --off": true,
 		"vmscaler pause GROUP [out] [in] [repair]": true,
 		"vmscaler bus credentials ROLE":            true, "vmscaler run --setup": true, "vmscaler dashboard --nats-url ": true,
-		"vmscaler remove GROUP": false, "vmscaler down --all": false, "vmscaler bus keys": false,
+		"vmscaler destroy GROUP": false, "vmscaler down --all": false, "vmscaler bus keys": false,
 		"vmscaler template import web": false, "vmscaler resume web outt": false,
 	} {
 		if err := typed(line); (err == nil) != good {

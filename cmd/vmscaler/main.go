@@ -74,6 +74,7 @@ Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscal
 		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
 		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g),
 		resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g),
+		replaceCommand(g), removeCommand(g), drainCommand(g), unhealthyCommand(g),
 		metricCommand(g), wakeCommand(g), protectCommand(g), refreshCommand(g), hostCommand(g), hookCommand(g),
 		consoleCommand(g), execCommand(g), sshCommand(g), downCommand(g), sweepCommand(g), simulateCommand(g), loadCommand(g),
 		templateCommand(g), setupCommand(g),

@@ -123,6 +123,8 @@ func credentialsCommand(g *globals) *cobra.Command {
 					use = "metric GROUP NAME VALUE"
 				case bus.RoleWake:
 					use = "wake GROUP"
+				case bus.RoleMonitor:
+					use = "unhealthy VM"
 				}
 				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n"+
 					"  vmscaler %s --nats-url %s%s --nats-nkey %s\n", use, url, ca, file)

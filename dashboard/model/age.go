@@ -2,6 +2,24 @@ package model
 
 import "github.com/vmscaler/vmscaler/bus"
 
+// Ordered says in a word or two what a person wants of a VM; "" is nothing.
+func Ordered(vm bus.VM) string {
+	if vm.Order == nil {
+		return ""
+	}
+	switch vm.Order.Verb {
+	case bus.VMReplace:
+		return "being replaced"
+	case bus.VMRemove:
+		return "to be removed"
+	case bus.VMDrain:
+		return "to be drained"
+	case bus.VMUnhealthy:
+		return "unhealthy"
+	}
+	return string(vm.Order.Verb) // of a later version
+}
+
 // Age says of a VM that is not what new ones are made as: that it gets new disks, another is to take its place, or it is
 // outdated; "" is of one that is up to date, or of which that is not known. machine is the newest decision's.
 func Age(vm bus.VM, machine string) string {

@@ -4,6 +4,7 @@ package explain
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -112,6 +113,10 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
 		add("refresh", fmt.Sprintf("%d of %d are up to date", r.Updated, r.Updated+r.Outdated), "%s since %s: %s", r.Phase,
 			r.Since.In(loc).Format(time.DateTime), r.Sentence)
+	}
+	orders := slices.SortedFunc(maps.Values(d.Orders), func(a, b bus.VMOrder) int { return a.At.Compare(b.At) })
+	for _, o := range orders {
+		add("order for "+o.VM, string(o.Verb), "%s, since %s", o.Sentence(), o.At.In(loc).Format(time.DateTime))
 	}
 	add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
 	return e
@@ -244,7 +249,7 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 		add("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)
 		return why
 	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable,
-		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken:
+		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken, bus.RuleRemoved:
 	}
 	switch d.Guard {
 	case bus.GuardPaused:

@@ -86,10 +86,30 @@ func (f *fleet) cpu(vm *simVM) *float64 {
 
 // decide is one evaluation by a sample of now, or of what came instead of one.
 func (f *fleet) decide(sampled, known bool) {
+	var d bus.Decision
+	d, f.state = decider.Decide(f.spec, f.state, f.observe(sampled, known), f.now)
+	f.wanted, f.holds = d, 5
+}
+
+// ask is what a person wants of a VM.
+func (f *fleet) ask(v *simVM, verb bus.VMVerb, keepSize bool) {
+	if !f.wanted.HasSample {
+		return
+	}
+	verdict, d, next := decider.OrderVM(f.spec, f.state, f.observe(true, true), f.wanted, decider.VMRequest{
+		UUID: v.UUID, Order: bus.VMOrder{Verb: verb, At: f.now}, KeepSize: keepSize,
+	}, f.now)
+	if verdict.Outcome == bus.OutcomeBegun || verdict.Outcome == bus.OutcomeQueued {
+		f.wanted, f.holds, f.state = d, 5, next
+	}
+}
+
+func (f *fleet) observe(sampled, known bool) decider.Observation {
 	obs := decider.Observation{Hosts: []decider.HostObservation{{ID: "kvm1", Name: "kvm1", Time: f.now}}, Fresh: 1}
 	for _, vm := range f.vms {
 		v := bus.VM{
 			Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since,
+			Order: vm.Order,
 		}
 		if known {
 			v.CPUPercent = f.cpu(vm)
@@ -104,9 +124,7 @@ func (f *fleet) decide(sampled, known bool) {
 	if !sampled {
 		obs.Fresh, obs.Hosts[0].Trouble = 0, decider.Silent
 	}
-	var d bus.Decision
-	d, f.state = decider.Decide(f.spec, f.state, obs, f.now)
-	f.wanted, f.holds = d, 5
+	return obs
 }
 
 // act does what the actuator would.
@@ -114,9 +132,11 @@ func (f *fleet) act() {
 	s := actuator.Situation{
 		Spec: f.spec, Desired: actuator.Unknown, Work: map[string]actuator.Work{}, Sick: map[string]string{},
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: f.wanted.Controls,
+		Orders: f.wanted.Orders,
 	}
 	if f.holds--; f.holds > 0 && f.wanted.HasSample {
 		s.Desired, s.Numbers, s.ScaleIn = f.wanted.Shares["kvm1"].VMs, f.wanted.Shares["kvm1"].Numbers, f.wanted.Direction == bus.In
+		s.Refresh.Release = f.wanted.Shares["kvm1"].Release
 	}
 	for name := range f.foreign {
 		s.Taken[name] = true
@@ -137,11 +157,14 @@ func (f *fleet) act() {
 		if cpu := f.cpu(vm); cpu != nil {
 			s.CPU[vm.UUID] = *cpu
 		}
-		if vm.sick && vm.State == bus.StateRunning {
+		if (vm.sick || vm.Order.Is(bus.VMUnhealthy)) && vm.Meta.Phase.Serves() && vm.State == bus.StateRunning {
 			s.Sick[vm.UUID] = "silent"
 		}
 	}
 	plan := actuator.Plan(s)
+	for _, n := range plan.Note {
+		f.vm(n.VM.UUID).Order = &n.Order
+	}
 	for _, r := range plan.Keep {
 		vm := f.vm(r.VM.UUID)
 		vm.down, vm.drains, vm.Meta.Phase = 0, false, bus.PhaseReady
@@ -150,10 +173,12 @@ func (f *fleet) act() {
 		f.vm(vm.UUID).up = 3
 	}
 	for _, r := range slices.Concat(plan.Cancel, plan.Remove) {
+		calledOff := r.Kind != vm.Sick
 		vm := f.vm(r.VM.UUID)
 		vm.up, vm.down = 0, 2
 		if r.Graceful && vm.State == bus.StateRunning {
-			vm.Meta.Phase, vm.down, vm.drains = bus.PhaseDraining, 3+int(f.spec.Drain/time.Second), true
+			vm.Meta.Phase, vm.down = bus.PhaseDraining, 3+int(f.spec.Drain/time.Second)
+			vm.drains = calledOff
 		}
 	}
 	for _, name := range plan.Create {
@@ -177,7 +202,7 @@ func (f *fleet) happen(t *rapid.T) {
 	}
 	switch what := rapid.SampledFrom([]string{
 		"load", "died", "undefined", "suspended", "resumed", "sick", "well", "protected", "unprotected", "paused", "actuator",
-		"decider", "foreign",
+		"decider", "foreign", "asked", "asked",
 	}).Draw(t, "what"); {
 	case what == "load":
 		f.load = rapid.Float64Range(0, 600).Draw(t, "load")
@@ -200,6 +225,8 @@ func (f *fleet) happen(t *rapid.T) {
 		vm.State = bus.StatePaused
 	case what == "resumed" && vm.State == bus.StatePaused:
 		vm.State = bus.StateRunning
+	case what == "asked":
+		f.ask(vm, rapid.SampledFrom(bus.VMVerbs()).Draw(t, "verb"), rapid.Bool().Draw(t, "keep size"))
 	case what == "sick":
 		vm.sick = true
 	case what == "well":
@@ -273,7 +300,7 @@ func TestLoopSettles(t *testing.T) {
 // quiet reports whether there are as many VMs as desired, all ready, and nobody is busy.
 func (f *fleet) quiet() bool {
 	return len(f.vms) == f.wanted.Desired && !slices.ContainsFunc(f.vms, func(vm *simVM) bool {
-		return vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning || vm.up > 0 || vm.down > 0
+		return vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning || vm.up > 0 || vm.down > 0 || vm.Order != nil
 	})
 }
 

@@ -1,0 +1,74 @@
+package actuator
+
+import (
+	"context"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Note is an order to write into a VM's metadata. Nothing is done by it before it is there, so that a restart goes on with it.
+type Note struct {
+	VM    vm.VM
+	Order bus.VMOrder
+}
+
+// order is what is wanted of a VM, and whether its metadata does not have it yet.
+func (s Situation) order(v vm.VM) (order *bus.VMOrder, pending bool) {
+	if o, is := s.Orders[v.UUID]; is && !o.Same(v.Order) {
+		return &o, true
+	}
+	return v.Order, false
+}
+
+// leave sorts in a VM that is to go, and counts in nothing any more.
+func (p *parts) leave(s Situation, v vm.VM, order bus.VMOrder, pending bool) {
+	work := s.Work[v.UUID]
+	if work == BringingUp || work == Reimaging {
+		p.booting++
+	}
+	r := &vm.Removal{VM: v, Kind: vm.Ordered, Reason: removalReason(order), Graceful: v.Serves()}
+	if v.Meta.Phase.Leaving() || v.Meta.Phase == bus.PhaseFailed { // its removal has begun
+		r, _ = nextStep(v)
+	}
+	switch {
+	case pending:
+	case work == Idle:
+		p.remove = append(p.remove, *r)
+	case work == BringingUp:
+		p.cancel = append(p.cancel, *r)
+	}
+}
+
+// removalReason is why a VM goes that a person wants gone or replaced.
+func removalReason(o bus.VMOrder) string {
+	how := "removed"
+	switch o.Verb {
+	case bus.VMReplace:
+		how = "another has taken its place, as ordered"
+	case bus.VMDrain:
+		how = "drained"
+	case bus.VMRemove, bus.VMUnhealthy:
+	}
+	return how + " " + bus.Attribution(o.By, o.Reason)
+}
+
+// noteKey is what the worker that notes an order is known by, as it works beside others.
+func noteKey(uuid string) string { return "order:" + uuid }
+
+// note writes what is wanted of VMs into their metadata.
+func (a *Actuator) note(ctx context.Context, h vm.Manager, g *group, plan Actions) {
+	decision := g.newest.Decision.ID
+	for _, n := range plan.Note {
+		a.work(ctx, worker{name: n.VM.Name, group: g.spec.Name, marks: true}, noteKey(n.VM.UUID), func(ctx context.Context) error {
+			done, err := h.SetOrder(ctx, n.VM, n.Order)
+			if done && err == nil {
+				h.Tell(bus.Event{
+					Group: g.spec.Name, VM: n.VM.Name, Event: bus.EventOrdered, DecisionID: decision,
+					Sentence: n.Order.Sentence(), By: n.Order.By, Reason: n.Order.Reason,
+				})
+			}
+			return err
+		})
+	}
+}

@@ -1,0 +1,125 @@
+package bus
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// VMVerb is what can be asked for one VM. It is also the last token of the request's subject, so that a role may have some of them.
+type VMVerb string
+
+// The verbs.
+const (
+	VMReplace   VMVerb = "replace"   // another takes its place, and then it goes
+	VMRemove    VMVerb = "remove"    // it goes now; the group has one less from now on, or another with Query.KeepSize
+	VMDrain     VMVerb = "drain"     // it leaves service now, and goes after the group's drain; another takes its place
+	VMUnhealthy VMVerb = "unhealthy" // it counts as one that does not serve, and is replaced as such
+)
+
+// VMVerbs are all verbs.
+func VMVerbs() []VMVerb { return []VMVerb{VMReplace, VMRemove, VMDrain, VMUnhealthy} }
+
+// VMOrder is what a person, or a program with the role, wants of a VM. It lasts until the VM is gone.
+type VMOrder struct {
+	Verb   VMVerb    `json:"verb"`
+	By     string    `json:"by,omitempty"`     // who said so
+	Reason string    `json:"reason,omitempty"` // and why
+	At     time.Time `json:"at"`               // when
+	VM     string    `json:"vm,omitempty"`     // in a decision, the VM's name
+}
+
+// Is reports whether there is an order, of one of these verbs.
+func (o *VMOrder) Is(verbs ...VMVerb) bool { return o != nil && slices.Contains(verbs, o.Verb) }
+
+// Leaves reports whether the VM is to go, whatever else becomes of the group: it counts in no number any more.
+func (o *VMOrder) Leaves() bool { return o.Is(VMRemove, VMDrain) }
+
+// Same reports whether two are the same order, given once.
+func (o *VMOrder) Same(other *VMOrder) bool {
+	if o == nil || other == nil {
+		return o == other
+	}
+	return o.Verb == other.Verb && o.At.Equal(other.At)
+}
+
+// Sentence says what the order is, by whom and why.
+func (o VMOrder) Sentence() string {
+	var text string
+	switch o.Verb {
+	case VMReplace:
+		text = "another is to take its place"
+	case VMRemove:
+		text = "it is to be removed"
+	case VMDrain:
+		text = "it is to drain and go"
+	case VMUnhealthy:
+		text = "it is marked as unhealthy"
+	default:
+		text = fmt.Sprintf("%q is ordered", string(o.Verb))
+	}
+	return text + ", " + Attribution(o.By, o.Reason)
+}
+
+// OrderURI and OrderKey are of the element with an order in a domain's metadata. It is one of its own, so that it can be written
+// whatever else is being done about the VM, and outlives every process.
+const (
+	OrderURI = "urn:vmscaler:order:1"
+	OrderKey = "vmscaler-order"
+)
+
+type orderXML struct {
+	XMLName xml.Name  `xml:"order"`
+	Verb    VMVerb    `xml:"verb,attr"`
+	By      string    `xml:"by,attr,omitempty"`
+	Reason  string    `xml:"reason,attr,omitempty"`
+	At      time.Time `xml:"at,attr"`
+}
+
+// XML is the element without namespace, as libvirt's call for setting metadata wants it.
+func (o VMOrder) XML() (string, error) {
+	out, err := xml.Marshal(orderXML{Verb: o.Verb, By: o.By, Reason: o.Reason, At: o.At.UTC()})
+	if err != nil {
+		return "", fmt.Errorf("encode an order: %w", err)
+	}
+	return string(out), nil
+}
+
+// ParseVMOrder reads the element; nil where it is none that this program wrote, which orders nothing.
+func ParseVMOrder(element string) *VMOrder {
+	var x orderXML
+	if len(element) > longestMetadata || xml.Unmarshal([]byte(element), &x) != nil {
+		return nil
+	}
+	o := VMOrder{Verb: x.Verb, By: x.By, Reason: x.Reason, At: x.At.UTC()}
+	if o.check() != nil {
+		return nil
+	}
+	return &o
+}
+
+func (o *VMOrder) check() error {
+	switch {
+	case o == nil:
+		return nil
+	case o.Verb == "":
+		return errors.New("order without a verb")
+	case o.At.Year() < 1970 || o.At.Year() > 2200: // one that JSON cannot say would silence the collector
+		return fmt.Errorf("at: found the year %d, want one from 1970 to 2200", o.At.Year())
+	}
+	var b bounds
+	b.order("order", o)
+	return b.err
+}
+
+func (b *bounds) order(field string, o *VMOrder) {
+	if o == nil {
+		return
+	}
+	b.name(field+".vm", o.VM, MaxName)
+	b.name(field+".verb", string(o.Verb), maxWord)
+	b.name(field+".by", o.By, maxHostName)
+	b.reason(o.Reason)
+}

@@ -1,0 +1,216 @@
+package bus
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Outcome is what becomes of a request for one VM.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeBegun   Outcome = "begun"   // it is done from now on
+	OutcomeQueued  Outcome = "queued"  // it is noted, and done once the sentence says
+	OutcomeNoOp    Outcome = "no-op"   // it is so already, or is on its way
+	OutcomeRefused Outcome = "refused" // nothing is done, and the refusal says why
+)
+
+// Refusal is why a request for one VM is refused.
+type Refusal string
+
+// The refusals.
+const (
+	RefusalUnknownVM  Refusal = "unknown-vm" // no group has such a VM
+	RefusalAmbiguous  Refusal = "ambiguous"  // several hosts have one of that name
+	RefusalNoData     Refusal = "no-data"    // what there is of the group, or of the VM, is not known at the moment
+	RefusalUnattended Refusal = "unattended" // no actuator acts on the VM's host
+	RefusalDryRun     Refusal = "dry-run"    // nothing is done for the group
+	RefusalPaused     Refusal = "paused"     // a person has paused scaling in
+	RefusalMin        Refusal = "min"        // the group would have fewer VMs than its min
+	RefusalNotReady   Refusal = "not-ready"  // the VM does not serve yet
+	RefusalSuspended  Refusal = "suspended"  // a person has suspended the VM, so that it counts in no number
+	RefusalBusy       Refusal = "busy"       // something is wanted of too many VMs of the group already
+	RefusalIncomplete Refusal = "incomplete" // something is missing of a host, so that no group gets smaller
+)
+
+// VMFacts are what of a VM a request for it depends on.
+type VMFacts struct {
+	Phase     Phase
+	State     State
+	Order     VMVerb // what was ordered for it before; "" is nothing
+	Retiring  bool   // it serves until another has taken its place in a refresh
+	Reimaging bool   // it is being given new disks
+	Protected bool   // from being scaled in, which is no protection from a person's request
+	Attended  bool   // an actuator acts on its host, and the host is heard
+}
+
+// GroupFacts are what of its group a request for a VM depends on.
+type GroupFacts struct {
+	Controls          Controls
+	Desired, Min, Max int
+	Owned             int  // VMs of the group in any phase and state
+	Complete          bool // nothing is missing of the group's hosts
+}
+
+// Verdict is what becomes of a request for a VM.
+type Verdict struct {
+	Outcome  Outcome
+	Refusal  Refusal // of a refused one
+	Sentence string  // for people
+	Shrinks  bool    // the group has one VM less from now on
+}
+
+// Judge is what becomes of a request for a VM, by what is known of the VM and of its group. keepSize is of VMRemove.
+func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
+	switch {
+	case !vm.Attended:
+		return refused(RefusalUnattended, "no actuator acts on its host, or the host is not heard")
+	case g.Controls.DryRun:
+		return refused(RefusalDryRun, "the group is in a dry run: nothing is done")
+	case !vm.Phase.Known() || vm.State == StateUnknown:
+		return refused(RefusalNoData, "what state it is in is not known at the moment")
+	case vm.Phase == PhaseStopping && !vm.Reimaging, vm.Phase == PhaseFailed:
+		return noOp("it is being removed already")
+	case vm.Order == VMRemove, vm.Order == VMDrain:
+		return noOp("it leaves already, as was ordered before")
+	}
+	verdict := v.judge(vm, g, keepSize)
+	if allPaused(g.Controls) && (verdict.Outcome == OutcomeBegun || verdict.Outcome == OutcomeQueued) {
+		verdict.Outcome, verdict.Sentence = OutcomeQueued, "everything is paused for the group: it is done once something is resumed"
+	}
+	if verdict.Outcome == OutcomeBegun && vm.Protected {
+		verdict.Sentence += "; it is protected from scaling in, not from this"
+	}
+	return verdict
+}
+
+func (v VMVerb) judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
+	switch v {
+	case VMReplace:
+		return judgeReplace(vm, g)
+	case VMRemove:
+		return judgeRemove(vm, g, keepSize)
+	case VMDrain:
+		return judgeDrain(vm)
+	case VMUnhealthy:
+		return judgeUnhealthy(vm, g)
+	default:
+		return refused(RefusalNoData, fmt.Sprintf("this version does not know %q", Clip(string(v), 40)))
+	}
+}
+
+func judgeReplace(vm VMFacts, g GroupFacts) Verdict {
+	switch {
+	case vm.Retiring, vm.Order == VMReplace, vm.Order == VMUnhealthy:
+		return noOp("another is to take its place already")
+	case vm.Reimaging, vm.Phase.Pending():
+		return Verdict{Outcome: OutcomeQueued, Sentence: "it is replaced once it is ready"}
+	case vm.Phase.Leaving():
+		return noOp("it is leaving already")
+	}
+	if v, is := notRunning(vm, g); is {
+		return v
+	}
+	switch {
+	case g.Controls.IsPaused(ScopeRepair):
+		return Verdict{Outcome: OutcomeQueued, Sentence: "replacing VMs is paused for the group: it is done once that is resumed"}
+	case g.Owned >= g.Max && g.Desired >= g.Max:
+		return begun("it goes before another takes its place, as the group has max %d VMs", g.Max)
+	}
+	return begun("another serves before it goes")
+}
+
+func judgeRemove(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
+	verdict := begun("it goes now, and another takes its place")
+	switch {
+	case vm.Reimaging:
+		verdict = Verdict{Outcome: OutcomeQueued, Sentence: "it goes once it is ready again"}
+	case vm.Phase.Leaving():
+		return begun("it is leaving already, and does not stay after all")
+	case vm.State.Suspended():
+		return begun("it goes now; as it was suspended, it did not count")
+	}
+	if keepSize {
+		return verdict
+	}
+	verdict.Shrinks = true
+	switch {
+	case g.Controls.IsPaused(ScopeIn):
+		return refused(RefusalPaused, "scaling in is paused for the group; with --keep-size another takes its place")
+	case !g.Complete:
+		return refused(RefusalIncomplete, "not all is known of the group's hosts, so that it does not get smaller; with --keep-size "+
+			"another takes its place")
+	case g.Desired <= g.Min:
+		return refused(RefusalMin, fmt.Sprintf("the group wants %s, and its min is %d; with --keep-size another takes its place",
+			Count(g.Desired, "VM"), g.Min))
+	case verdict.Outcome == OutcomeBegun:
+		verdict.Sentence = fmt.Sprintf("it goes now, and the group wants %s", Count(g.Desired-1, "VM"))
+	}
+	return verdict
+}
+
+func judgeDrain(vm VMFacts) Verdict {
+	switch {
+	case vm.Reimaging:
+		return Verdict{Outcome: OutcomeQueued, Sentence: "it drains once it is ready again"}
+	case vm.Phase.Leaving():
+		return begun("it is leaving already, and does not stay after all")
+	case vm.Phase.Pending(), vm.State.Off():
+		return begun("it does not serve, so that it goes now; another takes its place")
+	case vm.State.Suspended():
+		return suspended(vm.State)
+	}
+	return begun("it leaves service now, and goes after its drain; another takes its place")
+}
+
+func judgeUnhealthy(vm VMFacts, g GroupFacts) Verdict {
+	switch {
+	case vm.Reimaging, vm.Phase.Pending():
+		return refused(RefusalNotReady, "it does not serve yet: until it does, its checks and boot_timeout say whether it is well")
+	case vm.Phase.Leaving():
+		return noOp("it is leaving already")
+	case vm.Retiring, vm.Order == VMReplace, vm.Order == VMUnhealthy:
+		return noOp("another is to take its place already")
+	}
+	if v, is := notRunning(vm, g); is {
+		return v
+	}
+	if g.Controls.IsPaused(ScopeRepair) {
+		return Verdict{Outcome: OutcomeQueued, Sentence: "replacing VMs is paused for the group: it is replaced once that is resumed"}
+	}
+	return begun("it is replaced as one that does not serve, repair.at_once at a time")
+}
+
+// notRunning is what becomes of a request for a VM that is to be replaced and does not run, and whether it does not.
+func notRunning(vm VMFacts, g GroupFacts) (v Verdict, is bool) {
+	switch {
+	case vm.State.Suspended():
+		return suspended(vm.State), true
+	case !vm.State.Off():
+		return Verdict{}, false
+	case g.Controls.IsPaused(ScopeRepair):
+		return Verdict{Outcome: OutcomeQueued, Sentence: fmt.Sprintf(
+			"it is %s, and replacing VMs is paused for the group: it is replaced once that is resumed", vm.State)}, true
+	}
+	return noOp(fmt.Sprintf("it is %s, and is replaced for that", vm.State)), true
+}
+
+func suspended(state State) Verdict {
+	return refused(RefusalSuspended, fmt.Sprintf(
+		"it is %s, and counts in no number of the group: virsh lets it serve again, and `vmscaler remove` takes it away", state))
+}
+
+func begun(format string, args ...any) Verdict {
+	return Verdict{Outcome: OutcomeBegun, Sentence: fmt.Sprintf(format, args...)}
+}
+
+func noOp(sentence string) Verdict { return Verdict{Outcome: OutcomeNoOp, Sentence: sentence} }
+
+func refused(why Refusal, sentence string) Verdict {
+	return Verdict{Outcome: OutcomeRefused, Refusal: why, Sentence: sentence}
+}
+
+func allPaused(c Controls) bool {
+	return !slices.ContainsFunc(Scopes(), func(s Scope) bool { return !c.IsPaused(s) })
+}

@@ -1,0 +1,186 @@
+package bus_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/bustest"
+)
+
+// What becomes of each verb in each phase and state of a VM, as a person reads it: the letters of verdictLetters, one for each of
+// runs, off, suspended and unknown. remove+ is with --keep-size.
+const verdictTable = `
+            creating   launching  ready      draining   stopping   failed     later
+replace     QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       ????
+remove      bbB?       bbB?       bbB?       BBB?       NNN?       NNN?       ????
+remove+     BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       ????
+drain       BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       ????
+unhealthy   RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       ????
+`
+
+// verdictLetter is a verdict as the table has it: begun, in small where the group has one less then, queued, no-op, or refused as
+// the VM's state is not known, it is suspended, or it does not serve yet.
+func verdictLetter(v bus.Verdict) string {
+	switch {
+	case v.Outcome == bus.OutcomeBegun && v.Shrinks:
+		return "b"
+	case v.Outcome == bus.OutcomeRefused:
+		letter, known := map[bus.Refusal]string{
+			bus.RefusalNoData: "?", bus.RefusalSuspended: "S", bus.RefusalNotReady: "R", bus.RefusalDryRun: "D", bus.RefusalMin: "M",
+			bus.RefusalPaused: "P", bus.RefusalIncomplete: "I", bus.RefusalUnattended: "U",
+		}[v.Refusal]
+		if !known {
+			return string(v.Refusal)
+		}
+		return letter
+	}
+	return map[bus.Outcome]string{bus.OutcomeBegun: "B", bus.OutcomeQueued: "Q", bus.OutcomeNoOp: "N"}[v.Outcome]
+}
+
+var verdictStates = [][]bus.State{
+	{bus.StateRunning, bus.StateShutdown, bus.StateOther, "later"},
+	{bus.StateShutoff, bus.StateCrashed},
+	{bus.StatePaused, bus.StateSaved, bus.StateAsleep},
+	{bus.StateUnknown},
+}
+
+// verb is a row's, and whether it keeps the size.
+func verbOf(row string) (bus.VMVerb, bool) {
+	name, keep := strings.CutSuffix(row, "+")
+	return bus.VMVerb(name), keep
+}
+
+var rowsOfVerbs = []string{"replace", "remove", "remove+", "drain", "unhealthy"}
+
+func quietGroup() bus.GroupFacts {
+	return bus.GroupFacts{Desired: 3, Min: 1, Max: 5, Owned: 3, Complete: true}
+}
+
+func TestVerdictInEachPhaseAndState(t *testing.T) {
+	lines := strings.Split(strings.TrimSpace(verdictTable), "\n")
+	phases := strings.Fields(lines[0])
+	for _, p := range []bus.Phase{
+		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed,
+	} {
+		if !slices.Contains(phases, string(p)) {
+			t.Errorf("the table lacks phase %s", p)
+		}
+	}
+	seen := map[bus.VMVerb]bool{}
+	for _, line := range lines[1:] {
+		cells := strings.Fields(line)
+		verb, keep := verbOf(cells[0])
+		seen[verb] = true
+		for i, phase := range phases {
+			for j, states := range verdictStates {
+				for _, state := range states {
+					v := verb.Judge(bus.VMFacts{Phase: bus.Phase(phase), State: state, Attended: true}, quietGroup(), keep)
+					if got, want := verdictLetter(v), string(cells[i+1][j]); got != want {
+						t.Errorf("%s of one that is %s and %s: %s, want %s (%s)", cells[0], phase, state, got, want, v.Sentence)
+					}
+					if v.Sentence == "" {
+						t.Errorf("%s of one that is %s and %s: no sentence", cells[0], phase, state)
+					}
+				}
+			}
+		}
+	}
+	for _, verb := range bus.VMVerbs() {
+		if !seen[verb] {
+			t.Errorf("the table lacks %s", verb)
+		}
+	}
+}
+
+// What else holds for a VM that is ready and runs: what was ordered before, what is done about it, and what of its group forbids it.
+func TestVerdictByWhatElseHolds(t *testing.T) {
+	paused := func(scopes ...bus.Scope) func(*bus.VMFacts, *bus.GroupFacts) {
+		return func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.Paused = scopes }
+	}
+	ordered := func(v bus.VMVerb) func(*bus.VMFacts, *bus.GroupFacts) {
+		return func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Order = v }
+	}
+	for _, tt := range []struct {
+		name string
+		set  func(*bus.VMFacts, *bus.GroupFacts)
+		want string // in the order of rowsOfVerbs
+	}{
+		{"nothing", func(*bus.VMFacts, *bus.GroupFacts) {}, "B b B B B"},
+		{"replace was ordered", ordered(bus.VMReplace), "N b B B N"},
+		{"removal was ordered", ordered(bus.VMRemove), "N N N N N"},
+		{"drain was ordered", ordered(bus.VMDrain), "N N N N N"},
+		{"it was marked unhealthy", ordered(bus.VMUnhealthy), "N b B B N"},
+		{"a refresh replaces it", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Retiring = true }, "N b B B N"},
+		{"it is given new disks", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Reimaging, vm.Phase = true, bus.PhaseStopping }, "Q Q Q Q R"},
+		{"it is protected", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Protected = true }, "B b B B B"},
+		{"its host is not attended", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Attended = false }, "U U U U U"},
+		{"a dry run", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.DryRun = true }, "D D D D D"},
+		{"at min", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Min = 3 }, "B M B B B"},
+		{"at max", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max = 3 }, "B b B B B"},
+		{"a host is silent", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Complete = false }, "B I B B B"},
+		{"in is paused", paused(bus.ScopeIn), "B P B B B"},
+		{"out is paused", paused(bus.ScopeOut), "B b B B B"},
+		{"repair is paused", paused(bus.ScopeRepair), "Q b B B Q"},
+		{"all is paused", paused(bus.Scopes()...), "Q P Q Q Q"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			vm, g := bus.VMFacts{Phase: bus.PhaseReady, State: bus.StateRunning, Attended: true}, quietGroup()
+			tt.set(&vm, &g)
+			var got []string
+			for _, row := range rowsOfVerbs {
+				verb, keep := verbOf(row)
+				got = append(got, verdictLetter(verb.Judge(vm, g, keep)))
+			}
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("%q: %s, want %s", rowsOfVerbs, s, tt.want)
+			}
+		})
+	}
+}
+
+// A verdict says at max that the VM goes first, and of a protected one that this is no protection.
+func TestVerdictSays(t *testing.T) {
+	vm := bus.VMFacts{Phase: bus.PhaseReady, State: bus.StateRunning, Attended: true}
+	g := quietGroup()
+	g.Desired, g.Owned = 5, 5
+	if v := bus.VMReplace.Judge(vm, g, false); !strings.Contains(v.Sentence, "goes before another") {
+		t.Errorf("at max: %s", v.Sentence)
+	}
+	vm.Protected = true
+	if v := bus.VMDrain.Judge(vm, g, false); !strings.Contains(v.Sentence, "protected from scaling in, not from this") {
+		t.Errorf("protected: %s", v.Sentence)
+	}
+	if v := bus.VMVerb("dance").Judge(vm, g, false); v.Outcome != bus.OutcomeRefused || !strings.Contains(v.Sentence, "dance") {
+		t.Errorf("a verb of a later version: %+v", v)
+	}
+}
+
+// An order is read back as it was written, and what is none orders nothing.
+func TestVMOrderElement(t *testing.T) {
+	for _, o := range []bus.VMOrder{
+		{Verb: bus.VMReplace, At: bustest.Noon},
+		{Verb: bus.VMUnhealthy, By: "lb@proxy1", Reason: `answers "502" & <dies>`, At: bustest.Noon},
+		{Verb: "of-a-later-version", At: bustest.Noon},
+	} {
+		element, err := o.XML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bus.ParseVMOrder(element); got == nil || *got != o {
+			t.Errorf("%s: %+v, want %+v", element, got, o)
+		}
+	}
+	for _, wrong := range []string{
+		"", "<order/>", `<order verb="replace"/>`, `<order verb="replace" at="yesterday"/>`, `<order verb="" at="2026-05-04T12:00:00Z"/>`,
+		`<order verb="replace" at="9999-05-04T12:00:00Z"/>`, `<vm verb="replace" at="2026-05-04T12:00:00Z"/>`,
+		fmt.Sprintf(`<order verb="replace" at="2026-05-04T12:00:00Z" reason="%s"/>`, strings.Repeat("x", 400)),
+		`<order verb="replace" at="2026-05-04T12:00:00Z" by="a&#10;b"/>`,
+	} {
+		if got := bus.ParseVMOrder(wrong); got != nil {
+			t.Errorf("%s: %+v", wrong, got)
+		}
+	}
+}

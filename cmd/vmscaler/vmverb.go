@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+)
+
+// vmVerb is what the commands share that ask something for one VM. Whichever host it is on, the decider that leads answers.
+type vmVerb struct {
+	g   *globals
+	bus busFlags
+	asking
+	verb  bus.VMVerb
+	query bus.Query
+}
+
+// command completes a command that takes the name of a VM.
+func (c *vmVerb) command(cmd *cobra.Command) *cobra.Command {
+	cmd.Use = string(c.verb) + " VM"
+	cmd.Args = exactArgs(1)
+	cmd.RunE = checked(c.validate, c.run)
+	cmd.Flags().StringVar(&c.query.Group, "group", "", "its group (default: whichever has a VM of that name)")
+	c.addReason(cmd)
+	c.bus.add(cmd, "bus-listen")
+	return cmd
+}
+
+func (c *vmVerb) validate(args []string) error {
+	c.query.VM = args[0]
+	if err := c.query.Check(); err != nil {
+		return usageError{err}
+	}
+	if c.query.Group == "" {
+		return nil
+	}
+	return checkGroup(c.query.Group)
+}
+
+// run asks, and prints what becomes of it.
+func (c *vmVerb) run(cmd *cobra.Command) error {
+	c.sign(&c.query)
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	answer, err := client.Ask[bus.VMAnswer](ctx, conn, string(c.verb), c.query)
+	if err != nil {
+		return noAnswer(err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s: %s\n", answer.VM, outcomeText(answer), answer.Sentence)
+	return nil
+}
+
+// outcomeText is what became of a request, in a word or two.
+func outcomeText(a bus.VMAnswer) string {
+	switch a.Outcome {
+	case bus.OutcomeBegun:
+		return string(a.Verb)
+	case bus.OutcomeQueued:
+		return string(a.Verb) + " is queued"
+	case bus.OutcomeNoOp:
+		return "nothing to do"
+	case bus.OutcomeRefused: // which is an error
+	}
+	return string(a.Outcome)
+}

@@ -1,0 +1,273 @@
+package decider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+)
+
+// Orders are what was asked for VMs and their metadata does not have yet, by UUID. From the moment at which one is among them it
+// holds: desired, the shares and what counts go by it. A decision carries them to the actuators, which write them where a sample
+// shows them; then they are not pending any more.
+type Orders map[string]bus.VMOrder
+
+// pending are the orders that no sample shows yet, of VMs that are there.
+func (o Orders) pending(obs Observation) Orders {
+	if len(o) == 0 {
+		return nil
+	}
+	there, shown := map[string]bool{}, map[string]bool{}
+	for _, h := range obs.Hosts {
+		for _, vm := range h.VMs {
+			there[vm.UUID] = true
+			if order, is := o[vm.UUID]; is && order.Same(vm.Order) {
+				shown[vm.UUID] = true
+			}
+		}
+	}
+	known := len(obs.Hosts) > 0 && obs.Awaited == nil // else a VM that is not seen need not be gone
+	left := maps.Clone(o)
+	maps.DeleteFunc(left, func(uuid string, _ bus.VMOrder) bool { return shown[uuid] || known && !there[uuid] })
+	if len(left) == 0 {
+		return nil
+	}
+	return left
+}
+
+// ordered is the observation as it is once the pending orders are in the VMs' metadata. A VM that serves and is to be replaced is
+// one that retires, unless replacing is paused.
+func (o Observation) ordered(pending Orders, replaces bool) Observation {
+	hosts := slices.Clone(o.Hosts)
+	for i := range hosts {
+		vms := slices.Clone(hosts[i].VMs)
+		for j := range vms {
+			vm := &vms[j]
+			if order, is := pending[vm.UUID]; is {
+				vm.Order = &order
+			}
+			vm.Retiring = vm.Retiring || replaces && vm.Order.Is(bus.VMReplace) && vm.Phase.Serves()
+		}
+		hosts[i].VMs = vms
+	}
+	o.Hosts = hosts
+	return o
+}
+
+// orders are all orders for VMs, those that are pending before others.
+func (o Observation) orders(pending Orders) map[string]bus.VMOrder {
+	all := map[string]bus.VMOrder{}
+	for _, first := range []bool{true, false} {
+		for _, h := range o.Hosts {
+			for _, vm := range h.VMs {
+				if _, is := pending[vm.UUID]; is == first && vm.Order != nil && len(all) < bus.MaxOrders {
+					order := *vm.Order
+					order.VM = vm.Name
+					all[vm.UUID] = order
+				}
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// VMRequest is what is asked for one VM of a group.
+type VMRequest struct {
+	UUID     string
+	Order    bus.VMOrder
+	KeepSize bool // of bus.VMRemove
+}
+
+// OrderVM is what becomes of a request for a VM: the verdict, and where that is to do something the decision that says so, with
+// what the group wants from now on, and the group's state. newest is the decision that holds, which the other is made from.
+func OrderVM(
+	spec bus.Group, st State, obs Observation, newest bus.Decision, r VMRequest, now time.Time,
+) (bus.Verdict, bus.Decision, State) {
+	s := look(spec, st, obs, now)
+	vm, host := s.obs.find(r.UUID)
+	if vm == nil || !st.HasSample {
+		return bus.Verdict{Outcome: bus.OutcomeRefused, Refusal: bus.RefusalNoData, Sentence: "what there is of it is not known yet"},
+			newest, st
+	}
+	verdict := r.Order.Verb.Judge(factsOf(*vm, *host), s.groupFacts(), r.KeepSize)
+	switch verdict.Outcome {
+	case bus.OutcomeRefused, bus.OutcomeNoOp:
+		return verdict, newest, st
+	case bus.OutcomeBegun, bus.OutcomeQueued:
+	}
+	if len(newest.Orders) >= bus.MaxOrders {
+		return bus.Verdict{
+			Outcome: bus.OutcomeRefused, Refusal: bus.RefusalBusy,
+			Sentence: fmt.Sprintf("%d of the group's VMs are ordered about already; ask again once some are gone", bus.MaxOrders),
+		}, newest, st
+	}
+	next := st.withOrder(r.UUID, r.Order)
+	d := newest
+	d.Direction, d.Current = bus.Hold, st.Desired
+	if verdict.Shrinks {
+		next = next.shrunk(s.spec.Policy.Limits, now)
+		d.Direction, d.Rule, d.Guard = bus.In, bus.RuleRemoved, ""
+		d.Sentence = fmt.Sprintf("one VM less, as %s is removed %s", vm.Name, bus.Attribution(r.Order.By, r.Order.Reason))
+	}
+	d.Desired, d.Controls = next.Desired, shown(spec, next.Controls)
+	look(spec, next, obs, now).share(&d, &next)
+	return verdict, d, next
+}
+
+// find is a VM, and its host.
+func (o Observation) find(uuid string) (*bus.VM, *HostObservation) {
+	for i := range o.Hosts {
+		for j := range o.Hosts[i].VMs {
+			if vm := &o.Hosts[i].VMs[j]; vm.UUID == uuid {
+				return vm, &o.Hosts[i]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// factsOf are what of a VM a request depends on.
+func factsOf(vm bus.VM, h HostObservation) bus.VMFacts {
+	facts := bus.VMFacts{
+		Phase: vm.Phase, State: vm.State, Retiring: vm.Retiring, Reimaging: vm.Reimaging, Protected: vm.Protected,
+		Attended: h.Trouble != Silent && h.Trouble != Unattended,
+	}
+	if vm.Order != nil {
+		facts.Order = vm.Order.Verb
+	}
+	return facts
+}
+
+func (s situation) groupFacts() bus.GroupFacts {
+	return bus.GroupFacts{
+		Controls: shown(s.spec, s.state.Controls), Desired: s.state.Desired, Min: s.spec.Min, Max: s.spec.Max, Owned: s.counts.owned,
+		Complete: s.incomplete == "" && s.obs.Awaited == nil,
+	}
+}
+
+// withOrder is the state with a pending order.
+func (st State) withOrder(uuid string, order bus.VMOrder) State {
+	st.Orders = maps.Clone(st.Orders)
+	if st.Orders == nil {
+		st.Orders = Orders{}
+	}
+	st.Orders[uuid] = order
+	return st
+}
+
+// shrunk is the state of a group that wants one VM less, also where a person has said how many.
+func (st State) shrunk(l bus.Limits, now time.Time) State {
+	st.Desired--
+	st.LastChange = now
+	st.BreachesOut, st.BreachesIn = 0, 0
+	st.Limits = st.Limits.changed(l, -1, now)
+	if n := st.Controls.Desired; n != nil && *n > st.Desired {
+		st.Controls.Desired = new(st.Desired)
+	}
+	return st
+}
+
+// found is a VM that a request names.
+type found struct {
+	group *group
+	host  string
+	vm    bus.VM
+}
+
+// findVM are the VMs of a name or UUID, in a group or, where none is named, in any; names are those of all.
+func (d *Decider) findVM(q bus.Query, now time.Time) (all []found, names []string) {
+	for _, name := range d.names() {
+		g := d.groups[name]
+		if q.Group != "" && q.Group != name {
+			continue
+		}
+		for _, h := range d.peek(g, now).Hosts {
+			for _, vm := range h.VMs {
+				names = append(names, vm.Name)
+				if vm.Name == q.VM || vm.UUID == q.VM {
+					all = append(all, found{g, h.Name, vm})
+				}
+			}
+		}
+	}
+	return all, names
+}
+
+// peek is what there is of a group, between two evaluations.
+func (d *Decider) peek(g *group, now time.Time) Observation {
+	obs := g.window.look(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick))
+	obs.Awaited = g.awaited(obs, now)
+	d.attend(&obs, g.spec.Name, now)
+	return obs
+}
+
+// orderVM answers a request for one VM.
+func (d *Decider) orderVM(ctx context.Context, r client.Request) error {
+	now, q := d.cfg.Now(), r.Query
+	if !d.leads(ctx, now) {
+		r.Ignore() // the one that leads answers
+		return nil
+	}
+	if q.VM == "" {
+		return r.Refuse(`which VM? Ask with {"vm": "NAME"}`)
+	}
+	all, names := d.findVM(q, now)
+	switch {
+	case len(all) == 0 && len(names) == 0:
+		return r.RefuseAs(bus.RefusalUnknownVM, "there is no VM %q, and no other", q.VM)
+	case len(all) == 0:
+		return r.RefuseAs(bus.RefusalUnknownVM, "there is no VM %q; there are: %s", q.VM, bus.List(names))
+	case len(all) > 1:
+		var uuids []string
+		for _, f := range all {
+			uuids = append(uuids, fmt.Sprintf("%s on %s", f.vm.UUID, f.host))
+		}
+		return r.RefuseAs(bus.RefusalAmbiguous, "several VMs are called %s: name one by its UUID: %s", q.VM, bus.List(uuids))
+	}
+	g, vm := all[0].group, all[0].vm
+	if g.decision == nil || g.decision.Term != d.term {
+		return r.RefuseAs(bus.RefusalNoData, "what there is of group %s is not known yet", g.spec.Name)
+	}
+	order := bus.VMOrder{Verb: bus.VMVerb(r.Verb), By: q.By, Reason: q.Reason, At: now.UTC()}
+	verdict, decision, next := OrderVM(g.inForce, g.state, d.peek(g, now), *g.decision, VMRequest{vm.UUID, order, q.KeepSize}, now)
+	switch verdict.Outcome {
+	case bus.OutcomeRefused:
+		return r.RefuseAs(verdict.Refusal, "%s: %s", vm.Name, verdict.Sentence)
+	case bus.OutcomeBegun, bus.OutcomeQueued:
+		if err := d.keepOrder(ctx, g, next, now); err != nil {
+			return r.Refuse("it could not be kept, so nothing is changed: %s", err)
+		}
+		g.state = next
+		d.publish(g, decision, now) // at once, as the next evaluation may be an hour away
+		d.log.Info().Str("group", g.spec.Name).Str("vm", vm.Name).Str("decision_id", g.decision.ID).Msg(order.Sentence())
+	case bus.OutcomeNoOp:
+	}
+	return r.Answer(bus.VMAnswer{
+		V: bus.Version, Group: g.spec.Name, VM: vm.Name, UUID: vm.UUID, Host: all[0].host, Verb: order.Verb, Outcome: verdict.Outcome,
+		Sentence: verdict.Sentence,
+	})
+}
+
+// keepOrder keeps the state of a group with another order, for the decider that leads next.
+func (d *Decider) keepOrder(ctx context.Context, g *group, next State, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if next.Controls.Desired != g.state.Controls.Desired {
+		if err := d.conn.Save(ctx, controlsKey(g), next.Controls); err != nil && !errors.Is(err, client.ErrNoStore) {
+			return err
+		}
+	}
+	g.saved = newCheckpoint(next, now)
+	if err := d.conn.Save(ctx, checkpointKey(g), g.saved); err != nil && !errors.Is(err, client.ErrNoStore) {
+		return err
+	}
+	return nil
+}

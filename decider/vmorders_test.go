@@ -1,0 +1,206 @@
+package decider
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+)
+
+// serving is a VM that serves, with what a person wants of it.
+func serving(n int, verb bus.VMVerb) bus.VM {
+	vm := ready(50)
+	vm.Name, vm.UUID = bus.VMName("web", n), fmt.Sprint(n)
+	if verb != "" {
+		vm.Order = &bus.VMOrder{Verb: verb, At: t0}
+	}
+	return vm
+}
+
+func launchingVM(n int) bus.VM {
+	vm := serving(n, "")
+	vm.Phase, vm.CPUPercent = bus.PhaseLaunching, nil
+	return vm
+}
+
+// only is an observation of one host with these VMs.
+func only(vms ...bus.VM) Observation {
+	return Observation{Hosts: []HostObservation{{ID: "kvm1", Name: "kvm1", Time: t0, VMs: vms}}, Fresh: 1}
+}
+
+// What hosts are to have, and what they may let go, of a group that wants three VMs.
+func TestSharesOfOrderedVMs(t *testing.T) {
+	const replace, remove, drain, unhealthy = bus.VMReplace, bus.VMRemove, bus.VMDrain, bus.VMUnhealthy
+	paused := func(scopes ...bus.Scope) func(*bus.Group, *State) {
+		return func(_ *bus.Group, st *State) { st.Controls.Paused = scopes }
+	}
+	most := func(n int) func(*bus.Group, *State) { return func(g *bus.Group, _ *State) { g.Max = n } }
+	for _, tt := range []struct {
+		name string
+		set  func(*bus.Group, *State)
+		a, b []bus.VM
+		want string // VMs of each host, and how many may go
+	}{
+		{"nothing", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{"another comes first", nil, []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{"wherever there is room", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, replace)}, "2 1"},
+		{"it stays until that serves", nil, []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, ""), launchingVM(4)}, "1 2"},
+		{"and then goes", nil, []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, ""), serving(4, "")}, "1 (1) 2"},
+		{"at max it goes first", most(3), []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, "")}, "1 (1) 1"},
+		{"one at a time", most(3), []bus.VM{serving(1, replace), serving(2, replace)}, []bus.VM{serving(3, "")}, "0 (1) 1"},
+		{
+			"and no other before the first one's place is taken", most(3),
+			[]bus.VM{serving(2, replace)},
+			[]bus.VM{serving(3, ""), launchingVM(4)}, "0 2",
+		},
+		{"while replacing is paused none goes", paused(bus.ScopeRepair), []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{"one that is not ready yet waits", nil, []bus.VM{func() bus.VM {
+			vm := launchingVM(1)
+			vm.Order = &bus.VMOrder{Verb: replace, At: t0}
+			return vm
+		}(), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{"one that is to go counts in nothing", nil, []bus.VM{serving(1, drain), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{"nor does one that is removed", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, remove)}, "2 1"},
+		{"at max none comes before it is gone", most(3), []bus.VM{serving(1, drain), serving(2, "")}, []bus.VM{serving(3, "")}, "1 1"},
+		{"an unhealthy one is its actuator's", nil, []bus.VM{serving(1, unhealthy), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{"two, of which one has its place taken", nil, []bus.VM{serving(1, replace), serving(2, replace)}, []bus.VM{serving(3, ""), serving(4, "")}, "1 (1) 2"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g, st := spec(
+				bounds(1, 5),
+			), State{
+				HasSample: true,
+				Desired:   3,
+				Hosts:     []bus.HostID{"a", "b"},
+				Controls:  bus.Controls{Desired: new(3)},
+			}
+			if tt.set != nil {
+				tt.set(&g, &st)
+			}
+			obs := Observation{Fresh: 2, Hosts: []HostObservation{
+				{ID: "a", Name: "a", Time: t0, VMs: tt.a}, {ID: "b", Name: "b", Time: t0, VMs: tt.b},
+			}}
+			d, _ := Decide(g, st, obs, t0)
+			var got []string
+			for _, id := range []bus.HostID{"a", "b"} {
+				text := fmt.Sprint(d.Shares[id].VMs)
+				if n := d.Shares[id].Release; n > 0 {
+					text += fmt.Sprintf(" (%d)", n)
+				}
+				got = append(got, text)
+			}
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("%s, want %s: %s", s, tt.want, d.Sentence)
+			}
+		})
+	}
+}
+
+// A removal lowers desired in the decision that carries the order, also where a person has said how many, and the order is
+// carried until a sample shows it.
+func TestOrderVM(t *testing.T) {
+	g := spec(bounds(1, 5))
+	st := State{HasSample: true, Desired: 3, Hosts: []bus.HostID{"kvm1"}, Controls: bus.Controls{Desired: new(3)}}
+	vms := []bus.VM{serving(1, ""), serving(2, ""), serving(3, "")}
+	obs := only(vms...)
+	newest, st := Decide(g, st, obs, t0)
+	ask := func(uuid string, verb bus.VMVerb) bus.Verdict {
+		var v bus.Verdict
+		v, newest, st = OrderVM(g, st, obs, newest, VMRequest{UUID: uuid, Order: bus.VMOrder{Verb: verb, By: "ann", At: t0}}, t0)
+		return v
+	}
+	if v := ask("2", bus.VMRemove); v.Outcome != bus.OutcomeBegun || newest.Desired != 2 || newest.Direction != bus.In ||
+		newest.Rule != bus.RuleRemoved || *newest.Controls.Desired != 2 || newest.Shares["kvm1"].VMs != 2 ||
+		newest.Orders["2"].Verb != bus.VMRemove || newest.Orders["2"].VM != "web-2" {
+		t.Fatalf("%+v, %+v", v, newest)
+	}
+	if v := ask("2", bus.VMRemove); v.Outcome != bus.OutcomeNoOp || newest.Desired != 2 {
+		t.Errorf("the second time: %+v, desired %d", v, newest.Desired)
+	}
+	d, st := Decide(g, st, obs, t0.Add(time.Second))
+	if len(d.Orders) != 1 || d.Desired != 2 || d.Shares["kvm1"].VMs != 2 || d.Direction != bus.Hold {
+		t.Errorf("before a sample shows it: %+v", d)
+	}
+	order := st.Orders["2"]
+	vms[1].Order = &order
+	d, st = Decide(g, st, only(vms...), t0.Add(2*time.Second))
+	if len(st.Orders) != 0 || len(d.Orders) != 1 || d.Desired != 2 || d.Shares["kvm1"].VMs != 2 {
+		t.Errorf("once it does: %+v, pending %v", d, st.Orders)
+	}
+	d, st = Decide(g, st, only(vms[0], vms[2]), t0.Add(3*time.Second))
+	if len(d.Orders) != 0 || d.Desired != 2 || d.Shares["kvm1"].VMs != 2 {
+		t.Errorf("once it is gone: %+v", d)
+	}
+	st.Orders = Orders{"gone": order}
+	if _, st = Decide(g, st, only(vms[0], vms[2]), t0.Add(4*time.Second)); len(st.Orders) != 0 {
+		t.Errorf("an order for a VM that is gone: %v", st.Orders)
+	}
+	st.Desired = 1
+	if v, _, _ := OrderVM(g, st, only(vms[0]), d, VMRequest{UUID: "1", Order: bus.VMOrder{Verb: bus.VMRemove}}, t0); v.Refusal != bus.RefusalMin {
+		t.Errorf("at min: %+v", v)
+	}
+}
+
+// A request for a VM is answered by the decider that leads, and what it has begun outlives it.
+func TestVMRequests(t *testing.T) {
+	f := startFleet(t)
+	f.spec.Policy.Interval = 50 * time.Millisecond
+	f.spec.Policy.LowerPercent = 0
+	acts := func() {
+		t.Helper()
+		h := bus.Health{
+			V: bus.Version, Stage: "actuator", Instance: "a", OK: true, Time: time.Now(), Since: time.Now(),
+			Acts: &bus.Acts{HostID: "kvm1", Full: []string{}, Taken: map[string][]int{}},
+		}
+		if err := f.conn.Publish(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(verb bus.VMVerb, q bus.Query) (bus.VMAnswer, bus.Refusal) {
+		t.Helper()
+		a, err := client.Ask[bus.VMAnswer](t.Context(), f.connect("operator"), string(verb), q)
+		var refused *client.RefusedError
+		if err != nil && !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+		if refused != nil {
+			return a, refused.Why
+		}
+		return a, ""
+	}
+	stop := f.start("one")
+	f.until("three VMs", 3, func(d bus.Decision) bool { return d.Desired == 3 })
+	if _, why := ask(bus.VMRemove, bus.Query{VM: "nosuch"}); why != bus.RefusalUnknownVM {
+		t.Errorf("a VM that is not there: %q", why)
+	}
+	if _, why := ask(bus.VMRemove, bus.Query{VM: "web-1"}); why != bus.RefusalAmbiguous { // they are all called so here
+		t.Errorf("a name that several have: %q", why)
+	}
+	if _, why := ask(bus.VMRemove, bus.Query{VM: "1"}); why != bus.RefusalUnattended {
+		t.Errorf("no actuator: %q", why)
+	}
+	attended := func(d bus.Decision) bool { acts(); return d.HasSample && d.Guard != bus.GuardHost && d.Desired == 3 }
+	f.until("an actuator is heard", 3, attended)
+	for {
+		if a, why := ask(bus.VMRemove, bus.Query{VM: "1", By: "ann", Reason: "slow"}); why == "" {
+			if a.Outcome != bus.OutcomeBegun || a.Group != "web" || a.UUID != "1" || a.Host != "kvm1" {
+				t.Errorf("%+v", a)
+			}
+			break
+		} else if why != bus.RefusalUnattended {
+			t.Fatal(why)
+		}
+		acts()
+	}
+	f.until("it is said", 3, func(d bus.Decision) bool { return d.Rule == bus.RuleRemoved && d.Desired == 2 && len(d.Orders) == 1 })
+	stop()
+	defer f.start("two")()
+	d := f.until("another goes on", 3, func(d bus.Decision) bool { acts(); return d.HasSample && d.Seq < 3 })
+	if o := d.Orders["1"]; d.Desired != 2 || o.Verb != bus.VMRemove || o.By != "ann" || o.Reason != "slow" {
+		t.Errorf("desired %d, orders %+v", d.Desired, d.Orders)
+	}
+}
