@@ -81,6 +81,6 @@ type recorded struct{ trace Trace }
 func (r recorded) Interval() time.Duration { return time.Second }
 
 func (r recorded) Decide(f *Fleet, _ time.Time) int {
-	i := min((f.second+1)/int(r.trace.Step/time.Second), len(r.trace.Owned)-1)
+	i := min(f.second/int(r.trace.Step/time.Second), len(r.trace.Owned)-1)
 	return max(1, r.trace.Owned[i])
 }

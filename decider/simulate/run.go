@@ -35,8 +35,9 @@ func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metric
 			points = append(points, Point{second, demand, ready, len(f.vms) + len(f.deleted), cpu})
 		}
 		f.serve(demand, ready)
-		if (second+1)%interval == 0 {
-			m.changes += f.scale(c.Decide(f, start.Add(time.Duration(second+1)*time.Second)))
+		f.second = second + 1 // what is decided now begins when this second is over
+		if f.second%interval == 0 {
+			m.changes += f.scale(c.Decide(f, start.Add(time.Duration(f.second)*time.Second)))
 		}
 	}
 	return m.metrics(), points, nil
@@ -67,7 +68,7 @@ func (o *oracle) Interval() time.Duration { return time.Second }
 
 func (o *oracle) Decide(f *Fleet, _ time.Time) int {
 	step := int(o.trace.Step / time.Second)
-	from, to := max(0, f.second+1-o.hold)/step, min((f.second+1+o.boot)/step, len(o.needed)-1)
+	from, to := max(0, f.second-o.hold)/step, min((f.second+o.boot)/step, len(o.needed)-1)
 	want := 1
 	for i := from; i <= to; i++ {
 		want = max(want, o.needed[i])

@@ -69,7 +69,7 @@ type fixed struct{ before, after, from int }
 func (f fixed) Interval() time.Duration { return time.Second }
 
 func (f fixed) Decide(fleet *Fleet, _ time.Time) int {
-	if fleet.second+1 < f.from {
+	if fleet.second < f.from {
 		return f.before
 	}
 	return f.after
@@ -90,7 +90,7 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lag := 9 + 30. // seconds with 2 of 4
+	lag := 10 + 30. // seconds with 2 of 4
 	for _, c := range []struct {
 		name      string
 		got, want float64
