@@ -48,7 +48,7 @@ type Guard string
 const (
 	GuardAtMax      Guard = "at-max"
 	GuardAtMin      Guard = "at-min"
-	GuardUnknownCPU Guard = "unknown-cpu"     // no scale-in while the CPU of a ready VM is unknown
+	GuardUnknownCPU Guard = "unknown-cpu"     // the CPU of ready VMs is unknown, and what stays may be too few
 	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
 	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
 	GuardTolerance  Guard = "tolerance"       // too small a difference

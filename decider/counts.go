@@ -100,6 +100,21 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 	return in
 }
 
+// mostly reports whether the CPU of at least half of the ready VMs is known.
+func (c counts) mostly() bool { return 2*c.readings >= c.ready }
+
+// average is the use of the ready VMs in percent, of which at least one must be known. A few that are not known are taken for
+// what the others do; where most are not they count as no load.
+func (c counts) average() float64 {
+	if c.mostly() {
+		return c.sum / float64(c.readings)
+	}
+	return c.sum / float64(c.ready)
+}
+
+// atMost is the work of the ready VMs in percent of one, with those that are not known at full use.
+func (c counts) atMost() float64 { return c.sum + 100*float64(c.unknown()) }
+
 // unknown are the ready VMs without a CPU reading.
 func (c counts) unknown() int { return c.ready - c.readings }
 

@@ -202,6 +202,22 @@ func TestDecide(t *testing.T) {
 			"the CPU of 1 VM is unknown",
 		},
 		{
+			"in: one unknown of four", spec(atOnce), known(4), see(ready(1), ready(1), ready(1), unknown()), 3, bus.In, bus.RuleBelowLower, "",
+			"average 1 %",
+		},
+		{
+			"in: most are unknown", spec(atOnce), known(4), see(ready(1), unknown(), unknown(), unknown()), 4, bus.Hold,
+			bus.RuleBelowLower, bus.GuardUnknownCPU, "the CPU of 3 VMs is unknown",
+		},
+		{
+			"in: what is unknown leaves room for one fewer", spec(atOnce), known(3), see(ready(19), ready(19), unknown()), 2, bus.In,
+			bus.RuleBelowLower, "", "average 19 %",
+		},
+		{
+			"in: two unknown of four", spec(atOnce), known(4), see(ready(10), ready(10), unknown(), unknown()), 4, bus.Hold,
+			bus.RuleBelowLower, bus.GuardUnknownCPU, "the CPU of 2 VMs is unknown",
+		},
+		{
 			"in: four breaches of five", spec(),
 			State{HasSample: true, Desired: 2, BreachesIn: 3},
 			see(ready(1), ready(1)), 2, bus.Hold,

@@ -117,6 +117,7 @@ func TestSilentHost(t *testing.T) {
 func TestSilentHostOfAName(t *testing.T) {
 	for range 20 {
 		h := startHosts(t, on("a", "kvm", "1"), on("b", "kvm", "2"), on("c", "kvm", "3"))
+		h.state.Controls.Desired = new(3)
 		for range 10 {
 			h.step(on("a", "kvm", "1"), on("b", "kvm", "2"))
 		}

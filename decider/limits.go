@@ -120,19 +120,34 @@ func override(s situation, o outcome) verdict {
 	return v
 }
 
-// unknownCPU holds what is only due to readings that are missing.
+// unknownCPU holds what is only due to readings that are missing: they count as no load when the group would grow, and as full
+// use when it would shrink.
 func unknownCPU(s situation, x crossing) bool {
 	if x.rule == bus.RuleBelowLower {
-		return s.counts.unknown() > 0
+		return leastKnown(s, s.state.Desired-1) >= s.state.Desired
 	}
-	return x.projected <= s.spec.Policy.UpperPercent && s.counts.coming() == 0 // unknown readings count as no load
+	return x.projected <= s.spec.Policy.UpperPercent && s.counts.coming() == 0
 }
 
 func unknownIn(s situation, c change) (int, time.Duration) {
-	if !c.out() && s.counts.unknown() > 0 {
-		return c.from, 0
+	if c.out() {
+		return c.to, 0
 	}
-	return c.to, 0
+	return min(leastKnown(s, c.to), c.from), 0
+}
+
+// leastKnown is how far a group may shrink on the way to a number of VMs: what stays must be able to do the work with the CPU that
+// is not known at full use, below the limit. Where most of it is not known the group stays.
+func leastKnown(s situation, to int) int {
+	n := s.counts
+	switch {
+	case n.unknown() == 0:
+		return to
+	case !n.mostly():
+		return s.state.Desired
+	}
+	work := n.atMost() / float64(n.ready) * float64(n.ready+n.warming)
+	return max(to, int(math.Ceil(work/busiest(s.spec.Policy)-1e-9)))
 }
 
 // capacityComing holds while the VMs on their way are enough for the load.

@@ -56,8 +56,8 @@ var rules = []struct {
 	{[]bus.Rule{bus.RulePolicy}, evaluatePolicies},
 }
 
-// recommend is what the rules want, in their order. Only the CPU of ready VMs counts. An unknown CPU is never a number: it
-// counts as no load when the group asks for more, and forbids scaling in.
+// recommend is what the rules want, in their order. Only the CPU of ready VMs counts. An unknown CPU is never a
+// number: the threshold counts it as no load when the group asks for more, and unknownCPU as full use when it would shrink.
 func recommend(s situation) recommendation {
 	st := s.state
 	nothing := recommendation{

@@ -228,7 +228,7 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 	if unsure && change != 0 {
 		fail("changes without fresh data")
 	}
-	if d.Rule == bus.RuleBelowLower && change < 0 && d.Inputs.Unknown > 0 {
+	if d.Rule == bus.RuleBelowLower && change < 0 && !justified(s, d) {
 		fail("scales in with unknown CPU")
 	}
 	if a := d.Inputs.AveragePercent; a != nil && (*a < 0 || *a > 100) {
@@ -283,11 +283,24 @@ func checkPolicies(fail func(string), s bus.Group, before State, d bus.Decision)
 		fail("grows beyond what is wanted")
 	case change < 0 && most > d.Desired && d.Guard != bus.GuardAtMin:
 		fail("shrinks below what is wanted")
-	case change < 0 && d.Inputs.Unknown > 0:
+	case change < 0 && !justified(s, d):
 		fail("shrinks with an unknown CPU")
 	case change > l.RateOut && l.RateOut > 0, -change > l.RateIn && l.RateIn > 0:
 		fail("changes faster than its rate")
 	}
+}
+
+// justified reports whether what stays could do the work if each VM whose CPU is not known were fully busy.
+func justified(s bus.Group, d bus.Decision) bool {
+	in := d.Inputs
+	if in.Unknown == 0 {
+		return true
+	}
+	if in.AveragePercent == nil || 2*in.Unknown > in.Ready {
+		return false
+	}
+	work := *in.AveragePercent*float64(in.Ready-in.Unknown) + 100*float64(in.Unknown)
+	return float64(d.Desired)*busiest(s.Policy) > work-.1*float64(in.Ready) // averages are rounded
 }
 
 // keptOf counts the VMs that a group keeps.
