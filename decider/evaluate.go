@@ -15,9 +15,10 @@ type PolicyStates map[bus.PolicyType]*policyState
 // policyState is one policy, and what it has not been shown yet.
 type policyState struct {
 	policy.Memory
-	// Sum and Count are of the averages since the policy was asked last, At that time; Recommendation is what it said.
+	// Sum, Count and Work are of the averages since the policy was asked last, At that time; Recommendation is what it said.
 	Sum            float64            `json:"sum"`
 	Count          int                `json:"count"`
+	Work           float64            `json:"work"` // sum of the averages times the VMs that there were, in VMs
 	At             time.Time          `json:"asked"`
 	Recommendation bus.Recommendation `json:"wish"`
 }
@@ -98,13 +99,24 @@ func evaluatePolicy(s situation, t bus.PolicyType, before *policyState, reading 
 	if memory != was.Memory {
 		now = policyState{Memory: memory}
 	}
-	if c.readings > 0 { // of several VMs an unknown CPU counts as no load, and forbids scaling in
-		now.Sum, now.Count = now.Sum+c.sum/float64(c.ready), now.Count+1
+	if c.readings > 0 {
+		average := c.average()
+		now.Sum, now.Count, now.Work = now.Sum+average, now.Count+1, now.Work+average/100*float64(reading.Ready)
+		if alarmer, ok := rule.(policy.Alarmer); ok {
+			reading.CPUPercent = &average
+			if w, alarmed := alarmer.Alarm(reading); alarmed {
+				now.Recommendation = bus.Recommendation{Policy: t, Desired: w.Desired, Sentence: w.Reason}
+				news = true
+			}
+		}
 	}
 	if since := s.now.Sub(now.At); since >= 0 && since < rule.Interval()-p.Interval/2 {
-		return now, false
+		return now, news
 	}
-	reading.CPUPercent = new(now.Sum / float64(now.Count))
+	reading.CPUPercent = nil
+	if now.Count > 0 {
+		reading.CPUPercent, reading.Load = new(now.Sum/float64(now.Count)), new(now.Work/float64(now.Count))
+	}
 	w := rule.Recommend(reading)
 	return policyState{
 		Memory: memory, At: s.now,

@@ -10,6 +10,9 @@ type Reading struct {
 	// CPUPercent is the mean use of the ready VMs since the last reading, 0 to 100; nil is unknown. At 100 the load is
 	// hidden: it may be any number of times as much.
 	CPUPercent *float64
+	// Load is the mean work of the ready VMs since the last reading, in VMs: their mean use times their number, moment by moment.
+	// It differs from CPUPercent x Ready where that number has changed. nil is unknown.
+	Load *float64
 	// MemoryPercent is the mean that the guests of the ready VMs use of their memory; nil is unknown of one of them.
 	MemoryPercent *float64
 	Metric        *float64      // a number of the whole group; nil is unknown
@@ -33,4 +36,11 @@ type Policy interface {
 	Recommend(Reading) Recommendation
 	// Interval is the time between two readings that the policy is made for.
 	Interval() time.Duration
+}
+
+// Alarmer is a Policy that is shown each evaluation as well, about a second apart, whose CPU is the only mean in the reading. It
+// reports whether its recommendation cannot wait for the next interval.
+type Alarmer interface {
+	Policy
+	Alarm(Reading) (r Recommendation, now bool)
 }

@@ -214,7 +214,11 @@ func (f *follower) step(load float64) Recommendation {
 	for len(f.boots) > 0 && f.boots[0] <= f.at {
 		f.boots, f.ready = f.boots[1:], f.ready+1
 	}
-	w := f.policy.Recommend(read(f.at, math.Min(100, 100*load/float64(f.ready)), f.ready, len(f.boots), f.ready+len(f.boots)))
+	r := read(f.at, math.Min(100, 100*load/float64(f.ready)), f.ready, len(f.boots), f.ready+len(f.boots))
+	if alarmer, ok := f.policy.(Alarmer); ok {
+		alarmer.Alarm(r)
+	}
+	w := f.policy.Recommend(r)
 	for f.ready+len(f.boots) < w.Desired {
 		f.boots = append(f.boots, f.at+30*time.Second)
 	}
@@ -248,17 +252,37 @@ func TestPredictive(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a surge is of the ready VMs, and does not grow while they boot", func(t *testing.T) {
+	t.Run("a surge does not wait for the next reading, and is of the ready VMs", func(t *testing.T) {
 		f := begin()
 		for range 100 {
 			f.step(3.9)
 		}
-		first, second := f.step(1000).Desired, f.step(1000).Desired
-		if first != int(math.Ceil(5*1.5/.8)) || second != int(math.Ceil(5*4/.8)) {
-			t.Errorf("wants %d and then %d", first, second)
+		p := f.policy.(*Predictive)
+		second := func(cpu float64) (desired int) {
+			f.at += time.Second
+			w, now := p.Alarm(read(f.at, cpu, 5, 0, 5))
+			if !now {
+				return 0
+			}
+			return w.Desired
 		}
-		if third := f.step(1000).Desired; third != second {
-			t.Errorf("while they boot it wants %d, before %d", third, second)
+		first, all := int(math.Ceil(5*1.5/.8)), int(math.Ceil(5*4/.8))
+		for i, want := range []int{0, first, all, 0, 0} { // the last two say nothing new
+			if got := second(98); got != want {
+				t.Errorf("second %d asks for %d, want %d", i+1, got, want)
+			}
+		}
+		if w := p.Recommend(read(f.at, 98, 5, 20, 25)); w.Desired != all {
+			t.Errorf("while they boot it wants %d, before %d", w.Desired, all)
+		}
+		second(94) // a noisy one ends nothing
+		if w := p.Recommend(read(f.at, 94, 5, 20, 25)); w.Desired != all {
+			t.Errorf("after a noisy reading it wants %d", w.Desired)
+		}
+		second(60)
+		second(60)
+		if w := p.Recommend(read(f.at, 60, 5, 20, 25)); w.Desired >= all {
+			t.Errorf("when it is over it wants %d", w.Desired)
 		}
 	})
 	t.Run("a peak is kept for a while", func(t *testing.T) {
@@ -301,6 +325,10 @@ func TestPredictiveWithAnything(t *testing.T) {
 			r.Boot = time.Duration(random.IntN(3000)) * time.Second
 			if random.IntN(10) == 0 {
 				r.CPUPercent = nil
+			}
+			aa, nowA := a.Alarm(r)
+			if ab, nowB := b.Alarm(r); aa != ab || nowA != nowB || aa.Desired < 0 {
+				t.Fatalf("reading %d: alarmed by %+v, and with its memory kept by %+v", i, aa, ab)
 			}
 			wa, wb := a.Recommend(r), b.Recommend(r)
 			if wa != wb || wa.Desired < 0 {

@@ -14,15 +14,13 @@ const PredictiveInterval = 5 * time.Second
 const (
 	hour = int(time.Hour / PredictiveInterval) // in readings
 	// leastAhead is the shortest forecast: load also moves while VMs that boot at once are asked for.
-	leastAhead    = 20 * time.Second
-	farthest      = 240 // readings: 20 min
-	shortMean     = 3   // readings: 15 s
-	none          = -1. // no forecast
-	fewErrors     = 20  // with fewer, the margin is a share of the load
-	startMargin   = 0.15
-	fullUse       = 0.8  // the use of a VM that is planned for
-	firstSurge    = 1.5  // at the first saturated reading
-	saturatedFrom = 0.95 // the use from which on the load is only known to be at least as much
+	leastAhead  = 20 * time.Second
+	farthest    = 240 // readings: 20 min
+	shortMean   = 3   // readings: 15 s
+	none        = -1. // no forecast
+	fewErrors   = 20  // with fewer, the margin is a share of the load
+	startMargin = 0.15
+	fullUse     = 0.8 // the use of a VM that is planned for
 )
 
 // Tuning is what a setting stands for.
@@ -30,6 +28,7 @@ type Tuning struct {
 	Quantile float64 `json:"quantile"` // of the forecast's past errors, for the margin
 	Surge    float64 `json:"surge"`    // how many times the ready VMs' capacity is asked for while they are saturated
 	Gate     float64 `json:"gate"`     // quantile of the past rises of the load that VMs are kept for; 0 is none
+	Horizons int     `json:"horizons"` // how many times the forecast's span those rises are looked at over
 	// Hold is how long the highest recommendation holds, as a multiple of the boot time, between HoldMin and HoldMax.
 	Hold    float64       `json:"hold"`
 	HoldMin time.Duration `json:"hold_min"`
@@ -41,9 +40,9 @@ var tunings = []struct {
 	setting bus.PolicySetting
 	tuning  Tuning
 }{
-	{bus.SettingSafe, Tuning{Quantile: .99, Surge: 4, Gate: .85, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
-	{bus.SettingBalanced, Tuning{Quantile: .97, Surge: 4, Gate: .70, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
-	{bus.SettingThrifty, Tuning{Quantile: .90, Surge: 3, Gate: .50, Hold: 2, HoldMin: time.Minute, HoldMax: time.Minute}},
+	{bus.SettingSafe, Tuning{Quantile: .95, Surge: 4, Gate: .95, Horizons: 3, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
+	{bus.SettingBalanced, Tuning{Quantile: .95, Surge: 4, Gate: .95, Horizons: 1, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
+	{bus.SettingThrifty, Tuning{Quantile: .90, Surge: 3, Gate: .90, Horizons: 1, Hold: 2, HoldMin: time.Minute, HoldMax: time.Minute}},
 }
 
 // Settings are the names of all settings.
@@ -76,7 +75,7 @@ type Predictive struct {
 	Wants   Ring      `json:"wants"`   // the recommendations of the last minute
 	Season  Season    `json:"season"`
 	Seen    time.Time `json:"seen"` // the newest reading
-	Surging bool      `json:"surging"`
+	Surge   Surge     `json:"surge"`
 }
 
 // Expert is one way to forecast, with what became of its forecasts.
@@ -109,9 +108,7 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 	t := &p.Tuning
 	boot := max(r.Boot, leastAhead)
 	ahead := min(int(math.Ceil(float64(boot+PredictiveInterval)/float64(PredictiveInterval))), farthest)
-	use := *r.CPUPercent / 100
-	load := round(use * float64(r.Ready))
-	saturated := use >= saturatedFrom
+	load := round(r.load())
 
 	p.resume(r.Now)
 	p.learn(load, ahead, t)
@@ -126,20 +123,11 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 		margin,
 	)
 
-	switch {
-	case saturated:
-		times := t.Surge
-		if !p.Surging { // it may be one VM's short work
-			times = min(times, firstSurge)
-		}
-		if surge := int(math.Ceil(float64(r.Ready) * times / fullUse)); surge > want {
-			want = surge
-			why = fmt.Sprintf("saturated at %.0f %%: the load is hidden, so %.1f times the ready VMs", *r.CPUPercent, times/fullUse)
-		}
-		p.Surging = true
-	case p.Surging:
-		p.Surging = false
-		p.Wants = Ring{Size: p.Wants.Size}
+	if surge, says := p.Surge.want(r, t.Surge); surge > want {
+		want, why = surge, says
+	}
+	if p.Surge.Ended { // what was asked for then is no measure of what there is to do
+		p.Surge.Ended, p.Wants = false, Ring{Size: p.Wants.Size}
 	}
 	p.Wants.Push(float64(want))
 
@@ -147,7 +135,7 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 	if want >= have {
 		return Recommendation{Desired: want, Reason: why}
 	}
-	if saturated {
+	if p.Surge.Asks > AsksNothing {
 		return Recommendation{Desired: have, Reason: why}
 	}
 	hold := min(max(time.Duration(t.Hold*float64(boot)), t.HoldMin), t.HoldMax)
@@ -174,7 +162,8 @@ func (p *Predictive) resume(now time.Time) {
 		return
 	}
 	p.Season.Skip(int(min(gap, seasonSize*time.Minute)/time.Minute), round(p.Slow))
-	p.Loads, p.Wants, p.Surging = Ring{Size: p.Loads.Size}, Ring{Size: p.Wants.Size}, false
+	p.Loads, p.Wants = Ring{Size: p.Loads.Size}, Ring{Size: p.Wants.Size}
+	p.Surge = Surge{}
 	for i := range p.Experts {
 		p.Experts[i].Made = Ring{Size: p.Experts[i].Made.Size}
 	}
@@ -203,7 +192,7 @@ func (p *Predictive) learn(load float64, ahead int, t *Tuning) {
 		e.Errors.Add(round(miss))
 	}
 	// The rise that followed a moment D ago: the peak since, less the level then.
-	d := keepFor(ahead)
+	d := min(t.Horizons*ahead, farthest)
 	if p.Loads.Len() >= d+shortMean {
 		peak := 0.
 		for i := range d {
@@ -216,12 +205,6 @@ func (p *Predictive) learn(load float64, ahead int, t *Tuning) {
 		p.Rises.Add(round(peak - level))
 	}
 	p.Season.Add(load)
-}
-
-// keepFor is how many readings ahead a VM that is there should be of use.
-func keepFor(ahead int) int {
-	boot := (ahead - 1) * int(PredictiveInterval/time.Second)
-	return min(max(10*boot, 60), 300) / int(PredictiveInterval/time.Second)
 }
 
 // forecast is that of the expert that did best lately, and its margin.

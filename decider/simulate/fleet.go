@@ -41,7 +41,7 @@ type Fleet struct {
 	params  Params
 	vms     []vm  // by age, the oldest first
 	deleted []int // seconds at which VMs that are removed are gone
-	second  int // that comes next, or is served
+	second  int   // that comes next, or is served
 	desired int
 	boot    time.Duration // measured
 	made    int
