@@ -66,11 +66,14 @@ type Group struct {
 	Schedule []ScheduledAction `json:"schedule"`
 }
 
-// ScheduledAction sets some of a group's numbers at each moment of a cron expression; nil leaves one as it is. Min and Max
+// ScheduledAction sets some of a group's numbers at a date, or at each moment of a cron expression; nil leaves one as it is. Min and Max
 // hold until another action sets them, or forever; Desired is set once, and the policies go on from there.
 type ScheduledAction struct {
-	At      string `json:"at"`   // five fields: minute, hour, day of the month, month, day of the week
-	Zone    string `json:"zone"` // of the IANA time zone database, such as Europe/Berlin
+	At   string `json:"at"`   // 2006-01-02T15:04, or five fields: minute, hour, day of the month, month, day of the week
+	Zone string `json:"zone"` // of the IANA time zone database, such as Europe/Berlin
+	// From and Until bound moments that come again, each a date or one with a time; "" does not. Both are within the bounds.
+	From    string `json:"from,omitempty"`
+	Until   string `json:"until,omitempty"`
 	Min     *int   `json:"min"`
 	Max     *int   `json:"max"`
 	Desired *int   `json:"desired"`
@@ -79,7 +82,7 @@ type ScheduledAction struct {
 // Equal reports whether two actions say the same.
 func (a ScheduledAction) Equal(b ScheduledAction) bool {
 	same := func(p, q *int) bool { return p == q || p != nil && q != nil && *p == *q }
-	return a.At == b.At && a.Zone == b.Zone && same(a.Min, b.Min) && same(a.Max, b.Max) && same(a.Desired, b.Desired)
+	return a.At == b.At && a.Zone == b.Zone && a.From == b.From && a.Until == b.Until && same(a.Min, b.Min) && same(a.Max, b.Max) && same(a.Desired, b.Desired)
 }
 
 // Repair says when a VM is replaced that runs and does not serve.

@@ -60,6 +60,11 @@ func drawSpec(t *rapid.T) bus.Group {
 				Min:     rapid.Ptr(rapid.IntRange(0, 5), true).Draw(t, "its min"),
 				Desired: rapid.Ptr(rapid.IntRange(0, 9), true).Draw(t, "its desired"),
 			},
+			{At: "2026-05-04T12:01", Zone: "UTC", Desired: rapid.Ptr(rapid.IntRange(0, 9), true).Draw(t, "once desired")},
+			{
+				At: "*/3 * * * *", Zone: "UTC", From: "2026-05-04T12:03", Until: "2026-05-04T12:06",
+				Min: new(rapid.IntRange(0, 5).Draw(t, "bounded min")),
+			},
 			{At: "*/2 * * * *", Zone: "UTC", Max: new(rapid.IntRange(1, 9).Draw(t, "its max"))},
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -78,20 +79,32 @@ func scheduleLines(g bus.Group, now time.Time, n int) ([]string, error) {
 	}
 	least, most, _ := timetable.InForce(g, now, now)
 	lines := []string{fmt.Sprintf("%s\tnow\tmin %d, max %d", g.Name, least, most)}
+	for _, m := range timetable.Over(now) {
+		lines = append(lines, fmt.Sprintf("%s\tlast %s\t%s", g.Name, m.Time.Format("Mon 2006-01-02 15:04 MST"), sets(m.Action)))
+	}
 	for _, m := range timetable.Upcoming(now, n) {
-		what := ""
-		for _, f := range []struct {
-			name string
-			n    *int
-		}{{"min", m.Action.Min}, {"max", m.Action.Max}, {"desired", m.Action.Desired}} {
-			if f.n != nil {
-				what += fmt.Sprintf(", %s %d", f.name, *f.n)
-			}
+		what := sets(m.Action)
+		if m.Action.Until != "" {
+			what += "; until " + m.Action.Until
 		}
 		if !m.Skipped.IsZero() {
 			what += fmt.Sprintf("; for %s, which does not exist on this day", m.Skipped.Format("15:04"))
 		}
-		lines = append(lines, fmt.Sprintf("%s\t%s\t%s", g.Name, m.Time.Format("Mon 2006-01-02 15:04 MST"), what[2:]))
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%s", g.Name, m.Time.Format("Mon 2006-01-02 15:04 MST"), what))
 	}
 	return lines, nil
+}
+
+// sets is what an action sets, in words.
+func sets(a bus.ScheduledAction) string {
+	var parts []string
+	for _, f := range []struct {
+		name string
+		n    *int
+	}{{"min", a.Min}, {"max", a.Max}, {"desired", a.Desired}} {
+		if f.n != nil {
+			parts = append(parts, fmt.Sprintf("%s %d", f.name, *f.n))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -91,6 +91,30 @@ func TestScheduleLines(t *testing.T) {
 	}
 }
 
+// One date is shown before it, and once it is over.
+func TestScheduleLinesOfDates(t *testing.T) {
+	g := bus.DefaultGroup()
+	g.Schedule = []bus.ScheduledAction{
+		{At: "2026-12-24T18:00", Zone: "Europe/Berlin", Min: new(0), Desired: new(0)},
+		{At: "0 8 * * *", Zone: "UTC", Until: "2026-12-01", Max: new(4)},
+	}
+	for day, want := range map[int][]string{
+		1: {
+			"autoscale\tnow\tmin 1, max 4", "autoscale\tlast Tue 2026-12-01 08:00 UTC\tmax 4",
+			"autoscale\tThu 2026-12-24 18:00 CET\tmin 0, desired 0",
+		},
+		31: {
+			"autoscale\tnow\tmin 0, max 4", "autoscale\tlast Thu 2026-12-24 18:00 CET\tmin 0, desired 0",
+			"autoscale\tlast Tue 2026-12-01 08:00 UTC\tmax 4",
+		},
+	} {
+		lines, err := scheduleLines(g, time.Date(2026, 12, day, 12, 0, 0, 0, time.UTC), 5)
+		if err != nil || !slices.Equal(lines, want) {
+			t.Errorf("on the %d: %q, %v\nwant %q", day, lines, err, want)
+		}
+	}
+}
+
 // On a day whose 02:30 daylight saving skips or repeats there is one line for it.
 func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 	g := bus.DefaultGroup()

@@ -237,7 +237,7 @@ func (c *simulateCmd) replay(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	c.plan.Traces = []simulate.Trace{trace}
+	c.plan.Traces, c.plan.Params.Start = []simulate.Trace{trace}, minutes[0].Time
 	if !cmd.Flags().Changed("boot") {
 		ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 		defer cancel()

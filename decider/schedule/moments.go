@@ -15,8 +15,14 @@ import (
 type Moments struct {
 	wall  *cron.SpecSchedule
 	zone  *time.Location
-	often bool // its minute or hour begins with '*'
+	often bool      // its minute or hour begins with '*'
+	once  time.Time // in place of wall: the one time on the wall
+	// from and until bound what comes again; zero does not. Both are moments on which it may be due.
+	from, until time.Time
 }
+
+// ends reports whether the moments have an end.
+func (m *Moments) ends() bool { return !m.once.IsZero() || !m.until.IsZero() }
 
 // Next is the first moment after a time; zero if there is none.
 func (m *Moments) Next(after time.Time) time.Time {
@@ -26,6 +32,28 @@ func (m *Moments) Next(after time.Time) time.Time {
 
 // next is also what the clock would show then, if that is skipped; else zero.
 func (m *Moments) next(after time.Time) (at, skipped time.Time) {
+	if !m.once.IsZero() {
+		at, isSkipped := m.first(m.once)
+		switch {
+		case !at.After(after):
+			return time.Time{}, time.Time{}
+		case isSkipped:
+			return at, m.once
+		}
+		return at, time.Time{}
+	}
+	if !m.from.IsZero() && after.Before(m.from) {
+		after = m.from.Add(-time.Nanosecond)
+	}
+	at, skipped = m.again(after)
+	if !m.until.IsZero() && at.After(m.until) {
+		return time.Time{}, time.Time{}
+	}
+	return at, skipped
+}
+
+// again is next without bounds.
+func (m *Moments) again(after time.Time) (at, skipped time.Time) {
 	after = after.In(m.zone)
 	from := shown(after)
 	for {
@@ -55,6 +83,24 @@ func (m *Moments) next(after time.Time) (at, skipped time.Time) {
 
 // Last is the newest moment up to now; zero if there is none.
 func (m *Moments) Last(now time.Time) time.Time {
+	if !m.once.IsZero() {
+		if at, _ := m.first(m.once); !at.After(now) {
+			return at
+		}
+		return time.Time{}
+	}
+	if !m.until.IsZero() && now.After(m.until) {
+		now = m.until
+	}
+	last := m.before(now)
+	if !m.from.IsZero() && last.Before(m.from) {
+		return time.Time{}
+	}
+	return last
+}
+
+// before is Last without bounds.
+func (m *Moments) before(now time.Time) time.Time {
 	now = now.In(m.zone)
 	if !m.often {
 		to := shown(now)

@@ -34,16 +34,22 @@ func Parse(a bus.ScheduledAction) (*Moments, error) {
 		return nil, fmt.Errorf("at: %w", err)
 	}
 	m.zone = zone
+	if err := m.bound(a); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
-// CheckAt reports what is wrong with a cron expression.
+// CheckAt reports what is wrong with a cron expression, or a date in its place.
 func CheckAt(at string) error {
 	_, err := parse(at)
 	return err
 }
 
 func parse(at string) (*Moments, error) {
+	if looksLikeDate.MatchString(at) {
+		return parseOnce(at)
+	}
 	if zonePrefix.MatchString(at) {
 		return nil, errors.New("use zone: for the time zone, and here the expression alone")
 	}

@@ -75,6 +75,7 @@ func (t Timetable) InForce(g bus.Group, since, now time.Time) (least, most int, 
 type Moment struct {
 	Time   time.Time
 	Action bus.ScheduledAction
+	Index  int // of the action in the schedule
 	// Skipped is what a clock would have shown, had it not been set forward over that at Time; zero if it was not.
 	Skipped time.Time
 }
@@ -92,7 +93,7 @@ func (t Timetable) Upcoming(now time.Time, n int) []Moment {
 			if at, skipped = m.next(at); at.IsZero() {
 				break
 			}
-			all = append(all, Moment{at.In(m.zone), t.actions[i], skipped})
+			all = append(all, Moment{Time: at.In(m.zone), Action: t.actions[i], Index: i, Skipped: skipped})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Moment) int { return a.Time.Compare(b.Time) })

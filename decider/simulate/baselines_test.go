@@ -20,7 +20,7 @@ func TestCheckPolicies(t *testing.T) {
 
 func reading(second int, cpu float64, ready, coming, desired int) policy.Reading {
 	return policy.Reading{
-		Now: start.Add(
+		Now: monday.Add(
 			time.Duration(second) * time.Second,
 		), CPUPercent: &cpu, Ready: ready, Coming: coming, Desired: desired, Min: 1, Max: 100,
 	}

@@ -18,6 +18,7 @@ type Params struct {
 	Min, Max int           // Min is 1 at least: what wakes a group that has no VM is not in a trace
 	Noise    float64       // standard deviation of a VM's CPU reading of one second, in points
 	Seed     uint64
+	Start    time.Time  // when the trace begins, for schedules; zero is a Monday
 	Own      *bus.Group // of the policy "own"; nil is not known
 }
 
@@ -33,8 +34,17 @@ type Controller interface {
 	Interval() time.Duration
 }
 
-// start is the moment at which every simulation begins.
-var start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC) // a Monday
+// monday is when a simulation begins that does not say so.
+var monday = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+
+// at is a second of a simulation.
+func (p Params) at(second int) time.Time {
+	start := p.Start
+	if start.IsZero() {
+		start = monday
+	}
+	return start.Add(time.Duration(second) * time.Second)
+}
 
 // Fleet is the simulated group.
 type Fleet struct {
@@ -69,7 +79,7 @@ func newFleet(w Params, vms int) *Fleet {
 
 func (f *Fleet) create() {
 	f.made++
-	now := start.Add(time.Duration(f.second) * time.Second)
+	now := f.params.at(f.second)
 	f.vms = append(f.vms, vm{
 		VM: bus.VM{
 			Name: fmt.Sprintf("sim-%d", f.made), UUID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", f.made), State: bus.StateRunning,
@@ -88,7 +98,7 @@ func (f *Fleet) step(second int) (ready int) {
 			continue
 		}
 		if v.Phase != bus.PhaseReady {
-			v.Phase, v.PhaseSince = bus.PhaseReady, start.Add(time.Duration(second)*time.Second)
+			v.Phase, v.PhaseSince = bus.PhaseReady, f.params.at(second)
 			v.BootedAt = new(v.PhaseSince)
 			took := v.PhaseSince.Sub(v.Created)
 			if took > 0 {

@@ -37,7 +37,7 @@ func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metric
 		f.serve(demand, ready)
 		f.second = second + 1 // what is decided now begins when this second is over
 		if f.second%interval == 0 {
-			m.changes += f.scale(c.Decide(f, start.Add(time.Duration(f.second)*time.Second)))
+			m.changes += f.scale(c.Decide(f, w.at(f.second)))
 		}
 	}
 	return m.metrics(), points, nil

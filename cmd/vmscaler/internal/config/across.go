@@ -1,12 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
 // config decodes the whole file, and then checks what takes more than one field.
@@ -57,19 +60,7 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.checks(path+".checks", g)
 	d.nics(path, g)
 	d.hardware(path, g.Hardware)
-	for i, a := range g.Schedule {
-		at := fmt.Sprintf("%s.schedule[%d]", path, i)
-		switch {
-		case d.bad(at):
-		case a.At == "" && !d.bad(at+".at"):
-			d.problem(at+".at", "nothing", "a cron expression such as \"0 8 * * MON-FRI\"")
-		case a.Min == nil && a.Max == nil && a.Desired == nil && !d.bad(at+".min") && !d.bad(at+".max") && !d.bad(at+".desired"):
-			d.problem(at, "an action that sets nothing", "min, max or desired")
-		}
-		if a.Min != nil && a.Max != nil {
-			d.order(at, *a.Min <= *a.Max, bound{"min", "at most"}, bound{"max", "at least"}, scheduleFields(&a))
-		}
-	}
+	d.schedule(path, g)
 	for _, h := range []struct {
 		key  string
 		hook bus.Hook
@@ -94,6 +85,32 @@ func (d *decoder) maintenance(path string, m bus.Maintenance) {
 	d.order(path, !none, bound{"min_healthy", "less than 100 with"}, bound{"max_healthy", "more than 100 with"}, maintenanceFields(&m))
 	d.order(path, m.MaxHealthyPercent-m.MinHealthyPercent <= 100,
 		bound{"min_healthy", "at most 100 less than"}, bound{"max_healthy", "at most 100 more than"}, maintenanceFields(&m))
+}
+
+// schedule checks what takes more than one field of an action.
+func (d *decoder) schedule(path string, g bus.Group) {
+	for i, a := range g.Schedule {
+		at := fmt.Sprintf("%s.schedule[%d]", path, i)
+		bad := func(keys ...string) bool {
+			return slices.ContainsFunc(keys, func(key string) bool { return d.bad(at + "." + key) })
+		}
+		switch {
+		case d.bad(at):
+		case a.At == "" && !bad("at"):
+			d.problem(at+".at", "nothing", "a cron expression such as \"0 8 * * MON-FRI\", or a date such as 2026-12-24T18:00")
+		case a.Min == nil && a.Max == nil && a.Desired == nil && !bad("min", "max", "desired"):
+			d.problem(at, "an action that sets nothing", "min, max or desired")
+		case bad("at", "zone", "from", "until"):
+		default:
+			var wrong *schedule.FieldError
+			if _, err := schedule.Parse(a); errors.As(err, &wrong) {
+				d.problem(at+"."+wrong.Field, wrong.Found, wrong.Want)
+			}
+		}
+		if a.Min != nil && a.Max != nil {
+			d.order(at, *a.Min <= *a.Max, bound{"min", "at most"}, bound{"max", "at least"}, scheduleFields(&a))
+		}
+	}
 }
 
 // disks checks what takes more than one field of the further disks.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
 // Config is what a file says, with defaults where it says nothing. Start from [Default], [Load] or [Parse].
@@ -130,16 +131,39 @@ func Parse(name string, data []byte) (Config, []Warning, error) {
 		return cfg, nil, d.problems
 	}
 	cfg.lines = d.lines
-	return cfg, cfg.warnings(), nil
+	return cfg, cfg.warnings(time.Now()), nil
 }
 
-func (c Config) warnings() []Warning {
+func (c Config) warnings(now time.Time) []Warning {
 	var warnings []Warning
 	for i, g := range c.Groups {
+		warnings = append(warnings, c.overdue(i, now)...)
 		if w, flaps := g.Flaps(); flaps {
 			field := fmt.Sprintf("groups[%d].policy.lower", i)
 			warnings = append(warnings, Warning{File: c.Path, Line: c.Line(field), Field: field, Text: w.Why, Remedy: w.Remedy})
 		}
+	}
+	return warnings
+}
+
+// overdue are the actions of a group's schedule that are not due any more.
+func (c Config) overdue(i int, now time.Time) (warnings []Warning) {
+	timetable, err := schedule.New(c.Groups[i].Schedule)
+	if err != nil {
+		return nil // which is a problem
+	}
+	for _, m := range timetable.Over(now) {
+		field, last := fmt.Sprintf("groups[%d].schedule[%d].at", i, m.Index), m.Time.Format("2006-01-02 15:04 MST")
+		w := Warning{
+			File: c.Path, Line: c.Line(field), Field: field,
+			Text:   fmt.Sprintf("it was due on %s for the last time, and sets nothing any more", last),
+			Remedy: "take it out, or give it another date",
+		}
+		if timetable.Holds(m.Index, now) {
+			w.Text = fmt.Sprintf("it was due on %s for the last time, and its min or max holds since", last)
+			w.Remedy = "put it into the group's own min or max, or add an action that ends it"
+		}
+		warnings = append(warnings, w)
 	}
 	return warnings
 }

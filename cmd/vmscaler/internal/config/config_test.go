@@ -240,8 +240,12 @@ var scalars = []struct{ field, good, bad string }{
 		"[] [{at: '0 8 * * MON-FRI', zone: Europe/Berlin, min: 3, max: 9, desired: 4}] [{at: '*/5 * * * *', max: 9}] " +
 			"[{at: '@daily', min: 1}] [{at: '@daily', min: 0, desired: 0}] " +
 			"[{at: '0 8 * * FRI-MON', min: 1}] [{at: '0 8 * * 7', min: 1}] " +
+			"[{at: 2026-12-24T18:00, min: 1}] [{at: '@daily', from: 2026-12-01, until: 2026-12-24T08:00, min: 1}] " +
 			"[{at: '0 8 * * THU', min: 1}] [{at: '0 8 * * Sat-Sun', min: 1}]",
-		"{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] " +
+		"[{at: 2026-12-24, min: 1}] [{at: 2026-12-24T18:00, until: 2026-12-25, min: 1}] [{at: '@daily', until: tomorrow, min: 1}] " +
+			"[{at: '@daily', from: 2026-12-24, until: 2026-12-01, min: 1}] " +
+			"[{at: '0 8 * * SUN', from: 2026-12-21, until: 2026-12-24, min: 1}] " +
+			"{at: 1} [{at: '0 8 * * *'}] [{min: 3}] [{at: '0 25 * * *', min: 3}] [{at: '0 8 * * *', zone: Mars, min: 3}] " +
 			"[{at: '0 8 * * *', min: 3, max: 2}] [{at: '0 8 * * *', min: -1}] [{at: '0 8 * * *', max: 0}] " +
 			"[{at: 'TZ=Europe/Berlin', min: 2}] " +
 			"[{at: 'CRON_TZ=Asia/Tokyo 0 8 * * *', min: 2}] [{at: '0 0 30 2 *', min: 1}] " +
@@ -418,6 +422,31 @@ func TestWarnsOfFlapping(t *testing.T) {
 	_, warnings, _ = Parse("f.yaml", []byte("groups:\n  - name: web\n    policy: {upper: 30}\n"))
 	if len(warnings) != 1 || warnings[0].Line != 3 {
 		t.Errorf("got %v, want one for line 3, where the policy is", warnings)
+	}
+}
+
+// What a schedule's past says is not what somebody wants as a rule.
+func TestWarnsOfActionsThatAreOver(t *testing.T) {
+	text := "groups:\n  - name: web\n    schedule:\n      - {at: 2001-12-24T18:00, desired: 5}\n      - {at: 2001-12-25T18:00, min: 2}\n" +
+		"      - {at: 2199-12-25T18:00, min: 3}\n      - {at: '@daily', until: 2002-01-01, max: 9}\n"
+	_, warnings, err := Parse("f.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range warnings {
+		got = append(got, w.String())
+	}
+	want := []string{
+		"f.yaml:4: groups[0].schedule[0].at: it was due on 2001-12-24 18:00 UTC for the last time, and sets nothing any more; " +
+			"take it out, or give it another date",
+		"f.yaml:5: groups[0].schedule[1].at: it was due on 2001-12-25 18:00 UTC for the last time, and its min or max holds since; " +
+			"put it into the group's own min or max, or add an action that ends it",
+		"f.yaml:7: groups[0].schedule[3].at: it was due on 2002-01-01 00:00 UTC for the last time, and its min or max holds since; " +
+			"put it into the group's own min or max, or add an action that ends it",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

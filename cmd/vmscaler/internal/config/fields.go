@@ -134,7 +134,7 @@ func groupFields(g *bus.Group) section {
 		{"policy", policyFields(&g.Policy)},
 		{"checks", checkListOf(&g.Checks)},
 		{"schedule", list[bus.ScheduledAction]{
-			&g.Schedule, "a list of actions with at, zone, min, max and desired", true, scheduleFields, newAction,
+			&g.Schedule, "a list of actions with at, zone, from, until, min, max and desired", true, scheduleFields, newAction,
 		}},
 	}
 }
@@ -188,6 +188,8 @@ func scheduleFields(a *bus.ScheduledAction) section {
 	return section{
 		{"at", checked(&a.At, wantCron, schedule.CheckAt)},
 		{"zone", text(&a.Zone, "a time zone, such as UTC or Europe/Berlin", isZone)},
+		{"from", checked(&a.From, wantBound, schedule.CheckDate)},
+		{"until", checked(&a.Until, wantBound, schedule.CheckDate)},
 		{"min", orNull(&a.Min, vmsFromZero)},
 		{"max", orNull(&a.Max, func(n *int) scalar { return whole(n, 1000, "") })},
 		{"desired", orNull(&a.Desired, vmsFromZero)},
@@ -195,7 +197,9 @@ func scheduleFields(a *bus.ScheduledAction) section {
 }
 
 const wantCron = "a cron expression in quotes: minute, hour, day of the month, month, day of the week, " +
-	"such as \"0 8 * * MON-FRI\"; or such as @daily"
+	"such as \"0 8 * * MON-FRI\"; or such as @daily; or a date and time, such as 2026-12-24T18:00"
+
+const wantBound = `a date, or one with a time, such as 2026-12-24 or 2026-12-24T18:00, or "" for none`
 
 func isZone(s string) bool {
 	_, err := time.LoadLocation(s)
