@@ -17,6 +17,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/decider/simulate"
 )
@@ -35,6 +36,8 @@ type simulateCmd struct {
 	policy         string
 	compare        []string
 	boots          []time.Duration
+	columns        simulate.Columns
+	set            []string
 	each           bool
 	html, output   string
 	points         time.Duration
@@ -52,15 +55,16 @@ func simulateCommand(g *globals) *cobra.Command {
 		Long: `Try policies on a recorded demand: the decider's own code, against a simulated group on virtual time, beside what other
 autoscalers are documented to do. Nothing is contacted and no VM is touched.
 
-A trace is a CSV file with the columns t_seconds and demand_vcpus on a fixed step; a VM has one vCPU. It has at most a
-million rows, a year and 64 MiB, the files of a folder together too. Without --trace five generated days are used. ` +
+A trace is a CSV file with a column of times and one of the demand in vCPUs, on a fixed step, as Grafana and others export
+them; a VM has one vCPU. It has at most a million rows, a year and 64 MiB, the files of a folder together too. Without
+--trace five generated days are used. ` +
 			"The policies are: " + strings.Join(simulate.Policies(), ", ") + `.
 
 In the table, lower is better: theta_u and theta_o are the mean shares of VMs that were missing or too many, tau_u and
 tau_o the shares of the time with too few or too many, lost the share of the demand above what the ready VMs could do,
 VMh/need the VM-hours for each that was needed, act/h creations and removals an hour, and cost the VM-hours with 10
 for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one that knows the future (oracle).`,
-		Example: "  vmscaler simulate\n  vmscaler simulate --trace load.csv --policy predictive:safe --compare threshold,hpa\n" +
+		Example: "  vmscaler simulate\n  vmscaler simulate --trace cpu.csv --column usage --scale 0.01 --set upper=60\n  vmscaler simulate --trace load.csv --policy predictive:safe --compare threshold,hpa\n" +
 			"  vmscaler simulate --trace traces/ --boot 2s,30s,90s --seeds 3 --html report.html",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -81,7 +85,10 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 
 func (c *simulateCmd) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&c.trace, "trace", "", "a trace, or a folder of traces (*.csv)")
+	f.StringVar(&c.trace, "trace", "", "a trace, or a folder of traces (*.csv), or - for standard input")
+	f.StringVar(&c.columns.Demand, "column", "", "the trace's column with the demand, where it has several")
+	f.Float64Var(&c.columns.Scale, "scale", 1, "what the demand is multiplied by to be in vCPUs, such as 0.01 for percent of one")
+	f.StringArrayVar(&c.set, "set", nil, "FIELD=VALUE of the policy, as for `vmscaler set`, for threshold and predictive")
 	f.StringVar(&c.history, "history", "", "a group, to replay what was asked of it; min, max and boot time are its own then, and "+
 		"policies to compare with also own, that of its config, and recorded, what it did")
 	f.Var(c.since, "since", "from when to replay: a time, or how long ago; with --history")
@@ -117,7 +124,14 @@ func (c *simulateCmd) validate() error {
 	if err := checkOutput(c.output); err != nil {
 		return err
 	}
+	if err := c.setFields(); err != nil {
+		return err
+	}
 	switch {
+	case c.columns.Scale <= 0 || c.columns.Scale > 1e6:
+		return usageError{fmt.Errorf("--scale: found %g, want a number above 0, up to 1e6", c.columns.Scale)}
+	case c.trace == "" && (c.columns.Demand != "" || c.columns.Scale != 1):
+		return usageError{errors.New("--column and --scale: they are for --trace")}
 	case c.plan.Seeds < 1 || c.plan.Seeds > 100:
 		return usageError{fmt.Errorf("--seeds: found %d, want 1 to 100", c.plan.Seeds)}
 	case len(c.boots) == 0 || slices.Min(c.boots) < time.Second || slices.Max(c.boots) > time.Hour:
@@ -131,6 +145,46 @@ func (c *simulateCmd) validate() error {
 	return nil
 }
 
+// setFields gives the group's own policies what --set says.
+func (c *simulateCmd) setFields() error {
+	set := map[string]string{}
+	for _, arg := range c.set {
+		name, value, is := strings.Cut(arg, "=")
+		if !is {
+			return usageError{fmt.Errorf("--set: found %q, want FIELD=VALUE", arg)}
+		}
+		path, err := config.LiveField(name)
+		switch {
+		case err != nil:
+			return usageError{fmt.Errorf("--set: %w", err)}
+		case !strings.HasPrefix(path, "policy."), path == "policy.type", path == "policy.setting":
+			return usageError{fmt.Errorf("--set: found %q, which --policy, --min or --max says here", name)}
+		}
+		set[path] = value
+	}
+	base, err := config.Override(c.plan.Params.Base, set)
+	if err != nil {
+		return usageError{fmt.Errorf("--set: %w", err)}
+	}
+	c.plan.Params.Base = base
+	return nil
+}
+
+// doubt reports what of the traces may be something else than what was meant.
+func (c *simulateCmd) doubt(stderr io.Writer) {
+	most := float64(c.plan.Params.Max)
+	for _, t := range c.plan.Traces {
+		if t.Filled > 0 {
+			fmt.Fprintf(stderr, "%s: missing rows: %d; the demand there is on the line between those beside them\n", t.Name,
+				t.Filled)
+		}
+		if peak := slices.Max(t.Demand); peak > most && c.history == "" {
+			fmt.Fprintf(stderr, "%s: the demand reaches %.1f vCPUs, and --max %d VMs do %d: the rest counts as lost. "+
+				"A demand in percent of a vCPU wants --scale 0.01\n", t.Name, peak, c.plan.Params.Max, c.plan.Params.Max)
+		}
+	}
+}
+
 func (c *simulateCmd) run(cmd *cobra.Command) error {
 	var err error
 	switch {
@@ -139,13 +193,14 @@ func (c *simulateCmd) run(cmd *cobra.Command) error {
 			c.plan.Policies = []string{c.policy, "own", "recorded"}
 		}
 	case c.trace != "":
-		c.plan.Traces, err = simulate.ReadTraces(c.trace)
+		c.plan.Traces, err = simulate.ReadTraces(c.trace, c.columns)
 	default:
 		c.plan.Traces = simulate.Builtin()
 	}
 	if err != nil {
 		return err
 	}
+	c.doubt(cmd.ErrOrStderr())
 	draw := c.output == "text" && len(c.plan.Traces) == 1 &&
 		term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
 	if err := c.keep(c.html != "" || draw); err != nil {

@@ -16,7 +16,7 @@ type Plan struct {
 	Boots    []time.Duration
 	Seeds    int // runs with different noise, at least 1
 	Params   Params
-	// Keep is after how many seconds to keep a point of each trace's run with the first boot time and seed; 0 is never.
+	// Keep is of how many seconds a point is kept, of each trace's run with the first boot time and seed; 0 is none.
 	Keep int
 	// Begins is called as the n-th of so many runs begins, never twice at a time; it may be nil.
 	Begins func(n, of int)

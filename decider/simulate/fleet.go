@@ -20,11 +20,12 @@ type Params struct {
 	Seed     uint64
 	Start    time.Time  // when the trace begins, for schedules; zero is a Monday
 	Own      *bus.Group // of the policy "own"; nil is not known
+	Base     bus.Group  // of the group's own policies, but for which one it is
 }
 
 // Reference are the parameters that policies are compared in.
 func Reference() Params {
-	return Params{Boot: 30 * time.Second, Delete: 2 * time.Second, Min: 1, Max: 25, Noise: 5, Seed: 1}
+	return Params{Boot: 30 * time.Second, Delete: 2 * time.Second, Min: 1, Max: 25, Noise: 5, Seed: 1, Base: bus.DefaultGroup()}
 }
 
 // Controller decides for the simulated group.
@@ -205,9 +206,9 @@ func (p policyOnly) Decide(f *Fleet, now time.Time) int {
 	return min(max(p.Recommend(f.reading(now)).Desired, f.params.Min), f.params.Max)
 }
 
-// defaultController is the decider with the defaults of a group and a policy.
+// defaultController is the decider with a policy, and else what all of a comparison have.
 func defaultController(w Params, p bus.PolicyType, setting bus.PolicySetting) *deciderController {
-	spec := bus.DefaultGroup()
+	spec := w.Base
 	spec.Name, spec.Min, spec.Max = "sim", w.Min, w.Max
 	spec.BootTimeout = 10*w.Boot + time.Minute
 	spec.Policy.Types, spec.Policy.Setting = []bus.PolicyType{p}, setting

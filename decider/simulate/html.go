@@ -44,13 +44,6 @@ func WriteHTML(w io.Writer, plan Plan, results []Result) error {
 		return fmt.Errorf("page: %w", err)
 	}
 	rows := []row{}
-	for i, r := range Overall(plan, results) {
-		title := ""
-		if i == 0 {
-			title = "Mean over all traces and boot times"
-		}
-		rows = append(rows, row{title, r.Policy, r.Metrics})
-	}
 	for i, r := range results {
 		title := ""
 		if i%len(plan.Policies) == 0 {
@@ -58,7 +51,13 @@ func WriteHTML(w io.Writer, plan Plan, results []Result) error {
 		}
 		rows = append(rows, row{title, r.Policy, r.Metrics})
 	}
-	err = t.Execute(w, map[string]any{"Rows": rows, "Charts": charts(results), "World": plan.Params, "Seeds": plan.Seeds})
+	means := []row{}
+	for _, r := range Overall(plan, results) {
+		means = append(means, row{"", r.Policy, r.Metrics})
+	}
+	err = t.Execute(w, map[string]any{
+		"Means": means, "Rows": rows, "Charts": charts(results), "World": plan.Params, "Seeds": plan.Seeds, "Policy": plan.Policies[0],
+	})
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

@@ -15,7 +15,8 @@ type Point struct {
 	CPU    float64 `json:"cpu"`    // percent of the ready VMs
 }
 
-// Run simulates a group under a controller and measures it. keep says after how many seconds to keep a point; 0 is never.
+// Run simulates a group under a controller and measures it. Of so many seconds as keep says the one of the highest demand is kept as
+// a point; 0 is none.
 // It ends early with the context's cause.
 func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metrics, []Point, error) {
 	needed := needs(t, w)
@@ -30,9 +31,14 @@ func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metric
 		ready := f.step(second)
 		demand := t.At(second)
 		m.add(second, demand, ready, len(f.vms)+len(f.deleted))
-		if keep > 0 && second%keep == 0 {
+		if keep > 0 {
 			cpu := 100 * math.Min(1, demand/math.Max(1, float64(ready)))
-			points = append(points, Point{second, demand, ready, len(f.vms) + len(f.deleted), cpu})
+			point := Point{second, demand, ready, len(f.vms) + len(f.deleted), cpu}
+			if second%keep == 0 {
+				points = append(points, point)
+			} else if last := &points[len(points)-1]; demand > last.Demand {
+				*last = point
+			}
 		}
 		f.serve(demand, ready)
 		f.second = second + 1 // what is decided now begins when this second is over

@@ -115,8 +115,7 @@ func TestMetrics(t *testing.T) {
 	if want := (m.VMHours + 10*m.lostHours + m.highHours) / 2; !near(m.Cost, want) || m.lostHours == 0 {
 		t.Errorf("cost %g, want %g", m.Cost, want)
 	}
-	if len(points) != 2 || points[0] != (Point{0, 1.6, 2, 2, 80}) || points[1].Second != 600 || points[1].Ready != 2 ||
-		points[1].CPU != 80 {
+	if len(points) != 2 || points[0] != (Point{0, 1.6, 2, 2, 80}) || points[1] != (Point{610, 3.2, 2, 4, 100}) { // the first of the highest demand
 		t.Errorf("points %+v", points)
 	}
 }
@@ -246,7 +245,7 @@ func TestReportNeedsNothingElse(t *testing.T) {
 			t.Errorf("the page has %q", part)
 		}
 	}
-	for _, part := range []string{"oracle", "&lt;b&gt;odd, boot 30s", "Mean over all", `"hours":[0,`} {
+	for _, part := range []string{"oracle", "&lt;b&gt;odd, boot 30s", "The mean over all", "lost", `"hours":[0,`} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the page lacks %q", part)
 		}
