@@ -14,6 +14,7 @@ import (
 type worker struct {
 	name, group string
 	up          bool
+	since       time.Time // when it began, or ended to wait for a hook over the bus
 	cancel      context.CancelCauseFunc
 	reimages    bool      // of one that brings up: it gives new disks first
 	marks       bool      // it only notes something of the VM
@@ -56,8 +57,9 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		g.desired, g.most = s.Desired, s.Spec.Max
 		plan := Plan(s)
 		g.suspended = plan.Suspended
+		g.standing = g.standing.next(s, plan, a.cfg.Now())
 		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
-			g.removalsHeld = false
+			g.removalsHeld, g.standing = false, standing{}
 			a.reportDryRun(g, plan) // and nothing else: this is the one place from which anything is done
 			continue
 		}
@@ -230,7 +232,7 @@ func (a *Actuator) working(name string) bool {
 // work starts a worker.
 func (a *Actuator) work(ctx context.Context, w worker, uuid string, do func(context.Context) error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	w.cancel = cancel
+	w.cancel, w.since = cancel, a.cfg.Now()
 	a.workers[uuid] = &w
 	done := a.done
 	go func() { done <- result{uuid, do(ctx)} }()
@@ -251,7 +253,7 @@ func (a *Actuator) ended(r result) {
 	g := a.groups[w.group]
 	switch {
 	case r.err == nil && w.up:
-		g.failures = 0
+		g.launched()
 	case r.err == nil:
 		delete(a.retryAt, r.uuid)
 		delete(a.retries, r.uuid)

@@ -107,6 +107,9 @@ type group struct {
 	dryRun    string    // what a dry run said last
 	desired   int       // of the last plan, and its max
 	most      int
+	began     time.Time // when the stage did
+	failedAt  time.Time // the last of failures and deaths
+	standing  standing
 }
 
 // New makes an actuator. It returns an error when there is no group or no way to dial.
@@ -152,7 +155,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
 			return nil, fmt.Errorf("actuator: group %s: scale_in: %w", spec.Name, err)
 		}
-		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash()}
+		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash(), began: cfg.Now()}
 		a.byAge = a.byAge || slices.Contains(spec.ScaleIn, bus.ScaleInOutdated)
 	}
 	return a, nil

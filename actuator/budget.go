@@ -38,11 +38,20 @@ func (g *group) failed(w *worker, err error, now time.Time) []bus.Event {
 	return events
 }
 
+// launched counts a launch that succeeded: launches go on at once, unless VMs died soon after their boot.
+func (g *group) launched() {
+	g.failures = 0
+	g.stopped = g.open()
+	if g.deaths == 0 {
+		g.retryAt = time.Time{}
+	}
+}
+
 // putOff sets the time of the next launch, and reports whether launching stops with that. A failure of what was begun
 // before it stopped does not put the next try off.
 func (g *group) putOff(cause string, now time.Time) (stops bool) {
 	waits := g.stopped && now.Before(g.retryAt)
-	g.cause = cause
+	g.cause, g.failedAt = cause, now
 	if waits {
 		return false
 	}

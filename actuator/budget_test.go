@@ -58,7 +58,8 @@ func TestLaunchFailures(t *testing.T) {
 			t.Errorf("failure %d: no next try at its time", i+1)
 		}
 	}
-	g.failures = 0 // as after a success
+	g.launched()
+	g.began = time.Time{}
 	if s := a.situation(g, 4, vm.Inventory{Taken: map[string]bool{}}); s.Trial || a.problem() != nil {
 		t.Errorf("after a success: %+v, %v", s, a.problem())
 	}

@@ -39,6 +39,8 @@ type snapshot struct {
 
 // serve works over one connection until it fails or ctx ends.
 func (a *Actuator) serve(ctx context.Context, in inbox) error {
+	quiet := a.unanswered()
+	defer quiet.Stop()
 	s, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -51,6 +53,7 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 	if s.manager, s.slots, err = a.prepare(s.lv); err != nil {
 		return err
 	}
+	quiet.Stop()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	probe := time.NewTicker(probeEvery)
@@ -96,7 +99,7 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 			s.changed, s.again = true, true
 		case <-s.late.C:
 			if s.looking {
-				a.cfg.Report(fmt.Errorf("libvirt has not answered for %s", lookDeadline))
+				a.cfg.Report(errUnanswered)
 			}
 		case l := <-s.looks:
 			if err := s.seen(ctx, l, in.decisions); err != nil {
@@ -106,6 +109,14 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 			a.swept(ctx, s.lv, step)
 		}
 	}
+}
+
+// errUnanswered is what health says of a libvirt that takes calls and does not answer.
+var errUnanswered = fmt.Errorf("libvirt has not answered for %s", lookDeadline)
+
+// unanswered reports that, unless it is stopped before. Calls that reach libvirt for the first time have no deadline.
+func (a *Actuator) unanswered() *time.Timer {
+	return time.AfterFunc(lookDeadline, func() { a.cfg.Report(errUnanswered) })
 }
 
 // session is the work over one connection. It is owned by Run's goroutine.

@@ -75,8 +75,39 @@ type Actions struct {
 	Reimage  []vm.VM   // to be given new disks, or cut off while that was done
 	Kept     int       // surplus VMs that stay as the budget for removals is used up
 	Ask      *Question // what a listener is to say, or has said, about scaling in; nil: nothing
+	// Missing is how many VMs of desired are neither there, on their way, nor in Create, and Hold why; 0 and "" where none is.
+	Missing int
+	Hold    Hold
 	// Suspended are VMs that a person has suspended, where others that are desired have no room in max beside them.
 	Suspended []vm.VM
+}
+
+// Hold is why fewer VMs are made than are missing.
+type Hold string
+
+// The holds. Of several that apply the first counts.
+const (
+	HoldMax     Hold = "max"     // those that are owned, whatever their state, leave no room in max
+	HoldBackoff Hold = "backoff" // launches are put off after failures
+	HoldTrial   Hold = "trial"   // after failures in a row one VM is launched at a time
+	HoldSlots   Hold = "slots"   // as many VMs boot as may at the same time
+	HoldNumbers Hold = "numbers" // the decision has no further number for a name, or what is not ours has it here
+)
+
+// hold is why none of the VMs that are missing is made beside what is created already, with so much room in max and so many
+// free boot slots.
+func (s Situation) hold(created, room, slots int) Hold {
+	switch {
+	case created >= room:
+		return HoldMax
+	case s.Backoff:
+		return HoldBackoff
+	case created >= slots && s.Trial:
+		return HoldTrial
+	case created >= slots:
+		return HoldSlots
+	}
+	return HoldNumbers
 }
 
 // Plan compares desired with what there is. It never has more than Spec.Max VMs owned, whatever their state;
@@ -87,7 +118,7 @@ func Plan(s Situation) Actions {
 	switch {
 	case s.Unheard:
 		return Actions{Await: p.await}
-	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) }):
+	case s.rests():
 		return Actions{Await: p.await, Note: p.note}
 	}
 	a := Actions{Await: p.await, Remove: p.remove, Cancel: p.cancel, Note: p.note}
@@ -110,11 +141,20 @@ func Plan(s Situation) Actions {
 		if missing > max(room, 0) {
 			a.Suspended = p.suspended
 		}
-		a.Create = names(s, min(missing, room, freeSlots(s, p.booting)))
+		slots := freeSlots(s, p.booting)
+		a.Create = names(s, min(missing, room, slots))
+		if a.Missing = missing - len(a.Create); a.Missing > 0 {
+			a.Hold = s.hold(len(a.Create), room, slots)
+		}
 	case s.ScaleIn:
 		a.scaleIn(s, choice, -missing)
 	}
 	return a
+}
+
+// rests reports whether all scopes are paused, or nothing may be done before the first decision.
+func (s Situation) rests() bool {
+	return s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) })
 }
 
 // parts are a group's VMs by what can be done with them.

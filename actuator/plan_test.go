@@ -1200,6 +1200,12 @@ func TestPlanInvariants(t *testing.T) {
 		case surplus > 0 && len(a.Create) > 0:
 			fail("creates and removes a surplus")
 		}
+		if missing := s.Desired - serving - len(a.Create); s.Desired != Unknown && !s.rests() && missing > a.Missing {
+			fail(fmt.Sprintf("%d are missing, and it says %d", missing, a.Missing))
+		}
+		if (a.Missing > 0) != (a.Hold != "") {
+			fail(fmt.Sprintf("%d are missing, held by %q", a.Missing, a.Hold))
+		}
 		next := 0
 		for _, name := range a.Create {
 			want := ""

@@ -70,6 +70,7 @@ func (a *Actuator) problem() error {
 			"domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
 				"fix it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)))
 	}
+	all = append(all, a.stuckTroubles()...)
 	return append(all, a.retryTroubles()...).Err()
 }
 
@@ -107,10 +108,7 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 		}
 		add(bus.ProblemClockSkew, "the decider's clock is %s %s this host's", skew.Abs().Round(time.Second), side)
 	}
-	if g.open() && now.Before(g.retryAt) {
-		add(bus.ProblemLaunchBreaker, "no launch until %s after %s in a row: %s",
-			g.retryAt.Local().Format(time.DateTime), bus.Count(g.failures+g.deaths, "failure"), g.cause)
-	}
+	all = append(all, g.standstill(now)...)
 	if g.shortage != "" {
 		add(bus.ProblemNoRoom, "no room for another VM: %s", g.shortage)
 	}

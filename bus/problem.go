@@ -15,9 +15,13 @@ const (
 	ProblemConfigMismatch    ProblemCode = "config-mismatch"    // decider and actuator read different configs; a group
 	ProblemNoSamples         ProblemCode = "no-samples"         // the decider has no samples of this host; a group
 	ProblemDecisionRefused   ProblemCode = "decision-refused"   // decisions are heard, and none is taken; a group
-	ProblemDecisionExpired   ProblemCode = "decision-expired"   // no decider is heard any more; a group
+	ProblemDecisionExpired   ProblemCode = "decision-expired"   // no decider is heard, or not any more; a group
 	ProblemClockSkew         ProblemCode = "clock-skew"         // the decider's clock, or a host's, is off; a group, or the host
 	ProblemLaunchBreaker     ProblemCode = "launch-breaker"     // nothing is launched after failures in a row; a group
+	ProblemLaunchFails       ProblemCode = "launch-fails"       // a group lacks VMs, as launching them failed; a group
+	ProblemNoNumber          ProblemCode = "no-number"          // a group lacks VMs, as no name is free for them; a group
+	ProblemBelowDesired      ProblemCode = "below-desired"      // a group lacks VMs, and nothing is done about it; a group
+	ProblemStuck             ProblemCode = "stuck"              // a launch or removal takes longer than it may; the VM
 	ProblemNoRoom            ProblemCode = "no-room"            // the host has no room for another VM; a group
 	ProblemSuspended         ProblemCode = "suspended"          // a suspended VM keeps its group from what is desired; the VM
 	ProblemRemovalBudget     ProblemCode = "removal-budget"     // no VM is scaled in after so many; a group
@@ -31,6 +35,9 @@ const (
 	ProblemDecisionUnsent    ProblemCode = "decision-unsent"    // no decision can be sent; a group
 	ProblemIncompleteSamples ProblemCode = "incomplete-samples" // not all hosts are heard; a group
 	ProblemNotEvaluated      ProblemCode = "not-evaluated"      // the decider falls behind; a group
+	ProblemNoMetric          ProblemCode = "no-metric"          // the metric that a group scales on is not known; a group
+	ProblemUnknownCPU        ProblemCode = "unknown-cpu"        // the CPU of ready VMs is not known; a group
+	ProblemRefreshWaits      ProblemCode = "refresh-waits"      // a refresh replaces no VM; a group
 	ProblemRefreshFailed     ProblemCode = "refresh-failed"     // VMs are not what the config says; a group
 	ProblemHostsDisagree     ProblemCode = "hosts-disagree"     // no VM is scaled in while hosts are unclear; a group
 )

@@ -83,9 +83,8 @@ func sameControls(a, b bus.Controls) bool {
 // control changes a group's controls, keeps them, and says so.
 func (d *Decider) control(ctx context.Context, r client.Request, g *group) error {
 	now := d.cfg.Now()
-	if !d.leads(ctx, now) {
-		r.Ignore() // the one that leads answers
-		return nil
+	if !d.leads(ctx, g, now) {
+		return d.notLed(r, g)
 	}
 	inForce, _, _ := onSchedule(g.inForce, State{Controls: g.state.Controls}, now)
 	controls, err := controlled(inForce, g.state.Controls, r.Verb, r.Query)

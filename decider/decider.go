@@ -39,6 +39,7 @@ type Decider struct {
 
 	leadership      *client.Leadership
 	leaderlessSince time.Time // since when nobody was heard to lead
+	began           time.Time
 	groups          map[string]*group
 	stages          map[string]bus.Health // by subject, with the time of their arrival
 
@@ -115,6 +116,11 @@ type group struct {
 	saved    checkpoint
 	kept     string    // the refresh as it is kept
 	takeOver time.Time // when this decider began to lead
+	term     int64     // in which it took over; decided is only in that
+	blocked  error     // why it cannot take over; nil: it can, or need not
+	heardAt  time.Time // when the one that leads decided last, by this decider's spec; zero: never
+	othersAt time.Time // the same, by another spec
+	hindered hindered
 }
 
 // metric is what was published last of the policy's metric.
@@ -187,7 +193,8 @@ func (d *Decider) Run(ctx context.Context) error {
 		ticks = t.C
 	}
 	d.groups, d.stages = map[string]*group{}, map[string]bus.Health{}
-	d.leaderlessSince = d.cfg.Now()
+	d.began = d.cfg.Now()
+	d.leaderlessSince = d.began
 	for _, spec := range d.cfg.Groups {
 		hash := spec.Hash()
 		d.groups[spec.Name] = &group{
@@ -278,7 +285,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	g.lastEval = now
 	stale := staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)
 	obs := g.window.Take(now, stale) // also where another decides, as the next window starts here
-	if !d.leads(ctx, now) {
+	if !d.leads(ctx, g, now) {
 		return
 	}
 	obs.Awaited = g.awaited(obs, now)
@@ -293,6 +300,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	refresh := g.state.Refresh
 	g.seen = obs
 	decision, g.state = Decide(g.inForce, g.state, obs, now)
+	g.hindered = g.hindered.next(g.hindrances(decision, obs, stale, now), now)
 	d.refreshed(ctx, g, refresh)
 	d.publish(g, decision, now)
 	if minute := g.demand.add(decision, now); minute != nil {

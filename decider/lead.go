@@ -142,35 +142,63 @@ func (d *Decider) campaign(ctx context.Context) (stop func()) {
 // observeLeader records what the one that leads has decided.
 func (d *Decider) observeLeader(other bus.Decision) {
 	g := d.groups[other.Group]
-	if g == nil || other.SpecHash != g.hash || d.term != 0 && other.Term <= d.term {
-		return
+	term, leading := d.leadership.Term()
+	if g == nil || other.Term == d.term || leading && other.Term < term {
+		return // its own, or of before
 	}
 	now := d.cfg.Now()
+	if other.SpecHash != g.hash {
+		g.othersAt = now
+		return
+	}
 	if g.heard.Take(other, now) == nil { // what it does not take the actuators do not take either, and say so
 		g.decision = &other
 	}
-	d.leaderlessSince = now
+	d.leaderlessSince, g.heardAt = now, now
 }
 
-// leads reports whether this decider decides at the moment. It begins by going on from where the one before it stood.
-func (d *Decider) leads(ctx context.Context, now time.Time) bool {
+// leading reports whether this decider leads at the moment.
+func (d *Decider) leading() bool {
 	term, leading := d.leadership.Term()
 	switch {
 	case !leading:
 		d.term = 0
+	case d.term != term:
+		d.term = term
+		d.log.Debug().Int64("term", term).Msg("this decider leads")
+	}
+	return leading
+}
+
+// leads reports whether this decider decides about a group at the moment. It begins by going on from where the one before it
+// stood; where that is not known of a group, it decides about the others.
+func (d *Decider) leads(ctx context.Context, g *group, now time.Time) bool {
+	if !d.leading() {
+		g.blocked = nil
 		return false
-	case term == d.term:
+	}
+	if g.term == d.term {
 		return true
 	}
-	for _, g := range d.groups {
-		if err := d.takeOver(ctx, g, now); err != nil {
-			d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("cannot lead yet")
-			return false
+	before := g.blocked
+	if g.blocked = d.takeOver(ctx, g, now); g.blocked != nil {
+		if before == nil || before.Error() != g.blocked.Error() {
+			d.log.Warn().Err(g.blocked).Str("group", g.spec.Name).Msg("cannot decide about it yet")
 		}
+		return false
 	}
-	d.term = term
-	d.log.Debug().Int64("term", term).Msg("this decider leads")
+	g.term = d.term
 	return true
+}
+
+// notLed answers a request about a group that this decider does not decide about: the one that leads answers, or says why it
+// cannot.
+func (d *Decider) notLed(r client.Request, g *group) error {
+	if g.blocked == nil {
+		r.Ignore()
+		return nil
+	}
+	return r.Refuse("nothing is decided about group %s: %s", g.spec.Name, g.blocked)
 }
 
 // takeOver reads what is kept of a group. What a person has paused must be known before anything is decided.
@@ -250,7 +278,8 @@ func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
 // report reports whether a decider leads, and what keeps this decider's groups from being decided.
 func (d *Decider) report(now time.Time) {
 	_, leading := d.leadership.Term()
-	if leading {
+	other := d.leadership.Other()
+	if leading || other != "" {
 		d.leaderlessSince = now
 	}
 	var all bus.Troubles
@@ -262,8 +291,12 @@ func (d *Decider) report(now time.Time) {
 		if g.unfit != nil && d.term != 0 {
 			all.Add(bus.ProblemDecisionUnsent, name, "group "+name+": no decision can be sent: "+g.unfit.Error())
 		}
-		if leading { // else the one that leads says it
-			all = append(all, g.troubles(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick))...)
+		stale := staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)
+		switch {
+		case leading: // else the one that leads says it
+			all = append(all, g.troubles(now, stale)...)
+		case other != "":
+			all = append(all, g.unled(other, d.began, now, max(leaderlessAfter, 2*stale))...)
 		}
 	}
 	d.cfg.Report(all.Err())
@@ -275,7 +308,9 @@ func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) 
 	if without := now.Sub(g.state.LastData); !g.state.LastData.IsZero() && without > 2*stale {
 		all.Add(bus.ProblemIncompleteSamples, g.spec.Name, prefix+"no complete sample for "+seconds(without))
 	}
-	if without := now.Sub(g.lastEval); g.decision != nil && without > 2*stale {
+	if g.blocked != nil {
+		all.Add(bus.ProblemNotEvaluated, g.spec.Name, prefix+"nothing is decided: "+g.blocked.Error())
+	} else if without := now.Sub(g.lastEval); without > 2*stale {
 		all.Add(bus.ProblemNotEvaluated, g.spec.Name, prefix+"not evaluated for "+seconds(without))
 	}
 	if g.trouble != "" && now.Sub(g.troubled) >= stale { // not while a stage starts
@@ -288,6 +323,7 @@ func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) 
 		}
 		all.Add(bus.ProblemRefreshFailed, g.spec.Name, text)
 	}
+	all = append(all, g.hindered.troubles(g.spec.Name, now)...)
 	for _, h := range g.window.skewed() {
 		all.Add(bus.ProblemClockSkew, h.host, prefix+"the clock of "+h.host+" is "+sideOf(h.skew))
 	}

@@ -280,6 +280,9 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 				fmt.Sprintf("waits, as the group is at max %d and none of it may be missing: raise max, or lower min_healthy", spec.Max),
 			)
 		}
+		if missing := desired - f.kept - f.retiring; missing > 0 {
+			waits = append(waits, fmt.Sprintf("waits, as the group lacks %s of %d", bus.Count(missing, "VM"), desired))
+		}
 		if f.held > 0 {
 			waits = append(waits, "waits for "+bus.Count(f.held, "protected VM"))
 		}

@@ -25,6 +25,9 @@ type rollout struct {
 	least    int // VMs that served, the fewest since the refresh began
 	most     int // VMs owned, the most ever
 	d        bus.Decision
+	seen     Observation
+	mute     bool       // no VM's CPU is known
+	metric   *Published // of the policy
 }
 
 func newRollout(g bus.Group, n int, ids ...bus.HostID) *rollout {
@@ -54,7 +57,9 @@ func (f *rollout) step() bus.Decision {
 	var obs Observation
 	for id, vms := range f.vms {
 		for i := range vms {
-			vms[i].CPUPercent = new(f.cpu)
+			if vms[i].CPUPercent = new(f.cpu); f.mute {
+				vms[i].CPUPercent = nil
+			}
 		}
 		obs.Fresh++
 		obs.Hosts = append(obs.Hosts, HostObservation{
@@ -62,6 +67,8 @@ func (f *rollout) step() bus.Decision {
 		})
 	}
 	slices.SortFunc(obs.Hosts, func(a, b HostObservation) int { return len(a.ID) - len(b.ID) })
+	obs.Metric = f.metric
+	f.seen = obs
 	f.d, f.state = Decide(f.spec, f.state, obs, f.now)
 	for id := range f.vms {
 		f.act(id, f.d.Shares[id])

@@ -168,9 +168,8 @@ func withoutRefresh(shares map[bus.HostID]bus.Share, r *bus.Refresh) map[bus.Hos
 // orderRefresh answers a request for a refresh.
 func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) error {
 	now := d.cfg.Now()
-	if !d.leads(ctx, now) {
-		r.Ignore() // the one that leads answers
-		return nil
+	if !d.leads(ctx, g, now) {
+		return d.notLed(r, g)
 	}
 	o := r.Query.Refresh
 	if err := o.Check(); err != nil {

@@ -212,7 +212,7 @@ func (d *Decider) peek(g *group, now time.Time) Observation {
 // orderVM answers a request for one VM.
 func (d *Decider) orderVM(ctx context.Context, r client.Request) error {
 	now, q := d.cfg.Now(), r.Query
-	if !d.leads(ctx, now) {
+	if !d.leading() {
 		r.Ignore() // the one that leads answers
 		return nil
 	}
@@ -233,6 +233,9 @@ func (d *Decider) orderVM(ctx context.Context, r client.Request) error {
 		return r.RefuseAs(bus.RefusalAmbiguous, "several VMs are called %s: name one by its UUID: %s", q.VM, bus.List(uuids))
 	}
 	g, vm := all[0].group, all[0].vm
+	if !d.leads(ctx, g, now) {
+		return d.notLed(r, g)
+	}
 	if g.decision == nil || g.decision.Term != d.term {
 		return r.RefuseAs(bus.RefusalNoData, "what there is of group %s is not known yet", g.spec.Name)
 	}

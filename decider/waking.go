@@ -14,9 +14,8 @@ import (
 // minutes away, and somebody waits.
 func (d *Decider) wake(ctx context.Context, r client.Request, g *group) error {
 	now := d.cfg.Now()
-	if !d.leads(ctx, now) {
-		r.Ignore() // the one that leads answers
-		return nil
+	if !d.leads(ctx, g, now) {
+		return d.notLed(r, g)
 	}
 	g.state.Wake = g.state.Wake.extended(now.Add(g.inForce.WakeFor), cmp.Or(r.Query.By, "a request"))
 	switch {

@@ -164,6 +164,17 @@ func (h *Hooks) forget(token string) {
 	delete(h.waiters, token)
 }
 
+// Waiting are the VMs for which an answer over the bus is waited for, by UUID.
+func (h *Hooks) Waiting() map[string]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	waiting := map[string]bool{}
+	for _, w := range h.waiters {
+		waiting[w.call.uuid] = true
+	}
+	return waiting
+}
+
 func (h *Hooks) deadline(w *waiter) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()

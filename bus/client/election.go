@@ -31,6 +31,9 @@ type Leadership struct {
 	term  int64
 	until time.Time // by the monotonic clock; zero without end
 	lead  bool
+
+	other      string    // the one that was seen to hold the lock last
+	otherUntil time.Time // by then its lock has run out, unless it is renewed
 }
 
 // electionRetry is the pause after a round that failed, as where the server was held up: who leads must be known again at
@@ -51,10 +54,30 @@ func (l *Leadership) Term() (term int64, leading bool) {
 	return l.term, l.lead && (l.until.IsZero() || l.now().Before(l.until))
 }
 
+// Other is who else holds the lock, as far as this process can tell, by the name that it campaigns with; "" is nobody, or not
+// known.
+func (l *Leadership) Other() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.now().Before(l.otherUntil) {
+		return ""
+	}
+	return l.other
+}
+
+func (l *Leadership) saw(other string, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.other, l.otherUntil = other, until
+}
+
 func (l *Leadership) set(lead bool, term int64, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lead, l.term, l.until = lead, term, until
+	if lead {
+		l.other, l.otherUntil = "", time.Time{}
+	}
 }
 
 // lockValue identifies the holder of the lock.
@@ -183,6 +206,10 @@ func (e *election) mine(ctx context.Context) (free bool, err error) {
 	}
 	var value lockValue
 	if err := json.Unmarshal(data, &value); err != nil || value.Holder != e.holder {
+		if value.Holder == "" {
+			value.Holder = "another process"
+		}
+		e.leadership.saw(value.Holder, e.leadership.now().Add(e.lock.ttl()))
 		return false, nil //nolint:nilerr // it is another process, whichever
 	}
 	if value.Term != 0 {

@@ -82,12 +82,19 @@ func TestOneOfManyLeads(t *testing.T) {
 	if n := leaders(); n != 1 {
 		t.Fatalf("%d lead", n)
 	}
+	bustest.Eventually(t, "the others know who leads", func() bool {
+		return all[0].Other() == "" && all[1].Other() == "a" && all[2].Other() == "a"
+	})
 	first := all[0]
 	if !first.leads() || first.term() != 1000 {
 		t.Fatalf("the first leads: %t, in term %d", first.leads(), first.term())
 	}
 	first.stop() // and makes way
 	bustest.Eventually(t, "another leads", func() bool { return leaders() == 1 && !first.leads() })
+	bustest.Eventually(t, "the last knows the next", func() bool {
+		b, c := all[1], all[2]
+		return b.leads() && b.Other() == "" && c.Other() == "b" || c.leads() && c.Other() == "" && b.Other() == "c"
+	})
 	for _, c := range all[1:] {
 		if c.leads() && c.term() <= 1000 {
 			t.Errorf("its term %d is not above 1000", c.term())

@@ -280,6 +280,37 @@ func latest(times ...time.Time) (last time.Time) {
 	return last
 }
 
+// TestWhoLeadsIsKnown: whoever does not lead knows who does, for as long as that one's lock lives.
+func TestWhoLeadsIsKnown(t *testing.T) {
+	p := newSimPipeline(2)
+	a, b := &p.deciders[0].election, &p.deciders[1].election
+	round := func(e *election) {
+		t.Helper()
+		if _, err := e.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(ofA, ofB string) {
+		t.Helper()
+		if a.leadership.Other() != ofA || b.leadership.Other() != ofB {
+			t.Fatalf("they know %q and %q, want %q and %q", a.leadership.Other(), b.leadership.Other(), ofA, ofB)
+		}
+	}
+	want("", "")
+	round(a)
+	round(b)
+	want("", "a")
+	a.resign(t.Context())
+	round(b)
+	round(a)
+	want("b", "")
+	p.now = p.now.Add(EmbeddedLockTTL) // in which nobody has a sign of the other
+	want("", "")
+	round(a)
+	round(b)
+	want("", "a")
+}
+
 // TestStallOfTheOnlyDecider: one that was stopped for longer than it leads and shorter than its lock lives leads again in
 // a new term, and what it decides is taken at once.
 func TestStallOfTheOnlyDecider(t *testing.T) {
