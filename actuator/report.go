@@ -68,7 +68,7 @@ func (a *Actuator) problem() error {
 	for _, name := range slices.Sorted(maps.Keys(a.damaged)) {
 		all.Add(bus.ProblemDamagedMetadata, name, fmt.Sprintf(
 			"domain %s has metadata of vmscaler that cannot be read (%s): it is left alone, and counts as nobody's; "+
-				"fix it with virsh edit, or remove the domain and its disk", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)))
+				"whoever has made it can fix it with virsh edit", bus.Line(name), bus.Clip(bus.Line(a.damaged[name]), 120)))
 	}
 	all = append(all, a.stuckTroubles()...)
 	return append(all, a.retryTroubles()...).Err()

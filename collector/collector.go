@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -284,25 +281,4 @@ func (c *Collector) takeSlow(s slowResult) {
 			delete(c.slow, uuid)
 		}
 	}
-}
-
-// unconfiguredNote names groups that have VMs here and are not configured, which nothing else reports; nil where there are
-// none.
-func unconfiguredNote(vms map[string]int) error {
-	var texts []string
-	for _, group := range slices.Sorted(maps.Keys(vms)) {
-		texts = append(
-			texts,
-			fmt.Sprintf(
-				"group %s owns %s here but is not configured: they are left alone, `vmscaler down %s` removes them",
-				group,
-				bus.Count(vms[group], "VM"),
-				group,
-			),
-		)
-	}
-	if len(texts) == 0 {
-		return nil
-	}
-	return client.Note(strings.Join(texts, "; "))
 }

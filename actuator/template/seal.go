@@ -206,7 +206,7 @@ func (s *sealed) inPlace(ctx context.Context, name string) error {
 			return err
 		} else if v != nil {
 			v.Free()
-			return fmt.Errorf("it is being uploaded or removed, or that was cut off; `vmscaler template rm %s` ends it", name)
+			return fmt.Errorf("it is being uploaded or removed; only if that was cut off, `vmscaler template rm %s` ends it", name)
 		}
 	}
 	seen, err := s.examined(ctx, s.path())

@@ -18,7 +18,10 @@ import (
 )
 
 // advice is a command line that a message or a document tells people to type.
-type advice struct{ where, line string }
+type advice struct {
+	where, line string
+	text        string // in which it stands; of the code's alone
+}
 
 // TestAdvice: every command that a message, a help text or a document names exists, with flags that exist, and as many
 // arguments as it wants.
@@ -39,6 +42,42 @@ func TestAdvice(t *testing.T) {
 		if err := typed(a.line); err != nil {
 			t.Errorf("%s: %s: %s", a.where, a.line, err)
 		}
+	}
+}
+
+// ownAdvice are the files whose advice to remove something is about what is this config's, or was made by the command that says
+// so.
+var ownAdvice = map[string]string{
+	"cmd/vmscaler/run.go":              "help text",
+	"cmd/vmscaler/protect.go":          "help text",
+	"cmd/vmscaler/stages.go":           "of the groups of its config, which it has counted",
+	"cmd/vmscaler/templaterm.go":       "of a group of the config, which it has looked up",
+	"actuator/install/build.go":        "the machine that the command itself has made and keeps",
+	"actuator/trial/once.go":           "what it was told to remove itself, with the lock of trials",
+	"actuator/template/upload.go":      "a removal that had begun",
+	"actuator/template/demo/build.go":  "a removal that had begun",
+	"cmd/vmscaler/templatecheck.go":    "help text",
+	"cmd/vmscaler/templateinstall.go":  "help text",
+	"cmd/vmscaler/templateprebuild.go": "help text",
+}
+
+// TestAdviceSparesWhatIsNotOurs: no message advises to remove VMs, disks or templates that are not shown to be this config's, but
+// where it says that only their owner may.
+func TestAdviceSparesWhatIsNotOurs(t *testing.T) {
+	removes := regexp.MustCompile(`^vmscaler (down|sweep|template rm)\b`)
+	conditional := 0
+	for _, a := range adviceInCode(t) {
+		file, _, _ := strings.Cut(strings.TrimPrefix(filepath.ToSlash(a.where), "../../"), ":")
+		if !removes.MatchString(a.line) || strings.Contains(a.line, "--dry-run") || ownAdvice[file] != "" {
+			continue
+		}
+		if !strings.Contains(a.text, "only if") {
+			t.Errorf("%s: it advises `%s`, whoever's it is: %q", a.where, a.line, a.text)
+		}
+		conditional++
+	}
+	if conditional == 0 {
+		t.Error("none was found: the search is broken")
 	}
 }
 
@@ -145,7 +184,7 @@ func adviceInCode(t *testing.T) (found []advice) {
 			if call, is := n.(*ast.CallExpr); is { // a finding's remedy
 				if sel, is := call.Fun.(*ast.SelectorExpr); is && sel.Sel.Name == "vmscaler" && len(call.Args) > 0 {
 					if text, is := literal(call.Args[0]); is {
-						found = append(found, advice{files.Position(n.Pos()).String(), "vmscaler " + text})
+						found = append(found, advice{files.Position(n.Pos()).String(), "vmscaler " + text, text})
 					}
 				}
 				return true
@@ -164,7 +203,7 @@ func adviceInCode(t *testing.T) (found []advice) {
 				return true
 			}
 			for _, m := range quoted.FindAllStringSubmatch(verb.ReplaceAllString(text, "x"), -1) {
-				found = append(found, advice{files.Position(n.Pos()).String(), m[1]})
+				found = append(found, advice{files.Position(n.Pos()).String(), m[1], text})
 			}
 			return false
 		})
@@ -221,14 +260,14 @@ func adviceInDocs(t *testing.T) (found []advice) {
 				command, _, _ = strings.Cut(command, "#")
 				command, _, _ = strings.Cut(command, " | ")
 				command = strings.TrimRight(strings.TrimSpace(command), "\\&;")
-				found = append(found, advice{path, "vmscaler " + command})
+				found = append(found, advice{where: path, line: "vmscaler " + command})
 			}
 		}
 		for _, m := range quoted.FindAllStringSubmatch(strings.ReplaceAll(text, "\n", " "), -1) {
 			if m[1] != "vmscaler" && !strings.HasPrefix(m[1], "vmscaler ") {
 				continue
 			}
-			found = append(found, advice{path, m[1]})
+			found = append(found, advice{where: path, line: m[1]})
 		}
 	}
 	return found

@@ -71,7 +71,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		return err
 	}
 	if o.has(app.StageActuator) {
-		fmt.Fprintln(r.stderr, stopped(r.hv, anyGroup(cfg)))
+		fmt.Fprintln(r.stderr, stopped(r.hv, groupNames(cfg.Groups)))
 	}
 	return nil
 }
@@ -178,9 +178,9 @@ func (r *stageRun) show(quit func()) {
 }
 
 // anyGroup is the name of the only group, or a word for one of several.
-func anyGroup(cfg config.Config) string {
-	if len(cfg.Groups) == 1 {
-		return cfg.Groups[0].Name
+func anyGroup(groups []string) string {
+	if len(groups) == 1 {
+		return groups[0]
 	}
 	return "GROUP"
 }
@@ -196,15 +196,20 @@ func watchHint(url string, taps bool) string {
 	return " (watch it with: nats sub -s " + url + " 'vmscaler.>')"
 }
 
-// stopped reports what is left when the stages have ended.
-func stopped(hv *libvirtHost, group string) string {
+// stopped reports what of the groups is left when the stages have ended.
+func stopped(hv *libvirtHost, groups []string) string {
 	owned := make(chan int, 1)
 	go func() {
 		inv, err := vm.ReadInventory(hv.conn)
 		if err != nil {
-			inv.Owned = make([]vm.VM, 1) // there may be some
+			owned <- 1 // there may be some
+			return
 		}
-		owned <- len(inv.Owned)
+		n := 0
+		for _, group := range groups {
+			n += len(inv.Group(group))
+		}
+		owned <- n
 	}()
 	select {
 	case n := <-owned:
@@ -215,7 +220,7 @@ func stopped(hv *libvirtHost, group string) string {
 	}
 	return asCalled(fmt.Sprintf("stopped; the VMs keep running\n"+
 		"  to list them:   virsh -c %s list\n"+
-		"  to remove them: `vmscaler down %s --uri %s`", hv.choice.URI, group, hv.choice.URI))
+		"  to remove them: `vmscaler down %s --uri %s`", hv.choice.URI, anyGroup(groups), hv.choice.URI))
 }
 
 // stagesLibvirt is what the stages know of a libvirt.

@@ -77,10 +77,10 @@ func (c *templateListCmd) print(out io.Writer, views []templateView, now time.Ti
 			fmt.Fprintf(out, "%s: %s; %s\n", v.Name, bus.Line(v.Problem), bus.Line(v.Remedy))
 		case templateIncomplete:
 			fmt.Fprintln(out, asCalled(fmt.Sprintf(
-				"%s: it is being uploaded, or that was cut off; import it again, or `vmscaler template rm %s`", v.Name, v.Name)))
+				"%s: it is being uploaded; only if that was cut off, import it again, or `vmscaler template rm %s`", v.Name, v.Name)))
 		case templateGoing:
 			fmt.Fprintln(out, asCalled(fmt.Sprintf(
-				"%s: it is being removed, or that was cut off; `vmscaler template rm %s` ends it", v.Name, v.Name)))
+				"%s: it is being removed; only if that was cut off, `vmscaler template rm %s` ends it", v.Name, v.Name)))
 		}
 	}
 	return nil

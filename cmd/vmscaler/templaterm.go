@@ -51,7 +51,7 @@ func (c *templateRmCmd) run(cmd *cobra.Command) error {
 		}
 		v := views[0]
 		if len(v.Clones) > 0 {
-			return inUse(v)
+			return inUse(v, cfg.Groups)
 		}
 		fmt.Fprintf(out, "template %s: volume %s of storage pool %s, %s used\n", v.Name, v.Volume, v.Pool, bytesText(v.UsedBytes))
 		if len(unseen) > 0 {
@@ -81,8 +81,8 @@ func (c *templateRmCmd) run(cmd *cobra.Command) error {
 	})
 }
 
-// inUse reports what keeps a template.
-func inUse(v templateView) error {
+// inUse reports what keeps a template. VMs of a group that the config does not have may be somebody else's.
+func inUse(v templateView, configured []bus.Group) error {
 	used := &template.InUseError{Name: v.Name}
 	var groups []string
 	for _, clone := range v.Clones {
@@ -93,6 +93,11 @@ func inUse(v templateView) error {
 	}
 	if len(groups) == 0 {
 		return used
+	}
+	for _, group := range groups {
+		if !slices.ContainsFunc(configured, func(g bus.Group) bool { return g.Name == group }) {
+			return fmt.Errorf("%w: group %s is not in this config, so ask who has it", used, group)
+		}
 	}
 	return fmt.Errorf("%w: let group %s have another template in the config, and a refresh replaces its VMs; or stop the vmscaler "+
 		"that acts on the group, and `vmscaler down %s` removes them", used, groups[0], groups[0])

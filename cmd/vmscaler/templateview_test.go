@@ -63,11 +63,15 @@ func TestViewTemplate(t *testing.T) {
 	if got := beingMade(creating, "base"); !slices.Equal(got, []string{"VM web-5, which is being made"}) {
 		t.Errorf("being made: %q", got)
 	}
-	err := inUse(viewTemplate(info, "vms", clones, owned))
+	err := inUse(viewTemplate(info, "vms", clones, owned), []bus.Group{{Name: "web"}})
 	var used *template.InUseError
 	if !errors.As(err, &used) || !strings.Contains(err.Error(), "VM web-1 by /d/web-1; VM web-2 by") ||
 		!strings.Contains(err.Error(), "`vmscaler down web`") {
 		t.Errorf("in use: %v", err)
+	}
+	err = inUse(viewTemplate(info, "vms", clones, owned), nil)
+	if !errors.As(err, &used) || strings.Contains(err.Error(), "down") || !strings.Contains(err.Error(), "ask who has it") {
+		t.Errorf("in use by a group that is not in the config: %v", err)
 	}
 }
 

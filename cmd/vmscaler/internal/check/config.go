@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/collector"
 )
 
 func (f Facts) config() []Finding {
@@ -35,8 +36,21 @@ func (f Facts) config() []Finding {
 		groups = append(groups, fmt.Sprintf("%s (%d to %d VMs)", g.Name, g.Min, g.Max))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Strangers)) {
-		found = append(found, warning(area, f.vmscaler("down "+name), "group %s owns %s here but is not configured", name,
-			bus.Count(f.Strangers[name], "VM")))
+		found = append(found, f.stranger(name))
 	}
 	return append([]Finding{good(area, "%s: %s", name, bus.List(groups))}, found...)
+}
+
+// stranger judges the VMs of a group that the config does not have. Those of a group that whoever acts on this libvirt has are
+// that one's.
+func (f Facts) stranger(group string) Finding {
+	what, remedy := collector.Unconfigured(group, f.Strangers[group])
+	switch h := f.Libvirt.Holder; {
+	case h == nil:
+	case slices.Contains(h.Groups, group):
+		remedy = fmt.Sprintf("leave them alone: %s", h.Who())
+	case !bus.IsThrowAway(group):
+		what += "; " + h.Who()
+	}
+	return warning("config", remedy, "%s", what)
 }

@@ -40,6 +40,7 @@ type Libvirt struct {
 	Choice host.Choice
 	Err    error // not reached
 	Others OtherVMs
+	Holder *host.Holder // the process that acts there; nil: none, or not known
 
 	Version, Hypervisor string // "9.0.0", "QEMU 7.2.9"
 	QEMU                bool   // false with libvirt's test driver
@@ -59,8 +60,9 @@ type Libvirt struct {
 
 // OtherVMs are VMs of vmscaler at the URI that is not used.
 type OtherVMs struct {
-	URI   string
-	Names []string
+	URI    string
+	Names  []string
+	Holder *host.Holder // the process that acts there; nil: none, or not known
 	// Refused is the choice's own error: nobody named a URI, and so nothing starts.
 	Refused error
 }

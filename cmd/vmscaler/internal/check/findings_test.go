@@ -235,7 +235,16 @@ func TestFindings(t *testing.T) {
 			f.Libvirt.Others = OtherVMs{URI: host.SessionURI, Names: []string{"web-1", "web-2"}}
 		}, []string{
 			"warning libvirt: VMs of vmscaler are also at qemu:///session, and do not count here: web-1, web-2 -> " +
-				"vmscaler down GROUP --uri qemu:///session (removes them), or go on there with --uri qemu:///session",
+				"leave them alone where another vmscaler has them; if they are yours, go on there with --uri qemu:///session",
+		}},
+		{"VMs at the other URI, and who has them", func(f *Facts) {
+			f.Libvirt.Others = OtherVMs{
+				URI: host.SessionURI, Names: []string{"web-1"},
+				Holder: &host.Holder{Command: "vmscaler run", PID: 12, URI: host.SessionURI, Groups: []string{"web"}},
+			}
+		}, []string{
+			"warning libvirt: VMs of vmscaler are also at qemu:///session, and do not count here: web-1 -> leave them alone: " +
+				"vmscaler run (process 12) acts on qemu:///session for web",
 		}},
 		{"unread", func(f *Facts) { f.Unread = []string{"list networks: lost"} }, []string{
 			"problem libvirt: list networks: lost -> " + virsh + "list shows whether libvirt works",
@@ -354,7 +363,7 @@ func TestFindings(t *testing.T) {
 		{"subnet taken later", func(f *Facts) { f.Host.Routes[1].To = netip.MustParsePrefix("192.168.122.0/24") }, []string{
 			"warning network: default (group web): 192.168.122.0/24 is also on eth0, so this host does not reach one of the two; " +
 				"is this host itself a VM of such a network? -> " +
-				virsh + "net-destroy default && " + virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.123./g' | ` +
+				"with all VMs on it down, anybody's, " + virsh + "net-destroy default && " + virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.123./g' | ` +
 				virsh + "net-define /dev/stdin && " + virsh + "net-start default",
 		}},
 		{"a wider route", func(f *Facts) { f.Host.Routes[1] = Route{"tun0", netip.MustParsePrefix("192.168.0.0/16")} }, nil},
@@ -406,11 +415,32 @@ func TestFindings(t *testing.T) {
 			f.Networks[0].DHCP = 9
 		}, []string{
 			"warning network: default (groups web, api): it hands out 9 addresses, the groups may have 10 VMs -> " + virsh +
-				"net-edit default (a wider <range>), then with its VMs down " + virsh + "net-destroy default && " + virsh +
+				"net-edit default (a wider <range>), then with all VMs on it down, anybody's, " + virsh + "net-destroy default && " + virsh +
 				"net-start default",
 		}},
 		{"a group that left the config", func(f *Facts) { f.Strangers = map[string]int{"old": 1} }, []string{
-			"warning config: group old owns 1 VM here but is not configured -> vmscaler down old -c vmscaler.yaml",
+			"warning config: group old owns 1 VM here but is not configured: left alone, as another config or vmscaler may have it -> " +
+				"look at who made them with `virsh dumpxml`, and only if they are yours and not needed, `vmscaler down old` lists them, " +
+				"asks, and removes them",
+		}},
+		{"a group of the vmscaler that acts there", func(f *Facts) {
+			f.Strangers = map[string]int{"old": 1}
+			f.Libvirt.Holder = &host.Holder{Command: "vmscaler run", PID: 12, URI: host.SystemURI, Groups: []string{"db", "old"}}
+		}, []string{
+			"warning config: group old owns 1 VM here but is not configured: left alone, as another config or vmscaler may have it -> " +
+				"leave them alone: vmscaler run (process 12) acts on qemu:///system for db, old",
+		}},
+		{"a group that whoever acts there does not have", func(f *Facts) {
+			f.Strangers = map[string]int{"old": 1}
+			f.Libvirt.Holder = &host.Holder{Command: "vmscaler run", PID: 12, URI: host.SystemURI, Groups: []string{"web"}}
+		}, []string{
+			"warning config: group old owns 1 VM here but is not configured: left alone, as another config or vmscaler may have it; " +
+				"vmscaler run (process 12) acts on qemu:///system for web -> look at who made them with `virsh dumpxml`, and only if " +
+				"they are yours and not needed, `vmscaler down old` lists them, asks, and removes them",
+		}},
+		{"throw-away VMs", func(f *Facts) { f.Strangers = map[string]int{"vmscaler-once-x": 2} }, []string{
+			"warning config: 2 VMs here of group vmscaler-once-x: of a template command that runs, or was killed -> the command removes " +
+				"its VMs when it ends, and `vmscaler sweep --dry-run` shows whether one runs",
 		}},
 		{"leases on a bridge of the host", func(f *Facts) {
 			f.Networks[0].Subnet, f.Networks[0].DHCP = netip.Prefix{}, 0
@@ -533,7 +563,8 @@ func TestFindings(t *testing.T) {
 		{"broken template that no group uses", func(f *Facts) {
 			f.Unused = []template.Info{{Name: "old", Broken: errors.New("its file /x is gone"), Remedy: "import it again"}}
 		}, []string{
-			"warning template: old, which no group uses: its file /x is gone -> import it again",
+			"warning template: old, which no group of this config uses: its file /x is gone -> if no other config has it: " +
+				"import it again",
 		}},
 		{"seed that nothing reads", func(f *Facts) {
 			f.Templates[0].CloudInit, f.Groups[0].CloudInit.UserData.Text = template.CloudInitAbsent, "#cloud-config"

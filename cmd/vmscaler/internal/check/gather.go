@@ -86,6 +86,7 @@ func (f *Facts) reach(ctx context.Context, in Input) *libvirt.Connect {
 		l.Others.Refused = err
 	}
 	l.Choice = choice
+	l.Holder = holderOf(choice.URI)
 	conn, err := in.Dialer.Dial(ctx, choice.URI)
 	if err != nil {
 		l.Err = err
@@ -97,11 +98,19 @@ func (f *Facts) reach(ctx context.Context, in Input) *libvirt.Connect {
 	return conn
 }
 
+// holderOf is the process that acts on a libvirt, nil where none is found.
+func holderOf(uri string) *host.Holder {
+	if h, found := host.FindHolder(uri); found {
+		return &h
+	}
+	return nil
+}
+
 // others looks for VMs of ours where nobody told us to look. It starts no daemon and asks for no password.
 func others(ctx context.Context, in Input, uri string) OtherVMs {
 	switch uri {
 	case host.SystemURI:
-		o := OtherVMs{URI: host.SessionURI}
+		o := OtherVMs{URI: host.SessionURI, Holder: holderOf(host.SessionURI)}
 		dir, err := os.UserConfigDir()
 		if err != nil {
 			return o
@@ -117,7 +126,7 @@ func others(ctx context.Context, in Input, uri string) OtherVMs {
 		}
 		return o
 	case host.SessionURI:
-		o := OtherVMs{URI: host.SystemURI}
+		o := OtherVMs{URI: host.SystemURI, Holder: holderOf(host.SystemURI)}
 		conn, err := in.Dialer.Dial(ctx, host.SystemURI)
 		if err != nil {
 			return o // what cannot be reached is not in use

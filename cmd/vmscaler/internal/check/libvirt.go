@@ -22,9 +22,12 @@ func (f Facts) libvirt() []Finding {
 		found = append(found, problem(area, "name the one to use with --uri", "%s", l.Others.Refused))
 	}
 	if len(l.Others.Names) > 0 {
-		found = append(found, warning(area, "vmscaler down GROUP --uri "+quote(l.Others.URI)+
-			" (removes them), or go on there with --uri "+quote(l.Others.URI),
-			"VMs of vmscaler are also at %s, and do not count here: %s", l.Others.URI, strings.Join(l.Others.Names, ", ")))
+		remedy := "leave them alone where another vmscaler has them; if they are yours, go on there with --uri " + quote(l.Others.URI)
+		if h := l.Others.Holder; h != nil {
+			remedy = "leave them alone: " + h.Who()
+		}
+		found = append(found, warning(area, remedy, "VMs of vmscaler are also at %s, and do not count here: %s", l.Others.URI,
+			strings.Join(l.Others.Names, ", ")))
 	}
 	for _, u := range f.Unread {
 		found = append(found, problem(area, f.virsh("list")+" shows whether libvirt works", "%s", u))

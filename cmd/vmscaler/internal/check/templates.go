@@ -62,7 +62,8 @@ func (f Facts) templates() []Finding {
 		found = append(found, good(area, "%s: complete, a disk of %s, %s", t.Name, size(info.Capacity), info.Path))
 	}
 	for _, info := range f.Unused {
-		found = append(found, warning(area, info.Remedy, "%s, which no group uses: %s", info.Name, info.Broken))
+		found = append(found, warning(area, "if no other config has it: "+info.Remedy, "%s, which no group of this config uses: %s",
+			info.Name, info.Broken))
 	}
 	return found
 }

@@ -29,6 +29,19 @@ type Holder struct {
 	Since  time.Time `json:"since"`
 }
 
+// Who names the process, what it acts on, and for which groups.
+func (h Holder) Who() string {
+	who := h.Command
+	if h.PID != 0 {
+		who += fmt.Sprintf(" (process %d)", h.PID)
+	}
+	who += " acts on " + h.URI
+	if len(h.Groups) > 0 {
+		who += " for " + strings.Join(h.Groups, ", ")
+	}
+	return who
+}
+
 // LockedError reports that another process acts on the same libvirt.
 type LockedError struct{ Holder Holder }
 
