@@ -78,7 +78,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 
 // farewell runs the removal's command, where it is one that is waited for, for VMs that are gone by nobody's plan.
 func (a *Actuator) farewell(ctx context.Context, h vm.Manager, g *group, gone []vm.VM) {
-	hook, id := g.spec.Hooks.Remove, g.newest.Decision.ID
+	hook, id := g.hooked(g.spec).Hooks.Remove, g.newest.Decision.ID
 	if hook.WaitFor != bus.WaitForCommand {
 		return
 	}
@@ -103,7 +103,7 @@ func (a *Actuator) remove(ctx context.Context, h vm.Manager, g *group, plan Acti
 	for _, r := range plan.Cancel {
 		a.workers[r.VM.UUID].cancel(errScaleIn)
 	}
-	id := g.newest.Decision.ID
+	id, spec := g.newest.Decision.ID, g.hooked(g.spec)
 	for _, r := range plan.Remove {
 		_, r.Again = a.retries[r.VM.UUID]
 		if r.Kind == vm.Died && !r.Again {
@@ -114,7 +114,7 @@ func (a *Actuator) remove(ctx context.Context, h vm.Manager, g *group, plan Acti
 			w.drain = &vm.Drain{}
 		}
 		a.work(ctx, w, r.VM.UUID, func(ctx context.Context) error {
-			return h.Remove(ctx, r, g.spec, w.drain, id)
+			return h.Remove(ctx, r, spec, w.drain, id)
 		})
 	}
 }
@@ -132,10 +132,11 @@ func drains(r vm.Removal) bool {
 
 // launch starts the plan's launches, and waits for VMs that boot already.
 func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Actions, inv vm.Inventory) {
-	id, spec := g.newest.Decision.ID, g.newest.Decision.Refresh.InForce(g.spec)
+	id, own := g.newest.Decision.ID, g.hooked(g.spec)
+	spec := g.newest.Decision.Refresh.InForce(own)
 	for _, v := range plan.Await {
 		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true}, v.UUID, func(ctx context.Context) error {
-			return h.AwaitReady(ctx, g.spec, v, id)
+			return h.AwaitReady(ctx, own, v, id)
 		})
 	}
 	for _, v := range plan.Reimage {

@@ -112,6 +112,14 @@ type group struct {
 	standing  standing
 }
 
+// hooked is a spec with the hooks that are waited for now: none while a person has paused them.
+func (g *group) hooked(spec bus.Group) bus.Group {
+	if g.newest.Decision.Controls.IsPaused(bus.ScopeHooks) {
+		spec.Hooks.Launch.WaitFor, spec.Hooks.Remove.WaitFor = bus.WaitForNobody, bus.WaitForNobody
+	}
+	return spec
+}
+
 // New makes an actuator. It returns an error when there is no group or no way to dial.
 func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	switch {

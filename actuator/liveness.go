@@ -144,6 +144,9 @@ func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
 		if why == "" {
 			why, since = failing[v.UUID].why, failing[v.UUID].since
 		}
+		if g.newest.Decision.Controls.IsPaused(bus.ScopeHealth) {
+			why = "" // it is watched all the same, and counts as sick again afterwards
+		}
 		e := bus.Event{Group: g.spec.Name, VM: v.Name, Event: bus.EventUnhealthy}
 		if why == "" && v.Order.Is(bus.VMUnhealthy) {
 			why, since = v.Order.Sentence(), v.Order.At

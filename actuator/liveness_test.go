@@ -146,6 +146,46 @@ func TestSickIsSaidOnce(t *testing.T) {
 	}
 }
 
+// With health paused what agents say has no consequences, and what a person says has.
+func TestPausedHealth(t *testing.T) {
+	outbox, _ := listen(t)
+	now := t0
+	a := &Actuator{outbox: outbox, cfg: Config{Now: func() time.Time { return now }}, liveness: livenessByVM{}}
+	g := &group{spec: webSpec(func(g *bus.Group) { g.Repair.HealthGrace = time.Second })}
+	silent, marked := running(1), running(2)
+	marked.Order = &bus.VMOrder{Verb: bus.VMUnhealthy, At: t0, By: "ann@kvm1"}
+	owned := []vm.VM{silent, marked}
+	for _, answered := range []bool{true, false, false} {
+		a.liveness.observe(owned, now)
+		a.liveness.record(vm.Answers{At: now, VMs: map[string]bool{silent.UUID: answered, marked.UUID: true}})
+		now = now.Add(time.Second)
+	}
+	if sick := a.sick(g, owned); sick[silent.UUID] == "" || sick[marked.UUID] == "" {
+		t.Fatalf("sick are %v", sick)
+	}
+	g.newest.Decision.Controls.Paused = []bus.Scope{bus.ScopeHealth}
+	if sick := a.sick(g, owned); sick[silent.UUID] != "" || sick[marked.UUID] == "" {
+		t.Errorf("with health paused sick are %v", sick)
+	}
+}
+
+// With hooks paused nobody is waited for, also where the spec of a refresh is in force.
+func TestPausedHooks(t *testing.T) {
+	g := &group{spec: webSpec(func(g *bus.Group) {
+		g.Hooks.Launch.WaitFor, g.Hooks.Remove.WaitFor, g.Hooks.Remove.Command = bus.WaitForBus, bus.WaitForCommand, "true"
+	})}
+	if h := g.hooked(g.spec).Hooks; !h.Launch.Waits() || !h.Remove.Waits() {
+		t.Fatalf("%+v", h)
+	}
+	g.newest.Decision.Controls.Paused = []bus.Scope{bus.ScopeHooks}
+	if h := g.hooked(g.spec).Hooks; h.Launch.Waits() || h.Remove.Waits() {
+		t.Errorf("paused, and %+v", h)
+	}
+	if !g.spec.Hooks.Launch.Waits() {
+		t.Error("the group's own spec has changed")
+	}
+}
+
 // Only the agents of VMs that should serve are asked.
 func TestWhoIsAsked(t *testing.T) {
 	a := &Actuator{

@@ -111,8 +111,8 @@ func (s Situation) hold(created, room, slots int) Hold {
 }
 
 // Plan compares desired with what there is. It never has more than Spec.Max VMs owned, whatever their state;
-// a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With all scopes paused, or
-// before the first decision, it only waits for what boots already.
+// a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With out, in and repair
+// paused, or before the first decision, it only waits for what boots already.
 func Plan(s Situation) Actions {
 	p := part(s)
 	switch {
@@ -152,9 +152,9 @@ func Plan(s Situation) Actions {
 	return a
 }
 
-// rests reports whether all scopes are paused, or nothing may be done before the first decision.
+// rests reports whether no VM is made or removed: that is paused, or no decision was heard yet.
 func (s Situation) rests() bool {
-	return s.Unheard || !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !s.Controls.IsPaused(scope) })
+	return s.Unheard || s.Controls.Frozen()
 }
 
 // parts are a group's VMs by what can be done with them.

@@ -146,7 +146,7 @@ func (a *Actuator) held(name string) string {
 		return "dry run"
 	case g.newest.Decision.ID == "":
 		return "no decision was heard yet"
-	case !slices.ContainsFunc(bus.Scopes(), func(scope bus.Scope) bool { return !g.newest.Decision.Controls.IsPaused(scope) }):
+	case g.newest.Decision.Controls.Frozen():
 		return "the group is paused"
 	}
 	return ""

@@ -11,13 +11,18 @@ type Scope string
 
 // The scopes.
 const (
-	ScopeOut    Scope = "out"    // scaling out
-	ScopeIn     Scope = "in"     // scaling in
-	ScopeRepair Scope = "repair" // replacing VMs that died or do not serve
+	ScopeOut      Scope = "out"      // scaling out
+	ScopeIn       Scope = "in"       // scaling in
+	ScopeRepair   Scope = "repair"   // replacing VMs that died or do not serve
+	ScopeHealth   Scope = "health"   // of those, by what agents and checks say; those that died or were marked are replaced
+	ScopeHooks    Scope = "hooks"    // waiting for hooks: a VM comes and goes without them
+	ScopeSchedule Scope = "schedule" // the schedule: min and max stay, and what comes due is skipped
 )
 
 // Scopes are all scopes.
-func Scopes() []Scope { return []Scope{ScopeOut, ScopeIn, ScopeRepair} }
+func Scopes() []Scope {
+	return []Scope{ScopeOut, ScopeIn, ScopeRepair, ScopeHealth, ScopeHooks, ScopeSchedule}
+}
 
 // Controls are what an operator has set for a group, beyond its spec. They last until they are undone.
 type Controls struct {
@@ -30,10 +35,17 @@ type Controls struct {
 	By     string            `json:"by,omitempty"`     // who said so last
 	Reason string            `json:"reason,omitempty"` // and why
 	Since  *time.Time        `json:"since,omitempty"`  // when
+	// ScheduleAt is since when ScopeSchedule is paused: min and max are as the schedule had them then; nil: it is not.
+	ScheduleAt *time.Time `json:"schedule_at,omitempty"`
 }
 
 // IsPaused reports whether a scope is paused.
 func (c Controls) IsPaused(s Scope) bool { return slices.Contains(c.Paused, s) }
+
+// Frozen reports whether all is paused by which VMs are made or removed.
+func (c Controls) Frozen() bool {
+	return c.IsPaused(ScopeOut) && c.IsPaused(ScopeIn) && c.IsPaused(ScopeRepair)
+}
 
 func (c *Controls) check() error {
 	if c.Paused == nil { // nothing paused is []

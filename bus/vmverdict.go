@@ -2,7 +2,6 @@ package bus
 
 import (
 	"fmt"
-	"slices"
 )
 
 // Outcome is what becomes of a request for one VM.
@@ -76,7 +75,7 @@ func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return noOp("it leaves already, as was ordered before")
 	}
 	verdict := v.judge(vm, g, keepSize)
-	if allPaused(g.Controls) && (verdict.Outcome == OutcomeBegun || verdict.Outcome == OutcomeQueued) {
+	if g.Controls.Frozen() && (verdict.Outcome == OutcomeBegun || verdict.Outcome == OutcomeQueued) {
 		verdict.Outcome, verdict.Sentence = OutcomeQueued, "everything is paused for the group: it is done once something is resumed"
 	}
 	if verdict.Outcome == OutcomeBegun && vm.Protected {
@@ -209,8 +208,4 @@ func noOp(sentence string) Verdict { return Verdict{Outcome: OutcomeNoOp, Senten
 
 func refused(why Refusal, sentence string) Verdict {
 	return Verdict{Outcome: OutcomeRefused, Refusal: why, Sentence: sentence}
-}
-
-func allPaused(c Controls) bool {
-	return !slices.ContainsFunc(Scopes(), func(s Scope) bool { return !c.IsPaused(s) })
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
@@ -16,7 +17,7 @@ import (
 func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus.Controls, error) {
 	for _, s := range q.Scopes {
 		if !slices.Contains(bus.Scopes(), s) {
-			return was, fmt.Errorf("scopes: found %q, want out, in or repair", s)
+			return was, fmt.Errorf("scopes: found %q, want one of %q", s, bus.Scopes())
 		}
 	}
 	scopes := q.Scopes
@@ -80,6 +81,17 @@ func sameControls(a, b bus.Controls) bool {
 		(a.Desired == nil) == (b.Desired == nil) && (a.Desired == nil || *a.Desired == *b.Desired)
 }
 
+// scheduleAt is since when the schedule is paused, nil where it is not.
+func scheduleAt(was, is bus.Controls, now time.Time) *time.Time {
+	switch {
+	case !is.IsPaused(bus.ScopeSchedule):
+		return nil
+	case was.IsPaused(bus.ScopeSchedule) && was.ScheduleAt != nil:
+		return was.ScheduleAt
+	}
+	return &now
+}
+
 // control changes a group's controls, keeps them, and says so.
 func (d *Decider) control(ctx context.Context, r client.Request, g *group) error {
 	now := d.cfg.Now()
@@ -100,6 +112,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	}
 	since := now.UTC()
 	controls.By, controls.Reason, controls.Since = r.Query.By, r.Query.Reason, &since
+	controls.ScheduleAt = scheduleAt(g.state.Controls, controls, since)
 	saving, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err = d.conn.Save(saving, controlsKey(g), controls)

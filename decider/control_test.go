@@ -60,6 +60,7 @@ func TestDryRunOfTheConfig(t *testing.T) {
 
 func TestControlled(t *testing.T) {
 	in, out, repair := bus.ScopeIn, bus.ScopeOut, bus.ScopeRepair
+	all := []bus.Scope{out, in, repair, bus.ScopeHealth, bus.ScopeHooks, bus.ScopeSchedule}
 	for _, c := range []struct {
 		name string
 		was  []bus.Scope
@@ -68,12 +69,13 @@ func TestControlled(t *testing.T) {
 		want []bus.Scope
 		dry  bool
 	}{
-		{"pause all", nil, bus.VerbPause, bus.Query{}, []bus.Scope{out, in, repair}, false},
+		{"pause all", nil, bus.VerbPause, bus.Query{}, all, false},
+		{"pause hooks", nil, bus.VerbPause, bus.Query{Scopes: all[4:5]}, all[4:5], false},
 		{"pause one", nil, bus.VerbPause, bus.Query{Scopes: []bus.Scope{in}}, []bus.Scope{in}, false},
 		{"pause another", []bus.Scope{in}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{out}}, []bus.Scope{out, in}, false},
 		{"pause again", []bus.Scope{in}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{in, in}}, []bus.Scope{in}, false},
 		{"resume one", []bus.Scope{out, in}, bus.VerbResume, bus.Query{Scopes: []bus.Scope{in}}, []bus.Scope{out}, false},
-		{"resume all", []bus.Scope{out, in, repair}, bus.VerbResume, bus.Query{}, []bus.Scope{}, false},
+		{"resume all", all, bus.VerbResume, bus.Query{}, []bus.Scope{}, false},
 		{"dry run", []bus.Scope{in}, bus.VerbDryRun, bus.Query{On: true}, []bus.Scope{in}, true},
 		{"no dry run", nil, bus.VerbDryRun, bus.Query{}, []bus.Scope{}, false},
 	} {
@@ -83,7 +85,7 @@ func TestControlled(t *testing.T) {
 		}
 	}
 	if _, err := controlled(spec(), bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil ||
-		!strings.Contains(err.Error(), `"sideways", want out, in or repair`) {
+		!strings.Contains(err.Error(), `"sideways", want one of ["out" "in" "repair" "health" "hooks" "schedule"]`) {
 		t.Errorf("an unknown scope: %v", err)
 	}
 }

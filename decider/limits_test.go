@@ -237,3 +237,39 @@ func TestScheduleWhenTheClockChanges(t *testing.T) {
 		})
 	}
 }
+
+// A schedule that is paused stands where it did; what has come due meanwhile is skipped, and then min and max are as it says.
+func TestPausedSchedule(t *testing.T) {
+	at := func(hour, minute int) time.Time { return time.Date(2026, 5, 4, hour, minute, 0, 0, time.UTC) }
+	s := spec(func(g *bus.Group) {
+		g.Schedule = []bus.ScheduledAction{
+			{At: "0 6 * * *", Zone: "UTC", Min: new(2)}, {At: "0 8 * * *", Zone: "UTC", Min: new(3), Desired: new(4)},
+		}
+	})
+	st := State{HasSample: true, Desired: 2, ScheduleSeenAt: at(7, 0)}
+	pause := bus.Controls{Paused: []bus.Scope{bus.ScopeSchedule}}
+	pause.ScheduleAt = scheduleAt(st.Controls, pause, at(7, 30))
+	for _, tt := range []struct {
+		now           time.Time
+		controls      bus.Controls
+		least, desire int
+	}{
+		{at(7, 30), pause, 2, 2}, {at(8, 0), pause, 2, 2}, {at(9, 0), pause, 2, 2},
+		{at(9, 1), bus.Controls{}, 3, 3}, {at(9, 2), bus.Controls{}, 3, 3},
+	} {
+		st.Controls = tt.controls
+		var d bus.Decision
+		d, st = Decide(s, st, see(ready(50), ready(50), ready(50)), tt.now)
+		if d.Inputs.Min != tt.least || d.Desired != tt.desire {
+			t.Errorf("%s: min %d, desired %d, want %d and %d: %s", tt.now, d.Inputs.Min, d.Desired, tt.least, tt.desire, d.Sentence)
+		}
+	}
+	later := pause
+	later.Paused = []bus.Scope{bus.ScopeIn, bus.ScopeSchedule}
+	if got := scheduleAt(pause, later, at(10, 0)); !got.Equal(at(7, 30)) {
+		t.Errorf("paused further at %s", got)
+	}
+	if got := scheduleAt(pause, bus.Controls{}, at(10, 0)); got != nil {
+		t.Errorf("resumed, and paused since %s", got)
+	}
+}

@@ -8,7 +8,7 @@ import (
 )
 
 // onSchedule is the spec with the min and max that its schedule has set, and the desired capacity that it has set since
-// the evaluation before. What a person has set holds in place of the schedule.
+// the evaluation before. What a person has set holds in place of the schedule, and one that is paused stands where it did.
 func onSchedule(spec bus.Group, st State, now time.Time) (bus.Group, State, *int) {
 	if len(spec.Schedule) == 0 {
 		return spec, st, nil
@@ -20,7 +20,11 @@ func onSchedule(spec bus.Group, st State, now time.Time) (bus.Group, State, *int
 	if since.IsZero() {
 		since = now
 	}
-	least, most, desired := st.timetable.InForce(spec, since, now)
+	at := now
+	if c := st.Controls; c.IsPaused(bus.ScopeSchedule) && c.ScheduleAt != nil {
+		at, since = *c.ScheduleAt, *c.ScheduleAt // what has come due since is skipped, also once it is resumed
+	}
+	least, most, desired := st.timetable.InForce(spec, since, at)
 	if _, set := st.Controls.Set["max"]; !set {
 		spec.Max = most
 	}

@@ -61,13 +61,15 @@ type scopesCmd struct{ control }
 
 func pauseCommand(g *globals) *cobra.Command {
 	return scopesCommand(g, bus.VerbPause, &cobra.Command{
-		Short: "Stop scaling out, scaling in or replacing VMs of a group, until it is resumed",
+		Short: "Stop scaling or replacing VMs of a group, or its health, hooks or schedule, until it is resumed",
 		Long: long(`
-Stop scaling a group out, scaling it in, or replacing its VMs that died; without a scope all three. What is paused already
+Stop scaling a group out (out) or in (in), or replacing its VMs that died or do not serve (repair); replacing those alone
+that an agent or a check calls sick (health); waiting for hooks (hooks); or what its schedule does (schedule). Without a
+scope all of it. What is paused already
 stays paused, also when vmscaler is started again; ` +
 			"`vmscaler resume`" + ` takes it back. The rules go on deciding, and it is shown
 what they would do.`),
-		Example: "  vmscaler pause web\n  vmscaler pause web in repair",
+		Example: "  vmscaler pause web\n  vmscaler pause web in repair\n  vmscaler pause web schedule",
 	})
 }
 
