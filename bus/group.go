@@ -18,6 +18,15 @@ const (
 	ReadyUptime ReadyWhen = "uptime" // it has run for Group.ReadyAfter
 )
 
+// Identity is what is done about what each VM must have for itself, where its image has it.
+type Identity string
+
+// The ways to deal with identity.
+const (
+	IdentityAuto Identity = ""    // the guest agent gives a VM its own, once it has booted and where cloud-init does not
+	IdentityOff  Identity = "off" // it is left to the image
+)
+
 // Group is one group's spec, the same in every stage. Zero values are not defaults: start from DefaultGroup.
 type Group struct {
 	Name      string `json:"name"`
@@ -38,6 +47,8 @@ type Group struct {
 	Hardware   Hardware      `json:"hardware,omitzero"`
 	ReadyWhen  ReadyWhen     `json:"ready_when"`
 	ReadyAfter time.Duration `json:"ready_after"` // for ReadyUptime
+	// Identity is who sees to it that no two VMs have a host name, machine id or SSH host keys in common.
+	Identity Identity `json:"identity,omitempty"`
 	// Checks are what a VM must pass, in this order, after what ReadyWhen says, and later go on passing.
 	Checks []Check `json:"checks,omitempty"`
 	// BootTimeout is how long a VM may take from its start to ready; then it is replaced.

@@ -72,6 +72,7 @@ func removeAll(ctx context.Context, m vm.Manager, vms []vm.VM) (removed []string
 func throwAway(spec bus.Group) bus.Group {
 	spec.Name = bus.NewThrowAwayGroup()
 	spec.ReadyWhen, spec.Hooks, spec.Checks = bus.ReadyAgent, bus.DefaultGroup().Hooks, nil
+	spec.Identity = bus.IdentityOff // what the template has is looked at
 	spec.Hardware.NICs = slices.Clone(spec.Hardware.NICs)
 	for i := range spec.Hardware.NICs {
 		spec.Hardware.NICs[i].Forwards = nil

@@ -65,6 +65,7 @@ type boot struct {
 	paused   time.Time // since when a person has it suspended; zero: nobody has
 	up       string    // what shows that it has booted; "": it has not yet
 	checks   *passing
+	identity string            // what is to be said of its identity
 	hooked   bool              // the launch hook let it go on
 	recorder *console.Recorder // nil: its console is not recorded, or not any more
 }
@@ -99,7 +100,7 @@ func (b *boot) look(ctx context.Context) (ready bool, err error) {
 		if !ready {
 			return false, b.overdue(why)
 		}
-		b.up = why
+		b.up, b.identity = why, b.identify(ctx)
 	}
 	if !b.checks.step(ctx, time.Now()) {
 		return false, b.overdue(b.checks.lacks())
@@ -135,6 +136,7 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 	if b.checks.done > 0 {
 		why += fmt.Sprintf(", and it passes %s", bus.Count(b.checks.done, "check"))
 	}
+	why += b.identity
 	b.Tell(bus.Event{
 		Group: b.spec.Name, VM: b.vm.Name, Event: bus.EventReady, DecisionID: b.decision,
 		ElapsedMS: time.Since(b.vm.Meta.Created).Milliseconds(),

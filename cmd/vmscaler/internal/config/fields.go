@@ -102,6 +102,7 @@ func groupFields(g *bus.Group) section {
 		{"domain_xml", fileText{&g.Hardware.DomainXML, "a <domain> of libvirt's with elements for each VM"}},
 		{"ready_when", choice(&g.ReadyWhen, bus.ReadyAgent, bus.ReadyLease, bus.ReadyUptime)},
 		{"ready_after", duration(&g.ReadyAfter, 0, time.Hour)},
+		{"identity", choiceOr(&g.Identity, "auto", bus.IdentityOff)},
 		{"boot_timeout", duration(&g.BootTimeout, time.Second, time.Hour)},
 		{"shutdown_timeout", duration(&g.ShutdownTimeout, 0, time.Hour)},
 		{"drain", duration(&g.Drain, 0, time.Hour)},
