@@ -2,8 +2,9 @@
 # Makes the image of an ordinary Debian system, unless there is one of the same inputs, and runs a command with its path in
 # VMSCALER_TEST_IMAGE.
 #
-#   test-image.sh COMMAND...
+#   RELEASE=trixie test-image.sh COMMAND...
 #
+# RELEASE is another release of Debian's than this machine's own, by its code name, from the same archive.
 # The system is what Debian's packages make of themselves: its kernel and initramfs, systemd, its DHCP client, cloud-init, the
 # guest agent, and services and timers as they come along. The packages are those of this machine's own apt sources. Nothing is mounted but
 # by mmdebstrap, in a namespace of its own, and there is no loop device.
@@ -23,11 +24,15 @@ as_root() { if ((EUID == 0)); then "$@"; else sudo -n -- "$@"; fi; }
 packages=linux-image-cloud-amd64,systemd-sysv,udev,dbus,iproute2,qemu-guest-agent,stress-ng
 packages+=,cloud-init,cloud-guest-utils,sudo,openssh-server,rsyslog,cron,logrotate,unattended-upgrades
 busy=fill-caches # a service of the image's own
+# shellcheck disable=SC1091
+own=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+release=${RELEASE:-$own}
 
-# Debian's own archive, in one-line style, whatever style the machine's files have.
+# Debian's own archive, in one-line style, whatever style the machine's files have. Of another release it is the archive's main part.
 sources() {
 	# shellcheck disable=SC2016 # apt fills these in
-	apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' 'Component: main'
+	apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
+		if [ "$release" = "$own" ]; then cat; else sed -n "s/ $own main\$/ $release main/p" | head -n 1; fi
 }
 
 # The parts of the disk, in MiB: the boot loader's FAT partition, and the root file system, most of which is a hole.
@@ -88,19 +93,19 @@ make_image() { # FILE, as root
 		EOF
 	)
 	# The host's name and name servers would come along otherwise.
-	# shellcheck disable=SC1091,SC2016 # $1 is for mmdebstrap's shell
+	# shellcheck disable=SC2016 # $1 is for mmdebstrap's shell
 	sources | mmdebstrap --variant=minbase --include="$packages" \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 		--essential-hook="sync-in $work/files /" --customize-hook="chroot \"\$1\" systemctl -q enable systemd-networkd $busy" \
 		--customize-hook='echo localhost >"$1/etc/hostname"; rm -f "$1/etc/resolv.conf" "$1"/etc/ssh/ssh_host_*; : >"$1/etc/machine-id"' \
-		--format=directory "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$work/system" - >"$work/log" 2>&1 || {
+		--format=directory "$release" "$work/system" - >"$work/log" 2>&1 || {
 		tail -n 20 "$work/log" >&2
 		die "mmdebstrap failed; the end of its output is above"
 	}
 	make_disk "$work/system" "$work/disk"
 	qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd "$work/disk" "$work/image"
 	chmod 0444 "$work/image"
-	rm -f "${file%/*}"/*.qcow2 # those of other inputs
+	rm -f "${file%/*}/$release"-*.qcow2 # those of other inputs
 	mv "$work/image" "$file"
 	say "made in $((SECONDS - start)) s ($(du -h "$file" | cut -f1))"
 }
@@ -116,11 +121,11 @@ main() {
 		declare -p packages busy boot_start boot_size root_start root_size
 		sources
 	} | sha256sum | cut -c1-16)
-	image=$cache/$key.qcow2
+	image=$cache/$release-$key.qcow2
 	if [ -e "$image" ]; then
 		say "using $image, made before"
 	else
-		as_root "$self" --make "$image"
+		as_root env RELEASE="$release" "$self" --make "$image"
 	fi
 	VMSCALER_TEST_IMAGE=$image exec "$@"
 }
