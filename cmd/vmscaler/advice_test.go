@@ -116,6 +116,10 @@ func typed(line string) error {
 	var flags []string
 	args := []string{}
 	for i := 0; i < len(rest); i++ {
+		if rest[i] == "--" { // what follows is no flag, whatever it looks like
+			args = append(args, rest[i+1:]...)
+			break
+		}
 		if !strings.HasPrefix(rest[i], "-") || rest[i] == "-" {
 			if rest[i] != "" && rest[i] != "..." {
 				args = append(args, rest[i])

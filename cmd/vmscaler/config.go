@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -20,41 +21,49 @@ func configCommand(g *globals) *cobra.Command {
 	return cmd
 }
 
+// configCheckCmd is the command config check.
+type configCheckCmd struct {
+	g   *globals
+	bus busFlags
+}
+
 func configCheckCommand(g *globals) *cobra.Command {
-	var busF busFlags
+	c := &configCheckCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say what is wrong with the config, also against the host, and change nothing",
 		Args:  exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
-			if err != nil {
-				return g.withHostProblems(cmd.Context(), cfg, err, false)
-			}
-			if _, err := busF.apply(&cfg); err != nil {
-				return err
-			}
-			hv, err := g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
-			if err != nil {
-				return err
-			}
-			defer hv.close()
-			if _, err := prepare(hv, cfg, false); err != nil {
-				return err
-			}
-			for _, w := range host.UnreadSeeds(hv.conn, cfg) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
-			}
-			name := cfg.Path
-			if name == "" {
-				name = "built-in defaults"
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, at %s\n", name, hv.choice)
-			return nil
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	busF.add(cmd)
+	c.bus.add(cmd)
 	return cmd
+}
+
+func (c *configCheckCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return c.g.withHostProblems(cmd.Context(), cfg, err, false)
+	}
+	if _, err := c.bus.apply(&cfg); err != nil {
+		return err
+	}
+	hv, err := c.g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
+	if err != nil {
+		return err
+	}
+	defer hv.close()
+	if _, err := prepare(hv, cfg, false); err != nil {
+		return err
+	}
+	for _, w := range host.UnreadSeeds(hv.conn, cfg) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", w)
+	}
+	name := cfg.Path
+	if name == "" {
+		name = "built-in defaults"
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: ok, at %s\n", name, hv.choice)
+	return nil
 }
 
 func configSchemaCommand() *cobra.Command {
@@ -75,31 +84,44 @@ func configSchemaCommand() *cobra.Command {
 	}
 }
 
+// configShowCmd is the command config show.
+type configShowCmd struct {
+	g   *globals
+	bus busFlags
+}
+
 func configShowCommand(g *globals) *cobra.Command {
-	var busF busFlags
+	c := &configShowCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Print the config that holds: with all defaults, and with what flags and the environment say of the bus",
 		Args:  exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			overridden, err := busF.apply(&cfg)
-			if err != nil {
-				return err
-			}
-			text := ""
-			for _, line := range overridden {
-				text += "# " + line + "\n"
-			}
-			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s%s", text, cfg.YAML()); err != nil {
-				return fmt.Errorf("print the config: %w", err)
-			}
-			return nil
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	busF.add(cmd)
+	c.bus.add(cmd)
 	return cmd
+}
+
+func (c *configShowCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	overridden, err := c.bus.apply(&cfg)
+	if err != nil {
+		return err
+	}
+	return c.print(cmd.OutOrStdout(), cfg, overridden)
+}
+
+// print prints a config, below what it is not from the file.
+func (c *configShowCmd) print(out io.Writer, cfg config.Config, overridden []string) error {
+	text := ""
+	for _, line := range overridden {
+		text += "# " + line + "\n"
+	}
+	if _, err := fmt.Fprintf(out, "%s%s", text, cfg.YAML()); err != nil {
+		return fmt.Errorf("print the config: %w", err)
+	}
+	return nil
 }

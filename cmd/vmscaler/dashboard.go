@@ -15,46 +15,53 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
+// dashboardCmd is the command dashboard.
+type dashboardCmd struct {
+	g     *globals
+	bus   busFlags
+	plain bool
+}
+
 func dashboardCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	var plain bool
+	c := &dashboardCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Show what a running vmscaler does",
 		Long: "Show what a running vmscaler does, from another terminal. It only listens: any number may be open. 'q' or Ctrl-C " +
 			"ends it.",
 		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			// The terminal is the dashboard's; it shows a lost connection itself.
-			log := zerolog.Nop()
-			conn, url, err := g.joinWhenThere(cmd, busF, log)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			plain := plain || dashboard.WantsPlain(os.Stdout, os.Getenv)
-			if !plain {
-				release, err := dashboard.StartWatchdog(os.Stdout)
-				if err != nil {
-					return err
-				}
-				defer release()
-			}
-			ctx, quit := context.WithCancel(cmd.Context())
-			defer quit()
-			d, err := dashboard.New(dashboard.Config{
-				Out: os.Stdout, In: os.Stdin, Plain: plain,
-				Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + url, Quit: quit,
-			}, conn, log)
-			if err != nil {
-				return err
-			}
-			return d.Run(ctx)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	busF.add(cmd, "bus-listen")
-	cmd.Flags().BoolVar(&plain, "no-dashboard", false, "print one plain line per event and per change")
+	c.bus.add(cmd, "bus-listen")
+	cmd.Flags().BoolVar(&c.plain, "no-dashboard", false, "print one plain line per event and per change")
 	return cmd
+}
+
+func (c *dashboardCmd) run(cmd *cobra.Command) error {
+	log := zerolog.Nop() // the terminal is the dashboard's; it shows a lost connection itself
+	conn, url, err := c.g.joinWhenThere(cmd, c.bus, log)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	plain := c.plain || dashboard.WantsPlain(os.Stdout, os.Getenv)
+	if !plain {
+		release, err := dashboard.StartWatchdog(os.Stdout)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	ctx, quit := context.WithCancel(cmd.Context())
+	defer quit()
+	d, err := dashboard.New(dashboard.Config{
+		Out: os.Stdout, In: os.Stdin, Plain: plain,
+		Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + url, Quit: quit,
+	}, conn, log)
+	if err != nil {
+		return err
+	}
+	return d.Run(ctx)
 }
 
 // joinWhenThere joins the running vmscaler, for which it waits and says so.

@@ -24,8 +24,14 @@ import (
 // demoGroup is a name that no group of a user has by chance, as the demo removes its VMs.
 const demoGroup = "vmscaler-demo"
 
+// demoCmd is the command demo.
+type demoCmd struct {
+	g        *globals
+	patience time.Duration
+}
+
 func demoCommand(g *globals) *cobra.Command {
-	var patience time.Duration
+	c := &demoCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Play a whole story on real VMs: load, growth to exactly three, idle, back to one",
@@ -33,17 +39,36 @@ func demoCommand(g *globals) *cobra.Command {
 exactly three VMs, load off, back to one. It cleans up after itself, and fails if a step does not happen.`,
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
-			if err != nil {
+			if err := c.validate(); err != nil {
 				return err
 			}
-			cfg.Groups = []bus.Group{scenario.Group(demoGroup)}
-			cfg.BusURL, cfg.BusListen, cfg.BusCert, cfg.BusKey = "", "127.0.0.1:0", "", ""
-			return g.demo(cmd.Context(), cfg, patience)
+			return c.run(cmd)
 		},
 	}
-	cmd.Flags().DurationVar(&patience, "patience", 3*time.Minute, "how long one step may take")
+	cmd.Flags().DurationVar(&c.patience, "patience", 3*time.Minute, "how long one step may take")
 	return cmd
+}
+
+func (c *demoCmd) validate() error {
+	if c.patience < time.Second {
+		return usageError{fmt.Errorf("--patience: found %s, want 1s or more", c.patience)}
+	}
+	return nil
+}
+
+func (c *demoCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	return c.g.demo(cmd.Context(), demoConfig(cfg), c.patience)
+}
+
+// demoConfig is a config for the demonstration's own group, on a bus of its own.
+func demoConfig(cfg config.Config) config.Config {
+	cfg.Groups = []bus.Group{scenario.Group(demoGroup)}
+	cfg.BusURL, cfg.BusListen, cfg.BusCert, cfg.BusKey = "", "127.0.0.1:0", "", ""
+	return cfg
 }
 
 // demoRun is one demonstration.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -17,55 +18,86 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
+// healthCmd is the command health.
+type healthCmd struct {
+	g     *globals
+	bus   busFlags
+	stage string // "": all
+}
+
 func healthCommand(g *globals) *cobra.Command {
-	var busF busFlags
-	stages := slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard })
+	c := &healthCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "health [STAGE]",
 		Short: "Say whether the stages, or one of them, are well",
 		Long: long(`
 Say whether the stages, or one of them, are well. It listens for their signs of life, which come every three seconds, and
 exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscaler runs. STAGE is one of ` +
-			strings.Join(stages, ", ") + "."),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 || len(args) == 1 && !slices.Contains(stages, args[0]) {
-				return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q%s", strings.Join(stages, ", "), args,
-					nearest.Hint(strings.Join(args, " "), stages))}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			conn, err := g.joinAs(cmd, busF, bus.RoleDashboard)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			wanted := stages
-			if len(args) == 1 {
-				wanted = args
-			}
-			if !conn.Embedded() { // of another server it is enough that it answers
-				wanted = slices.DeleteFunc(slices.Clone(wanted), func(s string) bool { return s == app.StageBus })
-			}
-			heard, err := listen(cmd.Context(), conn, wanted)
-			if err != nil {
-				return err
-			}
-			well, sick := evaluateHealth(wanted, heard)
-			if len(well) > 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), strings.Join(well, "\n"))
-			}
-			if len(sick) > 0 {
-				return errors.New(strings.Join(sick, "\n"))
-			}
-			if url, _ := conn.Connected(); len(well) == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "bus: %s answers\n", url)
-			}
-			return nil
-		},
+			strings.Join(healthStages(), ", ") + "."),
+		Args: func(_ *cobra.Command, args []string) error { return c.validate(args) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	busF.add(cmd, "bus-listen")
+	c.bus.add(cmd, "bus-listen")
 	return cmd
+}
+
+// healthStages are the stages that give signs of life.
+func healthStages() []string {
+	return slices.DeleteFunc(app.Stages(), func(s string) bool { return s == app.StageDashboard })
+}
+
+func (c *healthCmd) validate(args []string) error {
+	stages := healthStages()
+	if len(args) > 1 || len(args) == 1 && !slices.Contains(stages, args[0]) {
+		return usageError{fmt.Errorf("want `vmscaler health [STAGE]` with one of %s, found %q%s", strings.Join(stages, ", "), args,
+			nearest.Hint(strings.Join(args, " "), stages))}
+	}
+	if len(args) == 1 {
+		c.stage = args[0]
+	}
+	return nil
+}
+
+func (c *healthCmd) run(cmd *cobra.Command) error {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleDashboard)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	wanted := c.wanted(conn.Embedded())
+	heard, err := listen(cmd.Context(), conn, wanted)
+	if err != nil {
+		return err
+	}
+	url, _ := conn.Connected()
+	return c.print(cmd.OutOrStdout(), url, wanted, heard)
+}
+
+// wanted are the stages that are listened for. Of a server that is not ours it is enough that it answers.
+func (c *healthCmd) wanted(embedded bool) []string {
+	wanted := healthStages()
+	if c.stage != "" {
+		wanted = []string{c.stage}
+	}
+	if !embedded {
+		wanted = slices.DeleteFunc(wanted, func(s string) bool { return s == app.StageBus })
+	}
+	return wanted
+}
+
+// print prints how the stages are that are well. Its error says what is wrong with the others.
+func (c *healthCmd) print(out io.Writer, url string, wanted []string, heard map[string]bus.Health) error {
+	well, sick := evaluateHealth(wanted, heard)
+	if len(well) > 0 {
+		fmt.Fprintln(out, strings.Join(well, "\n"))
+	}
+	switch {
+	case len(sick) > 0:
+		return errors.New(strings.Join(sick, "\n"))
+	case len(well) == 0:
+		fmt.Fprintf(out, "bus: %s answers\n", url)
+	}
+	return nil
 }
 
 // listen collects the stages' signs of life until each of those wanted has given one and is well, but not longer than

@@ -15,27 +15,33 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
+// setupCmd is the command setup.
+type setupCmd struct{ g *globals }
+
 func setupCommand(g *globals) *cobra.Command {
+	c := &setupCmd{g: g}
 	return &cobra.Command{
 		Use:   "setup",
 		Short: "Make the network, the storage pool and the demo template exist and be active",
 		Long: `Make what the config needs exist and be active: the libvirt networks, the storage pool, and, where a group uses it,
 the demo template. What is there already stays as it is. It is what ` + "`vmscaler run --setup`" + ` does first.`,
 		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.loadConfig(cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			hv, err := g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
-			if err != nil {
-				return err
-			}
-			defer hv.close()
-			fmt.Fprintf(cmd.OutOrStdout(), "libvirt: %s\n", hv.choice)
-			return setUp(cmd.Context(), hv, cfg, cmd.OutOrStdout())
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
+}
+
+func (c *setupCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	hv, err := c.g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
+	if err != nil {
+		return err
+	}
+	defer hv.close()
+	fmt.Fprintf(cmd.OutOrStdout(), "libvirt: %s\n", hv.choice)
+	return setUp(cmd.Context(), hv, cfg, cmd.OutOrStdout())
 }
 
 // setUp prepares the host for a config.

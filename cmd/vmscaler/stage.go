@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -11,12 +12,20 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
+// stageCmd is the command of one stage.
+type stageCmd struct {
+	g     *globals
+	bus   busFlags
+	stage string
+}
+
 // stageCommand runs one stage as a process of its own.
 func stageCommand(g *globals, stage string) *cobra.Command {
-	var busF busFlags
+	c := &stageCmd{g: g, stage: stage}
 	long := map[string]string{
 		app.StageCollector: "Read the VMs' CPU from libvirt and publish it. One runs on each host.",
 		app.StageDecider:   "Decide from the samples how many VMs each group is to have. It needs no libvirt.",
@@ -30,41 +39,59 @@ func stageCommand(g *globals, stage string) *cobra.Command {
 It joins the bus that --nats-url names, or else the one of this machine. It may be started before the bus, waits for it
 and for libvirt, and goes on by itself when they come back. All stages must read the same groups.`,
 		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.busConfig(cmd, busF)
-			if err != nil {
-				return err
-			}
-			return g.run(cmd.Context(), cfg, runOptions{command: "vmscaler " + stage, stages: []string{stage}})
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	busF.add(cmd, "bus-listen")
+	c.bus.add(cmd, "bus-listen")
 	return cmd
 }
 
+func (c *stageCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.busConfig(cmd, c.bus)
+	if err != nil {
+		return err
+	}
+	return c.g.run(cmd.Context(), cfg, runOptions{command: "vmscaler " + c.stage, stages: []string{c.stage}})
+}
+
+// busCmd is the command bus.
+type busCmd struct {
+	g   *globals
+	bus busFlags
+}
+
 func busCommand(g *globals) *cobra.Command {
-	var busF busFlags
+	c := &busCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "bus",
 		Short: "Run the embedded NATS server alone",
 		Long: `Run the embedded NATS server alone, for stages that run as processes of their own. It keeps the history of events and
 the credentials of the roles in its state folder.`,
 		Args: unknownCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := g.busConfig(cmd, busF)
-			if err != nil {
-				return err
-			}
-			if cfg.BusURL != "" {
-				return usageError{fmt.Errorf("bus.url (%s) names a server to join: then none is embedded; leave it out, or run that server",
-					cfg.BusURL)}
-			}
-			return g.run(cmd.Context(), cfg, runOptions{command: "vmscaler bus", stages: []string{app.StageBus}})
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	busF.add(cmd, "nats-url", "nats-nkey", "nats-creds", "nats-ca")
+	c.bus.add(cmd, "nats-url", "nats-nkey", "nats-creds", "nats-ca")
 	cmd.AddCommand(credentialsCommand(g))
 	return cmd
+}
+
+// validate refuses a config that names a server to join: then there is none to embed.
+func (c *busCmd) validate(cfg config.Config) error {
+	if cfg.BusURL != "" {
+		return usageError{fmt.Errorf("bus.url (%s) names a server to join: then none is embedded; leave it out, or run that server",
+			cfg.BusURL)}
+	}
+	return nil
+}
+
+func (c *busCmd) run(cmd *cobra.Command) error {
+	cfg, err := c.g.busConfig(cmd, c.bus)
+	if err != nil {
+		return err
+	}
+	if err := c.validate(cfg); err != nil {
+		return err
+	}
+	return c.g.run(cmd.Context(), cfg, runOptions{command: "vmscaler bus", stages: []string{app.StageBus}})
 }
 
 // shellWords are words as a shell takes them.
@@ -78,63 +105,88 @@ func shellWords(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
+// credentialsCmd is the command bus credentials.
+type credentialsCmd struct {
+	g    *globals
+	bus  busFlags
+	role bus.Role
+}
+
 func credentialsCommand(g *globals) *cobra.Command {
-	var busF busFlags
+	c := &credentialsCmd{g: g}
+	cmd := &cobra.Command{
+		Use:   "credentials ROLE",
+		Short: "Say where the credentials of a role are, and how to use them",
+		Long:  "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(roleNames(), ", ") + ".",
+		Args:  exactArgs(1),
+		RunE:  checked(c.validate, c.run),
+	}
+	c.bus.add(cmd, "nats-url", "nats-nkey", "nats-creds", "nats-ca")
+	return cmd
+}
+
+func roleNames() []string {
 	names := make([]string, 0, len(bus.Roles()))
 	for _, r := range bus.Roles() {
 		names = append(names, string(r))
 	}
-	cmd := &cobra.Command{
-		Use:   "credentials ROLE",
-		Short: "Say where the credentials of a role are, and how to use them",
-		Long:  "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(names, ", ") + ".",
-		Args:  exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(names, args[0]) {
-				return usageError{fmt.Errorf("role: found %q, want one of %s%s",
-					args[0], strings.Join(names, ", "), nearest.Hint(args[0], names))}
-			}
-			r, err := g.find(cmd, busF)
-			var none *notRunningError
-			if errors.As(err, &none) { // its files outlive it
-				r.target, err = none.target, nil
-			}
-			if err != nil {
-				return err
-			}
-			role := bus.Role(args[0])
-			file := server.CredentialsFile(r.stateDir, role)
-			if err := readable(file); err != nil {
-				return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its "+
-					"folder)", role, err)
-			}
-			url, ca, natsCA := r.url, "", ""
-			if h, _ := server.FindState(r.stateDir); h.Cert != "" {
-				ca, natsCA = " --nats-ca "+h.Cert, " --tlsca "+h.Cert
-			}
-			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "%s\n\n", file)
-			if role != bus.RoleTap {
-				use := string(role)
-				switch role { //nolint:exhaustive // the others are commands of their names
-				case bus.RoleOperator:
-					use = "events"
-				case bus.RoleMetric:
-					use = "metric GROUP NAME VALUE"
-				case bus.RoleWake:
-					use = "wake GROUP"
-				case bus.RoleMonitor:
-					use = "unhealthy VM"
-				}
-				fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n"+
-					"  vmscaler %s --nats-url %s%s --nats-nkey %s\n", use, url, ca, file)
-			}
-			fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n"+
-				"  nats --context vmscaler-%s %s\n",
-				role, url, natsCA, file, role.InboxPrefix(), role, shellWords(role.Trial()))
-			return nil
-		},
+	return names
+}
+
+func (c *credentialsCmd) validate(args []string) error {
+	if names := roleNames(); !slices.Contains(names, args[0]) {
+		return usageError{fmt.Errorf("role: found %q, want one of %s%s", args[0], strings.Join(names, ", "), nearest.Hint(args[0], names))}
 	}
-	busF.add(cmd, "nats-url", "nats-nkey", "nats-creds", "nats-ca")
-	return cmd
+	c.role = bus.Role(args[0])
+	return nil
+}
+
+func (c *credentialsCmd) run(cmd *cobra.Command) error {
+	r, err := c.g.find(cmd, c.bus)
+	var none *notRunningError
+	if errors.As(err, &none) { // its files outlive it
+		r.target, err = none.target, nil
+	}
+	if err != nil {
+		return err
+	}
+	file := server.CredentialsFile(r.stateDir, c.role)
+	if err := readable(file); err != nil {
+		return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its "+
+			"folder)", c.role, err)
+	}
+	h, _ := server.FindState(r.stateDir)
+	c.print(cmd.OutOrStdout(), file, r.url, h.Cert)
+	return nil
+}
+
+// print prints where the credentials are, and how they are used at a URL; cert is the server's certificate, "" is none.
+func (c *credentialsCmd) print(out io.Writer, file, url, cert string) {
+	ca, natsCA := "", ""
+	if cert != "" {
+		ca, natsCA = " --nats-ca "+cert, " --tlsca "+cert
+	}
+	fmt.Fprintf(out, "%s\n\n", file)
+	if c.role != bus.RoleTap {
+		fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n"+
+			"  vmscaler %s --nats-url %s%s --nats-nkey %s\n", usedBy(c.role), url, ca, file)
+	}
+	fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n"+
+		"  nats --context vmscaler-%s %s\n",
+		c.role, url, natsCA, file, c.role.InboxPrefix(), c.role, shellWords(c.role.Trial()))
+}
+
+// usedBy is the command that has a role.
+func usedBy(role bus.Role) string {
+	switch role { //nolint:exhaustive // the others are commands of their names
+	case bus.RoleOperator:
+		return "events"
+	case bus.RoleMetric:
+		return "metric GROUP NAME VALUE"
+	case bus.RoleWake:
+		return "wake GROUP"
+	case bus.RoleMonitor:
+		return "unhealthy VM"
+	}
+	return string(role)
 }
