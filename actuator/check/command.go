@@ -8,7 +8,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// notFound is the status of a shell that has not found a program.
+// notFound is the exit status with which a shell says that a program does not exist.
 const notFound = 127
 
 func tryCommand(ctx context.Context, c bus.Check, g Guest) (string, error) {
@@ -22,7 +22,7 @@ func tryCommand(ctx context.Context, c bus.Check, g Guest) (string, error) {
 	return "its status was 0", nil
 }
 
-// said is what a program printed, as the end of a sentence.
+// said returns a program's output as the end of a sentence.
 func said(exit Exit) string {
 	if text := strings.TrimSpace(exit.Output); text != "" {
 		return ": " + text

@@ -1,6 +1,7 @@
-// Package check tries the checks of a group's VMs, and tells from their results how a VM is.
+// Package check runs the health checks of a group's VMs, and decides from the results whether a VM is healthy.
 //
-// A Guest, which is what a VM can be asked through libvirt, is given by the caller: the package itself knows no libvirt. What a
-// guest says is hostile: each try has a deadline, reads a bounded number of bytes, follows nothing that the guest names, and its
-// reason is one harmless line. Fold and Common are pure: results to verdicts, and the verdicts of a group to those that count.
+// The caller provides a Guest, through which a VM is queried: the package itself does not know libvirt. Guests are not trusted:
+// each try has a deadline and reads a bounded number of bytes, no redirect or address from the guest is followed, and the reason
+// of a result is one harmless line. Fold and Common are pure functions: from results to a VM's state, and from the states of a
+// group's VMs to those that count.
 package check

@@ -6,31 +6,31 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Outcome is what one try has shown.
+// Outcome is the outcome of one try.
 type Outcome int
 
 // The outcomes of a try.
 const (
-	Unknown Outcome = iota // it could not be made, as when libvirt is busy: neither well nor failing
+	Unknown Outcome = iota // the try could not be made, as libvirt was busy: neither passed nor failed
 	Well
 	Failing
 )
 
-// Result is one try of a check.
+// Result is the result of one try.
 type Result struct {
 	At      time.Time // when it was over
 	Outcome Outcome
-	Why     string // what showed it, as one harmless line
+	Why     string // the reason, as one harmless line
 }
 
-// Service is how long a VM has been in service, as far as that counts for its checks.
+// Service is when a VM came into service, from which its grace counts.
 type Service struct {
 	Ready    time.Time // when it became ready
 	Restart  time.Time // when its guest last restarted without ending; zero: it did not
 	BootTime time.Duration
 }
 
-// Track is how a VM is by one of its checks. Its zero value is a VM of which nothing is known.
+// Track is a VM's state by one check. Its zero value is that of a VM that has not been tried yet.
 type Track struct {
 	Verdict Outcome
 	Since   time.Time // of the verdict
@@ -41,9 +41,9 @@ type Track struct {
 	First  time.Time // the first of the failures in a row
 }
 
-// Fold is a track with one more result. A result that is unknown changes nothing. A VM counts as failing after Failures in a
-// row, of which those in the grace after it became ready do not count, and as well again after Successes in a row. A guest that
-// has restarted has the time of a boot from its first failure on.
+// Fold returns the track after one more result. An unknown result changes nothing. A VM fails after Failures in a row, where
+// those within the grace after it became ready do not count, and is healthy again after Successes in a row. A guest that has
+// restarted is granted a boot's time from its first failure on.
 func (t Track) Fold(c bus.Check, s Service, r Result) Track {
 	switch r.Outcome {
 	case Unknown:
@@ -59,7 +59,7 @@ func (t Track) Fold(c bus.Check, s Service, r Result) Track {
 		if t.First.IsZero() {
 			t.First = r.At
 		}
-		// A moment that is still to come was noted by a clock that was wrong.
+		// A time in the future was noted by a clock that was wrong.
 		if r.At.Sub(s.Ready) >= c.Grace || s.Ready.After(r.At) {
 			t.Fails++
 		}
@@ -72,9 +72,9 @@ func (t Track) Fold(c bus.Check, s Service, r Result) Track {
 	return t
 }
 
-// Suspect reports whether the last result that was not unknown is a failure, whether it counts yet or not.
+// Suspect reports whether the last known result is a failure, even if it does not count yet.
 func (t Track) Suspect() bool { return !t.First.IsZero() }
 
-// Common reports whether a check fails for a reason that VMs share: more than half of those that serve, and more than one, have
-// failed it lately. Then replacing one of them would fix nothing.
+// Common reports whether VMs share the cause of a failing check: more than one VM, and more than half of those in service, have
+// failed it lately. Replacing one of them would fix nothing then.
 func Common(suspects, serving int) bool { return suspects > 1 && 2*suspects > serving }

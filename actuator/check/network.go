@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	maxHeader = 64 << 10 // bytes of an answer's header that are read
-	maxBody   = 64 << 10 // and of its body
+	maxHeader = 64 << 10 // bytes read of a response's header
+	maxBody   = 64 << 10 // bytes read of its body
 
-	refusedWithin = time.Second // a connection to a forwarded port is closed again where nobody in the guest listens
+	refusedWithin = time.Second // QEMU closes a connection to a forwarded port within this if nothing in the guest listens
 )
 
 func tryTCP(ctx context.Context, at netip.AddrPort) (string, error) {
@@ -39,10 +39,10 @@ func tryTCP(ctx context.Context, at netip.AddrPort) (string, error) {
 	return fmt.Sprintf("port %d takes connections", at.Port()), nil
 }
 
-// answers finds out whether a service is behind a forwarded port. QEMU takes each connection to one, and asks the guest
-// afterwards: where nobody listens there, it closes the connection again; where the guest's network is down, it keeps it open for
-// a minute or more. So a connection that stays says nothing, and only what comes from the guest counts: a service speaks first,
-// or else it ends the connection when this side has nothing to say.
+// answers reports whether a service listens behind a forwarded port. QEMU accepts every connection to one before it connects to
+// the guest: it closes the connection again if nothing listens there, and keeps it open for a minute or more if the guest's
+// network is down. So an open connection proves nothing. Only what the guest does counts: it sends something, or it closes the
+// connection after this side has closed its half.
 func answers(ctx context.Context, conn *net.TCPConn) error {
 	end, bound := ctx.Deadline()
 	quiet := time.Now().Add(refusedWithin)
@@ -68,7 +68,7 @@ func answers(ctx context.Context, conn *net.TCPConn) error {
 	return nil
 }
 
-// tryHTTP asks a web server once, at that address and no other: no redirect is followed, no proxy used, no cookie kept.
+// tryHTTP sends one request to that address and no other: redirects, proxies and cookies are off.
 func tryHTTP(ctx context.Context, c bus.Check, at netip.AddrPort) (string, error) {
 	path, err := url.Parse(c.Path)
 	if err != nil {
@@ -96,7 +96,7 @@ func tryHTTP(ctx context.Context, c bus.Check, at netip.AddrPort) (string, error
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
 	switch {
-	case bytes.Contains(body, []byte(c.Body)): // also where the server stops in the middle of what comes after it
+	case bytes.Contains(body, []byte(c.Body)): // even if the server fails after it
 		return fmt.Sprintf("its status was %d, and its body as wanted", answer.StatusCode), nil
 	case err != nil:
 		return "", plain(ctx, err)
@@ -104,7 +104,7 @@ func tryHTTP(ctx context.Context, c bus.Check, at netip.AddrPort) (string, error
 	return "", fmt.Errorf("its body does not contain %q in its first %d bytes", c.Body, len(body))
 }
 
-// transportTo connects to that address alone, without a proxy, whatever the environment says, and once for each request.
+// transportTo connects to that address only, without the environment's proxy, and with a new connection for each request.
 func transportTo(c bus.Check, at netip.AddrPort) *http.Transport {
 	return &http.Transport{
 		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
@@ -116,7 +116,7 @@ func transportTo(c bus.Check, at netip.AddrPort) *http.Transport {
 	}
 }
 
-// plain is an error of the network without the address, which is in the check's name or of no use to whoever reads it.
+// plain returns a network error without its addresses: the check's name has the useful one.
 func plain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -11,32 +11,31 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// ErrNotMade is wrapped by errors of a Guest that say nothing about the guest: it was not asked at all.
+// ErrNotMade is wrapped by a Guest's errors that say nothing about the guest, as it was not queried at all.
 var ErrNotMade = errors.New("the check could not be made")
 
-// Guest is what a VM can be asked. Each method returns soon after ctx has ended. An error that is not ErrNotMade is the guest's
-// own failure.
+// Guest queries a VM. Each method returns soon after ctx has ended. An error that is not ErrNotMade is a failure of the guest.
 type Guest interface {
 	Ping(ctx context.Context) error
 	Leased(ctx context.Context) (bool, error)
-	// Address is the VM's address; the zero one is none.
+	// Address returns the VM's address; the zero value if it has none.
 	Address(ctx context.Context) (netip.Addr, error)
-	// Endpoint is where a port of the VM is reached.
+	// Endpoint returns the address and port at which a port of the VM is reached from the host.
 	Endpoint(ctx context.Context, port int) (netip.AddrPort, error)
-	// Run runs a program in the guest until it ends. When ctx ends first it is ended.
+	// Run runs a program in the guest, and returns when it has exited. It is killed when ctx ends first.
 	Run(ctx context.Context, command []string) (Exit, error)
 }
 
 // Exit is how a program in a guest ended.
 type Exit struct {
-	Status int // or 128 and the signal's number more
+	Status int // exit status, or 128 plus the signal's number
 	Output string
 }
 
-// maxReason is how long a result's reason may be, in bytes.
+// maxReason is the maximum length of a result's reason, in bytes.
 const maxReason = 200
 
-// Try makes one try of a check, within the check's time-out.
+// Try runs a check once, within the check's time-out.
 func Try(ctx context.Context, c bus.Check, g Guest) Result {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()

@@ -30,7 +30,7 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: found %s, want %s", where, p.Found, p.Allowed)
 }
 
-// Check reports what is wrong with what a group's VMs are to read, as far as that shows before there is one.
+// Check reports problems in a group's cloud-init data that can be found before a VM is created.
 func Check(c bus.CloudInit, group string) []Problem {
 	var all []Problem
 	for i, key := range c.SSHKeys {
@@ -62,7 +62,7 @@ func tooLong(field, text string) Problem {
 var sshKey = regexp.MustCompile(`^(.* )?(ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp(256|384|521)|` +
 	`sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]{20,}=*( .*)?$`)
 
-// checkKeys shows nothing of a file that has no keys: it may be one that the reader of the message must not see.
+// checkKeys quotes nothing from a file without keys: it may be a secret, named by mistake.
 func checkKeys(field string, key bus.Text) []Problem {
 	text := key.Text
 	const want = "a public key such as ssh-ed25519 AAAA... NAME"
@@ -79,7 +79,7 @@ func checkKeys(field string, key bus.Text) []Problem {
 		case line == "" || strings.HasPrefix(line, "#"):
 			continue
 		case strings.Contains(line, "PRIVATE KEY"):
-			return append(all, Problem{field, number, "a private key", want}) // and nothing of it is shown
+			return append(all, Problem{field, number, "a private key", want}) // never quoted
 		case !sshKey.MatchString(line):
 			found := clip(line)
 			if key.File != "" {
@@ -95,7 +95,7 @@ func checkKeys(field string, key bus.Text) []Problem {
 	return all
 }
 
-// formats are how user data of other kinds begins. What they hold is not looked at.
+// formats are the first lines of user data of other kinds, whose content is not checked.
 var formats = []string{
 	"#!", "#include", "#cloud-boothook", "#cloud-config-archive", "#cloud-config-jsonp", "#part-handler", "#upstart-job", jinja,
 	"Content-Type:",
@@ -130,10 +130,10 @@ func checkNetwork(text string) []Problem {
 	return checkYAML("network_config", text, networkConfig)
 }
 
-// maxBrackets bounds what is nested in each other: the parser's time grows with its square.
+// maxBrackets bounds the nesting, as the parser's time grows with its square.
 const maxBrackets = 4096
 
-// checkYAML parses a text and checks it by a rule.
+// checkYAML parses a text as YAML and checks it against a rule.
 func checkYAML(field, text string, want rule) []Problem {
 	data := []byte(text)
 	if n := bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")) + bytes.Count(data, []byte("- -")); n > maxBrackets {
@@ -167,7 +167,7 @@ func syntax(field string, err error) Problem {
 	return Problem{field, line, "a syntax error (" + clip(message) + ")", "YAML"}
 }
 
-// clip makes what was found fit on a line.
+// clip shortens a value to fit on one line of a message.
 func clip(text string) string {
 	text = bus.Line(text)
 	if r := []rune(text); len(r) > 60 {

@@ -12,7 +12,7 @@ import (
 // rule checks a value at a path, such as users[0].name.
 type rule func(c *checker, path string, n ast.Node)
 
-// checker collects what is wrong with one text.
+// checker collects the problems of one text.
 type checker struct {
 	field    string
 	problems []Problem
@@ -36,7 +36,7 @@ func tokenOf(n ast.Node) *token.Token {
 	return n.GetToken()
 }
 
-// kind is what a value is, in a word.
+// kind names a value's type, for messages.
 func kind(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -57,14 +57,14 @@ func kind(n ast.Node) string {
 	return "something else"
 }
 
-// shape is one form that a value may have.
+// shape is one type that a value may have.
 type shape struct {
 	name string
 	is   func(ast.Node) bool
-	then rule // checks what is in it; nil: nothing
+	then rule // checks its content; nil: unchecked
 }
 
-// oneOf allows the forms that are named.
+// oneOf accepts a value of any of the shapes.
 func oneOf(shapes ...shape) rule {
 	names := make([]string, len(shapes))
 	for i, s := range shapes {
@@ -76,7 +76,7 @@ func oneOf(shapes ...shape) rule {
 			oneOf(shapes...)(c, path, n.Value)
 			return
 		case *ast.AliasNode, *ast.TagNode:
-			return // what it stands for is not looked at
+			return // an alias is not followed
 		}
 		for _, s := range shapes {
 			if s.is(n) {
@@ -101,7 +101,7 @@ var (
 	anyList = shape{"a list", isA[*ast.SequenceNode], nil}
 )
 
-// list is a list of what item allows.
+// list is a list whose items a rule checks.
 func list(name string, item rule) shape {
 	return shape{"a list of " + name, isA[*ast.SequenceNode], func(c *checker, path string, n ast.Node) {
 		for i, value := range n.(*ast.SequenceNode).Values {
@@ -110,7 +110,7 @@ func list(name string, item rule) shape {
 	}}
 }
 
-// keys is a mapping whose keys are checked by their rules, and of which some must be there. What has no rule is not looked at.
+// keys is a mapping with a rule for each checked key, and with required keys. Keys without a rule are not checked.
 func keys(rules map[string]rule, required ...string) shape {
 	return shape{"a mapping", isA[*ast.MappingNode], func(c *checker, path string, n ast.Node) {
 		seen := map[string]bool{}
@@ -153,7 +153,7 @@ var (
 	}, "path")
 )
 
-// quotedMode is a file's mode, which without quotes is a number in one version of YAML and another in the next.
+// quotedMode wants a file mode in quotes: unquoted, 0644 is octal in YAML 1.1 and decimal in YAML 1.2.
 func quotedMode(c *checker, path string, n ast.Node) {
 	if number.is(n) {
 		c.report(n, path, kind(n), "it in quotes, such as '0644'")
@@ -162,7 +162,7 @@ func quotedMode(c *checker, path string, n ast.Node) {
 	oneOf(str)(c, path, n)
 }
 
-// typed are the keys of #cloud-config whose values are checked.
+// typed are the #cloud-config keys whose values are checked.
 var typed = map[string]rule{
 	"users":                      oneOf(list("users", oneOf(str, user, texts)), str, mapping),
 	"user":                       oneOf(str, user),
@@ -193,7 +193,7 @@ var typed = map[string]rule{
 	"apt":                        oneOf(mapping),
 }
 
-// known are the other keys of #cloud-config, those of cloud-init 25.1 and before.
+// known are the other #cloud-config keys, up to cloud-init 25.1.
 var known = strings.Fields(`
 allow_public_ssh_keys ansible apk_repos apt_pipelining apt_reboot_if_required apt_update apt_upgrade authkey_hash autoinstall
 byobu_by_default ca-certs ca_certs chef cloud_config_modules cloud_final_modules cloud_init_modules create_hostname_file
@@ -205,7 +205,7 @@ rsyslog salt_minion snap spacewalk ssh ssh_fp_console_blacklist ssh_genkeytypes 
 ssh_publish_hostkeys ssh_quiet_keygen swap system_info ubuntu_advantage ubuntu_pro updates vendor_data version wireguard
 yum_repo_dir yum_repos zypper`)
 
-// cloudConfig checks #cloud-config: its keys, and the types of the common ones.
+// cloudConfig checks a #cloud-config: that cloud-init knows its keys, and the types of the common ones.
 func cloudConfig(c *checker, path string, n ast.Node) {
 	oneOf(keys(typed))(c, path, n)
 	m, is := n.(*ast.MappingNode)
@@ -220,7 +220,7 @@ func cloudConfig(c *checker, path string, n ast.Node) {
 	}
 }
 
-// suggestion is a key that was probably meant: one that differs in case, '-' or '_', or an s at its end.
+// suggestion returns the key that was probably meant, which differs in case, '-', '_', or a plural s.
 func suggestion(key string) string {
 	plain := func(s string) string {
 		return strings.TrimSuffix(strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)), "s")
@@ -238,7 +238,7 @@ func suggestion(key string) string {
 	return ""
 }
 
-// networkConfig checks a network config of version 1 or 2, which may be in a key "network".
+// networkConfig checks a network config of version 1 or 2, also one below a key "network".
 func networkConfig(c *checker, path string, n ast.Node) {
 	m, is := n.(*ast.MappingNode)
 	if !is {

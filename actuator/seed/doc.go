@@ -1,3 +1,3 @@
-// Package seed makes what cloud-init reads in a new VM, a NoCloud seed, and checks it before any VM is made. It knows nothing of
-// libvirt.
+// Package seed creates the NoCloud seed image that cloud-init reads in a new VM, and checks its data before any VM is created. It
+// knows nothing of libvirt.
 package seed

@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// An image has a fixed layout, as all of its files are in the root folder: the descriptors, two path tables, the folder, the
-// files. Names keep their small letters and '-', which the standard does not have and every reader takes; there is no other way
-// for a file to be called "meta-data".
+// The layout is fixed, as all files are in the root folder: descriptors, two path tables, the folder, the files. Names keep
+// lower-case letters and '-', which ISO 9660 does not allow and every reader accepts: without extensions it is the only way to
+// have a file called "meta-data".
 const (
 	sector         = 2048 // bytes
 	primarySector  = 16
@@ -19,14 +19,14 @@ const (
 	pathTableBytes = 10
 )
 
-// file is one of an image's.
+// file is a file in an image.
 type file struct {
 	name string // at most 30 bytes, without '.'
 	data []byte
 }
 
-// image is an ISO 9660 file system with a few files, which must be in the order of their names. It is made in memory, since what
-// it holds may be secret.
+// image returns an ISO 9660 file system with the files, which must be sorted by name. It is built in memory, as its content may
+// be secret.
 func image(label string, files []file) []byte {
 	sectors := firstFile
 	for _, f := range files {
@@ -55,7 +55,7 @@ func image(label string, files []file) []byte {
 
 func sectorsOf(bytes int) int { return (bytes + sector - 1) / sector }
 
-// describe fills in the primary volume descriptor. The times are unset, so that the same files make the same image.
+// describe fills in the primary volume descriptor. Times are left unset, so that the same files always give the same image.
 func describe(d []byte, label string, sectors int) {
 	copy(d, "\x01CD001\x01")
 	fill(d[8:40], "")
@@ -75,7 +75,7 @@ func describe(d []byte, label string, sectors int) {
 	d[881] = 1 // version of the structure
 }
 
-// record is one file's in a folder.
+// record returns the directory record of a file.
 func record(start, bytes int, name string, folder bool) []byte {
 	size := 33 + len(name)
 	size += size % 2
@@ -92,7 +92,7 @@ func record(start, bytes int, name string, folder bool) []byte {
 	return r
 }
 
-// pathTable has the one folder, which is its own parent.
+// pathTable returns the path table of the root folder, which is its own parent.
 func pathTable(order binary.ByteOrder) []byte {
 	t := make([]byte, pathTableBytes)
 	t[0] = 1

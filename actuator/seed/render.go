@@ -12,13 +12,13 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Label is what cloud-init finds the volume by.
+// Label is the volume label by which cloud-init's NoCloud source finds the seed.
 const Label = "cidata"
 
-// MaxBytes is how long each of the texts may be, also with its values filled in.
+// MaxBytes is the maximum size of each text, before and after its values are filled in.
 const MaxBytes = 64 << 10
 
-// Values are what a template of user data can use.
+// Values are available to user data that is a template.
 type Values struct {
 	Name     string // of the VM, such as web-3
 	Group    string
@@ -28,8 +28,8 @@ type Values struct {
 	UUID     string // of the VM
 }
 
-// Image is the seed of one VM: a file system with its meta-data and what the group has of user data, vendor data and network
-// config.
+// Image returns the seed of one VM: a file system with its meta-data, and the group's user data, vendor data and network config.
+// It returns an error if a template fails or a text is too long.
 func Image(c bus.CloudInit, v Values) ([]byte, error) {
 	user, err := userData(c.UserData.Text, v)
 	if err != nil {
@@ -39,14 +39,14 @@ func Image(c bus.CloudInit, v Values) ([]byte, error) {
 	if c.NetworkConfig.Text != "" {
 		files = append(files, file{"network-config", []byte(c.NetworkConfig.Text)})
 	}
-	files = append(files, file{"user-data", user}) // cloud-init wants this one, if empty
+	files = append(files, file{"user-data", user}) // required by cloud-init, even if empty
 	if c.VendorData.Text != "" {
 		files = append(files, file{"vendor-data", []byte(c.VendorData.Text)})
 	}
 	return image(Label, files), nil
 }
 
-// metaData is YAML whose strings are quoted as in JSON.
+// metaData returns the meta-data as YAML, with strings quoted as in JSON.
 func metaData(c bus.CloudInit, v Values) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "instance-id: %q\nlocal-hostname: %q\n", v.UUID, v.Name)
@@ -59,7 +59,7 @@ func metaData(c bus.CloudInit, v Values) []byte {
 	return b.Bytes()
 }
 
-// Keys are the SSH keys of a group, each on a line, without comments and empty lines.
+// Keys returns the SSH keys of a group, without comments and empty lines.
 func Keys(c bus.CloudInit) []string {
 	var keys []string
 	for _, text := range c.SSHKeys {
@@ -72,10 +72,11 @@ func Keys(c bus.CloudInit) []string {
 	return keys
 }
 
-// jinja begins user data in which cloud-init itself fills in values, between the same braces.
+// jinja is the first line of user data that cloud-init itself renders: its braces are not ours to fill in.
 const jinja = "## template: jinja"
 
-// userData is the user data of a VM. Its template ends, and its result is bounded: it has no loops, and calls no other.
+// userData renders the user data of a VM. Templates may not loop or call others, and their output is bounded, so that rendering
+// always ends.
 func userData(text string, v Values) ([]byte, error) {
 	if firstLine(text) == jinja {
 		return []byte(text), nil
@@ -104,20 +105,21 @@ func userData(text string, v Values) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// What package text/template says in its errors of Go, and of the name that templates have here.
+// Parts of text/template's errors about Go's types and about the name that templates have here.
 var (
 	noField   = regexp.MustCompile(`can't evaluate field (\S+) in type \S+`)
 	executing = regexp.MustCompile(`executing "user_data" at `)
 )
 
-// unnamed leaves out what the package says of itself in each error, of Go's types, and the template's name but for its line.
+// unnamed removes the parts of a template error that mean nothing to a user: the package's name, Go's types, and the template's
+// name. The line number stays.
 func unnamed(err error) error {
 	text := strings.TrimPrefix(err.Error(), "template: user_data:")
 	text = noField.ReplaceAllString(executing.ReplaceAllString(text, "at "), "there is no .$1")
 	return errors.New("line " + text)
 }
 
-// loop finds what may not be in a template; nil is nothing.
+// loop returns a node that a template may not have, such as a loop; nil if there is none.
 func loop(n parse.Node) parse.Node {
 	branch := func(b *parse.BranchNode) parse.Node {
 		if found := loop(b.List); found != nil || b.ElseList == nil {
@@ -144,7 +146,7 @@ func loop(n parse.Node) parse.Node {
 
 var errTooLong = fmt.Errorf("found more than %d KiB with its values, want less", MaxBytes>>10)
 
-// bounded is a buffer for so many more bytes.
+// bounded is a buffer that accepts a limited number of bytes.
 type bounded struct {
 	bytes.Buffer
 	left int

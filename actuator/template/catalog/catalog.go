@@ -20,28 +20,28 @@ import (
 //go:embed images.yaml
 var builtIn []byte
 
-// Image is one that is published.
+// Image is a published disk image.
 type Image struct {
 	Name      string            `yaml:"name" json:"name"`
 	Title     string            `yaml:"title" json:"title"`
 	URL       string            `yaml:"url" json:"url"`
-	Checksums string            `yaml:"checksums" json:"checksums,omitempty"` // the address of a list of checksums; "" is none
-	Arch      map[string]string `yaml:"arch" json:"arch"`                     // Go's names of architectures to those in the URLs
-	User      string            `yaml:"user" json:"user,omitempty"`           // whom cloud-init makes; "" is unknown
-	Agent     string            `yaml:"agent" json:"agent"`                   // whether the guest agent is in it: yes, no or unknown
-	Firmware  string            `yaml:"firmware" json:"firmware,omitempty"`   // what starts it: bios, uefi or both; "" is unknown
+	Checksums string            `yaml:"checksums" json:"checksums,omitempty"` // URL of a checksum list; "": none is published
+	Arch      map[string]string `yaml:"arch" json:"arch"`                     // Go's architecture names to those in the URLs
+	User      string            `yaml:"user" json:"user,omitempty"`           // cloud-init's default user; "": unknown
+	Agent     string            `yaml:"agent" json:"agent"`                   // whether it has the guest agent: yes, no or unknown
+	Firmware  string            `yaml:"firmware" json:"firmware,omitempty"`   // what boots it: bios, uefi or both; "": unknown
 	Notes     string            `yaml:"notes" json:"notes,omitempty"`
 }
 
-// maxFile is how large a list may be, in bytes.
+// maxFile is the maximum size of a catalog file, in bytes.
 const maxFile = 256 * 1024
 
 const archField = "{arch}"
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9.-]{0,39}$`)
 
-// Load reads the built-in list and those of files, in which an image of a name that is there already takes its place. The images
-// are sorted by name.
+// Load reads the built-in catalog and the given files. An image in a file overrides an earlier one of the same name. The result
+// is sorted by name.
 func Load(files ...string) ([]Image, error) {
 	all := map[string]Image{}
 	if err := add(all, builtIn, "the built-in catalog"); err != nil {
@@ -99,7 +99,7 @@ func add(all map[string]Image, text []byte, called string) error {
 	return nil
 }
 
-// fields are the names that a list has for what an image has.
+// fields returns the field names of an image in a catalog file.
 func fields() []string {
 	var names []string
 	for field := range reflect.TypeFor[Image]().Fields() {
@@ -138,7 +138,7 @@ func (i Image) check() error {
 	return nil
 }
 
-// Find looks for an image by its name; nil if there is none.
+// Find returns the image with a name, or nil.
 func Find(images []Image, name string) *Image {
 	n := slices.IndexFunc(images, func(i Image) bool { return i.Name == name })
 	if n < 0 {
@@ -147,7 +147,7 @@ func Find(images []Image, name string) *Image {
 	return &images[n]
 }
 
-// Names are those of all images, for a person.
+// Names lists the names of all images, for messages.
 func Names(images []Image) string {
 	names := make([]string, 0, len(images))
 	for _, i := range images {
@@ -156,7 +156,8 @@ func Names(images []Image) string {
 	return strings.Join(names, ", ")
 }
 
-// For returns the addresses of an image and its checksums for an architecture, by Go's name of that.
+// For returns the URLs of the image and of its checksums for an architecture, which is named as Go does (GOARCH). It returns an
+// error if the image is not published for it.
 func (i Image) For(arch string) (image, checksums string, err error) {
 	there, ok := i.Arch[arch]
 	if !ok {

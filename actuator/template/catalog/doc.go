@@ -1,3 +1,3 @@
-// Package catalog names disk images that their makers publish, so that a person need not know where: a small list that is built
-// in, and lists of the user's own. It knows addresses, and fetches nothing.
+// Package catalog lists disk images that distributions publish, so that a user need not look up their URLs: a small built-in
+// list, and the user's own files. It downloads nothing.
 package catalog

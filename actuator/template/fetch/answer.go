@@ -8,27 +8,28 @@ import (
 	"strings"
 )
 
-// verdict is what a server's answer means for what there is of a file.
+// verdict is what a server's answer means for the bytes that are in the cache already.
 type verdict int
 
 const (
 	takeAll   verdict = iota + 1 // the body is the whole file
 	takeRest                     // the body continues what is there
-	unchanged                    // what is there is whole, and still the one that is published
-	startOver                    // what is there is of no use: ask again for all of it
-	later                        // the server cannot do it now
+	unchanged                    // the cached file is complete, and still the published one
+	startOver                    // the cached part is useless: request the whole file again
+	later                        // the server is overloaded or down: try again later
 )
 
-// have is what there is of a file, and so what was asked for.
+// have is what the cache has of a file, which decides what the request asks for.
 type have struct {
-	done  int64 // bytes of a part; 0: all was asked for
-	whole bool  // a whole one is there: it was asked whether it has changed
-	size  int64 // bytes that the whole file has; 0: unknown
+	done  int64 // bytes of a partial file; 0: the whole file was requested
+	whole bool  // the file is complete: the request asks whether it has changed
+	size  int64 // of the complete file, in bytes; 0: unknown
 }
 
 var contentRange = regexp.MustCompile(`^bytes (\d+)-(\d+)/(\d+|\*)$`)
 
-// judge reads an answer without its body. size is how many bytes the whole file has, 0 if the server does not tell.
+// judge interprets a response by its status and header. size is that of the complete file in bytes, 0 if the server does not
+// send it.
 func judge(status int, header http.Header, length int64, h have) (v verdict, size int64, err error) {
 	switch {
 	case status == http.StatusOK:
@@ -46,7 +47,8 @@ func judge(status int, header http.Header, length int64, h have) (v verdict, siz
 	return 0, 0, refuse("the server answered %d %s, want 200", status, http.StatusText(status))
 }
 
-// judgeRange takes what follows on what is there, up to the end, and nothing else.
+// judgeRange accepts only a range that starts where the cached part ends and goes to the end of the file: anything else would
+// leave a gap or an overlap.
 func judgeRange(value string, length int64, h have) (verdict, int64, error) {
 	m := contentRange.FindStringSubmatch(strings.TrimSpace(value))
 	if m == nil {
@@ -62,7 +64,7 @@ func judgeRange(value string, length int64, h have) (verdict, int64, error) {
 	return takeRest, size, nil
 }
 
-// number reads digits; -1 if they are beyond all sizes.
+// number parses digits; it returns -1 if the number does not fit.
 func number(digits string) int64 {
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
@@ -71,7 +73,7 @@ func number(digits string) int64 {
 	return n
 }
 
-// strong is an ETag that promises the same bytes; "" for another.
+// strong returns an ETag if it is a strong one, which guarantees identical bytes, and else "".
 func strong(etag string) string {
 	if strings.HasPrefix(etag, `"`) {
 		return etag

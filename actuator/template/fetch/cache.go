@@ -15,18 +15,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// entry is where one address has its files in the cache.
+// entry is the set of files that the cache has for one URL.
 type entry struct {
-	path       string // the whole file
-	origin     string // what the server said of that
-	part       string // what there is of it while it is not whole
+	path       string // the complete file
+	origin     string // JSON: which version of the file it is
+	part       string // the partial file, while the download is incomplete
 	partOrigin string
 	lock       string
 }
 
 var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
-// entryOf names files by the address, and by what a person recognizes.
+// entryOf names the files by a hash of the URL, which is unique, and by its last element, which a person recognizes.
 func entryOf(dir, url string) entry {
 	const maxName = 100
 	sum := sha256.Sum256([]byte(url))
@@ -37,15 +37,15 @@ func entryOf(dir, url string) entry {
 	}
 }
 
-// origin is what is known of a file in the cache, whole or not.
+// origin says which version of a file is in the cache, complete or partial.
 type origin struct {
 	URL          string `json:"url"`
-	ETag         string `json:"etag,omitempty"` // a strong one
+	ETag         string `json:"etag,omitempty"` // strong, or ""
 	LastModified string `json:"last_modified,omitempty"`
 	Size         int64  `json:"size,omitempty"` // 0: unknown
 }
 
-// validator is what tells the server which version of a file is meant; "" where there is nothing.
+// validator identifies the version for the If-Range header; "" if the server sent nothing to identify it by.
 func (o origin) validator() string {
 	if o.ETag != "" {
 		return o.ETag
@@ -53,7 +53,7 @@ func (o origin) validator() string {
 	return o.LastModified
 }
 
-// openFolder makes the cache folder, in which nobody else may put anything.
+// openFolder makes the cache folder. It refuses one that others can write to: they could plant files there that become templates.
 func openFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the cache folder: %w", err)
@@ -71,10 +71,10 @@ func openFolder(dir string) error {
 	return nil
 }
 
-// errBusy is that another process has the entry.
+// errBusy is returned while another process has the entry locked.
 var errBusy = errors.New("another process fetches it; wait for that one to end")
 
-// hold takes the lock of an entry until release is called.
+// hold locks an entry until release is called.
 func (e entry) hold() (release func() error, err error) {
 	for {
 		f, err := os.OpenFile(e.lock, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
@@ -92,13 +92,13 @@ func (e entry) hold() (release func() error, err error) {
 			if err = errors.Join(err, f.Close()); err != nil {
 				return nil, err
 			}
-			continue // the one before has deleted it meanwhile
+			continue // the previous holder has deleted the lock file
 		}
 		return func() error { return errors.Join(os.Remove(e.lock), f.Close()) }, nil
 	}
 }
 
-// isStill reports whether an open file has its name yet.
+// isStill reports whether an open file still has its name: a lock on a deleted file excludes nobody.
 func isStill(f *os.File, path string) (bool, error) {
 	open, err := f.Stat()
 	if err != nil {
@@ -111,7 +111,7 @@ func isStill(f *os.File, path string) (bool, error) {
 	return err == nil && os.SameFile(open, there), err
 }
 
-// readOrigin returns nothing where there is none, or none that can be read: the file is fetched again then.
+// readOrigin returns the zero value if there is no origin, or an unreadable one: then the file is downloaded again.
 func readOrigin(path string) origin {
 	var o origin
 	text, err := os.ReadFile(path)
@@ -133,7 +133,7 @@ func (o origin) write(path string) error {
 	return os.Rename(temp, path)
 }
 
-// drop deletes what there is of files, and is content where there is nothing.
+// drop deletes files; those that do not exist are no error.
 func drop(paths ...string) error {
 	var all error
 	for _, p := range paths {
@@ -144,7 +144,7 @@ func drop(paths ...string) error {
 	return all
 }
 
-// freeIn is how many bytes may be written to a folder.
+// freeIn returns the free space of a folder's file system, in bytes, for users without privileges.
 func freeIn(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 )
 
-// download is the fetching of one file.
+// download is the state of downloading one file.
 type download struct {
 	*Fetcher
 	*checksum.Digester
@@ -24,9 +24,9 @@ type download struct {
 	want checksum.Digests
 
 	origin origin
-	file   *os.File // the part
-	done   int64    // bytes of it, which the Digester has
-	cached bool     // the whole file is there, as origin describes it
+	file   *os.File // the partial file
+	done   int64    // bytes in it, all of which have gone through the digester
+	cached bool     // the complete file is there, in the version that origin names
 }
 
 func (d *download) run(ctx context.Context) (_ File, err error) {
@@ -58,8 +58,8 @@ func deref(f *File) File {
 	return *f
 }
 
-// inCache is the whole file where it is there and its digest is known, so that no server need be asked. One with another digest
-// is an older version; it stays until there is a new one.
+// inCache returns the cached file if its digest is the wanted one: then the server need not be asked. A file with another digest
+// is an older version; it is kept until a new one has replaced it.
 func (d *download) inCache() (*File, error) {
 	if !isThere(d.at.path) {
 		return nil, nil
@@ -84,7 +84,7 @@ func isThere(path string) bool {
 	return err == nil
 }
 
-// sameAsCached is for a server that says that the file in the cache is the one it has.
+// sameAsCached handles the answer that the cached file is still current.
 func (d *download) sameAsCached() (File, error) {
 	digests, err := digestsOf(d.at.path)
 	if err != nil {
@@ -106,7 +106,7 @@ func digestsOf(path string) (checksum.Digests, error) {
 	return sums.Digests(), nil
 }
 
-// openPart takes what an earlier run has left, where it is known of which version it is.
+// openPart opens what an earlier run has left. A part of an unknown version is useless, as the rest may be of another one.
 func (d *download) openPart() (err error) {
 	if d.file, err = os.OpenFile(d.at.part, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (d *download) openPart() (err error) {
 	return nil
 }
 
-// startOver forgets what is there of the file.
+// startOver discards the partial file.
 func (d *download) startOver() error {
 	d.done, d.cached, d.Digester, d.origin = 0, false, checksum.NewDigester(), origin{}
 	if err := d.file.Truncate(0); err != nil {
@@ -138,10 +138,11 @@ func (d *download) startOver() error {
 	return err
 }
 
-// once asks the server, and takes of its answer what comes. What was written is counted in done whatever happens.
+// once sends one request and writes what arrives of the body. done counts what was written, also on failure, so that the next
+// request continues from there.
 func (d *download) once(ctx context.Context) error {
 	if d.done > 0 && d.done == d.origin.Size {
-		return nil // all of it came, and then this process ended
+		return nil // it was complete when an earlier process ended
 	}
 	var count atomic.Int64
 	limited, stop := watched(ctx, d.ticker, &count)
@@ -179,7 +180,7 @@ func (d *download) once(ctx context.Context) error {
 	return d.take(limited, answer.Body, &count)
 }
 
-// header asks for what is missing of the version that is there.
+// header requests the missing rest of the version that is in the cache.
 func (d *download) header() http.Header {
 	h := http.Header{}
 	switch {
@@ -195,11 +196,11 @@ func (d *download) header() http.Header {
 }
 
 const (
-	roomPeriod = 32 << 20  // bytes after which it is looked again whether there is room
-	keepFree   = 256 << 20 // bytes that a file, of whose size a server can say what it likes, must leave
+	roomPeriod = 32 << 20  // bytes between two checks of the free space
+	keepFree   = 256 << 20 // bytes that stay free whatever size the server announces
 )
 
-// take writes a body to the end of the part.
+// take appends a body to the partial file.
 func (d *download) take(ctx context.Context, body io.Reader, count *atomic.Int64) error {
 	buf := make([]byte, 256*1024)
 	for look := int64(0); ; {
@@ -249,7 +250,7 @@ func (d *download) roomFor(need int64) error {
 	return nil
 }
 
-// keep makes a file of the part, where it is the one that was wanted.
+// keep renames the partial file to the complete one after its digest is checked.
 func (d *download) keep() (File, error) {
 	digests := d.Digests()
 	if wrong := digests.Differs(d.want); wrong != "" {
@@ -263,7 +264,7 @@ func (d *download) keep() (File, error) {
 	if err := d.file.Sync(); err != nil {
 		return File{}, err
 	}
-	// Between these steps there is a file without an origin, which is fetched again.
+	// A crash between these steps leaves a file without an origin, which is downloaded again.
 	if err := drop(d.at.origin); err != nil {
 		return File{}, err
 	}
@@ -276,7 +277,7 @@ func (d *download) keep() (File, error) {
 	return File{Path: d.at.path, URL: public(d.url), Digests: digests}, nil
 }
 
-// dropEmpty deletes a part with nothing in it.
+// dropEmpty deletes an empty partial file.
 func (d *download) dropEmpty() error {
 	if d.done > 0 {
 		return nil

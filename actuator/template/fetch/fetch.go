@@ -15,15 +15,15 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 )
 
-// Config is how files are fetched.
+// Config configures a Fetcher.
 type Config struct {
-	Dir      string                  // the cache folder; it is made where it is missing
-	Insecure bool                    // also by http without a checksum
-	Progress func(done, total int64) // bytes; total is 0 where the server does not tell; may be nil
-	Say      func(what string)       // why something takes longer; may be nil
+	Dir      string                  // the cache folder; it is created if missing
+	Insecure bool                    // allow http without a checksum
+	Progress func(done, total int64) // in bytes; total is 0 if unknown; may be nil
+	Say      func(what string)       // reports retries and other delays; may be nil
 }
 
-// Fetcher gets files into a cache folder. It is for one goroutine.
+// Fetcher downloads files into a cache folder. It is not safe for concurrent use.
 type Fetcher struct {
 	cfg    Config
 	base   http.RoundTripper
@@ -32,7 +32,7 @@ type Fetcher struct {
 	free   func(dir string) (int64, error)
 }
 
-// New makes the cache folder.
+// New creates the cache folder. It returns an error for one that others may write to.
 func New(cfg Config) (*Fetcher, error) {
 	if cfg.Progress == nil {
 		cfg.Progress = func(int64, int64) {}
@@ -44,13 +44,13 @@ func New(cfg Config) (*Fetcher, error) {
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableCompression = true // digests and ranges are of the bytes as they are published
+	transport.DisableCompression = true // digests and ranges refer to the published bytes
 	transport.DisableKeepAlives = true
 	transport.ForceAttemptHTTP2 = false
 	return &Fetcher{cfg: cfg, base: transport, ticker: realTicker, pause: pause, free: freeIn}, nil
 }
 
-// pause waits, or until ctx ends.
+// pause waits for a time, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -63,20 +63,19 @@ func pause(ctx context.Context, d time.Duration) error {
 // File is a file in the cache.
 type File struct {
 	Path    string
-	URL     string           // as it was asked for, without what can be a key
+	URL     string           // as requested, without the query and user, which can be secret
 	Digests checksum.Digests // of the file
-	Cached  bool             // it was there already
+	Cached  bool             // it was in the cache already, and nothing was downloaded
 }
 
 const (
-	maxTries  = 5       // in a row that bring less than this
-	gainBytes = 1 << 20 // after which a failure counts as the first one
+	maxTries  = 5       // in a row that gain less than gainBytes
+	gainBytes = 1 << 20 // a try that gains so much starts the count again
 	firstWait = time.Second
 )
 
-// File gets the file at an address into the cache, unless it is there and has not changed. Where one of the digests is known, the
-// file has it; one that has not is deleted. What was fetched so far is kept when it fails, or ctx ends, and continued the next
-// time.
+// File downloads the file at a URL into the cache, unless it is there and unchanged. If a digest is given, a file with another
+// digest is deleted and an error. On failure, or when ctx ends, the partial file is kept, and the next call resumes it.
 func (f *Fetcher) File(ctx context.Context, address string, want checksum.Digests) (_ File, err error) {
 	u, err := parse(address)
 	if err != nil {
@@ -100,10 +99,10 @@ func (f *Fetcher) File(ctx context.Context, address string, want checksum.Digest
 	return file, nil
 }
 
-// maxText is how long a text may be that is fetched, as a list of checksums.
+// maxText is the maximum size of a text, in bytes. Distributions publish checksum lists of some KiB.
 const maxText = 1 << 20
 
-// Text gets a short text, which is kept nowhere.
+// Text downloads a short text, such as a list of checksums. It is not cached. Longer ones are an error.
 func (f *Fetcher) Text(ctx context.Context, address string) ([]byte, error) {
 	u, err := parse(address)
 	if err != nil {
@@ -145,7 +144,7 @@ func (f *Fetcher) textOnce(ctx context.Context, u *url.URL) (text []byte, err er
 	return text, nil
 }
 
-// tries does something until it succeeds, or fails for good, or again and again without a gain.
+// tries repeats do until it succeeds, fails with a refusal, or fails maxTries times in a row without progress.
 func (f *Fetcher) tries(ctx context.Context, once func(context.Context) (gained int64, err error)) error {
 	wait, failed := firstWait, 0
 	for {
@@ -175,7 +174,7 @@ func (f *Fetcher) tries(ctx context.Context, once func(context.Context) (gained 
 	}
 }
 
-// ask sends a request and returns the answer, whose body is the caller's to close.
+// ask sends a request and returns the response. The caller closes its body.
 func (f *Fetcher) ask(ctx context.Context, u *url.URL, header http.Header, checked bool) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -191,14 +190,14 @@ func (f *Fetcher) ask(ctx context.Context, u *url.URL, header http.Header, check
 	if err != nil {
 		var around *url.Error
 		if errors.As(err, &around) {
-			err = around.Err // it repeats the address
+			err = around.Err // the wrapping error repeats the URL, which can hold a key
 		}
 		return nil, because(ctx, err)
 	}
 	return answer, nil
 }
 
-// because is what ended ctx, where that made something fail.
+// because returns the cause of ctx's end if that is why err occurred, such as a stall.
 func because(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -206,8 +205,7 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// sayLeft tells a person what there is yet after a failure. It is no part of the error, which an interrupted command does not
-// print.
+// sayLeft reports how much was kept after a failure. It is not part of the error, as an interrupted command prints none.
 func (d *download) sayLeft() {
 	if st, err := os.Stat(d.at.part); err == nil && st.Size() > 0 {
 		d.cfg.Say(fmt.Sprintf("the %d MiB that are there are kept in %s; the same command goes on from them", st.Size()>>20, d.at.part))

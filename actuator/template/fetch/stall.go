@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// A transfer that brings less than this in the time has stalled. There is no limit of the whole time: images are large, and lines
-// slow.
+// A transfer that brings fewer bytes than this in the time has stalled. The whole transfer has no deadline, as images are large
+// and lines slow.
 const (
 	stallTime  = 30 * time.Second
 	stallBytes = 4096
 )
 
-// ticker is a clock that can be another one in a test.
+// ticker is a clock; tests inject their own.
 type ticker func(time.Duration) (ticks <-chan time.Time, stop func())
 
 func realTicker(d time.Duration) (<-chan time.Time, func()) {
@@ -23,7 +23,8 @@ func realTicker(d time.Duration) (<-chan time.Time, func()) {
 	return t.C, t.Stop
 }
 
-// watched is ctx, ended once a period has passed in which the count grew too little. stop ends the watching and waits for that.
+// watched returns a context that is canceled once the count grows too little within a period. stop ends the watching, and
+// returns after its goroutine has ended.
 func watched(ctx context.Context, every ticker, count *atomic.Int64) (limited context.Context, stop func()) {
 	limited, cancel := context.WithCancelCause(ctx)
 	ticks, stopTicks := every(stallTime)

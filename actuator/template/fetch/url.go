@@ -14,21 +14,21 @@ const (
 	maxRedirects = 10
 )
 
-// A refusal is what no further try changes.
+// A refusal is an error that retrying does not change.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
 func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }
 
-// parse reads an address that a person gave.
+// parse parses a URL that a user gave. Errors leave out what can be a password.
 func parse(text string) (*url.URL, error) {
 	if len(text) > maxURL {
 		return nil, fmt.Errorf("the URL has %d characters, want at most %d", len(text), maxURL)
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("the URL cannot be read: %w", errors.Unwrap(err)) // the error around it repeats a password
+		return nil, fmt.Errorf("the URL cannot be read: %w", errors.Unwrap(err)) // the wrapping error repeats the URL with its password
 	}
 	if u.User != nil {
 		return nil, fmt.Errorf("the URL of %s has a user's name in it, want none, as the URL is kept with the template", u.Host)
@@ -43,7 +43,7 @@ func parse(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// public is an address for others to read: what follows the path can be a key, as in the addresses that object stores sign.
+// public returns a URL that can be shown: without user and query, which can be a key, as in URLs that object stores sign.
 func public(u *url.URL) string {
 	short := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	if u.RawQuery != "" {
@@ -52,7 +52,7 @@ func public(u *url.URL) string {
 	return short.String()
 }
 
-// Public is an address without what can be a key.
+// Public returns a URL without the parts that can be secret.
 func Public(text string) string {
 	if u, err := url.Parse(text); err == nil {
 		return public(u)
@@ -60,13 +60,13 @@ func Public(text string) string {
 	return "a URL that cannot be read"
 }
 
-// IsURL reports whether a person means an address with a text, not a file.
+// IsURL reports whether a text is meant as a URL, and not as a file's path.
 func IsURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme != "" && (u.Host != "" || u.Opaque == "") && len(u.Scheme) > 1
 }
 
-// BaseName is the name of the file at an address, by which lists of checksums know it; "" where it has none.
+// BaseName returns the file name at the end of a URL, which checksum lists use; "" if there is none.
 func BaseName(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -78,7 +78,8 @@ func BaseName(text string) string {
 	return ""
 }
 
-// safe reports what is wrong with trusting what comes from an address; checked is whether a digest is known by other means.
+// safe returns an error if content from the URL cannot be trusted: http without a digest, which anybody on the way can change.
+// checked reports whether a digest is known by other means.
 func safe(u *url.URL, checked, insecure bool) error {
 	if u.Scheme == "https" || isLoopback(u.Hostname()) || checked || insecure {
 		return nil
@@ -92,7 +93,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// redirects follows some, none of which leads from https to http.
+// redirects limits redirects, and refuses those that lead from https to http.
 func redirects(checked, insecure bool) func(*http.Request, []*http.Request) error {
 	return func(to *http.Request, via []*http.Request) error {
 		from := via[len(via)-1].URL
