@@ -160,7 +160,8 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
 		Controls: g.newest.Decision.Controls, Build: g.newest.Decision.Refresh.Build(g.spec), Removed: g.removed(now),
-		Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now), Orders: g.newest.Decision.Orders,
+		Expired: expired(spec, now), Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
+		Orders: g.newest.Decision.Orders,
 	}
 	s.Sick = a.sick(g, s.Owned)
 	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed

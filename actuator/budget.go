@@ -168,7 +168,7 @@ func (a *Actuator) reportDryRun(g *group, plan Actions) {
 		parts = append(parts, "launch "+strings.Join(plan.Create, ", "))
 	}
 	for _, v := range plan.Retire {
-		parts = append(parts, "replace "+v.Name+" (outdated)")
+		parts = append(parts, "replace "+v.Name+" (outdated, or too old)")
 	}
 	for _, r := range slices.Concat(plan.Remove, plan.Cancel) {
 		parts = append(parts, fmt.Sprintf("remove %s (%s)", r.VM.Name, r.Reason))

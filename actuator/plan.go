@@ -55,6 +55,8 @@ type Situation struct {
 	Controls bus.Controls
 	Build    bus.Build
 	Refresh  RefreshShare
+	// Expired is before when VMs were made that are older than the group's max_lifetime; zero: it has none.
+	Expired time.Time
 	// Orders are those for VMs, by UUID, also those that their metadata does not have yet.
 	Orders  map[string]bus.VMOrder
 	Removed int // VMs that served and were scaled in within the removal window

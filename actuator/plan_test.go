@@ -110,6 +110,9 @@ func TestPlan(t *testing.T) {
 		}
 		return s.Choice
 	}
+	lifetime := func(n int) changes { // of which web-n is at its end
+		return func(s *Situation) { s.Expired = t0.Add(time.Duration(n) * time.Second) }
+	}
 	maintained := func(least, most int) changes {
 		return func(s *Situation) {
 			s.Spec.Maintenance = bus.Maintenance{MinHealthyPercent: least, MaxHealthyPercent: most}
@@ -578,6 +581,41 @@ func TestPlan(t *testing.T) {
 			[]changes{refresh(1, 0)},
 			"unretire web-1",
 		},
+
+		// One that is too old.
+		{
+			"one that is too old retires, and not one that is only outdated", 2,
+			[]vm.VM{running(1), running(2), of("old", running(7))},
+			[]changes{refresh(1, 0), over, lifetime(2)},
+			"retire web-1",
+		},
+		{"none more than the decider lets", 2, []vm.VM{running(1), running(2)}, []changes{refresh(0, 0), over, lifetime(9)}, ""},
+		{
+			"a refresh comes first", 2,
+			[]vm.VM{running(1), of("old", running(2)), running(3)},
+			[]changes{refresh(1, 0), lifetime(9)},
+			"retire web-2",
+		},
+		{
+			"it goes when another has taken its place", 1,
+			[]vm.VM{retiring(running(1)), running(9)},
+			[]changes{refresh(0, 1), over, lifetime(2)},
+			"remove web-1 (others have taken its place, gracefully)",
+		},
+		{"it stays when it may be older", 1, []vm.VM{retiring(running(3))}, []changes{refresh(1, 0), over, lifetime(2)}, "unretire web-3"},
+		{
+			"one that is protected stays", 1,
+			[]vm.VM{protected(running(1))},
+			[]changes{refresh(1, 0), over, lifetime(2)},
+			"",
+		},
+		{
+			"the one that is too old is scaled in first", 2,
+			[]vm.VM{running(1), running(2), running(3)},
+			[]changes{lifetime(2)},
+			"remove web-1 (scaling in, gracefully)",
+		},
+
 		{"none retires when it is over", 1, []vm.VM{of("old", running(1))}, []changes{refresh(1, 0), over}, ""},
 		{"all stay when it is over", 1, []vm.VM{retiring(running(1))}, nil, "unretire web-1"},
 		{
@@ -1074,6 +1112,11 @@ func TestPlanInvariants(t *testing.T) {
 			Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
+		s.Expired = t0.Add(time.Duration(rapid.IntRange(0, 12).Draw(t, "too old")) * time.Second)
+		s.Refresh = RefreshShare{
+			Active: rapid.Bool().Draw(t, "refresh"), Retire: rapid.IntRange(0, 3).Draw(t, "retire"),
+			Release: rapid.IntRange(0, 3).Draw(t, "release"),
+		}
 		s.Spec.Maintenance = bus.Maintenance{
 			MinHealthyPercent: rapid.IntRange(0, 100).Draw(t, "min healthy"),
 			MaxHealthyPercent: rapid.IntRange(100, 200).Draw(t, "max healthy"),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
@@ -64,18 +65,34 @@ func (s Situation) retiring(v vm.VM) bool {
 	if v.Order.Is(bus.VMReplace) {
 		return v.Meta.Phase.Serves() && !s.Controls.IsPaused(bus.ScopeRepair)
 	}
-	return v.Retiring() && s.Refresh.Active && !v.Protected && s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created)
+	return v.Retiring() && !v.Protected && s.goes(v)
 }
 
-// retire are up to n of the VMs that a refresh replaces, those that are not busy first, then the oldest; rest are the others.
+// goes reports whether a VM is to be replaced: by a refresh, and while none goes on when it is older than the group's max_lifetime.
+func (s Situation) goes(v vm.VM) bool {
+	if s.Refresh.Active {
+		return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created)
+	}
+	return v.Meta.Created.Before(s.Expired)
+}
+
+// expired is before when VMs were made that are older than a group's max_lifetime, by this host's clock; zero: it has none.
+func expired(spec bus.Group, now time.Time) time.Time {
+	if spec.MaxLifetime == 0 {
+		return time.Time{}
+	}
+	return now.Add(-spec.MaxLifetime)
+}
+
+// retire are up to n of the VMs that are replaced, those that are not busy first, then the oldest; rest are the others.
 func (s Situation) retire(live []vm.VM, n int) (retire, rest []vm.VM) {
-	if n <= 0 || !s.Refresh.Active || s.Backoff || s.Trial {
+	if n <= 0 || s.Backoff || s.Trial {
 		return nil, live
 	}
 	var may []vm.VM
 	for _, v := range live {
-		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && !v.Reimaging() && v.Order == nil && s.Sick[v.UUID] == "" &&
-			s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) {
+		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && !v.Reimaging() && v.Order == nil &&
+			s.Sick[v.UUID] == "" && s.goes(v) {
 			may = append(may, v)
 		}
 	}
@@ -121,7 +138,11 @@ func (a *Actuator) mark(ctx context.Context, h vm.Manager, g *group, plan Action
 		})
 	}
 	for _, v := range plan.Retire {
-		start(v, true, "another is to take its place: "+whyOutdated(v.Meta, build))
+		why := "it is older than max_lifetime " + g.spec.MaxLifetime.String()
+		if g.newest.Decision.Refresh.Active() {
+			why = whyOutdated(v.Meta, build)
+		}
+		start(v, true, "another is to take its place: "+why)
 	}
 	for _, v := range plan.Unretire {
 		start(v, false, "it stays, as no other takes its place")

@@ -150,9 +150,10 @@ func (s Situation) compareOutdated(a, b vm.VM) int {
 	return 1
 }
 
-// outdated reports whether a VM was made from another template than a new one would be.
+// outdated reports whether a VM was made from another template than a new one would be, or is too old.
 func (s Situation) outdated(v vm.VM) bool {
-	return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) || v.Meta.Created.Before(s.Replaced)
+	return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) || v.Meta.Created.Before(s.Replaced) ||
+		v.Meta.Created.Before(s.Expired)
 }
 
 // compareCPU puts the VM that does less first, in whole percents, so that noise decides nothing; one that is unknown counts as

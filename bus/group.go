@@ -61,8 +61,10 @@ type Group struct {
 	ScaleIn    []ScaleIn  `json:"scale_in"`
 	VictimHook VictimHook `json:"victim_hook"`
 	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
-	BlindAfter  time.Duration `json:"blind_after"`
-	DryRun      bool          `json:"dry_run"`     // decide and show everything, and do nothing
+	BlindAfter time.Duration `json:"blind_after"`
+	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
+	// MaxLifetime is from which age on a VM is replaced; 0 is none.
+	MaxLifetime time.Duration `json:"max_lifetime"`
 	Maintenance Maintenance   `json:"maintenance"` // of each replacement of VMs
 	Repair      Repair        `json:"repair"`
 	Refresh     RefreshSpec   `json:"refresh"`

@@ -39,6 +39,7 @@ const (
 	ProblemUnknownCPU        ProblemCode = "unknown-cpu"        // the CPU of ready VMs is not known; a group
 	ProblemRefreshWaits      ProblemCode = "refresh-waits"      // a refresh replaces no VM; a group
 	ProblemRefreshFailed     ProblemCode = "refresh-failed"     // VMs are not what the config says; a group
+	ProblemLifetime          ProblemCode = "lifetime"           // VMs are older than they may be, and none is replaced; a group
 	ProblemHostsDisagree     ProblemCode = "hosts-disagree"     // no VM is scaled in while hosts are unclear; a group
 )
 

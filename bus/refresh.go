@@ -59,8 +59,8 @@ const FromMaintenance = -1
 
 // Build is what new VMs of a group are made from.
 type Build struct {
-	Machine  string     // a Group's MachineHash
-	Template string     // its name
+	Machine  string     // a Group's MachineHash; "": any
+	Template string     // its name; "": any
 	Before   *time.Time // VMs that were made before are outdated, whatever they were made from; nil: none
 }
 
@@ -70,10 +70,10 @@ func (b Build) Outdated(machine, template string, created time.Time) bool {
 	switch {
 	case b.Before != nil && created.Before(*b.Before):
 		return true
-	case template != "" && template != b.Template:
+	case template != "" && b.Template != "" && template != b.Template:
 		return true
 	}
-	return machine != "" && machine != b.Machine
+	return machine != "" && b.Machine != "" && machine != b.Machine
 }
 
 // RefreshPhase is where a refresh stands.

@@ -59,8 +59,12 @@ func (s situation) share(d *bus.Decision, next *State) {
 		build = next.Refresh.Build(s.spec)
 	}
 	d.Machine, d.Refresh, d.Orders = build.Machine, next.Refresh, s.obs.orders(next.Orders)
+	goes, old := s.replacement(next.Refresh)
+	if first := before(s.spec, s.now); build.Before == nil || first != nil && first.After(*build.Before) {
+		build.Before = first
+	}
 	d.Shares = split(order{s.spec.ScaleIn, build}, d.Direction, d.Desired, s.obs)
-	s.allot(next.Refresh, d.Direction, d.Desired, d.Shares)
+	s.allot(goes, old, d.Direction, d.Desired, d.Shares)
 	next.Numbers = next.Numbers.deal(s.spec.Name, d.Shares, s.obs)
 }
 
@@ -127,6 +131,7 @@ func (v verdict) direction(s situation) bus.Direction {
 func (v verdict) decision(s situation) bus.Decision {
 	in := s.counts.inputs(s.spec)
 	in.Breaches, in.BreachesNeeded = v.breaches.shown, v.breaches.needed
+	in.Overdue = s.overdue()
 	in.CooldownMS = v.wait.Milliseconds()
 	in.Scheduled = s.moved
 	in.BootMS = s.state.BootTimes.Mean.Milliseconds()

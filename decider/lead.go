@@ -324,6 +324,7 @@ func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) 
 		all.Add(bus.ProblemRefreshFailed, g.spec.Name, text)
 	}
 	all = append(all, g.hindered.troubles(g.spec.Name, now)...)
+	all = append(all, g.tooOld()...)
 	for _, h := range g.window.skewed() {
 		all.Add(bus.ProblemClockSkew, h.host, prefix+"the clock of "+h.host+" is "+sideOf(h.skew))
 	}

@@ -302,15 +302,14 @@ func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
 	return surge, spare
 }
 
-// allot says on which hosts VMs may retire, and how many of those that do may go now. A host's share is without those that
-// it may retire, so that none takes their place before the next decision has said where. Load comes first: no further VM retires
+// allot says on which hosts VMs may retire, of those that build says are outdated, and how many of those that do may go now. A
+// host's share is without those that it may retire, so that none takes their place before the next decision has said where. Load comes first: no further VM retires
 // while the group grows or shrinks, or lacks others than those that take the place of retiring ones. VMs that a person wants
 // replaced retire without a refresh, too.
-func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, shares map[bus.HostID]bus.Share) {
+func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Direction, desired int, shares map[bus.HostID]bus.Share) {
 	if !r.Active() && !s.obs.anyOrdered() || s.incomplete != "" {
 		return
 	}
-	build := r.Build(s.spec)
 	f := s.refreshFacts(build)
 	more, spare := 0, 0
 	if r.Active() {
@@ -318,8 +317,12 @@ func (s situation) allot(r *bus.Refresh, direction bus.Direction, desired int, s
 	}
 	reimages := r.Reimages()
 	s.withinMax(shares)
-	if s.obs.anyOrdered() && s.counts.owned >= s.spec.Max && f.kept < desired { // there is no room for others beside them
-		spare = max(spare, s.spec.Repair.AtOnce)
+	if s.obs.anyOrdered() {
+		_, missing := s.spec.Maintenance.Leeway(desired, s.spec.Max)
+		if s.counts.owned >= s.spec.Max && f.kept < desired { // there is no room for others beside them
+			missing = max(missing, s.spec.Repair.AtOnce)
+		}
+		spare = max(spare, missing)
 	}
 	release := min(max(0, f.serving+f.standing-(desired-spare)), f.standing)
 	for _, h := range s.obs.Hosts {

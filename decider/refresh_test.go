@@ -88,7 +88,10 @@ func (f *rollout) step() bus.Decision {
 
 // act is what an actuator does, with removals that take no time.
 func (f *rollout) act(id bus.HostID, share bus.Share) {
-	build := f.d.Refresh.Build(f.spec)
+	build, goes := f.d.Refresh.Build(f.spec), f.d.Refresh.Active() || f.spec.MaxLifetime > 0
+	if !f.d.Refresh.Active() && goes {
+		build = bus.Build{Before: before(f.spec, f.now)}
+	}
 	var left []bus.VM
 	retiring, live := 0, 0
 	for _, vm := range f.vms[id] {
@@ -103,7 +106,7 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 			share.Release--
 			continue
 		}
-		if vm.Retiring && (!f.d.Refresh.Active() || !build.Outdated(vm.Machine, vm.Template, vm.Created)) {
+		if vm.Retiring && (!goes || !build.Outdated(vm.Machine, vm.Template, vm.Created)) {
 			vm.Retiring = false
 		}
 		if vm.Retiring {

@@ -53,6 +53,8 @@ func (d *decoder) group(path string, g bus.Group) {
 		bound{"lower", "less than"}, bound{"upper", "more than"}, policyFields(&g.Policy))
 	d.order(path, g.ReadyWhen != bus.ReadyUptime || g.ReadyAfter < g.BootTimeout,
 		bound{"ready_after", "less than"}, bound{"boot_timeout", "more than"}, groupFields(&g))
+	d.order(path, g.MaxLifetime == 0 || g.MaxLifetime > g.BootTimeout,
+		bound{"boot_timeout", "less than"}, bound{"max_lifetime", "more than"}, groupFields(&g))
 	d.maintenance(path+".maintenance", g.Maintenance)
 	d.policy(path+".policy", g.Policy)
 	d.disks(path+".disks", g.Disks)

@@ -258,6 +258,7 @@ var scalars = []struct{ field, good, bad string }{
 	{"scale_in", "newest oldest least-busy outdated [outdated] [outdated, least-busy, newest] hook:jobs [outdated, hook:jobs-2, newest]",
 		"Newest random '' 1 ~ [] [newest, newest] [newest, random] 'hook:' hook:Jobs [hook:a, hook:b]"},
 	{"victim_hook", "{timeout: 100ms, patience: 0s} {timeout: 1m, patience: 168h}", "{timeout: 99ms} {timeout: 2m} {patience: -1s} {patience: 169h}"},
+	{"max_lifetime", "none 3m 24h 8784h", "0 0s 1m 59s 8785h None ~"},
 	{
 		"maintenance", "{min_healthy: 90, max_healthy: 100} {min_healthy: 0, max_healthy: 100} {max_healthy: 200}",
 		"{min_healthy: 101} {max_healthy: 99} {max_healthy: 201} {max_healthy: 100} {min_healthy: 50, max_healthy: 151} {min_healthy: '5'}",
