@@ -71,6 +71,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		a.remove(ctx, h, g, plan)
 		a.mark(ctx, h, g, plan)
 		a.note(ctx, h, g, plan)
+		a.noteDeletion(ctx, h, g, s.Owned)
 		a.launch(ctx, h, g, plan, inv)
 	}
 	return again

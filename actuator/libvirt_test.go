@@ -1036,6 +1036,27 @@ func TestProtect(t *testing.T) {
 	}
 }
 
+// What a group keeps its VMs from is at each new VM, and follows the config at those that are there. Nothing else of them changes.
+func TestProtectionFollowsTheConfig(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec()
+	spec.ProtectNew, spec.DeletionProtection = true, bus.DeletionPreventAll
+	b.settle(spec, 1)
+	made := b.inventory().Owned[0]
+	if !made.Protected || made.Deletion != bus.DeletionPreventAll || made.Meta.Phase != bus.PhaseReady {
+		t.Fatalf("a new VM is %+v", made)
+	}
+	for _, level := range []bus.DeletionProtection{bus.DeletionPreventForce, bus.DeletionAllowed} {
+		spec.ProtectNew, spec.DeletionProtection = false, level
+		s := startStage(t, b, spec, dialTest)
+		s.want(1, "its VM has "+string(level), func() bool { return b.inventory().Owned[0].Deletion == level })
+		s.stop()
+		if left := b.inventory().Owned[0]; left.UUID != made.UUID || !left.Protected || left.Meta != made.Meta {
+			t.Errorf("%s: left %+v, want %+v", level, left, made)
+		}
+	}
+}
+
 func TestActuatorBacksOffWithoutATemplate(t *testing.T) {
 	b := newHost(t)
 	spec := webSpec(func(g *bus.Group) { g.Template = "none" })

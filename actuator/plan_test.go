@@ -1389,3 +1389,24 @@ func TestOrders(t *testing.T) {
 		t.Errorf("%d orders, want those of %v", len(orders), bus.ScaleIns())
 	}
 }
+
+// What a VM's metadata says of the deletion protection follows the config, once, and not of a VM that goes.
+func TestDeletionProtectionIsNoted(t *testing.T) {
+	const all, force = bus.DeletionPreventAll, bus.DeletionPreventForce
+	kept, other, leaving, busy := running(1), running(2), running(3), running(4)
+	kept.Deletion, other.Deletion, leaving.Meta.Phase = all, force, bus.PhaseStopping
+	a := &Actuator{workers: map[string]*worker{deletionKey(busy.UUID): {marks: true}}}
+	owned := []vm.VM{kept, other, leaving, busy}
+	for level, want := range map[bus.DeletionProtection][]vm.VM{all: {other}, force: {kept}, bus.DeletionAllowed: {kept, other}} {
+		var got, names []string
+		for _, v := range a.unnoted(&group{spec: webSpec(func(g *bus.Group) { g.DeletionProtection = level })}, owned) {
+			got = append(got, v.Name)
+		}
+		for _, v := range want {
+			names = append(names, v.Name)
+		}
+		if !slices.Equal(got, names) {
+			t.Errorf("%q: %v, want %v", level, got, names)
+		}
+	}
+}

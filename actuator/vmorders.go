@@ -72,3 +72,25 @@ func (a *Actuator) note(ctx context.Context, h vm.Manager, g *group, plan Action
 		})
 	}
 }
+
+// deletionKey is what the worker that notes the deletion protection is known by, as it works beside others.
+func deletionKey(uuid string) string { return "deletion:" + uuid }
+
+// unnoted are the VMs whose metadata says something else of the deletion protection than their group's config does.
+func (a *Actuator) unnoted(g *group, owned []vm.VM) (all []vm.VM) {
+	for _, v := range owned {
+		if v.Deletion != g.spec.DeletionProtection && !v.Meta.Phase.Leaving() && a.workers[deletionKey(v.UUID)] == nil {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// noteDeletion writes the group's deletion protection into its VMs' metadata, where it holds without a config as well.
+func (a *Actuator) noteDeletion(ctx context.Context, h vm.Manager, g *group, owned []vm.VM) {
+	for _, v := range a.unnoted(g, owned) {
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, marks: true}, deletionKey(v.UUID), func(ctx context.Context) error {
+			return h.SetDeletion(ctx, v, g.spec.DeletionProtection)
+		})
+	}
+}

@@ -71,6 +71,10 @@ type Group struct {
 	Brakes      Brakes        `json:"brakes"`
 	Hooks       Hooks         `json:"hooks"`
 	Policy      Policy        `json:"policy"`
+	// ProtectNew protects each new VM from being scaled in, until a person takes that back.
+	ProtectNew bool `json:"protect_new,omitempty"`
+	// DeletionProtection is what keeps the group's VMs from being removed by the command for that.
+	DeletionProtection DeletionProtection `json:"deletion_protection,omitempty"`
 	// IdleToZero is how long a group with a Min of 0 must have had one VM, and that nothing to do, until that goes as well; 0 is
 	// forever. WakeFor is how long a group that had no VM keeps one at least, whatever woke it.
 	IdleToZero time.Duration `json:"idle_to_zero"`
@@ -79,8 +83,8 @@ type Group struct {
 	Schedule []ScheduledAction `json:"schedule"`
 }
 
-// ScheduledAction sets some of a group's numbers at a date, or at each moment of a cron expression; nil leaves one as it is. Min and Max
-// hold until another action sets them, or forever; Desired is set once, and the policies go on from there.
+// ScheduledAction sets some of a group's numbers at a date, or at each moment of a cron expression; nil leaves one as it is. Min
+// and Max hold until another action sets them, or forever; Desired is set once, and the policies go on from there.
 type ScheduledAction struct {
 	At   string `json:"at"`   // 2006-01-02T15:04, or five fields: minute, hour, day of the month, month, day of the week
 	Zone string `json:"zone"` // of the IANA time zone database, such as Europe/Berlin
@@ -95,7 +99,8 @@ type ScheduledAction struct {
 // Equal reports whether two actions say the same.
 func (a ScheduledAction) Equal(b ScheduledAction) bool {
 	same := func(p, q *int) bool { return p == q || p != nil && q != nil && *p == *q }
-	return a.At == b.At && a.Zone == b.Zone && a.From == b.From && a.Until == b.Until && same(a.Min, b.Min) && same(a.Max, b.Max) && same(a.Desired, b.Desired)
+	return a.At == b.At && a.Zone == b.Zone && a.From == b.From && a.Until == b.Until && same(a.Min, b.Min) && same(a.Max, b.Max) &&
+		same(a.Desired, b.Desired)
 }
 
 // Repair says when a VM is replaced that runs and does not serve.

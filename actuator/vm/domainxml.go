@@ -43,7 +43,7 @@ func (d Definition) XML() (string, error) {
 		Type:     d.Machine.VirtType,
 		Name:     d.Name,
 		UUID:     d.Meta.UUID,
-		Metadata: &libvirtxml.DomainMetadata{XML: element},
+		Metadata: &libvirtxml.DomainMetadata{XML: element + d.marks()},
 		Memory:   &libvirtxml.DomainMemory{Value: uint(d.Spec.MemoryMiB), Unit: "MiB"},
 		VCPU:     &libvirtxml.DomainVCPU{Value: uint(d.Spec.VCPUs), CPUSet: d.Spec.Hardware.Pinning},
 		CPU:      cpu(d.Spec.Hardware.CPU, d.Machine.VirtType),
@@ -75,6 +75,14 @@ func (d Definition) XML() (string, error) {
 		return "", fmt.Errorf("encode the definition of %s: %w", d.Name, err)
 	}
 	return overlay.Apply(out, d.Spec.Hardware.DomainXML.Text)
+}
+
+// marks are what a new VM of the group is kept from.
+func (d Definition) marks() string {
+	if d.Spec.ProtectNew {
+		return d.Spec.Marks(bus.ProtectionXML(d.Meta.Created))
+	}
+	return d.Spec.Marks("")
 }
 
 // system is how the VM boots.

@@ -100,6 +100,11 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	} else if err != nil {
 		return vm, fmt.Errorf("%s: %w", vm.Name, err)
 	}
+	if vm.Deletion, err = readDeletion(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return vm, errNotOurs
+	} else if err != nil {
+		return vm, fmt.Errorf("%s: %w", vm.Name, err)
+	}
 	if vm.Order, err = readOrder(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return vm, errNotOurs
 	} else if err != nil {

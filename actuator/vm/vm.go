@@ -16,7 +16,8 @@ type VM struct {
 	IOError bool
 	// Protected VMs are never chosen for scaling in.
 	Protected bool
-	Order     *bus.VMOrder // what a person wants of it; nil is nothing
+	Deletion  bus.DeletionProtection // how far it is kept from the command that removes its group
+	Order     *bus.VMOrder           // what a person wants of it; nil is nothing
 }
 
 // Off reports whether a VM does not run and will not by itself.

@@ -35,6 +35,7 @@ func downCommand(g *globals) *cobra.Command {
 		Short: "Remove a group's VMs and their disks",
 		Long: `Remove a group's VMs and their disks, after asking. It works straight on libvirt, with no config and no bus, and
 refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. ` +
+			"What the group's deletion_protection keeps is refused too; that is noted at the VMs. " +
 			"Templates stay.",
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -77,6 +78,9 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 		names = append(names, one.Name)
 	}
 	fmt.Fprintf(out, "group %s at %s: %s, with disk\n", c.group, hv.choice.URI, strings.Join(names, ", "))
+	if err := c.allowed(vms, cfg.Groups); err != nil {
+		return err
+	}
 	if !c.yes {
 		ok, err := confirm(cmd, "Remove them?")
 		if err != nil {
@@ -92,6 +96,33 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 		defer mu.Unlock()
 		fmt.Fprintf(out, "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
 	})
+}
+
+// allowed refuses what the group's deletion protection keeps, by its VMs' metadata, which holds without a config, and by the
+// config where that says more, as before its first run.
+func (c *downCmd) allowed(vms []vm.VM, groups []bus.Group) error {
+	var level bus.DeletionProtection
+	for _, one := range vms {
+		level = level.Stricter(one.Deletion)
+	}
+	for _, g := range groups {
+		if g.Name == c.group {
+			level = level.Stricter(g.DeletionProtection)
+		}
+	}
+	switch level {
+	case bus.DeletionAllowed:
+		return nil
+	case bus.DeletionPreventForce:
+		if !c.yes {
+			return nil
+		}
+		return fmt.Errorf("group %s has deletion_protection: %s, so --yes is refused and nothing was removed: without it you are asked",
+			c.group, level)
+	case bus.DeletionPreventAll:
+	}
+	return fmt.Errorf("group %s has deletion_protection: %s, so nothing was removed: set it to none in the config, and let vmscaler "+
+		"run once, which takes it back from the VMs; then repeat this", c.group, level)
 }
 
 // lock takes the lock of libvirt. It is not needed while one has it that leaves the group alone.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -44,6 +45,38 @@ func TestNothingToTakeDown(t *testing.T) {
 		}
 		if want := "group old has no VMs at test:/// (as root); nothing to remove\ngroups with VMs there: web\n"; out.String() != want {
 			t.Errorf("got %q, want %q", &out, want)
+		}
+	}
+}
+
+// The deletion protection of the VMs holds without a config, and that of the config before the VMs have it.
+func TestDownIsRefused(t *testing.T) {
+	of := func(levels ...bus.DeletionProtection) (vms []vm.VM) {
+		for _, l := range levels {
+			vms = append(vms, vm.VM{Deletion: l})
+		}
+		return vms
+	}
+	const none, force, all = bus.DeletionAllowed, bus.DeletionPreventForce, bus.DeletionPreventAll
+	for _, tt := range []struct {
+		vms    []vm.VM
+		config bus.DeletionProtection
+		yes    bool
+		want   string // of the error; "" is none
+	}{
+		{of(none), none, true, ""},
+		{of(force), none, false, ""},
+		{of(force), none, true, "deletion_protection: prevent-force, so --yes is refused"},
+		{of(none, force), none, true, "--yes is refused"},
+		{of(none, all, force), none, false, "deletion_protection: prevent-all, so nothing was removed: set it to none"},
+		{of(none), all, false, "prevent-all"},
+		{of(none), force, true, "prevent-force"},
+	} {
+		c := &downCmd{group: "web", yes: tt.yes}
+		groups := []bus.Group{{Name: "db", DeletionProtection: all}, {Name: "web", DeletionProtection: tt.config}}
+		err := c.allowed(tt.vms, groups)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v", tt, err)
 		}
 	}
 }

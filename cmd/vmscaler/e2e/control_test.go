@@ -88,6 +88,25 @@ func TestProtectedIsNotScaledIn(t *testing.T) {
 	p.stop()
 }
 
+// TestDeletionProtection: `vmscaler down` refuses a group that is kept, also where there is no config, until the config says
+// otherwise and the VMs have heard it.
+func TestDeletionProtection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(w.config("min: 1\nmax: 1\nprotect_new: true\ndeletion_protection: prevent-all"))
+	p.untilReady(1)
+	p.until("its VM is protected", func() bool { return len(p.sample.VMs) == 1 && p.sample.VMs[0].Protected })
+	p.stop()
+	w.refused([]string{"down", w.group, "--yes"}, "deletion_protection: prevent-all", "nothing was removed")
+	p = w.start(w.config("min: 1\nmax: 1\ndeletion_protection: prevent-force"))
+	p.until("its VM has the other level", func() bool { return w.vms()[0].Deletion == bus.DeletionPreventForce })
+	p.stop()
+	w.refused([]string{"down", w.group, "--yes"}, "deletion_protection: prevent-force", "--yes is refused")
+	p = w.start(w.config("min: 1\nmax: 1"))
+	p.until("its VM may go", func() bool { return w.vms()[0].Deletion == bus.DeletionAllowed })
+	p.stop()
+}
+
 // TestScaledByHand: the number that a person gives a group holds, also in a program that was killed and started again,
 // until it is released; explain says why the group has the size it has, now and at a decision of the past.
 func TestScaledByHand(t *testing.T) {

@@ -274,6 +274,8 @@ var scalars = []struct{ field, good, bad string }{
 			"{wait_for: me}}",
 	},
 	{"blind_after", "1s 24h", "999ms 0 25h"},
+	{"protect_new", "true false", "yes 1"},
+	{"deletion_protection", "none prevent-force prevent-all", "all true ''"},
 	{"idle_to_zero", "never 1s 15m 168h", "0s 999ms 169h -1s 15 Never"},
 	{"wake_for", "0s 15m 168h", "-1s 169h never 15"},
 	{"dry_run", "true false", "yes 1 'true' ~ []"},
@@ -428,8 +430,8 @@ func TestWarnsOfFlapping(t *testing.T) {
 
 // What a schedule's past says is not what somebody wants as a rule.
 func TestWarnsOfActionsThatAreOver(t *testing.T) {
-	text := "groups:\n  - name: web\n    schedule:\n      - {at: 2001-12-24T18:00, desired: 5}\n      - {at: 2001-12-25T18:00, min: 2}\n" +
-		"      - {at: 2199-12-25T18:00, min: 3}\n      - {at: '@daily', until: 2002-01-01, max: 9}\n"
+	text := "groups:\n  - name: web\n    schedule:\n      - {at: 2001-12-24T18:00, desired: 5}\n" +
+		"      - {at: 2001-12-25T18:00, min: 2}\n      - {at: 2199-12-25T18:00, min: 3}\n      - {at: '@daily', until: 2002-01-01, max: 9}\n"
 	_, warnings, err := Parse("f.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)

@@ -111,6 +111,8 @@ func groupFields(g *bus.Group) section {
 			{"timeout", duration(&g.VictimHook.Timeout, 100*time.Millisecond, time.Minute)},
 			{"patience", duration(&g.VictimHook.Patience, 0, 7*24*time.Hour)},
 		}},
+		{"protect_new", yesNo(&g.ProtectNew)},
+		{"deletion_protection", choiceOr(&g.DeletionProtection, "none", bus.DeletionProtections()...)},
 		{"idle_to_zero", orWord(duration(&g.IdleToZero, time.Second, 7*24*time.Hour), "never", &g.IdleToZero, 0)},
 		{"wake_for", duration(&g.WakeFor, 0, 7*24*time.Hour)},
 		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
