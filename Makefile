@@ -92,9 +92,10 @@ chaos: ## break the running program for CHAOS_MINUTES=30, and check after each f
 	@$(HOST) libvirt
 	CHAOS_MINUTES=$(CHAOS_MINUTES) $(HOST) as-libvirt go test -count 1 -timeout 0 -run '^TestChaos$$' -v ./cmd/vmscaler/e2e
 
+SEEDS ?= 3
 .PHONY: bench-policies
 bench-policies: build ## compare all policies on the traces in TRACES=dir (without: on generated ones)
-	bin/vmscaler simulate $(if $(TRACES),--trace $(TRACES)) --policy predictive --compare all --boot 2s,30s,90s --seeds 3 --each
+	bin/vmscaler simulate $(if $(TRACES),--trace $(TRACES)) --policy predictive --compare all --boot 2s,30s,90s --seeds $(SEEDS) --each
 
 .PHONY: bench-profile
 bench-profile: ## one load profile (ramp, spike, off) on real VMs under threshold and predictive, about 6 minutes

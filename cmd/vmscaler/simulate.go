@@ -100,6 +100,11 @@ func (c *simulateCmd) flags(cmd *cobra.Command) {
 	f.IntVar(&c.plan.Seeds, "seeds", 1, "runs with different noise in the CPU readings")
 	f.IntVar(&c.plan.Params.Min, "min", c.plan.Params.Min, "VMs at least")
 	f.IntVar(&c.plan.Params.Max, "max", c.plan.Params.Max, "VMs at most")
+	w := &c.plan.Params.World
+	f.Float64Var(&w.BootSpread, "boot-spread", 0, "standard deviation of the boot times, as a share of --boot, such as 0.3")
+	f.Float64Var(&w.Failing, "failing", 0, "share of the launches that fail, such as 0.1")
+	f.Float64Var(&w.Missing, "missing", 0, "share of the CPU readings that get lost, such as 0.2")
+	f.Float64Var(&w.Uneven, "uneven", 0, "standard deviation of what each VM gets of the load, as a share of the mean, such as 0.3")
 	f.BoolVar(&c.each, "each", false, "a table for each trace and boot time, too")
 	f.StringVar(&c.html, "html", "", "write a page with demand and capacity over time to this file")
 	f.DurationVar(&c.points, "points", 0, "with -o json: a point of each first run every so long, too")
@@ -127,7 +132,11 @@ func (c *simulateCmd) validate() error {
 	if err := c.setFields(); err != nil {
 		return err
 	}
+	w := c.plan.Params.World
+	shares := []float64{w.BootSpread, w.Failing, w.Missing, w.Uneven}
 	switch {
+	case slices.ContainsFunc(shares, func(x float64) bool { return !(x >= 0 && x <= 1) }): // not NaN either
+		return usageError{fmt.Errorf("--boot-spread, --failing, --missing and --uneven: found %v, want shares from 0 to 1", shares)}
 	case c.columns.Scale <= 0 || c.columns.Scale > 1e6:
 		return usageError{fmt.Errorf("--scale: found %g, want a number above 0, up to 1e6", c.columns.Scale)}
 	case c.trace == "" && (c.columns.Demand != "" || c.columns.Scale != 1):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -17,10 +18,19 @@ type Params struct {
 	Delete   time.Duration // until a VM that is removed costs nothing any more
 	Min, Max int           // Min is 1 at least: what wakes a group that has no VM is not in a trace
 	Noise    float64       // standard deviation of a VM's CPU reading of one second, in points
-	Seed     uint64
-	Start    time.Time  // when the trace begins, for schedules; zero is a Monday
-	Own      *bus.Group // of the policy "own"; nil is not known
-	Base     bus.Group  // of the group's own policies, but for which one it is
+	World
+	Seed  uint64
+	Start time.Time  // when the trace begins, for schedules; zero is a Monday
+	Own   *bus.Group // of the policy "own"; nil is not known
+	Base  bus.Group  // of the group's own policies, but for which one it is
+}
+
+// World is what is harder than the reference. Its zero value adds nothing.
+type World struct {
+	BootSpread float64 // standard deviation of the boot times, as a share of Params.Boot
+	Failing    float64 // share of the launches that fail, at the time when they would be ready
+	Missing    float64 // share of the VMs' CPU readings of one second that get lost
+	Uneven     float64 // standard deviation of what each VM gets of the load, as a share of the mean
 }
 
 // Reference are the parameters that policies are compared in.
@@ -64,6 +74,8 @@ type Fleet struct {
 type vm struct {
 	bus.VM
 	ready int // second from which on it serves
+	fails bool
+	share float64 // of the load, beside those of the others
 	sum   float64
 	n     int
 }
@@ -81,18 +93,27 @@ func newFleet(w Params, vms int) *Fleet {
 func (f *Fleet) create() {
 	f.made++
 	now := f.params.at(f.second)
+	boot := f.params.Boot.Seconds()
+	fails, share := false, 1.
+	if w := f.params.World; w != (World{}) {
+		boot = max(1, boot*(1+w.BootSpread*f.random.NormFloat64()))
+		share = max(.1, 1+w.Uneven*f.random.NormFloat64())
+		fails = f.random.Float64() < w.Failing
+	}
 	f.vms = append(f.vms, vm{
+		fails: fails, share: share,
 		VM: bus.VM{
 			Name: fmt.Sprintf("sim-%d", f.made), UUID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", f.made), State: bus.StateRunning,
 			Phase: bus.PhaseLaunching, PhaseSince: now, Created: now, VCPUs: 1,
 		},
-		ready: f.second + int(f.params.Boot/time.Second),
+		ready: f.second + int(math.Round(boot)),
 	})
 }
 
 // step moves the fleet to a second, and returns how many VMs serve.
 func (f *Fleet) step(second int) (ready int) {
 	f.second = second
+	f.vms = slices.DeleteFunc(f.vms, func(v vm) bool { return v.fails && v.ready <= second })
 	for i := range f.vms {
 		v := &f.vms[i]
 		if v.ready > second {
@@ -122,19 +143,36 @@ func measured(before, now time.Duration) time.Duration {
 	return before + (now-before)/5
 }
 
-// serve lets the ready VMs work for one second.
-func (f *Fleet) serve(demand float64, ready int) {
-	if ready == 0 {
-		return
-	}
-	use := 100 * min(1, demand/float64(ready))
+// serve lets the ready VMs work for one second. It returns what of the demand they could not do, and what VMs above 90 % CPU were asked
+// for, in vCPUs.
+func (f *Fleet) serve(demand float64) (lost, high float64) {
+	shares := 0.
 	for i := range f.vms {
-		if v := &f.vms[i]; v.Phase == bus.PhaseReady {
-			reading := math.Min(100, math.Max(0, use+f.params.Noise*f.random.NormFloat64()))
-			v.sum, v.n = v.sum+reading, v.n+1
-			f.sum, f.n = f.sum+reading, f.n+1
+		if f.vms[i].Phase == bus.PhaseReady {
+			shares += f.vms[i].share
 		}
 	}
+	if shares == 0 {
+		return demand, demand
+	}
+	for i := range f.vms {
+		v := &f.vms[i]
+		if v.Phase != bus.PhaseReady {
+			continue
+		}
+		asked := demand * v.share / shares
+		lost += max(0, asked-1)
+		if asked > .9 {
+			high += asked
+		}
+		reading := min(100, max(0, 100*min(1, asked)+f.params.Noise*f.random.NormFloat64()))
+		if f.params.Missing > 0 && f.random.Float64() < f.params.Missing {
+			continue
+		}
+		v.sum, v.n = v.sum+reading, v.n+1
+		f.sum, f.n = f.sum+reading, f.n+1
+	}
+	return lost, high
 }
 
 // scale makes the fleet have that many VMs. Those that are not ready go first, and then the newest.
@@ -145,11 +183,21 @@ func (f *Fleet) scale(desired int) (changes int) {
 		changes++
 	}
 	for len(f.vms) > desired {
-		f.vms = f.vms[:len(f.vms)-1] // the newest: one that boots is younger than any that is ready
+		f.vms = slices.Delete(f.vms, f.last(), f.last()+1)
 		f.deleted = append(f.deleted, f.second+int(f.params.Delete/time.Second))
 		changes++
 	}
 	return changes
+}
+
+// last is the VM that goes first: the newest, which is one that boots if there is any.
+func (f *Fleet) last() int {
+	for i := len(f.vms) - 1; i >= 0; i-- {
+		if f.vms[i].Phase != bus.PhaseReady {
+			return i
+		}
+	}
+	return len(f.vms) - 1
 }
 
 // reading is what a policy sees.

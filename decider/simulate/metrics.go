@@ -46,7 +46,13 @@ func newMeter(t Trace, needed []int) *meter {
 	return &meter{step: int(t.Step / time.Second), needed: needed, was: -1}
 }
 
-func (m *meter) add(second int, demand float64, ready, owned int) {
+// load is that of one second, in vCPUs.
+type load struct {
+	demand     float64
+	lost, high float64 // of it
+}
+
+func (m *meter) add(second int, l load, ready, owned int) {
 	need := m.needed[second/m.step]
 	if second%m.step == 0 {
 		m.supply = append(m.supply, ready)
@@ -58,7 +64,7 @@ func (m *meter) add(second int, demand float64, ready, owned int) {
 	m.seconds++
 	m.need += float64(need)
 	m.vms += float64(owned)
-	m.demand += demand
+	m.demand += l.demand
 	if ready < need {
 		m.under += float64(need-ready) / float64(need)
 		m.less++
@@ -67,10 +73,8 @@ func (m *meter) add(second int, demand float64, ready, owned int) {
 		m.over += float64(ready-need) / float64(need)
 		m.more++
 	}
-	m.lost += math.Max(0, demand-float64(ready))
-	if demand > .9*float64(ready) {
-		m.high += demand
-	}
+	m.lost += l.lost
+	m.high += l.high
 }
 
 func (m *meter) metrics() Metrics {

@@ -30,7 +30,6 @@ func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metric
 		}
 		ready := f.step(second)
 		demand := t.At(second)
-		m.add(second, demand, ready, len(f.vms)+len(f.deleted))
 		if keep > 0 {
 			cpu := 100 * math.Min(1, demand/math.Max(1, float64(ready)))
 			point := Point{second, demand, ready, len(f.vms) + len(f.deleted), cpu}
@@ -40,7 +39,9 @@ func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metric
 				*last = point
 			}
 		}
-		f.serve(demand, ready)
+		owned := len(f.vms) + len(f.deleted)
+		lost, high := f.serve(demand)
+		m.add(second, load{demand, lost, high}, ready, owned)
 		f.second = second + 1 // what is decided now begins when this second is over
 		if f.second%interval == 0 {
 			m.changes += f.scale(c.Decide(f, w.at(f.second)))

@@ -120,6 +120,45 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// Each hardship costs what it should, and none of them stops a run.
+func TestWorld(t *testing.T) {
+	tr := Trace{Name: "steady", Step: time.Minute, Demand: slices.Repeat([]float64{3.9}, 61)}
+	run := func(world World) Metrics {
+		w := Reference()
+		w.World = world
+		m, _, err := Run(t.Context(), tr, w, fixed{5, 5, 0}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if m := run(World{}); m.LostPercent != 0 || m.HighPercent != 0 {
+		t.Errorf("even: %+v", m)
+	}
+	if m := run(World{Uneven: .3}); m.LostPercent == 0 || m.HighPercent == 0 {
+		t.Errorf("uneven: %+v", m)
+	}
+	if m := run(World{Missing: 1}); m.LostPercent != 0 {
+		t.Errorf("readings are missing: %+v", m)
+	}
+	grow := func(world World) Metrics {
+		w := Reference()
+		w.World = world
+		m, _, err := Run(t.Context(), tr, w, fixed{5, 10, 60}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	even, failing, varied := grow(World{}), grow(World{Failing: .5}), grow(World{BootSpread: .5})
+	if failing.Actions <= even.Actions {
+		t.Errorf("launches fail: %g actions an hour, %g where none does", failing.Actions, even.Actions)
+	}
+	if varied.ThetaO == even.ThetaO {
+		t.Error("boots that vary change nothing")
+	}
+}
+
 // The oracle has what is needed at every moment, and what holds longer costs more.
 func TestOracle(t *testing.T) {
 	for _, tr := range Builtin() {
