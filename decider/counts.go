@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // counts sorts a group's VMs by what they mean for a decision.
@@ -12,6 +13,7 @@ type counts struct {
 	kept      int     // not on their way out, and not suspended
 	ready     int     // ready, running and past the warm-up
 	readings  int     // of the ready ones, those with a known CPU
+	full      int     // of these, those at full use
 	sum       float64 // of the readings, in percent, each at most 100
 	wanted    float64 // sum over the same of what they would use if their host had a core for them whenever they want one
 	launching int     // on their way to ready, within the boot time-out
@@ -59,6 +61,9 @@ func count(spec bus.Group, st State, obs Observation) counts {
 					if vm.CPUPercent != nil {
 						c.readings++
 						c.sum += min(*vm.CPUPercent, 100)
+						if *vm.CPUPercent >= policy.FullPercent {
+							c.full++
+						}
 						c.wanted += min(wantedCPU(vm), 100)
 					}
 					if vm.MemoryUsedMiB != nil && vm.MemoryMiB > 0 {

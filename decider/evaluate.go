@@ -15,10 +15,11 @@ type PolicyStates map[bus.PolicyType]*policyState
 // policyState is one policy, and what it has not been shown yet.
 type policyState struct {
 	policy.Memory
-	// Sum, Count and Work are of the averages since the policy was asked last, At that time; Recommendation is what it said.
+	// Sum, Count, Work and Full are of the averages since the policy was asked last, At that time; Recommendation is what it said.
 	Sum            float64            `json:"sum"`
 	Count          int                `json:"count"`
 	Work           float64            `json:"work"` // sum of the averages times the VMs that there were, in VMs
+	Full           float64            `json:"full"` // sum of the shares of VMs at full use
 	At             time.Time          `json:"asked"`
 	Recommendation bus.Recommendation `json:"wish"`
 }
@@ -102,6 +103,7 @@ func evaluatePolicy(s situation, t bus.PolicyType, before *policyState, reading 
 	if c.readings > 0 {
 		average := c.average()
 		now.Sum, now.Count, now.Work = now.Sum+average, now.Count+1, now.Work+average/100*float64(reading.Ready)
+		now.Full += float64(c.full) / float64(c.readings)
 		if alarmer, ok := rule.(policy.Alarmer); ok {
 			reading.CPUPercent = &average
 			if w, alarmed := alarmer.Alarm(reading); alarmed {
@@ -116,6 +118,7 @@ func evaluatePolicy(s situation, t bus.PolicyType, before *policyState, reading 
 	reading.CPUPercent = nil
 	if now.Count > 0 {
 		reading.CPUPercent, reading.Load = new(now.Sum/float64(now.Count)), new(now.Work/float64(now.Count))
+		reading.Full = now.Full / float64(now.Count)
 	}
 	w := rule.Recommend(reading)
 	return policyState{

@@ -13,6 +13,8 @@ type Reading struct {
 	// Load is the mean work of the ready VMs since the last reading, in VMs: their mean use times their number, moment by moment.
 	// It differs from CPUPercent x Ready where that number has changed. nil is unknown.
 	Load *float64
+	// Full is the mean share of the ready VMs that were at FullPercent or more, 0 to 1; 0 without a CPUPercent.
+	Full float64
 	// MemoryPercent is the mean that the guests of the ready VMs use of their memory; nil is unknown of one of them.
 	MemoryPercent *float64
 	Metric        *float64      // a number of the whole group; nil is unknown
@@ -23,6 +25,10 @@ type Reading struct {
 	Desired       int           // what was wanted last
 	Min, Max      int
 }
+
+// FullPercent is the use from which on a VM counts as full: its load is only known to be at least as much, and noise takes a full one's
+// reading of a second this low.
+const FullPercent = 95.
 
 // Recommendation is what a policy wants, before any limit.
 type Recommendation struct {

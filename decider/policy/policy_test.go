@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -311,6 +312,41 @@ func TestPredictive(t *testing.T) {
 	})
 }
 
+// VMs that are full while the average is low need more beside them; without any that fades.
+func TestUneven(t *testing.T) {
+	p := NewPredictive(tuning(bus.SettingBalanced))
+	at := time.Duration(0)
+	step := func(cpu, full float64) Recommendation {
+		at += PredictiveInterval
+		r := read(at, cpu, 10, 0, 10)
+		r.Full = full
+		p.Alarm(r)
+		return p.Recommend(r)
+	}
+	var even, uneven Recommendation
+	for range 100 {
+		even = step(60, 0)
+	}
+	for range 40 {
+		uneven = step(60, .2)
+	}
+	if even.Desired > 9 || uneven.Desired <= 10 || !strings.Contains(uneven.Reason, "some VMs are full before the others") {
+		t.Errorf("even %+v, uneven %+v", even, uneven)
+	}
+	for range 1500 {
+		even = step(60, 0)
+	}
+	if even.Desired > 9 {
+		t.Errorf("two hours later %+v", even)
+	}
+	for range 40 {
+		step(88, .2) // a busy group: noise takes some of its VMs' readings to the top
+	}
+	if p.Uneven.Factor > 1.01 {
+		t.Errorf("a busy group is uneven: %g", p.Uneven.Factor)
+	}
+}
+
 // Whatever it is shown: it wants no VMs below 0, can be kept as JSON at any moment, goes on from there as it would have,
 // and does not grow.
 func TestPredictiveWithAnything(t *testing.T) {
@@ -322,7 +358,7 @@ func TestPredictiveWithAnything(t *testing.T) {
 		keeps := rapid.IntRange(50, 400).Draw(t, "keeps")
 		for i := range rapid.IntRange(1, 1200).Draw(t, "readings") {
 			r := read(time.Duration(i)*5*time.Second, 100*random.Float64(), random.IntN(30), random.IntN(5), random.IntN(30))
-			r.Boot = time.Duration(random.IntN(3000)) * time.Second
+			r.Boot, r.Full = time.Duration(random.IntN(3000))*time.Second, random.Float64()
 			if random.IntN(10) == 0 {
 				r.CPUPercent = nil
 			}

@@ -76,6 +76,7 @@ type Predictive struct {
 	Season  Season    `json:"season"`
 	Seen    time.Time `json:"seen"` // the newest reading
 	Surge   Surge     `json:"surge"`
+	Uneven  Uneven    `json:"uneven"`
 }
 
 // Expert is one way to forecast, with what became of its forecasts.
@@ -113,8 +114,8 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 	p.resume(r.Now)
 	p.learn(load, ahead, t)
 	margin, forecast := p.forecast(load, ahead, t)
-	need := max(load, forecast+margin)
-	want := int(math.Ceil(need / fullUse))
+	uneven := p.Uneven.see(r, p.Surge.Asks > AsksNothing)
+	want := int(math.Ceil(max(load, forecast+margin) * uneven / fullUse))
 	why := fmt.Sprintf(
 		"load %.1f VMs, %.1f expected in %.0f s with a margin of %.1f",
 		load,
@@ -122,6 +123,9 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 		(boot + PredictiveInterval).Seconds(),
 		margin,
 	)
+	if uneven >= 1.05 {
+		why += fmt.Sprintf(", times %.1f as some VMs are full before the others", uneven)
+	}
 
 	if surge, says := p.Surge.want(r, t.Surge); surge > want {
 		want, why = surge, says

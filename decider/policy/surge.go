@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	fullFrom   = 0.95 // the use from which on the load is only known to be at least as much
-	fullUntil  = 0.90 // and below which it is known again; noise takes a full VM's reading below fullFrom now and then
+	fullUntil  = 90. // percent, below which the load is known again; noise takes a full VM's reading below FullPercent now and then
 	firstAfter = 2 * time.Second
 	allAfter   = 3 * time.Second
 	overAfter  = 2 * time.Second
@@ -53,10 +52,10 @@ func (s *Surge) see(r Reading) (more bool) {
 		since = time.Second
 	}
 	s.Seen, s.Full, s.Under = r.Now, s.Full+since, s.Under+since
-	if *r.CPUPercent < 100*fullFrom {
+	if *r.CPUPercent < FullPercent {
 		s.Full = 0
 	}
-	if *r.CPUPercent >= 100*fullUntil {
+	if *r.CPUPercent >= fullUntil {
 		s.Under = 0
 	}
 	before := s.Asks
