@@ -49,6 +49,7 @@ type GroupFacts struct {
 	Controls          Controls
 	Desired, Min, Max int
 	Owned             int  // VMs of the group in any phase and state
+	Surge             int  // VMs beyond desired that may be there while some are replaced
 	Complete          bool // nothing is missing of the group's hosts
 }
 
@@ -114,8 +115,10 @@ func judgeReplace(vm VMFacts, g GroupFacts) Verdict {
 	switch {
 	case g.Controls.IsPaused(ScopeRepair):
 		return Verdict{Outcome: OutcomeQueued, Sentence: "replacing VMs is paused for the group: it is done once that is resumed"}
-	case g.Owned >= g.Max && g.Desired >= g.Max:
+	case g.Owned >= g.Max:
 		return begun("it goes before another takes its place, as the group has max %d VMs", g.Max)
+	case g.Surge == 0:
+		return begun("it goes before another takes its place, as the group's maintenance lets no VM be there beside the desired ones")
 	}
 	return begun("another serves before it goes")
 }

@@ -56,7 +56,7 @@ func verbOf(row string) (bus.VMVerb, bool) {
 var rowsOfVerbs = []string{"replace", "remove", "remove+", "drain", "unhealthy"}
 
 func quietGroup() bus.GroupFacts {
-	return bus.GroupFacts{Desired: 3, Min: 1, Max: 5, Owned: 3, Complete: true}
+	return bus.GroupFacts{Desired: 3, Min: 1, Max: 5, Owned: 3, Surge: 1, Complete: true}
 }
 
 func TestVerdictInEachPhaseAndState(t *testing.T) {
@@ -148,6 +148,10 @@ func TestVerdictSays(t *testing.T) {
 	g.Desired, g.Owned = 5, 5
 	if v := bus.VMReplace.Judge(vm, g, false); !strings.Contains(v.Sentence, "goes before another") {
 		t.Errorf("at max: %s", v.Sentence)
+	}
+	g.Owned, g.Max, g.Surge = 3, 5, 0
+	if v := bus.VMReplace.Judge(vm, g, false); !strings.Contains(v.Sentence, "maintenance") {
+		t.Errorf("without a surge: %s", v.Sentence)
 	}
 	vm.Protected = true
 	if v := bus.VMDrain.Judge(vm, g, false); !strings.Contains(v.Sentence, "protected from scaling in, not from this") {

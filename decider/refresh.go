@@ -303,9 +303,9 @@ func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
 }
 
 // allot says on which hosts VMs may retire, of those that build says are outdated, and how many of those that do may go now. A
-// host's share is without those that it may retire, so that none takes their place before the next decision has said where. Load comes first: no further VM retires
-// while the group grows or shrinks, or lacks others than those that take the place of retiring ones. VMs that a person wants
-// replaced retire without a refresh, too.
+// host's share is without those that it may retire, so that none takes their place before the next decision has said where. Load
+// comes first: no further VM retires while the group grows or shrinks, or lacks others than those that take the place of retiring
+// ones. VMs that a person wants replaced retire without a refresh, too.
 func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Direction, desired int, shares map[bus.HostID]bus.Share) {
 	if !r.Active() && !s.obs.anyOrdered() || s.incomplete != "" {
 		return
@@ -318,11 +318,7 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 	reimages := r.Reimages()
 	s.withinMax(shares)
 	if s.obs.anyOrdered() {
-		_, missing := s.spec.Maintenance.Leeway(desired, s.spec.Max)
-		if s.counts.owned >= s.spec.Max && f.kept < desired { // there is no room for others beside them
-			missing = max(missing, s.spec.Repair.AtOnce)
-		}
-		spare = max(spare, missing)
+		spare = max(spare, s.replacing(r, f, desired, shares))
 	}
 	release := min(max(0, f.serving+f.standing-(desired-spare)), f.standing)
 	for _, h := range s.obs.Hosts {
@@ -355,6 +351,31 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 	}
 }
 
+// replacing takes back new VMs that would take the places of more VMs than the group's maintenance lets be there beside others,
+// and is how many of desired may be missing while a person has VMs replaced. Where none may be, and none has room beside them, as many
+// go first as may be in repair.
+func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares map[bus.HostID]bus.Share) (spare int) {
+	surge, spare := s.spec.Maintenance.Leeway(desired, s.spec.Max)
+	if s.counts.owned >= s.spec.Max && f.kept < desired || surge == 0 {
+		spare = max(spare, s.spec.Repair.AtOnce)
+	}
+	if r.Active() {
+		more, _ := leeway(*r, s.spec.Max, desired)
+		surge = max(surge, more)
+	}
+	there, wanted := 0, 0
+	for _, h := range s.obs.Hosts {
+		wanted += max(0, shares[h.ID].VMs-h.kept())
+		for _, vm := range h.VMs {
+			if kept(vm) || vm.Retiring && vm.Order.Is(bus.VMReplace) {
+				there++
+			}
+		}
+	}
+	s.takeBack(shares, there+wanted-desired-surge)
+	return spare
+}
+
 // retireMore is how many more VMs a refresh has retire now, and how many of desired it may have missing.
 func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direction, desired int) (more, spare int) {
 	surge, spare := leeway(r, s.spec.Max, desired)
@@ -376,7 +397,11 @@ func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 		owned += len(h.VMs)
 		wanted += max(0, shares[h.ID].VMs-h.kept())
 	}
-	excess := owned + wanted - s.spec.Max
+	s.takeBack(shares, owned+wanted-s.spec.Max)
+}
+
+// takeBack takes back up to so many new VMs from the hosts' shares.
+func (s situation) takeBack(shares map[bus.HostID]bus.Share, excess int) {
 	for _, h := range s.obs.Hosts {
 		share := shares[h.ID]
 		less := max(0, min(excess, share.VMs-h.kept()))

@@ -147,7 +147,9 @@ func factsOf(vm bus.VM, h HostObservation) bus.VMFacts {
 }
 
 func (s situation) groupFacts() bus.GroupFacts {
+	surge, _ := s.spec.Maintenance.Leeway(s.state.Desired, s.spec.Max)
 	return bus.GroupFacts{
+		Surge:    surge,
 		Controls: shown(s.spec, s.state.Controls), Desired: s.state.Desired, Min: s.spec.Min, Max: s.spec.Max, Owned: s.counts.owned,
 		Complete: s.incomplete == "" && s.obs.Awaited == nil,
 	}

@@ -53,6 +53,25 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		{"at max it goes first", most(3), []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, "")}, "1 (1) 1"},
 		{"one at a time", most(3), []bus.VM{serving(1, replace), serving(2, replace)}, []bus.VM{serving(3, "")}, "0 (1) 1"},
 		{
+			"as many come first as maintenance lets", nil,
+			[]bus.VM{serving(1, replace), serving(2, replace)},
+			[]bus.VM{serving(3, "")}, "1 1",
+		},
+		{
+			"it goes first where maintenance lets none be there beside it", func(g *bus.Group, _ *State) {
+				g.Maintenance.MaxHealthyPercent = 100
+			},
+			[]bus.VM{serving(1, replace), serving(2, "")},
+			[]bus.VM{serving(3, "")}, "1 (1) 1",
+		},
+		{
+			"several may where maintenance lets them be missing", func(g *bus.Group, _ *State) {
+				g.Maintenance = bus.Maintenance{MinHealthyPercent: 30, MaxHealthyPercent: 100}
+			},
+			[]bus.VM{serving(1, replace), serving(2, replace)},
+			[]bus.VM{serving(3, "")}, "0 (2) 1",
+		},
+		{
 			"and no other before the first one's place is taken", most(3),
 			[]bus.VM{serving(2, replace)},
 			[]bus.VM{serving(3, ""), launchingVM(4)}, "0 2",
@@ -67,7 +86,7 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		{"nor does one that is removed", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, remove)}, "2 1"},
 		{"at max none comes before it is gone", most(3), []bus.VM{serving(1, drain), serving(2, "")}, []bus.VM{serving(3, "")}, "1 1"},
 		{"an unhealthy one is its actuator's", nil, []bus.VM{serving(1, unhealthy), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
-		{"two, of which one has its place taken", nil, []bus.VM{serving(1, replace), serving(2, replace)}, []bus.VM{serving(3, ""), serving(4, "")}, "1 (1) 2"},
+		{"two, of which one has its place taken", nil, []bus.VM{serving(1, replace), serving(2, replace)}, []bus.VM{serving(3, ""), serving(4, "")}, "0 (1) 2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g, st := spec(
