@@ -130,7 +130,7 @@ func judgeRemove(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		verdict = Verdict{Outcome: OutcomeQueued, Sentence: "it goes once it is ready again"}
 	case vm.Phase.Leaving():
 		return begun("it is leaving already, and does not stay after all")
-	case vm.State.Suspended():
+	case vm.State.Suspended() && !vm.Phase.Pending(): // libvirt itself starts one paused, for a moment
 		return begun("it goes now; as it was suspended, it did not count")
 	}
 	if keepSize {

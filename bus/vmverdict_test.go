@@ -15,7 +15,7 @@ import (
 const verdictTable = `
             creating   launching  ready      draining   stopping   failed     later
 replace     QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       ????
-remove      bbB?       bbB?       bbB?       BBB?       NNN?       NNN?       ????
+remove      bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       ????
 remove+     BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       ????
 drain       BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       ????
 unhealthy   RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       ????
