@@ -377,3 +377,30 @@ func TestHistory(t *testing.T) {
 		}
 	}
 }
+
+// A group's own schedule is that of the time at which its load was recorded.
+func TestScheduleOfTheRecordedTime(t *testing.T) {
+	own := bus.DefaultGroup()
+	own.Name, own.IdleToZero = "web", time.Minute
+	own.Min = 0 // there is one VM at least all the same
+	own.Schedule = []bus.ScheduledAction{{At: "2026-12-24T18:00", Zone: "UTC", Min: new(3)}}
+	trace := Trace{Name: "web", Step: time.Minute, Demand: make([]float64, 120)}
+	w := Reference()
+	w.Own, w.Start, w.Max = &own, time.Date(2026, 12, 24, 17, 30, 0, 0, time.UTC), 5
+	_, points, err := Run(t.Context(), trace, w, ownController(w), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range points {
+		want := 1
+		if p.Second >= 30*60 {
+			want = 3
+		}
+		if p.Owned != want && p.Second > 300 {
+			t.Errorf("after %d s there are %d VMs, want %d", p.Second, p.Owned, want)
+		}
+	}
+	if len(points) < 100 {
+		t.Errorf("%d points", len(points))
+	}
+}

@@ -138,6 +138,13 @@ func (c Config) warnings(now time.Time) []Warning {
 	var warnings []Warning
 	for i, g := range c.Groups {
 		warnings = append(warnings, c.overdue(i, now)...)
+		if least := g.Floor(bus.Controls{}); g.IdleToZero > 0 && least > 0 {
+			field := fmt.Sprintf("groups[%d].idle_to_zero", i)
+			warnings = append(warnings, Warning{
+				File: c.Path, Line: c.Line(field), Field: field, Remedy: "use min: 0",
+				Text: fmt.Sprintf("the last VM never goes, as min is %d at all times", least),
+			})
+		}
 		if w, flaps := g.Flaps(); flaps {
 			field := fmt.Sprintf("groups[%d].policy.lower", i)
 			warnings = append(warnings, Warning{File: c.Path, Line: c.Line(field), Field: field, Text: w.Why, Remedy: w.Remedy})

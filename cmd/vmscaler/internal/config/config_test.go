@@ -453,6 +453,23 @@ func TestWarnsOfActionsThatAreOver(t *testing.T) {
 	}
 }
 
+func TestWarnsOfIdleWithoutZero(t *testing.T) {
+	for text, want := range map[string]string{
+		"min: 2, idle_to_zero: 5m":                             "f.yaml:1: groups[0].idle_to_zero: the last VM never goes, as min is 2 at all times; use min: 0",
+		"min: 0, idle_to_zero: 5m":                             "",
+		"idle_to_zero: 5m, schedule: [{at: '@daily', min: 0}]": "",
+		"idle_to_zero: never":                                  "",
+	} {
+		_, warnings, err := Parse("f.yaml", []byte("groups: [{name: web, "+text+"}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(warnings) > 1 || (len(warnings) == 1) != (want != "") || want != "" && warnings[0].String() != want {
+			t.Errorf("%s: %v, want %q", text, warnings, want)
+		}
+	}
+}
+
 func TestLaterProblems(t *testing.T) {
 	cfg := parse(t, "libvirt:\n  pool: p\ngroups:\n  - name: web\n    network: lan\n  - name: db\n")
 	for field, want := range map[string]int{
