@@ -255,7 +255,7 @@ func (a *Actuator) answer(r client.Request) {
 			err = r.Answer(answer)
 		}
 	default:
-		err = r.Refuse("found the verb %q, want %q", r.Verb, bus.VerbHook)
+		err = r.Refuse("%s", bus.Refuse(bus.RefusedMalformed, "found the verb %q, want %q", r.Verb, bus.VerbHook))
 	}
 	if err != nil {
 		a.log.Error().Err(err).Msgf("answer to a request (%s)", r.Verb)

@@ -81,6 +81,7 @@ var valueTypes = []any{
 	bus.HookKind(""),
 	bus.HookAction(""),
 	bus.WakeState(""),
+	bus.RefusalCode(""),
 }
 
 func readPage(t *testing.T) string {

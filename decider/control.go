@@ -17,7 +17,7 @@ import (
 func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus.Controls, error) {
 	for _, s := range q.Scopes {
 		if !slices.Contains(bus.Scopes(), s) {
-			return was, fmt.Errorf("scopes: found %q, want one of %q", s, bus.Scopes())
+			return was, bus.Refuse(bus.RefusedMalformed, "scopes: found %q, want one of %q", s, bus.Scopes())
 		}
 	}
 	scopes := q.Scopes
@@ -51,7 +51,7 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 		now.Desired = q.Desired
 	case bus.VerbSet:
 		if len(q.Set) == 0 {
-			return was, errors.New("set: found no field, want one or more")
+			return was, bus.Refuse(bus.RefusedMalformed, "set: found no field, want one or more")
 		}
 		if now.Set == nil {
 			now.Set = map[string]string{}
@@ -108,7 +108,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	}
 	spec, err := d.cfg.Override(g.spec, controls.Set)
 	if err != nil {
-		return r.Refuse("%s", err)
+		return r.Refuse("%s", bus.Refuse(bus.RefusedMalformed, "%s", err))
 	}
 	since := now.UTC()
 	controls.By, controls.Reason, controls.Since = r.Query.By, r.Query.Reason, &since
@@ -117,7 +117,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	defer cancel()
 	err = d.conn.Save(saving, controlsKey(g), controls)
 	if err != nil && !errors.Is(err, client.ErrNoStore) {
-		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
+		return r.Refuse("%s", notKept(err))
 	}
 	g.state.Controls, g.inForce = controls, spec
 	if g.decision == nil || g.decision.Term != d.term {
@@ -130,6 +130,10 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	}
 	d.tell(g, g.decision.Controls)
 	return r.Answer(g.decision.Controls)
+}
+
+func notKept(err error) error {
+	return bus.Refuse(bus.RefusedFailed, "it could not be kept, so nothing is changed: %s", err)
 }
 
 // tell publishes what holds now, for the record.

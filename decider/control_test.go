@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -175,6 +176,36 @@ func TestRequestsAreTold(t *testing.T) {
 		e := <-told
 		if e.Event != bus.EventControl || e.Group != "web" || e.Sentence != tt.want || e.By != "ann@kvm1" || e.Reason != "the move" {
 			t.Errorf("%s: told %+v, want %q", tt.verb, e, tt.want)
+		}
+	}
+}
+
+// What is refused says by a code whether it is wrong in itself, names nothing, or is only not allowed now.
+func TestRefusalsHaveCodes(t *testing.T) {
+	b := startHarness(t, spec(bounds(1, 5), atOnce))
+	b.advance(time.Second)
+	b.send("web", "kvm1", ready(50))
+	b.decision()
+	for _, tt := range []struct {
+		verb string
+		q    bus.Query
+		want bus.RefusalCode
+	}{
+		{bus.VerbPause, bus.Query{Group: "wev"}, bus.RefusedUnknown},
+		{bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}, bus.RefusedMalformed},
+		{bus.VerbPause, bus.Query{By: "two\nlines"}, bus.RefusedMalformed},
+		{bus.VerbScale, bus.Query{Desired: new(6)}, bus.RefusedState},
+		{bus.VerbSet, bus.Query{}, bus.RefusedMalformed},
+		{bus.VerbReset, bus.Query{Keys: []string{"max"}}, bus.RefusedState},
+		{bus.VerbForget, bus.Query{Host: "kvm9"}, bus.RefusedUnknown},
+		{bus.VerbForget, bus.Query{Host: "kvm1"}, bus.RefusedState}, // it sends samples
+		{bus.VerbRefresh, bus.Query{}, bus.RefusedMalformed},
+		{bus.VerbRefresh, bus.Query{Refresh: &bus.RefreshOrder{Action: bus.RefreshHold}}, bus.RefusedState},
+	} {
+		_, err := client.Ask[bus.Controls](t.Context(), b.conn, tt.verb, tt.q)
+		var refused *bus.RefusedError
+		if !errors.As(err, &refused) || refused.Code != tt.want {
+			t.Errorf("%s %+v: %v, code %+v, want %s", tt.verb, tt.q, err, refused, tt.want)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) 
 	}
 	o := r.Query.Refresh
 	if err := o.Check(); err != nil {
-		return r.Refuse("%s", err)
+		return r.Refuse("%s", bus.Refuse(bus.RefusedMalformed, "%s", err))
 	}
 	if !g.state.HasSample {
 		return r.Refuse("the group's VMs are not known yet")
@@ -188,7 +188,7 @@ func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) 
 		return r.Answer(next)
 	}
 	if err := d.keepRefresh(ctx, g, next); err != nil {
-		return r.Refuse("it could not be kept, so nothing is changed: %s", err)
+		return r.Refuse("%s", notKept(err))
 	}
 	if next != g.state.Refresh {
 		d.tellRefresh(g, next, r.Query)

@@ -55,7 +55,7 @@ func (d *Decider) attend(obs *Observation, group string, now time.Time) {
 // answer replies to a request; what cannot be answered is refused with the reason.
 func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	if name := r.Query.Group; name != "" && d.groups[name] == nil {
-		return r.Refuse("there is no group %q; the groups are: %s", name, bus.List(d.names()))
+		return r.Refuse("%s", bus.Refuse(bus.RefusedUnknown, "there is no group %q; the groups are: %s", name, bus.List(d.names())))
 	}
 	if r.Verb == bus.VerbStatus {
 		return r.Answer(d.status(r.Query.Group))
@@ -72,7 +72,9 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	}
 	switch g := d.groups[name]; {
 	case g == nil:
-		return r.Refuse(`which group? Ask with {"group": "NAME"}, one of: %s`, strings.Join(d.names(), ", "))
+		return r.Refuse("%s", bus.Refuse(
+			bus.RefusedMalformed, `which group? Ask with {"group": "NAME"}, one of: %s`, strings.Join(d.names(), ", "),
+		))
 	case r.Verb == bus.VerbRefresh:
 		return d.orderRefresh(ctx, r, g)
 	case r.Verb == bus.VerbWake:
@@ -110,7 +112,7 @@ func (d *Decider) forget(r client.Request) error {
 		return nil
 	}
 	if !known {
-		return r.Refuse("host: found %q, which no group has a VM on", r.Query.Host)
+		return r.Refuse("%s", bus.Refuse(bus.RefusedUnknown, "host: found %q, which no group has a VM on", r.Query.Host))
 	}
 	return r.Answer(d.status(r.Query.Group))
 }

@@ -219,7 +219,7 @@ func (d *Decider) orderVM(ctx context.Context, r client.Request) error {
 		return nil
 	}
 	if q.VM == "" {
-		return r.Refuse(`which VM? Ask with {"vm": "NAME"}`)
+		return r.Refuse("%s", bus.Refuse(bus.RefusedMalformed, `which VM? Ask with {"vm": "NAME"}`))
 	}
 	all, names := d.findVM(q, now)
 	switch {
@@ -248,7 +248,7 @@ func (d *Decider) orderVM(ctx context.Context, r client.Request) error {
 		return r.RefuseAs(verdict.Refusal, "%s: %s", vm.Name, verdict.Sentence)
 	case bus.OutcomeBegun, bus.OutcomeQueued:
 		if err := d.keepOrder(ctx, g, next, now); err != nil {
-			return r.Refuse("it could not be kept, so nothing is changed: %s", err)
+			return r.Refuse("%s", notKept(err))
 		}
 		g.state = next
 		d.publish(g, decision, now) // at once, as the next evaluation may be an hour away

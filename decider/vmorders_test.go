@@ -182,7 +182,7 @@ func TestVMRequests(t *testing.T) {
 	ask := func(verb bus.VMVerb, q bus.Query) (bus.VMAnswer, bus.Refusal) {
 		t.Helper()
 		a, err := client.Ask[bus.VMAnswer](t.Context(), f.connect("operator"), string(verb), q)
-		var refused *client.RefusedError
+		var refused *bus.RefusedError
 		if err != nil && !errors.As(err, &refused) {
 			t.Fatal(err)
 		}

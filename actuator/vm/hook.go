@@ -214,7 +214,8 @@ func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 		default: // it will look anyway
 		}
 	default:
-		return a, true, fmt.Errorf(
+		return a, true, bus.Refuse(
+			bus.RefusedMalformed,
 			"action: found %.40q, want %s, %s or %s",
 			q.Action,
 			bus.HookContinue,

@@ -26,6 +26,7 @@ type Conn struct {
 	dropped atomic.Uint64
 	lines   *throttle.Throttle    // of what anybody on the bus can make this process say
 	trouble atomic.Pointer[error] // why the last try to connect failed; nil: it did not
+	denied  atomic.Pointer[error] // what the server has not allowed last; nil: nothing
 }
 
 // Remote is a server of another process and how to log in there.
@@ -110,6 +111,9 @@ func Connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				c.denied.Store(&err)
+			}
 			if !c.lines.Allows("trouble on the connection") {
 				return
 			}

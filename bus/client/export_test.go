@@ -2,8 +2,6 @@ package client
 
 // For the tests of package client_test.
 const (
-	BusyRefusal       = busyRefusal
-	TooBigRefusal     = tooBigRefusal
 	HistoryPerSubject = historyPerSubject
 	LockKey           = lockKey
 	MaxQuery          = maxQuery

@@ -24,10 +24,9 @@ type Request struct {
 
 // reply is an answer, or why there is none.
 type reply struct {
-	data          []byte
-	code, refusal string // code is HTTP's
-	why           bus.Refusal
-	ignore        bool // another answers
+	data    []byte
+	refused *bus.RefusedError // nil: it is granted
+	ignore  bool              // another answers
 }
 
 // Answer sends the reply.
@@ -43,16 +42,30 @@ func (r Request) Answer(m any) error {
 // Ignore leaves the request to another that serves the same verb.
 func (r Request) Ignore() { r.reply <- reply{ignore: true} }
 
-// Refuse reports what is wrong with the request.
+// Refuse reports what is wrong with the request. Its code is that of an error among args which has one, and else that the
+// state of things does not allow it.
 func (r Request) Refuse(format string, args ...any) error {
-	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...)}
+	code := bus.RefusedState
+	for _, arg := range args {
+		var coded *bus.RefusedError
+		if err, is := arg.(error); is && errors.As(err, &coded) {
+			code = coded.Code
+		}
+	}
+	r.reply <- refused(code, format, args...)
 	return nil
 }
 
 // RefuseAs is Refuse of a request for one VM, with why for programs.
 func (r Request) RefuseAs(why bus.Refusal, format string, args ...any) error {
-	r.reply <- reply{code: "400", refusal: fmt.Sprintf(format, args...), why: why}
+	answer := refused(why.Code(), format, args...)
+	answer.refused.Why = why
+	r.reply <- answer
 	return nil
+}
+
+func refused(code bus.RefusalCode, format string, args ...any) reply {
+	return reply{refused: &bus.RefusedError{Code: code, Text: fmt.Sprintf(format, args...)}}
 }
 
 // requestSubject is where a request goes. Those that wake a group have a subject for each, so that a server's permissions can
@@ -82,7 +95,7 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 			if answer == nil {
 				return
 			}
-			endpoint.count(time.Since(start), answer.refusal)
+			endpoint.count(time.Since(start), answer.refused)
 			c.respond(msg, answer)
 		}
 	}
@@ -110,11 +123,9 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 
 // What may wait of a kind of request. Those without credentials may ask, so that it is little.
 const (
-	maxRequests   = 64       // beyond it they are refused at once
-	maxUnread     = 4096     // in front of that: beyond it they are not even refused
-	maxQuery      = 16 << 10 // bytes of one
-	busyRefusal   = "503"
-	tooBigRefusal = "413"
+	maxRequests = 64       // beyond it they are refused at once
+	maxUnread   = 4096     // in front of that: beyond it they are not even refused
+	maxQuery    = 16 << 10 // bytes of one
 )
 
 // serveSubject answers the requests of a subject one after the other, so that a flood of one kind holds no other one up.
@@ -127,20 +138,14 @@ func (c *Conn) serveSubject(ctx context.Context, subject string, answer func(*na
 			return
 		case len(msg.Data) > maxQuery:
 			c.Drop(msg.Subject, fmt.Errorf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery))
-			c.respond(
-				msg,
-				&reply{code: tooBigRefusal, refusal: fmt.Sprintf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery)},
-			)
+			c.respond(msg, new(refused(bus.RefusedTooBig, "the request has %d bytes, %d are allowed", len(msg.Data), maxQuery)))
 			return
 		}
 		select {
 		case waiting <- msg:
 		default:
 			c.Drop(msg.Subject, fmt.Errorf("%d requests wait already", maxRequests))
-			c.respond(
-				msg,
-				&reply{code: busyRefusal, refusal: fmt.Sprintf("busy: %d requests wait already; ask again in a moment", maxRequests)},
-			)
+			c.respond(msg, new(refused(bus.RefusedBusy, "busy: %d requests wait already; ask again in a moment", maxRequests)))
 		}
 	})
 	if err != nil {
@@ -179,7 +184,7 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 		}
 		if err != nil {
 			c.Drop(msg.Subject, err)
-			return &reply{code: "400", refusal: fmt.Sprintf(`found %q, want nothing or {"group": "NAME"}`, bus.Clip(string(msg.Data), 80))}
+			return new(refused(bus.RefusedMalformed, `found %q, want nothing or {"group": "NAME"}`, bus.Clip(string(msg.Data), 80)))
 		}
 	}
 	if verb == bus.VerbWake { // who may wake a group is known by the subject alone
@@ -187,9 +192,9 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 	}
 	if err := r.Query.Check(); err != nil {
 		c.Drop(msg.Subject, err)
-		return &reply{code: "400", refusal: err.Error()}
+		return new(refused(bus.RefusedMalformed, "%s", err))
 	}
-	stopping := &reply{code: "503", refusal: "the stage that was asked is stopping"}
+	stopping := new(refused(bus.RefusedBusy, "the stage that was asked is stopping"))
 	select {
 	case out <- r:
 	case <-ctx.Done():
@@ -214,15 +219,15 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 func (c *Conn) respond(msg *nats.Msg, answer *reply) {
 	out := &nats.Msg{Subject: msg.Reply, Data: answer.data}
 	if most := c.nc.MaxPayload(); int64(len(answer.data)) > most {
-		out.Data, answer = nil, &reply{
-			code:    tooBigRefusal,
-			refusal: fmt.Sprintf(`the answer has %d bytes, %d are allowed: ask with {"group": "NAME"} for less`, len(answer.data), most),
-		}
+		out.Data = nil
+		answer = new(refused(
+			bus.RefusedTooBig, `the answer has %d bytes, %d are allowed: ask with {"group": "NAME"} for less`, len(answer.data), most,
+		))
 	}
-	if answer.refusal != "" {
-		out.Header = nats.Header{micro.ErrorHeader: {answer.refusal}, micro.ErrorCodeHeader: {answer.code}}
-		if answer.why != "" {
-			out.Header[refusalHeader] = []string{string(answer.why)}
+	if r := answer.refused; r != nil {
+		out.Header = nats.Header{micro.ErrorHeader: {r.Text}, micro.ErrorCodeHeader: {string(r.Code)}}
+		if r.Why != "" {
+			out.Header[refusalHeader] = []string{string(r.Why)}
 		}
 	}
 	if err := c.nc.PublishMsg(out); err != nil {
@@ -246,16 +251,25 @@ func (e *NobodyError) Error() string {
 	return fmt.Sprintf("the bus answers, but no %s is running: start it with `vmscaler run` or `vmscaler %s`", e.Role, e.Role)
 }
 
-// RefusedError is what the stage that was asked says of a request that it does not grant.
-type RefusedError struct {
-	Text string
-	Why  bus.Refusal // of a request for one VM; "" of others
+// SilentError means that those who should answer a request did not in time.
+type SilentError struct{ Role bus.Role }
+
+func (e *SilentError) Error() string { return fmt.Sprintf("no %s has answered in time", e.Role) }
+
+// Unwrap says that the time was over.
+func (e *SilentError) Unwrap() error { return context.DeadlineExceeded }
+
+// DeniedError means that the bus does not let this connection ask, whose credentials are of another role.
+type DeniedError struct{ Err error }
+
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("the bus does not allow it with these credentials: %s", e.Err)
 }
 
-func (e *RefusedError) Error() string { return e.Text }
+func (e *DeniedError) Unwrap() error { return e.Err }
 
-// Ask sends a request and decodes its reply into T. A refusal is a *RefusedError; that nobody can
-// answer is a *NobodyError.
+// Ask sends a request and decodes its reply into T. A refusal is a *bus.RefusedError; that nobody is there to answer a
+// *NobodyError, that nobody did before ctx's deadline a *SilentError, and that this connection may not ask a *DeniedError.
 func Ask[T any, PT interface {
 	*T
 	bus.Message
@@ -267,17 +281,24 @@ func Ask[T any, PT interface {
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	}
 	msg, err := c.nc.RequestWithContext(ctx, requestSubject(verb, q.Group), body)
-	switch {
+	who := bus.RoleDecider
+	if verb == bus.VerbHook {
+		who = bus.RoleActuator
+	}
+	switch denied := c.denied.Load(); {
 	case errors.Is(err, nats.ErrNoResponders):
-		who := bus.RoleDecider
-		if verb == bus.VerbHook {
-			who = bus.RoleActuator
-		}
 		return none, &NobodyError{who}
+	case err != nil && denied != nil:
+		return none, &DeniedError{*denied}
+	case errors.Is(err, context.DeadlineExceeded):
+		return none, &SilentError{who}
 	case err != nil:
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	case msg.Header.Get(micro.ErrorHeader) != "":
-		return none, &RefusedError{msg.Header.Get(micro.ErrorHeader), bus.Refusal(msg.Header.Get(refusalHeader))}
+		return none, &bus.RefusedError{
+			Code: bus.RefusalCode(msg.Header.Get(micro.ErrorCodeHeader)), Text: msg.Header.Get(micro.ErrorHeader),
+			Why: bus.Refusal(msg.Header.Get(refusalHeader)),
+		}
 	}
 	return bus.Decode[T, PT](msg.Data)
 }

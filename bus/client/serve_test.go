@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -34,7 +36,7 @@ func serve(t *testing.T, c *client.Conn, version string) {
 				var err error
 				switch {
 				case r.Query.Group != "" && r.Query.Group != "web":
-					err = r.Refuse("there is no group %q", r.Query.Group)
+					err = r.Refuse("%s", bus.Refuse(bus.RefusedUnknown, "there is no group %q", r.Query.Group))
 				case r.Verb == bus.VerbExplain:
 					err = r.Answer(bustest.Decision())
 				default:
@@ -86,11 +88,30 @@ func TestServeAnswersEverybody(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), `there is no group "wev"`) {
 				t.Errorf("refused: %v", err)
 			}
+			var refused *bus.RefusedError
+			if !errors.As(err, &refused) || refused.Code != bus.RefusedUnknown {
+				t.Errorf("refused with %+v", refused)
+			}
 			if _, err := client.Ask[bus.Decision](bustest.Limit(t), asker, bus.VerbStatus, bus.Query{}); err == nil {
 				t.Error("an answer of another type is accepted")
 			}
 		}
 	})
+}
+
+// Credentials of another role: that nobody answers is not what is wrong.
+func TestAskWithCredentialsOfAnotherRole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := bustest.StartWith(t, server.Config{StateDir: dir})
+	serve(t, bustest.Join(t, s, "decider"), "")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	metric := bustest.DialAs(t, s, dir, bus.RoleMetric, bustest.Quiet)
+	var denied *client.DeniedError
+	if _, err := client.Ask[bus.Controls](ctx, metric, bus.VerbPause, bus.Query{Group: "web"}); !errors.As(err, &denied) {
+		t.Errorf("got %T: %v", err, err)
+	}
 }
 
 func TestServeIsFoundByNATSTools(t *testing.T) {
@@ -183,7 +204,7 @@ func TestServeRefusesABodyThatIsNone(t *testing.T) {
 		}
 	}
 	huge, err := tap.NC.RequestWithContext(bustest.Limit(t), "vmscaler.ctl.status", []byte(strings.Repeat(" ", client.MaxQuery+1)))
-	if err != nil || huge.Header.Get(micro.ErrorCodeHeader) != client.TooBigRefusal {
+	if err != nil || huge.Header.Get(micro.ErrorCodeHeader) != string(bus.RefusedTooBig) {
 		t.Errorf("one that is too large: %v, %v", huge, err)
 	}
 	for _, body := range []string{``, `{}`, `null`, `{"group":"web","later":1}`} {
@@ -339,7 +360,7 @@ func TestTooManyRequestsAreRefused(t *testing.T) {
 	}
 	for range asked - client.MaxRequests - 1 { // one is being dealt with
 		msg := bustest.Receive(t, answers, "refusal")
-		if code := msg.Header.Get("Nats-Service-Error-Code"); code != client.BusyRefusal {
+		if code := msg.Header.Get("Nats-Service-Error-Code"); code != string(bus.RefusedBusy) {
 			t.Fatalf("got code %q, %q", code, msg.Header.Get("Nats-Service-Error"))
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 const serviceName = "vmscaler"
@@ -73,15 +75,15 @@ type endpoint struct {
 	stats micro.EndpointStats
 }
 
-func (e *endpoint) count(took time.Duration, refusal string) {
+func (e *endpoint) count(took time.Duration, refused *bus.RefusedError) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stats.NumRequests++
 	e.stats.ProcessingTime += took
 	e.stats.AverageProcessingTime = e.stats.ProcessingTime / time.Duration(e.stats.NumRequests)
-	if refusal != "" {
+	if refused != nil {
 		e.stats.NumErrors++
-		e.stats.LastError = refusal
+		e.stats.LastError = refused.Text
 	}
 }
 

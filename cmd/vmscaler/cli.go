@@ -13,49 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
-
-// The exit codes, beside 0 for success; the root command's help has them.
-const (
-	exitFailure    = 1
-	exitUsage      = 2 // a wrong command line
-	exitNotRunning = 3 // no vmscaler is there to be asked
-)
-
-// exitError is an end with an exit code of its own. One without an error says nothing.
-type exitError struct {
-	code int
-	error
-}
-
-func (e *exitError) Error() string {
-	if e.error == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.error.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.error }
-
-func exitCode(err error) int {
-	var usage usageError
-	var own *exitError
-	var none *notRunningError
-	var nobody *client.NobodyError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &usage):
-		return exitUsage
-	case errors.As(err, &own):
-		return own.code
-	case errors.As(err, &none), errors.As(err, &nobody):
-		return exitNotRunning
-	}
-	return exitFailure
-}
 
 // usageError is a wrong command line.
 type usageError struct{ error }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -15,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
@@ -45,11 +42,9 @@ func (c *control) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
-	controls, err := client.Ask[bus.Controls](ctx, conn, c.verb, c.query)
+	controls, err := ask[bus.Controls](cmd.Context(), conn, c.verb, c.query)
 	if err != nil {
-		return noAnswer(err)
+		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.query.Group,
 		cmp.Or(dashboard.ControlsText(controls, time.Local), bus.NothingByHand))
@@ -184,15 +179,6 @@ func (c *scaleCmd) validate(args []string) error {
 		c.query.Desired = &n
 	}
 	return checkGroup(c.query.Group)
-}
-
-// noAnswer reports why a request that changes something may have no answer.
-func noAnswer(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds; "+
-			"`vmscaler status` shows what holds", answerWithin)
-	}
-	return err
 }
 
 // whoAsks is user@host, as far as this machine says.

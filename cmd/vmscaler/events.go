@@ -72,7 +72,7 @@ func knownGroup(ctx context.Context, conn *client.Conn, group string) error {
 	askCtx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	_, err := client.Ask[bus.Status](askCtx, conn, bus.VerbStatus, bus.Query{Group: group})
-	var refused *client.RefusedError
+	var refused *bus.RefusedError
 	if !errors.As(err, &refused) {
 		return nil // it is there, or nobody can tell
 	}

@@ -127,10 +127,7 @@ func heldBack(ctx context.Context, conn *client.Conn, d *bus.Decision) *bus.Even
 // findDecision is the newest decision, or one of the history.
 func findDecision(ctx context.Context, conn *client.Conn, group string, at time.Time, id string) (*bus.Decision, error) {
 	if at.IsZero() && id == "" {
-		d, err := client.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group})
-		if errors.Is(err, context.DeadlineExceeded) {
-			return nil, fmt.Errorf("no decider has answered within %s", answerWithin)
-		}
+		d, err := ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group})
 		return &d, err
 	}
 	var found *bus.Decision

@@ -32,7 +32,7 @@ func healthCommand(g *globals) *cobra.Command {
 		Short: "Say whether the stages, or one of them, are well",
 		Long: long(`
 Say whether the stages, or one of them, are well. It listens for their signs of life, which come every three seconds, and
-exits with 0, or says what is wrong and exits with 1, or with 3 where no vmscaler runs. STAGE is one of ` +
+exits with 0, or says what is wrong and exits with 1, or with 5 where no vmscaler runs. STAGE is one of ` +
 			strings.Join(healthStages(), ", ") + "."),
 		Args: func(_ *cobra.Command, args []string) error { return c.validate(args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,20 +68,13 @@ func isToken(s string) bool {
 
 // run answers the hook, and prints what became of it.
 func (c *hookCmd) run(cmd *cobra.Command) error {
-	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
 	c.sign(&c.query)
-	answer, err := client.Ask[bus.HookAnswer](ctx, conn, bus.VerbHook, c.query)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has passed, "+
-			"or vmscaler was started again and has told another token", c.query.Token)
-	case err != nil:
+	answer, err := askAs[bus.HookAnswer](c.g, cmd, c.bus, bus.RoleOperator, bus.VerbHook, c.query)
+	if is[*client.SilentError](err) { // as who does not wait for it leaves it to the others
+		return withCode(exitRefused, fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has "+
+			"passed, or vmscaler was started again and has told another token", c.query.Token))
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s hook: %s%s\n", answer.VM, answer.Hook, answer.Action, untilText(answer.Deadline))

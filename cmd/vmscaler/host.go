@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 func hostCommand(g *globals) *cobra.Command {
@@ -49,21 +46,9 @@ HOST is its name or its id; of several hosts of one name it is the silent one.`)
 }
 
 func (c *hostRemoveCmd) run(cmd *cobra.Command, name string) error {
-	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
 	q := bus.Query{Host: name}
 	c.sign(&q)
-	_, err = client.Ask[bus.Status](ctx, conn, bus.VerbForget, q)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no decider has answered within %s: only the one that leads does, and an election takes some seconds",
-			answerWithin)
-	case err != nil:
+	if _, err := askAs[bus.Status](c.g, cmd, c.bus, bus.RoleOperator, bus.VerbForget, q); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten\n", name)

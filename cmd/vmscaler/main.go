@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // schedules have time zones, and not every container has their database
 
@@ -36,13 +37,22 @@ func run() int {
 		return code
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "vmscaler: interrupted")
-		return exitFailure
-	case code == exitUsage:
+		return exitFailed
+	case is[usageError](err):
 		fmt.Fprintf(harmless{os.Stderr}, "vmscaler: %s\n", asCalled(err.Error()+"\nSee `"+cmd.CommandPath()+" --help`."))
 		return code
 	}
 	fmt.Fprint(harmless{os.Stderr}, errorLines(err))
 	return code
+}
+
+// exitCodeHelp is "0 done, 1 failed, ...".
+func exitCodeHelp() string {
+	var texts []string
+	for code, means := range exitCodes() {
+		texts = append(texts, fmt.Sprint(code, " ", means))
+	}
+	return strings.Join(texts, ", ")
 }
 
 func rootCommand() *cobra.Command {
@@ -53,7 +63,7 @@ func rootCommand() *cobra.Command {
 		Long: `vmscaler watches the CPU of a group's virtual machines from the host, clones more of them from a template
 when the group is busy, removes them when it is idle, and shows it live.
 
-Exit codes: 0 all is well, 1 it failed, 2 the command line is wrong, 3 no vmscaler is there to be asked.`,
+Exit codes: ` + exitCodeHelp() + `.`,
 		Version:          version,
 		SilenceUsage:     true,
 		SilenceErrors:    true,

@@ -132,7 +132,7 @@ func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: m.Group})
-	var refused *client.RefusedError
+	var refused *bus.RefusedError
 	var nobody *client.NobodyError
 	switch {
 	case errors.As(err, &refused), errors.As(err, &nobody): // there is no such group, or no decider to receive it

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -129,13 +128,11 @@ func (c *refreshCmd) run(cmd *cobra.Command, group string, o *bus.RefreshOrder) 
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
 	q := bus.Query{Group: group, Refresh: o}
 	c.sign(&q)
-	r, err := client.Ask[bus.Refresh](ctx, conn, bus.VerbRefresh, q)
+	r, err := ask[bus.Refresh](cmd.Context(), conn, bus.VerbRefresh, q)
 	if err != nil {
-		return noAnswer(err)
+		return err
 	}
 	if o.DryRun {
 		fmt.Fprintf(cmd.OutOrStdout(), "group %s: a refresh %s\n", group, r.Sentence)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
@@ -93,8 +91,11 @@ func diffCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff [GROUP]",
 		Short: "Show what differs from the file of what runs: what was set, scaled, paused by hand",
-		Args:  argsBetween(0, 1),
-		RunE:  checked(c.validate, c.run),
+		Long: long(`
+Show what differs from the file of what runs: what was set, scaled, paused by hand. The exit code is 0 if all is as in the
+file, and 3 if something differs.`),
+		Args: argsBetween(0, 1),
+		RunE: checked(c.validate, c.run),
 	}
 	c.bus.add(cmd, "bus-listen")
 	return cmd
@@ -113,24 +114,30 @@ func (c *diffCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleTap)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
-	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: c.group})
+	status, err := askAs[bus.Status](c.g, cmd, c.bus, bus.RoleTap, bus.VerbStatus, bus.Query{Group: c.group})
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	differ := []string{}
 	for _, s := range status.Groups {
-		for _, line := range differences(cfg.Groups, s) {
+		lines := differences(cfg.Groups, s)
+		if len(lines) == 0 {
+			fmt.Fprintln(w, s.Group+"\tas in the file")
+			continue
+		}
+		differ = append(differ, s.Group)
+		for _, line := range lines {
 			fmt.Fprintln(w, line)
 		}
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(differ) > 0 {
+		return withCode(exitRefused, fmt.Errorf("not as in the file: %s", bus.List(differ)))
+	}
+	return nil
 }
 
 // differences are what a group does otherwise than its file says, a line for each.
@@ -167,9 +174,6 @@ func differences(file []bus.Group, s bus.GroupStatus) (lines []string) {
 	}
 	for _, scope := range c.Paused {
 		lines = append(lines, fmt.Sprintf("%s\tpaused\t%s", s.Group, scope))
-	}
-	if len(lines) == 0 {
-		return []string{s.Group + "\tas in the file"}
 	}
 	return lines
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,12 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
-
-// answerWithin is how long a decider may take to answer a request. It normally takes milliseconds.
-const answerWithin = 5 * time.Second
 
 // statusCmd is the command status.
 type statusCmd struct {
@@ -54,18 +48,8 @@ func (c *statusCmd) validate(args []string) error {
 }
 
 func (c *statusCmd) run(cmd *cobra.Command) error {
-	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleTap)
+	status, err := askAs[bus.Status](c.g, cmd, c.bus, bus.RoleTap, bus.VerbStatus, bus.Query{Group: c.group})
 	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
-	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: c.group})
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no decider has answered within %s", answerWithin)
-	case err != nil:
 		return err
 	}
 	return c.print(cmd.OutOrStdout(), status)

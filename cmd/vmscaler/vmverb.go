@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // vmVerb is what the commands share that ask something for one VM. Whichever host it is on, the decider that leads answers.
@@ -49,11 +47,9 @@ func (c *vmVerb) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-	defer cancel()
-	answer, err := client.Ask[bus.VMAnswer](ctx, conn, string(c.verb), c.query)
+	answer, err := ask[bus.VMAnswer](cmd.Context(), conn, string(c.verb), c.query)
 	if err != nil {
-		return noAnswer(err)
+		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s: %s\n", answer.VM, outcomeText(answer), answer.Sentence)
 	return nil

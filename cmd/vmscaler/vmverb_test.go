@@ -51,7 +51,7 @@ func TestVMVerbsAreAskedFor(t *testing.T) {
 	}
 	outcome = bus.OutcomeRefused
 	_, err := command(t, append([]string{"remove", "web-1"}, flags...)...)
-	var refused *client.RefusedError
+	var refused *bus.RefusedError
 	if !errors.As(err, &refused) || refused.Why != bus.RefusalMin || !strings.Contains(refused.Text, "too few") {
 		t.Errorf("a refusal is %v", err)
 	}

@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // wakeCmd is the command wake.
 type wakeCmd struct {
-	g       *globals
-	bus     busFlags
-	group   string
+	g   *globals
+	bus busFlags
+	asking
+	query   bus.Query
 	wait    bool
 	timeout time.Duration // of wait
 }
@@ -35,6 +35,7 @@ by hand stays so, which is an error here. The role is wake; a program sends the 
 	}
 	cmd.Flags().BoolVar(&c.wait, "wait", false, "until a VM of it serves")
 	cmd.Flags().DurationVar(&c.timeout, "timeout", 5*time.Minute, "for how long --wait waits")
+	c.addReason(cmd)
 	c.bus.add(cmd, "bus-listen")
 	return cmd
 }
@@ -43,8 +44,8 @@ func (c *wakeCmd) validate(args []string) error {
 	if c.wait && c.timeout <= 0 {
 		return usageError{fmt.Errorf("--timeout: found %s, want more than 0", c.timeout)}
 	}
-	c.group = args[0]
-	return checkGroup(c.group)
+	c.query.Group = args[0]
+	return checkGroup(c.query.Group)
 }
 
 // askAgainAfter is the time between two requests of one who waits. Each also keeps the group awake.
@@ -52,6 +53,7 @@ const askAgainAfter = time.Second
 
 // run asks the decider that leads, until a VM serves where that is wanted.
 func (c *wakeCmd) run(cmd *cobra.Command) error {
+	c.sign(&c.query)
 	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleWake)
 	if err != nil {
 		return err
@@ -67,13 +69,13 @@ func (c *wakeCmd) run(cmd *cobra.Command) error {
 	defer again.Stop()
 	said := ""
 	for {
-		answer, err := c.ask(ctx, conn)
+		answer, err := ask[bus.Wake](ctx, conn, bus.VerbWake, c.query)
 		if err != nil {
 			return err
 		}
 		if answer.Sentence != said {
 			said = answer.Sentence
-			fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.group, said)
+			fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.query.Group, said)
 		}
 		switch answer.State {
 		case bus.WakeReady:
@@ -84,7 +86,7 @@ func (c *wakeCmd) run(cmd *cobra.Command) error {
 			}
 		case bus.WakeHeld:
 			if !c.wait {
-				return fmt.Errorf("group %s is not woken: %s", c.group, answer.Sentence)
+				return withCode(exitRefused, fmt.Errorf("group %s is not woken: %s", c.query.Group, answer.Sentence))
 			}
 		}
 		select {
@@ -93,17 +95,7 @@ func (c *wakeCmd) run(cmd *cobra.Command) error {
 			if cmd.Context().Err() != nil {
 				return context.Cause(ctx)
 			}
-			return fmt.Errorf("group %s has no VM that serves after %s: %s", c.group, c.timeout, said)
+			return withCode(exitTimeout, fmt.Errorf("group %s has no VM that serves after %s: %s", c.query.Group, c.timeout, said))
 		}
 	}
-}
-
-func (c *wakeCmd) ask(ctx context.Context, conn *client.Conn) (bus.Wake, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	answer, err := client.Ask[bus.Wake](ctx, conn, bus.VerbWake, bus.Query{Group: c.group, By: whoAsks()})
-	if err != nil {
-		return answer, noAnswer(err)
-	}
-	return answer, nil
 }

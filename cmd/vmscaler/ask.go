@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+)
+
+// answerWithin is how long a stage may take to answer a request. It normally takes milliseconds.
+const answerWithin = 5 * time.Second
+
+// ask sends a request for a command and waits for the answer.
+func ask[T any, PT interface {
+	*T
+	bus.Message
+}](ctx context.Context, conn *client.Conn, verb string, q bus.Query,
+) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	answer, err := client.Ask[T, PT](ctx, conn, verb, q)
+	if is[*client.SilentError](err) {
+		err = &unansweredError{verb, err}
+	}
+	return answer, err
+}
+
+// unansweredError is that a request had no answer in time. It wraps a *client.SilentError.
+type unansweredError struct {
+	verb string
+	err  error
+}
+
+func (e *unansweredError) Error() string {
+	text := fmt.Sprintf("no decider has answered within %s", answerWithin)
+	if e.verb != bus.VerbStatus && e.verb != bus.VerbExplain { // which each decider answers
+		text += ": only the one that leads does, and an election takes some seconds; `vmscaler status` shows what holds"
+	}
+	return text
+}
+
+func (e *unansweredError) Unwrap() error { return e.err }
+
+// askAs joins the bus of the vmscaler that a command is for, sends one request in a role, and waits for the answer.
+func askAs[T any, PT interface {
+	*T
+	bus.Message
+}](g *globals, cmd *cobra.Command, busF busFlags, role bus.Role, verb string, q bus.Query,
+) (T, error) {
+	conn, err := g.joinAs(cmd, busF, role)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	defer conn.Close()
+	return ask[T, PT](cmd.Context(), conn, verb, q)
+}
