@@ -31,6 +31,9 @@ func (d *Decision) Subject() string {
 	return "vmscaler.decision." + Token(d.Group) + "." + Token(string(d.Direction))
 }
 
+// SamplesOf are the samples of one group.
+func SamplesOf(group string) string { return "vmscaler.sample." + Token(group) + ".*" }
+
 // DecisionsOf are the decisions for one group.
 func DecisionsOf(group string) string { return "vmscaler.decision." + Token(group) + ".*" }
 

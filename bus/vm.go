@@ -1,6 +1,10 @@
 package bus
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Phase is where a VM stands in its life as the actuator sees it. It is kept in the domain's metadata, and the
 // collector repeats it in every sample, so that a lost lifecycle event never matters.
@@ -35,6 +39,9 @@ var phases = map[Phase]phase{
 	PhaseStopping:  {leaving: true},
 	PhaseFailed:    {},
 }
+
+// Phases are all phases, by name.
+func Phases() []Phase { return slices.Sorted(maps.Keys(phases)) }
 
 // Known reports whether this program knows the phase.
 func (p Phase) Known() bool { _, known := phases[p]; return known }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/await"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
@@ -22,13 +23,23 @@ type control struct {
 	g   *globals
 	bus busFlags
 	asking
+	waiting
 	verb  string
 	query bus.Query
+	goal  func(bus.Controls) []await.Condition // what is waited for with --wait; nil: there is nothing to wait for
 }
 
 // command completes a command whose arguments validate makes the query of.
 func (c *control) command(cmd *cobra.Command, validate func(args []string) error) *cobra.Command {
-	cmd.RunE = checked(validate, c.run)
+	cmd.RunE = checked(func(args []string) error {
+		if err := c.check(); err != nil {
+			return err
+		}
+		return validate(args)
+	}, c.run)
+	if c.goal != nil {
+		c.addWait(cmd, waitAtMost)
+	}
 	c.bus.add(cmd, "bus-listen")
 	c.addReason(cmd)
 	return cmd
@@ -48,7 +59,27 @@ func (c *control) run(cmd *cobra.Command) error {
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", c.query.Group,
 		cmp.Or(dashboard.ControlsText(controls, time.Local), bus.NothingByHand))
-	return nil
+	if c.goal == nil {
+		return nil
+	}
+	return c.until(cmd, conn, c.query.Group, c.goal(controls)...)
+}
+
+// settled is that a group was evaluated with what a person has changed, and is what it wants to be.
+func settled(c bus.Controls) (all []await.Condition) {
+	if c.Since != nil {
+		all = append(all, await.DecidedAfter{Time: *c.Since})
+	}
+	return append(all, await.Stable{})
+}
+
+// scaled is settled, with the number that was asked for: what is paused may keep the group from it.
+func scaled(c bus.Controls) []await.Condition {
+	all := settled(c)
+	if c.Desired != nil {
+		all = slices.Insert(all, len(all)-1, await.Condition(await.Desired{VMs: *c.Desired}))
+	}
+	return all
 }
 
 // scopesCmd is the commands pause and resume.
@@ -149,13 +180,13 @@ type scaleCmd struct {
 }
 
 func scaleCommand(g *globals) *cobra.Command {
-	c := &scaleCmd{control: control{g: g, verb: bus.VerbScale}}
+	c := &scaleCmd{control: control{g: g, verb: bus.VerbScale, goal: scaled}}
 	cmd := &cobra.Command{
 		Use:   "scale GROUP [N]",
 		Short: "Give a group a number of VMs, until it is released to its policy again",
 		Long: `Give a group a number of VMs, within its min and max, whatever its policy wants. It holds until it is released with
 --release, also when vmscaler is started again. VMs that die are replaced, and what is paused stays paused.`,
-		Example: "  vmscaler scale web 4\n  vmscaler scale web --release",
+		Example: "  vmscaler scale web 4 --wait\n  vmscaler scale web --release",
 	}
 	cmd.Args = func(_ *cobra.Command, args []string) error { return c.checkArgs(args) }
 	cmd.Flags().BoolVar(&c.release, "release", false, "leave it to the policy again")

@@ -122,7 +122,7 @@ func askingCommands() []string {
 	return []string{
 		"status", "health", "explain web", "events", "events web", "pause web", "resume web", "dry-run web", "scale web 2",
 		"set web upper=60",
-		"reset web", "diff", "wake web", "metric web requests 5", "hook continue AAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"reset web", "diff", "wait web stable", "wake web", "metric web requests 5", "hook continue AAAAAAAAAAAAAAAAAAAAAAAAAA",
 	}
 }
 

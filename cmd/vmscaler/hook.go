@@ -71,8 +71,11 @@ func (c *hookCmd) run(cmd *cobra.Command) error {
 	c.sign(&c.query)
 	answer, err := askAs[bus.HookAnswer](c.g, cmd, c.bus, bus.RoleOperator, bus.VerbHook, c.query)
 	if is[*client.SilentError](err) { // as who does not wait for it leaves it to the others
-		return withCode(exitRefused, fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has "+
-			"passed, or vmscaler was started again and has told another token", c.query.Token))
+		return withCode(
+			exitRefused,
+			fmt.Errorf("no VM waits with the token %.40q (any more): it was answered already, its time-out has "+
+				"passed, or vmscaler was started again and has told another token", c.query.Token),
+		)
 	}
 	if err != nil {
 		return err

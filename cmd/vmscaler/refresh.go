@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/await"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -19,8 +19,8 @@ type refreshCmd struct {
 	g   *globals
 	bus busFlags
 	asking
+	waiting
 	pause, resume, cancel, back, all, dry bool
-	wait                                  bool
 	strategy                              string
 	surge, healthy                        int
 	checkpoints                           string
@@ -41,6 +41,9 @@ is as in the config.`),
 			"  vmscaler refresh web --cancel",
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.check(); err != nil {
+				return err
+			}
 			o, err := c.order(cmd)
 			if err != nil {
 				return usageError{err}
@@ -57,7 +60,6 @@ is as in the config.`),
 	f.DurationVar(&c.delay, "checkpoint-delay", 0, "for how long it waits there")
 	f.DurationVar(&c.bake, "bake", 0, "for how long it goes on watching when all are new")
 	f.BoolVar(&c.dry, "dry-run", false, "say what would be replaced, and begin nothing")
-	f.BoolVar(&c.wait, "wait", false, "wait until it is over, and show how far it is")
 	f.BoolVar(&c.pause, "pause", false, "begin no further replacement until --resume")
 	f.BoolVar(&c.resume, "resume", false, "go on, also past a checkpoint")
 	f.BoolVar(&c.cancel, "cancel", false, "end it: new VMs that serve stay, and old ones serve on")
@@ -72,6 +74,7 @@ is as in the config.`),
 	}
 	c.bus.add(cmd, "bus-listen")
 	c.addReason(cmd)
+	c.addWait(cmd, 0)
 	return cmd
 }
 
@@ -139,41 +142,5 @@ func (c *refreshCmd) run(cmd *cobra.Command, group string, o *bus.RefreshOrder) 
 		return nil
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", group, dashboard.RefreshText(r, time.Local))
-	if !c.wait {
-		return nil
-	}
-	return c.follow(cmd, conn, group, r)
-}
-
-// follow shows how far a refresh is until it is over; one that fails or is canceled is an error.
-func (c *refreshCmd) follow(cmd *cobra.Command, conn *client.Conn, group string, r bus.Refresh) error {
-	decisions := make(chan bus.Decision, 16)
-	if err := client.SubscribeNewest(conn, bus.DecisionsOf(group), decisions); err != nil {
-		return err
-	}
-	said := r.Sentence
-	for {
-		select {
-		case <-cmd.Context().Done():
-			return cmd.Context().Err()
-		case d := <-decisions:
-			if d.Refresh == nil || d.Refresh.ID != r.ID {
-				if d.Refresh != nil && d.Refresh.Started.After(r.Started) {
-					return errors.New("another refresh has taken its place")
-				}
-				continue
-			}
-			if text := dashboard.RefreshText(*d.Refresh, time.Local); text != said {
-				fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", group, text)
-				said = text
-			}
-			switch d.Refresh.Phase {
-			case bus.RefreshDone:
-				return nil
-			case bus.RefreshFailed, bus.RefreshCanceled:
-				return fmt.Errorf("the refresh of group %s was %s: %s", group, d.Refresh.Phase, d.Refresh.Sentence)
-			case bus.RefreshRunning, bus.RefreshCheckpoint, bus.RefreshBaking, bus.RefreshPaused, bus.RefreshReturning:
-			}
-		}
-	}
+	return c.until(cmd, conn, group, await.Refresh{ID: r.ID, Started: r.Started})
 }

@@ -17,7 +17,7 @@ import (
 type setCmd struct{ control }
 
 func setCommand(g *globals) *cobra.Command {
-	c := &setCmd{control{g: g, verb: bus.VerbSet}}
+	c := &setCmd{control{g: g, verb: bus.VerbSet, goal: settled}}
 	return c.command(&cobra.Command{
 		Use:   "set GROUP FIELD=VALUE...",
 		Short: "Change min, max or the policy of a running group, until it is reset to its file",
@@ -58,7 +58,7 @@ func (c *setCmd) validate(args []string) error {
 type resetCmd struct{ control }
 
 func resetCommand(g *globals) *cobra.Command {
-	c := &resetCmd{control{g: g, verb: bus.VerbReset}}
+	c := &resetCmd{control{g: g, verb: bus.VerbReset, goal: settled}}
 	return c.command(&cobra.Command{
 		Use:     "reset GROUP [FIELD...]",
 		Short:   "Let the file hold again for what was set; without a field for all of it",

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/await"
 )
 
 // vmVerb is what the commands share that ask something for one VM. Whichever host it is on, the decider that leads answers.
@@ -13,6 +14,7 @@ type vmVerb struct {
 	g   *globals
 	bus busFlags
 	asking
+	waiting
 	verb  bus.VMVerb
 	query bus.Query
 }
@@ -24,11 +26,15 @@ func (c *vmVerb) command(cmd *cobra.Command) *cobra.Command {
 	cmd.RunE = checked(c.validate, c.run)
 	cmd.Flags().StringVar(&c.query.Group, "group", "", "its group (default: whichever has a VM of that name)")
 	c.addReason(cmd)
+	c.addWait(cmd, waitAtMost)
 	c.bus.add(cmd, "bus-listen")
 	return cmd
 }
 
 func (c *vmVerb) validate(args []string) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	c.query.VM = args[0]
 	if err := c.query.Check(); err != nil {
 		return usageError{err}
@@ -52,7 +58,16 @@ func (c *vmVerb) run(cmd *cobra.Command) error {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s: %s\n", answer.VM, outcomeText(answer), answer.Sentence)
-	return nil
+	return c.until(cmd, conn, answer.Group, c.done(answer)...)
+}
+
+// done is what is waited for with --wait: that the VM is gone, and that another serves where it takes its place.
+func (c *vmVerb) done(a bus.VMAnswer) []await.Condition {
+	all := []await.Condition{await.Gone{VM: a.VM, UUID: a.UUID}}
+	if c.verb == bus.VMRemove && !c.query.KeepSize {
+		return all
+	}
+	return append(all, await.Stable{})
 }
 
 // outcomeText is what became of a request, in a word or two.

@@ -100,7 +100,7 @@ func TestRefresh(t *testing.T) {
 	p = w.start(of("next", "refresh:\n  start: manual\n  min_healthy: 0"))
 	p.until("its VMs are known", func() bool { return p.decision.HasSample })
 	out := w.must("refresh", w.group, "--all", "--max-surge", "0", "--wait", "--nats-url", p.url)
-	if !strings.Contains(out, "refresh done: 2 of 2 VMs are up to date") {
+	if !strings.Contains(out, "refresh=done, after ") {
 		t.Errorf("the command says\n%s", out)
 	}
 	for name, uuid := range w.uuids() {

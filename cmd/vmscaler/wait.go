@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/await"
+	"github.com/vmscaler/vmscaler/dashboard/model"
+)
+
+// waitAtMost is how long is waited where nothing else is said.
+const waitAtMost = 5 * time.Minute
+
+// waitCmd is the command wait.
+type waitCmd struct {
+	g          *globals
+	bus        busFlags
+	group      string
+	conditions []await.Condition
+	waiting
+}
+
+func waitCommand(g *globals) *cobra.Command {
+	c := &waitCmd{g: g, waiting: waiting{on: true}}
+	cmd := &cobra.Command{
+		Use:   "wait GROUP CONDITION...",
+		Short: "Wait until a group is as it should be, such as stable, ready=3 or vm=web-2:gone",
+		Long: long(`
+Wait until all conditions hold at the same time. It hears of each change, and needs no credentials on the bus's machine. The
+exit code is 0 when they hold, 4 after --timeout, which says what is missing, and 1 where one of them will not come any more.
+
+  stable           as many VMs are ready as the group wants, none is on its way, and no refresh goes on
+  ready=3          so many VMs are ready; ready=3+ is so many or more
+  desired=3        the group wants so many VMs
+  template=web-2   all its VMs are made from this template
+  vm=web-1:ready   the VM is in this phase, or gone: vm=web-1:gone
+  refresh=done     the group's last refresh is done`),
+		Example: "  vmscaler wait web ready=3 --timeout 2m\n  vmscaler wait web stable template=web-2",
+		Args:    argsBetween(2, -1),
+		RunE:    checked(c.validate, c.run),
+	}
+	c.bus.add(cmd, "bus-listen")
+	c.addTimeout(cmd, waitAtMost)
+	return cmd
+}
+
+func (c *waitCmd) validate(args []string) error {
+	c.group = args[0]
+	for _, text := range args[1:] {
+		condition, err := await.Parse(text)
+		if err != nil {
+			return usageError{err}
+		}
+		c.conditions = append(c.conditions, condition)
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	return checkGroup(c.group)
+}
+
+func (c *waitCmd) run(cmd *cobra.Command) error {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleTap)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return c.until(cmd, conn, c.group, c.conditions...)
+}
+
+// waiting is what commands share that can wait for what they have begun: with addWait for its flags, check in what validates
+// them, and until, which does nothing unless --wait was said.
+type waiting struct {
+	on      bool
+	timeout time.Duration // 0 is without end
+}
+
+// addWait adds the flags; timeout is the one where none is named, 0 is without end.
+func (w *waiting) addWait(cmd *cobra.Command, timeout time.Duration) {
+	cmd.Flags().BoolVar(&w.on, "wait", false, "wait until it is done, and not only ordered")
+	w.addTimeout(cmd, timeout)
+}
+
+func (w *waiting) addTimeout(cmd *cobra.Command, timeout time.Duration) {
+	cmd.Flags().DurationVar(&w.timeout, "timeout", timeout, "for how long to wait; 0 is without end")
+}
+
+// check refuses what --timeout cannot be.
+func (w *waiting) check() error {
+	if w.timeout < 0 {
+		return usageError{fmt.Errorf("--timeout: found %s, want 0 or more, such as 2m", w.timeout)}
+	}
+	return nil
+}
+
+// until waits until all conditions hold at the same time, and says so in one line. Meanwhile a terminal shows what is missing.
+func (w *waiting) until(cmd *cobra.Command, conn *client.Conn, group string, conditions ...await.Condition) error {
+	if !w.on {
+		return nil
+	}
+	ctx := cmd.Context()
+	if w.timeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, w.timeout)
+		defer cancel()
+		ctx = limited
+	}
+	begun := time.Now()
+	show := newStatusLine(cmd.ErrOrStderr())
+	missing, err := waitFor(ctx, conn, group, conditions, show.say)
+	show.clear()
+	switch {
+	case is[*client.SilentError](err):
+		return err
+	case errors.Is(err, context.DeadlineExceeded) && cmd.Context().Err() == nil:
+		return withCode(exitTimeout, fmt.Errorf("group %s: timed out after %s: %s", group, w.timeout, missing))
+	case err != nil:
+		return err
+	}
+	fmt.Fprintf(
+		cmd.OutOrStdout(),
+		"group %s: %s, after %s\n",
+		group,
+		conditionsText(conditions),
+		time.Since(begun).Round(time.Second),
+	)
+	return nil
+}
+
+// conditionsText has those that a user can name.
+func conditionsText(conditions []await.Condition) string {
+	var texts []string
+	for _, c := range conditions {
+		if _, inner := c.(await.DecidedAfter); !inner {
+			texts = append(texts, c.String())
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
+// waitFor follows a group until all conditions hold, and calls say when what is missing changes. What is missing when ctx ends
+// comes with the error of ctx.
+func waitFor(
+	ctx context.Context, conn *client.Conn, group string, conditions []await.Condition, say func(missing string),
+) (missing string, err error) {
+	samples, decisions := make(chan bus.Sample, 16), make(chan bus.Decision, 16)
+	if err := client.SubscribeNewest(conn, bus.SamplesOf(group), samples); err != nil {
+		return "", err
+	}
+	if err := client.SubscribeNewest(conn, bus.DecisionsOf(group), decisions); err != nil {
+		return "", err
+	}
+	// Whether the group exists, and what is decided: the next decision may be far away.
+	status, err := ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: group})
+	if err != nil {
+		return "", err
+	}
+	m := model.New(time.Now(), model.Sizes{})
+	for _, g := range status.Groups {
+		if g.Group == group && g.Decision != nil {
+			m.Decision(*g.Decision, time.Now())
+		}
+	}
+	for {
+		now := time.Now()
+		text, err := await.Missing(m.Group(group), now, conditions)
+		if err != nil {
+			return "", fmt.Errorf("group %s: %w", group, err)
+		}
+		if text == "" {
+			return "", nil
+		}
+		if text != missing {
+			missing = text
+			say(text)
+		}
+		select {
+		case <-ctx.Done():
+			return missing, context.Cause(ctx)
+		case s := <-samples:
+			m.Sample(s, time.Now())
+		case d := <-decisions:
+			m.Decision(d, time.Now())
+		}
+	}
+}
+
+// statusLine is a line of a terminal that says what is going on; elsewhere it says nothing.
+type statusLine struct {
+	out  io.Writer // nil: no terminal
+	wide int       // columns of the line that is there
+}
+
+func newStatusLine(out io.Writer) *statusLine {
+	f, is := bare(out).(*os.File)
+	if !is || !term.IsTerminal(int(f.Fd())) {
+		return &statusLine{}
+	}
+	return &statusLine{out: f} // what makes output harmless would not let a carriage return through
+}
+
+func (l *statusLine) say(text string) {
+	if l.out == nil {
+		return
+	}
+	text = bus.Clip(bus.Line(text), 120)
+	fmt.Fprintf(l.out, "\r%-*s", l.wide, text)
+	l.wide = len(text)
+}
+
+// clear leaves an empty line for others to write into.
+func (l *statusLine) clear() {
+	if l.out != nil && l.wide > 0 {
+		fmt.Fprintf(l.out, "\r%*s\r", l.wide, "")
+	}
+}
