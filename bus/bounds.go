@@ -88,6 +88,8 @@ func (e *Event) cut() { e.Sentence, e.Error = Cut(e.Sentence), Cut(e.Error) }
 
 func (h *Health) cut() { h.Message = Cut(h.Message) }
 
+func (m *Metric) cut() { m.Error = Cut(m.Error) }
+
 // The bytes that a message of each kind may have.
 func (s *Sample) most() int     { return MaxPayload }
 func (d *Decision) most() int   { return MaxDecisionBytes }
@@ -329,6 +331,7 @@ func (m *Metric) bounds() error {
 	var b bounds
 	b.name("group", m.Group, MaxName)
 	b.name("name", m.Name, MaxName)
+	b.text("error", m.Error)
 	return b.of("metric")
 }
 

@@ -11,16 +11,20 @@ type Metric struct {
 	V     int    `json:"v"`
 	Group string `json:"group"`
 	Name  string `json:"name"`
-	// Value is of the whole group, 0 to MaxMetric. A message without one is refused: unknown is not 0.
+	// Value is of the whole group, 0 to MaxMetric. nil is unknown; a message that does not say why is refused.
 	Value *float64 `json:"value"`
+	Error string   `json:"error,omitempty"` // why the value is not known; "" where it is
 }
 
 // MaxMetric is the highest number that a metric can be. What is above it was not measured.
 const MaxMetric = 1e15
 
 func (m *Metric) check() error {
-	if m.Group == "" || m.Name == "" || m.Value == nil {
-		return errors.New("metric without group, name or value: a number that is not known is not published")
+	if m.Group == "" || m.Name == "" || m.Value == nil && m.Error == "" {
+		return errors.New("metric without group, name or value: a number that is not known is not published, or with the error")
+	}
+	if m.Value != nil && m.Error != "" {
+		return errors.New("metric with a value and an error: either it is known or not")
 	}
 	if err := m.bounds(); err != nil { // first, as the others repeat what they found
 		return err
@@ -31,8 +35,10 @@ func (m *Metric) check() error {
 	if err := CheckMetricName(m.Name); err != nil {
 		return fmt.Errorf("name %w", err)
 	}
-	if err := CheckMetricValue(*m.Value); err != nil {
-		return fmt.Errorf("value: %w", err)
+	if m.Value != nil {
+		if err := CheckMetricValue(*m.Value); err != nil {
+			return fmt.Errorf("value: %w", err)
+		}
 	}
 	return checkVersion(m.V)
 }

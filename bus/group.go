@@ -186,6 +186,7 @@ func DefaultGroup() Group {
 			Types: []PolicyType{
 				PolicyThreshold,
 			}, Setting: SettingBalanced, Signal: SignalCPU, TargetPercent: 60, MetricTarget: 100, MetricMaxAge: 2 * time.Minute,
+			Prometheus: DefaultPrometheus(),
 			Steps: Steps{
 				Adjustment: AdjustChange, MinMagnitude: 1,
 				Out: []Band{{From: 0, Adjust: 1}, {From: 20, Adjust: 2}}, In: []Band{{From: 0, Adjust: -1}},

@@ -61,7 +61,8 @@ func golden[T any, PT interface {
 	}
 	v := reflect.ValueOf(*example)
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "OK" {
+		if name := v.Type().Field(i).Name; v.Field(i).IsZero() && name != "OK" &&
+			name != "Error" { // an unknown metric has an error, and no value
 			t.Errorf("the example leaves %s empty", name)
 		}
 	}
@@ -237,6 +238,11 @@ func TestMetricIsChecked(t *testing.T) {
 	for _, tt := range []struct{ body, want string }{
 		{`{"v":1,"group":"web","name":"requests"}`, "without group, name or value"},
 		{`{"v":1,"group":"web","name":"requests","value":null}`, "without group, name or value"},
+		{`{"v":1,"group":"web","name":"requests","error":""}`, "without group, name or value"},
+		{`{"v":1,"group":"web","name":"requests","value":null,"error":"timed out"}`, ""},
+		{`{"v":1,"group":"web","name":"requests","error":"timed out"}`, ""},
+		{`{"v":1,"group":"web","name":"requests","value":5,"error":"timed out"}`, "with a value and an error"},
+		{`{"v":1,"group":"web","name":"requests","error":"` + strings.Repeat("x", bus.MaxText+1) + `"}`, "error: found 1025 bytes"},
 		{`{"v":1,"group":"web","name":"requests","value":-5}`, "value: found -5, want 0 to 1e+15"},
 		{`{"v":1,"group":"web","name":"requests","value":-0.1}`, "value: found -0.1, want 0 to 1e+15"},
 		{`{"v":1,"group":"web","name":"requests","value":1e16}`, "value: found 1e+16, want 0 to 1e+15"},

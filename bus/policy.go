@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"reflect"
 	"slices"
 	"time"
 )
@@ -37,7 +38,40 @@ const (
 	SignalCPU    Signal = "cpu"    // average CPU of the ready VMs, at Policy.TargetPercent
 	SignalMemory Signal = "memory" // average memory that their guests use, at Policy.TargetPercent of what they have
 	SignalMetric Signal = "metric" // the number Policy.Metric, at Policy.MetricTarget for each VM
+	// SignalPrometheus is what the query Policy.Prometheus answers, at Policy.MetricTarget for each VM.
+	SignalPrometheus Signal = "prometheus"
 )
+
+// PrometheusMetric is the name under which the decider publishes what a group's query of Prometheus answers.
+const PrometheusMetric = "prometheus"
+
+// Prometheus is an instant query whose answer, one number, is of the whole group.
+type Prometheus struct {
+	URL       string        `json:"url"` // of the server, such as http://127.0.0.1:9090; "" is none
+	Query     string        `json:"query"`
+	Interval  time.Duration `json:"interval"`   // between two answers; longer after failures
+	Timeout   time.Duration `json:"timeout"`    // of one request
+	TokenFile string        `json:"token_file"` // has the bearer token, which is read for each request; "" is none
+	CA        string        `json:"ca"`         // file with the certificates (PEM) that its own must be from; "" is the system's
+	Headers   []Header      `json:"headers"`    // of each request, such as X-Scope-OrgID
+}
+
+// DefaultPrometheus asks no server.
+func DefaultPrometheus() Prometheus {
+	return Prometheus{Interval: 15 * time.Second, Timeout: 5 * time.Second, Headers: []Header{}}
+}
+
+// IsZero reports whether all is as by default: such a group is the same to older programs as one of theirs.
+func (p Prometheus) IsZero() bool { return reflect.DeepEqual(p, DefaultPrometheus()) }
+
+// Header is one field of an HTTP request.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// MaxHeaders is how many fields of its own a request may have.
+const MaxHeaders = 16
 
 // Adjustment is what the number of a Band means.
 type Adjustment string
@@ -79,13 +113,14 @@ type Limits struct {
 type Policy struct {
 	// Types are one or several rules: the group grows if one of them wants it, and shrinks only if all do.
 	Types         []PolicyType  `json:"types"`
-	Setting       PolicySetting `json:"setting"`        // for PolicyPredictive
-	Signal        Signal        `json:"signal"`         // for PolicyTarget
-	TargetPercent float64       `json:"target_percent"` // for PolicyTarget
-	Metric        string        `json:"metric"`         // for SignalMetric: its name; what is published is of the whole group
-	MetricTarget  float64       `json:"metric_target"`  // for each VM
-	MetricMaxAge  time.Duration `json:"metric_max_age"` // from which what was published last is not known any more
-	Steps         Steps         `json:"steps"`          // for PolicyStep
+	Setting       PolicySetting `json:"setting"`             // for PolicyPredictive
+	Signal        Signal        `json:"signal"`              // for PolicyTarget
+	TargetPercent float64       `json:"target_percent"`      // for PolicyTarget
+	Metric        string        `json:"metric"`              // for SignalMetric: its name; what is published is of the whole group
+	MetricTarget  float64       `json:"metric_target"`       // for each VM; also of SignalPrometheus
+	Prometheus    Prometheus    `json:"prometheus,omitzero"` // for SignalPrometheus
+	MetricMaxAge  time.Duration `json:"metric_max_age"`      // from which what was published last is not known any more
+	Steps         Steps         `json:"steps"`               // for PolicyStep
 	Limits        Limits        `json:"limits"`
 	// UpperPercent is the average above which PolicyThreshold wants one VM more. With each policy, a VM above it is busy:
 	// it is the last to be scaled in.
@@ -105,5 +140,20 @@ const WarmupLearned time.Duration = -1
 // Has reports whether a rule is one of the group's.
 func (p Policy) Has(t PolicyType) bool { return slices.Contains(p.Types, t) }
 
-// FollowsMetric reports whether the group is scaled on the number Metric.
-func (p Policy) FollowsMetric() bool { return p.Has(PolicyTarget) && p.Signal == SignalMetric }
+// Follows is the name of the metric that the group is scaled on, "" if it is on none.
+func (p Policy) Follows() string {
+	if !p.Has(PolicyTarget) {
+		return ""
+	}
+	switch p.Signal {
+	case SignalMetric:
+		return p.Metric
+	case SignalPrometheus:
+		return PrometheusMetric
+	case SignalCPU, SignalMemory:
+	}
+	return ""
+}
+
+// OfGroup reports whether a signal is a number of the whole group, of which each VM has its share.
+func (s Signal) OfGroup() bool { return s == SignalMetric || s == SignalPrometheus }

@@ -40,6 +40,7 @@ const (
 	ProblemRefreshWaits      ProblemCode = "refresh-waits"      // a refresh replaces no VM; a group
 	ProblemRefreshFailed     ProblemCode = "refresh-failed"     // VMs are not what the config says; a group
 	ProblemLifetime          ProblemCode = "lifetime"           // VMs are older than they may be, and none is replaced; a group
+	ProblemQueryFails        ProblemCode = "query-fails"        // its query of Prometheus says nothing; a group
 	ProblemHostsDisagree     ProblemCode = "hosts-disagree"     // no VM is scaled in while hosts are unclear; a group
 )
 

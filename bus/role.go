@@ -63,7 +63,8 @@ func (r Role) Permissions() Permissions {
 			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
 			// answer; then a requester could make the decider publish anywhere, such as to JetStream's API.
 			Publish: []string{
-				AllDecisions, AllDemand, "vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl),
+				AllDecisions, AllDemand, "vmscaler.metric.*." + PrometheusMetric,
+				"vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl),
 				"vmscaler.lifecycle.*._." + string(EventRefresh), "_INBOX.>",
 				"_VMSCALER.>",
 				"$KV." + StateBucket + ".>", "$JS.API.STREAM.INFO.KV_" + StateBucket, "$JS.API.DIRECT.GET.KV_" + StateBucket + ".>",

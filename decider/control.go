@@ -119,7 +119,8 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	if err != nil && !errors.Is(err, client.ErrNoStore) {
 		return r.Refuse("%s", notKept(err))
 	}
-	g.state.Controls, g.inForce = controls, spec
+	g.state.Controls = controls
+	g.use(spec)
 	if g.decision == nil || g.decision.Term != d.term {
 		d.evaluate(ctx, g, now)
 	} else { // at once, as the next evaluation may be an hour away

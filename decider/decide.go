@@ -139,9 +139,8 @@ func (v verdict) decision(s situation) bus.Decision {
 		in.WarmupMS = new(warmup.Milliseconds())
 	}
 	in.IdleMS, in.IdleToZeroMS, in.WokenUntil = s.zeroInputs()
-	if s.spec.Policy.FollowsMetric() {
-		in.Metric = s.spec.Policy.Metric
-		in.MetricValue, _ = s.obs.Metric.known(s.spec.Policy, s.now)
+	if in.Metric = s.spec.Policy.Follows(); in.Metric != "" {
+		in.MetricValue, _ = s.obs.metric(in.Metric, s.spec.Policy, s.now)
 	}
 	return bus.Decision{
 		V: bus.Version, Group: s.spec.Name, Direction: v.direction(s), Current: v.current, Desired: v.desired, HasSample: v.hasSample,

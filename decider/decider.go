@@ -1,9 +1,11 @@
 package decider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -27,6 +29,9 @@ type Config struct {
 	// Override is a group with the fields that a person has set, or what is wrong with them. nil knows no field.
 	Override func(bus.Group, map[string]string) (bus.Group, error)
 	Report   func(error) // how the stage is: nil is well; may be nil
+	// Ask is told which groups' queries of Prometheus are to be asked, by group, at each tick; none while another decider
+	// leads. The answers come back as metrics on the bus. nil: nobody asks.
+	Ask func(map[string]bus.Prometheus)
 }
 
 // Decider is the stage that decides for all groups.
@@ -73,6 +78,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
+	}
+	if cfg.Ask == nil {
+		cfg.Ask = func(map[string]bus.Prometheus) {}
 	}
 	override := cfg.Override
 	cfg.Override = func(g bus.Group, set map[string]string) (bus.Group, error) {
@@ -123,12 +131,24 @@ type group struct {
 	hindered hindered
 }
 
-// metric is what was published last of the policy's metric.
-func (g *group) metric() *Published {
-	if m, found := g.metrics[g.inForce.Policy.Metric]; found {
-		return &m
+// use lets a spec hold. What another query has answered is not what this one asks.
+func (g *group) use(spec bus.Group) {
+	if !reflect.DeepEqual(spec.Policy.Prometheus, g.inForce.Policy.Prometheus) {
+		delete(g.metrics, bus.PrometheusMetric)
 	}
-	return nil
+	g.inForce = spec
+}
+
+// hear takes a metric that the group follows.
+func (g *group) hear(m bus.Metric, now time.Time) {
+	if g.inForce.Policy.Follows() != m.Name {
+		return
+	}
+	heard := Published{Value: m.Value, Error: m.Error, At: now}
+	if before := g.metrics[m.Name]; m.Value == nil {
+		heard.Since = cmp.Or(before.Since, now)
+	}
+	g.metrics[m.Name] = heard
 }
 
 // inbox is what a decider receives.
@@ -225,8 +245,8 @@ func (d *Decider) Run(ctx context.Context) error {
 			asked, answers = in.requests, requestsATick
 			message = at
 		case m := <-in.metrics:
-			if g := d.groups[m.Group]; g != nil && g.inForce.Policy.Metric == m.Name {
-				g.metrics[m.Name] = Published{*m.Value, d.cfg.Now()}
+			if g := d.groups[m.Group]; g != nil {
+				g.hear(m, d.cfg.Now())
 			}
 		case h := <-in.health:
 			d.record(h)
@@ -271,6 +291,18 @@ func (d *Decider) ticked(ctx context.Context) {
 		}
 	}
 	d.report(now)
+	d.cfg.Ask(d.queries())
+}
+
+// queries are those whose answers the groups follow, by group; none while another decider leads.
+func (d *Decider) queries() map[string]bus.Prometheus {
+	asked := map[string]bus.Prometheus{}
+	for name, g := range d.groups {
+		if d.term != 0 && g.inForce.Policy.Follows() == bus.PrometheusMetric {
+			asked[name] = g.inForce.Policy.Prometheus
+		}
+	}
+	return asked
 }
 
 // requestsATick is how many requests are answered at most between two ticks: everybody may ask, and samples must not wait for it.
@@ -296,7 +328,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 		g.trouble = why
 	}
 	var decision bus.Decision
-	obs.Metric = g.metric()
+	obs.Metrics = g.metrics
 	refresh := g.state.Refresh
 	g.seen = obs
 	decision, g.state = Decide(g.inForce, g.state, obs, now)

@@ -10,5 +10,7 @@
 // VMs step by step, and split and Numbers share the result among hosts. Decider is the thin loop that feeds Decide from the bus;
 // of several one leads (lead.go) and answers requests (status.go, control.go).
 //
+// What Prometheus answers comes over the bus, too: decider/prometheus asks what Config.Ask is told.
+//
 // The package does no I/O but the bus, does not know libvirt, and reads no clock inside Decide.
 package decider

@@ -26,32 +26,31 @@ type policyState struct {
 
 // Published is a number of a group as it was published last.
 type Published struct {
-	Value float64
+	Value *float64  // nil is unknown
+	Error string    // why it is not known
 	At    time.Time // when it came, by the decider's own clock
+	Since time.Time // from when on it has not been known without a pause; zero where it is known
 }
 
-// known is the value while it holds, or nil and why it is not known.
-func (m *Published) known(p bus.Policy, now time.Time) (value *float64, why string) {
-	if m == nil {
-		return nil, fmt.Sprintf("nobody has published the metric %s since this decider was started", p.Metric)
+// metric is a number of the group while it holds, or nil and why it is not known. One that took longer to come than it holds
+// is as unknown as one that nobody has published.
+func (o Observation) metric(name string, p bus.Policy, now time.Time) (value *float64, why string) {
+	m, found := o.Metrics[name]
+	if !found {
+		return nil, fmt.Sprintf("nobody has published the metric %s since this decider was started", name)
 	}
 	age := now.Sub(m.At)
 	switch {
 	case age < 0:
-		return nil, fmt.Sprintf(
-			"the metric %s was published %s in the future, before the clock was set back",
-			p.Metric,
-			(-age).Round(time.Second),
-		)
+		return nil, fmt.Sprintf("the metric %s was published %s in the future, before the clock was set back", name,
+			(-age).Round(time.Second))
 	case age > p.MetricMaxAge:
-		return nil, fmt.Sprintf(
-			"the metric %s was published %s ago, and holds for %s (metric_max_age)",
-			p.Metric,
-			age.Round(time.Second),
-			p.MetricMaxAge,
-		)
+		return nil, fmt.Sprintf("the metric %s was published %s ago, and holds for %s (metric_max_age)", name,
+			age.Round(time.Second), p.MetricMaxAge)
+	case m.Value == nil:
+		return nil, fmt.Sprintf("the metric %s has not been known for %s: %s", name, seconds(now.Sub(m.Since)), m.Error)
 	}
-	return &m.Value, ""
+	return m.Value, ""
 }
 
 // evaluatePolicies asks the group's policies, each once in its interval. The most of what they want counts, so that the group
@@ -134,8 +133,8 @@ func (s situation) reading() policy.Reading {
 		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.BootTimes.Mean,
 		Desired: s.state.Desired, Min: s.floor(), Max: s.spec.Max,
 	}
-	if s.spec.Policy.FollowsMetric() {
-		r.Metric, r.NoMetric = s.obs.Metric.known(s.spec.Policy, s.now)
+	if name := s.spec.Policy.Follows(); name != "" {
+		r.Metric, r.NoMetric = s.obs.metric(name, s.spec.Policy, s.now)
 	}
 	if c.memories == c.ready && c.ready > 0 {
 		r.MemoryPercent = new(c.memory / float64(c.memories))

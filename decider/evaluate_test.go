@@ -304,7 +304,7 @@ func TestMetricDoesNotWaitForTheCPU(t *testing.T) {
 			var d bus.Decision
 			for now := t0; now.Before(t0.Add(5*time.Minute)) && st.Desired == desired; now = now.Add(time.Second) {
 				obs := see(tt.vms...)
-				obs.Metric = &Published{tt.metric, now}
+				obs.Metrics = published("requests", tt.metric, now)
 				d, st = Decide(s, st, obs, now)
 				for _, a := range st.Policy {
 					if math.IsNaN(a.Sum) {
@@ -339,7 +339,7 @@ func TestMetricThatIsTooOld(t *testing.T) {
 		for i := range 25 {
 			now := t0.Add(time.Duration(i) * time.Second)
 			obs := see(ready(50))
-			obs.Metric = &Published{500, now.Add(-tt.published)}
+			obs.Metrics = published("requests", 500, now.Add(-tt.published))
 			if d, st = Decide(s, st, obs, now); d.Direction != bus.Hold {
 				break
 			}
@@ -347,6 +347,25 @@ func TestMetricThatIsTooOld(t *testing.T) {
 		if d.Desired != tt.want || !strings.HasPrefix(d.Sentence, tt.sentence) || d.Inputs.Metric != "requests" ||
 			(d.Inputs.MetricValue != nil) != (tt.want == 5) {
 			t.Errorf("published %s ago: desired %d, %q, inputs %+v", tt.published, d.Desired, d.Sentence, d.Inputs)
+		}
+	}
+}
+
+// A query of Prometheus that fails is unknown and never 0: the group holds, also where the number before was far off.
+func TestQueryThatFails(t *testing.T) {
+	s := spec(bounds(1, 10), onPrometheus)
+	st := State{HasSample: true, Desired: 3}
+	for i := range 400 {
+		now := t0.Add(time.Duration(i) * time.Second)
+		obs := see(ready(50), ready(50), ready(50))
+		obs.Metrics = map[string]Published{bus.PrometheusMetric: {Error: "connection refused", At: now, Since: t0}}
+		var d bus.Decision
+		d, st = Decide(s, st, obs, now)
+		if d.Desired != 3 || d.Inputs.Metric != bus.PrometheusMetric || d.Inputs.MetricValue != nil {
+			t.Fatalf("after %d s: %+v", i, d)
+		}
+		if i > 10 && !strings.Contains(d.Sentence, "the metric prometheus has not been known for ") {
+			t.Fatalf("after %d s it says %q", i, d.Sentence)
 		}
 	}
 }

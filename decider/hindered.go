@@ -55,14 +55,8 @@ func (h hindered) troubles(group string, now time.Time) (all bus.Troubles) {
 // said, as by a pause, is none.
 func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration, now time.Time) (all []hindrance) {
 	p, patience := g.inForce.Policy, max(standsAfter, 2*stale)
-	if p.FollowsMetric() {
-		if _, why := obs.Metric.known(p, now); why != "" {
-			h := hindrance{bus.ProblemNoMetric, p.Metric, why + ": no VM is scaled in, nor out by it", patience}
-			if obs.Metric == nil { // then the next one may be as far away as one may be old
-				h.patience = max(patience, p.MetricMaxAge)
-			}
-			all = append(all, h)
-		}
+	if h, is := noMetric(p.Follows(), p, obs, patience, now); is {
+		all = append(all, h)
 	}
 	if in := d.Inputs; in.Unknown > 0 {
 		all = append(all, hindrance{
@@ -74,6 +68,20 @@ func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration,
 		all = append(all, h)
 	}
 	return all
+}
+
+// noMetric is a metric that a group follows and that is not known. A query of Prometheus that fails is a problem of its own.
+func noMetric(name string, p bus.Policy, obs Observation, patience time.Duration, now time.Time) (hindrance, bool) {
+	if name == "" {
+		return hindrance{}, false
+	}
+	m, heard := obs.Metrics[name]
+	_, why := obs.metric(name, p, now)
+	if !heard { // then the next one may be as far away as one may be old
+		patience = max(patience, p.MetricMaxAge)
+	}
+	fails := name == bus.PrometheusMetric && heard && m.Value == nil
+	return hindrance{bus.ProblemNoMetric, name, why + ": no VM is scaled in, nor out by it", patience}, why != "" && !fails
 }
 
 // refreshWaits is a refresh in which no VM moves: none is being replaced, or the one that is has taken longer than its group's

@@ -104,10 +104,10 @@ func TestStandsStill(t *testing.T) {
 		},
 		{"nobody has published the metric yet", spec(bounds(1, 4), onMetric), func(*rollout) {}, 100, "", ""},
 		{
-			"the metric has run out", spec(bounds(1, 4), onMetric), func(f *rollout) { f.metric = &Published{50, f.now} }, 200,
+			"the metric has run out", spec(bounds(1, 4), onMetric), func(f *rollout) { f.metric = &Published{Value: new(50.), At: f.now} }, 200,
 			bus.ProblemNoMetric, "metric_max_age",
 		},
-		{"a metric that is published", spec(bounds(1, 4), onMetric), func(f *rollout) { f.metric = &Published{50, f.now} }, 100, "", ""},
+		{"a metric that is published", spec(bounds(1, 4), onMetric), func(f *rollout) { f.metric = &Published{Value: new(50.), At: f.now} }, 100, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

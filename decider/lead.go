@@ -232,7 +232,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("what was set by hand does not go with the file: the file holds")
 		spec, controls.Set = g.spec, nil
 	}
-	g.inForce = spec
+	g.use(spec)
 	g.state, g.saved, g.takeOver = recall(kept, g.decision, controls, now), kept, now
 	g.state.Refresh = refresh
 	return nil
@@ -315,6 +315,11 @@ func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) 
 	}
 	if g.trouble != "" && now.Sub(g.troubled) >= stale { // not while a stage starts
 		all.Add(bus.ProblemHostsDisagree, g.spec.Name, prefix+g.trouble+": no VM is scaled in")
+	}
+	if m := g.metrics[bus.PrometheusMetric]; m.Value == nil && m.Error != "" &&
+		g.inForce.Policy.Follows() == bus.PrometheusMetric {
+		all.Add(bus.ProblemQueryFails, g.spec.Name, fmt.Sprintf("%sits query of Prometheus, %q, says nothing since %s: %s", prefix,
+			bus.Clip(g.inForce.Policy.Prometheus.Query, 80), m.Since.UTC().Format(time.RFC3339), m.Error))
 	}
 	if r := g.state.Refresh; g.decision != nil && r.Unresolved(g.decision.Machine) {
 		text := prefix + "its refresh has failed: " + r.Sentence

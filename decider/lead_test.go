@@ -172,35 +172,75 @@ func TestRecallKeepsWhatWasLearned(t *testing.T) {
 	}
 }
 
+func onPrometheus(g *bus.Group) {
+	g.Policy.Types, g.Policy.Signal, g.Policy.MetricTarget = []bus.PolicyType{bus.PolicyTarget}, bus.SignalPrometheus, 100
+	g.Policy.Prometheus.URL, g.Policy.Prometheus.Query = "http://127.0.0.1:9090", "sum(queue)"
+}
+
+func TestGroupHears(t *testing.T) {
+	g := group{inForce: spec(onPrometheus), metrics: map[string]Published{}, lastEval: t0}
+	hear := func(name string, value *float64, err string, after time.Duration) Published {
+		g.hear(bus.Metric{Name: name, Value: value, Error: err}, t0.Add(after))
+		return g.metrics[bus.PrometheusMetric]
+	}
+	if hear("requests", new(5.), "", 0); len(g.metrics) > 0 {
+		t.Errorf("it hears what it does not follow: %+v", g.metrics)
+	}
+	if p := hear(bus.PrometheusMetric, new(5.), "", 0); *p.Value != 5 || !p.At.Equal(t0) || !p.Since.IsZero() {
+		t.Errorf("%+v", p)
+	}
+	hear(bus.PrometheusMetric, nil, "refused", time.Second)
+	p := hear(bus.PrometheusMetric, nil, "timeout", time.Minute)
+	if p.Value != nil || p.Error != "timeout" || !p.Since.Equal(t0.Add(time.Second)) {
+		t.Errorf("a failure that goes on: %+v", p)
+	}
+	g.spec.Name, g.inForce.Name = "web", "web"
+	const want = `group web: its query of Prometheus, "sum(queue)", says nothing since 2026-05-04T12:00:01Z: timeout`
+	all := g.troubles(t0, time.Minute)
+	if len(all) != 1 || all[0].Code != bus.ProblemQueryFails || all[0].Text != want {
+		t.Errorf("troubles %+v, want %s", all, want)
+	}
+	if p := hear(bus.PrometheusMetric, new(6.), "", time.Hour); *p.Value != 6 || !p.Since.IsZero() ||
+		len(g.troubles(t0, time.Minute)) > 0 {
+		t.Errorf("after the failure: %+v", p)
+	}
+	same, another := g.inForce, g.inForce
+	same.Policy.UpperPercent, another.Policy.Prometheus.Query = 60, "sum(other)"
+	if g.use(same); len(g.metrics) != 1 {
+		t.Error("the answer is forgotten with the same query")
+	}
+	if g.use(another); len(g.metrics) != 0 {
+		t.Error("the answer of another query holds")
+	}
+}
+
+// published is a number that came at a time.
+func published(name string, value float64, at time.Time) map[string]Published {
+	return map[string]Published{name: {Value: &value, At: at}}
+}
+
 func TestMetricIsUnknownAfterAWhile(t *testing.T) {
-	g := group{
-		inForce: spec(func(g *bus.Group) { g.Policy.Metric = "requests" }),
-		metrics: map[string]Published{"requests": {5, t0}, "queue": {7, t0}},
-	}
-	if m := g.metric(); m == nil || m.Value != 5 {
-		t.Errorf("%+v", m)
-	}
-	g.inForce.Policy.Metric = "other"
-	if m := g.metric(); m != nil {
-		t.Errorf("%+v of a metric that nobody publishes", m)
-	}
 	p := spec().Policy
-	p.Metric, p.MetricMaxAge = "requests", 5*time.Minute
+	p.MetricMaxAge = 5 * time.Minute
+	five := published("requests", 5, t0)
 	for _, tt := range []struct {
-		metric *Published
-		age    time.Duration
-		want   string // why it is not known
+		metrics map[string]Published
+		age     time.Duration
+		want    string // why it is not known
 	}{
-		{&Published{5, t0}, 0, ""},
-		{&Published{5, t0}, 5 * time.Minute, ""},
+		{five, 0, ""},
+		{five, 5 * time.Minute, ""},
+		{five, 5*time.Minute + time.Second, "the metric requests was published 5m1s ago, and holds for 5m0s (metric_max_age)"},
+		{five, -time.Second, "the metric requests was published 1s in the future, before the clock was set back"},
 		{
-			&Published{5, t0}, 5*time.Minute + time.Second,
-			"the metric requests was published 5m1s ago, and holds for 5m0s (metric_max_age)",
+			map[string]Published{"requests": {Error: "no answer", At: t0, Since: t0.Add(-time.Minute)}},
+			2 * time.Second,
+			"the metric requests has not been known for 62 s: no answer",
 		},
-		{&Published{5, t0}, -time.Second, "the metric requests was published 1s in the future, before the clock was set back"},
 		{nil, 0, "nobody has published the metric requests since this decider was started"},
+		{published("queue", 7, t0), 0, "nobody has published the metric requests since this decider was started"},
 	} {
-		value, why := tt.metric.known(p, t0.Add(tt.age))
+		value, why := Observation{Metrics: tt.metrics}.metric("requests", p, t0.Add(tt.age))
 		if (value != nil) != (tt.want == "") || value != nil && *value != 5 || why != tt.want {
 			t.Errorf("after %s: %v, %q; want %q", tt.age, value, why, tt.want)
 		}

@@ -67,7 +67,9 @@ func (f *rollout) step() bus.Decision {
 		})
 	}
 	slices.SortFunc(obs.Hosts, func(a, b HostObservation) int { return len(a.ID) - len(b.ID) })
-	obs.Metric = f.metric
+	if f.metric != nil {
+		obs.Metrics = map[string]Published{"requests": *f.metric}
+	}
 	f.seen = obs
 	f.d, f.state = Decide(f.spec, f.state, obs, f.now)
 	for id := range f.vms {

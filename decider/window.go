@@ -14,10 +14,10 @@ import (
 
 // Observation is what one evaluation of a group looks at.
 type Observation struct {
-	Hosts   []HostObservation // by ID
-	Fresh   int               // hosts with a sample since the previous evaluation
-	Awaited []string          // hosts that had VMs under the decider before this one, and were not heard yet
-	Metric  *Published        // what was published last of the policy's metric; nil is nothing
+	Hosts   []HostObservation    // by ID
+	Fresh   int                  // hosts with a sample since the previous evaluation
+	Awaited []string             // hosts that had VMs under the decider before this one, and were not heard yet
+	Metrics map[string]Published // what was published last of the metrics that the policy follows, by name
 }
 
 // anyFresh reports whether any host's list is up to date.

@@ -54,7 +54,7 @@ func (w *world) step() bus.Decision {
 	}
 	obs := Observation{Hosts: []HostObservation{{ID: "kvm1", Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
 	if w.metric != nil {
-		obs.Metric = &Published{*w.metric, w.now}
+		obs.Metrics = published("requests", *w.metric, w.now)
 	}
 	var d bus.Decision
 	d, w.state = Decide(w.spec, w.state, obs, w.now)
@@ -151,7 +151,7 @@ func TestDecideInvariants(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
 			obs := drawObservation(t, now)
 			if rapid.Bool().Draw(t, "metric") {
-				obs.Metric = &Published{rapid.Float64Range(0, 1000).Draw(t, "its value"), now}
+				obs.Metrics = published(s.Policy.Follows(), rapid.Float64Range(0, 1000).Draw(t, "its value"), now)
 			}
 			before := st
 			d, next := Decide(s, st, obs, now)

@@ -60,14 +60,14 @@ func (s situation) idle() Idle {
 // metric any more.
 func (s situation) busy() (busy, known bool) {
 	c, p := s.counts, s.spec.Policy
-	metricAlone := p.FollowsMetric() && !slices.ContainsFunc(p.Types, func(t bus.PolicyType) bool { return policy.ReadsCPU(t, p) })
+	metricAlone := p.Follows() != "" && !slices.ContainsFunc(p.Types, func(t bus.PolicyType) bool { return policy.ReadsCPU(t, p) })
 	known = s.obs.Fresh > 0 && s.incomplete == "" && s.obs.Awaited == nil && c.kept == 1 && c.ready == 1 && c.readings == 1
 	if c.readings > 0 {
 		average := max(c.sum, c.wanted) / float64(c.readings)
 		busy = average >= p.LowerPercent && !metricAlone || average > p.UpperPercent
 	}
-	if p.FollowsMetric() {
-		value, _ := s.obs.Metric.known(p, s.now)
+	if name := p.Follows(); name != "" {
+		value, _ := s.obs.metric(name, p, s.now)
 		known = known && value != nil
 		busy = busy || value != nil && *value > 0
 	}
@@ -167,8 +167,8 @@ func (s situation) lastVM() string {
 // idleWork is what there was to do, in words.
 func (s situation) idleWork() string {
 	var parts []string
-	if p := s.spec.Policy; p.FollowsMetric() {
-		parts = append(parts, "metric "+p.Metric+" 0")
+	if name := s.spec.Policy.Follows(); name != "" {
+		parts = append(parts, "metric "+name+" 0")
 	}
 	if s.counts.readings > 0 {
 		parts = append(parts, fmt.Sprintf("average %.0f %%", s.counts.sum/float64(s.counts.readings)))
@@ -182,9 +182,9 @@ const upcoming = 20
 // asleepSentence says what wakes a group.
 func (s situation) asleepSentence() string {
 	var by []string
-	if p := s.spec.Policy; p.FollowsMetric() {
-		text := fmt.Sprintf("the metric %s above 0", p.Metric)
-		if _, why := s.obs.Metric.known(p, s.now); why != "" {
+	if p, name := s.spec.Policy, s.spec.Policy.Follows(); name != "" {
+		text := fmt.Sprintf("the metric %s above 0", name)
+		if _, why := s.obs.metric(name, p, s.now); why != "" {
 			text += " (" + why + ")"
 		}
 		by = append(by, text)

@@ -29,7 +29,7 @@ func TestZero(t *testing.T) {
 	}
 	none := State{HasSample: true}
 	woken := func(st State) State { st.Wake = Wake{t0.Add(time.Minute), "ann@kvm1"}; return st }
-	with := func(o Observation, jobs float64) Observation { o.Metric = &Published{jobs, t0}; return o }
+	with := func(o Observation, jobs float64) Observation { o.Metrics = published("jobs", jobs, t0); return o }
 	protected := ready(1)
 	protected.Protected = true
 	silent := see(ready(1))
@@ -37,8 +37,8 @@ func TestZero(t *testing.T) {
 		silent.Hosts,
 		HostObservation{ID: "kvm2", Name: "kvm2", Time: t0, VMs: []bus.VM{ready(1)}, Trouble: Silent},
 	)
-	old := with(see(ready(1)), 0)
-	old.Metric.At = t0.Add(-time.Hour)
+	old := see(ready(1))
+	old.Metrics = published("jobs", 0, t0.Add(-time.Hour))
 	saturated := ready(1)
 	saturated.RunDelayPercent = new(60.0)
 	long, short := 20*time.Minute, 5*time.Minute

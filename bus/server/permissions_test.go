@@ -79,6 +79,14 @@ func permissionTable() []may {
 			"DBOLT",
 		},
 		{
+			"vmscaler.metric.<group>.prometheus",
+			"what a group's query of Prometheus answers",
+			[]string{"vmscaler.metric.web.prometheus"},
+			nil,
+			"DOM",
+			"DT",
+		},
+		{
 			"vmscaler.metric.<group>.<name>",
 			"numbers that a group scales on",
 			[]string{"vmscaler.metric.web.requests"},

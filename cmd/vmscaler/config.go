@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -52,7 +54,15 @@ func (c *configCheckCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer hv.close()
-	if _, err := prepare(hv, cfg, false); err != nil {
+	_, err = prepare(hv, cfg, false)
+	if unanswered := check.QueryProblems(cmd.Context(), cfg); len(unanswered) > 0 {
+		var onHost config.Problems
+		if err != nil && !errors.As(err, &onHost) {
+			return err
+		}
+		err = onHost.And(unanswered)
+	}
+	if err != nil {
 		return err
 	}
 	for _, w := range host.UnreadSeeds(hv.conn, cfg) {

@@ -117,7 +117,7 @@ func resumeStep(m Memory, p bus.Policy, warmup time.Duration) (Policy, Memory, e
 
 func resumeTarget(m Memory, p bus.Policy, warmup time.Duration) (Policy, Memory, error) {
 	value := p.TargetPercent
-	if p.Signal == bus.SignalMetric {
+	if p.Signal.OfGroup() {
 		value = p.MetricTarget
 	}
 	if m.Target == nil || m.Target.Value != value || m.Target.Signal != p.Signal {

@@ -36,7 +36,7 @@ func (t *Target) Recommend(r Reading) Recommendation {
 	}
 	each, why := t.read(r)
 	ready := r.Ready
-	if ready == 0 && t.Signal == bus.SignalMetric {
+	if ready == 0 && t.Signal.OfGroup() {
 		ready = 1 // its number is not of the VMs, and does not wait for the first
 	}
 	if each == nil || ready == 0 {
@@ -80,7 +80,7 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 			bus.Count(r.Ready, "VM"),
 			t.Value,
 		)
-	case bus.SignalMetric:
+	case bus.SignalMetric, bus.SignalPrometheus:
 		switch {
 		case r.Metric == nil:
 			return nil, cmp.Or(r.NoMetric, "the metric is not known")

@@ -22,6 +22,7 @@ import (
 	"github.com/vmscaler/vmscaler/collector"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/decider"
+	"github.com/vmscaler/vmscaler/decider/prometheus"
 )
 
 // The stages. The bus is the one that the others join.
@@ -217,15 +218,14 @@ func makers(o Options, url string) []maker {
 			return a.Run, nil
 		}},
 		{StageDecider, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
-			d, err := decider.New(
-				decider.Config{Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override},
-				conn,
-				o.Log,
-			)
+			poller := prometheus.NewPoller(func(m *bus.Metric) error { return conn.Publish(m) }, o.Log)
+			d, err := decider.New(decider.Config{
+				Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override, Ask: poller.Follow,
+			}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
-			return d.Run, nil
+			return beside(d.Run, poller.Run), nil
 		}},
 		{StageCollector, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
@@ -239,6 +239,18 @@ func makers(o Options, url string) []maker {
 		{StageBus, func(*client.Conn, *client.Reporter, func(error)) (func(context.Context) error, error) {
 			return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil // the server runs by itself
 		}},
+	}
+}
+
+// beside runs another one until the first one ends.
+func beside(run, other func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- other(ctx) }()
+		err := run(ctx)
+		cancel()
+		return errors.Join(err, <-ended)
 	}
 }
 

@@ -30,6 +30,7 @@ type Facts struct {
 	Owned     map[string]int       // VMs that each group has
 	Limits    config.HostLimits    // of launches
 	Strangers map[string]int       // VMs of groups that the config does not have
+	Queries   []Query              // of Prometheus, that groups follow
 
 	Host        *Host // nil where it was not looked at
 	HostUnknown string

@@ -24,7 +24,7 @@ type Finding struct {
 func (f Facts) Findings() []Finding {
 	var all []Finding
 	for _, part := range []func() []Finding{
-		f.config, f.libvirt, f.login, f.acceleration, f.machine, f.network, f.storage, f.templates, f.memory,
+		f.config, f.libvirt, f.login, f.acceleration, f.machine, f.network, f.storage, f.templates, f.memory, f.queries,
 	} {
 		all = append(all, part()...)
 	}

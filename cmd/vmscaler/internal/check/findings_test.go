@@ -16,6 +16,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/decider/prometheus"
 )
 
 const (
@@ -125,6 +126,18 @@ func TestFindings(t *testing.T) {
 		}, []string{
 			"problem config: v.yaml:3: groups[0].max: found 0 -> want 1 to 1000",
 			"problem config: v.yaml: found nothing -> want something",
+		}},
+		{"queries of Prometheus", func(f *Facts) {
+			f.Queries = []Query{
+				{Group: "web", Value: 118.5},
+				{Group: "api", Err: prometheus.RefusedError{Why: "the query answers several series"}},
+				{Group: "ci", Err: errors.New("ask http://127.0.0.1:9090: connection refused")},
+			}
+		}, []string{
+			"problem prometheus: the query of group api says nothing, and the group does not scale on it: the query answers several " +
+				"series -> change policy.prometheus.query until it answers one number",
+			"warning prometheus: group ci does not scale on its query as long as Prometheus does not answer: ask http://127.0.0.1:9090: " +
+				"connection refused -> start Prometheus, or change what is under policy.prometheus",
 		}},
 		{"no config", func(f *Facts) { f.ConfigErr = errors.New("config file x does not exist") }, []string{
 			"problem config: config file x does not exist -> name a file that can be read with --config, or leave it out",

@@ -44,6 +44,7 @@ func Gather(ctx context.Context, in Input) (Facts, error) {
 		me.GIDs = append(me.GIDs, groups...)
 	}
 
+	f.Queries = AskQueries(ctx, f.Groups)
 	conn := f.reach(ctx, in)
 	if err := ctx.Err(); err != nil {
 		return f, fmt.Errorf("check: %w", context.Cause(ctx))

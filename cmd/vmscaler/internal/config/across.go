@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -137,7 +140,8 @@ func (d *decoder) policy(path string, p bus.Policy) {
 	case p.Signal != bus.SignalCPU && !p.Has(bus.PolicyTarget):
 		d.problem(path+".signal", string(p.Signal), "it with type: target only")
 	}
-	if p.Signal != bus.SignalMetric && p.TargetPercent == 0 && !d.bad(path+".target") {
+	d.prometheus(path+".prometheus", p)
+	if !p.Signal.OfGroup() && p.TargetPercent == 0 && !d.bad(path+".target") {
 		d.problem(path+".target", "0", "more than 0 percent")
 	}
 	for _, side := range []struct {
@@ -160,6 +164,44 @@ func (d *decoder) policy(path string, p bus.Policy) {
 			}
 		}
 	}
+}
+
+// prometheus checks what takes more than one field of a query of Prometheus.
+func (d *decoder) prometheus(path string, p bus.Policy) {
+	q := p.Prometheus
+	if d.bad(path) || d.bad(path+".url") {
+		return
+	}
+	u, err := url.Parse(q.URL)
+	switch {
+	case p.Follows() == bus.PrometheusMetric && q.URL == "":
+		d.problem(path+".url", "nothing", "the address of Prometheus, such as http://127.0.0.1:9090, with signal: prometheus")
+	case p.Follows() == bus.PrometheusMetric && strings.TrimSpace(q.Query) == "" && !d.bad(path+".query"):
+		d.problem(path+".query", "nothing", "a query with signal: prometheus, such as sum(rate(http_requests_total[1m]))")
+	case q.TokenFile != "" && err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()):
+		d.problem(path+".token_file", q.TokenFile, "it with a url of https or of this machine: others could read the token on the way")
+	}
+	if p.Follows() == bus.PrometheusMetric && !d.bad(path+".interval") {
+		atMost := p.MetricMaxAge - q.Timeout
+		if q.Interval > atMost && !d.bad(path+".timeout") {
+			d.problem(path+".interval", short(q.Interval), fmt.Sprintf(
+				"at most %s, as an answer holds for metric_max_age (%s) and takes up to timeout (%s)", short(max(0, atMost)),
+				short(p.MetricMaxAge), short(q.Timeout)))
+		}
+	}
+	if len(q.Headers) > bus.MaxHeaders {
+		d.problem(path+".headers", fmt.Sprintf("%d headers", len(q.Headers)), fmt.Sprintf("at most %d", bus.MaxHeaders))
+	}
+	for i, h := range q.Headers {
+		if at := fmt.Sprintf("%s.headers[%d]", path, i); h.Name == "" && !d.bad(at) && !d.bad(at+".name") {
+			d.problem(at+".name", "nothing", "the name of a header")
+		}
+	}
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // bound is one of two fields that bound each other, and what it has to be.

@@ -220,10 +220,20 @@ var scalars = []struct{ field, good, bad string }{
 	{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
 	{"policy.interval", "200ms 20m", "199ms 0 21m"},
 	{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
-	{"policy.signal", "cpu", "disk '' memory metric"},
+	{"policy.signal", "cpu", "disk '' memory metric prometheus"},
 	{"policy.target", "60 1", "0 101"},
 	{"policy.metric", "requests ''", "a.b 'a b' 5"},
 	{"policy.metric_target", "0.5 1000", "0 -1 lots"},
+	{
+		"policy.prometheus",
+		"{url: 'http://127.0.0.1:9090', query: up} {url: 'https://prom.example/a', token_file: /t, ca: /c} " +
+			"{headers: [{name: X-A, value: b}]} " +
+			"{url: 'http://localhost:9090', token_file: /t} {interval: 1s, timeout: 100ms} {interval: 1h, timeout: 1m} {url: ''}",
+		"{url: 'ftp://a'} {url: 'http://a:b@c'} {url: 'http://a/?b'} {url: 'http://a/#b'} {url: 'http://'} {url: a} {interval: 0s} " +
+			"{interval: 2h} {timeout: 50ms} {timeout: 2m} {headers: [{name: Authorization, value: b}]} {headers: [{value: b}]} " +
+			"{headers: [{name: 'a b'}]} {headers: [{name: a, value: \"b\\nc\"}]} {headers: 1} {query: 1} " +
+			"{url: 'http://prom.example', token_file: /t} {address: a}",
+	},
 	{"policy.metric_max_age", "1s 5m 24h", "0s 999ms 25h -1s 120 never"},
 	{
 		"policy.steps", "{adjustment: percent, out: [{from: 0, adjust: 10}, {from: 10, adjust: 30}], in: []} {adjustment: exact, " +
@@ -331,6 +341,27 @@ func splitValues(s string) []string {
 		}
 		return r == ' ' && !quoted && depth == 0
 	})
+}
+
+// What a query of Prometheus needs, and what it may not be together with.
+func TestPrometheus(t *testing.T) {
+	for text, want := range map[string]string{
+		"type: target, signal: prometheus, prometheus: {url: 'http://127.0.0.1:9090', query: up}": "",
+		"type: target, signal: prometheus, prometheus: {query: up}":                               ".url: found nothing",
+		"type: target, signal: prometheus, prometheus: {url: 'http://a'}":                         ".query: found nothing",
+		"type: target, signal: prometheus, prometheus: {url: 'http://a', query: ' '}":             ".query: found nothing",
+		"type: target, signal: prometheus, metric_max_age: 1m, prometheus: {url: 'http://a', query: up, interval: 1m}": ".interval: " +
+			"found 1m, want at most 55s",
+		"type: target, signal: prometheus, metric_max_age: 1s, prometheus: {url: 'http://a', query: up}": ".interval: " +
+			"found 15s, want at most 0s",
+		"type: threshold, signal: prometheus, prometheus: {url: 'http://a', query: up}": "signal: found prometheus, want it with " +
+			"type: target only",
+	} {
+		_, _, err := Parse("f", []byte("groups: [{name: web, policy: {"+text+"}}]"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
 }
 
 // A value that is wrong by itself is not compared with others: what it would have been is unknown.

@@ -14,6 +14,12 @@ import (
 // VMs, or of what several stages must agree on.
 var live = []string{"min", "max", "idle_to_zero", "wake_for"}
 
+// fixed are fields of a policy that are the file's alone: who may set policies over the bus must not send the decider's files
+// to an address of their own.
+var fixed = []string{
+	"policy.prometheus.url", "policy.prometheus.token_file", "policy.prometheus.ca", "policy.prometheus.headers",
+}
+
 // LiveField is the path of a field that can be set while a group runs, such as policy.upper for "upper". The error
 // says which there are.
 func LiveField(name string) (string, error) {
@@ -55,7 +61,7 @@ func liveFields() []string {
 		}
 	}
 	walk("policy", policyFields(&g.Policy))
-	return fields
+	return slices.DeleteFunc(fields, func(path string) bool { return slices.Contains(fixed, path) })
 }
 
 // find is the value at a path below a section, nil if there is none.

@@ -49,6 +49,7 @@ func TestOverrideSaysWhatIsWrong(t *testing.T) {
 		"web.policy.signal: found metric, want it together with": {"policy.type": "target", "policy.signal": "metric"},
 		"web.policy.type: found \"[threshold\", want a value":    {"policy.type": "[threshold"},
 		"web.policy.cooldown_in: found \"\"":                     {"policy.cooldown_in": ""},
+		"web.policy.prometheus.url: found a field that cannot":   {"policy.prometheus.url": "http://a"},
 		"web.min: found a mapping":                               {"min": "{a: 1}"},
 	} {
 		_, err := Override(web, set)
@@ -61,13 +62,15 @@ func TestOverrideSaysWhatIsWrong(t *testing.T) {
 func TestLiveField(t *testing.T) {
 	for name, want := range map[string]string{
 		"upper": "policy.upper", "policy.upper": "policy.upper", "min": "min",
-		"limits.rate_in": "policy.limits.rate_in",
+		"limits.rate_in": "policy.limits.rate_in", "prometheus.query": "policy.prometheus.query",
 	} {
 		if got, err := LiveField(name); got != want || err != nil {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
 	}
-	for _, name := range []string{"", "name", "policy", "vcpus", "steps"} {
+	for _, name := range []string{
+		"", "name", "policy", "vcpus", "steps", "prometheus.url", "policy.prometheus.token_file", "prometheus.ca", "prometheus.headers",
+	} {
 		if got, err := LiveField(name); err == nil {
 			t.Errorf("%q gives %q", name, got)
 		}

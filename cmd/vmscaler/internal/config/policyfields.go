@@ -1,7 +1,13 @@
 package config
 
 import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider/policy"
@@ -11,11 +17,12 @@ func policyFields(p *bus.Policy) section {
 	return section{
 		{"type", choices(&p.Types, policy.Kinds()...)},
 		{"setting", choice(&p.Setting, policy.Settings()...)},
-		{"signal", choice(&p.Signal, bus.SignalCPU, bus.SignalMemory, bus.SignalMetric)},
+		{"signal", choice(&p.Signal, bus.SignalCPU, bus.SignalMemory, bus.SignalMetric, bus.SignalPrometheus)},
 		{"target", percent(&p.TargetPercent)},
 		{"metric", text(&p.Metric, "the name of a metric: up to 60 of a-z, A-Z, 0-9, '-' and '_'", isMetric)},
 		{"metric_target", number(&p.MetricTarget, 1e-6, 1e12, "a number above 0, for each VM")},
 		{"metric_max_age", duration(&p.MetricMaxAge, time.Second, 24*time.Hour)},
+		{"prometheus", prometheusFields(&p.Prometheus)},
 		{"upper", percent(&p.UpperPercent)},
 		{"lower", percent(&p.LowerPercent)},
 		{"interval", duration(&p.Interval, 200*time.Millisecond, bus.LongestInterval)},
@@ -39,6 +46,53 @@ func policyFields(p *bus.Policy) section {
 			{"rate_window", duration(&p.Limits.RateWindow, time.Second, 24*time.Hour)},
 		}},
 	}
+}
+
+func prometheusFields(p *bus.Prometheus) section {
+	return section{
+		{"url", text(&p.URL, wantPrometheus, isPrometheus)},
+		{"query", text(&p.Query, fmt.Sprintf("a query in PromQL of up to %d bytes, whose answer is one number", maxValue), isQuery)},
+		{"interval", duration(&p.Interval, time.Second, time.Hour)},
+		{"timeout", duration(&p.Timeout, 100*time.Millisecond, time.Minute)},
+		{"token_file", text(&p.TokenFile, wantFile, isPath)},
+		{"ca", text(&p.CA, wantFile, isPath)},
+		{"headers", list[bus.Header]{
+			&p.Headers, fmt.Sprintf("a list of at most %d headers with name and value", bus.MaxHeaders), true, headerFields,
+			func() bus.Header { return bus.Header{} },
+		}},
+	}
+}
+
+func headerFields(h *bus.Header) section {
+	return section{
+		{"name", text(&h.Name, "the name of a header, such as X-Scope-OrgID; not Authorization, which is of token_file", isHeader)},
+		{"value", text(&h.Value, "printable ASCII characters", isHeaderValue)},
+	}
+}
+
+const wantPrometheus = "http://HOST:PORT or https://HOST, with the path before /api/v1 if there is one, " +
+	"and without user and password"
+
+func isPrometheus(s string) bool {
+	if s == "" {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil &&
+		u.RawQuery == "" && u.Fragment == "" && !strings.Contains(s, "?") && isPath(s)
+}
+
+func isQuery(s string) bool { return len(s) <= maxValue && utf8.ValidString(s) }
+
+var headerName = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]{1,100}$")
+
+func isHeader(s string) bool {
+	return headerName.MatchString(s) && !slices.Contains([]string{"authorization", "host", "content-type", "content-length"},
+		strings.ToLower(s))
+}
+
+func isHeaderValue(s string) bool {
+	return len(s) <= maxValue && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 }
 
 func newBand() bus.Band { return bus.Band{} }
