@@ -26,6 +26,7 @@ const (
 	maxVCPUs     = 4096
 	maxMemoryMiB = 1 << 30
 	maxPercent   = 1e6 // 100 is all of something; measuring overshoots, but not as much as this
+	maxRate      = 1e9 // MiB/s
 	maxDesired   = 1_000_000
 	maxProblems  = 16     // in a health message
 	maxElements  = 10_000 // of a list or an object
@@ -232,6 +233,12 @@ func (s *Sample) bounds() error {
 		b.number("vms.vcpus", float64(vm.VCPUs), maxVCPUs)
 		b.number("vms.memory_mib", float64(vm.MemoryMiB), maxMemoryMiB)
 		b.knownInt("vms.memory_used_mib", vm.MemoryUsedMiB, maxMemoryMiB)
+		if r := vm.Rates; r != nil {
+			b.known("vms.rates.network_rx_mib_s", r.NetworkRx, maxRate)
+			b.known("vms.rates.network_tx_mib_s", r.NetworkTx, maxRate)
+			b.known("vms.rates.disk_read_mib_s", r.DiskRead, maxRate)
+			b.known("vms.rates.disk_write_mib_s", r.DiskWrite, maxRate)
+		}
 	}
 	return b.of("sample")
 }

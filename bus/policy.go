@@ -40,6 +40,12 @@ const (
 	SignalMetric Signal = "metric" // the number Policy.Metric, at Policy.MetricTarget for each VM
 	// SignalPrometheus is what the query Policy.Prometheus answers, at Policy.MetricTarget for each VM.
 	SignalPrometheus Signal = "prometheus"
+	// What the ready VMs receive, send, read and write on average, at Policy.TargetMiBS. The collector reads it of groups that
+	// have one of these signals in the file.
+	SignalNetworkRx Signal = "network_rx"
+	SignalNetworkTx Signal = "network_tx"
+	SignalDiskRead  Signal = "disk_read"
+	SignalDiskWrite Signal = "disk_write"
 )
 
 // PrometheusMetric is the name under which the decider publishes what a group's query of Prometheus answers.
@@ -113,14 +119,15 @@ type Limits struct {
 type Policy struct {
 	// Types are one or several rules: the group grows if one of them wants it, and shrinks only if all do.
 	Types         []PolicyType  `json:"types"`
-	Setting       PolicySetting `json:"setting"`             // for PolicyPredictive
-	Signal        Signal        `json:"signal"`              // for PolicyTarget
-	TargetPercent float64       `json:"target_percent"`      // for PolicyTarget
-	Metric        string        `json:"metric"`              // for SignalMetric: its name; what is published is of the whole group
-	MetricTarget  float64       `json:"metric_target"`       // for each VM; also of SignalPrometheus
-	Prometheus    Prometheus    `json:"prometheus,omitzero"` // for SignalPrometheus
-	MetricMaxAge  time.Duration `json:"metric_max_age"`      // from which what was published last is not known any more
-	Steps         Steps         `json:"steps"`               // for PolicyStep
+	Setting       PolicySetting `json:"setting"`                // for PolicyPredictive
+	Signal        Signal        `json:"signal"`                 // for PolicyTarget
+	TargetPercent float64       `json:"target_percent"`         // for PolicyTarget
+	Metric        string        `json:"metric"`                 // for SignalMetric: its name; the number is of the whole group
+	TargetMiBS    float64       `json:"target_mib_s,omitempty"` // MiB/s, the average of a signal of Rates; 0 is none
+	MetricTarget  float64       `json:"metric_target"`          // for each VM; also of SignalPrometheus
+	Prometheus    Prometheus    `json:"prometheus,omitzero"`    // for SignalPrometheus
+	MetricMaxAge  time.Duration `json:"metric_max_age"`         // from which what was published last is not known any more
+	Steps         Steps         `json:"steps"`                  // for PolicyStep
 	Limits        Limits        `json:"limits"`
 	// UpperPercent is the average above which PolicyThreshold wants one VM more. With each policy, a VM above it is busy:
 	// it is the last to be scaled in.
@@ -150,10 +157,18 @@ func (p Policy) Follows() string {
 		return p.Metric
 	case SignalPrometheus:
 		return PrometheusMetric
-	case SignalCPU, SignalMemory:
+	case SignalCPU, SignalMemory, SignalNetworkRx, SignalNetworkTx, SignalDiskRead, SignalDiskWrite:
 	}
 	return ""
 }
 
 // OfGroup reports whether a signal is a number of the whole group, of which each VM has its share.
 func (s Signal) OfGroup() bool { return s == SignalMetric || s == SignalPrometheus }
+
+// IsRate reports whether a signal is one of Rates.
+func (s Signal) IsRate() bool {
+	return s == SignalNetworkRx || s == SignalNetworkTx || s == SignalDiskRead || s == SignalDiskWrite
+}
+
+// FollowsRates reports whether the group is scaled on one of Rates, which the collector must read then.
+func (p Policy) FollowsRates() bool { return p.Has(PolicyTarget) && p.Signal.IsRate() }

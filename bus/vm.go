@@ -92,6 +92,34 @@ func (s State) Suspended() bool { return s == StatePaused || s == StateSaved || 
 // Off reports whether a domain does not run, and will not by itself.
 func (s State) Off() bool { return s == StateShutoff || s == StateCrashed }
 
+// Rates are what a VM moves, in MiB/s, as a mean over ten seconds or more. Nil is unknown: its first reading, a restart, or a
+// device that libvirt has no counters of, such as user-mode networking.
+type Rates struct {
+	NetworkRx *float64 `json:"network_rx_mib_s"` // received by the guest, over all its NICs
+	NetworkTx *float64 `json:"network_tx_mib_s"`
+	DiskRead  *float64 `json:"disk_read_mib_s"` // over all its disks
+	DiskWrite *float64 `json:"disk_write_mib_s"`
+}
+
+// Of is the rate that a signal names; nil is unknown, or a signal that names none.
+func (r *Rates) Of(s Signal) *float64 {
+	if r == nil {
+		return nil
+	}
+	switch s {
+	case SignalNetworkRx:
+		return r.NetworkRx
+	case SignalNetworkTx:
+		return r.NetworkTx
+	case SignalDiskRead:
+		return r.DiskRead
+	case SignalDiskWrite:
+		return r.DiskWrite
+	case SignalCPU, SignalMemory, SignalMetric, SignalPrometheus:
+	}
+	return nil
+}
+
 // VM is one VM in a Sample.
 type VM struct {
 	Name  string `json:"name"`
@@ -105,11 +133,14 @@ type VM struct {
 	// MemoryUsedMiB is what the guest uses as its balloon driver reports it; RunDelayPercent is the share of time
 	// that its vCPUs waited for a host core. Both need the QEMU monitor, so they are read outside the tick and
 	// may be some seconds old. Nil is unknown.
-	MemoryUsedMiB   *int      `json:"memory_used_mib,omitempty"`
-	RunDelayPercent *float64  `json:"run_delay_percent,omitempty"`
-	UUID            string    `json:"uuid"`
-	Created         time.Time `json:"created"`     // when the actuator made it
-	PhaseSince      time.Time `json:"phase_since"` // when it entered its phase
+	MemoryUsedMiB   *int     `json:"memory_used_mib,omitempty"`
+	RunDelayPercent *float64 `json:"run_delay_percent,omitempty"`
+	// Rates are read with those two, where the group's policy follows one of them; nil where it does not, and while they are
+	// unknown.
+	Rates      *Rates    `json:"rates,omitempty"`
+	UUID       string    `json:"uuid"`
+	Created    time.Time `json:"created"`     // when the actuator made it
+	PhaseSince time.Time `json:"phase_since"` // when it entered its phase
 	// BootedAt is when its first boot was over, which a launch hook or a drain that was called off does not change;
 	// RebootedAt is when its guest last restarted without ending, or, if that is later, since when its agent is gone, as it
 	// is while the guest shuts down. Nil is not yet, or unknown.

@@ -51,6 +51,7 @@ type Collector struct {
 	conn   *client.Conn
 	log    zerolog.Logger
 	hashes map[string]string
+	rates  map[string]bool // the groups that follow what their VMs move
 
 	// What the previous pass saw; owned by Run's goroutine.
 	before       map[string]counter // by UUID
@@ -88,11 +89,12 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Collector, error) 
 	}
 	c := &Collector{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
+		rates:  map[string]bool{},
 		before: map[string]counter{}, slow: map[string]slowReading{}, unconfigured: map[string]int{}, ran: map[string]bool{},
 		after: time.After,
 	}
 	for _, g := range cfg.Groups {
-		c.hashes[g.Name] = g.Hash()
+		c.hashes[g.Name], c.rates[g.Name] = g.Hash(), g.Policy.FollowsRates()
 	}
 	return c, nil
 }
@@ -273,7 +275,7 @@ func (c *Collector) takeSlow(s slowResult) {
 		c.poolFree = nil
 	}
 	for uuid, now := range s.vms {
-		now.delayPercent = runDelayPercent(c.slow[uuid], now, c.before[uuid].vcpus)
+		now.delayPercent, now.rates = runDelayPercent(c.slow[uuid], now, c.before[uuid].vcpus), ratesBetween(c.slow[uuid], now)
 		c.slow[uuid] = now
 	}
 	for uuid := range c.slow {

@@ -30,7 +30,7 @@ func (c *Collector) publish(p pass) (unfit error) {
 		vms[r.meta.Group] = append(vms[r.meta.Group], c.vm(r))
 		if !r.counter.at.IsZero() {
 			before[r.uuid], stills[r.uuid] = r.counter, c.stalls[r.uuid].next(r.counter)
-			running = append(running, runningVM{r.name, r.uuid})
+			running = append(running, runningVM{r.name, r.uuid, c.rates[r.meta.Group]})
 		}
 		if _, known := c.hashes[r.meta.Group]; !known {
 			c.unconfigured[r.meta.Group]++
@@ -112,7 +112,7 @@ func (c *Collector) vm(r reading) bus.VM {
 		vm.Error = fmt.Sprintf("its CPU counter has not moved for %d s", int(age.Seconds()))
 	}
 	if s, ok := c.slow[r.uuid]; ok && s.run == r.counter.run && r.counter.at.Sub(s.at) < slowMaxAge {
-		vm.MemoryUsedMiB, vm.RunDelayPercent = s.memoryUsedMiB, s.delayPercent
+		vm.MemoryUsedMiB, vm.RunDelayPercent, vm.Rates = s.memoryUsedMiB, s.delayPercent, s.rates
 	}
 	return vm
 }

@@ -179,7 +179,7 @@ func (r *rig) grow(n int) {
 		if len(r.servers) > 0 {
 			r.serve("/run/libvirt/qemu/" + name + ".pid")
 		}
-		r.vms, r.running = append(r.vms, name), append(r.running, runningVM{name, uuid})
+		r.vms, r.running = append(r.vms, name), append(r.running, runningVM{name: name, uuid: uuid})
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // slowReading is what needs the QEMU monitor, or may wait for a lock in libvirt. It is read beside the tick.
@@ -18,6 +21,60 @@ type slowReading struct {
 	delayKnown    bool
 	run           uint
 	delayPercent  *float64
+	traffic       traffic
+	rates         *bus.Rates // nil where they were not asked for
+}
+
+// traffic is what a run of a domain has moved since its start, in bytes.
+type traffic struct {
+	asked        bool
+	rx, tx       uint64
+	read, write  uint64
+	nics, disks  int  // whose counters these are
+	nicsComplete bool // that is all of them
+}
+
+// trafficOf sums the counters of a domain's devices up. A NIC of user-mode networking has none.
+func trafficOf(s *libvirt.DomainStats) traffic {
+	t := traffic{asked: true, nics: len(s.Net), nicsComplete: true, disks: len(s.Block)}
+	for _, n := range s.Net {
+		t.nicsComplete = t.nicsComplete && n.RxBytesSet && n.TxBytesSet
+		t.rx, t.tx = t.rx+n.RxBytes, t.tx+n.TxBytes
+	}
+	for _, b := range s.Block {
+		if !b.RdBytesSet || !b.WrBytesSet {
+			t.disks = 0 // it did not say, as where another job keeps the monitor busy
+			break
+		}
+		t.read, t.write = t.read+b.RdBytes, t.write+b.WrBytes
+	}
+	return t
+}
+
+// ratesBetween are what a domain moved between two readings; nil where they were not asked for.
+func ratesBetween(before, now slowReading) *bus.Rates {
+	b, n := before.traffic, now.traffic
+	if !n.asked {
+		return nil
+	}
+	rates, window := &bus.Rates{}, now.at.Sub(before.at)
+	if !b.asked || before.run != now.run || window <= 0 {
+		return rates
+	}
+	rate := func(before, now uint64) *float64 {
+		if now < before {
+			return nil
+		}
+		const mib = 1 << 20
+		return new(math.Round(float64(now-before)/mib/window.Seconds()*1000) / 1000)
+	}
+	if n.nics > 0 && n.nics == b.nics && n.nicsComplete && b.nicsComplete {
+		rates.NetworkRx, rates.NetworkTx = rate(b.rx, n.rx), rate(b.tx, n.tx)
+	}
+	if n.disks > 0 && n.disks == b.disks {
+		rates.DiskRead, rates.DiskWrite = rate(b.read, n.read), rate(b.write, n.write)
+	}
+	return rates
 }
 
 // slowRound is one round over the domains, which the goroutine that reads and the stage's own share.
@@ -42,7 +99,10 @@ func (r *slowRound) overdue(now time.Time) error {
 	)
 }
 
-type runningVM struct{ name, uuid string }
+type runningVM struct {
+	name, uuid string
+	rates      bool // its group follows what it moves
+}
 
 // slowResult is what a round returns.
 type slowResult struct {
@@ -97,7 +157,7 @@ func readSlow(conn *libvirt.Connect, round *slowRound, vms []runningVM, pool str
 		if err != nil {
 			continue // gone since the tick
 		}
-		if r, err := readSlowDomain(conn, dom); err == nil {
+		if r, err := readSlowDomain(conn, dom, vm.rates); err == nil {
 			res.vms[vm.uuid] = r
 		}
 		_ = dom.Free()
@@ -105,13 +165,16 @@ func readSlow(conn *libvirt.Connect, round *slowRound, vms []runningVM, pool str
 	return res
 }
 
-func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain) (slowReading, error) {
+func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain, rates bool) (slowReading, error) {
 	run, err := dom.GetID()
 	if err != nil {
 		return slowReading{}, err
 	}
-	stats, err := conn.GetAllDomainStats([]*libvirt.Domain{dom}, libvirt.DOMAIN_STATS_BALLOON|libvirt.DOMAIN_STATS_VCPU,
-		libvirt.CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+	kinds := libvirt.DOMAIN_STATS_BALLOON | libvirt.DOMAIN_STATS_VCPU
+	if rates {
+		kinds |= libvirt.DOMAIN_STATS_INTERFACE | libvirt.DOMAIN_STATS_BLOCK
+	}
+	stats, err := conn.GetAllDomainStats([]*libvirt.Domain{dom}, kinds, libvirt.CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
 	if err != nil {
 		return slowReading{}, err
 	}
@@ -120,6 +183,9 @@ func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain) (slowReading, er
 		if b := s.Balloon; b != nil && b.AvailableSet && b.UsableSet && b.Usable <= b.Available {
 			mib := int((b.Available - b.Usable) / 1024)
 			r.memoryUsedMiB = &mib
+		}
+		if rates {
+			r.traffic = trafficOf(&s)
 		}
 		for _, v := range s.Vcpu {
 			if v.DelaySet {

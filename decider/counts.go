@@ -23,6 +23,8 @@ type counts struct {
 	suspended int     // by a person: owned, and no capacity
 	memory    float64 // sum over the ready ones of what their guests use, in percent
 	memories  int     // of the ready ones, those where that is known
+	rate      float64 // sum over the ready ones of the rate that the policy follows, in MiB/s
+	rates     int     // of the ready ones, those where that is known
 	delay     float64 // sum of the time that they waited for a host core, in percent
 	delays    int     // of the ready ones, those where that is known
 }
@@ -69,6 +71,10 @@ func count(spec bus.Group, st State, obs Observation) counts {
 					if vm.MemoryUsedMiB != nil && vm.MemoryMiB > 0 {
 						c.memories++
 						c.memory += min(100*float64(*vm.MemoryUsedMiB)/float64(vm.MemoryMiB), 100)
+					}
+					if r := vm.Rates.Of(spec.Policy.Signal); r != nil {
+						c.rates++
+						c.rate += *r
 					}
 					if vm.RunDelayPercent != nil {
 						c.delays++

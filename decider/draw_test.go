@@ -36,8 +36,9 @@ func drawSpec(t *rapid.T) bus.Group {
 	p.Types = rapid.SliceOfNDistinct(rapid.SampledFrom(policy.Kinds()), 1, len(policy.Kinds()), rapid.ID[bus.PolicyType]).
 		Draw(t, "policies")
 	p.Setting = rapid.SampledFrom(policy.Settings()).Draw(t, "setting")
-	p.Signal = rapid.SampledFrom([]bus.Signal{bus.SignalCPU, bus.SignalMemory, bus.SignalMetric, bus.SignalPrometheus}).
-		Draw(t, "signal")
+	p.Signal = rapid.SampledFrom([]bus.Signal{
+		bus.SignalCPU, bus.SignalMemory, bus.SignalMetric, bus.SignalPrometheus, bus.SignalDiskRead,
+	}).Draw(t, "signal")
 	p.Metric = "requests"
 	p.Steps.Adjustment = rapid.SampledFrom([]bus.Adjustment{bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent}).
 		Draw(t, "adjustment")

@@ -139,6 +139,9 @@ func (s situation) reading() policy.Reading {
 	if c.memories == c.ready && c.ready > 0 {
 		r.MemoryPercent = new(c.memory / float64(c.memories))
 	}
+	if c.rates == c.ready && c.ready > 0 {
+		r.RateMiBS = new(c.rate / float64(c.rates))
+	}
 	return r
 }
 

@@ -369,3 +369,37 @@ func TestQueryThatFails(t *testing.T) {
 		}
 	}
 }
+
+// A group follows what its ready VMs move on average; where that is not known of one of them, it holds.
+func TestRates(t *testing.T) {
+	s := spec(bounds(1, 10), func(g *bus.Group) {
+		g.Policy.Types, g.Policy.Signal, g.Policy.TargetMiBS = []bus.PolicyType{bus.PolicyTarget}, bus.SignalNetworkTx, 5
+	})
+	moving := func(rate *float64) bus.VM {
+		vm := ready(10)
+		vm.Rates = &bus.Rates{NetworkRx: new(100.), NetworkTx: rate}
+		return vm
+	}
+	for _, tt := range []struct {
+		name     string
+		vms      []bus.VM
+		want     int
+		sentence string
+	}{
+		{"much", []bus.VM{moving(new(4.)), moving(new(11.))}, 3, "scaling out: average network_tx 7.5 MiB/s of 2 VMs, target 5"},
+		{"unknown of one", []bus.VM{moving(new(100.)), moving(nil)}, 2, "the network_tx is not known of each ready VM"},
+		{"not read", []bus.VM{ready(10), ready(10)}, 2, "the network_tx is not known of each ready VM"},
+		{"enough", []bus.VM{moving(new(4.8)), moving(new(5.))}, 2, "average network_tx 4.9 MiB/s of 2 VMs, target 5"},
+	} {
+		st := State{HasSample: true, Desired: 2}
+		var d bus.Decision
+		for i := range 60 {
+			if d, st = Decide(s, st, see(tt.vms...), t0.Add(time.Duration(i)*time.Second)); d.Direction == bus.Out {
+				break
+			}
+		}
+		if d.Desired != tt.want || d.Sentence != tt.sentence {
+			t.Errorf("%s: desired %d, %q", tt.name, d.Desired, d.Sentence)
+		}
+	}
+}

@@ -117,8 +117,11 @@ func resumeStep(m Memory, p bus.Policy, warmup time.Duration) (Policy, Memory, e
 
 func resumeTarget(m Memory, p bus.Policy, warmup time.Duration) (Policy, Memory, error) {
 	value := p.TargetPercent
-	if p.Signal.OfGroup() {
+	switch {
+	case p.Signal.OfGroup():
 		value = p.MetricTarget
+	case p.Signal.IsRate():
+		value = p.TargetMiBS
 	}
 	if m.Target == nil || m.Target.Value != value || m.Target.Signal != p.Signal {
 		m = Memory{Target: &Target{Signal: p.Signal, Value: value, Period: signalPeriod, PeriodsOut: periodsOut, PeriodsIn: periodsIn}}

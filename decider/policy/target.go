@@ -14,7 +14,7 @@ import (
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html
 type Target struct {
 	Signal                bus.Signal    // "" is the CPU
-	Value                 float64       // percent, or of the metric for each VM
+	Value                 float64       // percent, MiB/s, or of the metric for each VM
 	Period                time.Duration // of the signal
 	PeriodsOut, PeriodsIn int
 	Warmup                time.Duration // after scaling out, in which nothing is scaled in
@@ -80,6 +80,12 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 			bus.Count(r.Ready, "VM"),
 			t.Value,
 		)
+	case bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite:
+		if r.RateMiBS == nil {
+			return nil, fmt.Sprintf("the %s is not known of each ready VM", t.Signal)
+		}
+		return r.RateMiBS, fmt.Sprintf("average %s %.4g MiB/s of %s, target %g", t.Signal, *r.RateMiBS,
+			bus.Count(r.Ready, "VM"), t.Value)
 	case bus.SignalMetric, bus.SignalPrometheus:
 		switch {
 		case r.Metric == nil:

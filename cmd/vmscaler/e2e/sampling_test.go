@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +88,64 @@ func TestReadyByLease(t *testing.T) {
 	addresses, err := w.domain(w.group + "-1").ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
 	if err != nil || len(addresses) == 0 {
 		t.Errorf("ready by a lease, but libvirt knows %v (%v)", addresses, err)
+	}
+	p.stop()
+}
+
+// TestScalesOnWhatIsReceived: a group grows on what its VM receives, as libvirt counts it.
+func TestScalesOnWhatIsReceived(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(w.config("min: 1\nmax: 2\npolicy:\n  type: target\n  signal: network_rx\n  target_mib_s: 0.5"))
+	p.untilReady(1)
+	rates := func() bus.Rates {
+		if len(p.sample.VMs) == 0 || p.sample.VMs[0].Rates == nil {
+			return bus.Rates{}
+		}
+		return *p.sample.VMs[0].Rates
+	}
+	if w.network == bus.UserNetwork { // libvirt has no counters of it
+		p.until("what its disk moves is known", func() bool { return rates().DiskRead != nil && rates().DiskWrite != nil })
+		if r := rates(); r.NetworkRx != nil || p.decision.Desired != 1 {
+			t.Errorf("%+v, %+v", r, p.decision)
+		}
+		p.stop()
+		return
+	}
+	p.until("all that it moves is known", func() bool {
+		r := rates()
+		return r.NetworkRx != nil && r.NetworkTx != nil && r.DiskRead != nil && r.DiskWrite != nil
+	})
+	if d := p.decision; d.Desired != 1 {
+		t.Errorf("it has grown without load: %q", d.Sentence)
+	}
+	addresses, err := w.domain(w.group + "-1").ListAllInterfaceAddresses(libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+	if err != nil || len(addresses) == 0 || len(addresses[0].Addrs) == 0 {
+		t.Fatalf("libvirt knows %v (%v)", addresses, err)
+	}
+	to, err := net.Dial("udp", net.JoinHostPort(addresses[0].Addrs[0].Addr, "9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = to.Close() }()
+	done := make(chan struct{})
+	defer func() { <-done }()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			for range 8 { // 1 MiB/s
+				_, _ = to.Write(make([]byte, 1300)) // nobody listens there, which the guest says at times
+			}
+			<-tick.C
+		}
+	}()
+	p.within(2*patience, "it grows", func() bool { return p.decision.Desired == 2 })
+	if d, r := p.decision, rates(); !strings.Contains(d.Sentence, "average network_rx ") || *r.NetworkRx < 0.5 || *r.NetworkRx > 2 {
+		t.Errorf("it says %q; the VM moves %+v", d.Sentence, r)
 	}
 	p.stop()
 }

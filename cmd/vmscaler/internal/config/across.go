@@ -139,6 +139,8 @@ func (d *decoder) policy(path string, p bus.Policy) {
 		d.problem(path+".signal", string(p.Signal), "it together with the name of a metric")
 	case p.Signal != bus.SignalCPU && !p.Has(bus.PolicyTarget):
 		d.problem(path+".signal", string(p.Signal), "it with type: target only")
+	case p.Signal.IsRate() && p.TargetMiBS == 0 && !d.bad(path+".target_mib_s"):
+		d.problem(path+".target_mib_s", "none", "MiB/s for each VM with signal: "+string(p.Signal))
 	}
 	d.prometheus(path+".prometheus", p)
 	if !p.Signal.OfGroup() && p.TargetPercent == 0 && !d.bad(path+".target") {

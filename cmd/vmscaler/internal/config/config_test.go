@@ -220,8 +220,9 @@ var scalars = []struct{ field, good, bad string }{
 	{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
 	{"policy.interval", "200ms 20m", "199ms 0 21m"},
 	{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
-	{"policy.signal", "cpu", "disk '' memory metric prometheus"},
+	{"policy.signal", "cpu", "disk '' memory metric prometheus network_rx"},
 	{"policy.target", "60 1", "0 101"},
+	{"policy.target_mib_s", "none 0.5 100", "0 -1 2e6 10MiB"},
 	{"policy.metric", "requests ''", "a.b 'a b' 5"},
 	{"policy.metric_target", "0.5 1000", "0 -1 lots"},
 	{
@@ -343,8 +344,8 @@ func splitValues(s string) []string {
 	})
 }
 
-// What a query of Prometheus needs, and what it may not be together with.
-func TestPrometheus(t *testing.T) {
+// What a signal needs beside itself.
+func TestSignals(t *testing.T) {
 	for text, want := range map[string]string{
 		"type: target, signal: prometheus, prometheus: {url: 'http://127.0.0.1:9090', query: up}": "",
 		"type: target, signal: prometheus, prometheus: {query: up}":                               ".url: found nothing",
@@ -354,6 +355,9 @@ func TestPrometheus(t *testing.T) {
 			"found 1m, want at most 55s",
 		"type: target, signal: prometheus, metric_max_age: 1s, prometheus: {url: 'http://a', query: up}": ".interval: " +
 			"found 15s, want at most 0s",
+		"type: target, signal: disk_write, target_mib_s: 5": "",
+		"type: target, signal: network_rx": ".target_mib_s: found none, want MiB/s for each VM " +
+			"with signal: network_rx",
 		"type: threshold, signal: prometheus, prometheus: {url: 'http://a', query: up}": "signal: found prometheus, want it with " +
 			"type: target only",
 	} {

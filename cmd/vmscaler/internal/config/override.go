@@ -85,6 +85,7 @@ func (s section) find(path string) value {
 // is wrong is the error, as for a file; then the group is not to be used.
 func Override(g bus.Group, set map[string]string) (bus.Group, error) {
 	d := decoder{lines: map[string]position{g.Name + ".name": {}}}
+	rates := g.Policy.FollowsRates()
 	for _, path := range slices.Sorted(maps.Keys(set)) {
 		field := join(g.Name, path)
 		d.lines[field] = position{}
@@ -106,6 +107,10 @@ func Override(g bus.Group, set map[string]string) (bus.Group, error) {
 	}
 	if len(d.problems) == 0 {
 		d.group(g.Name, g)
+		if g.Policy.FollowsRates() && !rates {
+			d.problem(g.Name+".policy.signal", string(g.Policy.Signal),
+				"it in the file, from which the collectors know that they must read it")
+		}
 	}
 	if len(d.problems) > 0 {
 		return g, d.problems

@@ -50,7 +50,10 @@ func TestOverrideSaysWhatIsWrong(t *testing.T) {
 		"web.policy.type: found \"[threshold\", want a value":    {"policy.type": "[threshold"},
 		"web.policy.cooldown_in: found \"\"":                     {"policy.cooldown_in": ""},
 		"web.policy.prometheus.url: found a field that cannot":   {"policy.prometheus.url": "http://a"},
-		"web.min: found a mapping":                               {"min": "{a: 1}"},
+		"web.policy.signal: found network_rx, want it in the file": {
+			"policy.type": "target", "policy.signal": "network_rx", "policy.target_mib_s": "5",
+		},
+		"web.min: found a mapping": {"min": "{a: 1}"},
 	} {
 		_, err := Override(web, set)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -17,8 +17,12 @@ func policyFields(p *bus.Policy) section {
 	return section{
 		{"type", choices(&p.Types, policy.Kinds()...)},
 		{"setting", choice(&p.Setting, policy.Settings()...)},
-		{"signal", choice(&p.Signal, bus.SignalCPU, bus.SignalMemory, bus.SignalMetric, bus.SignalPrometheus)},
+		{"signal", choice(&p.Signal, signals()...)},
 		{"target", percent(&p.TargetPercent)},
+		{
+			"target_mib_s",
+			orWord(number(&p.TargetMiBS, 1e-3, 1e6, "MiB/s from 0.001 to 1000000, for each VM"), "none", &p.TargetMiBS, 0),
+		},
 		{"metric", text(&p.Metric, "the name of a metric: up to 60 of a-z, A-Z, 0-9, '-' and '_'", isMetric)},
 		{"metric_target", number(&p.MetricTarget, 1e-6, 1e12, "a number above 0, for each VM")},
 		{"metric_max_age", duration(&p.MetricMaxAge, time.Second, 24*time.Hour)},
@@ -45,6 +49,13 @@ func policyFields(p *bus.Policy) section {
 			{"rate_in", optional(&p.Limits.RateIn, 1000)},
 			{"rate_window", duration(&p.Limits.RateWindow, time.Second, 24*time.Hour)},
 		}},
+	}
+}
+
+func signals() []bus.Signal {
+	return []bus.Signal{
+		bus.SignalCPU, bus.SignalMemory, bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite,
+		bus.SignalMetric, bus.SignalPrometheus,
 	}
 }
 
