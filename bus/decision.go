@@ -143,6 +143,10 @@ type Inputs struct {
 	IdleToZeroMS int64  `json:"idle_to_zero_ms,omitempty"`
 	// WokenUntil is until when a group that had no VM keeps one at least; nil: none was woken.
 	WokenUntil *time.Time `json:"woken_until,omitempty"`
+	// Metrics are the last values of those that an expression names; nil is unknown.
+	Metrics map[string]*float64 `json:"metrics,omitempty"`
+	// Expression is the value of the policy target's expression, of this evaluation's inputs; nil is unknown, or that it has none.
+	Expression *float64 `json:"expression,omitempty"`
 }
 
 // Recommendation is what a policy wants, before any guard.

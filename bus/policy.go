@@ -3,6 +3,7 @@ package bus
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -46,6 +47,9 @@ const (
 	SignalNetworkTx Signal = "network_tx"
 	SignalDiskRead  Signal = "disk_read"
 	SignalDiskWrite Signal = "disk_write"
+	// SignalExpression is the number that Policy.Expression makes of the others, at 1: how much each VM is asked for, relative
+	// to what it should be.
+	SignalExpression Signal = "expression"
 )
 
 // PrometheusMetric is the name under which the decider publishes what a group's query of Prometheus answers.
@@ -124,6 +128,7 @@ type Policy struct {
 	TargetPercent float64       `json:"target_percent"`         // for PolicyTarget
 	Metric        string        `json:"metric"`                 // for SignalMetric: its name; the number is of the whole group
 	TargetMiBS    float64       `json:"target_mib_s,omitempty"` // MiB/s, the average of a signal of Rates; 0 is none
+	Expression    string        `json:"expression,omitempty"`   // for SignalExpression: see decider/expression
 	MetricTarget  float64       `json:"metric_target"`          // for each VM; also of SignalPrometheus
 	Prometheus    Prometheus    `json:"prometheus,omitzero"`    // for SignalPrometheus
 	MetricMaxAge  time.Duration `json:"metric_max_age"`         // from which what was published last is not known any more
@@ -147,21 +152,6 @@ const WarmupLearned time.Duration = -1
 // Has reports whether a rule is one of the group's.
 func (p Policy) Has(t PolicyType) bool { return slices.Contains(p.Types, t) }
 
-// Follows is the name of the metric that the group is scaled on, "" if it is on none.
-func (p Policy) Follows() string {
-	if !p.Has(PolicyTarget) {
-		return ""
-	}
-	switch p.Signal {
-	case SignalMetric:
-		return p.Metric
-	case SignalPrometheus:
-		return PrometheusMetric
-	case SignalCPU, SignalMemory, SignalNetworkRx, SignalNetworkTx, SignalDiskRead, SignalDiskWrite:
-	}
-	return ""
-}
-
 // OfGroup reports whether a signal is a number of the whole group, of which each VM has its share.
 func (s Signal) OfGroup() bool { return s == SignalMetric || s == SignalPrometheus }
 
@@ -170,5 +160,14 @@ func (s Signal) IsRate() bool {
 	return s == SignalNetworkRx || s == SignalNetworkTx || s == SignalDiskRead || s == SignalDiskWrite
 }
 
-// FollowsRates reports whether the group is scaled on one of Rates, which the collector must read then.
-func (p Policy) FollowsRates() bool { return p.Has(PolicyTarget) && p.Signal.IsRate() }
+// FollowsRates reports whether the group is scaled on one of Rates, which the collector must read then. An expression is looked
+// through for their names, which at worst reads more than it needs.
+func (p Policy) FollowsRates() bool {
+	if !p.Has(PolicyTarget) {
+		return false
+	}
+	return p.Signal.IsRate() || p.Signal == SignalExpression &&
+		slices.ContainsFunc([]Signal{SignalNetworkRx, SignalNetworkTx, SignalDiskRead, SignalDiskWrite}, func(s Signal) bool {
+			return strings.Contains(p.Expression, string(s))
+		})
+}

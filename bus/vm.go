@@ -115,7 +115,7 @@ func (r *Rates) Of(s Signal) *float64 {
 		return r.DiskRead
 	case SignalDiskWrite:
 		return r.DiskWrite
-	case SignalCPU, SignalMemory, SignalMetric, SignalPrometheus:
+	case SignalCPU, SignalMemory, SignalMetric, SignalPrometheus, SignalExpression:
 	}
 	return nil
 }

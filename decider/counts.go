@@ -23,10 +23,46 @@ type counts struct {
 	suspended int     // by a person: owned, and no capacity
 	memory    float64 // sum over the ready ones of what their guests use, in percent
 	memories  int     // of the ready ones, those where that is known
-	rate      float64 // sum over the ready ones of the rate that the policy follows, in MiB/s
-	rates     int     // of the ready ones, those where that is known
+	moved     moved   // by the ready ones
 	delay     float64 // sum of the time that they waited for a host core, in percent
 	delays    int     // of the ready ones, those where that is known
+}
+
+// moved are sums of rates, in MiB/s, and of how many VMs each is.
+type moved struct{ rx, tx, read, write tally }
+
+type tally struct {
+	sum float64
+	n   int
+}
+
+func (t *tally) add(rate *float64) {
+	if rate != nil {
+		t.sum, t.n = t.sum+*rate, t.n+1
+	}
+}
+
+// mean is over so many VMs; nil where one of them is not known, or there is none.
+func (t tally) mean(vms int) *float64 {
+	if t.n != vms || vms == 0 {
+		return nil
+	}
+	return new(t.sum / float64(vms))
+}
+
+func (m *moved) add(r *bus.Rates) {
+	if r != nil {
+		m.rx.add(r.NetworkRx)
+		m.tx.add(r.NetworkTx)
+		m.read.add(r.DiskRead)
+		m.write.add(r.DiskWrite)
+	}
+}
+
+func (m moved) mean(vms int) bus.Rates {
+	return bus.Rates{
+		NetworkRx: m.rx.mean(vms), NetworkTx: m.tx.mean(vms), DiskRead: m.read.mean(vms), DiskWrite: m.write.mean(vms),
+	}
 }
 
 func count(spec bus.Group, st State, obs Observation) counts {
@@ -72,10 +108,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 						c.memories++
 						c.memory += min(100*float64(*vm.MemoryUsedMiB)/float64(vm.MemoryMiB), 100)
 					}
-					if r := vm.Rates.Of(spec.Policy.Signal); r != nil {
-						c.rates++
-						c.rate += *r
-					}
+					c.moved.add(vm.Rates)
 					if vm.RunDelayPercent != nil {
 						c.delays++
 						c.delay += min(*vm.RunDelayPercent, 100)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -139,13 +140,34 @@ func (v verdict) decision(s situation) bus.Decision {
 		in.WarmupMS = new(warmup.Milliseconds())
 	}
 	in.IdleMS, in.IdleToZeroMS, in.WokenUntil = s.zeroInputs()
-	if in.Metric = s.spec.Policy.Follows(); in.Metric != "" {
-		in.MetricValue, _ = s.obs.metric(in.Metric, s.spec.Policy, s.now)
-	}
+	s.signals(&in)
 	return bus.Decision{
 		V: bus.Version, Group: s.spec.Name, Direction: v.direction(s), Current: v.current, Desired: v.desired, HasSample: v.hasSample,
 		Rule: v.rule, Guard: v.guard, Sentence: v.sentence(s), Inputs: in, Recommendations: v.recommendations,
 		Controls: shown(s.spec, s.state.Controls),
+	}
+}
+
+// signals are the numbers of the group that it follows, and what its expression makes of them.
+func (s situation) signals(in *bus.Inputs) {
+	p := s.spec.Policy
+	for _, name := range policy.Follows(p) {
+		value, _ := s.obs.metric(name, p, s.now)
+		if p.Signal.OfGroup() {
+			in.Metric, in.MetricValue = name, value
+			continue
+		}
+		if in.Metrics == nil {
+			in.Metrics = map[string]*float64{}
+		}
+		in.Metrics[name] = value
+	}
+	if p.Has(bus.PolicyTarget) && p.Signal == bus.SignalExpression {
+		reading := s.reading()
+		if s.counts.readings > 0 {
+			reading.CPUPercent = new(s.counts.sum / float64(s.counts.ready))
+		}
+		in.Expression, _ = policy.Expressed(p.Expression, reading)
 	}
 }
 

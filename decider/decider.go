@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -141,7 +142,7 @@ func (g *group) use(spec bus.Group) {
 
 // hear takes a metric that the group follows.
 func (g *group) hear(m bus.Metric, now time.Time) {
-	if g.inForce.Policy.Follows() != m.Name {
+	if !slices.Contains(policy.Follows(g.inForce.Policy), m.Name) {
 		return
 	}
 	heard := Published{Value: m.Value, Error: m.Error, At: now}
@@ -298,7 +299,7 @@ func (d *Decider) ticked(ctx context.Context) {
 func (d *Decider) queries() map[string]bus.Prometheus {
 	asked := map[string]bus.Prometheus{}
 	for name, g := range d.groups {
-		if d.term != 0 && g.inForce.Policy.Follows() == bus.PrometheusMetric {
+		if d.term != 0 && policy.FollowsPrometheus(g.inForce.Policy) {
 			asked[name] = g.inForce.Policy.Prometheus
 		}
 	}

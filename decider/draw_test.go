@@ -37,9 +37,9 @@ func drawSpec(t *rapid.T) bus.Group {
 		Draw(t, "policies")
 	p.Setting = rapid.SampledFrom(policy.Settings()).Draw(t, "setting")
 	p.Signal = rapid.SampledFrom([]bus.Signal{
-		bus.SignalCPU, bus.SignalMemory, bus.SignalMetric, bus.SignalPrometheus, bus.SignalDiskRead,
+		bus.SignalCPU, bus.SignalMemory, bus.SignalMetric, bus.SignalPrometheus, bus.SignalDiskRead, bus.SignalExpression,
 	}).Draw(t, "signal")
-	p.Metric = "requests"
+	p.Metric, p.Expression = "requests", `max(cpu / 60, metric("requests") / 100)`
 	p.Steps.Adjustment = rapid.SampledFrom([]bus.Adjustment{bus.AdjustChange, bus.AdjustExact, bus.AdjustPercent}).
 		Draw(t, "adjustment")
 	if rapid.Bool().Draw(t, "learned warm-up") {

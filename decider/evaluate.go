@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/expression"
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
@@ -132,15 +133,14 @@ func (s situation) reading() policy.Reading {
 	r := policy.Reading{
 		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.BootTimes.Mean,
 		Desired: s.state.Desired, Min: s.floor(), Max: s.spec.Max,
+		Rates: c.moved.mean(c.ready), Metrics: map[string]expression.Number{},
 	}
-	if name := s.spec.Policy.Follows(); name != "" {
-		r.Metric, r.NoMetric = s.obs.metric(name, s.spec.Policy, s.now)
+	for _, name := range policy.Follows(s.spec.Policy) {
+		value, why := s.obs.metric(name, s.spec.Policy, s.now)
+		r.Metrics[name] = expression.Number{Value: value, Why: why}
 	}
 	if c.memories == c.ready && c.ready > 0 {
 		r.MemoryPercent = new(c.memory / float64(c.memories))
-	}
-	if c.rates == c.ready && c.ready > 0 {
-		r.RateMiBS = new(c.rate / float64(c.rates))
 	}
 	return r
 }

@@ -403,3 +403,74 @@ func TestRates(t *testing.T) {
 		}
 	}
 }
+
+// An expression's value is how much each VM is asked for: as many VMs as make it 1, and none more or fewer while one of its
+// inputs is not known.
+func TestExpression(t *testing.T) {
+	s := spec(bounds(1, 10), func(g *bus.Group) {
+		g.Policy.Types, g.Policy.Signal = []bus.PolicyType{bus.PolicyTarget}, bus.SignalExpression
+		g.Policy.Expression = `max(cpu / 60, metric("requests") / 100, prometheus / 5)`
+	})
+	number := func(v *float64) Published { return Published{Value: v, Error: "timed out", At: t0} }
+	for _, tt := range []struct {
+		name                 string
+		vms                  []bus.VM
+		requests, prometheus *float64
+		want                 int
+		sentence             string
+	}{
+		{
+			"the metric is most", []bus.VM{ready(30), ready(30)}, new(350.), new(2.), 4,
+			"scaling out: expression 1.75 of 2 VMs, target 1: cpu 30, prometheus 1, requests 175",
+		},
+		{
+			"the CPU is most", []bus.VM{ready(90), ready(90)}, new(50.), new(2.), 3,
+			"scaling out: expression 1.5 of 2 VMs, target 1: cpu 90, prometheus 1, requests 25",
+		},
+		{"a metric is unknown", []bus.VM{ready(90), ready(90)}, nil, new(2.), 2, "the metric requests has not been known for "},
+		{"the query fails", []bus.VM{ready(90), ready(90)}, new(350.), nil, 2, "the metric prometheus has not been known for "},
+		{
+			"no CPU is known", []bus.VM{aged(bus.PhaseReady, time.Hour, nil), aged(bus.PhaseReady, time.Hour, nil)}, new(350.),
+			new(2.), 2, "waiting: no ready VM has a CPU reading yet",
+		},
+	} {
+		st := State{HasSample: true, Desired: 2}
+		var d bus.Decision
+		for i := range 60 {
+			obs := see(tt.vms...)
+			obs.Metrics = map[string]Published{"requests": number(tt.requests), bus.PrometheusMetric: number(tt.prometheus)}
+			if d, st = Decide(s, st, obs, t0.Add(time.Duration(i)*time.Second)); d.Direction == bus.Out {
+				break
+			}
+		}
+		known := tt.want > 2
+		if d.Desired != tt.want || !strings.HasPrefix(d.Sentence, tt.sentence) || (d.Inputs.Expression != nil) != known {
+			t.Errorf("%s: desired %d, %q, %+v", tt.name, d.Desired, d.Sentence, d.Inputs)
+		}
+		if got := d.Inputs.Metrics; len(got) != 2 || got["requests"] != tt.requests || got[bus.PrometheusMetric] != tt.prometheus {
+			t.Errorf("%s: metrics %v", tt.name, got)
+		}
+	}
+}
+
+// A query, and an expression of numbers of the group, wake a group that has no VM.
+func TestQueryWakes(t *testing.T) {
+	for text, signal := range map[string]func(*bus.Policy){
+		"scaling out: metric 25, and no VM, target 10 for each": func(p *bus.Policy) {
+			p.Signal, p.MetricTarget = bus.SignalPrometheus, 10
+		},
+		"scaling out: expression 2.5, and no VM, target 1 for each": func(p *bus.Policy) {
+			p.Signal, p.Expression = bus.SignalExpression, "prometheus / 10"
+		},
+	} {
+		s := spec(bounds(0, 10), func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{bus.PolicyTarget}; signal(&g.Policy) })
+		for _, work := range []float64{0, 25} {
+			obs := see()
+			obs.Metrics = published(bus.PrometheusMetric, work, t0)
+			d, _ := Decide(s, State{HasSample: true}, obs, t0)
+			if want := map[float64]int{0: 0, 25: 3}[work]; d.Desired != want || work > 0 && d.Sentence != text {
+				t.Errorf("%g: desired %d, want %d: %s", work, d.Desired, want, d.Sentence)
+			}
+		}
+	}
+}

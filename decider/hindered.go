@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // standsAfter is for how long something may hinder a group before that is a problem: what only passes by, such as a VM's first
@@ -55,8 +56,11 @@ func (h hindered) troubles(group string, now time.Time) (all bus.Troubles) {
 // said, as by a pause, is none.
 func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration, now time.Time) (all []hindrance) {
 	p, patience := g.inForce.Policy, max(standsAfter, 2*stale)
-	if h, is := noMetric(p.Follows(), p, obs, patience, now); is {
-		all = append(all, h)
+	for _, name := range policy.Follows(p) {
+		if h, is := noMetric(name, p, obs, patience, now); is {
+			all = append(all, h)
+			break // one at a time is enough to look into
+		}
 	}
 	if in := d.Inputs; in.Unknown > 0 {
 		all = append(all, hindrance{
@@ -72,9 +76,6 @@ func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration,
 
 // noMetric is a metric that a group follows and that is not known. A query of Prometheus that fails is a problem of its own.
 func noMetric(name string, p bus.Policy, obs Observation, patience time.Duration, now time.Time) (hindrance, bool) {
-	if name == "" {
-		return hindrance{}, false
-	}
 	m, heard := obs.Metrics[name]
 	_, why := obs.metric(name, p, now)
 	if !heard { // then the next one may be as far away as one may be old

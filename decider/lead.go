@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 const (
@@ -317,7 +318,7 @@ func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) 
 		all.Add(bus.ProblemHostsDisagree, g.spec.Name, prefix+g.trouble+": no VM is scaled in")
 	}
 	if m := g.metrics[bus.PrometheusMetric]; m.Value == nil && m.Error != "" &&
-		g.inForce.Policy.Follows() == bus.PrometheusMetric {
+		policy.FollowsPrometheus(g.inForce.Policy) {
 		all.Add(bus.ProblemQueryFails, g.spec.Name, fmt.Sprintf("%sits query of Prometheus, %q, says nothing since %s: %s", prefix,
 			bus.Clip(g.inForce.Policy.Prometheus.Query, 80), m.Since.UTC().Format(time.RFC3339), m.Error))
 	}

@@ -3,12 +3,14 @@ package decider
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // world is a simulated host that does what the decisions say, one step per interval.
@@ -151,7 +153,7 @@ func TestDecideInvariants(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
 			obs := drawObservation(t, now)
 			if rapid.Bool().Draw(t, "metric") {
-				obs.Metrics = published(s.Policy.Follows(), rapid.Float64Range(0, 1000).Draw(t, "its value"), now)
+				obs.Metrics = published(strings.Join(policy.Follows(s.Policy), ""), rapid.Float64Range(0, 1000).Draw(t, "its value"), now)
 			}
 			before := st
 			d, next := Decide(s, st, obs, now)

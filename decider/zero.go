@@ -60,13 +60,14 @@ func (s situation) idle() Idle {
 // metric any more.
 func (s situation) busy() (busy, known bool) {
 	c, p := s.counts, s.spec.Policy
-	metricAlone := p.Follows() != "" && !slices.ContainsFunc(p.Types, func(t bus.PolicyType) bool { return policy.ReadsCPU(t, p) })
+	follows := policy.Follows(p)
+	metricAlone := len(follows) > 0 && !slices.ContainsFunc(p.Types, func(t bus.PolicyType) bool { return policy.ReadsCPU(t, p) })
 	known = s.obs.Fresh > 0 && s.incomplete == "" && s.obs.Awaited == nil && c.kept == 1 && c.ready == 1 && c.readings == 1
 	if c.readings > 0 {
 		average := max(c.sum, c.wanted) / float64(c.readings)
 		busy = average >= p.LowerPercent && !metricAlone || average > p.UpperPercent
 	}
-	if name := p.Follows(); name != "" {
+	for _, name := range follows {
 		value, _ := s.obs.metric(name, p, s.now)
 		known = known && value != nil
 		busy = busy || value != nil && *value > 0
@@ -167,7 +168,7 @@ func (s situation) lastVM() string {
 // idleWork is what there was to do, in words.
 func (s situation) idleWork() string {
 	var parts []string
-	if name := s.spec.Policy.Follows(); name != "" {
+	for _, name := range policy.Follows(s.spec.Policy) {
 		parts = append(parts, "metric "+name+" 0")
 	}
 	if s.counts.readings > 0 {
@@ -182,9 +183,9 @@ const upcoming = 20
 // asleepSentence says what wakes a group.
 func (s situation) asleepSentence() string {
 	var by []string
-	if p, name := s.spec.Policy, s.spec.Policy.Follows(); name != "" {
+	for _, name := range policy.Follows(s.spec.Policy) {
 		text := fmt.Sprintf("the metric %s above 0", name)
-		if _, why := s.obs.metric(name, p, s.now); why != "" {
+		if _, why := s.obs.metric(name, s.spec.Policy, s.now); why != "" {
 			text += " (" + why + ")"
 		}
 		by = append(by, text)

@@ -20,7 +20,8 @@ func Sample() *bus.Sample {
 			{
 				Name: "web-1", State: bus.StateRunning, Phase: bus.PhaseReady, CPUPercent: new(83.4), VCPUs: 2, MemoryMiB: 1024,
 				MemoryUsedMiB: new(512), RunDelayPercent: new(1.5),
-				Rates: &bus.Rates{NetworkRx: new(1.25), NetworkTx: new(8.5), DiskRead: new(0.), DiskWrite: nil}, UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11",
+				Rates:   &bus.Rates{NetworkRx: new(1.25), NetworkTx: new(8.5), DiskRead: new(0.), DiskWrite: nil},
+				UUID:    "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11",
 				Created: Noon.Add(-10 * time.Minute), PhaseSince: Noon.Add(-9 * time.Minute),
 				BootedAt: new(Noon.Add(-9 * time.Minute)), RebootedAt: new(Noon.Add(-2 * time.Minute)),
 				Template: "web-12", Machine: "89abcdef0123",
@@ -56,6 +57,7 @@ func Decision() *bus.Decision {
 			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Overdue: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200,
 			WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 			IdleMS: new(int64(240000)), IdleToZeroMS: 900000, WokenUntil: new(Noon.Add(15 * time.Minute)),
+			Metrics: map[string]*float64{"requests": new(118.5), "queue": nil}, Expression: new(1.25),
 		},
 		Recommendations: []bus.Recommendation{
 			{Policy: bus.PolicyPredictive, Desired: 3, Sentence: "load 1.6 VMs, 1.7 expected in 16 s with a margin of 0.4"},

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,20 +144,24 @@ func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
 	}
 	for _, group := range status.Groups {
 		if group.Group == m.Group && group.Decision != nil {
-			return followed(m, group.Decision.Inputs.Metric)
+			return followed(m, group.Decision.Inputs)
 		}
 	}
 	return nil // it is not evaluated yet
 }
 
 // followed reports what is wrong with a metric for a group that follows another one, or none.
-func followed(m bus.Metric, follows string) error {
-	switch follows {
-	case m.Name:
+func followed(m bus.Metric, in bus.Inputs) error {
+	follows := slices.Sorted(maps.Keys(in.Metrics))
+	if in.Metric != "" {
+		follows = append(follows, in.Metric)
+	}
+	switch {
+	case slices.Contains(follows, m.Name):
 		return nil
-	case "":
+	case len(follows) == 0:
 		return fmt.Errorf("group %s follows no metric: its policy has no type: target with signal: metric; nothing was published",
 			m.Group)
 	}
-	return fmt.Errorf("group %s follows the metric %q, not %q; nothing was published", m.Group, follows, m.Name)
+	return fmt.Errorf("group %s follows the metric %s, not %q; nothing was published", m.Group, bus.List(follows), m.Name)
 }

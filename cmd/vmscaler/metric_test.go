@@ -42,6 +42,8 @@ func TestMetricThatNobodyFollows(t *testing.T) {
 		case "web":
 		case "db":
 			d.Inputs.Metric = ""
+		case "api":
+			d.Inputs.Metric, d.Inputs.Metrics = "", map[string]*float64{"queue": nil, "requests": new(5.)}
 		case "new":
 			d = nil
 		default:
@@ -55,7 +57,9 @@ func TestMetricThatNobodyFollows(t *testing.T) {
 		"metric web requests 5": "",
 		"metric new requests 5": "", // not evaluated yet
 		"metric wep requests 5": `there is no group "wep"; the groups are: web`,
-		"metric web requets 5":  `group web follows the metric "requests", not "requets"`,
+		"metric web requets 5":  `group web follows the metric requests, not "requets"`,
+		"metric api queue 5":    "",
+		"metric api queues 5":   `group api follows the metric queue, requests, not "queues"`,
 		"metric db requests 5":  "group db follows no metric",
 	} {
 		out, err := command(t, append(strings.Fields(line), flags...)...)

@@ -2,7 +2,12 @@
 // draws no random number: the same readings give the same recommendations, in a running group, in a replay and in a simulation.
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/expression"
+)
 
 // Reading is a group at one moment.
 type Reading struct {
@@ -17,15 +22,13 @@ type Reading struct {
 	Full float64
 	// MemoryPercent is the mean that the guests of the ready VMs use of their memory; nil is unknown of one of them.
 	MemoryPercent *float64
-	// RateMiBS is the mean of what the ready VMs move, of the kind that the policy's signal names; nil is unknown of one of them.
-	RateMiBS *float64
-	Metric   *float64      // a number of the whole group; nil is unknown
-	NoMetric string        // why that is, in words
-	Ready    int           // VMs that serve, whose CPU is in the mean
-	Coming   int           // VMs on their way to ready
-	Boot     time.Duration // how long that takes, as measured; 0 is not known yet
-	Desired  int           // what was wanted last
-	Min, Max int
+	Rates         bus.Rates                    // means of what the ready VMs move; nil is unknown of one of them
+	Metrics       map[string]expression.Number // numbers of the whole group, by name
+	Ready         int                          // VMs that serve, whose CPU is in the mean
+	Coming        int                          // VMs on their way to ready
+	Boot          time.Duration                // how long that takes, as measured; 0 is not known yet
+	Desired       int                          // what was wanted last
+	Min, Max      int
 }
 
 // FullPercent is the use from which on a VM counts as full: its load is only known to be at least as much, and noise takes a full one's

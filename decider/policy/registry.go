@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/expression"
 )
 
 // kind is one of the policies that a group can have.
@@ -24,7 +25,7 @@ type kind struct {
 var kinds = []kind{
 	{name: bus.PolicyThreshold},
 	{name: bus.PolicyStep, resume: resumeStep},
-	{name: bus.PolicyTarget, resume: resumeTarget, readsCPU: func(p bus.Policy) bool { return p.Signal == bus.SignalCPU }},
+	{name: bus.PolicyTarget, resume: resumeTarget, readsCPU: targetReadsCPU},
 	{name: bus.PolicyPredictive, resume: resumePredictive, forecasts: true},
 }
 
@@ -61,6 +62,11 @@ func Check(p bus.Policy) error {
 			return err
 		}
 	}
+	if p.Has(bus.PolicyTarget) && p.Signal == bus.SignalExpression {
+		if _, err := expression.Compile(p.Expression); err != nil {
+			return fmt.Errorf("expression: %w", err)
+		}
+	}
 	if _, err := TuningOf(p.Setting); err != nil && p.Has(bus.PolicyPredictive) {
 		return err
 	}
@@ -85,6 +91,37 @@ func ReadsCPU(t bus.PolicyType, p bus.Policy) bool {
 	k, err := find(t)
 	return err != nil || k.readsCPU == nil || k.readsCPU(p)
 }
+
+// targetReadsCPU reports whether the signal is the CPU, or has it.
+func targetReadsCPU(p bus.Policy) bool {
+	if p.Signal != bus.SignalExpression {
+		return p.Signal == bus.SignalCPU
+	}
+	e, err := expression.Compile(p.Expression)
+	return err != nil || e.Has("cpu")
+}
+
+// Follows are the names of the metrics that a group is scaled on, each once; bus.PrometheusMetric is its query's answer.
+func Follows(p bus.Policy) []string {
+	if !p.Has(bus.PolicyTarget) {
+		return nil
+	}
+	switch p.Signal {
+	case bus.SignalMetric:
+		return []string{p.Metric}
+	case bus.SignalPrometheus:
+		return []string{bus.PrometheusMetric}
+	case bus.SignalExpression:
+		if e, err := expression.Compile(p.Expression); err == nil {
+			return e.Metrics()
+		}
+	case bus.SignalCPU, bus.SignalMemory, bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite:
+	}
+	return nil
+}
+
+// FollowsPrometheus reports whether a group is scaled on what its query of Prometheus answers.
+func FollowsPrometheus(p bus.Policy) bool { return slices.Contains(Follows(p), bus.PrometheusMetric) }
 
 // NeedsCPU reports whether nothing can be said of a group without a CPU reading.
 func NeedsCPU(p bus.Policy) bool {
@@ -122,12 +159,22 @@ func resumeTarget(m Memory, p bus.Policy, warmup time.Duration) (Policy, Memory,
 		value = p.MetricTarget
 	case p.Signal.IsRate():
 		value = p.TargetMiBS
+	case p.Signal == bus.SignalExpression:
+		value = 1
 	}
-	if m.Target == nil || m.Target.Value != value || m.Target.Signal != p.Signal {
+	if m.Target == nil || m.Target.Value != value || m.Target.Signal != p.Signal || m.Target.Expression != p.Expression {
 		m = Memory{Target: &Target{Signal: p.Signal, Value: value, Period: signalPeriod, PeriodsOut: periodsOut, PeriodsIn: periodsIn}}
 	}
-	m.Target.Warmup = warmup
+	m.Target.Warmup, m.Target.Metric, m.Target.Expression = warmup, metricOf(p), p.Expression
 	return m.Target, m, nil
+}
+
+// metricOf is the name of the metric that is a policy's signal.
+func metricOf(p bus.Policy) string {
+	if p.Signal == bus.SignalPrometheus {
+		return bus.PrometheusMetric
+	}
+	return p.Metric
 }
 
 func resumePredictive(m Memory, p bus.Policy, _ time.Duration) (Policy, Memory, error) {

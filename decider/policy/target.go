@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/expression"
 )
 
 // Target keeps a signal at a value for each VM: ceil(VMs * signal / target), once the signal was above it for PeriodsOut,
@@ -14,6 +15,8 @@ import (
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-target-tracking.html
 type Target struct {
 	Signal                bus.Signal    // "" is the CPU
+	Metric                string        // for signals of the group: its name
+	Expression            string        // for bus.SignalExpression
 	Value                 float64       // percent, MiB/s, or of the metric for each VM
 	Period                time.Duration // of the signal
 	PeriodsOut, PeriodsIn int
@@ -31,12 +34,14 @@ const inBelow = 0.9
 
 // Recommend implements Policy.
 func (t *Target) Recommend(r Reading) Recommendation {
-	if r.Desired == 0 && t.Signal == bus.SignalMetric && r.Metric != nil {
-		return t.wake(r)
+	if r.Desired == 0 {
+		if w, known := t.wake(r); known {
+			return w
+		}
 	}
 	each, why := t.read(r)
 	ready := r.Ready
-	if ready == 0 && t.Signal.OfGroup() {
+	if ready == 0 && (t.Signal.OfGroup() || t.Signal == bus.SignalExpression) {
 		ready = 1 // its number is not of the VMs, and does not wait for the first
 	}
 	if each == nil || ready == 0 {
@@ -55,16 +60,28 @@ func (t *Target) Recommend(r Reading) Recommendation {
 }
 
 // wake is for a group without VMs, which any work wakes at once: the reading before need not have had some, as with Kubernetes'
-// KEDA from 0 to 1.
+// KEDA from 0 to 1. It reports whether it is known how much there is.
 // https://keda.sh/docs/latest/concepts/scaling-deployments/
-func (t *Target) wake(r Reading) Recommendation {
+func (t *Target) wake(r Reading) (Recommendation, bool) {
+	var work *float64
+	text := "metric"
+	switch {
+	case t.Signal.OfGroup():
+		work = r.Metrics[t.Metric].Value
+	case t.Signal == bus.SignalExpression:
+		text, r.Ready = "expression", 0
+		work, _ = Expressed(t.Expression, r)
+	}
+	if work == nil {
+		return Recommendation{}, false
+	}
 	t.Above, t.Below = 0, 0
-	if *r.Metric <= 0 {
-		return Recommendation{0, fmt.Sprintf("metric %.4g", *r.Metric)}
+	if text += fmt.Sprintf(" %.4g", *work); *work <= 0 {
+		return Recommendation{0, text}, true
 	}
 	t.Until = r.Now.Add(t.Warmup)
-	want := max(1, int(math.Ceil(math.Min(*r.Metric/t.Value-1e-9, 1e6))))
-	return Recommendation{min(want, r.Max), fmt.Sprintf("metric %.4g, and no VM, target %g for each", *r.Metric, t.Value)}
+	want := max(1, int(math.Ceil(math.Min(*work/t.Value-1e-9, 1e6))))
+	return Recommendation{min(want, r.Max), fmt.Sprintf("%s, and no VM, target %g for each", text, t.Value)}, true
 }
 
 // read is the signal for each VM, nil where it is unknown, in words as well.
@@ -81,24 +98,44 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 			t.Value,
 		)
 	case bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite:
-		if r.RateMiBS == nil {
+		rate := r.Rates.Of(t.Signal)
+		if rate == nil {
 			return nil, fmt.Sprintf("the %s is not known of each ready VM", t.Signal)
 		}
-		return r.RateMiBS, fmt.Sprintf("average %s %.4g MiB/s of %s, target %g", t.Signal, *r.RateMiBS,
+		return rate, fmt.Sprintf("average %s %.4g MiB/s of %s, target %g", t.Signal, *rate,
 			bus.Count(r.Ready, "VM"), t.Value)
 	case bus.SignalMetric, bus.SignalPrometheus:
+		metric := r.Metrics[t.Metric]
 		switch {
-		case r.Metric == nil:
-			return nil, cmp.Or(r.NoMetric, "the metric is not known")
+		case metric.Value == nil:
+			return nil, cmp.Or(metric.Why, "the metric is not known")
 		case r.Ready == 0:
-			return r.Metric, fmt.Sprintf("metric %.4g, and no VM is ready yet, target %g for each", *r.Metric, t.Value)
+			return metric.Value, fmt.Sprintf("metric %.4g, and no VM is ready yet, target %g for each", *metric.Value, t.Value)
 		}
-		share := *r.Metric / float64(r.Ready)
-		return &share, fmt.Sprintf("metric %.4g, for each of %s %.4g, target %g", *r.Metric, bus.Count(r.Ready, "VM"), share, t.Value)
+		share := *metric.Value / float64(r.Ready)
+		return &share, fmt.Sprintf("metric %.4g, for each of %s %.4g, target %g", *metric.Value, bus.Count(r.Ready, "VM"), share,
+			t.Value)
+	case bus.SignalExpression:
+		return Expressed(t.Expression, r)
 	case bus.SignalCPU:
 	}
 	if r.CPUPercent == nil {
 		return nil, "no ready VM has a CPU reading"
 	}
 	return r.CPUPercent, fmt.Sprintf("average %.0f %% of %s, target %g %%", *r.CPUPercent, bus.Count(r.Ready, "VM"), t.Value)
+}
+
+// Expressed is the value of an expression, nil where it is unknown, in words as well.
+func Expressed(text string, r Reading) (value *float64, why string) {
+	e, err := expression.Compile(text)
+	if err != nil { // Check has refused it
+		return nil, "expression: " + err.Error()
+	}
+	value, inputs := e.Value(expression.Inputs{
+		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, Rates: r.Rates, Metrics: r.Metrics, VMs: r.Ready,
+	})
+	if value == nil {
+		return nil, inputs
+	}
+	return value, fmt.Sprintf("expression %.4g of %s, target 1: %s", *value, bus.Count(r.Ready, "VM"), inputs)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/decider/policy"
 	"github.com/vmscaler/vmscaler/decider/prometheus"
 )
 
@@ -28,7 +29,7 @@ func (q Query) refused() bool {
 // AskQueries asks the queries that groups follow, once each.
 func AskQueries(ctx context.Context, groups []bus.Group) (asked []Query) {
 	for i, g := range groups {
-		if g.Policy.Follows() != bus.PrometheusMetric {
+		if !policy.FollowsPrometheus(g.Policy) {
 			continue
 		}
 		q := Query{Index: i, Group: g.Name, Asked: g.Policy.Prometheus}

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -139,6 +140,8 @@ func (d *decoder) policy(path string, p bus.Policy) {
 		d.problem(path+".signal", string(p.Signal), "it together with the name of a metric")
 	case p.Signal != bus.SignalCPU && !p.Has(bus.PolicyTarget):
 		d.problem(path+".signal", string(p.Signal), "it with type: target only")
+	case p.Signal == bus.SignalExpression && p.Expression == "" && !d.bad(path+".expression"):
+		d.problem(path+".expression", "nothing", "an expression with signal: expression, such as max(cpu/60, memory/80)")
 	case p.Signal.IsRate() && p.TargetMiBS == 0 && !d.bad(path+".target_mib_s"):
 		d.problem(path+".target_mib_s", "none", "MiB/s for each VM with signal: "+string(p.Signal))
 	}
@@ -174,16 +177,17 @@ func (d *decoder) prometheus(path string, p bus.Policy) {
 	if d.bad(path) || d.bad(path+".url") {
 		return
 	}
+	follows := policy.FollowsPrometheus(p)
 	u, err := url.Parse(q.URL)
 	switch {
-	case p.Follows() == bus.PrometheusMetric && q.URL == "":
-		d.problem(path+".url", "nothing", "the address of Prometheus, such as http://127.0.0.1:9090, with signal: prometheus")
-	case p.Follows() == bus.PrometheusMetric && strings.TrimSpace(q.Query) == "" && !d.bad(path+".query"):
-		d.problem(path+".query", "nothing", "a query with signal: prometheus, such as sum(rate(http_requests_total[1m]))")
+	case follows && q.URL == "":
+		d.problem(path+".url", "nothing", "the address of Prometheus, such as http://127.0.0.1:9090, for what it answers")
+	case follows && strings.TrimSpace(q.Query) == "" && !d.bad(path+".query"):
+		d.problem(path+".query", "nothing", "the query, such as sum(rate(http_requests_total[1m]))")
 	case q.TokenFile != "" && err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()):
 		d.problem(path+".token_file", q.TokenFile, "it with a url of https or of this machine: others could read the token on the way")
 	}
-	if p.Follows() == bus.PrometheusMetric && !d.bad(path+".interval") {
+	if follows && !d.bad(path+".interval") {
 		atMost := p.MetricMaxAge - q.Timeout
 		if q.Interval > atMost && !d.bad(path+".timeout") {
 			d.problem(path+".interval", short(q.Interval), fmt.Sprintf(

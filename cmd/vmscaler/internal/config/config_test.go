@@ -220,9 +220,13 @@ var scalars = []struct{ field, good, bad string }{
 	{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
 	{"policy.interval", "200ms 20m", "199ms 0 21m"},
 	{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
-	{"policy.signal", "cpu", "disk '' memory metric prometheus network_rx"},
+	{"policy.signal", "cpu", "disk '' memory metric prometheus network_rx expression"},
 	{"policy.target", "60 1", "0 101"},
 	{"policy.target_mib_s", "none 0.5 100", "0 -1 2e6 10MiB"},
+	{
+		"policy.expression", "'' 'cpu / 60' 'max(cpu/60, metric(\"rps\")/100)'",
+		"'cpu /' 'cpus / 60' '\"cpu\"' '1.5' 'metric(\"a.b\")' 'reduce(1..9, #acc + cpu)' 5",
+	},
 	{"policy.metric", "requests ''", "a.b 'a b' 5"},
 	{"policy.metric_target", "0.5 1000", "0 -1 lots"},
 	{
@@ -358,6 +362,10 @@ func TestSignals(t *testing.T) {
 		"type: target, signal: disk_write, target_mib_s: 5": "",
 		"type: target, signal: network_rx": ".target_mib_s: found none, want MiB/s for each VM " +
 			"with signal: network_rx",
+		"type: target, signal: expression":                            ".expression: found nothing",
+		"type: target, signal: expression, expression: cpu/60":        "",
+		"type: target, signal: expression, expression: prometheus/60": ".prometheus.url: found nothing, want the address of Prometheus",
+		"type: threshold, signal: expression, expression: cpu":        "signal: found expression, want it with type: target only",
 		"type: threshold, signal: prometheus, prometheus: {url: 'http://a', query: up}": "signal: found prometheus, want it with " +
 			"type: target only",
 	} {

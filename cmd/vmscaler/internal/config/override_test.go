@@ -53,6 +53,9 @@ func TestOverrideSaysWhatIsWrong(t *testing.T) {
 		"web.policy.signal: found network_rx, want it in the file": {
 			"policy.type": "target", "policy.signal": "network_rx", "policy.target_mib_s": "5",
 		},
+		"web.policy.signal: found expression, want it in the file": {
+			"policy.type": "target", "policy.signal": "expression", "policy.expression": "max(cpu/60, disk_read/5)",
+		},
 		"web.min: found a mapping": {"min": "{a: 1}"},
 	} {
 		_, err := Override(web, set)

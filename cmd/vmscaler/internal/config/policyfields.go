@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/expression"
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
@@ -25,6 +26,7 @@ func policyFields(p *bus.Policy) section {
 		},
 		{"metric", text(&p.Metric, "the name of a metric: up to 60 of a-z, A-Z, 0-9, '-' and '_'", isMetric)},
 		{"metric_target", number(&p.MetricTarget, 1e-6, 1e12, "a number above 0, for each VM")},
+		{"expression", checked(&p.Expression, "an expression, such as max(cpu/60, metric(\"rps\")/100)", checkExpression)},
 		{"metric_max_age", duration(&p.MetricMaxAge, time.Second, 24*time.Hour)},
 		{"prometheus", prometheusFields(&p.Prometheus)},
 		{"upper", percent(&p.UpperPercent)},
@@ -55,7 +57,7 @@ func policyFields(p *bus.Policy) section {
 func signals() []bus.Signal {
 	return []bus.Signal{
 		bus.SignalCPU, bus.SignalMemory, bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite,
-		bus.SignalMetric, bus.SignalPrometheus,
+		bus.SignalMetric, bus.SignalPrometheus, bus.SignalExpression,
 	}
 }
 
@@ -113,6 +115,14 @@ func bandFields(b *bus.Band) section {
 		{"from", number(&b.From, 0, 100, "points from 0 to 100 beyond the threshold")},
 		{"adjust", number(&b.Adjust, -1000, 1000, "VMs or percent from -1000 to 1000")},
 	}
+}
+
+func checkExpression(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := expression.Compile(s)
+	return err
 }
 
 func isMetric(s string) bool { return s == "" || bus.CheckMetricName(s) == nil }
