@@ -56,7 +56,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		s.Replaced = l.replaced[g.spec.Template]
 		g.desired, g.most = s.Desired, s.Spec.Max
 		plan := Plan(s)
-		g.suspended = plan.Suspended
+		g.suspended, g.retained = plan.Suspended, plan.Retained
 		g.standing = g.standing.next(s, plan, a.cfg.Now())
 		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
 			g.removalsHeld, g.standing = false, standing{}

@@ -103,6 +103,7 @@ type group struct {
 	shortage       string // what the host lacks for a launch; "": nothing
 	// suspended are VMs that leave no room in max for those that are desired.
 	suspended []vm.VM
+	retained  []vm.VM   // the same
 	shortAt   time.Time // when it did last
 	dryRun    string    // what a dry run said last
 	desired   int       // of the last plan, and its max

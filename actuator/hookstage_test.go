@@ -170,6 +170,44 @@ func TestRemoveHook(t *testing.T) {
 			b.hasNothing()
 		})
 	}
+	retaining := removeSpec()
+	retaining.Hooks.Remove.OnAbandon, retaining.Max = bus.AbandonRetain, 2
+	t.Run("retain", func(t *testing.T) {
+		b := newHost(t)
+		r := hooked(b)
+		b.answering(bus.HookAbandon)
+		if err := b.Remove(t.Context(), r, retaining, nil, "web-8"); !vm.IsCalledOff(err) {
+			t.Fatalf("got %v", err)
+		}
+		if got := b.heard(); got != "draining waiting retained" || b.events[2].Error == "" {
+			t.Errorf("told %s: %+v", got, b.events)
+		}
+		kept := b.inventory().Owned[0]
+		if kept.Meta.Phase != bus.PhaseRetained || kept.State != bus.StateRunning {
+			t.Fatalf("it is %s and %s", kept.Meta.Phase, kept.State)
+		}
+		if plan := b.plan(retaining, 1); len(plan.Remove) > 0 || len(plan.Await) > 0 || len(plan.Create) != 1 {
+			t.Errorf("planned %+v", plan)
+		}
+		// A person lets it go, and nobody is asked again.
+		b.events = nil
+		kept.Order = &bus.VMOrder{Verb: bus.VMRemove, At: time.Now()}
+		r = vm.Removal{VM: kept, Kind: vm.Ordered, Reason: "removed", Graceful: true}
+		if err := b.Remove(t.Context(), r, retaining, nil, "web-9"); err != nil || b.heard() != "draining stopping removed" {
+			t.Errorf("got %v, told %s", err, b.heard())
+		}
+		b.hasNothing()
+	})
+	t.Run("retain, of one that a person removes", func(t *testing.T) {
+		b := newHost(t)
+		r := hooked(b)
+		b.answering(bus.HookAbandon)
+		r.Kind, r.VM.Order = vm.Ordered, &bus.VMOrder{Verb: bus.VMRemove, At: time.Now()}
+		if err := b.Remove(t.Context(), r, retaining, nil, "web-8"); err != nil || b.heard() != "draining waiting stopping removed" {
+			t.Errorf("got %v, told %s", err, b.heard())
+		}
+		b.hasNothing()
+	})
 	t.Run("of a VM that does not serve", func(t *testing.T) {
 		b := newHost(t)
 		r := hooked(b)

@@ -82,6 +82,7 @@ type Actions struct {
 	Hold    Hold
 	// Suspended are VMs that a person has suspended, where others that are desired have no room in max beside them.
 	Suspended []vm.VM
+	Retained  []vm.VM // the same of VMs that are retained
 }
 
 // Hold is why fewer VMs are made than are missing.
@@ -141,7 +142,7 @@ func Plan(s Situation) Actions {
 	switch missing := s.Desired - len(p.live) - len(s.Creating); {
 	case missing >= 0:
 		if missing > max(room, 0) {
-			a.Suspended = p.suspended
+			a.Suspended, a.Retained = p.suspended, p.retained
 		}
 		slots := freeSlots(s, p.booting)
 		a.Create = names(s, min(missing, room, slots))
@@ -171,6 +172,7 @@ type parts struct {
 	leaving   int          // retiring ones that are on their way out
 	sick      []vm.VM      // as many as may be in replacement at once
 	suspended []vm.VM      // by a person: no capacity, and left alone
+	retained  []vm.VM      // their remove hook was abandoned: left alone until a person removes them
 	remove    []vm.Removal // what is of no use any more, whatever is desired
 	cancel    []vm.Removal // launches of VMs that are to go
 	note      []Note
@@ -189,6 +191,10 @@ func part(s Situation) parts {
 		}
 		if order.Leaves() {
 			p.leave(s, v, *order, pending)
+			continue
+		}
+		if v.Meta.Phase == bus.PhaseRetained {
+			p.retained = append(p.retained, v)
 			continue
 		}
 		if v.Reimaging() || s.Work[v.UUID] == Reimaging { // which its metadata does not say at once

@@ -72,6 +72,9 @@ func show(a Actions) string {
 	if a.Kept > 0 {
 		parts = append(parts, fmt.Sprintf("kept %d", a.Kept))
 	}
+	for _, v := range a.Retained {
+		parts = append(parts, "retained "+v.Name)
+	}
 	for _, v := range a.Suspended {
 		parts = append(parts, "suspended "+v.Name)
 	}
@@ -580,6 +583,32 @@ func TestPlan(t *testing.T) {
 			[]vm.VM{protected(retiring(running(1)))},
 			[]changes{refresh(1, 0)},
 			"unretire web-1",
+		},
+
+		// One that is retained.
+		{
+			"a retained one is left alone, and another takes its place", 2,
+			[]vm.VM{running(1), vmOf(2, bus.PhaseRetained, bus.StateRunning)},
+			nil,
+			"create web-3",
+		},
+		{
+			"also one that is off", 1,
+			[]vm.VM{running(1), vmOf(2, bus.PhaseRetained, bus.StateShutoff)},
+			nil,
+			"",
+		},
+		{
+			"it counts to max", 2,
+			[]vm.VM{running(1), vmOf(2, bus.PhaseRetained, bus.StateRunning)},
+			[]changes{highest(2)},
+			"retained web-2",
+		},
+		{
+			"it is not scaled in", 1,
+			[]vm.VM{running(1), running(2), vmOf(3, bus.PhaseRetained, bus.StateRunning)},
+			nil,
+			"remove web-2 (scaling in, gracefully)",
 		},
 
 		// One that is too old.
@@ -1096,6 +1125,7 @@ func drawChoice(t *rapid.T) *Choice {
 var (
 	phases = []bus.Phase{
 		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed, "later",
+		bus.PhaseRetained,
 	}
 	states = []bus.State{
 		bus.StateRunning, bus.StatePaused, bus.StateShutdown, bus.StateShutoff, bus.StateCrashed, bus.StateOther, bus.StateUnknown,

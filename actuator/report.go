@@ -117,6 +117,11 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 			"group %s: %s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
 			g.spec.Name, v.Name, v.State, g.most, uri, goOn(v.State), v.Name))
 	}
+	for _, v := range g.retained {
+		all.Add(bus.ProblemRetained, v.Name, fmt.Sprintf(
+			"group %s: %s is retained, and none is made in its place, as it counts to max %d: `vmscaler remove %s` takes it away",
+			g.spec.Name, v.Name, g.most, v.Name))
+	}
 	all = append(all, g.asker.troubles(g.spec.Name, now)...)
 	if g.removalsHeld {
 		add(bus.ProblemRemovalBudget, "no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow)

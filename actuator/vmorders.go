@@ -28,7 +28,10 @@ func (p *parts) leave(s Situation, v vm.VM, order bus.VMOrder, pending bool) {
 		p.booting++
 	}
 	r := &vm.Removal{VM: v, Kind: vm.Ordered, Reason: removalReason(order), Graceful: v.Serves()}
-	if v.Meta.Phase.Leaving() || v.Meta.Phase == bus.PhaseFailed { // its removal has begun
+	switch {
+	case v.Meta.Phase == bus.PhaseRetained:
+		r.Graceful = v.State == bus.StateRunning
+	case v.Meta.Phase.Leaving(), v.Meta.Phase == bus.PhaseFailed: // its removal has begun
 		r, _ = nextStep(v)
 	}
 	switch {

@@ -31,6 +31,7 @@ const (
 	EventDryRun    EventType = "dry-run"   // what would have been done
 	EventControl   EventType = "control"   // a person paused or resumed something
 	EventRefresh   EventType = "refresh"   // a refresh entered a phase
+	EventRetained  EventType = "retained"  // its remove hook was abandoned, and it is kept, out of its group
 	EventRetiring  EventType = "retiring"  // another VM is to take its place
 	EventIgnored   EventType = "ignored"   // a part of its config has no effect on the group's VMs
 	EventOrdered   EventType = "ordered"   // a person wants something of it

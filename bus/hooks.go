@@ -29,7 +29,18 @@ type Hook struct {
 	Command string        `json:"command"`
 	Timeout time.Duration `json:"timeout"` // until Default is taken for the answer
 	Default HookAction    `json:"default"` // continue or abandon
+	// OnAbandon is what abandon means on removal.
+	OnAbandon OnAbandon `json:"on_abandon"`
 }
+
+// OnAbandon is what becomes of a VM whose remove hook was abandoned.
+type OnAbandon string
+
+// What becomes of it.
+const (
+	AbandonContinue OnAbandon = "continue" // it goes all the same
+	AbandonRetain   OnAbandon = "retain"   // it is kept, and belongs to its group's numbers no more, until a person removes it
+)
 
 // WaitFor says who answers a hook.
 type WaitFor string
@@ -47,10 +58,10 @@ type HookAction string
 // The answers to a hook.
 const (
 	HookContinue  HookAction = "continue"
-	HookAbandon   HookAction = "abandon"   // on launch: the VM is removed. On removal: it goes all the same
+	HookAbandon   HookAction = "abandon"   // on launch: the VM is removed. On removal: as OnAbandon says
 	HookHeartbeat HookAction = "heartbeat" // wait for the time-out again, from now; only over the bus
 )
 
 func defaultHook() Hook {
-	return Hook{WaitFor: WaitForNobody, Timeout: time.Minute, Default: HookContinue}
+	return Hook{WaitFor: WaitForNobody, Timeout: time.Minute, Default: HookContinue, OnAbandon: AbandonContinue}
 }

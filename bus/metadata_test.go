@@ -261,7 +261,7 @@ func FuzzParseMetadata(f *testing.F) {
 
 // Each phase that the actuator writes is one that is read.
 func TestEveryPhaseIsKnown(t *testing.T) {
-	for _, p := range []Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed} {
+	for _, p := range []Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseRetained, PhaseFailed} {
 		if !p.Known() {
 			t.Errorf("%s is not known", p)
 		}
@@ -272,7 +272,7 @@ func TestEveryPhaseIsKnown(t *testing.T) {
 func TestPhasesMean(t *testing.T) {
 	for phase, want := range map[Phase]string{
 		PhaseCreating: "pending capacity", PhaseLaunching: "pending capacity", PhaseReady: "serves capacity",
-		PhaseDraining: "leaving", PhaseStopping: "leaving", PhaseFailed: "", "standby": "", "": "",
+		PhaseDraining: "leaving", PhaseStopping: "leaving", PhaseRetained: "leaving", PhaseFailed: "", "standby": "", "": "",
 	} {
 		var means []string
 		for what, is := range map[string]bool{

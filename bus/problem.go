@@ -24,6 +24,7 @@ const (
 	ProblemStuck             ProblemCode = "stuck"              // a launch or removal takes longer than it may; the VM
 	ProblemNoRoom            ProblemCode = "no-room"            // the host has no room for another VM; a group
 	ProblemSuspended         ProblemCode = "suspended"          // a suspended VM keeps its group from what is desired; the VM
+	ProblemRetained          ProblemCode = "retained"           // a retained VM keeps its group from what is desired; the VM
 	ProblemRemovalBudget     ProblemCode = "removal-budget"     // no VM is scaled in after so many; a group
 	ProblemVictimHook        ProblemCode = "victim-hook"        // the listener of scale_in does not decide; a group
 	ProblemRemovalFailed     ProblemCode = "removal-failed"     // VMs that cannot be removed; their names

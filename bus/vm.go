@@ -26,6 +26,7 @@ const (
 	PhaseReady     Phase = "ready"     // does its work; only such VMs count in the average
 	PhaseDraining  Phase = "draining"  // chosen for removal: it has its time, its hook, and the shutdown of its guest
 	PhaseStopping  Phase = "stopping"  // being destroyed, its volume deleted, then undefined
+	PhaseRetained  Phase = "retained"  // its remove hook was abandoned: it is kept, out of its group, until a person removes it
 	PhaseFailed    Phase = "failed"    // could not be launched, waits for its removal
 )
 
@@ -37,6 +38,7 @@ var phases = map[Phase]phase{
 	PhaseReady:     {serves: true},
 	PhaseDraining:  {leaving: true},
 	PhaseStopping:  {leaving: true},
+	PhaseRetained:  {leaving: true},
 	PhaseFailed:    {},
 }
 
@@ -55,7 +57,7 @@ func (p Phase) Pending() bool { return phases[p].pending }
 // Capacity reports whether a VM counts in the group's capacity: it serves or is pending.
 func (p Phase) Capacity() bool { return p.Serves() || p.Pending() }
 
-// Leaving reports whether a VM's removal has begun.
+// Leaving reports whether a VM's removal has begun, if it is not retained in the middle of it.
 func (p Phase) Leaving() bool { return phases[p].leaving }
 
 // State is the state of a domain as the hypervisor reports it, in virsh's words.

@@ -72,6 +72,8 @@ func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return refused(RefusalNoData, "what state it is in is not known at the moment")
 	case vm.Phase == PhaseStopping && !vm.Reimaging, vm.Phase == PhaseFailed:
 		return noOp("it is being removed already")
+	case vm.Phase == PhaseRetained && v != VMRemove && v != VMDrain:
+		return noOp("it is retained, and out of its group: `vmscaler remove` takes it away")
 	case vm.Order == VMRemove, vm.Order == VMDrain:
 		return noOp("it leaves already, as was ordered before")
 	}
@@ -128,6 +130,8 @@ func judgeRemove(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 	switch {
 	case vm.Reimaging:
 		verdict = Verdict{Outcome: OutcomeQueued, Sentence: "it goes once it is ready again"}
+	case vm.Phase == PhaseRetained:
+		return begun("it goes now; as it was retained, it did not count")
 	case vm.Phase.Leaving():
 		return begun("it is leaving already, and does not stay after all")
 	case vm.State.Suspended() && !vm.Phase.Pending(): // libvirt itself starts one paused, for a moment

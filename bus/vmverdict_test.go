@@ -13,12 +13,12 @@ import (
 // What becomes of each verb in each phase and state of a VM, as a person reads it: the letters of verdictLetters, one for each of
 // runs, off, suspended and unknown. remove+ is with --keep-size.
 const verdictTable = `
-            creating   launching  ready      draining   stopping   failed     later
-replace     QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       ????
-remove      bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       ????
-remove+     BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       ????
-drain       BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       ????
-unhealthy   RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       ????
+            creating   launching  ready      draining   stopping   failed     retained   later
+replace     QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       NNN?       ????
+remove      bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       BBB?       ????
+remove+     BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       BBB?       ????
+drain       BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       BBB?       ????
+unhealthy   RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       NNN?       ????
 `
 
 // verdictLetter is a verdict as the table has it: begun, in small where the group has one less then, queued, no-op, or refused as
@@ -64,6 +64,7 @@ func TestVerdictInEachPhaseAndState(t *testing.T) {
 	phases := strings.Fields(lines[0])
 	for _, p := range []bus.Phase{
 		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed,
+		bus.PhaseRetained,
 	} {
 		if !slices.Contains(phases, string(p)) {
 			t.Errorf("the table lacks phase %s", p)

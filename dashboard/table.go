@@ -248,7 +248,7 @@ func phase(vm bus.VM, machine string, now time.Time, width int) (string, tone) {
 		}
 	case bus.PhaseFailed:
 		return text, toneBad
-	case bus.PhaseCreating, bus.PhaseDraining, bus.PhaseStopping:
+	case bus.PhaseCreating, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseRetained:
 	}
 	if !vm.PhaseSince.IsZero() {
 		text += " " + age(now.Sub(vm.PhaseSince))

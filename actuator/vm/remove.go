@@ -60,7 +60,8 @@ type ending struct {
 	needed string          // who else needs its disk, which stays then; "": nobody
 	// stuck is that QEMU does not answer: libvirt has waited half a minute for it, and would at each further call.
 	stuck     bool
-	abandoned error // by its hook, which keeps no VM from going
+	abandoned error // by its hook
+	retained  bool  // for that it stays, out of its group
 }
 
 // tell publishes an event. A retry publishes only its end.
@@ -127,7 +128,10 @@ func (e *ending) takeOut(ctx context.Context) error {
 	switch {
 	case e.removal.Graceful && e.vm.State == bus.StateRunning:
 		err := e.release(ctx)
-		if IsCalledOff(err) {
+		switch {
+		case e.retained:
+			return err
+		case IsCalledOff(err):
 			return e.serveAgain(err)
 		}
 		if err != nil {
@@ -148,6 +152,7 @@ func (e *ending) takeOut(ctx context.Context) error {
 // that is found off is removed all the same.
 func (e *ending) release(ctx context.Context) error {
 	var problem error
+	retained := e.vm.Meta.Phase == bus.PhaseRetained
 	if e.vm.Meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
 		problem = e.Calls.act(ctx, func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseDraining) })
 	}
@@ -162,6 +167,9 @@ func (e *ending) release(ctx context.Context) error {
 		off = began.Add(e.spec.Drain)
 	}
 	hook := e.spec.Hooks.Remove
+	if retained {
+		hook = bus.Hook{} // it was asked
+	}
 	if hook.Waits() {
 		latest = later(latest, began.Add(hook.Timeout))
 	}
@@ -172,6 +180,9 @@ func (e *ending) release(ctx context.Context) error {
 		return abandoned
 	}
 	e.abandoned = abandoned
+	if abandoned != nil && hook.OnAbandon == bus.AbandonRetain && !e.removal.VM.Order.Leaves() {
+		return e.retain(ctx)
+	}
 	if e.drain != nil {
 		if err := e.drain.wait(ctx, off); err != nil {
 			return err
@@ -181,6 +192,25 @@ func (e *ending) release(ctx context.Context) error {
 		return nil
 	}
 	return shutDown(ctx, e.Calls, e.dom, e.spec.ShutdownTimeout)
+}
+
+// retain ends a removal whose hook was abandoned: the VM stays as it is, and belongs to its group's numbers no more.
+func (e *ending) retain(ctx context.Context) error {
+	if e.drain != nil && !e.drain.commit() {
+		<-ctx.Done() // it is needed again, and serves
+		return context.Cause(ctx)
+	}
+	next := e.vm.Meta
+	next.Phase, next.Since, next.Retiring, next.Reimaging = bus.PhaseRetained, time.Now(), time.Time{}, time.Time{}
+	if err := e.Calls.act(ctx, func() error { return setMetadata(e.dom, next) }); err != nil {
+		return fmt.Errorf("retain it: %w", err)
+	}
+	e.vm.Meta, e.retained = next, true
+	e.Tell(bus.Event{
+		Group: next.Group, VM: e.vm.Name, Event: bus.EventRetained, DecisionID: e.decision, Error: ErrorText(e.abandoned),
+		Sentence: "it is kept, and out of its group, until `vmscaler remove " + e.vm.Name + "`",
+	})
+	return CalledOff{Why: "its remove hook was abandoned, and it is retained"}
 }
 
 // destroy makes sure that the VM is off.

@@ -284,8 +284,8 @@ var scalars = []struct{ field, good, bad string }{
 	},
 	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 	{
-		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon}}",
-		"{launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
+		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon, on_abandon: retain}}",
+		"{launch: {on_abandon: retain}} {remove: {on_abandon: keep}} {launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
 			"{wait_for: me}}",
 	},
 	{"blind_after", "1s 24h", "999ms 0 25h"},

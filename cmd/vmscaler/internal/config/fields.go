@@ -133,7 +133,8 @@ func groupFields(g *bus.Group) section {
 		}},
 		{"hooks", section{
 			{"launch", hookFields(&g.Hooks.Launch)},
-			{"remove", hookFields(&g.Hooks.Remove)},
+			{"remove", append(hookFields(&g.Hooks.Remove),
+				field{"on_abandon", choice(&g.Hooks.Remove.OnAbandon, bus.AbandonContinue, bus.AbandonRetain)})},
 		}},
 		{"policy", policyFields(&g.Policy)},
 		{"checks", checkListOf(&g.Checks)},
