@@ -124,7 +124,7 @@ func TestJoinWithoutCredentials(t *testing.T) {
 				conn.Close()
 			}
 			var need *NeedCredentialsError
-			if wants := slices.Contains([]bus.Role{"collector", "decider", "actuator", "operator", "metric"}, role); wants != errors.As(
+			if wants := slices.Contains([]bus.Role{"collector", "decider", "actuator", "operator", "metric", "monitor", "wake"}, role); wants != errors.As(
 				err,
 				&need,
 			) {
