@@ -37,6 +37,8 @@ func TestZero(t *testing.T) {
 		silent.Hosts,
 		HostObservation{ID: "kvm2", Name: "kvm2", Time: t0, VMs: []bus.VM{ready(1)}, Trouble: Silent},
 	)
+	unattended := see(ready(1))
+	unattended.Hosts[0].Trouble = Unattended
 	old := see(ready(1))
 	old.Metrics = published("jobs", 0, t0.Add(-time.Hour))
 	saturated := ready(1)
@@ -75,6 +77,7 @@ func TestZero(t *testing.T) {
 		{"a second one still there", spec(toZero), awake(long), see(ready(1), ready(1)), 1, bus.RuleBelowLower, ""},
 		{"protected", spec(toZero), awake(long), see(protected), 1, bus.RuleBelowLower, "which is protected"},
 		{"a host is silent", spec(toZero), awake(long), silent, 1, bus.RuleBelowLower, ""},
+		{"no actuator acts there", spec(toZero), awake(long), unattended, 1, bus.RuleBelowLower, "which goes"},
 		{"woken for longer", spec(toZero), woken(awake(long)), see(ready(1)), 1, bus.RuleBelowLower, "which goes in 1m"},
 		{
 			"scaling in is paused", spec(toZero), paused(bus.ScopeIn, awake(long)), see(ready(1)), 1, bus.RuleIdle,
