@@ -96,7 +96,9 @@ func (k *asker) answered(spec bus.Group, q Question, a bus.VictimsAnswer, err er
 	}
 	switch {
 	case err != nil:
-		skip(fmt.Sprintf("nobody answers for hook:%s within %s, so the other orders of scale_in decide", q.Hook, spec.VictimHook.Timeout))
+		skip(
+			fmt.Sprintf("nobody answers for hook:%s within %s, so the other orders of scale_in decide", q.Hook, spec.VictimHook.Timeout),
+		)
 		return nil
 	case len(c.May) > 0:
 		k.heldSince, k.trouble = time.Time{}, ""

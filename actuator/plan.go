@@ -306,8 +306,8 @@ func (s Situation) asks() bool {
 	return hook != ""
 }
 
-// replaceable are the sick VMs to remove: those whose replacement serves, and where max, or the group's maintenance, leaves no room
-// for one first, as many as may be in replacement at once, unless none is launched for now.
+// replaceable are the sick VMs to remove: those whose replacement serves, and where max, or the group's maintenance, leaves no
+// room for one first, as many as may be in replacement at once, unless none is launched for now.
 func replaceable(s Situation, p parts, room int) (removals []vm.Removal) {
 	if s.Spec.Maintenance.Surge(s.Desired) == 0 {
 		room = 0 // none may be there beside it

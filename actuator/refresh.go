@@ -68,7 +68,8 @@ func (s Situation) retiring(v vm.VM) bool {
 	return v.Retiring() && !v.Protected && s.goes(v)
 }
 
-// goes reports whether a VM is to be replaced: by a refresh, and while none goes on when it is older than the group's max_lifetime.
+// goes reports whether a VM is to be replaced: by a refresh, and while none goes on when it is older than the group's
+// max_lifetime.
 func (s Situation) goes(v vm.VM) bool {
 	if s.Refresh.Active {
 		return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created)

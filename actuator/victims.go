@@ -25,9 +25,9 @@ func (s Situation) busy(v vm.VM) bool {
 	return known && cpu > s.Spec.Policy.UpperPercent
 }
 
-// victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the
-// group's orders. Of those that serve, n at most are to go. Where one of the orders asks, there is a question, and only those go that
-// the answer lets go.
+// victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the group's orders.
+// Of those that serve, n at most are to go. Where one of the orders asks, there is a question, and only those go that the answer
+// lets go.
 func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
 	if s.Controls.IsPaused(bus.ScopeIn) || bus.CheckScaleIn(s.Spec.ScaleIn) != nil { // which New refuses: then of a later version
 		return nil, nil

@@ -54,9 +54,9 @@ func (c *Controls) check() error {
 	return c.bounds()
 }
 
-// The requests, beside those for one VM ([VMVerb]). Each decider answers the first two, which change nothing, so that everybody may
-// ask; only the one that leads answers those that change a group's controls or wake it, and only the actuator that waits answers the
-// one for a hook.
+// The requests, beside those for one VM ([VMVerb]). Each decider answers the first two, which change nothing, so that everybody
+// may ask; only the one that leads answers those that change a group's controls or wake it, and only the actuator that waits
+// answers the one for a hook.
 const (
 	VerbStatus  = "status"  // -> Status
 	VerbExplain = "explain" // -> Decision, the newest of the group that the Query names

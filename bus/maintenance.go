@@ -1,7 +1,7 @@
 package bus
 
-// Maintenance bounds each replacement of a group's VMs, whatever its reason: repair, refresh, lifetime, or a person. The words are
-// those of AWS's instance maintenance policy.
+// Maintenance bounds each replacement of a group's VMs, whatever its reason: repair, refresh, lifetime, or a person. The words
+// are those of AWS's instance maintenance policy.
 type Maintenance struct {
 	// MinHealthyPercent of the desired VMs must serve meanwhile, 0 to 100; less lets VMs go before others are there.
 	MinHealthyPercent int `json:"min_healthy_percent"`
@@ -15,9 +15,9 @@ func (m Maintenance) Leeway(desired, most int) (surge, spare int) {
 	return Leeway(desired, most, m.Surge(desired), m.MinHealthyPercent)
 }
 
-// Leeway is how many VMs beyond desired may be there for a replacement, up to surge and within most, and how many of desired may be
-// missing, so that the percentage of them, rounded up, serves. Where nobody lets more be there, and a percentage below 100 is that of
-// a group so small that none could be missing, one may. Nothing can be replaced where both are 0.
+// Leeway is how many VMs beyond desired may be there for a replacement, up to surge and within most, and how many of desired may
+// be missing, so that the percentage of them, rounded up, serves. Where nobody lets more be there, and a percentage below 100 is
+// that of a group so small that none could be missing, one may. Nothing can be replaced where both are 0.
 func Leeway(desired, most, surge, minHealthyPercent int) (extra, spare int) {
 	spare = max(0, desired-upward(desired, minHealthyPercent))
 	if surge == 0 && spare == 0 && minHealthyPercent < 100 {

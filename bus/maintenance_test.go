@@ -39,8 +39,8 @@ func TestLeeway(t *testing.T) {
 	}
 }
 
-// Whatever the percentages, both bounds hold, but for the one VM of a group that is too small for them; and a group with room that a
-// policy lets change can change.
+// Whatever the percentages, both bounds hold, but for the one VM of a group that is too small for them; and a group with room
+// that a policy lets change can change.
 func TestLeewayHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := Maintenance{rapid.IntRange(0, 100).Draw(t, "min"), rapid.IntRange(100, 200).Draw(t, "max")}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// VMVerb is what can be asked for one VM. It is also the last token of the request's subject, so that a role may have some of them.
+// VMVerb is what can be asked for one VM. It is also the last token of the request's subject, so that a role may have some of
+// them.
 type VMVerb string
 
 // The verbs.

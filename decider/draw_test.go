@@ -126,5 +126,6 @@ func drawObservation(t *rapid.T, now time.Time) Observation {
 
 // drawOrders are orders of removal that a group can have.
 func drawOrders(t *rapid.T) []bus.ScaleIn {
-	return rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, len(bus.ScaleIns()), rapid.ID[bus.ScaleIn]).Draw(t, "scale in")
+	return rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, len(bus.ScaleIns()), rapid.ID[bus.ScaleIn]).
+		Draw(t, "scale in")
 }

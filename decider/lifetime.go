@@ -28,8 +28,8 @@ func (s situation) overdue() (n int) {
 	return n
 }
 
-// replacement is what VMs are replaced by at present, and which: a refresh, and while none goes on the group's max_lifetime, as far
-// as its maintenance lets them go at a time. Nil is none.
+// replacement is what VMs are replaced by at present, and which: a refresh, and while none goes on the group's max_lifetime, as
+// far as its maintenance lets them go at a time. Nil is none.
 func (s situation) replacement(r *bus.Refresh) (*bus.Refresh, bus.Build) {
 	if r.Active() || s.spec.MaxLifetime == 0 {
 		return r, r.Build(s.spec)
@@ -48,8 +48,13 @@ func lifetimeTrouble(spec bus.Group, d bus.Decision) string {
 	if n == 0 || d.Desired == 0 || surge+spare > 0 || d.Refresh.Active() {
 		return ""
 	}
-	return fmt.Sprintf("%s older than max_lifetime %s, and none is replaced, as the group is at max %d and none of it may be missing: "+
-		"raise max, or lower maintenance.min_healthy", bus.Count(n, "VM"), spec.MaxLifetime, d.Inputs.Max)
+	return fmt.Sprintf(
+		"%s older than max_lifetime %s, and none is replaced, as the group is at max %d and none of it may be missing: "+
+			"raise max, or lower maintenance.min_healthy",
+		bus.Count(n, "VM"),
+		spec.MaxLifetime,
+		d.Inputs.Max,
+	)
 }
 
 // tooOld is that no VM is replaced that is older than the group's max_lifetime.

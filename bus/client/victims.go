@@ -19,8 +19,8 @@ const noResponders = "503"
 // askAgain is when a question is sent again to which nobody listens, as while the listener is started again.
 const askAgain = time.Second
 
-// AskVictims asks a listener which VMs may be scaled in, until ctx ends. An answer that is malformed, or names what it was not asked
-// about, is dropped, and another one is waited for.
+// AskVictims asks a listener which VMs may be scaled in, until ctx ends. An answer that is malformed, or names what it was not
+// asked about, is dropped, and another one is waited for.
 func (c *Conn) AskVictims(ctx context.Context, q *bus.Victims) (bus.VictimsAnswer, error) {
 	for {
 		a, err := c.askVictimsOnce(ctx, q)

@@ -6,8 +6,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// TestRetain: a VM whose remove hook fails is kept, with its disk, also by a program that was killed; another has its place, and it
-// goes when a person says so.
+// TestRetain: a VM whose remove hook fails is kept, with its disk, also by a program that was killed; another has its place, and
+// it goes when a person says so.
 func TestRetain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// TestVictims: the listener of the recipe keeps VMs with a job, lets the one go that has none, and where it is gone the next order
-// decides.
+// TestVictims: the listener of the recipe keeps VMs with a job, lets the one go that has none, and where it is gone the next
+// order decides.
 func TestVictims(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -88,7 +88,13 @@ func (d *decoder) group(path string, g bus.Group) {
 // maintenance checks what takes more than one field of the maintenance.
 func (d *decoder) maintenance(path string, m bus.Maintenance) {
 	none := m.MinHealthyPercent == 100 && m.MaxHealthyPercent == 100
-	d.order(path, !none, bound{"min_healthy", "less than 100 with"}, bound{"max_healthy", "more than 100 with"}, maintenanceFields(&m))
+	d.order(
+		path,
+		!none,
+		bound{"min_healthy", "less than 100 with"},
+		bound{"max_healthy", "more than 100 with"},
+		maintenanceFields(&m),
+	)
 	d.order(path, m.MaxHealthyPercent-m.MinHealthyPercent <= 100,
 		bound{"min_healthy", "at most 100 less than"}, bound{"max_healthy", "at most 100 more than"}, maintenanceFields(&m))
 }

@@ -270,13 +270,21 @@ var scalars = []struct{ field, good, bad string }{
 	{"policy.setting", "safe balanced thrifty", "cheap ''"},
 	{"policy.warmup", "0s 1h learned", "-1s 2h -1ns Learned"},
 	{"drain", "0s 1h", "-1s 61m"},
-	{"scale_in", "newest oldest least-busy outdated [outdated] [outdated, least-busy, newest] hook:jobs [outdated, hook:jobs-2, newest]",
-		"Newest random '' 1 ~ [] [newest, newest] [newest, random] 'hook:' hook:Jobs [hook:a, hook:b]"},
-	{"victim_hook", "{timeout: 100ms, patience: 0s} {timeout: 1m, patience: 168h}", "{timeout: 99ms} {timeout: 2m} {patience: -1s} {patience: 169h}"},
+	{
+		"scale_in",
+		"newest oldest least-busy outdated [outdated] [outdated, least-busy, newest] hook:jobs [outdated, hook:jobs-2, newest]",
+		"Newest random '' 1 ~ [] [newest, newest] [newest, random] 'hook:' hook:Jobs [hook:a, hook:b]",
+	},
+	{
+		"victim_hook",
+		"{timeout: 100ms, patience: 0s} {timeout: 1m, patience: 168h}",
+		"{timeout: 99ms} {timeout: 2m} {patience: -1s} {patience: 169h}",
+	},
 	{"max_lifetime", "none 3m 24h 8784h", "0 0s 1m 59s 8785h None ~"},
 	{
 		"maintenance", "{min_healthy: 90, max_healthy: 100} {min_healthy: 0, max_healthy: 100} {max_healthy: 200}",
-		"{min_healthy: 101} {max_healthy: 99} {max_healthy: 201} {max_healthy: 100} {min_healthy: 50, max_healthy: 151} {min_healthy: '5'}",
+		"{min_healthy: 101} {max_healthy: 99} {max_healthy: 201} {max_healthy: 100} " +
+			"{min_healthy: 50, max_healthy: 151} {min_healthy: '5'}",
 	},
 	{
 		"refresh", "{max_surge: 0, min_healthy: 100} {max_surge: 1000} {max_surge: maintenance, min_healthy: maintenance}",
@@ -284,8 +292,10 @@ var scalars = []struct{ field, good, bad string }{
 	},
 	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 	{
-		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, default: abandon, on_abandon: retain}}",
-		"{launch: {on_abandon: retain}} {remove: {on_abandon: keep}} {launch: {wait_for: command}} {launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
+		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, " +
+			"default: abandon, on_abandon: retain}}",
+		"{launch: {on_abandon: retain}} {remove: {on_abandon: keep}} {launch: {wait_for: command}} " +
+			"{launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
 			"{wait_for: me}}",
 	},
 	{"blind_after", "1s 24h", "999ms 0 25h"},
