@@ -56,7 +56,7 @@ func (w *world) step() bus.Decision {
 	}
 	obs := Observation{Hosts: []HostObservation{{ID: "kvm1", Name: "kvm1", Time: w.now, VMs: slices.Clone(w.vms)}}, Fresh: 1}
 	if w.metric != nil {
-		obs.Metrics = published("requests", *w.metric, w.now)
+		obs.Metrics = published(w.spec.Policy.Metric, *w.metric, w.now)
 	}
 	var d bus.Decision
 	d, w.state = Decide(w.spec, w.state, obs, w.now)

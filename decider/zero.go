@@ -41,8 +41,11 @@ func (w Wake) extended(until time.Time, by string) Wake {
 // makes a group blind.
 func (s situation) idle() Idle {
 	was := s.state.Idle
+	if s.spec.Min > 0 || s.state.Desired != 1 {
+		return Idle{}
+	}
 	switch busy, known := s.busy(); {
-	case s.spec.Min > 0 || s.state.Desired != 1 || busy:
+	case busy:
 		return Idle{}
 	case !known && s.now.Sub(was.Seen).Abs() >= s.spec.BlindAfter:
 		return Idle{}
@@ -72,7 +75,34 @@ func (s situation) busy() (busy, known bool) {
 		known = known && value != nil
 		busy = busy || value != nil && *value > 0
 	}
+	if share, follows := s.ofTarget(); follows {
+		known = known && share != nil
+		busy = busy || share != nil && *share >= p.LowerPercent/100
+	}
 	return busy || s.protected(), known
+}
+
+// ofTarget is how much of its target a group has that follows what its VMs move, or an expression; nil is unknown.
+func (s situation) ofTarget() (share *float64, follows bool) {
+	c, p := s.counts, s.spec.Policy
+	switch {
+	case !p.Has(bus.PolicyTarget):
+		return nil, false
+	case p.Signal.IsRate():
+		rates := c.moved.mean(c.ready)
+		if rate := rates.Of(p.Signal); rate != nil && p.TargetMiBS > 0 {
+			share = new(*rate / p.TargetMiBS)
+		}
+		return share, true
+	case p.Signal == bus.SignalExpression:
+		r := s.reading()
+		if c.readings > 0 {
+			r.CPUPercent = new(c.sum / float64(c.readings))
+		}
+		share, _ = policy.Expressed(p.Expression, r)
+		return share, true
+	}
+	return nil, false
 }
 
 // protected reports whether a VM of the group is, which then stays.

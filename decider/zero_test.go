@@ -18,6 +18,22 @@ func onMetric(g *bus.Group) {
 	g.Policy.MetricTarget = 10
 }
 
+func onNetwork(g *bus.Group) {
+	g.Policy.Types, g.Policy.Signal, g.Policy.TargetMiBS = []bus.PolicyType{bus.PolicyTarget}, bus.SignalNetworkRx, 10
+}
+
+func onExpression(g *bus.Group) {
+	g.Policy.Types, g.Policy.Signal = []bus.PolicyType{bus.PolicyTarget}, bus.SignalExpression
+	g.Policy.Expression = "cpu / 50"
+}
+
+// moving is an idle VM that receives so many MiB/s.
+func moving(rate *float64) bus.VM {
+	vm := ready(1)
+	vm.Rates = &bus.Rates{NetworkRx: rate}
+	return vm
+}
+
 func TestZero(t *testing.T) {
 	const never = 0
 	awake := func(idle time.Duration) State {
@@ -100,6 +116,13 @@ func TestZero(t *testing.T) {
 			"nobody has published the metric jobs",
 		},
 		{"jobs are not known any more", spec(toZero, onMetric), awake(long), old, 1, bus.RulePolicy, "1h0m0s ago"},
+
+		// So it is with what VMs move, and with an expression.
+		{"moves nothing", spec(toZero, onNetwork), awake(long), see(moving(new(0.5))), 0, bus.RuleIdle, "average 1 %"},
+		{"moves much", spec(toZero, onNetwork), awake(long), see(moving(new(5.0))), 1, bus.RulePolicy, ""},
+		{"what it moves is not known", spec(toZero, onNetwork), awake(long), see(moving(nil)), 1, bus.RulePolicy, ""},
+		{"a low expression", spec(toZero, onExpression), awake(long), see(ready(1)), 0, bus.RuleIdle, "average 1 %"},
+		{"a high expression", spec(toZero, onExpression), awake(long), see(ready(15)), 1, bus.RulePolicy, ""},
 
 		// No VM: there is no CPU, which is no reason for anything.
 		{"asleep", spec(toZero), none, see(), 0, bus.RuleAsleep, "asleep: woken by a request for it, or `vmscaler scale`"},
