@@ -83,6 +83,9 @@ func (d *Decision) cut() {
 	for i := range d.Recommendations {
 		d.Recommendations[i].Sentence = Cut(d.Recommendations[i].Sentence)
 	}
+	for i := range d.Shadow {
+		d.Shadow[i].Sentence = Cut(d.Shadow[i].Sentence)
+	}
 }
 
 func (e *Event) cut() { e.Sentence, e.Error = Cut(e.Sentence), Cut(e.Error) }
@@ -267,6 +270,11 @@ func (d *Decision) bounds() error {
 	for _, w := range d.Recommendations {
 		b.name("wishes.policy", string(w.Policy), maxWord)
 		b.text("wishes.sentence", w.Sentence)
+	}
+	b.count("shadow", len(d.Shadow), maxWord)
+	for _, w := range d.Shadow {
+		b.name("shadow.policy", string(w.Policy), maxWord)
+		b.text("shadow.sentence", w.Sentence)
 	}
 	b.name("machine", d.Machine, maxWord)
 	b.count("orders", len(d.Orders), MaxOrders)

@@ -73,6 +73,8 @@ type Decision struct {
 	Guard           Guard            `json:"guard,omitempty"` // what held the rule back, "" where nothing did
 	Inputs          Inputs           `json:"inputs"`
 	Recommendations []Recommendation `json:"wishes,omitempty"` // of each policy, where it is not just the threshold
+	// Shadow is what each of Policy.Shadow would want, before any guard; it has changed nothing of the rest.
+	Shadow []Recommendation `json:"shadow,omitempty"`
 	// Shares is Desired split by host; an actuator acts on its own host's. Unless the direction is In none is below what the
 	// host has, so that together they can be more than Desired.
 	Shares    map[HostID]Share `json:"shares"`

@@ -122,7 +122,9 @@ type Limits struct {
 // Policy is the rules by which a group scales, and their guards.
 type Policy struct {
 	// Types are one or several rules: the group grows if one of them wants it, and shrinks only if all do.
-	Types         []PolicyType  `json:"types"`
+	Types []PolicyType `json:"types"`
+	// Shadow are rules beside those that say what they would want, and change nothing.
+	Shadow        []PolicyType  `json:"shadow,omitempty"`
 	Setting       PolicySetting `json:"setting"`                // for PolicyPredictive
 	Signal        Signal        `json:"signal"`                 // for PolicyTarget
 	TargetPercent float64       `json:"target_percent"`         // for PolicyTarget

@@ -28,8 +28,9 @@ type State struct {
 	Warmup          Warmup
 	// Policy is what a policy other than the threshold remembers; nil before its first reading. Decide changes it: the
 	// state that it was given is used up.
-	Policy PolicyStates
-	Limits LimitState
+	Policy  PolicyStates
+	Shadows Shadows // what the policies that change nothing remember; used up as Policy is
+	Limits  LimitState
 	// ScheduleSeenAt is until when the schedule's actions were seen; one sets Desired once.
 	ScheduleSeenAt time.Time
 	timetable      schedule.Timetable // of the spec that was decided with last
@@ -47,6 +48,7 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	s := look(spec, st, obs, now)
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
+	d.Shadow, next.Shadows = s.shadows(v)
 	if d.HasSample {
 		s.share(&d, &next)
 	}
@@ -83,7 +85,7 @@ type situation struct {
 
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 	s := situation{incomplete: obs.incomplete(), now: now}
-	s.spec, s.state, s.scheduled = onSchedule(spec, st, now)
+	s.spec, s.state, s.scheduled = onSchedule(spec, st.promoted(spec.Policy.Types), now)
 	s.moved = s.spec.Min != spec.Min || s.spec.Max != spec.Max
 	s.state.Orders = st.Orders.pending(obs)
 	s.obs = obs.ordered(s.state.Orders, !st.Controls.IsPaused(bus.ScopeRepair))

@@ -36,6 +36,7 @@ type checkpoint struct {
 	BootTimes      BootTimes    `json:"boots"`
 	Warmup         Warmup       `json:"warmup"`
 	Policy         PolicyStates `json:"policy,omitempty"`
+	Shadows        Shadows      `json:"shadows,omitempty"`
 	Limits         LimitState   `json:"guards"`
 	ScheduleSeenAt time.Time    `json:"scheduled"`
 	Wake           Wake         `json:"wake,omitzero"`
@@ -55,6 +56,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 		st.BootTimes,
 		st.Warmup,
 		st.Policy,
+		st.Shadows,
 		st.Limits,
 		st.ScheduleSeenAt.UTC(),
 		st.Wake,
@@ -84,7 +86,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 		st.Limits, st.ScheduleSeenAt = kept.Limits, kept.ScheduleSeenAt
 	}
 	if age < learnedAge {
-		st.BootTimes, st.Warmup, st.Policy = kept.BootTimes, kept.Warmup, kept.Policy
+		st.BootTimes, st.Warmup, st.Policy, st.Shadows = kept.BootTimes, kept.Warmup, kept.Policy, kept.Shadows
 	}
 	if heard == nil || !heard.HasSample || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= checkpointAge {
 		return st

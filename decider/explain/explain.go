@@ -103,6 +103,9 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 			add("guard "+string(guard), effect, "%s", text)
 		}
 	}
+	for _, w := range d.Shadow {
+		add("shadow "+string(w.Policy), fmt.Sprintf("would want %d", w.Desired), "%s", w.Sentence)
+	}
 	if held != nil {
 		add("actuator "+string(held.Event), "held it back", "%s, since %s", held.Sentence, held.Time.In(loc).Format(time.DateTime))
 		e.WhyNot = append(

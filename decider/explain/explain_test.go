@@ -99,6 +99,10 @@ func TestEachHoldIsExplained(t *testing.T) {
 		}), "policy predictive wants 2 load 1.0 VMs", "wants more than 2, and shrinks once all want fewer: " +
 			"predictive wants 2 now (load 1.0 VMs)"},
 		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
+			d.Recommendations = []bus.Recommendation{{Policy: bus.PolicyPredictive, Desired: 2, Sentence: "load 1.0 VMs"}}
+			d.Shadow = []bus.Recommendation{{Policy: bus.PolicyStep, Desired: 4, Sentence: "average 95 %"}}
+		}), "shadow step would want 4 average 95 %", "predictive wants 2 now (load 1.0 VMs)"},
+		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
 			d.Inputs.TargetPercent = 60
 			d.Recommendations = []bus.Recommendation{{Policy: bus.PolicyTarget, Desired: 2}, {Policy: bus.PolicyStep, Desired: 2}}
 		}), "policy target wants 2", "target wants more above an average of 60 %, a load of 1.2 VMs, and fewer once the load " +

@@ -151,6 +151,11 @@ func (d *decoder) policy(path string, p bus.Policy) {
 	case p.Signal.IsRate() && p.TargetMiBS == 0 && !d.bad(path+".target_mib_s"):
 		d.problem(path+".target_mib_s", "none", "MiB/s for each VM with signal: "+string(p.Signal))
 	}
+	for _, t := range p.Shadow {
+		if p.Has(t) && !d.bad(path+".shadow") && !d.bad(path+".type") {
+			d.problem(path+".shadow", string(t), "policies that are not in type")
+		}
+	}
 	d.prometheus(path+".prometheus", p)
 	if !p.Signal.OfGroup() && p.TargetPercent == 0 && !d.bad(path+".target") {
 		d.problem(path+".target", "0", "more than 0 percent")

@@ -220,6 +220,7 @@ var scalars = []struct{ field, good, bad string }{
 	{"policy.lower", "0 69.9 0%", "70 -1 -0.1% low"},
 	{"policy.interval", "200ms 20m", "199ms 0 21m"},
 	{"policy.type", "threshold step target predictive [threshold,target]", "cpu '' [] [threshold,threshold] [step,cpu]"},
+	{"policy.shadow", "none predictive [predictive,step]", "threshold [] [step,step] cpu '' [step,none] ~"},
 	{"policy.signal", "cpu", "disk '' memory metric prometheus network_rx expression"},
 	{"policy.target", "60 1", "0 101"},
 	{"policy.target_mib_s", "none 0.5 100", "0 -1 2e6 10MiB"},

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider/expression"
 	"github.com/vmscaler/vmscaler/decider/policy"
@@ -17,6 +19,7 @@ import (
 func policyFields(p *bus.Policy) section {
 	return section{
 		{"type", choices(&p.Types, policy.Kinds()...)},
+		{"shadow", orNone(choices(&p.Shadow, policy.Kinds()...), &p.Shadow)},
 		{"setting", choice(&p.Setting, policy.Settings()...)},
 		{"signal", choice(&p.Signal, signals()...)},
 		{"target", percent(&p.TargetPercent)},
@@ -51,6 +54,27 @@ func policyFields(p *bus.Policy) section {
 			{"rate_in", optional(&p.Limits.RateIn, 1000)},
 			{"rate_window", duration(&p.Limits.RateWindow, time.Second, 24*time.Hour)},
 		}},
+	}
+}
+
+// orNone is a list that may be empty, which is the word none.
+func orNone[T any](s scalar, p *[]T) scalar {
+	return scalar{
+		form: s.form.or("none"),
+		want: s.want + ", or none",
+		set: func(n ast.Node) bool {
+			if wordOf(n) == "none" {
+				*p = nil
+				return true
+			}
+			return s.set(n)
+		},
+		get: func() string {
+			if len(*p) == 0 {
+				return "none"
+			}
+			return s.get()
+		},
 	}
 }
 
