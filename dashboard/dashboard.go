@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
-	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/dashboard/internal/feed"
 )
 
 // Config is what the dashboard draws on and how.
@@ -100,8 +100,8 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Dashboard, error) 
 // Run subscribes and draws until ctx ends. It gives the terminal back on every way out of it, a panic included;
 // for what ends the process elsewhere there is StartWatchdog.
 func (d *Dashboard) Run(ctx context.Context) error {
-	feed := newFeed()
-	if err := feed.subscribe(d.conn); err != nil {
+	messages := feed.New()
+	if err := messages.Subscribe(d.conn); err != nil {
 		return fmt.Errorf("dashboard: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -109,7 +109,7 @@ func (d *Dashboard) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	inbox := make(chan any, 1024)
-	wg.Go(func() { feed.pump(ctx, inbox, &d.dropped) })
+	wg.Go(func() { messages.Pump(ctx, inbox, &d.dropped) })
 
 	content := NewContent(d.cfg.Now())
 	content.Title, content.Footer = d.cfg.Title, d.cfg.Footer
@@ -250,48 +250,6 @@ func (d *Dashboard) link() Link {
 		link.Why = why.Error()
 	}
 	return link
-}
-
-// feed is where the subscriptions deliver.
-type feed struct {
-	samples   chan bus.Sample
-	decisions chan bus.Decision
-	events    chan bus.Event
-	health    chan bus.Health
-}
-
-func newFeed() *feed {
-	return &feed{make(chan bus.Sample), make(chan bus.Decision), make(chan bus.Event), make(chan bus.Health)}
-}
-
-func (f *feed) subscribe(conn *client.Conn) error {
-	return errors.Join(
-		client.SubscribeNewest(conn, bus.AllSamples, f.samples),
-		client.Subscribe(conn, bus.AllDecisions, f.decisions),
-		client.Subscribe(conn, bus.AllEvents, f.events),
-		client.SubscribeNewest(conn, bus.AllHealth, f.health),
-	)
-}
-
-// pump moves messages to the owner of the model. It never waits for it: a terminal that takes its time must cost
-// frames and messages, not the bus's memory. What did not fit is counted.
-func (f *feed) pump(ctx context.Context, inbox chan<- any, dropped *atomic.Uint64) {
-	for {
-		var message any
-		select {
-		case <-ctx.Done():
-			return
-		case message = <-f.samples:
-		case message = <-f.decisions:
-		case message = <-f.events:
-		case message = <-f.health:
-		}
-		select {
-		case inbox <- message:
-		default:
-			dropped.Add(1)
-		}
-	}
 }
 
 func newTicker(every time.Duration) (<-chan time.Time, func()) {

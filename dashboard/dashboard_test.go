@@ -243,26 +243,6 @@ func TestPanicGivesTheTerminalBack(t *testing.T) {
 	}
 }
 
-func TestPumpDropsInsteadOfWaiting(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	f := newFeed()
-	inbox := make(chan any, 1)
-	var dropped atomic.Uint64
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		f.pump(ctx, inbox, &dropped)
-	}()
-	for range 3 { // nobody reads the inbox
-		f.health <- bus.Health{}
-	}
-	cancel()
-	<-ended
-	if got := dropped.Load(); got != 2 {
-		t.Errorf("%d dropped, want 2", got)
-	}
-}
-
 func TestNewChecksItsConfig(t *testing.T) {
 	_, err := New(Config{Refresh: -1}, nil, zerolog.Nop())
 	for _, want := range []string{"no connection", "nowhere to draw", "refresh"} {

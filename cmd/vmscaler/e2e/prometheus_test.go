@@ -15,18 +15,18 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// prometheusProgram is a real Prometheus: what is installed, or else the distribution's, unpacked beside the guest's packages.
-// Installing it would start a service.
-func prometheusProgram(t testing.TB) string {
+// ofPrometheus is a program of a real Prometheus, prometheus or promtool: what is installed, or else the distribution's, unpacked beside
+// the guest's packages. Installing it would start a service.
+func ofPrometheus(t testing.TB, program string) string {
 	t.Helper()
-	if path, err := exec.LookPath("prometheus"); err == nil {
+	if path, err := exec.LookPath(program); err == nil {
 		return path
 	}
 	dir := packageCache()
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	path := filepath.Join(dir, "prometheus", "usr", "bin", "prometheus")
+	path := filepath.Join(dir, "prometheus", "usr", "bin", program)
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
@@ -59,7 +59,7 @@ func (w *world) prometheus(dir, address, exporter string) *process {
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
-	p := w.startProcess("prometheus", exec.Command(prometheusProgram(w.t), "--config.file", config,
+	p := w.startProcess("prometheus", exec.Command(ofPrometheus(w.t, "prometheus"), "--config.file", config,
 		"--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", address))
 	p.says("Server is ready to receive web requests")
 	return p

@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestMetrics: a real Prometheus scrapes a real group, and finds what is there.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config, address, server := w.config("min: 1\nmax: 3\n"), freeAddress(t), freeAddress(t)
+	p := w.start(config)
+	p.untilReady(1)
+	exporter := w.spawn("metrics", "-c", config, "--listen", address)
+	exporter.says("serving http://" + address + "/metrics")
+	prometheus := w.prometheus(t.TempDir(), server, address)
+	query := func(expression string) string {
+		return strings.Join(strings.Fields(fetch(t, "http://"+server+"/api/v1/query?query="+url.QueryEscape(expression))), "")
+	}
+	value := func(expression, want string) {
+		t.Helper()
+		p.until(expression+" is "+want, func() bool {
+			var answer struct {
+				Data struct {
+					Result []struct{ Value [2]any }
+				}
+			}
+			if err := json.Unmarshal([]byte(query(expression)), &answer); err != nil {
+				t.Fatal(err)
+			}
+			return len(answer.Data.Result) == 1 && answer.Data.Result[0].Value[1] == want
+		})
+	}
+	value(fmt.Sprintf("vmscaler_group_ready{group=%q}", w.group), "1")
+	value(fmt.Sprintf("vmscaler_group_max{group=%q}", w.group), "3")
+	value(fmt.Sprintf("sum(vmscaler_group_vms{group=%q, phase=\"ready\"})", w.group), "1")
+	value(fmt.Sprintf("count(vmscaler_vm_cpu_ratio{group=%q})", w.group), "1")
+	value("count(vmscaler_stage_up == 1)", "4") // bus, collector, decider and actuator
+
+	check := exec.Command(ofPrometheus(t, "promtool"), "check", "metrics")
+	check.Stdin = strings.NewReader(fetch(t, "http://"+address+"/metrics"))
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+	w.refused([]string{"metrics", "-c", config, "--listen", address}, "--listen", "address already in use")
+	w.refused([]string{"metrics", "--listen", "9464"}, "--listen", "want an address such as 127.0.0.1:9464")
+	prometheus.kill()
+	exporter.stop()
+	p.stop()
+}
+
+// TestAlertRules: the rules that come with vmscaler fire when they should.
+func TestAlertRules(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"check", "rules", "alerts.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
+		cmd := exec.Command(ofPrometheus(t, "promtool"), args...)
+		cmd.Dir = "../../../packaging/prometheus"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// fetch is what a page says.
+func fetch(t testing.TB, page string) string {
+	t.Helper()
+	resp, err := http.Get(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s (%v)\n%s", page, resp.Status, err, body)
+	}
+	return string(body)
+}

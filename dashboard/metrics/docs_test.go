@@ -1,0 +1,79 @@
+package metrics
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/bustest"
+)
+
+var update = flag.Bool("update", false, "write the table of metrics")
+
+const page = "../../docs/metrics.md"
+
+// described is how a description prints itself.
+var described = regexp.MustCompile(`fqName: "([^"]*)", help: "([^"]*)", unit: "[^"]*", constLabels: {}, variableLabels: {([^}]*)}`)
+
+// TestDocs: the page has each metric, as it describes itself.
+func TestDocs(t *testing.T) {
+	e, _ := heard(t, true)
+	s := bustest.Sample()
+	s.Time = s.Time.Add(time.Second)
+	s.VMs[0].RunDelayPercent, s.VMs[0].MemoryUsedMiB = new(1.), new(1)
+	e.Fold(*s)
+	h := bustest.Health()
+	h.Problems = []bus.Problem{{Code: bus.ProblemNoRoom, Subject: "web"}}
+	e.Fold(*h)
+	removed := bustest.EventAt("web", "web-2", s.Time)
+	removed.Event, removed.ElapsedMS = bus.EventRemoved, 1
+	e.Fold(*removed)
+	rows := map[string]string{}
+	metrics := make(chan prometheus.Metric, 1000)
+	e.Collect(metrics)
+	close(metrics)
+	for m := range metrics {
+		parts := described.FindStringSubmatch(m.Desc().String())
+		if parts == nil {
+			t.Fatalf("found %s", m.Desc())
+		}
+		labels := "`" + strings.Join(strings.Split(parts[3], ","), "`, `") + "`"
+		rows[parts[1]] = fmt.Sprintf("| `%s` | %s | %s |\n", parts[1], labels, strings.TrimSuffix(parts[2], "."))
+	}
+	var names []string
+	for name := range rows {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var table strings.Builder
+	for _, name := range names {
+		table.WriteString(rows[name])
+	}
+	data, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, rest, found := strings.Cut(string(data), "| metric | labels | what it is |\n|---|---|---|\n")
+	if !found {
+		t.Fatalf("%s has no table", page)
+	}
+	_, end, _ := strings.Cut(rest, "\n`--per-vm=false`")
+	want := begin + "| metric | labels | what it is |\n|---|---|---|\n" + table.String() + "\n`--per-vm=false`" + end
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil { //nolint:gosec // a page of the docs
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(data) != want {
+		t.Errorf("%s has other metrics; `go test ./dashboard/metrics -update` writes\n%s", page, table.String())
+	}
+}
