@@ -90,7 +90,8 @@ func (c *simulateCmd) flags(cmd *cobra.Command) {
 	f.Float64Var(&c.columns.Scale, "scale", 1, "what the demand is multiplied by to be in vCPUs, such as 0.01 for percent of one")
 	f.StringArrayVar(&c.set, "set", nil, "FIELD=VALUE of the policy, as for `vmscaler set`, for threshold and predictive")
 	f.StringVar(&c.history, "history", "", "a group, to replay what was asked of it; min, max and boot time are its own then, and "+
-		"policies to compare with also own, that of its config, and recorded, what it did")
+		"policies to compare with also own, that of its config, own:POLICY, the same with another policy, as its shadows are by "+
+		"default, and recorded, what it did")
 	f.Var(c.since, "since", "from when to replay: a time, or how long ago; with --history")
 	c.bus.add(cmd, "bus-listen")
 	f.StringVar(&c.policy, "policy", "predictive", "the policy to try")
@@ -200,6 +201,9 @@ func (c *simulateCmd) run(cmd *cobra.Command) error {
 	case c.history != "":
 		if err = c.replay(cmd); err == nil && !cmd.Flags().Changed("compare") {
 			c.plan.Policies = []string{c.policy, "own", "recorded"}
+			for _, kind := range c.plan.Params.Own.Policy.Shadow {
+				c.plan.Policies = append(c.plan.Policies, simulate.OwnAs(kind))
+			}
 		}
 	case c.trace != "":
 		c.plan.Traces, err = simulate.ReadTraces(c.trace, c.columns)

@@ -45,7 +45,7 @@ func baselines() []entry {
 }
 
 func ofThePast() []entry {
-	return []entry{
+	all := []entry{
 		{"recorded", func(t Trace, _ Params) (Controller, error) {
 			if t.Owned == nil {
 				return nil, errors.New("policy: recorded is for a group's own past, want --history")
@@ -59,7 +59,22 @@ func ofThePast() []entry {
 			return ownController(w), nil
 		}},
 	}
+	for _, kind := range policy.Kinds() {
+		all = append(all, entry{OwnAs(kind), func(_ Trace, w Params) (Controller, error) {
+			if w.Own == nil {
+				return nil, fmt.Errorf("policy: %s is of a group's config, want --history", OwnAs(kind))
+			}
+			own := *w.Own
+			own.Policy.Types = []bus.PolicyType{kind}
+			w.Own = &own
+			return ownController(w), nil
+		}})
+	}
+	return all
 }
+
+// OwnAs is the name of a group's own config with another policy, such as a shadow of it.
+func OwnAs(kind bus.PolicyType) string { return "own:" + string(kind) }
 
 // withDefaults is the decider with a policy and the defaults of a group.
 func withDefaults(p bus.PolicyType, setting bus.PolicySetting) func(Trace, Params) (Controller, error) {

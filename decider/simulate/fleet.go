@@ -267,6 +267,7 @@ func defaultController(w Params, p bus.PolicyType, setting bus.PolicySetting) *d
 func ownController(w Params) *deciderController {
 	spec := *w.Own
 	spec.Name, spec.Min, spec.Max, spec.DryRun, spec.IdleToZero = "sim", w.Min, w.Max, false, 0
+	spec.Policy.Shadow = nil // they change nothing, and take their time
 	return &deciderController{spec: warm(spec)}
 }
 

@@ -358,7 +358,7 @@ func TestHistory(t *testing.T) {
 	world.Own, world.Boot = &own, time.Second
 	p := Plan{
 		Traces:   []Trace{trace},
-		Policies: []string{"own", "recorded", "predictive"},
+		Policies: []string{"own", "recorded", "predictive", OwnAs(bus.PolicyPredictive)},
 		Boots:    []time.Duration{time.Second},
 		Seeds:    1,
 		Params:   world,
@@ -370,6 +370,9 @@ func TestHistory(t *testing.T) {
 	}
 	if last := results[1].Points[len(results[1].Points)-1]; last.Owned != 3 {
 		t.Errorf("recorded has %d VMs, want the 3 that there were", last.Owned)
+	}
+	if results[3].Metrics != results[2].Metrics || results[3].Metrics == results[0].Metrics {
+		t.Errorf("as predictive a group of defaults does %+v, and predictive %+v", results[3].Metrics, results[2].Metrics)
 	}
 	for _, nothing := range [][]bus.Demand{nil, {minute(0, nil, nil, nil)}} {
 		if _, _, err := History("web", nothing); err == nil {
