@@ -24,6 +24,25 @@ func TestStatusOfAScaledGroup(t *testing.T) {
 	}
 }
 
+// What a person wants of a VM is shown beside it, with who and why, and in the dashboard in a word or two.
+func TestOrderedVMIsShown(t *testing.T) {
+	v := vm("web-1", new(20.0))
+	v.Order = &bus.VMOrder{Verb: bus.VMReplace, By: "ann@kvm1", Reason: "slow", At: at(0)}
+	got := strings.Join(vmLines([]bus.Sample{sample("web", "kvm1", 0, v)}, ""), "\n")
+	if !strings.Contains(got, `another is to take its place, by ann@kvm1 ("slow")`) {
+		t.Errorf("status says\n%s", got)
+	}
+	if text, tone := phase(v, "", at(0), 30); text != "ready, being replaced" || tone != toneWarn {
+		t.Errorf("the dashboard says %q", text)
+	}
+	for _, verb := range bus.VMVerbs() {
+		v.Order.Verb = verb
+		if text, _ := phase(v, "", at(0), 30); text == "ready" {
+			t.Errorf("%s: the dashboard says %q", verb, text)
+		}
+	}
+}
+
 // That a VM is protected shows beside that it is outdated, also where there is little room.
 func TestServing(t *testing.T) {
 	for _, tt := range []struct {

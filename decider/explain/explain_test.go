@@ -209,6 +209,18 @@ func TestHeldByTheActuator(t *testing.T) {
 	}
 }
 
+// What a person wants of a VM is a part of what a group does, too.
+func TestOrdersAreExplained(t *testing.T) {
+	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	d := &bus.Decision{Group: "web", Rule: bus.RuleStable, HasSample: true, Desired: 3, Current: 3, Orders: map[string]bus.VMOrder{
+		"1": {VM: "web-1", Verb: bus.VMReplace, By: "ann@kvm1", Reason: "slow", At: at},
+	}}
+	want := Step{"order for web-1", `another is to take its place, by ann@kvm1 ("slow"), since 2026-05-04 12:00:00`, "replace"}
+	if e := New(d, nil, time.UTC); !slices.Contains(e.Steps, want) {
+		t.Errorf("the steps are %+v, want %+v among them", e.Steps, want)
+	}
+}
+
 // A refresh that goes on is a part of what a group does; one that is over is not.
 func TestRefreshIsExplained(t *testing.T) {
 	since := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
