@@ -40,8 +40,9 @@ type simHost struct {
 
 func newCluster(t *rapid.T) *cluster {
 	spec := bus.DefaultGroup()
-	spec.Name, spec.Min = "web", rapid.IntRange(1, 3).Draw(t, "min")
-	spec.Max = spec.Min + rapid.IntRange(0, 6).Draw(t, "room")
+	spec.Name, spec.Min = "web", rapid.IntRange(0, 3).Draw(t, "min")
+	spec.Max = max(1, spec.Min+rapid.IntRange(0, 6).Draw(t, "room"))
+	spec.IdleToZero = time.Duration(rapid.IntRange(0, 10).Draw(t, "idle to zero")) * time.Second
 	spec.Policy.BreachesIn, spec.Policy.CooldownIn = 1, 0
 	c := &cluster{spec: spec, now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC), names: map[string]int{}}
 	c.window.SpecHash = spec.Hash()

@@ -38,8 +38,10 @@ type simVM struct {
 
 func newFleet(t *rapid.T) *fleet {
 	spec := bus.DefaultGroup()
-	spec.Name, spec.Min = "web", rapid.IntRange(1, 3).Draw(t, "min")
-	spec.Max = spec.Min + rapid.IntRange(0, 4).Draw(t, "room")
+	spec.Name, spec.Min = "web", rapid.IntRange(0, 3).Draw(t, "min")
+	spec.Max = max(1, spec.Min+rapid.IntRange(0, 4).Draw(t, "room"))
+	spec.IdleToZero = time.Duration(rapid.IntRange(0, 10).Draw(t, "idle to zero")) * time.Second
+	spec.WakeFor = time.Duration(rapid.IntRange(0, 10).Draw(t, "wake for")) * time.Second
 	spec.ScaleIn = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, 3, rapid.ID[bus.ScaleIn]).Draw(t, "orders")
 	spec.Drain = time.Duration(rapid.IntRange(0, 5).Draw(t, "drain")) * time.Second
 	spec.Policy.LowerPercent = 10 // far enough from upper for all of these groups
@@ -109,7 +111,7 @@ func (f *fleet) observe(sampled, known bool) decider.Observation {
 	for _, vm := range f.vms {
 		v := bus.VM{
 			Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since,
-			Order: vm.Order,
+			Order: vm.Order, Protected: vm.Protected,
 		}
 		if known {
 			v.CPUPercent = f.cpu(vm)
@@ -202,7 +204,7 @@ func (f *fleet) happen(t *rapid.T) {
 	}
 	switch what := rapid.SampledFrom([]string{
 		"load", "died", "undefined", "suspended", "resumed", "sick", "well", "protected", "unprotected", "paused", "actuator",
-		"decider", "foreign", "asked", "asked",
+		"decider", "foreign", "asked", "asked", "woken",
 	}).Draw(t, "what"); {
 	case what == "load":
 		f.load = rapid.Float64Range(0, 600).Draw(t, "load")
@@ -214,6 +216,8 @@ func (f *fleet) happen(t *rapid.T) {
 		for _, vm := range f.vms {
 			vm.up, vm.down, vm.drains = 0, 0, false
 		}
+	case what == "woken":
+		f.state.Wake = decider.Wake{Until: f.now.Add(f.spec.WakeFor), By: "ann"}
 	case what == "foreign":
 		f.foreign[fmt.Sprintf("web-%d", rapid.IntRange(1, 9).Draw(t, "number"))] = true
 	case vm == nil:
