@@ -64,7 +64,8 @@ In the table, lower is better: theta_u and theta_o are the mean shares of VMs th
 tau_o the shares of the time with too few or too many, lost the share of the demand above what the ready VMs could do,
 VMh/need the VM-hours for each that was needed, act/h creations and removals an hour, and cost the VM-hours with 10
 for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one that knows the future (oracle).`,
-		Example: "  vmscaler simulate\n  vmscaler simulate --trace cpu.csv --column usage --scale 0.01 --set upper=60\n  vmscaler simulate --trace load.csv --policy predictive:safe --compare threshold,hpa\n" +
+		Example: "  vmscaler simulate\n  vmscaler simulate --trace cpu.csv --column usage --scale 0.01 --set upper=60\n" +
+			"  vmscaler simulate --trace load.csv --policy predictive:safe --compare threshold,hpa\n" +
 			"  vmscaler simulate --trace traces/ --boot 2s,30s,90s --seeds 3 --html report.html",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -21,7 +21,9 @@ var update = flag.Bool("update", false, "write the table of metrics")
 const page = "../../docs/metrics.md"
 
 // described is how a description prints itself.
-var described = regexp.MustCompile(`fqName: "([^"]*)", help: "([^"]*)", unit: "[^"]*", constLabels: {}, variableLabels: {([^}]*)}`)
+var described = regexp.MustCompile(
+	`fqName: "([^"]*)", help: "([^"]*)", unit: "[^"]*", constLabels: {}, variableLabels: {([^}]*)}`,
+)
 
 // TestDocs: the page has each metric, as it describes itself.
 func TestDocs(t *testing.T) {

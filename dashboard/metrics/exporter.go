@@ -45,9 +45,17 @@ func NewExporter(perVM bool, now func() time.Time) *Exporter {
 			labelGroup, "direction", "rule", "guard"),
 		changes: counter("desired_changes_total", "Changes of the desired capacity heard.", labelGroup, "direction"),
 		events:  counter("lifecycle_events_total", "Lifecycle events heard.", labelGroup, "event"),
-		launch: histogram("launch_duration_seconds",
-			"Duration of launches: clone is from the clone's begin to a running domain, ready from the domain's definition on.", labelGroup, "step"),
-		removal: histogram("removal_duration_seconds", "Duration of removals, from the choice of a VM until nothing of it is left.", labelGroup),
+		launch: histogram(
+			"launch_duration_seconds",
+			"Duration of launches: clone is from the clone's begin to a running domain, ready from the domain's definition on.",
+			labelGroup,
+			"step",
+		),
+		removal: histogram(
+			"removal_duration_seconds",
+			"Duration of removals, from the choice of a VM until nothing of it is left.",
+			labelGroup,
+		),
 	}
 }
 
@@ -96,9 +104,11 @@ func (e *Exporter) Forget() {
 			continue
 		}
 		gone := prometheus.Labels{labelGroup: g.Name()}
-		for _, vec := range []interface{ DeletePartialMatch(prometheus.Labels) int }{e.decisions, e.changes, e.events, e.launch, e.removal} {
-			vec.DeletePartialMatch(gone)
-		}
+		e.decisions.DeletePartialMatch(gone)
+		e.changes.DeletePartialMatch(gone)
+		e.events.DeletePartialMatch(gone)
+		e.launch.DeletePartialMatch(gone)
+		e.removal.DeletePartialMatch(gone)
 	}
 }
 
@@ -129,7 +139,8 @@ func (e *Exporter) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// Readiness is why the figures are not to be relied on, "" where they are: a sample and a decision of each group have come lately.
+// Readiness is why the figures are not to be relied on, "" where they are: a sample and a decision of each group have come
+// lately.
 func (e *Exporter) Readiness() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()

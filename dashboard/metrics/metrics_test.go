@@ -68,7 +68,8 @@ func TestExporter(t *testing.T) {
 		"vmscaler_group_vms group=web host=" + s.Host + " phase=failed 0\n",
 		"vmscaler_launch_duration_seconds group=web step=ready 4.2\n",
 		"vmscaler_lifecycle_events_total event=ready group=web 1\n",
-		"vmscaler_decisions_total direction=" + string(d.Direction) + " group=web guard=" + string(d.Guard) + " rule=" + string(d.Rule) + " 1\n",
+		"vmscaler_decisions_total direction=" + string(d.Direction) + " group=web guard=" + string(d.Guard) +
+			" rule=" + string(d.Rule) + " 1\n",
 		"vmscaler_vm_cpu_ratio group=web host=" + s.Host + " vm=" + s.VMs[0].Name + " ",
 		"vmscaler_host_memory_bytes host=" + s.Host + " ",
 		"vmscaler_stage_up process=" + bustest.Health().Instance + " stage=" + bustest.Health().Stage + " 1\n",
@@ -89,12 +90,14 @@ func TestExporter(t *testing.T) {
 	// What is not known any more has no value, least of all 0.
 	*now = now.Add(time.Hour)
 	got = text(t, e)
-	for _, gone := range []string{"group_desired", "group_cpu_ratio", "group_vms", "vm_cpu_ratio", "host_cpu_ratio", "stage_healthy"} {
+	for _, gone := range []string{"group_desired", "group_cpu_ratio", "group_vms", "vm_cpu_ratio", "host_cpu_ratio",
+		"stage_healthy"} {
 		if strings.Contains(got, "vmscaler_"+gone+" ") {
 			t.Errorf("%s is still there in\n%s", gone, got)
 		}
 	}
-	if !strings.Contains(got, "vmscaler_group_decision_age_seconds group=web 3600") || !strings.Contains(got, " stage="+bustest.Health().Stage+" 0\n") {
+	if !strings.Contains(got, "vmscaler_group_decision_age_seconds group=web 3600") ||
+		!strings.Contains(got, " stage="+bustest.Health().Stage+" 0\n") {
 		t.Errorf("nothing says how old it is:\n%s", got)
 	}
 	if why := e.Readiness(); !strings.Contains(why, "group web has no decision that holds") {
@@ -139,7 +142,8 @@ func TestNamesThatRepeat(t *testing.T) {
 	s.VMs = append(slices.Clone(s.VMs), s.VMs...)
 	e.Fold(*s)
 	got := text(t, e)
-	for _, want := range []string{" host=" + s.Host + " another-system phase=ready", " host=" + s.Host + " " + string(bustest.Sample().HostID) + " "} {
+	for _, want := range []string{" host=" + s.Host + " another-system phase=ready",
+		" host=" + s.Host + " " + string(bustest.Sample().HostID) + " "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

@@ -30,9 +30,17 @@ var (
 	groupDesired = desc("group_desired", "Desired capacity in VMs.", labelGroup)
 	groupMin     = desc("group_min", "Least VMs that the group may have now.", labelGroup)
 	groupMax     = desc("group_max", "Most VMs that the group may have now.", labelGroup)
-	groupReady   = desc("group_ready", "VMs that are ready, run, and are past their warm-up, as the decider counts them.", labelGroup)
-	groupCPU     = desc("group_cpu_ratio", "Mean CPU use of the ready VMs; 1 is all their vCPUs.", labelGroup)
-	groupLower   = desc("group_cpu_lower_ratio", "CPU use below which the group may shrink, where its policies have one.", labelGroup)
+	groupReady   = desc(
+		"group_ready",
+		"VMs that are ready, run, and are past their warm-up, as the decider counts them.",
+		labelGroup,
+	)
+	groupCPU   = desc("group_cpu_ratio", "Mean CPU use of the ready VMs; 1 is all their vCPUs.", labelGroup)
+	groupLower = desc(
+		"group_cpu_lower_ratio",
+		"CPU use below which the group may shrink, where its policies have one.",
+		labelGroup,
+	)
 	groupUpper   = desc("group_cpu_upper_ratio", "CPU use above which the group may grow, or its target.", labelGroup)
 	groupUnknown = desc("group_unknown_cpu", "Ready VMs whose CPU use is unknown.", labelGroup)
 	groupDryRun  = desc("group_dry_run", "1 while the group is only decided for, and nothing is done.", labelGroup)
@@ -46,7 +54,13 @@ var (
 
 	vmCPU    = desc("vm_cpu_ratio", "CPU use of a VM; 1 is all its vCPUs.", labelGroup, labelHost, labelVM)
 	vmMemory = desc("vm_memory_used_bytes", "Memory that a VM's guest uses.", labelGroup, labelHost, labelVM)
-	vmDelay  = desc("vm_run_delay_ratio", "Share of time for which a VM's vCPUs waited for a core of the host.", labelGroup, labelHost, labelVM)
+	vmDelay  = desc(
+		"vm_run_delay_ratio",
+		"Share of time for which a VM's vCPUs waited for a core of the host.",
+		labelGroup,
+		labelHost,
+		labelVM,
+	)
 
 	hostCPU    = desc("host_cpu_ratio", "CPU use of the host; 1 is all its cores.", labelHost)
 	hostCores  = desc("host_cores", "Cores of the host.", labelHost)
@@ -56,8 +70,20 @@ var (
 
 	stageUp      = desc("stage_up", "1 while a stage's process gives signs of life.", labelStage, labelProcess)
 	stageHealthy = desc("stage_healthy", "1 while a stage's process says that all is well.", labelStage, labelProcess)
-	stageDropped = desc("stage_dropped_messages_total", "Messages that a stage's process did not use since its start.", labelStage, labelProcess)
-	stageProblem = desc("stage_problem", "1 for each problem that a stage's process names.", labelStage, labelProcess, "problem", "subject")
+	stageDropped = desc(
+		"stage_dropped_messages_total",
+		"Messages that a stage's process did not use since its start.",
+		labelStage,
+		labelProcess,
+	)
+	stageProblem = desc(
+		"stage_problem",
+		"1 for each problem that a stage's process names.",
+		labelStage,
+		labelProcess,
+		"problem",
+		"subject",
+	)
 )
 
 // series writes samples of one scrape.

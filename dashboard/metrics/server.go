@@ -56,7 +56,8 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	wg.Go(func() { messages.Pump(ctx, inbox, &s.dropped) })
 	wg.Go(func() { s.fold(ctx, inbox) })
 	server := &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, IdleTimeout: idleWithin, MaxHeaderBytes: longestHeader,
+		Handler: s.handler(), ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, IdleTimeout: idleWithin,
+		MaxHeaderBytes: longestHeader,
 	}
 	wg.Go(func() {
 		<-ctx.Done()

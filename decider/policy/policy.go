@@ -31,8 +31,8 @@ type Reading struct {
 	Min, Max      int
 }
 
-// FullPercent is the use from which on a VM counts as full: its load is only known to be at least as much, and noise takes a full one's
-// reading of a second this low.
+// FullPercent is the use from which on a VM counts as full: its load is only known to be at least as much, and noise takes a full
+// one's reading of a second this low.
 const FullPercent = 95.
 
 // Recommendation is what a policy wants, before any limit.

@@ -40,9 +40,18 @@ var tunings = []struct {
 	setting bus.PolicySetting
 	tuning  Tuning
 }{
-	{bus.SettingSafe, Tuning{Quantile: .95, Surge: 4, Gate: .95, Horizons: 3, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
-	{bus.SettingBalanced, Tuning{Quantile: .95, Surge: 4, Gate: .95, Horizons: 1, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute}},
-	{bus.SettingThrifty, Tuning{Quantile: .90, Surge: 3, Gate: .90, Horizons: 1, Hold: 2, HoldMin: time.Minute, HoldMax: time.Minute}},
+	{
+		bus.SettingSafe,
+		Tuning{Quantile: .95, Surge: 4, Gate: .95, Horizons: 3, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute},
+	},
+	{
+		bus.SettingBalanced,
+		Tuning{Quantile: .95, Surge: 4, Gate: .95, Horizons: 1, Hold: 2, HoldMin: 20 * time.Second, HoldMax: time.Minute},
+	},
+	{
+		bus.SettingThrifty,
+		Tuning{Quantile: .90, Surge: 3, Gate: .90, Horizons: 1, Hold: 2, HoldMin: time.Minute, HoldMax: time.Minute},
+	},
 }
 
 // Settings are the names of all settings.

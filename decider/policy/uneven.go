@@ -8,9 +8,9 @@ const (
 	mostUneven  = 2.
 )
 
-// Uneven is how many times as many VMs the present load needs as an even one would, 1 to mostUneven: load balancers spread connections,
-// not work, and what a full VM is asked for beyond its CPU is not in the average. It grows while some VMs are full and the average is
-// not, and fades when there are none.
+// Uneven is how many times as many VMs the present load needs as an even one would, 1 to mostUneven: load balancers spread
+// connections, not work, and what a full VM is asked for beyond its CPU is not in the average. It grows while some VMs are full
+// and the average is not, and fades when there are none.
 type Uneven struct {
 	Factor float64 `json:"factor"` // 0 is 1
 }

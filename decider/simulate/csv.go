@@ -33,8 +33,8 @@ const (
 )
 
 // Read reads a CSV file: rows of a time and a demand, in the order of time. Lines that begin with '#' and empty ones are skipped;
-// fields are separated by ',', ';' or a tab; the names of the columns come first, if there are any. A row that is missing, or has no
-// demand, is put on the line between those beside it, as long as few are.
+// fields are separated by ',', ';' or a tab; the names of the columns come first, if there are any. A row that is missing, or has
+// no demand, is put on the line between those beside it, as long as few are.
 func (c Columns) Read(file string, r io.Reader) (Trace, error) {
 	t := Trace{Name: strings.TrimSuffix(filepath.Base(file), ".csv")}
 	p := table{file: file, columns: c}
@@ -206,8 +206,13 @@ func (p *table) fill(t *Trace) error {
 		from, to := p.rows[i-1], p.rows[i]
 		n := (to.second - from.second) / step
 		if n*step != to.second-from.second {
-			return fmt.Errorf("trace %s:%d: found a row %d s after the one above, want rows on a fixed step, here of %d s", p.file, to.line,
-				to.second-from.second, step)
+			return fmt.Errorf(
+				"trace %s:%d: found a row %d s after the one above, want rows on a fixed step, here of %d s",
+				p.file,
+				to.line,
+				to.second-from.second,
+				step,
+			)
 		}
 		if t.Filled += n - 1; t.Filled > most {
 			return fmt.Errorf("trace %s:%d: found %d rows missing up to here, at a step of %d s, want at most %d of %d", p.file, to.line,

@@ -143,8 +143,8 @@ func measured(before, now time.Duration) time.Duration {
 	return before + (now-before)/5
 }
 
-// serve lets the ready VMs work for one second. It returns what of the demand they could not do, and what VMs above 90 % CPU were asked
-// for, in vCPUs.
+// serve lets the ready VMs work for one second. It returns what of the demand they could not do, and what VMs above 90 % CPU were
+// asked for, in vCPUs.
 func (f *Fleet) serve(demand float64) (lost, high float64) {
 	shares := 0.
 	for i := range f.vms {

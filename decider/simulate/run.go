@@ -15,9 +15,8 @@ type Point struct {
 	CPU    float64 `json:"cpu"`    // percent of the ready VMs
 }
 
-// Run simulates a group under a controller and measures it. Of so many seconds as keep says the one of the highest demand is kept as
-// a point; 0 is none.
-// It ends early with the context's cause.
+// Run simulates a group under a controller and measures it. Of so many seconds as keep says the one of the highest demand is kept
+// as a point; 0 is none. It ends early with the context's cause.
 func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metrics, []Point, error) {
 	needed := needs(t, w)
 	f := newFleet(w, needed[0])

@@ -115,7 +115,8 @@ func TestMetrics(t *testing.T) {
 	if want := (m.VMHours + 10*m.lostHours + m.highHours) / 2; !near(m.Cost, want) || m.lostHours == 0 {
 		t.Errorf("cost %g, want %g", m.Cost, want)
 	}
-	if len(points) != 2 || points[0] != (Point{0, 1.6, 2, 2, 80}) || points[1] != (Point{610, 3.2, 2, 4, 100}) { // the first of the highest demand
+	if len(points) != 2 || points[0] != (Point{0, 1.6, 2, 2, 80}) ||
+		points[1] != (Point{610, 3.2, 2, 4, 100}) { // the first of the highest demand
 		t.Errorf("points %+v", points)
 	}
 }

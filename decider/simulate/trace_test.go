@@ -34,7 +34,7 @@ func TestReadTrace(t *testing.T) {
 		"":                                             "found 0 rows, want at least 2",
 		"t_seconds,demand_vcpus\n0,1\n":                "found 1 rows",
 		"load\n1\n":                                    `load:1: found "load", want a time and a demand`,
-		"time,a,b\n0,1,2\n":                            `load:1: found "time,a,b", want one column beside the time: name it with --column`,
+		"time,a,b\n0,1,2\n":                            `load:1: found "time,a,b", want one column beside the time: name`,
 		"0,1,2\n1,1,2\n":                               `load:1: found "0,1,2", want two columns, or their names`,
 		"t_seconds,demand_vcpus\n0,1\n0,1":             `load:3: found "0", want a later time`,
 		"t_seconds,demand_vcpus\n0,1\nx,1":             `load:3: found "x", want whole seconds`,
@@ -42,8 +42,8 @@ func TestReadTrace(t *testing.T) {
 		"t_seconds,demand_vcpus\n0,1\n9,-1":            `load:3: found "-1", want vCPUs from 0 to 1e+06`,
 		"t_seconds,demand_vcpus\n0,NaN\n":              `found 0 rows`,
 		"t_seconds,demand_vcpus\n0,1\n9":               `load:3: found "9", want 2 fields`,
-		"t_seconds,demand_vcpus\n#\n0,1\n10,1\n21,1\n": `load:5: found a row 11 s after the one above, want rows on a fixed step, here of 10 s`,
-		"t_seconds,demand_vcpus\n0,1\n1,1\n9,1\n":      `load:4: found 7 rows missing up to here, at a step of 1 s, want at most 1 of 3`,
+		"t_seconds,demand_vcpus\n#\n0,1\n10,1\n21,1\n": `load:5: found a row 11 s after the one above, want rows on a fixed step`,
+		"t_seconds,demand_vcpus\n0,1\n1,1\n9,1\n":      `load:4: found 7 rows missing up to here, at a step of 1 s, want at most`,
 	} {
 		if _, err := plain.Read("load", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), wrong) ||
 			!strings.Contains(err.Error(), "trace load") {

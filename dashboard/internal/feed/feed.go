@@ -33,8 +33,8 @@ func (f *Feed) Subscribe(conn *client.Conn) error {
 	)
 }
 
-// Pump moves messages to the owner of the model until ctx ends. It never waits for it: one that takes its time must cost messages,
-// not the bus's memory. What did not fit is counted.
+// Pump moves messages to the owner of the model until ctx ends. It never waits for it: one that takes its time must cost
+// messages, not the bus's memory. What did not fit is counted.
 func (f *Feed) Pump(ctx context.Context, inbox chan<- any, dropped *atomic.Uint64) {
 	for {
 		var message any
