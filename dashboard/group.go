@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/dashboard/model"
@@ -146,7 +147,24 @@ func (p groupPart) bar() *line {
 // activity is what the group is doing, and why.
 func (p groupPart) activity() *line {
 	a := activityOf(p.g, p.now)
-	return p.line().add(a.tone, "  "+a.mark+" "+a.label).add(toneText, a.rest)
+	l := p.line().add(a.tone, "  "+a.mark+" "+a.label).add(toneText, a.rest)
+	d, _ := p.g.Decision()
+	if text := shadows(d); text != "" {
+		l.right(p.line().add(toneDim, text+" "), p.width)
+	}
+	return l
+}
+
+// shadows are what policies that change nothing would want, "" where there is none.
+func shadows(d bus.Decision) string {
+	var wants []string
+	for _, w := range d.Shadow {
+		wants = append(wants, fmt.Sprintf("%s %d", w.Policy, w.Desired))
+	}
+	if len(wants) == 0 {
+		return ""
+	}
+	return "shadow " + strings.Join(wants, ", ")
 }
 
 // host is the line of a group's host: its own load.

@@ -442,3 +442,18 @@ func TestFigures(t *testing.T) {
 		t.Errorf("size(nil) = %q", got)
 	}
 }
+
+// What a shadow policy would want is beside what is done, where there is room for it.
+func TestShadowIsShown(t *testing.T) {
+	m := NewContent(start)
+	m.Sample(sample("web", "kvm1", 0, vm("web-1", ptr(88.0))), start)
+	d := decision("web", 0)
+	d.Shadow = []bus.Recommendation{{Policy: bus.PolicyPredictive, Desired: 4}, {Policy: bus.PolicyStep, Desired: 2}}
+	m.Decision(d, start)
+	if wide := strings.Join(Render(m, 120, 24, at(1), Style{}), "\n"); !strings.Contains(wide, "shadow predictive 4, step 2") {
+		t.Errorf("it is not shown:\n%s", wide)
+	}
+	if narrow := strings.Join(Render(m, 30, 24, at(1), Style{}), "\n"); strings.Contains(narrow, "predictive") {
+		t.Errorf("it pushes out what matters more:\n%s", narrow)
+	}
+}
