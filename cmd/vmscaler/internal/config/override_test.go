@@ -65,6 +65,20 @@ func TestOverrideSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestShadowIsSetAsPolicy: a shadow becomes the policy in one request, and is not both meanwhile.
+func TestShadowIsSetAsPolicy(t *testing.T) {
+	web := bus.DefaultGroup()
+	web.Name, web.Policy.Shadow = "web", []bus.PolicyType{bus.PolicyPredictive}
+	g, err := Override(web, map[string]string{"policy.shadow": "none", "policy.type": "predictive"})
+	if err != nil || !g.Policy.Has(bus.PolicyPredictive) || len(g.Policy.Shadow) > 0 {
+		t.Errorf("%+v, %v", g.Policy, err)
+	}
+	_, err = Override(web, map[string]string{"policy.type": "predictive"})
+	if err == nil || !strings.Contains(err.Error(), "policy.shadow: found predictive, want policies that are not in type") {
+		t.Errorf("both: %v", err)
+	}
+}
+
 func TestLiveField(t *testing.T) {
 	for name, want := range map[string]string{
 		"upper": "policy.upper", "policy.upper": "policy.upper", "min": "min",
