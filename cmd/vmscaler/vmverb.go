@@ -63,11 +63,17 @@ func (c *vmVerb) run(cmd *cobra.Command) error {
 
 // done is what is waited for with --wait: that the VM is gone, and that another serves where it takes its place.
 func (c *vmVerb) done(a bus.VMAnswer) []await.Condition {
-	all := []await.Condition{await.Gone{VM: a.VM, UUID: a.UUID}}
-	if c.verb == bus.VMRemove && !c.query.KeepSize {
-		return all
+	gone := await.Gone{VM: a.VM, UUID: a.UUID}
+	switch c.verb {
+	case bus.VMRemove:
+		if !c.query.KeepSize {
+			return []await.Condition{gone}
+		}
+		return []await.Condition{gone, await.Stable{}}
+	case bus.VMReplace, bus.VMDrain, bus.VMUnhealthy:
+		return []await.Condition{gone, await.Stable{}}
 	}
-	return append(all, await.Stable{})
+	return []await.Condition{await.Stable{}}
 }
 
 // outcomeText is what became of a request, in a word or two.

@@ -96,8 +96,8 @@ func (p picture) moving() string {
 		switch {
 		case vm.Phase.Pending() || vm.Phase.Leaving() || vm.Phase == bus.PhaseFailed || !vm.Phase.Known():
 			all = append(all, fmt.Sprintf("%s is %s", vm.Name, vm.Phase))
-		case vm.Order != nil:
-			all = append(all, fmt.Sprintf("%s is to go (%s)", vm.Name, vm.Order.Verb))
+		case vm.Order != nil && vm.Phase.Capacity(): // else it is carried out, or is so as was ordered
+			all = append(all, fmt.Sprintf("%s has the order %s", vm.Name, vm.Order.Verb))
 		case vm.Reimaging:
 			all = append(all, vm.Name+" gets new disks")
 		case vm.Retiring:

@@ -111,7 +111,7 @@ func TestMissing(t *testing.T) {
 		},
 		{
 			"one is to go", Stable{}, []bus.VM{one, in("web-2", func(vm *bus.VM) { vm.Order = &bus.VMOrder{Verb: bus.VMReplace} })}, nil,
-			"stable: web-2 is to go (replace)",
+			"stable: web-2 has the order replace",
 		},
 		{"a refresh", Stable{}, []bus.VM{one, two}, refresh(bus.RefreshPaused), "stable: a refresh goes on (paused)"},
 		{"after a refresh", Stable{}, []bus.VM{one, two}, refresh(bus.RefreshDone), ""},
