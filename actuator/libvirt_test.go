@@ -1036,7 +1036,8 @@ func TestProtect(t *testing.T) {
 	}
 }
 
-// What a group keeps its VMs from is at each new VM, and follows the config at those that are there. Nothing else of them changes.
+// What a group keeps its VMs from is at each new VM, and follows the config at those that are there. Nothing else of them
+// changes.
 func TestProtectionFollowsTheConfig(t *testing.T) {
 	b := newHost(t)
 	spec := webSpec()

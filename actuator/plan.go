@@ -355,6 +355,7 @@ func nextStep(v vm.VM) (r *vm.Removal, await bool) {
 		if off {
 			return &vm.Removal{VM: v, Kind: vm.Died, Reason: fmt.Sprintf("it is %s", v.State)}, false
 		}
+	case bus.PhaseRetained: // it waits for a person
 	}
 	return nil, false
 }

@@ -631,7 +631,12 @@ func TestPlan(t *testing.T) {
 			[]changes{refresh(0, 1), over, lifetime(2)},
 			"remove web-1 (others have taken its place, gracefully)",
 		},
-		{"it stays when it may be older", 1, []vm.VM{retiring(running(3))}, []changes{refresh(1, 0), over, lifetime(2)}, "unretire web-3"},
+		{
+			"it stays when it may be older", 1,
+			[]vm.VM{retiring(running(3))},
+			[]changes{refresh(1, 0), over, lifetime(2)},
+			"unretire web-3",
+		},
 		{
 			"one that is protected stays", 1,
 			[]vm.VM{protected(running(1))},
@@ -1004,26 +1009,40 @@ func TestPlan(t *testing.T) {
 		{
 			"what is wanted of a VM is noted before it is done", 2,
 			[]vm.VM{running(1), running(2)},
-			[]changes{wanted(1, bus.VMDrain)}, "create web-3; note drain of web-1",
+			[]changes{wanted(1, bus.VMDrain)},
+			"create web-3; note drain of web-1",
 		},
-		{"and one that is to go is no surplus", 1, []vm.VM{running(1), running(2)}, []changes{wanted(1, bus.VMRemove)}, "note remove of web-1"},
+		{
+			"and one that is to go is no surplus", 1,
+			[]vm.VM{running(1), running(2)},
+			[]changes{wanted(1, bus.VMRemove)},
+			"note remove of web-1",
+		},
 		{
 			"it is noted while it boots, too", 1,
 			[]vm.VM{vmOf(1, bus.PhaseLaunching, bus.StateRunning), running(2)},
-			[]changes{wanted(1, bus.VMRemove), up(1)}, "note remove of web-1",
+			[]changes{wanted(1, bus.VMRemove), up(1)},
+			"note remove of web-1",
 		},
 		{
 			"and while all is paused", 2,
 			[]vm.VM{running(1), running(2)},
-			[]changes{wanted(1, bus.VMRemove), paused(bus.Scopes()...)}, "note remove of web-1",
+			[]changes{wanted(1, bus.VMRemove), paused(bus.Scopes()...)},
+			"note remove of web-1",
 		},
 		{
 			"but not while it gets new disks, with which it would be lost", 2,
 			[]vm.VM{running(1), running(2)},
-			[]changes{wanted(1, bus.VMRemove), reimages(1)}, "create web-3",
+			[]changes{wanted(1, bus.VMRemove), reimages(1)},
+			"create web-3",
 		},
 		{"nor by one that does not act", 2, []vm.VM{running(1), running(2)}, []changes{wanted(1, bus.VMRemove), unheard}, ""},
-		{"what is noted is not noted again", 1, []vm.VM{ordered(bus.VMUnhealthy, running(1))}, []changes{wanted(1, bus.VMUnhealthy)}, ""},
+		{
+			"what is noted is not noted again", 1,
+			[]vm.VM{ordered(bus.VMUnhealthy, running(1))},
+			[]changes{wanted(1, bus.VMUnhealthy)},
+			"",
+		},
 		{
 			"a VM is removed", 1,
 			[]vm.VM{ordered(bus.VMRemove, running(1)), running(2)},
@@ -1047,12 +1066,14 @@ func TestPlan(t *testing.T) {
 		{
 			"a launch ends", 1,
 			[]vm.VM{ordered(bus.VMRemove, vmOf(1, bus.PhaseLaunching, bus.StateRunning)), running(2)},
-			[]changes{up(1)}, `cancel web-1 (removed by ann)`,
+			[]changes{up(1)},
+			`cancel web-1 (removed by ann)`,
 		},
 		{
 			"a drain is not called off when it is needed", 2,
 			[]vm.VM{ordered(bus.VMDrain, vmOf(1, bus.PhaseDraining, bus.StateRunning)), running(2)},
-			[]changes{draining(1)}, "create web-3",
+			[]changes{draining(1)},
+			"create web-3",
 		},
 		{"not while all is paused", 1, []vm.VM{ordered(bus.VMRemove, running(1)), running(2)}, []changes{paused(bus.Scopes()...)}, ""},
 		{
@@ -1063,12 +1084,14 @@ func TestPlan(t *testing.T) {
 		{
 			"which goes when the decision lets it", 1,
 			[]vm.VM{ordered(bus.VMReplace, running(1)), running(2)},
-			[]changes{refresh(0, 1)}, "remove web-1 (another has taken its place, as ordered by ann, gracefully)",
+			[]changes{refresh(0, 1)},
+			"remove web-1 (another has taken its place, as ordered by ann, gracefully)",
 		},
 		{
 			"not while replacing is paused", 2,
 			[]vm.VM{ordered(bus.VMReplace, running(1)), running(2)},
-			[]changes{refresh(0, 1), paused(bus.ScopeRepair)}, "",
+			[]changes{refresh(0, 1), paused(bus.ScopeRepair)},
+			"",
 		},
 		{"a phase of a later version is left alone", 1, []vm.VM{vmOf(1, "warm", bus.StateShutoff)}, nil, ""},
 	} {

@@ -211,7 +211,8 @@ func TestGroupThatStandsStill(t *testing.T) {
 		},
 		{
 			name: "decisions that have run out", after: 5 * time.Second, code: bus.ProblemDecisionRefused,
-			wants: func(d *bus.Decision) { d.Seq, d.Time, d.ExpiresAt = 1, t0, t0.Add(5*time.Second) }, says: "decisions come, and none was taken",
+			wants: func(d *bus.Decision) { d.Seq, d.Time, d.ExpiresAt = 1, t0, t0.Add(5*time.Second) },
+			says:  "decisions come, and none was taken",
 		},
 		{
 			name: "no decision, ever", after: unheardAfter, code: bus.ProblemDecisionExpired,

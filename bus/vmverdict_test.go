@@ -96,7 +96,8 @@ func TestVerdictInEachPhaseAndState(t *testing.T) {
 	}
 }
 
-// What else holds for a VM that is ready and runs: what was ordered before, what is done about it, and what of its group forbids it.
+// What else holds for a VM that is ready and runs: what was ordered before, what is done about it, and what of its group forbids
+// it.
 func TestVerdictByWhatElseHolds(t *testing.T) {
 	paused := func(scopes ...bus.Scope) func(*bus.VMFacts, *bus.GroupFacts) {
 		return func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.Paused = scopes }
@@ -115,7 +116,10 @@ func TestVerdictByWhatElseHolds(t *testing.T) {
 		{"drain was ordered", ordered(bus.VMDrain), "N N N N N"},
 		{"it was marked unhealthy", ordered(bus.VMUnhealthy), "N b B B N"},
 		{"a refresh replaces it", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Retiring = true }, "N b B B N"},
-		{"it is given new disks", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Reimaging, vm.Phase = true, bus.PhaseStopping }, "Q Q Q Q R"},
+		{
+			"it is given new disks", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Reimaging, vm.Phase = true, bus.PhaseStopping },
+			"Q Q Q Q R",
+		},
 		{"it is protected", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Protected = true }, "B b B B B"},
 		{"its host is not attended", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Attended = false }, "U U U U U"},
 		{"a dry run", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.DryRun = true }, "D D D D D"},
@@ -179,7 +183,8 @@ func TestVMOrderElement(t *testing.T) {
 		}
 	}
 	for _, wrong := range []string{
-		"", "<order/>", `<order verb="replace"/>`, `<order verb="replace" at="yesterday"/>`, `<order verb="" at="2026-05-04T12:00:00Z"/>`,
+		"", "<order/>", `<order verb="replace"/>`, `<order verb="replace" at="yesterday"/>`,
+		`<order verb="" at="2026-05-04T12:00:00Z"/>`,
 		`<order verb="replace" at="9999-05-04T12:00:00Z"/>`, `<vm verb="replace" at="2026-05-04T12:00:00Z"/>`,
 		fmt.Sprintf(`<order verb="replace" at="2026-05-04T12:00:00Z" reason="%s"/>`, strings.Repeat("x", 400)),
 		`<order verb="replace" at="2026-05-04T12:00:00Z" by="a&#10;b"/>`,

@@ -19,9 +19,16 @@ func Unconfigured(group string, n int) (what, remedy string) {
 		return fmt.Sprintf("%s here of group %s: of a template command that runs, or was killed", vms, group),
 			"the command removes its VMs when it ends, and `vmscaler sweep --dry-run` shows whether one runs"
 	}
-	return fmt.Sprintf("group %s owns %s here but is not configured: left alone, as another config or vmscaler may have it", group, vms),
-		fmt.Sprintf("look at who made them with `virsh dumpxml`, and only if they are yours and not needed, `vmscaler down %s` lists "+
-			"them, asks, and removes them", group)
+	return fmt.Sprintf(
+			"group %s owns %s here but is not configured: left alone, as another config or vmscaler may have it",
+			group,
+			vms,
+		),
+		fmt.Sprintf(
+			"look at who made them with `virsh dumpxml`, and only if they are yours and not needed, `vmscaler down %s` lists "+
+				"them, asks, and removes them",
+			group,
+		)
 }
 
 // unconfiguredNote names groups that have VMs here and are not configured, which nothing else reports; nil where there are

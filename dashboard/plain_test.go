@@ -77,7 +77,8 @@ func TestPlain(t *testing.T) {
 		"a stage's health when it changes": {
 			{0, health("actuator", 0), []string{"2026-01-02T15:04:05Z -  health        actuator kvm1-4711 ok"}},
 			{1, health("actuator", 1), nil},
-			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default␊is not active for " +
+			{4, ill, []string{"2026-01-02T15:04:09Z -  health        actuator kvm1-4711 not ok: storage pool default␊" +
+				"is not active for " +
 				"9 s"}},
 			{5, ill, nil},
 			{5, older, nil},

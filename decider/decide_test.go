@@ -202,7 +202,8 @@ func TestDecide(t *testing.T) {
 			"the CPU of 1 VM is unknown",
 		},
 		{
-			"in: one unknown of four", spec(atOnce), known(4), see(ready(1), ready(1), ready(1), unknown()), 3, bus.In, bus.RuleBelowLower, "",
+			"in: one unknown of four", spec(atOnce), known(4), see(ready(1), ready(1), ready(1), unknown()), 3, bus.In,
+			bus.RuleBelowLower, "",
 			"average 1 %",
 		},
 		{

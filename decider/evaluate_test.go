@@ -420,17 +420,23 @@ func TestExpression(t *testing.T) {
 		sentence             string
 	}{
 		{
-			"the metric is most", []bus.VM{ready(30), ready(30)}, new(350.), new(2.), 4,
+			"the metric is most",
+			[]bus.VM{ready(30), ready(30)},
+			new(350.), new(2.), 4,
 			"scaling out: expression 1.75 of 2 VMs, target 1: cpu 30, prometheus 1, requests 175",
 		},
 		{
-			"the CPU is most", []bus.VM{ready(90), ready(90)}, new(50.), new(2.), 3,
+			"the CPU is most",
+			[]bus.VM{ready(90), ready(90)},
+			new(50.), new(2.), 3,
 			"scaling out: expression 1.5 of 2 VMs, target 1: cpu 90, prometheus 1, requests 25",
 		},
 		{"a metric is unknown", []bus.VM{ready(90), ready(90)}, nil, new(2.), 2, "the metric requests has not been known for "},
 		{"the query fails", []bus.VM{ready(90), ready(90)}, new(350.), nil, 2, "the metric prometheus has not been known for "},
 		{
-			"no CPU is known", []bus.VM{aged(bus.PhaseReady, time.Hour, nil), aged(bus.PhaseReady, time.Hour, nil)}, new(350.),
+			"no CPU is known",
+			[]bus.VM{aged(bus.PhaseReady, time.Hour, nil), aged(bus.PhaseReady, time.Hour, nil)},
+			new(350.),
 			new(2.), 2, "waiting: no ready VM has a CPU reading yet",
 		},
 	} {

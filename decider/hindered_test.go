@@ -104,10 +104,14 @@ func TestStandsStill(t *testing.T) {
 		},
 		{"nobody has published the metric yet", spec(bounds(1, 4), onMetric), func(*rollout) {}, 100, "", ""},
 		{
-			"the metric has run out", spec(bounds(1, 4), onMetric), func(f *rollout) { f.metric = &Published{Value: new(50.), At: f.now} }, 200,
+			"the metric has run out", spec(bounds(1, 4), onMetric),
+			func(f *rollout) { f.metric = &Published{Value: new(50.), At: f.now} }, 200,
 			bus.ProblemNoMetric, "metric_max_age",
 		},
-		{"a metric that is published", spec(bounds(1, 4), onMetric), func(f *rollout) { f.metric = &Published{Value: new(50.), At: f.now} }, 100, "", ""},
+		{
+			"a metric that is published", spec(bounds(1, 4), onMetric),
+			func(f *rollout) { f.metric = &Published{Value: new(50.), At: f.now} }, 100, "", "",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -175,11 +179,15 @@ func TestFollowerNamesWhoLeads(t *testing.T) {
 	}{
 		{"the same config", []bus.Group{spec()}, bus.Problem{}, ""},
 		{
-			"another spec of the group", []bus.Group{other}, bus.Problem{Code: bus.ProblemConfigMismatch, Subject: "web"},
+			"another spec of the group",
+			[]bus.Group{other},
+			bus.Problem{Code: bus.ProblemConfigMismatch, Subject: "web"},
 			"the decider that leads, first, reads another config",
 		},
 		{
-			"another group", []bus.Group{spec(), another}, bus.Problem{Code: bus.ProblemNotEvaluated, Subject: "db"},
+			"another group",
+			[]bus.Group{spec(), another},
+			bus.Problem{Code: bus.ProblemNotEvaluated, Subject: "db"},
 			"first leads, and has decided nothing about it for 45 s",
 		},
 	} {

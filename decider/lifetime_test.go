@@ -74,7 +74,8 @@ func TestMaxLifetimeWaits(t *testing.T) {
 			t.Errorf("%s: %d overdue, want %d", name, n, overdue)
 		}
 		text := lifetimeTrouble(f.spec, f.d)
-		if stuck := strings.Contains(text, "3 VMs older than max_lifetime 1m0s, and none is replaced, as the group is at max 3"); stuck !=
+		const says = "3 VMs older than max_lifetime 1m0s, and none is replaced, as the group is at max 3"
+		if stuck := strings.Contains(text, says); stuck !=
 			(name == "the group is at max") {
 			t.Errorf("%s: trouble %q", name, text)
 		}

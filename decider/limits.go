@@ -136,8 +136,8 @@ func unknownIn(s situation, c change) (int, time.Duration) {
 	return min(leastKnown(s, c.to), c.from), 0
 }
 
-// leastKnown is how far a group may shrink on the way to a number of VMs: what stays must be able to do the work with the CPU that
-// is not known at full use, below the limit. Where most of it is not known the group stays.
+// leastKnown is how far a group may shrink on the way to a number of VMs: what stays must be able to do the work with the CPU
+// that is not known at full use, below the limit. Where most of it is not known the group stays.
 func leastKnown(s situation, to int) int {
 	n := s.counts
 	switch {

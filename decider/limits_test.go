@@ -254,8 +254,11 @@ func TestPausedSchedule(t *testing.T) {
 		controls      bus.Controls
 		least, desire int
 	}{
-		{at(7, 30), pause, 2, 2}, {at(8, 0), pause, 2, 2}, {at(9, 0), pause, 2, 2},
-		{at(9, 1), bus.Controls{}, 3, 3}, {at(9, 2), bus.Controls{}, 3, 3},
+		{at(7, 30), pause, 2, 2},
+		{at(8, 0), pause, 2, 2},
+		{at(9, 0), pause, 2, 2},
+		{at(9, 1), bus.Controls{}, 3, 3},
+		{at(9, 2), bus.Controls{}, 3, 3},
 	} {
 		st.Controls = tt.controls
 		var d bus.Decision

@@ -352,8 +352,8 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 }
 
 // replacing takes back new VMs that would take the places of more VMs than the group's maintenance lets be there beside others,
-// and is how many of desired may be missing while a person has VMs replaced. Where none may be, and none has room beside them, as many
-// go first as may be in repair.
+// and is how many of desired may be missing while a person has VMs replaced. Where none may be, and none has room beside them, as
+// many go first as may be in repair.
 func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares map[bus.HostID]bus.Share) (spare int) {
 	surge, spare := s.spec.Maintenance.Leeway(desired, s.spec.Max)
 	if s.counts.owned >= s.spec.Max && f.kept < desired || surge == 0 {

@@ -68,7 +68,7 @@ func TestShadowIsPromoted(t *testing.T) {
 	var d bus.Decision
 	decide := func(n int) {
 		for range n {
-			d, st = Decide(s, st, see(ready(90), ready(90)), t0.Add(time.Duration(st.LastData.Sub(t0))+time.Second))
+			d, st = Decide(s, st, see(ready(90), ready(90)), t0.Add(st.LastData.Sub(t0)+time.Second))
 		}
 	}
 	decide(60)

@@ -48,35 +48,49 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		{"nothing", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
 		{"another comes first", nil, []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
 		{"wherever there is room", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, replace)}, "2 1"},
-		{"it stays until that serves", nil, []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, ""), launchingVM(4)}, "1 2"},
+		{
+			"it stays until that serves", nil,
+			[]bus.VM{serving(1, replace), serving(2, "")},
+			[]bus.VM{serving(3, ""), launchingVM(4)},
+			"1 2",
+		},
 		{"and then goes", nil, []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, ""), serving(4, "")}, "1 (1) 2"},
 		{"at max it goes first", most(3), []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, "")}, "1 (1) 1"},
 		{"one at a time", most(3), []bus.VM{serving(1, replace), serving(2, replace)}, []bus.VM{serving(3, "")}, "0 (1) 1"},
 		{
 			"as many come first as maintenance lets", nil,
 			[]bus.VM{serving(1, replace), serving(2, replace)},
-			[]bus.VM{serving(3, "")}, "1 1",
+			[]bus.VM{serving(3, "")},
+			"1 1",
 		},
 		{
 			"it goes first where maintenance lets none be there beside it", func(g *bus.Group, _ *State) {
 				g.Maintenance.MaxHealthyPercent = 100
 			},
 			[]bus.VM{serving(1, replace), serving(2, "")},
-			[]bus.VM{serving(3, "")}, "1 (1) 1",
+			[]bus.VM{serving(3, "")},
+			"1 (1) 1",
 		},
 		{
 			"several may where maintenance lets them be missing", func(g *bus.Group, _ *State) {
 				g.Maintenance = bus.Maintenance{MinHealthyPercent: 30, MaxHealthyPercent: 100}
 			},
 			[]bus.VM{serving(1, replace), serving(2, replace)},
-			[]bus.VM{serving(3, "")}, "0 (2) 1",
+			[]bus.VM{serving(3, "")},
+			"0 (2) 1",
 		},
 		{
 			"and no other before the first one's place is taken", most(3),
 			[]bus.VM{serving(2, replace)},
-			[]bus.VM{serving(3, ""), launchingVM(4)}, "0 2",
+			[]bus.VM{serving(3, ""), launchingVM(4)},
+			"0 2",
 		},
-		{"while replacing is paused none goes", paused(bus.ScopeRepair), []bus.VM{serving(1, replace), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{
+			"while replacing is paused none goes", paused(bus.ScopeRepair),
+			[]bus.VM{serving(1, replace), serving(2, "")},
+			[]bus.VM{serving(3, "")},
+			"2 1",
+		},
 		{"one that is not ready yet waits", nil, []bus.VM{func() bus.VM {
 			vm := launchingVM(1)
 			vm.Order = &bus.VMOrder{Verb: replace, At: t0}
@@ -86,7 +100,12 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		{"nor does one that is removed", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, remove)}, "2 1"},
 		{"at max none comes before it is gone", most(3), []bus.VM{serving(1, drain), serving(2, "")}, []bus.VM{serving(3, "")}, "1 1"},
 		{"an unhealthy one is its actuator's", nil, []bus.VM{serving(1, unhealthy), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
-		{"two, of which one has its place taken", nil, []bus.VM{serving(1, replace), serving(2, replace)}, []bus.VM{serving(3, ""), serving(4, "")}, "0 (1) 2"},
+		{
+			"two, of which one has its place taken", nil,
+			[]bus.VM{serving(1, replace), serving(2, replace)},
+			[]bus.VM{serving(3, ""), serving(4, "")},
+			"0 (1) 2",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g, st := spec(
@@ -159,7 +178,8 @@ func TestOrderVM(t *testing.T) {
 		t.Errorf("an order for a VM that is gone: %v", st.Orders)
 	}
 	st.Desired = 1
-	if v, _, _ := OrderVM(g, st, only(vms[0]), d, VMRequest{UUID: "1", Order: bus.VMOrder{Verb: bus.VMRemove}}, t0); v.Refusal != bus.RefusalMin {
+	remove := VMRequest{UUID: "1", Order: bus.VMOrder{Verb: bus.VMRemove}}
+	if v, _, _ := OrderVM(g, st, only(vms[0]), d, remove, t0); v.Refusal != bus.RefusalMin {
 		t.Errorf("at min: %+v", v)
 	}
 }

@@ -4,7 +4,8 @@ import "io"
 
 // Terminal writes what a guest prints to a person's terminal: text, and what moves the cursor and paints. It leaves out what
 // would reach beyond the screen: texts that set the window's title, write to the clipboard, or have the terminal answer with
-// words of the guest's (OSC, DCS, APC, PM and SOS). They end at BEL, at ESC \, or, as a guest may never end one, at the line's end.
+// words of the guest's (OSC, DCS, APC, PM and SOS). They end at BEL, at ESC \, or, as a guest may never end one, at the line's
+// end.
 type Terminal struct {
 	w     io.Writer
 	state passage

@@ -151,7 +151,8 @@ func (b *boot) overdue(lacks string) error {
 		return nil
 	}
 	err := fmt.Errorf("%s was not ready within the boot time-out of %s: %s", b.vm.Name, b.spec.BootTimeout, lacks)
-	remedy := "see that its image starts what the check asks for (`vmscaler console " + b.vm.Name + " --last 40`), or raise boot_timeout"
+	remedy := "see that its image starts what the check asks for (`vmscaler console " + b.vm.Name +
+		" --last 40`), or raise boot_timeout"
 	if b.up == "" || len(b.checks.left) == 0 {
 		remedy = b.watch.last.remedy(b.spec, b.vm.Name, b.watch.network != "")
 	}

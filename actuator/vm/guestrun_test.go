@@ -17,9 +17,13 @@ func TestBoundScript(t *testing.T) {
 		out, stderr string
 		code        int
 	}{
-		"both streams":       {[]string{"sh", "-c", "echo out; echo err >&2; exit 3"}, 99, "out\n", "err\n", 3},
-		"arguments":          {[]string{"printf", "%s|", "a b", "$HOME", "'", ""}, 99, "a b|$HOME|'||", "", 0},
-		"too much":           {[]string{"sh", "-c", "yes | head -c 100000; yes n | head -c 99 >&2"}, 9, "y\ny\ny\ny\ny\n", "n\nn\nn\nn\nn\n", 0},
+		"both streams": {[]string{"sh", "-c", "echo out; echo err >&2; exit 3"}, 99, "out\n", "err\n", 3},
+		"arguments":    {[]string{"printf", "%s|", "a b", "$HOME", "'", ""}, 99, "a b|$HOME|'||", "", 0},
+		"too much": {
+			[]string{"sh", "-c", "yes | head -c 100000; yes n | head -c 99 >&2"},
+			9,
+			"y\ny\ny\ny\ny\n", "n\nn\nn\nn\nn\n", 0,
+		},
 		"by a signal":        {[]string{"sh", "-c", "kill -9 $$"}, 99, "", "Killed\n", 137},
 		"the word of no one": {[]string{"sh", "-c", "echo 77 >&5; exit 4"}, 99, "", "", 4},
 		"bytes":              {[]string{"printf", `a\000b\n\n`}, 99, "a\x00b\n\n", "", 0},

@@ -71,10 +71,13 @@ func TestIdentityScript(t *testing.T) {
 		{"a name of its own", with(map[string]file{
 			"etc/machine-id": {"uninitialized", before}, "etc/ssh/ssh_host_rsa_key": {"own", after},
 		}), "i-1", "exit 1", false, "", nil},
-		{"no ssh-keygen", image, "web-3", "", false,
-			"; it was given its own machine id; what its image has stays, as it could not be changed: SSH host keys", map[string]string{
+		{
+			"no ssh-keygen", image, "web-3", "", false,
+			"; it was given its own machine id; what its image has stays, as it could not be changed: SSH host keys",
+			map[string]string{
 				"etc/machine-id": id, "var/lib/dbus/machine-id": id,
-			}},
+			},
+		},
 		{"nothing is there", nil, "web-3", "", false, "", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,11 +89,11 @@ func TestIdentityScript(t *testing.T) {
 			}
 			program("hostname", "[ $# = 0 ] && echo "+tt.host+"; true")
 			for _, name := range []string{"stat", "cat", "sed", "rm", "mv"} {
-				real, err := exec.LookPath(name)
+				path, err := exec.LookPath(name)
 				if err != nil {
 					t.Fatal(err)
 				}
-				program(name, "exec "+real+` "$@"`)
+				program(name, "exec "+path+` "$@"`)
 			}
 			if tt.keygen != "" {
 				program("ssh-keygen", tt.keygen)

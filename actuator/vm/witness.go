@@ -24,7 +24,8 @@ type bootError struct {
 
 func (e *bootError) Unwrap() error { return e.error }
 
-// ConsoleOf is what a VM whose launch has failed printed last on its console, harmless for a terminal; nil where nothing is known.
+// ConsoleOf is what a VM whose launch has failed printed last on its console, harmless for a terminal; nil where nothing is
+// known.
 func ConsoleOf(err error) []string {
 	var failed *bootError
 	if errors.As(err, &failed) {

@@ -210,7 +210,7 @@ func (e *election) mine(ctx context.Context) (free bool, err error) {
 			value.Holder = "another process"
 		}
 		e.leadership.saw(value.Holder, e.leadership.now().Add(e.lock.ttl()))
-		return false, nil //nolint:nilerr // it is another process, whichever
+		return false, nil
 	}
 	if value.Term != 0 {
 		e.revision = revision

@@ -67,7 +67,14 @@ func permissionTable() []may {
 			"DA",
 			"BOLT",
 		},
-		{"vmscaler.health.collector.<instance>", "the collector's health", []string{"vmscaler.health.collector.h-1"}, nil, "C", "DBOLT"},
+		{
+			"vmscaler.health.collector.<instance>",
+			"the collector's health",
+			[]string{"vmscaler.health.collector.h-1"},
+			nil,
+			"C",
+			"DBOLT",
+		},
 		{"vmscaler.health.decider.<instance>", "the decider's health", []string{"vmscaler.health.decider.h-1"}, nil, "D", "DBOLT"},
 		{"vmscaler.health.actuator.<instance>", "the actuator's health", []string{"vmscaler.health.actuator.h-1"}, nil, "A", "DABOLT"},
 		{

@@ -86,7 +86,8 @@ func TestTyped(t *testing.T) {
 	for line, good := range map[string]bool{
 		"vmscaler down GROUP": true, "vmscaler down GROUP --uri X": true, "vmscaler": true, "vmscaler dry-run GROUP --off": true,
 		"vmscaler pause GROUP [out] [in] [repair] [health] [hooks] [schedule]": true,
-		"vmscaler bus credentials ROLE":                                        true, "vmscaler run --setup": true, "vmscaler dashboard --nats-url ": true,
+		"vmscaler bus credentials ROLE":                                        true,
+		"vmscaler run --setup":                                                 true, "vmscaler dashboard --nats-url ": true,
 		"vmscaler destroy GROUP": false, "vmscaler down --all": false, "vmscaler bus keys": false,
 		"vmscaler template import web": false, "vmscaler resume web outt": false,
 	} {

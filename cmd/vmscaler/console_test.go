@@ -85,8 +85,9 @@ func (t tell) Write(data []byte) (int, error) {
 // Nothing of ssh's command line is a guest's word but an address.
 func TestSSHLine(t *testing.T) {
 	for want, line := range map[string][]string{
-		"ssh -o HostKeyAlias=u -p 22 192.0.2.7":            sshLine(netip.MustParseAddrPort("192.0.2.7:22"), "u", "", nil),
-		"ssh -o HostKeyAlias=u -p 2022 -l -x fd00::1 -v w": sshLine(netip.MustParseAddrPort("[fd00::1]:2022"), "u", "-x", []string{"-v", "w"}),
+		"ssh -o HostKeyAlias=u -p 22 192.0.2.7": sshLine(netip.MustParseAddrPort("192.0.2.7:22"), "u", "", nil),
+		"ssh -o HostKeyAlias=u -p 2022 -l -x fd00::1 -v w": sshLine(netip.MustParseAddrPort("[fd00::1]:2022"), "u", "-x",
+			[]string{"-v", "w"}),
 	} {
 		if got := strings.Join(line, " "); got != want {
 			t.Errorf("found %q, want %q", got, want)

@@ -121,8 +121,12 @@ func (c *downCmd) allowed(vms []vm.VM, groups []bus.Group) error {
 			c.group, level)
 	case bus.DeletionPreventAll:
 	}
-	return fmt.Errorf("group %s has deletion_protection: %s, so nothing was removed: set it to none in the config, and let vmscaler "+
-		"run once, which takes it back from the VMs; then repeat this", c.group, level)
+	return fmt.Errorf(
+		"group %s has deletion_protection: %s, so nothing was removed: set it to none in the config, and let vmscaler "+
+			"run once, which takes it back from the VMs; then repeat this",
+		c.group,
+		level,
+	)
 }
 
 // lock takes the lock of libvirt. It is not needed while one has it that leaves the group alone.

@@ -31,9 +31,10 @@ func execCommand(g *globals) *cobra.Command {
 		Use:   "exec VM -- COMMAND [ARG]...",
 		Short: "Run a command inside a VM, through its guest agent",
 		Long: long(`
-Run a command inside a VM, through its guest agent, and print what it printed once it has ended: its output and its errors, 256 KiB
-of each at most. It has no input, and runs as the agent does, as a rule as root in /. Ctrl-C kills it. On a terminal nothing that
-the guest says is obeyed. It needs a /bin/sh in the guest, an agent that may run commands, and no bus.
+Run a command inside a VM, through its guest agent, and print what it printed once it has ended: its output and its
+errors, 256 KiB of each at most. It has no input, and runs as the agent does, as a rule as root in /. Ctrl-C kills it.
+On a terminal nothing that the guest says is obeyed. It needs a /bin/sh in the guest, an agent that may run commands,
+and no bus.
 
 The exit code is the command's, or 124 if it has not ended in time, and 125 if it was not run.`),
 		Example: "  vmscaler exec web-1 -- uptime\n  vmscaler exec web-1 --timeout 5m -- sh -c 'apt-get update && apt-get -y upgrade'",

@@ -30,9 +30,10 @@ func sshCommand(g *globals) *cobra.Command {
 		Use:   "ssh [USER@]VM [ARG]...",
 		Short: "Log in to a VM with this machine's ssh, at the VM's address",
 		Long: long(`
-Log in to a VM with this machine's ssh, at the VM's address: that of its DHCP lease, or as the host's ARP table has it, or as its
-agent says; or at a port of the host that is forwarded to it. ssh gets the arguments, and knows the VM's host key by the VM's UUID,
-so that one VM in another's place at one address is no surprise. It runs in place of this program, whose exit code is ssh's.`),
+Log in to a VM with this machine's ssh, at the VM's address: that of its DHCP lease, or as the host's ARP table has it,
+or as its agent says; or at a port of the host that is forwarded to it. ssh gets the arguments, and knows the VM's host
+key by the VM's UUID, so that one VM in another's place at one address is no surprise. It runs in place of this program,
+whose exit code is ssh's.`),
 		Example: "  vmscaler ssh debian@web-1\n  vmscaler ssh web-1 -- -i ~/.ssh/id_web uptime",
 		Args:    argsBetween(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {

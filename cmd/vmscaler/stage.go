@@ -135,7 +135,9 @@ func roleNames() []string {
 
 func (c *credentialsCmd) validate(args []string) error {
 	if names := roleNames(); !slices.Contains(names, args[0]) {
-		return usageError{fmt.Errorf("role: found %q, want one of %s%s", args[0], strings.Join(names, ", "), nearest.Hint(args[0], names))}
+		return usageError{
+			fmt.Errorf("role: found %q, want one of %s%s", args[0], strings.Join(names, ", "), nearest.Hint(args[0], names)),
+		}
 	}
 	c.role = bus.Role(args[0])
 	return nil

@@ -39,7 +39,10 @@ func TestCommandsValidate(t *testing.T) {
 		{(&sshCmd{port: 65536}).validate(), "--port: found 65536"},
 		{(&scopesCmd{}).validate([]string{"web"}), ""},
 		{(&scopesCmd{}).validate([]string{"web", "in", "repair"}), ""},
-		{(&scopesCmd{}).validate([]string{"web", "inn"}), "scope: found \"inn\", want one of out, in, repair, health, hooks, schedule; did you mean in?"},
+		{
+			(&scopesCmd{}).validate([]string{"web", "inn"}),
+			"scope: found \"inn\", want one of out, in, repair, health, hooks, schedule; did you mean in?",
+		},
 		{(&scopesCmd{}).validate([]string{"web-1"}), "group: "},
 		{(&dryRunCmd{}).validate([]string{"Web"}), "group: "},
 		{(&scaleCmd{}).validate([]string{"web", "0"}), ""},

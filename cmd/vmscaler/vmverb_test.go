@@ -44,7 +44,8 @@ func TestVMVerbsAreAskedFor(t *testing.T) {
 		}
 		r := <-asked
 		q := r.Query
-		if r.Verb != strings.Fields(tt.line)[0] || q.VM != tt.query.VM || q.KeepSize != tt.query.KeepSize || q.Group != tt.query.Group ||
+		if r.Verb != strings.Fields(tt.line)[0] || q.VM != tt.query.VM || q.KeepSize != tt.query.KeepSize ||
+			q.Group != tt.query.Group ||
 			q.Reason != tt.query.Reason ||
 			!strings.Contains(q.By, "@") {
 			t.Errorf("%s asks %s of %+v", tt.line, r.Verb, q)

@@ -90,8 +90,10 @@ func TestExporter(t *testing.T) {
 	// What is not known any more has no value, least of all 0.
 	*now = now.Add(time.Hour)
 	got = text(t, e)
-	for _, gone := range []string{"group_desired", "group_cpu_ratio", "group_vms", "vm_cpu_ratio", "host_cpu_ratio",
-		"stage_healthy"} {
+	for _, gone := range []string{
+		"group_desired", "group_cpu_ratio", "group_vms", "vm_cpu_ratio", "host_cpu_ratio",
+		"stage_healthy",
+	} {
 		if strings.Contains(got, "vmscaler_"+gone+" ") {
 			t.Errorf("%s is still there in\n%s", gone, got)
 		}
@@ -142,8 +144,10 @@ func TestNamesThatRepeat(t *testing.T) {
 	s.VMs = append(slices.Clone(s.VMs), s.VMs...)
 	e.Fold(*s)
 	got := text(t, e)
-	for _, want := range []string{" host=" + s.Host + " another-system phase=ready",
-		" host=" + s.Host + " " + string(bustest.Sample().HostID) + " "} {
+	for _, want := range []string{
+		" host=" + s.Host + " another-system phase=ready",
+		" host=" + s.Host + " " + string(bustest.Sample().HostID) + " ",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// ofPrometheus is a program of a real Prometheus, prometheus or promtool: what is installed, or else the distribution's, unpacked beside
-// the guest's packages. Installing it would start a service.
+// ofPrometheus is a program of a real Prometheus, prometheus or promtool: what is installed, or else the distribution's, unpacked
+// beside the guest's packages. Installing it would start a service.
 func ofPrometheus(t testing.TB, program string) string {
 	t.Helper()
 	if path, err := exec.LookPath(program); err == nil {

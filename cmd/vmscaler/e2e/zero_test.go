@@ -20,14 +20,22 @@ func TestScaleToZero(t *testing.T) {
 		return p.decision.Rule == bus.RuleAsleep && p.decision.Desired == 0 && len(p.sample.VMs) == 0 && len(w.vms()) == 0
 	}
 	p.until("it begins asleep", asleep)
-	if out := w.must("status", w.group, "--nats-url", p.url); !containsAll(out, "desired 0", "asleep: woken by the metric jobs above 0") {
+	if out := w.must("status", w.group, "--nats-url", p.url); !containsAll(
+		out,
+		"desired 0",
+		"asleep: woken by the metric jobs above 0",
+	) {
 		t.Errorf("status says\n%s", out)
 	}
 	if out := w.must("explain", w.group, "--nats-url", p.url); !containsAll(out, "asleep: woken by", "vmscaler.wake."+w.group) {
 		t.Errorf("explain says\n%s", out)
 	}
 	began := time.Now()
-	if out := w.must("wake", w.group, "--wait", "--nats-url", p.url); !containsAll(out, "1 VM wanted, none serves yet", "1 of 1 VM ready") {
+	if out := w.must("wake", w.group, "--wait", "--nats-url", p.url); !containsAll(
+		out,
+		"1 VM wanted, none serves yet",
+		"1 of 1 VM ready",
+	) {
 		t.Errorf("wake says\n%s", out)
 	}
 	t.Logf("a VM serves %.1f s after the request", time.Since(began).Seconds())

@@ -124,7 +124,8 @@ func TestJoinWithoutCredentials(t *testing.T) {
 				conn.Close()
 			}
 			var need *NeedCredentialsError
-			if wants := slices.Contains([]bus.Role{"collector", "decider", "actuator", "operator", "metric", "monitor", "wake"}, role); wants != errors.As(
+			known := []bus.Role{"collector", "decider", "actuator", "operator", "metric", "monitor", "wake"}
+			if wants := slices.Contains(known, role); wants != errors.As(
 				err,
 				&need,
 			) {

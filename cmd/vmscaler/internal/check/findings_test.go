@@ -376,7 +376,8 @@ func TestFindings(t *testing.T) {
 		{"subnet taken later", func(f *Facts) { f.Host.Routes[1].To = netip.MustParsePrefix("192.168.122.0/24") }, []string{
 			"warning network: default (group web): 192.168.122.0/24 is also on eth0, so this host does not reach one of the two; " +
 				"is this host itself a VM of such a network? -> " +
-				"with all VMs on it down, anybody's, " + virsh + "net-destroy default && " + virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.123./g' | ` +
+				"with all VMs on it down, anybody's, " + virsh + "net-destroy default && " +
+				virsh + `net-dumpxml --inactive default | sed 's/192\.168\.122\./192.168.123./g' | ` +
 				virsh + "net-define /dev/stdin && " + virsh + "net-start default",
 		}},
 		{"a wider route", func(f *Facts) { f.Host.Routes[1] = Route{"tun0", netip.MustParsePrefix("192.168.0.0/16")} }, nil},

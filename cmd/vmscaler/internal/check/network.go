@@ -33,7 +33,13 @@ func (f Facts) network() []Finding {
 		if n.Exists && n.Subnet.IsValid() && n.DHCP < most {
 			remedy := f.virsh("net-edit", n.Name) + " (a wider <range>)"
 			if n.Active {
-				remedy += ", then with all VMs on it down, anybody's, " + f.virsh("net-destroy", n.Name) + " && " + f.virsh("net-start", n.Name)
+				remedy += ", then with all VMs on it down, anybody's, " + f.virsh(
+					"net-destroy",
+					n.Name,
+				) + " && " + f.virsh(
+					"net-start",
+					n.Name,
+				)
 			}
 			if n.DHCP == 0 {
 				found = append(found, f.noDHCP(n, label, remedy))
@@ -97,9 +103,17 @@ func (f Facts) networkState(n Network, label string) []Finding {
 		}
 		found = append(found, good(area, "%s: %s", label, detail))
 		if isTaken {
-			found = append(found, warning(area, "with all VMs on it down, anybody's, "+f.virsh("net-destroy", n.Name)+" && "+move+" && "+f.virsh("net-start", n.Name),
-				"%s: %s is also on %s, so this host does not reach one of the two; is this host itself a VM of such a network?", label,
-				taken.To, taken.Interface))
+			found = append(
+				found,
+				warning(
+					area,
+					"with all VMs on it down, anybody's, "+f.virsh("net-destroy", n.Name)+" && "+move+" && "+f.virsh("net-start", n.Name),
+					"%s: %s is also on %s, so this host does not reach one of the two; is this host itself a VM of such a network?",
+					label,
+					taken.To,
+					taken.Interface,
+				),
+			)
 		}
 	} else {
 		start := f.virsh("net-start", n.Name)

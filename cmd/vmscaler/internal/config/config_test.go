@@ -485,7 +485,8 @@ func TestWarnsOfFlapping(t *testing.T) {
 // What a schedule's past says is not what somebody wants as a rule.
 func TestWarnsOfActionsThatAreOver(t *testing.T) {
 	text := "groups:\n  - name: web\n    schedule:\n      - {at: 2001-12-24T18:00, desired: 5}\n" +
-		"      - {at: 2001-12-25T18:00, min: 2}\n      - {at: 2199-12-25T18:00, min: 3}\n      - {at: '@daily', until: 2002-01-01, max: 9}\n"
+		"      - {at: 2001-12-25T18:00, min: 2}\n      - {at: 2199-12-25T18:00, min: 3}\n" +
+		"      - {at: '@daily', until: 2002-01-01, max: 9}\n"
 	_, warnings, err := Parse("f.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -509,7 +510,8 @@ func TestWarnsOfActionsThatAreOver(t *testing.T) {
 
 func TestWarnsOfIdleWithoutZero(t *testing.T) {
 	for text, want := range map[string]string{
-		"min: 2, idle_to_zero: 5m":                             "f.yaml:1: groups[0].idle_to_zero: the last VM never goes, as min is 2 at all times; use min: 0",
+		"min: 2, idle_to_zero: 5m": "f.yaml:1: groups[0].idle_to_zero: the last VM never goes, as min is 2 at all times; " +
+			"use min: 0",
 		"min: 0, idle_to_zero: 5m":                             "",
 		"idle_to_zero: 5m, schedule: [{at: '@daily', min: 0}]": "",
 		"idle_to_zero: never":                                  "",
