@@ -18,6 +18,7 @@ type worker struct {
 	cancel      context.CancelCauseFunc
 	reimages    bool      // of one that brings up: it gives new disks first
 	marks       bool      // it only notes something of the VM
+	aside       bool      // it takes the VM out of service, or gives it away
 	drain       *vm.Drain // of a removal that can be called off
 }
 
@@ -26,6 +27,8 @@ func (w *worker) work() Work {
 	switch {
 	case w.marks:
 		return Marking
+	case w.aside:
+		return SettingAside
 	case w.reimages:
 		return Reimaging
 	case w.up:
@@ -72,6 +75,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		a.mark(ctx, h, g, plan)
 		a.note(ctx, h, g, plan)
 		a.noteDeletion(ctx, h, g, s.Owned)
+		a.setAside(ctx, h, g, plan)
 		a.launch(ctx, h, g, plan, inv)
 	}
 	return again
@@ -255,6 +259,8 @@ func (a *Actuator) ended(r result) {
 	a.sweeper.ended[r.uuid] = true
 	g := a.groups[w.group]
 	switch {
+	case w.aside:
+		a.setAsideEnded(w, r)
 	case r.err == nil && w.up:
 		g.launched()
 	case r.err == nil:

@@ -18,13 +18,14 @@ type Work int
 
 // What is being done about a VM.
 const (
-	Idle       Work = iota // nothing
-	BringingUp             // it is launched, or waited for until it is ready
-	Removing               // its removal is done, whatever comes
-	Draining               // its removal can still be called off
-	Resting                // its removal failed, and is not tried again for now
-	Reimaging              // it is given new disks, and brought up with them
-	Marking                // it is noted whether the VM is retiring
+	Idle         Work = iota // nothing
+	BringingUp               // it is launched, or waited for until it is ready
+	Removing                 // its removal is done, whatever comes
+	Draining                 // its removal can still be called off
+	Resting                  // its removal failed, and is not tried again for now
+	Reimaging                // it is given new disks, and brought up with them
+	Marking                  // it is noted whether the VM is retiring
+	SettingAside             // it is taken out of service, or given away, and runs on
 )
 
 // Situation is what Plan looks at, for one group on one host.
@@ -73,14 +74,17 @@ type Actions struct {
 	// Retire has the VMs that are to serve only until others have taken their places, and Unretire those that are to stay after all.
 	Retire   []vm.VM
 	Unretire []vm.VM
-	Note     []Note    // what is wanted of VMs, to be noted in their metadata
-	Reimage  []vm.VM   // to be given new disks, or cut off while that was done
-	Kept     int       // surplus VMs that stay as the budget for removals is used up
-	Ask      *Question // what a listener is to say, or has said, about scaling in; nil: nothing
+	Note     []Note // what is wanted of VMs, to be noted in their metadata
+	// StandBy has the VMs to take out of service, Return those that stood by and are to serve again, Detach those to give away.
+	StandBy, Return, Detach []vm.VM
+	Reimage                 []vm.VM   // to be given new disks, or cut off while that was done
+	Kept                    int       // surplus VMs that stay as the budget for removals is used up
+	Ask                     *Question // what a listener is to say, or has said, about scaling in; nil: nothing
 	// Missing is how many VMs of desired are neither there, on their way, nor in Create, and Hold why; 0 and "" where none is.
 	Missing int
 	Hold    Hold
-	// Suspended are VMs that a person has suspended, where others that are desired have no room in max beside them.
+	// Suspended are VMs that a person has suspended, or that stand by, where others that are desired have no room in max beside
+	// them.
 	Suspended []vm.VM
 	Retained  []vm.VM // the same of VMs that are retained
 }
@@ -124,7 +128,10 @@ func Plan(s Situation) Actions {
 	case s.rests():
 		return Actions{Await: p.await, Note: p.note}
 	}
-	a := Actions{Await: p.await, Remove: p.remove, Cancel: p.cancel, Note: p.note}
+	a := Actions{
+		Await: p.await, Remove: p.remove, Cancel: p.cancel, Note: p.note, Keep: p.keep,
+		StandBy: p.standBy, Return: p.back, Detach: p.detach,
+	}
 	if s.Desired == Unknown {
 		return a
 	}
@@ -171,8 +178,12 @@ type parts struct {
 	reimaging int          // are being given new disks
 	leaving   int          // retiring ones that are on their way out
 	sick      []vm.VM      // as many as may be in replacement at once
-	suspended []vm.VM      // by a person: no capacity, and left alone
+	suspended []vm.VM      // by a person, or standing by: no capacity, and left alone
 	retained  []vm.VM      // their remove hook was abandoned: left alone until a person removes them
+	standBy   []vm.VM      // to take out of service
+	back      []vm.VM      // those of live that stand by
+	detach    []vm.VM      // to give away
+	keep      []vm.Removal // removals to call off, of VMs that are to stand by or to be given away
 	remove    []vm.Removal // what is of no use any more, whatever is desired
 	cancel    []vm.Removal // launches of VMs that are to go
 	note      []Note
@@ -189,6 +200,9 @@ func part(s Situation) parts {
 		if pending && s.Work[noteKey(v.UUID)] == Idle && s.Work[v.UUID] != Reimaging && !v.Reimaging() {
 			p.note = append(p.note, Note{v, *order})
 		}
+		if p.setAside(s, v, order, pending) {
+			continue
+		}
 		if order.Leaves() {
 			p.leave(s, v, *order, pending)
 			continue
@@ -196,6 +210,9 @@ func part(s Situation) parts {
 		if v.Meta.Phase == bus.PhaseRetained {
 			p.retained = append(p.retained, v)
 			continue
+		}
+		if v.Order.Is(bus.VMExitStandby) && !pending && v.Meta.Phase.Serves() && s.Work[noteKey(v.UUID)] == Idle {
+			p.note = append(p.note, Note{VM: v}) // it is as was wanted
 		}
 		if v.Reimaging() || s.Work[v.UUID] == Reimaging { // which its metadata does not say at once
 			p.reimaging++
@@ -219,6 +236,9 @@ func part(s Situation) parts {
 			continue
 		case Marking:
 			p.marking++
+			p.live = append(p.live, v)
+			continue
+		case SettingAside: // it was wanted, and is not any more
 			p.live = append(p.live, v)
 			continue
 		case Idle:
@@ -356,6 +376,7 @@ func nextStep(v vm.VM) (r *vm.Removal, await bool) {
 			return &vm.Removal{VM: v, Kind: vm.Died, Reason: fmt.Sprintf("it is %s", v.State)}, false
 		}
 	case bus.PhaseRetained: // it waits for a person
+	case bus.PhaseStandby: // see parts.setAside
 	}
 	return nil, false
 }

@@ -36,7 +36,7 @@ func show(a Actions) string {
 		parts = append(parts, "await "+vm.Name)
 	}
 	for _, n := range a.Note {
-		parts = append(parts, fmt.Sprintf("note %s of %s", n.Order.Verb, n.VM.Name))
+		parts = append(parts, strings.Join(strings.Fields(fmt.Sprintf("note %s of %s", n.Order.Verb, n.VM.Name)), " "))
 	}
 	removals := func(verb string, rs []vm.Removal) {
 		for _, r := range rs {
@@ -77,6 +77,11 @@ func show(a Actions) string {
 	}
 	for _, v := range a.Suspended {
 		parts = append(parts, "suspended "+v.Name)
+	}
+	for what, vms := range map[string][]vm.VM{"stand by": a.StandBy, "return": a.Return, "detach": a.Detach} {
+		for _, v := range vms {
+			parts = append(parts, what+" "+v.Name)
+		}
 	}
 	return strings.Join(parts, "; ")
 }
@@ -162,6 +167,8 @@ func TestPlan(t *testing.T) {
 			s.Orders = map[string]bus.VMOrder{vmOf(n, "", "").UUID: {Verb: verb, By: "ann", At: t0}}
 		}
 	}
+	standby := func(v vm.VM) vm.VM { v.Meta.Phase = bus.PhaseStandby; return v }
+	aside := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = SettingAside } }
 	marking := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Marking } }
 	reimaging := func(v vm.VM) vm.VM { v.Meta.Reimaging = t0; return v }
 	reimages := func(n int) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = Reimaging } }
@@ -1093,6 +1100,85 @@ func TestPlan(t *testing.T) {
 			[]changes{refresh(0, 1), paused(bus.ScopeRepair)},
 			"",
 		},
+		{
+			"one that is to stand by counts in nothing before it does",
+			1,
+			[]vm.VM{running(1)},
+			[]changes{wanted(1, bus.VMStandby)},
+			"create web-2; note standby of web-1",
+		},
+		{
+			"it is taken out of service once that is noted",
+			1,
+			[]vm.VM{ordered(bus.VMStandby, running(1)), running(2)},
+			nil, "stand by web-1",
+		},
+		{"not while all is paused", 1, []vm.VM{ordered(bus.VMStandby, running(1)), running(2)}, []changes{paused(bus.Scopes()...)}, ""},
+		{"also while no decision holds", Unknown, []vm.VM{ordered(bus.VMStandby, running(1))}, nil, "stand by web-1"},
+		{"nor twice at once", 1, []vm.VM{ordered(bus.VMStandby, running(1)), running(2)}, []changes{aside(1)}, ""},
+		{
+			"its removal is called off", 1,
+			[]vm.VM{ordered(bus.VMStandby, running(1)), running(2)},
+			[]changes{draining(1)},
+			"keep web-1 (it is to stand by, by ann)",
+		},
+		{"one that stands by is no victim", 0, []vm.VM{standby(running(1)), running(2)}, nil, "remove web-2 (scaling in, gracefully)"},
+		{"nor sick", 1, []vm.VM{standby(running(1)), running(2)}, []changes{sick(1)}, ""},
+		{"nor replaced when it is off", 1, []vm.VM{standby(vmOf(1, bus.PhaseReady, bus.StateShutoff)), running(2)}, nil, ""},
+		{"nor refreshed", 1, []vm.VM{standby(retiring(running(1))), running(2)}, []changes{refresh(1, 1)}, ""},
+		{"it counts to max", 2, []vm.VM{standby(running(1)), running(2)}, []changes{highest(2)}, "suspended web-1"},
+		{
+			"it is removed when a person wants that",
+			1,
+			[]vm.VM{ordered(bus.VMRemove, standby(running(1))), running(2)},
+			nil, "remove web-1 (removed by ann, gracefully)",
+		},
+		{
+			"that it is to serve again is noted before",
+			2,
+			[]vm.VM{standby(running(1)), running(2)},
+			[]changes{wanted(1, bus.VMExitStandby)},
+			"note exit-standby of web-1",
+		},
+		{"it serves again", 2, []vm.VM{ordered(bus.VMExitStandby, standby(running(1))), running(2)}, nil, "return web-1"},
+		{"and takes the place of none before", 1, []vm.VM{ordered(bus.VMExitStandby, standby(running(1)))}, []changes{up(1)}, ""},
+		{"not when it is off", 1, []vm.VM{ordered(bus.VMExitStandby, standby(vmOf(1, "", bus.StateShutoff))), running(2)}, nil, ""},
+		{
+			"a restart goes on with it",
+			1,
+			[]vm.VM{ordered(bus.VMExitStandby, vmOf(1, bus.PhaseLaunching, bus.StateRunning))},
+			nil, "await web-1",
+		},
+		{
+			"once it serves that is over",
+			1,
+			[]vm.VM{ordered(bus.VMExitStandby, running(1))},
+			[]changes{wanted(1, bus.VMExitStandby)},
+			"note of web-1",
+		},
+		{"also for a decision that does not know it yet", 1, []vm.VM{running(1)}, []changes{wanted(1, bus.VMExitStandby)}, ""},
+		{
+			"one that is to be detached is no surplus, and not replaced",
+			1,
+			[]vm.VM{running(1), running(2)},
+			[]changes{wanted(1, bus.VMDetach)},
+			"note detach of web-1",
+		},
+		{
+			"it is given away, in whatever phase it was found",
+			1,
+			[]vm.VM{ordered(bus.VMDetach, vmOf(1, bus.PhaseStopping, bus.StateShutoff)), running(2)},
+			nil, "detach web-1",
+		},
+		{"also one that stands by", 1, []vm.VM{ordered(bus.VMDetach, standby(running(1))), running(2)}, nil, "detach web-1"},
+		{
+			"its removal is called off, too",
+			1,
+			[]vm.VM{ordered(bus.VMDetach, running(1)), running(2)},
+			[]changes{draining(1)},
+			"keep web-1 (it is to be detached, by ann)",
+		},
+		{"and not begun again", 1, []vm.VM{ordered(bus.VMDetach, running(1)), running(2)}, []changes{down(1)}, ""},
 		{"a phase of a later version is left alone", 1, []vm.VM{vmOf(1, "warm", bus.StateShutoff)}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

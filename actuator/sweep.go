@@ -176,6 +176,9 @@ func (a *Actuator) finish(host string, lv *libvirt.Connect, b *orphan.Records, o
 		return // its end was said since the survey
 	}
 	e := bus.Event{Group: o.Group, VM: o.VM, Event: bus.EventRemoved, Sentence: o.Why}
+	if o.VolumeRecord.Detached != nil {
+		e.Event = bus.EventDetached
+	}
 	if o.Action == orphan.Delete {
 		d, err := orphan.DeleteVolume(lv, b, o.VolumeRecord)
 		b.Report(err)

@@ -117,6 +117,115 @@ func TestRecordOfALaunch(t *testing.T) {
 	}
 }
 
+// A VM is given away: nothing of ours is in its metadata, its end is said, and from before that moment on no record says that its
+// disk may be deleted. Cut off anywhere it is ours and to be detached, or a domain like any other.
+func TestDetach(t *testing.T) {
+	b := newHost(t)
+	b.withRecords()
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	owned := func() []vm.VM {
+		inv, err := vm.ReadInventory(b.conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inv.Owned
+	}
+	one := owned()[0]
+	if err := b.Detach(t.Context(), webSpec(), one, "d"); err != nil || len(owned()) != 1 {
+		t.Fatalf("one of which that is not wanted: %v, %d owned", err, len(owned()))
+	}
+	order := bus.VMOrder{Verb: bus.VMDetach, By: "ann", Reason: "mine", At: t0}
+	if done, err := b.SetOrder(t.Context(), one, order); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	if err := vm.Protect(b.conn, one, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.book.Release(someUUID); err != nil { // and killed
+		t.Fatal(err)
+	}
+	if r := b.book.Read(); len(r) != 1 || r[0].File != nil || r[0].Detached == nil {
+		t.Errorf("the record authorizes something still: %+v", r)
+	}
+	removal := vm.Removal{VM: owned()[0], Kind: vm.ScaleIn, Reason: "scaling in", Graceful: true}
+	if err := b.Remove(t.Context(), removal, webSpec(), nil, "d"); err != nil || len(owned()) != 1 {
+		t.Errorf("it is removed all the same: %v", err)
+	}
+	if err := b.Detach(t.Context(), webSpec(), owned()[0], "d"); err != nil || len(owned()) != 0 {
+		t.Fatalf("%v, %d owned", err, len(owned()))
+	}
+	if r := b.book.Read(); len(r) != 0 {
+		t.Errorf("left is a record: %+v", r)
+	}
+	if heard := b.heard(); !strings.HasSuffix(heard, "ready detached") || b.events[len(b.events)-1].Reason != "mine" {
+		t.Errorf("heard %s", heard)
+	}
+	dom, err := b.conn.LookupDomainByName("web-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := dom.GetXMLDesc(0)
+	_ = dom.Free()
+	if err != nil || strings.Contains(text, "urn:vmscaler") || !strings.Contains(text, "web-1.5c0d2a9e.qcow2") {
+		t.Errorf("its definition (%v):\n%s", err, text)
+	}
+	b.undefineByHand("web-1")
+	sweeper, err := orphan.NewSweeper(b.conn, b.book, b.Pools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := sweeper.List(0)
+	if err != nil || len(all) != 1 || all[0].Action != orphan.Keep {
+		t.Errorf("its disk (%v): %+v", err, all)
+	}
+}
+
+// A VM leaves service, which nothing but its metadata shows, and serves again; both only while that is wanted.
+func TestStandby(t *testing.T) {
+	b := newHost(t)
+	if err := b.Launch(t.Context(), webSpec(), "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	one := func() vm.VM {
+		inv, err := vm.ReadInventory(b.conn)
+		if err != nil || len(inv.Owned) != 1 {
+			t.Fatal(inv, err)
+		}
+		return inv.Owned[0]
+	}
+	for _, step := range []struct {
+		order bus.VMVerb
+		do    func(context.Context, bus.Group, vm.VM, string) error
+		phase bus.Phase
+	}{
+		{"", b.StandBy, bus.PhaseReady},
+		{"", b.Return, bus.PhaseReady},
+		{bus.VMExitStandby, b.Return, bus.PhaseReady},
+		{bus.VMStandby, b.StandBy, bus.PhaseStandby},
+		{"", b.StandBy, bus.PhaseStandby},
+		{"", b.Return, bus.PhaseStandby},
+		{bus.VMExitStandby, b.Return, bus.PhaseReady},
+	} {
+		if step.order != "" {
+			if _, err := b.SetOrder(t.Context(), one(), bus.VMOrder{Verb: step.order, At: t0}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := step.do(t.Context(), webSpec(), one(), "d"); err != nil || one().Meta.Phase != step.phase ||
+			one().State != bus.StateRunning {
+			t.Errorf("%+v: %v, it is %s and %s", step, err, one().Meta.Phase, one().State)
+		}
+	}
+	if heard := b.heard(); !strings.HasSuffix(heard, "ready standby ready") {
+		t.Errorf("heard %s", heard)
+	}
+	if done, err := b.SetOrder(t.Context(), one(), bus.VMOrder{}); !done || err != nil || one().Order != nil {
+		t.Errorf("taken back: %v, %v, %+v", done, err, one().Order)
+	}
+}
+
 // A VM that was given new disks has them in its record, so that they are known as ours when a person undefines it.
 func TestRecordOfAReimage(t *testing.T) {
 	b := newHost(t)

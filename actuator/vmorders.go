@@ -2,6 +2,8 @@ package actuator
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
@@ -15,10 +17,49 @@ type Note struct {
 
 // order is what is wanted of a VM, and whether its metadata does not have it yet.
 func (s Situation) order(v vm.VM) (order *bus.VMOrder, pending bool) {
-	if o, is := s.Orders[v.UUID]; is && !o.Same(v.Order) {
-		return &o, true
+	o, is := s.Orders[v.UUID]
+	switch {
+	case !is, o.Same(v.Order):
+		return v.Order, false
+	case o.Is(bus.VMExitStandby) && v.Meta.Phase.Serves(): // done, and taken back, since the sample that the decision is of
+		return v.Order, false
 	}
-	return v.Order, false
+	return &o, true
+}
+
+// setAside sorts in a VM that is to be given away, that is to stand by, or that does, and reports whether it is one: it counts in
+// nothing, and is left alone in whatever state it is.
+func (p *parts) setAside(s Situation, v vm.VM, order *bus.VMOrder, pending bool) bool {
+	var to *[]vm.VM
+	leaving := v.Meta.Phase.Leaving() || v.Meta.Phase == bus.PhaseFailed
+	switch {
+	case order.Is(bus.VMDetach):
+		to = &p.detach
+	case v.Meta.Phase.StandsBy() && order.Leaves():
+		return false
+	case v.Meta.Phase.StandsBy() && order.Is(bus.VMExitStandby) && v.State == bus.StateRunning:
+		p.live = append(p.live, v)
+		if !pending && s.Work[v.UUID] == Idle {
+			p.back = append(p.back, v)
+		}
+		return true
+	case v.Meta.Phase.StandsBy():
+		p.suspended = append(p.suspended, v)
+		return true
+	case order.Is(bus.VMStandby) && !leaving:
+		to = &p.standBy
+	default:
+		return false
+	}
+	switch work := s.Work[v.UUID]; {
+	case work == BringingUp, work == Reimaging:
+		p.booting++ // until that is over
+	case work == Draining:
+		p.keep = append(p.keep, vm.Removal{VM: v, Kind: vm.ScaleIn, Reason: order.Sentence()})
+	case work == Idle && !pending:
+		*to = append(*to, v)
+	}
+	return true
 }
 
 // leave sorts in a VM that is to go, and counts in nothing any more.
@@ -29,7 +70,7 @@ func (p *parts) leave(s Situation, v vm.VM, order bus.VMOrder, pending bool) {
 	}
 	r := &vm.Removal{VM: v, Kind: vm.Ordered, Reason: removalReason(order), Graceful: v.Serves()}
 	switch {
-	case v.Meta.Phase == bus.PhaseRetained:
+	case v.Meta.Phase == bus.PhaseRetained, v.Meta.Phase.StandsBy():
 		r.Graceful = v.State == bus.StateRunning
 	case v.Meta.Phase.Leaving(), v.Meta.Phase == bus.PhaseFailed: // its removal has begun
 		r, _ = nextStep(v)
@@ -52,6 +93,7 @@ func removalReason(o bus.VMOrder) string {
 	case bus.VMDrain:
 		how = "drained"
 	case bus.VMRemove, bus.VMUnhealthy:
+	case bus.VMStandby, bus.VMExitStandby, bus.VMDetach: // which remove nothing
 	}
 	return how + " " + bus.Attribution(o.By, o.Reason)
 }
@@ -65,7 +107,7 @@ func (a *Actuator) note(ctx context.Context, h vm.Manager, g *group, plan Action
 	for _, n := range plan.Note {
 		a.work(ctx, worker{name: n.VM.Name, group: g.spec.Name, marks: true}, noteKey(n.VM.UUID), func(ctx context.Context) error {
 			done, err := h.SetOrder(ctx, n.VM, n.Order)
-			if done && err == nil {
+			if done && err == nil && n.Order.Verb != "" {
 				h.Tell(bus.Event{
 					Group: g.spec.Name, VM: n.VM.Name, Event: bus.EventOrdered, DecisionID: decision,
 					Sentence: n.Order.Sentence(), By: n.Order.By, Reason: n.Order.Reason,
@@ -95,5 +137,37 @@ func (a *Actuator) noteDeletion(ctx context.Context, h vm.Manager, g *group, own
 		a.work(ctx, worker{name: v.Name, group: g.spec.Name, marks: true}, deletionKey(v.UUID), func(ctx context.Context) error {
 			return h.SetDeletion(ctx, v, g.spec.DeletionProtection)
 		})
+	}
+}
+
+// setAside starts what takes VMs out of service or gives them away, and what has them serve again.
+func (a *Actuator) setAside(ctx context.Context, h vm.Manager, g *group, plan Actions) {
+	decision, spec := g.newest.Decision.ID, g.spec
+	for _, v := range plan.StandBy {
+		a.work(ctx, worker{name: v.Name, group: spec.Name, aside: true}, v.UUID, func(ctx context.Context) error {
+			return h.StandBy(ctx, spec, v, decision)
+		})
+	}
+	for _, v := range plan.Detach {
+		a.work(ctx, worker{name: v.Name, group: spec.Name, aside: true}, v.UUID, func(ctx context.Context) error {
+			return h.Detach(ctx, spec, v, decision)
+		})
+	}
+	for _, v := range plan.Return {
+		a.work(ctx, worker{name: v.Name, group: spec.Name, up: true}, v.UUID, func(ctx context.Context) error {
+			return h.Return(ctx, spec, v, decision)
+		})
+	}
+}
+
+// asideAgain is the time between two tries to take a VM out of service, or to give it away.
+const asideAgain = 5 * time.Second
+
+// setAsideEnded takes the result of a worker of setAside.
+func (a *Actuator) setAsideEnded(w *worker, r result) {
+	delete(a.seen, r.uuid) // not gone by itself
+	if r.err != nil && !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, errScaleIn) {
+		a.retryAt[r.uuid] = a.cfg.Now().Add(asideAgain)
+		a.log.Warn().Err(r.err).Str("group", w.group).Str("vm", w.name).Msg("what is wanted of it could not be done; it is tried again")
 	}
 }

@@ -33,7 +33,8 @@ const (
 	RuleWoken      Rule = "woken"       // somebody wants a group awake that had no VM
 	RuleIdle       Rule = "idle"        // its last VM had nothing to do for the group's idle_to_zero
 	RuleAsleep     Rule = "asleep"      // it has no VM, and nothing that wants one
-	RuleRemoved    Rule = "removed"     // a person has removed a VM, and the group has one less
+	RuleRemoved    Rule = "removed"     // a person has taken a VM away, and the group has one less
+	RuleReturned   Rule = "returned"    // a person has a VM serve again, and the group has one more
 	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold

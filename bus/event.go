@@ -34,6 +34,8 @@ const (
 	EventRetained  EventType = "retained"  // its remove hook was abandoned, and it is kept, out of its group
 	EventRetiring  EventType = "retiring"  // another VM is to take its place
 	EventIgnored   EventType = "ignored"   // a part of its config has no effect on the group's VMs
+	EventStandby   EventType = "standby"   // it has left service, and stands by
+	EventDetached  EventType = "detached"  // it was given away as it is
 	EventOrdered   EventType = "ordered"   // a person wants something of it
 )
 

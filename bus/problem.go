@@ -23,6 +23,7 @@ const (
 	ProblemBelowDesired      ProblemCode = "below-desired"      // a group lacks VMs, and nothing is done about it; a group
 	ProblemStuck             ProblemCode = "stuck"              // a launch or removal takes longer than it may; the VM
 	ProblemNoRoom            ProblemCode = "no-room"            // the host has no room for another VM; a group
+	ProblemStandby           ProblemCode = "standby"            // a VM stands by, and leaves no room in max for another in its place
 	ProblemSuspended         ProblemCode = "suspended"          // a suspended VM keeps its group from what is desired; the VM
 	ProblemRetained          ProblemCode = "retained"           // a retained VM keeps its group from what is desired; the VM
 	ProblemRemovalBudget     ProblemCode = "removal-budget"     // no VM is scaled in after so many; a group

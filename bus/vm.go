@@ -10,8 +10,8 @@ import (
 // collector repeats it in every sample, so that a lost lifecycle event never matters.
 //
 //	creating ──> launching ──> ready <──> draining ──> stopping ──> (gone)
-//	    │            │           │ ^                      ^
-//	    │            v           │ └ a reboot stays ready │
+//	    │            │ ^         │ ^                      ^
+//	    │            v └ standby<┤ └ a reboot stays ready │
 //	    │         failed ────────┴────────────────────────┤
 //	    └─────────────────────────────────────────────────┘
 //
@@ -28,9 +28,10 @@ const (
 	PhaseStopping  Phase = "stopping"  // being destroyed, its volume deleted, then undefined
 	PhaseRetained  Phase = "retained"  // its remove hook was abandoned: it is kept, out of its group, until a person removes it
 	PhaseFailed    Phase = "failed"    // could not be launched, waits for its removal
+	PhaseStandby   Phase = "standby"   // a person has taken it out of service: it runs on, is owned, and counts in nothing else
 )
 
-type phase struct{ serves, pending, leaving bool }
+type phase struct{ serves, pending, leaving, standsBy bool }
 
 var phases = map[Phase]phase{
 	PhaseCreating:  {pending: true},
@@ -40,6 +41,7 @@ var phases = map[Phase]phase{
 	PhaseStopping:  {leaving: true},
 	PhaseRetained:  {leaving: true},
 	PhaseFailed:    {},
+	PhaseStandby:   {standsBy: true},
 }
 
 // Phases are all phases, by name.
@@ -59,6 +61,9 @@ func (p Phase) Capacity() bool { return p.Serves() || p.Pending() }
 
 // Leaving reports whether a VM's removal has begun, if it is not retained in the middle of it.
 func (p Phase) Leaving() bool { return phases[p].leaving }
+
+// StandsBy reports whether a person has taken a VM out of service for a while: it is left alone, in whatever state it is.
+func (p Phase) StandsBy() bool { return phases[p].standsBy }
 
 // State is the state of a domain as the hypervisor reports it, in virsh's words.
 type State string

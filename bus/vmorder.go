@@ -18,12 +18,21 @@ const (
 	VMRemove    VMVerb = "remove"    // it goes now; the group has one less from now on, or another with Query.KeepSize
 	VMDrain     VMVerb = "drain"     // it leaves service now, and goes after the group's drain; another takes its place
 	VMUnhealthy VMVerb = "unhealthy" // it counts as one that does not serve, and is replaced as such
+	// VMStandby takes it out of service for a while; the group has one less, or another with Query.KeepSize. VMExitStandby has it
+	// serve again, and the group one more, or as many as before with Query.KeepSize.
+	VMStandby     VMVerb = "standby"
+	VMExitStandby VMVerb = "exit-standby"
+	// VMDetach gives it away as it is: it is no VM of vmscaler's any more. The group has one less, or another with Query.KeepSize.
+	VMDetach VMVerb = "detach"
 )
 
 // VMVerbs are all verbs.
-func VMVerbs() []VMVerb { return []VMVerb{VMReplace, VMRemove, VMDrain, VMUnhealthy} }
+func VMVerbs() []VMVerb {
+	return []VMVerb{VMReplace, VMRemove, VMDrain, VMUnhealthy, VMStandby, VMExitStandby, VMDetach}
+}
 
-// VMOrder is what a person, or a program with the role, wants of a VM. It lasts until the VM is gone.
+// VMOrder is what a person, or a program with the role, wants of a VM. It lasts until the VM is gone, or serves again after
+// it stood by.
 type VMOrder struct {
 	Verb   VMVerb    `json:"verb"`
 	By     string    `json:"by,omitempty"`     // who said so
@@ -36,7 +45,7 @@ type VMOrder struct {
 func (o *VMOrder) Is(verbs ...VMVerb) bool { return o != nil && slices.Contains(verbs, o.Verb) }
 
 // Leaves reports whether the VM is to go, whatever else becomes of the group: it counts in no number any more.
-func (o *VMOrder) Leaves() bool { return o.Is(VMRemove, VMDrain) }
+func (o *VMOrder) Leaves() bool { return o.Is(VMRemove, VMDrain, VMDetach) }
 
 // Same reports whether two are the same order, given once.
 func (o *VMOrder) Same(other *VMOrder) bool {
@@ -58,6 +67,12 @@ func (o VMOrder) Sentence() string {
 		text = "it is to drain and go"
 	case VMUnhealthy:
 		text = "it is marked as unhealthy"
+	case VMStandby:
+		text = "it is to stand by"
+	case VMExitStandby:
+		text = "it is to serve again"
+	case VMDetach:
+		text = "it is to be detached"
 	default:
 		text = fmt.Sprintf("%q is ordered", string(o.Verb))
 	}

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"fmt"
+	"slices"
 )
 
 // Outcome is what becomes of a request for one VM.
@@ -31,6 +32,9 @@ const (
 	RefusalSuspended  Refusal = "suspended"  // a person has suspended the VM, so that it counts in no number
 	RefusalBusy       Refusal = "busy"       // something is wanted of too many VMs of the group already
 	RefusalIncomplete Refusal = "incomplete" // something is missing of a host, so that no group gets smaller
+	RefusalLeaving    Refusal = "leaving"    // the VM's removal has begun
+	RefusalStandby    Refusal = "standby"    // the VM stands by
+	RefusalOff        Refusal = "off"        // the VM does not run
 )
 
 // VMFacts are what of a VM a request for it depends on.
@@ -59,9 +63,11 @@ type Verdict struct {
 	Refusal  Refusal // of a refused one
 	Sentence string  // for people
 	Shrinks  bool    // the group has one VM less from now on
+	Grows    bool    // the group has one VM more from now on
 }
 
-// Judge is what becomes of a request for a VM, by what is known of the VM and of its group. keepSize is of VMRemove.
+// Judge is what becomes of a request for a VM, by what is known of the VM and of its group. keepSize is of VMRemove, VMStandby,
+// VMExitStandby and VMDetach.
 func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 	switch {
 	case !vm.Attended:
@@ -71,11 +77,13 @@ func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 	case !vm.Phase.Known() || vm.State == StateUnknown:
 		return refused(RefusalNoData, "what state it is in is not known at the moment")
 	case vm.Phase == PhaseStopping && !vm.Reimaging, vm.Phase == PhaseFailed:
-		return noOp("it is being removed already")
-	case vm.Phase == PhaseRetained && v != VMRemove && v != VMDrain:
+		return v.gone("it is being removed already")
+	case vm.Phase == PhaseRetained && v != VMRemove && v != VMDrain && v != VMDetach:
 		return noOp("it is retained, and out of its group: `vmscaler remove` takes it away")
 	case vm.Order == VMRemove, vm.Order == VMDrain:
-		return noOp("it leaves already, as was ordered before")
+		return v.gone("it leaves already, as was ordered before")
+	case vm.Order == VMDetach:
+		return noOp("it is being detached already")
 	}
 	verdict := v.judge(vm, g, keepSize)
 	if g.Controls.Frozen() && (verdict.Outcome == OutcomeBegun || verdict.Outcome == OutcomeQueued) {
@@ -97,13 +105,29 @@ func (v VMVerb) judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return judgeDrain(vm)
 	case VMUnhealthy:
 		return judgeUnhealthy(vm, g)
+	case VMStandby:
+		return judgeStandby(vm, g, keepSize)
+	case VMExitStandby:
+		return judgeExitStandby(vm, g, keepSize)
+	case VMDetach:
+		return judgeDetach(vm, g, keepSize)
 	default:
 		return refused(RefusalNoData, fmt.Sprintf("this version does not know %q", Clip(string(v), 40)))
 	}
 }
 
+// gone is what becomes of a request for a VM that leaves already: nothing where it is to leave, else it is too late.
+func (v VMVerb) gone(why string) Verdict {
+	if slices.Contains([]VMVerb{VMStandby, VMExitStandby, VMDetach}, v) {
+		return refused(RefusalLeaving, why)
+	}
+	return noOp(why)
+}
+
 func judgeReplace(vm VMFacts, g GroupFacts) Verdict {
 	switch {
+	case vm.Phase.StandsBy():
+		return standsBy()
 	case vm.Retiring, vm.Order == VMReplace, vm.Order == VMUnhealthy:
 		return noOp("another is to take its place already")
 	case vm.Reimaging, vm.Phase.Pending():
@@ -134,12 +158,19 @@ func judgeRemove(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return begun("it goes now; as it was retained, it did not count")
 	case vm.Phase.Leaving():
 		return begun("it is leaving already, and does not stay after all")
+	case vm.Phase.StandsBy():
+		return begun("it goes now; as it stood by, it did not count")
 	case vm.State.Suspended() && !vm.Phase.Pending(): // libvirt itself starts one paused, for a moment
 		return begun("it goes now; as it was suspended, it did not count")
 	}
 	if keepSize {
 		return verdict
 	}
+	return shrinks(verdict, g, "it goes now")
+}
+
+// shrinks is a verdict by which a group has one VM less, or the reason why it may not have that. does is what is done to the VM.
+func shrinks(verdict Verdict, g GroupFacts, does string) Verdict {
 	verdict.Shrinks = true
 	switch {
 	case g.Controls.IsPaused(ScopeIn):
@@ -151,7 +182,7 @@ func judgeRemove(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return refused(RefusalMin, fmt.Sprintf("the group wants %s, and its min is %d; with --keep-size another takes its place",
 			Count(g.Desired, "VM"), g.Min))
 	case verdict.Outcome == OutcomeBegun:
-		verdict.Sentence = fmt.Sprintf("it goes now, and the group wants %s", Count(g.Desired-1, "VM"))
+		verdict.Sentence = fmt.Sprintf("%s, and the group wants %s", does, Count(g.Desired-1, "VM"))
 	}
 	return verdict
 }
@@ -162,6 +193,8 @@ func judgeDrain(vm VMFacts) Verdict {
 		return Verdict{Outcome: OutcomeQueued, Sentence: "it drains once it is ready again"}
 	case vm.Phase.Leaving():
 		return begun("it is leaving already, and does not stay after all")
+	case vm.Phase.StandsBy():
+		return begun("it goes now; as it stood by, it did not count")
 	case vm.Phase.Pending(), vm.State.Off():
 		return begun("it does not serve, so that it goes now; another takes its place")
 	case vm.State.Suspended():
@@ -174,6 +207,8 @@ func judgeUnhealthy(vm VMFacts, g GroupFacts) Verdict {
 	switch {
 	case vm.Reimaging, vm.Phase.Pending():
 		return refused(RefusalNotReady, "it does not serve yet: until it does, its checks and boot_timeout say whether it is well")
+	case vm.Phase.StandsBy():
+		return standsBy()
 	case vm.Phase.Leaving():
 		return noOp("it is leaving already")
 	case vm.Retiring, vm.Order == VMReplace, vm.Order == VMUnhealthy:
@@ -186,6 +221,72 @@ func judgeUnhealthy(vm VMFacts, g GroupFacts) Verdict {
 		return Verdict{Outcome: OutcomeQueued, Sentence: "replacing VMs is paused for the group: it is replaced once that is resumed"}
 	}
 	return begun("it is replaced as one that does not serve, repair.at_once at a time")
+}
+
+func judgeStandby(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
+	switch {
+	case vm.Phase.StandsBy(), vm.Order == VMStandby:
+		return noOp("it stands by already, or is about to")
+	case vm.Phase.Leaving() && !vm.Reimaging:
+		return refused(RefusalLeaving, "its removal has begun")
+	case vm.Reimaging, vm.Phase.Pending():
+		return refused(RefusalNotReady, "it does not serve yet: it can stand by once it is ready")
+	case vm.State.Off():
+		return refused(RefusalOff, fmt.Sprintf("it is %s, and is replaced for that", vm.State))
+	case vm.State.Suspended():
+		return suspended(vm.State)
+	case !keepSize:
+		return shrinks(begun(""), g, "it leaves service now and stands by")
+	case g.Owned >= g.Max:
+		return begun("it leaves service now and stands by; no other takes its place, as it counts to the group's max of %d VMs", g.Max)
+	}
+	return begun("it leaves service now and stands by; another takes its place")
+}
+
+func judgeExitStandby(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
+	switch {
+	case vm.Order == VMExitStandby:
+		return noOp("it is on its way to serve again")
+	case vm.Phase.Leaving():
+		return refused(RefusalLeaving, "its removal has begun")
+	case !vm.Phase.StandsBy():
+		return noOp("it does not stand by")
+	case vm.State.Off():
+		return refused(RefusalOff, fmt.Sprintf("it is %s: start it with virsh before, or `vmscaler remove` takes it away", vm.State))
+	case vm.State.Suspended():
+		return refused(RefusalSuspended, fmt.Sprintf("it is %s: let it go on with virsh before", vm.State))
+	}
+	verdict := begun("it serves again once it is ready")
+	switch {
+	case keepSize:
+		verdict.Sentence += "; the group keeps its size, so that another may go for it"
+	case g.Desired < g.Max:
+		verdict.Grows = true
+		verdict.Sentence += fmt.Sprintf(", and the group wants %s", Count(g.Desired+1, "VM"))
+	}
+	return verdict
+}
+
+func judgeDetach(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
+	const does = "it becomes a domain of yours, with its disks"
+	verdict := begun(does + "; another takes its place")
+	switch {
+	case vm.Phase == PhaseRetained:
+		return begun(does + "; as it was retained, it did not count")
+	case vm.Phase.Leaving() && !vm.Reimaging:
+		return refused(RefusalLeaving, "its removal has begun")
+	case vm.Reimaging, vm.Phase.Pending():
+		return refused(RefusalNotReady, "its launch is not over: it can be detached once it is ready")
+	case vm.Phase.StandsBy(), vm.State.Suspended():
+		return begun(does + "; as it did not serve, it did not count")
+	case keepSize:
+		return verdict
+	}
+	return shrinks(verdict, g, does)
+}
+
+func standsBy() Verdict {
+	return refused(RefusalStandby, "it stands by: `vmscaler resume` has it serve again, and `vmscaler remove` takes it away")
 }
 
 // notRunning is what becomes of a request for a VM that is to be replaced and does not run, and whether it does not.

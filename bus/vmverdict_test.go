@@ -11,26 +11,35 @@ import (
 )
 
 // What becomes of each verb in each phase and state of a VM, as a person reads it: the letters of verdictLetters, one for each of
-// runs, off, suspended and unknown. remove+ is with --keep-size.
+// runs, off, suspended and unknown. with + it is with --keep-size.
 const verdictTable = `
-            creating   launching  ready      draining   stopping   failed     retained   later
-replace     QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       NNN?       ????
-remove      bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       BBB?       ????
-remove+     BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       BBB?       ????
-drain       BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       BBB?       ????
-unhealthy   RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       NNN?       ????
+               creating   launching  ready      draining   stopping   failed     standby    retained   later
+replace        QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       ????
+remove         bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       BBB?       BBB?       ????
+remove+        BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       BBB?       BBB?       ????
+drain          BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       BBB?       BBB?       ????
+unhealthy      RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       ????
+standby        RRR?       RRR?       bOS?       LLL?       LLL?       LLL?       NNN?       NNN?       ????
+standby+       RRR?       RRR?       BOS?       LLL?       LLL?       LLL?       NNN?       NNN?       ????
+exit-standby   NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       gOS?       NNN?       ????
+exit-standby+  NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       BOS?       NNN?       ????
+detach         RRR?       RRR?       bbB?       LLL?       LLL?       LLL?       BBB?       BBB?       ????
+detach+        RRR?       RRR?       BBB?       LLL?       LLL?       LLL?       BBB?       BBB?       ????
 `
 
-// verdictLetter is a verdict as the table has it: begun, in small where the group has one less then, queued, no-op, or refused as
-// the VM's state is not known, it is suspended, or it does not serve yet.
+// verdictLetter is a verdict as the table has it: begun, in small where the group has one less then, or g where it has one
+// more, queued, no-op, or refused as the VM's state is not known, it is suspended, or it does not serve yet.
 func verdictLetter(v bus.Verdict) string {
 	switch {
 	case v.Outcome == bus.OutcomeBegun && v.Shrinks:
 		return "b"
+	case v.Outcome == bus.OutcomeBegun && v.Grows:
+		return "g"
 	case v.Outcome == bus.OutcomeRefused:
 		letter, known := map[bus.Refusal]string{
 			bus.RefusalNoData: "?", bus.RefusalSuspended: "S", bus.RefusalNotReady: "R", bus.RefusalDryRun: "D", bus.RefusalMin: "M",
 			bus.RefusalPaused: "P", bus.RefusalIncomplete: "I", bus.RefusalUnattended: "U",
+			bus.RefusalLeaving: "L", bus.RefusalStandby: "Y", bus.RefusalOff: "O",
 		}[v.Refusal]
 		if !known {
 			return string(v.Refusal)
@@ -53,7 +62,9 @@ func verbOf(row string) (bus.VMVerb, bool) {
 	return bus.VMVerb(name), keep
 }
 
-var rowsOfVerbs = []string{"replace", "remove", "remove+", "drain", "unhealthy"}
+var rowsOfVerbs = []string{
+	"replace", "remove", "remove+", "drain", "unhealthy", "standby", "standby+", "exit-standby", "detach", "detach+",
+}
 
 func quietGroup() bus.GroupFacts {
 	return bus.GroupFacts{Desired: 3, Min: 1, Max: 5, Owned: 3, Surge: 1, Complete: true}
@@ -64,7 +75,7 @@ func TestVerdictInEachPhaseAndState(t *testing.T) {
 	phases := strings.Fields(lines[0])
 	for _, p := range []bus.Phase{
 		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed,
-		bus.PhaseRetained,
+		bus.PhaseRetained, bus.PhaseStandby,
 	} {
 		if !slices.Contains(phases, string(p)) {
 			t.Errorf("the table lacks phase %s", p)
@@ -96,8 +107,8 @@ func TestVerdictInEachPhaseAndState(t *testing.T) {
 	}
 }
 
-// What else holds for a VM that is ready and runs: what was ordered before, what is done about it, and what of its group forbids
-// it.
+// What else holds for a VM that is ready and runs: what was ordered before, what is done about it, and what of its group
+// forbids it.
 func TestVerdictByWhatElseHolds(t *testing.T) {
 	paused := func(scopes ...bus.Scope) func(*bus.VMFacts, *bus.GroupFacts) {
 		return func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.Paused = scopes }
@@ -110,26 +121,29 @@ func TestVerdictByWhatElseHolds(t *testing.T) {
 		set  func(*bus.VMFacts, *bus.GroupFacts)
 		want string // in the order of rowsOfVerbs
 	}{
-		{"nothing", func(*bus.VMFacts, *bus.GroupFacts) {}, "B b B B B"},
-		{"replace was ordered", ordered(bus.VMReplace), "N b B B N"},
-		{"removal was ordered", ordered(bus.VMRemove), "N N N N N"},
-		{"drain was ordered", ordered(bus.VMDrain), "N N N N N"},
-		{"it was marked unhealthy", ordered(bus.VMUnhealthy), "N b B B N"},
-		{"a refresh replaces it", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Retiring = true }, "N b B B N"},
+		{"nothing", func(*bus.VMFacts, *bus.GroupFacts) {}, "B b B B B b B N b B"},
+		{"replace was ordered", ordered(bus.VMReplace), "N b B B N b B N b B"},
+		{"removal was ordered", ordered(bus.VMRemove), "N N N N N L L L L L"},
+		{"drain was ordered", ordered(bus.VMDrain), "N N N N N L L L L L"},
+		{"standby was ordered", ordered(bus.VMStandby), "B b B B B N N N b B"},
+		{"it is to serve again", ordered(bus.VMExitStandby), "B b B B B b B N b B"},
+		{"it is to be detached", ordered(bus.VMDetach), "N N N N N N N N N N"},
+		{"it was marked unhealthy", ordered(bus.VMUnhealthy), "N b B B N b B N b B"},
+		{"a refresh replaces it", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Retiring = true }, "N b B B N b B N b B"},
 		{
-			"it is given new disks", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Reimaging, vm.Phase = true, bus.PhaseStopping },
-			"Q Q Q Q R",
+			"it is given new disks",
+			func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Reimaging, vm.Phase = true, bus.PhaseStopping }, "Q Q Q Q R R R L R R",
 		},
-		{"it is protected", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Protected = true }, "B b B B B"},
-		{"its host is not attended", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Attended = false }, "U U U U U"},
-		{"a dry run", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.DryRun = true }, "D D D D D"},
-		{"at min", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Min = 3 }, "B M B B B"},
-		{"at max", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max = 3 }, "B b B B B"},
-		{"a host is silent", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Complete = false }, "B I B B B"},
-		{"in is paused", paused(bus.ScopeIn), "B P B B B"},
-		{"out is paused", paused(bus.ScopeOut), "B b B B B"},
-		{"repair is paused", paused(bus.ScopeRepair), "Q b B B Q"},
-		{"all is paused", paused(bus.Scopes()...), "Q P Q Q Q"},
+		{"it is protected", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Protected = true }, "B b B B B b B N b B"},
+		{"its host is not attended", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Attended = false }, "U U U U U U U U U U"},
+		{"a dry run", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.DryRun = true }, "D D D D D D D D D D"},
+		{"at min", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Min = 3 }, "B M B B B M B N M B"},
+		{"at max", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max = 3 }, "B b B B B b B N b B"},
+		{"a host is silent", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Complete = false }, "B I B B B I B N I B"},
+		{"in is paused", paused(bus.ScopeIn), "B P B B B P B N P B"},
+		{"out is paused", paused(bus.ScopeOut), "B b B B B b B N b B"},
+		{"repair is paused", paused(bus.ScopeRepair), "Q b B B Q b B N b B"},
+		{"all is paused", paused(bus.Scopes()...), "Q P Q Q Q P Q N P Q"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			vm, g := bus.VMFacts{Phase: bus.PhaseReady, State: bus.StateRunning, Attended: true}, quietGroup()

@@ -248,6 +248,12 @@ func phase(vm bus.VM, machine string, now time.Time, width int) (string, tone) {
 		}
 	case bus.PhaseFailed:
 		return text, toneBad
+	case bus.PhaseStandby:
+		if note := model.Ordered(vm); note != "" {
+			text += ", " + note
+		} else if !running {
+			text += ", " + string(vm.State)
+		}
 	case bus.PhaseCreating, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseRetained:
 	}
 	if !vm.PhaseSince.IsZero() {

@@ -21,6 +21,7 @@ type counts struct {
 	pending   int     // desired, but not yet owned
 	retiring  int     // ready ones whose place others are about to take
 	suspended int     // by a person: owned, and no capacity
+	standby   int     // a person has them stand by: the same
 	memory    float64 // sum over the ready ones of what their guests use, in percent
 	memories  int     // of the ready ones, those where that is known
 	moved     moved   // by the ready ones
@@ -78,6 +79,12 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			}
 			if vm.State.Suspended() {
 				c.suspended++
+				continue
+			}
+			if vm.Phase.StandsBy() || vm.Order.Is(bus.VMDetach) {
+				if vm.Phase.StandsBy() {
+					c.standby++
+				}
 				continue
 			}
 			age := h.Time.Sub(vm.PhaseSince)

@@ -51,12 +51,24 @@ func (o Observation) ordered(pending Orders, replaces bool) Observation {
 			if order, is := pending[vm.UUID]; is {
 				vm.Order = &order
 			}
+			vm.Phase, vm.PhaseSince = phaseOf(*vm)
 			vm.Retiring = vm.Retiring || replaces && vm.Order.Is(bus.VMReplace) && vm.Phase.Serves()
 		}
 		hosts[i].VMs = vms
 	}
 	o.Hosts = hosts
 	return o
+}
+
+// phaseOf is the phase of a VM, and since when, once it stands by as is wanted, or is on its way to serve again.
+func phaseOf(vm bus.VM) (bus.Phase, time.Time) {
+	switch {
+	case vm.Order.Is(bus.VMStandby) && vm.Phase.Serves():
+		return bus.PhaseStandby, vm.Order.At
+	case vm.Order.Is(bus.VMExitStandby) && vm.Phase.StandsBy() && vm.State == bus.StateRunning:
+		return bus.PhaseLaunching, vm.Order.At
+	}
+	return vm.Phase, vm.PhaseSince
 }
 
 // orders are all orders for VMs, those that are pending before others.
@@ -83,7 +95,7 @@ func (o Observation) orders(pending Orders) map[string]bus.VMOrder {
 type VMRequest struct {
 	UUID     string
 	Order    bus.VMOrder
-	KeepSize bool // of bus.VMRemove
+	KeepSize bool // see [bus.Query]
 }
 
 // OrderVM is what becomes of a request for a VM: the verdict, and where that is to do something the decision that says so, with
@@ -115,7 +127,12 @@ func OrderVM(
 	if verdict.Shrinks {
 		next = next.shrunk(s.spec.Policy.Limits, now)
 		d.Direction, d.Rule, d.Guard = bus.In, bus.RuleRemoved, ""
-		d.Sentence = fmt.Sprintf("one VM less, as %s is removed %s", vm.Name, bus.Attribution(r.Order.By, r.Order.Reason))
+		d.Sentence = fmt.Sprintf("one VM less: %s, %s", vm.Name, r.Order.Sentence())
+	}
+	if verdict.Grows {
+		next = next.grown(s.spec.Policy.Limits, now)
+		d.Direction, d.Rule, d.Guard = bus.Out, bus.RuleReturned, ""
+		d.Sentence = fmt.Sprintf("one VM more: %s, %s", vm.Name, r.Order.Sentence())
 	}
 	d.Desired, d.Controls = next.Desired, shown(spec, next.Controls)
 	look(spec, next, obs, now).share(&d, &next)
@@ -172,6 +189,18 @@ func (st State) shrunk(l bus.Limits, now time.Time) State {
 	st.BreachesOut, st.BreachesIn = 0, 0
 	st.Limits = st.Limits.changed(l, -1, now)
 	if n := st.Controls.Desired; n != nil && *n > st.Desired {
+		st.Controls.Desired = new(st.Desired)
+	}
+	return st
+}
+
+// grown is the state of a group that wants one VM more, also where a person has said how many.
+func (st State) grown(l bus.Limits, now time.Time) State {
+	st.Desired++
+	st.LastOut, st.LastChange = now, now
+	st.BreachesOut, st.BreachesIn = 0, 0
+	st.Limits = st.Limits.changed(l, 1, now)
+	if n := st.Controls.Desired; n != nil && *n < st.Desired {
 		st.Controls.Desired = new(st.Desired)
 	}
 	return st

@@ -35,6 +35,12 @@ func only(vms ...bus.VM) Observation {
 // What hosts are to have, and what they may let go, of a group that wants three VMs.
 func TestSharesOfOrderedVMs(t *testing.T) {
 	const replace, remove, drain, unhealthy = bus.VMReplace, bus.VMRemove, bus.VMDrain, bus.VMUnhealthy
+	const standby, exit, detach = bus.VMStandby, bus.VMExitStandby, bus.VMDetach
+	standing := func(n int, verb bus.VMVerb) bus.VM {
+		vm := serving(n, verb)
+		vm.Phase = bus.PhaseStandby
+		return vm
+	}
 	paused := func(scopes ...bus.Scope) func(*bus.Group, *State) {
 		return func(_ *bus.Group, st *State) { st.Controls.Paused = scopes }
 	}
@@ -101,7 +107,38 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		{"at max none comes before it is gone", most(3), []bus.VM{serving(1, drain), serving(2, "")}, []bus.VM{serving(3, "")}, "1 1"},
 		{"an unhealthy one is its actuator's", nil, []bus.VM{serving(1, unhealthy), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
 		{
-			"two, of which one has its place taken", nil,
+			"one that is to stand by counts in nothing",
+			nil,
+			[]bus.VM{serving(1, standby), serving(2, "")},
+			[]bus.VM{serving(3, "")},
+			"2 1",
+		},
+		{"nor does one that does", nil, []bus.VM{standing(1, standby), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{"but one that is to serve again", nil, []bus.VM{standing(1, exit), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{
+			"which then is one too many no more than others",
+			nil,
+			[]bus.VM{standing(1, exit), serving(2, "")},
+			[]bus.VM{serving(3, ""), serving(4, "")},
+			"1 2",
+		},
+		{
+			"one that is to be detached counts in nothing",
+			nil,
+			[]bus.VM{serving(1, detach), serving(2, "")},
+			[]bus.VM{serving(3, "")},
+			"2 1",
+		},
+		{
+			"at max none comes for one that stands by",
+			most(3),
+			[]bus.VM{standing(1, standby), serving(2, "")},
+			[]bus.VM{serving(3, "")},
+			"1 1",
+		},
+		{
+			"two, of which one has its place taken",
+			nil,
 			[]bus.VM{serving(1, replace), serving(2, replace)},
 			[]bus.VM{serving(3, ""), serving(4, "")},
 			"0 (1) 2",
@@ -181,6 +218,50 @@ func TestOrderVM(t *testing.T) {
 	remove := VMRequest{UUID: "1", Order: bus.VMOrder{Verb: bus.VMRemove}}
 	if v, _, _ := OrderVM(g, st, only(vms[0]), d, remove, t0); v.Refusal != bus.RefusalMin {
 		t.Errorf("at min: %+v", v)
+	}
+}
+
+// A VM that stands by counts in no number, and is none that the average is of; when it serves again desired has one more, as far
+// as max lets it.
+func TestStandby(t *testing.T) {
+	g := spec(bounds(1, 4))
+	busy := func(vm bus.VM, cpu float64) bus.VM { vm.CPUPercent = &cpu; return vm }
+	vms := []bus.VM{busy(serving(1, ""), 100), busy(serving(2, ""), 40), busy(serving(3, ""), 50)}
+	newest, st := Decide(g, State{HasSample: true, Desired: 3, Hosts: []bus.HostID{"kvm1"}}, only(vms...), t0)
+	ask := func(verb bus.VMVerb, keepSize bool) bus.Verdict {
+		var v bus.Verdict
+		order := bus.VMOrder{Verb: verb, At: t0.Add(time.Duration(len(string(verb))) * time.Millisecond)}
+		v, newest, st = OrderVM(g, st, only(vms...), newest, VMRequest{"1", order, keepSize}, t0)
+		return v
+	}
+	if v := ask(bus.VMStandby, true); v.Outcome != bus.OutcomeBegun || newest.Desired != 3 || newest.Shares["kvm1"].VMs != 3 {
+		t.Fatalf("%+v: desired %d, share %+v", v, newest.Desired, newest.Shares["kvm1"])
+	}
+	var d bus.Decision
+	d, st = Decide(g, st, only(vms...), t0.Add(time.Second)) // which no sample shows yet
+	if d.Inputs.Ready != 2 || d.Inputs.Owned != 3 || *d.Inputs.AveragePercent != 45 || d.Desired != 3 {
+		t.Errorf("before it stands by: %+v, desired %d", d.Inputs, d.Desired)
+	}
+	order := st.Orders["1"]
+	vms[0].Order, vms[0].Phase = &order, bus.PhaseStandby
+	vms = append(vms, busy(serving(4, ""), 45))
+	d, st = Decide(g, st, only(vms...), t0.Add(2*time.Second))
+	if d.Inputs.Ready != 3 || d.Inputs.Owned != 4 || *d.Inputs.AveragePercent != 45 || d.Desired != 3 || d.Direction != bus.Hold {
+		t.Errorf("with another in its place: %+v, desired %d, %s", d.Inputs, d.Desired, d.Direction)
+	}
+	newest = d
+	if v := ask(bus.VMExitStandby, false); v.Outcome != bus.OutcomeBegun || newest.Desired != 4 || newest.Rule != bus.RuleReturned ||
+		newest.Direction != bus.Out || newest.Shares["kvm1"].VMs != 4 {
+		t.Errorf("%+v: desired %d, %s, %s", v, newest.Desired, newest.Rule, newest.Direction)
+	}
+	d, st = Decide(g, st, only(vms...), t0.Add(3*time.Second))
+	if d.Inputs.Launching != 1 || d.Desired != 4 {
+		t.Errorf("on its way: %+v, desired %d", d.Inputs, d.Desired)
+	}
+	order = st.Orders["1"]
+	vms[0].Order, vms[0].Phase = &order, bus.PhaseReady
+	if d, st = Decide(g, st, only(vms...), t0.Add(4*time.Second)); d.Inputs.Ready != 4 || d.Desired != 4 || len(st.Orders) != 0 {
+		t.Errorf("it serves: %+v, desired %d", d.Inputs, d.Desired)
 	}
 }
 

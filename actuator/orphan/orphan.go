@@ -119,6 +119,15 @@ func Find(s Scan, now time.Time, grace time.Duration, since map[string]time.Time
 	}
 	for _, r := range s.Records {
 		_, defined := s.Domains[r.UUID]
+		if r.Detached != nil {
+			if !slices.ContainsFunc(s.Owned, func(v vm.VM) bool { return v.UUID == r.UUID }) {
+				all = append(all, Orphan{
+					Action: Forget, What: recordOrphan, Group: r.Group, VM: r.VM, UUID: r.UUID, Path: r.Path, VolumeRecord: r,
+					Since: r.Created, Why: "it is a domain of yours now",
+				})
+			}
+			continue
+		}
 		volumes, known := s.Pools[r.Pool]
 		left := slices.ContainsFunc(r.volumes(), func(volume string) bool { return volumes[volume] })
 		if !defined && known && !left {

@@ -38,6 +38,8 @@ type VolumeRecord struct {
 	Template string     `json:"template"` // path of the volume's backing store
 	Created  time.Time  `json:"created"`
 	File     *FileID    `json:"file,omitempty"` // absent until the volume is made, and where its file cannot be looked at
+	// Detached is when the VM was given away: the record authorises nothing any more, and is for its end alone. Absent: it was not.
+	Detached *time.Time `json:"detached,omitempty"`
 	// Others are the VM's further volumes, beside the one above.
 	Others []OtherVolume `json:"others,omitempty"`
 }
@@ -190,6 +192,28 @@ func (r *VolumeRecord) complete(volume, backing string, file *FileID) {
 	}
 	r.Others = slices.DeleteFunc(r.Others, func(o OtherVolume) bool { return o.Volume == volume })
 	r.Others = append(r.Others, OtherVolume{volume, backing, file})
+}
+
+// Release notes, before a VM is given away, that its record authorizes nothing any more. An error means that it could not be
+// noted: then the VM must stay.
+func (b *Records) Release(uuid string) error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, err := readRecord(b.file(uuid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.File, r.Detached = nil, new(time.Now().UTC())
+	for i := range r.Others {
+		r.Others[i].File = nil
+	}
+	return b.write(r)
 }
 
 // Drop takes a record away, after the end of its VM was said.

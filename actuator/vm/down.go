@@ -38,7 +38,8 @@ func Down(ctx context.Context, conn *libvirt.Connect, vms []VM, shutdownTimeout 
 				errs[i] = context.Cause(ctx)
 				return
 			}
-			graceful := vm.Meta.Phase.Serves() || vm.Meta.Phase == bus.PhaseDraining || vm.Meta.Phase == bus.PhaseRetained
+			graceful := vm.Meta.Phase.Serves() || vm.Meta.Phase.StandsBy() || vm.Meta.Phase == bus.PhaseDraining ||
+				vm.Meta.Phase == bus.PhaseRetained
 			errs[i] = h.Remove(
 				ctx,
 				Removal{VM: vm, Kind: Operator, Reason: "vmscaler down", Graceful: graceful},

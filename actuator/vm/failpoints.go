@@ -21,9 +21,17 @@ const (
 	// A reimage goes through those of a removal up to killed, and then through those of a launch.
 	stepReimaging = "reimage.begun"    // its metadata says so
 	stepStripped  = "reimage.stripped" // it is off, and its volumes are gone
+
+	stepStandby   = "standby.marked"    // it has left service, and its metadata says so
+	stepReturning = "standby.returning" // its metadata says that it is launched, as it is to serve again
+	stepReleased  = "detach.released"   // no record says that its disks may be deleted
+	stepDisowned  = "detach.disowned"   // nothing of ours is in its metadata
 )
 
-// Steps are all steps, in their order.
+// OrderSteps are those of what a person wants of a VM.
+func OrderSteps() []string { return []string{stepStandby, stepReturning, stepReleased, stepDisowned} }
+
+// Steps are those of making and removing a VM, in their order.
 func Steps() []string {
 	return []string{
 		stepDefined, stepCloned, stepDisked, stepSeeded, stepMarked, stepStarted, stepBooted, stepReady,

@@ -235,6 +235,8 @@ const (
 	reasonReady   = "ready"   // the VM could serve
 	reasonRemoval = "removal" // it runs, and is about to go
 	reasonDied    = "died"    // it does not run any more
+	reasonStandby = "standby" // it runs on, out of service
+	reasonDetach  = "detach"  // it runs on, as a person's own
 )
 
 // ask asks a hook about a VM and waits for the answer, as hooks.wait does. The call has the hook, its kind, the reason and the
@@ -264,8 +266,15 @@ func (h Manager) removeHook(
 	if address == "" && hook.WaitFor == bus.WaitForCommand {
 		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
 	}
+	reason := reasonRemoval
+	switch {
+	case vm.Order.Is(bus.VMStandby):
+		reason = reasonStandby
+	case vm.Order.Is(bus.VMDetach):
+		reason = reasonDetach
+	}
 	return h.ask(ctx, vm, decision, hookCall{
-		kind: bus.HookRemove, hook: hook, address: address, reason: reasonRemoval, began: began,
+		kind: bus.HookRemove, hook: hook, address: address, reason: reason, began: began,
 	})
 }
 

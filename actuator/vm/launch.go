@@ -25,6 +25,8 @@ type Recorder interface {
 	// Complete adds which file a volume of the VM is, which has just been made with the file at backing as its backing store;
 	// "" is none.
 	Complete(uuid, volume, backing string)
+	// Release notes that a VM is given away; an error means that it is not noted.
+	Release(uuid string) error
 }
 
 // Pools are the names of the storage pools that VMs are made in and from; they may be one.

@@ -10,7 +10,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// SetOrder notes in a VM's metadata what a person wants of it, and reports whether that is new. A VM that is gone is left as it
+// SetOrder notes in a VM's metadata what a person wants of it, and reports whether that is new. An order without a verb takes the
+// note back that the VM is to serve again, as it does. A VM that is gone is left as it
 // is. It works beside whatever else is done about the VM, as the note is an element of its own.
 func (h Manager) SetOrder(ctx context.Context, v VM, order bus.VMOrder) (done bool, err error) {
 	dom, err := h.Conn.LookupDomainByUUIDString(v.UUID)
@@ -29,9 +30,14 @@ func (h Manager) SetOrder(ctx context.Context, v VM, order bus.VMOrder) (done bo
 		if err != nil || now.Order.Same(&order) {
 			return err
 		}
-		element, err := order.XML()
-		if err != nil {
-			return err
+		element := "" // which removes it
+		switch {
+		case order.Verb != "":
+			if element, err = order.XML(); err != nil {
+				return err
+			}
+		case !now.Order.Is(bus.VMExitStandby): // something else is wanted by now
+			return nil
 		}
 		where, err := modification(dom)
 		if err != nil {

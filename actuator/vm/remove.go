@@ -102,6 +102,7 @@ func (e *ending) look(ctx context.Context) (wanted bool, err error) {
 		err = nil
 	case err != nil:
 	case e.removal.Kind == Died && e.vm.State == bus.StateRunning: // somebody started it again
+	case e.removal.Kind != Operator && e.vm.Order.Is(bus.VMDetach): // it is a person's in a moment
 	case (e.removal.Kind == ScaleIn || e.removal.Kind == Outdated || e.removal.Kind == Reimaged) && e.vm.Protected:
 	default:
 		e.dom = dom
@@ -239,6 +240,15 @@ func (e *ending) destroy(ctx context.Context) error {
 
 // delete deletes the volumes, and then the definition that names them.
 func (e *ending) delete(ctx context.Context) error {
+	if e.dom != nil && e.removal.Kind != Operator {
+		order, err := readOrder(e.dom)
+		if err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+			return fmt.Errorf("%s: %w", e.vm.Name, err)
+		}
+		if order.Is(bus.VMDetach) { // which was asked too late to keep it running
+			return fmt.Errorf("%s: it is to be detached, and not to be removed", e.vm.Name)
+		}
+	}
 	if err := e.Calls.act(ctx, e.deleteVolumes); err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func scaled(c bus.Controls) []await.Condition {
 	return all
 }
 
-// scopesCmd is the commands pause and resume.
+// scopesCmd is the command pause, and resume of a group.
 type scopesCmd struct{ control }
 
 func pauseCommand(g *globals) *cobra.Command {
@@ -99,24 +99,19 @@ what they would do.`),
 	})
 }
 
-func resumeCommand(g *globals) *cobra.Command {
-	return scopesCommand(g, bus.VerbResume, &cobra.Command{
-		Short:   "Take back what was paused of a group",
-		Long:    "Take back what was paused of a group; without a scope all of it.",
-		Example: "  vmscaler resume web\n  vmscaler resume web repair",
-	})
-}
-
 func scopesCommand(g *globals, verb string, cmd *cobra.Command) *cobra.Command {
 	c := &scopesCmd{control{g: g, verb: verb}}
 	cmd.Use = verb + " GROUP [" + strings.Join(scopeNames(), "|") + "]..."
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := argsBetween(1, -1)(cmd, args); err != nil {
-			return err
-		}
-		return checkScopes(args[1:])
-	}
+	cmd.Args = scopesArgs
 	return c.command(cmd, c.validate)
+}
+
+// scopesArgs are a name and scopes.
+func scopesArgs(cmd *cobra.Command, args []string) error {
+	if err := argsBetween(1, -1)(cmd, args); err != nil {
+		return err
+	}
+	return checkScopes(args[1:])
 }
 
 func scopeNames() (names []string) {

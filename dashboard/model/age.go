@@ -16,6 +16,15 @@ func Ordered(vm bus.VM) string {
 		return "to be drained"
 	case bus.VMUnhealthy:
 		return "unhealthy"
+	case bus.VMStandby:
+		if vm.Phase.StandsBy() {
+			return ""
+		}
+		return "to stand by"
+	case bus.VMExitStandby:
+		return "to serve again"
+	case bus.VMDetach:
+		return "to be detached"
 	}
 	return string(vm.Order.Verb) // of a later version
 }

@@ -165,7 +165,20 @@ func (f *fleet) act() {
 	}
 	plan := actuator.Plan(s)
 	for _, n := range plan.Note {
-		f.vm(n.VM.UUID).Order = &n.Order
+		if f.vm(n.VM.UUID).Order = &n.Order; n.Order.Verb == "" {
+			f.vm(n.VM.UUID).Order = nil
+		}
+	}
+	for _, vm := range plan.StandBy {
+		f.vm(vm.UUID).Meta.Phase = bus.PhaseStandby
+	}
+	for _, v := range plan.Return {
+		vm := f.vm(v.UUID)
+		vm.up, vm.Meta.Phase, vm.Meta.Since = 4, bus.PhaseLaunching, f.now
+	}
+	for _, v := range plan.Detach { // and its name is taken from then on
+		f.foreign[v.Name] = true
+		f.vms = slices.DeleteFunc(f.vms, func(vm *simVM) bool { return vm.UUID == v.UUID })
 	}
 	for _, r := range plan.Keep {
 		vm := f.vm(r.VM.UUID)
@@ -289,6 +302,11 @@ func TestLoopSettles(t *testing.T) {
 				t.Fatalf("no rest after %d s: desired %d, %q; VMs %s", step, f.wanted.Desired, f.wanted.Sentence, f)
 			}
 			before := f.wanted.Desired
+			for _, vm := range f.vms {
+				if vm.Meta.Phase.StandsBy() {
+					f.ask(vm, bus.VMRemove, true)
+				}
+			}
 			f.work()
 			f.decide(true, true)
 			f.act()

@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// TestStandbyAndDetach: a VM leaves service and runs on, whatever happens, until it serves again; and one that is given away
+// keeps its disks, also when its new owner undefines it, and has nothing of vmscaler's left. Both also by a program that is
+// killed in the middle. The remove and launch hooks are told.
+func TestStandbyAndDetach(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := t.TempDir()
+	told, script := filepath.Join(dir, "told"), filepath.Join(dir, "hook")
+	line := fmt.Sprintf("#!/bin/sh\necho \"$VMSCALER_HOOK $VMSCALER_VM $VMSCALER_REASON\" >>%s\n", told)
+	if err := os.WriteFile(script, []byte(line), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	hook := "{wait_for: command, command: " + script + "}"
+	config := w.config("min: 1\nmax: 3\nhooks:\n  launch: " + hook + "\n  remove: " + hook + "\n")
+	start := func() run { return w.start(config) }
+	p := start()
+	ask := func(args ...string) string { return w.must(append(args, "--nats-url", p.url)...) }
+	phase := func(name string) (phase bus.Phase) {
+		for _, vm := range p.sample.VMs {
+			if vm.Name == name {
+				phase = vm.Phase
+			}
+		}
+		return phase
+	}
+	p.untilReady(1)
+	first := p.sample.VMs[0].Name
+	uuid := w.uuids()[first]
+
+	if out := ask("standby", first, "--reason", "a look at it"); !strings.Contains(out, "another takes its place") {
+		t.Errorf("standby says %q", out)
+	}
+	if e := p.untilEvent(first, bus.EventStandby); e.Reason != "a look at it" || !strings.Contains(e.By, "@") {
+		t.Errorf("event %+v", e)
+	}
+	p.until("another serves", func() bool { return len(p.sample.VMs) == 2 && p.decision.Inputs.Ready == 1 })
+	w.refused([]string{"replace", first, "--nats-url", p.url}, "stands by", "resume")
+	if out := ask("status", w.group); !strings.Contains(out, "standby") {
+		t.Errorf("status says\n%s", out)
+	}
+	dom := w.domain(first)
+	if err := dom.Destroy(); err != nil { // it is nobody's to repair
+		t.Fatal(err)
+	}
+	p.until("it is off", func() bool { return phase(first) == bus.PhaseStandby && p.sample.VMs[0].State == bus.StateShutoff })
+	w.refused([]string{"resume", first, "--nats-url", p.url}, "shut off", "start it")
+	p.kill()
+	p = start()
+	if err := dom.Create(); err != nil {
+		t.Fatal(err)
+	}
+	p.until("it runs, and stands by", func() bool {
+		return len(p.sample.VMs) == 2 && phase(first) == bus.PhaseStandby && p.sample.VMs[0].State == bus.StateRunning &&
+			p.decision.HasSample && p.decision.Desired == 1
+	})
+	if out := ask("resume", first); !strings.Contains(out, "the group wants 2 VMs") {
+		t.Errorf("resume says %q", out)
+	}
+	p.until("it serves again", func() bool { return phase(first) == bus.PhaseReady && p.sample.VMs[0].Order == nil })
+	if w.uuids()[first] != uuid {
+		t.Error("it is another one")
+	}
+	text, err := os.ReadFile(told)
+	if want := "remove " + first + " standby\n"; err != nil || !strings.Contains(string(text), want) ||
+		strings.Count(string(text), "launch "+first+" ready\n") != 2 {
+		t.Errorf("the hooks were told (%v)\n%swant %q and two launches", err, text, want)
+	}
+
+	var volume string
+	for _, vm := range w.vms() {
+		if vm.Name == first {
+			volume = vm.Meta.Volume
+		}
+	}
+	if out := ask("detach", first, "--keep-size", "--reason", "mine"); !strings.Contains(out, "a domain of yours") {
+		t.Errorf("detach says %q", out)
+	}
+	if e := p.untilEvent(first, bus.EventDetached); e.Reason != "mine" {
+		t.Errorf("event %+v", e)
+	}
+	definition, err := dom.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
+	live, errLive := dom.GetXMLDesc(0)
+	if err != nil || errLive != nil || strings.Contains(definition+live, "urn:vmscaler") {
+		t.Errorf("left in its metadata (%v, %v):\n%s", err, errLive, definition)
+	}
+	if state, _, err := dom.GetState(); err != nil || state != libvirt.DOMAIN_RUNNING {
+		t.Errorf("it is %v (%v)", state, err)
+	}
+	p.until("others serve in its place", func() bool { return p.decision.Inputs.Ready >= 1 && phase(first) == "" })
+	defer w.forget(first)
+	defer func() { _ = os.Remove(filepath.Join(w.dir, volume)) }()
+	if err := dom.Destroy(); err != nil {
+		t.Fatal(err)
+	}
+	if err := dom.Undefine(); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	if out := w.must("sweep", "-c", config, "--grace", "0s", "--yes"); strings.Contains(out, "deleted "+w.dir) {
+		t.Errorf("sweep says\n%s", out)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, volume)); err != nil {
+		t.Errorf("its disk: %v", err)
+	}
+	w.refreshPool()
+}
