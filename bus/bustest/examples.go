@@ -169,7 +169,7 @@ func Status() *bus.Status {
 func Fleet(vms int, name string) *bus.Sample {
 	s := Sample()
 	vm := s.VMs[0]
-	vm.Order = nil // few have one
+	vm.Order, vm.Rates = nil, nil // few have them
 	s.VMs = nil
 	for i := range vms {
 		vm.Name = fmt.Sprintf("%s-%d", name, i)

@@ -1,7 +1,7 @@
 // Command plots draws what `vmscaler simulate -o json` prints, as an SVG for docs/policies.md: what each policy loses beside
 // what it pays for, or, with -trace, demand and ready VMs over time.
 //
-//	vmscaler simulate --trace DIR --compare all --boot 2s,30s,90s --seeds 3 -o json | go run ./docs/plots > docs/policies.svg
+//	vmscaler simulate --trace DIR --compare all --boot 2s,30s,90s -o json | go run ./docs/plots > docs/policies.svg
 //	vmscaler simulate --compare threshold,hpa -o json --points 60s | go run ./docs/plots -trace flash-crowd > docs/policies-day.svg
 package main
 
