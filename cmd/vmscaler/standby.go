@@ -58,6 +58,7 @@ from then on, as far as its max lets it; with --keep-size it keeps its size, and
 	cmd.Use = "resume GROUP|VM [" + strings.Join(scopeNames(), "|") + "]..."
 	cmd.Args = scopesArgs
 	cmd.Flags().BoolVar(&c.vm.query.KeepSize, "keep-size", false, "of a VM: the group keeps its size")
+	c.vm.addWait(cmd, waitAtMost)
 	cmd = c.command(cmd, c.validate)
 	cmd.RunE = checked(c.validate, c.run)
 	return cmd
@@ -65,8 +66,11 @@ from then on, as far as its max lets it; with --keep-size it keeps its size, and
 
 func (c *resumeCmd) validate(args []string) error {
 	if !isVM(args[0]) {
-		if c.vm.query.KeepSize {
+		switch {
+		case c.vm.query.KeepSize:
 			return usageError{errors.New("--keep-size: found it with a group, want it with a VM")}
+		case c.vm.on:
+			return usageError{errors.New("--wait: found it with a group, want it with a VM")}
 		}
 		return c.scopesCmd.validate(args)
 	}

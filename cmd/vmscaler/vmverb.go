@@ -61,7 +61,8 @@ func (c *vmVerb) run(cmd *cobra.Command) error {
 	return c.until(cmd, conn, answer.Group, c.done(answer)...)
 }
 
-// done is what is waited for with --wait: that the VM is gone, and that another serves where it takes its place.
+// done is what is waited for with --wait: that the VM is gone, or is where it is to be, and that another serves where it takes
+// its place.
 func (c *vmVerb) done(a bus.VMAnswer) []await.Condition {
 	gone := await.Gone{VM: a.VM, UUID: a.UUID}
 	switch c.verb {
@@ -70,8 +71,12 @@ func (c *vmVerb) done(a bus.VMAnswer) []await.Condition {
 			return []await.Condition{gone}
 		}
 		return []await.Condition{gone, await.Stable{}}
-	case bus.VMReplace, bus.VMDrain, bus.VMUnhealthy:
+	case bus.VMReplace, bus.VMDrain, bus.VMUnhealthy, bus.VMDetach:
 		return []await.Condition{gone, await.Stable{}}
+	case bus.VMStandby:
+		return []await.Condition{await.Phase{VM: a.VM, Phase: bus.PhaseStandby}, await.Stable{}}
+	case bus.VMExitStandby:
+		return []await.Condition{await.Phase{VM: a.VM, Phase: bus.PhaseReady}}
 	}
 	return []await.Condition{await.Stable{}}
 }

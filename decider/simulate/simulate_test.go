@@ -235,8 +235,8 @@ func TestCompareIsRepeatable(t *testing.T) {
 	}
 }
 
-// What docs/policies.md promises must hold on demands that nobody has tuned for, too: it costs and loses less than each of the others.
-// Who keeps many VMs for long lacks fewer on these, and pays for it.
+// What docs/policies.md promises must hold on demands that nobody has tuned for, too: it costs and loses less than each of the
+// others. Who keeps many VMs for long lacks fewer on these, and pays for it.
 func TestPredictiveBeatsTheBaselines(t *testing.T) {
 	p := Plan{
 		Traces:   between(12, 18),
