@@ -83,22 +83,27 @@ func (c *waitCmd) run(cmd *cobra.Command) error {
 type waiting struct {
 	on      bool
 	timeout time.Duration // 0 is without end
+	timed   func() bool   // reports whether --timeout was given; nil where there is no --wait
 }
 
 // addWait adds the flags; timeout is the one where none is named, 0 is without end.
 func (w *waiting) addWait(cmd *cobra.Command, timeout time.Duration) {
 	cmd.Flags().BoolVar(&w.on, "wait", false, "wait until it is done, and not only ordered")
 	w.addTimeout(cmd, timeout)
+	w.timed = func() bool { return cmd.Flags().Changed("timeout") }
 }
 
 func (w *waiting) addTimeout(cmd *cobra.Command, timeout time.Duration) {
 	cmd.Flags().DurationVar(&w.timeout, "timeout", timeout, "for how long to wait; 0 is without end")
 }
 
-// check refuses what --timeout cannot be.
+// check refuses what --timeout cannot be, and one that nothing waits for.
 func (w *waiting) check() error {
 	if w.timeout < 0 {
 		return usageError{fmt.Errorf("--timeout: found %s, want 0 or more, such as 2m", w.timeout)}
+	}
+	if !w.on && w.timed != nil && w.timed() {
+		return usageError{errors.New("--timeout: found it without --wait")}
 	}
 	return nil
 }
