@@ -83,6 +83,14 @@ test-external: ## the longer tests on a NATS server that is not embedded
 	@$(HOST) libvirt
 	$(HOST) as-libvirt go test -race -timeout 20m -tags external -run External -v ./cmd/vmscaler/e2e
 
+# Minutes each, for what wants time to pass on real VMs: a host that is full, a load in the middle of a refresh, old VMs.
+.PHONY: test-long
+test-long: $(NATS) ## the end-to-end tests that take longest
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	$(HOST) as-libvirt go test -count 1 -timeout 40m -parallel 2 -tags long -v \
+		-run '^Test(RefreshOnAFullHost|LoadDuringARefresh|MaxLifetime|Victims)$$' ./cmd/vmscaler/e2e
+
 # On a libvirtd of its own, which it stops and kills. Part of `make test` in short; this is the long run: each fault at least
 # twice, then on at random. CHAOS_SEED and CHAOS_ONLY=fault,... repeat what failed.
 CHAOS_MINUTES ?= 30
@@ -119,7 +127,7 @@ bench-once: bench ## one small round of each benchmark, as CI does
 lint: $(GOLANGCI) ## golangci-lint, go mod tidy and shellcheck
 	@$(HOST) packages lint
 	$(HOST) exec go mod tidy -diff
-	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,image,profile ./...
+	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,image,long,profile ./...
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
 lint-tool: $(GOLANGCI)
