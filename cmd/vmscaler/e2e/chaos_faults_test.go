@@ -86,7 +86,7 @@ func chaosFaults() []fault {
 		{name: "kill-actuator", place: inSplit, do: killAndStart("actuator")},
 		{name: "kill-nats-server", place: onExternal, do: killAndStart("nats")},
 	}
-	faults = append(faults, verbFaults()...)
+	faults = append(append(faults, verbFaults()...), asideFaults()...)
 	for _, step := range vm.Steps() {
 		one, split := fault{
 			name:  "die-at-" + step,

@@ -2,15 +2,19 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// verbFaults are what a person asks for one VM, with a process that is killed in the middle of it.
+// verbFaults are what a person asks for one VM that is to go, with a process that is killed in the middle of it.
 func verbFaults() (faults []fault) {
 	for _, verb := range bus.VMVerbs() {
+		if slices.Contains([]bus.VMVerb{bus.VMStandby, bus.VMExitStandby, bus.VMDetach}, verb) { // those of asideFaults
+			continue
+		}
 		faults = append(faults,
 			fault{name: string(verb), place: inOneProcess, do: killInVerb(verb, "run"), short: verb == bus.VMReplace},
 			fault{name: string(verb) + "-split", place: inSplit, do: killInVerb(verb, "decider", "actuator")})
@@ -18,16 +22,30 @@ func verbFaults() (faults []fault) {
 	return faults
 }
 
-// askFor asks something for a VM until it is answered.
-func (c *chaos) askFor(verb bus.VMVerb, v vm.VM) {
+// ask runs a command over the bus until it is answered.
+func (c *chaos) ask(args ...string) {
 	c.t.Helper()
-	c.until(settleBound, string(verb)+" of "+v.Name+" is answered", func() error {
-		args := append([]string{string(verb), v.UUID, "--reason", "chaos", "--nats-url", c.url}, c.login...)
-		if out, err := c.command(args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	})
+	c.until(settleBound, strings.Join(args, " ")+" is answered", func() error { return c.tryToAsk(args...) })
+}
+
+// tryToAsk runs a command over the bus once.
+func (c *chaos) tryToAsk(args ...string) error {
+	args = append(append(slices.Clone(args), "--nats-url", c.url), c.login...)
+	if out, err := c.command(args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// killAll ends processes without warning, and starts them again.
+func (c *chaos) killAll(processes ...string) {
+	c.t.Helper()
+	for _, name := range processes {
+		c.procs[name].kill()
+	}
+	for _, name := range processes {
+		c.startStage(name)
+	}
 }
 
 // killInVerb asks something for a VM, and ends processes without warning at a random moment after the answer. The VM goes all the
@@ -39,24 +57,13 @@ func killInVerb(verb bus.VMVerb, processes ...string) func(*chaos) {
 			c.ready(c.want + 1)
 		}
 		v := c.anyVM()
-		c.askFor(verb, v)
+		c.ask(string(verb), v.UUID, "--reason", "chaos")
 		c.pause(time.Duration(c.rng.IntN(4000)) * time.Millisecond)
-		for _, name := range processes {
-			c.procs[name].kill()
-		}
-		for _, name := range processes {
-			c.startStage(name)
-		}
+		c.killAll(processes...)
 		c.replaced(v)
 		c.ready(c.want)
 		if verb == bus.VMRemove {
-			c.until(settleBound, "a decider leads", func() error {
-				args := append([]string{"scale", c.group, "--release", "--nats-url", c.url}, c.login...)
-				if out, err := c.command(args...).CombinedOutput(); err != nil {
-					return fmt.Errorf("%w: %s", err, out)
-				}
-				return nil
-			})
+			c.ask("scale", c.group, "--release")
 		}
 	}
 }

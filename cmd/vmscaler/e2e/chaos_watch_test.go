@@ -214,7 +214,7 @@ func (o *lookout) explainedBy(events []bus.Event, epoch time.Time) error {
 			return fmt.Errorf("no beginning of %s, created at %s, among %d events", s.name(uuid), s.created, len(events))
 		}
 		if !s.gone.IsZero() && s.gone.After(epoch.Add(slack)) &&
-			!s.has(events, s.created, o.nextOf(s), bus.EventRemoved, bus.EventFailed, bus.EventDied) {
+			!s.has(events, s.created, o.nextOf(s), bus.EventRemoved, bus.EventFailed, bus.EventDied, bus.EventDetached) {
 			return fmt.Errorf(
 				"no end of %s, created at %s and seen to be gone at %s, among %d events",
 				s.name(uuid),
