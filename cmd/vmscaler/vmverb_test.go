@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -16,10 +17,11 @@ func TestVMVerbsAreAskedFor(t *testing.T) {
 		verbs = append(verbs, string(v))
 	}
 	asked := make(chan client.Request, 1)
-	outcome := bus.OutcomeBegun
+	var outcome atomic.Value
 	flags := answering(t, bus.RoleDecider, verbs, func(r client.Request) error {
 		asked <- r
-		if outcome == bus.OutcomeRefused {
+		outcome, is := outcome.Load().(bus.Outcome)
+		if !is || outcome == bus.OutcomeRefused {
 			return r.RefuseAs(bus.RefusalMin, "%s: too few", r.Query.VM)
 		}
 		return r.Answer(bus.VMAnswer{
@@ -37,7 +39,7 @@ func TestVMVerbsAreAskedFor(t *testing.T) {
 		{"drain web-1 --reason slow", bus.OutcomeQueued, bus.Query{VM: "web-1", Reason: "slow"}, "web-1: drain is queued: soon\n"},
 		{"unhealthy web-1 --group web", bus.OutcomeNoOp, bus.Query{VM: "web-1", Group: "web"}, "web-1: nothing to do: soon\n"},
 	} {
-		outcome = tt.outcome
+		outcome.Store(tt.outcome)
 		out, err := command(t, append(strings.Fields(tt.line), flags...)...)
 		if err != nil || out != tt.want {
 			t.Errorf("%s: %q, %v; want %q", tt.line, out, err, tt.want)
@@ -51,7 +53,7 @@ func TestVMVerbsAreAskedFor(t *testing.T) {
 			t.Errorf("%s asks %s of %+v", tt.line, r.Verb, q)
 		}
 	}
-	outcome = bus.OutcomeRefused
+	outcome.Store(bus.OutcomeRefused)
 	_, err := command(t, append([]string{"remove", "web-1"}, flags...)...)
 	var refused *bus.RefusedError
 	if !errors.As(err, &refused) || refused.Why != bus.RefusalMin || !strings.Contains(refused.Text, "too few") {
