@@ -216,19 +216,21 @@ func (b *Records) Release(uuid string) error {
 	return b.write(r)
 }
 
-// Drop takes a record away, after the end of its VM was said.
+// Drop takes a record away, after the end of its VM was said, and what a process has left of it that ended while it wrote it.
 func (b *Records) Drop(uuid string) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	err := os.Remove(b.file(uuid))
-	if err == nil {
-		err = syncDir(b.Dir)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		b.warn(unnamed("drop a record", err))
+	for _, path := range []string{b.file(uuid), b.unfinished(uuid + ".json")} {
+		err := os.Remove(path)
+		if err == nil {
+			err = syncDir(b.Dir)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			b.warn(unnamed("drop a record", err))
+		}
 	}
 }
 
@@ -272,6 +274,9 @@ func (b *Records) Read() []VolumeRecord {
 }
 
 func (b *Records) file(uuid string) string { return filepath.Join(b.Dir, uuid+".json") }
+
+// unfinished is where a file is written before it gets its name.
+func (b *Records) unfinished(name string) string { return filepath.Join(b.Dir, "."+name+".new") }
 
 // Report is warn for those who sweep.
 func (b *Records) Report(err error) {
@@ -332,7 +337,7 @@ func (b *Records) save(name string, content any) error {
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		return err
 	}
-	temp := filepath.Join(b.Dir, "."+name+".new")
+	temp := b.unfinished(name)
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return unnamed("write a record", err)

@@ -63,10 +63,17 @@ func TestRecordRoundTrip(t *testing.T) {
 			t.Errorf("%s: mode %s, %v; want %s", name, info.Mode(), err, want)
 		}
 	}
+	cut := filepath.Join(b.Dir, "."+someUUID+".json.new")
+	if err := os.WriteFile(cut, []byte(`{"v":`), 0o600); err != nil { // as a process leaves it that ends just then
+		t.Fatal(err)
+	}
 	b.Drop(someUUID)
 	b.Drop(someUUID)
 	if got := b.Read(); got != nil {
 		t.Errorf("dropped: %+v", got)
+	}
+	if _, err := os.Lstat(cut); !os.IsNotExist(err) {
+		t.Errorf("left after it was dropped: %s (%v)", cut, err)
 	}
 	if log.Len() > 0 {
 		t.Errorf("logged %s", log)
