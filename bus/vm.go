@@ -92,6 +92,13 @@ func StateFromLibvirt(state int) State {
 	return states[state]
 }
 
+// PausedForNow reports whether libvirt itself has paused a domain, by its number for the reason (virDomainPausedReason), and lets it go
+// on in a moment, as while it starts or during a snapshot: nobody has suspended it. Its state is StateOther then.
+func PausedForNow(reason int) bool {
+	const migration, save, dump, shuttingDown, snapshot, startingUp, postcopy = 2, 3, 4, 8, 9, 11, 12
+	return slices.Contains([]int{migration, save, dump, shuttingDown, snapshot, startingUp, postcopy}, reason)
+}
+
 // Suspended reports whether a domain stands still and can go on where it was: it is owned, and no capacity. As a rule a
 // person did that, so it is left alone.
 func (s State) Suspended() bool { return s == StatePaused || s == StateSaved || s == StateAsleep }

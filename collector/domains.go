@@ -85,6 +85,14 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	}
 	at := time.Now()
 	r.state = bus.StateFromLibvirt(int(info.State))
+	if r.state == bus.StatePaused {
+		switch state, reason, err := dom.GetState(); {
+		case errors.Is(err, libvirt.ERR_NO_DOMAIN):
+			return r, false, nil
+		case err == nil && state == libvirt.DOMAIN_PAUSED && bus.PausedForNow(reason):
+			r.state = bus.StateOther
+		}
+	}
 	if r.state == bus.StateShutoff {
 		switch saved, err := dom.HasManagedSaveImage(0); {
 		case errors.Is(err, libvirt.ERR_NO_DOMAIN):

@@ -128,26 +128,10 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 		}
 	}
 	vm.IOError = pausedOnIOError(state, reason)
-	if state == libvirt.DOMAIN_PAUSED && pausedForNow(reason) {
+	if state == libvirt.DOMAIN_PAUSED && bus.PausedForNow(reason) {
 		vm.State = bus.StateOther
 	}
 	return vm, nil
-}
-
-// pausedForNow reports whether libvirt itself has paused a domain and lets it go on in a moment, as during a snapshot: it
-// still serves, and nobody has suspended it.
-func pausedForNow(reason int) bool {
-	switch libvirt.DomainPausedReason(reason) {
-	case libvirt.DOMAIN_PAUSED_MIGRATION, libvirt.DOMAIN_PAUSED_SAVE, libvirt.DOMAIN_PAUSED_DUMP,
-		libvirt.DOMAIN_PAUSED_SHUTTING_DOWN, libvirt.DOMAIN_PAUSED_SNAPSHOT, libvirt.DOMAIN_PAUSED_STARTING_UP,
-		libvirt.DOMAIN_PAUSED_POSTCOPY:
-		return true
-	case libvirt.DOMAIN_PAUSED_UNKNOWN, libvirt.DOMAIN_PAUSED_USER, libvirt.DOMAIN_PAUSED_IOERROR, libvirt.DOMAIN_PAUSED_WATCHDOG,
-		libvirt.DOMAIN_PAUSED_FROM_SNAPSHOT, // for good, as a person wanted it
-		libvirt.DOMAIN_PAUSED_CRASHED, libvirt.DOMAIN_PAUSED_POSTCOPY_FAILED, libvirt.DOMAIN_PAUSED_API_ERROR:
-		return false
-	}
-	return false
 }
 
 func pausedOnIOError(state libvirt.DomainState, reason int) bool {

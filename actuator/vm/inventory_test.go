@@ -54,7 +54,7 @@ func TestPausedForNow(t *testing.T) {
 		libvirt.DOMAIN_PAUSED_STARTING_UP: true,
 		99:                                false,
 	} {
-		if got := pausedForNow(int(reason)); got != want {
+		if got := bus.PausedForNow(int(reason)); got != want {
 			t.Errorf("reason %d: %v, want %v", reason, got, want)
 		}
 	}
