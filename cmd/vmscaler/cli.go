@@ -90,6 +90,9 @@ func flagError(cmd *cobra.Command, err error) error {
 	if len(name) == 1 && name[0] >= '0' && name[0] <= '9' {
 		return usageError{fmt.Errorf("found -%s, want a number of 0 or more", unknown.GetSpecifiedShortnames())}
 	}
+	if strings.Contains(cmd.Use, " -- ") {
+		return usageError{fmt.Errorf("%w; what is for the command in the VM comes after --: %s", err, cmd.UseLine())}
+	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {

@@ -83,11 +83,15 @@ func (c *vmVerb) done(a bus.VMAnswer) []await.Condition {
 
 // outcomeText is what became of a request, in a word or two.
 func outcomeText(a bus.VMAnswer) string {
+	verb := string(a.Verb)
+	if a.Verb == bus.VMExitStandby {
+		verb = bus.VerbResume // as the command is called
+	}
 	switch a.Outcome {
 	case bus.OutcomeBegun:
-		return string(a.Verb)
+		return verb
 	case bus.OutcomeQueued:
-		return string(a.Verb) + " is queued"
+		return verb + " is queued"
 	case bus.OutcomeNoOp:
 		return "nothing to do"
 	case bus.OutcomeRefused: // which is an error

@@ -4,13 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/bustest"
@@ -19,11 +16,6 @@ import (
 var update = flag.Bool("update", false, "write the table of metrics")
 
 const page = "../../docs/metrics.md"
-
-// described is how a description prints itself.
-var described = regexp.MustCompile(
-	`fqName: "([^"]*)", help: "([^"]*)", unit: "[^"]*", constLabels: {}, variableLabels: {([^}]*)}`,
-)
 
 // TestDocs: the page has each metric, as it describes itself.
 func TestDocs(t *testing.T) {
@@ -39,16 +31,27 @@ func TestDocs(t *testing.T) {
 	removed.Event, removed.ElapsedMS = bus.EventRemoved, 1
 	e.Fold(*removed)
 	rows := map[string]string{}
-	metrics := make(chan prometheus.Metric, 1000)
-	e.Collect(metrics)
-	close(metrics)
-	for m := range metrics {
-		parts := described.FindStringSubmatch(m.Desc().String())
-		if parts == nil {
-			t.Fatalf("found %s", m.Desc())
+	d := bustest.Decision()
+	d.Recommendations, d.Inputs.TargetPercent, d.Inputs.LowerPercent, d.Inputs.UpperPercent = nil, 0, 20, 70
+	d.Seq, d.Time = d.Seq+1, d.Time.Add(time.Second)
+	e.Fold(*d)
+	families, err := NewServer(bustest.Join(t, bustest.StartServer(t), "dashboard"), e, bustest.Quiet).registry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), namespace+"_") {
+			continue
 		}
-		labels := "`" + strings.Join(strings.Split(parts[3], ","), "`, `") + "`"
-		rows[parts[1]] = fmt.Sprintf("| `%s` | %s | %s |\n", parts[1], labels, strings.TrimSuffix(parts[2], "."))
+		labels := "none"
+		for i, l := range f.GetMetric()[0].GetLabel() {
+			if i == 0 {
+				labels = "`" + l.GetName() + "`"
+			} else {
+				labels += ", `" + l.GetName() + "`"
+			}
+		}
+		rows[f.GetName()] = fmt.Sprintf("| `%s` | %s | %s |\n", f.GetName(), labels, strings.TrimSuffix(f.GetHelp(), "."))
 	}
 	var names []string
 	for name := range rows {

@@ -88,7 +88,7 @@ func (s *Server) fold(ctx context.Context, inbox <-chan any) {
 	}
 }
 
-func (s *Server) handler() http.Handler {
+func (s *Server) registry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		s.exporter, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -99,8 +99,12 @@ func (s *Server) handler() http.Handler {
 			Namespace: namespace, Name: "exporter_bus_connected", Help: "1 while this process is connected to the bus.",
 		}, func() float64 { _, connected := s.conn.Connected(); return truth(connected) }),
 	)
+	return registry
+}
+
+func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{
 		MaxRequestsInFlight: scrapes, Timeout: scrapeWithin, EnableOpenMetrics: true, ErrorLog: errorLog{s.log},
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
