@@ -147,7 +147,7 @@ func leastKnown(s situation, to int) int {
 		return s.state.Desired
 	}
 	work := n.atMost() / float64(n.ready) * float64(n.ready+n.warming)
-	return max(to, int(math.Ceil(work/busiest(s.spec.Policy)-1e-9)))
+	return max(to, vmsFor(work, s.spec.Policy, s.state.Desired))
 }
 
 // capacityComing holds while the VMs on their way are enough for the load.
@@ -176,7 +176,7 @@ func projection(s situation, c change) (int, time.Duration) {
 		return c.to, 0
 	}
 	work := max(n.sum, n.wanted) / float64(n.readings) * float64(n.ready+n.warming)
-	return min(max(c.to, int(math.Ceil(work/busiest(s.spec.Policy)-1e-9))), c.from), 0
+	return max(c.to, vmsFor(work, s.spec.Policy, c.from)), 0
 }
 
 func rate(s situation, c change) (int, time.Duration) {
@@ -216,6 +216,15 @@ func paused(s situation, c change) (int, bool) {
 	stays := s.within(c.from)
 	is := c.to > c.from && s.state.Controls.IsPaused(bus.ScopeOut) || c.to < c.from && s.state.Controls.IsPaused(bus.ScopeIn)
 	return stays, is && stays != c.to
+}
+
+// vmsFor is how many VMs can do a work, in percent of one, below the limit; at most that many, however low the limit is.
+func vmsFor(work float64, p bus.Policy, most int) int {
+	limit := busiest(p)
+	if limit <= 0 {
+		return most
+	}
+	return int(min(math.Ceil(work/limit-1e-9), float64(most)))
 }
 
 // busiest is the average CPU that a scale-in may lead to, in percent.

@@ -13,6 +13,7 @@ import (
 // refreshFacts are what a refresh goes by.
 type refreshFacts struct {
 	kept     int // VMs of the group that are neither leaving, suspended nor retiring
+	halted   int // suspended while they boot
 	serving  int // of those, ready and running
 	updated  int // of those, up to date
 	staying  int // of kept, outdated
@@ -46,6 +47,9 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 					f.standing++
 				}
 			case !kept(vm):
+				if vm.Phase.Pending() {
+					f.halted++
+				}
 			default:
 				f.kept++
 				if serves {
@@ -356,7 +360,7 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 // many go first as may be in repair.
 func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares map[bus.HostID]bus.Share) (spare int) {
 	surge, spare := s.spec.Maintenance.Leeway(desired, s.spec.Max)
-	if s.counts.owned >= s.spec.Max && f.kept < desired || surge == 0 {
+	if s.counts.owned >= s.spec.Max && f.kept+f.halted < desired || surge == 0 {
 		spare = max(spare, s.spec.Repair.AtOnce)
 	}
 	if r.Active() {
