@@ -113,7 +113,7 @@ func (f *fuzzer) subject() string {
 		"vmscaler.lifecycle." + group + "._.control", "vmscaler.lifecycle." + group + "." + group + "-1.ready",
 		"vmscaler.health.actuator.x-1",
 		"vmscaler.ctl.status", "vmscaler.ctl.explain", "vmscaler.ctl.pause", "vmscaler.ctl.resume", "vmscaler.ctl.dry-run",
-		"vmscaler.ctl.scale", "vmscaler.ctl.hook",
+		"vmscaler.ctl.scale", "vmscaler.ctl.hook", "vmscaler.wake.x", "vmscaler.wake.>",
 		"vmscaler", "vmscaler..x", "$SRV.PING", "_INBOX.x",
 	}
 	return all[f.rng.IntN(len(all))]

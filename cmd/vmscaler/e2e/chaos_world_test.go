@@ -49,6 +49,7 @@ ready_when: uptime
 ready_after: 1s
 boot_timeout: 20s
 shutdown_timeout: 3s
+wake_for: 2s
 blind_after: 5s
 repair: {health_grace: 5s}
 brakes: {launch_failures: 3, launch_pause: 5s, early_death: 0s, removals: 1000}
