@@ -44,9 +44,13 @@ func (h hindered) next(now []hindrance, at time.Time) hindered {
 
 // troubles are the hindrances that have lasted for too long.
 func (h hindered) troubles(group string, now time.Time) (all bus.Troubles) {
-	for _, code := range []bus.ProblemCode{bus.ProblemNoMetric, bus.ProblemUnknownCPU, bus.ProblemRefreshWaits} {
+	for _, code := range []bus.ProblemCode{bus.ProblemNoMetric, bus.ProblemUnknownCPU, bus.ProblemStandby, bus.ProblemRefreshWaits} {
 		if l, is := h[code]; is && now.Sub(l.since) >= l.patience {
-			all.Add(code, group, fmt.Sprintf("group %s: for %s %s", group, seconds(now.Sub(l.since)), l.text))
+			subject := group
+			if code == bus.ProblemStandby {
+				subject = l.key
+			}
+			all.Add(code, subject, fmt.Sprintf("group %s: for %s %s", group, seconds(now.Sub(l.since)), l.text))
 		}
 	}
 	return all
@@ -68,10 +72,30 @@ func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration,
 			fmt.Sprintf("the CPU of %d of %s in service is not known: no VM is scaled in", in.Unknown, plural(in.Ready)), patience,
 		})
 	}
+	if h, is := g.standsBy(d, obs, patience); is {
+		all = append(all, h)
+	}
 	if h, is := g.refreshWaits(d, obs, patience, now); is {
 		all = append(all, h)
 	}
 	return all
+}
+
+// standsBy is a VM that stands by and so leaves no room in max for another that is wanted. One that an actuator was told to make it
+// reports itself, sooner; where max leaves none to be told of, only the decider knows.
+func (g *group) standsBy(d bus.Decision, obs Observation, patience time.Duration) (hindrance, bool) {
+	owned, kept, name := 0, 0, ""
+	for _, h := range obs.Hosts {
+		owned, kept = owned+len(h.VMs), kept+h.kept()
+		for _, vm := range h.VMs {
+			if vm.Phase.StandsBy() && name == "" {
+				name = vm.Name
+			}
+		}
+	}
+	text := fmt.Sprintf("it has %s of %d, as %s stands by and counts to max %d: `vmscaler resume %s` lets it serve again",
+		plural(kept), d.Desired, name, d.Inputs.Max, name)
+	return hindrance{bus.ProblemStandby, name, text, patience}, name != "" && kept < d.Desired && owned >= d.Inputs.Max
 }
 
 // noMetric is a metric that a group follows and that is not known. A query of Prometheus that fails is a problem of its own.

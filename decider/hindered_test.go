@@ -59,6 +59,13 @@ func TestStandsStill(t *testing.T) {
 		},
 		{"a refresh at max, at first", spec(bounds(1, 2)), changed, 50, "", ""},
 		{
+			"a VM stands by at max", spec(bounds(1, 2)),
+			func(f *rollout) {
+				f.state.Controls.Desired = new(2)
+				f.vms["kvm1"][0].Phase = bus.PhaseStandby
+			}, 120, bus.ProblemStandby, "it has 1 VM of 2, as web-1 stands by and counts to max 2",
+		},
+		{
 			"a refresh of protected VMs", spec(bounds(1, 4)),
 			func(f *rollout) {
 				changed(f)

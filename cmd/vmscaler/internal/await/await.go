@@ -94,6 +94,7 @@ func (p picture) moving() string {
 	var all []string
 	for _, vm := range p.vms {
 		switch {
+		case vm.Phase == bus.PhaseRetained: // until a person removes it
 		case vm.Phase.Pending() || vm.Phase.Leaving() || vm.Phase == bus.PhaseFailed || !vm.Phase.Known():
 			all = append(all, fmt.Sprintf("%s is %s", vm.Name, vm.Phase))
 		case vm.Order != nil && vm.Phase.Capacity(): // else it is carried out, or is so as was ordered
