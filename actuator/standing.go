@@ -45,7 +45,7 @@ func (st standing) next(s Situation, a Actions, now time.Time) standing {
 		switch s.Work[v.UUID] {
 		case BringingUp, Reimaging:
 			n.launching++
-		case Removing, Draining:
+		case Removing, Draining, SettingAside:
 			moves = true
 		case Idle, Resting, Marking:
 		}
@@ -176,6 +176,8 @@ func (w *worker) doing() string {
 		return "giving new disks to"
 	case Marking:
 		return "noting that it is retiring of"
+	case SettingAside:
+		return "taking out of service"
 	case Removing, Draining, Idle, Resting:
 	}
 	return "removing"

@@ -35,7 +35,7 @@ func (r Refusal) Code() RefusalCode {
 	case RefusalUnknownVM:
 		return RefusedUnknown
 	case RefusalAmbiguous, RefusalNoData, RefusalUnattended, RefusalDryRun, RefusalPaused, RefusalMin, RefusalNotReady,
-		RefusalSuspended, RefusalBusy, RefusalIncomplete:
+		RefusalSuspended, RefusalBusy, RefusalIncomplete, RefusalLeaving, RefusalStandby, RefusalOff:
 		return RefusedState
 	}
 	return RefusedState // of a later version

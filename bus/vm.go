@@ -92,8 +92,8 @@ func StateFromLibvirt(state int) State {
 	return states[state]
 }
 
-// PausedForNow reports whether libvirt itself has paused a domain, by its number for the reason (virDomainPausedReason), and lets it go
-// on in a moment, as while it starts or during a snapshot: nobody has suspended it. Its state is StateOther then.
+// PausedForNow reports whether libvirt itself has paused a domain, by its number for the reason (virDomainPausedReason), and
+// lets it go on in a moment, as while it starts or during a snapshot: nobody has suspended it. Its state is StateOther then.
 func PausedForNow(reason int) bool {
 	const migration, save, dump, shuttingDown, snapshot, startingUp, postcopy = 2, 3, 4, 8, 9, 11, 12
 	return slices.Contains([]int{migration, save, dump, shuttingDown, snapshot, startingUp, postcopy}, reason)

@@ -44,7 +44,8 @@ func (h hindered) next(now []hindrance, at time.Time) hindered {
 
 // troubles are the hindrances that have lasted for too long.
 func (h hindered) troubles(group string, now time.Time) (all bus.Troubles) {
-	for _, code := range []bus.ProblemCode{bus.ProblemNoMetric, bus.ProblemUnknownCPU, bus.ProblemStandby, bus.ProblemRefreshWaits} {
+	codes := []bus.ProblemCode{bus.ProblemNoMetric, bus.ProblemUnknownCPU, bus.ProblemStandby, bus.ProblemRefreshWaits}
+	for _, code := range codes {
 		if l, is := h[code]; is && now.Sub(l.since) >= l.patience {
 			subject := group
 			if code == bus.ProblemStandby {

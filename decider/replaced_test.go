@@ -6,8 +6,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// However the VM looks that takes another's place while it is made, and whoever says how many the group has: the other stays until it
-// serves, also where max has no room for a third.
+// However the VM looks that takes another's place while it is made, and whoever says how many the group has: the other stays
+// until it serves, also where max has no room for a third.
 func TestReplacedVMStaysUntilAnotherServes(t *testing.T) {
 	made := func(phase bus.Phase, state bus.State) bus.VM {
 		vm := launchingVM(2)
