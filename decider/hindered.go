@@ -82,8 +82,8 @@ func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration,
 	return all
 }
 
-// standsBy is a VM that stands by and so leaves no room in max for another that is wanted. One that an actuator was told to make it
-// reports itself, sooner; where max leaves none to be told of, only the decider knows.
+// standsBy is a VM that stands by and so leaves no room in max for another that is wanted. One that an actuator was told to make
+// it reports itself, sooner; where max leaves none to be told of, only the decider knows.
 func (g *group) standsBy(d bus.Decision, obs Observation, patience time.Duration) (hindrance, bool) {
 	owned, kept, name := 0, 0, ""
 	for _, h := range obs.Hosts {
