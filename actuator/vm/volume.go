@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -81,6 +82,24 @@ func hasFolder(pool *libvirt.StoragePool, dir string) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
+const (
+	refreshTries = 20
+	refreshPause = 100 * time.Millisecond
+)
+
+// refreshPool has libvirt look at the pool's files again, which it refuses while a volume is being made there, as for the VM that
+// is launched meanwhile.
+func refreshPool(pool *libvirt.StoragePool) error {
+	for try := 1; ; try++ {
+		err := pool.Refresh(0)
+		busy := errors.Is(err, libvirt.ERR_INTERNAL_ERROR) || errors.Is(err, libvirt.ERR_OPERATION_INVALID)
+		if err == nil || !busy || try == refreshTries {
+			return err
+		}
+		time.Sleep(refreshPause)
+	}
+}
+
 // deleteFrom deletes volumes from a pool, and reports whether one of them was there.
 func deleteFrom(pool *libvirt.StoragePool, volumes []string) (deleted bool, err error) {
 	refreshed := false
@@ -88,7 +107,7 @@ func deleteFrom(pool *libvirt.StoragePool, volumes []string) (deleted bool, err 
 		vol, err := pool.LookupStorageVolByName(volume)
 		if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) && !refreshed {
 			// A volume whose making was cut off may be there without the pool's knowledge.
-			if err := pool.Refresh(0); err != nil {
+			if err := refreshPool(pool); err != nil {
 				return deleted, fmt.Errorf("refresh the storage pool: %w", err)
 			}
 			refreshed = true

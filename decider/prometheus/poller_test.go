@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 type polled struct {
 	*Poller
 	start     time.Time
+	mu        sync.Mutex // guards what follows
 	fails     bool
 	asked     []string
 	published []string
@@ -32,10 +34,14 @@ func runPoller(t *testing.T) *polled {
 		if m.Value != nil {
 			text = fmt.Sprint(*m.Value)
 		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.published = append(p.published, at()+" "+m.Group+" "+text)
 		return nil
 	}, zerolog.Nop())
 	p.ask = func(_ context.Context, q bus.Prometheus) (float64, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.asked = append(p.asked, at()+" "+q.Query)
 		if p.fails {
 			return 0, errors.New("no")
@@ -54,10 +60,18 @@ func runPoller(t *testing.T) *polled {
 	return p
 }
 
+func (p *polled) fail(is bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fails = is
+}
+
 // after lets time pass, and is what happened in it.
 func (p *polled) after(d time.Duration) (asked, published []string) {
 	time.Sleep(d) // of the bubble's clock
 	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	asked, published = p.asked, p.published
 	p.asked, p.published = nil, nil
 	slices.Sort(published)
@@ -101,12 +115,12 @@ func TestPollerSharesAQuery(t *testing.T) {
 func TestPollerBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := runPoller(t)
-		p.fails = true
+		p.fail(true)
 		p.Follow(map[string]bus.Prometheus{"web": {Query: "a", Interval: 10 * time.Second}})
 		asked, published := p.after(200 * time.Second)
 		wants(t, "asked", asked, "0s a", "20s a", "1m0s a", "2m0s a", "3m0s a")
 		wants(t, "published", published[:2], "0s web ?no", "1m0s web ?no")
-		p.fails = false
+		p.fail(false)
 		asked, _ = p.after(55 * time.Second)
 		wants(t, "asked once it answers", asked, "4m0s a", "4m10s a")
 	})
