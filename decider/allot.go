@@ -1,0 +1,122 @@
+package decider
+
+import "github.com/vmscaler/vmscaler/bus"
+
+// leeway is how many VMs a refresh may have beyond desired, and how many of desired may be missing. A VM does not serve while
+// it gets its disks, so that one at least may be missing for that.
+func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
+	surge, spare = bus.Leeway(desired, most, r.MaxSurge, r.MinHealthyPercent)
+	if r.Strategy == bus.RefreshReimage {
+		return 0, max(1, spare)
+	}
+	return surge, spare
+}
+
+// allot says on which hosts VMs may retire, of those that build says are outdated, and how many of those that do may go now. A
+// host's share is without those that it may retire, so that none takes their place before the next decision has said where. Load
+// comes first: no further VM retires while the group grows or shrinks, or lacks others than those that take the place of retiring
+// ones. VMs that a person wants replaced retire without a refresh, too.
+func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Direction, desired int, shares map[bus.HostID]bus.Share) {
+	if !r.Active() && !s.obs.anyOrdered() || s.incomplete != "" {
+		return
+	}
+	f := s.refreshFacts(build)
+	more, spare := 0, 0
+	if r.Active() {
+		more, spare = s.retireMore(*r, f, direction, desired)
+	}
+	reimages := r.Reimages()
+	s.withinMax(shares)
+	if s.obs.anyOrdered() {
+		spare = max(spare, s.replacing(r, f, desired, shares))
+	}
+	release := min(max(0, f.serving+f.standing-(desired-spare)), f.standing)
+	for _, h := range s.obs.Hosts {
+		share, ok := shares[h.ID]
+		if !ok {
+			continue
+		}
+		standing, reimaging, may := 0, 0, 0
+		for _, vm := range h.VMs {
+			switch {
+			case vm.Order.Leaves():
+			case vm.Reimaging:
+				reimaging++
+			case vm.Retiring && vm.Phase.Serves():
+				standing++
+			case kept(vm) && !vm.Protected && vm.Phase.Serves() && build.Outdated(vm.Machine, vm.Template, vm.Created):
+				may++
+			}
+		}
+		now := max(0, min(more, may))
+		share.Release = min(release, standing)
+		if reimages {
+			share.Retire = reimaging + now
+		} else {
+			share.Retire = standing - share.Release + now
+			share.VMs -= now
+		}
+		more, release = more-now, release-share.Release
+		shares[h.ID] = share
+	}
+}
+
+// replacing takes back new VMs that would take the places of more VMs than the group's maintenance lets be there beside others,
+// and is how many of desired may be missing while a person has VMs replaced. Where none may be, and none has room beside them, as
+// many go first as may be in repair.
+func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares map[bus.HostID]bus.Share) (spare int) {
+	surge, spare := s.spec.Maintenance.Leeway(desired, s.spec.Max)
+	if s.counts.owned >= s.spec.Max && f.kept+f.halted < desired || surge == 0 {
+		spare = max(spare, s.spec.Repair.AtOnce)
+	}
+	if r.Active() {
+		more, _ := leeway(*r, s.spec.Max, desired)
+		surge = max(surge, more)
+	}
+	there, wanted := 0, 0
+	for _, h := range s.obs.Hosts {
+		wanted += max(0, shares[h.ID].VMs-h.kept())
+		for _, vm := range h.VMs {
+			if kept(vm) || vm.Retiring && vm.Order.Is(bus.VMReplace) {
+				there++
+			}
+		}
+	}
+	s.takeBack(shares, there+wanted-desired-surge)
+	return spare
+}
+
+// retireMore is how many more VMs a refresh has retire now, and how many of desired it may have missing.
+func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direction, desired int) (more, spare int) {
+	surge, spare := leeway(r, s.spec.Max, desired)
+	whole := f.kept+f.retiring >= desired && f.complete && direction == bus.Hold
+	if !whole || !r.Phase.Replaces() || s.state.Controls.IsPaused(bus.ScopeRepair) {
+		return 0, spare
+	}
+	more = min(surge+spare-f.retiring, upTo(r)-max(0, r.Total-f.staying), f.staying-f.held)
+	if r.Strategy == bus.RefreshReimage { // each takes one out of service, and others may be out already
+		more = min(more, f.serving-(desired-spare))
+	}
+	return more, spare
+}
+
+// withinMax takes back new VMs from the hosts' shares for which old ones must go first.
+func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
+	owned, wanted := 0, 0
+	for _, h := range s.obs.Hosts {
+		owned += len(h.VMs)
+		wanted += max(0, shares[h.ID].VMs-h.kept())
+	}
+	s.takeBack(shares, owned+wanted-s.spec.Max)
+}
+
+// takeBack takes back up to so many new VMs from the hosts' shares.
+func (s situation) takeBack(shares map[bus.HostID]bus.Share, excess int) {
+	for _, h := range s.obs.Hosts {
+		share := shares[h.ID]
+		less := max(0, min(excess, share.VMs-h.kept()))
+		share.VMs -= less
+		excess -= less
+		shares[h.ID] = share
+	}
+}
