@@ -11,29 +11,13 @@ import (
 )
 
 // SetDeletion notes in a VM's metadata how far it is kept from the command that removes a group. A VM that is gone is left as it
-// is. It works beside whatever else is done about the VM, as the note is an element of its own.
+// is.
 func (h Manager) SetDeletion(ctx context.Context, v VM, level bus.DeletionProtection) error {
-	dom, err := h.Conn.LookupDomainByUUIDString(v.UUID)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up %s: %w", v.Name, err)
-	}
-	defer func() { _ = dom.Free() }()
-	err = h.Calls.act(ctx, func() error {
-		now, err := readVM(dom)
-		if errors.Is(err, errNotOurs) {
+	err := h.amend(ctx, v, func(dom *libvirt.Domain, now VM) error {
+		if now.Deletion == level {
 			return nil
 		}
-		if err != nil || now.Deletion == level {
-			return err
-		}
-		where, err := modification(dom)
-		if err != nil {
-			return err
-		}
-		return dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, level.XML(), bus.DeletionKey, bus.DeletionURI, where)
+		return setElement(dom, bus.DeletionKey, bus.DeletionURI, level.XML())
 	})
 	if err != nil {
 		return fmt.Errorf("note the deletion protection of %s: %w", v.Name, err)

@@ -21,15 +21,11 @@ func Protect(conn *libvirt.Connect, vm VM, on bool) error {
 	if _, err := readVM(dom); err != nil {
 		return fmt.Errorf("%s: %w", vm.Name, err)
 	}
-	where, err := modification(dom)
-	if err != nil {
-		return fmt.Errorf("protect %s: %w", vm.Name, err)
-	}
 	element := "" // which removes it
 	if on {
 		element = bus.ProtectionXML(time.Now())
 	}
-	err = dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.ProtectionKey, bus.ProtectionURI, where)
+	err = setElement(dom, bus.ProtectionKey, bus.ProtectionURI, element)
 	if !on && errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
 		return nil // it had none
 	}
@@ -49,23 +45,4 @@ func isProtected(dom *libvirt.Domain) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("read the protection: %w", err)
-}
-
-// modification is where a change of a domain's metadata must go: to what runs, and to what is kept.
-func modification(dom *libvirt.Domain) (where libvirt.DomainModificationImpact, err error) {
-	active, err := dom.IsActive()
-	if err != nil {
-		return 0, fmt.Errorf("is it active: %w", err)
-	}
-	persistent, err := dom.IsPersistent()
-	if err != nil {
-		return 0, fmt.Errorf("is it persistent: %w", err)
-	}
-	if active {
-		where |= libvirt.DOMAIN_AFFECT_LIVE
-	}
-	if persistent {
-		where |= libvirt.DOMAIN_AFFECT_CONFIG
-	}
-	return where, nil
 }

@@ -124,12 +124,7 @@ func (h Manager) MarkRestart(g GuestSign, at time.Time) error {
 	if is == was {
 		return nil
 	}
-	where, err := modification(dom)
-	if err != nil {
-		return fmt.Errorf("note the restart of %s: %w", vm.Name, err)
-	}
-	err = dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, is.XML(), bus.RebootKey, bus.RebootURI, where)
-	if err != nil {
+	if err := setElement(dom, bus.RebootKey, bus.RebootURI, is.XML()); err != nil {
 		return fmt.Errorf("note the restart of %s: %w", vm.Name, err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,21 +13,9 @@ import (
 // SetRetiring notes in a VM's metadata that it serves only until another has taken its place, or that it stays. It reports
 // whether that is new. A VM that is gone, or that does not serve any more, is left as it is.
 func (h Manager) SetRetiring(ctx context.Context, v VM, retiring bool) (done bool, err error) {
-	dom, err := h.Conn.LookupDomainByUUIDString(v.UUID)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look up %s: %w", v.Name, err)
-	}
-	defer func() { _ = dom.Free() }()
-	err = h.Calls.act(ctx, func() error {
-		now, err := readVM(dom)
-		if errors.Is(err, errNotOurs) {
+	err = h.amend(ctx, v, func(dom *libvirt.Domain, now VM) error {
+		if !now.Meta.Phase.Serves() || now.Retiring() == retiring {
 			return nil
-		}
-		if err != nil || !now.Meta.Phase.Serves() || now.Retiring() == retiring {
-			return err
 		}
 		next := now.Meta
 		if next.Retiring = (time.Time{}); retiring {
@@ -49,11 +36,7 @@ func setMetadata(dom *libvirt.Domain, meta bus.Metadata) error {
 	if err != nil {
 		return err
 	}
-	where, err := modification(dom)
-	if err != nil {
-		return err
-	}
-	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI, where); err != nil {
+	if err := setElement(dom, bus.MetadataKey, bus.MetadataURI, element); err != nil {
 		return fmt.Errorf("write its metadata: %w", err)
 	}
 	return nil

@@ -1,0 +1,60 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"libvirt.org/go/libvirt"
+)
+
+// amend changes what a VM's metadata says, by what it says now. A VM that is gone, or not ours any more, is left as it is. It works
+// beside whatever else is done about the VM where change writes an element of its own.
+func (h Manager) amend(ctx context.Context, v VM, change func(dom *libvirt.Domain, now VM) error) error {
+	dom, err := h.Conn.LookupDomainByUUIDString(v.UUID)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", v.Name, err)
+	}
+	defer func() { _ = dom.Free() }()
+	return h.Calls.act(ctx, func() error {
+		now, err := readVM(dom)
+		if errors.Is(err, errNotOurs) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return change(dom, now)
+	})
+}
+
+// setElement writes an element of a domain's metadata, to what runs and to what is kept; "" removes it.
+func setElement(dom *libvirt.Domain, key, uri, element string) error {
+	where, err := modification(dom)
+	if err != nil {
+		return err
+	}
+	return dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, key, uri, where)
+}
+
+// modification is where a change of a domain's metadata must go: to what runs, and to what is kept.
+func modification(dom *libvirt.Domain) (where libvirt.DomainModificationImpact, err error) {
+	active, err := dom.IsActive()
+	if err != nil {
+		return 0, fmt.Errorf("is it active: %w", err)
+	}
+	persistent, err := dom.IsPersistent()
+	if err != nil {
+		return 0, fmt.Errorf("is it persistent: %w", err)
+	}
+	if active {
+		where |= libvirt.DOMAIN_AFFECT_LIVE
+	}
+	if persistent {
+		where |= libvirt.DOMAIN_AFFECT_CONFIG
+	}
+	return where, nil
+}
