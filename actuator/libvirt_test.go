@@ -537,7 +537,7 @@ func TestDeleteVolumeOfAnotherName(t *testing.T) {
 			b.makeVolume(volume)
 		}
 		before := b.volumes()
-		if err := vm.DeleteVolumes(b.conn, meta, ""); err == nil || !strings.Contains(err.Error(), "left alone") {
+		if err := vm.DeleteVolumes(t.Context(), b.conn, meta, ""); err == nil || !strings.Contains(err.Error(), "left alone") {
 			t.Errorf("%q: %v", volume, err)
 		}
 		if after := b.volumes(); !slices.Equal(before, after) {
@@ -547,17 +547,17 @@ func TestDeleteVolumeOfAnotherName(t *testing.T) {
 	meta := someMetadata()
 	meta.Pool = testPool
 	b.makeVolume(meta.Volume)
-	if err := vm.DeleteVolumes(b.conn, meta, ""); err != nil {
+	if err := vm.DeleteVolumes(t.Context(), b.conn, meta, ""); err != nil {
 		t.Error(err)
 	}
 	if slices.Contains(b.volumes(), meta.Volume) {
 		t.Error("its own volume is still there")
 	}
-	if err := vm.DeleteVolumes(b.conn, meta, ""); err != nil {
+	if err := vm.DeleteVolumes(t.Context(), b.conn, meta, ""); err != nil {
 		t.Errorf("a volume that is gone: %v", err)
 	}
 	meta.Pool = "none"
-	if err := vm.DeleteVolumes(b.conn, meta, ""); err == nil {
+	if err := vm.DeleteVolumes(t.Context(), b.conn, meta, ""); err == nil {
 		t.Error("a pool that is not there: no error")
 	}
 }

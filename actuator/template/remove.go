@@ -107,7 +107,7 @@ func (r *removal) remove(ctx context.Context) (err error) {
 	if err := gone(v.Delete(libvirt.STORAGE_VOL_DELETE_NORMAL)); err != nil {
 		return fmt.Errorf("delete volume %s: %w", VolumeName(r.name), err)
 	}
-	return refresh(ctx, r.pool) // libvirt keeps a volume whose file was gone before
+	return RefreshPool(ctx, r.pool) // libvirt keeps a volume whose file was gone before
 }
 
 // removeUpload removes what an upload has left that was cut off.

@@ -45,7 +45,7 @@ func TestRemove(t *testing.T) {
 	defer p.Free()
 	clone := filepath.Join(dir, "web-1.12345678.qcow2")
 	img(t, "create", "-q", "-f", "qcow2", "-b", file, "-F", "qcow2", clone)
-	if err := refresh(t.Context(), p); err != nil {
+	if err := RefreshPool(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	refuses("a clone in the pool", nil, "web-1.12345678.qcow2", pool)
@@ -54,14 +54,14 @@ func TestRemove(t *testing.T) {
 	}
 	layered := filepath.Join(dir, VolumeName("layered"))
 	img(t, "create", "-q", "-f", "qcow2", "-b", file, "-F", "qcow2", layered)
-	if err := refresh(t.Context(), p); err != nil {
+	if err := RefreshPool(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	refuses("another template", nil, "template layered")
 	if err := os.Remove(layered); err != nil {
 		t.Fatal(err)
 	}
-	if err := refresh(t.Context(), p); err != nil {
+	if err := RefreshPool(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	// A disk in no pool, of a domain that is off: only its file says what is below it.

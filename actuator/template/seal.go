@@ -92,7 +92,7 @@ func openSealed(ctx context.Context, conn *libvirt.Connect, from Volume) (_ *sea
 			s.free()
 		}
 	}()
-	if err := refresh(ctx, p); err != nil { // a person may have put the file there a moment ago
+	if err := RefreshPool(ctx, p); err != nil { // a person may have put the file there a moment ago
 		return nil, err
 	}
 	if s.vol, err = findVolume(p, from.Name); err != nil {

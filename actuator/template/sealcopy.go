@@ -80,7 +80,7 @@ func (s *sealed) copyInto(ctx context.Context, p *libvirt.StoragePool, name stri
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := refresh(ctx, p); err != nil {
+	if err := RefreshPool(ctx, p); err != nil {
 		return err
 	}
 	if err := verify(v, s.desc.Capacity.Value); err != nil {

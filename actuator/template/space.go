@@ -36,7 +36,7 @@ func fits(place string, need, free, keep uint64, remedy string) error {
 // poolFits looks at the pool again, as libvirt's own figure is as old as its last refresh. That also has it forget volumes whose
 // files are gone, which the new template may be to replace.
 func poolFits(ctx context.Context, p *libvirt.StoragePool, name string, need, keep uint64) error {
-	if err := refresh(ctx, p); err != nil {
+	if err := RefreshPool(ctx, p); err != nil {
 		return err
 	}
 	info, err := p.GetInfo()

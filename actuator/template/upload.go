@@ -123,7 +123,7 @@ func upload(
 	if err := s.unchanged(); err != nil {
 		return err
 	}
-	if err := refresh(ctx, p); err != nil {
+	if err := RefreshPool(ctx, p); err != nil {
 		return err
 	}
 	if err := verify(volume, s.disk.capacity); err != nil {
@@ -345,9 +345,10 @@ func deleteVolume(v *libvirt.StorageVol) error {
 	return nil
 }
 
-// refresh has libvirt look at the pool's files again: until then it believes
-// the volume to be what it was created as.
-func refresh(ctx context.Context, p *libvirt.StoragePool) error {
+// RefreshPool has libvirt look at a pool's files again: until then it believes a volume to be what it was created as. libvirt
+// refuses it while a volume is being made there, which takes moments; after five seconds, and for any other reason, that is an
+// error.
+func RefreshPool(ctx context.Context, p *libvirt.StoragePool) error {
 	for try := 1; ; try++ {
 		err := p.Refresh(0)
 		if err == nil {

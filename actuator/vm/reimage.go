@@ -90,7 +90,7 @@ func (e *ending) takeOutForReimage(ctx context.Context) error {
 	if e.dom == nil {
 		return errors.New("it was undefined meanwhile")
 	}
-	if err := e.Calls.act(ctx, func() error { return DeleteVolumes(e.Conn, e.vm.Meta, e.disk) }); err != nil {
+	if err := e.Calls.act(ctx, func() error { return DeleteVolumes(ctx, e.Conn, e.vm.Meta, e.disk) }); err != nil {
 		return err
 	}
 	step(stepStripped)

@@ -249,7 +249,7 @@ func (e *ending) delete(ctx context.Context) error {
 			return fmt.Errorf("%s: it is to be detached, and not to be removed", e.vm.Name)
 		}
 	}
-	if err := e.Calls.act(ctx, e.deleteVolumes); err != nil {
+	if err := e.Calls.act(ctx, func() error { return e.deleteVolumes(ctx) }); err != nil {
 		return err
 	}
 	step(stepDeleted)
@@ -264,12 +264,12 @@ func (e *ending) delete(ctx context.Context) error {
 
 // deleteVolumes deletes the VM's volumes, unless somebody has come to need them: they stay then as orphans, which a sweep deletes
 // when nobody does any more.
-func (e *ending) deleteVolumes() error {
+func (e *ending) deleteVolumes(ctx context.Context) error {
 	var err error
 	if e.needed, err = e.readNeeded(); err != nil || e.needed != "" {
 		return err
 	}
-	return DeleteVolumes(e.Conn, e.vm.Meta, e.disk)
+	return DeleteVolumes(ctx, e.Conn, e.vm.Meta, e.disk)
 }
 
 // readNeeded is who needs the VM's disk, "" if nobody does.

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,11 +9,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -21,7 +22,7 @@ import (
 // may have another name by now, so one with that folder counts like the one that the domain names. Where no pool has the folder
 // nobody can tell whether the volume is there: that is an error, and the domain has to stay, as nothing else says whose the
 // volume is.
-func DeleteVolumes(conn *libvirt.Connect, meta bus.Metadata, path string) error {
+func DeleteVolumes(ctx context.Context, conn *libvirt.Connect, meta bus.Metadata, path string) error {
 	if !strings.HasSuffix(meta.Volume, bus.VolumeName("", meta.UUID)) {
 		return fmt.Errorf("volume %q is not named for domain %s: left alone", meta.Volume, meta.UUID)
 	}
@@ -48,12 +49,12 @@ func DeleteVolumes(conn *libvirt.Connect, meta bus.Metadata, path string) error 
 			continue
 		}
 		looked = true
-		if deleted, err := deleteFrom(&pools[i], meta.Volumes()); deleted || err != nil {
+		if deleted, err := deleteFrom(ctx, &pools[i], meta.Volumes()); deleted || err != nil {
 			return err
 		}
 	}
 	if named != nil && !looked {
-		if deleted, err := deleteFrom(named, meta.Volumes()); deleted || err != nil {
+		if deleted, err := deleteFrom(ctx, named, meta.Volumes()); deleted || err != nil {
 			return err
 		}
 		looked = path == ""
@@ -82,33 +83,15 @@ func hasFolder(pool *libvirt.StoragePool, dir string) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-const (
-	refreshTries = 20
-	refreshPause = 100 * time.Millisecond
-)
-
-// refreshPool has libvirt look at the pool's files again, which it refuses while a volume is being made there, as for the VM that
-// is launched meanwhile.
-func refreshPool(pool *libvirt.StoragePool) error {
-	for try := 1; ; try++ {
-		err := pool.Refresh(0)
-		busy := errors.Is(err, libvirt.ERR_INTERNAL_ERROR) || errors.Is(err, libvirt.ERR_OPERATION_INVALID)
-		if err == nil || !busy || try == refreshTries {
-			return err
-		}
-		time.Sleep(refreshPause)
-	}
-}
-
 // deleteFrom deletes volumes from a pool, and reports whether one of them was there.
-func deleteFrom(pool *libvirt.StoragePool, volumes []string) (deleted bool, err error) {
+func deleteFrom(ctx context.Context, pool *libvirt.StoragePool, volumes []string) (deleted bool, err error) {
 	refreshed := false
 	for _, volume := range volumes {
 		vol, err := pool.LookupStorageVolByName(volume)
 		if errors.Is(err, libvirt.ERR_NO_STORAGE_VOL) && !refreshed {
 			// A volume whose making was cut off may be there without the pool's knowledge.
-			if err := refreshPool(pool); err != nil {
-				return deleted, fmt.Errorf("refresh the storage pool: %w", err)
+			if err := template.RefreshPool(ctx, pool); err != nil {
+				return deleted, err
 			}
 			refreshed = true
 			vol, err = pool.LookupStorageVolByName(volume)
