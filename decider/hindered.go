@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ type hindrance struct {
 	key      string
 	text     string
 	patience time.Duration // for which it may last until that is a problem
+	vm       string        // the one that it is about, "" is the whole group
 }
 
 // hindered is since when each hindrance of a group lasts.
@@ -47,11 +49,7 @@ func (h hindered) troubles(group string, now time.Time) (all bus.Troubles) {
 	codes := []bus.ProblemCode{bus.ProblemNoMetric, bus.ProblemUnknownCPU, bus.ProblemStandby, bus.ProblemRefreshWaits}
 	for _, code := range codes {
 		if l, is := h[code]; is && now.Sub(l.since) >= l.patience {
-			subject := group
-			if code == bus.ProblemStandby {
-				subject = l.key
-			}
-			all.Add(code, subject, fmt.Sprintf("group %s: for %s %s", group, seconds(now.Sub(l.since)), l.text))
+			all.Add(code, cmp.Or(l.vm, group), fmt.Sprintf("group %s: for %s %s", group, seconds(now.Sub(l.since)), l.text))
 		}
 	}
 	return all
@@ -70,7 +68,7 @@ func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration,
 	if in := d.Inputs; in.Unknown > 0 {
 		all = append(all, hindrance{
 			bus.ProblemUnknownCPU, "",
-			fmt.Sprintf("the CPU of %d of %s in service is not known: no VM is scaled in", in.Unknown, plural(in.Ready)), patience,
+			fmt.Sprintf("the CPU of %d of %s in service is not known: no VM is scaled in", in.Unknown, plural(in.Ready)), patience, "",
 		})
 	}
 	if h, is := g.standsBy(d, obs, patience); is {
@@ -96,7 +94,7 @@ func (g *group) standsBy(d bus.Decision, obs Observation, patience time.Duration
 	}
 	text := fmt.Sprintf("it has %s of %d, as %s stands by and counts to max %d: `vmscaler resume %s` lets it serve again",
 		plural(kept), d.Desired, name, d.Inputs.Max, name)
-	return hindrance{bus.ProblemStandby, name, text, patience}, name != "" && kept < d.Desired && owned >= d.Inputs.Max
+	return hindrance{bus.ProblemStandby, name, text, patience, name}, name != "" && kept < d.Desired && owned >= d.Inputs.Max
 }
 
 // noMetric is a metric that a group follows and that is not known. A query of Prometheus that fails is a problem of its own.
@@ -107,7 +105,7 @@ func noMetric(name string, p bus.Policy, obs Observation, patience time.Duration
 		patience = max(patience, p.MetricMaxAge)
 	}
 	fails := name == bus.PrometheusMetric && heard && m.Value == nil
-	return hindrance{bus.ProblemNoMetric, name, why + ": no VM is scaled in, nor out by it", patience}, why != "" && !fails
+	return hindrance{bus.ProblemNoMetric, name, why + ": no VM is scaled in, nor out by it", patience, ""}, why != "" && !fails
 }
 
 // refreshWaits is a refresh in which no VM moves: none is being replaced, or the one that is has taken longer than its group's
@@ -128,7 +126,7 @@ func (g *group) refreshWaits(d bus.Decision, obs Observation, patience time.Dura
 	}
 	return hindrance{
 		bus.ProblemRefreshWaits, fmt.Sprint(r.ID, r.Phase, f.updated, f.staying, f.retiring, f.standing, r.Failures),
-		"its refresh replaces no VM: " + r.Sentence, patience,
+		"its refresh replaces no VM: " + r.Sentence, patience, "",
 	}, true
 }
 
