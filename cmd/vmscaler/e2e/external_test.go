@@ -92,7 +92,8 @@ func TestExternalServer(t *testing.T) {
 	if listens := listeners(t, p.cmd.Process.Pid); len(listens) > 0 {
 		t.Errorf("vmscaler listens on %v, want no bus of its own", listens)
 	}
-	if files, err := os.ReadDir(w.state); err != nil || len(files) != 2 || files[0].Name() != "consoles" || files[1].Name() != "volumes" {
+	files, err := os.ReadDir(w.state)
+	if err != nil || len(files) != 2 || files[0].Name() != "consoles" || files[1].Name() != "volumes" {
 		t.Errorf("the state folder has %v (%v), want the actuator's consoles and records alone", files, err)
 	}
 	p.stop()
