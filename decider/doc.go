@@ -7,8 +7,9 @@
 // policy learns in place, so a state with State.Policy is used up by the evaluation that it is given to.
 //
 // Around it, Window gathers the samples between two evaluations, decider/schedule says what is due, stepRefresh replaces outdated
-// VMs step by step, OrderVM takes what a person wants of one VM, and split, allot and Numbers share the result among hosts. Decider is the thin loop that feeds Decide from the bus;
-// of several one leads (lead.go) and answers requests (status.go, control.go).
+// VMs step by step, OrderVM takes what a person wants of one VM, and split, allot and Numbers share the result among hosts.
+// Decider is the thin loop that feeds Decide from the bus; of several one leads (lead.go) and answers requests (status.go,
+// control.go).
 //
 // What Prometheus answers comes over the bus, too: decider/prometheus asks what Config.Ask is told.
 //

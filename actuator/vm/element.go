@@ -8,8 +8,8 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// amend changes what a VM's metadata says, by what it says now. A VM that is gone, or not ours any more, is left as it is. It works
-// beside whatever else is done about the VM where change writes an element of its own.
+// amend changes what a VM's metadata says, by what it says now. A VM that is gone, or not ours any more, is left as it is. It
+// works beside whatever else is done about the VM where change writes an element of its own.
 func (h Manager) amend(ctx context.Context, v VM, change func(dom *libvirt.Domain, now VM) error) error {
 	dom, err := h.Conn.LookupDomainByUUIDString(v.UUID)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
