@@ -30,15 +30,15 @@ func admit(limits HostLimits, r room, spec bus.Group, n int) (fit int, short str
 		bound((limits.VCPUsPerCore*r.cores-r.vcpus)/max(spec.VCPUs, 1),
 			"%d vCPUs run on %d cores, and %d more are beyond vcpus_per_core %d", r.vcpus, r.cores, spec.VCPUs, limits.VCPUsPerCore)
 	}
-	if r.memoryMiB != nil {
+	if need := spec.OrdinaryMemoryMiB(); r.memoryMiB != nil && need > 0 {
 		promised := int(float64(r.promisedMiB) * limits.MemoryPromisedPercent / 100)
 		less := ""
 		if promised > 0 {
 			less = fmt.Sprintf(", less %d that running VMs were given and may still touch", promised)
 		}
-		bound((*r.memoryMiB-promised-limits.MemoryReserveMiB)/max(spec.MemoryMiB, 1),
+		bound((*r.memoryMiB-promised-limits.MemoryReserveMiB)/need,
 			"%d MiB of memory are free%s, and %d for a VM would leave less than memory_reserve %d",
-			*r.memoryMiB, less, spec.MemoryMiB, limits.MemoryReserveMiB)
+			*r.memoryMiB, less, need, limits.MemoryReserveMiB)
 	}
 	if r.poolMiB != nil && *r.poolMiB < limits.PoolReserveMiB {
 		bound(0, "%d MiB are free in the storage pool, less than pool_reserve %d", *r.poolMiB, limits.PoolReserveMiB)
@@ -91,7 +91,7 @@ func (a *Actuator) hostRoom(vcpus int) room {
 		}
 		r.vcpus += spec.VCPUs // twice for those that run already: for a moment less fits than could
 		if r.memoryMiB != nil && !counted[uuid] {
-			*r.memoryMiB -= spec.MemoryMiB
+			*r.memoryMiB -= spec.OrdinaryMemoryMiB()
 		}
 	}
 	return r
@@ -111,7 +111,7 @@ func (a *Actuator) fitIn(g *group, plan *Actions, measured bool, r *room) bool {
 	if shortOfNew != "" {
 		what, short = fmt.Sprintf("%d more", len(plan.Create)-fit), shortOfNew
 	}
-	r.take(fit*g.spec.VCPUs, fit*g.spec.MemoryMiB) // for the next group
+	r.take(fit*g.spec.VCPUs, fit*g.spec.OrdinaryMemoryMiB()) // for the next group
 	plan.Create, plan.Reimage = plan.Create[:fit], reimage
 	a.tellShort(g, what, short)
 	return true
@@ -135,7 +135,7 @@ func (a *Actuator) admittedReimages(g *group, vms []vm.VM, r *room) (fit []vm.VM
 		if _, short := admit(limits, left, more, 1); short != "" {
 			return vms[:i], "new disks of " + v.Name, short
 		}
-		r.take(more.VCPUs, more.MemoryMiB)
+		r.take(more.VCPUs, more.OrdinaryMemoryMiB())
 	}
 	return vms, "", ""
 }

@@ -45,6 +45,11 @@ func TestAdmit(t *testing.T) {
 			t.Errorf("%s: %d, %q; want %d, %q", tt.name, fit, short, tt.fit, tt.short)
 		}
 	}
+	huge := spec
+	huge.Hardware.Hugepages = true
+	if fit, short := admit(limits, room{cores: 8, memoryMiB: new(0), promisedMiB: 100}, huge, 3); fit != 3 || short != "" {
+		t.Errorf("in huge pages, which are not of the available memory: %d, %q", fit, short)
+	}
 	limits.MemoryPromisedPercent = 25
 	if fit, short := admit(limits, room{cores: 64, memoryMiB: new(9000), promisedMiB: 8000}, spec, 30); fit != 25 ||
 		!strings.Contains(short, "less 2000") {

@@ -40,6 +40,15 @@ func (c CloudInit) Seeded() bool {
 	return len(c.SSHKeys) > 0 || c.UserData.Text != "" || c.VendorData.Text != "" || c.NetworkConfig.Text != ""
 }
 
+// OrdinaryMemoryMiB is what one of the group's VMs takes of the memory that the host's kernel calls available: nothing where
+// it is in huge pages, which the kernel has set aside.
+func (g Group) OrdinaryMemoryMiB() int {
+	if g.Hardware.Hugepages {
+		return 0
+	}
+	return g.MemoryMiB
+}
+
 // unnamed is the same without which files the texts are from: that changes no VM.
 func (c CloudInit) unnamed() CloudInit {
 	plain := func(t Text) Text { return Text{Text: t.Text} }

@@ -30,6 +30,8 @@ type offer struct {
 	caps    libvirtxml.DomainCaps
 	version uint32 // libvirt's, such as 9000000
 	cpus    int    // of the host, 0: unknown
+
+	hugepages *int // that the host's kernel has, of any size, also those in use; nil: unknown
 }
 
 // Lacks are what a group asks for and the host does not have, as far as libvirt tells before a VM is made. A driver that tells
@@ -61,13 +63,18 @@ func Lacks(conn *libvirt.Connect, m Machine, spec bus.Group) ([]Lack, error) {
 	if node, err := conn.GetNodeInfo(); err == nil {
 		o.cpus = int(node.Nodes * node.Sockets * node.Cores * node.Threads)
 	}
+	if h.Hugepages {
+		if o.hugepages, err = hugepages(conn); err != nil {
+			return nil, err
+		}
+	}
 	return o.lacks(spec, m.VirtType), nil
 }
 
 // lacks compares a group with an offer.
 func (o offer) lacks(spec bus.Group, virtType string) []Lack {
 	var all []Lack
-	for _, part := range []func(bus.Hardware, string) []Lack{o.firmware, o.cpu, o.tpm, o.pinning, o.vlans} {
+	for _, part := range []func(bus.Hardware, string) []Lack{o.firmware, o.cpu, o.tpm, o.pinning, o.vlans, o.memory} {
 		all = append(all, part(spec.Hardware, virtType)...)
 	}
 	if o.caps.VCPU != nil && o.caps.VCPU.Max > 0 && spec.VCPUs > int(o.caps.VCPU.Max) {
@@ -167,4 +174,43 @@ func (o offer) vlans(h bus.Hardware, _ string) []Lack {
 		}
 	}
 	return all
+}
+
+// hugepages counts the huge pages that libvirt's host has; nil: it does not say.
+func hugepages(conn *libvirt.Connect) (*int, error) {
+	text, err := conn.GetCapabilities()
+	if err != nil {
+		return nil, fmt.Errorf("read what libvirt's host can do: %w", err)
+	}
+	var caps libvirtxml.Caps
+	if err := caps.Unmarshal(text); err != nil {
+		return nil, fmt.Errorf("read what libvirt's host can do: %w", err)
+	}
+	return countHugepages(caps), nil
+}
+
+// countHugepages counts pages of 1 MiB or more, which no kernel has as its ordinary ones.
+func countHugepages(caps libvirtxml.Caps) *int {
+	if caps.Host.NUMA == nil || caps.Host.NUMA.Cells == nil {
+		return nil
+	}
+	var sum *int
+	for _, cell := range caps.Host.NUMA.Cells.Cells {
+		for _, pages := range cell.PageInfo {
+			if sum == nil {
+				sum = new(int)
+			}
+			if pages.Size >= 1024 { // KiB
+				*sum += int(pages.Count)
+			}
+		}
+	}
+	return sum
+}
+
+func (o offer) memory(h bus.Hardware, _ string) []Lack {
+	if !h.Hugepages || o.hugepages == nil || *o.hugepages > 0 {
+		return nil
+	}
+	return []Lack{{"hugepages", "true", "false, or a host with huge pages (sysctl vm.nr_hugepages has none)"}}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"libvirt.org/go/libvirtxml"
+
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -40,7 +42,10 @@ func TestLacks(t *testing.T) {
 		hardware bus.Hardware
 		vcpus    int
 		version  uint32
-		want     string // the lacks' fields with a part of each text
+
+		hugepages *int
+
+		want string // the lacks' fields with a part of each text
 	}{
 		{name: "all is there", hardware: all},
 		{name: "nothing is wanted", cut: "yes -> no", version: 9_000_000},
@@ -70,12 +75,18 @@ func TestLacks(t *testing.T) {
 		{name: "fewer CPUs", hardware: bus.Hardware{Pinning: "0-3,8"}, want: "pinning: found 0-3,8, want CPUs from 0 to 7"},
 		{name: "too many vCPUs", vcpus: 256, want: "vcpus: found 256, want at most 255"},
 		{
+			name: "no huge pages", hardware: bus.Hardware{Hugepages: true}, hugepages: new(0),
+			want: "hugepages: found true, want false, or a host with huge pages",
+		},
+		{name: "huge pages", hardware: bus.Hardware{Hugepages: true}, hugepages: new(1)},
+		{name: "huge pages on a host that does not say", hardware: bus.Hardware{Hugepages: true}},
+		{
 			name: "a VLAN with an old libvirt", hardware: all, version: 9_000_000,
 			want: "nics[1].vlan: found 7, want none with libvirt 9.0",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			o := offer{version: 11_003_000, cpus: 8}
+			o := offer{version: 11_003_000, cpus: 8, hugepages: tt.hugepages}
 			if tt.version != 0 {
 				o.version = tt.version
 			}
@@ -92,6 +103,31 @@ func TestLacks(t *testing.T) {
 				t.Errorf("got %v, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestCountHugepages(t *testing.T) {
+	for _, tt := range []struct {
+		cells string
+		want  string
+	}{
+		{"", "unknown"},
+		{"<cell id='0'/>", "unknown"},
+		{"<cell id='0'><pages unit='KiB' size='4'>900</pages><pages unit='KiB' size='2048'>0</pages></cell>", "0"},
+		{"<cell id='0'><pages unit='KiB' size='64'>900</pages><pages unit='KiB' size='2048'>2</pages></cell>" +
+			"<cell id='1'><pages unit='KiB' size='1048576'>1</pages></cell>", "3"},
+	} {
+		var caps libvirtxml.Caps
+		if err := caps.Unmarshal("<capabilities><host><topology><cells>" + tt.cells + "</cells></topology></host></capabilities>"); err != nil {
+			t.Fatal(err)
+		}
+		got := "unknown"
+		if n := countHugepages(caps); n != nil {
+			got = fmt.Sprint(*n)
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.cells, got, tt.want)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ func (f Facts) memory() []Finding {
 	}
 	sum, vms := 0, 0
 	for _, g := range f.Groups {
-		sum += g.Max * g.MemoryMiB
+		sum += g.Max * g.OrdinaryMemoryMiB()
 		vms += g.Max
 	}
 	text := fmt.Sprintf("%d VMs at max take %s of the host's %s", vms, size(uint64(sum)<<20), size(uint64(f.Libvirt.MemoryMiB)<<20))
@@ -40,6 +40,8 @@ func (f Facts) noneFits(g bus.Group) []Finding {
 		return []Finding{problem("cpu", `lower "vcpus" in the config, or raise host.vcpus_per_core`,
 			"group %s: not one VM fits: %s on %s are beyond host.vcpus_per_core %d", g.Name, bus.Count(g.VCPUs, "vCPU"),
 			bus.Count(cores, "core"), f.Limits.VCPUsPerCore)}
+	case g.Hardware.Hugepages:
+		return nil // of those the start of a VM tells
 	case need > f.Libvirt.MemoryMiB:
 		return []Finding{problem(area, `lower "memory" in the config`, "group %s: not one VM fits: it takes %s, and the host has %s",
 			g.Name, takes, mib(f.Libvirt.MemoryMiB))}
