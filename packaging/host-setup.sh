@@ -396,6 +396,11 @@ start_by_hand() {
 	# reap it; tini -s reaps at once.
 	if has_command tini; then parent=(tini -s --); fi
 	require_root libvirt "virtlogd -d" "libvirtd -d"
+	# As systemd does: libvirtd looks once where guests may have huge pages.
+	if ! grep -q ' hugetlbfs ' /proc/mounts && grep -q hugetlbfs /proc/filesystems; then
+		as_root mkdir -p /dev/hugepages
+		as_root mount -t hugetlbfs hugetlbfs /dev/hugepages || say libvirt "hugetlbfs cannot be mounted here: no huge pages for guests"
+	fi
 	say libvirt "starting virtlogd and libvirtd (no systemd here; log: $log)"
 	as_root mkdir -p "${log%/*}"
 	if ! runs virtlogd; then as_root "$self" detach "$log" virtlogd; fi
