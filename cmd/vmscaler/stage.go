@@ -14,6 +14,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/shell"
 )
 
 // stageCmd is the command of one stage.
@@ -98,9 +99,7 @@ func (c *busCmd) run(cmd *cobra.Command) error {
 func shellWords(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
-		if quoted[i] = w; strings.ContainsAny(w, "*>$ ") {
-			quoted[i] = "'" + w + "'"
-		}
+		quoted[i] = shell.Quote(w)
 	}
 	return strings.Join(quoted, " ")
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/shell"
 )
 
 func (f Facts) acceleration() []Finding {
@@ -71,7 +72,7 @@ func (f Facts) deviceDenied() (text, remedy string) {
 	case q.UID == f.Host.User.UID:
 		remedy = f.sudo("usermod -aG kvm "+f.user()) + ", then log out and in again"
 	default:
-		remedy = f.sudo("usermod -aG kvm "+quote(q.Name)) + ", then " + f.startDaemon("restart")
+		remedy = f.sudo("usermod -aG kvm "+shell.Quote(q.Name)) + ", then " + f.startDaemon("restart")
 	}
 	return text, remedy
 }

@@ -2,36 +2,26 @@ package check
 
 import (
 	"cmp"
-	"strings"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/shell"
 )
 
-// quote makes a word of a command line safe for the shell.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=@%+,", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
 func (f Facts) virsh(verb string, args ...string) string {
-	line := "virsh -c " + quote(f.Libvirt.Choice.URI) + " " + verb
+	line := "virsh -c " + shell.Quote(f.Libvirt.Choice.URI) + " " + verb
 	for _, a := range args {
-		line += " " + quote(a)
+		line += " " + shell.Quote(a)
 	}
 	return line
 }
 
 // vmscaler is a command of ours for the same config and URI.
 func (f Facts) vmscaler(command string) string {
-	line := quote(cmp.Or(f.Program, "vmscaler")) + " " + command
+	line := shell.Quote(cmp.Or(f.Program, "vmscaler")) + " " + command
 	if f.ConfigPath != "" {
-		line += " -c " + quote(f.ConfigPath)
+		line += " -c " + shell.Quote(f.ConfigPath)
 	}
 	if f.Libvirt.Choice.ByFlag {
-		line += " --uri " + quote(f.Libvirt.Choice.URI)
+		line += " --uri " + shell.Quote(f.Libvirt.Choice.URI)
 	}
 	return line
 }
@@ -47,7 +37,7 @@ func (f Facts) user() string {
 	if f.Host == nil {
 		return "$USER"
 	}
-	return quote(f.Host.User.Name)
+	return shell.Quote(f.Host.User.Name)
 }
 
 // startDaemon is how libvirt is started, or started again.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/shell"
 )
 
 const (
@@ -116,7 +117,7 @@ func (f Facts) blocked(w Walk, folders int) (Node, bool) {
 }
 
 func (f Facts) blockedFinding(area, what string, n Node) Finding {
-	return problem(area, f.sudo("chmod o+x "+quote(n.Path))+", or use a pool below "+imagesDir,
+	return problem(area, f.sudo("chmod o+x "+shell.Quote(n.Path))+", or use a pool below "+imagesDir,
 		"%s: QEMU runs as %s, which may not pass the folder %s", what, f.Libvirt.QEMUUser.Name, n)
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/shell"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -18,6 +19,8 @@ import (
 type Config struct {
 	// Path is the file's name as it was given; "" if there is none and all are defaults.
 	Path string
+	// Named is that the file was named, and does not just lie in the current folder.
+	Named bool
 	// LibvirtURI names the libvirt daemon, such as qemu:///system. "" means that the caller chooses one.
 	LibvirtURI string
 	// Acceleration is "auto" (KVM if the host has it), "kvm" or "qemu" (emulation).
@@ -79,7 +82,19 @@ func Load(path string) (Config, []Warning, error) {
 	if err != nil {
 		return Config{}, nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return Parse(path, data)
+	cfg, warnings, err := Parse(path, data)
+	cfg.Named = true
+	return cfg, warnings, err
+}
+
+// Advice is a text that advises a command in backquotes, for the same file as this config's.
+func (c Config) Advice(text string) string {
+	before, command, _ := strings.Cut(text, "`")
+	command, after, is := strings.Cut(command, "`")
+	if !c.Named || !is {
+		return text
+	}
+	return before + "`" + command + " -c " + shell.Quote(c.Path) + "`" + after
 }
 
 // read waits for no FIFO and reads no device, neither of which has to end.

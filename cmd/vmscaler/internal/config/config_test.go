@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files again")
 // same compares two configurations without where their fields are.
 func same(t *testing.T, got, want Config) {
 	t.Helper()
-	got.Path, want.Path = "", ""
+	got.Path, want.Path, got.Named = "", "", want.Named
 	got.lines, want.lines = nil, nil
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -650,5 +650,32 @@ func TestTaps(t *testing.T) {
 	cfg.BusTaps = "perhaps" // as a flag may say
 	if err := CheckBus(cfg); err == nil || !strings.Contains(err.Error(), wantYesOrNo) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A command that is advised about a file that was named is for the same file.
+func TestAdviceIsForTheFile(t *testing.T) {
+	const text = "an existing one; `vmscaler setup` makes it"
+	for _, tt := range []struct {
+		cfg  Config
+		text string
+		want string
+	}{
+		{Config{}, text, text},
+		{Config{Path: "vmscaler.yaml"}, text, text},
+		{Config{Path: "/etc/web.yaml", Named: true}, text, "an existing one; `vmscaler setup -c /etc/web.yaml` makes it"},
+		{Config{Path: "my file", Named: true}, text, "an existing one; `vmscaler setup -c 'my file'` makes it"},
+		{Config{Path: "x", Named: true}, "no command", "no command"},
+	} {
+		if got := tt.cfg.Advice(tt.text); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	if err := os.WriteFile(file, []byte("groups: [{name: web}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if cfg, _, err := Load(file); err != nil || !cfg.Named {
+		t.Errorf("it is not a named one: %+v, %v", cfg, err)
 	}
 }

@@ -45,19 +45,19 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 		field := fmt.Sprintf("groups[%d].template", i)
 		switch info, err := template.Lookup(conn, cfg.Pool, g.Template); {
 		case errors.Is(err, template.ErrNotFound):
-			remedy := "`vmscaler template import " + g.Template + " FILE` makes it"
+			remedy := cfg.Advice("`vmscaler template import " + g.Template + " FILE` makes it")
 			if g.Template == DemoTemplate {
-				remedy = "`vmscaler template build` makes it"
+				remedy = cfg.Advice("`vmscaler template build` makes it")
 			}
 			if template.CheckName(g.Template) != nil {
-				remedy = "`vmscaler template import NAME FILE` makes one, under a name of a-z, 0-9 and '-'"
+				remedy = cfg.Advice("`vmscaler template import NAME FILE` makes one, under a name of a-z, 0-9 and '-'")
 			}
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "an existing template; "+remedy))
 		case err != nil:
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "a template that can be used"))
 		case info.Format != "qcow2":
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q, a volume of format %s", g.Template, info.Format),
-				"a qcow2 one; `vmscaler template import` converts"))
+				cfg.Advice("a qcow2 one; `vmscaler template import` converts")))
 		case !info.Complete:
 			problems = append(
 				problems,
@@ -118,7 +118,7 @@ func poolProblem(
 		return false, nil, nil
 	case errors.Is(err, libvirt.ERR_NO_STORAGE_POOL):
 		return false, config.Problems{cfg.Problem(field, fmt.Sprintf("%q, a storage pool that does not exist", pool),
-			"an existing one; `vmscaler setup` makes it")}, nil
+			cfg.Advice("an existing one; `vmscaler setup` makes it"))}, nil
 	case err != nil:
 		return false, nil, err
 	case !active:
