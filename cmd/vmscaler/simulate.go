@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/decider/simulate"
@@ -76,6 +73,9 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.validate(); err != nil {
 				return err
+			}
+			if c.history == "" && cmd.Flags().Changed("since") {
+				return usageError{errors.New("--since: found it without --history, want a group whose past is replayed")}
 			}
 			return c.run(cmd)
 		},
@@ -170,6 +170,8 @@ func (c *simulateCmd) setFields() error {
 			return usageError{fmt.Errorf("--set: %w", err)}
 		case !strings.HasPrefix(path, "policy."), path == "policy.type", path == "policy.setting":
 			return usageError{fmt.Errorf("--set: found %q, which --policy, --min or --max says here", name)}
+		case hasNoEffect(path):
+			return usageError{fmt.Errorf("--set: found %q, which neither threshold nor predictive uses", name)}
 		}
 		set[path] = value
 	}
@@ -179,6 +181,17 @@ func (c *simulateCmd) setFields() error {
 	}
 	c.plan.Params.Base = base
 	return nil
+}
+
+// hasNoEffect reports whether a field of a policy is one of those that --set is not for: of a signal, of steps, or of shadows.
+func hasNoEffect(path string) bool {
+	name := strings.TrimPrefix(path, "policy.")
+	for _, other := range []string{"signal", "shadow", "target", "metric", "expression", "prometheus", "steps"} {
+		if name == other || strings.HasPrefix(name, other+"_") || strings.HasPrefix(name, other+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // doubt reports what of the traces may be something else than what was meant.
@@ -273,91 +286,6 @@ func (c *simulateCmd) printJSON(out io.Writer, results []simulate.Result) error 
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")
 	return e.Encode(map[string]any{"results": results, "mean": simulate.Overall(c.plan, results)})
-}
-
-// replay makes a plan of a group's recorded past.
-func (c *simulateCmd) replay(cmd *cobra.Command) error {
-	group, since := c.history, c.since.at
-	if err := bus.CheckGroupName(group); err != nil {
-		return usageError{fmt.Errorf("--history: %w", err)}
-	}
-	if ago := time.Since(since); ago < time.Minute {
-		return usageError{fmt.Errorf("--since: found %s ago, want at least 1m", ago.Round(time.Second))}
-	}
-	if err := c.configured(cmd); err != nil {
-		return err
-	}
-	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	var minutes []bus.Demand
-	err = client.ReadDemand(cmd.Context(), conn, group, since, func(m bus.Demand) error {
-		minutes = append(minutes, m)
-		return nil
-	})
-	if errors.Is(err, client.ErrNoHistory) {
-		return fmt.Errorf("%w: its NATS server has no JetStream, or no actuator has run on it yet", err)
-	} else if err != nil {
-		return err
-	}
-	trace, gaps, err := simulate.History(group, minutes)
-	if err != nil {
-		return err
-	}
-	c.plan.Traces, c.plan.Params.Start = []simulate.Trace{trace}, minutes[0].Time
-	if !cmd.Flags().Changed("boot") {
-		ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
-		defer cancel()
-		d, err := client.Ask[bus.Decision](ctx, conn, bus.VerbExplain, bus.Query{Group: group})
-		if err == nil && d.Inputs.BootMS >= 1000 {
-			c.plan.Boots = []time.Duration{(time.Duration(d.Inputs.BootMS) * time.Millisecond).Round(time.Second)}
-		}
-	}
-	c.describe(cmd.ErrOrStderr(), trace, minutes[0].Time, gaps)
-	return nil
-}
-
-// configured takes what the config has of the group that is replayed.
-func (c *simulateCmd) configured(cmd *cobra.Command) error {
-	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(cfg.Groups, func(spec bus.Group) bool { return spec.Name == c.history })
-	if i < 0 {
-		return fmt.Errorf("--history: the config has no group %q", c.history)
-	}
-	world := &c.plan.Params
-	world.Own = &cfg.Groups[i]
-	if !cmd.Flags().Changed("min") {
-		world.Min = max(1, cfg.Groups[i].Min) // what wakes a group is not in its load
-	}
-	if !cmd.Flags().Changed("max") {
-		world.Max = cfg.Groups[i].Max
-	}
-	if world.Min > world.Max {
-		return usageError{fmt.Errorf("--min and --max: found %d and %d, want min at most max", world.Min, world.Max)}
-	}
-	return nil
-}
-
-// describe reports what is replayed, and how much of it is known.
-func (c *simulateCmd) describe(stderr io.Writer, trace simulate.Trace, from time.Time, gaps simulate.Gaps) {
-	group := c.history
-	fmt.Fprintf(stderr, "%s: %s from %s, boot %s, min %d, max %d\n", group, trace.Length(), from.Local().Format(time.DateTime),
-		c.plan.Boots[0], c.plan.Params.Min, c.plan.Params.Max)
-	if own := c.plan.Params.Own; own != nil && own.Min == 0 {
-		fmt.Fprintf(stderr, "%s: its min is 0; here it has one VM at least, as what wakes a group is not in its load\n", group)
-	}
-	if gaps.Unknown > 0.01 {
-		fmt.Fprintf(stderr, "%s: nothing is known of %.0f %% of that time; the load before it stands there\n", group, 100*gaps.Unknown)
-	}
-	if gaps.Saturated > 0.01 {
-		fmt.Fprintf(stderr, "%s: in %.0f %% of that time its VMs were full, so that more may have been asked than this replays\n",
-			group, 100*gaps.Saturated)
-	}
 }
 
 func printResults(out io.Writer, plan simulate.Plan, results []simulate.Result, each bool) error {

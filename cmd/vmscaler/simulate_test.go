@@ -26,6 +26,10 @@ func TestSimulateValidates(t *testing.T) {
 		{"--seeds 0", nil, "--seeds: found 0, want 1 to 100"},
 		{"--boot 1s,2h", nil, "--boot: found [1s 2h0m0s], want 1s to 1h"},
 		{"--min 5 --max 4", nil, "--min and --max: found 5 and 4"},
+		{"--set target=60", nil, `--set: found "target", which neither threshold nor predictive uses`},
+		{"--set steps.adjustment=percent", nil, "which neither"},
+		{"--set metric_target=60", nil, "which neither"},
+		{"--set upper=60 --set limits.rate_in=1", []string{"predictive", "threshold"}, ""},
 		{"--history web --trace x", nil, "--history and --trace: want one of them"},
 	} {
 		c, cmd := newSimulateCmd(&globals{}), &cobra.Command{}
