@@ -63,9 +63,22 @@ func (inv Inventory) FindVMs(name string) ([]VM, error) {
 	if vms := inv.Group(name); len(vms) > 0 {
 		return vms, nil
 	}
-	groups := inv.Groups()
-	if len(groups) == 0 {
-		return nil, fmt.Errorf("no VM or group %q: vmscaler owns no VMs here", name)
+	unknown := &UnknownError{Name: name, Groups: inv.Groups()}
+	for _, vm := range inv.Owned {
+		unknown.VMs = append(unknown.VMs, vm.Name)
 	}
-	return nil, fmt.Errorf("no VM or group %q: there are the groups %s", name, bus.List(groups))
+	return nil, unknown
+}
+
+// UnknownError means that no owned VM and no group has a name.
+type UnknownError struct {
+	Name        string
+	Groups, VMs []string // that there are
+}
+
+func (e *UnknownError) Error() string {
+	if len(e.Groups) == 0 {
+		return fmt.Sprintf("no VM or group %q: vmscaler owns no VMs here", e.Name)
+	}
+	return fmt.Sprintf("no VM or group %q: there are the groups %s", e.Name, bus.List(e.Groups))
 }

@@ -35,6 +35,11 @@ func checkGroup(name string) error {
 	return nil
 }
 
+// noGroup is that something, such as the config, has no such group.
+func noGroup(where, name string, names []string) error {
+	return unknown("%s has no group %q; it has %s%s", where, name, bus.List(names), nearest.Hint(name, names))
+}
+
 // long is a help text that begins in a line of its own.
 func long(text string) string { return strings.TrimPrefix(text, "\n") }
 

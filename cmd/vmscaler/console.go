@@ -90,10 +90,10 @@ func (c *consoleCmd) run(cmd *cobra.Command, name string) error {
 		return c.shoot(cmd.OutOrStdout(), hv.conn, one)
 	}
 	if one.Off() || one.State == bus.StateSaved {
-		return fmt.Errorf("%s is %s and has no console; --last N prints what is kept of its last boot", name, one.State)
+		return refused("%s is %s and has no console; --last N prints what is kept of its last boot", name, one.State)
 	}
 	if !term.IsTerminal(int(os.Stdin.Fd())) || !term.IsTerminal(int(os.Stdout.Fd())) {
-		return errors.New("no terminal to use the console on; --last N prints what is kept of the VM's last boot")
+		return usageError{errors.New("no terminal to use the console on; --last N prints what is kept of the VM's last boot")}
 	}
 	return c.use(cmd.Context(), hv.conn, one)
 }
@@ -114,7 +114,7 @@ func (c *consoleCmd) printLast(cmd *cobra.Command, name string) error {
 		return err
 	}
 	if !found {
-		return fmt.Errorf("%s: nothing is kept in %s: it still boots (`vmscaler console %s` shows it), the actuator that made it has "+
+		return unknown("%s: nothing is kept in %s: it still boots (`vmscaler console %s` shows it), the actuator that made it has "+
 			"another state folder (--state-dir), or 50 others have booted since", name, dir, name)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s until %s\n", name, kept.At.Local().Format(time.DateTime))

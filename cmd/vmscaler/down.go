@@ -78,7 +78,7 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 		names = append(names, one.Name)
 	}
 	fmt.Fprintf(out, "group %s at %s: %s, with disk\n", c.group, hv.choice.URI, strings.Join(names, ", "))
-	if err := c.allowed(vms, cfg.Groups); err != nil {
+	if err := c.allowed(vms, cfg.Groups, asksOn(cmd)); err != nil {
 		return err
 	}
 	if !c.yes {
@@ -99,8 +99,8 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 }
 
 // allowed refuses what the group's deletion protection keeps, by its VMs' metadata, which holds without a config, and by the
-// config where that says more, as before its first run.
-func (c *downCmd) allowed(vms []vm.VM, groups []bus.Group) error {
+// config where that says more, as before its first run. terminal is that somebody can be asked.
+func (c *downCmd) allowed(vms []vm.VM, groups []bus.Group, terminal bool) error {
 	var level bus.DeletionProtection
 	for _, one := range vms {
 		level = level.Stricter(one.Deletion)
@@ -114,14 +114,18 @@ func (c *downCmd) allowed(vms []vm.VM, groups []bus.Group) error {
 	case bus.DeletionAllowed:
 		return nil
 	case bus.DeletionPreventForce:
-		if !c.yes {
-			return nil
+		switch {
+		case !terminal:
+			return refused("group %s has deletion_protection: %s, so a person must be asked, and there is no terminal to ask on: nothing "+
+				"was removed; run this on a terminal, without --yes", c.group, level)
+		case c.yes:
+			return refused("group %s has deletion_protection: %s, so --yes is refused and nothing was removed: without it you are asked",
+				c.group, level)
 		}
-		return fmt.Errorf("group %s has deletion_protection: %s, so --yes is refused and nothing was removed: without it you are asked",
-			c.group, level)
+		return nil
 	case bus.DeletionPreventAll:
 	}
-	return fmt.Errorf(
+	return refused(
 		"group %s has deletion_protection: %s, so nothing was removed: set it to none in the config, and let vmscaler "+
 			"run once, which takes it back from the VMs; then repeat this",
 		c.group,
@@ -163,7 +167,7 @@ func (c *downCmd) nothing(out io.Writer, choice host.Choice, there []string, con
 		}
 		names = append(names, g.Name)
 	}
-	return fmt.Errorf("found no group %s: it has no VMs, and the config has no such group%s", c.group, nearest.Hint(c.group, names))
+	return unknown("found no group %s: it has no VMs, and the config has no such group%s", c.group, nearest.Hint(c.group, names))
 }
 
 // leavesAlone reports whether the process that acts has named its groups, and this one is not among them.
@@ -171,14 +175,19 @@ func leavesAlone(h host.Holder, group string) bool {
 	return len(h.Groups) > 0 && !slices.Contains(h.Groups, group)
 }
 
+// asksOn reports whether there is a terminal to ask a person on.
+func asksOn(cmd *cobra.Command) bool {
+	f, is := cmd.InOrStdin().(*os.File)
+	return is && term.IsTerminal(int(f.Fd()))
+}
+
 // confirm asks on the terminal; without one it is an error.
 func confirm(cmd *cobra.Command, question string) (bool, error) {
-	in := cmd.InOrStdin()
-	if f, ok := in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return false, errors.New("no terminal to ask on: use --yes")
+	if !asksOn(cmd) {
+		return false, usageError{errors.New("no terminal to ask on: use --yes")}
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
+	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil && answer == "" {
 		return false, nil // end of input is a no
 	}

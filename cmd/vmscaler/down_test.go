@@ -62,20 +62,23 @@ func TestDownIsRefused(t *testing.T) {
 		vms    []vm.VM
 		config bus.DeletionProtection
 		yes    bool
+		alone  bool   // without a terminal
 		want   string // of the error; "" is none
 	}{
-		{of(none), none, true, ""},
-		{of(force), none, false, ""},
-		{of(force), none, true, "deletion_protection: prevent-force, so --yes is refused"},
-		{of(none, force), none, true, "--yes is refused"},
-		{of(none, all, force), none, false, "deletion_protection: prevent-all, so nothing was removed: set it to none"},
-		{of(none), all, false, "prevent-all"},
-		{of(none), force, true, "prevent-force"},
+		{of(none), none, true, true, ""},
+		{of(force), none, false, false, ""},
+		{of(force), none, true, false, "deletion_protection: prevent-force, so --yes is refused"},
+		{of(force), none, false, true, "no terminal to ask on: nothing was removed; run this on a terminal, without --yes"},
+		{of(force), none, true, true, "no terminal to ask on"},
+		{of(none, force), none, true, false, "--yes is refused"},
+		{of(none, all, force), none, false, false, "deletion_protection: prevent-all, so nothing was removed: set it to none"},
+		{of(none), all, false, false, "prevent-all"},
+		{of(none), force, true, false, "prevent-force"},
 	} {
 		c := &downCmd{group: "web", yes: tt.yes}
 		groups := []bus.Group{{Name: "db", DeletionProtection: all}, {Name: "web", DeletionProtection: tt.config}}
-		err := c.allowed(tt.vms, groups)
-		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+		err := c.allowed(tt.vms, groups, !tt.alone)
+		if (err == nil) != (tt.want == "") || err != nil && !(strings.Contains(err.Error(), tt.want) && exitCode(err) == exitRefused) {
 			t.Errorf("%+v: got %v", tt, err)
 		}
 	}

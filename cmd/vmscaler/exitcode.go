@@ -8,7 +8,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/console"
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
@@ -55,6 +57,16 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.error }
 
+// refused is that something is not done, as things are now.
+func refused(format string, args ...any) error {
+	return withCode(exitRefused, fmt.Errorf(format, args...))
+}
+
+// unknown is that what a command line names does not exist.
+func unknown(format string, args ...any) error {
+	return withCode(exitUsage, fmt.Errorf(format, args...))
+}
+
 // withCode gives an error an exit code that its type does not say.
 func withCode(code int, err error) error { return &exitError{code, err} }
 
@@ -66,7 +78,7 @@ func exitCode(err error) int {
 	var own *exitError
 	var refused *bus.RefusedError
 	switch {
-	case is[usageError](err):
+	case is[usageError](err), is[*vm.UnknownError](err), errors.Is(err, template.ErrNotFound):
 		return exitUsage
 	case errors.As(err, &own):
 		return own.code
@@ -78,7 +90,8 @@ func exitCode(err error) int {
 		errors.Is(err, host.ErrDown):
 		return exitNobody
 	case is[*host.LockedError](err), is[*host.SecondSetError](err), is[*server.StateLockedError](err),
-		is[*template.InUseError](err):
+		is[*template.InUseError](err), errors.Is(err, template.ErrExists), errors.Is(err, console.ErrTaken),
+		errors.Is(err, console.ErrNoScreen):
 		return exitRefused
 	}
 	return exitFailed

@@ -14,7 +14,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"libvirt.org/go/libvirt"
 
+	"github.com/vmscaler/vmscaler/actuator/console"
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
@@ -42,6 +44,13 @@ func TestExitCodes(t *testing.T) {
 		{&host.SecondSetError{}, 3},
 		{&server.StateLockedError{}, 3},
 		{&template.InUseError{}, 3},
+		{template.ErrExists, 3},
+		{console.ErrTaken, 3},
+		{console.ErrNoScreen, 3},
+		{refused("x"), 3},
+		{unknown("x"), 2},
+		{&vm.UnknownError{}, 2},
+		{template.ErrNotFound, 2},
 		{withCode(exitTimeout, context.DeadlineExceeded), 4},
 		{bus.Refuse(bus.RefusedBusy, "x"), 5},
 		{&notRunningError{cause: errors.New("x")}, 5},

@@ -143,10 +143,10 @@ func findDecision(ctx context.Context, conn *client.Conn, group string, at time.
 	case err != nil:
 		return nil, err
 	case found == nil && id != "":
-		return nil, fmt.Errorf("--decision: the history of group %s has no decision %q; it has those that changed something: "+
+		return nil, unknown("--decision: the history of group %s has no decision %q; it has those that changed something: "+
 			"`vmscaler events %s -o json`", group, id, group)
 	case found == nil:
-		return nil, fmt.Errorf("--at: the history of group %s has no decision before %s", group, at.Format(time.DateTime))
+		return nil, unknown("--at: the history of group %s has no decision before %s", group, at.Format(time.DateTime))
 	}
 	return found, nil
 }

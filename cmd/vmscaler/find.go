@@ -57,9 +57,14 @@ func (e *notRunningError) Error() string {
 	if e.named {
 		start += " --state-dir " + e.stateDir
 	}
-	return fmt.Sprintf("no vmscaler runs here: state folder %s, bus %s; start it with `%s`, or name another with --nats-url or "+
+	there := ""
+	var none *app.NoBusError
+	if errors.As(e.cause, &none) && none.Foreign() {
+		there = ", where another program listens, so name a free address with --bus-listen"
+	}
+	return fmt.Sprintf("no vmscaler runs here: state folder %s, bus %s; start it with `%s`%s, or name another with --nats-url or "+
 		"--state-dir",
-		e.stateDir, e.url, start)
+		e.stateDir, e.url, start, there)
 }
 
 func (e *notRunningError) Unwrap() error { return e.cause }

@@ -18,6 +18,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // globals are the flags that every command has.
@@ -159,6 +160,10 @@ func (g *globals) findVMs(cmd *cobra.Command, name string) (*libvirtHost, []vm.V
 		return nil, nil, err
 	}
 	found, err := inv.FindVMs(name)
+	var unknown *vm.UnknownError
+	if errors.As(err, &unknown) {
+		err = fmt.Errorf("%w%s", err, nearest.Hint(name, slices.Concat(unknown.Groups, unknown.VMs)))
+	}
 	if err != nil {
 		h.close()
 		return nil, nil, err
@@ -182,7 +187,7 @@ func (g *globals) findVM(cmd *cobra.Command, name string) (*libvirtHost, vm.VM, 
 // runs refuses a VM that does not run at this moment.
 func runs(v vm.VM) error {
 	if v.State != bus.StateRunning {
-		return fmt.Errorf("%s: found it %s, want it running", v.Name, v.State)
+		return refused("%s: found it %s, want it running", v.Name, v.State)
 	}
 	return nil
 }

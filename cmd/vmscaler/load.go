@@ -62,7 +62,7 @@ func (c *loadCmd) run(cmd *cobra.Command, name string) error {
 		return v.State != bus.StateRunning || !v.Meta.Phase.Serves()
 	})
 	if len(serving) == 0 {
-		return fmt.Errorf("%s: no VM is ready: of %d found the first is %s, phase %s",
+		return refused("%s: no VM is ready: of %d found the first is %s, phase %s",
 			name, len(found), found[0].State, found[0].Meta.Phase)
 	}
 	load := vm.Load{Workers: c.workers, Percent: c.percent, Duration: c.duration}

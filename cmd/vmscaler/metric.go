@@ -18,6 +18,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // metricCmd is the command metric.
@@ -160,8 +161,9 @@ func followed(m bus.Metric, in bus.Inputs) error {
 	case slices.Contains(follows, m.Name):
 		return nil
 	case len(follows) == 0:
-		return fmt.Errorf("group %s follows no metric: its policy has no type: target with signal: metric; nothing was published",
+		return unknown("group %s follows no metric: its policy has no type: target with signal: metric; nothing was published",
 			m.Group)
 	}
-	return fmt.Errorf("group %s follows the metric %s, not %q; nothing was published", m.Group, bus.List(follows), m.Name)
+	return unknown("group %s follows the metric %s, not %q; nothing was published%s", m.Group, bus.List(follows), m.Name,
+		nearest.Hint(m.Name, follows))
 }

@@ -64,7 +64,7 @@ func (c *scheduleCmd) run(cmd *cobra.Command) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("the config has no group %q", c.group)
+		return noGroup("the config", c.group, groupNames(cfg.Groups))
 	}
 	return w.Flush()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net"
@@ -80,7 +81,15 @@ func (e *NoBusError) Error() string {
 	if errors.Is(e.Err, nats.ErrNoServers) { // which is all that it says
 		return "no bus answers at " + e.URL
 	}
+	if e.Foreign() {
+		return "no bus answers at " + e.URL + ": what listens there is no NATS server"
+	}
 	return fmt.Sprintf("no bus answers at %s: %s", e.URL, e.Err)
+}
+
+// Foreign reports whether another program has the port.
+func (e *NoBusError) Foreign() bool {
+	return errors.Is(e.Err, nats.ErrNoInfoReceived) || errors.Is(e.Err, io.EOF)
 }
 
 func (e *NoBusError) Unwrap() error { return e.Err }
@@ -99,7 +108,8 @@ func JoinNow(role string, remote client.Remote, log zerolog.Logger) (*client.Con
 			err,
 			role,
 		)
-	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.As(err, new(net.Error)):
+	case errors.Is(err, nats.ErrNoServers), errors.Is(err, nats.ErrTimeout), errors.As(err, new(net.Error)),
+		errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, io.EOF):
 		return nil, &NoBusError{remote.URL, err}
 	case err != nil:
 		return nil, err

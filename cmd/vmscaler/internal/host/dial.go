@@ -22,8 +22,7 @@ const (
 // takes a few seconds.
 const dialDeadline = 15 * time.Second
 
-// Dialer opens connections. libvirt's event loop is one per process and must be registered before the first
-// connect, so a process has one Dialer.
+// Dialer opens connections.
 type Dialer struct {
 	mu      sync.Mutex
 	pending map[string][]chan attempt // given up, but not returned yet: the next Dial waits for one of these
@@ -34,10 +33,11 @@ type attempt struct {
 	err  error
 }
 
-// NewDialer registers the event loop and runs it until the process ends.
-func NewDialer() (*Dialer, error) {
+// startEvents registers libvirt's event loop, which is one per process and must be there before the first connect, and runs it
+// until the process ends.
+var startEvents = sync.OnceValue(func() error {
 	if err := libvirt.EventRegisterDefaultImpl(); err != nil {
-		return nil, fmt.Errorf("register libvirt's event loop: %w", err)
+		return fmt.Errorf("register libvirt's event loop: %w", err)
 	}
 	go func() {
 		for {
@@ -45,6 +45,14 @@ func NewDialer() (*Dialer, error) {
 			_ = libvirt.EventRunDefaultImpl()
 		}
 	}()
+	return nil
+})
+
+// NewDialer is a dialer, with libvirt's events.
+func NewDialer() (*Dialer, error) {
+	if err := startEvents(); err != nil {
+		return nil, err
+	}
 	return &Dialer{}, nil
 }
 
