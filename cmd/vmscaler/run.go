@@ -18,6 +18,7 @@ import (
 type runCmd struct {
 	g           *globals
 	bus         busFlags
+	http        httpFlags
 	stages      []string
 	setup       bool
 	dryRun      bool
@@ -45,6 +46,7 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 
 func (c *runCmd) flags(cmd *cobra.Command) {
 	c.bus.add(cmd)
+	c.http.add(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&c.stages, "stages", nil, "the stages to run here: "+strings.Join(app.Stages(), ", ")+" (default all)")
 	f.BoolVar(&c.setup, "setup", false, "first do what the command setup does")
@@ -62,6 +64,9 @@ func (c *runCmd) run(cmd *cobra.Command) error {
 	if _, err := c.bus.apply(&cfg); err != nil {
 		return err
 	}
+	if err := c.http.apply(&cfg); err != nil {
+		return err
+	}
 	stages, err := chooseStages(c.stages, cfg)
 	if err != nil {
 		return err
@@ -72,10 +77,14 @@ func (c *runCmd) run(cmd *cobra.Command) error {
 			cfg.Groups[i].DryRun = true
 		}
 	}
-	return c.g.run(cmd.Context(), cfg, runOptions{
+	o := runOptions{
 		command: "vmscaler run", stages: stages, setup: c.setup, wantsLog: cmd.Flags().Changed("log-level"),
 		plain: c.noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv),
-	})
+	}
+	if c.http.wanted(cfg, slices.Contains(stages, app.StageDashboard)) {
+		o.http = &c.http
+	}
+	return c.g.run(cmd.Context(), cfg, o)
 }
 
 // chooseStages are the stages of a run, of those that --stages names.

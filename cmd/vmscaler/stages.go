@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ type runOptions struct {
 	setup   bool
 	// wantsLog is that the user asks for the log's level, also beside the lines of a plain dashboard.
 	wantsLog bool
+	http     *httpFlags // nil: nothing is served
 }
 
 func (o runOptions) has(stages ...string) bool {
@@ -51,6 +53,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 			fmt.Fprintf(r.stderr, "waiting for the bus: %s\n", asCalled(strings.TrimPrefix(why.Error(), "bus: ")))
 		},
 	}
+	r.serve(ctx)
 	if o.has(app.StageCollector, app.StageActuator) {
 		if err := r.reach(ctx); err != nil {
 			return err
@@ -100,6 +103,40 @@ func (r *stageRun) close() {
 	}
 }
 
+// serve serves HTTP, before there is anything to serve: who looks is told what is waited for. Where another process has the
+// address, it goes on without, and takes it once it is free.
+func (r *stageRun) serve(ctx context.Context) {
+	if r.o.http == nil {
+		return
+	}
+	log := r.log
+	if r.o.has(app.StageDashboard) && !r.o.plain {
+		log = zerolog.Nop() // the terminal is the dashboard's
+	}
+	r.stages.Web = newWeb(*r.o.http, log)
+	r.stages.Web.Waiting("it waits for libvirt, or for the bus")
+	serve := func(ctx context.Context) error {
+		return r.stages.Web.ServeWhenFree(ctx, r.cfg.HTTPListen, func(error) {})
+	}
+	if listener, err := net.Listen("tcp", r.cfg.HTTPListen); err != nil {
+		fmt.Fprintf(r.stderr, "warning: HTTP is not served: %s; it is once the address is free (--http names another, or off)\n", err)
+	} else {
+		warnOfListener(log, listener.Addr())
+		fmt.Fprintf(r.stderr, "http: http://%s/metrics\n", listener.Addr())
+		r.footer = "   http://" + listener.Addr().String()
+		serve = func(ctx context.Context) error { return r.stages.Web.Serve(ctx, listener) }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := serve(ctx); err != nil {
+			log.Error().Err(err).Msg("http")
+		}
+	}()
+	r.defers(func() { cancel(); <-ended })
+}
+
 // reach connects to libvirt, for which it waits.
 func (r *stageRun) reach(ctx context.Context) (err error) {
 	if r.hv, err = r.g.reach(ctx, r.cfg.LibvirtURI, r.stderr, true); err != nil {
@@ -142,7 +179,7 @@ func (r *stageRun) logs() error {
 			return err
 		}
 		toReopen = file
-		r.footer = "   log " + file.path
+		r.footer += "   log " + file.path
 		release, err := dashboard.StartWatchdog(os.Stdout)
 		if err != nil {
 			return err

@@ -1,3 +1,3 @@
-// Package metrics shows what the stages publish to Prometheus, and says to a supervisor whether they do. Like the dashboard it
-// only subscribes, so any number of its processes may run, and its counters begin with each.
+// Package metrics has what the stages publish as metrics of Prometheus. Like the dashboard it only hears, so its counters begin
+// with each process.
 package metrics

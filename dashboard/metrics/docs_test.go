@@ -19,7 +19,7 @@ const page = "../../docs/metrics.md"
 
 // TestDocs: the page has each metric, as it describes itself.
 func TestDocs(t *testing.T) {
-	e, _ := heard(t, true)
+	e := heard(t, true)
 	s := bustest.Sample()
 	s.Time = s.Time.Add(time.Second)
 	s.VMs[0].RunDelayPercent, s.VMs[0].MemoryUsedMiB = new(1.), new(1)
@@ -35,7 +35,7 @@ func TestDocs(t *testing.T) {
 	d.Recommendations, d.Inputs.TargetPercent, d.Inputs.LowerPercent, d.Inputs.UpperPercent = nil, 0, 20, 70
 	d.Seq, d.Time = d.Seq+1, d.Time.Add(time.Second)
 	e.Fold(*d)
-	families, err := NewServer(bustest.Join(t, bustest.StartServer(t), "dashboard"), e, bustest.Quiet).registry().Gather()
+	families, err := NewRegistry(e.Exporter, func() bool { return true }, func() uint64 { return 0 }).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,8 +70,8 @@ func TestDocs(t *testing.T) {
 	if !found {
 		t.Fatalf("%s has no table", page)
 	}
-	_, end, _ := strings.Cut(rest, "\n`--per-vm=false`")
-	want := begin + "| metric | labels | what it is |\n|---|---|---|\n" + table.String() + "\n`--per-vm=false`" + end
+	_, end, _ := strings.Cut(rest, "\n`--metrics-per-vm=false`")
+	want := begin + "| metric | labels | what it is |\n|---|---|---|\n" + table.String() + "\n`--metrics-per-vm=false`" + end
 	if *update {
 		if err := os.WriteFile(page, []byte(want), 0o644); err != nil { //nolint:gosec // a page of the docs
 			t.Fatal(err)

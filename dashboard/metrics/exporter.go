@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,16 +9,13 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
-// sizes are of a model of which only the present is shown. Its entries are remembered to know a duplicate.
-var sizes = model.Sizes{Entries: 500}
+// Read gives a model to look, of which nothing is kept when it returns.
+type Read func(look func(*model.Model, time.Time))
 
-// Exporter is what the messages say, as metrics. It is safe for concurrent use.
+// Exporter is what the messages say, as metrics: the present of a model, and counts of its own. It is safe for concurrent use.
 type Exporter struct {
 	perVM bool
-	now   func() time.Time
-
-	mu    sync.Mutex
-	model *model.Model
+	read  Read
 
 	decisions *prometheus.CounterVec
 	changes   *prometheus.CounterVec
@@ -28,8 +24,8 @@ type Exporter struct {
 	removal   *prometheus.HistogramVec
 }
 
-// NewExporter is one that has heard nothing yet. perVM adds the series of each VM, some per VM, beside those of groups and hosts.
-func NewExporter(perVM bool, now func() time.Time) *Exporter {
+// NewExporter is one that has counted nothing yet. perVM adds the series of each VM, some per VM, beside those of groups and hosts.
+func NewExporter(perVM bool, read Read) *Exporter {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	}
@@ -40,7 +36,7 @@ func NewExporter(perVM bool, now func() time.Time) *Exporter {
 		}, labels)
 	}
 	return &Exporter{
-		perVM: perVM, now: now, model: model.New(now(), sizes),
+		perVM: perVM, read: read,
 		decisions: counter("decisions_total", "Evaluations heard, by what asked for a change and what held it back.",
 			labelGroup, "direction", "rule", "guard"),
 		changes: counter("desired_changes_total", "Changes of the desired capacity heard.", labelGroup, "direction"),
@@ -59,13 +55,8 @@ func NewExporter(perVM bool, now func() time.Time) *Exporter {
 	}
 }
 
-// Fold takes a message.
-func (e *Exporter) Fold(message any) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.model.Fold(message, e.now()) {
-		return
-	}
+// Count counts a message that was news to the model.
+func (e *Exporter) Count(message any) {
 	switch m := message.(type) {
 	case bus.Decision:
 		e.decisions.WithLabelValues(m.Group, string(m.Direction), string(m.Rule), string(m.Guard)).Inc()
@@ -93,23 +84,14 @@ func (e *Exporter) event(m bus.Event) {
 	}
 }
 
-// Forget drops what was silent for too long, with the counters of groups that are gone.
-func (e *Exporter) Forget() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	before := e.model.Groups()
-	e.model.Forget(e.now())
-	for _, g := range before {
-		if e.model.Group(g.Name()) != nil {
-			continue
-		}
-		gone := prometheus.Labels{labelGroup: g.Name()}
-		e.decisions.DeletePartialMatch(gone)
-		e.changes.DeletePartialMatch(gone)
-		e.events.DeletePartialMatch(gone)
-		e.launch.DeletePartialMatch(gone)
-		e.removal.DeletePartialMatch(gone)
-	}
+// Forget drops the counters of a group that is gone.
+func (e *Exporter) Forget(group string) {
+	gone := prometheus.Labels{labelGroup: group}
+	e.decisions.DeletePartialMatch(gone)
+	e.changes.DeletePartialMatch(gone)
+	e.events.DeletePartialMatch(gone)
+	e.launch.DeletePartialMatch(gone)
+	e.removal.DeletePartialMatch(gone)
 }
 
 // Describe implements prometheus.Collector. It describes nothing, as the series depend on what is heard.
@@ -117,14 +99,16 @@ func (e *Exporter) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
 func (e *Exporter) Collect(out chan<- prometheus.Metric) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, c := range []prometheus.Collector{e.decisions, e.changes, e.events, e.launch, e.removal} {
 		c.Collect(out)
 	}
-	now := e.now()
-	s := series{out, hostLabels(e.model)}
-	for _, g := range e.model.Groups() {
+	e.read(func(m *model.Model, now time.Time) { e.present(out, m, now) })
+}
+
+// present is what the model knows now.
+func (e *Exporter) present(out chan<- prometheus.Metric, m *model.Model, now time.Time) {
+	s := series{out, hostLabels(m)}
+	for _, g := range m.Groups() {
 		s.group(g, now)
 		for _, h := range g.Hosts() {
 			s.groupOnHost(g.Name(), h, now)
@@ -133,33 +117,8 @@ func (e *Exporter) Collect(out chan<- prometheus.Metric) {
 			}
 		}
 	}
-	s.load(e.model, now)
-	for _, stage := range e.model.Stages() {
+	s.load(m, now)
+	for _, stage := range m.Stages() {
 		s.stage(stage, now)
 	}
-}
-
-// Readiness is why the figures are not to be relied on, "" where they are: a sample and a decision of each group have come
-// lately.
-func (e *Exporter) Readiness() string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.now()
-	groups := e.model.Groups()
-	if len(groups) == 0 {
-		return "nothing was heard of any group yet"
-	}
-	for _, g := range groups {
-		if _, holds := g.DecisionAge(now); !holds {
-			return "group " + g.Name() + " has no decision that holds"
-		}
-		fresh := false
-		for _, h := range g.Hosts() {
-			fresh = fresh || !h.Stale(now)
-		}
-		if !fresh {
-			return "group " + g.Name() + " has no fresh sample"
-		}
-	}
-	return ""
 }

@@ -1,11 +1,7 @@
 package metrics
 
 import (
-	"context"
 	"encoding/json"
-	"io"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -16,25 +12,45 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/bustest"
+	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
-// heard is an exporter that has heard one message of each kind.
-func heard(t *testing.T, perVM bool) (*Exporter, *time.Time) {
+// listener is an exporter with the model that it shows.
+type listener struct {
+	*Exporter
+	model *model.Model
+	now   time.Time
+}
+
+func newListener(perVM bool) *listener {
+	l := &listener{now: bustest.Noon}
+	l.model = model.New(l.now, model.Sizes{Entries: 10})
+	l.Exporter = NewExporter(perVM, func(look func(*model.Model, time.Time)) { look(l.model, l.now) })
+	return l
+}
+
+func (l *listener) Fold(message any) {
+	if l.model.Fold(message, l.now) {
+		l.Count(message)
+	}
+}
+
+// heard is one that has heard one message of each kind.
+func heard(t *testing.T, perVM bool) *listener {
 	t.Helper()
-	now := bustest.Noon
-	e := NewExporter(perVM, func() time.Time { return now })
+	e := newListener(perVM)
 	s, d, h := bustest.Sample(), bustest.Decision(), bustest.Health()
 	e.Fold(*s)
 	e.Fold(*d)
 	e.Fold(*h)
-	launched := bustest.EventAt("web", "web-1", now)
+	launched := bustest.EventAt("web", "web-1", e.now)
 	launched.Event, launched.ElapsedMS = bus.EventReady, 4200
 	e.Fold(*launched)
 	e.Fold(*launched) // a duplicate counts once
-	return e, &now
+	return e
 }
 
-func text(t *testing.T, e *Exporter) string {
+func text(t *testing.T, e prometheus.Collector) string {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(e)
@@ -60,7 +76,7 @@ func text(t *testing.T, e *Exporter) string {
 }
 
 func TestExporter(t *testing.T) {
-	e, now := heard(t, true)
+	e := heard(t, true)
 	got := text(t, e)
 	s, d := bustest.Sample(), bustest.Decision()
 	for _, want := range []string{
@@ -83,12 +99,9 @@ func TestExporter(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%+v, %v", problems, err)
 	}
-	if why := e.Readiness(); why != "" {
-		t.Errorf("not ready: %s", why)
-	}
 
 	// What is not known any more has no value, least of all 0.
-	*now = now.Add(time.Hour)
+	e.now = e.now.Add(time.Hour)
 	got = text(t, e)
 	for _, gone := range []string{
 		"group_desired", "group_cpu_ratio", "group_vms", "vm_cpu_ratio", "host_cpu_ratio",
@@ -102,18 +115,16 @@ func TestExporter(t *testing.T) {
 		!strings.Contains(got, " stage="+bustest.Health().Stage+" 0\n") {
 		t.Errorf("nothing says how old it is:\n%s", got)
 	}
-	if why := e.Readiness(); !strings.Contains(why, "group web has no decision that holds") {
-		t.Errorf("ready: %s", why)
-	}
-	*now = now.Add(24 * time.Hour)
-	e.Forget()
+	e.now = e.now.Add(24 * time.Hour)
+	e.model.Forget(e.now)
+	e.Forget("web")
 	if got = text(t, e); got != "\n" {
 		t.Errorf("after a day there is still\n%s", got)
 	}
 }
 
 func TestWithoutVMs(t *testing.T) {
-	e, _ := heard(t, false)
+	e := heard(t, false)
 	if got := text(t, e); strings.Contains(got, "vmscaler_vm_") || !strings.Contains(got, "vmscaler_group_vms ") {
 		t.Errorf("per VM:\n%s", got)
 	}
@@ -121,7 +132,7 @@ func TestWithoutVMs(t *testing.T) {
 
 // An unknown CPU has no series, and a readable one that is 0 has.
 func TestUnknownIsNotZero(t *testing.T) {
-	e := NewExporter(true, func() time.Time { return bustest.Noon })
+	e := newListener(true)
 	s := bustest.Sample()
 	s.VMs = slices.Clone(s.VMs[:1])
 	s.VMs[0].CPUPercent, s.HostLoad.CPUPercent = nil, nil
@@ -138,7 +149,7 @@ func TestUnknownIsNotZero(t *testing.T) {
 
 // Two hosts of one name, and a list with a VM twice, are no reason to serve nothing.
 func TestNamesThatRepeat(t *testing.T) {
-	e, _ := heard(t, true)
+	e := heard(t, true)
 	s := bustest.Sample()
 	s.HostID = "another-system"
 	s.VMs = append(slices.Clone(s.VMs), s.VMs...)
@@ -151,61 +162,5 @@ func TestNamesThatRepeat(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
-	}
-}
-
-// Over a real bus, and HTTP.
-func TestServer(t *testing.T) {
-	bus1 := bustest.StartServer(t)
-	conn := bustest.Join(t, bus1, "dashboard")
-	collector, decider := bustest.Join(t, bus1, "collector"), bustest.Join(t, bus1, "decider")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	server := NewServer(conn, NewExporter(true, time.Now), bustest.Quiet)
-	go func() { ended <- server.Run(ctx, listener) }()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	get := func(path string) (int, string) {
-		resp, err := client.Get("http://" + listener.Addr().String() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
-	}
-	if code, body := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "nothing was heard") {
-		t.Errorf("readyz %d: %s", code, body)
-	}
-	if code, body := get("/healthz"); code != http.StatusOK || body != "ok\n" {
-		t.Errorf("healthz %d: %s", code, body)
-	}
-	bustest.Eventually(t, "ready", func() bool { // as the stages do, again and again
-		now := time.Now()
-		s, d := bustest.Sample(), bustest.Decision()
-		s.Time, d.Time, d.ExpiresAt = now, now, now.Add(time.Minute)
-		d.Seq = uint64(now.UnixNano()) //nolint:gosec // after 1970
-		bustest.PublishAll(t, collector, s)
-		bustest.PublishAll(t, decider, d)
-		code, _ := get("/readyz")
-		return code == http.StatusOK
-	})
-	code, body := get("/metrics")
-	if code != http.StatusOK || !strings.Contains(body, `vmscaler_group_desired{group="web"}`) ||
-		!strings.Contains(body, "vmscaler_exporter_bus_connected 1") {
-		t.Errorf("metrics %d:\n%s", code, body)
-	}
-	if code, _ := get("/"); code != http.StatusNotFound {
-		t.Errorf("/ is %d", code)
-	}
-	cancel()
-	if err := bustest.Receive(t, ended, "the end"); err != nil {
-		t.Error(err)
 	}
 }

@@ -15,11 +15,16 @@ import (
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	config, address, server := w.config("min: 1\nmax: 3\n"), freeAddress(t), freeAddress(t)
+	config, address, inProcess, server := w.config("min: 1\nmax: 3\n"), freeAddress(t), freeAddress(t), freeAddress(t)
+	w.env = append(w.env, "VMSCALER_HTTP="+inProcess)
 	p := w.start(config)
+	p.says("http: http://" + inProcess + "/metrics")
 	p.untilReady(1)
-	exporter := w.spawn("metrics", "-c", config, "--listen", address)
+	exporter := w.spawn("web", "-c", config, "--http", address)
 	exporter.says("serving http://" + address + "/metrics")
+	if body := fetch(t, "http://"+inProcess+"/metrics"); !strings.Contains(body, fmt.Sprintf("vmscaler_group_max{group=%q} 3", w.group)) {
+		t.Errorf("in the process itself:\n%s", body)
+	}
 	prometheus := w.prometheus(t.TempDir(), server, address)
 	query := func(expression string) string {
 		return strings.Join(strings.Fields(fetch(t, "http://"+server+"/api/v1/query?query="+url.QueryEscape(expression))), "")
@@ -49,8 +54,8 @@ func TestMetrics(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool: %v\n%s", err, out)
 	}
-	w.refused([]string{"metrics", "-c", config, "--listen", address}, "--listen", "address already in use")
-	w.refused([]string{"metrics", "--listen", "9464"}, "--listen", "want an address such as 127.0.0.1:9464")
+	w.refused([]string{"web", "-c", config, "--http", address}, "--http", "address already in use")
+	w.refused([]string{"web", "--http", "9464"}, "--http", "want HOST:PORT, such as 127.0.0.1:9464")
 	prometheus.kill()
 	exporter.stop()
 	p.stop()

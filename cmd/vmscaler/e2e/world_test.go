@@ -84,6 +84,7 @@ func newWorldAt(t testing.TB, uri, dir string) *world {
 			"VMSCALER_LOCK_DIR=" + t.TempDir(),
 			"XDG_STATE_HOME=" + t.TempDir(),
 			"NO_COLOR=1",
+			"VMSCALER_HTTP=off", // a test that looks at it has an address of its own
 			"LIBVIRT_DEFAULT_URI=",
 		},
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/collector"
 	"github.com/vmscaler/vmscaler/dashboard"
+	"github.com/vmscaler/vmscaler/dashboard/web"
 	"github.com/vmscaler/vmscaler/decider"
 	"github.com/vmscaler/vmscaler/decider/prometheus"
 )
@@ -56,6 +57,8 @@ type Options struct {
 	Dashboard func(busURL string) dashboard.Config
 	// Waiting is called with what the process waits for before it can start, once for each reason.
 	Waiting func(why error)
+	// Web hears the bus as well; it may be nil.
+	Web *web.Server
 	// Ready is called once the bus answers and the stages run; it may be nil.
 	Ready func(busURL string)
 }
@@ -113,6 +116,9 @@ func Run(ctx context.Context, o Options) error {
 				}
 			})
 		}
+	}
+	if o.Web != nil {
+		wg.Go(func() { serve(ctx, o, connect) })
 	}
 	if o.Ready != nil {
 		o.Ready(url)
@@ -301,6 +307,19 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 		}
 	}
 	return stages, nil
+}
+
+// serve has what is served over HTTP hear the bus. Nothing else depends on it.
+func serve(ctx context.Context, o Options, connect connector) {
+	conn, err := connect(ctx, StageDashboard)
+	if err == nil {
+		defer conn.Close()
+		err = o.Web.Follow(ctx, web.Bus{Watch: conn})
+	}
+	if err != nil && ctx.Err() == nil {
+		o.Web.Waiting(err.Error())
+		o.Log.Error().Err(err).Msg("HTTP serves nothing of the bus")
+	}
 }
 
 func closeAll(stages []stage) {

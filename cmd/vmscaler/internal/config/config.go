@@ -40,6 +40,8 @@ type Config struct {
 	BusNkey, BusCreds, BusCA, BusCert, BusKey string
 	// StateDir is the folder of the embedded server's history and credentials. "" means the user's usual one.
 	StateDir string
+	// HTTPListen is the HOST:PORT where metrics and health checks are served, or HTTPOff.
+	HTTPListen string
 	// Host is what new VMs must leave of each host.
 	Host HostLimits
 	// SweepGrace is how long an orphaned volume of ours is left before it is deleted, 1 s to 24 h.
@@ -65,6 +67,7 @@ func Default() Config {
 		Pool:         "vmscaler",
 		BusListen:    bus.DefaultListen,
 		BusTaps:      Yes,
+		HTTPListen:   DefaultHTTP,
 		Host:         DefaultHostLimits(),
 		SweepGrace:   5 * time.Minute,
 		Tick:         time.Second,

@@ -195,7 +195,7 @@ groups:
 	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
 	want := Config{
 		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04", DiskPool: "fast",
-		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute,
+		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", HTTPListen: DefaultHTTP, Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute,
 		Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)
@@ -458,7 +458,7 @@ func TestSuggestions(t *testing.T) {
 		"groups: [{name: a, upper: 70}]":                  "did you mean policy.upper?",
 		"groups: [{name: a, policy: {cooldwon_out: 1s}}]": "did you mean cooldown_out?",
 		"groups: [{name: a, policy: {limits: {stabilise_in: 1m}}}]": "did you mean stabilize_in?",
-		"colour: red": "want one of libvirt, bus, host, sampling, groups",
+		"colour: red": "want one of libvirt, bus, http, host, sampling, groups",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {

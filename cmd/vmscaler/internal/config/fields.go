@@ -54,6 +54,9 @@ func configFields(c *Config) section {
 			{"key", text(&c.BusKey, wantFile, isPath)},
 			{"state_dir", text(&c.StateDir, "the path of a folder", isPath)},
 		}},
+		{"http", section{
+			{"listen", text(&c.HTTPListen, WantHTTPListen, IsHTTPListen)},
+		}},
 		{"host", section{
 			{"memory_reserve", memory(&c.Host.MemoryReserveMiB, 0)},
 			{"memory_promised", percent(&c.Host.MemoryPromisedPercent)},

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+)
+
+// httpFlags are the flags of commands that serve HTTP. A flag wins over its variable, that over the file.
+type httpFlags struct {
+	cmd   *cobra.Command
+	perVM bool
+}
+
+// httpSetting is a field of the config's http that a flag and an environment variable can set too.
+type httpSetting struct {
+	flag, env, usage string
+	of               func(*config.Config) *string
+}
+
+func httpSettings() []httpSetting {
+	return []httpSetting{
+		{
+			"http", "VMSCALER_HTTP", "address to serve metrics and health checks on, or off (default " + config.DefaultHTTP + ")",
+			func(c *config.Config) *string { return &c.HTTPListen },
+		},
+	}
+}
+
+func (h *httpFlags) add(cmd *cobra.Command) {
+	h.cmd = cmd
+	for _, s := range httpSettings() {
+		cmd.Flags().Var(&once{to: new(string)}, s.flag, s.usage+" ["+s.env+"]")
+	}
+	cmd.Flags().BoolVar(&h.perVM, "metrics-per-vm", true, "also serve metrics of each VM, three series a VM")
+}
+
+// apply puts what the environment and then what the flags say over what the file says.
+func (h *httpFlags) apply(cfg *config.Config) error {
+	from := map[string]string{}
+	for _, s := range httpSettings() {
+		for _, said := range []struct{ name, value string }{{s.env, os.Getenv(s.env)}, {"--" + s.flag, h.flag(s.flag)}} {
+			if said.value != "" {
+				*s.of(cfg), from[s.flag] = said.value, said.name
+			}
+		}
+	}
+	if !config.IsHTTPListen(cfg.HTTPListen) {
+		return usageError{fmt.Errorf("%s: found %q, want %s", from["http"], cfg.HTTPListen, config.WantHTTPListen)}
+	}
+	return nil
+}
+
+func (h *httpFlags) flag(name string) string {
+	if h.cmd == nil {
+		return ""
+	}
+	value, _ := h.cmd.Flags().GetString(name)
+	return value
+}
+
+// wanted reports whether HTTP is to be served: where an address is said, else where there is a dashboard as well and whoever is on
+// this machine may watch.
+func (h *httpFlags) wanted(cfg config.Config, dashboard bool) bool {
+	said := cfg.HTTPListen != config.DefaultHTTP || h.flag("http") != "" || os.Getenv("VMSCALER_HTTP") != ""
+	return cfg.HTTPListen != config.HTTPOff && (said || dashboard && cfg.BusTaps != config.No)
+}
