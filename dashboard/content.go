@@ -3,6 +3,7 @@ package dashboard
 import (
 	"time"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
@@ -23,6 +24,12 @@ type Content struct {
 	Footer  string
 	Link    Link
 	Dropped uint64 // messages lost because drawing was too slow
+	// ReadOnly is why nothing can be changed from here; "" where it can.
+	ReadOnly string
+	// Explain puts a decision into words, a line each. Nil: only its sentence is known.
+	Explain func(bus.Decision) []string
+
+	session session
 }
 
 // NewContent is a dashboard's content that no message has come to yet; now is when the dashboard started.
@@ -30,6 +37,6 @@ func NewContent(now time.Time) *Content {
 	return &Content{Model: model.New(now, model.Sizes{
 		Window:    time.Minute, // as the table's header says
 		Histories: 2_000,
-		Entries:   50,
+		Entries:   200,
 	})}
 }

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/dashboard/internal/feed"
 )
@@ -23,7 +25,7 @@ import (
 type Config struct {
 	// Out is where it draws: a terminal (an *os.File) unless Plain.
 	Out io.Writer
-	// In is the terminal whose keys it reads ('q' quits); nil: none. Not used when Plain.
+	// In is the terminal whose keys it reads; nil: none. Not used when Plain.
 	In *os.File
 	// Plain is for where there is no terminal: one line per event and per change.
 	Plain bool
@@ -37,6 +39,11 @@ type Config struct {
 	Footer string
 	// Quit is called when the user asks to quit; it should end Run's context. Nil: 'q' does nothing.
 	Quit func()
+	// Operator changes what a person asks for; nil: nothing can be changed from here, and ReadOnly says why.
+	Operator Operator
+	ReadOnly string
+	// Explain puts a decision into words, a line each; nil: only its sentence is shown.
+	Explain func(bus.Decision) []string
 }
 
 // DefaultRefresh is the usual shortest time between two frames.
@@ -112,7 +119,10 @@ func (d *Dashboard) Run(ctx context.Context) error {
 	wg.Go(func() { messages.Pump(ctx, inbox, &d.dropped) })
 
 	content := NewContent(d.cfg.Now())
-	content.Title, content.Footer = d.cfg.Title, d.cfg.Footer
+	content.Title, content.Footer, content.Explain = d.cfg.Title, d.cfg.Footer, d.cfg.Explain
+	if d.cfg.Operator == nil {
+		content.ReadOnly = cmp.Or(d.cfg.ReadOnly, "it has no credentials of an operator")
+	}
 	ticks, stop := d.ticker(d.cfg.Refresh)
 	defer stop()
 	var err error
@@ -150,67 +160,11 @@ func (d *Dashboard) runScreen(ctx context.Context, content *Content, inbox <-cha
 	}
 	defer stopKeys()
 
-	l := &live{d: d, s: s, content: content, dirty: true}
-	return l.run(ctx, inbox, ticks, signals, keys)
-}
-
-// live is a screen that follows its content.
-type live struct {
-	d       *Dashboard
-	s       *screen
-	content *Content
-	drawn   time.Time
-	dirty   bool // there is something new to draw
-}
-
-func (l *live) run(
-	ctx context.Context, inbox <-chan any, ticks <-chan time.Time, signals <-chan os.Signal, keys <-chan byte,
-) error {
-	err := l.draw()
-	for err == nil {
-		select {
-		case <-ctx.Done():
-			return nil
-		case message := <-inbox:
-			l.content.Fold(message, l.d.cfg.Now())
-			l.dirty = true
-		case <-ticks:
-			err = l.draw()
-		case sig := <-signals:
-			if sig == unix.SIGCONT {
-				// Stopped and continued: the shell has had the terminal meanwhile.
-				if err := l.s.enter(); err != nil {
-					return err
-				}
-			}
-			l.s.invalidate()
-			l.dirty = true
-			err = l.draw()
-		case key := <-keys:
-			if (key == 'q' || key == 'Q') && l.d.cfg.Quit != nil {
-				l.d.cfg.Quit()
-			}
-		}
-	}
-	return err
-}
-
-// draw draws what is new, and once a second what only time has changed.
-func (l *live) draw() error {
-	now := l.d.cfg.Now()
-	if link := l.d.link(); link != l.content.Link {
-		l.content.Link, l.dirty = link, true
-	}
-	if dropped := l.d.dropped.Load(); dropped != l.content.Dropped {
-		l.content.Dropped, l.dirty = dropped, true
-	}
-	if !l.dirty && now.Unix() == l.drawn.Unix() {
-		return nil
-	}
-	l.content.Forget(now)
-	width, height := l.s.size()
-	l.drawn, l.dirty = now, false
-	return l.s.draw(Render(l.content, width, height, now, l.d.cfg.Style), width, height)
+	l := &live{d: d, s: s, content: content, dirty: true, answers: make(chan note, 1)}
+	defer l.changes.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return l.run(ctx, inputs{inbox, ticks, signals, keys})
 }
 
 func (d *Dashboard) runPlain(ctx context.Context, content *Content, inbox <-chan any, ticks <-chan time.Time) error {

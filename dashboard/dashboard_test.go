@@ -3,6 +3,7 @@ package dashboard
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -254,4 +255,87 @@ func TestNewChecksItsConfig(t *testing.T) {
 		!strings.Contains(err.Error(), "not a terminal") {
 		t.Errorf("got %v, want a complaint about a buffer that is not a terminal", err)
 	}
+}
+
+// operator is one that a test answers for.
+type operator struct {
+	asked  chan Change
+	answer chan error
+}
+
+func (o operator) Change(ctx context.Context, c Change) (string, error) {
+	o.asked <- c
+	select {
+	case err := <-o.answer:
+		return "done as asked", err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// What is asked for with the keys reaches the operator once the question is answered, and what it says reaches the screen; a
+// slow one holds nothing up, and ends with the dashboard.
+func TestScreenChangesThings(t *testing.T) {
+	master, tty := openPTY(t)
+	defer master.Close()
+	defer tty.Close()
+	out := record(master)
+	o := operator{make(chan Change), make(chan error)}
+	r := newRig(t, Config{Out: tty, In: tty, Operator: o})
+	r.start(t)
+	r.publish(t)
+	seen := ""
+	for !strings.Contains(seen, "web-1") {
+		r.tick()
+		seen += out.until(t, endFrame)
+	}
+	write := func(text string) {
+		t.Helper()
+		if _, err := master.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("jp")
+	out.until(t, "pause web? y/n")
+	write("y")
+	if got := <-o.asked; got != (Change{Kind: ChangePause, Group: "web"}) {
+		t.Errorf("asked for %+v", got)
+	}
+	out.until(t, "asking ...")
+	write("jty")
+	out.until(t, "the change before is not answered yet")
+	o.answer <- nil
+	out.until(t, "done as asked")
+	write("s9\ry")
+	if got := <-o.asked; got != (Change{Kind: ChangeScale, Group: "web", Desired: 9}) {
+		t.Errorf("asked for %+v", got)
+	}
+	o.answer <- errors.New("max is 5\x1b[2J")
+	if got := out.until(t, "max is 5"); !strings.Contains(got, "not changed: ") {
+		t.Errorf("got %q, want that it is not changed", got)
+	}
+	write("py")
+	<-o.asked
+	r.stop(t) // in the middle of a question to the bus
+}
+
+func TestScreenSaysThatItIsReadOnly(t *testing.T) {
+	master, tty := openPTY(t)
+	defer master.Close()
+	defer tty.Close()
+	out := record(master)
+	r := newRig(t, Config{Out: tty, In: tty, ReadOnly: "no key of an operator"})
+	r.start(t)
+	out.until(t, "read-only")
+	r.publish(t)
+	seen := ""
+	for !strings.Contains(seen, "web-1") {
+		r.tick()
+		seen += out.until(t, endFrame)
+	}
+	if _, err := master.WriteString("p"); err != nil {
+		t.Fatal(err)
+	}
+	out.until(t, "no key of an operator")
+	r.stop(t)
 }

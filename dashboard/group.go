@@ -87,6 +87,12 @@ func marks(d bus.Decision) (texts []string) {
 	if c.DryRun {
 		texts = append(texts, "DRY RUN")
 	}
+	if c.Desired != nil {
+		texts = append(texts, fmt.Sprintf("SCALED %d", *c.Desired))
+	}
+	if n := len(c.Set); n > 0 {
+		texts = append(texts, fmt.Sprintf("SET %d", n))
+	}
 	if r := d.Refresh; r.Unresolved(d.Machine) {
 		texts = append(texts, "REFRESH FAILED")
 	} else if r.Active() {

@@ -15,7 +15,7 @@ func (v *view) title() *line {
 			text = fmt.Sprintf("%s (%d)", s.name, s.n)
 		}
 		mark := "●"
-		if s.tone != toneGood && !v.style.Color {
+		if s.tone != toneGood { // not by its color alone
 			mark = "!"
 		}
 		if l.width+5+textWidth(v.style.clean(text))+clock.width > v.width {
@@ -50,15 +50,6 @@ func (v *view) stages() (all []stageSummary) {
 		all = append(all, stageSummary{health.Stage, 1, t})
 	}
 	return all
-}
-
-// footer is the bottom line: the keys, and what the program wants to say.
-func (v *view) footer() *line {
-	l := v.line().add(toneStrong, " q").add(toneDim, " quit")
-	if v.c.Footer != "" {
-		l.add(toneDim, "   "+v.c.Footer)
-	}
-	return l
 }
 
 // notice is a line about what is wrong with the whole, or two where it is long.

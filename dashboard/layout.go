@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/vmscaler/vmscaler/dashboard/model"
@@ -55,24 +54,42 @@ type detail struct {
 }
 
 func (v *view) frame() []*line {
-	top := []*line{v.title()}
-	top = append(top, v.notices()...)
-	bottom := []*line{}
-	if v.height >= 8 {
-		bottom = append(bottom, v.footer())
-	}
+	top := append([]*line{v.title()}, v.notices()...)
+	bottom := v.bottom()
 	room := v.height - len(top) - len(bottom)
-	groups := v.c.Groups()
-	body, blanks := v.fit(groups, room)
-	history := v.history(room-len(body), groups, blanks)
-
-	lines := slices.Concat(top, body, history)
+	lines := append(top, v.body(room)...)
 	if len(bottom) > 0 {
 		for len(lines) < v.height-len(bottom) {
 			lines = append(lines, v.line())
 		}
+		lines = lines[:max(0, v.height-len(bottom))]
 	}
 	return append(lines, bottom...)
+}
+
+// body is what is between the top and the bottom, by where the person is.
+func (v *view) body(room int) []*line {
+	switch s := v.c.session; s.page {
+	case pageGroups:
+		if s.list {
+			return v.list(room)
+		}
+		return v.overview(room)
+	case pageEvents:
+		return v.events(room)
+	case pageVM, pageDecision, pageHelp:
+		lines, room := v.text(), max(0, room)
+		from := min(s.scroll, max(0, len(lines)-room))
+		return lines[from:min(len(lines), from+room)]
+	}
+	return nil
+}
+
+// overview is everything, in as much detail as there is room for.
+func (v *view) overview(room int) []*line {
+	groups := v.c.Groups()
+	body, blanks := v.fit(groups, room)
+	return append(body, v.history(room-len(body), groups, blanks)...)
 }
 
 // fit draws the groups in as much detail as there is room for.

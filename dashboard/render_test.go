@@ -139,10 +139,34 @@ func hostile() (*Content, time.Time) {
 	return m, at(1)
 }
 
+// many is one group of 500 VMs, on two hosts.
+func many() (*Content, time.Time) {
+	m := NewContent(start)
+	for _, host := range []string{"kvm1", "kvm2"} {
+		var vms []bus.VM
+		for i := range 250 {
+			vms = append(vms, vm(fmt.Sprintf("web-%s-%d", host, i+1), ptr(float64(i%100))))
+		}
+		m.Sample(sample("web", host, 0, vms...), start)
+	}
+	m.Decision(decision("web", 0), start)
+	return m, at(1)
+}
+
 func TestRenderGolden(t *testing.T) {
 	full := Style{Color: true, Unicode: true}
 	mono := Style{Unicode: true}
 	type model func() (*Content, time.Time)
+	after := func(of model, keys string) model {
+		return func() (*Content, time.Time) {
+			m, now := of()
+			m.Explain = func(d bus.Decision) []string {
+				return []string{d.Sentence, "", "VMs    5 owned", "What would change it:"}
+			}
+			typed(t, m, now, keys)
+			return m, now
+		}
+	}
 	lost := func() (*Content, time.Time) {
 		m, _ := busy()
 		m.Link.Connected = false
@@ -173,6 +197,21 @@ func TestRenderGolden(t *testing.T) {
 		"hostile-80x24":      {hostile, 80, 24, mono},
 		"lost-80x24":         {lost, 80, 24, mono},
 		"waiting-80x24":      {empty, 80, 24, mono},
+		"list-80x24":         {after(crowded, "jjj"), 80, 24, mono},
+		"list-80x24-color":   {after(busy, "jjj"), 80, 24, full},
+		"list-40x12":         {after(crowded, "*jj"), 40, 12, mono},
+		"list-200x60":        {after(crowded, "oo"), 200, 60, mono},
+		"filter-80x24":       {after(crowded, "/b-1"), 80, 24, mono},
+		"events-80x24":       {after(busy, "ej"), 80, 24, mono},
+		"vm-80x24":           {after(busy, "jjj\r"), 80, 24, mono},
+		"vm-40x12":           {after(held, "jjj\r"), 40, 12, mono},
+		"decision-80x24":     {after(busy, "jx"), 80, 24, mono},
+		"help-80x24":         {after(busy, "?"), 80, 24, mono},
+		"help-40x12-ascii":   {after(readOnly, "?"), 40, 12, Style{}},
+		"confirm-80x24":      {after(busy, "jp"), 80, 24, mono},
+		"scale-40x12":        {after(busy, "js12"), 40, 12, mono},
+		"read-only-80x24":    {after(readOnly, "jp"), 80, 24, mono},
+		"by-hand-80x24":      {after(scaledByHand, ""), 80, 24, mono},
 		"waiting-20x5-ascii": {empty, 20, 5, Style{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,18 +239,31 @@ func TestRenderGolden(t *testing.T) {
 func TestRenderStaysInBounds(t *testing.T) {
 	models := map[string]func() (*Content, time.Time){
 		"busy": busy, "crowded": crowded, "hostile": hostile, "held": held,
-		"empty": func() (*Content, time.Time) { return NewContent(start), at(10) },
-		"later": func() (*Content, time.Time) { m, _ := crowded(); return m, at(500) },
+		"empty":   func() (*Content, time.Time) { return NewContent(start), at(10) },
+		"later":   func() (*Content, time.Time) { m, _ := crowded(); return m, at(500) },
+		"500 VMs": many,
+	}
+	places := map[string]string{
+		"overview": "", "list": "jj", "filter": "/a", "events": "ej", "VM": "jj\r", "decision": "jx", "help": "?", "confirm": "jp",
+		"number": "js9", "folded": "*j",
 	}
 	for name, model := range models {
-		m, now := model()
-		for width := 1; width <= 200; width += 1 + width/12 {
-			for height := 1; height <= 60; height += 1 + height/8 {
-				for _, style := range []Style{{}, {Unicode: true}, {Color: true, Unicode: true}} {
-					checkBounds(t, Render(m, width, height, now, style), width, height, style)
-				}
-				if t.Failed() {
-					t.Fatalf("%s at %dx%d", name, width, height)
+		for place, keys := range places {
+			if name == "500 VMs" && place != "list" && place != "overview" {
+				continue // they show no more of them
+			}
+			m, now := model()
+			typed(t, m, now, keys)
+			name := name + ", " + place
+			for width := 1; width <= 200; width += 1 + width/4 {
+				for height := 1; height <= 60; height += 1 + height/3 {
+					for _, style := range []Style{{}, {Unicode: true}, {Color: true, Unicode: true}} {
+						m.session = m.session.settle(m, width, height, now, style)
+						checkBounds(t, Render(m, width, height, now, style), width, height, style)
+					}
+					if t.Failed() {
+						t.Fatalf("%s at %dx%d", name, width, height)
+					}
 				}
 			}
 		}

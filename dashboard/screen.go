@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -145,57 +144,4 @@ func (s *screen) write(text string) error {
 		return fmt.Errorf("write to the terminal: %w", err)
 	}
 	return nil
-}
-
-// readKeys delivers what is typed until stop is called, which waits for it. A read from a terminal cannot be
-// interrupted, so it is only made once poll says that there is something to read.
-func readKeys(in *os.File) (keys <-chan byte, stop func(), err error) {
-	if in == nil || !term.IsTerminal(int(in.Fd())) {
-		return nil, func() {}, nil
-	}
-	wakeRead, wakeWrite, err := os.Pipe()
-	if err != nil {
-		return nil, nil, fmt.Errorf("read keys: %w", err)
-	}
-	out := make(chan byte, 16)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		fds := []unix.PollFd{
-			{Fd: int32(in.Fd()), Events: unix.POLLIN},
-			{Fd: int32(wakeRead.Fd()), Events: unix.POLLIN},
-		}
-		buf := make([]byte, 16)
-		for {
-			if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
-				return
-			}
-			if fds[1].Revents != 0 {
-				return
-			}
-			if fds[0].Revents == 0 {
-				continue
-			}
-			n, err := unix.Read(int(in.Fd()), buf)
-			if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
-				continue
-			}
-			if err != nil || n <= 0 {
-				return // the terminal is gone: its hang-up signal ends the process, not we
-			}
-			if buf[0] == '\x1b' {
-				continue // an arrow key and the like, whose bytes are not keys of their own
-			}
-			for _, key := range buf[:n] {
-				select {
-				case out <- key:
-				default: // nobody types that fast
-				}
-			}
-		}
-	})
-	return out, func() {
-		_ = wakeWrite.Close() // wakes the poll; a pipe's end closes without an error
-		wg.Wait()
-		_ = wakeRead.Close()
-	}, nil
 }

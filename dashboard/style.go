@@ -49,6 +49,7 @@ const (
 	toneGoodStrong
 	toneWarnStrong
 	toneInfo
+	toneCursor
 )
 
 // look uses the sixteen colours that the user's own palette defines, so that it is readable on a light
@@ -75,6 +76,8 @@ func (t tone) look() pterm.Style {
 		return pterm.Style{pterm.Bold, pterm.FgRed}
 	case toneInfo:
 		return pterm.Style{pterm.FgCyan}
+	case toneCursor:
+		return pterm.Style{pterm.Reverse}
 	case toneText:
 	}
 	return nil
@@ -224,6 +227,8 @@ type line struct {
 	style Style
 	spans []span
 	width int
+	// pointed is that the cursor is on it: a mark at its beginning, and, with colors, the line in reverse.
+	pointed bool
 }
 
 type span struct {
@@ -282,6 +287,9 @@ func (l *line) right(other *line, width int) *line {
 
 // render is the line as text, without blanks at its end, and cut to width.
 func (l *line) render(width int) string {
+	if l.pointed {
+		return l.renderPointed(width)
+	}
 	spans := slices.Clone(l.spans)
 	total := l.width
 	for n := len(spans) - 1; n >= 0; n-- {
@@ -311,4 +319,17 @@ func (l *line) render(width int) string {
 		rest -= w
 	}
 	return b.String()
+}
+
+// renderPointed is render of the line that the cursor is on.
+func (l *line) renderPointed(width int) string {
+	text := ""
+	for _, s := range l.spans {
+		text += s.text
+	}
+	text = l.style.cut(">"+strings.TrimPrefix(strings.TrimRight(text, " "), " "), width)
+	if l.style.Color {
+		text += strings.Repeat(" ", max(0, width-textWidth(text)))
+	}
+	return l.style.paint(toneCursor, text)
 }

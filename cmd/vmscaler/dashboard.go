@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -27,8 +28,10 @@ func dashboardCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Show what a running vmscaler does",
-		Long: "Show what a running vmscaler does, from another terminal. It only listens: any number may be open. 'q' or Ctrl-C " +
-			"ends it.",
+		Long: long(`
+Show what a running vmscaler does, from another terminal. Any number may be open. With the credentials of an operator it can
+pause and scale a group and protect a VM, after a question; without them it only listens. '?' shows the keys, 'q' or Ctrl-C
+ends it.`),
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
@@ -39,7 +42,7 @@ func dashboardCommand(g *globals) *cobra.Command {
 
 func (c *dashboardCmd) run(cmd *cobra.Command) error {
 	log := zerolog.Nop() // the terminal is the dashboard's; it shows a lost connection itself
-	conn, url, err := c.g.joinWhenThere(cmd, c.bus, log)
+	conn, r, err := c.g.joinWhenThere(cmd, c.bus, log)
 	if err != nil {
 		return err
 	}
@@ -54,10 +57,19 @@ func (c *dashboardCmd) run(cmd *cobra.Command) error {
 	}
 	ctx, quit := context.WithCancel(cmd.Context())
 	defer quit()
-	d, err := dashboard.New(dashboard.Config{
-		Out: os.Stdout, In: os.Stdin, Plain: plain,
-		Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + url, Quit: quit,
-	}, conn, log)
+	shows := dashboard.Config{
+		Out: os.Stdout, In: os.Stdin, Plain: plain, Explain: explainLines,
+		Style: dashboard.StyleFromEnv(os.Getenv), Title: "vmscaler", Footer: "bus " + r.url, Quit: quit,
+	}
+	if !plain {
+		shows.Operator, shows.ReadOnly = newDashboardOperator(&dashboardOperator{
+			g: c.g, uri: r.cfg.LibvirtURI,
+			join: func() (*client.Conn, error) {
+				return app.JoinNow(string(bus.RoleOperator), r.remote(bus.RoleOperator), log)
+			},
+		})
+	}
+	d, err := dashboard.New(shows, conn, log)
 	if err != nil {
 		return err
 	}
@@ -65,7 +77,7 @@ func (c *dashboardCmd) run(cmd *cobra.Command) error {
 }
 
 // joinWhenThere joins the running vmscaler, for which it waits and says so.
-func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.Logger) (*client.Conn, string, error) {
+func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.Logger) (*client.Conn, running, error) {
 	again := time.NewTicker(500 * time.Millisecond)
 	defer again.Stop()
 	for said := ""; ; {
@@ -73,12 +85,12 @@ func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.L
 		if err == nil {
 			var conn *client.Conn
 			if conn, err = r.join(cmd.Context(), bus.RoleDashboard, log); err == nil {
-				return conn, r.url, nil
+				return conn, r, nil
 			}
 		}
 		var none *notRunningError
 		if !errors.As(err, &none) {
-			return nil, "", err
+			return nil, running{}, err
 		}
 		if err.Error() != said {
 			said = err.Error()
@@ -86,7 +98,7 @@ func (g *globals) joinWhenThere(cmd *cobra.Command, busF busFlags, log zerolog.L
 		}
 		select {
 		case <-cmd.Context().Done():
-			return nil, "", cmd.Context().Err()
+			return nil, running{}, cmd.Context().Err()
 		case <-again.C:
 		}
 	}

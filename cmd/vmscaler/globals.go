@@ -150,7 +150,12 @@ func (g *globals) findVMs(cmd *cobra.Command, name string) (*libvirtHost, []vm.V
 	if err != nil {
 		return nil, nil, err
 	}
-	h, err := g.reach(cmd.Context(), uri, cmd.ErrOrStderr(), false)
+	return g.findVMsOn(cmd.Context(), uri, cmd.ErrOrStderr(), name)
+}
+
+// findVMsOn is findVMs on the libvirt that flags or environment name, else this one.
+func (g *globals) findVMsOn(ctx context.Context, uri string, stderr io.Writer, name string) (*libvirtHost, []vm.VM, error) {
+	h, err := g.reach(ctx, uri, stderr, false)
 	if err != nil {
 		return nil, nil, err
 	}

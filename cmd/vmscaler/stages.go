@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
@@ -196,10 +197,16 @@ func (r *stageRun) logs() error {
 // show completes what the stages show: the dashboard, or else where the bus is.
 func (r *stageRun) show(quit func()) {
 	r.stages.Dashboard = func(busURL string) dashboard.Config {
-		return dashboard.Config{
+		shows := dashboard.Config{
 			Out: os.Stdout, In: os.Stdin, Plain: r.o.plain, Style: dashboard.StyleFromEnv(os.Getenv), Title: r.title,
-			Footer: "bus " + busURL + r.footer, Quit: quit,
+			Footer: "bus " + busURL + r.footer, Quit: quit, Explain: explainLines,
 		}
+		if !r.o.plain {
+			shows.Operator, shows.ReadOnly = newDashboardOperator(&dashboardOperator{
+				g: r.g, uri: r.cfg.LibvirtURI, join: func() (*client.Conn, error) { return r.joinAsOperator(busURL) },
+			})
+		}
+		return shows
 	}
 	r.stages.Ready = func(busURL string) {
 		r.describe(busURL)
@@ -212,6 +219,16 @@ func (r *stageRun) show(quit func()) {
 		}
 		fmt.Fprintf(r.stderr, "bus: %s%s\n", busURL, hint)
 	}
+}
+
+// joinAsOperator joins the bus that the stages run on.
+func (r *stageRun) joinAsOperator(busURL string) (*client.Conn, error) {
+	to := r.stages.Remote(string(bus.RoleOperator))
+	if r.o.has(app.StageBus) {
+		to.URL = busURL
+		to = app.Credentials(to, stateDir(r.cfg), string(bus.RoleOperator))
+	}
+	return app.JoinNow(string(bus.RoleOperator), to, zerolog.Nop())
 }
 
 // anyGroup is the name of the only group, or a word for one of several.

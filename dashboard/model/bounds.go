@@ -8,14 +8,15 @@ import (
 
 // What the model keeps of the present, and for how long. All of it is bounded, whatever is published.
 const (
-	maxText     = 400              // bytes of a text that is kept
-	maxGroups   = 200              // beyond it the group that was silent for longest goes
-	maxHosts    = bus.MaxHosts     // the same, per group; those that were heard once or twice go first
-	maxAllHosts = 1024             // the same, of all groups
-	maxStages   = bus.MaxStages    // the same, stages' instances
-	maxVMs      = 30_000           // of all groups; beyond it the host with the most goes
-	silentAfter = 10 * time.Second // without a sign of life a stage counts as silent
-	forgetAfter = 10 * time.Minute // then what is silent is forgotten
+	maxText      = 400              // bytes of a text that is kept
+	maxGroups    = 200              // beyond it the group that was silent for longest goes
+	maxHosts     = bus.MaxHosts     // the same, per group; those that were heard once or twice go first
+	maxAllHosts  = 1024             // the same, of all groups
+	maxStages    = bus.MaxStages    // the same, stages' instances
+	maxVMs       = 30_000           // of all groups; beyond it the host with the most goes
+	silentAfter  = 10 * time.Second // without a sign of life a stage counts as silent
+	droppedAfter = 30 * time.Second // the same of a group, where others are spoken of
+	forgetAfter  = 10 * time.Minute // then what is silent is forgotten
 )
 
 // StaleAfter is how long a sample or a decision is worth showing where they come often.

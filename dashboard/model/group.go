@@ -38,6 +38,17 @@ func (g *Group) DecisionAge(now time.Time) (age time.Duration, holds bool) {
 	return age, age <= max(StaleAfter, g.decision.ExpiresAt.Sub(g.decision.Time))
 }
 
+// interval is the longest time between two samples of one of its hosts, or until its decision expires.
+func (g *Group) interval() (longest time.Duration) {
+	if g.decision != nil {
+		longest = g.decision.ExpiresAt.Sub(g.decision.Time)
+	}
+	for _, h := range g.hosts {
+		longest = max(longest, h.interval())
+	}
+	return longest
+}
+
 // Hosts are those that have VMs of the group, or had, by name.
 func (g *Group) Hosts() []*Host {
 	hosts := make([]*Host, 0, len(g.hosts))

@@ -100,7 +100,8 @@ func (m *Model) Decision(d bus.Decision, now time.Time) bool {
 	}
 	g.decision, g.decided = &d, now
 	if d.HasSample && d.Desired != d.Current {
-		m.add(Entry{Time: d.Time, Group: d.Group, Decision: true, From: d.Current, To: d.Desired, Sentence: d.Sentence})
+		m.add(Entry{Time: d.Time, Group: d.Group, Decision: true, From: d.Current, To: d.Desired, Sentence: d.Sentence,
+			Decided: &d})
 	}
 	return true
 }
@@ -144,7 +145,7 @@ func (m *Model) Forget(now time.Time) {
 				delete(g.hosts, id)
 			}
 		}
-		if now.Sub(g.heard) > forgetAfter {
+		if now.Sub(g.heard) > forgetAfter || m.dropped(g, now) {
 			delete(m.groups, name)
 		}
 	}
@@ -154,6 +155,25 @@ func (m *Model) Forget(now time.Time) {
 			delete(m.stages, key)
 		}
 	}
+}
+
+// dropped reports whether a group has left the config: nobody speaks of it, while others are decided and sampled.
+func (m *Model) dropped(g *Group, now time.Time) bool {
+	if now.Sub(g.heard) <= max(droppedAfter, 3*g.interval()) {
+		return false
+	}
+	decided, sampled := false, len(g.hosts) == 0
+	for _, other := range m.groups {
+		if _, holds := other.DecisionAge(now); other != g && holds {
+			decided = true
+		}
+		for id, h := range other.hosts {
+			if _, had := g.hosts[id]; had && other != g && !h.Stale(now) {
+				sampled = true
+			}
+		}
+	}
+	return decided && sampled
 }
 
 // Silence is for how long no message has come; heard is false where none has come since the start.
@@ -214,7 +234,8 @@ type Entry struct {
 	Time     time.Time
 	Group    string
 	Decision bool
-	From, To int // of a decision
+	From, To int           // of a decision
+	Decided  *bus.Decision // the decision itself, nil of an event
 	VM       string
 	Event    bus.EventType
 	Sentence string

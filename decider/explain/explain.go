@@ -53,7 +53,7 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	}
 	add("VMs", "", "%d owned: %d ready, %d warming up, %d on their way", in.Owned, in.Ready, in.Warming, in.Launching)
 	switch {
-	case in.AveragePercent == nil:
+	case in.AveragePercent == nil, in.Unknown == 0 && in.ProjectedPercent == nil:
 		add("CPU", "nothing is decided on it", "unknown")
 	case in.Unknown > 0:
 		add(
