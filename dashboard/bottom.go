@@ -3,6 +3,9 @@ package dashboard
 // minFooter is from which height on the bottom line has the keys.
 const minFooter = 8
 
+// maxNote is how many lines an answer may have.
+const maxNote = 3
+
 // bottom is the bottom line: what is asked, or was answered, or else the keys, where there is room for them.
 func (v *view) bottom() []*line {
 	s := v.c.session
@@ -10,7 +13,8 @@ func (v *view) bottom() []*line {
 	case s.input.kind != inputNone:
 		return []*line{v.question(s.input)}
 	case s.note.text != "":
-		return []*line{v.line().add(s.note.tone, " "+s.note.text)}
+		lines := v.paragraph(nil, s.note.tone, s.note.text)
+		return lines[:min(len(lines), maxNote)]
 	case v.height < minFooter:
 		return nil
 	}
