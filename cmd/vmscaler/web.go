@@ -86,7 +86,7 @@ func (c *webCmd) run(cmd *cobra.Command) error {
 // follow hears the bus that there is, for which it waits.
 func (c *webCmd) follow(ctx context.Context, cmd *cobra.Command, s *web.Server, log zerolog.Logger) error {
 	cmd.SetContext(ctx)
-	conn, url, err := c.g.joinWhenThere(cmd, c.bus, log)
+	conn, r, err := c.g.joinWhenThere(cmd, c.bus, log)
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -94,7 +94,7 @@ func (c *webCmd) follow(ctx context.Context, cmd *cobra.Command, s *web.Server, 
 		return err
 	}
 	defer conn.Close()
-	log.Info().Msgf("bus: %s", url)
+	log.Info().Msgf("bus: %s", r.url)
 	return s.Follow(ctx, web.Bus{Watch: conn})
 }
 
