@@ -3,6 +3,7 @@ module github.com/vmscaler/vmscaler
 go 1.26.0
 
 require (
+	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/expr-lang/expr v1.17.8
 	github.com/goccy/go-yaml v1.19.2
 	github.com/guptarohit/asciigraph v0.7.3

@@ -45,6 +45,7 @@ type Config struct {
 	ConsoleDir     string        // the folder with what VMs printed while they booted; "" keeps nothing
 	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
+	Alive  func() // is called in each turn of the loop; may be nil
 
 	sweepEvery time.Duration // 0 means that of the same name
 	identify   func(path string) (*orphan.FileID, error)
@@ -140,6 +141,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
+	if cfg.Alive == nil {
+		cfg.Alive = func() {}
+	}
 	if cfg.SweepGrace == 0 {
 		cfg.SweepGrace = orphan.DefaultGrace
 	}
@@ -224,6 +228,7 @@ func (a *Actuator) wait(ctx context.Context, in inbox, d time.Duration) bool {
 	again := time.NewTimer(d)
 	defer again.Stop()
 	for {
+		a.cfg.Alive()
 		select {
 		case <-ctx.Done():
 			return false

@@ -59,6 +59,7 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
 	for {
+		a.cfg.Alive()
 		s.lookAgain(ctx)
 		select {
 		case <-ctx.Done():

@@ -43,6 +43,8 @@ type Config struct {
 	Ticks <-chan time.Time
 	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
+	// Alive is called in each turn of the loop, and Sampled whenever the samples of a pass are published. Both may be nil.
+	Alive, Sampled func()
 }
 
 // Collector is the stage that samples.
@@ -87,6 +89,11 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Collector, error) 
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}
 	}
+	for _, call := range []*func(){&cfg.Alive, &cfg.Sampled} {
+		if *call == nil {
+			*call = func() {}
+		}
+	}
 	c := &Collector{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
 		rates:  map[string]bool{},
@@ -121,6 +128,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		}
 		pause = nextPause(pause)
 		for over := c.after(pause); over != nil; {
+			c.cfg.Alive()
 			select {
 			case <-ctx.Done():
 				return nil
@@ -220,6 +228,7 @@ func (c *Collector) read(ctx context.Context, s *session) {
 // untilTick publishes what is read until the next tick. Its error is the connection's.
 func (c *Collector) untilTick(ctx context.Context, s *session, ticks <-chan time.Time) error {
 	for {
+		c.cfg.Alive()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -235,6 +244,7 @@ func (c *Collector) untilTick(ctx context.Context, s *session, ticks <-chan time
 				err = unconfiguredNote(c.unconfigured)
 			}
 			c.cfg.Report(err)
+			c.cfg.Sampled()
 		case r := <-s.slows:
 			s.slow = nil
 			c.takeSlow(r)

@@ -32,7 +32,8 @@ type Config struct {
 	Report   func(error) // how the stage is: nil is well; may be nil
 	// Ask is told which groups' queries of Prometheus are to be asked, by group, at each tick; none while another decider
 	// leads. The answers come back as metrics on the bus. nil: nobody asks.
-	Ask func(map[string]bus.Prometheus)
+	Ask   func(map[string]bus.Prometheus)
+	Alive func() // is called in each turn of the loop; may be nil
 }
 
 // Decider is the stage that decides for all groups.
@@ -82,6 +83,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	}
 	if cfg.Ask == nil {
 		cfg.Ask = func(map[string]bus.Prometheus) {}
+	}
+	if cfg.Alive == nil {
+		cfg.Alive = func() {}
 	}
 	override := cfg.Override
 	cfg.Override = func(g bus.Group, set map[string]string) (bus.Group, error) {
@@ -232,6 +236,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	d.handled(nil)
 	asked, answers := in.requests, requestsATick
 	for {
+		d.cfg.Alive()
 		var message any
 		select {
 		case <-ctx.Done():

@@ -118,6 +118,14 @@ func (h *libvirtHost) close() {
 
 // reach chooses the URI and connects. With wait it waits for a libvirtd that is down and says so.
 func (g *globals) reach(ctx context.Context, fileURI string, stderr io.Writer, wait bool) (*libvirtHost, error) {
+	if !wait {
+		return g.reachOr(ctx, fileURI, nil)
+	}
+	return g.reachOr(ctx, fileURI, func(why error) { fmt.Fprintf(stderr, "waiting: %s\n", why) })
+}
+
+// reachOr is reach that calls waiting with what it waits for; nil waits for nothing.
+func (g *globals) reachOr(ctx context.Context, fileURI string, waiting func(error)) (*libvirtHost, error) {
 	dialer, err := host.NewDialer()
 	if err != nil {
 		return nil, err
@@ -127,10 +135,8 @@ func (g *globals) reach(ctx context.Context, fileURI string, stderr io.Writer, w
 		return nil, err
 	}
 	h := &libvirtHost{dialer: dialer, choice: choice}
-	if wait {
-		h.conn, err = dialer.Wait(ctx, choice.URI, func(err error) {
-			fmt.Fprintf(stderr, "waiting: %s\n", err)
-		})
+	if waiting != nil {
+		h.conn, err = dialer.Wait(ctx, choice.URI, waiting)
 	} else {
 		h.conn, err = dialer.Dial(ctx, choice.URI)
 	}

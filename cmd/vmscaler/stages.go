@@ -21,6 +21,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -48,9 +49,10 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	r := &stageRun{g: g, cfg: cfg, o: o, stderr: harmless{os.Stderr}, log: log, title: "vmscaler", describe: func(string) {}}
 	defer r.close()
 	r.stages = app.Options{
-		Config: cfg, Stages: o.stages, StateDir: stateDir(cfg), Version: version,
+		Service: service.New(log), Config: cfg, Stages: o.stages, StateDir: stateDir(cfg), Version: version,
 		Remote: remote(cfg), //nolint:contextcheck // looking a name up takes a second at most
 		Waiting: func(why error) {
+			r.stages.Service.Waiting(why)
 			fmt.Fprintf(r.stderr, "waiting for the bus: %s\n", asCalled(strings.TrimPrefix(why.Error(), "bus: ")))
 		},
 	}
@@ -140,7 +142,10 @@ func (r *stageRun) serve(ctx context.Context) {
 
 // reach connects to libvirt, for which it waits.
 func (r *stageRun) reach(ctx context.Context) (err error) {
-	if r.hv, err = r.g.reach(ctx, r.cfg.LibvirtURI, r.stderr, true); err != nil {
+	if r.hv, err = r.g.reachOr(ctx, r.cfg.LibvirtURI, func(why error) {
+		r.stages.Service.Waiting(why)
+		fmt.Fprintf(r.stderr, "waiting: %s\n", why)
+	}); err != nil {
 		return err
 	}
 	r.defers(r.hv.close)

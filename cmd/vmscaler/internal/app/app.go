@@ -19,6 +19,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/collector"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/dashboard/web"
@@ -61,6 +62,8 @@ type Options struct {
 	Web *web.Server
 	// Ready is called once the bus answers and the stages run; it may be nil.
 	Ready func(busURL string)
+	// Service is told how the process is; nil: nobody is.
+	Service *service.Notifier
 }
 
 // Libvirt is what the stages know of the libvirt that they use.
@@ -96,6 +99,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer stop()
+	if o.Service == nil {
+		o.Service = service.Nobody()
+	}
+	running := o.Service.Expect()
 	stages, err := build(ctx, o, connect, url)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -120,9 +127,11 @@ func Run(ctx context.Context, o Options) error {
 	if o.Web != nil {
 		wg.Go(func() { serve(ctx, o, connect) })
 	}
+	wg.Go(func() { _ = o.Service.Run(ctx) })
 	if o.Ready != nil {
 		o.Ready(url)
 	}
+	running()
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -217,6 +226,7 @@ func makers(o Options, url string) []maker {
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 				ConsoleDir: ConsoleDir(o.StateDir),
 				Instance:   reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
+				Alive: o.Service.Loop(StageActuator),
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err
@@ -227,6 +237,7 @@ func makers(o Options, url string) []maker {
 			poller := prometheus.NewPoller(func(m *bus.Metric) error { return conn.Publish(m) }, o.Log)
 			d, err := decider.New(decider.Config{
 				Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override, Ask: poller.Follow,
+				Alive: o.Service.Loop(StageDecider),
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err
@@ -236,15 +247,36 @@ func makers(o Options, url string) []maker {
 		{StageCollector, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
 				Groups: cfg.Groups, Pool: cfg.Disks(), Tick: cfg.Tick, Local: o.Local, Dial: o.Dial, Identify: o.Identify, Report: report,
+				Alive: o.Service.Loop(StageCollector), Sampled: o.Service.Expect(),
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err
 			}
 			return c.Run, nil
 		}},
-		{StageBus, func(*client.Conn, *client.Reporter, func(error)) (func(context.Context) error, error) {
-			return func(ctx context.Context) error { <-ctx.Done(); return nil }, nil // the server runs by itself
+		{StageBus, func(conn *client.Conn, _ *client.Reporter, _ func(error)) (func(context.Context) error, error) {
+			alive := o.Service.Loop(StageBus)
+			return func(ctx context.Context) error { return watchBus(ctx, conn, alive) }, nil // the server runs by itself
 		}},
+	}
+}
+
+// busPing is how often the bus is asked whether it lives.
+const busPing = time.Second
+
+// watchBus says that the bus lives each time that it answers, until ctx ends.
+func watchBus(ctx context.Context, conn *client.Conn, alive func()) error {
+	again := time.NewTicker(busPing)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+			if conn.Flush() == nil {
+				alive()
+			}
+		}
 	}
 }
 
@@ -293,6 +325,7 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 				err = errors.New(vm.ErrorText(err))
 			}
 			reporter.Report(err)
+			o.Service.Report(m.name, err)
 		})
 		if err != nil {
 			return stages, err
