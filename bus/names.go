@@ -15,7 +15,7 @@ func VMName(group string, n int) string { return fmt.Sprintf("%s-%d", group, n) 
 func VMNumber(group, name string) (n int, ok bool) {
 	digits, found := strings.CutPrefix(name, group+"-")
 	n, err := strconv.Atoi(digits)
-	return n, found && err == nil && n > 0 && strconv.Itoa(n) == digits
+	return n, found && err == nil && digits[0] >= '1' && digits[0] <= '9' // no sign, no leading zero
 }
 
 // ThrowAwayPrefix begins the name of a group that a command makes for itself and removes at its end, such as that of

@@ -16,28 +16,32 @@ type Numbers map[bus.HostID][]int
 
 // deal gives every host the numbers that it needs for its share, the smallest that are free.
 func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observation) Numbers {
-	dealt, used, taken := Numbers{}, map[int]bool{}, map[bus.HostID]map[int]bool{}
+	vms := 0
+	for _, h := range obs.Hosts {
+		vms += len(h.VMs) + len(n[h.ID])
+	}
+	dealt, used := Numbers{}, make(map[int]bool, vms)
 	own := func(id bus.HostID, number int) {
 		if !used[number] {
 			used[number] = true
 			dealt[id] = append(dealt[id], number)
 		}
 	}
-	missing := map[bus.HostID]int{}
-	for _, h := range obs.Hosts { // what is in use comes first
-		missing[h.ID], taken[h.ID] = shares[h.ID].VMs, map[int]bool{}
-		for _, number := range h.Taken {
-			taken[h.ID][number] = true
-		}
+	missing, taken := map[bus.HostID]int{}, map[bus.HostID][]int{} // sorted
+	for _, h := range obs.Hosts {                                  // what is in use comes first
+		lacks, here := shares[h.ID].VMs, slices.Concat(make([]int, 0, len(h.Taken)+len(h.VMs)), h.Taken)
+		dealt[h.ID] = make([]int, 0, max(len(h.VMs), len(n[h.ID]))+spareNumbers)
 		for _, vm := range h.VMs {
 			if number, ok := bus.VMNumber(group, vm.Name); ok {
 				own(h.ID, number)
-				taken[h.ID][number] = true
+				here = append(here, number)
 			}
 			if kept(vm) {
-				missing[h.ID]--
+				lacks--
 			}
 		}
+		slices.Sort(here)
+		missing[h.ID], taken[h.ID] = max(0, lacks), here
 	}
 	for _, h := range obs.Hosts {
 		for _, number := range n[h.ID] {
@@ -46,9 +50,9 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 	}
 	for _, spare := range []int{0, spareNumbers} { // what is needed at once gets the smallest
 		for _, h := range obs.Hosts {
-			next := 1
-			for n := max(0, missing[h.ID]) + spare - len(dealt.free(h.ID, taken[h.ID])); n > 0; n-- {
-				for used[next] || taken[h.ID][next] {
+			next, here := 1, taken[h.ID]
+			for n := missing[h.ID] + spare - len(dealt.free(h.ID, here)); n > 0; n-- {
+				for used[next] || contains(here, next) {
 					next++
 				}
 				own(h.ID, next)
@@ -59,20 +63,25 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 		slices.Sort(dealt[h.ID])
 		if share, ok := shares[h.ID]; ok {
 			free := dealt.free(h.ID, taken[h.ID])
-			share.Numbers = free[:min(len(free), max(0, missing[h.ID])+spareNumbers)]
+			share.Numbers = free[:min(len(free), missing[h.ID]+spareNumbers)]
 			shares[h.ID] = share
 		}
 	}
 	return dealt
 }
 
-// free are a host's numbers that neither its VMs nor anybody else uses there.
-func (n Numbers) free(id bus.HostID, taken map[int]bool) []int {
+// free are a host's numbers that neither its VMs nor anybody else uses there; taken is sorted.
+func (n Numbers) free(id bus.HostID, taken []int) []int {
 	free := []int{}
 	for _, number := range n[id] {
-		if !taken[number] {
+		if !contains(taken, number) {
 			free = append(free, number)
 		}
 	}
 	return free
+}
+
+func contains(sorted []int, n int) bool {
+	_, found := slices.BinarySearch(sorted, n)
+	return found
 }

@@ -17,6 +17,11 @@ import (
 // shows them; then they are not pending any more.
 type Orders map[string]bus.VMOrder
 
+func (o Orders) has(uuid string) bool {
+	_, is := o[uuid]
+	return is
+}
+
 // pending are the orders that no sample shows yet, of VMs that are there.
 func (o Orders) pending(obs Observation) Orders {
 	if len(o) == 0 {
@@ -44,17 +49,19 @@ func (o Orders) pending(obs Observation) Orders {
 // one that retires, unless replacing is paused.
 func (o Observation) ordered(pending Orders, replaces bool) Observation {
 	hosts := slices.Clone(o.Hosts)
-	for i := range hosts {
-		vms := slices.Clone(hosts[i].VMs)
-		for j := range vms {
-			vm := &vms[j]
-			if order, is := pending[vm.UUID]; is {
-				vm.Order = &order
+	for i, h := range hosts {
+		if !slices.ContainsFunc(h.VMs, func(vm bus.VM) bool { return vm.Order != nil || pending.has(vm.UUID) }) {
+			continue // as of most hosts: nothing changes
+		}
+		hosts[i].VMs = slices.Clone(h.VMs)
+		for j := range hosts[i].VMs {
+			vm := &hosts[i].VMs[j]
+			if pending.has(vm.UUID) {
+				vm.Order = new(pending[vm.UUID])
 			}
 			vm.Phase, vm.PhaseSince = phaseOf(*vm)
 			vm.Retiring = vm.Retiring || replaces && vm.Order.Is(bus.VMReplace) && vm.Phase.Serves()
 		}
-		hosts[i].VMs = vms
 	}
 	o.Hosts = hosts
 	return o
