@@ -118,18 +118,18 @@ func (h *libvirtHost) close() {
 
 // reach chooses the URI and connects. With wait it waits for a libvirtd that is down and says so.
 func (g *globals) reach(ctx context.Context, fileURI string, stderr io.Writer, wait bool) (*libvirtHost, error) {
-	if !wait {
-		return g.reachOr(ctx, fileURI, nil)
-	}
-	return g.reachOr(ctx, fileURI, func(why error) { fmt.Fprintf(stderr, "waiting: %s\n", why) })
-}
-
-// reachOr is reach that calls waiting with what it waits for; nil waits for nothing.
-func (g *globals) reachOr(ctx context.Context, fileURI string, waiting func(error)) (*libvirtHost, error) {
 	dialer, err := host.NewDialer()
 	if err != nil {
 		return nil, err
 	}
+	if !wait {
+		return g.reachBy(ctx, dialer, fileURI, nil)
+	}
+	return g.reachBy(ctx, dialer, fileURI, func(why error) { fmt.Fprintf(stderr, "waiting: %s\n", why) })
+}
+
+// reachBy is reach by a dialer, which calls waiting with what it waits for; nil waits for nothing.
+func (g *globals) reachBy(ctx context.Context, dialer *host.Dialer, fileURI string, waiting func(error)) (*libvirtHost, error) {
 	choice, err := dialer.Choose(ctx, host.Sources{Flag: g.uri, File: fileURI, Getenv: os.Getenv})
 	if err != nil {
 		return nil, err

@@ -140,9 +140,16 @@ func (r *stageRun) serve(ctx context.Context) {
 	r.defers(func() { cancel(); <-ended })
 }
 
-// reach connects to libvirt, for which it waits.
-func (r *stageRun) reach(ctx context.Context) (err error) {
-	if r.hv, err = r.g.reachOr(ctx, r.cfg.LibvirtURI, func(why error) {
+// reach connects to libvirt, for which it waits; read-only where no stage acts.
+func (r *stageRun) reach(ctx context.Context) error {
+	dialer, err := host.NewDialer()
+	if err != nil {
+		return err
+	}
+	if !r.o.has(app.StageActuator) {
+		dialer = dialer.ReadOnly()
+	}
+	if r.hv, err = r.g.reachBy(ctx, dialer, r.cfg.LibvirtURI, func(why error) {
 		r.stages.Service.Waiting(why)
 		fmt.Fprintf(r.stderr, "waiting: %s\n", why)
 	}); err != nil {
@@ -285,7 +292,7 @@ func stopped(hv *libvirtHost, groups []string) string {
 // stagesLibvirt is what the stages know of a libvirt.
 func stagesLibvirt(hv *libvirtHost) app.Libvirt {
 	return app.Libvirt{
-		Dial: hv.dialer.To(hv.choice.URI),
+		Dial: hv.dialer.To(hv.choice.URI), DialReadOnly: hv.dialer.ReadOnly().To(hv.choice.URI),
 		Identify: func(conn *libvirt.Connect) (bus.HostID, string, error) {
 			id, err := host.Identify(conn, hv.choice.URI)
 			return bus.HostID(id.ID), id.Name, err

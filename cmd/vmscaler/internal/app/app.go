@@ -69,6 +69,8 @@ type Options struct {
 // Libvirt is what the stages know of the libvirt that they use.
 type Libvirt struct {
 	Dial func(context.Context) (*libvirt.Connect, error)
+	// DialReadOnly is Dial for the stage that only reads.
+	DialReadOnly func(context.Context) (*libvirt.Connect, error)
 	// Identify is which libvirt a connection reaches, and its host's name.
 	Identify func(*libvirt.Connect) (bus.HostID, string, error)
 	URI      string // as it says itself
@@ -246,8 +248,8 @@ func makers(o Options, url string) []maker {
 		}},
 		{StageCollector, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
-				Groups: cfg.Groups, Pool: cfg.Disks(), Tick: cfg.Tick, Local: o.Local, Dial: o.Dial, Identify: o.Identify, Report: report,
-				Alive: o.Service.Loop(StageCollector), Sampled: o.Service.Expect(),
+				Groups: cfg.Groups, Pool: cfg.Disks(), Tick: cfg.Tick, Local: o.Local, Dial: o.DialReadOnly, Identify: o.Identify,
+				Report: report, Alive: o.Service.Loop(StageCollector), Sampled: o.Service.Expect(),
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

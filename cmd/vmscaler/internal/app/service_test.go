@@ -52,6 +52,32 @@ func (m manager) until(t *testing.T, line string) (all []string) {
 	}
 }
 
+// The collector has no other way to libvirt than the one that changes nothing.
+func TestCollectorOnlyReads(t *testing.T) {
+	m := newManager(t, "")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	cfg := config.Default()
+	cfg.BusListen = "127.0.0.1:0"
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(ctx, Options{
+			Config: cfg, Stages: []string{StageBus, StageCollector}, Log: zerolog.Nop(), Service: service.New(zerolog.Nop()),
+			Libvirt: Libvirt{
+				DialReadOnly: func(context.Context) (*libvirt.Connect, error) {
+					return libvirt.NewConnectReadOnly("test:///default")
+				},
+				Identify: func(*libvirt.Connect) (bus.HostID, string, error) { return "test-driver", "test", nil },
+			},
+		})
+	}()
+	m.until(t, "READY=1")
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // All stages that a process can have keep the watchdog quiet, and the process is ready with its first sample, no sooner.
 func TestTellsTheServiceManager(t *testing.T) {
 	m := newManager(t, "4000000")
@@ -66,9 +92,10 @@ func TestTellsTheServiceManager(t *testing.T) {
 			Config: cfg, Stages: []string{StageBus, StageCollector, StageDecider, StageActuator}, StateDir: t.TempDir(),
 			Log: zerolog.Nop(), Service: service.New(zerolog.Nop()), Ready: func(string) { close(mayAnswer) },
 			Libvirt: Libvirt{
-				Dial: func(context.Context) (*libvirt.Connect, error) {
+				Dial: func(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect("test:///default") },
+				DialReadOnly: func(context.Context) (*libvirt.Connect, error) {
 					<-mayAnswer // so that no sample precedes it
-					return libvirt.NewConnect("test:///default")
+					return libvirt.NewConnectReadOnly("test:///default")
 				},
 				Identify: func(*libvirt.Connect) (bus.HostID, string, error) { return "test-driver", "test", nil },
 			},

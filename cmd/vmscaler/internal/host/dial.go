@@ -24,8 +24,9 @@ const dialDeadline = 15 * time.Second
 
 // Dialer opens connections.
 type Dialer struct {
-	mu      sync.Mutex
-	pending map[string][]chan attempt // given up, but not returned yet: the next Dial waits for one of these
+	readOnly bool
+	mu       sync.Mutex
+	pending  map[string][]chan attempt // given up, but not returned yet: the next Dial waits for one of these
 }
 
 type attempt struct {
@@ -55,6 +56,9 @@ func NewDialer() (*Dialer, error) {
 	}
 	return &Dialer{}, nil
 }
+
+// ReadOnly is a dialer of the same process whose connections libvirt lets change nothing, and for which a user needs no right.
+func (d *Dialer) ReadOnly() *Dialer { return &Dialer{readOnly: true} }
 
 // Dial connects to uri. A libvirt that has not answered after 15 s is ErrDown; the attempt goes on, and a later
 // Dial takes it up, so that a daemon that hangs is not asked over and over.
@@ -89,7 +93,11 @@ func (d *Dialer) attempt(uri string) chan attempt {
 	}
 	done := make(chan attempt, 1)
 	go func() {
-		conn, err := libvirt.NewConnect(uri)
+		open := libvirt.NewConnect
+		if d.readOnly {
+			open = libvirt.NewConnectReadOnly
+		}
+		conn, err := open(uri)
 		if err == nil {
 			// Drivers without a connection (test, embed) know no keepalive and need none.
 			_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
