@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -24,8 +27,16 @@ type httpSetting struct {
 func httpSettings() []httpSetting {
 	return []httpSetting{
 		{
-			"http", "VMSCALER_HTTP", "address to serve metrics and health checks on, or off (default " + config.DefaultHTTP + ")",
+			"http", "VMSCALER_HTTP", "address to serve HTTP on: the API, metrics and health checks; or off (default " +
+				config.DefaultHTTP + ")",
 			func(c *config.Config) *string { return &c.HTTPListen },
+		},
+		{
+			"tls-cert", "VMSCALER_TLS_CERT", "file with the certificate to serve HTTP with",
+			func(c *config.Config) *string { return &c.HTTPCert },
+		},
+		{
+			"tls-key", "VMSCALER_TLS_KEY", "file with the key of --tls-cert", func(c *config.Config) *string { return &c.HTTPKey },
 		},
 	}
 }
@@ -51,6 +62,9 @@ func (h *httpFlags) apply(cfg *config.Config) error {
 	if !config.IsHTTPListen(cfg.HTTPListen) {
 		return usageError{fmt.Errorf("%s: found %q, want %s", from["http"], cfg.HTTPListen, config.WantHTTPListen)}
 	}
+	if (cfg.HTTPCert == "") != (cfg.HTTPKey == "") {
+		return usageError{errors.New("--tls-cert and --tls-key: found one of them, want both or none")}
+	}
 	return nil
 }
 
@@ -62,9 +76,24 @@ func (h *httpFlags) flag(name string) string {
 	return value
 }
 
-// wanted reports whether HTTP is to be served: where an address is said, else where there is a dashboard as well and whoever is on
-// this machine may watch.
+// wanted reports whether HTTP is to be served: where an address is said, and by itself where there is a dashboard as well.
 func (h *httpFlags) wanted(cfg config.Config, dashboard bool) bool {
 	said := cfg.HTTPListen != config.DefaultHTTP || h.flag("http") != "" || os.Getenv("VMSCALER_HTTP") != ""
-	return cfg.HTTPListen != config.HTTPOff && (said || dashboard && cfg.BusTaps != config.No)
+	return cfg.HTTPListen != config.HTTPOff && (said || dashboard)
+}
+
+// site is a URL at which it is served.
+func site(cfg config.Config, at net.Addr) string {
+	if cfg.HTTPCert != "" {
+		return "https://" + at.String()
+	}
+	return "http://" + at.String()
+}
+
+// warnOfListener says who can read on the way what is served. Beyond loopback readers need a token.
+func warnOfListener(stderr io.Writer, cfg config.Config, at net.Addr) {
+	if a, is := at.(*net.TCPAddr); is && !a.IP.IsLoopback() && cfg.HTTPCert == "" {
+		fmt.Fprintf(stderr, "warning: HTTP at %s is not encrypted: whoever is on the way can read it, and the tokens; "+
+			"give it --tls-cert and --tls-key\n", a)
+	}
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
-// HTTP is served where somebody said so, and by itself only where everybody on this machine may watch.
+// HTTP is served where somebody said so, and beside a dashboard.
 func TestHTTPWanted(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		flag, env      string
-		file, taps     string
+		file           string
 		dashboard      bool
 		listen         string
 		want, mistaken bool
@@ -25,8 +25,6 @@ func TestHTTPWanted(t *testing.T) {
 		{name: "a stage with a file", file: "127.0.0.1:9465", listen: "127.0.0.1:9465", want: true},
 		{name: "run without", flag: "off", dashboard: true, listen: "off"},
 		{name: "a flag over a variable over the file", flag: "off", env: ":1", file: ":2", dashboard: true, listen: "off"},
-		{name: "no taps", taps: config.No, dashboard: true, listen: config.DefaultHTTP},
-		{name: "no taps, and a variable", taps: config.No, env: config.DefaultHTTP, dashboard: true, listen: config.DefaultHTTP, want: true},
 		{name: "no address", flag: "9464", mistaken: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -34,9 +32,6 @@ func TestHTTPWanted(t *testing.T) {
 			cfg := config.Default()
 			if tt.file != "" {
 				cfg.HTTPListen = tt.file
-			}
-			if tt.taps != "" {
-				cfg.BusTaps = tt.taps
 			}
 			var h httpFlags
 			cmd := &cobra.Command{}

@@ -48,6 +48,9 @@ func unknownVariables(environ []string) (warnings []string) {
 	for _, s := range busSettings() {
 		settings = append(settings, s.env)
 	}
+	for _, s := range httpSettings() {
+		settings = append(settings, s.env)
+	}
 	slices.Sort(settings)
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")

@@ -116,7 +116,7 @@ func (r *stageRun) serve(ctx context.Context) {
 	if r.o.has(app.StageDashboard) && !r.o.plain {
 		log = zerolog.Nop() // the terminal is the dashboard's
 	}
-	r.stages.Web = newWeb(*r.o.http, log)
+	r.stages.Web = newWeb(*r.o.http, r.cfg, log)
 	r.stages.Web.Waiting("it waits for libvirt, or for the bus")
 	serve := func(ctx context.Context) error {
 		return r.stages.Web.ServeWhenFree(ctx, r.cfg.HTTPListen, func(error) {})
@@ -124,9 +124,9 @@ func (r *stageRun) serve(ctx context.Context) {
 	if listener, err := net.Listen("tcp", r.cfg.HTTPListen); err != nil {
 		fmt.Fprintf(r.stderr, "warning: HTTP is not served: %s; it is once the address is free (--http names another, or off)\n", err)
 	} else {
-		warnOfListener(log, listener.Addr())
-		fmt.Fprintf(r.stderr, "http: http://%s/metrics\n", listener.Addr())
-		r.footer = "   http://" + listener.Addr().String()
+		warnOfListener(r.stderr, r.cfg, listener.Addr())
+		fmt.Fprintf(r.stderr, "http: %s/\n", site(r.cfg, listener.Addr()))
+		r.footer = "   " + site(r.cfg, listener.Addr())
 		serve = func(ctx context.Context) error { return r.stages.Web.Serve(ctx, listener) }
 	}
 	ctx, cancel := context.WithCancel(ctx)

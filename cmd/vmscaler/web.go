@@ -10,8 +10,10 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/dashboard/web"
+	"github.com/vmscaler/vmscaler/decider/explain"
 )
 
 // webCmd is the command web.
@@ -25,18 +27,20 @@ func webCommand(g *globals) *cobra.Command {
 	c := &webCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "web",
-		Short: "Serve what a running vmscaler does over HTTP: metrics for Prometheus, and health checks",
+		Short: "Serve a running vmscaler over HTTP: its API, metrics for Prometheus, and health checks",
 		Long: long(`
-Serve what a running vmscaler does over HTTP, as ` + "`vmscaler run`" + ` does by itself: metrics of groups, VMs, decisions,
-launches, hosts and stages for Prometheus at /metrics. It is a process of its own, which only listens on the bus, so any number
-may run, on any host that reaches it. /healthz says whether it is connected, and /readyz whether each group has a fresh sample
-and a decision that holds.`),
+Serve a running vmscaler over HTTP, as ` + "`vmscaler run`" + ` does by itself: the API at /api/v1, metrics of groups, VMs,
+decisions, launches, hosts and stages for Prometheus at /metrics, /healthz, which says whether it is connected, and /readyz, which says
+whether each group has a fresh sample and a decision that holds. It is a process of its own, so any number may run, on any host
+that reaches the bus. What changes something takes a token, and an operator's credentials for the bus. Beyond loopback, and where
+not everybody may watch the bus, reading takes a token, too.`),
 		Example: "  vmscaler web\n  vmscaler web --http 127.0.0.1:9100 --metrics-per-vm=false",
-		Args:    exactArgs(0),
+		Args:    unknownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd, "bus-listen")
 	c.http.add(cmd)
+	cmd.AddCommand(webTokenCommand(g))
 	return cmd
 }
 
@@ -44,6 +48,9 @@ and a decision that holds.`),
 func (c *webCmd) settings(cmd *cobra.Command) (config.Config, error) {
 	cfg, _, err := c.g.addressConfig(cmd.ErrOrStderr())
 	if err != nil {
+		return cfg, err
+	}
+	if _, err := c.bus.apply(&cfg); err != nil {
 		return cfg, err
 	}
 	if err := c.http.apply(&cfg); err != nil {
@@ -68,9 +75,9 @@ func (c *webCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("--http: %w", err)
 	}
-	warnOfListener(log, listener.Addr())
-	fmt.Fprintf(cmd.ErrOrStderr(), "serving http://%s/metrics\n", listener.Addr())
-	s := newWeb(c.http, log)
+	warnOfListener(cmd.ErrOrStderr(), cfg, listener.Addr())
+	fmt.Fprintf(cmd.ErrOrStderr(), "serving %s/\n", site(cfg, listener.Addr()))
+	s := newWeb(c.http, cfg, log)
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	served := make(chan error, 1)
@@ -95,16 +102,24 @@ func (c *webCmd) follow(ctx context.Context, cmd *cobra.Command, s *web.Server, 
 	}
 	defer conn.Close()
 	log.Info().Msgf("bus: %s", r.url)
-	return s.Follow(ctx, web.Bus{Watch: conn})
-}
-
-func newWeb(h httpFlags, log zerolog.Logger) *web.Server {
-	return web.New(web.Config{PerVM: h.perVM, Now: time.Now, Log: log})
-}
-
-// warnOfListener says who can read what is served.
-func warnOfListener(log zerolog.Logger, at net.Addr) {
-	if a, is := at.(*net.TCPAddr); is && !a.IP.IsLoopback() {
-		log.Warn().Msgf("whoever reaches %s can read the names and the load of all groups and VMs", a)
+	b := web.Bus{Watch: conn}
+	if operator, err := r.join(ctx, bus.RoleOperator, log); err == nil {
+		defer operator.Close()
+		b.Operator = operator
+	} else {
+		b.ReadOnly = err.Error()
+		log.Info().Err(err).Msg("read-only: what changes something is refused")
 	}
+	return s.Follow(ctx, b)
+}
+
+// newWeb is a server of a state folder's tokens.
+func newWeb(h httpFlags, cfg config.Config, log zerolog.Logger) *web.Server {
+	return web.New(web.Config{
+		PerVM: h.perVM, Now: time.Now, Log: log, Tokens: web.Tokens{Dir: web.TokensDir(stateDir(cfg))},
+		Closed: cfg.BusTaps == config.No, Cert: cfg.HTTPCert, Key: cfg.HTTPKey,
+		Explain: func(d *bus.Decision, events []bus.Event) any {
+			return explain.New(d, explain.Held(d, events), time.Local)
+		},
+	})
 }

@@ -16,6 +16,7 @@ type Group struct {
 	decision *bus.Decision // nil: none yet
 	decided  time.Time     // when it was received
 	hosts    map[bus.HostID]*Host
+	past     []Point
 }
 
 // Name is the group's name.

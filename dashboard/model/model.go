@@ -16,6 +16,8 @@ type Sizes struct {
 	Histories int
 	// Entries is how many decisions and events are remembered. A duplicate of an event that was forgotten counts as news.
 	Entries int
+	// Past is how far a group's history of its size and CPU reaches back; 0: there is none.
+	Past time.Duration
 }
 
 // Model is what is known. It is not safe for concurrent use. Its fold functions take the time of receipt as now and read
@@ -99,6 +101,7 @@ func (m *Model) Decision(d bus.Decision, now time.Time) bool {
 		return false
 	}
 	g.decision, g.decided = &d, now
+	g.remember(m.sizes.Past)
 	if d.HasSample && d.Desired != d.Current {
 		m.add(Entry{Time: d.Time, Group: d.Group, Decision: true, From: d.Current, To: d.Desired, Sentence: d.Sentence,
 			Decided: &d})

@@ -23,11 +23,18 @@ const (
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	registry := metrics.NewRegistry(s.exporter, func() bool { return s.unhealthy() == "" }, s.dropped.Load)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+	s.api(mux)
+	mux.Handle("GET /metrics", s.reading(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: scrapes, Timeout: scrapeWithin, EnableOpenMetrics: true, ErrorLog: errorLog{s.c.Log},
-	}))
+	})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unready()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		why := s.unready()
+		if why != "" && s.mayRead(r) != nil {
+			why = "not ready" // why, which names groups, is for those who may know them
+		}
+		answer(w, why)
+	})
 	return s.guard(mux)
 }
 
@@ -36,6 +43,7 @@ func (s *Server) handler() http.Handler {
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Referrer-Policy", "no-referrer")
 		if s.loopback.Load() && !bus.IsLoopback(hostOf(r.Host)) {
 			http.Error(w, fmt.Sprintf("host: found %q, want localhost or a loopback address", bus.Clip(r.Host, 80)), http.StatusForbidden)
 			return
@@ -74,6 +82,17 @@ func (s *Server) unready() string {
 		s.read(func(m *model.Model, now time.Time) { why = m.Unready(now) })
 	}
 	return why
+}
+
+// reading lets those through who may read.
+func (s *Server) reading(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.mayRead(r); err != nil {
+			problemOf(err).write(w)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func answer(w http.ResponseWriter, why string) {

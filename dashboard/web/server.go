@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/dashboard/internal/feed"
 	"github.com/vmscaler/vmscaler/dashboard/metrics"
@@ -28,14 +29,20 @@ const (
 	idleWithin     = time.Minute
 	stopWithin     = 2 * time.Second
 	forgetEvery    = 30 * time.Second
-	listenAgain    = 5 * time.Second
 )
 
 // Config is what a server needs.
 type Config struct {
 	PerVM bool // metrics of each VM, too
-	Now   func() time.Time
-	Log   zerolog.Logger
+	// Tokens are those that let their holders in. Closed has readers on loopback need one, too, as those elsewhere do.
+	Tokens Tokens
+	Closed bool
+	// Cert and Key are files with the certificate and its key; "": what is served is not encrypted.
+	Cert, Key string
+	// Explain puts a decision into words; events are what its group's actuators said lately.
+	Explain func(d *bus.Decision, events []bus.Event) any
+	Now     func() time.Time
+	Log     zerolog.Logger
 }
 
 // Server serves what it hears from a bus, once it has one.
@@ -43,6 +50,12 @@ type Server struct {
 	c        Config
 	exporter *metrics.Exporter
 	dropped  atomic.Uint64
+	sessions sessions
+	origins  http.CrossOriginProtection
+	// histories has an element for each that reads the history.
+	histories   chan struct{}
+	listenAgain time.Duration // between two tries to get its address
+
 	bus      atomic.Pointer[Bus]    // nil: there is none yet, or not any more
 	waiting  atomic.Pointer[string] // why there is none
 	loopback atomic.Bool            // it listens there alone
@@ -51,21 +64,26 @@ type Server struct {
 	model *model.Model
 }
 
-// Bus is where a server hears the stages. The connection stays the caller's.
+// Bus is where a server hears the stages. The connections stay the caller's.
 type Bus struct {
 	Watch *client.Conn
+	// Operator is for what changes something, and for the history; nil: that cannot be done, and ReadOnly says why.
+	Operator *client.Conn
+	ReadOnly string
 }
 
 // New is a server without a bus.
 func New(c Config) *Server {
-	s := &Server{c: c, model: model.New(c.Now(), sizes)}
+	s := &Server{
+		c: c, model: model.New(c.Now(), sizes), histories: make(chan struct{}, historiesAtOnce), listenAgain: 5 * time.Second,
+	}
 	s.exporter = metrics.NewExporter(c.PerVM, s.read)
 	s.Waiting("it has no bus yet")
 	return s
 }
 
 // sizes are of the model. Its entries are remembered to know a duplicate, too.
-var sizes = model.Sizes{Entries: 500}
+var sizes = model.Sizes{Entries: 500, Window: 10 * time.Minute, Histories: 500, Past: time.Hour}
 
 // read gives the model to look.
 func (s *Server) read(look func(*model.Model, time.Time)) {
@@ -97,7 +115,15 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			_ = server.Close()
 		}
 	})
-	if err := server.Serve(netutil.LimitListener(listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+	listener = netutil.LimitListener(listener, maxConnections)
+	defer func() { _ = listener.Close() }() // where there is no certificate
+	var err error
+	if s.c.Cert == "" {
+		err = server.Serve(listener)
+	} else {
+		err = server.ServeTLS(listener, s.c.Cert, s.c.Key)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil
@@ -105,7 +131,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 
 // ServeWhenFree is Serve at an address that another process may have: it waits for it, and tells taken why, once for each reason.
 func (s *Server) ServeWhenFree(ctx context.Context, address string, taken func(error)) error {
-	again := time.NewTicker(listenAgain)
+	again := time.NewTicker(s.listenAgain)
 	defer again.Stop()
 	for said := ""; ; {
 		listener, err := net.Listen("tcp", address)

@@ -50,9 +50,9 @@ func start(t *testing.T, c Config) *site {
 func (s *site) follow(b *server.Server) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
-	watch := bustest.Join(s.t, b, "dashboard")
+	watch, operator := bustest.Join(s.t, b, "dashboard"), bustest.Join(s.t, b, "operator")
 	ended := make(chan error, 1)
-	go func() { ended <- s.server.Follow(ctx, Bus{Watch: watch}) }()
+	go func() { ended <- s.server.Follow(ctx, Bus{Watch: watch, Operator: operator}) }()
 	s.t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -144,6 +144,7 @@ func TestServeWhenFree(t *testing.T) {
 	}
 	defer other.Close()
 	s := New(Config{Now: time.Now, Log: bustest.Quiet})
+	s.listenAgain = 10 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	taken, ended := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- s.ServeWhenFree(ctx, other.Addr().String(), func(err error) { taken <- err }) }()

@@ -18,10 +18,10 @@ func TestMetrics(t *testing.T) {
 	config, address, inProcess, server := w.config("min: 1\nmax: 3\n"), freeAddress(t), freeAddress(t), freeAddress(t)
 	w.env = append(w.env, "VMSCALER_HTTP="+inProcess)
 	p := w.start(config)
-	p.says("http: http://" + inProcess + "/metrics")
+	p.says("http: http://" + inProcess + "/")
 	p.untilReady(1)
 	exporter := w.spawn("web", "-c", config, "--http", address)
-	exporter.says("serving http://" + address + "/metrics")
+	exporter.says("serving http://" + address + "/")
 	if body := fetch(t, "http://"+inProcess+"/metrics"); !strings.Contains(body, fmt.Sprintf("vmscaler_group_max{group=%q} 3", w.group)) {
 		t.Errorf("in the process itself:\n%s", body)
 	}
@@ -49,6 +49,7 @@ func TestMetrics(t *testing.T) {
 	value(fmt.Sprintf("count(vmscaler_vm_cpu_ratio{group=%q})", w.group), "1")
 	value("count(vmscaler_stage_up == 1)", "4") // bus, collector, decider and actuator
 
+	w.scaleOverHTTP(address)
 	check := exec.Command(ofPrometheus(t, "promtool"), "check", "metrics")
 	check.Stdin = strings.NewReader(fetch(t, "http://"+address+"/metrics"))
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
@@ -59,6 +60,42 @@ func TestMetrics(t *testing.T) {
 	prometheus.kill()
 	exporter.stop()
 	p.stop()
+}
+
+// scaleOverHTTP: a program with a token of the right role scales the group, and one without does not.
+func (w *world) scaleOverHTTP(address string) {
+	w.t.Helper()
+	token := strings.TrimSpace(w.must("web", "token", "--role", "operator", "terraform"))
+	post := func(token string) (int, string) {
+		r, err := http.NewRequest(http.MethodPost, "http://"+address+"/api/v1/groups/"+w.group+"/scale", strings.NewReader(`{"desired": 1}`))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	if code, body := post("vmscaler_terraform_x"); code != http.StatusUnauthorized {
+		w.t.Errorf("without the token: %d %s", code, body)
+	}
+	if code, body := post(token); code != http.StatusOK || !strings.Contains(body, `"by":"terraform (web)"`) {
+		w.t.Errorf("with it: %d %s", code, body)
+	}
+	if events := fetch(w.t, "http://"+address+"/api/v1/groups/"+w.group+"/events"); !strings.Contains(events, `"terraform (web)"`) {
+		w.t.Errorf("the history does not say who: %s", events)
+	}
+	if why := fetch(w.t, "http://"+address+"/api/v1/groups/"+w.group+"/explain"); !strings.Contains(why, `"why_not"`) {
+		w.t.Errorf("explain: %s", why)
+	}
 }
 
 // TestAlertRules: the rules that come with vmscaler fire when they should.

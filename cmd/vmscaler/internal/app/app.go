@@ -346,15 +346,30 @@ func build(ctx context.Context, o Options, connect connector, url string) (stage
 
 // serve has what is served over HTTP hear the bus. Nothing else depends on it.
 func serve(ctx context.Context, o Options, connect connector) {
-	conn, err := connect(ctx, StageDashboard)
+	watch, err := connect(ctx, StageDashboard)
 	if err == nil {
-		defer conn.Close()
-		err = o.Web.Follow(ctx, web.Bus{Watch: conn})
+		defer watch.Close()
+		b := web.Bus{Watch: watch}
+		if operator, err := connectOperator(ctx, o, connect); err == nil {
+			defer operator.Close()
+			b.Operator = operator
+		} else {
+			b.ReadOnly = err.Error()
+		}
+		err = o.Web.Follow(ctx, b)
 	}
 	if err != nil && ctx.Err() == nil {
 		o.Web.Waiting(err.Error())
 		o.Log.Error().Err(err).Msg("HTTP serves nothing of the bus")
 	}
+}
+
+// connectOperator connects as an operator where this process may: it has the bus in itself, or the role's credentials.
+func connectOperator(ctx context.Context, o Options, connect connector) (*client.Conn, error) {
+	if slices.Contains(o.Stages, StageBus) {
+		return connect(ctx, string(bus.RoleOperator))
+	}
+	return JoinNow(string(bus.RoleOperator), o.Remote(string(bus.RoleOperator)), o.Log)
 }
 
 func closeAll(stages []stage) {

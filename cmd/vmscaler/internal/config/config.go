@@ -42,6 +42,8 @@ type Config struct {
 	StateDir string
 	// HTTPListen is the HOST:PORT where metrics and health checks are served, or HTTPOff.
 	HTTPListen string
+	// HTTPCert and HTTPKey are files with the certificate and key that it is served with; "": not encrypted.
+	HTTPCert, HTTPKey string
 	// Host is what new VMs must leave of each host.
 	Host HostLimits
 	// SweepGrace is how long an orphaned volume of ours is left before it is deleted, 1 s to 24 h.

@@ -56,6 +56,8 @@ func configFields(c *Config) section {
 		}},
 		{"http", section{
 			{"listen", text(&c.HTTPListen, WantHTTPListen, IsHTTPListen)},
+			{"cert", text(&c.HTTPCert, wantFile, isPath)},
+			{"key", text(&c.HTTPKey, wantFile, isPath)},
 		}},
 		{"host", section{
 			{"memory_reserve", memory(&c.Host.MemoryReserveMiB, 0)},
