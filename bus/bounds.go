@@ -197,6 +197,13 @@ func (b *bounds) knownInt(field string, v *int, most float64) {
 	}
 }
 
+// address is "" or one in its canonical form.
+func (b *bounds) address(field, s string) {
+	if a, usable := UsableAddress(s); s != "" && (!usable || a.String() != s) {
+		b.refuse("%s: found %.80q, want an IP address in its canonical form", field, s)
+	}
+}
+
 func (b *bounds) count(field string, n, most int) {
 	if n > most {
 		b.refuse("%s: found %d, %d are allowed", field, n, most)
@@ -236,6 +243,12 @@ func (s *Sample) bounds() error {
 		b.number("vms.vcpus", float64(vm.VCPUs), maxVCPUs)
 		b.number("vms.memory_mib", float64(vm.MemoryMiB), maxMemoryMiB)
 		b.knownInt("vms.memory_used_mib", vm.MemoryUsedMiB, maxMemoryMiB)
+		b.address("vms.address", vm.Address)
+		b.count("vms.forwards", len(vm.Forwards), MaxNICs*MaxForwards)
+		for guest, host := range vm.Forwards {
+			b.number("vms.forwards", float64(guest), math.MaxUint16)
+			b.number("vms.forwards", float64(host), math.MaxUint16)
+		}
 		if r := vm.Rates; r != nil {
 			b.known("vms.rates.network_rx_mib_s", r.NetworkRx, maxRate)
 			b.known("vms.rates.network_tx_mib_s", r.NetworkTx, maxRate)

@@ -166,5 +166,9 @@ type VM struct {
 	Reimaging  bool       `json:"reimaging,omitempty"` // it is being given new disks
 	Retiring   bool       `json:"retiring,omitempty"`  // it serves until another has taken its place
 	Order      *VMOrder   `json:"order,omitempty"`     // what a person wants of it
-	Error      string     `json:"error,omitempty"`
+	// Address is where others reach it, as its host sees it by DHCP leases and ARP; "" is not known. Forwards are ports of its
+	// host's loopback address that lead into it, by those of the VM.
+	Address  string      `json:"address,omitempty"`
+	Forwards map[int]int `json:"forwards,omitempty"`
+	Error    string      `json:"error,omitempty"`
 }

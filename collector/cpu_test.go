@@ -3,6 +3,7 @@ package collector
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -224,6 +225,10 @@ func TestVMOfAReading(t *testing.T) {
 		"timed out",
 	)
 
+	forwarding := bus.DefaultGroup()
+	forwarding.Name = "web"
+	forwarding.Hardware.NICs = []bus.NIC{{Type: bus.NICUser, Forwards: []bus.Forward{{Host: 8080, Guest: 80}}}}
+
 	for _, tt := range []struct {
 		name   string
 		r      reading
@@ -246,6 +251,21 @@ func TestVMOfAReading(t *testing.T) {
 		},
 		{"slow statistics of the run before", running, counter{}, with(slow, func(s *slowReading) { s.run = 6 }), base},
 		{"slow statistics too old", running, counter{}, with(slow, func(s *slowReading) { s.at = t0.Add(-slowMaxAge) }), base},
+		{
+			"with an address", running, counter{}, with(slow, func(s *slowReading) {
+				s.memoryUsedMiB, s.delayPercent, s.address, s.at = nil, nil, "10.0.0.7", t0.Add(-time.Hour)
+			}), with(base, func(vm *bus.VM) { vm.Address = "10.0.0.7" }),
+		},
+		{"with the address of the run before", running, counter{}, slowReading{run: 6, address: "10.0.0.7", at: t0}, base},
+		{
+			"with that of its hook", with(running, func(r *reading) { r.meta.Address = "10.0.0.8" }), counter{}, slowReading{},
+			with(base, func(vm *bus.VM) { vm.Address = "10.0.0.8" }),
+		},
+		{"with one of nobody", with(running, func(r *reading) { r.meta.Address = "127.0.0.1" }), counter{}, slowReading{}, base},
+		{
+			"with forwarded ports", with(running, func(r *reading) { r.meta.Machine = forwarding.MachineHash() }), counter{}, slowReading{},
+			with(base, func(vm *bus.VM) { vm.Machine, vm.Forwards = forwarding.MachineHash(), map[int]int{80: 8080} }),
+		},
 		{"off", off, earlier, slow, with(base, func(vm *bus.VM) { vm.State = bus.StateShutoff })},
 		{"unreadable", unreadable, earlier, slow, with(base, func(vm *bus.VM) {
 			vm.State, vm.VCPUs, vm.MemoryMiB, vm.Error = bus.StateUnknown, 0, 0, "timed out"
@@ -253,7 +273,7 @@ func TestVMOfAReading(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &Collector{
-				cfg:    Config{Tick: time.Second},
+				cfg:    Config{Tick: time.Second, Groups: []bus.Group{forwarding}},
 				before: map[string]counter{uuid: tt.before}, slow: map[string]slowReading{},
 			}
 			if !tt.slow.at.IsZero() {
@@ -266,7 +286,7 @@ func TestVMOfAReading(t *testing.T) {
 			got.CPUPercent, got.MemoryUsedMiB, got.RunDelayPercent = nil, nil, nil
 			want := tt.want
 			want.CPUPercent, want.MemoryUsedMiB, want.RunDelayPercent = nil, nil, nil
-			if got != want {
+			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})

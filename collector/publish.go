@@ -111,8 +111,26 @@ func (c *Collector) vm(r reading) bus.VM {
 		vm.CPUPercent = nil
 		vm.Error = fmt.Sprintf("its CPU counter has not moved for %d s", int(age.Seconds()))
 	}
+	c.reach(&vm, r)
 	if s, ok := c.slow[r.uuid]; ok && s.run == r.counter.run && r.counter.at.Sub(s.at) < slowMaxAge {
 		vm.MemoryUsedMiB, vm.RunDelayPercent, vm.Rates = s.memoryUsedMiB, s.delayPercent, s.rates
 	}
 	return vm
+}
+
+// reach completes where others reach a VM that runs. An address that was seen holds for as long as it runs; before that there is the
+// one that its launch hook was given. Forwarded ports are those of the group, if the VM was made from what that says now.
+func (c *Collector) reach(vm *bus.VM, r reading) {
+	if a, usable := bus.UsableAddress(r.meta.Address); usable { // whoever may write to libvirt can have put anything there
+		vm.Address = a.String()
+	}
+	if s, ok := c.slow[r.uuid]; ok && s.run == r.counter.run && s.address != "" {
+		vm.Address = s.address
+	}
+	for _, g := range c.cfg.Groups {
+		n, is := bus.VMNumber(g.Name, r.name)
+		if is && g.Name == r.meta.Group && len(g.Hardware.NICs) > 0 && g.MachineHash() == r.meta.Machine {
+			vm.Forwards = g.ForwardsOf(n)
+		}
+	}
 }

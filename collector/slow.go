@@ -23,6 +23,7 @@ type slowReading struct {
 	delayPercent  *float64
 	traffic       traffic
 	rates         *bus.Rates // nil where they were not asked for
+	address       string     // as the host sees it; "" is not known
 }
 
 // traffic is what a run of a domain has moved since its start, in bytes.
@@ -178,7 +179,7 @@ func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain, rates bool) (slo
 	if err != nil {
 		return slowReading{}, err
 	}
-	r := slowReading{at: time.Now(), run: run}
+	r := slowReading{at: time.Now(), run: run, address: addressOf(dom)}
 	for _, s := range stats {
 		if b := s.Balloon; b != nil && b.AvailableSet && b.UsableSet && b.Usable <= b.Available {
 			mib := int((b.Available - b.Usable) / 1024)
@@ -196,6 +197,29 @@ func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain, rates bool) (slo
 		_ = s.Domain.Free()
 	}
 	return r, nil
+}
+
+// addressOf is where others reach a VM, as its host sees it: by its DHCP lease, or else by ARP. Neither asks the guest, though ARP
+// is what the guest says on its network.
+func addressOf(dom *libvirt.Domain) string {
+	for _, source := range []libvirt.DomainInterfaceAddressesSource{
+		libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+	} {
+		interfaces, err := dom.ListAllInterfaceAddresses(source)
+		if err != nil {
+			continue // a libvirt that does not know its networks
+		}
+		var texts []string
+		for _, i := range interfaces {
+			for _, a := range i.Addrs {
+				texts = append(texts, a.Addr)
+			}
+		}
+		if address := bus.ChooseAddress(texts); address != "" {
+			return address
+		}
+	}
+	return ""
 }
 
 // runDelayPercent is the share of time that a VM's vCPUs waited for a host core between two readings, 100 being

@@ -2,12 +2,13 @@ package vm
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // addressWait is for how long a guest that is ready may have no address yet: its agent answers before it has asked for one.
@@ -34,20 +35,17 @@ func awaitAddress(ctx context.Context, calls *Calls, dom *libvirt.Domain) string
 	}
 }
 
-// mostAddresses is how many of the addresses that are said of a VM are looked at.
-const mostAddresses = 1024
-
 // addressOf is a running VM's first IP address: of its DHCP lease, which the host knows, or else as its agent says, which
 // is whatever the guest likes; "" if none is known. It blocks for up to agentTimeout.
 func addressOf(dom *libvirt.Domain) string {
-	if address := chooseAddress(seenAddresses(dom, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)); address != "" {
+	if address := bus.ChooseAddress(seenAddresses(dom, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)); address != "" {
 		return address
 	}
 	texts, err := toldAddresses(dom, nil)
 	if err != nil {
 		return "" // it has no agent
 	}
-	return chooseAddress(texts)
+	return bus.ChooseAddress(texts)
 }
 
 // seenAddresses are a running VM's addresses as its host sees them, by leases or by ARP, without asking the guest; none where
@@ -87,37 +85,4 @@ func toldAddresses(dom *libvirt.Domain, macs []string) (texts []string, err erro
 		}
 	}
 	return texts, nil
-}
-
-// chooseAddress is the first address by which others can reach a VM, of IPv4 rather than IPv6, in its canonical form. The
-// texts may be a guest's: what is returned is "" or an address and nothing else, of 0-9, a-f, '.' and ':'.
-func chooseAddress(texts []string) string {
-	var first string
-	for _, text := range texts[:min(len(texts), mostAddresses)] {
-		a, ok := usableAddress(text)
-		switch {
-		case !ok:
-		case a.Is4():
-			return a.String()
-		case first == "":
-			first = a.String()
-		}
-	}
-	return first
-}
-
-// usableAddress is the address that a text is, if others can reach a VM by it.
-func usableAddress(text string) (netip.Addr, bool) {
-	a, err := netip.ParseAddr(text)
-	if err != nil || a.Zone() != "" { // a zone may be any bytes, and Unmap would hide it
-		return netip.Addr{}, false
-	}
-	a = a.Unmap()
-	if !a.IsGlobalUnicast() { // nor loopback, link-local, multicast, unspecified or broadcast
-		return netip.Addr{}, false
-	}
-	if a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240) { // "this network", and what nobody uses
-		return netip.Addr{}, false
-	}
-	return a, true
 }

@@ -87,7 +87,7 @@ func (g *guest) Address(ctx context.Context) (netip.Addr, error) {
 	for _, source := range []libvirt.DomainInterfaceAddressesSource{
 		libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
 	} {
-		if text := chooseAddress(seenAddresses(g.dom, source)); text != "" {
+		if text := bus.ChooseAddress(seenAddresses(g.dom, source)); text != "" {
 			return netip.ParseAddr(text)
 		}
 	}
@@ -102,7 +102,7 @@ func (g *guest) Address(ctx context.Context) (netip.Addr, error) {
 	}
 	text := ""
 	if asked == nil {
-		text = chooseAddress(credible(told, ownAddresses()))
+		text = bus.ChooseAddress(credible(told, ownAddresses()))
 	}
 	if text == "" {
 		return netip.Addr{}, nil
@@ -231,8 +231,8 @@ var metadataServers = [...]netip.Addr{
 // credible are those of the addresses that a guest says are its own which it may be asked at: not this host's, where others
 // listen, nor one of a metadata server.
 func credible(told []string, own []netip.Addr) (texts []string) {
-	for _, text := range told[:min(len(told), mostAddresses)] {
-		if a, ok := usableAddress(text); ok && !slices.Contains(own, a) && !slices.Contains(metadataServers[:], a) {
+	for _, text := range told[:min(len(told), bus.MaxAddresses)] {
+		if a, ok := bus.UsableAddress(text); ok && !slices.Contains(own, a) && !slices.Contains(metadataServers[:], a) {
 			texts = append(texts, text)
 		}
 	}

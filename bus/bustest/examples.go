@@ -19,7 +19,7 @@ func Sample() *bus.Sample {
 		VMs: []bus.VM{
 			{
 				Name: "web-1", State: bus.StateRunning, Phase: bus.PhaseReady, CPUPercent: new(83.4), VCPUs: 2, MemoryMiB: 1024,
-				MemoryUsedMiB: new(512), RunDelayPercent: new(1.5),
+				MemoryUsedMiB: new(512), RunDelayPercent: new(1.5), Address: "192.168.122.7", Forwards: map[int]int{80: 8081},
 				Rates:   &bus.Rates{NetworkRx: new(1.25), NetworkTx: new(8.5), DiskRead: new(0.), DiskWrite: nil},
 				UUID:    "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11",
 				Created: Noon.Add(-10 * time.Minute), PhaseSince: Noon.Add(-9 * time.Minute),

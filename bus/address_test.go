@@ -1,10 +1,9 @@
-package vm
+package bus
 
 import (
 	"net/netip"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -39,9 +38,9 @@ func TestChooseAddress(t *testing.T) {
 			[]string{"2001:db8::1%x:80;\n}\nserver { listen 8099; location / { root /; autoindex on; } }\nupstream y { server 10.0.0.1"},
 			"",
 		},
-		{"too many", append(slices.Repeat([]string{"fe80::1"}, mostAddresses), "10.0.0.7"), ""},
+		{"too many", append(slices.Repeat([]string{"fe80::1"}, MaxAddresses), "10.0.0.7"), ""},
 	} {
-		if got := chooseAddress(tt.addresses); got != tt.want {
+		if got := ChooseAddress(tt.addresses); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
@@ -61,7 +60,7 @@ func addressIsNothingElse(t *rapid.T) {
 	text := rapid.Custom(func(t *rapid.T) string {
 		return address.Draw(t, "address") + joint.Draw(t, "joint") + rest.Draw(t, "rest")
 	})
-	got := chooseAddress(rapid.SliceOfN(text, 0, 6).Draw(t, "texts"))
+	got := ChooseAddress(rapid.SliceOfN(text, 0, 6).Draw(t, "texts"))
 	if got == "" {
 		return
 	}
@@ -77,23 +76,3 @@ func addressIsNothingElse(t *rapid.T) {
 func TestAddressIsNothingElse(t *testing.T) { rapid.Check(t, addressIsNothingElse) }
 
 func FuzzAddress(f *testing.F) { f.Fuzz(rapid.MakeFuzz(addressIsNothingElse)) }
-
-func TestAgentAnswers(t *testing.T) {
-	var result struct {
-		PID int `json:"pid"`
-	}
-	for _, tt := range []struct{ name, answer, err string }{
-		{"good", `{"return":{"pid":7}}`, ""},
-		{"too long", `{"return":{"pid":7,"x":"` + strings.Repeat("x", longestAnswer) + `"}}`, "want at most 1048576"},
-		{"another kind", `{"return":"seven"}`, "guest-exec: json"},
-		{"nested", `{"return":` + strings.Repeat("[", 100_000), "exceeded max depth"},
-	} {
-		err := decodeAnswer("guest-exec", tt.answer, &result)
-		if tt.err == "" && (err != nil || result.PID != 7) || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
-			t.Errorf("%s: %.200v, %+v", tt.name, err, result)
-		}
-	}
-	if err := decodeAnswer("guest-ping", strings.Repeat("x", longestAnswer+1), nil); err == nil {
-		t.Error("an answer that nobody reads may have any length")
-	}
-}
