@@ -18,6 +18,7 @@ type worker struct {
 	cancel      context.CancelCauseFunc
 	reimages    bool      // of one that brings up: it gives new disks first
 	marks       bool      // it only notes something of the VM
+	attaches    bool      // it makes a domain one of the group's VMs
 	aside       bool      // it takes the VM out of service, or gives it away
 	drain       *vm.Drain // of a removal that can be called off
 }
@@ -76,6 +77,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		a.note(ctx, h, g, plan)
 		a.noteDeletion(ctx, h, g, s.Owned)
 		a.setAside(ctx, h, g, plan)
+		a.attach(ctx, h, g, plan.Attach)
 		a.launch(ctx, h, g, plan, inv)
 	}
 	return again
@@ -162,7 +164,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	now := a.cfg.Now()
 	spec := inForce(g.spec, g.newest.Decision)
 	s := Situation{
-		Spec: spec, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{}, Taken: inv.Taken,
+		Spec: spec, Now: now, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{}, Taken: inv.Taken,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
 		Controls: g.newest.Decision.Controls, Build: g.newest.Decision.Refresh.Build(g.spec), Removed: g.removed(now),
 		Expired: expired(spec, now), Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
@@ -174,7 +176,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
 		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
 		share := g.newest.Decision.Shares[a.hostID]
-		s.Numbers = share.Numbers
+		s.Numbers, s.Attach = share.Numbers, a.attachments(g, now)
 		s.Refresh = RefreshShare{
 			Active: g.newest.Decision.Refresh.Active(), Reimage: g.newest.Decision.Refresh.Reimages(),
 			Retire: share.Retire, Release: share.Release,
@@ -191,6 +193,10 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	}
 	for uuid, w := range a.workers {
 		switch {
+		case w.attaches:
+			if w.group == g.spec.Name {
+				s.Attaching++
+			}
 		case w.up && !defined[uuid]:
 			if w.group == g.spec.Name {
 				s.Creating = append(s.Creating, w.name)

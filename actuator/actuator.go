@@ -112,6 +112,7 @@ type group struct {
 	began     time.Time // when the stage did
 	failedAt  time.Time // the last of failures and deaths
 	standing  standing
+	attached  map[string]time.Time // domains that were to be attached, by name: of which request that was done or refused
 }
 
 // hooked is a spec with the hooks that are waited for now: none while a person has paused them.
@@ -168,7 +169,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
 			return nil, fmt.Errorf("actuator: group %s: scale_in: %w", spec.Name, err)
 		}
-		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash(), began: cfg.Now()}
+		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash(), began: cfg.Now(), attached: map[string]time.Time{}}
 		a.byAge = a.byAge || slices.Contains(spec.ScaleIn, bus.ScaleInOutdated)
 	}
 	return a, nil

@@ -70,7 +70,8 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	g.mismatch = false
 	toScaleIn := d.Direction == bus.In && before.Direction != bus.In
 	return d.Desired != before.Desired || toScaleIn || !before.HasSample ||
-		!sameControls(d.Controls, before.Controls) || !maps.EqualFunc(d.Orders, before.Orders, sameOrder), nil
+		!sameControls(d.Controls, before.Controls) || !maps.EqualFunc(d.Orders, before.Orders, sameOrder) ||
+		!slices.EqualFunc(d.Attach, before.Attach, bus.Attachment.Same), nil
 }
 
 func sameOrder(a, b bus.VMOrder) bool { return a.Same(&b) }

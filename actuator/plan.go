@@ -31,6 +31,7 @@ const (
 // Situation is what Plan looks at, for one group on one host.
 type Situation struct {
 	Spec    bus.Group
+	Now     time.Time
 	Desired int     // Unknown, or already within the group's max
 	ScaleIn bool    // the decision is one to scale in; else no VM is removed for being one too many
 	Owned   []vm.VM // every owned domain of the group
@@ -58,6 +59,9 @@ type Situation struct {
 	Refresh  RefreshShare
 	// Expired is before when VMs were made that are older than the group's max_lifetime; zero: it has none.
 	Expired time.Time
+	// Attach has the domains that this host's actuator is to take in now; of Attaching a worker looks at the disks.
+	Attach    []bus.Attachment
+	Attaching int
 	// Orders are those for VMs, by UUID, also those that their metadata does not have yet.
 	Orders  map[string]bus.VMOrder
 	Removed int // VMs that served and were scaled in within the removal window
@@ -77,6 +81,7 @@ type Actions struct {
 	Note     []Note // what is wanted of VMs, to be noted in their metadata
 	// StandBy has the VMs to take out of service, Return those that stood by and are to serve again, Detach those to give away.
 	StandBy, Return, Detach []vm.VM
+	Attach                  []bus.Attachment
 	Reimage                 []vm.VM   // to be given new disks, or cut off while that was done
 	Kept                    int       // surplus VMs that stay as the budget for removals is used up
 	Ask                     *Question // what a listener is to say, or has said, about scaling in; nil: nothing
@@ -143,7 +148,9 @@ func Plan(s Situation) Actions {
 			p.live = append(p.live, v)
 		}
 	}
-	room := s.Spec.Max - len(s.Owned) - len(s.Creating)
+	room := s.Spec.Max - len(s.Owned) - len(s.Creating) - s.Attaching
+	a.Attach = s.Attach[:min(len(s.Attach), max(room, 0))]
+	room -= len(a.Attach)
 	a.Remove = append(a.Remove, replaceable(s, p, room)...)
 
 	switch missing := s.Desired - len(p.live) - len(s.Creating); {
@@ -211,7 +218,7 @@ func part(s Situation) parts {
 			p.retained = append(p.retained, v)
 			continue
 		}
-		if v.Order.Is(bus.VMExitStandby) && !pending && v.Meta.Phase.Serves() && s.Work[noteKey(v.UUID)] == Idle {
+		if v.Order.Joins() && !pending && v.Meta.Phase.Serves() && s.Work[noteKey(v.UUID)] == Idle {
 			p.note = append(p.note, Note{VM: v}) // it is as was wanted
 		}
 		if v.Reimaging() || s.Work[v.UUID] == Reimaging { // which its metadata does not say at once

@@ -1287,11 +1287,14 @@ func TestPlanInvariants(t *testing.T) {
 		for n := range rapid.IntRange(0, 3).Draw(t, "creating") {
 			s.Creating = append(s.Creating, fmt.Sprintf("web-%d", 14+n*2))
 		}
+		s.Attaching = rapid.IntRange(0, 2).Draw(t, "attaching")
+		s.Attach = make([]bus.Attachment, rapid.IntRange(0, 2).Draw(t, "attach"))
 		owned := slices.Clone(s.Owned)
 		a := Plan(s)
 		fail := func(what string) { t.Fatalf("%s: %s\nin %+v", what, show(a), s) }
 
-		if len(a.Create) > 0 && len(s.Owned)+len(s.Creating)+len(a.Create) > s.Spec.Max {
+		more := len(a.Create) + len(a.Attach)
+		if more > 0 && len(s.Owned)+len(s.Creating)+s.Attaching+more > s.Spec.Max {
 			fail("more than max")
 		}
 		if len(a.Create) > 0 && (s.Backoff || s.Desired == Unknown) {

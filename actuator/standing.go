@@ -169,6 +169,9 @@ func (a *Actuator) stuckTroubles() (all bus.Troubles) {
 
 // doing is what a worker does, as health says it.
 func (w *worker) doing() string {
+	if w.attaches {
+		return "attaching"
+	}
 	switch w.work() {
 	case BringingUp:
 		return "launching"

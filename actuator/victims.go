@@ -25,7 +25,8 @@ func (s Situation) busy(v vm.VM) bool {
 	return known && cpu > s.Spec.Policy.UpperPercent
 }
 
-// victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the group's orders.
+// victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the group's orders;
+// those last that a person has just returned or attached.
 // Of those that serve, n at most are to go. Where one of the orders asks, there is a question, and only those go that the answer
 // lets go.
 func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
@@ -42,6 +43,8 @@ func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
 	order := orderOf(slices.Concat(before, after))
 	rank := func(v vm.VM) int {
 		switch {
+		case v.Order.Joins(): // a person has just said that it is to serve
+			return 3
 		case !v.Serves(), s.Sick[v.UUID] != "":
 			return 0
 		case s.busy(v):

@@ -21,7 +21,8 @@ func (s Situation) order(v vm.VM) (order *bus.VMOrder, pending bool) {
 	switch {
 	case !is, o.Same(v.Order):
 		return v.Order, false
-	case o.Is(bus.VMExitStandby) && v.Meta.Phase.Serves(): // done, and taken back, since the sample that the decision is of
+	case o.Is(bus.VMExitStandby) && v.Meta.Phase.Serves(), // done, and taken back, since the sample that the decision is of
+		o.Is(bus.VMAttach): // which is noted with what makes it a VM
 		return v.Order, false
 	}
 	return &o, true
@@ -31,6 +32,12 @@ func (s Situation) order(v vm.VM) (order *bus.VMOrder, pending bool) {
 // nothing, and is left alone in whatever state it is.
 func (p *parts) setAside(s Situation, v vm.VM, order *bus.VMOrder, pending bool) bool {
 	var to *[]vm.VM
+	if order.Is(bus.VMAttach) && v.Meta.Phase.Pending() && v.Off() { // it is given back, and not removed as a boot that failed
+		if s.Work[noteKey(v.UUID)] == Idle && s.Work[v.UUID] == Idle {
+			p.note = append(p.note, Note{v, vm.GiveBack(*order, s.Now)})
+		}
+		return true
+	}
 	leaving := v.Meta.Phase.Leaving() || v.Meta.Phase == bus.PhaseFailed
 	switch {
 	case order.Is(bus.VMDetach):
@@ -93,7 +100,7 @@ func removalReason(o bus.VMOrder) string {
 	case bus.VMDrain:
 		how = "drained"
 	case bus.VMRemove, bus.VMUnhealthy:
-	case bus.VMStandby, bus.VMExitStandby, bus.VMDetach: // which remove nothing
+	case bus.VMStandby, bus.VMExitStandby, bus.VMDetach, bus.VMAttach: // which remove nothing
 	}
 	return how + " " + bus.Attribution(o.By, o.Reason)
 }
@@ -169,5 +176,41 @@ func (a *Actuator) setAsideEnded(w *worker, r result) {
 	if r.err != nil && !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, errScaleIn) {
 		a.retryAt[r.uuid] = a.cfg.Now().Add(asideAgain)
 		a.log.Warn().Err(r.err).Str("group", w.group).Str("vm", w.name).Msg("what is wanted of it could not be done; it is tried again")
+	}
+}
+
+// attachKey is what the worker is known by that takes a domain in, whose UUID is not known before.
+func attachKey(name string) string { return "attach:" + name }
+
+// attachments are the domains of a decision that are to be taken in here now, each once.
+func (a *Actuator) attachments(g *group, now time.Time) (all []bus.Attachment) {
+	for _, one := range g.newest.Decision.Attach {
+		if one.HostID == a.hostID && now.Before(one.Until) && !g.attached[one.VM].Equal(one.At) {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// attach starts what takes domains in that are a person's. Whatever comes of it is said once.
+func (a *Actuator) attach(ctx context.Context, h vm.Manager, g *group, all []bus.Attachment) {
+	decision, spec := g.newest.Decision.ID, g.spec
+	for _, one := range all {
+		if a.working(one.VM) {
+			continue
+		}
+		g.attached[one.VM] = one.At
+		w := worker{name: one.VM, group: spec.Name, marks: true, attaches: true}
+		a.work(ctx, w, attachKey(one.VM), func(ctx context.Context) error {
+			e := bus.Event{
+				Group: spec.Name, VM: one.VM, Event: bus.EventAttached, DecisionID: decision, By: one.By, Reason: one.Reason,
+				Sentence: "it is a VM of the group now, and serves once it is ready",
+			}
+			if err := h.Attach(ctx, spec, one); err != nil {
+				e.Event, e.Sentence, e.Error = bus.EventRefused, "it is not attached, and left as it is", vm.ErrorText(err)
+			}
+			h.Tell(e)
+			return nil
+		})
 	}
 }

@@ -295,6 +295,7 @@ func (d *Decision) bounds() error {
 		b.name("orders", uuid, maxWord)
 		b.order("orders", &o)
 	}
+	b.attach(d.Attach)
 	for _, part := range []interface{ bounds() error }{&d.Controls, d.Refresh} {
 		if b.err == nil {
 			b.err = part.bounds()

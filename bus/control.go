@@ -88,7 +88,7 @@ type Query struct {
 	// Refresh is for VerbRefresh.
 	Refresh *RefreshOrder `json:"refresh,omitempty"`
 	// VM is for the requests about one VM: its name or UUID. KeepSize is for VMRemove, VMStandby and
-	// VMDetach: another takes its place; for VMExitStandby the group keeps its size.
+	// VMDetach: another takes its place; for VMExitStandby and VMAttach the group keeps its size.
 	VM       string `json:"vm,omitempty"`
 	KeepSize bool   `json:"keep_size,omitempty"`
 	// Token is of the event "waiting", Action the answer to it.

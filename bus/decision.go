@@ -35,6 +35,7 @@ const (
 	RuleAsleep     Rule = "asleep"      // it has no VM, and nothing that wants one
 	RuleRemoved    Rule = "removed"     // a person has taken a VM away, and the group has one less
 	RuleReturned   Rule = "returned"    // a person has a VM serve again, and the group has one more
+	RuleAttached   Rule = "attached"    // a person has attached a domain, and the group has one more
 	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold
@@ -87,7 +88,9 @@ type Decision struct {
 	// Orders are those for VMs, by UUID, at most MaxOrders. Desired and Shares go by them; an actuator writes those into the
 	// metadata of its VMs that these do not have yet.
 	Orders map[string]VMOrder `json:"orders,omitempty"`
-	ID     string             `json:"id"`
+	// Attach has the domains to take in, at most MaxAttach. Each counts to max already, and not to Desired before it is there.
+	Attach []Attachment `json:"attach,omitempty"`
+	ID     string       `json:"id"`
 	// Term is when the decider began to lead, in Unix ms, and more than any before. One lower than that of a decision which
 	// still holds is ignored.
 	Term int64 `json:"term"`

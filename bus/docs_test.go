@@ -36,6 +36,7 @@ var messageTypes = []any{
 	bus.Sample{},
 	bus.VM{},
 	bus.VMOrder{},
+	bus.Attachment{},
 	bus.Rates{},
 	bus.Host{},
 	bus.Decision{},

@@ -25,7 +25,7 @@ const (
 	EventRecovered EventType = "recovered" // it passes that check again
 	EventKept      EventType = "kept"      // its removal was called off
 	EventWaiting   EventType = "waiting"   // a hook is waited for until Deadline
-	EventRefused   EventType = "refused"   // the host has no room for a launch
+	EventRefused   EventType = "refused"   // the host has no room for a launch, or a domain cannot be attached
 	EventBraked    EventType = "braked"    // launching or removing stopped for a while
 	EventOrphan    EventType = "orphan"    // a volume of ours without its domain was deleted, or was found and left
 	EventDryRun    EventType = "dry-run"   // what would have been done
@@ -36,6 +36,7 @@ const (
 	EventIgnored   EventType = "ignored"   // a part of its config has no effect on the group's VMs
 	EventStandby   EventType = "standby"   // it has left service, and stands by
 	EventDetached  EventType = "detached"  // it was given away as it is
+	EventAttached  EventType = "attached"  // a domain of a person's is a VM of the group now
 	EventOrdered   EventType = "ordered"   // a person wants something of it
 )
 

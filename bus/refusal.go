@@ -35,7 +35,8 @@ func (r Refusal) Code() RefusalCode {
 	case RefusalUnknownVM:
 		return RefusedUnknown
 	case RefusalAmbiguous, RefusalNoData, RefusalUnattended, RefusalDryRun, RefusalPaused, RefusalMin, RefusalNotReady,
-		RefusalSuspended, RefusalBusy, RefusalIncomplete, RefusalLeaving, RefusalStandby, RefusalOff:
+		RefusalSuspended, RefusalBusy, RefusalIncomplete, RefusalLeaving, RefusalStandby, RefusalOff,
+		RefusalMax, RefusalTaken:
 		return RefusedState
 	}
 	return RefusedState // of a later version

@@ -24,15 +24,17 @@ const (
 	VMExitStandby VMVerb = "exit-standby"
 	// VMDetach gives it away as it is: it is no VM of vmscaler's any more. The group has one less, or another with Query.KeepSize.
 	VMDetach VMVerb = "detach"
+	// VMAttach makes a domain of a person's a VM of the group, which has one more, or as many as before with Query.KeepSize.
+	VMAttach VMVerb = "attach"
 )
 
 // VMVerbs are all verbs.
 func VMVerbs() []VMVerb {
-	return []VMVerb{VMReplace, VMRemove, VMDrain, VMUnhealthy, VMStandby, VMExitStandby, VMDetach}
+	return []VMVerb{VMReplace, VMRemove, VMDrain, VMUnhealthy, VMStandby, VMExitStandby, VMDetach, VMAttach}
 }
 
 // VMOrder is what a person, or a program with the role, wants of a VM. It lasts until the VM is gone, or serves again after
-// it stood by.
+// it stood by or was attached.
 type VMOrder struct {
 	Verb   VMVerb    `json:"verb"`
 	By     string    `json:"by,omitempty"`     // who said so
@@ -46,6 +48,9 @@ func (o *VMOrder) Is(verbs ...VMVerb) bool { return o != nil && slices.Contains(
 
 // Leaves reports whether the VM is to go, whatever else becomes of the group: it counts in no number any more.
 func (o *VMOrder) Leaves() bool { return o.Is(VMRemove, VMDrain, VMDetach) }
+
+// Joins reports whether the VM is on its way to serve in the group, as a person wants, with its boot behind it.
+func (o *VMOrder) Joins() bool { return o.Is(VMExitStandby, VMAttach) }
 
 // Same reports whether two are the same order, given once.
 func (o *VMOrder) Same(other *VMOrder) bool {
@@ -73,6 +78,8 @@ func (o VMOrder) Sentence() string {
 		text = "it is to serve again"
 	case VMDetach:
 		text = "it is to be detached"
+	case VMAttach:
+		text = "it is attached"
 	default:
 		text = fmt.Sprintf("%q is ordered", string(o.Verb))
 	}

@@ -35,6 +35,8 @@ const (
 	RefusalLeaving    Refusal = "leaving"    // the VM's removal has begun
 	RefusalStandby    Refusal = "standby"    // the VM stands by
 	RefusalOff        Refusal = "off"        // the VM does not run
+	RefusalMax        Refusal = "max"        // the group would have, or want, more VMs than its max
+	RefusalTaken      Refusal = "taken"      // the name is of a VM of the group, or another host has it to give
 )
 
 // VMFacts are what of a VM a request for it depends on.
@@ -46,13 +48,15 @@ type VMFacts struct {
 	Reimaging bool   // it is being given new disks
 	Protected bool   // from being scaled in, which is no protection from a person's request
 	Attended  bool   // an actuator acts on its host, and the host is heard
+	Foreign   bool   // it is no VM of a group, but a domain of a person's; nothing else of it is known
 }
 
 // GroupFacts are what of its group a request for a VM depends on.
 type GroupFacts struct {
 	Controls          Controls
 	Desired, Min, Max int
-	Owned             int  // VMs of the group in any phase and state
+	Owned             int  // VMs of the group in any phase and state, and domains that are about to be
+	Coming            int  // VMs that are wanted and not there yet
 	Surge             int  // VMs beyond desired that may be there while some are replaced
 	Complete          bool // nothing is missing of the group's hosts
 }
@@ -67,15 +71,21 @@ type Verdict struct {
 }
 
 // Judge is what becomes of a request for a VM, by what is known of the VM and of its group. keepSize is of VMRemove, VMStandby,
-// VMExitStandby and VMDetach.
+// VMExitStandby, VMDetach and VMAttach.
 func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 	switch {
 	case !vm.Attended:
 		return refused(RefusalUnattended, "no actuator acts on its host, or the host is not heard")
 	case g.Controls.DryRun:
 		return refused(RefusalDryRun, "the group is in a dry run: nothing is done")
+	case v == VMAttach && vm.Foreign:
+		return judgeAttach(g, keepSize)
+	case vm.Foreign:
+		return refused(RefusalUnknownVM, "it is no VM of the group")
 	case !vm.Phase.Known() || vm.State == StateUnknown:
 		return refused(RefusalNoData, "what state it is in is not known at the moment")
+	case v == VMAttach:
+		return noOp("it is a VM of the group already")
 	case vm.Phase == PhaseStopping && !vm.Reimaging, vm.Phase == PhaseFailed:
 		return v.gone("it is being removed already")
 	case vm.Phase == PhaseRetained && v != VMRemove && v != VMDrain && v != VMDetach:
@@ -111,9 +121,9 @@ func (v VMVerb) judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return judgeExitStandby(vm, g, keepSize)
 	case VMDetach:
 		return judgeDetach(vm, g, keepSize)
-	default:
-		return refused(RefusalNoData, fmt.Sprintf("this version does not know %q", Clip(string(v), 40)))
+	case VMAttach: // see Judge
 	}
+	return refused(RefusalNoData, fmt.Sprintf("this version does not know %q", Clip(string(v), 40)))
 }
 
 // gone is what becomes of a request for a VM that leaves already: nothing where it is to leave, else it is too late.
@@ -283,6 +293,29 @@ func judgeDetach(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return verdict
 	}
 	return shrinks(verdict, g, does)
+}
+
+func judgeAttach(g GroupFacts, keepSize bool) Verdict {
+	const does = "its disks are looked at, and then it is the group's"
+	switch {
+	case g.Controls.Frozen():
+		return refused(RefusalPaused, "everything is paused for the group")
+	case !g.Complete:
+		return refused(RefusalIncomplete, "not all is known of the group's hosts")
+	case g.Owned+g.Coming >= g.Max:
+		return refused(RefusalMax, fmt.Sprintf("the group has %s, whatever their state, and %d are still to come; its max is %d",
+			Count(g.Owned, "VM"), g.Coming, g.Max))
+	case keepSize:
+		return begun(does + "; the group keeps its size, so that another may go for it")
+	case g.Controls.IsPaused(ScopeOut):
+		return refused(RefusalPaused, "scaling out is paused for the group; with --keep-size it keeps its size, and another may go for it")
+	case g.Desired >= g.Max:
+		return refused(RefusalMax, fmt.Sprintf("the group wants %s, and its max is %d; with --keep-size it keeps its size",
+			Count(g.Desired, "VM"), g.Max))
+	}
+	verdict := begun(does+", which wants %s from then on", Count(g.Desired+1, "VM"))
+	verdict.Grows = true
+	return verdict
 }
 
 func standsBy() Verdict {

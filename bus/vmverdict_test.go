@@ -25,6 +25,7 @@ exit-standby   NNN?       NNN?       NNN?       LLL?       LLL?       LLL?      
 exit-standby+  NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       BOS?       NNN?       ????
 detach         RRR?       RRR?       bbB?       LLL?       LLL?       LLL?       BBB?       BBB?       ????
 detach+        RRR?       RRR?       BBB?       LLL?       LLL?       LLL?       BBB?       BBB?       ????
+attach         NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       ????
 `
 
 // verdictLetter is a verdict as the table has it: begun, in small where the group has one less then, or g where it has one
@@ -39,7 +40,7 @@ func verdictLetter(v bus.Verdict) string {
 		letter, known := map[bus.Refusal]string{
 			bus.RefusalNoData: "?", bus.RefusalSuspended: "S", bus.RefusalNotReady: "R", bus.RefusalDryRun: "D", bus.RefusalMin: "M",
 			bus.RefusalPaused: "P", bus.RefusalIncomplete: "I", bus.RefusalUnattended: "U",
-			bus.RefusalLeaving: "L", bus.RefusalStandby: "Y", bus.RefusalOff: "O",
+			bus.RefusalLeaving: "L", bus.RefusalStandby: "Y", bus.RefusalOff: "O", bus.RefusalMax: "X", bus.RefusalUnknownVM: "-",
 		}[v.Refusal]
 		if !known {
 			return string(v.Refusal)
@@ -157,6 +158,45 @@ func TestVerdictByWhatElseHolds(t *testing.T) {
 				t.Errorf("%q: %s, want %s", rowsOfVerbs, s, tt.want)
 			}
 		})
+	}
+}
+
+// What becomes of a domain that a person wants in the group, with and without --keep-size; and no other verb is of one.
+func TestVerdictOfAttach(t *testing.T) {
+	paused := func(scopes ...bus.Scope) func(*bus.VMFacts, *bus.GroupFacts) {
+		return func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.Paused = scopes }
+	}
+	for _, tt := range []struct {
+		name string
+		set  func(*bus.VMFacts, *bus.GroupFacts)
+		want string
+	}{
+		{"nothing", func(*bus.VMFacts, *bus.GroupFacts) {}, "g B"},
+		{"no VM", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Owned, g.Desired, g.Min = 0, 0, 0 }, "g B"},
+		{"its host is not attended", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Attended = false }, "U U"},
+		{"a dry run", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.DryRun = true }, "D D"},
+		{"as many as max", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max = 3 }, "X X"},
+		{"as many as max, with those that are still to come", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max, g.Coming = 4, 1 }, "X X"},
+		{"max is wanted, and fewer are there", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Desired = 5 }, "X B"},
+		{"a host is silent", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Complete = false }, "I I"},
+		{"out is paused", paused(bus.ScopeOut), "P B"},
+		{"in is paused", paused(bus.ScopeIn), "g B"},
+		{"all is paused", paused(bus.Scopes()...), "P P"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			vm, g := bus.VMFacts{Foreign: true, Attended: true}, quietGroup()
+			tt.set(&vm, &g)
+			got := verdictLetter(bus.VMAttach.Judge(vm, g, false)) + " " + verdictLetter(bus.VMAttach.Judge(vm, g, true))
+			if got != tt.want {
+				t.Errorf("%s, want %s", got, tt.want)
+			}
+		})
+	}
+	for _, verb := range bus.VMVerbs() {
+		got := verdictLetter(verb.Judge(bus.VMFacts{Foreign: true, Attended: true}, quietGroup(), false))
+		if verb != bus.VMAttach && got != "-" {
+			t.Errorf("%s of a domain that is no VM: %s", verb, got)
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direc
 
 // withinMax takes back new VMs from the hosts' shares for which old ones must go first.
 func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
-	owned, wanted := 0, 0
+	owned, wanted := len(s.state.Attach.coming(s.obs)), 0
 	for _, h := range s.obs.Hosts {
 		owned += len(h.VMs)
 		wanted += max(0, shares[h.ID].VMs-h.kept())

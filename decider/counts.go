@@ -9,7 +9,7 @@ import (
 
 // counts sorts a group's VMs by what they mean for a decision.
 type counts struct {
-	owned     int     // all, whatever their phase and state
+	owned     int     // all, whatever their phase and state, and the domains that are about to be
 	kept      int     // not on their way out, and not suspended
 	ready     int     // ready, running and past the warm-up
 	readings  int     // of the ready ones, those with a known CPU
@@ -67,7 +67,7 @@ func (m moved) mean(vms int) bus.Rates {
 }
 
 func count(spec bus.Group, st State, obs Observation) counts {
-	var c counts
+	c := counts{owned: len(st.Attach.coming(obs))}
 	for _, h := range obs.Hosts {
 		for _, vm := range h.VMs {
 			c.owned++

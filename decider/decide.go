@@ -38,6 +38,7 @@ type State struct {
 	Refresh        *bus.Refresh       // the one that goes on, or the last one
 	Failures       map[bus.HostID]int // launches that have failed, as each host's actuator counted them last
 	Orders         Orders             // for VMs whose metadata does not have them yet
+	Attach         Attachments        // domains that are about to be VMs of the group
 }
 
 // Decide is one evaluation of a group: what the rules recommend, what the limits let through of it, and what is laid over
@@ -67,6 +68,9 @@ func (s situation) share(d *bus.Decision, next *State) {
 		build.Before = first
 	}
 	d.Shares = split(order{s.spec.ScaleIn, build}, d.Direction, d.Desired, s.obs)
+	if d.Attach = next.Attach.coming(s.obs); len(d.Attach) > 0 {
+		s.withinMax(d.Shares)
+	}
 	s.allot(goes, old, d.Direction, d.Desired, d.Shares)
 	next.Numbers = next.Numbers.deal(s.spec.Name, d.Shares, s.obs)
 }
@@ -88,6 +92,10 @@ func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 	s.spec, s.state, s.scheduled = onSchedule(spec, st.promoted(spec.Policy.Types), now)
 	s.moved = s.spec.Min != spec.Min || s.spec.Max != spec.Max
 	s.state.Orders = st.Orders.pending(obs)
+	s.state.Attach = st.Attach.pending(obs, now)
+	if !st.HasSample && st.PreviousDesired != nil {
+		s.state = s.state.withArrived(obs, s.spec.Max)
+	}
 	s.obs = obs.ordered(s.state.Orders, !st.Controls.IsPaused(bus.ScopeRepair))
 	s.state.BootTimes.Add(obs)
 	s.state.Warmup.See(s.spec, s.state.BootTimes, obs)

@@ -333,6 +333,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	} else {
 		g.trouble = why
 	}
+	d.attached(ctx, g, obs, now)
 	var decision bus.Decision
 	obs.Metrics = g.metrics
 	refresh := g.state.Refresh

@@ -41,6 +41,7 @@ type checkpoint struct {
 	ScheduleSeenAt time.Time    `json:"scheduled"`
 	Wake           Wake         `json:"wake,omitzero"`
 	Orders         Orders       `json:"orders,omitempty"`
+	Attach         Attachments  `json:"attach,omitempty"`
 }
 
 func newCheckpoint(st State, now time.Time) checkpoint {
@@ -61,6 +62,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 		st.ScheduleSeenAt.UTC(),
 		st.Wake,
 		st.Orders,
+		st.Attach,
 	}
 }
 
@@ -71,14 +73,15 @@ func (c checkpoint) worthSaving(saved checkpoint) bool {
 		c.Wake.worthSaving(saved.Wake) || !slices.Equal(c.Hosts, saved.Hosts) ||
 		!maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) ||
 		!maps.EqualFunc(c.Orders, saved.Orders, func(a, b bus.VMOrder) bool { return a.Same(&b) }) ||
+		!slices.EqualFunc(c.Attach, saved.Attach, bus.Attachment.Same) ||
 		c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
 }
 
 // recall is the state of a group for one who begins to lead: as it was kept, or, if that is newer, as the decision
 // that was heard last says; both only while they are young enough.
 func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now time.Time) State {
-	st := State{Controls: controls, Orders: kept.Orders, Wake: kept.Wake} // which ends by itself
-	age := now.Sub(kept.Time).Abs()                                       // another decider's clock may be ahead
+	st := State{Controls: controls, Orders: kept.Orders, Attach: kept.Attach, Wake: kept.Wake} // which end by themselves
+	age := now.Sub(kept.Time).Abs()                                                            // another decider's clock may be ahead
 	if age < checkpointAge {
 		st.Numbers = kept.Numbers
 		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = &kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
@@ -91,7 +94,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 	if heard == nil || !heard.HasSample || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= checkpointAge {
 		return st
 	}
-	st.PreviousDesired, st.Orders = &heard.Desired, heard.Orders
+	st.PreviousDesired, st.Orders, st.Attach = &heard.Desired, heard.Orders, heard.Attach
 	if until := heard.Inputs.WokenUntil; until != nil && until.After(st.Wake.Until) {
 		st.Wake.Until = *until
 	}

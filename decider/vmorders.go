@@ -175,6 +175,7 @@ func (s situation) groupFacts() bus.GroupFacts {
 	return bus.GroupFacts{
 		Surge:    surge,
 		Controls: shown(s.spec, s.state.Controls), Desired: s.state.Desired, Min: s.spec.Min, Max: s.spec.Max, Owned: s.counts.owned,
+		Coming:   s.counts.pending,
 		Complete: s.incomplete == "" && s.obs.Awaited == nil,
 	}
 }
@@ -256,6 +257,9 @@ func (d *Decider) orderVM(ctx context.Context, r client.Request) error {
 	}
 	if q.VM == "" {
 		return r.Refuse("%s", bus.Refuse(bus.RefusedMalformed, `which VM? Ask with {"vm": "NAME"}`))
+	}
+	if bus.VMVerb(r.Verb) == bus.VMAttach {
+		return d.attach(ctx, r)
 	}
 	all, names := d.findVM(q, now)
 	switch {

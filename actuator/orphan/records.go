@@ -137,14 +137,26 @@ func NewRecords(dir, uri string, id bus.HostID, host string, log zerolog.Logger)
 	return b
 }
 
-// Begin keeps a record of a VM whose domain is defined. One that is there already stays.
+// Born is when a file was made; zero where its file system does not say, or it cannot be looked at from here.
+func (b *Records) Born(path string) time.Time {
+	if b == nil || b.Identify == nil {
+		return time.Time{}
+	}
+	if id, err := b.Identify(path); err == nil && id.Born != nil {
+		return *id.Born
+	}
+	return time.Time{}
+}
+
+// Begin keeps a record of a VM whose domain is defined. One that is there already stays, but for one of a VM that was given away
+// and has come back.
 func (b *Records) Begin(vm string, meta bus.Metadata, path, template string) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, err := os.Lstat(b.file(meta.UUID)); err == nil {
+	if before, err := readRecord(b.file(meta.UUID)); !errors.Is(err, fs.ErrNotExist) && (err != nil || before.Detached == nil) {
 		return
 	}
 	b.warn(b.write(VolumeRecord{

@@ -163,8 +163,15 @@ func (b *boot) overdue(lacks string) error {
 }
 
 // fail marks the VM as one whose launch has failed. Whoever launched it undoes that now; one taken over from an earlier run is
-// removed for its phase.
+// removed for its phase. One that a person has attached is that person's again.
 func (b *boot) fail(cause error) error {
+	if b.vm.Order.Is(bus.VMAttach) {
+		element, err := GiveBack(*b.vm.Order, time.Now()).XML()
+		if err == nil {
+			err = setElement(b.dom, bus.OrderKey, bus.OrderURI, element)
+		}
+		return errors.Join(cause, err)
+	}
 	return errors.Join(cause, SetPhase(b.dom, &b.vm.Meta, bus.PhaseFailed))
 }
 

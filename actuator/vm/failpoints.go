@@ -26,10 +26,14 @@ const (
 	stepReturning = "standby.returning" // its metadata says that it is launched, as it is to serve again
 	stepReleased  = "detach.released"   // no record says that its disks may be deleted
 	stepDisowned  = "detach.disowned"   // nothing of ours is in its metadata
+	stepClaimed   = "attach.claimed"    // who wants it is in its metadata, and it is no VM yet
+	stepAttached  = "attach.attached"   // it is one, and has no record yet
 )
 
 // OrderSteps are those of what a person wants of a VM.
-func OrderSteps() []string { return []string{stepStandby, stepReturning, stepReleased, stepDisowned} }
+func OrderSteps() []string {
+	return []string{stepStandby, stepReturning, stepReleased, stepDisowned, stepClaimed, stepAttached}
+}
 
 // Steps are those of making and removing a VM, in their order.
 func Steps() []string {

@@ -25,6 +25,8 @@ type Recorder interface {
 	// Complete adds which file a volume of the VM is, which has just been made with the file at backing as its backing store;
 	// "" is none.
 	Complete(uuid, volume, backing string)
+	// Born is when a file was made; zero where that is not known.
+	Born(path string) time.Time
 	// Release notes that a VM is given away; an error means that it is not noted.
 	Release(uuid string) error
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // SetOrder notes in a VM's metadata what a person wants of it, and reports whether that is new. An order without a verb takes the
-// note back that the VM is to serve again, as it does. A VM that is gone is left as it is.
+// note back that the VM is to serve, as it does. A VM that is gone is left as it is.
 func (h Manager) SetOrder(ctx context.Context, v VM, order bus.VMOrder) (done bool, err error) {
 	err = h.amend(ctx, v, func(dom *libvirt.Domain, now VM) error {
 		if now.Order.Same(&order) {
@@ -23,7 +23,7 @@ func (h Manager) SetOrder(ctx context.Context, v VM, order bus.VMOrder) (done bo
 			if element, err = order.XML(); err != nil {
 				return err
 			}
-		case !now.Order.Is(bus.VMExitStandby): // something else is wanted by now
+		case !now.Order.Joins(): // something else is wanted by now
 			return nil
 		}
 		done = true

@@ -80,6 +80,10 @@ func Decision() *bus.Decision {
 				Verb: bus.VMReplace, By: "ann@kvm1.example.org", Reason: "its disk is slow", At: Noon.Add(-time.Minute), VM: "web-1",
 			},
 		},
+		Attach: []bus.Attachment{{
+			VM: "web-6", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", By: "ann@kvm1.example.org", Reason: "looked at",
+			At: Noon.Add(-time.Second), Until: Noon.Add(29 * time.Second), KeepSize: true,
+		}},
 		Term: 1777896000250, Seq: 42, Time: Noon, ExpiresAt: Noon.Add(5 * time.Second), SpecHash: "0123456789ab",
 	}
 }

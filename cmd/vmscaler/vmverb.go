@@ -75,7 +75,7 @@ func (c *vmVerb) done(a bus.VMAnswer) []await.Condition {
 		return []await.Condition{gone, await.Stable{}}
 	case bus.VMStandby:
 		return []await.Condition{await.Phase{VM: a.VM, Phase: bus.PhaseStandby}, await.Stable{}}
-	case bus.VMExitStandby:
+	case bus.VMExitStandby, bus.VMAttach:
 		return []await.Condition{await.Phase{VM: a.VM, Phase: bus.PhaseReady}}
 	}
 	return []await.Condition{await.Stable{}}

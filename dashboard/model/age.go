@@ -25,6 +25,8 @@ func Ordered(vm bus.VM) string {
 		return "to serve again"
 	case bus.VMDetach:
 		return "to be detached"
+	case bus.VMAttach:
+		return "attached"
 	}
 	return string(vm.Order.Verb) // of a later version
 }

@@ -252,7 +252,7 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 		add("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)
 		return why
 	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable,
-		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken, bus.RuleRemoved, bus.RuleReturned:
+		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached:
 	}
 	switch d.Guard {
 	case bus.GuardPaused:

@@ -13,8 +13,8 @@ import (
 )
 
 // TestStandbyAndDetach: a VM leaves service and runs on, whatever happens, until it serves again; and one that is given away
-// keeps its disks, also when its new owner undefines it, and has nothing of vmscaler's left. Both also by a program that is
-// killed in the middle. The remove and launch hooks are told.
+// keeps its disks, comes back as it was, and keeps them also when its new owner undefines it, and has nothing of vmscaler's left.
+// All also by a program that is killed in the middle. The remove and launch hooks are told.
 func TestStandbyAndDetach(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -102,6 +102,24 @@ func TestStandbyAndDetach(t *testing.T) {
 		t.Errorf("it is %v (%v)", state, err)
 	}
 	p.until("others serve in its place", func() bool { return p.decision.Inputs.Ready >= 1 && phase(first) == "" })
+
+	// It comes back as it was, by an actuator that was killed as well, and is given away again.
+	if out := ask("attach", first, "--reason", "it is well"); !strings.Contains(out, "it is a VM of the group now") {
+		t.Errorf("attach says %q", out)
+	}
+	p.kill()
+	p = start()
+	p.until("it serves again", func() bool { return phase(first) == bus.PhaseReady && p.decision.HasSample })
+	if w.uuids()[first] != uuid || p.decision.Desired != 3 {
+		t.Errorf("it is %s, was %s; the group wants %d", w.uuids()[first], uuid, p.decision.Desired)
+	}
+	if out := ask("attach", first); !strings.Contains(out, "nothing to do") {
+		t.Errorf("attach of a VM of the group says %q", out)
+	}
+	w.refused([]string{"attach", w.group + "-77", "--nats-url", p.url}, "no host has a domain of this name")
+	if out := ask("detach", first, "--wait"); !strings.Contains(out, "a domain of yours") {
+		t.Errorf("detach says %q", out)
+	}
 	defer w.forget(first)
 	defer func() { _ = os.Remove(filepath.Join(w.dir, volume)) }()
 	if err := dom.Destroy(); err != nil {
