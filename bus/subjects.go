@@ -37,6 +37,9 @@ func SamplesOf(group string) string { return "vmscaler.sample." + Token(group) +
 // DecisionsOf are the decisions for one group.
 func DecisionsOf(group string) string { return "vmscaler.decision." + Token(group) + ".*" }
 
+// EventsOf are the events of one group.
+func EventsOf(group string) string { return "vmscaler.lifecycle." + Token(group) + ".*.*" }
+
 // Subject is vmscaler.lifecycle.<group>.<vm>.<event>; an event of the whole group has "_" for its VM.
 func (e *Event) Subject() string {
 	vm := "_"

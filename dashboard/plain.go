@@ -18,6 +18,18 @@ type plain struct {
 	linked  bool // link is known
 	waiting bool // said so
 	dropped uint64
+	stamp   stamp
+}
+
+// stamp is how a line has its time.
+type stamp func(time.Time) string
+
+// logged is a time as logs have it.
+func logged(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+
+// clock is a time as a person's clock shows it.
+func clock(loc *time.Location) stamp {
+	return func(at time.Time) string { return at.In(loc).Format(time.DateTime) }
 }
 
 // stageKey is an instance of a stage.
@@ -38,7 +50,7 @@ type plainGroup struct {
 }
 
 func newPlain(c *Content) *plain {
-	return &plain{content: c, groups: map[string]plainGroup{}, stages: map[stageKey]plainHealth{}}
+	return &plain{content: c, groups: map[string]plainGroup{}, stages: map[stageKey]plainHealth{}, stamp: logged}
 }
 
 // message folds a message and returns the lines that it deserves.
@@ -51,7 +63,7 @@ func (p *plain) message(message any, now time.Time) []string {
 	case bus.Decision:
 		return p.decision(message)
 	case bus.Event:
-		return eventLines(message)
+		return eventLines(message, p.stamp)
 	case bus.Health:
 		return p.health(message, false, now)
 	default:
@@ -66,22 +78,23 @@ func (p *plain) tick(now time.Time) []string {
 	if link := c.Link; !p.linked || link.Connected != p.link.Connected || link.Why != p.link.Why && !link.Connected {
 		switch {
 		case !link.Connected && link.Why != "":
-			lines = append(lines, plainLine(now, "", "bus", "no connection, trying again: "+link.Why))
+			lines = append(lines, plainLine(p.stamp(now), "", "bus", "no connection, trying again: "+link.Why))
 		case !link.Connected:
-			lines = append(lines, plainLine(now, "", "bus", "no connection, trying again"))
+			lines = append(lines, plainLine(p.stamp(now), "", "bus", "no connection, trying again"))
 		case p.linked:
-			lines = append(lines, plainLine(now, "", "bus", "connected again to "+link.URL))
+			lines = append(lines, plainLine(p.stamp(now), "", "bus", "connected again to "+link.URL))
 		default:
-			lines = append(lines, plainLine(now, "", "bus", "connected to "+link.URL))
+			lines = append(lines, plainLine(p.stamp(now), "", "bus", "connected to "+link.URL))
 		}
 		p.link, p.linked = link, true
 	}
 	if silence, heard := c.Silence(now); !p.waiting && !heard && silence > firstMessage {
-		lines = append(lines, plainLine(now, "", "waiting", "for the first sample"))
+		lines = append(lines, plainLine(p.stamp(now), "", "waiting", "for the first sample"))
 		p.waiting = true
 	}
 	if c.Dropped > p.dropped {
-		lines = append(lines, plainLine(now, "", "dropped", fmt.Sprintf("%d messages: the output is slow", c.Dropped-p.dropped)))
+		text := fmt.Sprintf("%d messages: the output is slow", c.Dropped-p.dropped)
+		lines = append(lines, plainLine(p.stamp(now), "", "dropped", text))
 		p.dropped = c.Dropped
 	}
 	for _, s := range c.Stages() {
@@ -119,7 +132,7 @@ func (p *plain) decision(d bus.Decision) []string {
 	if direction == "" {
 		direction = bus.Hold
 	}
-	return []string{plainLine(d.Time, d.Group, "decision-"+string(direction), text)}
+	return []string{plainLine(p.stamp(d.Time), d.Group, "decision-"+string(direction), text)}
 }
 
 func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
@@ -140,7 +153,7 @@ func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
 		return nil // not each second again for how long
 	}
 	p.stages[key] = said
-	return []string{plainLine(at, "", "health", h.Stage+" "+h.Instance+" "+text)}
+	return []string{plainLine(p.stamp(at), "", "health", h.Stage+" "+h.Instance+" "+text)}
 }
 
 // tidy forgets what the model forgot, so that memory stays bounded.
@@ -158,11 +171,11 @@ func (p *plain) tidy() {
 }
 
 // plainLine is "TIME GROUP  KIND  TEXT"; the group is "-" where there is none.
-func plainLine(at time.Time, group, kind, text string) string {
+func plainLine(at, group, kind, text string) string {
 	if group == "" {
 		group = "-"
 	}
-	l := fmt.Sprintf("%s %s  %-12s  %s", at.UTC().Format(time.RFC3339), group, kind, text)
+	l := fmt.Sprintf("%s %s  %-12s  %s", at, group, kind, text)
 	return strings.TrimRight(Style{Unicode: true}.clean(l), " ")
 }
 
@@ -189,18 +202,31 @@ func orNone(rule bus.Rule) string {
 	return string(rule)
 }
 
-// EventLine is an event as a line of plain output, with what the VM printed last on lines of their own.
-func EventLine(e bus.Event) string { return strings.Join(eventLines(e), "\n") }
+// EventLine is an event as a line for a person, with its time in loc, and with what the VM printed last on lines of their own.
+func EventLine(e bus.Event, loc *time.Location) string {
+	return strings.Join(eventLines(e, clock(loc)), "\n")
+}
 
-func eventLines(e bus.Event) []string {
-	lines := []string{plainLine(e.Time, e.Group, string(e.Event), eventText(e))}
+func eventLines(e bus.Event, at stamp) []string {
+	lines := []string{plainLine(at(e.Time), e.Group, string(e.Event), eventText(e))}
 	for _, said := range e.Console {
 		lines = append(lines, strings.TrimRight("    console | "+Style{Unicode: true}.clean(said), " "))
 	}
 	return lines
 }
 
-// DecisionLine is a decision as a line of plain output, whatever was said before.
-func DecisionLine(d bus.Decision) string {
-	return strings.Join((&plain{groups: map[string]plainGroup{}}).decision(d), "\n")
+// DecisionLine is a decision as a line for a person, with its time in loc, whatever was said before.
+func DecisionLine(d bus.Decision, loc *time.Location) string {
+	return NewChanges(loc).Decision(d)
 }
+
+// Changes turns decisions into lines for a person, one for each that differs from the one before of its group.
+type Changes struct{ lines plain }
+
+// NewChanges shows times in loc.
+func NewChanges(loc *time.Location) *Changes {
+	return &Changes{plain{groups: map[string]plainGroup{}, stamp: clock(loc)}}
+}
+
+// Decision is the line of a decision; "" where nothing has changed.
+func (c *Changes) Decision(d bus.Decision) string { return strings.Join(c.lines.decision(d), "\n") }

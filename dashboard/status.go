@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +13,8 @@ import (
 	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
-// StatusLines is a status as lines for a terminal or a pipe. Times are shown in loc.
-func StatusLines(s bus.Status, loc *time.Location) []string {
+// StatusLines is a status as lines for a terminal or a pipe; wide has more columns. Times are shown in loc.
+func StatusLines(s bus.Status, loc *time.Location, wide bool) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for _, g := range s.Groups {
@@ -35,7 +36,7 @@ func StatusLines(s bus.Status, loc *time.Location) []string {
 		if g.Decision != nil {
 			machine = g.Decision.Machine
 		}
-		lines = append(lines, vmLines(g.Samples, machine)...)
+		lines = append(lines, vmLines(g.Samples, machine, wide, s.Time)...)
 		add("")
 	}
 	add("stages")
@@ -98,7 +99,7 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 }
 
 // vmLines is the table of a group's VMs on all hosts.
-func vmLines(samples []bus.Sample, machine string) []string {
+func vmLines(samples []bus.Sample, machine string, wide bool, now time.Time) []string {
 	type row struct {
 		host string
 		vm   bus.VM
@@ -114,6 +115,9 @@ func vmLines(samples []bus.Sample, machine string) []string {
 	}
 	slices.SortStableFunc(all, func(a, b row) int { return model.CompareNames(a.vm.Name, b.vm.Name) })
 	head := []string{"VM", "STATE", "PHASE", "CPU", ""}
+	if wide {
+		head = []string{"VM", "STATE", "PHASE", "CPU", "VCPUS", "MEMORY", "AGE", "TEMPLATE", "UUID", ""}
+	}
 	if len(samples) > 1 {
 		head = slices.Insert(head, 1, "HOST")
 	}
@@ -136,7 +140,12 @@ func vmLines(samples []bus.Sample, machine string) []string {
 		if r.vm.Error != "" {
 			notes = append(notes, r.vm.Error)
 		}
-		cells := []string{r.vm.Name, string(r.vm.State), string(r.vm.Phase), cpu, strings.Join(notes, "; ")}
+		cells := []string{r.vm.Name, string(r.vm.State), string(r.vm.Phase), cpu}
+		if wide {
+			cells = append(cells, fmt.Sprint(r.vm.VCPUs), fmt.Sprintf("%d MiB", r.vm.MemoryMiB), spell(now.Sub(r.vm.Created)),
+				cmp.Or(r.vm.Template, "-"), r.vm.UUID)
+		}
+		cells = append(cells, strings.Join(notes, "; "))
 		if len(samples) > 1 {
 			cells = slices.Insert(cells, 1, r.host)
 		}

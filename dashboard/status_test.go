@@ -17,7 +17,7 @@ func TestStatusOfAScaledGroup(t *testing.T) {
 	d.Rule, d.Sentence, d.Inputs.Scheduled = bus.RuleManual, "scaled to 2 VMs by hand", true
 	d.Controls = bus.Controls{Desired: new(2), By: "ann@kvm1", Since: &since}
 	s := bus.Status{V: bus.Version, Time: at(1), Groups: []bus.GroupStatus{{Group: "web", Decision: &d}}}
-	got := strings.Join(StatusLines(s, time.UTC), "\n")
+	got := strings.Join(StatusLines(s, time.UTC, false), "\n")
 	if strings.Count(got, "scaled to 2") != 1 || !strings.Contains(got, "by ann@kvm1") ||
 		!strings.Contains(got, "(by its schedule)") {
 		t.Errorf("got\n%s", got)
@@ -28,7 +28,7 @@ func TestStatusOfAScaledGroup(t *testing.T) {
 func TestOrderedVMIsShown(t *testing.T) {
 	v := vm("web-1", new(20.0))
 	v.Order = &bus.VMOrder{Verb: bus.VMReplace, By: "ann@kvm1", Reason: "slow", At: at(0)}
-	got := strings.Join(vmLines([]bus.Sample{sample("web", "kvm1", 0, v)}, ""), "\n")
+	got := strings.Join(vmLines([]bus.Sample{sample("web", "kvm1", 0, v)}, "", false, at(0)), "\n")
 	if !strings.Contains(got, `another is to take its place, by ann@kvm1 ("slow")`) {
 		t.Errorf("status says\n%s", got)
 	}
@@ -86,6 +86,9 @@ func TestStatusLines(t *testing.T) {
 		"one host": {Groups: []bus.GroupStatus{
 			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, stuck, protected, off)}},
 		}, Stages: []bus.Health{health("collector", 0), ill}},
+		"wide": {Groups: []bus.GroupStatus{
+			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, protected, off)}},
+		}, Stages: []bus.Health{health("collector", 0)}},
 		"several": {Groups: []bus.GroupStatus{
 			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, stuck), sample("web", "kvm2", -20, protected)}},
 			{Group: "late", Decision: &late, Samples: []bus.Sample{sample("late", "kvm1", 0)}},
@@ -94,7 +97,7 @@ func TestStatusLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.V, s.Time = bus.Version, at(1)
-			got := strings.Join(StatusLines(s, time.UTC), "\n") + "\n"
+			got := strings.Join(StatusLines(s, time.UTC, name == "wide"), "\n") + "\n"
 			path := filepath.Join("testdata", "status-"+strings.ReplaceAll(name, " ", "-")+".golden")
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {

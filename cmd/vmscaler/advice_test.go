@@ -140,7 +140,8 @@ func typed(line string) error {
 	if !cmd.Runnable() || cmd.HasSubCommands() && len(args) == 0 {
 		return nil
 	}
-	if slices.Contains(flags, "--release") || slices.Contains(flags, "--help") || slices.Contains(flags, "-h") {
+	given := func(flag string) bool { return slices.Contains(flags, flag) }
+	if slices.ContainsFunc([]string{"--release", "--none", "--help", "-h"}, given) {
 		return nil // it changes how many arguments there are
 	}
 	if len(args) == 0 && len(flags) == 0 {

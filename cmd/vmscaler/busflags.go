@@ -15,12 +15,14 @@ import (
 	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/contexts"
 )
 
 // setting is a field of the config's bus that a flag and an environment variable can set too.
 type setting struct {
 	flag, env, field, usage string
 	of                      func(*config.Config) *string
+	kept                    func(*contexts.Context) *string // nil: it is of the server alone
 }
 
 func busSettings() []setting {
@@ -28,41 +30,50 @@ func busSettings() []setting {
 		{
 			"bus-listen", "VMSCALER_BUS_LISTEN", "bus.listen", "address of the embedded NATS server (default " + bus.DefaultListen + ")",
 			func(c *config.Config) *string { return &c.BusListen },
+			nil,
 		},
 		{
 			"bus-taps", "VMSCALER_BUS_TAPS", "bus.taps", "whether clients of this machine without credentials may watch the embedded " +
 				"server (default true)",
 			func(c *config.Config) *string { return &c.BusTaps },
+			nil,
 		},
 		{
 			"nats-url", "VMSCALER_NATS_URL", "bus.url", "NATS server to join, or several with commas between",
 			func(c *config.Config) *string { return &c.BusURL },
+			func(c *contexts.Context) *string { return &c.URL },
 		},
 		{
 			"nats-nkey", "VMSCALER_NATS_NKEY", "bus.nkey", "file with the nkey seed to log in with, or a folder with one for each " +
 				"role, ROLE.nk",
 			func(c *config.Config) *string { return &c.BusNkey },
+			func(c *contexts.Context) *string { return &c.Nkey },
 		},
 		{
 			"nats-creds", "VMSCALER_NATS_CREDS", "bus.credentials", "file with the NATS credentials (JWT and seed) to log in with",
 			func(c *config.Config) *string { return &c.BusCreds },
+			func(c *contexts.Context) *string { return &c.Creds },
 		},
 		{
 			"nats-ca", "VMSCALER_NATS_CA", "bus.ca", "file with the certificates that the server's must be from",
 			func(c *config.Config) *string { return &c.BusCA },
+			func(c *contexts.Context) *string { return &c.CA },
 		},
 		{
 			"nats-cert", "VMSCALER_NATS_CERT", "bus.cert", "file with the certificate: the client's, or of the embedded server",
 			func(c *config.Config) *string { return &c.BusCert },
+			func(c *contexts.Context) *string { return &c.Cert },
 		},
 		{
 			"nats-key", "VMSCALER_NATS_KEY", "bus.key", "file with the key of --nats-cert",
 			func(c *config.Config) *string { return &c.BusKey },
+			func(c *contexts.Context) *string { return &c.Key },
 		},
 		{
 			"state-dir", "VMSCALER_STATE_DIR", "bus.state_dir", "folder of the bus's history and credentials (default " +
 				defaultStateDir() + ")",
 			func(c *config.Config) *string { return &c.StateDir },
+			func(c *contexts.Context) *string { return &c.StateDir },
 		},
 	}
 }
@@ -83,6 +94,12 @@ func (b *busFlags) add(cmd *cobra.Command, without ...string) {
 	}
 }
 
+// connect adds those of a command that talks to a running vmscaler: all but those of the server, and --context.
+func (b *busFlags) connect(cmd *cobra.Command) {
+	b.add(cmd, "bus-listen")
+	addContext(cmd)
+}
+
 // addOnly adds some of them.
 func (b *busFlags) addOnly(cmd *cobra.Command, with ...string) {
 	var without []string
@@ -97,17 +114,23 @@ func (b *busFlags) addOnly(cmd *cobra.Command, with ...string) {
 // apply puts what the environment and then what the flags say over what the file says, and returns a line for each
 // field that was overridden.
 func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
+	return b.applyFor(cfg, chosenContext{})
+}
+
+// applyFor is apply with a context in place of what file and environment say, where one is chosen.
+func (b *busFlags) applyFor(cfg *config.Config, chosen chosenContext) (overridden []string, err error) {
 	from := map[string]string{} // field -> the flag or variable that it is from
-	for _, get := range []func(setting) (name, value string){
-		func(s setting) (string, string) { return s.env, os.Getenv(s.env) },
-		func(s setting) (string, string) {
-			if b.cmd == nil || b.cmd.Flags().Lookup(s.flag) == nil {
-				return "", ""
+	first := func(s setting) (string, string) { return s.env, os.Getenv(s.env) }
+	if chosen.name != "" {
+		for _, s := range busSettings() {
+			if s.kept != nil {
+				*s.of(cfg) = ""
 			}
-			value, _ := b.cmd.Flags().GetString(s.flag)
-			return "--" + s.flag, value
-		},
-	} {
+		}
+		cfg.BusListen = bus.DefaultListen
+		first = chosen.setting
+	}
+	for _, get := range []func(setting) (name, value string){first, b.flag} {
 		said := map[string]string{}
 		for _, s := range busSettings() {
 			name, value := get(s)
@@ -137,6 +160,15 @@ func (b *busFlags) apply(cfg *config.Config) (overridden []string, err error) {
 		}
 	}
 	return overridden, nil
+}
+
+// flag is the flag of a setting, and what the command line says by it.
+func (b *busFlags) flag(s setting) (name, value string) {
+	if b.cmd == nil || b.cmd.Flags().Lookup(s.flag) == nil {
+		return "", ""
+	}
+	value, _ = b.cmd.Flags().GetString(s.flag)
+	return "--" + s.flag, value
 }
 
 // warnOfReaders reports that others can read a file with a secret, or one of a folder of them.

@@ -12,13 +12,14 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
 // checkCmd is the command check.
 type checkCmd struct {
 	g      *globals
-	output string
+	output printer.Output
 }
 
 func checkCommand(g *globals) *cobra.Command {
@@ -30,18 +31,11 @@ func checkCommand(g *globals) *cobra.Command {
 Say whether this host is ready for the config: libvirt, acceleration, networks, storage pool, templates, memory. It changes
 nothing. Each warning and each problem comes with its fix. The exit code is 0 if there is no problem; warnings are allowed.`),
 		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.validate(); err != nil {
-				return err
-			}
-			return c.run(cmd)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	c.output.Add(cmd.Flags(), printer.Values())
 	return cmd
 }
-
-func (c *checkCmd) validate() error { return checkOutput(c.output) }
 
 func (c *checkCmd) run(cmd *cobra.Command) error {
 	cfg, warnings, cfgErr := c.g.readConfig()
@@ -63,8 +57,8 @@ func (c *checkCmd) run(cmd *cobra.Command) error {
 // print prints what was found. Its error says that there are problems, too.
 func (c *checkCmd) print(out io.Writer, findings []check.Finding) (err error) {
 	problems, warned := check.Count(findings)
-	if c.output == "json" {
-		err = check.PrintJSON(out, findings)
+	if !c.output.ForPeople() {
+		err = printer.Value(out, &c.output, check.NewReport(findings))
 	} else {
 		color := term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
 		err = check.Print(bare(out), findings, color)
@@ -74,7 +68,7 @@ func (c *checkCmd) print(out io.Writer, findings []check.Finding) (err error) {
 		return err
 	case problems > 0:
 		return fmt.Errorf("not ready: %s, %s", bus.Count(problems, "problem"), bus.Count(warned, "warning"))
-	case c.output == "text":
+	case c.output.ForPeople():
 		fmt.Fprintf(out, "ready: no problem, %s\n", bus.Count(warned, "warning"))
 	}
 	return nil

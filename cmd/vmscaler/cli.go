@@ -19,12 +19,9 @@ import (
 // usageError is a wrong command line.
 type usageError struct{ error }
 
-// checkOutput refuses what --output does not know.
-func checkOutput(output string) error {
-	if output != "text" && output != "json" {
-		return usageError{fmt.Errorf("--output: found %q, want text or json", output)}
-	}
-	return nil
+// addWatch adds the flag of commands that can go on with each change, a line for each.
+func addWatch(cmd *cobra.Command, to *bool, usage string) {
+	cmd.Flags().BoolVarP(to, "watch", "w", false, usage+", a line for each, until Ctrl-C")
 }
 
 // checkGroup refuses what is no group's name.

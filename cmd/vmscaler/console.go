@@ -59,6 +59,7 @@ has given it one. The console and the screen are libvirt's, with no bus.`),
 		},
 	}
 	c.bus.addOnly(cmd, "state-dir")
+	addContext(cmd)
 	cmd.Flags().IntVar(&c.last, "last", 0, "print so many lines of what is kept of its last boot")
 	cmd.Flags().StringVar(&c.screenshot, "screenshot", "", "write what its screen shows to this file, which must not exist")
 	cmd.Flags().BoolVar(&c.force, "force", false, "take the console from somebody who has it")

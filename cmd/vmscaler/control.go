@@ -40,7 +40,7 @@ func (c *control) command(cmd *cobra.Command, validate func(args []string) error
 	if c.goal != nil {
 		c.addWait(cmd, waitAtMost)
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	c.addReason(cmd)
 	return cmd
 }

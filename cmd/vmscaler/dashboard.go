@@ -35,7 +35,7 @@ ends it.`),
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	cmd.Flags().BoolVar(&c.plain, "no-dashboard", false, "print one plain line per event and per change")
 	return cmd
 }
@@ -63,7 +63,7 @@ func (c *dashboardCmd) run(cmd *cobra.Command) error {
 	}
 	if !plain {
 		shows.Operator, shows.ReadOnly = newDashboardOperator(&dashboardOperator{
-			g: c.g, uri: r.cfg.LibvirtURI,
+			libvirt: func() (*globals, error) { return c.g.forContext(cmd) }, uri: r.cfg.LibvirtURI,
 			join: func() (*client.Conn, error) {
 				return app.JoinNow(string(bus.RoleOperator), r.remote(bus.RoleOperator), log)
 			},

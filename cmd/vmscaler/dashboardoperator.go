@@ -19,9 +19,9 @@ import (
 
 // dashboardOperator does what is asked for in the dashboard, as the commands of the same names do it.
 type dashboardOperator struct {
-	g    *globals
-	uri  string                       // the config's libvirt, where its protection is
-	join func() (*client.Conn, error) // as an operator
+	libvirt func() (*globals, error)     // with which the VMs are found
+	uri     string                       // the config's libvirt, where their protection is
+	join    func() (*client.Conn, error) // as an operator
 }
 
 // newDashboardOperator is that operator, or none and why, if the bus does not take it for one at this moment.
@@ -70,7 +70,11 @@ func (o *dashboardOperator) Change(ctx context.Context, c dashboard.Change) (say
 
 // protect is straight on libvirt, which keeps the mark. Nothing may be written to the terminal meanwhile.
 func (o *dashboardOperator) protect(ctx context.Context, c dashboard.Change) (says string, err error) {
-	hv, found, err := o.g.findVMsOn(ctx, o.uri, io.Discard, c.VM)
+	g, err := o.libvirt()
+	if err != nil {
+		return "", err
+	}
+	hv, found, err := g.findVMsOn(ctx, o.uri, io.Discard, c.VM)
 	if err != nil {
 		return "", err
 	}

@@ -43,6 +43,7 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 			return c.run(cmd)
 		},
 	}
+	addContext(cmd)
 	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().DurationVar(&c.timeout, "shutdown-timeout", 20*time.Second,
 		"how long a guest may take to shut down before it is destroyed")
@@ -55,7 +56,11 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	hv, err := c.g.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
+	there, err := c.g.forContext(cmd)
+	if err != nil {
+		return err
+	}
+	hv, err := there.reach(cmd.Context(), cfg.LibvirtURI, cmd.ErrOrStderr(), false)
 	if err != nil {
 		return err
 	}

@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/dashboard"
 )
 
@@ -22,7 +23,7 @@ type eventsCmd struct {
 	group  string // "": all
 	since  *since
 	follow bool
-	output string
+	output printer.Output
 }
 
 func eventsCommand(g *globals) *cobra.Command {
@@ -37,16 +38,17 @@ days, within 64 MiB. With -f it goes on with what happens from now on, until Ctr
 		Args:    argsBetween(0, 1),
 		RunE:    checked(c.validate, c.run),
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	cmd.Flags().Var(c.since, "since", "from when: a time, or how long ago, such as 90s, 2h or 1d")
-	cmd.Flags().BoolVarP(&c.follow, "follow", "f", false, "go on with what happens from now on")
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json (one object a line)")
+	addWatch(cmd, &c.follow, "go on with what happens from now on")
+	cmd.Flags().BoolVarP(&c.follow, "follow", "f", false, "the same as --watch")
+	c.output.Add(cmd.Flags(), printer.Values())
 	return cmd
 }
 
 func (c *eventsCmd) validate(args []string) error {
-	if err := checkOutput(c.output); err != nil || len(args) == 0 {
-		return err
+	if len(args) == 0 {
+		return nil
 	}
 	c.group = args[0]
 	return checkGroup(c.group)
@@ -64,7 +66,7 @@ func (c *eventsCmd) run(cmd *cobra.Command) error {
 		}
 	}
 	query := client.HistoryQuery{Group: c.group, Since: c.since.at, Follow: c.follow}
-	return printHistory(cmd.Context(), conn, query, c.output, cmd.OutOrStdout())
+	return printHistory(cmd.Context(), conn, query, &c.output, cmd.OutOrStdout())
 }
 
 // knownGroup refuses a group that neither the decider nor the history knows.
@@ -84,8 +86,7 @@ func knownGroup(ctx context.Context, conn *client.Conn, group string) error {
 	return err
 }
 
-func printHistory(ctx context.Context, conn *client.Conn, q client.HistoryQuery, output string, out io.Writer) error {
-	encoder := json.NewEncoder(out)
+func printHistory(ctx context.Context, conn *client.Conn, q client.HistoryQuery, output *printer.Output, out io.Writer) error {
 	unread, first := 0, ""
 	q.Skipped = func(subject string, _ error) {
 		if unread++; unread == 1 {
@@ -98,14 +99,14 @@ func printHistory(ctx context.Context, conn *client.Conn, q client.HistoryQuery,
 		}
 	}()
 	err := client.ReadHistory(ctx, conn, q, func(r client.HistoryEntry) error {
-		if output == "json" {
-			return encoder.Encode(r)
+		if !output.ForPeople() {
+			return printer.Line(out, output, r)
 		}
 		var line string
 		if r.Event != nil {
-			line = dashboard.EventLine(*r.Event)
+			line = dashboard.EventLine(*r.Event, time.Local)
 		} else {
-			line = dashboard.DecisionLine(*r.Decision)
+			line = dashboard.DecisionLine(*r.Decision, time.Local)
 		}
 		_, err := fmt.Fprintln(out, line)
 		return err

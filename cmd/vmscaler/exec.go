@@ -46,6 +46,7 @@ The exit code is the command's, or 124 if it has not ended in time, and 125 if i
 			return c.run(cmd, args[0], args[1:])
 		},
 	}
+	addContext(cmd)
 	cmd.Flags().DurationVar(&c.timeout, "timeout", time.Minute, "how long it may take; then it is killed")
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/decider/explain"
 )
 
@@ -23,7 +23,8 @@ type explainCmd struct {
 	bus    busFlags
 	group  string
 	at, id string
-	output string
+	output printer.Output
+	watch  bool
 
 	when time.Time // at, zero where it is not given
 }
@@ -38,7 +39,7 @@ Say why a group has the size it has: what its newest decision was made from, wha
 back, and what would have to be true to scale; with credentials also what an actuator holds back. With --at or --decision
 it explains a decision of the history, which has those that changed something.`),
 		Example: "  vmscaler explain web\n  vmscaler explain web --at \"2026-11-24 03:10\"\n  vmscaler explain web --at 2h\n" +
-			"  vmscaler explain web -o json",
+			"  vmscaler explain web -o json\n  vmscaler explain web --watch",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return usageError{fmt.Errorf("want `vmscaler explain GROUP`, found %q", args)}
@@ -53,10 +54,11 @@ it explains a decision of the history, which has those that changed something.`)
 			return c.run(cmd)
 		},
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	cmd.Flags().StringVar(&c.at, "at", "", "the decision that held at this time, or so long ago")
 	cmd.Flags().StringVar(&c.id, "decision", "", "the decision of this `ID`, as vmscaler events -o json has it")
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	c.output.Add(cmd.Flags(), printer.Values())
+	addWatch(cmd, &c.watch, "go on with what each decision says that changes something")
 	return cmd
 }
 
@@ -70,11 +72,11 @@ func (c *explainCmd) validate(now time.Time) error {
 			return usageError{fmt.Errorf("--at: found %q, want %s", c.at, wantTime)}
 		}
 	}
-	if err := checkOutput(c.output); err != nil {
-		return err
-	}
 	if c.at != "" && c.id != "" {
 		return usageError{errors.New("--at and --decision: want one of them")}
+	}
+	if c.watch && (c.at != "" || c.id != "") {
+		return usageError{errors.New("--watch: found it with --at or --decision, want it without")}
 	}
 	return nil
 }
@@ -90,6 +92,12 @@ func (c *explainCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer conn.Close()
+	var w *watcher
+	if c.watch { // before it asks, so that it misses nothing
+		if w, err = watch(conn, c.group, false); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 	defer cancel()
 	decision, err := findDecision(ctx, conn, c.group, c.when, c.id)
@@ -100,7 +108,21 @@ func (c *explainCmd) run(cmd *cobra.Command) error {
 	if newest && need == nil {
 		held = heldBack(ctx, conn, decision)
 	}
-	return printExplanation(cmd.OutOrStdout(), explain.New(decision, held, time.Local), c.output)
+	out := cmd.OutOrStdout()
+	if !c.watch || c.output.ForPeople() {
+		if err := printExplanation(out, explain.New(decision, held, time.Local), &c.output); err != nil || !c.watch {
+			return err
+		}
+		fmt.Fprintln(out)
+	}
+	return w.run(cmd.Context(), func(d bus.Decision, _ string) error {
+		e := explain.New(&d, nil, time.Local)
+		if !c.output.ForPeople() {
+			return printer.Line(out, &c.output, e)
+		}
+		_, err := fmt.Fprintf(out, "%s  %s\n", d.Time.Local().Format(time.DateTime), e.Result)
+		return err
+	})
 }
 
 // heldEvents is how many of a group's events are looked at, at least.
@@ -151,11 +173,9 @@ func findDecision(ctx context.Context, conn *client.Conn, group string, at time.
 	return found, nil
 }
 
-func printExplanation(out io.Writer, e explain.Explanation, output string) error {
-	if output == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(e)
+func printExplanation(out io.Writer, e explain.Explanation, output *printer.Output) error {
+	if !output.ForPeople() {
+		return printer.Value(out, output, e)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\n\n", e.Result)

@@ -197,6 +197,16 @@ type running struct {
 	here  around
 	cfg   config.Config
 	named bool // the config's file was named, and is right
+	// context is the name of the context that it is of; "" is none.
+	context string
+}
+
+// ofContext is an error with the context that was to be reached, which a person may have chosen long ago.
+func (r running) ofContext(err error) error {
+	if err == nil || r.context == "" {
+		return err
+	}
+	return fmt.Errorf("context %s: %w", r.context, err)
 }
 
 // find looks for the vmscaler that a command is for. It needs only an address: a config file that just lies in the folder
@@ -206,11 +216,18 @@ func (g *globals) find(cmd *cobra.Command, busF busFlags) (running, error) {
 	if err != nil {
 		return running{}, err
 	}
-	places := []place{busF.ofFlags(), ofEnvironment(), ofFile(cfg)}
-	if _, err := busF.apply(&cfg); err != nil {
+	chosen, err := g.context(cmd)
+	if err != nil {
 		return running{}, err
 	}
-	r := running{cfg: cfg, named: named}
+	places := []place{busF.ofFlags(), ofEnvironment(), ofFile(cfg)}
+	if chosen.name != "" {
+		places = []place{busF.ofFlags(), {url: chosen.URL, stateDir: chosen.StateDir}}
+	}
+	if _, err := busF.applyFor(&cfg, chosen); err != nil {
+		return running{}, err
+	}
+	r := running{cfg: cfg, named: named, context: chosen.name}
 	listen := cfg.BusListen
 	if listen == "" {
 		listen = bus.DefaultListen
@@ -218,7 +235,7 @@ func (g *globals) find(cmd *cobra.Command, busF busFlags) (running, error) {
 	usual := target{url: urlOf(listen, cfg.BusCert != ""), stateDir: defaultStateDir()}
 	r.here = around{state: server.FindState, holders: g.holders(cfg)}
 	r.target, err = findTarget(places, usual, r.here)
-	return r, err
+	return r, r.ofContext(err)
 }
 
 // holders are the processes of this machine that act on a libvirt: on the one that is named, or on any.
@@ -285,12 +302,12 @@ func (r running) join(ctx context.Context, role bus.Role, log zerolog.Logger) (*
 	conn, err := app.JoinNow(string(role), r.remote(role), log)
 	var nobody *app.NoBusError
 	if errors.As(err, &nobody) {
-		return nil, &notRunningError{
+		err = &notRunningError{
 			target: r.target, named: !samePath(r.stateDir, defaultStateDir()), cause: err, mute: mute(r.target, r.here),
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, r.ofContext(err)
 	}
 	if err := r.checkGroups(ctx); err != nil {
 		conn.Close()

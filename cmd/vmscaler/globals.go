@@ -150,13 +150,29 @@ func (g *globals) reachBy(ctx context.Context, dialer *host.Dialer, fileURI stri
 	return h, nil
 }
 
-// findVMs connects to the libvirt of this machine and finds the VM of that name there, or the VMs of that group. It needs no bus.
+// forContext is with the libvirt of the context that is chosen, for commands about its VMs.
+func (g *globals) forContext(cmd *cobra.Command) (*globals, error) {
+	chosen, err := g.context(cmd)
+	if err != nil || g.uri != "" {
+		return g, err
+	}
+	there := *g
+	there.uri, err = chosen.libvirt()
+	return &there, err
+}
+
+// findVMs connects to the libvirt of this machine, or of the context that is chosen, and finds the VM of that name there, or the
+// VMs of that group. It needs no bus.
 func (g *globals) findVMs(cmd *cobra.Command, name string) (*libvirtHost, []vm.VM, error) {
 	uri, err := g.fileURI(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
-	return g.findVMsOn(cmd.Context(), uri, cmd.ErrOrStderr(), name)
+	there, err := g.forContext(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	return there.findVMsOn(cmd.Context(), uri, cmd.ErrOrStderr(), name)
 }
 
 // findVMsOn is findVMs on the libvirt that flags or environment name, else this one.

@@ -19,6 +19,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/check"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/decider/explain"
 )
@@ -42,9 +43,12 @@ func TestOutputIsHarmless(t *testing.T) {
 	for name, show := range map[string]func(w io.Writer) error{
 		"an error":      func(w io.Writer) error { _, err := io.WriteString(w, errorLines(errors.New(hostile))); return err },
 		"a list of VMs": func(w io.Writer) error { _, err := fmt.Fprintf(w, "%s\t%s\n", hostile, hostile); return err },
-		"an event":      func(w io.Writer) error { _, err := fmt.Fprintln(w, dashboard.EventLine(hostileEvent(at))); return err },
+		"an event": func(w io.Writer) error {
+			_, err := fmt.Fprintln(w, dashboard.EventLine(hostileEvent(at), time.UTC))
+			return err
+		},
 		"a decision": func(w io.Writer) error {
-			_, err := fmt.Fprintln(w, dashboard.DecisionLine(hostileDecision(at)))
+			_, err := fmt.Fprintln(w, dashboard.DecisionLine(hostileDecision(at), time.UTC))
 			return err
 		},
 		"a person's say": func(w io.Writer) error {
@@ -52,7 +56,7 @@ func TestOutputIsHarmless(t *testing.T) {
 			return err
 		},
 		"an explanation": func(w io.Writer) error {
-			return printExplanation(w, explain.New(new(hostileDecision(at)), nil, time.UTC), "text")
+			return printExplanation(w, explain.New(new(hostileDecision(at)), nil, time.UTC), &printer.Output{})
 		},
 		"a status": func(w io.Writer) error {
 			_, err := fmt.Fprintln(w, strings.Join(dashboard.StatusLines(bus.Status{
@@ -61,7 +65,7 @@ func TestOutputIsHarmless(t *testing.T) {
 					Host: hostile, Time: at,
 					VMs: []bus.VM{{Name: hostile, Error: hostile}},
 				}}}},
-			}, time.UTC), "\n"))
+			}, time.UTC, true), "\n"))
 			return err
 		},
 		"health": func(w io.Writer) error {

@@ -37,7 +37,7 @@ exits with 0, or says what is wrong and exits with 1, or with 5 where no vmscale
 		Args: func(_ *cobra.Command, args []string) error { return c.validate(args) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	return cmd
 }
 

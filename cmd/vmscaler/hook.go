@@ -39,7 +39,7 @@ removed goes all the same; a "heartbeat" makes it wait for the time-out once mor
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	c.addReason(cmd)
 	return cmd
 }

@@ -40,7 +40,7 @@ HOST is its name or its id; of several hosts of one name it is the silent one.`)
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	c.addReason(cmd)
 	return cmd
 }

@@ -34,6 +34,7 @@ Ctrl-C stops it. It ends by itself after --for, also when this command is killed
 			return c.run(cmd, args[0])
 		},
 	}
+	addContext(cmd)
 	cmd.Flags().IntVar(&c.workers, "cpu", 1, "CPU workers in each VM; 0 is one per vCPU")
 	cmd.Flags().IntVar(&c.percent, "percent", 100, "how busy each worker is")
 	cmd.Flags().DurationVar(&c.duration, "for", time.Minute, "how long")

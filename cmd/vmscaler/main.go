@@ -89,7 +89,7 @@ Exit codes: ` + exitCodeHelp() + `.`,
 		hookCommand(g),
 		consoleCommand(g), execCommand(g), sshCommand(g), downCommand(g), sweepCommand(g), simulateCommand(g), loadCommand(g),
 		templateCommand(g), setupCommand(g),
-		checkCommand(g), configCommand(g), demoCommand(g),
+		checkCommand(g), configCommand(g), contextCommand(g), demoCommand(g),
 		watchdogCommand(),
 		&cobra.Command{
 			Use: "version", Short: "Print the version", Args: exactArgs(0),

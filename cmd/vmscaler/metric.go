@@ -53,7 +53,7 @@ A group that does not exist, and a metric that the group does not follow, are er
 		}
 		return usageError{err}
 	})
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	return cmd
 }
 

@@ -44,7 +44,7 @@ func otherVariables() []string {
 
 // unknownVariables are warnings of what in the environment looks like a setting and is none.
 func unknownVariables(environ []string) (warnings []string) {
-	settings := []string{"VMSCALER_CONFIG", "VMSCALER_URI"}
+	settings := []string{"VMSCALER_CONFIG", "VMSCALER_CONTEXT", "VMSCALER_URI"}
 	for _, s := range busSettings() {
 		settings = append(settings, s.env)
 	}

@@ -28,6 +28,7 @@ same, and ` + "`vmscaler down`" + ` removes it.`),
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
+	addContext(cmd)
 	cmd.Flags().BoolVar(&c.off, "off", false, "it may be chosen again")
 	return cmd
 }

@@ -72,7 +72,7 @@ is as in the config.`),
 			cmd.MarkFlagsMutuallyExclusive(other, flag)
 		}
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	c.addReason(cmd)
 	c.addWait(cmd, 0)
 	return cmd

@@ -97,7 +97,7 @@ file, and 3 if something differs.`),
 		Args: argsBetween(0, 1),
 		RunE: checked(c.validate, c.run),
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	return cmd
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/decider/simulate"
 )
@@ -36,7 +36,8 @@ type simulateCmd struct {
 	columns        simulate.Columns
 	set            []string
 	each           bool
-	html, output   string
+	html           string
+	output         printer.Output
 	points         time.Duration
 }
 
@@ -94,7 +95,7 @@ func (c *simulateCmd) flags(cmd *cobra.Command) {
 		"policies to compare with also own, that of its config, own:POLICY, the same with another policy, as its shadows are by "+
 		"default, and recorded, what it did")
 	f.Var(c.since, "since", "from when to replay: a time, or how long ago; with --history")
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	f.StringVar(&c.policy, "policy", "predictive", "the policy to try")
 	f.StringSliceVar(&c.compare, "compare", []string{"threshold"}, "policies to compare with, or all")
 	f.DurationSliceVar(&c.boots, "boot", []time.Duration{30 * time.Second},
@@ -109,8 +110,8 @@ func (c *simulateCmd) flags(cmd *cobra.Command) {
 	f.Float64Var(&w.Uneven, "uneven", 0, "standard deviation of what each VM gets of the load, as a share of the mean, such as 0.3")
 	f.BoolVar(&c.each, "each", false, "a table for each trace and boot time, too")
 	f.StringVar(&c.html, "html", "", "write a page with demand and capacity over time to this file")
-	f.DurationVar(&c.points, "points", 0, "with -o json: a point of each first run every so long, too")
-	f.StringVarP(&c.output, "output", "o", "text", "text or json")
+	f.DurationVar(&c.points, "points", 0, "with -o json or yaml: a point of each first run every so long, too")
+	c.output.Add(f, printer.Values())
 }
 
 // validate completes the plan with the policies and the boot times, and refuses what no run could do.
@@ -127,9 +128,6 @@ func (c *simulateCmd) validate() error {
 	}
 	if err := simulate.CheckPolicies(c.plan.Policies); err != nil {
 		return usageError{err}
-	}
-	if err := checkOutput(c.output); err != nil {
-		return err
 	}
 	if err := c.setFields(); err != nil {
 		return err
@@ -228,7 +226,7 @@ func (c *simulateCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	c.doubt(cmd.ErrOrStderr())
-	draw := c.output == "text" && len(c.plan.Traces) == 1 &&
+	draw := c.output.ForPeople() && len(c.plan.Traces) == 1 &&
 		term.IsTerminal(int(os.Stdout.Fd())) && dashboard.StyleFromEnv(os.Getenv).Color
 	if err := c.keep(c.html != "" || draw); err != nil {
 		return err
@@ -248,8 +246,8 @@ func (c *simulateCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	if c.output == "json" {
-		return c.printJSON(cmd.OutOrStdout(), results)
+	if !c.output.ForPeople() {
+		return c.printValue(cmd.OutOrStdout(), results)
 	}
 	if draw {
 		fmt.Fprintln(bare(cmd.OutOrStdout()), simulate.Plot(results[0]))
@@ -277,15 +275,13 @@ func (c *simulateCmd) keep(plots bool) error {
 	return nil
 }
 
-func (c *simulateCmd) printJSON(out io.Writer, results []simulate.Result) error {
+func (c *simulateCmd) printValue(out io.Writer, results []simulate.Result) error {
 	for i := range results {
 		if c.points == 0 {
 			results[i].Points = nil
 		}
 	}
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(map[string]any{"results": results, "mean": simulate.Overall(c.plan, results)})
+	return printer.Value(out, &c.output, map[string]any{"results": results, "mean": simulate.Overall(c.plan, results)})
 }
 
 func printResults(out io.Writer, plan simulate.Plan, results []simulate.Result, each bool) error {

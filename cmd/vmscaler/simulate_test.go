@@ -22,7 +22,6 @@ func TestSimulateValidates(t *testing.T) {
 		{"--policy predictive --compare hpa,all", slices.Concat([]string{"predictive"}, slices.DeleteFunc(simulate.Baselines(),
 			func(name string) bool { return name == "predictive" })), ""},
 		{"--policy guess", nil, `"guess"`},
-		{"-o yaml", nil, `--output: found "yaml", want text or json`},
 		{"--seeds 0", nil, "--seeds: found 0, want 1 to 100"},
 		{"--boot 1s,2h", nil, "--boot: found [1s 2h0m0s], want 1s to 1h"},
 		{"--min 5 --max 4", nil, "--min and --max: found 5 and 4"},

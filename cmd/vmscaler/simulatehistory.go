@@ -72,7 +72,8 @@ func (c *simulateCmd) configured(cmd *cobra.Command) error {
 	world := &c.plan.Params
 	world.Own = &cfg.Groups[i]
 	if (cmd.Flags().Changed("min") || cmd.Flags().Changed("max")) && len(world.Own.Schedule) > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: its own policy has min and max of its schedule where that sets them, not of --min and --max\n",
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: its own policy has min and max of its schedule where that sets them, not those of the "+
+			"command line\n",
 			c.history)
 	}
 	if !cmd.Flags().Changed("min") {

@@ -43,6 +43,7 @@ whose exit code is ssh's.`),
 			return c.run(cmd, args[0], args[1:])
 		},
 	}
+	addContext(cmd)
 	cmd.Flags().IntVarP(&c.port, "port", "p", 22, "where its sshd listens, inside the VM")
 	return cmd
 }

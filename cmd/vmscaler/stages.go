@@ -215,7 +215,8 @@ func (r *stageRun) show(quit func()) {
 		}
 		if !r.o.plain {
 			shows.Operator, shows.ReadOnly = newDashboardOperator(&dashboardOperator{
-				g: r.g, uri: r.cfg.LibvirtURI, join: func() (*client.Conn, error) { return r.joinAsOperator(busURL) },
+				libvirt: func() (*globals, error) { return r.g, nil }, uri: r.cfg.LibvirtURI,
+				join: func() (*client.Conn, error) { return r.joinAsOperator(busURL) },
 			})
 		}
 		return shows

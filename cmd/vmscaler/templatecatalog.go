@@ -3,17 +3,17 @@ package main
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/template/catalog"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 // templateCatalogCmd is the command template catalog.
 type templateCatalogCmd struct {
 	files  []string
-	output string
+	output printer.Output
 }
 
 func templateCatalogCommand() *cobra.Command {
@@ -26,10 +26,10 @@ List the images that template import knows by name. Those of ~/.config/vmscaler/
 --catalog; each is a list of the fields that -o json shows. One of a name that is there already takes its place.`),
 		Example: "  vmscaler template catalog\n  vmscaler template catalog --catalog ours.yaml -o json",
 		Args:    exactArgs(0),
-		RunE:    checked(func([]string) error { return checkOutput(c.output) }, c.run),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	cmd.Flags().StringArrayVar(&c.files, "catalog", nil, "a YAML file with more images; may be given several times")
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	c.output.Add(cmd.Flags(), printer.Lists())
 	return cmd
 }
 
@@ -42,16 +42,18 @@ func (c *templateCatalogCmd) run(cmd *cobra.Command) error {
 }
 
 func (c *templateCatalogCmd) print(out io.Writer, images []catalog.Image) error {
-	if c.output == "json" {
-		return printJSON(out, images)
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tTITLE\tUSER\tAGENT\tFIRMWARE\tNOTES")
-	for _, i := range images {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", i.Name, i.Title, i.User, i.Agent, i.Firmware, i.Notes)
-	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("print the catalog: %w", err)
-	}
-	return nil
+	type image = catalog.Image
+	return printer.List[image]{
+		Rows: images,
+		Name: func(i image) string { return i.Name },
+		Columns: []printer.Column[image]{
+			{Head: "NAME", Of: func(i image) string { return i.Name }},
+			{Head: "TITLE", Of: func(i image) string { return i.Title }},
+			{Head: "USER", Of: func(i image) string { return i.User }},
+			{Head: "AGENT", Of: func(i image) string { return fmt.Sprint(i.Agent) }},
+			{Head: "FIRMWARE", Of: func(i image) string { return fmt.Sprint(i.Firmware) }},
+			{Head: "URL", Wide: true, Of: func(i image) string { return i.URL }},
+			{Head: "NOTES", Of: func(i image) string { return i.Notes }},
+		},
+	}.Print(out, &c.output)
 }

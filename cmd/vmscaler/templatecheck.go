@@ -11,13 +11,15 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/trial"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 // templateCheckCmd is the command template check.
 type templateCheckCmd struct {
-	g            *globals
-	name, output string
-	bootTimeout  time.Duration // 0: the group's
+	g           *globals
+	name        string
+	output      printer.Output
+	bootTimeout time.Duration // 0: the group's
 }
 
 func templateCheckCommand(g *globals) *cobra.Command {
@@ -43,15 +45,12 @@ The exit code is 1 if a line says fail.`),
 			return c.run(cmd)
 		},
 	}
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	c.output.Add(cmd.Flags(), printer.Values())
 	cmd.Flags().DurationVar(&c.bootTimeout, "boot-timeout", 0, "how long a clone may take to boot; 0: as long as a VM of the group")
 	return cmd
 }
 
 func (c *templateCheckCmd) validate() error {
-	if err := checkOutput(c.output); err != nil {
-		return err
-	}
 	if c.bootTimeout != 0 && (c.bootTimeout < time.Second || c.bootTimeout > time.Hour) {
 		return usageError{fmt.Errorf("--boot-timeout: found %s, want 1s to 1h", c.bootTimeout)}
 	}
@@ -94,8 +93,8 @@ func (c *templateCheckCmd) run(cmd *cobra.Command) error {
 }
 
 func (c *templateCheckCmd) print(out io.Writer, lines []trial.Line) error {
-	if c.output == "json" {
-		return printJSON(out, lines)
+	if !c.output.ForPeople() {
+		return printer.Value(out, &c.output, lines)
 	}
 	for _, l := range lines {
 		fmt.Fprintf(out, "%-7s  %-10s  %s\n", l.Level, l.What, bus.Line(l.Text))

@@ -1,22 +1,22 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 // templateListCmd is the command template list.
 type templateListCmd struct {
 	g      *globals
-	output string
+	output printer.Output
 }
 
 func templateListCommand(g *globals) *cobra.Command {
@@ -26,14 +26,9 @@ func templateListCommand(g *globals) *cobra.Command {
 		Short:   "List the templates of the storage pool, and how many clones each has",
 		Example: "  vmscaler template list\n  vmscaler template list -o json",
 		Args:    exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkOutput(c.output); err != nil {
-				return err
-			}
-			return c.run(cmd)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	c.output.Add(cmd.Flags(), printer.Lists())
 	return cmd
 }
 
@@ -43,55 +38,62 @@ func (c *templateListCmd) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		return c.print(cmd.OutOrStdout(), views, time.Now())
+		return c.print(cmd.OutOrStdout(), cmd.ErrOrStderr(), views, time.Now())
 	})
 }
 
-func (c *templateListCmd) print(out io.Writer, views []templateView, now time.Time) error {
-	if c.output == "json" {
-		return printJSON(out, views)
+func (c *templateListCmd) print(out, stderr io.Writer, views []templateView, now time.Time) error {
+	if err := listTemplates(views, now).Print(out, &c.output); err != nil || !c.output.ForPeople() {
+		return err
 	}
 	if len(views) == 0 {
-		fmt.Fprintln(out, asCalled("there are no templates; `vmscaler template build` makes the demo one, "+
+		fmt.Fprintln(stderr, asCalled("there are no templates; `vmscaler template build` makes the demo one, "+
 			"`vmscaler template import` one of an image"))
-		return nil
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tSIZE\tUSED\tFORMAT\tCLONES\tAGE")
-	for _, v := range views {
-		size, used, format := bytesText(v.CapacityBytes), bytesText(v.UsedBytes), v.Format
-		switch v.State {
-		case templateBroken:
-			size, used, format = "-", "-", v.State
-		case templateIncomplete, templateGoing:
-			format = v.State
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", v.Name, size, used, format, len(v.Clones), ageText(v.Changed, now))
-	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("print the templates: %w", err)
 	}
 	for _, v := range views {
 		switch v.State {
 		case templateBroken:
-			fmt.Fprintf(out, "%s: %s; %s\n", v.Name, bus.Line(v.Problem), bus.Line(v.Remedy))
+			fmt.Fprintf(stderr, "%s: %s; %s\n", v.Name, bus.Line(v.Problem), bus.Line(v.Remedy))
 		case templateIncomplete:
-			fmt.Fprintln(out, asCalled(fmt.Sprintf(
+			fmt.Fprintln(stderr, asCalled(fmt.Sprintf(
 				"%s: it is being uploaded; only if that was cut off, import it again, or `vmscaler template rm %s`", v.Name, v.Name)))
 		case templateGoing:
-			fmt.Fprintln(out, asCalled(fmt.Sprintf(
+			fmt.Fprintln(stderr, asCalled(fmt.Sprintf(
 				"%s: it is being removed; only if that was cut off, `vmscaler template rm %s` ends it", v.Name, v.Name)))
 		}
 	}
 	return nil
 }
 
-// printJSON prints a value as indented JSON.
-func printJSON(out io.Writer, value any) error {
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	if err := e.Encode(value); err != nil {
-		return fmt.Errorf("print JSON: %w", err)
+// listTemplates is how templates are listed. Those that cannot be used have their state in place of a format.
+func listTemplates(views []templateView, now time.Time) printer.List[templateView] {
+	type view = templateView
+	known := func(of func(view) string) func(view) string {
+		return func(v view) string {
+			if v.State == templateBroken {
+				return "-"
+			}
+			return of(v)
+		}
 	}
-	return nil
+	return printer.List[view]{
+		Rows: views,
+		Name: func(v view) string { return v.Name },
+		Columns: []printer.Column[view]{
+			{Head: "NAME", Of: func(v view) string { return v.Name }},
+			{Head: "SIZE", Of: known(func(v view) string { return bytesText(v.CapacityBytes) })},
+			{Head: "USED", Of: known(func(v view) string { return bytesText(v.UsedBytes) })},
+			{Head: "FORMAT", Of: func(v view) string {
+				if v.State != templateReady {
+					return v.State
+				}
+				return v.Format
+			}},
+			{Head: "CLONES", Of: func(v view) string { return fmt.Sprint(len(v.Clones)) }},
+			{Head: "AGE", Of: func(v view) string { return ageText(v.Changed, now) }},
+			{Head: "FIRMWARE", Wide: true, Of: func(v view) string { return cmp.Or(v.Firmware, "unknown") }},
+			{Head: "SOURCE", Wide: true, Of: func(v view) string { return cmp.Or(v.Source, "unknown") }},
+			{Head: "VOLUME", Wide: true, Of: func(v view) string { return v.Pool + "/" + v.Volume }},
+		},
+	}
 }

@@ -9,12 +9,14 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 // templateShowCmd is the command template show.
 type templateShowCmd struct {
-	g            *globals
-	name, output string
+	g      *globals
+	name   string
+	output printer.Output
 }
 
 func templateShowCommand(g *globals) *cobra.Command {
@@ -35,14 +37,11 @@ file. The boot time is the median of its clones that are there now, from their c
 			return c.run(cmd)
 		},
 	}
-	cmd.Flags().StringVarP(&c.output, "output", "o", "text", "text or json")
+	c.output.Add(cmd.Flags(), printer.Values())
 	return cmd
 }
 
 func (c *templateShowCmd) validate() error {
-	if err := checkOutput(c.output); err != nil {
-		return err
-	}
 	return checkTemplate(c.name)
 }
 
@@ -52,8 +51,8 @@ func (c *templateShowCmd) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		if c.output == "json" {
-			return printJSON(cmd.OutOrStdout(), views[0])
+		if !c.output.ForPeople() {
+			return printer.Value(cmd.OutOrStdout(), &c.output, views[0])
 		}
 		printTemplate(cmd.OutOrStdout(), views[0], unseen, time.Now())
 		return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 var viewTime = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
@@ -85,7 +86,7 @@ func TestTemplatesArePrinted(t *testing.T) {
 		{Name: "new", State: templateIncomplete, CapacityBytes: 3 << 29},
 	}
 	var out strings.Builder
-	if err := (&templateListCmd{output: "text"}).print(&out, views, viewTime.Add(3*time.Hour)); err != nil {
+	if err := (&templateListCmd{}).print(&out, &out, views, viewTime.Add(3*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -101,7 +102,8 @@ func TestTemplatesArePrinted(t *testing.T) {
 		}
 	}
 	out.Reset()
-	if err := (&templateListCmd{output: "json"}).print(&out, []templateView{}, viewTime); err != nil || out.String() != "[]\n" {
+	none := &templateListCmd{output: printer.As(printer.JSON)}
+	if err := none.print(&out, &out, []templateView{}, viewTime); err != nil || out.String() != "[]\n" {
 		t.Errorf("no templates as JSON: %q, %v", &out, err)
 	}
 	out.Reset()

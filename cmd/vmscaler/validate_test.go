@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 // What a command line says is judged before anything is contacted.
@@ -17,19 +18,18 @@ func TestCommandsValidate(t *testing.T) {
 		err  error
 		want string // in a usage error; "" is right
 	}{
-		{(&statusCmd{output: "text"}).validate(nil), ""},
-		{(&statusCmd{output: "json"}).validate([]string{"web"}), ""},
-		{(&statusCmd{output: "yaml"}).validate(nil), "--output: found \"yaml\""},
-		{(&statusCmd{output: "text"}).validate([]string{""}), "group: "},
-		{(&eventsCmd{output: "text"}).validate([]string{"web1"}), "group: "},
-		{(&explainCmd{group: "web", output: "text"}).validate(now), ""},
+		{(&statusCmd{}).validate(nil), ""},
+		{(&statusCmd{}).validate([]string{"web"}), ""},
+		{(&statusCmd{}).validate([]string{""}), "group: "},
+		{(&eventsCmd{}).validate([]string{"web1"}), "group: "},
+		{(&explainCmd{group: "web"}).validate(now), ""},
+		{(&explainCmd{group: "web", at: "2h", id: "x"}).validate(now), "--at and --decision: want one of them"},
+		{(&explainCmd{group: "web", at: "soon"}).validate(now), "--at: found \"soon\""},
 		{(&webTokenCmd{role: "operator"}).validate([]string{"terraform"}), ""},
 		{(&webTokenCmd{role: "watch"}).validate(nil), ""},
 		{(&webTokenCmd{role: "watcher"}).validate(nil), "--role: found \"watcher\", want watch or operator; did you mean watch?"},
 		{(&webTokenCmd{}).validate(nil), "--role: found \"\""},
 		{(&webTokenCmd{role: "watch"}).validate([]string{"a b"}), "NAME: found \"a b\""},
-		{(&explainCmd{group: "web", output: "text", at: "2h", id: "x"}).validate(now), "--at and --decision: want one of them"},
-		{(&explainCmd{group: "web", output: "text", at: "soon"}).validate(now), "--at: found \"soon\""},
 		{(&loadCmd{workers: 1, percent: 100, duration: time.Minute}).validate(), ""},
 		{(&loadCmd{workers: -1, percent: 100, duration: time.Minute}).validate(), "--cpu: found -1"},
 		{(&loadCmd{percent: 101, duration: time.Minute}).validate(), "--percent: found 101"},
@@ -70,8 +70,6 @@ func TestCommandsValidate(t *testing.T) {
 		{(&diffCmd{}).validate(nil), ""},
 		{(&scheduleCmd{upcoming: 1000}).validate([]string{"web"}), ""},
 		{(&scheduleCmd{upcoming: 1001}).validate(nil), "--upcoming: found 1001"},
-		{(&checkCmd{output: "json"}).validate(), ""},
-		{(&checkCmd{output: "xml"}).validate(), "--output: found \"xml\""},
 		{(&hookCmd{}).validate([]string{"continue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}), ""},
 		{(&hookCmd{}).validate([]string{"continue", "web-1"}), "token: found \"web-1\""},
 		{(&hookCmd{}).validate([]string{"kontinue", "K3VN4TQF2WJ6X7YBZL5AAAAAAA"}), "found \"kontinue\""},
@@ -85,10 +83,10 @@ func TestCommandsValidate(t *testing.T) {
 		{(&templateBuildCmd{name: "Web"}).validate(), "--name: template name \"Web\""},
 		{(&templateImportCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
 		{(&templateImportCmd{}).validate([]string{"web.1", "disk.qcow2"}), "NAME: template name \"web.1\""},
-		{(&templateShowCmd{name: "web", output: "yaml"}).validate(), "--output: found \"yaml\""},
+		{(&templateShowCmd{name: "Web"}).validate(), "NAME: template name \"Web\""},
 		{(&templateSealCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
 		{(&templateSealCmd{pool: "p"}).validate([]string{"web"}), "--pool: want VOLUME"},
-		{(&templateCheckCmd{name: "web", output: "text", bootTimeout: time.Millisecond}).validate(), "--boot-timeout: found 1ms"},
+		{(&templateCheckCmd{name: "web", bootTimeout: time.Millisecond}).validate(), "--boot-timeout: found 1ms"},
 		{(&templateInstallCmd{name: "web"}).validate(), "--iso: found nothing"},
 		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 0}).validate(), "--vcpus: found 0"},
 		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, hostname: "a.b"}).validate(), "--hostname: found \"a.b\""},
@@ -104,7 +102,7 @@ func TestCommandsValidate(t *testing.T) {
 			t.Errorf("got %v, want %q", tt.err, tt.want)
 		}
 	}
-	c := &explainCmd{group: "web", output: "text", at: "2h"}
+	c := &explainCmd{group: "web", at: "2h"}
 	if err := c.validate(now); err != nil || !c.when.Equal(now.Add(-2*time.Hour)) {
 		t.Errorf("--at 2h: %v, %v", c.when, err)
 	}
@@ -140,9 +138,12 @@ func TestQueriesOfCommands(t *testing.T) {
 
 func TestStatusIsPrinted(t *testing.T) {
 	status := bus.Status{Groups: []bus.GroupStatus{{Group: "web"}}}
-	for output, want := range map[string]string{"text": "group web\n", "json": `"group": "web"`} {
+	for output, want := range map[printer.Format]string{
+		printer.Table: "group web\n", printer.Wide: "group web\n", printer.Name: "web\n", printer.JSON: `"group": "web"`,
+		printer.YAML: "- group: web\n",
+	} {
 		var out strings.Builder
-		if err := (&statusCmd{output: output}).print(&out, status); err != nil || !strings.Contains(out.String(), want) {
+		if err := (&statusCmd{output: printer.As(output)}).print(&out, status); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: got %q, %v, want %q in it", output, &out, err, want)
 		}
 	}

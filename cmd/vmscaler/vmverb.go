@@ -27,7 +27,7 @@ func (c *vmVerb) command(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&c.query.Group, "group", "", "its group (default: whichever has a VM of that name)")
 	c.addReason(cmd)
 	c.addWait(cmd, waitAtMost)
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	return cmd
 }
 

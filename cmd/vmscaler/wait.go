@@ -49,7 +49,7 @@ exit code is 0 when they hold, 4 after --timeout, which says what is missing, an
 		Args:    argsBetween(2, -1),
 		RunE:    checked(c.validate, c.run),
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	c.addTimeout(cmd, waitAtMost)
 	return cmd
 }

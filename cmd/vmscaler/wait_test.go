@@ -29,7 +29,7 @@ func newGroup(t *testing.T, desired int, then func(*group)) (g *group, flags []s
 		ID: "web-1-1", Term: 1, Seq: 1, Time: now, ExpiresAt: now.Add(time.Hour),
 		Controls: bus.Controls{Paused: []bus.Scope{}}, Sentence: "stable",
 	}}
-	flags = answering(t, bus.RoleDecider, []string{bus.VerbStatus, bus.VerbScale}, func(r client.Request) error {
+	flags = answering(t, bus.RoleDecider, []string{bus.VerbStatus, bus.VerbExplain, bus.VerbScale}, func(r client.Request) error {
 		switch {
 		case r.Verb == bus.VerbScale:
 			g.decision.Controls.Desired, g.decision.Controls.Since = r.Query.Desired, new(g.decision.Time)
@@ -38,9 +38,14 @@ func newGroup(t *testing.T, desired int, then func(*group)) (g *group, flags []s
 			return r.Refuse("%s", bus.Refuse(bus.RefusedUnknown, "there is no group %q", r.Query.Group))
 		}
 		d := g.decision
-		err := r.Answer(bus.Status{
-			V: bus.Version, Time: now, Groups: []bus.GroupStatus{{Group: "web", Decision: &d}}, Stages: []bus.Health{},
-		})
+		var err error
+		if r.Verb == bus.VerbExplain {
+			err = r.Answer(d)
+		} else {
+			err = r.Answer(bus.Status{
+				V: bus.Version, Time: now, Groups: []bus.GroupStatus{{Group: "web", Decision: &d}}, Stages: []bus.Health{},
+			})
+		}
 		then(g)
 		return err
 	})

@@ -36,7 +36,7 @@ by hand stays so, which is an error here. The role is wake; a program sends the 
 	cmd.Flags().BoolVar(&c.wait, "wait", false, "until a VM of it serves")
 	cmd.Flags().DurationVar(&c.timeout, "timeout", 5*time.Minute, "for how long --wait waits")
 	c.addReason(cmd)
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	return cmd
 }
 

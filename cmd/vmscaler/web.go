@@ -38,7 +38,7 @@ not everybody may watch the bus, reading takes a token, too.`),
 		Args:    unknownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	c.http.add(cmd)
 	cmd.AddCommand(webTokenCommand(g))
 	return cmd

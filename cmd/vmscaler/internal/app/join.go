@@ -169,6 +169,17 @@ func address(s string) (host, port string) {
 	return host, port
 }
 
+// IsThisMachine reports whether a URL, or each of several, names this machine.
+func IsThisMachine(urls string) bool {
+	for one := range strings.SplitSeq(urls, ",") {
+		host, _ := address(strings.TrimSpace(one))
+		if ip := net.ParseIP(host); host == "" || !ip.IsLoopback() && !isHere(host) {
+			return false
+		}
+	}
+	return true
+}
+
 // isHere reports whether a name is one of this machine.
 func isHere(host string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -2,7 +2,6 @@ package check
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -721,23 +720,13 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-func TestPrintJSON(t *testing.T) {
-	var b bytes.Buffer
-	if err := PrintJSON(&b, someFindings); err != nil {
-		t.Fatal(err)
-	}
-	var got struct {
-		V        int
-		Ready    *bool
-		Findings []Finding
-	}
-	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	if got.V != 1 || got.Ready == nil || *got.Ready || !slices.Equal(got.Findings, someFindings) {
-		t.Errorf("got %s", b.String())
-	}
-	if !strings.Contains(b.String(), "<this> & that") {
-		t.Errorf("a command is escaped: %s", b.String())
+func TestReport(t *testing.T) {
+	for _, tt := range []struct {
+		findings []Finding
+		ready    bool
+	}{{someFindings, false}, {[]Finding{{Level: Warning}}, true}} {
+		if r := NewReport(tt.findings); r.V != 1 || r.Ready != tt.ready || !slices.Equal(r.Findings, tt.findings) {
+			t.Errorf("got %+v", r)
+		}
 	}
 }

@@ -23,7 +23,8 @@ func (f Facts) libvirt() []Finding {
 		found = append(found, problem(area, "name the one to use with --uri", "%s", l.Others.Refused))
 	}
 	if len(l.Others.Names) > 0 {
-		remedy := "leave them alone where another vmscaler has them; if they are yours, go on there with --uri " + shell.Quote(l.Others.URI)
+		remedy := "leave them alone where another vmscaler has them; if they are yours, go on there with --uri " +
+			shell.Quote(l.Others.URI)
 		if h := l.Others.Holder; h != nil {
 			remedy = "leave them alone: " + h.Who()
 		}

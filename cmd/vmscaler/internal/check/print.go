@@ -1,7 +1,6 @@
 package check
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -40,21 +39,17 @@ func Print(w io.Writer, findings []Finding, color bool) error {
 	return nil
 }
 
-// PrintJSON writes the findings as one JSON document.
-func PrintJSON(w io.Writer, findings []Finding) error {
+// Report is what was found, for programs.
+type Report struct {
+	V        int       `json:"v"`
+	Ready    bool      `json:"ready"`
+	Findings []Finding `json:"findings"`
+}
+
+// NewReport is one of some findings.
+func NewReport(findings []Finding) Report {
 	problems, _ := Count(findings)
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	err := e.Encode(struct {
-		V        int       `json:"v"`
-		Ready    bool      `json:"ready"`
-		Findings []Finding `json:"findings"`
-	}{1, problems == 0, findings})
-	if err != nil {
-		return fmt.Errorf("print the findings: %w", err)
-	}
-	return nil
+	return Report{1, problems == 0, findings}
 }
 
 // paint does not use pterm's own Sprint, which looks at the process's output and environment.

@@ -47,7 +47,8 @@ func (f Facts) templates() []Finding {
 		// On a system URI libvirt gives the file to QEMU's user when a VM starts.
 		if last := len(t.Walk.Nodes) - 1; last >= 0 && t.Walk.Nodes[last].Path == info.Path && f.Libvirt.QEMUUser != nil &&
 			host.IsSession(f.Libvirt.Choice.URI) && !t.Walk.Nodes[last].allows(*f.Libvirt.QEMUUser, mayRead) {
-			found = append(found, problem(area, "chmod u+r "+shell.Quote(info.Path), "%s: %s may not read %s", t.Name, f.Libvirt.QEMUUser.Name,
+			found = append(found, problem(area, "chmod u+r "+shell.Quote(info.Path), "%s: %s may not read %s", t.Name,
+				f.Libvirt.QEMUUser.Name,
 				t.Walk.Nodes[last]))
 			continue
 		}
