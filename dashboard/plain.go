@@ -18,17 +18,17 @@ type plain struct {
 	linked  bool // link is known
 	waiting bool // said so
 	dropped uint64
-	stamp   stamp
+	at      timeText
 }
 
-// stamp is how a line has its time.
-type stamp func(time.Time) string
+// timeText is how a line has its time.
+type timeText func(time.Time) string
 
 // logged is a time as logs have it.
 func logged(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 
 // clock is a time as a person's clock shows it.
-func clock(loc *time.Location) stamp {
+func clock(loc *time.Location) timeText {
 	return func(at time.Time) string { return at.In(loc).Format(time.DateTime) }
 }
 
@@ -50,7 +50,7 @@ type plainGroup struct {
 }
 
 func newPlain(c *Content) *plain {
-	return &plain{content: c, groups: map[string]plainGroup{}, stages: map[stageKey]plainHealth{}, stamp: logged}
+	return &plain{content: c, groups: map[string]plainGroup{}, stages: map[stageKey]plainHealth{}, at: logged}
 }
 
 // message folds a message and returns the lines that it deserves.
@@ -63,7 +63,7 @@ func (p *plain) message(message any, now time.Time) []string {
 	case bus.Decision:
 		return p.decision(message)
 	case bus.Event:
-		return eventLines(message, p.stamp)
+		return eventLines(message, p.at)
 	case bus.Health:
 		return p.health(message, false, now)
 	default:
@@ -78,23 +78,23 @@ func (p *plain) tick(now time.Time) []string {
 	if link := c.Link; !p.linked || link.Connected != p.link.Connected || link.Why != p.link.Why && !link.Connected {
 		switch {
 		case !link.Connected && link.Why != "":
-			lines = append(lines, plainLine(p.stamp(now), "", "bus", "no connection, trying again: "+link.Why))
+			lines = append(lines, plainLine(p.at(now), "", "bus", "no connection, trying again: "+link.Why))
 		case !link.Connected:
-			lines = append(lines, plainLine(p.stamp(now), "", "bus", "no connection, trying again"))
+			lines = append(lines, plainLine(p.at(now), "", "bus", "no connection, trying again"))
 		case p.linked:
-			lines = append(lines, plainLine(p.stamp(now), "", "bus", "connected again to "+link.URL))
+			lines = append(lines, plainLine(p.at(now), "", "bus", "connected again to "+link.URL))
 		default:
-			lines = append(lines, plainLine(p.stamp(now), "", "bus", "connected to "+link.URL))
+			lines = append(lines, plainLine(p.at(now), "", "bus", "connected to "+link.URL))
 		}
 		p.link, p.linked = link, true
 	}
 	if silence, heard := c.Silence(now); !p.waiting && !heard && silence > firstMessage {
-		lines = append(lines, plainLine(p.stamp(now), "", "waiting", "for the first sample"))
+		lines = append(lines, plainLine(p.at(now), "", "waiting", "for the first sample"))
 		p.waiting = true
 	}
 	if c.Dropped > p.dropped {
 		text := fmt.Sprintf("%d messages: the output is slow", c.Dropped-p.dropped)
-		lines = append(lines, plainLine(p.stamp(now), "", "dropped", text))
+		lines = append(lines, plainLine(p.at(now), "", "dropped", text))
 		p.dropped = c.Dropped
 	}
 	for _, s := range c.Stages() {
@@ -132,7 +132,7 @@ func (p *plain) decision(d bus.Decision) []string {
 	if direction == "" {
 		direction = bus.Hold
 	}
-	return []string{plainLine(p.stamp(d.Time), d.Group, "decision-"+string(direction), text)}
+	return []string{plainLine(p.at(d.Time), d.Group, "decision-"+string(direction), text)}
 }
 
 func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
@@ -153,7 +153,7 @@ func (p *plain) health(h bus.Health, silent bool, now time.Time) []string {
 		return nil // not each second again for how long
 	}
 	p.stages[key] = said
-	return []string{plainLine(p.stamp(at), "", "health", h.Stage+" "+h.Instance+" "+text)}
+	return []string{plainLine(p.at(at), "", "health", h.Stage+" "+h.Instance+" "+text)}
 }
 
 // tidy forgets what the model forgot, so that memory stays bounded.
@@ -207,7 +207,7 @@ func EventLine(e bus.Event, loc *time.Location) string {
 	return strings.Join(eventLines(e, clock(loc)), "\n")
 }
 
-func eventLines(e bus.Event, at stamp) []string {
+func eventLines(e bus.Event, at timeText) []string {
 	lines := []string{plainLine(at(e.Time), e.Group, string(e.Event), eventText(e))}
 	for _, said := range e.Console {
 		lines = append(lines, strings.TrimRight("    console | "+Style{Unicode: true}.clean(said), " "))
@@ -225,7 +225,7 @@ type Changes struct{ lines plain }
 
 // NewChanges shows times in loc.
 func NewChanges(loc *time.Location) *Changes {
-	return &Changes{plain{groups: map[string]plainGroup{}, stamp: clock(loc)}}
+	return &Changes{plain{groups: map[string]plainGroup{}, at: clock(loc)}}
 }
 
 // Decision is the line of a decision; "" where nothing has changed.

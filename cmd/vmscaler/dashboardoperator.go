@@ -13,6 +13,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/decider/explain"
 )
@@ -94,7 +95,7 @@ func (o *dashboardOperator) protect(ctx context.Context, c dashboard.Change) (sa
 // explainLines is a decision in words, as `vmscaler explain` has them.
 func explainLines(d bus.Decision) []string {
 	var b strings.Builder
-	if err := printExplanation(&b, explain.New(&d, nil, time.Local), "text"); err != nil {
+	if err := printExplanation(&b, explain.New(&d, nil, time.Local), &printer.Output{}); err != nil {
 		return []string{d.Sentence}
 	}
 	return strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
