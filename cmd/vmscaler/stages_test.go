@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 )
 
@@ -23,6 +24,7 @@ func TestStagesSayWhereTheBusIs(t *testing.T) {
 		var stderr bytes.Buffer
 		described := ""
 		r := &stageRun{o: tt.o, stderr: &stderr, title: "vmscaler", footer: "   log x", describe: func(url string) { described = url }}
+		r.stages.Remote = func(string) client.Remote { return client.Remote{URL: "nats://127.0.0.1:1"} } // where nobody is
 		r.show(nil)
 		r.stages.Ready(url)
 		if stderr.String() != tt.want || described != url {
