@@ -85,8 +85,8 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 
 // farewell runs the removal's command, where it is one that is waited for, for VMs that are gone by nobody's plan.
 func (a *Actuator) farewell(ctx context.Context, h vm.Manager, g *group, gone []vm.VM) {
-	hook, id := g.hooked(g.spec).Hooks.Remove, g.newest.Decision.ID
-	if hook.WaitFor != bus.WaitForCommand {
+	hooks, id := g.hooked(g.spec).Hooks.Remove, g.newest.Decision.ID
+	if !hooks.RunsCommand() {
 		return
 	}
 	for _, v := range gone {
@@ -94,7 +94,7 @@ func (a *Actuator) farewell(ctx context.Context, h vm.Manager, g *group, gone []
 			continue
 		}
 		a.work(ctx, worker{name: v.Name, group: g.spec.Name}, v.UUID, func(ctx context.Context) error {
-			_ = h.Farewell(ctx, hook, v, id) // what went wrong is in the log, and nobody waits for it
+			_ = h.Farewell(ctx, hooks, v, id) // what went wrong is in the log, and nobody waits for it
 			return nil
 		})
 	}

@@ -118,7 +118,7 @@ type group struct {
 // hooked is a spec with the hooks that are waited for now: none while a person has paused them.
 func (g *group) hooked(spec bus.Group) bus.Group {
 	if g.newest.Decision.Controls.IsPaused(bus.ScopeHooks) {
-		spec.Hooks.Launch.WaitFor, spec.Hooks.Remove.WaitFor = bus.WaitForNobody, bus.WaitForNobody
+		spec.Hooks = bus.Hooks{}
 	}
 	return spec
 }

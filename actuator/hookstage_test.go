@@ -48,12 +48,12 @@ func (b *testHost) meta() bus.Metadata {
 	return owned[0].Meta
 }
 
-func busHook() bus.Hook {
-	return bus.Hook{WaitFor: bus.WaitForBus, Timeout: time.Hour, Default: bus.HookContinue}
+func busHooks() bus.HookList {
+	return bus.HookList{{WaitFor: bus.WaitForBus, Timeout: time.Hour, Default: bus.HookContinue}}
 }
 
 func hookedSpec() bus.Group {
-	return webSpec(func(g *bus.Group) { g.Hooks = bus.Hooks{Launch: busHook(), Remove: busHook()} })
+	return webSpec(func(g *bus.Group) { g.Hooks = bus.Hooks{Launch: busHooks(), Remove: busHooks()} })
 }
 
 func TestLaunchHook(t *testing.T) {
@@ -106,8 +106,8 @@ func TestLaunchHook(t *testing.T) {
 		b.Hooks, b.Host = vm.NewHooks(zerolog.Nop()), "here"
 		file := filepath.Join(t.TempDir(), "told")
 		spec := webSpec(func(g *bus.Group) {
-			g.Hooks.Launch.WaitFor = bus.WaitForCommand
-			g.Hooks.Launch.Command = `echo $VMSCALER_HOOK $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_UUID ` +
+			g.Hooks.Launch[0].WaitFor = bus.WaitForCommand
+			g.Hooks.Launch[0].Command = `echo $VMSCALER_HOOK $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_UUID ` +
 				`$VMSCALER_HOST $VMSCALER_ADDRESS > ` + file
 		})
 		if err := b.Launch(t.Context(), spec, "web-1", someUUID, "web-7"); err != nil {
@@ -171,7 +171,7 @@ func TestRemoveHook(t *testing.T) {
 		})
 	}
 	retaining := removeSpec()
-	retaining.Hooks.Remove.OnAbandon, retaining.Max = bus.AbandonRetain, 2
+	retaining.Hooks.Remove[0].OnAbandon, retaining.Max = bus.AbandonRetain, 2
 	t.Run("retain", func(t *testing.T) {
 		b := newHost(t)
 		r := hooked(b)
@@ -309,18 +309,18 @@ func TestActuatorServesHooks(t *testing.T) {
 }
 
 func removeSpec() bus.Group {
-	return bus.Group{ShutdownTimeout: time.Second, Hooks: bus.Hooks{Remove: busHook()}}
+	return bus.Group{ShutdownTimeout: time.Second, Hooks: bus.Hooks{Remove: busHooks()}}
 }
 
 // commandSpec is a group whose hooks write what they are told into a file.
 func commandSpec(file string) bus.Group {
 	return webSpec(func(g *bus.Group) {
 		g.ShutdownTimeout = time.Second
-		for _, h := range []*bus.Hook{&g.Hooks.Launch, &g.Hooks.Remove} {
-			*h = bus.Hook{
+		for _, l := range []*bus.HookList{&g.Hooks.Launch, &g.Hooks.Remove} {
+			*l = bus.HookList{{
 				WaitFor: bus.WaitForCommand, Timeout: time.Minute, Default: bus.HookContinue,
 				Command: "echo $VMSCALER_HOOK $VMSCALER_REASON $VMSCALER_VM $VMSCALER_UUID $VMSCALER_ADDRESS >> " + file,
-			}
+			}}
 		}
 	})
 }
@@ -342,8 +342,8 @@ func TestRemoveHookHearsOfTheDead(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "told")
 			spec := commandSpec(file)
 			if tt.command != "" {
-				spec.Hooks.Remove.Command += "; " + tt.command
-				spec.Hooks.Remove.Timeout = 2 * time.Second
+				spec.Hooks.Remove[0].Command += "; " + tt.command
+				spec.Hooks.Remove[0].Timeout = 2 * time.Second
 			}
 			if err := b.Launch(t.Context(), spec, "web-1", someUUID, "web-7"); err != nil {
 				t.Fatal(err)

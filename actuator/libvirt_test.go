@@ -961,7 +961,7 @@ func TestCalledOffDuringItsHook(t *testing.T) {
 	b := newHost(t)
 	spec := webSpec()
 	b.settle(spec, 2)
-	spec.Hooks.Launch, spec.Hooks.Remove = busHook(), busHook()
+	spec.Hooks.Launch, spec.Hooks.Remove = busHooks(), busHooks()
 	s := startStage(t, b, spec, dialTest)
 	var waiting bus.Event
 	s.want(1, "the remove hook waits", func() bool {

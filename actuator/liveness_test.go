@@ -172,7 +172,7 @@ func TestPausedHealth(t *testing.T) {
 // With hooks paused nobody is waited for, also where the spec of a refresh is in force.
 func TestPausedHooks(t *testing.T) {
 	g := &group{spec: webSpec(func(g *bus.Group) {
-		g.Hooks.Launch.WaitFor, g.Hooks.Remove.WaitFor, g.Hooks.Remove.Command = bus.WaitForBus, bus.WaitForCommand, "true"
+		g.Hooks = bus.Hooks{Launch: busHooks(), Remove: bus.HookList{{WaitFor: bus.WaitForCommand, Command: "true"}}}
 	})}
 	if h := g.hooked(g.spec).Hooks; !h.Launch.Waits() || !h.Remove.Waits() {
 		t.Fatalf("%+v", h)

@@ -145,14 +145,11 @@ func (a *Actuator) stuckTroubles() (all bus.Troubles) {
 	for _, uuid := range slices.Sorted(maps.Keys(a.workers)) {
 		w := a.workers[uuid]
 		spec := a.groups[w.group].spec
-		hook := spec.Hooks.Remove
+		hooks := spec.Hooks.Remove
 		if w.up {
-			hook = spec.Hooks.Launch
+			hooks = spec.Hooks.Launch
 		}
-		allowed := w.allowed(spec)
-		if hook.WaitFor != bus.WaitForNobody {
-			allowed += hook.Timeout
-		}
+		allowed := w.allowed(spec) + hooks.Timeout()
 		if waiting[uuid] { // for as long as heartbeats come
 			w.since = now
 		}

@@ -330,6 +330,7 @@ func (e *Event) bounds() error {
 	b.name("host", e.Host, maxHostName)
 	b.name("decision_id", e.DecisionID, maxID)
 	b.name("token", e.Token, MaxName)
+	b.name("hook", e.Hook, maxWord)
 	b.name("by", e.By, maxHostName)
 	b.reason(e.Reason)
 	b.text("sentence", e.Sentence)

@@ -102,6 +102,7 @@ type HookAnswer struct {
 	Group    string     `json:"group"`
 	VM       string     `json:"vm"`
 	Hook     HookKind   `json:"hook"`
+	Name     string     `json:"name,omitempty"` // of the hook, where there are several
 	Action   HookAction `json:"action"`
 	Deadline *time.Time `json:"deadline,omitempty"` // of a heartbeat: until when it waits now
 }

@@ -57,6 +57,7 @@ type Event struct {
 	// Deadline is when a drain or a hook ends at the latest, Token what answers the hook.
 	Deadline *time.Time `json:"deadline,omitempty"`
 	Token    string     `json:"token,omitempty"`
+	Hook     string     `json:"hook,omitempty"` // the name of the hook that is waited for, where there are several
 	// Console is what a VM whose launch has failed printed last on its serial console: up to MaxConsoleLines, which the guest
 	// chose and which are harmless for a terminal.
 	Console []string `json:"console,omitempty"`

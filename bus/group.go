@@ -179,7 +179,7 @@ func DefaultGroup() Group {
 			Checkpoints: []int{}, CheckpointDelay: 5 * time.Minute,
 			MaxFailures: 2, Return: true,
 		},
-		Hooks:    Hooks{Launch: defaultHook(), Remove: defaultHook()},
+		Hooks:    Hooks{Launch: HookList{DefaultHook()}, Remove: HookList{DefaultHook()}},
 		Disks:    []Disk{},
 		Schedule: []ScheduledAction{}, // not nil, which would have another hash than the empty list of a file
 		Policy: Policy{

@@ -122,7 +122,7 @@ func (g *group) refreshWaits(d bus.Decision, obs Observation, patience time.Dura
 	}
 	if f.retiring > 0 || d.Inputs.Launching > 0 || f.kept < d.Desired {
 		spec := g.inForce
-		patience += spec.BootTimeout + spec.Hooks.Launch.Timeout + spec.Drain + spec.Hooks.Remove.Timeout + spec.ShutdownTimeout
+		patience += spec.BootTimeout + spec.Hooks.Launch.Timeout() + spec.Drain + spec.Hooks.Remove.Timeout() + spec.ShutdownTimeout
 	}
 	return hindrance{
 		bus.ProblemRefreshWaits, fmt.Sprint(r.ID, r.Phase, f.updated, f.staying, f.retiring, f.standing, r.Failures),

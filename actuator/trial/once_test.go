@@ -12,7 +12,7 @@ func TestThrowAway(t *testing.T) {
 	group := bus.DefaultGroup()
 	group.MemoryMiB, group.ReadyWhen = 512, bus.ReadyUptime
 	group.Checks = []bus.Check{{Type: bus.CheckAgent, For: bus.CheckForBoth}}
-	group.Hooks.Launch.WaitFor = bus.WaitForBus
+	group.Hooks.Launch[0].WaitFor = bus.WaitForBus
 	group.Hardware.NICs = []bus.NIC{{Type: bus.NICUser, Forwards: []bus.Forward{{Host: 8080, Guest: 80}}}}
 	got := throwAway(group)
 	if !bus.IsThrowAway(got.Name) || got.MemoryMiB != 512 || got.ReadyWhen != bus.ReadyAgent || len(got.Checks) > 0 ||

@@ -295,7 +295,7 @@ func TestHookCommandEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOST=kvm1\n" +
+	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOOK_NAME=\nVMSCALER_HOST=kvm1\n" +
 		"VMSCALER_REASON=ready\nVMSCALER_UUID=" + someUUID + "\nVMSCALER_VM=web-1\n"
 	if string(text) != want {
 		t.Errorf("got\n%swant\n%s", text, want)
@@ -375,8 +375,10 @@ func TestFarewellHookIsShort(t *testing.T) {
 		{time.Minute, farewellWait},
 		{48 * time.Hour, farewellWait},
 	} {
-		got := farewellHook(bus.Hook{WaitFor: bus.WaitForCommand, Timeout: tt.timeout, Default: bus.HookAbandon})
-		if got.Timeout != tt.want || got.Default != bus.HookContinue {
+		got := farewellHooks(bus.HookList{
+			{WaitFor: bus.WaitForBus}, {WaitFor: bus.WaitForCommand, Timeout: tt.timeout, Default: bus.HookAbandon},
+		})
+		if len(got) != 1 || got[0].Timeout != tt.want || got[0].Default != bus.HookContinue {
 			t.Errorf("of %s: %+v", tt.timeout, got)
 		}
 	}
@@ -396,7 +398,7 @@ func TestNoAddress(t *testing.T) {
 		{"", bus.ReadyAgent, bus.WaitForBus, false},
 		{"", bus.ReadyAgent, bus.WaitForNobody, false},
 	} {
-		err := noAddress(bus.Group{ReadyWhen: tt.ready, Hooks: bus.Hooks{Launch: bus.Hook{WaitFor: tt.wait}}}, "web-1", tt.address)
+		err := noAddress(bus.Group{ReadyWhen: tt.ready, Hooks: bus.Hooks{Launch: bus.HookList{{WaitFor: tt.wait}}}}, "web-1", tt.address)
 		if (err != nil) != tt.refused {
 			t.Errorf("%+v: %v", tt, err)
 		}

@@ -31,7 +31,7 @@ func (h *Hooks) waitForCommand(ctx context.Context, call hookCall) (bus.HookActi
 			level = zerolog.WarnLevel // the only place that has it
 		}
 		h.log.WithLevel(level).Str("group", call.group).Str("vm", call.vm).Str("output", bus.Line(output)).
-			Msgf("the command of the %s hook has ended", call.kind)
+			Msgf("the command of the %s has ended", call.hook.Text(call.kind))
 	}
 	switch {
 	case err == nil:

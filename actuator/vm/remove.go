@@ -167,21 +167,21 @@ func (e *ending) release(ctx context.Context) error {
 	if e.drain != nil && !e.stuck {
 		off = began.Add(e.spec.Drain)
 	}
-	hook := e.spec.Hooks.Remove
+	hooks := e.spec.Hooks.Remove
 	if retained {
-		hook = bus.Hook{} // it was asked
+		hooks = nil // they were asked
 	}
-	if hook.Waits() {
-		latest = later(latest, began.Add(hook.Timeout))
+	if hooks.Waits() {
+		latest = later(latest, began.Add(hooks.Timeout()))
 	}
 	deadline := later(off, latest).Add(e.spec.ShutdownTimeout).UTC()
 	e.tell(bus.EventDraining, problem, &deadline)
-	action, abandoned := e.removeHook(ctx, hook, e.dom, e.vm, e.decision, began)
+	action, abandoned := e.removeHook(ctx, hooks, e.dom, e.vm, e.decision, began)
 	if action == "" {
 		return abandoned
 	}
 	e.abandoned = abandoned
-	if abandoned != nil && hook.OnAbandon == bus.AbandonRetain && !e.removal.VM.Order.Leaves() {
+	if retains(abandoned) && !e.removal.VM.Order.Leaves() {
 		return e.retain(ctx)
 	}
 	if e.drain != nil {

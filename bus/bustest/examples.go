@@ -105,7 +105,7 @@ func Event() *bus.Event {
 	return &bus.Event{
 		V: bus.Version, Group: "web", VM: "web-3", Event: bus.EventFailed, Sentence: "launching failed, next try in 1s", ElapsedMS: 412,
 		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17",
-		Time: Noon, Deadline: new(Noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A",
+		Time: Noon, Deadline: new(Noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A", Hook: "dns",
 		Console: []string{"[    1.204311] EXT4-fs (vda2): mounted filesystem", "Kernel panic - not syncing: no working init found"},
 		By:      "ann@kvm1.example.org", Reason: "its disk is slow",
 	}

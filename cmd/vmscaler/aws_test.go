@@ -81,12 +81,19 @@ func inSchema(schema map[string]any, field string) bool {
 	return false
 }
 
-// below is the schema of a field of an object, or of the elements of a list; nil where it has none of that name.
+// below is the schema of a field of an object, or of the elements of a list, or of one of several forms; nil where it has none of
+// that name.
 func below(schema map[string]any, word string) map[string]any {
 	if items, is := schema["items"].(map[string]any); is {
 		schema = items
 	}
-	properties, _ := schema["properties"].(map[string]any)
-	field, _ := properties[word].(map[string]any)
-	return field
+	forms, _ := schema["anyOf"].([]any)
+	for _, form := range append(forms, schema) {
+		form, _ := form.(map[string]any)
+		properties, _ := form["properties"].(map[string]any)
+		if field, is := properties[word].(map[string]any); is {
+			return field
+		}
+	}
+	return nil
 }

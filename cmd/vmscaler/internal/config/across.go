@@ -67,19 +67,7 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.nics(path, g)
 	d.hardware(path, g.Hardware)
 	d.schedule(path, g)
-	for _, h := range []struct {
-		key  string
-		hook bus.Hook
-	}{{"launch", g.Hooks.Launch}, {"remove", g.Hooks.Remove}} {
-		at := path + ".hooks." + h.key
-		switch {
-		case d.bad(at + ".command"), d.bad(at + ".wait_for"):
-		case h.hook.WaitFor == bus.WaitForCommand && h.hook.Command == "":
-			d.problem(at+".wait_for", string(h.hook.WaitFor), "it together with a command")
-		case h.hook.WaitFor != bus.WaitForCommand && h.hook.Command != "":
-			d.problem(at+".command", clip(h.hook.Command), "none without wait_for: command")
-		}
-	}
+	d.hooks(path+".hooks", g.Hooks)
 	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork && len(g.Hardware.NICs) == 0 {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
 	}

@@ -294,8 +294,14 @@ var scalars = []struct{ field, good, bad string }{
 	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 	{
 		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, " +
-			"default: abandon, on_abandon: retain}}",
-		"{launch: {on_abandon: retain}} {remove: {on_abandon: keep}} {launch: {wait_for: command}} " +
+			"default: abandon, on_abandon: retain}} {launch: []} {launch: [{name: dns, wait_for: bus}]} " +
+			"{remove: [{name: dns, wait_for: bus, on_abandon: retain}, {name: lb, wait_for: command, command: drain}]}",
+		"{remove: {on_abandon: retain}} {remove: [{name: a, on_abandon: retain}]} {launch: [{wait_for: bus}]} " +
+			"{launch: [{name: A, wait_for: bus}]} {launch: [{name: a}, {name: a}]} {launch: [{name: a, command: drain}]} " +
+			"{launch: {name: dns, wait_for: bus}} {launch: bus} " +
+			"{launch: [{name: a}, {name: b}, {name: c}, {name: d}, {name: e}, {name: f}, {name: g}, {name: h}, {name: i}, " +
+			"{name: j}, {name: k}]} " +
+			"{launch: {on_abandon: retain}} {remove: {on_abandon: keep}} {launch: {wait_for: command}} " +
 			"{launch: {command: drain}} {remove: {default: heartbeat}} {remove: {timeout: 0}} {launch: " +
 			"{wait_for: me}}",
 	},

@@ -137,9 +137,8 @@ func groupFields(g *bus.Group) section {
 			{"removal_window", duration(&g.Brakes.RemovalWindow, time.Second, 24*time.Hour)},
 		}},
 		{"hooks", section{
-			{"launch", hookFields(&g.Hooks.Launch)},
-			{"remove", append(hookFields(&g.Hooks.Remove),
-				field{"on_abandon", choice(&g.Hooks.Remove.OnAbandon, bus.AbandonContinue, bus.AbandonRetain)})},
+			{"launch", hookList{&g.Hooks.Launch, hookFields}},
+			{"remove", hookList{&g.Hooks.Remove, removeHookFields}},
 		}},
 		{"policy", policyFields(&g.Policy)},
 		{"checks", checkListOf(&g.Checks)},
@@ -214,15 +213,6 @@ const wantBound = `a date, or one with a time, such as 2026-12-24 or 2026-12-24T
 func isZone(s string) bool {
 	_, err := time.LoadLocation(s)
 	return err == nil && s != "" && s != "Local" // the same in each stage, wherever that runs
-}
-
-func hookFields(h *bus.Hook) section {
-	return section{
-		{"wait_for", choice(&h.WaitFor, bus.WaitForNobody, bus.WaitForBus, bus.WaitForCommand)},
-		{"command", text(&h.Command, "a line for /bin/sh", isPath)},
-		{"timeout", duration(&h.Timeout, time.Second, 48*time.Hour)},
-		{"default", choice(&h.Default, bus.HookContinue, bus.HookAbandon)},
-	}
 }
 
 const wantGroupName = "a lower-case letter, then up to 39 of a-z, 0-9 and '-', not ending in a number or '-': the VMs are " +
