@@ -16,6 +16,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 // healthCmd is the command health.
@@ -23,6 +24,8 @@ type healthCmd struct {
 	g     *globals
 	bus   busFlags
 	stage string // "": all
+
+	output printer.Output
 }
 
 func healthCommand(g *globals) *cobra.Command {
@@ -34,10 +37,12 @@ func healthCommand(g *globals) *cobra.Command {
 Say whether the stages, or one of them, are well. It listens for their signs of life, which come every three seconds, and
 exits with 0, or says what is wrong and exits with 1, or with 5 where no vmscaler runs. STAGE is one of ` +
 			strings.Join(healthStages(), ", ") + "."),
-		Args: func(_ *cobra.Command, args []string) error { return c.validate(args) },
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+		Example: "  vmscaler health\n  vmscaler health actuator -o json",
+		Args:    func(_ *cobra.Command, args []string) error { return c.validate(args) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.connect(cmd)
+	c.output.Add(cmd.Flags(), printer.Values())
 	return cmd
 }
 
@@ -88,16 +93,35 @@ func (c *healthCmd) wanted(embedded bool) []string {
 // print prints how the stages are that are well. Its error says what is wrong with the others.
 func (c *healthCmd) print(out io.Writer, url string, wanted []string, heard map[string]bus.Health) error {
 	well, sick := evaluateHealth(wanted, heard)
+	if !c.output.ForPeople() {
+		report := healthReport{OK: len(sick) == 0, Stages: []bus.Health{}, Problems: append([]string{}, sick...)}
+		for _, key := range slices.Sorted(maps.Keys(heard)) {
+			if slices.Contains(wanted, heard[key].Stage) {
+				report.Stages = append(report.Stages, heard[key])
+			}
+		}
+		if err := printer.Value(out, &c.output, report); err != nil {
+			return err
+		}
+		well = nil
+	}
 	if len(well) > 0 {
 		fmt.Fprintln(out, strings.Join(well, "\n"))
 	}
 	switch {
 	case len(sick) > 0:
 		return errors.New(strings.Join(sick, "\n"))
-	case len(well) == 0:
+	case len(well) == 0 && c.output.ForPeople():
 		fmt.Fprintf(out, "bus: %s answers\n", url)
 	}
 	return nil
+}
+
+// healthReport is how the stages are, for programs.
+type healthReport struct {
+	OK       bool         `json:"ok"`
+	Stages   []bus.Health `json:"stages"`   // those that were heard
+	Problems []string     `json:"problems"` // what is wrong, in words
 }
 
 // listen collects the stages' signs of life until each of those wanted has given one and is well, but not longer than

@@ -11,10 +11,11 @@ import (
 func hostCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
-		Short: "Hosts of groups that run on several",
-		Args:  exactArgs(0),
+		Short: "List the hosts that the groups' VMs run on, or count one that is gone no more",
+		Args:  unknownCommand,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(hostRemoveCommand(g))
+	cmd.AddCommand(hostListCommand(g), hostRemoveCommand(g))
 	return cmd
 }
 

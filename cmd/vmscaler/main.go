@@ -12,8 +12,6 @@ import (
 	_ "time/tzdata" // schedules have time zones, and not every container has their database
 
 	"github.com/spf13/cobra"
-
-	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 )
 
 // version is set by the Makefile.
@@ -80,21 +78,15 @@ Exit codes: ` + exitCodeHelp() + `.`,
 	root.SetOut(harmless{os.Stdout})
 	root.SetErr(harmless{os.Stderr})
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(
-		runCommand(g), dashboardCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
-		stageCommand(g, app.StageActuator), healthCommand(g), statusCommand(g), explainCommand(g), eventsCommand(g), pauseCommand(g),
-		resumeCommand(g), dryRunCommand(g), scaleCommand(g), setCommand(g), resetCommand(g), diffCommand(g), scheduleCommand(g),
-		replaceCommand(g), removeCommand(g), drainCommand(g), unhealthyCommand(g), standbyCommand(g), detachCommand(g), attachCommand(g),
-		metricCommand(g), webCommand(g), wakeCommand(g), protectCommand(g), refreshCommand(g), waitCommand(g), hostCommand(g),
-		hookCommand(g),
-		consoleCommand(g), execCommand(g), sshCommand(g), downCommand(g), sweepCommand(g), simulateCommand(g), loadCommand(g),
-		templateCommand(g), setupCommand(g),
-		checkCommand(g), configCommand(g), contextCommand(g), demoCommand(g),
-		watchdogCommand(),
-		&cobra.Command{
-			Use: "version", Short: "Print the version", Args: exactArgs(0),
-			Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintf(cmd.OutOrStdout(), "vmscaler version %s\n", version) },
-		},
-	)
+	for _, group := range commandGroups(g) {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title + ":"})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.SetHelpCommandGroupID(setUpTitle)
+	root.SetCompletionCommandGroupID(setUpTitle)
+	root.AddCommand(watchdogCommand())
 	return root
 }

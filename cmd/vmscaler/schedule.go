@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -17,6 +18,7 @@ type scheduleCmd struct {
 	g        *globals
 	group    string // "": all
 	upcoming int
+	output   printer.Output
 }
 
 func scheduleCommand(g *globals) *cobra.Command {
@@ -24,10 +26,11 @@ func scheduleCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "schedule [GROUP]",
 		Short:   "Show the min and max that the schedules of the config set at present, and what comes next",
-		Example: "  vmscaler schedule\n  vmscaler schedule web --upcoming 20",
+		Example: "  vmscaler schedule\n  vmscaler schedule web --upcoming 20 -o json",
 		Args:    argsBetween(0, 1),
 		RunE:    checked(c.validate, c.run),
 	}
+	c.output.Add(cmd.Flags(), printer.Values())
 	cmd.Flags().IntVar(&c.upcoming, "upcoming", 5, "how many of the next actions to show of each group")
 	return cmd
 }
@@ -48,51 +51,97 @@ func (c *scheduleCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	var rows []scheduleRow
 	found := false
 	for _, group := range cfg.Groups {
 		if c.group != "" && c.group != group.Name {
 			continue
 		}
 		found = true
-		lines, err := scheduleLines(group, time.Now(), c.upcoming)
+		of, err := scheduleRows(group, time.Now(), c.upcoming)
 		if err != nil {
 			return err
 		}
-		for _, line := range lines {
-			fmt.Fprintln(w, line)
-		}
+		rows = append(rows, of...)
 	}
 	if !found {
 		return noGroup("the config", c.group, groupNames(cfg.Groups))
 	}
+	if !c.output.ForPeople() {
+		return printer.Value(cmd.OutOrStdout(), &c.output, rows)
+	}
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
+	}
 	return w.Flush()
 }
 
-func scheduleLines(g bus.Group, now time.Time, n int) ([]string, error) {
+// scheduleRow is what a group's schedule sets now, or one of its actions.
+type scheduleRow struct {
+	Group   string     `json:"group"`
+	Kind    string     `json:"kind"` // now, last or next
+	Time    time.Time  `json:"time"`
+	Min     *int       `json:"min,omitempty"`
+	Max     *int       `json:"max,omitempty"`
+	Desired *int       `json:"desired,omitempty"`
+	Until   string     `json:"until,omitempty"`
+	Skipped *time.Time `json:"skipped,omitempty"` // the time of the day for which it is, which does not exist on this day
+	note    string
+}
+
+// The kinds of a row.
+const (
+	rowNow  = "now"
+	rowLast = "last"
+	rowNext = "next"
+)
+
+// String is the row in a table, in the zone of its action.
+func (r scheduleRow) String() string {
+	at := r.Time.Format("Mon 2006-01-02 15:04 MST")
+	switch r.Kind {
+	case rowNow:
+		at = rowNow
+	case rowLast:
+		at = rowLast + " " + at
+	}
+	what := sets(bus.ScheduledAction{Min: r.Min, Max: r.Max, Desired: r.Desired})
+	if r.Until != "" {
+		what += "; until " + r.Until
+	}
+	if r.Skipped != nil {
+		what += fmt.Sprintf("; for %s, which does not exist on this day", r.Skipped.Format("15:04"))
+	}
+	return r.Group + "\t" + at + "\t" + what + r.note
+}
+
+func scheduleRows(g bus.Group, now time.Time, n int) ([]scheduleRow, error) {
 	if len(g.Schedule) == 0 {
-		return []string{fmt.Sprintf("%s\tnow\tmin %d, max %d; it has no schedule", g.Name, g.Min, g.Max)}, nil
+		return []scheduleRow{{
+			Group: g.Name, Kind: rowNow, Time: now, Min: &g.Min, Max: &g.Max, note: "; it has no schedule",
+		}}, nil
 	}
 	timetable, err := schedule.New(g.Schedule)
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", g.Name, err)
 	}
 	least, most, _ := timetable.InForce(g, now, now)
-	lines := []string{fmt.Sprintf("%s\tnow\tmin %d, max %d", g.Name, least, most)}
+	rows := []scheduleRow{{Group: g.Name, Kind: rowNow, Time: now, Min: &least, Max: &most}}
+	add := func(kind string, m schedule.Moment) {
+		row := scheduleRow{Group: g.Name, Kind: kind, Time: m.Time, Min: m.Action.Min, Max: m.Action.Max, Desired: m.Action.Desired}
+		if kind == rowNext {
+			row.Until, row.Skipped = m.Action.Until, known(m.Skipped)
+		}
+		rows = append(rows, row)
+	}
 	for _, m := range timetable.Over(now) {
-		lines = append(lines, fmt.Sprintf("%s\tlast %s\t%s", g.Name, m.Time.Format("Mon 2006-01-02 15:04 MST"), sets(m.Action)))
+		add(rowLast, m)
 	}
 	for _, m := range timetable.Upcoming(now, n) {
-		what := sets(m.Action)
-		if m.Action.Until != "" {
-			what += "; until " + m.Action.Until
-		}
-		if !m.Skipped.IsZero() {
-			what += fmt.Sprintf("; for %s, which does not exist on this day", m.Skipped.Format("15:04"))
-		}
-		lines = append(lines, fmt.Sprintf("%s\t%s\t%s", g.Name, m.Time.Format("Mon 2006-01-02 15:04 MST"), what))
+		add(rowNext, m)
 	}
-	return lines, nil
+	return rows, nil
 }
 
 // sets is what an action sets, in words.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 // setCmd is the command set.
@@ -84,6 +85,8 @@ type diffCmd struct {
 	g     *globals
 	bus   busFlags
 	group string // "": all
+
+	output printer.Output
 }
 
 func diffCommand(g *globals) *cobra.Command {
@@ -94,10 +97,12 @@ func diffCommand(g *globals) *cobra.Command {
 		Long: long(`
 Show what differs from the file of what runs: what was set, scaled, paused by hand. The exit code is 0 if all is as in the
 file, and 3 if something differs.`),
-		Args: argsBetween(0, 1),
-		RunE: checked(c.validate, c.run),
+		Example: "  vmscaler diff\n  vmscaler diff web -o json",
+		Args:    argsBetween(0, 1),
+		RunE:    checked(c.validate, c.run),
 	}
 	c.bus.connect(cmd)
+	c.output.Add(cmd.Flags(), printer.Values())
 	return cmd
 }
 
@@ -118,43 +123,70 @@ func (c *diffCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	var differ []string
+	all := []fileDifference{}
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	differ := []string{}
-	for _, s := range status.Groups {
-		lines := differences(cfg.Groups, s)
-		if len(lines) == 0 {
-			fmt.Fprintln(w, s.Group+"\tas in the file")
-			continue
+	for _, g := range status.Groups {
+		found := differences(cfg.Groups, g)
+		all = append(all, found...)
+		if len(found) == 0 {
+			found = []fileDifference{{Group: g.Group, Note: "as in the file"}}
+		} else {
+			differ = append(differ, g.Group)
 		}
-		differ = append(differ, s.Group)
-		for _, line := range lines {
-			fmt.Fprintln(w, line)
+		for _, d := range found {
+			fmt.Fprintln(w, d)
 		}
 	}
-	if err := w.Flush(); err != nil {
+	if c.output.ForPeople() {
+		err = w.Flush()
+	} else {
+		err = printer.Value(cmd.OutOrStdout(), &c.output, all)
+	}
+	if err != nil {
 		return err
 	}
 	if len(differ) > 0 {
-		return withCode(exitRefused, fmt.Errorf("not as in the file: %s", bus.List(differ)))
+		return refused("not as in the file: %s", bus.List(differ))
 	}
 	return nil
 }
 
-// differences are what a group does otherwise than its file says, a line for each.
-func differences(file []bus.Group, s bus.GroupStatus) (lines []string) {
+// fileDifference is one thing that a group does otherwise than its file says.
+type fileDifference struct {
+	Group string `json:"group"`
+	Field string `json:"field,omitempty"`
+	Runs  string `json:"runs,omitempty"` // what holds
+	Note  string `json:"note,omitempty"` // such as what the file says
+}
+
+// String is the difference in a table.
+func (d fileDifference) String() string {
+	text := d.Group
+	for _, cell := range []string{d.Field, d.Runs, d.Note} {
+		if cell != "" {
+			text += "\t" + cell
+		}
+	}
+	return text
+}
+
+// differences are what a group does otherwise than its file says.
+func differences(file []bus.Group, s bus.GroupStatus) (found []fileDifference) {
+	add := func(field, runs, note string) { found = append(found, fileDifference{s.Group, field, runs, note}) }
 	if s.Decision == nil {
-		return []string{s.Group + "\tnot evaluated yet"}
+		return []fileDifference{{Group: s.Group, Note: "not evaluated yet"}}
 	}
 	i := slices.IndexFunc(file, func(g bus.Group) bool { return g.Name == s.Group })
 	if i < 0 {
-		return []string{s.Group + "\tnot in the file, but it runs"}
+		return []fileDifference{{Group: s.Group, Note: "not in the file, but it runs"}}
 	}
 	spec, c := file[i], s.Decision.Controls
 	if spec.Hash() != s.Decision.SpecHash {
-		lines = append(lines, s.Group+"\tthe file has changed since the decider was started")
+		add("", "", "the file has changed since the decider was started")
 	}
 	for _, path := range slices.Sorted(maps.Keys(c.Set)) {
-		lines = append(lines, fmt.Sprintf("%s\t%s\t%s\tin the file %s", s.Group, path, c.Set[path], config.Value(spec, path)))
+		add(path, c.Set[path], "in the file "+config.Value(spec, path))
 	}
 	if in := s.Decision.Inputs; in.Scheduled {
 		for _, f := range []struct {
@@ -162,18 +194,18 @@ func differences(file []bus.Group, s bus.GroupStatus) (lines []string) {
 			now, there int
 		}{{"min", in.Min, spec.Min}, {"max", in.Max, spec.Max}} {
 			if _, set := c.Set[f.path]; !set && f.now != f.there {
-				lines = append(lines, fmt.Sprintf("%s\t%s\t%d\tby its schedule, in the file %d", s.Group, f.path, f.now, f.there))
+				add(f.path, fmt.Sprint(f.now), fmt.Sprintf("by its schedule, in the file %d", f.there))
 			}
 		}
 	}
 	if c.Desired != nil {
-		lines = append(lines, fmt.Sprintf("%s\tdesired\t%d\tby hand", s.Group, *c.Desired))
+		add("desired", fmt.Sprint(*c.Desired), "by hand")
 	}
 	if c.DryRun != spec.DryRun {
-		lines = append(lines, fmt.Sprintf("%s\tdry_run\t%t\tin the file %t", s.Group, c.DryRun, spec.DryRun))
+		add("dry_run", fmt.Sprint(c.DryRun), fmt.Sprintf("in the file %t", spec.DryRun))
 	}
 	for _, scope := range c.Paused {
-		lines = append(lines, fmt.Sprintf("%s\tpaused\t%s", s.Group, scope))
+		add("paused", string(scope), "")
 	}
-	return lines
+	return found
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -47,24 +48,33 @@ func TestDifferences(t *testing.T) {
 	} {
 		d := bus.Decision{SpecHash: web.Hash()}
 		tt.change(&d)
-		if got := differences([]bus.Group{web}, bus.GroupStatus{Group: "web", Decision: &d}); !slices.Equal(got, tt.want) {
+		found := differences([]bus.Group{web}, bus.GroupStatus{Group: "web", Decision: &d})
+		if got, _ := linesOf(found, nil); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	if got := differences(nil,
-		bus.GroupStatus{Group: "web", Decision: &bus.Decision{}}); got[0] != "web\tnot in the file, but it runs" {
+	if got, _ := linesOf(differences(nil,
+		bus.GroupStatus{Group: "web", Decision: &bus.Decision{}}), nil); got[0] != "web\tnot in the file, but it runs" {
 		t.Errorf("%q", got)
 	}
-	if got := differences(nil, bus.GroupStatus{Group: "web"}); got[0] != "web\tnot evaluated yet" {
+	if got, _ := linesOf(differences(nil, bus.GroupStatus{Group: "web"}), nil); got[0] != "web\tnot evaluated yet" {
 		t.Errorf("%q", got)
 	}
+}
+
+// linesOf are rows as a table has them.
+func linesOf[T fmt.Stringer](rows []T, err error) (lines []string, _ error) {
+	for _, row := range rows {
+		lines = append(lines, row.String())
+	}
+	return lines, err
 }
 
 func TestScheduleLines(t *testing.T) {
 	g := bus.DefaultGroup()
 	now := time.Date(2026, 5, 8, 12, 0, 0, 0, time.UTC) // a Friday
 	scheduleLines := func(g bus.Group, now time.Time, n int) []string {
-		lines, err := scheduleLines(g, now, n)
+		lines, err := linesOf(scheduleRows(g, now, n))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +118,7 @@ func TestScheduleLinesOfDates(t *testing.T) {
 			"autoscale\tlast Tue 2026-12-01 08:00 UTC\tmax 4",
 		},
 	} {
-		lines, err := scheduleLines(g, time.Date(2026, 12, day, 12, 0, 0, 0, time.UTC), 5)
+		lines, err := linesOf(scheduleRows(g, time.Date(2026, 12, day, 12, 0, 0, 0, time.UTC), 5))
 		if err != nil || !slices.Equal(lines, want) {
 			t.Errorf("on the %d: %q, %v\nwant %q", day, lines, err, want)
 		}
@@ -122,7 +132,7 @@ func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 		{At: "30 2 * * *", Zone: "Europe/Berlin", Min: new(4)},
 		{At: "0 4 * * *", Zone: "Europe/Berlin", Min: new(1)},
 	}
-	lines, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 800)
+	lines, err := linesOf(scheduleRows(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 800))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +154,7 @@ func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 func TestScheduleLinesSayWhatCannotBeRead(t *testing.T) {
 	g := bus.DefaultGroup()
 	g.Schedule = []bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: new(2)}}
-	if _, err := scheduleLines(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3); err == nil ||
+	if _, err := linesOf(scheduleRows(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3)); err == nil ||
 		!strings.Contains(err.Error(), "group autoscale: schedule[0].at: ") {
 		t.Error(err)
 	}
