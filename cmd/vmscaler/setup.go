@@ -79,5 +79,5 @@ func setUp(ctx context.Context, hv *libvirtHost, cfg config.Config, out io.Write
 		return err
 	}
 	return buildTemplate(ctx, hv, template.Target{Pool: cfg.Pool, Name: host.DemoTemplate, KeepFreeMiB: cfg.Host.PoolReserveMiB},
-		demo.KernelCloud, out)
+		demo.Config{Kernel: demo.KernelCloud}, out)
 }

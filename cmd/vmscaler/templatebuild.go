@@ -20,6 +20,7 @@ import (
 type templateBuildCmd struct {
 	g            *globals
 	name, kernel string
+	cache        string
 }
 
 func templateBuildCommand(g *globals) *cobra.Command {
@@ -28,8 +29,8 @@ func templateBuildCommand(g *globals) *cobra.Command {
 		Use:   "build",
 		Short: "Build the small demo template from the distribution's packages",
 		Long: `Build a small bootable template (kernel, busybox, guest agent, stress-ng) from the distribution's packages, without
-root, and upload it to the storage pool.`,
-		Example: "  vmscaler template build\n  vmscaler template build --name demo-2",
+root, and upload it to the storage pool. With --cache a later build needs no network, while the package lists are the same.`,
+		Example: "  vmscaler template build\n  vmscaler template build --name demo-2 --cache ~/.cache/vmscaler/packages",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.validate(); err != nil {
@@ -40,6 +41,7 @@ root, and upload it to the storage pool.`,
 	}
 	cmd.Flags().StringVar(&c.name, "name", host.DemoTemplate, "the template's name")
 	cmd.Flags().StringVar(&c.kernel, "kernel", demo.KernelCloud, "cloud, generic, or a linux-image package")
+	cmd.Flags().StringVar(&c.cache, "cache", "", "folder that keeps the downloaded packages for the next build (nothing is kept)")
 	return cmd
 }
 
@@ -56,12 +58,12 @@ func (c *templateBuildCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 		to.Name = c.name
-		return buildTemplate(cmd.Context(), hv, to, c.kernel, cmd.OutOrStdout())
+		return buildTemplate(cmd.Context(), hv, to, demo.Config{Kernel: c.kernel, CacheDir: c.cache}, cmd.OutOrStdout())
 	})
 }
 
 // buildTemplate builds and uploads a template; one that is there already is an error.
-func buildTemplate(ctx context.Context, hv *libvirtHost, to template.Target, kernel string, out io.Writer) error {
+func buildTemplate(ctx context.Context, hv *libvirtHost, to template.Target, cfg demo.Config, out io.Writer) error {
 	// Upload refuses it too, but only after the work.
 	switch info, err := template.Lookup(hv.conn, to.Pool, to.Name); {
 	case err == nil && info.Complete:
@@ -78,15 +80,13 @@ func buildTemplate(ctx context.Context, hv *libvirtHost, to template.Target, ker
 	say := func(format string, args ...any) {
 		fmt.Fprintf(out, "template %s: %4.1f s  %s\n", to.Name, time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}
-	file, err := demo.Build(ctx, demo.Config{
-		Output: filepath.Join(dir, "template.qcow2"), Kernel: kernel,
-		Progress: func(step string) { say("%s", step) },
-	})
+	cfg.Output, cfg.Progress = filepath.Join(dir, "template.qcow2"), func(step string) { say("%s", step) }
+	file, err := demo.Build(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	bars := newBars(out)
-	_, err = template.Import(ctx, hv.conn, to, template.Image{File: file, Source: "vmscaler template build, kernel " + kernel},
+	_, err = template.Import(ctx, hv.conn, to, template.Image{File: file, Source: "vmscaler template build, kernel " + cfg.Kernel},
 		template.Report{
 			Step:     func(step string) { bars.end(); say("%s", step) },
 			Progress: bars.show,

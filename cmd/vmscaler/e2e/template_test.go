@@ -56,7 +56,7 @@ func TestTemplateLife(t *testing.T) {
 			t.Errorf("%s says\n%s", command, out)
 		}
 	}
-	w.must("template", "build", "--name", "built", "-c", config)
+	w.must("template", "build", "--name", "built", "--cache", packageCache(), "-c", config)
 	out := w.must("template", "show", "built", "-c", config)
 	if known, _, _ := strings.Cut(out, "boot time"); strings.Contains(known, "unknown") ||
 		!containsAll(out, "template build, kernel cloud", "firmware   bios", "cloud-init absent") {
