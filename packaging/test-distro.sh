@@ -152,6 +152,7 @@ enter() { # SUITE DIR GOROOT GOMODCACHE GO TEST'S ARGUMENTS...
 	shift 4
 	mount -t proc proc "$root/proc"
 	mount -t tmpfs -o mode=0755 run "$root/run"
+	mkdir -m 1777 "$root/run/lock" # libvirt locks consoles there
 	mount -t tmpfs -o mode=0755 dev "$root/dev"
 	for device in null zero full random urandom tty kvm net/tun vhost-net; do
 		node=$root/dev/$device

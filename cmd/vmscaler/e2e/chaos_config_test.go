@@ -61,7 +61,8 @@ func (c *chaos) victimHookHangs() {
 	newest := slices.MaxFunc(c.vms(), func(a, b vm.VM) int { return a.Meta.Created.Compare(b.Meta.Created) })
 	key, err := nats.NkeyOptionFromSeed(server.CredentialsFile(c.state, bus.RoleOperator))
 	c.try("read the operator's key", err)
-	conn, err := nats.Connect(c.url, key, nats.MaxReconnects(-1))
+	// The question is asked soon after the start: it is to hear it.
+	conn, err := nats.Connect(c.url, key, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	c.try("connect as a listener", err)
 	defer conn.Close()
 	questions, err := conn.SubscribeSync((&bus.Victims{Group: c.group, Hook: "jobs"}).Subject())
