@@ -25,7 +25,8 @@ func TestMetrics(t *testing.T) {
 	if body := fetch(t, "http://"+inProcess+"/metrics"); !strings.Contains(body, fmt.Sprintf("vmscaler_group_max{group=%q} 3", w.group)) {
 		t.Errorf("in the process itself:\n%s", body)
 	}
-	prometheus := w.prometheus(t.TempDir(), server, address)
+	prometheus := w.prometheus(t.TempDir(), server, address, fmt.Sprintf(
+		"- {job_name: inside, http_sd_configs: [{url: 'http://%s/sd/%s?port=9100', refresh_interval: 1s}]}\n", address, w.group))
 	query := func(expression string) string {
 		return strings.Join(strings.Fields(fetch(t, "http://"+server+"/api/v1/query?query="+url.QueryEscape(expression))), "")
 	}
@@ -50,6 +51,7 @@ func TestMetrics(t *testing.T) {
 	value("count(vmscaler_stage_up == 1)", "4") // bus, collector, decider and actuator
 
 	w.scaleOverHTTP(address)
+	value(fmt.Sprintf("count(up{job=%q, vm=%q, template=\"demo\"})", "inside", w.group+"-1"), "1") // by /sd
 	check := exec.Command(ofPrometheus(t, "promtool"), "check", "metrics")
 	check.Stdin = strings.NewReader(fetch(t, "http://"+address+"/metrics"))
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {

@@ -51,11 +51,12 @@ func ofPrometheus(t testing.TB, program string) string {
 	return path
 }
 
-// prometheus runs a server that scrapes an exporter once a second.
-func (w *world) prometheus(dir, address, exporter string) *process {
+// prometheus runs a server that scrapes an exporter once a second, beside other jobs.
+func (w *world) prometheus(dir, address, exporter string, jobs ...string) *process {
 	w.t.Helper()
 	config := filepath.Join(dir, "prometheus.yml")
-	text := "global: {scrape_interval: 1s}\nscrape_configs: [{job_name: web, static_configs: [{targets: ['" + exporter + "']}]}]\n"
+	text := "global: {scrape_interval: 1s}\nscrape_configs:\n- {job_name: web, static_configs: [{targets: ['" + exporter + "']}]}\n" +
+		strings.Join(jobs, "")
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
