@@ -27,7 +27,7 @@ type httpSetting struct {
 func httpSettings() []httpSetting {
 	return []httpSetting{
 		{
-			"http", "VMSCALER_HTTP", "address to serve HTTP on: the API, metrics and health checks; or off (default " +
+			"http", "VMSCALER_HTTP", "address to serve HTTP on: page, API, metrics and health checks; or off (default " +
 				config.DefaultHTTP + ")",
 			func(c *config.Config) *string { return &c.HTTPListen },
 		},

@@ -27,11 +27,11 @@ func webCommand(g *globals) *cobra.Command {
 	c := &webCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "web",
-		Short: "Serve a running vmscaler over HTTP: its API, metrics for Prometheus, and health checks",
+		Short: "Serve a running vmscaler over HTTP: a page, its API, metrics for Prometheus, and health checks",
 		Long: long(`
-Serve a running vmscaler over HTTP, as ` + "`vmscaler run`" + ` does by itself: the API at /api/v1, metrics of groups, VMs,
-decisions, launches, hosts and stages for Prometheus at /metrics, /healthz, which says whether it is connected, and /readyz, which says
-whether each group has a fresh sample and a decision that holds. It is a process of its own, so any number may run, on any host
+Serve a running vmscaler over HTTP, as ` + "`vmscaler run`" + ` does by itself: a page for browsers at /, the API at
+/api/v1, metrics for Prometheus at /metrics, which VMs serve at /sd/GROUP, /healthz, which says whether it is connected, and
+/readyz, which says whether each group has a fresh sample and a decision that holds. It is a process of its own, so any number may run, on any host
 that reaches the bus. What changes something takes a token, and an operator's credentials for the bus. Beyond loopback, and where
 not everybody may watch the bus, reading takes a token, too.`),
 		Example: "  vmscaler web\n  vmscaler web --http 127.0.0.1:9100 --metrics-per-vm=false",

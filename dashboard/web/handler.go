@@ -27,6 +27,8 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /metrics", s.reading(promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: scrapes, Timeout: scrapeWithin, EnableOpenMetrics: true, ErrorLog: errorLog{s.c.Log},
 	})))
+	mux.Handle("/", page())
+	mux.Handle("GET "+apiPath+"/stream", s.reading(http.HandlerFunc(s.stream)))
 	mux.Handle("GET /sd/{group}", s.reading(http.HandlerFunc(s.discover)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, s.unhealthy()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

@@ -54,6 +54,8 @@ type Server struct {
 	origins  http.CrossOriginProtection
 	// histories has an element for each that reads the history.
 	histories   chan struct{}
+	streams     chan struct{} // the same for pages that are open
+	views       views
 	listenAgain time.Duration // between two tries to get its address
 
 	bus      atomic.Pointer[Bus]    // nil: there is none yet, or not any more
@@ -76,6 +78,7 @@ type Bus struct {
 func New(c Config) *Server {
 	s := &Server{
 		c: c, model: model.New(c.Now(), sizes), histories: make(chan struct{}, historiesAtOnce), listenAgain: 5 * time.Second,
+		streams: make(chan struct{}, streamsAtMost),
 	}
 	s.exporter = metrics.NewExporter(c.PerVM, s.read)
 	s.Waiting("it has no bus yet")

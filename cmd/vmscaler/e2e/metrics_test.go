@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/vmscaler/vmscaler/dashboard/web/webtest"
 )
 
 // TestMetrics: a real Prometheus scrapes a real group, and finds what is there.
@@ -51,6 +53,8 @@ func TestMetrics(t *testing.T) {
 	value("count(vmscaler_stage_up == 1)", "4") // bus, collector, decider and actuator
 
 	w.scaleOverHTTP(address)
+	w.scaleInBrowser(address)
+	p.untilReady(2)
 	value(fmt.Sprintf("count(up{job=%q, vm=%q, template=\"demo\"})", "inside", w.group+"-1"), "1") // by /sd
 	check := exec.Command(ofPrometheus(t, "promtool"), "check", "metrics")
 	check.Stdin = strings.NewReader(fetch(t, "http://"+address+"/metrics"))
@@ -62,6 +66,25 @@ func TestMetrics(t *testing.T) {
 	prometheus.kill()
 	exporter.stop()
 	p.stop()
+}
+
+// scaleInBrowser: a person looks at the page, logs in, has the group grow, and sees it grow.
+func (w *world) scaleInBrowser(address string) {
+	w.t.Helper()
+	token := strings.TrimSpace(w.must("web", "token", "--role", "operator", "person"))
+	b := webtest.Open(w.t, "http://"+address+"/")
+	b.Until(fmt.Sprintf(`document.title === "%s: 1 of 1 ready – vmscaler"`, w.group))
+	b.Until(`document.querySelector("#vms td:nth-child(6)").textContent.match(/^[0-9.]+$/)`) // its address
+	b.Click("header", "Log in")
+	b.Type("#field-token", token)
+	b.Until(`document.querySelector("#who").textContent === "person, operator"`)
+	b.Click("#actions", "Scale")
+	b.Set("#field-desired", "2")
+	b.Type("#field-reason", "a look at the page")
+	b.Until(`document.querySelector("#notes").textContent.includes("a look at the page")`)
+	b.Until(fmt.Sprintf(`document.title === "%s: 2 of 2 ready – vmscaler"`, w.group))
+	b.Until(`document.querySelectorAll("#vms tr").length === 2`)
+	b.Picture("scaled-out")
 }
 
 // scaleOverHTTP: a program with a token of the right role scales the group, and one without does not.

@@ -1,0 +1,102 @@
+package web
+
+import (
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/dashboard/model/modeltest"
+	"github.com/vmscaler/vmscaler/dashboard/web/webtest"
+	"github.com/vmscaler/vmscaler/decider/explain"
+)
+
+// hostile is a text as a guest, or somebody on the bus, may choose it.
+const hostile = `<img src=x onerror="document.title='pwned'"><script>document.title='pwned'</script>`
+
+// TestPage: a real browser shows what is known, at all sizes and in both themes, in words as well, and runs nothing of it.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	s := newAPISite(t, scaled)
+	s.server.c.Explain = func(d *bus.Decision, _ []bus.Event) any { return explain.New(d, nil, time.UTC) }
+	s.follow(s.bus)
+	begin := time.Now()
+	feed := func(desired int, names ...string) {
+		at := time.Since(begin).Seconds()
+		sample, d := modeltest.Sample("web", "kvm1", at), modeltest.Decision("web", at)
+		sample.Time, d.Time, d.ExpiresAt = time.Now(), time.Now(), time.Now().Add(time.Minute)
+		for i, name := range names {
+			vm := modeltest.VM(name, new(40.+10*float64(i)))
+			vm.Created, vm.Address, vm.Template, vm.Error = begin.Add(-time.Hour), "10.0.0.7", "demo", hostile
+			sample.VMs = append(sample.VMs, vm)
+		}
+		d.Desired, d.Inputs.Ready, d.Inputs.Owned, d.Sentence = desired, len(names), len(names), hostile
+		s.server.fold(sample)
+		s.server.fold(d)
+		s.server.fold(modeltest.Health("decider", at))
+	}
+	feed(2, "web-1", "web-2")
+	b := webtest.Open(t, "http://"+s.address+"/")
+	b.Until(`document.querySelector("#vms").children.length === 2`)
+	if got := b.Value(`document.querySelector("#sentence").textContent`); got != hostile {
+		t.Errorf("the sentence is %q", got)
+	}
+	if got := b.Value(`document.title + document.querySelectorAll("main img, main script").length`); got != "web: 2 of 2 ready – vmscaler0" {
+		t.Errorf("the title is %q", got)
+	}
+	feed(3, "web-1", "web-2", "web-3") // it is live
+	b.Until(`document.querySelector("#vms").children.length === 3`)
+	b.Until(`document.querySelector("#cpu path")?.getAttribute("d").includes("L")`)
+	b.Until(`document.querySelector("#events").children.length > 0`)
+	b.Until(`document.querySelector("#why-not").children.length > 0 && document.querySelector("#steps").children.length > 0`)
+	for _, theme := range []string{"light", "dark"} {
+		b.Theme(theme)
+		for name, width := range map[string]int64{"desktop": 1280, "phone": 320} {
+			b.Resize(width, 900)
+			b.Fits()
+			b.Until(`document.querySelector("#cpu").viewBox.baseVal.width <= innerWidth`)
+			b.Picture("page-" + name + "-" + theme)
+		}
+		b.Readable(theme)
+	}
+	b.Named("banner", "navigation", "main", "contentinfo", "heading", "table", "rowheader", "columnheader", "status", "image")
+	login(t, b, s)
+	scale(t, b, s)
+}
+
+// login logs in as an operator.
+func login(t *testing.T, b *webtest.Browser, s *apiSite) {
+	t.Helper()
+	if got := b.Value(`document.querySelector("#actions").hidden + document.querySelector("#who").textContent`); got != "trueread-only" {
+		t.Errorf("before the login: %s", got)
+	}
+	b.Click("header", "Log in")
+	b.Type("#field-token", "wrong")
+	b.Until(`document.querySelector("#ask-error").textContent.includes("not valid")`)
+	b.Named("dialog", "textbox", "alert")
+	b.Picture("login")
+	b.Type("#field-token", s.operator)
+	b.Until(`document.querySelector("#who").textContent === "ops, operator" && !document.querySelector("#ask").open`)
+	if got := b.Value("document.cookie + localStorage.length + sessionStorage.length"); got != "00" {
+		t.Errorf("the page can read its cookie: %s", got)
+	}
+}
+
+// scale changes the group, after a question, and by keys alone.
+func scale(t *testing.T, b *webtest.Browser, s *apiSite) {
+	t.Helper()
+	b.Until(`!document.querySelector("#actions").hidden`)
+	b.Press("#actions button")
+	b.Until(`document.querySelector("#ask").open`)
+	if len(s.asked) > 0 {
+		t.Fatal("it changes something before it has asked")
+	}
+	b.Picture("scale")
+	b.Set("#field-desired", "4")
+	b.Type("#field-reason", "launch")
+	b.Until(`document.querySelector("#said").textContent === "web is to have 4 VMs"`)
+	if q := s.asked[0].Query; s.asked[0].Verb != bus.VerbScale || q.Group != "web" || *q.Desired != 4 || q.Reason != "launch" {
+		t.Errorf("asked for %+v", q)
+	}
+	b.Click("header", "Log out")
+	b.Until(`document.querySelector("#actions").hidden && document.querySelector("#who").textContent === "read-only"`)
+}
