@@ -166,6 +166,8 @@ func vmSummary(verb bus.VMVerb) string {
 		return "Have it serve again"
 	case bus.VMDetach:
 		return "Give it away as it is"
+	case bus.VMAttach:
+		return "Have a domain be a VM of a group"
 	}
 	return string(verb)
 }
