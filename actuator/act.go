@@ -56,6 +56,9 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 	gone := a.gone
 	a.gone = nil
 	for _, g := range a.groups {
+		if g.leaves {
+			continue
+		}
 		s := a.situation(g, slots, inv)
 		s.Replaced = l.replaced[g.spec.Template]
 		g.desired, g.most = s.Desired, s.Spec.Max

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -83,6 +82,9 @@ type Actuator struct {
 	ignored     sync.Map                // what was said to have no effect
 	recalled    bool                    // what an earlier process has removed is counted
 	retries     map[string]removalRetry // VMs whose removal failed, by UUID
+	reloads     client.Handover
+	handed      []func()          // who waits until the groups hold that were handed over
+	former      map[string]*group // that have left
 }
 
 // group is the actuator's view of one group.
@@ -113,7 +115,12 @@ type group struct {
 	failedAt  time.Time // the last of failures and deaths
 	standing  standing
 	attached  map[string]time.Time // domains that were to be attached, by name: of which request that was done or refused
+	leaves    bool                 // the config, and is planned for no more
+	joined    bool                 // the config lately; its VMs were not looked at yet
 }
+
+// newGroup is one without a spec.
+func newGroup(now time.Time) *group { return &group{began: now, attached: map[string]time.Time{}} }
 
 // hooked is a spec with the hooks that are waited for now: none while a person has paused them.
 func (g *group) hooked(spec bus.Group) bus.Group {
@@ -164,14 +171,17 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		outbox: client.NewOutbox(conn, log), chosen: make(chan chosen, len(cfg.Groups)),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
+	a.reloads, a.former = client.NewHandover(), map[string]*group{}
 	a.hooks, a.retries = vm.NewHooks(a.log), map[string]removalRetry{}
 	for _, spec := range cfg.Groups {
 		if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
 			return nil, fmt.Errorf("actuator: group %s: scale_in: %w", spec.Name, err)
 		}
-		a.groups[spec.Name] = &group{spec: spec, hash: spec.Hash(), began: cfg.Now(), attached: map[string]time.Time{}}
-		a.byAge = a.byAge || slices.Contains(spec.ScaleIn, bus.ScaleInOutdated)
+		g := newGroup(cfg.Now())
+		g.spec, g.hash = spec, spec.Hash()
+		a.groups[spec.Name] = g
 	}
+	a.orderBy()
 	return a, nil
 }
 
@@ -241,6 +251,8 @@ func (a *Actuator) wait(ctx context.Context, in inbox, d time.Duration) bool {
 			a.meet(h)
 		case r := <-in.requests:
 			a.answer(r)
+		case r := <-a.reloads:
+			a.reload(r)
 		case <-again.C:
 			return true
 		}

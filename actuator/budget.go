@@ -140,8 +140,10 @@ func (a *Actuator) countRemovals(g *group, plan Actions) {
 	}
 	if len(g.removals) > before {
 		all := map[string][]time.Time{}
-		for name, g := range a.groups {
-			all[name] = g.removals
+		for _, groups := range []map[string]*group{a.former, a.groups} {
+			for name, g := range groups {
+				all[name] = g.removals
+			}
 		}
 		a.sweeper.records.KeepRemovals(all)
 	}

@@ -600,6 +600,7 @@ type stage struct {
 	host     string
 	conn     *client.Conn // of the one who plays the decider
 	operator *client.Conn // of one who answers hooks
+	own      *Actuator
 	events   chan bus.Event
 	reports  chan error
 	sent     int
@@ -656,6 +657,7 @@ func startStage(
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.own = a
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

@@ -60,6 +60,7 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 	defer probe.Stop()
 	for {
 		a.cfg.Alive()
+		a.letGo()
 		s.lookAgain(ctx)
 		select {
 		case <-ctx.Done():
@@ -72,6 +73,9 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 			a.meet(h)
 		case r := <-in.requests:
 			a.answer(r)
+		case r := <-a.reloads:
+			a.reload(r)
+			s.changed, s.again = true, true
 		case <-probe.C:
 			if err := s.ask(ctx); err != nil {
 				return err

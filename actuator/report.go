@@ -148,11 +148,8 @@ func (a *Actuator) reportChanges(inv vm.Inventory) {
 			a.workers[vm.UUID] == nil && (vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
 			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
 		}
-		if a.seen == nil {
-			a.tell(bus.Event{
-				Group: vm.Meta.Group, VM: vm.Name, Event: bus.EventAdopted,
-				Sentence: fmt.Sprintf("found %s, phase %s", vm.State, vm.Meta.Phase),
-			})
+		if a.seen == nil || a.groups[vm.Meta.Group].joined {
+			a.adopted(vm)
 		}
 	}
 	for uuid, vm := range a.seen {
@@ -173,6 +170,7 @@ func (a *Actuator) reportChanges(inv vm.Inventory) {
 	}
 	a.seen = now
 	for name, g := range a.groups {
+		g.joined = false
 		g.forgive(a.cfg.Now())
 		for _, e := range g.ill(died[name], "it is off or gone", a.cfg.Now(), a.cfg.Now()) {
 			a.tell(e)

@@ -68,6 +68,8 @@ type Collector struct {
 	unconfigured map[string]int // VMs here of groups that are not configured
 	sampled      bool           // a pass has succeeded over this connection
 
+	reloads client.Handover
+
 	after func(time.Duration) <-chan time.Time // what tests replace
 }
 
@@ -98,11 +100,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Collector, error) 
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "collector").Logger(), hashes: map[string]string{},
 		rates:  map[string]bool{},
 		before: map[string]counter{}, slow: map[string]slowReading{}, unconfigured: map[string]int{}, ran: map[string]bool{},
-		after: time.After,
+		after: time.After, reloads: client.NewHandover(),
 	}
-	for _, g := range cfg.Groups {
-		c.hashes[g.Name], c.rates[g.Name] = g.Hash(), g.Policy.FollowsRates()
-	}
+	c.setGroups(cfg.Groups)
 	return c, nil
 }
 
@@ -134,6 +134,8 @@ func (c *Collector) Run(ctx context.Context) error {
 				return nil
 			case <-over:
 				over = nil
+			case r := <-c.reloads:
+				c.reload(r)
 			case <-ticks:
 			}
 		}
@@ -245,6 +247,8 @@ func (c *Collector) untilTick(ctx context.Context, s *session, ticks <-chan time
 			}
 			c.cfg.Report(err)
 			c.cfg.Sampled()
+		case r := <-c.reloads:
+			c.reload(r)
 		case r := <-s.slows:
 			s.slow = nil
 			c.takeSlow(r)

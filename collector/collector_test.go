@@ -85,6 +85,7 @@ func metadata(t *testing.T, name, uuid string, created time.Time) string {
 
 // bench is a running collector.
 type bench struct {
+	own     *Collector
 	t       *testing.T
 	samples chan bus.Sample
 	ticks   chan time.Time
@@ -133,6 +134,7 @@ func start(t *testing.T, dial func(context.Context) (*libvirt.Connect, error)) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.own = c
 	c.after = func(pause time.Duration) <-chan time.Time {
 		b.pauses <- pause
 		over := make(chan time.Time)

@@ -49,6 +49,8 @@ type Decider struct {
 	began           time.Time
 	groups          map[string]*group
 	stages          map[string]bus.Health // by subject, with the time of their arrival
+	reloads         client.Handover
+	former          map[string]bus.Controls // of groups that have left
 
 	// handled is called with each sample and tick that the loop is through with, and with nil once it runs; for tests.
 	handled func(message any)
@@ -95,7 +97,10 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 		}
 		return g, Check(g)
 	}
-	return &Decider{cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger(), handled: func(any) {}}, nil
+	return &Decider{
+		cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger(), handled: func(any) {},
+		reloads: client.NewHandover(), former: map[string]bus.Controls{},
+	}, nil
 }
 
 // Check reports what of a group's spec Decide cannot go by: a policy, an order of removal or a schedule that is not known.
@@ -134,6 +139,13 @@ type group struct {
 	heardAt  time.Time // when the one that leads decided last, by this decider's spec; zero: never
 	othersAt time.Time // the same, by another spec
 	hindered hindered
+}
+
+func newGroup(spec bus.Group, now time.Time) *group {
+	hash := spec.Hash()
+	return &group{
+		spec: spec, inForce: spec, metrics: map[string]Published{}, hash: hash, window: Window{SpecHash: hash}, lastEval: now,
+	}
 }
 
 // use lets a spec hold. What another query has answered is not what this one asks.
@@ -221,15 +233,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	d.began = d.cfg.Now()
 	d.leaderlessSince = d.began
 	for _, spec := range d.cfg.Groups {
-		hash := spec.Hash()
-		d.groups[spec.Name] = &group{
-			spec:     spec,
-			inForce:  spec,
-			metrics:  map[string]Published{},
-			hash:     hash,
-			window:   Window{SpecHash: hash},
-			lastEval: d.cfg.Now(),
-		}
+		d.groups[spec.Name] = newGroup(spec, d.began)
 	}
 	stop := d.campaign(ctx)
 	defer stop()
@@ -256,6 +260,8 @@ func (d *Decider) Run(ctx context.Context) error {
 			}
 		case h := <-in.health:
 			d.record(h)
+		case r := <-d.reloads:
+			d.reload(ctx, r)
 		case r := <-asked:
 			if answers--; answers == 0 {
 				asked = nil // until the next tick

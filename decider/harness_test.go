@@ -17,6 +17,7 @@ import (
 // harness is a running decider with a clock of its own.
 type harness struct {
 	t         *testing.T
+	decider   *Decider
 	conn      *client.Conn // of the one who plays the collectors
 	own       *client.Conn // of the decider
 	decisions chan bus.Decision
@@ -64,6 +65,7 @@ func startHarness(t *testing.T, groups ...bus.Group) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.decider = d
 	d.handled = func(message any) {
 		if message == nil { // it is subscribed then, and leads
 			close(b.begun)
