@@ -89,6 +89,22 @@ func (g *globals) addressConfig(stderr io.Writer) (cfg config.Config, named bool
 	return cfg, false, nil
 }
 
+// reader reads the config again as a command of stages started with it; overlay is what else that put over it, and may be nil.
+func (g *globals) reader(
+	busF busFlags, overlay func(*config.Config) error,
+) func() (config.Config, []config.Warning, error) {
+	return func() (config.Config, []config.Warning, error) {
+		cfg, warnings, err := g.readConfig()
+		if err == nil {
+			_, err = busF.apply(&cfg)
+		}
+		if err == nil && overlay != nil {
+			err = overlay(&cfg)
+		}
+		return cfg, warnings, err
+	}
+}
+
 // fileURI is the libvirt URI of the config file, for commands that need nothing else of it.
 func (g *globals) fileURI(stderr io.Writer) (string, error) {
 	cfg, _, err := g.addressConfig(stderr)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -152,16 +151,6 @@ func endSignals(hangupIgnored, onTerminal bool) []os.Signal {
 		signals = append(signals, syscall.SIGHUP)
 	}
 	return signals
-}
-
-// reopenOnHangup has the log file opened again at each hangup of a service, as programs that move logs away ask for it.
-func reopenOnHangup(hangups <-chan os.Signal, file io.Closer, log zerolog.Logger) {
-	for range hangups {
-		if file != nil {
-			_ = file.Close()
-		}
-		log.Info().Msg("hangup: the log is opened again; the config is read at the start only")
-	}
 }
 
 // watchHangups gives a service's hangups, until stop.

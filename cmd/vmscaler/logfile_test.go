@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
@@ -50,10 +53,14 @@ func TestLogFile(t *testing.T) {
 	hangups := make(chan os.Signal, 1)
 	hangups <- syscall.SIGHUP
 	close(hangups)
-	reopenOnHangup(hangups, file, zerolog.New(file))
+	r := &reloader{
+		read:    func() (config.Config, []config.Warning, error) { return config.Config{}, nil, errors.New("no") },
+		service: service.Nobody(), log: zerolog.New(file),
+	}
+	r.hangups(t.Context(), hangups, file)
 	write("second\n")
 	data, err := os.ReadFile(path)
-	if err != nil || !strings.HasSuffix(string(data), "second\n") || !strings.Contains(string(data), "opened again") {
+	if err != nil || !strings.HasSuffix(string(data), "second\n") || !strings.Contains(string(data), "not reloaded") {
 		t.Errorf("%q, %v", data, err)
 	}
 	for range oldLogs + 2 {

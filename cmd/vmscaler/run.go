@@ -64,7 +64,7 @@ func (c *runCmd) run(cmd *cobra.Command) error {
 	if _, err := c.bus.apply(&cfg); err != nil {
 		return err
 	}
-	if err := c.http.apply(&cfg); err != nil {
+	if err := c.overlay(&cfg); err != nil {
 		return err
 	}
 	stages, err := chooseStages(c.stages, cfg)
@@ -73,18 +73,24 @@ func (c *runCmd) run(cmd *cobra.Command) error {
 	}
 	if c.dryRun {
 		fmt.Fprintln(cmd.ErrOrStderr(), "dry run: everything is decided and shown, and no VM is made or removed")
-		for i := range cfg.Groups {
-			cfg.Groups[i].DryRun = true
-		}
 	}
 	o := runOptions{
 		command: "vmscaler run", stages: stages, setup: c.setup, wantsLog: cmd.Flags().Changed("log-level"),
+		read:  c.g.reader(c.bus, c.overlay),
 		plain: c.noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv),
 	}
 	if c.http.wanted(cfg, slices.Contains(stages, app.StageDashboard)) {
 		o.http = &c.http
 	}
 	return c.g.run(cmd.Context(), cfg, o)
+}
+
+// overlay puts what the command's other flags say over the config.
+func (c *runCmd) overlay(cfg *config.Config) error {
+	for i := range cfg.Groups {
+		cfg.Groups[i].DryRun = cfg.Groups[i].DryRun || c.dryRun
+	}
+	return c.http.apply(cfg)
 }
 
 // chooseStages are the stages of a run, of those that --stages names.

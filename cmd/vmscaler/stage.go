@@ -51,7 +51,9 @@ func (c *stageCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return c.g.run(cmd.Context(), cfg, runOptions{command: "vmscaler " + c.stage, stages: []string{c.stage}})
+	return c.g.run(cmd.Context(), cfg, runOptions{
+		command: "vmscaler " + c.stage, stages: []string{c.stage}, read: c.g.reader(c.bus, nil),
+	})
 }
 
 // busCmd is the command bus.
@@ -92,7 +94,9 @@ func (c *busCmd) run(cmd *cobra.Command) error {
 	if err := c.validate(cfg); err != nil {
 		return err
 	}
-	return c.g.run(cmd.Context(), cfg, runOptions{command: "vmscaler bus", stages: []string{app.StageBus}})
+	return c.g.run(cmd.Context(), cfg, runOptions{
+		command: "vmscaler bus", stages: []string{app.StageBus}, read: c.g.reader(c.bus, nil),
+	})
 }
 
 // shellWords are words as a shell takes them.

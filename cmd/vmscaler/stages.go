@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
@@ -34,6 +36,8 @@ type runOptions struct {
 	// wantsLog is that the user asks for the log's level, also beside the lines of a plain dashboard.
 	wantsLog bool
 	http     *httpFlags // nil: nothing is served
+	// read is the config as the process would start with it now.
+	read func() (config.Config, []config.Warning, error)
 }
 
 func (o runOptions) has(stages ...string) bool {
@@ -56,6 +60,11 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 			fmt.Fprintf(r.stderr, "waiting for the bus: %s\n", asCalled(strings.TrimPrefix(why.Error(), "bus: ")))
 		},
 	}
+	r.reload = &reloader{
+		read: o.read, check: func(context.Context, config.Config) error { return nil }, held: func([]bus.Group) {},
+		stages: make(chan app.Reload), service: r.stages.Service, cfg: cfg,
+	}
+	r.stages.Reloads = r.reload.stages
 	r.serve(ctx)
 	if o.has(app.StageCollector, app.StageActuator) {
 		if err := r.reach(ctx); err != nil {
@@ -69,7 +78,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	}
 	ctx, quit := context.WithCancel(ctx)
 	r.defers(quit)
-	if err := r.logs(); err != nil {
+	if err := r.logs(ctx); err != nil {
 		return err
 	}
 	r.show(quit)
@@ -77,7 +86,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		return err
 	}
 	if o.has(app.StageActuator) {
-		fmt.Fprintln(r.stderr, stopped(r.hv, groupNames(cfg.Groups)))
+		fmt.Fprintln(r.stderr, stopped(r.hv, groupNames(r.reload.groups())))
 	}
 	return nil
 }
@@ -93,6 +102,7 @@ type stageRun struct {
 
 	hv            *libvirtHost        // nil where no stage needs libvirt
 	describe      func(busURL string) // the lock says where the bus is
+	reload        *reloader
 	title, footer string
 	deferred      []func()
 }
@@ -164,19 +174,29 @@ func (r *stageRun) reach(ctx context.Context) error {
 
 // claim takes the lock of libvirt, and refuses a host that is not ready.
 func (r *stageRun) claim(ctx context.Context) error {
-	hv, state, groups := r.hv, stateDir(r.cfg), groupNames(r.cfg.Groups)
-	lock, err := acquire(hv, r.o.command, r.cfg.BusURL, state, groups...)
+	hv, state, groups := r.hv, stateDir(r.cfg), r.cfg.Groups
+	lock, err := acquire(hv, r.o.command, r.cfg.BusURL, state, groupNames(groups)...)
 	if err != nil {
 		return err
 	}
 	r.defers(lock.Release)
 	r.stages.Claim = func(conn *libvirt.Connect) error { return claim(lock, conn, hv.choice.URI) }
-	r.describe = func(busURL string) { _ = lock.Describe(holder(hv, r.o.command, busURL, state, groups...)) }
+	url := "" // the bus's, once that is known
+	var mu sync.Mutex
+	describe := func(busURL string, groups []bus.Group) {
+		mu.Lock()
+		defer mu.Unlock()
+		url = cmp.Or(busURL, url)
+		_ = lock.Describe(holder(hv, r.o.command, url, state, groupNames(groups)...))
+	}
+	r.describe = func(busURL string) { describe(busURL, groups) }
+	r.reload.held = func(groups []bus.Group) { describe("", groups) }
+	r.reload.check = checkHost(hv)
 	return r.g.readyHost(ctx, hv, r.cfg, r.o.setup)
 }
 
 // logs chooses where the log goes: not onto a terminal that the dashboard draws on, over which a watchdog watches then.
-func (r *stageRun) logs() error {
+func (r *stageRun) logs(ctx context.Context) error {
 	var toReopen io.Closer // nil: it goes to stderr
 	switch shows := r.o.has(app.StageDashboard); {
 	case shows && r.o.plain:
@@ -199,10 +219,10 @@ func (r *stageRun) logs() error {
 		}
 		r.defers(release)
 	}
-	r.stages.Log = r.log
+	r.stages.Log, r.reload.log = r.log, r.log
 	hangups, unwatch := watchHangups()
 	r.defers(unwatch)
-	go reopenOnHangup(hangups, toReopen, r.log)
+	go r.reload.hangups(ctx, hangups, toReopen)
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/rs/zerolog"
 	"libvirt.org/go/libvirt"
@@ -17,7 +16,6 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
-	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/collector"
@@ -62,6 +60,8 @@ type Options struct {
 	Web *web.Server
 	// Ready is called once the bus answers and the stages run; it may be nil.
 	Ready func(busURL string)
+	// Reloads are other groups that are to hold; nil: there are none.
+	Reloads <-chan Reload
 	// Service is told how the process is; nil: nobody is.
 	Service *service.Notifier
 }
@@ -105,7 +105,8 @@ func Run(ctx context.Context, o Options) error {
 		o.Service = service.Nobody()
 	}
 	running := o.Service.Expect()
-	stages, err := build(ctx, o, connect, url)
+	reloading := &reloading{}
+	stages, err := build(ctx, o, makers(o, url, reloading), connect)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // stopped while it waited for the bus
@@ -130,6 +131,7 @@ func Run(ctx context.Context, o Options) error {
 		wg.Go(func() { serve(ctx, o, connect) })
 	}
 	wg.Go(func() { _ = o.Service.Run(ctx) })
+	wg.Go(func() { reloading.run(ctx, o.Reloads) })
 	if o.Ready != nil {
 		o.Ready(url)
 	}
@@ -139,41 +141,6 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	return nil
-}
-
-// connector gives a stage its connection.
-type connector func(ctx context.Context, stage string) (*client.Conn, error)
-
-// openBus gives a way to connect to the bus, its address, and how to end it.
-func openBus(o Options) (connect connector, url string, stop func(), err error) {
-	if !slices.Contains(o.Stages, StageBus) {
-		return func(ctx context.Context, stage string) (*client.Conn, error) {
-			return Join(ctx, stage, o.Remote, o.Log, o.Waiting)
-		}, o.Remote(StageDashboard).URL, func() {}, nil
-	}
-	embedded, err := server.Start(server.Config{
-		Listen: o.Config.BusListen, StateDir: o.StateDir, Cert: o.Config.BusCert, Key: o.Config.BusKey,
-		NoTaps: o.Config.BusTaps == config.No,
-	}, o.Log)
-	var locked *server.StateLockedError
-	switch {
-	case errors.Is(err, server.ErrListenTaken):
-		return nil, "", nil, fmt.Errorf(
-			"%w: take another port with `--bus-listen 127.0.0.1:4223`, or, if a NATS server is there, join it with `--nats-url nats://%s`",
-			err,
-			o.Config.BusListen,
-		)
-	case errors.As(err, &locked):
-		remedy := "give this one a folder of its own with --state-dir"
-		if locked.Holder.URL != "" {
-			remedy += ", or watch the other with `vmscaler dashboard --nats-url " + locked.Holder.URL + "`"
-		}
-		return nil, "", nil, fmt.Errorf("%w: %s", err, remedy)
-	case err != nil:
-		return nil, "", nil, err
-	}
-	connect = func(_ context.Context, stage string) (*client.Conn, error) { return embedded.Connect(stage, o.Log) }
-	return connect, embedded.URL(), embedded.Stop, nil
 }
 
 // stage is one stage of this process: what it runs, over a connection of its own.
@@ -211,7 +178,7 @@ type maker struct {
 }
 
 // makers make the stages' Run functions; subscribers come first, so that none misses the beginning.
-func makers(o Options, url string) []maker {
+func makers(o Options, url string, reloading *reloading) []maker {
 	cfg := o.Config
 	return []maker{
 		{StageDashboard, func(conn *client.Conn, _ *client.Reporter, _ func(error)) (func(context.Context) error, error) {
@@ -233,6 +200,7 @@ func makers(o Options, url string) []maker {
 			if err != nil {
 				return nil, err
 			}
+			reloading.add(a.Reload)
 			return a.Run, nil
 		}},
 		{StageDecider, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
@@ -244,6 +212,7 @@ func makers(o Options, url string) []maker {
 			if err != nil {
 				return nil, err
 			}
+			reloading.add(d.Reload)
 			return beside(d.Run, poller.Run), nil
 		}},
 		{StageCollector, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
@@ -254,31 +223,13 @@ func makers(o Options, url string) []maker {
 			if err != nil {
 				return nil, err
 			}
+			reloading.add(c.Reload)
 			return c.Run, nil
 		}},
 		{StageBus, func(conn *client.Conn, _ *client.Reporter, _ func(error)) (func(context.Context) error, error) {
 			alive := o.Service.Loop(StageBus)
 			return func(ctx context.Context) error { return watchBus(ctx, conn, alive) }, nil // the server runs by itself
 		}},
-	}
-}
-
-// busPing is how often the bus is asked whether it lives.
-const busPing = time.Second
-
-// watchBus says that the bus lives each time that it answers, until ctx ends.
-func watchBus(ctx context.Context, conn *client.Conn, alive func()) error {
-	again := time.NewTicker(busPing)
-	defer again.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-again.C:
-			if conn.Flush() == nil {
-				alive()
-			}
-		}
 	}
 }
 
@@ -295,13 +246,13 @@ func beside(run, other func(context.Context) error) func(context.Context) error 
 }
 
 // build makes the stages, each with the reporter of its health; the dashboard has none, as it publishes nothing.
-func build(ctx context.Context, o Options, connect connector, url string) (stages []stage, err error) {
+func build(ctx context.Context, o Options, makers []maker, connect connector) (stages []stage, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(stages)
 		}
 	}()
-	for _, m := range makers(o, url) {
+	for _, m := range makers {
 		if !slices.Contains(o.Stages, m.name) {
 			continue
 		}
@@ -375,33 +326,5 @@ func connectOperator(ctx context.Context, o Options, connect connector) (*client
 func closeAll(stages []stage) {
 	for _, s := range stages {
 		s.conn.Close()
-	}
-}
-
-// keepHistory makes the history on a server that is not ours. One without JetStream is said once, and all but the
-// history works there.
-func keepHistory(ctx context.Context, conn *client.Conn, log zerolog.Logger) {
-	if conn.Embedded() {
-		return // it has made it
-	}
-	again := time.NewTicker(30 * time.Second)
-	defer again.Stop()
-	for said := ""; ; {
-		err := client.EnsureHistory(ctx, conn)
-		switch {
-		case err == nil:
-			return
-		case errors.Is(err, client.ErrNoHistory):
-			log.Warn().Msg("this NATS server has no JetStream: no history is kept (`vmscaler events`)")
-			return
-		case ctx.Err() == nil && err.Error() != said:
-			said = err.Error()
-			log.Warn().Err(err).Msg("no history is kept")
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-again.C:
-		}
 	}
 }

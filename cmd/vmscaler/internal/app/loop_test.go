@@ -26,6 +26,7 @@ type fleet struct {
 	wanted  bus.Decision
 	holds   int // steps for which wanted still holds
 	foreign map[string]bool
+	excess  int // VMs that were there when a reload lowered max, and are since
 }
 
 // simVM is a VM and the worker that is busy with it.
@@ -137,7 +138,8 @@ func (f *fleet) act() {
 		Orders: f.wanted.Orders,
 	}
 	if f.holds--; f.holds > 0 && f.wanted.HasSample {
-		s.Desired, s.Numbers, s.ScaleIn = f.wanted.Shares["kvm1"].VMs, f.wanted.Shares["kvm1"].Numbers, f.wanted.Direction == bus.In
+		s.Desired = min(max(f.wanted.Shares["kvm1"].VMs, f.spec.Min), f.spec.Max)
+		s.Numbers, s.ScaleIn = f.wanted.Shares["kvm1"].Numbers, f.wanted.Direction == bus.In
 		s.Refresh.Release = f.wanted.Shares["kvm1"].Release
 	}
 	for name := range f.foreign {
@@ -217,7 +219,7 @@ func (f *fleet) happen(t *rapid.T) {
 	}
 	switch what := rapid.SampledFrom([]string{
 		"load", "died", "undefined", "suspended", "resumed", "sick", "well", "protected", "unprotected", "paused", "actuator",
-		"decider", "foreign", "asked", "asked", "woken",
+		"decider", "foreign", "asked", "asked", "woken", "reloaded",
 	}).Draw(t, "what"); {
 	case what == "load":
 		f.load = rapid.Float64Range(0, 600).Draw(t, "load")
@@ -231,6 +233,8 @@ func (f *fleet) happen(t *rapid.T) {
 		}
 	case what == "woken":
 		f.state.Wake = decider.Wake{Until: f.now.Add(f.spec.WakeFor), By: "ann"}
+	case what == "reloaded":
+		f.reload(t)
 	case what == "foreign":
 		f.foreign[fmt.Sprintf("web-%d", rapid.IntRange(1, 9).Draw(t, "number"))] = true
 	case vm == nil:
@@ -255,9 +259,25 @@ func (f *fleet) happen(t *rapid.T) {
 	}
 }
 
+// reload is another spec of the group from now on, as of a config that was changed. No decision goes by it before the collector
+// does, too.
+func (f *fleet) reload(t *rapid.T) {
+	f.spec.Min = rapid.IntRange(0, 3).Draw(t, "new min")
+	f.spec.Max = max(1, f.spec.Min+rapid.IntRange(0, 4).Draw(t, "new room"))
+	f.spec.Drain = time.Duration(rapid.IntRange(0, 5).Draw(t, "new drain")) * time.Second
+	f.excess = len(f.vms)
+	obs := f.observe(true, true)
+	obs.Hosts[0].Trouble = decider.Mismatched
+	f.wanted, f.state = decider.Decide(f.spec, f.state.Under(f.spec), obs, f.now)
+	if f.holds = 5; f.wanted.Direction == bus.In {
+		t.Fatalf("scales in by another config's samples: %+v", f.wanted)
+	}
+}
+
 // check is what holds at every moment.
 func (f *fleet) check(t *rapid.T) {
-	if n := len(f.vms); n > f.spec.Max {
+	f.excess = min(f.excess, len(f.vms)) // never more again
+	if n := len(f.vms); n > max(f.spec.Max, f.excess) {
 		t.Fatalf("%d VMs are owned, max is %d", n, f.spec.Max)
 	}
 	if d := f.wanted; d.HasSample && (d.Desired < f.spec.Min || d.Desired > f.spec.Max) {

@@ -1,0 +1,97 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/server"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+)
+
+// connector gives a stage its connection.
+type connector func(ctx context.Context, stage string) (*client.Conn, error)
+
+// openBus gives a way to connect to the bus, its address, and how to end it.
+func openBus(o Options) (connect connector, url string, stop func(), err error) {
+	if !slices.Contains(o.Stages, StageBus) {
+		return func(ctx context.Context, stage string) (*client.Conn, error) {
+			return Join(ctx, stage, o.Remote, o.Log, o.Waiting)
+		}, o.Remote(StageDashboard).URL, func() {}, nil
+	}
+	embedded, err := server.Start(server.Config{
+		Listen: o.Config.BusListen, StateDir: o.StateDir, Cert: o.Config.BusCert, Key: o.Config.BusKey,
+		NoTaps: o.Config.BusTaps == config.No,
+	}, o.Log)
+	var locked *server.StateLockedError
+	switch {
+	case errors.Is(err, server.ErrListenTaken):
+		return nil, "", nil, fmt.Errorf(
+			"%w: take another port with `--bus-listen 127.0.0.1:4223`, or, if a NATS server is there, join it with `--nats-url nats://%s`",
+			err,
+			o.Config.BusListen,
+		)
+	case errors.As(err, &locked):
+		remedy := "give this one a folder of its own with --state-dir"
+		if locked.Holder.URL != "" {
+			remedy += ", or watch the other with `vmscaler dashboard --nats-url " + locked.Holder.URL + "`"
+		}
+		return nil, "", nil, fmt.Errorf("%w: %s", err, remedy)
+	case err != nil:
+		return nil, "", nil, err
+	}
+	connect = func(_ context.Context, stage string) (*client.Conn, error) { return embedded.Connect(stage, o.Log) }
+	return connect, embedded.URL(), embedded.Stop, nil
+}
+
+// busPing is how often the bus is asked whether it lives.
+const busPing = time.Second
+
+// watchBus says that the bus lives each time that it answers, until ctx ends.
+func watchBus(ctx context.Context, conn *client.Conn, alive func()) error {
+	again := time.NewTicker(busPing)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+			if conn.Flush() == nil {
+				alive()
+			}
+		}
+	}
+}
+
+// keepHistory makes the history on a server that is not ours. One without JetStream is said once, and all but the
+// history works there.
+func keepHistory(ctx context.Context, conn *client.Conn, log zerolog.Logger) {
+	if conn.Embedded() {
+		return // it has made it
+	}
+	again := time.NewTicker(30 * time.Second)
+	defer again.Stop()
+	for said := ""; ; {
+		err := client.EnsureHistory(ctx, conn)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, client.ErrNoHistory):
+			log.Warn().Msg("this NATS server has no JetStream: no history is kept (`vmscaler events`)")
+			return
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
+			log.Warn().Err(err).Msg("no history is kept")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
+}

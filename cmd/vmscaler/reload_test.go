@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
+)
+
+// A config that is wrong, that this host cannot fulfill or that a stage does not take changes nothing at all.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	file := func(text string) config.Config {
+		t.Helper()
+		cfg, _, err := config.Parse("vmscaler.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	before, after := file("groups: [{name: web}, {name: old}]"), file("groups: [{name: web, max: 9}, {name: new}]")
+	_, _, wrong := config.Parse("vmscaler.yaml", []byte("groups: [{name: web, max: 9}, {name: new, min: 7, max: 3}]"))
+	host, taken := errors.New("no template"), errors.New("a stage does not take it")
+	for name, tt := range map[string]struct {
+		read               config.Config
+		readErr, host, err error
+		want               error
+		changes            []string
+	}{
+		"it holds":           {read: after, changes: []string{"old", "web", "new"}},
+		"the same":           {read: before},
+		"a wrong file":       {read: after, readErr: wrong, want: wrong},
+		"no group":           {want: errAny},
+		"what the host has":  {read: after, host: host, want: host},
+		"a stage":            {read: after, err: taken, want: taken},
+		"of the same groups": {read: file("sampling: {tick: 2s}\ngroups: [{name: web}, {name: old}]")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var held []string
+			r := &reloader{
+				read:   func() (config.Config, []config.Warning, error) { return tt.read, nil, tt.readErr },
+				check:  func(context.Context, config.Config) error { return tt.host },
+				held:   func(groups []bus.Group) { held = groupNames(groups) },
+				stages: make(chan app.Reload, 1), service: service.Nobody(), log: zerolog.Nop(), cfg: before,
+			}
+			handed := make(chan bus.Reload, 1)
+			go func() {
+				select {
+				case s := <-r.stages:
+					handed <- s.Reload
+					s.Done(tt.err)
+				case <-t.Context().Done():
+				}
+			}()
+			changes, err := r.reload(t.Context(), "ann", "more load")
+			var names []string
+			for _, c := range changes {
+				names = append(names, c.Group)
+			}
+			if !slices.Equal(names, tt.changes) || (err == nil) != (tt.want == nil) || err != nil && tt.want != errAny && err.Error() != tt.want.Error() {
+				t.Fatalf("changes %q, error %v; want %q, %v", names, err, tt.changes, tt.want)
+			}
+			want := groupNames(before.Groups)
+			if tt.changes != nil {
+				want = groupNames(after.Groups)
+				if !slices.Equal(held, want) {
+					t.Errorf("the lock names %q, want %q", held, want)
+				}
+				if h := <-handed; h.By != "ann" || h.Reason != "more load" || !strings.Contains(h.Changes["web"], "max 9 (was 5)") {
+					t.Errorf("handed over %+v", h)
+				}
+			} else if held != nil {
+				t.Errorf("the lock names %q, want it left alone", held)
+			}
+			if now := groupNames(r.groups()); !slices.Equal(now, want) {
+				t.Errorf("groups %q hold, want %q", now, want)
+			}
+		})
+	}
+}
+
+var errAny = errors.New("any")
