@@ -104,7 +104,7 @@ func (c Change) Sentence() string {
 	case Joins:
 		return "joins the config"
 	case Leaves:
-		return "leaves the config: its VMs stay as they are until `vmscaler down " + c.Group + "`"
+		return "leaves the config: its VMs stay as they are"
 	case Changes:
 		var parts []string
 		for _, f := range c.Fields {
