@@ -25,6 +25,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/dashboard"
+	"github.com/vmscaler/vmscaler/dashboard/notify"
 )
 
 // runOptions say which stages run, and how.
@@ -79,6 +80,9 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	ctx, quit := context.WithCancel(ctx)
 	r.defers(quit)
 	if err := r.logs(ctx); err != nil {
+		return err
+	}
+	if err := r.notify(); err != nil {
 		return err
 	}
 	r.show(quit)
@@ -148,6 +152,14 @@ func (r *stageRun) serve(ctx context.Context) {
 		}
 	}()
 	r.defers(func() { cancel(); <-ended })
+}
+
+// notify has the stages' run tell who is to be told: once, so where the dashboard is.
+func (r *stageRun) notify() (err error) {
+	if r.o.has(app.StageDashboard) && len(r.cfg.Notify) > 0 {
+		r.stages.Notify, err = notify.New(r.cfg.Notify, r.log)
+	}
+	return err
 }
 
 // reach connects to libvirt, for which it waits; read-only where no stage acts.
@@ -256,7 +268,7 @@ func (r *stageRun) show(quit func()) {
 
 // joinAsOperator joins the bus that the stages run on.
 func (r *stageRun) joinAsOperator(busURL string) (*client.Conn, error) {
-	to := r.stages.Remote(string(bus.RoleOperator))
+	to := remote(r.cfg)(string(bus.RoleOperator))
 	if r.o.has(app.StageBus) {
 		to.URL = busURL
 		to = app.Credentials(to, stateDir(r.cfg), string(bus.RoleOperator))

@@ -18,21 +18,25 @@ import (
 )
 
 // TestDashboardKeys: in a real terminal of several sizes, with a real decider and two groups of 250 VMs that a collector
-// reports, keys find, open and change things; what they change holds on the bus. Without an operator's credentials they do not.
+// reports, keys find, open and change things; what they change holds on the bus, and who wants to hear of it is told. Without an operator's credentials they do not.
 func TestDashboardKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file, state, address := filepath.Join(dir, "vmscaler.yaml"), filepath.Join(dir, "state"), freeAddress(t)
+	told := filepath.Join(dir, "told")
 	text := "bus:\n  listen: " + address + "\n  state_dir: " + state +
+		"\nnotify:\n  - name: file\n    type: command\n    command: cat >> " + told + "\n    on: control" +
 		"\ngroups:\n  - name: api\n    max: 300\n  - name: web\n    max: 300\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := exec.Command(program, "run", "-c", file, "--stages", "bus,decider")
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
+	for _, args := range [][]string{{"run", "--stages", "bus,decider"}, {"notify"}} {
+		cmd := exec.Command(program, append(args, "-c", file)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	}
-	t.Cleanup(func() { _ = run.Process.Kill(); _ = run.Wait() })
 	reportVMs(t, file, "nats://"+address, state)
 
 	d := startTerminal(t, program, "dashboard", "--nats-url", "nats://"+address, "--state-dir", state)
@@ -73,9 +77,13 @@ func TestDashboardKeys(t *testing.T) {
 	d.press("s", "400", "Enter", "y")
 	d.shows("not changed: ", "max")
 	d.press("s", "251", "Enter", "y")
-	d.shows("SCALED 251", "251 by hand")
+	d.shows("SCALED 251", "scaled to 251 by")
 	d.press("e")
 	d.shows("events, the newest first", "control", "in the dashboard")
+	until(t, "the target of notify is told", func() bool {
+		data, _ := os.ReadFile(told)
+		return containsAll(string(data), `"kind":"control","severity":"info","group":"web"`, "paused: out, in, repair")
+	})
 	out, err := exec.Command(program, "status", "web", "--nats-url", "nats://"+address).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "paused: out, in, repair") || !strings.Contains(string(out), "scaled to 251") {
 		t.Errorf("status: %v\n%s", err, out)

@@ -20,6 +20,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/collector"
 	"github.com/vmscaler/vmscaler/dashboard"
+	"github.com/vmscaler/vmscaler/dashboard/notify"
 	"github.com/vmscaler/vmscaler/dashboard/web"
 	"github.com/vmscaler/vmscaler/decider"
 	"github.com/vmscaler/vmscaler/decider/prometheus"
@@ -58,6 +59,8 @@ type Options struct {
 	Waiting func(why error)
 	// Web hears the bus as well; it may be nil.
 	Web *web.Server
+	// Notify tells its targets of what it hears; it may be nil.
+	Notify *notify.Notifier
 	// Ready is called once the bus answers and the stages run; it may be nil.
 	Ready func(busURL string)
 	// Reloads are other groups that are to hold; nil: there are none.
@@ -132,6 +135,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	wg.Go(func() { _ = o.Service.Run(ctx) })
 	wg.Go(func() { reloading.run(ctx, o.Reloads) })
+	if o.Notify != nil {
+		wg.Go(func() { tell(ctx, o, connect) })
+	}
 	if o.Ready != nil {
 		o.Ready(url)
 	}
@@ -321,6 +327,18 @@ func connectOperator(ctx context.Context, o Options, connect connector) (*client
 		return connect(ctx, string(bus.RoleOperator))
 	}
 	return JoinNow(string(bus.RoleOperator), o.Remote(string(bus.RoleOperator)), o.Log)
+}
+
+// tell has the notifier hear the bus. Nothing else depends on it.
+func tell(ctx context.Context, o Options, connect connector) {
+	conn, err := connect(ctx, StageDashboard)
+	if err == nil {
+		defer conn.Close()
+		err = o.Notify.Run(ctx, conn)
+	}
+	if err != nil && ctx.Err() == nil {
+		o.Log.Error().Err(err).Msg("nobody is notified")
+	}
 }
 
 func closeAll(stages []stage) {

@@ -29,6 +29,7 @@ func (d *decoder) config(c *Config, body ast.Node) {
 			d.problem(p.Field, p.Found, p.Allowed)
 		}
 	}
+	d.targets(c)
 	if !d.has("groups") || d.bad("groups") {
 		return
 	}

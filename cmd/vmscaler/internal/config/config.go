@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/shell"
+	"github.com/vmscaler/vmscaler/dashboard/notify"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -44,6 +45,8 @@ type Config struct {
 	HTTPListen string
 	// HTTPCert and HTTPKey are files with the certificate and key that it is served with; "": not encrypted.
 	HTTPCert, HTTPKey string
+	// Notify are those who are told of chosen events; each has a name of its own.
+	Notify []notify.Target
 	// Host is what new VMs must leave of each host.
 	Host HostLimits
 	// SweepGrace is how long an orphaned volume of ours is left before it is deleted, 1 s to 24 h.

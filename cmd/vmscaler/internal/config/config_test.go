@@ -464,7 +464,7 @@ func TestSuggestions(t *testing.T) {
 		"groups: [{name: a, upper: 70}]":                  "did you mean policy.upper?",
 		"groups: [{name: a, policy: {cooldwon_out: 1s}}]": "did you mean cooldown_out?",
 		"groups: [{name: a, policy: {limits: {stabilise_in: 1m}}}]": "did you mean stabilize_in?",
-		"colour: red": "want one of libvirt, bus, http, host, sampling, groups",
+		"colour: red": "want one of libvirt, bus, http, host, sampling, notify, groups",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.HasSuffix(err.Error(), want) {

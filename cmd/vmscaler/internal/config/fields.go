@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/dashboard/notify"
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
@@ -68,6 +69,9 @@ func configFields(c *Config) section {
 		}},
 		{"sampling", section{
 			{"tick", duration(&c.Tick, 200*time.Millisecond, time.Minute)},
+		}},
+		{"notify", list[notify.Target]{
+			&c.Notify, fmt.Sprintf("a list of at most %d targets with name and type", maxTargets), true, notifyFields, newTarget,
 		}},
 		{"groups", groupList(&c.Groups)},
 	}
