@@ -29,7 +29,7 @@ bus. One is enough: each that runs tells of everything.`),
 		Args:    exactArgs(0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
-	c.bus.add(cmd, "bus-listen")
+	c.bus.connect(cmd)
 	return cmd
 }
 
