@@ -123,6 +123,51 @@ func TestExporter(t *testing.T) {
 	}
 }
 
+// How long a group was blind, and how long VMs took to boot, is of what was heard in between.
+func TestBetween(t *testing.T) {
+	e := newListener(false)
+	at := func(second float64) time.Time { return bustest.Noon.Add(time.Duration(second * float64(time.Second))) }
+	for i, rule := range []bus.Rule{bus.RuleStable, bus.RuleNoData, bus.RuleBlind, bus.RuleBlind, bus.RuleStable, bus.RuleStable} {
+		d := bustest.Decision()
+		d.Rule, d.Seq, d.Time, d.ExpiresAt = rule, d.Seq+uint64(i), at(2*float64(i)), at(2*float64(i)+10) //nolint:gosec // a few
+		e.Fold(*d)
+	}
+	for _, step := range []struct {
+		event  bus.EventType
+		second float64
+	}{{bus.EventStarted, 1}, {bus.EventReady, 8.5}, {bus.EventReady, 9}, {bus.EventStarted, 10}, {bus.EventFailed, 11}, {bus.EventReady, 12}} {
+		event := bustest.EventAt("web", "web-1", at(step.second))
+		event.Event, event.ElapsedMS = step.event, 0
+		e.Fold(*event)
+	}
+	got := text(t, e)
+	for _, want := range []string{
+		"vmscaler_group_blind_seconds_total group=web 6\n", "vmscaler_launch_duration_seconds group=web step=boot 7.5\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// What holds a group is 1 or 0 while an actuator is heard, and not known without one.
+func TestHeld(t *testing.T) {
+	e := heard(t, false)
+	got := text(t, e)
+	for _, want := range []string{
+		"vmscaler_group_held group=web problem=no-room 1\n", "vmscaler_group_held group=web problem=launch-breaker 0\n",
+		"vmscaler_launch_failures_total group=web process=kvm1.example.org-4711 1\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	e.now = e.now.Add(time.Minute)
+	if got := text(t, e); strings.Contains(got, "group_held") {
+		t.Errorf("without an actuator:\n%s", got)
+	}
+}
+
 func TestWithoutVMs(t *testing.T) {
 	e := heard(t, false)
 	if got := text(t, e); strings.Contains(got, "vmscaler_vm_") || !strings.Contains(got, "vmscaler_group_vms ") {

@@ -48,9 +48,23 @@ var (
 	groupAge     = desc("group_decision_age_seconds", "Time since the newest decision was heard.", labelGroup)
 	groupRefresh = desc("group_refresh_vms", "VMs in the refresh that goes on, or in the last one.", labelGroup, "state")
 
-	groupVMs   = desc("group_vms", "VMs by phase.", labelGroup, labelHost, "phase")
-	sampleAge  = desc("sample_age_seconds", "Time since the newest sample was heard.", labelGroup, labelHost)
-	samplePass = desc("sample_pass_seconds", "Duration of the last pass over all domains of the host.", labelGroup, labelHost)
+	groupBlind  = desc("group_blind", "1 while a group is held as no fresh sample comes.", labelGroup)
+	groupActive = desc("group_refresh_active", "1 while a refresh of the group goes on.", labelGroup)
+	groupHeld   = desc(
+		"group_held",
+		"1 while an actuator holds the group back: its launch breaker is open, its removal budget is spent, or a host has no room.",
+		labelGroup,
+		"problem",
+	)
+	launchFailures = desc(
+		"launch_failures_total",
+		"Launches that have failed since the actuator started.",
+		labelGroup,
+		labelProcess,
+	)
+
+	groupVMs  = desc("group_vms", "VMs by phase.", labelGroup, labelHost, "phase")
+	sampleAge = desc("sample_age_seconds", "Time since the newest sample was heard.", labelGroup, labelHost)
 
 	vmCPU    = desc("vm_cpu_ratio", "CPU use of a VM; 1 is all its vCPUs.", labelGroup, labelHost, labelVM)
 	vmMemory = desc("vm_memory_used_bytes", "Memory that a VM's guest uses.", labelGroup, labelHost, labelVM)
@@ -62,11 +76,12 @@ var (
 		labelVM,
 	)
 
-	hostCPU    = desc("host_cpu_ratio", "CPU use of the host; 1 is all its cores.", labelHost)
-	hostCores  = desc("host_cores", "Cores of the host.", labelHost)
-	hostMemory = desc("host_memory_bytes", "Memory of the host.", labelHost)
-	hostFree   = desc("host_memory_free_bytes", "Memory of the host that new VMs can have.", labelHost)
-	hostPool   = desc("host_pool_free_bytes", "Free space of the storage pool of the VMs' disks.", labelHost)
+	hostCPU      = desc("host_cpu_ratio", "CPU use of the host; 1 is all its cores.", labelHost)
+	hostCores    = desc("host_cores", "Cores of the host.", labelHost)
+	hostMemory   = desc("host_memory_bytes", "Memory of the host.", labelHost)
+	hostFree     = desc("host_memory_free_bytes", "Memory of the host that new VMs can have.", labelHost)
+	hostPromised = desc("host_memory_promised_bytes", "Memory that running VMs were given and have not touched yet.", labelHost)
+	hostPool     = desc("host_pool_free_bytes", "Free space of the storage pool of the VMs' disks.", labelHost)
 
 	stageUp      = desc("stage_up", "1 while a stage's process gives signs of life.", labelStage, labelProcess)
 	stageHealthy = desc("stage_healthy", "1 while a stage's process says that all is well.", labelStage, labelProcess)
@@ -120,6 +135,14 @@ func (s series) gauge(d *prometheus.Desc, value float64, labels ...string) {
 	s.out <- m
 }
 
+func (s series) counter(d *prometheus.Desc, value float64, labels ...string) {
+	m, err := prometheus.NewConstMetric(d, prometheus.CounterValue, value, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(d, err)
+	}
+	s.out <- m
+}
+
 func (s series) known(d *prometheus.Desc, value *float64, unit float64, labels ...string) {
 	if value != nil {
 		s.gauge(d, *value*unit, labels...)
@@ -156,6 +179,8 @@ func (s series) group(g *model.Group, now time.Time) {
 	s.gauge(groupReady, float64(d.Inputs.Ready), name)
 	s.gauge(groupUnknown, float64(d.Inputs.Unknown), name)
 	s.gauge(groupDryRun, truth(d.Controls.DryRun), name)
+	s.gauge(groupBlind, truth(d.Rule == bus.RuleBlind), name)
+	s.gauge(groupActive, truth(d.Refresh.Active()), name)
 	s.known(groupCPU, d.Inputs.AveragePercent, .01, name)
 	if at := g.Thresholds(); len(at) > 0 {
 		s.gauge(groupUpper, at[len(at)-1]/100, name)
@@ -179,7 +204,6 @@ func (s series) groupOnHost(group string, h *model.Host, now time.Time) {
 	if h.Stale(now) {
 		return
 	}
-	s.gauge(samplePass, sample.ElapsedMS/1000, group, host)
 	phases := map[bus.Phase]int{}
 	for _, phase := range bus.Phases() {
 		phases[phase] = 0
@@ -228,6 +252,7 @@ func (s series) load(m *model.Model, now time.Time) {
 			s.gauge(hostMemory, float64(load.MemoryMiB)*mib, name)
 		}
 		s.mebibytes(hostFree, load.MemoryFreeMiB, name)
+		s.mebibytes(hostPromised, load.MemoryPromisedMiB, name)
 		s.mebibytes(hostPool, load.PoolFreeMiB, name)
 	}
 }
@@ -239,16 +264,40 @@ func (s series) stage(stage *model.Stage, now time.Time) {
 		return
 	}
 	s.gauge(stageHealthy, truth(h.OK), h.Stage, h.Instance)
-	m, err := prometheus.NewConstMetric(stageDropped, prometheus.CounterValue, float64(h.Dropped), h.Stage, h.Instance)
-	if err != nil {
-		m = prometheus.NewInvalidMetric(stageDropped, err)
+	s.counter(stageDropped, float64(h.Dropped), h.Stage, h.Instance)
+	if h.Acts != nil {
+		for group, n := range h.Acts.Failures {
+			s.counter(launchFailures, float64(n), group, h.Instance)
+		}
 	}
-	s.out <- m
 	seen := map[bus.Problem]bool{}
 	for _, p := range h.Problems {
 		if !seen[p] {
 			seen[p] = true
 			s.gauge(stageProblem, 1, h.Stage, h.Instance, string(p.Code), p.Subject)
+		}
+	}
+}
+
+// held says of each group what holds it back, by the actuators' problems. Without an actuator that is heard nothing is known of it.
+func (s series) held(m *model.Model, now time.Time) {
+	heard, is := false, map[bus.Problem]bool{}
+	for _, stage := range m.Stages() {
+		h := stage.Health()
+		if h.Stage != string(bus.RoleActuator) || stage.Silent(now) {
+			continue
+		}
+		heard = true
+		for _, p := range h.Problems {
+			is[p] = true
+		}
+	}
+	if !heard {
+		return
+	}
+	for _, g := range m.Groups() {
+		for _, code := range []bus.ProblemCode{bus.ProblemLaunchBreaker, bus.ProblemRemovalBudget, bus.ProblemNoRoom} {
+			s.gauge(groupHeld, truth(is[bus.Problem{Code: code, Subject: g.Name()}]), g.Name(), string(code))
 		}
 	}
 }

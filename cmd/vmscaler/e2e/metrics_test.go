@@ -6,7 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,6 +55,21 @@ func TestMetrics(t *testing.T) {
 	value(fmt.Sprintf("count(vmscaler_vm_cpu_ratio{group=%q})", w.group), "1")
 	value("count(vmscaler_stage_up == 1)", "4") // bus, collector, decider and actuator
 
+	dashboard, err := os.ReadFile("../../../packaging/grafana/vmscaler.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	queries := regexp.MustCompile(`"expr": (".*")`).FindAllStringSubmatch(string(dashboard), -1)
+	for _, q := range queries {
+		text, err := strconv.Unquote(q[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		query(strings.ReplaceAll(text, "$group", w.group)) // which fails where Prometheus does not understand it
+	}
+	if len(queries) < 20 {
+		t.Errorf("%d queries were found", len(queries))
+	}
 	w.scaleOverHTTP(address)
 	w.scaleInBrowser(address)
 	p.untilReady(2)
