@@ -63,6 +63,24 @@ func TestPage(t *testing.T) {
 	scale(t, b, s)
 }
 
+// TestClosedPage: where not everybody may look, the page shows nothing until somebody has logged in.
+func TestClosedPage(t *testing.T) {
+	t.Parallel()
+	s := newAPISite(t, nil)
+	s.server.c.Closed = true
+	s.follow(s.bus)
+	s.server.fold(modeltest.Sample("web", "kvm1", 0, modeltest.VM("web-1", nil)))
+	b := webtest.Open(t, "http://"+s.address+"/")
+	b.Until(`document.querySelector("#link").textContent === "log in to look"`)
+	b.Click("header", "Log in")
+	b.Type("#field-token", s.watch)
+	b.Until(`document.querySelector("#vms").children.length === 1`)
+	if got := b.Value(`document.querySelector("#who").textContent + document.querySelector("#actions").hidden`); got !=
+		"grafana, watch: read-onlytrue" {
+		t.Errorf("who may only watch is %s", got)
+	}
+}
+
 // login logs in as an operator.
 func login(t *testing.T, b *webtest.Browser, s *apiSite) {
 	t.Helper()

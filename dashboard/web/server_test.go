@@ -3,10 +3,19 @@ package web
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +172,91 @@ func TestServeWhenFree(t *testing.T) {
 	if err := bustest.Receive(t, ended, "the end"); err != nil {
 		t.Error(err)
 	}
+}
+
+// certificate makes one that nobody knows, in files.
+func certificate(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, about, about, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(t.TempDir(), "web.crt"), filepath.Join(t.TempDir(), "web.key")
+	for path, block := range map[string]*pem.Block{
+		cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: secret},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// With a certificate it is served encrypted, and a browser's cookie goes no other way.
+func TestTLS(t *testing.T) {
+	cert, key := certificate(t)
+	s := start(t, Config{Cert: cert, Key: key, Tokens: Tokens{t.TempDir()}})
+	token, err := s.server.c.Tokens.Make("ops", RoleOperator, bustest.Noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // its certificate is this test's
+	}}
+	resp, err := client.Post("https://"+s.address+apiPath+"/session", "application/json", strings.NewReader(`{"token": "`+token+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if cookies := resp.Cookies(); resp.StatusCode != http.StatusOK || len(cookies) != 1 || !cookies[0].Secure {
+		t.Errorf("%s: %+v", resp.Status, cookies)
+	}
+	if code, body := s.get("/healthz"); code == http.StatusOK {
+		t.Errorf("not encrypted: %d %s", code, body)
+	}
+}
+
+// Pages that are open are bounded, and one that is closed makes room.
+func TestStreams(t *testing.T) {
+	s := newAPISite(t, nil)
+	s.follow(s.bus)
+	open := func() (*http.Response, string) {
+		resp, err := s.client.Get("http://" + s.address + apiPath + "/stream")
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(resp.Body).ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp, line
+	}
+	all := make([]*http.Response, streamsAtMost)
+	for i := range all {
+		resp, line := open()
+		defer resp.Body.Close()
+		if all[i] = resp; !strings.HasPrefix(line, `data: {"time":`) {
+			t.Fatalf("%d: %s", i, line)
+		}
+	}
+	if code, body := s.get(apiPath + "/stream"); code != http.StatusServiceUnavailable || !strings.Contains(body, `"busy"`) {
+		t.Errorf("one more: %d %s", code, body)
+	}
+	_ = all[0].Body.Close()
+	bustest.Eventually(t, "room", func() bool {
+		resp, line := open()
+		_ = resp.Body.Close()
+		return strings.HasPrefix(line, "data: ")
+	})
 }
 
 // Who is slow, or sends without end, is cut off, and the others are served meanwhile.

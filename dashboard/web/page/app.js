@@ -1,6 +1,6 @@
 import { age, byId, clock, fill, keep, make, mark, mebibytes, percent, row, say, svg } from "./dom.js";
 import { draw, spark } from "./chart.js";
-import { call, mayAct, whoAmI } from "./ask.js";
+import { call, caller, mayAct, whoAmI } from "./ask.js";
 import { groupActions, vmAction } from "./actions.js";
 
 const pastLasts = 3600e3;
@@ -152,8 +152,15 @@ function link(text, good) {
 	mark(byId("link"), good ? "good" : "bad");
 }
 
+let events = null; // the stream that is open; null: there is none
+
+// listen opens the stream, unless it is open or this caller may not look.
 function listen() {
-	const events = new EventSource("api/v1/stream");
+	if (events || !caller.role) {
+		if (!events) link("log in to look", false);
+		return;
+	}
+	events = new EventSource("api/v1/stream");
 	events.onmessage = (event) => {
 		const next = JSON.parse(event.data);
 		if (next.trouble) {
@@ -166,14 +173,16 @@ function listen() {
 	};
 	events.onerror = () => {
 		link("no connection to the server", false);
-		if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // it was refused: perhaps a token is needed
+		if (events.readyState !== EventSource.CLOSED) return; // it tries again by itself
+		events = null;
+		setTimeout(whoAmI, 5000); // it was refused: perhaps the session is over
 	};
-	document.addEventListener("caller", () => {
-		if (events.readyState === EventSource.CLOSED) listen();
-	}, { once: true });
 }
 
 addEventListener("hashchange", show);
 addEventListener("resize", show);
-document.addEventListener("caller", show);
-whoAmI().then(listen);
+document.addEventListener("caller", () => {
+	listen();
+	show();
+});
+whoAmI();
