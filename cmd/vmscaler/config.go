@@ -96,19 +96,21 @@ func configSchemaCommand() *cobra.Command {
 
 // configShowCmd is the command config show.
 type configShowCmd struct {
-	g   *globals
-	bus busFlags
+	g    *globals
+	bus  busFlags
+	http httpFlags
 }
 
 func configShowCommand(g *globals) *cobra.Command {
 	c := &configShowCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "show",
-		Short: "Print the config that holds: with all defaults, and with what flags and the environment say of the bus",
+		Short: "Print the config that holds: with all defaults, and with what flags and the environment say of bus and HTTP",
 		Args:  exactArgs(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd)
+	c.http.add(cmd)
 	return cmd
 }
 
@@ -121,7 +123,11 @@ func (c *configShowCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return c.print(cmd.OutOrStdout(), cfg, overridden)
+	more, err := c.http.apply(&cfg)
+	if err != nil {
+		return err
+	}
+	return c.print(cmd.OutOrStdout(), cfg, append(overridden, more...))
 }
 
 // print prints a config, below what it is not from the file.

@@ -20,23 +20,24 @@ type httpFlags struct {
 
 // httpSetting is a field of the config's http that a flag and an environment variable can set too.
 type httpSetting struct {
-	flag, env, usage string
-	of               func(*config.Config) *string
+	flag, env, field, usage string
+	of                      func(*config.Config) *string
 }
 
 func httpSettings() []httpSetting {
 	return []httpSetting{
 		{
-			"http", "VMSCALER_HTTP", "address to serve HTTP on: page, API, metrics and health checks; or off (default " +
+			"http", "VMSCALER_HTTP", "http.listen", "address to serve HTTP on: page, API, metrics and health checks; or off (default " +
 				config.DefaultHTTP + ")",
 			func(c *config.Config) *string { return &c.HTTPListen },
 		},
 		{
-			"tls-cert", "VMSCALER_TLS_CERT", "file with the certificate to serve HTTP with",
+			"tls-cert", "VMSCALER_TLS_CERT", "http.cert", "file with the certificate to serve HTTP with",
 			func(c *config.Config) *string { return &c.HTTPCert },
 		},
 		{
-			"tls-key", "VMSCALER_TLS_KEY", "file with the key of --tls-cert", func(c *config.Config) *string { return &c.HTTPKey },
+			"tls-key", "VMSCALER_TLS_KEY", "http.key", "file with the key of --tls-cert",
+			func(c *config.Config) *string { return &c.HTTPKey },
 		},
 	}
 }
@@ -46,26 +47,34 @@ func (h *httpFlags) add(cmd *cobra.Command) {
 	for _, s := range httpSettings() {
 		cmd.Flags().Var(&once{to: new(string)}, s.flag, s.usage+" ["+s.env+"]")
 	}
+}
+
+// addMetrics adds the flag of what is served.
+func (h *httpFlags) addMetrics(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&h.perVM, "metrics-per-vm", true, "also serve metrics of each VM, three series a VM")
 }
 
-// apply puts what the environment and then what the flags say over what the file says.
-func (h *httpFlags) apply(cfg *config.Config) error {
-	from := map[string]string{}
+// apply puts what the environment and then what the flags say over what the file says, and returns a line for each field that was
+// overridden.
+func (h *httpFlags) apply(cfg *config.Config) (overridden []string, err error) {
+	from := map[string]string{} // field -> the flag or variable that it is from
 	for _, s := range httpSettings() {
 		for _, said := range []struct{ name, value string }{{s.env, os.Getenv(s.env)}, {"--" + s.flag, h.flag(s.flag)}} {
 			if said.value != "" {
-				*s.of(cfg), from[s.flag] = said.value, said.name
+				*s.of(cfg), from[s.field] = said.value, said.name
 			}
+		}
+		if name := from[s.field]; name != "" {
+			overridden = append(overridden, s.field+" is from "+name)
 		}
 	}
 	if !config.IsHTTPListen(cfg.HTTPListen) {
-		return usageError{fmt.Errorf("%s: found %q, want %s", from["http"], cfg.HTTPListen, config.WantHTTPListen)}
+		return nil, usageError{fmt.Errorf("%s: found %q, want %s", from["http.listen"], cfg.HTTPListen, config.WantHTTPListen)}
 	}
 	if (cfg.HTTPCert == "") != (cfg.HTTPKey == "") {
-		return usageError{errors.New("--tls-cert and --tls-key: found one of them, want both or none")}
+		return nil, usageError{errors.New("--tls-cert and --tls-key: found one of them, want both or none")}
 	}
-	return nil
+	return overridden, nil
 }
 
 func (h *httpFlags) flag(name string) string {

@@ -41,7 +41,7 @@ func TestHTTPWanted(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := h.apply(&cfg); (err != nil) != tt.mistaken {
+			if _, err := h.apply(&cfg); (err != nil) != tt.mistaken {
 				t.Fatal(err)
 			}
 			if tt.mistaken {

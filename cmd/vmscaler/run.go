@@ -47,6 +47,7 @@ To remove a group's VMs use ` + "`vmscaler down GROUP`.",
 func (c *runCmd) flags(cmd *cobra.Command) {
 	c.bus.add(cmd)
 	c.http.add(cmd)
+	c.http.addMetrics(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&c.stages, "stages", nil, "the stages to run here: "+strings.Join(app.Stages(), ", ")+" (default all)")
 	f.BoolVar(&c.setup, "setup", false, "first do what the command setup does")
@@ -90,7 +91,8 @@ func (c *runCmd) overlay(cfg *config.Config) error {
 	for i := range cfg.Groups {
 		cfg.Groups[i].DryRun = cfg.Groups[i].DryRun || c.dryRun
 	}
-	return c.http.apply(cfg)
+	_, err := c.http.apply(cfg)
+	return err
 }
 
 // chooseStages are the stages of a run, of those that --stages names.

@@ -40,6 +40,7 @@ not everybody may watch the bus, reading takes a token, too.`),
 	}
 	c.bus.connect(cmd)
 	c.http.add(cmd)
+	c.http.addMetrics(cmd)
 	cmd.AddCommand(webTokenCommand(g))
 	return cmd
 }
@@ -53,7 +54,7 @@ func (c *webCmd) settings(cmd *cobra.Command) (config.Config, error) {
 	if _, err := c.bus.apply(&cfg); err != nil {
 		return cfg, err
 	}
-	if err := c.http.apply(&cfg); err != nil {
+	if _, err := c.http.apply(&cfg); err != nil {
 		return cfg, err
 	}
 	if cfg.HTTPListen == config.HTTPOff {

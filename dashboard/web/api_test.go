@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -315,5 +316,26 @@ func TestSessionsAreBounded(t *testing.T) {
 	last, _ := s.begin(Token{Name: "last"}, bustest.Noon)
 	if _, found := s.find(last, bustest.Noon.Add(sessionLasts)); found {
 		t.Error("one lasts forever")
+	}
+}
+
+// Whatever an operator may ask of a decider on the bus can be asked over HTTP.
+func TestEveryRequestHasARoute(t *testing.T) {
+	routes := New(Config{Now: time.Now}).routes()
+	n := 0
+	for _, subject := range bus.RoleDecider.Permissions().Subscribe {
+		verb, is := strings.CutPrefix(subject, "vmscaler.ctl.")
+		if !is || verb == bus.VerbStatus || verb == bus.VerbExplain { // which are read
+			continue
+		}
+		n++
+		if !slices.ContainsFunc(routes, func(r route) bool {
+			return r.method == http.MethodPost && strings.HasSuffix(r.path, "/"+verb) && r.who == operators && r.summary != verb
+		}) {
+			t.Errorf("%s has no route with a summary", verb)
+		}
+	}
+	if n < 15 {
+		t.Errorf("%d requests were found", n)
 	}
 }

@@ -252,6 +252,7 @@ func TestBusSettings(t *testing.T) {
 		},
 		{"VMSCALER_BUS_TAPS=false", "", "  taps: false|# bus.taps is from VMSCALER_BUS_TAPS", "--"},
 		{"VMSCALER_BUS_TAPS=false", "--bus-taps true", "  taps: true|# bus.taps is from --bus-taps", "VMSCALER"},
+		{"VMSCALER_HTTP=off", "", "  listen: off|# http.listen is from VMSCALER_HTTP", "--"},
 		{
 			"VMSCALER_BUS_LISTEN=127.0.0.1:3", "--nats-url nats://flag", "  listen: \"\"|  url: nats://flag|# bus.url is from --nats-url",
 			"VMSCALER",
