@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/bustest"
 	"github.com/vmscaler/vmscaler/dashboard/model/modeltest"
 	"github.com/vmscaler/vmscaler/dashboard/web/webtest"
 	"github.com/vmscaler/vmscaler/decider/explain"
@@ -48,6 +49,7 @@ func TestPage(t *testing.T) {
 	b.Until(`document.querySelector("#cpu path")?.getAttribute("d").includes("L")`)
 	b.Until(`document.querySelector("#events").children.length > 0`)
 	b.Until(`document.querySelector("#why-not").children.length > 0 && document.querySelector("#steps").children.length > 0`)
+	crowd(t, b, s)
 	for _, theme := range []string{"light", "dark"} {
 		b.Theme(theme)
 		for name, width := range map[string]int64{"desktop": 1280, "phone": 320} {
@@ -61,6 +63,25 @@ func TestPage(t *testing.T) {
 	b.Named("banner", "navigation", "main", "contentinfo", "heading", "table", "rowheader", "columnheader", "status", "image")
 	login(t, b, s)
 	scale(t, b, s)
+}
+
+// crowd looks at a second group, of 300 VMs, and finds one.
+func crowd(t *testing.T, b *webtest.Browser, s *apiSite) {
+	t.Helper()
+	fleet := bustest.Fleet(300, "fleet")
+	fleet.Group, fleet.Time = "fleet", time.Now()
+	for i := range fleet.VMs {
+		fleet.VMs[i].UUID = fleet.VMs[i].Name
+	}
+	s.server.fold(*fleet)
+	b.Until(`document.querySelector("#groups").children.length === 2`)
+	b.Press(`#groups a[href="#fleet"]`)
+	b.Until(`document.querySelector("#vms").children.length === 300`)
+	b.Set("#filter", "fleet-299")
+	b.Until(`document.querySelector("#vms-title").textContent === "VMs: 1 of 300"`)
+	b.Set("#filter", "")
+	b.Press(`#groups a[href="#web"]`)
+	b.Until(`document.querySelector("#name").textContent === "web" && document.querySelector("#vms").children.length === 3`)
 }
 
 // TestClosedPage: where not everybody may look, the page shows nothing until somebody has logged in.

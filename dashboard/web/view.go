@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -164,7 +165,7 @@ func (v *GroupView) count(template string) {
 func vmRow(h *model.Host, vm bus.VM, machine string, now time.Time) VMRow {
 	row := VMRow{
 		Name: vm.Name, UUID: vm.UUID, Host: h.Sample().Host, Phase: string(vm.Phase), State: string(vm.State), CPU: vm.CPUPercent,
-		History: h.CPU(vm.Name, historyParts, now), Created: vm.Created, Address: vm.Address, Template: vm.Template, Marks: []string{},
+		History: rounded(h.CPU(vm.Name, historyParts, now)), Created: vm.Created, Address: vm.Address, Template: vm.Template, Marks: []string{},
 		Stale: h.Stale(now), StandsBy: vm.Phase.StandsBy(), MemoryMiB: vm.MemoryMiB, VCPUs: vm.VCPUs,
 	}
 	if row.Stale {
@@ -179,6 +180,17 @@ func vmRow(h *model.Host, vm bus.VM, machine string, now time.Time) VMRow {
 		row.Marks = append(row.Marks, "protected")
 	}
 	return row
+}
+
+// rounded are whole percents: what more there is of hundreds of VMs would be most of what is sent.
+func rounded(values []*float64) []*float64 {
+	whole := make([]*float64, len(values))
+	for i, v := range values {
+		if v != nil {
+			whole[i] = new(math.Round(*v))
+		}
+	}
+	return whole
 }
 
 func stageView(stage *model.Stage, now time.Time) StageView {

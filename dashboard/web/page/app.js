@@ -36,8 +36,14 @@ function showGroup(g) {
 	];
 	keep(byId("numbers"), numbers, ([name]) => name, ([name]) => make("div", {}, make("dt", {}, name), make("dd")), (div, [, value]) => say(div.children[1], String(value)));
 	showActions(g);
-	keep(byId("vms"), g.vms, (vm) => vm.uuid, () => vmRow(), (tr, vm) => showVM(tr, g, vm));
+	const wanted = byId("filter").value.trim().toLowerCase();
+	byId("filter-line").hidden = g.vms.length < 10;
+	const vms = g.vms.length < 10 || !wanted ? g.vms : g.vms.filter((vm) => words(vm).some((word) => word.toLowerCase().includes(wanted)));
+	say(byId("vms-title"), vms.length === g.vms.length ? `VMs: ${vms.length}` : `VMs: ${vms.length} of ${g.vms.length}`);
+	keep(byId("vms"), vms, (vm) => vm.uuid, () => vmRow(), (tr, vm) => showVM(tr, g, vm));
 }
+
+const words = (vm) => [vm.name, vm.host, vm.phase, vm.state, vm.address ?? "", ...vm.marks];
 
 function showActions(g) {
 	byId("actions").hidden = !mayAct();
@@ -181,6 +187,7 @@ function listen() {
 
 addEventListener("hashchange", show);
 addEventListener("resize", show);
+byId("filter").addEventListener("input", show);
 document.addEventListener("caller", () => {
 	listen();
 	show();

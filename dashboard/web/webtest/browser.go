@@ -90,13 +90,15 @@ func (b *Browser) Press(selector string) {
 // Set sets the field that a selector chooses to a text.
 func (b *Browser) Set(field, text string) {
 	b.t.Helper()
-	b.Do("set", chromedp.SetValue(chromedp.CSS(field), text))
+	b.Until(fmt.Sprintf(`((e) => e && (e.value = %q, e.dispatchEvent(new Event("input", { bubbles: true })), true))`+
+		`(document.querySelector(%q))`, text, field))
 }
 
 // Type sets the field that a selector chooses to a text, and then presses Enter in it.
 func (b *Browser) Type(field, text string) {
 	b.t.Helper()
-	b.Do("type", chromedp.SetValue(chromedp.CSS(field), text), chromedp.SendKeys(chromedp.CSS(field), "\r"))
+	b.Set(field, text)
+	b.Do("type", chromedp.SendKeys(chromedp.CSS(field), "\r"))
 }
 
 // Click clicks on the button with a text, in what a selector chooses.
