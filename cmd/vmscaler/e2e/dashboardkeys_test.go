@@ -37,7 +37,7 @@ func TestDashboardKeys(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	}
-	reportVMs(t, file, "nats://"+address, state)
+	reportVMs(t, file, "nats://"+address, state, manyVMs)
 
 	d := startTerminal(t, program, "dashboard", "--nats-url", "nats://"+address, "--state-dir", state)
 	for _, size := range [][2]int{{40, 12}, {200, 60}, {120, 40}, {60, 8}, {80, 24}} {
@@ -79,7 +79,7 @@ func TestDashboardKeys(t *testing.T) {
 	d.press("s", "251", "Enter", "y")
 	d.shows("SCALED 251", "scaled to 251 by")
 	d.press("e")
-	d.shows("events, the newest first", "control", "in the dashboard")
+	d.shows("events, the newest first", "control", "paused: out, in, repair")
 	until(t, "the target of notify is told", func() bool {
 		data, _ := os.ReadFile(told)
 		return containsAll(string(data), `"kind":"control","severity":"info","group":"web"`, "paused: out, in, repair")
@@ -99,8 +99,20 @@ func TestDashboardKeys(t *testing.T) {
 	tap.ends()
 }
 
-// reportVMs publishes the samples of 250 VMs of each group of a config, twice a second, until the test ends.
-func reportVMs(t *testing.T, file, url, state string) {
+// manyVMs are 250 VMs of a group that serve.
+func manyVMs(group string) (vms []bus.VM) {
+	for i := range 250 {
+		vms = append(vms, bus.VM{
+			Name: fmt.Sprintf("%s-%d", group, i+1), UUID: fmt.Sprintf("%s-uuid-%d", group, i+1), State: bus.StateRunning,
+			Phase: bus.PhaseReady, CPUPercent: new(float64(i % 100)), VCPUs: 1, MemoryMiB: 256, Created: time.Now().Add(-time.Hour),
+			PhaseSince: time.Now().Add(-time.Hour),
+		})
+	}
+	return vms
+}
+
+// reportVMs publishes samples of each group of a config, twice a second, until the test ends.
+func reportVMs(t *testing.T, file, url, state string, vms func(group string) []bus.VM) {
 	t.Helper()
 	cfg, _, err := config.Load(file)
 	if err != nil {
@@ -120,17 +132,10 @@ func reportVMs(t *testing.T, file, url, state string) {
 		defer tick.Stop()
 		for {
 			for _, g := range cfg.Groups {
-				s := bus.Sample{
-					V: bus.Version, Group: g.Name, HostID: "test", Host: "kvm1", Instance: "kvm1-1", Time: time.Now().UTC(), SpecHash: g.Hash(),
-				}
-				for i := range 250 {
-					s.VMs = append(s.VMs, bus.VM{
-						Name: fmt.Sprintf("%s-%d", g.Name, i+1), UUID: fmt.Sprintf("%s-uuid-%d", g.Name, i+1), State: bus.StateRunning,
-						Phase: bus.PhaseReady, CPUPercent: new(float64(i % 100)), VCPUs: 1, MemoryMiB: 256, Created: time.Now().Add(-time.Hour),
-						PhaseSince: time.Now().Add(-time.Hour),
-					})
-				}
-				_ = conn.Publish(&s)
+				_ = conn.Publish(&bus.Sample{
+					V: bus.Version, Group: g.Name, HostID: "test", Host: "kvm1", Instance: "kvm1-1", Time: time.Now().UTC(),
+					SpecHash: g.Hash(), VMs: vms(g.Name),
+				})
 			}
 			select {
 			case <-tick.C:

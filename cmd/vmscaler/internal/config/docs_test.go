@@ -14,7 +14,7 @@ import (
 // What the pages on machines and templates show of a config can be used as it stands.
 func TestExamplesOfThePages(t *testing.T) {
 	var page []byte
-	for _, name := range []string{"machine.md", "templates.md"} {
+	for _, name := range []string{"machine.md", "templates.md", "load-balancers.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", name))
 		if err != nil {
 			t.Fatal(err)
