@@ -68,12 +68,25 @@ func Lookup(conn *libvirt.Connect, pool, name string) (Info, error) {
 		}
 		return info, nil
 	}
-	there := "there are none"
-	if names := templateNames(volumes); len(names) > 0 {
-		there = "there are: " + strings.Join(names, ", ")
-	}
-	return Info{}, fmt.Errorf("%w: %q in storage pool %q; %s", ErrNotFound, name, pool, there)
+	return Info{}, &NotFoundError{Name: name, Pool: pool, Names: templateNames(volumes)}
 }
+
+// NotFoundError is ErrNotFound, with the templates that there are.
+type NotFoundError struct {
+	Name, Pool string
+	Names      []string
+}
+
+func (e *NotFoundError) Error() string {
+	there := "there are none"
+	if len(e.Names) > 0 {
+		there = "there are: " + strings.Join(e.Names, ", ")
+	}
+	return fmt.Sprintf("%s: %q in storage pool %q; %s", ErrNotFound, e.Name, e.Pool, there)
+}
+
+// Is reports whether it is ErrNotFound.
+func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound } //nolint:errorlint // as errors.Is wants it
 
 // List returns the pool's templates by name, also those that are broken, and without what their records tell.
 func List(conn *libvirt.Connect, pool string) ([]Info, error) {

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // answerWithin is how long a stage may take to answer a request. It normally takes milliseconds.
@@ -23,10 +26,44 @@ func ask[T any, PT interface {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	answer, err := client.Ask[T, PT](ctx, conn, verb, q)
-	if is[*client.SilentError](err) {
+	var refused *bus.RefusedError
+	switch {
+	case is[*client.SilentError](err):
 		err = &unansweredError{verb, err}
+	case errors.As(err, &refused) && refused.Code == bus.RefusedUnknown:
+		err = fmt.Errorf("%w%s", err, meant(ctx, conn, q))
 	}
 	return answer, err
+}
+
+// meant hints at the group, the VM or the host that a request was meant for, which names one that there is not; "" where none is
+// near, or nobody can tell.
+func meant(ctx context.Context, conn *client.Conn, q bus.Query) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{})
+	if err != nil {
+		return ""
+	}
+	var groups, vms, hosts []string
+	for _, g := range status.Groups {
+		groups = append(groups, g.Group)
+		for _, s := range g.Samples {
+			hosts = append(hosts, s.Host)
+			for _, v := range s.VMs {
+				vms = append(vms, v.Name)
+			}
+		}
+	}
+	for _, is := range []struct {
+		word  string
+		names []string
+	}{{q.Group, groups}, {q.VM, vms}, {q.Host, hosts}} {
+		if is.word != "" && !slices.Contains(is.names, is.word) {
+			return nearest.Hint(is.word, is.names)
+		}
+	}
+	return ""
 }
 
 // unansweredError is that a request had no answer in time. It wraps a *client.SilentError.

@@ -71,9 +71,7 @@ func (c *eventsCmd) run(cmd *cobra.Command) error {
 
 // knownGroup refuses a group that neither the decider nor the history knows.
 func knownGroup(ctx context.Context, conn *client.Conn, group string) error {
-	askCtx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	_, err := client.Ask[bus.Status](askCtx, conn, bus.VerbStatus, bus.Query{Group: group})
+	_, err := ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: group})
 	var refused *bus.RefusedError
 	if !errors.As(err, &refused) {
 		return nil // it is there, or nobody can tell

@@ -134,7 +134,7 @@ func (r running) checkMetric(ctx context.Context, m bus.Metric) error {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	status, err := client.Ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: m.Group})
+	status, err := ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{Group: m.Group})
 	var refused *bus.RefusedError
 	var nobody *client.NobodyError
 	switch {

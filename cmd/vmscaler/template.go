@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 func templateCommand(g *globals) *cobra.Command {
@@ -42,7 +44,12 @@ func (g *globals) withConfig(cmd *cobra.Command, do func(hv *libvirtHost, cfg co
 		return err
 	}
 	defer hv.close()
-	return do(hv, cfg)
+	err = do(hv, cfg)
+	var none *template.NotFoundError
+	if errors.As(err, &none) {
+		return fmt.Errorf("%w%s", err, nearest.Hint(none.Name, none.Names))
+	}
+	return err
 }
 
 // checkTemplate refuses what is no template's name.

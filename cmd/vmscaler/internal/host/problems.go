@@ -13,6 +13,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // Problems are what the config names and the host does not have. It changes nothing. With willSetUp that is without
@@ -51,6 +52,9 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 			}
 			if template.CheckName(g.Template) != nil {
 				remedy = cfg.Advice("`vmscaler template import NAME FILE` makes one, under a name of a-z, 0-9 and '-'")
+			}
+			if none := new(template.NotFoundError); errors.As(err, &none) {
+				remedy += nearest.Hint(g.Template, none.Names)
 			}
 			problems = append(problems, cfg.Problem(field, fmt.Sprintf("%q: %s", g.Template, err), "an existing template; "+remedy))
 		case err != nil:
