@@ -78,7 +78,7 @@ packages_for() {
 		;;
 	"build") echo gcc libc6-dev pkg-config libvirt-dev git make ca-certificates ;;
 	"make the template") echo syslinux syslinux-common mtools dosfstools fdisk cpio e2fsprogs zstd xz-utils ;;
-	"test") echo tmux openssl ovmf syslinux-efi xorriso isolinux chromium openssh-client ;;
+	"test") echo tmux openssl ovmf syslinux-efi xorriso isolinux chromium openssh-client bash-completion zsh fish ;;
 	"compare") echo virtinst ;;
 	"lint") echo shellcheck ;;
 	"make a root of another system") echo mmdebstrap debian-archive-keyring ;;

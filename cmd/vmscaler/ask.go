@@ -30,7 +30,7 @@ func ask[T any, PT interface {
 	switch {
 	case is[*client.SilentError](err):
 		err = &unansweredError{verb, err}
-	case errors.As(err, &refused) && refused.Code == bus.RefusedUnknown:
+	case errors.As(err, &refused) && refused.Code == bus.RefusedUnknown && verb != bus.VerbWake: // whose role asks for nothing else
 		err = fmt.Errorf("%w%s", err, meant(ctx, conn, q))
 	}
 	return answer, err

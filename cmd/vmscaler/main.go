@@ -88,5 +88,8 @@ Exit codes: ` + exitCodeHelp() + `.`,
 	root.SetHelpCommandGroupID(setUpTitle)
 	root.SetCompletionCommandGroupID(setUpTitle)
 	root.AddCommand(watchdogCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	g.complete(root)
 	return root
 }

@@ -9,6 +9,9 @@ import (
 
 // libvirt's event loop is one for the life of a process. No context of the user who runs the tests is theirs.
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(run())
+	}
 	if err := os.Setenv("XDG_CONFIG_HOME", "/nonexistent"); err != nil {
 		panic(err)
 	}

@@ -21,7 +21,8 @@ func TestMeant(t *testing.T) {
 			}
 			return r.Refuse("%s", bus.Refuse(bus.RefusedUnknown, "there is no %q", q.Group+q.VM+q.Host))
 		})
-	if err := os.WriteFile(filepath.Join(dir, defaultConfig), []byte("groups: [{name: web}, {name: database}]\n"), 0o600); err != nil {
+	file := filepath.Join(dir, defaultConfig)
+	if err := os.WriteFile(file, []byte("groups: [{name: web}, {name: database}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{

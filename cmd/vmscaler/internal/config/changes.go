@@ -95,7 +95,7 @@ func (s section) walk(path string, visit func(path, word string, below []string)
 
 // said are fields whose values everybody may read; of the others, which may hold secrets, a sentence says that they differ.
 func said(path string) bool {
-	return slices.Contains([]string{"template", "vcpus", "memory", "disk", "dry_run"}, path) || slices.Contains(liveFields(), path)
+	return slices.Contains([]string{"template", "vcpus", "memory", "disk", "dry_run"}, path) || slices.Contains(LiveFields(), path)
 }
 
 // Sentence is the change for everybody.

@@ -23,7 +23,7 @@ var fixed = []string{
 // LiveField is the path of a field that can be set while a group runs, such as policy.upper for "upper". The error
 // says which there are.
 func LiveField(name string) (string, error) {
-	fields := liveFields()
+	fields := LiveFields()
 	for _, path := range fields {
 		if name == path || name == strings.TrimPrefix(path, "policy.") {
 			return path, nil
@@ -47,7 +47,8 @@ func CheckLive(path, value string) error {
 	return nil
 }
 
-func liveFields() []string {
+// LiveFields are the paths of all fields that can be set while a group runs.
+func LiveFields() []string {
 	g := bus.DefaultGroup()
 	fields := slices.Clone(live)
 	var walk func(path string, s section)
@@ -91,7 +92,7 @@ func Override(g bus.Group, set map[string]string) (bus.Group, error) {
 		d.lines[field] = position{}
 		v := groupFields(&g).find(path)
 		if name, err := LiveField(path); err != nil || name != path || v == nil {
-			d.problem(field, "a field that cannot be set while the group runs", "one of "+strings.Join(liveFields(), ", "))
+			d.problem(field, "a field that cannot be set while the group runs", "one of "+strings.Join(LiveFields(), ", "))
 			continue
 		}
 		if n := len(set[path]); n > maxValue {

@@ -45,7 +45,7 @@ func As(f Format) Output { return Output{format: f} }
 // Add adds the flag -o, with the formats that a command has.
 func (o *Output) Add(flags *pflag.FlagSet, allowed []Format) {
 	o.allowed = allowed
-	flags.VarP(o, "output", "o", "how it is printed: "+o.names(", "))
+	flags.VarP(o, "output", "o", "how it is printed: "+strings.Join(o.Names(), ", "))
 }
 
 // Format is the one that is chosen.
@@ -71,18 +71,19 @@ func (o *Output) Set(text string) error {
 		format = Table
 	}
 	if !slices.Contains(o.allowed, format) {
-		return fmt.Errorf("found %q, want one of %s", text, o.names(", "))
+		return fmt.Errorf("found %q, want one of %s", text, strings.Join(o.Names(), ", "))
 	}
 	o.format = format
 	return nil
 }
 
-func (o *Output) names(between string) string {
+// Names are those of the formats that the command has.
+func (o *Output) Names() []string {
 	names := make([]string, len(o.allowed))
 	for i, f := range o.allowed {
 		names[i] = string(f)
 	}
-	return strings.Join(names, between)
+	return names
 }
 
 // Column is one of a table.
