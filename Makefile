@@ -71,6 +71,14 @@ test-image: ## a Debian system with systemd and cloud-init as template
 	@$(HOST) libvirt
 	packaging/test-image.sh $(HOST) as-libvirt go test -tags image -count 1 -timeout 90m -run '^Test(SystemdImage|CloudInitImage)' -v ./cmd/vmscaler/e2e
 
+# Not part of test, nor of CI: axe-core is from npm, and no distribution has it.
+AXE_VERSION := 4.14.1
+.PHONY: test-axe
+test-axe: ## the web page by the rules of axe-core
+	@$(HOST) packages test
+	@mkdir -p .tools && cd .tools && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null && tar xzf axe-core-$(AXE_VERSION).tgz package/axe.min.js
+	VMSCALER_TEST_AXE=$(CURDIR)/.tools/package/axe.min.js $(HOST) exec go test -count 1 -run '^TestPage$$' ./dashboard/web
+
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only
 	@$(HOST) packages build

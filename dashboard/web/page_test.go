@@ -59,6 +59,7 @@ func TestPage(t *testing.T) {
 			b.Picture("page-" + name + "-" + theme)
 		}
 		b.Readable(theme)
+		b.Axe()
 	}
 	b.Named("banner", "navigation", "main", "contentinfo", "heading", "table", "rowheader", "columnheader", "status", "image")
 	login(t, b, s)
@@ -112,6 +113,7 @@ func login(t *testing.T, b *webtest.Browser, s *apiSite) {
 	b.Type("#field-token", "wrong")
 	b.Until(`document.querySelector("#ask-error").textContent.includes("not valid")`)
 	b.Named("dialog", "textbox", "alert")
+	b.Axe()
 	b.Picture("login")
 	b.Type("#field-token", s.operator)
 	b.Until(`document.querySelector("#who").textContent === "ops, operator" && !document.querySelector("#ask").open`)

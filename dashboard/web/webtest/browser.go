@@ -194,3 +194,22 @@ func (b *Browser) Readable(theme string) {
 		b.t.Errorf("%s: the worst contrast is %.2f (%v)", theme, worst, err)
 	}
 }
+
+// Axe checks the page by the rules of axe-core, where VMSCALER_TEST_AXE names its axe.min.js: npm has it, and no distribution.
+func (b *Browser) Axe() {
+	b.t.Helper()
+	path := os.Getenv("VMSCALER_TEST_AXE")
+	if path == "" {
+		return
+	}
+	code, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	run(b, "axe", chromedp.Evaluate[chromedp.Void](string(code)))
+	found := run(b, "axe", chromedp.Evaluate[string](`axe.run().then((r) => r.violations.map((v) =>
+		v.id + ": " + v.help + ": " + v.nodes.map((n) => n.target + " " + n.failureSummary).join("; ")).join("\n"))`, chromedp.EvalAwaitPromise))
+	if found != "" {
+		b.t.Errorf("axe: %s", found)
+	}
+}
