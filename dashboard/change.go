@@ -7,8 +7,10 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Operator changes what a person asks for. The dashboard itself publishes nothing.
+// Operator changes what a person asks for, and may read the history. The dashboard itself publishes nothing.
 type Operator interface {
+	// Past is what happened lately, the oldest first: events, and decisions that changed something.
+	Past(ctx context.Context) []any
 	// Change returns what holds then, in one line.
 	Change(ctx context.Context, c Change) (says string, err error)
 }

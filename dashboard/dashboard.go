@@ -160,7 +160,7 @@ func (d *Dashboard) runScreen(ctx context.Context, content *Content, inbox <-cha
 	}
 	defer stopKeys()
 
-	l := &live{d: d, s: s, content: content, dirty: true, answers: make(chan note, 1)}
+	l := &live{d: d, s: s, content: content, dirty: true, answers: make(chan note, 1), past: make(chan []any, 1)}
 	defer l.changes.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -263,6 +263,11 @@ type operator struct {
 	answer chan error
 }
 
+func (o operator) Past(context.Context) []any {
+	e := bus.Event{Group: "web", VM: "web-9", Event: bus.EventFailed, Sentence: "of the past", Time: at(-600)}
+	return []any{e, e}
+}
+
 func (o operator) Change(ctx context.Context, c Change) (string, error) {
 	o.asked <- c
 	select {
@@ -285,7 +290,7 @@ func TestScreenChangesThings(t *testing.T) {
 	r.start(t)
 	r.publish(t)
 	seen := ""
-	for !strings.Contains(seen, "web-1") {
+	for !strings.Contains(seen, "web-1") || !strings.Contains(seen, "of the past") {
 		r.tick()
 		seen += out.until(t, endFrame)
 	}

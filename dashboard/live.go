@@ -17,9 +17,10 @@ type live struct {
 	drawn   time.Time
 	dirty   bool // there is something new to draw
 
-	changes sync.WaitGroup // what the operator is asked for
+	changes sync.WaitGroup // what the operator does
 	asking  bool           // one of them goes on
 	answers chan note
+	past    chan []any
 }
 
 // inputs are what a live screen waits for.
@@ -31,6 +32,9 @@ type inputs struct {
 }
 
 func (l *live) run(ctx context.Context, in inputs) error {
+	if l.d.cfg.Operator != nil {
+		l.changes.Go(func() { l.past <- l.d.cfg.Operator.Past(ctx) })
+	}
 	err := l.draw()
 	for err == nil {
 		select {
@@ -54,6 +58,9 @@ func (l *live) run(ctx context.Context, in inputs) error {
 		case k := <-in.keys:
 			l.press(ctx, k)
 			err = l.draw()
+		case messages := <-l.past:
+			l.content.Remember(messages)
+			l.dirty = true
 		case says := <-l.answers:
 			l.asking, l.content.session.note, l.dirty = false, says, true
 			err = l.draw()

@@ -249,8 +249,8 @@ func TestRenderStaysInBounds(t *testing.T) {
 	}
 	for name, model := range models {
 		for place, keys := range places {
-			if name == "500 VMs" && place != "list" && place != "overview" {
-				continue // they show no more of them
+			if name != "hostile" && name != "crowded" && place != "list" && place != "overview" {
+				continue // they show no more there
 			}
 			m, now := model()
 			typed(t, m, now, keys)

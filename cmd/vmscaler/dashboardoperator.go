@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,36 @@ func newDashboardOperator(o *dashboardOperator) (operator dashboard.Operator, re
 	}
 	conn.Close()
 	return o, ""
+}
+
+// How much of the history the dashboard begins with.
+const (
+	pastFor  = 24 * time.Hour
+	pastMost = 200
+)
+
+// Past implements [dashboard.Operator]. Without a history there is no past.
+func (o *dashboardOperator) Past(ctx context.Context) (all []any) {
+	conn, err := o.join()
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	_ = client.ReadHistory(ctx, conn, client.HistoryQuery{Since: time.Now().Add(-pastFor)}, func(e client.HistoryEntry) error {
+		switch {
+		case e.Event != nil:
+			all = append(all, *e.Event)
+		case e.Decision != nil:
+			all = append(all, *e.Decision)
+		}
+		if len(all) > 2*pastMost {
+			all = slices.Delete(all, 0, len(all)-pastMost)
+		}
+		return nil
+	})
+	return all
 }
 
 // Change implements [dashboard.Operator].

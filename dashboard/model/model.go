@@ -103,8 +103,7 @@ func (m *Model) Decision(d bus.Decision, now time.Time) bool {
 	g.decision, g.decided = &d, now
 	g.remember(m.sizes.Past)
 	if d.HasSample && d.Desired != d.Current {
-		m.add(Entry{Time: d.Time, Group: d.Group, Decision: true, From: d.Current, To: d.Desired, Sentence: d.Sentence,
-			Decided: &d})
+		m.add(entryOfDecision(d))
 	}
 	return true
 }
@@ -113,15 +112,11 @@ func (m *Model) Decision(d bus.Decision, now time.Time) bool {
 func (m *Model) Event(e bus.Event, now time.Time) bool {
 	m.heard = now
 	m.heardOf(e.Group, now)
-	for _, old := range m.entries {
-		if !old.Decision && old.Time.Equal(e.Time) && old.Group == e.Group && old.VM == e.VM && old.Event == e.Event {
-			return false
-		}
+	entry := entryOfEvent(e)
+	if m.knows(entry) {
+		return false
 	}
-	m.add(Entry{
-		Time: e.Time, Group: e.Group, VM: e.VM, Event: e.Event, Sentence: e.Sentence, Error: e.Error,
-		Elapsed: time.Duration(e.ElapsedMS) * time.Millisecond,
-	})
+	m.add(entry)
 	return true
 }
 
@@ -231,28 +226,6 @@ func (m *Model) Stage(stage, instance string) *Stage { return m.stages[stageKey{
 
 // Entries are the decisions that changed something and the events, oldest first.
 func (m *Model) Entries() []Entry { return slices.Clone(m.entries) }
-
-// Entry is a decision that changed something, or an event.
-type Entry struct {
-	Time     time.Time
-	Group    string
-	Decision bool
-	From, To int           // of a decision
-	Decided  *bus.Decision // the decision itself, nil of an event
-	VM       string
-	Event    bus.EventType
-	Sentence string
-	Error    string
-	Elapsed  time.Duration
-}
-
-func (m *Model) add(e Entry) {
-	e.Sentence, e.Error = shorten(e.Sentence), shorten(e.Error)
-	m.entries = append(m.entries, e)
-	if n := len(m.entries) - m.sizes.Entries; n > 0 {
-		m.entries = slices.Delete(m.entries, 0, n)
-	}
-}
 
 // heardOf is the group, which has just been heard of.
 func (m *Model) heardOf(name string, now time.Time) *Group {

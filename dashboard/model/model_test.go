@@ -302,3 +302,25 @@ func TestCompareNames(t *testing.T) {
 		}
 	}
 }
+
+// What happened before comes before what is heard, once, and says nothing of the present.
+func TestRemember(t *testing.T) {
+	m := New(modeltest.At(0), Sizes{Entries: 3})
+	event := func(vm string, seconds float64) bus.Event {
+		return bus.Event{Group: "web", VM: vm, Event: bus.EventReady, Time: modeltest.At(seconds)}
+	}
+	m.Event(event("web-4", 4), modeltest.At(4))
+	out, hold := modeltest.Decision("web", 3), modeltest.Decision("web", 3.5)
+	out.Current, out.Desired = 2, 3
+	m.Remember([]any{event("web-1", 1), event("web-2", 2), out, hold, event("web-4", 4)})
+	var got []string
+	for _, e := range m.Entries() {
+		got = append(got, fmt.Sprintf("%s %d", e.VM, e.To))
+	}
+	if want := []string{"web-2 0", " 3", "web-4 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, decided := m.Group("web").Decision(); decided {
+		t.Error("a decision of the past holds")
+	}
+}
