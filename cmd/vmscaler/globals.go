@@ -10,7 +10,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/journal"
 	"github.com/rs/zerolog"
+	"github.com/rs/zerolog/journald"
 	"github.com/spf13/cobra"
 	"libvirt.org/go/libvirt"
 
@@ -243,6 +245,15 @@ func (g *globals) logger(w io.Writer, color bool) (zerolog.Logger, error) {
 	}
 	out := zerolog.ConsoleWriter{Out: w, NoColor: !color, TimeFormat: time.DateTime, FormatPrepare: harmlessMessage}
 	return zerolog.New(out).Level(level).With().Timestamp().Logger(), nil
+}
+
+// stderrLogger logs to stderr: in lines for people, or, where the journal reads that, with fields for it.
+func (g *globals) stderrLogger() (zerolog.Logger, error) {
+	log, err := g.logger(harmless{os.Stderr}, false)
+	if direct, journalErr := journal.StderrIsJournalStream(); err == nil && journalErr == nil && direct {
+		return zerolog.New(journalLines{journald.NewJournalDWriter()}).Level(log.GetLevel()), nil
+	}
+	return log, err
 }
 
 // readable reports why a file cannot be read.

@@ -47,7 +47,7 @@ func (o runOptions) has(stages ...string) bool {
 
 // run runs stages, which is what all the commands of stages do after their command lines.
 func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) error {
-	log, err := g.logger(harmless{os.Stderr}, false)
+	log, err := g.stderrLogger()
 	if err != nil {
 		return err
 	}
