@@ -11,6 +11,8 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)
 NATS_VERSION     := v0.5.1
 NATS             := .tools/nats-$(NATS_VERSION)
+NFPM_VERSION     := v2.48.0
+NFPM             := .tools/nfpm-$(NFPM_VERSION)
 
 # -v names each package as it is compiled: with cgo the first build takes a while, and this is what the progress line shows.
 # Go's own stamp of the version is off: it fails where git refuses to look, as in a checkout of another user.
@@ -20,7 +22,7 @@ GO_BUILD = $(HOST) quietly build "bin/vmscaler $(VERSION)" \
 .DEFAULT_GOAL := help
 # The steps below rely on their order; Go itself uses all cores.
 .NOTPARALLEL:
-.PHONY: help run demo build test test-unit test-external bench lint lint-tool nats-tool template check install clean
+.PHONY: help run demo build test test-unit test-external bench lint lint-tool nats-tool nfpm-tool template check install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -139,6 +141,7 @@ lint: $(GOLANGCI) ## golangci-lint, go mod tidy and shellcheck
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
 lint-tool: $(GOLANGCI)
+nfpm-tool: $(NFPM)
 nats-tool: $(NATS)
 
 $(GOLANGCI):
@@ -153,6 +156,27 @@ $(NATS):
 		go install -v github.com/nats-io/natscli/nats@$(NATS_VERSION)
 	@mv .tools/nats $@
 
+$(NFPM):
+	@$(HOST) packages build
+	@GOBIN=$(CURDIR)/.tools $(HOST) quietly package "nfpm $(NFPM_VERSION) built into .tools/" \
+		go install -v github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	@mv .tools/nfpm $@
+
+dist/vmscaler: build
+	$(HOST) exec go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/vmscaler
+
+.PHONY: package test-package test-service dist/vmscaler
+package: $(NFPM) dist/vmscaler ## the deb and the rpm, in dist/
+	$(HOST) exec packaging/package.sh $(NFPM) dist/vmscaler dist
+
+test-package: $(NFPM) dist/vmscaler ## two builds of the packages are the same; the deb installs, upgrades, goes; units are hardened
+	$(HOST) exec packaging/test-package.sh $(NFPM) dist/vmscaler
+
+# Not part of test, nor of CI: it makes a Debian root with systemd and libvirt once (five minutes), and boots it as a container.
+test-service: $(NFPM) dist/vmscaler ## the package under a real systemd: start, scale, reload, upgrade, remove
+	@$(HOST) packages distro
+	$(HOST) exec packaging/test-service.sh $(NFPM) dist/vmscaler
+
 template: build ## build the demo template
 	@$(HOST) packages run
 	@$(HOST) as-libvirt bin/vmscaler template build $(ARGS)
@@ -166,4 +190,4 @@ install: ## bin/vmscaler to /usr/local/bin (PREFIX), after make build
 	install -D -m 0755 bin/vmscaler $(DESTDIR)$(PREFIX)/bin/vmscaler
 
 clean: ## remove what was built
-	rm -rf bin .tools
+	rm -rf bin dist .tools

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Tries the packages, as root: test-package.sh NFPM PROGRAM. Two builds are the same bytes; systemd finds the units right and rates
+# them well; and the deb installs, upgrades, goes and is purged as it should, in a root of its own. That is this machine's, with
+# all that is written kept apart, and without its services.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { echo "package: $*"; }
+die() { echo "package: $*" >&2; exit 1; }
+
+pack() { # VERSION FOLDER
+	PKG_VERSION=$1 SOURCE_DATE_EPOCH=1700000000 packaging/package.sh "$nfpm" "$program" "$2" >/dev/null
+}
+
+check_builds() {
+	pack 1.0.0 "$work/one"
+	mkdir "$work/copy" # of another time
+	cp -r packaging docs examples LICENSE "$work/copy"
+	(cd "$work/copy" && pack 1.0.0 "$work/two")
+	for package in "$work"/one/*; do
+		cmp "$package" "$work/two/${package##*/}" || die "two builds of ${package##*/} differ"
+	done
+	say "two builds are the same bytes"
+	PACKAGERS=deb pack 1.0.1 "$work/newer"
+}
+
+check_units() { # ROOT
+	systemd-analyze verify --root="$1" --man=no "$1"/usr/lib/systemd/system/vmscaler*.service 2>&1 | grep vmscaler && die "units"
+	for unit in packaging/systemd/*.service; do
+		systemd-analyze security --offline=true --threshold=20 "$unit" | tail -1
+	done
+}
+
+inside() { chroot "$root" "$@"; }
+
+check_life() {
+	root=$work/root
+	mkdir "$work/write" "$root"
+	mount -t tmpfs tmpfs "$work/write"
+	mkdir "$work/write/upper" "$work/write/work"
+	mount -t overlay overlay -o "lowerdir=/,upperdir=$work/write/upper,workdir=$work/write/work" "$root"
+	mount -t proc proc "$root/proc"
+	mount --bind /dev "$root/dev"
+	mount -t tmpfs tmpfs "$root/run"
+	mkdir "$root/packages"
+	cp "$work"/one/*.deb "$root/packages/one.deb"
+	cp "$work"/newer/*.deb "$root/packages/newer.deb"
+
+	inside getent group libvirt >/dev/null || inside groupadd --system libvirt
+	inside dpkg -i /packages/one.deb >/dev/null
+	inside id -Gn vmscaler | grep -qw libvirt || die "its user is not in group libvirt"
+	[ "$(inside stat -c '%a %U %G' /run/vmscaler)" = "2775 root libvirt" ] || die "/run/vmscaler: $(inside stat -c '%a %U %G' /run/vmscaler)"
+	inside vmscaler config check --offline -c /etc/vmscaler/vmscaler.yaml
+	inside bash -c '. /usr/share/bash-completion/completions/vmscaler && complete -p vmscaler >/dev/null'
+	check_units "$root"
+	say "installed"
+
+	echo "# mine" >>"$root/etc/vmscaler/vmscaler.yaml"
+	install -d -m 0700 "$root/var/lib/vmscaler"
+	touch "$root/var/lib/vmscaler/kept"
+	inside dpkg -i /packages/newer.deb >/dev/null
+	[ "$(inside dpkg-query -W -f '${Version}' vmscaler)" = 1.0.1 ] || die "not upgraded"
+	grep -q '^# mine$' "$root/etc/vmscaler/vmscaler.yaml" || die "the upgrade has taken another config"
+	say "upgraded"
+
+	inside dpkg -r vmscaler >/dev/null
+	[ ! -e "$root/usr/bin/vmscaler" ] || die "the program is still there"
+	[ -e "$root/var/lib/vmscaler/kept" ] && [ -e "$root/etc/vmscaler/vmscaler.yaml" ] || die "removal has taken the config or the state"
+	say "removed"
+	inside dpkg -P vmscaler >/dev/null
+	left=$(find "$root"/etc/vmscaler "$root"/var/lib/vmscaler "$root"/run/vmscaler "$root"/usr/lib/systemd/system/vmscaler* \
+		"$root"/usr/share/doc/vmscaler 2>/dev/null || true)
+	[ -z "$left" ] || die "left behind: $left"
+	say "purged"
+}
+
+if [ "${1:-}" = --apart ]; then
+	work=$2
+	check_life
+	exit
+fi
+nfpm=$(realpath "$1") program=$(realpath "$2") work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+check_builds
+unshare --mount --propagation private "packaging/${0##*/}" --apart "$work"
