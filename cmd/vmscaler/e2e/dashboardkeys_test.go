@@ -17,8 +17,9 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 )
 
-// TestDashboardKeys: in a real terminal of several sizes, with a real decider and two groups of 250 VMs that a collector
-// reports, keys find, open and change things; what they change holds on the bus, and who wants to hear of it is told. Without an operator's credentials they do not.
+// TestDashboardKeys: in real terminals, one of several sizes and one of `vmscaler run` itself, with a real decider and two
+// groups of 250 VMs that a collector reports, keys find, open and change things; what they change holds on the bus, and who
+// wants to hear of it is told. Without an operator's credentials they do not.
 func TestDashboardKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -30,13 +31,8 @@ func TestDashboardKeys(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"run", "--stages", "bus,decider"}, {"notify"}} {
-		cmd := exec.Command(program, append(args, "-c", file)...)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	}
+	own := startTerminal(t, program, "run", "-c", file, "--stages", "bus,decider,dashboard")
+	startCommand(t, program, "notify", "-c", file)
 	reportVMs(t, file, "nats://"+address, state, manyVMs)
 
 	d := startTerminal(t, program, "dashboard", "--nats-url", "nats://"+address, "--state-dir", state)
@@ -90,13 +86,20 @@ func TestDashboardKeys(t *testing.T) {
 	}
 	d.press("q")
 	d.ends()
+	own.shows("PAUSED", "SCALED 251")
+	own.press("*", "End", "p")
+	own.shows("resume web? y/n")
+	own.press("y")
+	own.shows("group web: scaled to 251 by")
 
 	tap := startTerminal(t, program, "dashboard", "--nats-url", "nats://"+address, "--state-dir", t.TempDir())
-	tap.shows("read-only", "PAUSED")
+	tap.shows("read-only", "SCALED 251")
 	tap.press("j", "p")
 	tap.shows("read-only: ", "wants an operator's credentials")
 	tap.press("q")
 	tap.ends()
+	own.press("q")
+	own.ends()
 }
 
 // manyVMs are 250 VMs of a group that serve.
