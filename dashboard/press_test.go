@@ -33,6 +33,9 @@ const (
 )
 
 func TestPress(t *testing.T) {
+	const groups = pageGroups
+	group, v := item{group: "autoscale"}, func(n int) item { return item{"autoscale", "kvm1", fmt.Sprint("autoscale-", n)} }
+	change := func(kind ChangeKind, group, vm string) *Change { return &Change{Kind: kind, Group: group, VM: vm} }
 	scale := func(n int) *Change { return &Change{Kind: ChangeScale, Group: "autoscale", Desired: n} }
 	for name, tt := range map[string]struct {
 		model func() (*Content, time.Time)
@@ -43,60 +46,73 @@ func TestPress(t *testing.T) {
 		want  *Change
 		quit  bool
 	}{
-		"nothing":                       {busy, "", item{}, pageGroups, "", nil, false},
-		"the first line comes first":    {busy, down, item{group: "autoscale"}, pageGroups, "", nil, false},
-		"down":                          {busy, "jj", item{"autoscale", "kvm1", "autoscale-1"}, pageGroups, "", nil, false},
-		"up again":                      {busy, "jjjk", item{"autoscale", "kvm1", "autoscale-1"}, pageGroups, "", nil, false},
-		"not beyond the ends":           {busy, "j" + end + down, item{"autoscale", "kvm1", "autoscale-5"}, pageGroups, "", nil, false},
-		"by pages":                      {crowded, "j" + pageDown, item{"batch", "kvm1.example.org", "batch-8"}, pageGroups, "", nil, false},
-		"quit":                          {busy, "q", item{}, pageGroups, "", nil, true},
-		"quit from a page":              {busy, "?q", item{}, pageHelp, "", nil, true},
-		"q can be typed":                {busy, "/q", item{}, pageGroups, "", nil, false},
-		"help and back":                 {busy, "?" + esc, item{}, pageGroups, "", nil, false},
-		"a VM":                          {busy, "jj" + enter, item{"autoscale", "kvm1", "autoscale-1"}, pageVM, "", nil, false},
-		"a VM, help, back":              {busy, "jj" + enter + "?" + esc, item{"autoscale", "kvm1", "autoscale-1"}, pageVM, "", nil, false},
-		"a group's decision":            {busy, "j" + enter, item{group: "autoscale"}, pageDecision, "", nil, false},
-		"a VM's group":                  {busy, "jjx", item{"autoscale", "kvm1", "autoscale-1"}, pageDecision, "", nil, false},
-		"no decision":                   {crowded, "jx", item{group: "api"}, pageGroups, "group api: no decision yet", nil, false},
-		"an event's decision":           {busy, "e" + end + enter, item{}, pageDecision, "", nil, false},
-		"an event's VM":                 {busy, "ejj" + enter, item{"autoscale", "kvm1", "autoscale-4"}, pageVM, "", nil, false},
-		"and back to the events":        {busy, "ejj" + enter + enter, item{"autoscale", "kvm1", "autoscale-4"}, pageEvents, "", nil, false},
-		"a VM that is gone":             {busy, "e" + enter, item{}, pageEvents, "VM autoscale-6 is gone", nil, false},
-		"filter":                        {busy, "/-3" + enter + down, item{"autoscale", "kvm1", "autoscale-3"}, pageGroups, "", nil, false},
-		"filter, all of a named group":  {crowded, "/WEB" + enter + end, item{"web", "kvm2.example.org", "web-12"}, pageGroups, "", nil, false},
-		"filter by phase":               {busy, "/launching" + enter + end, item{"autoscale", "kvm1", "autoscale-4"}, pageGroups, "", nil, false},
-		"a filter that leaves none":     {busy, "/zzz" + enter + "p", item{}, pageGroups, "there is no group yet", nil, false},
-		"the busiest first":             {busy, "oj", item{"autoscale", "kvm1", "autoscale-3"}, pageGroups, "", nil, false},
-		"trouble first":                 {busy, "oooj", item{"autoscale", "kvm1", "autoscale-5"}, pageGroups, "", nil, false},
-		"a folded group has no VMs":     {busy, left + end, item{group: "autoscale"}, pageGroups, "", nil, false},
-		"unfolded again":                {busy, left + right + end, item{"autoscale", "kvm1", "autoscale-5"}, pageGroups, "", nil, false},
-		"all folded":                    {crowded, "*" + end, item{group: "web"}, pageGroups, "", nil, false},
-		"all folded but one":            {crowded, "*" + end + right + down, item{"web", "kvm1.example.org", "web-1"}, pageGroups, "", nil, false},
-		"pause asks first":              {busy, "jp", item{group: "autoscale"}, pageGroups, "", nil, false},
-		"pause":                         {busy, "jpy", item{group: "autoscale"}, pageGroups, "", &Change{Kind: ChangePause, Group: "autoscale"}, false},
-		"not pause":                     {busy, "jpn", item{group: "autoscale"}, pageGroups, "nothing is changed", nil, false},
-		"Enter is no yes":               {busy, "jp" + enter, item{group: "autoscale"}, pageGroups, "nothing is changed", nil, false},
-		"q is no yes and does not quit": {busy, "jpq", item{group: "autoscale"}, pageGroups, "nothing is changed", nil, false},
-		"resume":                        {held, "jpy", item{group: "dark"}, pageGroups, "", &Change{Kind: ChangeResume, Group: "dark"}, false},
-		"scale":                         {busy, "js4" + enter + "y", item{group: "autoscale"}, pageGroups, "", scale(4), false},
-		"scale to 0":                    {busy, "js0" + enter + "y", item{group: "autoscale"}, pageGroups, "", scale(0), false},
-		"scale asks first":              {busy, "js4" + enter, item{group: "autoscale"}, pageGroups, "", nil, false},
-		"scale, letters and edits":      {busy, "jsx-1\x7f23" + enter + "y", item{group: "autoscale"}, pageGroups, "", scale(23), false},
-		"scale, no more":                {busy, "js4" + esc, item{group: "autoscale"}, pageGroups, "nothing is changed", nil, false},
-		"nothing to release":            {busy, "js" + enter + "y", item{group: "autoscale"}, pageGroups, "", nil, false},
-		"release":                       {scaledByHand, "js" + enter + "y", item{group: "web"}, pageGroups, "", &Change{Kind: ChangeRelease, Group: "web"}, false},
-		"protect":                       {busy, "jjty", item{"autoscale", "kvm1", "autoscale-1"}, pageGroups, "", &Change{Kind: ChangeProtect, Group: "autoscale", VM: "autoscale-1"}, false},
-		"protect on its page":           {busy, "jj" + enter + "ty", item{"autoscale", "kvm1", "autoscale-1"}, pageVM, "", &Change{Kind: ChangeProtect, Group: "autoscale", VM: "autoscale-1"}, false},
-		"protect a group":               {busy, "jt", item{group: "autoscale"}, pageGroups, "want a VM, found the group autoscale", nil, false},
-		"unprotect":                     {held, end + end + "kty", item{"web", "kvm1", "web-1"}, pageGroups, "", &Change{Kind: ChangeUnprotect, Group: "web", VM: "web-1"}, false},
-		"read-only":                     {readOnly, "jpy", item{group: "autoscale"}, pageGroups, "", nil, false},
-		"read-only says so":             {readOnly, "jp", item{group: "autoscale"}, pageGroups, "read-only: no key", nil, false},
-		"scale without a decision":      {crowded, "js", item{group: "api"}, pageGroups, "no decision yet", nil, false},
+		"nothing":                    {busy, "", item{}, groups, "", nil, false},
+		"the first line comes first": {busy, down, group, groups, "", nil, false},
+		"down":                       {busy, "jj", v(1), groups, "", nil, false},
+		"up again":                   {busy, "jjjk", v(1), groups, "", nil, false},
+		"not beyond the ends":        {busy, "j" + end + down, v(5), groups, "", nil, false},
+		"by pages": {
+			crowded, "j" + pageDown, item{"batch", "kvm1.example.org", "batch-8"}, groups, "", nil, false,
+		},
+		"quit":                   {busy, "q", item{}, groups, "", nil, true},
+		"quit from a page":       {busy, "?q", item{}, pageHelp, "", nil, true},
+		"q can be typed":         {busy, "/q", item{}, groups, "", nil, false},
+		"help and back":          {busy, "?" + esc, item{}, groups, "", nil, false},
+		"a VM":                   {busy, "jj" + enter, v(1), pageVM, "", nil, false},
+		"a VM, help, back":       {busy, "jj" + enter + "?" + esc, v(1), pageVM, "", nil, false},
+		"a group's decision":     {busy, "j" + enter, group, pageDecision, "", nil, false},
+		"a VM's group":           {busy, "jjx", v(1), pageDecision, "", nil, false},
+		"no decision":            {crowded, "jx", item{group: "api"}, groups, "group api: no decision yet", nil, false},
+		"an event's decision":    {busy, "e" + end + enter, item{}, pageDecision, "", nil, false},
+		"an event's VM":          {busy, "ejj" + enter, v(4), pageVM, "", nil, false},
+		"and back to the events": {busy, "ejj" + enter + enter, v(4), pageEvents, "", nil, false},
+		"a VM that is gone":      {busy, "e" + enter, item{}, pageEvents, "VM autoscale-6 is gone", nil, false},
+		"filter":                 {busy, "/-3" + enter + down, v(3), groups, "", nil, false},
+		"filter, all of a named group": {
+			crowded, "/WEB" + enter + end, item{"web", "kvm2.example.org", "web-12"}, groups, "", nil, false,
+		},
+		"filter by phase":           {busy, "/launching" + enter + end, v(4), groups, "", nil, false},
+		"a filter that leaves none": {busy, "/zzz" + enter + "p", item{}, groups, "there is no group yet", nil, false},
+		"the busiest first":         {busy, "oj", v(3), groups, "", nil, false},
+		"trouble first":             {busy, "oooj", v(5), groups, "", nil, false},
+		"a folded group has no VMs": {busy, left + end, group, groups, "", nil, false},
+		"unfolded again":            {busy, left + right + end, v(5), groups, "", nil, false},
+		"all folded":                {crowded, "*" + end, item{group: "web"}, groups, "", nil, false},
+		"all folded but one": {
+			crowded, "*" + end + right + down, item{"web", "kvm1.example.org", "web-1"}, groups, "", nil, false,
+		},
+		"pause asks first":              {busy, "jp", group, groups, "", nil, false},
+		"pause":                         {busy, "jpy", group, groups, "", change(ChangePause, "autoscale", ""), false},
+		"not pause":                     {busy, "jpn", group, groups, "nothing is changed", nil, false},
+		"Enter is no yes":               {busy, "jp" + enter, group, groups, "nothing is changed", nil, false},
+		"q is no yes and does not quit": {busy, "jpq", group, groups, "nothing is changed", nil, false},
+		"resume":                        {held, "jpy", item{group: "dark"}, groups, "", change(ChangeResume, "dark", ""), false},
+		"scale":                         {busy, "js4" + enter + "y", group, groups, "", scale(4), false},
+		"scale to 0":                    {busy, "js0" + enter + "y", group, groups, "", scale(0), false},
+		"scale asks first":              {busy, "js4" + enter, group, groups, "", nil, false},
+		"scale, letters and edits":      {busy, "jsx-1\x7f23" + enter + "y", group, groups, "", scale(23), false},
+		"scale, no more":                {busy, "js4" + esc, group, groups, "nothing is changed", nil, false},
+		"nothing to release":            {busy, "js" + enter + "y", group, groups, "", nil, false},
+		"release": {
+			scaledByHand, "js" + enter + "y", item{group: "web"}, groups, "", change(ChangeRelease, "web", ""), false,
+		},
+		"protect": {busy, "jjty", v(1), groups, "", change(ChangeProtect, "autoscale", "autoscale-1"), false},
+		"protect on its page": {
+			busy, "jj" + enter + "ty", v(1), pageVM, "", change(ChangeProtect, "autoscale", "autoscale-1"), false,
+		},
+		"protect a group": {busy, "jt", group, groups, "want a VM, found the group autoscale", nil, false},
+		"unprotect": {
+			held, end + end + "kty", item{"web", "kvm1", "web-1"}, groups, "", change(ChangeUnprotect, "web", "web-1"), false,
+		},
+		"read-only":                {readOnly, "jpy", group, groups, "", nil, false},
+		"read-only says so":        {readOnly, "jp", group, groups, "read-only: no key", nil, false},
+		"scale without a decision": {crowded, "js", item{group: "api"}, groups, "no decision yet", nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, now := tt.model()
 			got := typed(t, c, now, tt.keys)
-			if s := c.session; s.at != tt.at || s.page != tt.page || !strings.Contains(s.note.text, tt.note) || tt.note == "" && s.note.text != "" {
+			if s := c.session; s.at != tt.at || s.page != tt.page || !strings.Contains(s.note.text, tt.note) ||
+				tt.note == "" && s.note.text != "" {
 				t.Errorf("at %+v, page %d, note %q; want %+v, %d, %q", s.at, s.page, s.note.text, tt.at, tt.page, tt.note)
 			}
 			if got.quit != tt.quit || (got.change == nil) != (tt.want == nil) || tt.want != nil && *got.change != *tt.want {

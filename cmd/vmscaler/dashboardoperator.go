@@ -112,7 +112,12 @@ func (o *dashboardOperator) protect(ctx context.Context, c dashboard.Change) (sa
 	}
 	defer hv.close()
 	if found[0].Name != c.VM || found[0].Meta.Group != c.Group {
-		return "", fmt.Errorf("%s has no VM %s of group %s: `vmscaler protect` works on the VM's own host", hv.choice.URI, c.VM, c.Group)
+		return "", fmt.Errorf(
+			"%s has no VM %s of group %s: `vmscaler protect` works on the VM's own host",
+			hv.choice.URI,
+			c.VM,
+			c.Group,
+		)
 	}
 	if err := vm.Protect(hv.conn, found[0], c.Kind == dashboard.ChangeProtect); err != nil {
 		return "", err

@@ -35,14 +35,16 @@ func TestBodies(t *testing.T) {
 		method     string
 		path, want string
 	}{
-		{JSON, "failed", "POST", "/hook", `{"v":1,"id":"ID","kind":"failed","severity":"critical","group":"web","vm":"web-3","host":"kvm1",` +
+		{JSON, "failed", "POST", "/hook", `{"v":1,"id":"ID","kind":"failed","severity":"critical","group":"web",` +
+			`"vm":"web-3","host":"kvm1",` +
 			`"text":"web: failed: web-3: start: \u003cno space\u003e \u0026 left","count":1,"time":"2026-01-02T15:04:06Z"}`},
 		{Slack, "failed", "POST", "/hook",
 			`{"text":":rotating_light: vmscaler: web: failed: web-3: start: \u0026lt;no space\u0026gt; \u0026amp; left"}`},
 		{Matrix, "failed", "PUT", "/hook/ID",
 			`{"body":"vmscaler: web: failed: web-3: start: \u003cno space\u003e \u0026 left","msgtype":"m.text"}`},
 		{Alertmanager, "failed", "POST", "/hook", `[{"labels":{"alertname":"vmscaler_failed","group":"web","host":"kvm1",` +
-			`"severity":"critical","vm":"web-3"},"annotations":{"summary":"web: failed: web-3: start: \u003cno space\u003e \u0026 left"},` +
+			`"severity":"critical","vm":"web-3"},` +
+			`"annotations":{"summary":"web: failed: web-3: start: \u003cno space\u003e \u0026 left"},` +
 			`"startsAt":"2026-01-02T15:04:06Z","endsAt":"2026-01-02T15:09:06Z"}]`},
 		{Alertmanager, Problem, "POST", "/hook", `[{"labels":{"alertname":"vmscaler_problem","instance":"kvm1-4711",` +
 			`"severity":"critical","stage":"decider"},"annotations":{"summary":"problem: start: \u003cno space\u003e \u0026 left"},` +
@@ -94,7 +96,12 @@ func TestWebhookIsSigned(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	target := Target{Type: JSON, URLFile: secretFile(t, server.URL+"/a?b=c\n"), SecretFile: secretFile(t, key), TokenFile: secretFile(t, "some-token\n")}
+	target := Target{
+		Type:       JSON,
+		URLFile:    secretFile(t, server.URL+"/a?b=c\n"),
+		SecretFile: secretFile(t, key),
+		TokenFile:  secretFile(t, "some-token\n"),
+	}
 	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +129,8 @@ func TestWebhookAnswers(t *testing.T) {
 		permanent bool
 		after     time.Duration
 	}{
-		{200, "", true, false, 0}, {204, "", true, false, 0}, {302, "", false, true, 0}, {404, "", false, true, 0}, {410, "", false, true, 0},
+		{200, "", true, false, 0}, {204, "", true, false, 0}, {302, "", false, true, 0}, {404, "", false, true, 0},
+		{410, "", false, true, 0},
 		{408, "", false, false, 0}, {500, "", false, false, 0}, {429, "7", false, false, 7 * time.Second},
 		{503, "100000", false, false, maxPause}, {503, "soon", false, false, 0},
 	} {
@@ -142,7 +150,8 @@ func TestWebhookAnswers(t *testing.T) {
 		}
 	}
 	server.Close()
-	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err == nil || strings.Contains(err.Error(), "hidden") {
+	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err == nil ||
+		strings.Contains(err.Error(), "hidden") {
 		t.Errorf("nobody listens: %v, want an error without the URL", err)
 	}
 }
@@ -167,7 +176,8 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("none: %v", err)
 	}
 	target := Target{Type: JSON, URL: "http://127.0.0.1:1", SecretFile: secretFile(t, "not base64!")}
-	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err == nil || strings.Contains(err.Error(), "not base64!") {
+	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err == nil ||
+		strings.Contains(err.Error(), "not base64!") {
 		t.Errorf("got %v, want it to name the file and not the secret", err)
 	}
 }
@@ -205,7 +215,8 @@ func TestEmail(t *testing.T) {
 		t.Errorf("to %v, %v", to, err)
 	}
 	body, _ := io.ReadAll(got.Body)
-	if got.Header.Get("Subject") != "[vmscaler] web: failed: web-3: start: <no space> & left" || got.Header.Get("Auto-Submitted") != "auto-generated" ||
+	if got.Header.Get("Subject") != "[vmscaler] web: failed: web-3: start: <no space> & left" ||
+		got.Header.Get("Auto-Submitted") != "auto-generated" ||
 		!strings.Contains(string(body), "host: kvm1") {
 		t.Errorf("got\n%s", data)
 	}
@@ -224,16 +235,21 @@ func TestEmail(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
-	target := Target{Type: Command, Command: `echo "$VMSCALER_KIND $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_COUNT" > ` + out + `; cat >> ` + out}
+	target := Target{
+		Type:    Command,
+		Command: `echo "$VMSCALER_KIND $VMSCALER_GROUP $VMSCALER_VM $VMSCALER_COUNT" > ` + out + `; cat >> ` + out,
+	}
 	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(out)
-	if line, rest, _ := strings.Cut(string(data), "\n"); line != "failed web web-3 1" || !strings.HasPrefix(rest, `{"v":1,"id":"msg_`) {
+	if line, rest, _ := strings.Cut(string(data), "\n"); line != "failed web web-3 1" ||
+		!strings.HasPrefix(rest, `{"v":1,"id":"msg_`) {
 		t.Errorf("got %q, %v", data, err)
 	}
 	target.Command = "echo hidden >&2; exit 3"
-	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err == nil || strings.Contains(err.Error(), "hidden") {
+	if err := target.deliver(t.Context(), newClient(), someMessage("failed")); err == nil ||
+		strings.Contains(err.Error(), "hidden") {
 		t.Errorf("got %v, want its status alone", err)
 	}
 	// It is killed with all that it has started.

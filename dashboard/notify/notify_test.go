@@ -48,7 +48,9 @@ func TestRunOnARealBus(t *testing.T) {
 	n.ticker = func(time.Duration) (<-chan time.Time, func()) { close(subscribed); return nil, func() {} }
 	publish := startRun(t, n)
 	<-subscribed
-	for _, e := range []bus.Event{event(bus.EventReady, "web-1", 1), event(bus.EventFailed, "web-2", 2), event(bus.EventDied, "web-3", 3)} {
+	for _, e := range []bus.Event{
+		event(bus.EventReady, "web-1", 1), event(bus.EventFailed, "web-2", 2), event(bus.EventDied, "web-3", 3),
+	} {
 		publish(e)
 	}
 	other := event(bus.EventFailed, "api-1", 4)
@@ -131,7 +133,8 @@ func TestTargetsAreChecked(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	if got := good.Check(func(field string) bool { return field == "to" }); len(got) != 1 || got[0].Allowed != "it with type: email only" {
+	if got := good.Check(func(field string) bool { return field == "to" }); len(got) != 1 ||
+		got[0].Allowed != "it with type: email only" {
 		t.Errorf("a field of another type: %+v", got)
 	}
 	for _, url := range []string{"", "x", "ftp://x/y", "https://", "https://u:p@x/", "https://x/#y", "http://\x00"} {
@@ -139,7 +142,9 @@ func TestTargetsAreChecked(t *testing.T) {
 			t.Errorf("%q is a URL", url)
 		}
 	}
-	for address, want := range map[string]bool{"a@b": true, "A <a@b>": true, "a": false, "-oX@b": false, "a@b, c@d": false, "a@b\nBcc: c@d": false} {
+	for address, want := range map[string]bool{
+		"a@b": true, "A <a@b>": true, "a": false, "-oX@b": false, "a@b, c@d": false, "a@b\nBcc: c@d": false,
+	} {
 		if IsAddress(address) != want {
 			t.Errorf("%q: want %v", address, want)
 		}

@@ -90,7 +90,8 @@ func TestWatchStages(t *testing.T) {
 		"not well, and well again": {
 			{at: 1, text: "no space left"}, {at: 10, text: "no space left"},
 			{at: 17, text: "no space left for 16 s", want: "problem: decider kvm1-4711: no space left for 16 s"},
-			{at: 18, text: "no space left for 17 s"}, {at: 30, ok: true, want: "solved: decider kvm1-4711: well again: was: no space left for 16 s"},
+			{at: 18, text: "no space left for 17 s"},
+			{at: 30, ok: true, want: "solved: decider kvm1-4711: well again: was: no space left for 16 s"},
 			{at: 31, ok: true},
 		},
 		"silent": {

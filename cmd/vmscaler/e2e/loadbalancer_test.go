@@ -110,14 +110,28 @@ func startNginx(t *testing.T, dir, web, group string) (at string) {
 	for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		text += what + "_temp_path " + filepath.Join(dir, what) + ";\n"
 	}
-	for path, content := range map[string]string{config: text + "include " + server + ";\n}\n", servers: "server 127.0.0.1:1 down;\n"} {
+	for path, content := range map[string]string{
+		config: text + "include " + server + ";\n}\n", servers: "server 127.0.0.1:1 down;\n",
+	} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	startCommand(t, filepath.Join(unpacked(t, "nginx"), "usr/sbin/nginx"), "-c", config, "-e", "stderr")
 	until(t, "nginx runs", func() bool { data, err := os.ReadFile(pid); return err == nil && len(data) > 0 })
-	startCommand(t, follower, "nginx", "--vmscaler", web, "--group", group, "--file", servers, "--reload", "kill -HUP $(cat "+pid+")")
+	startCommand(
+		t,
+		follower,
+		"nginx",
+		"--vmscaler",
+		web,
+		"--group",
+		group,
+		"--file",
+		servers,
+		"--reload",
+		"kill -HUP $(cat "+pid+")",
+	)
 	return "http://" + at + "/"
 }
 
@@ -166,7 +180,8 @@ func unpacked(t *testing.T, packages ...string) (root string) {
 			t.Fatalf("unpack %s: %v\n%s", f, err, out)
 		}
 	}
-	if out, err := exec.Command("sh", "-c", `mkdir -p "$1" && mv -T "$2" "$3" || test -d "$3"`, "sh", cache, done, root).CombinedOutput(); err != nil {
+	keep := exec.Command("sh", "-c", `mkdir -p "$1" && mv -T "$2" "$3" || test -d "$3"`, "sh", cache, done, root)
+	if out, err := keep.CombinedOutput(); err != nil {
 		t.Fatalf("keep them: %v\n%s", err, out)
 	}
 	return root
@@ -360,7 +375,8 @@ func TestFollowForTraefik(t *testing.T) {
 		_, _ = io.WriteString(w, now)
 	}))
 	defer sd.Close()
-	answers <- `[{"targets": ["192.168.122.7:80"], "labels": {"vm": "web-1"}}, {"targets": ["[2001:db8::1]:80"], "labels": {"vm": "web-2"}}]`
+	answers <- `[{"targets": ["192.168.122.7:80"], "labels": {"vm": "web-1"}},` +
+		`{"targets": ["[2001:db8::1]:80"], "labels": {"vm": "web-2"}}]`
 	file := filepath.Join(t.TempDir(), "web.yaml")
 	startCommand(t, follower, "traefik", "--vmscaler", sd.URL, "--group", "web", "--file", file, "--every", "0.1")
 	written := func(want ...string) func() bool {
@@ -386,7 +402,8 @@ func TestFollowForTraefik(t *testing.T) {
 	both := written("http://192.168.122.7:80", "http://[2001:db8::1]:80")
 	until(t, "both are written", both)
 	for _, bad := range []string{ // nothing of these is written
-		"", `[{"targets": ["x;reboot:80"], "labels": {"vm": "web-1"}}]`, `[{"targets": ["192.168.122.7:x"], "labels": {"vm": "web-1"}}]`,
+		"", `[{"targets": ["x;reboot:80"], "labels": {"vm": "web-1"}}]`,
+		`[{"targets": ["192.168.122.7:x"], "labels": {"vm": "web-1"}}]`,
 	} {
 		answers <- bad
 		until(t, "it has asked", func() bool { return len(answers) == 0 })

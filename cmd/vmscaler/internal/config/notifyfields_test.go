@@ -12,7 +12,11 @@ import (
 )
 
 func TestNotify(t *testing.T) {
-	cfg := parse(t, "notify: [{name: ops, type: email, to: [ops@example.org, 'Ann <ann@example.org>'], groups: [web], on: failed}]\ngroups: [{name: web}]")
+	cfg := parse(
+		t,
+		"notify: [{name: ops, type: email, to: [ops@example.org, 'Ann <ann@example.org>'], groups: [web], on: failed}]\n"+
+			"groups: [{name: web}]",
+	)
 	want := newTarget()
 	want.Name, want.Type, want.On, want.Groups = "ops", notify.Email, []notify.Kind{"failed"}, []string{"web"}
 	want.To = []string{"ops@example.org", "Ann <ann@example.org>"}
@@ -29,16 +33,16 @@ func TestNotify(t *testing.T) {
 		"{name: a, type: pigeon}":               "notify[0].type: found pigeon, want json",
 		"{name: a, type: json}":                 "notify[0].url: found nothing, want https://HOST/PATH",
 		"{name: a, type: json, url: 'ftp://x'}": `notify[0].url: found "ftp://x", want https://HOST/PATH`,
-		"{name: a, type: json, url: 'https://x', url_file: /x}":                      "notify[0].url_file: found it beside url",
-		"{name: a, type: json, url: 'https://x', to: [a@b]}":                         "notify[0].to: found it with type: json, want it with type: email only",
-		"{name: a, type: slack, url: 'https://x', secret_file: /x}":                  "notify[0].secret_file: found it with type: slack",
-		"{name: a, type: json, url: 'https://x', on: [failed, nix]}":                 "notify[0].on: found a list",
-		"{name: a, type: json, url: 'https://x', groups: [other]}":                   "notify[0].groups: found other, want web",
-		"{name: a, type: json, url: 'https://x', colour: red}":                       "notify[0].colour: found an unknown field",
-		"{name: a, type: email, to: [a]}":                                            "notify[0].to: found a list, want a list of at most 50 e-mail addresses",
-		"{name: a, type: email}":                                                     "notify[0].to: found nothing",
-		"{name: a, type: command}":                                                   "notify[0].command: found nothing",
-		"{name: a, type: command, command: x}, {name: a, type: command, command: x}": "notify[1].name: found a, want a name of its own: line 1",
+		"{name: a, type: json, url: 'https://x', url_file: /x}":      "notify[0].url_file: found it beside url",
+		"{name: a, type: json, url: 'https://x', to: [a@b]}":         "to: found it with type: json, want it with type: email",
+		"{name: a, type: slack, url: 'https://x', secret_file: /x}":  "notify[0].secret_file: found it with type: slack",
+		"{name: a, type: json, url: 'https://x', on: [failed, nix]}": "notify[0].on: found a list",
+		"{name: a, type: json, url: 'https://x', groups: [other]}":   "notify[0].groups: found other, want web",
+		"{name: a, type: json, url: 'https://x', colour: red}":       "notify[0].colour: found an unknown field",
+		"{name: a, type: email, to: [a]}":                            "notify[0].to: found a list, want a list of at most 50",
+		"{name: a, type: email}":                                     "notify[0].to: found nothing",
+		"{name: a, type: command}":                                   "notify[0].command: found nothing",
+		"{name: a, type: command, command: x}, {name: a}":            "notify[1].name: found a, want a name of its own",
 	} {
 		_, _, err := Parse("f", []byte("notify: ["+text+"]\ngroups: [{name: web}]"))
 		if err == nil || !strings.Contains(err.Error(), want) {
