@@ -103,7 +103,7 @@ func typed(line string) error {
 	for _, end := range []string{" || ", " && ", " | "} {
 		line, _, _ = strings.Cut(line, end)
 	}
-	words := strings.Fields(line)[1:]
+	words := regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1)[1:]
 	if len(words) > 0 && words[0] == "x" {
 		return nil // which command it is is put in at run time
 	}
@@ -249,6 +249,7 @@ func adviceInDocs(t *testing.T) (found []advice) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	docs = slices.DeleteFunc(docs, func(path string) bool { return path == cliPage }) // it is the help, which is in the code
 	for _, path := range append(paths, docs...) {
 		data, err := os.ReadFile(path)
 		if err != nil {

@@ -70,8 +70,8 @@ func busSettings() []setting {
 			func(c *contexts.Context) *string { return &c.Key },
 		},
 		{
-			"state-dir", "VMSCALER_STATE_DIR", "bus.state_dir", "folder of the bus's history and credentials (default " +
-				defaultStateDir() + ")",
+			"state-dir", "VMSCALER_STATE_DIR", "bus.state_dir", "folder of the bus's history and credentials (default: " +
+				"/var/lib/vmscaler for root, else ~/.local/state/vmscaler)",
 			func(c *config.Config) *string { return &c.StateDir },
 			func(c *contexts.Context) *string { return &c.StateDir },
 		},

@@ -30,8 +30,9 @@ func checkCommand(g *globals) *cobra.Command {
 		Long: long(`
 Say whether this host is ready for the config: libvirt, acceleration, networks, storage pool, templates, memory. It changes
 nothing. Each warning and each problem comes with its fix. The exit code is 0 if there is no problem; warnings are allowed.`),
-		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+		Example: "  vmscaler check\n  vmscaler check -c new.yaml -o json",
+		Args:    exactArgs(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.output.Add(cmd.Flags(), printer.Values())
 	return cmd

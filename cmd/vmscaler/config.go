@@ -34,10 +34,11 @@ type configCheckCmd struct {
 func configCheckCommand(g *globals) *cobra.Command {
 	c := &configCheckCmd{g: g}
 	cmd := &cobra.Command{
-		Use:   "check",
-		Short: "Say what is wrong with the config, also against the host, and change nothing",
-		Args:  exactArgs(0),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+		Use:     "check",
+		Short:   "Say what is wrong with the config, also against the host, and change nothing",
+		Example: "  vmscaler config check\n  vmscaler config check -c new.yaml",
+		Args:    exactArgs(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd)
 	cmd.Flags().BoolVar(&c.offline, "offline", false, "check the file alone, and ask neither libvirt nor Prometheus")
@@ -84,9 +85,10 @@ func (c *configCheckCmd) run(cmd *cobra.Command) error {
 
 func configSchemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the config's format as a JSON schema, for editors",
-		Args:  exactArgs(0),
+		Use:     "schema",
+		Short:   "Print the config's format as a JSON schema, for editors",
+		Example: "  vmscaler config schema | tee vmscaler.schema.json",
+		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			schema, err := config.JSONSchema()
 			if err != nil {
@@ -110,10 +112,11 @@ type configShowCmd struct {
 func configShowCommand(g *globals) *cobra.Command {
 	c := &configShowCmd{g: g}
 	cmd := &cobra.Command{
-		Use:   "show",
-		Short: "Print the config that holds: with all defaults, and with what flags and the environment say of bus and HTTP",
-		Args:  exactArgs(0),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+		Use:     "show",
+		Short:   "Print the config that holds: with all defaults, and with what flags and the environment say of bus and HTTP",
+		Example: "  vmscaler config show\n  vmscaler config show -c new.yaml",
+		Args:    exactArgs(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd)
 	c.http.add(cmd)

@@ -32,8 +32,9 @@ func dashboardCommand(g *globals) *cobra.Command {
 Show what a running vmscaler does, from another terminal. Any number may be open. With the credentials of an operator it can
 pause and scale a group and protect a VM, after a question; without them it only listens. '?' shows the keys, 'q' or Ctrl-C
 ends it.`),
-		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+		Example: "  vmscaler dashboard\n  vmscaler dashboard --no-dashboard",
+		Args:    exactArgs(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.connect(cmd)
 	cmd.Flags().BoolVar(&c.plain, "no-dashboard", false, "print one plain line per event and per change")

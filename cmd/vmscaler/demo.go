@@ -37,7 +37,8 @@ func demoCommand(g *globals) *cobra.Command {
 		Short: "Play a whole story on real VMs: load, growth to exactly three, idle, back to one",
 		Long: `Play a whole story on real VMs and narrate it: a group with thresholds 40 and 15, one worker in its first VM, growth to
 exactly three VMs, load off, back to one. It cleans up after itself, and fails if a step does not happen.`,
-		Args: exactArgs(0),
+		Example: "  vmscaler demo\n  vmscaler demo --patience 10m",
+		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.validate(); err != nil {
 				return err

@@ -37,7 +37,8 @@ func downCommand(g *globals) *cobra.Command {
 refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. ` +
 			"What the group's deletion_protection keeps is refused too; that is noted at the VMs. " +
 			"Templates stay.",
-		Args: exactArgs(1),
+		Example: "  vmscaler down web\n  vmscaler down web --yes",
+		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.group = args[0]
 			return c.run(cmd)

@@ -87,7 +87,7 @@ Exit codes: ` + exitCodeHelp() + `.`,
 	}
 	root.SetHelpCommandGroupID(setUpTitle)
 	root.SetCompletionCommandGroupID(setUpTitle)
-	root.AddCommand(watchdogCommand())
+	root.AddCommand(watchdogCommand(), manCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	g.complete(root)

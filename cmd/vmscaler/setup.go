@@ -25,8 +25,9 @@ func setupCommand(g *globals) *cobra.Command {
 		Short: "Make the network, the storage pool and the demo template exist and be active",
 		Long: `Make what the config needs exist and be active: the libvirt networks, the storage pool, and, where a group uses it,
 the demo template. What is there already stays as it is. It is what ` + "`vmscaler run --setup`" + ` does first.`,
-		Args: exactArgs(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
+		Example: "  vmscaler setup\n  vmscaler setup -c web.yaml",
+		Args:    exactArgs(0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 }
 

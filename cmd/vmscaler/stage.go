@@ -39,6 +39,8 @@ func stageCommand(g *globals, stage string) *cobra.Command {
 
 It joins the bus that --nats-url names, or else the one of this machine. It may be started before the bus, waits for it
 and for libvirt, and goes on by itself when they come back. All stages must read the same groups.`,
+		Example: "  vmscaler " + stage + "\n  vmscaler " + stage +
+			" --nats-url tls://kvm1:4222 --nats-ca bus.crt --nats-nkey " + stage + ".nk",
 		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
@@ -118,11 +120,12 @@ type credentialsCmd struct {
 func credentialsCommand(g *globals) *cobra.Command {
 	c := &credentialsCmd{g: g}
 	cmd := &cobra.Command{
-		Use:   "credentials ROLE",
-		Short: "Say where the credentials of a role are, and how to use them",
-		Long:  "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(roleNames(), ", ") + ".",
-		Args:  exactArgs(1),
-		RunE:  checked(c.validate, c.run),
+		Use:     "credentials ROLE",
+		Short:   "Say where the credentials of a role are, and how to use them",
+		Long:    "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(roleNames(), ", ") + ".",
+		Example: "  vmscaler bus credentials operator\n  vmscaler bus credentials tap --state-dir /srv/vms",
+		Args:    exactArgs(1),
+		RunE:    checked(c.validate, c.run),
 	}
 	c.bus.add(cmd, "nats-url", "nats-nkey", "nats-creds", "nats-ca")
 	return cmd
