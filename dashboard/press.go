@@ -71,10 +71,10 @@ func (s session) onGroups(k key, c *Content, now time.Time, page int) session {
 		return s.move(0, c, now)
 	}
 	if step, moves := steps(k, page); moves {
-		if !s.list {
-			s.list = true
-			return s.move(min(step, 0), c, now) // the first line comes first
+		if !s.list && step == 1 {
+			step = 0 // the first line comes first
 		}
+		s.list = true
 		return s.move(step, c, now)
 	}
 	if slices.Contains([]key{' ', keyLeft, keyRight, keyEnter, 'x', 'p', 's', 't'}, k) {

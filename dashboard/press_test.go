@@ -51,6 +51,7 @@ func TestPress(t *testing.T) {
 		"down":                       {busy, "jj", v(1), groups, "", nil, false},
 		"up again":                   {busy, "jjjk", v(1), groups, "", nil, false},
 		"not beyond the ends":        {busy, "j" + end + down, v(5), groups, "", nil, false},
+		"to the end at once":         {busy, end, v(5), groups, "", nil, false},
 		"by pages": {
 			crowded, "j" + pageDown, item{"batch", "kvm1.example.org", "batch-8"}, groups, "", nil, false,
 		},
