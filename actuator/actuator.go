@@ -69,6 +69,7 @@ type Actuator struct {
 	load          load
 	liveness      livenessByVM
 	checkups      checkups
+	loads         guestLoads
 	hooks         *vm.Hooks // safe for concurrent use
 	hostID        bus.HostID
 	host          string                // its name
@@ -168,6 +169,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "actuator").Logger(), groups: map[string]*group{},
 		workers: map[string]*worker{}, retryAt: map[string]time.Time{}, reportedNames: map[string]bool{},
 		rivals: map[string]bus.Health{}, load: load{}, liveness: livenessByVM{}, checkups: checkups{},
+		loads:  guestLoads{rest: map[string]time.Time{}},
 		outbox: client.NewOutbox(conn, log), chosen: make(chan chosen, len(cfg.Groups)),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}

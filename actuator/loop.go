@@ -2,6 +2,7 @@ package actuator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -77,12 +78,15 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 			a.reload(r)
 			s.changed, s.again = true, true
 		case <-probe.C:
-			if err := s.ask(ctx); err != nil {
+			if err := errors.Join(s.ask(ctx), s.askLoads(ctx)); err != nil {
 				return err
 			}
 		case got := <-s.heard:
 			s.asking = false
 			a.liveness.record(got)
+		case got := <-s.loaded:
+			s.askingLoads = false
+			s.publishLoads(got)
 		case t := <-s.tried:
 			if err := s.endTry(ctx, t); err != nil {
 				return err
@@ -142,8 +146,11 @@ type session struct {
 	again   bool        // another look is wanted
 	heard   chan vm.Answers
 	asking  bool
+	loaded  chan vm.Loads // what guests have to do
 	tried   chan tried
 	trying  map[try]bool // of checks, and not taken yet
+
+	askingLoads bool
 }
 
 // connect reaches libvirt and listens to it.
@@ -154,7 +161,7 @@ func (a *Actuator) connect(ctx context.Context) (*session, error) {
 	}
 	s := &session{
 		Actuator: a, lv: lv, local: true, restarted: vm.NewRestarts(),
-		looks: make(chan snapshot, 1), late: time.NewTimer(lookDeadline), again: true, heard: make(chan vm.Answers, 1),
+		looks: make(chan snapshot, 1), late: time.NewTimer(lookDeadline), again: true, heard: make(chan vm.Answers, 1), loaded: make(chan vm.Loads, 1),
 		tried: make(chan tried, mostTries), trying: map[try]bool{},
 	}
 	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end

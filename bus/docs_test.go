@@ -52,6 +52,7 @@ var messageTypes = []any{
 	bus.Acts{},
 	bus.Metric{},
 	bus.Demand{},
+	bus.GuestLoad{},
 	bus.Victims{},
 	bus.Candidate{},
 	bus.VictimsAnswer{},
@@ -345,6 +346,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 		"health":    {bustest.Health()},
 		"metric":    {bustest.Metric()},
 		"demand":    {bustest.Demand()},
+		"load":      {bustest.GuestLoad()},
 		"victims":   {bustest.Victims()},
 	}
 	var requests []string
@@ -451,7 +453,7 @@ func TestMessagesPageHasTheHistory(t *testing.T) {
 	}
 	if want := map[string]string{
 		"sample": "no", "decision": "`out` and `in`: yes; `hold`: no", "lifecycle": "yes", "health": "no", "ctl": "no", "metric": "no",
-		"demand": "14 days", "victims": "no",
+		"demand": "14 days", "load": "no", "victims": "no",
 		"wake": "no",
 	}; !maps.Equal(says, want) {
 		t.Errorf("kept: got %v\nwant %v", says, want)

@@ -189,6 +189,12 @@ func (g Group) NICs(network string) []NIC {
 	return []NIC{{Type: NICNetwork, Source: network}}
 }
 
+// Unmetered reports whether libvirt cannot say what the group's VMs receive and send: one of their NICs is of user-mode networking,
+// which has no counters. Of a group that leaves its network open it is not known, and false.
+func (g Group) Unmetered() bool {
+	return slices.ContainsFunc(g.NICs(""), func(nic NIC) bool { return nic.Type == NICUser })
+}
+
 // MainNetwork is the network on which libvirt may see the VMs' addresses: the first that a NIC is on, or UserNetwork where
 // libvirt has no part in any. Argument and result are as in NICs and Network.
 func (g Group) MainNetwork(network string) string {

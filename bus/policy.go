@@ -2,6 +2,7 @@ package bus
 
 import (
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -47,6 +48,9 @@ const (
 	SignalNetworkTx Signal = "network_tx"
 	SignalDiskRead  Signal = "disk_read"
 	SignalDiskWrite Signal = "disk_write"
+	// SignalLoad is the mean load average of the guests, at Policy.TargetPercent of their vCPUs. The actuator asks the agents of
+	// groups that have it in the file.
+	SignalLoad Signal = "load"
 	// SignalExpression is the number that Policy.Expression makes of the others, at 1: how much each VM is asked for, relative
 	// to what it should be.
 	SignalExpression Signal = "expression"
@@ -160,6 +164,13 @@ func (s Signal) OfGroup() bool { return s == SignalMetric || s == SignalPromethe
 // IsRate reports whether a signal is one of Rates.
 func (s Signal) IsRate() bool {
 	return s == SignalNetworkRx || s == SignalNetworkTx || s == SignalDiskRead || s == SignalDiskWrite
+}
+
+var loadWord = regexp.MustCompile(`\bload\b`)
+
+// FollowsLoad reports whether the group is scaled on SignalLoad, as FollowsRates does for the rates.
+func (p Policy) FollowsLoad() bool {
+	return p.Has(PolicyTarget) && (p.Signal == SignalLoad || p.Signal == SignalExpression && loadWord.MatchString(p.Expression))
 }
 
 // FollowsRates reports whether the group is scaled on one of Rates, which the collector must read then. An expression is looked

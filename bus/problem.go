@@ -37,7 +37,7 @@ const (
 	ProblemDecisionUnsent    ProblemCode = "decision-unsent"    // no decision can be sent; a group
 	ProblemIncompleteSamples ProblemCode = "incomplete-samples" // not all hosts are heard; a group
 	ProblemNotEvaluated      ProblemCode = "not-evaluated"      // the decider falls behind; a group
-	ProblemNoMetric          ProblemCode = "no-metric"          // the metric that a group scales on is not known; a group
+	ProblemNoMetric          ProblemCode = "no-metric"          // the metric or signal that a group scales on is not known; a group
 	ProblemUnknownCPU        ProblemCode = "unknown-cpu"        // the CPU of ready VMs is not known; a group
 	ProblemRefreshWaits      ProblemCode = "refresh-waits"      // a refresh replaces no VM; a group
 	ProblemRefreshFailed     ProblemCode = "refresh-failed"     // VMs are not what the config says; a group

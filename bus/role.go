@@ -71,7 +71,7 @@ func (r Role) Permissions() Permissions {
 				"$KV." + LockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + LockBucket, "$JS.API.DIRECT.GET.KV_" + LockBucket + ".>",
 			},
 			Subscribe: slices.Concat(
-				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, AllWakes, r.InboxPrefix() + ".>"},
+				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, AllLoads, AllWakes, r.InboxPrefix() + ".>"},
 				readRequests,
 				writeRequests,
 				vmRequests(VMVerbs()...),
@@ -80,7 +80,7 @@ func (r Role) Permissions() Permissions {
 		}
 	case RoleActuator:
 		return Permissions{
-			Publish: []string{AllEvents, "vmscaler.health.actuator.*", AllVictims, RoleOperator.InboxPrefix() + ".>"},
+			Publish: []string{AllEvents, "vmscaler.health.actuator.*", AllVictims, AllLoads, RoleOperator.InboxPrefix() + ".>"},
 			Subscribe: slices.Concat(
 				[]string{AllDecisions, AllSamples, ActuatorHealth, r.InboxPrefix() + ".>", VictimsInbox + ".>"},
 				hookRequests,

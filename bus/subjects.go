@@ -14,6 +14,7 @@ const (
 	ActuatorHealth = "vmscaler.health.actuator.*"
 	AllMetrics     = "vmscaler.metric.>"
 	AllDemand      = "vmscaler.demand.>"
+	AllLoads       = "vmscaler.load.>"
 	AllVictims     = "vmscaler.victims.>"
 	AllWakes       = "vmscaler.wake.*"
 )

@@ -129,7 +129,7 @@ func (r *Rates) Of(s Signal) *float64 {
 		return r.DiskRead
 	case SignalDiskWrite:
 		return r.DiskWrite
-	case SignalCPU, SignalMemory, SignalMetric, SignalPrometheus, SignalExpression:
+	case SignalCPU, SignalMemory, SignalLoad, SignalMetric, SignalPrometheus, SignalExpression:
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type counts struct {
 	standby   int     // a person has them stand by: the same
 	memory    float64 // sum over the ready ones of what their guests use, in percent
 	memories  int     // of the ready ones, those where that is known
+	load      tally   // sum over the ready ones of their guests' load averages, in percent of their vCPUs
 	moved     moved   // by the ready ones
 	delay     float64 // sum of the time that they waited for a host core, in percent
 	delays    int     // of the ready ones, those where that is known
@@ -116,6 +117,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 						c.memory += min(100*float64(*vm.MemoryUsedMiB)/float64(vm.MemoryMiB), 100)
 					}
 					c.moved.add(vm.Rates)
+					c.load.add(obs.load(vm.UUID))
 					if vm.RunDelayPercent != nil {
 						c.delays++
 						c.delay += min(*vm.RunDelayPercent, 100)

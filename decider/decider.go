@@ -120,6 +120,7 @@ type group struct {
 	inForce  bus.Group // with what a person has set
 	hash     string
 	metrics  map[string]Published // by name
+	loads    map[bus.HostID]heardLoad
 	window   Window
 	state    State
 	seen     Observation // at the last evaluation
@@ -144,7 +145,7 @@ type group struct {
 func newGroup(spec bus.Group, now time.Time) *group {
 	hash := spec.Hash()
 	return &group{
-		spec: spec, inForce: spec, metrics: map[string]Published{}, hash: hash, window: Window{SpecHash: hash}, lastEval: now,
+		spec: spec, inForce: spec, metrics: map[string]Published{}, loads: map[bus.HostID]heardLoad{}, hash: hash, window: Window{SpecHash: hash}, lastEval: now,
 	}
 }
 
@@ -173,6 +174,7 @@ type inbox struct {
 	samples  chan bus.Sample
 	health   chan bus.Health
 	metrics  chan bus.Metric
+	loads    chan bus.GuestLoad
 	others   chan bus.Decision // of deciders
 	requests chan client.Request
 }
@@ -180,10 +182,8 @@ type inbox struct {
 // listen subscribes to all that a decider goes by.
 func (d *Decider) listen(ctx context.Context) (inbox, error) {
 	in := inbox{
-		make(
-			chan bus.Sample,
-			256,
-		), make(chan bus.Health, 16), make(chan bus.Metric, 256), make(chan bus.Decision, 256), make(chan client.Request, 16),
+		make(chan bus.Sample, 256), make(chan bus.Health, 16), make(chan bus.Metric, 256), make(chan bus.GuestLoad, 256),
+		make(chan bus.Decision, 256), make(chan client.Request, 16),
 	}
 	verbs := []string{
 		bus.VerbStatus,
@@ -206,6 +206,7 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 		func() error { return client.SubscribeNewest(d.conn, bus.AllHealth, in.health) },
 		func() error { return d.conn.Serve(ctx, "decider", d.cfg.Version, verbs, in.requests) },
 		func() error { return client.SubscribeNewest(d.conn, bus.AllMetrics, in.metrics) },
+		func() error { return client.SubscribeNewest(d.conn, bus.AllLoads, in.loads) },
 		func() error { return client.Subscribe(d.conn, bus.AllDecisions, in.others) },
 	} {
 		if err := subscribe(); err != nil {
@@ -257,6 +258,10 @@ func (d *Decider) Run(ctx context.Context) error {
 		case m := <-in.metrics:
 			if g := d.groups[m.Group]; g != nil {
 				g.hear(m, d.cfg.Now())
+			}
+		case l := <-in.loads:
+			if g := d.groups[l.Group]; g != nil {
+				g.hearLoad(l, d.cfg.Now())
 			}
 		case h := <-in.health:
 			d.record(h)
@@ -341,7 +346,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	}
 	d.attached(ctx, g, obs, now)
 	var decision bus.Decision
-	obs.Metrics = g.metrics
+	obs.Metrics, obs.Loads = g.metrics, g.guestLoads(now)
 	refresh := g.state.Refresh
 	g.seen = obs
 	decision, g.state = Decide(g.inForce, g.state, obs, now)

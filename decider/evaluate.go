@@ -133,7 +133,7 @@ func (s situation) reading() policy.Reading {
 	r := policy.Reading{
 		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.BootTimes.Mean,
 		Desired: s.state.Desired, Min: s.floor(), Max: s.spec.Max,
-		Rates: c.moved.mean(c.ready), Metrics: map[string]expression.Number{},
+		Rates: c.moved.mean(c.ready), LoadPercent: c.load.mean(c.ready), Metrics: map[string]expression.Number{},
 	}
 	for _, name := range policy.Follows(s.spec.Policy) {
 		value, why := s.obs.metric(name, s.spec.Policy, s.now)

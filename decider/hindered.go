@@ -65,6 +65,9 @@ func (g *group) hindrances(d bus.Decision, obs Observation, stale time.Duration,
 			break // one at a time is enough to look into
 		}
 	}
+	if h, is := g.noSignal(d, obs, patience, now); is && len(all) == 0 {
+		all = append(all, h)
+	}
 	if in := d.Inputs; in.Unknown > 0 {
 		all = append(all, hindrance{
 			bus.ProblemUnknownCPU, "",
@@ -106,6 +109,25 @@ func noMetric(name string, p bus.Policy, obs Observation, patience time.Duration
 	}
 	fails := name == bus.PrometheusMetric && heard && m.Value == nil
 	return hindrance{bus.ProblemNoMetric, name, why + ": no VM is scaled in, nor out by it", patience, ""}, why != "" && !fails
+}
+
+// noSignal is a signal of the VMs themselves, or an expression of some, that a group follows and that is not known.
+func (g *group) noSignal(d bus.Decision, obs Observation, patience time.Duration, now time.Time) (hindrance, bool) {
+	p := g.inForce.Policy
+	if !p.Has(bus.PolicyTarget) || p.Signal.OfGroup() || p.Signal == bus.SignalCPU || d.Inputs.Ready == 0 || d.Inputs.Unknown > 0 {
+		return hindrance{}, false
+	}
+	s := look(g.inForce, g.state, obs, now)
+	r := s.reading()
+	r.CPUPercent = d.Inputs.AveragePercent
+	value, why := policy.Signal(p, r)
+	if detail := obs.whyNoLoad(); detail != "" && p.FollowsLoad() {
+		why += " (" + detail + ")"
+	}
+	if p.FollowsRates() && r.Rates.NetworkRx == nil && g.inForce.Unmetered() {
+		why += " (user-mode networking has no counters)"
+	}
+	return hindrance{bus.ProblemNoMetric, string(p.Signal), why + ": no VM is scaled in, nor out by it", patience, ""}, value == nil
 }
 
 // refreshWaits is a refresh in which no VM moves: none is being replaced, or the one that is has taken longer than its group's

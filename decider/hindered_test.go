@@ -39,6 +39,11 @@ func TestStandsStill(t *testing.T) {
 	onMetric := func(g *bus.Group) {
 		g.Policy.Types, g.Policy.Signal, g.Policy.Metric = []bus.PolicyType{bus.PolicyTarget}, bus.SignalMetric, "requests"
 	}
+	onSignal := func(s bus.Signal) func(*bus.Group) {
+		return func(g *bus.Group) {
+			g.Policy.Types, g.Policy.Signal, g.Policy.TargetMiBS, g.Policy.Expression = []bus.PolicyType{bus.PolicyTarget}, s, 5, "max(cpu/60, memory/80)"
+		}
+	}
 	page, err := os.ReadFile("../docs/reliability.md")
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +113,18 @@ func TestStandsStill(t *testing.T) {
 		{
 			"nobody publishes the metric", spec(bounds(1, 4), onMetric), func(*rollout) {}, 150, bus.ProblemNoMetric,
 			"nobody has published the metric requests",
+		},
+		{
+			"no guest says its load", spec(bounds(1, 4), onSignal(bus.SignalLoad)), func(*rollout) {}, 100, bus.ProblemNoMetric,
+			"the load average is not known of each ready VM: no VM is scaled in",
+		},
+		{
+			"no counter is of the network", spec(bounds(1, 4), onSignal(bus.SignalNetworkRx), func(g *bus.Group) { g.Network = bus.UserNetwork }),
+			func(*rollout) {}, 100, bus.ProblemNoMetric, "the network_rx is not known of each ready VM (user-mode networking has no counters)",
+		},
+		{
+			"nor of the memory, in an expression", spec(bounds(1, 4), onSignal(bus.SignalExpression)), func(*rollout) {}, 100,
+			bus.ProblemNoMetric, "the memory is not known of each ready VM",
 		},
 		{"nobody has published the metric yet", spec(bounds(1, 4), onMetric), func(*rollout) {}, 100, "", ""},
 		{

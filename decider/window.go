@@ -17,6 +17,7 @@ type Observation struct {
 	Hosts   []HostObservation    // by ID
 	Fresh   int                  // hosts with a sample since the previous evaluation
 	Awaited []string             // hosts that had VMs under the decider before this one, and were not heard yet
+	Loads   map[string]GuestLoad // what the guests' agents said last of their load, by the VM's UUID
 	Metrics map[string]Published // what was published last of the metrics that the policy follows, by name
 }
 

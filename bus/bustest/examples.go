@@ -141,6 +141,15 @@ func Demand() *bus.Demand {
 	}
 }
 
+// GuestLoad is an example.
+func GuestLoad() *bus.GuestLoad {
+	return &bus.GuestLoad{
+		V: bus.Version, Group: "web", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", Time: Noon,
+		Percent: map[string]float64{"5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11": 135.5},
+		Unknown: map[string]string{"a1b2c3d4-0000-4000-8000-00000000000a": "its guest agent does not answer"},
+	}
+}
+
 // Victims is an example.
 func Victims() *bus.Victims {
 	return &bus.Victims{

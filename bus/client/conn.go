@@ -164,7 +164,7 @@ func (c *Conn) Drop(subject string, why error) {
 // kindOf is the wildcard subject of a kind of message, by which drops are logged: the publisher chooses the rest.
 func kindOf(subject string) string {
 	for _, all := range []string{
-		bus.AllSamples, bus.AllDecisions, bus.AllEvents, bus.AllHealth, bus.AllMetrics, bus.AllDemand, bus.AllVictims,
+		bus.AllSamples, bus.AllDecisions, bus.AllEvents, bus.AllHealth, bus.AllMetrics, bus.AllDemand, bus.AllLoads, bus.AllVictims,
 		"vmscaler.ctl.>",
 	} {
 		if strings.HasPrefix(subject, strings.TrimSuffix(all, ">")) {

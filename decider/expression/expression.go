@@ -36,6 +36,7 @@ type Number struct {
 type Inputs struct {
 	CPUPercent    *float64
 	MemoryPercent *float64
+	LoadPercent   *float64
 	Rates         bus.Rates
 	// Metrics are numbers of the whole group, by name, of which each VM has its share.
 	Metrics map[string]Number
@@ -46,6 +47,7 @@ type Inputs struct {
 type environment struct {
 	CPU        float64 `expr:"cpu"`
 	Memory     float64 `expr:"memory"`
+	Load       float64 `expr:"load"`
 	NetworkRx  float64 `expr:"network_rx"`
 	NetworkTx  float64 `expr:"network_tx"`
 	DiskRead   float64 `expr:"disk_read"`
@@ -74,6 +76,7 @@ func variables() []variable {
 			"memory", func(in Inputs) Number { return known(in.MemoryPercent, "memory") },
 			func(e *environment, v float64) { e.Memory = v },
 		},
+		{"load", func(in Inputs) Number { return known(in.LoadPercent, "load") }, func(e *environment, v float64) { e.Load = v }},
 		{
 			"network_rx", func(in Inputs) Number { return known(in.Rates.NetworkRx, "network_rx") },
 			func(e *environment, v float64) { e.NetworkRx = v },

@@ -22,13 +22,15 @@ type Reading struct {
 	Full float64
 	// MemoryPercent is the mean that the guests of the ready VMs use of their memory; nil is unknown of one of them.
 	MemoryPercent *float64
-	Rates         bus.Rates                    // means of what the ready VMs move; nil is unknown of one of them
-	Metrics       map[string]expression.Number // numbers of the whole group, by name
-	Ready         int                          // VMs that serve, whose CPU is in the mean
-	Coming        int                          // VMs on their way to ready
-	Boot          time.Duration                // how long that takes, as measured; 0 is not known yet
-	Desired       int                          // what was wanted last
-	Min, Max      int
+	// LoadPercent is the mean load average of the ready VMs in percent of their vCPUs; nil is unknown of one of them.
+	LoadPercent *float64
+	Rates       bus.Rates                    // means of what the ready VMs move; nil is unknown of one of them
+	Metrics     map[string]expression.Number // numbers of the whole group, by name
+	Ready       int                          // VMs that serve, whose CPU is in the mean
+	Coming      int                          // VMs on their way to ready
+	Boot        time.Duration                // how long that takes, as measured; 0 is not known yet
+	Desired     int                          // what was wanted last
+	Min, Max    int
 }
 
 // FullPercent is the use from which on a VM counts as full: its load is only known to be at least as much, and noise takes a full

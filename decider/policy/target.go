@@ -84,6 +84,12 @@ func (t *Target) wake(r Reading) (Recommendation, bool) {
 	return Recommendation{min(want, r.Max), fmt.Sprintf("%s, and no VM, target %g for each", text, t.Value)}, true
 }
 
+// Signal is what the target of a group's policy follows, for each VM; nil where it is not known, with why.
+func Signal(p bus.Policy, r Reading) (each *float64, why string) {
+	t := Target{Signal: p.Signal, Metric: metricOf(p), Expression: p.Expression}
+	return t.read(r)
+}
+
 // read is the signal for each VM, nil where it is unknown, in words as well.
 func (t *Target) read(r Reading) (each *float64, why string) {
 	switch t.Signal {
@@ -97,6 +103,12 @@ func (t *Target) read(r Reading) (each *float64, why string) {
 			bus.Count(r.Ready, "VM"),
 			t.Value,
 		)
+	case bus.SignalLoad:
+		if r.LoadPercent == nil {
+			return nil, "the load average is not known of each ready VM"
+		}
+		return r.LoadPercent, fmt.Sprintf("average load %.0f %% of the vCPUs of %s, target %g %%", *r.LoadPercent,
+			bus.Count(r.Ready, "VM"), t.Value)
 	case bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite:
 		rate := r.Rates.Of(t.Signal)
 		if rate == nil {
@@ -132,7 +144,7 @@ func Expressed(text string, r Reading) (value *float64, why string) {
 		return nil, "expression: " + err.Error()
 	}
 	value, inputs := e.Value(expression.Inputs{
-		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, Rates: r.Rates, Metrics: r.Metrics, VMs: r.Ready,
+		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, LoadPercent: r.LoadPercent, Rates: r.Rates, Metrics: r.Metrics, VMs: r.Ready,
 	})
 	if value == nil {
 		return nil, inputs

@@ -26,7 +26,9 @@ func TestStandbyAndDetach(t *testing.T) {
 	}
 	hook := "{wait_for: command, command: " + script + "}"
 	// The idle group is not scaled in: the VM that returns would be the first to go while it boots.
-	config := w.config("min: 1\nmax: 3\npolicy: {lower: 0}\nhooks:\n  launch: " + hook + "\n  remove: " + hook + "\n")
+	// Its expression is of what its guests say, and asks for nothing.
+	config := w.config("min: 1\nmax: 3\npolicy:\n  lower: 0\n  type: [threshold, target]\n  signal: expression\n" +
+		"  expression: load/5000\n  shadow: step\nhooks:\n  launch: " + hook + "\n  remove: " + hook + "\n")
 	start := func() run { return w.start(config) }
 	p := start()
 	ask := func(args ...string) string { return w.must(append(args, "--nats-url", p.url)...) }
@@ -41,6 +43,14 @@ func TestStandbyAndDetach(t *testing.T) {
 	p.untilReady(1)
 	first := p.sample.VMs[0].Name
 	uuid := w.uuids()[first]
+	p.until("the guest has said its load, and what would be wanted by it and in the shadow", func() bool {
+		d := p.decision
+		return d.Inputs.Expression != nil && len(d.Recommendations) == 2 && strings.Contains(d.Recommendations[1].Sentence, "load ") &&
+			len(d.Shadow) == 1 && d.Shadow[0].Policy == bus.PolicyStep && d.Shadow[0].Desired == 1
+	})
+	if out := ask("explain", w.group); !strings.Contains(out, "load/5000") || !strings.Contains(out, "step") {
+		t.Errorf("explain says\n%s", out)
+	}
 
 	if out := ask("standby", first, "--reason", "a look at it"); !strings.Contains(out, "another takes its place") {
 		t.Errorf("standby says %q", out)

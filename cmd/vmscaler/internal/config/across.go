@@ -62,6 +62,7 @@ func (d *decoder) group(path string, g bus.Group) {
 		bound{"boot_timeout", "less than"}, bound{"max_lifetime", "more than"}, groupFields(&g))
 	d.maintenance(path+".maintenance", g.Maintenance)
 	d.policy(path+".policy", g.Policy)
+	d.signal(path+".policy", g)
 	d.disks(path+".disks", g.Disks)
 	d.seed(path+".cloud_init", g)
 	d.checks(path+".checks", g)
@@ -123,6 +124,23 @@ func (d *decoder) disks(path string, disks []bus.Disk) {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if disk == (bus.Disk{}) && !d.bad(at) && !d.bad(at+".size") && !d.bad(at+".template") {
 			d.problem(at, "a disk without size and template", "one of them, or both")
+		}
+	}
+}
+
+// signal checks whether the signal of a group can ever be known.
+func (d *decoder) signal(path string, g bus.Group) {
+	p := g.Policy
+	if !p.Has(bus.PolicyTarget) || d.bad(path+".signal") || d.bad(path+".expression") || !g.Unmetered() {
+		return
+	}
+	const want = "one that is not of the network: the VMs have user-mode networking, which has no counters"
+	for _, s := range []bus.Signal{bus.SignalNetworkRx, bus.SignalNetworkTx} {
+		switch {
+		case p.Signal == s:
+			d.problem(path+".signal", string(s), want)
+		case p.Signal == bus.SignalExpression && strings.Contains(p.Expression, string(s)):
+			d.problem(path+".expression", string(s), want)
 		}
 	}
 }

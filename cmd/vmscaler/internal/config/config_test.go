@@ -365,6 +365,25 @@ func splitValues(s string) []string {
 	})
 }
 
+// A signal of the network is refused where it could never be known, and only there.
+func TestSignalsOfUserNetworking(t *testing.T) {
+	const want = "user-mode networking, which has no counters"
+	for text, field := range map[string]string{
+		"network: user, policy: {type: target, signal: network_rx, target_mib_s: 5}":                                          ".signal: found network_rx",
+		"network: user, policy: {type: target, signal: network_tx, target_mib_s: 5}":                                          ".signal: found network_tx",
+		"network: user, policy: {type: target, signal: expression, expression: cpu/60 + network_rx/5}":                        ".expression: found network_rx",
+		"nics: [{type: network, source: default}, {type: user}], policy: {type: target, signal: network_rx, target_mib_s: 5}": ".signal: found",
+		"network: user, policy: {type: target, signal: disk_read, target_mib_s: 5}":                                           "",
+		"network: default, policy: {type: target, signal: network_rx, target_mib_s: 5}":                                       "",
+		"network: user, policy: {type: threshold}":                                                                            "",
+	} {
+		_, _, err := Parse("f", []byte("groups: [{name: web, "+text+"}]"))
+		if field == "" && err != nil || field != "" && (err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, field)
+		}
+	}
+}
+
 // What a signal needs beside itself.
 func TestSignals(t *testing.T) {
 	for text, want := range map[string]string{
@@ -376,7 +395,10 @@ func TestSignals(t *testing.T) {
 			"found 1m, want at most 55s",
 		"type: target, signal: prometheus, metric_max_age: 1s, prometheus: {url: 'http://a', query: up}": ".interval: " +
 			"found 15s, want at most 0s",
-		"type: target, signal: disk_write, target_mib_s: 5": "",
+		"type: target, signal: disk_write, target_mib_s: 5":      "",
+		"type: target, signal: load":                             "",
+		"type: target, signal: expression, expression: load/100": "",
+		"type: threshold, signal: load":                          "signal: found load, want it with type: target only",
 		"type: target, signal: network_rx": ".target_mib_s: found none, want MiB/s for each VM " +
 			"with signal: network_rx",
 		"type: target, signal: expression":                            ".expression: found nothing",

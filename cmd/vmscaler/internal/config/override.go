@@ -86,7 +86,7 @@ func (s section) find(path string) value {
 // is wrong is the error, as for a file; then the group is not to be used.
 func Override(g bus.Group, set map[string]string) (bus.Group, error) {
 	d := decoder{lines: map[string]position{g.Name + ".name": {}}}
-	rates := g.Policy.FollowsRates()
+	rates, load := g.Policy.FollowsRates(), g.Policy.FollowsLoad()
 	for _, path := range slices.Sorted(maps.Keys(set)) {
 		field := join(g.Name, path)
 		d.lines[field] = position{}
@@ -111,6 +111,10 @@ func Override(g bus.Group, set map[string]string) (bus.Group, error) {
 		if g.Policy.FollowsRates() && !rates {
 			d.problem(g.Name+".policy.signal", string(g.Policy.Signal),
 				"it in the file, from which the collectors know that they must read it")
+		}
+		if g.Policy.FollowsLoad() && !load {
+			d.problem(g.Name+".policy.signal", string(g.Policy.Signal),
+				"it in the file, from which the actuators know that they must ask for it")
 		}
 	}
 	if len(d.problems) > 0 {

@@ -56,6 +56,9 @@ func TestOverrideSaysWhatIsWrong(t *testing.T) {
 		"web.policy.signal: found expression, want it in the file": {
 			"policy.type": "target", "policy.signal": "expression", "policy.expression": "max(cpu/60, disk_read/5)",
 		},
+		"web.policy.signal: found load, want it in the file, from which the actuators": {
+			"policy.type": "target", "policy.signal": "load",
+		},
 		"web.min: found a mapping": {"min": "{a: 1}"},
 	} {
 		_, err := Override(web, set)
