@@ -309,6 +309,12 @@ func (c *Controls) bounds() error {
 	b.count("paused", len(c.Paused), maxWord)
 	b.name("by", c.By, maxHostName)
 	b.reason(c.Reason)
+	b.count("said", len(c.Said), maxWord)
+	for kind, s := range c.Said {
+		b.name("said", string(kind), maxWord)
+		b.name("said.by", s.By, maxHostName)
+		b.reason(s.Reason)
+	}
 	b.settings(c.Set)
 	return b.of("controls")
 }

@@ -35,8 +35,45 @@ type Controls struct {
 	By     string            `json:"by,omitempty"`     // who said so last
 	Reason string            `json:"reason,omitempty"` // and why
 	Since  *time.Time        `json:"since,omitempty"`  // when
+	// Said has who said each of what holds, by what it is; By, Reason and Since are of the last of them, or of what took one back.
+	Said map[Control]Saying `json:"said,omitempty"`
 	// ScheduleAt is since when ScopeSchedule is paused: min and max are as the schedule had them then; nil: it is not.
 	ScheduleAt *time.Time `json:"schedule_at,omitempty"`
+}
+
+// Control is a kind of what an operator can set for a group.
+type Control string
+
+// The kinds.
+const (
+	ControlPaused  Control = "paused"
+	ControlDesired Control = "desired"
+	ControlSet     Control = "set"
+	ControlDryRun  Control = "dry-run"
+)
+
+// Saying is who said something, why and when.
+type Saying struct {
+	By     string    `json:"by,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since"`
+}
+
+// Same reports whether two are of the same request.
+func (s Saying) Same(other Saying) bool {
+	return s.By == other.By && s.Reason == other.Reason && s.Since.Equal(other.Since)
+}
+
+// SaidOf is who said one of what holds, as far as that is known apart from the others.
+func (c Controls) SaidOf(kind Control) Saying {
+	if s, known := c.Said[kind]; known {
+		return s
+	}
+	s := Saying{By: c.By, Reason: c.Reason}
+	if c.Since != nil {
+		s.Since = *c.Since
+	}
+	return s
 }
 
 // IsPaused reports whether a scope is paused.

@@ -181,34 +181,56 @@ func RefreshText(r bus.Refresh, loc *time.Location) string {
 	return fmt.Sprintf("%s (begun %s, %s)", text, bus.Attribution(r.By, r.Reason), r.Started.In(loc).Format(time.DateTime))
 }
 
-// ControlsText reports what of a group is paused, scaled, set, whether it is a dry run, and who said so last; "" where
-// nothing holds and nobody has said anything.
+// ControlsText reports what of a group is paused, scaled, set, whether it is a dry run, and who said so: of each, where that was
+// not all one request, and else at the end; "" where nothing holds and nobody has said anything.
 func ControlsText(c bus.Controls, loc *time.Location) string {
 	var parts []string
+	last, apart := c.SaidOf(""), false
+	for kind := range c.Said {
+		apart = apart || !c.Said[kind].Same(last)
+	}
+	add := func(kind bus.Control, text string) {
+		if apart {
+			text += saidText(c.SaidOf(kind), loc)
+		}
+		parts = append(parts, text)
+	}
 	if len(c.Paused) > 0 {
-		parts = append(parts, "paused: "+scopes(c, ", "))
+		add(bus.ControlPaused, "paused: "+scopes(c, ", "))
 	}
 	if c.Desired != nil {
-		parts = append(parts, fmt.Sprintf("scaled to %d by hand", *c.Desired))
+		add(bus.ControlDesired, fmt.Sprintf("scaled to %d by hand", *c.Desired))
 	}
+	var set []string
 	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
-		parts = append(parts, "set "+key+"="+c.Set[key])
+		set = append(set, "set "+key+"="+c.Set[key])
+	}
+	if len(set) > 0 {
+		add(bus.ControlSet, strings.Join(set, "; "))
 	}
 	if c.DryRun {
-		parts = append(parts, "dry run")
+		add(bus.ControlDryRun, "dry run")
 	}
 	text := strings.Join(parts, "; ")
+	if apart {
+		return text
+	}
 	if c.By == "" && c.Reason == "" && c.Since == nil {
 		return text
 	}
 	if text == "" {
 		text = bus.NothingByHand
 	}
-	if c.By != "" || c.Reason != "" {
-		text += ", " + bus.Attribution(c.By, c.Reason)
+	return text + saidText(last, loc)
+}
+
+// saidText is who said something, why and since when, as far as that is known.
+func saidText(s bus.Saying, loc *time.Location) (text string) {
+	if s.By != "" || s.Reason != "" {
+		text = ", " + bus.Attribution(s.By, s.Reason)
 	}
-	if c.Since != nil {
-		text += ", since " + c.Since.In(loc).Format(time.DateTime)
+	if !s.Since.IsZero() {
+		text += ", since " + s.Since.In(loc).Format(time.DateTime)
 	}
 	return text
 }

@@ -128,6 +128,21 @@ func TestControlsText(t *testing.T) {
 			Paused: []bus.Scope{bus.ScopeOut}, DryRun: true, By: "me",
 			Since: &since,
 		},
+		"paused: in, by ann, since 2026-01-02 15:04:05; scaled to 3 by hand, by bob (\"launch\"), since 2026-01-02 14:04:05": {
+			Paused: []bus.Scope{bus.ScopeIn}, Desired: new(3), By: "ann", Since: &since, Said: map[bus.Control]bus.Saying{
+				bus.ControlPaused:  {By: "ann", Since: since},
+				bus.ControlDesired: {By: "bob", Reason: "launch", Since: since.Add(-time.Hour)},
+			},
+		},
+		"scaled to 3 by hand, by bob, since 2026-01-02 14:04:05": { // what a later request took back is not what holds
+			Paused: []bus.Scope{}, Desired: new(3), By: "ann", Since: &since, Said: map[bus.Control]bus.Saying{
+				bus.ControlDesired: {By: "bob", Since: since.Add(-time.Hour)},
+			},
+		},
+		"dry run, by me, since 2026-01-02 15:04:05": {
+			Paused: []bus.Scope{}, DryRun: true, By: "me", Since: &since,
+			Said: map[bus.Control]bus.Saying{bus.ControlDryRun: {By: "me", Since: since}},
+		},
 	} {
 		if got := ControlsText(c, time.UTC); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -81,6 +81,32 @@ func sameControls(a, b bus.Controls) bool {
 		(a.Desired == nil) == (b.Desired == nil) && (a.Desired == nil || *a.Desired == *b.Desired)
 }
 
+// said is who said each of what holds: of what a request has changed the one who asks, of the rest whoever did before.
+func said(was, is bus.Controls, by bus.Saying) map[bus.Control]bus.Saying {
+	all := map[bus.Control]bus.Saying{}
+	for _, kind := range []struct {
+		control        bus.Control
+		holds, changed bool
+	}{
+		{bus.ControlPaused, len(is.Paused) > 0, !slices.Equal(was.Paused, is.Paused)},
+		{bus.ControlDesired, is.Desired != nil, was.Desired == nil || is.Desired != nil && *was.Desired != *is.Desired},
+		{bus.ControlSet, len(is.Set) > 0, !maps.Equal(was.Set, is.Set)},
+		{bus.ControlDryRun, is.DryRun, !was.DryRun},
+	} {
+		switch {
+		case !kind.holds:
+		case kind.changed:
+			all[kind.control] = by
+		default:
+			all[kind.control] = was.SaidOf(kind.control)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
 // scheduleAt is since when the schedule is paused, nil where it is not.
 func scheduleAt(was, is bus.Controls, now time.Time) *time.Time {
 	switch {
@@ -112,6 +138,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	}
 	since := now.UTC()
 	controls.By, controls.Reason, controls.Since = r.Query.By, r.Query.Reason, &since
+	controls.Said = said(g.state.Controls, controls, bus.Saying{By: controls.By, Reason: controls.Reason, Since: since})
 	controls.ScheduleAt = scheduleAt(g.state.Controls, controls, since)
 	saving, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

@@ -209,3 +209,32 @@ func TestRefusalsHaveCodes(t *testing.T) {
 		}
 	}
 }
+
+// Who has said what holds is kept of each: a later request does not speak for an earlier one.
+func TestSaidOfEach(t *testing.T) {
+	ann, bob := bus.Saying{By: "ann", Since: t0}, bus.Saying{By: "bob", Reason: "launch", Since: t0.Add(time.Hour)}
+	is := bus.Controls{Paused: []bus.Scope{}, Desired: new(3)}
+	is.Said = said(bus.Controls{Paused: []bus.Scope{}}, is, ann)
+	next := is
+	next.Paused = []bus.Scope{bus.ScopeIn}
+	next.Said = said(is, next, bob)
+	if len(next.Said) != 2 || next.SaidOf(bus.ControlDesired) != ann || next.SaidOf(bus.ControlPaused) != bob {
+		t.Errorf("paused after it was scaled: %+v", next.Said)
+	}
+	last := next
+	last.Desired = nil
+	if last.Said = said(next, last, ann); len(last.Said) != 1 || last.SaidOf(bus.ControlPaused) != bob {
+		t.Errorf("released: %+v", last.Said)
+	}
+	again := last
+	again.Paused = []bus.Scope{bus.ScopeOut, bus.ScopeIn}
+	if again.Said = said(last, again, ann); again.SaidOf(bus.ControlPaused) != ann {
+		t.Errorf("more paused: %+v", again.Said)
+	}
+	old := bus.Controls{Desired: new(2), By: "eve", Since: new(t0)} // as an earlier version kept it
+	more := old
+	more.DryRun = true
+	if more.Said = said(old, more, bob); more.SaidOf(bus.ControlDesired).By != "eve" || more.SaidOf(bus.ControlDryRun) != bob {
+		t.Errorf("of an earlier version: %+v", more.Said)
+	}
+}

@@ -73,7 +73,11 @@ func Decision() *bus.Decision {
 			Set:    map[string]string{"policy.upper": "60"},
 			By:     "ann@kvm1.example.org",
 			Reason: "launch at 9",
-			Since:  new(Noon.Add(-time.Hour)), ScheduleAt: new(Noon.Add(-time.Hour)),
+			Said: map[bus.Control]bus.Saying{
+				bus.ControlPaused: {By: "ann@kvm1.example.org", Reason: "launch at 9", Since: Noon.Add(-time.Hour)},
+				bus.ControlSet:    {By: "bob@kvm2.example.org", Since: Noon.Add(-2 * time.Hour)},
+			},
+			Since: new(Noon.Add(-time.Hour)), ScheduleAt: new(Noon.Add(-time.Hour)),
 		}, ID: "web-1777896000250-17",
 		Machine: "a1b2c3d4e5f6", Refresh: Refresh(), Orders: map[string]bus.VMOrder{
 			"5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11": {

@@ -172,7 +172,7 @@ var found = map[bus.Guard]func(*bus.Decision) string{
 		if len(d.Controls.Paused) == 0 {
 			return ""
 		}
-		return fmt.Sprintf("%s paused, %s", scopes(d.Controls.Paused), bus.Attribution(d.Controls.By, d.Controls.Reason))
+		return fmt.Sprintf("%s paused, %s", scopes(d.Controls.Paused), whoPaused(d.Controls))
 	},
 }
 
@@ -322,4 +322,10 @@ func wanting(d *bus.Decision) (text string) {
 		text += fmt.Sprintf("wants %d now (%s)", r.Desired, r.Sentence)
 	}
 	return text
+}
+
+// whoPaused is who has paused something of a group, and why.
+func whoPaused(c bus.Controls) string {
+	s := c.SaidOf(bus.ControlPaused)
+	return bus.Attribution(s.By, s.Reason)
 }
