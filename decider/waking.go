@@ -36,6 +36,12 @@ func (d *Decider) wake(ctx context.Context, r client.Request, g *group) error {
 	return r.Answer(awakening(*g.decision, g.state.Wake, now))
 }
 
+// pausedOut is that a person has paused what makes VMs, and how that is taken back.
+func pausedOut(d bus.Decision) string {
+	s := d.Controls.SaidOf(bus.ControlPaused)
+	return fmt.Sprintf("scaling out is paused %s, so that no VM is made: `vmscaler resume %s out`", bus.Attribution(s.By, s.Reason), d.Group)
+}
+
 // awakening is what a request to wake a group does, by the decision after it.
 func awakening(d bus.Decision, w Wake, now time.Time) bus.Wake {
 	a := bus.Wake{
@@ -53,8 +59,12 @@ func awakening(d bus.Decision, w Wake, now time.Time) bus.Wake {
 		a.State, a.Sentence = bus.WakeReady, fmt.Sprintf("awake: %d of %s ready", a.Ready, plural(d.Desired))
 	case !d.HasSample:
 		a.State, a.Sentence = bus.WakeHeld, "its VMs are not known yet: "+d.Sentence
+	case d.Desired == 0 && d.Controls.IsPaused(bus.ScopeOut):
+		a.State, a.Sentence = bus.WakeHeld, pausedOut(d)
 	case d.Desired == 0:
 		a.State, a.Sentence = bus.WakeHeld, d.Sentence
+	case d.Controls.Frozen(): // the actuator makes none, whatever is wanted
+		a.State, a.Sentence = bus.WakeHeld, pausedOut(d)
 	case d.Controls.DryRun:
 		a.State, a.Sentence = bus.WakeHeld, "dry run, so no VM is made: "+d.Sentence
 	default:

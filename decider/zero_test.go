@@ -364,3 +364,28 @@ func TestDeciderWakes(t *testing.T) {
 		t.Errorf("of no group: %v", err)
 	}
 }
+
+// What keeps a group from waking is in the answer, with who said so and how it is taken back.
+func TestWakeWhilePaused(t *testing.T) {
+	for _, tt := range []struct {
+		desired int
+		scopes  []bus.Scope
+		held    bool
+	}{
+		{0, []bus.Scope{bus.ScopeOut}, true},
+		{0, bus.Scopes(), true},
+		{1, bus.Scopes(), true},
+		{1, []bus.Scope{bus.ScopeOut}, false}, // it was wanted before
+		{0, []bus.Scope{bus.ScopeIn}, false},
+	} {
+		g := spec(bounds(0, 3))
+		st := State{HasSample: true, Desired: tt.desired, Hosts: []bus.HostID{"kvm1"}}
+		st.Controls = bus.Controls{Paused: tt.scopes, By: "bob", Said: map[bus.Control]bus.Saying{bus.ControlPaused: {By: "ann", Reason: "an audit"}}}
+		st.Wake = st.Wake.extended(t0.Add(time.Minute), "me")
+		d, st := Decide(g, st, only(), t0)
+		a := awakening(d, st.Wake, t0)
+		if says := strings.Contains(a.Sentence, "scaling out is paused by ann (\"an audit\")") && strings.Contains(a.Sentence, "`vmscaler resume web out`"); says != tt.held || (a.State == bus.WakeHeld) != tt.held {
+			t.Errorf("%d wanted, %q paused: %+v", tt.desired, tt.scopes, a)
+		}
+	}
+}

@@ -58,6 +58,7 @@ from then on, as far as its max lets it; with --keep-size it keeps its size, and
 	cmd.Use = "resume GROUP|VM [" + strings.Join(scopeNames(), "|") + "]..."
 	cmd.Args = scopesArgs
 	cmd.Flags().BoolVar(&c.vm.query.KeepSize, "keep-size", false, "of a VM: the group keeps its size")
+	cmd.Flags().StringVar(&c.vm.query.Group, "group", "", "of a VM: its group (default: whichever has a VM of that name)")
 	c.vm.addWait(cmd, waitAtMost)
 	cmd = c.command(cmd, c.validate)
 	cmd.RunE = checked(c.validate, c.run)
@@ -69,6 +70,8 @@ func (c *resumeCmd) validate(args []string) error {
 		switch {
 		case c.vm.query.KeepSize:
 			return usageError{errors.New("--keep-size: found it with a group, want it with a VM")}
+		case c.vm.query.Group != "":
+			return usageError{errors.New("--group: found it with a group, want it with a VM")}
 		case c.vm.on:
 			return usageError{errors.New("--wait: found it with a group, want it with a VM")}
 		}
