@@ -14,7 +14,7 @@ const (
 	// choiceHolds is how long what a listener has said of its VMs holds; then it is asked again.
 	choiceHolds = 10 * time.Second
 	// choiceTold is how long health says that a listener has not decided, after the last time.
-	choiceTold = 10 * time.Minute
+	choiceTold = 30 * time.Second
 )
 
 // Question is what a listener is to be asked: which of the candidates may be scaled in.

@@ -88,8 +88,8 @@ func TestAsker(t *testing.T) {
 	if got := k.troubles("web", at(92)); len(got) != 1 || !strings.Contains(got[0].Text, "nobody answers for hook:jobs within 5s") {
 		t.Errorf("trouble %v", got)
 	}
-	if got := k.troubles("web", at(92+600)); got != nil {
-		t.Errorf("ten minutes later: %v", got)
+	if got := k.troubles("web", at(92+30)); got != nil {
+		t.Errorf("half a minute later, when nobody was too many since: %v", got)
 	}
 	// The end of a connection is no answer, and one that comes when nobody is too many says nothing later.
 	asks(110, both, true)

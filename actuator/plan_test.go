@@ -1092,7 +1092,7 @@ func TestPlan(t *testing.T) {
 			"which goes when the decision lets it", 1,
 			[]vm.VM{ordered(bus.VMReplace, running(1)), running(2)},
 			[]changes{refresh(0, 1)},
-			"remove web-1 (another has taken its place, as ordered by ann, gracefully)",
+			"remove web-1 (replaced, as ordered by ann, gracefully)",
 		},
 		{
 			"not while replacing is paused", 2,

@@ -96,7 +96,7 @@ func removalReason(o bus.VMOrder) string {
 	how := "removed"
 	switch o.Verb {
 	case bus.VMReplace:
-		how = "another has taken its place, as ordered"
+		how = "replaced, as ordered"
 	case bus.VMDrain:
 		how = "drained"
 	case bus.VMRemove, bus.VMUnhealthy:

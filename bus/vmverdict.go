@@ -90,6 +90,7 @@ func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return v.gone("it is being removed already")
 	case vm.Phase == PhaseRetained && v != VMRemove && v != VMDrain && v != VMDetach:
 		return noOp("it is retained, and out of its group: `vmscaler remove` takes it away")
+	case vm.Order == VMDrain && v == VMRemove && !keepSize: // which a drain does not do
 	case vm.Order == VMRemove, vm.Order == VMDrain:
 		return v.gone("it leaves already, as was ordered before")
 	case vm.Order == VMDetach:
@@ -166,7 +167,7 @@ func judgeRemove(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		verdict = Verdict{Outcome: OutcomeQueued, Sentence: "it goes once it is ready again"}
 	case vm.Phase == PhaseRetained:
 		return begun("it goes now; as it was retained, it did not count")
-	case vm.Phase.Leaving():
+	case vm.Phase.Leaving() && vm.Order != VMDrain: // which has another take its place
 		return begun("it is leaving already, and does not stay after all")
 	case vm.Phase.StandsBy():
 		return begun("it goes now; as it stood by, it did not count")

@@ -125,7 +125,7 @@ func TestVerdictByWhatElseHolds(t *testing.T) {
 		{"nothing", func(*bus.VMFacts, *bus.GroupFacts) {}, "B b B B B b B N b B"},
 		{"replace was ordered", ordered(bus.VMReplace), "N b B B N b B N b B"},
 		{"removal was ordered", ordered(bus.VMRemove), "N N N N N L L L L L"},
-		{"drain was ordered", ordered(bus.VMDrain), "N N N N N L L L L L"},
+		{"drain was ordered", ordered(bus.VMDrain), "N b N N N L L L L L"},
 		{"standby was ordered", ordered(bus.VMStandby), "B b B B B N N N b B"},
 		{"it is to serve again", ordered(bus.VMExitStandby), "B b B B B b B N b B"},
 		{"it is to be detached", ordered(bus.VMDetach), "N N N N N N N N N N"},
@@ -158,6 +158,24 @@ func TestVerdictByWhatElseHolds(t *testing.T) {
 				t.Errorf("%q: %s, want %s", rowsOfVerbs, s, tt.want)
 			}
 		})
+	}
+}
+
+// A drain has another VM take the place of the one that goes; a removal after it does not, or is refused, and is never lost.
+func TestRemovalAfterADrain(t *testing.T) {
+	for _, phase := range []bus.Phase{bus.PhaseReady, bus.PhaseDraining} {
+		vm := bus.VMFacts{Phase: phase, State: bus.StateRunning, Order: bus.VMDrain, Attended: true}
+		if v := bus.VMRemove.Judge(vm, quietGroup(), false); v.Outcome != bus.OutcomeBegun || !v.Shrinks {
+			t.Errorf("%s: %+v", phase, v)
+		}
+		if v := bus.VMRemove.Judge(vm, quietGroup(), true); v.Outcome != bus.OutcomeNoOp {
+			t.Errorf("%s, and the group keeps its size: %+v", phase, v)
+		}
+		paused := quietGroup()
+		paused.Controls.Paused = bus.Scopes()
+		if v := bus.VMRemove.Judge(vm, paused, false); v.Outcome != bus.OutcomeRefused || v.Refusal != bus.RefusalPaused {
+			t.Errorf("%s, and all is paused: %+v", phase, v)
+		}
 	}
 }
 

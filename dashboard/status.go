@@ -134,7 +134,7 @@ func vmLines(samples []bus.Sample, machine string, wide bool, now time.Time) []s
 		if r.vm.Protected {
 			notes = append(notes, "protected")
 		}
-		if o := r.vm.Order; o != nil {
+		if o := r.vm.Order; o != nil && model.Ordered(r.vm) != "" {
 			notes = append(notes, o.Sentence())
 		}
 		if r.vm.Error != "" {

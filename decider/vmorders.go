@@ -84,7 +84,7 @@ func (o Observation) orders(pending Orders) map[string]bus.VMOrder {
 	for _, first := range []bool{true, false} {
 		for _, h := range o.Hosts {
 			for _, vm := range h.VMs {
-				if _, is := pending[vm.UUID]; is == first && vm.Order != nil && len(all) < bus.MaxOrders {
+				if _, is := pending[vm.UUID]; is == first && vm.Order != nil && !setAsideFor(vm) && len(all) < bus.MaxOrders {
 					order := *vm.Order
 					order.VM = vm.Name
 					all[vm.UUID] = order
@@ -97,6 +97,9 @@ func (o Observation) orders(pending Orders) map[string]bus.VMOrder {
 	}
 	return all
 }
+
+// setAsideFor reports whether a VM is retained in spite of what was wanted of it.
+func setAsideFor(vm bus.VM) bool { return vm.Phase == bus.PhaseRetained && !vm.Order.Leaves() }
 
 // VMRequest is what is asked for one VM of a group.
 type VMRequest struct {
@@ -192,6 +195,7 @@ func (st State) withOrder(uuid string, order bus.VMOrder) State {
 
 // shrunk is the state of a group that wants one VM less, also where a person has said how many.
 func (st State) shrunk(l bus.Limits, now time.Time) State {
+	st.Policy = st.Policy.following(st.Desired, st.Desired-1)
 	st.Desired--
 	st.LastChange = now
 	st.BreachesOut, st.BreachesIn = 0, 0
@@ -204,6 +208,7 @@ func (st State) shrunk(l bus.Limits, now time.Time) State {
 
 // grown is the state of a group that wants one VM more, also where a person has said how many.
 func (st State) grown(l bus.Limits, now time.Time) State {
+	st.Policy = st.Policy.following(st.Desired, st.Desired+1)
 	st.Desired++
 	st.LastOut, st.LastChange = now, now
 	st.BreachesOut, st.BreachesIn = 0, 0
@@ -212,6 +217,20 @@ func (st State) grown(l bus.Limits, now time.Time) State {
 		st.Controls.Desired = new(st.Desired)
 	}
 	return st
+}
+
+// following are the policies of a group whose size a person has changed: those that were content with it before are so now. Else
+// what one wanted some seconds ago would undo the change.
+func (p PolicyStates) following(was, is int) PolicyStates {
+	all := maps.Clone(p)
+	for t, state := range all {
+		if state != nil && state.Recommendation.Desired == was {
+			moved := *state
+			moved.Recommendation.Desired = is
+			all[t] = &moved
+		}
+	}
+	return all
 }
 
 // found is a VM that a request names.

@@ -324,3 +324,24 @@ func TestVMRequests(t *testing.T) {
 		t.Errorf("desired %d, orders %+v", d.Desired, d.Orders)
 	}
 }
+
+// What a policy was content with before a person changed the group's size does not undo the change until it is asked again.
+func TestPoliciesFollowAPerson(t *testing.T) {
+	g := spec(bounds(1, 4), func(g *bus.Group) {
+		g.Policy.Types, g.Policy.Signal = []bus.PolicyType{bus.PolicyThreshold, bus.PolicyTarget}, bus.SignalLoad // which nobody says
+	})
+	vms := []bus.VM{serving(1, ""), serving(2, ""), serving(3, "")}
+	newest, st := Decide(g, State{HasSample: true, Desired: 3, Hosts: []bus.HostID{"kvm1"}}, only(vms...), t0)
+	order := bus.VMOrder{Verb: bus.VMRemove, At: t0}
+	v, newest, st := OrderVM(g, st, only(vms...), newest, VMRequest{"1", order, false}, t0)
+	if v.Outcome != bus.OutcomeBegun || newest.Desired != 2 {
+		t.Fatalf("%+v", v)
+	}
+	var d bus.Decision
+	if d, st = Decide(g, st, only(vms...), t0.Add(time.Second)); d.Desired != 2 {
+		t.Errorf("a second later: %d, %s", d.Desired, d.Sentence)
+	}
+	if d, _ = Decide(g, st.grown(g.Policy.Limits, t0.Add(time.Second)), only(vms...), t0.Add(20*time.Second)); d.Desired != 3 {
+		t.Errorf("after it had one more: %d, %s", d.Desired, d.Sentence)
+	}
+}

@@ -4,7 +4,7 @@ import "github.com/vmscaler/vmscaler/bus"
 
 // Ordered says in a word or two what a person wants of a VM; "" is nothing.
 func Ordered(vm bus.VM) string {
-	if vm.Order == nil {
+	if vm.Order == nil || vm.Phase == bus.PhaseRetained && !vm.Order.Leaves() { // it is kept in spite of it
 		return ""
 	}
 	switch vm.Order.Verb {

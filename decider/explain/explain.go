@@ -51,7 +51,11 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	add := func(what, effect, format string, args ...any) {
 		e.Steps = append(e.Steps, Step{what, fmt.Sprintf(format, args...), effect})
 	}
-	add("VMs", "", "%d owned: %d ready, %d warming up, %d on their way", in.Owned, in.Ready, in.Warming, in.Launching)
+	warming := ""
+	if in.Warming > 0 {
+		warming = fmt.Sprintf(" (%d of them warm up, and do not count in the average yet)", in.Warming)
+	}
+	add("VMs", "", "%d owned: %d ready%s, %d on their way", in.Owned, in.Ready+in.Warming, warming, in.Launching)
 	switch {
 	case in.AveragePercent == nil, in.Unknown == 0 && in.ProjectedPercent == nil:
 		add("CPU", "nothing is decided on it", "unknown")

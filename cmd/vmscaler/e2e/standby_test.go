@@ -45,10 +45,10 @@ func TestStandbyAndDetach(t *testing.T) {
 	uuid := w.uuids()[first]
 	p.until("the guest has said its load, and what would be wanted by it and in the shadow", func() bool {
 		d := p.decision
-		return d.Inputs.Expression != nil && len(d.Recommendations) == 2 && strings.Contains(d.Recommendations[1].Sentence, "load ") &&
+		return d.Inputs.Expression != nil && len(d.Recommendations) == 2 && !strings.Contains(d.Recommendations[1].Sentence, "not known") &&
 			len(d.Shadow) == 1 && d.Shadow[0].Policy == bus.PolicyStep && d.Shadow[0].Desired == 1
 	})
-	if out := ask("explain", w.group); !strings.Contains(out, "load/5000") || !strings.Contains(out, "step") {
+	if out := ask("explain", w.group); !strings.Contains(out, "load ") || !strings.Contains(out, "shadow step") {
 		t.Errorf("explain says\n%s", out)
 	}
 
@@ -120,16 +120,17 @@ func TestStandbyAndDetach(t *testing.T) {
 	p.kill()
 	p = start()
 	p.until("it serves again", func() bool { return phase(first) == bus.PhaseReady && p.decision.HasSample })
-	if w.uuids()[first] != uuid || p.decision.Desired != 3 {
+	if w.uuids()[first] != uuid || p.decision.Desired < 3 {
 		t.Errorf("it is %s, was %s; the group wants %d", w.uuids()[first], uuid, p.decision.Desired)
 	}
 	if out := ask("attach", first); !strings.Contains(out, "nothing to do") {
 		t.Errorf("attach of a VM of the group says %q", out)
 	}
 	w.refused([]string{"attach", w.group + "-77", "--nats-url", p.url}, "no host has a domain of this name")
-	if out := ask("detach", first, "--wait"); !strings.Contains(out, "a domain of yours") {
+	if out := ask("detach", first); !strings.Contains(out, "a domain of yours") {
 		t.Errorf("detach says %q", out)
 	}
+	p.until("it is a domain of ours again", func() bool { return phase(first) == "" })
 	defer w.forget(first)
 	defer func() { _ = os.Remove(filepath.Join(w.dir, volume)) }()
 	if err := dom.Destroy(); err != nil {

@@ -61,7 +61,7 @@ func TestVMVerbs(t *testing.T) {
 	p = w.start(config)
 	gone(uuid, 2, 2)
 	history := ask("events", w.group)
-	for _, want := range []string{"ordered", "its disk is slow", "removed", "another has taken its place"} {
+	for _, want := range []string{"ordered", "its disk is slow", "removed", "replaced, as ordered"} {
 		if !strings.Contains(history, want) {
 			t.Errorf("the history does not say %q:\n%s", want, history)
 		}

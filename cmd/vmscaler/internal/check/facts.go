@@ -73,6 +73,7 @@ type Network struct {
 	Name              string
 	Exists            bool
 	Active, Autostart bool
+	Transient         bool // gone with the host's shutdown, so that it cannot start by itself
 	Bridge            string
 	Subnet            netip.Prefix // invalid where libvirt gives it no IPv4 address
 	Address           netip.Addr   // of the bridge
@@ -84,6 +85,7 @@ type Pool struct {
 	Name              string
 	Exists            bool
 	Active, Autostart bool
+	Transient         bool // gone with the host's shutdown, so that it cannot start by itself
 	Type, Path        string
 	Free              uint64            // bytes
 	Used              map[string]uint64 // bytes that each group's VMs have already

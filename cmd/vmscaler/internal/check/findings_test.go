@@ -483,6 +483,14 @@ func TestFindings(t *testing.T) {
 			"problem storage: pool vmscaler: not active -> " + virsh + "pool-start vmscaler",
 			"warning storage: pool vmscaler: does not start with the host -> " + virsh + "pool-autostart vmscaler",
 		}},
+		{"pool transient", func(f *Facts) { f.Pool.Transient, f.Pool.Autostart = true, false }, []string{
+			"warning storage: pool vmscaler: transient, so that it is gone when the host restarts -> " + virsh +
+				"pool-dumpxml vmscaler >vmscaler.xml && " + virsh + "pool-define vmscaler.xml && " + virsh + "pool-autostart vmscaler",
+		}},
+		{"network transient", func(f *Facts) { f.Networks[0].Transient, f.Networks[0].Autostart = true, false }, []string{
+			"warning network: default (group web): transient, so that it is gone when the host restarts -> " + virsh +
+				"net-dumpxml default >default.xml && " + virsh + "net-define default.xml && " + virsh + "net-autostart default",
+		}},
 		{"pool inactive, folder gone", func(f *Facts) {
 			f.Pool.Active, f.Pool.Walk.Missing, f.Templates = false, "/mnt/vms", nil
 		}, []string{

@@ -76,6 +76,11 @@ func readNetwork(net *libvirt.Network) (Network, error) {
 	if n.Autostart, err = net.GetAutostart(); err != nil {
 		return n, fmt.Errorf("read network %q: %w", n.Name, err)
 	}
+	persistent, err := net.IsPersistent()
+	if err != nil {
+		return n, fmt.Errorf("read network %q: %w", n.Name, err)
+	}
+	n.Transient = !persistent
 	text, err := net.GetXMLDesc(0)
 	if err != nil {
 		return n, fmt.Errorf("read network %q: %w", n.Name, err)

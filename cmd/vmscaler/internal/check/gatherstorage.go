@@ -76,6 +76,11 @@ func readPool(pool *libvirt.StoragePool, name string) (Pool, error) {
 	if p.Autostart, err = pool.GetAutostart(); err != nil {
 		return p, err
 	}
+	persistent, err := pool.IsPersistent()
+	if err != nil {
+		return p, err
+	}
+	p.Transient = !persistent
 	text, err := pool.GetXMLDesc(0)
 	if err != nil {
 		return p, err

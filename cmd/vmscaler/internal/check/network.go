@@ -130,10 +130,19 @@ func (f Facts) networkState(n Network, label string) []Finding {
 			found = append(found, problem(area, start, "%s: not active", label))
 		}
 	}
-	if !n.Autostart {
+	switch {
+	case n.Transient:
+		found = append(found, warning(area, f.defined("net", n.Name), "%s: transient, so that it is gone when the host restarts", label))
+	case !n.Autostart:
 		found = append(found, warning(area, f.virsh("net-autostart", n.Name), "%s: does not start with the host", label))
 	}
 	return found
+}
+
+// defined is how a transient pool or network becomes one that stays, and starts with the host.
+func (f Facts) defined(kind, name string) string {
+	return f.virsh(kind+"-dumpxml", name) + " >" + name + ".xml && " + f.virsh(kind+"-define", name+".xml") + " && " +
+		f.virsh(kind+"-autostart", name)
 }
 
 // usersOf are the groups of a network and how many VMs they may have together.

@@ -51,7 +51,10 @@ func (f Facts) storagePool(p Pool, hasDisks bool) []Finding {
 	if n, blocked := f.blocked(p.Walk, len(p.Walk.Nodes)); blocked {
 		found = append(found, f.blockedFinding(area, "pool "+p.Name, n))
 	}
-	if !p.Autostart {
+	switch {
+	case p.Transient:
+		found = append(found, warning(area, f.defined("pool", p.Name), "pool %s: transient, so that it is gone when the host restarts", p.Name))
+	case !p.Autostart:
 		found = append(found, warning(area, f.virsh("pool-autostart", p.Name), "pool %s: does not start with the host", p.Name))
 	}
 	if !p.Active || p.Walk.Missing != "" {
