@@ -132,6 +132,7 @@ type Inputs struct {
 	Warming        int     `json:"warming"`             // ready, but warming up: capacity, not yet in the average
 	Unknown        int     `json:"unknown"`             // of the ready ones, those with no CPU reading
 	Overdue        int     `json:"overdue,omitempty"`   // older than the group's max_lifetime, and not on their way out yet
+	Protected      int     `json:"protected,omitempty"` // of those that stay, the ones that are never chosen for scaling in
 	Breaches       int     `json:"breaches"`            // samples in a row beyond the threshold that Rule names
 	BreachesNeeded int     `json:"breaches_needed"`
 	BootMS         int64   `json:"boot_ms"` // how long VMs took from their creation to the end of their boot lately; 0 is not known

@@ -147,6 +147,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 		return r.Refuse("%s", notKept(err))
 	}
 	g.state.Controls = controls
+	g.state.Wake = g.state.Wake.shortened(g.inForce.WakeFor, spec.WakeFor)
 	g.use(spec)
 	if g.decision == nil || g.decision.Term != d.term {
 		d.evaluate(ctx, g, now)

@@ -11,6 +11,7 @@ import (
 type counts struct {
 	owned     int     // all, whatever their phase and state, and the domains that are about to be
 	kept      int     // not on their way out, and not suspended
+	protected int     // of those kept, by a person from scaling in
 	ready     int     // ready, running and past the warm-up
 	readings  int     // of the ready ones, those with a known CPU
 	full      int     // of these, those at full use
@@ -74,6 +75,9 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			c.owned++
 			if kept(vm) {
 				c.kept++
+				if vm.Protected {
+					c.protected++
+				}
 			}
 			if h.Trouble == Silent {
 				continue // owned, and nothing else is known
@@ -138,7 +142,7 @@ func (c counts) coming() int { return max(0, c.launching+c.warming+c.pending-c.r
 func (c counts) inputs(spec bus.Group) bus.Inputs {
 	in := bus.Inputs{
 		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
-		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.unknown(),
+		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.unknown(), Protected: c.protected,
 	}
 	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) &&
 		!p.Has(bus.PolicyStep) {

@@ -37,6 +37,15 @@ func (w Wake) extended(until time.Time, by string) Wake {
 	return w
 }
 
+// shortened is a wake of a group whose wake_for is another one now: it ends sooner by as much as that is less.
+func (w Wake) shortened(was, is time.Duration) Wake {
+	if w.Until.IsZero() || is >= was {
+		return w
+	}
+	w.Until = w.Until.Add(is - was)
+	return w
+}
+
 // idle is the group's idleness with this observation. What is not known neither begins nor ends it, unless it lasts as long as
 // makes a group blind.
 func (s situation) idle() Idle {

@@ -389,3 +389,17 @@ func TestWakeWhilePaused(t *testing.T) {
 		}
 	}
 }
+
+// A shorter wake_for also holds for a group that was woken before, and a longer one for the next time.
+func TestWakeForIsShortened(t *testing.T) {
+	w := Wake{Until: t0.Add(15 * time.Minute), By: "me"}
+	if got := w.shortened(15*time.Minute, time.Minute); !got.Until.Equal(t0.Add(time.Minute)) || got.By != "me" {
+		t.Errorf("shortened: %+v", got)
+	}
+	if got := w.shortened(15*time.Minute, time.Hour); got != w {
+		t.Errorf("with a longer one: %+v", got)
+	}
+	if got := (Wake{}).shortened(time.Hour, time.Minute); got != (Wake{}) {
+		t.Errorf("of a group that was not woken: %+v", got)
+	}
+}

@@ -71,6 +71,13 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	default:
 		add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
 	}
+	if in.Protected > 0 {
+		effect := ""
+		if d.Direction == bus.In && in.Protected > d.Desired {
+			effect = "no more are scaled in"
+		}
+		add("protection", effect, "%s protected from scaling in", are(in.Protected))
+	}
 	if in.RunDelayPercent != nil {
 		add("host", "", "its VMs wait %.0f %% of the time for a core", *in.RunDelayPercent)
 	}
@@ -232,6 +239,10 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	in := d.Inputs
 	var why []string
 	add := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	if d.Direction == bus.In && in.Protected > d.Desired {
+		add("%s protected from scaling in, so that the group stays above %d: `vmscaler protect VM --off` lets one go",
+			are(in.Protected), d.Desired)
+	}
 	switch d.Rule {
 	case bus.RuleBlind, bus.RuleNoData:
 		add("it decides again with the first complete sample: %s", d.Sentence)
@@ -332,4 +343,11 @@ func wanting(d *bus.Decision) (text string) {
 func whoPaused(c bus.Controls) string {
 	s := c.SaidOf(bus.ControlPaused)
 	return bus.Attribution(s.By, s.Reason)
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "1 VM is"
+	}
+	return fmt.Sprintf("%d VMs are", n)
 }

@@ -237,3 +237,19 @@ func TestRefreshIsExplained(t *testing.T) {
 		}
 	}
 }
+
+// What keeps a surplus is named where it is the VMs' protection, and only there.
+func TestExplainsProtection(t *testing.T) {
+	d := bus.Decision{Direction: bus.In, Desired: 1, Rule: bus.RuleStable, Inputs: bus.Inputs{Owned: 3, Ready: 2, Warming: 1, Protected: 2}}
+	e := New(&d, nil, time.UTC)
+	if len(e.WhyNot) == 0 || !strings.Contains(e.WhyNot[0], "2 VMs are protected from scaling in, so that the group stays above 1") {
+		t.Errorf("%q", e.WhyNot)
+	}
+	if e.Steps[0].Found != "3 owned: 3 ready (1 of them warm up, and do not count in the average yet), 0 on their way" {
+		t.Errorf("%q", e.Steps[0].Found)
+	}
+	d.Inputs.Protected = 1
+	if e = New(&d, nil, time.UTC); len(e.WhyNot) > 0 && strings.Contains(e.WhyNot[0], "protected") {
+		t.Errorf("with one that may stay: %q", e.WhyNot)
+	}
+}

@@ -161,6 +161,7 @@ func (c Config) warnings(now time.Time) []Warning {
 	var warnings []Warning
 	for i, g := range c.Groups {
 		warnings = append(warnings, c.overdue(i, now)...)
+		warnings = append(warnings, c.withoutEffect(i)...)
 		if least := g.Floor(bus.Controls{}); g.IdleToZero > 0 && least > 0 {
 			field := fmt.Sprintf("groups[%d].idle_to_zero", i)
 			warnings = append(warnings, Warning{

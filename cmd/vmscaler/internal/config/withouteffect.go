@@ -1,0 +1,36 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// withoutEffect are those of a group's fields that do nothing beside the others.
+func (c Config) withoutEffect(i int) (warnings []Warning) {
+	g, path := c.Groups[i], fmt.Sprintf("groups[%d].", i)
+	add := func(field, text, remedy string) { warnings = append(warnings, c.Warning(path+field, text, remedy)) }
+	asks := false
+	for n, o := range g.ScaleIn {
+		asks = asks || o.Hook() != ""
+		if n+1 < len(g.ScaleIn) && (o == bus.ScaleInNewest || o == bus.ScaleInOldest) {
+			add("scale_in", fmt.Sprintf("what follows %s never decides, as no two VMs are of the same age", o), "put "+string(o)+" last")
+		}
+	}
+	if !asks && g.VictimHook != bus.DefaultGroup().VictimHook {
+		add("victim_hook", "nobody is asked, as scale_in has no hook", "add hook:NAME to scale_in, or take victim_hook out")
+	}
+	most := g.Ceiling(bus.Controls{})
+	for n, a := range g.Schedule {
+		for _, f := range []struct {
+			key string
+			n   *int
+		}{{"min", a.Min}, {"desired", a.Desired}} {
+			if f.n != nil && *f.n > most {
+				add(fmt.Sprintf("schedule[%d].%s", n, f.key), fmt.Sprintf("found %d, and max is at most %d, which holds then", *f.n, most),
+					"use a number up to max, or raise max")
+			}
+		}
+	}
+	return warnings
+}
