@@ -149,3 +149,14 @@ func (a *Actuator) tellShort(g *group, what, short string) {
 		g.shortAt = a.cfg.Now()
 	}
 }
+
+// freeSlots is how many more VMs may boot now: none while launches are put off, one at a time as a trial.
+func freeSlots(s Situation, booting int) int {
+	switch {
+	case s.Backoff:
+		return 0
+	case s.Trial:
+		return min(s.BootSlots, 1) - booting
+	}
+	return s.BootSlots - booting
+}

@@ -303,17 +303,6 @@ func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
 	}
 }
 
-// freeSlots is how many more VMs may boot now: none while launches are put off, one at a time as a trial.
-func freeSlots(s Situation, booting int) int {
-	switch {
-	case s.Backoff:
-		return 0
-	case s.Trial:
-		return min(s.BootSlots, 1) - booting
-	}
-	return s.BootSlots - booting
-}
-
 // callOff reports why a removal that can still be called off is not to be done, "" if it is.
 func callOff(s Situation, live []vm.VM, v vm.VM) string {
 	switch {

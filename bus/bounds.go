@@ -363,22 +363,6 @@ func (h *Health) bounds() error {
 	return b.of("health")
 }
 
-func (m *Metric) bounds() error {
-	var b bounds
-	b.name("group", m.Group, MaxName)
-	b.name("name", m.Name, MaxName)
-	b.text("error", m.Error)
-	return b.of("metric")
-}
-
-func (d *Demand) bounds() error {
-	var b bounds
-	b.name("group", d.Group, MaxName)
-	b.number("step_s", float64(d.StepS), 3600)
-	b.count("load", len(d.Load), 3600)
-	return b.of("demand")
-}
-
 func (q *Query) bounds() error {
 	var b bounds
 	b.name("group", q.Group, MaxName)

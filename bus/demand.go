@@ -83,3 +83,19 @@ func (d *Demand) check() error {
 	}
 	return d.bounds()
 }
+
+func (m *Metric) bounds() error {
+	var b bounds
+	b.name("group", m.Group, MaxName)
+	b.name("name", m.Name, MaxName)
+	b.text("error", m.Error)
+	return b.of("metric")
+}
+
+func (d *Demand) bounds() error {
+	var b bounds
+	b.name("group", d.Group, MaxName)
+	b.number("step_s", float64(d.StepS), 3600)
+	b.count("load", len(d.Load), 3600)
+	return b.of("demand")
+}

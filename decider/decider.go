@@ -145,7 +145,8 @@ type group struct {
 func newGroup(spec bus.Group, now time.Time) *group {
 	hash := spec.Hash()
 	return &group{
-		spec: spec, inForce: spec, metrics: map[string]Published{}, loads: map[bus.HostID]heardLoad{}, hash: hash, window: Window{SpecHash: hash}, lastEval: now,
+		spec: spec, inForce: spec, metrics: map[string]Published{}, loads: map[bus.HostID]heardLoad{}, hash: hash,
+		window: Window{SpecHash: hash}, lastEval: now,
 	}
 }
 
