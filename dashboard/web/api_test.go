@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,10 +22,19 @@ type apiSite struct {
 	bus             *server.Server
 	tokens          Tokens
 	watch, operator string // tokens
-	asked           []client.Request
+
+	mu   sync.Mutex
+	told []client.Request
 }
 
-func newAPISite(t *testing.T, answer func(client.Request) error) *apiSite {
+// asked are the requests that have come to the decider.
+func (s *apiSite) asked() []client.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.told)
+}
+
+func newAPISite(t *testing.T, answer func(client.Request) error, change ...func(*Config)) *apiSite {
 	t.Helper()
 	tokens := Tokens{TokensDir(t.TempDir())}
 	make1 := func(name string, role Role) string {
@@ -38,9 +48,13 @@ func newAPISite(t *testing.T, answer func(client.Request) error) *apiSite {
 		bus: bustest.StartWith(t, server.Config{StateDir: t.TempDir()}), tokens: tokens, watch: make1("grafana", RoleWatch),
 		operator: make1("ops", RoleOperator),
 	}
-	s.site = start(t, Config{Tokens: tokens, Explain: func(d *bus.Decision, events []bus.Event) any {
+	c := Config{Tokens: tokens, Explain: func(d *bus.Decision, events []bus.Event) any {
 		return map[string]any{"decision": d.ID, "events": len(events)}
-	}})
+	}}
+	for _, one := range change {
+		one(&c)
+	}
+	s.site = start(t, c)
 	if answer != nil {
 		decider, requests := bustest.Join(t, s.bus, "decider"), make(chan client.Request)
 		verbs := []string{bus.VerbScale, bus.VerbPause, string(bus.VMRemove), bus.VerbSet, bus.VerbWake}
@@ -51,7 +65,9 @@ func newAPISite(t *testing.T, answer func(client.Request) error) *apiSite {
 			for {
 				select {
 				case r := <-requests:
-					s.asked = append(s.asked, r)
+					s.mu.Lock()
+					s.told = append(s.told, r)
+					s.mu.Unlock()
 					if err := answer(r); err != nil {
 						t.Error(err)
 					}
@@ -168,16 +184,16 @@ func TestActions(t *testing.T) {
 			t.Errorf("%s: %d %+v", tt.name, code, p)
 		}
 	}
-	if len(s.asked) > 0 {
-		t.Fatalf("asked for %+v", s.asked)
+	if len(s.asked()) > 0 {
+		t.Fatalf("asked for %+v", s.asked())
 	}
 	code, _, text := s.post(path, s.operator, body)
-	if q := s.asked[0].Query; code != http.StatusOK || !strings.Contains(text, `"desired":3`) || q.Group != "web" ||
+	if q := s.asked()[0].Query; code != http.StatusOK || !strings.Contains(text, `"desired":3`) || q.Group != "web" ||
 		*q.Desired != 3 || q.Reason != "launch" || q.By != "ops (web)" {
 		t.Errorf("%d %s: %+v", code, text, q)
 	}
-	if code, _, _ := s.post(path, s.operator, `{"release": true}`); code != http.StatusOK || s.asked[1].Query.Desired != nil {
-		t.Errorf("released: %d %+v", code, s.asked[1].Query)
+	if code, _, _ := s.post(path, s.operator, `{"release": true}`); code != http.StatusOK || s.asked()[1].Query.Desired != nil {
+		t.Errorf("released: %d %+v", code, s.asked()[1].Query)
 	}
 	if err := os.Remove(s.tokens.file("ops")); err != nil {
 		t.Fatal(err)
@@ -265,10 +281,11 @@ func TestSession(t *testing.T) {
 	}
 }
 
+func closed(c *Config) { c.Closed = true }
+
 // Where not everybody may watch, reading takes a token, and why a supervisor's check fails names no group.
 func TestClosed(t *testing.T) {
-	s := newAPISite(t, nil)
-	s.server.c.Closed = true
+	s := newAPISite(t, nil, closed)
 	s.follow(s.bus)
 	for _, path := range []string{"/metrics", apiPath + "/groups", apiPath + "/vms"} {
 		if code, body := s.get(path); code != http.StatusUnauthorized {

@@ -17,8 +17,9 @@ const hostile = `<img src=x onerror="document.title='pwned'"><script>document.ti
 // TestPage: a real browser shows what is known, at all sizes and in both themes, in words as well, and runs nothing of it.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	s := newAPISite(t, scaled)
-	s.server.c.Explain = func(d *bus.Decision, _ []bus.Event) any { return explain.New(d, nil, time.UTC) }
+	s := newAPISite(t, scaled, func(c *Config) {
+		c.Explain = func(d *bus.Decision, _ []bus.Event) any { return explain.New(d, nil, time.UTC) }
+	})
 	s.follow(s.bus)
 	begin := time.Now()
 	feed := func(desired int, names ...string) {
@@ -88,8 +89,7 @@ func crowd(t *testing.T, b *webtest.Browser, s *apiSite) {
 // TestClosedPage: where not everybody may look, the page shows nothing until somebody has logged in.
 func TestClosedPage(t *testing.T) {
 	t.Parallel()
-	s := newAPISite(t, nil)
-	s.server.c.Closed = true
+	s := newAPISite(t, nil, closed)
 	s.follow(s.bus)
 	s.server.fold(modeltest.Sample("web", "kvm1", 0, modeltest.VM("web-1", nil)))
 	b := webtest.Open(t, "http://"+s.address+"/")
@@ -128,14 +128,14 @@ func scale(t *testing.T, b *webtest.Browser, s *apiSite) {
 	b.Until(`!document.querySelector("#actions").hidden`)
 	b.Press("#actions button")
 	b.Until(`document.querySelector("#ask").open`)
-	if len(s.asked) > 0 {
+	if len(s.asked()) > 0 {
 		t.Fatal("it changes something before it has asked")
 	}
 	b.Picture("scale")
 	b.Set("#field-desired", "4")
 	b.Type("#field-reason", "launch")
 	b.Until(`document.querySelector("#said").textContent === "web is to have 4 VMs"`)
-	if q := s.asked[0].Query; s.asked[0].Verb != bus.VerbScale || q.Group != "web" || *q.Desired != 4 || q.Reason != "launch" {
+	if q := s.asked()[0].Query; s.asked()[0].Verb != bus.VerbScale || q.Group != "web" || *q.Desired != 4 || q.Reason != "launch" {
 		t.Errorf("asked for %+v", q)
 	}
 	b.Click("header", "Log out")

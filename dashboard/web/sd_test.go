@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,9 +56,8 @@ func TestTargets(t *testing.T) {
 }
 
 func TestDiscover(t *testing.T) {
-	now := modeltest.At(0)
-	s := newAPISite(t, nil)
-	s.server.c.Now = func() time.Time { return now }
+	var later atomic.Int64
+	s := newAPISite(t, nil, func(c *Config) { c.Now = func() time.Time { return modeltest.At(float64(later.Load())) } })
 	if code, body := s.get("/sd/web"); code != 503 {
 		t.Errorf("without a bus: %d %s", code, body)
 	}
@@ -91,7 +91,7 @@ func TestDiscover(t *testing.T) {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}
-	now = modeltest.At(60) // what is not known is not that there is none
+	later.Store(60) // what is not known is not that there is none
 	if code, body := s.get("/sd/web"); code != 503 {
 		t.Errorf("without a sample: %d %s", code, body)
 	}
