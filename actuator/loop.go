@@ -161,7 +161,8 @@ func (a *Actuator) connect(ctx context.Context) (*session, error) {
 	}
 	s := &session{
 		Actuator: a, lv: lv, local: true, restarted: vm.NewRestarts(),
-		looks: make(chan snapshot, 1), late: time.NewTimer(lookDeadline), again: true, heard: make(chan vm.Answers, 1), loaded: make(chan vm.Loads, 1),
+		looks: make(chan snapshot, 1), late: time.NewTimer(lookDeadline), again: true,
+		heard: make(chan vm.Answers, 1), loaded: make(chan vm.Loads, 1),
 		tried: make(chan tried, mostTries), trying: map[try]bool{},
 	}
 	a.done = make(chan result, 1024) // never full, so that a worker that was given up can still end

@@ -189,8 +189,8 @@ func (g Group) NICs(network string) []NIC {
 	return []NIC{{Type: NICNetwork, Source: network}}
 }
 
-// Unmetered reports whether libvirt cannot say what the group's VMs receive and send: one of their NICs is of user-mode networking,
-// which has no counters. Of a group that leaves its network open it is not known, and false.
+// Unmetered reports whether libvirt cannot say what the group's VMs receive and send: one of their NICs is of user-mode
+// networking, which has no counters. Of a group that leaves its network open it is not known, and false.
 func (g Group) Unmetered() bool {
 	return slices.ContainsFunc(g.NICs(""), func(nic NIC) bool { return nic.Type == NICUser })
 }

@@ -309,7 +309,8 @@ func judgeAttach(g GroupFacts, keepSize bool) Verdict {
 	case keepSize:
 		return begun(does + "; the group keeps its size, so that another may go for it")
 	case g.Controls.IsPaused(ScopeOut):
-		return refused(RefusalPaused, "scaling out is paused for the group; with --keep-size it keeps its size, and another may go for it")
+		return refused(RefusalPaused,
+			"scaling out is paused for the group; with --keep-size it keeps its size, and another may go for it")
 	case g.Desired >= g.Max:
 		return refused(RefusalMax, fmt.Sprintf("the group wants %s, and its max is %d; with --keep-size it keeps its size",
 			Count(g.Desired, "VM"), g.Max))

@@ -41,7 +41,8 @@ func TestStandsStill(t *testing.T) {
 	}
 	onSignal := func(s bus.Signal) func(*bus.Group) {
 		return func(g *bus.Group) {
-			g.Policy.Types, g.Policy.Signal, g.Policy.TargetMiBS, g.Policy.Expression = []bus.PolicyType{bus.PolicyTarget}, s, 5, "max(cpu/60, memory/80)"
+			g.Policy.Types, g.Policy.Signal, g.Policy.TargetMiBS = []bus.PolicyType{bus.PolicyTarget}, s, 5
+			g.Policy.Expression = "max(cpu/60, memory/80)"
 		}
 	}
 	page, err := os.ReadFile("../docs/reliability.md")
@@ -119,8 +120,10 @@ func TestStandsStill(t *testing.T) {
 			"the load average is not known of each ready VM: no VM is scaled in",
 		},
 		{
-			"no counter is of the network", spec(bounds(1, 4), onSignal(bus.SignalNetworkRx), func(g *bus.Group) { g.Network = bus.UserNetwork }),
-			func(*rollout) {}, 100, bus.ProblemNoMetric, "the network_rx is not known of each ready VM (user-mode networking has no counters)",
+			"no counter is of the network",
+			spec(bounds(1, 4), onSignal(bus.SignalNetworkRx), func(g *bus.Group) { g.Network = bus.UserNetwork }),
+			func(*rollout) {}, 100, bus.ProblemNoMetric,
+			"the network_rx is not known of each ready VM (user-mode networking has no counters)",
 		},
 		{
 			"nor of the memory, in an expression", spec(bounds(1, 4), onSignal(bus.SignalExpression)), func(*rollout) {}, 100,

@@ -380,11 +380,15 @@ func TestWakeWhilePaused(t *testing.T) {
 	} {
 		g := spec(bounds(0, 3))
 		st := State{HasSample: true, Desired: tt.desired, Hosts: []bus.HostID{"kvm1"}}
-		st.Controls = bus.Controls{Paused: tt.scopes, By: "bob", Said: map[bus.Control]bus.Saying{bus.ControlPaused: {By: "ann", Reason: "an audit"}}}
+		st.Controls = bus.Controls{
+			Paused: tt.scopes, By: "bob", Said: map[bus.Control]bus.Saying{bus.ControlPaused: {By: "ann", Reason: "an audit"}},
+		}
 		st.Wake = st.Wake.extended(t0.Add(time.Minute), "me")
 		d, st := Decide(g, st, only(), t0)
 		a := awakening(d, st.Wake, t0)
-		if says := strings.Contains(a.Sentence, "scaling out is paused by ann (\"an audit\")") && strings.Contains(a.Sentence, "`vmscaler resume web out`"); says != tt.held || (a.State == bus.WakeHeld) != tt.held {
+		says := strings.Contains(a.Sentence, "scaling out is paused by ann (\"an audit\")") &&
+			strings.Contains(a.Sentence, "`vmscaler resume web out`")
+		if says != tt.held || (a.State == bus.WakeHeld) != tt.held {
 			t.Errorf("%d wanted, %q paused: %+v", tt.desired, tt.scopes, a)
 		}
 	}

@@ -54,7 +54,8 @@ func Decision() *bus.Decision {
 		Rule: bus.RuleAboveUpper, Guard: bus.GuardCooldown,
 		Inputs: bus.Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Protected: 1, Overdue: 1, Breaches: 3, BreachesNeeded: 3, BootMS: 11200,
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Protected: 1, Overdue: 1,
+			Breaches: 3, BreachesNeeded: 3, BootMS: 11200,
 			WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 			IdleMS: new(int64(240000)), IdleToZeroMS: 900000, WokenUntil: new(Noon.Add(15 * time.Minute)),
 			Metrics: map[string]*float64{"requests": new(118.5), "queue": nil}, Expression: new(1.25),
