@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -42,8 +43,8 @@ func TestLoadBalancers(t *testing.T) {
 	var loads []*load
 	for name, start := range balancers() {
 		at := start(t, dir, "http://"+web, "web")
-		until(t, name+" answers", func() bool { return get(at) == "web-1" })
-		loads = append(loads, startLoad(t, name, at, 0))
+		until(t, name+" answers", func() bool { return ask(http.MethodGet, at) == "web-1" })
+		loads = append(loads, startLoad(t, name, at, http.MethodPost, 0))
 	}
 	comes := func(vm string) {
 		t.Helper()
@@ -57,6 +58,7 @@ func TestLoadBalancers(t *testing.T) {
 		for _, l := range loads {
 			until(t, l.name+" leaves "+vm, func() bool { return !l.uses(vm) })
 		}
+		until(t, vm+" has answered all", func() bool { return f.working(vm) == 0 })
 		f.remove(vm)
 	}
 	f.add("web-2") // scaling out
@@ -223,10 +225,19 @@ type fleet struct {
 	t       *testing.T
 	mu      sync.Mutex
 	servers map[string]*http.Server
+	work    map[string]*atomic.Int64 // requests that a VM works on
 	vms     []bus.VM
 }
 
-func newFleet(t *testing.T) *fleet { return &fleet{t: t, servers: map[string]*http.Server{}} }
+func newFleet(t *testing.T) *fleet {
+	return &fleet{t: t, servers: map[string]*http.Server{}, work: map[string]*atomic.Int64{}}
+}
+
+func (f *fleet) working(name string) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.work[name].Load()
+}
 
 func (f *fleet) sample(string) []bus.VM {
 	f.mu.Lock()
@@ -241,7 +252,10 @@ func (f *fleet) add(name string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	working := &atomic.Int64{}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		working.Add(1)
+		defer working.Add(-1)
 		time.Sleep(20 * time.Millisecond) // it works: there are always requests under way
 		_, _ = io.WriteString(w, name)
 	})}
@@ -250,7 +264,7 @@ func (f *fleet) add(name string) {
 	at := listener.Addr().(*net.TCPAddr)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.servers[name] = server
+	f.servers[name], f.work[name] = server, working
 	f.vms = append(f.vms, bus.VM{
 		Name: name, UUID: "uuid-" + at.String(), State: bus.StateRunning, Phase: bus.PhaseReady, VCPUs: 1, MemoryMiB: 256,
 		Created: time.Now(), PhaseSince: time.Now(), Forwards: map[int]int{80: at.Port},
@@ -287,8 +301,9 @@ type load struct {
 	failures []string
 }
 
-// startLoad asks all the time, with a pause between an answer and the next request.
-func startLoad(t *testing.T, name, url string, pause time.Duration) *load {
+// startLoad asks all the time, with a pause between an answer and the next request. A POST that was sent is never tried again, by
+// no load balancer, so that it shows what a GET may hide.
+func startLoad(t *testing.T, name, url, method string, pause time.Duration) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{name: name, cancel: cancel}
@@ -296,7 +311,7 @@ func startLoad(t *testing.T, name, url string, pause time.Duration) *load {
 	for range 4 {
 		l.ended.Go(func() {
 			for ctx.Err() == nil {
-				l.note(get(url))
+				l.note(ask(method, url))
 				time.Sleep(pause)
 			}
 		})
@@ -304,10 +319,15 @@ func startLoad(t *testing.T, name, url string, pause time.Duration) *load {
 	return l
 }
 
-// get is what a page says: a VM's name, or what is wrong.
-func get(url string) string {
-	client := http.Client{Timeout: 10 * time.Second}
-	answer, err := client.Get(url)
+// ask is what a page says: a VM's name, or what is wrong. Each request has a connection of its own: on one that was used before
+// the client would try again by itself.
+func ask(method, url string) string {
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	request, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	answer, err := client.Do(request)
 	if err != nil {
 		return "error: " + err.Error()
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -37,8 +38,8 @@ checks:
 	var loads []*load
 	for name, start := range balancers() {
 		at := start(t, dir, "http://"+web, w.group)
-		until(t, name+" answers", func() bool { return get(at) == first })
-		loads = append(loads, startLoad(t, name, at, 200*time.Millisecond))
+		until(t, name+" answers", func() bool { return ask(http.MethodGet, at) == first })
+		loads = append(loads, startLoad(t, name, at, http.MethodGet, 200*time.Millisecond))
 	}
 	uses := func() {
 		t.Helper()
