@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 
@@ -63,7 +62,7 @@ func TestPauseOutlivesTheProgram(t *testing.T) {
 	p.stop()
 }
 
-// TestProtectedIsNotScaledIn: a VM that was protected in the dashboard stays, and the other goes in its place.
+// TestProtectedIsNotScaledIn: a protected VM stays, and the other goes in its place.
 func TestProtectedIsNotScaledIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -71,15 +70,7 @@ func TestProtectedIsNotScaledIn(t *testing.T) {
 	p.untilReady(2)
 	newest := w.group + "-2"
 	before := w.uuids()[newest]
-	command := slices.Concat([]string{"env"}, w.env, []string{program, "--uri", w.uri, "dashboard", "--nats-url", p.url})
-	d := startTerminal(t, command...)
-	d.shows(newest)
-	d.press("End", "t")
-	d.shows("protect " + newest + "? y/n")
-	d.press("y")
-	d.shows(newest + ": protected")
-	d.press("q")
-	d.ends()
+	w.must("protect", newest)
 	p.until("the sample says so", func() bool {
 		for _, vm := range p.sample.VMs {
 			if vm.Name == newest {
