@@ -174,7 +174,7 @@ test-package: $(NFPM) dist/vmscaler ## two builds of the packages are the same; 
 
 # Not part of test, nor of CI: it makes a Debian root with systemd and libvirt once (five minutes), and boots it as a container.
 test-service: $(NFPM) dist/vmscaler ## the package under a real systemd: start, scale, reload, upgrade, remove
-	@$(HOST) packages distro
+	@$(HOST) packages service
 	$(HOST) exec packaging/test-service.sh $(NFPM) dist/vmscaler
 
 template: build ## build the demo template

@@ -82,6 +82,7 @@ packages_for() {
 	"compare") echo virtinst ;;
 	"lint") echo shellcheck ;;
 	"make a root of another system") echo mmdebstrap debian-archive-keyring ;;
+	"boot a container") echo systemd-container ;;
 	esac
 }
 
@@ -94,8 +95,9 @@ find_purposes() { # SET
 	bench) purposes=("run VMs" "build" "compare") ;;
 	lint) purposes=("build" "lint") ;;
 	distro) purposes=("build" "make a root of another system") ;;
+	service) purposes=("run VMs" "build" "make a root of another system" "boot a container") ;;
 	image) purposes=("run VMs" "build" "make the template" "make a root of another system") ;;
-	*) die packages "no such set: $1; there are run, build, test, bench, lint, distro and image" ;;
+	*) die packages "no such set: $1; there are run, build, test, bench, lint, distro, service and image" ;;
 	esac
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Tries the deb under a real systemd, as root: test-service.sh NFPM PROGRAM. A Debian root with libvirt, kept below /var/tmp for the
 # next time, is booted as a container. In it the package is installed, started, scaled, reloaded, upgraded while VMs run, removed
-# and purged.
+# and purged. TEMPLATE is the demo template's file, else the one that `make template` has made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 nfpm=$(realpath "$1") program=$(realpath "$2")
+template=${TEMPLATE:-$(virsh -c qemu:///system vol-path template-demo.qcow2 --pool vmscaler)}
 base=/var/tmp/vmscaler-service/bookworm
 work=$(mktemp -d /var/tmp/vmscaler-service.XXXXXX)
 say() { echo "service: $*"; }
@@ -33,8 +34,7 @@ make_root() {
 	rm -rf "$base"
 	mkdir -p "${base%/*}"
 	mmdebstrap --quiet --variant=minbase --include="systemd,systemd-sysv,dbus,polkitd,libvirt-daemon-system,libvirt-daemon-driver-qemu,\
-libvirt-clients,qemu-system-x86,qemu-utils,procps,iproute2,dnsmasq-base,iptables,mtools,dosfstools,fdisk,cpio,e2fsprogs,syslinux,\
-syslinux-common,xz-utils,zstd" bookworm "$base"
+libvirt-clients,qemu-system-x86,qemu-utils,procps,iproute2,dnsmasq-base,iptables" bookworm "$base"
 	# The container's cgroups are not its own.
 	echo 'cgroup_controllers = [ ]' >>"$base/etc/libvirt/qemu.conf"
 	touch "$base.made"
@@ -45,6 +45,7 @@ boot() {
 	for version in 1.0.0 1.0.1; do
 		PKG_VERSION=$version PACKAGERS=deb packaging/package.sh "$nfpm" "$program" "$work/root/packages" >/dev/null
 	done
+	cp "$template" "$work/root/packages/demo.qcow2"
 	systemd-nspawn --quiet -D "$work/root" --boot --register=no --keep-unit --private-network --capability=all \
 		--machine "vmscaler-$$" </dev/null >"$work/console" 2>&1 &
 	booted=$!
@@ -64,6 +65,11 @@ boot
 say "booted"
 inside dpkg -i /packages/vmscaler_1.0.0_amd64.deb >/dev/null
 config=/etc/vmscaler/vmscaler.yaml
+# The container has no network beyond its own.
+inside virsh -q pool-define-as vmscaler dir --target /var/lib/libvirt/images/vmscaler
+inside virsh -q pool-build vmscaler
+inside virsh -q pool-start vmscaler
+inside vmscaler template import demo /packages/demo.qcow2 -c $config
 inside vmscaler setup -c $config
 inside systemctl start vmscaler || die "it does not start"
 [ "$(inside systemctl show -p User --value vmscaler)" = vmscaler ] || die "it runs as another user"
