@@ -13,6 +13,8 @@ NATS_VERSION     := v0.5.1
 NATS             := .tools/nats-$(NATS_VERSION)
 NFPM_VERSION     := v2.48.0
 NFPM             := .tools/nfpm-$(NFPM_VERSION)
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX         := .tools/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 
 # -v names each package as it is compiled: with cgo the first build takes a while, and this is what the progress line shows.
 # Go's own stamp of the version is off: it fails where git refuses to look, as in a checkout of another user.
@@ -162,12 +164,24 @@ $(NFPM):
 		go install -v github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
 	@mv .tools/nfpm $@
 
+$(CYCLONEDX):
+	@$(HOST) packages build
+	@GOBIN=$(CURDIR)/.tools $(HOST) quietly release "cyclonedx-gomod $(CYCLONEDX_VERSION) built into .tools/" \
+		go install -v github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	@mv .tools/cyclonedx-gomod $@
+
 dist/vmscaler: build
 	$(HOST) exec go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/vmscaler
 
 .PHONY: package test-package test-service dist/vmscaler
 package: $(NFPM) dist/vmscaler ## the deb and the rpm, in dist/
 	$(HOST) exec packaging/package.sh $(NFPM) dist/vmscaler dist
+
+# Of this machine's architecture.
+.PHONY: release
+release: package $(CYCLONEDX) ## the packages with a bill of materials (CycloneDX) and checksums, in dist/
+	$(HOST) exec $(CYCLONEDX) bin -json -noserial -version $(VERSION) -output dist/vmscaler.cdx.json dist/vmscaler
+	cd dist && sha256sum $$(ls | grep -v SHA256SUMS) >SHA256SUMS && sha256sum --check --quiet SHA256SUMS
 
 test-package: $(NFPM) dist/vmscaler ## two builds of the packages are the same; the deb installs, upgrades, goes; units are hardened
 	$(HOST) exec packaging/test-package.sh $(NFPM) dist/vmscaler
