@@ -47,22 +47,45 @@ var (
 		before:  func(*chaos, vm.VM) {},
 		after:   (*chaos).givenAway,
 	}
+	attached = sideways{
+		command: "attach",
+		before: func(c *chaos, v vm.VM) {
+			c.scale(fmt.Sprint(c.want + 1))
+			c.ready(c.want + 1)
+			c.ask("detach", v.Name)
+			c.replaced(v)
+			c.ready(c.want)
+		},
+		after: func(c *chaos, v vm.VM) {
+			since := time.Now()
+			c.until(settleBound, v.Name+" is a VM of the group again", func() error {
+				vms, at := c.domains.newest()
+				if !at.After(since) || !slices.Contains(inService(vms), v.UUID) || len(inService(vms)) != c.want+1 {
+					return fmt.Errorf("there are %+v", vms)
+				}
+				return nil
+			})
+			c.ask("scale", c.group, "--release")
+			c.ready(c.want)
+		},
+	}
 )
 
-// asideFaults end processes while a VM stands by, returns or is given away: at a random moment, and at each step.
+// asideFaults end processes while a VM stands by, returns, is given away or taken in: at a random moment, and at each step.
 func asideFaults() (faults []fault) {
-	for _, way := range []sideways{standsBy, returns, detached} {
+	for _, way := range []sideways{standsBy, returns, detached, attached} {
 		faults = append(faults,
 			fault{name: "kill-in-" + way.command, place: inOneProcess, do: killAside(way, "run")},
 			fault{name: "kill-in-" + way.command + "-split", place: inSplit, do: killAside(way, "decider", "actuator")})
 	}
 	for _, step := range vm.OrderSteps() {
-		way := standsBy
-		switch {
-		case step == "standby.returning":
+		verb, _, _ := strings.Cut(step, ".")
+		way, known := map[string]sideways{"standby": standsBy, "detach": detached, "attach": attached}[verb]
+		if step == "standby.returning" {
 			way = returns
-		case strings.HasPrefix(step, "detach."):
-			way = detached
+		}
+		if !known {
+			panic("no way leads to the step " + step)
 		}
 		faults = append(faults,
 			fault{name: "die-at-" + step, place: inOneProcess, once: true, do: dieAside(way, step)},

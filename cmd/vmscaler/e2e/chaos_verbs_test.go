@@ -12,7 +12,7 @@ import (
 // verbFaults are what a person asks for one VM that is to go, with a process that is killed in the middle of it.
 func verbFaults() (faults []fault) {
 	for _, verb := range bus.VMVerbs() {
-		if slices.Contains([]bus.VMVerb{bus.VMStandby, bus.VMExitStandby, bus.VMDetach}, verb) { // those of asideFaults
+		if slices.Contains([]bus.VMVerb{bus.VMStandby, bus.VMExitStandby, bus.VMDetach, bus.VMAttach}, verb) { // those of asideFaults
 			continue
 		}
 		faults = append(faults,
