@@ -59,9 +59,11 @@ var (
 		after: func(c *chaos, v vm.VM) {
 			since := time.Now()
 			c.until(settleBound, v.Name+" is a VM of the group again", func() error {
+				// An actuator that was killed may have left a domain like any other, and nobody an answer.
+				again := c.tryToAsk("attach", v.Name)
 				vms, at := c.domains.newest()
 				if !at.After(since) || !slices.Contains(inService(vms), v.UUID) || len(inService(vms)) != c.want+1 {
-					return fmt.Errorf("there are %+v", vms)
+					return fmt.Errorf("there are %+v; asked again: %w", vms, again)
 				}
 				return nil
 			})
