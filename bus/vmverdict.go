@@ -84,6 +84,8 @@ func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return refused(RefusalUnknownVM, "it is no VM of the group")
 	case !vm.Phase.Known() || vm.State == StateUnknown:
 		return refused(RefusalNoData, "what state it is in is not known at the moment")
+	case v == VMAttach && slices.Contains([]VMVerb{VMDetach, VMRemove, VMDrain}, vm.Order):
+		return refused(RefusalBusy, "it is a VM of the group that is about to leave it: ask again once it has")
 	case v == VMAttach:
 		return noOp("it is a VM of the group already")
 	case vm.Phase == PhaseStopping && !vm.Reimaging, vm.Phase == PhaseFailed:

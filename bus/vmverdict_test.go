@@ -266,3 +266,13 @@ func TestVMOrderElement(t *testing.T) {
 		}
 	}
 }
+
+// What is on its way out is no VM that was attached already: it can be, once it has left.
+func TestAttachOfOneThatLeaves(t *testing.T) {
+	for _, order := range []bus.VMVerb{bus.VMDetach, bus.VMRemove, bus.VMDrain} {
+		facts := bus.VMFacts{Phase: bus.PhaseReady, State: bus.StateRunning, Attended: true, Order: order}
+		if v := bus.VMAttach.Judge(facts, quietGroup(), false); v.Outcome != bus.OutcomeRefused || v.Refusal != bus.RefusalBusy {
+			t.Errorf("%s was ordered: %+v", order, v)
+		}
+	}
+}

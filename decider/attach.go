@@ -198,6 +198,9 @@ func (d *Decider) attach(ctx context.Context, r client.Request) error {
 
 // attachOurs answers a request to attach what is a VM of the group already.
 func (d *Decider) attachOurs(r client.Request, g *group, h HostObservation, vm bus.VM) error {
+	if order, is := g.state.Orders[vm.UUID]; is {
+		vm.Order = &order // which no sample shows yet
+	}
 	verdict := bus.VMAttach.Judge(factsOf(vm, h), bus.GroupFacts{}, r.Query.KeepSize)
 	if verdict.Outcome == bus.OutcomeRefused {
 		return r.RefuseAs(verdict.Refusal, "%s: %s", vm.Name, verdict.Sentence)
