@@ -156,8 +156,10 @@ func (b *Records) Begin(vm string, meta bus.Metadata, path, template string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if before, err := readRecord(b.file(meta.UUID)); !errors.Is(err, fs.ErrNotExist) && (err != nil || before.Detached == nil) {
-		return
+	if _, err := os.Lstat(b.file(meta.UUID)); err == nil {
+		if before, err := readRecord(b.file(meta.UUID)); err != nil || before.Detached == nil {
+			return
+		}
 	}
 	b.warn(b.write(VolumeRecord{
 		V: recordVersion, UUID: meta.UUID, VM: vm, Group: meta.Group, HostID: b.id, URI: b.uri, Host: b.host, Pool: meta.Pool,
