@@ -258,12 +258,16 @@ func TestVMOfAReading(t *testing.T) {
 		},
 		{"with the address of the run before", running, counter{}, slowReading{run: 6, address: "10.0.0.7", at: t0}, base},
 		{
-			"with that of its hook", with(running, func(r *reading) { r.meta.Address = "10.0.0.8" }), counter{}, slowReading{},
+			"with that of its hook", with(running, func(r *reading) { r.meta.Address = "10.0.0.8" }),
+			counter{},
+			slowReading{},
 			with(base, func(vm *bus.VM) { vm.Address = "10.0.0.8" }),
 		},
 		{"with one of nobody", with(running, func(r *reading) { r.meta.Address = "127.0.0.1" }), counter{}, slowReading{}, base},
 		{
-			"with forwarded ports", with(running, func(r *reading) { r.meta.Machine = forwarding.MachineHash() }), counter{}, slowReading{},
+			"with forwarded ports", with(running, func(r *reading) { r.meta.Machine = forwarding.MachineHash() }),
+			counter{},
+			slowReading{},
 			with(base, func(vm *bus.VM) { vm.Machine, vm.Forwards = forwarding.MachineHash(), map[int]int{80: 8080} }),
 		},
 		{"off", off, earlier, slow, with(base, func(vm *bus.VM) { vm.State = bus.StateShutoff })},

@@ -18,7 +18,7 @@ func typed(t *testing.T, c *Content, now time.Time, text string) action {
 	}
 	var last action
 	for _, k := range keys {
-		if last = (action{}); c.session.page == pageGroups {
+		if c.session.page == pageGroups {
 			_ = c.session.rows(c, now)
 		}
 		c.session, last = c.session.press(k, c, now, 20)

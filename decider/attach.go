@@ -108,7 +108,10 @@ func Attach(
 	spec bus.Group, st State, obs Observation, newest bus.Decision, a bus.Attachment, now time.Time,
 ) (bus.Verdict, bus.Decision, State) {
 	next := st
-	next.Attach = slices.DeleteFunc(slices.Clone(st.Attach), func(b bus.Attachment) bool { return b.VM == a.VM && b.HostID == a.HostID })
+	next.Attach = slices.DeleteFunc(
+		slices.Clone(st.Attach),
+		func(b bus.Attachment) bool { return b.VM == a.VM && b.HostID == a.HostID },
+	)
 	s := look(spec, next, obs, now) // as if it had not been asked for before
 	host := s.obs.host(a.HostID)
 	refuse := func(why bus.Refusal, format string, args ...any) (bus.Verdict, bus.Decision, State) {

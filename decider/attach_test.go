@@ -38,7 +38,10 @@ func TestAttach(t *testing.T) {
 	if d, _, is := Arrived(g, st, obs, newest, t0); is {
 		t.Errorf("it is not there: %+v", d)
 	}
-	there := only(serving(1, ""), func() bus.VM { vm := launchingVM(2); vm.Order = &bus.VMOrder{Verb: bus.VMAttach, At: t0}; return vm }())
+	there := only(
+		serving(1, ""),
+		func() bus.VM { vm := launchingVM(2); vm.Order = &bus.VMOrder{Verb: bus.VMAttach, At: t0}; return vm }(),
+	)
 	restarted := st
 	restarted.HasSample, restarted.PreviousDesired = false, new(1)
 	if d, restarted = Decide(g, restarted, there, t0); d.Desired != 2 || len(restarted.Attach) != 0 || d.Direction == bus.In {

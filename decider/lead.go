@@ -81,7 +81,9 @@ func (c checkpoint) worthSaving(saved checkpoint) bool {
 // that was heard last says; both only while they are young enough.
 func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now time.Time) State {
 	st := State{Controls: controls, Orders: kept.Orders, Attach: kept.Attach, Wake: kept.Wake} // which end by themselves
-	age := now.Sub(kept.Time).Abs()                                                            // another decider's clock may be ahead
+	age := now.Sub(kept.Time).
+		Abs()
+		// another decider's clock may be ahead
 	if age < checkpointAge {
 		st.Numbers = kept.Numbers
 		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = &kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts

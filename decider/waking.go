@@ -39,7 +39,11 @@ func (d *Decider) wake(ctx context.Context, r client.Request, g *group) error {
 // pausedOut is that a person has paused what makes VMs, and how that is taken back.
 func pausedOut(d bus.Decision) string {
 	s := d.Controls.SaidOf(bus.ControlPaused)
-	return fmt.Sprintf("scaling out is paused %s, so that no VM is made: `vmscaler resume %s out`", bus.Attribution(s.By, s.Reason), d.Group)
+	return fmt.Sprintf(
+		"scaling out is paused %s, so that no VM is made: `vmscaler resume %s out`",
+		bus.Attribution(s.By, s.Reason),
+		d.Group,
+	)
 }
 
 // awakening is what a request to wake a group does, by the decision after it.

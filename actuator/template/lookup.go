@@ -86,7 +86,7 @@ func (e *NotFoundError) Error() string {
 }
 
 // Is reports whether it is ErrNotFound.
-func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound } //nolint:errorlint // as errors.Is wants it
+func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 
 // List returns the pool's templates by name, also those that are broken, and without what their records tell.
 func List(conn *libvirt.Connect, pool string) ([]Info, error) {

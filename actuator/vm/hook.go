@@ -88,7 +88,9 @@ func (c hookCall) late(log zerolog.Logger) (bus.HookAction, error) {
 // environment is the command's environment.
 func (c hookCall) environment() []string {
 	return []string{
-		"VMSCALER_HOOK=" + string(c.kind), "VMSCALER_HOOK_NAME=" + c.hook.Name, "VMSCALER_GROUP=" + c.group, "VMSCALER_VM=" + c.vm, "VMSCALER_UUID=" + c.uuid,
+		"VMSCALER_HOOK=" + string(
+			c.kind,
+		), "VMSCALER_HOOK_NAME=" + c.hook.Name, "VMSCALER_GROUP=" + c.group, "VMSCALER_VM=" + c.vm, "VMSCALER_UUID=" + c.uuid,
 		"VMSCALER_HOST=" + c.host, "VMSCALER_ADDRESS=" + c.address, "VMSCALER_REASON=" + c.reason,
 	}
 }
@@ -200,7 +202,14 @@ func (h *Hooks) Answer(q bus.Query) (a bus.HookAnswer, known bool, err error) {
 	if w == nil {
 		return a, false, nil
 	}
-	a = bus.HookAnswer{V: bus.Version, Group: w.call.group, VM: w.call.vm, Hook: w.call.kind, Name: w.call.hook.Name, Action: q.Action}
+	a = bus.HookAnswer{
+		V:      bus.Version,
+		Group:  w.call.group,
+		VM:     w.call.vm,
+		Hook:   w.call.kind,
+		Name:   w.call.hook.Name,
+		Action: q.Action,
+	}
 	switch q.Action {
 	case bus.HookContinue, bus.HookAbandon:
 		delete(h.waiters, q.Token)

@@ -398,7 +398,11 @@ func TestNoAddress(t *testing.T) {
 		{"", bus.ReadyAgent, bus.WaitForBus, false},
 		{"", bus.ReadyAgent, bus.WaitForNobody, false},
 	} {
-		err := noAddress(bus.Group{ReadyWhen: tt.ready, Hooks: bus.Hooks{Launch: bus.HookList{{WaitFor: tt.wait}}}}, "web-1", tt.address)
+		err := noAddress(
+			bus.Group{ReadyWhen: tt.ready, Hooks: bus.Hooks{Launch: bus.HookList{{WaitFor: tt.wait}}}},
+			"web-1",
+			tt.address,
+		)
 		if (err != nil) != tt.refused {
 			t.Errorf("%+v: %v", tt, err)
 		}

@@ -90,7 +90,8 @@ func commandSection(b *strings.Builder, cmd *cobra.Command) {
 	}
 	if connects {
 		fmt.Fprint(b, "\nAnd those of the connection"+map[bool]string{
-			false: ", but for `--context`"}[cmd.LocalFlags().Lookup("context") != nil]+".\n")
+			false: ", but for `--context`",
+		}[cmd.LocalFlags().Lookup("context") != nil]+".\n")
 	}
 	for _, sub := range cmd.Commands() {
 		if !sub.Hidden {

@@ -80,7 +80,14 @@ func (c *hookCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s: %s%s\n", answer.VM, bus.Hook{Name: answer.Name}.Text(answer.Hook), answer.Action, untilText(answer.Deadline))
+	fmt.Fprintf(
+		cmd.OutOrStdout(),
+		"%s: %s: %s%s\n",
+		answer.VM,
+		bus.Hook{Name: answer.Name}.Text(answer.Hook),
+		answer.Action,
+		untilText(answer.Deadline),
+	)
 	return nil
 }
 

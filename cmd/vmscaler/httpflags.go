@@ -87,7 +87,8 @@ func (h *httpFlags) flag(name string) string {
 
 // wanted reports whether HTTP is to be served: where an address is said, and by itself where there is a dashboard as well.
 func (h *httpFlags) wanted(cfg config.Config, dashboard bool) bool {
-	said := cfg.HTTPListen != config.DefaultHTTP || cfg.Line("http.listen") > 0 || h.flag("http") != "" || os.Getenv("VMSCALER_HTTP") != ""
+	said := cfg.HTTPListen != config.DefaultHTTP || cfg.Line("http.listen") > 0 || h.flag("http") != "" ||
+		os.Getenv("VMSCALER_HTTP") != ""
 	return cfg.HTTPListen != config.HTTPOff && (said || dashboard)
 }
 

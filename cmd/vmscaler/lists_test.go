@@ -42,7 +42,7 @@ func listedStatus() bus.Status {
 }
 
 func TestLists(t *testing.T) {
-	print := func(format printer.Format, of func(o *printer.Output, out *strings.Builder) error) string {
+	printed := func(format printer.Format, of func(o *printer.Output, out *strings.Builder) error) string {
 		var out strings.Builder
 		o := printer.As(format)
 		if err := of(&o, &out); err != nil {
@@ -54,17 +54,17 @@ func TestLists(t *testing.T) {
 	vms := func(o *printer.Output, out *strings.Builder) error { return listVMs(listedStatus()).Print(out, o) }
 	hosts := func(o *printer.Output, out *strings.Builder) error { return listHosts(listedStatus()).Print(out, o) }
 	for _, tt := range []struct{ got, want string }{
-		{print(printer.Table, groups), `GROUP  DESIRED  READY  PENDING  MIN  MAX  CPU   PAUSED
+		{printed(printer.Table, groups), `GROUP  DESIRED  READY  PENDING  MIN  MAX  CPU   PAUSED
 db     -        -      -        -    -    -     -
 web    3        2      1        1    5    42 %  in,repair
 `},
-		{print(printer.Name, groups), "db\nweb\n"},
-		{print(printer.Table, vms), `VM      GROUP  PHASE      STATE    CPU      AGE    ADDRESS   HOST
+		{printed(printer.Name, groups), "db\nweb\n"},
+		{printed(printer.Table, vms), `VM      GROUP  PHASE      STATE    CPU      AGE    ADDRESS   HOST
 web-2   web    ready      running  42 %     3 min  10.0.0.2  kvm1
 web-10  web    launching  running  unknown  3 min  -         kvm2
 `},
-		{print(printer.Name, vms), "web-2\nweb-10\n"},
-		{print(printer.Table, hosts), `HOST  VMS  CPU   CORES  MEMORY     FREE      POOL FREE  SAMPLE
+		{printed(printer.Name, vms), "web-2\nweb-10\n"},
+		{printed(printer.Table, hosts), `HOST  VMS  CPU   CORES  MEMORY     FREE      POOL FREE  SAMPLE
 kvm1  1    12 %  8      16000 MiB  9000 MiB  unknown    1 s old
 kvm2  1    12 %  8      16000 MiB  9000 MiB  unknown    30 s old
 `},
@@ -73,7 +73,7 @@ kvm2  1    12 %  8      16000 MiB  9000 MiB  unknown    30 s old
 			t.Errorf("got\n%s\nwant\n%s", tt.got, tt.want)
 		}
 	}
-	wide := strings.SplitAfter(print(printer.Wide, vms), "\n")
+	wide := strings.SplitAfter(printed(printer.Wide, vms), "\n")
 	for i, want := range []string{
 		"HOST  VCPUS  MEMORY   TEMPLATE  PROTECTED  NOTE  UUID         ERROR\n",
 		"kvm1  2      512 MiB  demo      no         -     uuid-web-2   -\n",
@@ -83,7 +83,7 @@ kvm2  1    12 %  8      16000 MiB  9000 MiB  unknown    30 s old
 		}
 	}
 	var rows []map[string]any
-	if err := json.Unmarshal([]byte(print(printer.JSON, vms)), &rows); err != nil || len(rows) != 2 || rows[0]["group"] != "web" ||
+	if err := json.Unmarshal([]byte(printed(printer.JSON, vms)), &rows); err != nil || len(rows) != 2 || rows[0]["group"] != "web" ||
 		rows[0]["host"] != "kvm1" || rows[0]["name"] != "web-2" || rows[1]["cpu_percent"] != nil {
 		t.Errorf("%v: %v", err, rows)
 	}

@@ -64,7 +64,8 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 			for _, c := range changes {
 				names = append(names, c.Group)
 			}
-			if !slices.Equal(names, tt.changes) || (err == nil) != (tt.want == nil) || err != nil && tt.want != errAny && err.Error() != tt.want.Error() {
+			asWanted := errors.Is(err, tt.want) || err != nil && errors.Is(tt.want, errAny)
+			if !slices.Equal(names, tt.changes) || !asWanted {
 				t.Fatalf("changes %q, error %v; want %q, %v", names, err, tt.changes, tt.want)
 			}
 			want := groupNames(before.Groups)

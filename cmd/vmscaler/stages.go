@@ -85,7 +85,7 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	if err := r.notify(); err != nil {
 		return err
 	}
-	r.show(quit)
+	r.show(quit) //nolint:contextcheck // it ends with the dashboard, which quit ends
 	if err := app.Run(ctx, r.stages); err != nil {
 		return err
 	}

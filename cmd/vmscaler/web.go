@@ -94,7 +94,7 @@ func (c *webCmd) run(cmd *cobra.Command) error {
 // follow hears the bus that there is, for which it waits.
 func (c *webCmd) follow(ctx context.Context, cmd *cobra.Command, s *web.Server, log zerolog.Logger) error {
 	cmd.SetContext(ctx)
-	conn, r, err := c.g.joinWhenThere(cmd, c.bus, log)
+	conn, r, err := c.g.joinWhenThere(cmd, c.bus, log) //nolint:contextcheck // it is the command's
 	switch {
 	case ctx.Err() != nil:
 		return nil

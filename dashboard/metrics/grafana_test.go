@@ -52,10 +52,14 @@ func panels() []struct {
 				{"{{group}} upper", `vmscaler_group_cpu_upper_ratio{group=~"$group"}`},
 			}, false, 12},
 			{"VMs by phase", "none", one("{{phase}}", `sum by (phase) (vmscaler_group_vms{group=~"$group"})`), false, 12},
-			{"Changes of the desired capacity", "none",
-				one("{{group}} {{direction}}", `increase(vmscaler_desired_changes_total{group=~"$group"}[5m])`), false, 12},
-			{"Decisions by rule and guard", "none",
-				one("{{rule}} {{guard}}", `sum by (rule, guard) (rate(vmscaler_decisions_total{group=~"$group"}[5m]))`), false, 12},
+			{
+				"Changes of the desired capacity", "none",
+				one("{{group}} {{direction}}", `increase(vmscaler_desired_changes_total{group=~"$group"}[5m])`), false, 12,
+			},
+			{
+				"Decisions by rule and guard", "none",
+				one("{{rule}} {{guard}}", `sum by (rule, guard) (rate(vmscaler_decisions_total{group=~"$group"}[5m]))`), false, 12,
+			},
 			{"Refresh", "none", one("{{group}} {{state}}", `vmscaler_group_refresh_vms{group=~"$group"}`), false, 12},
 		}},
 		{"VMs", []panel{
@@ -64,13 +68,16 @@ func panels() []struct {
 			{"Removal, 95th percentile", "s", one("removal",
 				`histogram_quantile(0.95, sum by (le) (rate(vmscaler_removal_duration_seconds_bucket{group=~"$group"}[1h])))`), false, 12},
 			{"CPU of each VM", "percentunit", one("{{vm}}", `vmscaler_vm_cpu_ratio{group=~"$group"}`), false, 12},
-			{"What happened", "none", one("{{event}}", `sum by (event) (increase(vmscaler_lifecycle_events_total{group=~"$group"}[5m]))`),
-				false, 12},
+			{
+				"What happened", "none", one("{{event}}", `sum by (event) (increase(vmscaler_lifecycle_events_total{group=~"$group"}[5m]))`),
+				false, 12,
+			},
 		}},
 		{"Hosts and stages", []panel{
 			{"Host CPU", "percentunit", one("{{host}}", `vmscaler_host_cpu_ratio`), false, 12},
 			{"Room for new VMs", "bytes", []target{
-				{"{{host}} memory free", `vmscaler_host_memory_free_bytes`}, {"{{host}} promised", `vmscaler_host_memory_promised_bytes`},
+				{"{{host}} memory free", `vmscaler_host_memory_free_bytes`},
+				{"{{host}} promised", `vmscaler_host_memory_promised_bytes`},
 				{"{{host}} pool free", `vmscaler_host_pool_free_bytes`},
 			}, false, 12},
 			{"Stages", "none", one("{{stage}} {{process}}", `vmscaler_stage_healthy`), false, 12},
@@ -121,7 +128,10 @@ func grafana(t *testing.T) []byte {
 	}
 	variable := object{
 		"name": "group", "label": "Group", "type": "query", "datasource": source, "multi": true, "includeAll": true, "refresh": 2,
-		"query": object{"query": "label_values(vmscaler_group_vms, group)", "refId": "group"}, "current": object{"text": "All", "value": "$__all"},
+		"query": object{
+			"query": "label_values(vmscaler_group_vms, group)",
+			"refId": "group",
+		}, "current": object{"text": "All", "value": "$__all"},
 	}
 	data, err := json.MarshalIndent(object{
 		"uid": "vmscaler", "title": "vmscaler", "tags": []string{"vmscaler"}, "schemaVersion": 39, "version": 1, "editable": true,

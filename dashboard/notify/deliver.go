@@ -154,7 +154,11 @@ func (t Target) mail(ctx context.Context, m Message) error {
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	text := m.Text + "\n\n"
 	for _, fact := range [][2]string{
-		{"kind", string(m.Kind)}, {"group", m.Group}, {"VM", m.VM}, {"host", m.Host}, {"stage", m.Stage},
+		{"kind", string(m.Kind)},
+		{"group", m.Group},
+		{"VM", m.VM},
+		{"host", m.Host},
+		{"stage", m.Stage},
 		{"time", m.Time.Format(time.RFC3339)},
 	} {
 		if fact[1] != "" {
@@ -201,7 +205,7 @@ func run(ctx context.Context, cmd *exec.Cmd, input []byte) error {
 	case err = <-ended:
 	case <-ctx.Done():
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		<-ended // it was killed
 		return fmt.Errorf("its command takes longer than %s", commandWithin)
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE) {

@@ -38,10 +38,14 @@ func TestBodies(t *testing.T) {
 		{JSON, "failed", "POST", "/hook", `{"v":1,"id":"ID","kind":"failed","severity":"critical","group":"web",` +
 			`"vm":"web-3","host":"kvm1",` +
 			`"text":"web: failed: web-3: start: \u003cno space\u003e \u0026 left","count":1,"time":"2026-01-02T15:04:06Z"}`},
-		{Slack, "failed", "POST", "/hook",
-			`{"text":":rotating_light: vmscaler: web: failed: web-3: start: \u0026lt;no space\u0026gt; \u0026amp; left"}`},
-		{Matrix, "failed", "PUT", "/hook/ID",
-			`{"body":"vmscaler: web: failed: web-3: start: \u003cno space\u003e \u0026 left","msgtype":"m.text"}`},
+		{
+			Slack, "failed", "POST", "/hook",
+			`{"text":":rotating_light: vmscaler: web: failed: web-3: start: \u0026lt;no space\u0026gt; \u0026amp; left"}`,
+		},
+		{
+			Matrix, "failed", "PUT", "/hook/ID",
+			`{"body":"vmscaler: web: failed: web-3: start: \u003cno space\u003e \u0026 left","msgtype":"m.text"}`,
+		},
 		{Alertmanager, "failed", "POST", "/hook", `[{"labels":{"alertname":"vmscaler_failed","group":"web","host":"kvm1",` +
 			`"severity":"critical","vm":"web-3"},` +
 			`"annotations":{"summary":"web: failed: web-3: start: \u003cno space\u003e \u0026 left"},` +
@@ -129,10 +133,16 @@ func TestWebhookAnswers(t *testing.T) {
 		permanent bool
 		after     time.Duration
 	}{
-		{200, "", true, false, 0}, {204, "", true, false, 0}, {302, "", false, true, 0}, {404, "", false, true, 0},
+		{200, "", true, false, 0},
+		{204, "", true, false, 0},
+		{302, "", false, true, 0},
+		{404, "", false, true, 0},
 		{410, "", false, true, 0},
-		{408, "", false, false, 0}, {500, "", false, false, 0}, {429, "7", false, false, 7 * time.Second},
-		{503, "100000", false, false, maxPause}, {503, "soon", false, false, 0},
+		{408, "", false, false, 0},
+		{500, "", false, false, 0},
+		{429, "7", false, false, 7 * time.Second},
+		{503, "100000", false, false, maxPause},
+		{503, "soon", false, false, 0},
 	} {
 		code, retry = tt.code, tt.retry
 		err := target.deliver(t.Context(), newClient(), someMessage("failed"))

@@ -75,35 +75,43 @@ func TestTextsAreHarmless(t *testing.T) {
 
 func TestWatchStages(t *testing.T) {
 	type step struct {
-		at        float64
-		ok        bool
-		text      string
-		silent    bool // no sign of life at this moment
-		bad       bool // no connection
-		want      string
-		instances []string // nil is one
+		at     float64
+		ok     bool
+		text   string
+		silent bool // no sign of life at this moment
+		bad    bool // no connection
+		want   string
 	}
 	for name, steps := range map[string][]step{
 		"well": {{at: 1, ok: true}, {at: 60, ok: true}},
-		"not well for a moment": {{at: 1, text: "waiting for libvirt"}, {at: 10, text: "waiting for libvirt"}, {at: 12, ok: true},
-			{at: 40, ok: true}},
+		"not well for a moment": {
+			{at: 1, text: "waiting for libvirt"},
+			{at: 10, text: "waiting for libvirt"},
+			{at: 12, ok: true},
+			{at: 40, ok: true},
+		},
 		"not well, and well again": {
-			{at: 1, text: "no space left"}, {at: 10, text: "no space left"},
+			{at: 1, text: "no space left"},
+			{at: 10, text: "no space left"},
 			{at: 17, text: "no space left for 16 s", want: "problem: decider kvm1-4711: no space left for 16 s"},
 			{at: 18, text: "no space left for 17 s"},
 			{at: 30, ok: true, want: "solved: decider kvm1-4711: well again: was: no space left for 16 s"},
 			{at: 31, ok: true},
 		},
 		"silent": {
-			{at: 1, ok: true}, {at: 12, silent: true},
+			{at: 1, ok: true},
+			{at: 12, silent: true},
 			{at: 28, silent: true, want: "problem: decider kvm1-4711: no sign of life"},
 			{at: 30, ok: true, want: "solved: decider kvm1-4711: well again: was: no sign of life"},
 		},
 		"the bus is gone": {
-			{at: 1, ok: true}, {at: 12, silent: true, bad: true},
+			{at: 1, ok: true},
+			{at: 12, silent: true, bad: true},
 			{at: 30, silent: true, bad: true, want: "problem: bus: no connection to the bus"},
 			{at: 31, silent: true, want: "solved: bus: well again: was: no connection to the bus"},
-			{at: 33, silent: true}, {at: 40, ok: true}, {at: 60, ok: true},
+			{at: 33, silent: true},
+			{at: 40, ok: true},
+			{at: 60, ok: true},
 		},
 	} {
 		w := newWatch(modeltest.At(0))

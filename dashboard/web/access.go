@@ -106,7 +106,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) (any, error) {
 	if !found {
 		return nil, problem(ReasonNoToken, "the token is not valid, or was revoked")
 	}
-	id, _ := s.sessions.begin(token, s.c.Now())
+	id := s.sessions.begin(token, s.c.Now())
 	http.SetCookie(w, cookie(r, id, int(sessionLasts.Seconds())))
 	r.AddCookie(cookie(r, id, 0))
 	return s.callerOf(r)

@@ -53,8 +53,10 @@ func (s *Server) routes() []route {
 		{"limit", "how many of the newest, 1 to 5000; default: 200"},
 	}
 	get := func(path, summary string, answer any, serve func(*http.Request) (any, error), query ...parameter) route {
-		return route{http.MethodGet, path, summary, readers, query, nil, answer,
-			func(_ http.ResponseWriter, r *http.Request) (any, error) { return serve(r) }}
+		return route{
+			http.MethodGet, path, summary, readers, query, nil, answer,
+			func(_ http.ResponseWriter, r *http.Request) (any, error) { return serve(r) },
+		}
 	}
 	all := []route{
 		get("/status", "The whole picture", bus.Status{}, s.status),
@@ -68,8 +70,11 @@ func (s *Server) routes() []route {
 		get("/vms", "All VMs, or those of a group", []PlacedVM{}, s.vms, group),
 		get("/vms/{vm}", "One VM", PlacedVM{}, s.vm, group),
 		get("/hosts", "The hosts, and what room they have", []HostState{}, s.hosts),
-		{http.MethodGet, "/session", "Who this caller is, and what it may do", everybody, nil, nil, Caller{},
-			func(_ http.ResponseWriter, r *http.Request) (any, error) { return s.callerOf(r) }},
+		{
+			http.MethodGet, "/session", "Who this caller is, and what it may do", everybody, nil, nil,
+			Caller{},
+			func(_ http.ResponseWriter, r *http.Request) (any, error) { return s.callerOf(r) },
+		},
 		{http.MethodPost, "/session", "Log a browser in with a token", everybody, nil, Login{}, Caller{}, s.login},
 		{http.MethodDelete, "/session", "Log it out", everybody, nil, nil, Caller{}, s.logout},
 	}

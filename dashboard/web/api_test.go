@@ -323,14 +323,14 @@ func TestReasons(t *testing.T) {
 
 func TestSessionsAreBounded(t *testing.T) {
 	var s sessions
-	first, _ := s.begin(Token{Name: "first"}, bustest.Noon)
+	first := s.begin(Token{Name: "first"}, bustest.Noon)
 	for range 3 * sessionsAtMost {
 		s.begin(Token{Name: "more"}, bustest.Noon.Add(time.Minute))
 	}
 	if _, found := s.find(first, bustest.Noon); found || len(s.all) != sessionsAtMost {
 		t.Errorf("%d, the first is there: %v", len(s.all), found)
 	}
-	last, _ := s.begin(Token{Name: "last"}, bustest.Noon)
+	last := s.begin(Token{Name: "last"}, bustest.Noon)
 	if _, found := s.find(last, bustest.Noon.Add(sessionLasts)); found {
 		t.Error("one lasts forever")
 	}

@@ -212,7 +212,11 @@ func TestTLS(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // its certificate is this test's
 	}}
-	resp, err := client.Post("https://"+s.address+apiPath+"/session", "application/json", strings.NewReader(`{"token": "`+token+`"}`))
+	resp, err := client.Post(
+		"https://"+s.address+apiPath+"/session",
+		"application/json",
+		strings.NewReader(`{"token": "`+token+`"}`),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

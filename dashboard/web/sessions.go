@@ -25,7 +25,7 @@ type sessions struct {
 }
 
 // begin makes one; of too many the one that ends first goes.
-func (s *sessions) begin(token Token, now time.Time) (id string, begun session) {
+func (s *sessions) begin(token Token, now time.Time) (id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all == nil {
@@ -42,9 +42,9 @@ func (s *sessions) begin(token Token, now time.Time) (id string, begun session) 
 	if len(s.all) >= sessionsAtMost {
 		delete(s.all, first)
 	}
-	id, begun = rand.Text(), session{token, rand.Text(), now.Add(sessionLasts)}
-	s.all[id] = begun
-	return id, begun
+	id = rand.Text()
+	s.all[id] = session{token, rand.Text(), now.Add(sessionLasts)}
+	return id
 }
 
 func (s *sessions) find(id string, now time.Time) (session, bool) {

@@ -22,11 +22,11 @@ type views struct {
 }
 
 // current is a view that is not older than the time between two.
-func (v *views) current(now time.Time, make func() View) []byte {
+func (v *views) current(now time.Time, view func() View) []byte {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.data == nil || now.Sub(v.at) >= viewEvery/2 || now.Before(v.at) {
-		data, err := json.Marshal(make())
+		data, err := json.Marshal(view())
 		if err != nil {
 			data = []byte(`{}`) // no value of the view does that
 		}

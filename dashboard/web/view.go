@@ -165,7 +165,9 @@ func (v *GroupView) count(template string) {
 func vmRow(h *model.Host, vm bus.VM, machine string, now time.Time) VMRow {
 	row := VMRow{
 		Name: vm.Name, UUID: vm.UUID, Host: h.Sample().Host, Phase: string(vm.Phase), State: string(vm.State), CPU: vm.CPUPercent,
-		History: rounded(h.CPU(vm.Name, historyParts, now)), Created: vm.Created, Address: vm.Address, Template: vm.Template, Marks: []string{},
+		History: rounded(
+			h.CPU(vm.Name, historyParts, now),
+		), Created: vm.Created, Address: vm.Address, Template: vm.Template, Marks: []string{},
 		Stale: h.Stale(now), StandsBy: vm.Phase.StandsBy(), MemoryMiB: vm.MemoryMiB, VCPUs: vm.VCPUs,
 	}
 	if row.Stale {

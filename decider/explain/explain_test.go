@@ -240,7 +240,12 @@ func TestRefreshIsExplained(t *testing.T) {
 
 // What keeps a surplus is named where it is the VMs' protection, and only there.
 func TestExplainsProtection(t *testing.T) {
-	d := bus.Decision{Direction: bus.In, Desired: 1, Rule: bus.RuleStable, Inputs: bus.Inputs{Owned: 3, Ready: 2, Warming: 1, Protected: 2}}
+	d := bus.Decision{
+		Direction: bus.In,
+		Desired:   1,
+		Rule:      bus.RuleStable,
+		Inputs:    bus.Inputs{Owned: 3, Ready: 2, Warming: 1, Protected: 2},
+	}
 	e := New(&d, nil, time.UTC)
 	if len(e.WhyNot) == 0 || !strings.Contains(e.WhyNot[0], "2 VMs are protected from scaling in, so that the group stays above 1") {
 		t.Errorf("%q", e.WhyNot)

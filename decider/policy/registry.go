@@ -115,7 +115,13 @@ func Follows(p bus.Policy) []string {
 		if e, err := expression.Compile(p.Expression); err == nil {
 			return e.Metrics()
 		}
-	case bus.SignalCPU, bus.SignalMemory, bus.SignalLoad, bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite:
+	case bus.SignalCPU,
+		bus.SignalMemory,
+		bus.SignalLoad,
+		bus.SignalNetworkRx,
+		bus.SignalNetworkTx,
+		bus.SignalDiskRead,
+		bus.SignalDiskWrite:
 	}
 	return nil
 }

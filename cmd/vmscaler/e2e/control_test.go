@@ -101,7 +101,12 @@ func TestDeletionProtection(t *testing.T) {
 	p = w.start(w.config("min: 1\nmax: 1\ndeletion_protection: prevent-force"))
 	p.until("its VM has the other level", func() bool { return w.vms()[0].Deletion == bus.DeletionPreventForce })
 	p.stop()
-	w.refused([]string{"down", w.group, "--yes"}, "deletion_protection: prevent-force", "no terminal to ask on", "nothing was removed")
+	w.refused(
+		[]string{"down", w.group, "--yes"},
+		"deletion_protection: prevent-force",
+		"no terminal to ask on",
+		"nothing was removed",
+	)
 	p = w.start(w.config("min: 1\nmax: 1"))
 	p.until("its VM may go", func() bool { return w.vms()[0].Deletion == bus.DeletionAllowed })
 	p.stop()

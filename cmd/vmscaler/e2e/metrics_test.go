@@ -27,7 +27,10 @@ func TestMetrics(t *testing.T) {
 	p.untilReady(1)
 	exporter := w.spawn("web", "-c", config, "--http", address)
 	exporter.says("serving http://" + address + "/")
-	if body := fetch(t, "http://"+inProcess+"/metrics"); !strings.Contains(body, fmt.Sprintf("vmscaler_group_max{group=%q} 3", w.group)) {
+	if body := fetch(t, "http://"+inProcess+"/metrics"); !strings.Contains(
+		body,
+		fmt.Sprintf("vmscaler_group_max{group=%q} 3", w.group),
+	) {
 		t.Errorf("in the process itself:\n%s", body)
 	}
 	prometheus := w.prometheus(t.TempDir(), server, address, fmt.Sprintf(
@@ -110,7 +113,11 @@ func (w *world) scaleOverHTTP(address string) {
 	w.t.Helper()
 	token := strings.TrimSpace(w.must("web", "token", "--role", "operator", "terraform"))
 	post := func(token string) (int, string) {
-		r, err := http.NewRequest(http.MethodPost, "http://"+address+"/api/v1/groups/"+w.group+"/scale", strings.NewReader(`{"desired": 1}`))
+		r, err := http.NewRequest(
+			http.MethodPost,
+			"http://"+address+"/api/v1/groups/"+w.group+"/scale",
+			strings.NewReader(`{"desired": 1}`),
+		)
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -56,7 +56,10 @@ func (w *world) prometheus(dir, address, exporter string, jobs ...string) *proce
 	w.t.Helper()
 	config := filepath.Join(dir, "prometheus.yml")
 	text := "global: {scrape_interval: 1s}\nscrape_configs:\n- {job_name: web, static_configs: [{targets: ['" + exporter + "']}]}\n" +
-		strings.Join(jobs, "")
+		strings.Join(
+			jobs,
+			"",
+		)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		w.t.Fatal(err)
 	}

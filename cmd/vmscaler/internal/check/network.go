@@ -132,7 +132,10 @@ func (f Facts) networkState(n Network, label string) []Finding {
 	}
 	switch {
 	case n.Transient:
-		found = append(found, warning(area, f.defined("net", n.Name), "%s: transient, so that it is gone when the host restarts", label))
+		found = append(
+			found,
+			warning(area, f.defined("net", n.Name), "%s: transient, so that it is gone when the host restarts", label),
+		)
 	case !n.Autostart:
 		found = append(found, warning(area, f.virsh("net-autostart", n.Name), "%s: does not start with the host", label))
 	}

@@ -53,7 +53,10 @@ func (f Facts) storagePool(p Pool, hasDisks bool) []Finding {
 	}
 	switch {
 	case p.Transient:
-		found = append(found, warning(area, f.defined("pool", p.Name), "pool %s: transient, so that it is gone when the host restarts", p.Name))
+		found = append(
+			found,
+			warning(area, f.defined("pool", p.Name), "pool %s: transient, so that it is gone when the host restarts", p.Name),
+		)
 	case !p.Autostart:
 		found = append(found, warning(area, f.virsh("pool-autostart", p.Name), "pool %s: does not start with the host", p.Name))
 	}

@@ -378,7 +378,8 @@ func TestSignalsOfUserNetworking(t *testing.T) {
 		"network: user, policy: {type: threshold}":                                                                            "",
 	} {
 		_, _, err := Parse("f", []byte("groups: [{name: web, "+text+"}]"))
-		if field == "" && err != nil || field != "" && (err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), want)) {
+		if field == "" && err != nil ||
+			field != "" && (err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", text, err, field)
 		}
 	}

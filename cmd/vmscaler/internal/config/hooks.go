@@ -116,6 +116,10 @@ func (d *decoder) hook(at string, h bus.Hook) {
 	case h.WaitFor != bus.WaitForCommand && h.Command != "":
 		d.problem(at+".command", clip(h.Command), "none without wait_for: command")
 	case h.OnAbandon == bus.AbandonRetain && !h.Waits() && !d.bad(at+".on_abandon"):
-		d.problem(at+".on_abandon", string(h.OnAbandon), "continue without wait_for: command or bus, as nobody is asked who could abandon")
+		d.problem(
+			at+".on_abandon",
+			string(h.OnAbandon),
+			"continue without wait_for: command or bus, as nobody is asked who could abandon",
+		)
 	}
 }

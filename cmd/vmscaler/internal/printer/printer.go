@@ -29,8 +29,10 @@ const (
 	Name  Format = "name" // a name a line
 )
 
-// Lists are the formats of what is a list, and Values those of what is one thing.
-func Lists() []Format  { return []Format{Table, Wide, JSON, YAML, Name} }
+// Lists are the formats of what is a list.
+func Lists() []Format { return []Format{Table, Wide, JSON, YAML, Name} }
+
+// Values are the formats of what is one thing, and no list.
 func Values() []Format { return []Format{Table, JSON, YAML} }
 
 // Output is the flag --output. Its zero value is a table.
