@@ -97,9 +97,12 @@ func TestAttachRefuses(t *testing.T) {
 		set  func(*testHost, *bus.Attachment, *bus.Group)
 		want string
 	}{
-		"no domain":        {func(_ *testHost, a *bus.Attachment, _ *bus.Group) { a.VM = "web-9" }, "no domain of this name"},
-		"another template": {func(_ *testHost, _ *bus.Attachment, g *bus.Group) { g.Template = "other" }, "not a clone of the group's template other"},
-		"no template":      {func(_ *testHost, _ *bus.Attachment, g *bus.Group) { g.Template = "none" }, "template not found"},
+		"no domain": {func(_ *testHost, a *bus.Attachment, _ *bus.Group) { a.VM = "web-9" }, "no domain of this name"},
+		"another template": {
+			func(_ *testHost, _ *bus.Attachment, g *bus.Group) { g.Template = "other" },
+			"not a clone of the group's template other",
+		},
+		"no template": {func(_ *testHost, _ *bus.Attachment, g *bus.Group) { g.Template = "none" }, "template not found"},
 		"off": {func(b *testHost, _ *bus.Attachment, _ *bus.Group) {
 			if err := b.domain("web-1").Destroy(); err != nil {
 				b.t.Fatal(err)

@@ -118,8 +118,8 @@ func TestReloadLetsGoOfAGroup(t *testing.T) {
 	}
 }
 
-// What brakes a group brakes it again when it comes back: no series of reloads gets round the budget, the breaker, or the order of
-// decisions.
+// What brakes a group brakes it again when it comes back: no series of reloads gets round the budget, the breaker, or the order
+// of decisions.
 func TestReloadKeepsTheBrakes(t *testing.T) {
 	web, other := webSpec(), webSpec(func(g *bus.Group) { g.Name = "db" })
 	a, err := New(Config{

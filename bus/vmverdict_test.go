@@ -194,7 +194,10 @@ func TestVerdictOfAttach(t *testing.T) {
 		{"its host is not attended", func(vm *bus.VMFacts, _ *bus.GroupFacts) { vm.Attended = false }, "U U"},
 		{"a dry run", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.DryRun = true }, "D D"},
 		{"as many as max", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max = 3 }, "X X"},
-		{"as many as max, with those that are still to come", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max, g.Coming = 4, 1 }, "X X"},
+		{
+			"as many as max, with those that are still to come",
+			func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max, g.Coming = 4, 1 }, "X X",
+		},
 		{"max is wanted, and fewer are there", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Desired = 5 }, "X B"},
 		{"a host is silent", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Complete = false }, "I I"},
 		{"out is paused", paused(bus.ScopeOut), "P B"},

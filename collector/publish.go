@@ -118,8 +118,9 @@ func (c *Collector) vm(r reading) bus.VM {
 	return vm
 }
 
-// reach completes where others reach a VM that runs. An address that was seen holds for as long as it runs; before that there is the
-// one that its launch hook was given. Forwarded ports are those of the group, if the VM was made from what that says now.
+// reach completes where others reach a VM that runs. An address that was seen holds for as long as it runs; before that there
+// is the one that its launch hook was given. Forwarded ports are those of the group, if the VM was made from what that says
+// now.
 func (c *Collector) reach(vm *bus.VM, r reading) {
 	if a, usable := bus.UsableAddress(r.meta.Address); usable { // whoever may write to libvirt can have put anything there
 		vm.Address = a.String()

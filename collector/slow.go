@@ -199,8 +199,8 @@ func readSlowDomain(conn *libvirt.Connect, dom *libvirt.Domain, rates bool) (slo
 	return r, nil
 }
 
-// addressOf is where others reach a VM, as its host sees it: by its DHCP lease, or else by ARP. Neither asks the guest, though ARP
-// is what the guest says on its network.
+// addressOf is where others reach a VM, as its host sees it: by its DHCP lease, or else by ARP. Neither asks the guest, though
+// ARP is what the guest says on its network.
 func addressOf(dom *libvirt.Domain) string {
 	for _, source := range []libvirt.DomainInterfaceAddressesSource{
 		libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, libvirt.DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,

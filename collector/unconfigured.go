@@ -10,9 +10,9 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 )
 
-// Unconfigured is what is said of n VMs, 0 for some, here of a group that is not in the config, and what can be done. They may be of an
-// earlier config, of another vmscaler on this libvirt, or of a command that runs now. Which it is cannot be seen from here; so
-// nothing that removes them is advised but where whoever reads it knows better.
+// Unconfigured is what is said of n VMs, 0 for some, here of a group that is not in the config, and what can be done. They may
+// be of an earlier config, of another vmscaler on this libvirt, or of a command that runs now. Which it is cannot be seen from
+// here; so nothing that removes them is advised but where whoever reads it knows better.
 func Unconfigured(group string, n int) (what, remedy string) {
 	vms := "VMs"
 	if n > 0 {

@@ -24,7 +24,10 @@ func TestPublishedOrder(t *testing.T) {
 		page, heading, row string
 		want               []string
 	}{
-		{"messages.md", "### Rule", "(?m)^\\| `([a-z-]+)` \\|", words(append(asked, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached))},
+		{
+			"messages.md", "### Rule", "(?m)^\\| `([a-z-]+)` \\|",
+			words(append(asked, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached)),
+		},
 		{"messages.md", "### Guard", "(?m)^\\| `([a-z-]+)` \\|", words(Limits())},
 		{"policies.md", "## Guards", "(?m)^[0-9]+\\. `([a-z-]+)`", words(Limits())},
 	} {

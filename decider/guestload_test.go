@@ -7,8 +7,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// A group that follows its guests' load grows by it where the CPU says no more, and holds where it is not known of each VM: a host
-// that falls silent is not one without load.
+// A group that follows its guests' load grows by it where the CPU says no more, and holds where it is not known of each VM: a
+// host that falls silent is not one without load.
 func TestGuestLoad(t *testing.T) {
 	g := spec(bounds(1, 9), func(g *bus.Group) {
 		g.Policy.Types, g.Policy.Signal, g.Policy.TargetPercent = []bus.PolicyType{bus.PolicyTarget}, bus.SignalLoad, 100

@@ -79,7 +79,8 @@ type claim struct {
 	backing  map[string]string // of each volume; "" is none
 }
 
-// claim looks at a domain that runs, and reads what its metadata would be as a VM of a group. The error says why it cannot be one.
+// claim looks at a domain that runs, and reads what its metadata would be as a VM of a group. The error says why it cannot be
+// one.
 func (h Manager) claim(dom *libvirt.Domain, spec bus.Group, v VM) (c claim, err error) {
 	if persistent, err := dom.IsPersistent(); err != nil || !persistent {
 		return c, errors.Join(err, errors.New("it is transient: define it with virsh before"))
@@ -111,7 +112,8 @@ func (h Manager) claim(dom *libvirt.Domain, spec bus.Group, v VM) (c claim, err 
 	}
 	now := time.Now()
 	c = claim{path: path, template: tmpl.Path, backing: map[string]string{}, meta: bus.Metadata{
-		Group: spec.Name, Template: spec.Template, UUID: v.UUID, Phase: bus.PhaseLaunching, Since: now, Pool: h.Pools.Disks, Volume: main,
+		Group: spec.Name, Template: spec.Template, UUID: v.UUID, Phase: bus.PhaseLaunching, Since: now,
+		Pool: h.Pools.Disks, Volume: main,
 	}}
 	if err := claimDisks(&c.meta, path, files); err != nil {
 		return c, err

@@ -118,7 +118,8 @@ func TestCountHugepages(t *testing.T) {
 			"<cell id='1'><pages unit='KiB' size='1048576'>1</pages></cell>", "3"},
 	} {
 		var caps libvirtxml.Caps
-		if err := caps.Unmarshal("<capabilities><host><topology><cells>" + tt.cells + "</cells></topology></host></capabilities>"); err != nil {
+		err := caps.Unmarshal("<capabilities><host><topology><cells>" + tt.cells + "</cells></topology></host></capabilities>")
+		if err != nil {
 			t.Fatal(err)
 		}
 		got := "unknown"

@@ -12,8 +12,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// Hooks of one moment are asked at the same time, each with its name, token and time-out; all must say continue, and the first that
-// says abandon ends the others.
+// Hooks of one moment are asked at the same time, each with its name, token and time-out; all must say continue, and the first
+// that says abandon ends the others.
 func TestSeveralHooks(t *testing.T) {
 	const cont, abandon = bus.HookContinue, bus.HookAbandon
 	dns := bus.Hook{Name: "dns", WaitFor: bus.WaitForBus, Timeout: time.Hour, Default: cont}
@@ -29,12 +29,16 @@ func TestSeveralHooks(t *testing.T) {
 		by      string // who abandoned it
 		retains bool
 	}{
-		"none":                            {bus.HookList{}, nil, cont, "", false},
-		"nobody":                          {bus.HookList{nobody}, nil, cont, "", false},
-		"both continue":                   {bus.HookList{dns, lb, nobody}, map[string]bus.HookAction{"dns": cont, "lb": cont}, cont, "", false},
-		"one abandons":                    {bus.HookList{dns, lb}, map[string]bus.HookAction{"dns": abandon}, abandon, "dns", false},
-		"the other does":                  {bus.HookList{dns, lb}, map[string]bus.HookAction{"lb": abandon}, abandon, "lb", true},
-		"one abandons after the other":    {bus.HookList{dns, lb}, map[string]bus.HookAction{"dns": cont, "lb": abandon}, abandon, "lb", true},
+		"none":   {bus.HookList{}, nil, cont, "", false},
+		"nobody": {bus.HookList{nobody}, nil, cont, "", false},
+		"both continue": {
+			bus.HookList{dns, lb, nobody}, map[string]bus.HookAction{"dns": cont, "lb": cont}, cont, "", false,
+		},
+		"one abandons":   {bus.HookList{dns, lb}, map[string]bus.HookAction{"dns": abandon}, abandon, "dns", false},
+		"the other does": {bus.HookList{dns, lb}, map[string]bus.HookAction{"lb": abandon}, abandon, "lb", true},
+		"one abandons after the other": {
+			bus.HookList{dns, lb}, map[string]bus.HookAction{"dns": cont, "lb": abandon}, abandon, "lb", true,
+		},
 		"a command fails, another hangs":  {bus.HookList{hangs, fails, dns}, nil, abandon, "fails", false},
 		"the time-out of one, not of all": {bus.HookList{dns, late}, nil, abandon, "late", false},
 	} {

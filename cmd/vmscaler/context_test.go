@@ -40,7 +40,7 @@ func TestContexts(t *testing.T) {
 		{"context use --none", "", ""},
 		{"context show", "", "no context is in use, of those that there are: one"},
 		{"context show one", "name         one\n--nats-url   " + web[1] + "\n--state-dir  " + web[3] + "\n", ""},
-		{"status", "", "no vmscaler runs here"},
+		{"status --state-dir " + t.TempDir(), "", "no vmscaler runs"},
 	} {
 		out, err := command(t, strings.Fields(tt.line)...)
 		switch {

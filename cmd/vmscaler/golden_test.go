@@ -27,12 +27,12 @@ import (
 var goldenLines = []string{
 	"status web", "status web -o name", "status wbe", "groups", "groups -o name", "vms", "vms web -o name", "host list",
 	"schedule", "diff",
-	"scale web 3", "scale web 4", "scale web 0", "scale web many", "scale web --release",
+	"scale web 3", "scale web 4", "scale web 0", "scale web many", "wait web desired=3 --timeout 1m", "scale web --release",
 	"set web upper=60 max=4", "set web upper=10", "set web min=9", "set web uper=60", "set web template=x", "diff",
 	"reset web upper",
 	"reset web", "reset web lower",
 	"pause web in repair --reason maintenance", "pause web", "resume web in", "resume web", "resume web", "pause wbe",
-	"dry-run web", "dry-run web --off",
+	"dry-run web", "dry-run web --off", "scale web 2", "wait web desired=2 --timeout 1m",
 	"replace web-1 --reason slow", "replace web-1", "replace web-9", "replace web", "remove web-2 --group db",
 	"drain web-2", "unhealthy web-2", "standby web-2", "resume web-2", "detach web-2", "attach web-2", "attach web-7",
 	"refresh web --dry-run", "refresh web --cancel", "refresh web --pause --resume",
@@ -164,10 +164,11 @@ func reports(ctx context.Context, t *testing.T, cfg config.Config) {
 			}
 		}
 	}()
-	bustest.Eventually(t, "decisions", func() bool {
+	host, _ := os.Hostname()
+	bustest.Eventually(t, "decisions and signs of life", func() bool {
 		out, err := command(t, "status", "web")
-		return err == nil && strings.Contains(out, "stable: average 40 %") && strings.Contains(out, "  bus ") &&
-			strings.Contains(out, "  actuator   kvm1-2 ")
+		return err == nil && strings.Contains(out, "stable: average 40 %") && strings.Contains(out, "  bus        "+host) &&
+			strings.Contains(out, "  decider    "+host) && strings.Contains(out, "  actuator   kvm1-2 ")
 	})
 }
 

@@ -31,9 +31,9 @@ func webCommand(g *globals) *cobra.Command {
 		Long: long(`
 Serve a running vmscaler over HTTP, as ` + "`vmscaler run`" + ` does by itself: a page for browsers at /, the API at
 /api/v1, metrics for Prometheus at /metrics, which VMs serve at /sd/GROUP, /healthz, which says whether it is connected, and
-/readyz, which says whether each group has a fresh sample and a decision that holds. It is a process of its own, so any number may run, on any host
-that reaches the bus. What changes something takes a token, and an operator's credentials for the bus. Beyond loopback, and where
-not everybody may watch the bus, reading takes a token, too.`),
+/readyz, which says whether each group has a fresh sample and a decision that holds. It is a process of its own, so any
+number may run, on any host that reaches the bus. What changes something takes a token, and an operator's credentials for
+the bus. Beyond loopback, and where not everybody may watch the bus, reading takes a token, too.`),
 		Example: "  vmscaler web\n  vmscaler web --http 127.0.0.1:9100 --metrics-per-vm=false",
 		Args:    unknownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },

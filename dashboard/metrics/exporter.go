@@ -45,7 +45,8 @@ const (
 	longestGap  = 10 * time.Second // between two decisions; a longer one is not the group's, but the bus's
 )
 
-// NewExporter is one that has counted nothing yet. perVM adds the series of each VM, some per VM, beside those of groups and hosts.
+// NewExporter is one that has counted nothing yet. perVM adds the series of each VM, some per VM, beside those of groups and
+// hosts.
 func NewExporter(perVM bool, read Read) *Exporter {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)

@@ -135,7 +135,14 @@ func TestBetween(t *testing.T) {
 	for _, step := range []struct {
 		event  bus.EventType
 		second float64
-	}{{bus.EventStarted, 1}, {bus.EventReady, 8.5}, {bus.EventReady, 9}, {bus.EventStarted, 10}, {bus.EventFailed, 11}, {bus.EventReady, 12}} {
+	}{
+		{bus.EventStarted, 1},
+		{bus.EventReady, 8.5},
+		{bus.EventReady, 9},
+		{bus.EventStarted, 10},
+		{bus.EventFailed, 11},
+		{bus.EventReady, 12},
+	} {
 		event := bustest.EventAt("web", "web-1", at(step.second))
 		event.Event, event.ElapsedMS = step.event, 0
 		e.Fold(*event)

@@ -279,7 +279,8 @@ func (s series) stage(stage *model.Stage, now time.Time) {
 	}
 }
 
-// held says of each group what holds it back, by the actuators' problems. Without an actuator that is heard nothing is known of it.
+// held says of each group what holds it back, by the actuators' problems. Without an actuator that is heard nothing is known of
+// it.
 func (s series) held(m *model.Model, now time.Time) {
 	heard, is := false, map[bus.Problem]bool{}
 	for _, stage := range m.Stages() {

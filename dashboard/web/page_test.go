@@ -42,7 +42,8 @@ func TestPage(t *testing.T) {
 	if got := b.Value(`document.querySelector("#sentence").textContent`); got != hostile {
 		t.Errorf("the sentence is %q", got)
 	}
-	if got := b.Value(`document.title + document.querySelectorAll("main img, main script").length`); got != "web: 2 of 2 ready – vmscaler0" {
+	got := b.Value(`document.title + document.querySelectorAll("main img, main script").length`)
+	if got != "web: 2 of 2 ready – vmscaler0" {
 		t.Errorf("the title is %q", got)
 	}
 	feed(3, "web-1", "web-2", "web-3") // it is live
@@ -106,7 +107,8 @@ func TestClosedPage(t *testing.T) {
 // login logs in as an operator.
 func login(t *testing.T, b *webtest.Browser, s *apiSite) {
 	t.Helper()
-	if got := b.Value(`document.querySelector("#actions").hidden + document.querySelector("#who").textContent`); got != "trueread-only" {
+	got := b.Value(`document.querySelector("#actions").hidden + document.querySelector("#who").textContent`)
+	if got != "trueread-only" {
 		t.Errorf("before the login: %s", got)
 	}
 	b.Click("header", "Log in")

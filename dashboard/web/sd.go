@@ -19,8 +19,8 @@ type target struct {
 	Labels  map[string]string `json:"labels"`
 }
 
-// discover answers which VMs of a group serve, in the form of Prometheus's HTTP service discovery. Where that is not known it fails,
-// and whoever asks keeps what he knew.
+// discover answers which VMs of a group serve, in the form of Prometheus's HTTP service discovery. Where that is not known it
+// fails, and whoever asks keeps what he knew.
 func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 	port, err := portOf(r.URL.Query().Get("port"))
 	all := []target{}
@@ -53,8 +53,8 @@ func portOf(text string) (int, error) {
 	return port, nil
 }
 
-// targets are the VMs of a group that serve and whose address is known, by name. Those of a host that is silent are among them, as
-// they may well run.
+// targets are the VMs of a group that serve and whose address is known, by name. Those of a host that is silent are among them,
+// as they may well run.
 func targets(g *model.Group, port int) []target {
 	all := []target{}
 	for _, vm := range vmsOf(g) {

@@ -144,7 +144,8 @@ func Expressed(text string, r Reading) (value *float64, why string) {
 		return nil, "expression: " + err.Error()
 	}
 	value, inputs := e.Value(expression.Inputs{
-		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, LoadPercent: r.LoadPercent, Rates: r.Rates, Metrics: r.Metrics, VMs: r.Ready,
+		CPUPercent: r.CPUPercent, MemoryPercent: r.MemoryPercent, LoadPercent: r.LoadPercent, Rates: r.Rates,
+		Metrics: r.Metrics, VMs: r.Ready,
 	})
 	if value == nil {
 		return nil, inputs

@@ -55,7 +55,8 @@ func ofPrometheus(t testing.TB, program string) string {
 func (w *world) prometheus(dir, address, exporter string, jobs ...string) *process {
 	w.t.Helper()
 	config := filepath.Join(dir, "prometheus.yml")
-	text := "global: {scrape_interval: 1s}\nscrape_configs:\n- {job_name: web, static_configs: [{targets: ['" + exporter + "']}]}\n" +
+	text := "global: {scrape_interval: 1s}\n" +
+		"scrape_configs:\n- {job_name: web, static_configs: [{targets: ['" + exporter + "']}]}\n" +
 		strings.Join(
 			jobs,
 			"",

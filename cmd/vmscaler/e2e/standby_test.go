@@ -45,7 +45,8 @@ func TestStandbyAndDetach(t *testing.T) {
 	uuid := w.uuids()[first]
 	p.until("the guest has said its load, and what would be wanted by it and in the shadow", func() bool {
 		d := p.decision
-		return d.Inputs.Expression != nil && len(d.Recommendations) == 2 && !strings.Contains(d.Recommendations[1].Sentence, "not known") &&
+		return d.Inputs.Expression != nil && len(d.Recommendations) == 2 &&
+			!strings.Contains(d.Recommendations[1].Sentence, "not known") &&
 			len(d.Shadow) == 1 && d.Shadow[0].Policy == bus.PolicyStep &&
 			d.Shadow[0].Desired == 1
 	})

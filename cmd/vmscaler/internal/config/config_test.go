@@ -195,7 +195,8 @@ groups:
 	db.Name, db.MemoryMiB, db.Network = "db-a", 512, bus.UserNetwork
 	want := Config{
 		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04", DiskPool: "fast",
-		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", HTTPListen: DefaultHTTP, Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute,
+		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", HTTPListen: DefaultHTTP,
+		Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute,
 		Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)
@@ -369,13 +370,16 @@ func splitValues(s string) []string {
 func TestSignalsOfUserNetworking(t *testing.T) {
 	const want = "user-mode networking, which has no counters"
 	for text, field := range map[string]string{
-		"network: user, policy: {type: target, signal: network_rx, target_mib_s: 5}":                                          ".signal: found network_rx",
-		"network: user, policy: {type: target, signal: network_tx, target_mib_s: 5}":                                          ".signal: found network_tx",
-		"network: user, policy: {type: target, signal: expression, expression: cpu/60 + network_rx/5}":                        ".expression: found network_rx",
-		"nics: [{type: network, source: default}, {type: user}], policy: {type: target, signal: network_rx, target_mib_s: 5}": ".signal: found",
-		"network: user, policy: {type: target, signal: disk_read, target_mib_s: 5}":                                           "",
-		"network: default, policy: {type: target, signal: network_rx, target_mib_s: 5}":                                       "",
-		"network: user, policy: {type: threshold}":                                                                            "",
+		"network: user, policy: {type: target, signal: network_rx, target_mib_s: 5}":                   ".signal: found network_rx",
+		"network: user, policy: {type: target, signal: network_tx, target_mib_s: 5}":                   ".signal: found network_tx",
+		"network: user, policy: {type: target, signal: expression, expression: cpu/60 + network_rx/5}": ".expression: found network_rx",
+
+		"nics: [{type: network, source: default}, {type: user}], " +
+			"policy: {type: target, signal: network_rx, target_mib_s: 5}": ".signal: found",
+
+		"network: user, policy: {type: target, signal: disk_read, target_mib_s: 5}":     "",
+		"network: default, policy: {type: target, signal: network_rx, target_mib_s: 5}": "",
+		"network: user, policy: {type: threshold}":                                      "",
 	} {
 		_, _, err := Parse("f", []byte("groups: [{name: web, "+text+"}]"))
 		if field == "" && err != nil ||

@@ -80,7 +80,8 @@ func orNone[T any](s scalar, p *[]T) scalar {
 
 func signals() []bus.Signal {
 	return []bus.Signal{
-		bus.SignalCPU, bus.SignalMemory, bus.SignalLoad, bus.SignalNetworkRx, bus.SignalNetworkTx, bus.SignalDiskRead, bus.SignalDiskWrite,
+		bus.SignalCPU, bus.SignalMemory, bus.SignalLoad, bus.SignalNetworkRx, bus.SignalNetworkTx,
+		bus.SignalDiskRead, bus.SignalDiskWrite,
 		bus.SignalMetric, bus.SignalPrometheus, bus.SignalExpression,
 	}
 }
