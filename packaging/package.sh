@@ -23,12 +23,9 @@ install -m 0755 "$program" "$STAGE/vmscaler"
 cp packaging/nfpm.yaml "$STAGE/nfpm.yaml"
 speaks=${SPEAKS:-$program} # one that runs here, where the program is of another architecture
 for shell in bash zsh fish; do "$speaks" completion "$shell" >"$STAGE/completion.$shell"; done
-if "$speaks" man --help 2>/dev/null | grep -q '^  vmscaler man'; then
-	mkdir "$STAGE/man"
-	"$speaks" man "$STAGE/man"
-	gzip -9n "$STAGE"/man/*
-	echo '- {src: "${STAGE}/man/*", dst: /usr/share/man/man1/, file_info: {mode: 0644}}' >>"$STAGE/nfpm.yaml"
-fi
+mkdir "$STAGE/man"
+"$speaks" man "$STAGE/man" --date "${MTIME%%T*}"
+gzip -9n "$STAGE"/man/*
 # nfpm fills in variables in some fields only.
 sed -i "s|\${STAGE}|$STAGE|g; s|\${ARCH}|$ARCH|g; s|\${PKG_VERSION}|$PKG_VERSION|g; s|\${MTIME}|$MTIME|g" "$STAGE/nfpm.yaml"
 mkdir -p "$out"

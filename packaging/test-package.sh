@@ -51,6 +51,7 @@ check_life() {
 	[ "$(inside stat -c '%a %U %G' /run/vmscaler)" = "2775 root libvirt" ] || die "/run/vmscaler: $(inside stat -c '%a %U %G' /run/vmscaler)"
 	inside vmscaler config check --offline -c /etc/vmscaler/vmscaler.yaml
 	inside bash -c '. /usr/share/bash-completion/completions/vmscaler && complete -p vmscaler >/dev/null'
+	inside test -s /usr/share/man/man1/vmscaler-run.1.gz
 	check_units "$root"
 	say "installed"
 
@@ -58,13 +59,16 @@ check_life() {
 	install -d -m 0700 "$root/var/lib/vmscaler"
 	touch "$root/var/lib/vmscaler/kept"
 	inside dpkg -i /packages/newer.deb >/dev/null
+	# shellcheck disable=SC2016 # dpkg-query's own
 	[ "$(inside dpkg-query -W -f '${Version}' vmscaler)" = 1.0.1 ] || die "not upgraded"
 	grep -q '^# mine$' "$root/etc/vmscaler/vmscaler.yaml" || die "the upgrade has taken another config"
 	say "upgraded"
 
 	inside dpkg -r vmscaler >/dev/null
 	[ ! -e "$root/usr/bin/vmscaler" ] || die "the program is still there"
-	[ -e "$root/var/lib/vmscaler/kept" ] && [ -e "$root/etc/vmscaler/vmscaler.yaml" ] || die "removal has taken the config or the state"
+	if [ ! -e "$root/var/lib/vmscaler/kept" ] || [ ! -e "$root/etc/vmscaler/vmscaler.yaml" ]; then
+		die "removal has taken the config or the state"
+	fi
 	say "removed"
 	inside dpkg -P vmscaler >/dev/null
 	left=$(find "$root"/etc/vmscaler "$root"/var/lib/vmscaler "$root"/run/vmscaler "$root"/usr/lib/systemd/system/vmscaler* \

@@ -82,7 +82,10 @@ sed -i 's/max: 5/max: 0/' "$work/root$config"
 if inside systemctl reload vmscaler; then die "a config that is wrong was reloaded"; fi
 sed -i 's/max: 0/max: 7/' "$work/root$config"
 inside systemctl reload vmscaler || die "not reloaded"
-for _ in $(seq 30); do inside vmscaler status | grep -q 'max 7' && break || sleep 1; done
+for _ in $(seq 30); do
+	if inside vmscaler status | grep -q 'max 7'; then break; fi
+	sleep 1
+done
 inside vmscaler status | grep -q 'max 7' || die "the reload has changed nothing"
 say "reloaded"
 

@@ -79,7 +79,7 @@ func knownGroup(ctx context.Context, conn *client.Conn, group string) error {
 	known := false
 	if err := client.ReadHistory(ctx, conn, client.HistoryQuery{Group: group},
 		func(client.HistoryEntry) error { known = true; return nil }); err != nil || known {
-		return nil // what reads it next says so
+		return nil //nolint:nilerr // what reads it next says so
 	}
 	return err
 }

@@ -205,7 +205,7 @@ func run(ctx context.Context, cmd *exec.Cmd, input []byte) error {
 	case err = <-ended:
 	case <-ctx.Done():
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended // it was killed
+		<-ended //nolint:errcheck // it was killed
 		return fmt.Errorf("its command takes longer than %s", commandWithin)
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE) {
