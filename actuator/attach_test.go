@@ -235,13 +235,17 @@ func TestPlanOfAttaching(t *testing.T) {
 	}
 }
 
-// One that a person has just returned or attached is the last to be scaled in while it is on its way.
+// For one that a person has just returned or attached nobody goes before it serves, and then it is the last to go.
 func TestReturnedVMIsNoFirstVictim(t *testing.T) {
 	for _, verb := range []bus.VMVerb{bus.VMExitStandby, bus.VMAttach} {
 		third := vmOf(3, bus.PhaseLaunching, bus.StateRunning)
 		third.Order = &bus.VMOrder{Verb: verb, At: t0}
 		s := situationOf(webSpec(), running(1), running(2), third)
 		s.Desired, s.ScaleIn = 2, true
+		if a := Plan(s); len(a.Remove) != 0 {
+			t.Errorf("%s: %+v go for one that may never serve", verb, a.Remove)
+		}
+		s.Owned[2].Meta.Phase = bus.PhaseReady
 		if a := Plan(s); len(a.Remove) != 1 || a.Remove[0].VM.Name != "web-2" {
 			t.Errorf("%s: %+v", verb, a.Remove)
 		}

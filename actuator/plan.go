@@ -276,9 +276,14 @@ func part(s Situation) parts {
 }
 
 // scaleIn removes VMs of choice that are surplus, as far as the budget for removals goes. VMs that are being created go before
-// those that serve, as soon as they are defined.
+// those that serve, as soon as they are defined. For one that is joining nobody goes before it serves: it may never do so.
 func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
 	surplus -= len(s.Creating)
+	for _, v := range choice {
+		if joining(v) {
+			surplus--
+		}
+	}
 	served := s.Removed
 	var going []vm.VM
 	going, a.Ask = victims(s, choice, surplus)

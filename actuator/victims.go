@@ -25,8 +25,11 @@ func (s Situation) busy(v vm.VM) bool {
 	return known && cpu > s.Spec.Policy.UpperPercent
 }
 
+// joining reports whether a VM does not serve yet that a person has just returned or attached.
+func joining(v vm.VM) bool { return v.Order.Joins() && !v.Serves() }
+
 // victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the group's orders;
-// those last that a person has just returned or attached.
+// those last that a person has just returned or attached, and not before they serve.
 // Of those that serve, n at most are to go. Where one of the orders asks, there is a question, and only those go that the answer
 // lets go.
 func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
@@ -35,7 +38,7 @@ func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
 	}
 	var may []vm.VM
 	for _, v := range live {
-		if !v.Protected {
+		if !v.Protected && !joining(v) {
 			may = append(may, v)
 		}
 	}

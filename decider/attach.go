@@ -50,6 +50,9 @@ func (st State) withArrived(obs Observation, most int) State {
 			desired = min(desired+1, max(desired, most))
 		}
 	}
+	if n := st.Controls.Desired; n != nil && *n < desired && desired > *st.PreviousDesired {
+		st.Controls.Desired = &desired // as in State.grown
+	}
 	st.Attach, st.PreviousDesired = coming, &desired
 	return st
 }

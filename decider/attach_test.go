@@ -47,6 +47,14 @@ func TestAttach(t *testing.T) {
 	if d, restarted = Decide(g, restarted, there, t0); d.Desired != 2 || len(restarted.Attach) != 0 || d.Direction == bus.In {
 		t.Errorf("the next leader's first evaluation: %+v", d)
 	}
+	byHand := st
+	byHand.HasSample, byHand.PreviousDesired, byHand.Controls.Desired = false, new(1), new(1)
+	if d, byHand = Decide(g, byHand, there, t0); d.Desired != 2 || d.Direction == bus.In || *byHand.Controls.Desired != 2 {
+		t.Errorf("the next leader's first evaluation of a group that was scaled by hand: %+v", d)
+	}
+	if d, _ = Decide(g, byHand, there, t0.Add(time.Second)); d.Desired != 2 {
+		t.Errorf("and its second: %+v", d)
+	}
 	d, st, is := Arrived(g, st, there, newest, t0.Add(time.Hour)) // the next evaluation may be far away
 	if !is || d.Desired != 2 || d.Rule != bus.RuleAttached || d.Direction != bus.Out || len(st.Attach) != 0 ||
 		d.Shares["kvm1"].VMs != 2 {

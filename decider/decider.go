@@ -346,11 +346,16 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 		g.trouble = why
 	}
 	d.attached(ctx, g, obs, now)
-	var decision bus.Decision
 	obs.Metrics, obs.Loads = g.metrics, g.guestLoads(now)
 	refresh := g.state.Refresh
 	g.seen = obs
-	decision, g.state = Decide(g.inForce, g.state, obs, now)
+	decision, next := Decide(g.inForce, g.state, obs, now)
+	if next.Controls.Desired != g.state.Controls.Desired { // a domain has come that was asked for before this decider led
+		if err := d.keepOrder(ctx, g, next, now); err != nil {
+			d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("that a domain was attached is not kept yet")
+		}
+	}
+	g.state = next
 	g.hindered = g.hindered.next(g.hindrances(decision, obs, stale, now), now)
 	d.refreshed(ctx, g, refresh)
 	d.publish(g, decision, now)

@@ -57,7 +57,7 @@ func TestScaleToZero(t *testing.T) {
 	p.until("it sleeps again", asleep)
 
 	w.must("pause", w.group, "out", "--nats-url", p.url)
-	w.refused([]string{"wake", w.group, "--nats-url", p.url}, "is not woken: paused, else woken by")
+	w.refused([]string{"wake", w.group, "--nats-url", p.url}, "is not woken: scaling out is paused by")
 	w.must("resume", w.group, "--nats-url", p.url)
 	w.must("scale", w.group, "1", "--nats-url", p.url)
 	p.untilReady(1)
