@@ -513,8 +513,11 @@ func TestDamagedMetadataIsNamed(t *testing.T) {
 	}
 	other := vm.NewUUID()
 	b.define("web-2", other, strings.NewReplacer(someUUID, other, `phase="ready"`, `phase="redy"`).Replace(metadata))
+	unheard := vm.NewUUID() // a message with its name would be refused, with all that is beside it
+	b.define("web-3\u00a0", unheard, strings.ReplaceAll(metadata, someUUID, unheard))
 	inv := b.inventory()
-	if len(inv.Owned) != 1 || len(inv.Damaged) != 1 || !containsAll(inv.Damaged["web-2"], "phase", "redy") {
+	if len(inv.Owned) != 1 || len(inv.Damaged) != 2 || !containsAll(inv.Damaged["web-2"], "phase", "redy") ||
+		!containsAll(inv.Damaged["web-3\u00a0"], "name", "printable") {
 		t.Errorf("owned %+v, damaged %v", inv.Owned, inv.Damaged)
 	}
 	a := &Actuator{cfg: Config{Now: time.Now}, damaged: inv.Damaged}
@@ -522,7 +525,7 @@ func TestDamagedMetadataIsNamed(t *testing.T) {
 		t.Errorf("health says %v", err)
 	}
 	b.settle(webSpec(), 0)
-	b.has([]string{"web-2"}, []string{})
+	b.has([]string{"web-2", "web-3\u00a0"}, []string{})
 }
 
 // A name in the metadata is not enough to delete a volume.

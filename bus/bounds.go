@@ -173,6 +173,14 @@ func (b *bounds) name(field, s string, most int) {
 	}
 }
 
+// CheckDomainName reports what is wrong with the name of a domain that is to be a VM: without this no message could name it, nor
+// the others beside it. libvirt allows more.
+func CheckDomainName(name string) error {
+	var b bounds
+	b.name("name", name, MaxName)
+	return b.err
+}
+
 func (b *bounds) text(field, s string) {
 	if len(s) > MaxText {
 		b.refuse("%s: found %d bytes, %d are allowed", field, len(s), MaxText)

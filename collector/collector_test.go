@@ -222,6 +222,9 @@ func TestSampleHasExactlyOurVMs(t *testing.T) {
 	define(t, conn, "web-4", copyUUID, metadata(t, "web-2", ourUUID, created), true) // virt-clone copies metadata
 	define(t, conn, "web-5", strings.Replace(copyUUID, "b", "d", 1), "<vmscaler:vm xmlns:vmscaler='urn:vmscaler:vm:1'/>", true)
 
+	unnamed := strings.Replace(copyUUID, "b", "e", 1) // a sample with its name would be refused
+	define(t, conn, "web-6\u00a0", unnamed, metadata(t, "web-6", unnamed, created), true)
+
 	b := start(t, dialTest)
 	s := b.sample("web")
 	if len(s.VMs) != 2 || s.VMs[0].Name != "web-2" || s.VMs[1].Name != "web-1" {

@@ -63,6 +63,9 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	if r.meta, err = bus.ParseMetadata(element, r.uuid); err != nil {
 		return r, false, nil //nolint:nilerr // not ours: a copy of one of our definitions, or damaged
 	}
+	if bus.CheckDomainName(r.name) != nil {
+		return r, false, nil // not ours either: the actuator, which leaves it alone, names it
+	}
 	switch r.protected, err = isProtected(dom); {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
 		return r, false, nil

@@ -95,6 +95,9 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	} else if err != nil {
 		return vm, damagedError{err}
 	}
+	if err := bus.CheckDomainName(vm.Name); err != nil {
+		return vm, damagedError{err}
+	}
 	if vm.Protected, err = isProtected(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return vm, errNotOurs
 	} else if err != nil {
