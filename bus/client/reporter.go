@@ -112,7 +112,7 @@ func (r *Reporter) take(err error) {
 	var troubles bus.Troubles
 	r.health.OK, r.health.Message, r.health.Problems = err == nil || errors.As(err, &note), "", nil
 	if err != nil {
-		r.health.Message = err.Error()
+		r.health.Message = bus.Cut(err.Error()) // as it is sent, to compare the next one with
 	}
 	if errors.As(err, &troubles) {
 		r.health.Problems = troubles.Problems()

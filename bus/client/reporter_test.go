@@ -113,6 +113,33 @@ func TestReporterLogsEachCauseOnce(t *testing.T) {
 	}
 }
 
+// A note that is too long for a message is cut where it is sent, and is logged once all the same.
+func TestReporterLogsALongNoteOnce(t *testing.T) {
+	s := bustest.StartServer(t)
+	health := bustest.Subscribe[bus.Health](t, bustest.Join(t, s, "watcher"), bus.AllHealth)
+	var log bytes.Buffer
+	r := client.NewReporter(bustest.Join(t, s, "actuator"), "actuator", "v1.2", zerolog.New(&log))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	for _, host := range []bus.HostID{"a", "b", "c"} {
+		r.Acts(bus.Acts{HostID: host})
+		r.Report(client.Note(strings.Repeat("left alone; ", bus.MaxText/8)))
+		for {
+			if h := bustest.Receive(t, health, "health"); h.Acts != nil && h.Acts.HostID == host {
+				break
+			}
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, log.String())
+	}
+}
+
 // Reports come from stages that must not wait for the bus.
 func TestReportNeverBlocks(t *testing.T) {
 	conn, err := client.Dial(client.Remote{URL: "nats://127.0.0.1:1"}, "stage", bustest.Quiet)
