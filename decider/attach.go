@@ -80,7 +80,7 @@ func Arrived(spec bus.Group, st State, obs Observation, newest bus.Decision, now
 	if arrived.KeepSize || st.Desired >= s.spec.Max {
 		return newest, next, true
 	}
-	next = next.grown(s.spec.Policy.Limits, now)
+	next = next.grown(s.spec.Policy.Limits, bus.Saying{By: arrived.By, Reason: arrived.Reason, Since: now})
 	d := newest
 	d.Direction, d.Current, d.Desired = bus.Out, st.Desired, next.Desired
 	d.Rule, d.Guard, d.Controls = bus.RuleAttached, "", shown(spec, next.Controls)

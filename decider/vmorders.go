@@ -134,13 +134,14 @@ func OrderVM(
 	next := st.withOrder(r.UUID, r.Order)
 	d := newest
 	d.Direction, d.Current = bus.Hold, st.Desired
+	by := bus.Saying{By: r.Order.By, Reason: r.Order.Reason, Since: now}
 	if verdict.Shrinks {
-		next = next.shrunk(s.spec.Policy.Limits, now)
+		next = next.shrunk(s.spec.Policy.Limits, by)
 		d.Direction, d.Rule, d.Guard = bus.In, bus.RuleRemoved, ""
 		d.Sentence = fmt.Sprintf("one VM less: %s, %s", vm.Name, r.Order.Sentence())
 	}
 	if verdict.Grows {
-		next = next.grown(s.spec.Policy.Limits, now)
+		next = next.grown(s.spec.Policy.Limits, by)
 		d.Direction, d.Rule, d.Guard = bus.Out, bus.RuleReturned, ""
 		d.Sentence = fmt.Sprintf("one VM more: %s, %s", vm.Name, r.Order.Sentence())
 	}
@@ -194,29 +195,37 @@ func (st State) withOrder(uuid string, order bus.VMOrder) State {
 }
 
 // shrunk is the state of a group that wants one VM less, also where a person has said how many.
-func (st State) shrunk(l bus.Limits, now time.Time) State {
+func (st State) shrunk(l bus.Limits, by bus.Saying) State {
 	st.Policy = st.Policy.following(st.Desired, st.Desired-1)
 	st.Desired--
-	st.LastChange = now
+	st.LastChange = by.Since
 	st.BreachesOut, st.BreachesIn = 0, 0
-	st.Limits = st.Limits.changed(l, -1, now)
+	st.Limits = st.Limits.changed(l, -1, by.Since)
 	if n := st.Controls.Desired; n != nil && *n > st.Desired {
-		st.Controls.Desired = new(st.Desired)
+		st.Controls = rescaled(st.Controls, st.Desired, by)
 	}
 	return st
 }
 
 // grown is the state of a group that wants one VM more, also where a person has said how many.
-func (st State) grown(l bus.Limits, now time.Time) State {
+func (st State) grown(l bus.Limits, by bus.Saying) State {
 	st.Policy = st.Policy.following(st.Desired, st.Desired+1)
 	st.Desired++
-	st.LastOut, st.LastChange = now, now
+	st.LastOut, st.LastChange = by.Since, by.Since
 	st.BreachesOut, st.BreachesIn = 0, 0
-	st.Limits = st.Limits.changed(l, 1, now)
+	st.Limits = st.Limits.changed(l, 1, by.Since)
 	if n := st.Controls.Desired; n != nil && *n < st.Desired {
-		st.Controls.Desired = new(st.Desired)
+		st.Controls = rescaled(st.Controls, st.Desired, by)
 	}
 	return st
+}
+
+// rescaled are the controls of a group that was scaled by hand, once what was asked for one of its VMs has changed that number.
+func rescaled(was bus.Controls, n int, by bus.Saying) bus.Controls {
+	is := was
+	is.Desired, is.By, is.Reason, is.Since = &n, by.By, by.Reason, &by.Since
+	is.Said = said(was, is, by)
+	return is
 }
 
 // following are the policies of a group whose size a person has changed: those that were content with it before are so now. Else

@@ -341,7 +341,23 @@ func TestPoliciesFollowAPerson(t *testing.T) {
 	if d, st = Decide(g, st, only(vms...), t0.Add(time.Second)); d.Desired != 2 {
 		t.Errorf("a second later: %d, %s", d.Desired, d.Sentence)
 	}
-	if d, _ = Decide(g, st.grown(g.Policy.Limits, t0.Add(time.Second)), only(vms...), t0.Add(20*time.Second)); d.Desired != 3 {
+	if d, _ = Decide(g, st.grown(g.Policy.Limits, bus.Saying{Since: t0.Add(time.Second)}), only(vms...), t0.Add(20*time.Second)); d.Desired != 3 {
 		t.Errorf("after it had one more: %d, %s", d.Desired, d.Sentence)
+	}
+}
+
+// Who has changed the size of a group that was scaled by hand is said, and not who scaled it before.
+func TestWhoRescaled(t *testing.T) {
+	bob := bus.Saying{By: "bob", Reason: "too many", Since: t0.Add(time.Minute)}
+	st := State{Desired: 3, Controls: bus.Controls{
+		Desired: new(3), By: "ann", Said: map[bus.Control]bus.Saying{bus.ControlDesired: {By: "ann", Since: t0}},
+	}}
+	for what, is := range map[string]State{"shrunk": st.shrunk(bus.Limits{}, bob), "grown": st.grown(bus.Limits{}, bob)} {
+		if c := is.Controls; *c.Desired != is.Desired || c.SaidOf(bus.ControlDesired) != bob || c.By != "bob" {
+			t.Errorf("%s: %+v", what, c)
+		}
+	}
+	if st.Controls.By != "ann" || *st.Controls.Desired != 3 {
+		t.Errorf("the state before has changed: %+v", st.Controls)
 	}
 }
