@@ -101,7 +101,7 @@ test-long: $(NATS) ## the end-to-end tests that take longest
 	@$(HOST) packages test
 	@$(HOST) libvirt
 	$(HOST) as-libvirt go test -count 1 -timeout 40m -parallel 2 -tags long -v \
-		-run '^Test(RefreshOnAFullHost|LoadDuringARefresh|MaxLifetime|Victims|HostNICsAndHugepages|LoadBalancersOfVMs)$$' ./cmd/vmscaler/e2e
+		-run '^Test(RefreshOnAFullHost|LoadDuringARefresh|MaxLifetime|Victims|HostNICsAndHugepages|Replay|LoadBalancersOfVMs)$$' ./cmd/vmscaler/e2e
 
 # On a libvirtd of its own, which it stops and kills. Part of `make test` in short; this is the long run: each fault at least
 # twice, then on at random. CHAOS_SEED and CHAOS_ONLY=fault,... repeat what failed.

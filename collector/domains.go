@@ -64,7 +64,7 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 		return r, false, nil //nolint:nilerr // not ours: a copy of one of our definitions, or damaged
 	}
 	if bus.CheckDomainName(r.name) != nil {
-		return r, false, nil // not ours either: the actuator, which leaves it alone, names it
+		return r, false, nil //nolint:nilerr // not ours either: the actuator, which leaves it alone, names it
 	}
 	switch r.protected, err = isProtected(dom); {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):

@@ -341,7 +341,8 @@ func TestPoliciesFollowAPerson(t *testing.T) {
 	if d, st = Decide(g, st, only(vms...), t0.Add(time.Second)); d.Desired != 2 {
 		t.Errorf("a second later: %d, %s", d.Desired, d.Sentence)
 	}
-	if d, _ = Decide(g, st.grown(g.Policy.Limits, bus.Saying{Since: t0.Add(time.Second)}), only(vms...), t0.Add(20*time.Second)); d.Desired != 3 {
+	st = st.grown(g.Policy.Limits, bus.Saying{Since: t0.Add(time.Second)})
+	if d, _ = Decide(g, st, only(vms...), t0.Add(20*time.Second)); d.Desired != 3 {
 		t.Errorf("after it had one more: %d, %s", d.Desired, d.Sentence)
 	}
 }
