@@ -193,12 +193,15 @@ func (s *terminal) press(keys ...string) {
 // shows waits until the screen has all the words.
 func (s *terminal) shows(words ...string) {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	deadline := time.After(20 * time.Second)
 	for !containsAll(s.text(), words...) {
-		if time.Now().After(deadline) {
+		select {
+		case <-poll.C:
+		case <-deadline:
 			s.t.Fatalf("want %q on the screen:\n%s", words, s.text())
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

@@ -43,7 +43,7 @@ func TestLoadBalancers(t *testing.T) {
 	var loads []*load
 	for name, start := range balancers() {
 		at := start(t, dir, "http://"+web, "web")
-		until(t, name+" answers", func() bool { return ask(http.MethodGet, at) == "web-1" })
+		until(t, name+" answers", func() bool { return answers(at, "web-1") })
 		loads = append(loads, startLoad(t, name, at, http.MethodPost, 0))
 	}
 	comes := func(vm string) {
@@ -291,6 +291,7 @@ func (f *fleet) remove(name string) {
 
 // load asks for the same page again and again.
 type load struct {
+	t      *testing.T
 	name   string
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
@@ -306,13 +307,16 @@ type load struct {
 func startLoad(t *testing.T, name, url, method string, pause time.Duration) *load {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &load{name: name, cancel: cancel}
+	l := &load{t: t, name: name, cancel: cancel}
 	t.Cleanup(func() { l.stop() })
 	for range 4 {
 		l.ended.Go(func() {
 			for ctx.Err() == nil {
 				l.note(ask(method, url))
-				time.Sleep(pause)
+				select {
+				case <-time.After(pause):
+				case <-ctx.Done():
+				}
 			}
 		})
 	}
@@ -339,6 +343,17 @@ func ask(method, url string) string {
 	return string(body)
 }
 
+// answers reports whether a VM answers many times in a row: while nginx takes over its first servers, a process that has none
+// goes on for a moment beside the one that has.
+func answers(url, vm string) bool {
+	for range 40 {
+		if ask(http.MethodGet, url) != vm {
+			return false
+		}
+	}
+	return true
+}
+
 func (l *load) note(says string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -362,15 +377,11 @@ func (l *load) more(n int) {
 	l.mu.Lock()
 	goal := l.n + n
 	l.mu.Unlock()
-	for {
+	until(l.t, "the load goes on", func() bool {
 		l.mu.Lock()
-		done := l.n >= goal
-		l.mu.Unlock()
-		if done {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		defer l.mu.Unlock()
+		return l.n >= goal
+	})
 }
 
 func (l *load) stop() (n int, failures []string) {

@@ -38,7 +38,7 @@ checks:
 	var loads []*load
 	for name, start := range balancers() {
 		at := start(t, dir, "http://"+web, w.group)
-		until(t, name+" answers", func() bool { return ask(http.MethodGet, at) == first })
+		until(t, name+" answers", func() bool { return answers(at, first) })
 		loads = append(loads, startLoad(t, name, at, http.MethodGet, 200*time.Millisecond))
 	}
 	uses := func() {
