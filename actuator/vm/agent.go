@@ -68,6 +68,24 @@ type Answers struct {
 func AskAgents(ctx context.Context, conn *libvirt.Connect, calls *Calls, vms []VM) Answers {
 	defer func() { _, _ = conn.Close() }()
 	got := Answers{At: time.Now(), VMs: map[string]bool{}}
+	ping := func(dom *libvirt.Domain) (struct{}, error) {
+		return struct{}{}, agentCommand(dom, agentTimeout, "guest-ping", nil, nil)
+	}
+	askEach(ctx, conn, calls, vms, ping, func(uuid string, _ struct{}, err error) {
+		silent := errors.Is(err, libvirt.ERR_AGENT_UNRESPONSIVE) || errors.Is(err, libvirt.ERR_AGENT_COMMAND_TIMEOUT)
+		if err == nil || silent {
+			got.VMs[uuid] = err == nil
+		}
+	})
+	return got
+}
+
+// askEach asks the agents of VMs at the same time, and tells what each has answered, one after the other. A VM that is gone, or
+// for which there was no call left, is left out.
+func askEach[T any](
+	ctx context.Context, conn *libvirt.Connect, calls *Calls, vms []VM,
+	ask func(*libvirt.Domain) (T, error), tell func(uuid string, answer T, err error),
+) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, vm := range vms {
@@ -77,17 +95,14 @@ func AskAgents(ctx context.Context, conn *libvirt.Connect, calls *Calls, vms []V
 				return
 			}
 			defer func() { _ = dom.Free() }()
-			if gone := calls.ask(ctx, func() { err = agentCommand(dom, agentTimeout, "guest-ping", nil, nil) }); gone != nil {
+			var answer T
+			if gone := calls.ask(ctx, func() { answer, err = ask(dom) }); gone != nil {
 				return
 			}
-			silent := errors.Is(err, libvirt.ERR_AGENT_UNRESPONSIVE) || errors.Is(err, libvirt.ERR_AGENT_COMMAND_TIMEOUT)
-			if err == nil || silent {
-				mu.Lock()
-				defer mu.Unlock()
-				got.VMs[vm.UUID] = err == nil
-			}
+			mu.Lock()
+			defer mu.Unlock()
+			tell(vm.UUID, answer, err)
 		})
 	}
 	wg.Wait()
-	return got
 }

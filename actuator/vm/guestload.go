@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -26,29 +25,13 @@ type Loads struct {
 func AskLoads(ctx context.Context, conn *libvirt.Connect, calls *Calls, vms []VM) Loads {
 	defer func() { _, _ = conn.Close() }()
 	got := Loads{At: time.Now(), Percent: map[string]float64{}, Unknown: map[string]string{}, Silent: map[string]bool{}}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, vm := range vms {
-		wg.Go(func() {
-			dom, err := conn.LookupDomainByUUIDString(vm.UUID)
-			if err != nil {
-				return // it is gone
-			}
-			defer func() { _ = dom.Free() }()
-			var percent float64
-			if gone := calls.ask(ctx, func() { percent, err = guestLoad(dom) }); gone != nil {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				got.Percent[vm.UUID] = percent
-				return
-			}
-			got.Unknown[vm.UUID], got.Silent[vm.UUID] = ErrorText(err), agentIsAway(err)
-		})
-	}
-	wg.Wait()
+	askEach(ctx, conn, calls, vms, guestLoad, func(uuid string, percent float64, err error) {
+		if err == nil {
+			got.Percent[uuid] = percent
+			return
+		}
+		got.Unknown[uuid], got.Silent[uuid] = ErrorText(err), agentIsAway(err)
+	})
 	return got
 }
 
