@@ -47,20 +47,42 @@ func Held(d *bus.Decision, events []bus.Event) (held *bus.Event) {
 // New explains a decision, with times in loc; held is what Held says, nil where nothing is known of it.
 func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 	e := Explanation{Decision: d, Result: result(d, loc), WhyNot: whyNot(d, loc)}
-	in := d.Inputs
-	add := func(what, effect, format string, args ...any) {
-		e.Steps = append(e.Steps, Step{what, fmt.Sprintf(format, args...), effect})
+	e.measured(d)
+	e.asked(d)
+	for _, guard := range decider.Limits() {
+		if text := found[guard](d); text != "" {
+			effect := ""
+			if d.Guard == guard {
+				effect = "held it back"
+			}
+			e.add("guard "+string(guard), effect, "%s", text)
+		}
 	}
+	for _, w := range d.Shadow {
+		e.add("shadow "+string(w.Policy), fmt.Sprintf("would want %d", w.Desired), "%s", w.Sentence)
+	}
+	e.done(d, held, loc)
+	e.add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
+	return e
+}
+
+func (e *Explanation) add(what, effect, format string, args ...any) {
+	e.Steps = append(e.Steps, Step{what, fmt.Sprintf(format, args...), effect})
+}
+
+// measured adds what a decision rests on.
+func (e *Explanation) measured(d *bus.Decision) {
+	in := d.Inputs
 	warming := ""
 	if in.Warming > 0 {
 		warming = fmt.Sprintf(" (%d of them warm up, and do not count in the average yet)", in.Warming)
 	}
-	add("VMs", "", "%d owned: %d ready%s, %d on their way", in.Owned, in.Ready+in.Warming, warming, in.Launching)
+	e.add("VMs", "", "%d owned: %d ready%s, %d on their way", in.Owned, in.Ready+in.Warming, warming, in.Launching)
 	switch {
 	case in.AveragePercent == nil, in.Unknown == 0 && in.ProjectedPercent == nil:
-		add("CPU", "nothing is decided on it", "unknown")
+		e.add("CPU", "nothing is decided on it", "unknown")
 	case in.Unknown > 0:
-		add(
+		e.add(
 			"CPU",
 			"no scaling in",
 			"average %.0f %% of %s, unknown of %d",
@@ -69,32 +91,37 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 			in.Unknown,
 		)
 	default:
-		add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
+		e.add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
 	}
 	if in.Protected > 0 {
 		effect := ""
 		if d.Direction == bus.In && in.Protected > d.Desired {
 			effect = "no more are scaled in"
 		}
-		add("protection", effect, "%s protected from scaling in", are(in.Protected))
+		e.add("protection", effect, "%s protected from scaling in", are(in.Protected))
 	}
 	if in.RunDelayPercent != nil {
-		add("host", "", "its VMs wait %.0f %% of the time for a core", *in.RunDelayPercent)
+		e.add("host", "", "its VMs wait %.0f %% of the time for a core", *in.RunDelayPercent)
 	}
 	if in.BootMS > 0 {
-		add("boot", "", "%.0f s from a VM's creation to the end of its boot lately", float64(in.BootMS)/1000)
+		e.add("boot", "", "%.0f s from a VM's creation to the end of its boot lately", float64(in.BootMS)/1000)
 	}
 	if in.WarmupMS != nil && in.Warming > 0 {
-		add("warm-up", "", "%.0f s after its boot a VM's CPU counts, or once it has come to rest", float64(*in.WarmupMS)/1000)
+		e.add("warm-up", "", "%.0f s after its boot a VM's CPU counts, or once it has come to rest", float64(*in.WarmupMS)/1000)
 	}
+}
+
+// asked adds what the policies want, or what was decided without them.
+func (e *Explanation) asked(d *bus.Decision) {
+	in := d.Inputs
 	switch {
 	case len(d.Recommendations) > 0:
 		for _, w := range d.Recommendations {
-			add("policy "+string(w.Policy), fmt.Sprintf("wants %d", w.Desired), "%s", w.Sentence)
+			e.add("policy "+string(w.Policy), fmt.Sprintf("wants %d", w.Desired), "%s", w.Sentence)
 		}
 	case slices.Contains([]bus.Rule{bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable}, d.Rule):
 		wants := map[bus.Rule]int{bus.RuleAboveUpper: 1, bus.RuleBelowLower: -1}[d.Rule]
-		add(
+		e.add(
 			"policy threshold",
 			fmt.Sprintf("wants %d", d.Current+wants),
 			"%s (upper %g %%, lower %g %%)",
@@ -103,37 +130,27 @@ func New(d *bus.Decision, held *bus.Event, loc *time.Location) Explanation {
 			in.LowerPercent,
 		)
 	default:
-		add("rule "+string(d.Rule), fmt.Sprintf("wants %d", d.Desired), "%s", d.Sentence)
+		e.add("rule "+string(d.Rule), fmt.Sprintf("wants %d", d.Desired), "%s", d.Sentence)
 	}
-	for _, guard := range decider.Limits() {
-		if text := found[guard](d); text != "" {
-			effect := ""
-			if d.Guard == guard {
-				effect = "held it back"
-			}
-			add("guard "+string(guard), effect, "%s", text)
-		}
-	}
-	for _, w := range d.Shadow {
-		add("shadow "+string(w.Policy), fmt.Sprintf("would want %d", w.Desired), "%s", w.Sentence)
-	}
+}
+
+// done adds what is done about it: what the actuator holds back, a refresh, orders for VMs.
+func (e *Explanation) done(d *bus.Decision, held *bus.Event, loc *time.Location) {
 	if held != nil {
-		add("actuator "+string(held.Event), "held it back", "%s, since %s", held.Sentence, held.Time.In(loc).Format(time.DateTime))
+		e.add("actuator "+string(held.Event), "held it back", "%s, since %s", held.Sentence, held.Time.In(loc).Format(time.DateTime))
 		e.WhyNot = append(
 			e.WhyNot,
-			fmt.Sprintf("it has %d of %s: the rest once this ends: %s", in.Owned, bus.Count(d.Desired, "VM"), held.Sentence),
+			fmt.Sprintf("it has %d of %s: the rest once this ends: %s", d.Inputs.Owned, bus.Count(d.Desired, "VM"), held.Sentence),
 		)
 	}
 	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
-		add("refresh", fmt.Sprintf("%d of %d are up to date", r.Updated, r.Updated+r.Outdated), "%s since %s: %s", r.Phase,
+		e.add("refresh", fmt.Sprintf("%d of %d are up to date", r.Updated, r.Updated+r.Outdated), "%s since %s: %s", r.Phase,
 			r.Since.In(loc).Format(time.DateTime), r.Sentence)
 	}
 	orders := slices.SortedFunc(maps.Values(d.Orders), func(a, b bus.VMOrder) int { return a.At.Compare(b.At) })
 	for _, o := range orders {
-		add("order for "+o.VM, string(o.Verb), "%s, since %s", o.Sentence(), o.At.In(loc).Format(time.DateTime))
+		e.add("order for "+o.VM, string(o.Verb), "%s, since %s", o.Sentence(), o.At.In(loc).Format(time.DateTime))
 	}
-	add("result", fmt.Sprintf("desired %d", d.Desired), "%s, was %d", d.Direction, d.Current)
-	return e
 }
 
 func result(d *bus.Decision, loc *time.Location) string {
@@ -248,7 +265,7 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 		add("it decides again with the first complete sample: %s", d.Sentence)
 		return why
 	case bus.RuleMismatch:
-		add("it decides again once the stages named here run with the same file: restart the one whose file is older")
+		add("it decides again once the stages named here run with the same file: the one whose file is older reads it again at SIGHUP")
 		return why
 	case bus.RuleNoneReady:
 		add("it decides with the first CPU reading of a ready VM that is past the warm-up")
