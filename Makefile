@@ -85,7 +85,7 @@ test-axe: ## the web page by the rules of axe-core
 
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only
-	@$(HOST) packages build
+	@$(HOST) packages test
 	$(HOST) exec go test -race -skip '^Test(Build.*|Upload.*|Import)$$' $$($(HOST) exec go list ./... | grep -v /e2e)
 
 # The whole story in five processes, on NATS's own server with JetStream and on one without: three minutes beyond the rest on

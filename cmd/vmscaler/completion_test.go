@@ -176,7 +176,7 @@ func TestCompletionInShells(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path, err := exec.LookPath(name)
 			if err != nil {
-				t.Skipf("%s is not there: `packaging/host-setup.sh packages test` installs it", name)
+				t.Fatalf("%s is not there: `packaging/host-setup.sh packages test` installs it", name)
 			}
 			load := filepath.Join(t.TempDir(), "load")
 			if err := os.WriteFile(load, []byte(shell.load+"\n"), 0o600); err != nil {
