@@ -26,8 +26,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 		return cfg
 	}
 	before, after := file("groups: [{name: web}, {name: old}]"), file("groups: [{name: web, max: 9}, {name: new}]")
-	_, _, wrong := config.Parse("vmscaler.yaml", []byte("groups: [{name: web, max: 9}, {name: new, min: 7, max: 3}]"))
-	host, taken := errors.New("no template"), errors.New("a stage does not take it")
+	wrong, host, taken := errors.New("wrong"), errors.New("no template"), errors.New("a stage does not take it")
 	for name, tt := range map[string]struct {
 		read               config.Config
 		readErr, host, err error
