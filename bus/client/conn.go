@@ -18,6 +18,14 @@ import (
 // ServerName lets a stage recognize an embedded server, with the permissions of [bus.Roles].
 const ServerName = "vmscaler-bus"
 
+// PingInterval is after how much silence a client and the embedded server ask each other for a sign of life, and PingsOutstanding
+// how many of those may go unanswered: a peer that vanished without closing its connection (power loss, a cut network) is given up
+// after three intervals. NATS's own two minutes would hide it for six.
+const (
+	PingInterval     = 2 * time.Second
+	PingsOutstanding = 2
+)
+
 // Conn is a stage's connection to the bus.
 type Conn struct {
 	nc      *nats.Conn
@@ -87,6 +95,8 @@ func Connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 		nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond), // all stages lose the bus at the same moment
 		nats.ReconnectBufSize(-1),                                        // samples and decisions are perishable: better lost than late
 		nats.DrainTimeout(5 * time.Second),
+		nats.PingInterval(PingInterval),
+		nats.MaxPingsOutstanding(PingsOutstanding),
 		nats.CustomInboxPrefix("_VMSCALER." + bus.Token(name)),
 		nats.ConnectHandler(func(nc *nats.Conn) {
 			c.trouble.Store(nil)

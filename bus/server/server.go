@@ -149,6 +149,8 @@ func (s *Server) options(taps bool) *server.Options {
 		ServerName:          client.ServerName,
 		NoSigs:              true, // otherwise Ctrl-C exits the process before the stages have stopped
 		NoFastProducerStall: true, // otherwise a tap that reads slowly slows the stages down
+		PingInterval:        client.PingInterval,
+		MaxPingsOut:         client.PingsOutstanding,
 	}
 	inProcess := func(user string, permissions *server.Permissions) {
 		options.Users = append(options.Users, &server.User{
