@@ -239,7 +239,7 @@ func TestCompareIsRepeatable(t *testing.T) {
 // others. Who keeps many VMs for long lacks fewer on these, and pays for it.
 func TestPredictiveBeatsTheBaselines(t *testing.T) {
 	p := Plan{
-		Traces:   between(12, 18),
+		Traces:   between(12, 14),
 		Policies: Baselines(),
 		Boots:    []time.Duration{30 * time.Second},
 		Seeds:    1,
@@ -262,7 +262,7 @@ func TestPredictiveBeatsTheBaselines(t *testing.T) {
 }
 
 func TestReportNeedsNothingElse(t *testing.T) {
-	tr := Builtin()[3]
+	tr := between(12, 13)[3]
 	tr.Name = "</script><b>odd"
 	p := Plan{
 		Traces:   []Trace{tr},
