@@ -94,13 +94,13 @@ func scriptFile(t *testing.T, end string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "steps.yaml")
 	text := fmt.Sprintf(`
-- {name: boot, expect: 'login: $', timeout: 90s, send: root}
-- {name: log in, expect: '# $', timeout: 20s, send: 'setup-alpine -e -f {{quote .Hostname}}'}
+- {name: boot, expect: 'login: $', timeout: 10m, send: root}
+- {name: log in, expect: '# $', timeout: 5m, send: 'setup-alpine -e -f {{quote .Hostname}}'}
 - name: write the disk
   expect: 'Installation is complete'
-  timeout: 90s
+  timeout: 10m
   also: [{expect: 'Erase the above disk\(s\) and continue', send: y}]
-- {name: end, expect: '# $', timeout: 20s, send: %s}
+- {name: end, expect: '# $', timeout: 5m, send: %s}
 `, end)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -111,6 +111,7 @@ func scriptFile(t *testing.T, end string) string {
 // TestTemplateInstall: a system is installed from a medium over the serial console, and VMs of its template work. A failed
 // installation shows the console's end; nothing of it stays, unless that is wanted.
 func TestTemplateInstall(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.config("template: web\nmax: 1")
 	w.dropTemplates("web")
@@ -122,7 +123,8 @@ func TestTemplateInstall(t *testing.T) {
 	good := scriptFile(t, "poweroff")
 
 	bad := filepath.Join(t.TempDir(), "bad.yaml")
-	if err := os.WriteFile(bad, []byte("- {name: wait in vain, expect: 'never: $', timeout: 20s}\n"), 0o644); err != nil {
+	steps := "- {name: boot, expect: 'login: $', timeout: 10m}\n- {name: wait in vain, expect: 'never: $', timeout: 1s}\n"
+	if err := os.WriteFile(bad, []byte(steps), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	w.refused(install(bad), `step "wait in vain": nothing that matches`, "Welcome to the test's medium", "localhost login:")

@@ -53,6 +53,7 @@ func hostTool(t testing.TB, name string, args ...string) string {
 
 // TestTemplatePrebuild: what cloud-init does once is in the new template, which needs no other, and what must be unique is not.
 func TestTemplatePrebuild(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.config("template: base\nmax: 1")
 	w.dropTemplates("base", "web")

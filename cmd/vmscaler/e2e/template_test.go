@@ -37,6 +37,7 @@ func (w *world) volumeSize(name string) int64 {
 // TestTemplateLife: a template is made, looked at, compared and deleted by the commands that docs/templates.md names, and stays
 // while a VM needs it.
 func TestTemplateLife(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.config("template: web-1\nmin: 1\nmax: 1\ncloud_init: {user_data: \"#cloud-config\"}")
 	w.dropTemplates("web-1", "web-2", "copy", "built")
@@ -115,6 +116,7 @@ func (w *world) throwAways() []string {
 // TestTemplateCheck: of the demo template all is well; one whose boot sector says nothing fails. However a check ends nothing
 // of it stays, or the next one removes it.
 func TestTemplateCheck(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.config("template: demo\nmax: 1")
 	out := w.must("template", "check", "demo", "-c", config)
