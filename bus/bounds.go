@@ -286,6 +286,7 @@ func (d *Decision) bounds() error {
 		b.count("shares.numbers", len(share.Numbers), maxElements)
 		b.number("shares.retire", float64(share.Retire), maxDesired)
 		b.number("shares.release", float64(share.Release), maxDesired)
+		b.number("shares.warm", float64(share.Warm), maxDesired)
 	}
 	b.count("wishes", len(d.Recommendations), maxWord)
 	for _, w := range d.Recommendations {

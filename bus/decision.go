@@ -112,6 +112,8 @@ type Share struct {
 	// retiring beside those, in a refresh.
 	Retire  int `json:"retire,omitempty"`
 	Release int `json:"release,omitempty"`
+	// Warm is how many VMs of the group's warm pool the host is to have beside VMs, those included that are on their way there.
+	Warm int `json:"warm,omitempty"`
 }
 
 // Inputs is what a Decision was made from.
@@ -125,15 +127,17 @@ type Inputs struct {
 	TargetPercent  float64 `json:"target_percent,omitempty"`
 	Min            int     `json:"min"`
 	Max            int     `json:"max"`
-	Scheduled      bool    `json:"scheduled,omitempty"` // min or max are those of the schedule at present, and not the file's
-	Owned          int     `json:"owned"`               // all VMs of the group, in any phase and state
-	Ready          int     `json:"ready"`               // ready, running and past the warm-up
-	Launching      int     `json:"launching"`           // on their way, within the boot time-out
-	Warming        int     `json:"warming"`             // ready, but warming up: capacity, not yet in the average
-	Unknown        int     `json:"unknown"`             // of the ready ones, those with no CPU reading
-	Overdue        int     `json:"overdue,omitempty"`   // older than the group's max_lifetime, and not on their way out yet
-	Protected      int     `json:"protected,omitempty"` // of those that stay, the ones that are never chosen for scaling in
-	Breaches       int     `json:"breaches"`            // samples in a row beyond the threshold that Rule names
+	Scheduled      bool    `json:"scheduled,omitempty"`   // min or max are those of the schedule at present, and not the file's
+	Owned          int     `json:"owned"`                 // all VMs of the group, in any phase and state
+	Ready          int     `json:"ready"`                 // ready, running and past the warm-up
+	Launching      int     `json:"launching"`             // on their way, within the boot time-out
+	Warming        int     `json:"warming"`               // ready, but warming up: capacity, not yet in the average
+	Unknown        int     `json:"unknown"`               // of the ready ones, those with no CPU reading
+	Overdue        int     `json:"overdue,omitempty"`     // older than the group's max_lifetime, and not on their way out yet
+	Warm           int     `json:"warm,omitempty"`        // of the warm pool, or on their way there: owned, and in no other number
+	WarmWanted     int     `json:"warm_wanted,omitempty"` // how many the pool is to have
+	Protected      int     `json:"protected,omitempty"`   // of those that stay, the ones that are never chosen for scaling in
+	Breaches       int     `json:"breaches"`              // samples in a row beyond the threshold that Rule names
 	BreachesNeeded int     `json:"breaches_needed"`
 	BootMS         int64   `json:"boot_ms"` // how long VMs took from their creation to the end of their boot lately; 0 is not known
 	// WarmupMS is for how long after its boot a VM's CPU does not count: as set, or as learned; nil is not known yet.

@@ -37,6 +37,8 @@ const (
 	EventStandby   EventType = "standby"   // it has left service, and stands by
 	EventDetached  EventType = "detached"  // it was given away as it is
 	EventAttached  EventType = "attached"  // a domain of a person's is a VM of the group now
+	EventWarmed    EventType = "warmed"    // it has booted, or has left service, and waits in the warm pool
+	EventHanded    EventType = "handover"  // it leaves the warm pool to serve
 	EventOrdered   EventType = "ordered"   // a person wants something of it
 )
 

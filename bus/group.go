@@ -79,6 +79,7 @@ type Group struct {
 	// forever. WakeFor is how long a group that had no VM keeps one at least, whatever woke it.
 	IdleToZero time.Duration `json:"idle_to_zero"`
 	WakeFor    time.Duration `json:"wake_for"`
+	WarmPool   WarmPool      `json:"warm_pool,omitzero"`
 	// Schedule changes Min, Max and the desired capacity at times of the day.
 	Schedule []ScheduledAction `json:"schedule"`
 }

@@ -110,7 +110,9 @@ type Metadata struct {
 	Retiring time.Time
 	// Reimaging is since when the VM is being given new disks; zero: it is not, or it is ready again.
 	Reimaging time.Time
-	Address   string // the IP address that the launch hook was given; "": none was
+	// Handed is since when the VM is being handed over from the warm pool; zero: it is not, or it is ready.
+	Handed  time.Time
+	Address string // the IP address that the launch hook was given; "": none was
 }
 
 // VolumeName is the name of the volume made for a VM. It carries 8 digits of the domain's random UUID, and the
@@ -158,6 +160,7 @@ type metadataXML struct {
 	Booted    *time.Time  `xml:"booted,attr,omitempty"`
 	Retiring  *time.Time  `xml:"retiring,attr,omitempty"`
 	Reimaging *time.Time  `xml:"reimaging,attr,omitempty"`
+	Handed    *time.Time  `xml:"handed,attr,omitempty"`
 	Address   string      `xml:"address,attr,omitempty"`
 	Volume    []volumeXML `xml:"volume"`
 }
@@ -185,6 +188,9 @@ func (m Metadata) XML() (string, error) {
 	}
 	if !m.Reimaging.IsZero() {
 		x.Reimaging = new(m.Reimaging.UTC())
+	}
+	if !m.Handed.IsZero() {
+		x.Handed = new(m.Handed.UTC())
 	}
 	out, err := xml.Marshal(x)
 	if err != nil {
@@ -249,6 +255,9 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	if x.Reimaging != nil {
 		m.Reimaging = x.Reimaging.UTC()
 	}
+	if x.Handed != nil {
+		m.Handed = x.Handed.UTC()
+	}
 	if err := m.check(); err != nil {
 		return Metadata{}, fmt.Errorf("metadata: %w", err)
 	}
@@ -288,7 +297,7 @@ func (m Metadata) check() error {
 	for _, f := range []struct {
 		name string
 		at   time.Time
-	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}, {"retiring", m.Retiring}, {"reimaging", m.Reimaging}} {
+	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}, {"retiring", m.Retiring}, {"reimaging", m.Reimaging}, {"handed", m.Handed}} {
 		// A clock may be wrong by decades; a year that JSON cannot say would silence the collector.
 		if f.name == "created" && f.at.Unix() < 0 || f.at.Year() > 2200 || f.at.Year() < 1 {
 			return fmt.Errorf("%s: found the year %d, want one up to 2200", f.name, f.at.Year())

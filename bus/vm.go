@@ -15,6 +15,8 @@ import (
 //	    │         failed ────────┴────────────────────────┤
 //	    └─────────────────────────────────────────────────┘
 //
+//	preparing ──> warm ──> launching, where the group has a warm pool
+//
 // An end of the program leaves a VM in the phase it was in; the next start goes on from there. What a phase means is said by
 // its methods alone, of which a phase of a later version has none.
 type Phase string
@@ -29,9 +31,11 @@ const (
 	PhaseRetained  Phase = "retained"  // its remove hook was abandoned: it is kept, out of its group, until a person removes it
 	PhaseFailed    Phase = "failed"    // could not be launched, waits for its removal
 	PhaseStandby   Phase = "standby"   // a person has taken it out of service: it runs on, is owned, and counts in nothing else
+	PhasePreparing Phase = "preparing" // made for the warm pool, and on its way there
+	PhaseWarm      Phase = "warm"      // has booted, and waits in the warm pool until it is handed over
 )
 
-type phase struct{ serves, pending, leaving, standsBy bool }
+type phase struct{ serves, pending, leaving, standsBy, pooled bool }
 
 var phases = map[Phase]phase{
 	PhaseCreating:  {pending: true},
@@ -42,6 +46,8 @@ var phases = map[Phase]phase{
 	PhaseRetained:  {leaving: true},
 	PhaseFailed:    {},
 	PhaseStandby:   {standsBy: true},
+	PhasePreparing: {pooled: true},
+	PhaseWarm:      {pooled: true},
 }
 
 // Phases are all phases, by name.
@@ -64,6 +70,10 @@ func (p Phase) Leaving() bool { return phases[p].leaving }
 
 // StandsBy reports whether a person has taken a VM out of service for a while: it is left alone, in whatever state it is.
 func (p Phase) StandsBy() bool { return phases[p].standsBy }
+
+// Pooled reports whether a VM is of its group's warm pool, or on its way there: it is owned, and counts in nothing else before it is
+// handed over.
+func (p Phase) Pooled() bool { return phases[p].pooled }
 
 // State is the state of a domain as the hypervisor reports it, in virsh's words.
 type State string

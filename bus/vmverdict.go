@@ -97,6 +97,10 @@ func (v VMVerb) Judge(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return v.gone("it leaves already, as was ordered before")
 	case vm.Order == VMDetach:
 		return noOp("it is being detached already")
+	case vm.Phase.Pooled() && v != VMRemove && v != VMDrain:
+		return refused(RefusalNotReady, "it is of the warm pool, and does not serve: `vmscaler remove` has the pool make another")
+	case vm.Phase.Pooled():
+		return begun("it goes now; as it was of the warm pool, it did not count")
 	}
 	verdict := v.judge(vm, g, keepSize)
 	if g.Controls.Frozen() && (verdict.Outcome == OutcomeBegun || verdict.Outcome == OutcomeQueued) {

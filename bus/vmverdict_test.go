@@ -13,19 +13,19 @@ import (
 // What becomes of each verb in each phase and state of a VM, as a person reads it: the letters of verdictLetters, one for each of
 // runs, off, suspended and unknown. with + it is with --keep-size.
 const verdictTable = `
-               creating   launching  ready      draining   stopping   failed     standby    retained   later
-replace        QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       ????
-remove         bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       BBB?       BBB?       ????
-remove+        BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       BBB?       BBB?       ????
-drain          BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       BBB?       BBB?       ????
-unhealthy      RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       ????
-standby        RRR?       RRR?       bOS?       LLL?       LLL?       LLL?       NNN?       NNN?       ????
-standby+       RRR?       RRR?       BOS?       LLL?       LLL?       LLL?       NNN?       NNN?       ????
-exit-standby   NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       gOS?       NNN?       ????
-exit-standby+  NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       BOS?       NNN?       ????
-detach         RRR?       RRR?       bbB?       LLL?       LLL?       LLL?       BBB?       BBB?       ????
-detach+        RRR?       RRR?       BBB?       LLL?       LLL?       LLL?       BBB?       BBB?       ????
-attach         NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       ????
+               creating   launching  ready      draining   stopping   failed     standby    retained   preparing  warm       later
+replace        QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       RRR?       RRR?       ????
+remove         bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       BBB?       BBB?       BBB?       BBB?       ????
+remove+        BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       BBB?       BBB?       BBB?       BBB?       ????
+drain          BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       BBB?       BBB?       BBB?       BBB?       ????
+unhealthy      RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       RRR?       RRR?       ????
+standby        RRR?       RRR?       bOS?       LLL?       LLL?       LLL?       NNN?       NNN?       RRR?       RRR?       ????
+standby+       RRR?       RRR?       BOS?       LLL?       LLL?       LLL?       NNN?       NNN?       RRR?       RRR?       ????
+exit-standby   NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       gOS?       NNN?       RRR?       RRR?       ????
+exit-standby+  NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       BOS?       NNN?       RRR?       RRR?       ????
+detach         RRR?       RRR?       bbB?       LLL?       LLL?       LLL?       BBB?       BBB?       RRR?       RRR?       ????
+detach+        RRR?       RRR?       BBB?       LLL?       LLL?       LLL?       BBB?       BBB?       RRR?       RRR?       ????
+attach         NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       ????
 `
 
 // verdictLetter is a verdict as the table has it: begun, in small where the group has one less then, or g where it has one
@@ -76,7 +76,7 @@ func TestVerdictInEachPhaseAndState(t *testing.T) {
 	phases := strings.Fields(lines[0])
 	for _, p := range []bus.Phase{
 		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed,
-		bus.PhaseRetained, bus.PhaseStandby,
+		bus.PhaseRetained, bus.PhaseStandby, bus.PhasePreparing, bus.PhaseWarm,
 	} {
 		if !slices.Contains(phases, string(p)) {
 			t.Errorf("the table lacks phase %s", p)

@@ -55,7 +55,8 @@ func (p page) entry(e model.Entry, column int) *line {
 	case bus.EventTakenName, bus.EventBraked, bus.EventControl, bus.EventFailing, bus.EventRefresh, bus.EventRetiring,
 		bus.EventRetained, bus.EventIgnored, bus.EventOrdered, bus.EventStandby, bus.EventDetached, bus.EventAttached:
 		t = toneWarn
-	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun:
+	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun,
+		bus.EventWarmed, bus.EventHanded:
 		t = toneInfo
 	case bus.EventUnhealthy, bus.EventKept, bus.EventWaiting, bus.EventRefused, bus.EventOrphan:
 	}

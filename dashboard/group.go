@@ -34,39 +34,42 @@ func (p groupPart) head(short bool) *line {
 	number := func(n string, name string, t tone) {
 		l.add(toneText, gap).add(t, n).add(toneDim, " "+name)
 	}
-	ready, launching, other := g.Counts()
+	n := g.Counts()
 	if decided {
 		want := "–"
 		if d.HasSample {
 			want = fmt.Sprint(d.Desired)
 		}
 		if len(g.Hosts()) == 0 {
-			ready, launching, other = d.Inputs.Ready, d.Inputs.Launching, 0
+			n = model.Counts{Ready: d.Inputs.Ready, Launching: d.Inputs.Launching, Warm: d.Inputs.Warm}
 		}
 		if narrow {
-			l.add(toneText, gap).add(toneGoodStrong, fmt.Sprint(ready)).add(toneStrong, "/"+want).add(toneDim, " ready")
+			l.add(toneText, gap).add(toneGoodStrong, fmt.Sprint(n.Ready)).add(toneStrong, "/"+want).add(toneDim, " ready")
 		} else {
 			number(want, "desired", toneStrong)
 		}
 	}
 	if !decided || !narrow {
-		number(fmt.Sprint(ready), "ready", toneGoodStrong)
+		number(fmt.Sprint(n.Ready), "ready", toneGoodStrong)
 	}
 	t := toneText
-	if launching > 0 {
+	if n.Launching > 0 {
 		t = toneWarnStrong
 	}
 	if short {
-		if launching > 0 {
-			number(fmt.Sprint(launching), "launching", t)
+		if n.Launching > 0 {
+			number(fmt.Sprint(n.Launching), "launching", t)
 		}
 		l.add(toneText, gap).percent(p.average, p.upper)
 		a := activityOf(g, p.now)
 		return l.add(toneText, gap).add(a.tone, a.label)
 	}
-	number(fmt.Sprint(launching), "launching", t)
-	if other > 0 {
-		number(fmt.Sprint(other), "other", toneWarn)
+	number(fmt.Sprint(n.Launching), "launching", t)
+	if n.Warm > 0 {
+		number(fmt.Sprint(n.Warm), "warm", toneDim)
+	}
+	if n.Other > 0 {
+		number(fmt.Sprint(n.Other), "other", toneWarn)
 	}
 	if decided {
 		l.right(p.line().add(toneDim, fmt.Sprintf("min %d   max %d ", d.Inputs.Min, d.Inputs.Max)), p.width)

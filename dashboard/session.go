@@ -244,7 +244,7 @@ func vmTrouble(vm bus.VM) int {
 		return 3
 	case vm.Phase.Serves() && vm.State != bus.StateRunning:
 		return 2
-	case !vm.Phase.Serves():
+	case !vm.Phase.Serves() && vm.Phase != bus.PhaseWarm:
 		return 1
 	}
 	return 0

@@ -80,8 +80,12 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	if in.Scheduled {
 		from = " (by its schedule)"
 	}
-	lines := []string{fmt.Sprintf("  desired %s   ready %d   launching %d   min %d   max %d%s   average CPU %s",
-		desired, in.Ready+in.Warming, in.Launching, in.Min, in.Max, from, average)}
+	warm := ""
+	if in.Warm+in.WarmWanted > 0 {
+		warm = fmt.Sprintf("   warm %d of %d", in.Warm, in.WarmWanted)
+	}
+	lines := []string{fmt.Sprintf("  desired %s   ready %d   launching %d%s   min %d   max %d%s   average CPU %s",
+		desired, in.Ready+in.Warming, in.Launching, warm, in.Min, in.Max, from, average)}
 	sentence := d.Sentence
 	if sentence == "" {
 		sentence = orNone(d.Rule)

@@ -254,7 +254,9 @@ func phase(vm bus.VM, machine string, now time.Time, width int) (string, tone) {
 		} else if !running {
 			text += ", " + string(vm.State)
 		}
-	case bus.PhaseCreating, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseRetained:
+	case bus.PhaseWarm: // paused or off, as its group has it
+		return text + " " + age(now.Sub(vm.PhaseSince)), toneDim
+	case bus.PhaseCreating, bus.PhasePreparing, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseRetained:
 	}
 	if !vm.PhaseSince.IsZero() {
 		text += " " + age(now.Sub(vm.PhaseSince))

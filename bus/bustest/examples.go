@@ -54,7 +54,7 @@ func Decision() *bus.Decision {
 		Rule: bus.RuleAboveUpper, Guard: bus.GuardCooldown,
 		Inputs: bus.Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Protected: 1, Overdue: 1,
+			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Protected: 1, Overdue: 1, Warm: 1, WarmWanted: 1,
 			Breaches: 3, BreachesNeeded: 3, BootMS: 11200,
 			WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 			IdleMS: new(int64(240000)), IdleToZeroMS: 900000, WokenUntil: new(Noon.Add(15 * time.Minute)),
@@ -65,7 +65,7 @@ func Decision() *bus.Decision {
 		},
 		Shadow: []bus.Recommendation{{Policy: bus.PolicyStep, Desired: 2, Sentence: "average 83 % > 70 %, 1 of 3 readings"}},
 		Shares: map[bus.HostID]bus.Share{
-			"4c4c4544-0035-4e10-8051-b7c04f4a3032-system":       {Host: "kvm1.example.org", VMs: 2, Numbers: []int{4, 5, 7}},
+			"4c4c4544-0035-4e10-8051-b7c04f4a3032-system":       {Host: "kvm1.example.org", VMs: 2, Numbers: []int{4, 5, 7}, Warm: 1},
 			"f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000": {Host: "kvm2.example.org", VMs: 1, Numbers: []int{3, 6, 8}},
 		}, HasSample: true,
 		Controls: bus.Controls{

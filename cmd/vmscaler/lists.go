@@ -131,6 +131,7 @@ func listGroups(s bus.Status) printer.List[bus.GroupStatus] {
 				}
 				return cmp.Or(strings.Join(paused, ","), "-")
 			})),
+			wideColumn("WARM", in(func(d *bus.Decision) string { return fmt.Sprint(d.Inputs.Warm) })),
 			wideColumn("RULE", in(func(d *bus.Decision) string { return cmp.Or(string(d.Rule), "-") })),
 			wideColumn("GUARD", in(func(d *bus.Decision) string { return cmp.Or(string(d.Guard), "-") })),
 			wideColumn("WHY", in(func(d *bus.Decision) string { return d.Sentence })),

@@ -134,19 +134,28 @@ func (g *Group) Upper() float64 {
 	return g.decision.Inputs.UpperPercent
 }
 
-// Counts are of the VMs in the last samples; other is on the way out or failed.
-func (g *Group) Counts() (ready, launching, other int) {
+// Counts are how many VMs of a group stand where.
+type Counts struct {
+	Ready, Launching int
+	Warm             int // of the warm pool, or on their way there
+	Other            int // on the way out, failed or set aside
+}
+
+// Counts are of the VMs in the last samples.
+func (g *Group) Counts() (c Counts) {
 	for _, h := range g.hosts {
 		for _, vm := range h.sample.VMs {
 			switch {
 			case vm.Phase.Serves() && vm.State == bus.StateRunning:
-				ready++
+				c.Ready++
 			case vm.Phase.Pending():
-				launching++
+				c.Launching++
+			case vm.Phase.Pooled():
+				c.Warm++
 			default:
-				other++
+				c.Other++
 			}
 		}
 	}
-	return ready, launching, other
+	return c
 }

@@ -31,6 +31,7 @@ type GroupView struct {
 	Stale     string  `json:"stale,omitempty"` // why what is shown may not hold any more
 	Ready     int     `json:"ready"`           // of the last samples
 	Pending   int     `json:"pending"`
+	Warm      int     `json:"warm"` // of the warm pool, or on their way there
 	Other     int     `json:"other"`
 	ByHand    string  `json:"by_hand,omitempty"` // what a person has set
 	Paused    bool    `json:"paused"`            // all of it
@@ -118,7 +119,8 @@ func (s *Server) view() View {
 
 func groupView(g *model.Group, now time.Time) GroupView {
 	v := GroupView{Name: g.Name(), VMs: []VMRow{}, Templates: []Count{}}
-	v.Ready, v.Pending, v.Other = g.Counts()
+	n := g.Counts()
+	v.Ready, v.Pending, v.Warm, v.Other = n.Ready, n.Launching, n.Warm, n.Other
 	d, known := g.Decision()
 	if known {
 		v.Decision, v.Sentence, v.Rule, v.Guard = d.ID, d.Sentence, string(d.Rule), string(d.Guard)

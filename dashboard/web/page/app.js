@@ -31,7 +31,7 @@ function showGroup(g) {
 	say(byId("sentence"), g.sentence || "not decided for yet");
 	say(byId("notes"), [g.stale, g.dry_run ? "dry run: nothing is done" : "", g.by_hand, g.refresh && `refresh: ${g.refresh}`].filter(Boolean).join("; "));
 	const n = g.now, numbers = [
-		["desired", n ? n.desired : "unknown"], ["ready", g.ready], ["pending", g.pending], ["other", g.other],
+		["desired", n ? n.desired : "unknown"], ["ready", g.ready], ["pending", g.pending], ...(g.warm ? [["warm", g.warm]] : []), ["other", g.other],
 		["min to max", n ? `${n.min} to ${n.max}` : "unknown"], ["CPU", percent(n?.average_percent)],
 	];
 	keep(byId("numbers"), numbers, ([name]) => name, ([name]) => make("div", {}, make("dt", {}, name), make("dd")), (div, [, value]) => say(div.children[1], String(value)));

@@ -1,0 +1,97 @@
+package bus
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// WarmState is how the VMs of a warm pool wait.
+type WarmState string
+
+// The ways to wait.
+const (
+	WarmPaused  WarmState = ""        // suspended, with all their memory: milliseconds from service
+	WarmStopped WarmState = "stopped" // shut down after their first boot: another boot from service, and they take disks alone
+)
+
+// WarmPool is a group's VMs that have booted ahead and wait, so that scaling out takes one of them in place of a launch. The words
+// are those of AWS's warm pools.
+type WarmPool struct {
+	Size  WarmSize  `json:"size,omitzero"`
+	State WarmState `json:"state,omitempty"`
+	// MaxAge is from which age on a VM that waits is replaced; 0 is none.
+	MaxAge time.Duration `json:"max_age,omitempty"`
+	Reuse  bool          `json:"reuse,omitempty"` // VMs that are scaled in return to the pool, where it has room
+}
+
+// On reports whether there is a pool.
+func (p WarmPool) On() bool { return p.Size != WarmSize{} }
+
+// Wants is how many VMs the pool has while desired serve and the group may have most in all, from 0; taken is how many of most
+// others have that do not serve.
+func (p WarmPool) Wants(desired, most, taken int) int {
+	left := max(0, most-desired-taken)
+	switch {
+	case p.Size.Rest:
+		return left
+	case p.Size.Percent > 0:
+		return min(left, (desired*p.Size.Percent+99)/100)
+	}
+	return min(left, p.Size.VMs)
+}
+
+// WarmSize is how many VMs a warm pool is to have; at most one of its fields is set, and without any there is no pool.
+type WarmSize struct {
+	VMs     int  `json:"vms,omitempty"`
+	Percent int  `json:"percent,omitempty"` // of desired, rounded up
+	Rest    bool `json:"rest,omitempty"`    // all that max leaves beside desired
+}
+
+// WarmRest is the word for a size of all that max leaves.
+const WarmRest = "max-minus-desired"
+
+const (
+	mostWarm        = 1000
+	mostWarmPercent = 1000
+)
+
+// WantWarmSize is what a size may be, in words.
+var WantWarmSize = fmt.Sprintf("a whole number of VMs from 0 to %d, a percentage of desired such as 50%%, up to %d%%, or %s",
+	mostWarm, mostWarmPercent, WarmRest)
+
+var warmSize = regexp.MustCompile(`^[0-9]{1,4}%?$`)
+
+// ParseWarmSize reads a size as a config has it.
+func ParseWarmSize(s string) (WarmSize, error) {
+	refused := fmt.Errorf("found %q, want %s", Clip(s, 40), WantWarmSize)
+	if s == WarmRest {
+		return WarmSize{Rest: true}, nil
+	}
+	if !warmSize.MatchString(s) {
+		return WarmSize{}, refused
+	}
+	if digits := s[:len(s)-1]; s[len(s)-1] == '%' {
+		n, err := strconv.Atoi(digits)
+		if err != nil || n > mostWarmPercent {
+			return WarmSize{}, refused
+		}
+		return WarmSize{Percent: n}, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n > mostWarm {
+		return WarmSize{}, refused
+	}
+	return WarmSize{VMs: n}, nil
+}
+
+func (s WarmSize) String() string {
+	switch {
+	case s.Rest:
+		return WarmRest
+	case s.Percent > 0:
+		return fmt.Sprintf("%d%%", s.Percent)
+	}
+	return strconv.Itoa(s.VMs)
+}

@@ -1,0 +1,67 @@
+package bus_test
+
+import (
+	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+func TestWarmSize(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want bus.WarmSize
+		bad  bool
+	}{
+		{"0", bus.WarmSize{}, false},
+		{"2", bus.WarmSize{VMs: 2}, false},
+		{"1000", bus.WarmSize{VMs: 1000}, false},
+		{"1001", bus.WarmSize{}, true},
+		{"50%", bus.WarmSize{Percent: 50}, false},
+		{"1000%", bus.WarmSize{Percent: 1000}, false},
+		{"1001%", bus.WarmSize{}, true},
+		{"max-minus-desired", bus.WarmSize{Rest: true}, false},
+		{"", bus.WarmSize{}, true},
+		{"%", bus.WarmSize{}, true},
+		{"-1", bus.WarmSize{}, true},
+		{"1.5", bus.WarmSize{}, true},
+		{"all", bus.WarmSize{}, true},
+	} {
+		got, err := bus.ParseWarmSize(tt.text)
+		if got != tt.want || (err != nil) != tt.bad {
+			t.Errorf("%q: got %+v and %v, want %+v", tt.text, got, err, tt.want)
+		}
+		if !tt.bad && got.String() != tt.text {
+			t.Errorf("%q is printed as %q", tt.text, got)
+		}
+	}
+}
+
+func TestWarmPoolWants(t *testing.T) {
+	for _, tt := range []struct {
+		size                       string
+		desired, most, taken, want int
+	}{
+		{"0", 1, 5, 0, 0},
+		{"2", 1, 5, 0, 2},
+		{"2", 4, 5, 0, 1},
+		{"2", 5, 5, 0, 0},
+		{"2", 6, 5, 0, 0},
+		{"2", 2, 5, 2, 1},
+		{"2", 0, 5, 0, 2},
+		{"50%", 0, 5, 0, 0},
+		{"50%", 1, 5, 0, 1},
+		{"50%", 3, 9, 0, 2},
+		{"50%", 4, 5, 0, 1},
+		{"max-minus-desired", 2, 5, 0, 3},
+		{"max-minus-desired", 2, 5, 1, 2},
+		{"max-minus-desired", 5, 5, 0, 0},
+	} {
+		size, err := bus.ParseWarmSize(tt.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (bus.WarmPool{Size: size}).Wants(tt.desired, tt.most, tt.taken); got != tt.want {
+			t.Errorf("%s of %d desired, max %d, %d taken: %d, want %d", tt.size, tt.desired, tt.most, tt.taken, got, tt.want)
+		}
+	}
+}
