@@ -82,7 +82,7 @@ func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares
 			}
 		}
 	}
-	s.takeBack(shares, there+wanted-desired-surge)
+	s.takeBack(shares, there+wanted-desired-surge, func(HostObservation) int { return 0 })
 	return spare
 }
 
@@ -100,21 +100,22 @@ func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direc
 	return more, spare
 }
 
-// withinMax takes back new VMs from the hosts' shares for which old ones must go first.
+// withinMax takes back new VMs from the hosts' shares for which old ones must go first. Those of the warm pool that are handed over
+// need no room.
 func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 	owned, wanted := len(s.state.Attach.coming(s.obs)), 0
 	for _, h := range s.obs.Hosts {
 		owned += len(h.VMs)
-		wanted += max(0, shares[h.ID].VMs-h.kept())
+		wanted += max(0, shares[h.ID].VMs-h.kept()-h.handsOver(s.spec.WarmPool))
 	}
-	s.takeBack(shares, owned+wanted-s.spec.Max)
+	s.takeBack(shares, owned+wanted-s.spec.Max, func(h HostObservation) int { return h.handsOver(s.spec.WarmPool) })
 }
 
-// takeBack takes back up to so many new VMs from the hosts' shares.
-func (s situation) takeBack(shares map[bus.HostID]bus.Share, excess int) {
+// takeBack takes back up to so many new VMs from the hosts' shares, beside those that each host is spared.
+func (s situation) takeBack(shares map[bus.HostID]bus.Share, excess int, spared func(HostObservation) int) {
 	for _, h := range s.obs.Hosts {
 		share := shares[h.ID]
-		less := max(0, min(excess, share.VMs-h.kept()))
+		less := max(0, min(excess, share.VMs-h.kept()-spared(h)))
 		share.VMs -= less
 		excess -= less
 		shares[h.ID] = share

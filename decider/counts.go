@@ -19,6 +19,7 @@ type counts struct {
 	wanted    float64 // sum over the same of what they would use if their host had a core for them whenever they want one
 	launching int     // on their way to ready, within the boot time-out
 	warming   int     // ready, but not for long: capacity that does not count in the average yet
+	warm      int     // of the warm pool, or on their way there: owned, and no capacity
 	pending   int     // desired, but not yet owned
 	retiring  int     // ready ones whose place others are about to take
 	suspended int     // by a person: owned, and no capacity
@@ -78,6 +79,10 @@ func count(spec bus.Group, st State, obs Observation) counts {
 				if vm.Protected {
 					c.protected++
 				}
+			}
+			if vm.Phase.Pooled() {
+				c.warm++
+				continue
 			}
 			if h.Trouble == Silent {
 				continue // owned, and nothing else is known
@@ -143,6 +148,7 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 	in := bus.Inputs{
 		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
 		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.unknown(), Protected: c.protected,
+		Warm: c.warm,
 	}
 	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) &&
 		!p.Has(bus.PolicyStep) {

@@ -67,11 +67,12 @@ func (s situation) share(d *bus.Decision, next *State) {
 	if first := before(s.spec, s.now); build.Before == nil || first != nil && first.After(*build.Before) {
 		build.Before = first
 	}
-	d.Shares = split(order{s.spec.ScaleIn, build}, d.Direction, d.Desired, s.obs)
-	if d.Attach = next.Attach.coming(s.obs); len(d.Attach) > 0 {
+	d.Shares = split(order{s.spec.ScaleIn, build, s.spec.WarmPool}, d.Direction, d.Desired, s.obs)
+	if d.Attach = next.Attach.coming(s.obs); len(d.Attach) > 0 || s.counts.warm > 0 {
 		s.withinMax(d.Shares)
 	}
 	s.allot(goes, old, d.Direction, d.Desired, d.Shares)
+	s.warm(d)
 	next.Numbers = next.Numbers.deal(s.spec.Name, d.Shares, s.obs)
 }
 

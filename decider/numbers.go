@@ -40,6 +40,7 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 				lacks--
 			}
 		}
+		lacks = max(0, lacks) + max(0, shares[h.ID].Warm-h.pooled())
 		slices.Sort(here)
 		missing[h.ID], taken[h.ID] = max(0, lacks), here
 	}

@@ -23,6 +23,7 @@ func split(order order, direction bus.Direction, desired int, obs Observation) m
 		share.VMs += n
 		shares[id] = share
 	}
+	total += fromPool(order.pool, shares, obs, desired-total)
 	open := obs.open()
 	for ; total < desired && len(open) > 0; total++ {
 		add(slices.MinFunc(open, func(a, b bus.HostID) int { return cmp.Compare(shares[a].VMs, shares[b].VMs) }), 1)
@@ -82,6 +83,7 @@ type placed struct {
 type order struct {
 	scaleIn []bus.ScaleIn
 	build   bus.Build
+	pool    bus.WarmPool // whose VMs serve before others are made
 }
 
 func outdatedFirst(a, b placed) int {

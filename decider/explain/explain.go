@@ -78,6 +78,9 @@ func (e *Explanation) measured(d *bus.Decision) {
 		warming = fmt.Sprintf(" (%d of them warm up, and do not count in the average yet)", in.Warming)
 	}
 	e.add("VMs", "", "%d owned: %d ready%s, %d on their way", in.Owned, in.Ready+in.Warming, warming, in.Launching)
+	if in.Warm+in.WarmWanted > 0 {
+		e.add("warm pool", "", "%d of %d; they count in no other number of the group", in.Warm, in.WarmWanted)
+	}
 	switch {
 	case in.AveragePercent == nil, in.Unknown == 0 && in.ProjectedPercent == nil:
 		e.add("CPU", "nothing is decided on it", "unknown")

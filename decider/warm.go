@@ -1,0 +1,130 @@
+package decider
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// pooled counts the VMs of the group's warm pool on the host, those included that are on their way there.
+func (h HostObservation) pooled() (n int) {
+	for _, vm := range h.VMs {
+		if inPool(vm) {
+			n++
+		}
+	}
+	return n
+}
+
+// inPool reports whether a VM is of the warm pool, and nobody wants it gone.
+func inPool(vm bus.VM) bool { return vm.Phase.Pooled() && !vm.Order.Leaves() }
+
+// handsOver is how many VMs of the warm pool may be handed over on the host: one that is silent, or that no actuator acts on, has
+// none, nor has one without room for VMs that are off.
+func (h HostObservation) handsOver(pool bus.WarmPool) int {
+	if h.Trouble != "" || h.Full && pool.State == bus.WarmStopped {
+		return 0
+	}
+	return h.pooled()
+}
+
+// fromPool places up to so many new VMs where the warm pool has some for them, on the host with the fewest VMs first. It returns
+// how many it has placed.
+func fromPool(pool bus.WarmPool, shares map[bus.HostID]bus.Share, obs Observation, missing int) (placed int) {
+	left := make(map[bus.HostID]int, len(obs.Hosts))
+	for _, h := range obs.Hosts {
+		if n := h.handsOver(pool); n > 0 {
+			left[h.ID] = n
+		}
+	}
+	for ; placed < missing && len(left) > 0; placed++ {
+		var ids []bus.HostID
+		for _, h := range obs.Hosts {
+			if left[h.ID] > 0 {
+				ids = append(ids, h.ID)
+			}
+		}
+		id := slices.MinFunc(ids, func(a, b bus.HostID) int { return cmp.Compare(shares[a].VMs, shares[b].VMs) })
+		share := shares[id]
+		share.VMs++
+		shares[id] = share
+		if left[id]--; left[id] == 0 {
+			delete(left, id)
+		}
+	}
+	return placed
+}
+
+// wantsWarm is how many VMs the group's warm pool is to have while so many are desired. VMs that a person has taken out of service
+// count to max, and leave the pool less.
+func (s situation) wantsWarm(desired int) int {
+	taken := 0
+	for _, h := range s.obs.Hosts {
+		for _, vm := range h.VMs {
+			if !vm.Phase.Pooled() && !vm.Phase.Leaving() && (vm.State.Suspended() || vm.Phase.StandsBy()) ||
+				vm.Phase == bus.PhaseRetained {
+				taken++
+			}
+		}
+	}
+	return s.spec.WarmPool.Wants(desired, s.spec.Max, taken)
+}
+
+// warm says how many VMs of the warm pool each host has beside its share. What is too many goes at any time; another is made only
+// while nothing else is to do: the group does not grow, all that it wants serve, no refresh goes on, and all of its hosts are heard.
+// Together with what the shares want there are never more than max.
+func (s situation) warm(d *bus.Decision) {
+	pool := s.spec.WarmPool
+	if !pool.On() && s.counts.warm == 0 {
+		return
+	}
+	wanted, there, coming := s.wantsWarm(d.Desired), 0, 0
+	d.Inputs.WarmWanted = wanted
+	for _, h := range s.obs.Hosts {
+		share := d.Shares[h.ID]
+		lacks := max(0, share.VMs-h.kept())
+		share.Warm = h.pooled()
+		there += share.Warm
+		if lacks > 0 { // these are handed over
+			handed := min(lacks, h.handsOver(pool))
+			share.Warm, there, lacks = share.Warm-handed, there-handed, lacks-handed
+		}
+		coming += lacks
+		d.Shares[h.ID] = share
+	}
+	for ; there > wanted && s.incomplete == ""; there-- {
+		s.addWarm(d.Shares, -1, func(h HostObservation) bool { return d.Shares[h.ID].Warm > 0 })
+	}
+	room := min(wanted-there, s.spec.Max-s.counts.owned)
+	for ; room > 0 && s.settled(*d, coming); room-- {
+		if !s.addWarm(d.Shares, 1, func(h HostObservation) bool { return h.Trouble == "" && !h.Full }) {
+			return
+		}
+	}
+}
+
+// settled reports whether a group has nothing else to do than to fill its warm pool.
+func (s situation) settled(d bus.Decision, coming int) bool {
+	c := s.counts
+	return d.Direction == bus.Hold && coming == 0 && c.kept >= d.Desired && c.launching == 0 && c.retiring == 0 &&
+		s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil && !d.Refresh.Active() && !s.state.Controls.IsPaused(bus.ScopeOut)
+}
+
+// addWarm changes the warm VMs of one of the hosts that may have more or fewer, the one with the fewest or the most VMs. It reports
+// whether there is one.
+func (s situation) addWarm(shares map[bus.HostID]bus.Share, n int, may func(HostObservation) bool) bool {
+	var best *bus.Share
+	var id bus.HostID
+	for _, h := range s.obs.Hosts {
+		if share := shares[h.ID]; may(h) && (best == nil || n*(share.VMs+share.Warm) < n*(best.VMs+best.Warm)) {
+			best, id = &share, h.ID
+		}
+	}
+	if best == nil {
+		return false
+	}
+	best.Warm += n
+	shares[id] = *best
+	return true
+}

@@ -1,0 +1,129 @@
+package decider
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, p preparing, s suspended by a person, d draining.
+func poolOf(name, vms string) HostObservation {
+	h := HostObservation{ID: bus.HostID(name), Name: name, Time: t0}
+	for i, letter := range vms {
+		vm := bus.VM{
+			Name: fmt.Sprintf("web-%d", len(h.VMs)+1+10*int(name[0]-'a')), UUID: name + fmt.Sprint(i), State: bus.StateRunning,
+			Phase: bus.PhaseReady, CPUPercent: new(50.), Created: t0.Add(-time.Hour), PhaseSince: t0.Add(-time.Hour),
+		}
+		switch letter {
+		case 'l':
+			vm.Phase, vm.PhaseSince = bus.PhaseLaunching, t0
+		case 'w':
+			vm.Phase, vm.State, vm.CPUPercent = bus.PhaseWarm, bus.StatePaused, nil
+		case 'p':
+			vm.Phase, vm.CPUPercent = bus.PhasePreparing, new(100.)
+		case 's':
+			vm.State, vm.CPUPercent = bus.StatePaused, nil
+		case 'd':
+			vm.Phase = bus.PhaseDraining
+		}
+		h.VMs = append(h.VMs, vm)
+	}
+	return h
+}
+
+func TestWarmPoolOfEachHost(t *testing.T) {
+	full := func(h HostObservation) HostObservation { h.Full = true; return h }
+	trouble := func(h HostObservation, why Trouble) HostObservation { h.Trouble = why; return h }
+	hosts := func(all ...HostObservation) []HostObservation { return all }
+	for _, tt := range []struct {
+		name    string
+		size    string
+		state   bus.WarmState
+		desired int
+		hosts   []HostObservation
+		want    string // of each host its VMs and its warm ones
+	}{
+		{"no pool", "0", "", 2, hosts(poolOf("a", "rr")), "a 2+0"},
+		{"one is made", "1", "", 2, hosts(poolOf("a", "rr")), "a 2+1"},
+		{"on the host with the fewest", "1", "", 3, hosts(poolOf("a", "rr"), poolOf("b", "r")), "a 2+0, b 1+1"},
+		{"evenly", "3", "", 2, hosts(poolOf("a", "r"), poolOf("b", "r")), "a 1+2, b 1+1"},
+		{"not on one that is full", "2", "", 2, hosts(poolOf("a", "rr"), full(poolOf("b", ""))), "a 2+2, b 0+0"},
+		{"those there count, and those on their way", "2", "", 2, hosts(poolOf("a", "rrwp")), "a 2+2"},
+		{"what is too many goes", "1", "", 2, hosts(poolOf("a", "rrww"), poolOf("b", "")), "a 2+1, b 0+0"},
+		{"a pool of another config goes", "0", "", 2, hosts(poolOf("a", "rrw")), "a 2+0"},
+		{"max holds", "3", "", 4, hosts(poolOf("a", "rrrr")), "a 4+1"},
+		{"what leaves counts to max", "3", "", 3, hosts(poolOf("a", "rrrdd")), "a 3+0"},
+		{"what a person suspended counts to max", "max-minus-desired", "", 2, hosts(poolOf("a", "rrs")), "a 2+2"},
+		{"the group lacks one: handed over, and not made anew", "2", "", 3, hosts(poolOf("a", "rrww")), "a 3+1"},
+		{"from the host that has it", "1", "", 4, hosts(poolOf("a", "rrw"), poolOf("b", "r")), "a 3+0, b 1+0"},
+		{"one on its way there is handed over as well", "1", "", 3, hosts(poolOf("a", "rrp"), poolOf("b", "")), "a 3+0, b 0+0"},
+		{"a full host hands over what is paused", "1", "", 3, hosts(full(poolOf("a", "rrw")), poolOf("b", "")), "a 3+0, b 0+0"},
+		{"and not what is off", "1", bus.WarmStopped, 3, hosts(full(poolOf("a", "rrw")), poolOf("b", "")), "a 2+1, b 1+0"},
+		{"not from a host that nobody acts on", "1", "", 3, hosts(trouble(poolOf("a", "rrw"), Unattended), poolOf("b", "")), "a 2+1, b 1+0"},
+		{"the group grows: none is made", "2", "", 3, hosts(poolOf("a", "rrl")), "a 3+0"},
+		{"max leaves no other room", "3", "", 5, hosts(poolOf("a", "rrrr"), trouble(poolOf("b", "w"), Unattended)), "a 4+0, b 0+1"},
+		{"a host is silent: none is made or goes", "2", "", 2, hosts(poolOf("a", "rwww"), trouble(poolOf("b", "r"), Silent)), "a 1+3, b 1+0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := spec(func(g *bus.Group) { g.Max = 5 })
+			size, err := bus.ParseWarmSize(tt.size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.WarmPool = bus.WarmPool{Size: size, State: tt.state}
+			obs := Observation{Hosts: tt.hosts, Fresh: 1}
+			st := State{HasSample: true, Desired: tt.desired, Hosts: obs.hostIDs(), LastData: t0}
+			d, _ := Decide(g, st, obs, t0)
+			if d.Desired != tt.desired {
+				t.Fatalf("desired %d (%s)", d.Desired, d.Sentence)
+			}
+			var got []string
+			owned, more := 0, 0
+			for _, h := range tt.hosts {
+				share := d.Shares[h.ID]
+				got = append(got, fmt.Sprintf("%s %d+%d", h.ID, share.VMs, share.Warm))
+				owned += len(h.VMs)
+				if n := max(0, share.VMs-h.kept()) + share.Warm - h.pooled(); n > 0 {
+					more += n
+					if len(share.Numbers) < n {
+						t.Errorf("host %s: numbers %v for %d new VMs", h.ID, share.Numbers, n)
+					}
+				}
+			}
+			if text := strings.Join(got, ", "); text != tt.want {
+				t.Errorf("got %s, want %s", text, tt.want)
+			}
+			if owned+more > g.Max {
+				t.Errorf("%d owned and %d more, max %d", owned, more, g.Max)
+			}
+		})
+	}
+}
+
+// A VM of the warm pool is in no number but owned, whatever it does.
+func TestWarmVMsCountInNothing(t *testing.T) {
+	g := spec(func(g *bus.Group) { g.Max = 5; g.WarmPool.Size.VMs = 2; g.MaxLifetime = time.Minute })
+	for _, vms := range []string{"rr", "rrww", "rrpw"} {
+		h := poolOf("a", vms)
+		for i := range h.VMs {
+			if h.VMs[i].Phase.Pooled() {
+				h.VMs[i].State, h.VMs[i].CPUPercent = bus.StateRunning, new(100.)
+			}
+		}
+		d, _ := Decide(g, State{HasSample: true, Desired: 2, Hosts: []bus.HostID{"a"}, LastData: t0},
+			Observation{Hosts: []HostObservation{h}, Fresh: 1}, t0)
+		in := d.Inputs
+		if in.Ready != 2 || in.Launching != 0 || in.Warming != 0 || in.Unknown != 0 || *in.AveragePercent != 50 || in.Overdue != 2 {
+			t.Errorf("%s: %+v", vms, in)
+		}
+		if in.Owned != len(vms) || in.Warm != len(vms)-2 || in.WarmWanted != 2 {
+			t.Errorf("%s: %d owned, %d warm of %d", vms, in.Owned, in.Warm, in.WarmWanted)
+		}
+		if d.Direction == bus.In {
+			t.Errorf("%s: scales in: %s", vms, d.Sentence)
+		}
+	}
+}
