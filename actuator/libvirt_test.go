@@ -942,7 +942,7 @@ func TestDrainIsCalledOff(t *testing.T) {
 	if again.Deadline == nil || again.Deadline.Sub(*deadline).Abs() > time.Second {
 		t.Errorf("drains until %v after a restart, before it until %v", again.Deadline, deadline)
 	}
-	if err := vm.Protect(b.conn, before[1], true); err != nil {
+	if err := vm.Protect(b.conn, before[1], bus.Protection{On: true}); err != nil {
 		t.Fatal(err)
 	}
 	s.want(1, "web-1 drains in its place", func() bool {
@@ -1008,14 +1008,14 @@ func TestProtect(t *testing.T) {
 	b.settle(spec, 2)
 	newest := b.inventory().Owned[1]
 	for _, on := range []bool{true, true, false, false} {
-		if err := vm.Protect(b.conn, newest, on); err != nil {
+		if err := vm.Protect(b.conn, newest, bus.Protection{On: on}); err != nil {
 			t.Fatal(err)
 		}
 		if vm := b.inventory().Owned[1]; vm.Protected != on || vm.Meta.Phase != bus.PhaseReady {
 			t.Errorf("protected %t, want %t; phase %s", vm.Protected, on, vm.Meta.Phase)
 		}
 	}
-	if err := vm.Protect(b.conn, newest, true); err != nil {
+	if err := vm.Protect(b.conn, newest, bus.Protection{On: true}); err != nil {
 		t.Fatal(err)
 	}
 	// A phase that is written later leaves the mark.
@@ -1031,14 +1031,40 @@ func TestProtect(t *testing.T) {
 	if owned := b.inventory().Owned; len(owned) != 1 || owned[0].UUID != newest.UUID {
 		t.Errorf("left %+v, want the protected one", owned)
 	}
-	if err := vm.Protect(b.conn, vm.VM{Name: "gone", UUID: vm.NewUUID()}, true); err == nil {
+	if err := vm.Protect(b.conn, vm.VM{Name: "gone", UUID: vm.NewUUID()}, bus.Protection{On: true}); err == nil {
 		t.Error("a VM that is not there is protected")
 	}
 	foreign := vm.NewUUID()
 	b.define("foreign", foreign, "")
-	if err := vm.Protect(b.conn, vm.VM{Name: "foreign", UUID: foreign}, true); err == nil {
+	if err := vm.Protect(b.conn, vm.VM{Name: "foreign", UUID: foreign}, bus.Protection{On: true}); err == nil {
 		t.Error("a foreign domain is written to")
 	}
+}
+
+// Who has protected a VM, and who has taken that back, is an event, and at the next start a part of one.
+func TestProtectionIsTold(t *testing.T) {
+	b := newHost(t)
+	spec := webSpec()
+	b.settle(spec, 1)
+	one := b.inventory().Owned[0]
+	ann := bus.Protection{On: true, By: "ann@kvm1", Reason: "I debug it"}
+	if err := vm.Protect(b.conn, one, ann); err != nil {
+		t.Fatal(err)
+	}
+	const says = `protected from scaling in, by ann@kvm1 ("I debug it")`
+	s := startStage(t, b, spec, dialTest)
+	if e := s.event(bus.EventAdopted); e.VM != one.Name || !strings.HasSuffix(e.Sentence, " UTC "+says) {
+		t.Errorf("event %+v, want it to end in %q", e, says)
+	}
+	for _, p := range []bus.Protection{{By: "bob@kvm1", Reason: "found it"}, ann} {
+		if err := vm.Protect(b.conn, one, p); err != nil {
+			t.Fatal(err)
+		}
+		if e := s.event(bus.EventOrdered); e.VM != one.Name || e.By != p.By || e.Reason != p.Reason || e.Sentence != p.Sentence() {
+			t.Errorf("event %+v, want %q", e, p.Sentence())
+		}
+	}
+	s.stop()
 }
 
 // What a group keeps its VMs from is at each new VM, and follows the config at those that are there. Nothing else of them

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
@@ -98,8 +99,22 @@ func (a *Actuator) letGo() {
 
 // adopted says that a VM was found, whose group is new here.
 func (a *Actuator) adopted(v vm.VM) {
-	a.tell(bus.Event{
+	e := bus.Event{
 		Group: v.Meta.Group, VM: v.Name, Event: bus.EventAdopted,
 		Sentence: fmt.Sprintf("found %s, phase %s", v.State, v.Meta.Phase),
-	})
+	}
+	if says := v.Protection.Sentence(); v.Protected && says != "" {
+		e.Sentence += "; since " + v.Protection.Since.UTC().Format(time.DateTime) + " UTC " + says
+	}
+	a.tell(e)
+}
+
+// protected says who has protected a VM, or has taken that back, since it was seen last.
+func (a *Actuator) protected(before, now vm.VM) {
+	p := now.Protection
+	if says := p.Sentence(); says != "" && p != before.Protection {
+		a.tell(bus.Event{
+			Group: now.Meta.Group, VM: now.Name, Event: bus.EventOrdered, Sentence: says, By: p.By, Reason: p.Reason,
+		})
+	}
 }

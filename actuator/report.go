@@ -144,7 +144,11 @@ func (a *Actuator) reportChanges(inv vm.Inventory) {
 			continue
 		}
 		now[vm.UUID] = vm
-		if before := a.seen[vm.UUID]; before.State == bus.StateRunning && vm.Meta.Phase.Serves() &&
+		before, known := a.seen[vm.UUID]
+		if known {
+			a.protected(before, vm)
+		}
+		if before.State == bus.StateRunning && vm.Meta.Phase.Serves() &&
 			a.workers[vm.UUID] == nil && (vm.State == bus.StateShutoff || vm.State == bus.StateCrashed) {
 			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
 		}

@@ -179,6 +179,9 @@ func (a *Actuator) finish(host string, lv *libvirt.Connect, b *orphan.Records, o
 	if o.VolumeRecord.Detached != nil {
 		e.Event = bus.EventDetached
 	}
+	if ended := o.VolumeRecord.Ended; ended != nil {
+		e.Sentence, e.By, e.Reason = ended.Sentence(), ended.By, ended.Reason
+	}
 	if o.Action == orphan.Delete {
 		d, err := orphan.DeleteVolume(lv, b, o.VolumeRecord)
 		b.Report(err)

@@ -140,7 +140,7 @@ func TestDetach(t *testing.T) {
 	if done, err := b.SetOrder(t.Context(), one, order); !done || err != nil {
 		t.Fatal(done, err)
 	}
-	if err := vm.Protect(b.conn, one, true); err != nil {
+	if err := vm.Protect(b.conn, one, bus.Protection{On: true}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.book.Release(someUUID); err != nil { // and killed
@@ -520,14 +520,21 @@ func TestEveryVMHasAnEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.book.Begin(adopted.Name, adopted.Meta, "", "")
+	down := orphan.Ended{At: time.Now().UTC(), By: "ann@kvm1", Reason: "moved"} // as the command does that removes a group
+	if err := b.book.End(adopted.UUID, down); err != nil {
+		t.Fatal(err)
+	}
 	spec := webSpec(func(g *bus.Group) { g.Min, g.ReadyAfter, g.BootTimeout = 0, time.Hour, time.Nanosecond })
 	s = startStage(t, b, spec, dialTest, b.sweeps)
 	// By the third failure the first has been swept.
-	all := s.until(1, "removed "+adopted.Name+" found gone", "failed web-1 next try in 4s")
+	all := s.until(1, "removed "+adopted.Name+" removed on", "failed web-1 next try in 4s")
 	ends := 0
 	for _, e := range all {
 		if e.Event == bus.EventRemoved {
 			ends++
+			if e.Sentence != down.Sentence() || e.By != down.By || e.Reason != down.Reason {
+				t.Errorf("the end is %+v, want %q", e, down.Sentence())
+			}
 		}
 	}
 	if ends != 1 {

@@ -41,7 +41,7 @@ func TestMarks(t *testing.T) {
 			Protection string `xml:"protection,attr"`
 		} `xml:"urn:vmscaler:deletion:1 deletion"`
 	}
-	text := g.Marks(bus.ProtectionXML(since))
+	text := g.Marks(bus.Protection{On: true, Since: since}.XML())
 	if err := xml.Unmarshal([]byte("<metadata>"+text+"</metadata>"), &x); err != nil {
 		t.Fatal(err)
 	}

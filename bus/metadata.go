@@ -16,15 +16,8 @@ const (
 	MetadataKey = "vmscaler"
 )
 
-// ProtectionURI and ProtectionKey are of the element that protects a domain from being scaled in. It is one of its own,
+// RebootURI and RebootKey are of the element that says when a guest last restarted itself, or was reset. It is one of its own,
 // so that it can be set while the actuator writes the other.
-const (
-	ProtectionURI = "urn:vmscaler:protect:1"
-	ProtectionKey = "vmscaler-protect"
-)
-
-// RebootURI and RebootKey are of the element that says when a guest last restarted itself, or was reset. It is one of its own
-// for the same reason.
 const (
 	RebootURI = "urn:vmscaler:reboot:1"
 	RebootKey = "vmscaler-reboot"
@@ -82,11 +75,6 @@ func ParseReboot(element string) Reboot {
 		r.Left = *x.Left
 	}
 	return r
-}
-
-// ProtectionXML is the element without namespace, as libvirt's call for setting metadata wants it.
-func ProtectionXML(since time.Time) string {
-	return fmt.Sprintf(`<protect since="%s"/>`, since.UTC().Format(time.RFC3339))
 }
 
 // Metadata is what marks a libvirt domain as ours, kept in its definition. libvirt is the only record of which

@@ -270,7 +270,7 @@ func TestSampleSaysWhatIsProtected(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	protect(bus.ProtectionXML(time.Now()))
+	protect(bus.Protection{On: true, Since: time.Now()}.XML())
 	b.until("protected", func(s bus.Sample) bool { return s.VMs[0].Protected })
 	protect("")
 	b.until("not protected any more", func(s bus.Sample) bool { return !s.VMs[0].Protected })

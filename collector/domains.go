@@ -121,11 +121,11 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 // isProtected reports whether a person has taken a VM out of scaling in. It is an element of its own, as the actuator writes
 // the other one again with each phase.
 func isProtected(dom *libvirt.Domain) (bool, error) {
-	_, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
 	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil && bus.ParseProtection(element).On, err
 }
 
 // orderOf is what a person wants of a VM; nil is nothing. It is an element of its own, too.

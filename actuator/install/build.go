@@ -233,7 +233,7 @@ func (b *builder) awaitOff(ctx context.Context, c *console.Console, p *Player) e
 func (b *builder) keep(cause error) error {
 	defer b.free()
 	one := vm.VM{Name: b.name, UUID: b.meta.UUID, Meta: b.meta}
-	if err := vm.Protect(b.Manager.Conn, one, true); err != nil {
+	if err := vm.Protect(b.Manager.Conn, one, bus.Protection{On: true}); err != nil {
 		return errors.Join(cause, err)
 	}
 	uri, err := b.Manager.Conn.GetURI()

@@ -38,8 +38,22 @@ type VolumeRecord struct {
 	File     *FileID    `json:"file,omitempty"` // absent until the volume is made, and where its file cannot be looked at
 	// Detached is when the VM was given away: the record authorises nothing any more, and is for its end alone. Absent: it was not.
 	Detached *time.Time `json:"detached,omitempty"`
+	// Ended is who has removed the VM with its disks while no actuator looked. Absent: nobody, or it is not known.
+	Ended *Ended `json:"ended,omitempty"`
 	// Others are the VM's further volumes, beside the one above.
 	Others []OtherVolume `json:"others,omitempty"`
+}
+
+// Ended is what a record says of a VM that a person's command has removed.
+type Ended struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// Sentence says it in words.
+func (e Ended) Sentence() string {
+	return "removed on " + e.At.UTC().Format(time.DateTime) + " UTC with `vmscaler down`, " + bus.Attribution(e.By, e.Reason)
 }
 
 // OtherVolume is one more volume of a VM, such as its seed.
@@ -225,6 +239,19 @@ func (b *Records) Release(uuid string) error {
 	for i := range r.Others {
 		r.Others[i].File = nil
 	}
+	return b.write(r)
+}
+
+// End notes that a VM of which nothing is left was removed by a person, for the actuator that says its end. An error means that
+// nobody will know, such as where there is no record of it.
+func (b *Records) End(uuid string, e Ended) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, err := readRecord(b.file(uuid))
+	if err != nil {
+		return err
+	}
+	r.Ended = &e
 	return b.write(r)
 }
 

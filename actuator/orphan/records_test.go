@@ -2,6 +2,8 @@ package orphan
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -77,6 +79,26 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 	if log.Len() > 0 {
 		t.Errorf("logged %s", log)
+	}
+}
+
+// Who has removed a VM with its group is in its record, and an error where there is none.
+func TestRecordOfTheEnd(t *testing.T) {
+	b, _ := newBook(t)
+	want := Ended{At: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC), By: "ann@kvm1", Reason: "moved"}
+	if err := b.End(someUUID, want); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a record: %v", err)
+	}
+	begun(b, "")
+	if err := b.End(someUUID, want); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Read(); len(got) != 1 || got[0].Ended == nil || *got[0].Ended != want {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+	const says = "removed on 2026-05-04 12:00:00 UTC with `vmscaler down`, by ann@kvm1 (\"moved\")"
+	if got := want.Sentence(); got != says {
+		t.Errorf("says %q, want %q", got, says)
 	}
 }
 

@@ -80,7 +80,7 @@ func (d Definition) XML() (string, error) {
 // marks are what a new VM of the group is kept from.
 func (d Definition) marks() string {
 	if d.Spec.ProtectNew {
-		return d.Spec.Marks(bus.ProtectionXML(d.Meta.Created))
+		return d.Spec.Marks(bus.Protection{On: true, Since: d.Meta.Created}.XML())
 	}
 	return d.Spec.Marks("")
 }

@@ -98,11 +98,12 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	if err := bus.CheckDomainName(vm.Name); err != nil {
 		return vm, damagedError{err}
 	}
-	if vm.Protected, err = isProtected(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+	if vm.Protection, err = readProtection(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return vm, errNotOurs
 	} else if err != nil {
 		return vm, fmt.Errorf("%s: %w", vm.Name, err)
 	}
+	vm.Protected = vm.Protection.On
 	if vm.Deletion, err = readDeletion(dom); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return vm, errNotOurs
 	} else if err != nil {

@@ -9,40 +9,36 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 )
-
-// Protect marks a VM as one that is never scaled in, or takes the mark back. It works beside a running actuator, as
-// the mark is an element of its own.
-func Protect(conn *libvirt.Connect, vm VM, on bool) error {
+// Protect sets whether an owned VM may be chosen for scaling in, at this moment, with who wants it and why. The mark is in its
+// metadata, which outlives everything else, and so does who has taken it back. A VM that never had it is left as it is.
+func Protect(conn *libvirt.Connect, vm VM, p bus.Protection) error {
 	dom, err := conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", vm.Name, err)
 	}
 	defer func() { _ = dom.Free() }()
-	if _, err := readVM(dom); err != nil {
+	now, err := readVM(dom)
+	if err != nil {
 		return fmt.Errorf("%s: %w", vm.Name, err)
 	}
-	element := "" // which removes it
-	if on {
-		element = bus.ProtectionXML(time.Now())
+	if !p.On && !now.Protected {
+		return nil
 	}
-	err = setElement(dom, bus.ProtectionKey, bus.ProtectionURI, element)
-	if !on && errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
-		return nil // it had none
-	}
-	if err != nil {
+	p.Since = time.Now()
+	if err := setElement(dom, bus.ProtectionKey, bus.ProtectionURI, p.XML()); err != nil {
 		return fmt.Errorf("protect %s: %w", vm.Name, err)
 	}
 	return nil
 }
 
-// isProtected reads the mark.
-func isProtected(dom *libvirt.Domain) (bool, error) {
-	_, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
+// readProtection reads the mark.
+func readProtection(dom *libvirt.Domain) (bus.Protection, error) {
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
 	switch {
 	case err == nil:
-		return true, nil
+		return bus.ParseProtection(element), nil
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA):
-		return false, nil
+		return bus.Protection{}, nil
 	}
-	return false, fmt.Errorf("read the protection: %w", err)
+	return bus.Protection{}, fmt.Errorf("read the protection: %w", err)
 }

@@ -14,10 +14,11 @@ type VM struct {
 	State bus.State
 	// IOError means that QEMU paused it, as it could not read or write its disk.
 	IOError bool
-	// Protected VMs are never chosen for scaling in.
-	Protected bool
-	Deletion  bus.DeletionProtection // how far it is kept from the command that removes its group
-	Order     *bus.VMOrder           // what a person wants of it; nil is nothing
+	// Protected VMs are never chosen for scaling in. Protection says since when, and by whom.
+	Protected  bool
+	Protection bus.Protection
+	Deletion   bus.DeletionProtection // how far it is kept from the command that removes its group
+	Order      *bus.VMOrder           // what a person wants of it; nil is nothing
 }
 
 // Off reports whether a VM does not run and will not by itself.

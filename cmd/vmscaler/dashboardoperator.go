@@ -119,7 +119,8 @@ func (o *dashboardOperator) protect(ctx context.Context, c dashboard.Change) (sa
 			c.Group,
 		)
 	}
-	if err := vm.Protect(hv.conn, found[0], c.Kind == dashboard.ChangeProtect); err != nil {
+	p := bus.Protection{On: c.Kind == dashboard.ChangeProtect, By: whoAsks()}
+	if err := vm.Protect(hv.conn, found[0], p); err != nil {
 		return "", err
 	}
 	if c.Kind == dashboard.ChangeProtect {

@@ -5,24 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vmscaler/vmscaler/actuator/orphan"
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
 
 // downCmd is the command down.
 type downCmd struct {
-	g       *globals
+	g   *globals
+	bus busFlags // whose state folder has the records of what was made
+	asking
 	group   string
 	yes     bool
 	timeout time.Duration
@@ -36,8 +42,9 @@ func downCommand(g *globals) *cobra.Command {
 		Long: `Remove a group's VMs and their disks, after asking. It works straight on libvirt, with no config and no bus, and
 refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. ` +
 			"What the group's deletion_protection keeps is refused too; that is noted at the VMs. " +
-			"Templates stay.",
-		Example: "  vmscaler down web\n  vmscaler down web --yes",
+			"Templates stay. Who has removed a VM, and why, is kept in this machine's state folder, and published with the VM's end " +
+			"when vmscaler is started next.",
+		Example: "  vmscaler down web --reason 'moved to kvm2'\n  vmscaler down web --yes",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.group = args[0]
@@ -45,6 +52,8 @@ refuses while a vmscaler acts on the same libvirt that has the group in its conf
 		},
 	}
 	addContext(cmd)
+	c.bus.addOnly(cmd, "state-dir")
+	c.addReason(cmd)
 	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().DurationVar(&c.timeout, "shutdown-timeout", 20*time.Second,
 		"how long a guest may take to shut down before it is destroyed")
@@ -55,6 +64,9 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 	out := cmd.OutOrStdout()
 	cfg, _, err := c.g.addressConfig(cmd.ErrOrStderr())
 	if err != nil {
+		return err
+	}
+	if _, err := c.bus.apply(&cfg); err != nil {
 		return err
 	}
 	there, err := c.g.forContext(cmd)
@@ -96,12 +108,32 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 			return errors.New("not confirmed, nothing was removed")
 		}
 	}
+	return c.remove(cmd, hv, vms, app.RecordDir(stateDir(cfg)))
+}
+
+// remove removes the VMs, and notes in their records in a folder who has done it. Where there is no record of one, nobody will
+// say its end: that is an error of its own only where a reason was given, which is lost.
+func (c *downCmd) remove(cmd *cobra.Command, hv *libvirtHost, vms []vm.VM, dir string) error {
+	records := orphan.NewRecords(dir, hv.uri, "", "", zerolog.Nop())
+	uuids := map[string]string{}
+	for _, one := range vms {
+		uuids[one.Name] = one.UUID
+	}
 	var mu sync.Mutex
-	return vm.Down(cmd.Context(), hv.conn, vms, c.timeout, func(e bus.Event) {
+	var lost []error
+	err := vm.Down(cmd.Context(), hv.conn, vms, c.timeout, func(e bus.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		fmt.Fprintf(out, "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
+		fmt.Fprintf(cmd.OutOrStdout(), "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
+		if e.Event != bus.EventRemoved {
+			return
+		}
+		err := records.End(uuids[e.VM], orphan.Ended{At: time.Now().UTC(), By: whoAsks(), Reason: string(c.reason)})
+		if err != nil && (c.reason != "" || !errors.Is(err, fs.ErrNotExist)) {
+			lost = append(lost, fmt.Errorf("%s is removed, but who has done it and why is not in the history: %w", e.VM, err))
+		}
 	})
+	return errors.Join(append(lost, err)...)
 }
 
 // allowed refuses what the group's deletion protection keeps, by its VMs' metadata, which holds without a config, and by the

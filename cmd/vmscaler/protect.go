@@ -7,11 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // protectCmd is the command protect.
 type protectCmd struct {
-	g   *globals
+	g *globals
+	asking
 	off bool
 }
 
@@ -22,13 +24,15 @@ func protectCommand(g *globals) *cobra.Command {
 		Short: "Keep a VM from being chosen for scaling in, until it is taken back with --off",
 		Long: long(`
 Keep a VM from being chosen for scaling in, until it is taken back with --off. The mark is in the domain's metadata, so it
-outlives vmscaler, and this works straight on libvirt, with no config and no bus. A VM that dies is replaced all the
+outlives vmscaler, and this works straight on libvirt, with no config and no bus. Who has set it or taken it back, and why,
+is noted there, too, and a vmscaler that runs publishes it as the event "ordered". A VM that dies is replaced all the
 same, and ` + "`vmscaler down`" + ` removes it.`),
-		Example: "  vmscaler protect web-1\n  vmscaler protect web-1 --off",
+		Example: "  vmscaler protect web-1 --reason 'I debug it'\n  vmscaler protect web-1 --off",
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
 	addContext(cmd)
+	c.addReason(cmd)
 	cmd.Flags().BoolVar(&c.off, "off", false, "it may be chosen again")
 	return cmd
 }
@@ -39,7 +43,7 @@ func (c *protectCmd) run(cmd *cobra.Command, name string) error {
 		return err
 	}
 	defer hv.close()
-	if err := vm.Protect(hv.conn, one, !c.off); err != nil {
+	if err := vm.Protect(hv.conn, one, bus.Protection{On: !c.off, By: whoAsks(), Reason: string(c.reason)}); err != nil {
 		return err
 	}
 	says := "protected"
