@@ -23,7 +23,7 @@ func StatusLines(s bus.Status, loc *time.Location, wide bool) []string {
 			add("  not evaluated yet")
 		} else {
 			lines = append(lines, decisionLines(*d, s.Time)...)
-			if controls := ControlsText(d.Controls, loc); controls != "" && !strings.HasPrefix(controls, bus.NothingByHand) {
+			if controls := ControlsText(d.Controls, loc); controls != "" {
 				add("  %s", controls)
 			}
 		}
@@ -186,7 +186,7 @@ func RefreshText(r bus.Refresh, loc *time.Location) string {
 }
 
 // ControlsText reports what of a group is paused, scaled, set, whether it is a dry run, and who said so: of each, where that was
-// not all one request, and else at the end; "" where nothing holds and nobody has said anything.
+// not all one request, and else at the end; "" where nothing holds, whoever has taken back what did.
 func ControlsText(c bus.Controls, loc *time.Location) string {
 	var parts []string
 	last, apart := c.SaidOf(""), false
@@ -216,14 +216,8 @@ func ControlsText(c bus.Controls, loc *time.Location) string {
 		add(bus.ControlDryRun, "dry run")
 	}
 	text := strings.Join(parts, "; ")
-	if apart {
+	if apart || text == "" {
 		return text
-	}
-	if c.By == "" && c.Reason == "" && c.Since == nil {
-		return text
-	}
-	if text == "" {
-		text = bus.NothingByHand
 	}
 	return text + saidText(last, loc)
 }

@@ -118,12 +118,11 @@ func TestStatusLines(t *testing.T) {
 func TestControlsText(t *testing.T) {
 	since := start
 	for want, c := range map[string]bus.Controls{
-		"":                   {Paused: []bus.Scope{}},
-		"paused: out":        {Paused: []bus.Scope{bus.ScopeOut}},
-		"dry run":            {DryRun: true},
-		"paused: in, repair": {Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
-		"nothing is paused, scaled or set by hand, by me": {By: "me"},
-		`paused: out, by me ("launch at 9")`:              {Paused: []bus.Scope{bus.ScopeOut}, By: "me", Reason: "launch at 9"},
+		"":                                   {Paused: []bus.Scope{}, By: "me", Since: &since}, // who has taken back what held
+		"paused: out":                        {Paused: []bus.Scope{bus.ScopeOut}},
+		"dry run":                            {DryRun: true},
+		"paused: in, repair":                 {Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
+		`paused: out, by me ("launch at 9")`: {Paused: []bus.Scope{bus.ScopeOut}, By: "me", Reason: "launch at 9"},
 		"paused: out; dry run, by me, since 2026-01-02 15:04:05": {
 			Paused: []bus.Scope{bus.ScopeOut}, DryRun: true, By: "me",
 			Since: &since,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 )
+
 // Protect sets whether an owned VM may be chosen for scaling in, at this moment, with who wants it and why. The mark is in its
 // metadata, which outlives everything else, and so does who has taken it back. A VM that never had it is left as it is.
 func Protect(conn *libvirt.Connect, vm VM, p bus.Protection) error {

@@ -271,6 +271,33 @@ func TestHolderSaysWhereItsBusIs(t *testing.T) {
 	}
 }
 
+// The schedule is that of the file that the process reads which acts here, and not of one that just lies in the folder.
+func TestScheduleOfWhatRuns(t *testing.T) {
+	dir := alone(t)
+	flags := decider(t, statusOf("web"))
+	runs := filepath.Join(t.TempDir(), "runs.yaml")
+	for file, text := range map[string]string{
+		filepath.Join(dir, defaultConfig): "groups: [{name: other}]\n", runs: "groups: [{name: web, min: 2, max: 7}]\n",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := host.Acquire(host.Target{Names: []string{"host-system"}}, host.Holder{
+		PID: os.Getpid(), Command: "vmscaler run", URI: "qemu:///system", BusURL: flags[1], StateDir: flags[3], Config: runs,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	if out, err := command(t, "schedule"); err != nil || out != "web  now  min 2, max 7; it has no schedule\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+	if out, err := command(t, "schedule", "-c", defaultConfig); err != nil || !strings.HasPrefix(out, "other  now  ") {
+		t.Errorf("with -c: %q, %v", out, err)
+	}
+}
+
 // TestBrokenConfigOfTheFolder: commands that need only the address warn and go on; a file that is named must be right.
 func TestBrokenConfigOfTheFolder(t *testing.T) {
 	dir := alone(t)

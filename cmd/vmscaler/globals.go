@@ -64,6 +64,33 @@ func (g *globals) loadConfig(stderr io.Writer) (config.Config, error) {
 	return cfg, err
 }
 
+// runningConfig reads the config for a command that compares with what runs, and says which file that is: the one that the user
+// has named, or else that of the vmscaler on this machine whose bus the command asks, or else the usual one.
+func (g *globals) runningConfig(cmd *cobra.Command, busF busFlags) (config.Config, error) {
+	named := *g
+	who := ""
+	if _, is := g.configFile(); !is {
+		if r, err := g.find(cmd, busF); err == nil {
+			named.configPath, who = configOf(r)
+		}
+	}
+	cfg, err := named.loadConfig(cmd.ErrOrStderr())
+	if err == nil && cfg.Path != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "config file: %s%s\n", cfg.Path, who)
+	}
+	return cfg, err
+}
+
+// configOf is the config's file of the process that a command is for, and who that is; "" where it does not say.
+func configOf(r running) (path, who string) {
+	for _, h := range r.here.holders {
+		if h.BusURL == r.url && h.Config != "" {
+			return h.Config, fmt.Sprintf(", of %s (process %d)", h.Command, h.PID)
+		}
+	}
+	return "", ""
+}
+
 // addressConfig is the config for commands that need nothing of it but where libvirt and the bus are. A file that is named
 // on the command line must be right; every other one need not: what of it can be used is.
 func (g *globals) addressConfig(stderr io.Writer) (cfg config.Config, named bool, err error) {

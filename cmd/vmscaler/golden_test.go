@@ -28,10 +28,11 @@ var goldenLines = []string{
 	"status web", "status web -o name", "status wbe", "groups", "groups -o name", "vms", "vms web -o name", "host list",
 	"schedule", "diff",
 	"scale web 3", "scale web 4", "scale web 0", "scale web many", "wait web desired=3 --timeout 1m", "scale web --release",
-	"set web upper=60 max=4", "set web upper=10", "set web min=9", "set web uper=60", "set web template=x", "diff",
+	"set web upper=60 max=4", "set web upper=10", "set web min=9", "set web uper=60", "set web template=x", "diff", "scale web 4", "schedule web",
+	"scale web --release",
 	"reset web upper",
 	"reset web", "reset web lower",
-	"pause web in repair --reason maintenance", "pause web", "resume web in", "resume web", "resume web", "pause wbe",
+	"pause web in repair --reason maintenance", "pause web", "schedule web", "schedule web -o json", "resume web in", "resume web", "resume web", "pause wbe",
 	"dry-run web", "dry-run web --off", "scale web 2", "wait web desired=2 --timeout 1m",
 	"replace web-1 --reason slow", "replace web-1", "replace web-9", "replace web", "remove web-2 --group db",
 	"drain web-2", "unhealthy web-2", "standby web-2", "resume web-2", "detach web-2", "attach web-2", "attach web-7",
@@ -182,6 +183,7 @@ func steady(out, self, dir string) string {
 	out = strings.NewReplacer(self, program, dir, "DIR", name+"@"+host, "USER@HOST").Replace(out)
 	for _, r := range [][2]string{
 		{`\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?`, "TIME"},
+		{`[A-Z][a-z][a-z] \d{4}-\d\d-\d\d \d\d:\d\d [A-Z]+`, "TIME"},
 		{`127\.0\.0\.1:\d+`, "ADDRESS"},
 		{`\b` + regexp.QuoteMeta(host) + `-\d+ `, "HOST-PID "},
 		{`\d+m?s?\d*\.?\d* ?m?s\b`, "N s"},

@@ -52,7 +52,7 @@ func TestOutputIsHarmless(t *testing.T) {
 			return err
 		},
 		"a person's say": func(w io.Writer) error {
-			_, err := fmt.Fprintln(w, dashboard.ControlsText(bus.Controls{By: hostile}, time.UTC))
+			_, err := fmt.Fprintln(w, dashboard.ControlsText(bus.Controls{DryRun: true, By: hostile}, time.UTC))
 			return err
 		},
 		"an explanation": func(w io.Writer) error {

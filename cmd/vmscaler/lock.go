@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
@@ -15,8 +14,8 @@ import (
 )
 
 func holder(hv *libvirtHost, command, busURL, stateDir string, groups ...string) host.Holder {
-	if dir, err := filepath.Abs(stateDir); stateDir != "" && err == nil {
-		stateDir = dir // others read it in folders of their own
+	if stateDir != "" {
+		stateDir = absolute(stateDir) // others read it in folders of their own
 	}
 	return host.Holder{
 		PID: os.Getpid(), Command: command, URI: hv.uri, BusURL: busURL, StateDir: stateDir, Groups: groups, Since: time.Now(),

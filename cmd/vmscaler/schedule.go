@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,6 +18,7 @@ import (
 // scheduleCmd is the command schedule.
 type scheduleCmd struct {
 	g        *globals
+	bus      busFlags
 	group    string // "": all
 	upcoming int
 	output   printer.Output
@@ -24,12 +27,17 @@ type scheduleCmd struct {
 func scheduleCommand(g *globals) *cobra.Command {
 	c := &scheduleCmd{g: g}
 	cmd := &cobra.Command{
-		Use:     "schedule [GROUP]",
-		Short:   "Show the min and max that the schedules of the config set at present, and what comes next",
+		Use:   "schedule [GROUP]",
+		Short: "Show the min and max that the schedules of the config set at present, and what comes next",
+		Long: long(`
+Show the min and max that the schedules of the config set at present, what was paused or set by hand over them, and what comes
+next. Without -c it reads the file of the vmscaler that runs here, and says on stderr which one that is. Where none runs, what
+was set by hand is not known, and it says so, too.`),
 		Example: "  vmscaler schedule\n  vmscaler schedule web --upcoming 20 -o json",
 		Args:    argsBetween(0, 1),
 		RunE:    checked(c.validate, c.run),
 	}
+	c.bus.connect(cmd)
 	c.output.Add(cmd.Flags(), printer.Values())
 	cmd.Flags().IntVar(&c.upcoming, "upcoming", 5, "how many of the next actions to show of each group")
 	return cmd
@@ -47,9 +55,13 @@ func (c *scheduleCmd) validate(args []string) error {
 }
 
 func (c *scheduleCmd) run(cmd *cobra.Command) error {
-	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	cfg, err := c.g.runningConfig(cmd, c.bus)
 	if err != nil {
 		return err
+	}
+	status, err := askAs[bus.Status](c.g, cmd, c.bus, bus.RoleTap, bus.VerbStatus, bus.Query{})
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "what is paused or set by hand is not known: %s\n", err)
 	}
 	var rows []scheduleRow
 	found := false
@@ -62,7 +74,7 @@ func (c *scheduleCmd) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, of...)
+		rows = append(rows, over(of, group, status)...)
 	}
 	if !found {
 		return noGroup("the config", c.group, groupNames(cfg.Groups))
@@ -80,19 +92,23 @@ func (c *scheduleCmd) run(cmd *cobra.Command) error {
 // scheduleRow is what a group's schedule sets now, or one of its actions.
 type scheduleRow struct {
 	Group   string     `json:"group"`
-	Kind    string     `json:"kind"` // now, last or next
+	Kind    string     `json:"kind"` // now, over, last or next
 	Time    time.Time  `json:"time"`
 	Min     *int       `json:"min,omitempty"`
 	Max     *int       `json:"max,omitempty"`
 	Desired *int       `json:"desired,omitempty"`
 	Until   string     `json:"until,omitempty"`
 	Skipped *time.Time `json:"skipped,omitempty"` // the time of the day for which it is, which does not exist on this day
+	Paused  bool       `json:"paused,omitempty"`  // of what is over it: what the schedule sets is not done
+	By      string     `json:"by,omitempty"`      // of what is over it: who said so, and why; Time is since when
+	Reason  string     `json:"reason,omitempty"`
 	note    string
 }
 
 // The kinds of a row.
 const (
 	rowNow  = "now"
+	rowOver = "over" // a person has paused or set it: the schedule does not change that
 	rowLast = "last"
 	rowNext = "next"
 )
@@ -105,6 +121,8 @@ func (r scheduleRow) String() string {
 		at = rowNow
 	case rowLast:
 		at = rowLast + " " + at
+	case rowOver:
+		at = rowOver + " since " + at
 	}
 	what := sets(bus.ScheduledAction{Min: r.Min, Max: r.Max, Desired: r.Desired})
 	if r.Until != "" {
@@ -142,6 +160,47 @@ func scheduleRows(g bus.Group, now time.Time, n int) ([]scheduleRow, error) {
 		add(rowNext, m)
 	}
 	return rows, nil
+}
+
+// over adds to a group's rows what a person has paused or set over its schedule, and has the first say what holds, as far as the
+// decider has said it.
+func over(rows []scheduleRow, g bus.Group, s bus.Status) []scheduleRow {
+	i := slices.IndexFunc(s.Groups, func(of bus.GroupStatus) bool { return of.Group == g.Name && of.Decision != nil })
+	if i < 0 {
+		return rows
+	}
+	d := s.Groups[i].Decision
+	now, rest := rows[0], rows[1:]
+	now.Min, now.Max = &d.Inputs.Min, &d.Inputs.Max
+	if d.SpecHash != g.Hash() {
+		now.note += "; the vmscaler that runs has another config of the group"
+	}
+	all := []scheduleRow{now}
+	add := func(kind bus.Control, row scheduleRow) {
+		said := d.Controls.SaidOf(kind)
+		row.Group, row.Kind, row.Time, row.By, row.Reason = g.Name, rowOver, said.Since.Local(), said.By, said.Reason
+		row.note += ", " + bus.Attribution(row.By, row.Reason)
+		all = append(all, row)
+	}
+	if d.Controls.IsPaused(bus.ScopeSchedule) {
+		add(bus.ControlPaused, scheduleRow{Paused: true, note: "paused: min and max stay, and what comes due is skipped"})
+	}
+	if d.Controls.Desired != nil {
+		add(bus.ControlDesired, scheduleRow{Desired: d.Controls.Desired})
+	}
+	least, most := number(d.Controls.Set["min"]), number(d.Controls.Set["max"])
+	if least != nil || most != nil {
+		add(bus.ControlSet, scheduleRow{Min: least, Max: most})
+	}
+	return append(all, rest...)
+}
+
+// number is what a field was set to; nil: it was not.
+func number(text string) *int {
+	if n, err := strconv.Atoi(text); err == nil {
+		return &n
+	}
+	return nil
 }
 
 // sets is what an action sets, in words.

@@ -115,7 +115,7 @@ func (c *diffCmd) validate(args []string) error {
 }
 
 func (c *diffCmd) run(cmd *cobra.Command) error {
-	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	cfg, err := c.g.runningConfig(cmd, c.bus)
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,46 @@ func linesOf[T fmt.Stringer](rows []T, err error) (lines []string, _ error) {
 	return lines, err
 }
 
+// What a person has paused or set stands over the schedule, and the first line says what holds.
+func TestOverTheSchedule(t *testing.T) {
+	g := bus.DefaultGroup()
+	g.Name = "web"
+	at := time.Date(2026, 5, 8, 12, 0, 0, 0, time.Local)
+	g.Schedule = []bus.ScheduledAction{{At: "0 9 * * *", Min: new(4), Zone: "UTC"}}
+	rows, err := scheduleRows(g, at, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := bus.Decision{SpecHash: g.Hash(), Inputs: bus.Inputs{Min: 2, Max: 6}, Controls: bus.Controls{
+		Paused: []bus.Scope{bus.ScopeIn, bus.ScopeSchedule}, Desired: new(5), Set: map[string]string{"max": "6", "policy.upper": "60"},
+		By: "ann", Reason: "launch", Since: &at,
+	}}
+	status := func(d *bus.Decision) bus.Status {
+		return bus.Status{Groups: []bus.GroupStatus{{Group: "db"}, {Group: "web", Decision: d}}}
+	}
+	const said = " Fri 2026-05-08 12:00 "
+	got, _ := linesOf(over(rows, g, status(&d)), nil)
+	want := []string{"min 2, max 6", "paused: min and max stay, and what comes due is skipped", "desired 5", "max 6"}
+	if len(got) != len(want)+len(rows)-1 {
+		t.Fatalf("got %q", got)
+	}
+	for i, text := range want {
+		if i > 0 && (!strings.Contains(got[i], "\tover since"+said) || !strings.HasSuffix(got[i], text+`, by ann ("launch")`)) ||
+			i == 0 && got[0] != "web\tnow\t"+text {
+			t.Errorf("got %q, want %q in it", got[i], text)
+		}
+	}
+	d.SpecHash = "another"
+	if got := over(rows, g, status(&d))[0].String(); !strings.HasSuffix(got, "; the vmscaler that runs has another config of the group") {
+		t.Errorf("got %q", got)
+	}
+	for _, s := range []bus.Status{{}, status(nil)} {
+		if got := over(rows, g, s); len(got) != len(rows) {
+			t.Errorf("got %+v of %+v", got, s)
+		}
+	}
+}
+
 func TestScheduleLines(t *testing.T) {
 	g := bus.DefaultGroup()
 	now := time.Date(2026, 5, 8, 12, 0, 0, 0, time.UTC) // a Friday

@@ -199,7 +199,11 @@ func (r *stageRun) claim(ctx context.Context) error {
 		mu.Lock()
 		defer mu.Unlock()
 		url = cmp.Or(busURL, url)
-		_ = lock.Describe(holder(hv, r.o.command, url, state, groupNames(groups)...))
+		h := holder(hv, r.o.command, url, state, groupNames(groups)...)
+		if r.cfg.Path != "" {
+			h.Config = absolute(r.cfg.Path)
+		}
+		_ = lock.Describe(h)
 	}
 	r.describe = func(busURL string) { describe(busURL, groups) }
 	r.reload.held = func(groups []bus.Group) { describe("", groups) }

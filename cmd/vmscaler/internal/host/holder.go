@@ -24,6 +24,8 @@ type Holder struct {
 	BusURL  string `json:"bus_url,omitempty"` // where its bus listens
 	// StateDir is its state folder, where the credentials of its bus are if that is its own.
 	StateDir string `json:"state_dir,omitempty"`
+	// Config is the file that its groups are of; "": it does not say, or has none.
+	Config string `json:"config,omitempty"`
 	// Groups are those that it acts for; null where it does not say.
 	Groups []string  `json:"groups,omitempty"`
 	Since  time.Time `json:"since"`
@@ -90,7 +92,7 @@ func readHolder(f *os.File, uri string) Holder {
 	switch {
 	case json.Unmarshal(data, &said) != nil,
 		said.PID <= 0,
-		!printable(append(said.Groups, said.Command, said.URI, said.BusURL, said.StateDir)...),
+		!printable(append(said.Groups, said.Command, said.URI, said.BusURL, said.StateDir, said.Config)...),
 		errors.Is(unix.Kill(said.PID, 0), unix.ESRCH): // what stands there is of one that has ended
 		return unknown
 	case said.URI == "":
