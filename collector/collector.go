@@ -162,7 +162,7 @@ type pass struct {
 // call in flight: libvirt's client library before 10.4 can crash where keepalive gives up a connection with several. A call that
 // hangs keeps its connection, which is closed once it returns.
 type session struct {
-	conn     *libvirt.Connect
+	domains  *inventory
 	size     hostSize // empty before the first pass
 	passes   chan pass
 	passRuns bool
@@ -181,7 +181,7 @@ func (s *session) end() {
 		if s.passRuns {
 			<-s.passes
 		}
-		_, _ = s.conn.Close()
+		s.domains.close()
 	}()
 	go func() {
 		if s.slow != nil {
@@ -198,7 +198,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 		return fmt.Errorf("reach libvirt: %w", err)
 	}
 	s := &session{
-		conn: conn, passes: make(chan pass, 1), deadline: time.NewTimer(passDeadline),
+		domains: newInventory(conn), passes: make(chan pass, 1), deadline: time.NewTimer(passDeadline),
 		beside: &slowReader{dial: c.cfg.Dial}, slows: make(chan slowResult, 1),
 	}
 	defer s.end()
@@ -217,7 +217,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 func (c *Collector) read(ctx context.Context, s *session) {
 	if !s.passRuns {
 		s.passRuns = true
-		go func(known hostSize) { s.passes <- readAll(s.conn, known, c.cfg.Identify, c.cfg.Local) }(s.size)
+		go func(known hostSize) { s.passes <- s.domains.readAll(known, c.cfg.Identify, c.cfg.Local, time.Now()) }(s.size)
 		s.deadline.Reset(passDeadline)
 	}
 	if now := time.Now(); s.slow == nil && now.Sub(s.lastSlow) >= slowInterval {
@@ -262,20 +262,22 @@ func (c *Collector) untilTick(ctx context.Context, s *session, ticks <-chan time
 
 // readAll makes a pass. The host's size is read once a connection, by its first pass: like every call it may never
 // return, and the stage must still be able to say so and to end.
-func readAll(lv *libvirt.Connect, size hostSize, identify func(*libvirt.Connect) (bus.HostID, string, error), local bool) pass {
+func (v *inventory) readAll(
+	size hostSize, identify func(*libvirt.Connect) (bus.HostID, string, error), local bool, now time.Time,
+) pass {
 	var p pass
 	if size.id == "" {
-		if size, p.err = readSize(lv, identify); p.err != nil {
+		if size, p.err = readSize(v.conn, identify); p.err != nil {
 			return p
 		}
 	}
 	start := time.Now()
 	p.size = size
-	p.readings, p.err = readDomains(lv)
+	p.readings, p.err = v.read(now)
 	if p.err != nil {
 		return p
 	}
-	p.host, p.counter = readHost(lv, size, local)
+	p.host, p.counter = readHost(v.conn, size, local)
 	p.elapsed = time.Since(start)
 	return p
 }

@@ -345,7 +345,9 @@ func TestSampleFollowsTheVM(t *testing.T) {
 func TestReadDomainsOfARestartedVM(t *testing.T) {
 	conn := host(t)
 	dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, time.Now()), true)
-	first, err := readDomains(conn)
+	domains := newInventory(conn)
+	t.Cleanup(domains.close)
+	first, err := domains.read(time.Now())
 	if err != nil || len(first) != 1 {
 		t.Fatalf("%v: %+v", err, first)
 	}
@@ -355,7 +357,7 @@ func TestReadDomainsOfARestartedVM(t *testing.T) {
 	if err := dom.Create(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := readDomains(conn)
+	second, err := domains.read(time.Now())
 	if err != nil || len(second) != 1 {
 		t.Fatalf("%v: %+v", err, second)
 	}

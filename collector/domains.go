@@ -23,75 +23,58 @@ type reading struct {
 	err        error      // why state and counter are unknown
 }
 
-// readDomains lists the domains that vmscaler owns. Its calls (list, metadata, info) are answered by libvirt
-// itself in well under a millisecond each and never wait for a QEMU process. The bulk statistics call would: its
-// cpu-total group asks the monitor, and with one stopped QEMU it hangs for all.
-func readDomains(conn *libvirt.Connect) ([]reading, error) {
-	doms, err := conn.ListAllDomains(0)
-	if err != nil {
-		return nil, fmt.Errorf("list domains: %w", err)
-	}
-	var all []reading
-	for i := range doms {
-		r, ours, err := readDomain(&doms[i])
-		if err != nil {
-			freeDomains(doms[i:])
-			return nil, err
-		}
-		if ours {
-			all = append(all, r)
-		}
-		freeDomains(doms[i : i+1])
-	}
-	return all, nil
-}
-
-func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
-	if r.uuid, err = dom.GetUUIDString(); err != nil {
-		return r, false, fmt.Errorf("read a domain's UUID: %w", err)
-	}
+// readKnown reads what a domain is by its metadata.
+func readKnown(dom *libvirt.Domain, uuid string) (*known, error) {
+	r := reading{uuid: uuid}
+	foreign := &known{reading: r}
+	var err error
 	if r.name, err = dom.GetName(); err != nil {
-		return r, false, fmt.Errorf("read the name of domain %s: %w", r.uuid, err)
+		return nil, fmt.Errorf("read the name of domain %s: %w", uuid, err)
 	}
 	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, 0)
 	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA), errors.Is(err, libvirt.ERR_NO_DOMAIN):
-		return r, false, nil // not ours, or gone since the list was made
+		return foreign, nil // not ours, or gone since the list was made
 	case err != nil:
-		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
+		return nil, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
-	if r.meta, err = bus.ParseMetadata(element, r.uuid); err != nil {
-		return r, false, nil //nolint:nilerr // not ours: a copy of one of our definitions, or damaged
+	if r.meta, err = bus.ParseMetadata(element, uuid); err != nil {
+		return foreign, nil //nolint:nilerr // not ours: a copy of one of our definitions, or damaged
 	}
 	if bus.CheckDomainName(r.name) != nil {
-		return r, false, nil //nolint:nilerr // not ours either: the actuator, which leaves it alone, names it
+		return foreign, nil //nolint:nilerr // not ours either: the actuator, which leaves it alone, names it
 	}
-	switch r.protected, err = isProtected(dom); {
+	if r.protected, err = isProtected(dom); err == nil {
+		r.order, err = orderOf(dom)
+	}
+	if err == nil {
+		r.rebooted, err = rebootedAt(dom)
+	}
+	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
-		return r, false, nil
+		return foreign, nil
 	case err != nil:
-		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
+		return nil, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
-	if r.order, err = orderOf(dom); err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
-	}
-	if r.rebooted, err = rebootedAt(dom); err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
-		return r, false, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
-	}
+	return &known{reading: r, ours: true}, nil
+}
+
+// readInfo adds to a reading how its domain is at this moment, and reports whether that is still there.
+func readInfo(dom *libvirt.Domain, r *reading) (there bool) {
 	info, err := dom.GetInfo()
 	switch {
 	case errors.Is(err, libvirt.ERR_NO_DOMAIN):
-		return r, false, nil
+		return false
 	case err != nil:
 		r.state, r.err = bus.StateUnknown, fmt.Errorf("read the info of domain %s: %w", r.name, err)
-		return r, true, nil
+		return true
 	}
 	at := time.Now()
 	r.state = bus.StateFromLibvirt(int(info.State))
 	if r.state == bus.StatePaused {
 		switch state, reason, err := dom.GetState(); {
 		case errors.Is(err, libvirt.ERR_NO_DOMAIN):
-			return r, false, nil
+			return false
 		case err == nil && state == libvirt.DOMAIN_PAUSED && bus.PausedForNow(reason):
 			r.state = bus.StateOther
 		}
@@ -99,7 +82,7 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	if r.state == bus.StateShutoff {
 		switch saved, err := dom.HasManagedSaveImage(0); {
 		case errors.Is(err, libvirt.ERR_NO_DOMAIN):
-			return r, false, nil
+			return false
 		case err == nil && saved: // a driver without managed save has none
 			r.state = bus.StateSaved
 		}
@@ -107,15 +90,15 @@ func readDomain(dom *libvirt.Domain) (r reading, ours bool, err error) {
 	r.memoryMiB = int(info.Memory / 1024)
 	r.counter.vcpus = int(info.NrVirtCpu)
 	if r.state != bus.StateRunning {
-		return r, true, nil // a domain that is off still carries a CPU time, and it is not the guest's
+		return true // a domain that is off still carries a CPU time, and it is not the guest's
 	}
 	run, err := dom.GetID()
 	if err != nil { // stopped just now
 		r.state, r.err = bus.StateUnknown, fmt.Errorf("read the id of domain %s: %w", r.name, err)
-		return r, true, nil
+		return true
 	}
 	r.counter = counter{run: run, cpu: time.Duration(info.CpuTime), at: at, vcpus: int(info.NrVirtCpu)}
-	return r, true, nil
+	return true
 }
 
 // isProtected reports whether a person has taken a VM out of scaling in. It is an element of its own, as the actuator writes

@@ -3,6 +3,7 @@ package libvirttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -32,8 +33,9 @@ func runEvents() {
 	}
 }
 
-// NewHost connects to the test driver's host when it is new: with its own domain alone. The event loop frees the connections of
-// the test before in its own time, and who was tested may close one after it has returned.
+// NewHost connects to the test driver's host when it is new. The event loop frees the connections of the test before in its own
+// time, and who was tested may close one after it has returned. Until then there is the old host, and it may be one that sends no
+// event any more: libvirt forgets to wake up for those that come while the last listener leaves.
 func NewHost(t testing.TB) *libvirt.Connect {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -45,22 +47,31 @@ func NewHost(t testing.TB) *libvirt.Connect {
 		if err != nil {
 			t.Fatal(err)
 		}
-		on, err := conn.ListDomains()
+		isNew, err := mark(conn)
 		if err != nil {
 			t.Fatal(err)
 		}
-		off, err := conn.ListDefinedDomains()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(on) == 1 && len(off) == 0 {
+		if isNew {
 			return conn
 		}
 		_, _ = conn.Close()
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			t.Fatalf("the host is not new: it has %d domains that run, and %v", len(on), off)
+			t.Fatal("the host is still that of an earlier test: a connection to it was not closed")
 		}
 	}
+}
+
+// mark leaves a note at the domain that a new host has, and reports whether there was none.
+func mark(conn *libvirt.Connect) (isNew bool, err error) {
+	dom, err := conn.LookupDomainByName("test")
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = dom.Free() }()
+	if _, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_DESCRIPTION, "", 0); !errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+		return false, err
+	}
+	return true, dom.SetMetadata(libvirt.DOMAIN_METADATA_DESCRIPTION, "used", "", "", libvirt.DOMAIN_AFFECT_LIVE)
 }

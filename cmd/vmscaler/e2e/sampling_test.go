@@ -75,6 +75,33 @@ func (w *world) readCounters(dom *libvirt.Domain) counters {
 	return c
 }
 
+// TestSampleShowsWhatOthersWrite: what another connection writes about a VM is in the next sample or the one after that, long
+// before the collector would look for it by itself.
+func TestSampleShowsWhatOthersWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(w.config("max: 1"))
+	p.until("a sample has the VM", func() bool { return len(p.sample.VMs) == 1 })
+	dom := w.domain(w.group + "-1")
+	for _, element := range []string{bus.Protection{On: true, Since: time.Now()}.XML(), ""} {
+		if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.ProtectionKey, bus.ProtectionURI,
+			libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+			t.Fatal(err)
+		}
+		written, samples := time.Now(), map[time.Time]bool{}
+		p.until("a sample shows "+element, func() bool {
+			if p.sample.Time.After(written) {
+				samples[p.sample.Time] = true
+			}
+			return len(p.sample.VMs) == 1 && p.sample.VMs[0].Protected == (element != "")
+		})
+		if len(samples) > 3 {
+			t.Errorf("%d samples did not show %q", len(samples)-1, element)
+		}
+	}
+	p.stop()
+}
+
 // TestReadyByLease: a guest whose agent is not asked is ready when it has a DHCP lease.
 func TestReadyByLease(t *testing.T) {
 	t.Parallel()

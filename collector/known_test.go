@@ -1,0 +1,193 @@
+package collector
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// inventoryOf is one of a connection of its own, as a session has it.
+func inventoryOf(t *testing.T) *inventory {
+	t.Helper()
+	conn, err := dialTest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newInventory(conn)
+	t.Cleanup(v.close)
+	return v
+}
+
+// all are the owned domains at a moment.
+func (v *inventory) all(t *testing.T, now time.Time) []reading {
+	t.Helper()
+	all, err := v.read(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// await waits until events have said that domains changed.
+func (v *inventory) await(t *testing.T, uuids ...string) {
+	t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	missing := func() bool {
+		v.changed.mu.Lock()
+		defer v.changed.mu.Unlock()
+		return slices.ContainsFunc(uuids, func(uuid string) bool { return !v.changed.uuids[uuid] })
+	}
+	for missing() {
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			t.Fatal("no event came")
+		}
+	}
+}
+
+func set(t *testing.T, dom *libvirt.Domain, key, uri, element string) {
+	t.Helper()
+	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, key, uri, libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// changesOfAVM are what others write about a VM, and whether a reading shows it.
+var changesOfAVM = []struct {
+	name, key, uri, element string
+	shows                   func(reading) bool
+}{
+	{
+		"phase", bus.MetadataKey, bus.MetadataURI, must(bus.Metadata{
+			Group: "web", UUID: ourUUID, Created: t0, Phase: bus.PhaseDraining, Since: t0, Pool: testPool, Volume: "x",
+		}.XML()),
+		func(r reading) bool { return r.meta.Phase == bus.PhaseDraining },
+	},
+	{"protection", bus.ProtectionKey, bus.ProtectionURI, bus.Protection{On: true, Since: t0}.XML(), func(r reading) bool { return r.protected }},
+	{
+		"order", bus.OrderKey, bus.OrderURI, must(bus.VMOrder{Verb: bus.VMReplace, At: t0}.XML()),
+		func(r reading) bool { return r.order.Is(bus.VMReplace) },
+	},
+	{
+		"restart", bus.RebootKey, bus.RebootURI, bus.Reboot{At: t0}.XML(),
+		func(r reading) bool { return r.rebooted != nil && r.rebooted.Equal(t0) },
+	},
+}
+
+func must(element string, err error) string {
+	if err != nil {
+		panic(err)
+	}
+	return element
+}
+
+// What another connection writes about a VM is in the first pass after its event, also when that comes at once.
+func TestReadAgainAfterAnEvent(t *testing.T) {
+	for _, c := range changesOfAVM {
+		t.Run(c.name, func(t *testing.T) {
+			conn := host(t)
+			dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), true)
+			v, now := inventoryOf(t), time.Now()
+			if all := v.all(t, now); len(all) != 1 || c.shows(all[0]) {
+				t.Fatalf("before: %+v", all)
+			}
+			set(t, dom, c.key, c.uri, c.element)
+			v.await(t, ourUUID)
+			if all := v.all(t, now); len(all) != 1 || !c.shows(all[0]) {
+				t.Fatalf("after the event: %+v", all)
+			}
+			if c.uri != bus.MetadataURI {
+				set(t, dom, c.key, c.uri, "")
+				v.await(t, ourUUID)
+				if all := v.all(t, now); len(all) != 1 || c.shows(all[0]) {
+					t.Fatalf("after it was removed: %+v", all)
+				}
+			}
+		})
+	}
+}
+
+// An event that is lost, or never sent, delays a change and hides none.
+func TestReadAgainWithoutEvents(t *testing.T) {
+	for _, c := range changesOfAVM {
+		t.Run(c.name, func(t *testing.T) {
+			conn := host(t)
+			dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), true)
+			lost, none, now := inventoryOf(t), inventoryOf(t), time.Now()
+			lost.started, lost.listens = true, true // as it believes
+			none.started = true
+			for _, v := range []*inventory{lost, none} {
+				v.all(t, now)
+			}
+			set(t, dom, c.key, c.uri, c.element)
+			if all := lost.all(t, now); len(all) != 1 || c.shows(all[0]) {
+				t.Errorf("events are lost, and it reads all the time: %+v", all)
+			}
+			if all := lost.all(t, now.Add(rereadAfter)); len(all) != 1 || !c.shows(all[0]) {
+				t.Errorf("events are lost, and it never reads again: %+v", all)
+			}
+			if all := none.all(t, now); len(all) != 1 || !c.shows(all[0]) {
+				t.Errorf("a driver without events: %+v", all)
+			}
+		})
+	}
+}
+
+// Whose a domain is can change, too.
+func TestOwnershipFollowsTheDefinition(t *testing.T) {
+	conn := host(t)
+	define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), false)
+	define(t, conn, "web-2", otherUUID, "", false)
+	v, now := inventoryOf(t), time.Now()
+	names := func() string {
+		var all []string
+		for _, r := range v.all(t, now) {
+			all = append(all, r.name)
+		}
+		slices.Sort(all)
+		return strings.Join(all, " ")
+	}
+	if got := names(); got != "web-1" {
+		t.Fatalf("got %s, want web-1", got)
+	}
+	define(t, conn, "web-1", ourUUID, "", false)
+	define(t, conn, "web-2", otherUUID, metadata(t, "web-2", otherUUID, t0), false)
+	v.await(t, ourUUID, otherUUID)
+	if got := names(); got != "web-2" {
+		t.Errorf("got %s, want web-2, which is ours now, alone", got)
+	}
+}
+
+// Domains that were read first at one moment are not read again in one and the same pass.
+func TestReadAgainInTurn(t *testing.T) {
+	conn := host(t)
+	var uuids []string
+	for i := range 20 {
+		uuid := strings.Replace(otherUUID, "0000", "0000"[:3]+string(rune('a'+i%6)), 1)
+		uuid = uuid[:len(uuid)-2] + string(rune('0'+i/10)) + string(rune('0'+i%10))
+		define(t, conn, "web-"+string(rune('a'+i)), uuid, metadata(t, "web-1", uuid, t0), false)
+		uuids = append(uuids, uuid)
+	}
+	v, now := inventoryOf(t), time.Now()
+	v.all(t, now)
+	until := map[time.Time]bool{}
+	for _, uuid := range uuids {
+		at := v.domains[uuid].until
+		if !at.After(now) || at.After(now.Add(rereadAfter)) {
+			t.Errorf("it is read again after %s, want up to %s", at.Sub(now), rereadAfter)
+		}
+		until[at] = true
+	}
+	if len(until) < 2 {
+		t.Errorf("all %d are read again at %v", len(uuids), until)
+	}
+}
