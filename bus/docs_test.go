@@ -393,6 +393,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 
 	// In two tables: among all subjects, and with their answers.
 	verbs := []string{
+		strings.TrimPrefix(bus.ApplySubject, "vmscaler.ctl."),
 		bus.VerbDryRun,
 		bus.VerbExplain,
 		bus.VerbForget,

@@ -91,5 +91,16 @@ func Encode(m Outgoing, serverMost int) ([]byte, error) {
 	return data, nil
 }
 
+// EncodeAnswer is an answer as it is sent, its texts cut where they are too long. It is [ErrUnfit] where who asks would refuse it.
+func EncodeAnswer(m Message) ([]byte, error) {
+	if long, is := m.(cutter); is {
+		long.cut()
+	}
+	if err := m.check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnfit, err)
+	}
+	return json.Marshal(m) //nolint:wrapcheck // plain fields only: cannot happen
+}
+
 // MaxBytes is how many bytes a message of m's type may have.
 func MaxBytes(m Message) int { return m.most() }

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"encoding/json"
 	"reflect"
 	"regexp"
 	"slices"
@@ -77,6 +78,17 @@ func DefaultPrometheus() Prometheus {
 
 // IsZero reports whether all is as by default: such a group is the same to older programs as one of theirs.
 func (p Prometheus) IsZero() bool { return reflect.DeepEqual(p, DefaultPrometheus()) }
+
+// UnmarshalJSON reads a policy as it was written: what was left out of it there is the default.
+func (p *Policy) UnmarshalJSON(data []byte) error {
+	type plain Policy
+	read := plain{Prometheus: DefaultPrometheus()}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err //nolint:wrapcheck // it says where
+	}
+	*p = Policy(read)
+	return nil
+}
 
 // Header is one field of an HTTP request.
 type Header struct {

@@ -57,7 +57,10 @@ var (
 func (r Role) Permissions() Permissions {
 	switch r {
 	case RoleCollector:
-		return Permissions{Publish: []string{AllSamples, "vmscaler.health.collector.*"}}
+		return Permissions{
+			Publish:   []string{AllSamples, "vmscaler.health.collector.*", RoleOperator.InboxPrefix() + ".>"},
+			Subscribe: []string{ApplySubject},
+		}
 	case RoleDecider:
 		return Permissions{
 			// Its answers may go to inboxes only. NATS could allow it to answer each request wherever that wants the
@@ -71,7 +74,7 @@ func (r Role) Permissions() Permissions {
 				"$KV." + LockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + LockBucket, "$JS.API.DIRECT.GET.KV_" + LockBucket + ".>",
 			},
 			Subscribe: slices.Concat(
-				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, AllLoads, AllWakes, r.InboxPrefix() + ".>"},
+				[]string{AllSamples, AllDecisions, AllHealth, AllMetrics, AllLoads, AllWakes, ApplySubject, r.InboxPrefix() + ".>"},
 				readRequests,
 				writeRequests,
 				vmRequests(VMVerbs()...),
@@ -82,7 +85,7 @@ func (r Role) Permissions() Permissions {
 		return Permissions{
 			Publish: []string{AllEvents, "vmscaler.health.actuator.*", AllVictims, AllLoads, RoleOperator.InboxPrefix() + ".>"},
 			Subscribe: slices.Concat(
-				[]string{AllDecisions, AllSamples, ActuatorHealth, r.InboxPrefix() + ".>", VictimsInbox + ".>"},
+				[]string{AllDecisions, AllSamples, ActuatorHealth, ApplySubject, r.InboxPrefix() + ".>", VictimsInbox + ".>"},
 				hookRequests,
 			),
 		}

@@ -113,7 +113,7 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 		}
 	}
 	for subject, answer := range answers {
-		err := c.serveSubject(ctx, subject, answer)
+		err := c.serveSubject(ctx, subject, maxQuery, answer)
 		if err != nil {
 			return fmt.Errorf("bus: serve %s: %w", subject, err)
 		}
@@ -128,17 +128,18 @@ const (
 	maxQuery    = 16 << 10 // bytes of one
 )
 
-// serveSubject answers the requests of a subject one after the other, so that a flood of one kind holds no other one up.
-func (c *Conn) serveSubject(ctx context.Context, subject string, answer func(*nats.Msg)) error {
+// serveSubject answers the requests of a subject, of so many bytes at most, one after the other, so that a flood of one kind holds
+// no other one up.
+func (c *Conn) serveSubject(ctx context.Context, subject string, most int, answer func(*nats.Msg)) error {
 	waiting := make(chan *nats.Msg, maxRequests)
 	sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {
 		switch {
 		case !isInbox(msg.Reply):
 			c.Drop(msg.Subject, fmt.Errorf("its answer should go to %q, which is no inbox", bus.Clip(msg.Reply, 80)))
 			return
-		case len(msg.Data) > maxQuery:
-			c.Drop(msg.Subject, fmt.Errorf("the request has %d bytes, %d are allowed", len(msg.Data), maxQuery))
-			c.respond(msg, new(refused(bus.RefusedTooBig, "the request has %d bytes, %d are allowed", len(msg.Data), maxQuery)))
+		case len(msg.Data) > most:
+			c.Drop(msg.Subject, fmt.Errorf("the request has %d bytes, %d are allowed", len(msg.Data), most))
+			c.respond(msg, new(refused(bus.RefusedTooBig, "the request has %d bytes, %d are allowed", len(msg.Data), most)))
 			return
 		}
 		select {

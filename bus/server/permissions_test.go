@@ -149,6 +149,7 @@ func permissionTable() []may {
 		},
 		{"vmscaler.ctl.unhealthy", "request to mark one VM as unhealthy", []string{"vmscaler.ctl.unhealthy"}, nil, "OL", "D"},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
+		{"vmscaler.ctl.apply", "request to have other groups hold", []string{"vmscaler.ctl.apply"}, nil, "O", "CDA"},
 		{
 			"vmscaler.ctl.<other>",
 			"any other request",
@@ -243,7 +244,7 @@ func permissionTable() []may {
 			"answers to operators",
 			[]string{"_VMSCALER.operator.x"},
 			[]string{"_VMSCALER.operator.x", "_VMSCALER.operator.>"},
-			"DA",
+			"CDA",
 			"O",
 		},
 		{
