@@ -26,14 +26,18 @@ const checkWithin = 20 * time.Second
 // reloader has the groups of the config file hold while the stages run. A file that is not right changes nothing.
 type reloader struct {
 	read    func() (config.Config, []config.Warning, error) // the config as the process would start with it
+	overlay func(*config.Config) error                      // what the command line says over it; nil: nothing
 	check   func(context.Context, config.Config) error      // what the host lacks for it
 	held    func([]bus.Group)                               // is called once other groups hold
 	stages  chan app.Reload
 	service *service.Notifier
 	log     zerolog.Logger
 
-	mu  sync.Mutex // one reload at a time
-	cfg config.Config
+	now func() time.Time
+
+	mu       sync.Mutex // one reload at a time
+	cfg      config.Config
+	prepared prepared
 }
 
 // groups are those that hold.
@@ -53,7 +57,15 @@ func (r *reloader) reload(ctx context.Context, by, reason string) ([]config.Chan
 	if err != nil || len(changes) == 0 {
 		return nil, err
 	}
-	to := bus.Reload{Groups: next.Groups, Changes: map[string]string{}, By: by, Reason: reason}
+	if err := r.hand(ctx, next.Groups, changes, by, reason); err != nil {
+		return nil, err
+	}
+	return changes, nil
+}
+
+// hand has groups hold in all stages of the process, or in none.
+func (r *reloader) hand(ctx context.Context, groups []bus.Group, changes []config.Change, by, reason string) (err error) {
+	to := bus.Reload{Groups: groups, Changes: map[string]string{}, By: by, Reason: reason}
 	for _, c := range changes {
 		to.Changes[c.Group] = c.Sentence()
 	}
@@ -61,7 +73,7 @@ func (r *reloader) reload(ctx context.Context, by, reason string) ([]config.Chan
 	select {
 	case r.stages <- app.Reload{Reload: to, Done: func(err error) { answer <- err }}:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	select {
 	case err = <-answer:
@@ -69,11 +81,11 @@ func (r *reloader) reload(ctx context.Context, by, reason string) ([]config.Chan
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r.cfg.Groups = next.Groups
-	r.held(next.Groups)
-	return changes, nil
+	r.cfg.Groups = groups
+	r.held(groups)
+	return nil
 }
 
 // plan is the config that would hold, and what it changes.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -47,7 +48,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 				read:   func() (config.Config, []config.Warning, error) { return tt.read, nil, tt.readErr },
 				check:  func(context.Context, config.Config) error { return tt.host },
 				held:   func(groups []bus.Group) { held = groupNames(groups) },
-				stages: make(chan app.Reload, 1), service: service.Nobody(), log: zerolog.Nop(), cfg: before,
+				stages: make(chan app.Reload, 1), service: service.Nobody(), log: zerolog.Nop(), cfg: before, now: time.Now,
 			}
 			handed := make(chan bus.Reload, 1)
 			go func() {

@@ -77,7 +77,7 @@ func (c *runCmd) run(cmd *cobra.Command) error {
 	}
 	o := runOptions{
 		command: "vmscaler run", stages: stages, setup: c.setup, wantsLog: cmd.Flags().Changed("log-level"),
-		read:  c.g.reader(c.bus, c.overlay),
+		read: c.g.reader(c.bus, c.overlay), overlay: c.overlay,
 		plain: c.noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv),
 	}
 	if c.http.wanted(cfg, slices.Contains(stages, app.StageDashboard)) {

@@ -39,6 +39,8 @@ type runOptions struct {
 	http     *httpFlags // nil: nothing is served
 	// read is the config as the process would start with it now.
 	read func() (config.Config, []config.Warning, error)
+	// overlay is what the command line says over the groups of a config; nil: nothing.
+	overlay func(*config.Config) error
 }
 
 func (o runOptions) has(stages ...string) bool {
@@ -63,9 +65,9 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 	}
 	r.reload = &reloader{
 		read: o.read, check: func(context.Context, config.Config) error { return nil }, held: func([]bus.Group) {},
-		stages: make(chan app.Reload), service: r.stages.Service, cfg: cfg,
+		stages: make(chan app.Reload), service: r.stages.Service, cfg: cfg, overlay: o.overlay, now: time.Now,
 	}
-	r.stages.Reloads = r.reload.stages
+	r.stages.Reloads, r.stages.Apply = r.reload.stages, r.reload.apply
 	r.serve(ctx)
 	if o.has(app.StageCollector, app.StageActuator) {
 		if err := r.reach(ctx); err != nil {

@@ -65,6 +65,8 @@ type Options struct {
 	Ready func(busURL string)
 	// Reloads are other groups that are to hold; nil: there are none.
 	Reloads <-chan Reload
+	// Apply answers a step of having other groups hold in all processes; nil: nobody does.
+	Apply func(context.Context, bus.Apply) bus.Applied
 	// Service is told how the process is; nil: nobody is.
 	Service *service.Notifier
 }
@@ -135,6 +137,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	wg.Go(func() { _ = o.Service.Run(ctx) })
 	wg.Go(func() { reloading.run(ctx, o.Reloads) })
+	if err := serveApply(ctx, o, stages); err != nil {
+		cancel(err)
+	}
 	if o.Notify != nil {
 		wg.Go(func() { tell(ctx, o, connect) })
 	}
@@ -151,9 +156,10 @@ func Run(ctx context.Context, o Options) error {
 
 // stage is one stage of this process: what it runs, over a connection of its own.
 type stage struct {
-	name string
-	conn *client.Conn
-	runs []func(context.Context) error
+	name     string
+	instance string // as its health says it
+	conn     *client.Conn
+	runs     []func(context.Context) error
 }
 
 // claiming is dial for the stage that acts: what it reaches must be this process's.
@@ -267,7 +273,7 @@ func build(ctx context.Context, o Options, makers []maker, connect connector) (s
 			return stages, err
 		}
 		reporter := client.NewReporter(conn, m.name, o.Version, o.Log)
-		stages = append(stages, stage{name: m.name, conn: conn})
+		stages = append(stages, stage{name: m.name, instance: reporter.Instance(), conn: conn})
 		run, err := m.make(conn, reporter, func(err error) {
 			var note client.Note
 			var troubles bus.Troubles

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -63,4 +65,24 @@ func (r *reloading) reload(ctx context.Context, to bus.Reload) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// serveApply answers for all stages of the process that go by the groups, over the connection of one of them.
+func serveApply(ctx context.Context, o Options, stages []stage) error {
+	var names []string
+	var first *stage
+	for i, s := range stages {
+		if slices.Contains(bus.GroupStages(), s.name) {
+			names = append(names, s.name)
+			first = cmp.Or(first, &stages[i])
+		}
+	}
+	if first == nil || o.Apply == nil {
+		return nil
+	}
+	return first.conn.ServeApply(ctx, func(ctx context.Context, order bus.Apply) bus.Applied {
+		a := o.Apply(ctx, order)
+		a.Instance, a.Stages = first.instance, names
+		return a
+	})
 }
