@@ -89,9 +89,9 @@ end_run() {
 
 make_root() { # SUITE MIRROR
 	local start=$SECONDS packages log=$dir/mmdebstrap.log
-	# tini, as the root has no init; Prometheus, which the tests download where it is missing, as they have no network there; the rest
-	# is what a machine has and a bare root has not.
-	packages=$( ("${self%/*}/host-setup.sh" names test && printf '%s\n' tini iproute2 procps mount prometheus) | sort -u | paste -sd ,)
+	# tini, as the root has no init; Prometheus, HAProxy and nginx, which the tests download where they are missing, as they have no
+	# network there; the rest is what a machine has and a bare root has not.
+	packages=$( ("${self%/*}/host-setup.sh" names test && printf '%s\n' tini iproute2 procps mount prometheus haproxy nginx-light) | sort -u | paste -sd ,)
 	if [ -n "$(find "$dir/root.tar" -mtime -7 2>/dev/null)" ] && [ "$(cat "$dir/packages" 2>/dev/null)" = "$packages" ]; then
 		say "the root of $1 is there"
 		return

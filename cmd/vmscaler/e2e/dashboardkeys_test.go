@@ -196,7 +196,8 @@ func (s *terminal) shows(words ...string) {
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
 	deadline := time.After(20 * time.Second)
-	for !containsAll(s.text(), words...) {
+	// A sentence is broken wherever a line is full.
+	for !containsAll(strings.Join(strings.Fields(s.text()), " "), words...) {
 		select {
 		case <-poll.C:
 		case <-deadline:
