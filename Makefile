@@ -11,7 +11,7 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)
 NATS_VERSION     := v0.5.1
 NATS             := .tools/nats-$(NATS_VERSION)
-NFPM_VERSION     := v2.48.0
+NFPM_VERSION := v2.43.4
 NFPM             := .tools/nfpm-$(NFPM_VERSION)
 CYCLONEDX_VERSION := v1.10.0
 CYCLONEDX         := .tools/cyclonedx-gomod-$(CYCLONEDX_VERSION)
@@ -95,13 +95,16 @@ test-external: ## the longer tests on a NATS server that is not embedded
 	@$(HOST) libvirt
 	$(HOST) as-libvirt go test -race -timeout 20m -tags external -run External -v ./cmd/vmscaler/e2e
 
-# Minutes each, for what wants time to pass on real VMs: a host that is full, a load in the middle of a refresh, old VMs.
+# Minutes each, for what wants time to pass on real VMs: a host that is full, a load in the middle of a refresh, old VMs; and what
+# would make `make test` too long.
+LONG := RefreshOnAFullHost|LoadDuringARefresh|MaxLifetime|Victims|HostNICsAndHugepages|Replay|LoadBalancersOfVMs|Virsh
+LONG := $(LONG)|StoppedQEMU|SlowGuests|TemplateInstall|ReplacementsKeepTheAddresses
 .PHONY: test-long
 test-long: $(NATS) ## the end-to-end tests that take longest
 	@$(HOST) packages test
 	@$(HOST) libvirt
-	$(HOST) as-libvirt go test -count 1 -timeout 40m -parallel 2 -tags long -v \
-		-run '^Test(RefreshOnAFullHost|LoadDuringARefresh|MaxLifetime|Victims|HostNICsAndHugepages|Replay|LoadBalancersOfVMs)$$' ./cmd/vmscaler/e2e
+	$(HOST) as-libvirt go test -count 1 -timeout 60m -parallel 2 -tags long -v \
+		-run '^Test($(LONG))$$' ./cmd/vmscaler/e2e
 
 # On a libvirtd of its own, which it stops and kills. Part of `make test` in short; this is the long run: each fault at least
 # twice, then on at random. CHAOS_SEED and CHAOS_ONLY=fault,... repeat what failed.
@@ -177,11 +180,29 @@ dist/vmscaler: build
 package: $(NFPM) dist/vmscaler ## the deb and the rpm, in dist/
 	$(HOST) exec packaging/package.sh $(NFPM) dist/vmscaler dist
 
-# Of this machine's architecture.
+# Each architecture's program is built by one Go, so that a release is the same bytes wherever it is made, and has the standard
+# library's fixes. The one that is not this machine's is built with Debian's cross compiler.
+RELEASE_GO := go1.26.11
+ARCHS      := amd64 arm64
 .PHONY: release
-release: package $(CYCLONEDX) ## the packages with a bill of materials (CycloneDX) and checksums, in dist/
-	$(HOST) exec $(CYCLONEDX) bin -json -noserial -version $(VERSION) -output dist/vmscaler.cdx.json dist/vmscaler
+release: $(NFPM) $(CYCLONEDX) vulncheck ## the packages of amd64 and arm64, bills of materials (CycloneDX) and checksums, in dist/
+	@$(HOST) packages release
+	rm -rf dist
+	for arch in $(ARCHS); do GOTOOLCHAIN=$(RELEASE_GO) $(HOST) exec packaging/release.sh $(NFPM) $(CYCLONEDX) $$arch $(VERSION) dist; done
 	cd dist && sha256sum $$(ls | grep -v SHA256SUMS) >SHA256SUMS && sha256sum --check --quiet SHA256SUMS
+
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK         := .tools/govulncheck-$(GOVULNCHECK_VERSION)
+$(GOVULNCHECK):
+	@$(HOST) packages build
+	@GOBIN=$(CURDIR)/.tools $(HOST) quietly release "govulncheck $(GOVULNCHECK_VERSION) built into .tools/" \
+		go install -v golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	@mv .tools/govulncheck $@
+
+# Not part of test, nor of CI: what is known changes every day, the code does not.
+.PHONY: vulncheck
+vulncheck: $(GOVULNCHECK) ## known vulnerabilities that the program, built as a release, can reach
+	GOTOOLCHAIN=$(RELEASE_GO) $(HOST) exec packaging/vulncheck.sh $(GOVULNCHECK)
 
 test-package: $(NFPM) dist/vmscaler ## two builds of the packages are the same; the deb installs, upgrades, goes; units are hardened
 	$(HOST) exec packaging/test-package.sh $(NFPM) dist/vmscaler

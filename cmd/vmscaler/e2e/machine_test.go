@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -206,4 +207,16 @@ domain_xml: |
 		t.Errorf("left behind: %s (%v)", nvram[1], err)
 	}
 	w.refused([]string{"config", "check", "-c", w.withoutNetwork("machine: pc-none-1.0")}, "machine: found", "pc-none-1.0")
+}
+
+// askAgent has a guest's agent do something, and decodes its answer.
+func (w *world) askAgent(vm, command string, answer any) {
+	w.t.Helper()
+	text, err := w.domain(vm).QemuAgentCommand(command, libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(text), answer); err != nil {
+		w.t.Fatalf("%s answers %q: %s", vm, text, err)
+	}
 }

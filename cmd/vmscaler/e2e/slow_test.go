@@ -1,14 +1,13 @@
+//go:build long
+
 package e2e
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"testing"
 	"time"
-
-	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -88,17 +87,5 @@ func (w *world) slowDown(vm string) {
 			return
 		}
 		<-poll.C
-	}
-}
-
-// askAgent has a guest's agent do something, and decodes its answer.
-func (w *world) askAgent(vm, command string, answer any) {
-	w.t.Helper()
-	text, err := w.domain(vm).QemuAgentCommand(command, libvirt.DOMAIN_QEMU_AGENT_COMMAND_DEFAULT, 0)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := json.Unmarshal([]byte(text), answer); err != nil {
-		w.t.Fatalf("%s answers %q: %s", vm, text, err)
 	}
 }
