@@ -6,6 +6,10 @@ cd "$(dirname "$0")/.."
 nfpm=$1 program=$(realpath "$2") out=$3
 
 ARCH=${ARCH:-$(go env GOARCH)}
+case $ARCH in
+arm64) QEMU=qemu-system-arm ;;
+*) QEMU=qemu-system-x86 ;;
+esac
 # Without a tag the commit's time makes a later version the higher one.
 commit_time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 describe=$(git describe --tags --match 'v[0-9]*' --always 2>/dev/null || echo unknown)
@@ -17,7 +21,7 @@ esac
 MTIME=$(date -u -d "@$commit_time" +%Y-%m-%dT%H:%M:%SZ)
 STAGE=$(mktemp -d)
 trap 'rm -rf "$STAGE"' EXIT
-export ARCH PKG_VERSION MTIME STAGE SOURCE_DATE_EPOCH=$commit_time
+export ARCH QEMU PKG_VERSION MTIME STAGE SOURCE_DATE_EPOCH=$commit_time
 
 install -m 0755 "$program" "$STAGE/vmscaler"
 cp packaging/nfpm.yaml "$STAGE/nfpm.yaml"
@@ -27,7 +31,7 @@ mkdir "$STAGE/man"
 "$speaks" man "$STAGE/man" --date "${MTIME%%T*}"
 gzip -9n "$STAGE"/man/*
 # nfpm fills in variables in some fields only.
-sed -i "s|\${STAGE}|$STAGE|g; s|\${ARCH}|$ARCH|g; s|\${PKG_VERSION}|$PKG_VERSION|g; s|\${MTIME}|$MTIME|g" "$STAGE/nfpm.yaml"
+sed -i "s|\${STAGE}|$STAGE|g; s|\${ARCH}|$ARCH|g; s|\${QEMU}|$QEMU|g; s|\${PKG_VERSION}|$PKG_VERSION|g; s|\${MTIME}|$MTIME|g" "$STAGE/nfpm.yaml"
 mkdir -p "$out"
 for packager in ${PACKAGERS:-deb rpm}; do "$nfpm" package --config "$STAGE/nfpm.yaml" --packager "$packager" --target "$out" >/dev/null; done
 ls "$out"/*

@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 nfpm=$(realpath "$1") program=$(realpath "$2")
 template=${TEMPLATE:-$(virsh -c qemu:///system vol-path template-demo.qcow2 --pool vmscaler)}
-base=/var/tmp/vmscaler-service/bookworm
+release=${RELEASE:-bookworm} # of Debian
+base=/var/tmp/vmscaler-service/$release
 work=$(mktemp -d /var/tmp/vmscaler-service.XXXXXX)
 say() { echo "service: $*"; }
 die() {
@@ -30,11 +31,11 @@ trap finish EXIT
 
 make_root() {
 	[ -e "$base.made" ] && return
-	say "making a Debian root with systemd and libvirt"
+	say "making a root of Debian $release with systemd and libvirt"
 	rm -rf "$base"
 	mkdir -p "${base%/*}"
 	mmdebstrap --quiet --variant=minbase --include="systemd,systemd-sysv,dbus,polkitd,libvirt-daemon-system,libvirt-daemon-driver-qemu,\
-libvirt-clients,qemu-system-x86,qemu-utils,procps,iproute2,dnsmasq-base,iptables" bookworm "$base"
+libvirt-clients,qemu-system-x86,qemu-utils,procps,iproute2,dnsmasq-base,iptables" "$release" "$base"
 	# The container's cgroups are not its own.
 	echo 'cgroup_controllers = [ ]' >>"$base/etc/libvirt/qemu.conf"
 	touch "$base.made"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds the program for another architecture of Debian's: cross.sh ARCH OUTPUT GO BUILD'S ARGUMENTS...
+#
+# libvirt's library and headers are that architecture's packages of Debian 12, extracted, not installed, below
+# /var/tmp/vmscaler-cross (60 MB), where they stay for the next time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+die() { echo "cross      $*" >&2; exit 1; }
+
+arch=$1 output=$2
+shift 2
+case $arch in
+arm64) triple=aarch64-linux-gnu ;;
+amd64) triple=x86_64-linux-gnu ;;
+*) die "no cross compiler is known for architecture '$arch'; there are arm64 and amd64" ;;
+esac
+suite=bookworm # the oldest whose libvirt the program is tried with
+mirror=${DISTRO_MIRROR:-http://deb.debian.org/debian}
+
+root=${CROSS_ROOT:-/var/tmp/vmscaler-cross-$EUID}/$suite-$arch
+if [ ! -e "$root/usr/lib/$triple/libvirt.so" ]; then
+	rm -rf --one-file-system "$root"
+	mkdir -p "${root%/*}"
+	echo "cross      fetching libvirt of $suite for $arch"
+	mmdebstrap --quiet --variant=extract --architectures="$arch" --include=libvirt-dev,libc6 "$suite" "$root.new" \
+		"deb [check-valid-until=no signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+	mv "$root.new" "$root"
+fi
+
+# What libvirt's library itself needs is not looked for: it is there where the program runs.
+PKG_CONFIG_LIBDIR=$root/usr/lib/$triple/pkgconfig:$root/usr/share/pkgconfig PKG_CONFIG_SYSROOT_DIR=$root \
+	CGO_ENABLED=1 GOARCH=$arch CC=$triple-gcc CGO_LDFLAGS="-L$root/usr/lib/$triple -Wl,--allow-shlib-undefined" \
+	go build -o "$output" "$@" ./cmd/vmscaler
