@@ -94,6 +94,7 @@ func historyError(err error) error {
 // HistoryQuery selects what to read of the history.
 type HistoryQuery struct {
 	Group  string    // "" is all groups
+	VM     string    // events of this VM of the group alone; "" is all, and the decisions
 	Since  time.Time // zero is all that is kept
 	Follow bool      // go on with what happens from now on, until the context ends
 	// Skipped is called with each message that cannot be read; it may be nil.
@@ -114,12 +115,16 @@ func (r HistoryEntry) Time() time.Time {
 	return r.Decision.Time
 }
 
-// ReadHistory gives the records in their order to yield, until that returns an error, which it returns. Messages that
-// cannot be read are left out: their first receivers have logged them.
+// ReadHistory gives the records in their order to yield, until that returns an error, which it returns; where this
+// connection may not read them it is a *DeniedError. Messages that cannot be read are left out: their first receivers have logged
+// them.
 func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(HistoryEntry) error) error {
 	var subjects []string
 	if q.Group != "" {
 		subjects = []string{"vmscaler.lifecycle." + bus.Token(q.Group) + ".>", "vmscaler.decision." + bus.Token(q.Group) + ".*"}
+	}
+	if q.VM != "" {
+		subjects = []string{"vmscaler.lifecycle." + bus.Token(q.Group) + "." + bus.Token(q.VM) + ".*"}
 	}
 	r := reading{stream: bus.HistoryStream, subjects: subjects, since: q.Since, follow: q.Follow}
 	return read(ctx, c, r, func(msg jetstream.Msg) error {
@@ -171,6 +176,9 @@ func read(ctx context.Context, c *Conn, r reading, yield func(jetstream.Msg) err
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.since
 	}
 	consumer, err := js.OrderedConsumer(ctx, r.stream, cfg)
+	if denied := c.denied.Load(); err != nil && denied != nil {
+		return &DeniedError{*denied}
+	}
 	if err != nil {
 		return historyError(err)
 	}

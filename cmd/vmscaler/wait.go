@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/await"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/dashboard/model"
 )
 
@@ -37,7 +39,8 @@ func waitCommand(g *globals) *cobra.Command {
 		Short: "Wait until a group is as it should be, such as stable, ready=3 or vm=web-2:gone",
 		Long: long(`
 Wait until all conditions hold at the same time. It hears of each change, and needs no credentials on the bus's machine. The
-exit code is 0 when they hold, 4 after --timeout, which says what is missing, and 1 where one of them will not come any more.
+exit code is 0 when they hold, 4 after --timeout, which says what is missing, 1 where one of them will not come any more, and 2
+where one names a VM to be gone that the group never had.
 
   stable           as many VMs are ready as the group wants, none is on its way, and no refresh goes on
   ready=3          so many VMs are ready; ready=3+ is so many or more
@@ -75,7 +78,51 @@ func (c *waitCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer conn.Close()
+	if err := c.there(cmd, conn); err != nil {
+		return err
+	}
 	return c.until(cmd, conn, c.group, c.conditions...)
+}
+
+// there refuses to wait for the end of a VM that there is not and, as far as the history says, was not either: its name is
+// misspelt. Who may not read the history is told so only of a name that no VM of the group can have.
+func (c *waitCmd) there(cmd *cobra.Command, conn *client.Conn) error {
+	for _, condition := range c.conditions {
+		gone, is := condition.(await.Gone)
+		if !is {
+			continue
+		}
+		status, err := ask[bus.Status](cmd.Context(), conn, bus.VerbStatus, bus.Query{Group: c.group})
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, row := range listVMs(status).Rows {
+			names = append(names, row.Name)
+		}
+		if slices.Contains(names, gone.VM) || len(status.Groups) == 0 || len(status.Groups[0].Samples) == 0 {
+			continue
+		}
+		was, err := c.was(cmd, gone.VM)
+		if _, possible := bus.VMNumber(c.group, gone.VM); err == nil && !was || err != nil && !possible {
+			return unknown("%s: group %s has no VM %q, and had none%s", gone, c.group, gone.VM, nearest.Hint(gone.VM, names))
+		}
+	}
+	return nil
+}
+
+// was reports whether the history knows a VM of the group; an error means that it cannot be read.
+func (c *waitCmd) was(cmd *cobra.Command, name string) (known bool, err error) {
+	conn, err := c.g.joinAs(cmd, c.bus, bus.RoleOperator)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
+	defer cancel()
+	err = client.ReadHistory(ctx, conn, client.HistoryQuery{Group: c.group, VM: name},
+		func(client.HistoryEntry) error { known = true; return nil })
+	return known, err
 }
 
 // waiting is what commands share that can wait for what they have begun: with addWait for its flags, check in what validates

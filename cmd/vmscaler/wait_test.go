@@ -10,6 +10,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/await"
 )
 
 // group is a group web whose messages a test publishes as it likes.
@@ -134,5 +135,52 @@ func TestScaleWaits(t *testing.T) {
 	if err != nil || !strings.Contains(out, "group web: scaled to 1 by hand") ||
 		!strings.Contains(out, "\ngroup web: desired=1, stable, after ") {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// Nobody waits for the end of a VM whose name is misspelt; one that was there is gone.
+func TestWaitForWhatNeverWas(t *testing.T) {
+	now := time.Now()
+	flags := answering(t, bus.RoleDecider, []string{bus.VerbStatus}, func(r client.Request) error {
+		s := bus.Sample{V: bus.Version, Group: "web", HostID: "kvm1", Host: "kvm1", Time: now, VMs: []bus.VM{{Name: "web-1"}}}
+		return r.Answer(bus.Status{
+			V: bus.Version, Time: now, Groups: []bus.GroupStatus{{Group: "web", Samples: []bus.Sample{s}}}, Stages: []bus.Health{},
+		})
+	})
+	g := &group{t: t}
+	actuator := g.join(flags, bus.RoleActuator)
+	e := bus.Event{V: bus.Version, Group: "web", VM: "web-2", Event: bus.EventRemoved, Host: "kvm1", Time: now}
+	if err := actuator.Publish(&e); err != nil {
+		t.Fatal(err)
+	}
+	c := &waitCmd{g: &globals{logLevel: "error"}, group: "web"}
+	cmd := waitCommand(c.g)
+	cmd.SetContext(t.Context())
+	if err := cmd.ParseFlags(flags); err != nil {
+		t.Fatal(err)
+	}
+	c.bus.cmd = cmd
+	conn := g.join(flags, bus.RoleTap)
+	for name, want := range map[string]string{
+		"web-1": "", "web-2": "",
+		"web-9": `vm=web-9:gone: group web has no VM "web-9", and had none; did you mean web-1?`,
+		"wbe-1": "did you mean web-1?",
+	} {
+		c.conditions = []await.Condition{await.Gone{VM: name}}
+		if err := c.there(cmd, conn); exitCode(err) != map[bool]int{true: 0, false: exitUsage}[want == ""] ||
+			err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// Who may not read the history is told so, with the exit code of that.
+func TestHistoryIsNotForEverybody(t *testing.T) {
+	alone(t)
+	state := t.TempDir()
+	at := startServer(t, state)
+	_, err := command(t, "events", "--nats-url", at.URL(), "--nats-nkey", server.CredentialsFile(state, bus.RoleMonitor))
+	if exitCode(err) != exitDenied || !strings.Contains(err.Error(), "does not allow it with these credentials") {
+		t.Errorf("%v (exit code %d)", err, exitCode(err))
 	}
 }
