@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,6 +80,20 @@ type UnknownError struct {
 func (e *UnknownError) Error() string {
 	if len(e.Groups) == 0 {
 		return fmt.Sprintf("no VM or group %q: vmscaler owns no VMs here", e.Name)
+	}
+	for _, group := range e.Groups { // which a VM's name names too
+		if !strings.HasPrefix(e.Name, group+"-") {
+			continue
+		}
+		var vms []string
+		for _, name := range e.VMs {
+			if _, is := bus.VMNumber(group, name); is {
+				vms = append(vms, name)
+			}
+		}
+		if len(vms) > 0 {
+			return fmt.Sprintf("no VM or group %q: group %s has the VMs %s", e.Name, group, bus.List(vms))
+		}
 	}
 	return fmt.Sprintf("no VM or group %q: there are the groups %s", e.Name, bus.List(e.Groups))
 }

@@ -29,6 +29,9 @@ func TestFindVMs(t *testing.T) {
 	if _, err := inv.FindVMs("other"); err == nil || !strings.Contains(err.Error(), "there are the groups db, web") {
 		t.Errorf("other: %v", err)
 	}
+	if _, err := inv.FindVMs("web-9"); err == nil || !strings.Contains(err.Error(), `"web-9": group web has the VMs web-`) {
+		t.Errorf("got %v, want the VMs of the group", err)
+	}
 	if _, err := (Inventory{}).FindVMs("web"); err == nil || !strings.Contains(err.Error(), "owns no VMs") {
 		t.Errorf("none: %v", err)
 	}
