@@ -18,6 +18,7 @@ type refreshFacts struct {
 	updated  int // of those, up to date
 	staying  int // of kept, outdated
 	held     int // of staying, those that are protected
+	leaving  int // a person has ordered that they go
 	retiring int // outdated, and chosen to go; and leaving since
 	standing int // of retiring, those that still serve
 	failures int // launches that failed since the evaluation before
@@ -39,6 +40,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 			serves := vm.Phase.Serves() && vm.State == bus.StateRunning && h.Trouble != Silent
 			switch {
 			case vm.Order.Leaves():
+				f.leaving++
 			case vm.Reimaging:
 				f.retiring++
 			case vm.Retiring:

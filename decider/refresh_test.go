@@ -555,3 +555,18 @@ func TestRefreshInvariants(t *testing.T) {
 		}
 	})
 }
+
+// What is not to be replaced is said of the VMs that there are, and not of none.
+func TestNothingToRefresh(t *testing.T) {
+	for want, f := range map[string]refreshFacts{
+		"all 3 VMs of the group are up to date; --all replaces them all the same": {kept: 3},
+		"the group has no VM that could be replaced":                              {},
+		"the group has no VM that could be replaced; on its way out, by an order or as another takes its place: 2 VMs": {
+			leaving: 1, retiring: 1,
+		},
+	} {
+		if got := f.nothing(); got != want {
+			t.Errorf("%+v: %q, want %q", f, got, want)
+		}
+	}
+}

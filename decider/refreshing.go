@@ -142,14 +142,23 @@ func (s situation) begun(q bus.Query) (*bus.Refresh, error) {
 	}
 	f := s.refreshFacts(build)
 	if f.staying == 0 {
-		return s.state.Refresh, fmt.Errorf(
-			"all %s of the group are up to date; --all replaces them all the same",
-			bus.Count(f.kept, "VM"),
-		)
+		return s.state.Refresh, errors.New(f.nothing())
 	}
 	r := newRefresh(s.spec, q.Refresh, q.By, f, s.now)
 	r.Reason = q.Reason
 	return r, nil
+}
+
+// nothing says why no VM is to be replaced.
+func (f refreshFacts) nothing() string {
+	text := "the group has no VM that could be replaced"
+	if f.kept > 0 {
+		text = fmt.Sprintf("all %s of the group are up to date; --all replaces them all the same", bus.Count(f.kept, "VM"))
+	}
+	if out := f.leaving + f.retiring; out > 0 {
+		text += fmt.Sprintf("; on its way out, by an order or as another takes its place: %s", bus.Count(out, "VM"))
+	}
+	return text
 }
 
 // withoutRefresh are shares without what a refresh lets each host do, once none goes on.
