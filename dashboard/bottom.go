@@ -1,5 +1,7 @@
 package dashboard
 
+import "fmt"
+
 // minFooter is from which height on the bottom line has the keys.
 const minFooter = 8
 
@@ -29,6 +31,9 @@ func (v *view) question(in input) *line {
 		l.add(toneStrong, " filter: "+in.text+"_").add(toneDim, "   Enter keeps it, Esc clears it")
 	case inputNumber:
 		l.add(toneStrong, " scale "+in.change.Group+" to: "+in.text+"_")
+		if least, most, known := bounds(v.c, in.change.Group); known {
+			l.add(toneDim, fmt.Sprintf("   %d to %d;", least, most))
+		}
 		l.add(toneDim, "   Enter goes on, Esc ends; nothing: leave it to its policy again")
 	case inputConfirm:
 		asks, after := in.change.question()

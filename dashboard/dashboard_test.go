@@ -311,8 +311,8 @@ func TestScreenChangesThings(t *testing.T) {
 	out.until(t, "the change before is not answered yet")
 	o.answer <- nil
 	out.until(t, "done as asked")
-	write("s9\ry")
-	if got := <-o.asked; got != (Change{Kind: ChangeScale, Group: "web", Desired: 9}) {
+	write("s4\ry")
+	if got := <-o.asked; got != (Change{Kind: ChangeScale, Group: "web", Desired: 4}) {
 		t.Errorf("asked for %+v", got)
 	}
 	o.answer <- errors.New("max is 5\x1b[2J")

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -310,6 +311,11 @@ func (s session) typeNumber(k key, c *Content) session {
 	case s.input.text != "":
 		change.Desired, _ = strconv.Atoi(s.input.text) // digits alone, and few
 		s.input = input{kind: inputConfirm, change: change}
+		if least, most, known := bounds(c, change.Group); known && (change.Desired < least || change.Desired > most) {
+			s.input = input{}
+			s.note = note{toneWarn, fmt.Sprintf("number of VMs: found %d, want %d to %d, the min and max of group %s",
+				change.Desired, least, most, change.Group)}
+		}
 	default:
 		change.Kind = ChangeRelease
 		s.input = input{kind: inputConfirm, change: change}
@@ -324,6 +330,16 @@ func (s session) typeNumber(k key, c *Content) session {
 		}
 	}
 	return s
+}
+
+// bounds are the min and max of a group that hold at this moment.
+func bounds(c *Content, group string) (least, most int, known bool) {
+	g := c.Group(group)
+	if g == nil {
+		return 0, 0, false
+	}
+	d, decided := g.Decision()
+	return d.Inputs.Min, d.Inputs.Max, decided && d.Inputs.Max > 0
 }
 
 // edit is a text after a key.

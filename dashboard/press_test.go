@@ -89,9 +89,10 @@ func TestPress(t *testing.T) {
 		"q is no yes and does not quit": {busy, "jpq", group, groups, "nothing is changed", nil, false},
 		"resume":                        {held, "jpy", item{group: "dark"}, groups, "", change(ChangeResume, "dark", ""), false},
 		"scale":                         {busy, "js4" + enter + "y", group, groups, "", scale(4), false},
-		"scale to 0":                    {busy, "js0" + enter + "y", group, groups, "", scale(0), false},
+		"scale below min":               {busy, "js0" + enter + "y", group, groups, "", nil, false},
+		"scale beyond max":              {busy, "js99" + enter, group, groups, "found 99, want 1 to 5, the min and max", nil, false},
 		"scale asks first":              {busy, "js4" + enter, group, groups, "", nil, false},
-		"scale, letters and edits":      {busy, "jsx-1\x7f23" + enter + "y", group, groups, "", scale(23), false},
+		"scale, letters and edits":      {busy, "jsx-1\x7f3" + enter + "y", group, groups, "", scale(3), false},
 		"scale, no more":                {busy, "js4" + esc, group, groups, "nothing is changed", nil, false},
 		"nothing to release":            {busy, "js" + enter + "y", group, groups, "", nil, false},
 		"release": {
