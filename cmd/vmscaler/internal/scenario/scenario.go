@@ -4,6 +4,7 @@
 package scenario
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,8 +173,8 @@ func (r *runner) until(ctx context.Context, what string, holds func() bool) erro
 		case <-ctx.Done():
 			return fmt.Errorf("interrupted before %s: %w", what, context.Cause(ctx))
 		case <-deadline.C:
-			return fmt.Errorf("after %s it has not happened that %s; last decision: %q; VMs: %s",
-				r.cfg.Patience, what, r.decision.Sentence, r.vms())
+			return fmt.Errorf("after %s it has not happened that %s; last decision: %q; VMs:%s%s",
+				r.cfg.Patience, what, r.decision.Sentence, cmp.Or(r.vms(), " none"), r.host())
 		case err := <-r.load:
 			return fmt.Errorf("the load ended before %s: %w", what, err)
 		case s := <-r.samples:
@@ -198,7 +199,7 @@ func (r *runner) until(ctx context.Context, what string, holds func() bool) erro
 			}
 			r.cfg.Say("  %-12s %-9s %5.1f s  %s", e.VM, e.Event, float64(e.ElapsedMS)/1000, e.Sentence)
 			if e.Event == bus.EventFailed || e.Event == bus.EventDied {
-				return fmt.Errorf("%s %s before %s: %s %s", e.VM, e.Event, what, e.Sentence, e.Error)
+				return fmt.Errorf("%s %s before %s: %s %s%s", e.VM, e.Event, what, e.Sentence, e.Error, r.host())
 			}
 		}
 		if holds() {
@@ -228,6 +229,22 @@ func (r *runner) vms() string {
 	text := ""
 	for _, vm := range r.sample.VMs {
 		text += fmt.Sprintf(" %s(%s, %s)", vm.Name, vm.Phase, vm.State)
+	}
+	return text
+}
+
+// busyHost is from how much of a host's CPU on a step is likely to take longer for that.
+const busyHost = 90
+
+// host is how busy the host is, which makes each step take longer, and what helps; "" where that is not known.
+func (r *runner) host() string {
+	load := r.sample.HostLoad
+	if load.CPUPercent == nil {
+		return ""
+	}
+	text := fmt.Sprintf("; the host: %s, %.0f %% busy", bus.Count(load.Cores, "core"), min(max(*load.CPUPercent, 0), 100))
+	if *load.CPUPercent >= busyHost {
+		text += ", so wait until it is less so, or give each step more time with --patience"
 	}
 	return text
 }
