@@ -198,7 +198,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 		return fmt.Errorf("reach libvirt: %w", err)
 	}
 	s := &session{
-		domains: newInventory(conn), passes: make(chan pass, 1), deadline: time.NewTimer(passDeadline),
+		domains: newInventory(conn, c.cfg.Local), passes: make(chan pass, 1), deadline: time.NewTimer(passDeadline),
 		beside: &slowReader{dial: c.cfg.Dial}, slows: make(chan slowResult, 1),
 	}
 	defer s.end()
@@ -217,7 +217,7 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 func (c *Collector) read(ctx context.Context, s *session) {
 	if !s.passRuns {
 		s.passRuns = true
-		go func(known hostSize) { s.passes <- s.domains.readAll(known, c.cfg.Identify, c.cfg.Local, time.Now()) }(s.size)
+		go func(known hostSize) { s.passes <- s.domains.readAll(known, c.cfg.Identify, time.Now()) }(s.size)
 		s.deadline.Reset(passDeadline)
 	}
 	if now := time.Now(); s.slow == nil && now.Sub(s.lastSlow) >= slowInterval {
@@ -262,9 +262,7 @@ func (c *Collector) untilTick(ctx context.Context, s *session, ticks <-chan time
 
 // readAll makes a pass. The host's size is read once a connection, by its first pass: like every call it may never
 // return, and the stage must still be able to say so and to end.
-func (v *inventory) readAll(
-	size hostSize, identify func(*libvirt.Connect) (bus.HostID, string, error), local bool, now time.Time,
-) pass {
+func (v *inventory) readAll(size hostSize, identify func(*libvirt.Connect) (bus.HostID, string, error), now time.Time) pass {
 	var p pass
 	if size.id == "" {
 		if size, p.err = readSize(v.conn, identify); p.err != nil {
@@ -277,7 +275,7 @@ func (v *inventory) readAll(
 	if p.err != nil {
 		return p
 	}
-	p.host, p.counter = readHost(v.conn, size, local)
+	p.host, p.counter = readHost(v.conn, size, v.local)
 	p.elapsed = time.Since(start)
 	return p
 }

@@ -345,7 +345,7 @@ func TestSampleFollowsTheVM(t *testing.T) {
 func TestReadDomainsOfARestartedVM(t *testing.T) {
 	conn := host(t)
 	dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, time.Now()), true)
-	domains := newInventory(conn)
+	domains := newInventory(conn, false)
 	t.Cleanup(domains.close)
 	first, err := domains.read(time.Now())
 	if err != nil || len(first) != 1 {

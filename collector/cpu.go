@@ -8,16 +8,17 @@ type counter struct {
 	cpu   time.Duration // used since the run's start, by all vCPUs and the emulator
 	at    time.Time     // with its monotonic part
 	vcpus int
+	exact bool // the kernel's figure, in nanoseconds, and not libvirt's, in steps of 10 ms
 }
 
 // percent is the CPU use between two readings; 100 is all the vCPUs, and emulator threads can take it a little
 // higher. It is d(cpu time) / (d(time) * vCPUs), as from `virsh domstats --cpu-total`. There is no result
-// (false) when the domain was restarted or its vCPUs changed in between, when the counter went back, or when
+// (false) when the domain was restarted, its vCPUs changed or the counter is another one, when that went back, or when
 // the window is shorter than shortest or longer than longest.
 func percent(before, now counter, shortest, longest time.Duration) (float64, bool) {
 	window := now.at.Sub(before.at)
 	switch {
-	case before.at.IsZero(), now.run != before.run, now.vcpus != before.vcpus, now.vcpus < 1:
+	case before.at.IsZero(), now.run != before.run, now.vcpus != before.vcpus, now.vcpus < 1, now.exact != before.exact:
 		return 0, false
 	case now.cpu < before.cpu:
 		return 0, false
@@ -27,8 +28,8 @@ func percent(before, now counter, shortest, longest time.Duration) (float64, boo
 	return 100 * float64(now.cpu-before.cpu) / (float64(window) * float64(now.vcpus)), true
 }
 
-// When a counter that does not move is too good to be true. The counter has steps of 10 ms, so an idle guest leaves
-// it unmoved for a tick or two.
+// When a counter that does not move is too good to be true. libvirt's has steps of 10 ms, so an idle guest leaves it
+// unmoved for a tick or two.
 const (
 	stillFor   = 5 * time.Second
 	stillTicks = 3
@@ -49,7 +50,7 @@ type stall struct {
 // next is the state after one more reading.
 func (s stall) next(now counter) stall {
 	switch {
-	case s.since.at.IsZero(), now.run != s.since.run, now.cpu < s.since.cpu:
+	case s.since.at.IsZero(), now.run != s.since.run, now.exact != s.since.exact, now.cpu < s.since.cpu:
 		return stall{since: now}
 	case now.cpu == s.since.cpu:
 		return s

@@ -45,6 +45,7 @@ func TestPercent(t *testing.T) {
 		{"too long", at(1, 0, 0, 1), at(1, time.Second, 5*tick+1, 1), none},
 		{"a vCPU was added", at(1, 0, 0, 1), at(1, time.Second, tick, 2), none},
 		{"a vCPU was removed", at(1, 0, 0, 2), at(1, time.Second, tick, 1), none},
+		{"libvirt's figure, then the kernel's", at(1, 0, 0, 1), counter{run: 1, cpu: 1, at: t0.Add(tick), vcpus: 1, exact: true}, none},
 		{"no vCPUs", at(1, 0, 0, 0), at(1, time.Second, tick, 0), none},
 		{"no counter now", at(1, time.Second, 0, 1), counter{}, none},
 	} {

@@ -3,10 +3,13 @@ package collector
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // rereadAfter is after how long a domain is read again although no event has said that it changed: an event can be lost.
@@ -14,24 +17,35 @@ const rereadAfter = 10 * time.Second
 
 // known is what is remembered of a domain from one pass to the next.
 type known struct {
-	reading           // but for what info says, which each pass reads
+	reading           // but for how its domain is at the moment
 	ours    bool      // vmscaler owns it
 	until   time.Time // when it is read again at the latest
+	guest
+}
+
+// guest is what is remembered of a run of a domain.
+type guest struct {
+	process    *process // nil: not found, or not to be trusted
+	last       counter  // run and vCPUs; exact once both sources have said the same
+	givenMiB   int      // and its memory
+	distrusted bool     // the kernel's figure of this run does not agree with libvirt's
 }
 
 // inventory reads the domains over one connection, and remembers of each what events tell the changes of. It is used by one
 // goroutine at a time.
 type inventory struct {
 	conn     *libvirt.Connect
+	local    bool              // libvirt is on this machine
+	pids     string            // the folder of libvirt's files with the numbers of QEMU's processes; "": they are out of reach
 	domains  map[string]*known // by UUID
 	changed  changes
-	started  bool  // it has asked for the events
+	started  bool  // it has asked for the events, if there are any
 	listens  bool  // and gets them
 	handlers []int // of the events
 }
 
-func newInventory(conn *libvirt.Connect) *inventory {
-	return &inventory{conn: conn, domains: map[string]*known{}}
+func newInventory(conn *libvirt.Connect, local bool) *inventory {
+	return &inventory{conn: conn, local: local, domains: map[string]*known{}}
 }
 
 // changes are the domains that changed since they were last taken, as the goroutine of libvirt's events notes them.
@@ -61,10 +75,13 @@ func (c *changes) take() map[string]bool {
 	return taken
 }
 
-// listen asks for the events that say that a domain must be read again. Without them, as of a driver that has none, each pass
-// reads everything.
-func (v *inventory) listen() {
+// start finds out where processes are, and asks for the events that say that a domain must be read again. Without them, as of a
+// driver that has none, each pass reads everything.
+func (v *inventory) start() {
 	v.started = true
+	if uri, err := v.conn.GetURI(); err == nil && v.local {
+		v.pids = pidFolder(uri, os.Getenv("XDG_RUNTIME_DIR"))
+	}
 	for _, register := range []func() (int, error){
 		func() (int, error) {
 			return v.conn.DomainEventLifecycleRegister(nil,
@@ -86,8 +103,11 @@ func (v *inventory) listen() {
 	v.listens = true
 }
 
-// close ends the events, which would keep the connection.
+// close ends the events, which would keep the connection, and lets the processes go.
 func (v *inventory) close() {
+	for _, k := range v.domains {
+		k.process.close()
+	}
 	for _, id := range v.handlers {
 		_ = v.conn.DomainEventDeregister(id) // a connection that is lost has none
 	}
@@ -99,7 +119,7 @@ func (v *inventory) close() {
 // and with one stopped QEMU it hangs for all.
 func (v *inventory) read(now time.Time) ([]reading, error) {
 	if !v.started {
-		v.listen()
+		v.start()
 	}
 	changed := v.changed.take() // before the reading: what changes meanwhile is read again by the next pass
 	doms, err := v.conn.ListAllDomains(0)
@@ -107,6 +127,10 @@ func (v *inventory) read(now time.Time) ([]reading, error) {
 		return nil, fmt.Errorf("list domains: %w", err)
 	}
 	defer freeDomains(doms)
+	runs, err := v.runs()
+	if err != nil {
+		return nil, err
+	}
 	var all []reading
 	listed := make(map[string]*known, len(doms))
 	for i := range doms {
@@ -114,26 +138,124 @@ func (v *inventory) read(now time.Time) ([]reading, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read a domain's UUID: %w", err)
 		}
-		k := v.domains[uuid]
-		if k == nil || !v.listens || changed[uuid] || !now.Before(k.until) {
-			first := k == nil
-			if k, err = readKnown(&doms[i], uuid); err != nil {
-				return nil, err
-			}
-			k.until = now.Add(rereadAfter)
-			if first { // not all in the same pass
-				k.until = now.Add(rand.N(rereadAfter))
-			}
+		again := !v.listens || changed[uuid]
+		if listed[uuid], again, err = v.know(&doms[i], uuid, again, now); err != nil {
+			return nil, err
 		}
-		listed[uuid] = k
+		k := listed[uuid]
 		if !k.ours {
 			continue
 		}
-		r := k.reading
-		if there := readInfo(&doms[i], &r); there {
+		r, there := k.quick(&doms[i], runs)
+		if again || !there {
+			r, there = k.measure(&doms[i], v.pids)
+		}
+		if there {
 			all = append(all, r)
+		}
+	}
+	for uuid, k := range v.domains {
+		if listed[uuid] == nil {
+			k.process.close()
 		}
 	}
 	v.domains = listed
 	return all, nil
+}
+
+// runs are those of the domains that run at the moment. This list is quicker than to ask each one.
+func (v *inventory) runs() (map[uint]bool, error) {
+	if v.pids == "" {
+		return nil, nil //nolint:nilnil // each is asked
+	}
+	doms, err := v.conn.ListAllDomains(libvirt.CONNECT_LIST_DOMAINS_RUNNING)
+	if err != nil {
+		return nil, fmt.Errorf("list the domains that run: %w", err)
+	}
+	defer freeDomains(doms)
+	runs := make(map[uint]bool, len(doms))
+	for i := range doms {
+		if run, err := doms[i].GetID(); err == nil {
+			runs[run] = true
+		}
+	}
+	return runs, nil
+}
+
+// know is what is known of a domain. It is read where it is not known, where that is asked for, and when it is time; again reports
+// whether it was.
+func (v *inventory) know(dom *libvirt.Domain, uuid string, ask bool, now time.Time) (k *known, again bool, err error) {
+	before := v.domains[uuid]
+	if before != nil && !ask && now.Before(before.until) {
+		return before, false, nil
+	}
+	if k, err = readKnown(dom, uuid); err != nil {
+		return nil, false, err
+	}
+	if before == nil {
+		k.until = now.Add(rand.N(rereadAfter)) // not all in the same pass
+		return k, true, nil
+	}
+	k.until, k.guest = now.Add(rereadAfter), before.guest
+	if !k.ours {
+		k.drop()
+	}
+	return k, true, nil
+}
+
+// quick is a reading of a domain that runs, as the last one but for the CPU time; false where it needs more than that.
+func (k *known) quick(dom *libvirt.Domain, runs map[uint]bool) (reading, bool) {
+	if k.process == nil || !k.last.exact || !runs[k.last.run] {
+		return reading{}, false
+	}
+	if run, err := dom.GetID(); err != nil || run != k.last.run {
+		return reading{}, false
+	}
+	cpu, err := k.process.cpu()
+	if err != nil {
+		return reading{}, false
+	}
+	r := k.reading
+	r.state, r.memoryMiB, r.counter = bus.StateRunning, k.givenMiB, k.last
+	r.counter.cpu, r.counter.at = cpu, time.Now()
+	return r, true
+}
+
+// measure asks libvirt how a domain is, finds its process in a folder of libvirt's, and compares what the two say. Whatever is odd
+// about the process leaves libvirt's own figure.
+func (k *known) measure(dom *libvirt.Domain, pids string) (r reading, there bool) {
+	run, err := dom.GetID()
+	active := err == nil
+	if !active || run != k.last.run {
+		k.drop()
+		k.guest = guest{last: counter{run: run}}
+	}
+	if active && k.process == nil && !k.distrusted && pids != "" {
+		k.process, _ = findProcess(pids, k.name, k.uuid) // it may not be there yet, or never: then libvirt is asked each time
+	}
+	before, early := k.process.cpu()
+	r = k.reading
+	if there = readInfo(dom, &r); !there || r.state != bus.StateRunning {
+		return r, there
+	}
+	after, late := k.process.cpu()
+	at := time.Now()
+	k.last, k.givenMiB = r.counter, r.memoryMiB
+	switch {
+	case early != nil || late != nil:
+		k.drop()
+	case !agrees(before, r.counter.cpu, after):
+		k.drop()
+		k.distrusted = true
+	default:
+		r.counter.cpu, r.counter.at, r.counter.exact = after, at, true
+		k.last = r.counter
+	}
+	return r, true
+}
+
+// drop lets the process go.
+func (g *guest) drop() {
+	g.process.close()
+	g.process = nil
 }

@@ -18,7 +18,7 @@ func inventoryOf(t *testing.T) *inventory {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := newInventory(conn)
+	v := newInventory(conn, false)
 	t.Cleanup(v.close)
 	return v
 }
@@ -36,22 +36,11 @@ func (v *inventory) all(t *testing.T, now time.Time) []reading {
 // await waits until events have said that domains changed.
 func (v *inventory) await(t *testing.T, uuids ...string) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	poll := time.NewTicker(time.Millisecond)
-	defer poll.Stop()
-	missing := func() bool {
+	until(t, "an event of each", func() bool {
 		v.changed.mu.Lock()
 		defer v.changed.mu.Unlock()
-		return slices.ContainsFunc(uuids, func(uuid string) bool { return !v.changed.uuids[uuid] })
-	}
-	for missing() {
-		select {
-		case <-poll.C:
-		case <-deadline.C:
-			t.Fatal("no event came")
-		}
-	}
+		return !slices.ContainsFunc(uuids, func(uuid string) bool { return !v.changed.uuids[uuid] })
+	})
 }
 
 func set(t *testing.T, dom *libvirt.Domain, key, uri, element string) {
@@ -72,7 +61,10 @@ var changesOfAVM = []struct {
 		}.XML()),
 		func(r reading) bool { return r.meta.Phase == bus.PhaseDraining },
 	},
-	{"protection", bus.ProtectionKey, bus.ProtectionURI, bus.Protection{On: true, Since: t0}.XML(), func(r reading) bool { return r.protected }},
+	{
+		"protection", bus.ProtectionKey, bus.ProtectionURI, bus.Protection{On: true, Since: t0}.XML(),
+		func(r reading) bool { return r.protected },
+	},
 	{
 		"order", bus.OrderKey, bus.OrderURI, must(bus.VMOrder{Verb: bus.VMReplace, At: t0}.XML()),
 		func(r reading) bool { return r.order.Is(bus.VMReplace) },

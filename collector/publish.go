@@ -29,6 +29,10 @@ func (c *Collector) publish(p pass) (unfit error) {
 	for _, r := range p.readings {
 		vms[r.meta.Group] = append(vms[r.meta.Group], c.vm(r))
 		if !r.counter.at.IsZero() {
+			if was := c.before[r.uuid]; was.run != r.counter.run || was.exact != r.counter.exact {
+				from := map[bool]string{true: "the kernel", false: "libvirt"}[r.counter.exact]
+				c.log.Debug().Str("vm", r.name).Msg("its CPU time is read from " + from)
+			}
 			before[r.uuid], stills[r.uuid] = r.counter, c.stalls[r.uuid].next(r.counter)
 			running = append(running, runningVM{r.name, r.uuid, c.rates[r.meta.Group]})
 		}

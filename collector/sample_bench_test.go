@@ -111,7 +111,7 @@ func newRig(b *testing.B) *rig {
 	if err != nil {
 		b.Fatal(err)
 	}
-	r.domains, r.now = newInventory(beside), time.Now()
+	r.domains, r.now = newInventory(beside, true), time.Now()
 	b.Cleanup(r.domains.close)
 	others, err := r.conn.ListAllDomains(0)
 	if err != nil {
@@ -214,7 +214,7 @@ func (r *rig) grow(n int) {
 // tick is a pass of the collector, a second after the last one as far as it knows.
 func (r *rig) tick(size hostSize) pass {
 	r.now = r.now.Add(time.Second)
-	return r.domains.readAll(size, identify, true, r.now)
+	return r.domains.readAll(size, identify, r.now)
 }
 
 // round takes each way in turn.

@@ -3,24 +3,30 @@ package e2e
 import (
 	"context"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// TestAgreesWithDomstats compares the counter that samples are made from with the one of `virsh domstats
+// TestAgreesWithDomstats compares the counters that samples are made from with the one of `virsh domstats
 // --cpu-total`, on a VM under load. Each reading of the one is taken between two of the other, so that no delay can
 // make them differ.
 func TestAgreesWithDomstats(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.start(w.config("max: 1"))
+	p := w.start(w.config("max: 1"), "--log-level", "debug")
 	p.untilReady(1)
 	name := w.group + "-1"
+	if w.uri == "qemu:///system" {
+		p.says(name, "its CPU time is read from the kernel")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	loaded := make(chan error, 1)
 	go func() { loaded <- runUntil(ctx, w.command("load", name, "--for", "1h")) }()
@@ -46,6 +52,12 @@ func TestAgreesWithDomstats(t *testing.T) {
 	if got < least || got > most {
 		t.Errorf("domstats counted %s, info between %s and %s", got, least, most)
 	}
+	if w.uri == "qemu:///system" {
+		least, most = end.clockBefore-start.clockAfter-tolerance, end.clockAfter-start.clockBefore+tolerance
+		if got < least || got > most || end.clockAfter < end.infoBefore-tolerance || end.clockBefore > end.infoAfter+tolerance {
+			t.Errorf("domstats counted %s, the process's clock between %s and %s: %+v, %+v", got, least, most, start, end)
+		}
+	}
 	cancel()
 	if err := <-loaded; err != nil {
 		t.Error(err)
@@ -53,7 +65,7 @@ func TestAgreesWithDomstats(t *testing.T) {
 	p.stop()
 }
 
-type counters struct{ infoBefore, domstats, infoAfter time.Duration }
+type counters struct{ clockBefore, infoBefore, domstats, infoAfter, clockAfter time.Duration }
 
 func (w *world) readCounters(dom *libvirt.Domain) counters {
 	w.t.Helper()
@@ -64,15 +76,40 @@ func (w *world) readCounters(dom *libvirt.Domain) counters {
 		}
 		return time.Duration(i.CpuTime)
 	}
-	c := counters{infoBefore: info()}
+	c := counters{clockBefore: w.clockOf(dom), infoBefore: info()}
 	stats, err := w.conn.GetAllDomainStats([]*libvirt.Domain{dom}, libvirt.DOMAIN_STATS_CPU_TOTAL, 0)
 	if err != nil || len(stats) != 1 || stats[0].Cpu == nil || !stats[0].Cpu.TimeSet {
 		w.t.Fatalf("domstats: %+v, %v", stats, err)
 	}
 	c.domstats = time.Duration(stats[0].Cpu.Time)
 	_ = stats[0].Domain.Free()
-	c.infoAfter = info()
+	c.infoAfter, c.clockAfter = info(), w.clockOf(dom)
 	return c
+}
+
+// clockOf is the clock of the CPU time of a domain's process; 0 where this user's libvirt runs it.
+func (w *world) clockOf(dom *libvirt.Domain) time.Duration {
+	w.t.Helper()
+	if w.uri != "qemu:///system" {
+		return 0
+	}
+	name, err := dom.GetName()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	text, err := os.ReadFile("/run/libvirt/qemu/" + name + ".pid")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(int32(^pid)<<3|2, &now); err != nil { // clock_getcpuclockid(3)
+		w.t.Fatal(err)
+	}
+	return time.Duration(now.Nano())
 }
 
 // TestSampleShowsWhatOthersWrite: what another connection writes about a VM is in the next sample or the one after that, long
