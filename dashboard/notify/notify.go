@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/rs/zerolog"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/dashboard/internal/feed"
 )
@@ -27,6 +30,7 @@ const (
 // Notifier tells its targets.
 type Notifier struct {
 	targets []*queue
+	changes chan []Target // others that are to be told
 	log     zerolog.Logger
 	client  *http.Client
 	now     func() time.Time
@@ -39,12 +43,17 @@ type queue struct {
 	Target
 	waiting chan Message
 	dropped atomic.Uint64
+	end     context.CancelFunc // of the work for it
 }
 
 // New is a notifier of these targets, which are right.
 func New(targets []Target, log zerolog.Logger) (*Notifier, error) {
+	if err := check(targets); err != nil {
+		return nil, err
+	}
 	n := &Notifier{
-		log: log, client: newClient(), now: time.Now,
+		changes: make(chan []Target, 1),
+		log:     log, client: newClient(), now: time.Now,
 		ticker: func(every time.Duration) (<-chan time.Time, func()) { t := time.NewTicker(every); return t.C, t.Stop },
 		pauses: func() backoff.BackOff {
 			b := backoff.NewExponentialBackOff()
@@ -52,21 +61,74 @@ func New(targets []Target, log zerolog.Logger) (*Notifier, error) {
 			return b
 		},
 	}
+	for _, t := range targets {
+		n.targets = append(n.targets, newQueue(t))
+	}
+	return n, nil
+}
+
+func newQueue(t Target) *queue { return &queue{Target: t, waiting: make(chan Message, queueLength)} }
+
+func check(targets []Target) error {
 	var problems []error
 	for _, t := range targets {
 		for _, f := range t.Check(func(string) bool { return false }) {
 			problems = append(problems, fmt.Errorf("target %q: %s: found %s, want %s", t.Name, f.Field, f.Found, f.Allowed))
 		}
-		n.targets = append(n.targets, &queue{Target: t, waiting: make(chan Message, queueLength)})
 	}
 	if err := errors.Join(problems...); err != nil {
-		return nil, fmt.Errorf("notify: %w", err)
+		return fmt.Errorf("notify: %w", err)
 	}
-	return n, nil
+	return nil
 }
 
-// Run hears the bus and tells the targets until ctx ends. What is not delivered by then is dropped.
+// Retarget has others be told from now on, without waiting for it. What waits for a target that stays as it is goes on waiting, and
+// what waits for another is dropped. One at a time may call it.
+func (n *Notifier) Retarget(targets []Target) error {
+	if err := check(targets); err != nil {
+		return err
+	}
+	select {
+	case <-n.changes: // they never held
+	default:
+	}
+	n.changes <- targets
+	return nil
+}
+
+// retarget takes other targets; work begins the work for one.
+func (n *Notifier) retarget(targets []Target, work func(*queue)) {
+	before := n.targets
+	n.targets = nil
+	for _, t := range targets {
+		i := slices.IndexFunc(before, func(q *queue) bool { return reflect.DeepEqual(q.Target, t) })
+		if i >= 0 {
+			n.targets = append(n.targets, before[i])
+			before = slices.Delete(before, i, i+1)
+			continue
+		}
+		q := newQueue(t)
+		work(q)
+		n.targets = append(n.targets, q)
+	}
+	for _, q := range before {
+		q.end()
+	}
+	n.log.Info().Msgf("notify: %s of the config from now on", bus.Count(len(targets), "target"))
+}
+
+// Run hears the bus, once there is a target, and tells the targets until ctx ends. What is not delivered by then is dropped.
 func (n *Notifier) Run(ctx context.Context, conn *client.Conn) error {
+	for len(n.targets) == 0 {
+		select {
+		case <-ctx.Done():
+			return nil
+		case targets := <-n.changes:
+			for _, t := range targets {
+				n.targets = append(n.targets, newQueue(t))
+			}
+		}
+	}
 	messages := feed.New()
 	if err := messages.Subscribe(conn); err != nil {
 		return fmt.Errorf("notify: %w", err)
@@ -78,8 +140,13 @@ func (n *Notifier) Run(ctx context.Context, conn *client.Conn) error {
 	inbox := make(chan any, 1024)
 	var dropped atomic.Uint64
 	wg.Go(func() { messages.Pump(ctx, inbox, &dropped) })
+	work := func(q *queue) {
+		working, end := context.WithCancel(ctx)
+		q.end = end
+		wg.Go(func() { n.work(working, q) })
+	}
 	for _, q := range n.targets {
-		wg.Go(func() { n.work(ctx, q) })
+		work(q)
 	}
 	ticks, stop := n.ticker(time.Second)
 	defer stop()
@@ -88,6 +155,8 @@ func (n *Notifier) Run(ctx context.Context, conn *client.Conn) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case targets := <-n.changes:
+			n.retarget(targets, work)
 		case message := <-inbox:
 			n.offer(f, w.take(message, n.now()))
 		case <-ticks:

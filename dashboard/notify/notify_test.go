@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,68 @@ func TestRunOnARealBus(t *testing.T) {
 	}
 	if len(tries) != 5 {
 		t.Errorf("flaky was asked %d times, want 3 failures and 2 messages", len(tries))
+	}
+}
+
+// Others are told from the moment on that they are named, the first of them, too; one that stays loses nothing that waits for it.
+func TestRetarget(t *testing.T) {
+	received := make(chan string, 10)
+	open := make(chan struct{})
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m Message
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		if r.URL.Path == "/slow" {
+			<-open
+		}
+		received <- r.URL.Path + " " + m.VM
+	}))
+	defer receiver.Close()
+	target := func(name string) Target {
+		return Target{Name: name, Type: JSON, URL: receiver.URL + "/" + name, On: []Kind{"failed"}}
+	}
+	n, err := New(nil, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticks := make(chan time.Time)
+	n.ticker = func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} }
+	send := startRun(t, n)
+	publish := func(vm string) { // each of a group of its own, as those of one are held back for a while
+		e := event(bus.EventFailed, vm, 1)
+		e.Group = "of-" + vm
+		send(e)
+	}
+	if err := n.Retarget([]Target{{Name: "wrong", Type: JSON}}); err == nil {
+		t.Error("a wrong target is taken")
+	}
+	for _, targets := range [][]Target{{target("never")}, {target("slow"), target("first")}} { // the last ones hold
+		if err := n.Retarget(targets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold := func() {
+		for len(n.changes) > 0 {
+			ticks <- time.Now()
+		}
+		ticks <- time.Now() // what was taken holds
+	}
+	hold()
+	publish("web-1")
+	publish("web-2")
+	got := []string{<-received, <-received}
+	if err := n.Retarget([]Target{target("second"), target("slow")}); err != nil {
+		t.Fatal(err)
+	}
+	hold()
+	publish("web-3")
+	got = append(got, <-received)
+	close(open)
+	got = append(got, <-received, <-received, <-received)
+	want := []string{"/first web-1", "/first web-2", "/second web-3", "/slow web-1", "/slow web-2", "/slow web-3"}
+	if !slices.Equal(got, want) {
+		t.Errorf("told are %q, want %q", got, want)
 	}
 }
 
