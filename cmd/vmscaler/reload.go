@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
+	"github.com/vmscaler/vmscaler/dashboard/notify"
 )
 
 // checkWithin is how long libvirt may take to say whether it has what other groups need.
@@ -29,6 +31,7 @@ type reloader struct {
 	overlay func(*config.Config) error                      // what the command line says over it; nil: nothing
 	check   func(context.Context, config.Config) error      // what the host lacks for it
 	held    func([]bus.Group)                               // is called once other groups hold
+	retell  func([]notify.Target) error                     // has others be told; nil: this process tells nobody
 	stages  chan app.Reload
 	service *service.Notifier
 	log     zerolog.Logger
@@ -54,12 +57,21 @@ func (r *reloader) reload(ctx context.Context, by, reason string) ([]config.Chan
 	done := r.service.Reload()
 	defer done()
 	next, changes, err := r.plan(ctx)
-	if err != nil || len(changes) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	if err := r.hand(ctx, next.Groups, changes, by, reason); err != nil {
-		return nil, err
+	if len(changes) > 0 {
+		if err := r.hand(ctx, next.Groups, changes, by, reason); err != nil {
+			return nil, err
+		}
 	}
+	if r.retell == nil || reflect.DeepEqual(next.Notify, r.cfg.Notify) {
+		return changes, nil
+	}
+	if err := r.retell(next.Notify); err != nil {
+		return changes, err
+	}
+	r.cfg.Notify = next.Notify
 	return changes, nil
 }
 
@@ -100,7 +112,11 @@ func (r *reloader) plan(ctx context.Context) (config.Config, []config.Change, er
 	if err := app.CheckGroups(next.Groups); err != nil {
 		return next, nil, err
 	}
-	if other := config.NotReloaded(r.cfg, next); len(other) > 0 {
+	running := r.cfg
+	if r.retell != nil {
+		running.Notify = next.Notify
+	}
+	if other := config.NotReloaded(running, next); len(other) > 0 {
 		r.log.Warn().Msgf("%s: read at the start only, so it changes with the next", strings.Join(other, ", "))
 	}
 	changes := config.Compare(r.cfg.Groups, next.Groups)

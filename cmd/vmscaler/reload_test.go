@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
+	"github.com/vmscaler/vmscaler/dashboard/notify"
 )
 
 // A config that is wrong, that this host cannot fulfill or that a stage does not take changes nothing at all.
@@ -88,3 +90,27 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 }
 
 var errAny = errors.New("any")
+
+// Those who are told are others with the next reload, also where no group has changed, and only where this process tells them.
+func TestReloadOfWhoIsTold(t *testing.T) {
+	before := parsedConfig(t, "groups: [{name: web}]")
+	after := parsedConfig(t, "groups: [{name: web}]\nnotify: [{name: ops, type: command, command: 'true', on: [failed]}]")
+	p := newFakeProcess(t, before)
+	p.read = func() (config.Config, []config.Warning, error) { return after, nil, nil }
+	var log bytes.Buffer
+	p.log = zerolog.New(&log)
+	if _, err := p.reload(t.Context(), "SIGHUP", ""); err != nil || !strings.Contains(log.String(), "notify: read at the start only") {
+		t.Errorf("where nobody is told: %v, log %s", err, &log)
+	}
+	log.Reset()
+	var told [][]notify.Target
+	p.retell = func(targets []notify.Target) error { told = append(told, targets); return nil }
+	for range 2 {
+		if _, err := p.reload(t.Context(), "SIGHUP", ""); err != nil || strings.Contains(log.String(), "read at the start") {
+			t.Errorf("%v, log %s", err, &log)
+		}
+	}
+	if len(told) != 1 || len(told[0]) != 1 || told[0][0].Name != "ops" {
+		t.Errorf("told are %+v, want ops, once", told)
+	}
+}

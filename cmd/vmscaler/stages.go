@@ -158,10 +158,16 @@ func (r *stageRun) serve(ctx context.Context) {
 
 // notify has the stages' run tell who is to be told: once, so where the dashboard is.
 func (r *stageRun) notify() (err error) {
-	if r.o.has(app.StageDashboard) && len(r.cfg.Notify) > 0 {
-		r.stages.Notify, err = notify.New(r.cfg.Notify, r.log)
+	if !r.o.has(app.StageDashboard) {
+		return nil
 	}
-	return err
+	if r.stages.Notify, err = notify.New(r.cfg.Notify, r.log); err != nil {
+		return err
+	}
+	r.reload.mu.Lock() // hangups come already
+	defer r.reload.mu.Unlock()
+	r.reload.retell = r.stages.Notify.Retarget
+	return nil
 }
 
 // reach connects to libvirt, for which it waits; read-only where no stage acts.
