@@ -188,7 +188,7 @@ ARCHS      := amd64 arm64
 release: $(NFPM) $(CYCLONEDX) vulncheck ## the packages of amd64 and arm64, bills of materials (CycloneDX) and checksums, in dist/
 	@$(HOST) packages release
 	rm -rf dist
-	for arch in $(ARCHS); do GOTOOLCHAIN=$(RELEASE_GO) $(HOST) exec packaging/release.sh $(NFPM) $(CYCLONEDX) $$arch $(VERSION) dist; done
+	for arch in $(ARCHS); do GOTOOLCHAIN=$(RELEASE_GO) $(HOST) exec packaging/release.sh $(NFPM) $(CYCLONEDX) $$arch $(VERSION) dist || exit 1; done
 	cd dist && sha256sum $$(ls | grep -v SHA256SUMS) >SHA256SUMS && sha256sum --check --quiet SHA256SUMS
 
 GOVULNCHECK_VERSION := v1.9.0
@@ -204,7 +204,8 @@ $(GOVULNCHECK):
 vulncheck: $(GOVULNCHECK) ## known vulnerabilities that the program, built as a release, can reach
 	GOTOOLCHAIN=$(RELEASE_GO) $(HOST) exec packaging/vulncheck.sh $(GOVULNCHECK)
 
-test-package: $(NFPM) dist/vmscaler ## two builds of the packages are the same; the deb installs, upgrades, goes; units are hardened
+test-package: $(NFPM) dist/vmscaler ## two builds of the packages are the same; deb and rpm install, upgrade, go; units are hardened
+	@$(HOST) packages package
 	$(HOST) exec packaging/test-package.sh $(NFPM) dist/vmscaler
 
 # Not part of test, nor of CI: it makes a Debian root with systemd and libvirt once (five minutes), and boots it as a container.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares a Debian or Ubuntu machine for vmscaler. The Makefile calls it; every step looks first and changes only what is missing.
 #
-#   host-setup.sh packages SET                    install the missing packages, and check Go: run, build, test, bench, lint, release, distro or image
+#   host-setup.sh packages SET                    install the missing packages, and check Go: run, build, test, bench, lint, package, release, distro, service or image
 #   host-setup.sh names SET                       the packages' names
 #   host-setup.sh libvirt                         make sure that libvirt answers this user
 #   host-setup.sh exec COMMAND...                 run COMMAND with the right Go
@@ -81,6 +81,7 @@ packages_for() {
 	"test") echo tmux openssl ovmf syslinux-efi xorriso isolinux chromium openssh-client bash-completion zsh fish ;;
 	"compare") echo virtinst ;;
 	"lint") echo shellcheck ;;
+	"try packages") echo rpm ;;
 	"build for another architecture")
 		if [ "$(dpkg --print-architecture)" = arm64 ]; then echo gcc-x86-64-linux-gnu; else echo gcc-aarch64-linux-gnu; fi
 		;;
@@ -97,11 +98,12 @@ find_purposes() { # SET
 	test) purposes=("run VMs" "build" "make the template" "test") ;;
 	bench) purposes=("run VMs" "build" "compare") ;;
 	lint) purposes=("build" "lint") ;;
+	package) purposes=("build" "try packages") ;;
 	release) purposes=("build" "make a root of another system" "build for another architecture") ;;
 	distro) purposes=("build" "make a root of another system") ;;
 	service) purposes=("run VMs" "build" "make a root of another system" "boot a container") ;;
 	image) purposes=("run VMs" "build" "make the template" "make a root of another system") ;;
-	*) die packages "no such set: $1; there are run, build, test, bench, lint, release, distro, service and image" ;;
+	*) die packages "no such set: $1; there are run, build, test, bench, lint, package, release, distro, service and image" ;;
 	esac
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tries the packages, as root: test-package.sh NFPM PROGRAM. Two builds are the same bytes; systemd finds the units right and rates
-# them well; and the deb installs, upgrades, goes and is purged as it should, in a root of its own. That is this machine's, with
+# them well; and deb and rpm install, upgrade and go as they should, in a root of its own. That is this machine's, with
 # all that is written kept apart, and without its services.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ check_builds() {
 		cmp "$package" "$work/two/${package##*/}" || die "two builds of ${package##*/} differ"
 	done
 	say "two builds are the same bytes"
-	PACKAGERS=deb pack 1.0.1 "$work/newer"
+	pack 1.0.1 "$work/newer"
 }
 
 check_units() { # ROOT
@@ -42,39 +42,77 @@ check_life() {
 	mount --bind /dev "$root/dev"
 	mount -t tmpfs tmpfs "$root/run"
 	mkdir "$root/packages"
-	cp "$work"/one/*.deb "$root/packages/one.deb"
-	cp "$work"/newer/*.deb "$root/packages/newer.deb"
-
+	for format in deb rpm; do
+		cp "$work"/one/*."$format" "$root/packages/one.$format"
+		cp "$work"/newer/*."$format" "$root/packages/newer.$format"
+	done
 	inside getent group libvirt >/dev/null || inside groupadd --system libvirt
-	inside dpkg -i /packages/one.deb >/dev/null
+	check_deb
+	check_rpm
+}
+
+check_installed() {
 	inside id -Gn vmscaler | grep -qw libvirt || die "its user is not in group libvirt"
 	[ "$(inside stat -c '%a %U %G' /run/vmscaler)" = "2775 root libvirt" ] || die "/run/vmscaler: $(inside stat -c '%a %U %G' /run/vmscaler)"
 	inside vmscaler config check --offline -c /etc/vmscaler/vmscaler.yaml
 	inside bash -c '. /usr/share/bash-completion/completions/vmscaler && complete -p vmscaler >/dev/null'
 	inside test -s /usr/share/man/man1/vmscaler-run.1.gz
 	check_units "$root"
-	say "installed"
+}
 
+# What is to outlive an upgrade.
+change() {
 	echo "# mine" >>"$root/etc/vmscaler/vmscaler.yaml"
 	install -d -m 0700 "$root/var/lib/vmscaler"
 	touch "$root/var/lib/vmscaler/kept"
-	inside dpkg -i /packages/newer.deb >/dev/null
-	# shellcheck disable=SC2016 # dpkg-query's own
-	[ "$(inside dpkg-query -W -f '${Version}' vmscaler)" = 1.0.1 ] || die "not upgraded"
-	grep -q '^# mine$' "$root/etc/vmscaler/vmscaler.yaml" || die "the upgrade has taken another config"
-	say "upgraded"
+}
 
-	inside dpkg -r vmscaler >/dev/null
+check_upgraded() { # VERSION
+	[ "$1" = 1.0.1 ] || die "not upgraded: $1"
+	grep -q '^# mine$' "$root/etc/vmscaler/vmscaler.yaml" || die "the upgrade has taken another config"
+}
+
+check_removed() { # CONFIG
 	[ ! -e "$root/usr/bin/vmscaler" ] || die "the program is still there"
-	if [ ! -e "$root/var/lib/vmscaler/kept" ] || [ ! -e "$root/etc/vmscaler/vmscaler.yaml" ]; then
+	if [ ! -e "$root/var/lib/vmscaler/kept" ] || ! grep -q '^# mine$' "$root/etc/vmscaler/$1"; then
 		die "removal has taken the config or the state"
 	fi
-	say "removed"
+}
+
+check_deb() {
+	inside dpkg -i /packages/one.deb >/dev/null
+	check_installed
+	say "deb installed"
+	change
+	inside dpkg -i /packages/newer.deb >/dev/null
+	# shellcheck disable=SC2016 # dpkg-query's own
+	check_upgraded "$(inside dpkg-query -W -f '${Version}' vmscaler)"
+	say "deb upgraded"
+	inside dpkg -r vmscaler >/dev/null
+	check_removed vmscaler.yaml
+	say "deb removed"
 	inside dpkg -P vmscaler >/dev/null
 	left=$(find "$root"/etc/vmscaler "$root"/var/lib/vmscaler "$root"/run/vmscaler "$root"/usr/lib/systemd/system/vmscaler* \
 		"$root"/usr/share/doc/vmscaler 2>/dev/null || true)
 	[ -z "$left" ] || die "left behind: $left"
-	say "purged"
+	say "deb purged"
+}
+
+# This system's packages are not rpm's, so that what the package needs is not looked for.
+check_rpm() {
+	inside rpm --force-debian --install --nodeps /packages/one.rpm
+	check_installed
+	say "rpm installed"
+	change
+	inside rpm --force-debian --upgrade --nodeps /packages/newer.rpm
+	check_upgraded "$(inside rpm --query --queryformat '%{VERSION}' vmscaler)"
+	say "rpm upgraded"
+	inside rpm --force-debian --erase vmscaler 2>/dev/null
+	check_removed vmscaler.yaml.rpmsave
+	left=$(find "$root"/usr/lib/systemd/system/vmscaler* "$root"/usr/share/doc/vmscaler \
+		"$root"/usr/share/licenses/vmscaler 2>/dev/null || true)
+	[ -z "$left" ] || die "left behind: $left"
+	say "rpm removed"
 }
 
 if [ "${1:-}" = --apart ]; then
