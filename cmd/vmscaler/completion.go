@@ -47,7 +47,7 @@ func completions() map[string][]source {
 		"metric": {groups, none}, "down": {groups, none}, "load": {groupsAndVMs, none},
 		"replace": {vms, none}, "remove": {vms, none}, "drain": {vms, none}, "standby": {vms, none}, "detach": {vms, none},
 		"attach": {none}, "unhealthy": {vms, none}, "protect": {vms, none}, "console": {vms, none}, "exec": {vms, files},
-		"ssh": {{of: (*lookup).logins}, files}, "hook": {words(hookActions()...), none},
+		"ssh": {{of: (*lookup).logins}, files}, "hook": {words(hookActions()...), none}, "hook list": {groups, none},
 		"host remove": {{of: (*lookup).hosts}, none}, "bus credentials": {words(roleNames()...), none}, "web token": {none},
 		"template show": {templates, none}, "template rm": {templates, none}, "template check": {templates, none},
 		"template diff": {templates, templates, none}, "template import": {none, files}, "template install": {none},
@@ -263,8 +263,20 @@ func (l *lookup) contexts() []string {
 	return all.Names()
 }
 
-// fields are those that can be set while a group runs, as short as they may be typed; end follows each.
+// fields are those that can be set while a group runs, as short as they may be typed; end follows each. After that they are the
+// words that the field may be set to.
 func (l *lookup) fields(end string) []string {
+	if name, _, valued := strings.Cut(l.word, "="); valued && end != "" {
+		path, err := config.LiveField(name)
+		if err != nil {
+			return nil
+		}
+		words := config.LiveWords(path)
+		for i, word := range words {
+			words[i] = name + end + word
+		}
+		return words
+	}
 	names := config.LiveFields()
 	for i, path := range names {
 		if !strings.HasPrefix(l.word, "policy.") {

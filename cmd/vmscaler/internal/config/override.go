@@ -65,6 +65,34 @@ func LiveFields() []string {
 	return slices.DeleteFunc(fields, func(path string) bool { return slices.Contains(fixed, path) })
 }
 
+// LiveWords are the words that a field may be set to while a group runs; none where it takes other values than words.
+func LiveWords(path string) []string {
+	g := bus.DefaultGroup()
+	v := groupFields(&g).find(path)
+	if v == nil {
+		return nil
+	}
+	return v.schema().words()
+}
+
+// words are those that a value may be, of a list each that may be in it.
+func (s *Schema) words() (all []string) {
+	all = slices.Clone(s.Enum)
+	if s.Type == "boolean" {
+		all = append(all, "true", "false")
+	}
+	if s.Const != "" {
+		all = append(all, s.Const)
+	}
+	for _, form := range s.AnyOf {
+		if form.Type != "array" { // of what may be alone
+			all = append(all, form.words()...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // find is the value at a path below a section, nil if there is none.
 func (s section) find(path string) value {
 	key, rest, more := strings.Cut(path, ".")
