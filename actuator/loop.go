@@ -238,7 +238,9 @@ func (s *session) seen(ctx context.Context, l snapshot, decisions <-chan bus.Dec
 		s.again = true
 		return nil
 	}
-	s.cfg.Acts(bus.Acts{HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Failures: s.failedLaunches()})
+	s.cfg.Acts(bus.Acts{
+		HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Failures: s.failedLaunches(), Hooks: s.hooks.Pending(),
+	})
 	s.damaged = l.inventory.Damaged
 	s.cfg.Report(s.problem())
 	s.catchUp(decisions)

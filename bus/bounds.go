@@ -369,6 +369,15 @@ func (h *Health) bounds() error {
 		b.name("code", string(p.Code), maxWord)
 		b.name("subject", p.Subject, maxWord)
 	}
+	if h.Acts != nil {
+		b.count("hooks", len(h.Acts.Hooks), MaxPendingHooks)
+		for _, p := range h.Acts.Hooks {
+			b.name("group", p.Group, MaxName)
+			b.name("vm", p.VM, MaxName)
+			b.name("name", p.Name, maxWord)
+			b.name("token", p.Token, maxWord)
+		}
+	}
 	return b.of("health")
 }
 

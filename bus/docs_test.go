@@ -51,6 +51,7 @@ var messageTypes = []any{
 	bus.Health{},
 	bus.Problem{},
 	bus.Acts{},
+	bus.PendingHook{},
 	bus.Metric{},
 	bus.Demand{},
 	bus.GuestLoad{},
@@ -85,6 +86,7 @@ var valueTypes = []any{
 	bus.ProblemCode(""),
 	bus.HookKind(""),
 	bus.HookAction(""),
+	bus.WaitFor(""),
 	bus.WakeState(""),
 	bus.RefusalCode(""),
 }

@@ -33,6 +33,23 @@ type Acts struct {
 	Taken map[string][]int `json:"taken"`
 	// Failures are, by group, the launches that have failed since the actuator started; a group that is not there has none.
 	Failures map[string]int `json:"failures,omitempty"`
+	// Hooks are those that VMs wait for, of many those that end first: at most MaxPendingHooks.
+	Hooks []PendingHook `json:"hooks,omitempty"`
+}
+
+// MaxPendingHooks is how many hooks that are waited for a message has, so that it stays as small as a sign of life should be.
+const MaxPendingHooks = 20
+
+// PendingHook is a hook that a VM waits for.
+type PendingHook struct {
+	Group   string    `json:"group"`
+	VM      string    `json:"vm"`
+	Hook    HookKind  `json:"hook"`
+	Name    string    `json:"name,omitempty"` // of the hook, where there are several
+	WaitFor WaitFor   `json:"wait_for"`
+	Token   string    `json:"token,omitempty"` // what an answer must name; "" for a command
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until"` // the hook's default holds then
 }
 
 func (h *Health) check() error {

@@ -127,6 +127,10 @@ func Health() *bus.Health {
 			Full:     []string{"web"},
 			Taken:    map[string][]int{"web": {2}},
 			Failures: map[string]int{"web": 1},
+			Hooks: []bus.PendingHook{{
+				Group: "web", VM: "web-3", Hook: bus.HookLaunch, Name: "lb", WaitFor: bus.WaitForBus,
+				Token: "K3VN4TQF2WJ6X7YBZL5AAAAAAA", Since: Noon.Add(-time.Minute), Until: Noon.Add(4 * time.Minute),
+			}},
 		},
 		Since: Noon.Add(-time.Hour), Time: Noon, Version: "v0.3.0",
 	}

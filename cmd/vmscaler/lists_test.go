@@ -108,3 +108,36 @@ func TestListCommands(t *testing.T) {
 		}
 	}
 }
+
+// The hooks that VMs wait for are those of all hosts, those that end first before the others.
+func TestListHooks(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.Local)
+	hook := func(group, vm, name, token string, since, left time.Duration) bus.PendingHook {
+		return bus.PendingHook{
+			Group: group, VM: vm, Hook: bus.HookLaunch, Name: name, Token: token, WaitFor: bus.WaitForBus,
+			Since: now.Add(-since), Until: now.Add(left),
+		}
+	}
+	s := bus.Status{V: bus.Version, Time: now, Stages: []bus.Health{
+		{Stage: "collector"},
+		{Stage: "actuator", Acts: &bus.Acts{Hooks: []bus.PendingHook{hook("web", "web-2", "lb", "TOKEN", 2*time.Minute, time.Hour)}}},
+		{Stage: "actuator", Acts: &bus.Acts{Hooks: []bus.PendingHook{
+			hook("web", "web-7", "", "", 5*time.Second, time.Minute), hook("db", "db-1", "", "", 0, 0),
+		}}},
+	}}
+	var out strings.Builder
+	o := printer.As(printer.Table)
+	if err := listHooks(s, "web").Print(&out, &o); err != nil {
+		t.Fatal(err)
+	}
+	const want = `VM     GROUP  HOOK            ANSWERS  WAITS  UNTIL                TOKEN
+web-7  web    launch hook     bus      5 s    2026-05-04 12:01:00  -
+web-2  web    launch hook lb  bus      2 min  2026-05-04 13:00:00  TOKEN
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+	if rows := listHooks(s, "").Rows; len(rows) != 3 || rows[0].VM != "db-1" {
+		t.Errorf("of all groups: %+v", rows)
+	}
+}

@@ -25,7 +25,7 @@ var unknownNames = map[string]string{
 	// by the decider
 	"status": "status nope", "explain": "explain nope", "events": "events nope", "pause": "pause nope", "resume": "resume nope",
 	"dry-run": "dry-run nope", "scale": "scale nope 2", "set": "set nope upper=60", "reset": "reset nope", "diff": "diff nope",
-	"vms": "vms nope", "attach": "attach nope-1", "replace": "replace nope-1",
+	"vms": "vms nope", "hook list": "hook list nope", "attach": "attach nope-1", "replace": "replace nope-1",
 	"remove": "remove nope-1", "drain": "drain nope-1", "unhealthy": "unhealthy nope-1",
 	"standby": "standby nope-1", "detach": "detach nope-1", "wake": "wake nope", "refresh": "refresh nope",
 	"wait": "wait nope stable", "host remove": "host remove nope", "metric": "metric nope requests 5",
