@@ -41,6 +41,7 @@ func (a *Actuator) reload(r client.Handed) {
 			g.hash = hash
 		}
 		g.spec = spec
+		a.hooks.Keep(spec.Name, spec.Hooks)
 	}
 	a.orderBy()
 	a.handed = append(a.handed, r.Done)

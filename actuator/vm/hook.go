@@ -1,9 +1,12 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,7 +104,19 @@ type Hooks struct {
 
 	mu      sync.Mutex
 	waiters map[string]*waiter
+	pending map[*pending]bool // all waits, for answers and for commands
 }
+
+// pending is one wait that goes on.
+type pending struct {
+	call  hookCall
+	drop  context.CancelCauseFunc
+	token string    // "": a command is waited for
+	until time.Time // owned by Hooks.mu, as is token
+}
+
+// errDropped ends a wait for a hook that the config has no more.
+var errDropped = errors.New("the config has no such hook any more")
 
 // waiter is one who waits.
 type waiter struct {
@@ -112,27 +127,83 @@ type waiter struct {
 }
 
 // NewHooks makes the hooks of a process; their commands' output goes to log.
-func NewHooks(log zerolog.Logger) *Hooks { return &Hooks{log: log, waiters: map[string]*waiter{}} }
+func NewHooks(log zerolog.Logger) *Hooks {
+	return &Hooks{log: log, waiters: map[string]*waiter{}, pending: map[*pending]bool{}}
+}
 
 // wait waits for the answer to a hook, which is continue or abandon; abandon comes with an error that says why. When ctx
-// ends there is no answer, and the error is its cause: the next start waits on.
+// ends there is no answer, and the error is its cause: the next start waits on. A hook that the config has no more says continue.
 func (h *Hooks) wait(ctx context.Context, call hookCall) (bus.HookAction, error) {
-	switch call.hook.WaitFor {
+	if !call.hook.Waits() {
+		return bus.HookContinue, nil
+	}
+	waiting, drop := context.WithCancelCause(ctx)
+	defer drop(nil)
+	p := &pending{call: call, drop: drop, until: call.deadline(time.Now())}
+	h.mu.Lock()
+	h.pending[p] = true
+	h.mu.Unlock()
+	defer func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.pending, p)
+	}()
+	action, err := h.waitFor(waiting, p)
+	if action == "" && errors.Is(err, errDropped) {
+		h.log.Info().Str("group", call.group).Str("vm", call.vm).Msgf("the %s: %s: continue", call.hook.Text(call.kind), errDropped)
+		return bus.HookContinue, nil
+	}
+	return action, err
+}
+
+// Keep ends the waits of a group for hooks that it has no more: of another name, or that another than before is waited for.
+func (h *Hooks) Keep(group string, hooks bus.Hooks) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for p := range h.pending {
+		list := map[bus.HookKind]bus.HookList{bus.HookLaunch: hooks.Launch, bus.HookRemove: hooks.Remove}[p.call.kind]
+		if p.call.group == group && !slices.ContainsFunc(list, func(hook bus.Hook) bool {
+			return hook.Name == p.call.hook.Name && hook.WaitFor == p.call.hook.WaitFor
+		}) {
+			p.drop(errDropped)
+		}
+	}
+}
+
+// Pending are the waits that go on, those that end first before the others, and no more than a message may have.
+func (h *Hooks) Pending() []bus.PendingHook {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []bus.PendingHook
+	for p := range h.pending {
+		all = append(all, bus.PendingHook{
+			Group: p.call.group, VM: p.call.vm, Hook: p.call.kind, Name: p.call.hook.Name, WaitFor: p.call.hook.WaitFor,
+			Token: p.token, Since: p.call.began.UTC(), Until: p.until.UTC(),
+		})
+	}
+	slices.SortFunc(all, func(a, b bus.PendingHook) int {
+		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.VM, b.VM), cmp.Compare(a.Name, b.Name))
+	})
+	return all[:min(len(all), bus.MaxPendingHooks)]
+}
+
+func (h *Hooks) waitFor(ctx context.Context, p *pending) (bus.HookAction, error) {
+	switch p.call.hook.WaitFor {
 	case bus.WaitForBus:
-		return h.waitForAnswer(ctx, call)
+		return h.waitForAnswer(ctx, p)
 	case bus.WaitForCommand:
-		return h.waitForCommand(ctx, call)
+		return h.waitForCommand(ctx, p.call)
 	case bus.WaitForNobody:
 	}
 	return bus.HookContinue, nil
 }
 
-func (h *Hooks) waitForAnswer(ctx context.Context, call hookCall) (bus.HookAction, error) {
-	deadline := call.deadline(time.Now())
+func (h *Hooks) waitForAnswer(ctx context.Context, p *pending) (bus.HookAction, error) {
+	call, deadline := p.call, p.until
 	w := &waiter{call: call, deadline: deadline, answered: make(chan bus.Query, 1), moved: make(chan struct{}, 1)}
 	token := rand.Text()
 	h.mu.Lock()
-	h.waiters[token] = w
+	h.waiters[token], p.token = w, token
 	h.mu.Unlock()
 	defer h.forget(token)
 	timer := time.NewTimer(time.Until(deadline))
@@ -148,7 +219,7 @@ func (h *Hooks) waitForAnswer(ctx context.Context, call hookCall) (bus.HookActio
 			}
 			return q.Action, nil
 		case <-w.moved:
-			deadline = h.deadline(w)
+			deadline = h.deadline(w, p)
 			timer.Reset(time.Until(deadline))
 			call.waiting(token, deadline)
 		case <-timer.C:
@@ -176,9 +247,10 @@ func (h *Hooks) Waiting() map[string]bool {
 	return waiting
 }
 
-func (h *Hooks) deadline(w *waiter) time.Time {
+func (h *Hooks) deadline(w *waiter, p *pending) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	p.until = w.deadline
 	return w.deadline
 }
 

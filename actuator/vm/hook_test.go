@@ -430,3 +430,47 @@ func TestHookOutputStaysInTheLog(t *testing.T) {
 		}
 	}
 }
+
+// A hook that the config has no more holds nothing: a command is killed, and nobody's answer is waited for. Those that it still
+// has are waited for on.
+func TestDroppedHook(t *testing.T) {
+	for name, tt := range map[string]struct {
+		waitFor bus.WaitFor
+		now     bus.Hooks // by the new config
+		group   string
+		drops   bool
+	}{
+		"none any more":          {bus.WaitForBus, bus.Hooks{}, "web", true},
+		"no command any more":    {bus.WaitForCommand, bus.Hooks{}, "web", true},
+		"another is waited for":  {bus.WaitForBus, bus.Hooks{Launch: bus.HookList{{WaitFor: bus.WaitForCommand}}}, "web", true},
+		"another name":           {bus.WaitForBus, bus.Hooks{Launch: bus.HookList{{Name: "lb", WaitFor: bus.WaitForBus}}}, "web", true},
+		"of the other moment":    {bus.WaitForBus, bus.Hooks{Remove: bus.HookList{{WaitFor: bus.WaitForBus}}}, "web", true},
+		"it is there still":      {bus.WaitForBus, bus.Hooks{Launch: bus.HookList{{WaitFor: bus.WaitForBus}}}, "web", false},
+		"another group's config": {bus.WaitForBus, bus.Hooks{}, "db", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			h := NewHooks(zerolog.Nop())
+			call, told := someCall(tt.waitFor, abandonByDefault, func(c *hookCall) { c.hook.Command = "sleep 60" })
+			type answer struct {
+				action bus.HookAction
+				err    error
+			}
+			answers := make(chan answer, 1)
+			go func() {
+				action, err := h.wait(ctx, call)
+				answers <- answer{action, err}
+			}()
+			<-told
+			h.Keep(tt.group, tt.now)
+			if !tt.drops {
+				cancel(errNotWanted)
+			}
+			got := <-answers
+			if tt.drops && (got.action != bus.HookContinue || got.err != nil) || !tt.drops && !errors.Is(got.err, errNotWanted) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
