@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/net/netutil"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
@@ -105,9 +104,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	open := newConnections(maxConnections)
 	server := &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin,
-		IdleTimeout: idleWithin, MaxHeaderBytes: maxHeader, ErrorLog: quietLog(s.c.Log),
+		Handler: open.serve(s.handler()), ConnContext: open.add, ConnState: open.changed, ReadHeaderTimeout: readWithin, ReadTimeout: readWithin,
+		WriteTimeout: writeWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeader, ErrorLog: quietLog(s.c.Log),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	wg.Go(func() {
@@ -118,7 +118,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			_ = server.Close()
 		}
 	})
-	listener = netutil.LimitListener(listener, maxConnections)
 	defer func() { _ = listener.Close() }() // where there is no certificate
 	var err error
 	if s.c.Cert == "" {

@@ -1,0 +1,97 @@
+package web
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// connections are those that are open, at most so many. Where one more comes, the oldest goes that has nothing asked for: who opens
+// many and never completes a request keeps no other one out.
+type connections struct {
+	most int
+
+	mu    sync.Mutex
+	count int // so far, which orders them
+	open  map[net.Conn]*connection
+}
+
+// connection is one that is open.
+type connection struct {
+	from    string // its address, without the port
+	number  int
+	serving int // requests that are complete and not answered yet
+}
+
+type connectionKey struct{}
+
+func newConnections(most int) *connections {
+	return &connections{most: most, open: map[net.Conn]*connection{}}
+}
+
+// add takes a new one, and closes another or itself where there are too many. It is a [http.Server]'s ConnContext.
+func (c *connections) add(ctx context.Context, conn net.Conn) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count++
+	added := &connection{from: conn.RemoteAddr().String(), number: c.count}
+	if host, _, err := net.SplitHostPort(added.from); err == nil {
+		added.from = host
+	}
+	c.open[conn] = added
+	if len(c.open) > c.most {
+		victim := c.victim()
+		delete(c.open, victim)
+		_ = victim.SetDeadline(time.Unix(1, 0)) // so that TLS does not wait to say goodbye
+		_ = victim.Close()
+	}
+	return context.WithValue(ctx, connectionKey{}, added)
+}
+
+// victim is the one that goes: the oldest that has nothing asked for, of the address that has most of these.
+func (c *connections) victim() (victim net.Conn) {
+	idle := map[string]int{}
+	for _, open := range c.open {
+		if open.serving == 0 {
+			idle[open.from]++
+		}
+	}
+	for conn, open := range c.open {
+		if open.serving > 0 {
+			continue
+		}
+		chosen := c.open[victim]
+		if chosen == nil || idle[open.from] > idle[chosen.from] || open.from == chosen.from && open.number < chosen.number {
+			victim = conn
+		}
+	}
+	return victim // there is one: the new one has asked for nothing yet
+}
+
+// changed forgets those that are closed. It is a [http.Server]'s ConnState.
+func (c *connections) changed(conn net.Conn, state http.ConnState) {
+	if state == http.StateClosed || state == http.StateHijacked {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.open, conn)
+	}
+}
+
+// serve keeps connections while their requests are answered.
+func (c *connections) serve(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if open, is := r.Context().Value(connectionKey{}).(*connection); is {
+			defer c.served(open, -1)
+			c.served(open, 1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *connections) served(open *connection, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	open.serving += n
+}
