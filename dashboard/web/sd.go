@@ -30,7 +30,7 @@ func (s *Server) discover(w http.ResponseWriter, r *http.Request) {
 				return problem(ReasonNobody, "group %s has no fresh sample", g.Name())
 			}
 			all = targets(g, port)
-			return nil
+			return unreached(g, port, all)
 		})
 	}
 	if err != nil {
@@ -51,6 +51,31 @@ func portOf(text string) (int, error) {
 		return 0, problem(ReasonMalformed, "port: found %q, want 1 to 65535", bus.Clip(text, 40))
 	}
 	return port, nil
+}
+
+// unreached says which port is missing where VMs serve that are reached by ports of their hosts alone, and none by this one.
+func unreached(g *model.Group, port int, found []target) error {
+	if len(found) > 0 {
+		return nil
+	}
+	var ports []string
+	for _, vm := range vmsOf(g) {
+		for guest := range vm.Forwards {
+			if text := strconv.Itoa(guest); inService(vm.VM) && !slices.Contains(ports, text) {
+				ports = append(ports, text)
+			}
+		}
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	slices.Sort(ports)
+	asked := "nothing"
+	if port != 0 {
+		asked = strconv.Itoa(port)
+	}
+	return problem(ReasonMalformed, "port: found %s, want one that is forwarded to the VMs of group %s: %s", asked, g.Name(),
+		strings.Join(ports, ", "))
 }
 
 // targets are the VMs of a group that serve and whose address is known, by name. Those of a host that is silent are among them,

@@ -55,6 +55,28 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// Where VMs serve and none is reached by this port, it is said which ports there are; where none serves, nobody is found.
+func TestUnreached(t *testing.T) {
+	vm := modeltest.VM("web-1", nil)
+	vm.Forwards = map[int]int{80: 8081, 22: 2201}
+	m := model.New(modeltest.At(0), sizes)
+	m.Fold(modeltest.Sample("web", "kvm1", 0, vm), modeltest.At(0))
+	for port, want := range map[int]string{
+		0:  "port: found nothing, want one that is forwarded to the VMs of group web: 22, 80",
+		90: "port: found 90, want one that is forwarded to the VMs of group web: 22, 80", 80: "",
+	} {
+		err := unreached(m.Group("web"), port, targets(m.Group("web"), port))
+		if (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("port %d: %v, want %q", port, err, want)
+		}
+	}
+	vm.Phase = bus.PhaseDraining
+	m.Fold(modeltest.Sample("web", "kvm1", 1, vm), modeltest.At(1))
+	if err := unreached(m.Group("web"), 0, nil); err != nil {
+		t.Errorf("of a VM that serves no more: %v", err)
+	}
+}
+
 func TestDiscover(t *testing.T) {
 	var later atomic.Int64
 	s := newAPISite(t, nil, func(c *Config) { c.Now = func() time.Time { return modeltest.At(float64(later.Load())) } })
