@@ -1,13 +1,12 @@
 package web
 
 import (
-	"bytes"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/dashboard/model"
@@ -100,9 +99,26 @@ func (s *Server) api(mux *http.ServeMux) {
 		_, _ = w.Write(openapiFile)
 	})
 	mux.HandleFunc(apiPath+"/", func(w http.ResponseWriter, req *http.Request) {
+		if methods := allowed(mux, req); len(methods) > 0 {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			problem(ReasonMethod, "found %s, want %s", bus.Clip(req.Method, 40), strings.Join(methods, " or ")).write(w)
+			return
+		}
 		problem(ReasonUnknown, "there is no %s %s: %s/openapi.json has all there is", req.Method, bus.Clip(req.URL.Path, 80),
 			apiPath).write(w)
 	})
+}
+
+// allowed are the methods by which there is something of the API at a request's path.
+func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "" && pattern != apiPath+"/" {
+			methods = append(methods, method)
+		}
+	}
+	return methods
 }
 
 func (s *Server) answer(r route, w http.ResponseWriter, req *http.Request) (any, error) {
@@ -119,7 +135,7 @@ func (s *Server) answer(r route, w http.ResponseWriter, req *http.Request) (any,
 	return r.serve(w, req)
 }
 
-// decode reads a body, which must be JSON without fields that nobody knows.
+// decode reads a body, which must be JSON.
 func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return problem(ReasonMalformed, "Content-Type: found %q, want application/json", bus.Clip(r.Header.Get("Content-Type"), 80))
@@ -131,13 +147,5 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 	if err := bus.CheckShape(data); err != nil {
 		return problem(ReasonMalformed, "body: %s", err)
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return problem(ReasonMalformed, "body: %s", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return problem(ReasonMalformed, "body: found more than one value")
-	}
-	return nil
+	return decodeBody(data, into)
 }

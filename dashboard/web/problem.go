@@ -31,6 +31,7 @@ const (
 	ReasonForbidden Reason = "forbidden"  // its token's role may not, or the page that sent it
 	ReasonReadOnly  Reason = "read-only"  // this server has no operator's credentials for the bus
 	ReasonUnknown   Reason = "unknown"    // it names what does not exist
+	ReasonMethod    Reason = "method"     // what it names is there, and takes other methods: the header Allow has them
 	ReasonState     Reason = "state"      // not as things are now
 	ReasonTooBig    Reason = "too-big"    // it, or its answer, has too many bytes
 	ReasonFailed    Reason = "failed"     // it is right, and doing it has failed
@@ -44,8 +45,8 @@ const (
 // Reasons are all reasons.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonMalformed, ReasonNoToken, ReasonForbidden, ReasonReadOnly, ReasonUnknown, ReasonState, ReasonTooBig, ReasonFailed,
-		ReasonBusy, ReasonNoBus, ReasonNobody, ReasonSilent, ReasonNoHistory,
+		ReasonMalformed, ReasonNoToken, ReasonForbidden, ReasonReadOnly, ReasonUnknown, ReasonMethod, ReasonState, ReasonTooBig,
+		ReasonFailed, ReasonBusy, ReasonNoBus, ReasonNobody, ReasonSilent, ReasonNoHistory,
 	}
 }
 
@@ -67,6 +68,8 @@ func (r Reason) status() int {
 		return http.StatusForbidden
 	case ReasonUnknown:
 		return http.StatusNotFound
+	case ReasonMethod:
+		return http.StatusMethodNotAllowed
 	case ReasonState:
 		return http.StatusConflict
 	case ReasonTooBig:
