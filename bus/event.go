@@ -49,8 +49,8 @@ type Event struct {
 	VM       string    `json:"vm"` // "" for an event of the whole group
 	Event    EventType `json:"event"`
 	Sentence string    `json:"sentence"`
-	// ElapsedMS is the time since the VM's clone (started) was begun, since it was defined (ready), or since its
-	// removal began (draining, stopping, removed); 0 for what takes no time.
+	// ElapsedMS is the time since the VM's clone (started) was begun, since it was defined (warmed, ready) or handed over (ready),
+	// or since its removal began (draining, stopping, removed); 0 for what takes no time.
 	ElapsedMS  int64     `json:"elapsed_ms"`
 	Error      string    `json:"error,omitempty"`
 	Host       string    `json:"host"`

@@ -285,7 +285,14 @@ func (m Metadata) check() error {
 	for _, f := range []struct {
 		name string
 		at   time.Time
-	}{{"created", m.Created}, {"since", m.Since}, {"booted", m.Booted}, {"retiring", m.Retiring}, {"reimaging", m.Reimaging}, {"handed", m.Handed}} {
+	}{
+		{"created", m.Created},
+		{"since", m.Since},
+		{"booted", m.Booted},
+		{"retiring", m.Retiring},
+		{"reimaging", m.Reimaging},
+		{"handed", m.Handed},
+	} {
 		// A clock may be wrong by decades; a year that JSON cannot say would silence the collector.
 		if f.name == "created" && f.at.Unix() < 0 || f.at.Year() > 2200 || f.at.Year() < 1 {
 			return fmt.Errorf("%s: found the year %d, want one up to 2200", f.name, f.at.Year())

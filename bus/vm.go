@@ -71,8 +71,8 @@ func (p Phase) Leaving() bool { return phases[p].leaving }
 // StandsBy reports whether a person has taken a VM out of service for a while: it is left alone, in whatever state it is.
 func (p Phase) StandsBy() bool { return phases[p].standsBy }
 
-// Pooled reports whether a VM is of its group's warm pool, or on its way there: it is owned, and counts in nothing else before it is
-// handed over.
+// Pooled reports whether a VM is of its group's warm pool, or on its way there: it is owned, and counts in nothing else before it
+// is handed over.
 func (p Phase) Pooled() bool { return phases[p].pooled }
 
 // State is the state of a domain as the hypervisor reports it, in virsh's words.
@@ -174,6 +174,7 @@ type VM struct {
 	Machine    string     `json:"machine,omitempty"`   // Group.MachineHash when it was made; "": an earlier version made it
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
 	Reimaging  bool       `json:"reimaging,omitempty"` // it is being given new disks
+	Handed     bool       `json:"handed,omitempty"`    // it leaves the warm pool to serve; for a moment it still stands still
 	Retiring   bool       `json:"retiring,omitempty"`  // it serves until another has taken its place
 	Order      *VMOrder   `json:"order,omitempty"`     // what a person wants of it
 	// Address is where others reach it, as its host sees it by DHCP leases and ARP; "" is not known. Forwards are ports of its

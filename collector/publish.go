@@ -96,7 +96,7 @@ func (c *Collector) vm(r reading) bus.VM {
 		Name: r.name, UUID: r.uuid, State: r.state, Phase: r.meta.Phase, PhaseSince: r.meta.Since.UTC(), Created: r.meta.Created.UTC(),
 		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB, Protected: r.protected, Order: r.order,
 		RebootedAt: r.rebooted, Template: r.meta.Template, Machine: r.meta.Machine,
-		Retiring: !r.meta.Retiring.IsZero(), Reimaging: !r.meta.Reimaging.IsZero(),
+		Handed: !r.meta.Handed.IsZero(), Retiring: !r.meta.Retiring.IsZero(), Reimaging: !r.meta.Reimaging.IsZero(),
 	}
 	if !r.meta.Booted.IsZero() {
 		vm.BootedAt = new(r.meta.Booted.UTC())

@@ -87,7 +87,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			if h.Trouble == Silent {
 				continue // owned, and nothing else is known
 			}
-			if vm.State.Suspended() {
+			if vm.State.Suspended() && !handed(vm) {
 				c.suspended++
 				continue
 			}

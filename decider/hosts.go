@@ -59,9 +59,12 @@ func (h HostObservation) kept() (n int) {
 // kept reports whether a VM is one of those that desired counts: it is not on its way out, or only to get new disks, none is to
 // take its place, and nobody has suspended it, has it stand by, or wants it gone. One of the warm pool is none.
 func kept(vm bus.VM) bool {
-	return (!vm.Phase.Leaving() || vm.Reimaging) && !vm.State.Suspended() && !vm.Retiring && !vm.Order.Leaves() &&
+	return (!vm.Phase.Leaving() || vm.Reimaging) && (!vm.State.Suspended() || handed(vm)) && !vm.Retiring && !vm.Order.Leaves() &&
 		!vm.Phase.StandsBy() && !vm.Phase.Pooled()
 }
+
+// handed reports whether a VM leaves the warm pool to serve: that it still stands still is no person's doing.
+func handed(vm bus.VM) bool { return vm.Handed && vm.Phase.Pending() }
 
 // failures are the launches that have failed, as each host's actuator counts them; one that is silent keeps what it said last.
 func (o Observation) failures(before map[bus.HostID]int) map[bus.HostID]int {

@@ -56,8 +56,8 @@ func fromPool(pool bus.WarmPool, shares map[bus.HostID]bus.Share, obs Observatio
 	return placed
 }
 
-// wantsWarm is how many VMs the group's warm pool is to have while so many are desired. VMs that a person has taken out of service
-// count to max, and leave the pool less.
+// wantsWarm is how many VMs the group's warm pool is to have while so many are desired. VMs that a person has taken out of
+// service count to max, and leave the pool less.
 func (s situation) wantsWarm(desired int) int {
 	taken := 0
 	for _, h := range s.obs.Hosts {
@@ -72,8 +72,8 @@ func (s situation) wantsWarm(desired int) int {
 }
 
 // warm says how many VMs of the warm pool each host has beside its share. What is too many goes at any time; another is made only
-// while nothing else is to do: the group does not grow, all that it wants serve, no refresh goes on, and all of its hosts are heard.
-// Together with what the shares want there are never more than max.
+// while nothing else is to do: the group does not grow, all that it wants serve, no refresh goes on, and all of its hosts are
+// heard. Together with what the shares want there are never more than max.
 func (s situation) warm(d *bus.Decision) {
 	pool := s.spec.WarmPool
 	if !pool.On() && s.counts.warm == 0 {
@@ -93,6 +93,7 @@ func (s situation) warm(d *bus.Decision) {
 		coming += lacks
 		d.Shares[h.ID] = share
 	}
+	there += s.reused(d, wanted-there)
 	for ; there > wanted && s.incomplete == ""; there-- {
 		s.addWarm(d.Shares, -1, func(h HostObservation) bool { return d.Shares[h.ID].Warm > 0 })
 	}
@@ -104,15 +105,38 @@ func (s situation) warm(d *bus.Decision) {
 	}
 }
 
+// reused lets up to so many of the VMs that are scaled in return to the warm pools of their hosts, and returns how many.
+func (s situation) reused(d *bus.Decision, most int) (n int) {
+	if !s.spec.WarmPool.Reuse || d.Direction != bus.In {
+		return 0
+	}
+	for _, h := range s.obs.Hosts {
+		share := d.Shares[h.ID]
+		back := max(0, min(most-n, h.kept()-share.VMs))
+		share.Warm += back
+		d.Shares[h.ID] = share
+		n += back
+	}
+	return n
+}
+
+// returning reports whether a VM leaves service that may return to the warm pool.
+func (s situation) returning() bool {
+	return s.spec.WarmPool.Reuse && slices.ContainsFunc(s.obs.Hosts, func(h HostObservation) bool {
+		return slices.ContainsFunc(h.VMs, func(vm bus.VM) bool { return vm.Phase.Leaving() })
+	})
+}
+
 // settled reports whether a group has nothing else to do than to fill its warm pool.
 func (s situation) settled(d bus.Decision, coming int) bool {
 	c := s.counts
 	return d.Direction == bus.Hold && coming == 0 && c.kept >= d.Desired && c.launching == 0 && c.retiring == 0 &&
-		s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil && !d.Refresh.Active() && !s.state.Controls.IsPaused(bus.ScopeOut)
+		s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil && !d.Refresh.Active() &&
+		!s.state.Controls.IsPaused(bus.ScopeOut) && !s.returning()
 }
 
-// addWarm changes the warm VMs of one of the hosts that may have more or fewer, the one with the fewest or the most VMs. It reports
-// whether there is one.
+// addWarm changes the warm VMs of one of the hosts that may have more or fewer, the one with the fewest or the most VMs. It
+// reports whether there is one.
 func (s situation) addWarm(shares map[bus.HostID]bus.Share, n int, may func(HostObservation) bool) bool {
 	var best *bus.Share
 	var id bus.HostID

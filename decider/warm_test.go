@@ -62,10 +62,20 @@ func TestWarmPoolOfEachHost(t *testing.T) {
 		{"one on its way there is handed over as well", "1", "", 3, hosts(poolOf("a", "rrp"), poolOf("b", "")), "a 3+0, b 0+0"},
 		{"a full host hands over what is paused", "1", "", 3, hosts(full(poolOf("a", "rrw")), poolOf("b", "")), "a 3+0, b 0+0"},
 		{"and not what is off", "1", bus.WarmStopped, 3, hosts(full(poolOf("a", "rrw")), poolOf("b", "")), "a 2+1, b 1+0"},
-		{"not from a host that nobody acts on", "1", "", 3, hosts(trouble(poolOf("a", "rrw"), Unattended), poolOf("b", "")), "a 2+1, b 1+0"},
+		{
+			"not from a host that nobody acts on", "1", "", 3,
+			hosts(trouble(poolOf("a", "rrw"), Unattended), poolOf("b", "")), "a 2+1, b 1+0",
+		},
 		{"the group grows: none is made", "2", "", 3, hosts(poolOf("a", "rrl")), "a 3+0"},
 		{"max leaves no other room", "3", "", 5, hosts(poolOf("a", "rrrr"), trouble(poolOf("b", "w"), Unattended)), "a 4+0, b 0+1"},
-		{"a host is silent: none is made or goes", "2", "", 2, hosts(poolOf("a", "rwww"), trouble(poolOf("b", "r"), Silent)), "a 1+3, b 1+0"},
+		{
+			"a host is silent: none is made or goes", "2", "", 2,
+			hosts(poolOf("a", "rwww"), trouble(poolOf("b", "r"), Silent)), "a 1+3, b 1+0",
+		},
+		{"scaled in: back to the pool", "1", "reuse", 1, hosts(poolOf("a", "rr")), "a 1+1"},
+		{"scaled in: removed", "1", "", 1, hosts(poolOf("a", "rr")), "a 1+0"},
+		{"not more than the pool is to have", "1", "reuse", 1, hosts(poolOf("a", "rrr"), poolOf("b", "w")), "a 1+0, b 0+1"},
+		{"none is made while one may come back", "2", "reuse", 1, hosts(poolOf("a", "rd")), "a 1+0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := spec(func(g *bus.Group) { g.Max = 5 })
@@ -73,7 +83,7 @@ func TestWarmPoolOfEachHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g.WarmPool = bus.WarmPool{Size: size, State: tt.state}
+			g.WarmPool = bus.WarmPool{Size: size, State: tt.state, Reuse: tt.state == "reuse"}
 			obs := Observation{Hosts: tt.hosts, Fresh: 1}
 			st := State{HasSample: true, Desired: tt.desired, Hosts: obs.hostIDs(), LastData: t0}
 			d, _ := Decide(g, st, obs, t0)
