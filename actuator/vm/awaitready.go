@@ -19,23 +19,44 @@ const readyPoll = 250 * time.Millisecond
 // AwaitReady waits until a started VM is ready and its launch hook lets it go on, and marks it ready. It fails when the VM
 // goes off, the boot time-out has passed, or the hook abandons it. The time during which a person has the VM suspended
 // does not count, nor that of the hook.
+// One that is made for the warm pool waits there then.
 func (h Manager) AwaitReady(ctx context.Context, spec bus.Group, vm VM, decision string) error {
+	b, err := h.newBoot(spec, vm, decision)
+	if err != nil {
+		return err
+	}
+	defer b.free()
+	return b.await(ctx)
+}
+
+// newBoot looks up a VM that is to be waited for.
+func (h Manager) newBoot(spec bus.Group, vm VM, decision string) (*boot, error) {
 	spec = h.Machine.resolve(spec)
 	dom, err := h.Conn.LookupDomainByUUIDString(vm.UUID)
 	if err != nil {
-		return fmt.Errorf("look up %s: %w", vm.Name, err)
+		return nil, fmt.Errorf("look up %s: %w", vm.Name, err)
 	}
-	defer func() { _ = dom.Free() }()
-	b := &boot{
+	return &boot{
 		Manager: h, spec: spec, vm: vm, dom: dom, decision: decision,
 		watch:   &bootWatch{dom: dom, spec: spec, network: leasedNetwork(h.Conn, spec)},
 		started: begun(vm.Meta.Since, time.Now()),
 		checks:  newPassing(spec.Checks, h.guest(spec, vm.Name, dom)),
+	}, nil
+}
+
+func (b *boot) free() {
+	b.checks.end() // before the domain is freed
+	b.unheard()
+	_ = b.dom.Free()
+}
+
+func (b *boot) await(ctx context.Context) error {
+	between := wakePoll
+	if !b.resumed {
+		b.witness(ctx)
+		between = readyPoll
 	}
-	defer b.checks.end() // before the domain is freed
-	b.witness(ctx)
-	defer b.unheard()
-	poll := time.NewTicker(readyPoll)
+	poll := time.NewTicker(between)
 	defer poll.Stop()
 	for {
 		ready, err := b.look(ctx)
@@ -68,6 +89,8 @@ type boot struct {
 	identity string            // what is to be said of its identity
 	hooked   bool              // the launch hook let it go on
 	recorder *console.Recorder // nil: its console is not recorded, or not any more
+	resumed  bool              // it leaves the warm pool, and goes on where it was
+	slept    bool              // its clock is to be set
 }
 
 // look goes as far with the VM as it is. An error is the end of its launch.
@@ -94,13 +117,19 @@ func (b *boot) look(ctx context.Context) (ready bool, err error) {
 	}
 	if b.up == "" {
 		var why string
-		if err := b.Calls.ask(ctx, func() { ready, why = isReady(b.watch, b.started, time.Now()) }); err != nil {
+		look := func() { ready, why = isReady(b.watch, b.started, time.Now()) }
+		if b.resumed {
+			look = func() { ready, why = b.awake() }
+		}
+		if err := b.Calls.ask(ctx, look); err != nil {
 			return false, err
 		}
 		if !ready {
 			return false, b.overdue(why)
 		}
-		b.up, b.identity = why, b.identify(ctx)
+		if b.up = why; !b.resumed {
+			b.identity = b.identify(ctx)
+		}
 	}
 	if !b.checks.step(ctx, time.Now()) {
 		return false, b.overdue(b.checks.lacks())
@@ -115,6 +144,9 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 	if b.vm.Meta.Booted.IsZero() {
 		b.vm.Meta.Booted = time.Now()
 	}
+	if b.vm.Meta.Phase.Pooled() {
+		return b.park(ctx)
+	}
 	if !b.hooked {
 		asked := time.Now()
 		address, err := b.launchHook(ctx, b.spec, b.dom, b.vm, b.decision)
@@ -126,27 +158,37 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 		}
 		b.hooked, b.started, b.vm.Meta.Address = true, b.started.Add(time.Since(asked)), address
 	}
-	b.vm.Meta.Reimaging = time.Time{}
+	began := later(b.vm.Meta.Created, b.vm.Meta.Handed)
+	b.vm.Meta.Reimaging, b.vm.Meta.Handed = time.Time{}, time.Time{}
 	// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 	if err := SetPhase(b.dom, &b.vm.Meta, bus.PhaseReady); err != nil {
 		return false, b.overdue(err.Error())
 	}
 	step(stepReady)
-	why := b.up
-	if b.checks.done > 0 {
-		why += fmt.Sprintf(", and it passes %s", bus.Count(b.checks.done, "check"))
-	}
-	why += b.identity
 	b.Tell(bus.Event{
 		Group: b.spec.Name, VM: b.vm.Name, Event: bus.EventReady, DecisionID: b.decision,
-		ElapsedMS: time.Since(b.vm.Meta.Created).Milliseconds(),
-		Sentence:  why,
+		ElapsedMS: time.Since(began).Milliseconds(), Sentence: b.why(),
 	})
 	return true, nil
 }
 
+// why is what shows that the VM has booted, or is there again, and passes its checks.
+func (b *boot) why() string {
+	why := b.up
+	if b.checks.done > 0 {
+		why += fmt.Sprintf(", and it passes %s", bus.Count(b.checks.done, "check"))
+	}
+	return why + b.identity
+}
+
 // overdue is the end of a launch whose boot time-out is over, with what the VM lacks; nil before.
 func (b *boot) overdue(lacks string) error {
+	if b.resumed {
+		if within := min(b.spec.BootTimeout, wakeWithin); time.Since(b.started) > within {
+			return b.fail(fmt.Errorf("%s did not serve within %s of leaving the warm pool: %s", b.vm.Name, within, lacks))
+		}
+		return nil
+	}
 	if time.Since(b.started) <= b.spec.BootTimeout {
 		return nil
 	}
@@ -172,7 +214,11 @@ func (b *boot) fail(cause error) error {
 		}
 		return errors.Join(cause, err)
 	}
-	return errors.Join(cause, SetPhase(b.dom, &b.vm.Meta, bus.PhaseFailed))
+	next := bus.PhaseFailed
+	if b.vm.Meta.Phase.Pooled() { // which was in none of the group's numbers, and a failed one is
+		next = bus.PhaseStopping
+	}
+	return errors.Join(cause, SetPhase(b.dom, &b.vm.Meta, next))
 }
 
 // begun is when what is noted to have begun at a moment did so, on a clock that nobody sets. A moment that is still to come was

@@ -22,6 +22,12 @@ const (
 	stepReimaging = "reimage.begun"    // its metadata says so
 	stepStripped  = "reimage.stripped" // it is off, and its volumes are gone
 
+	stepWarm   = "warm.marked"     // it has booted, and its metadata says that it is warm; it still runs
+	stepParked = "warm.parked"     // it stands still
+	stepReused = "warm.returned"   // it has left service, and its metadata says that it is warm; it still runs
+	stepHanded = "handover.marked" // its metadata says that it is launched, from the warm pool; it stands still
+	stepWoken  = "handover.woken"  // it runs
+
 	stepStandby   = "standby.marked"    // it has left service, and its metadata says so
 	stepReturning = "standby.returning" // its metadata says that it is launched, as it is to serve again
 	stepReleased  = "detach.released"   // no record says that its disks may be deleted
@@ -34,6 +40,9 @@ const (
 func OrderSteps() []string {
 	return []string{stepStandby, stepReturning, stepReleased, stepDisowned, stepClaimed, stepAttached}
 }
+
+// WarmSteps are those of a warm pool.
+func WarmSteps() []string { return []string{stepWarm, stepParked, stepHanded, stepWoken, stepReused} }
 
 // Steps are those of making and removing a VM, in their order.
 func Steps() []string {

@@ -249,7 +249,12 @@ func (l *launch) made(vol *libvirt.StorageVol, name, backing string) {
 	}
 }
 
-func (l *launch) mark(context.Context) error { return SetPhase(l.dom, &l.meta, bus.PhaseLaunching) }
+func (l *launch) mark(context.Context) error {
+	if l.meta.Phase.Pooled() { // its boot begins now
+		return SetPhase(l.dom, &l.meta, l.meta.Phase)
+	}
+	return SetPhase(l.dom, &l.meta, bus.PhaseLaunching)
+}
 
 func (l *launch) start(ctx context.Context) error {
 	err := l.Calls.act(ctx, l.dom.Create)

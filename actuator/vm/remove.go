@@ -61,7 +61,7 @@ type ending struct {
 	// stuck is that QEMU does not answer: libvirt has waited half a minute for it, and would at each further call.
 	stuck     bool
 	abandoned error // by its hook
-	retained  bool  // for that it stays, out of its group
+	retained  bool  // for that it stays, out of its group; or it has returned to the warm pool
 }
 
 // tell publishes an event. A retry publishes only its end.
@@ -191,6 +191,9 @@ func (e *ending) release(ctx context.Context) error {
 	}
 	if e.stuck {
 		return nil
+	}
+	if e.removal.Reuse && abandoned == nil {
+		return e.reuse(ctx)
 	}
 	return shutDown(ctx, e.Calls, e.dom, e.spec.ShutdownTimeout)
 }

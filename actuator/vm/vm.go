@@ -35,6 +35,9 @@ func (vm VM) Retiring() bool { return !vm.Meta.Retiring.IsZero() }
 // Reimaging reports whether a VM is being given new disks.
 func (vm VM) Reimaging() bool { return !vm.Meta.Reimaging.IsZero() }
 
+// BeingHanded reports whether a VM is on its way from the warm pool to service.
+func (vm VM) BeingHanded() bool { return vm.Meta.Phase.Pending() && !vm.Meta.Handed.IsZero() }
+
 // RemoveKind is why a VM is removed, as far as that changes what is done.
 type RemoveKind int
 
@@ -47,6 +50,7 @@ const (
 	Operator                          // a person wants it
 	Outdated                          // others have taken its place in a refresh; it goes only while it is not protected
 	Ordered                           // a person wants this VM gone, protected or not
+	Unneeded                          // it waits in the warm pool, and is too many, too old or broken there
 	Reimaged                          // it is given new disks; only while it is not protected
 )
 
@@ -56,6 +60,7 @@ type Removal struct {
 	Kind     RemoveKind
 	Reason   string // for people
 	Graceful bool   // ask the guest to shut down first
+	Reuse    bool   // it returns to the warm pool in place of its shutdown, if its remove hook does not abandon it
 	Again    bool   // it was tried before, and what is done was published then
 }
 
