@@ -16,6 +16,8 @@ type worker struct {
 	up          bool
 	since       time.Time // when it began, or ended to wait for a hook over the bus
 	cancel      context.CancelCauseFunc
+	pooled      bool      // of one that brings up: it makes a VM for the warm pool
+	handed      bool      // of one that brings up: the VM was in the warm pool
 	reimages    bool      // of one that brings up: it gives new disks first
 	marks       bool      // it only notes something of the VM
 	attaches    bool      // it makes a domain one of the group's VMs
@@ -82,6 +84,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		a.setAside(ctx, h, g, plan)
 		a.attach(ctx, h, g, plan.Attach)
 		a.launch(ctx, h, g, plan, inv)
+		a.warm(ctx, h, g, plan)
 	}
 	return again
 }
@@ -179,6 +182,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
 		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
 		share := g.newest.Decision.Shares[a.hostID]
+		s.Warm = share.Warm
 		s.Numbers, s.Attach = share.Numbers, a.attachments(g, now)
 		s.Refresh = RefreshShare{
 			Active: g.newest.Decision.Refresh.Active(), Reimage: g.newest.Decision.Refresh.Reimages(),
@@ -201,7 +205,11 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 				s.Attaching++
 			}
 		case w.up && !defined[uuid]:
-			if w.group == g.spec.Name {
+			switch {
+			case w.group != g.spec.Name:
+			case w.pooled:
+				s.Preparing = append(s.Preparing, w.name)
+			default:
 				s.Creating = append(s.Creating, w.name)
 			}
 			s.Taken[w.name] = true
@@ -270,6 +278,9 @@ func (a *Actuator) ended(r result) {
 	switch {
 	case w.aside:
 		a.setAsideEnded(w, r)
+	case w.handed:
+		a.handedOver(w, r)
+	case errors.Is(r.err, errPromoted):
 	case r.err == nil && w.up:
 		g.launched()
 	case r.err == nil:

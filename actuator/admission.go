@@ -100,19 +100,24 @@ func (a *Actuator) hostRoom(vcpus int) room {
 // fitIn cuts what a plan starts down to what the host has room for. It reports false where that was not measured: then nothing
 // is started, and the next look measures it.
 func (a *Actuator) fitIn(g *group, plan *Actions, measured bool, r *room) bool {
-	wants := len(plan.Create)+len(plan.Reimage) > 0
+	boots := booting(plan.HandOver)
+	wants := len(plan.Create)+len(plan.Reimage)+len(plan.Prepare)+boots > 0
 	a.launches = a.launches || wants
 	if wants && !measured {
-		plan.Create, plan.Reimage = nil, nil
+		plan.Create, plan.Reimage, plan.Prepare = nil, nil, nil
+		plan.HandOver = keepFitting(plan.HandOver, boots)
 		return false
 	}
 	reimage, what, short := a.admittedReimages(g, plan.Reimage, r)
-	fit, shortOfNew := admit(a.cfg.Limits, *r, g.spec, len(plan.Create))
+	more := len(plan.Create) + boots
+	fit, shortOfNew := admit(a.cfg.Limits, *r, g.spec, more)
 	if shortOfNew != "" {
-		what, short = fmt.Sprintf("%d more", len(plan.Create)-fit), shortOfNew
+		what, short = fmt.Sprintf("%d more", more-fit), shortOfNew
 	}
 	r.take(fit*g.spec.VCPUs, fit*g.spec.OrdinaryMemoryMiB()) // for the next group
-	plan.Create, plan.Reimage = plan.Create[:fit], reimage
+	plan.HandOver = keepFitting(plan.HandOver, boots-fit)
+	plan.Create, plan.Reimage = plan.Create[:max(0, fit-boots)], reimage
+	a.admitPool(g, plan, r)
 	a.tellShort(g, what, short)
 	return true
 }

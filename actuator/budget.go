@@ -169,6 +169,12 @@ func (a *Actuator) reportDryRun(g *group, plan Actions) {
 	if len(plan.Create) > 0 {
 		parts = append(parts, "launch "+strings.Join(plan.Create, ", "))
 	}
+	if len(plan.Prepare) > 0 {
+		parts = append(parts, "launch "+strings.Join(plan.Prepare, ", ")+" for the warm pool")
+	}
+	for _, v := range slices.Concat(plan.HandOver, plan.Promote) {
+		parts = append(parts, "have "+v.Name+" of the warm pool serve")
+	}
 	for _, v := range plan.Retire {
 		parts = append(parts, "replace "+v.Name+" (outdated, or too old)")
 	}

@@ -25,7 +25,7 @@ const (
 	Resting                  // its removal failed, and is not tried again for now
 	Reimaging                // it is given new disks, and brought up with them
 	Marking                  // it is noted whether the VM is retiring
-	SettingAside             // it is taken out of service, or given away, and runs on
+	SettingAside             // it is taken out of service, or given away, and runs on; or it is to wait in the warm pool again
 )
 
 // Situation is what Plan looks at, for one group on one host.
@@ -45,8 +45,10 @@ type Situation struct {
 	CPU map[string]float64
 	// Replaced is when the group's template was last replaced by another of its name; zero: unknown.
 	Replaced time.Time
-	// Creating has the names that a worker is about to define.
+	Warm     int // how many VMs the host's warm pool is to have
+	// Creating has the names that a worker is about to define, Preparing those for the warm pool.
 	Creating  []string
+	Preparing []string
 	Taken     map[string]bool // names that a new VM cannot have: every domain's, and what has files in the pool
 	BootSlots int             // how many VMs may boot at the same time
 	Backoff   bool            // creating failed lately: create nothing for now
@@ -82,6 +84,10 @@ type Actions struct {
 	// StandBy has the VMs to take out of service, Return those that stood by and are to serve again, Detach those to give away.
 	StandBy, Return, Detach []vm.VM
 	Attach                  []bus.Attachment
+	// Prepare has the names of VMs to be made for the warm pool, HandOver its VMs that are to serve, Park those that are to wait
+	// again, Promote those that boot for it, whose workers must be stopped first.
+	Prepare                 []string
+	HandOver, Park, Promote []vm.VM
 	Reimage                 []vm.VM   // to be given new disks, or cut off while that was done
 	Kept                    int       // surplus VMs that stay as the budget for removals is used up
 	Ask                     *Question // what a listener is to say, or has said, about scaling in; nil: nothing
@@ -135,7 +141,7 @@ func Plan(s Situation) Actions {
 	}
 	a := Actions{
 		Await: p.await, Remove: p.remove, Cancel: p.cancel, Note: p.note, Keep: p.keep,
-		StandBy: p.standBy, Return: p.back, Detach: p.detach,
+		StandBy: p.standBy, Return: p.back, Detach: p.detach, Park: p.pool.park, HandOver: p.pool.hand,
 	}
 	if s.Desired == Unknown {
 		return a
@@ -148,23 +154,19 @@ func Plan(s Situation) Actions {
 			p.live = append(p.live, v)
 		}
 	}
-	room := s.Spec.Max - len(s.Owned) - len(s.Creating) - s.Attaching
+	room := s.Spec.Max - len(s.Owned) - len(s.Creating) - len(s.Preparing) - s.Attaching
 	a.Attach = s.Attach[:min(len(s.Attach), max(room, 0))]
 	room -= len(a.Attach)
-	a.Remove = append(a.Remove, replaceable(s, p, room)...)
+	a.Remove = append(a.Remove, replaceable(s, p, room+len(p.pool.waiting))...)
 
 	switch missing := s.Desired - len(p.live) - len(s.Creating); {
 	case missing >= 0:
-		if missing > max(room, 0) {
-			a.Suspended, a.Retained = p.suspended, p.retained
-		}
-		slots := freeSlots(s, p.booting)
-		a.Create = names(s, min(missing, room, slots))
-		if a.Missing = missing - len(a.Create); a.Missing > 0 {
-			a.Hold = s.hold(len(a.Create), room, slots)
-		}
+		a.grow(s, &p, missing, room)
 	case s.ScaleIn:
-		a.scaleIn(s, choice, -missing)
+		a.scaleIn(s, choice, -missing, s.Warm-p.pool.there-len(s.Preparing))
+		a.fill(s, p, 0, 0)
+	default:
+		a.fill(s, p, 0, 0)
 	}
 	return a
 }
@@ -193,13 +195,14 @@ type parts struct {
 	keep      []vm.Removal // removals to call off, of VMs that are to stand by or to be given away
 	remove    []vm.Removal // what is of no use any more, whatever is desired
 	cancel    []vm.Removal // launches of VMs that are to go
+	pool      pool
 	note      []Note
 	booting   int // take a boot slot, with those that are being created
 }
 
 // part looks at each VM by itself, without what is desired.
 func part(s Situation) parts {
-	p := parts{booting: len(s.Creating)}
+	p := parts{booting: len(s.Creating) + len(s.Preparing)}
 	repairs := !s.Controls.IsPaused(bus.ScopeRepair)
 	for _, v := range s.Owned {
 		order, pending := s.order(v)
@@ -212,6 +215,9 @@ func part(s Situation) parts {
 		}
 		if order.Leaves() {
 			p.leave(s, v, *order, pending)
+			continue
+		}
+		if p.ofPool(s, v) {
 			continue
 		}
 		if v.Meta.Phase == bus.PhaseRetained {
@@ -276,8 +282,9 @@ func part(s Situation) parts {
 }
 
 // scaleIn removes VMs of choice that are surplus, as far as the budget for removals goes. VMs that are being created go before
-// those that serve, as soon as they are defined. For one that is joining nobody goes before it serves: it may never do so.
-func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
+// those that serve, as soon as they are defined. For one that is joining nobody goes before it serves: it may never do so. Up to
+// back of them return to the warm pool.
+func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus, back int) {
 	surplus -= len(s.Creating)
 	for _, v := range choice {
 		if joining(v) {
@@ -298,6 +305,10 @@ func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
 				continue
 			}
 		}
+		if r.Graceful && back > 0 && s.reuses(v) {
+			r.Reuse, r.Reason = true, "scaling in, and back to the warm pool"
+			back--
+		}
 		if s.Work[v.UUID] != Idle {
 			a.Cancel = append(a.Cancel, r)
 			continue
@@ -305,26 +316,8 @@ func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int) {
 		a.Remove = append(a.Remove, r)
 		same := func(w vm.VM) bool { return w.UUID == v.UUID }
 		a.Await, a.Reimage = slices.DeleteFunc(a.Await, same), slices.DeleteFunc(a.Reimage, same)
+		a.HandOver = slices.DeleteFunc(a.HandOver, same)
 	}
-}
-
-// callOff reports why a removal that can still be called off is not to be done, "" if it is.
-func callOff(s Situation, live []vm.VM, v vm.VM) string {
-	switch {
-	case len(live)+len(s.Creating) < s.Desired:
-		return "it is needed again"
-	case v.Protected:
-		return "it is protected now"
-	case s.busy(v) && !s.asks() && s.idle(live) > len(live)+len(s.Creating)-s.Desired:
-		return fmt.Sprintf("it is busy, at %.0f %%, and others are not", s.CPU[v.UUID])
-	}
-	return ""
-}
-
-// asks reports whether a listener chooses who is scaled in: whether a VM is busy is for it to say then.
-func (s Situation) asks() bool {
-	_, hook, _ := split(s.Spec.ScaleIn)
-	return hook != ""
 }
 
 // replaceable are the sick VMs to remove: those whose replacement serves, and where max, or the group's maintenance, leaves no
@@ -378,6 +371,7 @@ func nextStep(v vm.VM) (r *vm.Removal, await bool) {
 		}
 	case bus.PhaseRetained: // it waits for a person
 	case bus.PhaseStandby: // see parts.setAside
+	case bus.PhasePreparing, bus.PhaseWarm: // see parts.ofPool
 	}
 	return nil, false
 }
@@ -389,7 +383,8 @@ func names(s Situation, n int) []string {
 		if len(free) >= n {
 			break
 		}
-		if name := bus.VMName(s.Spec.Name, number); !s.Taken[name] && !slices.Contains(s.Creating, name) {
+		if name := bus.VMName(s.Spec.Name, number); !s.Taken[name] && !slices.Contains(s.Creating, name) &&
+			!slices.Contains(s.Preparing, name) {
 			free = append(free, name)
 		}
 	}

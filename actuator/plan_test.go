@@ -59,6 +59,14 @@ func show(a Actions) string {
 	for _, v := range a.Unretire {
 		parts = append(parts, "unretire "+v.Name)
 	}
+	for what, vms := range map[string][]vm.VM{"hand over": a.HandOver, "promote": a.Promote, "park": a.Park} {
+		for _, v := range vms {
+			parts = append(parts, what+" "+v.Name)
+		}
+	}
+	for _, name := range a.Prepare {
+		parts = append(parts, "prepare "+name)
+	}
 	removals("remove", a.Remove)
 	removals("cancel", a.Cancel)
 	removals("keep", a.Keep)
@@ -1179,7 +1187,7 @@ func TestPlan(t *testing.T) {
 			"keep web-1 (it is to be detached, by ann)",
 		},
 		{"and not begun again", 1, []vm.VM{ordered(bus.VMDetach, running(1)), running(2)}, []changes{down(1)}, ""},
-		{"a phase of a later version is left alone", 1, []vm.VM{vmOf(1, "warm", bus.StateShutoff)}, nil, ""},
+		{"a phase of a later version is left alone", 1, []vm.VM{vmOf(1, "later", bus.StateShutoff)}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Situation{

@@ -61,7 +61,7 @@ func (w *worker) giveUp() {
 func (a *Actuator) orderBy() {
 	a.byAge = false
 	for _, g := range a.groups {
-		a.byAge = a.byAge || slices.Contains(g.spec.ScaleIn, bus.ScaleInOutdated)
+		a.byAge = a.byAge || slices.Contains(g.spec.ScaleIn, bus.ScaleInOutdated) || g.spec.WarmPool.On()
 	}
 }
 

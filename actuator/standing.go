@@ -42,6 +42,9 @@ func (st standing) next(s Situation, a Actions, now time.Time) standing {
 		if v.Serves() && v.State == bus.StateRunning && s.Sick[v.UUID] == "" {
 			n.lacks--
 		}
+		if v.Meta.Phase.Pooled() {
+			continue
+		}
 		switch s.Work[v.UUID] {
 		case BringingUp, Reimaging:
 			n.launching++
@@ -54,7 +57,8 @@ func (st standing) next(s Situation, a Actions, now time.Time) standing {
 	if a.Hold != st.hold || a.Hold == "" || st.holdSince.IsZero() {
 		n.holdSince = now
 	}
-	moves = moves || n.launching+len(a.Create)+len(a.Await)+len(a.Reimage)+len(a.Remove)+len(a.Cancel) > 0
+	moves = moves || n.launching+len(a.Create)+len(a.Await)+len(a.Reimage)+len(a.HandOver)+len(a.Promote)+
+		len(a.Remove)+len(a.Cancel) > 0
 	switch {
 	case n.lacks == 0 || moves:
 		n.idleSince = time.Time{}

@@ -2,6 +2,7 @@ package actuator
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -172,4 +173,23 @@ func (s Situation) compareCPU(a, b vm.VM) int {
 		return math.Inf(1)
 	}
 	return cmp.Compare(use(a), use(b))
+}
+
+// callOff reports why a removal that can still be called off is not to be done, "" if it is.
+func callOff(s Situation, live []vm.VM, v vm.VM) string {
+	switch {
+	case len(live)+len(s.Creating) < s.Desired:
+		return "it is needed again"
+	case v.Protected:
+		return "it is protected now"
+	case s.busy(v) && !s.asks() && s.idle(live) > len(live)+len(s.Creating)-s.Desired:
+		return fmt.Sprintf("it is busy, at %.0f %%, and others are not", s.CPU[v.UUID])
+	}
+	return ""
+}
+
+// asks reports whether a listener chooses who is scaled in: whether a VM is busy is for it to say then.
+func (s Situation) asks() bool {
+	_, hook, _ := split(s.Spec.ScaleIn)
+	return hook != ""
 }

@@ -1,0 +1,250 @@
+package actuator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// errPromoted cancels the launch of a VM for the warm pool that is to serve at once.
+var errPromoted = errors.New("it is to serve at once")
+
+// pool are a group's VMs of the warm pool on this host, by what can be done with them.
+type pool struct {
+	waiting []vm.VM // can be handed over, the oldest first
+	coming  []vm.VM // on their way there, each with a worker
+	there   int     // those that wait or are on their way there
+	moving  int     // those that are on their way there, or leave it
+	park    []vm.VM // run, and are to wait again
+	hand    []vm.VM // of live, those whose way to service was cut off
+}
+
+// ofPool sorts in a VM that is of the warm pool, or on its way from there to service, and reports whether it is one.
+func (p *parts) ofPool(s Situation, v vm.VM) bool {
+	work := s.Work[v.UUID]
+	if v.BeingHanded() && !v.Off() && !v.IOError && (work == Idle || work == BringingUp) {
+		p.booting++
+		p.live = append(p.live, v)
+		if work == Idle {
+			p.pool.hand = append(p.pool.hand, v)
+		}
+		return true
+	}
+	if !v.Meta.Phase.Pooled() {
+		return false
+	}
+	switch work {
+	case Removing, Draining, Resting:
+		p.pool.moving++
+	case BringingUp, Reimaging:
+		p.booting++
+		p.pool.there++
+		p.pool.moving++
+		p.pool.coming = append(p.pool.coming, v)
+	case SettingAside, Marking:
+		p.pool.there++
+		p.pool.moving++
+	case Idle:
+		p.idleOfPool(s, v)
+	}
+	return true
+}
+
+// idleOfPool sorts in a VM of the warm pool with which no worker is busy.
+func (p *parts) idleOfPool(s Situation, v vm.VM) {
+	switch why := s.unfitForPool(v); {
+	case why != "":
+		p.pool.moving++
+		p.remove = append(p.remove, vm.Removal{VM: v, Kind: vm.Unneeded, Reason: why})
+	case v.Meta.Phase == bus.PhasePreparing:
+		p.booting++
+		p.pool.there++
+		p.pool.moving++
+		p.pool.coming = append(p.pool.coming, v)
+		p.await = append(p.await, v)
+	case v.State == bus.StateRunning:
+		p.pool.there++
+		p.pool.moving++
+		p.pool.park = append(p.pool.park, v)
+	case v.Off(), v.State == bus.StatePaused, v.State == bus.StateSaved:
+		p.pool.there++
+		p.pool.waiting = append(p.pool.waiting, v)
+	default: // it shuts down, or its state is not known: a moment later it is
+		p.pool.there++
+		p.pool.moving++
+	}
+}
+
+// unfitForPool is why a VM of the warm pool cannot be handed over; "": it can, or is on its way.
+func (s Situation) unfitForPool(v vm.VM) string {
+	state := s.Spec.WarmPool.State
+	switch {
+	case s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created):
+		return whyOutdated(v.Meta, s.Build)
+	case v.Meta.Created.Before(s.Replaced):
+		return "its template was replaced since"
+	case v.Meta.Phase == bus.PhasePreparing && v.Off():
+		return "its way to the warm pool was interrupted"
+	case v.IOError:
+		return "it is paused on an I/O error"
+	case v.Meta.Phase != bus.PhaseWarm:
+		return ""
+	case v.State == bus.StateCrashed, v.State == bus.StateAsleep, state == bus.WarmPaused && v.Off(),
+		state == bus.WarmStopped && v.State == bus.StatePaused:
+		return fmt.Sprintf("it is %s, and its warm pool has other VMs", v.State)
+	}
+	return ""
+}
+
+// grow has so many more VMs serve: those of the warm pool, and then new ones, as far as there is room in max.
+func (a *Actions) grow(s Situation, p *parts, missing, room int) {
+	missing = a.handOver(s, p, missing)
+	if missing > max(room, 0) {
+		a.Suspended, a.Retained = p.suspended, p.retained
+	}
+	slots := freeSlots(s, p.booting)
+	a.Create = names(s, min(missing, room, slots))
+	if a.Missing = missing - len(a.Create); a.Missing > 0 {
+		a.Hold = s.hold(len(a.Create), room, slots)
+	}
+	a.fill(s, *p, room, slots)
+}
+
+// reuses reports whether a VM that is scaled in may return to the warm pool: its group says so, and it is what a new one would
+// be.
+func (s Situation) reuses(v vm.VM) bool {
+	pool := s.Spec.WarmPool
+	return pool.Reuse && s.Sick[v.UUID] == "" && !s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) &&
+		!v.Meta.Created.Before(s.Replaced) && (pool.MaxAge == 0 || s.Now.Sub(v.Meta.Created) < pool.MaxAge)
+}
+
+// handOver has up to so many VMs of the warm pool serve, those that wait before those on their way there; one that does not run
+// yet is left to come that far first. It returns how many are still to be made.
+func (a *Actions) handOver(s Situation, p *parts, missing int) (left int) {
+	n := min(missing, len(p.pool.waiting))
+	if s.Spec.WarmPool.State == bus.WarmStopped { // each boots
+		n = min(n, max(s.BootSlots-p.booting, 0))
+		p.booting += n
+	}
+	a.HandOver = append(a.HandOver, p.pool.waiting[:n]...)
+	p.pool.waiting = p.pool.waiting[n:]
+	p.pool.there -= n
+	missing -= n
+	for _, v := range p.pool.coming[:min(missing, len(p.pool.coming))] {
+		missing--
+		switch {
+		case v.State != bus.StateRunning:
+		case s.Work[v.UUID] == Idle:
+			a.HandOver = append(a.HandOver, v)
+			a.Await = slices.DeleteFunc(a.Await, func(w vm.VM) bool { return w.UUID == v.UUID })
+		default:
+			a.Promote = append(a.Promote, v)
+		}
+	}
+	return missing
+}
+
+// newInPool is for how long a VM in the warm pool is not one too many: the decision may be of a sample from before.
+const newInPool = 10 * time.Second
+
+// fill has the warm pool be as large as its host's share, one VM at a time: what is too many goes, the oldest first, and so does
+// one that is too old. Another is made only while nothing else is.
+func (a *Actions) fill(s Situation, p parts, room, slots int) {
+	surplus := p.pool.there + len(s.Preparing) - s.Warm - a.Missing // which are handed over, once they have a slot
+	excess := surplus
+	for _, v := range p.pool.waiting {
+		if excess <= 0 || s.Now.Sub(v.Meta.Since) < newInPool {
+			continue
+		}
+		excess--
+		a.Remove = append(a.Remove, vm.Removal{VM: v, Kind: vm.Unneeded, Reason: "its warm pool has too many VMs"})
+	}
+	busy := len(a.Create)+len(a.HandOver)+len(a.Promote)+len(s.Creating)+len(s.Preparing)+p.pool.moving > 0
+	if surplus > 0 || busy || a.Missing > 0 || s.Backoff || s.Trial || s.Controls.IsPaused(bus.ScopeOut) {
+		return
+	}
+	oldest := s.Now.Add(-s.Spec.WarmPool.MaxAge)
+	switch {
+	case s.Spec.WarmPool.MaxAge > 0 && len(p.pool.waiting) > 0 && p.pool.waiting[0].Meta.Created.Before(oldest):
+		a.Remove = append(a.Remove, vm.Removal{VM: p.pool.waiting[0], Kind: vm.Unneeded, Reason: fmt.Sprintf(
+			"it is older than warm_pool.max_age %s", s.Spec.WarmPool.MaxAge)})
+	case surplus < 0 && room > 0 && slots > 0:
+		a.Prepare = names(s, 1)
+	}
+}
+
+// admitPool cuts what a plan starts for the warm pool down to what the host has room for: nobody waits for it, so nothing is
+// said.
+func (a *Actuator) admitPool(g *group, plan *Actions, r *room) {
+	fit, _ := admit(a.cfg.Limits, *r, g.spec, len(plan.Prepare))
+	plan.Prepare = plan.Prepare[:fit]
+	r.take(fit*g.spec.VCPUs, fit*g.spec.OrdinaryMemoryMiB())
+}
+
+// booting are the VMs of a plan's handovers that are off and take memory again.
+func booting(vms []vm.VM) (n int) {
+	for _, v := range vms {
+		if v.Off() || v.State == bus.StateSaved {
+			n++
+		}
+	}
+	return n
+}
+
+// keepFitting leaves out so many of the VMs that are off, as the host has no room for them.
+func keepFitting(vms []vm.VM, without int) []vm.VM {
+	return slices.DeleteFunc(slices.Clone(vms), func(v vm.VM) bool {
+		if without > 0 && booting([]vm.VM{v}) > 0 {
+			without--
+			return true
+		}
+		return false
+	})
+}
+
+// warm starts what a plan does about the warm pool.
+func (a *Actuator) warm(ctx context.Context, h vm.Manager, g *group, plan Actions) {
+	id, own := g.newest.Decision.ID, g.hooked(g.spec)
+	spec := g.newest.Decision.Refresh.InForce(own)
+	for _, v := range plan.Promote {
+		a.workers[v.UUID].cancel(errPromoted)
+	}
+	for _, v := range plan.HandOver {
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true, handed: true}, v.UUID, func(ctx context.Context) error {
+			return h.HandOver(ctx, own, v, id)
+		})
+	}
+	for _, v := range plan.Park {
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, aside: true}, v.UUID, func(ctx context.Context) error {
+			return h.Park(ctx, own, v, id)
+		})
+	}
+	for _, name := range plan.Prepare {
+		uuid := vm.NewUUID()
+		a.work(ctx, worker{name: name, group: g.spec.Name, up: true, pooled: true}, uuid, func(ctx context.Context) error {
+			return h.Prepare(ctx, spec, name, uuid, id)
+		})
+	}
+}
+
+// handAgain is the time between two tries to hand a VM over.
+const handAgain = 5 * time.Second
+
+// handedOver takes the result of a worker that hands a VM over. One that fails is replaced by another, and says nothing of how
+// launches of its group go.
+func (a *Actuator) handedOver(w *worker, r result) {
+	if r.err == nil || errors.Is(r.err, errScaleIn) || errors.Is(r.err, context.Canceled) || vm.IsCalledOff(r.err) {
+		return
+	}
+	delete(a.seen, r.uuid)
+	a.retryAt[r.uuid] = a.cfg.Now().Add(handAgain)
+	a.tell(bus.Event{
+		Group: w.group, VM: w.name, Event: bus.EventFailed, Error: vm.ErrorText(r.err), Console: vm.ConsoleOf(r.err),
+		Sentence: "it was of the warm pool, and does not serve: another takes its place",
+	})
+}
