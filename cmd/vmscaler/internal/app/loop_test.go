@@ -26,7 +26,9 @@ type fleet struct {
 	wanted  bus.Decision
 	holds   int // steps for which wanted still holds
 	foreign map[string]bool
-	excess  int // VMs that were there when a reload lowered max, and are since
+	// miscounted is that a VM counted as ready that does not serve, such as one of the warm pool.
+	miscounted string
+	excess     int // VMs that were there when a reload lowered max, and are since
 }
 
 // simVM is a VM and the worker that is busy with it.
@@ -45,8 +47,20 @@ func newFleet(t *rapid.T) *fleet {
 	spec.WakeFor = time.Duration(rapid.IntRange(0, 10).Draw(t, "wake for")) * time.Second
 	spec.ScaleIn = rapid.SliceOfNDistinct(rapid.SampledFrom(bus.ScaleIns()), 1, 3, rapid.ID[bus.ScaleIn]).Draw(t, "orders")
 	spec.Drain = time.Duration(rapid.IntRange(0, 5).Draw(t, "drain")) * time.Second
+	spec.WarmPool = drawPool(t)
 	spec.Policy.LowerPercent = 10 // far enough from upper for all of these groups
 	return &fleet{spec: spec, now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC), foreign: map[string]bool{"web-2": true}}
+}
+
+// drawPool is a warm pool, or none.
+func drawPool(t *rapid.T) bus.WarmPool {
+	return bus.WarmPool{
+		Size: bus.WarmSize{
+			VMs: rapid.IntRange(0, 3).Draw(t, "warm"), Rest: rapid.IntRange(0, 3).Draw(t, "rest") == 0,
+		},
+		State:  rapid.SampledFrom([]bus.WarmState{bus.WarmPaused, bus.WarmStopped}).Draw(t, "waits"),
+		MaxAge: time.Duration(rapid.IntRange(0, 1).Draw(t, "max age")) * 5 * time.Minute,
+	}
 }
 
 // work lets a second pass in which workers go on.
@@ -55,10 +69,18 @@ func (f *fleet) work() {
 	for _, vm := range f.vms {
 		switch {
 		case vm.up > 1:
-			vm.up--
+			if vm.up--; !vm.Meta.Handed.IsZero() {
+				vm.State = bus.StateRunning
+			}
 		case vm.up == 1:
 			vm.up = 0
-			vm.Meta.Phase, vm.Meta.Since = bus.PhaseReady, f.now
+			vm.Meta.Since, vm.Meta.Handed = f.now, time.Time{}
+			if vm.Meta.Phase != bus.PhasePreparing {
+				vm.Meta.Phase = bus.PhaseReady
+				continue
+			}
+			vm.Meta.Phase = bus.PhaseWarm
+			f.park(vm)
 		case vm.down > 0:
 			vm.down--
 			vm.drains = vm.drains && vm.down > 2
@@ -68,6 +90,13 @@ func (f *fleet) work() {
 		}
 	}
 	f.vms = slices.DeleteFunc(f.vms, func(vm *simVM) bool { return vm.Meta.Phase == bus.PhaseStopping && vm.down == 0 })
+}
+
+// park has a VM of the warm pool stand still.
+func (f *fleet) park(vm *simVM) {
+	if vm.State = bus.StatePaused; f.spec.WarmPool.State == bus.WarmStopped {
+		vm.State = bus.StateShutoff
+	}
 }
 
 // cpu is what the collector reads of a VM; nil is unknown.
@@ -92,6 +121,15 @@ func (f *fleet) decide(sampled, known bool) {
 	var d bus.Decision
 	d, f.state = decider.Decide(f.spec, f.state, f.observe(sampled, known), f.now)
 	f.wanted, f.holds = d, 5
+	ready := 0
+	for _, vm := range f.vms {
+		if vm.Serves() {
+			ready++
+		}
+	}
+	if in := d.Inputs; in.Ready+in.Warming > ready {
+		f.miscounted = fmt.Sprintf("%d count as ready, of %d that serve: %s", in.Ready+in.Warming, ready, f)
+	}
 }
 
 // ask is what a person wants of a VM.
@@ -112,7 +150,7 @@ func (f *fleet) observe(sampled, known bool) decider.Observation {
 	for _, vm := range f.vms {
 		v := bus.VM{
 			Name: vm.Name, UUID: vm.UUID, State: vm.State, Phase: vm.Meta.Phase, Created: vm.Meta.Created, PhaseSince: vm.Meta.Since,
-			Order: vm.Order, Protected: vm.Protected,
+			Order: vm.Order, Protected: vm.Protected, Handed: !vm.Meta.Handed.IsZero(),
 		}
 		if known {
 			v.CPUPercent = f.cpu(vm)
@@ -135,12 +173,13 @@ func (f *fleet) act() {
 	s := actuator.Situation{
 		Spec: f.spec, Desired: actuator.Unknown, Work: map[string]actuator.Work{}, Sick: map[string]string{},
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: f.wanted.Controls,
-		Orders: f.wanted.Orders,
+		Orders: f.wanted.Orders, Now: f.now,
 	}
 	if f.holds--; f.holds > 0 && f.wanted.HasSample {
 		s.Desired = min(max(f.wanted.Shares["kvm1"].VMs, f.spec.Min), f.spec.Max)
 		s.Numbers, s.ScaleIn = f.wanted.Shares["kvm1"].Numbers, f.wanted.Direction == bus.In
 		s.Refresh.Release = f.wanted.Shares["kvm1"].Release
+		s.Warm = f.wanted.Shares["kvm1"].Warm
 	}
 	for name := range f.foreign {
 		s.Taken[name] = true
@@ -189,6 +228,7 @@ func (f *fleet) act() {
 	for _, vm := range plan.Await {
 		f.vm(vm.UUID).up = 3
 	}
+	f.warm(plan)
 	for _, r := range slices.Concat(plan.Cancel, plan.Remove) {
 		calledOff := r.Kind != vm.Sick
 		vm := f.vm(r.VM.UUID)
@@ -199,11 +239,35 @@ func (f *fleet) act() {
 		}
 	}
 	for _, name := range plan.Create {
-		f.made++
-		uuid := fmt.Sprintf("%08d", f.made)
-		f.vms = append(f.vms, &simVM{up: 4, VM: vm.VM{Name: name, UUID: uuid, State: bus.StateRunning, Meta: bus.Metadata{
-			Group: "web", Template: f.spec.Template, UUID: uuid, Created: f.now, Since: f.now, Phase: bus.PhaseLaunching,
-		}}})
+		f.create(name, bus.PhaseLaunching)
+	}
+	for _, name := range plan.Prepare {
+		f.create(name, bus.PhasePreparing)
+	}
+}
+
+func (f *fleet) create(name string, phase bus.Phase) {
+	f.made++
+	uuid := fmt.Sprintf("%08d", f.made)
+	f.vms = append(f.vms, &simVM{up: 4, VM: vm.VM{Name: name, UUID: uuid, State: bus.StateRunning, Meta: bus.Metadata{
+		Group: "web", Template: f.spec.Template, UUID: uuid, Created: f.now, Since: f.now, Phase: phase,
+	}}})
+}
+
+// warm does what a plan says of the warm pool. A VM that is handed over runs a step later, so that it is seen standing still.
+func (f *fleet) warm(plan actuator.Actions) {
+	for _, v := range plan.HandOver {
+		vm := f.vm(v.UUID)
+		vm.up, vm.Meta.Phase, vm.Meta.Since, vm.Meta.Handed = 2, bus.PhaseLaunching, f.now, f.now
+		if vm.State == bus.StateShutoff || vm.State == bus.StateRunning {
+			vm.up, vm.State = 3, bus.StateRunning
+		}
+	}
+	for _, v := range plan.Promote {
+		f.vm(v.UUID).up = 0
+	}
+	for _, v := range plan.Park {
+		f.park(f.vm(v.UUID))
 	}
 }
 
@@ -265,6 +329,7 @@ func (f *fleet) reload(t *rapid.T) {
 	f.spec.Min = rapid.IntRange(0, 3).Draw(t, "new min")
 	f.spec.Max = max(1, f.spec.Min+rapid.IntRange(0, 4).Draw(t, "new room"))
 	f.spec.Drain = time.Duration(rapid.IntRange(0, 5).Draw(t, "new drain")) * time.Second
+	f.spec.WarmPool = drawPool(t)
 	f.excess = len(f.vms)
 	obs := f.observe(true, true)
 	obs.Hosts[0].Trouble = decider.Mismatched
@@ -290,6 +355,9 @@ func (f *fleet) check(t *rapid.T) {
 		}
 		names[vm.Name] = true
 	}
+	if f.miscounted != "" {
+		t.Fatal(f.miscounted)
+	}
 }
 
 // TestLoopSettles: whatever happens to VMs, samples, stages and people's minds, min <= desired <= max and owned <= max
@@ -312,7 +380,7 @@ func TestLoopSettles(t *testing.T) {
 		f.state.Controls = bus.Controls{}
 		for _, vm := range f.vms {
 			vm.sick, vm.Protected = false, false
-			if vm.State == bus.StatePaused {
+			if vm.State == bus.StatePaused && vm.Meta.Phase != bus.PhaseWarm {
 				vm.State = bus.StateRunning
 			}
 		}
@@ -339,11 +407,17 @@ func TestLoopSettles(t *testing.T) {
 	})
 }
 
-// quiet reports whether there are as many VMs as desired, all ready, and nobody is busy.
+// quiet reports whether there are as many VMs as desired, all ready, as many in the warm pool as it is to have, and nobody is
+// busy.
 func (f *fleet) quiet() bool {
-	return len(f.vms) == f.wanted.Desired && !slices.ContainsFunc(f.vms, func(vm *simVM) bool {
+	warm := f.spec.WarmPool.Wants(f.wanted.Desired, f.spec.Max, 0)
+	return len(f.vms) == f.wanted.Desired+warm && !slices.ContainsFunc(f.vms, func(vm *simVM) bool {
+		if vm.Meta.Phase == bus.PhaseWarm {
+			warm--
+			return vm.State == bus.StateRunning || vm.down > 0 || vm.Order != nil
+		}
 		return vm.Meta.Phase != bus.PhaseReady || vm.State != bus.StateRunning || vm.up > 0 || vm.down > 0 || vm.Order != nil
-	})
+	}) && warm == 0
 }
 
 func (f *fleet) String() string {

@@ -292,6 +292,12 @@ var scalars = []struct{ field, good, bad string }{
 		"refresh", "{max_surge: 0, min_healthy: 100} {max_surge: 1000} {max_surge: maintenance, min_healthy: maintenance}",
 		"{max_surge: -1} {max_surge: 1001} {max_surge: Maintenance} {min_healthy: -1} {min_healthy: 101} {min_healthy: ~}",
 	},
+	{
+		"warm_pool", "{size: 2} {size: 0} {size: '2'} {size: 50%} {size: max-minus-desired} {state: paused} {state: stopped} " +
+			"{max_age: none} {max_age: 10m} {reuse: true}",
+		"{size: -1} {size: 1001} {size: 1001%} {size: all} {size: ~} {size: 1.5} {state: saved} {state: ''} {max_age: 9m} " +
+			"{max_age: 0} {reuse: 1} {min_size: 1}",
+	},
 	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 	{
 		"hooks", "{launch: {wait_for: bus}} {remove: {wait_for: command, command: drain, timeout: 48h, " +

@@ -133,6 +133,7 @@ func groupFields(g *bus.Group) section {
 		{"max_lifetime", orWord(duration(&g.MaxLifetime, time.Minute, 366*24*time.Hour), "none", &g.MaxLifetime, 0)},
 		{"maintenance", maintenanceFields(&g.Maintenance)},
 		{"refresh", refreshFields(&g.Refresh)},
+		{"warm_pool", warmFields(&g.WarmPool)},
 		{"brakes", section{
 			{"launch_failures", whole(&g.Brakes.LaunchFailures, 1000, "")},
 			{"launch_pause", duration(&g.Brakes.LaunchPause, time.Second, 24*time.Hour)},
