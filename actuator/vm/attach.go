@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -118,7 +120,16 @@ func (h Manager) claim(dom *libvirt.Domain, spec bus.Group, v VM) (c claim, err 
 	if err := claimDisks(&c.meta, path, files); err != nil {
 		return c, err
 	}
+	uri, err := h.Conn.GetURI()
+	if err != nil {
+		return c, fmt.Errorf("read libvirt's URI: %w", err)
+	}
 	for _, volume := range c.meta.Volumes() {
+		if IsLocal(uri) {
+			if err := regular(filepath.Join(filepath.Dir(path), volume)); err != nil {
+				return c, err
+			}
+		}
 		if c.backing[volume], err = backingOf(pool, volume); err != nil {
 			return c, err
 		}
@@ -159,6 +170,23 @@ func claimDisks(meta *bus.Metadata, path string, files []string) error {
 	}
 	for meta.Disks < bus.MaxDisks && slices.Contains(files, filepath.Join(dir, bus.DiskName(meta.Volume, meta.Disks+1))) {
 		meta.Disks++
+	}
+	return nil
+}
+
+// regular refuses a disk that is a link, or no file: what it is removed with later would not be what it is read from. One that
+// cannot be looked at from here, as when libvirt runs in a container, is libvirt's to know.
+func regular(disk string) error {
+	info, err := os.Lstat(disk)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return nil
+	case err != nil:
+		return fmt.Errorf("its disks: %w", err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("its disks: found %s, a symbolic link, want the file itself there", disk)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("its disks: found %s, which is no regular file, want one", disk)
 	}
 	return nil
 }

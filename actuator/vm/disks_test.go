@@ -1,6 +1,9 @@
 package vm
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -69,5 +72,21 @@ func TestReadDisks(t *testing.T) {
 				t.Errorf("got %+v, %v", got, err)
 			}
 		})
+	}
+}
+
+// A link is no disk of a VM, wherever it leads; what cannot be looked at is not judged.
+func TestAttachedDiskIsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	file, link, folder := filepath.Join(dir, "disk.qcow2"), filepath.Join(dir, "link.qcow2"), filepath.Join(dir, "folder")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Symlink(file, link), os.Mkdir(folder, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		file: "", filepath.Join(dir, "none"): "", link: "a symbolic link, want the file itself", folder: "no regular file",
+	} {
+		if err := regular(path); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
 	}
 }
