@@ -60,7 +60,8 @@ func NewOutbox(conn *Conn, log zerolog.Logger) *Outbox {
 }
 
 // Send takes an event. After Run has ended it does nothing. Once the history has the event, or it was sent where none is
-// kept, confirmed is called by Run's goroutine; it may be nil.
+// kept, or can never be sent, as one whose VM has a name that no message may have, confirmed is called by Run's goroutine; it may
+// be nil.
 func (o *Outbox) Send(e bus.Event, confirmed func()) {
 	select {
 	case o.in <- pendingEvent{EventAt: e, confirmed: confirmed}:
@@ -129,6 +130,9 @@ func (o *Outbox) take(l *pendingEvent) {
 	data, err := bus.Encode(&l.EventAt, int(o.conn.nc.MaxPayload()))
 	if err != nil { // nor would anybody take it later
 		o.log.Error().Err(err).Msgf("bus: publish %s", subject)
+		if l.confirmed != nil {
+			l.confirmed()
+		}
 		return
 	}
 	o.number++

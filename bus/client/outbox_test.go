@@ -50,6 +50,18 @@ func TestOutboxWithoutHistory(t *testing.T) {
 	}
 }
 
+// An event that nobody would take does not wait, and neither does who waits for it.
+func TestOutboxOfWhatCannotBeSent(t *testing.T) {
+	o := NewOutbox(plainConn(t, plainServer(t, server.Options{})), zerolog.Nop())
+	confirmed := 0
+	e := letterOf(1)
+	e.VM = "web\x1b[2J-1"
+	o.take(&pendingEvent{EventAt: e, confirmed: func() { confirmed++ }})
+	if confirmed != 1 || len(o.waiting) != 0 {
+		t.Errorf("%d confirmed, %d wait", confirmed, len(o.waiting))
+	}
+}
+
 // What waits is bounded.
 func TestOutboxIsBounded(t *testing.T) {
 	conn, err := Dial(Remote{URL: "nats://127.0.0.1:1"}, "actuator", zerolog.Nop())
