@@ -191,6 +191,7 @@ func TestCrashLoopIsBraked(t *testing.T) {
 						}
 					}
 					plan := Plan(s)
+					g.standing = g.standing.next(s, plan, now)
 					for _, r := range plan.Remove {
 						owned = slices.DeleteFunc(owned, func(v vm.VM) bool { return v.UUID == r.VM.UUID })
 						delete(a.seen, r.VM.UUID)

@@ -80,7 +80,7 @@ func (g *group) standstill(now time.Time) (all bus.Troubles) {
 	}
 	failed, waits := g.failures+g.deaths, now.Before(g.retryAt)
 	switch {
-	case g.open() && waits:
+	case g.open() && waits && st.lacks > 0:
 		add(bus.ProblemLaunchBreaker, "no launch until %s after %s in a row: %s",
 			g.retryAt.Local().Format(time.DateTime), bus.Count(failed, "failure"), g.cause)
 	case g.open() && st.lacks > 0:

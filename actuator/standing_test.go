@@ -135,6 +135,10 @@ func TestGroupThatStandsStill(t *testing.T) {
 			failing(h, 1)
 			h.owned = ready(2)
 		}},
+		{name: "the launch breaker is open, and nothing is missing", happen: func(h *stillHost) {
+			failing(h, 5)
+			h.owned = ready(2)
+		}},
 		{
 			name: "a VM died soon after its boot", code: bus.ProblemLaunchFails,
 			happen: func(h *stillHost) { h.g.ill([]vm.VM{running(2)}, "it is off", h.now, h.now) },
