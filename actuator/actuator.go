@@ -103,6 +103,7 @@ type group struct {
 	mismatch       bool
 	removals       []time.Time // of VMs that served, within the removal window
 	removalsHeld   bool        // removals wait for the budget; said already
+	healthPaused   bool        // by a person, at the last look
 	asker          asker
 	shortage       string // what the host lacks for a launch; "": nothing
 	// suspended are VMs that leave no room in max for those that are desired.

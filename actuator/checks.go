@@ -28,6 +28,8 @@ type vitals struct {
 	// failing by itself only once that is often enough, as those that recover do so one after another.
 	shared []bool
 	alone  []int
+	// stale are the checks whose last result is of a time in which nobody was replaced for it: the next one counts.
+	stale []bool
 }
 
 // checkups are the vitals of the VMs in service, by UUID. They are owned by Run's goroutine.
@@ -58,7 +60,7 @@ func (c checkups) look(owned []vm.VM, groups map[string]*group, busy map[string]
 		there[v.UUID] = true
 		if c[v.UUID] == nil {
 			n := len(g.spec.Checks)
-			of := &vitals{tracks: make([]check.Track, n), shared: make([]bool, n), alone: make([]int, n)}
+			of := &vitals{tracks: make([]check.Track, n), shared: make([]bool, n), alone: make([]int, n), stale: make([]bool, n)}
 			for range g.spec.Checks {
 				of.next = append(of.next, now)
 			}
@@ -137,7 +139,7 @@ func (c checkups) take(groups map[string]*group, t try, r check.Result) (e bus.E
 	spec := groups[of.vm.Meta.Group].spec
 	ck, before := spec.Checks[t.index], of.tracks[t.index]
 	now := before.Fold(ck, check.Service{Ready: of.vm.Meta.Since, Restart: of.restart, BootTime: spec.BootTimeout}, r)
-	of.tracks[t.index] = now
+	of.tracks[t.index], of.stale[t.index] = now, false
 	switch {
 	case now.Verdict == check.Well:
 		of.shared[t.index], of.alone[t.index] = false, 0
@@ -159,6 +161,18 @@ func (c checkups) take(groups map[string]*group, t try, r check.Result) (e bus.E
 		return e, false // it was not known, and is well
 	}
 	return e, true
+}
+
+// renew has each check of a group's VMs tried at once; what they have failed before counts only if they fail again.
+func (c checkups) renew(g *group, now time.Time) {
+	for _, of := range c {
+		if of.vm.Meta.Group != g.spec.Name {
+			continue
+		}
+		for i := range of.next {
+			of.next[i], of.stale[i] = now, true
+		}
+	}
 }
 
 // share notes that VMs fail a check together, if they do. What they have failed meanwhile is nobody's own failure.
@@ -216,7 +230,7 @@ func (c checkups) sick(g *group) map[string]illness {
 	for _, f := range c.failures(g) {
 		for _, of := range f.failing {
 			t := of.tracks[f.index]
-			own := !f.common && (!of.shared[f.index] || of.alone[f.index] >= f.check.Failures)
+			own := !f.common && !of.stale[f.index] && (!of.shared[f.index] || of.alone[f.index] >= f.check.Failures)
 			if _, known := sick[of.vm.UUID]; !known && own {
 				sick[of.vm.UUID] = illness{fmt.Sprintf("it fails its check %q: %s", f.check, t.Why), t.Since}
 			}

@@ -221,3 +221,43 @@ func TestChecksOfARestart(t *testing.T) {
 		t.Error("not failing after the time of a boot")
 	}
 }
+
+// After a pause of health the last result of a check is as old as the pause: a VM is sick only if it fails the next try, which is
+// due at once.
+func TestResumedHealthTriesAgain(t *testing.T) {
+	for outcome, sick := range map[check.Outcome]bool{check.Failing: true, check.Well: false} {
+		groups, now := checkedGroup(serves), t0
+		g := groups["web"]
+		a := &Actuator{
+			cfg: Config{Now: func() time.Time { return now }}, groups: groups, checkups: checkups{},
+			liveness: livenessByVM{}, workers: map[string]*worker{},
+		}
+		a.outbox, _ = listen(t)
+		v := running(1)
+		a.checkups.look([]vm.VM{v}, groups, nil, now)
+		a.liveness.observe([]vm.VM{v}, now)
+		result := func(o check.Outcome) {
+			a.checkups.take(groups, try{v.UUID, 0}, check.Result{At: now, Outcome: o, Why: "refused"})
+		}
+		g.newest.Decision.Controls.Paused = []bus.Scope{bus.ScopeHealth}
+		for range 2 {
+			result(check.Failing)
+		}
+		a.checkups[v.UUID].next[0] = now.Add(time.Hour)
+		if got := a.sick(g, []vm.VM{v}); len(got) > 0 {
+			t.Errorf("paused: %v", got)
+		}
+		now = now.Add(time.Minute)
+		g.newest.Decision.Controls.Paused = []bus.Scope{}
+		if got := a.sick(g, []vm.VM{v}); len(got) > 0 {
+			t.Errorf("by what was before: %v", got)
+		}
+		if due := a.checkups.due(groups, nil, now); len(due) != 1 {
+			t.Errorf("due are %v", due)
+		}
+		result(outcome)
+		if got := a.sick(g, []vm.VM{v}); (len(got) > 0) != sick {
+			t.Errorf("%v: %v, want sick: %t", outcome, got, sick)
+		}
+	}
+}

@@ -134,6 +134,11 @@ func (p livenessByVM) record(got vm.Answers) {
 // sick are the VMs of a group that are to be replaced, with why, by UUID.
 func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
 	sick := map[string]string{}
+	paused := g.newest.Decision.Controls.IsPaused(bus.ScopeHealth)
+	if g.healthPaused && !paused {
+		a.checkups.renew(g, a.cfg.Now())
+	}
+	g.healthPaused = paused
 	failing := a.checkups.sick(g)
 	for _, v := range owned {
 		p := a.liveness[v.UUID]
@@ -144,8 +149,8 @@ func (a *Actuator) sick(g *group, owned []vm.VM) map[string]string {
 		if why == "" {
 			why, since = failing[v.UUID].why, failing[v.UUID].since
 		}
-		if g.newest.Decision.Controls.IsPaused(bus.ScopeHealth) {
-			why = "" // it is watched all the same, and counts as sick again afterwards
+		if paused {
+			why = "" // it is watched all the same, and counts as sick again afterwards, if it is then
 		}
 		e := bus.Event{Group: g.spec.Name, VM: v.Name, Event: bus.EventUnhealthy}
 		if why == "" && v.Order.Is(bus.VMUnhealthy) {
