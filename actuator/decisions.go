@@ -26,7 +26,11 @@ func clampShare(spec bus.Group, d bus.Decision, host bus.HostID) int {
 	case !d.HasSample, !ok:
 		return Unknown
 	case len(d.Shares) == 1:
-		return min(max(share.VMs, spec.Min), spec.Max)
+		least := spec.Min
+		if spec.PerHostMax > 0 {
+			least = min(least, spec.PerHostMax)
+		}
+		return min(max(share.VMs, least), spec.Max)
 	}
 	return min(max(share.VMs, 0), spec.Max)
 }

@@ -305,6 +305,8 @@ func (d *Decision) bounds() error {
 		b.order("orders", &o)
 	}
 	b.attach(d.Attach)
+	b.hosts(d.Hosts)
+	b.count("places", len(d.Places), MaxHosts)
 	for _, part := range []interface{ bounds() error }{&d.Controls, d.Refresh} {
 		if b.err == nil {
 			b.err = part.bounds()

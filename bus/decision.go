@@ -90,7 +90,11 @@ type Decision struct {
 	Orders map[string]VMOrder `json:"orders,omitempty"`
 	// Attach has the domains to take in, at most MaxAttach. Each counts to max already, and not to Desired before it is there.
 	Attach []Attachment `json:"attach,omitempty"`
-	ID     string       `json:"id"`
+	// Hosts are where the group's hosts stand that are not just up.
+	Hosts map[HostID]HostStanding `json:"hosts,omitempty"`
+	// Places are the hosts as places for the next VM, the best first; only in the answer to VerbExplain, by the decider that leads.
+	Places []Place `json:"places,omitempty"`
+	ID     string  `json:"id"`
 	// Term is when the decider began to lead, in Unix ms, and more than any before. One lower than that of a decision which
 	// still holds is ignored.
 	Term int64 `json:"term"`
@@ -128,7 +132,8 @@ type Inputs struct {
 	Min            int     `json:"min"`
 	Max            int     `json:"max"`
 	Scheduled      bool    `json:"scheduled,omitempty"`   // min or max are those of the schedule at present, and not the file's
-	Owned          int     `json:"owned"`                 // all VMs of the group, in any phase and state
+	Owned          int     `json:"owned"`                 // all VMs of the group, in any phase and state, but for Lost
+	Lost           int     `json:"lost,omitempty"`        // on lost hosts, where others take their places
 	Ready          int     `json:"ready"`                 // ready, running and past the warm-up
 	Launching      int     `json:"launching"`             // on their way, within the boot time-out
 	Warming        int     `json:"warming"`               // ready, but warming up: capacity, not yet in the average

@@ -40,6 +40,7 @@ const (
 	EventWarmed    EventType = "warmed"    // it has booted, or has left service, and waits in the warm pool
 	EventHanded    EventType = "handover"  // it leaves the warm pool to serve
 	EventOrdered   EventType = "ordered"   // a person wants something of it
+	EventHost      EventType = "host"      // where a host stands with its group has changed
 )
 
 // Event is one step of a VM's life.

@@ -62,7 +62,14 @@ type Group struct {
 	VictimHook VictimHook `json:"victim_hook"`
 	// BlindAfter is how long samples may stay away until the group counts as blind, which is shown and said.
 	BlindAfter time.Duration `json:"blind_after"`
-	DryRun     bool          `json:"dry_run"` // decide and show everything, and do nothing
+	// HostLoss is what becomes of the VMs of a host that is lost: silent for LostAfter, with no sign of life of any of its stages.
+	HostLoss  HostLoss      `json:"on_host_loss,omitempty"`
+	LostAfter time.Duration `json:"lost_after"`
+	Fence     Fence         `json:"fence"` // for LossReplaceAfterFence
+	// Placement is on which host a new VM is made, PerHostMax how many VMs a host has at most; 0 is no bound.
+	Placement  Placement `json:"placement,omitempty"`
+	PerHostMax int       `json:"per_host_max,omitempty"`
+	DryRun     bool      `json:"dry_run"` // decide and show everything, and do nothing
 	// MaxLifetime is from which age on a VM is replaced; 0 is none.
 	MaxLifetime time.Duration `json:"max_lifetime"`
 	Maintenance Maintenance   `json:"maintenance"` // of each replacement of VMs
@@ -165,6 +172,7 @@ func DefaultGroup() Group {
 		Checks:      []Check{}, // not nil, as is the empty list of a file
 		BootTimeout: 2 * time.Minute, ShutdownTimeout: 20 * time.Second,
 		ScaleIn: []ScaleIn{ScaleInNewest}, BlindAfter: time.Minute, WakeFor: 15 * time.Minute,
+		LostAfter: 12 * time.Second, Fence: Fence{Timeout: 30 * time.Second},
 		VictimHook:  VictimHook{Timeout: 5 * time.Second, Patience: time.Hour},
 		Repair:      Repair{HealthGrace: 2 * time.Minute, AtOnce: 1},
 		Maintenance: Maintenance{MinHealthyPercent: 100, MaxHealthyPercent: 110},

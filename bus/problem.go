@@ -43,6 +43,7 @@ const (
 	ProblemRefreshFailed     ProblemCode = "refresh-failed"     // VMs are not what the config says; a group
 	ProblemLifetime          ProblemCode = "lifetime"           // VMs are older than they may be, and none is replaced; a group
 	ProblemQueryFails        ProblemCode = "query-fails"        // its query of Prometheus says nothing; a group
+	ProblemHostLost          ProblemCode = "host-lost"          // a host gives no sign of life; the host
 	ProblemHostsDisagree     ProblemCode = "hosts-disagree"     // no VM is scaled in while hosts are unclear; a group
 )
 

@@ -68,7 +68,8 @@ func (r Role) Permissions() Permissions {
 			Publish: []string{
 				AllDecisions, AllDemand, "vmscaler.metric.*." + PrometheusMetric,
 				"vmscaler.health.decider.*", "vmscaler.lifecycle.*._." + string(EventControl),
-				"vmscaler.lifecycle.*._." + string(EventRefresh), "_INBOX.>",
+				"vmscaler.lifecycle.*._." + string(EventRefresh),
+				"vmscaler.lifecycle.*._." + string(EventHost), "_INBOX.>",
 				"_VMSCALER.>",
 				"$KV." + StateBucket + ".>", "$JS.API.STREAM.INFO.KV_" + StateBucket, "$JS.API.DIRECT.GET.KV_" + StateBucket + ".>",
 				"$KV." + LockBucket + ".>", "$JS.API.STREAM.INFO.KV_" + LockBucket, "$JS.API.DIRECT.GET.KV_" + LockBucket + ".>",

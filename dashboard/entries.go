@@ -53,7 +53,8 @@ func (p page) entry(e model.Entry, column int) *line {
 	case bus.EventFailed, bus.EventDied:
 		t = toneBad
 	case bus.EventTakenName, bus.EventBraked, bus.EventControl, bus.EventFailing, bus.EventRefresh, bus.EventRetiring,
-		bus.EventRetained, bus.EventIgnored, bus.EventOrdered, bus.EventStandby, bus.EventDetached, bus.EventAttached:
+		bus.EventRetained, bus.EventIgnored, bus.EventOrdered, bus.EventStandby, bus.EventDetached, bus.EventAttached,
+		bus.EventHost:
 		t = toneWarn
 	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun,
 		bus.EventWarmed, bus.EventHanded:

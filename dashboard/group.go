@@ -96,6 +96,15 @@ func marks(d bus.Decision) (texts []string) {
 	if n := len(c.Set); n > 0 {
 		texts = append(texts, fmt.Sprintf("SET %d", n))
 	}
+	states := map[bus.HostState]int{}
+	for _, h := range d.Hosts {
+		states[h.State]++
+	}
+	for _, state := range bus.HostStates() {
+		if n := states[state]; n > 0 {
+			texts = append(texts, fmt.Sprintf("%s %s", strings.ToUpper(string(state)), bus.Count(n, "host")))
+		}
+	}
 	if r := d.Refresh; r.Unresolved(d.Machine) {
 		texts = append(texts, "REFRESH FAILED")
 	} else if r.Active() {

@@ -96,6 +96,9 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	if d.Rule != bus.RuleManual || sentence != d.Sentence || d.Guard != "" { // else what is set by hand says it, and who did
 		lines = append(lines, "  "+sentence)
 	}
+	for _, h := range bus.HostsByName(d.Hosts) {
+		lines = append(lines, fmt.Sprintf("  host %s is %s for %s: %s", h.Host, h.State, spell(now.Sub(h.Since)), h.Reason))
+	}
 	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
 		lines = append(lines, fmt.Sprintf("  refresh %s: %s", r.Phase, r.Sentence))
 	}

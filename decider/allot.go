@@ -75,7 +75,7 @@ func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares
 	}
 	there, wanted := 0, 0
 	for _, h := range s.obs.Hosts {
-		wanted += max(0, shares[h.ID].VMs-h.kept())
+		wanted += max(0, shares[h.ID].VMs-h.kept()-h.gone())
 		for _, vm := range h.VMs {
 			if kept(vm) || vm.Retiring && vm.Order.Is(bus.VMReplace) {
 				there++
@@ -106,7 +106,7 @@ func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 	owned, wanted := len(s.state.Attach.coming(s.obs)), 0
 	for _, h := range s.obs.Hosts {
 		owned += len(h.VMs)
-		wanted += max(0, shares[h.ID].VMs-h.kept()-h.handsOver(s.spec.WarmPool))
+		wanted += max(0, shares[h.ID].VMs-h.kept()-h.gone()-h.handsOver(s.spec.WarmPool))
 	}
 	s.takeBack(shares, owned+wanted-s.spec.Max, func(h HostObservation) int { return h.handsOver(s.spec.WarmPool) })
 }
@@ -115,7 +115,7 @@ func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 func (s situation) takeBack(shares map[bus.HostID]bus.Share, excess int, spared func(HostObservation) int) {
 	for _, h := range s.obs.Hosts {
 		share := shares[h.ID]
-		less := max(0, min(excess, share.VMs-h.kept()-spared(h)))
+		less := max(0, min(excess, share.VMs-h.kept()-h.gone()-spared(h)))
 		share.VMs -= less
 		excess -= less
 		shares[h.ID] = share

@@ -39,6 +39,7 @@ type State struct {
 	Failures       map[bus.HostID]int // launches that have failed, as each host's actuator counted them last
 	Orders         Orders             // for VMs whose metadata does not have them yet
 	Attach         Attachments        // domains that are about to be VMs of the group
+	Standings      Standings          // where the group's hosts stand
 }
 
 // Decide is one evaluation of a group: what the rules recommend, what the limits let through of it, and what is laid over
@@ -50,6 +51,7 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
 	d.Shadow, next.Shadows = s.shadows(v)
+	d.Hosts = next.Standings.shown(s.obs)
 	if d.HasSample {
 		s.share(&d, &next)
 	}
@@ -67,45 +69,60 @@ func (s situation) share(d *bus.Decision, next *State) {
 	if first := before(s.spec, s.now); build.Before == nil || first != nil && first.After(*build.Before) {
 		build.Before = first
 	}
-	d.Shares = split(order{s.spec.ScaleIn, build, s.spec.WarmPool}, d.Direction, d.Desired, s.obs)
-	if d.Attach = next.Attach.coming(s.obs); len(d.Attach) > 0 || s.counts.warm > 0 {
+	d.Shares = split(s.spec, order{s.spec.ScaleIn, build, s.spec.WarmPool}, d.Direction, d.Desired, s.obs)
+	// One host's actuator sees to max itself.
+	if d.Attach = next.Attach.coming(s.obs); len(d.Attach) > 0 || s.counts.warm > 0 || len(s.obs.Hosts) > 1 {
 		s.withinMax(d.Shares)
 	}
 	s.allot(goes, old, d.Direction, d.Desired, d.Shares)
 	s.warm(d)
 	next.Numbers = next.Numbers.deal(s.spec.Name, d.Shares, s.obs)
+	next.Standings.told(d.Shares, s.now)
 }
 
 // situation is what an evaluation goes by. Nothing changes it.
 type situation struct {
-	spec       bus.Group // with the min and max that its schedule has set
-	moved      bool      // its schedule has moved min or max
-	scheduled  *int      // what its schedule has set desired to since the evaluation before
-	state      State     // as it was, with what this observation teaches of boots and warm-ups
-	obs        Observation
-	incomplete string // why no VM may be removed; "" if nothing is missing
+	spec       bus.Group   // with the min and max that its schedule has set
+	moved      bool        // its schedule has moved min or max
+	scheduled  *int        // what its schedule has set desired to since the evaluation before
+	state      State       // as it was, with what this observation teaches of boots and warm-ups
+	seen       Observation // as it came
+	obs        Observation // without what is written off, and with what is ordered done
+	incomplete string      // why no VM may be removed; "" if nothing is missing
 	counts     counts
 	now        time.Time
 }
 
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
-	s := situation{incomplete: obs.incomplete(), now: now}
+	s := situation{seen: obs, now: now}
 	s.spec, s.state, s.scheduled = onSchedule(spec, st.promoted(spec.Policy.Types), now)
 	s.moved = s.spec.Min != spec.Min || s.spec.Max != spec.Max
 	s.state.Orders = st.Orders.pending(obs)
 	s.state.Attach = st.Attach.pending(obs, now)
+	s.state.Standings = st.Standings.next(s.spec, obs, st.Desired, now)
 	if !st.HasSample && st.PreviousDesired != nil {
 		s.state = s.state.withArrived(obs, s.spec.Max)
 	}
-	s.obs = obs.ordered(s.state.Orders, !st.Controls.IsPaused(bus.ScopeRepair))
+	s.interpret()
 	s.state.BootTimes.Add(obs)
 	s.state.Warmup.See(s.spec, s.state.BootTimes, obs)
 	if s.state.LastData.IsZero() {
 		s.state.LastData = now
 	}
 	s.counts = count(s.spec, s.state, s.obs)
+	if s.replaceLost() {
+		s.interpret()
+		s.counts = count(s.spec, s.state, s.obs)
+	}
+	s.incomplete = s.obs.incomplete()
 	s.state.Idle = s.idle()
 	return s
+}
+
+// interpret looks at what was seen as the standings and the orders make of it.
+func (s *situation) interpret() {
+	s.obs = s.seen.stood(s.state.Standings, s.spec, s.now).
+		ordered(s.state.Orders, !s.state.Controls.IsPaused(bus.ScopeRepair))
 }
 
 // verdict is an evaluation's result.
@@ -146,6 +163,9 @@ func (v verdict) decision(s situation) bus.Decision {
 	in.Overdue = s.overdue()
 	in.CooldownMS = v.wait.Milliseconds()
 	in.Scheduled = s.moved
+	for _, h := range s.obs.Hosts {
+		in.Lost += len(h.Gone)
+	}
 	in.BootMS = s.state.BootTimes.Mean.Milliseconds()
 	if warmup, known := s.state.Warmup.inForce(s.spec); known {
 		in.WarmupMS = new(warmup.Milliseconds())

@@ -498,7 +498,7 @@ func TestSplit(t *testing.T) {
 		{"no host", 2, nil, map[string]int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := split(order{scaleIn: []bus.ScaleIn{bus.ScaleInNewest}}, bus.In, tt.desired, Observation{Hosts: tt.hosts})
+			got := split(spec(), order{scaleIn: []bus.ScaleIn{bus.ScaleInNewest}}, bus.In, tt.desired, Observation{Hosts: tt.hosts})
 			if len(got) != len(tt.want) {
 				t.Fatalf("got %v, want %v", got, tt.want)
 			}

@@ -14,7 +14,6 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/decider/policy"
-	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
 // Config is what a Decider needs. Now and Ticks are the clock; nil means the real one.
@@ -32,7 +31,9 @@ type Config struct {
 	Report   func(error) // how the stage is: nil is well; may be nil
 	// Ask is told which groups' queries of Prometheus are to be asked, by group, at each tick; none while another decider
 	// leads. The answers come back as metrics on the bus. nil: nobody asks.
-	Ask   func(map[string]bus.Prometheus)
+	Ask func(map[string]bus.Prometheus)
+	// Fence cuts a lost host off for a group whose spec says so, within ctx; nil says that it is off. A nil function is none.
+	Fence func(ctx context.Context, spec bus.Group, host string, id bus.HostID) error
 	Alive func() // is called in each turn of the loop; may be nil
 }
 
@@ -51,6 +52,7 @@ type Decider struct {
 	stages          map[string]bus.Health // by subject, with the time of their arrival
 	reloads         client.Handover
 	former          map[string]bus.Controls // of groups that have left
+	fencer          *fencer
 
 	// handled is called with each sample and tick that the loop is through with, and with nil once it runs; for tests.
 	handled func(message any)
@@ -99,20 +101,8 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	}
 	return &Decider{
 		cfg: cfg, conn: conn, log: log.With().Str("stage", "decider").Logger(), handled: func(any) {},
-		reloads: client.NewHandover(), former: map[string]bus.Controls{},
+		reloads: client.NewHandover(), former: map[string]bus.Controls{}, fencer: newFencer(cfg.Fence),
 	}, nil
-}
-
-// Check reports what of a group's spec Decide cannot go by: a policy, an order of removal or a schedule that is not known.
-func Check(spec bus.Group) error {
-	if err := policy.Check(spec.Policy); err != nil {
-		return err
-	}
-	if err := bus.CheckScaleIn(spec.ScaleIn); err != nil {
-		return fmt.Errorf("scale_in: %w", err)
-	}
-	_, err := schedule.New(spec.Schedule)
-	return err
 }
 
 type group struct {
@@ -237,6 +227,9 @@ func (d *Decider) Run(ctx context.Context) error {
 	for _, spec := range d.cfg.Groups {
 		d.groups[spec.Name] = newGroup(spec, d.began)
 	}
+	defer d.fencer.running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop := d.campaign(ctx)
 	defer stop()
 	d.handled(nil)
@@ -266,6 +259,8 @@ func (d *Decider) Run(ctx context.Context) error {
 			}
 		case h := <-in.health:
 			d.record(h)
+		case r := <-d.fencer.results:
+			d.hasFenced(r)
 		case r := <-d.reloads:
 			d.reload(ctx, r)
 		case r := <-asked:
@@ -339,15 +334,11 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 		return
 	}
 	obs.Awaited = g.awaited(obs, now)
+	obs.Settling = now.Sub(g.takeOver) < g.inForce.LostAfter
 	d.attend(&obs, g.spec.Name, now)
-	if why := obs.incomplete(); why == "" || g.trouble == "" {
-		g.trouble, g.troubled = why, now
-	} else {
-		g.trouble = why
-	}
 	d.attached(ctx, g, obs, now)
 	obs.Metrics, obs.Loads = g.metrics, g.guestLoads(now)
-	refresh := g.state.Refresh
+	refresh, standings := g.state.Refresh, g.state.Standings
 	g.seen = obs
 	decision, next := Decide(g.inForce, g.state, obs, now)
 	if next.Controls.Desired != g.state.Controls.Desired { // a domain has come that was asked for before this decider led
@@ -356,6 +347,13 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 		}
 	}
 	g.state = next
+	if why := obs.stood(next.Standings, g.inForce, now).incomplete(); why == "" || g.trouble == "" {
+		g.trouble, g.troubled = why, now
+	} else {
+		g.trouble = why
+	}
+	d.tellStandings(g, standings, now)
+	d.fence(ctx, g, now)
 	g.hindered = g.hindered.next(g.hindrances(decision, obs, stale, now), now)
 	d.refreshed(ctx, g, refresh)
 	d.publish(g, decision, now)

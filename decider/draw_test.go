@@ -33,6 +33,8 @@ func drawSeconds(t *rapid.T, least, most int, label string) time.Duration {
 func drawSpec(t *rapid.T) bus.Group {
 	g := drawThreshold(t)
 	p := &g.Policy
+	g.Placement = rapid.SampledFrom([]bus.Placement{bus.PlaceSpread, bus.PlacePack, bus.PlaceWeighted}).Draw(t, "placement")
+	g.PerHostMax = rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "per host max")
 	p.Types = rapid.SliceOfNDistinct(rapid.SampledFrom(policy.Kinds()), 1, len(policy.Kinds()), rapid.ID[bus.PolicyType]).
 		Draw(t, "policies")
 	p.Setting = rapid.SampledFrom(policy.Settings()).Draw(t, "setting")
@@ -117,6 +119,12 @@ func drawObservation(t *rapid.T, now time.Time) Observation {
 			o.Fresh++
 		} else {
 			h.Trouble = rapid.SampledFrom([]Trouble{"", Silent, Silent, Contradicted, Unattended}).Draw(t, "trouble")
+		}
+		h.Quiet = time.Duration(rapid.IntRange(0, 30).Draw(t, "quiet")) * time.Second
+		h.Alive = rapid.IntRange(0, 2).Draw(t, "alive") == 0
+		if rapid.IntRange(0, 9).Draw(t, "ordered") == 0 {
+			action := rapid.SampledFrom([]bus.HostAction{bus.HostCordon, bus.HostDrain}).Draw(t, "action")
+			h.Order = &bus.HostOrder{Action: action, Since: now}
 		}
 		h.Full = rapid.IntRange(0, 9).Draw(t, "full") == 0
 		o.Hosts = append(o.Hosts, h)

@@ -27,10 +27,17 @@ type harness struct {
 	mu        sync.Mutex
 	now       time.Time
 	samples   int
+	newest    bus.Decision      // of those that were looked at
 	hashes    map[string]string // of the groups' specs, as the collectors have them
 }
 
 func startHarness(t *testing.T, groups ...bus.Group) *harness {
+	t.Helper()
+	return startHarnessOf(t, Config{Groups: groups})
+}
+
+// startHarnessOf runs a decider with a config, but for its clock.
+func startHarnessOf(t *testing.T, cfg Config) *harness {
 	t.Helper()
 	server, err := server.Start(server.Config{Listen: "127.0.0.1:0"}, zerolog.Nop())
 	if err != nil {
@@ -45,7 +52,7 @@ func startHarness(t *testing.T, groups ...bus.Group) *harness {
 		now:       t0,
 		hashes:    map[string]string{},
 	}
-	for _, g := range groups {
+	for _, g := range cfg.Groups {
 		b.hashes[g.Name] = g.Hash()
 	}
 	connect := func(name string) *client.Conn {
@@ -61,7 +68,8 @@ func startHarness(t *testing.T, groups ...bus.Group) *harness {
 	if err := client.Subscribe(b.conn, bus.AllDecisions, b.decisions); err != nil {
 		t.Fatal(err)
 	}
-	d, err := New(Config{Groups: groups, Now: b.clock, Ticks: b.ticks}, own, zerolog.Nop())
+	cfg.Now, cfg.Ticks = b.clock, b.ticks
+	d, err := New(cfg, own, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -235,7 +235,7 @@ func TestShareGoesWhereThereIsRoom(t *testing.T) {
 		{"both are full", []HostObservation{host("a", true, ""), host("b", true, "")}, 2, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := split(order{scaleIn: []bus.ScaleIn{bus.ScaleInNewest}}, bus.Out, 4, Observation{Hosts: tt.hosts})
+			got := split(spec(), order{scaleIn: []bus.ScaleIn{bus.ScaleInNewest}}, bus.Out, 4, Observation{Hosts: tt.hosts})
 			if got["a"].VMs != tt.a || got["b"].VMs != tt.b {
 				t.Errorf("got %+v, want %d and %d", got, tt.a, tt.b)
 			}

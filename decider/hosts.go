@@ -56,6 +56,16 @@ func (h HostObservation) kept() (n int) {
 	return n
 }
 
+// gone counts the VMs that the host would keep if it was not lost.
+func (h HostObservation) gone() (n int) {
+	for _, vm := range h.Gone {
+		if kept(vm) {
+			n++
+		}
+	}
+	return n
+}
+
 // kept reports whether a VM is one of those that desired counts: it is not on its way out, or only to get new disks, none is to
 // take its place, and nobody has suspended it, has it stand by, or wants it gone. One of the warm pool is none.
 func kept(vm bus.VM) bool {
@@ -75,4 +85,12 @@ func (o Observation) failures(before map[bus.HostID]int) map[bus.HostID]int {
 		}
 	}
 	return now
+}
+
+// keptOf counts the VMs that a group keeps.
+func keptOf(obs Observation) (n int) {
+	for _, h := range obs.Hosts {
+		n += h.kept()
+	}
+	return n
 }

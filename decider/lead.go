@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,7 @@ type checkpoint struct {
 	Wake           Wake         `json:"wake,omitzero"`
 	Orders         Orders       `json:"orders,omitempty"`
 	Attach         Attachments  `json:"attach,omitempty"`
+	Standings      Standings    `json:"hosts,omitempty"`
 }
 
 func newCheckpoint(st State, now time.Time) checkpoint {
@@ -63,6 +65,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 		st.Wake,
 		st.Orders,
 		st.Attach,
+		st.Standings,
 	}
 }
 
@@ -73,7 +76,7 @@ func (c checkpoint) worthSaving(saved checkpoint) bool {
 		c.Wake.worthSaving(saved.Wake) || !slices.Equal(c.Hosts, saved.Hosts) ||
 		!maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) ||
 		!maps.EqualFunc(c.Orders, saved.Orders, func(a, b bus.VMOrder) bool { return a.Same(&b) }) ||
-		!slices.EqualFunc(c.Attach, saved.Attach, bus.Attachment.Same) ||
+		!slices.EqualFunc(c.Attach, saved.Attach, bus.Attachment.Same) || !maps.Equal(c.Standings, saved.Standings) ||
 		c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
 }
 
@@ -85,7 +88,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 		Abs()
 		// another decider's clock may be ahead
 	if age < checkpointAge {
-		st.Numbers = kept.Numbers
+		st.Numbers, st.Standings = kept.Numbers, kept.Standings
 		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = &kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
 		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
 		st.Limits, st.ScheduleSeenAt = kept.Limits, kept.ScheduleSeenAt
@@ -243,7 +246,25 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	g.use(spec)
 	g.state, g.saved, g.takeOver = recall(kept, g.decision, controls, now), kept, now
 	g.state.Refresh = refresh
+	g.expect(now)
 	return nil
+}
+
+// expect has the hosts that had VMs under the decider before this one, and were not heard yet, count as silent: they have as long
+// as any other to be heard until they are lost.
+func (g *group) expect(now time.Time) {
+	for _, id := range g.state.Hosts {
+		s, known := g.state.Standings[id]
+		name, vms := s.Name, s.Kept
+		if g.decision != nil {
+			if share, heard := g.decision.Shares[id]; heard {
+				name, vms, known = cmp.Or(share.Host, name), share.VMs, true
+			}
+		}
+		if known {
+			g.window.expect(id, cmp.Or(name, string(id)), vms, now)
+		}
+	}
 }
 
 func controlsKey(g *group) string   { return "control." + g.spec.Name }
@@ -336,6 +357,7 @@ func (g *group) troubles(now time.Time, stale time.Duration) (all bus.Troubles) 
 		}
 		all.Add(bus.ProblemRefreshFailed, g.spec.Name, text)
 	}
+	all = append(all, g.lostHosts()...)
 	all = append(all, g.hindered.troubles(g.spec.Name, now)...)
 	all = append(all, g.tooOld()...)
 	for _, h := range g.window.skewed() {

@@ -29,7 +29,7 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 	}
 	missing, taken := map[bus.HostID]int{}, map[bus.HostID][]int{} // sorted
 	for _, h := range obs.Hosts {                                  // what is in use comes first
-		lacks, here := shares[h.ID].VMs, slices.Concat(make([]int, 0, len(h.Taken)+len(h.VMs)), h.Taken)
+		lacks, here := shares[h.ID].VMs-h.gone(), slices.Concat(make([]int, 0, len(h.Taken)+len(h.VMs)), h.Taken)
 		dealt[h.ID] = make([]int, 0, max(len(h.VMs), len(n[h.ID]))+spareNumbers)
 		for _, vm := range h.VMs {
 			if number, ok := bus.VMNumber(group, vm.Name); ok {
@@ -41,6 +41,11 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 			}
 		}
 		lacks = max(0, lacks) + max(0, shares[h.ID].Warm-h.pooled())
+		for _, vm := range h.Gone {
+			if number, ok := bus.VMNumber(group, vm.Name); ok {
+				own(h.ID, number)
+			}
+		}
 		slices.Sort(here)
 		missing[h.ID], taken[h.ID] = max(0, lacks), here
 	}
@@ -65,6 +70,9 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 		if share, ok := shares[h.ID]; ok {
 			free := dealt.free(h.ID, taken[h.ID])
 			share.Numbers = free[:min(len(free), missing[h.ID]+spareNumbers)]
+			if h.Order != nil { // so that its actuator makes none in place of one that dies
+				share.Numbers = []int{}
+			}
 			shares[h.ID] = share
 		}
 	}

@@ -8,14 +8,14 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// split shares desired among the hosts: each keeps what it has, and a new VM goes to the host with the fewest of those that
-// can have it. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of removal. What
-// of that order only an actuator knows (protection, load, templates) counts on its own host; see removalOrders.
-func split(order order, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
+// split shares desired among the hosts: each keeps what it has, and a new VM goes to the best of those that can have it, as
+// [candidates.best] says. Only in a decision to scale in a surplus leaves the host with the VM that is first in the order of
+// removal. What of that order only an actuator knows (protection, load, templates) counts on its own host; see removalOrders.
+func split(spec bus.Group, order order, direction bus.Direction, desired int, obs Observation) map[bus.HostID]bus.Share {
 	shares, total := make(map[bus.HostID]bus.Share, len(obs.Hosts)), 0
 	for _, h := range obs.Hosts {
 		n := h.kept()
-		shares[h.ID] = bus.Share{Host: h.Name, VMs: n, Numbers: []int{}}
+		shares[h.ID] = bus.Share{Host: h.Name, VMs: n + h.gone(), Numbers: []int{}} // nothing is removed there unseen
 		total += n
 	}
 	add := func(id bus.HostID, n int) {
@@ -23,10 +23,20 @@ func split(order order, direction bus.Direction, desired int, obs Observation) m
 		share.VMs += n
 		shares[id] = share
 	}
+	places := candidatesOf(spec, obs)
+	place := func(c *candidate) {
+		c.vms, c.added, total = c.vms+1, c.added+1, total+1
+		add(c.ID, 1)
+	}
+	for c := places.told(); c != nil && total < desired; c = places.told() {
+		place(c)
+	}
 	total += fromPool(order.pool, shares, obs, desired-total)
-	open := obs.open()
-	for ; total < desired && len(open) > 0; total++ {
-		add(slices.MinFunc(open, func(a, b bus.HostID) int { return cmp.Compare(shares[a].VMs, shares[b].VMs) }), 1)
+	for _, c := range places {
+		c.vms = shares[c.ID].VMs - c.gone()
+	}
+	for c := places.best(spec); c != nil && total < desired; c = places.best(spec) {
+		place(c)
 	}
 	if surplus := total - desired; surplus > 0 && direction == bus.In {
 		for _, vm := range obs.firstToGo(order, surplus) {
@@ -42,33 +52,19 @@ func (o Observation) firstToGo(order order, n int) []placed {
 		return nil
 	}
 	var all []placed
+	returning := slices.ContainsFunc(o.Hosts, func(h HostObservation) bool { return h.State == bus.HostReturning })
 	for _, h := range o.Hosts {
 		for _, vm := range h.VMs {
 			if kept(vm) {
-				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Machine, vm.Template, vm.Created)})
+				sick := returning && (!vm.Phase.Serves() || vm.State != bus.StateRunning)
+				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Machine, vm.Template, vm.Created), sick})
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Or(outdatedFirst(a, b), order.byAge(a, b)) })
+	slices.SortStableFunc(all, func(a, b placed) int {
+		return cmp.Or(first(a.sick, b.sick), first(a.outdated, b.outdated), order.byAge(a, b))
+	})
 	return all[:min(n, len(all))]
-}
-
-// open are the hosts that can have another VM; where there is none, those that might have one once their actuator, or room,
-// is there.
-func (o Observation) open() []bus.HostID {
-	var open, later []bus.HostID
-	for _, h := range o.Hosts {
-		switch {
-		case h.Trouble == "" && !h.Full:
-			open = append(open, h.ID)
-		case h.Trouble == "" || h.Trouble == Unattended:
-			later = append(later, h.ID)
-		}
-	}
-	if open == nil {
-		return later
-	}
-	return open
 }
 
 // placed is a VM on its host.
@@ -76,6 +72,7 @@ type placed struct {
 	host     bus.HostID
 	created  time.Time
 	outdated bool
+	sick     bool // it does not serve, while a host has come back whose VMs others have replaced
 }
 
 // order is in which VMs are scaled in: those first that were not made from what new ones are made from, and then as the group
@@ -86,11 +83,12 @@ type order struct {
 	pool    bus.WarmPool // whose VMs serve before others are made
 }
 
-func outdatedFirst(a, b placed) int {
+// first orders what is so before what is not.
+func first(a, b bool) int {
 	switch {
-	case a.outdated == b.outdated:
+	case a == b:
 		return 0
-	case a.outdated:
+	case a:
 		return -1
 	}
 	return 1

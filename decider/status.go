@@ -35,14 +35,18 @@ func (d *Decider) record(h bus.Health) {
 // attend notes on which hosts an actuator acts, and where it has no room for another VM of the group. A collector alone can
 // say that a host has VMs; nothing is scaled in for what no actuator would see.
 func (d *Decider) attend(obs *Observation, group string, now time.Time) {
-	acting := map[bus.HostID]*bus.Acts{}
+	acting, instances := map[bus.HostID]*bus.Acts{}, map[string]bool{}
 	for _, h := range d.stages {
+		if now.Sub(h.Time) <= silentAfter {
+			instances[h.Instance] = true
+		}
 		if h.Acts != nil && h.Stage == string(bus.RoleActuator) && now.Sub(h.Time) <= silentAfter {
 			acting[h.Acts.HostID] = h.Acts
 		}
 	}
 	for i := range obs.Hosts {
 		h := &obs.Hosts[i]
+		h.Alive = acting[h.ID] != nil || instances[h.Collector]
 		switch acts := acting[h.ID]; {
 		case acts != nil:
 			h.Full, h.Taken, h.Failures = slices.Contains(acts.Full, group), acts.Taken[group], acts.Failures[group]
@@ -84,7 +88,11 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	case g.decision == nil:
 		return r.Refuse("group %s has not been evaluated yet", name)
 	default:
-		return r.Answer(g.decision)
+		answer := *g.decision
+		if answer.Term == d.term && len(g.seen.Hosts) > 1 {
+			answer.Places = places(g.inForce, g.seen.stood(g.state.Standings, g.inForce, d.cfg.Now()))
+		}
+		return r.Answer(&answer)
 	}
 }
 

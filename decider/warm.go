@@ -21,9 +21,9 @@ func (h HostObservation) pooled() (n int) {
 func inPool(vm bus.VM) bool { return vm.Phase.Pooled() && !vm.Order.Leaves() }
 
 // handsOver is how many VMs of the warm pool may be handed over on the host: one that is silent, or that no actuator acts on, has
-// none, nor has one without room for VMs that are off.
+// none, nor has one without room for VMs that are off, or where a person wants no new one.
 func (h HostObservation) handsOver(pool bus.WarmPool) int {
-	if h.Trouble != "" || h.Full && pool.State == bus.WarmStopped {
+	if h.Trouble != "" || h.Order != nil || h.Full && pool.State == bus.WarmStopped {
 		return 0
 	}
 	return h.pooled()
@@ -83,13 +83,16 @@ func (s situation) warm(d *bus.Decision) {
 	d.Inputs.WarmWanted = wanted
 	for _, h := range s.obs.Hosts {
 		share := d.Shares[h.ID]
-		lacks := max(0, share.VMs-h.kept())
-		share.Warm = h.pooled()
+		lacks := max(0, share.VMs-h.kept()-h.gone())
+		if share.Warm = h.pooled(); h.Order.Is(bus.HostDrain) {
+			share.Warm = 0
+		}
 		there += share.Warm
 		if lacks > 0 { // these are handed over
 			handed := min(lacks, h.handsOver(pool))
 			share.Warm, there, lacks = share.Warm-handed, there-handed, lacks-handed
 		}
+		share.Warm += HostObservation{VMs: h.Gone}.pooled() // nothing is removed there unseen
 		coming += lacks
 		d.Shares[h.ID] = share
 	}
@@ -99,7 +102,7 @@ func (s situation) warm(d *bus.Decision) {
 	}
 	room := min(wanted-there, s.spec.Max-s.counts.owned)
 	for ; room > 0 && s.settled(*d, coming); room-- {
-		if !s.addWarm(d.Shares, 1, func(h HostObservation) bool { return h.Trouble == "" && !h.Full }) {
+		if !s.addWarm(d.Shares, 1, func(h HostObservation) bool { return h.Trouble == "" && !h.Full && h.Order == nil }) {
 			return
 		}
 	}

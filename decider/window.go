@@ -18,7 +18,9 @@ type Observation struct {
 	Fresh   int                  // hosts with a sample since the previous evaluation
 	Awaited []string             // hosts that had VMs under the decider before this one, and were not heard yet
 	Loads   map[string]GuestLoad // what the guests' agents said last of their load, by the VM's UUID
-	Metrics map[string]Published // what was published last of the metrics that the policy follows, by name
+	// Settling reports that the decider has not led for long enough to call a host lost.
+	Settling bool
+	Metrics  map[string]Published // what was published last of the metrics that the policy follows, by name
 }
 
 // anyFresh reports whether any host's list is up to date.
@@ -37,6 +39,7 @@ func (o Observation) incomplete() string {
 		{"what is said of %s is contradictory", Contradicted},
 		{"another config is read on %s", Mismatched},
 		{"no actuator acts on %s", Unattended},
+		{"%s has just come back", Returned},
 	} {
 		if names := o.with(part.trouble); names != nil {
 			parts = append(parts, fmt.Sprintf(part.text, strings.Join(names, ", ")))
@@ -62,6 +65,16 @@ type HostObservation struct {
 	Failures int
 	// Full reports that the host has no room for another VM of the group.
 	Full bool
+	// Quiet is the time since its last sample, by the decider's clock. Alive reports that one of its stages gives signs of life.
+	Quiet     time.Duration
+	Alive     bool
+	Collector string         // the instance that its last sample is of; "" where none was heard
+	Order     *bus.HostOrder // what a person wants of it
+	Told      int            // how many VMs the last decision let it have
+	Load      bus.Host       // of its last sample
+	State     bus.HostState  // where it stands with the group; "" before that is known
+	// Gone are the VMs of a lost host whose places others take; they are not in VMs.
+	Gone []bus.VM
 }
 
 // Trouble is why a host's list cannot be relied on.
@@ -73,6 +86,7 @@ const (
 	Contradicted Trouble = "contradicted" // another collector, or host, says otherwise
 	Mismatched   Trouble = "mismatched"   // its collector has another spec of the group
 	Unattended   Trouble = "unattended"   // no actuator acts there
+	Returned     Trouble = "returned"     // it was lost until a moment ago
 )
 
 // with are the hosts that have a trouble, as people read it.
@@ -177,11 +191,28 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	return nil
 }
 
+// expect has a host that had so many VMs under the decider before this one, and was not heard yet, count as silent from now on.
+// Which VMs they are is not known: each counts, and nothing else.
+func (w *Window) expect(id bus.HostID, name string, vms int, now time.Time) {
+	if w.hosts == nil {
+		w.hosts = map[bus.HostID]*hostWindow{}
+	}
+	if w.hosts[id] != nil || len(w.hosts) >= maxHosts {
+		return
+	}
+	h := &hostWindow{cpu: map[string]mean{}, since: now, arrived: now, replaced: map[string]bool{}}
+	h.sample.HostID, h.sample.Host = id, name
+	for i := range min(vms, bus.MaxVMs) {
+		h.sample.VMs = append(h.sample.VMs, unseen(id, i))
+	}
+	w.hosts[id] = h
+}
+
 // AllFresh reports whether every host that is not silent has sent a sample since the previous evaluation.
 func (w *Window) AllFresh(now time.Time, staleAfter time.Duration) bool {
 	heard := false
 	for _, h := range w.hosts {
-		if now.Sub(h.arrived) > staleAfter {
+		if h.sample.Instance == "" || now.Sub(h.arrived) > staleAfter {
 			continue
 		}
 		if !h.fresh {
@@ -209,10 +240,11 @@ func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 // VM may be there that it did not show any more, with a number that it was given.
 func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	var o Observation
-	silent := func(h *hostWindow) bool { return now.Sub(h.arrived) > staleAfter }
+	silent := func(h *hostWindow) bool { return h.sample.Instance == "" || now.Sub(h.arrived) > staleAfter }
 	owner, contested := w.owners(silent)
 	for id, h := range w.hosts {
-		ho := HostObservation{ID: id, Name: h.sample.Host, Time: h.sample.Time}
+		ho := HostObservation{ID: id, Name: h.sample.Host, Time: h.sample.Time, Quiet: now.Sub(h.arrived), Collector: h.sample.Instance,
+			Load: h.sample.HostLoad}
 		for _, vm := range h.sample.VMs {
 			if owner[vm.UUID] != id {
 				continue
@@ -278,7 +310,7 @@ func (w *Window) Forget(host string, now time.Time, staleAfter time.Duration) er
 	for id, h := range w.hosts {
 		switch {
 		case h.sample.Host != host && string(id) != host:
-		case now.Sub(h.arrived) <= staleAfter:
+		case h.sample.Instance != "" && now.Sub(h.arrived) <= staleAfter:
 			speaks = true
 		default:
 			silent = append(silent, id)
@@ -328,7 +360,9 @@ func sideOf(behind time.Duration) string {
 func (w *Window) Samples() []bus.Sample {
 	samples := []bus.Sample{}
 	for _, h := range w.hosts {
-		samples = append(samples, h.sample)
+		if h.sample.Instance != "" {
+			samples = append(samples, h.sample)
+		}
 	}
 	slices.SortFunc(samples, func(a, b bus.Sample) int {
 		return cmp.Or(strings.Compare(a.Host, b.Host), cmp.Compare(a.HostID, b.HostID))

@@ -158,7 +158,7 @@ func TestDecideInvariants(t *testing.T) {
 			before := st
 			d, next := Decide(s, st, obs, now)
 			st = next
-			checkDecision(t, s, before, obs, d)
+			checkDecision(t, s, before, obs.stood(next.Standings, s, now), d)
 		}
 	})
 }
@@ -236,23 +236,37 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 	if a := d.Inputs.AveragePercent; a != nil && (*a < 0 || *a > 100) {
 		fail("average")
 	}
-	checkShares(fail, obs, d)
+	checkShares(fail, s, obs, d)
 	if d.Sentence == "" {
 		fail("no reason")
 	}
 }
 
-func checkShares(fail func(string), obs Observation, d bus.Decision) {
-	sum := 0
+func checkShares(fail func(string), s bus.Group, obs Observation, d bus.Decision) {
+	sum, owned := 0, 0
 	for _, h := range obs.Hosts {
 		share := d.Shares[h.ID]
-		if share.VMs < h.kept() && d.Direction != bus.In || share.VMs < 0 {
+		if share.VMs < h.kept()+h.gone() && d.Direction != bus.In || share.VMs < h.gone() {
 			fail("a share is below what its host has")
 		}
-		sum += share.VMs
+		if h.Order != nil && share.VMs > h.kept()+h.gone() {
+			fail("a new VM on a host that is to have none")
+		}
+		sum, owned = sum+share.VMs-h.gone(), owned+len(h.VMs)
 	}
-	if want := max(d.Desired, keptOf(obs)); d.Direction == bus.In && sum != d.Desired ||
-		d.Direction != bus.In && len(obs.open()) > 0 && sum != want {
+	lacks := max(0, d.Desired-keptOf(obs))
+	if len(obs.Hosts) > 1 { // those that leave count to max, too
+		lacks = max(0, min(lacks, s.Max-owned))
+	}
+	want := keptOf(obs) + lacks
+	if d.Direction == bus.In {
+		want = min(want, d.Desired)
+	}
+	places := candidatesOf(s, obs)
+	for _, c := range places {
+		c.vms = max(c.vms, d.Shares[c.ID].VMs-c.gone())
+	}
+	if sum > want || places.best(s) != nil && sum != want {
 		fail("shares do not add up")
 	}
 }
@@ -303,14 +317,6 @@ func justified(s bus.Group, d bus.Decision) bool {
 	}
 	work := *in.AveragePercent*float64(in.Ready-in.Unknown) + 100*float64(in.Unknown)
 	return float64(d.Desired)*busiest(s.Policy) > work-.1*float64(in.Ready) // averages are rounded
-}
-
-// keptOf counts the VMs that a group keeps.
-func keptOf(obs Observation) (n int) {
-	for _, h := range obs.Hosts {
-		n += h.kept()
-	}
-	return n
 }
 
 // When the same is seen again and again, desired comes to rest.

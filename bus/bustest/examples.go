@@ -54,7 +54,8 @@ func Decision() *bus.Decision {
 		Rule: bus.RuleAboveUpper, Guard: bus.GuardCooldown,
 		Inputs: bus.Inputs{
 			AveragePercent: new(83.4), ProjectedPercent: new(83.4), UpperPercent: 70, LowerPercent: 20, Min: 1, Max: 5,
-			Owned: 2, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Protected: 1, Overdue: 1, Warm: 1, WarmWanted: 1,
+			Owned: 2, Lost: 1, Ready: 2, Launching: 1, Warming: 1, Unknown: 1, Protected: 1, Overdue: 1,
+			Warm: 1, WarmWanted: 1,
 			Breaches: 3, BreachesNeeded: 3, BootMS: 11200,
 			WarmupMS: new(int64(5000)), CooldownMS: 1500, RunDelayPercent: new(1.5), Metric: "requests", MetricValue: new(118.5),
 			IdleMS: new(int64(240000)), IdleToZeroMS: 900000, WokenUntil: new(Noon.Add(15 * time.Minute)),
@@ -89,6 +90,22 @@ func Decision() *bus.Decision {
 			VM: "web-6", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", By: "ann@kvm1.example.org", Reason: "looked at",
 			At: Noon.Add(-time.Second), Until: Noon.Add(29 * time.Second), KeepSize: true,
 		}},
+		Places: []bus.Place{
+			{Host: "kvm1.example.org", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", VMs: 2, Score: 2},
+			{
+				Host: "kvm2.example.org", HostID: "f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000", VMs: 1, Score: 1,
+				Why: "a person wants no new VM there",
+			},
+		},
+		Hosts: map[bus.HostID]bus.HostStanding{
+			"f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000": {
+				Host: "kvm2.example.org", State: bus.HostLost, Since: Noon.Add(-time.Minute), Replaced: 1,
+				Reason: "no sample and no sign of life for 72 s",
+				Order: &bus.HostOrder{
+					Action: bus.HostCordon, By: "ann@kvm1.example.org", Reason: "new memory", Since: Noon.Add(-time.Hour),
+				},
+			},
+		},
 		Term: 1777896000250, Seq: 42, Time: Noon, ExpiresAt: Noon.Add(5 * time.Second), SpecHash: "0123456789ab",
 	}
 }

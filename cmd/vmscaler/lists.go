@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -193,9 +194,12 @@ type hostStatus struct {
 	ID     bus.HostID `json:"id"`
 	VMs    int        `json:"vms"` // of all groups
 	Groups []string   `json:"groups"`
-	Load   bus.Host   `json:"load"`
-	Time   time.Time  `json:"time"` // of its last sample
-	asOf   time.Time
+	// State is the most troubled of those in which it stands with its groups, Standings each that is not just up, by group.
+	State     bus.HostState               `json:"state"`
+	Standings map[string]bus.HostStanding `json:"standings,omitempty"`
+	Load      bus.Host                    `json:"load"`
+	Time      time.Time                   `json:"time"` // of its last sample
+	asOf      time.Time
 }
 
 func listHosts(s bus.Status) printer.List[hostStatus] {
@@ -203,26 +207,41 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 		Name: func(h hostStatus) string { return h.Name },
 		Columns: []printer.Column[hostStatus]{
 			column("HOST", func(h hostStatus) string { return h.Name }),
+			column("STATE", func(h hostStatus) string { return string(h.State) }),
 			column("VMS", func(h hostStatus) string { return fmt.Sprint(h.VMs) }),
 			column("CPU", func(h hostStatus) string { return percentText(h.Load.CPUPercent) }),
 			column("CORES", func(h hostStatus) string { return fmt.Sprint(h.Load.Cores) }),
 			column("MEMORY", func(h hostStatus) string { return fmt.Sprintf("%d MiB", h.Load.MemoryMiB) }),
 			column("FREE", func(h hostStatus) string { return mibText(h.Load.MemoryFreeMiB) }),
 			column("POOL FREE", func(h hostStatus) string { return mibText(h.Load.PoolFreeMiB) }),
-			column("SAMPLE", func(h hostStatus) string { return ageText(&h.Time, h.asOf) + " old" }),
+			column("SAMPLE", func(h hostStatus) string {
+				if h.Time.IsZero() {
+					return "none"
+				}
+				return ageText(&h.Time, h.asOf) + " old"
+			}),
 			wideColumn("GROUPS", func(h hostStatus) string { return strings.Join(h.Groups, ",") }),
 			wideColumn("PROMISED", func(h hostStatus) string { return mibText(h.Load.MemoryPromisedMiB) }),
+			wideColumn("WHY", func(h hostStatus) string { return cmp.Or(h.why(), "-") }),
 			wideColumn("ID", func(h hostStatus) string { return string(h.ID) }),
 		},
 	}
+	row := func(id bus.HostID) *hostStatus {
+		i := slices.IndexFunc(list.Rows, func(h hostStatus) bool { return h.ID == id })
+		if i < 0 {
+			i = len(list.Rows)
+			list.Rows = append(list.Rows, hostStatus{ID: id, State: bus.HostUp, asOf: s.Time})
+		}
+		return &list.Rows[i]
+	}
 	for _, g := range s.Groups {
-		for _, sample := range g.Samples {
-			i := slices.IndexFunc(list.Rows, func(h hostStatus) bool { return h.ID == sample.HostID })
-			if i < 0 {
-				i = len(list.Rows)
-				list.Rows = append(list.Rows, hostStatus{ID: sample.HostID, asOf: s.Time})
+		if g.Decision != nil {
+			for id, standing := range g.Decision.Hosts {
+				row(id).stands(g.Group, standing)
 			}
-			h := &list.Rows[i]
+		}
+		for _, sample := range g.Samples {
+			h := row(sample.HostID)
 			h.VMs += len(sample.VMs)
 			h.Groups = append(h.Groups, g.Group)
 			if sample.Time.After(h.Time) {
@@ -232,6 +251,32 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 	}
 	slices.SortFunc(list.Rows, func(a, b hostStatus) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return list
+}
+
+// stands notes where the host stands with a group.
+func (h *hostStatus) stands(group string, s bus.HostStanding) {
+	if h.Standings == nil {
+		h.Standings = map[string]bus.HostStanding{}
+	}
+	h.Standings[group], h.Name = s, s.Host
+	// In the order from good to bad; of the last ones the least done counts.
+	order := []bus.HostState{
+		bus.HostUp, bus.HostCordoned, bus.HostDrained, bus.HostDraining, bus.HostReturning, bus.HostSilent, bus.HostLost,
+	}
+	if slices.Index(order, s.State) > slices.Index(order, h.State) {
+		h.State = s.State
+	}
+}
+
+// why is what the groups say of the host, one after the other.
+func (h hostStatus) why() string {
+	var texts []string
+	for _, group := range slices.Sorted(maps.Keys(h.Standings)) {
+		if s := h.Standings[group]; s.Reason != "" {
+			texts = append(texts, group+": "+s.Reason)
+		}
+	}
+	return strings.Join(texts, "; ")
 }
 
 // percentText is a share with its unit; nil is unknown.

@@ -48,6 +48,10 @@ var (
 	groupAge     = desc("group_decision_age_seconds", "Time since the newest decision was heard.", labelGroup)
 	groupRefresh = desc("group_refresh_vms", "VMs in the refresh that goes on, or in the last one.", labelGroup, "state")
 
+	groupHost = desc("group_host_state", "1 for the state in which a host stands with a group, if it is not just up.", labelGroup,
+		labelHost, "state")
+	groupLost = desc("group_lost_vms", "VMs on lost hosts whose places others take.", labelGroup)
+
 	groupBlind  = desc("group_blind", "1 while a group is held as no fresh sample comes.", labelGroup)
 	groupActive = desc("group_refresh_active", "1 while a refresh of the group goes on.", labelGroup)
 	groupHeld   = desc(
@@ -190,6 +194,14 @@ func (s series) group(g *model.Group, now time.Time) {
 	}
 	for _, scope := range bus.Scopes() {
 		s.gauge(groupPaused, truth(d.Controls.IsPaused(scope)), name, string(scope))
+	}
+	s.gauge(groupLost, float64(d.Inputs.Lost), name)
+	for id, h := range d.Hosts {
+		host := s.hosts[id]
+		if host == "" { // not heard since this program runs
+			host = h.Host
+		}
+		s.gauge(groupHost, 1, name, host, string(h.State))
 	}
 	if r := d.Refresh; r != nil {
 		s.gauge(groupRefresh, float64(r.Updated), name, "updated")

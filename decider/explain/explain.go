@@ -96,6 +96,13 @@ func (e *Explanation) measured(d *bus.Decision) {
 	default:
 		e.add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
 	}
+	for _, h := range bus.HostsByName(d.Hosts) {
+		effect := map[bool]string{true: "no new VM there"}[h.State != bus.HostUp]
+		if h.Replaced > 0 {
+			effect = bus.Count(h.Replaced, "VM") + " replaced elsewhere"
+		}
+		e.add("host "+h.Host, effect, "%s: %s", h.State, h.Reason)
+	}
 	if in.Protected > 0 {
 		effect := ""
 		if d.Direction == bus.In && in.Protected > d.Desired {
@@ -149,6 +156,13 @@ func (e *Explanation) done(d *bus.Decision, held *bus.Event, loc *time.Location)
 	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
 		e.add("refresh", fmt.Sprintf("%d of %d are up to date", r.Updated, r.Updated+r.Outdated), "%s since %s: %s", r.Phase,
 			r.Since.In(loc).Format(time.DateTime), r.Sentence)
+	}
+	for i, p := range d.Places {
+		effect := p.Why
+		if effect == "" {
+			effect = fmt.Sprintf("number %d for the next VM", i+1)
+		}
+		e.add("place "+p.Host, effect, "score %.3g, %s", p.Score, bus.Count(p.VMs, "VM"))
 	}
 	orders := slices.SortedFunc(maps.Values(d.Orders), func(a, b bus.VMOrder) int { return a.At.Compare(b.At) })
 	for _, o := range orders {

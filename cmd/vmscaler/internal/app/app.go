@@ -219,7 +219,7 @@ func makers(o Options, url string, reloading *reloading) []maker {
 			poller := prometheus.NewPoller(func(m *bus.Metric) error { return conn.Publish(m) }, o.Log)
 			d, err := decider.New(decider.Config{
 				Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override, Ask: poller.Follow,
-				Alive: o.Service.Loop(StageDecider),
+				Alive: o.Service.Loop(StageDecider), Fence: fence,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

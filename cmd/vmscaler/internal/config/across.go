@@ -70,6 +70,13 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.hardware(path, g.Hardware)
 	d.schedule(path, g)
 	d.hooks(path+".hooks", g.Hooks)
+	switch fences := g.HostLoss == bus.LossReplaceAfterFence; {
+	case d.bad(path + ".on_host_loss"), d.bad(path + ".fence"), d.bad(path + ".fence.command"):
+	case fences && g.Fence.Command == "":
+		d.problem(path+".on_host_loss", string(g.HostLoss), "it together with a fence.command")
+	case !fences && g.Fence.Command != "":
+		d.problem(path+".fence.command", clip(g.Fence.Command), "none without on_host_loss: replace-after-fence")
+	}
 	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork && len(g.Hardware.NICs) == 0 {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
 	}

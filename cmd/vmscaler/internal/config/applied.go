@@ -13,7 +13,7 @@ import (
 // field decides whether it is one of them: a test has the list of the others.
 var own = append([]string{
 	"cloud_init.ssh_keys", "cloud_init.user_data", "cloud_init.vendor_data", "cloud_init.network_config",
-	"network", "nics", "domain_xml", "hooks.launch", "hooks.remove", "checks",
+	"network", "nics", "domain_xml", "hooks.launch", "hooks.remove", "checks", "fence.command",
 }, fixed...)
 
 // CheckApplied reports what is wrong with groups that somebody wants to hold over the bus, as [Problems]: each must be what a file

@@ -125,6 +125,14 @@ func groupFields(g *bus.Group) section {
 		{"idle_to_zero", orWord(duration(&g.IdleToZero, time.Second, 7*24*time.Hour), "never", &g.IdleToZero, 0)},
 		{"wake_for", duration(&g.WakeFor, 0, 7*24*time.Hour)},
 		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
+		{"on_host_loss", choiceOr(&g.HostLoss, "replace", bus.HostLosses()...)},
+		{"lost_after", duration(&g.LostAfter, time.Second, 24*time.Hour)},
+		{"fence", section{
+			{"command", text(&g.Fence.Command, `a line for /bin/sh, or ""`, isPath)},
+			{"timeout", duration(&g.Fence.Timeout, time.Second, time.Hour)},
+		}},
+		{"placement", choiceOr(&g.Placement, "spread", bus.Placements()...)},
+		{"per_host_max", orWord(whole(&g.PerHostMax, 1000, ""), "none", &g.PerHostMax, 0)},
 		{"dry_run", yesNo(&g.DryRun)},
 		{"repair", section{
 			{"health_grace", duration(&g.Repair.HealthGrace, 0, 24*time.Hour)},

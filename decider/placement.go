@@ -1,0 +1,139 @@
+package decider
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"slices"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// candidate is a host as a place for another VM.
+type candidate struct {
+	HostObservation
+	vms   int    // of the group, with those that are placed in this evaluation
+	added int    // of them, the latter
+	hash  uint32 // of group and host: an order of its own for each group
+	why   string // it can have none; "": it can
+	later bool   // it might have one once its actuator, or room, is there
+}
+
+type candidates []*candidate
+
+// candidatesOf are a group's hosts as places, with why those that cannot have a new VM cannot.
+func candidatesOf(spec bus.Group, obs Observation) candidates {
+	all := make(candidates, 0, len(obs.Hosts))
+	for _, h := range obs.Hosts {
+		hash := fnv.New32()
+		_, _ = fmt.Fprintf(hash, "%s/%s", spec.Name, h.ID) // a hash takes everything
+		c := &candidate{HostObservation: h, vms: h.kept(), hash: hash.Sum32()}
+		switch {
+		case h.Order != nil:
+			c.why = "a person wants no new VM there"
+		case h.Trouble == Unattended:
+			c.why, c.later = "no actuator acts there", true
+		case h.Trouble != "":
+			c.why = string(h.Trouble)
+		case h.State == bus.HostReturning:
+			c.why = "it has just come back"
+		case h.Full:
+			c.why, c.later = "its actuator finds no room", true
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// told is a host that was told to have more than it shows yet; nil: none was. It may have begun, so that another one would make
+// them a second time.
+func (all candidates) told() *candidate {
+	for _, c := range all {
+		if c.why == "" && c.vms < c.Told {
+			return c
+		}
+	}
+	return nil
+}
+
+// best is where the next VM goes, nil where no host can have one. Where all that could lack room, or an actuator, it is the best
+// of those that might have one once that is there.
+func (all candidates) best(spec bus.Group) *candidate {
+	for _, later := range []bool{false, true} {
+		var best *candidate
+		for _, c := range all {
+			switch {
+			case c.why != "" && (!later || !c.later):
+			case spec.PerHostMax > 0 && c.vms >= spec.PerHostMax:
+			case best == nil || c.before(best, spec):
+				best = c
+			}
+		}
+		if best != nil || !later && slices.ContainsFunc(all, func(c *candidate) bool { return c.why == "" }) {
+			return best // a host that is only at its most is not waited for elsewhere
+		}
+	}
+	return nil
+}
+
+// before reports whether a VM goes here rather than there.
+func (c *candidate) before(other *candidate, spec bus.Group) bool {
+	return cmp.Or(cmp.Compare(c.score(spec), other.score(spec)), cmp.Compare(c.hash, other.hash), cmp.Compare(c.ID, other.ID)) < 0
+}
+
+// score is how good a place the host is: the lowest is the best.
+func (c *candidate) score(spec bus.Group) float64 {
+	switch spec.Placement {
+	case bus.PlaceSpread:
+		return float64(c.vms)
+	case bus.PlacePack:
+		return -float64(c.vms)
+	case bus.PlaceWeighted:
+		return 0.5*c.memory(spec) + 0.3*c.cores(spec) + 0.2*float64(c.vms+1)/float64(max(spec.Max, 1))
+	}
+	return 0 // Check has refused it
+}
+
+// memory is the share of the host's memory that is taken with another VM; one that is not known counts as all of it.
+func (c *candidate) memory(spec bus.Group) float64 {
+	if c.Load.MemoryFreeMiB == nil || c.Load.MemoryMiB <= 0 {
+		return 1
+	}
+	free := *c.Load.MemoryFreeMiB - (c.added+1)*spec.MemoryMiB
+	if c.Load.MemoryPromisedMiB != nil {
+		free -= *c.Load.MemoryPromisedMiB
+	}
+	return min(max(1-float64(free)/float64(c.Load.MemoryMiB), 0), 2)
+}
+
+// cores is the same of its cores, by how busy they are.
+func (c *candidate) cores(spec bus.Group) float64 {
+	if c.Load.CPUPercent == nil || c.Load.Cores <= 0 {
+		return 1
+	}
+	return min(*c.Load.CPUPercent/100+float64((c.added+1)*spec.VCPUs)/float64(c.Load.Cores), 2)
+}
+
+// places are the hosts as places for the next VM of a group, the best first.
+func places(spec bus.Group, obs Observation) []bus.Place {
+	all := candidatesOf(spec, obs)
+	for _, c := range all {
+		if c.why == "" && spec.PerHostMax > 0 && c.vms >= spec.PerHostMax {
+			c.why = fmt.Sprintf("it has per_host_max, %s", plural(c.vms))
+		}
+	}
+	slices.SortFunc(all, func(a, b *candidate) int {
+		switch {
+		case (a.why == "") != (b.why == ""):
+			return cmp.Compare(len(a.why), len(b.why))
+		case a.before(b, spec):
+			return -1
+		}
+		return 1
+	})
+	list := make([]bus.Place, 0, len(all))
+	for _, c := range all {
+		list = append(list, bus.Place{Host: c.Name, HostID: c.ID, VMs: c.vms, Score: c.score(spec), Why: c.why})
+	}
+	return list
+}

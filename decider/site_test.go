@@ -1,0 +1,399 @@
+package decider
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// machine is a host of a fleet in virtual time, with the actuator's rules in short.
+type machine struct {
+	id  bus.HostID
+	vms []bus.VM
+	// heard: its samples arrive. alive: its health does. reached: decisions reach it. off: it does nothing at all.
+	heard, alive, reached, off bool
+	lied                       bool // at some time
+	lost                       bool // and since then not up for good, so that others may have its VMs
+	lies                       bool // it shows its VMs under other UUIDs at each sample, and one more
+	order                      *bus.HostOrder
+}
+
+// site is a group on several hosts that do what the decisions say.
+type site struct {
+	t interface {
+		Fatalf(format string, args ...any)
+	}
+	now   time.Time
+	led   time.Time // since when this decider leads
+	hosts []*machine
+	g     group
+	made  int
+}
+
+func newSite(t interface {
+	Fatalf(format string, args ...any)
+}, hosts, vmsEach int, changes ...func(*bus.Group)) *site {
+	f := &site{t: t, now: t0, led: t0.Add(-time.Hour)}
+	s := spec(append([]func(*bus.Group){bounds(1, hosts*vmsEach)}, changes...)...)
+	f.g = *newGroup(s, t0)
+	for i := range hosts {
+		h := &machine{id: bus.HostID(fmt.Sprintf("kvm%d", i+1)), heard: true, alive: true, reached: true}
+		for range vmsEach {
+			h.make(f, "web-"+fmt.Sprint(f.made+1), f.now.Add(-time.Hour))
+			h.vms[len(h.vms)-1].Phase = bus.PhaseReady
+		}
+		f.hosts = append(f.hosts, h)
+	}
+	return f
+}
+
+func (h *machine) make(f *site, name string, at time.Time) {
+	f.made++
+	h.vms = append(h.vms, bus.VM{
+		Name: name, UUID: fmt.Sprint(f.made), State: bus.StateRunning, Phase: bus.PhaseLaunching, Created: at, PhaseSince: at,
+		BootedAt: new(at), VCPUs: 1,
+	})
+}
+
+// step is a second later.
+func (f *site) step() bus.Decision {
+	f.now = f.now.Add(time.Second)
+	for _, h := range f.hosts {
+		for i := range h.vms {
+			vm := &h.vms[i]
+			if vm.Phase == bus.PhaseLaunching && !h.off && f.now.Sub(vm.Created) >= 4*time.Second {
+				vm.Phase, vm.PhaseSince = bus.PhaseReady, f.now
+			}
+			vm.CPUPercent = new(50.0)
+		}
+		if h.heard && !h.off {
+			f.sample(h)
+		}
+	}
+	obs := f.g.window.Take(f.now, 5*time.Second)
+	obs.Settling = f.now.Sub(f.led) < f.g.spec.LostAfter
+	for i := range obs.Hosts {
+		if j := slices.IndexFunc(f.hosts, func(h *machine) bool { return h.id == obs.Hosts[i].ID }); j >= 0 {
+			obs.Hosts[i].Alive = f.hosts[j].alive && !f.hosts[j].off
+			obs.Hosts[i].Order = f.hosts[j].order
+		}
+	}
+	var d bus.Decision
+	d, f.g.state = Decide(f.g.spec, f.g.state, obs, f.now)
+	f.g.decision = &d
+	for _, h := range f.hosts {
+		if h.reached && !h.off {
+			f.act(h, d)
+		}
+	}
+	return d
+}
+
+func (f *site) sample(h *machine) {
+	s := bus.Sample{
+		V: bus.Version, Group: "web", HostID: h.id, Host: string(h.id), Instance: "collector-" + string(h.id), Time: f.now,
+		VMs: slices.Clone(h.vms), SpecHash: f.g.hash,
+	}
+	if h.lies {
+		for i := range s.VMs {
+			s.VMs[i].UUID += fmt.Sprint("-", f.now.Unix())
+		}
+		s.VMs = append(s.VMs, bus.VM{Name: "web-99", UUID: "invented", State: bus.StateRunning, Phase: bus.PhaseReady, VCPUs: 1})
+	}
+	if err := f.g.window.Add(s, f.now); err != nil {
+		f.t.Fatalf("%v", err)
+	}
+}
+
+// act is what an actuator does by a decision: it makes what its share lacks, with the numbers and the room that it has, and
+// removes a surplus in a decision to scale in alone, and those that retire when it is told to.
+func (f *site) act(h *machine, d bus.Decision) {
+	share, ok := d.Shares[h.id]
+	if !ok || !d.HasSample {
+		return
+	}
+	for i := range h.vms {
+		vm := &h.vms[i]
+		if order, is := d.Orders[vm.UUID]; is {
+			vm.Order = &order
+		}
+		vm.Retiring = vm.Retiring || vm.Order.Is(bus.VMReplace) && vm.Phase.Serves()
+	}
+	release := share.Release
+	h.vms = slices.DeleteFunc(h.vms, func(vm bus.VM) bool {
+		if vm.Retiring && release > 0 {
+			release--
+			return true
+		}
+		return false
+	})
+	here := HostObservation{VMs: h.vms}
+	for _, n := range share.Numbers {
+		if here.kept() >= share.VMs || len(h.vms) >= d.Inputs.Max {
+			break
+		}
+		name := fmt.Sprintf("web-%d", n)
+		if slices.ContainsFunc(h.vms, func(vm bus.VM) bool { return vm.Name == name }) {
+			continue
+		}
+		h.make(f, name, f.now)
+		here.VMs = h.vms
+	}
+	if surplus := here.kept() - share.VMs; surplus > 0 && d.Direction == bus.In {
+		slices.SortFunc(h.vms, func(a, b bus.VM) int {
+			return cmp.Or(cmp.Compare(b2i(a.Phase.Serves()), b2i(b.Phase.Serves())), b.Created.Compare(a.Created))
+		})
+		h.vms = h.vms[surplus:]
+	}
+}
+
+func b2i(b bool) int { return map[bool]int{true: 1}[b] }
+
+// another is another decider that takes over: it knows what was kept, and nothing else.
+func (f *site) another() {
+	data, err := json.Marshal(newCheckpoint(f.g.state, f.now))
+	var kept checkpoint
+	if err == nil {
+		err = json.Unmarshal(data, &kept)
+	}
+	if err != nil {
+		f.t.Fatalf("%v", err)
+	}
+	f.g = *newGroup(f.g.spec, f.now)
+	f.g.state, f.led = recall(kept, nil, bus.Controls{}, f.now), f.now
+	f.g.expect(f.now)
+}
+
+func (f *site) total() (n int) {
+	for _, h := range f.hosts {
+		n += len(h.vms)
+	}
+	return n
+}
+
+// until steps until a condition holds, for so many seconds at most.
+func (f *site) until(what string, seconds int, holds func(bus.Decision) bool) bus.Decision {
+	var d bus.Decision
+	for range seconds {
+		if d = f.step(); holds(d) {
+			return d
+		}
+	}
+	f.t.Fatalf("not within %d s: %s: %+v", seconds, what, d)
+	return d
+}
+
+// The VMs of a host that is gone are replaced on the others, a few at a time, and desired stays; when it comes back the surplus
+// goes.
+func TestLostHost(t *testing.T) {
+	f := newSite(t, 3, 4, bounds(1, 12))
+	start := f.step()
+	lost := f.hosts[2]
+	lost.off = true
+	silent := f.until("it is silent", 7, func(d bus.Decision) bool { return d.Hosts["kvm3"].State == bus.HostSilent })
+	if silent.Desired != start.Desired || silent.Inputs.Owned != 12 || silent.Inputs.Ready != 8 || f.total() != 12 {
+		t.Errorf("silent: %+v", silent)
+	}
+	d := f.until("it is lost", 8, func(d bus.Decision) bool { return d.Hosts["kvm3"].State == bus.HostLost })
+	most := 0
+	for range 40 {
+		launching := 0
+		for _, h := range f.hosts[:2] {
+			for _, vm := range h.vms {
+				if vm.Phase == bus.PhaseLaunching {
+					launching++
+				}
+			}
+		}
+		most = max(most, launching)
+		d = f.step()
+		if d.Direction != bus.Hold || d.Desired != 12 {
+			t.Fatalf("after the loss: %+v", d)
+		}
+	}
+	if most != 1 { // a quarter of four
+		t.Errorf("%d were launched at once, want 1", most)
+	}
+	in := d.Inputs
+	if f.total() != 16 || d.Hosts["kvm3"].Replaced != 4 || in.Lost != 4 || in.Owned != 12 || in.Ready+in.Warming != 12 {
+		t.Fatalf("replaced: %d VMs, %+v", f.total(), d)
+	}
+	lost.off = false
+	for range 10 { // it may go again at once
+		if d = f.step(); d.Hosts["kvm3"].State != bus.HostReturning || f.total() != 16 || d.Desired != 12 {
+			t.Fatalf("back: %+v", d)
+		}
+	}
+	d = f.until("the surplus is gone", 20, func(d bus.Decision) bool { return len(d.Hosts) == 0 })
+	if f.total() != 12 || d.Desired != 12 || len(lost.vms) != 4 {
+		t.Errorf("%d VMs, %d on the host that came back: %+v", f.total(), len(lost.vms), d)
+	}
+}
+
+// What is not sure to be a loss replaces nothing.
+func TestNotLost(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		hosts  int
+		change func(*site)
+		state  bus.HostState
+		reason string
+	}{
+		{"its stages live", 3, func(f *site) { f.hosts[2].heard = false }, bus.HostSilent, "signs of life"},
+		{"a partition", 3, func(f *site) { f.hosts[1].off, f.hosts[2].off = true, true }, bus.HostSilent, "partition"},
+		{"all at once", 3, func(f *site) {
+			for _, h := range f.hosts {
+				h.off = true
+			}
+		}, bus.HostSilent, "partition"},
+		{"one of two", 2, func(f *site) { f.hosts[1].off = true }, bus.HostLost, "of two hosts"},
+		{"hold", 3, func(f *site) { f.hosts[2].off, f.g.spec.HostLoss = true, bus.LossHold }, bus.HostLost, "on_host_loss"},
+		{"no fence yet", 3, func(f *site) { f.hosts[2].off, f.g.spec.HostLoss = true, bus.LossReplaceAfterFence },
+			bus.HostLost, "fence command"},
+		{"another decider has just begun", 3, func(f *site) { f.hosts[2].off = true; f.g.spec.LostAfter = time.Hour },
+			bus.HostSilent, "no sign of life"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newSite(t, tt.hosts, 2)
+			f.step()
+			before := f.total()
+			tt.change(f)
+			var d bus.Decision
+			for range 60 {
+				d = f.step()
+			}
+			h := d.Hosts[f.hosts[tt.hosts-1].id]
+			if h.State != tt.state || !strings.Contains(h.Reason, tt.reason) || f.total() != before || d.Desired != before {
+				t.Errorf("%d VMs, want %d: %+v", f.total(), before, d)
+			}
+		})
+	}
+}
+
+// Fewer than min: all are replaced at once.
+func TestLostHostBelowMin(t *testing.T) {
+	f := newSite(t, 3, 4, bounds(10, 12))
+	f.step()
+	f.hosts[2].off = true
+	f.until("it is lost", 20, func(d bus.Decision) bool { return d.Hosts["kvm3"].Replaced == 4 })
+	if f.total() != 16 {
+		t.Errorf("%d VMs, want all four replaced at once", f.total())
+	}
+}
+
+// Once a lost host is replaced, the group goes on as any other: it may shrink, and loses none on the host that nobody sees.
+func TestLostHostHoldsNothingForEver(t *testing.T) {
+	f := newSite(t, 3, 2)
+	f.step()
+	f.hosts[2].off = true
+	f.until("all are replaced", 60, func(d bus.Decision) bool { return d.Inputs.Ready == 6 })
+	f.g.state.Controls.Desired = new(2)
+	d := f.until("it shrinks", 20, func(d bus.Decision) bool { return d.Desired == 2 && f.total() == 4 })
+	if d.Shares["kvm3"].VMs != 2 || len(f.hosts[2].vms) != 2 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A decider that begins when the host is gone already has never heard it. It waits as long as any other, and replaces as any
+// other.
+func TestLostHostUnderAnotherDecider(t *testing.T) {
+	f := newSite(t, 3, 4)
+	f.step()
+	f.hosts[2].off = true
+	f.another()
+	for range 11 {
+		if d := f.step(); d.Direction != bus.Hold || f.total() != 12 || d.Inputs.Owned != 12 {
+			t.Fatalf("at once: %d VMs, %+v", f.total(), d)
+		}
+	}
+	d := f.until("all are replaced", 60, func(d bus.Decision) bool { return d.Hosts["kvm3"].Replaced == 4 && f.total() == 16 })
+	if d.Desired != 12 {
+		t.Errorf("%+v", d)
+	}
+	f.another() // and the next one knows it, too
+	for range 30 {
+		if d = f.step(); f.total() != 16 || d.Desired != 12 {
+			t.Fatalf("%d VMs: %+v", f.total(), d)
+		}
+	}
+	f.hosts[2].off = false
+	d = f.until("the surplus is gone", 60, func(bus.Decision) bool { return f.total() == 12 })
+	if d.Desired != 12 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// Whatever hosts do, fall silent, are lost, return, lie, and whoever decides: no more VMs than max but for those on lost hosts,
+// none is removed but by a decision to scale in, and desired is the group's, not the hosts'.
+func TestSiteInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 5).Draw(t, "hosts")
+		f := newSite(t, n, rapid.IntRange(1, 4).Draw(t, "VMs each"))
+		f.g.spec.HostLoss = rapid.SampledFrom([]bus.HostLoss{bus.LossReplace, bus.LossReplace, bus.LossHold}).Draw(t, "on loss")
+		start := f.step()
+		liars := false
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			switch h := f.hosts[rapid.IntRange(0, n-1).Draw(t, "host")]; rapid.IntRange(0, 25).Draw(t, "what") {
+			case 0:
+				h.off = true
+			case 1:
+				h.heard, h.alive = false, rapid.Bool().Draw(t, "alive")
+				h.reached = rapid.Bool().Draw(t, "reached")
+			case 2, 3, 4:
+				h.off, h.heard, h.alive, h.reached = false, true, true, true
+			case 5:
+				f.another()
+			case 6:
+				h.lies, h.lied, liars = rapid.Bool().Draw(t, "lies"), true, true
+			case 7, 8:
+				for range 15 {
+					f.checked(start, liars)
+				}
+			}
+			f.checked(start, liars)
+		}
+	})
+}
+
+// checked is a step after which all must hold.
+func (f *site) checked(start bus.Decision, liars bool) {
+	before := map[string]bool{}
+	for _, h := range f.hosts {
+		for _, vm := range h.vms {
+			before[vm.UUID] = true
+		}
+	}
+	d := f.step()
+	most, removed := d.Inputs.Max, len(before)
+	for _, h := range f.hosts {
+		if h.lied { // only what the others have counts
+			most += len(h.vms)
+		}
+		if s, troubled := d.Hosts[h.id]; !troubled {
+			h.lost = false
+		} else if h.lost = h.lost || s.State == bus.HostLost; h.lost {
+			most += len(h.vms)
+		}
+		for _, vm := range h.vms {
+			if before[vm.UUID] {
+				removed--
+			}
+		}
+	}
+	switch {
+	case d.HasSample && f.total() > most:
+		f.t.Fatalf("%d VMs, at most %d may be: %+v", f.total(), most, d)
+	case d.Direction != bus.In && removed > 0:
+		f.t.Fatalf("%d VMs are removed in a decision to %s: %+v", removed, d.Direction, d)
+	case d.HasSample && !liars && d.Desired != start.Desired:
+		f.t.Fatalf("desired is %d, was %d: %+v", d.Desired, start.Desired, d)
+	}
+}
