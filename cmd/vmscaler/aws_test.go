@@ -33,13 +33,19 @@ func TestComingFromAWS(t *testing.T) {
 	rows := 0
 	for line := range strings.Lines(string(page)) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) != 3 || strings.HasPrefix(cells[0], "---") || strings.TrimSpace(cells[1]) == "here" {
+		if strings.HasPrefix(line, "|") && len(cells) != 4 {
+			t.Errorf("%q has %d cells, want 4", line, len(cells))
+		}
+		if len(cells) != 4 || strings.HasPrefix(cells[0], "---") || strings.TrimSpace(cells[1]) == "here" {
 			continue
 		}
 		rows++
 		term, mark := strings.TrimSpace(cells[0]), strings.TrimSpace(cells[1])
 		if !slices.Contains([]string{"yes", "part", "not yet", "no meaning here"}, mark) {
 			t.Errorf("%s: marked %q", term, mark)
+		}
+		if tests := strings.TrimSpace(cells[3]); (tests == "-") == (mark == "yes" || mark == "part") || tests == "" {
+			t.Errorf("%s: marked %q, with the tests %q", term, mark, tests) // that there are those is TestPagesNameTests
 		}
 		named := 0
 		for _, m := range name.FindAllStringSubmatch(cells[2], -1) {
