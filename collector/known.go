@@ -182,8 +182,8 @@ func (v *inventory) runs() (map[uint]bool, error) {
 	return runs, nil
 }
 
-// know is what is known of a domain. It is read where it is not known, where that is asked for, and when it is time; again reports
-// whether it was.
+// know is what is known of a domain. It is read where it is not known, where that is asked for, and when it is time; again
+// reports whether it was.
 func (v *inventory) know(dom *libvirt.Domain, uuid string, ask bool, now time.Time) (k *known, again bool, err error) {
 	before := v.domains[uuid]
 	if before != nil && !ask && now.Before(before.until) {
@@ -221,8 +221,8 @@ func (k *known) quick(dom *libvirt.Domain, runs map[uint]bool) (reading, bool) {
 	return r, true
 }
 
-// measure asks libvirt how a domain is, finds its process in a folder of libvirt's, and compares what the two say. Whatever is odd
-// about the process leaves libvirt's own figure.
+// measure asks libvirt how a domain is, finds its process in a folder of libvirt's, and compares what the two say. Whatever is
+// odd about the process leaves libvirt's own figure.
 func (k *known) measure(dom *libvirt.Domain, pids string) (r reading, there bool) {
 	run, err := dom.GetID()
 	active := err == nil

@@ -75,8 +75,8 @@ func pidFolder(uri, runtime string) string {
 	return ""
 }
 
-// findProcess finds a domain's process by libvirt's file in a folder. Where /proc shows the process it must be that of a QEMU with
-// the domain's UUID; units of systemd can hide it. Whether its clock agrees with libvirt is for the caller to see.
+// findProcess finds a domain's process by libvirt's file in a folder. Where /proc shows the process it must be that of a QEMU
+// with the domain's UUID; units of systemd can hide it. Whether its clock agrees with libvirt is for the caller to see.
 func findProcess(folder, domain, uuid string) (*process, error) {
 	text, err := readStart(filepath.Join(folder, domain+".pid"), 32)
 	if err != nil {
@@ -132,8 +132,8 @@ func isGuest(line []byte, uuid string) bool {
 	return false
 }
 
-// agrees reports whether libvirt's figure of a process's CPU time, which has two parts in steps of 10 ms, lies between two readings
-// of the process's clock.
+// agrees reports whether libvirt's figure of a process's CPU time, which has two parts in steps of 10 ms, lies between two
+// readings of the process's clock.
 func agrees(before, libvirts, after time.Duration) bool {
 	const steps = 50 * time.Millisecond
 	return libvirts >= before-steps && libvirts <= after+steps

@@ -3,7 +3,6 @@ package collector
 import (
 	"cmp"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -162,21 +161,6 @@ func (r *rig) makePool() {
 	})
 }
 
-// makeFirmware makes one that does nothing but halt, for VMs that run and take no CPU time.
-func (r *rig) makeFirmware() {
-	rom := make([]byte, 64<<10)
-	copy(rom[len(rom)-16:], []byte{0xfa, 0xf4, 0xeb, 0xfd}) // where a CPU starts: cli; hlt; and again, if something wakes it
-	folder := r.b.TempDir()
-	r.halts = filepath.Join(folder, "halts.rom")
-	err := os.WriteFile(r.halts, rom, 0o644)
-	for _, f := range []string{folder, filepath.Dir(folder)} { // QEMU is another user
-		err = errors.Join(err, os.Chmod(f, 0o711))
-	}
-	if err != nil {
-		r.b.Fatal(err)
-	}
-}
-
 // grow starts VMs until there are n. libvirt destroys them also when the benchmark is killed.
 func (r *rig) grow(n int) {
 	r.b.Helper()
@@ -209,12 +193,6 @@ func (r *rig) grow(n int) {
 		}
 		r.vms, r.running = append(r.vms, name), append(r.running, runningVM{name: name, uuid: uuid})
 	}
-}
-
-// tick is a pass of the collector, a second after the last one as far as it knows.
-func (r *rig) tick(size hostSize) pass {
-	r.now = r.now.Add(time.Second)
-	return r.domains.readAll(size, identify, r.now)
 }
 
 // round takes each way in turn.
