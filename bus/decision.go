@@ -51,7 +51,7 @@ const (
 	GuardAtMax      Guard = "at-max"
 	GuardAtMin      Guard = "at-min"
 	GuardUnknownCPU Guard = "unknown-cpu"     // the CPU of ready VMs is unknown, and what stays may be too few
-	GuardComing     Guard = "capacity-coming" // the VMs on their way are enough for the load
+	GuardComing     Guard = "capacity-coming" // the pending VMs are enough for the load
 	GuardBreaches   Guard = "breaches"        // not long enough beyond the threshold
 	GuardTolerance  Guard = "tolerance"       // too small a difference
 	GuardStabilize  Guard = "stabilization"   // in its window less, or more, was wanted
@@ -135,7 +135,7 @@ type Inputs struct {
 	Owned          int     `json:"owned"`                 // all VMs of the group, in any phase and state, but for Lost
 	Lost           int     `json:"lost,omitempty"`        // on lost hosts, where others take their places
 	Ready          int     `json:"ready"`                 // ready, running and past the warm-up
-	Launching      int     `json:"launching"`             // on their way, within the boot time-out
+	Launching      int     `json:"launching"`             // pending, within the boot time-out
 	Warming        int     `json:"warming"`               // ready, but warming up: capacity, not yet in the average
 	Unknown        int     `json:"unknown"`               // of the ready ones, those with no CPU reading
 	Overdue        int     `json:"overdue,omitempty"`     // older than the group's max_lifetime, and not on their way out yet

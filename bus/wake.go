@@ -11,7 +11,7 @@ type WakeState string
 // The states.
 const (
 	WakeReady    WakeState = "ready"    // a VM of it serves
-	WakeStarting WakeState = "starting" // VMs are on their way
+	WakeStarting WakeState = "starting" // VMs are pending
 	WakeHeld     WakeState = "held"     // it has no VM, and something keeps it from getting one
 )
 

@@ -58,13 +58,13 @@ func (p groupPart) head(short bool) *line {
 	}
 	if short {
 		if n.Launching > 0 {
-			number(fmt.Sprint(n.Launching), "launching", t)
+			number(fmt.Sprint(n.Launching), "pending", t)
 		}
 		l.add(toneText, gap).percent(p.average, p.upper)
 		a := activityOf(g, p.now)
 		return l.add(toneText, gap).add(a.tone, a.label)
 	}
-	number(fmt.Sprint(n.Launching), "launching", t)
+	number(fmt.Sprint(n.Launching), "pending", t)
 	if n.Warm > 0 {
 		number(fmt.Sprint(n.Warm), "warm", toneDim)
 	}

@@ -56,7 +56,7 @@ func busy() (*Content, time.Time) {
 	}, at(49))
 	d = decision("autoscale", 60)
 	d.Current, d.Desired, d.Rule, d.Guard = 5, 5, bus.RuleAboveUpper, bus.GuardComing
-	d.Sentence = "average 93 % > 70 %, but 1 VM on the way will make it 47 %"
+	d.Sentence = "average 93 % > 70 %, but 1 pending VM will make it 47 %"
 	d.Inputs.AveragePercent, d.Inputs.Owned, d.Inputs.Ready, d.Inputs.Launching = ptr(93.4), 5, 4, 1
 	m.Decision(d, at(60))
 	for _, stage := range []string{"actuator", "collector", "decider"} {

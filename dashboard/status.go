@@ -84,7 +84,7 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	if in.Warm+in.WarmWanted > 0 {
 		warm = fmt.Sprintf("   warm %d of %d", in.Warm, in.WarmWanted)
 	}
-	lines := []string{fmt.Sprintf("  desired %s   ready %d   launching %d%s   min %d   max %d%s   average CPU %s",
+	lines := []string{fmt.Sprintf("  desired %s   ready %d   pending %d%s   min %d   max %d%s   average CPU %s",
 		desired, in.Ready+in.Warming, in.Launching, warm, in.Min, in.Max, from, average)}
 	sentence := d.Sentence
 	if sentence == "" {

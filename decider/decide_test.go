@@ -156,11 +156,11 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"out: a booting VM is enough", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, time.Second, nil)), 2,
-			bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 VM on the way will make it 50 %",
+			bus.Hold, bus.RuleAboveUpper, bus.GuardComing, "1 pending VM will make it 50 %",
 		},
 		{
 			"out: a VM that is not even defined is enough", spec(atOnce), known(2), see(ready(100)), 2, bus.Hold, bus.RuleAboveUpper,
-			bus.GuardComing, "1 VM on the way",
+			bus.GuardComing, "1 pending VM",
 		},
 		{
 			"out: a booting VM is not enough", spec(atOnce), known(3),
@@ -261,7 +261,7 @@ func TestDecide(t *testing.T) {
 		{
 			"a warming VM is capacity", spec(atOnce, warmup(5*time.Second)), known(2),
 			see(ready(100), aged(bus.PhaseReady, time.Second, new(100.0))), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing,
-			"1 VM on the way",
+			"1 pending VM",
 		},
 		{
 			"a draining VM is neither", spec(atOnce), known(1), see(ready(100), aged(bus.PhaseDraining, time.Second, new(0.0))), 2,
@@ -274,7 +274,7 @@ func TestDecide(t *testing.T) {
 		{
 			"a VM within the boot time-out is coming", spec(atOnce), known(2),
 			see(ready(100), aged(bus.PhaseLaunching, 2*time.Minute, nil)), 2, bus.Hold, bus.RuleAboveUpper, bus.GuardComing,
-			"1 VM on the way",
+			"1 pending VM",
 		},
 		{
 			"a VM past the boot time-out is not", spec(atOnce), known(2), see(ready(100), aged(bus.PhaseLaunching, 2*time.Minute+1, nil)),

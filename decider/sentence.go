@@ -183,7 +183,7 @@ func (x crossing) sentence(s situation) string {
 	case bus.GuardUnknownCPU:
 		return fmt.Sprintf("holding: %s, but the CPU of %s is unknown", beyond, plural(s.counts.unknown()))
 	case bus.GuardComing:
-		return fmt.Sprintf("%s, but %s on the way will make it %.0f %%", beyond, plural(s.counts.coming()), x.projected)
+		return fmt.Sprintf("%s, but %s will make it %.0f %%", beyond, bus.Count(s.counts.coming(), "pending VM"), x.projected)
 	case bus.GuardBreaches:
 		return fmt.Sprintf("%s, %d of %d samples", beyond, b.shown, b.needed)
 	}

@@ -42,7 +42,7 @@ Wait until all conditions hold at the same time. It hears of each change, and ne
 exit code is 0 when they hold, 4 after --timeout, which says what is missing, 1 where one of them will not come any more, and 2
 where one names a VM to be gone that the group never had.
 
-  stable           as many VMs are ready as the group wants, none is on its way, and no refresh goes on
+  stable           as many VMs are ready as the group wants, none is pending, and no refresh goes on
   ready=3          so many VMs are ready; ready=3+ is so many or more
   desired=3        the group wants so many VMs
   template=web-2   all its VMs are made from this template

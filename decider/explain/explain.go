@@ -77,7 +77,7 @@ func (e *Explanation) measured(d *bus.Decision) {
 	if in.Warming > 0 {
 		warming = fmt.Sprintf(" (%d of them warm up, and do not count in the average yet)", in.Warming)
 	}
-	e.add("VMs", "", "%d owned: %d ready%s, %d on their way", in.Owned, in.Ready+in.Warming, warming, in.Launching)
+	e.add("VMs", "", "%d owned: %d ready%s, %d pending", in.Owned, in.Ready+in.Warming, warming, in.Launching)
 	if in.Warm+in.WarmWanted > 0 {
 		e.add("warm pool", "", "%d of %d; they count in no other number of the group", in.Warm, in.WarmWanted)
 	}
@@ -94,7 +94,7 @@ func (e *Explanation) measured(d *bus.Decision) {
 			in.Unknown,
 		)
 	default:
-		e.add("CPU", "", "average %.0f %%, with the VMs on their way %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
+		e.add("CPU", "", "average %.0f %%, with the pending VMs %.0f %%", *in.AveragePercent, *in.ProjectedPercent)
 	}
 	for _, h := range bus.HostsByName(d.Hosts) {
 		effect := map[bool]string{true: "no new VM there"}[h.State != bus.HostUp]
@@ -194,7 +194,7 @@ var found = map[bus.Guard]func(*bus.Decision) string{
 		if n == 0 && d.Guard != bus.GuardComing {
 			return ""
 		}
-		return bus.Count(n, "VM") + " on the way or warming up"
+		return bus.Count(n, "VM") + " pending or warming up"
 	},
 	bus.GuardBreaches: func(d *bus.Decision) string {
 		if d.Inputs.BreachesNeeded == 0 {
@@ -318,7 +318,7 @@ func whyNot(d *bus.Decision, loc *time.Location) []string {
 	case bus.GuardUnknownCPU:
 		add("once the CPU of all %s is known", bus.Count(in.Ready, "ready VM"))
 	case bus.GuardComing:
-		add("if the average is still above %g %% with the VMs on their way (now %.0f %%)", in.UpperPercent, *in.ProjectedPercent)
+		add("if the average is still above %g %% with the pending VMs (now %.0f %%)", in.UpperPercent, *in.ProjectedPercent)
 	case bus.GuardBreaches:
 		add("after %s like this one", bus.Count(in.BreachesNeeded-in.Breaches, "more evaluation"))
 	case bus.GuardTolerance:

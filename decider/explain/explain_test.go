@@ -76,7 +76,7 @@ func TestEachHoldIsExplained(t *testing.T) {
 		}), "out, in and repair are paused, by ann@kvm1", "`vmscaler resume web`"},
 		{
 			decision(bus.RuleAboveUpper, bus.GuardComing, func(d *bus.Decision) { d.Inputs.Launching = 1 }),
-			"guard capacity-coming held it back 1 VM on the way", "still above 70 %",
+			"guard capacity-coming held it back 1 VM pending", "still above 70 %",
 		},
 		{decision(bus.RuleBelowLower, bus.GuardHost, nil), "guard host held it back because", "vmscaler host remove HOST"},
 		{
@@ -250,7 +250,7 @@ func TestExplainsProtection(t *testing.T) {
 	if len(e.WhyNot) == 0 || !strings.Contains(e.WhyNot[0], "2 VMs are protected from scaling in, so that the group stays above 1") {
 		t.Errorf("%q", e.WhyNot)
 	}
-	if e.Steps[0].Found != "3 owned: 3 ready (1 of them warm up, and do not count in the average yet), 0 on their way" {
+	if e.Steps[0].Found != "3 owned: 3 ready (1 of them warm up, and do not count in the average yet), 0 pending" {
 		t.Errorf("%q", e.Steps[0].Found)
 	}
 	d.Inputs.Protected = 1
