@@ -371,6 +371,13 @@ func (h *Health) bounds() error {
 	b.name("version", h.Version, MaxName)
 	b.text("message", h.Message)
 	b.count("problems", len(h.Problems), maxProblems)
+	b.count("calls", len(h.Calls), maxCalls)
+	for _, c := range h.Calls {
+		b.name("calls.api", c.API, maxWord)
+		b.name("calls.call", c.Call, maxWord)
+		b.number("calls.sum_ms", c.SumMS, math.MaxFloat64)
+		b.count("calls.within", len(c.Within), maxWord)
+	}
 	for _, p := range h.Problems {
 		b.name("code", string(p.Code), maxWord)
 		b.name("subject", p.Subject, maxWord)

@@ -54,6 +54,7 @@ var messageTypes = []any{
 	bus.Health{},
 	bus.Problem{},
 	bus.Acts{},
+	bus.CallTime{},
 	bus.PendingHook{},
 	bus.Metric{},
 	bus.Demand{},

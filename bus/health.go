@@ -19,10 +19,12 @@ type Health struct {
 	Problems []Problem `json:"problems,omitempty"`
 	Acts     *Acts     `json:"acts,omitempty"` // of an actuator
 	// Dropped counts the messages that it did not use since its start: malformed, of another version, expired, repeated.
-	Dropped uint64    `json:"dropped"`
-	Since   time.Time `json:"since"` // when the stage started
-	Time    time.Time `json:"time"`
-	Version string    `json:"version"`
+	Dropped uint64 `json:"dropped"`
+	// Calls are how long its calls of libvirt and of the bus have taken since its start, those that it counts.
+	Calls   []CallTime `json:"calls,omitempty"`
+	Since   time.Time  `json:"since"` // when the stage started
+	Time    time.Time  `json:"time"`
+	Version string     `json:"version"`
 }
 
 // Acts is where an actuator acts, and what it finds there that a decider cannot see.

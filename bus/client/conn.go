@@ -31,6 +31,7 @@ type Conn struct {
 	nc      *nats.Conn
 	log     zerolog.Logger
 	closed  chan struct{}
+	calls   bus.CallTimes
 	dropped atomic.Uint64
 	lines   *throttle.Throttle    // of what anybody on the bus can make this process say
 	trouble atomic.Pointer[error] // why the last try to connect failed; nil: it did not
@@ -183,6 +184,9 @@ func kindOf(subject string) string {
 	}
 	return "other subjects"
 }
+
+// Calls counts how long calls take that the connection's stage makes; its health says it.
+func (c *Conn) Calls() *bus.CallTimes { return &c.calls }
 
 // Dropped counts the messages that were not used: malformed, of another version, expired, or repeated.
 func (c *Conn) Dropped() uint64 { return c.dropped.Load() }

@@ -79,7 +79,9 @@ func (l *kvLock) get(ctx context.Context) ([]byte, uint64, error) {
 }
 
 func (l *kvLock) update(ctx context.Context, value []byte, revision uint64) (uint64, error) {
+	end := l.conn.calls.Begin(bus.APIBus, "lead")
 	revision, err := l.kv.Update(ctx, lockKey, value, revision)
+	end()
 	return revision, lockError(err, errLockLost)
 }
 

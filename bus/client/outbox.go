@@ -97,7 +97,12 @@ func (o *Outbox) Run(ctx context.Context) error {
 			o.take(&l)
 		case id := <-o.acks:
 			o.history = true
-			o.done(func(l *pendingEvent) bool { return l.id == id })
+			o.done(func(l *pendingEvent) bool {
+				if l.id == id {
+					o.conn.calls.Observe(bus.APIBus, "keep-event", time.Since(l.sent))
+				}
+				return l.id == id
+			})
 		case <-tick.C:
 			o.again(time.Now())
 		case <-end:

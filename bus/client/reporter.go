@@ -130,7 +130,7 @@ func (r *Reporter) acting() (news bool) {
 
 func (r *Reporter) publish() {
 	r.acting()
-	r.health.Time, r.health.Dropped = time.Now().UTC(), r.conn.Dropped()
+	r.health.Time, r.health.Dropped, r.health.Calls = time.Now().UTC(), r.conn.Dropped(), r.conn.Calls().All()
 	if err := r.conn.Publish(&r.health); err != nil {
 		r.log.Debug().Err(err).Msg("health lost")
 	}

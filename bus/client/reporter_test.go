@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -150,5 +151,23 @@ func TestReportNeverBlocks(t *testing.T) {
 	r := client.NewReporter(conn, "stage", "", bustest.Quiet)
 	for range 1000 {
 		r.Report(errors.New("again"))
+	}
+}
+
+// What calls have taken is part of the health that follows.
+func TestReporterSaysWhatCallsTake(t *testing.T) {
+	s := bustest.StartServer(t)
+	health := bustest.Subscribe[bus.Health](t, bustest.Join(t, s, "watcher"), bus.AllHealth)
+	conn := bustest.Join(t, s, "collector")
+	conn.Calls().Observe(bus.APILibvirt, "pass", 3*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- client.NewReporter(conn, "collector", "v1.2", bustest.Quiet).Run(ctx) }()
+	if h := bustest.Receive(t, health, "health"); len(h.Calls) != 1 || h.Calls[0].Call != "pass" || h.Calls[0].SumMS != 3 {
+		t.Errorf("it says %+v", h.Calls)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

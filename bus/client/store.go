@@ -83,7 +83,9 @@ func (c *Conn) Load(ctx context.Context, key string, v any) error {
 	if err != nil {
 		return err
 	}
+	end := c.calls.Begin(bus.APIBus, "load")
 	entry, err := kv.Get(ctx, key)
+	end()
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return ErrNotKept
 	}
@@ -106,6 +108,8 @@ func (c *Conn) Save(ctx context.Context, key string, v any) error {
 	if err != nil {
 		return fmt.Errorf("state: %s: %w", key, err)
 	}
+	end := c.calls.Begin(bus.APIBus, "save")
 	_, err = kv.Put(ctx, key, data)
+	end()
 	return storeError(err)
 }

@@ -38,6 +38,7 @@ func (c *Conn) AskVictims(ctx context.Context, q *bus.Victims) (bus.VictimsAnswe
 }
 
 func (c *Conn) askVictimsOnce(ctx context.Context, q *bus.Victims) (a bus.VictimsAnswer, err error) {
+	defer c.calls.Begin(bus.APIBus, "victims")()
 	data, err := bus.Encode(q, int(c.nc.MaxPayload()))
 	if err != nil {
 		return a, fmt.Errorf("ask %s: %w", q.Subject(), err)
