@@ -216,7 +216,9 @@ func (s *session) lookAgain(ctx context.Context) {
 	s.late.Reset(lookDeadline)
 	measure := s.launches
 	go func() {
+		end := s.conn.Calls().Begin(bus.APILibvirt, "look")
 		l := lookAt(s.lv, s.cfg.Pools, measure, s.byAge)
+		end()
 		l.stopping = s.local && l.err == nil && l.disturbed() && s.cfg.stopping(ctx)
 		s.looks <- l
 	}()
@@ -304,6 +306,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 		Conn: lv, Pools: a.cfg.Pools, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch, Network: a.cfg.Network},
 		Calls: vm.NewCalls(),
 	}
+	h.Calls.Times = a.conn.Calls()
 	h.LibvirtID = acc.HostUUID
 	if uri, err := lv.GetURI(); err == nil {
 		h.LibvirtID += vm.LibvirtPath(uri)

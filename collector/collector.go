@@ -217,13 +217,23 @@ func (c *Collector) sampleUntilLost(ctx context.Context, ticks <-chan time.Time)
 func (c *Collector) read(ctx context.Context, s *session) {
 	if !s.passRuns {
 		s.passRuns = true
-		go func(known hostSize) { s.passes <- s.domains.readAll(known, c.cfg.Identify, time.Now()) }(s.size)
+		go func(known hostSize) {
+			end := c.conn.Calls().Begin(bus.APILibvirt, "pass")
+			p := s.domains.readAll(known, c.cfg.Identify, time.Now())
+			end()
+			s.passes <- p
+		}(s.size)
 		s.deadline.Reset(passDeadline)
 	}
 	if now := time.Now(); s.slow == nil && now.Sub(s.lastSlow) >= slowInterval {
 		round, vms := &slowRound{started: now}, c.running
 		s.slow, s.lastSlow = round, now
-		go func() { s.slows <- s.beside.read(ctx, round, vms, c.cfg.Pool, c.cfg.Local) }()
+		go func() {
+			end := c.conn.Calls().Begin(bus.APILibvirt, "slow-round")
+			r := s.beside.read(ctx, round, vms, c.cfg.Pool, c.cfg.Local)
+			end()
+			s.slows <- r
+		}()
 	}
 }
 

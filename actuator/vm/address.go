@@ -22,7 +22,7 @@ func awaitAddress(ctx context.Context, calls *Calls, dom *libvirt.Domain) string
 	defer poll.Stop()
 	for {
 		var address string
-		if calls.ask(ctx, func() { address = addressOf(dom) }) != nil || address != "" {
+		if calls.ask(ctx, "addresses", func() { address = addressOf(dom) }) != nil || address != "" {
 			return address
 		}
 		select {

@@ -96,7 +96,7 @@ func askEach[T any](
 			}
 			defer func() { _ = dom.Free() }()
 			var answer T
-			if gone := calls.ask(ctx, func() { answer, err = ask(dom) }); gone != nil {
+			if gone := calls.ask(ctx, "agent", func() { answer, err = ask(dom) }); gone != nil {
 				return
 			}
 			mu.Lock()

@@ -49,7 +49,7 @@ func (h Manager) Attach(ctx context.Context, spec bus.Group, a bus.Attachment) e
 	if err != nil {
 		return err
 	}
-	return h.Calls.act(ctx, func() error {
+	return h.Calls.act(ctx, "metadata", func() error {
 		if err := setElement(dom, bus.OrderKey, bus.OrderURI, element); err != nil {
 			return fmt.Errorf("note who wants it: %w", err)
 		}

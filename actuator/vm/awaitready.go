@@ -121,7 +121,7 @@ func (b *boot) look(ctx context.Context) (ready bool, err error) {
 		if b.resumed {
 			look = func() { ready, why = b.awake() }
 		}
-		if err := b.Calls.ask(ctx, look); err != nil {
+		if err := b.Calls.ask(ctx, "ready", look); err != nil {
 			return false, err
 		}
 		if !ready {

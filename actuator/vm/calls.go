@@ -1,6 +1,10 @@
 package vm
 
-import "context"
+import (
+	"context"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
 
 // callsAtOnce is how many calls of one kind that may wait for a guest or for QEMU are on their way on a connection. libvirt
 // serves five calls of a connection at a time and reads nothing more from it meanwhile, keepalive neither: five that wait
@@ -10,6 +14,8 @@ const callsAtOnce = 2
 // Calls bounds the calls on one connection that may wait. There are two kinds, so that what ends a VM never waits for what
 // asks one: a call that hangs on a QEMU returns as soon as that is killed. A nil one lets everything through.
 type Calls struct {
+	Times *bus.CallTimes // counts them, without what they wait for their turn; nil: nobody does
+
 	asks chan struct{} // the guest, or QEMU for its guest
 	acts chan struct{} // start, destroy, write to a running domain
 }
@@ -19,34 +25,35 @@ func NewCalls() *Calls {
 	return &Calls{asks: make(chan struct{}, callsAtOnce), acts: make(chan struct{}, callsAtOnce)}
 }
 
-// ask calls f, which asks a guest, when it is its turn. The error is the context's cause, if that ended before.
-func (c *Calls) ask(ctx context.Context, f func()) error {
+// ask calls f, which asks a guest, when it is its turn; call is what it is counted as. The error is the context's cause, if that ended before.
+func (c *Calls) ask(ctx context.Context, call string, f func()) error {
 	if c == nil {
 		f()
 		return nil
 	}
-	return turn(ctx, c.asks, f)
+	return c.turn(ctx, c.asks, call, f)
 }
 
-// act calls f, which changes a domain, when it is its turn. The error is f's, or the context's cause if that ended before.
-func (c *Calls) act(ctx context.Context, f func() error) error {
+// act calls f, which changes a domain, when it is its turn; call is what it is counted as. The error is f's, or the context's cause if that ended before.
+func (c *Calls) act(ctx context.Context, call string, f func() error) error {
 	if c == nil {
 		return f()
 	}
 	var err error
-	if gone := turn(ctx, c.acts, func() { err = f() }); gone != nil {
+	if gone := c.turn(ctx, c.acts, call, func() { err = f() }); gone != nil {
 		return gone
 	}
 	return err
 }
 
-func turn(ctx context.Context, slots chan struct{}, f func()) error {
+func (c *Calls) turn(ctx context.Context, slots chan struct{}, call string, f func()) error {
 	select {
 	case slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	defer func() { <-slots }()
+	defer c.Times.Begin(bus.APILibvirt, call)()
 	f()
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // libvirt serves five calls of a connection at a time: whatever waits must leave room for what does not.
@@ -15,9 +17,9 @@ func TestCallsThatWaitLeaveRoom(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 10 {
 		hang := func() { started <- struct{}{}; <-release }
-		wg.Go(func() { _ = c.ask(ctx, hang) })
+		wg.Go(func() { _ = c.ask(ctx, "hang", hang) })
 		wg.Go(func() {
-			_ = c.act(ctx, func() error {
+			_ = c.act(ctx, "act", func() error {
 				hang()
 				return nil
 			})
@@ -31,16 +33,31 @@ func TestCallsThatWaitLeaveRoom(t *testing.T) {
 	}
 	gone := errors.New("gone")
 	cancel(gone)
-	if err := c.ask(ctx, func() { t.Error("called though its context has ended and nothing was free") }); !errors.Is(err, gone) {
+	if err := c.ask(ctx, "ask", func() { t.Error("called though its context has ended and nothing was free") }); !errors.Is(err, gone) {
 		t.Errorf("got %v, want the cause", err)
 	}
-	if err := c.act(ctx, func() error { t.Error("called"); return nil }); !errors.Is(err, gone) {
+	if err := c.act(ctx, "act", func() error { t.Error("called"); return nil }); !errors.Is(err, gone) {
 		t.Errorf("got %v, want the cause", err)
 	}
 	close(release)
 	wg.Wait()
 	want := errors.New("refused")
-	if err := NewCalls().act(t.Context(), func() error { return want }); !errors.Is(err, want) {
+	if err := NewCalls().act(t.Context(), "act", func() error { return want }); !errors.Is(err, want) {
 		t.Errorf("got %v, want the call's error", err)
+	}
+}
+
+// Calls are counted by their names, also those that fail.
+func TestCallsAreCounted(t *testing.T) {
+	c := NewCalls()
+	c.Times = new(bus.CallTimes)
+	_ = c.ask(t.Context(), "agent", func() {})
+	for range 2 {
+		_ = c.act(t.Context(), "start", func() error { return errors.New("refused") })
+	}
+	all := c.Times.All()
+	if len(all) != 2 || all[0].Call != "agent" || all[0].Count != 1 || all[1].Call != "start" || all[1].Count != 2 ||
+		all[1].API != bus.APILibvirt {
+		t.Errorf("counted %+v", all)
 	}
 }

@@ -19,7 +19,7 @@ func (h Manager) amend(ctx context.Context, v VM, change func(dom *libvirt.Domai
 		return fmt.Errorf("look up %s: %w", v.Name, err)
 	}
 	defer func() { _ = dom.Free() }()
-	return h.Calls.act(ctx, func() error {
+	return h.Calls.act(ctx, "metadata", func() error {
 		now, err := readVM(dom)
 		if errors.Is(err, errNotOurs) {
 			return nil

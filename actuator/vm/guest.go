@@ -55,7 +55,7 @@ func (g *guest) agent(ctx context.Context, execute string, arguments, result any
 		timeout = min(timeout, max(time.Until(end), time.Second))
 	}
 	var err error
-	if gone := g.calls.ask(ctx, func() { err = agentCommand(g.dom, timeout, execute, arguments, result) }); gone != nil {
+	if gone := g.calls.ask(ctx, "agent", func() { err = agentCommand(g.dom, timeout, execute, arguments, result) }); gone != nil {
 		return fmt.Errorf("%w: other calls that ask guests go before it", check.ErrNotMade)
 	}
 	var said libvirt.Error
@@ -97,7 +97,7 @@ func (g *guest) Address(ctx context.Context) (netip.Addr, error) {
 	}
 	var told []string
 	var asked error
-	if gone := g.calls.ask(ctx, func() { told, asked = toldAddresses(g.dom, macs) }); gone != nil {
+	if gone := g.calls.ask(ctx, "addresses", func() { told, asked = toldAddresses(g.dom, macs) }); gone != nil {
 		return netip.Addr{}, fmt.Errorf("%w: other calls that ask guests go before it", check.ErrNotMade)
 	}
 	text := ""

@@ -101,7 +101,7 @@ func (h Manager) removeHook(
 ) (bus.HookAction, error) {
 	address := vm.Meta.Address // the load balancer knows the VM by what the launch hook was given
 	if address == "" && hooks.RunsCommand() {
-		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
+		_ = h.Calls.ask(ctx, "addresses", func() { address = addressOf(dom) }) // else ctx has ended, which the wait sees
 	}
 	reason := reasonRemoval
 	switch {
@@ -163,7 +163,7 @@ func (h Manager) launchHook(
 	case hooks.RunsCommand():
 		address = awaitAddress(ctx, h.Calls, dom)
 	case spec.Hooks.Remove.RunsCommand(): // which runs even if the VM died
-		_ = h.Calls.ask(ctx, func() { address = addressOf(dom) })
+		_ = h.Calls.ask(ctx, "addresses", func() { address = addressOf(dom) })
 	}
 	if err := noAddress(spec, vm.Name, address); err != nil && ctx.Err() == nil {
 		return "", err

@@ -257,7 +257,7 @@ func (l *launch) mark(context.Context) error {
 }
 
 func (l *launch) start(ctx context.Context) error {
-	err := l.Calls.act(ctx, l.dom.Create)
+	err := l.Calls.act(ctx, "start", l.dom.Create)
 	if err == nil {
 		return nil
 	}
@@ -281,7 +281,7 @@ func (l *launch) undo(ctx context.Context, cause error) error {
 	if l.dom == nil {
 		return cause
 	}
-	return errors.Join(cause, l.Calls.act(ctx, func() error { return undoLaunch(l.dom, l.volumes) }))
+	return errors.Join(cause, l.Calls.act(ctx, "undo", func() error { return undoLaunch(l.dom, l.volumes) }))
 }
 
 // undoLaunch takes back what launch made: a domain, and the volumes of it that there are.

@@ -73,7 +73,7 @@ func (e *ending) takeOutForReimage(ctx context.Context) error {
 	if !e.vm.Reimaging() {
 		meta := e.vm.Meta
 		meta.Reimaging, meta.Phase, meta.Since = time.Now(), bus.PhaseDraining, time.Now()
-		if err := e.Calls.act(ctx, func() error { return setMetadata(e.dom, meta) }); err != nil {
+		if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, meta) }); err != nil {
 			return fmt.Errorf("%s: %w", e.vm.Name, err)
 		}
 		e.vm.Meta = meta
@@ -90,7 +90,7 @@ func (e *ending) takeOutForReimage(ctx context.Context) error {
 	if e.dom == nil {
 		return errors.New("it was undefined meanwhile")
 	}
-	if err := e.Calls.act(ctx, func() error { return DeleteVolumes(ctx, e.Conn, e.vm.Meta, e.disk) }); err != nil {
+	if err := e.Calls.act(ctx, "delete-volumes", func() error { return DeleteVolumes(ctx, e.Conn, e.vm.Meta, e.disk) }); err != nil {
 		return err
 	}
 	step(stepStripped)

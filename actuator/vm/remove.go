@@ -155,7 +155,7 @@ func (e *ending) release(ctx context.Context) error {
 	var problem error
 	retained := e.vm.Meta.Phase == bus.PhaseRetained
 	if e.vm.Meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
-		problem = e.Calls.act(ctx, func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseDraining) })
+		problem = e.Calls.act(ctx, "metadata", func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseDraining) })
 	}
 	began := e.vm.Meta.Since
 	if problem != nil {
@@ -206,7 +206,7 @@ func (e *ending) retain(ctx context.Context) error {
 	}
 	next := e.vm.Meta
 	next.Phase, next.Since, next.Retiring, next.Reimaging = bus.PhaseRetained, time.Now(), time.Time{}, time.Time{}
-	if err := e.Calls.act(ctx, func() error { return setMetadata(e.dom, next) }); err != nil {
+	if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, next) }); err != nil {
 		return fmt.Errorf("retain it: %w", err)
 	}
 	e.vm.Meta, e.retained = next, true
@@ -221,7 +221,7 @@ func (e *ending) retain(ctx context.Context) error {
 func (e *ending) destroy(ctx context.Context) error {
 	var problem error
 	if !e.stuck {
-		problem = e.Calls.act(ctx, func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseStopping) })
+		problem = e.Calls.act(ctx, "metadata", func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseStopping) })
 	}
 	step(stepStopping)
 	if errors.Is(problem, libvirt.ERR_NO_DOMAIN) { // a domain that somebody undefined vanished when it went off
@@ -229,7 +229,7 @@ func (e *ending) destroy(ctx context.Context) error {
 	}
 	e.tell(bus.EventStopping, errors.Join(problem, e.abandoned), nil)
 	if e.dom != nil {
-		err := e.Calls.act(ctx, e.dom.Destroy)
+		err := e.Calls.act(ctx, "destroy", e.dom.Destroy)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, libvirt.ERR_OPERATION_INVALID) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 			return fmt.Errorf("destroy %s: %w", e.vm.Name, err)
 		}
@@ -252,7 +252,7 @@ func (e *ending) delete(ctx context.Context) error {
 			return fmt.Errorf("%s: it is to be detached, and not to be removed", e.vm.Name)
 		}
 	}
-	if err := e.Calls.act(ctx, func() error { return e.deleteVolumes(ctx) }); err != nil {
+	if err := e.Calls.act(ctx, "delete-volumes", func() error { return e.deleteVolumes(ctx) }); err != nil {
 		return err
 	}
 	step(stepDeleted)

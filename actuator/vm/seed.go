@@ -56,7 +56,7 @@ func (l *launch) addSeed(ctx context.Context) error {
 		return err
 	}
 	l.made(vol, l.meta.Seed, "")
-	if err := l.Calls.act(ctx, func() error { return upload(l.Conn, vol, l.seed) }); err != nil {
+	if err := l.Calls.act(ctx, "upload-seed", func() error { return upload(l.Conn, vol, l.seed) }); err != nil {
 		return fmt.Errorf("write volume %s: %w", l.meta.Seed, err)
 	}
 	return nil

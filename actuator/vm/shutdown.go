@@ -29,7 +29,7 @@ func shutDown(ctx context.Context, calls *Calls, dom *libvirt.Domain, timeout ti
 	asking, stop := context.WithCancel(ctx)
 	go func() {
 		defer close(asked)
-		_ = calls.ask(asking, func() { askToShutDown(dom) })
+		_ = calls.ask(asking, "shutdown", func() { askToShutDown(dom) })
 		_ = dom.Free()
 	}()
 	defer func() {

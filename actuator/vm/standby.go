@@ -27,7 +27,7 @@ func (h Manager) StandBy(ctx context.Context, spec bus.Group, v VM, decision str
 	if err != nil {
 		return err
 	}
-	if err := h.Calls.act(ctx, func() error { return SetPhase(dom, &v.Meta, bus.PhaseStandby) }); err != nil {
+	if err := h.Calls.act(ctx, "metadata", func() error { return SetPhase(dom, &v.Meta, bus.PhaseStandby) }); err != nil {
 		return fmt.Errorf("%s: %w", v.Name, err)
 	}
 	step(stepStandby)
@@ -46,7 +46,7 @@ func (h Manager) Return(ctx context.Context, spec bus.Group, v VM, decision stri
 	if !v.Meta.Phase.StandsBy() {
 		return nil
 	}
-	if err := h.Calls.act(ctx, func() error { return SetPhase(dom, &v.Meta, bus.PhaseLaunching) }); err != nil {
+	if err := h.Calls.act(ctx, "metadata", func() error { return SetPhase(dom, &v.Meta, bus.PhaseLaunching) }); err != nil {
 		return fmt.Errorf("%s: %w", v.Name, err)
 	}
 	step(stepReturning)
@@ -75,7 +75,7 @@ func (h Manager) Detach(ctx context.Context, spec bus.Group, v VM, decision stri
 		}
 	}
 	step(stepReleased)
-	if err := h.Calls.act(ctx, func() error { return disown(dom) }); err != nil {
+	if err := h.Calls.act(ctx, "metadata", func() error { return disown(dom) }); err != nil {
 		return fmt.Errorf("detach %s: %w", v.Name, err)
 	}
 	step(stepDisowned)

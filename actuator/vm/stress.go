@@ -49,7 +49,7 @@ func stress(ctx context.Context, conn *libvirt.Connect, calls *Calls, vm VM, loa
 	// Guests under load answer late, and calls that wait together cut the connection.
 	ask := func(ctx context.Context, execute string, arguments, result any) error {
 		var err error
-		gone := calls.ask(ctx, func() { err = agentCommand(dom, agentTimeout, execute, arguments, result) })
+		gone := calls.ask(ctx, "agent", func() { err = agentCommand(dom, agentTimeout, execute, arguments, result) })
 		return errors.Join(gone, err)
 	}
 	if err := ask(ctx, "guest-exec", map[string]any{

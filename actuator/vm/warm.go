@@ -56,7 +56,7 @@ func (b *boot) park(ctx context.Context) (done bool, err error) {
 func (h Manager) rest(ctx context.Context, dom *libvirt.Domain, spec bus.Group) error {
 	switch spec.WarmPool.State {
 	case bus.WarmPaused:
-		if err := h.Calls.act(ctx, dom.Suspend); err != nil {
+		if err := h.Calls.act(ctx, "suspend", dom.Suspend); err != nil {
 			return fmt.Errorf("suspend it for the warm pool: %w", err)
 		}
 		return nil
@@ -107,7 +107,7 @@ func (h Manager) Park(ctx context.Context, spec bus.Group, v VM, decision string
 func (e *ending) reuse(ctx context.Context) error {
 	next := e.vm.Meta
 	next.Phase, next.Since, next.Retiring, next.Address = bus.PhaseWarm, time.Now(), time.Time{}, ""
-	if err := e.Calls.act(ctx, func() error { return setMetadata(e.dom, next) }); err != nil {
+	if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, next) }); err != nil {
 		return fmt.Errorf("return it to the warm pool: %w", err)
 	}
 	e.vm.Meta, e.retained = next, true
@@ -193,7 +193,7 @@ func (o *handover) mark(ctx context.Context) error {
 	next := o.vm.Meta
 	next.Phase, next.Since = bus.PhaseLaunching, time.Now()
 	next.Handed = next.Since
-	if err := o.Calls.act(ctx, func() error { return setMetadata(o.dom, next) }); err != nil {
+	if err := o.Calls.act(ctx, "metadata", func() error { return setMetadata(o.dom, next) }); err != nil {
 		return fmt.Errorf("hand over %s: %w", o.vm.Name, err)
 	}
 	sentence := fmt.Sprintf("it leaves the warm pool to serve, after %s there", max(0, waited).Round(time.Second))
@@ -213,12 +213,12 @@ func (o *handover) wake(ctx context.Context) error {
 	switch {
 	case o.vm.State == bus.StatePaused:
 		o.slept = true
-		if err := o.Calls.act(ctx, o.dom.Resume); err != nil {
+		if err := o.Calls.act(ctx, "resume", o.dom.Resume); err != nil {
 			return fmt.Errorf("resume %s: %w", o.vm.Name, err)
 		}
 	case o.vm.State == bus.StateSaved:
 		o.slept = true
-		if err := o.Calls.act(ctx, o.dom.Create); err != nil {
+		if err := o.Calls.act(ctx, "start", o.dom.Create); err != nil {
 			return fmt.Errorf("start %s from its saved memory: %w", o.vm.Name, err)
 		}
 	case o.vm.Off():
@@ -227,7 +227,7 @@ func (o *handover) wake(ctx context.Context) error {
 		if err := setElement(o.dom, bus.RebootKey, bus.RebootURI, reboot.XML()); err != nil {
 			return fmt.Errorf("note the boot of %s: %w", o.vm.Name, err)
 		}
-		if err := o.Calls.act(ctx, o.dom.Create); err != nil {
+		if err := o.Calls.act(ctx, "start", o.dom.Create); err != nil {
 			return fmt.Errorf("start %s: %w", o.vm.Name, err)
 		}
 	}

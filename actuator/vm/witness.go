@@ -84,7 +84,7 @@ func (b *boot) screenshot(ctx context.Context) []byte {
 	go func() { // a call that QEMU does not answer ends when QEMU is killed
 		defer func() { _ = dom.Free() }()
 		var picture []byte
-		_ = b.Calls.ask(ctx, func() { picture, _ = console.Screenshot(conn, dom) })
+		_ = b.Calls.ask(ctx, "screenshot", func() { picture, _ = console.Screenshot(conn, dom) })
 		shot <- picture
 	}()
 	select {
