@@ -67,6 +67,15 @@ var (
 		labelProcess,
 	)
 
+	callDuration = desc(
+		"stage_call_duration_seconds",
+		"Duration of the calls that a stage has made since it started: of libvirt, without what they wait for their turn, and of the bus.",
+		"api",
+		"call",
+		labelProcess,
+		labelStage,
+	)
+
 	groupVMs  = desc("group_vms", "VMs by phase.", labelGroup, labelHost, "phase")
 	sampleAge = desc("sample_age_seconds", "Time since the newest sample was heard.", labelGroup, labelHost)
 
@@ -141,6 +150,14 @@ func (s series) gauge(d *prometheus.Desc, value float64, labels ...string) {
 
 func (s series) counter(d *prometheus.Desc, value float64, labels ...string) {
 	m, err := prometheus.NewConstMetric(d, prometheus.CounterValue, value, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(d, err)
+	}
+	s.out <- m
+}
+
+func (s series) histogram(d *prometheus.Desc, count uint64, sum float64, buckets map[float64]uint64, labels ...string) {
+	m, err := prometheus.NewConstHistogram(d, count, sum, buckets, labels...)
 	if err != nil {
 		m = prometheus.NewInvalidMetric(d, err)
 	}
@@ -277,6 +294,7 @@ func (s series) stage(stage *model.Stage, now time.Time) {
 	}
 	s.gauge(stageHealthy, truth(h.OK), h.Stage, h.Instance)
 	s.counter(stageDropped, float64(h.Dropped), h.Stage, h.Instance)
+	s.calls(h)
 	if h.Acts != nil {
 		for group, n := range h.Acts.Failures {
 			s.counter(launchFailures, float64(n), group, h.Instance)
@@ -288,6 +306,23 @@ func (s series) stage(stage *model.Stage, now time.Time) {
 			seen[p] = true
 			s.gauge(stageProblem, 1, h.Stage, h.Instance, string(p.Code), p.Subject)
 		}
+	}
+}
+
+// calls shows how long a stage's calls take. What a stage of another version counts by other bounds is left out.
+func (s series) calls(h bus.Health) {
+	bounds, seen := bus.CallBounds(), map[[2]string]bool{}
+	for _, c := range h.Calls {
+		key := [2]string{c.API, c.Call}
+		if len(c.Within) != len(bounds) || seen[key] {
+			continue
+		}
+		seen[key] = true
+		buckets := map[float64]uint64{}
+		for i, bound := range bounds {
+			buckets[bound.Seconds()] = c.Within[i]
+		}
+		s.histogram(callDuration, c.Count, c.SumMS/1000, buckets, c.API, c.Call, h.Instance, h.Stage)
 	}
 }
 
