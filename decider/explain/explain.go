@@ -358,7 +358,8 @@ func wanting(d *bus.Decision) (text string) {
 			if in.TargetPercent > 0 {
 				load := float64(in.Ready) / 100
 				text += fmt.Sprintf("wants more above an average of %g %%, a load of %.1f VMs, and fewer once the load fits fewer; "+
-					"now %.0f %%, %.1f VMs", in.TargetPercent, in.TargetPercent*load, *in.AveragePercent, *in.AveragePercent*load)
+					"now %.0f %%, %.1f VMs (%s)", in.TargetPercent, in.TargetPercent*load,
+					*in.AveragePercent, *in.AveragePercent*load, r.Sentence)
 				continue
 			}
 		case bus.PolicyThreshold, bus.PolicyStep:

@@ -104,9 +104,11 @@ func TestEachHoldIsExplained(t *testing.T) {
 		}), "shadow step would want 4 average 95 %", "predictive wants 2 now (load 1.0 VMs)"},
 		{decision(bus.RulePolicy, "", func(d *bus.Decision) {
 			d.Inputs.TargetPercent = 60
-			d.Recommendations = []bus.Recommendation{{Policy: bus.PolicyTarget, Desired: 2}, {Policy: bus.PolicyStep, Desired: 2}}
+			d.Recommendations = []bus.Recommendation{
+				{Policy: bus.PolicyTarget, Desired: 2, Sentence: "as it is"}, {Policy: bus.PolicyStep, Desired: 2},
+			}
 		}), "policy target wants 2", "target wants more above an average of 60 %, a load of 1.2 VMs, and fewer once the load " +
-			"fits fewer; now 50 %, 1.0 VMs; step wants more above an average of 70 %, and fewer below 20 %; now 50 %"},
+			"fits fewer; now 50 %, 1.0 VMs (as it is); step wants more above an average of 70 %, and fewer below 20 %; now 50 %"},
 		{decision(bus.RulePolicy, bus.GuardTolerance, nil), "guard tolerance held it back because", "more than the tolerance from 2"},
 		{decision(bus.RulePolicy, bus.GuardProjection, nil), "guard projection held it back because", "now it is 1.0 VMs"},
 		{

@@ -455,3 +455,36 @@ func tuning(s bus.PolicySetting) Tuning {
 	}
 	return t
 }
+
+// A target that wants nothing else yet says what must happen for that, and for how long.
+func TestTargetSaysWhatItWaitsFor(t *testing.T) {
+	for _, tt := range []struct {
+		cpu                      float64
+		readings, ready, desired int
+		warmup                   time.Duration
+		want                     string // how the last sentence ends
+	}{
+		{90, 1, 4, 4, 0, "target 60 %; wants 6 after 2 more periods of 1m0s above it"},
+		{90, 2, 4, 4, 0, "; wants 6 after 1 more period of 1m0s above it"},
+		{90, 2, 4, 6, 0, "target 60 %"}, // what comes is enough
+		{20, 14, 6, 6, 0, "; wants 2 after 1 more period of 1m0s below 90 % of it"},
+		{55, 3, 12, 12, 0, "; wants 11 only below 90 % of it"},
+		{60, 3, 6, 6, 0, "target 60 %"},
+		{20, 16, 6, 6, time.Hour, "; wants 2 in 44m0s, once what was made last is warm"},
+		{99, 2, 10, 10, 0, "target 60 %"}, // max
+	} {
+		target := &Target{Value: 60, Period: time.Minute, PeriodsOut: 3, PeriodsIn: 15}
+		got := Recommendation{}
+		for i := 1; i <= tt.readings; i++ {
+			r := read(time.Duration(i)*time.Minute, tt.cpu, tt.ready, 0, tt.desired)
+			if i == 1 && tt.warmup > 0 {
+				target.Until = r.Now.Add(-time.Minute).Add(tt.warmup)
+			}
+			r.Max = map[bool]int{true: 10, false: 20}[tt.desired == 10]
+			got = target.Recommend(r)
+		}
+		if !strings.HasSuffix(got.Reason, tt.want) {
+			t.Errorf("%+v: %q, want it to end in %q", tt, got.Reason, tt.want)
+		}
+	}
+}

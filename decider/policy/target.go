@@ -56,7 +56,27 @@ func (t *Target) Recommend(r Reading) Recommendation {
 	case t.Below >= t.PeriodsIn && want < r.Desired && !r.Now.Before(t.Until):
 		return Recommendation{max(want, r.Min), why}
 	}
-	return Recommendation{r.Desired, why}
+	return Recommendation{r.Desired, why + t.waits(r, want)}
+}
+
+// waits is what must happen until the number that the signal asks for is wanted, and for how long; "" where it is wanted already,
+// or beyond min and max.
+func (t *Target) waits(r Reading, want int) string {
+	want = min(max(want, r.Min), r.Max)
+	more := func(periods int) string { return fmt.Sprintf("%s of %s", bus.Count(periods, "more period"), t.Period) }
+	switch warm := t.Until.Sub(r.Now); {
+	case want > r.Desired && t.Above > 0 && t.Above < t.PeriodsOut:
+		return fmt.Sprintf("; wants %d after %s above it", want, more(t.PeriodsOut-t.Above))
+	case want >= r.Desired:
+		return ""
+	case t.Below == 0:
+		return fmt.Sprintf("; wants %d only below %g %% of it", want, 100*inBelow)
+	case t.Below < t.PeriodsIn:
+		return fmt.Sprintf("; wants %d after %s below %g %% of it", want, more(t.PeriodsIn-t.Below), 100*inBelow)
+	case warm > 0:
+		return fmt.Sprintf("; wants %d in %s, once what was made last is warm", want, warm.Round(time.Second))
+	}
+	return ""
 }
 
 // wake is for a group without VMs, which any work wakes at once: the reading before need not have had some, as with Kubernetes'
