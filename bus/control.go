@@ -104,6 +104,7 @@ const (
 	VerbSet     = "set"     // -> Controls; the fields in Set differ from the file
 	VerbReset   = "reset"   // -> Controls; the fields in Keys are the file's again, none means all
 	VerbForget  = "forget"  // -> Status; the VMs of Host, which is silent, do not count any more
+	VerbHost    = "host"    // -> Status; as HostAction says of Host, for all groups
 	VerbRefresh = "refresh" // -> Refresh; as Refresh says
 	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
 	VerbWake    = "wake"    // -> Wake; the group of the subject keeps a VM at least for its WakeFor
@@ -117,11 +118,12 @@ type Query struct {
 	// Desired is for VerbScale; nil releases the group to its policy.
 	Desired *int `json:"desired,omitempty"`
 	// Set is for VerbSet: fields of the config below the group, such as "policy.upper", and their values as in the file.
-	Set    map[string]string `json:"set,omitempty"`
-	Keys   []string          `json:"keys,omitempty"`   // for VerbReset
-	Host   string            `json:"host,omitempty"`   // for VerbForget: its name or id
-	By     string            `json:"by,omitempty"`     // who asks, for the record
-	Reason string            `json:"reason,omitempty"` // and why
+	Set        map[string]string `json:"set,omitempty"`
+	Keys       []string          `json:"keys,omitempty"`        // for VerbReset
+	Host       string            `json:"host,omitempty"`        // for VerbForget and VerbHost: its name or id
+	By         string            `json:"by,omitempty"`          // who asks, for the record
+	Reason     string            `json:"reason,omitempty"`      // and why
+	HostAction HostAction        `json:"host_action,omitempty"` // for VerbHost
 	// Refresh is for VerbRefresh.
 	Refresh *RefreshOrder `json:"refresh,omitempty"`
 	// VM is for the requests about one VM: its name or UUID. KeepSize is for VMRemove, VMStandby and

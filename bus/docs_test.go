@@ -406,6 +406,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 		bus.VerbExplain,
 		bus.VerbForget,
 		bus.VerbHook,
+		bus.VerbHost,
 		bus.VerbPause,
 		bus.VerbRefresh,
 		bus.VerbReset,

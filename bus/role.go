@@ -42,6 +42,7 @@ var (
 		"vmscaler.ctl.set",
 		"vmscaler.ctl.reset",
 		"vmscaler.ctl." + VerbForget,
+		"vmscaler.ctl." + VerbHost,
 		"vmscaler.ctl." + VerbRefresh,
 	}
 	readRequests = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}

@@ -114,6 +114,10 @@ func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 		s.interpret()
 		s.counts = count(s.spec, s.state, s.obs)
 	}
+	if s.drainHosts() {
+		s.interpret()
+		s.counts = count(s.spec, s.state, s.obs)
+	}
 	s.incomplete = s.obs.incomplete()
 	s.state.Idle = s.idle()
 	return s

@@ -53,6 +53,7 @@ type Decider struct {
 	reloads         client.Handover
 	former          map[string]bus.Controls // of groups that have left
 	fencer          *fencer
+	hostOrders      HostOrders
 
 	// handled is called with each sample and tick that the loop is through with, and with nil once it runs; for tests.
 	handled func(message any)
@@ -186,6 +187,7 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 		bus.VerbSet,
 		bus.VerbReset,
 		bus.VerbForget,
+		bus.VerbHost,
 		bus.VerbRefresh,
 		bus.VerbWake,
 	}

@@ -234,6 +234,9 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	if g.decision != nil && g.decision.Controls.Since != nil && controls.Since == nil {
 		controls = g.decision.Controls // the bus that kept them was replaced
 	}
+	if err := d.loadHostOrders(ctx); err != nil {
+		return err
+	}
 	refresh, err := d.loadRefresh(ctx, g)
 	if err != nil {
 		return err

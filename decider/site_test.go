@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -331,6 +332,58 @@ func TestLostHostUnderAnotherDecider(t *testing.T) {
 	}
 }
 
+// A host that is cordoned has no new VM, also in place of one that dies; one that is drained hands its VMs over, the new ones first, and
+// as many at a time as maintenance lets be replaced.
+func TestCordonAndDrain(t *testing.T) {
+	f := newSite(t, 3, 4, bounds(1, 16))
+	f.step()
+	host := f.hosts[2]
+	host.order = &bus.HostOrder{Action: bus.HostCordon, By: "ann", Since: f.now}
+	f.until("it is cordoned", 3, func(d bus.Decision) bool { return d.Hosts["kvm3"].State == bus.HostCordoned })
+	host.vms = host.vms[1:] // one dies
+	for range 20 {
+		f.step()
+	}
+	if len(host.vms) != 3 || f.total() != 12 {
+		t.Fatalf("cordoned: %d VMs there, %d in all", len(host.vms), f.total())
+	}
+	host.order = &bus.HostOrder{Action: bus.HostDrain, By: "ann", Since: f.now}
+	for range 120 {
+		before := len(host.vms)
+		d := f.step()
+		ready := 0
+		for _, h := range f.hosts {
+			for _, vm := range h.vms {
+				if vm.Phase == bus.PhaseReady {
+					ready++
+				}
+			}
+		}
+		if ready < 12 || f.total() > 12+2 || d.Desired != 12 || len(host.vms) > before || d.Direction == bus.In {
+			t.Fatalf("draining: %d serve of %d: %+v", ready, f.total(), d)
+		}
+	}
+	d := f.step()
+	if len(host.vms) != 0 || d.Hosts["kvm3"].State != bus.HostDrained || f.total() != 12 {
+		t.Fatalf("drained: %d VMs there: %+v", len(host.vms), d.Hosts)
+	}
+	host.order = nil
+	f.g.state.Controls.Desired = new(14)
+	f.until("it has new VMs again", 10, func(bus.Decision) bool { return len(host.vms) > 0 })
+}
+
+// Without another host for them nothing is taken away.
+func TestDrainOfTheOnlyHost(t *testing.T) {
+	f := newSite(t, 1, 4)
+	f.step()
+	f.hosts[0].order = &bus.HostOrder{Action: bus.HostDrain, Since: f.now}
+	for range 60 {
+		if d := f.step(); len(f.hosts[0].vms) != 4 || d.Hosts["kvm1"].State != bus.HostDraining {
+			t.Fatalf("%d VMs: %+v", len(f.hosts[0].vms), d)
+		}
+	}
+}
+
 // Whatever hosts do, fall silent, are lost, return, lie, and whoever decides: no more VMs than max but for those on lost hosts,
 // none is removed but by a decision to scale in, and desired is the group's, not the hosts'.
 func TestSiteInvariants(t *testing.T) {
@@ -353,6 +406,10 @@ func TestSiteInvariants(t *testing.T) {
 				f.another()
 			case 6:
 				h.lies, h.lied, liars = rapid.Bool().Draw(t, "lies"), true, true
+			case 9:
+				h.order = rapid.SampledFrom([]*bus.HostOrder{
+					nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},
+				}).Draw(t, "order")
 			case 7, 8:
 				for range 15 {
 					f.checked(start, liars)
@@ -368,16 +425,20 @@ func (f *site) checked(start bus.Decision, liars bool) {
 	before := map[string]bool{}
 	for _, h := range f.hosts {
 		for _, vm := range h.vms {
-			before[vm.UUID] = true
+			before[vm.UUID] = !h.lied
 		}
 	}
+	maps.DeleteFunc(before, func(_ string, honest bool) bool { return !honest })
 	d := f.step()
+	for uuid := range d.Orders { // others take their places
+		delete(before, uuid)
+	}
 	most, removed := d.Inputs.Max, len(before)
 	for _, h := range f.hosts {
 		if h.lied { // only what the others have counts
 			most += len(h.vms)
 		}
-		if s, troubled := d.Hosts[h.id]; !troubled {
+		if s := d.Hosts[h.id]; !s.State.Troubled() {
 			h.lost = false
 		} else if h.lost = h.lost || s.State == bus.HostLost; h.lost {
 			most += len(h.vms)

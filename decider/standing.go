@@ -56,25 +56,27 @@ func (before Standings) quorum(obs Observation) (q quorum) {
 	return q
 }
 
-// counted is how many VMs count to desired, with what silent hosts may have made.
-func (before Standings) counted(obs Observation) (n int) {
+// counted is how many VMs count to desired, and how many there are, with what silent hosts may have made.
+func (before Standings) counted(obs Observation) (kept, owned int) {
 	for _, h := range obs.Hosts {
-		s := before[h.ID]
-		switch {
-		case h.Trouble != Silent:
-			n += h.kept()
-		default:
-			n += max(h.kept(), s.Told) - s.Gone
+		s, n := before[h.ID], h.kept()
+		if h.Trouble == Silent {
+			n = max(n, s.Told) - s.Gone
+		}
+		kept += n
+		if s.State != bus.HostLost || n > 0 {
+			owned += n + len(h.VMs) - h.kept()
 		}
 	}
-	return n
+	return kept, owned
 }
 
 // next is where the hosts stand after an observation; desired is what the group wanted before it. One that is observed no more
 // was forgotten.
 func (before Standings) next(spec bus.Group, obs Observation, desired int, now time.Time) Standings {
 	next, q := Standings{}, before.quorum(obs)
-	surplus := before.counted(obs) > desired
+	counted, owned := before.counted(obs)
+	surplus := counted > desired || owned > spec.Max
 	for _, h := range obs.Hosts {
 		s, known := before[h.ID]
 		if !known {

@@ -46,6 +46,9 @@ func (d *Decider) attend(obs *Observation, group string, now time.Time) {
 	}
 	for i := range obs.Hosts {
 		h := &obs.Hosts[i]
+		if order, is := d.hostOrders[h.ID]; is {
+			h.Order = &order
+		}
 		h.Alive = acting[h.ID] != nil || instances[h.Collector]
 		switch acts := acting[h.ID]; {
 		case acts != nil:
@@ -64,8 +67,11 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 	if r.Verb == bus.VerbStatus {
 		return r.Answer(d.status(r.Query.Group))
 	}
-	if r.Verb == bus.VerbForget {
+	switch r.Verb {
+	case bus.VerbForget:
 		return d.forget(r)
+	case bus.VerbHost:
+		return d.orderHost(ctx, r)
 	}
 	if slices.Contains(bus.VMVerbs(), bus.VMVerb(r.Verb)) {
 		return d.orderVM(ctx, r)

@@ -2,21 +2,125 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
 
 func hostCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
-		Short: "List the hosts that the groups' VMs run on, or count one that is gone no more",
+		Short: "List the hosts that the groups' VMs run on, take new VMs or all away from one, or count one that is gone no more",
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(hostListCommand(g), hostRemoveCommand(g))
+	cmd.AddCommand(hostListCommand(g), hostShowCommand(g), hostRemoveCommand(g))
+	for _, action := range bus.HostActions() {
+		cmd.AddCommand(hostOrderCommand(g, action))
+	}
 	return cmd
+}
+
+// hostOrderCmd is one of the commands host cordon, host drain and host uncordon.
+type hostOrderCmd struct {
+	g      *globals
+	bus    busFlags
+	action bus.HostAction
+	asking
+}
+
+func hostOrderCommand(g *globals, action bus.HostAction) *cobra.Command {
+	c := &hostOrderCmd{g: g, action: action}
+	texts := map[bus.HostAction][2]string{
+		bus.HostCordon: {"Have no new VM made on a host", `
+Have no new VM of any group made on a host. Its VMs serve on; one that dies there is replaced on another host. That lasts, also over
+changes of the decider, until host uncordon.`},
+		bus.HostDrain: {"Have others take the places of a host's VMs, on other hosts", `
+Have no new VM made on a host, and others take the places of its VMs on the other hosts: as many at a time as each group's maintenance
+lets be replaced, the new ones first, with hooks and drain as always. VMs that a person has set aside stay. "vmscaler host list" says
+"drained" once none is left. That lasts, also over changes of the decider, until host uncordon.`},
+		bus.HostUncordon: {"Let a host have new VMs again", `
+Let a host have new VMs again. VMs that are being replaced already, as it was being drained, are replaced all the same.`},
+	}
+	cmd := &cobra.Command{
+		Use:     string(action) + " HOST",
+		Short:   texts[action][0],
+		Long:    long(texts[action][1] + "\n\nHOST is its name or its id."),
+		Example: "  vmscaler host " + string(action) + " kvm2",
+		Args:    exactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
+	}
+	c.bus.connect(cmd)
+	c.addReason(cmd)
+	return cmd
+}
+
+func (c *hostOrderCmd) run(cmd *cobra.Command, name string) error {
+	q := bus.Query{Host: name, HostAction: c.action}
+	c.sign(&q)
+	status, err := askAs[bus.Status](c.g, cmd, c.bus, bus.RoleOperator, bus.VerbHost, q)
+	if err != nil {
+		return err
+	}
+	for _, h := range listHosts(status).Rows {
+		if h.Name == name || string(h.ID) == name {
+			fmt.Fprintf(cmd.OutOrStdout(), "host %s is %s\n", h.Name, h.State)
+		}
+	}
+	return nil
+}
+
+// hostShowCmd is the command host show.
+type hostShowCmd struct {
+	g      *globals
+	bus    busFlags
+	output printer.Output
+}
+
+func hostShowCommand(g *globals) *cobra.Command {
+	c := &hostShowCmd{g: g}
+	cmd := &cobra.Command{
+		Use:     "show HOST",
+		Short:   "Show one host: where it stands with each group, since when and why, and its room",
+		Example: "  vmscaler host show kvm2\n  vmscaler host show kvm2 -o json",
+		Args:    exactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
+	}
+	c.bus.connect(cmd)
+	c.output.Add(cmd.Flags(), printer.Lists())
+	return cmd
+}
+
+func (c *hostShowCmd) run(cmd *cobra.Command, name string) error {
+	status, err := askAs[bus.Status](c.g, cmd, c.bus, bus.RoleTap, bus.VerbStatus, bus.Query{})
+	if err != nil {
+		return err
+	}
+	list := listHosts(status)
+	var names []string
+	for _, h := range list.Rows {
+		names = append(names, h.Name)
+	}
+	list.Rows = slices.DeleteFunc(list.Rows, func(h hostStatus) bool { return h.Name != name && string(h.ID) != name })
+	if len(list.Rows) == 0 {
+		return unknown("there is no host %q; there are: %s%s", name, bus.List(names), nearest.Hint(name, names))
+	}
+	if err := list.Print(cmd.OutOrStdout(), &c.output); err != nil || !c.output.ForPeople() {
+		return err
+	}
+	for _, h := range list.Rows {
+		for _, group := range slices.Sorted(maps.Keys(h.Standings)) {
+			s := h.Standings[group]
+			fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s since %s: %s\n", group, s.State, s.Since.Local().Format(time.DateTime), s.Reason)
+		}
+	}
+	return nil
 }
 
 // hostRemoveCmd is the command host remove.

@@ -33,6 +33,7 @@ func listedStatus() bus.Status {
 				HasSample: true, Desired: 3, Rule: bus.RuleStable, Sentence: "between the two", Inputs: bus.Inputs{
 					Ready: 1, Warming: 1, Launching: 1, Min: 1, Max: 5, AveragePercent: new(41.6),
 				}, Controls: bus.Controls{Paused: []bus.Scope{bus.ScopeIn, bus.ScopeRepair}},
+				Hosts: map[bus.HostID]bus.HostStanding{"id-kvm2": {Host: "kvm2", State: bus.HostSilent, Since: now, Reason: "no sample"}},
 			}, Samples: []bus.Sample{
 				sample("web", "kvm2", 30*time.Second, vm("web-10", bus.PhaseLaunching, nil, "")),
 				sample("web", "kvm1", time.Second, vm("web-2", bus.PhaseReady, new(41.6), "10.0.0.2")),
@@ -64,9 +65,9 @@ web-2   web    ready      running  42 %     3 min  10.0.0.2  kvm1
 web-10  web    launching  running  unknown  3 min  -         kvm2
 `},
 		{printed(printer.Name, vms), "web-2\nweb-10\n"},
-		{printed(printer.Table, hosts), `HOST  VMS  CPU   CORES  MEMORY     FREE      POOL FREE  SAMPLE
-kvm1  1    12 %  8      16000 MiB  9000 MiB  unknown    1 s old
-kvm2  1    12 %  8      16000 MiB  9000 MiB  unknown    30 s old
+		{printed(printer.Table, hosts), `HOST  STATE   VMS  CPU   CORES  MEMORY     FREE      POOL FREE  SAMPLE
+kvm1  up      1    12 %  8      16000 MiB  9000 MiB  unknown    1 s old
+kvm2  silent  1    12 %  8      16000 MiB  9000 MiB  unknown    30 s old
 `},
 	} {
 		if tt.got != tt.want {

@@ -28,7 +28,9 @@ var unknownNames = map[string]string{
 	"vms": "vms nope", "hook list": "hook list nope", "attach": "attach nope-1", "replace": "replace nope-1",
 	"remove": "remove nope-1", "drain": "drain nope-1", "unhealthy": "unhealthy nope-1",
 	"standby": "standby nope-1", "detach": "detach nope-1", "wake": "wake nope", "refresh": "refresh nope",
-	"wait": "wait nope stable", "host remove": "host remove nope", "metric": "metric nope requests 5",
+	"wait": "wait nope stable", "host remove": "host remove nope",
+	"host cordon": "host cordon nope", "host drain": "host drain nope", "host uncordon": "host uncordon nope",
+	"host show": "host show nope", "metric": "metric nope requests 5",
 	// by the command line alone
 	"context show": "context show nope", "context use": "context use nope", "context rm": "context rm nope",
 	"context add": "context add nope --nats-nkey nope.nk", "health": "health nope",
@@ -47,7 +49,7 @@ func TestUnknownNames(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", dir)
 	verbs := []string{
 		bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset,
-		bus.VerbForget, bus.VerbRefresh, bus.VerbWake,
+		bus.VerbForget, bus.VerbHost, bus.VerbRefresh, bus.VerbWake,
 	}
 	for _, v := range bus.VMVerbs() {
 		verbs = append(verbs, string(v))

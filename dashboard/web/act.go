@@ -121,6 +121,20 @@ func (o *VMRequest) into(q *bus.Query) error {
 	return o.Why.into(q)
 }
 
+// HostRequest is what is wanted of a host.
+type HostRequest struct {
+	Action bus.HostAction `json:"action"`
+	Why
+}
+
+func (o *HostRequest) into(q *bus.Query) error {
+	if !slices.Contains(bus.HostActions(), o.Action) {
+		return problem(ReasonMalformed, "action: found %q, want one of %q", bus.Clip(string(o.Action), 40), bus.HostActions())
+	}
+	q.HostAction = o.Action
+	return o.Why.into(q)
+}
+
 // HookRequest is the answer to a hook.
 type HookRequest struct {
 	Action bus.HookAction `json:"action"`
@@ -141,6 +155,7 @@ func (s *Server) actions() []route {
 		act[bus.Controls](s, bus.VerbReset, group("reset"), "Let the file hold again", &ResetRequest{}),
 		act[bus.Refresh](s, bus.VerbRefresh, group("refresh"), "Begin, pause, resume or end a refresh", &RefreshRequest{}),
 		act[bus.Wake](s, bus.VerbWake, group("wake"), "Give a group that has no VM one, for a while", &Why{}),
+		act[bus.Status](s, bus.VerbHost, "/hosts/{host}/order", "Cordon, drain or uncordon a host", &HostRequest{}),
 		act[bus.Status](s, bus.VerbForget, "/hosts/{host}/forget", "Count the VMs of a silent host no more", &Why{}),
 		act[bus.HookAnswer](s, bus.VerbHook, "/hooks/{token}", "Answer a hook that waits", &HookRequest{}),
 	}
