@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
@@ -26,6 +28,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/dashboard/notify"
+	"github.com/vmscaler/vmscaler/dashboard/web"
 )
 
 // runOptions say which stages run, and how.
@@ -106,7 +109,8 @@ type stageRun struct {
 	log    zerolog.Logger
 	stages app.Options
 
-	hv            *libvirtHost        // nil where no stage needs libvirt
+	hv            *libvirtHost // nil where no stage needs libvirt
+	reached       atomic.Pointer[libvirtHost]
 	describe      func(busURL string) // the lock says where the bus is
 	reload        *reloader
 	title, footer string
@@ -132,7 +136,7 @@ func (r *stageRun) serve(ctx context.Context) {
 	if r.o.has(app.StageDashboard) && !r.o.plain {
 		log = zerolog.Nop() // the terminal is the dashboard's
 	}
-	r.stages.Web = newWeb(*r.o.http, r.cfg, log)
+	r.stages.Web = newWeb(*r.o.http, r.cfg, log, r.templates())
 	r.stages.Web.Waiting("it waits for libvirt, or for the bus")
 	serve := func(ctx context.Context) error {
 		return r.stages.Web.ServeWhenFree(ctx, r.cfg.HTTPListen, func(error) {})
@@ -154,6 +158,35 @@ func (r *stageRun) serve(ctx context.Context) {
 		}
 	}()
 	r.defers(func() { cancel(); <-ended })
+}
+
+// templates are those of the libvirt that the stages reach, for what is served over HTTP; nil where no stage does. Each question has
+// a connection of its own, which only reads.
+func (r *stageRun) templates() func(context.Context) ([]web.TemplateState, error) {
+	if !r.o.has(app.StageCollector, app.StageActuator) {
+		return nil
+	}
+	return func(ctx context.Context) ([]web.TemplateState, error) {
+		hv := r.reached.Load()
+		if hv == nil {
+			return nil, errors.New("libvirt is not reached yet")
+		}
+		conn, err := hv.dialer.ReadOnly().Dial(ctx, hv.choice.URI)
+		if err != nil {
+			return nil, err
+		}
+		fresh := &libvirtHost{dialer: hv.dialer, conn: conn, choice: hv.choice, uri: hv.uri}
+		defer fresh.close()
+		views, _, err := templateViews(fresh, r.cfg.Pool, "")
+		all := []web.TemplateState{}
+		for _, v := range views {
+			all = append(all, web.TemplateState{
+				Name: v.Name, State: v.State, Problem: v.Problem, Pool: v.Pool, Format: v.Format, CapacityBytes: v.CapacityBytes,
+				UsedBytes: v.UsedBytes, Clones: len(v.Clones), Changed: v.Changed,
+			})
+		}
+		return all, err
+	}
 }
 
 // notify has the stages' run tell who is to be told: once, so where the dashboard is.
@@ -185,6 +218,7 @@ func (r *stageRun) reach(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	r.reached.Store(r.hv)
 	r.defers(r.hv.close)
 	fmt.Fprintf(r.stderr, "libvirt: %s\n", r.hv.choice)
 	r.stages.Libvirt = stagesLibvirt(r.hv)

@@ -78,7 +78,7 @@ func (c *webCmd) run(cmd *cobra.Command) error {
 	}
 	warnOfListener(cmd.ErrOrStderr(), cfg, listener.Addr())
 	fmt.Fprintf(cmd.ErrOrStderr(), "serving %s/\n", site(cfg, listener.Addr()))
-	s := newWeb(c.http, cfg, log)
+	s := newWeb(c.http, cfg, log, nil)
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	served := make(chan error, 1)
@@ -115,10 +115,14 @@ func (c *webCmd) follow(ctx context.Context, cmd *cobra.Command, s *web.Server, 
 }
 
 // newWeb is a server of a state folder's tokens.
-func newWeb(h httpFlags, cfg config.Config, log zerolog.Logger) *web.Server {
+// newWeb is a server that has no bus yet; templates are those of the libvirt that this process reaches, nil of one that reaches none.
+func newWeb(
+	h httpFlags, cfg config.Config, log zerolog.Logger, templates func(context.Context) ([]web.TemplateState, error),
+) *web.Server {
 	return web.New(web.Config{
 		PerVM: h.perVM, Now: time.Now, Log: log, Tokens: web.Tokens{Dir: web.TokensDir(stateDir(cfg))},
 		Closed: cfg.BusTaps == config.No, Cert: cfg.HTTPCert, Key: cfg.HTTPKey,
+		Templates: templates,
 		Explain: func(d *bus.Decision, events []bus.Event) any {
 			return explain.New(d, explain.Held(d, events), time.Local)
 		},

@@ -69,6 +69,7 @@ func (s *Server) routes() []route {
 		get("/vms", "All VMs, or those of a group", []PlacedVM{}, s.vms, group),
 		get("/vms/{vm}", "One VM", PlacedVM{}, s.vm, group),
 		get("/hosts", "The hosts, and what room they have", []HostState{}, s.hosts),
+		get("/templates", "The templates of the host that this server's process reaches", []TemplateState{}, s.listTemplates),
 		{
 			http.MethodGet, "/session", "Who this caller is, and what it may do", everybody, nil, nil,
 			Caller{},

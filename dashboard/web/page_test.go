@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -19,6 +20,12 @@ func TestPage(t *testing.T) {
 	t.Parallel()
 	s := newAPISite(t, scaled, func(c *Config) {
 		c.Explain = func(d *bus.Decision, _ []bus.Event) any { return explain.New(d, nil, time.UTC) }
+		c.Templates = func(context.Context) ([]TemplateState, error) {
+			return []TemplateState{
+				{Name: "demo", State: "ready", Format: "qcow2", CapacityBytes: 2 << 30, UsedBytes: 27 << 20, Clones: 5, Changed: new(time.Now())},
+				{Name: "old", State: "broken", Problem: hostile},
+			}, nil
+		}
 	})
 	s.follow(s.bus)
 	begin := time.Now()
@@ -45,6 +52,11 @@ func TestPage(t *testing.T) {
 	got := b.Value(`document.title + document.querySelectorAll("main img, main script").length`)
 	if got != "web: 2 of 2 ready – vmscaler0" {
 		t.Errorf("the title is %q", got)
+	}
+	b.Until(`document.querySelector("#templates tr")?.textContent.startsWith("demo2048 MiB27 MiBqcow25")`)
+	b.Until(`document.querySelector("#templates tr").lastElementChild.textContent === "web: 2"`)
+	if got := b.Value(`document.querySelectorAll("#templates tr")[1].children[3].textContent`); got != "broken: "+hostile {
+		t.Errorf("a broken template is %q", got)
 	}
 	feed(3, "web-1", "web-2", "web-3") // it is live
 	b.Until(`document.querySelector("#vms").children.length === 3`)

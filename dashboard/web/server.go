@@ -40,8 +40,10 @@ type Config struct {
 	Cert, Key string
 	// Explain puts a decision into words; events are what its group's actuators said lately.
 	Explain func(d *bus.Decision, events []bus.Event) any
-	Now     func() time.Time
-	Log     zerolog.Logger
+	// Templates are those of the libvirt that this process reaches; nil: it reaches none.
+	Templates func(context.Context) ([]TemplateState, error)
+	Now       func() time.Time
+	Log       zerolog.Logger
 }
 
 // Server serves what it hears from a bus, once it has one.
@@ -55,6 +57,7 @@ type Server struct {
 	histories   chan struct{}
 	streams     chan struct{} // the same for pages that are open
 	views       views
+	templates   templates
 	listenAgain time.Duration // between two tries to get its address
 
 	bus      atomic.Pointer[Bus]    // nil: there is none yet, or not any more

@@ -25,6 +25,9 @@ func TestMetrics(t *testing.T) {
 	p := w.start(config)
 	p.says("http: http://" + inProcess + "/")
 	p.untilReady(1)
+	if body := fetch(t, "http://"+inProcess+"/api/v1/templates"); !containsAll(body, `"name":"demo","state":"ready"`, `"clones":1`) {
+		t.Errorf("the templates are %s", body)
+	}
 	exporter := w.spawn("web", "-c", config, "--http", address)
 	exporter.says("serving http://" + address + "/")
 	if body := fetch(t, "http://"+inProcess+"/metrics"); !strings.Contains(
@@ -57,6 +60,8 @@ func TestMetrics(t *testing.T) {
 	value(fmt.Sprintf("sum(vmscaler_group_vms{group=%q, phase=\"ready\"})", w.group), "1")
 	value(fmt.Sprintf("count(vmscaler_vm_cpu_ratio{group=%q})", w.group), "1")
 	value("count(vmscaler_stage_up == 1)", "4") // bus, collector, decider and actuator
+	value(`vmscaler_stage_call_duration_seconds_count{api="libvirt", call="start", stage="actuator"}`, "1")
+	value(`count(vmscaler_stage_call_duration_seconds_count{call=~"pass|save|keep-event"})`, "3")
 
 	dashboard, err := os.ReadFile("../../../packaging/grafana/vmscaler.json")
 	if err != nil {

@@ -6,6 +6,7 @@ import { groupActions, vmAction } from "./actions.js";
 const pastLasts = 3600e3;
 let view = null; // the newest
 let past = { group: "", points: [] };
+let templates = { at: 0, all: [] };
 let explained = { decision: "", at: 0, busy: false };
 
 // chosen is the group that the address names, or the first.
@@ -132,11 +133,35 @@ function showRest() {
 		h.silent ? `${h.host} (silent)` : h.host, percent(h.silent ? null : h.load.cpu_percent), String(h.load.cores || "unknown"),
 		`${mebibytes(h.silent ? null : h.load.memory_free_mib)} of ${mebibytes(h.load.memory_mib || null)}`, mebibytes(h.silent ? null : h.load.pool_free_mib), String(h.vms), h.groups.join(", "),
 	]));
-	const templates = view.groups.flatMap((g) => g.templates.map((t) => ({ ...t, group: g.name })));
-	keep(byId("templates"), templates, (t) => `${t.group} ${t.name}`, () => row(3), (tr, t) => fill(tr, [t.name, t.group, String(t.vms)]));
+	showTemplates();
 	keep(byId("stages"), view.stages, (s) => `${s.stage} ${s.instance}`, () => row(4, 3), (tr, s) => {
 		fill(tr, [s.stage, s.instance, s.state, s.message]);
 		mark(tr.children[2], s.state === "ok" ? "good" : "bad");
+	});
+}
+
+// listTemplates asks for the templates, now and then. Only a server beside libvirt knows more than which ones are in use.
+async function listTemplates() {
+	if (Date.now() - templates.at < 60e3) return;
+	templates.at = Date.now();
+	try {
+		templates.all = await call("GET", "/templates");
+	} catch {
+		templates.all = [];
+	}
+	showTemplates();
+}
+
+function showTemplates() {
+	const inUse = new Map();
+	for (const g of view.groups) for (const t of g.templates) inUse.set(t.name, [...(inUse.get(t.name) ?? []), `${g.name}: ${t.vms}`]);
+	const known = new Set(templates.all.map((t) => t.name));
+	const all = [...templates.all, ...[...inUse.keys()].filter((name) => !known.has(name)).map((name) => ({ name }))];
+	const size = (bytes) => mebibytes(bytes === undefined ? null : Math.ceil(bytes / 2 ** 20));
+	keep(byId("templates"), all, (t) => t.name, () => row(7, 6), (tr, t) => {
+		const state = t.state === undefined || t.state === "ready" ? t.format ?? "unknown" : t.problem ? `${t.state}: ${t.problem}` : t.state;
+		fill(tr, [t.name, size(t.capacity_bytes), size(t.used_bytes), state, String(t.clones ?? "unknown"), t.changed ? age(t.changed, new Date(view.time)) : "unknown", (inUse.get(t.name) ?? []).join(", ")]);
+		mark(tr.children[3], t.state === "broken" ? "bad" : "");
 	});
 }
 
@@ -146,6 +171,7 @@ function show() {
 	showGroups(g);
 	showGroup(g);
 	showRest();
+	listTemplates();
 	document.title = g ? `${g.name}: ${g.ready} of ${g.now?.desired ?? "?"} ready – vmscaler` : "vmscaler";
 	if (g) {
 		remember(g);
