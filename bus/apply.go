@@ -77,7 +77,8 @@ func (a *Apply) check() error {
 	case a.ID == "":
 		return errors.New("apply without id")
 	case !slices.Contains([]ApplyStep{ApplyPrepare, ApplyCommit, ApplyDrop}, a.Step):
-		return fmt.Errorf("apply: step: found %q, want %s, %s or %s", Clip(string(a.Step), maxWord), ApplyPrepare, ApplyCommit, ApplyDrop)
+		return fmt.Errorf("apply: step: found %q, want %s, %s or %s",
+			Clip(string(a.Step), maxWord), ApplyPrepare, ApplyCommit, ApplyDrop)
 	}
 	return checkVersion(a.V)
 }

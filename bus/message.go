@@ -91,7 +91,8 @@ func Encode(m Outgoing, serverMost int) ([]byte, error) {
 	return data, nil
 }
 
-// EncodeAnswer is an answer as it is sent, its texts cut where they are too long. It is [ErrUnfit] where who asks would refuse it.
+// EncodeAnswer is an answer as it is sent, its texts cut where they are too long. It is [ErrUnfit] where who asks would refuse
+// it.
 func EncodeAnswer(m Message) ([]byte, error) {
 	if long, is := m.(cutter); is {
 		long.cut()

@@ -25,7 +25,8 @@ func NewCalls() *Calls {
 	return &Calls{asks: make(chan struct{}, callsAtOnce), acts: make(chan struct{}, callsAtOnce)}
 }
 
-// ask calls f, which asks a guest, when it is its turn; call is what it is counted as. The error is the context's cause, if that ended before.
+// ask calls f, which asks a guest, when it is its turn; call is what it is counted as. The error is the context's cause, if that
+// ended before.
 func (c *Calls) ask(ctx context.Context, call string, f func()) error {
 	if c == nil {
 		f()
@@ -34,7 +35,8 @@ func (c *Calls) ask(ctx context.Context, call string, f func()) error {
 	return c.turn(ctx, c.asks, call, f)
 }
 
-// act calls f, which changes a domain, when it is its turn; call is what it is counted as. The error is f's, or the context's cause if that ended before.
+// act calls f, which changes a domain, when it is its turn; call is what it is counted as. The error is f's, or the context's
+// cause if that ended before.
 func (c *Calls) act(ctx context.Context, call string, f func() error) error {
 	if c == nil {
 		return f()

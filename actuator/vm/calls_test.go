@@ -33,7 +33,8 @@ func TestCallsThatWaitLeaveRoom(t *testing.T) {
 	}
 	gone := errors.New("gone")
 	cancel(gone)
-	if err := c.ask(ctx, "ask", func() { t.Error("called though its context has ended and nothing was free") }); !errors.Is(err, gone) {
+	asked := func() { t.Error("called though its context has ended and nothing was free") }
+	if err := c.ask(ctx, "ask", asked); !errors.Is(err, gone) {
 		t.Errorf("got %v, want the cause", err)
 	}
 	if err := c.act(ctx, "act", func() error { t.Error("called"); return nil }); !errors.Is(err, gone) {

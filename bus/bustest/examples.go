@@ -139,7 +139,9 @@ func Health() *bus.Health {
 		V: bus.Version, Stage: "actuator", Instance: "kvm1.example.org-4711", OK: false, Dropped: 2,
 		Message:  "group web: no room for another VM: it needs 512 MiB of memory, and 300 MiB are free",
 		Problems: []bus.Problem{{Code: bus.ProblemNoRoom, Subject: "web"}},
-		Calls:    []bus.CallTime{{API: bus.APILibvirt, Call: "start", Count: 3, SumMS: 1240.5, Within: []uint64{0, 0, 0, 0, 2, 3, 3, 3}}},
+		Calls: []bus.CallTime{
+			{API: bus.APILibvirt, Call: "start", Count: 3, SumMS: 1240.5, Within: []uint64{0, 0, 0, 0, 2, 3, 3, 3}},
+		},
 		Acts: &bus.Acts{
 			HostID:   "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
 			Full:     []string{"web"},

@@ -12,8 +12,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// ServeApply answers the requests to have other groups hold, one after the other, until ctx ends or the connection is closed. What
-// cannot be read is dropped: who asks learns by whom it was not answered.
+// ServeApply answers the requests to have other groups hold, one after the other, until ctx ends or the connection is closed.
+// What cannot be read is dropped: who asks learns by whom it was not answered.
 func (c *Conn) ServeApply(ctx context.Context, answer func(context.Context, bus.Apply) bus.Applied) error {
 	err := c.serveSubject(ctx, bus.ApplySubject, bus.MaxPayload, func(msg *nats.Msg) {
 		order, err := bus.Decode[bus.Apply](msg.Data)
@@ -36,8 +36,8 @@ func (c *Conn) ServeApply(ctx context.Context, answer func(context.Context, bus.
 	return c.announce()
 }
 
-// AskApply sends one step to all processes, and gives each answer to it to heard until that wants no more, or ctx ends, which is no
-// error. That nobody is there to answer is a *NobodyError, that this connection may not ask a *DeniedError.
+// AskApply sends one step to all processes, and gives each answer to it to heard until that wants no more, or ctx ends, which
+// is no error. That nobody is there to answer is a *NobodyError, that this connection may not ask a *DeniedError.
 func (c *Conn) AskApply(ctx context.Context, order bus.Apply, heard func(bus.Applied) (more bool)) error {
 	data, err := json.Marshal(order)
 	if err != nil {

@@ -128,8 +128,8 @@ const (
 	maxQuery    = 16 << 10 // bytes of one
 )
 
-// serveSubject answers the requests of a subject, of so many bytes at most, one after the other, so that a flood of one kind holds
-// no other one up.
+// serveSubject answers the requests of a subject, of so many bytes at most, one after the other, so that a flood of one kind
+// holds no other one up.
 func (c *Conn) serveSubject(ctx context.Context, subject string, most int, answer func(*nats.Msg)) error {
 	waiting := make(chan *nats.Msg, maxRequests)
 	sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) {

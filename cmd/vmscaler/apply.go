@@ -79,7 +79,8 @@ func (c *applyCmd) run(cmd *cobra.Command) error {
 	}
 	var q bus.Query
 	c.sign(&q)
-	return c.apply(cmd, conn, status.Stages, bus.Apply{V: bus.Version, ID: rand.Text(), Groups: cfg.Groups, By: q.By, Reason: q.Reason})
+	order := bus.Apply{V: bus.Version, ID: rand.Text(), Groups: cfg.Groups, By: q.By, Reason: q.Reason}
+	return c.apply(cmd, conn, status.Stages, order)
 }
 
 // apply goes through the steps with the stages that are heard.

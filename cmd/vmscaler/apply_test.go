@@ -69,7 +69,8 @@ func TestApplyTakesTwoSteps(t *testing.T) {
 	order := func(step bus.ApplyStep, id string, groups []bus.Group) bus.Apply {
 		return bus.Apply{ID: id, Step: step, Groups: groups, By: "ann", Reason: "more load"}
 	}
-	prepare, commit, drop := order(bus.ApplyPrepare, "a", after.Groups), order(bus.ApplyCommit, "a", nil), order(bus.ApplyDrop, "a", nil)
+	prepare, commit := order(bus.ApplyPrepare, "a", after.Groups), order(bus.ApplyCommit, "a", nil)
+	drop := order(bus.ApplyDrop, "a", nil)
 	for name, tt := range map[string]struct {
 		steps []bus.Apply
 		host  error
@@ -88,9 +89,11 @@ func TestApplyTakesTwoSteps(t *testing.T) {
 		"somebody else's long before": {
 			steps: []bus.Apply{prepare, order(bus.ApplyPrepare, "b", after.Groups)}, later: preparedFor,
 		},
-		"what the host lacks":   {steps: []bus.Apply{prepare}, host: errors.New("no template"), want: "no template"},
-		"a stage does not":      {steps: []bus.Apply{prepare, commit}, stage: errors.New("it ends"), want: "it ends"},
-		"a program of its own":  {steps: []bus.Apply{order(bus.ApplyPrepare, "a", program.Groups)}, want: "groups web.hooks.launch: found what no group"},
+		"what the host lacks": {steps: []bus.Apply{prepare}, host: errors.New("no template"), want: "no template"},
+		"a stage does not":    {steps: []bus.Apply{prepare, commit}, stage: errors.New("it ends"), want: "it ends"},
+		"a program of its own": {
+			steps: []bus.Apply{order(bus.ApplyPrepare, "a", program.Groups)}, want: "groups web.hooks.launch: found what no group",
+		},
 		"no group":              {steps: []bus.Apply{order(bus.ApplyPrepare, "a", nil)}, want: "found none"},
 		"a step of later times": {steps: []bus.Apply{order("ponder", "a", nil)}, want: "does not know it"},
 		"the same again":        {steps: []bus.Apply{prepare, commit, prepare, commit}, holds: true},
@@ -144,19 +147,23 @@ func TestApplyBesideAReload(t *testing.T) {
 	if a := p.apply(t.Context(), bus.Apply{ID: "a", Step: bus.ApplyCommit}); !strings.Contains(a.Error, "have changed since") {
 		t.Errorf("committed %+v", a)
 	}
-	if max := p.groups()[0].Max; max != 7 {
-		t.Errorf("max %d, want that of the hangup", max)
+	if most := p.groups()[0].Max; most != 7 {
+		t.Errorf("max %d, want that of the hangup", most)
 	}
 }
 
 // Groups hold only when each stage that is heard agrees, and who lags behind is named.
 func TestRoundOfStages(t *testing.T) {
 	stages := []bus.Health{
-		{Stage: "bus", Instance: "kvm1-1"}, {Stage: "decider", Instance: "kvm1-1"}, {Stage: "collector", Instance: "kvm1-1"},
+		{Stage: "bus", Instance: "kvm1-1"},
+		{Stage: "decider", Instance: "kvm1-1"},
+		{Stage: "collector", Instance: "kvm1-1"},
 		{Stage: "actuator", Instance: "kvm2-7"},
 	}
-	one := bus.Applied{Step: bus.ApplyPrepare, Instance: "kvm1-1", Stages: []string{"decider", "collector"}, Spec: "s",
-		Changes: []bus.ApplyChange{{Group: "web", Sentence: "joins"}}}
+	one := bus.Applied{
+		Step: bus.ApplyPrepare, Instance: "kvm1-1", Stages: []string{"decider", "collector"}, Spec: "s",
+		Changes: []bus.ApplyChange{{Group: "web", Sentence: "joins"}},
+	}
 	two := bus.Applied{Step: bus.ApplyPrepare, Instance: "kvm2-7", Stages: []string{"actuator"}, Spec: "s", Changes: one.Changes}
 	but := func(a bus.Applied, change func(*bus.Applied)) bus.Applied { change(&a); return a }
 	wrong := but(one, func(a *bus.Applied) { a.Error = "no template" })
@@ -165,12 +172,16 @@ func TestRoundOfStages(t *testing.T) {
 		refusal, lag string
 		more         bool
 	}{
-		"all":            {answers: []bus.Applied{one, two}},
-		"one is silent":  {answers: []bus.Applied{one}, refusal: "by actuator kvm2-7", lag: "actuator kvm2-7: no answer", more: true},
-		"all are":        {refusal: "not answered within 30s by actuator kvm2-7, collector", lag: "decider kvm1-1: no answer"},
-		"one refuses":    {answers: []bus.Applied{wrong}, refusal: "kvm1-1 (decider, collector): no template", lag: "no template"},
-		"others also":    {answers: []bus.Applied{one, two, but(two, func(a *bus.Applied) { a.Instance = "kvm3-1" })}},
-		"another result": {answers: []bus.Applied{one, but(two, func(a *bus.Applied) { a.Spec = "t" })}, refusal: "would have different"},
+		"all":           {answers: []bus.Applied{one, two}},
+		"one is silent": {answers: []bus.Applied{one}, refusal: "by actuator kvm2-7", lag: "actuator kvm2-7: no answer", more: true},
+		"all are":       {refusal: "not answered within 30s by actuator kvm2-7, collector", lag: "decider kvm1-1: no answer"},
+		"one refuses": {
+			answers: []bus.Applied{wrong}, refusal: "kvm1-1 (decider, collector): no template", lag: "no template",
+		},
+		"others also": {answers: []bus.Applied{one, two, but(two, func(a *bus.Applied) { a.Instance = "kvm3-1" })}},
+		"another result": {
+			answers: []bus.Applied{one, but(two, func(a *bus.Applied) { a.Spec = "t" })}, refusal: "would have different",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, more := newRound(stages), false
@@ -280,7 +291,8 @@ func TestApplyOnSplitStages(t *testing.T) {
 		t.Errorf("again: %q, %v", out, err)
 	}
 	processes["collector"].stageErr = errors.New("it ends")
-	if out, err = apply("groups: [{name: web, max: 8}]"); err == nil || !strings.Contains(err.Error(), "kvm1-collector (collector): it ends") {
+	if out, err = apply("groups: [{name: web, max: 8}]"); err == nil ||
+		!strings.Contains(err.Error(), "kvm1-collector (collector): it ends") {
 		t.Errorf("one lags behind: %q, %v", out, err)
 	}
 }

@@ -99,7 +99,8 @@ func TestReloadOfWhoIsTold(t *testing.T) {
 	p.read = func() (config.Config, []config.Warning, error) { return after, nil, nil }
 	var log bytes.Buffer
 	p.log = zerolog.New(&log)
-	if _, err := p.reload(t.Context(), "SIGHUP", ""); err != nil || !strings.Contains(log.String(), "notify: read at the start only") {
+	_, err := p.reload(t.Context(), "SIGHUP", "")
+	if err != nil || !strings.Contains(log.String(), "notify: read at the start only") {
 		t.Errorf("where nobody is told: %v, log %s", err, &log)
 	}
 	log.Reset()

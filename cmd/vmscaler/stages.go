@@ -160,8 +160,8 @@ func (r *stageRun) serve(ctx context.Context) {
 	r.defers(func() { cancel(); <-ended })
 }
 
-// templates are those of the libvirt that the stages reach, for what is served over HTTP; nil where no stage does. Each question has
-// a connection of its own, which only reads.
+// templates are those of the libvirt that the stages reach, for what is served over HTTP; nil where no stage does. Each question
+// has a connection of its own, which only reads.
 func (r *stageRun) templates() func(context.Context) ([]web.TemplateState, error) {
 	if !r.o.has(app.StageCollector, app.StageActuator) {
 		return nil

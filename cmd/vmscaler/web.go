@@ -115,7 +115,8 @@ func (c *webCmd) follow(ctx context.Context, cmd *cobra.Command, s *web.Server, 
 }
 
 // newWeb is a server of a state folder's tokens.
-// newWeb is a server that has no bus yet; templates are those of the libvirt that this process reaches, nil of one that reaches none.
+// newWeb is a server that has no bus yet; templates are those of the libvirt that this process reaches, nil of one that reaches
+// none.
 func newWeb(
 	h httpFlags, cfg config.Config, log zerolog.Logger, templates func(context.Context) ([]web.TemplateState, error),
 ) *web.Server {

@@ -224,7 +224,8 @@ func TestCallsOfAStage(t *testing.T) {
 	h.Calls = append(h.Calls, h.Calls[0], bus.CallTime{API: "bus", Call: "save", Count: 1, Within: []uint64{1}})
 	e.Fold(*h)
 	got := text(t, e)
-	if want := "vmscaler_stage_call_duration_seconds api=libvirt call=start process=" + h.Instance + " stage=actuator 1.2405\n"; strings.Count(got, want) != 1 {
+	want := "vmscaler_stage_call_duration_seconds api=libvirt call=start process=" + h.Instance + " stage=actuator 1.2405\n"
+	if strings.Count(got, want) != 1 {
 		t.Errorf("want %q once in\n%s", want, got)
 	}
 	if strings.Contains(got, "call=save") {

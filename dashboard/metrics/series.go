@@ -69,7 +69,8 @@ var (
 
 	callDuration = desc(
 		"stage_call_duration_seconds",
-		"Duration of the calls that a stage has made since it started: of libvirt, without what they wait for their turn, and of the bus.",
+		"Duration of the calls that a stage has made since it started: of libvirt, without what they wait for their turn, "+
+			"and of the bus.",
 		"api",
 		"call",
 		labelProcess,

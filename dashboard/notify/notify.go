@@ -82,8 +82,8 @@ func check(targets []Target) error {
 	return nil
 }
 
-// Retarget has others be told from now on, without waiting for it. What waits for a target that stays as it is goes on waiting, and
-// what waits for another is dropped. One at a time may call it.
+// Retarget has others be told from now on, without waiting for it. What waits for a target that stays as it is goes on waiting,
+// and what waits for another is dropped. One at a time may call it.
 func (n *Notifier) Retarget(targets []Target) error {
 	if err := check(targets); err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// decodeBody reads one JSON object into a struct, and says in plain words which field is wrong: each is there once, and one of the
-// struct's.
+// decodeBody reads one JSON object into a struct, and says in plain words which field is wrong: each is there once, and one of
+// the struct's.
 func decodeBody(data []byte, into any) error {
 	known := fieldsOf(reflect.TypeOf(into).Elem())
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -105,7 +105,7 @@ func wrongType(err error) error {
 
 // wanted is what values of a type are, for people.
 func wanted(t reflect.Type) string {
-	switch t.Kind() { //nolint:exhaustive // the bodies have no others
+	switch t.Kind() {
 	case reflect.Pointer:
 		return wanted(t.Elem())
 	case reflect.String:

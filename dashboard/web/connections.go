@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// connections are those that are open, at most so many. Where one more comes, the oldest goes that has nothing asked for: who opens
-// many and never completes a request keeps no other one out.
+// connections are those that are open, at most so many. Where one more comes, the oldest goes that has nothing asked for: who
+// opens many and never completes a request keeps no other one out.
 type connections struct {
 	most int
 

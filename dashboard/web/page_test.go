@@ -22,7 +22,10 @@ func TestPage(t *testing.T) {
 		c.Explain = func(d *bus.Decision, _ []bus.Event) any { return explain.New(d, nil, time.UTC) }
 		c.Templates = func(context.Context) ([]TemplateState, error) {
 			return []TemplateState{
-				{Name: "demo", State: "ready", Format: "qcow2", CapacityBytes: 2 << 30, UsedBytes: 27 << 20, Clones: 5, Changed: new(time.Now())},
+				{
+					Name: "demo", State: "ready", Format: "qcow2", CapacityBytes: 2 << 30, UsedBytes: 27 << 20, Clones: 5,
+					Changed: new(time.Now()),
+				},
 				{Name: "old", State: "broken", Problem: hostile},
 			}, nil
 		}

@@ -109,8 +109,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	open := newConnections(maxConnections)
 	server := &http.Server{
-		Handler: open.serve(s.handler()), ConnContext: open.add, ConnState: open.changed, ReadHeaderTimeout: readWithin, ReadTimeout: readWithin,
-		WriteTimeout: writeWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeader, ErrorLog: quietLog(s.c.Log),
+		Handler: open.serve(s.handler()), ConnContext: open.add, ConnState: open.changed,
+		ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeader, ErrorLog: quietLog(s.c.Log),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	wg.Go(func() {

@@ -8,16 +8,16 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// own are the fields of a group that a host takes from its own file alone: by them a program runs, on the host or in a guest, a
-// file is opened, or something is reached. Who may have groups hold over the bus need not be root on each host. Whoever adds a
+// own are the fields of a group that a host takes from its own file alone: by them a program runs, on the host or in a guest,
+// a file is opened, or something is reached. Who may have groups hold over the bus need not be root on each host. Whoever adds a
 // field decides whether it is one of them: a test has the list of the others.
 var own = append([]string{
 	"cloud_init.ssh_keys", "cloud_init.user_data", "cloud_init.vendor_data", "cloud_init.network_config",
 	"network", "nics", "domain_xml", "hooks.launch", "hooks.remove", "checks", "fence.command",
 }, fixed...)
 
-// CheckApplied reports what is wrong with groups that somebody wants to hold over the bus, as [Problems]: each must be what a file
-// could say, and what a host takes from its own file alone must be as by default, or as one of known has it, which are the groups
+// CheckApplied reports what is wrong with groups that somebody wants to hold over the bus, as [Problems]: each must be what a
+// file could say, and what a host takes from its own file alone must be as by default, or as one of known has it, which are the groups
 // that hold and those of the file as it is now.
 func CheckApplied(groups []bus.Group, known ...[]bus.Group) error {
 	if len(groups) == 0 {

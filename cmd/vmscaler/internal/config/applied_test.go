@@ -54,25 +54,51 @@ func TestCheckApplied(t *testing.T) {
 		groups, file []bus.Group
 		want         string // "": it is right
 	}{
-		"the same":                           {groups: running},
-		"other numbers":                      {groups: change(func(g *bus.Group) { g.Max, g.Policy.UpperPercent = 9, 81 })},
-		"a group joins":                      {groups: beside(t, "groups: [{name: new, template: big, memory: 1GiB}]")},
-		"none":                               {want: "groups: found none"},
-		"a wrong number":                     {groups: change(func(g *bus.Group) { g.Max = 0 }), want: "groups[0].max: found 0, want"},
-		"min over max":                       {groups: change(func(g *bus.Group) { g.Min = 7 }), want: "groups[0].min: found 7, want at most max (4)"},
-		"a policy of ours":                   {groups: change(func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{"magic"} }), want: "policy.type: found"},
-		"twice":                              {groups: slices.Concat(running, running[:1]), want: "a name of its own"},
-		"a hostile name":                     {groups: change(func(g *bus.Group) { *g = bus.DefaultGroup(); g.Name = "web\nx: y" }), want: "groups[0].name: found"},
-		"another command":                    {groups: change(func(g *bus.Group) { g.Hooks.Launch[0].Command = "/bin/sh" }), want: "hooks.launch: found what no group"},
-		"a command":                          {groups: beside(t, "groups: [{name: new, "+other+"}]"), want: "groups new.hooks.launch: found what no group"},
-		"in the file by now":                 {groups: beside(t, "groups: [{name: new, "+other+"}]"), file: beside(t, "groups: [{name: new, "+other+"}]")},
-		"other user data":                    {groups: change(func(g *bus.Group) { g.CloudInit.UserData.Text += "#" }), want: "cloud_init.user_data"},
-		"the data of a file of another name": {groups: change(func(g *bus.Group) { g.CloudInit.UserData.File = "other" })},
-		"a file of the host":                 {groups: change(func(g *bus.Group) { g.CloudInit.UserData = bus.Text{Text: "file:/etc/shadow"} }), want: "cloud_init.user_data"},
-		"a bridge of the host": {
-			groups: change(func(g *bus.Group) { g.Hardware.NICs = []bus.NIC{{Type: bus.NICBridge, Source: "br0"}} }), want: "nics: found what no group",
+		"the same":       {groups: running},
+		"other numbers":  {groups: change(func(g *bus.Group) { g.Max, g.Policy.UpperPercent = 9, 81 })},
+		"a group joins":  {groups: beside(t, "groups: [{name: new, template: big, memory: 1GiB}]")},
+		"none":           {want: "groups: found none"},
+		"a wrong number": {groups: change(func(g *bus.Group) { g.Max = 0 }), want: "groups[0].max: found 0, want"},
+		"min over max": {
+			groups: change(func(g *bus.Group) { g.Min = 7 }),
+			want:   "groups[0].min: found 7, want at most max (4)",
 		},
-		"a token": {groups: change(func(g *bus.Group) { g.Policy.Prometheus.TokenFile = "/etc/shadow" }), want: "policy.prometheus.token_file"},
+		"a policy of ours": {
+			groups: change(func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{"magic"} }),
+			want:   "policy.type: found",
+		},
+		"twice": {groups: slices.Concat(running, running[:1]), want: "a name of its own"},
+		"a hostile name": {
+			groups: change(func(g *bus.Group) { *g = bus.DefaultGroup(); g.Name = "web\nx: y" }),
+			want:   "groups[0].name: found",
+		},
+		"another command": {
+			groups: change(func(g *bus.Group) { g.Hooks.Launch[0].Command = "/bin/sh" }),
+			want:   "hooks.launch: found what no group",
+		},
+		"a command": {
+			groups: beside(t, "groups: [{name: new, "+other+"}]"), want: "groups new.hooks.launch: found what no group",
+		},
+		"in the file by now": {
+			groups: beside(t, "groups: [{name: new, "+other+"}]"), file: beside(t, "groups: [{name: new, "+other+"}]"),
+		},
+		"other user data": {
+			groups: change(func(g *bus.Group) { g.CloudInit.UserData.Text += "#" }),
+			want:   "cloud_init.user_data",
+		},
+		"the data of a file of another name": {groups: change(func(g *bus.Group) { g.CloudInit.UserData.File = "other" })},
+		"a file of the host": {
+			groups: change(func(g *bus.Group) { g.CloudInit.UserData = bus.Text{Text: "file:/etc/shadow"} }),
+			want:   "cloud_init.user_data",
+		},
+		"a bridge of the host": {
+			groups: change(func(g *bus.Group) { g.Hardware.NICs = []bus.NIC{{Type: bus.NICBridge, Source: "br0"}} }),
+			want:   "nics: found what no group",
+		},
+		"a token": {
+			groups: change(func(g *bus.Group) { g.Policy.Prometheus.TokenFile = "/etc/shadow" }),
+			want:   "policy.prometheus.token_file",
+		},
 		"what no file says": {
 			groups: change(func(g *bus.Group) { g.Schedule = nil }), want: "what no config file says",
 		},
@@ -110,8 +136,8 @@ func TestGroupsTravel(t *testing.T) {
 
 // Who adds a field decides whether it may be chosen over the bus.
 func TestEachFieldIsOwnOrNot(t *testing.T) {
-	free := strings.Fields(`name template min max vcpus memory disk disks cpu machine firmware watchdog panic tpm hugepages pinning tags
-		ready_when ready_after identity boot_timeout shutdown_timeout drain scale_in victim_hook protect_new deletion_protection
+	free := strings.Fields(`name template min max vcpus memory disk disks cpu machine firmware watchdog panic tpm hugepages pinning
+		tags ready_when ready_after identity boot_timeout shutdown_timeout drain scale_in victim_hook protect_new deletion_protection
 		idle_to_zero wake_for blind_after dry_run repair max_lifetime maintenance refresh warm_pool brakes policy schedule
 		on_host_loss lost_after placement per_host_max`)
 	g := bus.DefaultGroup()
