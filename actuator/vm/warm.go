@@ -255,12 +255,7 @@ func (b *boot) awake() (ready bool, why string) {
 			why += b.setClock()
 			b.slept = false
 		}
-	case bus.ReadyLease:
-		if leased, err := hasLease(b.dom); err != nil || !leased {
-			return false, "it has no DHCP lease"
-		}
-		why = "it has a DHCP lease"
-	case bus.ReadyUptime:
+	case bus.ReadyLease, bus.ReadyUptime: // a lease may have run out meanwhile, which the guest does not know yet
 		why = "it goes on where it was"
 	default:
 		return false, fmt.Sprintf("ready_when: found %q, want agent, lease or uptime", b.spec.ReadyWhen)
