@@ -9,7 +9,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, p preparing, s suspended by a person, d draining.
+// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, p preparing, h handed over, s suspended by a
+// person, d draining.
 func poolOf(name, vms string) HostObservation {
 	h := HostObservation{ID: bus.HostID(name), Name: name, Time: t0}
 	for i, letter := range vms {
@@ -24,6 +25,8 @@ func poolOf(name, vms string) HostObservation {
 			vm.Phase, vm.State, vm.CPUPercent = bus.PhaseWarm, bus.StatePaused, nil
 		case 'p':
 			vm.Phase, vm.CPUPercent = bus.PhasePreparing, new(100.)
+		case 'h':
+			vm.Phase, vm.State, vm.CPUPercent, vm.PhaseSince, vm.Handed = bus.PhaseLaunching, bus.StatePaused, nil, t0, true
 		case 's':
 			vm.State, vm.CPUPercent = bus.StatePaused, nil
 		case 'd':
@@ -66,6 +69,7 @@ func TestWarmPoolOfEachHost(t *testing.T) {
 			"not from a host that nobody acts on", "1", "", 3,
 			hosts(trouble(poolOf("a", "rrw"), Unattended), poolOf("b", "")), "a 2+1, b 1+0",
 		},
+		{"one that is handed over counts before it runs", "2", "", 3, hosts(poolOf("a", "rrhw")), "a 3+1"},
 		{"the group grows: none is made", "2", "", 3, hosts(poolOf("a", "rrl")), "a 3+0"},
 		{"max leaves no other room", "3", "", 5, hosts(poolOf("a", "rrrr"), trouble(poolOf("b", "w"), Unattended)), "a 4+0, b 0+1"},
 		{

@@ -57,10 +57,16 @@ func TestWarmPool(t *testing.T) {
 	w.refused([]string{"replace", first, "--nats-url", p.url}, "warm pool")
 
 	// It serves, and nothing was made or started for that.
-	ask("scale", w.group, "2")
 	seen := len(p.all)
-	if e := p.untilEvent(first, bus.EventReady); !strings.Contains(e.Sentence, "its guest agent answers") {
+	ask("scale", w.group, "2")
+	e := p.untilEvent(first, bus.EventReady)
+	if !strings.Contains(e.Sentence, "its guest agent answers") {
 		t.Errorf("event %+v", e)
+	}
+	for _, of := range p.all {
+		if of.Event == bus.EventReady {
+			t.Logf("%s: ready %d ms after it was begun or handed over", of.VM, of.ElapsedMS)
+		}
 	}
 	of1 := events(p.all[seen:])
 	if handed := slices.Index(of1, first+" handover"); handed < 0 ||
@@ -127,6 +133,35 @@ func TestWarmPool(t *testing.T) {
 			t.Errorf("%s is %s, was %s", name, uuid, before[name])
 		}
 	}
+	p.stop()
+}
+
+// TestStoppedWarmPool: the VM that waits is shut down, and boots once more to serve, with the disk that it has.
+func TestStoppedWarmPool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(w.config("min: 1\nmax: 2\npolicy:\n  lower: 0\n  upper: 99\nwarm_pool:\n  size: 1\n  state: stopped"))
+	var waits bus.VM
+	p.until("one serves, and another is off and waits", func() bool {
+		for _, vm := range p.sample.VMs {
+			if vm.Phase == bus.PhaseWarm && vm.State == bus.StateShutoff {
+				waits = vm
+			}
+		}
+		return waits.Name != "" && p.decision.Inputs.Ready == 1 && p.decision.Inputs.Warm == 1
+	})
+	seen := len(p.all)
+	w.must("scale", w.group, "2", "--nats-url", p.url)
+	e := p.untilEvent(waits.Name, bus.EventReady)
+	t.Logf("from the pool to ready: %d ms", e.ElapsedMS)
+	if got := events(p.all[seen:]); !slices.Contains(got, waits.Name+" handover") || slices.Contains(got, waits.Name+" creating") {
+		t.Errorf("until it was ready there were %v", got)
+	}
+	p.untilReady(2)
+	if w.uuids()[waits.Name] != waits.UUID {
+		t.Error("it is another one")
+	}
+	p.until("its boot is no load", func() bool { return p.decision.Inputs.Ready == 2 && p.decision.Desired == 2 })
 	p.stop()
 }
 

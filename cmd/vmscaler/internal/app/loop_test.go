@@ -69,7 +69,7 @@ func (f *fleet) work() {
 	for _, vm := range f.vms {
 		switch {
 		case vm.up > 1:
-			if vm.up--; !vm.Meta.Handed.IsZero() {
+			if vm.up--; vm.up == 1 && !vm.Meta.Handed.IsZero() {
 				vm.State = bus.StateRunning
 			}
 		case vm.up == 1:
@@ -258,9 +258,9 @@ func (f *fleet) create(name string, phase bus.Phase) {
 func (f *fleet) warm(plan actuator.Actions) {
 	for _, v := range plan.HandOver {
 		vm := f.vm(v.UUID)
-		vm.up, vm.Meta.Phase, vm.Meta.Since, vm.Meta.Handed = 2, bus.PhaseLaunching, f.now, f.now
-		if vm.State == bus.StateShutoff || vm.State == bus.StateRunning {
-			vm.up, vm.State = 3, bus.StateRunning
+		vm.up, vm.Meta.Phase, vm.Meta.Since, vm.Meta.Handed = 3, bus.PhaseLaunching, f.now, f.now
+		if vm.State == bus.StateShutoff {
+			vm.State = bus.StateRunning
 		}
 	}
 	for _, v := range plan.Promote {
