@@ -95,19 +95,19 @@ func (c *Controls) check() error {
 // may ask; only the one that leads answers those that change a group's controls or wake it, and only the actuator that waits
 // answers the one for a hook.
 const (
-	VerbStatus  = "status"  // -> Status
-	VerbExplain = "explain" // -> Decision, the newest of the group that the Query names
-	VerbPause   = "pause"   // -> Controls; Scopes are paused as well, none means all
-	VerbResume  = "resume"  // -> Controls; Scopes are not paused any more, none means all
-	VerbDryRun  = "dry-run" // -> Controls; as On says
-	VerbScale   = "scale"   // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
-	VerbSet     = "set"     // -> Controls; the fields in Set differ from the file
-	VerbReset   = "reset"   // -> Controls; the fields in Keys are the file's again, none means all
-	VerbForget  = "forget"  // -> Status; the VMs of Host, which is silent, do not count any more
-	VerbHost    = "host"    // -> Status; as HostAction says of Host, for all groups
-	VerbRefresh = "refresh" // -> Refresh; as Refresh says
-	VerbHook    = "hook"    // -> HookAnswer; Action for the hook with Token
-	VerbWake    = "wake"    // -> Wake; the group of the subject keeps a VM at least for its WakeFor
+	VerbStatus  = "status"     // -> Status
+	VerbExplain = "explain"    // -> Decision, the newest of the group that the Query names
+	VerbPause   = "pause"      // -> Controls; Scopes are paused as well, none means all
+	VerbResume  = "resume"     // -> Controls; Scopes are not paused any more, none means all
+	VerbDryRun  = "dry-run"    // -> Controls; as On says
+	VerbScale   = "scale"      // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
+	VerbSet     = "set"        // -> Controls; the fields in Set differ from the file
+	VerbReset   = "reset"      // -> Controls; the fields in Keys are the file's again, none means all
+	VerbForget  = "forget"     // -> Status; the VMs of Host, which is silent, do not count any more
+	VerbHost    = "order-host" // -> Status; as HostAction says of Host, for all groups
+	VerbRefresh = "refresh"    // -> Refresh; as Refresh says
+	VerbHook    = "hook"       // -> HookAnswer; Action for the hook with Token
+	VerbWake    = "wake"       // -> Wake; the group of the subject keeps a VM at least for its WakeFor
 )
 
 // Query is the body of a request. An empty body is an empty Query.

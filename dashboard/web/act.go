@@ -155,7 +155,7 @@ func (s *Server) actions() []route {
 		act[bus.Controls](s, bus.VerbReset, group("reset"), "Let the file hold again", &ResetRequest{}),
 		act[bus.Refresh](s, bus.VerbRefresh, group("refresh"), "Begin, pause, resume or end a refresh", &RefreshRequest{}),
 		act[bus.Wake](s, bus.VerbWake, group("wake"), "Give a group that has no VM one, for a while", &Why{}),
-		act[bus.Status](s, bus.VerbHost, "/hosts/{host}/order", "Cordon, drain or uncordon a host", &HostRequest{}),
+		act[bus.Status](s, bus.VerbHost, "/hosts/{host}/order-host", "Cordon, drain or uncordon a host", &HostRequest{}),
 		act[bus.Status](s, bus.VerbForget, "/hosts/{host}/forget", "Count the VMs of a silent host no more", &Why{}),
 		act[bus.HookAnswer](s, bus.VerbHook, "/hooks/{token}", "Answer a hook that waits", &HookRequest{}),
 	}
