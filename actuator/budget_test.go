@@ -28,6 +28,7 @@ func TestLaunchFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, w := a.groups["web"], &worker{group: "web", name: "web-1"}
+	g.standing.lacks = 1
 	for i, want := range []struct {
 		wait  time.Duration
 		trial bool
