@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -171,7 +172,7 @@ func over(rows []scheduleRow, g bus.Group, s bus.Status) []scheduleRow {
 	}
 	d := s.Groups[i].Decision
 	now, rest := rows[0], rows[1:]
-	now.Min, now.Max = &d.Inputs.Min, &d.Inputs.Max
+	now.Min, now.Max = inForce(g, d.Controls, now.Time)
 	if d.SpecHash != g.Hash() {
 		now.note += "; the vmscaler that runs has another config of the group"
 	}
@@ -193,6 +194,20 @@ func over(rows []scheduleRow, g bus.Group, s bus.Status) []scheduleRow {
 		add(bus.ControlSet, scheduleRow{Min: least, Max: most})
 	}
 	return append(all, rest...)
+}
+
+// inForce is the min and max that hold: what a person has set in place of what the schedule has, and of one that is paused what it
+// had then.
+func inForce(g bus.Group, c bus.Controls, now time.Time) (least, most *int) {
+	if c.IsPaused(bus.ScopeSchedule) && c.ScheduleAt != nil {
+		now = *c.ScheduleAt
+	}
+	low, high := g.Min, g.Max
+	if timetable, err := schedule.New(g.Schedule); err == nil { // else its rows said so
+		low, high, _ = timetable.InForce(g, now, now)
+	}
+	least, most = cmp.Or(number(c.Set["min"]), &low), cmp.Or(number(c.Set["max"]), &high)
+	return new(min(*least, *most)), most
 }
 
 // number is what a field was set to; nil: it was not.

@@ -80,7 +80,7 @@ func TestOverTheSchedule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := bus.Decision{SpecHash: g.Hash(), Inputs: bus.Inputs{Min: 2, Max: 6}, Controls: bus.Controls{
+	d := bus.Decision{SpecHash: g.Hash(), Controls: bus.Controls{
 		Paused: []bus.Scope{bus.ScopeIn, bus.ScopeSchedule}, Desired: new(5), Set: map[string]string{"max": "6", "policy.upper": "60"},
 		By: "ann", Reason: "launch", Since: &at,
 	}}
@@ -89,7 +89,7 @@ func TestOverTheSchedule(t *testing.T) {
 	}
 	const said = " Fri 2026-05-08 12:00 "
 	got, _ := linesOf(over(rows, g, status(&d)), nil)
-	want := []string{"min 2, max 6", "paused: min and max stay, and what comes due is skipped", "desired 5", "max 6"}
+	want := []string{"min 4, max 6", "paused: min and max stay, and what comes due is skipped", "desired 5", "max 6"}
 	if len(got) != len(want)+len(rows)-1 {
 		t.Fatalf("got %q", got)
 	}
@@ -99,9 +99,20 @@ func TestOverTheSchedule(t *testing.T) {
 			t.Errorf("got %q, want %q in it", got[i], text)
 		}
 	}
+	d.Controls.Set["min"], d.Controls.ScheduleAt = "7", new(at.Add(-48*time.Hour))
+	if got := over(rows, g, status(&d))[0].String(); !strings.HasSuffix(got, "\tmin 6, max 6") {
+		t.Errorf("with a min beyond max: %q", got)
+	}
+	delete(d.Controls.Set, "min")
+	g.Schedule[0].From = "2026-05-08" // which had not begun when it was paused
+	d.SpecHash = g.Hash()
+	if got := over(rows, g, status(&d))[0].String(); !strings.HasSuffix(got, "\tmin 1, max 6") {
+		t.Errorf("paused before: %q", got)
+	}
 	d.SpecHash = "another"
-	if got := over(rows, g, status(&d))[0].String(); !strings.HasSuffix(got, "; the vmscaler that runs has another config of the group") {
-		t.Errorf("got %q", got)
+	const other = "; the vmscaler that runs has another config of the group"
+	if got := over(rows, g, status(&d))[0].String(); !strings.HasSuffix(got, other) {
+		t.Errorf("got %q, want %q", got, other)
 	}
 	for _, s := range []bus.Status{{}, status(nil)} {
 		if got := over(rows, g, s); len(got) != len(rows) {
