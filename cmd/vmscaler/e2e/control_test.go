@@ -70,7 +70,10 @@ func TestProtectedIsNotScaledIn(t *testing.T) {
 	p.untilReady(2)
 	newest := w.group + "-2"
 	before := w.uuids()[newest]
-	w.must("protect", newest)
+	w.must("protect", newest, "--reason", "I debug it")
+	if e := p.untilEvent(newest, bus.EventOrdered); e.By == "" || e.Reason != "I debug it" {
+		t.Errorf("the history is told %+v, want who protects it, and why", e)
+	}
 	p.until("the sample says so", func() bool {
 		for _, vm := range p.sample.VMs {
 			if vm.Name == newest {

@@ -181,11 +181,17 @@ func TestDown(t *testing.T) {
 	p.stop()
 	w.refused([]string{"down", w.group}, "--yes") // no terminal to ask on
 	w.refused([]string{"down", w.group + "x", "--yes"}, "found no group "+w.group+"x", "did you mean "+w.group)
-	w.must("down", w.group, "--yes")
+	w.must("down", w.group, "--yes", "-c", config, "--reason", "moved to kvm2")
 	if vms, files := w.vms(), w.files(); len(vms) > 0 || len(files) > 0 {
 		t.Errorf("left behind: %v %v", vms, files)
 	}
 	w.must("down", w.group, "--yes", "-c", config)
+	p = w.start(config)
+	if e := p.untilEvent(w.group+"-1", bus.EventRemoved); e.By == "" || e.Reason != "moved to kvm2" ||
+		!strings.Contains(e.Sentence, "with `vmscaler down`") {
+		t.Errorf("the history is told %+v, want who has removed it, and why", e)
+	}
+	p.stop()
 }
 
 // TestTemplateVanishes is fault 5 of the Bash loop: without its template it showed a VM that does not exist at 0 %.
