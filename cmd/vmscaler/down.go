@@ -111,8 +111,8 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 	return c.remove(cmd, hv, vms, app.RecordDir(stateDir(cfg)))
 }
 
-// remove removes the VMs, and notes in their records in a folder who has done it. Where there is no record of one, nobody will
-// say its end: that is an error of its own only where a reason was given, which is lost.
+// remove removes the VMs, and notes in their records in a folder who has done it. Where there is no record of one, as of a VM of
+// another machine, the history will not have that, which is said.
 func (c *downCmd) remove(cmd *cobra.Command, hv *libvirtHost, vms []vm.VM, dir string) error {
 	records := orphan.NewRecords(dir, hv.uri, "", "", zerolog.Nop())
 	uuids := map[string]string{}
@@ -120,8 +120,7 @@ func (c *downCmd) remove(cmd *cobra.Command, hv *libvirtHost, vms []vm.VM, dir s
 		uuids[one.Name] = one.UUID
 	}
 	var mu sync.Mutex
-	var lost []error
-	err := vm.Down(cmd.Context(), hv.conn, vms, c.timeout, func(e bus.Event) {
+	return vm.Down(cmd.Context(), hv.conn, vms, c.timeout, func(e bus.Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		fmt.Fprintf(cmd.OutOrStdout(), "%-12s %-9s %.1f s\n", e.VM, e.Event, float64(e.ElapsedMS)/1000)
@@ -129,11 +128,13 @@ func (c *downCmd) remove(cmd *cobra.Command, hv *libvirtHost, vms []vm.VM, dir s
 			return
 		}
 		err := records.End(uuids[e.VM], orphan.Ended{At: time.Now().UTC(), By: whoAsks(), Reason: string(c.reason)})
-		if err != nil && (c.reason != "" || !errors.Is(err, fs.ErrNotExist)) {
-			lost = append(lost, fmt.Errorf("%s is removed, but who has done it and why is not in the history: %w", e.VM, err))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s has no record of it, so the history will not say who has removed it\n", e.VM, dir)
+		case err != nil:
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: the history will not say who has removed it: %s\n", e.VM, err)
 		}
 	})
-	return errors.Join(append(lost, err)...)
 }
 
 // allowed refuses what the group's deletion protection keeps, by its VMs' metadata, which holds without a config, and by the
