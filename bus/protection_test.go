@@ -21,7 +21,8 @@ func TestProtection(t *testing.T) {
 			`protected from scaling in, by ann@kvm1 ("a \"<b>\"")`,
 		},
 		{
-			bus.Protection{Since: at, By: "ann@kvm1"}, `<protect off="2026-05-04T12:00:00Z" by="ann@kvm1"/>`,
+			bus.Protection{Since: at, By: "ann@kvm1"},
+			`<protect off="2026-05-04T12:00:00Z" by="ann@kvm1"/>`,
 			"not protected from scaling in any more, by ann@kvm1",
 		},
 	} {

@@ -29,9 +29,9 @@ func hookCommand(g *globals) *cobra.Command {
 		Use:   "hook " + strings.Join(hookActions(), "|") + " TOKEN",
 		Short: "Answer the hook that a VM waits for",
 		Long: long(`
-Answer the hook that a VM waits for. TOKEN is in the event "waiting", which a group with "wait_for: bus" says, and in "vmscaler hook list". With
-"continue" the VM goes on; with "abandon" a VM that was launched is removed and another one made, and one that is to be
-removed goes all the same; a "heartbeat" makes it wait for the time-out once more, from now.`),
+Answer the hook that a VM waits for. TOKEN is in the event "waiting", which a group with "wait_for: bus" says, and in
+"vmscaler hook list". With "continue" the VM goes on; with "abandon" a VM that was launched is removed and another one made,
+and one that is to be removed goes all the same; a "heartbeat" makes it wait for the time-out once more, from now.`),
 		Example: "  nats sub --raw 'vmscaler.lifecycle.*.*.waiting'\n  vmscaler hook continue K3VN4TQF2WJ6X7YBZL5AAAAAAA",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := exactArgs(2)(cmd, args); err != nil {
