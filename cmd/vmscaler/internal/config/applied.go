@@ -31,6 +31,11 @@ func CheckApplied(groups []bus.Group, known ...[]bus.Group) error {
 	plain := make([]bus.Group, len(groups))
 	for i, g := range groups {
 		plain[i] = withoutFiles(g)
+		for _, file := range filesOf(g) {
+			if !isPath(file) {
+				return fmt.Errorf("group %s: found the file name %q, want %s", bus.Clip(g.Name, maxShown), bus.Clip(file, maxShown), wantFile)
+			}
+		}
 		for _, path := range foreign(plain[i], references) {
 			problems = append(problems, Problem{
 				Field: "groups " + bus.Clip(g.Name, maxShown) + "." + path, Found: "what no group of this host's config file has",
@@ -76,6 +81,16 @@ func sameField(a, b bus.Group, path string) bool {
 	wordA, belowA := groupFields(&a).find(path).render()
 	wordB, belowB := groupFields(&b).find(path).render()
 	return wordA == wordB && slices.Equal(belowA, belowB)
+}
+
+// filesOf are the names of the files that a group's texts are from.
+func filesOf(g bus.Group) (names []string) {
+	for _, t := range append([]bus.Text{
+		g.CloudInit.UserData, g.CloudInit.VendorData, g.CloudInit.NetworkConfig, g.Hardware.DomainXML,
+	}, g.CloudInit.SSHKeys...) {
+		names = append(names, t.File)
+	}
+	return names
 }
 
 // withoutFiles is a group without which files its texts are from: a name says nothing of the text.

@@ -91,6 +91,9 @@ func TestCheckApplied(t *testing.T) {
 			groups: change(func(g *bus.Group) { g.CloudInit.UserData = bus.Text{Text: "file:/etc/shadow"} }),
 			want:   "cloud_init.user_data",
 		},
+		"a file with a hostile name": {
+			groups: change(func(g *bus.Group) { g.CloudInit.UserData.File = "a\x1b[2J" }), want: "found the file name",
+		},
 		"a bridge of the host": {
 			groups: change(func(g *bus.Group) { g.Hardware.NICs = []bus.NIC{{Type: bus.NICBridge, Source: "br0"}} }),
 			want:   "nics: found what no group",
