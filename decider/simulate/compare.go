@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ type Plan struct {
 	Boots    []time.Duration
 	Seeds    int // runs with different noise, at least 1
 	Params   Params
+	AtOnce   int // runs at a time; 0: as many as there are CPUs
 	// Keep is of how many seconds a point is kept, of each trace's run with the first boot time and seed; 0 is none.
 	Keep int
 	// Begins is called as the n-th of so many runs begins, never twice at a time; it may be nil.
@@ -31,7 +33,7 @@ type Result struct {
 	Points  []Point       `json:"points,omitempty"`
 }
 
-// Compare runs all policies on all traces, with as many runs at a time as there are CPUs. The results come in the order
+// Compare runs all policies on all traces, with as many runs at a time as the plan says. The results come in the order
 // of traces, boot times and policies. It ends early with the context's cause.
 func Compare(ctx context.Context, p Plan) ([]Result, error) {
 	var results []Result
@@ -52,7 +54,7 @@ func Compare(ctx context.Context, p Plan) ([]Result, error) {
 	var wg sync.WaitGroup
 	next := make(chan int)
 	failed := make([]error, len(results))
-	for range runtime.GOMAXPROCS(0) {
+	for range cmp.Or(p.AtOnce, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for i := range next {
 				failed[i] = p.run(ctx, byName[results[i].Trace], &results[i])
