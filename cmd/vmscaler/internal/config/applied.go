@@ -17,8 +17,8 @@ var own = append([]string{
 }, fixed...)
 
 // CheckApplied reports what is wrong with groups that somebody wants to hold over the bus, as [Problems]: each must be what a
-// file could say, and what a host takes from its own file alone must be as by default, or as one of known has it, which are the groups
-// that hold and those of the file as it is now.
+// file could say, and what a host takes from its own file alone must be as by default, or as one of known has it, which are the
+// groups that hold and those of the file as it is now.
 func CheckApplied(groups []bus.Group, known ...[]bus.Group) error {
 	if len(groups) == 0 {
 		return errors.New("groups: found none, want one or more")
