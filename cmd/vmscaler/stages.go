@@ -136,7 +136,7 @@ func (r *stageRun) serve(ctx context.Context) {
 	if r.o.has(app.StageDashboard) && !r.o.plain {
 		log = zerolog.Nop() // the terminal is the dashboard's
 	}
-	r.stages.Web = newWeb(*r.o.http, r.cfg, log, r.templates())
+	r.stages.Web = newWeb(*r.o.http, r.cfg, log, r.reload.groups, r.templates())
 	r.stages.Web.Waiting("it waits for libvirt, or for the bus")
 	serve := func(ctx context.Context) error {
 		return r.stages.Web.ServeWhenFree(ctx, r.cfg.HTTPListen, func(error) {})

@@ -78,7 +78,7 @@ func (c *webCmd) run(cmd *cobra.Command) error {
 	}
 	warnOfListener(cmd.ErrOrStderr(), cfg, listener.Addr())
 	fmt.Fprintf(cmd.ErrOrStderr(), "serving %s/\n", site(cfg, listener.Addr()))
-	s := newWeb(c.http, cfg, log, nil)
+	s := newWeb(c.http, cfg, log, func() []bus.Group { return cfg.Groups }, nil)
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	served := make(chan error, 1)
@@ -114,16 +114,16 @@ func (c *webCmd) follow(ctx context.Context, cmd *cobra.Command, s *web.Server, 
 	return s.Follow(ctx, b)
 }
 
-// newWeb is a server of a state folder's tokens.
-// newWeb is a server that has no bus yet; templates are those of the libvirt that this process reaches, nil of one that reaches
-// none.
+// newWeb is a server that has no bus yet, with a state folder's tokens; groups are those of the config that hold, templates those
+// of the libvirt that this process reaches, nil of one that reaches none.
 func newWeb(
-	h httpFlags, cfg config.Config, log zerolog.Logger, templates func(context.Context) ([]web.TemplateState, error),
+	h httpFlags, cfg config.Config, log zerolog.Logger, groups func() []bus.Group,
+	templates func(context.Context) ([]web.TemplateState, error),
 ) *web.Server {
 	return web.New(web.Config{
 		PerVM: h.perVM, Now: time.Now, Log: log, Tokens: web.Tokens{Dir: web.TokensDir(stateDir(cfg))},
 		Closed: cfg.BusTaps == config.No, Cert: cfg.HTTPCert, Key: cfg.HTTPKey,
-		Templates: templates,
+		Templates: templates, Replay: replayer(groups),
 		Explain: func(d *bus.Decision, events []bus.Event) any {
 			return explain.New(d, explain.Held(d, events), time.Local)
 		},

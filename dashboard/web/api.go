@@ -63,6 +63,7 @@ func (s *Server) routes() []route {
 		get("/groups/{group}", "One group", bus.GroupStatus{}, s.group),
 		get("/groups/{group}/decision", "Its newest decision", bus.Decision{}, s.decision),
 		get("/groups/{group}/explain", "Why it has the size it has, and what would change it", nil, s.explain),
+		get("/groups/{group}/replay", "What policies would have made of its last 24 hours, which takes seconds", Replay{}, s.replay),
 		get("/groups/{group}/past", "Its size and CPU over the last hour", []model.Point{}, s.past),
 		get("/groups/{group}/events", "What happened to it, the oldest first", []Happening{}, s.events, since...),
 		get("/events", "What happened to all groups", []Happening{}, s.events, since...),

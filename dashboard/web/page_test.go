@@ -20,6 +20,7 @@ func TestPage(t *testing.T) {
 	t.Parallel()
 	s := newAPISite(t, scaled, func(c *Config) {
 		c.Explain = func(d *bus.Decision, _ []bus.Event) any { return explain.New(d, nil, time.UTC) }
+		c.Replay = func(context.Context, string, []bus.Demand, time.Duration) (Replay, error) { return Replay{}, nil }
 		c.Templates = func(context.Context) ([]TemplateState, error) {
 			return []TemplateState{
 				{
@@ -61,6 +62,8 @@ func TestPage(t *testing.T) {
 	if got := b.Value(`document.querySelectorAll("#templates tr")[1].children[3].textContent`); got != "broken: "+hostile {
 		t.Errorf("a broken template is %q", got)
 	}
+	b.Click("#group", "Replay")
+	b.Until(`document.querySelector("#replayed").textContent.startsWith("nothing is recorded of group web yet")`)
 	feed(3, "web-1", "web-2", "web-3") // it is live
 	b.Until(`document.querySelector("#vms").children.length === 3`)
 	b.Until(`document.querySelector("#cpu path")?.getAttribute("d").includes("L")`)

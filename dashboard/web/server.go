@@ -42,8 +42,10 @@ type Config struct {
 	Explain func(d *bus.Decision, events []bus.Event) any
 	// Templates are those of the libvirt that this process reaches; nil: it reaches none.
 	Templates func(context.Context) ([]TemplateState, error)
-	Now       func() time.Time
-	Log       zerolog.Logger
+	// Replay has policies replay what was asked of a group, whose VMs boot for so long; nil: none does.
+	Replay func(ctx context.Context, group string, minutes []bus.Demand, boot time.Duration) (Replay, error)
+	Now    func() time.Time
+	Log    zerolog.Logger
 }
 
 // Server serves what it hears from a bus, once it has one.
@@ -56,6 +58,7 @@ type Server struct {
 	// histories has an element for each that reads the history.
 	histories   chan struct{}
 	streams     chan struct{} // the same for pages that are open
+	replays     chan struct{} // the same for pasts that are replayed
 	views       views
 	templates   templates
 	listenAgain time.Duration // between two tries to get its address
@@ -80,7 +83,7 @@ type Bus struct {
 func New(c Config) *Server {
 	s := &Server{
 		c: c, model: model.New(c.Now(), sizes), histories: make(chan struct{}, historiesAtOnce), listenAgain: 5 * time.Second,
-		streams: make(chan struct{}, streamsAtMost),
+		streams: make(chan struct{}, streamsAtMost), replays: make(chan struct{}, 1),
 	}
 	s.exporter = metrics.NewExporter(c.PerVM, s.read)
 	s.Waiting("it has no bus yet")
@@ -110,7 +113,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	open := newConnections(maxConnections)
 	server := &http.Server{
 		Handler: open.serve(s.handler()), ConnContext: open.add, ConnState: open.changed,
-		ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeader, ErrorLog: quietLog(s.c.Log),
+		ReadHeaderTimeout: readWithin, ReadTimeout: readWithin, WriteTimeout: writeWithin, IdleTimeout: idleWithin,
+		MaxHeaderBytes: maxHeader, ErrorLog: quietLog(s.c.Log),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	wg.Go(func() {

@@ -7,6 +7,7 @@ const pastLasts = 3600e3;
 let view = null; // the newest
 let past = { group: "", points: [] };
 let templates = { at: 0, all: [] };
+let replayed = { group: "" };
 let explained = { decision: "", at: 0, busy: false };
 
 // chosen is the group that the address names, or the first.
@@ -124,6 +125,30 @@ async function explain(g) {
 	}
 }
 
+// replay asks what policies would have made of the last day of the chosen group: when somebody wants to know, as it takes seconds.
+async function replay() {
+	const g = chosen();
+	if (!g || byId("replay").disabled) return;
+	byId("replay").disabled = true;
+	showReplay({ group: g.name, text: "replaying" });
+	try {
+		const r = await call("GET", `/groups/${encodeURIComponent(g.name)}/replay`);
+		const unsure = [[r.unknown_percent, "unknown"], [r.saturated_percent, "with full VMs"]].filter(([share]) => share > 1).map(([share, what]) => `, ${percent(share)} of it ${what}`);
+		showReplay({ group: g.name, text: `${r.minutes} minutes from ${new Date(r.from).toLocaleString()}${unsure.join("")}; lower is better`, policies: r.policies });
+	} catch (error) {
+		showReplay({ group: g.name, text: error.message });
+	} finally {
+		byId("replay").disabled = false;
+	}
+}
+
+function showReplay(r) {
+	replayed = r;
+	say(byId("replayed"), r.text ?? "");
+	byId("replay-table").hidden = !r.policies;
+	keep(byId("replays"), r.policies ?? [], (p) => p.policy, () => row(6), (tr, p) => fill(tr, [p.policy, p.vm_hours.toFixed(1), p.actions_per_hour.toFixed(1), percent(p.lost_percent), percent(p.high_percent), p.cost.toFixed(2)]));
+}
+
 function showRest() {
 	keep(byId("events"), view.entries, (e) => `${e.time} ${e.group} ${e.vm} ${e.what}`, () => row(5, 4), (tr, e) => {
 		fill(tr, [clock(e.time), e.group, e.vm ?? "", e.what, e.sentence]);
@@ -173,6 +198,7 @@ function show() {
 	showRest();
 	listTemplates();
 	document.title = g ? `${g.name}: ${g.ready} of ${g.now?.desired ?? "?"} ready – vmscaler` : "vmscaler";
+	if (g && replayed.group !== g.name && !byId("replay").disabled) showReplay({ group: g.name });
 	if (g) {
 		remember(g);
 		explain(g);
@@ -211,6 +237,7 @@ function listen() {
 	};
 }
 
+byId("replay").addEventListener("click", replay);
 addEventListener("hashchange", show);
 addEventListener("resize", show);
 byId("filter").addEventListener("input", show);
