@@ -310,6 +310,7 @@ func (d *Decision) bounds() error {
 	}
 	b.attach(d.Attach)
 	b.hosts(d.Hosts)
+	b.text("risk", d.Risk)
 	b.count("places", len(d.Places), MaxHosts)
 	for _, part := range []interface{ bounds() error }{&d.Controls, d.Refresh} {
 		if b.err == nil {

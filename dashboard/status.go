@@ -99,6 +99,9 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	for _, h := range bus.HostsByName(d.Hosts) {
 		lines = append(lines, fmt.Sprintf("  host %s is %s for %s: %s", h.Host, h.State, spell(now.Sub(h.Since)), h.Reason))
 	}
+	if d.Risk != "" {
+		lines = append(lines, "  "+d.Risk)
+	}
 	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
 		lines = append(lines, fmt.Sprintf("  refresh %s: %s", r.Phase, r.Sentence))
 	}

@@ -18,8 +18,8 @@ type HostOrders map[bus.HostID]bus.HostOrder
 // hostOrdersKey is where they are kept; no group's key has no dot.
 const hostOrdersKey = "hosts"
 
-// loadHostOrders reads what is kept for the decider that begins to lead; where nothing is kept, what was said lasts as long as this
-// process.
+// loadHostOrders reads what is kept for the decider that begins to lead; where nothing is kept, what was said lasts as long as
+// this process.
 func (d *Decider) loadHostOrders(ctx context.Context) error {
 	kept := HostOrders{}
 	err := d.conn.Load(ctx, hostOrdersKey, &kept)
@@ -110,8 +110,8 @@ func (d *Decider) orderHost(ctx context.Context, r client.Request) error {
 	return r.Answer(d.status(""))
 }
 
-// drainHosts orders that others take the places of VMs of hosts that are drained, as many at a time as the group's maintenance lets be
-// replaced, and only while there is another host for one. It reports whether there are any more.
+// drainHosts orders that others take the places of VMs of hosts that are drained, as many at a time as the group's maintenance
+// lets be replaced, and only while there is another host for one. It reports whether there are any more.
 func (s *situation) drainHosts() (more bool) {
 	repairs := !s.state.Controls.IsPaused(bus.ScopeRepair) && !s.state.Controls.DryRun && !s.spec.DryRun
 	if !s.state.HasSample || !repairs || s.obs.incomplete() != "" || s.obs.Awaited != nil || s.obs.Fresh == 0 {

@@ -29,7 +29,9 @@ func TestHostOrders(t *testing.T) {
 		host   string
 		action bus.HostAction
 		code   bus.RefusalCode
-	}{{"kvm9", bus.HostCordon, bus.RefusedUnknown}, {"kvm1", "shoot", bus.RefusedMalformed}, {"", bus.HostDrain, bus.RefusedUnknown}} {
+	}{
+		{"kvm9", bus.HostCordon, bus.RefusedUnknown}, {"kvm1", "shoot", bus.RefusedMalformed}, {"", bus.HostDrain, bus.RefusedUnknown},
+	} {
 		var refused *bus.RefusedError
 		if err := ask(tt.host, tt.action); !errors.As(err, &refused) || refused.Code != tt.code {
 			t.Errorf("%s %q: %v, want %s", tt.action, tt.host, err, tt.code)
@@ -41,7 +43,8 @@ func TestHostOrders(t *testing.T) {
 	if err := ask("kvm2", bus.HostCordon); err != nil {
 		t.Fatal(err)
 	}
-	if e := bustest.Receive(t, events, "event"); e.Sentence != `host kvm2 is cordoned; by ann@kvm1 ("new memory")` || e.By != "ann@kvm1" ||
+	e := bustest.Receive(t, events, "event")
+	if e.Sentence != `host kvm2 is cordoned; by ann@kvm1 ("new memory")` || e.By != "ann@kvm1" ||
 		e.Event != bus.EventHost {
 		t.Errorf("told %+v", e)
 	}

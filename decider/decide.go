@@ -51,7 +51,7 @@ func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decis
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
 	d.Shadow, next.Shadows = s.shadows(v)
-	d.Hosts = next.Standings.shown(s.obs)
+	d.Hosts, d.Risk = next.Standings.shown(s.obs), bus.Cut(risk(s.spec, s.obs))
 	if d.HasSample {
 		s.share(&d, &next)
 	}

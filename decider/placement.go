@@ -2,8 +2,9 @@ package decider
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"slices"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -14,7 +15,7 @@ type candidate struct {
 	HostObservation
 	vms   int    // of the group, with those that are placed in this evaluation
 	added int    // of them, the latter
-	hash  uint32 // of group and host: an order of its own for each group
+	hash  uint64 // of group and host: an order of its own for each group
 	why   string // it can have none; "": it can
 	later bool   // it might have one once its actuator, or room, is there
 }
@@ -25,9 +26,8 @@ type candidates []*candidate
 func candidatesOf(spec bus.Group, obs Observation) candidates {
 	all := make(candidates, 0, len(obs.Hosts))
 	for _, h := range obs.Hosts {
-		hash := fnv.New32()
-		_, _ = fmt.Fprintf(hash, "%s/%s", spec.Name, h.ID) // a hash takes everything
-		c := &candidate{HostObservation: h, vms: h.kept(), hash: hash.Sum32()}
+		hash := sha256.Sum256([]byte(spec.Name + "/" + string(h.ID)))
+		c := &candidate{HostObservation: h, vms: h.kept(), hash: binary.BigEndian.Uint64(hash[:])}
 		switch {
 		case h.Order != nil:
 			c.why = "a person wants no new VM there"

@@ -332,8 +332,8 @@ func TestLostHostUnderAnotherDecider(t *testing.T) {
 	}
 }
 
-// A host that is cordoned has no new VM, also in place of one that dies; one that is drained hands its VMs over, the new ones first, and
-// as many at a time as maintenance lets be replaced.
+// A host that is cordoned has no new VM, also in place of one that dies; one that is drained hands its VMs over, the new ones
+// first, and as many at a time as maintenance lets be replaced.
 func TestCordonAndDrain(t *testing.T) {
 	f := newSite(t, 3, 4, bounds(1, 16))
 	f.step()

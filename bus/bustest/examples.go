@@ -90,6 +90,7 @@ func Decision() *bus.Decision {
 			VM: "web-6", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", By: "ann@kvm1.example.org", Reason: "looked at",
 			At: Noon.Add(-time.Second), Until: Noon.Add(29 * time.Second), KeepSize: true,
 		}},
+		Risk: "without host kvm1.example.org, which has 2 VMs, the others have places for 0 of min 1",
 		Places: []bus.Place{
 			{Host: "kvm1.example.org", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", VMs: 2, Score: 2},
 			{

@@ -39,12 +39,12 @@ func hostOrderCommand(g *globals, action bus.HostAction) *cobra.Command {
 	c := &hostOrderCmd{g: g, action: action}
 	texts := map[bus.HostAction][2]string{
 		bus.HostCordon: {"Have no new VM made on a host", `
-Have no new VM of any group made on a host. Its VMs serve on; one that dies there is replaced on another host. That lasts, also over
-changes of the decider, until host uncordon.`},
+Have no new VM of any group made on a host. Its VMs serve on; one that dies there is replaced on another host. That lasts,
+also over changes of the decider, until host uncordon.`},
 		bus.HostDrain: {"Have others take the places of a host's VMs, on other hosts", `
-Have no new VM made on a host, and others take the places of its VMs on the other hosts: as many at a time as each group's maintenance
-lets be replaced, the new ones first, with hooks and drain as always. VMs that a person has set aside stay. "vmscaler host list" says
-"drained" once none is left. That lasts, also over changes of the decider, until host uncordon.`},
+Have no new VM made on a host, and others take the places of its VMs on the other hosts: as many at a time as each group's
+maintenance lets be replaced, the new ones first, with hooks and drain as always. VMs that a person has set aside stay.
+"vmscaler host list" says "drained" once none is left. That lasts, also over changes of the decider, until host uncordon.`},
 		bus.HostUncordon: {"Let a host have new VMs again", `
 Let a host have new VMs again. VMs that are being replaced already, as it was being drained, are replaced all the same.`},
 	}

@@ -103,6 +103,9 @@ func (e *Explanation) measured(d *bus.Decision) {
 		}
 		e.add("host "+h.Host, effect, "%s: %s", h.State, h.Reason)
 	}
+	if d.Risk != "" {
+		e.add("hosts", "", "%s", d.Risk)
+	}
 	if in.Protected > 0 {
 		effect := ""
 		if d.Direction == bus.In && in.Protected > d.Desired {

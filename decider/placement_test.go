@@ -1,0 +1,129 @@
+package decider
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// place is a host with so many VMs, cores that are busy so much, and memory of which so much is free.
+func place(id string, vms int, cpu float64, freeMiB int) HostObservation {
+	h := HostObservation{ID: bus.HostID(id), Name: id, Time: t0, Load: bus.Host{
+		CPUPercent: &cpu, Cores: 8, MemoryMiB: 8192, MemoryFreeMiB: &freeMiB,
+	}}
+	for i := range vms {
+		vm := ready(50)
+		vm.Name, vm.UUID = fmt.Sprint("web-", id, i), fmt.Sprint(id, i)
+		h.VMs = append(h.VMs, vm)
+	}
+	return h
+}
+
+// changed is a host with something else.
+func changed(h HostObservation, change func(*HostObservation)) HostObservation {
+	change(&h)
+	return h
+}
+
+func TestPlacement(t *testing.T) {
+	cordoned := func(h *HostObservation) { h.Order = &bus.HostOrder{Action: bus.HostCordon} }
+	full := func(h *HostObservation) { h.Full = true }
+	for _, tt := range []struct {
+		name      string
+		placement bus.Placement
+		most      int // per host
+		desired   int
+		hosts     []HostObservation
+		want      string
+	}{
+		{"spread", bus.PlaceSpread, 0, 6, []HostObservation{place("a", 3, 0, 8000), place("b", 1, 90, 100)}, "a3 b3"},
+		{"pack", bus.PlacePack, 0, 6, []HostObservation{place("a", 3, 0, 8000), place("b", 1, 90, 100)}, "a5 b1"},
+		{"pack, but one is full", bus.PlacePack, 0, 6, []HostObservation{changed(place("a", 3, 0, 8000), full), place("b", 1, 0, 800)},
+			"a3 b3"},
+		{"pack up to the most of a host", bus.PlacePack, 4, 6, []HostObservation{place("a", 3, 0, 8000), place("b", 1, 0, 800)},
+			"a4 b2"},
+		{"all have the most of a host", bus.PlaceSpread, 2, 6, []HostObservation{place("a", 2, 0, 8000), place("b", 1, 0, 800)},
+			"a2 b2"},
+		{"weighted, by memory", bus.PlaceWeighted, 0, 3, []HostObservation{place("a", 1, 10, 2000), place("b", 1, 10, 8000)}, "a1 b2"},
+		{"weighted, by cores", bus.PlaceWeighted, 0, 3, []HostObservation{place("a", 1, 90, 4000), place("b", 1, 10, 4000)}, "a1 b2"},
+		{"weighted, what is not known is taken", bus.PlaceWeighted, 0, 3, []HostObservation{
+			changed(place("a", 1, 10, 0), func(h *HostObservation) { h.Load = bus.Host{} }), place("b", 1, 50, 4000),
+		}, "a1 b2"},
+		{"cordoned", bus.PlaceSpread, 0, 3, []HostObservation{changed(place("a", 0, 0, 0), cordoned), place("b", 1, 0, 0)}, "a0 b3"},
+		{"all cordoned", bus.PlaceSpread, 0, 3, []HostObservation{changed(place("a", 0, 0, 0), cordoned)}, "a0"},
+		{"returning", bus.PlaceSpread, 0, 3, []HostObservation{
+			changed(place("a", 0, 0, 0), func(h *HostObservation) { h.State = bus.HostReturning }), place("b", 1, 0, 0),
+		}, "a0 b3"},
+		{"told to make them already", bus.PlaceSpread, 0, 4, []HostObservation{
+			changed(place("a", 1, 0, 0), func(h *HostObservation) { h.Told = 3 }), place("b", 1, 0, 0),
+		}, "a3 b1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := spec(bounds(1, 9))
+			g.Placement, g.PerHostMax = tt.placement, tt.most
+			shares := split(g, order{scaleIn: g.ScaleIn}, bus.Out, tt.desired, Observation{Hosts: tt.hosts})
+			var got []string
+			for _, h := range tt.hosts {
+				got = append(got, fmt.Sprint(h.ID, shares[h.ID].VMs))
+			}
+			if text := strings.Join(got, " "); text != tt.want {
+				t.Errorf("%s, want %s", text, tt.want)
+			}
+		})
+	}
+}
+
+// Not all groups begin on the same one of hosts that are alike, and each does so every time.
+func TestPlacementOfSeveralGroups(t *testing.T) {
+	obs := Observation{Hosts: []HostObservation{place("kvm1", 0, 0, 0), place("kvm2", 0, 0, 0), place("kvm3", 0, 0, 0)}}
+	first := map[bus.HostID]int{}
+	for i := range 60 {
+		g := spec(func(g *bus.Group) { g.Name = strings.Repeat(string(rune('a'+i%26)), 1+i/26) })
+		best := candidatesOf(g, obs).best(g)
+		if again := candidatesOf(g, obs).best(g); again.ID != best.ID {
+			t.Fatalf("group %s: %s, and then %s", g.Name, best.ID, again.ID)
+		}
+		first[best.ID]++
+	}
+	for _, h := range obs.Hosts {
+		if first[h.ID] < 10 {
+			t.Errorf("%d of 60 groups begin on %s: %v", first[h.ID], h.ID, first)
+		}
+	}
+}
+
+// The answer to explain has the hosts as places, the best first, and why the others are none.
+func TestPlaces(t *testing.T) {
+	g := spec(bounds(1, 9), func(g *bus.Group) { g.PerHostMax = 2 })
+	full := changed(place("d", 0, 0, 0), func(h *HostObservation) { h.Full = true })
+	got := places(g, Observation{Hosts: []HostObservation{place("a", 2, 0, 0), place("b", 1, 0, 0), place("c", 0, 0, 0), full}})
+	if len(got) != 4 || got[0].Host != "c" || got[1].Host != "b" || got[0].Why != "" {
+		t.Fatalf("%+v", got)
+	}
+	if why := got[2].Why + got[3].Why; !strings.Contains(why, "per_host_max") || !strings.Contains(why, "room") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestRisk(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		least int
+		hosts []HostObservation
+		want  string
+	}{
+		{"the others have room", 4, []HostObservation{place("a", 3, 0, 100), place("b", 1, 0, 4096)}, ""},
+		{"they have not", 4, []HostObservation{place("a", 3, 0, 100), place("b", 1, 0, 600)},
+			"without host a, which has 3 VMs, the others have places for 3 of min 4"},
+		{"not known", 4, []HostObservation{
+			place("a", 3, 0, 100), changed(place("b", 1, 0, 0), func(h *HostObservation) { h.Load = bus.Host{} }),
+		}, ""},
+		{"one host", 4, []HostObservation{place("a", 4, 0, 100)}, ""},
+	} {
+		if got := risk(spec(bounds(tt.least, 9)), Observation{Hosts: tt.hosts}); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
