@@ -132,17 +132,18 @@ func (v *inventory) read(now time.Time) ([]reading, error) {
 		return nil, err
 	}
 	var all []reading
-	listed := make(map[string]*known, len(doms))
+	listed := make(map[string]bool, len(doms))
 	for i := range doms {
 		uuid, err := doms[i].GetUUIDString()
 		if err != nil {
 			return nil, fmt.Errorf("read a domain's UUID: %w", err)
 		}
-		again := !v.listens || changed[uuid]
-		if listed[uuid], again, err = v.know(&doms[i], uuid, again, now); err != nil {
+		listed[uuid] = true
+		k, again, err := v.know(&doms[i], uuid, !v.listens || changed[uuid], now)
+		if err != nil {
 			return nil, err
 		}
-		k := listed[uuid]
+		v.domains[uuid] = k
 		if !k.ours {
 			continue
 		}
@@ -155,11 +156,11 @@ func (v *inventory) read(now time.Time) ([]reading, error) {
 		}
 	}
 	for uuid, k := range v.domains {
-		if listed[uuid] == nil {
+		if !listed[uuid] {
 			k.process.close()
+			delete(v.domains, uuid)
 		}
 	}
-	v.domains = listed
 	return all, nil
 }
 
