@@ -40,7 +40,8 @@ func readRecord(path string) (VolumeRecord, error) {
 		err = fmt.Errorf("version %d, want %d", r.V, recordVersion)
 	case r.UUID == "" || filepath.Base(path) != r.UUID+".json":
 		err = fmt.Errorf("it is of VM %q", r.UUID)
-	case r.VM == "" || r.Volume != bus.VolumeName(r.VM, r.UUID) || r.Path != "" && filepath.Base(r.Path) != r.Volume:
+	case r.VM == "" || r.Volume != bus.VolumeName(r.VM, r.UUID) && !r.forItsEnd() ||
+		r.Path != "" && filepath.Base(r.Path) != r.Volume:
 		err = fmt.Errorf("volume %q at %q is not named for VM %q", r.Volume, r.Path, r.VM)
 	case !r.othersAreNamed():
 		err = fmt.Errorf("one of the volumes %q is not named for VM %q", r.volumes(), r.VM)
@@ -51,6 +52,14 @@ func readRecord(path string) (VolumeRecord, error) {
 		return r, fmt.Errorf("%s is no record: %w; left alone", path, err)
 	}
 	return r, nil
+}
+
+// forItsEnd reports whether a record authorizes nothing: it is of a VM that was found, which a person may have renamed since its
+// volume was made.
+func (r VolumeRecord) forItsEnd() bool {
+	_, _, digits := volumeOf(r.Volume)
+	return r.Path == "" && r.Template == "" && r.File == nil && len(r.Others) == 0 && len(r.UUID) > len(digits) &&
+		digits != "" && r.UUID[:len(digits)] == digits
 }
 
 // othersAreNamed reports whether the further volumes are named as those of the VM.

@@ -102,6 +102,23 @@ func TestRecordOfTheEnd(t *testing.T) {
 	}
 }
 
+// A VM that a person has renamed, to whatever, and that has no record yet, gets one for its end, and that is read and dropped.
+func TestRecordOfARenamedVM(t *testing.T) {
+	b, log := newBook(t)
+	b.Begin("mine\x1b[2J", someMetadata(), "", "")
+	if got := b.Read(); len(got) != 1 || got[0].VM != "mine\x1b[2J" {
+		t.Errorf("read %+v", got)
+	}
+	b.Drop(someUUID)
+	if got := b.Read(); got != nil || log.Len() > 0 {
+		t.Errorf("left %+v, logged %s", got, log)
+	}
+	b.Begin("mine", someMetadata(), "/pool/"+someMetadata().Volume, "") // which would authorize the deletion of that file
+	if got := b.Read(); got != nil || log.Len() == 0 {
+		t.Errorf("read %+v of a volume that is not named for its VM", got)
+	}
+}
+
 func TestRecordsOfOthers(t *testing.T) {
 	b, _ := newBook(t)
 	begun(b, "")
