@@ -82,6 +82,15 @@ func TestMetrics(t *testing.T) {
 	w.scaleInBrowser(address)
 	p.untilReady(2)
 	value(fmt.Sprintf("count(up{job=%q, vm=%q, template=\"demo\"})", "inside", w.group+"-1"), "1") // by /sd
+	p.until("its past is replayed, once a minute of it is recorded", func() bool {
+		resp, err := http.Get("http://" + inProcess + "/api/v1/groups/" + w.group + "/replay")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		return err == nil && resp.StatusCode == http.StatusOK && containsAll(string(body), `"policy":"recorded"`, `"policy":"own"`)
+	})
 	check := exec.Command(ofPrometheus(t, "promtool"), "check", "metrics")
 	check.Stdin = strings.NewReader(fetch(t, "http://"+address+"/metrics"))
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
