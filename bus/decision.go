@@ -92,7 +92,8 @@ type Decision struct {
 	Attach []Attachment `json:"attach,omitempty"`
 	// Hosts are where the group's hosts stand that are not just up.
 	Hosts map[HostID]HostStanding `json:"hosts,omitempty"`
-	// Risk is what the loss of one host would leave the group short of, in words; "": nothing, or that is not known.
+	// Risk is what the loss of one host would mean, beside that others take the places of its VMs: what the group would be short
+	// of, or that it has but two hosts; in words. "": nothing, or that is not known.
 	Risk string `json:"risk,omitempty"`
 	// Places are the hosts as places for the next VM, the best first; only in the answer to VerbExplain, by the decider that leads.
 	Places []Place `json:"places,omitempty"`

@@ -49,7 +49,13 @@ func candidatesOf(spec bus.Group, obs Observation) candidates {
 // them a second time.
 func (all candidates) told() *candidate {
 	for _, c := range all {
-		if c.why == "" && c.vms < c.Told {
+		retiring := 0 // which it was told to have, and which it shows
+		for _, vm := range c.VMs {
+			if vm.Retiring && vm.Phase.Serves() {
+				retiring++
+			}
+		}
+		if c.why == "" && c.vms+retiring < c.Told {
 			return c
 		}
 	}

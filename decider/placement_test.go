@@ -59,6 +59,9 @@ func TestPlacement(t *testing.T) {
 		{"told to make them already", bus.PlaceSpread, 0, 4, []HostObservation{
 			changed(place("a", 1, 0, 0), func(h *HostObservation) { h.Told = 3 }), place("b", 1, 0, 0),
 		}, "a3 b1"},
+		{"told to have one that retires", bus.PlaceSpread, 0, 4, []HostObservation{
+			changed(place("a", 3, 0, 0), func(h *HostObservation) { h.Told, h.VMs[0].Retiring = 3, true }), place("b", 1, 0, 0),
+		}, "a2 b2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := spec(bounds(1, 9))
@@ -122,8 +125,13 @@ func TestRisk(t *testing.T) {
 		}, ""},
 		{"one host", 4, []HostObservation{place("a", 4, 0, 100)}, ""},
 	} {
-		if got := risk(spec(bounds(tt.least, 9)), Observation{Hosts: tt.hosts}); got != tt.want {
+		g := spec(bounds(tt.least, 9), func(g *bus.Group) { g.HostLoss = bus.LossHold })
+		if got := risk(g, Observation{Hosts: tt.hosts}); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+		g.HostLoss = bus.LossReplace
+		if got := risk(g, Observation{Hosts: tt.hosts}); strings.Contains(got, "of two hosts") != (len(tt.hosts) == 2) {
+			t.Errorf("%s, with nothing but replace: %q", tt.name, got)
 		}
 	}
 }

@@ -37,6 +37,7 @@ type site struct {
 	hosts []*machine
 	g     group
 	made  int
+	kept  checkpoint
 }
 
 func newSite(t interface {
@@ -160,7 +161,10 @@ func b2i(b bool) int { return map[bool]int{true: 1}[b] }
 
 // another is another decider that takes over: it knows what was kept, and nothing else.
 func (f *site) another() {
-	data, err := json.Marshal(newCheckpoint(f.g.state, f.now))
+	if f.g.state.HasSample { // else nothing was kept by this one either
+		f.kept = newCheckpoint(f.g.state, f.now)
+	}
+	data, err := json.Marshal(f.kept)
 	var kept checkpoint
 	if err == nil {
 		err = json.Unmarshal(data, &kept)

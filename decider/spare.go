@@ -6,10 +6,23 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// risk is what the loss of the one host with the most VMs of a group would leave it short of, in words; "" where the others have
+// risk is what the loss of one host would mean for a group, beside that others take the places of its VMs; "": nothing.
+func risk(spec bus.Group, obs Observation) string {
+	text := short(spec, obs)
+	if len(obs.Hosts) != 2 || spec.HostLoss != bus.LossReplace {
+		return text
+	}
+	alone := "of two hosts a lost one is not replaced by itself, as neither tells which is cut off (on_host_loss)"
+	if text == "" {
+		return alone
+	}
+	return text + "; " + alone
+}
+
+// short is what the loss of the one host with the most VMs of a group would leave it short of, in words; "" where the others have
 // places for min, where there is one host, and where it is not known how much room they have. What hosts keep free by their own
 // config is not known here, so that there may be a little less.
-func risk(spec bus.Group, obs Observation) string {
+func short(spec bus.Group, obs Observation) string {
 	all := candidatesOf(spec, obs)
 	var largest *candidate
 	for _, c := range all {

@@ -21,6 +21,7 @@ type Standing struct {
 	// Kept is how many VMs desired counts there, also those that are written off; a host that falls silent may have begun to make
 	// what it was told to have.
 	Kept   int       `json:"kept"`
+	Owned  int       `json:"owned"`            // all that it showed last, also those that desired does not count
 	Told   int       `json:"told"`             // how many VMs it may have begun to have by the last decisions
 	ToldAt time.Time `json:"told_at"`          // when that was raised last
 	Gone   int       `json:"gone,omitempty"`   // of them, those that are written off: others take their places
@@ -108,6 +109,8 @@ func (before Standings) next(spec bus.Group, obs Observation, desired int, now t
 		}
 		if s.Kept = h.kept(); h.Trouble == Silent {
 			s.Kept = max(s.Kept, s.Told)
+		} else {
+			s.Owned = len(h.VMs)
 		}
 		next[h.ID] = s
 	}

@@ -193,7 +193,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 
 // expect has a host that had so many VMs under the decider before this one, and was not heard yet, count as silent from now on.
 // Which VMs they are is not known: each counts, and nothing else.
-func (w *Window) expect(id bus.HostID, name string, vms int, now time.Time) {
+func (w *Window) expect(id bus.HostID, name string, kept, owned int, now time.Time) {
 	if w.hosts == nil {
 		w.hosts = map[bus.HostID]*hostWindow{}
 	}
@@ -202,8 +202,12 @@ func (w *Window) expect(id bus.HostID, name string, vms int, now time.Time) {
 	}
 	h := &hostWindow{cpu: map[string]mean{}, since: now, arrived: now, replaced: map[string]bool{}}
 	h.sample.HostID, h.sample.Host = id, name
-	for i := range min(vms, bus.MaxVMs) {
-		h.sample.VMs = append(h.sample.VMs, unseen(id, i))
+	for i := range min(max(kept, owned), bus.MaxVMs) {
+		vm := unseen(id, i)
+		if i >= kept {
+			vm.Phase = bus.PhaseDraining // owned, and in no other number
+		}
+		h.sample.VMs = append(h.sample.VMs, vm)
 	}
 	w.hosts[id] = h
 }
