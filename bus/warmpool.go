@@ -16,8 +16,8 @@ const (
 	WarmStopped WarmState = "stopped" // shut down after their first boot: another boot from service, and they take disks alone
 )
 
-// WarmPool is a group's VMs that have booted ahead and wait, so that scaling out takes one of them in place of a launch. The words
-// are those of AWS's warm pools.
+// WarmPool is a group's VMs that have booted ahead and wait, so that scaling out takes one of them in place of a launch. The
+// words are those of AWS's warm pools.
 type WarmPool struct {
 	Size  WarmSize  `json:"size,omitzero"`
 	State WarmState `json:"state,omitempty"`

@@ -100,8 +100,8 @@ func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direc
 	return more, spare
 }
 
-// withinMax takes back new VMs from the hosts' shares for which old ones must go first. Those of the warm pool that are handed over
-// need no room.
+// withinMax takes back new VMs from the hosts' shares for which old ones must go first. Those of the warm pool that are handed
+// over need no room.
 func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 	owned, wanted := len(s.state.Attach.coming(s.obs)), 0
 	for _, h := range s.obs.Hosts {

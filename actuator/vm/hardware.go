@@ -17,8 +17,8 @@ func machineType(h bus.Hardware) string {
 	return h.Machine
 }
 
-// setFirmware has libvirt choose the firmware's file: one that keeps variables, as boot entries are, since libvirt else takes any,
-// and may take one for confidential VMs. It makes a file with the variables for the VM, which goes with its definition.
+// setFirmware has libvirt choose the firmware's file: one that keeps variables, as boot entries are. Without that word
+// libvirt may take one for confidential VMs. It makes a file with the variables for the VM, which goes with its definition.
 func setFirmware(os *libvirtxml.DomainOS, f bus.Firmware) {
 	secure := "no"
 	switch f {

@@ -18,8 +18,8 @@ import (
 // ServerName lets a stage recognize an embedded server, with the permissions of [bus.Roles].
 const ServerName = "vmscaler-bus"
 
-// PingInterval is after how much silence a client and the embedded server ask each other for a sign of life, and PingsOutstanding
-// how many of those may go unanswered: a peer that vanished without closing its connection (power loss, a cut network) is given up
+// PingInterval is after how much silence a client and the embedded server ask each other for a sign of life, PingsOutstanding how
+// many of those may go unanswered: a peer that vanished without closing its connection (power loss, a cut network) is given up
 // after three intervals. NATS's own two minutes would hide it for six.
 const (
 	PingInterval     = 2 * time.Second

@@ -12,7 +12,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 )
 
-// cable is a TCP proxy that can be cut: from then on it swallows what it is sent, and closes nothing, as a host that lost its power.
+// cable is a TCP proxy that can be cut: from then on it swallows what it is sent, and closes nothing, as a host without power.
 type cable struct {
 	listener net.Listener
 	to       string

@@ -196,8 +196,8 @@ func over(rows []scheduleRow, g bus.Group, s bus.Status) []scheduleRow {
 	return append(all, rest...)
 }
 
-// inForce is the min and max that hold: what a person has set in place of what the schedule has, and of one that is paused what it
-// had then.
+// inForce is the min and max that hold: what a person has set in place of what the schedule has, and of one that is paused what
+// it had then.
 func inForce(g bus.Group, c bus.Controls, now time.Time) (least, most *int) {
 	if c.IsPaused(bus.ScopeSchedule) && c.ScheduleAt != nil {
 		now = *c.ScheduleAt

@@ -11,8 +11,8 @@ import (
 func whyNot(d *bus.Decision, loc *time.Location) []string {
 	var why []string
 	if d.Direction == bus.In && d.Inputs.Protected > d.Desired {
-		why = append(why, fmt.Sprintf("%s protected from scaling in, so that the group stays above %d: `vmscaler protect VM --off` lets one go",
-			are(d.Inputs.Protected), d.Desired))
+		why = append(why, fmt.Sprintf("%s protected from scaling in, so that the group stays above %d: `vmscaler protect VM --off` "+
+			"lets one go", are(d.Inputs.Protected), d.Desired))
 	}
 	if lines := ruleEnds(d); lines != nil {
 		return append(why, lines...)
@@ -39,12 +39,14 @@ func ruleEnds(d *bus.Decision) []string {
 		if d.Inputs.Metric != "" {
 			why = append(why, fmt.Sprintf("it wakes as soon as its metric %s is above 0", d.Inputs.Metric))
 		}
-		return append(why, fmt.Sprintf("whoever may wakes it by `vmscaler wake %s`, or a request on %s; `vmscaler scale %s N`, and an action "+
-			"of its schedule, do as well", d.Group, bus.WakeSubject(d.Group), d.Group))
+		return append(why, fmt.Sprintf("whoever may wakes it by `vmscaler wake %s`, or a request on %s; `vmscaler scale %s N`, "+
+			"and an action of its schedule, do as well", d.Group, bus.WakeSubject(d.Group), d.Group))
 	case bus.RuleIdle:
 		return []string{fmt.Sprintf("it has no VM from now on; `vmscaler wake %s` calls that off", d.Group)}
 	case bus.RuleManual:
-		return []string{fmt.Sprintf("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group)}
+		return []string{
+			fmt.Sprintf("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group),
+		}
 	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable,
 		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached:
 	}
@@ -67,15 +69,18 @@ func guardEnds(d *bus.Decision, loc *time.Location) string {
 	case bus.GuardUnknownCPU:
 		return fmt.Sprintf("once the CPU of all %s is known", bus.Count(in.Ready, "ready VM"))
 	case bus.GuardComing:
-		return fmt.Sprintf("if the average is still above %g %% with the pending VMs (now %.0f %%)", in.UpperPercent, *in.ProjectedPercent)
+		return fmt.Sprintf("if the average is still above %g %% with the pending VMs (now %.0f %%)",
+			in.UpperPercent, *in.ProjectedPercent)
 	case bus.GuardBreaches:
 		return fmt.Sprintf("after %s like this one", bus.Count(in.BreachesNeeded-in.Breaches, "more evaluation"))
 	case bus.GuardTolerance:
 		return fmt.Sprintf("once a policy wants a number that differs by more than the tolerance from %d", d.Current)
 	case bus.GuardProjection:
-		return fmt.Sprintf("once the load fits fewer VMs, or with a higher upper: now it is %.1f VMs", *in.AveragePercent*float64(in.Ready)/100)
+		return fmt.Sprintf("once the load fits fewer VMs, or with a higher upper: now it is %.1f VMs",
+			*in.AveragePercent*float64(in.Ready)/100)
 	case bus.GuardStabilize, bus.GuardRate, bus.GuardCooldown:
-		return fmt.Sprintf("not before %s", d.Time.Add(time.Duration(in.CooldownMS)*time.Millisecond).In(loc).Format(time.DateTime))
+		until := d.Time.Add(time.Duration(in.CooldownMS) * time.Millisecond)
+		return "not before " + until.In(loc).Format(time.DateTime)
 	}
 	return ""
 }
@@ -95,8 +100,10 @@ func wouldScale(d *bus.Decision) []string {
 		return append(why, fmt.Sprintf("it shrinks with an average below %g %%: a load of less than %.1f VMs",
 			in.LowerPercent, in.LowerPercent*float64(in.Ready)/100))
 	case d.Rule == bus.RulePolicy && d.Guard == "":
-		return []string{fmt.Sprintf("it grows once one of its policies wants more than %d, and shrinks once all want fewer:%s",
-			d.Desired, wanting(d))}
+		return []string{
+			fmt.Sprintf("it grows once one of its policies wants more than %d, and shrinks once all want fewer:%s",
+				d.Desired, wanting(d)),
+		}
 	}
 	return nil
 }

@@ -32,7 +32,8 @@ fi
 	// waits is the event of the hook lb, after which both are waited for.
 	waits := func() (e bus.Event) {
 		t.Helper()
-		for e = p.untilEvent("", bus.EventWaiting); e.Hook != "lb"; e = p.untilEvent("", bus.EventWaiting) {
+		for e.Hook != "lb" {
+			e = p.untilEvent("", bus.EventWaiting)
 		}
 		return e
 	}

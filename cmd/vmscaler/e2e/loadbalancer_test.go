@@ -121,7 +121,8 @@ func startNginx(t *testing.T, dir, web, group string) (at string) {
 	}
 	startCommand(t, filepath.Join(unpacked(t, "nginx"), "usr/sbin/nginx"), "-c", config, "-e", "stderr")
 	until(t, "nginx runs", func() bool { data, err := os.ReadFile(pid); return err == nil && len(data) > 0 })
-	startCommand(t, follower, "nginx", "--vmscaler", web, "--group", group, "--file", servers, "--reload", "kill -HUP $(cat "+pid+")")
+	reload := "kill -HUP $(cat " + pid + ")"
+	startCommand(t, follower, "nginx", "--vmscaler", web, "--group", group, "--file", servers, "--reload", reload)
 	return "http://" + at + "/"
 }
 

@@ -26,7 +26,8 @@ func TestFenceFields(t *testing.T) {
 		case want == "" && err != nil:
 			t.Errorf("%s: %v", text, err)
 		case want == "":
-			if g := c.Groups[0]; g.HostLoss != bus.LossReplaceAfterFence || g.Fence != (bus.Fence{Command: "off", Timeout: 5 * time.Second}) {
+			fence := bus.Fence{Command: "off", Timeout: 5 * time.Second}
+			if g := c.Groups[0]; g.HostLoss != bus.LossReplaceAfterFence || g.Fence != fence {
 				t.Errorf("%s: %+v", text, g)
 			}
 		case !is || len(problems) != 1 || problems[0].Field != want:

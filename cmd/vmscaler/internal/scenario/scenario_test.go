@@ -15,7 +15,10 @@ func TestStepThatDoesNotHappen(t *testing.T) {
 		busy      *float64
 		want, not string
 	}{
-		{new(97.0), "VMs: none; the host: 2 cores, 97 % busy, so wait until it is less so, or give each step more time with --patience", ""},
+		{
+			new(97.0), "VMs: none; the host: 2 cores, 97 % busy, so wait until it is less so, or give each step more time with --patience",
+			"",
+		},
 		{new(20.0), "; the host: 2 cores, 20 % busy", "--patience"},
 		{nil, "VMs: none", "the host"},
 	} {
