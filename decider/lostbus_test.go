@@ -116,7 +116,10 @@ func TestHostIsFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := func(part string) {
-		for !strings.Contains((<-events).Sentence, part) {
+		for {
+			if e := <-events; strings.Contains(e.Sentence, part) {
+				return
+			}
 		}
 	}
 	b.meet("kvm1", "kvm2")

@@ -40,12 +40,21 @@ func TestPlacement(t *testing.T) {
 	}{
 		{"spread", bus.PlaceSpread, 0, 6, []HostObservation{place("a", 3, 0, 8000), place("b", 1, 90, 100)}, "a3 b3"},
 		{"pack", bus.PlacePack, 0, 6, []HostObservation{place("a", 3, 0, 8000), place("b", 1, 90, 100)}, "a5 b1"},
-		{"pack, but one is full", bus.PlacePack, 0, 6, []HostObservation{changed(place("a", 3, 0, 8000), full), place("b", 1, 0, 800)},
-			"a3 b3"},
-		{"pack up to the most of a host", bus.PlacePack, 4, 6, []HostObservation{place("a", 3, 0, 8000), place("b", 1, 0, 800)},
-			"a4 b2"},
-		{"all have the most of a host", bus.PlaceSpread, 2, 6, []HostObservation{place("a", 2, 0, 8000), place("b", 1, 0, 800)},
-			"a2 b2"},
+		{
+			"pack, but one is full", bus.PlacePack, 0, 6,
+			[]HostObservation{changed(place("a", 3, 0, 8000), full), place("b", 1, 0, 800)},
+			"a3 b3",
+		},
+		{
+			"pack up to the most of a host", bus.PlacePack, 4, 6,
+			[]HostObservation{place("a", 3, 0, 8000), place("b", 1, 0, 800)},
+			"a4 b2",
+		},
+		{
+			"all have the most of a host", bus.PlaceSpread, 2, 6,
+			[]HostObservation{place("a", 2, 0, 8000), place("b", 1, 0, 800)},
+			"a2 b2",
+		},
 		{"weighted, by memory", bus.PlaceWeighted, 0, 3, []HostObservation{place("a", 1, 10, 2000), place("b", 1, 10, 8000)}, "a1 b2"},
 		{"weighted, by cores", bus.PlaceWeighted, 0, 3, []HostObservation{place("a", 1, 90, 4000), place("b", 1, 10, 4000)}, "a1 b2"},
 		{"weighted, what is not known is taken", bus.PlaceWeighted, 0, 3, []HostObservation{
@@ -118,8 +127,11 @@ func TestRisk(t *testing.T) {
 		want  string
 	}{
 		{"the others have room", 4, []HostObservation{place("a", 3, 0, 100), place("b", 1, 0, 4096)}, ""},
-		{"they have not", 4, []HostObservation{place("a", 3, 0, 100), place("b", 1, 0, 600)},
-			"without host a, which has 3 VMs, the others have places for 3 of min 4"},
+		{
+			"they have not", 4,
+			[]HostObservation{place("a", 3, 0, 100), place("b", 1, 0, 600)},
+			"without host a, which has 3 VMs, the others have places for 3 of min 4",
+		},
 		{"not known", 4, []HostObservation{
 			place("a", 3, 0, 100), changed(place("b", 1, 0, 0), func(h *HostObservation) { h.Load = bus.Host{} }),
 		}, ""},

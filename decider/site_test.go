@@ -42,7 +42,8 @@ type site struct {
 
 func newSite(t interface {
 	Fatalf(format string, args ...any)
-}, hosts, vmsEach int, changes ...func(*bus.Group)) *site {
+}, hosts, vmsEach int, changes ...func(*bus.Group),
+) *site {
 	f := &site{t: t, now: t0, led: t0.Add(-time.Hour)}
 	s := spec(append([]func(*bus.Group){bounds(1, hosts*vmsEach)}, changes...)...)
 	f.g = *newGroup(s, t0)
@@ -261,10 +262,14 @@ func TestNotLost(t *testing.T) {
 		}, bus.HostSilent, "partition"},
 		{"one of two", 2, func(f *site) { f.hosts[1].off = true }, bus.HostLost, "of two hosts"},
 		{"hold", 3, func(f *site) { f.hosts[2].off, f.g.spec.HostLoss = true, bus.LossHold }, bus.HostLost, "on_host_loss"},
-		{"no fence yet", 3, func(f *site) { f.hosts[2].off, f.g.spec.HostLoss = true, bus.LossReplaceAfterFence },
-			bus.HostLost, "fence command"},
-		{"another decider has just begun", 3, func(f *site) { f.hosts[2].off = true; f.g.spec.LostAfter = time.Hour },
-			bus.HostSilent, "no sign of life"},
+		{
+			"no fence yet", 3, func(f *site) { f.hosts[2].off, f.g.spec.HostLoss = true, bus.LossReplaceAfterFence },
+			bus.HostLost, "fence command",
+		},
+		{
+			"another decider has just begun", 3, func(f *site) { f.hosts[2].off = true; f.g.spec.LostAfter = time.Hour },
+			bus.HostSilent, "no sign of life",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newSite(t, tt.hosts, 2)

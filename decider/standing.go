@@ -44,9 +44,9 @@ func (q quorum) partitioned() bool { return q.silent >= 2 && 2*q.silent > q.know
 // alone reports whether fewer than two hosts are heard, so that none tells whether the silent one is cut off or this one.
 func (q quorum) alone() bool { return q.known-q.silent < 2 }
 
-func (before Standings) quorum(obs Observation) (q quorum) {
+func (all Standings) quorum(obs Observation) (q quorum) {
 	for _, h := range obs.Hosts {
-		if h.Trouble == Silent && before[h.ID].State == bus.HostLost {
+		if h.Trouble == Silent && all[h.ID].State == bus.HostLost {
 			continue
 		}
 		q.known++
@@ -58,9 +58,9 @@ func (before Standings) quorum(obs Observation) (q quorum) {
 }
 
 // counted is how many VMs count to desired, and how many there are, with what silent hosts may have made.
-func (before Standings) counted(obs Observation) (kept, owned int) {
+func (all Standings) counted(obs Observation) (kept, owned int) {
 	for _, h := range obs.Hosts {
-		s, n := before[h.ID], h.kept()
+		s, n := all[h.ID], h.kept()
 		if h.Trouble == Silent {
 			n = max(n, s.Told) - s.Gone
 		}
@@ -74,12 +74,12 @@ func (before Standings) counted(obs Observation) (kept, owned int) {
 
 // next is where the hosts stand after an observation; desired is what the group wanted before it. One that is observed no more
 // was forgotten.
-func (before Standings) next(spec bus.Group, obs Observation, desired int, now time.Time) Standings {
-	next, q := Standings{}, before.quorum(obs)
-	counted, owned := before.counted(obs)
+func (all Standings) next(spec bus.Group, obs Observation, desired int, now time.Time) Standings {
+	next, q := Standings{}, all.quorum(obs)
+	counted, owned := all.counted(obs)
 	surplus := counted > desired || owned > spec.Max
 	for _, h := range obs.Hosts {
-		s, known := before[h.ID]
+		s, known := all[h.ID]
 		if !known {
 			s = Standing{State: bus.HostUp, Since: now}
 		}
@@ -100,10 +100,10 @@ func (before Standings) next(spec bus.Group, obs Observation, desired int, now t
 			s.Missed = false
 			enter(h.served())
 		case s.State == bus.HostLost:
-			s.Reason = s.lostReason(h, spec, q)
+			s.Reason = s.lostReason(spec, q)
 		case lost:
 			s.Missed = true
-			enter(bus.HostLost, s.lostReason(h, spec, q))
+			enter(bus.HostLost, s.lostReason(spec, q))
 		default:
 			enter(bus.HostSilent, why)
 		}
@@ -135,7 +135,7 @@ func (h HostObservation) lost(s Standing, spec bus.Group, obs Observation, q quo
 	return true, ""
 }
 
-func (s Standing) lostReason(h HostObservation, spec bus.Group, q quorum) string {
+func (s Standing) lostReason(spec bus.Group, q quorum) string {
 	why := "no sample and no sign of life of its stages"
 	switch {
 	case s.Kept == 0:
@@ -228,16 +228,16 @@ func unseen(id bus.HostID, n int) bus.VM {
 
 // told notes how many VMs each host may have by a decision. One that says fewer is not taken for done before a sample would show
 // what the one before it has begun.
-func (st Standings) told(shares map[bus.HostID]bus.Share, now time.Time) {
+func (all Standings) told(shares map[bus.HostID]bus.Share, now time.Time) {
 	for id, share := range shares {
-		s := st[id]
+		s := all[id]
 		switch {
 		case share.VMs > s.Told:
 			s.Told, s.ToldAt = share.VMs, now
 		case now.Sub(s.ToldAt) > confirmAfter:
 			s.Told = share.VMs
 		}
-		st[id] = s
+		all[id] = s
 	}
 }
 
@@ -287,17 +287,17 @@ func (s *situation) replaceLost() bool {
 		}
 		n := min(more, h.kept())
 		st.Gone, more = st.Gone+n, more-n
-		st.Reason = st.lostReason(h, s.spec, q)
+		st.Reason = st.lostReason(s.spec, q)
 		s.state.Standings[h.ID] = st
 	}
 	return true
 }
 
 // shown are the hosts that are not just up, as a decision has them.
-func (st Standings) shown(obs Observation) map[bus.HostID]bus.HostStanding {
+func (all Standings) shown(obs Observation) map[bus.HostID]bus.HostStanding {
 	shown := map[bus.HostID]bus.HostStanding{}
 	for _, h := range obs.Hosts {
-		s := st[h.ID]
+		s := all[h.ID]
 		if s.State == bus.HostUp && h.Order == nil {
 			continue
 		}

@@ -247,8 +247,10 @@ func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	silent := func(h *hostWindow) bool { return h.sample.Instance == "" || now.Sub(h.arrived) > staleAfter }
 	owner, contested := w.owners(silent)
 	for id, h := range w.hosts {
-		ho := HostObservation{ID: id, Name: h.sample.Host, Time: h.sample.Time, Quiet: now.Sub(h.arrived), Collector: h.sample.Instance,
-			Load: h.sample.HostLoad}
+		ho := HostObservation{
+			ID: id, Name: h.sample.Host, Time: h.sample.Time, Quiet: now.Sub(h.arrived), Collector: h.sample.Instance,
+			Load: h.sample.HostLoad,
+		}
 		for _, vm := range h.sample.VMs {
 			if owner[vm.UUID] != id {
 				continue
