@@ -70,12 +70,14 @@ func TestLostHost(t *testing.T) {
 		p.kill()
 	}
 	began := time.Now()
-	lost := bus.HostStanding{}
+	var id bus.HostID
 	b.within(hostIsLost, "the other host is lost", func() bool {
-		for _, h := range b.decision.Hosts {
-			lost = h
+		for host, h := range b.decision.Hosts {
+			if h.State == bus.HostLost {
+				id = host
+			}
 		}
-		return lost.State == bus.HostLost
+		return id != ""
 	})
 	t.Logf("lost after %s", time.Since(began).Round(time.Second))
 	b.within(hostIsLost, "its VMs are replaced here", func() bool {
@@ -99,6 +101,16 @@ func TestLostHost(t *testing.T) {
 	if b.decision.Desired != 6 {
 		t.Errorf("desired is %d", b.decision.Desired)
 	}
+
+	// It is drained, with the group at its max: one VM at a time goes before another one is made here.
+	here.must(append([]string{"host", "drain", string(id), "--reason", "new memory"}, operator...)...)
+	b.within(hostIsLost, "the other host is drained", func() bool {
+		return b.decision.Hosts[id].State == bus.HostDrained && len(there.vms()) == 0 && b.decision.Inputs.Ready == 6
+	})
+	if len(here.vms()) != 6 || b.decision.Desired != 6 {
+		t.Errorf("%d VMs here, desired %d", len(here.vms()), b.decision.Desired)
+	}
+	here.must(append([]string{"host", "uncordon", string(id)}, operator...)...)
 	here.must(append([]string{"scale", here.group, "--release"}, operator...)...)
 	p.stop()
 }
