@@ -53,7 +53,7 @@ type Ended struct {
 
 // Sentence says it in words.
 func (e Ended) Sentence() string {
-	return "removed on " + e.At.UTC().Format(time.DateTime) + " UTC with `vmscaler down`, " + bus.Attribution(e.By, e.Reason)
+	return "taken down on " + e.At.UTC().Format(time.DateTime) + " UTC, " + bus.Attribution(e.By, e.Reason)
 }
 
 // OtherVolume is one more volume of a VM, such as its seed.

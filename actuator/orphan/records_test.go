@@ -96,7 +96,7 @@ func TestRecordOfTheEnd(t *testing.T) {
 	if got := b.Read(); len(got) != 1 || got[0].Ended == nil || *got[0].Ended != want {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
-	const says = "removed on 2026-05-04 12:00:00 UTC with `vmscaler down`, by ann@kvm1 (\"moved\")"
+	const says = "taken down on 2026-05-04 12:00:00 UTC, by ann@kvm1 (\"moved\")"
 	if got := want.Sentence(); got != says {
 		t.Errorf("says %q, want %q", got, says)
 	}
