@@ -64,8 +64,8 @@ func guardEnds(d *bus.Decision, loc *time.Location) string {
 	case bus.GuardAtMin:
 		return atMin(in)
 	case bus.GuardHost:
-		return "once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; `vmscaler host remove HOST` " +
-			"drops one that is gone for good"
+		return "once the hosts named here are heard again and agree: `vmscaler health` says what is wrong; " +
+			"`vmscaler host remove HOST` drops one that is gone for good"
 	case bus.GuardUnknownCPU:
 		return fmt.Sprintf("once the CPU of all %s is known", bus.Count(in.Ready, "ready VM"))
 	case bus.GuardComing:

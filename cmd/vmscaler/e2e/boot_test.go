@@ -35,18 +35,3 @@ func TestGuestRestartIsNoLoad(t *testing.T) {
 	}
 	p.stop()
 }
-
-// lease is the address of the group's first VM by its network's DHCP server.
-func (w *world) lease() string {
-	w.t.Helper()
-	interfaces, err := w.domain(w.vms()[0].Name).ListAllInterfaceAddresses(0)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, i := range interfaces {
-		for _, a := range i.Addrs {
-			return a.Addr
-		}
-	}
-	return ""
-}

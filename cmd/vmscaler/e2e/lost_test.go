@@ -44,7 +44,7 @@ func TestLostHost(t *testing.T) {
 		t.Cleanup(func() { _ = os.Remove(filepath.Join(w.dir, template.VolumeName("tiny"))) })
 	}
 	p := here.start(here.config(group))
-	b, url := p.watcher, p.watcher.url
+	b, url := p.watcher, p.url
 	file := there.config(group)
 	stages := func() (procs []*process) {
 		for _, role := range []bus.Role{bus.RoleCollector, bus.RoleActuator} {
