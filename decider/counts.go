@@ -80,57 +80,24 @@ func count(spec bus.Group, st State, obs Observation) counts {
 					c.protected++
 				}
 			}
-			if vm.Phase.Pooled() {
-				c.warm++
-				continue
-			}
-			if h.Trouble == Silent {
-				continue // owned, and nothing else is known
-			}
-			if vm.State.Suspended() && !handed(vm) {
-				c.suspended++
-				continue
-			}
-			if vm.Phase.StandsBy() || vm.Order.Is(bus.VMDetach) {
-				if vm.Phase.StandsBy() {
-					c.standby++
-				}
-				continue
-			}
-			age := h.Time.Sub(vm.PhaseSince)
 			switch {
+			case vm.Phase.Pooled():
+				c.warm++
+			case h.Trouble == Silent: // owned, and nothing else is known
+			case vm.State.Suspended() && !handed(vm):
+				c.suspended++
+			case vm.Phase.StandsBy():
+				c.standby++
+			case vm.Order.Is(bus.VMDetach):
 			case vm.Phase.Pending(), vm.Reimaging:
-				if age <= spec.BootTimeout {
+				if h.Time.Sub(vm.PhaseSince) <= spec.BootTimeout {
 					c.launching++
 				}
-			case vm.Phase.Serves():
-				switch {
-				case vm.State != bus.StateRunning: // dead, suspended or unreadable: no number at all
-				case st.Warmup.warming(spec, st.BootTimes, vm, h.Time):
+			case vm.Phase.Serves() && vm.State == bus.StateRunning: // else dead, suspended or unreadable: no number at all
+				if st.Warmup.warming(spec, st.BootTimes, vm, h.Time) {
 					c.warming++
-				default:
-					c.ready++
-					if vm.Retiring {
-						c.retiring++
-					}
-					if vm.CPUPercent != nil {
-						c.readings++
-						c.sum += min(*vm.CPUPercent, 100)
-						if *vm.CPUPercent >= policy.FullPercent {
-							c.full++
-						}
-						c.wanted += min(wantedCPU(vm), 100)
-					}
-					if vm.MemoryUsedMiB != nil && vm.MemoryMiB > 0 {
-						c.memories++
-						c.memory += min(100*float64(*vm.MemoryUsedMiB)/float64(vm.MemoryMiB), 100)
-					}
-					c.moved.add(vm.Rates)
-					c.load.add(obs.load(vm.UUID))
-					if vm.RunDelayPercent != nil {
-						c.delays++
-						c.delay += min(*vm.RunDelayPercent, 100)
-					}
+				} else {
+					c.addReady(vm, obs)
 				}
 			}
 		}
@@ -139,6 +106,32 @@ func count(spec bus.Group, st State, obs Observation) counts {
 		c.pending = max(0, st.Desired-c.kept)
 	}
 	return c
+}
+
+// addReady counts a VM that serves, with what is known of it.
+func (c *counts) addReady(vm bus.VM, obs Observation) {
+	c.ready++
+	if vm.Retiring {
+		c.retiring++
+	}
+	if vm.CPUPercent != nil {
+		c.readings++
+		c.sum += min(*vm.CPUPercent, 100)
+		if *vm.CPUPercent >= policy.FullPercent {
+			c.full++
+		}
+		c.wanted += min(wantedCPU(vm), 100)
+	}
+	if vm.MemoryUsedMiB != nil && vm.MemoryMiB > 0 {
+		c.memories++
+		c.memory += min(100*float64(*vm.MemoryUsedMiB)/float64(vm.MemoryMiB), 100)
+	}
+	c.moved.add(vm.Rates)
+	c.load.add(obs.load(vm.UUID))
+	if vm.RunDelayPercent != nil {
+		c.delays++
+		c.delay += min(*vm.RunDelayPercent, 100)
+	}
 }
 
 // coming is the capacity on its way, less what only takes the place of VMs that serve.
