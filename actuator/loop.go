@@ -55,6 +55,11 @@ func (a *Actuator) serve(ctx context.Context, in inbox) error {
 		return err
 	}
 	quiet.Stop()
+	return a.attend(ctx, s, in)
+}
+
+// attend acts on what comes, in this one goroutine, until ctx ends or the connection to libvirt is lost.
+func (a *Actuator) attend(ctx context.Context, s *session, in inbox) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	probe := time.NewTicker(probeEvery)

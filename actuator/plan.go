@@ -203,7 +203,6 @@ type parts struct {
 // part looks at each VM by itself, without what is desired.
 func part(s Situation) parts {
 	p := parts{booting: len(s.Creating) + len(s.Preparing)}
-	repairs := !s.Controls.IsPaused(bus.ScopeRepair)
 	for _, v := range s.Owned {
 		order, pending := s.order(v)
 		// New disks come with a new definition, in which what was noted is not.
@@ -230,55 +229,68 @@ func part(s Situation) parts {
 		if v.Reimaging() || s.Work[v.UUID] == Reimaging { // which its metadata does not say at once
 			p.reimaging++
 		}
-		switch s.Work[v.UUID] {
-		case BringingUp, Reimaging:
-			p.booting++
-			if v.State.Suspended() {
-				p.suspended = append(p.suspended, v)
-			} else {
-				p.live = append(p.live, v)
-			}
-			continue
-		case Draining, Removing, Resting:
-			switch {
-			case v.Retiring(), v.Order.Is(bus.VMReplace):
-				p.leaving++ // and is not called off, as others have taken its place
-			case s.Work[v.UUID] == Draining:
-				p.draining = append(p.draining, v)
-			}
-			continue
-		case Marking:
-			p.marking++
-			p.live = append(p.live, v)
-			continue
-		case SettingAside: // it was wanted, and is not any more
-			p.live = append(p.live, v)
-			continue
-		case Idle:
-		}
-		switch r, await := nextStep(v); {
-		case v.Reimaging() && !await && v.Meta.Phase != bus.PhaseFailed && !v.State.Suspended():
-			p.live = append(p.live, v)
-			p.reimage = append(p.reimage, v)
-		case r == nil && s.retiring(v):
-			p.retiring = append(p.retiring, v)
-		case r != nil && r.Kind == vm.Died && !repairs:
-			p.live = append(p.live, v)
-		case s.Sick[v.UUID] != "" && len(p.sick) < s.Spec.Repair.AtOnce && repairs:
-			p.sick = append(p.sick, v)
-		case r != nil:
-			p.remove = append(p.remove, *r)
-		case v.State.Suspended() && !await: // a person's, until that lets it go on
-			p.suspended = append(p.suspended, v)
-		default:
-			p.live = append(p.live, v)
-			if await {
-				p.await = append(p.await, v)
-				p.booting++
-			}
+		if !p.atWork(s, v) {
+			p.atRest(s, v)
 		}
 	}
 	return p
+}
+
+// atWork takes a VM that something is being done to, and reports whether it is one.
+func (p *parts) atWork(s Situation, v vm.VM) bool {
+	switch s.Work[v.UUID] {
+	case BringingUp, Reimaging:
+		p.booting++
+		if v.State.Suspended() {
+			p.suspended = append(p.suspended, v)
+		} else {
+			p.live = append(p.live, v)
+		}
+		return true
+	case Draining, Removing, Resting:
+		switch {
+		case v.Retiring(), v.Order.Is(bus.VMReplace):
+			p.leaving++ // and is not called off, as others have taken its place
+		case s.Work[v.UUID] == Draining:
+			p.draining = append(p.draining, v)
+		}
+		return true
+	case Marking:
+		p.marking++
+		p.live = append(p.live, v)
+		return true
+	case SettingAside: // it was wanted, and is not any more
+		p.live = append(p.live, v)
+		return true
+	case Idle:
+	}
+	return false
+}
+
+// atRest takes a VM that nothing is being done to.
+func (p *parts) atRest(s Situation, v vm.VM) {
+	repairs := !s.Controls.IsPaused(bus.ScopeRepair)
+	switch r, await := nextStep(v); {
+	case v.Reimaging() && !await && v.Meta.Phase != bus.PhaseFailed && !v.State.Suspended():
+		p.live = append(p.live, v)
+		p.reimage = append(p.reimage, v)
+	case r == nil && s.retiring(v):
+		p.retiring = append(p.retiring, v)
+	case r != nil && r.Kind == vm.Died && !repairs:
+		p.live = append(p.live, v)
+	case s.Sick[v.UUID] != "" && len(p.sick) < s.Spec.Repair.AtOnce && repairs:
+		p.sick = append(p.sick, v)
+	case r != nil:
+		p.remove = append(p.remove, *r)
+	case v.State.Suspended() && !await: // a person's, until that lets it go on
+		p.suspended = append(p.suspended, v)
+	default:
+		p.live = append(p.live, v)
+		if await {
+			p.await = append(p.await, v)
+			p.booting++
+		}
+	}
 }
 
 // scaleIn removes VMs of choice that are surplus, as far as the budget for removals goes. VMs that are being created go before
