@@ -527,7 +527,7 @@ func TestEveryVMHasAnEnd(t *testing.T) {
 	spec := webSpec(func(g *bus.Group) { g.Min, g.ReadyAfter, g.BootTimeout = 0, time.Hour, time.Nanosecond })
 	s = startStage(t, b, spec, dialTest, b.sweeps)
 	// By the third failure the first has been swept.
-	all := s.until(1, "removed "+adopted.Name+" removed on", "failed web-1 next try in 4s")
+	all := s.until(1, "removed "+adopted.Name+" taken down on", "failed web-1 next try in 4s")
 	ends := 0
 	for _, e := range all {
 		if e.Event == bus.EventRemoved {
