@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -79,15 +81,48 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// serve keeps connections while their requests are answered.
+// serve keeps connections while their requests are answered: those with a body once all of it was read.
 func (c *connections) serve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if open, is := r.Context().Value(connectionKey{}).(*connection); is {
-			defer c.served(open, -1)
-			c.served(open, 1)
+		open, is := r.Context().Value(connectionKey{}).(*connection)
+		if !is {
+			next.ServeHTTP(w, r)
+			return
+		}
+		complete := false
+		begin := func() {
+			if !complete {
+				complete = true
+				c.served(open, 1)
+			}
+		}
+		defer func() {
+			if complete {
+				c.served(open, -1)
+			}
+		}()
+		if r.ContentLength == 0 {
+			begin()
+		} else {
+			with := *r
+			with.Body, r = &wholeBody{r.Body, begin}, &with
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// wholeBody is that of a request, and tells when all of it was read.
+type wholeBody struct {
+	io.ReadCloser
+	complete func()
+}
+
+func (b *wholeBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.complete()
+	}
+	return n, err
 }
 
 func (c *connections) served(open *connection, n int) {

@@ -267,18 +267,26 @@ func TestStreams(t *testing.T) {
 
 // Who never completes a request keeps nobody out.
 func TestHalfSentRequests(t *testing.T) {
-	s := start(t, Config{})
-	for range 3 * maxConnections {
-		conn, err := net.Dial("tcp", s.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nX: ") // and no more
-	}
-	s.client.Timeout = 2 * readWithin // in turns of so many at a time they would take three times that
-	if code, _ := s.get("/healthz"); code != http.StatusServiceUnavailable {
-		t.Errorf("beside them: %d, want that there is no bus", code)
+	for name, text := range map[string]string{
+		"headers": "GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
+		"a body": "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
+			"Content-Length: 100\r\n\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, Config{})
+			for range 3 * maxConnections {
+				conn, err := net.Dial("tcp", s.address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				fmt.Fprint(conn, text) // and no more
+			}
+			s.client.Timeout = 2 * readWithin // in turns of so many at a time they would take three times that
+			if code, _ := s.get("/healthz"); code != http.StatusServiceUnavailable {
+				t.Errorf("beside them: %d, want that there is no bus", code)
+			}
+		})
 	}
 }
 
