@@ -232,3 +232,15 @@ func TestCallsOfAStage(t *testing.T) {
 		t.Errorf("buckets of other bounds are shown:\n%s", got)
 	}
 }
+
+// A host that was not heard yet can have the name of another one.
+func TestStandingHostsOfOneName(t *testing.T) {
+	e := newListener(false)
+	d := bustest.Decision()
+	standing := bus.HostStanding{Host: "kvm", State: bus.HostLost}
+	d.Hosts = map[bus.HostID]bus.HostStanding{"one": standing, "two": standing}
+	e.Fold(*d)
+	if got := text(t, e); strings.Count(got, "vmscaler_group_host_state ") != 2 {
+		t.Errorf("want both hosts in\n%s", got)
+	}
+}

@@ -121,16 +121,24 @@ type series struct {
 	hosts map[bus.HostID]string // their labels
 }
 
-// hostLabels are the hosts' names, with their ids where several have one name.
+// hostLabels are the hosts' names, with their ids where several have one name. A decision can name one that was not heard yet.
 func hostLabels(m *model.Model) map[bus.HostID]string {
 	labels, named := map[bus.HostID]string{}, map[string]int{}
+	add := func(id bus.HostID, name string) {
+		if _, seen := labels[id]; !seen {
+			labels[id] = name
+			named[name]++
+		}
+	}
 	for _, g := range m.Groups() {
 		for _, h := range g.Hosts() {
-			s := h.Sample()
-			if _, seen := labels[s.HostID]; !seen {
-				labels[s.HostID] = s.Host
-				named[s.Host]++
-			}
+			add(h.Sample().HostID, h.Sample().Host)
+		}
+	}
+	for _, g := range m.Groups() {
+		d, _ := g.Decision()
+		for id, h := range d.Hosts {
+			add(id, h.Host)
 		}
 	}
 	for id, name := range labels {
@@ -215,11 +223,7 @@ func (s series) group(g *model.Group, now time.Time) {
 	}
 	s.gauge(groupLost, float64(d.Inputs.Lost), name)
 	for id, h := range d.Hosts {
-		host := s.hosts[id]
-		if host == "" { // not heard since this program runs
-			host = h.Host
-		}
-		s.gauge(groupHost, 1, name, host, string(h.State))
+		s.gauge(groupHost, 1, name, s.hosts[id], string(h.State))
 	}
 	if r := d.Refresh; r != nil {
 		s.gauge(groupRefresh, float64(r.Updated), name, "updated")
