@@ -2,7 +2,7 @@
 # Builds the program for another architecture of Debian's: cross.sh ARCH OUTPUT GO BUILD'S ARGUMENTS...
 #
 # libvirt's library and headers are that architecture's packages of Debian 12, extracted, not installed, below
-# /var/tmp/vmscaler-cross (60 MB), where they stay for the next time.
+# /var/tmp/vmscaler-cross-UID (100 MB), where they stay for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 die() { echo "cross      $*" >&2; exit 1; }
@@ -17,12 +17,16 @@ esac
 suite=bookworm # the oldest whose libvirt the program is tried with
 mirror=${DISTRO_MIRROR:-http://deb.debian.org/debian}
 
-root=${CROSS_ROOT:-/var/tmp/vmscaler-cross-$EUID}/$suite-$arch
+base=${CROSS_ROOT:-/var/tmp/vmscaler-cross-$EUID}
+root=$base/$suite-$arch
+mkdir -p "$base"
+[ -O "$base" ] || die "$base is another user's; CROSS_ROOT names a folder of yours"
 if [ ! -e "$root/usr/lib/$triple/libvirt.so" ]; then
-	rm -rf --one-file-system "$root"
-	mkdir -p "${root%/*}"
+	rm -rf --one-file-system "$root" "$root.new" # what an end in the middle of it has left
 	echo "cross      fetching libvirt of $suite for $arch"
-	mmdebstrap --quiet --variant=extract --architectures="$arch" --include=libvirt-dev,libc6 "$suite" "$root.new" \
+	mode=auto
+	((EUID == 0)) || mode=chrootless # as nothing of it is run, no rights are needed
+	mmdebstrap --quiet --mode="$mode" --variant=extract --architectures="$arch" --include=libvirt-dev,libc6 "$suite" "$root.new" \
 		"deb [check-valid-until=no signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
 	mv "$root.new" "$root"
 fi
