@@ -86,11 +86,3 @@ func (o Observation) failures(before map[bus.HostID]int) map[bus.HostID]int {
 	}
 	return now
 }
-
-// keptOf counts the VMs that a group keeps.
-func keptOf(obs Observation) (n int) {
-	for _, h := range obs.Hosts {
-		n += h.kept()
-	}
-	return n
-}

@@ -374,3 +374,11 @@ func TestWorldSettlesAtConstantLoad(t *testing.T) {
 		}
 	})
 }
+
+// keptOf counts the VMs that a group keeps.
+func keptOf(obs Observation) (n int) {
+	for _, h := range obs.Hosts {
+		n += h.kept()
+	}
+	return n
+}
