@@ -195,8 +195,11 @@ func (r *round) lag(within time.Duration) error {
 	for _, stage := range slices.Sorted(maps.Keys(r.silent)) {
 		late = append(late, fmt.Sprintf("%s: no answer within %s", stage, within))
 	}
-	if len(late) == 0 {
+	switch taken := func(a bus.Applied) bool { return a.Error == "" }; {
+	case len(late) == 0:
 		return nil
+	case len(r.silent) == 0 && !slices.ContainsFunc(r.answers, taken):
+		return refused("no process has taken the groups:\n  %s", strings.Join(late, "\n  "))
 	}
 	return fmt.Errorf("the groups hold, but not everywhere yet; until they do, those that differ are held, and nothing is made or "+
 		"removed for them (`vmscaler health` says where; apply the file again):\n  %s", strings.Join(late, "\n  "))

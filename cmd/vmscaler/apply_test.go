@@ -178,6 +178,10 @@ func TestRoundOfStages(t *testing.T) {
 		"one refuses": {
 			answers: []bus.Applied{wrong}, refusal: "kvm1-1 (decider, collector): no template", lag: "no template",
 		},
+		"all refuse": {
+			answers: []bus.Applied{wrong, but(two, func(a *bus.Applied) { a.Error = "they have changed" })},
+			refusal: "no template", lag: "no process has taken the groups:",
+		},
 		"others also": {answers: []bus.Applied{one, two, but(two, func(a *bus.Applied) { a.Instance = "kvm3-1" })}},
 		"another result": {
 			answers: []bus.Applied{one, but(two, func(a *bus.Applied) { a.Spec = "t" })}, refusal: "would have different",
