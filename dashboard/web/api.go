@@ -125,8 +125,8 @@ func allowed(mux *http.ServeMux, r *http.Request) (methods []string) {
 
 func (s *Server) answer(r route, w http.ResponseWriter, req *http.Request) (any, error) {
 	if req.Method != http.MethodGet {
-		if err := s.origins.Check(req); err != nil {
-			return nil, problem(ReasonForbidden, "a page of another origin has sent this: %s", err)
+		if err := s.checkOrigin(req); err != nil {
+			return nil, err
 		}
 	}
 	if r.who == readers {
@@ -135,6 +135,14 @@ func (s *Server) answer(r route, w http.ResponseWriter, req *http.Request) (any,
 		}
 	}
 	return r.serve(w, req)
+}
+
+// checkOrigin refuses what a page of another origin has sent, and which does not only read.
+func (s *Server) checkOrigin(r *http.Request) error {
+	if err := s.origins.Check(r); err != nil {
+		return problem(ReasonForbidden, "a page of another origin has sent this: %s", err)
+	}
+	return nil
 }
 
 // decode reads a body, which must be JSON.

@@ -44,6 +44,11 @@ func (s *Server) replay(r *http.Request) (any, error) {
 	if err := bus.CheckGroupName(group); err != nil {
 		return nil, problem(ReasonMalformed, "group: %s", err)
 	}
+	costly := r.Clone(r.Context())
+	costly.Method = http.MethodPost // a page of another origin may ask for what only reads, although it cannot read the answer
+	if err := s.checkOrigin(costly); err != nil {
+		return nil, err
+	}
 	b := s.bus.Load()
 	switch why := s.unhealthy(); {
 	case s.c.Replay == nil:
