@@ -69,7 +69,7 @@ func (s situation) share(d *bus.Decision, next *State) {
 	if first := before(s.spec, s.now); build.Before == nil || first != nil && first.After(*build.Before) {
 		build.Before = first
 	}
-	d.Shares = split(s.spec, order{s.spec.ScaleIn, build, s.spec.WarmPool}, d.Direction, d.Desired, s.obs)
+	d.Shares = split(s.spec, order{s.spec.ScaleIn, build}, d.Direction, d.Desired, s.obs)
 	// One host's actuator sees to max itself.
 	if d.Attach = next.Attach.coming(s.obs); len(d.Attach) > 0 || s.counts.warm > 0 || len(s.obs.Hosts) > 1 {
 		s.withinMax(d.Shares)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -45,6 +46,9 @@ func candidatesOf(spec bus.Group, obs Observation) candidates {
 	return all
 }
 
+// mostOnHost is how many VMs of a group one host may have.
+func mostOnHost(spec bus.Group) int { return cmp.Or(spec.PerHostMax, math.MaxInt) }
+
 // told is a host that was told to have more than it shows yet; nil: none was. It may have begun, so that another one would make
 // them a second time.
 func (all candidates) told() *candidate {
@@ -70,7 +74,7 @@ func (all candidates) best(spec bus.Group) *candidate {
 		for _, c := range all {
 			switch {
 			case c.why != "" && (!later || !c.later):
-			case spec.PerHostMax > 0 && c.vms >= spec.PerHostMax:
+			case c.vms >= mostOnHost(spec):
 			case best == nil || c.before(best, spec):
 				best = c
 			}
@@ -124,7 +128,7 @@ func (c *candidate) cores(spec bus.Group) float64 {
 func places(spec bus.Group, obs Observation) []bus.Place {
 	all := candidatesOf(spec, obs)
 	for _, c := range all {
-		if c.why == "" && spec.PerHostMax > 0 && c.vms >= spec.PerHostMax {
+		if c.why == "" && c.vms >= mostOnHost(spec) {
 			c.why = fmt.Sprintf("it has per_host_max, %s", plural(c.vms))
 		}
 	}

@@ -31,7 +31,7 @@ func split(spec bus.Group, order order, direction bus.Direction, desired int, ob
 	for c := places.told(); c != nil && total < desired; c = places.told() {
 		place(c)
 	}
-	total += fromPool(order.pool, shares, obs, desired-total)
+	total += fromPool(spec, shares, obs, desired-total)
 	for _, c := range places {
 		c.vms = shares[c.ID].VMs - c.gone()
 	}
@@ -80,7 +80,6 @@ type placed struct {
 type order struct {
 	scaleIn []bus.ScaleIn
 	build   bus.Build
-	pool    bus.WarmPool // whose VMs serve before others are made
 }
 
 // first orders what is so before what is not.

@@ -29,12 +29,15 @@ func (h HostObservation) handsOver(pool bus.WarmPool) int {
 	return h.pooled()
 }
 
-// fromPool places up to so many new VMs where the warm pool has some for them, on the host with the fewest VMs first. It returns
-// how many it has placed.
-func fromPool(pool bus.WarmPool, shares map[bus.HostID]bus.Share, obs Observation, missing int) (placed int) {
+// fills reports whether VMs may be made for the warm pool on the host.
+func (h HostObservation) fills() bool { return h.Trouble == "" && !h.Full && h.Order == nil }
+
+// fromPool places up to so many new VMs where the warm pool has some for them, on the host with the fewest VMs first, and on none
+// more than it may have. It returns how many it has placed.
+func fromPool(spec bus.Group, shares map[bus.HostID]bus.Share, obs Observation, missing int) (placed int) {
 	left := make(map[bus.HostID]int, len(obs.Hosts))
 	for _, h := range obs.Hosts {
-		if n := h.handsOver(pool); n > 0 {
+		if n := min(h.handsOver(spec.WarmPool), mostOnHost(spec)-shares[h.ID].VMs); n > 0 {
 			left[h.ID] = n
 		}
 	}
@@ -87,6 +90,9 @@ func (s situation) warm(d *bus.Decision) {
 		if share.Warm = h.pooled(); h.Order.Is(bus.HostDrain) {
 			share.Warm = 0
 		}
+		if s.incomplete == "" { // one that its host may not have serve is of no use there
+			share.Warm = min(share.Warm, max(0, mostOnHost(s.spec)-share.VMs+min(lacks, h.handsOver(pool))))
+		}
 		there += share.Warm
 		if lacks > 0 { // these are handed over
 			handed := min(lacks, h.handsOver(pool))
@@ -102,7 +108,10 @@ func (s situation) warm(d *bus.Decision) {
 	}
 	room := min(wanted-there, s.spec.Max-s.counts.owned)
 	for ; room > 0 && s.settled(*d, coming); room-- {
-		if !s.addWarm(d.Shares, 1, func(h HostObservation) bool { return h.Trouble == "" && !h.Full && h.Order == nil }) {
+		if !s.addWarm(d.Shares, 1, func(h HostObservation) bool {
+			share := d.Shares[h.ID]
+			return h.fills() && share.VMs+share.Warm < mostOnHost(s.spec)
+		}) {
 			return
 		}
 	}

@@ -141,3 +141,26 @@ func TestWarmVMsCountInNothing(t *testing.T) {
 		}
 	}
 }
+
+// A host hands over, and fills, no more than its group's per_host_max.
+func TestWarmPoolWithinPerHostMax(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		desired int
+		hosts   []HostObservation
+		want    string // of each host its VMs and its warm ones
+	}{
+		{"handed over below it", 4, []HostObservation{poolOf("a", "rw"), poolOf("b", "rr")}, "a 2+0, b 2+0"},
+		{"another host makes one", 4, []HostObservation{poolOf("a", "rrw"), poolOf("b", "r")}, "a 2+0, b 2+0"},
+		{"filled below it", 3, []HostObservation{poolOf("a", "rr"), poolOf("b", "r")}, "a 2+0, b 1+1"},
+		{"nowhere left", 4, []HostObservation{poolOf("a", "rr"), poolOf("b", "rr")}, "a 2+0, b 2+0"},
+	} {
+		g := spec(func(g *bus.Group) { g.Max, g.PerHostMax, g.WarmPool.Size.VMs = 6, 2, 1 })
+		obs := Observation{Hosts: tt.hosts, Fresh: 2}
+		d, _ := Decide(g, State{HasSample: true, Desired: tt.desired, Hosts: obs.hostIDs(), LastData: t0}, obs, t0)
+		a, b := d.Shares["a"], d.Shares["b"]
+		if got := fmt.Sprintf("a %d+%d, b %d+%d", a.VMs, a.Warm, b.VMs, b.Warm); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
