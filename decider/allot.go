@@ -111,13 +111,16 @@ func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 	s.takeBack(shares, owned+wanted-s.spec.Max, func(h HostObservation) int { return h.handsOver(s.spec.WarmPool) })
 }
 
-// takeBack takes back up to so many new VMs from the hosts' shares, beside those that each host is spared.
+// takeBack takes back up to so many new VMs from the hosts' shares, beside those that each host is spared; those last that a host
+// was told to have before, and may have begun.
 func (s situation) takeBack(shares map[bus.HostID]bus.Share, excess int, spared func(HostObservation) int) {
-	for _, h := range s.obs.Hosts {
-		share := shares[h.ID]
-		less := max(0, min(excess, share.VMs-h.kept()-h.gone()-spared(h)))
-		share.VMs -= less
-		excess -= less
-		shares[h.ID] = share
+	for _, begun := range []func(HostObservation) int{HostObservation.begun, func(HostObservation) int { return 0 }} {
+		for _, h := range s.obs.Hosts {
+			share := shares[h.ID]
+			less := max(0, min(excess, share.VMs-h.kept()-h.gone()-max(spared(h), begun(h))))
+			share.VMs -= less
+			excess -= less
+			shares[h.ID] = share
+		}
 	}
 }

@@ -49,17 +49,22 @@ func candidatesOf(spec bus.Group, obs Observation) candidates {
 // mostOnHost is how many VMs of a group one host may have.
 func mostOnHost(spec bus.Group) int { return cmp.Or(spec.PerHostMax, math.MaxInt) }
 
+// begun is how many VMs the host may have begun to make, as it was told to have more than it shows yet.
+func (h HostObservation) begun() int {
+	retiring := 0 // which it was told to have, and which it shows
+	for _, vm := range h.VMs {
+		if vm.Retiring && vm.Phase.Serves() {
+			retiring++
+		}
+	}
+	return max(0, h.Told-h.kept()-h.gone()-retiring)
+}
+
 // told is a host that was told to have more than it shows yet; nil: none was. It may have begun, so that another one would make
 // them a second time.
 func (all candidates) told() *candidate {
 	for _, c := range all {
-		retiring := 0 // which it was told to have, and which it shows
-		for _, vm := range c.VMs {
-			if vm.Retiring && vm.Phase.Serves() {
-				retiring++
-			}
-		}
-		if c.why == "" && c.vms+retiring < c.Told {
+		if c.why == "" && c.added < c.begun() {
 			return c
 		}
 	}

@@ -147,3 +147,15 @@ func TestRisk(t *testing.T) {
 		}
 	}
 }
+
+// Where max takes new VMs back, those stay that a host was told to have before, and may have begun.
+func TestTakenBackLastWhatHasBegun(t *testing.T) {
+	told := changed(place("a", 1, 0, 0), func(h *HostObservation) { h.Told = 2 })
+	g := spec(bounds(1, 4))
+	s := situation{spec: g, obs: Observation{Hosts: []HostObservation{told, place("b", 2, 0, 0)}}}
+	shares := map[bus.HostID]bus.Share{"a": {VMs: 2}, "b": {VMs: 3}}
+	s.withinMax(shares)
+	if shares["a"].VMs != 2 || shares["b"].VMs != 2 {
+		t.Errorf("%+v", shares)
+	}
+}
