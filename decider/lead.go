@@ -265,7 +265,7 @@ func (g *group) expect(now time.Time) {
 			}
 		}
 		if known {
-			g.window.expect(id, cmp.Or(name, string(id)), vms, s.Owned, now)
+			g.window.expect(id, cmp.Or(name, string(id)), vms, s, now)
 		}
 	}
 }

@@ -38,6 +38,7 @@ type site struct {
 	g     group
 	made  int
 	kept  checkpoint
+	pools bool // they have warm pools
 }
 
 func newSite(t interface {
@@ -73,7 +74,10 @@ func (f *site) step() bus.Decision {
 		for i := range h.vms {
 			vm := &h.vms[i]
 			if vm.Phase == bus.PhaseLaunching && !h.off && f.now.Sub(vm.Created) >= 4*time.Second {
-				vm.Phase, vm.PhaseSince = bus.PhaseReady, f.now
+				vm.Phase, vm.PhaseSince, vm.Handed = bus.PhaseReady, f.now, false
+			}
+			if vm.Phase == bus.PhasePreparing && !h.off && f.now.Sub(vm.Created) >= 4*time.Second {
+				vm.Phase, vm.PhaseSince, vm.State = bus.PhaseWarm, f.now, bus.StatePaused
 			}
 			vm.CPUPercent = new(50.0)
 		}
@@ -138,6 +142,9 @@ func (f *site) act(h *machine, d bus.Decision) {
 		}
 		return false
 	})
+	if f.pools {
+		f.actWarm(h, d)
+	}
 	here := HostObservation{VMs: h.vms}
 	for _, n := range share.Numbers {
 		if here.kept() >= share.VMs || len(h.vms) >= d.Inputs.Max {
@@ -152,7 +159,8 @@ func (f *site) act(h *machine, d bus.Decision) {
 	}
 	if surplus := here.kept() - share.VMs; surplus > 0 && d.Direction == bus.In {
 		slices.SortFunc(h.vms, func(a, b bus.VM) int {
-			return cmp.Or(cmp.Compare(b2i(a.Phase.Serves()), b2i(b.Phase.Serves())), b.Created.Compare(a.Created))
+			return cmp.Or(cmp.Compare(b2i(kept(b)), b2i(kept(a))), cmp.Compare(b2i(a.Phase.Serves()), b2i(b.Phase.Serves())),
+				b.Created.Compare(a.Created))
 		})
 		h.vms = h.vms[surplus:]
 	}
@@ -434,7 +442,7 @@ func (f *site) checked(start bus.Decision, liars bool) {
 	before := map[string]bool{}
 	for _, h := range f.hosts {
 		for _, vm := range h.vms {
-			before[vm.UUID] = !h.lied
+			before[vm.UUID] = !h.lied && !vm.Phase.Pooled()
 		}
 	}
 	maps.DeleteFunc(before, func(_ string, honest bool) bool { return !honest })

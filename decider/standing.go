@@ -21,12 +21,17 @@ type Standing struct {
 	// Kept is how many VMs desired counts there, also those that are written off; a host that falls silent may have begun to make
 	// what it was told to have.
 	Kept   int       `json:"kept"`
-	Owned  int       `json:"owned"`            // all that it showed last, also those that desired does not count
-	Told   int       `json:"told"`             // how many VMs it may have begun to have by the last decisions
-	ToldAt time.Time `json:"told_at"`          // when that was raised last
-	Gone   int       `json:"gone,omitempty"`   // of them, those that are written off: others take their places
-	Missed bool      `json:"missed,omitempty"` // it was lost, and has not been up since: others may have its VMs
-	Fenced bool      `json:"fenced,omitempty"` // since it is lost, the fence command has said so
+	Owned  int       `json:"owned"`   // all that it showed last, also those that desired does not count
+	Told   int       `json:"told"`    // how many VMs it may have begun to have by the last decisions
+	ToldAt time.Time `json:"told_at"` // when that was raised last
+	// Warm is how many VMs of the warm pool it was told last to have, WarmMost how many it may have begun to have by the last
+	// decisions, and WarmAt when it was told last to make one.
+	Warm     int       `json:"warm,omitempty"`
+	WarmMost int       `json:"warm_most,omitempty"`
+	WarmAt   time.Time `json:"warm_at,omitzero"`
+	Gone     int       `json:"gone,omitempty"`   // of them, those that are written off: others take their places
+	Missed   bool      `json:"missed,omitempty"` // it was lost, and has not been up since: others may have its VMs
+	Fenced   bool      `json:"fenced,omitempty"` // since it is lost, the fence command has said so
 }
 
 // confirmAfter is for how long a host must be silent until it can be lost, however short lost_after is: so that several that fall
@@ -66,7 +71,7 @@ func (all Standings) counted(obs Observation) (kept, owned int) {
 		}
 		kept += n
 		if s.State != bus.HostLost || n > 0 {
-			owned += n + len(h.VMs) - h.kept()
+			owned += n + len(h.VMs) - h.kept() + max(0, s.WarmMost-h.pooled())
 		}
 	}
 	return kept, owned
@@ -201,7 +206,9 @@ func (o Observation) stood(st Standings, spec bus.Group, now time.Time) Observat
 	hosts := slices.Clone(o.Hosts)
 	for i := range hosts {
 		h, s := &hosts[i], st[hosts[i].ID]
-		h.State, h.Told = s.State, s.Told
+		if h.State, h.Told, h.ToldWarm = s.State, s.Told, s.Warm; len(hosts) > 1 { // one host's actuator sees to max itself
+			h.WarmMost = s.WarmMost
+		}
 		if h.Trouble == Silent {
 			h.VMs = slices.Clip(h.VMs)
 			for n := h.kept(); n < s.Kept; n++ {
@@ -210,7 +217,9 @@ func (o Observation) stood(st Standings, spec bus.Group, now time.Time) Observat
 		}
 		switch s.State { //nolint:exhaustive // the others change nothing
 		case bus.HostLost:
-			h.writeOff(s.Gone)
+			if h.writeOff(s.Gone); h.kept() == 0 {
+				h.WarmMost = 0
+			}
 		case bus.HostReturning:
 			if h.Trouble == "" && now.Sub(s.Since) < spec.LostAfter {
 				h.Trouble = Returned
@@ -228,17 +237,33 @@ func unseen(id bus.HostID, n int) bus.VM {
 
 // told notes how many VMs each host may have by a decision. One that says fewer is not taken for done before a sample would show
 // what the one before it has begun.
-func (all Standings) told(shares map[bus.HostID]bus.Share, now time.Time) {
-	for id, share := range shares {
-		s := all[id]
+func (all Standings) told(pool bus.WarmPool, shares map[bus.HostID]bus.Share, obs Observation, now time.Time) {
+	for _, h := range obs.Hosts {
+		share, s := shares[h.ID], all[h.ID]
+		if more := min(share.VMs-max(s.Told, h.kept()+h.gone()), h.handsOver(pool)); more > 0 { // these were of the warm pool until now
+			s.WarmMost = max(0, s.WarmMost-more)
+		}
 		switch {
 		case share.VMs > s.Told:
 			s.Told, s.ToldAt = share.VMs, now
 		case now.Sub(s.ToldAt) > confirmAfter:
 			s.Told = share.VMs
 		}
-		all[id] = s
+		all[h.ID] = s.toldWarm(share.Warm, h, now)
 	}
+}
+
+// toldWarm notes the same of the warm pool, of which a host can be told to make one for a while until it can.
+func (s Standing) toldWarm(warm int, h HostObservation, now time.Time) Standing {
+	since := now.Sub(s.WarmAt)
+	switch {
+	case warm > s.WarmMost, warm > h.pooled() && since > confirmAfter:
+		s.WarmMost, s.WarmAt = warm, now
+	case since > 2*confirmAfter && h.Trouble != Silent:
+		s.WarmMost = warm
+	}
+	s.Warm = warm
+	return s
 }
 
 // writeOff takes so many of the VMs that the host keeps out of what is seen; with the last of them all the others.

@@ -29,6 +29,27 @@ func (h HostObservation) handsOver(pool bus.WarmPool) int {
 	return h.pooled()
 }
 
+// promised is how many VMs of the warm pool the host may have begun to make, and does not show yet.
+func (h HostObservation) promised() int { return max(0, h.WarmMost-h.pooled()) }
+
+// waiting is how many VMs of the warm pool the host has, or makes already. Beyond max it is no more than it was told to have: what
+// it shows may have been handed over since.
+func (h HostObservation) waiting(beyondMax bool) int {
+	switch {
+	case h.Order.Is(bus.HostDrain):
+		return 0
+	case h.State == bus.HostLost:
+		return h.pooled()
+	case beyondMax && h.Trouble == Silent:
+		return h.ToldWarm
+	case beyondMax:
+		return min(h.pooled(), h.ToldWarm)
+	case h.Trouble == Silent, h.fills():
+		return h.pooled() + h.promised()
+	}
+	return h.pooled()
+}
+
 // fills reports whether VMs may be made for the warm pool on the host.
 func (h HostObservation) fills() bool { return h.Trouble == "" && !h.Full && h.Order == nil }
 
@@ -82,14 +103,16 @@ func (s situation) warm(d *bus.Decision) {
 	if !pool.On() && s.counts.warm == 0 {
 		return
 	}
-	wanted, there, coming := s.wantsWarm(d.Desired), 0, 0
+	wanted, there, coming, owned := s.wantsWarm(d.Desired), 0, 0, s.counts.owned
 	d.Inputs.WarmWanted = wanted
+	for _, h := range s.obs.Hosts {
+		lacks := max(h.begun(), d.Shares[h.ID].VMs-h.kept()-h.gone())
+		owned += h.promised() + max(0, lacks-h.handsOver(pool))
+	}
 	for _, h := range s.obs.Hosts {
 		share := d.Shares[h.ID]
 		lacks := max(0, share.VMs-h.kept()-h.gone())
-		if share.Warm = h.pooled(); h.Order.Is(bus.HostDrain) {
-			share.Warm = 0
-		}
+		share.Warm = h.waiting(owned > s.spec.Max)
 		if s.incomplete == "" { // one that its host may not have serve is of no use there
 			share.Warm = min(share.Warm, max(0, mostOnHost(s.spec)-share.VMs+min(lacks, h.handsOver(pool))))
 		}
@@ -106,7 +129,7 @@ func (s situation) warm(d *bus.Decision) {
 	for ; there > wanted && s.incomplete == ""; there-- {
 		s.addWarm(d.Shares, -1, func(h HostObservation) bool { return d.Shares[h.ID].Warm > 0 })
 	}
-	room := min(wanted-there, s.spec.Max-s.counts.owned)
+	room := min(wanted-there, s.spec.Max-owned)
 	for ; room > 0 && s.settled(*d, coming); room-- {
 		if !s.addWarm(d.Shares, 1, func(h HostObservation) bool {
 			share := d.Shares[h.ID]

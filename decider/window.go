@@ -71,6 +71,8 @@ type HostObservation struct {
 	Collector string         // the instance that its last sample is of; "" where none was heard
 	Order     *bus.HostOrder // what a person wants of it
 	Told      int            // how many VMs the last decision let it have
+	ToldWarm  int            // the same of the warm pool
+	WarmMost  int            // how many of it the last decisions may have had it begin to have
 	Load      bus.Host       // of its last sample
 	State     bus.HostState  // where it stands with the group; "" before that is known
 	// Gone are the VMs of a lost host whose places others take; they are not in VMs.
@@ -193,7 +195,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 
 // expect has a host that had so many VMs under the decider before this one, and was not heard yet, count as silent from now on.
 // Which VMs they are is not known: each counts, and nothing else.
-func (w *Window) expect(id bus.HostID, name string, kept, owned int, now time.Time) {
+func (w *Window) expect(id bus.HostID, name string, kept int, s Standing, now time.Time) {
 	if w.hosts == nil {
 		w.hosts = map[bus.HostID]*hostWindow{}
 	}
@@ -202,9 +204,13 @@ func (w *Window) expect(id bus.HostID, name string, kept, owned int, now time.Ti
 	}
 	h := &hostWindow{cpu: map[string]mean{}, since: now, arrived: now, replaced: map[string]bool{}}
 	h.sample.HostID, h.sample.Host = id, name
-	for i := range min(max(kept, owned), bus.MaxVMs) {
+	for i := range min(max(kept, s.Owned), bus.MaxVMs) {
 		vm := unseen(id, i)
-		if i >= kept {
+		switch {
+		case i < kept:
+		case i < kept+s.WarmMost:
+			vm.Phase = bus.PhaseWarm
+		default:
 			vm.Phase = bus.PhaseDraining // owned, and in no other number
 		}
 		h.sample.VMs = append(h.sample.VMs, vm)

@@ -1,0 +1,142 @@
+package decider
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// actWarm is what an actuator does by a decision about its warm pool: it hands over what its share lacks before it makes any, has
+// what is too many go, and makes one more once nothing else is to do.
+func (f *site) actWarm(h *machine, d bus.Decision) {
+	share, ok := d.Shares[h.id]
+	if !ok || !d.HasSample {
+		return
+	}
+	here := HostObservation{VMs: h.vms}
+	lacks, surplus := share.VMs-here.kept(), here.pooled()-share.Warm
+	for i := range h.vms {
+		if vm := &h.vms[i]; lacks > 0 && inPool(*vm) {
+			vm.Phase, vm.PhaseSince, vm.Handed, vm.State = bus.PhaseLaunching, f.now, true, bus.StateRunning
+			lacks, surplus = lacks-1, surplus-1
+		}
+	}
+	surplus -= max(lacks, 0)
+	h.vms = slices.DeleteFunc(h.vms, func(vm bus.VM) bool {
+		if vm.Phase == bus.PhaseWarm && surplus > 0 && f.now.Sub(vm.PhaseSince) >= 10*time.Second {
+			surplus--
+			return true
+		}
+		return false
+	})
+	busy := slices.ContainsFunc(h.vms, func(vm bus.VM) bool { return vm.Phase == bus.PhasePreparing })
+	for _, n := range share.Numbers {
+		if busy || lacks != 0 || surplus >= 0 || len(h.vms) >= d.Inputs.Max {
+			return
+		}
+		name := fmt.Sprintf("web-%d", n)
+		if slices.ContainsFunc(h.vms, func(vm bus.VM) bool { return vm.Name == name }) {
+			continue
+		}
+		h.make(f, name, f.now)
+		h.vms[len(h.vms)-1].Phase, busy = bus.PhasePreparing, true
+	}
+}
+
+func TestSiteInvariantsWithWarmPools(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 4).Draw(t, "hosts")
+		f := newSite(t, n, rapid.IntRange(1, 2).Draw(t, "VMs each"))
+		f.g.spec.Max = rapid.IntRange(f.g.spec.Max, f.g.spec.Max+3).Draw(t, "max")
+		f.g.spec.PerHostMax = rapid.SampledFrom([]int{0, 0, 3}).Draw(t, "per host")
+		f.g.spec.WarmPool.Size = rapid.SampledFrom([]bus.WarmSize{{VMs: 1}, {VMs: 2}, {Percent: 50}, {Rest: true}}).Draw(t, "pool")
+		f.pools = true
+		f.g.inForce = f.g.spec
+		start := f.step()
+		f.g.state.Controls.Desired = new(start.Desired)
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			switch h := f.hosts[rapid.IntRange(0, n-1).Draw(t, "host")]; rapid.IntRange(0, 25).Draw(t, "what") {
+			case 0:
+				h.off = true
+			case 1:
+				h.heard, h.alive = false, rapid.Bool().Draw(t, "alive")
+				h.reached = rapid.Bool().Draw(t, "reached")
+			case 2, 3, 4:
+				h.off, h.heard, h.alive, h.reached = false, true, true, true
+			case 5:
+				f.another()
+				f.g.state.Controls.Desired = new(start.Desired)
+			case 6:
+				h.order = rapid.SampledFrom([]*bus.HostOrder{
+					nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},
+				}).Draw(t, "order")
+			case 7, 8:
+				for range 15 {
+					f.checked(start, true)
+				}
+			case 9, 10, 11:
+				start.Desired = rapid.IntRange(1, f.g.spec.Max).Draw(t, "desired")
+				f.g.state.Controls.Desired = new(start.Desired)
+			}
+			f.checked(start, true)
+		}
+		for _, h := range f.hosts {
+			h.off, h.heard, h.alive, h.reached, h.order = false, true, true, true, nil
+		}
+		var d bus.Decision
+		for range 150 {
+			d = f.step()
+		}
+		kept, warm := 0, 0
+		for _, h := range f.hosts {
+			here := HostObservation{VMs: h.vms}
+			kept, warm = kept+here.kept(), warm+here.pooled()
+			if most := f.g.spec.PerHostMax; most > 0 && len(h.vms) > most {
+				t.Fatalf("host %s has %d VMs, want %d at most: %+v", h.id, len(h.vms), most, d)
+			}
+		}
+		if f.g.spec.PerHostMax == 0 && (kept != start.Desired || warm != d.Inputs.WarmWanted) {
+			t.Fatalf("%d VMs and %d warm, want %d and %d: %+v", kept, warm, start.Desired, d.Inputs.WarmWanted, d)
+		}
+	})
+}
+
+// What a host was told to make for the pool counts to max before it shows it, so that no other makes one in its place.
+func TestWarmVMOnItsWayCountsToMax(t *testing.T) {
+	g := spec(func(g *bus.Group) { g.Max = 3; g.WarmPool.Size.VMs = 1 })
+	obs := Observation{Hosts: []HostObservation{poolOf("a", "r"), poolOf("b", "r")}, Fresh: 2}
+	first, st := Decide(g, State{HasSample: true, Desired: 2, Hosts: obs.hostIDs(), LastData: t0}, obs, t0)
+	if first.Shares["a"].Warm+first.Shares["b"].Warm != 1 {
+		t.Fatalf("%+v", first.Shares)
+	}
+	st.Controls.Desired = new(3)
+	vms := func(d bus.Decision) int { return d.Shares["a"].VMs + d.Shares["b"].VMs }
+	for _, tt := range []struct {
+		name  string
+		after time.Duration
+		shows string // of the host that was told to make one
+		want  int
+	}{
+		{"not shown yet", time.Second, "r", 2},
+		{"shown, and handed over", 2 * time.Second, "rp", 3},
+		{"not made after all", 15 * time.Second, "r", 3},
+	} {
+		for i, h := range obs.Hosts {
+			if first.Shares[h.ID].Warm == 1 {
+				obs.Hosts[i] = poolOf(h.Name, tt.shows)
+			}
+		}
+		d, next := Decide(g, st, obs, t0.Add(tt.after))
+		if tt.after > 10*time.Second { // the decision after that gives the place to another
+			d, _ = Decide(g, next, obs, t0.Add(tt.after+time.Second))
+		}
+		if got := vms(d); got != tt.want {
+			t.Errorf("%s: %d VMs, want %d: %+v", tt.name, got, tt.want, d.Shares)
+		}
+	}
+}
