@@ -1,13 +1,14 @@
 package web
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"sync"
-	"time"
 )
 
 // connections are those that are open, at most so many. Where one more comes, the oldest goes that has nothing asked for: who
@@ -46,7 +47,9 @@ func (c *connections) add(ctx context.Context, conn net.Conn) context.Context {
 	if len(c.open) > c.most {
 		victim := c.victim()
 		delete(c.open, victim)
-		_ = victim.SetDeadline(time.Unix(1, 0)) // so that TLS does not wait to say goodbye
+		if secure, is := victim.(*tls.Conn); is { // which would wait seconds to say goodbye
+			victim = secure.NetConn()
+		}
 		_ = victim.Close()
 	}
 	return context.WithValue(ctx, connectionKey{}, added)
@@ -65,7 +68,7 @@ func (c *connections) victim() (victim net.Conn) {
 			continue
 		}
 		chosen := c.open[victim]
-		if chosen == nil || idle[open.from] > idle[chosen.from] || open.from == chosen.from && open.number < chosen.number {
+		if chosen == nil || cmp.Or(idle[chosen.from]-idle[open.from], open.number-chosen.number) < 0 {
 			victim = conn
 		}
 	}

@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -264,74 +263,6 @@ func TestStreams(t *testing.T) {
 		return strings.HasPrefix(line, "data: ")
 	})
 }
-
-// Who never completes a request keeps nobody out.
-func TestHalfSentRequests(t *testing.T) {
-	for name, text := range map[string]string{
-		"headers": "GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
-		"a body": "POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
-			"Content-Length: 100\r\n\r\n{",
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := start(t, Config{})
-			for range 3 * maxConnections {
-				conn, err := net.Dial("tcp", s.address)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				fmt.Fprint(conn, text) // and no more
-			}
-			s.client.Timeout = 2 * readWithin // in turns of so many at a time they would take three times that
-			if code, _ := s.get("/healthz"); code != http.StatusServiceUnavailable {
-				t.Errorf("beside them: %d, want that there is no bus", code)
-			}
-		})
-	}
-}
-
-// The one that goes is the oldest without a request, of the address that has most of these.
-func TestWhichConnectionGoes(t *testing.T) {
-	c := newConnections(3)
-	var all []*addressed
-	add := func(from string) *connection {
-		conn := &addressed{from: from}
-		all = append(all, conn)
-		return c.add(t.Context(), conn).Value(connectionKey{}).(*connection)
-	}
-	gone := func() (which []int) {
-		for i, conn := range all {
-			if conn.closed {
-				which = append(which, i)
-			}
-		}
-		return which
-	}
-	c.served(add("10.0.0.1:1"), 1) // is answered
-	add("10.0.0.2:1")
-	add("10.0.0.1:2")
-	if add("10.0.0.2:2"); !slices.Equal(gone(), []int{1}) {
-		t.Errorf("gone are %v, want the older one of the second address", gone())
-	}
-	c.changed(all[2], http.StateClosed)
-	if add("10.0.0.1:3"); !slices.Equal(gone(), []int{1}) {
-		t.Errorf("gone are %v, want none more where one has closed", gone())
-	}
-}
-
-// addressed is a connection from somewhere.
-type addressed struct {
-	net.Conn
-	from   string
-	closed bool
-}
-
-func (a *addressed) RemoteAddr() net.Addr {
-	at, _ := net.ResolveTCPAddr("tcp", a.from)
-	return at
-}
-func (a *addressed) SetDeadline(time.Time) error { return nil }
-func (a *addressed) Close() error                { a.closed = true; return nil }
 
 // Who is slow, or sends without end, is cut off, and the others are served meanwhile.
 func TestHostileClients(t *testing.T) {
