@@ -32,8 +32,8 @@ func (h HostObservation) handsOver(pool bus.WarmPool) int {
 // promised is how many VMs of the warm pool the host may have begun to make, and does not show yet.
 func (h HostObservation) promised() int { return max(0, h.WarmMost-h.pooled()) }
 
-// waiting is how many VMs of the warm pool the host has, or makes already. Beyond max it is no more than it was told to have: what
-// it shows may have been handed over since.
+// waiting is how many VMs of the warm pool the host has, or makes already. Beyond max it is no more than it was told to have:
+// what it shows may have been handed over since.
 func (h HostObservation) waiting(beyondMax bool) int {
 	switch {
 	case h.Order.Is(bus.HostDrain):
@@ -86,8 +86,8 @@ func (s situation) wantsWarm(desired int) int {
 	taken := 0
 	for _, h := range s.obs.Hosts {
 		for _, vm := range h.VMs {
-			if !vm.Phase.Pooled() && !vm.Phase.Leaving() && (vm.State.Suspended() || vm.Phase.StandsBy()) ||
-				vm.Phase == bus.PhaseRetained {
+			aside := vm.State.Suspended() && !handed(vm) || vm.Phase.StandsBy()
+			if !vm.Phase.Pooled() && !vm.Phase.Leaving() && aside || vm.Phase == bus.PhaseRetained {
 				taken++
 			}
 		}

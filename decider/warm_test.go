@@ -70,6 +70,7 @@ func TestWarmPoolOfEachHost(t *testing.T) {
 			hosts(trouble(poolOf("a", "rrw"), Unattended), poolOf("b", "")), "a 2+1, b 1+0",
 		},
 		{"one that is handed over counts before it runs", "2", "", 3, hosts(poolOf("a", "rrhw")), "a 3+1"},
+		{"nor does it take place from the others", "max-minus-desired", "", 3, hosts(poolOf("a", "rrhww")), "a 3+2"},
 		{"the group grows: none is made", "2", "", 3, hosts(poolOf("a", "rrl")), "a 3+0"},
 		{"max leaves no other room", "3", "", 5, hosts(poolOf("a", "rrrr"), trouble(poolOf("b", "w"), Unattended)), "a 4+0, b 0+1"},
 		{
