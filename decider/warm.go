@@ -140,12 +140,16 @@ func (s situation) warm(d *bus.Decision) {
 	}
 }
 
-// reused lets up to so many of the VMs that are scaled in return to the warm pools of their hosts, and returns how many.
+// reused lets up to so many of the VMs that are scaled in return to the warm pools of their hosts, and returns how many. None
+// returns to one where a person wants no new VM, as it could not be handed over.
 func (s situation) reused(d *bus.Decision, most int) (n int) {
 	if !s.spec.WarmPool.Reuse || d.Direction != bus.In {
 		return 0
 	}
 	for _, h := range s.obs.Hosts {
+		if h.Order != nil {
+			continue
+		}
 		share := d.Shares[h.ID]
 		back := max(0, min(most-n, h.kept()-share.VMs))
 		share.Warm += back

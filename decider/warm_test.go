@@ -40,6 +40,10 @@ func poolOf(name, vms string) HostObservation {
 func TestWarmPoolOfEachHost(t *testing.T) {
 	full := func(h HostObservation) HostObservation { h.Full = true; return h }
 	trouble := func(h HostObservation, why Trouble) HostObservation { h.Trouble = why; return h }
+	ordered := func(h HostObservation, action bus.HostAction) HostObservation {
+		h.Order = &bus.HostOrder{Action: action}
+		return h
+	}
 	hosts := func(all ...HostObservation) []HostObservation { return all }
 	for _, tt := range []struct {
 		name    string
@@ -80,6 +84,10 @@ func TestWarmPoolOfEachHost(t *testing.T) {
 		{"scaled in: back to the pool", "1", "reuse", 1, hosts(poolOf("a", "rr")), "a 1+1"},
 		{"scaled in: removed", "1", "", 1, hosts(poolOf("a", "rr")), "a 1+0"},
 		{"not more than the pool is to have", "1", "reuse", 1, hosts(poolOf("a", "rrr"), poolOf("b", "w")), "a 1+0, b 0+1"},
+		{
+			"nor where a person wants no new one", "2", "reuse", 2,
+			hosts(ordered(poolOf("a", "rr"), bus.HostDrain), ordered(poolOf("b", "r"), bus.HostCordon)), "a 1+0, b 1+0",
+		},
 		{"none is made while one may come back", "2", "reuse", 1, hosts(poolOf("a", "rd")), "a 1+0"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
