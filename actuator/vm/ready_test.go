@@ -258,3 +258,16 @@ func TestRestMeter(t *testing.T) {
 		}
 	}
 }
+
+// One that was cut off while it left the warm pool has its time from when it is waited for again, however long nobody did.
+func TestHandoverThatWasCutOff(t *testing.T) {
+	now := time.Now()
+	b := &boot{spec: bus.Group{BootTimeout: time.Minute}, vm: VM{Name: "web-1"}, started: now.Add(-time.Hour)}
+	b.resume(true, now)
+	if waited := now.Sub(b.started); waited > wakeWithin {
+		t.Fatalf("overdue at once: it counts as waited for since %s", waited)
+	}
+	if err := b.overdue("its guest agent does not answer"); err != nil {
+		t.Errorf("overdue at once: %v", err)
+	}
+}

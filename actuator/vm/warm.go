@@ -153,9 +153,15 @@ func (h Manager) HandOver(ctx context.Context, spec bus.Group, v VM, decision st
 		return err
 	}
 	defer b.free()
-	b.resumed, b.slept = o.resumed(), o.slept
+	if o.resumed() {
+		b.resume(o.slept, time.Now())
+	}
 	return b.await(ctx)
 }
+
+// resume has a VM that goes on where it was be waited for from now on: of the time since it was handed over it may have stood
+// still for all, or nobody has asked it.
+func (b *boot) resume(slept bool, now time.Time) { b.resumed, b.slept, b.started = true, slept, now }
 
 // pooled is a VM of the warm pool, or one that is being handed over, as its domain says it now; nil where it is none any more.
 func (h Manager) pooled(v VM) (*libvirt.Domain, VM, error) {
