@@ -11,7 +11,8 @@ import (
 
 // A page of another origin has nothing replayed, which takes seconds of a CPU, although the browser shows it no answer.
 func TestReplayForAnotherOrigin(t *testing.T) {
-	s := start(t, Config{Replay: func(context.Context, string, []bus.Demand, time.Duration) (Replay, error) { return Replay{}, nil }})
+	replay := func(context.Context, string, []bus.Demand, time.Duration) (Replay, error) { return Replay{}, nil }
+	s := start(t, Config{Replay: replay})
 	for name, tt := range map[string]struct {
 		header []string
 		want   int
