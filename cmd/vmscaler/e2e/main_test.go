@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +39,9 @@ func runTests(m *testing.M) (int, error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	if err := os.Chmod(dir, 0o755); err != nil { // tests also run the program as another user
 		return 1, err
+	}
+	if signal.Ignored(syscall.SIGHUP) { // as under nohup: the programs that the tests start would ignore it, too
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	if err := libvirt.EventRegisterDefaultImpl(); err != nil {
 		return 1, err

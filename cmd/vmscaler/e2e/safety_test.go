@@ -188,7 +188,7 @@ func TestDown(t *testing.T) {
 	w.must("down", w.group, "--yes", "-c", config)
 	p = w.start(config)
 	if e := p.untilEvent(w.group+"-1", bus.EventRemoved); e.By == "" || e.Reason != "moved to kvm2" ||
-		!strings.Contains(e.Sentence, "with `vmscaler down`") {
+		!strings.Contains(e.Sentence, "taken down on ") {
 		t.Errorf("the history is told %+v, want who has removed it, and why", e)
 	}
 	p.stop()

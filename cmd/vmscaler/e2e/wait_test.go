@@ -29,7 +29,8 @@ func TestWait(t *testing.T) {
 		t.Errorf("it says\n%s", out)
 	}
 	all := w.vms()
-	w.must(on("wait", w.group, "vm="+all[0].Name+":ready", "vm="+all[1].Name+":ready", "vm=nosuch-1:gone")...)
+	w.must(on("wait", w.group, "vm="+all[0].Name+":ready", "vm="+all[1].Name+":ready")...)
+	w.refused(on("wait", w.group, "vm=nosuch-1:gone"), "has no VM \"nosuch-1\", and had none")
 	w.must(on("scale", w.group, "1", "--wait")...)
 	ready(1)
 	w.must(on("set", w.group, "min=2", "--wait")...)
