@@ -32,22 +32,23 @@ func (h HostObservation) handsOver(pool bus.WarmPool) int {
 // promised is how many VMs of the warm pool the host may have begun to make, and does not show yet.
 func (h HostObservation) promised() int { return max(0, h.WarmMost-h.pooled()) }
 
-// waiting is how many VMs of the warm pool the host has, or makes already. Beyond max it is no more than it was told to have:
-// what it shows may have been handed over since.
-func (h HostObservation) waiting(beyondMax bool) int {
+// waiting is how many VMs of the warm pool the host has, or makes already, beside those that are handed over now. Beyond max it is
+// no more than it was told to have: what it shows may have been handed over since.
+func (h HostObservation) waiting(handed int, beyondMax bool) int {
+	left := h.pooled() - handed
 	switch {
 	case h.Order.Is(bus.HostDrain):
 		return 0
 	case h.State == bus.HostLost:
-		return h.pooled()
+		return left
 	case beyondMax && h.Trouble == Silent:
 		return h.ToldWarm
 	case beyondMax:
-		return min(h.pooled(), h.ToldWarm)
+		return min(left, h.ToldWarm)
 	case h.Trouble == Silent, h.fills():
-		return h.pooled() + h.promised()
+		return left + h.promised()
 	}
-	return h.pooled()
+	return left
 }
 
 // fills reports whether VMs may be made for the warm pool on the host.
@@ -112,17 +113,12 @@ func (s situation) warm(d *bus.Decision) {
 	for _, h := range s.obs.Hosts {
 		share := d.Shares[h.ID]
 		lacks := max(0, share.VMs-h.kept()-h.gone())
-		share.Warm = h.waiting(owned > s.spec.Max)
-		if s.incomplete == "" { // one that its host may not have serve is of no use there
-			share.Warm = min(share.Warm, max(0, mostOnHost(s.spec)-share.VMs+min(lacks, h.handsOver(pool))))
+		handed := min(lacks, h.handsOver(pool))
+		if share.Warm = h.waiting(handed, owned > s.spec.Max); s.incomplete == "" {
+			share.Warm = min(share.Warm, max(0, mostOnHost(s.spec)-share.VMs)) // another could not serve there
 		}
-		there += share.Warm
-		if lacks > 0 { // these are handed over
-			handed := min(lacks, h.handsOver(pool))
-			share.Warm, there, lacks = share.Warm-handed, there-handed, lacks-handed
-		}
+		there, coming = there+share.Warm, coming+lacks-handed
 		share.Warm += HostObservation{VMs: h.Gone}.pooled() // nothing is removed there unseen
-		coming += lacks
 		d.Shares[h.ID] = share
 	}
 	there += s.reused(d, wanted-there)
