@@ -123,7 +123,9 @@ func (s situation) warm(d *bus.Decision) {
 	}
 	there += s.reused(d, wanted-there)
 	for ; there > wanted && s.incomplete == ""; there-- {
-		s.addWarm(d.Shares, -1, func(h HostObservation) bool { return d.Shares[h.ID].Warm > 0 })
+		s.addWarm(d.Shares, -1, func(h HostObservation) bool {
+			return d.Shares[h.ID].Warm > 0 && h.State != bus.HostLost
+		})
 	}
 	room := min(wanted-there, s.spec.Max-owned)
 	for ; room > 0 && s.settled(*d, coming); room-- {

@@ -173,3 +173,18 @@ func TestWarmPoolWithinPerHostMax(t *testing.T) {
 		}
 	}
 }
+
+// What is too many goes where it is seen, and is not taken for the warm VMs of a host that is lost.
+func TestSurplusOfWarmPoolBesideLostHost(t *testing.T) {
+	g := spec(func(g *bus.Group) { g.Max, g.WarmPool.Size.VMs = 5, 1 })
+	lost := poolOf("a", "rrrw")
+	lost.Trouble, lost.Quiet = Silent, time.Minute
+	obs := Observation{Hosts: []HostObservation{lost, poolOf("b", "rww"), poolOf("c", "rr")}, Fresh: 2}
+	st := State{HasSample: true, Desired: 3, Hosts: obs.hostIDs(), LastData: t0, Standings: Standings{
+		"a": {Name: "a", State: bus.HostLost, Since: t0, Kept: 3, Told: 3, Gone: 3, Missed: true},
+	}}
+	d, _ := Decide(g, st, obs, t0)
+	if a, b := d.Shares["a"], d.Shares["b"]; a.Warm != 1 || b.Warm != 1 {
+		t.Errorf("%+v and %+v, want one warm VM each", a, b)
+	}
+}
