@@ -12,7 +12,7 @@ if [ -z "${VULN_DB:-}" ] && ! curl --silent --fail --max-time 10 --output /dev/n
 	module=$(cd "$work" && GOFLAGS='' go mod download -json golang.org/x/vulndb@latest)
 	dir=$(sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' <<<"$module")
 	echo "vulncheck  $db is not reached; in its place $(sed -n 's/^\t"Version": "\(.*\)",$/golang.org\/x\/vulndb \1/p' <<<"$module")"
-	(cd "$dir" && GOFLAGS=-mod=mod go build -o "$work/indexdb" ./cmd/indexdb)
+	(cd "$dir" && GOFLAGS=-mod=readonly go build -o "$work/indexdb" ./cmd/indexdb)
 	"$work/indexdb" -vulns "$dir/data/osv" -out "$work/db"
 	db=file://$work/db
 fi
