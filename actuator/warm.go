@@ -120,7 +120,7 @@ func (a *Actions) grow(s Situation, p *parts, missing, room int) {
 func (s Situation) reuses(v vm.VM) bool {
 	pool := s.Spec.WarmPool
 	return pool.Reuse && s.Sick[v.UUID] == "" && !s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) &&
-		!v.Meta.Created.Before(s.Replaced) && (pool.MaxAge == 0 || s.Now.Sub(v.Meta.Created) < pool.MaxAge)
+		!v.Meta.Created.Before(s.Replaced) && s.tooOldForPool(v) == ""
 }
 
 // handOver has up to so many VMs of the warm pool serve, those that wait before those on their way there; one that does not run
@@ -168,14 +168,26 @@ func (a *Actions) fill(s Situation, p parts, room, slots int) {
 	if surplus > 0 || busy || a.Missing > 0 || s.Backoff || s.Trial || s.Controls.IsPaused(bus.ScopeOut) {
 		return
 	}
-	oldest := s.Now.Add(-s.Spec.WarmPool.MaxAge)
-	switch {
-	case s.Spec.WarmPool.MaxAge > 0 && len(p.pool.waiting) > 0 && p.pool.waiting[0].Meta.Created.Before(oldest):
-		a.Remove = append(a.Remove, vm.Removal{VM: p.pool.waiting[0], Kind: vm.Unneeded, Reason: fmt.Sprintf(
-			"it is older than warm_pool.max_age %s", s.Spec.WarmPool.MaxAge)})
-	case surplus < 0 && room > 0 && slots > 0:
+	if len(p.pool.waiting) > 0 {
+		if why := s.tooOldForPool(p.pool.waiting[0]); why != "" {
+			a.Remove = append(a.Remove, vm.Removal{VM: p.pool.waiting[0], Kind: vm.Unneeded, Reason: why})
+			return
+		}
+	}
+	if surplus < 0 && room > 0 && slots > 0 {
 		a.Prepare = names(s, 1)
 	}
+}
+
+// tooOldForPool is why a VM is not to wait any longer; "": it may.
+func (s Situation) tooOldForPool(v vm.VM) string {
+	switch most := s.Spec.WarmPool.MaxAge; {
+	case most > 0 && v.Meta.Created.Before(s.Now.Add(-most)):
+		return fmt.Sprintf("it is older than warm_pool.max_age %s", most)
+	case v.Meta.Created.Before(s.Expired): // it would be replaced as soon as it serves
+		return fmt.Sprintf("it is older than max_lifetime %s", s.Spec.MaxLifetime)
+	}
+	return ""
 }
 
 // admitPool cuts what a plan starts for the warm pool down to what the host has room for: nobody waits for it, so nothing is

@@ -141,6 +141,14 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 			[]changes{aged(3)},
 			"remove web-2 (it is older than warm_pool.max_age 1h0m0s)",
 		},
+		{
+			"older than any VM of the group may be", 1, 2,
+			[]vm.VM{running(1), warm(2), warm(3)},
+			[]changes{func(s *Situation) {
+				s.Spec.MaxLifetime, s.Expired = time.Hour, warm(2).Meta.Created.Add(time.Millisecond)
+			}},
+			"remove web-2 (it is older than max_lifetime 1h0m0s)",
+		},
 		{"too old, and needed", 2, 1, []vm.VM{running(1), warm(2), warm(3)}, []changes{aged(3)}, "hand over web-2"},
 		{
 			"too old, and another is on its way", 1, 2,
