@@ -100,13 +100,14 @@ func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direc
 	return more, spare
 }
 
-// withinMax takes back new VMs from the hosts' shares for which old ones must go first. Those of the warm pool that are handed
-// over need no room.
+// withinMax takes back new VMs from the hosts' shares for which old ones must go first, or for which others have room that were
+// begun. Those of the warm pool that are handed over need none.
 func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 	owned, wanted := len(s.state.Attach.coming(s.obs)), 0
 	for _, h := range s.obs.Hosts {
 		owned += len(h.VMs) + h.promised()
-		wanted += max(0, shares[h.ID].VMs-h.kept()-h.gone()-h.handsOver(s.spec.WarmPool))
+		lacks := max(h.begun(), shares[h.ID].VMs-h.kept()-h.gone())
+		wanted += max(0, lacks-h.handsOver(s.spec.WarmPool))
 	}
 	s.takeBack(shares, owned+wanted-s.spec.Max, func(h HostObservation) int { return h.handsOver(s.spec.WarmPool) })
 }

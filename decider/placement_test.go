@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -157,5 +158,24 @@ func TestTakenBackLastWhatHasBegun(t *testing.T) {
 	s.withinMax(shares)
 	if shares["a"].VMs != 2 || shares["b"].VMs != 2 {
 		t.Errorf("%+v", shares)
+	}
+}
+
+// What a host may have begun counts to max, also where it is to have no new VM any more.
+func TestBegunVMsCountToMax(t *testing.T) {
+	g := spec(bounds(1, 4))
+	obs := Observation{Hosts: []HostObservation{place("a", 1, 0, 0), place("b", 1, 0, 0)}, Fresh: 2}
+	st := State{HasSample: true, Desired: 2, Hosts: obs.hostIDs(), LastData: t0, Controls: bus.Controls{Desired: new(4)}}
+	d, st := Decide(g, st, obs, t0)
+	if d.Shares["a"].VMs != 2 || d.Shares["b"].VMs != 2 {
+		t.Fatalf("%+v", d.Shares)
+	}
+	obs.Hosts[0].Order = &bus.HostOrder{Action: bus.HostCordon, Since: t0}
+	if d, st = Decide(g, st, obs, t0.Add(time.Second)); d.Shares["b"].VMs != 2 {
+		t.Errorf("not shown yet: %+v", d.Shares)
+	}
+	_, st = Decide(g, st, obs, t0.Add(10*time.Second))
+	if d, _ = Decide(g, st, obs, t0.Add(11*time.Second)); d.Shares["b"].VMs != 3 {
+		t.Errorf("not begun after all: %+v", d.Shares)
 	}
 }
