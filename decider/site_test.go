@@ -25,8 +25,6 @@ type machine struct {
 	lost                       bool // and since then not up for good, so that others may have its VMs
 	lies                       bool // it shows its VMs under other UUIDs at each sample, and one more
 	order                      *bus.HostOrder
-	lag                        int        // by so many samples, those that arrive are late
-	past                       [][]bus.VM // in its samples
 }
 
 // site is a group on several hosts that do what the decisions say.
@@ -107,11 +105,9 @@ func (f *site) step() bus.Decision {
 }
 
 func (f *site) sample(h *machine) {
-	h.past = append(h.past, slices.Clone(h.vms))
-	vms := h.past[max(0, len(h.past)-1-h.lag)]
 	s := bus.Sample{
 		V: bus.Version, Group: "web", HostID: h.id, Host: string(h.id), Instance: "collector-" + string(h.id), Time: f.now,
-		VMs: slices.Clone(vms), SpecHash: f.g.hash,
+		VMs: slices.Clone(h.vms), SpecHash: f.g.hash,
 	}
 	if h.lies {
 		for i := range s.VMs {
@@ -427,8 +423,6 @@ func TestSiteInvariants(t *testing.T) {
 				f.another()
 			case 6:
 				h.lies, h.lied, liars = rapid.Bool().Draw(t, "lies"), true, true
-			case 10, 11:
-				h.lag = rapid.IntRange(0, 1).Draw(t, "lag")
 			case 9:
 				h.order = rapid.SampledFrom([]*bus.HostOrder{
 					nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},

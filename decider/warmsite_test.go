@@ -75,8 +75,6 @@ func TestSiteInvariantsWithWarmPools(t *testing.T) {
 				h.order = rapid.SampledFrom([]*bus.HostOrder{
 					nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},
 				}).Draw(t, "order")
-			case 12, 13:
-				h.lag = rapid.IntRange(0, 1).Draw(t, "lag")
 			case 7, 8:
 				for range 15 {
 					f.checked(start, true)
