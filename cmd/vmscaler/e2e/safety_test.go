@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // foreignDomain defines a domain with a disk of its own that has a name which the group would use next, and no
@@ -187,9 +189,21 @@ func TestDown(t *testing.T) {
 	}
 	w.must("down", w.group, "--yes", "-c", config)
 	p = w.start(config)
-	if e := p.untilEvent(w.group+"-1", bus.EventRemoved); e.By == "" || e.Reason != "moved to kvm2" ||
-		!strings.Contains(e.Sentence, "taken down on ") {
-		t.Errorf("the history is told %+v, want who has removed it, and why", e)
+	var told bus.Event // perhaps before the test listens
+	until(t, "the history is told of the end", func() bool {
+		for line := range strings.Lines(w.must("events", w.group, "-o", "json", "--nats-url", p.url)) {
+			var r client.HistoryEntry
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatal(err)
+			}
+			if r.Event != nil && r.Event.Event == bus.EventRemoved {
+				told = *r.Event
+			}
+		}
+		return told.VM != ""
+	})
+	if told.VM != w.group+"-1" || told.By == "" || told.Reason != "moved to kvm2" || !strings.Contains(told.Sentence, "taken down on ") {
+		t.Errorf("the history is told %+v, want who has removed it, and why", told)
 	}
 	p.stop()
 }
