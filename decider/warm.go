@@ -32,8 +32,8 @@ func (h HostObservation) handsOver(pool bus.WarmPool) int {
 // promised is how many VMs of the warm pool the host may have begun to make, and does not show yet.
 func (h HostObservation) promised() int { return max(0, h.WarmMost-h.pooled()) }
 
-// waiting is how many VMs of the warm pool the host has, or makes already, beside those that are handed over now. Beyond max it is
-// no more than it was told to have: what it shows may have been handed over since.
+// waiting is how many VMs of the warm pool the host has, or makes already, beside those that are handed over now. Beyond max it
+// is no more than it was told to have: what it shows may have been handed over since.
 func (h HostObservation) waiting(handed int, beyondMax bool) int {
 	left := h.pooled() - handed
 	switch {

@@ -202,7 +202,8 @@ func TestDown(t *testing.T) {
 		}
 		return told.VM != ""
 	})
-	if told.VM != w.group+"-1" || told.By == "" || told.Reason != "moved to kvm2" || !strings.Contains(told.Sentence, "taken down on ") {
+	if told.VM != w.group+"-1" || told.By == "" || told.Reason != "moved to kvm2" ||
+		!strings.Contains(told.Sentence, "taken down on ") {
 		t.Errorf("the history is told %+v, want who has removed it, and why", told)
 	}
 	p.stop()
