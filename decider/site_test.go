@@ -411,22 +411,11 @@ func TestSiteInvariants(t *testing.T) {
 		start := f.step()
 		liars := false
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch h := f.hosts[rapid.IntRange(0, n-1).Draw(t, "host")]; rapid.IntRange(0, 25).Draw(t, "what") {
-			case 0:
-				h.off = true
-			case 1:
-				h.heard, h.alive = false, rapid.Bool().Draw(t, "alive")
-				h.reached = rapid.Bool().Draw(t, "reached")
-			case 2, 3, 4:
-				h.off, h.heard, h.alive, h.reached = false, true, true, true
+			switch h := f.hosts[rapid.IntRange(0, n-1).Draw(t, "host")]; f.befalls(t, h) {
 			case 5:
 				f.another()
 			case 6:
 				h.lies, h.lied, liars = rapid.Bool().Draw(t, "lies"), true, true
-			case 9:
-				h.order = rapid.SampledFrom([]*bus.HostOrder{
-					nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},
-				}).Draw(t, "order")
 			case 7, 8:
 				for range 15 {
 					f.checked(start, liars)
@@ -435,6 +424,24 @@ func TestSiteInvariants(t *testing.T) {
 			f.checked(start, liars)
 		}
 	})
+}
+
+// befalls draws what happens, does what happens to a host alone, and returns the number that was drawn.
+func (f *site) befalls(t *rapid.T, h *machine) (what int) {
+	switch what = rapid.IntRange(0, 25).Draw(t, "what"); what {
+	case 0:
+		h.off = true
+	case 1:
+		h.heard, h.alive = false, rapid.Bool().Draw(t, "alive")
+		h.reached = rapid.Bool().Draw(t, "reached")
+	case 2, 3, 4:
+		h.off, h.heard, h.alive, h.reached = false, true, true, true
+	case 9:
+		h.order = rapid.SampledFrom([]*bus.HostOrder{
+			nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},
+		}).Draw(t, "order")
+	}
+	return what
 }
 
 // checked is a step after which all must hold.

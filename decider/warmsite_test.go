@@ -60,26 +60,15 @@ func TestSiteInvariantsWithWarmPools(t *testing.T) {
 		start := f.step()
 		f.g.state.Controls.Desired = new(start.Desired)
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch h := f.hosts[rapid.IntRange(0, n-1).Draw(t, "host")]; rapid.IntRange(0, 25).Draw(t, "what") {
-			case 0:
-				h.off = true
-			case 1:
-				h.heard, h.alive = false, rapid.Bool().Draw(t, "alive")
-				h.reached = rapid.Bool().Draw(t, "reached")
-			case 2, 3, 4:
-				h.off, h.heard, h.alive, h.reached = false, true, true, true
+			switch f.befalls(t, f.hosts[rapid.IntRange(0, n-1).Draw(t, "host")]) {
 			case 5:
 				f.another()
 				f.g.state.Controls.Desired = new(start.Desired)
-			case 6:
-				h.order = rapid.SampledFrom([]*bus.HostOrder{
-					nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},
-				}).Draw(t, "order")
 			case 7, 8:
 				for range 15 {
 					f.checked(start, true)
 				}
-			case 9, 10, 11:
+			case 6, 10, 11:
 				start.Desired = rapid.IntRange(1, f.g.spec.Max).Draw(t, "desired")
 				f.g.state.Controls.Desired = new(start.Desired)
 			}

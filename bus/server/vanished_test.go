@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/bustest"
@@ -76,16 +75,8 @@ func TestVanishedPeerIsNoticed(t *testing.T) {
 	defer conn.Close()
 	before := s.NS().NumClients()
 	c.cut.Store(true)
-	noticed := func(what string, holds func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("not within a minute: %s", what)
-			}
-		}
-	}
-	noticed("the client gives the server up", func() bool { _, connected := conn.Connected(); return !connected })
-	noticed("the server gives the client up", func() bool { return s.NS().NumClients() < before })
+	bustest.Eventually(t, "the client gives the server up", func() bool { _, connected := conn.Connected(); return !connected })
+	bustest.Eventually(t, "the server gives the client up", func() bool { return s.NS().NumClients() < before })
 	if _, connected := watcher.Connected(); !connected {
 		t.Error("one that is there was given up, too")
 	}
