@@ -97,7 +97,7 @@ type Hardware struct {
 	TPM       bool     `json:"tpm,omitempty"`       // an emulated TPM 2.0, whose state goes with the VM
 	Hugepages bool     `json:"hugepages,omitempty"` // its memory is in the host's huge pages
 	Pinning   string   `json:"pinning,omitempty"`   // the host's CPUs that it may use, such as 0-3,8; "": all
-	Tags      []string `json:"tags,omitempty"`      // words in the domain's description
+	Tags      []string `json:"tags,omitempty"`      // words in the domain's description, and in its SMBIOS
 	DomainXML Text     `json:"domain_xml,omitzero"` // elements for the definition, see package overlay
 }
 

@@ -52,7 +52,7 @@ func Check(c bus.CloudInit, group string) []Problem {
 	return append(all, checkNetwork(c.NetworkConfig.Text)...)
 }
 
-const wantValues = "one with .Name, .Group, .Index, .Host, .Template, .UUID, if and with; or a first line " + jinja +
+const wantValues = "one with .Name, .Group, .Index, .Host, .Template, .UUID, .Tags, if and with; or a first line " + jinja +
 	" to leave braces to cloud-init"
 
 func tooLong(field, text string) Problem {

@@ -26,6 +26,7 @@ type Values struct {
 	Host     string // that the VM is made on
 	Template string
 	UUID     string // of the VM
+	Tags     string // of the group, with spaces between them
 }
 
 // Image returns the seed of one VM: a file system with its meta-data, and the group's user data, vendor data and network config.
@@ -50,12 +51,16 @@ func Image(c bus.CloudInit, v Values) ([]byte, error) {
 func metaData(c bus.CloudInit, v Values) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "instance-id: %q\nlocal-hostname: %q\n", v.UUID, v.Name)
-	for i, key := range Keys(c) {
-		if i == 0 {
-			b.WriteString("public-keys:\n")
+	list := func(name string, values []string) {
+		for i, value := range values {
+			if i == 0 {
+				fmt.Fprintf(&b, "%s:\n", name)
+			}
+			fmt.Fprintf(&b, "  - %q\n", value)
 		}
-		fmt.Fprintf(&b, "  - %q\n", key)
 	}
+	list("public-keys", Keys(c))
+	list("tags", strings.Fields(v.Tags))
 	return b.Bytes()
 }
 

@@ -16,7 +16,7 @@ const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPqXr0Jm2wq0gqhZJ7o0Fh4bJ6qv1c
 
 var web3 = Values{
 	Name: "web-3", Group: "web", Index: 3, Host: "kvm1", Template: "demo",
-	UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11",
+	UUID: "5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11", Tags: "prod team=web",
 }
 
 // read is the files of an image, by another program's reading.
@@ -75,11 +75,13 @@ func TestImage(t *testing.T) {
 		ID   string   `yaml:"instance-id"`
 		Name string   `yaml:"local-hostname"`
 		Keys []string `yaml:"public-keys"`
+		Tags []string `yaml:"tags"`
 	}
 	if err := yaml.Unmarshal([]byte(files["meta-data"]), &meta); err != nil {
 		t.Fatal(err)
 	}
-	if meta.ID != web3.UUID || meta.Name != "web-3" || strings.Join(meta.Keys, "|") != key+"|"+key+"2" {
+	if meta.ID != web3.UUID || meta.Name != "web-3" || strings.Join(meta.Keys, "|") != key+"|"+key+"2" ||
+		strings.Join(meta.Tags, "|") != "prod|team=web" {
 		t.Errorf("meta-data: %+v", meta)
 	}
 	again, err := Image(c, web3)

@@ -102,5 +102,15 @@ func (d Definition) identity() []libvirtxml.DomainSysInfo {
 		System: &libvirtxml.DomainSysInfoSystem{Entry: []libvirtxml.DomainSysInfoEntry{
 			{Name: "serial", Value: fmt.Sprintf("ds=nocloud;h=%s;i=%s", d.Name, d.Meta.UUID)},
 		}},
+		OEMStrings: d.told(),
 	}}}
+}
+
+// told is what any program in the guest can read of its VM, whatever the image has: SMBIOS strings of type 11.
+func (d Definition) told() *libvirtxml.DomainSysInfoOEMStrings {
+	all := []string{"vmscaler:name=" + d.Name, "vmscaler:group=" + d.Spec.Name}
+	for _, tag := range d.Spec.Hardware.Tags {
+		all = append(all, "vmscaler:tag="+tag)
+	}
+	return &libvirtxml.DomainSysInfoOEMStrings{Entry: all}
 }

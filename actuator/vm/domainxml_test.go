@@ -52,7 +52,7 @@ func TestDomainXML(t *testing.T) {
 					{Type: bus.NICUser, Forwards: []bus.Forward{{Host: 8080, Guest: 80}, {Host: 2222, Guest: 22}}},
 				},
 				CPU: bus.CPU{Mode: bus.CPUCustom, Model: "Skylake-Server"}, Firmware: bus.FirmwareUEFISecure, Watchdog: bus.WatchdogPowerOff,
-				Panic: true, TPM: true, Hugepages: true, Pinning: "0-3,8", Tags: []string{"prod", "team:web"},
+				Panic: true, TPM: true, Hugepages: true, Pinning: "0-3,8", Tags: []string{"prod", "team=web"},
 				DomainXML: bus.Text{Text: "<domain><clock offset='localtime'/><devices><sound model='ich9'/></devices></domain>"},
 			}
 		}},

@@ -179,6 +179,7 @@ func (l *launch) prepare() (err error) {
 	}
 	if l.seed, err = seedImage(l.spec, seed.Values{
 		Name: l.name, Group: l.spec.Name, Index: l.index, Host: l.Host, Template: l.spec.Template, UUID: l.meta.UUID,
+		Tags: description(l.spec.Hardware),
 	}); err != nil {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}

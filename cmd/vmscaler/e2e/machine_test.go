@@ -74,6 +74,7 @@ func TestSeedInTheGuest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	config := w.config(`min: 2
+tags: [prod, team=web]
 disk: 1GiB
 disks: [{size: 8MiB}]
 cloud_init:
@@ -95,10 +96,16 @@ cloud_init:
 			t.Errorf("%s reads %q, want %q", one.Name, user, want)
 		}
 		meta := w.guestPrints(one.Name, "cat /run/seed/meta-data")
-		if !containsAll(meta, `instance-id: "`+one.UUID+`"`, `local-hostname: "`+one.Name+`"`, "ssh-ed25519 AAAA") {
+		if !containsAll(meta, `instance-id: "`+one.UUID+`"`, `local-hostname: "`+one.Name+`"`, "ssh-ed25519 AAAA",
+			"tags:\n  - \"prod\"\n  - \"team=web\"\n") {
 			t.Errorf("%s reads %s", one.Name, meta)
 		}
 		metas = append(metas, meta)
+		told := w.guestPrints(one.Name, `tr '\000' '\n' </sys/firmware/dmi/tables/DMI | grep -o 'vmscaler:.*'`)
+		const tags = "vmscaler:tag=prod\nvmscaler:tag=team=web\n"
+		if told != fmt.Sprintf("vmscaler:name=%s\nvmscaler:group=%s\n%s", one.Name, w.group, tags) {
+			t.Errorf("%s finds %q in its SMBIOS", one.Name, told)
+		}
 		sizes := w.guestPrints(one.Name, "cat /sys/block/vda/size /sys/block/vdb/size /sys/block/vdc/ro")
 		if sizes != "2097152\n16384\n1\n" {
 			t.Errorf("%s has disks of %q sectors", one.Name, sizes)

@@ -121,11 +121,13 @@ func isWordOrNone(s string) bool { return s == "" || word.MatchString(s) }
 // maxTags is how many words a VM may be described with.
 const maxTags = 32
 
+var tag = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:=+-]{0,62}$`)
+
 // wordList is a list of words.
 type wordList struct{ p *[]string }
 
 func (l wordList) decode(d *decoder, path string, n ast.Node) {
-	want := fmt.Sprintf("a list of at most %d words, each once, of letters, digits and . _ : + -", maxTags)
+	want := fmt.Sprintf("a list of at most %d words, each once, of letters, digits and . _ : = + -", maxTags)
 	seq, is := n.(*ast.SequenceNode)
 	if !is || len(seq.Values) > maxTags {
 		d.problem(path, describe(n), want)
@@ -134,7 +136,7 @@ func (l wordList) decode(d *decoder, path string, n ast.Node) {
 	var words []string // nil if there are none, as without the key
 	for _, item := range seq.Values {
 		s, _ := stringOf(item)
-		if !word.MatchString(s) || slices.Contains(words, s) {
+		if !tag.MatchString(s) || slices.Contains(words, s) {
 			d.problem(path, describe(item), want)
 			return
 		}
