@@ -369,7 +369,9 @@ func TestPercents(t *testing.T) {
 func TestNames(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"web": true, "a": true, "a-1": true, "a" + strings.Repeat("b", 39): true,
-		"": false, "1a": false, "-a": false, "A": false, "a_b": false, "a.b": false, "a/b": false, "a\n": false,
+		"web:1": true, "web:10": true, "web:0": false, "web:01": false, "web:": false, "web:next": false, "web:1:2": false,
+		":1": false,
+		"":   false, "1a": false, "-a": false, "A": false, "a_b": false, "a.b": false, "a/b": false, "a\n": false,
 		"a" + strings.Repeat("b", 40): false,
 	} {
 		if err := CheckName(name); (err == nil) != ok {
@@ -378,11 +380,34 @@ func TestNames(t *testing.T) {
 	}
 	for volume, want := range map[string]string{
 		VolumeName("web"): "web", markerName("web"): "", "template-.qcow2": "", "template-qcow2": "", "web.qcow2": "",
-		"template-web.img": "",
+		"template-web.img": "", VolumeName("web:3"): "web:3", "template-web.3.qcow2": "web:3", "template-web.03.qcow2": "",
+		markerName("web:3"): "", goingName("web:3"): "", "template-web:3.qcow2": "", "template-web.3.4.qcow2": "",
 	} {
 		name, ok := templateName(volume)
 		if ok != (want != "") || ok && name != want {
 			t.Errorf("templateName(%q) = %q, %v, want %q", volume, name, ok, want)
+		}
+	}
+}
+
+// Versions are numbers, so that 10 comes after 9, and a template without a version is none of them.
+func TestVersions(t *testing.T) {
+	names := []string{"web:10", "db", "web:9", "web", "web-2:40", "web:1"}
+	slices.SortFunc(names, byVersion)
+	if !slices.Equal(names, []string{"db", "web", "web:1", "web:9", "web:10", "web-2:40"}) {
+		t.Errorf("in order: %v", names)
+	}
+	for base, want := range map[string]string{"web": "web:11", "db": "db:1", "web-2": "web-2:41"} {
+		if got, err := nextOf(base, names); err != nil || got != want {
+			t.Errorf("the next of %s is %s (%v), want %s", base, got, err, want)
+		}
+	}
+	if got, err := nextOf("web", []string{"web:999999"}); err == nil {
+		t.Errorf("after the last version there is %s", got)
+	}
+	for name, ok := range map[string]bool{"web": true, "web:3": true, "web:next": true, "web:new": false, ":next": false} {
+		if err := CheckNewName(name); (err == nil) != ok {
+			t.Errorf("CheckNewName(%q) = %v", name, err)
 		}
 	}
 }

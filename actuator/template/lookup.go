@@ -3,7 +3,6 @@ package template
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,17 +128,6 @@ func freeAll(volumes map[string]*libvirt.StorageVol) {
 	for _, v := range volumes {
 		v.Free()
 	}
-}
-
-func templateNames(volumes map[string]*libvirt.StorageVol) []string {
-	var names []string
-	for volume := range volumes {
-		if name, ok := templateName(volume); ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 // read describes one template among the volumes of its pool.

@@ -36,7 +36,7 @@ const (
 )
 
 // RecordName is the storage volume that tells where a template came from. No template's own volume ends like that.
-func RecordName(name string) string { return volumePrefix + name + recordSuffix }
+func RecordName(name string) string { return stem(name) + recordSuffix }
 
 var sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 

@@ -53,8 +53,13 @@ func (g *globals) withConfig(cmd *cobra.Command, do func(hv *libvirtHost, cfg co
 }
 
 // checkTemplate refuses what is no template's name.
-func checkTemplate(name string) error {
-	if err := template.CheckName(name); err != nil {
+func checkTemplate(name string) error { return notName(template.CheckName(name)) }
+
+// checkNewTemplate refuses what no new template can be called.
+func checkNewTemplate(name string) error { return notName(template.CheckNewName(name)) }
+
+func notName(err error) error {
+	if err != nil {
 		return usageError{fmt.Errorf("NAME: %w", err)}
 	}
 	return nil

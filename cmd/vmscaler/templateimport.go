@@ -41,10 +41,13 @@ other files, or if the pool (or $TMPDIR, for what is converted or unpacked) has 
 as a machine id, may be baked in: of an ext4 file system import looks, and warns. For "ready_when: agent" the guest needs
 qemu-guest-agent; otherwise use lease or uptime.
 
+NAME may end in a version: web:3, or web:next for the number after the newest there is.
+
 What is fetched is kept in the cache folder, and fetched again only when it has changed; what was cut off goes on where it
 ended.`),
 		Example: "  vmscaler template import web disk.qcow2\n" +
 			"  vmscaler template import web debian-12\n" +
+			"  vmscaler template import web:next disk.qcow2\n" +
 			"  vmscaler template import web disk.vmdk.xz --sha256 5b3c...\n" +
 			"  vmscaler template import web https://example.org/a/disk.img --checksums https://example.org/a/SHA256SUMS",
 		Args: exactArgs(2),
@@ -74,7 +77,7 @@ func (c *templateImportCmd) validate(args []string) (err error) {
 		}
 		c.given.SHA512 = long.SHA512
 	}
-	return checkTemplate(c.name)
+	return checkNewTemplate(c.name)
 }
 
 func (c *templateImportCmd) run(cmd *cobra.Command) error {
@@ -91,6 +94,9 @@ func (c *templateImportCmd) run(cmd *cobra.Command) error {
 	}
 	return c.g.withPool(cmd, func(hv *libvirtHost, to template.Target) error {
 		if _, err := host.EnsurePool(hv.conn, to.Pool, hv.uri); err != nil {
+			return err
+		}
+		if c.name, err = template.NewName(hv.conn, to.Pool, c.name); err != nil {
 			return err
 		}
 		to.Name = c.name

@@ -72,11 +72,12 @@ a step fails, and it says how to look at it.`),
 var hostnamePattern = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func (c *templateInstallCmd) validate() error {
-	if err := checkTemplate(c.name); err != nil {
+	if err := checkNewTemplate(c.name); err != nil {
 		return err
 	}
 	if c.hostname == "" {
-		c.hostname = strings.TrimRight(c.name, "-")
+		base, _, _ := strings.Cut(c.name, ":") // without the version
+		c.hostname = strings.TrimRight(base, "-")
 	}
 	var err error
 	switch {
@@ -140,6 +141,9 @@ func (c *templateInstallCmd) run(cmd *cobra.Command) error {
 		}
 		m, err := manager(hv, cfg)
 		if err != nil {
+			return err
+		}
+		if c.name, err = template.NewName(hv.conn, cfg.Pool, c.name); err != nil {
 			return err
 		}
 		lock, err := beginTrial(ctx, hv, cfg, "vmscaler template install", stderr)

@@ -55,7 +55,7 @@ that may run programs.`),
 const mostUserData = 64 << 10
 
 func (c *templatePrebuildCmd) validate() error {
-	if err := checkTemplate(c.name); err != nil {
+	if err := checkNewTemplate(c.name); err != nil {
 		return err
 	}
 	switch {
@@ -83,6 +83,9 @@ func (c *templatePrebuildCmd) run(cmd *cobra.Command) error {
 		ctx, out := cmd.Context(), cmd.OutOrStdout()
 		from, err := template.Lookup(hv.conn, cfg.Pool, c.from)
 		if err != nil {
+			return err
+		}
+		if c.name, err = template.NewName(hv.conn, cfg.Pool, c.name); err != nil {
 			return err
 		}
 		m, err := manager(hv, cfg)

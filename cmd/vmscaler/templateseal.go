@@ -53,12 +53,19 @@ func (c *templateSealCmd) validate(args []string) error {
 	if c.volume == "" && c.pool != "" {
 		return usageError{fmt.Errorf("--pool: want VOLUME, too")}
 	}
-	return checkTemplate(c.name)
+	if c.volume == "" {
+		return checkTemplate(c.name)
+	}
+	return checkNewTemplate(c.name)
 }
 
 func (c *templateSealCmd) run(cmd *cobra.Command) error {
 	return c.g.withPool(cmd, func(hv *libvirtHost, to template.Target) error {
 		out := cmd.OutOrStdout()
+		var err error
+		if c.name, err = template.NewName(hv.conn, to.Pool, c.name); err != nil {
+			return err
+		}
 		to.Name = c.name
 		from := template.Volume{Pool: to.Pool, Name: template.VolumeName(c.name)}
 		if c.volume != "" {

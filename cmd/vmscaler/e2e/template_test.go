@@ -97,6 +97,38 @@ func TestTemplateLife(t *testing.T) {
 	}
 }
 
+// TestTemplateVersions: versions are numbered, a group that names another one has its VMs replaced by those of that one, forward
+// and back, and what a VM needs stays.
+func TestTemplateVersions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.dropTemplates("ver", "ver:1", "ver:2")
+	of := func(name string) string { return w.config("min: 1\nmax: 2\ntemplate: " + name) }
+	config := of("ver:1")
+	for _, version := range []string{"ver:1", "ver:2"} {
+		out := w.must("template", "import", "ver:next", templateFile, "-c", config)
+		if !strings.Contains(out, `use it with "template: `+version+`"`) {
+			t.Errorf("import of the next version says\n%s", out)
+		}
+	}
+	if list := w.must("template", "list", "-c", config); !strings.Contains(list, "ver:1 ") || !strings.Contains(list, "ver:2 ") {
+		t.Errorf("list:\n%s", list)
+	}
+	p := w.start(config)
+	p.untilReady(1)
+	for _, version := range []string{"ver:2", "ver:1"} {
+		w.must("apply", "-f", of(version), "--nats-url", p.url)
+		p.until("the VM is of "+version, func() bool {
+			return p.decision.Refresh != nil && p.decision.Refresh.Phase == bus.RefreshDone && len(p.sample.VMs) == 1 &&
+				p.sample.VMs[0].Template == version
+		})
+	}
+	w.refused([]string{"template", "rm", "ver:1", "--yes", "-c", config}, "VM "+w.group)
+	w.must("template", "rm", "ver:2", "--yes", "-c", config)
+	p.stop()
+	w.must("down", w.group, "--yes", "--shutdown-timeout", "5s")
+}
+
 // throwAways are the VMs of trials with their disks in the test's pool.
 func (w *world) throwAways() []string {
 	w.t.Helper()

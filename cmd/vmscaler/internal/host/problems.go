@@ -51,7 +51,7 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 				remedy = cfg.Advice("`vmscaler template build` makes it")
 			}
 			if template.CheckName(g.Template) != nil {
-				remedy = cfg.Advice("`vmscaler template import NAME FILE` makes one, under a name of a-z, 0-9 and '-'")
+				remedy = cfg.Advice("`vmscaler template import NAME FILE` makes one, under a name like web or web:3")
 			}
 			if none := new(template.NotFoundError); errors.As(err, &none) {
 				remedy += nearest.Hint(g.Template, none.Names)
