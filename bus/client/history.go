@@ -67,7 +67,11 @@ func EnsureHistory(ctx context.Context, c *Conn) error {
 	for _, cfg := range []jetstream.StreamConfig{historyConfig(), demandConfig()} {
 		stream, err := js.Stream(ctx, cfg.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			_, err = js.CreateStream(ctx, cfg)
+			err = c.makeReplicated(func(replicas int) error {
+				cfg.Replicas = replicas
+				_, err := js.CreateStream(ctx, cfg)
+				return err
+			})
 		} else if err == nil && c.Embedded() && stream.CachedInfo().Config.MaxMsgSize <= 0 {
 			bounded := stream.CachedInfo().Config
 			bounded.MaxMsgSize = cfg.MaxMsgSize

@@ -112,13 +112,12 @@ func (l *kvLock) nextTerm(ctx context.Context, now int64) (int64, error) {
 
 // lockError gives what JetStream says of a lock its name; conflict is that of another revision than the call expects.
 func lockError(err, conflict error) error {
-	var api *jetstream.APIError
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return errLockFree
-	case errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch): // a cluster has its own code
 		return conflict
 	case errors.Is(err, jetstream.ErrBucketNotFound),
 		errors.Is(err, jetstream.ErrStreamNotFound),

@@ -44,13 +44,37 @@ func EnsureStore(ctx context.Context, c *Conn, ttl time.Duration) error {
 	for _, cfg := range []jetstream.KeyValueConfig{stateConfig(), lockConfig(ttl)} {
 		_, err := js.KeyValue(ctx, cfg.Bucket)
 		if errors.Is(err, jetstream.ErrBucketNotFound) {
-			_, err = js.CreateKeyValue(ctx, cfg)
+			err = c.makeReplicated(func(replicas int) error {
+				cfg.Replicas = replicas
+				_, err := js.CreateKeyValue(ctx, cfg)
+				return err
+			})
 		}
 		if err != nil {
 			return storeError(err)
 		}
 	}
 	return nil
+}
+
+// clusterReplicas is how many servers of a cluster keep the same: it outlives the loss of one of them.
+const clusterReplicas = 3
+
+// errNoReplicas is JetStream's code for a server that forms no cluster with others.
+const errNoReplicas jetstream.ErrorCode = 10074
+
+// makeReplicated makes what is kept, on three servers where the server is one of a cluster. While fewer of them are there that
+// fails, and is to be tried again: what is made on one is lost with it.
+func (c *Conn) makeReplicated(create func(replicas int) error) error {
+	if c.nc.ConnectedClusterName() == "" {
+		return create(1)
+	}
+	err := create(clusterReplicas)
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == errNoReplicas { // a cluster without JetStream of its own, as of leaf nodes
+		return create(1)
+	}
+	return err
 }
 
 func storeError(err error) error {
