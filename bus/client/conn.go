@@ -90,6 +90,7 @@ func Connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 	refused := "" // said already
 	options := append([]nats.Option{
 		nats.Name("vmscaler " + name),
+		nats.DontRandomize(), // of several servers the one that is named first, as a host's own is
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // credentials can be fixed on the server; the log says what is wrong
 		nats.ReconnectWait(250 * time.Millisecond),
