@@ -39,6 +39,8 @@ type Controls struct {
 	Said map[Control]Saying `json:"said,omitempty"`
 	// ScheduleAt is since when ScopeSchedule is paused: min and max are as the schedule had them then; nil: it is not.
 	ScheduleAt *time.Time `json:"schedule_at,omitempty"`
+	// Schedule are the actions that were added to those of the config, by name; they come after those, in the order of names.
+	Schedule map[string]AddedAction `json:"schedule,omitempty"`
 }
 
 // Control is a kind of what an operator can set for a group.
@@ -95,19 +97,20 @@ func (c *Controls) check() error {
 // may ask; only the one that leads answers those that change a group's controls or wake it, and only the actuator that waits
 // answers the one for a hook.
 const (
-	VerbStatus  = "status"     // -> Status
-	VerbExplain = "explain"    // -> Decision, the newest of the group that the Query names
-	VerbPause   = "pause"      // -> Controls; Scopes are paused as well, none means all
-	VerbResume  = "resume"     // -> Controls; Scopes are not paused any more, none means all
-	VerbDryRun  = "dry-run"    // -> Controls; as On says
-	VerbScale   = "scale"      // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
-	VerbSet     = "set"        // -> Controls; the fields in Set differ from the file
-	VerbReset   = "reset"      // -> Controls; the fields in Keys are the file's again, none means all
-	VerbForget  = "forget"     // -> Status; the VMs of Host, which is silent, do not count any more
-	VerbHost    = "order-host" // -> Status; as HostAction says of Host, for all groups
-	VerbRefresh = "refresh"    // -> Refresh; as Refresh says
-	VerbHook    = "hook"       // -> HookAnswer; Action for the hook with Token
-	VerbWake    = "wake"       // -> Wake; the group of the subject keeps a VM at least for its WakeFor
+	VerbStatus   = "status"     // -> Status
+	VerbExplain  = "explain"    // -> Decision, the newest of the group that the Query names
+	VerbPause    = "pause"      // -> Controls; Scopes are paused as well, none means all
+	VerbResume   = "resume"     // -> Controls; Scopes are not paused any more, none means all
+	VerbDryRun   = "dry-run"    // -> Controls; as On says
+	VerbScale    = "scale"      // -> Controls; the group has Desired VMs, whatever its policy says, or none is released
+	VerbSet      = "set"        // -> Controls; the fields in Set differ from the file
+	VerbReset    = "reset"      // -> Controls; the fields in Keys are the file's again, none means all
+	VerbSchedule = "schedule"   // -> Controls; the actions that were added to the schedule are changed as Schedule says
+	VerbForget   = "forget"     // -> Status; the VMs of Host, which is silent, do not count any more
+	VerbHost     = "order-host" // -> Status; as HostAction says of Host, for all groups
+	VerbRefresh  = "refresh"    // -> Refresh; as Refresh says
+	VerbHook     = "hook"       // -> HookAnswer; Action for the hook with Token
+	VerbWake     = "wake"       // -> Wake; the group of the subject keeps a VM at least for its WakeFor
 )
 
 // Query is the body of a request. An empty body is an empty Query.
@@ -120,6 +123,7 @@ type Query struct {
 	// Set is for VerbSet: fields of the config below the group, such as "policy.upper", and their values as in the file.
 	Set        map[string]string `json:"set,omitempty"`
 	Keys       []string          `json:"keys,omitempty"`        // for VerbReset
+	Schedule   *ScheduleOrder    `json:"schedule,omitempty"`    // for VerbSchedule
 	Host       string            `json:"host,omitempty"`        // for VerbForget and VerbHost: its name or id
 	By         string            `json:"by,omitempty"`          // who asks, for the record
 	Reason     string            `json:"reason,omitempty"`      // and why

@@ -46,6 +46,9 @@ var messageTypes = []any{
 	bus.Place{},
 	bus.Controls{},
 	bus.Saying{},
+	bus.AddedAction{},
+	bus.ScheduledAction{},
+	bus.ScheduleOrder{},
 	bus.Refresh{},
 	bus.RefreshOrder{},
 	bus.Inputs{},
@@ -412,6 +415,7 @@ func TestMessagesPageHasTheSubjects(t *testing.T) {
 		bus.VerbReset,
 		bus.VerbResume,
 		bus.VerbScale,
+		bus.VerbSchedule,
 		bus.VerbSet,
 		bus.VerbStatus,
 	}

@@ -135,7 +135,7 @@ type Brakes struct {
 // Ceiling is the highest max that the spec, its schedule or a person has ever allowed.
 func (g Group) Ceiling(c Controls) int {
 	highest := g.Max
-	for _, a := range g.Schedule {
+	for _, a := range c.Over(g.Schedule) {
 		if a.Max != nil {
 			highest = max(highest, *a.Max)
 		}
@@ -149,7 +149,7 @@ func (g Group) Ceiling(c Controls) int {
 // Floor is the lowest min that the spec, its schedule or a person has ever allowed.
 func (g Group) Floor(c Controls) int {
 	lowest := g.Min
-	for _, a := range g.Schedule {
+	for _, a := range c.Over(g.Schedule) {
 		if a.Min != nil {
 			lowest = min(lowest, *a.Min)
 		}

@@ -115,6 +115,7 @@ func (c *Controls) bounds() error {
 		b.reason(s.Reason)
 	}
 	b.settings(c.Set)
+	b.added(c.Schedule)
 	return b.of("controls")
 }
 
@@ -191,5 +192,6 @@ func (q *Query) bounds() error {
 	b.name("host", q.Host, maxHostName)
 	b.name("host_action", string(q.HostAction), maxWord)
 	b.settings(q.Set)
+	b.scheduleOrder(q.Schedule)
 	return b.err
 }

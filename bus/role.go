@@ -41,6 +41,7 @@ var (
 		"vmscaler.ctl.scale",
 		"vmscaler.ctl.set",
 		"vmscaler.ctl.reset",
+		"vmscaler.ctl." + VerbSchedule,
 		"vmscaler.ctl." + VerbForget,
 		"vmscaler.ctl." + VerbHost,
 		"vmscaler.ctl." + VerbRefresh,

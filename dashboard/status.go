@@ -218,6 +218,9 @@ func ControlsText(c bus.Controls, loc *time.Location) string {
 	if len(set) > 0 {
 		add(bus.ControlSet, strings.Join(set, "; "))
 	}
+	for _, name := range c.AddedNames() {
+		parts = append(parts, "on schedule "+name+": "+c.Schedule[name].Action.String())
+	}
 	if c.DryRun {
 		add(bus.ControlDryRun, "dry run")
 	}

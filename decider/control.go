@@ -13,8 +13,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus/client"
 )
 
-// controlled is what a group's controls are after a request. The error says what is wrong with the request.
-func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus.Controls, error) {
+// controlled is what a group's controls are after a request at a time. The error says what is wrong with the request.
+func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query, at time.Time) (bus.Controls, error) {
 	for _, s := range q.Scopes {
 		if !slices.Contains(bus.Scopes(), s) {
 			return was, bus.Refuse(bus.RefusedMalformed, "scopes: found %q, want one of %q", s, bus.Scopes())
@@ -71,6 +71,12 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 		if len(q.Keys) == 0 {
 			now.Set = nil
 		}
+	case bus.VerbSchedule:
+		added, err := rescheduled(spec.Name, was.Schedule, q, at)
+		if err != nil {
+			return was, err
+		}
+		now.Schedule = added
 	}
 	return now, nil
 }
@@ -78,6 +84,7 @@ func controlled(spec bus.Group, was bus.Controls, verb string, q bus.Query) (bus
 // sameControls reports whether two have the same effect, whoever has said so.
 func sameControls(a, b bus.Controls) bool {
 	return slices.Equal(a.Paused, b.Paused) && a.DryRun == b.DryRun && maps.Equal(a.Set, b.Set) &&
+		maps.EqualFunc(a.Schedule, b.Schedule, bus.AddedAction.Equal) &&
 		(a.Desired == nil) == (b.Desired == nil) && (a.Desired == nil || *a.Desired == *b.Desired)
 }
 
@@ -125,7 +132,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 		return d.notLed(r, g)
 	}
 	inForce, _, _ := onSchedule(g.inForce, State{Controls: g.state.Controls}, now)
-	controls, err := controlled(inForce, g.state.Controls, r.Verb, r.Query)
+	controls, err := controlled(inForce, g.state.Controls, r.Verb, r.Query, now)
 	if err != nil {
 		return r.Refuse("%s", err)
 	}
@@ -191,6 +198,9 @@ func controlSentence(c bus.Controls) string {
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
 		parts = append(parts, "set "+key+"="+c.Set[key])
+	}
+	for _, name := range c.AddedNames() {
+		parts = append(parts, "on schedule "+name+": "+c.Schedule[name].Action.String())
 	}
 	if c.DryRun {
 		parts = append(parts, "dry run")

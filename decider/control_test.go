@@ -80,12 +80,12 @@ func TestControlled(t *testing.T) {
 		{"dry run", []bus.Scope{in}, bus.VerbDryRun, bus.Query{On: true}, []bus.Scope{in}, true},
 		{"no dry run", nil, bus.VerbDryRun, bus.Query{}, []bus.Scope{}, false},
 	} {
-		got, err := controlled(spec(), bus.Controls{Paused: c.was}, c.verb, c.q)
+		got, err := controlled(spec(), bus.Controls{Paused: c.was}, c.verb, c.q, t0)
 		if err != nil || !slices.Equal(got.Paused, c.want) || got.DryRun != c.dry {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}
-	if _, err := controlled(spec(), bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}); err == nil ||
+	if _, err := controlled(spec(), bus.Controls{}, bus.VerbPause, bus.Query{Scopes: []bus.Scope{"sideways"}}, t0); err == nil ||
 		!strings.Contains(err.Error(), `"sideways", want one of ["out" "in" "repair" "health" "hooks" "schedule"]`) {
 		t.Errorf("an unknown scope: %v", err)
 	}
@@ -103,7 +103,7 @@ func TestScaledByHand(t *testing.T) {
 		{new(0), "found 0, want 1 to 5"},
 		{new(6), "found 6, want 1 to 5, the min and max of group web"},
 	} {
-		got, err := controlled(web, bus.Controls{Desired: new(2)}, bus.VerbScale, bus.Query{Desired: c.desired})
+		got, err := controlled(web, bus.Controls{Desired: new(2)}, bus.VerbScale, bus.Query{Desired: c.desired}, t0)
 		switch {
 		case c.wrong != "":
 			if err == nil || !strings.Contains(err.Error(), c.wrong) || *got.Desired != 2 {
@@ -117,15 +117,15 @@ func TestScaledByHand(t *testing.T) {
 
 func TestSetAndResetControls(t *testing.T) {
 	was := bus.Controls{Set: map[string]string{"min": "2"}}
-	set, err := controlled(spec(), was, bus.VerbSet, bus.Query{Set: map[string]string{"policy.upper": "60"}})
+	set, err := controlled(spec(), was, bus.VerbSet, bus.Query{Set: map[string]string{"policy.upper": "60"}}, t0)
 	if err != nil || len(set.Set) != 2 || len(was.Set) != 1 {
 		t.Errorf("%+v, %v; before %+v", set, err, was)
 	}
-	one, err := controlled(spec(), set, bus.VerbReset, bus.Query{Keys: []string{"min"}})
+	one, err := controlled(spec(), set, bus.VerbReset, bus.Query{Keys: []string{"min"}}, t0)
 	if err != nil || len(one.Set) != 1 || one.Set["policy.upper"] != "60" || len(set.Set) != 2 {
 		t.Errorf("%+v, %v; before %+v", one, err, set)
 	}
-	if all, err := controlled(spec(), set, bus.VerbReset, bus.Query{}); err != nil || len(all.Set) != 0 {
+	if all, err := controlled(spec(), set, bus.VerbReset, bus.Query{}, t0); err != nil || len(all.Set) != 0 {
 		t.Errorf("%+v, %v", all, err)
 	}
 	for want, q := range map[string]bus.Query{
@@ -136,7 +136,7 @@ func TestSetAndResetControls(t *testing.T) {
 		if len(q.Keys) > 0 {
 			verb = bus.VerbReset
 		}
-		if _, err := controlled(spec(), was, verb, q); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := controlled(spec(), was, verb, q, t0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", q, err, want)
 		}
 	}

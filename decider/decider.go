@@ -186,6 +186,7 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 		bus.VerbScale,
 		bus.VerbSet,
 		bus.VerbReset,
+		bus.VerbSchedule,
 		bus.VerbForget,
 		bus.VerbHost,
 		bus.VerbRefresh,

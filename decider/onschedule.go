@@ -7,14 +7,16 @@ import (
 	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
-// onSchedule is the spec with the min and max that its schedule has set, and the desired capacity that it has set since
-// the evaluation before. What a person has set holds in place of the schedule, and one that is paused stands where it did.
+// onSchedule is the spec with the min and max that its schedule, with what a person has added to it, has set, and the desired
+// capacity that it has set since the evaluation before. What a person has set holds in place of the schedule, and one that is
+// paused stands where it did.
 func onSchedule(spec bus.Group, st State, now time.Time) (bus.Group, State, *int) {
-	if len(spec.Schedule) == 0 {
+	actions := st.Controls.Over(spec.Schedule)
+	if len(actions) == 0 {
 		return spec, st, nil
 	}
-	if !st.timetable.Is(spec.Schedule) {
-		st.timetable, _ = schedule.New(spec.Schedule) // New of the decider has refused what cannot be read
+	if !st.timetable.Is(actions) {
+		st.timetable, _ = schedule.New(actions) // what takes them has refused those that cannot be read
 	}
 	since := st.ScheduleSeenAt
 	if since.IsZero() {

@@ -80,6 +80,13 @@ func Decision() *bus.Decision {
 				bus.ControlSet:    {By: "bob@kvm2.example.org", Since: Noon.Add(-2 * time.Hour)},
 			},
 			Since: new(Noon.Add(-time.Hour)), ScheduleAt: new(Noon.Add(-time.Hour)),
+			Schedule: map[string]bus.AddedAction{"launch": {
+				Action: bus.ScheduledAction{
+					At: "0 9 * * MON-FRI", Zone: "Europe/Berlin", From: "2026-05-04T14:00", Until: "2026-05-08",
+					Min: new(3), Max: new(8), Desired: new(3),
+				},
+				Said: bus.Saying{By: "ann@kvm1.example.org", Reason: "launch at 9", Since: Noon.Add(-time.Hour)},
+			}},
 		}, ID: "web-1777896000250-17",
 		Machine: "a1b2c3d4e5f6", Refresh: Refresh(), Orders: map[string]bus.VMOrder{
 			"5c0d2a9e-7f0b-4e53-9d6a-0d8a4e6b1c11": {

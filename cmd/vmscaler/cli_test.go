@@ -78,7 +78,7 @@ func commandSection(b *strings.Builder, cmd *cobra.Command) {
 		text = cmd.Short + "."
 	}
 	fmt.Fprintf(b, "%s\n", strings.TrimSpace(text))
-	if !cmd.HasSubCommands() || cmd.Name() == "bus" {
+	if !cmd.HasSubCommands() || cmd.Name() == "bus" || cmd.Name() == "schedule" { // these do something by themselves
 		fmt.Fprintf(b, "\n```\n%s\n```\n", strings.TrimSuffix(cmd.UseLine(), " [flags]"))
 	}
 	if cmd.Example != "" {

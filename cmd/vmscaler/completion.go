@@ -40,7 +40,8 @@ func completions() map[string][]source {
 	}}
 	return map[string][]source{
 		"status": {groups, none}, "vms": {groups, none}, "explain": {groups, none}, "events": {groups, none}, "diff": {groups, none},
-		"schedule": {groups, none}, "wait": {groups, conditions}, "health": {words(healthStages()...), none},
+		"schedule": {groups, none}, "schedule add": {groups, none},
+		"schedule rm": {groups, {of: (*lookup).added}}, "wait": {groups, conditions}, "health": {words(healthStages()...), none},
 		"scale": {groups, none}, "set": {groups, fields},
 		"reset": {groups, {of: func(l *lookup) []string { return l.fields("") }}}, "pause": {groups, scopes},
 		"resume": {groupsAndVMs, scopes}, "dry-run": {groups, none}, "wake": {groups, none}, "refresh": {groups, none},
@@ -232,6 +233,19 @@ func (l *lookup) hosts() []string {
 	var names []string
 	for _, h := range listHosts(status).Rows {
 		names = append(names, h.Name)
+	}
+	return names
+}
+
+// added are the names of the actions that were added to a schedule.
+func (l *lookup) added() []string {
+	status, err := l.status()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, g := range status.Groups {
+		names = append(names, heldControls(status, g.Group).AddedNames()...)
 	}
 	return names
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -29,17 +28,19 @@ func scheduleCommand(g *globals) *cobra.Command {
 	c := &scheduleCmd{g: g}
 	cmd := &cobra.Command{
 		Use:   "schedule [GROUP]",
-		Short: "Show the min and max that the schedules of the config set at present, and what comes next",
+		Short: "Show the min and max that the schedules set at present, and what comes next; add actions to them",
 		Long: long(`
 Show the min and max that the schedules of the config set at present, what was paused or set by hand over them, and what comes
 next. Without -c it reads the file of the vmscaler that runs here, and says on stderr which one that is. Where none runs, what
-was set by hand is not known, and it says so, too.`),
+was set by hand is not known, and it says so, too. The actions of the config are changed there; others are added, and
+removed again, while it runs.`),
 		Example: "  vmscaler schedule\n  vmscaler schedule web --upcoming 20 -o json",
 		Args:    argsBetween(0, 1),
 		RunE:    checked(c.validate, c.run),
 	}
 	c.bus.connect(cmd)
 	c.output.Add(cmd.Flags(), printer.Values())
+	cmd.AddCommand(scheduleAddCommand(g), scheduleRmCommand(g))
 	cmd.Flags().IntVar(&c.upcoming, "upcoming", 5, "how many of the next actions to show of each group")
 	return cmd
 }
@@ -71,7 +72,7 @@ func (c *scheduleCmd) run(cmd *cobra.Command) error {
 			continue
 		}
 		found = true
-		of, err := scheduleRows(group, time.Now(), c.upcoming)
+		of, err := scheduleRows(group, heldControls(status, group.Name), time.Now(), c.upcoming)
 		if err != nil {
 			return err
 		}
@@ -100,6 +101,7 @@ type scheduleRow struct {
 	Desired *int       `json:"desired,omitempty"`
 	Until   string     `json:"until,omitempty"`
 	Skipped *time.Time `json:"skipped,omitempty"` // the time of the day for which it is, which does not exist on this day
+	Added   string     `json:"added,omitempty"`   // the name of one that a person has added; By and Reason are of it
 	Paused  bool       `json:"paused,omitempty"`  // of what is over it: what the schedule sets is not done
 	By      string     `json:"by,omitempty"`      // of what is over it: who said so, and why; Time is since when
 	Reason  string     `json:"reason,omitempty"`
@@ -125,7 +127,7 @@ func (r scheduleRow) String() string {
 	case rowOver:
 		at = rowOver + " since " + at
 	}
-	what := sets(bus.ScheduledAction{Min: r.Min, Max: r.Max, Desired: r.Desired})
+	what := bus.ScheduledAction{Min: r.Min, Max: r.Max, Desired: r.Desired}.Sets()
 	if r.Until != "" {
 		what += "; until " + r.Until
 	}
@@ -135,13 +137,24 @@ func (r scheduleRow) String() string {
 	return r.Group + "\t" + at + "\t" + what + r.note
 }
 
-func scheduleRows(g bus.Group, now time.Time, n int) ([]scheduleRow, error) {
-	if len(g.Schedule) == 0 {
+// heldControls are what a person has said of a group, as far as its decider has said it.
+func heldControls(s bus.Status, group string) bus.Controls {
+	i := slices.IndexFunc(s.Groups, func(of bus.GroupStatus) bool { return of.Group == group && of.Decision != nil })
+	if i < 0 {
+		return bus.Controls{}
+	}
+	return s.Groups[i].Decision.Controls
+}
+
+// scheduleRows are what a group's schedule sets now, with what a person has added to it, and its actions.
+func scheduleRows(g bus.Group, c bus.Controls, now time.Time, n int) ([]scheduleRow, error) {
+	actions, added := c.Over(g.Schedule), c.AddedNames()
+	if len(actions) == 0 {
 		return []scheduleRow{{
 			Group: g.Name, Kind: rowNow, Time: now, Min: &g.Min, Max: &g.Max, note: "; it has no schedule",
 		}}, nil
 	}
-	timetable, err := schedule.New(g.Schedule)
+	timetable, err := schedule.New(actions)
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", g.Name, err)
 	}
@@ -151,6 +164,11 @@ func scheduleRows(g bus.Group, now time.Time, n int) ([]scheduleRow, error) {
 		row := scheduleRow{Group: g.Name, Kind: kind, Time: m.Time, Min: m.Action.Min, Max: m.Action.Max, Desired: m.Action.Desired}
 		if kind == rowNext {
 			row.Until, row.Skipped = m.Action.Until, known(m.Skipped)
+		}
+		if i := m.Index - len(g.Schedule); i >= 0 {
+			said := c.Schedule[added[i]].Said
+			row.Added, row.By, row.Reason = added[i], said.By, said.Reason
+			row.note = "; " + added[i] + ", added " + bus.Attribution(said.By, said.Reason)
 		}
 		rows = append(rows, row)
 	}
@@ -203,7 +221,7 @@ func inForce(g bus.Group, c bus.Controls, now time.Time) (least, most *int) {
 		now = *c.ScheduleAt
 	}
 	low, high := g.Min, g.Max
-	if timetable, err := schedule.New(g.Schedule); err == nil { // else its rows said so
+	if timetable, err := schedule.New(c.Over(g.Schedule)); err == nil { // else its rows said so
 		low, high, _ = timetable.InForce(g, now, now)
 	}
 	least, most = cmp.Or(number(c.Set["min"]), &low), cmp.Or(number(c.Set["max"]), &high)
@@ -216,18 +234,4 @@ func number(text string) *int {
 		return &n
 	}
 	return nil
-}
-
-// sets is what an action sets, in words.
-func sets(a bus.ScheduledAction) string {
-	var parts []string
-	for _, f := range []struct {
-		name string
-		n    *int
-	}{{"min", a.Min}, {"max", a.Max}, {"desired", a.Desired}} {
-		if f.n != nil {
-			parts = append(parts, fmt.Sprintf("%s %d", f.name, *f.n))
-		}
-	}
-	return strings.Join(parts, ", ")
 }

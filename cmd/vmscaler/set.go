@@ -198,6 +198,9 @@ func differences(file []bus.Group, s bus.GroupStatus) (found []fileDifference) {
 			}
 		}
 	}
+	for _, name := range c.AddedNames() {
+		add("schedule", c.Schedule[name].Action.String(), "added as "+name)
+	}
 	if c.Desired != nil {
 		add("desired", fmt.Sprint(*c.Desired), "by hand")
 	}

@@ -76,7 +76,7 @@ func TestOverTheSchedule(t *testing.T) {
 	g.Name = "web"
 	at := time.Date(2026, 5, 8, 12, 0, 0, 0, time.Local)
 	g.Schedule = []bus.ScheduledAction{{At: "0 9 * * *", Min: new(4), Zone: "UTC"}}
-	rows, err := scheduleRows(g, at, 1)
+	rows, err := scheduleRows(g, bus.Controls{}, at, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,11 +121,42 @@ func TestOverTheSchedule(t *testing.T) {
 	}
 }
 
+// What a person has added to a schedule is in it, with who has and why.
+func TestAddedScheduleLines(t *testing.T) {
+	g := bus.DefaultGroup()
+	now := time.Date(2026, 5, 8, 12, 0, 0, 0, time.UTC)
+	g.Schedule = []bus.ScheduledAction{{At: "0 13 * * *", Min: new(2), Zone: "UTC"}}
+	c := bus.Controls{Schedule: map[string]bus.AddedAction{"launch": {
+		Action: bus.ScheduledAction{At: "0 11 * * *", Zone: "UTC", From: "2026-05-01", Min: new(3)},
+		Said:   bus.Saying{By: "ann", Reason: "launch"},
+	}}}
+	rows, err := scheduleRows(g, c, now, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := linesOf(rows, nil)
+	want := []string{
+		"autoscale\tnow\tmin 3, max 5", "autoscale\tFri 2026-05-08 13:00 UTC\tmin 2",
+		"autoscale\tSat 2026-05-09 11:00 UTC\tmin 3; launch, added by ann (\"launch\")",
+	}
+	if !slices.Equal(got, want) || rows[2].Added != "launch" || rows[1].Added != "" {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	status := bus.Status{Groups: []bus.GroupStatus{{Group: g.Name, Decision: &bus.Decision{SpecHash: g.Hash(), Controls: c}}}}
+	if held := heldControls(status, g.Name); len(held.Schedule) != 1 || len(heldControls(status, "db").Schedule) != 0 {
+		t.Errorf("held are %+v", held)
+	}
+	if lines, _ := linesOf(differences([]bus.Group{g}, status.Groups[0]), nil); len(lines) != 1 ||
+		lines[0] != "autoscale\tschedule\tmin 3 at 0 11 * * * (UTC), from 2026-05-01\tadded as launch" {
+		t.Errorf("differences %q", lines)
+	}
+}
+
 func TestScheduleLines(t *testing.T) {
 	g := bus.DefaultGroup()
 	now := time.Date(2026, 5, 8, 12, 0, 0, 0, time.UTC) // a Friday
 	scheduleLines := func(g bus.Group, now time.Time, n int) []string {
-		lines, err := linesOf(scheduleRows(g, now, n))
+		lines, err := linesOf(scheduleRows(g, bus.Controls{}, now, n))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +200,7 @@ func TestScheduleLinesOfDates(t *testing.T) {
 			"autoscale\tlast Tue 2026-12-01 08:00 UTC\tmax 4",
 		},
 	} {
-		lines, err := linesOf(scheduleRows(g, time.Date(2026, 12, day, 12, 0, 0, 0, time.UTC), 5))
+		lines, err := linesOf(scheduleRows(g, bus.Controls{}, time.Date(2026, 12, day, 12, 0, 0, 0, time.UTC), 5))
 		if err != nil || !slices.Equal(lines, want) {
 			t.Errorf("on the %d: %q, %v\nwant %q", day, lines, err, want)
 		}
@@ -183,7 +214,7 @@ func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 		{At: "30 2 * * *", Zone: "Europe/Berlin", Min: new(4)},
 		{At: "0 4 * * *", Zone: "Europe/Berlin", Min: new(1)},
 	}
-	lines, err := linesOf(scheduleRows(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 800))
+	lines, err := linesOf(scheduleRows(g, bus.Controls{}, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 800))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +236,7 @@ func TestScheduleLinesOfDaylightSaving(t *testing.T) {
 func TestScheduleLinesSayWhatCannotBeRead(t *testing.T) {
 	g := bus.DefaultGroup()
 	g.Schedule = []bus.ScheduledAction{{At: "TZ=UTC", Zone: "UTC", Min: new(2)}}
-	if _, err := linesOf(scheduleRows(g, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3)); err == nil ||
+	if _, err := linesOf(scheduleRows(g, bus.Controls{}, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), 3)); err == nil ||
 		!strings.Contains(err.Error(), "group autoscale: schedule[0].at: ") {
 		t.Error(err)
 	}

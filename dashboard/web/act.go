@@ -92,6 +92,20 @@ type ResetRequest struct {
 
 func (o *ResetRequest) into(q *bus.Query) error { q.Keys = o.Keys; return o.Why.into(q) }
 
+// ScheduleRequest is which actions are to be added to a group's schedule, or removed from those.
+type ScheduleRequest struct {
+	bus.ScheduleOrder
+	Why
+}
+
+func (o *ScheduleRequest) into(q *bus.Query) error {
+	if len(o.Put) == 0 && len(o.Remove) == 0 {
+		return problem(ReasonMalformed, "put, remove: found nothing, want one of them")
+	}
+	q.Schedule = &o.ScheduleOrder
+	return o.Why.into(q)
+}
+
 // RefreshRequest is what is to become of the group's refresh.
 type RefreshRequest struct {
 	bus.RefreshOrder
@@ -153,6 +167,7 @@ func (s *Server) actions() []route {
 		act[bus.Controls](s, bus.VerbScale, group("scale"), "Give a group a number of VMs, until it is released", &ScaleRequest{}),
 		act[bus.Controls](s, bus.VerbSet, group("set"), "Change fields of its config until they are reset", &SetRequest{}),
 		act[bus.Controls](s, bus.VerbReset, group("reset"), "Let the file hold again", &ResetRequest{}),
+		act[bus.Controls](s, bus.VerbSchedule, group("schedule"), "Add actions to a schedule, or remove some", &ScheduleRequest{}),
 		act[bus.Refresh](s, bus.VerbRefresh, group("refresh"), "Begin, pause, resume or end a refresh", &RefreshRequest{}),
 		act[bus.Wake](s, bus.VerbWake, group("wake"), "Give a group that has no VM one, for a while", &Why{}),
 		act[bus.Status](s, bus.VerbHost, "/hosts/{host}/order-host", "Cordon, drain or uncordon a host", &HostRequest{}),

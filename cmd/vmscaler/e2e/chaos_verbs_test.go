@@ -19,7 +19,25 @@ func verbFaults() (faults []fault) {
 			fault{name: string(verb), place: inOneProcess, do: killInVerb(verb, "run"), short: verb == bus.VMReplace},
 			fault{name: string(verb) + "-split", place: inSplit, do: killInVerb(verb, "decider", "actuator")})
 	}
-	return faults
+	return append(faults,
+		fault{name: "schedule-added", place: inOneProcess, do: killWhileScheduled("run")},
+		fault{name: "schedule-added-split", place: inSplit, do: killWhileScheduled("decider")})
+}
+
+// killWhileScheduled adds an action to the schedule, which holds at once as it was due before, and ends processes without warning
+// at a random moment: its min holds all the same, until it is removed.
+func killWhileScheduled(processes ...string) func(*chaos) {
+	return func(c *chaos) {
+		c.ask("schedule", "add", c.group, "chaos", "--at", "@daily", "--from", "2020-01-01",
+			"--min", fmt.Sprint(c.want+1), "--reason", "chaos")
+		c.pause(time.Duration(c.rng.IntN(4000)) * time.Millisecond)
+		c.killAll(processes...)
+		c.ready(c.want + 1)
+		c.ask("schedule", "rm", c.group, "chaos")
+		c.ask("scale", c.group, fmt.Sprint(c.want))
+		c.ready(c.want)
+		c.ask("scale", c.group, "--release")
+	}
 }
 
 // ask runs a command over the bus until it is answered.

@@ -1,0 +1,50 @@
+package decider
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/schedule"
+)
+
+// rescheduled are the actions that a person has added to a group's schedule after a request at a time: all of it, or an error
+// that names the action and what is wrong with it.
+func rescheduled(group string, was map[string]bus.AddedAction, q bus.Query, now time.Time) (map[string]bus.AddedAction, error) {
+	o := q.Schedule
+	if o == nil || len(o.Put) == 0 && len(o.Remove) == 0 {
+		return was, bus.Refuse(bus.RefusedMalformed, "schedule: found nothing to put or remove, want one or more")
+	}
+	is := maps.Clone(was)
+	if is == nil {
+		is = map[string]bus.AddedAction{}
+	}
+	for _, name := range o.Remove {
+		if _, there := is[name]; !there {
+			names := slices.Sorted(maps.Keys(was))
+			return was, bus.Refuse(bus.RefusedUnknown,
+				"no action %q was added to the schedule of group %s; added are: %s; those of the config are changed there",
+				name, group, bus.List(names))
+		}
+		delete(is, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Put)) {
+		if err := bus.CheckActionName(name); err != nil {
+			return was, bus.Refuse(bus.RefusedMalformed, "%s", err)
+		}
+		a, err := schedule.Added(o.Put[name], now)
+		if err != nil {
+			return was, bus.Refuse(bus.RefusedMalformed, "action %s: %s", name, err)
+		}
+		is[name] = bus.AddedAction{Action: a, Said: bus.Saying{By: q.By, Reason: q.Reason, Since: now.UTC()}}
+	}
+	if len(is) > bus.MaxAdded {
+		return was, fmt.Errorf("group %s would have %d added actions, want at most %d", group, len(is), bus.MaxAdded)
+	}
+	if len(is) == 0 {
+		return nil, nil //nolint:nilnil // none is added
+	}
+	return is, nil
+}
