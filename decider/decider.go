@@ -35,6 +35,9 @@ type Config struct {
 	// Fence cuts a lost host off for a group whose spec says so, within ctx; nil says that it is off. A nil function is none.
 	Fence func(ctx context.Context, spec bus.Group, host string, id bus.HostID) error
 	Alive func() // is called in each turn of the loop; may be nil
+	// Taken is called with each sample that is taken and when it was, by the clock of [bus.Decision.Time]: a decision goes by
+	// those that were taken at its time or before. It may be nil.
+	Taken func(s bus.Sample, at time.Time)
 }
 
 // Decider is the stage that decides for all groups.
@@ -91,6 +94,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 	}
 	if cfg.Alive == nil {
 		cfg.Alive = func() {}
+	}
+	if cfg.Taken == nil {
+		cfg.Taken = func(bus.Sample, time.Time) {}
 	}
 	override := cfg.Override
 	cfg.Override = func(g bus.Group, set map[string]string) (bus.Group, error) {
@@ -291,6 +297,7 @@ func (d *Decider) sampled(ctx context.Context, s bus.Sample) {
 		d.conn.Drop(s.Subject(), err)
 		return
 	}
+	d.cfg.Taken(s, now)
 	// Samples that come at the same rate as evaluations must not miss one by a few milliseconds.
 	if g.window.AllFresh(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)) &&
 		now.Sub(g.lastEval) >= g.inForce.Policy.Interval*8/10 {

@@ -263,6 +263,9 @@ func (c *Conn) Flush() error {
 	return nil
 }
 
+// Closed is closed once the connection is.
+func (c *Conn) Closed() <-chan struct{} { return c.closed }
+
 // Close sends what is still to be sent and ends the connection and its subscriptions.
 func (c *Conn) Close() {
 	if c.nc.IsConnected() {
