@@ -82,6 +82,7 @@ for each lost vCPU-hour and 1 for each above 90 % CPU, for each VM-hour of one t
 		},
 	}
 	c.flags(cmd)
+	cmd.AddCommand(simulateFleetCommand(g))
 	return cmd
 }
 
