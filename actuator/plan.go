@@ -32,6 +32,7 @@ type Situation struct {
 	Spec    bus.Group
 	Now     time.Time
 	Desired int     // Unknown, or already within the group's max
+	Most    *int    // how many VMs the host may own by the decision, whatever their state; nil: as many as max
 	ScaleIn bool    // the decision is one to scale in; else no VM is removed for being one too many
 	Owned   []vm.VM // every owned domain of the group
 	// Numbers are those that new VMs may have in their names, the first to be used first.
@@ -105,6 +106,7 @@ type Hold string
 // The holds. Of several that apply the first counts.
 const (
 	HoldMax     Hold = "max"     // those that are owned, whatever their state, leave no room in max
+	HoldLease   Hold = "lease"   // other hosts have, or may make, what is left of max
 	HoldBackoff Hold = "backoff" // launches are put off after failures
 	HoldTrial   Hold = "trial"   // after failures in a row one VM is launched at a time
 	HoldSlots   Hold = "slots"   // as many VMs boot as may at the same time
@@ -115,6 +117,8 @@ const (
 // free boot slots.
 func (s Situation) hold(created, room, slots int) Hold {
 	switch {
+	case created >= room && s.Most != nil && *s.Most < s.Spec.Max:
+		return HoldLease
 	case created >= room:
 		return HoldMax
 	case s.Backoff:
@@ -127,7 +131,16 @@ func (s Situation) hold(created, room, slots int) Hold {
 	return HoldNumbers
 }
 
-// Plan compares desired with what there is. It never has more than Spec.Max VMs owned, whatever their state;
+// room is how many VMs more the host may own.
+func (s Situation) room() int {
+	most := s.Spec.Max
+	if s.Most != nil {
+		most = min(most, *s.Most)
+	}
+	return most - len(s.Owned) - len(s.Creating) - len(s.Preparing) - s.Attaching
+}
+
+// Plan compares desired with what there is. It never has more than Spec.Max VMs owned, or Most, whatever their state;
 // a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With out, in and repair
 // paused, or before the first decision, it only waits for what boots already.
 func Plan(s Situation) Actions {
@@ -153,7 +166,7 @@ func Plan(s Situation) Actions {
 			p.live = append(p.live, v)
 		}
 	}
-	room := s.Spec.Max - len(s.Owned) - len(s.Creating) - len(s.Preparing) - s.Attaching
+	room := s.room()
 	a.Attach = s.Attach[:min(len(s.Attach), max(room, 0))]
 	room -= len(a.Attach)
 	a.Remove = append(a.Remove, replaceable(s, p, room+len(p.pool.waiting))...)

@@ -108,6 +108,7 @@ func TestPlan(t *testing.T) {
 			}
 		}
 	}
+	most := func(n int) changes { return func(s *Situation) { s.Most = &n } }
 	backoff := func(s *Situation) { s.Backoff = true }
 	trial := func(s *Situation) { s.Trial = true }
 	unheard := func(s *Situation) { s.Unheard = true }
@@ -251,6 +252,13 @@ func TestPlan(t *testing.T) {
 			[]changes{highest(2)},
 			"remove web-2 (it is shut off, died)",
 		},
+		{"of max it makes no more than its host may", 4, []vm.VM{running(1)}, []changes{most(2)}, "create web-2"},
+		{
+			"it makes none beyond that", 2,
+			[]vm.VM{running(1), vmOf(2, bus.PhaseReady, bus.StatePaused)},
+			[]changes{most(2)}, "suspended web-2",
+		},
+		{"max holds whatever that says", 3, []vm.VM{running(1)}, []changes{highest(2), most(9)}, "create web-2"},
 		{"max counts creations on their way", 3, []vm.VM{running(1)}, []changes{highest(2), creating("web-2")}, ""},
 		{
 			"below max the replacement comes at once", 2,

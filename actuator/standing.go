@@ -108,6 +108,8 @@ func (h Hold) sentence(most int) string {
 	switch h {
 	case HoldMax:
 		return fmt.Sprintf("as VMs that do not serve count to max %d", most)
+	case HoldLease:
+		return fmt.Sprintf("as the other hosts have, or may make, what is left of max %d", most)
 	case HoldSlots, HoldTrial:
 		return "as VMs of other groups boot"
 	case HoldBackoff, HoldNumbers, "":

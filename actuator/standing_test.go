@@ -165,6 +165,12 @@ func TestGroupThatStandsStill(t *testing.T) {
 			says: "as VMs that do not serve count to max 2",
 		},
 		{
+			name: "other hosts have what is left of max", after: standsAfter, code: bus.ProblemBelowDesired,
+			happen: func(h *stillHost) { h.owned = ready(1) },
+			wants:  func(d *bus.Decision) { d.Shares["here"] = bus.Share{VMs: 2, Numbers: []int{2, 3}, Most: new(1)} },
+			says:   "as the other hosts have, or may make, what is left of max 5",
+		},
+		{
 			name: "VMs of other groups boot all the time", after: standsAfter, code: bus.ProblemBelowDesired,
 			happen: func(h *stillHost) { h.slots = 0 },
 			says:   "as VMs of other groups boot",

@@ -105,7 +105,7 @@ func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direc
 func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 	owned, wanted := len(s.state.Attach.coming(s.obs)), 0
 	for _, h := range s.obs.Hosts {
-		owned += len(h.VMs) + h.promised()
+		owned += len(h.VMs)
 		lacks := max(h.begun(), shares[h.ID].VMs-h.kept()-h.gone())
 		wanted += max(0, lacks-h.handsOver(s.spec.WarmPool))
 	}

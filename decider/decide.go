@@ -76,8 +76,9 @@ func (s situation) share(d *bus.Decision, next *State) {
 	}
 	s.allot(goes, old, d.Direction, d.Desired, d.Shares)
 	s.warm(d)
+	s.lease(d, next.Standings)
 	next.Numbers = next.Numbers.deal(s.spec.Name, d.Shares, s.obs)
-	next.Standings.told(s.spec.WarmPool, d.Shares, s.obs, s.now)
+	next.Standings.told(d.Shares, s.obs, s.now)
 }
 
 // situation is what an evaluation goes by. Nothing changes it.

@@ -2,6 +2,7 @@ package decider
 
 import (
 	"slices"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -44,6 +45,14 @@ func (o Observation) noted() bool {
 		}
 	}
 	return false
+}
+
+// heard is when its last sample came; zero where it is silent.
+func (h HostObservation) heard(now time.Time) time.Time {
+	if h.Trouble == Silent {
+		return time.Time{}
+	}
+	return now.Add(-h.Quiet)
 }
 
 // kept counts the VMs that the host keeps.

@@ -25,6 +25,9 @@ type machine struct {
 	lost                       bool // and since then not up for good, so that others may have its VMs
 	lies                       bool // it shows its VMs under other UUIDs at each sample, and one more
 	order                      *bus.HostOrder
+	lag                        int        // by how many seconds its samples are late
+	past                       [][]bus.VM // what it had at each second, the newest last
+	sent                       time.Time  // of which time its last sample is
 }
 
 // site is a group on several hosts that do what the decisions say.
@@ -81,6 +84,7 @@ func (f *site) step() bus.Decision {
 			}
 			vm.CPUPercent = new(50.0)
 		}
+		h.past = append(h.past, slices.Clone(h.vms))
 		if h.heard && !h.off {
 			f.sample(h)
 		}
@@ -105,9 +109,15 @@ func (f *site) step() bus.Decision {
 }
 
 func (f *site) sample(h *machine) {
+	lag := min(h.lag, len(h.past)-1)
+	at := f.now.Add(-time.Duration(lag) * time.Second)
+	if !at.After(h.sent) {
+		return
+	}
+	h.sent = at
 	s := bus.Sample{
-		V: bus.Version, Group: "web", HostID: h.id, Host: string(h.id), Instance: "collector-" + string(h.id), Time: f.now,
-		VMs: slices.Clone(h.vms), SpecHash: f.g.hash,
+		V: bus.Version, Group: "web", HostID: h.id, Host: string(h.id), Instance: "collector-" + string(h.id),
+		Time: at, VMs: slices.Clone(h.past[len(h.past)-1-lag]), SpecHash: f.g.hash,
 	}
 	if h.lies {
 		for i := range s.VMs {
@@ -147,7 +157,7 @@ func (f *site) act(h *machine, d bus.Decision) {
 	}
 	here := HostObservation{VMs: h.vms}
 	for _, n := range share.Numbers {
-		if here.kept() >= share.VMs || len(h.vms) >= d.Inputs.Max {
+		if here.kept() >= share.VMs || len(h.vms) >= f.most(d, share) {
 			break
 		}
 		name := fmt.Sprintf("web-%d", n)
@@ -164,6 +174,14 @@ func (f *site) act(h *machine, d bus.Decision) {
 		})
 		h.vms = h.vms[surplus:]
 	}
+}
+
+// most is how many VMs a host may have by a decision.
+func (f *site) most(d bus.Decision, share bus.Share) int {
+	if share.Most == nil {
+		return d.Inputs.Max
+	}
+	return min(*share.Most, d.Inputs.Max)
 }
 
 func b2i(b bool) int { return map[bool]int{true: 1}[b] }
@@ -414,6 +432,8 @@ func TestSiteInvariants(t *testing.T) {
 			switch h := f.hosts[rapid.IntRange(0, n-1).Draw(t, "host")]; f.befalls(t, h) {
 			case 5:
 				f.another()
+			case 12, 13:
+				liars = true // another decider may find none
 			case 6:
 				h.lies, h.lied, liars = rapid.Bool().Draw(t, "lies"), true, true
 			case 7, 8:
@@ -436,6 +456,16 @@ func (f *site) befalls(t *rapid.T, h *machine) (what int) {
 		h.reached = rapid.Bool().Draw(t, "reached")
 	case 2, 3, 4:
 		h.off, h.heard, h.alive, h.reached = false, true, true, true
+	case 12: // by a person, who lets it go on later
+		i := slices.IndexFunc(h.vms, func(vm bus.VM) bool { return vm.Phase == bus.PhaseReady })
+		if i >= 0 && f.g.spec.PerHostMax == 0 {
+			state := map[bool]bus.State{true: bus.StateRunning, false: bus.StatePaused}[h.vms[i].State.Suspended()]
+			h.vms[i].State = state
+		}
+	case 13:
+		h.vms = h.vms[min(1, len(h.vms)):] // one dies
+	case 10:
+		h.lag = rapid.SampledFrom([]int{0, 1, 1, 2}).Draw(t, "lag")
 	case 9:
 		h.order = rapid.SampledFrom([]*bus.HostOrder{
 			nil, {Action: bus.HostCordon, Since: f.now}, {Action: bus.HostDrain, Since: f.now},

@@ -21,17 +21,18 @@ type Standing struct {
 	// Kept is how many VMs desired counts there, also those that are written off; a host that falls silent may have begun to make
 	// what it was told to have.
 	Kept   int       `json:"kept"`
-	Owned  int       `json:"owned"`   // all that it showed last, also those that desired does not count
-	Told   int       `json:"told"`    // how many VMs it may have begun to have by the last decisions
-	ToldAt time.Time `json:"told_at"` // when that was raised last
-	// Warm is how many VMs of the warm pool it was told last to have, WarmMost how many it may have begun to have by the last
-	// decisions, and WarmAt when it was told last to make one.
-	Warm     int       `json:"warm,omitempty"`
-	WarmMost int       `json:"warm_most,omitempty"`
-	WarmAt   time.Time `json:"warm_at,omitzero"`
-	Gone     int       `json:"gone,omitempty"`   // of them, those that are written off: others take their places
-	Missed   bool      `json:"missed,omitempty"` // it was lost, and has not been up since: others may have its VMs
-	Fenced   bool      `json:"fenced,omitempty"` // since it is lost, the fence command has said so
+	Owned  int       `json:"owned"`          // all that it showed last, also those that desired does not count
+	Told   int       `json:"told"`           // how many VMs it may have begun to have by the last decisions
+	ToldAt time.Time `json:"told_at"`        // when that was raised last
+	Warm   int       `json:"warm,omitempty"` // how many VMs of the warm pool it was told last to have
+	// Lease is how many VMs it may own by decisions that may still hold there, the newest of which that says so is of LeaseAt;
+	// once they have run out it is LeaseNext, the most that one since has said.
+	Lease     int       `json:"lease,omitempty"`
+	LeaseNext int       `json:"lease_next,omitempty"`
+	LeaseAt   time.Time `json:"lease_at,omitzero"`
+	Gone      int       `json:"gone,omitempty"`   // of them, those that are written off: others take their places
+	Missed    bool      `json:"missed,omitempty"` // it was lost, and has not been up since: others may have its VMs
+	Fenced    bool      `json:"fenced,omitempty"` // since it is lost, the fence command has said so
 }
 
 // confirmAfter is for how long a host must be silent until it can be lost, however short lost_after is: so that several that fall
@@ -62,7 +63,7 @@ func (all Standings) quorum(obs Observation) (q quorum) {
 	return q
 }
 
-// counted is how many VMs count to desired, and how many there are, with what silent hosts may have made.
+// counted is how many VMs count to desired, with what silent hosts may have made, and how many all hosts own or may make.
 func (all Standings) counted(obs Observation) (kept, owned int) {
 	for _, h := range obs.Hosts {
 		s, n := all[h.ID], h.kept()
@@ -71,7 +72,7 @@ func (all Standings) counted(obs Observation) (kept, owned int) {
 		}
 		kept += n
 		if s.State != bus.HostLost || n > 0 {
-			owned += n + len(h.VMs) - h.kept() + max(0, s.WarmMost-h.pooled())
+			owned += max(len(h.VMs), s.Lease, s.LeaseNext) - s.Gone
 		}
 	}
 	return kept, owned
@@ -206,9 +207,8 @@ func (o Observation) stood(st Standings, spec bus.Group, now time.Time) Observat
 	hosts := slices.Clone(o.Hosts)
 	for i := range hosts {
 		h, s := &hosts[i], st[hosts[i].ID]
-		if h.State, h.Told, h.ToldWarm = s.State, s.Told, s.Warm; len(hosts) > 1 { // one host's actuator sees to max itself
-			h.WarmMost = s.WarmMost
-		}
+		h.Owned = len(h.VMs)
+		h.State, h.Told, h.ToldWarm = s.State, s.Told, s.Warm
 		if h.Trouble == Silent {
 			h.VMs = slices.Clip(h.VMs)
 			for n := h.kept(); n < s.Kept; n++ {
@@ -217,9 +217,7 @@ func (o Observation) stood(st Standings, spec bus.Group, now time.Time) Observat
 		}
 		switch s.State { //nolint:exhaustive // the others change nothing
 		case bus.HostLost:
-			if h.writeOff(s.Gone); h.kept() == 0 {
-				h.WarmMost = 0
-			}
+			h.writeOff(s.Gone)
 		case bus.HostReturning:
 			if h.Trouble == "" && now.Sub(s.Since) < spec.LostAfter {
 				h.Trouble = Returned
@@ -237,33 +235,18 @@ func unseen(id bus.HostID, n int) bus.VM {
 
 // told notes how many VMs each host may have by a decision. One that says fewer is not taken for done before a sample would show
 // what the one before it has begun.
-func (all Standings) told(pool bus.WarmPool, shares map[bus.HostID]bus.Share, obs Observation, now time.Time) {
+func (all Standings) told(shares map[bus.HostID]bus.Share, obs Observation, now time.Time) {
 	for _, h := range obs.Hosts {
 		share, s := shares[h.ID], all[h.ID]
-		if more := min(share.VMs-max(s.Told, h.kept()+h.gone()), h.handsOver(pool)); more > 0 { // these were of the warm pool until now
-			s.WarmMost = max(0, s.WarmMost-more)
-		}
 		switch {
 		case share.VMs > s.Told:
 			s.Told, s.ToldAt = share.VMs, now
-		case now.Sub(s.ToldAt) > confirmAfter:
+		case h.heard(now).Sub(s.ToldAt) > confirmAfter:
 			s.Told = share.VMs
 		}
-		all[h.ID] = s.toldWarm(share.Warm, h, now)
+		s.Warm = share.Warm
+		all[h.ID] = s
 	}
-}
-
-// toldWarm notes the same of the warm pool, of which a host can be told to make one for a while until it can.
-func (s Standing) toldWarm(warm int, h HostObservation, now time.Time) Standing {
-	since := now.Sub(s.WarmAt)
-	switch {
-	case warm > s.WarmMost, warm > h.pooled() && since > confirmAfter:
-		s.WarmMost, s.WarmAt = warm, now
-	case since > 2*confirmAfter && h.Trouble != Silent:
-		s.WarmMost = warm
-	}
-	s.Warm = warm
-	return s
 }
 
 // writeOff takes so many of the VMs that the host keeps out of what is seen; with the last of them all the others.

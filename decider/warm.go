@@ -29,9 +29,6 @@ func (h HostObservation) handsOver(pool bus.WarmPool) int {
 	return h.pooled()
 }
 
-// promised is how many VMs of the warm pool the host may have begun to make, and does not show yet.
-func (h HostObservation) promised() int { return max(0, h.WarmMost-h.pooled()) }
-
 // waiting is how many VMs of the warm pool the host has, or makes already, beside those that are handed over now. Beyond max it
 // is no more than it was told to have: what it shows may have been handed over since.
 func (h HostObservation) waiting(handed int, beyondMax bool) int {
@@ -46,7 +43,7 @@ func (h HostObservation) waiting(handed int, beyondMax bool) int {
 	case beyondMax:
 		return min(left, h.ToldWarm)
 	case h.Trouble == Silent, h.fills():
-		return left + h.promised()
+		return max(left, h.ToldWarm)
 	}
 	return left
 }
@@ -108,7 +105,7 @@ func (s situation) warm(d *bus.Decision) {
 	d.Inputs.WarmWanted = wanted
 	for _, h := range s.obs.Hosts {
 		lacks := max(h.begun(), d.Shares[h.ID].VMs-h.kept()-h.gone())
-		owned += h.promised() + max(0, lacks-h.handsOver(pool))
+		owned += max(0, lacks-h.handsOver(pool))
 	}
 	for _, h := range s.obs.Hosts {
 		share := d.Shares[h.ID]

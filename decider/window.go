@@ -18,6 +18,7 @@ type Observation struct {
 	Fresh   int                  // hosts with a sample since the previous evaluation
 	Awaited []string             // hosts that had VMs under the decider before this one, and were not heard yet
 	Loads   map[string]GuestLoad // what the guests' agents said last of their load, by the VM's UUID
+	Stale   time.Duration        // after how long a host is silent, and a decision holds no more
 	// Settling reports that the decider has not led for long enough to call a host lost.
 	Settling bool
 	Metrics  map[string]Published // what was published last of the metrics that the policy follows, by name
@@ -70,9 +71,9 @@ type HostObservation struct {
 	Alive     bool
 	Collector string         // the instance that its last sample is of; "" where none was heard
 	Order     *bus.HostOrder // what a person wants of it
+	Owned     int            // how many VMs its list has; VMs also has those that it may have begun
 	Told      int            // how many VMs the last decision let it have
 	ToldWarm  int            // the same of the warm pool
-	WarmMost  int            // how many of it the last decisions may have had it begin to have
 	Load      bus.Host       // of its last sample
 	State     bus.HostState  // where it stands with the group; "" before that is known
 	// Gone are the VMs of a lost host whose places others take; they are not in VMs.
@@ -208,7 +209,7 @@ func (w *Window) expect(id bus.HostID, name string, kept int, s Standing, now ti
 		vm := unseen(id, i)
 		switch {
 		case i < kept:
-		case i < kept+s.WarmMost:
+		case i < kept+s.Warm:
 			vm.Phase = bus.PhaseWarm
 		default:
 			vm.Phase = bus.PhaseDraining // owned, and in no other number
@@ -249,7 +250,7 @@ func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 // host's identity; a silent host of which so nothing is left is forgotten, and after an hour one that had nothing: until then a
 // VM may be there that it did not show any more, with a number that it was given.
 func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
-	var o Observation
+	o := Observation{Stale: staleAfter}
 	silent := func(h *hostWindow) bool { return h.sample.Instance == "" || now.Sub(h.arrived) > staleAfter }
 	owner, contested := w.owners(silent)
 	for id, h := range w.hosts {
