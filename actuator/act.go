@@ -67,6 +67,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		plan := Plan(s)
 		g.suspended, g.retained = plan.Suspended, plan.Retained
 		g.standing = g.standing.next(s, plan, a.cfg.Now())
+		a.traced(g, plan.idle() && !s.Backoff)
 		if g.spec.DryRun || g.newest.Decision.Controls.DryRun {
 			g.removalsHeld, g.standing = false, standing{}
 			a.reportDryRun(g, plan) // and nothing else: this is the one place from which anything is done
@@ -259,7 +260,12 @@ func (a *Actuator) work(ctx context.Context, w worker, uuid string, do func(cont
 	w.cancel, w.since = cancel, a.cfg.Now()
 	a.workers[uuid] = &w
 	done := a.done
-	go func() { done <- result{uuid, do(ctx)} }()
+	ctx, ended := a.beginTrace(ctx, w)
+	go func() {
+		err := do(ctx)
+		ended(err)
+		done <- result{uuid, err}
+	}()
 }
 
 // ended takes a worker's result.

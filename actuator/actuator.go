@@ -14,6 +14,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 )
 
 const (
@@ -44,7 +45,8 @@ type Config struct {
 	ConsoleDir     string        // the folder with what VMs printed while they booted; "" keeps nothing
 	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
-	Alive  func() // is called in each turn of the loop; may be nil
+	Alive  func()          // is called in each turn of the loop; may be nil
+	Tracer *tracing.Tracer // nil traces nothing
 
 	sweepEvery time.Duration // 0 means that of the same name
 	identify   func(path string) (*orphan.FileID, error)
@@ -86,6 +88,7 @@ type Actuator struct {
 	reloads     client.Handover
 	handed      []func()          // who waits until the groups hold that were handed over
 	former      map[string]*group // that have left
+	traces      sync.Map          // the traceparents of what is done about VMs, by their names
 }
 
 // group is the actuator's view of one group.
@@ -119,6 +122,8 @@ type group struct {
 	attached  map[string]time.Time // domains that were to be attached, by name: of which request that was done or refused
 	leaves    bool                 // the config, and is planned for no more
 	joined    bool                 // the config lately; its VMs were not looked at yet
+	trace     string               // the traceparent of the last decision with a trace, until all of it is done; "": none
+	heard     time.Time            // when that decision came, until it is planned for; zero: it is
 }
 
 // newGroup is one without a spec.

@@ -3,6 +3,7 @@ package actuator
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -72,6 +73,9 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 		return false, err
 	}
 	g.mismatch = false
+	if trace := d.Traceparent(); trace != "" {
+		g.trace, g.heard = trace, time.Now()
+	}
 	toScaleIn := d.Direction == bus.In && before.Direction != bus.In
 	return d.Desired != before.Desired || toScaleIn || !before.HasSample ||
 		!sameControls(d.Controls, before.Controls) || !maps.EqualFunc(d.Orders, before.Orders, sameOrder) ||

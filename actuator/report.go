@@ -194,6 +194,9 @@ func (a *Actuator) tell(e bus.Event) { a.publish(a.host, e, nil) }
 // publish publishes an event; confirmed, which may be nil, is for [bus.Outbox]. It may be called from any goroutine.
 func (a *Actuator) publish(host string, e bus.Event, confirmed func()) {
 	e.V, e.Host, e.Time = bus.Version, host, time.Now().UTC()
+	if header, traced := a.traces.Load(e.VM); traced {
+		e.SetTraceparent(header.(string))
+	}
 	a.outbox.Send(e, confirmed)
 	line := a.log.Info().Str("group", e.Group).Str("event", string(e.Event))
 	if e.VM != "" {

@@ -106,6 +106,7 @@ type Decision struct {
 	Time      time.Time `json:"time"`
 	ExpiresAt time.Time `json:"expires_at"`
 	SpecHash  string    `json:"spec_hash"`
+	trace     string    // see [Traced]
 }
 
 // Share is one host's part of a group.

@@ -68,6 +68,7 @@ type Event struct {
 	// sentence has them, too.
 	By     string `json:"by,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	trace  string // see [Traced]
 }
 
 // MaxConsoleLines is how many lines of a VM's console an event has.

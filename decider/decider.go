@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
@@ -33,8 +34,9 @@ type Config struct {
 	// leads. The answers come back as metrics on the bus. nil: nobody asks.
 	Ask func(map[string]bus.Prometheus)
 	// Fence cuts a lost host off for a group whose spec says so, within ctx; nil says that it is off. A nil function is none.
-	Fence func(ctx context.Context, spec bus.Group, host string, id bus.HostID) error
-	Alive func() // is called in each turn of the loop; may be nil
+	Fence  func(ctx context.Context, spec bus.Group, host string, id bus.HostID) error
+	Alive  func()          // is called in each turn of the loop; may be nil
+	Tracer *tracing.Tracer // nil traces nothing
 	// Taken is called with each sample that is taken and when it was, by the clock of [bus.Decision.Time]: a decision goes by
 	// those that were taken at its time or before. It may be nil.
 	Taken func(s bus.Sample, at time.Time)
@@ -392,6 +394,9 @@ func (d *Decider) publish(g *group, decision bus.Decision, now time.Time) {
 		g.removed = ""
 	case g.removed == "" || decision.Desired < decision.Current:
 		g.removed = decision.ID
+	}
+	if decision.Desired != decision.Current {
+		decision.SetTraceparent(d.cfg.Tracer.Decided(&decision, now))
 	}
 	// A decision to scale in is said again until it is done; the history wants it once.
 	if err := d.conn.PublishOnce(&decision, g.removed); errors.Is(err, bus.ErrUnfit) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/console"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 )
 
 // readyPoll is between two looks at a VM that boots.
@@ -50,7 +51,9 @@ func (b *boot) free() {
 	_ = b.dom.Free()
 }
 
-func (b *boot) await(ctx context.Context) error {
+func (b *boot) await(ctx context.Context) (err error) {
+	b.steps.Next(ctx, "boot")
+	defer func() { b.steps.End(err) }()
 	between := wakePoll
 	if !b.resumed {
 		b.witness(ctx)
@@ -91,6 +94,7 @@ type boot struct {
 	recorder *console.Recorder // nil: its console is not recorded, or not any more
 	resumed  bool              // it leaves the warm pool, and goes on where it was
 	slept    bool              // its clock is to be set
+	steps    tracing.Steps
 }
 
 // look goes as far with the VM as it is. An error is the end of its launch.
@@ -130,6 +134,7 @@ func (b *boot) look(ctx context.Context) (ready bool, err error) {
 		if b.up = why; !b.resumed {
 			b.identity = b.identify(ctx)
 		}
+		b.steps.Next(ctx, "checks")
 	}
 	if !b.checks.step(ctx, time.Now()) {
 		return false, b.overdue(b.checks.lacks())
@@ -148,6 +153,7 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 		return b.park(ctx)
 	}
 	if !b.hooked {
+		b.steps.Next(ctx, "hook")
 		asked := time.Now()
 		address, err := b.launchHook(ctx, b.spec, b.dom, b.vm, b.decision)
 		if ctx.Err() != nil {
@@ -158,6 +164,7 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 		}
 		b.hooked, b.started, b.vm.Meta.Address = true, b.started.Add(time.Since(asked)), address
 	}
+	b.steps.Next(ctx, "ready")
 	began := later(b.vm.Meta.Created, b.vm.Meta.Handed)
 	b.vm.Meta.Reimaging, b.vm.Meta.Handed = time.Time{}, time.Time{}
 	// libvirt can be kept from writing it for a while; the VM is none the worse for it.

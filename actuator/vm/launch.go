@@ -13,6 +13,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/seed"
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 )
 
 // agentTimeout bounds one command of a guest agent that is connected but does not answer.
@@ -87,21 +88,26 @@ func (h Manager) newLaunch(spec bus.Group, name, uuid, decision string) *launch 
 func (l *launch) run(ctx context.Context) error {
 	l.tellUnread()
 	start := time.Now()
+	var steps tracing.Steps
 	for _, s := range []struct {
 		do      func(context.Context) error
+		name    string // in traces; "": its steps have names of their own
 		reached string // its failpoint
 		event   bus.EventType
 		says    string
 	}{
-		{l.define, stepDefined, bus.EventCreating, "defined from template " + l.spec.Template},
-		{l.clone, stepCloned, "", ""},
-		{l.addDisks, stepDisked, "", ""},
-		{l.addSeed, stepSeeded, "", ""},
-		{l.mark, stepMarked, "", ""},
-		{l.start, stepStarted, bus.EventStarted, "cloned and started"},
-		{l.awaitReady, "", "", ""},
+		{l.define, "define", stepDefined, bus.EventCreating, "defined from template " + l.spec.Template},
+		{l.clone, "clone", stepCloned, "", ""},
+		{l.addDisks, "disks", stepDisked, "", ""},
+		{l.addSeed, "seed", stepSeeded, "", ""},
+		{l.mark, "mark", stepMarked, "", ""},
+		{l.start, "start", stepStarted, bus.EventStarted, "cloned and started"},
+		{l.awaitReady, "", "", "", ""},
 	} {
-		if err := s.do(ctx); err != nil {
+		steps.Next(ctx, s.name)
+		err := s.do(ctx)
+		steps.End(err)
+		if err != nil {
 			return l.undo(ctx, err)
 		}
 		if s.reached != "" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 )
 
 // Remove takes a VM away: shut down the guest, destroy, delete its volume, and undefine last, so that at whatever
@@ -62,6 +63,7 @@ type ending struct {
 	stuck     bool
 	abandoned error // by its hook
 	retained  bool  // for that it stays, out of its group; or it has returned to the warm pool
+	steps     tracing.Steps
 }
 
 // tell publishes an event. A retry publishes only its end.
@@ -125,7 +127,9 @@ func (e *ending) readDisks() (there bool, err error) {
 }
 
 // takeOut takes the VM out of service: a running one as gracefully as it is to go, one that is off with its hook.
-func (e *ending) takeOut(ctx context.Context) error {
+func (e *ending) takeOut(ctx context.Context) (err error) {
+	e.steps.Next(ctx, "drain")
+	defer func() { e.steps.End(err) }()
 	switch {
 	case e.removal.Graceful && e.vm.State == bus.StateRunning:
 		err := e.release(ctx)
@@ -195,6 +199,7 @@ func (e *ending) release(ctx context.Context) error {
 	if e.removal.Reuse && abandoned == nil {
 		return e.reuse(ctx)
 	}
+	e.steps.Next(ctx, "shutdown")
 	return shutDown(ctx, e.Calls, e.dom, e.spec.ShutdownTimeout)
 }
 
@@ -218,7 +223,9 @@ func (e *ending) retain(ctx context.Context) error {
 }
 
 // destroy makes sure that the VM is off.
-func (e *ending) destroy(ctx context.Context) error {
+func (e *ending) destroy(ctx context.Context) (err error) {
+	e.steps.Next(ctx, "destroy")
+	defer func() { e.steps.End(err) }()
 	var problem error
 	if !e.stuck {
 		problem = e.Calls.act(ctx, "metadata", func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseStopping) })
@@ -242,7 +249,9 @@ func (e *ending) destroy(ctx context.Context) error {
 }
 
 // delete deletes the volumes, and then the definition that names them.
-func (e *ending) delete(ctx context.Context) error {
+func (e *ending) delete(ctx context.Context) (err error) {
+	e.steps.Next(ctx, "delete")
+	defer func() { e.steps.End(err) }()
 	if e.dom != nil && e.removal.Kind != Operator {
 		order, err := readOrder(e.dom)
 		if err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {

@@ -208,6 +208,7 @@ func (c *Conn) PublishOnce(m bus.Outgoing, id string) error {
 	if id != "" {
 		msg.Header.Set(jetstream.MsgIDHeader, id)
 	}
+	setTrace(msg, m)
 	if err := c.nc.PublishMsg(msg); err != nil {
 		return fmt.Errorf("publish %s: %w", m.Subject(), err)
 	}
@@ -228,6 +229,9 @@ func Subscribe[T any, PT interface {
 		if err != nil {
 			c.Drop(msg.Subject, err)
 			return
+		}
+		if header := msg.Header.Get(bus.TraceHeader); header != "" {
+			m = traced[T, PT](m, header)
 		}
 		select {
 		case out <- m:

@@ -144,6 +144,7 @@ func (o *Outbox) take(l *pendingEvent) {
 	l.id, l.msg = strconv.FormatUint(o.number, 10), nats.NewMsg(subject)
 	l.msg.Data, l.msg.Reply = data, o.prefix+l.id
 	l.msg.Header.Set(nats.MsgIdHdr, o.name+"-"+l.id) // a second copy is not kept
+	setTrace(l.msg, &l.EventAt)
 	if len(o.waiting) == outboxSize {
 		o.log.Warn().Msgf("bus: %d events wait for the bus, the oldest is lost", outboxSize)
 		o.waiting = o.waiting[1:]

@@ -19,6 +19,7 @@ type runCmd struct {
 	g           *globals
 	bus         busFlags
 	http        httpFlags
+	otlp        otlpFlag
 	stages      []string
 	setup       bool
 	dryRun      bool
@@ -48,6 +49,7 @@ func (c *runCmd) flags(cmd *cobra.Command) {
 	c.bus.add(cmd)
 	c.http.add(cmd)
 	c.http.addMetrics(cmd)
+	c.otlp.add(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&c.stages, "stages", nil, "the stages to run here: "+strings.Join(app.Stages(), ", ")+" (default all)")
 	f.BoolVar(&c.setup, "setup", false, "first do what the command setup does")
@@ -72,12 +74,16 @@ func (c *runCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	traces, err := c.otlp.target()
+	if err != nil {
+		return err
+	}
 	if c.dryRun {
 		fmt.Fprintln(cmd.ErrOrStderr(), "dry run: everything is decided and shown, and no VM is made or removed")
 	}
 	o := runOptions{
 		command: "vmscaler run", stages: stages, setup: c.setup, wantsLog: cmd.Flags().Changed("log-level"),
-		read: c.g.reader(c.bus, c.overlay), overlay: c.overlay,
+		read: c.g.reader(c.bus, c.overlay), overlay: c.overlay, otlp: traces,
 		plain: c.noDashboard || dashboard.WantsPlain(os.Stdout, os.Getenv),
 	}
 	if c.http.wanted(cfg, slices.Contains(stages, app.StageDashboard)) {

@@ -22,6 +22,7 @@ type stageCmd struct {
 	g     *globals
 	bus   busFlags
 	stage string
+	otlp  otlpFlag
 }
 
 // stageCommand runs one stage as a process of its own.
@@ -45,16 +46,26 @@ and for libvirt, and goes on by itself when they come back. All stages must read
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd, "bus-listen")
+	if stage != app.StageCollector { // which has no part in what is traced
+		c.otlp.add(cmd)
+	}
 	return cmd
 }
 
 func (c *stageCmd) run(cmd *cobra.Command) error {
+	traces := ""
+	if cmd.Flags().Lookup("otlp") != nil {
+		var err error
+		if traces, err = c.otlp.target(); err != nil {
+			return err
+		}
+	}
 	cfg, err := c.g.busConfig(cmd, c.bus)
 	if err != nil {
 		return err
 	}
 	return c.g.run(cmd.Context(), cfg, runOptions{
-		command: "vmscaler " + c.stage, stages: []string{c.stage}, read: c.g.reader(c.bus, nil),
+		command: "vmscaler " + c.stage, stages: []string{c.stage}, read: c.g.reader(c.bus, nil), otlp: traces,
 	})
 }
 

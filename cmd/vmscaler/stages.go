@@ -25,6 +25,7 @@ import (
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/otlp"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/dashboard"
 	"github.com/vmscaler/vmscaler/dashboard/notify"
@@ -44,6 +45,7 @@ type runOptions struct {
 	read func() (config.Config, []config.Warning, error)
 	// overlay is what the command line says over the groups of a config; nil: nothing.
 	overlay func(*config.Config) error
+	otlp    string // where traces go; "": nowhere
 }
 
 func (o runOptions) has(stages ...string) bool {
@@ -88,6 +90,9 @@ func (g *globals) run(ctx context.Context, cfg config.Config, o runOptions) erro
 		return err
 	}
 	if err := r.notify(); err != nil {
+		return err
+	}
+	if err := r.trace(ctx); err != nil {
 		return err
 	}
 	r.show(quit) //nolint:contextcheck // it ends with the dashboard, which quit ends
@@ -201,6 +206,18 @@ func (r *stageRun) notify() (err error) {
 	defer r.reload.mu.Unlock()
 	r.reload.retell = r.stages.Notify.Retarget
 	return nil
+}
+
+// trace has decisions traced where somebody wants that, and ends it when the stages have ended.
+func (r *stageRun) trace(ctx context.Context) (err error) {
+	if r.o.otlp == "" {
+		return nil
+	}
+	var stop func()
+	if r.stages.Tracer, stop, err = otlp.Start(ctx, r.o.otlp, version, r.log); err == nil {
+		r.defers(stop)
+	}
+	return err
 }
 
 // reach connects to libvirt, for which it waits; read-only where no stage acts.

@@ -99,6 +99,9 @@ func (d *describer) nullable(t reflect.Type) object {
 func (d *describer) fields(t reflect.Type, properties object, required *[]string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if !f.IsExported() { // it is not in the JSON
+			continue
+		}
 		if f.Anonymous {
 			d.fields(f.Type, properties, required)
 			continue

@@ -16,6 +16,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/service"
 	"github.com/vmscaler/vmscaler/collector"
@@ -69,6 +70,8 @@ type Options struct {
 	Apply func(context.Context, bus.Apply) bus.Applied
 	// Service is told how the process is; nil: nobody is.
 	Service *service.Notifier
+	// Tracer makes spans of decisions and what comes of them; nil makes none.
+	Tracer *tracing.Tracer
 }
 
 // Libvirt is what the stages know of the libvirt that they use.
@@ -207,7 +210,7 @@ func makers(o Options, url string, reloading *reloading) []maker {
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 				ConsoleDir: ConsoleDir(o.StateDir),
 				Instance:   reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
-				Alive: o.Service.Loop(StageActuator),
+				Alive: o.Service.Loop(StageActuator), Tracer: o.Tracer,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err
@@ -219,7 +222,7 @@ func makers(o Options, url string, reloading *reloading) []maker {
 			poller := prometheus.NewPoller(func(m *bus.Metric) error { return conn.Publish(m) }, o.Log)
 			d, err := decider.New(decider.Config{
 				Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override, Ask: poller.Follow,
-				Alive: o.Service.Loop(StageDecider), Fence: fence,
+				Alive: o.Service.Loop(StageDecider), Fence: fence, Tracer: o.Tracer,
 			}, conn, o.Log)
 			if err != nil {
 				return nil, err

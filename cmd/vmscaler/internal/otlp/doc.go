@@ -1,0 +1,2 @@
+// Package otlp sends traces to an OpenTelemetry collector.
+package otlp
