@@ -52,9 +52,12 @@ type Event struct {
 	Sentence string    `json:"sentence"`
 	// ElapsedMS is the time since the VM's clone (started) was begun, since it was defined (warmed, ready) or handed over (ready),
 	// or since its removal began (draining, stopping, removed); 0 for what takes no time.
-	ElapsedMS  int64     `json:"elapsed_ms"`
-	Error      string    `json:"error,omitempty"`
-	Host       string    `json:"host"`
+	ElapsedMS int64  `json:"elapsed_ms"`
+	Error     string `json:"error,omitempty"`
+	Host      string `json:"host"`
+	// HostID is the host whose agent says it, which its subject ends in then; "" where the bus does not bind who says it to a
+	// host.
+	HostID     HostID    `json:"host_id,omitempty"`
 	DecisionID string    `json:"decision_id,omitempty"`
 	Time       time.Time `json:"time"`
 	// Deadline is when a drain or a hook ends at the latest, Token what answers the hook.
@@ -73,6 +76,9 @@ type Event struct {
 
 // MaxConsoleLines is how many lines of a VM's console an event has.
 const MaxConsoleLines = 10
+
+// BindHost has the event's subject end in its host.
+func (e *Event) BindHost(id HostID) { e.HostID = id }
 
 func (e *Event) check() error {
 	if e.Group == "" || e.Event == "" || e.Time.IsZero() {

@@ -13,8 +13,11 @@ type Health struct {
 	V        int    `json:"v"`
 	Stage    string `json:"stage"`    // bus, collector, decider or actuator
 	Instance string `json:"instance"` // host name and process id
-	OK       bool   `json:"ok"`
-	Message  string `json:"message"` // what it waits for or what is wrong; "" when all is well
+	// HostID is the host whose agent says it, which its subject ends in then; "" where the bus does not bind who says it to a
+	// host.
+	HostID  HostID `json:"host_id,omitempty"`
+	OK      bool   `json:"ok"`
+	Message string `json:"message"` // what it waits for or what is wrong; "" when all is well
 	// Problems are what Message says in words; none where it is the text of an error, or there is nothing wrong.
 	Problems []Problem `json:"problems,omitempty"`
 	Acts     *Acts     `json:"acts,omitempty"` // of an actuator
@@ -54,9 +57,15 @@ type PendingHook struct {
 	Until   time.Time `json:"until"` // the hook's default holds then
 }
 
+// BindHost has the message's subject end in its host.
+func (h *Health) BindHost(id HostID) { h.HostID = id }
+
 func (h *Health) check() error {
 	if h.Stage == "" || h.Instance == "" || h.Time.IsZero() {
 		return errors.New("health without stage, instance or time")
+	}
+	if h.HostID != "" && h.Acts != nil && h.Acts.HostID != h.HostID {
+		return errors.New("health of one host that says it acts on another")
 	}
 	if err := checkVersion(h.V); err != nil {
 		return err

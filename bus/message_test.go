@@ -19,14 +19,35 @@ import (
 func TestGoldens(t *testing.T) {
 	t.Run("sample", func(t *testing.T) { golden(t, "testdata/sample.json", bustest.Sample()) })
 	t.Run("decision", func(t *testing.T) { golden(t, "testdata/decision.json", bustest.Decision()) })
-	t.Run("lifecycle", func(t *testing.T) { golden(t, "testdata/lifecycle.json", bustest.Event()) })
+	t.Run("lifecycle", func(t *testing.T) { golden(t, "testdata/lifecycle.json", ofAgent(bustest.Event())) })
 	t.Run("metric", func(t *testing.T) { golden(t, "testdata/metric.json", bustest.Metric()) })
 	t.Run("load", func(t *testing.T) { golden(t, "testdata/load.json", bustest.GuestLoad()) })
 	t.Run("demand", func(t *testing.T) { golden(t, "testdata/demand.json", bustest.Demand()) })
 	t.Run("victims", func(t *testing.T) { golden(t, "testdata/victims.json", bustest.Victims()) })
 	t.Run("victims answer", func(t *testing.T) { golden(t, "testdata/victims-answer.json", bustest.VictimsAnswer()) })
-	t.Run("health", func(t *testing.T) { golden(t, "testdata/health.json", bustest.Health()) })
+	t.Run("health", func(t *testing.T) { golden(t, "testdata/health.json", ofAgent(bustest.Health())) })
 	t.Run("status", func(t *testing.T) { golden(t, "testdata/status.json", bustest.Status()) })
+}
+
+// ofAgent is an example as an agent sends it, which says more.
+func ofAgent[T bus.HostBound](m T) T {
+	m.BindHost(bustest.Sample().HostID)
+	return m
+}
+
+// An agent's message names its host in its subject, and what is of no agent has the subject that it always had.
+func TestHostBoundSubjects(t *testing.T) {
+	for _, m := range []bus.HostBound{bustest.Event(), bustest.Health()} {
+		plain := m.Subject()
+		m.BindHost("id.1")
+		if want := plain + ".id%2E1"; m.Subject() != want {
+			t.Errorf("got %s, want %s", m.Subject(), want)
+		}
+		m.BindHost("")
+		if m.Subject() != plain {
+			t.Errorf("got %s, want %s", m.Subject(), plain)
+		}
+	}
 }
 
 // golden compares a message with its file, both ways. A field that the example leaves empty is undocumented.

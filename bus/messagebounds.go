@@ -134,6 +134,7 @@ func (e *Event) bounds() error {
 	b.name("vm", e.VM, MaxName)
 	b.name("event", string(e.Event), maxWord)
 	b.name("host", e.Host, maxHostName)
+	b.name("host_id", string(e.HostID), maxHostName)
 	b.name("decision_id", e.DecisionID, maxID)
 	b.name("token", e.Token, MaxName)
 	b.name("hook", e.Hook, maxWord)
@@ -153,6 +154,7 @@ func (h *Health) bounds() error {
 	var b bounds
 	b.name("stage", h.Stage, maxWord)
 	b.name("instance", h.Instance, maxID)
+	b.name("host_id", string(h.HostID), maxHostName)
 	b.name("version", h.Version, MaxName)
 	b.text("message", h.Message)
 	b.count("problems", len(h.Problems), maxProblems)

@@ -11,7 +11,7 @@ const (
 	AllDecisions   = "vmscaler.decision.>"
 	AllEvents      = "vmscaler.lifecycle.>"
 	AllHealth      = "vmscaler.health.>"
-	ActuatorHealth = "vmscaler.health.actuator.*"
+	ActuatorHealth = "vmscaler.health.actuator.>"
 	AllMetrics     = "vmscaler.metric.>"
 	AllDemand      = "vmscaler.demand.>"
 	AllLoads       = "vmscaler.load.>"
@@ -39,20 +39,34 @@ func SamplesOf(group string) string { return "vmscaler.sample." + Token(group) +
 func DecisionsOf(group string) string { return "vmscaler.decision." + Token(group) + ".*" }
 
 // EventsOf are the events of one group.
-func EventsOf(group string) string { return "vmscaler.lifecycle." + Token(group) + ".*.*" }
+func EventsOf(group string) string { return "vmscaler.lifecycle." + Token(group) + ".>" }
 
-// Subject is vmscaler.lifecycle.<group>.<vm>.<event>; an event of the whole group has "_" for its VM.
+// EventsOfVM are the events of one VM.
+func EventsOfVM(group, vm string) string {
+	return "vmscaler.lifecycle." + Token(group) + "." + Token(vm) + ".>"
+}
+
+// Subject is vmscaler.lifecycle.<group>.<vm>.<event>, from an agent with .<host id> after it; an event of the whole group has "_"
+// for its VM.
 func (e *Event) Subject() string {
 	vm := "_"
 	if e.VM != "" {
 		vm = Token(e.VM)
 	}
-	return "vmscaler.lifecycle." + Token(e.Group) + "." + vm + "." + Token(string(e.Event))
+	return "vmscaler.lifecycle." + Token(e.Group) + "." + vm + "." + Token(string(e.Event)) + boundTo(e.HostID)
 }
 
-// Subject is vmscaler.health.<stage>.<instance>.
+// Subject is vmscaler.health.<stage>.<instance>, from an agent with .<host id> after it.
 func (h *Health) Subject() string {
-	return "vmscaler.health." + Token(h.Stage) + "." + Token(h.Instance)
+	return "vmscaler.health." + Token(h.Stage) + "." + Token(h.Instance) + boundTo(h.HostID)
+}
+
+// boundTo is the end of the subject of a message that is bound to a host.
+func boundTo(id HostID) string {
+	if id == "" {
+		return ""
+	}
+	return "." + Token(string(id))
 }
 
 // Subject is vmscaler.metric.<group>.<name>.

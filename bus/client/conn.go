@@ -29,6 +29,7 @@ const (
 // Conn is a stage's connection to the bus.
 type Conn struct {
 	nc      *nats.Conn
+	host    bus.HostID // whose agent this is; "": it speaks for no host in particular
 	log     zerolog.Logger
 	closed  chan struct{}
 	calls   bus.CallTimes
@@ -46,6 +47,8 @@ type Remote struct {
 	CA    string // file with the certificates (PEM) that the server's must be from; "" is the system's
 	Cert  string // the client's own certificate, with Key
 	Key   string
+	// Host is the host for which alone the credentials are, those of an agent; "": they are a role's.
+	Host bus.HostID
 }
 
 // Anonymous reports whether there are no credentials.
@@ -67,7 +70,11 @@ func dial(r Remote, name string, log zerolog.Logger, extra ...nats.Option) (*Con
 		if err != nil {
 			return nil, fmt.Errorf("bus: credentials %s: %w", r.Nkey, err)
 		}
-		extra = append(extra, option, nats.CustomInboxPrefix(bus.Role(name).InboxPrefix()))
+		inbox := bus.Role(name).InboxPrefix()
+		if r.Host != "" {
+			inbox = bus.AgentInbox(r.Host)
+		}
+		extra = append(extra, option, nats.CustomInboxPrefix(inbox))
 	} else {
 		extra = append(extra, nats.CustomInboxPrefix(bus.RoleTap.InboxPrefix()))
 	}
@@ -80,7 +87,43 @@ func dial(r Remote, name string, log zerolog.Logger, extra ...nats.Option) (*Con
 	if r.Cert != "" {
 		extra = append(extra, nats.ClientCert(r.Cert, r.Key))
 	}
-	return Connect(r.URL, name, log, extra...)
+	c, err := Connect(r.URL, name, log, extra...)
+	if err != nil || r.Host == "" {
+		return c, err
+	}
+	c.host = r.Host
+	if err := c.speaksFor(r.Host); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// WrongHostError means that the credentials of an agent are for another host than the one that it runs on.
+type WrongHostError struct{ Host bus.HostID }
+
+func (e *WrongHostError) Error() string {
+	return fmt.Sprintf("the bus does not let these credentials speak for this host (%s): they are another host's", e.Host)
+}
+
+// speaksFor asks the server whether this agent is the one of a host, which is known by what it may hear. Without a connection
+// nobody can say so yet.
+func (c *Conn) speaksFor(id bus.HostID) error {
+	if !c.nc.IsConnected() {
+		return nil
+	}
+	sub, err := c.nc.SubscribeSync(bus.AgentInbox(id) + ".own")
+	if err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	if errors.Is(c.nc.LastError(), nats.ErrPermissionViolation) {
+		return &WrongHostError{id}
+	}
+	_ = sub.Unsubscribe() // fails on a closed connection only
+	return nil
 }
 
 // Connect connects with options of the caller's own, as to a server in this process.
@@ -199,6 +242,7 @@ func (c *Conn) Publish(m bus.Outgoing) error { return c.PublishOnce(m, "") }
 // PublishOnce is Publish for a message that says again what one before it with the same id did: within two minutes the history
 // keeps one of them. "" is no id.
 func (c *Conn) PublishOnce(m bus.Outgoing, id string) error {
+	c.bind(m)
 	data, err := bus.Encode(m, int(c.nc.MaxPayload()))
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", m.Subject(), err)
@@ -213,6 +257,13 @@ func (c *Conn) PublishOnce(m bus.Outgoing, id string) error {
 		return fmt.Errorf("publish %s: %w", m.Subject(), err)
 	}
 	return nil
+}
+
+// bind has a message of an agent say for which host it is.
+func (c *Conn) bind(m bus.Outgoing) {
+	if bound, is := m.(bus.HostBound); is && c.host != "" {
+		bound.BindHost(c.host)
+	}
 }
 
 // Subscribe delivers every message of a subject to out, in their order. A message that is not well-formed is

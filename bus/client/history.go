@@ -125,10 +125,10 @@ func (r HistoryEntry) Time() time.Time {
 func ReadHistory(ctx context.Context, c *Conn, q HistoryQuery, yield func(HistoryEntry) error) error {
 	var subjects []string
 	if q.Group != "" {
-		subjects = []string{"vmscaler.lifecycle." + bus.Token(q.Group) + ".>", "vmscaler.decision." + bus.Token(q.Group) + ".*"}
+		subjects = []string{bus.EventsOf(q.Group), bus.DecisionsOf(q.Group)}
 	}
 	if q.VM != "" {
-		subjects = []string{"vmscaler.lifecycle." + bus.Token(q.Group) + "." + bus.Token(q.VM) + ".*"}
+		subjects = []string{bus.EventsOfVM(q.Group, q.VM)}
 	}
 	r := reading{stream: bus.HistoryStream, subjects: subjects, since: q.Since, follow: q.Follow}
 	return read(ctx, c, r, func(msg jetstream.Msg) error {

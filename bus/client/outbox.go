@@ -131,6 +131,7 @@ func (o *Outbox) done(is func(*pendingEvent) bool) {
 
 // take puts an event into the queue and sends it.
 func (o *Outbox) take(l *pendingEvent) {
+	o.conn.bind(&l.EventAt)
 	subject := l.EventAt.Subject()
 	data, err := bus.Encode(&l.EventAt, int(o.conn.nc.MaxPayload()))
 	if err != nil { // nor would anybody take it later

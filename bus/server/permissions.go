@@ -19,7 +19,7 @@ func serverPermissions(p bus.Permissions) *server.Permissions {
 	perms := &server.Permissions{Publish: list(p.Publish), Subscribe: list(p.Subscribe)}
 	if slices.Contains(p.Subscribe, "vmscaler.>") {
 		// Who listens there could also join the responders' queue and swallow requests.
-		perms.Subscribe.Deny = []string{"vmscaler.ctl.>", "vmscaler.wake.>"}
+		perms.Subscribe.Deny = []string{"vmscaler.ctl.>", "vmscaler.wake.>", "vmscaler.join.>"}
 	}
 	return perms
 }

@@ -69,6 +69,7 @@ type Server struct {
 
 	lines     *throttle.Throttle // of its log
 	stopGuard func()
+	stopDoor  func() // nil without a state folder
 }
 
 // Start starts the embedded server. A client from this machine that has no credentials has the rights of [bus.RoleTap], unless
@@ -105,10 +106,7 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if err := isFree(host, port); err != nil {
 		return nil, fmt.Errorf("bus: listen on %s: %w", cfg.Listen, err)
 	}
-	options.Host, options.Port = host, port
-	if port == 0 {
-		options.Port = server.RANDOM_PORT
-	}
+	listenOn(options, host, port)
 	if cfg.StateDir != "" {
 		if err := useStore(options, cfg.StateDir); err != nil {
 			return nil, err
@@ -137,10 +135,30 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if err := s.keep(log); err != nil {
 		return nil, unusableStore(options.StoreDir, err)
 	}
+	if err := s.admit(cfg, options, log); err != nil {
+		return nil, err
+	}
+	undo = append(undo, s.stopDoor)
 	if err := s.describe(cfg.Cert); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// admit lets the hosts in that the state folder names, now and later, and lets others join by their tokens.
+func (s *Server) admit(cfg Config, options *server.Options, log zerolog.Logger) error {
+	d := &doorman{ns: s.ns, options: options.Clone(), stateDir: cfg.StateDir, cert: cfg.Cert, now: time.Now, log: log}
+	if err := d.refresh(); err != nil {
+		return err
+	}
+	conn, err := s.Connect("bus-door", log)
+	if err != nil {
+		return err
+	}
+	if s.stopDoor, err = d.start(conn); err != nil {
+		conn.Close()
+	}
+	return err
 }
 
 // options are those that do not depend on the address and the state folder. taps lets clients without credentials in.
@@ -187,6 +205,13 @@ func (s *Server) useTLS(options *server.Options, cfg Config) (err error) {
 		return fmt.Errorf("bus: TLS: %w", err)
 	}
 	return nil
+}
+
+// listenOn has the server listen on an address; port 0 is any free one.
+func listenOn(options *server.Options, host string, port int) {
+	if options.Host, options.Port = host, port; port == 0 {
+		options.Port = server.RANDOM_PORT
+	}
 }
 
 // isFree looks for another listener: the server's own "port in use" comes through its logger, after which it still reports itself
@@ -300,6 +325,9 @@ func (s *Server) Connect(name string, log zerolog.Logger) (*client.Conn, error) 
 // Stop ends the server and waits for it. Close the connections first.
 func (s *Server) Stop() {
 	s.stopGuard()
+	if s.stopDoor != nil {
+		s.stopDoor()
+	}
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
 	s.lines.Close()
