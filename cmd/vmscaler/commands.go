@@ -23,7 +23,7 @@ func commandGroups(g *globals) []commandGroup {
 	return []commandGroup{
 		{"Run", []*cobra.Command{
 			runCommand(g), busCommand(g), stageCommand(g, app.StageCollector), stageCommand(g, app.StageDecider),
-			stageCommand(g, app.StageActuator), webCommand(g), notifyCommand(g), dashboardCommand(g),
+			stageCommand(g, app.StageActuator), agentCommand(g), webCommand(g), notifyCommand(g), dashboardCommand(g),
 		}},
 		{"See", []*cobra.Command{
 			statusCommand(g), groupsCommand(g), vmsCommand(g), hostCommand(g), explainCommand(g), eventsCommand(g), healthCommand(g),

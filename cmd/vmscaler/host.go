@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/server"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
@@ -16,11 +18,11 @@ import (
 func hostCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "host",
-		Short: "List the hosts that the groups' VMs run on, take new VMs or all away from one, or count one that is gone no more",
+		Short: "List the hosts that the groups' VMs run on, let one join, take new VMs or all away from one, or count one no more",
 		Args:  unknownCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(hostListCommand(g), hostShowCommand(g), hostRemoveCommand(g))
+	cmd.AddCommand(hostListCommand(g), hostShowCommand(g), hostAddCommand(g), hostJoinCommand(g), hostRemoveCommand(g))
 	for _, action := range bus.HostActions() {
 		cmd.AddCommand(hostOrderCommand(g, action))
 	}
@@ -138,9 +140,10 @@ func hostRemoveCommand(g *globals) *cobra.Command {
 		Long: long(`
 Count the VMs of a host no more that is gone for good, and let the other hosts have them. A host whose collector falls silent
 keeps its VMs in the count, as they may well run, and no VM is scaled in meanwhile; ` + "`vmscaler health`" + ` names it. One that
-still sends samples is refused: stop its collector first. A host that comes back after all brings its VMs with it.
+still sends samples is refused: stop its collector first. A host that comes back after all brings its VMs with it, unless it had
+joined by "vmscaler host join": its key is worth nothing any more, if the command runs on the bus's machine.
 
-HOST is its name or its id; of several hosts of one name it is the silent one.`),
+HOST is its name, the one by which it has joined, or its id; of several hosts of one name it is the silent one.`),
 		Example: "  vmscaler host remove kvm2",
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
@@ -151,11 +154,41 @@ HOST is its name or its id; of several hosts of one name it is the silent one.`)
 }
 
 func (c *hostRemoveCmd) run(cmd *cobra.Command, name string) error {
-	q := bus.Query{Host: name}
-	c.sign(&q)
-	if _, err := askAs[bus.Status](c.g, cmd, c.bus, bus.RoleOperator, bus.VerbForget, q); err != nil {
+	r, err := c.g.find(cmd, c.bus)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten\n", name)
+	agent, joined := agentOf(r.stateDir, name)
+	q := bus.Query{Host: name}
+	if joined { // its libvirt's host may have another name than the one it has joined by
+		q.Host = string(agent.HostID)
+	}
+	c.sign(&q)
+	_, err = askAs[bus.Status](c.g, cmd, c.bus, bus.RoleOperator, bus.VerbForget, q)
+	var refused *bus.RefusedError
+	if neverSeen := errors.As(err, &refused) && refused.Code == bus.RefusedUnknown; err != nil && (!neverSeen || !joined) {
+		return err
+	}
+	if !joined {
+		fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten\n", name)
+		return nil
+	}
+	if _, err := server.RemoveAgent(r.stateDir, agent.Name); err != nil {
+		return fmt.Errorf("take the right of host %s away: %w", name, err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "host %s is forgotten, and its key is worth nothing any more\n", name)
 	return nil
+}
+
+// agentOf is the agent of a name or of a host's id, where the bus is one of this machine whose state folder this user may read.
+func agentOf(stateDir, name string) (server.Agent, bool) {
+	if _, runs := server.FindState(stateDir); !runs {
+		return server.Agent{}, false
+	}
+	agents, _ := server.Agents(stateDir) // what cannot be read has no right to take away
+	i := slices.IndexFunc(agents, func(a server.Agent) bool { return a.Name == name || string(a.HostID) == name })
+	if i < 0 {
+		return server.Agent{}, false
+	}
+	return agents[i], true
 }

@@ -38,6 +38,7 @@ type runOptions struct {
 	stages  []string
 	plain   bool // a dashboard prints lines
 	setup   bool
+	agent   bool // it speaks for the host of its libvirt alone, with one key
 	// wantsLog is that the user asks for the log's level, also beside the lines of a plain dashboard.
 	wantsLog bool
 	http     *httpFlags // nil: nothing is served
@@ -239,6 +240,13 @@ func (r *stageRun) reach(ctx context.Context) error {
 	r.defers(r.hv.close)
 	fmt.Fprintf(r.stderr, "libvirt: %s\n", r.hv.choice)
 	r.stages.Libvirt = stagesLibvirt(r.hv)
+	if r.o.agent {
+		id, err := host.Identify(r.hv.conn, r.hv.choice.URI)
+		if err != nil {
+			return err
+		}
+		r.stages.Remote = agentRemote(r.cfg, bus.HostID(id.ID)) //nolint:contextcheck // looking a name up takes a second at most
+	}
 	r.title += " " + r.hv.choice.URI
 	return nil
 }

@@ -40,7 +40,7 @@ var unknownNames = map[string]string{
 
 // notNames are commands whose arguments name nothing that must exist, or whose exit codes are those of another program.
 var notNames = map[string]bool{
-	"exec": true, "completion": true, "help": true, "web token": true,
+	"exec": true, "completion": true, "help": true, "web token": true, "host add": true, "host join": true,
 	"template import": true, "template install": true, "template seal": true,
 }
 

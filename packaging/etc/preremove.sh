@@ -7,5 +7,5 @@ remove | 0) ;;
 esac
 if [ -d /run/systemd/system ]; then
 	systemctl disable --now vmscaler.service vmscaler-bus.service vmscaler-collector.service vmscaler-decider.service \
-		vmscaler-actuator.service vmscaler-web.service || true
+		vmscaler-actuator.service vmscaler-agent.service vmscaler-web.service || true
 fi

@@ -102,6 +102,9 @@ func JoinNow(role string, remote client.Remote, log zerolog.Logger) (*client.Con
 		return nil, fmt.Errorf("%w (the bus makes it at its first start)", err)
 	case errors.Is(err, nats.ErrAuthorization) && remote.Anonymous():
 		return nil, &NeedCredentialsError{remote.URL, role}
+	case errors.Is(err, nats.ErrAuthorization) && remote.Host != "":
+		return nil, fmt.Errorf("%w: it does not let this host in, or not any more; `vmscaler host add NAME` there and "+
+			"`vmscaler host join` here let it in", err)
 	case errors.Is(err, nats.ErrAuthorization):
 		return nil, fmt.Errorf(
 			"%w: it does not know these credentials; `vmscaler bus credentials %s` on its machine names the right ones",
