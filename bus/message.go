@@ -33,16 +33,29 @@ func Decode[T any, PT interface {
 }](data []byte,
 ) (T, error) {
 	var m T
+	if p, is := any(&m).(parser); is && len(data) <= PT(&m).most() && p.parseJSON(data) {
+		return m, fitting(PT(&m))
+	}
+	m = *new(T)
 	if err := checkBytes(data, PT(&m).most()); err != nil {
 		return m, fmt.Errorf("decode %T: %w", m, err)
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, fmt.Errorf("decode %T: %w", m, err)
 	}
-	if err := PT(&m).check(); err != nil {
-		return m, fmt.Errorf("decode %T: %w", m, err)
+	return m, fitting(PT(&m))
+}
+
+// fitting checks a message that came.
+func fitting[T any, PT interface {
+	*T
+	Message
+}](m PT,
+) error {
+	if err := m.check(); err != nil {
+		return fmt.Errorf("decode %T: %w", *m, err)
 	}
-	return m, nil
+	return nil
 }
 
 // DecodeOn is Decode for a message that came on a subject, which must be the one of what it says: what a role may send is
@@ -77,9 +90,9 @@ func Encode(m Outgoing, serverMost int) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnfit, err)
 	}
-	data, err := json.Marshal(m)
+	data, err := marshal(m)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the subject
+		return nil, err
 	}
 	most := m.most()
 	if serverMost > 0 {
