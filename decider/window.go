@@ -111,6 +111,8 @@ func (o Observation) with(trouble Trouble) (names []string) {
 type Window struct {
 	SpecHash string // of the group; samples of another one are mismatched
 	hosts    map[bus.HostID]*hostWindow
+	// changed reports that some host's VMs are others since the last look; apart that then no VM was in two places.
+	changed, apart bool
 }
 
 type hostWindow struct {
@@ -118,7 +120,7 @@ type hostWindow struct {
 	arrived time.Time // by the decider's own clock
 	since   time.Time // when the host was heard first
 	fresh   bool
-	cpu     map[string]mean // by the VM's UUID
+	cpu     []mean // of each VM of sample, since the previous evaluation
 	clock   bus.ClockOffset
 	// replaced are the collectors that another took over from. One that goes on all the same is a second one, unless the
 	// other has fallen silent.
@@ -162,7 +164,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	case h == nil && len(w.hosts) >= maxHosts:
 		return fmt.Errorf("host %s is one too many: a group has at most %d", s.Host, maxHosts)
 	case h == nil:
-		h = &hostWindow{cpu: map[string]mean{}, since: now, replaced: map[string]bool{}}
+		h = &hostWindow{since: now, replaced: map[string]bool{}}
 		w.hosts[s.HostID] = h
 	// A late one of a collector that has ended takes nothing over.
 	case s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering,
@@ -181,17 +183,42 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 		h.clock = bus.ClockOffset{}
 	}
 	h.clock.Observe(s.Time, now)
-	h.sample, h.arrived, h.fresh = s, now, true
-	if len(h.cpu) > 2*bus.MaxVMs { // of VMs that are gone; between two evaluations there may be an hour
-		clear(h.cpu)
+	if !sameVMs(h.sample.VMs, s.VMs) || len(h.cpu) != len(s.VMs) {
+		h.cpu, w.changed = carried(h.cpu, h.sample.VMs, s.VMs), true
 	}
-	for _, vm := range s.VMs {
-		if vm.CPUPercent != nil && *vm.CPUPercent >= 0 {
-			m := h.cpu[vm.UUID]
-			h.cpu[vm.UUID] = mean{m.sum + min(*vm.CPUPercent, 100), m.n + 1}
+	h.sample, h.arrived, h.fresh = s, now, true
+	for i := range s.VMs {
+		if cpu := s.VMs[i].CPUPercent; cpu != nil && *cpu >= 0 {
+			h.cpu[i] = mean{h.cpu[i].sum + min(*cpu, 100), h.cpu[i].n + 1}
 		}
 	}
 	return nil
+}
+
+// sameVMs reports whether two lists have the same VMs in the same order, as a host's do from one sample to the next.
+func sameVMs(a, b []bus.VM) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].UUID != b[i].UUID {
+			return false
+		}
+	}
+	return true
+}
+
+// carried are the readings of one list of VMs for another one.
+func carried(cpu []mean, from, to []bus.VM) []mean {
+	known := map[string]mean{}
+	for i := range cpu {
+		known[from[i].UUID] = cpu[i]
+	}
+	next := make([]mean, len(to))
+	for i := range to {
+		next[i] = known[to[i].UUID]
+	}
+	return next
 }
 
 // expect has a host that had so many VMs under the decider before this one, and was not heard yet, count as silent from now on.
@@ -203,7 +230,7 @@ func (w *Window) expect(id bus.HostID, name string, kept int, s Standing, now ti
 	if w.hosts[id] != nil || len(w.hosts) >= maxHosts {
 		return
 	}
-	h := &hostWindow{cpu: map[string]mean{}, since: now, arrived: now, replaced: map[string]bool{}}
+	h := &hostWindow{since: now, arrived: now, replaced: map[string]bool{}}
 	h.sample.HostID, h.sample.Host = id, name
 	for i := range min(max(kept, s.Owned), bus.MaxVMs) {
 		vm := unseen(id, i)
@@ -216,7 +243,7 @@ func (w *Window) expect(id bus.HostID, name string, kept int, s Standing, now ti
 		}
 		h.sample.VMs = append(h.sample.VMs, vm)
 	}
-	w.hosts[id] = h
+	w.hosts[id], w.changed = h, true
 }
 
 // AllFresh reports whether every host that is not silent has sent a sample since the previous evaluation.
@@ -252,24 +279,22 @@ func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	o := Observation{Stale: staleAfter}
 	silent := func(h *hostWindow) bool { return h.sample.Instance == "" || now.Sub(h.arrived) > staleAfter }
-	owner, contested := w.owners(silent)
+	owner, contested := w.owners(silent) // nil: each VM is in one place
 	for id, h := range w.hosts {
 		ho := HostObservation{
 			ID: id, Name: h.sample.Host, Time: h.sample.Time, Quiet: now.Sub(h.arrived), Collector: h.sample.Instance,
 			Load: h.sample.HostLoad,
 		}
-		for _, vm := range h.sample.VMs {
-			if owner[vm.UUID] != id {
-				continue
+		ho.VMs = h.observed(func(uuid string) bool {
+			if owner == nil {
+				return true
 			}
-			delete(owner, vm.UUID) // a list with a VM twice has it once
-			vm.CPUPercent = nil
-			if m := h.cpu[vm.UUID]; m.n > 0 {
-				avg := m.sum / float64(m.n)
-				vm.CPUPercent = &avg
+			its := owner[uuid] == id
+			if its {
+				delete(owner, uuid) // a list with a VM twice has it once
 			}
-			ho.VMs = append(ho.VMs, vm)
-		}
+			return its
+		})
 		switch {
 		case silent(h):
 			ho.Trouble = Silent
@@ -293,14 +318,40 @@ func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	return o
 }
 
+// observed are the VMs of a host that count, with the means of their readings.
+func (h *hostWindow) observed(counts func(uuid string) bool) []bus.VM {
+	if len(h.sample.VMs) == 0 {
+		return nil
+	}
+	vms, means := make([]bus.VM, 0, len(h.sample.VMs)), make([]float64, len(h.sample.VMs))
+	for i := range h.sample.VMs {
+		if !counts(h.sample.VMs[i].UUID) {
+			continue
+		}
+		vms = append(vms, h.sample.VMs[i])
+		vm := &vms[len(vms)-1]
+		vm.CPUPercent = nil
+		if i < len(h.cpu) && h.cpu[i].n > 0 {
+			means[i] = h.cpu[i].sum / float64(h.cpu[i].n)
+			vm.CPUPercent = &means[i]
+		}
+	}
+	return vms
+}
+
 // owners are the hosts that have each VM, by its UUID, and what is said of those that show one which another shows, too: it
-// stays with the one that was heard first.
+// stays with the one that was heard first. nil is that each VM is shown once, which is known as long as no list changes.
 func (w *Window) owners(silent func(*hostWindow) bool) (owner map[string]bus.HostID, contested map[bus.HostID]string) {
+	if !w.changed && w.apart {
+		return nil, nil
+	}
+	shown := 0
 	owner, contested = map[string]bus.HostID{}, map[bus.HostID]string{}
 	ids := slices.SortedFunc(maps.Keys(w.hosts), func(a, b bus.HostID) int {
 		return cmp.Or(w.hosts[a].since.Compare(w.hosts[b].since), cmp.Compare(a, b))
 	})
 	for _, id := range ids {
+		shown += len(w.hosts[id].sample.VMs)
 		for _, vm := range w.hosts[id].sample.VMs {
 			first, claimed := owner[vm.UUID]
 			switch {
@@ -312,6 +363,7 @@ func (w *Window) owners(silent func(*hostWindow) bool) (owner map[string]bus.Hos
 			}
 		}
 	}
+	w.changed, w.apart = false, len(owner) == shown
 	return owner, contested
 }
 
