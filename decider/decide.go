@@ -128,6 +128,9 @@ func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 func (s *situation) interpret() {
 	s.obs = s.seen.stood(s.state.Standings, s.spec, s.now).
 		ordered(s.state.Orders, !s.state.Controls.IsPaused(bus.ScopeRepair))
+	for i, h := range s.obs.Hosts {
+		s.obs.Hosts[i] = h.counted()
+	}
 }
 
 // verdict is an evaluation's result.

@@ -55,31 +55,62 @@ func (h HostObservation) heard(now time.Time) time.Time {
 	return now.Add(-h.Quiet)
 }
 
-// kept counts the VMs that the host keeps.
-func (h HostObservation) kept() (n int) {
-	for _, vm := range h.VMs {
-		if kept(vm) {
-			n++
-		}
-	}
-	return n
+// hostCounts are numbers of a host's VMs that many ask for.
+type hostCounts struct {
+	known                        bool
+	kept, gone, pooled, retiring int
 }
 
-// gone counts the VMs that the host would keep if it was not lost.
-func (h HostObservation) gone() (n int) {
-	for _, vm := range h.Gone {
-		if kept(vm) {
-			n++
-		}
+// counted is the host with its counts, once nothing changes its VMs any more.
+func (h HostObservation) counted() HostObservation {
+	t := hostCounts{known: true}
+	for i := range h.VMs {
+		vm := &h.VMs[i]
+		t.kept += one(keeps(vm))
+		t.pooled += one(inPool(vm))
+		t.retiring += one(vm.Retiring && vm.Phase.Serves())
 	}
-	return n
+	for i := range h.Gone {
+		t.gone += one(keeps(&h.Gone[i]))
+	}
+	h.counts = t
+	return h
 }
+
+// numbers are the host's counts.
+func (h HostObservation) numbers() hostCounts {
+	if !h.counts.known {
+		h = h.counted()
+	}
+	return h.counts
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// kept is how many VMs the host keeps.
+func (h HostObservation) kept() int { return h.numbers().kept }
+
+// gone is how many VMs the host would keep if it was not lost.
+func (h HostObservation) gone() int { return h.numbers().gone }
+
+// pooled is how many VMs of the group's warm pool the host has, those included that are on their way there.
+func (h HostObservation) pooled() int { return h.numbers().pooled }
+
+// retiring is how many VMs serve there only until others have taken their places.
+func (h HostObservation) retiring() int { return h.numbers().retiring }
 
 // kept reports whether a VM is one of those that desired counts: it is not on its way out, or only to get new disks, none is to
 // take its place, and nobody has suspended it, has it stand by, or wants it gone. One of the warm pool is none.
-func kept(vm bus.VM) bool {
-	return (!vm.Phase.Leaving() || vm.Reimaging) && (!vm.State.Suspended() || handed(vm)) && !vm.Retiring && !vm.Order.Leaves() &&
-		!vm.Phase.StandsBy() && !vm.Phase.Pooled()
+func kept(vm bus.VM) bool { return keeps(&vm) }
+
+func keeps(vm *bus.VM) bool {
+	return (!vm.Phase.Leaving() || vm.Reimaging) && (!vm.State.Suspended() || vm.Handed && vm.Phase.Pending()) && !vm.Retiring &&
+		!vm.Order.Leaves() && !vm.Phase.StandsBy() && !vm.Phase.Pooled()
 }
 
 // handed reports whether a VM leaves the warm pool to serve: that it still stands still is no person's doing.

@@ -16,49 +16,48 @@ type Numbers map[bus.HostID][]int
 
 // deal gives every host the numbers that it needs for its share, the smallest that are free.
 func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observation) Numbers {
-	vms := 0
+	all := 0
 	for _, h := range obs.Hosts {
-		vms += len(h.VMs) + len(n[h.ID])
+		all += len(h.VMs) + len(h.Gone) + len(n[h.ID]) + spareNumbers
 	}
-	dealt, used := Numbers{}, make(map[int]bool, vms)
+	dealt, used, live := make(Numbers, len(obs.Hosts)), newNumberSet(all), newNumberSet(all)
 	own := func(id bus.HostID, number int) {
-		if !used[number] {
-			used[number] = true
+		if used.add(number) {
 			dealt[id] = append(dealt[id], number)
 		}
 	}
-	missing, taken := map[bus.HostID]int{}, map[bus.HostID][]int{} // sorted
-	for _, h := range obs.Hosts {                                  // what is in use comes first
-		lacks, here := shares[h.ID].VMs-h.gone(), slices.Concat(make([]int, 0, len(h.Taken)+len(h.VMs)), h.Taken)
+	missing := make(map[bus.HostID]int, len(obs.Hosts))
+	for _, h := range obs.Hosts { // what is in use comes first
+		share := shares[h.ID]
+		missing[h.ID] = max(0, share.VMs-h.gone()-h.kept()) + max(0, share.Warm-h.pooled())
 		dealt[h.ID] = make([]int, 0, max(len(h.VMs), len(n[h.ID]))+spareNumbers)
-		for _, vm := range h.VMs {
-			if number, ok := bus.VMNumber(group, vm.Name); ok {
+		for i := range h.VMs {
+			if number, ok := bus.VMNumber(group, h.VMs[i].Name); ok {
 				own(h.ID, number)
-				here = append(here, number)
-			}
-			if kept(vm) {
-				lacks--
+				live.add(number)
 			}
 		}
-		lacks = max(0, lacks) + max(0, shares[h.ID].Warm-h.pooled())
-		for _, vm := range h.Gone {
-			if number, ok := bus.VMNumber(group, vm.Name); ok {
+		for i := range h.Gone {
+			if number, ok := bus.VMNumber(group, h.Gone[i].Name); ok {
 				own(h.ID, number)
 			}
 		}
-		slices.Sort(here)
-		missing[h.ID], taken[h.ID] = max(0, lacks), here
 	}
 	for _, h := range obs.Hosts {
 		for _, number := range n[h.ID] {
 			own(h.ID, number)
 		}
 	}
+	free := func(h HostObservation) []int { // its own that neither its VMs nor anybody else uses there
+		return slices.DeleteFunc(slices.Clone(dealt[h.ID]), func(number int) bool {
+			return live.has(number) || slices.Contains(h.Taken, number)
+		})
+	}
 	for _, spare := range []int{0, spareNumbers} { // what is needed at once gets the smallest
 		for _, h := range obs.Hosts {
-			next, here := 1, taken[h.ID]
-			for n := missing[h.ID] + spare - len(dealt.free(h.ID, here)); n > 0; n-- {
-				for used[next] || contains(here, next) {
+			next := 1
+			for lacks := missing[h.ID] + spare - len(free(h)); lacks > 0; lacks-- {
+				for used.has(next) || slices.Contains(h.Taken, next) {
 					next++
 				}
 				own(h.ID, next)
@@ -68,8 +67,8 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 	for _, h := range obs.Hosts {
 		slices.Sort(dealt[h.ID])
 		if share, ok := shares[h.ID]; ok {
-			free := dealt.free(h.ID, taken[h.ID])
-			share.Numbers = free[:min(len(free), missing[h.ID]+spareNumbers)]
+			numbers := free(h)
+			share.Numbers = numbers[:min(len(numbers), missing[h.ID]+spareNumbers)]
 			if h.Order != nil { // so that its actuator makes none in place of one that dies
 				share.Numbers = []int{}
 			}
@@ -79,18 +78,31 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 	return dealt
 }
 
-// free are a host's numbers that neither its VMs nor anybody else uses there; taken is sorted.
-func (n Numbers) free(id bus.HostID, taken []int) []int {
-	free := []int{}
-	for _, number := range n[id] {
-		if !contains(taken, number) {
-			free = append(free, number)
-		}
-	}
-	return free
+// numberSet is a set of numbers above 0, most of them small.
+type numberSet struct {
+	small []bool // by number
+	large map[int]bool
 }
 
-func contains(sorted []int, n int) bool {
-	_, found := slices.BinarySearch(sorted, n)
-	return found
+// newNumberSet is an empty set for about so many numbers.
+func newNumberSet(n int) *numberSet { return &numberSet{make([]bool, 2*n+64), map[int]bool{}} }
+
+func (s *numberSet) has(n int) bool {
+	if uint(n) < uint(len(s.small)) { // what was kept may say anything
+		return s.small[n]
+	}
+	return s.large[n]
+}
+
+// add puts a number in, and reports whether it was not there.
+func (s *numberSet) add(n int) bool {
+	switch {
+	case s.has(n):
+		return false
+	case uint(n) < uint(len(s.small)):
+		s.small[n] = true
+	default:
+		s.large[n] = true
+	}
+	return true
 }

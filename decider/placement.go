@@ -51,13 +51,7 @@ func mostOnHost(spec bus.Group) int { return cmp.Or(spec.PerHostMax, math.MaxInt
 
 // begun is how many VMs the host may have begun to make, as it was told to have more than it shows yet.
 func (h HostObservation) begun() int {
-	retiring := 0 // which it was told to have, and which it shows
-	for _, vm := range h.VMs {
-		if vm.Retiring && vm.Phase.Serves() {
-			retiring++
-		}
-	}
-	return max(0, h.Told-h.kept()-h.gone()-retiring)
+	return max(0, h.Told-h.kept()-h.gone()-h.retiring()) // it was told to have these, too, and shows them
 }
 
 // told is a host that was told to have more than it shows yet; nil: none was. It may have begun, so that another one would make

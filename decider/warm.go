@@ -7,18 +7,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// pooled counts the VMs of the group's warm pool on the host, those included that are on their way there.
-func (h HostObservation) pooled() (n int) {
-	for _, vm := range h.VMs {
-		if inPool(vm) {
-			n++
-		}
-	}
-	return n
-}
-
 // inPool reports whether a VM is of the warm pool, and nobody wants it gone.
-func inPool(vm bus.VM) bool { return vm.Phase.Pooled() && !vm.Order.Leaves() }
+func inPool(vm *bus.VM) bool { return vm.Phase.Pooled() && !vm.Order.Leaves() }
 
 // handsOver is how many VMs of the warm pool may be handed over on the host: one that is silent, or that no actuator acts on, has
 // none, nor has one without room for VMs that are off, or where a person wants no new one.

@@ -21,7 +21,7 @@ func (f *site) actWarm(h *machine, d bus.Decision) {
 	here := HostObservation{VMs: h.vms}
 	lacks, surplus := share.VMs-here.kept(), here.pooled()-share.Warm
 	for i := range h.vms {
-		if vm := &h.vms[i]; lacks > 0 && inPool(*vm) {
+		if vm := &h.vms[i]; lacks > 0 && inPool(vm) {
 			vm.Phase, vm.PhaseSince, vm.Handed, vm.State = bus.PhaseLaunching, f.now, true, bus.StateRunning
 			lacks, surplus = lacks-1, surplus-1
 		}

@@ -77,7 +77,8 @@ type HostObservation struct {
 	Load      bus.Host       // of its last sample
 	State     bus.HostState  // where it stands with the group; "" before that is known
 	// Gone are the VMs of a lost host whose places others take; they are not in VMs.
-	Gone []bus.VM
+	Gone   []bus.VM
+	counts hostCounts
 }
 
 // Trouble is why a host's list cannot be relied on.
