@@ -24,7 +24,8 @@ func notifyCommand(g *globals) *cobra.Command {
 		Long: long(`
 Tell people and programs of chosen events: by webhook, Slack, Matrix, Alertmanager, e-mail or a command, as the config's notify
 says. ` + "`vmscaler run`" + ` does so by itself; this is a process of its own for stages that run apart. It only listens on the
-bus. One is enough: each that runs tells of everything.`),
+bus. One is enough: each that runs tells of everything. SIGHUP of a service has it read the config again; one that is not right,
+or has no target, changes nothing.`),
 		Example: "  vmscaler notify -c vmscaler.yaml",
 		Args:    exactArgs(0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
@@ -57,6 +58,15 @@ func (c *notifyCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	hangups, unwatch := watchHangups()
+	defer unwatch()
+	go func() {
+		for range hangups {
+			if err := c.reload(cmd, n); err != nil {
+				log.Error().Msgf("hangup: the config is not reloaded, all goes on as before: %s", asCalled(err.Error()))
+			}
+		}
+	}()
 	conn, r, err := c.g.joinWhenThere(cmd, c.bus, log)
 	if err != nil {
 		return err
@@ -64,4 +74,16 @@ func (c *notifyCmd) run(cmd *cobra.Command) error {
 	defer conn.Close()
 	fmt.Fprintf(cmd.ErrOrStderr(), "bus: %s\n", r.url)
 	return n.Run(cmd.Context(), conn)
+}
+
+// reload has those be told whom the config names now. One that is not right changes nothing.
+func (c *notifyCmd) reload(cmd *cobra.Command, n *notify.Notifier) error {
+	cfg, err := c.g.loadConfig(cmd.ErrOrStderr())
+	if err == nil {
+		err = c.validate(cfg)
+	}
+	if err != nil {
+		return err
+	}
+	return n.Retarget(cfg.Notify)
 }
