@@ -37,7 +37,7 @@ type applyCmd struct {
 func applyCommand(g *globals) *cobra.Command {
 	c := &applyCmd{g: g}
 	cmd := &cobra.Command{
-		Use:   "apply",
+		Use:   "apply -f FILE",
 		Short: "Have the groups of a file hold in what runs, in all of its stages or in none, with no restart",
 		Long: long(`
 Have the groups of a file hold in what runs, with no restart, as SIGHUP does with the config file of each process: groups change,
