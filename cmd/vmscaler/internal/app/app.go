@@ -304,7 +304,7 @@ func build(ctx context.Context, o Options, makers []maker, connect connector) (s
 			s.runs = append(s.runs, reporter.Run)
 		}
 		if m.name == StageActuator {
-			s.runs = append(s.runs, func(ctx context.Context) error { keepHistory(ctx, conn, o.Log); return nil })
+			s.runs = append(s.runs, func(ctx context.Context) error { keepHistory(ctx, conn, o.Log, historyLook); return nil })
 		}
 	}
 	return stages, nil

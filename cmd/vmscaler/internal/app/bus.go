@@ -68,23 +68,27 @@ func watchBus(ctx context.Context, conn *client.Conn, alive func()) error {
 	}
 }
 
-// keepHistory makes the history on a server that is not ours. One without JetStream is said once, and all but the
-// history works there.
-func keepHistory(ctx context.Context, conn *client.Conn, log zerolog.Logger) {
+// historyLook is how often the history is looked for: it may be lost later, and with it who would make it anew.
+const historyLook = 30 * time.Second
+
+// keepHistory makes the history on a server that is not ours, also where it was lost. One without JetStream is said once, and all
+// but the history works there.
+func keepHistory(ctx context.Context, conn *client.Conn, log zerolog.Logger, look time.Duration) {
 	if conn.Embedded() {
 		return // it has made it
 	}
-	again := time.NewTicker(30 * time.Second)
+	again := time.NewTicker(look)
 	defer again.Stop()
 	for said := ""; ; {
 		err := client.EnsureHistory(ctx, conn)
 		switch {
 		case err == nil:
-			return
-		case errors.Is(err, client.ErrNoHistory):
+			said = ""
+		case ctx.Err() != nil || err.Error() == said:
+		case errors.Is(err, client.ErrNoHistory): // or it is one that starts
+			said = err.Error()
 			log.Warn().Msg("this NATS server has no JetStream: no history is kept (`vmscaler events`)")
-			return
-		case ctx.Err() == nil && err.Error() != said:
+		default:
 			said = err.Error()
 			log.Warn().Err(err).Msg("no history is kept")
 		}
