@@ -34,6 +34,7 @@ type Conn struct {
 	closed  chan struct{}
 	calls   bus.CallTimes
 	dropped atomic.Uint64
+	history atomic.Int32          // historyElsewhere and so on
 	lines   *throttle.Throttle    // of what anybody on the bus can make this process say
 	trouble atomic.Pointer[error] // why the last try to connect failed; nil: it did not
 	denied  atomic.Pointer[error] // what the server has not allowed last; nil: nothing

@@ -60,6 +60,26 @@ func demandConfig() jetstream.StreamConfig {
 // One that is there stays as it is, as its limits may have been changed on purpose; only an embedded server's gets a bound
 // for its messages if it is of a time that knew none.
 func EnsureHistory(ctx context.Context, c *Conn) error {
+	c.history.CompareAndSwap(historyElsewhere, historyWanted)
+	err := ensureHistory(ctx, c)
+	switch {
+	case err == nil:
+		c.history.Store(historyMade)
+	case errors.Is(err, ErrNoHistory):
+		c.history.Store(historyElsewhere)
+	}
+	return err
+}
+
+// Whether a connection makes the history. While it is wanted and not made yet, as while a cluster elects its leader, nobody
+// confirms an event, and it is lost if it does not wait.
+const (
+	historyElsewhere int32 = iota // somebody else does, or there is none
+	historyWanted
+	historyMade
+)
+
+func ensureHistory(ctx context.Context, c *Conn) error {
 	js, err := jetstream.New(c.nc)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)

@@ -18,7 +18,9 @@ const (
 	outboxSize   = 4096            // events that wait; then the oldest are lost
 	outboxLook   = time.Second     // between two looks at those that wait
 	acknowledged = 3 * time.Second // within which the history confirms an event; then it is sent again
-	drainTimeout = 2 * time.Second // for the rest when it ends
+	// historyPatience is for how long events wait for a history that cannot be made, as it may not be allowed.
+	historyPatience = 2 * time.Minute
+	drainTimeout    = 2 * time.Second // for the rest when it ends
 )
 
 // Outbox sends lifecycle events in their order and keeps each until the history has it, also while the bus is away. Where
@@ -169,9 +171,14 @@ func (o *Outbox) again(now time.Time) {
 	if !o.conn.nc.IsConnected() {
 		return
 	}
-	o.done(func(l *pendingEvent) bool { return !o.history && !l.sent.IsZero() && now.Sub(l.sent) >= acknowledged })
+	history, patience := o.conn.history.Load(), acknowledged
+	if history != historyElsewhere {
+		patience = historyPatience
+	}
+	o.done(func(l *pendingEvent) bool { return !o.history && !l.sent.IsZero() && now.Sub(l.sent) >= patience })
 	for _, l := range o.waiting {
-		if (l.sent.IsZero() || now.Sub(l.sent) >= acknowledged) && !o.send(l, now) {
+		late := now.Sub(l.sent) >= acknowledged && (o.history || history == historyMade)
+		if (l.sent.IsZero() || late) && !o.send(l, now) {
 			return
 		}
 	}

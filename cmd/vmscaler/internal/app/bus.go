@@ -77,13 +77,12 @@ func keepHistory(ctx context.Context, conn *client.Conn, log zerolog.Logger, loo
 	if conn.Embedded() {
 		return // it has made it
 	}
-	again := time.NewTicker(look)
-	defer again.Stop()
+	retry := time.Second // a cluster that elects its leader needs a few
 	for said := ""; ; {
-		err := client.EnsureHistory(ctx, conn)
+		err, wait := client.EnsureHistory(ctx, conn), look
 		switch {
 		case err == nil:
-			said = ""
+			said, retry = "", time.Second
 		case ctx.Err() != nil || err.Error() == said:
 		case errors.Is(err, client.ErrNoHistory): // or it is one that starts
 			said = err.Error()
@@ -92,10 +91,13 @@ func keepHistory(ctx context.Context, conn *client.Conn, log zerolog.Logger, loo
 			said = err.Error()
 			log.Warn().Err(err).Msg("no history is kept")
 		}
+		if err != nil && !errors.Is(err, client.ErrNoHistory) {
+			wait, retry = min(look, retry), 2*min(look, retry)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-again.C:
+		case <-time.After(wait):
 		}
 	}
 }

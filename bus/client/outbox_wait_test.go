@@ -1,0 +1,54 @@
+package client
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// TestEventsWaitForTheHistory: what is sent while the history cannot be made yet is sent again once it is there; where nobody
+// here makes one, and nobody confirms, it is given up.
+func TestEventsWaitForTheHistory(t *testing.T) {
+	t.Parallel()
+	conn := plainStore(t)
+	o := NewOutbox(conn, zerolog.Nop())
+	o.prefix = conn.nc.NewInbox() + "."
+	now := time.Now()
+	later := func() *pendingEvent {
+		now = now.Add(2 * acknowledged)
+		o.again(now)
+		if len(o.waiting) == 0 {
+			return nil
+		}
+		return o.waiting[0]
+	}
+	event := bus.Event{V: bus.Version, Group: "web", VM: "web-1", Event: bus.EventReady, Time: now}
+	o.take(&pendingEvent{EventAt: event})
+	if l := later(); l != nil {
+		t.Error("an event waits for a history that nobody makes")
+	}
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := EnsureHistory(ended, conn); err == nil {
+		t.Fatal("a history was made")
+	}
+	o.take(&pendingEvent{EventAt: event})
+	first := o.waiting[0].sent
+	if l := later(); l == nil || !l.sent.Equal(first) {
+		t.Errorf("while the history cannot be made: %+v, want an event that waits and is not sent again", l)
+	}
+	if err := EnsureHistory(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	if l := later(); l == nil || !l.sent.Equal(now) {
+		t.Errorf("once the history is there: %+v, want that it is sent again", l)
+	}
+	if now = now.Add(historyPatience); later() != nil {
+		t.Error("an event waits forever")
+	}
+}
