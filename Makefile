@@ -106,6 +106,13 @@ test-long: $(NATS) ## the end-to-end tests that take longest
 	$(HOST) as-libvirt go test -count 1 -timeout 60m -parallel 2 -tags long -v \
 		-run '^Test($(LONG))$$' ./cmd/vmscaler/e2e
 
+# Not part of test, nor of CI: it needs root, and twenty minutes on two cores without KVM. ARGS='-run TestFleetPartition' chooses.
+.PHONY: test-fleet
+test-fleet: ## three hosts in namespaces of this machine, with a NATS cluster: power cuts, partitions, lost state
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	$(HOST) as-libvirt go test -tags fleet -count 1 -timeout 60m -run '^TestFleet' -v $(ARGS) ./cmd/vmscaler/e2e
+
 # On a libvirtd of its own, which it stops and kills. Part of `make test` in short; this is the long run: each fault at least
 # twice, then on at random. CHAOS_SEED and CHAOS_ONLY=fault,... repeat what failed.
 CHAOS_MINUTES ?= 30
@@ -114,6 +121,12 @@ chaos: ## break the running program for CHAOS_MINUTES=30, and check after each f
 	@$(HOST) packages test
 	@$(HOST) libvirt
 	CHAOS_MINUTES=$(CHAOS_MINUTES) $(HOST) as-libvirt go test -count 1 -timeout 0 -run '^TestChaos$$' -v ./cmd/vmscaler/e2e
+
+.PHONY: chaos-fleet
+chaos-fleet: ## break three hosts in namespaces of this machine at random, for CHAOS_MINUTES=30
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	CHAOS_MINUTES=$(CHAOS_MINUTES) $(HOST) as-libvirt go test -tags fleet -count 1 -timeout 0 -run '^TestChaosFleet$$' -v ./cmd/vmscaler/e2e
 
 SEEDS ?= 3
 .PHONY: bench-policies
@@ -142,7 +155,7 @@ bench-once: bench ## one small round of each benchmark, as CI does
 lint: $(GOLANGCI) ## golangci-lint, go mod tidy and shellcheck
 	@$(HOST) packages lint
 	$(HOST) exec go mod tidy -diff
-	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,image,long,profile ./...
+	$(HOST) exec $(GOLANGCI) run --build-tags compose,external,faults,fleet,image,long,profile ./...
 	shellcheck $(HOST) .ci/run docs/recipes/*.sh packaging/*.sh
 
 lint-tool: $(GOLANGCI)

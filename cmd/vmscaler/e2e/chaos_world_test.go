@@ -303,14 +303,15 @@ func (c *chaos) mendLibvirt() {
 	c.reconnect()
 }
 
-func (c *chaos) reconnect() {
-	c.t.Helper()
-	_, _ = c.conn.Close()
-	conn, err := libvirt.NewConnect(c.uri)
+// reconnect replaces a connection that its daemon's end has broken.
+func (w *world) reconnect() {
+	w.t.Helper()
+	_, _ = w.conn.Close()
+	conn, err := libvirt.NewConnect(w.uri)
 	if err != nil {
-		c.t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	c.conn = conn
+	w.conn = conn
 }
 
 // daemon is the process id of libvirtd itself.
@@ -320,35 +321,35 @@ func (p *privateLibvirt) daemon() (int, error) {
 
 // foreignOff defines a domain that is not ours, and returns a check that it is as it was, over whichever connection
 // there is then.
-func (c *chaos) foreignOff(name string) func() {
-	c.t.Helper()
-	dom, err := c.conn.DomainDefineXML(fmt.Sprintf(`<domain type='qemu'><name>%s</name><memory unit='MiB'>64</memory>
+func (w *world) foreignOff(name string) func() {
+	w.t.Helper()
+	dom, err := w.conn.DomainDefineXML(fmt.Sprintf(`<domain type='qemu'><name>%s</name><memory unit='MiB'>64</memory>
 		<os><type arch='x86_64'>hvm</type></os></domain>`, name))
 	if err != nil {
-		c.t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	defer func() { _ = dom.Free() }()
 	describe := func(dom *libvirt.Domain) string {
 		text, err := dom.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
 		if err != nil {
-			c.t.Errorf("the foreign domain %s: %s", name, err)
+			w.t.Errorf("the foreign domain %s: %s", name, err)
 		}
 		return text
 	}
 	was := describe(dom)
 	return func() {
-		c.t.Helper()
-		now, err := c.conn.LookupDomainByName(name)
+		w.t.Helper()
+		now, err := w.conn.LookupDomainByName(name)
 		if err != nil {
-			c.t.Errorf("the foreign domain %s: %s", name, err)
+			w.t.Errorf("the foreign domain %s: %s", name, err)
 			return
 		}
 		defer func() { _ = now.Free() }()
 		if is := describe(now); is != was {
-			c.t.Errorf("the foreign domain %s was changed from\n%s\nto\n%s", name, was, is)
+			w.t.Errorf("the foreign domain %s was changed from\n%s\nto\n%s", name, was, is)
 		}
 		if active, err := now.IsActive(); err != nil || active {
-			c.t.Errorf("the foreign domain %s was started", name)
+			w.t.Errorf("the foreign domain %s was started", name)
 		}
 	}
 }

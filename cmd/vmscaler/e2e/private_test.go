@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ type privateLibvirt struct {
 	dir    string
 	env    []string
 	cred   *syscall.Credential // nil: this user
+	within []string            // a command that runs another one in a place of its own, as that user; nil: here
 	cmd    *exec.Cmd
 	socket string
 }
@@ -27,11 +29,18 @@ type privateLibvirt struct {
 // newPrivateLibvirt starts one. libvirtd is a session daemon only for an ordinary user, so root starts it as nobody.
 func newPrivateLibvirt(t *testing.T) *privateLibvirt {
 	t.Helper()
+	return newPrivateLibvirtWithin(t)
+}
+
+// newPrivateLibvirtWithin starts one by a command that runs it as nobody, in a place of its own.
+func newPrivateLibvirtWithin(t *testing.T, within ...string) *privateLibvirt {
+	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "vms-") // short: the paths of sockets below it have a limit
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &privateLibvirt{t: t, dir: dir, env: []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=" + dir}}
+	env := []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=" + dir}
+	p := &privateLibvirt{t: t, dir: dir, within: within, env: env}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	for _, name := range []string{"RUNTIME", "CONFIG", "CACHE", "DATA", "STATE"} {
 		p.mkdir(strings.ToLower(name))
@@ -104,11 +113,15 @@ func (p *privateLibvirt) start() {
 	if tini, err := exec.LookPath("tini"); err == nil {
 		name, args = tini, []string{"-s", "--", "libvirtd"}
 	}
-	p.cmd = exec.Command(name, args...)
+	command := append(append(slices.Clone(p.within), name), args...)
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = p.env, log, log
 	p.cmd.Dir = p.dir
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: p.cred}
-	if p.cred != nil { // then this is root, and the host's name may be changed for the daemon alone
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if p.within == nil {
+		p.cmd.SysProcAttr.Credential = p.cred
+	}
+	if p.cred != nil && p.within == nil { // then this is root, and the host's name may be changed for the daemon alone
 		p.cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUTS
 	}
 	if err := p.cmd.Start(); err != nil {
