@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"fmt"
 	"slices"
 )
 
@@ -81,6 +82,7 @@ func (r Role) Permissions() Permissions {
 				readRequests,
 				writeRequests,
 				vmRequests(VMVerbs()...),
+				groupRequests("*", GroupVerbs()...),
 				discovery,
 			),
 		}
@@ -110,7 +112,7 @@ func (r Role) Permissions() Permissions {
 		return Permissions{Publish: []string{AllWakes}, Subscribe: []string{r.InboxPrefix() + ".>"}}
 	case RoleMonitor:
 		return Permissions{
-			Publish:   vmRequests(VMUnhealthy),
+			Publish:   append(vmRequests(VMUnhealthy), RequestSubject(string(VMUnhealthy), "*")),
 			Subscribe: slices.Concat(watching, []string{r.InboxPrefix() + ".>"}),
 		}
 	case RoleTap:
@@ -121,6 +123,58 @@ func (r Role) Permissions() Permissions {
 		}
 	}
 	return Permissions{}
+}
+
+// Limitable reports whether a role can be limited to some groups: its subjects by which something is changed can name one.
+func (r Role) Limitable() bool {
+	return slices.Contains([]Role{RoleOperator, RoleMetric, RoleWake, RoleMonitor}, r)
+}
+
+// PermissionsFor are what the embedded server lets a role do that is limited to some groups: to change these and no other, nor
+// what is of no group, such as a host. It sees what the role sees.
+func (r Role) PermissionsFor(groups []string) (Permissions, error) {
+	if !r.Limitable() {
+		return Permissions{}, fmt.Errorf("role %s cannot be limited to groups", r)
+	}
+	p := Permissions{}
+	if r == RoleOperator {
+		p.Publish = slices.Concat(
+			[]string{VictimsInbox + ".>"}, readRequests, discovery, reading(HistoryStream), reading(DemandStream),
+		)
+	}
+	if r == RoleOperator || r == RoleMonitor {
+		p.Subscribe = slices.Clone(watching)
+	}
+	if r != RoleMetric {
+		p.Subscribe = append(p.Subscribe, r.InboxPrefix()+".>")
+	}
+	for _, g := range groups {
+		if err := CheckGroupName(g); err != nil {
+			return Permissions{}, err
+		}
+		if r == RoleOperator {
+			p.Publish = append(p.Publish, groupRequests(g, GroupVerbs()...)...)
+			p.Subscribe = append(p.Subscribe, "vmscaler.victims."+Token(g)+".>")
+		}
+		if r == RoleMonitor {
+			p.Publish = append(p.Publish, RequestSubject(string(VMUnhealthy), g))
+		}
+		if r == RoleOperator || r == RoleMetric {
+			p.Publish = append(p.Publish, "vmscaler.metric."+Token(g)+".>")
+		}
+		if r == RoleOperator || r == RoleWake {
+			p.Publish = append(p.Publish, WakeSubject(g))
+		}
+	}
+	return p, nil
+}
+
+// groupRequests are the subjects of requests for one group.
+func groupRequests(group string, verbs ...string) (subjects []string) {
+	for _, v := range verbs {
+		subjects = append(subjects, RequestSubject(v, group))
+	}
+	return subjects
 }
 
 // vmRequests are the subjects of requests for one VM.

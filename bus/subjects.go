@@ -2,6 +2,7 @@ package bus
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,33 @@ const (
 )
 
 // WakeSubject is vmscaler.wake.<group>, on which requests for it to be awake come.
-func WakeSubject(group string) string { return "vmscaler.wake." + Token(group) }
+func WakeSubject(group string) string { return RequestSubject(VerbWake, group) }
+
+// GroupVerbs are the requests that change something of one group or of one of its VMs, so that their subject can name the group.
+func GroupVerbs() []string {
+	verbs := []string{VerbPause, VerbResume, VerbDryRun, VerbScale, VerbSet, VerbReset, VerbSchedule, VerbRefresh}
+	for _, v := range VMVerbs() {
+		verbs = append(verbs, string(v))
+	}
+	return verbs
+}
+
+// RequestSubject is where a request goes: vmscaler.ctl.<verb>, or vmscaler.ctl.<verb>.<group> of one of GroupVerbs that names a
+// group, so that a server's permissions can tell groups apart. One that wakes a group has a subject of its own. The group "*" is
+// each.
+func RequestSubject(verb, group string) string {
+	token := group
+	if group != "*" {
+		token = Token(group)
+	}
+	switch {
+	case verb == VerbWake:
+		return "vmscaler.wake." + token
+	case group != "" && slices.Contains(GroupVerbs(), verb):
+		return "vmscaler.ctl." + verb + "." + token
+	}
+	return "vmscaler.ctl." + verb
+}
 
 // Subject is vmscaler.sample.<group>.<host id>.
 func (s *Sample) Subject() string {

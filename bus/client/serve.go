@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,18 +69,6 @@ func refused(code bus.RefusalCode, format string, args ...any) reply {
 	return reply{refused: &bus.RefusedError{Code: code, Text: fmt.Sprintf(format, args...)}}
 }
 
-// requestSubject is where a request goes. Those that wake a group have a subject for each, so that a server's permissions can
-// tell them apart.
-func requestSubject(verb, group string) string {
-	switch {
-	case verb == bus.VerbWake && group == "*":
-		return bus.AllWakes
-	case verb == bus.VerbWake:
-		return bus.WakeSubject(group)
-	}
-	return "vmscaler.ctl." + verb
-}
-
 // Serve gives the requests of some verbs to out, until ctx ends or the connection is closed. Each instance answers, without a
 // queue, so that nobody can take requests away from those who know the answer. version is the program's; NATS's tools
 // find it as the service "vmscaler", unless version is "".
@@ -87,7 +76,7 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 	service := newService(stage, version)
 	answers := map[string]nats.MsgHandler{}
 	for _, verb := range verbs {
-		subject := requestSubject(verb, "*")
+		subject := bus.RequestSubject(verb, map[bool]string{true: "*"}[verb == bus.VerbWake])
 		endpoint := service.add(verb, subject)
 		answers[subject] = func(msg *nats.Msg) {
 			start := time.Now()
@@ -97,6 +86,9 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 			}
 			endpoint.count(time.Since(start), answer.refused)
 			c.respond(msg, answer)
+		}
+		if slices.Contains(bus.GroupVerbs(), verb) {
+			answers[bus.RequestSubject(verb, "*")] = answers[subject]
 		}
 	}
 	for subject, describe := range service.discovery() {
@@ -188,7 +180,7 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 			return new(refused(bus.RefusedMalformed, `found %q, want nothing or {"group": "NAME"}`, bus.Clip(string(msg.Data), 80)))
 		}
 	}
-	if verb == bus.VerbWake { // who may wake a group is known by the subject alone
+	if msg.Subject != bus.RequestSubject(verb, "") { // by the subject alone is known what the requester may do
 		r.Query.Group = msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
 	}
 	if err := r.Query.Check(); err != nil {
@@ -281,7 +273,7 @@ func Ask[T any, PT interface {
 	if err != nil {
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	}
-	msg, err := c.nc.RequestWithContext(ctx, requestSubject(verb, q.Group), body)
+	msg, err := c.nc.RequestWithContext(ctx, bus.RequestSubject(verb, q.Group), body)
 	who := bus.RoleDecider
 	if verb == bus.VerbHook {
 		who = bus.RoleActuator

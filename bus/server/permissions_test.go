@@ -150,6 +150,16 @@ func permissionTable() []may {
 			nil, "O", "D",
 		},
 		{"vmscaler.ctl.unhealthy", "request to mark one VM as unhealthy", []string{"vmscaler.ctl.unhealthy"}, nil, "OL", "D"},
+		{
+			"vmscaler.ctl.<verb>.<group>", "the same requests, of one group or of its VMs",
+			[]string{"vmscaler.ctl.scale.web", "vmscaler.ctl.schedule.web", "vmscaler.ctl.refresh.web", "vmscaler.ctl.remove.web"},
+			[]string{"vmscaler.ctl.scale.web", "vmscaler.ctl.scale.*", "vmscaler.ctl.refresh.*", "vmscaler.ctl.remove.web"},
+			"O", "D",
+		},
+		{
+			"vmscaler.ctl.unhealthy.<group>", "the same, to mark one VM of the group", []string{"vmscaler.ctl.unhealthy.web"}, nil,
+			"OL", "D",
+		},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
 		{"vmscaler.ctl.apply", "request to have other groups hold", []string{"vmscaler.ctl.apply"}, nil, "O", "CDA"},
 		{

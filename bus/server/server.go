@@ -233,8 +233,8 @@ func useStore(options *server.Options, stateDir string) error {
 	if err != nil {
 		return err
 	}
-	for _, role := range bus.Roles() {
-		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public[role], Permissions: serverPermissions(role.Permissions())})
+	for key, permissions := range public {
+		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: key, Permissions: serverPermissions(permissions)})
 	}
 	options.JetStream, options.StoreDir = true, filepath.Join(stateDir, "jetstream")
 	options.JetStreamMaxStore, options.JetStreamMaxMemory = maxStore, maxMemory

@@ -30,6 +30,8 @@ func ask[T any, PT interface {
 	switch {
 	case is[*client.SilentError](err):
 		err = &unansweredError{verb, err}
+	case is[*client.DeniedError](err) && q.Group == "" && slices.Contains(bus.GroupVerbs(), verb):
+		err = fmt.Errorf("%w; those that are limited to groups need --group", err)
 	case errors.As(err, &refused) && refused.Code == bus.RefusedUnknown && verb != bus.VerbWake: // whose role asks for nothing else
 		err = fmt.Errorf("%w%s", err, meant(ctx, conn, q))
 	}

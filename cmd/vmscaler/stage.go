@@ -126,19 +126,26 @@ type credentialsCmd struct {
 	g    *globals
 	bus  busFlags
 	role bus.Role
+	// groups are those that the credentials are limited to; none is not limited.
+	groups []string
 }
 
 func credentialsCommand(g *globals) *cobra.Command {
 	c := &credentialsCmd{g: g}
 	cmd := &cobra.Command{
-		Use:     "credentials ROLE",
-		Short:   "Say where the credentials of a role are, and how to use them",
-		Long:    "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(roleNames(), ", ") + ".",
-		Example: "  vmscaler bus credentials operator\n  vmscaler bus credentials tap --state-dir /srv/vms",
-		Args:    exactArgs(1),
-		RunE:    checked(c.validate, c.run),
+		Use:   "credentials ROLE",
+		Short: "Say where the credentials of a role are, and how to use them",
+		Long: "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(roleNames(), ", ") +
+			".\n\nWith --groups they are limited to these: whoever has them sees what the role sees, and can\n" +
+			"change these groups and their VMs, but no others, no hosts and no config. They are made where they are\n" +
+			"missing, and hold from the bus's next start on.",
+		Example: "  vmscaler bus credentials operator\n  vmscaler bus credentials operator --groups web,db\n" +
+			"  vmscaler bus credentials tap --state-dir /srv/vms",
+		Args: exactArgs(1),
+		RunE: checked(c.validate, c.run),
 	}
 	c.bus.add(cmd, "nats-url", "nats-nkey", "nats-creds", "nats-ca")
+	cmd.Flags().StringSliceVar(&c.groups, "groups", nil, "limit them to these groups: operator, metric, wake or monitor")
 	return cmd
 }
 
@@ -157,6 +164,12 @@ func (c *credentialsCmd) validate(args []string) error {
 		}
 	}
 	c.role = bus.Role(args[0])
+	if len(c.groups) == 0 {
+		return nil
+	}
+	if _, err := c.role.PermissionsFor(c.groups); err != nil {
+		return usageError{fmt.Errorf("--groups: %w", err)}
+	}
 	return nil
 }
 
@@ -170,6 +183,15 @@ func (c *credentialsCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	file := server.CredentialsFile(r.stateDir, c.role)
+	if len(c.groups) > 0 {
+		made := false
+		if file, made, err = server.MakeLimitedCredentials(r.stateDir, c.role, c.groups); err != nil {
+			return fmt.Errorf("credentials of %s for %s: %w", c.role, strings.Join(c.groups, ", "), err)
+		}
+		if made {
+			fmt.Fprintln(cmd.ErrOrStderr(), "they are new: the bus takes them at its next start")
+		}
+	}
 	if err := readable(file); err != nil {
 		return fmt.Errorf("credentials of %s: %w (the bus makes them at its first start, for its own user; --state-dir names its "+
 			"folder)", c.role, err)
@@ -187,8 +209,8 @@ func (c *credentialsCmd) print(out io.Writer, file, url, cert string) {
 	}
 	fmt.Fprintf(out, "%s\n\n", file)
 	if c.role != bus.RoleTap {
-		fmt.Fprintf(out, "with vmscaler (on this machine and as this user it finds them by itself):\n"+
-			"  vmscaler %s --nats-url %s%s --nats-nkey %s\n", usedBy(c.role), url, ca, file)
+		found := map[bool]string{true: " (on this machine and as this user it finds them by itself)"}[len(c.groups) == 0]
+		fmt.Fprintf(out, "with vmscaler%s:\n  vmscaler %s --nats-url %s%s --nats-nkey %s\n", found, usedBy(c.role), url, ca, file)
 	}
 	fmt.Fprintf(out, "with nats:\n  nats context save vmscaler-%s --server %s%s --nkey %s --inbox-prefix %s\n"+
 		"  nats --context vmscaler-%s %s\n",
