@@ -167,8 +167,9 @@ func writeState(path string, content any) error {
 
 // rights are whom a server lets in beside the roles.
 type rights struct {
-	agents []Agent
-	tokens []Token
+	agents  []Agent
+	tokens  []Token
+	limited []credentials
 }
 
 func (r rights) same(other rights) bool {
@@ -182,6 +183,9 @@ func keysOf(r rights) (keys []string) {
 	for _, t := range r.tokens {
 		keys = append(keys, t.Key)
 	}
+	for _, c := range r.limited {
+		keys = append(keys, c.of+" "+c.key)
+	}
 	return keys
 }
 
@@ -189,5 +193,6 @@ func keysOf(r rights) (keys []string) {
 func readRights(stateDir string, now time.Time) (rights, error) {
 	agents, badAgents := Agents(stateDir)
 	tokens, badTokens := tokens(stateDir, now)
-	return rights{agents, tokens}, errors.Join(badAgents, badTokens)
+	limited, badLimited := limitedCredentials(stateDir)
+	return rights{agents, tokens, limited}, errors.Join(badAgents, badTokens, badLimited)
 }

@@ -25,43 +25,35 @@ func CredentialsFile(stateDir string, role bus.Role) string {
 	return filepath.Join(dir, string(role)+".nk")
 }
 
-// makeCredentials gives the permissions of each public key: that of each role, whose credentials are made where they are missing,
-// and those that are limited to groups. A file that others can read, or that belongs to another user, is refused: its key may be
-// known.
-func makeCredentials(stateDir string) (map[string]bus.Permissions, error) {
+// makeCredentials gives the public key of each role, whose credentials are made where they are missing. A file that
+// others can read, or that belongs to another user, is refused: its key may be known.
+func makeCredentials(stateDir string) (map[bus.Role]string, error) {
 	if err := os.MkdirAll(filepath.Join(stateDir, "credentials"), 0o700); err != nil {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
-	all, err := limitedCredentials(stateDir)
-	if err != nil {
-		return nil, err
-	}
+	public, owners := map[bus.Role]string{}, map[string]bus.Role{}
 	for _, role := range bus.Roles() {
-		all = append(all, credentials{string(role), CredentialsFile(stateDir, role), role.Permissions(), true})
-	}
-	public, owners := map[string]bus.Permissions{}, map[string]string{}
-	for _, one := range all {
-		key, err := readCredentials(one.file, os.Geteuid())
-		if one.made && errors.Is(err, fs.ErrNotExist) {
-			key, err = writeCredentials(one.file)
+		path := CredentialsFile(stateDir, role)
+		key, err := readCredentials(path, os.Geteuid())
+		if errors.Is(err, fs.ErrNotExist) {
+			key, err = writeCredentials(path)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("credentials of %s: %w", one.of, err)
+			return nil, fmt.Errorf("credentials of %s: %w", role, err)
 		}
-		id, err := key.PublicKey()
-		if err != nil {
-			return nil, fmt.Errorf("credentials of %s: %w", one.of, err)
+		if public[role], err = key.PublicKey(); err != nil {
+			return nil, fmt.Errorf("credentials of %s: %w", role, err)
 		}
 		key.Wipe()
-		if other, taken := owners[id]; taken { // the owner of one key would have the rights of the other role
+		if other, taken := owners[public[role]]; taken { // the owner of one key would have the rights of the other role
 			return nil, fmt.Errorf(
 				"credentials of %s: %s: found the key of %s, want one of its own; delete the file and start the bus again for a new one",
-				one.of,
-				one.file,
+				role,
+				path,
 				other,
 			)
 		}
-		public[id], owners[id] = one.permissions, one.of
+		owners[public[role]] = role
 	}
 	return public, nil
 }

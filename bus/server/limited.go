@@ -13,12 +13,11 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// credentials are a file with a key, and what its holder may do.
+// credentials are the public key of a role that is limited to groups, and what its holder may do.
 type credentials struct {
 	of          string
-	file        string
+	key         string
 	permissions bus.Permissions
-	made        bool // where it is missing
 }
 
 // Between the role and its groups, and between two of them, in the name of a file; no group's name has them.
@@ -35,7 +34,7 @@ func LimitedCredentialsFile(stateDir string, role bus.Role, groups []string) str
 }
 
 // MakeLimitedCredentials makes the credentials of a role that is limited to some groups, where they are missing, for the owner of
-// the folder, and reports whether it has. A bus takes those that it finds at its start.
+// the folder, and reports whether it has. A bus that runs takes them within a second, and lets nobody in by one that is gone.
 func MakeLimitedCredentials(stateDir string, role bus.Role, groups []string) (file string, made bool, err error) {
 	if _, err := role.PermissionsFor(groups); err != nil {
 		return "", false, err
@@ -65,25 +64,45 @@ func MakeLimitedCredentials(stateDir string, role bus.Role, groups []string) (fi
 	return file, true, nil
 }
 
-// limitedCredentials are those of roles that are limited to groups, as the names of their files say.
-func limitedCredentials(stateDir string) (all []credentials, err error) {
+// limitedCredentials are those of roles that are limited to groups, as the names of their files say. The error names the files
+// that give nobody a right, and the others do all the same.
+func limitedCredentials(stateDir string) (all []credentials, bad error) {
 	folder := filepath.Join(stateDir, "credentials")
 	entries, err := os.ReadDir(folder)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
+	owners := map[string]string{}
 	for _, entry := range entries {
 		of, isKey := strings.CutSuffix(entry.Name(), keyEnding)
-		role, groups, limited := strings.Cut(of, limitedTo)
-		if !isKey || !limited {
+		if !isKey || !strings.Contains(of, limitedTo) {
 			continue
 		}
-		file := filepath.Join(folder, entry.Name())
-		permissions, err := bus.Role(role).PermissionsFor(strings.Split(groups, groupsJoin))
-		if err != nil {
-			return nil, fmt.Errorf("credentials: %s: %w; delete the file and start the bus again", file, err)
+		one, err := readLimited(filepath.Join(folder, entry.Name()), of)
+		if other := owners[one.key]; err == nil && other != "" {
+			err = fmt.Errorf("found the key of %s, want one of its own", other)
 		}
-		all = append(all, credentials{of, file, permissions, false})
+		if err != nil {
+			bad = errors.Join(bad, fmt.Errorf("credentials of %s: %w", of, err))
+			continue
+		}
+		owners[one.key] = of
+		all = append(all, one)
 	}
-	return all, nil
+	return all, bad
+}
+
+func readLimited(file, of string) (credentials, error) {
+	role, groups, _ := strings.Cut(of, limitedTo)
+	permissions, err := bus.Role(role).PermissionsFor(strings.Split(groups, groupsJoin))
+	if err != nil {
+		return credentials{}, err
+	}
+	key, err := readCredentials(file, os.Geteuid())
+	if err != nil {
+		return credentials{}, err
+	}
+	defer key.Wipe()
+	public, err := key.PublicKey()
+	return credentials{of, public, permissions}, err
 }

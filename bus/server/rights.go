@@ -35,7 +35,8 @@ type doorman struct {
 	said  string // what was wrong with the state folder
 }
 
-// withRights are options with the keys of agents and tokens beside those of the roles, whose own nobody else may have.
+// withRights are options with the keys of agents, of tokens and of those limited to groups beside those of the roles,
+// whose own nobody else may have.
 func withRights(options *server.Options, r rights) *server.Options {
 	all := options.Clone()
 	add := func(key string, p bus.Permissions) {
@@ -48,6 +49,9 @@ func withRights(options *server.Options, r rights) *server.Options {
 	}
 	for _, t := range r.tokens {
 		add(t.Key, joinPermissions(t.Key))
+	}
+	for _, c := range r.limited {
+		add(c.key, c.permissions)
 	}
 	return all
 }

@@ -233,8 +233,9 @@ func useStore(options *server.Options, stateDir string) error {
 	if err != nil {
 		return err
 	}
-	for key, permissions := range public {
-		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: key, Permissions: serverPermissions(permissions)})
+	for _, role := range bus.Roles() {
+		permissions := serverPermissions(role.Permissions())
+		options.Nkeys = append(options.Nkeys, &server.NkeyUser{Nkey: public[role], Permissions: permissions})
 	}
 	options.JetStream, options.StoreDir = true, filepath.Join(stateDir, "jetstream")
 	options.JetStreamMaxStore, options.JetStreamMaxMemory = maxStore, maxMemory

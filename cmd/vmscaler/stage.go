@@ -138,7 +138,7 @@ func credentialsCommand(g *globals) *cobra.Command {
 		Long: "Say where the credentials of a role are, and how to use them. The roles: " + strings.Join(roleNames(), ", ") +
 			".\n\nWith --groups they are limited to these: whoever has them sees what the role sees, and can\n" +
 			"change these groups and their VMs, but no others, no hosts and no config. They are made where they are\n" +
-			"missing, and hold from the bus's next start on.",
+			"missing, hold at once, and no more once the file is gone.",
 		Example: "  vmscaler bus credentials operator\n  vmscaler bus credentials operator --groups web,db\n" +
 			"  vmscaler bus credentials tap --state-dir /srv/vms",
 		Args: exactArgs(1),
@@ -184,12 +184,8 @@ func (c *credentialsCmd) run(cmd *cobra.Command) error {
 	}
 	file := server.CredentialsFile(r.stateDir, c.role)
 	if len(c.groups) > 0 {
-		made := false
-		if file, made, err = server.MakeLimitedCredentials(r.stateDir, c.role, c.groups); err != nil {
+		if file, _, err = server.MakeLimitedCredentials(r.stateDir, c.role, c.groups); err != nil {
 			return fmt.Errorf("credentials of %s for %s: %w", c.role, strings.Join(c.groups, ", "), err)
-		}
-		if made {
-			fmt.Fprintln(cmd.ErrOrStderr(), "they are new: the bus takes them at its next start")
 		}
 	}
 	if err := readable(file); err != nil {
