@@ -183,7 +183,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
 		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
 		share := g.newest.Decision.Shares[a.hostID]
-		s.Warm, s.Most = share.Warm, share.Most
+		s.Warm, s.WarmStopped, s.Most = share.Warm, share.WarmStopped, share.Most
 		s.Numbers, s.Attach = share.Numbers, a.attachments(g, now)
 		s.Refresh = RefreshShare{
 			Active: g.newest.Decision.Refresh.Active(), Reimage: g.newest.Decision.Refresh.Reimages(),

@@ -45,7 +45,8 @@ type Situation struct {
 	CPU map[string]float64
 	// Replaced is when the group's template was last replaced by another of its name; zero: unknown.
 	Replaced time.Time
-	Warm     int // how many VMs the host's warm pool is to have
+	// Warm is how many VMs the host's warm pool is to have, and WarmStopped how many of these shut down, where it has both kinds.
+	Warm, WarmStopped int
 	// Creating has the names that a worker is about to define, Preparing those for the warm pool.
 	Creating  []string
 	Preparing []string
@@ -87,6 +88,7 @@ type Actions struct {
 	// Prepare has the names of VMs to be made for the warm pool, HandOver its VMs that are to serve, Park those that are to wait
 	// again, Promote those that boot for it, whose workers must be stopped first.
 	Prepare                 []string
+	PrepareAs               bus.WarmState // how those of Prepare are to wait
 	HandOver, Park, Promote []vm.VM
 	Reimage                 []vm.VM   // to be given new disks, or cut off while that was done
 	Kept                    int       // surplus VMs that stay as the budget for removals is used up
@@ -175,7 +177,7 @@ func Plan(s Situation) Actions {
 	case missing >= 0:
 		a.grow(s, &p, missing, room)
 	case s.ScaleIn:
-		a.scaleIn(s, choice, -missing, s.Warm-p.pool.there-len(s.Preparing))
+		a.scaleIn(s, choice, -missing, p.pool)
 		a.fill(s, p, 0, 0)
 	default:
 		a.fill(s, p, 0, 0)
@@ -189,9 +191,9 @@ func (s Situation) rests() bool {
 }
 
 // scaleIn removes VMs of choice that are surplus, as far as the budget for removals goes. VMs that are being created go before
-// those that serve, as soon as they are defined. For one that is joining nobody goes before it serves: it may never do so. Up to
-// back of them return to the warm pool.
-func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus, back int) {
+// those that serve, as soon as they are defined. For one that is joining nobody goes before it serves: it may never do so. As
+// many as the warm pool lacks return to it.
+func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int, p pool) {
 	surplus -= len(s.Creating)
 	for _, v := range choice {
 		if joining(v) {
@@ -212,9 +214,10 @@ func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus, back int) {
 				continue
 			}
 		}
-		if r.Graceful && back > 0 && s.reuses(v) {
+		if r.Graceful && p.there+len(s.Preparing) < s.Warm && s.reuses(v) {
 			r.Reuse, r.Reason = true, "scaling in, and back to the warm pool"
-			back--
+			r.Stops = s.lacks(p) == bus.WarmStopped
+			p.add(r.Stops)
 		}
 		if s.Work[v.UUID] != Idle {
 			a.Cancel = append(a.Cancel, r)

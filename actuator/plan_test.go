@@ -47,6 +47,9 @@ func show(a Actions) string {
 			if r.Kind == vm.Died {
 				flags += ", died"
 			}
+			if r.Stops {
+				flags += ", stopped"
+			}
 			parts = append(parts, fmt.Sprintf("%s %s (%s%s)", verb, r.VM.Name, r.Reason, flags))
 		}
 	}
@@ -65,7 +68,9 @@ func show(a Actions) string {
 		}
 	}
 	for _, name := range a.Prepare {
-		parts = append(parts, "prepare "+name)
+		parts = append(parts, strings.TrimSuffix(fmt.Sprintf("prepare %s to %s", name, map[bus.WarmState]string{
+			bus.WarmStopped: "stop",
+		}[a.PrepareAs]), " to "))
 	}
 	removals("remove", a.Remove)
 	removals("cancel", a.Cancel)

@@ -19,9 +19,52 @@ type pool struct {
 	waiting []vm.VM // can be handed over, the oldest first
 	coming  []vm.VM // on their way there, each with a worker
 	there   int     // those that wait or are on their way there
+	stops   int     // of there, those that wait, or are to wait, shut down
 	moving  int     // those that are on their way there, or leave it
 	park    []vm.VM // run, and are to wait again
 	hand    []vm.VM // of live, those whose way to service was cut off
+}
+
+// add counts another VM that is there.
+func (p *pool) add(stops bool) {
+	p.there++
+	if stops {
+		p.stops++
+	}
+}
+
+// drop is the opposite, of a VM.
+func (p *pool) drop(s Situation, v vm.VM) {
+	p.there--
+	if s.stops(v) {
+		p.stops--
+	}
+}
+
+// lacks is how the next VM of the warm pool is to wait.
+func (s Situation) lacks(p pool) bus.WarmState {
+	pool := s.Spec.WarmPool
+	switch {
+	case !pool.TwoKinds():
+		return pool.State
+	case p.there-p.stops < s.Warm-s.WarmStopped:
+		return bus.WarmPaused
+	}
+	return bus.WarmStopped
+}
+
+// stops reports whether a VM of the warm pool waits, or is to wait, shut down.
+func (s Situation) stops(v vm.VM) bool { return s.Spec.WarmPool.StateOf(v.Meta) == bus.WarmStopped }
+
+// surplus reports whether the pool has too many VMs that wait as v does; where all wait alike, it is for others to say.
+func (p pool) surplus(s Situation, v vm.VM) bool {
+	switch {
+	case !s.Spec.WarmPool.TwoKinds():
+		return true
+	case s.stops(v):
+		return p.stops > s.WarmStopped
+	}
+	return p.there-p.stops > s.Warm-s.WarmStopped
 }
 
 // ofPool sorts in a VM that is of the warm pool, or on its way from there to service, and reports whether it is one.
@@ -43,11 +86,11 @@ func (p *parts) ofPool(s Situation, v vm.VM) bool {
 		p.pool.moving++
 	case BringingUp, Reimaging:
 		p.booting++
-		p.pool.there++
+		p.pool.add(s.stops(v))
 		p.pool.moving++
 		p.pool.coming = append(p.pool.coming, v)
 	case SettingAside, Marking:
-		p.pool.there++
+		p.pool.add(s.stops(v))
 		p.pool.moving++
 	case Idle:
 		p.idleOfPool(s, v)
@@ -63,26 +106,26 @@ func (p *parts) idleOfPool(s Situation, v vm.VM) {
 		p.remove = append(p.remove, vm.Removal{VM: v, Kind: vm.Unneeded, Reason: why})
 	case v.Meta.Phase == bus.PhasePreparing:
 		p.booting++
-		p.pool.there++
+		p.pool.add(s.stops(v))
 		p.pool.moving++
 		p.pool.coming = append(p.pool.coming, v)
 		p.await = append(p.await, v)
 	case v.State == bus.StateRunning:
-		p.pool.there++
+		p.pool.add(s.stops(v))
 		p.pool.moving++
 		p.pool.park = append(p.pool.park, v)
 	case v.Off(), v.State == bus.StatePaused, v.State == bus.StateSaved:
-		p.pool.there++
+		p.pool.add(s.stops(v))
 		p.pool.waiting = append(p.pool.waiting, v)
 	default: // it shuts down, or its state is not known: a moment later it is
-		p.pool.there++
+		p.pool.add(s.stops(v))
 		p.pool.moving++
 	}
 }
 
 // unfitForPool is why a VM of the warm pool cannot be handed over; "": it can, or is on its way.
 func (s Situation) unfitForPool(v vm.VM) string {
-	state := s.Spec.WarmPool.State
+	stops, pauses := s.stops(v), s.Spec.WarmPool.TwoKinds() || s.Spec.WarmPool.State == bus.WarmPaused
 	switch {
 	case s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created):
 		return whyOutdated(v.Meta, s.Build)
@@ -94,8 +137,8 @@ func (s Situation) unfitForPool(v vm.VM) string {
 		return "it is paused on an I/O error"
 	case v.Meta.Phase != bus.PhaseWarm:
 		return ""
-	case v.State == bus.StateCrashed, v.State == bus.StateAsleep, state == bus.WarmPaused && v.Off(),
-		state == bus.WarmStopped && v.State == bus.StatePaused:
+	case v.State == bus.StateCrashed, v.State == bus.StateAsleep, !stops && v.Off(), stops && v.State == bus.StatePaused,
+		stops && pauses && !s.Spec.WarmPool.TwoKinds():
 		return fmt.Sprintf("it is %s, and its warm pool has other VMs", v.State)
 	}
 	return ""
@@ -123,18 +166,24 @@ func (s Situation) reuses(v vm.VM) bool {
 		!v.Meta.Created.Before(s.Replaced) && s.tooOldForPool(v) == ""
 }
 
-// handOver has up to so many VMs of the warm pool serve, those that wait before those on their way there; one that does not run
-// yet is left to come that far first. It returns how many are still to be made.
+// handOver has up to so many VMs of the warm pool serve: those that are paused before those that boot, and those that wait before
+// those on their way there; one that does not run yet is left to come that far first. It returns how many are still to be made.
 func (a *Actions) handOver(s Situation, p *parts, missing int) (left int) {
-	n := min(missing, len(p.pool.waiting))
-	if s.Spec.WarmPool.State == bus.WarmStopped { // each boots
-		n = min(n, max(s.BootSlots-p.booting, 0))
-		p.booting += n
+	slices.SortStableFunc(p.pool.waiting, func(v, w vm.VM) int { return booting([]vm.VM{v}) - booting([]vm.VM{w}) })
+	var rest []vm.VM
+	for _, v := range p.pool.waiting {
+		if missing == 0 || v.Off() && p.booting >= s.BootSlots {
+			rest = append(rest, v)
+			continue
+		}
+		if v.Off() {
+			p.booting++
+		}
+		p.pool.drop(s, v)
+		missing--
+		a.HandOver = append(a.HandOver, v)
 	}
-	a.HandOver = append(a.HandOver, p.pool.waiting[:n]...)
-	p.pool.waiting = p.pool.waiting[n:]
-	p.pool.there -= n
-	missing -= n
+	p.pool.waiting = rest
 	for _, v := range p.pool.coming[:min(missing, len(p.pool.coming))] {
 		missing--
 		switch {
@@ -158,10 +207,11 @@ func (a *Actions) fill(s Situation, p parts, room, slots int) {
 	surplus := p.pool.there + len(s.Preparing) - s.Warm - a.Missing // which are handed over, once they have a slot
 	excess := surplus
 	for _, v := range p.pool.waiting {
-		if excess <= 0 || s.Now.Sub(v.Meta.Since) < newInPool {
+		if excess <= 0 || s.Now.Sub(v.Meta.Since) < newInPool || !p.pool.surplus(s, v) {
 			continue
 		}
 		excess--
+		p.pool.drop(s, v)
 		a.Remove = append(a.Remove, vm.Removal{VM: v, Kind: vm.Unneeded, Reason: "its warm pool has too many VMs"})
 	}
 	busy := len(a.Create)+len(a.HandOver)+len(a.Promote)+len(s.Creating)+len(s.Preparing)+p.pool.moving > 0
@@ -174,8 +224,24 @@ func (a *Actions) fill(s Situation, p parts, room, slots int) {
 			return
 		}
 	}
-	if surplus < 0 && room > 0 && slots > 0 {
-		a.Prepare = names(s, 1)
+	switch {
+	case surplus < 0 && room > 0 && slots > 0:
+		a.Prepare, a.PrepareAs = names(s, 1), s.lacks(p.pool)
+	case surplus == 0:
+		a.exchange(s, p.pool)
+	}
+}
+
+// exchange lets one VM go of a pool that is large enough, and has too many that are paused, or shut down, and too few of the
+// others.
+func (a *Actions) exchange(s Situation, p pool) {
+	for _, v := range p.waiting {
+		if s.Spec.WarmPool.TwoKinds() && p.surplus(s, v) && s.Now.Sub(v.Meta.Since) >= newInPool {
+			a.Remove = append(a.Remove, vm.Removal{
+				VM: v, Kind: vm.Unneeded, Reason: fmt.Sprintf("it is %s, and its warm pool has too many of these", v.State),
+			})
+			return
+		}
 	}
 }
 
@@ -236,6 +302,7 @@ func (a *Actuator) warm(ctx context.Context, h vm.Manager, g *group, plan Action
 			return h.Park(ctx, own, v, id)
 		})
 	}
+	spec.WarmPool.State, spec.WarmPool.Stopped = plan.PrepareAs, bus.WarmSize{}
 	for _, name := range plan.Prepare {
 		uuid := vm.NewUUID()
 		a.work(ctx, worker{name: name, group: g.spec.Name, up: true, pooled: true}, uuid, func(ctx context.Context) error {

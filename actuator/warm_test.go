@@ -29,6 +29,11 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 	work := func(n int, w Work) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = w } }
 	highest := func(n int) changes { return func(s *Situation) { s.Spec.Max = n } }
 	stopped := func(s *Situation) { s.Spec.WarmPool.State = bus.WarmStopped }
+	// two has so many wait shut down, of all that are warm.
+	two := func(off int) changes {
+		return func(s *Situation) { s.Spec.WarmPool.Stopped.VMs, s.WarmStopped = 2, off }
+	}
+	resting := func(n int) vm.VM { v := off(n); v.Meta.Stops = true; return v }
 	slots := func(n int) changes { return func(s *Situation) { s.BootSlots = n } }
 	backoff := func(s *Situation) { s.Backoff = true }
 	outdated := func(s *Situation) { s.Build = bus.Build{Template: "other"} }
@@ -184,6 +189,52 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 			"remove web-2 (scaling in, gracefully)",
 		},
 		{"one that has just come is not too many", 1, 0, []vm.VM{running(1), warm(2)}, []changes{now(2 * time.Second)}, ""},
+		{"of two kinds, the paused one is made first", 1, 2, []vm.VM{running(1)}, []changes{two(1)}, "prepare web-2"},
+		{"then the other", 1, 2, []vm.VM{running(1), warm(2)}, []changes{two(1)}, "prepare web-3 to stop"},
+		{"both are there", 1, 2, []vm.VM{running(1), warm(2), resting(3)}, []changes{two(1)}, ""},
+		{"the paused one is handed over first", 2, 1, []vm.VM{running(1), resting(2), warm(3)}, []changes{two(1)}, "hand over web-3"},
+		{
+			"and what boots as there are slots", 3, 0,
+			[]vm.VM{running(1), resting(2), warm(3)},
+			[]changes{two(0), slots(0)},
+			"hand over web-3",
+		},
+		{
+			"of what is too many the right kind goes", 1, 1,
+			[]vm.VM{running(1), warm(2), resting(3)},
+			[]changes{two(0)},
+			"remove web-3 (its warm pool has too many VMs)",
+		},
+		{
+			"one of the wrong kind is exchanged", 1, 2,
+			[]vm.VM{running(1), resting(2), resting(3)},
+			[]changes{two(1)},
+			"remove web-2 (it is shut off, and its warm pool has too many of these)",
+		},
+		{
+			"not while another is made", 1, 2,
+			[]vm.VM{running(1), resting(2), preparing(3, bus.StateRunning)},
+			[]changes{two(0), work(3, BringingUp)},
+			"",
+		},
+		{
+			"one that was paused, and is off", 1, 2,
+			[]vm.VM{running(1), off(2), resting(3)},
+			[]changes{two(1)},
+			"remove web-2 (it is shut off, and its warm pool has other VMs)",
+		},
+		{
+			"of the kind that the config has no more", 1, 1,
+			[]vm.VM{running(1), resting(2)},
+			nil,
+			"remove web-2 (it is shut off, and its warm pool has other VMs)",
+		},
+		{
+			"scaled in, and back as the kind that is missing", 1, 2,
+			[]vm.VM{running(1), running(2), warm(3)},
+			[]changes{two(1), reuse},
+			"remove web-2 (scaling in, and back to the warm pool, gracefully, stopped)",
+		},
 		{"all paused", 2, 1, []vm.VM{running(1), warm(2)}, []changes{paused(bus.ScopeOut, bus.ScopeIn, bus.ScopeRepair)}, ""},
 		{"it is removed", 1, 1, []vm.VM{running(1), warm(2)}, []changes{work(2, Removing)}, ""},
 	} {

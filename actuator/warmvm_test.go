@@ -133,3 +133,36 @@ func TestBrokenVMOfTheWarmPool(t *testing.T) {
 	}
 	b.hasNothing()
 }
+
+// In a pool of two kinds each VM waits as it was made to, whatever the pool says of the others.
+func TestVMsOfBothKinds(t *testing.T) {
+	b := newHost(t)
+	spec := poolSpec(bus.WarmStopped)
+	if err := b.Prepare(t.Context(), spec, "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	both := poolSpec(bus.WarmPaused)
+	both.WarmPool.Stopped.VMs = 1
+	dom := b.domain("web-1")
+	if err := dom.Create(); err != nil { // by a person
+		t.Fatal(err)
+	}
+	if err := b.Park(t.Context(), both, b.only(), "d"); err != nil || b.only().State != bus.StateShutoff {
+		t.Errorf("it does not wait shut down again: %v, %+v", err, b.only())
+	}
+	if err := b.HandOver(t.Context(), both, b.only(), "d"); err != nil {
+		t.Fatal(err)
+	}
+	for stops, waits := range map[bool]bus.State{true: bus.StateShutoff, false: bus.StatePaused} {
+		back := vm.Removal{VM: b.only(), Kind: vm.ScaleIn, Reason: "scaling in", Graceful: true, Reuse: true, Stops: stops}
+		if err := b.Remove(t.Context(), back, both, &vm.Drain{}, "d"); !vm.IsCalledOff(err) {
+			t.Errorf("back to the pool: %v", err)
+		}
+		if v := b.only(); v.State != waits || v.Meta.Stops != stops {
+			t.Errorf("back: %+v, want it %s", v, waits)
+		}
+		if err := b.HandOver(t.Context(), both, b.only(), "d"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

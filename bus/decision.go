@@ -122,6 +122,8 @@ type Share struct {
 	Release int `json:"release,omitempty"`
 	// Warm is how many VMs of the group's warm pool the host is to have beside VMs, those included that are on their way there.
 	Warm int `json:"warm,omitempty"`
+	// WarmStopped is how many of Warm wait shut down, where the pool has both kinds.
+	WarmStopped int `json:"warm_stopped,omitempty"`
 	// Most is how many VMs of the group the host may own, whatever their state: it makes none beyond that. nil: as many as max.
 	Most *int `json:"most,omitempty"`
 }

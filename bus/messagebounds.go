@@ -74,6 +74,7 @@ func (d *Decision) bounds() error {
 		b.number("shares.retire", float64(share.Retire), maxDesired)
 		b.number("shares.release", float64(share.Release), maxDesired)
 		b.number("shares.warm", float64(share.Warm), maxDesired)
+		b.number("shares.warm_stopped", float64(share.WarmStopped), maxDesired)
 	}
 	b.count("wishes", len(d.Recommendations), maxWord)
 	for _, w := range d.Recommendations {

@@ -100,6 +100,7 @@ type Metadata struct {
 	Reimaging time.Time
 	// Handed is since when the VM is being handed over from the warm pool; zero: it is not, or it is ready.
 	Handed  time.Time
+	Stops   bool   // in the warm pool it waits, or is to wait, shut down; else as its group's pool says
 	Address string // the IP address that the launch hook was given; "": none was
 }
 
@@ -149,6 +150,7 @@ type metadataXML struct {
 	Retiring  *time.Time  `xml:"retiring,attr,omitempty"`
 	Reimaging *time.Time  `xml:"reimaging,attr,omitempty"`
 	Handed    *time.Time  `xml:"handed,attr,omitempty"`
+	Stops     bool        `xml:"stops,attr,omitempty"`
 	Address   string      `xml:"address,attr,omitempty"`
 	Volume    []volumeXML `xml:"volume"`
 }
@@ -165,7 +167,7 @@ type volumeXML struct {
 func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
-		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine, Address: m.Address,
+		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine, Stops: m.Stops, Address: m.Address,
 		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume, Seed: m.Seed, Disks: m.Disks}},
 	}
 	if !m.Booted.IsZero() {
@@ -231,7 +233,7 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	}
 	m := Metadata{
 		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created.UTC(), Phase: x.Phase, Since: x.Since.UTC(),
-		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Address: x.Address,
+		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Stops: x.Stops, Address: x.Address,
 	}
 	m.Seed, m.Disks = x.Volume[0].Seed, x.Volume[0].Disks
 	if x.Booted != nil {

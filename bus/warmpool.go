@@ -21,25 +21,46 @@ const (
 type WarmPool struct {
 	Size  WarmSize  `json:"size,omitzero"`
 	State WarmState `json:"state,omitempty"`
+	// Stopped is how many more VMs wait shut down, beside those of Size, which are paused; none where State is WarmStopped.
+	Stopped WarmSize `json:"stopped,omitzero"`
 	// MaxAge is from which age on a VM that waits is replaced; 0 is none.
 	MaxAge time.Duration `json:"max_age,omitempty"`
 	Reuse  bool          `json:"reuse,omitempty"` // VMs that are scaled in return to the pool, where it has room
 }
 
 // On reports whether there is a pool.
-func (p WarmPool) On() bool { return p.Size != WarmSize{} }
+func (p WarmPool) On() bool { return p.Size != WarmSize{} || p.TwoKinds() }
+
+// TwoKinds reports whether some of its VMs wait paused and others shut down.
+func (p WarmPool) TwoKinds() bool { return p.Stopped != WarmSize{} }
+
+// StateOf is how a VM of the pool waits, or is to wait.
+func (p WarmPool) StateOf(m Metadata) WarmState {
+	if m.Stops || !p.TwoKinds() && p.State == WarmStopped {
+		return WarmStopped
+	}
+	return WarmPaused
+}
 
 // Wants is how many VMs the pool has while desired serve and the group may have most in all, from 0; taken is how many of most
 // others have that do not serve.
 func (p WarmPool) Wants(desired, most, taken int) int {
 	left := max(0, most-desired-taken)
+	return min(left, p.Size.of(desired, left)+p.Stopped.of(desired, left))
+}
+
+// Pauses is how many of all VMs that a pool of two kinds has wait paused: those come first.
+func (p WarmPool) Pauses(all, desired int) int { return min(all, p.Size.of(desired, all)) }
+
+// of is how many VMs a size is while desired serve and max leaves so many more.
+func (s WarmSize) of(desired, left int) int {
 	switch {
-	case p.Size.Rest:
+	case s.Rest:
 		return left
-	case p.Size.Percent > 0:
-		return min(left, (desired*p.Size.Percent+99)/100)
+	case s.Percent > 0:
+		return (desired*s.Percent + 99) / 100
 	}
-	return min(left, p.Size.VMs)
+	return s.VMs
 }
 
 // WarmSize is how many VMs a warm pool is to have; at most one of its fields is set, and without any there is no pool.

@@ -65,3 +65,25 @@ func TestWarmPoolWants(t *testing.T) {
 		}
 	}
 }
+
+func TestWarmPoolOfTwoKinds(t *testing.T) {
+	for _, tt := range []struct {
+		paused, stopped                    string
+		desired, most, taken, want, pauses int
+	}{
+		{"1", "3", 1, 9, 0, 4, 1},
+		{"1", "3", 6, 9, 0, 3, 1},
+		{"3", "3", 6, 9, 1, 2, 2},
+		{"0", "3", 1, 9, 0, 3, 0},
+		{"50%", "max-minus-desired", 2, 9, 0, 7, 1},
+		{"max-minus-desired", "2", 2, 5, 0, 3, 3},
+	} {
+		var p bus.WarmPool
+		p.Size, _ = bus.ParseWarmSize(tt.paused)
+		p.Stopped, _ = bus.ParseWarmSize(tt.stopped)
+		got := p.Wants(tt.desired, tt.most, tt.taken)
+		if pauses := p.Pauses(got, tt.desired); got != tt.want || pauses != tt.pauses || !p.On() {
+			t.Errorf("%+v: %d with %d paused", tt, got, pauses)
+		}
+	}
+}

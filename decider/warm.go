@@ -16,7 +16,20 @@ func (h HostObservation) handsOver(pool bus.WarmPool) int {
 	if h.Trouble != "" || h.Order != nil || h.Full && pool.State == bus.WarmStopped {
 		return 0
 	}
+	if h.Full && pool.TwoKinds() {
+		return h.pooled() - h.stopped()
+	}
 	return h.pooled()
+}
+
+// stopped counts the VMs of the group's warm pool on the host that wait shut down.
+func (h HostObservation) stopped() (n int) {
+	for i := range h.VMs {
+		if vm := &h.VMs[i]; inPool(vm) && vm.State.Off() {
+			n++
+		}
+	}
+	return n
 }
 
 // waiting is how many VMs of the warm pool the host has, or makes already, beside those that are handed over now. Beyond max it
@@ -40,6 +53,16 @@ func (h HostObservation) waiting(handed int, beyondMax bool) int {
 
 // fills reports whether VMs may be made for the warm pool on the host.
 func (h HostObservation) fills() bool { return h.Trouble == "" && !h.Full && h.Order == nil }
+
+// paused counts those that wait and keep their memory.
+func (h HostObservation) paused() (n int) {
+	for i := range h.VMs {
+		if vm := &h.VMs[i]; inPool(vm) && vm.Phase == bus.PhaseWarm && !vm.State.Off() {
+			n++
+		}
+	}
+	return n
+}
 
 // fromPool places up to so many new VMs where the warm pool has some for them, on the host with the fewest VMs first, and on none
 // more than it may have. It returns how many it has placed.
@@ -122,6 +145,41 @@ func (s situation) warm(d *bus.Decision) {
 		}) {
 			return
 		}
+	}
+}
+
+// warmKinds says how many of each host's warm VMs wait shut down, where the pool has both kinds. Those that are paused stay where
+// they are, as far as there are to be so many, and others are spread over the hosts; what is off is exchanged for what is paused
+// only while the pool has all that it is to have.
+func (s situation) warmKinds(d *bus.Decision) {
+	pool := s.spec.WarmPool
+	if !pool.TwoKinds() {
+		return
+	}
+	all := 0
+	for id, share := range d.Shares {
+		share.WarmStopped = share.Warm
+		d.Shares[id] = share
+		all += share.Warm
+	}
+	wanted := s.wantsWarm(d.Desired)
+	pause := pool.Pauses(wanted, d.Desired)
+	give := func(may func(HostObservation) int) {
+		for left := -1; left != pause; {
+			left = pause
+			for _, h := range s.obs.Hosts {
+				if share := d.Shares[h.ID]; pause > 0 && share.WarmStopped > 0 && may(h) > share.Warm-share.WarmStopped {
+					share.WarmStopped--
+					pause--
+					d.Shares[h.ID] = share
+				}
+			}
+		}
+	}
+	give(func(h HostObservation) int { return h.paused() - max(0, d.Shares[h.ID].VMs-h.kept()-h.gone()) })
+	give(func(h HostObservation) int { return d.Shares[h.ID].Warm - h.stopped() }) // to be made, or it is made now
+	if all >= wanted {                                                             // else one that is off is better than none
+		give(func(h HostObservation) int { return d.Shares[h.ID].Warm })
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, p preparing, h handed over, s suspended by a
+// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, o warm and off, p preparing, h handed over, s suspended by a
 // person, d draining.
 func poolOf(name, vms string) HostObservation {
 	h := HostObservation{ID: bus.HostID(name), Name: name, Time: t0}
@@ -23,6 +23,8 @@ func poolOf(name, vms string) HostObservation {
 			vm.Phase, vm.PhaseSince = bus.PhaseLaunching, t0
 		case 'w':
 			vm.Phase, vm.State, vm.CPUPercent = bus.PhaseWarm, bus.StatePaused, nil
+		case 'o':
+			vm.Phase, vm.State, vm.CPUPercent = bus.PhaseWarm, bus.StateShutoff, nil
 		case 'p':
 			vm.Phase, vm.CPUPercent = bus.PhasePreparing, new(100.)
 		case 'h':
@@ -186,5 +188,44 @@ func TestSurplusOfWarmPoolBesideLostHost(t *testing.T) {
 	d, _ := Decide(g, st, obs, t0)
 	if a, b := d.Shares["a"], d.Shares["b"]; a.Warm != 1 || b.Warm != 1 {
 		t.Errorf("%+v and %+v, want one warm VM each", a, b)
+	}
+}
+
+func TestTwoKindsOfWarmVMs(t *testing.T) {
+	full := func(h HostObservation) HostObservation { h.Full = true; return h }
+	hosts := func(all ...HostObservation) []HostObservation { return all }
+	for _, tt := range []struct {
+		name            string
+		paused, stopped string
+		desired         int
+		hosts           []HostObservation
+		want            string // of each host its VMs, and of its warm ones those that are paused and those that are off
+	}{
+		{"one host", "1", "2", 1, hosts(poolOf("a", "r")), "a 1+1+2"},
+		{"none of the first kind", "0", "2", 1, hosts(poolOf("a", "r")), "a 1+0+2"},
+		{"what is paused comes first where max leaves little", "1", "5", 8, hosts(poolOf("a", "rrrrrrrr")), "a 8+1+1"},
+		{"spread", "2", "2", 2, hosts(poolOf("a", "r"), poolOf("b", "r")), "a 1+1+1, b 1+1+1"},
+		{"they stay where they are", "1", "1", 2, hosts(poolOf("a", "ro"), poolOf("b", "rw")), "a 1+0+1, b 1+1+0"},
+		{"also while one is made", "1", "1", 2, hosts(poolOf("a", "ro"), poolOf("b", "rp")), "a 1+0+1, b 1+1+0"},
+		{"and the other", "1", "1", 2, hosts(poolOf("a", "rp"), poolOf("b", "rw")), "a 1+0+1, b 1+1+0"},
+		{"two of one kind are exchanged", "1", "1", 2, hosts(poolOf("a", "ro"), poolOf("b", "ro")), "a 1+1+0, b 1+0+1"},
+		{"a percentage", "50%", "100%", 2, hosts(poolOf("a", "rr")), "a 2+1+2"},
+		{"a full host hands over what is paused alone", "1", "1", 4, hosts(full(poolOf("a", "rrwo")), poolOf("b", "")), "a 3+0+1, b 1+0+0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := spec(func(g *bus.Group) { g.Max = 10 })
+			g.WarmPool.Size, _ = bus.ParseWarmSize(tt.paused)
+			g.WarmPool.Stopped, _ = bus.ParseWarmSize(tt.stopped)
+			obs := Observation{Hosts: tt.hosts, Fresh: 1}
+			d, _ := Decide(g, State{HasSample: true, Desired: tt.desired, Hosts: obs.hostIDs(), LastData: t0}, obs, t0)
+			var got []string
+			for _, h := range tt.hosts {
+				share := d.Shares[h.ID]
+				got = append(got, fmt.Sprintf("%s %d+%d+%d", h.ID, share.VMs, share.Warm-share.WarmStopped, share.WarmStopped))
+			}
+			if text := strings.Join(got, ", "); text != tt.want || d.Desired != tt.desired {
+				t.Errorf("got %s, want %s, of %d desired", text, tt.want, d.Desired)
+			}
+		})
 	}
 }

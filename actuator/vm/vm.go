@@ -61,6 +61,7 @@ type Removal struct {
 	Reason   string // for people
 	Graceful bool   // ask the guest to shut down first
 	Reuse    bool   // it returns to the warm pool in place of its shutdown, if its remove hook does not abandon it
+	Stops    bool   // with Reuse, it waits there shut down
 	Again    bool   // it was tried before, and what is done was published then
 }
 

@@ -20,11 +20,11 @@ const (
 )
 
 // Prepare makes one VM for its group's warm pool, as [Manager.Launch] makes one that is to serve: once it has booted and passes
-// its checks it waits there, and its launch hook is not asked before it is handed over.
+// its checks it waits there, as the state of the spec's pool says, and its launch hook is not asked before it is handed over.
 func (h Manager) Prepare(ctx context.Context, spec bus.Group, name, uuid, decision string) error {
 	l := h.newLaunch(spec, name, uuid, decision)
 	defer l.free()
-	l.meta.Phase = bus.PhasePreparing
+	l.meta.Phase, l.meta.Stops = bus.PhasePreparing, spec.WarmPool.State == bus.WarmStopped
 	if err := l.prepare(); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (b *boot) park(ctx context.Context) (done bool, err error) {
 		return false, b.overdue(err.Error())
 	}
 	step(stepWarm)
-	if err := b.rest(ctx, b.dom, b.spec); err != nil {
+	if err := b.rest(ctx, b.dom, b.spec, b.vm.Meta); err != nil {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
@@ -52,9 +52,9 @@ func (b *boot) park(ctx context.Context) (done bool, err error) {
 	return true, nil
 }
 
-// rest has a domain stand still in the way of its group's warm pool.
-func (h Manager) rest(ctx context.Context, dom *libvirt.Domain, spec bus.Group) error {
-	switch spec.WarmPool.State {
+// rest has a domain stand still in its way of waiting in its group's warm pool.
+func (h Manager) rest(ctx context.Context, dom *libvirt.Domain, spec bus.Group, meta bus.Metadata) error {
+	switch state := spec.WarmPool.StateOf(meta); state {
 	case bus.WarmPaused:
 		if err := h.Calls.act(ctx, "suspend", dom.Suspend); err != nil {
 			return fmt.Errorf("suspend it for the warm pool: %w", err)
@@ -73,8 +73,9 @@ func (h Manager) rest(ctx context.Context, dom *libvirt.Domain, spec bus.Group) 
 			return fmt.Errorf("its guest did not shut down within %s", within)
 		}
 		return nil
+	default:
+		return fmt.Errorf("warm_pool.state: found %q, want paused or stopped", state)
 	}
-	return fmt.Errorf("warm_pool.state: found %q, want paused or stopped", spec.WarmPool.State)
 }
 
 // Park has a VM of the warm pool wait that was found running: its way there was cut off, or a person let it go on. One that
@@ -89,7 +90,7 @@ func (h Manager) Park(ctx context.Context, spec bus.Group, v VM, decision string
 		return nil
 	}
 	began := time.Now()
-	if err := h.rest(ctx, dom, spec); err != nil {
+	if err := h.rest(ctx, dom, spec, v.Meta); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -107,12 +108,13 @@ func (h Manager) Park(ctx context.Context, spec bus.Group, v VM, decision string
 func (e *ending) reuse(ctx context.Context) error {
 	next := e.vm.Meta
 	next.Phase, next.Since, next.Retiring, next.Address = bus.PhaseWarm, time.Now(), time.Time{}, ""
+	next.Stops = e.removal.Stops
 	if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, next) }); err != nil {
 		return fmt.Errorf("return it to the warm pool: %w", err)
 	}
 	e.vm.Meta, e.retained = next, true
 	step(stepReused)
-	if err := e.rest(ctx, e.dom, e.spec); err != nil {
+	if err := e.rest(ctx, e.dom, e.spec, next); err != nil {
 		return err
 	}
 	step(stepParked)
@@ -198,7 +200,7 @@ func (o *handover) mark(ctx context.Context) error {
 	waited := time.Since(o.vm.Meta.Since)
 	next := o.vm.Meta
 	next.Phase, next.Since = bus.PhaseLaunching, time.Now()
-	next.Handed = next.Since
+	next.Handed, next.Stops = next.Since, false
 	if err := o.Calls.act(ctx, "metadata", func() error { return setMetadata(o.dom, next) }); err != nil {
 		return fmt.Errorf("hand over %s: %w", o.vm.Name, err)
 	}

@@ -239,3 +239,47 @@ func events(all []bus.Event) (words []string) {
 	}
 	return words
 }
+
+// TestWarmPoolOfBothKinds: of two VMs that wait one is paused and the other off. The paused one serves first and another is made in
+// its place, also by a program that was killed meanwhile; then the other boots.
+func TestWarmPoolOfBothKinds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config := w.config("min: 1\nmax: 4\npolicy:\n  lower: 0\n  upper: 99\nwarm_pool:\n  size: 1\n  stopped: 1")
+	p := w.start(config)
+	both := func() (paused, off []bus.VM) {
+		for _, vm := range p.sample.VMs {
+			switch {
+			case vm.Phase == bus.PhaseWarm && vm.State == bus.StatePaused:
+				paused = append(paused, vm)
+			case vm.Phase == bus.PhaseWarm && vm.State == bus.StateShutoff:
+				off = append(off, vm)
+			}
+		}
+		return paused, off
+	}
+	fill := func() (paused, off bus.VM) {
+		t.Helper()
+		p.until("one waits paused, and one off", func() bool {
+			a, b := both()
+			return len(a) == 1 && len(b) == 1 && p.decision.Inputs.Warm == 2
+		})
+		a, b := both()
+		return a[0], b[0]
+	}
+	one, two := fill()
+	w.must("scale", w.group, "2", "--nats-url", p.url)
+	p.untilEvent(one.Name, bus.EventReady)
+	p.kill()
+	p = w.start(config)
+	next, same := fill()
+	if same.UUID != two.UUID || next.UUID == one.UUID {
+		t.Errorf("%s and %s wait, want %s and a new one", next.Name, same.Name, two.Name)
+	}
+	w.must("scale", w.group, "4", "--nats-url", p.url)
+	p.until("all serve", func() bool { return p.decision.Inputs.Ready+p.decision.Inputs.Warming == 4 })
+	if now := w.uuids(); now[next.Name] != next.UUID || now[two.Name] != two.UUID || now[one.Name] != one.UUID || len(now) != 4 {
+		t.Errorf("there are %v, want %s, %s and %s as they were", now, one.Name, two.Name, next.Name)
+	}
+	p.stop()
+}

@@ -12,6 +12,7 @@ func warmFields(p *bus.WarmPool) section {
 	return section{
 		{"size", warmSize(&p.Size)},
 		{"state", choiceOr(&p.State, "paused", bus.WarmStopped)},
+		{"stopped", warmSize(&p.Stopped)},
 		{"max_age", orWord(duration(&p.MaxAge, 10*time.Minute, 366*24*time.Hour), "none", &p.MaxAge, 0)},
 		{"reuse", yesNo(&p.Reuse)},
 	}
