@@ -1163,7 +1163,12 @@ func TestPlan(t *testing.T) {
 		},
 		{"it serves again", 2, []vm.VM{ordered(bus.VMExitStandby, standby(running(1))), running(2)}, nil, "return web-1"},
 		{"and takes the place of none before", 1, []vm.VM{ordered(bus.VMExitStandby, standby(running(1)))}, []changes{up(1)}, ""},
-		{"not when it is off", 1, []vm.VM{ordered(bus.VMExitStandby, standby(vmOf(1, "", bus.StateShutoff))), running(2)}, nil, ""},
+		{
+			"also one that is off, which is woken", 2,
+			[]vm.VM{ordered(bus.VMExitStandby, standby(vmOf(1, "", bus.StateShutoff))), running(2)},
+			nil,
+			"return web-1",
+		},
 		{
 			"a restart goes on with it",
 			1,

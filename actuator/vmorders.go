@@ -44,7 +44,7 @@ func (p *parts) setAside(s Situation, v vm.VM, order *bus.VMOrder, pending bool)
 		to = &p.detach
 	case v.Meta.Phase.StandsBy() && order.Leaves():
 		return false
-	case v.Meta.Phase.StandsBy() && order.Is(bus.VMExitStandby) && v.State == bus.StateRunning:
+	case v.Meta.Phase.StandsBy() && order.Is(bus.VMExitStandby):
 		p.live = append(p.live, v)
 		if !pending && s.Work[v.UUID] == Idle {
 			p.back = append(p.back, v)

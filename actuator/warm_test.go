@@ -192,7 +192,12 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 		{"of two kinds, the paused one is made first", 1, 2, []vm.VM{running(1)}, []changes{two(1)}, "prepare web-2"},
 		{"then the other", 1, 2, []vm.VM{running(1), warm(2)}, []changes{two(1)}, "prepare web-3 to stop"},
 		{"both are there", 1, 2, []vm.VM{running(1), warm(2), resting(3)}, []changes{two(1)}, ""},
-		{"the paused one is handed over first", 2, 1, []vm.VM{running(1), resting(2), warm(3)}, []changes{two(1)}, "hand over web-3"},
+		{
+			"the paused one is handed over first", 2, 1,
+			[]vm.VM{running(1), resting(2), warm(3)},
+			[]changes{two(1)},
+			"hand over web-3",
+		},
 		{
 			"and what boots as there are slots", 3, 0,
 			[]vm.VM{running(1), resting(2), warm(3)},

@@ -134,6 +134,7 @@ type Query struct {
 	// VMDetach: another takes its place; for VMExitStandby and VMAttach the group keeps its size.
 	VM       string `json:"vm,omitempty"`
 	KeepSize bool   `json:"keep_size,omitempty"`
+	Rest     Rest   `json:"rest,omitempty"` // for VMStandby
 	// Token is of the event "waiting", Action the answer to it.
 	Token  string     `json:"token,omitempty"`
 	Action HookAction `json:"action,omitempty"`
@@ -199,4 +200,4 @@ func (s *Status) check() error {
 }
 
 // Check reports what is wrong with a request's body.
-func (q *Query) Check() error { return q.bounds() }
+func (q *Query) Check() error { return errors.Join(q.Rest.check(), q.bounds()) }

@@ -79,6 +79,7 @@ var valueTypes = []any{
 	bus.State(""),
 	bus.Direction(""),
 	bus.VMVerb(""),
+	bus.Rest(""),
 	bus.Outcome(""),
 	bus.Refusal(""),
 	bus.Scope(""),

@@ -192,6 +192,7 @@ func (q *Query) bounds() error {
 	b.name("token", q.Token, MaxName)
 	b.name("vm", q.VM, MaxName)
 	b.name("action", string(q.Action), maxWord)
+	b.name("rest", string(q.Rest), maxWord)
 	b.name("host", q.Host, maxHostName)
 	b.name("host_action", string(q.HostAction), maxWord)
 	b.settings(q.Set)

@@ -41,6 +41,24 @@ type VMOrder struct {
 	Reason string    `json:"reason,omitempty"` // and why
 	At     time.Time `json:"at"`               // when
 	VM     string    `json:"vm,omitempty"`     // in a decision, the VM's name
+	Rest   Rest      `json:"rest,omitempty"`   // of VMStandby, how it stands by
+}
+
+// Rest is how a VM stands by; with "" it runs on.
+type Rest string
+
+// The ways to stand by.
+const (
+	RestSuspend Rest = "suspend" // it is paused, and keeps its memory
+	RestStop    Rest = "stop"    // its guest is shut down
+)
+
+func (r Rest) check() error {
+	switch r {
+	case "", RestSuspend, RestStop:
+		return nil
+	}
+	return fmt.Errorf("rest: found %q, want suspend or stop, or none, with which it runs on", Clip(string(r), 40))
 }
 
 // Is reports whether there is an order, of one of these verbs.
@@ -74,6 +92,9 @@ func (o VMOrder) Sentence() string {
 		text = "it is marked as unhealthy"
 	case VMStandby:
 		text = "it is to stand by"
+		if o.Rest != "" {
+			text += " (" + string(o.Rest) + ")"
+		}
 	case VMExitStandby:
 		text = "it is to serve again"
 	case VMDetach:
@@ -99,11 +120,12 @@ type orderXML struct {
 	By      string    `xml:"by,attr,omitempty"`
 	Reason  string    `xml:"reason,attr,omitempty"`
 	At      time.Time `xml:"at,attr"`
+	Rest    Rest      `xml:"rest,attr,omitempty"`
 }
 
 // XML is the element without namespace, as libvirt's call for setting metadata wants it.
 func (o VMOrder) XML() (string, error) {
-	out, err := xml.Marshal(orderXML{Verb: o.Verb, By: o.By, Reason: o.Reason, At: o.At.UTC()})
+	out, err := xml.Marshal(orderXML{Verb: o.Verb, By: o.By, Reason: o.Reason, At: o.At.UTC(), Rest: o.Rest})
 	if err != nil {
 		return "", fmt.Errorf("encode an order: %w", err)
 	}
@@ -116,7 +138,7 @@ func ParseVMOrder(element string) *VMOrder {
 	if len(element) > longestMetadata || xml.Unmarshal([]byte(element), &x) != nil {
 		return nil
 	}
-	o := VMOrder{Verb: x.Verb, By: x.By, Reason: x.Reason, At: x.At.UTC()}
+	o := VMOrder{Verb: x.Verb, By: x.By, Reason: x.Reason, At: x.At.UTC(), Rest: x.Rest}
 	if o.check() != nil {
 		return nil
 	}
@@ -132,6 +154,9 @@ func (o *VMOrder) check() error {
 	case o.At.Year() < 1970 || o.At.Year() > 2200: // one that JSON cannot say would silence the collector
 		return fmt.Errorf("at: found the year %d, want one from 1970 to 2200", o.At.Year())
 	}
+	if err := o.Rest.check(); err != nil {
+		return err
+	}
 	var b bounds
 	b.order("order", o)
 	return b.err
@@ -144,5 +169,6 @@ func (b *bounds) order(field string, o *VMOrder) {
 	b.name(field+".vm", o.VM, MaxName)
 	b.name(field+".verb", string(o.Verb), maxWord)
 	b.name(field+".by", o.By, maxHostName)
+	b.name(field+".rest", string(o.Rest), maxWord)
 	b.reason(o.Reason)
 }

@@ -268,12 +268,11 @@ func judgeExitStandby(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 		return refused(RefusalLeaving, "its removal has begun")
 	case !vm.Phase.StandsBy():
 		return noOp("it does not stand by")
-	case vm.State.Off():
-		return refused(RefusalOff, fmt.Sprintf("it is %s: start it with virsh before, or `vmscaler remove` takes it away", vm.State))
-	case vm.State.Suspended():
-		return refused(RefusalSuspended, fmt.Sprintf("it is %s: let it go on with virsh before", vm.State))
 	}
 	verdict := begun("it serves again once it is ready")
+	if vm.State.Off() || vm.State.Suspended() {
+		verdict = begun("it is %s: it is woken, and serves again once it is ready", vm.State)
+	}
 	switch {
 	case keepSize:
 		verdict.Sentence += "; the group keeps its size, so that another may go for it"

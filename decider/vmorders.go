@@ -59,7 +59,7 @@ func (o Observation) ordered(pending Orders, replaces bool) Observation {
 			if pending.has(vm.UUID) {
 				vm.Order = new(pending[vm.UUID])
 			}
-			vm.Phase, vm.PhaseSince = phaseOf(*vm)
+			vm.Phase, vm.PhaseSince, vm.State = phaseOf(*vm)
 			vm.Retiring = vm.Retiring || replaces && vm.Order.Is(bus.VMReplace) && vm.Phase.Serves()
 		}
 	}
@@ -67,15 +67,16 @@ func (o Observation) ordered(pending Orders, replaces bool) Observation {
 	return o
 }
 
-// phaseOf is the phase of a VM, and since when, once it stands by as is wanted, or is on its way to serve again.
-func phaseOf(vm bus.VM) (bus.Phase, time.Time) {
+// phaseOf is the phase of a VM, since when, and its state, once it stands by as is wanted, or is on its way to serve again, for
+// which it is woken.
+func phaseOf(vm bus.VM) (bus.Phase, time.Time, bus.State) {
 	switch {
 	case vm.Order.Is(bus.VMStandby) && vm.Phase.Serves():
-		return bus.PhaseStandby, vm.Order.At
-	case vm.Order.Is(bus.VMExitStandby) && vm.Phase.StandsBy() && vm.State == bus.StateRunning:
-		return bus.PhaseLaunching, vm.Order.At
+		return bus.PhaseStandby, vm.Order.At, vm.State
+	case vm.Order.Is(bus.VMExitStandby) && vm.Phase.StandsBy():
+		return bus.PhaseLaunching, vm.Order.At, bus.StateRunning
 	}
-	return vm.Phase, vm.PhaseSince
+	return vm.Phase, vm.PhaseSince, vm.State
 }
 
 // orders are all orders for VMs, those that are pending before others.
@@ -310,7 +311,7 @@ func (d *Decider) orderVM(ctx context.Context, r client.Request) error {
 	if g.decision == nil || g.decision.Term != d.term {
 		return r.RefuseAs(bus.RefusalNoData, "what there is of group %s is not known yet", g.spec.Name)
 	}
-	order := bus.VMOrder{Verb: bus.VMVerb(r.Verb), By: q.By, Reason: q.Reason, At: now.UTC()}
+	order := bus.VMOrder{Verb: bus.VMVerb(r.Verb), By: q.By, Reason: q.Reason, At: now.UTC(), Rest: q.Rest}
 	verdict, decision, next := OrderVM(g.inForce, g.state, d.peek(g, now), *g.decision, VMRequest{vm.UUID, order, q.KeepSize}, now)
 	switch verdict.Outcome {
 	case bus.OutcomeRefused:

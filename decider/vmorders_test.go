@@ -41,6 +41,11 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		vm.Phase = bus.PhaseStandby
 		return vm
 	}
+	resting := func(n int, state bus.State) bus.VM {
+		vm := standing(n, exit)
+		vm.State = state
+		return vm
+	}
 	paused := func(scopes ...bus.Scope) func(*bus.Group, *State) {
 		return func(_ *bus.Group, st *State) { st.Controls.Paused = scopes }
 	}
@@ -106,6 +111,12 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		{"nor does one that is removed", nil, []bus.VM{serving(1, ""), serving(2, "")}, []bus.VM{serving(3, remove)}, "2 1"},
 		{"at max none comes before it is gone", most(3), []bus.VM{serving(1, drain), serving(2, "")}, []bus.VM{serving(3, "")}, "1 1"},
 		{"an unhealthy one is its actuator's", nil, []bus.VM{serving(1, unhealthy), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
+		{
+			"one that stands by and rests is woken to serve, and no other is made", nil,
+			[]bus.VM{resting(1, bus.StateShutoff), serving(2, "")},
+			[]bus.VM{resting(3, bus.StatePaused)},
+			"2 1",
+		},
 		{
 			"one that is to stand by counts in nothing",
 			nil,

@@ -9,8 +9,8 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, o warm and off, p preparing, h handed over, s suspended by a
-// person, d draining.
+// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, o warm and off, p preparing, h handed over, s
+// suspended by a person, d draining.
 func poolOf(name, vms string) HostObservation {
 	h := HostObservation{ID: bus.HostID(name), Name: name, Time: t0}
 	for i, letter := range vms {
@@ -210,7 +210,10 @@ func TestTwoKindsOfWarmVMs(t *testing.T) {
 		{"and the other", "1", "1", 2, hosts(poolOf("a", "rp"), poolOf("b", "rw")), "a 1+0+1, b 1+1+0"},
 		{"two of one kind are exchanged", "1", "1", 2, hosts(poolOf("a", "ro"), poolOf("b", "ro")), "a 1+1+0, b 1+0+1"},
 		{"a percentage", "50%", "100%", 2, hosts(poolOf("a", "rr")), "a 2+1+2"},
-		{"a full host hands over what is paused alone", "1", "1", 4, hosts(full(poolOf("a", "rrwo")), poolOf("b", "")), "a 3+0+1, b 1+0+0"},
+		{
+			"a full host hands over what is paused alone", "1", "1", 4,
+			hosts(full(poolOf("a", "rrwo")), poolOf("b", "")), "a 3+0+1, b 1+0+0",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := spec(func(g *bus.Group) { g.Max = 10 })

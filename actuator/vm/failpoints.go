@@ -28,6 +28,7 @@ const (
 	stepHanded = "handover.marked" // its metadata says that it is launched, from the warm pool; it stands still
 	stepWoken  = "handover.woken"  // it runs
 
+	stepLaidDown  = "standby.laid-down" // it has left service, and rests if it is to, and is not marked so
 	stepStandby   = "standby.marked"    // it has left service, and its metadata says so
 	stepReturning = "standby.returning" // its metadata says that it is launched, as it is to serve again
 	stepReleased  = "detach.released"   // no record says that its disks may be deleted
@@ -38,7 +39,7 @@ const (
 
 // OrderSteps are those of what a person wants of a VM.
 func OrderSteps() []string {
-	return []string{stepStandby, stepReturning, stepReleased, stepDisowned, stepClaimed, stepAttached}
+	return []string{stepLaidDown, stepStandby, stepReturning, stepReleased, stepDisowned, stepClaimed, stepAttached}
 }
 
 // WarmSteps are those of a warm pool.

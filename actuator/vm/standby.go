@@ -11,8 +11,9 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// StandBy takes a VM out of service that is to stand by, and leaves it running: its remove hook lets it go, whatever that
-// answers, and then its metadata says so. A VM of which that is not wanted any more is left as it is.
+// StandBy takes a VM out of service that is to stand by: its remove hook lets it go, whatever that answers, it is suspended or
+// shut down where that is wanted, and then its metadata says so. A guest that does not shut down runs on. A VM of which that is
+// not wanted any more is left as it is.
 func (h Manager) StandBy(ctx context.Context, spec bus.Group, v VM, decision string) error {
 	dom, v, err := h.ordered(v, bus.VMStandby)
 	if dom == nil || err != nil {
@@ -27,16 +28,42 @@ func (h Manager) StandBy(ctx context.Context, spec bus.Group, v VM, decision str
 	if err != nil {
 		return err
 	}
+	says, restless := h.layDown(ctx, spec, dom, v)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	step(stepLaidDown)
 	if err := h.Calls.act(ctx, "metadata", func() error { return SetPhase(dom, &v.Meta, bus.PhaseStandby) }); err != nil {
 		return fmt.Errorf("%s: %w", v.Name, err)
 	}
 	step(stepStandby)
-	h.tellOrdered(v, bus.EventStandby, "it has left service and runs on", decision, began, abandoned)
+	h.tellOrdered(v, bus.EventStandby, says, decision, began, errors.Join(abandoned, restless))
 	return nil
 }
 
-// Return has a VM serve again that stands by, as one that was just launched: it must be ready, pass its checks, and be let
-// go on by the launch hook. One that does not is removed as a launch that failed.
+// layDown has a VM rest that is to stand by, and returns what it does from now on; an error is why it runs on all the same.
+func (h Manager) layDown(ctx context.Context, spec bus.Group, dom *libvirt.Domain, v VM) (says string, err error) {
+	const runsOn = "it has left service and runs on"
+	if v.State == bus.StateRunning {
+		switch v.Order.Rest {
+		case "":
+			return runsOn, nil
+		case bus.RestSuspend:
+			err = h.pause(ctx, dom)
+		case bus.RestStop:
+			err = h.stopGuest(ctx, dom, spec)
+		default:
+			err = fmt.Errorf("rest: found %q, want suspend or stop", v.Order.Rest)
+		}
+	}
+	if err != nil {
+		return runsOn, err
+	}
+	return "it has left service and rests: " + string(v.Order.Rest), nil
+}
+
+// Return has a VM serve again that stands by, as one that was just launched: it is woken if it does not run, it must be ready,
+// pass its checks, and be let go on by the launch hook. One that does not is removed as a launch that failed.
 func (h Manager) Return(ctx context.Context, spec bus.Group, v VM, decision string) error {
 	dom, v, err := h.ordered(v, bus.VMExitStandby)
 	if dom == nil || err != nil {
@@ -45,6 +72,13 @@ func (h Manager) Return(ctx context.Context, spec bus.Group, v VM, decision stri
 	defer func() { _ = dom.Free() }()
 	if !v.Meta.Phase.StandsBy() {
 		return nil
+	}
+	if err := h.wake(ctx, dom, v); err != nil { // before it is one whose launch was cut off
+		return err
+	}
+	step(stepWoken)
+	if v.State == bus.StatePaused || v.State == bus.StateSaved { // its clock stood still; that it is set stands in nobody's way
+		_ = agentCommand(dom, agentTimeout, "guest-set-time", map[string]any{"time": time.Now().UnixNano()}, nil)
 	}
 	if err := h.Calls.act(ctx, "metadata", func() error { return SetPhase(dom, &v.Meta, bus.PhaseLaunching) }); err != nil {
 		return fmt.Errorf("%s: %w", v.Name, err)

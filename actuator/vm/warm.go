@@ -56,26 +56,36 @@ func (b *boot) park(ctx context.Context) (done bool, err error) {
 func (h Manager) rest(ctx context.Context, dom *libvirt.Domain, spec bus.Group, meta bus.Metadata) error {
 	switch state := spec.WarmPool.StateOf(meta); state {
 	case bus.WarmPaused:
-		if err := h.Calls.act(ctx, "suspend", dom.Suspend); err != nil {
-			return fmt.Errorf("suspend it for the warm pool: %w", err)
-		}
-		return nil
+		return h.pause(ctx, dom)
 	case bus.WarmStopped:
-		within := max(spec.ShutdownTimeout, offWithin)
-		if err := shutDown(ctx, h.Calls, dom, within); err != nil {
-			return err
-		}
-		active, err := dom.IsActive()
-		switch {
-		case err != nil:
-			return fmt.Errorf("see whether it is off: %w", err)
-		case active:
-			return fmt.Errorf("its guest did not shut down within %s", within)
-		}
-		return nil
+		return h.stopGuest(ctx, dom, spec)
 	default:
 		return fmt.Errorf("warm_pool.state: found %q, want paused or stopped", state)
 	}
+}
+
+// pause suspends a domain.
+func (h Manager) pause(ctx context.Context, dom *libvirt.Domain) error {
+	if err := h.Calls.act(ctx, "suspend", dom.Suspend); err != nil {
+		return fmt.Errorf("suspend it: %w", err)
+	}
+	return nil
+}
+
+// stopGuest shuts a guest down that keeps its VM, and destroys nothing.
+func (h Manager) stopGuest(ctx context.Context, dom *libvirt.Domain, spec bus.Group) error {
+	within := max(spec.ShutdownTimeout, offWithin)
+	if err := shutDown(ctx, h.Calls, dom, within); err != nil {
+		return err
+	}
+	active, err := dom.IsActive()
+	switch {
+	case err != nil:
+		return fmt.Errorf("see whether it is off: %w", err)
+	case active:
+		return fmt.Errorf("its guest did not shut down within %s", within)
+	}
+	return nil
 }
 
 // Park has a VM of the warm pool wait that was found running: its way there was cut off, or a person let it go on. One that
@@ -143,7 +153,8 @@ func (h Manager) HandOver(ctx context.Context, spec bus.Group, v VM, decision st
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := o.wake(ctx); err != nil {
+	o.slept = v.State == bus.StatePaused || v.State == bus.StateSaved
+	if err := h.wake(ctx, dom, v); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -216,27 +227,29 @@ func (o *handover) mark(ctx context.Context) error {
 	return nil
 }
 
-// wake has the VM run.
-func (o *handover) wake(ctx context.Context) error {
+// wake has a VM run that was laid down.
+func (h Manager) wake(ctx context.Context, dom *libvirt.Domain, v VM) error {
 	switch {
-	case o.vm.State == bus.StatePaused:
-		o.slept = true
-		if err := o.Calls.act(ctx, "resume", o.dom.Resume); err != nil {
-			return fmt.Errorf("resume %s: %w", o.vm.Name, err)
+	case v.State == bus.StatePaused:
+		if err := h.Calls.act(ctx, "resume", dom.Resume); err != nil {
+			return fmt.Errorf("resume %s: %w", v.Name, err)
 		}
-	case o.vm.State == bus.StateSaved:
-		o.slept = true
-		if err := o.Calls.act(ctx, "start", o.dom.Create); err != nil {
-			return fmt.Errorf("start %s from its saved memory: %w", o.vm.Name, err)
+	case v.State == bus.StateAsleep:
+		if err := h.Calls.act(ctx, "wake", func() error { return dom.PMWakeup(0) }); err != nil {
+			return fmt.Errorf("wake %s: %w", v.Name, err)
 		}
-	case o.vm.Off():
+	case v.State == bus.StateSaved:
+		if err := h.Calls.act(ctx, "start", dom.Create); err != nil {
+			return fmt.Errorf("start %s from its saved memory: %w", v.Name, err)
+		}
+	case v.Off():
 		// Its boot is busy as any; only this says so, as the one that its metadata has was long ago.
 		reboot := bus.Reboot{At: time.Now()}
-		if err := setElement(o.dom, bus.RebootKey, bus.RebootURI, reboot.XML()); err != nil {
-			return fmt.Errorf("note the boot of %s: %w", o.vm.Name, err)
+		if err := setElement(dom, bus.RebootKey, bus.RebootURI, reboot.XML()); err != nil {
+			return fmt.Errorf("note the boot of %s: %w", v.Name, err)
 		}
-		if err := o.Calls.act(ctx, "start", o.dom.Create); err != nil {
-			return fmt.Errorf("start %s: %w", o.vm.Name, err)
+		if err := h.Calls.act(ctx, "start", dom.Create); err != nil {
+			return fmt.Errorf("start %s: %w", v.Name, err)
 		}
 	}
 	return nil

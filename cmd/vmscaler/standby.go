@@ -10,19 +10,41 @@ import (
 )
 
 func standbyCommand(g *globals) *cobra.Command {
-	c := &vmVerb{g: g, verb: bus.VMStandby}
+	c := &standbyCmd{vmVerb: vmVerb{g: g, verb: bus.VMStandby}}
 	cmd := c.command(&cobra.Command{
-		Short: "Take one VM out of service for a while, and leave it running",
+		Short: "Take one VM out of service for a while: it runs on, or rests suspended or stopped",
 		Long: long(`
-Take one VM out of service, and leave it running: its remove hook runs, so that a load balancer sends it nothing more, and
-from then on it counts neither in the average nor as capacity; it is not scaled in, not repaired and not refreshed, whatever
-state it comes to be in. It counts to the group's max, as it is still the group's. Another VM takes its place, if max has
-room for it; with --keep-size=false none does, and the group wants one VM less.
+Take one VM out of service, and leave it running, or with --suspend paused, or with --stop shut down: its remove hook runs,
+so that a load balancer sends it nothing more, and from then on it counts neither in the average nor as capacity; it is not
+scaled in, not repaired and not refreshed, whatever state it comes to be in. It counts to the group's max, as it is still the
+group's. Another VM takes its place, if max has room for it; with --keep-size=false none does, and the group wants one VM
+less.
 ` + "`vmscaler resume VM`" + ` has it serve again.`),
-		Example: "  vmscaler standby web-2 --reason 'looking at its memory'\n  vmscaler standby web-2 --keep-size=false",
+		Example: "  vmscaler standby web-2 --reason 'looking at its memory'\n  vmscaler standby web-2 --keep-size=false\n" +
+			"  vmscaler standby web-2 --stop",
 	})
 	cmd.Flags().BoolVar(&c.query.KeepSize, "keep-size", true, "another takes its place")
+	cmd.Flags().BoolVar(&c.suspend, "suspend", false, "suspend it then: it keeps its memory, and does nothing")
+	cmd.Flags().BoolVar(&c.stop, "stop", false, "shut its guest down then: it takes disks alone")
+	cmd.MarkFlagsMutuallyExclusive("suspend", "stop")
+	cmd.RunE = checked(c.validate, c.run)
 	return cmd
+}
+
+// standbyCmd is the command standby.
+type standbyCmd struct {
+	vmVerb
+	suspend, stop bool
+}
+
+func (c *standbyCmd) validate(args []string) error {
+	switch {
+	case c.suspend:
+		c.query.Rest = bus.RestSuspend
+	case c.stop:
+		c.query.Rest = bus.RestStop
+	}
+	return c.vmVerb.validate(args)
 }
 
 func detachCommand(g *globals) *cobra.Command {
@@ -50,9 +72,10 @@ func resumeCommand(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Short: "Take back what was paused of a group, or have a VM serve again that stands by",
 		Long: long(`
-Take back what was paused of a group; without a scope all of it. Or have a VM serve again that stands by: it must be ready,
-pass the group's checks, and be let go on by its launch hook, as one that was just launched. The group wants one VM more
-from then on, as far as its max lets it; with --keep-size it keeps its size, and another VM may go for it.`),
+Take back what was paused of a group; without a scope all of it. Or have a VM serve again that stands by: one that is suspended
+or off is woken; it must be ready, pass the group's checks, and be let go on by its launch hook, as one that was just launched.
+The group wants one VM more from then on, as far as its max lets it; with --keep-size it keeps its size, and another VM may go
+for it.`),
 		Example: "  vmscaler resume web\n  vmscaler resume web repair\n  vmscaler resume web-2",
 	}
 	cmd.Use = "resume GROUP|VM [" + strings.Join(scopeNames(), "|") + "]..."

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +71,6 @@ func TestStandbyAndDetach(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.until("it is off", func() bool { return phase(first) == bus.PhaseStandby && p.sample.VMs[0].State == bus.StateShutoff })
-	w.refused([]string{"resume", first, "--nats-url", p.url}, "shut off", "start it")
 	p.kill()
 	p = start()
 	if err := dom.Create(); err != nil {
@@ -149,4 +149,43 @@ func TestStandbyAndDetach(t *testing.T) {
 		t.Errorf("its disk: %v", err)
 	}
 	w.refreshPool()
+}
+
+// TestRestingStandby: a VM that stands by is suspended, or shut down, and serves again as the same one when it is asked to.
+func TestRestingStandby(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start(w.config("min: 1\nmax: 2\npolicy:\n  lower: 0\n  upper: 99\n"))
+	p.untilReady(1)
+	name := p.sample.VMs[0].Name
+	uuid := w.uuids()[name]
+	is := func(phase bus.Phase, state bus.State) bool {
+		for _, vm := range p.sample.VMs {
+			if vm.Name == name {
+				return vm.Phase == phase && vm.State == state && (phase == bus.PhaseStandby || vm.Order == nil)
+			}
+		}
+		return false
+	}
+	for flag, state := range map[string]bus.State{"--suspend": bus.StatePaused, "--stop": bus.StateShutoff} {
+		w.must("scale", w.group, "2", "--nats-url", p.url)
+		p.until("two serve", func() bool { return p.decision.Inputs.Ready+p.decision.Inputs.Warming == 2 })
+		w.must("standby", name, flag, "--keep-size=false", "--nats-url", p.url)
+		p.until("it rests", func() bool { return is(bus.PhaseStandby, state) })
+		p.until("it says so", func() bool {
+			return slices.ContainsFunc(p.all, func(e bus.Event) bool {
+				return e.VM == name && e.Event == bus.EventStandby &&
+					strings.HasSuffix(e.Sentence, "rests: "+strings.TrimPrefix(flag, "--"))
+			})
+		})
+		if out := w.must("resume", name, "--nats-url", p.url); !strings.Contains(out, "it is woken") {
+			t.Errorf("resume says %q", out)
+		}
+		p.until("it serves again", func() bool { return is(bus.PhaseReady, bus.StateRunning) })
+		if w.uuids()[name] != uuid {
+			t.Errorf("%s is another one", name)
+		}
+	}
+	w.refused([]string{"standby", name, "--suspend", "--stop", "--nats-url", p.url}, "suspend", "stop")
+	p.stop()
 }

@@ -240,8 +240,8 @@ func events(all []bus.Event) (words []string) {
 	return words
 }
 
-// TestWarmPoolOfBothKinds: of two VMs that wait one is paused and the other off. The paused one serves first and another is made in
-// its place, also by a program that was killed meanwhile; then the other boots.
+// TestWarmPoolOfBothKinds: of two VMs that wait one is paused and the other off. The paused one serves first and another is made
+// in its place, also by a program that was killed meanwhile; then the other boots.
 func TestWarmPoolOfBothKinds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
