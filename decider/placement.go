@@ -27,8 +27,11 @@ type candidates []*candidate
 func candidatesOf(spec bus.Group, obs Observation) candidates {
 	all := make(candidates, 0, len(obs.Hosts))
 	for _, h := range obs.Hosts {
-		hash := sha256.Sum256([]byte(spec.Name + "/" + string(h.ID)))
-		c := &candidate{HostObservation: h, vms: h.kept(), hash: binary.BigEndian.Uint64(hash[:])}
+		c := &candidate{HostObservation: h, vms: h.kept()}
+		if len(obs.Hosts) > 1 {
+			hash := sha256.Sum256([]byte(spec.Name + "/" + string(h.ID)))
+			c.hash = binary.BigEndian.Uint64(hash[:])
+		}
 		switch {
 		case h.Order != nil:
 			c.why = "a person wants no new VM there"

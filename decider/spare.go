@@ -23,6 +23,9 @@ func risk(spec bus.Group, obs Observation) string {
 // places for min, where there is one host, and where it is not known how much room they have. What hosts keep free by their own
 // config is not known here, so that there may be a little less.
 func short(spec bus.Group, obs Observation) string {
+	if len(obs.Hosts) < 2 {
+		return ""
+	}
 	all := candidatesOf(spec, obs)
 	var largest *candidate
 	for _, c := range all {
@@ -30,7 +33,7 @@ func short(spec bus.Group, obs Observation) string {
 			largest = c
 		}
 	}
-	if largest == nil || len(all) < 2 || largest.vms == 0 {
+	if largest == nil || largest.vms == 0 {
 		return ""
 	}
 	places := 0

@@ -42,19 +42,36 @@ func (w *Warmup) See(spec bus.Group, boots BootTimes, obs Observation) {
 	if w.Template != spec.Template {
 		*w = Warmup{Template: spec.Template}
 	}
-	before := w.vms
-	w.vms = make(map[string]settling, len(before))
+	before, changed, seen := w.vms, map[string]settling{}, 0
 	low := (spec.Policy.LowerPercent + spec.Policy.UpperPercent) / 2
 	for _, h := range obs.Hosts {
-		for _, vm := range h.VMs {
-			s := before[vm.UUID]
-			if since := bootEnd(vm); !s.since.Equal(since) {
+		for i := range h.VMs {
+			vm := &h.VMs[i]
+			was, known := before[vm.UUID]
+			s := was
+			if since := bootEnd(*vm); !s.since.Equal(since) {
 				s = settling{since: since}
 			}
 			if vm.Phase.Serves() && vm.State == bus.StateRunning && !s.rested {
-				w.settle(&s, vm, boots, h.Time, low)
+				w.settle(&s, *vm, boots, h.Time, low)
 			}
-			w.vms[vm.UUID] = s
+			if seen++; !known || s != was {
+				changed[vm.UUID] = s
+			}
+		}
+	}
+	if len(changed) == 0 && seen == len(before) {
+		return // as in most evaluations
+	}
+	w.vms = make(map[string]settling, seen) // the state before this one has the other
+	for _, h := range obs.Hosts {
+		for i := range h.VMs {
+			uuid := h.VMs[i].UUID
+			if s, is := changed[uuid]; is {
+				w.vms[uuid] = s
+			} else {
+				w.vms[uuid] = before[uuid]
+			}
 		}
 	}
 }

@@ -69,6 +69,8 @@ type Fleet struct {
 	random  *rand.Rand
 	sum     float64 // of the ready VMs' readings since the last decision
 	n       int
+	seen    []bus.VM  // of the last observation
+	means   []float64 // what its VMs used
 }
 
 type vm struct {
@@ -218,18 +220,18 @@ func (f *Fleet) reading(now time.Time) policy.Reading {
 	return r
 }
 
-// observation is what the decider sees.
+// observation is what the decider sees; it holds until the next one.
 func (f *Fleet) observation(now time.Time) decider.Observation {
-	h := decider.HostObservation{Name: "sim", Time: now, VMs: make([]bus.VM, len(f.vms))}
+	f.seen, f.means = slices.Grow(f.seen[:0], len(f.vms)), slices.Grow(f.means[:0], len(f.vms))
 	for i := range f.vms {
 		v := &f.vms[i]
-		h.VMs[i] = v.VM
+		f.seen, f.means = append(f.seen, v.VM), append(f.means, v.sum/float64(v.n))
 		if v.n > 0 {
-			mean := v.sum / float64(v.n)
-			h.VMs[i].CPUPercent = &mean
+			f.seen[i].CPUPercent = &f.means[i]
 		}
 		v.sum, v.n = 0, 0
 	}
+	h := decider.HostObservation{Name: "sim", Time: now, VMs: f.seen}
 	return decider.Observation{Hosts: []decider.HostObservation{h}, Fresh: 1}
 }
 
