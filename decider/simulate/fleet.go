@@ -115,7 +115,11 @@ func (f *Fleet) create() {
 // step moves the fleet to a second, and returns how many VMs serve.
 func (f *Fleet) step(second int) (ready int) {
 	f.second = second
-	f.vms = slices.DeleteFunc(f.vms, func(v vm) bool { return v.fails && v.ready <= second })
+	for i := len(f.vms) - 1; i >= 0; i-- {
+		if f.vms[i].fails && f.vms[i].ready <= second {
+			f.vms = slices.Delete(f.vms, i, i+1)
+		}
+	}
 	for i := range f.vms {
 		v := &f.vms[i]
 		if v.ready > second {
