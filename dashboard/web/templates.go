@@ -20,8 +20,11 @@ type TemplateState struct {
 	Changed       *time.Time `json:"changed,omitempty"`
 }
 
-// templatesFor is how long what libvirt says of templates is repeated to all who ask.
-const templatesFor = 30 * time.Second
+// How long what libvirt says of templates is repeated to all who ask, and that it could not be asked.
+const (
+	templatesFor  = 30 * time.Second
+	noTemplateFor = 2 * time.Second
+)
 
 // templates are what libvirt has said last. At most one question is on its way.
 type templates struct {
@@ -62,7 +65,11 @@ func (s *Server) askTemplates(ctx context.Context) *templatesAnswer {
 	if a := s.templates.asked; a != nil {
 		select {
 		case <-a.done:
-			if now.Sub(a.at) < templatesFor {
+			repeated := templatesFor
+			if a.err != nil {
+				repeated = noTemplateFor
+			}
+			if now.Sub(a.at) < repeated {
 				return a
 			}
 		default:

@@ -41,4 +41,12 @@ func TestListTemplates(t *testing.T) {
 	if code, body := s.get(apiPath + "/templates"); code != 500 || !strings.Contains(body, "libvirt is away") || asked.Load() != 2 {
 		t.Errorf("later: %d %s, asked %d times", code, body, asked.Load())
 	}
+	fails.Store(false)
+	if code, _ := s.get(apiPath + "/templates"); code != 500 || asked.Load() != 2 {
+		t.Errorf("at once after a failure: %d, asked %d times, want the same said again", code, asked.Load())
+	}
+	later.Add(int64(noTemplateFor / time.Second))
+	if code, _ := s.get(apiPath + "/templates"); code != 200 || asked.Load() != 3 {
+		t.Errorf("soon after a failure: %d, asked %d times, want them asked again", code, asked.Load())
+	}
 }
