@@ -9,12 +9,17 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
-// connections are those that are open, at most so many. Where one more comes, the oldest goes that has nothing asked for: who
-// opens many and never completes a request keeps no other one out.
+// slowAfter is for how long a client may leave an answer unread before another may have its place.
+const slowAfter = 2 * time.Second
+
+// connections are those that are open, at most so many. Where one more comes, the oldest goes that has nothing asked for, or does
+// not read its answer: who opens many and never completes a request, or an answer, keeps no other one out.
 type connections struct {
 	most int
+	now  func() time.Time
 
 	mu    sync.Mutex
 	count int // so far, which orders them
@@ -25,13 +30,19 @@ type connections struct {
 type connection struct {
 	from    string // its address, without the port
 	number  int
-	serving int // requests that are complete and not answered yet
+	serving int       // requests that are complete and not answered yet
+	writing time.Time // since when a piece of an answer is being taken; zero: none is
+}
+
+// spare reports whether it may go at a moment where there are too many.
+func (c *connection) spare(now time.Time) bool {
+	return c.serving == 0 || !c.writing.IsZero() && now.Sub(c.writing) >= slowAfter
 }
 
 type connectionKey struct{}
 
 func newConnections(most int) *connections {
-	return &connections{most: most, open: map[net.Conn]*connection{}}
+	return &connections{most: most, now: time.Now, open: map[net.Conn]*connection{}}
 }
 
 // add takes a new one, and closes another or itself where there are too many. It is a [http.Server]'s ConnContext.
@@ -55,20 +66,20 @@ func (c *connections) add(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connectionKey{}, added)
 }
 
-// victim is the one that goes: the oldest that has nothing asked for, of the address that has most of these.
+// victim is the one that goes: the oldest that has nothing asked for or does not read, of the address that has most of these.
 func (c *connections) victim() (victim net.Conn) {
-	idle := map[string]int{}
+	spare, now := map[string]int{}, c.now()
 	for _, open := range c.open {
-		if open.serving == 0 {
-			idle[open.from]++
+		if open.spare(now) {
+			spare[open.from]++
 		}
 	}
 	for conn, open := range c.open {
-		if open.serving > 0 {
+		if !open.spare(now) {
 			continue
 		}
 		chosen := c.open[victim]
-		if chosen == nil || cmp.Or(idle[chosen.from]-idle[open.from], open.number-chosen.number) < 0 {
+		if chosen == nil || cmp.Or(spare[chosen.from]-spare[open.from], open.number-chosen.number) < 0 {
 			victim = conn
 		}
 	}
@@ -110,8 +121,24 @@ func (c *connections) serve(next http.Handler) http.Handler {
 			with := *r
 			with.Body, r = &wholeBody{r.Body, begin}, &with
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(&takenWriter{w, c, open}, r)
 	})
+}
+
+// takenWriter is an answer, and notes for how long the client takes for each piece of it.
+type takenWriter struct {
+	http.ResponseWriter
+	all  *connections
+	open *connection
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *takenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *takenWriter) Write(p []byte) (int, error) {
+	w.all.writes(w.open, w.all.now())
+	defer w.all.writes(w.open, time.Time{})
+	return w.ResponseWriter.Write(p)
 }
 
 // wholeBody is that of a request, and tells when all of it was read.
@@ -126,6 +153,12 @@ func (b *wholeBody) Read(p []byte) (int, error) {
 		b.complete()
 	}
 	return n, err
+}
+
+func (c *connections) writes(open *connection, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	open.writing = since
 }
 
 func (c *connections) served(open *connection, n int) {

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/dashboard/model/modeltest"
 )
 
 // Who never completes a request keeps nobody out.
@@ -78,6 +81,54 @@ func TestOldestConnectionGoes(t *testing.T) {
 			t.Errorf("connection %d: closed %t", i, conn.closed)
 		}
 	}
+}
+
+// Who asks for answers and does not read them keeps nobody out.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	var later atomic.Int64
+	c := newConnections(2)
+	c.now = func() time.Time { return modeltest.At(float64(later.Load())) }
+	site := httptest.NewUnstartedServer(c.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			_, _ = w.Write(make([]byte, 64<<20))
+		}
+	})))
+	site.Config.ConnContext, site.Config.ConnState = c.add, c.changed
+	site.Start()
+	defer site.Close() // last, as it waits for the answers
+	for range 2 {
+		conn, err := net.Dial("tcp", site.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n") // and reads nothing
+	}
+	writing := func() (n int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, open := range c.open {
+			if !open.writing.IsZero() {
+				n++
+			}
+		}
+		return n
+	}
+	for deadline := time.Now().Add(time.Minute); writing() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d answers are being written, want 2", writing())
+		}
+	}
+	if resp, err := http.Get(site.URL); err == nil {
+		_ = resp.Body.Close()
+		t.Error("a third one was let in while two answers have just begun to be read")
+	}
+	later.Add(int64(slowAfter / time.Second))
+	resp, err := http.Get(site.URL)
+	if err != nil {
+		t.Fatalf("a third one, beside two that do not read: %v", err)
+	}
+	_ = resp.Body.Close()
 }
 
 // addressed is a connection from somewhere.

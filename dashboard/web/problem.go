@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
@@ -19,6 +22,8 @@ type RequestProblem struct {
 	Reason Reason `json:"reason"`
 	// Refusal is why a request for one VM is refused.
 	Refusal bus.Refusal `json:"refusal,omitempty"`
+	// after is in what time to ask again, for the header Retry-After; 0 is not known.
+	after time.Duration
 }
 
 // Reason is what kind of problem it is.
@@ -56,6 +61,13 @@ func (p *RequestProblem) Error() string { return p.Detail }
 func problem(reason Reason, format string, args ...any) *RequestProblem {
 	status := reason.status()
 	return &RequestProblem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...), Reason: reason}
+}
+
+// busyFor is the problem that something is too busy, for so long.
+func busyFor(after time.Duration, format string, args ...any) *RequestProblem {
+	p := problem(ReasonBusy, format, args...)
+	p.after = after
+	return p
 }
 
 func (r Reason) status() int {
@@ -135,6 +147,9 @@ func (p *RequestProblem) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if p.after > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.after.Seconds()))))
 	}
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)

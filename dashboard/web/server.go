@@ -58,7 +58,7 @@ type Server struct {
 	// histories has an element for each that reads the history.
 	histories   chan struct{}
 	streams     chan struct{} // the same for pages that are open
-	replays     chan struct{} // the same for pasts that are replayed
+	replays     replays
 	views       views
 	templates   templates
 	listenAgain time.Duration // between two tries to get its address
@@ -83,7 +83,7 @@ type Bus struct {
 func New(c Config) *Server {
 	s := &Server{
 		c: c, model: model.New(c.Now(), sizes), histories: make(chan struct{}, historiesAtOnce), listenAgain: 5 * time.Second,
-		streams: make(chan struct{}, streamsAtMost), replays: make(chan struct{}, 1),
+		streams: make(chan struct{}, streamsAtMost), replays: replays{answers: map[string]replayAnswer{}},
 	}
 	s.exporter = metrics.NewExporter(c.PerVM, s.read)
 	s.Waiting("it has no bus yet")
