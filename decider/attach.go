@@ -70,11 +70,11 @@ func (o Observation) has(a bus.Attachment) bool {
 // Arrived is what becomes of a group of which a domain is a VM now that was to be attached: it wants one VM more, unless its size
 // was to be kept. It reports whether there is one.
 func Arrived(spec bus.Group, st State, obs Observation, newest bus.Decision, now time.Time) (bus.Decision, State, bool) {
-	s := look(spec, st, obs, now)
 	i := slices.IndexFunc(st.Attach, obs.has)
 	if i < 0 || !st.HasSample {
 		return newest, st, false
 	}
+	s := look(spec, st, obs, now)
 	arrived, next := st.Attach[i], st
 	next.Attach = slices.Delete(slices.Clone(st.Attach), i, i+1)
 	if arrived.KeepSize || st.Desired >= s.spec.Max {

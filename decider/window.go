@@ -286,16 +286,17 @@ func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 			ID: id, Name: h.sample.Host, Time: h.sample.Time, Quiet: now.Sub(h.arrived), Collector: h.sample.Instance,
 			Load: h.sample.HostLoad,
 		}
-		ho.VMs = h.observed(func(uuid string) bool {
-			if owner == nil {
-				return true
-			}
+		counts := func(uuid string) bool {
 			its := owner[uuid] == id
 			if its {
 				delete(owner, uuid) // a list with a VM twice has it once
 			}
 			return its
-		})
+		}
+		if owner == nil {
+			counts = nil
+		}
+		ho.VMs = h.observed(counts)
 		switch {
 		case silent(h):
 			ho.Trouble = Silent
@@ -319,14 +320,18 @@ func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	return o
 }
 
-// observed are the VMs of a host that count, with the means of their readings.
+// observed are the VMs of a host that count, with the means of their readings. They are those of the sample itself, which nobody
+// changes, where that is all that there is to say.
 func (h *hostWindow) observed(counts func(uuid string) bool) []bus.VM {
-	if len(h.sample.VMs) == 0 {
+	switch {
+	case len(h.sample.VMs) == 0:
 		return nil
+	case counts == nil && h.readOnce():
+		return h.sample.VMs
 	}
 	vms, means := make([]bus.VM, 0, len(h.sample.VMs)), make([]float64, len(h.sample.VMs))
 	for i := range h.sample.VMs {
-		if !counts(h.sample.VMs[i].UUID) {
+		if counts != nil && !counts(h.sample.VMs[i].UUID) {
 			continue
 		}
 		vms = append(vms, h.sample.VMs[i])
@@ -338,6 +343,20 @@ func (h *hostWindow) observed(counts func(uuid string) bool) []bus.VM {
 		}
 	}
 	return vms
+}
+
+// readOnce reports whether the sample's own readings are the means.
+func (h *hostWindow) readOnce() bool {
+	for i := range h.sample.VMs {
+		cpu := h.sample.VMs[i].CPUPercent
+		switch {
+		case cpu == nil && i < len(h.cpu) && h.cpu[i].n > 0:
+			return false
+		case cpu != nil && (i >= len(h.cpu) || h.cpu[i].n != 1 || *cpu > 100 || *cpu < 0):
+			return false
+		}
+	}
+	return true
 }
 
 // owners are the hosts that have each VM, by its UUID, and what is said of those that show one which another shows, too: it
