@@ -77,17 +77,17 @@ func (c *fleetCmd) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	endProfile, err := startProfile(c.pprof)
+	profile, err := startProfile(c.pprof)
 	if err != nil {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
 	fmt.Fprintf(stderr, "simulating %d hosts with %d VMs each\n", c.plan.Hosts, c.plan.VMs)
 	stop := func() {}
-	r, err := fleetload.Run(cmd.Context(), c.plan, func() { stop = showElapsed(stderr, c.plan.Length) },
-		quiet(log))
+	hooks := fleetload.Hooks{Begins: func() { stop = showElapsed(stderr, c.plan.Length) }, Ends: profile.heap}
+	r, err := fleetload.Run(cmd.Context(), c.plan, hooks, quiet(log))
 	stop()
-	if err := errors.Join(err, endProfile()); err != nil {
+	if err := errors.Join(err, profile.end()); err != nil {
 		return err
 	}
 	if !c.output.ForPeople() {
@@ -139,30 +139,53 @@ func showElapsed(stderr io.Writer, length time.Duration) (stop func()) {
 	return func() { close(quit); <-done }
 }
 
-// startProfile begins a CPU profile in a folder; end writes it, and what lives of the heap. With "" there is none.
-func startProfile(dir string) (end func() error, err error) {
+// profile is of the CPU from its start to its end, and of the heap at some time between. Its zero value is none.
+type profile struct {
+	dir string
+	cpu *os.File
+	err error // of the heap
+}
+
+// startProfile begins a profile that is written to a folder; "" is none.
+func startProfile(dir string) (p profile, err error) {
 	if dir == "" {
-		return func() error { return nil }, nil
+		return p, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("--pprof: %w", err)
+		return p, fmt.Errorf("--pprof: %w", err)
 	}
-	cpu, err := os.Create(filepath.Join(dir, "cpu.pprof"))
-	if err != nil {
-		return nil, fmt.Errorf("--pprof: %w", err)
+	p.dir = dir
+	if p.cpu, err = os.Create(filepath.Join(dir, "cpu.pprof")); err != nil {
+		return p, fmt.Errorf("--pprof: %w", err)
 	}
-	heap, err := os.Create(filepath.Join(dir, "heap.pprof"))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("--pprof: %w", err), cpu.Close())
+	if err := pprof.StartCPUProfile(p.cpu); err != nil {
+		return p, errors.Join(fmt.Errorf("--pprof: %w", err), p.cpu.Close())
 	}
-	if err := pprof.StartCPUProfile(cpu); err != nil {
-		return nil, errors.Join(fmt.Errorf("--pprof: %w", err), cpu.Close(), heap.Close())
+	return p, nil
+}
+
+// heap writes what lives of the heap now.
+func (p *profile) heap() {
+	if p.dir == "" {
+		return
 	}
-	return func() error {
-		pprof.StopCPUProfile()
+	f, err := os.Create(filepath.Join(p.dir, "heap.pprof"))
+	if err == nil {
 		runtime.GC()
-		return errors.Join(pprof.WriteHeapProfile(heap), heap.Close(), cpu.Close())
-	}, nil
+		err = errors.Join(pprof.WriteHeapProfile(f), f.Close())
+	}
+	p.err = err
+}
+
+func (p *profile) end() error {
+	if p.dir == "" {
+		return nil
+	}
+	pprof.StopCPUProfile()
+	if err := errors.Join(p.err, p.cpu.Close()); err != nil {
+		return fmt.Errorf("--pprof: %w", err)
+	}
+	return nil
 }
 
 func printFleet(out io.Writer, r fleetload.Report) error {

@@ -46,10 +46,10 @@ func TestRun(t *testing.T) {
 	plan := Plan{Hosts: 10, VMs: 5, Groups: 2, Connections: 3, Interval: 200 * time.Millisecond, Length: time.Second}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	begun := false
-	r, err := Run(ctx, plan, func() { begun = true }, zerolog.Nop())
-	if err != nil || !begun {
-		t.Fatalf("got %v, want a report, and to hear that the measuring began: %v", err, begun)
+	begun, ended := false, false
+	r, err := Run(ctx, plan, Hooks{func() { begun = true }, func() { ended = true }}, zerolog.Nop())
+	if err != nil || !begun || !ended {
+		t.Fatalf("got %v, want a report, and to hear that the measuring began and was over: %v, %v", err, begun, ended)
 	}
 	switch {
 	case r.Samples < plan.Hosts || r.Taken != r.Samples:
@@ -73,11 +73,11 @@ func TestRun(t *testing.T) {
 func TestRunIsInterrupted(t *testing.T) {
 	plan := Plan{Hosts: 2, VMs: 1, Connections: 1, Interval: 200 * time.Millisecond, Length: time.Hour}
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := Run(ctx, plan, cancel, zerolog.Nop())
+	r, err := Run(ctx, plan, Hooks{cancel, func() {}}, zerolog.Nop())
 	if err != nil || r.Hosts != 2 {
 		t.Errorf("got %+v, %v, want what was measured until then", r, err)
 	}
-	if _, err := Run(ctx, plan, nil, zerolog.Nop()); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, plan, Hooks{}, zerolog.Nop()); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it is interrupted before it began", err)
 	}
 }
