@@ -24,15 +24,19 @@ import (
 
 // The ways to learn the CPU use of VMs that BenchmarkSample compares, and how often each is taken in one round.
 const (
-	wayPass = iota // the collector's tick: list, metadata, info, the host's load, and the message
-	waySlow        // what the collector reads beside the tick every few seconds
-	wayBulk        // one call for the CPU counters of all domains
-	wayFork        // virsh domstats twice for each VM
+	wayPass     = iota // the collector's tick: list, metadata, info, the host's load, and the message
+	waySlow            // what the collector reads beside the tick every few seconds
+	wayBulk            // one call for the CPU counters of all domains
+	wayFork            // virsh domstats twice for each VM
+	wayForkBulk        // virsh domstats of all VMs, twice
+	wayStat            // pread of /proc/PID/stat of each VM
+	wayGroup           // pread of the file of its cgroup
 
 	passesPerRound = 20
 	slowsPerRound  = 5
 	bulksPerRound  = 10
 	forksPerRound  = 5
+	readsPerRound  = 2000
 )
 
 // cost is the price of one CPU figure of one VM.
@@ -43,7 +47,7 @@ type cost struct {
 func (c cost) cpu() float64 { return float64(c.client + c.server) }
 
 // costs are the rounds' costs at one number of VMs, by way.
-type costs [wayFork + 1][]cost
+type costs [wayGroup + 1][]cost
 
 // BenchmarkSample compares, side by side in each round, what one CPU figure of one VM costs: by the collector, by
 // the bulk call for statistics, and by a shell loop that runs virsh twice for each VM with a second of sleep in
@@ -60,6 +64,7 @@ func BenchmarkSample(b *testing.B) {
 		r.grow(n)
 		all[n] = new(costs)
 		b.Run(fmt.Sprintf("VMs=%d", n), func(b *testing.B) {
+			r.stats, r.groups = r.kernelFiles(b)
 			r.round(b, new(costs)) // the first of anything is slower
 			for b.Loop() {
 				r.round(b, all[n])
@@ -68,6 +73,7 @@ func BenchmarkSample(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // a round is no unit of interest
 			b.ReportMetric(all[n].ratio(wayBulk, cpu), "x-cpu-bulk-call")
 			b.ReportMetric(all[n].ratio(wayFork, cpu), "x-cpu-virsh")
+			all[n].addFigures(b, fmt.Sprintf("one reading of one of %d VMs", n), n)
 		})
 		if len(all[n][waySlow]) > 0 {
 			sizes = append(sizes, n)
@@ -93,6 +99,8 @@ type rig struct {
 	running   []runningVM
 	others    int      // domains that are not the benchmark's
 	servers   []string // process ids
+	stats     []kernelFile
+	groups    []kernelFile
 }
 
 func newRig(b *testing.B) *rig {
@@ -235,6 +243,28 @@ func (r *rig) round(b *testing.B, to *costs) {
 		}
 		return samples
 	}))
+	to[wayForkBulk] = append(to[wayForkBulk], r.measure(func() int {
+		for range 2 {
+			virsh := exec.Command("virsh", append([]string{"-c", r.uri, "domstats", "--cpu-total"}, r.vms...)...)
+			if err := virsh.Run(); err != nil {
+				b.Fatalf("%s: %s", virsh, err)
+			}
+		}
+		return len(r.vms)
+	}))
+	for way, files := range map[int][]kernelFile{wayStat: r.stats, wayGroup: r.groups} {
+		if len(files) < len(r.vms) {
+			continue
+		}
+		to[way] = append(to[way], r.measure(func() int {
+			for range readsPerRound {
+				for _, k := range files {
+					k.read(b)
+				}
+			}
+			return readsPerRound * len(files)
+		}))
+	}
 	to[waySlow] = append(to[waySlow], r.measure(func() int {
 		for range slowsPerRound {
 			if s := readSlow(r.conn, &slowRound{started: time.Now()}, r.running, r.pool, true); s.err != nil || len(s.vms) != len(r.vms) {

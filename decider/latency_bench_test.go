@@ -14,6 +14,7 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/bus/server"
+	"github.com/vmscaler/vmscaler/internal/figures"
 )
 
 // BenchmarkSampleToDecision is the time from publishing a sample to having the decision that it leads to: encoding,
@@ -21,9 +22,18 @@ import (
 // credentials. "floor" is a bare NATS message there and back over the same kind of connection.
 func BenchmarkSampleToDecision(b *testing.B) {
 	for _, kind := range []string{"in-process", "tcp"} {
-		b.Run(kind+"/floor", func(b *testing.B) { report(b, floor(b, kind == "tcp")) })
 		for _, vms := range []int{10, 100, 1000} {
-			b.Run(fmt.Sprintf("%s/%d-vms", kind, vms), func(b *testing.B) { report(b, decided(b, kind == "tcp", vms)) })
+			what := fmt.Sprintf("sample to decision, %d VMs, %s", vms, kind)
+			add := func(b *testing.B, way string, role figures.Kind, took quantiles) {
+				figures.Add(b, figures.Way{Figure: what + ", p50", Way: way, Kind: role, Unit: "µs", Values: took.p50},
+					figures.Way{Figure: what + ", p99", Way: way, Kind: role, Unit: "µs", Values: took.p99})
+			}
+			b.Run(fmt.Sprintf("%s/%d-vms", kind, vms), func(b *testing.B) {
+				add(b, "encoded, sent, decided, sent, decoded", figures.Ours, report(b, decided(b, kind == "tcp", vms)))
+			})
+			b.Run(fmt.Sprintf("%s/floor-%d-vms", kind, vms), func(b *testing.B) {
+				add(b, "NATS, the same bytes there and back", figures.Limit, report(b, floor(b, kind == "tcp", vms)))
+			})
 		}
 	}
 }
@@ -31,8 +41,11 @@ func BenchmarkSampleToDecision(b *testing.B) {
 // rounds is how often one iteration of a benchmark goes there and back, for the quantiles.
 const rounds = 200
 
+// quantiles are those of each iteration, in µs.
+type quantiles struct{ p50, p99 []float64 }
+
 // report measures rounds of trip and reports their quantiles.
-func report(b *testing.B, trip func(n int)) {
+func report(b *testing.B, trip func(n int)) (each quantiles) {
 	b.Helper()
 	for n := range rounds { // until connections and heap are warm
 		trip(n)
@@ -46,15 +59,27 @@ func report(b *testing.B, trip func(n int)) {
 			took = append(took, time.Since(start))
 			n++
 		}
+		one := slices.Sorted(slices.Values(took[len(took)-rounds:]))
+		each.p50 = append(each.p50, float64(one[rounds/2].Nanoseconds())/1000)
+		each.p99 = append(each.p99, float64(one[rounds*99/100].Nanoseconds())/1000)
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
 	b.ReportMetric(0, "ns/op") // of all rounds together: it says nothing
+	return each
 }
 
-func floor(b *testing.B, tcp bool) func(int) {
+// floor sends as many bytes there as a sample has, and back as a decision has.
+func floor(b *testing.B, tcp bool, vms int) func(int) {
 	b.Helper()
+	sample := sampleFor(spec(), vms)
+	sample.Time = time.Now()
+	body, err := bus.Encode(&sample, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const decision = 1000
 	ns, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoSigs: true, NoLog: true})
 	if err != nil {
 		b.Fatal(err)
@@ -77,7 +102,7 @@ func floor(b *testing.B, tcp bool) func(int) {
 		return nc
 	}
 	here, there, back := connect(), connect(), make(chan *nats.Msg, 1)
-	if _, err := there.Subscribe("there", func(m *nats.Msg) { _ = there.Publish("back", m.Data) }); err != nil {
+	if _, err := there.Subscribe("there", func(m *nats.Msg) { _ = there.Publish("back", m.Data[:decision]) }); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := here.ChanSubscribe("back", back); err != nil {
@@ -87,7 +112,7 @@ func floor(b *testing.B, tcp bool) func(int) {
 		b.Fatal(err)
 	}
 	return func(int) {
-		if err := here.Publish("there", []byte("x")); err != nil {
+		if err := here.Publish("there", body); err != nil {
 			b.Fatal(err)
 		}
 		<-back
@@ -129,18 +154,7 @@ func decided(b *testing.B, tcp bool, vms int) func(int) {
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
 	b.Cleanup(func() { cancel(); <-done })
-	cpu := 50.0
-	sample := bus.Sample{V: bus.Version, Group: group.Name, HostID: "kvm1", Host: "kvm1", Instance: "c", SpecHash: group.Hash()}
-	start := time.Now()
-	for i := range vms {
-		sample.VMs = append(sample.VMs, bus.VM{
-			Name: fmt.Sprintf(
-				"web-%d",
-				i+1,
-			), UUID: fmt.Sprintf("5f4f1f0e-4f0e-4c3a-9f6e-%012d", i), State: bus.StateRunning, Phase: bus.PhaseReady,
-			CPUPercent: &cpu, VCPUs: 1, MemoryMiB: 256, Created: start.Add(-time.Hour), PhaseSince: start.Add(-time.Hour),
-		})
-	}
+	sample, start := sampleFor(group, vms), time.Now()
 	send := func(n int) {
 		sample.Time = start.Add(time.Duration(n) * time.Millisecond)
 		if err := collector.Publish(&sample); err != nil {
@@ -158,4 +172,21 @@ func decided(b *testing.B, tcp bool, vms int) func(int) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// sampleFor is a sample of so many VMs, without its time.
+func sampleFor(group bus.Group, vms int) bus.Sample {
+	cpu := 50.0
+	sample := bus.Sample{V: bus.Version, Group: group.Name, HostID: "kvm1", Host: "kvm1", Instance: "c", SpecHash: group.Hash()}
+	start := time.Now()
+	for i := range vms {
+		sample.VMs = append(sample.VMs, bus.VM{
+			Name: fmt.Sprintf(
+				"web-%d",
+				i+1,
+			), UUID: fmt.Sprintf("5f4f1f0e-4f0e-4c3a-9f6e-%012d", i), State: bus.StateRunning, Phase: bus.PhaseReady,
+			CPUPercent: &cpu, VCPUs: 1, MemoryMiB: 256, Created: start.Add(-time.Hour), PhaseSince: start.Add(-time.Hour),
+		})
+	}
+	return sample
 }
