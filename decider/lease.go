@@ -24,6 +24,9 @@ func (s situation) lease(d *bus.Decision, next Standings) {
 			break
 		}
 		for i, h := range hosts {
+			if h.State == bus.HostLost { // it makes none, and what others replace of it takes none of their room
+				continue
+			}
 			if more := wants(h, d.Shares[h.ID]) - most[i]; more > 0 {
 				given := min(more, max(room, 0))
 				most[i], room, short = most[i]+given, room-given, short || given < more

@@ -58,6 +58,17 @@ func TestLease(t *testing.T) {
 			map[bus.HostID]bus.Share{"a": {}, "b": {VMs: 5}}, hosts{"a": 0, "b": 6}, hosts{"a": 3, "b": 6},
 		},
 		{
+			"also from the host that comes first, of which VMs are seen to be replaced",
+			[]HostObservation{
+				changed(place("a", 0, 0, 0), func(h *HostObservation) {
+					h.Trouble, h.State, h.Gone = Silent, bus.HostLost, place("a", 3, 0, 0).VMs
+				}),
+				place("b", 2, 0, 0),
+			},
+			hosts{"a": 3, "b": 3}, nil, 0,
+			map[bus.HostID]bus.Share{"a": {VMs: 3}, "b": {VMs: 5}}, hosts{"a": 0, "b": 6}, hosts{"a": 3, "b": 6},
+		},
+		{
 			"VMs that serve come before the warm pool of another host",
 			[]HostObservation{place("a", 2, 0, 0), place("b", 2, 0, 0)}, hosts{}, nil, 0,
 			map[bus.HostID]bus.Share{"a": {VMs: 2, Warm: 2}, "b": {VMs: 4}}, hosts{"a": 2, "b": 4}, hosts{"a": 2, "b": 4},
