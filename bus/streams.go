@@ -26,4 +26,6 @@ func HistorySubjects() []string {
 const (
 	StateBucket = "vmscaler-state"
 	LockBucket  = "vmscaler-lock"
+	// AgentsBucket is, in a cluster, which hosts may have an agent. No role may read or write it.
+	AgentsBucket = "vmscaler-agents"
 )

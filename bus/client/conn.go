@@ -16,6 +16,7 @@ import (
 )
 
 // ServerName lets a stage recognize an embedded server, with the permissions of [bus.Roles].
+// One of a cluster has its own name after it.
 const ServerName = "vmscaler-bus"
 
 // PingInterval is after how much silence a client and the embedded server ask each other for a sign of life, PingsOutstanding how
@@ -204,7 +205,13 @@ func (c *Conn) Trouble() error {
 
 // Embedded reports whether the server is an embedded one of this program, which has the permissions of [Roles] and makes
 // the history itself.
-func (c *Conn) Embedded() bool { return c.nc.ConnectedServerName() == ServerName }
+func (c *Conn) Embedded() bool {
+	name, found := strings.CutPrefix(c.nc.ConnectedServerName(), ServerName)
+	return found && (name == "" || strings.HasPrefix(name, "-"))
+}
+
+// Clustered reports whether the server is one of several embedded ones that are one bus, each of which keeps all that is kept.
+func (c *Conn) Clustered() bool { return c.Embedded() && c.nc.ConnectedClusterName() != "" }
 
 // Drop records that a message was discarded: a line in the log, if there are not too many of its kind, and the counter that
 // the stage's health shows.

@@ -40,6 +40,10 @@ type kvLock struct {
 	life time.Duration
 }
 
+// errNoLockYet is that a cluster has not made what it keeps yet. It is no ErrNoStore, by which a decider would lead without a
+// lock, beside those of other members.
+var errNoLockYet = errors.New("the cluster of the bus keeps no lock yet")
+
 // openLock finds the lock, and on a server that is not ours makes it.
 func openLock(ctx context.Context, conn *Conn) (*kvLock, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -53,6 +57,9 @@ func openLock(ctx context.Context, conn *Conn) (*kvLock, error) {
 		}
 	}
 	kv, err := conn.bucket(ctx, bus.LockBucket)
+	if errors.Is(err, ErrNoStore) && conn.Clustered() {
+		return nil, errNoLockYet
+	}
 	if err != nil {
 		return nil, err
 	}

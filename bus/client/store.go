@@ -37,11 +37,23 @@ func lockConfig(ttl time.Duration) jetstream.KeyValueConfig {
 // EnsureStore makes the buckets where they are missing; ttl is how long a leader that gives no sign of life keeps
 // others from leading. On a server without JetStream the error is ErrNoStore.
 func EnsureStore(ctx context.Context, c *Conn, ttl time.Duration) error {
+	return c.ensureBuckets(ctx, stateConfig(), lockConfig(ttl))
+}
+
+// EnsureAgents makes the bucket that tells the members of a cluster which hosts may have an agent.
+func EnsureAgents(ctx context.Context, c *Conn) error {
+	return c.ensureBuckets(ctx, jetstream.KeyValueConfig{
+		Bucket: bus.AgentsBucket, Description: "vmscaler: which hosts may have an agent", MaxBytes: 1 << 20,
+		Storage: jetstream.FileStorage,
+	})
+}
+
+func (c *Conn) ensureBuckets(ctx context.Context, buckets ...jetstream.KeyValueConfig) error {
 	js, err := jetstream.New(c.nc)
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	for _, cfg := range []jetstream.KeyValueConfig{stateConfig(), lockConfig(ttl)} {
+	for _, cfg := range buckets {
 		_, err := js.KeyValue(ctx, cfg.Bucket)
 		if errors.Is(err, jetstream.ErrBucketNotFound) {
 			err = c.makeReplicated(func(replicas int) error {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type doorman struct {
 	cert     string // file with the server's certificate; "": it has no TLS
 	now      func() time.Time
 	log      zerolog.Logger
+	members  *spreader // nil where there are no other members
 
 	mu    sync.Mutex
 	holds rights
@@ -87,7 +89,8 @@ func (d *doorman) start(conn *client.Conn) (stop func(), err error) {
 	if err := conn.Flush(); err != nil {
 		return nil, err
 	}
-	quit, done := make(chan struct{}), make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(rightsEvery)
@@ -95,20 +98,29 @@ func (d *doorman) start(conn *client.Conn) (stop func(), err error) {
 		for {
 			select {
 			case <-tick.C:
-				if err := d.refresh(); err != nil {
-					d.log.Error().Err(err).Msg("bus")
-				}
-			case <-quit:
+				d.look(ctx)
+			case <-ctx.Done():
 				return
 			}
 		}
 	}()
 	return sync.OnceFunc(func() {
-		close(quit)
+		cancel()
 		<-done
 		_ = sub.Unsubscribe() // fails on a closed connection only
 		conn.Close()
 	}), nil
+}
+
+// look has the state folder hold, and the same on all members.
+func (d *doorman) look(ctx context.Context) {
+	var err error
+	if d.members != nil {
+		err = d.members.step(ctx)
+	}
+	if err := errors.Join(err, d.refresh()); err != nil && ctx.Err() == nil {
+		d.log.Error().Err(err).Msg("bus")
+	}
 }
 
 // join answers one request to join. Whose it is is known by its subject, which nobody else may use.

@@ -58,6 +58,8 @@ type Config struct {
 	Cert, Key, CA string
 	// NoTaps refuses clients without credentials from this machine, too.
 	NoTaps bool
+	// Cluster is nil for a bus that is alone.
+	Cluster *Cluster
 }
 
 // Server is the embedded NATS server.
@@ -70,6 +72,7 @@ type Server struct {
 	lines     *throttle.Throttle // of its log
 	stopGuard func()
 	stopDoor  func() // nil without a state folder
+	stopKeep  func() // nil without a cluster
 }
 
 // Start starts the embedded server. A client from this machine that has no credentials has the rights of [bus.RoleTap], unless
@@ -107,10 +110,8 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 		return nil, fmt.Errorf("bus: listen on %s: %w", cfg.Listen, err)
 	}
 	listenOn(options, host, port)
-	if cfg.StateDir != "" {
-		if err := useStore(options, cfg.StateDir); err != nil {
-			return nil, err
-		}
+	if err := s.store(options, cfg); err != nil {
+		return nil, err
 	}
 	if s.ns, err = server.NewServer(options); err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
@@ -132,8 +133,11 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if s.state == nil {
 		return s, nil
 	}
-	if err := s.keep(log); err != nil {
-		return nil, unusableStore(options.StoreDir, err)
+	if err := s.keepAll(cfg, options, log); err != nil {
+		return nil, err
+	}
+	if s.stopKeep != nil {
+		undo = append(undo, s.stopKeep)
 	}
 	if err := s.admit(cfg, options, log); err != nil {
 		return nil, err
@@ -154,6 +158,9 @@ func (s *Server) admit(cfg Config, options *server.Options, log zerolog.Logger) 
 	conn, err := s.Connect("bus-door", log)
 	if err != nil {
 		return err
+	}
+	if cfg.Cluster != nil {
+		d.members = &spreader{conn: conn, stateDir: cfg.StateDir}
 	}
 	if s.stopDoor, err = d.start(conn); err != nil {
 		conn.Close()
@@ -282,6 +289,35 @@ func unusableStore(dir string, err error) error {
 	)
 }
 
+// store has the server keep what it must, alone or as a member of a cluster.
+func (s *Server) store(options *server.Options, cfg Config) error {
+	if cfg.StateDir != "" {
+		if err := useStore(options, cfg.StateDir); err != nil {
+			return err
+		}
+	}
+	if cfg.Cluster == nil {
+		return nil
+	}
+	if err := errors.Join(cfg.Cluster.check(cfg), cfg.Cluster.use(options, cfg)); err != nil {
+		return err
+	}
+	s.advertise(options)
+	return nil
+}
+
+// keepAll makes what is kept; in a cluster as soon as that can.
+func (s *Server) keepAll(cfg Config, options *server.Options, log zerolog.Logger) error {
+	if cfg.Cluster != nil {
+		s.stopKeep = s.keepInCluster(log)
+		return nil
+	}
+	if err := s.keep(log); err != nil {
+		return unusableStore(options.StoreDir, err)
+	}
+	return nil
+}
+
 // keep makes the history's stream and the buckets, so that no stage needs the right to.
 func (s *Server) keep(log zerolog.Logger) error {
 	conn, err := s.Connect("bus-store", log)
@@ -326,8 +362,10 @@ func (s *Server) Connect(name string, log zerolog.Logger) (*client.Conn, error) 
 // Stop ends the server and waits for it. Close the connections first.
 func (s *Server) Stop() {
 	s.stopGuard()
-	if s.stopDoor != nil {
-		s.stopDoor()
+	for _, stop := range []func(){s.stopKeep, s.stopDoor} {
+		if stop != nil {
+			stop()
+		}
 	}
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()

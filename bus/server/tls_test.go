@@ -68,7 +68,8 @@ func makeCertificates(t *testing.T) certificates {
 	var c certificates
 	c.ca, _ = signed(ca, "ca", caKey)
 	srv := template(2, "bus")
-	srv.IPAddresses, srv.ExtKeyUsage = []net.IP{net.IPv4(127, 0, 0, 1)}, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	srv.IPAddresses, srv.DNSNames = []net.IP{net.IPv4(127, 0, 0, 1)}, []string{"localhost"}
+	srv.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} // of a member: both
 	c.cert, c.key = signed(srv, "server", newKey())
 	client := template(3, "client")
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}

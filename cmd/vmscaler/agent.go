@@ -65,7 +65,7 @@ func asMember(cfg *config.Config) error {
 	}
 	to := m.Remote(stateDir(*cfg))
 	cfg.BusListen, cfg.BusURL, cfg.BusNkey, cfg.BusCA = "", to.URL, to.Nkey, to.CA
-	cfg.BusCreds, cfg.BusCert, cfg.BusKey = "", "", ""
+	cfg.BusCreds, cfg.BusCert, cfg.BusKey, cfg.BusCluster = "", "", "", config.BusCluster{}
 	return nil
 }
 

@@ -127,7 +127,7 @@ func (b *busFlags) applyFor(cfg *config.Config, chosen chosenContext) (overridde
 				*s.of(cfg) = ""
 			}
 		}
-		cfg.BusListen = bus.DefaultListen
+		cfg.BusListen, cfg.BusCluster = bus.DefaultListen, config.BusCluster{}
 		first = chosen.setting
 	}
 	for _, get := range []func(setting) (name, value string){first, b.flag} {
@@ -147,7 +147,7 @@ func (b *busFlags) applyFor(cfg *config.Config, chosen chosenContext) (overridde
 		case listen != "":
 			cfg.BusURL, from["bus.url"] = "", listen
 		case url != "":
-			cfg.BusListen, from["bus.listen"] = "", url
+			cfg.BusListen, from["bus.listen"], cfg.BusCluster = "", url, config.BusCluster{}
 		}
 		if err := checkBus(*cfg, from); err != nil && len(said) > 0 {
 			return nil, usageError{err}

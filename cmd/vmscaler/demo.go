@@ -69,6 +69,7 @@ func (c *demoCmd) run(cmd *cobra.Command) error {
 func demoConfig(cfg config.Config) config.Config {
 	cfg.Groups = []bus.Group{scenario.Group(demoGroup)}
 	cfg.BusURL, cfg.BusListen, cfg.BusCert, cfg.BusKey = "", "127.0.0.1:0", "", ""
+	cfg.BusCluster = config.BusCluster{}
 	return cfg
 }
 

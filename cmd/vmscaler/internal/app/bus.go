@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -26,7 +27,7 @@ func openBus(o Options) (connect connector, url string, stop func(), err error) 
 	}
 	embedded, err := server.Start(server.Config{
 		Listen: o.Config.BusListen, StateDir: o.StateDir, Cert: o.Config.BusCert, Key: o.Config.BusKey,
-		NoTaps: o.Config.BusTaps == config.No,
+		NoTaps: o.Config.BusTaps == config.No, Cluster: clusterOf(o.Config),
 	}, o.Log)
 	var locked *server.StateLockedError
 	switch {
@@ -47,6 +48,15 @@ func openBus(o Options) (connect connector, url string, stop func(), err error) 
 	}
 	connect = func(_ context.Context, stage string) (*client.Conn, error) { return embedded.Connect(stage, o.Log) }
 	return connect, embedded.URL(), embedded.Stop, nil
+}
+
+// clusterOf is how the bus of a config is one of several; nil: it is alone.
+func clusterOf(c config.Config) *server.Cluster {
+	k := c.BusCluster
+	if k.Members == "" {
+		return nil
+	}
+	return &server.Cluster{Name: k.Name, Listen: k.Listen, Members: strings.Split(k.Members, ","), CA: k.CA}
 }
 
 // busPing is how often the bus is asked whether it lives.

@@ -29,8 +29,66 @@ func (c Config) busProblems() Problems {
 	if c.BusNkey != "" && c.BusCreds != "" {
 		add("bus.nkey", c.BusNkey, "either bus.nkey or bus.credentials")
 	}
+	return append(problems, c.clusterProblems()...)
+}
+
+const (
+	clusterMembers = 3
+	wantMembers    = `three HOST:PORT with commas between, such as kvm1:6222,kvm2:6222,kvm3:6222, or "" for a bus that is alone`
+	wantMemberName = "1 to 64 letters, digits, dots, hyphens and underscores, the first a letter or a digit"
+)
+
+// clusterProblems is what takes more than one of the cluster's fields.
+func (c Config) clusterProblems() (problems Problems) {
+	k := c.BusCluster
+	add := func(field, found, allowed string) {
+		problems = append(problems, Problem{Field: "bus.cluster." + field, Found: found, Allowed: allowed})
+	}
+	if k.Members == "" {
+		if k != (BusCluster{}) {
+			add("members", "nothing", wantMembers)
+		}
+		return problems
+	}
+	switch {
+	case c.BusURL != "":
+		add("members", k.Members, "none together with bus.url: a member embeds its own server")
+	case k.Name == "":
+		add("name", "nothing", "a name of this member's own: "+wantMemberName)
+	case k.Listen == "":
+		add("listen", "nothing", "the HOST:PORT where it takes the other members' connections, such as 0.0.0.0:6222")
+	case k.CA != "" && c.BusCert == "":
+		add("ca", k.CA, "it together with bus.cert and bus.key, which this member shows to the others")
+	case k.CA == "":
+		for address := range strings.SplitSeq(k.Listen+","+k.Members, ",") {
+			if host, _, err := bus.SplitListen(address); err == nil && !bus.IsLoopback(host) {
+				add("ca", "nothing", "a file with the certificates that the members' must be from, as "+address+
+					" is not on loopback: whoever connects as a member may do everything")
+				break
+			}
+		}
+	}
 	return problems
 }
+
+func isMembers(s string) bool {
+	if s == "" {
+		return true
+	}
+	all := strings.Split(s, ",")
+	for _, one := range all {
+		if _, port, err := bus.SplitListen(one); err != nil || port == 0 || strings.TrimSpace(one) != one {
+			return false
+		}
+	}
+	return len(all) == clusterMembers && isPrintable(s)
+}
+
+func isMemberName(s string) bool {
+	return s == "" || len(s) <= 64 && strings.Trim(s, memberLetters) == "" && !strings.ContainsAny(s[:1], "._-")
+}
+
+const memberLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 // CheckBus reports what is wrong with the bus's fields after some were set by other means than the file.
 func CheckBus(c Config) error {

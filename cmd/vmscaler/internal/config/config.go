@@ -39,6 +39,8 @@ type Config struct {
 	// BusNkey and BusCreds are files with the credentials for BusURL, BusCA one with the certificates that its server's
 	// must be from. BusCert and BusKey are the embedded server's certificate and key, or the client's own for BusURL.
 	BusNkey, BusCreds, BusCA, BusCert, BusKey string
+	// BusCluster is how the embedded server is one of three; it is alone where that has no members.
+	BusCluster BusCluster
 	// StateDir is the folder of the embedded server's history and credentials. "" means the user's usual one.
 	StateDir string
 	// HTTPListen is the HOST:PORT where metrics and health checks are served, or HTTPOff.
@@ -57,6 +59,14 @@ type Config struct {
 	Groups []bus.Group
 
 	lines map[string]position // where each field is in the file
+}
+
+// BusCluster is how the embedded server is one of three that are one bus.
+type BusCluster struct {
+	Members string // HOST:PORT of each for the others, with commas between; "": it is alone
+	Name    string // its own among the three
+	Listen  string // HOST:PORT where it takes the other members' connections
+	CA      string // file with the certificates that the members' must be from; "": all are on loopback
 }
 
 // What a switch of the file is set to; flags and variables say it in the same words.

@@ -697,6 +697,31 @@ func TestTaps(t *testing.T) {
 	}
 }
 
+func TestCluster(t *testing.T) {
+	const three = "members: 'kvm1:6222,kvm2:6222,kvm3:6222'"
+	cfg, _, err := Parse("x.yaml", []byte("bus: {listen: '0.0.0.0:4222', cert: c, key: k, cluster: {"+three+
+		", name: kvm1, listen: '0.0.0.0:6222', ca: ca.pem}}"))
+	want := BusCluster{Members: "kvm1:6222,kvm2:6222,kvm3:6222", Name: "kvm1", Listen: "0.0.0.0:6222", CA: "ca.pem"}
+	if err != nil || cfg.BusCluster != want {
+		t.Errorf("got %+v, %v", cfg.BusCluster, err)
+	}
+	for text, want := range map[string]string{
+		"bus: {cluster: {members: 'kvm1:6222'}}":                                           "bus.cluster.members: found",
+		"bus: {cluster: {members: 'kvm1:6222,kvm2,kvm3:1'}}":                               "bus.cluster.members: found",
+		"bus: {cluster: {name: kvm1}}":                                                     "bus.cluster.members: found nothing",
+		"bus: {cluster: {" + three + "}}":                                                  "bus.cluster.name: found nothing",
+		"bus: {cluster: {" + three + ", name: 'a b'}}":                                     "bus.cluster.name: found",
+		"bus: {cluster: {" + three + ", name: a}}":                                         "bus.cluster.listen: found nothing",
+		"bus: {cluster: {" + three + ", name: a, listen: '0.0.0.0:6222'}}":                 "bus.cluster.ca: found nothing",
+		"bus: {cluster: {" + three + ", name: a, listen: '0.0.0.0:6222', ca: c}}":          "bus.cluster.ca: found",
+		"bus: {url: 'nats://a:1', cluster: {" + three + ", name: a, listen: '0.0.0.0:1'}}": "bus.cluster.members: found",
+	} {
+		if _, _, err := Parse("x.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
 // A command that is advised about a file that was named is for the same file.
 func TestAdviceIsForTheFile(t *testing.T) {
 	const text = "an existing one; `vmscaler setup` makes it"

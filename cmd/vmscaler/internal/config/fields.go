@@ -54,6 +54,12 @@ func configFields(c *Config) section {
 			{"cert", text(&c.BusCert, wantFile, isPath)},
 			{"key", text(&c.BusKey, wantFile, isPath)},
 			{"state_dir", text(&c.StateDir, "the path of a folder", isPath)},
+			{"cluster", section{
+				{"members", text(&c.BusCluster.Members, wantMembers, isMembers)},
+				{"name", text(&c.BusCluster.Name, wantMemberName, isMemberName)},
+				{"listen", text(&c.BusCluster.Listen, wantListen, isListen)},
+				{"ca", text(&c.BusCluster.CA, wantFile, isPath)},
+			}},
 		}},
 		{"http", section{
 			{"listen", text(&c.HTTPListen, WantHTTPListen, IsHTTPListen)},

@@ -66,7 +66,7 @@ func Join(ctx context.Context, stateDir, at, token string, id bus.HostID) (Membe
 		files.undo()
 		return m, err
 	}
-	m.Name = answer.Name
+	m.Name, m.URL = answer.Name, strings.Join(append([]string{at}, a.others...), ",")
 	if err := files.finish(m, answer.Certificates); err != nil {
 		files.undo()
 		return m, fmt.Errorf("the bus has let this host in, which then could not keep that: %w; `vmscaler host remove %s` on "+
@@ -110,7 +110,8 @@ func newKey() (seed []byte, public string, err error) {
 type asking struct {
 	url, host string
 	secret    server.Secret
-	shown     error // what is wrong with the certificate that the bus shows
+	others    []string // the other members of the bus's cluster
+	shown     error    // what is wrong with the certificate that the bus shows
 }
 
 // ask sends the request to join, and returns the answer where it is yes.
@@ -157,6 +158,7 @@ func (a *asking) ask(ctx context.Context, j bus.Join) (joined bus.Joined, err er
 	if joined.Refused != "" {
 		return joined, fmt.Errorf("the bus at %s refuses this host: %s%s", a.url, joined.Text, remedy(joined.Refused))
 	}
+	a.others = slices.DeleteFunc(nc.DiscoveredServers(), func(other string) bool { return other == a.url })
 	return joined, nil
 }
 
