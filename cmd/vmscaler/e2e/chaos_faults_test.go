@@ -95,7 +95,7 @@ func chaosFaults() []fault {
 		{name: "kill-actuator", place: inSplit, do: killAndStart("actuator")},
 		{name: "kill-nats-server", place: onExternal, do: killAndStart("nats")},
 	}
-	faults = append(append(faults, verbFaults()...), asideFaults()...)
+	faults = slices.Concat(faults, verbFaults(), asideFaults(), warmFaults())
 	for _, step := range vm.Steps() {
 		one, split := fault{
 			name:  "die-at-" + step,
