@@ -43,7 +43,9 @@ type RefreshSpec struct {
 	MinHealthyPercent int `json:"min_healthy_percent"`
 	// Checkpoints are percentages of the group, ascending: each time that so many are up to date the refresh waits for
 	// CheckpointDelay.
-	Checkpoints     []int         `json:"checkpoints"`
+	Checkpoints []int `json:"checkpoints"`
+	// Canary is how many VMs are replaced before it waits, without end, until a person lets it go on or go back; 0 is none.
+	Canary          int           `json:"canary,omitempty"`
 	CheckpointDelay time.Duration `json:"checkpoint_delay"`
 	Bake            time.Duration `json:"bake"` // for which it goes on watching when all are up to date
 	// MaxFailures is how many launches may fail; one more fails the refresh, and so does an average CPU above AlarmPercent, 0 is
@@ -83,6 +85,7 @@ type RefreshPhase string
 const (
 	RefreshRunning    RefreshPhase = "running"    // VMs are replaced
 	RefreshCheckpoint RefreshPhase = "checkpoint" // it waits at a checkpoint
+	RefreshCanary     RefreshPhase = "canary"     // so many as are to go first are new, and it waits for a person
 	RefreshBaking     RefreshPhase = "baking"     // all are up to date, and it watches
 	RefreshPaused     RefreshPhase = "paused"     // by a person; what was begun is ended
 	RefreshReturning  RefreshPhase = "returning"  // it has failed, and the group goes back to the template before
@@ -96,6 +99,7 @@ type refreshPhase struct{ active, replaces bool }
 var refreshPhases = map[RefreshPhase]refreshPhase{
 	RefreshRunning:    {active: true, replaces: true},
 	RefreshCheckpoint: {active: true},
+	RefreshCanary:     {active: true},
 	RefreshBaking:     {active: true},
 	RefreshPaused:     {active: true},
 	RefreshReturning:  {active: true, replaces: true},
@@ -136,6 +140,7 @@ type Refresh struct {
 	Checkpoints       []int `json:"checkpoints,omitempty"` // in percent, those that are still to come
 	CheckpointDelayMS int64 `json:"checkpoint_delay_ms,omitempty"`
 	BakeMS            int64 `json:"bake_ms,omitempty"`
+	Canary            int   `json:"canary,omitempty"` // VMs that are to go first; 0: none, or a person has let it go on
 
 	By      string    `json:"by"`               // who began it; "config" is a change of the file
 	Reason  string    `json:"reason,omitempty"` // and why
@@ -195,6 +200,7 @@ func (r *Refresh) bounds() error {
 	b.text("refresh.sentence", r.Sentence)
 	b.count("refresh.checkpoints", len(r.Checkpoints), maxWord)
 	b.number("refresh.total", float64(r.Total), maxDesired)
+	b.number("refresh.canary", float64(r.Canary), maxDesired)
 	b.number("refresh.max_surge", float64(r.MaxSurge), maxDesired)
 	return b.err
 }
@@ -206,7 +212,7 @@ type RefreshAction string
 const (
 	RefreshBegin  RefreshAction = "start"
 	RefreshHold   RefreshAction = "pause"
-	RefreshGoOn   RefreshAction = "resume" // also past a checkpoint
+	RefreshGoOn   RefreshAction = "resume" // also past a checkpoint or a canary
 	RefreshCancel RefreshAction = "cancel" // what was begun is ended; VMs that are new stay
 	RefreshReturn RefreshAction = "return" // as a failure does
 )
@@ -224,6 +230,7 @@ type RefreshOrder struct {
 	MaxSurge          *int            `json:"max_surge,omitempty"`
 	MinHealthyPercent *int            `json:"min_healthy_percent,omitempty"`
 	Checkpoints       []int           `json:"checkpoints,omitempty"`
+	Canary            *int            `json:"canary,omitempty"`
 	CheckpointDelayMS *int64          `json:"checkpoint_delay_ms,omitempty"`
 	BakeMS            *int64          `json:"bake_ms,omitempty"`
 	DryRun            bool            `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
@@ -241,6 +248,8 @@ func (o *RefreshOrder) Check() error {
 		return fmt.Errorf("max_surge: found %d, want 0 to 1000", *o.MaxSurge)
 	case o.MinHealthyPercent != nil && (*o.MinHealthyPercent < 0 || *o.MinHealthyPercent > 100):
 		return fmt.Errorf("min_healthy: found %d, want 0 to 100 percent", *o.MinHealthyPercent)
+	case o.Canary != nil && (*o.Canary < 0 || *o.Canary > 1000):
+		return fmt.Errorf("canary: found %d, want 0 to 1000 VMs", *o.Canary)
 	case o.CheckpointDelayMS != nil && (*o.CheckpointDelayMS < 0 || *o.CheckpointDelayMS > longest):
 		return fmt.Errorf("checkpoint_delay: found %d ms, want 0 to %d", *o.CheckpointDelayMS, longest)
 	case o.BakeMS != nil && (*o.BakeMS < 0 || *o.BakeMS > longest):

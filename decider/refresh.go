@@ -132,7 +132,7 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 	r := bus.Refresh{
 		ID: fmt.Sprintf("%s-refresh-%d", spec.Name, now.UnixMilli()), Phase: bus.RefreshRunning, Strategy: p.Strategy,
 		Machine: spec.MachineHash(), From: f.from, Total: f.kept + f.retiring, MaxSurge: p.MaxSurge,
-		MinHealthyPercent: p.MinHealthyPercent, Checkpoints: slices.Clone(p.Checkpoints),
+		MinHealthyPercent: p.MinHealthyPercent, Checkpoints: slices.Clone(p.Checkpoints), Canary: p.Canary,
 		CheckpointDelayMS: p.CheckpointDelay.Milliseconds(), BakeMS: p.Bake.Milliseconds(),
 		By: by, Started: now.UTC(), Since: now.UTC(),
 	}
@@ -158,6 +158,9 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 	}
 	if o.Checkpoints != nil {
 		r.Checkpoints = slices.Clone(o.Checkpoints)
+	}
+	if o.Canary != nil {
+		r.Canary = *o.Canary
 	}
 	if o.CheckpointDelayMS != nil {
 		r.CheckpointDelayMS = *o.CheckpointDelayMS
@@ -209,6 +212,8 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 		enter(bus.RefreshDone)
 	case done(f, desired):
 		enter(bus.RefreshBaking)
+	case r.Canary > 0 && f.updated >= r.Canary && f.retiring == 0:
+		enter(bus.RefreshCanary)
 	case len(r.Checkpoints) > 0 && f.updated >= upTo(r) && f.retiring == 0:
 		r.Checkpoints = r.Checkpoints[1:]
 		enter(bus.RefreshCheckpoint)
@@ -257,12 +262,19 @@ func failRefresh(r bus.Refresh, spec bus.Group, why string, now time.Time) bus.R
 	return *entering(r, bus.RefreshFailed, why+"; what is new stays, and what is old serves on", now)
 }
 
-// upTo is how many VMs of the group a refresh replaces before its next checkpoint.
+// upTo is how many VMs of the group a refresh replaces before it waits. On the way back it waits nowhere.
 func upTo(r bus.Refresh) int {
-	if len(r.Checkpoints) == 0 {
-		return math.MaxInt
+	most := math.MaxInt
+	if r.Returned {
+		return most
 	}
-	return (r.Total*r.Checkpoints[0] + 99) / 100
+	if len(r.Checkpoints) > 0 {
+		most = (r.Total*r.Checkpoints[0] + 99) / 100
+	}
+	if r.Canary > 0 {
+		most = min(most, r.Canary)
+	}
+	return most
 }
 
 func progressOf(r bus.Refresh) string {
@@ -275,6 +287,8 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 	case bus.RefreshCheckpoint:
 		until := r.Since.Add(time.Duration(r.CheckpointDelayMS) * time.Millisecond)
 		return text + "; at a checkpoint until " + until.UTC().Format(time.RFC3339)
+	case bus.RefreshCanary:
+		return text + "; a canary: --resume lets the others follow, --return takes it back"
 	case bus.RefreshBaking:
 		until := r.Since.Add(time.Duration(r.BakeMS) * time.Millisecond)
 		return text + "; watched until " + until.UTC().Format(time.RFC3339)

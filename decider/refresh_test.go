@@ -329,6 +329,46 @@ func TestRefreshWaitsAtCheckpoints(t *testing.T) {
 	}
 }
 
+// A canary is kept for as long as nobody says otherwise, is made again if it is lost, and is followed or taken back.
+func TestRefreshKeepsACanary(t *testing.T) {
+	for action, want := range map[bus.RefreshAction]string{bus.RefreshGoOn: "web-2", bus.RefreshReturn: "web-1"} {
+		t.Run(string(action), func(t *testing.T) {
+			f := newRollout(refreshed(func(r *bus.RefreshSpec) {
+				r.Canary, r.Checkpoints, r.CheckpointDelay = 2, []int{60, 80}, time.Second
+			}), 5, "a")
+			f.spec.Template = "web-2"
+			kept := func() {
+				t.Helper()
+				f.until(t, bus.RefreshCanary)
+				for range 200 {
+					if n := f.templates(); n["web-2"] != 2 || n["web-1"] != 3 || f.d.Refresh.Phase != bus.RefreshCanary {
+						t.Fatalf("there are %v, %s: %s", n, f.d.Refresh.Phase, f.d.Refresh.Sentence)
+					}
+					f.step()
+				}
+			}
+			kept()
+			lost := slices.IndexFunc(f.vms["a"], func(vm bus.VM) bool { return vm.Template == "web-2" })
+			f.vms["a"] = slices.Delete(f.vms["a"], lost, lost+1)
+			f.step()
+			kept()
+			obs := Observation{Fresh: 1, Hosts: []HostObservation{{ID: "a", Time: f.now, VMs: f.vms["a"]}}}
+			q := bus.Query{Refresh: &bus.RefreshOrder{Action: action}, By: "ann"}
+			next, err := look(f.spec, f.state, obs, f.now).ordered(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.state.Refresh = next
+			f.until(t, map[bus.RefreshAction]bus.RefreshPhase{
+				bus.RefreshGoOn: bus.RefreshDone, bus.RefreshReturn: bus.RefreshFailed,
+			}[action])
+			if n := f.templates(); n[want] != 5 {
+				t.Errorf("ended with %v", n)
+			}
+		})
+	}
+}
+
 // New VMs that do not come up fail it, while all old ones serve on; then the group makes new ones from what it had.
 func TestRefreshFails(t *testing.T) {
 	f := newRollout(refreshed(nil), 3, "a")

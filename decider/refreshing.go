@@ -106,7 +106,9 @@ func (s situation) ordered(q bus.Query) (*bus.Refresh, error) {
 		if was.Phase == phase {
 			return was, nil
 		}
-		return entering(*was, phase, progressOf(*was), now), nil
+		r := *was
+		r.Canary = 0
+		return entering(r, phase, progressOf(*was), now), nil
 	case bus.RefreshCancel:
 		if was.Returned {
 			return was, fmt.Errorf("it goes back to template %s already: pause it, or begin another", was.From)

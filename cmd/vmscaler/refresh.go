@@ -22,7 +22,7 @@ type refreshCmd struct {
 	waiting
 	pause, resume, cancel, back, all, dry bool
 	strategy                              string
-	surge, healthy                        int
+	surge, healthy, canary                int
 	checkpoints                           string
 	delay, bake                           time.Duration
 }
@@ -38,6 +38,7 @@ VM serves before an old one goes, as far as max and --max-surge allow; load come
 back to the template before. By default a change of the config begins it by itself (refresh.start: auto); what is not said here
 is as in the config.`),
 		Example: "  vmscaler refresh web --dry-run\n  vmscaler refresh web --checkpoints 10%,50% --bake 5m --wait\n" +
+			"  vmscaler refresh web --canary 2\n" +
 			"  vmscaler refresh web --cancel",
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,16 +58,17 @@ is as in the config.`),
 	f.IntVar(&c.surge, "max-surge", 1, "VMs beyond desired that may be there meanwhile, within max")
 	f.IntVar(&c.healthy, "min-healthy", 100, "percent of desired that serve all the time; less lets old VMs go first")
 	f.StringVar(&c.checkpoints, "checkpoints", "", "percentages of the group after which it waits, such as 10%,50%")
+	f.IntVar(&c.canary, "canary", 0, "VMs that are replaced first; then it waits until --resume or --return")
 	f.DurationVar(&c.delay, "checkpoint-delay", 0, "for how long it waits there")
 	f.DurationVar(&c.bake, "bake", 0, "for how long it goes on watching when all are new")
 	f.BoolVar(&c.dry, "dry-run", false, "say what would be replaced, and begin nothing")
 	f.BoolVar(&c.pause, "pause", false, "begin no further replacement until --resume")
-	f.BoolVar(&c.resume, "resume", false, "go on, also past a checkpoint")
+	f.BoolVar(&c.resume, "resume", false, "go on, also past a checkpoint or a canary")
 	f.BoolVar(&c.cancel, "cancel", false, "end it: new VMs that serve stay, and old ones serve on")
 	f.BoolVar(&c.back, "return", false, "go back to the template before")
 	for _, other := range []string{"pause", "resume", "cancel", "return"} {
 		for _, flag := range []string{
-			"all", "strategy", "max-surge", "min-healthy", "checkpoints", "checkpoint-delay", "bake",
+			"all", "strategy", "max-surge", "min-healthy", "checkpoints", "canary", "checkpoint-delay", "bake",
 			"dry-run",
 		} {
 			cmd.MarkFlagsMutuallyExclusive(other, flag)
@@ -103,6 +105,9 @@ func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
 	}
 	if changed("min-healthy") {
 		o.MinHealthyPercent = &c.healthy
+	}
+	if changed("canary") {
+		o.Canary = &c.canary
 	}
 	if changed("checkpoint-delay") {
 		o.CheckpointDelayMS = new(c.delay.Milliseconds())

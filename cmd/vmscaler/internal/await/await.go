@@ -242,7 +242,7 @@ func (c Refresh) missing(p picture) (string, error) {
 		return "", nil
 	case bus.RefreshFailed, bus.RefreshCanceled:
 		return "", fmt.Errorf("it was %s", text)
-	case bus.RefreshRunning, bus.RefreshCheckpoint, bus.RefreshBaking, bus.RefreshPaused, bus.RefreshReturning:
+	case bus.RefreshRunning, bus.RefreshCheckpoint, bus.RefreshCanary, bus.RefreshBaking, bus.RefreshPaused, bus.RefreshReturning:
 		return text, nil
 	}
 	return "", fmt.Errorf("it is %s, which this program does not know", text)

@@ -18,6 +18,7 @@ func refreshFields(r *bus.RefreshSpec) section {
 		{"max_surge", orMaintenance(count(&r.MaxSurge, 1000, "a whole number of VMs from 0 to 1000"), &r.MaxSurge)},
 		{"min_healthy", orMaintenance(count(&r.MinHealthyPercent, 100, wantMinHealthy), &r.MinHealthyPercent)},
 		{"checkpoints", percentages(&r.Checkpoints)},
+		{"canary", count(&r.Canary, 1000, "a whole number of VMs from 1 to 1000, or 0 for none")},
 		{"checkpoint_delay", duration(&r.CheckpointDelay, 0, 7*24*time.Hour)},
 		{"bake", duration(&r.Bake, 0, 7*24*time.Hour)},
 		{"max_failures", count(&r.MaxFailures, 1000, "a whole number of launches from 0 to 1000")},
