@@ -4,7 +4,8 @@
 HOST      := packaging/host-setup.sh
 VERSION   ?= $(shell test -e .git && git describe --always --dirty 2>/dev/null || echo unknown)
 PREFIX    ?= /usr/local
-BENCHTIME ?= 10x
+BENCH_ROUNDS ?= 10
+BENCHTIME    ?= $(BENCH_ROUNDS)x
 
 # The file's name carries the version, so that another version is simply another file.
 GOLANGCI_VERSION := v2.15.0
@@ -140,16 +141,21 @@ bench-profile: ## one load profile (ramp, spike, off) on real VMs under threshol
 	$(HOST) as-libvirt go test -count 1 -timeout 30m -tags profile -run '^TestProfile$$' -v ./cmd/vmscaler/e2e
 
 # Only the packages that have any: the others would prepare their tests for nothing.
-bench: ## compare with virsh and virt-install, in 10 rounds (BENCHTIME=10x)
+bench: export VMSCALER_FIGURES = $(CURDIR)/dist/figures.jsonl
+bench: BENCH_TABLE = -json dist/bench.json -svg docs/performance.svg -page docs/performance.md -about "$$(date -I), $$(nproc) cores, $$(go version)"
+bench: ## one table of all figures beside rivals and limits, in BENCH_ROUNDS=10; writes it into docs/performance.md
 	@$(HOST) packages bench
 	@$(HOST) libvirt
+	@mkdir -p dist && rm -f $(VMSCALER_FIGURES)
 	$(HOST) as-libvirt go test -run '^$$' -bench . -benchtime $(BENCHTIME) $(BENCHFLAGS) \
 		$(sort $(dir $(shell grep -rl '^func Benchmark' --include='*_test.go' .)))
+	$(HOST) exec go run ./docs/bench -in $(VMSCALER_FIGURES) $(BENCH_TABLE)
 
 # On few VMs: that they work is what it shows, and its figures mean nothing.
 .PHONY: bench-once
 bench-once: BENCHTIME = 1x
 bench-once: BENCHFLAGS = -short
+bench-once: BENCH_TABLE = -json dist/bench.json
 bench-once: bench ## one small round of each benchmark, as CI does
 
 lint: $(GOLANGCI) ## golangci-lint, go mod tidy and shellcheck
