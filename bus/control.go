@@ -107,6 +107,7 @@ const (
 	VerbReset    = "reset"      // -> Controls; the fields in Keys are the file's again, none means all
 	VerbSchedule = "schedule"   // -> Controls; the actions that were added to the schedule are changed as Schedule says
 	VerbForget   = "forget"     // -> Status; the VMs of Host, which is silent, do not count any more
+	VerbLaunch   = "launch"     // -> Launch; the group has Count VMs more, on Host where that is said
 	VerbHost     = "order-host" // -> Status; as HostAction says of Host, for all groups
 	VerbRefresh  = "refresh"    // -> Refresh; as Refresh says
 	VerbHook     = "hook"       // -> HookAnswer; Action for the hook with Token
@@ -128,6 +129,7 @@ type Query struct {
 	By         string            `json:"by,omitempty"`          // who asks, for the record
 	Reason     string            `json:"reason,omitempty"`      // and why
 	HostAction HostAction        `json:"host_action,omitempty"` // for VerbHost
+	Count      int               `json:"count,omitempty"`       // for VerbLaunch, which takes a Host as well; 0 is 1
 	// Refresh is for VerbRefresh.
 	Refresh *RefreshOrder `json:"refresh,omitempty"`
 	// VM is for the requests about one VM: its name or UUID. KeepSize is for VMRemove, VMStandby and

@@ -36,6 +36,7 @@ const (
 	RuleRemoved    Rule = "removed"     // a person has taken a VM away, and the group has one less
 	RuleReturned   Rule = "returned"    // a person has a VM serve again, and the group has one more
 	RuleAttached   Rule = "attached"    // a person has attached a domain, and the group has one more
+	RuleLaunched   Rule = "launched"    // a person has asked for more VMs
 	RuleNoneReady  Rule = "none-ready"  // no ready VM whose CPU is known: nothing to decide on
 	RuleAboveUpper Rule = "above-upper" // average CPU above the upper threshold
 	RuleBelowLower Rule = "below-lower" // average CPU below the lower threshold

@@ -195,6 +195,7 @@ func (q *Query) bounds() error {
 	b.name("rest", string(q.Rest), maxWord)
 	b.name("host", q.Host, maxHostName)
 	b.name("host_action", string(q.HostAction), maxWord)
+	b.number("count", float64(q.Count), maxDesired)
 	b.settings(q.Set)
 	b.scheduleOrder(q.Schedule)
 	return b.err

@@ -43,6 +43,7 @@ var (
 		"vmscaler.ctl.set",
 		"vmscaler.ctl.reset",
 		"vmscaler.ctl." + VerbSchedule,
+		"vmscaler.ctl." + VerbLaunch,
 		"vmscaler.ctl." + VerbForget,
 		"vmscaler.ctl." + VerbHost,
 		"vmscaler.ctl." + VerbRefresh,

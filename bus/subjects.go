@@ -25,7 +25,7 @@ func WakeSubject(group string) string { return RequestSubject(VerbWake, group) }
 
 // GroupVerbs are the requests that change something of one group or of one of its VMs, so that their subject can name the group.
 func GroupVerbs() []string {
-	verbs := []string{VerbPause, VerbResume, VerbDryRun, VerbScale, VerbSet, VerbReset, VerbSchedule, VerbRefresh}
+	verbs := []string{VerbPause, VerbResume, VerbDryRun, VerbScale, VerbSet, VerbReset, VerbSchedule, VerbRefresh, VerbLaunch}
 	for _, v := range VMVerbs() {
 		verbs = append(verbs, string(v))
 	}

@@ -195,6 +195,7 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 		bus.VerbSet,
 		bus.VerbReset,
 		bus.VerbSchedule,
+		bus.VerbLaunch,
 		bus.VerbForget,
 		bus.VerbHost,
 		bus.VerbRefresh,

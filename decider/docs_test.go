@@ -26,7 +26,7 @@ func TestPublishedOrder(t *testing.T) {
 	}{
 		{
 			"messages.md", "### Rule", "(?m)^\\| `([a-z-]+)` \\|",
-			words(append(asked, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached)),
+			words(append(asked, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached, bus.RuleLaunched)),
 		},
 		{"messages.md", "### Guard", "(?m)^\\| `([a-z-]+)` \\|", words(Limits())},
 		{"policies.md", "## Guards", "(?m)^[0-9]+\\. `([a-z-]+)`", words(Limits())},

@@ -112,7 +112,7 @@ func (r recommendation) sentence(s situation) string {
 		return "its last VM had nothing to do for " + spell(s.spec.IdleToZero) + ": " + s.idleWork()
 	case bus.RuleAsleep:
 		return s.asleepSentence()
-	case bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached: // which no evaluation has: see Decider.order
+	case bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached, bus.RuleLaunched: // which no evaluation has: see Decider.order
 	case bus.RuleNoneReady:
 		if c := s.counts; c.launching+c.warming == 0 && c.standby > 0 && c.owned >= s.spec.Max {
 			return fmt.Sprintf("waiting until a VM serves again that stands by, as it counts to max %d", s.spec.Max)

@@ -120,7 +120,7 @@ func permissionTable() []may {
 		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
 		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
 		{
-			"vmscaler.ctl.{pause, resume, dry-run, scale, set, reset, schedule, forget, order-host}",
+			"vmscaler.ctl.{pause, resume, dry-run, scale, set, reset, schedule, launch, forget, order-host}",
 			"requests that change something of a group",
 			[]string{
 				"vmscaler.ctl.pause",
@@ -130,6 +130,7 @@ func permissionTable() []may {
 				"vmscaler.ctl.set",
 				"vmscaler.ctl.reset",
 				"vmscaler.ctl.schedule",
+				"vmscaler.ctl.launch",
 				"vmscaler.ctl.forget",
 				"vmscaler.ctl.order-host",
 			},

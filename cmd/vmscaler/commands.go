@@ -30,8 +30,8 @@ func commandGroups(g *globals) []commandGroup {
 			diffCommand(g), scheduleCommand(g), waitCommand(g),
 		}},
 		{"Change a group", []*cobra.Command{
-			scaleCommand(g), applyCommand(g), setCommand(g), resetCommand(g), pauseCommand(g), resumeCommand(g), dryRunCommand(g),
-			wakeCommand(g), refreshCommand(g), metricCommand(g), simulateCommand(g),
+			scaleCommand(g), launchCommand(g), applyCommand(g), setCommand(g), resetCommand(g), pauseCommand(g), resumeCommand(g),
+			dryRunCommand(g), wakeCommand(g), refreshCommand(g), metricCommand(g), simulateCommand(g),
 		}},
 		{"Change a VM, or use it", []*cobra.Command{
 			replaceCommand(g), removeCommand(g), drainCommand(g), standbyCommand(g), detachCommand(g), attachCommand(g),

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -106,6 +107,21 @@ func (o *ScheduleRequest) into(q *bus.Query) error {
 	return o.Why.into(q)
 }
 
+// LaunchRequest is how many more VMs a group is to have, and where.
+type LaunchRequest struct {
+	Count int    `json:"count,omitempty"` // none is 1
+	Host  string `json:"host,omitempty"`  // its name or id; none is wherever they fit best
+	Why
+}
+
+func (o *LaunchRequest) into(q *bus.Query) error {
+	if o.Count < 0 || o.Count > bus.MaxLaunch {
+		return problem(ReasonMalformed, "count: found %d, want 1 to %d", o.Count, bus.MaxLaunch)
+	}
+	q.Count, q.Host = o.Count, o.Host
+	return o.Why.into(q)
+}
+
 // RefreshRequest is what is to become of the group's refresh.
 type RefreshRequest struct {
 	bus.RefreshOrder
@@ -169,6 +185,7 @@ func (s *Server) actions() []route {
 		act[bus.Controls](s, bus.VerbReset, group("reset"), "Let the file hold again", &ResetRequest{}),
 		act[bus.Controls](s, bus.VerbSchedule, group("schedule"), "Add actions to a schedule, or remove some", &ScheduleRequest{}),
 		act[bus.Refresh](s, bus.VerbRefresh, group("refresh"), "Begin, pause, resume or end a refresh", &RefreshRequest{}),
+		act[bus.Launch](s, bus.VerbLaunch, group("launch"), "Launch so many more VMs, all or none", &LaunchRequest{}),
 		act[bus.Wake](s, bus.VerbWake, group("wake"), "Give a group that has no VM one, for a while", &Why{}),
 		act[bus.Status](s, bus.VerbHost, "/hosts/{host}/order-host", "Cordon, drain or uncordon a host", &HostRequest{}),
 		act[bus.Status](s, bus.VerbForget, "/hosts/{host}/forget", "Count the VMs of a silent host no more", &Why{}),
@@ -230,7 +247,8 @@ func act[T any, PT interface {
 			if group := r.PathValue("group"); group != "" {
 				q.Group = group
 			}
-			q.VM, q.Host, q.Token = r.PathValue("vm"), r.PathValue("host"), r.PathValue("token")
+			q.VM, q.Token = r.PathValue("vm"), r.PathValue("token")
+			q.Host = cmp.Or(r.PathValue("host"), q.Host)
 			if err := checkQuery(q); err != nil {
 				return nil, err
 			}

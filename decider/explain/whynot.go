@@ -48,7 +48,7 @@ func ruleEnds(d *bus.Decision) []string {
 			fmt.Sprintf("a person has said how many: `vmscaler scale %s --release` leaves it to the policy again", d.Group),
 		}
 	case bus.RuleStart, bus.RuleBelowMin, bus.RuleAboveMax, bus.RuleAboveUpper, bus.RuleBelowLower, bus.RuleStable,
-		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached:
+		bus.RulePolicy, bus.RuleScheduled, bus.RuleWoken, bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached, bus.RuleLaunched:
 	}
 	return nil
 }

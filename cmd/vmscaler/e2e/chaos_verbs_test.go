@@ -21,7 +21,9 @@ func verbFaults() (faults []fault) {
 	}
 	return append(faults,
 		fault{name: "schedule-added", place: inOneProcess, do: killWhileScheduled("run")},
-		fault{name: "schedule-added-split", place: inSplit, do: killWhileScheduled("decider")})
+		fault{name: "schedule-added-split", place: inSplit, do: killWhileScheduled("decider")},
+		fault{name: "launch", place: inOneProcess, do: killWhileLaunching("run")},
+		fault{name: "launch-split", place: inSplit, do: killWhileLaunching("decider", "actuator")})
 }
 
 // killWhileScheduled adds an action to the schedule, which holds at once as it was due before, and ends processes without warning
@@ -83,5 +85,20 @@ func killInVerb(verb bus.VMVerb, processes ...string) func(*chaos) {
 		if verb == bus.VMRemove {
 			c.ask("scale", c.group, "--release")
 		}
+	}
+}
+
+// killWhileLaunching launches a VM more, and ends processes without warning at a random moment after the answer: it comes all the
+// same, and no second one.
+func killWhileLaunching(processes ...string) func(*chaos) {
+	return func(c *chaos) {
+		c.scale(fmt.Sprint(c.want))
+		c.ask("launch", c.group, "--reason", "chaos")
+		c.pause(time.Duration(c.rng.IntN(4000)) * time.Millisecond)
+		c.killAll(processes...)
+		c.ready(c.want + 1)
+		c.ask("scale", c.group, fmt.Sprint(c.want))
+		c.ready(c.want)
+		c.ask("scale", c.group, "--release")
 	}
 }
