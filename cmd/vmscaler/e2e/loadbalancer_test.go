@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +17,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/traefik/genconf/dynamic"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -383,7 +385,8 @@ func (l *load) stop() (n int, failures []string) {
 	return l.n, l.failures
 }
 
-// TestFollowForTraefik: what is written for Traefik is its format, for each VM that serves, and stays while nobody answers.
+// TestFollowForTraefik: what is written for Traefik is its format, for each VM that serves, and stays while nobody answers; and
+// the example's router sends requests there. The format is that of Traefik's own types, which know all fields of a file.
 func TestFollowForTraefik(t *testing.T) {
 	t.Parallel()
 	answers := make(chan string, 1)
@@ -405,16 +408,13 @@ func TestFollowForTraefik(t *testing.T) {
 	startCommand(t, follower, "traefik", "--vmscaler", sd.URL, "--group", "web", "--file", file, "--every", "0.1")
 	written := func(want ...string) func() bool {
 		return func() bool {
-			var got struct {
-				HTTP struct {
-					Services map[string]struct {
-						LoadBalancer struct{ Servers []struct{ URL string } }
-					}
-				}
+			var got dynamic.Configuration
+			data, err := os.ReadFile(file)
+			if err != nil {
+				return false // not yet
 			}
-			data, _ := os.ReadFile(file)
-			if json.Unmarshal(data, &got) != nil {
-				return false
+			if err := yaml.UnmarshalWithOptions(data, &got, yaml.Strict()); err != nil {
+				t.Fatalf("Traefik would not take\n%s\n%v", data, err)
 			}
 			var urls []string
 			for _, s := range got.HTTP.Services["web"].LoadBalancer.Servers {
@@ -437,6 +437,18 @@ func TestFollowForTraefik(t *testing.T) {
 	}
 	answers <- "[]"
 	until(t, "none is left", written())
+
+	var router dynamic.Configuration
+	data, err := os.ReadFile("../../../examples/loadbalancer/traefik-router.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalWithOptions(data, &router, yaml.Strict()); err != nil {
+		t.Fatalf("Traefik would not take\n%s\n%v", data, err)
+	}
+	if r := router.HTTP.Routers["web"]; len(router.HTTP.Routers) != 1 || r.Service != "web" || r.Rule == "" {
+		t.Errorf("the example's routers are %s, want one to the service web", data)
+	}
 }
 
 // report stops the loads, none of whose requests may have failed.
