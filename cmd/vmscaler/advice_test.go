@@ -29,7 +29,7 @@ func TestAdvice(t *testing.T) {
 	all := append(adviceInCode(t), adviceInDocs(t)...)
 	for _, want := range []string{
 		"vmscaler down", "vmscaler run", "vmscaler bus credentials", "vmscaler check",
-		"vmscaler template import",
+		"vmscaler template import", "vmscaler setup -c /etc/", "vmscaler completion zsh",
 	} {
 		if !slices.ContainsFunc(all, func(a advice) bool { return strings.HasPrefix(a.line, want) }) {
 			t.Errorf("%q was not found: the search is broken", want)
@@ -241,6 +241,9 @@ func literal(e ast.Expr) (text string, is bool) {
 	return "X", false
 }
 
+// inShell is a command in a line for a shell: at its beginning, as another user, or in another command.
+var inShell = regexp.MustCompile(`(?:^|^sudo |\()(?:bin/)?vmscaler ([^|)]*)`)
+
 // adviceInDocs are the commands in backquotes and in blocks of the documents and examples.
 func adviceInDocs(t *testing.T) (found []advice) {
 	t.Helper()
@@ -262,12 +265,12 @@ func adviceInDocs(t *testing.T) (found []advice) {
 				inBlock = !inBlock
 				continue
 			}
-			command := strings.TrimSpace(line)
-			if command, is := strings.CutPrefix(strings.TrimPrefix(command, "bin/"), "vmscaler "); inBlock && is {
-				command, _, _ = strings.Cut(command, "#")
-				command, _, _ = strings.Cut(command, " | ")
-				command = strings.TrimRight(strings.TrimSpace(command), "\\&;")
-				found = append(found, advice{where: path, line: "vmscaler " + command})
+			line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
+			for _, m := range inShell.FindAllStringSubmatch(line, -1) {
+				if inBlock {
+					command := strings.TrimRight(strings.TrimSpace(m[1]), "\\&;")
+					found = append(found, advice{where: path, line: "vmscaler " + command})
+				}
 			}
 		}
 		for _, m := range quoted.FindAllStringSubmatch(strings.ReplaceAll(text, "\n", " "), -1) {
