@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -37,7 +38,8 @@ func (c *Conn) ServeApply(ctx context.Context, answer func(context.Context, bus.
 }
 
 // AskApply sends one step to all processes, and gives each answer to it to heard until that wants no more, or ctx ends, which
-// is no error. That nobody is there to answer is a *NobodyError, that this connection may not ask a *DeniedError.
+// is no error. That nobody is there to answer is a *NobodyError, that this connection may not ask a *DeniedError, and that a
+// process has not even looked at what is to be prepared, as it is busy, a *bus.RefusedError.
 func (c *Conn) AskApply(ctx context.Context, order bus.Apply, heard func(bus.Applied) (more bool)) error {
 	data, err := json.Marshal(order)
 	if err != nil {
@@ -52,21 +54,29 @@ func (c *Conn) AskApply(ctx context.Context, order bus.Apply, heard func(bus.App
 		return fmt.Errorf("ask %s: %w", bus.ApplySubject, err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // which fails on a closed connection only
+	began := time.Now()
 	if err := c.nc.PublishRequest(bus.ApplySubject, inbox, data); err != nil {
 		return fmt.Errorf("ask %s: %w", bus.ApplySubject, err)
 	}
 	for {
 		msg, err := sub.NextMsgWithContext(ctx)
-		denied := c.denied.Load()
+		denied := c.deniedSince(began)
 		switch {
 		case errors.Is(err, nats.ErrNoResponders):
 			return &NobodyError{bus.RoleDecider}
 		case err != nil && denied != nil:
-			return &DeniedError{*denied}
+			return denied
 		case errors.Is(err, context.DeadlineExceeded):
 			return nil
 		case err != nil:
 			return fmt.Errorf("ask %s: %w", bus.ApplySubject, err)
+		}
+		if refusal := refusalOf(msg); refusal != nil {
+			if order.Step == bus.ApplyPrepare {
+				return refusal
+			}
+			c.Drop(bus.ApplySubject, refusal)
+			continue
 		}
 		a, err := bus.Decode[bus.Applied](msg.Data)
 		if err != nil {

@@ -58,3 +58,32 @@ func TestApplyIsAnsweredByAll(t *testing.T) {
 		t.Errorf("as a monitor: %v", err)
 	}
 }
+
+// A process that has too much to do to look at what is to be prepared says so, and whoever asks is told at once.
+func TestApplyOfABusyProcess(t *testing.T) {
+	s := bustest.StartServer(t)
+	operator := bustest.Join(t, s, string(bus.RoleOperator))
+	done := make(chan struct{})
+	if err := bustest.Join(t, s, string(bus.RoleDecider)).ServeApply(t.Context(), func(context.Context, bus.Apply) bus.Applied {
+		<-done
+		return bus.Applied{Instance: "decider-1"}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer close(done)
+	order := bus.Apply{V: bus.Version, ID: "a", Step: bus.ApplyPrepare}
+	for range client.MaxRequests + 1 { // one is being dealt with
+		if err := operator.NATS().PublishRequest(bus.ApplySubject, operator.NATS().NewInbox(), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var refused *bus.RefusedError
+	bustest.Eventually(t, "it is refused as busy", func() bool { // the first ones are dropped as they are, until one is not
+		short, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer stop()
+		return errors.As(operator.AskApply(short, order, func(bus.Applied) bool { return true }), &refused)
+	})
+	if refused.Code != bus.RefusedBusy {
+		t.Errorf("refused: %+v, want that it is busy", refused)
+	}
+}

@@ -35,10 +35,10 @@ type Conn struct {
 	closed  chan struct{}
 	calls   bus.CallTimes
 	dropped atomic.Uint64
-	history atomic.Int32          // historyElsewhere and so on
-	lines   *throttle.Throttle    // of what anybody on the bus can make this process say
-	trouble atomic.Pointer[error] // why the last try to connect failed; nil: it did not
-	denied  atomic.Pointer[error] // what the server has not allowed last; nil: nothing
+	history atomic.Int32           // historyElsewhere and so on
+	lines   *throttle.Throttle     // of what anybody on the bus can make this process say
+	trouble atomic.Pointer[error]  // why the last try to connect failed; nil: it did not
+	denied  atomic.Pointer[denial] // what the server has not allowed last; nil: nothing
 }
 
 // Remote is a server of another process and how to log in there.
@@ -169,7 +169,7 @@ func Connect(url, name string, log zerolog.Logger, extra ...nats.Option) (*Conn,
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrPermissionViolation) {
-				c.denied.Store(&err)
+				c.denied.Store(&denial{err, time.Now()})
 			}
 			if !c.lines.Allows("trouble on the connection") {
 				return
@@ -235,6 +235,20 @@ func kindOf(subject string) string {
 		}
 	}
 	return "other subjects"
+}
+
+// denial is something that the server has not allowed.
+type denial struct {
+	err error
+	at  time.Time
+}
+
+// deniedSince is what the server has not allowed since a moment, as the reason of an error that came after it; nil: nothing.
+func (c *Conn) deniedSince(began time.Time) error {
+	if d := c.denied.Load(); d != nil && !d.at.Before(began) {
+		return &DeniedError{d.err}
+	}
+	return nil
 }
 
 // Calls counts how long calls take that the connection's stage makes; its health says it.

@@ -199,9 +199,10 @@ func read(ctx context.Context, c *Conn, r reading, yield func(jetstream.Msg) err
 	if !r.since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.since
 	}
+	began := time.Now()
 	consumer, err := js.OrderedConsumer(ctx, r.stream, cfg)
-	if denied := c.denied.Load(); err != nil && denied != nil {
-		return &DeniedError{*denied}
+	if denied := c.deniedSince(began); err != nil && denied != nil {
+		return denied
 	}
 	if err != nil {
 		return historyError(err)

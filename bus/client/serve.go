@@ -273,25 +273,35 @@ func Ask[T any, PT interface {
 	if err != nil {
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
 	}
+	began := time.Now()
 	msg, err := c.nc.RequestWithContext(ctx, bus.RequestSubject(verb, q.Group), body)
 	who := bus.RoleDecider
 	if verb == bus.VerbHook {
 		who = bus.RoleActuator
 	}
-	switch denied := c.denied.Load(); {
+	switch denied := c.deniedSince(began); {
 	case errors.Is(err, nats.ErrNoResponders):
 		return none, &NobodyError{who}
 	case err != nil && denied != nil:
-		return none, &DeniedError{*denied}
+		return none, denied
 	case errors.Is(err, context.DeadlineExceeded):
 		return none, &SilentError{who}
 	case err != nil:
 		return none, fmt.Errorf("ask for %s: %w", verb, err)
-	case msg.Header.Get(micro.ErrorHeader) != "":
-		return none, &bus.RefusedError{
-			Code: bus.RefusalCode(msg.Header.Get(micro.ErrorCodeHeader)), Text: msg.Header.Get(micro.ErrorHeader),
-			Why: bus.Refusal(msg.Header.Get(refusalHeader)),
-		}
+	}
+	if refusal := refusalOf(msg); refusal != nil {
+		return none, refusal
 	}
 	return bus.Decode[T, PT](msg.Data)
+}
+
+// refusalOf is why an answer is none, a *bus.RefusedError; nil: it is one.
+func refusalOf(msg *nats.Msg) error {
+	text := msg.Header.Get(micro.ErrorHeader)
+	if text == "" {
+		return nil
+	}
+	return &bus.RefusedError{
+		Code: bus.RefusalCode(msg.Header.Get(micro.ErrorCodeHeader)), Text: text, Why: bus.Refusal(msg.Header.Get(refusalHeader)),
+	}
 }

@@ -114,6 +114,31 @@ func TestAskWithCredentialsOfAnotherRole(t *testing.T) {
 	}
 }
 
+// What was not allowed once says nothing of a later request, which is.
+func TestAskAfterADenial(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := bustest.StartWith(t, server.Config{StateDir: dir})
+	requests := make(chan client.Request) // nobody takes them
+	if err := bustest.Join(t, s, "decider").Serve(t.Context(), "decider", "", []string{bus.VerbStatus}, requests); err != nil {
+		t.Fatal(err)
+	}
+	tap := bustest.DialAs(t, s, dir, bus.RoleTap, bustest.Quiet)
+	within := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	var denied *client.DeniedError
+	if _, err := client.Ask[bus.Controls](within(), tap, bus.VerbPause, bus.Query{Group: "web"}); !errors.As(err, &denied) {
+		t.Errorf("what a tap may not: %v", err)
+	}
+	var silent *client.SilentError
+	if _, err := client.Ask[bus.Status](within(), tap, bus.VerbStatus, bus.Query{}); !errors.As(err, &silent) {
+		t.Errorf("then what it may, of one who does not answer: %T: %v, want that nobody answers", err, err)
+	}
+}
+
 func TestServeIsFoundByNATSTools(t *testing.T) {
 	t.Parallel()
 	serving(t, func(t *testing.T, s *server.Server, _ string, c *client.Conn) {
