@@ -3,6 +3,7 @@ package decider
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -92,6 +93,7 @@ func (d *Decider) hasFenced(r fenced) {
 			s.Name, bus.Line(r.err.Error()), fenceEvery)
 	default:
 		s.Fenced = true
+		g.state.Standings = maps.Clone(g.state.Standings) // the last checkpoint has the same, and is to differ from now on
 		g.state.Standings[r.host] = s
 	}
 	d.tellOfHost(g, bus.Event{Sentence: sentence, Host: s.Name}, d.cfg.Now())

@@ -147,7 +147,7 @@ func (s Standing) lostReason(spec bus.Group, q quorum) string {
 	case s.Kept == 0:
 		return why + "; it had no VM of the group"
 	case s.Gone >= s.Kept:
-		return fmt.Sprintf("%s; others have its %s", why, plural(s.Kept))
+		return fmt.Sprintf("%s; others have taken the places of its %s", why, plural(s.Kept))
 	}
 	if held := s.held(spec, q); held != "" {
 		return fmt.Sprintf("%s; its %s: %s", why, plural(s.Kept-s.Gone), held)
