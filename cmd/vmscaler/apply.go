@@ -73,14 +73,48 @@ func (c *applyCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer conn.Close()
-	status, err := ask[bus.Status](cmd.Context(), conn, bus.VerbStatus, bus.Query{})
+	stages, err := heardStages(cmd.Context(), conn)
 	if err != nil {
 		return err
 	}
 	var q bus.Query
 	c.sign(&q)
 	order := bus.Apply{V: bus.Version, ID: rand.Text(), Groups: cfg.Groups, By: q.By, Reason: q.Reason}
-	return c.apply(cmd, conn, status.Stages, order)
+	return c.apply(cmd, conn, stages, order)
+}
+
+// heardStages are those that give signs of life. A decider that has just started has not heard all of them yet.
+func heardStages(ctx context.Context, conn *client.Conn) ([]bus.Health, error) {
+	for tries := 1; ; tries++ {
+		status, err := ask[bus.Status](ctx, conn, bus.VerbStatus, bus.Query{})
+		if err != nil {
+			return nil, err
+		}
+		wait := untilAllHeard(status.Stages)
+		if wait == 0 || tries == 3 { // its clock may be wrong
+			return status.Stages, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// untilAllHeard is in what time a decider has heard all stages that give signs of life, by what it has heard of itself.
+func untilAllHeard(stages []bus.Health) (wait time.Duration) {
+	const all = bus.HealthInterval + time.Second
+	i := slices.IndexFunc(stages, func(h bus.Health) bool { return h.Stage == string(bus.RoleDecider) })
+	if i < 0 {
+		return all
+	}
+	for _, h := range stages[i:] {
+		if h.Stage == string(bus.RoleDecider) {
+			wait = max(wait, all-max(0, h.Time.Sub(h.Since)))
+		}
+	}
+	return wait
 }
 
 // apply goes through the steps with the stages that are heard.

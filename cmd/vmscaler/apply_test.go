@@ -300,3 +300,26 @@ func TestApplyOnSplitStages(t *testing.T) {
 		t.Errorf("one lags behind: %q, %v", out, err)
 	}
 }
+
+// A decider that has just started has not heard all stages yet.
+func TestUntilAllHeard(t *testing.T) {
+	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	stage := func(name string, age time.Duration) bus.Health {
+		return bus.Health{Stage: name, Since: at.Add(-age), Time: at}
+	}
+	old := stage("decider", time.Hour)
+	for name, tt := range map[string]struct {
+		stages []bus.Health
+		want   time.Duration
+	}{
+		"it has not even heard itself": {nil, 4 * time.Second},
+		"it has just started":          {[]bus.Health{stage("decider", time.Second)}, 3 * time.Second},
+		"long ago":                     {[]bus.Health{stage("actuator", 0), old}, 0},
+		"one of two":                   {[]bus.Health{old, stage("decider", 2*time.Second)}, 2 * time.Second},
+		"a clock that was set":         {[]bus.Health{stage("decider", -time.Hour)}, 4 * time.Second},
+	} {
+		if got := untilAllHeard(tt.stages); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
