@@ -76,7 +76,8 @@ func (c checkpoint) worthSaving(saved checkpoint) bool {
 		c.Wake.worthSaving(saved.Wake) || !slices.Equal(c.Hosts, saved.Hosts) ||
 		!maps.EqualFunc(c.Numbers, saved.Numbers, slices.Equal[[]int]) ||
 		!maps.EqualFunc(c.Orders, saved.Orders, func(a, b bus.VMOrder) bool { return a.Same(&b) }) ||
-		!slices.EqualFunc(c.Attach, saved.Attach, bus.Attachment.Same) || !maps.Equal(c.Standings, saved.Standings) ||
+		!slices.EqualFunc(c.Attach, saved.Attach, bus.Attachment.Same) ||
+		!maps.EqualFunc(c.Standings, saved.Standings, Standing.same) ||
 		c.Time.Sub(saved.Time) >= rememberEvery || c.Time.Before(saved.Time)
 }
 
@@ -88,7 +89,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 		Abs()
 		// another decider's clock may be ahead
 	if age < checkpointAge {
-		st.Numbers, st.Standings = kept.Numbers, kept.Standings
+		st.Numbers, st.Standings = kept.Numbers, kept.Standings.recalled(now)
 		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = &kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
 		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
 		st.Limits, st.ScheduleSeenAt = kept.Limits, kept.ScheduleSeenAt
@@ -100,6 +101,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 		return st
 	}
 	st.PreviousDesired, st.Orders, st.Attach = &heard.Desired, heard.Orders, heard.Attach
+	st.Standings.heard(heard.Shares)
 	if until := heard.Inputs.WokenUntil; until != nil && until.After(st.Wake.Until) {
 		st.Wake.Until = *until
 	}

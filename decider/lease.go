@@ -1,6 +1,10 @@
 package decider
 
-import "github.com/vmscaler/vmscaler/bus"
+import (
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
 
 // lease has each host of several own so many VMs at most, whatever their state. What all hosts may own by decisions that may
 // still hold is never more than max. So none is made beyond it, whatever a host does before its next sample shows it, and
@@ -98,4 +102,30 @@ func (s Standing) leased(most int, h HostObservation, in situation) Standing {
 		s.LeaseNext = max(most, s.LeaseNext)
 	}
 	return s
+}
+
+// same reports whether two standings say the same to the next decider.
+func (s Standing) same(other Standing) bool {
+	other.LeaseNext, other.LeaseAt = s.LeaseNext, s.LeaseAt
+	return s == other
+}
+
+// recalled are the standings for a decider that begins now: what the one before it has let hosts have may hold from now on.
+func (all Standings) recalled(now time.Time) Standings {
+	recalled := make(Standings, len(all))
+	for id, s := range all {
+		s.LeaseNext, s.LeaseAt = 0, now
+		recalled[id] = s
+	}
+	return recalled
+}
+
+// heard takes what a decision has let hosts have that was heard after the standings were kept.
+func (all Standings) heard(shares map[bus.HostID]bus.Share) {
+	for id, share := range shares {
+		if s, known := all[id]; known && share.Most != nil {
+			s.Lease = max(s.Lease, *share.Most)
+			all[id] = s
+		}
+	}
 }

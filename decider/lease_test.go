@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -113,5 +114,47 @@ func TestLease(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What changes with each decision is not written each time; the next decider takes each lease to hold from when it begins, and
+// the newest decision's where that is newer.
+func TestLeaseIsKept(t *testing.T) {
+	before := State{HasSample: true, Desired: 3, Standings: Standings{"a": {Lease: 3, LeaseNext: 1, LeaseAt: t0}, "b": {Lease: 1}}}
+	after := before
+	after.Standings = Standings{"a": {Lease: 3, LeaseNext: 2, LeaseAt: t0.Add(time.Second)}, "b": {Lease: 1, LeaseAt: t0}}
+	if newCheckpoint(after, t0).worthSaving(newCheckpoint(before, t0)) {
+		t.Error("it is written although nothing has changed for the next decider")
+	}
+	after.Standings = Standings{"a": {Lease: 4}, "b": {Lease: 1}}
+	if !newCheckpoint(after, t0).worthSaving(newCheckpoint(before, t0)) {
+		t.Error("another lease is not written")
+	}
+	heard := &bus.Decision{
+		HasSample: true, Desired: 3, Time: t0.Add(2 * time.Second),
+		Shares: map[bus.HostID]bus.Share{"a": {Most: new(2)}, "b": {Most: new(4)}, "c": {Most: new(1)}},
+	}
+	now := t0.Add(3 * time.Second)
+	got := recall(newCheckpoint(before, t0), heard, bus.Controls{}, now).Standings
+	want := Standings{"a": {Lease: 3, LeaseAt: now}, "b": {Lease: 4, LeaseAt: now}}
+	if !maps.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// Of a group in which nothing changes nothing is written.
+func TestNothingIsKeptAnewWhileNothingChanges(t *testing.T) {
+	for _, hosts := range []int{1, 3} {
+		f := newSite(t, hosts, 2)
+		for range 30 {
+			f.step()
+		}
+		before := newCheckpoint(f.g.state, f.now)
+		for range 3 {
+			f.step()
+			if newCheckpoint(f.g.state, f.now).worthSaving(before) {
+				t.Fatalf("%d hosts: %+v, was %+v", hosts, f.g.state, before)
+			}
+		}
 	}
 }
