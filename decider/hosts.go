@@ -55,6 +55,15 @@ func (h HostObservation) heard(now time.Time) time.Time {
 	return now.Add(-h.Quiet)
 }
 
+// unordered is a host that is lost: what was wanted of its VMs means nothing now, and others take the places of all.
+func (h HostObservation) unordered() HostObservation {
+	h.VMs = slices.Clone(h.VMs)
+	for i := range h.VMs {
+		h.VMs[i].Order, h.VMs[i].Retiring = nil, false
+	}
+	return h
+}
+
 // hostCounts are numbers of a host's VMs that many ask for.
 type hostCounts struct {
 	known                        bool

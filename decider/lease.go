@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"maps"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -17,10 +18,9 @@ func (s situation) lease(d *bus.Decision, next Standings) {
 		next[hosts[0].ID] = next[hosts[0].ID].leased(s.spec.Max, hosts[0], s)
 		return
 	}
-	room, most := s.spec.Max, make([]int, len(hosts))
+	room, most := s.free(), make([]int, len(hosts))
 	for i, h := range hosts {
 		most[i] = s.committed(h)
-		room -= most[i]
 	}
 	short := room < 0
 	for _, wants := range []func(HostObservation, bus.Share) int{s.serving, s.withWarm, s.withSpare} {
@@ -44,6 +44,9 @@ func (s situation) lease(d *bus.Decision, next Standings) {
 	for i, h := range hosts {
 		share := d.Shares[h.ID]
 		share.Most = new(min(most[i], wants(h, share)))
+		if over := s.serving(h, share) - *share.Most; over > 0 { // these it is not told to make yet
+			share.VMs -= max(0, min(over, share.VMs-h.kept()-h.gone()))
+		}
 		d.Shares[h.ID] = share
 		next[h.ID] = next[h.ID].leased(*share.Most, h, s)
 	}
@@ -56,6 +59,15 @@ func (s situation) committed(h HostObservation) int {
 	}
 	st := s.state.Standings[h.ID]
 	return max(h.Owned, st.Lease, st.LeaseNext) - st.Gone
+}
+
+// free is how many VMs more than they own or may make the hosts may have in all.
+func (s situation) free() int {
+	free := s.spec.Max
+	for _, h := range s.obs.Hosts {
+		free -= s.committed(h)
+	}
+	return free
 }
 
 // serving is how many VMs the host owns once it has what is to serve there, without those that it may let go now.
@@ -112,12 +124,12 @@ func (s Standing) same(other Standing) bool {
 
 // recalled are the standings for a decider that begins now: what the one before it has let hosts have may hold from now on.
 func (all Standings) recalled(now time.Time) Standings {
-	recalled := make(Standings, len(all))
+	all = maps.Clone(all)
 	for id, s := range all {
 		s.LeaseNext, s.LeaseAt = 0, now
-		recalled[id] = s
+		all[id] = s
 	}
-	return recalled
+	return all
 }
 
 // heard takes what a decision has let hosts have that was heard after the standings were kept.

@@ -443,6 +443,26 @@ func TestSiteInvariants(t *testing.T) {
 			}
 			f.checked(start, liars)
 		}
+		lost := n >= 3 && f.g.spec.HostLoss == bus.LossReplace && rapid.Bool().Draw(t, "the last stays off")
+		for i, h := range f.hosts {
+			h.off, h.heard, h.alive, h.reached, h.lies, h.order = lost && i == n-1, true, true, true, false, nil
+			for j := range h.vms {
+				h.vms[j].State = bus.StateRunning
+			}
+		}
+		var d bus.Decision
+		for range 200 {
+			d = f.step()
+		}
+		kept := 0
+		for _, h := range f.hosts {
+			if !h.off {
+				kept += HostObservation{VMs: h.vms}.kept()
+			}
+		}
+		if kept != d.Desired {
+			t.Fatalf("%d VMs in the end, want %d: %+v", kept, d.Desired, d)
+		}
 	})
 }
 

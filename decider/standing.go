@@ -115,6 +115,9 @@ func (all Standings) next(spec bus.Group, obs Observation, desired int, now time
 			enter(bus.HostSilent, why)
 		}
 		if s.Kept = h.kept(); h.Trouble == Silent {
+			if s.State == bus.HostLost {
+				s.Kept = h.unordered().kept()
+			}
 			s.Kept = max(s.Kept, s.Told)
 		} else {
 			s.Owned = len(h.VMs)
@@ -210,6 +213,9 @@ func (o Observation) stood(st Standings, spec bus.Group, now time.Time) Observat
 		h, s := &hosts[i], st[hosts[i].ID]
 		h.Owned = len(h.VMs)
 		h.State, h.Told, h.ToldWarm = s.State, s.Told, s.Warm
+		if s.State == bus.HostLost {
+			*h = h.unordered()
+		}
 		if h.Trouble == Silent {
 			h.VMs = slices.Clip(h.VMs)
 			for n := h.kept(); n < s.Kept; n++ {
@@ -281,7 +287,11 @@ func (s *situation) replaceLost() bool {
 		}
 	}
 	c := s.counts
-	batch := (all+3)/4 - c.launching - max(0, s.state.Desired-c.kept)
+	pending := max(0, s.state.Desired-c.kept)
+	if s.free() <= 0 { // then none of them can be made before others are written off
+		pending = 0
+	}
+	batch := (all+3)/4 - c.launching - pending
 	more := min(left, max(0, batch)+max(0, c.kept-s.state.Desired))
 	if c.ready+c.warming < s.spec.Min {
 		more = left

@@ -50,7 +50,8 @@ func (o Orders) pending(obs Observation) Orders {
 func (o Observation) ordered(pending Orders, replaces bool) Observation {
 	hosts := slices.Clone(o.Hosts)
 	for i, h := range hosts {
-		if !slices.ContainsFunc(h.VMs, func(vm bus.VM) bool { return vm.Order != nil || pending.has(vm.UUID) }) {
+		wanted := func(vm bus.VM) bool { return vm.Order != nil || pending.has(vm.UUID) }
+		if h.State == bus.HostLost || !slices.ContainsFunc(h.VMs, wanted) {
 			continue // as of most hosts: nothing changes
 		}
 		hosts[i].VMs = slices.Clone(h.VMs)

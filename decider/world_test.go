@@ -240,14 +240,14 @@ func checkDecision(t *rapid.T, s bus.Group, before State, obs Observation, d bus
 	if a := d.Inputs.AveragePercent; a != nil && (*a < 0 || *a > 100) {
 		fail("average")
 	}
-	checkShares(fail, s, obs, d)
+	checkShares(fail, s, before, obs, d)
 	if d.Sentence == "" {
 		fail("no reason")
 	}
 }
 
-func checkShares(fail func(string), s bus.Group, obs Observation, d bus.Decision) {
-	sum, owned, begun := 0, 0, 0
+func checkShares(fail func(string), s bus.Group, before State, obs Observation, d bus.Decision) {
+	sum, owned, begun, leased := 0, 0, 0, 0
 	for _, h := range obs.Hosts {
 		share := d.Shares[h.ID]
 		if share.VMs < h.kept()+h.gone() && d.Direction != bus.In || share.VMs < h.gone() {
@@ -258,6 +258,8 @@ func checkShares(fail func(string), s bus.Group, obs Observation, d bus.Decision
 		}
 		sum, owned = sum+share.VMs-h.gone(), owned+len(h.VMs)
 		begun += h.begun()
+		st := before.Standings[h.ID]
+		leased += max(len(h.VMs), st.Lease, st.LeaseNext)
 	}
 	lacks := max(0, d.Desired-keptOf(obs))
 	if len(obs.Hosts) > 1 { // those that leave count to max, too
@@ -271,8 +273,8 @@ func checkShares(fail func(string), s bus.Group, obs Observation, d bus.Decision
 	for _, c := range places {
 		c.vms = max(c.vms, d.Shares[c.ID].VMs-c.gone())
 	}
-	// While VMs are replaced, maintenance may have new ones wait, and for a moment so may what others may have begun.
-	if sum > want || len(d.Orders) == 0 && begun == 0 && places.best(s) != nil && sum != want {
+	// While VMs are replaced, maintenance may have new ones wait, and for a moment so may what others may have begun, or may make.
+	if sum > want || len(d.Orders) == 0 && begun == 0 && leased+want-keptOf(obs) <= s.Max && places.best(s) != nil && sum != want {
 		fail("shares do not add up")
 	}
 }
