@@ -58,6 +58,7 @@ type Decider struct {
 	reloads         client.Handover
 	former          map[string]bus.Controls // of groups that have left
 	fencer          *fencer
+	keeper          *keeper
 	hostOrders      HostOrders
 
 	// handled is called with each sample and tick that the loop is through with, and with nil once it runs; for tests.
@@ -244,6 +245,8 @@ func (d *Decider) Run(ctx context.Context) error {
 	defer cancel()
 	stop := d.campaign(ctx)
 	defer stop()
+	d.keeper = newKeeper(d.keep, d.leadership.Term)
+	defer d.keeper.start()() // ends while this decider leads yet
 	d.handled(nil)
 	asked, answers := in.requests, requestsATick
 	for {
@@ -379,7 +382,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 		d.log.Info().Str("group", g.spec.Name).Str("decision_id", g.decision.ID).Int("current", decision.Current).
 			Int("desired", decision.Desired).Str("reason", decision.Sentence).Msg("decided")
 	}
-	d.remember(ctx, g, now)
+	d.remember(g, now)
 }
 
 // publish makes a decision the newest of its term, and sends it.

@@ -294,18 +294,40 @@ func (g *group) awaited(obs Observation, now time.Time) []string {
 	return missing
 }
 
-// remember keeps where the group stands. Nothing waits for it to succeed: the next change, or the next half minute,
-// tries again.
-func (d *Decider) remember(ctx context.Context, g *group, now time.Time) {
+// remember has it kept where the group stands. Nothing waits for it to succeed: the next change, or the next half minute, tries
+// again. tried is closed once that was tried; nil: nothing is to be kept.
+func (d *Decider) remember(g *group, now time.Time) (tried <-chan struct{}) {
 	m := newCheckpoint(g.state, now)
 	if !g.state.HasSample || !m.worthSaving(g.saved) {
-		return
+		return nil
 	}
 	g.saved = m
+	data, err := json.Marshal(m)
+	if err != nil {
+		d.log.Error().Err(err).Str("group", g.spec.Name).Msg("where the group stands was not kept")
+		return nil
+	}
+	return d.keeper.put(checkpointKey(g), d.term, data)
+}
+
+// rememberNow is remember where what comes next counts on it, for as long as the store may take.
+func (d *Decider) rememberNow(ctx context.Context, g *group, now time.Time) {
+	tried := d.remember(g, now)
+	if tried == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := d.conn.Save(ctx, checkpointKey(g), m); err != nil && !errors.Is(err, client.ErrNoStore) {
-		d.log.Debug().Err(err).Str("group", g.spec.Name).Msg("where the group stands was not kept")
+	select {
+	case <-tried:
+	case <-ctx.Done():
+	}
+}
+
+// keep writes what remember has given to the keeper.
+func (d *Decider) keep(ctx context.Context, key string, data json.RawMessage) {
+	if err := d.conn.Save(ctx, key, data); err != nil && !errors.Is(err, client.ErrNoStore) {
+		d.log.Debug().Err(err).Msgf("where the group stands was not kept: %s", key)
 	}
 }
 

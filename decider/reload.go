@@ -35,7 +35,7 @@ func (d *Decider) reload(ctx context.Context, r client.Handed) {
 		}
 		d.former[name] = g.state.Controls
 		if d.leads(ctx, g, now) {
-			d.remember(ctx, g, now)
+			d.rememberNow(ctx, g, now)
 		}
 	}
 	r.Done()

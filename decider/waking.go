@@ -32,7 +32,7 @@ func (d *Decider) wake(ctx context.Context, r client.Request, g *group) error {
 				Str("reason", decision.Sentence).Msg("woken")
 		}
 	}
-	d.remember(ctx, g, now)
+	d.rememberNow(ctx, g, now)
 	return r.Answer(awakening(*g.decision, g.state.Wake, now))
 }
 
