@@ -142,7 +142,7 @@ bench-profile: ## one load profile (ramp, spike, off) on real VMs under threshol
 
 # Only the packages that have any: the others would prepare their tests for nothing.
 bench: export VMSCALER_FIGURES = $(CURDIR)/dist/figures.jsonl
-bench: BENCH_TABLE = -json dist/bench.json -svg docs/performance.svg -page docs/performance.md -about "$$(date -I), $$(nproc) cores, $$(go version)"
+BENCH_TABLE = -json dist/bench.json -svg docs/performance.svg -page docs/performance.md
 bench: ## one table of all figures beside rivals and limits, in BENCH_ROUNDS=10; writes it into docs/performance.md
 	@$(HOST) packages bench
 	@$(HOST) libvirt

@@ -13,8 +13,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/vmscaler/vmscaler/internal/figures"
 )
@@ -24,9 +26,10 @@ func main() {
 	asJSON := flag.String("json", "", "write the table to this file, as JSON")
 	svg := flag.String("svg", "", "write a plot of the ratios to this file")
 	page := flag.String("page", "", "write the table into this page, between its markers")
-	about := flag.String("about", "", "what the table was measured on, in a line")
 	flag.Parse()
-	if err := run(*in, *asJSON, *svg, *page, *about); err != nil {
+	about := fmt.Sprintf("Measured on %s, %d cores (%s), %s.", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.GOARCH,
+		runtime.Version())
+	if err := run(*in, *asJSON, *svg, *page, about); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -41,8 +41,8 @@ func TestTable(t *testing.T) {
 		t.Errorf("the page is, with error %v:\n%s\nwant:\n%s", err, got, want)
 	}
 	svg, err := os.ReadFile(filepath.Join(dir, "svg"))
-	var any struct{}
-	if err != nil || xml.Unmarshal(svg, &any) != nil || strings.Count(string(svg), "<circle") != 2 {
+	var root struct{}
+	if err != nil || xml.Unmarshal(svg, &root) != nil || strings.Count(string(svg), "<circle") != 2 {
 		t.Errorf("the plot is no XML with a point of each that is compared: %v\n%s", err, svg)
 	}
 	if _, err := between([]byte(endMark+beginMark), nil); err == nil {

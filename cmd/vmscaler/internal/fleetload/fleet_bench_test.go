@@ -13,7 +13,10 @@ import (
 // BenchmarkFleet is what fleets cost: how that grows with VMs, groups and hosts is what its plans differ in.
 func BenchmarkFleet(b *testing.B) {
 	plans := []Plan{
-		{Hosts: 10, VMs: 100}, {Hosts: 100, VMs: 10}, {Hosts: 100, VMs: 10, Groups: 100}, {Hosts: 100, VMs: 100},
+		{Hosts: 10, VMs: 100},
+		{Hosts: 100, VMs: 10},
+		{Hosts: 100, VMs: 10, Groups: 100},
+		{Hosts: 100, VMs: 100},
 		{Hosts: 1000, VMs: 100},
 	}
 	length := 10 * time.Second

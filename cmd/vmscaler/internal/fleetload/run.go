@@ -61,7 +61,7 @@ func Run(ctx context.Context, plan Plan, hooks Hooks, log zerolog.Logger) (_ Rep
 		return Report{}, fmt.Errorf("fleet: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: dir}, log)
+	s, err := server.Start(server.Config{Listen: "127.0.0.1:0", StateDir: dir}, log) //nolint:contextcheck // it runs until Stop
 	if err != nil {
 		return Report{}, err //nolint:wrapcheck // it says what of the bus is wrong
 	}
@@ -176,7 +176,9 @@ func (f *fleet) took(s bus.Sample, at time.Time) {
 }
 
 // run runs the decider and the hosts, and measures.
-func (f *fleet) run(ctx context.Context, own *client.Conn, hooks Hooks, empty uint64, log zerolog.Logger) (Report, error) {
+func (f *fleet) run(
+	ctx context.Context, own *client.Conn, hooks Hooks, empty uint64, log zerolog.Logger,
+) (r Report, err error) {
 	d, err := decider.New(decider.Config{Groups: f.specs, Tick: f.plan.Interval, Taken: f.took}, own, log)
 	if err != nil {
 		return Report{}, err //nolint:wrapcheck // it names the decider
@@ -185,7 +187,10 @@ func (f *fleet) run(ctx context.Context, own *client.Conn, hooks Hooks, empty ui
 	deciding, stopDecider := context.WithCancel(beyond)
 	done := make(chan error, 1)
 	go func() { done <- d.Run(deciding) }()
-	defer func() { stopDecider(); <-done }()
+	defer func() {
+		stopDecider()
+		err = errors.Join(err, <-done)
+	}()
 	sending, stopSending := context.WithCancelCause(beyond)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -209,7 +214,7 @@ func (f *fleet) run(ctx context.Context, own *client.Conn, hooks Hooks, empty ui
 	case <-sending.Done():
 		return Report{}, fmt.Errorf("fleet: %w", context.Cause(sending))
 	}
-	r := f.end(before)
+	r = f.end(before)
 	stopSending(nil)
 	all.Wait()
 	_ = until(beyond, beyond, f.settled) // a decider that has fallen behind is what Taken says
