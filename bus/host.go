@@ -112,6 +112,10 @@ type Place struct {
 	VMs    int     `json:"vms"`           // of the group that count there
 	Score  float64 `json:"score"`         // the lowest is the best; what it is made of depends on the group's Placement
 	Why    string  `json:"why,omitempty"` // why it can have none; "": it can
+	// Domain is what it fails together with, "" where that is not known, and DomainVMs how many VMs of the group count there, by
+	// which PlaceSpread goes before Score.
+	Domain    string `json:"domain,omitempty"`
+	DomainVMs int    `json:"domain_vms,omitempty"`
 }
 
 func (b *bounds) hosts(hosts map[HostID]HostStanding) {

@@ -20,6 +20,7 @@ func (s *Sample) bounds() error {
 	b.number("host_load.memory_mib", float64(h.MemoryMiB), maxMemoryMiB)
 	b.knownInt("host_load.memory_free_mib", h.MemoryFreeMiB, maxMemoryMiB)
 	b.knownInt("host_load.pool_free_mib", h.PoolFreeMiB, math.MaxInt64)
+	b.name("host_load.domain", h.Domain, maxWord)
 	for i := range s.VMs {
 		if b.err != nil {
 			return fmt.Errorf("sample: %w", b.err)

@@ -18,6 +18,8 @@ type Host struct {
 	// MemoryPromisedMiB is what all running domains, also foreign ones, were given and have not touched yet.
 	MemoryPromisedMiB *int `json:"memory_promised_mib"`
 	PoolFreeMiB       *int `json:"pool_free_mib"` // in the storage pool of the VMs' volumes
+	// Domain is what the host fails together with, such as its rack or its power supply; "": nobody has said so.
+	Domain string `json:"domain,omitempty"`
 }
 
 // Sample is one tick's complete, possibly empty, list of a group's VMs on one host. Empty is not unknown: a

@@ -55,7 +55,7 @@ var (
 		"v", "group", "host_id", "host", "instance", "time", "vms", "host_load", "elapsed_ms", "spec_hash",
 	}
 	hostKeys = [...]string{
-		"cpu_percent", "cores", "memory_mib", "memory_free_mib", "memory_promised_mib", "pool_free_mib",
+		"cpu_percent", "cores", "memory_mib", "memory_free_mib", "memory_promised_mib", "pool_free_mib", "domain",
 	}
 	vmKeys = [...]string{
 		"name", "state", "phase", "cpu_percent", "vcpus", "memory_mib", "memory_used_mib", "run_delay_percent", "rates", "uuid",
@@ -193,6 +193,8 @@ func (r *reader) host() (h Host) {
 			h.MemoryPromisedMiB = r.knownInt()
 		case "pool_free_mib":
 			h.PoolFreeMiB = r.knownInt()
+		case "domain":
+			h.Domain = r.word("")
 		}
 	})
 	return h

@@ -51,7 +51,11 @@ func (s *Sample) appendJSON(b []byte) ([]byte, error) {
 	h := &s.HostLoad
 	w.raw(`,"host_load":{"cpu_percent":`).known(h.CPUPercent).raw(`,"cores":`).int(h.Cores).raw(`,"memory_mib":`).int(h.MemoryMiB)
 	w.raw(`,"memory_free_mib":`).knownInt(h.MemoryFreeMiB).raw(`,"memory_promised_mib":`).knownInt(h.MemoryPromisedMiB)
-	w.raw(`,"pool_free_mib":`).knownInt(h.PoolFreeMiB).raw(`},"elapsed_ms":`).float(s.ElapsedMS)
+	w.raw(`,"pool_free_mib":`).knownInt(h.PoolFreeMiB)
+	if h.Domain != "" {
+		w.raw(`,"domain":`).text(h.Domain)
+	}
+	w.raw(`},"elapsed_ms":`).float(s.ElapsedMS)
 	w.raw(`,"spec_hash":`).text(s.SpecHash).raw(`}`)
 	return w.b, w.err
 }

@@ -32,6 +32,7 @@ const (
 // Config is what a Collector needs.
 type Config struct {
 	Groups []bus.Group
+	Domain string        // what this host fails together with; "": it is not said
 	Pool   string        // of the VMs' volumes, for its free space
 	Local  bool          // libvirt is on this machine
 	Tick   time.Duration // between two samples

@@ -43,6 +43,7 @@ func (c *Collector) publish(p pass) (unfit error) {
 	c.before, c.stalls, c.running = before, stills, running
 
 	now := time.Now().UTC()
+	hostLoad.Domain = c.cfg.Domain
 	hostLoad.MemoryPromisedMiB = c.promised(p.readings, now)
 	for _, g := range c.cfg.Groups {
 		list := vms[g.Name]

@@ -19,15 +19,23 @@ type candidate struct {
 	hash  uint64 // of group and host: an order of its own for each group
 	why   string // it can have none; "": it can
 	later bool   // it might have one once its actuator, or room, is there
+	// together are all hosts of its failure domain, itself among them.
+	together *candidates
 }
 
 type candidates []*candidate
 
 // candidatesOf are a group's hosts as places, with why those that cannot have a new VM cannot.
 func candidatesOf(spec bus.Group, obs Observation) candidates {
-	all := make(candidates, 0, len(obs.Hosts))
+	all, domains := make(candidates, 0, len(obs.Hosts)), map[string]*candidates{}
 	for _, h := range obs.Hosts {
-		c := &candidate{HostObservation: h, vms: h.kept()}
+		c := &candidate{HostObservation: h, vms: h.kept(), together: domains[h.Load.Domain]}
+		if c.together == nil {
+			c.together = &candidates{}
+		}
+		if *c.together = append(*c.together, c); h.Load.Domain != "" { // one without is a domain of its own
+			domains[h.Load.Domain] = c.together
+		}
 		if len(obs.Hosts) > 1 {
 			hash := sha256.Sum256([]byte(spec.Name + "/" + string(h.ID)))
 			c.hash = binary.BigEndian.Uint64(hash[:])
@@ -88,8 +96,21 @@ func (all candidates) best(spec bus.Group) *candidate {
 	return nil
 }
 
+// inDomain is how many VMs of the group the hosts of its failure domain have.
+func (c *candidate) inDomain() (n int) {
+	for _, host := range *c.together {
+		n += host.vms
+	}
+	return n
+}
+
 // before reports whether a VM goes here rather than there.
 func (c *candidate) before(other *candidate, spec bus.Group) bool {
+	if spec.Placement == bus.PlaceSpread && c.together != other.together {
+		if d := cmp.Compare(c.inDomain(), other.inDomain()); d != 0 {
+			return d < 0
+		}
+	}
 	return cmp.Or(cmp.Compare(c.score(spec), other.score(spec)), cmp.Compare(c.hash, other.hash), cmp.Compare(c.ID, other.ID)) < 0
 }
 
@@ -145,7 +166,11 @@ func places(spec bus.Group, obs Observation) []bus.Place {
 	})
 	list := make([]bus.Place, 0, len(all))
 	for _, c := range all {
-		list = append(list, bus.Place{Host: c.Name, HostID: c.ID, VMs: c.vms, Score: c.score(spec), Why: c.why})
+		p := bus.Place{Host: c.Name, HostID: c.ID, VMs: c.vms, Score: c.score(spec), Why: c.why, Domain: c.Load.Domain}
+		if p.Domain != "" {
+			p.DomainVMs = c.inDomain()
+		}
+		list = append(list, p)
 	}
 	return list
 }

@@ -28,6 +28,25 @@ func changed(h HostObservation, change func(*HostObservation)) HostObservation {
 	return h
 }
 
+// rack is a host in a failure domain.
+func rack(name string, h HostObservation) HostObservation {
+	return changed(h, func(h *HostObservation) { h.Load.Domain = name })
+}
+
+// The list of places says which domain each is in, in the order in which the next VM would go.
+func TestPlacesSayTheirDomains(t *testing.T) {
+	got := places(spec(bounds(1, 9)), Observation{Hosts: []HostObservation{
+		rack("r1", place("a", 1, 0, 0)), rack("r1", place("b", 0, 0, 0)), rack("r2", place("c", 0, 0, 0)), place("d", 1, 0, 0),
+	}})
+	var text []string
+	for _, p := range got {
+		text = append(text, fmt.Sprintf("%s %q %d", p.Host, p.Domain, p.DomainVMs))
+	}
+	if want := `c "r2" 0, b "r1" 1, `; !strings.HasPrefix(strings.Join(text, ", "), want) {
+		t.Errorf("got %s, want %s first", strings.Join(text, ", "), want)
+	}
+}
+
 func TestPlacement(t *testing.T) {
 	cordoned := func(h *HostObservation) { h.Order = &bus.HostOrder{Action: bus.HostCordon} }
 	full := func(h *HostObservation) { h.Full = true }
@@ -72,6 +91,25 @@ func TestPlacement(t *testing.T) {
 		{"told to have one that retires", bus.PlaceSpread, 0, 4, []HostObservation{
 			changed(place("a", 3, 0, 0), func(h *HostObservation) { h.Told, h.VMs[0].Retiring = 3, true }), place("b", 1, 0, 0),
 		}, "a2 b2"},
+		{"spread over racks before hosts", bus.PlaceSpread, 0, 4, []HostObservation{
+			rack("r1", place("a", 0, 0, 0)), rack("r1", place("b", 0, 0, 0)), rack("r1", place("c", 0, 0, 0)),
+			rack("r2", place("d", 0, 0, 0)),
+		}, "a1 b0 c1 d2"},
+		{"a rack with fewer, on a host with more", bus.PlaceSpread, 0, 6, []HostObservation{
+			rack("r1", place("a", 2, 0, 0)), rack("r1", place("b", 2, 0, 0)), rack("r2", place("c", 1, 0, 0)),
+		}, "a2 b2 c2"},
+		{"a rack's only host is cordoned", bus.PlaceSpread, 0, 4, []HostObservation{
+			rack("r1", place("a", 2, 0, 0)), rack("r1", place("b", 0, 0, 0)), changed(rack("r2", place("c", 0, 0, 0)), cordoned),
+		}, "a2 b2 c0"},
+		{"a rack's only host has its most", bus.PlaceSpread, 2, 6, []HostObservation{
+			rack("r1", place("a", 0, 0, 0)), rack("r1", place("b", 2, 0, 0)), rack("r2", place("c", 2, 0, 0)),
+		}, "a2 b2 c2"},
+		{"one of no rack is a rack of its own", bus.PlaceSpread, 0, 4, []HostObservation{
+			rack("r1", place("a", 1, 0, 0)), rack("r1", place("b", 1, 0, 0)), place("c", 0, 0, 0), place("d", 1, 0, 0),
+		}, "a1 b1 c1 d1"},
+		{"pack does not look at racks", bus.PlacePack, 0, 4, []HostObservation{
+			rack("r1", place("a", 2, 0, 0)), rack("r2", place("b", 1, 0, 0)),
+		}, "a3 b1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := spec(bounds(1, 9))

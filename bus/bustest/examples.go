@@ -42,6 +42,7 @@ func Sample() *bus.Sample {
 			MemoryFreeMiB:     new(20480),
 			MemoryPromisedMiB: new(1536),
 			PoolFreeMiB:       new(512000),
+			Domain:            "rack1",
 		},
 		ElapsedMS: 4.231, SpecHash: "0123456789ab",
 	}
@@ -99,7 +100,10 @@ func Decision() *bus.Decision {
 		}},
 		Risk: "without host kvm1.example.org, which has 2 VMs, the others have places for 0 of min 1",
 		Places: []bus.Place{
-			{Host: "kvm1.example.org", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", VMs: 2, Score: 2},
+			{
+				Host: "kvm1.example.org", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", VMs: 2, Score: 2, Domain: "rack1",
+				DomainVMs: 2,
+			},
 			{
 				Host: "kvm2.example.org", HostID: "f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000", VMs: 1, Score: 1,
 				Why: "a person wants no new VM there",

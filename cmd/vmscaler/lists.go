@@ -220,6 +220,7 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 				}
 				return ageText(&h.Time, h.asOf) + " old"
 			}),
+			wideColumn("DOMAIN", func(h hostStatus) string { return cmp.Or(h.Load.Domain, "-") }),
 			wideColumn("GROUPS", func(h hostStatus) string { return strings.Join(h.Groups, ",") }),
 			wideColumn("PROMISED", func(h hostStatus) string { return mibText(h.Load.MemoryPromisedMiB) }),
 			wideColumn("WHY", func(h hostStatus) string { return cmp.Or(h.why(), "-") }),

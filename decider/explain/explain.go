@@ -165,7 +165,11 @@ func (e *Explanation) done(d *bus.Decision, held *bus.Event, loc *time.Location)
 		if effect == "" {
 			effect = fmt.Sprintf("number %d for the next VM", i+1)
 		}
-		e.add("place "+p.Host, effect, "score %.3g, %s", p.Score, bus.Count(p.VMs, "VM"))
+		inDomain := ""
+		if p.Domain != "" {
+			inDomain = fmt.Sprintf("; %s in %s", bus.Count(p.DomainVMs, "VM"), p.Domain)
+		}
+		e.add("place "+p.Host, effect, "score %.3g, %s%s", p.Score, bus.Count(p.VMs, "VM"), inDomain)
 	}
 	orders := slices.SortedFunc(maps.Values(d.Orders), func(a, b bus.VMOrder) int { return a.At.Compare(b.At) })
 	for _, o := range orders {

@@ -232,7 +232,8 @@ func makers(o Options, url string, reloading *reloading) []maker {
 		}},
 		{StageCollector, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			c, err := collector.New(collector.Config{
-				Groups: cfg.Groups, Pool: cfg.Disks(), Tick: cfg.Tick, Local: o.Local, Dial: o.DialReadOnly, Identify: o.Identify,
+				Groups: cfg.Groups, Domain: cfg.Domain, Pool: cfg.Disks(), Tick: cfg.Tick, Local: o.Local,
+				Dial: o.DialReadOnly, Identify: o.Identify,
 				Report: report, Alive: o.Service.Loop(StageCollector), Sampled: o.Service.Expect(),
 			}, conn, o.Log)
 			if err != nil {

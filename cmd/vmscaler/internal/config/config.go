@@ -51,6 +51,8 @@ type Config struct {
 	Notify []notify.Target
 	// Host is what new VMs must leave of each host.
 	Host HostLimits
+	// Domain is what this host fails together with, such as a rack; "": it is not said.
+	Domain string
 	// SweepGrace is how long an orphaned volume of ours is left before it is deleted, 1 s to 24 h.
 	SweepGrace time.Duration
 	// Tick is how often the VMs' CPU is sampled, 200 ms to 60 s.

@@ -71,6 +71,7 @@ func configFields(c *Config) section {
 			{"memory_promised", percent(&c.Host.MemoryPromisedPercent)},
 			{"pool_reserve", memory(&c.Host.PoolReserveMiB, 0)},
 			{"vcpus_per_core", whole(&c.Host.VCPUsPerCore, 1000, "")},
+			{"domain", text(&c.Domain, `the name of a rack or the like: `+wantMemberName+`, or ""`, isMemberName)},
 			{"sweep_grace", duration(&c.SweepGrace, time.Second, 24*time.Hour)},
 		}},
 		{"sampling", section{
