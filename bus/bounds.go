@@ -169,9 +169,19 @@ func (b *bounds) name(field, s string, most int) {
 	switch {
 	case len(s) > most:
 		b.refuse("%s: found %d bytes, %d are allowed", field, len(s), most)
-	case strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 || !utf8.ValidString(s):
+	case !printable(s):
 		b.refuse("%s: found %q, want printable characters", field, Clip(s, 80))
 	}
+}
+
+// printable reports whether a text has only printable characters, as most have that are ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+		}
+	}
+	return true
 }
 
 // CheckDomainName reports what is wrong with the name of a domain that is to be a VM: without this no message could name it, nor
