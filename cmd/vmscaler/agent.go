@@ -14,8 +14,9 @@ import (
 
 // agentCmd is the command agent.
 type agentCmd struct {
-	g   *globals
-	bus busFlags
+	g    *globals
+	bus  busFlags
+	otlp otlpFlag
 }
 
 func agentCommand(g *globals) *cobra.Command {
@@ -33,10 +34,15 @@ come back. All hosts must read the same groups.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd, "bus-listen")
+	c.otlp.add(cmd)
 	return cmd
 }
 
 func (c *agentCmd) run(cmd *cobra.Command) error {
+	traces, err := c.otlp.target()
+	if err != nil {
+		return err
+	}
 	cfg, err := c.g.busConfig(cmd, c.bus)
 	if err == nil {
 		err = asMember(&cfg)
@@ -46,7 +52,7 @@ func (c *agentCmd) run(cmd *cobra.Command) error {
 	}
 	return c.g.run(cmd.Context(), cfg, runOptions{
 		command: "vmscaler agent", stages: []string{app.StageCollector, app.StageActuator}, read: c.g.reader(c.bus, asMember),
-		overlay: asMember, agent: true,
+		overlay: asMember, agent: true, otlp: traces,
 	})
 }
 
