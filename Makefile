@@ -147,9 +147,9 @@ bench: ## one table of all figures beside rivals and limits, in BENCH_ROUNDS=10;
 	@$(HOST) packages bench
 	@$(HOST) libvirt
 	@mkdir -p dist && rm -f $(VMSCALER_FIGURES)
-	$(HOST) as-libvirt go test -run '^$$' -bench . -benchtime $(BENCHTIME) $(BENCHFLAGS) \
-		$(sort $(dir $(shell grep -rl '^func Benchmark' --include='*_test.go' .)))
-	$(HOST) exec go run ./docs/bench -in $(VMSCALER_FIGURES) $(BENCH_TABLE)
+	status=0; $(HOST) as-libvirt go test -run '^$$' -bench . -benchtime $(BENCHTIME) $(BENCHFLAGS) \
+		$(sort $(dir $(shell grep -rl '^func Benchmark' --include='*_test.go' .))) || status=$$?; \
+	$(HOST) exec go run ./docs/bench -in $(VMSCALER_FIGURES) -status $$status $(BENCH_TABLE) && exit $$status
 
 # On few VMs: that they work is what it shows, and its figures mean nothing.
 .PHONY: bench-once

@@ -26,9 +26,14 @@ func main() {
 	asJSON := flag.String("json", "", "write the table to this file, as JSON")
 	svg := flag.String("svg", "", "write a plot of the ratios to this file")
 	page := flag.String("page", "", "write the table into this page, between its markers")
+	status := flag.Int("status", 0, "the exit status of the benchmarks: if it is not 0, the table says that it is not complete")
 	flag.Parse()
 	about := fmt.Sprintf("Measured on %s, %d cores (%s), %s.", time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.GOARCH,
 		runtime.Version())
+	if *status != 0 {
+		about += " Some benchmarks failed, so that the table is not complete."
+		fmt.Println(about)
+	}
 	if err := run(*in, *asJSON, *svg, *page, about); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
