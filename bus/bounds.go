@@ -106,6 +106,7 @@ func (c *Controls) most() int   { return maxAnswerBytes }
 func (r *Refresh) most() int    { return maxAnswerBytes }
 func (a *HookAnswer) most() int { return maxAnswerBytes }
 func (w *Wake) most() int       { return maxAnswerBytes }
+func (f *Forecast) most() int   { return maxAnswerBytes }
 func (l *Launch) most() int     { return maxAnswerBytes }
 func (a *VMAnswer) most() int   { return maxAnswerBytes }
 

@@ -93,12 +93,13 @@ func (c *Controls) check() error {
 	return c.bounds()
 }
 
-// The requests, beside those for one VM ([VMVerb]). Each decider answers the first two, which change nothing, so that everybody
-// may ask; only the one that leads answers those that change a group's controls or wake it, and only the actuator that waits
-// answers the one for a hook.
+// The requests, beside those for one VM ([VMVerb]). The first three change nothing, so that everybody may ask. Each decider
+// answers the first two; only the one that leads the others, which change a group's controls or wake it, and only the actuator
+// that waits answers the one for a hook.
 const (
 	VerbStatus   = "status"     // -> Status
 	VerbExplain  = "explain"    // -> Decision, the newest of the group that the Query names
+	VerbForecast = "forecast"   // -> Forecast, of the group, over Hours
 	VerbPause    = "pause"      // -> Controls; Scopes are paused as well, none means all
 	VerbResume   = "resume"     // -> Controls; Scopes are not paused any more, none means all
 	VerbDryRun   = "dry-run"    // -> Controls; as On says
@@ -130,6 +131,7 @@ type Query struct {
 	Reason     string            `json:"reason,omitempty"`      // and why
 	HostAction HostAction        `json:"host_action,omitempty"` // for VerbHost
 	Count      int               `json:"count,omitempty"`       // for VerbLaunch, which takes a Host as well; 0 is 1
+	Hours      int               `json:"hours,omitempty"`       // for VerbForecast; 0 is 24
 	// Refresh is for VerbRefresh.
 	Refresh *RefreshOrder `json:"refresh,omitempty"`
 	// VM is for the requests about one VM: its name or UUID. KeepSize is for VMRemove, VMStandby and

@@ -197,6 +197,7 @@ func (q *Query) bounds() error {
 	b.name("host", q.Host, maxHostName)
 	b.name("host_action", string(q.HostAction), maxWord)
 	b.number("count", float64(q.Count), maxDesired)
+	b.number("hours", float64(q.Hours), maxDesired)
 	b.settings(q.Set)
 	b.scheduleOrder(q.Schedule)
 	return b.err

@@ -48,7 +48,7 @@ var (
 		"vmscaler.ctl." + VerbHost,
 		"vmscaler.ctl." + VerbRefresh,
 	}
-	readRequests = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain"}
+	readRequests = []string{"vmscaler.ctl.status", "vmscaler.ctl.explain", "vmscaler.ctl." + VerbForecast}
 	discovery    = []string{
 		"$SRV.PING", "$SRV.PING.>", "$SRV.INFO", "$SRV.INFO.>", "$SRV.STATS", "$SRV.STATS.>",
 	}

@@ -189,6 +189,7 @@ func (d *Decider) listen(ctx context.Context) (inbox, error) {
 	verbs := []string{
 		bus.VerbStatus,
 		bus.VerbExplain,
+		bus.VerbForecast,
 		bus.VerbPause,
 		bus.VerbResume,
 		bus.VerbDryRun,

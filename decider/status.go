@@ -89,6 +89,8 @@ func (d *Decider) answer(ctx context.Context, r client.Request) error {
 		return d.orderRefresh(ctx, r, g)
 	case r.Verb == bus.VerbWake:
 		return d.wake(ctx, r, g)
+	case r.Verb == bus.VerbForecast:
+		return d.forecast(ctx, r, g)
 	case r.Verb == bus.VerbLaunch:
 		return d.launch(ctx, r, g)
 	case r.Verb != bus.VerbExplain:

@@ -119,6 +119,7 @@ func permissionTable() []may {
 		},
 		{"vmscaler.ctl.status", "request for the whole picture", []string{"vmscaler.ctl.status"}, nil, "OT", "D"},
 		{"vmscaler.ctl.explain", "request for the newest decision", []string{"vmscaler.ctl.explain"}, nil, "OT", "D"},
+		{"vmscaler.ctl.forecast", "request for what predictive expects", []string{"vmscaler.ctl.forecast"}, nil, "OT", "D"},
 		{
 			"vmscaler.ctl.{pause, resume, dry-run, scale, set, reset, schedule, launch, forget, order-host}",
 			"requests that change something of a group",

@@ -26,8 +26,8 @@ func commandGroups(g *globals) []commandGroup {
 			stageCommand(g, app.StageActuator), agentCommand(g), webCommand(g), notifyCommand(g), dashboardCommand(g),
 		}},
 		{"See", []*cobra.Command{
-			statusCommand(g), groupsCommand(g), vmsCommand(g), hostCommand(g), explainCommand(g), eventsCommand(g), healthCommand(g),
-			diffCommand(g), scheduleCommand(g), waitCommand(g),
+			statusCommand(g), groupsCommand(g), vmsCommand(g), hostCommand(g), explainCommand(g), forecastCommand(g),
+			eventsCommand(g), healthCommand(g), diffCommand(g), scheduleCommand(g), waitCommand(g),
 		}},
 		{"Change a group", []*cobra.Command{
 			scaleCommand(g), launchCommand(g), applyCommand(g), setCommand(g), resetCommand(g), pauseCommand(g), resumeCommand(g),

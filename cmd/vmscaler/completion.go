@@ -42,7 +42,7 @@ func completions() map[string][]source {
 		"status": {groups, none}, "vms": {groups, none}, "explain": {groups, none}, "events": {groups, none}, "diff": {groups, none},
 		"schedule": {groups, none}, "schedule add": {groups, none},
 		"schedule rm": {groups, {of: (*lookup).added}}, "wait": {groups, conditions}, "health": {words(healthStages()...), none},
-		"scale": {groups, none}, "launch": {groups, none}, "set": {groups, fields},
+		"scale": {groups, none}, "launch": {groups, none}, "forecast": {groups, none}, "set": {groups, fields},
 		"reset": {groups, {of: func(l *lookup) []string { return l.fields("") }}}, "pause": {groups, scopes},
 		"resume": {groupsAndVMs, scopes}, "dry-run": {groups, none}, "wake": {groups, none}, "refresh": {groups, none},
 		"metric": {groups, none}, "down": {groups, none}, "load": {groupsAndVMs, none},

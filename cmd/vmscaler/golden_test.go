@@ -46,6 +46,7 @@ var goldenLines = []string{
 	"wake web", "metric web requests 5", "metric web requests -5", "host remove kvm1", "host remove kvm9",
 	"wait web vm=web-1:ready --timeout 5s", "wait web ready=9 --timeout 1s", "wait web stabel",
 	"events wbe", "explain wbe", "explain web --at 2h", "hook continue AAAAAAAAAAAAAAAAAAAAAAAAAA",
+	"forecast web", "forecast web --hours 99",
 	"launch web --count 0", "launch web --count 9", "launch web --host kvm9", "launch wbe",
 	"protect web-1", "console web-1", "exec web-1 -- true", "ssh web-1", "load web", "down web --yes", "down wbe --yes",
 	"template show demo", "context use kvm1", "simulate --since 1h", "version", "nonsense",

@@ -23,7 +23,8 @@ var unknownNames = map[string]string{
 	// by the config
 	"schedule": "schedule nope", "simulate": "simulate --history nope",
 	// by the decider
-	"launch": "launch nope", "schedule add": "schedule add nope noon --at @daily --min 1", "schedule rm": "schedule rm nope noon",
+	"launch": "launch nope", "forecast": "forecast nope",
+	"schedule add": "schedule add nope noon --at @daily --min 1", "schedule rm": "schedule rm nope noon",
 	"status": "status nope", "explain": "explain nope", "events": "events nope", "pause": "pause nope", "resume": "resume nope",
 	"dry-run": "dry-run nope", "scale": "scale nope 2", "set": "set nope upper=60", "reset": "reset nope", "diff": "diff nope",
 	"vms": "vms nope", "hook list": "hook list nope", "attach": "attach nope-1", "replace": "replace nope-1",
@@ -50,7 +51,7 @@ func TestUnknownNames(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", dir)
 	verbs := []string{
 		bus.VerbStatus, bus.VerbExplain, bus.VerbPause, bus.VerbResume, bus.VerbDryRun, bus.VerbScale, bus.VerbSet, bus.VerbReset,
-		bus.VerbSchedule, bus.VerbLaunch,
+		bus.VerbSchedule, bus.VerbLaunch, bus.VerbForecast,
 		bus.VerbForget, bus.VerbHost, bus.VerbRefresh, bus.VerbWake,
 	}
 	for _, v := range bus.VMVerbs() {

@@ -342,7 +342,7 @@ func TestEveryRequestHasARoute(t *testing.T) {
 	n := 0
 	for _, subject := range bus.RoleDecider.Permissions().Subscribe {
 		verb, is := strings.CutPrefix(subject, "vmscaler.ctl.")
-		if !is || subject == bus.ApplySubject || verb == bus.VerbStatus || verb == bus.VerbExplain ||
+		if !is || subject == bus.ApplySubject || verb == bus.VerbStatus || verb == bus.VerbExplain || verb == bus.VerbForecast ||
 			strings.HasSuffix(verb, ".*") { // the last ones are read
 			continue
 		}
