@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 )
 
 var errNotWanted = errors.New("not wanted any more")
@@ -287,15 +289,20 @@ func TestHookCommandThatIsTooLateDoesNotRun(t *testing.T) {
 func TestHookCommandEnvironment(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "env")
 	call, _ := someCall(bus.WaitForCommand)
-	call.hook.Command = "env | grep ^VMSCALER_ | sort > " + file
-	if got, err := NewHooks(zerolog.Nop()).wait(t.Context(), call); got != bus.HookContinue || err != nil {
+	call.hook.Command = "env | grep -e ^VMSCALER_ -e ^TRACEPARENT | sort > " + file
+	provider := sdk.NewTracerProvider()
+	defer func() { _ = provider.Shutdown(context.Background()) }()
+	ctx, header, end := tracing.New(provider).Begin(t.Context(), "", tracing.Work{Name: "launch"})
+	defer end(nil)
+	if got, err := NewHooks(zerolog.Nop()).wait(ctx, call); got != bus.HookContinue || err != nil {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOOK_NAME=\nVMSCALER_HOST=kvm1\n" +
+	want := "TRACEPARENT=" + header + "\n" +
+		"VMSCALER_ADDRESS=10.0.0.7\nVMSCALER_GROUP=web\nVMSCALER_HOOK=launch\nVMSCALER_HOOK_NAME=\nVMSCALER_HOST=kvm1\n" +
 		"VMSCALER_REASON=ready\nVMSCALER_UUID=" + someUUID + "\nVMSCALER_VM=web-1\n"
 	if string(text) != want {
 		t.Errorf("got\n%swant\n%s", text, want)

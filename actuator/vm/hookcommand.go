@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/tracing"
 )
 
 // hookOutput is how much of a command's output is kept, in bytes: its end.
@@ -24,7 +25,11 @@ func (h *Hooks) waitForCommand(ctx context.Context, call hookCall) (bus.HookActi
 	if limited.Err() == nil {
 		call.waiting("", deadline)
 	}
-	output, err := runCommand(limited, call.hook.Command, call.environment())
+	environment := call.environment()
+	if header := tracing.Carried(ctx); header != "" {
+		environment = append(environment, "TRACEPARENT="+header) // as other programs take it
+	}
+	output, err := runCommand(limited, call.hook.Command, environment)
 	if output := strings.TrimSpace(string(output)); output != "" {
 		level := zerolog.InfoLevel
 		if err != nil {

@@ -37,7 +37,7 @@ func (t *Tracer) Decided(d *bus.Decision, began time.Time) string {
 			attribute.String("vmscaler.reason", d.Sentence),
 		))
 	defer span.End()
-	return carried(ctx)
+	return Carried(ctx)
 }
 
 // Plan is a span of what an actuator thinks of a decision: from the moment at which it heard of that until now.
@@ -66,7 +66,7 @@ func (t *Tracer) Begin(ctx context.Context, traceparent string, w Work) (traced 
 		attribute.String("vmscaler.group", w.Group), attribute.String("vmscaler.vm", w.VM),
 		attribute.String("vmscaler.host", w.Host), attribute.String("vmscaler.decision_id", w.Decision),
 	))
-	return ctx, carried(ctx), func(err error) { finish(span, err) }
+	return ctx, Carried(ctx), func(err error) { finish(span, err) }
 }
 
 // Steps are steps of a work, one after the other. The zero value is before the first.
@@ -104,8 +104,11 @@ func from(traceparent string) context.Context {
 	return propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{bus.TraceHeader: traceparent})
 }
 
-// carried is the span of a context as a header says it.
-func carried(ctx context.Context) string {
+// Carried is the span of a context as a header says it; "" where nothing is traced.
+func Carried(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ""
+	}
 	header := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, header)
 	return header[bus.TraceHeader]
