@@ -122,6 +122,7 @@ func (r Role) Permissions() Permissions {
 			// vmscaler.> as people type it; see denied.
 			Subscribe: []string{"vmscaler.>", "_INBOX.>"},
 		}
+	case RoleAgent: // each has its own, see AgentPermissions
 	}
 	return Permissions{}
 }

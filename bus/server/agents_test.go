@@ -254,8 +254,10 @@ func TestJoinWithAnothersKey(t *testing.T) {
 	t.Cleanup(nc.Close)
 	operator := must(must(nkeys.FromSeed(must(os.ReadFile(server.CredentialsFile(dir, bus.RoleOperator)))[:58])).PublicKey())
 	agents, _ := server.Agents(dir)
-	for name, key := range map[string]string{"of a role": operator, "of an agent": agents[0].Key, "of the token": public,
-		"no key": "x"} {
+	for name, key := range map[string]string{
+		"of a role": operator, "of an agent": agents[0].Key, "of the token": public,
+		"no key": "x",
+	} {
 		data := must(json.Marshal(bus.Join{V: bus.Version, HostID: "id-2", Key: key}))
 		msg, err := nc.RequestWithContext(bustest.Limit(t), bus.JoinSubject(public), data)
 		if err != nil {

@@ -118,7 +118,7 @@ func (s *spreader) follow(watch jetstream.KeyWatcher) {
 func (s *spreader) step(ctx context.Context) error {
 	if s.kv == nil {
 		if err := s.open(ctx); err != nil {
-			return nil //nolint:nilerr // the cluster keeps nothing yet, which it says by itself
+			return nil // the cluster keeps nothing yet, which it says by itself
 		}
 	}
 	s.mu.Lock()
@@ -130,7 +130,7 @@ func (s *spreader) step(ctx context.Context) error {
 	folder := map[string]Agent{}
 	agents, bad := Agents(s.stateDir)
 	if bad != nil {
-		return nil //nolint:nilerr // who looks at the folder says it; one that cannot be read is not gone
+		return nil // who looks at the folder says it; one that cannot be read is not gone
 	}
 	for _, a := range agents {
 		folder[a.Name] = a

@@ -27,20 +27,35 @@ func TestSpread(t *testing.T) {
 		"joined here":      {has(one), none, map[string]shared{}, spreading{put: []Agent{one}}},
 		"joined elsewhere": {none, none, map[string]shared{"kvm1": {agent: one}}, spreading{write: []Agent{one}}},
 		"the same":         {has(one), has(one), map[string]shared{"kvm1": {agent: one}}, spreading{}},
-		"taken away here": {none, has(one), map[string]shared{"kvm1": {agent: one}},
-			spreading{drop: []string{"kvm1"}}},
-		"taken away elsewhere": {has(one), has(one), map[string]shared{"kvm1": gone(1)},
-			spreading{remove: []string{"kvm1"}}},
+		"taken away here": {
+			none, has(one),
+			map[string]shared{"kvm1": {agent: one}},
+			spreading{drop: []string{"kvm1"}},
+		},
+		"taken away elsewhere": {
+			has(one), has(one),
+			map[string]shared{"kvm1": gone(1)},
+			spreading{remove: []string{"kvm1"}},
+		},
 		"taken away while it was down": {has(one), nil, map[string]shared{"kvm1": gone(1)}, spreading{remove: []string{"kvm1"}}},
 		"gone everywhere":              {none, none, map[string]shared{"kvm1": gone(1)}, spreading{}},
 		"joined again here":            {has(newer), none, map[string]shared{"kvm1": gone(1)}, spreading{put: []Agent{newer}}},
-		"joined again elsewhere": {has(one), has(one), map[string]shared{"kvm1": {agent: newer}},
-			spreading{write: []Agent{newer}}},
-		"taken away here, joined there": {none, has(one), map[string]shared{"kvm1": {agent: newer}},
-			spreading{write: []Agent{newer}}},
+		"joined again elsewhere": {
+			has(one), has(one),
+			map[string]shared{"kvm1": {agent: newer}},
+			spreading{write: []Agent{newer}},
+		},
+		"taken away here, joined there": {
+			none, has(one),
+			map[string]shared{"kvm1": {agent: newer}},
+			spreading{write: []Agent{newer}},
+		},
 		"at the start, one unknown here": {none, nil, map[string]shared{"kvm1": {agent: one}}, spreading{write: []Agent{one}}},
-		"here newer than elsewhere": {has(newer), nil, map[string]shared{"kvm1": {agent: one}},
-			spreading{put: []Agent{newer}}},
+		"here newer than elsewhere": {
+			has(newer), nil,
+			map[string]shared{"kvm1": {agent: one}},
+			spreading{put: []Agent{newer}},
+		},
 	} {
 		if got := spread(tt.folder, tt.before, tt.all); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, tt.want)

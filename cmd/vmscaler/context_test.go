@@ -115,7 +115,7 @@ func TestContextOfAnotherMachine(t *testing.T) {
 // TestConnectionFlags: every command that talks to a running vmscaler, or to its VMs, takes the same flags for it.
 func TestConnectionFlags(t *testing.T) {
 	starts := []string{
-		"run", "bus", "bus credentials", "collector", "decider", "actuator", "config check", "config show",
+		"run", "bus", "bus credentials", "collector", "decider", "actuator", "agent", "config check", "config show",
 		"context add",
 	}
 	walk(rootCommand(), func(cmd *cobra.Command) {

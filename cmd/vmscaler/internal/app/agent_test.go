@@ -42,7 +42,8 @@ func TestAgentOfAHost(t *testing.T) {
 			Libvirt: Libvirt{
 				Dial: func(context.Context) (*libvirt.Connect, error) { return libvirt.NewConnect("test:///default") },
 				DialReadOnly: func(context.Context) (*libvirt.Connect,
-					error) {
+					error,
+				) {
 					return libvirt.NewConnectReadOnly("test:///default")
 				},
 				Identify: func(*libvirt.Connect) (bus.HostID, string, error) { return "test-driver", "test", nil },
