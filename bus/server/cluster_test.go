@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -145,6 +146,11 @@ func TestClusterOutlivesEachMember(t *testing.T) {
 			saved := map[string]string{}
 			return m.conn.Load(bustest.Limit(t), "test", &saved) == nil && saved["without"] == dies.cfg.Cluster.Name
 		})
+		if dies == members[2] { // with a new disk
+			if err := os.RemoveAll(dies.cfg.StateDir); err != nil {
+				t.Fatal(err)
+			}
+		}
 		dies.start(t)
 		eventually(t, "all members are there", func() bool { return current(t, members) })
 	}
