@@ -16,11 +16,14 @@ const tolerableSkew = 2 * time.Second // of the decider's clock
 // fullFor is for how long a host counts as full after it had no room for a launch: others are asked meanwhile.
 const fullFor = time.Minute
 
-// full are the groups of which no further VM had room here lately.
+// full are the groups of which no further VM is to be had here: none had room lately, or launching has stopped after failures and
+// other hosts can be asked.
 func (a *Actuator) full() []string {
-	groups := []string{}
+	groups, now := []string{}, a.cfg.Now()
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		if g := a.groups[name]; g.shortage != "" || a.cfg.Now().Sub(g.shortAt) < fullFor {
+		g := a.groups[name]
+		stopped := g.open() && now.Before(g.retryAt) && len(g.newest.Decision.Shares) > 1
+		if g.shortage != "" || now.Sub(g.shortAt) < fullFor || stopped {
 			groups = append(groups, name)
 		}
 	}

@@ -38,7 +38,7 @@ func TestLaunch(t *testing.T) {
 		},
 		{
 			"a host that is full", func(_ *bus.Group, _ *State, o *Observation) { o.Hosts[0].Full = true }, bus.Query{Host: "a"},
-			"host a cannot have 1 VM more of group web: its actuator finds no room", bus.RefusedState,
+			"host a cannot have 1 VM more of group web: its actuator finds no room, or its launches fail", bus.RefusedState,
 		},
 		{
 			"a host with the most it may have", func(g *bus.Group, _ *State, _ *Observation) { g.PerHostMax = 3 },

@@ -50,7 +50,7 @@ func candidatesOf(spec bus.Group, obs Observation) candidates {
 		case h.State == bus.HostReturning:
 			c.why = "it has just come back"
 		case h.Full:
-			c.why, c.later = "its actuator finds no room", true
+			c.why, c.later = "its actuator finds no room, or its launches fail", true
 		}
 		all = append(all, c)
 	}
