@@ -247,7 +247,7 @@ func (d *Decider) Run(ctx context.Context) error {
 	stop := d.campaign(ctx)
 	defer stop()
 	d.keeper = newKeeper(d.keep, d.leadership.Term)
-	defer d.keeper.start()() // ends while this decider leads yet
+	defer d.keeper.start(ctx)() // ends while this decider leads yet
 	d.handled(nil)
 	asked, answers := in.requests, requestsATick
 	for {

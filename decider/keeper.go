@@ -46,9 +46,9 @@ func (k *keeper) put(key string, term int64, data json.RawMessage) (tried <-chan
 	return next.tried
 }
 
-// start begins to keep what is put; stop keeps the rest, for which it waits as long as for one.
-func (k *keeper) start() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+// start begins to keep what is put, whether or not ctx has ended; stop keeps the rest, for which it waits as long as for one.
+func (k *keeper) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -18,7 +18,7 @@ func TestKeeper(t *testing.T) {
 		<-answer
 		kept = append(kept, key+string(data))
 	}, func() (int64, bool) { return 7, true })
-	stop := k.start()
+	stop := k.start(t.Context())
 	k.put("a", 7, json.RawMessage("1"))
 	<-begun
 	first := k.put("a", 7, json.RawMessage("2")) // while the store is busy with the one before
