@@ -41,8 +41,7 @@ type fleetWatch struct {
 	decisions chan bus.Decision
 	samples   chan bus.Sample
 
-	decision bus.Decision // the newest one
-	previous bus.Decision
+	decision bus.Decision          // the newest one
 	ids      map[string]bus.HostID // of hosts, by their names
 	terms    []int64               // that were seen to decide, in their order
 	changes  []standingChange
