@@ -127,6 +127,7 @@ func TestAskFails(t *testing.T) {
 			_, _ = io.WriteString(w, body)
 		}
 	}
+	missing := filepath.Join(t.TempDir(), "token")
 	for _, tt := range []struct {
 		name    string
 		handler http.HandlerFunc
@@ -146,7 +147,7 @@ func TestAskFails(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r.Body) // else the end of the request is not noticed
 			<-r.Context().Done()
 		}, func(q *bus.Prometheus) { q.Timeout = 50 * time.Millisecond }, "no answer within 50ms (timeout)", false},
-		{"no token", nil, func(q *bus.Prometheus) { q.TokenFile = "/nonexistent" }, "prometheus.token_file: open /nonexistent", false},
+		{"no token", nil, func(q *bus.Prometheus) { q.TokenFile = missing }, "prometheus.token_file: open " + missing, false},
 		{"empty token", nil, func(q *bus.Prometheus) { q.TokenFile = os.DevNull }, "has no token", false},
 		{"no CA", nil, func(q *bus.Prometheus) { q.CA = os.DevNull }, "no certificate in PEM", false},
 	} {
