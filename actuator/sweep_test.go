@@ -199,26 +199,32 @@ func TestStandby(t *testing.T) {
 		order bus.VMVerb
 		do    func(context.Context, bus.Group, vm.VM, string) error
 		phase bus.Phase
+		rest  bus.Rest
+		state bus.State
 	}{
-		{"", b.StandBy, bus.PhaseReady},
-		{"", b.Return, bus.PhaseReady},
-		{bus.VMExitStandby, b.Return, bus.PhaseReady},
-		{bus.VMStandby, b.StandBy, bus.PhaseStandby},
-		{"", b.StandBy, bus.PhaseStandby},
-		{"", b.Return, bus.PhaseStandby},
-		{bus.VMExitStandby, b.Return, bus.PhaseReady},
+		{"", b.StandBy, bus.PhaseReady, "", bus.StateRunning},
+		{"", b.Return, bus.PhaseReady, "", bus.StateRunning},
+		{bus.VMExitStandby, b.Return, bus.PhaseReady, "", bus.StateRunning},
+		{bus.VMStandby, b.StandBy, bus.PhaseStandby, bus.RestSuspend, bus.StatePaused},
+		{bus.VMExitStandby, b.Return, bus.PhaseReady, "", bus.StateRunning},
+		{bus.VMStandby, b.StandBy, bus.PhaseStandby, bus.RestStop, bus.StateShutoff},
+		{bus.VMExitStandby, b.Return, bus.PhaseReady, "", bus.StateRunning},
+		{bus.VMStandby, b.StandBy, bus.PhaseStandby, "", bus.StateRunning},
+		{"", b.StandBy, bus.PhaseStandby, "", bus.StateRunning},
+		{"", b.Return, bus.PhaseStandby, "", bus.StateRunning},
+		{bus.VMExitStandby, b.Return, bus.PhaseReady, "", bus.StateRunning},
 	} {
 		if step.order != "" {
-			if _, err := b.SetOrder(t.Context(), one(), bus.VMOrder{Verb: step.order, At: t0}); err != nil {
+			if _, err := b.SetOrder(t.Context(), one(), bus.VMOrder{Verb: step.order, At: t0, Rest: step.rest}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := step.do(t.Context(), webSpec(), one(), "d"); err != nil || one().Meta.Phase != step.phase ||
-			one().State != bus.StateRunning {
+			one().State != step.state {
 			t.Errorf("%+v: %v, it is %s and %s", step, err, one().Meta.Phase, one().State)
 		}
 	}
-	if heard := b.heard(); !strings.HasSuffix(heard, "ready standby ready") {
+	if heard := b.heard(); !strings.HasSuffix(heard, "ready standby ready standby ready standby ready") {
 		t.Errorf("heard %s", heard)
 	}
 	if done, err := b.SetOrder(t.Context(), one(), bus.VMOrder{}); !done || err != nil || one().Order != nil {

@@ -113,9 +113,9 @@ func TestSharesOfOrderedVMs(t *testing.T) {
 		{"an unhealthy one is its actuator's", nil, []bus.VM{serving(1, unhealthy), serving(2, "")}, []bus.VM{serving(3, "")}, "2 1"},
 		{
 			"one that stands by and rests is woken to serve, and no other is made", nil,
-			[]bus.VM{resting(1, bus.StateShutoff), serving(2, "")},
-			[]bus.VM{resting(3, bus.StatePaused)},
-			"2 1",
+			[]bus.VM{resting(1, bus.StateShutoff), serving(2, ""), resting(3, bus.StatePaused)},
+			nil,
+			"3 0",
 		},
 		{
 			"one that is to stand by counts in nothing",
