@@ -73,11 +73,13 @@ type Group struct {
 	// MaxLifetime is from which age on a VM is replaced; 0 is none.
 	MaxLifetime time.Duration `json:"max_lifetime"`
 	Maintenance Maintenance   `json:"maintenance"` // of each replacement of VMs
-	Repair      Repair        `json:"repair"`
-	Refresh     RefreshSpec   `json:"refresh"`
-	Brakes      Brakes        `json:"brakes"`
-	Hooks       Hooks         `json:"hooks"`
-	Policy      Policy        `json:"policy"`
+	// MinReady is how long a VM must have served until one may go in whose place it came; 0 is at once.
+	MinReady time.Duration `json:"min_ready,omitempty"`
+	Repair   Repair        `json:"repair"`
+	Refresh  RefreshSpec   `json:"refresh"`
+	Brakes   Brakes        `json:"brakes"`
+	Hooks    Hooks         `json:"hooks"`
+	Policy   Policy        `json:"policy"`
 	// ProtectNew protects each new VM from being scaled in, until a person takes that back.
 	ProtectNew bool `json:"protect_new,omitempty"`
 	// DeletionProtection is what keeps the group's VMs from being removed by the command for that.

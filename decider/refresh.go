@@ -54,6 +54,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 				}
 			default:
 				f.kept++
+				serves = serves && s.now.Sub(vm.PhaseSince) >= s.spec.MinReady
 				if serves {
 					f.serving++
 				}

@@ -141,7 +141,8 @@ func TestGroupsTravel(t *testing.T) {
 func TestEachFieldIsOwnOrNot(t *testing.T) {
 	free := strings.Fields(`name template min max vcpus memory disk disks cpu machine firmware watchdog panic tpm hugepages pinning
 		tags ready_when ready_after identity boot_timeout shutdown_timeout drain scale_in victim_hook protect_new deletion_protection
-		idle_to_zero wake_for blind_after dry_run repair max_lifetime maintenance refresh warm_pool brakes policy schedule
+		idle_to_zero wake_for blind_after dry_run repair min_ready max_lifetime maintenance refresh warm_pool brakes policy
+		schedule
 		on_host_loss lost_after placement per_host_max`)
 	g := bus.DefaultGroup()
 	for _, f := range groupFields(&g) {

@@ -282,6 +282,7 @@ var scalars = []struct{ field, good, bad string }{
 		"{timeout: 100ms, patience: 0s} {timeout: 1m, patience: 168h}",
 		"{timeout: 99ms} {timeout: 2m} {patience: -1s} {patience: 169h}",
 	},
+	{"min_ready", "0s 30s 1h", "61m -1s x"},
 	{"max_lifetime", "none 3m 24h 8784h", "0 0s 1m 59s 8785h None ~"},
 	{
 		"maintenance", "{min_healthy: 90, max_healthy: 100} {min_healthy: 0, max_healthy: 100} {max_healthy: 200}",

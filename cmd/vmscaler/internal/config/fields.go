@@ -145,6 +145,7 @@ func groupFields(g *bus.Group) section {
 			{"health_grace", duration(&g.Repair.HealthGrace, 0, 24*time.Hour)},
 			{"at_once", whole(&g.Repair.AtOnce, 1000, "")},
 		}},
+		{"min_ready", duration(&g.MinReady, 0, time.Hour)},
 		{"max_lifetime", orWord(duration(&g.MaxLifetime, time.Minute, 366*24*time.Hour), "none", &g.MaxLifetime, 0)},
 		{"maintenance", maintenanceFields(&g.Maintenance)},
 		{"refresh", refreshFields(&g.Refresh)},
