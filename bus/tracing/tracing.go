@@ -16,11 +16,14 @@ import (
 const scope = "github.com/vmscaler/vmscaler"
 
 // Tracer makes the spans of a stage. A nil one makes none, and costs nothing.
-type Tracer struct{ tracer trace.Tracer }
+type Tracer struct {
+	tracer trace.Tracer
+	root   func() context.Context // of a decision, which begins a trace, whatever its evaluation is a part of
+}
 
 // New makes a tracer whose spans go to a provider.
 func New(provider trace.TracerProvider) *Tracer {
-	return &Tracer{provider.Tracer(scope)}
+	return &Tracer{provider.Tracer(scope), context.Background}
 }
 
 // Decided is the trace of a decision whose evaluation began at a moment and has just ended, as its message's header says it; ""
@@ -29,7 +32,7 @@ func (t *Tracer) Decided(d *bus.Decision, began time.Time) string {
 	if t == nil {
 		return ""
 	}
-	ctx, span := t.tracer.Start(context.Background(), "decide", trace.WithTimestamp(began), trace.WithNewRoot(),
+	ctx, span := t.tracer.Start(t.root(), "decide", trace.WithTimestamp(began), trace.WithNewRoot(),
 		trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
 			attribute.String("vmscaler.group", d.Group), attribute.String("vmscaler.decision_id", d.ID),
 			attribute.String("vmscaler.direction", string(d.Direction)), attribute.Int("vmscaler.current", d.Current),
