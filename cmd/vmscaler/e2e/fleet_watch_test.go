@@ -283,7 +283,7 @@ func (w *fleetWatch) historyComplete() error {
 			return fmt.Errorf("term %d decides %q after term %d", e.Decision.Term, e.Decision.Sentence, term)
 		case e.Decision != nil:
 			term = max(term, e.Decision.Term)
-		case slices.Contains([]bus.EventType{bus.EventCreating}, e.Event.Event):
+		case e.Event.Event == bus.EventCreating:
 			begun[e.Event.VM]++
 		case slices.Contains([]bus.EventType{bus.EventRemoved, bus.EventDied, bus.EventFailed}, e.Event.Event):
 			ended[e.Event.VM]++
