@@ -16,7 +16,6 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/vmscaler/vmscaler/bus"
-	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // Agent is a host's right to have an agent on the bus.
@@ -139,30 +138,13 @@ func RemoveAgent(stateDir, name string) (found bool, err error) {
 	return false, nil
 }
 
-// writeState writes a file of the state folder, whole or not at all. Its folder belongs to whom the state folder belongs to, as
-// it may be root who writes and another user who runs the bus.
+// writeState writes a file of the state folder, whole or not at all.
 func writeState(path string, content any) error {
 	data, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err //nolint:wrapcheck // names the folder
-	}
-	temp, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err //nolint:wrapcheck // names the folder
-	}
-	_, err = temp.Write(append(data, '\n'))
-	err = errors.Join(err, temp.Close(), ownfile.GiveAs(filepath.Dir(dir), dir), ownfile.GiveAs(filepath.Dir(dir), temp.Name()))
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-	}
-	return err
+	return writeWhole(path, append(data, '\n'))
 }
 
 // rights are whom a server lets in beside the roles.

@@ -76,7 +76,7 @@ func (c *Cluster) check(cfg Config) error {
 }
 
 // use has a server be a member.
-func (c *Cluster) use(options *server.Options, cfg Config) error {
+func (c *Cluster) use(options *server.Options, cfg Config, live *liveCertificate) error {
 	host, port, err := bus.SplitListen(c.Listen)
 	if err != nil {
 		return fmt.Errorf("bus: cluster: %w", err)
@@ -87,7 +87,7 @@ func (c *Cluster) use(options *server.Options, cfg Config) error {
 		PingInterval: routePing, MaxPingsOut: client.PingsOutstanding,
 	}
 	scheme := "nats"
-	if c.CA != "" {
+	if c.CA != "" && live != nil {
 		scheme = "tls"
 		options.Cluster.TLSTimeout = 5
 		options.Cluster.TLSCheckKnownURLs = true // a certificate of that CA for another name is no member's
@@ -97,6 +97,7 @@ func (c *Cluster) use(options *server.Options, cfg Config) error {
 		if err != nil {
 			return fmt.Errorf("bus: cluster: TLS: %w", err)
 		}
+		live.show(options.Cluster.TLSConfig)
 		options.Cluster.TLSConfig.RootCAs = options.Cluster.TLSConfig.ClientCAs
 	}
 	for _, member := range c.Members {

@@ -65,14 +65,15 @@ type Config struct {
 // Server is the embedded NATS server.
 type Server struct {
 	ns       *server.Server
-	state    *stateFolder // nil without one
-	cert     *x509.Certificate
+	state    *stateFolder      // nil without one
+	live     *liveCertificate  // nil without TLS
+	cert     *x509.Certificate // what live had at the start, for its names
 	password string
 
 	lines     *throttle.Throttle // of its log
-	stopGuard func()
-	stopDoor  func() // nil without a state folder
-	stopKeep  func() // nil without a cluster
+	stopGuard func()             // and what follows the certificate's files
+	stopDoor  func()             // nil without a state folder
+	stopKeep  func()             // nil without a cluster
 }
 
 // Start starts the embedded server. A client from this machine that has no credentials has the rights of [bus.RoleTap], unless
@@ -128,7 +129,9 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if err := s.awaitReady(bridge, cfg.Listen, options.StoreDir); err != nil {
 		return nil, err
 	}
-	s.stopGuard = startGuard(s.ns, s.lines, log)
+	if err := s.guard(cfg, log); err != nil {
+		return nil, err
+	}
 	undo = append(undo, s.stopGuard)
 	if s.state == nil {
 		return s, nil
@@ -136,9 +139,7 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 	if err := s.keepAll(cfg, options, log); err != nil {
 		return nil, err
 	}
-	if s.stopKeep != nil {
-		undo = append(undo, s.stopKeep)
-	}
+	undo = append(undo, s.stopKeep)
 	if err := s.admit(cfg, options, log); err != nil {
 		return nil, err
 	}
@@ -147,6 +148,23 @@ func Start(cfg Config, log zerolog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// guard bounds what clients may take, and follows the files of the certificate.
+func (s *Server) guard(cfg Config, log zerolog.Logger) error {
+	stopCertificate := func() {}
+	if s.live != nil {
+		var err error
+		if stopCertificate, err = s.keepCertificate(cfg, log); err != nil {
+			return err
+		}
+	}
+	stopGuard := startGuard(s.ns, s.lines, log)
+	s.stopGuard = func() {
+		stopGuard()
+		stopCertificate()
+	}
+	return nil
 }
 
 // admit lets the hosts in that the state folder names, now and later, and lets others join by their tokens.
@@ -208,9 +226,11 @@ func (s *Server) useTLS(options *server.Options, cfg Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("bus: TLS: %w", err)
 	}
-	if s.cert, err = x509.ParseCertificate(options.TLSConfig.Certificates[0].Certificate[0]); err != nil {
-		return fmt.Errorf("bus: TLS: %w", err)
+	if s.live, err = openCertificate(cfg.Cert, cfg.Key); err != nil {
+		return err
 	}
+	s.live.show(options.TLSConfig)
+	s.cert = s.live.leaf()
 	return nil
 }
 
@@ -299,7 +319,7 @@ func (s *Server) store(options *server.Options, cfg Config) error {
 	if cfg.Cluster == nil {
 		return nil
 	}
-	if err := errors.Join(cfg.Cluster.check(cfg), cfg.Cluster.use(options, cfg)); err != nil {
+	if err := errors.Join(cfg.Cluster.check(cfg), cfg.Cluster.use(options, cfg, s.live)); err != nil {
 		return err
 	}
 	s.advertise(options)
@@ -308,7 +328,7 @@ func (s *Server) store(options *server.Options, cfg Config) error {
 
 // keepAll makes what is kept; in a cluster as soon as that can.
 func (s *Server) keepAll(cfg Config, options *server.Options, log zerolog.Logger) error {
-	if cfg.Cluster != nil {
+	if s.stopKeep = func() {}; cfg.Cluster != nil {
 		s.stopKeep = s.keepInCluster(log)
 		return nil
 	}
