@@ -52,7 +52,7 @@ func completions() map[string][]source {
 		"host remove": {{of: (*lookup).hosts}, none}, "host show": {{of: (*lookup).hosts}, none},
 		"host cordon": {{of: (*lookup).hosts}, none}, "host drain": {{of: (*lookup).hosts}, none},
 		"host uncordon": {{of: (*lookup).hosts}, none}, "bus credentials": {words(roleNames()...), none}, "web token": {none},
-		"host add": {none}, "host join": {none},
+		"host add": {none}, "host join": {none}, "bus certificate": {none},
 		"template show": {templates, none}, "template rm": {templates, none}, "template check": {templates, none},
 		"template diff": {templates, templates, none}, "template import": {none, files}, "template install": {none},
 		"template prebuild": {none}, "template seal": {none},

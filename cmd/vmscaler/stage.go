@@ -86,7 +86,7 @@ the credentials of the roles in its state folder.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd) },
 	}
 	c.bus.add(cmd, "nats-url", "nats-nkey", "nats-creds", "nats-ca")
-	cmd.AddCommand(credentialsCommand(g))
+	cmd.AddCommand(credentialsCommand(g), certificateCommand(g))
 	return cmd
 }
 
