@@ -261,7 +261,8 @@ func TestPlan(t *testing.T) {
 		{
 			"it makes none beyond that", 2,
 			[]vm.VM{running(1), vmOf(2, bus.PhaseReady, bus.StatePaused)},
-			[]changes{most(2)}, "suspended web-2",
+			[]changes{most(2)},
+			"suspended web-2",
 		},
 		{"max holds whatever that says", 3, []vm.VM{running(1)}, []changes{highest(2), most(9)}, "create web-2"},
 		{"max counts creations on their way", 3, []vm.VM{running(1)}, []changes{highest(2), creating("web-2")}, ""},

@@ -30,19 +30,23 @@ func TestLaunch(t *testing.T) {
 		{"no such host", nil, bus.Query{Host: "c"}, `"c", want one that can have VMs of group web: a, b`, bus.RefusedUnknown},
 		{
 			"paused", func(_ *bus.Group, st *State, _ *Observation) { st.Controls.Paused = []bus.Scope{bus.ScopeOut} },
-			bus.Query{}, "scaling out of group web is paused", bus.RefusedState,
+			bus.Query{},
+			"scaling out of group web is paused", bus.RefusedState,
 		},
 		{
-			"in a dry run", func(g *bus.Group, _ *State, _ *Observation) { g.DryRun = true }, bus.Query{},
+			"in a dry run", func(g *bus.Group, _ *State, _ *Observation) { g.DryRun = true },
+			bus.Query{},
 			"group web is in a dry run", bus.RefusedState,
 		},
 		{
-			"a host that is full", func(_ *bus.Group, _ *State, o *Observation) { o.Hosts[0].Full = true }, bus.Query{Host: "a"},
+			"a host that is full", func(_ *bus.Group, _ *State, o *Observation) { o.Hosts[0].Full = true },
+			bus.Query{Host: "a"},
 			"host a cannot have 1 VM more of group web: its actuator finds no room, or its launches fail", bus.RefusedState,
 		},
 		{
 			"a host with the most it may have", func(g *bus.Group, _ *State, _ *Observation) { g.PerHostMax = 3 },
-			bus.Query{Host: "a", Count: 2}, "it has 2 VMs, and per_host_max is 3", bus.RefusedState,
+			bus.Query{Host: "a", Count: 2},
+			"it has 2 VMs, and per_host_max is 3", bus.RefusedState,
 		},
 		{
 			"cordoned everywhere", func(_ *bus.Group, _ *State, o *Observation) {
@@ -52,11 +56,13 @@ func TestLaunch(t *testing.T) {
 			}, bus.Query{}, "no host can have 1 VM more of group web: a: a person wants no new VM there, b: ", bus.RefusedState,
 		},
 		{
-			"nothing is known", func(_ *bus.Group, st *State, _ *Observation) { st.HasSample = false }, bus.Query{},
+			"nothing is known", func(_ *bus.Group, st *State, _ *Observation) { st.HasSample = false },
+			bus.Query{},
 			"what there is of group web is not known yet", bus.RefusedState,
 		},
 		{
-			"held by a person", func(_ *bus.Group, st *State, _ *Observation) { st.Controls.Desired = new(3) }, bus.Query{},
+			"held by a person", func(_ *bus.Group, st *State, _ *Observation) { st.Controls.Desired = new(3) },
+			bus.Query{},
 			"4: web-7@b", "",
 		},
 	} {

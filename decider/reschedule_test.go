@@ -53,7 +53,7 @@ func TestRescheduled(t *testing.T) {
 			continue
 		}
 		names := strings.Join(bus.Controls{Schedule: got}.AddedNames(), " ")
-		if tt.was == nil || len(tt.was) <= 1 {
+		if len(tt.was) <= 1 {
 			if names != tt.want {
 				t.Errorf("%s: added are %q, want %q", name, names, tt.want)
 			}

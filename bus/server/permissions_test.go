@@ -159,7 +159,9 @@ func permissionTable() []may {
 			"O", "D",
 		},
 		{
-			"vmscaler.ctl.unhealthy.<group>", "the same, to mark one VM of the group", []string{"vmscaler.ctl.unhealthy.web"}, nil,
+			"vmscaler.ctl.unhealthy.<group>", "the same, to mark one VM of the group",
+			[]string{"vmscaler.ctl.unhealthy.web"},
+			nil,
 			"OL", "D",
 		},
 		{"vmscaler.ctl.hook", "answer to a hook", []string{"vmscaler.ctl.hook"}, nil, "O", "A"},
