@@ -105,6 +105,10 @@ func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direc
 func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 	owned, wanted := len(s.state.Attach.coming(s.obs)), 0
 	for _, h := range s.obs.Hosts {
+		if h.State == bus.HostLost {
+			owned += s.committed(h)
+			continue
+		}
 		owned += len(h.VMs)
 		lacks := max(h.begun(), shares[h.ID].VMs-h.kept()-h.gone())
 		wanted += max(0, lacks-h.handsOver(s.spec.WarmPool))
