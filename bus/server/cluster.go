@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -98,6 +99,7 @@ func (c *Cluster) use(options *server.Options, cfg Config, live *liveCertificate
 			return fmt.Errorf("bus: cluster: TLS: %w", err)
 		}
 		live.show(options.Cluster.TLSConfig)
+		options.Cluster.Advertise = c.ownAddress(live.leaf())
 		options.Cluster.TLSConfig.RootCAs = options.Cluster.TLSConfig.ClientCAs
 	}
 	for _, member := range c.Members {
@@ -106,6 +108,31 @@ func (c *Cluster) use(options *server.Options, cfg Config, live *liveCertificate
 	// What one server alone has kept is none of the cluster's, which would delete it.
 	options.StoreDir = filepath.Join(cfg.StateDir, "jetstream-cluster")
 	return nil
+}
+
+// ownAddress is which of the members' addresses is this one's: at the port where it listens, by its name or else by what its
+// certificate is for; "" where none is, or several are. Members tell each other where they are, and what they know by another
+// address, as by its IP, they connect to again and again, where the certificate is not for that.
+func (c *Cluster) ownAddress(leaf *x509.Certificate) string {
+	_, port, err := bus.SplitListen(c.Listen)
+	if err != nil {
+		return ""
+	}
+	var own []string
+	for _, member := range c.Members {
+		host, at, err := bus.SplitListen(member)
+		switch {
+		case err != nil || at != port:
+		case host == c.Name:
+			return member
+		case leaf.VerifyHostname(host) == nil:
+			own = append(own, member)
+		}
+	}
+	if len(own) != 1 {
+		return ""
+	}
+	return own[0]
 }
 
 // advertise has clients learn of this member by a name that its certificate is for, as they check that.

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"crypto/x509"
 	"os"
 	"slices"
 	"strings"
@@ -266,6 +267,27 @@ func TestClusterThatCannotBe(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// A member is known to the others by the address that they have for it, not by one of its IP addresses.
+func TestClusterOwnAddress(t *testing.T) {
+	t.Parallel()
+	hosts := []string{"kvm1:6222", "kvm2:6222", "kvm3:6222"}
+	ports := []string{"localhost:6222", "localhost:6223", "localhost:6224"}
+	for want, tt := range map[string]struct {
+		name, listen   string
+		members, names []string
+	}{
+		"kvm1:6222":      {"a", "0.0.0.0:6222", hosts, []string{"kvm1", "localhost"}},
+		"kvm2:6222":      {"kvm2", "0.0.0.0:6222", hosts, []string{"kvm1", "kvm2", "kvm3"}},
+		"localhost:6223": {"a", "127.0.0.1:6223", ports, []string{"localhost"}},
+		"":               {"a", "0.0.0.0:6222", hosts, []string{"kvm1", "kvm2"}},
+	} {
+		c := server.Cluster{Name: tt.name, Listen: tt.listen, Members: tt.members}
+		if got := c.OwnAddress(&x509.Certificate{DNSNames: tt.names}); got != want {
+			t.Errorf("%+v: got %q, want %q", tt, got, want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"crypto/x509"
+
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/vmscaler/vmscaler/bus/internal/throttle"
@@ -26,6 +28,8 @@ var (
 	StateLockPath   = stateLockPath
 	TooGreedy       = tooGreedy
 )
+
+func (c *Cluster) OwnAddress(leaf *x509.Certificate) string { return c.ownAddress(leaf) }
 
 func (s *Server) NS() *server.Server        { return s.ns }
 func (s *Server) Lines() *throttle.Throttle { return s.lines }
