@@ -135,6 +135,7 @@ type group struct {
 	saved    checkpoint
 	kept     string    // the refresh as it is kept
 	takeOver time.Time // when this decider began to lead
+	hearing  time.Time // since when it hears some host of the group all the time, whoever leads; zero: it does not
 	term     int64     // in which it took over; decided is only in that
 	blocked  error     // why it cannot take over; nil: it can, or need not
 	heardAt  time.Time // when the one that leads decided last, by this decider's spec; zero: never
@@ -347,11 +348,12 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	g.lastEval = now
 	stale := staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)
 	obs := g.window.Take(now, stale) // also where another decides, as the next window starts here
+	g.hears(obs, now)
 	if !d.leads(ctx, g, now) {
 		return
 	}
 	obs.Awaited = g.awaited(obs, now)
-	obs.Settling = now.Sub(g.takeOver) < g.inForce.LostAfter
+	obs.Settling = g.settling(now)
 	d.attend(&obs, g.spec.Name, now)
 	d.attached(ctx, g, obs, now)
 	obs.Metrics, obs.Loads = g.metrics, g.guestLoads(now)

@@ -272,6 +272,22 @@ func (g *group) expect(now time.Time) {
 	}
 }
 
+// hears notes whether any host is heard.
+func (g *group) hears(obs Observation, now time.Time) {
+	switch {
+	case !obs.anyFresh():
+		g.hearing = time.Time{}
+	case g.hearing.IsZero():
+		g.hearing = now
+	}
+}
+
+// settling reports whether this decider has not heard others for long enough to call one lost that it does not hear. One that
+// takes over from another has as a rule, and need not wait anew.
+func (g *group) settling(now time.Time) bool {
+	return g.hearing.IsZero() || now.Sub(g.hearing) < g.inForce.LostAfter
+}
+
 func controlsKey(g *group) string   { return "control." + g.spec.Name }
 func checkpointKey(g *group) string { return "decider." + g.spec.Name }
 

@@ -404,3 +404,29 @@ func TestMemoryOfAnotherVersion(t *testing.T) {
 	defer f.start("one")()
 	f.until("it decides", 2, func(d bus.Decision) bool { return d.HasSample && d.Desired == 2 })
 }
+
+// Who takes over and has heard hosts all the time knows which one is lost; who has just begun, or heard nothing, does not.
+func TestSettling(t *testing.T) {
+	g := newGroup(spec(), t0)
+	g.inForce.LostAfter = 12 * time.Second
+	heard, silent := HostObservation{ID: "a"}, HostObservation{ID: "b", Trouble: Silent}
+	for _, step := range []struct {
+		after time.Duration
+		hosts []HostObservation
+		want  bool
+	}{
+		{0, nil, true},
+		{5 * time.Second, []HostObservation{heard, silent}, true},
+		{16 * time.Second, []HostObservation{heard, silent}, true},
+		{17 * time.Second, []HostObservation{heard, silent}, false},
+		{18 * time.Second, []HostObservation{silent}, true},
+		{19 * time.Second, []HostObservation{heard, silent}, true},
+		{31 * time.Second, []HostObservation{heard, silent}, false},
+	} {
+		now := t0.Add(step.after)
+		g.hears(Observation{Hosts: step.hosts}, now)
+		if got := g.settling(now); got != step.want {
+			t.Errorf("after %s: %v, want %v", step.after, got, step.want)
+		}
+	}
+}

@@ -274,7 +274,7 @@ func (d *Decider) findVM(q bus.Query, now time.Time) (all []found, names []strin
 func (d *Decider) peek(g *group, now time.Time) Observation {
 	obs := g.window.look(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick))
 	obs.Awaited = g.awaited(obs, now)
-	obs.Settling = now.Sub(g.takeOver) < g.inForce.LostAfter
+	obs.Settling = g.settling(now)
 	d.attend(&obs, g.spec.Name, now)
 	return obs
 }

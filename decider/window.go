@@ -19,7 +19,7 @@ type Observation struct {
 	Awaited []string             // hosts that had VMs under the decider before this one, and were not heard yet
 	Loads   map[string]GuestLoad // what the guests' agents said last of their load, by the VM's UUID
 	Stale   time.Duration        // after how long a host is silent, and a decision holds no more
-	// Settling reports that the decider has not led for long enough to call a host lost.
+	// Settling reports that the decider has not heard others for long enough to call a host lost.
 	Settling bool
 	Metrics  map[string]Published // what was published last of the metrics that the policy follows, by name
 }
