@@ -50,7 +50,7 @@ func TestAdvice(t *testing.T) {
 var ownAdvice = map[string]string{
 	"cmd/vmscaler/run.go":              "help text",
 	"cmd/vmscaler/protect.go":          "help text",
-	"cmd/vmscaler/stages.go":           "of the groups of its config, which it has counted",
+	"cmd/vmscaler/stagetexts.go":       "of the groups of its config, which it has counted",
 	"cmd/vmscaler/templaterm.go":       "of a group of the config, which it has looked up",
 	"actuator/install/build.go":        "the machine that the command itself has made and keeps",
 	"actuator/trial/once.go":           "what it was told to remove itself, with the lock of trials",
