@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/bustest"
@@ -182,6 +184,45 @@ func TestClusterLetsTheSameIn(t *testing.T) {
 		t.Fatal(found, err)
 	}
 	eventually(t, "no member lets it in", everywhere(false))
+}
+
+// Of a request to join each member hears, and only the one that has made the token answers.
+func TestClusterAnswersAJoinOnce(t *testing.T) {
+	t.Parallel()
+	members := newCluster(t, certificates{})
+	leader(t, members, 0)
+	eventually(t, "all members are there", func() bool { return current(t, members) })
+	token, _, err := server.AddToken(members[0].cfg.StateDir, "kvm9", nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := must(nkeys.FromSeed(must(server.ReadToken(token)).Seed))
+	holder := must(key.PublicKey())
+	var nc *nats.Conn
+	eventually(t, "the token is known", func() bool {
+		nc, err = nats.Connect(members[0].server.URL(), nats.Nkey(holder, key.Sign), nats.IgnoreDiscoveredServers())
+		return err == nil
+	})
+	defer nc.Close()
+	answers := must(nc.SubscribeSync(bus.JoinInbox(holder) + ".>"))
+	_, public := newKey(t)
+	data := must(json.Marshal(bus.Join{V: bus.Version, HostID: "id-9", Key: public}))
+	if err := nc.PublishRequest(bus.JoinSubject(holder), bus.JoinInbox(holder)+".1", data); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "each member lets it in", func() bool { // by when each has heard the request
+		return !slices.ContainsFunc(members, func(m *member) bool {
+			agents, _ := server.Agents(m.cfg.StateDir)
+			return len(agents) != 1
+		})
+	})
+	eventually(t, "the answer is there", func() bool { n, _, _ := answers.Pending(); return n > 0 })
+	if n, _, _ := answers.Pending(); n != 1 {
+		t.Errorf("got %d answers, want one", n)
+	}
+	if joined := must(bus.Decode[bus.Joined](must(answers.NextMsg(clusterTime)).Data)); joined.Refused != "" {
+		t.Errorf("got %+v", joined)
+	}
 }
 
 // current reports whether all members have all that is kept.

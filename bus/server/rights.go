@@ -129,6 +129,9 @@ func (d *doorman) join(msg *nats.Msg) {
 	if !strings.HasPrefix(msg.Reply, bus.JoinInbox(key)+".") {
 		return // it would make the bus publish elsewhere
 	}
+	if d.members != nil && !d.knows(key) {
+		return // the member that has made the token answers, and this one's no could come before its yes
+	}
 	answer := d.answer(key, msg.Data)
 	if answer.Refused == "" {
 		d.log.Info().Msgf("bus: the host %s has joined", answer.Name)
@@ -140,6 +143,17 @@ func (d *doorman) join(msg *nats.Msg) {
 	if err != nil {
 		d.log.Warn().Err(err).Msg("bus: answer to a host that joins")
 	}
+}
+
+// knows reports whether a token is of this state folder.
+func (d *doorman) knows(key string) bool {
+	found, _ := readFolder(d.stateDir, tokensFolder, Token.check)
+	for _, t := range found {
+		if t.Key == key {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *doorman) answer(key string, data []byte) bus.Joined {
