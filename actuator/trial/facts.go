@@ -27,12 +27,16 @@ type Guest struct {
 	Host      string
 	MachineID string
 	Keys      []string // public SSH host keys
+	Logins    []Login  // keys that users may log in with
 	Cloud     string   // "none", or cloud-init's status
 	Firmware  string   // bios or uefi
 }
 
+// Login is a key of an authorized_keys file.
+type Login struct{ File, Key string }
+
 // guestScript prints what parseGuest reads, a word and a value a line. It needs no program but a shell, for most of it.
-const guestScript = `
+const guestScript = "root=\n" + loginScript + `
 echo "host $(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
 read -r id 2>/dev/null < /etc/machine-id && echo "machine $id"
 for f in /etc/ssh/ssh_host_*_key.pub; do
@@ -45,6 +49,11 @@ else
 fi
 if [ -d /sys/firmware/efi ]; then echo "firmware uefi"; else echo "firmware bios"; fi
 `
+
+// loginScript prints each line of an authorized_keys file that is neither empty nor a comment, below the folder $root.
+const loginScript = usersKeys + ` 2>/dev/null | while read -r f; do
+	grep -v '^[[:space:]]*\(#\|$\)' "$f" | head -n 32 | while read -r line; do echo "login $f $line"; done
+done`
 
 // mostKeys is how many keys of a guest are looked at.
 const mostKeys = 32
@@ -61,6 +70,10 @@ func parseGuest(output string) Guest {
 		case "key":
 			if len(g.Keys) < mostKeys {
 				g.Keys = append(g.Keys, value)
+			}
+		case "login":
+			if file, key, ok := strings.Cut(value, " "); ok && len(g.Logins) < mostKeys {
+				g.Logins = append(g.Logins, Login{file, key})
 			}
 		case "cloud":
 			g.Cloud = value

@@ -33,7 +33,7 @@ func Judge(clones []Facts, spec bus.Group) []Line {
 	j := judge{clones: clones, spec: spec}
 	return []Line{
 		j.boots(), j.console(), j.agent(), j.bootTime(), j.idle(), j.address(), j.shutdown(),
-		j.hosts(), j.machineIDs(), j.keys(), j.cloud(),
+		j.hosts(), j.machineIDs(), j.keys(), j.logins(), j.cloud(),
 	}
 }
 
@@ -255,6 +255,55 @@ func (j judge) keys() Line {
 	}
 	return Line{What: what, Level: OK, Text: "each has its own SSH host keys"}
 }
+
+// logins are the keys in the image that users may log in with, but for those that the group gives its VMs itself.
+func (j judge) logins() Line {
+	l := Line{What: "login keys", Level: OK, Text: "it carries none"}
+	counts, files := map[string]int{}, []string{}
+	for _, f := range j.clones {
+		if !f.Guest.Asked {
+			l.Level, l.Text = Unknown, "the guest cannot be asked"
+			return l
+		}
+	}
+	for _, one := range j.clones[0].Guest.Logins {
+		if j.given(one.Key) {
+			continue
+		}
+		if counts[one.File]++; counts[one.File] == 1 {
+			files = append(files, one.File)
+		}
+	}
+	if len(files) == 0 {
+		return l
+	}
+	var texts []string
+	for _, file := range files {
+		texts = append(texts, fmt.Sprintf("%s (%d)", bus.Clip(file, 80), counts[file]))
+	}
+	l.Level, l.Text = Warn, "it carries keys in "+strings.Join(texts, ", ")
+	l.Remedy = "who has these keys gets into each of its VMs; if that is not meant, delete the files in the image, " +
+		"and give keys by a group's cloud_init"
+	return l
+}
+
+// given reports whether a line of an authorized_keys file has a key that the group's seed gives. Options may stand before it.
+func (j judge) given(line string) bool {
+	seed := j.spec.CloudInit
+	texts := append([]bus.Text{seed.UserData, seed.VendorData}, seed.SSHKeys...)
+	for word := range strings.FieldsSeq(line) {
+		if len(word) < leastKey {
+			continue
+		}
+		if slices.ContainsFunc(texts, func(t bus.Text) bool { return strings.Contains(t.Text, word) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// leastKey is how long a public key is at least, in characters of base64; that of Ed25519 has 68.
+const leastKey = 64
 
 func (j judge) cloud() Line {
 	l := Line{What: "cloud-init", Level: OK}

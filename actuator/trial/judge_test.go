@@ -38,7 +38,7 @@ func TestJudge(t *testing.T) {
 			func(f *Facts) { *f = Facts{Name: f.Name, NotReady: "no agent"} },
 			[]string{
 				"boots fail", "console warn", "agent warn", "boot time unknown", "idle CPU unknown", "address warn", "shutdown unknown",
-				"host name unknown", "machine id unknown", "SSH keys unknown", "cloud-init unknown",
+				"host name unknown", "machine id unknown", "SSH keys unknown", "login keys unknown", "cloud-init unknown",
 			},
 			"no agent; nothing was heard of it",
 		},
@@ -48,7 +48,7 @@ func TestJudge(t *testing.T) {
 			},
 			[]string{
 				"boots warn", "agent warn", "boot time unknown", "idle CPU unknown", "host name unknown", "machine id unknown",
-				"SSH keys unknown", "cloud-init unknown",
+				"SSH keys unknown", "login keys unknown", "cloud-init unknown",
 			},
 			"no agent",
 		},
@@ -65,9 +65,15 @@ func TestJudge(t *testing.T) {
 		"no keys":               {func(f *Facts) { f.Guest.Keys = nil }, nil, "there are no SSH host keys"},
 		"no cloud-init":         {func(f *Facts) { f.Guest.Cloud = "none" }, nil, "it is not there"},
 		"cloud-init has failed": {func(f *Facts) { f.Guest.Cloud = "error" }, []string{"cloud-init warn"}, "its status is error"},
+		"a login key": {
+			func(f *Facts) {
+				f.Guest.Logins = []Login{{"/root/.ssh/authorized_keys", "ssh-rsa A"}, {"/root/.ssh/authorized_keys", "ssh-rsa B"}}
+			},
+			[]string{"login keys warn"}, "/root/.ssh/authorized_keys (2)",
+		},
 		"an agent that does less": {
 			func(f *Facts) { f.Guest = Guest{} },
-			[]string{"host name unknown", "machine id unknown", "SSH keys unknown", "cloud-init unknown"},
+			[]string{"host name unknown", "machine id unknown", "SSH keys unknown", "login keys unknown", "cloud-init unknown"},
 			"may run nothing",
 		},
 	} {
@@ -93,6 +99,17 @@ func TestJudge(t *testing.T) {
 	same := func(f *Facts) { f.Address = "10.0.2.15" }
 	seeded := bus.DefaultGroup()
 	seeded.CloudInit.SSHKeys = []bus.Text{{Text: "ssh-ed25519 AAAA ann"}}
+	blob := strings.Repeat("A", 68)
+	given := bus.DefaultGroup()
+	given.CloudInit.SSHKeys = []bus.Text{{Text: "ssh-ed25519 " + blob + " ann"}}
+	for key, level := range map[string]Level{blob: OK, strings.Repeat("B", 68): Warn} {
+		carries := func(f *Facts) {
+			f.Guest.Logins = []Login{{"/root/.ssh/authorized_keys", "no-pty ssh-ed25519 " + key + " x"}}
+		}
+		if got := (judge{[]Facts{goodClone(1, carries)}, given}).logins(); got.Level != level {
+			t.Errorf("a group that gives the key %s...: %+v, want %s", blob[:4], got, level)
+		}
+	}
 	none := func(f *Facts) { f.Guest.Cloud = "none" }
 	lines := Judge([]Facts{goodClone(1, none), goodClone(2, none)}, seeded)
 	last := lines[len(lines)-1]

@@ -111,12 +111,22 @@ func finished(output string, code int, err error) error {
 
 // cleanScript takes out of a guest what each clone makes for itself.
 const cleanScript = `set -e
+root=
 cloud-init clean --logs --machine-id 2>/dev/null || cloud-init clean --logs
 rm -f /etc/ssh/ssh_host_*
 [ ! -e /etc/machine-id ] || : > /etc/machine-id
 [ ! -e /var/lib/dbus/machine-id ] || [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
 rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.leases /root/.bash_history /root/.ash_history
+` + forgetKeys + `
 sync`
+
+// usersKeys lists the files with the keys that users may log in with, below the folder $root.
+const usersKeys = `while IFS=: read -r _ _ _ _ _ home _; do
+	for f in "$root$home/.ssh/authorized_keys" "$root$home/.ssh/authorized_keys2"; do [ ! -f "$f" ] || echo "$f"; done
+done < "$root/etc/passwd" | sort -u`
+
+// forgetKeys deletes them, below the folder $root: who had a key of one group would get into the VMs of another.
+const forgetKeys = usersKeys + ` | while read -r f; do rm -f "$f"; done`
 
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")

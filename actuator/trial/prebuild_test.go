@@ -2,7 +2,10 @@ package trial
 
 import (
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +34,47 @@ func TestFinished(t *testing.T) {
 }
 
 // What is run in a guest is a program that its shell understands.
+// No key that users may log in with stays, whoever's it is, and check says which there are.
+func TestLoginKeys(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(script string) string {
+		t.Helper()
+		out, err := exec.Command("sh", "-c", "set -e\nroot="+root+"\n"+script).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.ReplaceAll(string(out), root, "")
+	}
+	write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"+
+		"toor:x:0:0::/root:/bin/sh\nbin:x:1:1::/bin:\nann:x:1000:1000:Ann,,:/home/ann:/bin/sh\n")
+	write("root/.ssh/authorized_keys", "# mine\n\nno-pty,command=\"echo no\" ssh-ed25519 AAAA ann\n")
+	write("home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA ann\nssh-rsa BBBB bob\n")
+	write("home/ann/.ssh/authorized_keys2", "ssh-rsa CCCC")
+	write("home/ann/.ssh/known_hosts", "here")
+	want := []Login{
+		{"/home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA ann"}, {"/home/ann/.ssh/authorized_keys", "ssh-rsa BBBB bob"},
+		{"/home/ann/.ssh/authorized_keys2", "ssh-rsa CCCC"},
+		{"/root/.ssh/authorized_keys", `no-pty,command="echo no" ssh-ed25519 AAAA ann`},
+	}
+	if got := parseGuest(run(loginScript)).Logins; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	run(forgetKeys)
+	if got := run(usersKeys + "; ls " + root + "/home/ann/.ssh"); got != "known_hosts\n" {
+		t.Errorf("left: %q", got)
+	}
+	if !strings.Contains(cleanScript, forgetKeys) {
+		t.Error("sealing leaves the keys")
+	}
+}
+
 func TestScriptsAreShell(t *testing.T) {
 	for _, script := range []string{guestScript, waitScript, cleanScript} {
 		if out, err := exec.Command("sh", "-n", "-c", script).CombinedOutput(); err != nil {
