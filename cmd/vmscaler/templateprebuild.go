@@ -19,7 +19,9 @@ import (
 type templatePrebuildCmd struct {
 	g                    *globals
 	name, from, userData string
+	disk                 string
 	within               time.Duration
+	diskMiB              int    // 0: as large as the template's that is begun with
 	text                 string // of userData
 }
 
@@ -30,10 +32,11 @@ func templatePrebuildCommand(g *globals) *cobra.Command {
 		Short: "Boot a template once with user data for cloud-init, and make a new template of the result",
 		Long: long(`
 Boot a clone of a template once with user data for cloud-init, such as packages to install, wait until cloud-init has finished,
-take out what must be unique (cloud-init's state, the machine id, SSH host keys), shut it down, and make a new template of its
-disk. VMs of that start with everything in place. The clone is made as a VM of the first group of the config that has the
-template, or else as the defaults say; it is removed, also after Ctrl-C. The template needs cloud-init, and a guest agent
-that may run programs.`),
+take out what must be unique (cloud-init's state, the machine id, SSH host keys) and each user's authorized_keys, shut it down,
+and make a new template of its disk. VMs of that start with everything in place. The clone has the vCPUs, memory, network and
+hardware of the first group of the config that has the template, or else of the defaults, and nothing of that group's
+cloud_init, tags and disk sizes; it is removed, also after Ctrl-C. The template needs cloud-init, and a guest agent that may
+run programs.`),
 		Example: "  vmscaler template prebuild web-2 --from debian-12 --user-data web.yaml",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,6 +50,7 @@ that may run programs.`),
 	cmd.Flags().StringVar(&c.from, "from", "", "the template to begin with")
 	cmd.Flags().StringVar(&c.userData, "user-data", "",
 		"a file with user data for cloud-init, a template as in a group's cloud_init")
+	cmd.Flags().StringVar(&c.disk, "disk", "", "the size of the new template's disk, such as 8GiB; \"\": that of TEMPLATE")
 	cmd.Flags().DurationVar(&c.within, "within", 30*time.Minute, "how long cloud-init may take")
 	return cmd
 }
@@ -67,6 +71,12 @@ func (c *templatePrebuildCmd) validate() error {
 	if err := template.CheckName(c.from); err != nil {
 		return usageError{fmt.Errorf("--from: %w", err)}
 	}
+	var err error
+	if c.disk != "" {
+		if c.diskMiB, err = parseMiB(c.disk, 64); err != nil {
+			return usageError{fmt.Errorf("--disk: %w", err)}
+		}
+	}
 	text, err := readSmall(c.userData, mostUserData)
 	if err != nil {
 		return fmt.Errorf("--user-data: %w", err)
@@ -76,6 +86,14 @@ func (c *templatePrebuildCmd) validate() error {
 		return fmt.Errorf("--user-data: %s: %s", c.userData, problems[0])
 	}
 	return nil
+}
+
+// spec is the machine of a group with nothing of what the group tells its guests: that would be in the template, and so in VMs of
+// others. Further disks are in no template.
+func (c *templatePrebuildCmd) spec(group bus.Group) bus.Group {
+	group.CloudInit = bus.CloudInit{UserData: bus.Text{Text: c.text, File: c.userData}}
+	group.Hardware.Tags, group.Disks, group.DiskMiB = nil, nil, c.diskMiB
+	return group
 }
 
 func (c *templatePrebuildCmd) run(cmd *cobra.Command) error {
@@ -88,6 +106,10 @@ func (c *templatePrebuildCmd) run(cmd *cobra.Command) error {
 		if c.name, err = template.NewName(hv.conn, cfg.Pool, c.name); err != nil {
 			return err
 		}
+		if c.diskMiB > 0 && uint64(c.diskMiB)<<20 < from.Capacity {
+			return usageError{fmt.Errorf("--disk: found %s, want at least the %s of template %s",
+				c.disk, bytesText(from.Capacity), from.Name)}
+		}
 		m, err := manager(hv, cfg)
 		if err != nil {
 			return err
@@ -97,9 +119,7 @@ func (c *templatePrebuildCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 		defer lock.Release()
-		spec := trialSpec(cfg, from, hv.uri)
-		spec.CloudInit.UserData = bus.Text{Text: c.text, File: c.userData}
-		spec.Disks = nil // what is on these is in no template
+		spec := c.spec(trialSpec(cfg, from, hv.uri))
 		info, err := trial.Prebuild{
 			Manager: m, Spec: spec, To: template.Target{Pool: cfg.Pool, Name: c.name, KeepFreeMiB: cfg.Host.PoolReserveMiB},
 			Within: c.within, Source: "template " + from.Name + " with " + filepath.Base(c.userData), Step: stepper(out),

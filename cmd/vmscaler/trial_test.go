@@ -1,6 +1,7 @@
 package main
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
@@ -35,5 +36,28 @@ func TestTrialSpec(t *testing.T) {
 	}
 	if got := trialSpec(config.Config{}, template.Info{Name: "new"}, "qemu:///session"); got.Network != bus.UserNetwork {
 		t.Errorf("without groups: network %q", got.Network)
+	}
+}
+
+// What a prebuild makes has nothing of what a group tells its guests, such as keys, nor the size of its disks.
+func TestPrebuildSpec(t *testing.T) {
+	group := bus.DefaultGroup()
+	group.Name, group.MemoryMiB, group.Network, group.DiskMiB = "web", 512, "lan", 9000
+	group.Disks = make([]bus.Disk, 1)
+	group.Hardware.Tags = []string{"prod"}
+	secret := bus.Text{Text: "secret"}
+	group.CloudInit = bus.CloudInit{
+		SSHKeys: []bus.Text{secret}, UserData: secret, VendorData: secret, NetworkConfig: secret,
+	}
+	told := bus.CloudInit{UserData: bus.Text{Text: "#cloud-config", File: "pre.yaml"}}
+	got := (&templatePrebuildCmd{text: "#cloud-config", userData: "pre.yaml"}).spec(group)
+	if !reflect.DeepEqual(got.CloudInit, told) || len(got.Hardware.Tags) > 0 || len(got.Disks) > 0 || got.DiskMiB != 0 {
+		t.Errorf("it takes of a group %+v", got)
+	}
+	if got.MemoryMiB != 512 || got.Network != "lan" {
+		t.Errorf("%+v, want the group's machine", got)
+	}
+	if got := (&templatePrebuildCmd{diskMiB: 4096}).spec(group); got.DiskMiB != 4096 {
+		t.Errorf("--disk: found %d MiB", got.DiskMiB)
 	}
 }

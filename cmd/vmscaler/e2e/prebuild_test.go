@@ -15,12 +15,17 @@ const standIn = `#!/bin/sh
 case $1 in
 status)
 	tr -d '\000' < /dev/vdb | sed -n 's/^# write: //p' > /etc/prebuilt
-	mkdir -p /var/lib/cloud
+	tr -d '\000' < /dev/vdb | grep -o '` + groupKey + `' >> /etc/prebuilt
+	mkdir -p /var/lib/cloud /root/.ssh
+	echo "ssh-ed25519 AAAAofnobody" > /root/.ssh/authorized_keys
 	echo "status: done"
 	;;
 clean) rm -rf /var/lib/cloud ;;
 esac
 `
+
+// groupKey is the key of a group that has the template which a prebuild begins with.
+const groupKey = "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 // rootOffset is where the demo template's root file system begins.
 const rootOffset = "?offset=33554432"
@@ -55,7 +60,7 @@ func hostTool(t testing.TB, name string, args ...string) string {
 func TestTemplatePrebuild(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	config := w.config("template: base\nmax: 1")
+	config := w.config("template: base\nmax: 1\ncloud_init: {ssh_keys: [ssh-ed25519 " + groupKey + " ann]}")
 	w.dropTemplates("base", "web")
 	w.withStandIn("base", config)
 	userData := filepath.Join(t.TempDir(), "web.yaml")
@@ -75,7 +80,8 @@ func TestTemplatePrebuild(t *testing.T) {
 
 	disk := filepath.Join(t.TempDir(), "disk")
 	hostTool(t, "qemu-img", "convert", "-O", "raw", filepath.Join(w.dir, template.VolumeName("web")), disk)
-	if got := hostTool(t, "/sbin/debugfs", "-R", "cat /etc/prebuilt", disk+rootOffset); !strings.Contains(got, "by base\n") {
+	if got := hostTool(t, "/sbin/debugfs", "-R", "cat /etc/prebuilt", disk+rootOffset); !strings.Contains(got, "by base\n") ||
+		strings.Contains(got, groupKey) {
 		t.Errorf("what cloud-init wrote: %q", got)
 	}
 	if got := hostTool(t, "/sbin/debugfs", "-R", "stat /etc/machine-id", disk+rootOffset); !strings.Contains(got, "Size: 0") {
@@ -83,6 +89,10 @@ func TestTemplatePrebuild(t *testing.T) {
 	}
 	if got := hostTool(t, "/sbin/debugfs", "-R", "stat /var/lib/cloud", disk+rootOffset); !strings.Contains(got, "File not found") {
 		t.Errorf("cloud-init's state: %s", got)
+	}
+	keys := hostTool(t, "/sbin/debugfs", "-R", "stat /root/.ssh/authorized_keys", disk+rootOffset)
+	if !strings.Contains(keys, "File not found") {
+		t.Errorf("the keys that cloud-init wrote: %s", keys)
 	}
 	if out := w.must("template", "show", "web", "-c", config); !strings.Contains(out, "template base with web.yaml") {
 		t.Errorf("show:\n%s", out)
