@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -21,6 +22,7 @@ import (
 type advice struct {
 	where, line string
 	text        string // in which it stands; of the code's alone
+	copied      bool   // it stands in a block for a shell, where a name alone is a command, too
 }
 
 // TestAdvice: every command that a message, a help text or a document names exists, with flags that exist, and as many
@@ -39,7 +41,11 @@ func TestAdvice(t *testing.T) {
 		t.Errorf("%d were found, want more: the search is broken", len(all))
 	}
 	for _, a := range all {
-		if err := typed(a.line); err != nil {
+		err := typed(a.line)
+		if err == nil && a.copied {
+			err = whole(a.line)
+		}
+		if err != nil {
 			t.Errorf("%s: %s: %s", a.where, a.line, err)
 		}
 	}
@@ -158,6 +164,54 @@ func typed(line string) error {
 	return cmd.ValidateArgs(args)
 }
 
+// whole is what is missing in a command line that people copy: the flags that its usage has outside of brackets, and arguments
+// where it has none.
+func whole(line string) error {
+	for _, end := range []string{" || ", " && ", " | "} {
+		line, _, _ = strings.Cut(line, end)
+	}
+	words := strings.Fields(line)[1:]
+	if len(words) > 0 && words[0] == "x" || slices.ContainsFunc(words, func(w string) bool { return w == "--help" || w == "-h" }) {
+		return nil
+	}
+	cmd, rest, err := rootCommand().Find(words)
+	if err != nil {
+		return err
+	}
+	usage := regexp.MustCompile(`\[[^\]]*\]`).ReplaceAllString(cmd.Use, "")
+	for _, flag := range regexp.MustCompile(` --?[a-z][a-z-]*`).FindAllString(usage, -1) {
+		flag = strings.TrimSpace(flag)
+		name := strings.TrimLeft(flag, "-")
+		f := lookUp(cmd, name, strings.HasPrefix(flag, "--"))
+		if f == nil {
+			return fmt.Errorf("its usage names %s, which is no flag", flag)
+		}
+		if !slices.ContainsFunc(rest, func(w string) bool {
+			w, _, _ = strings.Cut(w, "=")
+			return w == "--"+f.Name || f.Shorthand != "" && w == "-"+f.Shorthand
+		}) {
+			return fmt.Errorf("found no %s, want `%s`", flag, cmd.UseLine())
+		}
+	}
+	if len(rest) == 0 && cmd.Runnable() && !cmd.HasSubCommands() {
+		return cmd.ValidateArgs(nil)
+	}
+	return nil
+}
+
+// TestWhole: a line that a person copies has all that its command wants.
+func TestWhole(t *testing.T) {
+	for line, good := range map[string]bool{
+		"vmscaler apply -f vmscaler.yaml": true, "vmscaler apply --file=x --dry-run": true, "vmscaler apply": false,
+		"vmscaler apply --dry-run": false, "vmscaler run": true, "vmscaler status": true, "vmscaler template show": false,
+		"vmscaler template install web": false, "vmscaler template install web --iso x": true, "vmscaler apply --help": true,
+	} {
+		if err := whole(line); (err == nil) != good {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
 func lookUp(cmd *cobra.Command, name string, long bool) *pflag.Flag {
 	cmd.InheritedFlags()
 	cmd.InitDefaultHelpFlag()
@@ -190,7 +244,8 @@ func adviceInCode(t *testing.T) (found []advice) {
 			if call, is := n.(*ast.CallExpr); is { // a finding's remedy
 				if sel, is := call.Fun.(*ast.SelectorExpr); is && sel.Sel.Name == "vmscaler" && len(call.Args) > 0 {
 					if text, is := literal(call.Args[0]); is {
-						found = append(found, advice{files.Position(n.Pos()).String(), "vmscaler " + text, text})
+						where := files.Position(n.Pos()).String()
+						found = append(found, advice{where: where, line: "vmscaler " + text, text: text})
 					}
 				}
 				return true
@@ -209,7 +264,7 @@ func adviceInCode(t *testing.T) (found []advice) {
 				return true
 			}
 			for _, m := range quoted.FindAllStringSubmatch(verb.ReplaceAllString(text, "x"), -1) {
-				found = append(found, advice{files.Position(n.Pos()).String(), m[1], text})
+				found = append(found, advice{where: files.Position(n.Pos()).String(), line: m[1], text: text})
 			}
 			return false
 		})
@@ -244,6 +299,9 @@ func literal(e ast.Expr) (text string, is bool) {
 // inShell is a command in a line for a shell: at its beginning, as another user, or in another command.
 var inShell = regexp.MustCompile(`(?:^|^sudo |\()(?:bin/)?vmscaler ([^|)]*)`)
 
+// inComment is a command in the comment of such a line.
+var inComment = regexp.MustCompile(`#.*\b(vmscaler(?: --?[a-z-]+| [A-Za-z0-9./=:_-]+)+)`)
+
 // adviceInDocs are the commands in backquotes and in blocks of the documents and examples.
 func adviceInDocs(t *testing.T) (found []advice) {
 	t.Helper()
@@ -265,11 +323,14 @@ func adviceInDocs(t *testing.T) (found []advice) {
 				inBlock = !inBlock
 				continue
 			}
+			if m := inComment.FindStringSubmatch(line); inBlock && m != nil {
+				found = append(found, advice{where: path, line: m[1], copied: true})
+			}
 			line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
 			for _, m := range inShell.FindAllStringSubmatch(line, -1) {
 				if inBlock {
 					command := strings.TrimRight(strings.TrimSpace(m[1]), "\\&;")
-					found = append(found, advice{where: path, line: "vmscaler " + command})
+					found = append(found, advice{where: path, line: "vmscaler " + command, copied: true})
 				}
 			}
 		}
