@@ -89,7 +89,7 @@ func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares
 // retireMore is how many more VMs a refresh has retire now, and how many of desired it may have missing.
 func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direction, desired int) (more, spare int) {
 	surge, spare := leeway(r, s.spec.Max, desired)
-	whole := f.kept+f.retiring >= desired && f.complete && direction == bus.Hold
+	whole := f.kept+f.retiring >= desired && f.growing(spare) == 0 && f.complete && direction == bus.Hold
 	if !whole || !r.Phase.Replaces() || s.state.Controls.IsPaused(bus.ScopeRepair) {
 		return 0, spare
 	}

@@ -13,8 +13,9 @@ import (
 // refreshFacts are what a refresh goes by.
 type refreshFacts struct {
 	kept     int // VMs of the group that are neither leaving, suspended nor retiring
+	booting  int // of those, on their way to serve
 	halted   int // suspended while they boot
-	serving  int // of those, ready and running
+	serving  int // of kept, ready and running
 	updated  int // of those, up to date
 	staying  int // of kept, outdated
 	held     int // of staying, those that are protected
@@ -54,6 +55,9 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 				}
 			default:
 				f.kept++
+				if vm.Phase.Pending() {
+					f.booting++
+				}
 				serves = serves && s.now.Sub(vm.PhaseSince) >= s.spec.MinReady
 				if serves {
 					f.serving++
@@ -76,6 +80,9 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 	f.from = s.templateBefore(build, templates)
 	return f
 }
+
+// growing is how many VMs are on their way to serve beyond those that take the places of retiring ones, or that may be missing.
+func (f refreshFacts) growing(spare int) int { return max(0, f.booting-f.standing-spare) }
 
 // templateBefore is the template of most of the outdated VMs, "" where a group of that template would not be made of what they
 // are.
@@ -132,7 +139,9 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 	p := spec.Refresh
 	r := bus.Refresh{
 		ID: fmt.Sprintf("%s-refresh-%d", spec.Name, now.UnixMilli()), Phase: bus.RefreshRunning, Strategy: p.Strategy,
-		Machine: spec.MachineHash(), From: f.from, Total: f.kept + f.retiring, MaxSurge: p.MaxSurge,
+		Machine: spec.MachineHash(), From: f.from, Total: f.kept + f.retiring,
+		Updated: f.updated, Outdated: f.staying + f.retiring,
+		MaxSurge:          p.MaxSurge,
 		MinHealthyPercent: p.MinHealthyPercent, Checkpoints: slices.Clone(p.Checkpoints), Canary: p.Canary,
 		CheckpointDelayMS: p.CheckpointDelay.Milliseconds(), BakeMS: p.Bake.Milliseconds(),
 		By: by, Started: now.UTC(), Since: now.UTC(),
@@ -295,7 +304,8 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 		return text + "; watched until " + until.UTC().Format(time.RFC3339)
 	case bus.RefreshRunning:
 		var waits []string
-		if surge, spare := leeway(r, spec.Max, desired); surge+spare == 0 {
+		surge, spare := leeway(r, spec.Max, desired)
+		if surge+spare == 0 {
 			waits = append(
 				waits,
 				fmt.Sprintf("waits, as the group is at max %d and none of it may be missing: raise max, or lower min_healthy", spec.Max),
@@ -303,6 +313,9 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 		}
 		if missing := desired - f.kept - f.retiring; missing > 0 {
 			waits = append(waits, fmt.Sprintf("waits, as the group lacks %s of %d", bus.Count(missing, "VM"), desired))
+		}
+		if n := f.growing(spare); n > 0 {
+			waits = append(waits, "waits, as the group grows by "+bus.Count(n, "VM"))
 		}
 		if f.held > 0 {
 			waits = append(waits, "waits for "+bus.Count(f.held, "protected VM"))

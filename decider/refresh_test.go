@@ -469,6 +469,43 @@ func TestLoadComesBeforeRefresh(t *testing.T) {
 	}
 }
 
+// One change of the spec has the group grow and refreshes it: what serves stays until the group has grown, and only what is
+// outdated is said to be replaced.
+func TestGroupGrowsBeforeItIsRefreshed(t *testing.T) {
+	f := newRollout(refreshed(nil), 1, "a")
+	f.boot = 20
+	f.state.Controls.Desired = nil
+	f.spec.Min, f.spec.Max, f.spec.Template = 2, 3, "web-2"
+	f.state = f.state.Under(f.spec)
+	f.make("a", bus.PhaseLaunching) // as the decision of the change itself had it
+	f.step()
+	if said := refreshEvent(f.d.Refresh); said != "refresh running: 1 VM to replace; begun by config" {
+		t.Errorf("said %q", said)
+	}
+	f.step()
+	if want := "0 of 1 VMs are up to date; waits, as the group grows by 1 VM"; f.d.Refresh.Sentence != want {
+		t.Errorf("said %q", f.d.Refresh.Sentence)
+	}
+	for range 100 {
+		f.step()
+		serving, retiring := 0, 0
+		for _, vm := range f.all() {
+			if vm.Phase.Serves() {
+				serving++
+			}
+			if vm.Retiring {
+				retiring++
+			}
+		}
+		if serving < 2 && retiring > 0 {
+			t.Fatalf("one retires while %d serve: %+v", serving, f.all())
+		}
+	}
+	if n := f.templates(); f.d.Refresh.Phase != bus.RefreshDone || n["web-2"] != 2 || len(n) != 1 {
+		t.Errorf("ended %+v with %v", f.d.Refresh, n)
+	}
+}
+
 func TestProtectedVMsWait(t *testing.T) {
 	f := newRollout(refreshed(nil), 3, "a")
 	f.vms["a"][1].Protected = true

@@ -78,7 +78,7 @@ func (d *Decider) tellRefresh(g *group, r *bus.Refresh, q bus.Query) {
 func refreshEvent(r *bus.Refresh) string {
 	text := fmt.Sprintf("refresh %s: %s", r.Phase, r.Sentence)
 	if r.Sentence == "" {
-		text = fmt.Sprintf("refresh %s: %s to replace", r.Phase, bus.Count(r.Total, "VM"))
+		text = fmt.Sprintf("refresh %s: %s to replace", r.Phase, bus.Count(r.Outdated, "VM"))
 	}
 	return text + "; begun " + bus.Attribution(r.By, r.Reason)
 }
