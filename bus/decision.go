@@ -146,6 +146,7 @@ type Inputs struct {
 	Ready          int     `json:"ready"`                 // ready, running and past the warm-up
 	Launching      int     `json:"launching"`             // pending, within the boot time-out
 	Warming        int     `json:"warming"`               // ready, but warming up: capacity, not yet in the average
+	Leaving        int     `json:"leaving,omitempty"`     // VMs whose removal has begun
 	Unknown        int     `json:"unknown"`               // of the ready ones, those with no CPU reading
 	Overdue        int     `json:"overdue,omitempty"`     // older than the group's max_lifetime, and not on their way out yet
 	Warm           int     `json:"warm,omitempty"`        // of the warm pool, or on their way there: owned, and in no other number

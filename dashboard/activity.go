@@ -82,8 +82,8 @@ func underWay(d bus.Decision) activity {
 		return activity{mark: "▲", label: "launching " + vms(in.Launching), tone: toneWarnStrong}.because(averageText(in))
 	case d.Desired > in.Ready && in.Warming > 0:
 		return activity{mark: "▲", label: "warming up " + vms(in.Warming), tone: toneWarnStrong}.because(averageText(in))
-	case in.Owned > d.Desired:
-		return activity{mark: "▼", label: "removing " + vms(in.Owned-d.Desired), tone: toneInfo}.because(averageText(in))
+	case in.Leaving > 0:
+		return activity{mark: "▼", label: "removing " + vms(in.Leaving), tone: toneInfo}.because(averageText(in))
 	case d.Guard == bus.GuardBreaches && d.Rule == bus.RuleAboveUpper:
 		a = activity{mark: "▲", label: "busy", tone: toneWarn}
 	case d.Guard == bus.GuardBreaches:

@@ -357,7 +357,12 @@ func TestActivity(t *testing.T) {
 		"on the way": {func(d *bus.Decision) {
 			d.Desired, d.Inputs.Launching = 3, 1
 		}, 0, "launching 1 VM: average 45 %"},
-		"on the way out": {func(d *bus.Decision) { d.Inputs.Owned = 3 }, 0, "removing 1 VM: average 45 %"},
+		"on the way out": {func(d *bus.Decision) { d.Inputs.Owned, d.Inputs.Leaving = 3, 1 }, 0, "removing 1 VM: average 45 %"},
+		"another is made for one that retires": {func(d *bus.Decision) {
+			d.Inputs.Owned, d.Inputs.Launching, d.Rule, d.Guard = 3, 1, bus.RuleBelowLower, bus.GuardAtMin
+			d.Sentence = "idle at min 1: average 1 % < 20 %"
+		}, 0, "idle at min 1: average 1 % < 20 %"},
+		"one stands by": {func(d *bus.Decision) { d.Inputs.Owned = 3 }, 0, "stable: average 45 %"},
 		"the cooldown goes on": {func(d *bus.Decision) {
 			d.Guard, d.Inputs.CooldownMS, d.Sentence = bus.GuardCooldown, 12000, "cooling down 12 s: average 3 % < 20 %"
 		}, 2.5, "cooling down 10 s: average 3 % < 20 %"},
@@ -379,6 +384,7 @@ func TestActivity(t *testing.T) {
 		}, 0, "asleep: woken by a request for it"},
 		"falling asleep": {func(d *bus.Decision) {
 			d.Rule, d.Desired, d.Inputs.Owned, d.Direction = bus.RuleAsleep, 0, 1, bus.Hold
+			d.Inputs.Leaving = 1
 		}, 0, "removing 1 VM: average 45 %"},
 		"nothing known": {func(d *bus.Decision) {
 			d.HasSample, d.Rule, d.Sentence = false, bus.RuleNoData, "waiting for the first sample"

@@ -17,6 +17,7 @@ type counts struct {
 	full      int     // of these, those at full use
 	sum       float64 // of the readings, in percent, each at most 100
 	wanted    float64 // sum over the same of what they would use if their host had a core for them whenever they want one
+	leaving   int     // whose removal has begun
 	launching int     // on their way to ready, within the boot time-out
 	warming   int     // ready, but not for long: capacity that does not count in the average yet
 	warm      int     // of the warm pool, or on their way there: owned, and no capacity
@@ -74,6 +75,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 	for _, h := range obs.Hosts {
 		for _, vm := range h.VMs {
 			c.owned++
+			c.leaving += one(vm.Phase.Leaving() && !vm.Reimaging)
 			if kept(vm) {
 				c.kept++
 				if vm.Protected {
@@ -141,7 +143,7 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 	in := bus.Inputs{
 		UpperPercent: spec.Policy.UpperPercent, LowerPercent: spec.Policy.LowerPercent, Min: spec.Min, Max: spec.Max,
 		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.unknown(), Protected: c.protected,
-		Warm: c.warm,
+		Warm: c.warm, Leaving: c.leaving,
 	}
 	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) &&
 		!p.Has(bus.PolicyStep) {

@@ -41,3 +41,16 @@ func TestReplacedVMStaysUntilAnotherServes(t *testing.T) {
 		}
 	}
 }
+
+// Only a VM whose removal has begun is told to leave: not one that retires, stands by or is given new disks.
+func TestLeavingIsCounted(t *testing.T) {
+	vms := []bus.VM{serving(1, ""), serving(2, ""), serving(3, ""), serving(4, ""), serving(5, "")}
+	vms[1].Retiring = true
+	vms[2].Phase = bus.PhaseDraining
+	vms[3].Phase, vms[3].Reimaging = bus.PhaseDraining, true
+	vms[4].Phase = bus.PhaseStandby
+	d, _ := Decide(spec(bounds(1, 9)), State{HasSample: true, Desired: 2, Hosts: []bus.HostID{"kvm1"}}, only(vms...), t0)
+	if d.Inputs.Leaving != 1 {
+		t.Errorf("found %d", d.Inputs.Leaving)
+	}
+}
