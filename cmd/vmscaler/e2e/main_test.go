@@ -23,6 +23,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(bareNATS) != "" {
+		fmt.Fprintln(os.Stderr, serveNATS())
+		os.Exit(1)
+	}
 	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "e2e: %s\n", err)
