@@ -20,17 +20,17 @@ type terminal interface {
 
 // StepError says at which step an installation stopped.
 type StepError struct {
-	Step  string
+	Step  string // as a sentence names it
 	Cause error
 	Tail  []string // the last lines of the console
 }
 
 func (e *StepError) Error() string {
-	text := fmt.Sprintf("step %q: %s", e.Step, e.Cause)
-	if len(e.Tail) > 0 {
-		text += "\nthe console ends with:\n  " + strings.Join(e.Tail, "\n  ")
+	text := e.Step + ": " + e.Cause.Error()
+	if len(e.Tail) == 0 {
+		return text + "\nthe serial console (ttyS0) has said nothing"
 	}
-	return text
+	return text + "\nthe console ends with:\n  " + strings.Join(e.Tail, "\n  ")
 }
 
 func (e *StepError) Unwrap() error { return e.Cause }
@@ -46,7 +46,7 @@ func drive(ctx context.Context, t terminal, p *Player, say func(step string)) er
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return &StepError{step.Name, err, p.Tail(tailLines)}
+			return &StepError{step.Title, err, p.Tail(tailLines)}
 		}
 	}
 	return nil
@@ -54,7 +54,7 @@ func drive(ctx context.Context, t terminal, p *Player, say func(step string)) er
 
 // driveStep reads and types until the step has come.
 func driveStep(ctx context.Context, t terminal, p *Player, step Step) error {
-	late := fmt.Errorf("nothing that matches %q came within %s", step.Expect, step.Timeout)
+	late := fmt.Errorf("nothing that matches %q came within %s", strings.TrimPrefix(step.Expect.String(), flags), step.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, step.Timeout, late)
 	defer cancel()
 	buf := make([]byte, 16<<10)

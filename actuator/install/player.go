@@ -26,7 +26,8 @@ func NewPlayer(steps []Step, secrets ...string) *Player {
 // FailedError says that a step's pattern for failure has come.
 type FailedError struct{ Step, Line string }
 
-func (e *FailedError) Error() string { return fmt.Sprintf("%s: it says %q", e.Step, e.Line) }
+// Error does not name the step, which the *StepError around it does.
+func (e *FailedError) Error() string { return fmt.Sprintf("it says %q", e.Line) }
 
 // Done reports whether all steps have come.
 func (p *Player) Done() bool { return p.at >= len(p.steps) }

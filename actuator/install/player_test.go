@@ -54,7 +54,7 @@ func TestPlayer(t *testing.T) {
 		"a later one":     {[]string{"Done.\nlogin: "}, []string{"root\n"}, "ask", ""},
 		"what was before": {[]string{"Done.\n", "login: ", "off in 1 s"}, []string{"root\n"}, "ask", ""},
 		"it fails": {
-			[]string{"login: ", "an error: no\x1b[0m space\r\nDone."}, []string{"root\n"}, "ask", `ask: it says "an error: no space"`,
+			[]string{"login: ", "an error: no\x1b[0m space\r\nDone."}, []string{"root\n"}, "ask", `it says "an error: no space"`,
 		},
 		"first things":     {[]string{"login: ", "Done.\nerror: x"}, []string{"root\n"}, "end", ""},
 		"carriage returns": {[]string{"login: ", "10 %\r20 %\rDone.\r", "\noff in 1 s"}, []string{"root\n"}, "", ""},
@@ -127,6 +127,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("got %q, %v", *filled[0].Send, err)
 	}
 	for text, want := range map[string]string{
+		"- {name: a, send: \"\\u0003\"}":       "f.yaml: step 1 (a): send: ", // and, of the same step, more
 		"":                                     "found 0 steps, want 1 to 500",
 		"a: b":                                 "want a list of steps",
 		"- {expect: x, sent: y}":               "sent",
@@ -142,10 +143,23 @@ func TestParse(t *testing.T) {
 		strings.Repeat("#", MaxScript+1):       "want at most",
 	} {
 		if _, err := Parse("f.yaml", []byte(text), Vars{}); err == nil || !strings.Contains(err.Error(), want) ||
-			!strings.HasPrefix(err.Error(), "f.yaml: ") {
+			!eachNamed(err.Error()) {
 			t.Errorf("%.40q: got %v, want %q", text, err, want)
 		}
 	}
+}
+
+// eachNamed reports whether each line of an error names the file, once, and no pattern has more than the file has.
+func eachNamed(text string) bool {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, ">") { // what the decoder quotes
+			continue
+		}
+		if !strings.HasPrefix(line, "f.yaml: ") || strings.Count(line, "f.yaml") != 1 || strings.Contains(line, "(?m)") {
+			return false
+		}
+	}
+	return true
 }
 
 // The script for Alpine does what it does when the installer prints what it prints.

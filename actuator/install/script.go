@@ -17,6 +17,7 @@ import (
 // Step waits for what the console prints, and types something then.
 type Step struct {
 	Name    string
+	Title   string // by which an error names it
 	Expect  *regexp.Regexp
 	Fail    *regexp.Regexp // what says that it has failed; nil: nothing does
 	Send    *string        // without the Enter that follows it; nil: nothing is typed, nor Enter
@@ -78,25 +79,35 @@ func Parse(name string, text []byte, vars Vars) ([]Step, error) {
 	var steps []Step
 	var problems []error
 	for i, r := range raw {
-		s, err := r.step(vars)
-		if s.Name == "" {
-			s.Name = fmt.Sprintf("step %d", i+1)
+		s, wrong := r.step(vars)
+		numbered := fmt.Sprintf("step %d", i+1)
+		if s.Title = fmt.Sprintf("step %q", s.Name); s.Name == "" {
+			s.Name, s.Title = numbered, numbered
+		} else {
+			numbered += " (" + s.Name + ")"
 		}
-		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %s: %w", name, s.Name, err))
+		for _, err := range wrong {
+			problems = append(problems, fmt.Errorf("%s: %s: %w", name, numbered, err))
 		}
 		steps = append(steps, s)
 	}
 	return steps, errors.Join(problems...)
 }
 
-func (r stepYAML) step(vars Vars) (Step, error) {
-	s := Step{Name: r.Name, Timeout: defaultTimeout}
-	var problems []error
+// flags make ^ and $ those of lines. They are of no interest to who reads an error.
+const flags = "(?m)"
+
+// step also returns all that is wrong with it.
+func (r stepYAML) step(vars Vars) (s Step, problems []error) {
+	s = Step{Name: r.Name, Timeout: defaultTimeout}
 	compile := func(field, pattern string) *regexp.Regexp {
-		re, err := regexp.Compile("(?m)" + pattern)
-		if err != nil {
+		if _, err := regexp.Compile(pattern); err != nil {
 			problems = append(problems, fmt.Errorf("%s: found %q, want a regular expression: %w", field, pattern, err))
+			return nil
+		}
+		re, err := regexp.Compile(flags + pattern)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", field, err))
 		}
 		return re
 	}
@@ -129,7 +140,7 @@ func (r stepYAML) step(vars Vars) (Step, error) {
 		}
 		s.Also = append(s.Also, Answer{compile("also: expect", a.Expect), send})
 	}
-	return s, errors.Join(problems...)
+	return s, problems
 }
 
 // expand fills variables into what is typed.
