@@ -38,11 +38,16 @@ type KeptError struct {
 	Cause     error
 	VM, Group string
 	URI       string
+	Off       bool // it does not run, so it has no console until it is started
 }
 
 func (e *KeptError) Error() string {
-	return fmt.Sprintf("%s\nits machine is kept: virsh -c %s console %s\n`vmscaler down %s` removes it",
-		e.Cause, e.URI, e.VM, e.Group)
+	state, look := "", "console"
+	if e.Off {
+		state, look = ", and is off", "start --console"
+	}
+	return fmt.Sprintf("%s\nits machine is kept%s: virsh -c %s %s %s\n`vmscaler down %s` removes it",
+		e.Cause, state, e.URI, look, e.VM, e.Group)
 }
 
 func (e *KeptError) Unwrap() error { return e.Cause }
@@ -89,6 +94,8 @@ type builder struct {
 	name string
 	pool *libvirt.StoragePool
 	dom  *libvirt.Domain
+
+	player *Player // once the machine runs
 }
 
 func (b *builder) free() {
@@ -122,7 +129,16 @@ func (b *builder) run(ctx context.Context) (template.Info, error) {
 	}
 	b.Step("sealing its disk")
 	from := template.Volume{Pool: b.meta.Pool, Name: b.meta.Volume}
-	return template.Seal(ctx, b.Manager.Conn, b.To, from, "installation medium "+filepath.Base(b.ISO), nil)
+	info, err := template.Seal(ctx, b.Manager.Conn, b.To, from, "installation medium "+filepath.Base(b.ISO), nil)
+	return info, b.notSealed(ctx, err)
+}
+
+// notSealed adds to what is wrong with the disk how the installer ended.
+func (b *builder) notSealed(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return &StepError{"sealing its disk", err, b.player.Tail(tailLines)}
 }
 
 // define defines the domain. Its metadata names the volumes before they are made.
@@ -192,12 +208,12 @@ func (b *builder) install(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	p := NewPlayer(b.Steps, b.Secrets...)
-	if err := drive(ctx, c, p, b.Step); err != nil {
+	b.player = NewPlayer(b.Steps, b.Secrets...)
+	if err := drive(ctx, c, b.player, b.Step); err != nil {
 		return err
 	}
 	b.Step("waiting until it is off")
-	return b.awaitOff(ctx, c, p)
+	return b.awaitOff(ctx, c, b.player)
 }
 
 func (b *builder) awaitOff(ctx context.Context, c *console.Console, p *Player) error {
@@ -240,5 +256,6 @@ func (b *builder) keep(cause error) error {
 	if err != nil {
 		uri = os.Getenv("LIBVIRT_DEFAULT_URI")
 	}
-	return &KeptError{cause, b.name, b.meta.Group, uri}
+	state, _, err := b.dom.GetState()
+	return &KeptError{cause, b.name, b.meta.Group, uri, err == nil && state == libvirt.DOMAIN_SHUTOFF}
 }
