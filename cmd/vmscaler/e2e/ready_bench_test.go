@@ -30,7 +30,8 @@ type toReady struct {
 
 // BenchmarkReady compares the time from the decision for more VMs until they are ready with that of the same VMs by bare virsh:
 // a paused and a stopped one of the warm pool, one that is made, which ends with its boot, and many, by hand as many at a time
-// as there are cores, which is what boots them soonest. By virsh nothing is made but disks, beforehand, and there is no decision.
+// as there are cores, which is what boots them soonest. By virsh nothing is made but disks, beforehand, there is no decision, and
+// it is over when the agents answer, where a launch also waits for an address.
 func BenchmarkReady(b *testing.B) {
 	const grown = 5
 	pool := "min: 0\nmax: 1\nwarm_pool:\n  size: 1\n  reuse: true\n  state: "
