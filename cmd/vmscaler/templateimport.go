@@ -152,12 +152,14 @@ func (c *templateImportCmd) get(ctx context.Context, source imageSource, w *impo
 	if source.url == "" {
 		return image, nil
 	}
-	w.say("fetching " + fetch.Public(source.url))
 	file, err := get.File(ctx, source.url, want)
 	if err != nil {
 		return template.Image{}, err
 	}
-	if file.Cached {
+	switch {
+	case file.Cached && want.Any(): // no server was asked
+		w.say(file.URL + " is in the cache, and has the checksum: " + file.Path)
+	case file.Cached:
 		w.say("it has not changed since it was fetched to " + file.Path)
 	}
 	image.File, image.Source = file.Path, file.URL

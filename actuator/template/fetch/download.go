@@ -33,6 +33,11 @@ func (d *download) run(ctx context.Context) (_ File, err error) {
 	if file, err := d.inCache(); file != nil || err != nil {
 		return deref(file), err
 	}
+	if d.cached {
+		d.cfg.Say("asking whether " + public(d.url) + " has changed")
+	} else {
+		d.cfg.Say("fetching " + public(d.url))
+	}
 	if err := d.openPart(); err != nil {
 		return File{}, err
 	}
@@ -118,6 +123,7 @@ func (d *download) openPart() (err error) {
 	st, err := d.file.Stat()
 	if err == nil && st.Size() > 0 {
 		if d.origin.URL != d.url.String() || d.origin.validator() == "" || d.origin.Size > 0 && st.Size() > d.origin.Size {
+			d.cfg.Say("what was fetched before cannot be gone on from: the server did not tell which version it is; " + anew)
 			return d.startOver()
 		}
 		d.done, err = io.Copy(d.Digester, d.file)
@@ -137,6 +143,8 @@ func (d *download) startOver() error {
 	_, err := d.file.Seek(0, io.SeekStart)
 	return err
 }
+
+const anew = "it is fetched from its start"
 
 // once sends one request and writes what arrives of the body. done counts what was written, also on failure, so that the next
 // request continues from there.
@@ -164,8 +172,11 @@ func (d *download) once(ctx context.Context) error {
 		if err := d.startOver(); err != nil {
 			return refusal{err}
 		}
-		return errors.New("the server has another file now; it is fetched from its start")
+		return errors.New("the server has another file now; " + anew)
 	case takeAll:
+		if d.done > 0 {
+			d.cfg.Say("the server has another file now, or sends no parts of one; " + anew)
+		}
 		if err := d.startOver(); err != nil {
 			return refusal{err}
 		}

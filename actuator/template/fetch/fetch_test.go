@@ -133,9 +133,14 @@ func TestFile(t *testing.T) {
 	}
 	assertFiles(t, dir, "web.qcow2", "web.qcow2.origin")
 	for _, want := range []checksum.Digests{{}, digestsOfImage()} {
+		var said []string
+		f.cfg.Say = func(what string) { said = append(said, what) }
 		again, err := f.File(t.Context(), s.URL+"/a/web.qcow2?key=secret", want)
 		if err != nil || !again.Cached || again.Digests != file.Digests {
 			t.Errorf("again: %+v, %v", again, err)
+		}
+		if asks := len(said) > 0 && strings.HasPrefix(said[0], "asking whether "); asks == want.Any() || len(said) > 1 {
+			t.Errorf("with digest %t it said %q, want that a server is asked where it is", want.Any(), said)
 		}
 	}
 	if got := len(s.requests()); got != 2 {
@@ -209,7 +214,8 @@ func TestResume(t *testing.T) {
 	}
 	s2 := newServer(t, nil)
 	_, err = f.File(ctx, s2.URL+"/web.qcow2", checksum.Digests{})
-	if !errors.Is(err, context.Canceled) || len(said) != 1 || !strings.Contains(said[0], "MiB that are there are kept in "+dir) {
+	if !errors.Is(err, context.Canceled) || len(said) != 2 || !strings.HasPrefix(said[0], "fetching ") ||
+		!strings.Contains(said[1], "MiB that are there are kept in "+dir) {
 		t.Fatalf("given up: %v, said %q", err, said)
 	}
 	f, _ = newFetcher(t, dir)
@@ -316,10 +322,16 @@ func TestResumeThatCannotBe(t *testing.T) {
 		})
 		dir := cacheDir(t)
 		f, _ := newFetcher(t, dir)
+		var said []string
+		f.cfg.Say = func(what string) { said = append(said, what) }
 		file, err := f.File(t.Context(), s.URL+"/web.qcow2", digestsOfImage())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
+		}
+		anewSaid := strings.Contains(strings.Join(said, "\n"), "fetched from its start")
+		if anewSaid == (name == "a rest that ends early") {
+			t.Errorf("%s: said %q", name, said)
 		}
 		assertImage(t, file)
 		assertFiles(t, dir, "web.qcow2", "web.qcow2.origin")
@@ -449,8 +461,8 @@ func TestTryAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	assertImage(t, file)
-	if !slices.Equal(*waits, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}) || len(said) != 3 ||
-		!strings.Contains(said[0], "503 Service Unavailable") {
+	if !slices.Equal(*waits, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}) || len(said) != 4 ||
+		!strings.Contains(said[1], "503 Service Unavailable") {
 		t.Errorf("waits %v, said %q", *waits, said)
 	}
 }
