@@ -167,7 +167,11 @@ func (j judge) address() Line {
 		}
 		known[f.Address] = true
 	}
-	if len(known) < len(j.clones) && j.spec.Network != bus.UserNetwork { // there each guest has a network of its own
+	switch {
+	case len(known) == len(j.clones):
+	case j.spec.Network == bus.UserNetwork:
+		l.Text = j.clones[0].Address + ", each on a network of its own"
+	default:
 		l.Level = Fail
 		l.Remedy = "have it ask for its address by DHCP, with its MAC address as client id, instead of a fixed one"
 	}
