@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/install"
+	"github.com/vmscaler/vmscaler/actuator/seed"
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
@@ -106,11 +110,8 @@ func (c *templateInstallCmd) readFiles() error {
 	c.vars = install.Vars{Hostname: c.hostname}
 	var err error
 	if c.sshKey != "" {
-		if c.vars.SSHKey, err = readLine(c.sshKey); err != nil {
+		if c.vars.SSHKey, err = readPublicKey(c.sshKey); err != nil {
 			return fmt.Errorf("--ssh-key: %w", err)
-		}
-		if !sshKeyPattern.MatchString(c.vars.SSHKey) {
-			return fmt.Errorf("--ssh-key: %s: found no public key, want a line like `ssh-ed25519 AAAA... comment`", c.sshKey)
 		}
 	}
 	if c.rootPassword != "" {
@@ -130,6 +131,29 @@ func (c *templateInstallCmd) readFiles() error {
 	return err
 }
 
+// readPublicKey reads a file of one key, which a script types into a shell. Nothing is quoted from one without, which may be a
+// secret.
+func readPublicKey(path string) (string, error) {
+	text, err := readSmall(path, 16<<10)
+	if err != nil {
+		return "", err
+	}
+	key := bus.Text{Text: string(text), File: path}
+	for _, p := range seed.Check(bus.CloudInit{SSHKeys: []bus.Text{key}}, "install") {
+		where := path
+		if p.Line > 0 {
+			where += fmt.Sprintf(", line %d", p.Line)
+		}
+		return "", fmt.Errorf("%s: found %s, want %s", where, p.Found, p.Allowed)
+	}
+	line, err := readLine(path)
+	if err == nil && !sshKeyPattern.MatchString(line) {
+		err = fmt.Errorf("%s: found a key with options or an unusual comment, want a line like `ssh-ed25519 AAAA... comment`",
+			path)
+	}
+	return line, err
+}
+
 // sshKeyPattern is a public key with a comment that no shell takes for anything else.
 var sshKeyPattern = regexp.MustCompile(`^[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [A-Za-z0-9@._+ -]*)?$`)
 
@@ -137,6 +161,9 @@ func (c *templateInstallCmd) run(cmd *cobra.Command) error {
 	return c.g.withConfig(cmd, func(hv *libvirtHost, cfg config.Config) error {
 		ctx, out, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 		if _, err := host.EnsurePool(hv.conn, cfg.Pool, hv.uri); err != nil {
+			return err
+		}
+		if err := checkNetwork(hv, c.network); err != nil {
 			return err
 		}
 		m, err := manager(hv, cfg)
@@ -169,6 +196,42 @@ func (c *templateInstallCmd) run(cmd *cobra.Command) error {
 			c.name, bytesText(info.Capacity), c.name, c.name)
 		return nil
 	})
+}
+
+// checkNetwork refuses a network by name that a machine could not start on; "" is none that was named.
+func checkNetwork(hv *libvirtHost, name string) error {
+	if name == "" || name == bus.UserNetwork {
+		return nil
+	}
+	all, err := hv.conn.ListAllNetworks(0)
+	if err != nil {
+		return fmt.Errorf("list networks: %w", err)
+	}
+	active := map[string]bool{}
+	for i := range all {
+		called, err := all[i].GetName()
+		if err == nil {
+			active[called], err = all[i].IsActive()
+		}
+		_ = all[i].Free()
+		if err != nil {
+			return fmt.Errorf("read a network: %w", err)
+		}
+	}
+	return judgeNetwork(name, active)
+}
+
+// judgeNetwork judges a name by the networks that there are, of each whether it is active.
+func judgeNetwork(name string, active map[string]bool) error {
+	up, there := active[name]
+	switch {
+	case up:
+		return nil
+	case there:
+		return usageError{fmt.Errorf("--network: found %q, which is not active; start it first: virsh net-start %s", name, name)}
+	}
+	known := append([]string{bus.UserNetwork}, slices.Sorted(maps.Keys(active))...)
+	return usageError{fmt.Errorf("--network: found %q, want one of %s", name, strings.Join(known, ", "))}
 }
 
 // parseMiB reads a size such as 512MiB or 2GiB.
