@@ -128,13 +128,22 @@ func (c *downCmd) remove(cmd *cobra.Command, hv *libvirtHost, vms []vm.VM, dir s
 			return
 		}
 		err := records.End(uuids[e.VM], orphan.Ended{At: time.Now().UTC(), By: whoAsks(), Reason: string(c.reason)})
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s has no record of it, so the history will not say who has removed it\n", e.VM, dir)
-		case err != nil:
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: the history will not say who has removed it: %s\n", e.VM, err)
+		if note := unrecorded(c.group, e.VM, dir, err); note != "" {
+			fmt.Fprintln(cmd.ErrOrStderr(), note)
 		}
 	})
+}
+
+// unrecorded is what to say where the end of a VM could not be noted in its record in a folder; "" is nothing. Of throw-away VMs
+// there never is one, nor a history.
+func unrecorded(group, name, dir string, err error) string {
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist) && bus.IsThrowAway(group):
+		return ""
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("%s: %s has no record of it, so the history will not say who has removed it", name, dir)
+	}
+	return fmt.Sprintf("%s: the history will not say who has removed it: %s", name, err)
 }
 
 // allowed refuses what the group's deletion protection keeps, by its VMs' metadata, which holds without a config, and by the

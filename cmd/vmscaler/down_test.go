@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -80,6 +81,26 @@ func TestDownIsRefused(t *testing.T) {
 		err := c.allowed(tt.vms, groups, !tt.alone)
 		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || exitCode(err) != exitRefused) {
 			t.Errorf("%+v: got %v", tt, err)
+		}
+	}
+}
+
+// That nobody will know who has removed a VM is said, but of throw-away ones, of which no record is kept.
+func TestUnrecorded(t *testing.T) {
+	once := bus.NewThrowAwayGroup()
+	for _, tt := range []struct {
+		group string
+		err   error
+		want  string
+	}{
+		{"web", nil, ""},
+		{"web", fs.ErrNotExist, "web-1: /records has no record of it"},
+		{once, fs.ErrNotExist, ""},
+		{once, errors.New("disk full"), "web-1: the history will not say who has removed it: disk full"},
+	} {
+		got := unrecorded(tt.group, "web-1", "/records", tt.err)
+		if !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%s, %v: got %q, want %q", tt.group, tt.err, got, tt.want)
 		}
 	}
 }
