@@ -150,6 +150,15 @@ type groupVM struct {
 	asOf time.Time
 }
 
+// forwardsText are the ports of its host by which a VM is reached that has no address of its own, as 127.0.0.1:8081->80.
+func forwardsText(forwards map[int]int) string {
+	var all []string
+	for _, guest := range slices.Sorted(maps.Keys(forwards)) {
+		all = append(all, fmt.Sprintf("127.0.0.1:%d->%d", forwards[guest], guest))
+	}
+	return strings.Join(all, ",")
+}
+
 func listVMs(s bus.Status) printer.List[groupVM] {
 	list := printer.List[groupVM]{
 		Name: func(v groupVM) string { return v.Name },
@@ -160,7 +169,7 @@ func listVMs(s bus.Status) printer.List[groupVM] {
 			column("STATE", func(v groupVM) string { return string(v.State) }),
 			column("CPU", func(v groupVM) string { return percentText(v.CPUPercent) }),
 			column("AGE", func(v groupVM) string { return ageText(known(v.Created), v.asOf) }),
-			column("ADDRESS", func(v groupVM) string { return cmp.Or(v.Address, "-") }),
+			column("ADDRESS", func(v groupVM) string { return cmp.Or(v.Address, forwardsText(v.Forwards), "-") }),
 			column("HOST", func(v groupVM) string { return v.Host }),
 			wideColumn("VCPUS", func(v groupVM) string { return fmt.Sprint(v.VCPUs) }),
 			wideColumn("MEMORY", func(v groupVM) string { return fmt.Sprintf("%d MiB", v.MemoryMiB) }),

@@ -142,3 +142,21 @@ web-2  web    launch hook lb  bus      2 min  2026-05-04 13:00:00  TOKEN
 		t.Errorf("of all groups: %+v", rows)
 	}
 }
+
+// A VM on a network of its own has no address that others reach, and perhaps ports of its host.
+func TestForwardsText(t *testing.T) {
+	if got := forwardsText(map[int]int{443: 8444, 80: 8081}); got != "127.0.0.1:8081->80,127.0.0.1:8444->443" {
+		t.Errorf("got %q", got)
+	}
+	s := listedStatus()
+	s.Groups[1].Samples[0].VMs[0].Forwards = map[int]int{80: 8090}
+	s.Groups[1].Samples[1].VMs[0].Forwards = map[int]int{80: 8082} // which has an address as well
+	var out strings.Builder
+	o := printer.As(printer.Table)
+	if err := listVMs(s).Print(&out, &o); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "  127.0.0.1:8090->80  kvm2") || !strings.Contains(got, "  10.0.0.2 ") {
+		t.Errorf("got\n%s", got)
+	}
+}
