@@ -84,7 +84,7 @@ func printTemplate(out io.Writer, v templateView, unseen []string, now time.Time
 	line("cloud-init", known(v.CloudInit))
 	line("sha256", known(v.SHA256))
 	line("source", known(v.Source))
-	if v.Source != "" {
+	if v.SourceSHA256 != "" { // else it was made here, of no file
 		line("", "as "+known(v.SourceFormat)+", sha256 "+known(v.SourceSHA256))
 	}
 	line("imported", whenText(v.Imported, now))

@@ -146,3 +146,15 @@ partition 2
 		t.Errorf("got %q", &out)
 	}
 }
+
+// What was made of no file has no digest of one, which is no gap in what is known.
+func TestShownSource(t *testing.T) {
+	for digest, want := range map[string]bool{"": false, "abc": true} {
+		var out strings.Builder
+		v := templateView{Name: "web", Source: "installation medium a.iso", SourceFormat: "qcow2", SourceSHA256: digest}
+		printTemplate(&out, v, nil, time.Now())
+		if strings.Contains(out.String(), "as qcow2, sha256 abc") != want || strings.Contains(out.String(), "as qcow2") != want {
+			t.Errorf("with digest %q:\n%s", digest, out.String())
+		}
+	}
+}
