@@ -67,11 +67,14 @@ func (l *Lock) Renew(target Target) error {
 	return nil
 }
 
-// Describe writes who holds the lock, for the one that is refused.
+// Describe writes who holds the lock, for the one that is refused. Since when stays what it was at first.
 func (l *Lock) Describe(h Holder) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h.UID = l.folders.euid
+	if !l.holder.Since.IsZero() {
+		h.Since = l.holder.Since
+	}
 	l.holder = h
 	var problems []error
 	for _, files := range l.files {

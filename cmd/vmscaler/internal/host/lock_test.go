@@ -230,16 +230,19 @@ func TestLockEndsWithAKilledProcess(t *testing.T) {
 func TestLockRefusesASecondInTheSameProcess(t *testing.T) {
 	o := single(t)
 	lock := mustAcquire(t, o)
-	if who := refused(t, o); who.PID != os.Getpid() || who.BusURL != "nats://127.0.0.1:4222" {
+	who := refused(t, o)
+	if who.PID != os.Getpid() || who.BusURL != "nats://127.0.0.1:4222" {
 		t.Errorf("holder %+v", who)
 	}
+	since := who.Since
 	if err := lock.Describe(Holder{
-		PID: 1, Command: "x", URI: lockURI, BusURL: "nats://127.0.0.1:5",
+		Since: since.Add(time.Hour), PID: 1, Command: "x", URI: lockURI, BusURL: "nats://127.0.0.1:5",
 		StateDir: "/srv/s",
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if who := refused(t, o); who.BusURL != "nats://127.0.0.1:5" || who.StateDir != "/srv/s" {
+	if who := refused(t, o); who.BusURL != "nats://127.0.0.1:5" || who.StateDir != "/srv/s" || since.IsZero() ||
+		!who.Since.Equal(since) {
 		t.Errorf("described again: %+v", who)
 	}
 	lock.Release()
