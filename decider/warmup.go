@@ -39,8 +39,8 @@ type settling struct {
 
 // See takes what an evaluation looks at. Only times of the host's own clock are compared.
 func (w *Warmup) See(spec bus.Group, boots BootTimes, obs Observation) {
-	if w.Template != spec.Template {
-		*w = Warmup{Template: spec.Template}
+	if w.Template != spec.Template { // what VMs have come to rest has so all the same
+		*w = Warmup{Template: spec.Template, vms: w.vms}
 	}
 	before, changed, seen := w.vms, map[string]settling{}, 0
 	low := (spec.Policy.LowerPercent + spec.Policy.UpperPercent) / 2

@@ -342,3 +342,17 @@ func TestCalledOffDrainIsNoBoot(t *testing.T) {
 		t.Errorf("one that is unknown counts: %s", b.Mean)
 	}
 }
+
+// Another template of the group has its own warm-up to be learned; VMs that came to rest before have done so for good.
+func TestAnotherTemplateKeepsVMsAtRest(t *testing.T) {
+	w := newBootWorld(image{name: "web", ready: 60 * time.Second, busy: 80 * time.Second}, 2)
+	w.spec.Template = "web-1"
+	w.run(100 * time.Second)
+	if d := w.step(); d.Inputs.Ready != 2 || len(w.state.Warmup.Tails) == 0 {
+		t.Fatalf("they are not at rest: %+v, %+v", d.Inputs, w.state.Warmup)
+	}
+	w.spec.Template = "web-2"
+	if d := w.step(); d.Inputs.Ready != 2 || d.Inputs.Warming != 0 || len(w.state.Warmup.Tails) != 0 {
+		t.Errorf("after the change: %+v, %+v", d.Inputs, w.state.Warmup)
+	}
+}
