@@ -139,7 +139,12 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 		spec, controls.Set = g.spec, nil
 	}
 	g.use(spec)
+	if g.saved.Time.After(kept.Time) { // this decider led, and the store did not take what it kept last
+		kept = g.saved
+	}
+	rested := g.state.Warmup.vms
 	g.state, g.saved, g.takeOver = recall(kept, g.decision, controls, now), kept, now
+	g.state.Warmup.vms = rested
 	g.state.Refresh = refresh
 	g.expect(now)
 	return nil

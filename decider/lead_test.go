@@ -85,8 +85,9 @@ func TestStartGoesOnAsBefore(t *testing.T) {
 		want           int
 		wantInSentence string
 	}{
-		{"one is on its way", 3, 2, 3, "as before: 2 found"},
-		{"one was to go", 2, 3, 2, "as before: 3 found"},
+		{"one is on its way", 3, 2, 3, "going on with 3 VMs, as before: 2 found"},
+		{"one was to go", 2, 3, 2, "going on with 2 VMs, as before: 3 found"},
+		{"as it was", 2, 2, 2, "going on with 2 VMs"},
 		{"all are gone", 4, 0, 1, "0 found"},
 		{"more than max", 9, 2, 5, "max 5"},
 		{"nobody was before", nobody, 2, 2, "starting with 2 VMs"},
@@ -428,5 +429,24 @@ func TestSettling(t *testing.T) {
 		if got := g.settling(now); got != step.want {
 			t.Errorf("after %s: %v, want %v", step.after, got, step.want)
 		}
+	}
+}
+
+// One that leads again after a gap in its election goes on with what the store did not take of it, and with the VMs that it saw
+// at rest.
+func TestTakingOverFromItself(t *testing.T) {
+	b := startHarness(t, spec()) // which keeps nothing
+	d, err := New(Config{Groups: []bus.Group{spec()}}, b.own, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGroup(spec(), t0)
+	g.saved = checkpoint{Desired: 3, LastOut: t0, Time: t0}
+	g.state.Warmup.vms = map[string]settling{"1": {since: t0, rested: true}}
+	if err := d.takeOver(t.Context(), g, t0.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if p := g.state.PreviousDesired; p == nil || *p != 3 || !g.state.LastOut.Equal(t0) || !g.state.Warmup.vms["1"].rested {
+		t.Errorf("goes on with %+v", g.state)
 	}
 }

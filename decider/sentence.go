@@ -154,10 +154,12 @@ func (r recommendation) starting(s situation) string {
 	switch {
 	case f.joined:
 		return text + ": another host has joined"
+	case s.state.PreviousDesired != nil && f.before == r.wants && f.found == r.wants:
+		return "going on with " + plural(r.wants)
 	case f.found == r.wants:
 		return text
 	case f.before == r.wants:
-		return fmt.Sprintf("%s, as before: %d found", text, f.found)
+		return fmt.Sprintf("going on with %s, as before: %d found", plural(r.wants), f.found)
 	}
 	return fmt.Sprintf("%s: %d found, min %d, max %d", text, f.before, s.spec.Min, s.spec.Max)
 }
