@@ -56,6 +56,7 @@ func TestMaxLifetimeWaits(t *testing.T) {
 		"all are protected":   func(f *rollout) { f.protect() },
 		"the group is at max": func(f *rollout) { f.spec.Max = 3 },
 		"a refresh goes on, and is paused": func(f *rollout) {
+			f.spec.Template = "web-2"
 			f.state.Refresh = &bus.Refresh{
 				ID: "r", Phase: bus.RefreshPaused, Strategy: bus.RefreshReplace, Machine: f.spec.MachineHash(), Started: t0, Since: t0,
 			}

@@ -120,8 +120,7 @@ func (s situation) refresh(v verdict) *bus.Refresh {
 	switch changed := was == nil || was.Machine != s.spec.MachineHash(); {
 	case !v.hasSample || v.rule == bus.RuleMismatch:
 		return was
-	case changed && s.spec.Refresh.Start == bus.RefreshAuto && f.complete && f.staying > 0 &&
-		!s.state.Controls.IsPaused(bus.ScopeRepair):
+	case f.complete && s.due(f):
 		return newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now)
 	case changed && was.Active():
 		return entering(*was, bus.RefreshCanceled, "the group's spec has changed again", s.now)
@@ -132,6 +131,13 @@ func (s situation) refresh(v verdict) *bus.Refresh {
 	}
 	next := stepRefresh(*was, s.spec, f, v.desired, s.now)
 	return &next
+}
+
+// due reports whether the spec's changes begin a refresh by themselves, once nothing is missing of the hosts.
+func (s situation) due(f refreshFacts) bool {
+	was := s.state.Refresh
+	changed := was == nil || was.Machine != s.spec.MachineHash()
+	return changed && s.spec.Refresh.Start == bus.RefreshAuto && f.staying > 0 && !s.state.Controls.IsPaused(bus.ScopeRepair)
 }
 
 // newRefresh begins a refresh by a group's spec and what an order says beyond it.
@@ -190,12 +196,13 @@ func entering(r bus.Refresh, phase bus.RefreshPhase, why string, now time.Time) 
 // stepRefresh is a refresh after one look at its group.
 func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now time.Time) bus.Refresh {
 	r.Updated, r.Outdated = f.updated, f.staying+f.retiring
-	if r.Phase == bus.RefreshPaused {
+	over := done(f, desired)
+	if r.Phase == bus.RefreshPaused && !over {
 		r.Sentence = "paused; " + progressOf(r)
 		return r
 	}
-	if r.Phase == bus.RefreshReturning {
-		if done(f, desired) {
+	if r.Phase == bus.RefreshReturning || r.Phase == bus.RefreshPaused && r.Returned {
+		if over {
 			return *entering(r, bus.RefreshFailed, "the group is back at template "+r.From, now)
 		}
 		r.Sentence = fmt.Sprintf("going back to template %s: %s", r.From, progressOf(r))
@@ -217,10 +224,10 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 	waited := now.Sub(r.Since)
 	switch {
 	case r.Phase == bus.RefreshCheckpoint && waited < time.Duration(r.CheckpointDelayMS)*time.Millisecond:
-	case done(f, desired) && r.Phase == bus.RefreshBaking && waited >= time.Duration(r.BakeMS)*time.Millisecond,
-		done(f, desired) && r.BakeMS == 0:
+	case over && r.Phase == bus.RefreshBaking && waited >= time.Duration(r.BakeMS)*time.Millisecond,
+		over && r.BakeMS == 0:
 		enter(bus.RefreshDone)
-	case done(f, desired):
+	case over:
 		enter(bus.RefreshBaking)
 	case r.Canary > 0 && f.updated >= r.Canary && f.retiring == 0:
 		enter(bus.RefreshCanary)

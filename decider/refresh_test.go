@@ -506,6 +506,56 @@ func TestGroupGrowsBeforeItIsRefreshed(t *testing.T) {
 	}
 }
 
+// A pause that comes before the first look at VMs that a change has made outdated holds the refresh that would begin.
+func TestRefreshIsPausedBeforeItBegins(t *testing.T) {
+	f := newRollout(refreshed(nil), 3, "a")
+	f.step()
+	f.spec.Template = "web-2"
+	q := bus.Query{Refresh: &bus.RefreshOrder{Action: bus.RefreshHold}, By: "ann"}
+	next, err := look(f.spec, f.state, f.seen, f.now).ordered(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.state.Refresh = next
+	for range 30 {
+		f.step()
+	}
+	if n := f.templates(); n["web-1"] != 3 || f.d.Refresh.Phase != bus.RefreshPaused || f.d.Refresh.ID != next.ID {
+		t.Errorf("there are %v: %+v", n, f.d.Refresh)
+	}
+	if next, err = look(f.spec, f.state, f.seen, f.now).ordered(bus.Query{
+		Refresh: &bus.RefreshOrder{Action: bus.RefreshCancel},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	f.state.Refresh = next
+	if _, err := look(f.spec, f.state, f.seen, f.now).ordered(q); err == nil {
+		t.Error("one that was canceled is paused")
+	}
+}
+
+// What is begun ends while a refresh is paused, and with it the refresh where nothing is left.
+func TestPausedRefreshEnds(t *testing.T) {
+	for _, bake := range []time.Duration{0, 10 * time.Second} {
+		f := newRollout(refreshed(func(r *bus.RefreshSpec) { r.Bake = bake }), 1, "a")
+		f.spec.Template = "web-2"
+		for f.step(); !f.all()[0].Retiring; f.step() {
+			if f.now.Sub(t0) > time.Minute {
+				t.Fatal("none retires")
+			}
+		}
+		next, err := look(f.spec, f.state, f.seen, f.now).ordered(bus.Query{Refresh: &bus.RefreshOrder{Action: bus.RefreshHold}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.state.Refresh = next
+		f.until(t, bus.RefreshDone)
+		if n := f.templates(); n["web-2"] != 1 || len(n) != 1 {
+			t.Errorf("ended with %v", n)
+		}
+	}
+}
+
 func TestProtectedVMsWait(t *testing.T) {
 	f := newRollout(refreshed(nil), 3, "a")
 	f.vms["a"][1].Protected = true

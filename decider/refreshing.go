@@ -86,6 +86,10 @@ func refreshEvent(r *bus.Refresh) string {
 // ordered is a group's refresh after a request. The error says why it is refused.
 func (s situation) ordered(q bus.Query) (*bus.Refresh, error) {
 	was, o, who := s.state.Refresh, q.Refresh, bus.Attribution(q.By, q.Reason)
+	// A pause may come a moment before it begins.
+	if f := s.refreshFacts(was.Build(s.spec)); o.Action == bus.RefreshHold && !was.Active() && s.due(f) {
+		return entering(*newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now), bus.RefreshPaused, "paused "+who, s.now), nil
+	}
 	if o.Action != bus.RefreshBegin && !was.Active() {
 		return was, errors.New("no refresh goes on")
 	}
