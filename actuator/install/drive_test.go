@@ -59,7 +59,8 @@ func TestDrive(t *testing.T) {
 		},
 		"off": {&fakeTerminal{pieces: []string{"login: ", "ok"}, off: true}, steps(t), []string{"step 1", "ask"}, "went off"},
 		"fails": {
-			&fakeTerminal{pieces: []string{"login: ", "error: full"}}, steps(t), []string{"step 1", "ask"},
+			&fakeTerminal{pieces: []string{"login: ", "error: full"}}, steps(t),
+			[]string{"step 1", "ask"},
 			`step "ask": it says "error: full"`,
 		},
 	} {

@@ -69,7 +69,8 @@ func TestJudge(t *testing.T) {
 			func(f *Facts) {
 				f.Guest.Logins = []Login{{"/root/.ssh/authorized_keys", "ssh-rsa A"}, {"/root/.ssh/authorized_keys", "ssh-rsa B"}}
 			},
-			[]string{"login keys warn"}, "/root/.ssh/authorized_keys (2)",
+			[]string{"login keys warn"},
+			"/root/.ssh/authorized_keys (2)",
 		},
 		"an agent that does less": {
 			func(f *Facts) { f.Guest = Guest{} },

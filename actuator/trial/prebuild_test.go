@@ -59,7 +59,8 @@ func TestLoginKeys(t *testing.T) {
 	write("home/ann/.ssh/authorized_keys2", "ssh-rsa CCCC")
 	write("home/ann/.ssh/known_hosts", "here")
 	want := []Login{
-		{"/home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA ann"}, {"/home/ann/.ssh/authorized_keys", "ssh-rsa BBBB bob"},
+		{"/home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA ann"},
+		{"/home/ann/.ssh/authorized_keys", "ssh-rsa BBBB bob"},
 		{"/home/ann/.ssh/authorized_keys2", "ssh-rsa CCCC"},
 		{"/root/.ssh/authorized_keys", `no-pty,command="echo no" ssh-ed25519 AAAA ann`},
 	}

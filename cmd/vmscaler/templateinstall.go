@@ -139,7 +139,8 @@ func readPublicKey(path string) (string, error) {
 		return "", err
 	}
 	key := bus.Text{Text: string(text), File: path}
-	for _, p := range seed.Check(bus.CloudInit{SSHKeys: []bus.Text{key}}, "install") {
+	if problems := seed.Check(bus.CloudInit{SSHKeys: []bus.Text{key}}, "install"); len(problems) > 0 {
+		p := problems[0]
 		where := path
 		if p.Line > 0 {
 			where += fmt.Sprintf(", line %d", p.Line)
