@@ -41,6 +41,9 @@ func (d *Decider) reload(ctx context.Context, r client.Handed) {
 	r.Done()
 	for _, g := range changed { // at once, as the next evaluation may be an hour away
 		d.evaluate(ctx, g, now)
+		if g.seen.Fresh == 0 { // with the next samples again
+			g.lastEval = now.Add(-g.inForce.Policy.Interval)
+		}
 	}
 	d.tellReload(r.Reload)
 }
@@ -53,7 +56,7 @@ func (d *Decider) respecify(g *group, spec bus.Group) {
 		inForce, g.state.Controls.Set = spec, nil
 	}
 	g.spec, g.hash, g.state = spec, spec.Hash(), g.state.Under(spec)
-	g.window.SpecHash = g.hash
+	g.window.respecify(g.hash)
 	g.unfit = nil
 	g.use(inForce)
 }

@@ -95,6 +95,37 @@ func TestReloadGoesOn(t *testing.T) {
 	}
 }
 
+// What was heard under the spec before counts: no decision says that a collector has another one, unless it goes on to.
+func TestReloadKeepsTheWindow(t *testing.T) {
+	minutely := func(g *bus.Group) { g.Policy.Interval = time.Minute }
+	web := spec(minutely)
+	b := startHarness(t, web)
+	b.advance(time.Minute)
+	b.send("web", "kvm1", ready(50), ready(50))
+	b.until("web", "its start", func(d bus.Decision) bool { return d.HasSample })
+	b.advance(20 * time.Second)
+	b.send("web", "kvm1", ready(40), ready(40)) // too early to be decided by
+	larger := spec(minutely, bounds(1, 7))
+	b.reload(nil, larger)
+	d := b.until("web", "a decision by the new spec", func(d bus.Decision) bool { return d.SpecHash == larger.Hash() })
+	if d.Rule != bus.RuleStable || d.Inputs.AveragePercent == nil || *d.Inputs.AveragePercent != 40 {
+		t.Errorf("at once: %s, %+v", d.Sentence, d.Inputs)
+	}
+	again := spec(minutely, bounds(1, 8))
+	b.reload(nil, again) // nothing was heard in between: the next sample is decided by, and not one in a minute
+	d = b.until("web", "a decision by the newest spec", func(d bus.Decision) bool { return d.SpecHash == again.Hash() })
+	if d.Rule != bus.RuleNoData || d.Desired != 2 {
+		t.Errorf("at once: %s, %+v", d.Sentence, d)
+	}
+	b.advance(time.Second)
+	b.send("web", "kvm1", ready(45), ready(45))
+	b.until("web", "its next", func(d bus.Decision) bool { return d.Rule == bus.RuleStable })
+	b.hashes["web"] = web.Hash()
+	b.advance(time.Minute)
+	b.send("web", "kvm1", ready(45), ready(45))
+	b.until("web", "who goes on to have another config", func(d bus.Decision) bool { return d.Rule == bus.RuleMismatch })
+}
+
 func (b *harness) ask(verb string, q bus.Query) {
 	b.t.Helper()
 	if _, err := client.Ask[bus.Controls](b.t.Context(), b.conn, verb, q); err != nil {

@@ -126,6 +126,16 @@ func carried(cpu []mean, from, to []bus.VM) []mean {
 	return next
 }
 
+// respecify has another spec of the group hold. What its hosts said under the one before is as true as it was.
+func (w *Window) respecify(hash string) {
+	for _, h := range w.hosts {
+		if h.sample.SpecHash == w.SpecHash {
+			h.sample.SpecHash = hash
+		}
+	}
+	w.SpecHash = hash
+}
+
 // expect has a host that had so many VMs under the decider before this one, and was not heard yet, count as silent from now on.
 // Which VMs they are is not known: each counts, and nothing else.
 func (w *Window) expect(id bus.HostID, name string, kept int, s Standing, now time.Time) {
