@@ -131,6 +131,25 @@ func (b *Browser) Theme(name string) {
 	}))
 }
 
+// Place has the page in a language and a time zone, whatever the machine's are.
+func (b *Browser) Place(language, zone string) {
+	b.t.Helper()
+	b.Do("place", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: language})
+		if err != nil {
+			return err
+		}
+		_, err = cdp.Call(ctx, t, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
+		return err
+	}))
+}
+
+// Visit opens another page.
+func (b *Browser) Visit(url string) {
+	b.t.Helper()
+	b.Do("visit", chromedp.Navigate(url))
+}
+
 // Fits checks that the page is not wider than the window.
 func (b *Browser) Fits() {
 	b.t.Helper()
