@@ -134,6 +134,7 @@ func TestTemplateInstall(t *testing.T) {
 		t.Errorf("a failed installation has left %q", left)
 	}
 	w.refused([]string{"template", "install", "web", "--iso", templateFile, "-c", config}, "want an ISO 9660 image")
+	w.refused(install(good, "--network", "nosuch"), `--network: found "nosuch", want one of user`)
 	w.refused(install(good, "--disk", "16384GiB"), "no room in storage pool", "a smaller disk")
 
 	p := w.spawn(install(good)...)
@@ -167,6 +168,20 @@ func TestTemplateInstall(t *testing.T) {
 	}
 	if state, _, err := w.domain(kept[0]).GetState(); err != nil || state != libvirt.DOMAIN_RUNNING {
 		t.Errorf("the machine that was kept: state %d, %v", state, err)
+	}
+
+	idle := filepath.Join(t.TempDir(), "idle.yaml") // which installs nothing
+	steps = "- {name: boot, expect: 'login: $', timeout: 10m, send: root}\n" +
+		"- {name: end, expect: '# $', timeout: 5m, send: poweroff}\n"
+	if err := os.WriteFile(idle, []byte(steps), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(install(idle, "--keep"), "sealing its disk: ", "localhost login:",
+		"is kept, and is off: virsh -c "+w.uri+" start --console ")
+	for _, name := range w.throwAways() {
+		if name != kept[0] {
+			w.must("down", strings.TrimSuffix(name, "-1"), "--yes", "--shutdown-timeout", "0s")
+		}
 	}
 
 	w.must(install(good)...)
