@@ -230,12 +230,12 @@ func knock(t *testing.T, address string, shows []tls.Certificate) error {
 func TestMakeCertificates(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	make := func(names ...string) error { return server.MakeCertificates(dir, names, time.Hour, time.Now()) }
-	if err := make("kvm1", "192.0.2.7"); err != nil {
+	create := func(names ...string) error { return server.MakeCertificates(dir, names, time.Hour, time.Now()) }
+	if err := create("kvm1", "192.0.2.7"); err != nil {
 		t.Fatal(err)
 	}
 	ca := must(os.ReadFile(filepath.Join(server.CertificatesDir(dir), "ca.crt")))
-	if err := make("kvm2"); err != nil {
+	if err := create("kvm2"); err != nil {
 		t.Fatal(err)
 	}
 	if now := must(os.ReadFile(filepath.Join(server.CertificatesDir(dir), "ca.crt"))); string(now) != string(ca) {
@@ -258,13 +258,13 @@ func TestMakeCertificates(t *testing.T) {
 			t.Errorf("the key of %s has mode %#o", name, info.Mode().Perm())
 		}
 	}
-	if err := make("../kvm1"); err == nil || !strings.Contains(err.Error(), `found "../kvm1"`) {
+	if err := create("../kvm1"); err == nil || !strings.Contains(err.Error(), `found "../kvm1"`) {
 		t.Errorf("got %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(server.CertificatesDir(dir), "ca.key"), []byte("none"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := make("kvm1"); err == nil || !strings.Contains(err.Error(), "ca.key: found no key (PEM)") {
+	if err := create("kvm1"); err == nil || !strings.Contains(err.Error(), "ca.key: found no key (PEM)") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -100,7 +100,8 @@ func TestFleetReinstalled(t *testing.T) {
 		return nil
 	})
 	lost.excused = false
-	// A VM that dies is replaced there, where there is none.
+	// A VM that dies where none is to be made is replaced there, where there is none.
+	f.must("host", "cordon", f.hosts[0].name)
 	vms, _ := f.hosts[0].vms()
 	if err := f.hosts[0].w.domain(vms[0].Name).Destroy(); err != nil {
 		t.Fatal(err)
@@ -114,6 +115,7 @@ func TestFleetReinstalled(t *testing.T) {
 	if state := f.decision.Hosts[old].State; state != bus.HostLost {
 		t.Errorf("the old host is %q", state)
 	}
+	f.must("host", "uncordon", f.hosts[0].name)
 	f.must("host", "remove", string(old))
 	f.ends()
 }
@@ -189,7 +191,8 @@ func TestFleetDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.until(fleetStep, "a VM that died is replaced", func() error {
-			if f.decision.Inputs.Ready != fleetVMs || slices.Contains(f.uuids(f.hosts...), vms[0].UUID) {
+			uuids := f.uuids(f.hosts...)
+			if f.decision.Inputs.Ready != fleetVMs || len(uuids) != fleetVMs || slices.Contains(uuids, vms[0].UUID) {
 				return errors.New(f.where())
 			}
 			return nil
