@@ -246,7 +246,7 @@ func TestHookCommand(t *testing.T) {
 		},
 		{name: "says nothing", command: "exit 1", want: bus.HookAbandon, err: []string{"exit status 1"}},
 		{name: "killed by somebody", command: "kill -9 $$", want: bus.HookAbandon, err: []string{"signal: killed"}},
-		{name: "no such command", command: "/nonexistent", want: bus.HookAbandon, err: []string{"exit status 127"}},
+		{name: "no such command", command: "/nonexistent/command", want: bus.HookAbandon, err: []string{"exit status 127"}},
 		{name: "no input", command: "read line && exit 1; exit 0", want: bus.HookContinue},
 		{name: "leaves something in the background", command: "sleep 5 & exit 0", want: bus.HookContinue},
 		{

@@ -12,8 +12,16 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(run())
 	}
-	if err := os.Setenv("XDG_CONFIG_HOME", "/nonexistent"); err != nil {
+	config, err := os.MkdirTemp("", "vmscaler-test-config-") // the go command, which tests run, makes its own folder in it
+	if err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("libvirt.org/go/libvirt._Cfunc_virEventRunDefaultImplWrapper"))
+	if err := os.Setenv("XDG_CONFIG_HOME", config); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("libvirt.org/go/libvirt._Cfunc_virEventRunDefaultImplWrapper"),
+		goleak.Cleanup(func(code int) {
+			_ = os.RemoveAll(config)
+			os.Exit(code)
+		}))
 }
