@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -171,17 +170,9 @@ func TestCredentials(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	page, err := os.ReadFile("../../../docs/running.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := regexp.MustCompile(`(?m)^openssl req .*$`).Find(page)
-	openssl := exec.Command("sh", "-c", string(line))
-	openssl.Dir = t.TempDir()
-	if out, err := openssl.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %s\n%s", line, err, out)
-	}
-	cert, key := filepath.Join(openssl.Dir, "bus.crt"), filepath.Join(openssl.Dir, "bus.key")
+	w.must("bus", "certificate", "kvm1")
+	made := filepath.Join(w.state, "certificates", "kvm1")
+	cert, key := filepath.Join(made, "bus.crt"), filepath.Join(made, "bus.key")
 	daemon := w.spawn("bus", "--bus-listen", "0.0.0.0:0", "--nats-cert", cert, "--nats-key", key)
 	_, rest, _ := strings.Cut(daemon.says("bus: tls://127.0.0.1:", "bus credentials tap"), "bus: ")
 	url := strings.Fields(rest)[0]
