@@ -73,10 +73,11 @@ func (m moved) mean(vms int) bus.Rates {
 func count(spec bus.Group, st State, obs Observation) counts {
 	c := counts{owned: len(st.Attach.coming(obs))}
 	for _, h := range obs.Hosts {
-		for _, vm := range h.VMs {
+		for i := range h.VMs {
+			vm := &h.VMs[i]
 			c.owned++
 			c.leaving += one(vm.Phase.Leaving() && !vm.Reimaging)
-			if kept(vm) {
+			if keeps(vm) {
 				c.kept++
 				if vm.Protected {
 					c.protected++
@@ -86,7 +87,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			case vm.Phase.Pooled():
 				c.warm++
 			case h.Trouble == Silent: // owned, and nothing else is known
-			case vm.State.Suspended() && !handed(vm):
+			case vm.State.Suspended() && !handed(*vm):
 				c.suspended++
 			case vm.Phase.StandsBy():
 				c.standby++
@@ -96,10 +97,10 @@ func count(spec bus.Group, st State, obs Observation) counts {
 					c.launching++
 				}
 			case vm.Phase.Serves() && vm.State == bus.StateRunning: // else dead, suspended or unreadable: no number at all
-				if st.Warmup.warming(spec, st.BootTimes, vm, h.Time) {
+				if st.Warmup.warming(spec, st.BootTimes, *vm, h.Time) {
 					c.warming++
 				} else {
-					c.addReady(vm, obs)
+					c.addReady(*vm, obs)
 				}
 			}
 		}

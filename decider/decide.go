@@ -65,7 +65,7 @@ func (s situation) share(d *bus.Decision, next *State) {
 		build = next.Refresh.Build(s.spec)
 	}
 	d.Machine, d.Refresh, d.Orders = build.Machine, next.Refresh, s.obs.orders(next.Orders)
-	goes, old := s.replacement(next.Refresh)
+	goes, old := s.replacement(next.Refresh, build)
 	if first := before(s.spec, s.now); build.Before == nil || first != nil && first.After(*build.Before) {
 		build.Before = first
 	}

@@ -29,10 +29,10 @@ func (s situation) overdue() (n int) {
 }
 
 // replacement is what VMs are replaced by at present, and which: a refresh, and while none goes on the group's max_lifetime, as
-// far as its maintenance lets them go at a time. Nil is none.
-func (s situation) replacement(r *bus.Refresh) (*bus.Refresh, bus.Build) {
+// far as its maintenance lets them go at a time. Nil is none. build is what VMs are made from now.
+func (s situation) replacement(r *bus.Refresh, build bus.Build) (*bus.Refresh, bus.Build) {
 	if r.Active() || s.spec.MaxLifetime == 0 {
-		return r, r.Build(s.spec)
+		return r, build
 	}
 	n := s.counts.kept
 	return &bus.Refresh{

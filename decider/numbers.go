@@ -48,14 +48,18 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 			own(h.ID, number)
 		}
 	}
-	free := func(h HostObservation) []int { // its own that neither its VMs nor anybody else uses there
-		return slices.DeleteFunc(slices.Clone(dealt[h.ID]), func(number int) bool {
-			return live.has(number) || slices.Contains(h.Taken, number)
-		})
+	free := func(h *HostObservation) []int { // its own that neither its VMs nor anybody else uses there
+		numbers := make([]int, 0, missing[h.ID]+2*spareNumbers)
+		for _, number := range dealt[h.ID] {
+			if !live.has(number) && !slices.Contains(h.Taken, number) {
+				numbers = append(numbers, number)
+			}
+		}
+		return numbers
 	}
 	for _, spare := range []int{0, spareNumbers} { // what is needed at once gets the smallest
-		for _, h := range obs.Hosts {
-			next := 1
+		for i := range obs.Hosts {
+			h, next := &obs.Hosts[i], 1
 			for lacks := missing[h.ID] + spare - len(free(h)); lacks > 0; lacks-- {
 				for used.has(next) || slices.Contains(h.Taken, next) {
 					next++
@@ -64,7 +68,8 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 			}
 		}
 	}
-	for _, h := range obs.Hosts {
+	for i := range obs.Hosts {
+		h := &obs.Hosts[i]
 		slices.Sort(dealt[h.ID])
 		if share, ok := shares[h.ID]; ok {
 			numbers := free(h)
@@ -85,7 +90,7 @@ type numberSet struct {
 }
 
 // newNumberSet is an empty set for about so many numbers.
-func newNumberSet(n int) *numberSet { return &numberSet{make([]bool, 2*n+64), map[int]bool{}} }
+func newNumberSet(n int) *numberSet { return &numberSet{small: make([]bool, 2*n+64)} }
 
 func (s *numberSet) has(n int) bool {
 	if uint(n) < uint(len(s.small)) { // what was kept may say anything
@@ -101,6 +106,8 @@ func (s *numberSet) add(n int) bool {
 		return false
 	case uint(n) < uint(len(s.small)):
 		s.small[n] = true
+	case s.large == nil:
+		s.large = map[int]bool{n: true}
 	default:
 		s.large[n] = true
 	}

@@ -42,7 +42,8 @@ func (w *Warmup) See(spec bus.Group, boots BootTimes, obs Observation) {
 	if w.Template != spec.Template { // what VMs have come to rest has so all the same
 		*w = Warmup{Template: spec.Template, vms: w.vms}
 	}
-	before, changed, seen := w.vms, map[string]settling{}, 0
+	var changed map[string]settling
+	before, seen := w.vms, 0
 	low := (spec.Policy.LowerPercent + spec.Policy.UpperPercent) / 2
 	for _, h := range obs.Hosts {
 		for i := range h.VMs {
@@ -56,6 +57,9 @@ func (w *Warmup) See(spec bus.Group, boots BootTimes, obs Observation) {
 				w.settle(&s, *vm, boots, h.Time, low)
 			}
 			if seen++; !known || s != was {
+				if changed == nil {
+					changed = map[string]settling{}
+				}
 				changed[vm.UUID] = s
 			}
 		}
