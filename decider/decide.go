@@ -1,6 +1,7 @@
 package decider
 
 import (
+	"slices"
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -96,6 +97,8 @@ type situation struct {
 }
 
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
+	obs.Hosts = slices.Clone(obs.Hosts)
+	obs.count()
 	s := situation{seen: obs, now: now}
 	s.spec, s.state, s.scheduled = onSchedule(spec, st.promoted(spec.Policy.Types), now)
 	s.moved = s.spec.Min != spec.Min || s.spec.Max != spec.Max
@@ -129,9 +132,7 @@ func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 func (s *situation) interpret() {
 	s.obs = s.seen.stood(s.state.Standings, s.spec, s.now).
 		ordered(s.state.Orders, !s.state.Controls.IsPaused(bus.ScopeRepair))
-	for i, h := range s.obs.Hosts {
-		s.obs.Hosts[i] = h.counted()
-	}
+	s.obs.count()
 }
 
 // verdict is an evaluation's result.

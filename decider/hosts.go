@@ -57,7 +57,7 @@ func (h HostObservation) heard(now time.Time) time.Time {
 
 // unordered is a host that is lost: what was wanted of its VMs means nothing now, and others take the places of all.
 func (h HostObservation) unordered() HostObservation {
-	h.VMs = slices.Clone(h.VMs)
+	h.VMs, h.counts = slices.Clone(h.VMs), hostCounts{}
 	for i := range h.VMs {
 		h.VMs[i].Order, h.VMs[i].Retiring = nil, false
 	}
@@ -84,6 +84,15 @@ func (h HostObservation) counted() HostObservation {
 	}
 	h.counts = t
 	return h
+}
+
+// count has all hosts know their counts, until their VMs change.
+func (o Observation) count() {
+	for i, h := range o.Hosts {
+		if !h.counts.known {
+			o.Hosts[i] = h.counted()
+		}
+	}
 }
 
 // numbers are the host's counts.

@@ -212,6 +212,9 @@ func (o Observation) stood(st Standings, spec bus.Group, now time.Time) Observat
 	for i := range hosts {
 		h, s := &hosts[i], st[hosts[i].ID]
 		h.Owned = len(h.VMs)
+		if h.Trouble == Silent || s.State == bus.HostLost {
+			h.counts = hostCounts{} // of other VMs
+		}
 		h.State, h.Told, h.ToldWarm = s.State, s.Told, s.Warm
 		if s.State == bus.HostLost {
 			*h = h.unordered()

@@ -54,7 +54,7 @@ func (o Observation) ordered(pending Orders, replaces bool) Observation {
 		if h.State == bus.HostLost || !slices.ContainsFunc(h.VMs, wanted) {
 			continue // as of most hosts: nothing changes
 		}
-		hosts[i].VMs = slices.Clone(h.VMs)
+		hosts[i].VMs, hosts[i].counts = slices.Clone(h.VMs), hostCounts{}
 		for j := range hosts[i].VMs {
 			vm := &hosts[i].VMs[j]
 			if pending.has(vm.UUID) {
