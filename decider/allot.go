@@ -44,7 +44,7 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 				reimaging++
 			case vm.Retiring && vm.Phase.Serves():
 				standing++
-			case kept(vm) && !vm.Protected && vm.Phase.Serves() && build.Outdated(vm.Machine, vm.Template, vm.Created):
+			case kept(&vm) && !vm.Protected && vm.Phase.Serves() && build.Outdated(vm.Machine, vm.Template, vm.Created):
 				may++
 			}
 		}
@@ -75,9 +75,9 @@ func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares
 	}
 	there, wanted := 0, 0
 	for _, h := range s.obs.Hosts {
-		wanted += max(0, shares[h.ID].VMs-h.kept()-h.gone())
+		wanted += h.lacks(shares[h.ID])
 		for _, vm := range h.VMs {
-			if kept(vm) || vm.Retiring && vm.Order.Is(bus.VMReplace) {
+			if kept(&vm) || vm.Retiring && vm.Order.Is(bus.VMReplace) {
 				there++
 			}
 		}
@@ -110,7 +110,7 @@ func (s situation) withinMax(shares map[bus.HostID]bus.Share) {
 			continue
 		}
 		owned += len(h.VMs)
-		lacks := max(h.begun(), shares[h.ID].VMs-h.kept()-h.gone())
+		lacks := max(h.begun(), h.lacks(shares[h.ID]))
 		wanted += max(0, lacks-h.handsOver(s.spec.WarmPool))
 	}
 	s.takeBack(shares, owned+wanted-s.spec.Max, func(h HostObservation) int { return h.handsOver(s.spec.WarmPool) })

@@ -69,9 +69,8 @@ func (c checkpoint) worthSaving(saved checkpoint) bool {
 // that was heard last says; both only while they are young enough.
 func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now time.Time) State {
 	st := State{Controls: controls, Orders: kept.Orders, Attach: kept.Attach, Wake: kept.Wake} // which end by themselves
-	age := now.Sub(kept.Time).
-		Abs()
-		// another decider's clock may be ahead
+	// Another decider's clock may be ahead.
+	age := now.Sub(kept.Time).Abs()
 	if age < checkpointAge {
 		st.Numbers, st.Standings = kept.Numbers, kept.Standings.recalled(now)
 		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = &kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
@@ -85,7 +84,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 		return st
 	}
 	st.PreviousDesired, st.Orders, st.Attach = &heard.Desired, heard.Orders, heard.Attach
-	st.Standings.heard(heard.Shares)
+	st.Standings.leasedBy(heard.Shares)
 	if until := heard.Inputs.WokenUntil; until != nil && until.After(st.Wake.Until) {
 		st.Wake.Until = *until
 	}

@@ -136,7 +136,7 @@ func (s *situation) drainHosts() (more bool) {
 			if left <= 0 || len(s.state.Orders) >= bus.MaxOrders {
 				return more
 			}
-			if h.Order.Is(bus.HostDrain) && vm.Order == nil && kept(vm) && vm.Phase.Serves() && vm.State == bus.StateRunning {
+			if h.Order.Is(bus.HostDrain) && vm.Order == nil && kept(&vm) && vm.Phase.Serves() && vm.State == bus.StateRunning {
 				order := bus.VMOrder{
 					Verb: bus.VMReplace, By: h.Order.By, Reason: cmp.Or(h.Order.Reason, "its host is drained"), At: s.now.UTC(),
 				}

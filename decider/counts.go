@@ -77,7 +77,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			vm := &h.VMs[i]
 			c.owned++
 			c.leaving += one(vm.Phase.Leaving() && !vm.Reimaging)
-			if keeps(vm) {
+			if kept(vm) {
 				c.kept++
 				if vm.Protected {
 					c.protected++
@@ -87,7 +87,7 @@ func count(spec bus.Group, st State, obs Observation) counts {
 			case vm.Phase.Pooled():
 				c.warm++
 			case h.Trouble == Silent: // owned, and nothing else is known
-			case vm.State.Suspended() && !handed(*vm):
+			case vm.State.Suspended() && !handed(vm):
 				c.suspended++
 			case vm.Phase.StandsBy():
 				c.standby++

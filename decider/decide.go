@@ -97,7 +97,7 @@ type situation struct {
 }
 
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
-	obs.Hosts = slices.Clone(obs.Hosts)
+	obs.Hosts = slices.Clone(obs.Hosts) // the caller's are left alone
 	obs.count()
 	s := situation{seen: obs, now: now}
 	s.spec, s.state, s.scheduled = onSchedule(spec, st.promoted(spec.Policy.Types), now)

@@ -72,17 +72,17 @@ type hostCounts struct {
 
 // counted is the host with its counts, once nothing changes its VMs any more.
 func (h HostObservation) counted() HostObservation {
-	t := hostCounts{known: true}
+	c := hostCounts{known: true}
 	for i := range h.VMs {
 		vm := &h.VMs[i]
-		t.kept += one(keeps(vm))
-		t.pooled += one(inPool(vm))
-		t.retiring += one(vm.Retiring && vm.Phase.Serves())
+		c.kept += one(kept(vm))
+		c.pooled += one(inPool(vm))
+		c.retiring += one(vm.Retiring && vm.Phase.Serves())
 	}
 	for i := range h.Gone {
-		t.gone += one(keeps(&h.Gone[i]))
+		c.gone += one(kept(&h.Gone[i]))
 	}
-	h.counts = t
+	h.counts = c
 	return h
 }
 
@@ -124,15 +124,13 @@ func (h HostObservation) retiring() int { return h.numbers().retiring }
 
 // kept reports whether a VM is one of those that desired counts: it is not on its way out, or only to get new disks, none is to
 // take its place, and nobody has suspended it, has it stand by, or wants it gone. One of the warm pool is none.
-func kept(vm bus.VM) bool { return keeps(&vm) }
-
-func keeps(vm *bus.VM) bool {
-	return (!vm.Phase.Leaving() || vm.Reimaging) && (!vm.State.Suspended() || vm.Handed && vm.Phase.Pending()) && !vm.Retiring &&
+func kept(vm *bus.VM) bool {
+	return (!vm.Phase.Leaving() || vm.Reimaging) && (!vm.State.Suspended() || handed(vm)) && !vm.Retiring &&
 		!vm.Order.Leaves() && !vm.Phase.StandsBy() && !vm.Phase.Pooled()
 }
 
 // handed reports whether a VM leaves the warm pool to serve: that it still stands still is no person's doing.
-func handed(vm bus.VM) bool { return vm.Handed && vm.Phase.Pending() }
+func handed(vm *bus.VM) bool { return vm.Handed && vm.Phase.Pending() }
 
 // failures are the launches that have failed, as each host's actuator counts them; one that is silent keeps what it said last.
 func (o Observation) failures(before map[bus.HostID]int) map[bus.HostID]int {

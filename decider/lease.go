@@ -45,7 +45,7 @@ func (s situation) lease(d *bus.Decision, next Standings) {
 		share := d.Shares[h.ID]
 		share.Most = new(min(most[i], wants(h, share)))
 		if over := s.serving(h, share) - *share.Most; over > 0 { // these it is not told to make yet
-			share.VMs -= max(0, min(over, share.VMs-h.kept()-h.gone()))
+			share.VMs -= min(over, h.lacks(share))
 		}
 		d.Shares[h.ID] = share
 		next[h.ID] = next[h.ID].leased(*share.Most, h, s)
@@ -73,20 +73,18 @@ func (s situation) free() int {
 // serving is how many VMs the host owns once it has what is to serve there, without those that it may let go now.
 func (s situation) serving(h HostObservation, share bus.Share) int {
 	others := len(h.VMs) + len(h.Gone) - h.kept() - h.gone()
-	handed := min(max(0, share.VMs-h.kept()-h.gone()), h.handsOver(s.spec.WarmPool))
 	coming := 0
 	for _, a := range s.state.Attach.coming(s.obs) {
 		if a.HostID == h.ID {
 			coming++
 		}
 	}
-	return max(len(h.VMs)+len(h.Gone), others-handed+share.VMs) + coming - share.Release
+	return max(len(h.VMs)+len(h.Gone), others-h.handedOver(s.spec.WarmPool, share)+share.VMs) + coming - share.Release
 }
 
 // withWarm is the same with what its warm pool is to have.
 func (s situation) withWarm(h HostObservation, share bus.Share) int {
-	handed := min(max(0, share.VMs-h.kept()-h.gone()), h.handsOver(s.spec.WarmPool))
-	return s.serving(h, share) + max(0, share.Warm-(h.pooled()-handed))
+	return s.serving(h, share) + max(0, share.Warm-h.pooled()+h.handedOver(s.spec.WarmPool, share))
 }
 
 // withSpare is the same with room to replace VMs before they go, on a host that may make some.
@@ -132,8 +130,8 @@ func (all Standings) recalled(now time.Time) Standings {
 	return all
 }
 
-// heard takes what a decision has let hosts have that was heard after the standings were kept.
-func (all Standings) heard(shares map[bus.HostID]bus.Share) {
+// leasedBy takes what a decision has let hosts have that was heard after the standings were kept.
+func (all Standings) leasedBy(shares map[bus.HostID]bus.Share) {
 	for id, share := range shares {
 		if s, known := all[id]; known && share.Most != nil {
 			s.Lease = max(s.Lease, *share.Most)

@@ -29,7 +29,7 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 	missing := make(map[bus.HostID]int, len(obs.Hosts))
 	for _, h := range obs.Hosts { // what is in use comes first
 		share := shares[h.ID]
-		missing[h.ID] = max(0, share.VMs-h.gone()-h.kept()) + max(0, share.Warm-h.pooled())
+		missing[h.ID] = h.lacks(share) + max(0, share.Warm-h.pooled())
 		dealt[h.ID] = make([]int, 0, max(len(h.VMs), len(n[h.ID]))+spareNumbers)
 		for i := range h.VMs {
 			if number, ok := bus.VMNumber(group, h.VMs[i].Name); ok {

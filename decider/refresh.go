@@ -49,7 +49,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 				if serves {
 					f.standing++
 				}
-			case !kept(vm):
+			case !kept(&vm):
 				if vm.Phase.Pending() {
 					f.halted++
 				}

@@ -169,7 +169,7 @@ func (f *site) act(h *machine, d bus.Decision) {
 	}
 	if surplus := here.kept() - share.VMs; surplus > 0 && d.Direction == bus.In {
 		slices.SortFunc(h.vms, func(a, b bus.VM) int {
-			return cmp.Or(cmp.Compare(b2i(kept(b)), b2i(kept(a))), cmp.Compare(b2i(a.Phase.Serves()), b2i(b.Phase.Serves())),
+			return cmp.Or(cmp.Compare(one(kept(&b)), one(kept(&a))), cmp.Compare(one(a.Phase.Serves()), one(b.Phase.Serves())),
 				b.Created.Compare(a.Created))
 		})
 		h.vms = h.vms[surplus:]
@@ -183,8 +183,6 @@ func (f *site) most(d bus.Decision, share bus.Share) int {
 	}
 	return min(*share.Most, d.Inputs.Max)
 }
-
-func b2i(b bool) int { return map[bool]int{true: 1}[b] }
 
 // another is another decider that takes over: it knows what was kept, and nothing else.
 func (f *site) another() {

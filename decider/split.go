@@ -55,7 +55,7 @@ func (o Observation) firstToGo(order order, n int) []placed {
 	returning := slices.ContainsFunc(o.Hosts, func(h HostObservation) bool { return h.State == bus.HostReturning })
 	for _, h := range o.Hosts {
 		for _, vm := range h.VMs {
-			if kept(vm) {
+			if kept(&vm) {
 				sick := returning && (!vm.Phase.Serves() || vm.State != bus.StateRunning)
 				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Machine, vm.Template, vm.Created), sick})
 			}

@@ -26,12 +26,12 @@ type Standing struct {
 	ToldAt time.Time `json:"told_at"`        // when that was raised last
 	Warm   int       `json:"warm,omitempty"` // how many VMs of the warm pool it was told last to have
 	// Lease is how many VMs it may own by decisions that may still hold there, the newest of which that says so is of LeaseAt;
-	// once they have run out it is LeaseNext, the most that one since has said. The two change with each decision, and
-	// are not kept: for the next decider all that this one has said holds from when it begins.
+	// once they have run out it is LeaseNext, the most that one since has said. LeaseNext and LeaseAt change with each decision,
+	// and are not kept: for the next decider all that this one has said holds from when it begins.
 	Lease     int       `json:"lease,omitempty"`
 	LeaseNext int       `json:"-"`
 	LeaseAt   time.Time `json:"-"`
-	Gone      int       `json:"gone,omitempty"`   // of them, those that are written off: others take their places
+	Gone      int       `json:"gone,omitempty"`   // of Kept, those that are written off: others take their places
 	Missed    bool      `json:"missed,omitempty"` // it was lost, and has not been up since: others may have its VMs
 	Fenced    bool      `json:"fenced,omitempty"` // since it is lost, the fence command has said so
 }
@@ -269,7 +269,7 @@ func (h *HostObservation) writeOff(n int) {
 		case left <= 0:
 			h.Gone = append(h.Gone, vm)
 			continue
-		case kept(vm):
+		case kept(&vm):
 			left--
 		}
 		h.VMs = append(h.VMs, vm)

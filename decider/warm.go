@@ -32,6 +32,14 @@ func (h HostObservation) stopped() (n int) {
 	return n
 }
 
+// lacks is how many VMs of its share the host does not have yet.
+func (h HostObservation) lacks(share bus.Share) int { return max(0, share.VMs-h.kept()-h.gone()) }
+
+// handedOver is how many of those its warm pool hands over.
+func (h HostObservation) handedOver(pool bus.WarmPool, share bus.Share) int {
+	return min(h.lacks(share), h.handsOver(pool))
+}
+
 // waiting is how many VMs of the warm pool the host has, or makes already, beside those that are handed over now. Beyond max it
 // is no more than it was told to have: what it shows may have been handed over since.
 func (h HostObservation) waiting(handed int, beyondMax bool) int {
@@ -97,7 +105,7 @@ func (s situation) wantsWarm(desired int) int {
 	taken := 0
 	for _, h := range s.obs.Hosts {
 		for _, vm := range h.VMs {
-			aside := vm.State.Suspended() && !handed(vm) || vm.Phase.StandsBy()
+			aside := vm.State.Suspended() && !handed(&vm) || vm.Phase.StandsBy()
 			if !vm.Phase.Pooled() && !vm.Phase.Leaving() && aside || vm.Phase == bus.PhaseRetained {
 				taken++
 			}
@@ -117,13 +125,12 @@ func (s situation) warm(d *bus.Decision) {
 	wanted, there, coming, owned := s.wantsWarm(d.Desired), 0, 0, s.counts.owned
 	d.Inputs.WarmWanted = wanted
 	for _, h := range s.obs.Hosts {
-		lacks := max(h.begun(), d.Shares[h.ID].VMs-h.kept()-h.gone())
+		lacks := max(h.begun(), h.lacks(d.Shares[h.ID]))
 		owned += max(0, lacks-h.handsOver(pool))
 	}
 	for _, h := range s.obs.Hosts {
 		share := d.Shares[h.ID]
-		lacks := max(0, share.VMs-h.kept()-h.gone())
-		handed := min(lacks, h.handsOver(pool))
+		lacks, handed := h.lacks(share), h.handedOver(pool, share)
 		if share.Warm = h.waiting(handed, owned > s.spec.Max); s.incomplete == "" {
 			share.Warm = min(share.Warm, max(0, mostOnHost(s.spec)-share.VMs)) // another could not serve there
 		}
@@ -176,7 +183,7 @@ func (s situation) warmKinds(d *bus.Decision) {
 			}
 		}
 	}
-	give(func(h HostObservation) int { return h.paused() - max(0, d.Shares[h.ID].VMs-h.kept()-h.gone()) })
+	give(func(h HostObservation) int { return h.paused() - h.lacks(d.Shares[h.ID]) })
 	give(func(h HostObservation) int { return d.Shares[h.ID].Warm - h.stopped() }) // to be made, or it is made now
 	if all >= wanted {                                                             // else one that is off is better than none
 		give(func(h HostObservation) int { return d.Shares[h.ID].Warm })

@@ -118,7 +118,7 @@ func (s situation) ofTarget() (share *float64, follows bool) {
 func (s situation) protected() bool {
 	for _, h := range s.obs.Hosts {
 		for _, vm := range h.VMs {
-			if vm.Protected && kept(vm) {
+			if vm.Protected && kept(&vm) {
 				return true
 			}
 		}
