@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vmscaler/vmscaler/bus/bustest"
 	"github.com/vmscaler/vmscaler/dashboard/model/modeltest"
 )
 
@@ -114,11 +115,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(time.Minute); writing() < 2; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d answers are being written, want 2", writing())
-		}
-	}
+	bustest.Eventually(t, "two answers are being written", func() bool { return writing() == 2 })
 	if resp, err := http.Get(site.URL); err == nil {
 		_ = resp.Body.Close()
 		t.Error("a third one was let in while two answers have just begun to be read")
