@@ -154,7 +154,7 @@ var wide = [][2]rune{
 	{0x20000, 0x3fffd},
 }
 
-// block reports whether the character is one of ▁▂▃▄▅▆▇█▉▊▋▌▍▎▏, of which bars and sparklines are made.
+// block reports whether the character is one of those from ▁ over █ to ▏, of which bars and sparklines are made.
 func block(r rune) bool { return r >= '▁' && r <= '▏' }
 
 // cells is how many columns a character takes.
