@@ -151,6 +151,33 @@ func TestHostPercent(t *testing.T) {
 	}
 }
 
+func TestKernelCPU(t *testing.T) {
+	const ms = 10 * time.Millisecond
+	for _, tt := range []struct {
+		name, stat string
+		want       hostCounter
+		known      bool
+	}{
+		{
+			"all figures", "cpu  100 20 30 4000 500 6 7 8 9 10\ncpu0 100 20 30 4000 500 6 7 8 9 10\n",
+			hostCounter{busy: 163 * ms, total: 4663 * ms},
+			true,
+		},
+		{"without steal", "cpu  1 2 3 4 5 6 7\n", hostCounter{busy: 19 * ms, total: 28 * ms}, true},
+		{"no softirq", "cpu  1 2 3 4 5 6\n", hostCounter{}, false},
+		{"no number", "cpu  1 2 3 4 5 6 much\n", hostCounter{}, false},
+		{"another file", "MemTotal: 1 kB 2 3 4 5 6 7\n", hostCounter{}, false},
+		{"of one core", "cpu0 1 2 3 4 5 6 7\n", hostCounter{}, false},
+		{"no file", "", hostCounter{}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, known := kernelCPU(tt.stat); got != tt.want || known != tt.known {
+				t.Errorf("got %+v, %v; want %+v, %v", got, known, tt.want, tt.known)
+			}
+		})
+	}
+}
+
 func TestRunDelayPercent(t *testing.T) {
 	const none = -1
 	at := func(run uint, second int, delay time.Duration, known bool) slowReading {

@@ -48,25 +48,55 @@ func readSize(conn *libvirt.Connect, identify func(*libvirt.Connect) (bus.HostID
 	return hostSize{id, name, bus.Host{Cores: int(info.Cpus), MemoryMiB: int(info.Memory / 1024)}}, nil
 }
 
-// readHost adds to a host's size what libvirt knows of its load without asking any VM. What a driver does not
-// support stays unknown.
+// readHost adds to a host's size its load: what the kernel says of this machine, else what libvirt knows without asking any VM.
+// What a driver does not support stays unknown.
 func readHost(conn *libvirt.Connect, size hostSize, local bool) (bus.Host, hostCounter) {
 	h := size.host
 	var c hostCounter
-	meminfo := ""
+	meminfo, stat := "", ""
 	if local {
-		if text, err := os.ReadFile("/proc/meminfo"); err == nil {
-			meminfo = string(text)
-		}
+		meminfo, stat = readText("/proc/meminfo"), readText("/proc/stat")
 	}
 	if total, free := Memory(conn, meminfo); total > 0 {
 		h.MemoryMiB, h.MemoryFreeMiB = total, free
+	}
+	if c, ok := kernelCPU(stat); ok {
+		return h, c
 	}
 	if s, err := conn.GetCPUStats(int(libvirt.NODE_CPU_STATS_ALL_CPUS), 0); err == nil && s.IdleSet {
 		c.busy = time.Duration(s.Kernel + s.User)
 		c.total = c.busy + time.Duration(s.Idle+s.Iowait)
 	}
 	return h, c
+}
+
+// readText is a file of the kernel's; "" where that cannot be read.
+func readText(name string) string {
+	text, _ := os.ReadFile(name)
+	return string(text)
+}
+
+// kernelCPU reads /proc/stat, whose first line has the time of all cores in steps of 10 ms: user, nice, system, idle, iowait,
+// irq, softirq (proc_stat(5)). What other machines took of a core (steal) is in neither figure, as in libvirt's.
+func kernelCPU(stat string) (c hostCounter, known bool) {
+	line, _, _ := strings.Cut(stat, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return c, false
+	}
+	const idle, iowait = 3, 4
+	for i, field := range fields[1:8] {
+		n, err := strconv.ParseUint(field, 10, 64)
+		if err != nil {
+			return hostCounter{}, false
+		}
+		t := time.Duration(n) * 10 * time.Millisecond
+		c.total += t
+		if i != idle && i != iowait {
+			c.busy += t
+		}
+	}
+	return c, true
 }
 
 // Memory is how much memory libvirt's host has, 0 where that is unknown, and how much of it new VMs can have. Both are of one

@@ -12,8 +12,12 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// rereadAfter is after how long a domain is read again although no event has said that it changed: an event can be lost.
-const rereadAfter = 10 * time.Second
+// An event can be lost: the domains are listed again after listAfter, and one is read again after rereadAfter, although none has
+// said that anything changed.
+const (
+	listAfter   = 5 * time.Second
+	rereadAfter = 10 * time.Second
+)
 
 // known is what is remembered of a domain from one pass to the next.
 type known struct {
@@ -29,6 +33,7 @@ type guest struct {
 	last       counter  // run and vCPUs; exact once both sources have said the same
 	givenMiB   int      // and its memory
 	distrusted bool     // the kernel's figure of this run does not agree with libvirt's
+	rest       *reading // as libvirt told it last, of a domain that does not run; nil: it runs, or how it is is unknown
 }
 
 // inventory reads the domains over one connection, and remembers of each what events tell the changes of. It is used by one
@@ -38,6 +43,8 @@ type inventory struct {
 	local    bool              // libvirt is on this machine
 	pids     string            // the folder of libvirt's files with the numbers of QEMU's processes; "": they are out of reach
 	domains  map[string]*known // by UUID
+	ours     []*known          // those that vmscaler owns, in the order of the list
+	listAt   time.Time         // when they are listed again at the latest
 	changed  changes
 	started  bool  // it has asked for the events, if there are any
 	listens  bool  // and gets them
@@ -114,14 +121,41 @@ func (v *inventory) close() {
 	_, _ = v.conn.Close()
 }
 
-// read lists the domains that vmscaler owns. Its calls (list, metadata, info) are answered by libvirt itself in well under
-// a millisecond each and never wait for a QEMU process. The bulk statistics call would: its cpu-total group asks the monitor,
-// and with one stopped QEMU it hangs for all.
+// read is how the domains that vmscaler owns are. Where no event has come since they were listed, and the process of each that
+// runs is known, only the kernel is asked.
 func (v *inventory) read(now time.Time) ([]reading, error) {
 	if !v.started {
 		v.start()
 	}
 	changed := v.changed.take() // before the reading: what changes meanwhile is read again by the next pass
+	if v.listens && len(changed) == 0 && now.Before(v.listAt) {
+		if all, ok := v.again(); ok {
+			return all, nil
+		}
+	}
+	return v.list(changed, now)
+}
+
+// again are the domains of the last list as they are now; false where libvirt must be asked.
+func (v *inventory) again() ([]reading, bool) {
+	if alive, err := v.conn.IsAlive(); err != nil || !alive { // which is no call to libvirtd
+		return nil, false
+	}
+	all := make([]reading, 0, len(v.ours))
+	for _, k := range v.ours {
+		r, ok := k.again()
+		if !ok {
+			return nil, false
+		}
+		all = append(all, r)
+	}
+	return all, true
+}
+
+// list asks libvirt for them. Its calls (list, metadata, info) are answered by libvirt itself in well under a millisecond each
+// and never wait for a QEMU process. The bulk statistics call would: its cpu-total group asks the monitor, and with one stopped
+// QEMU it hangs for all.
+func (v *inventory) list(changed map[string]bool, now time.Time) ([]reading, error) {
 	doms, err := v.conn.ListAllDomains(0)
 	if err != nil {
 		return nil, fmt.Errorf("list domains: %w", err)
@@ -132,6 +166,7 @@ func (v *inventory) read(now time.Time) ([]reading, error) {
 		return nil, err
 	}
 	var all []reading
+	var ours []*known
 	listed := make(map[string]bool, len(doms))
 	for i := range doms {
 		uuid, err := doms[i].GetUUIDString()
@@ -152,7 +187,7 @@ func (v *inventory) read(now time.Time) ([]reading, error) {
 			r, there = k.measure(&doms[i], v.pids)
 		}
 		if there {
-			all = append(all, r)
+			all, ours = append(all, r), append(ours, k)
 		}
 	}
 	for uuid, k := range v.domains {
@@ -161,6 +196,7 @@ func (v *inventory) read(now time.Time) ([]reading, error) {
 			delete(v.domains, uuid)
 		}
 	}
+	v.ours, v.listAt = ours, now.Add(listAfter)
 	return all, nil
 }
 
@@ -212,6 +248,19 @@ func (k *known) quick(dom *libvirt.Domain, runs map[uint]bool) (reading, bool) {
 	if run, err := dom.GetID(); err != nil || run != k.last.run {
 		return reading{}, false
 	}
+	k.rest = nil
+	return k.again()
+}
+
+// again is the last reading of a domain, with the CPU time of now where it runs; false where libvirt must be asked. While the
+// process goes on the run does.
+func (k *known) again() (reading, bool) {
+	if k.rest != nil {
+		return *k.rest, true
+	}
+	if !k.last.exact {
+		return reading{}, false
+	}
 	cpu, err := k.process.cpu()
 	if err != nil {
 		return reading{}, false
@@ -235,8 +284,11 @@ func (k *known) measure(dom *libvirt.Domain, pids string) (r reading, there bool
 		k.process, _ = findProcess(pids, k.name, k.uuid) // it may not be there yet, or never: then libvirt is asked each time
 	}
 	before, early := k.process.cpu()
-	r = k.reading
+	r, k.rest = k.reading, nil
 	if there = readInfo(dom, &r); !there || r.state != bus.StateRunning {
+		if r.err == nil {
+			k.rest = &r
+		}
 		return r, there
 	}
 	after, late := k.process.cpu()

@@ -134,6 +134,49 @@ func TestReadAgainWithoutEvents(t *testing.T) {
 	}
 }
 
+// While no event comes, domains that libvirt has told all about are not asked for again, for a while: one that was made, started
+// or deleted meanwhile is seen then at the latest.
+func TestListAgain(t *testing.T) {
+	conn := host(t)
+	dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), false)
+	v, now := inventoryOf(t), time.Now()
+	v.started, v.listens = true, true // as it believes: the events are lost
+	see := func(after time.Duration, want ...bus.State) {
+		t.Helper()
+		var got []bus.State
+		for _, r := range v.all(t, now.Add(after)) {
+			got = append(got, r.state)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("after %s: %v, want %v", after, got, want)
+		}
+	}
+	see(0, bus.StateShutoff)
+	if err := dom.Create(); err != nil {
+		t.Fatal(err)
+	}
+	define(t, conn, "web-2", otherUUID, metadata(t, "web-2", otherUUID, t0), false)
+	see(listAfter-1, bus.StateShutoff)
+	see(listAfter, bus.StateRunning, bus.StateShutoff)
+	if err := dom.Suspend(); err != nil { // its process is not known: it is asked each time, as all are then
+		t.Fatal(err)
+	}
+	see(listAfter, bus.StatePaused, bus.StateShutoff)
+	if err := dom.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	see(2*listAfter-1, bus.StatePaused, bus.StateShutoff)
+	see(2*listAfter, bus.StateRunning, bus.StateShutoff)
+
+	if _, err := v.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.read(now.Add(2 * listAfter)); err == nil {
+		t.Error("the connection is lost, and it goes on")
+	}
+}
+
 // Whose a domain is can change, too.
 func TestOwnershipFollowsTheDefinition(t *testing.T) {
 	conn := host(t)

@@ -24,6 +24,10 @@ func standIn(t *testing.T, name, uuid string) (cmd *exec.Cmd, folder string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+	until(t, "its command line is there, a moment after its start", func() bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
+		return err == nil && isGuest(line, uuid)
+	})
 	folder = t.TempDir()
 	writePID(t, folder, name, fmt.Sprintln(cmd.Process.Pid))
 	return cmd, folder
@@ -180,11 +184,19 @@ func TestQuickReading(t *testing.T) {
 			t.Errorf("%s: got %+v", c.name, r)
 		}
 	}
-	k := know(nil)
+	k := know(func(k *known) { k.rest = &reading{state: bus.StatePaused} })
+	if r, known := k.again(); !known || r.state != bus.StatePaused {
+		t.Errorf("at rest: got %v, %+v", known, r)
+	}
+	k.quick(dom, map[uint]bool{run: true})
+	if r, known := k.again(); !known || r.state != bus.StateRunning || r.counter.run != run {
+		t.Errorf("it runs again: got %v, %+v", known, r)
+	}
 	_ = cmd.Process.Kill()
 	until(t, "its process has ended", func() bool {
+		_, known := k.again()
 		_, quick := k.quick(dom, map[uint]bool{run: true})
-		return !quick
+		return !known && !quick
 	})
 }
 

@@ -24,7 +24,7 @@ import (
 
 // The ways to learn the CPU use of VMs that BenchmarkSample compares, and how often each is taken in one round.
 const (
-	wayPass     = iota // the collector's tick: list, metadata, info, the host's load, and the message
+	wayPass     = iota // the collector's tick: clocks, list and metadata in their turn, the host's load, and the message
 	waySlow            // what the collector reads beside the tick every few seconds
 	wayBulk            // one call for the CPU counters of all domains
 	wayFork            // virsh domstats twice for each VM
