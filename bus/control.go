@@ -187,6 +187,8 @@ type Status struct {
 	Time   time.Time     `json:"time"`
 	Groups []GroupStatus `json:"groups"`
 	Stages []Health      `json:"stages"` // those that were heard in the last ten seconds
+	// ClusterID is the cluster of the decider that answers; "" is not known, as where the bus keeps no state.
+	ClusterID string `json:"cluster_id,omitempty"`
 }
 
 // GroupStatus is one group's newest messages.

@@ -100,14 +100,16 @@ type Decision struct {
 	Places []Place `json:"places,omitempty"`
 	ID     string  `json:"id"`
 	// Term is when the decider began to lead, in Unix ms, and more than any before. One lower than that of a decision which
-	// still holds is ignored.
+	// still holds is ignored, and so is one lower than what an actuator has kept: see Believable.
 	Term int64 `json:"term"`
 	// Seq counts a decider's decisions: in a term the higher one is newer, whatever the clock says.
 	Seq       uint64    `json:"seq"`
 	Time      time.Time `json:"time"`
 	ExpiresAt time.Time `json:"expires_at"`
 	SpecHash  string    `json:"spec_hash"`
-	trace     string    // see [Traced]
+	// ClusterID is the cluster whose decider it is; "" of one before there were any, and where the bus keeps no state.
+	ClusterID string `json:"cluster_id,omitempty"`
+	trace     string // see [Traced]
 }
 
 // Share is one host's part of a group.

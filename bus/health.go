@@ -38,6 +38,10 @@ type Acts struct {
 	Taken map[string][]int `json:"taken"`
 	// Failures are, by group, the launches that have failed since the actuator started; a group that is not there has none.
 	Failures map[string]int `json:"failures,omitempty"`
+	// ClusterID is the cluster that the host belongs to, and Term the highest by which it has acted, as its disk has them; "" and
+	// 0 are none yet.
+	ClusterID string `json:"cluster_id,omitempty"`
+	Term      int64  `json:"term,omitempty"`
 	// Hooks are those that VMs wait for, of many those that end first: at most MaxPendingHooks.
 	Hooks []PendingHook `json:"hooks,omitempty"`
 }

@@ -63,6 +63,7 @@ func (d *Decision) bounds() error {
 	b.name("rule", string(d.Rule), maxWord)
 	b.name("guard", string(d.Guard), maxWord)
 	b.name("spec_hash", d.SpecHash, maxWord)
+	b.name("cluster_id", d.ClusterID, maxWord)
 	b.text("sentence", d.Sentence)
 	b.number("current", float64(d.Current), maxDesired)
 	b.number("desired", float64(d.Desired), maxDesired)
@@ -172,6 +173,7 @@ func (h *Health) bounds() error {
 		b.name("subject", p.Subject, maxWord)
 	}
 	if h.Acts != nil {
+		b.name("cluster_id", h.Acts.ClusterID, maxWord)
 		b.count("hooks", len(h.Acts.Hooks), MaxPendingHooks)
 		for _, p := range h.Acts.Hooks {
 			b.name("group", p.Group, MaxName)

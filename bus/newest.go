@@ -33,11 +33,7 @@ func (n *Newest) Take(d Decision, now time.Time) error {
 	life := d.ExpiresAt.Sub(d.Time)
 	late := n.clock.Observe(d.Time, now)
 	if err := n.refuse(d, life, now); err != nil {
-		if n.refusedSince.IsZero() {
-			n.refusedSince = now
-		}
-		n.refusal = err
-		return err
+		return n.Refuse(err, now)
 	}
 	n.Decision, n.taken, n.Doubtful = d, true, late >= life
 	if n.Doubtful { // a clock may have jumped as well
@@ -46,6 +42,15 @@ func (n *Newest) Take(d Decision, now time.Time) error {
 	n.expires = now.Add(life - late) // later changes of the clock do not matter
 	n.refusedSince, n.refusal = time.Time{}, nil
 	return nil
+}
+
+// Refuse notes that a decision which arrived now was refused by what the receiver itself knows, and returns why.
+func (n *Newest) Refuse(why error, now time.Time) error {
+	if n.refusedSince.IsZero() {
+		n.refusedSince = now
+	}
+	n.refusal = why
+	return why
 }
 
 func (n *Newest) refuse(d Decision, life time.Duration, now time.Time) error {

@@ -15,6 +15,7 @@ const (
 	ProblemConfigMismatch    ProblemCode = "config-mismatch"    // decider and actuator read different configs; a group
 	ProblemNoSamples         ProblemCode = "no-samples"         // the decider has no samples of this host; a group
 	ProblemDecisionRefused   ProblemCode = "decision-refused"   // decisions are heard, and none is taken; a group
+	ProblemOtherCluster      ProblemCode = "other-cluster"      // decisions of another cluster than this host's are heard; a group
 	ProblemDecisionExpired   ProblemCode = "decision-expired"   // no decider is heard, or not any more; a group
 	ProblemClockSkew         ProblemCode = "clock-skew"         // the decider's clock, or a host's, is off; a group, or the host
 	ProblemLaunchBreaker     ProblemCode = "launch-breaker"     // nothing is launched after failures in a row; a group

@@ -39,6 +39,10 @@ func StatusLines(s bus.Status, loc *time.Location, wide bool) []string {
 		lines = append(lines, vmLines(g.Samples, machine, wide, s.Time)...)
 		add("")
 	}
+	if s.ClusterID != "" {
+		add("cluster %s", s.ClusterID)
+		add("")
+	}
 	add("stages")
 	if len(s.Stages) == 0 {
 		add("  no sign of life of any")

@@ -88,7 +88,7 @@ func TestStatusLines(t *testing.T) {
 		}, Stages: []bus.Health{health("collector", 0), ill}},
 		"wide": {Groups: []bus.GroupStatus{
 			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, protected, off)}},
-		}, Stages: []bus.Health{health("collector", 0)}},
+		}, Stages: []bus.Health{health("collector", 0)}, ClusterID: "5f0c2b9a71e4d386"},
 		"several": {Groups: []bus.GroupStatus{
 			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, stuck), sample("web", "kvm2", -20, protected)}},
 			{Group: "late", Decision: &late, Samples: []bus.Sample{sample("late", "kvm1", 0)}},

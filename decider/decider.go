@@ -60,6 +60,7 @@ type Decider struct {
 	fencer          *fencer
 	keeper          *keeper
 	hostOrders      HostOrders
+	cluster         cluster
 
 	// handled is called with each sample and tick that the loop is through with, and with nil once it runs; for tests.
 	handled func(message any)
@@ -321,6 +322,7 @@ func (d *Decider) ticked(ctx context.Context) {
 			d.evaluate(ctx, g, now)
 		}
 	}
+	d.nameCluster(ctx, now)
 	d.report(now)
 	d.cfg.Ask(d.queries())
 }

@@ -44,6 +44,10 @@ func (d *Decider) campaign(ctx context.Context) (stop func()) {
 
 // observeLeader records what the one that leads has decided.
 func (d *Decider) observeLeader(other bus.Decision) {
+	if !d.ofCluster(other) {
+		return
+	}
+	d.leadership.Heard(other.Term)
 	g := d.groups[other.Group]
 	term, leading := d.leadership.Term()
 	if g == nil || other.Term == d.term || leading && other.Term < term {
@@ -127,6 +131,9 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 		controls = g.decision.Controls // the bus that kept them was replaced
 	}
 	if err := d.loadHostOrders(ctx); err != nil {
+		return err
+	}
+	if err := d.loadCluster(ctx, now); err != nil {
 		return err
 	}
 	refresh, err := d.loadRefresh(ctx, g)

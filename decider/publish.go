@@ -14,7 +14,7 @@ func (d *Decider) publish(g *group, decision bus.Decision, now time.Time) {
 	decision.ID = fmt.Sprintf("%s-%d-%d", g.spec.Name, decision.Term, decision.Seq)
 	decision.Time = now.UTC()
 	decision.ExpiresAt = now.Add(staleAfter(g.inForce.Policy.Interval, d.cfg.Tick)).UTC()
-	decision.SpecHash = g.hash
+	decision.SpecHash, decision.ClusterID = g.hash, d.cluster.id
 	g.decision, g.unfit = &decision, nil
 	switch {
 	case decision.Direction != bus.In:

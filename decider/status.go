@@ -161,7 +161,9 @@ func (d *Decider) names() []string {
 
 // status is the newest of everything; only is the one group wanted, "" all.
 func (d *Decider) status(only string) *bus.Status {
-	s := &bus.Status{V: bus.Version, Time: d.cfg.Now().UTC(), Groups: []bus.GroupStatus{}, Stages: []bus.Health{}}
+	s := &bus.Status{
+		V: bus.Version, Time: d.cfg.Now().UTC(), Groups: []bus.GroupStatus{}, Stages: []bus.Health{}, ClusterID: d.cluster.id,
+	}
 	for _, name := range d.names() {
 		if only == "" || only == name {
 			g := d.groups[name]

@@ -119,6 +119,7 @@ func Decision() *bus.Decision {
 			},
 		},
 		Term: 1777896000250, Seq: 42, Time: Noon, ExpiresAt: Noon.Add(5 * time.Second), SpecHash: "0123456789ab",
+		ClusterID: "5f0c2b9a71e4d386",
 	}
 }
 
@@ -158,7 +159,7 @@ func Health() *bus.Health {
 			HostID:   "4c4c4544-0035-4e10-8051-b7c04f4a3032-system",
 			Full:     []string{"web"},
 			Taken:    map[string][]int{"web": {2}},
-			Failures: map[string]int{"web": 1},
+			Failures: map[string]int{"web": 1}, ClusterID: "5f0c2b9a71e4d386", Term: 1777896000250,
 			Hooks: []bus.PendingHook{{
 				Group: "web", VM: "web-3", Hook: bus.HookLaunch, Name: "lb", WaitFor: bus.WaitForBus,
 				Token: "K3VN4TQF2WJ6X7YBZL5AAAAAAA", Since: Noon.Add(-time.Minute), Until: Noon.Add(4 * time.Minute),
@@ -214,7 +215,7 @@ func VictimsAnswer() *bus.VictimsAnswer {
 // Status is an example.
 func Status() *bus.Status {
 	return &bus.Status{
-		V: bus.Version, Time: Noon, Stages: []bus.Health{*Health()},
+		V: bus.Version, Time: Noon, Stages: []bus.Health{*Health()}, ClusterID: "5f0c2b9a71e4d386",
 		Groups: []bus.GroupStatus{{Group: "web", Decision: Decision(), Samples: []bus.Sample{*Sample()}}},
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // How long a silent leader blocks a new election. A cluster of NATS servers takes up to 6 s to
@@ -25,12 +27,14 @@ const (
 type Leadership struct {
 	settled chan struct{}
 
-	now func() time.Time // the monotonic clock
+	now func() time.Time // the monotonic clock, and for terms the other one
 
 	mu    sync.Mutex
 	term  int64
 	until time.Time // by the monotonic clock; zero without end
 	lead  bool
+
+	heard int64 // the highest term that another was heard to lead in
 
 	other      string    // the one that was seen to hold the lock last
 	otherUntil time.Time // by then its lock has run out, unless it is renewed
@@ -63,6 +67,23 @@ func (l *Leadership) Other() string {
 		return ""
 	}
 	return l.other
+}
+
+// Heard notes that another leads in a term, so that the next term of this process is above it also where what was kept is lost. A
+// term that only a wrong clock can have made counts for nothing.
+func (l *Leadership) Heard(term int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if term > l.heard && bus.Believable(term, l.now()) {
+		l.heard = term
+	}
+}
+
+// least is the lowest term in which this process may lead, as its clock says now.
+func (l *Leadership) least(now time.Time) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(now.UnixMilli(), l.heard+1)
 }
 
 func (l *Leadership) saw(other string, until time.Time) {
@@ -141,7 +162,7 @@ func (e *election) round(ctx context.Context) (again time.Duration, err error) {
 		switch l, err := e.open(ctx); {
 		case errors.Is(err, ErrNoStore):
 			if _, leads := e.leadership.Term(); !leads {
-				e.leadership.set(true, e.now().UnixMilli(), time.Time{})
+				e.leadership.set(true, e.leadership.least(e.now()), time.Time{})
 			}
 			return time.Minute, nil
 		case err != nil:
@@ -177,7 +198,7 @@ func (e *election) claim(ctx context.Context) error {
 		}
 		revision, err := e.lock.create(ctx, value)
 		if err == nil {
-			if e.term, err = e.lock.nextTerm(ctx, e.now().UnixMilli()); err != nil {
+			if e.term, err = e.lock.nextTerm(ctx, e.leadership.least(e.now())); err != nil {
 				return err // the lock runs out, and another has a try
 			}
 			e.revision = revision
@@ -229,7 +250,7 @@ func (e *election) renew(ctx context.Context) error {
 	term := e.term
 	if _, leads := e.leadership.Term(); !leads {
 		var err error
-		if term, err = e.lock.nextTerm(ctx, e.now().UnixMilli()); err != nil {
+		if term, err = e.lock.nextTerm(ctx, e.leadership.least(e.now())); err != nil {
 			return err
 		}
 	}

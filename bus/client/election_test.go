@@ -187,6 +187,24 @@ func TestTermsGrow(t *testing.T) {
 	}
 }
 
+// A process that has heard another lead does so in a later term than that one, also where the bus has lost what it kept and the
+// clocks differ; a term that only a wrong clock can have made it does not go by.
+func TestTermIsAboveThoseHeard(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, tt := range map[string]struct{ heard, want int64 }{
+		"a clock that is ahead":     {now.UnixMilli() + 3000, now.UnixMilli() + 3001},
+		"one that is behind":        {now.UnixMilli() - 3000, now.UnixMilli()},
+		"one that is out of bounds": {now.Add(2 * bus.TermAhead).UnixMilli(), now.UnixMilli()},
+	} {
+		l := client.NewLeadership()
+		l.Heard(tt.heard)
+		if got := client.LeastTerm(l, now); got != tt.want {
+			t.Errorf("%s: the next term is %d, want %d", name, got, tt.want)
+		}
+	}
+}
+
 // Without JetStream nobody can be elected, and each leads by itself.
 func TestWithoutStoreEachLeads(t *testing.T) {
 	t.Parallel()

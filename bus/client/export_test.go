@@ -12,4 +12,5 @@ var (
 	DecodeEntry = decodeEntry
 	PlainServer = plainServer
 	LetterOf    = letterOf
+	LeastTerm   = (*Leadership).least
 )

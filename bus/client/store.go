@@ -19,6 +19,9 @@ var ErrNoStore = errors.New("this bus keeps no state: its NATS server has no Jet
 // ErrNotKept means that nothing was kept under a key.
 var ErrNotKept = errors.New("nothing is kept under this key")
 
+// ErrKept means that something is kept under a key already.
+var ErrKept = errors.New("something is kept under this key already")
+
 func stateConfig() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: bus.StateBucket, Description: "vmscaler: what groups were told, and where their decider stood",
@@ -147,5 +150,21 @@ func (c *Conn) Save(ctx context.Context, key string, v any) error {
 	end := c.calls.Begin(bus.APIBus, "save")
 	_, err = kv.Put(ctx, key, data)
 	end()
+	return storeError(err)
+}
+
+// SaveFirst is Save where nothing is kept under the key yet; the error is ErrKept where something is.
+func (c *Conn) SaveFirst(ctx context.Context, key string, v any) error {
+	kv, err := c.bucket(ctx, bus.StateBucket)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("state: %s: %w", key, err)
+	}
+	if _, err = kv.Create(ctx, key, data); errors.Is(lockError(err, ErrKept), ErrKept) {
+		return ErrKept
+	}
 	return storeError(err)
 }
