@@ -42,6 +42,7 @@ type Config struct {
 	// called in them; "" is what libvirt says.
 	RecordDir, URI string
 	SweepGrace     time.Duration // 0 means [orphan.DefaultGrace]
+	TermFile       string        // which has which decider was followed last; "" keeps that for as long as the process lasts
 	ConsoleDir     string        // the folder with what VMs printed while they booted; "" keeps nothing
 	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
@@ -65,9 +66,10 @@ type Actuator struct {
 	seen          map[string]vm.VM     // what the last snapshot shows, by UUID; nil before the first
 	damaged       map[string]string    // domains whose metadata of ours cannot be read, with why, as the last snapshot shows them
 	reportedNames map[string]bool      // taken names that were published
-	gone          []vm.VM              // that served and vanished, and whose remove hook does not know it yet
-	done          chan result          // of the present connection's workers
-	chosen        chan chosen          // has room for the one question that each group may have
+	term          termKeeper
+	gone          []vm.VM     // that served and vanished, and whose remove hook does not know it yet
+	done          chan result // of the present connection's workers
+	chosen        chan chosen // has room for the one question that each group may have
 	load          load
 	liveness      livenessByVM
 	checkups      checkups
@@ -179,6 +181,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		outbox: client.NewOutbox(conn, log), chosen: make(chan chosen, len(cfg.Groups)),
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
+	a.term = termKeeper{file: cfg.TermFile, log: a.log}
 	a.reloads, a.former = client.NewHandover(), map[string]*group{}
 	a.hooks, a.retries = vm.NewHooks(a.log), map[string]removalRetry{}
 	for _, spec := range cfg.Groups {
@@ -223,6 +226,7 @@ func (a *Actuator) subscribe(ctx context.Context) (inbox, error) {
 // and every second, until ctx ends. VMs are left as they are then. While libvirt cannot be reached it reports why
 // and tries again.
 func (a *Actuator) Run(ctx context.Context) (err error) {
+	a.term.load()
 	in, err := a.subscribe(ctx)
 	if err != nil {
 		return err

@@ -60,18 +60,22 @@ func (a *Actuator) catchUp(decisions <-chan bus.Decision) {
 // take keeps a decision if it is the newest, and reports whether there is something new to do. The error says why a decision for
 // one of our groups is of no use.
 func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
-	g := a.groups[d.Group]
-	switch {
-	case g == nil:
+	g, now := a.groups[d.Group], a.cfg.Now()
+	if g == nil {
 		return false, nil
-	case d.SpecHash != g.hash:
+	}
+	if err := a.term.refuse(d, now); err != nil {
+		return false, g.newest.Refuse(err, now)
+	}
+	if d.SpecHash != g.hash {
 		g.mismatch = true
 		return false, nil
 	}
 	before := g.newest.Decision
-	if err := g.newest.Take(d, a.cfg.Now()); err != nil {
+	if err := g.newest.Take(d, now); err != nil {
 		return false, err
 	}
+	a.term.took(d, now)
 	g.mismatch = false
 	if trace := d.Traceparent(); trace != "" {
 		g.trace, g.heard = trace, time.Now()

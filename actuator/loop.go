@@ -247,6 +247,7 @@ func (s *session) seen(ctx context.Context, l snapshot, decisions <-chan bus.Dec
 	}
 	s.cfg.Acts(bus.Acts{
 		HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Failures: s.failedLaunches(), Hooks: s.hooks.Pending(),
+		ClusterID: s.term.kept.ClusterID, Term: s.term.kept.Term,
 	})
 	s.damaged = l.inventory.Damaged
 	s.cfg.Report(s.problem())

@@ -1,6 +1,7 @@
 package actuator
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,7 +100,10 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 	if _, share := g.newest.Decision.Shares[id]; g.newest.Decision.HasSample && !share {
 		add(bus.ProblemNoSamples, "the decider has no samples of this host, %s (%s)", host, id)
 	}
-	if err := g.newest.Refused(now); err != nil {
+	var other *otherClusterError
+	if err := g.newest.Refused(now); errors.As(err, &other) {
+		add(bus.ProblemOtherCluster, "%v", err)
+	} else if err != nil {
 		add(bus.ProblemDecisionRefused, "%v", err)
 	} else if g.newest.Taken() && !g.newest.Holds(now) {
 		add(bus.ProblemDecisionExpired, "the last decision has run out: no decider is heard")

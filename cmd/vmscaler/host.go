@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -117,6 +118,9 @@ func (c *hostShowCmd) run(cmd *cobra.Command, name string) error {
 		return err
 	}
 	for _, h := range list.Rows {
+		if h.ClusterID != "" || h.Term != 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "cluster %s; acts by term %d\n", cmp.Or(h.ClusterID, "not named yet"), h.Term)
+		}
 		for _, group := range slices.Sorted(maps.Keys(h.Standings)) {
 			s := h.Standings[group]
 			fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s since %s: %s\n", group, s.State, s.Since.Local().Format(time.DateTime), s.Reason)

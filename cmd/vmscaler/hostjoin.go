@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/membership"
 )
@@ -64,6 +68,10 @@ func (c *hostJoinCmd) run(cmd *cobra.Command, url string) error {
 	m, err := membership.Join(cmd.Context(), stateDir(cfg), url, c.token, bus.HostID(id.ID))
 	if err != nil {
 		return err
+	}
+	// Which cluster it belonged to before does not matter any more.
+	if err := os.Remove(app.TermFile(stateDir(cfg))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "this host still keeps which bus it was of: %s\n", err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), asCalled("this host is %s on the bus at %s\n"+
 		"  with the groups of the other hosts in /etc/vmscaler/vmscaler.yaml, start it with: systemctl enable --now "+

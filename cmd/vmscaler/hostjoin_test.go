@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +49,10 @@ func TestHostJoins(t *testing.T) {
 		t.Fatalf("no command in %s", out)
 	}
 	join := append(strings.Fields(line), "--state-dir", other, "--uri", "test:///default")
+	term := filepath.Join(other, "term.json") // of the bus before this one
+	if err := errors.Join(os.MkdirAll(other, 0o700), os.WriteFile(term, []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	bustest.Eventually(t, "the host joins", func() bool { // the bus looks at its folder twice a second
 		out, err = command(t, join...)
 		return err == nil
@@ -54,6 +60,9 @@ func TestHostJoins(t *testing.T) {
 	if !strings.Contains(out, "this host is kvm2 on the bus at "+s.URL()) || !strings.Contains(out,
 		"systemctl enable --now vmscaler-agent") {
 		t.Errorf("got %s", out)
+	}
+	if _, err := os.Lstat(term); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it keeps which bus it was of: %v", err)
 	}
 	cfg, err := (&globals{}).loadConfig(os.Stderr)
 	if err != nil {

@@ -208,6 +208,9 @@ type hostStatus struct {
 	Standings map[string]bus.HostStanding `json:"standings,omitempty"`
 	Load      bus.Host                    `json:"load"`
 	Time      time.Time                   `json:"time"` // of its last sample
+	// ClusterID is the cluster that its actuator belongs to, and Term the highest by which it has acted, as its disk has them.
+	ClusterID string `json:"cluster_id,omitempty"`
+	Term      int64  `json:"term,omitempty"`
 	asOf      time.Time
 }
 
@@ -234,6 +237,7 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 			wideColumn("PROMISED", func(h hostStatus) string { return mibText(h.Load.MemoryPromisedMiB) }),
 			wideColumn("WHY", func(h hostStatus) string { return cmp.Or(h.why(), "-") }),
 			wideColumn("ID", func(h hostStatus) string { return string(h.ID) }),
+			wideColumn("CLUSTER", func(h hostStatus) string { return cmp.Or(h.ClusterID, "-") }),
 		},
 	}
 	row := func(id bus.HostID) *hostStatus {
@@ -257,6 +261,12 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 			if sample.Time.After(h.Time) {
 				h.Name, h.Load, h.Time = sample.Host, sample.HostLoad, sample.Time
 			}
+		}
+	}
+	for _, stage := range s.Stages {
+		i := slices.IndexFunc(list.Rows, func(h hostStatus) bool { return stage.Acts != nil && h.ID == stage.Acts.HostID })
+		if i >= 0 {
+			list.Rows[i].ClusterID, list.Rows[i].Term = stage.Acts.ClusterID, stage.Acts.Term
 		}
 	}
 	slices.SortFunc(list.Rows, func(a, b hostStatus) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })

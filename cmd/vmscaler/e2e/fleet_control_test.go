@@ -3,10 +3,13 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -54,12 +57,83 @@ func TestFleetStoppedLeader(t *testing.T) {
 	f.ends()
 }
 
+// TestFleetTermOutlivesTheActuator: both deciders are stopped, an actuator starts anew, and what the first of them has decided
+// comes once more, as if it were new. The actuator makes nothing of it, as its disk has the second one's term.
+func TestFleetTermOutlivesTheActuator(t *testing.T) {
+	f := newHostFleet(t, 2)
+	f.settled()
+	f.identify()
+	f.until(fleetStep, "the cluster has its name", func() error {
+		if f.decision.ClusterID == "" {
+			return errors.New("it has none")
+		}
+		return nil
+	})
+	old, first := f.decision, f.leader()
+	stop := func(h *fleetHost) (goOn func()) {
+		decider := h.procs["decider"].cmd.Process
+		if err := decider.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		goOn = func() { _ = decider.Signal(syscall.SIGCONT) }
+		t.Cleanup(goOn)
+		return goOn
+	}
+	f.fault(first.name + "'s decider, which leads, is stopped")
+	defer stop(first)()
+	f.until(fleetStep, "the other one has led for a while", func() error {
+		if f.decision.Term == old.Term || f.decision.Seq < 10 {
+			return fmt.Errorf("terms are %v", f.terms)
+		}
+		return nil
+	})
+	defer stop(f.leader())()
+	restarted := f.hosts[2]
+	restarted.procs["actuator"].kill()
+	before := f.uuids(f.hosts...)
+	f.fault("both are stopped, and " + restarted.name + "'s actuator starts anew")
+	restarted.startStage("actuator")
+	share := old.Shares[restarted.id]
+	share.VMs, share.Most, share.Numbers = fleetVMs, nil, []int{91, 92, 93, 94, 95, 96}
+	old.Direction, old.Shares = bus.Hold, maps.Clone(old.Shares)
+	old.Shares[restarted.id] = share
+	f.until(fleetStep, "what the first one decided is refused, time and again", func() error {
+		old.Seq++
+		old.Time, old.ExpiresAt = time.Now().UTC(), time.Now().Add(5*time.Second).UTC()
+		if err := f.conns[0].Publish(&old); err != nil {
+			return err
+		}
+		if now := f.uuids(f.hosts...); !slices.Equal(now, before) {
+			t.Fatalf("the VMs were %v, and are %v", before, now)
+		}
+		if text := restarted.procs["actuator"].text(); !strings.Contains(text, "is over: this host has acted by") {
+			return fmt.Errorf("its actuator says %s", text)
+		}
+		if time.Since(f.began) < longEnough {
+			return errors.New("not long enough")
+		}
+		return nil
+	})
+	for _, h := range f.deciders {
+		if err := h.procs["decider"].cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.ends()
+}
+
 // TestFleetStateLost: all servers end at once, and none of them has its JetStream folder any more when they start again. libvirt
 // knows what there is: no VM is made or lost, and a history is kept again.
 func TestFleetStateLost(t *testing.T) {
 	f := newHostFleet(t, 2)
 	f.settled()
-	before := f.uuids(f.hosts...)
+	f.until(fleetStep, "the cluster has its name", func() error {
+		if f.decision.ClusterID == "" {
+			return errors.New("it has none")
+		}
+		return nil
+	})
+	before, cluster := f.uuids(f.hosts...), f.decision.ClusterID
 	f.fault("all servers lose what they kept")
 	for _, h := range f.hosts {
 		h.procs["nats"].kill()
@@ -79,6 +153,12 @@ func TestFleetStateLost(t *testing.T) {
 		return nil
 	})
 	f.settled()
+	f.until(fleetStep, "it is the cluster that it was", func() error {
+		if f.decision.ClusterID != cluster {
+			return fmt.Errorf("it is %q, and was %q", f.decision.ClusterID, cluster)
+		}
+		return nil
+	})
 	f.ignored = before // what begins from now on is in the new history
 	vms, _ := f.hosts[0].vms()
 	f.until(fleetStep, "a history is kept again", func() error {

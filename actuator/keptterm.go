@@ -1,0 +1,206 @@
+package actuator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// keptTerm is what a host's disk has of the deciders that it has acted for. The zero value is that it has acted for none.
+type keptTerm struct {
+	V         int    `json:"v"`
+	ClusterID string `json:"cluster_id,omitempty"` // "": none had one
+	Term      int64  `json:"term"`                 // the highest by which it has acted
+}
+
+const (
+	keptTermVersion = 1
+	longestKeptTerm = 4 << 10 // bytes; far more than it has
+)
+
+// refusal is why a decision is not acted on by what the disk has; nil: it may be. A kept term in the future is no reason: it came
+// of a clock that was wrong, this host's, which has been set back since.
+func (k keptTerm) refusal(d bus.Decision, file string, now time.Time) error {
+	switch {
+	case d.ClusterID != "" && k.ClusterID != "" && d.ClusterID != k.ClusterID:
+		return &otherClusterError{theirs: d.ClusterID, ours: k.ClusterID, file: file}
+	case d.Term < k.Term && bus.Believable(k.Term, now):
+		return fmt.Errorf("its term %d is over: this host has acted by %d, of a decider that began to lead later; "+
+			"where that one's clock was wrong, %s, and it is followed", d.Term, k.Term, remedy(file))
+	}
+	return nil
+}
+
+// remedy is what has the host forget what it has kept.
+func remedy(file string) string {
+	if file == "" {
+		return "restart this actuator"
+	}
+	return "remove " + file + " here"
+}
+
+// after is what is kept once a decision was taken.
+func (k keptTerm) after(d bus.Decision, now time.Time) keptTerm {
+	k.V = keptTermVersion
+	if d.ClusterID != "" {
+		k.ClusterID = d.ClusterID
+	}
+	if bus.Believable(d.Term, now) && (d.Term > k.Term || !bus.Believable(k.Term, now)) {
+		k.Term = d.Term
+	}
+	return k
+}
+
+// otherClusterError is that a decision is of another cluster than the one that the host belongs to.
+type otherClusterError struct{ theirs, ours, file string }
+
+func (e *otherClusterError) Error() string {
+	return fmt.Sprintf("it is of cluster %s, and this host belongs to cluster %s; if it was moved, %s, and %s is "+
+		"followed, else connect it, or that decider, to its own bus", e.theirs, e.ours, remedy(e.file), e.theirs)
+}
+
+// termKeeper keeps it in a file, which a person may remove at any time to have the host follow whoever decides. Without a file it
+// lasts as long as the process. It is owned by one goroutine.
+type termKeeper struct {
+	file   string // "": none
+	kept   keptTerm
+	onDisk bool   // the file has it
+	said   string // what kept it from being written last
+	log    zerolog.Logger
+
+	written func() // is called when the new file is there, not yet in the old one's place; for tests
+}
+
+// load reads the file. One that is missing or cannot be used is said, and the host begins anew: what it hears first it takes, and
+// removes nothing on a first message's word.
+func (k *termKeeper) load() {
+	if k.file == "" {
+		return
+	}
+	kept, err := readKeptTerm(k.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k.log.Info().Str("file", k.file).Msg("no decider was followed on this host yet: whichever is heard first is")
+	case err != nil:
+		k.log.Warn().Err(err).Msg("which decider was followed on this host cannot be read: whichever is heard first is")
+	default:
+		k.kept, k.onDisk = kept, true
+	}
+}
+
+// refuse is why a decision is not acted on; nil: it may be.
+func (k *termKeeper) refuse(d bus.Decision, now time.Time) error {
+	err := k.kept.refusal(d, k.file, now)
+	if err == nil || !k.onDisk {
+		return err
+	}
+	if _, gone := os.Lstat(k.file); !errors.Is(gone, fs.ErrNotExist) {
+		return err
+	}
+	k.log.Warn().Str("cluster_id", k.kept.ClusterID).Int64("term", k.kept.Term).
+		Msgf("%s was removed: whichever decider is heard first is followed", k.file)
+	k.kept, k.onDisk = keptTerm{}, false
+	return nil
+}
+
+// took keeps what a decision that was taken has. It is on the disk before anything is done by that decision, unless it cannot be
+// written: that is said, tried again with the next decision, and stops nothing.
+func (k *termKeeper) took(d bus.Decision, now time.Time) {
+	next := k.kept.after(d, now)
+	if same := next == k.kept; same && (k.onDisk || k.file == "") {
+		return
+	}
+	k.kept = next
+	if k.file == "" {
+		return
+	}
+	err := k.save()
+	switch {
+	case err == nil:
+		k.onDisk, k.said = true, ""
+	case err.Error() != k.said:
+		k.said = err.Error()
+		k.log.Warn().Err(err).Msg("which decider is followed is not kept over a restart of this actuator")
+	}
+}
+
+// save leaves either the old file or the new one, whenever it is cut off.
+func (k *termKeeper) save() error {
+	data, err := json.Marshal(k.kept)
+	if err != nil {
+		return fmt.Errorf("keep the term: %w", err)
+	}
+	dir := filepath.Dir(k.file)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keep the term: %w", err)
+	}
+	temp := k.file + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("keep the term: %w", err)
+	}
+	_, err = f.Write(append(data, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		if k.written != nil {
+			k.written()
+		}
+		err = os.Rename(temp, k.file)
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		return fmt.Errorf("keep the term: %w", err)
+	}
+	return syncFolder(dir)
+}
+
+// syncFolder has a file's name outlive a power loss.
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("keep the term: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("keep the term: %w", err)
+	}
+	return nil
+}
+
+// readKeptTerm reads such a file, and refuses what this program did not write.
+func readKeptTerm(file string) (keptTerm, error) {
+	var k keptTerm
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return k, fmt.Errorf("read the term: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, longestKeptTerm))
+	if err == nil {
+		err = json.Unmarshal(data, &k)
+	}
+	switch {
+	case err != nil:
+	case k.V != keptTermVersion:
+		err = fmt.Errorf("version: found %d, want %d", k.V, keptTermVersion)
+	case k.Term < 0:
+		err = fmt.Errorf("term: found %d, want 0 or more", k.Term)
+	case k.ClusterID != "":
+		err = bus.CheckClusterID(k.ClusterID)
+	}
+	if err != nil {
+		return keptTerm{}, fmt.Errorf("read the term in %s: %w", file, err)
+	}
+	return k, nil
+}
