@@ -29,10 +29,7 @@ func (b *BootTimes) Add(obs Observation) {
 			if took <= 0 {
 				continue
 			}
-			if b.Mean == 0 {
-				b.Mean = took
-			}
-			b.Mean += (took - b.Mean) / 5
+			b.Mean = smoothed(b.Mean, took)
 			if vm.BootedAt.After(last) {
 				last = *vm.BootedAt
 			}

@@ -19,6 +19,7 @@ type checkpoint struct {
 	Numbers        Numbers      `json:"numbers,omitempty"`
 	Time           time.Time    `json:"time"`
 	BootTimes      BootTimes    `json:"boots"`
+	Handovers      Handovers    `json:"handovers,omitzero"`
 	Warmup         Warmup       `json:"warmup"`
 	Policy         PolicyStates `json:"policy,omitempty"`
 	Shadows        Shadows      `json:"shadows,omitempty"`
@@ -41,6 +42,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 		st.Numbers,
 		now.UTC(),
 		st.BootTimes,
+		st.Handovers,
 		st.Warmup,
 		st.Policy,
 		st.Shadows,
@@ -78,7 +80,8 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 		st.Limits, st.ScheduleSeenAt = kept.Limits, kept.ScheduleSeenAt
 	}
 	if age < learnedAge {
-		st.BootTimes, st.Warmup, st.Policy, st.Shadows = kept.BootTimes, kept.Warmup, kept.Policy, kept.Shadows
+		st.BootTimes, st.Handovers, st.Warmup = kept.BootTimes, kept.Handovers, kept.Warmup
+		st.Policy, st.Shadows = kept.Policy, kept.Shadows
 	}
 	if heard == nil || !heard.HasSample || !heard.Time.After(kept.Time) || now.Sub(heard.Time) >= checkpointAge {
 		return st

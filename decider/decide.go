@@ -26,6 +26,7 @@ type State struct {
 	Wake            Wake
 	LastData        time.Time // of the last evaluation that had all that it needs
 	BootTimes       BootTimes
+	Handovers       Handovers
 	Warmup          Warmup
 	// Policy is what a policy other than the threshold remembers; nil before its first reading. Decide changes it: the
 	// state that it was given is used up.
@@ -110,6 +111,7 @@ func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 	}
 	s.interpret()
 	s.state.BootTimes.Add(obs)
+	s.state.Handovers.Add(obs)
 	s.state.Warmup.See(s.spec, s.state.BootTimes, obs)
 	if s.state.LastData.IsZero() {
 		s.state.LastData = now

@@ -132,6 +132,7 @@ func (s situation) reading() policy.Reading {
 	c := s.counts
 	r := policy.Reading{
 		Now: s.now, Ready: c.ready + c.warming, Coming: c.launching + c.pending, Boot: s.state.BootTimes.Mean,
+		Handover: s.state.Handovers.expected(s.spec.WarmPool, s.state.BootTimes.Mean), Warm: s.atHand(),
 		Desired: s.state.Desired, Min: s.floor(), Max: s.spec.Max,
 		Rates: c.moved.mean(c.ready), LoadPercent: c.load.mean(c.ready), Metrics: map[string]expression.Number{},
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 	"github.com/vmscaler/vmscaler/dashboard"
@@ -37,6 +38,7 @@ type simulateCmd struct {
 	set            []string
 	each           bool
 	html           string
+	warm           string
 	output         printer.Output
 	points         time.Duration
 }
@@ -101,6 +103,9 @@ func (c *simulateCmd) flags(cmd *cobra.Command) {
 	f.StringSliceVar(&c.compare, "compare", []string{"threshold"}, "policies to compare with, or all")
 	f.DurationSliceVar(&c.boots, "boot", []time.Duration{30 * time.Second},
 		"time from a VM's creation to ready; several give the mean")
+	f.StringVar(&c.warm, "warm", "0", "the warm pool of threshold and predictive, as `warm_pool.size`; its VMs wait paused, and "+
+		"count as all others in what a run costs")
+	f.DurationVar(&c.plan.Params.Handover, "handover", c.plan.Params.Handover, "time until a VM of the warm pool serves")
 	f.IntVar(&c.plan.Seeds, "seeds", 1, "runs with different noise in the CPU readings")
 	f.IntVar(&c.plan.Params.Min, "min", c.plan.Params.Min, "VMs at least")
 	f.IntVar(&c.plan.Params.Max, "max", c.plan.Params.Max, "VMs at most")
@@ -133,6 +138,11 @@ func (c *simulateCmd) validate() error {
 	if err := c.setFields(); err != nil {
 		return err
 	}
+	size, err := bus.ParseWarmSize(c.warm)
+	if err != nil {
+		return usageError{fmt.Errorf("--warm: %w", err)}
+	}
+	c.plan.Params.Base.WarmPool.Size = size
 	w := c.plan.Params.World
 	shares := []float64{w.BootSpread, w.Failing, w.Missing, w.Uneven}
 	switch {
@@ -146,6 +156,8 @@ func (c *simulateCmd) validate() error {
 		return usageError{fmt.Errorf("--seeds: found %d, want 1 to 100", c.plan.Seeds)}
 	case len(c.boots) == 0 || slices.Min(c.boots) < time.Second || slices.Max(c.boots) > time.Hour:
 		return usageError{fmt.Errorf("--boot: found %v, want 1s to 1h", c.boots)}
+	case c.plan.Params.Handover < time.Second || c.plan.Params.Handover > time.Hour:
+		return usageError{fmt.Errorf("--handover: found %s, want 1s to 1h", c.plan.Params.Handover)}
 	case c.plan.Params.Min < 1 || c.plan.Params.Max < c.plan.Params.Min || c.plan.Params.Max > 1000:
 		return usageError{fmt.Errorf("--min and --max: found %d and %d, want 1 to 1000, min at most max",
 			c.plan.Params.Min, c.plan.Params.Max)}

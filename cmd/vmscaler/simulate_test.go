@@ -29,6 +29,9 @@ func TestSimulateValidates(t *testing.T) {
 		{"--set steps.adjustment=percent", nil, "which neither"},
 		{"--set metric_target=60", nil, "which neither"},
 		{"--set upper=60 --set limits.rate_in=1", []string{"predictive", "threshold"}, ""},
+		{"--warm 2 --handover 2s", []string{"predictive", "threshold"}, ""},
+		{"--warm few", nil, `--warm: found "few", want a whole number of VMs`},
+		{"--handover 0s", nil, "--handover: found 0s, want 1s to 1h"},
 		{"--history web --trace x", nil, "--history and --trace: want one of them"},
 	} {
 		c, cmd := newSimulateCmd(&globals{}), &cobra.Command{}

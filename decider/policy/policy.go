@@ -29,8 +29,12 @@ type Reading struct {
 	Ready       int                          // VMs that serve, whose CPU is in the mean
 	Coming      int                          // VMs on their way to ready
 	Boot        time.Duration                // how long that takes, as measured; 0 is not known yet
-	Desired     int                          // what was wanted last
-	Min, Max    int
+	// Handover is how long a VM of the warm pool takes to serve, as measured or else expected; 0: the group has no such pool.
+	// Warm is how many wait there that can be handed over now, beside those of Coming.
+	Handover time.Duration
+	Warm     int
+	Desired  int // what was wanted last
+	Min, Max int
 }
 
 // FullPercent is the use from which on a VM counts as full: its load is only known to be at least as much, and noise takes a full

@@ -355,10 +355,13 @@ func TestPredictiveWithAnything(t *testing.T) {
 		a, b := NewPredictive(tuning(setting)), NewPredictive(tuning(setting))
 		seed := rapid.Uint64().Draw(t, "seed")
 		random := rand.New(rand.NewPCG(seed, 1))
-		keeps := rapid.IntRange(50, 400).Draw(t, "keeps")
+		keeps, pool := rapid.IntRange(50, 400).Draw(t, "keeps"), rapid.Bool().Draw(t, "warm pool")
 		for i := range rapid.IntRange(1, 1200).Draw(t, "readings") {
 			r := read(time.Duration(i)*5*time.Second, 100*random.Float64(), random.IntN(30), random.IntN(5), random.IntN(30))
 			r.Boot, r.Full = time.Duration(random.IntN(3000))*time.Second, random.Float64()
+			if pool {
+				r.Handover, r.Warm = time.Duration(random.IntN(60))*time.Second, random.IntN(5) // 0: for a while there is none
+			}
 			if random.IntN(10) == 0 {
 				r.CPUPercent = nil
 			}
@@ -376,12 +379,20 @@ func TestPredictiveWithAnything(t *testing.T) {
 				b = kept
 			}
 		}
-		for _, e := range a.Experts {
+		for _, e := range slices.Concat(a.Experts, a.near().Experts) {
 			if e.Made.Len() > farthest || e.Errors.Ring.Len() > hour {
 				t.Fatalf("%d forecasts and %d errors", e.Made.Len(), e.Errors.Ring.Len())
 			}
 		}
 	})
+}
+
+// near is what is learned for handovers; nothing without a pool.
+func (p *Predictive) near() Span {
+	if p.Near == nil {
+		return Span{}
+	}
+	return *p.Near
 }
 
 func BenchmarkPredictive(b *testing.B) {

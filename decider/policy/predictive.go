@@ -76,16 +76,30 @@ func TuningOf(s bus.PolicySetting) (Tuning, error) {
 // Predictive forecasts the load to the time when a VM that is asked for now would be ready, with a margin learned from the
 // errors of its own past forecasts, and keeps VMs for as high a rise of the load as was usual lately.
 type Predictive struct {
-	Tuning  Tuning    `json:"tuning"`
-	Loads   Ring      `json:"loads"`   // VMs' worth of load, one value a reading
-	Slow    float64   `json:"slow"`    // the load's exponential mean over 60 s
+	Tuning Tuning    `json:"tuning"`
+	Loads  Ring      `json:"loads"` // VMs' worth of load, one value a reading
+	Slow   float64   `json:"slow"`  // the load's exponential mean over 60 s
+	Span             // of a boot
+	Near   *Span     `json:"near,omitempty"` // of a handover from the warm pool; nil without one
+	Wants  Ring      `json:"wants"`          // the recommendations of the last minute
+	Season Season    `json:"season"`
+	Seen   time.Time `json:"seen"` // the newest reading
+	Surge  Surge     `json:"surge"`
+	Uneven Uneven    `json:"uneven"`
+}
+
+// Span is what was learned of the load over the time that a VM takes to serve once it is asked for.
+type Span struct {
 	Experts []Expert  `json:"experts"` // by the order of forecasts
 	Rises   Quantiles `json:"rises"`   // of the load above its level, over the time that a VM should be kept for
-	Wants   Ring      `json:"wants"`   // the recommendations of the last minute
-	Season  Season    `json:"season"`
-	Seen    time.Time `json:"seen"` // the newest reading
-	Surge   Surge     `json:"surge"`
-	Uneven  Uneven    `json:"uneven"`
+}
+
+func newSpan() Span {
+	s := Span{Experts: make([]Expert, 5), Rises: Quantiles{Ring: Ring{Size: hour}}}
+	for i := range s.Experts {
+		s.Experts[i].Made.Size, s.Experts[i].Errors.Ring.Size = farthest, hour
+	}
+	return s
 }
 
 // Expert is one way to forecast, with what became of its forecasts.
@@ -97,14 +111,7 @@ type Expert struct {
 
 // NewPredictive is without any past.
 func NewPredictive(t Tuning) *Predictive {
-	p := &Predictive{
-		Tuning: t, Loads: Ring{Size: hour}, Rises: Quantiles{Ring: Ring{Size: hour}}, Wants: Ring{Size: 180},
-		Experts: make([]Expert, 5),
-	}
-	for i := range p.Experts {
-		p.Experts[i].Made.Size, p.Experts[i].Errors.Ring.Size = farthest, hour
-	}
-	return p
+	return &Predictive{Tuning: t, Loads: Ring{Size: hour}, Span: newSpan(), Wants: Ring{Size: 180}}
 }
 
 // Interval implements Policy.
@@ -115,28 +122,23 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 	if r.CPUPercent == nil || r.Ready == 0 {
 		return Recommendation{Desired: r.Desired, Reason: "no ready VM has a CPU reading"}
 	}
-	t := &p.Tuning
-	boot := max(r.Boot, leastAhead)
-	ahead := min(int(math.Ceil(float64(boot+PredictiveInterval)/float64(PredictiveInterval))), farthest)
 	load := round(r.load())
-
 	p.resume(r.Now)
-	p.learn(load, ahead, t)
-	margin, forecast := p.forecast(load, ahead, t)
+	p.see(load)
 	uneven := p.Uneven.see(r, p.Surge.Asks > AsksNothing)
-	want := int(math.Ceil(max(load, forecast+margin) * uneven / fullUse))
-	why := fmt.Sprintf(
-		"load %.1f VMs, %.1f expected in %.0f s with a margin of %.1f",
-		load,
-		forecast,
-		(boot + PredictiveInterval).Seconds(),
-		margin,
-	)
+	have := r.Ready + r.Coming
+	boot, near := p.outlooks(r, load, uneven)
+	want, why := boot.want, boot.why(load)
+	if near != nil {
+		if want = withPool(boot.want, near.want, have, r.Warm); want < boot.want {
+			why = near.why(load) + fmt.Sprintf(", and %d wait for what is expected later", r.Warm)
+		}
+	}
 	if uneven >= 1.05 {
 		why += fmt.Sprintf(", times %.1f as some VMs are full before the others", uneven)
 	}
 
-	if surge, says := p.Surge.want(r, t.Surge); surge > want {
+	if surge, says := p.Surge.want(r, p.Tuning.Surge); surge > want {
 		want, why = surge, says
 	}
 	if p.Surge.Ended { // what was asked for then is no measure of what there is to do
@@ -144,26 +146,91 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 	}
 	p.Wants.Push(float64(want))
 
-	have := r.Ready + r.Coming
 	if want >= have {
 		return Recommendation{Desired: want, Reason: why}
 	}
 	if p.Surge.Asks > AsksNothing {
 		return Recommendation{Desired: have, Reason: why}
 	}
-	hold := min(max(time.Duration(t.Hold*float64(boot)), t.HoldMin), t.HoldMax)
-	keep := want
+	keep, rise := p.keeps(boot, 0)
+	if near != nil {
+		keep, rise = p.keeps(boot, r.Warm)
+		if k, also := p.keeps(*near, 0); k > keep {
+			keep, rise = k, also
+		}
+	}
+	if rise != "" && keep > want {
+		why = rise
+	}
+	return Recommendation{Desired: min(have, max(want, keep)), Reason: why}
+}
+
+// withPool is how many VMs are wanted where so many of a warm pool wait, beside those that there are: what those serve for in
+// time may wait until the load comes nearer, and what is beyond them has to be launched a boot ahead.
+func withPool(boot, near, have, warm int) int {
+	if boot <= have+warm {
+		return near
+	}
+	return max(boot, near)
+}
+
+// outlook is what is expected at the end of a span.
+type outlook struct {
+	*Span
+	over             time.Duration // that VMs take, leastAhead at least
+	forecast, margin float64       // in VMs' worth of load
+	want             int
+}
+
+func (o outlook) why(load float64) string {
+	return fmt.Sprintf("load %.1f VMs, %.1f expected in %.0f s with a margin of %.1f", load, o.forecast,
+		(o.over + PredictiveInterval).Seconds(), o.margin)
+}
+
+// outlooks are those at the end of a boot, and of a handover from the warm pool; nil: there is none.
+func (p *Predictive) outlooks(r Reading, load, uneven float64) (boot outlook, near *outlook) {
+	boot = p.look(&p.Span, max(r.Boot, leastAhead), load, uneven)
+	if r.Handover == 0 {
+		p.Near = nil
+		return boot, nil
+	}
+	if p.Near == nil {
+		p.Near = new(newSpan())
+	}
+	return boot, new(p.look(p.Near, min(max(r.Handover, leastAhead), boot.over), load, uneven))
+}
+
+// look compares what was forecast for now with what came, and forecasts anew.
+func (p *Predictive) look(s *Span, over time.Duration, load, uneven float64) outlook {
+	ahead := readings(over)
+	p.learn(s, load, ahead)
+	o := outlook{Span: s, over: over}
+	o.margin, o.forecast = p.forecast(s, load, ahead)
+	o.want = int(math.Ceil(max(load, o.forecast+o.margin) * uneven / fullUse))
+	return o
+}
+
+// readings are how many of them a VM is asked for ahead.
+func readings(over time.Duration) int {
+	return min(int(math.Ceil(float64(over+PredictiveInterval)/float64(PredictiveInterval))), farthest)
+}
+
+// keeps is below how many VMs none is let go, beside so many that wait: those that were wanted while one that is missed now would
+// take to come back, and those that the load's usual rise asks for, of which rise says so where it is more.
+func (p *Predictive) keeps(o outlook, waiting int) (keep int, rise string) {
+	t := p.Tuning
+	hold := min(max(time.Duration(t.Hold*float64(o.over)), t.HoldMin), t.HoldMax)
 	for i := range min(p.Wants.Len(), int(hold/PredictiveInterval)) {
 		keep = max(keep, int(p.Wants.Back(i)))
 	}
 	if t.Gate > 0 {
 		level := p.mean(shortMean)
-		if gate := int(math.Ceil((level + p.Rises.At(t.Gate)) / fullUse)); gate > keep {
+		if gate := int(math.Ceil((level + o.Rises.At(t.Gate)) / fullUse)); gate > keep {
 			keep = gate
-			why = fmt.Sprintf("load %.1f VMs, which rose by up to %.1f lately", level, p.Rises.At(t.Gate))
+			rise = fmt.Sprintf("load %.1f VMs, which rose by up to %.1f lately", level, o.Rises.At(t.Gate))
 		}
 	}
-	return Recommendation{Desired: min(have, keep), Reason: why}
+	return keep - waiting, rise
 }
 
 // resume is for a reading that comes later than it should. After a minute the recent past says nothing of the present; what
@@ -177,20 +244,28 @@ func (p *Predictive) resume(now time.Time) {
 	p.Season.Skip(int(min(gap, seasonSize*time.Minute)/time.Minute), round(p.Slow))
 	p.Loads, p.Wants = Ring{Size: p.Loads.Size}, Ring{Size: p.Wants.Size}
 	p.Surge = Surge{}
-	for i := range p.Experts {
-		p.Experts[i].Made = Ring{Size: p.Experts[i].Made.Size}
+	for _, s := range []*Span{&p.Span, p.Near} {
+		for i := 0; s != nil && i < len(s.Experts); i++ {
+			s.Experts[i].Made = Ring{Size: s.Experts[i].Made.Size}
+		}
 	}
 }
 
-// learn compares what was forecast for now with what came.
-func (p *Predictive) learn(load float64, ahead int, t *Tuning) {
+// see takes a load.
+func (p *Predictive) see(load float64) {
 	p.Loads.Push(load)
 	if p.Loads.Len() == 1 {
 		p.Slow = load
 	}
 	p.Slow += (load - p.Slow) * float64(PredictiveInterval) / float64(time.Minute)
-	for i := range p.Experts {
-		e := &p.Experts[i]
+	p.Season.Add(load)
+}
+
+// learn compares what was forecast for now with what came.
+func (p *Predictive) learn(s *Span, load float64, ahead int) {
+	t := &p.Tuning
+	for i := range s.Experts {
+		e := &s.Experts[i]
 		if e.Made.Len() < ahead {
 			continue
 		}
@@ -206,22 +281,22 @@ func (p *Predictive) learn(load float64, ahead int, t *Tuning) {
 	}
 	// The rise that followed a moment D ago: the peak since, less the level then.
 	d := min(t.Horizons*ahead, farthest)
-	if p.Loads.Len() >= d+shortMean {
-		peak := 0.
-		for i := range d {
-			peak = max(peak, p.Loads.Back(i))
-		}
-		level := 0.
-		for i := range shortMean {
-			level += p.Loads.Back(d+i) / shortMean
-		}
-		p.Rises.Add(round(peak - level))
+	if p.Loads.Len() < d+shortMean {
+		return
 	}
-	p.Season.Add(load)
+	peak := 0.
+	for i := range d {
+		peak = max(peak, p.Loads.Back(i))
+	}
+	level := 0.
+	for i := range shortMean {
+		level += p.Loads.Back(d+i) / shortMean
+	}
+	s.Rises.Add(round(peak - level))
 }
 
 // forecast is that of the expert that did best lately, and its margin.
-func (p *Predictive) forecast(load float64, ahead int, t *Tuning) (margin, forecast float64) {
+func (p *Predictive) forecast(s *Span, load float64, ahead int) (margin, forecast float64) {
 	season, known := p.Season.Forecast(ahead, p.mean(12))
 	if !known {
 		season = none
@@ -229,19 +304,19 @@ func (p *Predictive) forecast(load float64, ahead int, t *Tuning) (margin, forec
 	all := [5]float64{p.mean(shortMean), p.Slow, max(0, p.trend(12, ahead, 1)), max(0, p.trend(36, ahead, .8)), season}
 	best := -1
 	for i, f := range all {
-		e := &p.Experts[i]
+		e := &s.Experts[i]
 		e.Made.Push(round(f))
 		if f == none || e.Errors.Ring.Len() < fewErrors {
 			continue
 		}
-		if best < 0 || e.Loss < p.Experts[best].Loss {
+		if best < 0 || e.Loss < s.Experts[best].Loss {
 			best = i
 		}
 	}
 	if best < 0 {
 		return startMargin * load, all[0]
 	}
-	return p.Experts[best].Errors.At(t.Quantile), all[best]
+	return s.Experts[best].Errors.At(p.Tuning.Quantile), all[best]
 }
 
 // mean is that of the newest n loads.

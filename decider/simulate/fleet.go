@@ -15,6 +15,7 @@ import (
 // Params are what is the same for all policies of a comparison. VMs have one vCPU.
 type Params struct {
 	Boot     time.Duration // from a VM's creation to ready
+	Handover time.Duration // from the decision to have a VM of the warm pool serve until it does; whole seconds, 1 s at least
 	Delete   time.Duration // until a VM that is removed costs nothing any more
 	Min, Max int           // Min is 1 at least: what wakes a group that has no VM is not in a trace
 	Noise    float64       // standard deviation of a VM's CPU reading of one second, in points
@@ -22,7 +23,7 @@ type Params struct {
 	Seed  uint64
 	Start time.Time  // when the trace begins, for schedules; zero is a Monday
 	Own   *bus.Group // of the policy "own"; nil is not known
-	Base  bus.Group  // of the group's own policies, but for which one it is
+	Base  bus.Group  // of the group's own policies, but for which one it is; its warm pool's VMs wait paused
 }
 
 // World is what is harder than the reference. Its zero value adds nothing.
@@ -35,7 +36,10 @@ type World struct {
 
 // Reference are the parameters that policies are compared in.
 func Reference() Params {
-	return Params{Boot: 30 * time.Second, Delete: 2 * time.Second, Min: 1, Max: 25, Noise: 5, Seed: 1, Base: bus.DefaultGroup()}
+	return Params{
+		Boot: 30 * time.Second, Handover: time.Second, Delete: 2 * time.Second, Min: 1, Max: 25, Noise: 5, Seed: 1,
+		Base: bus.DefaultGroup(),
+	}
 }
 
 // Controller decides for the simulated group.
@@ -61,11 +65,13 @@ func (p Params) at(second int) time.Time {
 type Fleet struct {
 	params  Params
 	vms     []vm  // by age, the oldest first
+	pool    []vm  // of the warm pool, by age
+	warm    int   // how many of these were decided last
 	deleted []int // seconds at which VMs that are removed are gone
 	second  int   // that comes next, or is served
 	desired int
 	boot    time.Duration // measured
-	made    int
+	count   int           // of VMs made so far
 	random  *rand.Rand
 	sum     float64 // of the ready VMs' readings since the last decision
 	n       int
@@ -85,15 +91,17 @@ type vm struct {
 func newFleet(w Params, vms int) *Fleet {
 	f := &Fleet{params: w, desired: vms, random: rand.New(rand.NewPCG(w.Seed, 7))}
 	for range vms {
-		f.create()
-		f.vms[len(f.vms)-1].ready = 0
+		v := f.made()
+		v.ready = 0
+		f.vms = append(f.vms, v)
 	}
 	f.step(0)
 	return f
 }
 
-func (f *Fleet) create() {
-	f.made++
+// made is another VM, which boots.
+func (f *Fleet) made() vm {
+	f.count++
 	now := f.params.at(f.second)
 	boot := f.params.Boot.Seconds()
 	fails, share := false, 1.
@@ -102,19 +110,20 @@ func (f *Fleet) create() {
 		share = max(.1, 1+w.Uneven*f.random.NormFloat64())
 		fails = f.random.Float64() < w.Failing
 	}
-	f.vms = append(f.vms, vm{
+	return vm{
 		fails: fails, share: share,
 		VM: bus.VM{
-			Name: fmt.Sprintf("sim-%d", f.made), UUID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", f.made), State: bus.StateRunning,
-			Phase: bus.PhaseLaunching, PhaseSince: now, Created: now, VCPUs: 1,
+			Name: fmt.Sprintf("sim-%d", f.count), UUID: fmt.Sprintf("%08d-0000-4000-8000-000000000000", f.count),
+			State: bus.StateRunning, Phase: bus.PhaseLaunching, PhaseSince: now, Created: now, VCPUs: 1,
 		},
 		ready: f.second + int(math.Round(boot)),
-	})
+	}
 }
 
 // step moves the fleet to a second, and returns how many VMs serve.
 func (f *Fleet) step(second int) (ready int) {
 	f.second = second
+	f.stepPool(second)
 	for i := len(f.vms) - 1; i >= 0; i-- {
 		if f.vms[i].fails && f.vms[i].ready <= second {
 			f.vms = slices.Delete(f.vms, i, i+1)
@@ -126,9 +135,11 @@ func (f *Fleet) step(second int) (ready int) {
 			continue
 		}
 		if v.Phase != bus.PhaseReady {
-			v.Phase, v.PhaseSince = bus.PhaseReady, f.params.at(second)
-			v.BootedAt = new(v.PhaseSince)
-			took := v.PhaseSince.Sub(v.Created)
+			v.Phase, v.PhaseSince, v.Handed = bus.PhaseReady, f.params.at(second), false
+			if v.BootedAt == nil { // else in the warm pool
+				v.BootedAt = new(v.PhaseSince)
+			}
+			took := v.BootedAt.Sub(v.Created)
 			if took > 0 {
 				f.boot = measured(f.boot, took)
 			}
@@ -181,11 +192,15 @@ func (f *Fleet) serve(demand float64) (lost, high float64) {
 	return lost, high
 }
 
-// scale makes the fleet have that many VMs. Those that are not ready go first, and then the newest.
+// scale makes the fleet have that many VMs, of its warm pool before others. Those that are not ready go first, and then the
+// newest.
 func (f *Fleet) scale(desired int) (changes int) {
 	f.desired = desired
 	for len(f.vms) < desired {
-		f.create()
+		if f.handOver() {
+			continue
+		}
+		f.vms = append(f.vms, f.made())
 		changes++
 	}
 	for len(f.vms) > desired {
@@ -226,7 +241,7 @@ func (f *Fleet) reading(now time.Time) policy.Reading {
 
 // observation is what the decider sees; it holds until the next one.
 func (f *Fleet) observation(now time.Time) decider.Observation {
-	f.seen, f.means = slices.Grow(f.seen[:0], len(f.vms)), slices.Grow(f.means[:0], len(f.vms))
+	f.seen, f.means = slices.Grow(f.seen[:0], len(f.vms)+len(f.pool)), slices.Grow(f.means[:0], len(f.vms))
 	for i := range f.vms {
 		v := &f.vms[i]
 		f.seen, f.means = append(f.seen, v.VM), append(f.means, v.sum/float64(v.n))
@@ -234,6 +249,9 @@ func (f *Fleet) observation(now time.Time) decider.Observation {
 			f.seen[i].CPUPercent = &f.means[i]
 		}
 		v.sum, v.n = 0, 0
+	}
+	for i := range f.pool {
+		f.seen = append(f.seen, f.pool[i].VM)
 	}
 	h := decider.HostObservation{Name: "sim", Time: now, VMs: f.seen}
 	return decider.Observation{Hosts: []decider.HostObservation{h}, Fresh: 1}
@@ -250,6 +268,10 @@ func (c *deciderController) Interval() time.Duration { return c.spec.Policy.Inte
 func (c *deciderController) Decide(f *Fleet, now time.Time) int {
 	var d bus.Decision
 	d, c.state = decider.Decide(c.spec, c.state, f.observation(now), now)
+	f.warm = 0
+	for _, share := range d.Shares {
+		f.warm += share.Warm
+	}
 	return d.Desired
 }
 
@@ -274,6 +296,10 @@ func ownController(w Params) *deciderController {
 	spec := *w.Own
 	spec.Name, spec.Min, spec.Max, spec.DryRun, spec.IdleToZero = "sim", w.Min, w.Max, false, 0
 	spec.Policy.Shadow = nil // they change nothing, and take their time
+	spec.WarmPool.Stopped = bus.WarmSize{}
+	if spec.WarmPool.State == bus.WarmStopped { // how much sooner these boot is not known
+		spec.WarmPool = bus.WarmPool{}
+	}
 	return &deciderController{spec: warm(spec)}
 }
 

@@ -31,19 +31,18 @@ func Run(ctx context.Context, t Trace, w Params, c Controller, keep int) (Metric
 		demand := t.At(second)
 		if keep > 0 {
 			cpu := 100 * math.Min(1, demand/math.Max(1, float64(ready)))
-			point := Point{second, demand, ready, len(f.vms) + len(f.deleted), cpu}
+			point := Point{second, demand, ready, f.owned(), cpu}
 			if second%keep == 0 {
 				points = append(points, point)
 			} else if last := &points[len(points)-1]; demand > last.Demand {
 				*last = point
 			}
 		}
-		owned := len(f.vms) + len(f.deleted)
 		lost, high := f.serve(demand)
-		m.add(second, load{demand, lost, high}, ready, owned)
+		m.add(second, load{demand, lost, high}, ready, f.owned())
 		f.second = second + 1 // what is decided now begins when this second is over
 		if f.second%interval == 0 {
-			m.changes += f.scale(c.Decide(f, w.at(f.second)))
+			m.changes += f.scale(c.Decide(f, w.at(f.second))) + f.fill()
 		}
 	}
 	return m.metrics(), points, nil

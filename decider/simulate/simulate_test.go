@@ -78,6 +78,40 @@ func (f fixed) Decide(fleet *Fleet, _ time.Time) int {
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
 
+// A jump is met at once by as many VMs as wait, the others boot; and those that waited are made again, one at a time, once it is.
+func TestRunWithAWarmPool(t *testing.T) {
+	tr := Trace{Name: "jump", Step: 10 * time.Second}
+	for i := range 61 {
+		tr.Demand = append(tr.Demand, map[bool]float64{true: .7, false: 2.9}[i < 30])
+	}
+	w := Reference()
+	w.Noise, w.Boot = 0, 60*time.Second
+	w.Base.WarmPool.Size = bus.WarmSize{VMs: 2}
+	ready := func(w Params) map[int]Point {
+		_, points, err := Run(t.Context(), tr, w, defaultController(w, bus.PolicyPredictive, bus.SettingBalanced), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := map[int]Point{}
+		for _, p := range points {
+			at[p.Second] = p
+		}
+		return at
+	}
+	with := ready(w)
+	w.Base.WarmPool = bus.WarmPool{}
+	without := ready(w)
+	if a, b := with[290], without[290]; a.Ready != 1 || b.Ready != 1 || a.Owned != 3 || b.Owned != 1 {
+		t.Errorf("before the jump there are %+v, and %+v without a pool", a, b)
+	}
+	if a, b := with[310], without[310]; a.Ready < 3 || b.Ready != 1 {
+		t.Errorf("10 s after the jump %d are ready, and %d without a pool", a.Ready, b.Ready)
+	}
+	if end := with[599]; end.Owned != end.Ready+2 {
+		t.Errorf("in the end %d are ready of %d, want two that wait", end.Ready, end.Owned)
+	}
+}
+
 // Ten minutes that need 2 VMs and then ten that need 4, by hand.
 func TestMetrics(t *testing.T) {
 	tr := Trace{Name: "step", Step: 10 * time.Second}

@@ -1,0 +1,99 @@
+package decider
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// resumesWithin is how long a paused VM is taken to need until one was measured.
+const resumesWithin = time.Second
+
+// Handovers measures how long VMs of a group's warm pool take until they serve, their launch hook included.
+type Handovers struct {
+	// Exponential means, a new one counts for a fifth; 0 is not known yet.
+	Paused  time.Duration      `json:"paused_ns,omitempty"`
+	Stopped time.Duration      `json:"stopped_ns,omitempty"` // of those that waited shut down
+	waiting map[string]waiting // by UUID
+}
+
+// waiting is a VM that was not seen to serve yet.
+type waiting struct {
+	since time.Time // when it was handed over, or was last seen to wait
+	off   bool      // it waited shut down
+}
+
+// Add takes what an evaluation looks at. One that was handed over between two samples counts from the first of them. Only times
+// of the host's own clock are compared.
+func (h *Handovers) Add(obs Observation) {
+	var next map[string]waiting
+	note := func(uuid string, w waiting) {
+		if next == nil {
+			next = map[string]waiting{}
+		}
+		next[uuid] = w
+	}
+	for _, host := range obs.Hosts {
+		for i := range host.VMs {
+			vm := &host.VMs[i]
+			was, known := h.waiting[vm.UUID]
+			switch {
+			case vm.Phase == bus.PhaseWarm && host.Trouble != Silent:
+				note(vm.UUID, waiting{host.Time, vm.State.Off()})
+			case known && host.Trouble == Silent:
+				note(vm.UUID, was)
+			case known && handed(vm):
+				note(vm.UUID, waiting{vm.PhaseSince, was.off})
+			case known && vm.Phase.Serves():
+				h.took(vm.PhaseSince.Sub(was.since), was.off)
+			}
+		}
+	}
+	h.waiting = next // the state before this one has the other
+}
+
+func (h *Handovers) took(d time.Duration, off bool) {
+	mean := &h.Paused
+	if off {
+		mean = &h.Stopped
+	}
+	if d > 0 { // else a clock was set back
+		*mean = smoothed(*mean, d)
+	}
+}
+
+// smoothed is a mean with one more: a new one counts for a fifth; 0 is none yet.
+func smoothed(mean, took time.Duration) time.Duration {
+	if mean == 0 {
+		return took
+	}
+	return mean + (took-mean)/5
+}
+
+// expected is how long the next handover from a group's pool takes, of which boot is how long its VMs boot; 0: it has none, or
+// nothing is known.
+func (h *Handovers) expected(pool bus.WarmPool, boot time.Duration) time.Duration {
+	switch {
+	case !pool.On():
+		return 0
+	case pool.State == bus.WarmStopped:
+		return cmp.Or(h.Stopped, boot)
+	}
+	return cmp.Or(h.Paused, resumesWithin)
+}
+
+// atHand counts the VMs that wait in the warm pool and may be handed over now, of a pool of two kinds those that are paused: of
+// them that is known which will be first, and that they do not boot.
+func (s situation) atHand() (n int) {
+	pool := s.spec.WarmPool
+	for _, h := range s.obs.Hosts {
+		waiting := 0
+		for i := range h.VMs {
+			vm := &h.VMs[i]
+			waiting += one(inPool(vm) && vm.Phase == bus.PhaseWarm && !(pool.TwoKinds() && vm.State.Off()))
+		}
+		n += min(waiting, h.handsOver(pool))
+	}
+	return max(0, n-s.counts.pending) // which take theirs
+}
