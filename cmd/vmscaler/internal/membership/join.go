@@ -22,8 +22,18 @@ import (
 	"github.com/vmscaler/vmscaler/bus/server"
 )
 
-// answerWithin is how long the bus may take to answer, connecting included.
-const answerWithin = 10 * time.Second
+const (
+	answerWithin = 10 * time.Second // that the bus may take to answer, connecting included
+	knownWithin  = 5 * time.Second  // that a member of it may take to learn of a token that was made at another one
+	askAgain     = 300 * time.Millisecond
+)
+
+var (
+	// errUnknownToken means that the bus does not let its holder in.
+	errUnknownToken = errors.New("the bus does not know this token")
+	// errElsewhere means that the client, refused by the member that it was to ask, has tried another one.
+	errElsewhere = errors.New("another member of the bus's cluster")
+)
 
 // Fingerprint is that of a certificate (PEM, the first of several), as tokens have it.
 func Fingerprint(certificates []byte) ([]byte, error) {
@@ -61,7 +71,7 @@ func Join(ctx context.Context, stateDir, at, token string, id bus.HostID) (Membe
 		return m, err
 	}
 	a := asking{url: at, host: host, secret: secret}
-	answer, err := a.ask(ctx, bus.Join{V: bus.Version, HostID: id, Key: public})
+	answer, err := a.askUntilKnown(ctx, bus.Join{V: bus.Version, HostID: id, Key: public})
 	if err != nil {
 		files.undo()
 		return m, err
@@ -111,13 +121,33 @@ type asking struct {
 	url, host string
 	secret    server.Secret
 	others    []string // the other members of the bus's cluster
-	shown     error    // what is wrong with the certificate that the bus shows
+	met       bool     // the bus has shown the certificate of the token
+	shown     error    // what is wrong with the one that it shows
+}
+
+// askUntilKnown gives the bus a moment to learn of the token.
+func (a *asking) askUntilKnown(ctx context.Context, j bus.Join) (bus.Joined, error) {
+	late := time.After(knownWithin)
+	for {
+		joined, err := a.ask(ctx, j)
+		if !errors.Is(err, errUnknownToken) {
+			return joined, err
+		}
+		select {
+		case <-ctx.Done():
+			return joined, err
+		case <-late:
+			return joined, err
+		case <-time.After(askAgain):
+		}
+	}
 }
 
 // ask sends the request to join, and returns the answer where it is yes.
 func (a *asking) ask(ctx context.Context, j bus.Join) (joined bus.Joined, err error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	a.met = false
 	key, err := nkeys.FromSeed(a.secret.Seed)
 	if err != nil {
 		return joined, fmt.Errorf("--token: %w", err)
@@ -165,6 +195,9 @@ func (a *asking) ask(ctx context.Context, j bus.Join) (joined bus.Joined, err er
 // verify is whether the bus shows the certificate of the token, and is called by a name that it is for.
 func (a *asking) verify(state tls.ConnectionState) error {
 	leaf := state.PeerCertificates[0] // there is one, or the handshake has failed
+	if a.met {
+		return errElsewhere
+	}
 	if sum := sha256.Sum256(leaf.Raw); !bytes.Equal(sum[:], a.secret.Fingerprint) {
 		a.shown = fmt.Errorf("what answers at %s shows another certificate (SHA-256 %x) than the token's bus has (%x): it is "+
 			"another one, "+
@@ -175,6 +208,7 @@ func (a *asking) verify(state tls.ConnectionState) error {
 		a.shown = fmt.Errorf("the certificate of the bus is not for the name in the URL %s: %w", a.url, err)
 		return a.shown
 	}
+	a.met = true
 	return nil
 }
 
@@ -183,17 +217,16 @@ func (a *asking) unreached(err error) error {
 	switch {
 	case a.shown != nil:
 		return a.shown
-	case errors.Is(err, nats.ErrAuthorization) && time.Now().After(a.secret.Expires):
-		return fmt.Errorf("the token has expired, at %s: get another one with `vmscaler host add NAME` on the bus's machine",
-			a.secret.Expires.Local().Format(time.DateTime))
-	case errors.Is(err, nats.ErrAuthorization):
-		return fmt.Errorf("the bus at %s does not know this token: another one for the same name has taken its place, or it "+
-			"is of another bus; "+
-			"get one with `vmscaler host add NAME` on the bus's machine", a.url)
 	case errors.Is(err, nats.ErrNoServers):
 		return fmt.Errorf("no bus answers at %s", a.url)
+	case !errors.Is(err, nats.ErrAuthorization) && !errors.Is(err, errElsewhere):
+		return fmt.Errorf("no bus answers at %s: %w", a.url, err)
+	case time.Now().After(a.secret.Expires):
+		return fmt.Errorf("the token has expired, at %s: get another one with `vmscaler host add NAME` on the bus's machine",
+			a.secret.Expires.Local().Format(time.DateTime))
 	}
-	return fmt.Errorf("no bus answers at %s: %w", a.url, err)
+	return fmt.Errorf("the bus at %s refuses this host: %w, as another one for the same name has taken its place, or it is of "+
+		"another bus; get one with `vmscaler host add NAME` on the bus's machine", a.url, errUnknownToken)
 }
 
 // remedy is what a person can do about a refusal.
