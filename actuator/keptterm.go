@@ -7,13 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // keptTerm is what a host's disk has of the deciders that it has acted for. The zero value is that it has acted for none.
@@ -77,8 +77,6 @@ type termKeeper struct {
 	onDisk bool   // the file has it
 	said   string // what kept it from being written last
 	log    zerolog.Logger
-
-	written func() // is called when the new file is there, not yet in the old one's place; for tests
 }
 
 // load reads the file. One that is missing or cannot be used is said, and the host begins anew: what it hears first it takes, and
@@ -134,45 +132,12 @@ func (k *termKeeper) took(d bus.Decision, now time.Time) {
 	}
 }
 
-// save leaves either the old file or the new one, whenever it is cut off.
 func (k *termKeeper) save() error {
 	data, err := json.Marshal(k.kept)
-	if err != nil {
-		return fmt.Errorf("keep the term: %w", err)
-	}
-	dir := filepath.Dir(k.file)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("keep the term: %w", err)
-	}
-	temp := k.file + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return fmt.Errorf("keep the term: %w", err)
-	}
-	_, err = f.Write(append(data, '\n'))
 	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		if k.written != nil {
-			k.written()
-		}
-		err = os.Rename(temp, k.file)
+		err = ownfile.Replace(k.file, append(data, '\n'))
 	}
 	if err != nil {
-		_ = os.Remove(temp)
-		return fmt.Errorf("keep the term: %w", err)
-	}
-	return syncFolder(dir)
-}
-
-// syncFolder has a file's name outlive a power loss.
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("keep the term: %w", err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("keep the term: %w", err)
 	}
 	return nil

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 func TestKeptTerm(t *testing.T) {
@@ -161,7 +160,7 @@ func TestTermFileBroken(t *testing.T) {
 func TestTermFileCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	victim, file := filepath.Join(dir, "victim"), filepath.Join(dir, "term.json")
-	if err := os.Symlink(victim, file+".new"); err != nil {
+	if err := os.Symlink(victim, ownfile.Unfinished(file)); err != nil {
 		t.Fatal(err)
 	}
 	a := termActuator(t, file)
@@ -173,42 +172,5 @@ func TestTermFileCannotBeWritten(t *testing.T) {
 	}
 	if _, err := a.take(termDecision("a", 4, 2)); err == nil {
 		t.Error("while the process lasts the term is not kept")
-	}
-}
-
-// TestTermFileCutOff: an actuator that ends between the new file and its place has what it had, and the next one goes on from it.
-func TestTermFileCutOff(t *testing.T) {
-	const inside = "VMSCALER_TEST_TERM_FILE"
-	if file := os.Getenv(inside); file != "" {
-		a := termActuator(t, file)
-		a.term.written = func() {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-		_, _ = a.take(termDecision("a", 7, 1))
-		t.Fatal("it was not ended")
-	}
-	file := filepath.Join(t.TempDir(), "term.json")
-	if _, err := termActuator(t, file).take(termDecision("a", 5, 1)); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestTermFileCutOff$")
-	cmd.Env = append(os.Environ(), inside+"="+file)
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("it ended with %v:\n%s", err, out)
-	}
-	if _, err := os.Stat(file + ".new"); err != nil {
-		t.Fatalf("it was ended elsewhere: %s", err)
-	}
-	if kept, err := readKeptTerm(file); err != nil || kept != (keptTerm{1, "a", 5}) {
-		t.Errorf("kept is %+v, %v; want the old term", kept, err)
-	}
-	if _, err := termActuator(t, file).take(termDecision("a", 6, 1)); err != nil {
-		t.Errorf("the next one: %s", err)
-	}
-	if kept, err := readKeptTerm(file); err != nil || kept != (keptTerm{1, "a", 6}) {
-		t.Errorf("after the next one kept is %+v, %v", kept, err)
 	}
 }

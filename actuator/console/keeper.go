@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // mostKept is how many boots are kept, each with at most 64 KiB of text and 2 MiB of a picture.
@@ -22,7 +24,6 @@ const mostKept = 50
 const (
 	textSuffix    = ".log"
 	pictureSuffix = ".png"
-	unfinished    = ".new-" // how a file's name begins while it is written
 )
 
 // Keeper keeps what VMs printed while they booted, in files of a folder that only its owner may enter: the newest boots.
@@ -52,33 +53,14 @@ func (k *Keeper) Keep(vm, uuid, text string, picture []byte) {
 func (k *Keeper) keep(vm, uuid, text string, picture []byte) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := os.MkdirAll(k.dir, 0o700); err != nil {
-		return err
-	}
 	base := filepath.Join(k.dir, vm+"."+uuid)
-	err := writeFile(base+textSuffix, []byte(text))
+	err := ownfile.Replace(base+textSuffix, []byte(text))
 	if len(picture) > 0 {
-		err = errors.Join(err, writeFile(base+pictureSuffix, picture))
+		err = errors.Join(err, ownfile.Replace(base+pictureSuffix, picture))
 	} else {
 		_ = os.Remove(base + pictureSuffix) // of an earlier boot, as before new disks
 	}
 	return errors.Join(err, k.prune())
-}
-
-// writeFile puts a file in the place of another at once.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), unfinished)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
 
 // Last is what is kept of the last boot of a VM of that name; false where nothing is.
@@ -138,7 +120,7 @@ func (k *Keeper) prune() error {
 	if err != nil {
 		return err
 	}
-	if left, err := filepath.Glob(filepath.Join(k.dir, unfinished+"*")); err == nil {
+	if left, err := filepath.Glob(ownfile.Unfinished(filepath.Join(k.dir, "*"))); err == nil {
 		for _, path := range left {
 			_ = os.Remove(path)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus/bustest"
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // What is kept of a VM's boots is found by its name, the last one, and no more is kept than may be.
@@ -46,7 +47,7 @@ func TestKeeper(t *testing.T) {
 	if _, found, _ := k.Last("web-10"); found {
 		t.Error("another VM's is found")
 	}
-	if err := os.WriteFile(filepath.Join(dir, unfinished+"1"), nil, 0o600); err != nil {
+	if err := os.WriteFile(ownfile.Unfinished(filepath.Join(dir, "web-1.a.log")), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for i := range mostKept {

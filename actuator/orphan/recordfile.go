@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // longestRecord is far more than any has.
@@ -70,32 +71,15 @@ func (r VolumeRecord) othersAreNamed() bool {
 
 func (b *Records) write(r VolumeRecord) error { return b.save(r.UUID+".json", r) }
 
-// save leaves either the old file or the new one, whenever it is cut off.
 func (b *Records) save(name string, content any) error {
 	data, err := json.Marshal(content)
 	if err != nil {
 		return fmt.Errorf("encode a record: %w", err)
 	}
-	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
-		return err
-	}
-	temp := b.unfinished(name)
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
+	if err := ownfile.Replace(filepath.Join(b.Dir, name), append(data, '\n')); err != nil {
 		return unnamed("write a record", err)
 	}
-	_, err = f.Write(append(data, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, filepath.Join(b.Dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(temp)
-		return unnamed("write a record", err)
-	}
-	return syncDir(b.Dir)
+	return nil
 }
 
 // unnamed leaves the file's name out of an error, as it differs from VM to VM, and each reason is said once.
@@ -105,12 +89,4 @@ func unnamed(what string, err error) error {
 		return fmt.Errorf("%s in %s: %w", what, filepath.Dir(path.Path), path.Err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

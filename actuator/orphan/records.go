@@ -17,6 +17,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // VolumeRecord is what an actuator keeps of a VM beside libvirt, until nothing of it is left and its end was said. It is
@@ -262,10 +263,10 @@ func (b *Records) Drop(uuid string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, path := range []string{b.file(uuid), b.unfinished(uuid + ".json")} {
+	for _, path := range []string{b.file(uuid), ownfile.Unfinished(b.file(uuid))} {
 		err := os.Remove(path)
 		if err == nil {
-			err = syncDir(b.Dir)
+			err = ownfile.SyncFolder(b.Dir)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			b.warn(unnamed("drop a record", err))
@@ -313,9 +314,6 @@ func (b *Records) Read() []VolumeRecord {
 }
 
 func (b *Records) file(uuid string) string { return filepath.Join(b.Dir, uuid+".json") }
-
-// unfinished is where a file is written before it gets its name.
-func (b *Records) unfinished(name string) string { return filepath.Join(b.Dir, "."+name+".new") }
 
 // Report is warn for those who sweep.
 func (b *Records) Report(err error) {

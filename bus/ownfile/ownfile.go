@@ -1,5 +1,5 @@
 // Package ownfile opens files in places that no other user can change: what is read there is what this user, or root,
-// has put there. It follows no link, waits for no FIFO, and knows nothing of what the files mean.
+// has put there. It follows no link, waits for no FIFO, and knows nothing of what the files mean. What it writes is whole.
 package ownfile
 
 import (

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // CredentialsFile is where a bus with this state folder keeps a role's credentials: an nkey seed, which
@@ -111,12 +112,7 @@ func writeCredentials(path string) (nkeys.KeyPair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	// A folder that only its owner may enter, and a name that nobody else uses: the state folder is locked.
-	temp := path + ".new"
-	if err := os.WriteFile(temp, append(seed, '\n'), 0o600); err != nil {
-		return nil, err //nolint:wrapcheck // names the file
-	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := ownfile.Replace(path, append(seed, '\n')); err != nil {
 		return nil, err //nolint:wrapcheck // names the file
 	}
 	return key, nil

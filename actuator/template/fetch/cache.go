@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vmscaler/vmscaler/bus/ownfile"
 )
 
 // entry is the set of files that the cache has for one URL.
@@ -126,11 +128,7 @@ func (o origin) write(path string) error {
 	if err != nil {
 		return err
 	}
-	temp := path + ".new"
-	if err := os.WriteFile(temp, text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
+	return ownfile.Replace(path, text)
 }
 
 // drop deletes files; those that do not exist are no error.
