@@ -29,7 +29,8 @@ func stateConfig() jetstream.KeyValueConfig {
 	}
 }
 
-// In memory, so that a bus that was restarted does not wait for a lock whose holder ended with it.
+// In memory, so that a bus that was restarted does not wait for a lock whose holder ended with it; a cluster keeps it in files,
+// see replicated.
 func lockConfig(ttl time.Duration) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
 		Bucket: bus.LockBucket, Description: "vmscaler: which decider leads", TTL: ttl, MaxBytes: 1 << 20,
@@ -60,8 +61,7 @@ func (c *Conn) ensureBuckets(ctx context.Context, buckets ...jetstream.KeyValueC
 		_, err := js.KeyValue(ctx, cfg.Bucket)
 		if errors.Is(err, jetstream.ErrBucketNotFound) {
 			err = c.makeReplicated(func(replicas int) error {
-				cfg.Replicas = replicas
-				_, err := js.CreateKeyValue(ctx, cfg)
+				_, err := js.CreateKeyValue(ctx, replicated(cfg, replicas))
 				return err
 			})
 		}
@@ -70,6 +70,17 @@ func (c *Conn) ensureBuckets(ctx context.Context, buckets ...jetstream.KeyValueC
 		}
 	}
 	return nil
+}
+
+// replicated is what is kept on so many servers. A server that kept it in memory, and was restarted, has a vote again only once
+// another one has told it what it had: until then it is of no use for a majority, and after an end of all three, two would wait
+// for the third for ever.
+func replicated(cfg jetstream.KeyValueConfig, replicas int) jetstream.KeyValueConfig {
+	cfg.Replicas = replicas
+	if replicas > 1 {
+		cfg.Storage = jetstream.FileStorage
+	}
+	return cfg
 }
 
 // clusterReplicas is how many servers of a cluster keep the same: it outlives the loss of one of them.

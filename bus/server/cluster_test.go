@@ -159,6 +159,21 @@ func TestClusterOutlivesEachMember(t *testing.T) {
 	}
 }
 
+// After an end of all three, two are enough: each knows what it has kept, and has a vote.
+func TestClusterBeginsAgainWithTwo(t *testing.T) {
+	t.Parallel()
+	members := newCluster(t, certificates{})
+	_, term := leader(t, members, 0)
+	eventually(t, "all members are there", func() bool { return current(t, members) })
+	for _, m := range members {
+		m.kill()
+	}
+	for _, m := range members[1:] {
+		m.start(t)
+	}
+	leader(t, members, term)
+}
+
 // A host that joins one member may be on the bus of each, and on none once its right is taken away on any.
 func TestClusterLetsTheSameIn(t *testing.T) {
 	t.Parallel()
