@@ -69,6 +69,15 @@ func fleetFaults() map[string]func(*hostFleet, *fleetHost) {
 			f.decidedFor(20 * time.Second)
 			_ = h.procs["nats"].cmd.Process.Signal(syscall.SIGCONT)
 		},
+		// Two at once, of which each alone leaves two servers: the one that was killed has not caught up with the others yet.
+		"kill-nats-and-one-way": func(f *hostFleet, h *fleetHost) {
+			killed := f.others(h)[0]
+			killed.procs["nats"].kill()
+			killed.startNATS()
+			h.deaf(true)
+			f.replaced(h)
+			h.deaf(false)
+		},
 		"destroy": func(f *hostFleet, h *fleetHost) {
 			if vms, _ := h.vms(); len(vms) > 0 {
 				if err := h.w.domain(vms[0].Name).Destroy(); err != nil {
@@ -84,6 +93,18 @@ func (f *hostFleet) decidedFor(span time.Duration) {
 	f.t.Helper()
 	since := time.Since(f.began)
 	f.decided(since+span, fmt.Sprintf("decisions were made for %s", span), func() error { return nil })
+}
+
+// TestFleetKilledServerThenOneWay: nothing reaches the host that leads all any more, right after another host's server was killed
+// and has come back. Two servers of three are there, and go on.
+func TestFleetKilledServerThenOneWay(t *testing.T) {
+	f := newHostFleet(t, 3)
+	f.settled()
+	lone := f.leader()
+	f.leadStreams(lone)
+	f.fault("a server is killed, and nothing reaches " + lone.name + ", which leads")
+	fleetFaults()["kill-nats-and-one-way"](f, lone)
+	f.ends()
 }
 
 // TestChaosFleet breaks the hosts at random for CHAOS_MINUTES; CHAOS_SEED repeats an order.
@@ -102,7 +123,8 @@ func TestChaosFleet(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, seed))
 	f := newHostFleet(t, 3)
 	f.settled()
-	faults := fleetFaults()
+	faults, took := fleetFaults(), recoveries{}
+	defer func() { t.Logf("CHAOS_SEED=%d, %s", seed, took) }()
 	var order []string
 	for begun := time.Now(); time.Since(begun) < time.Duration(minutes)*time.Minute; {
 		if len(order) == 0 {
@@ -114,6 +136,7 @@ func TestChaosFleet(t *testing.T) {
 		f.fault(name + " on " + h.name)
 		faults[name](f, h)
 		f.settled()
+		took[name] = append(took[name], f.evidence.waited)
 	}
 	f.ends()
 }

@@ -49,6 +49,7 @@ type fleetWatch struct {
 	seen     map[string]*fleetSeen // VMs, by their UUIDs
 	ignored  []string              // VMs that the history need not have
 	most     int                   // VMs on hosts that count
+	evidence evidence
 }
 
 // standingChange is a change of where a host stands, as decisions tell it.
@@ -70,7 +71,7 @@ func (f *hostFleet) watchAll() *fleetWatch {
 	f.t.Helper()
 	w := &fleetWatch{
 		f: f, decisions: make(chan bus.Decision, 256), samples: make(chan bus.Sample, 256),
-		ids: map[string]bus.HostID{}, seen: map[string]*fleetSeen{}, began: time.Now(),
+		ids: map[string]bus.HostID{}, seen: map[string]*fleetSeen{}, began: time.Now(), evidence: newEvidence(),
 	}
 	for _, h := range f.hosts {
 		conn, err := client.Dial(h.remote(), "e2e", zerolog.Nop())
@@ -102,6 +103,7 @@ func (w *fleetWatch) until(limit time.Duration, what string, check func() error)
 			continue
 		case s := <-w.samples:
 			w.ids[s.Host] = s.HostID
+			w.evidence.take(s)
 			continue
 		case <-look.C:
 		}
@@ -237,22 +239,6 @@ func count(hosts ...*fleetHost) int {
 		n += len(vms)
 	}
 	return n
-}
-
-// settled waits until all hosts are up, and the group has what it wants.
-func (w *fleetWatch) settled() {
-	w.f.t.Helper()
-	w.until(fleetStep, "all hosts are up, and the group has what it wants", func() error {
-		d := w.decision
-		if n := count(w.f.hosts...); n != fleetVMs || d.Desired != fleetVMs || d.Inputs.Ready != n || len(d.Hosts) > 0 ||
-			len(d.Shares) != len(w.f.hosts) || time.Since(d.Time) > 5*time.Second {
-			return errors.New(w.where())
-		}
-		return nil
-	})
-	for _, h := range w.f.hosts {
-		h.excused = false
-	}
 }
 
 // ends checks at the end what must hold of the whole, and stops all.
