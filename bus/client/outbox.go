@@ -80,6 +80,9 @@ func (o *Outbox) Run(ctx context.Context) error {
 			o.log.Warn().Msgf("bus: the history does not take an event: %s", bus.Clip(string(msg.Data), 80))
 			return
 		}
+		if len(msg.Data) == 0 { // nobody takes it: no server leads the history at the moment, or there is none
+			return
+		}
 		select {
 		case o.acks <- strings.TrimPrefix(msg.Subject, o.prefix):
 		case <-o.over:

@@ -2,9 +2,11 @@ package client
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -50,5 +52,51 @@ func TestEventsWaitForTheHistory(t *testing.T) {
 	}
 	if now = now.Add(historyPatience); later() != nil {
 		t.Error("an event waits forever")
+	}
+}
+
+// TestEventsThatNobodyTakes: while no server leads the history the bus says at once that nobody is there for an event. That is no
+// confirmation: it is kept once one does.
+func TestEventsThatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	conn := plainStore(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := EnsureHistory(ended, conn); err == nil {
+		t.Fatal("a history was made")
+	}
+	o, done := NewOutbox(conn, zerolog.Nop()), make(chan error, 1)
+	running, stop := context.WithCancel(t.Context())
+	go func() { done <- o.Run(running) }()
+	confirmed := make(chan struct{})
+	o.Send(letterOf(1), func() { close(confirmed) })
+	tries(t, "it is sent", func(context.Context) error {
+		if sent := conn.nc.Stats().OutMsgs; sent == 0 {
+			return errors.New("nothing is sent")
+		}
+		return conn.nc.Flush()
+	})
+	if err := EnsureHistory(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-confirmed:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it is never confirmed")
+	}
+	js, err := jetstream.New(conn.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), bus.HistoryStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("the history has %d events, want one", n)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
