@@ -381,6 +381,39 @@ func TestFailOver(t *testing.T) {
 	}
 }
 
+// Of several deciders the one that leads answers, also where another one is faster, or knows less.
+func TestTheOneThatLeadsAnswers(t *testing.T) {
+	f := startFleet(t)
+	f.spec.Policy.Interval = 50 * time.Millisecond
+	stop := f.start("first")
+	defer func() { stop() }()
+	f.until("a decision", 3, func(d bus.Decision) bool { return d.Desired == 3 })
+	led := f.spec.Name
+	f.spec.Name = "unheard"
+	d, err := New(Config{Groups: []bus.Group{f.spec}, Instance: "second"}, f.connect("decider"), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan struct{})
+	d.handled = func(m any) {
+		if m == nil {
+			close(begun)
+		}
+	}
+	defer running(t, d)()
+	<-begun
+	tap := f.connect("test")
+	for range 20 {
+		s, err := client.Ask[bus.Status](t.Context(), tap, bus.VerbStatus, bus.Query{})
+		if err != nil || s.Groups[0].Group != led {
+			t.Fatalf("status: %+v, %v; want what the first one knows", s.Groups, err)
+		}
+		if _, err := client.Ask[bus.Decision](t.Context(), tap, bus.VerbExplain, bus.Query{Group: led}); err != nil {
+			t.Fatalf("explain: %v", err)
+		}
+	}
+}
+
 // What was set by hand and does not go with the file any more is dropped, and not half of it.
 func TestSetThatDoesNotGoWithTheFile(t *testing.T) {
 	f := startFleet(t)

@@ -59,8 +59,12 @@ func (d *Decider) attend(obs *Observation, group string, now time.Time) {
 	}
 }
 
-// answer replies to a request; what cannot be answered is refused with the reason.
+// answer replies to a request; what cannot be answered is refused with the reason. A decider that does not lead may be behind, as
+// one that was cut off: what it says counts where none that leads says anything.
 func (d *Decider) answer(ctx context.Context, r client.Request) error {
+	if _, leads := d.leadership.Term(); !leads {
+		r = r.Late()
+	}
 	if name := r.Query.Group; name != "" && d.groups[name] == nil {
 		return r.Refuse("%s", bus.Refuse(bus.RefusedUnknown, "there is no group %q; the groups are: %s", name, bus.List(d.names())))
 	}

@@ -36,6 +36,7 @@ type Conn struct {
 	calls   bus.CallTimes
 	dropped atomic.Uint64
 	history atomic.Int32           // historyElsewhere and so on
+	late    atomic.Int32           // answers that wait
 	lines   *throttle.Throttle     // of what anybody on the bus can make this process say
 	trouble atomic.Pointer[error]  // why the last try to connect failed; nil: it did not
 	denied  atomic.Pointer[denial] // what the server has not allowed last; nil: nothing

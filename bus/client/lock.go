@@ -16,7 +16,7 @@ var (
 	errLockHeld = errors.New("somebody holds the lock")
 	errLockFree = errors.New("nobody holds the lock")
 	errLockLost = errors.New("the lock was changed by somebody else")
-	errLockGone = errors.New("the place of the lock is gone")
+	errLockGone = errors.New("the place of the lock is gone, or no server leads it")
 )
 
 // lock is what the election needs of a key that runs out: each change names the revision that it replaces.

@@ -21,6 +21,7 @@ type Request struct {
 	Verb  string
 	Query bus.Query
 	reply chan<- reply
+	late  bool
 }
 
 // reply is an answer, or why there is none.
@@ -28,6 +29,17 @@ type reply struct {
 	data    []byte
 	refused *bus.RefusedError // nil: it is granted
 	ignore  bool              // another answers
+	late    bool              // another may know better
+}
+
+// lateAfter is how much later those answer who may not know what is right: a requester takes the first answer.
+const lateAfter = 500 * time.Millisecond
+
+// Late is the request for one who may know less than another that serves the same verb: what it answers, or refuses, counts only
+// where the other one says nothing within half a second.
+func (r Request) Late() Request {
+	r.late = true
+	return r
 }
 
 // Answer sends the reply.
@@ -36,7 +48,7 @@ func (r Request) Answer(m any) error {
 	if err != nil {
 		return fmt.Errorf("answer %s: %w", r.Verb, err)
 	}
-	r.reply <- reply{data: data}
+	r.reply <- reply{data: data, late: r.late}
 	return nil
 }
 
@@ -53,14 +65,16 @@ func (r Request) Refuse(format string, args ...any) error {
 			code = coded.Code
 		}
 	}
-	r.reply <- refused(code, format, args...)
+	answer := refused(code, format, args...)
+	answer.late = r.late
+	r.reply <- answer
 	return nil
 }
 
 // RefuseAs is Refuse of a request for one VM, with why for programs.
 func (r Request) RefuseAs(why bus.Refusal, format string, args ...any) error {
 	answer := refused(why.Code(), format, args...)
-	answer.refused.Why = why
+	answer.refused.Why, answer.late = why, r.late
 	r.reply <- answer
 	return nil
 }
@@ -85,7 +99,11 @@ func (c *Conn) Serve(ctx context.Context, stage, version string, verbs []string,
 				return
 			}
 			endpoint.count(time.Since(start), answer.refused)
-			c.respond(msg, answer)
+			if answer.late {
+				c.respondLate(msg, answer)
+			} else {
+				c.respond(msg, answer)
+			}
 		}
 		if slices.Contains(bus.GroupVerbs(), verb) {
 			answers[bus.RequestSubject(verb, "*")] = answers[subject]
@@ -206,6 +224,19 @@ func (c *Conn) serveOne(ctx context.Context, verb string, msg *nats.Msg, out cha
 	case <-c.closed:
 		return nil
 	}
+}
+
+// respondLate is respond after others had time to. As many answers wait at most as requests may.
+func (c *Conn) respondLate(msg *nats.Msg, answer *reply) {
+	if c.late.Add(1) > maxRequests {
+		c.late.Add(-1)
+		c.Drop(msg.Subject, fmt.Errorf("%d answers wait already for others to come first", maxRequests))
+		return
+	}
+	time.AfterFunc(lateAfter, func() {
+		defer c.late.Add(-1)
+		c.respond(msg, answer)
+	})
 }
 
 // respond sends an answer. A refusal goes into the headers, where NATS's tools look for it.

@@ -99,6 +99,50 @@ func TestServeAnswersEverybody(t *testing.T) {
 	})
 }
 
+// Who may not know what is right is heard only where nobody else answers.
+func TestLateAnswers(t *testing.T) {
+	t.Parallel()
+	s := bustest.StartServer(t)
+	asker := bustest.Join(t, s, "test")
+	late := make(chan client.Request)
+	verbs := []string{bus.VerbStatus, bus.VerbExplain}
+	if err := bustest.Join(t, s, "decider").Serve(t.Context(), "decider", "", verbs, late); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			select {
+			case r := <-late:
+				if r = r.Late(); r.Verb == bus.VerbExplain {
+					_ = r.Refuse("it is not known here")
+				} else {
+					_ = r.Answer(&bus.Status{V: bus.Version, Time: time.Now(), Groups: []bus.GroupStatus{}})
+				}
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	ask := func() (bus.Status, error) {
+		return client.Ask[bus.Status](bustest.Limit(t), asker, bus.VerbStatus, bus.Query{})
+	}
+	if got, err := ask(); err != nil || len(got.Groups) != 0 {
+		t.Errorf("nobody else answers: %+v, %v", got, err)
+	}
+	if _, err := client.Ask[bus.Decision](bustest.Limit(t), asker, bus.VerbExplain, bus.Query{}); err == nil {
+		t.Error("nobody else answers, and it is not refused")
+	}
+	serve(t, bustest.Join(t, s, "decider"), "")
+	for range 10 {
+		if got, err := ask(); err != nil || len(got.Groups) != 1 {
+			t.Errorf("status: %+v, %v; want the one that is not late", got, err)
+		}
+		if _, err := client.Ask[bus.Decision](bustest.Limit(t), asker, bus.VerbExplain, bus.Query{Group: "web"}); err != nil {
+			t.Errorf("explain: %v", err)
+		}
+	}
+}
+
 // Credentials of another role: that nobody answers is not what is wrong.
 func TestAskWithCredentialsOfAnotherRole(t *testing.T) {
 	t.Parallel()
