@@ -175,6 +175,9 @@ func (o *Outbox) again(now time.Time) {
 		return
 	}
 	history, patience := o.conn.history.Load(), acknowledged
+	if o.conn.Clustered() { // its members make one, and elect who leads it
+		history = historyMade
+	}
 	if history != historyElsewhere {
 		patience = historyPatience
 	}

@@ -159,6 +159,37 @@ func TestClusterOutlivesEachMember(t *testing.T) {
 	}
 }
 
+// What happens while the members elect who leads is in the history afterwards.
+func TestClusterKeepsWhatCameBeforeItsLeader(t *testing.T) {
+	t.Parallel()
+	members := newCluster(t, certificates{})
+	conn := must(members[0].server.Connect(string(bus.RoleActuator), bustest.Quiet))
+	defer conn.Close()
+	o, done := client.NewOutbox(conn, bustest.Quiet), make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- o.Run(ctx) }()
+	confirmed := make(chan struct{})
+	o.Send(*bustest.EventAt("web", "web-1", time.Now()), func() { close(confirmed) })
+	eventually(t, "it is confirmed", func() bool {
+		select {
+		case <-confirmed:
+			return true
+		default:
+			return false
+		}
+	})
+	eventually(t, "all members are there", func() bool { return current(t, members) })
+	reader := must(members[0].server.Connect("look", bustest.Quiet))
+	defer reader.Close()
+	if all := bustest.ReadAll(t, reader, client.HistoryQuery{Group: "web"}); len(all) != 1 {
+		t.Errorf("the history has %d entries, want one", len(all))
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // After an end of all three, two are enough: each knows what it has kept, and has a vote.
 func TestClusterBeginsAgainWithTwo(t *testing.T) {
 	t.Parallel()
