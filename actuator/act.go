@@ -18,7 +18,7 @@ type worker struct {
 	cancel      context.CancelCauseFunc
 	pooled      bool      // of one that brings up: it makes a VM for the warm pool
 	handed      bool      // of one that brings up: the VM was in the warm pool
-	reimages    bool      // of one that brings up: it gives new disks first
+	reimages    bool      // of one that brings up: it gives new disks first, or restarts with those that there are
 	marks       bool      // it only notes something of the VM
 	attaches    bool      // it makes a domain one of the group's VMs
 	aside       bool      // it takes the VM out of service, or gives it away
@@ -158,6 +158,11 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 			return h.Reimage(ctx, spec, v, id)
 		})
 	}
+	for _, v := range plan.Restart {
+		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true, reimages: true}, v.UUID, func(ctx context.Context) error {
+			return h.Restart(ctx, spec, v, id)
+		})
+	}
 	for _, name := range plan.Create {
 		a.tellTaken(g.spec.Name, name, inv)
 		uuid := vm.NewUUID()
@@ -187,7 +192,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		s.Numbers, s.Attach = share.Numbers, a.attachments(g, now)
 		s.Refresh = RefreshShare{
 			Active: g.newest.Decision.Refresh.Active(), Reimage: g.newest.Decision.Refresh.Reimages(),
-			Retire: share.Retire, Release: share.Release,
+			Retire: share.Retire, Release: share.Release, Restart: share.Restart,
 		}
 	}
 	for uuid, until := range a.retryAt {

@@ -101,14 +101,18 @@ func (a *Actuator) hostRoom(vcpus int) room {
 // is started, and the next look measures it.
 func (a *Actuator) fitIn(g *group, plan *Actions, measured bool, r *room) bool {
 	boots := booting(plan.HandOver)
-	wants := len(plan.Create)+len(plan.Reimage)+len(plan.Prepare)+boots > 0
+	wants := len(plan.Create)+len(plan.Reimage)+len(plan.Restart)+len(plan.Prepare)+boots > 0
 	a.launches = a.launches || wants
 	if wants && !measured {
-		plan.Create, plan.Reimage, plan.Prepare = nil, nil, nil
+		plan.Create, plan.Reimage, plan.Restart, plan.Prepare = nil, nil, nil, nil
 		plan.HandOver = keepFitting(plan.HandOver, boots)
 		return false
 	}
-	reimage, what, short := a.admittedReimages(g, plan.Reimage, r)
+	restart, what, short := a.admittedInPlace(g, plan.Restart, true, r)
+	reimage, whose, shortOfDisks := a.admittedInPlace(g, plan.Reimage, false, r)
+	if shortOfDisks != "" {
+		what, short = whose, shortOfDisks
+	}
 	more := len(plan.Create) + boots
 	fit, shortOfNew := admit(a.cfg.Limits, *r, g.spec, more)
 	if shortOfNew != "" {
@@ -116,16 +120,19 @@ func (a *Actuator) fitIn(g *group, plan *Actions, measured bool, r *room) bool {
 	}
 	r.take(fit*g.spec.VCPUs, fit*g.spec.OrdinaryMemoryMiB()) // for the next group
 	plan.HandOver = keepFitting(plan.HandOver, boots-fit)
-	plan.Create, plan.Reimage = plan.Create[:max(0, fit-boots)], reimage
+	plan.Create, plan.Reimage, plan.Restart = plan.Create[:max(0, fit-boots)], reimage, restart
 	a.admitPool(g, plan, r)
 	a.tellShort(g, what, short)
 	return true
 }
 
-// admittedReimages are those of the VMs for which the host has room once they have new disks, up to the first for which it has
-// not: one that runs gives back before what it has.
-func (a *Actuator) admittedReimages(g *group, vms []vm.VM, r *room) (fit []vm.VM, what, short string) {
-	spec := g.newest.Decision.Refresh.InForce(g.spec)
+// admittedInPlace are those of the VMs for which the host has room once they are as new ones are, up to the first for which it
+// has not: one that runs gives back before what it has. Those that restart have their disks already.
+func (a *Actuator) admittedInPlace(g *group, vms []vm.VM, restarts bool, r *room) (fit []vm.VM, what, short string) {
+	spec, does := g.newest.Decision.Refresh.InForce(g.spec), "new disks of "
+	if restarts {
+		does = "the restart of "
+	}
 	for i, v := range vms {
 		more, limits, left := spec, a.cfg.Limits, *r
 		if has, runs := a.load.vm(g.spec.Name, v.UUID, a.cfg.Now()); runs && !v.Off() {
@@ -134,11 +141,14 @@ func (a *Actuator) admittedReimages(g *group, vms []vm.VM, r *room) (fit []vm.VM
 		if more.MemoryMiB == 0 {
 			left.memoryMiB = nil // what there is does not matter
 		}
+		if restarts {
+			left.poolMiB = nil
+		}
 		if more.VCPUs == 0 {
 			limits.VCPUsPerCore = 0
 		}
 		if _, short := admit(limits, left, more, 1); short != "" {
-			return vms[:i], "new disks of " + v.Name, short
+			return vms[:i], does + v.Name, short
 		}
 		r.take(more.VCPUs, more.OrdinaryMemoryMiB())
 	}

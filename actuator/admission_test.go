@@ -108,32 +108,45 @@ func TestHostRoom(t *testing.T) {
 }
 
 // A VM that runs asks for what it gets beyond what it has, one that is off for all of it; what is full lets none begin.
-func TestAdmittedReimages(t *testing.T) {
+func TestAdmittedInPlace(t *testing.T) {
 	limits := HostLimits{MemoryReserveMiB: 512, PoolReserveMiB: 1024, VCPUsPerCore: 4}
 	one := func(name string, state bus.State) vm.VM { return vm.VM{Name: name, UUID: name, State: state} }
 	running := []vm.VM{one("web-1", bus.StateRunning), one("web-2", bus.StateRunning)}
 	for _, tt := range []struct {
-		name  string
-		vms   []vm.VM
-		room  room
-		fit   int
-		short string // words of it
+		name     string
+		vms      []vm.VM
+		room     room
+		fit      int
+		short    string // words of it
+		restarts bool
 	}{
-		{"each gets 256 MiB more", running, room{cores: 4, memoryMiB: new(512 + 2*256)}, 2, ""},
-		{"for one alone", running, room{cores: 4, memoryMiB: new(512 + 256)}, 1, "256 for a VM would leave less than memory_reserve"},
-		{"one that is off takes all", []vm.VM{one("web-1", bus.StateShutoff)}, room{cores: 4, memoryMiB: new(1000)}, 0, "512 for a VM"},
-		{"no vCPU more is no matter", running, room{cores: 1, vcpus: 99, memoryMiB: new(9999)}, 2, ""},
-		{"the pool is full", running, room{cores: 4, memoryMiB: new(9999), poolMiB: new(1000)}, 0, "1000 MiB are free in the"},
-		{"unknown refuses nothing", running, room{cores: 4}, 2, ""},
+		{"each gets 256 MiB more", running, room{cores: 4, memoryMiB: new(512 + 2*256)}, 2, "", false},
+		{
+			"for one alone", running,
+			room{cores: 4, memoryMiB: new(512 + 256)}, 1, "256 for a VM would leave less than memory_reserve", false,
+		},
+		{
+			"one that is off takes all", []vm.VM{one("web-1", bus.StateShutoff)},
+			room{cores: 4, memoryMiB: new(1000)}, 0, "512 for a VM", false,
+		},
+		{"no vCPU more is no matter", running, room{cores: 1, vcpus: 99, memoryMiB: new(9999)}, 2, "", false},
+		{
+			"the pool is full", running,
+			room{cores: 4, memoryMiB: new(9999), poolMiB: new(1000)}, 0, "1000 MiB are free in the", false,
+		},
+		{"unknown refuses nothing", running, room{cores: 4}, 2, "", false},
+		{"a restart needs no pool", running, room{cores: 4, memoryMiB: new(9999), poolMiB: new(1000)}, 2, "", true},
+		{"but memory", running, room{cores: 4, memoryMiB: new(512 + 256)}, 1, "256 for a VM would leave", true},
 	} {
 		a := &Actuator{cfg: Config{Limits: limits, Now: func() time.Time { return t0 }}, load: load{}}
 		a.load.take(bus.Sample{Group: "web", Time: t0, VMs: []bus.VM{
 			{UUID: "web-1", State: tt.vms[0].State, MemoryMiB: 256, VCPUs: 1}, {UUID: "web-2", MemoryMiB: 256, VCPUs: 1},
 		}}, "", t0)
 		g := &group{spec: webSpec(func(g *bus.Group) { g.MemoryMiB, g.VCPUs = 512, 1 })}
-		fit, what, short := a.admittedReimages(g, tt.vms, &tt.room)
+		fit, what, short := a.admittedInPlace(g, tt.vms, tt.restarts, &tt.room)
+		does := map[bool]string{false: "new disks of ", true: "the restart of "}[tt.restarts]
 		if len(fit) != tt.fit || (short == "") != (tt.short == "") || !strings.Contains(short, tt.short) ||
-			short != "" && what != "new disks of "+tt.vms[tt.fit].Name {
+			short != "" && what != does+tt.vms[tt.fit].Name {
 			t.Errorf("%s: %d, %q, %q; want %d, %q", tt.name, len(fit), what, short, tt.fit, tt.short)
 		}
 	}

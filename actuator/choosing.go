@@ -148,7 +148,7 @@ func (a *Actuator) askVictims(ctx context.Context, g *group, q *Question) {
 	for _, v := range q.Candidates {
 		c := bus.Candidate{
 			Name: v.Name, UUID: v.UUID, Created: v.Meta.Created, Template: v.Meta.Template,
-			Outdated: build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created),
+			Outdated: build.Outdated(v.Meta.Made()),
 		}
 		if percent, known := cpu[v.UUID]; known {
 			c.CPUPercent = &percent

@@ -22,7 +22,7 @@ const (
 	Removing                 // its removal is done, whatever comes
 	Draining                 // its removal can still be called off
 	Resting                  // its removal failed, and is not tried again for now
-	Reimaging                // it is given new disks, and brought up with them
+	Reimaging                // it is given new disks, and brought up with them; or it is restarted with its own
 	Marking                  // it is noted whether the VM is retiring
 	SettingAside             // it is taken out of service, or given away, and runs on; or it is to wait in the warm pool again
 )
@@ -91,6 +91,7 @@ type Actions struct {
 	PrepareAs               bus.WarmState // how those of Prepare are to wait
 	HandOver, Park, Promote []vm.VM
 	Reimage                 []vm.VM   // to be given new disks, or cut off while that was done
+	Restart                 []vm.VM   // to be restarted with their own disks, or cut off while that was done
 	Kept                    int       // surplus VMs that stay as the budget for removals is used up
 	Ask                     *Question // what a listener is to say, or has said, about scaling in; nil: nothing
 	// Missing is how many VMs of desired are neither there, on their way, nor in Create, and Hold why; 0 and "" where none is.
@@ -226,6 +227,7 @@ func (a *Actions) scaleIn(s Situation, choice []vm.VM, surplus int, p pool) {
 		a.Remove = append(a.Remove, r)
 		same := func(w vm.VM) bool { return w.UUID == v.UUID }
 		a.Await, a.Reimage = slices.DeleteFunc(a.Await, same), slices.DeleteFunc(a.Reimage, same)
+		a.Restart = slices.DeleteFunc(a.Restart, same)
 		a.HandOver = slices.DeleteFunc(a.HandOver, same)
 	}
 }

@@ -56,6 +56,9 @@ func show(a Actions) string {
 	for _, v := range a.Retire {
 		parts = append(parts, "retire "+v.Name)
 	}
+	for _, v := range a.Restart {
+		parts = append(parts, "restart "+v.Name)
+	}
 	for _, v := range a.Reimage {
 		parts = append(parts, "reimage "+v.Name)
 	}
@@ -192,6 +195,15 @@ func TestPlan(t *testing.T) {
 			s.ScaleIn = false
 		}
 	}
+	restart := func(n int) changes {
+		return func(s *Situation) {
+			s.Refresh, s.Spec.Refresh.MinimalAction = RefreshShare{Active: true, Restart: n}, bus.UpdateRestart
+			s.ScaleIn = false
+		}
+	}
+	same := webSpec().StorageHash()
+	disks := func(hash string, v vm.VM) vm.VM { v.Meta.Machine, v.Meta.Storage = "0", hash; return v }
+	restarting := func(v vm.VM) vm.VM { v.Meta.Reimaging, v.Meta.Restarts = t0, true; return v }
 	over := func(s *Situation) { s.Refresh.Active = false }
 	refresh := func(retire, release int) changes {
 		return func(s *Situation) {
@@ -586,6 +598,23 @@ func TestPlan(t *testing.T) {
 			[]vm.VM{reimaging(vmOf(1, bus.PhaseCreating, bus.StateShutoff)), running(2)},
 			nil, "remove web-1 (scaling in)",
 		},
+		{
+			"as many restart as may, of those that need no more", 3,
+			[]vm.VM{disks("0", running(1)), disks(same, running(2)), disks(same, running(3))},
+			[]changes{restart(1)}, "restart web-2",
+		},
+		{"no other while one does", 2, []vm.VM{restarting(running(1)), disks(same, running(2))}, []changes{restart(1), up(1)}, ""},
+		{
+			"one that was cut off goes on with its disks", 1,
+			[]vm.VM{restarting(vmOf(1, bus.PhaseLaunching, bus.StateShutoff))},
+			nil, "restart web-1",
+		},
+		{
+			"also in a refresh by which others get new ones", 1,
+			[]vm.VM{restarting(vmOf(1, bus.PhaseStopping, bus.StateShutoff))},
+			[]changes{reimage(1)}, "restart web-1",
+		},
+		{"one that is protected does not restart", 1, []vm.VM{protected(disks(same, running(1)))}, []changes{restart(1)}, ""},
 		{"none while launches fail", 1, []vm.VM{of("old", running(1))}, []changes{refresh(1, 0), backoff}, ""},
 		{"another takes the place of one that retires", 1, []vm.VM{retiring(running(1))}, []changes{refresh(1, 0)}, "create web-2"},
 		{

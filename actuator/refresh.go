@@ -2,7 +2,6 @@ package actuator
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,6 +16,8 @@ type RefreshShare struct {
 	// Retire is how many VMs may be retiring, beside those that Release lets go now, as others have taken their places; or how
 	// many may be without their disks.
 	Retire, Release int
+	// Restart is how many VMs may be out of service to restart with their disks.
+	Restart int
 }
 
 // refresh lets VMs go whose places others have taken, and chooses those that retire next, which are not live any more.
@@ -26,18 +27,36 @@ func (a *Actions) refresh(s Situation, p *parts) {
 		a.Remove = append(a.Remove, s.release(v))
 	}
 	a.Unretire = s.unretire(p.live)
-	if slots := freeSlots(s, p.booting); slots > 0 {
-		a.Reimage = p.reimage[:min(slots, len(p.reimage))]
-		if s.Refresh.Reimage {
-			next, _ := s.retire(p.live, min(s.Refresh.Retire-max(p.reimaging, s.missing(p.live)), slots-len(a.Reimage)))
-			a.Reimage = append(a.Reimage, next...)
-		}
-		p.booting += len(a.Reimage)
-	}
+	a.inPlace(s, p)
 	if s.Refresh.Reimage {
 		return
 	}
-	a.Retire, p.live = s.retire(p.live, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
+	a.Retire, p.live = s.retire(p.live, bus.UpdateReplace, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
+}
+
+// inPlace goes on with VMs that were cut off while they were given new disks or restarted, and chooses those that are next.
+func (a *Actions) inPlace(s Situation, p *parts) {
+	slots := freeSlots(s, p.booting)
+	if slots <= 0 {
+		return
+	}
+	for _, v := range p.reimage[:min(slots, len(p.reimage))] {
+		if v.Restarting() {
+			a.Restart = append(a.Restart, v)
+		} else {
+			a.Reimage = append(a.Reimage, v)
+		}
+	}
+	out, slots := max(p.reimaging, s.missing(p.live)), slots-len(a.Reimage)-len(a.Restart)
+	switch {
+	case s.Refresh.Restart > 0:
+		next, _ := s.retire(p.live, bus.UpdateRestart, min(s.Refresh.Restart-out, slots))
+		a.Restart = append(a.Restart, next...)
+	case s.Refresh.Reimage:
+		next, _ := s.retire(p.live, bus.UpdateReplace, min(s.Refresh.Retire-out, slots))
+		a.Reimage = append(a.Reimage, next...)
+	}
+	p.booting += len(a.Reimage) + len(a.Restart)
 }
 
 // missing is how many VMs of the host's share do not serve, for whatever reason.
@@ -68,13 +87,19 @@ func (s Situation) retiring(v vm.VM) bool {
 	return v.Retiring() && !v.Protected && s.goes(v)
 }
 
-// goes reports whether a VM is to be replaced: by a refresh, and while none goes on when it is older than the group's
-// max_lifetime.
-func (s Situation) goes(v vm.VM) bool {
-	if s.Refresh.Active {
-		return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created)
+// goes reports whether a VM is to be replaced, or restarted: by a refresh, and while none goes on when it is older than the
+// group's max_lifetime.
+func (s Situation) goes(v vm.VM) bool { return s.needs(v) != bus.UpdateNone }
+
+// needs is what is to become of a VM by a refresh, or by its age.
+func (s Situation) needs(v vm.VM) bus.UpdateAction {
+	switch {
+	case s.Refresh.Active:
+		return s.Build.Needs(v.Meta.Made())
+	case v.Meta.Created.Before(s.Expired):
+		return bus.UpdateReplace
 	}
-	return v.Meta.Created.Before(s.Expired)
+	return bus.UpdateNone
 }
 
 // expired is before when VMs were made that are older than a group's max_lifetime, by this host's clock; zero: it has none.
@@ -85,15 +110,15 @@ func expired(spec bus.Group, now time.Time) time.Time {
 	return now.Add(-spec.MaxLifetime)
 }
 
-// retire are up to n of the VMs that are replaced, those that are not busy first, then the oldest; rest are the others.
-func (s Situation) retire(live []vm.VM, n int) (retire, rest []vm.VM) {
+// retire are up to n of the VMs that need an action, those that are not busy first, then the oldest; rest are the others.
+func (s Situation) retire(live []vm.VM, action bus.UpdateAction, n int) (retire, rest []vm.VM) {
 	if n <= 0 || s.Backoff || s.Trial {
 		return nil, live
 	}
 	var may []vm.VM
 	for _, v := range live {
 		if s.Work[v.UUID] == Idle && v.Serves() && !v.Protected && !v.Retiring() && !v.Reimaging() && v.Order == nil &&
-			s.Sick[v.UUID] == "" && s.goes(v) {
+			s.Sick[v.UUID] == "" && s.needs(v) == action {
 			may = append(may, v)
 		}
 	}
@@ -141,7 +166,7 @@ func (a *Actuator) mark(ctx context.Context, h vm.Manager, g *group, plan Action
 	for _, v := range plan.Retire {
 		why := "it is older than max_lifetime " + g.spec.MaxLifetime.String()
 		if g.newest.Decision.Refresh.Active() {
-			why = whyOutdated(v.Meta, build)
+			why = build.Why(v.Meta.Made())
 		}
 		start(v, true, "another is to take its place: "+why)
 	}
@@ -159,15 +184,4 @@ func (a *Actuator) failedLaunches() map[string]int {
 		}
 	}
 	return failed
-}
-
-// whyOutdated is why a VM is not what new ones are.
-func whyOutdated(m bus.Metadata, build bus.Build) string {
-	switch {
-	case m.Template != build.Template:
-		return fmt.Sprintf("it is of template %s, and new ones are of %s", m.Template, build.Template)
-	case build.Before != nil:
-		return "all that were made before are replaced"
-	}
-	return "its machine, or what cloud-init reads, is not what the config says now"
 }

@@ -57,7 +57,7 @@ func (st standing) next(s Situation, a Actions, now time.Time) standing {
 	if a.Hold != st.hold || a.Hold == "" || st.holdSince.IsZero() {
 		n.holdSince = now
 	}
-	moves = moves || n.launching+len(a.Create)+len(a.Await)+len(a.Reimage)+len(a.HandOver)+len(a.Promote)+
+	moves = moves || n.launching+len(a.Create)+len(a.Await)+len(a.Reimage)+len(a.Restart)+len(a.HandOver)+len(a.Promote)+
 		len(a.Remove)+len(a.Cancel) > 0
 	switch {
 	case n.lacks == 0 || moves:
@@ -179,7 +179,7 @@ func (w *worker) doing() string {
 	case BringingUp:
 		return "launching"
 	case Reimaging:
-		return "giving new disks to"
+		return "giving new disks to, or restarting,"
 	case Marking:
 		return "noting that it is retiring of"
 	case SettingAside:

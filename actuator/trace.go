@@ -9,7 +9,7 @@ import (
 
 // idle reports whether a plan begins nothing and waits for nothing.
 func (p Actions) idle() bool {
-	return len(p.Create)+len(p.Await)+len(p.Remove)+len(p.Cancel)+len(p.Reimage) == 0 &&
+	return len(p.Create)+len(p.Await)+len(p.Remove)+len(p.Cancel)+len(p.Reimage)+len(p.Restart) == 0 &&
 		len(p.Prepare)+len(p.HandOver)+len(p.Park)+len(p.Promote) == 0 && p.Missing == 0 && p.Kept == 0 && p.Ask == nil
 }
 

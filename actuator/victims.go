@@ -159,7 +159,7 @@ func (s Situation) compareOutdated(a, b vm.VM) int {
 
 // outdated reports whether a VM was made from another template than a new one would be, or is too old.
 func (s Situation) outdated(v vm.VM) bool {
-	return s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) || v.Meta.Created.Before(s.Replaced) ||
+	return s.Build.Outdated(v.Meta.Made()) || v.Meta.Created.Before(s.Replaced) ||
 		v.Meta.Created.Before(s.Expired)
 }
 

@@ -127,8 +127,8 @@ func (p *parts) idleOfPool(s Situation, v vm.VM) {
 func (s Situation) unfitForPool(v vm.VM) string {
 	stops, pauses := s.stops(v), s.Spec.WarmPool.TwoKinds() || s.Spec.WarmPool.State == bus.WarmPaused
 	switch {
-	case s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created):
-		return whyOutdated(v.Meta, s.Build)
+	case s.Build.Outdated(v.Meta.Made()):
+		return s.Build.Why(v.Meta.Made())
 	case v.Meta.Created.Before(s.Replaced):
 		return "its template was replaced since"
 	case v.Meta.Phase == bus.PhasePreparing && v.Off():
@@ -162,7 +162,7 @@ func (a *Actions) grow(s Situation, p *parts, missing, room int) {
 // be.
 func (s Situation) reuses(v vm.VM) bool {
 	pool := s.Spec.WarmPool
-	return pool.Reuse && s.Sick[v.UUID] == "" && !s.Build.Outdated(v.Meta.Machine, v.Meta.Template, v.Meta.Created) &&
+	return pool.Reuse && s.Sick[v.UUID] == "" && !s.Build.Outdated(v.Meta.Made()) &&
 		!v.Meta.Created.Before(s.Replaced) && s.tooOldForPool(v) == ""
 }
 

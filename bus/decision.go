@@ -123,6 +123,8 @@ type Share struct {
 	// retiring beside those, in a refresh.
 	Retire  int `json:"retire,omitempty"`
 	Release int `json:"release,omitempty"`
+	// Restart is how many VMs of the host may be out of service at a time to restart with their disks, in a refresh.
+	Restart int `json:"restart,omitempty"`
 	// Warm is how many VMs of the group's warm pool the host is to have beside VMs, those included that are on their way there.
 	Warm int `json:"warm,omitempty"`
 	// WarmStopped is how many of Warm wait shut down, where the pool has both kinds.

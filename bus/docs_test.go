@@ -92,6 +92,7 @@ var valueTypes = []any{
 	bus.Control(""),
 	bus.RefreshPhase(""),
 	bus.RefreshStrategy(""),
+	bus.UpdateAction(""),
 	bus.RefreshAction(""),
 	bus.Rule(""),
 	bus.Guard(""),

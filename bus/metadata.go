@@ -93,11 +93,15 @@ type Metadata struct {
 	Volume  string // the volume with the VM's main disk, in Pool
 	Seed    string // the volume with what cloud-init reads, SeedName in Pool; "": it has none
 	Disks   int    // how many further disks it has, each a volume DiskName in Pool
-	Machine string // the group's MachineHash when the VM was made; "": an earlier version made it
+	Machine string // the group's MachineHash when the VM was made, or restarted; "": an earlier version made it
+	Storage string // the group's StorageHash when the VM was made; "": an earlier version made it
 	// Retiring is since when the VM only serves until another has taken its place; zero: it does not.
 	Retiring time.Time
-	// Reimaging is since when the VM is being given new disks; zero: it is not, or it is ready again.
+	// Reimaging is since when the VM is out of service to come back as new ones are; zero: it is not, or it is ready again. It
+	// gets new disks meanwhile, or with Restarts it keeps those that it has.
 	Reimaging time.Time
+	Restarts  bool
+	Restarted time.Time // when a refresh last restarted it with its disks; zero: none did
 	// Handed is since when the VM is being handed over from the warm pool; zero: it is not, or it is ready.
 	Handed  time.Time
 	Stops   bool   // in the warm pool it waits, or is to wait, shut down; else as its group's pool says
@@ -124,6 +128,11 @@ func DiskName(volume string, n int) string {
 	return fmt.Sprintf("%s.disk%d%s", strings.TrimSuffix(volume, volumeSuffix), n, volumeSuffix)
 }
 
+// Made is what the VM was made from.
+func (m Metadata) Made() Made {
+	return Made{Machine: m.Machine, Storage: m.Storage, Template: m.Template, Created: m.Created, Restarted: m.Restarted}
+}
+
 // Volumes are the names of all volumes that were made for the VM, or are about to be; the main disk is the first.
 func (m Metadata) Volumes() []string {
 	all := []string{m.Volume}
@@ -146,9 +155,12 @@ type metadataXML struct {
 	Since    time.Time `xml:"since,attr"`
 	// A pointer, as a time has no empty form.
 	Machine   string      `xml:"machine,attr,omitempty"`
+	Storage   string      `xml:"storage,attr,omitempty"`
 	Booted    *time.Time  `xml:"booted,attr,omitempty"`
 	Retiring  *time.Time  `xml:"retiring,attr,omitempty"`
 	Reimaging *time.Time  `xml:"reimaging,attr,omitempty"`
+	Restarts  bool        `xml:"restarts,attr,omitempty"`
+	Restarted *time.Time  `xml:"restarted,attr,omitempty"`
 	Handed    *time.Time  `xml:"handed,attr,omitempty"`
 	Stops     bool        `xml:"stops,attr,omitempty"`
 	Address   string      `xml:"address,attr,omitempty"`
@@ -167,7 +179,8 @@ type volumeXML struct {
 func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
-		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine, Stops: m.Stops, Address: m.Address,
+		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine,
+		Storage: m.Storage, Restarts: m.Restarts, Stops: m.Stops, Address: m.Address,
 		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume, Seed: m.Seed, Disks: m.Disks}},
 	}
 	if !m.Booted.IsZero() {
@@ -178,6 +191,9 @@ func (m Metadata) XML() (string, error) {
 	}
 	if !m.Reimaging.IsZero() {
 		x.Reimaging = new(m.Reimaging.UTC())
+	}
+	if !m.Restarted.IsZero() {
+		x.Restarted = new(m.Restarted.UTC())
 	}
 	if !m.Handed.IsZero() {
 		x.Handed = new(m.Handed.UTC())
@@ -233,7 +249,8 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	}
 	m := Metadata{
 		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created.UTC(), Phase: x.Phase, Since: x.Since.UTC(),
-		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Stops: x.Stops, Address: x.Address,
+		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Storage: x.Storage, Restarts: x.Restarts,
+		Stops: x.Stops, Address: x.Address,
 	}
 	m.Seed, m.Disks = x.Volume[0].Seed, x.Volume[0].Disks
 	if x.Booted != nil {
@@ -244,6 +261,9 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	}
 	if x.Reimaging != nil {
 		m.Reimaging = x.Reimaging.UTC()
+	}
+	if x.Restarted != nil {
+		m.Restarted = x.Restarted.UTC()
 	}
 	if x.Handed != nil {
 		m.Handed = x.Handed.UTC()
@@ -281,8 +301,10 @@ func (m Metadata) check() error {
 	if m.Disks < 0 || m.Disks > MaxDisks {
 		return fmt.Errorf("disks: found %d, want 0 to %d", m.Disks, MaxDisks)
 	}
-	if m.Machine != "" && !machineHash.MatchString(m.Machine) {
-		return fmt.Errorf("machine: found %.80q, want hexadecimal digits, at most 64", m.Machine)
+	for _, f := range []struct{ name, value string }{{"machine", m.Machine}, {"storage", m.Storage}} {
+		if f.value != "" && !machineHash.MatchString(f.value) {
+			return fmt.Errorf("%s: found %.80q, want hexadecimal digits, at most 64", f.name, f.value)
+		}
 	}
 	for _, f := range []struct {
 		name string
@@ -293,6 +315,7 @@ func (m Metadata) check() error {
 		{"booted", m.Booted},
 		{"retiring", m.Retiring},
 		{"reimaging", m.Reimaging},
+		{"restarted", m.Restarted},
 		{"handed", m.Handed},
 	} {
 		// A clock may be wrong by decades; a year that JSON cannot say would silence the collector.

@@ -115,6 +115,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 			UUID: someUUID, Created: at.Draw(t, "created"),
 			Phase: rapid.SampledFrom([]Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed}).
 				Draw(t, "phase"),
+			Storage: machine.Draw(t, "storage"), Restarts: rapid.Bool().Draw(t, "restarts"), Restarted: at.Draw(t, "restarted"),
 			Since: at.Draw(t, "since"), Pool: name.Draw(t, "pool"), Volume: name.Draw(t, "volume"),
 		}
 		if rapid.Bool().Draw(t, "seeded") {
@@ -181,6 +182,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 		},
 		{"an address with a zone", strings.Replace(good, "<vm ", `<vm address="2001:db8::1%$(x)" `, 1), someUUID, "address: found"},
 		{"an address that is none", strings.Replace(good, "<vm ", `<vm address="10.0.0.1;" `, 1), someUUID, "address: found"},
+		{"a storage that is no hash", strings.Replace(good, "<vm ", `<vm storage="$(x)" `, 1), someUUID, "storage: found"},
 		{"a machine that is no hash", strings.Replace(good, "<vm ", `<vm machine="$(x)" `, 1), someUUID, "machine: found"},
 		{
 			"a machine of any length", strings.Replace(good, "<vm ", `<vm machine="`+strings.Repeat("0", 65)+`" `, 1), someUUID,

@@ -36,6 +36,10 @@ func RefreshStrategies() []RefreshStrategy { return []RefreshStrategy{RefreshRep
 type RefreshSpec struct {
 	Start    RefreshStart    `json:"start"`
 	Strategy RefreshStrategy `json:"strategy"`
+	// MinimalAction is what a VM gets at least: with UpdateRestart those restart with their disks for which that is enough. One
+	// that needs more than MostDisruptive fails the refresh. "" is UpdateReplace of both.
+	MinimalAction  UpdateAction `json:"minimal_action,omitempty"`
+	MostDisruptive UpdateAction `json:"most_disruptive,omitempty"`
 	// MaxSurge is how many VMs beyond desired may be there at a time, within the group's max: with it a new VM serves before an old
 	// one goes. MinHealthyPercent of desired must serve all the time; less than 100 lets old VMs go first. Each may be
 	// FromMaintenance.
@@ -58,25 +62,6 @@ type RefreshSpec struct {
 
 // FromMaintenance is a bound of a refresh that is the one of the group's maintenance.
 const FromMaintenance = -1
-
-// Build is what new VMs of a group are made from.
-type Build struct {
-	Machine  string     // a Group's MachineHash; "": any
-	Template string     // its name; "": any
-	Before   *time.Time // VMs that were made before are outdated, whatever they were made from; nil: none
-}
-
-// Outdated reports whether a VM was made from something else. machine is "" of one whose maker did not note it: then its template
-// tells.
-func (b Build) Outdated(machine, template string, created time.Time) bool {
-	switch {
-	case b.Before != nil && created.Before(*b.Before):
-		return true
-	case template != "" && b.Template != "" && template != b.Template:
-		return true
-	}
-	return machine != "" && b.Machine != "" && machine != b.Machine
-}
 
 // RefreshPhase is where a refresh stands.
 type RefreshPhase string
@@ -123,7 +108,11 @@ type Refresh struct {
 	Phase    RefreshPhase    `json:"phase"`
 	Sentence string          `json:"sentence"` // where it stands, and what it waits for
 	Strategy RefreshStrategy `json:"strategy"`
-	Machine  string          `json:"machine"` // of the spec that it brings the VMs to
+	// MinimalAction and MostDisruptive are as in RefreshSpec.
+	MinimalAction  UpdateAction `json:"minimal_action,omitempty"`
+	MostDisruptive UpdateAction `json:"most_disruptive,omitempty"`
+
+	Machine string `json:"machine"` // of the spec that it brings the VMs to
 	// From is the template of the VMs that it found, "" where going back to it would not make what they were. Returned reports that
 	// the group went back to it, and makes new VMs from it until its spec changes.
 	From     string     `json:"from,omitempty"`
@@ -171,9 +160,12 @@ func (r *Refresh) InForce(spec Group) Group {
 // Build is what new VMs of the group are made from.
 func (r *Refresh) Build(spec Group) Build {
 	spec = r.InForce(spec)
-	b := Build{Machine: spec.MachineHash(), Template: spec.Template}
+	b := Build{Machine: spec.MachineHash(), Template: spec.Template, Restarts: spec.Refresh.MinimalAction == UpdateRestart}
 	if r.Active() {
-		b.Before = r.Before
+		b.Before, b.Restarts = r.Before, r.MinimalAction == UpdateRestart
+	}
+	if b.Restarts { // else nothing is compared with it, and a fingerprint takes its time
+		b.Storage = spec.StorageHash()
 	}
 	return b
 }
@@ -194,6 +186,8 @@ func (r *Refresh) bounds() error {
 	b.name("refresh.phase", string(r.Phase), maxWord)
 	b.name("refresh.strategy", string(r.Strategy), maxWord)
 	b.name("refresh.machine", r.Machine, maxWord)
+	b.name("refresh.minimal_action", string(r.MinimalAction), maxWord)
+	b.name("refresh.most_disruptive", string(r.MostDisruptive), maxWord)
 	b.name("refresh.from", r.From, MaxName)
 	b.name("refresh.by", r.By, maxHostName)
 	b.reason(r.Reason)
@@ -226,6 +220,8 @@ func RefreshActions() []RefreshAction {
 type RefreshOrder struct {
 	Action            RefreshAction   `json:"action"`
 	Strategy          RefreshStrategy `json:"strategy,omitempty"`
+	MinimalAction     UpdateAction    `json:"minimal_action,omitempty"`
+	MostDisruptive    UpdateAction    `json:"most_disruptive,omitempty"`
 	All               bool            `json:"all,omitempty"` // also VMs that are up to date
 	MaxSurge          *int            `json:"max_surge,omitempty"`
 	MinHealthyPercent *int            `json:"min_healthy_percent,omitempty"`
@@ -254,6 +250,12 @@ func (o *RefreshOrder) Check() error {
 		return fmt.Errorf("checkpoint_delay: found %d ms, want 0 to %d", *o.CheckpointDelayMS, longest)
 	case o.BakeMS != nil && (*o.BakeMS < 0 || *o.BakeMS > longest):
 		return fmt.Errorf("bake: found %d ms, want 0 to %d", *o.BakeMS, longest)
+	}
+	if err := checkUpdateAction("minimal_action", o.MinimalAction); err != nil {
+		return err
+	}
+	if err := checkUpdateAction("most_disruptive", o.MostDisruptive); err != nil {
+		return err
 	}
 	return CheckCheckpoints(o.Checkpoints)
 }

@@ -56,8 +56,8 @@ var (
 	}
 	vmKeys = [...]string{
 		"name", "state", "phase", "cpu_percent", "vcpus", "memory_mib", "memory_used_mib", "run_delay_percent", "rates", "uuid",
-		"created", "phase_since", "booted_at", "rebooted_at", "template", "machine", "protected", "reimaging", "handed",
-		"retiring", "order", "address", "forwards", "error",
+		"created", "phase_since", "booted_at", "rebooted_at", "template", "machine", "storage", "protected", "reimaging",
+		"restarting", "restarted_at", "handed", "retiring", "order", "address", "forwards", "error",
 	}
 	rateKeys = [...]string{"network_rx_mib_s", "network_tx_mib_s", "disk_read_mib_s", "disk_write_mib_s"}
 )
@@ -156,10 +156,16 @@ func (r *reader) rest(vm, before *VM, key string) {
 		vm.Template = r.word(before.Template)
 	case "machine":
 		vm.Machine = r.word(before.Machine)
+	case "storage":
+		vm.Storage = r.word(before.Storage)
 	case "protected":
 		vm.Protected = r.yes()
 	case "reimaging":
 		vm.Reimaging = r.yes()
+	case "restarting":
+		vm.Restarting = r.yes()
+	case "restarted_at":
+		vm.RestartedAt = r.times.keep(r.time(), r.vms)
 	case "handed":
 		vm.Handed = r.yes()
 	case "retiring":

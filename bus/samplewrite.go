@@ -87,7 +87,11 @@ func (w *writer) vm(vm *VM) {
 		w.raw(`,"rebooted_at":`).time(*vm.RebootedAt)
 	}
 	w.some(`,"template":`, vm.Template).some(`,"machine":`, vm.Machine)
-	w.set(`,"protected":true`, vm.Protected).set(`,"reimaging":true`, vm.Reimaging)
+	w.some(`,"storage":`, vm.Storage)
+	w.set(`,"protected":true`, vm.Protected).set(`,"reimaging":true`, vm.Reimaging).set(`,"restarting":true`, vm.Restarting)
+	if vm.RestartedAt != nil {
+		w.raw(`,"restarted_at":`).time(*vm.RestartedAt)
+	}
 	w.set(`,"handed":true`, vm.Handed).set(`,"retiring":true`, vm.Retiring)
 	if vm.Order != nil {
 		w.raw(`,"order":`).other(vm.Order)

@@ -192,14 +192,29 @@ type VM struct {
 	RebootedAt *time.Time `json:"rebooted_at,omitempty"`
 	Template   string     `json:"template,omitempty"`  // what it was cloned from; "" is unknown
 	Machine    string     `json:"machine,omitempty"`   // Group.MachineHash when it was made; "": an earlier version made it
+	Storage    string     `json:"storage,omitempty"`   // Group.StorageHash when it was made; "": an earlier version made it
 	Protected  bool       `json:"protected,omitempty"` // it is never chosen for scaling in
-	Reimaging  bool       `json:"reimaging,omitempty"` // it is being given new disks
-	Handed     bool       `json:"handed,omitempty"`    // it leaves the warm pool to serve; for a moment it still stands still
-	Retiring   bool       `json:"retiring,omitempty"`  // it serves until another has taken its place
-	Order      *VMOrder   `json:"order,omitempty"`     // what a person wants of it
+	// Reimaging is that it is out of service to come back as new ones are: with new disks, or, where it is Restarting, with its
+	// own.
+	Reimaging  bool `json:"reimaging,omitempty"`
+	Restarting bool `json:"restarting,omitempty"`
+	// RestartedAt is when a refresh last restarted it; nil: none did.
+	RestartedAt *time.Time `json:"restarted_at,omitempty"`
+	Handed      bool       `json:"handed,omitempty"`   // it leaves the warm pool to serve; for a moment it still stands still
+	Retiring    bool       `json:"retiring,omitempty"` // it serves until another has taken its place
+	Order       *VMOrder   `json:"order,omitempty"`    // what a person wants of it
 	// Address is where others reach it, as its host sees it by DHCP leases and ARP; "" is not known. Forwards are ports of its
 	// host's loopback address that lead into it, by those of the VM.
 	Address  string      `json:"address,omitempty"`
 	Forwards map[int]int `json:"forwards,omitempty"`
 	Error    string      `json:"error,omitempty"`
+}
+
+// Made is what the VM was made from.
+func (vm *VM) Made() Made {
+	m := Made{Machine: vm.Machine, Storage: vm.Storage, Template: vm.Template, Created: vm.Created}
+	if vm.RestartedAt != nil {
+		m.Restarted = *vm.RestartedAt
+	}
+	return m
 }

@@ -97,10 +97,14 @@ func (c *Collector) vm(r reading) bus.VM {
 		Name: r.name, UUID: r.uuid, State: r.state, Phase: r.meta.Phase, PhaseSince: r.meta.Since.UTC(), Created: r.meta.Created.UTC(),
 		VCPUs: r.counter.vcpus, MemoryMiB: r.memoryMiB, Protected: r.protected, Order: r.order,
 		RebootedAt: r.rebooted, Template: r.meta.Template, Machine: r.meta.Machine,
+		Storage: r.meta.Storage, Restarting: !r.meta.Reimaging.IsZero() && r.meta.Restarts,
 		Handed: !r.meta.Handed.IsZero(), Retiring: !r.meta.Retiring.IsZero(), Reimaging: !r.meta.Reimaging.IsZero(),
 	}
 	if !r.meta.Booted.IsZero() {
 		vm.BootedAt = new(r.meta.Booted.UTC())
+	}
+	if !r.meta.Restarted.IsZero() {
+		vm.RestartedAt = new(r.meta.Restarted.UTC())
 	}
 	if r.err != nil {
 		vm.Error = r.err.Error()

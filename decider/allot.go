@@ -2,11 +2,11 @@ package decider
 
 import "github.com/vmscaler/vmscaler/bus"
 
-// leeway is how many VMs a refresh may have beyond desired, and how many of desired may be missing. A VM does not serve while
-// it gets its disks, so that one at least may be missing for that.
-func leeway(r bus.Refresh, most, desired int) (surge, spare int) {
+// leeway is how many VMs a refresh may have beyond desired, and how many of desired may be missing. In place, a VM does not serve
+// while it gets its disks or restarts, so that one at least may be missing for that.
+func leeway(r bus.Refresh, inPlace bool, most, desired int) (surge, spare int) {
 	surge, spare = bus.Leeway(desired, most, r.MaxSurge, r.MinHealthyPercent)
-	if r.Strategy == bus.RefreshReimage {
+	if inPlace {
 		return 0, max(1, spare)
 	}
 	return surge, spare
@@ -24,6 +24,10 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 	more, spare := 0, 0
 	if r.Active() {
 		more, spare = s.retireMore(*r, f, direction, desired)
+	}
+	wants := bus.UpdateReplace
+	if f.restartNext() {
+		wants = bus.UpdateRestart
 	}
 	reimages := r.Reimages()
 	s.withinMax(shares)
@@ -44,15 +48,18 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 				reimaging++
 			case vm.Retiring && vm.Phase.Serves():
 				standing++
-			case kept(&vm) && !vm.Protected && vm.Phase.Serves() && build.Outdated(vm.Machine, vm.Template, vm.Created):
+			case kept(&vm) && !vm.Protected && vm.Phase.Serves() && build.Needs(vm.Made()) == wants:
 				may++
 			}
 		}
 		now := max(0, min(more, may))
 		share.Release = min(release, standing)
-		if reimages {
+		switch {
+		case r.Active() && wants == bus.UpdateRestart:
+			share.Restart, share.Retire = reimaging+now, standing-share.Release
+		case reimages:
 			share.Retire = reimaging + now
-		} else {
+		default:
 			share.Retire = standing - share.Release + now
 			share.VMs -= now
 		}
@@ -70,7 +77,7 @@ func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares
 		spare = max(spare, s.spec.Repair.AtOnce)
 	}
 	if r.Active() {
-		more, _ := leeway(*r, s.spec.Max, desired)
+		more, _ := leeway(*r, f.inPlace(*r), s.spec.Max, desired)
 		surge = max(surge, more)
 	}
 	there, wanted := 0, 0
@@ -88,13 +95,16 @@ func (s situation) replacing(r *bus.Refresh, f refreshFacts, desired int, shares
 
 // retireMore is how many more VMs a refresh has retire now, and how many of desired it may have missing.
 func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direction, desired int) (more, spare int) {
-	surge, spare := leeway(r, s.spec.Max, desired)
+	surge, spare := leeway(r, f.inPlace(r), s.spec.Max, desired)
 	whole := f.kept+f.retiring >= desired && f.growing(spare) == 0 && f.complete && direction == bus.Hold
 	if !whole || !r.Phase.Replaces() || s.state.Controls.IsPaused(bus.ScopeRepair) {
 		return 0, spare
 	}
 	more = min(surge+spare-f.retiring, upTo(r)-max(0, r.Total-f.staying), f.staying-f.held)
-	if r.Strategy == bus.RefreshReimage { // each takes one out of service, and others may be out already
+	if f.restartNext() {
+		more = min(more, f.restarts)
+	}
+	if f.inPlace(r) { // each takes one out of service, and others may be out already
 		more = min(more, f.serving-(desired-spare))
 	}
 	return more, spare

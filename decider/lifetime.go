@@ -20,7 +20,7 @@ func (s situation) overdue() (n int) {
 	build := bus.Build{Before: before(s.spec, s.now)}
 	for _, h := range s.obs.Hosts {
 		for _, vm := range h.VMs {
-			if !vm.Phase.Leaving() && !vm.Phase.Pooled() && build.Outdated("", "", vm.Created) {
+			if !vm.Phase.Leaving() && !vm.Phase.Pooled() && build.Outdated(bus.Made{Created: vm.Created}) {
 				n++
 			}
 		}

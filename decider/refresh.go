@@ -10,105 +10,6 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// refreshFacts are what a refresh goes by.
-type refreshFacts struct {
-	kept     int // VMs of the group that are neither leaving, suspended nor retiring
-	booting  int // of those, on their way to serve
-	halted   int // suspended while they boot
-	serving  int // of kept, ready and running
-	updated  int // of those, up to date
-	staying  int // of kept, outdated
-	held     int // of staying, those that are protected
-	leaving  int // a person has ordered that they go
-	retiring int // outdated, and chosen to go; and leaving since
-	standing int // of retiring, those that still serve
-	failures int // launches that failed since the evaluation before
-	average  *float64
-	complete bool   // nothing is missing of the hosts
-	from     string // the template of the outdated VMs, where it alone has changed
-}
-
-// refreshFacts counts the VMs by what they are made from.
-func (s situation) refreshFacts(build bus.Build) refreshFacts {
-	f := refreshFacts{complete: s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil}
-	templates := map[string]int{}
-	for _, h := range s.obs.Hosts {
-		if seen, known := s.state.Failures[h.ID]; known {
-			f.failures += max(0, h.Failures-seen)
-		}
-		for _, vm := range h.VMs {
-			old := build.Outdated(vm.Machine, vm.Template, vm.Created)
-			serves := vm.Phase.Serves() && vm.State == bus.StateRunning && h.Trouble != Silent
-			switch {
-			case vm.Order.Leaves():
-				f.leaving++
-			case vm.Reimaging:
-				f.retiring++
-			case vm.Retiring:
-				f.retiring++
-				if serves {
-					f.standing++
-				}
-			case !kept(&vm):
-				if vm.Phase.Pending() {
-					f.halted++
-				}
-			default:
-				f.kept++
-				if vm.Phase.Pending() {
-					f.booting++
-				}
-				serves = serves && s.now.Sub(vm.PhaseSince) >= s.spec.MinReady
-				if serves {
-					f.serving++
-				}
-				if old {
-					f.staying++
-					templates[vm.Template]++
-					if vm.Protected {
-						f.held++
-					}
-				} else if serves {
-					f.updated++
-				}
-			}
-		}
-	}
-	if n := s.counts; n.readings > 0 {
-		f.average = new(n.sum / float64(n.readings))
-	}
-	f.from = s.templateBefore(build, templates)
-	return f
-}
-
-// growing is how many VMs are on their way to serve beyond those that take the places of retiring ones, or that may be missing.
-func (f refreshFacts) growing(spare int) int { return max(0, f.booting-f.standing-spare) }
-
-// templateBefore is the template of most of the outdated VMs, "" where a group of that template would not be made of what they
-// are.
-func (s situation) templateBefore(build bus.Build, templates map[string]int) string {
-	from := ""
-	for name, n := range templates {
-		if n > templates[from] || n == templates[from] && name < from {
-			from = name
-		}
-	}
-	before := s.spec
-	before.Template = from
-	hash := before.MachineHash()
-	for _, h := range s.obs.Hosts {
-		for _, vm := range h.VMs {
-			if vm.Template == from && vm.Machine != "" && vm.Machine != hash {
-				return ""
-			}
-		}
-	}
-	if from == build.Template {
-		return ""
-	}
-	return from
-}
-
 // refresh is what becomes of a group's refresh in this evaluation. The spec's own changes begin one, unless they have been
 // tried already.
 func (s situation) refresh(v verdict) *bus.Refresh {
@@ -121,7 +22,11 @@ func (s situation) refresh(v verdict) *bus.Refresh {
 	case !v.hasSample || v.rule == bus.RuleMismatch:
 		return was
 	case f.complete && s.due(f):
-		return newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now)
+		next := newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now)
+		if why := f.forbidden(*next); why != "" {
+			return entering(*next, bus.RefreshFailed, why+"; what is old serves on", s.now)
+		}
+		return next
 	case changed && was.Active():
 		return entering(*was, bus.RefreshCanceled, "the group's spec has changed again", s.now)
 	case changed:
@@ -145,6 +50,7 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 	p := spec.Refresh
 	r := bus.Refresh{
 		ID: fmt.Sprintf("%s-refresh-%d", spec.Name, now.UnixMilli()), Phase: bus.RefreshRunning, Strategy: p.Strategy,
+		MinimalAction: p.MinimalAction, MostDisruptive: p.MostDisruptive,
 		Machine: spec.MachineHash(), From: f.from, Total: f.kept + f.retiring,
 		Updated: f.updated, Outdated: f.staying + f.retiring,
 		MaxSurge:          p.MaxSurge,
@@ -160,6 +66,12 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 	}
 	if o.Strategy != "" {
 		r.Strategy = o.Strategy
+	}
+	if o.MinimalAction != "" {
+		r.MinimalAction = o.MinimalAction
+	}
+	if o.MostDisruptive != "" {
+		r.MostDisruptive = o.MostDisruptive
 	}
 	if o.All {
 		r.Before = new(now.UTC())
@@ -210,7 +122,7 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 	}
 	r.Failures += f.failures
 	r.Alarms = alarms(r.Alarms, spec.Refresh, f.average)
-	if why := failing(r, spec); why != "" {
+	if why := failing(r, spec, f); why != "" {
 		return failRefresh(r, spec, why, now)
 	}
 	if !f.complete {
@@ -260,14 +172,14 @@ func alarms(before int, p bus.RefreshSpec, average *float64) int {
 }
 
 // failing is why a refresh has failed, "" if it has not.
-func failing(r bus.Refresh, spec bus.Group) string {
+func failing(r bus.Refresh, spec bus.Group, f refreshFacts) string {
 	switch p := spec.Refresh; {
 	case r.Failures > p.MaxFailures:
 		return fmt.Sprintf("%s failed, and %d may (refresh.max_failures)", bus.Count(r.Failures, "launch"), p.MaxFailures)
 	case p.AlarmPercent > 0 && r.Alarms >= spec.Policy.BreachesOut:
 		return fmt.Sprintf("the average CPU is above the alarm's %d %% (refresh.alarm)", p.AlarmPercent)
 	}
-	return ""
+	return f.forbidden(r)
 }
 
 // failRefresh ends a refresh, or has it go back to the template before.
@@ -311,7 +223,7 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 		return text + "; watched until " + until.UTC().Format(time.RFC3339)
 	case bus.RefreshRunning:
 		var waits []string
-		surge, spare := leeway(r, spec.Max, desired)
+		surge, spare := leeway(r, f.inPlace(r), spec.Max, desired)
 		if surge+spare == 0 {
 			waits = append(
 				waits,

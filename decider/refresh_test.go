@@ -3,6 +3,7 @@ package decider
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type rollout struct {
 	d        bus.Decision
 	seen     Observation
 	mute     bool       // no VM's CPU is known
+	renewed  int        // VMs that got new disks
+	old      string     // the machine that VMs had before
 	metric   *Published // of the policy
 }
 
@@ -38,7 +41,7 @@ func newRollout(g bus.Group, n int, ids ...bus.HostID) *rollout {
 	for _, id := range ids {
 		f.vms[id] = append([]bus.VM{}, f.vms[id]...)
 	}
-	f.state.Controls.Desired = new(n)
+	f.state.Controls.Desired, f.old = new(n), g.MachineHash()
 	f.step()
 	return f
 }
@@ -48,7 +51,7 @@ func (f *rollout) make(id bus.HostID, phase bus.Phase) {
 	spec := f.state.Refresh.InForce(f.spec)
 	f.vms[id] = append(f.vms[id], bus.VM{
 		Name: bus.VMName("web", f.made), UUID: fmt.Sprint(f.made), State: bus.StateRunning, Phase: phase, Created: f.now,
-		PhaseSince: f.now, Template: spec.Template, Machine: spec.MachineHash(),
+		PhaseSince: f.now, Template: spec.Template, Machine: spec.MachineHash(), Storage: spec.StorageHash(),
 	})
 }
 
@@ -98,17 +101,24 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 	retiring, live := 0, 0
 	for _, vm := range f.vms[id] {
 		switch {
-		case vm.Phase == bus.PhaseLaunching && f.now.Sub(vm.Created) >= time.Duration(f.boot)*time.Second:
+		case vm.Phase == bus.PhaseLaunching && f.now.Sub(vm.PhaseSince) >= time.Duration(f.boot)*time.Second:
 			if f.breaks != nil && f.breaks(vm) {
 				f.failures[id]++
-				continue
+				if !vm.Restarting {
+					continue
+				}
+				vm.Machine = f.old // it boots with the definition before
+				vm.Reimaging, vm.Restarting, vm.PhaseSince = false, false, f.now
 			}
-			vm.Phase, vm.PhaseSince, vm.Reimaging = bus.PhaseReady, f.now, false
+			if vm.Restarting {
+				vm.RestartedAt = new(f.now)
+			}
+			vm.Phase, vm.PhaseSince, vm.Reimaging, vm.Restarting = bus.PhaseReady, f.now, false, false
 		case vm.Retiring && share.Release > 0:
 			share.Release--
 			continue
 		}
-		if vm.Retiring && (!goes || !build.Outdated(vm.Machine, vm.Template, vm.Created)) {
+		if vm.Retiring && (!goes || !build.Outdated(vm.Made())) {
 			vm.Retiring = false
 		}
 		if vm.Retiring {
@@ -124,7 +134,11 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 		}
 		if vm.Reimaging && vm.Phase.Leaving() { // its launch begins
 			spec := f.d.Refresh.InForce(f.spec)
-			vm.Phase, vm.Created, vm.Template, vm.Machine = bus.PhaseLaunching, f.now, spec.Template, spec.MachineHash()
+			vm.Phase, vm.PhaseSince, vm.Machine = bus.PhaseLaunching, f.now, spec.MachineHash()
+			if !vm.Restarting {
+				vm.Created, vm.Template, vm.Storage = f.now, spec.Template, spec.StorageHash()
+				f.renewed++
+			}
 		}
 		if vm.Reimaging {
 			reimaging++
@@ -132,13 +146,13 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 	}
 	for i := range left {
 		vm := &left[i]
-		if f.d.Refresh.Reimages() && !vm.Retiring && !vm.Reimaging && max(reimaging, missing) < share.Retire && vm.Phase.Serves() &&
-			!vm.Protected && build.Outdated(vm.Machine, vm.Template, vm.Created) {
-			vm.Reimaging, vm.Phase = true, bus.PhaseDraining
+		needs, may := build.Needs(vm.Made()), vm.Phase.Serves() && !vm.Retiring && !vm.Reimaging && !vm.Protected
+		switch out := max(reimaging, missing); {
+		case may && needs == bus.UpdateRestart && out < share.Restart,
+			may && needs == bus.UpdateReplace && f.d.Refresh.Reimages() && out < share.Retire:
+			vm.Reimaging, vm.Restarting, vm.Phase = true, needs == bus.UpdateRestart, bus.PhaseDraining
 			reimaging, missing = reimaging+1, missing+1
-		}
-		if !f.d.Refresh.Reimages() && !vm.Retiring && retiring < share.Retire && vm.Phase.Serves() && !vm.Protected &&
-			build.Outdated(vm.Machine, vm.Template, vm.Created) {
+		case may && needs == bus.UpdateReplace && !f.d.Refresh.Reimages() && retiring < share.Retire:
 			vm.Retiring = true
 			retiring++
 		}
@@ -147,7 +161,7 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 		}
 	}
 	for f.d.Direction == bus.In && live > share.VMs { // the outdated first
-		i := slices.IndexFunc(left, func(vm bus.VM) bool { return !vm.Retiring && build.Outdated(vm.Machine, vm.Template, vm.Created) })
+		i := slices.IndexFunc(left, func(vm bus.VM) bool { return !vm.Retiring && build.Outdated(vm.Made()) })
 		if i < 0 {
 			i = slices.IndexFunc(left, func(vm bus.VM) bool { return !vm.Retiring })
 		}
@@ -229,6 +243,136 @@ func TestReimage(t *testing.T) {
 		}
 		if f.made != made || f.least != 3 || f.most != 4 {
 			t.Errorf("%d were made, %d served at the least, and %d were owned at the most", f.made-made, f.least, f.most)
+		}
+	}
+}
+
+// restarting is a group whose VMs restart where that is enough.
+func restarting(change func(*bus.RefreshSpec)) bus.Group {
+	return refreshed(func(r *bus.RefreshSpec) {
+		r.MinimalAction = bus.UpdateRestart
+		if change != nil {
+			change(r)
+		}
+	})
+}
+
+// VMs whose disks are what the spec says restart with them, one at a time, and the others are replaced after that, by whichever
+// strategy.
+func TestRestart(t *testing.T) {
+	for _, strategy := range bus.RefreshStrategies() {
+		for _, ids := range [][]bus.HostID{{"a"}, {"a", "bb"}} {
+			f := newRollout(restarting(func(r *bus.RefreshSpec) { r.Strategy = strategy }), 4, ids...)
+			made := f.made
+			f.spec.MemoryMiB++
+			f.until(t, bus.RefreshDone)
+			if f.made != made || f.renewed != 0 || f.least != 3 || f.most != 4 || f.d.Refresh.Updated != 4 {
+				t.Errorf("%s: %d were made and %d got new disks, %d served at the least, and %d were owned at the most: %+v",
+					strategy, f.made-made, f.renewed, f.least, f.most, f.d.Refresh)
+			}
+			odd := &f.vms["a"][0]
+			odd.Storage, odd.Machine = "0", "0" // somebody made it before that
+			f.spec.VCPUs++
+			f.until(t, bus.RefreshDone)
+			if n := f.made - made + f.renewed; n != 1 {
+				t.Errorf("%s: %d were given new disks, want one", strategy, n)
+			}
+		}
+	}
+}
+
+// A refresh that may only restart VMs fails before it does anything where one needs more, and is refused to a person.
+func TestMostDisruptive(t *testing.T) {
+	f := newRollout(restarting(func(r *bus.RefreshSpec) { r.MostDisruptive = bus.UpdateRestart }), 2, "a")
+	f.spec.MemoryMiB++
+	f.until(t, bus.RefreshDone)
+	made := f.made
+	f.spec.Template = "web-2"
+	f.until(t, bus.RefreshFailed)
+	for range 20 {
+		f.step()
+	}
+	if n := f.templates(); n["web-1"] != 2 || f.made != made || f.renewed != 0 {
+		t.Errorf("ended with %v, %d made", n, f.made-made)
+	}
+	want := "2 VMs would have to be replaced (web-1, web-2: it is of template web-1, and new ones are of web-2), and only restarts"
+	if !strings.Contains(f.d.Refresh.Sentence, want) {
+		t.Errorf("said %q, want %q in it", f.d.Refresh.Sentence, want)
+	}
+	s := look(f.spec, f.state, f.seen, f.now)
+	order := func(o bus.RefreshOrder) (*bus.Refresh, error) {
+		o.Action = bus.RefreshBegin
+		return s.ordered(bus.Query{By: "ann", Refresh: &o})
+	}
+	if _, err := order(bus.RefreshOrder{}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a request is answered with %v", err)
+	}
+	_, err := order(bus.RefreshOrder{MinimalAction: bus.UpdateReplace})
+	if err == nil || !strings.Contains(err.Error(), "want minimal_action restart") {
+		t.Errorf("one that contradicts itself is answered with %v", err)
+	}
+	if r, err := order(bus.RefreshOrder{MostDisruptive: bus.UpdateReplace}); err != nil || r.Outdated != 2 {
+		t.Errorf("one that allows it is answered with %+v, %v", r, err)
+	}
+}
+
+// A VM that does not come up with its new definition serves on with the one before, and fails the refresh after so many.
+func TestRestartFails(t *testing.T) {
+	f := newRollout(restarting(nil), 3, "a", "bb")
+	made := f.made
+	f.spec.MemoryMiB++
+	f.breaks = func(vm bus.VM) bool { return vm.Restarting }
+	f.until(t, bus.RefreshFailed)
+	for range 20 {
+		f.step()
+	}
+	if f.made != made || f.renewed != 0 || f.least < 2 || f.d.Refresh.Failures != 3 {
+		t.Errorf("%d were made, %d served at the least: %+v", f.made-made, f.least, f.d.Refresh)
+	}
+}
+
+// All VMs restart once, also those that are up to date, and none gets other disks.
+func TestRollingRestart(t *testing.T) {
+	f := newRollout(refreshed(nil), 3, "a", "bb")
+	s := look(f.spec, f.state, f.seen, f.now)
+	r, err := s.ordered(bus.Query{By: "ann", Refresh: &bus.RefreshOrder{
+		Action: bus.RefreshBegin, All: true, MinimalAction: bus.UpdateRestart,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.state.Refresh = r
+	made := f.made
+	f.until(t, bus.RefreshDone)
+	for _, vm := range f.all() {
+		if vm.RestartedAt == nil {
+			t.Errorf("%s was not restarted", vm.Name)
+		}
+	}
+	if f.made != made || f.renewed != 0 || f.least != 2 {
+		t.Errorf("%d were made, %d served at the least", f.made-made, f.least)
+	}
+}
+
+// A dry run says of each VM what it needs, and why.
+func TestRefreshWould(t *testing.T) {
+	f := newRollout(restarting(nil), 4, "a")
+	f.vms["a"][1].Storage, f.vms["a"][1].Machine = "", "0"
+	f.spec.Refresh.Start, f.spec.MemoryMiB = bus.RefreshManual, f.spec.MemoryMiB+1
+	f.step()
+	for strategy, want := range map[bus.RefreshStrategy]string{
+		bus.RefreshReplace: "would restart 3 VMs with their disks (web-1, web-3, web-4): its definition is not what the config " +
+			"says now, and its disks are; would replace 1 VM (web-2): an earlier version made it, which did not note what its " +
+			"disks were made from",
+		bus.RefreshReimage: "would give new disks to 1 VM (web-2): ",
+	} {
+		s := look(f.spec, f.state, f.seen, f.now)
+		r, err := s.begun(bus.Query{Refresh: &bus.RefreshOrder{Strategy: strategy, DryRun: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.refreshFacts(r.Build(f.spec)).would(*r); !strings.Contains(got, want) {
+			t.Errorf("says %q, want %q in it", got, want)
 		}
 	}
 }
@@ -630,6 +774,7 @@ func TestRefreshInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := refreshed(func(r *bus.RefreshSpec) {
 			r.Strategy = rapid.SampledFrom(bus.RefreshStrategies()).Draw(t, "strategy")
+			r.MinimalAction = rapid.SampledFrom([]bus.UpdateAction{"", bus.UpdateRestart}).Draw(t, "minimal")
 			r.MaxSurge = rapid.IntRange(bus.FromMaintenance, 3).Draw(t, "surge")
 			r.MinHealthyPercent = rapid.SampledFrom([]int{bus.FromMaintenance, 0, 50, 90, 100}).Draw(t, "healthy")
 			r.Bake = drawSeconds(t, 0, 10, "bake")
@@ -642,7 +787,19 @@ func TestRefreshInvariants(t *testing.T) {
 		ids := [][]bus.HostID{{"a"}, {"a", "bb"}, {"a", "bb", "ccc"}}[rapid.IntRange(0, 2).Draw(t, "hosts")]
 		f := newRollout(g, n, ids...)
 		f.spec.Template = "web-2"
+		mild := 0 // VMs for which another definition is enough
+		for _, vms := range f.vms {
+			for i := range vms {
+				if rapid.IntRange(0, 2).Draw(t, "mild") == 0 {
+					vms[i].Template, vms[i].Storage = "web-2", f.spec.StorageHash()
+					mild++
+				}
+			}
+		}
 		broken := rapid.SampledFrom([]string{"", "", "web-2"}).Draw(t, "broken")
+		if mild > 0 { // then no template leads back
+			broken = ""
+		}
 		f.breaks = func(vm bus.VM) bool { return vm.Template == broken }
 		desired := n
 		for range 200 {
@@ -664,7 +821,7 @@ func TestRefreshInvariants(t *testing.T) {
 			f.step()
 			_, spare := bus.Leeway(desired, g.Max, f.d.Refresh.MaxSurge, f.d.Refresh.MinHealthyPercent)
 			healthy := desired - spare
-			if f.d.Refresh.Strategy == bus.RefreshReimage {
+			if f.d.Refresh.Strategy == bus.RefreshReimage || g.Refresh.MinimalAction == bus.UpdateRestart {
 				healthy = min(healthy, desired-1)
 			}
 			if f.least < healthy {

@@ -142,16 +142,18 @@ func (s situation) begun(q bus.Query) (*bus.Refresh, error) {
 			s.state.Refresh.By,
 		)
 	}
-	build := (*bus.Refresh)(nil).Build(s.spec)
-	if q.Refresh.All {
-		build.Before = new(s.now)
-	}
-	f := s.refreshFacts(build)
+	f := s.refreshFacts(newRefresh(s.spec, q.Refresh, q.By, refreshFacts{}, s.now).Build(s.spec))
 	if f.staying == 0 {
 		return s.state.Refresh, errors.New(f.nothing())
 	}
 	r := newRefresh(s.spec, q.Refresh, q.By, f, s.now)
 	r.Reason = q.Reason
+	if err := bus.CheckUpdateActions(r.MinimalAction, r.MostDisruptive); err != nil {
+		return s.state.Refresh, err
+	}
+	if why := f.forbidden(*r); why != "" && !q.Refresh.DryRun {
+		return s.state.Refresh, errors.New(why)
+	}
 	return r, nil
 }
 
@@ -174,7 +176,7 @@ func withoutRefresh(shares map[bus.HostID]bus.Share, r *bus.Refresh) map[bus.Hos
 	}
 	out := map[bus.HostID]bus.Share{}
 	for id, share := range shares {
-		share.Retire, share.Release = 0, 0
+		share.Retire, share.Release, share.Restart = 0, 0, 0
 		out[id] = share
 	}
 	return out
@@ -199,7 +201,7 @@ func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) 
 		return r.Refuse("%s", err)
 	}
 	if o.DryRun {
-		next.Sentence = fmt.Sprintf("would replace %s", bus.Count(s.refreshFacts(next.Build(g.inForce)).staying, "VM"))
+		next.Sentence = bus.Cut(s.refreshFacts(next.Build(g.inForce)).would(*next))
 		return r.Answer(next)
 	}
 	if err := d.keepRefresh(ctx, g, next); err != nil {

@@ -57,7 +57,7 @@ func (o Observation) firstToGo(order order, n int) []placed {
 		for _, vm := range h.VMs {
 			if kept(&vm) {
 				sick := returning && (!vm.Phase.Serves() || vm.State != bus.StateRunning)
-				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Machine, vm.Template, vm.Created), sick})
+				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Made()), sick})
 			}
 		}
 	}

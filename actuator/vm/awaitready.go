@@ -165,7 +165,10 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 		b.hooked, b.started, b.vm.Meta.Address = true, b.started.Add(time.Since(asked)), address
 	}
 	b.steps.Next(ctx, "ready")
-	began := later(b.vm.Meta.Created, b.vm.Meta.Handed)
+	began := later(later(b.vm.Meta.Created, b.vm.Meta.Handed), b.vm.Meta.Reimaging)
+	if b.vm.Restarting() {
+		b.vm.Meta.Restarts, b.vm.Meta.Restarted = false, time.Now()
+	}
 	b.vm.Meta.Reimaging, b.vm.Meta.Handed = time.Time{}, time.Time{}
 	// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 	if err := SetPhase(b.dom, &b.vm.Meta, bus.PhaseReady); err != nil {

@@ -21,6 +21,9 @@ const (
 	// A reimage goes through those of a removal up to killed, and then through those of a launch.
 	stepReimaging = "reimage.begun"    // its metadata says so
 	stepStripped  = "reimage.stripped" // it is off, and its volumes are gone
+	// A restart goes through those of a removal up to killed, and through that of a launch from started on.
+	stepRestarting = "restart.begun"     // its metadata says so
+	stepRedefined  = "restart.redefined" // it is off, with its new definition
 
 	stepWarm   = "warm.marked"     // it has booted, and its metadata says that it is warm; it still runs
 	stepParked = "warm.parked"     // it stands still
@@ -36,6 +39,9 @@ const (
 	stepClaimed   = "attach.claimed"    // who wants it is in its metadata, and it is no VM yet
 	stepAttached  = "attach.attached"   // it is one, and has no record yet
 )
+
+// RestartSteps are those of a restart with the same disks.
+func RestartSteps() []string { return []string{stepRestarting, stepRedefined} }
 
 // OrderSteps are those of what a person wants of a VM.
 func OrderSteps() []string {

@@ -72,11 +72,12 @@ func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decisio
 
 func (h Manager) newLaunch(spec bus.Group, name, uuid, decision string) *launch {
 	start := time.Now()
-	machine := spec.MachineHash() // as other stages have the spec
+	machine, storage := spec.MachineHash(), spec.StorageHash() // as other stages have the spec
 	spec = h.Machine.resolve(spec)
 	l := &launch{Manager: h, spec: spec, name: name, decision: decision, meta: bus.Metadata{
 		Group: spec.Name, Template: spec.Template, UUID: uuid, Created: start, Phase: bus.PhaseCreating, Since: start,
-		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid), Machine: machine, Disks: len(spec.Disks),
+		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid), Machine: machine, Storage: storage,
+		Disks: len(spec.Disks),
 	}}
 	if spec.CloudInit.Seeded() {
 		l.meta.Seed = bus.SeedName(l.meta.Volume)
@@ -189,8 +190,8 @@ func (l *launch) prepare() (err error) {
 	}); err != nil {
 		return fmt.Errorf("%s: %w", l.name, err)
 	}
-	if l.pool, err = l.Conn.LookupStoragePoolByName(l.Pools.Disks); err != nil {
-		return fmt.Errorf("look up storage pool %q: %w", l.Pools.Disks, err)
+	if l.pool, err = l.Conn.LookupStoragePoolByName(l.meta.Pool); err != nil {
+		return fmt.Errorf("look up storage pool %q: %w", l.meta.Pool, err)
 	}
 	if l.path, err = VolumePath(l.pool, l.meta.Volume); err != nil {
 		return err

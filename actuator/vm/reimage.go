@@ -35,7 +35,7 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 	if there, err := e.readDisks(); !there || err != nil {
 		return err
 	}
-	if err := e.untouched(); err != nil {
+	if err := e.untouched("its disks"); err != nil {
 		return err
 	}
 	if needed, err := e.readNeeded(); err != nil {
@@ -50,7 +50,8 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 }
 
 // untouched is an error where a person has given the VM disks or snapshots, which a new definition and new disks would break.
-func (e *ending) untouched() error {
+// what is what it keeps then.
+func (e *ending) untouched(what string) error {
 	if e.vm.Reimaging() { // it was looked at before it began
 		return nil
 	}
@@ -59,26 +60,27 @@ func (e *ending) untouched() error {
 	case err != nil && !errors.Is(err, libvirt.ERR_NO_SUPPORT):
 		return fmt.Errorf("%s: count its snapshots: %w", e.vm.Name, err)
 	case snapshots > 0:
-		return fmt.Errorf("%s gets no new disks, as it has %s (virsh snapshot-list)", e.vm.Name, bus.Count(snapshots, "snapshot"))
+		return fmt.Errorf("%s keeps %s, as it has %s (virsh snapshot-list)", e.vm.Name, what, bus.Count(snapshots, "snapshot"))
 	case len(e.others) > 0:
 		return fmt.Errorf(
-			"%s gets no new disks, as it has some that vmscaler did not make: %s", e.vm.Name, strings.Join(e.others, ", "),
+			"%s keeps %s, as it has disks that vmscaler did not make: %s", e.vm.Name, what, strings.Join(e.others, ", "),
 		)
 	}
 	return nil
 }
 
-// takeOutForReimage leaves the VM off and without its volumes.
-func (e *ending) takeOutForReimage(ctx context.Context) error {
+// leave notes that the VM is out of service to come back, with its own disks where it restarts, and leaves it off. reached is the
+// step of having noted it.
+func (e *ending) leave(ctx context.Context, restarts bool, reached string) error {
 	if !e.vm.Reimaging() {
 		meta := e.vm.Meta
-		meta.Reimaging, meta.Phase, meta.Since = time.Now(), bus.PhaseDraining, time.Now()
+		meta.Reimaging, meta.Restarts, meta.Phase, meta.Since = time.Now(), restarts, bus.PhaseDraining, time.Now()
 		if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, meta) }); err != nil {
 			return fmt.Errorf("%s: %w", e.vm.Name, err)
 		}
 		e.vm.Meta = meta
 	}
-	step(stepReimaging)
+	step(reached)
 	if e.vm.Meta.Phase == bus.PhaseDraining { // else it was off when this was cut off
 		if err := e.takeOut(ctx); err != nil {
 			return err
@@ -89,6 +91,14 @@ func (e *ending) takeOutForReimage(ctx context.Context) error {
 	}
 	if e.dom == nil {
 		return errors.New("it was undefined meanwhile")
+	}
+	return nil
+}
+
+// takeOutForReimage leaves the VM off and without its volumes.
+func (e *ending) takeOutForReimage(ctx context.Context) error {
+	if err := e.leave(ctx, false, stepReimaging); err != nil {
+		return err
 	}
 	if err := e.Calls.act(ctx, "delete-volumes", func() error { return DeleteVolumes(ctx, e.Conn, e.vm.Meta, e.disk) }); err != nil {
 		return err

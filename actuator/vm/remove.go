@@ -211,6 +211,7 @@ func (e *ending) retain(ctx context.Context) error {
 	}
 	next := e.vm.Meta
 	next.Phase, next.Since, next.Retiring, next.Reimaging = bus.PhaseRetained, time.Now(), time.Time{}, time.Time{}
+	next.Restarts = false
 	if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, next) }); err != nil {
 		return fmt.Errorf("retain it: %w", err)
 	}

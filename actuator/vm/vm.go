@@ -32,8 +32,11 @@ func (vm VM) Serves() bool {
 // Retiring reports whether a VM serves only until another has taken its place.
 func (vm VM) Retiring() bool { return !vm.Meta.Retiring.IsZero() }
 
-// Reimaging reports whether a VM is being given new disks.
+// Reimaging reports whether a VM is being given new disks, or restarted with its own.
 func (vm VM) Reimaging() bool { return !vm.Meta.Reimaging.IsZero() }
+
+// Restarting reports whether a VM is being restarted with its own disks, to be as new ones are.
+func (vm VM) Restarting() bool { return vm.Reimaging() && vm.Meta.Restarts }
 
 // BeingHanded reports whether a VM is on its way from the warm pool to service.
 func (vm VM) BeingHanded() bool { return vm.Meta.Phase.Pending() && !vm.Meta.Handed.IsZero() }
@@ -51,7 +54,7 @@ const (
 	Outdated                          // others have taken its place in a refresh; it goes only while it is not protected
 	Ordered                           // a person wants this VM gone, protected or not
 	Unneeded                          // it waits in the warm pool, and is too many, too old or broken there
-	Reimaged                          // it is given new disks; only while it is not protected
+	Reimaged                          // it is given new disks, or restarted with its own; only while it is not protected
 )
 
 // Removal is a VM to remove, and why.

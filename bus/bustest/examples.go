@@ -25,6 +25,7 @@ func Sample() *bus.Sample {
 				Created: Noon.Add(-10 * time.Minute), PhaseSince: Noon.Add(-9 * time.Minute),
 				BootedAt: new(Noon.Add(-9 * time.Minute)), RebootedAt: new(Noon.Add(-2 * time.Minute)),
 				Template: "web-12", Machine: "89abcdef0123",
+				Storage: "456789abcdef", RestartedAt: new(Noon.Add(-10 * time.Minute)),
 				Order: &bus.VMOrder{
 					Verb: bus.VMReplace, By: "ann@kvm1.example.org", Reason: "its disk is slow", At: Noon.Add(-time.Minute),
 				},

@@ -69,6 +69,7 @@ func (g *globals) complete(root *cobra.Command) {
 	flags := map[string]source{
 		"context": {of: (*lookup).contexts}, "group": {of: (*lookup).groups}, "history": {of: (*lookup).groups},
 		"host": {of: (*lookup).hosts}, "from": {of: (*lookup).templates}, "strategy": words("replace", "reimage"),
+		"minimal-action": words("restart", "replace"), "most-disruptive": words("restart", "replace"),
 		"log-level": words("trace", "debug", "info", "warn", "error"),
 	}
 	var walk func(cmd *cobra.Command)

@@ -21,7 +21,7 @@ type refreshCmd struct {
 	asking
 	waiting
 	pause, resume, cancel, back, all, dry bool
-	strategy                              string
+	strategy, minimal, most               string
 	surge, healthy, canary                int
 	checkpoints                           string
 	delay, bake                           time.Duration
@@ -34,11 +34,13 @@ func refreshCommand(g *globals) *cobra.Command {
 		Short: "Replace the VMs of a group that were made from something else than its config says now",
 		Long: long(`
 Replace the VMs of a group that are outdated: made from another template, or of another size, than its config says now. A new
-VM serves before an old one goes, as far as max and --max-surge allow; load comes first. It fails when new VMs do, and goes
-back to the template before. By default a change of the config begins it by itself (refresh.start: auto); what is not said here
-is as in the config.`),
+VM serves before an old one goes, as far as max and --max-surge allow; load comes first. With --minimal-action restart, VMs whose
+disks are what the config says, as after a change of memory, vcpus, nics or tags, are restarted with them; --dry-run says which,
+and why. It fails when new VMs do, and goes back to the template before. By default a change of the config begins it by itself
+(refresh.start: auto); what is not said here is as in the config.`),
 		Example: "  vmscaler refresh web --dry-run\n  vmscaler refresh web --checkpoints 10%,50% --bake 5m --wait\n" +
 			"  vmscaler refresh web --canary 2\n" +
+			"  vmscaler refresh web --all --minimal-action restart\n" +
 			"  vmscaler refresh web --cancel",
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,6 +57,9 @@ is as in the config.`),
 	f := cmd.Flags()
 	f.BoolVar(&c.all, "all", false, "also the VMs that are up to date")
 	f.StringVar(&c.strategy, "strategy", "", "replace: another VM takes its place; reimage: it gets new disks, and stays what it is")
+	f.StringVar(&c.minimal, "minimal-action", "",
+		"restart: a VM restarts with its disks where that is enough; replace: --strategy for all")
+	f.StringVar(&c.most, "most-disruptive", "", "restart: refuse a refresh in which one needs more than that; replace: allow it")
 	f.IntVar(&c.surge, "max-surge", 1, "VMs beyond desired that may be there meanwhile, within max")
 	f.IntVar(&c.healthy, "min-healthy", 100, "percent of desired that serve all the time; less lets old VMs go first")
 	f.StringVar(&c.checkpoints, "checkpoints", "", "percentages of the group after which it waits, such as 10%,50%")
@@ -68,8 +73,8 @@ is as in the config.`),
 	f.BoolVar(&c.back, "return", false, "go back to the template before")
 	for _, other := range []string{"pause", "resume", "cancel", "return"} {
 		for _, flag := range []string{
-			"all", "strategy", "max-surge", "min-healthy", "checkpoints", "canary", "checkpoint-delay", "bake",
-			"dry-run",
+			"all", "strategy", "minimal-action", "most-disruptive", "max-surge", "min-healthy", "checkpoints", "canary",
+			"checkpoint-delay", "bake", "dry-run",
 		} {
 			cmd.MarkFlagsMutuallyExclusive(other, flag)
 		}
@@ -91,7 +96,10 @@ func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
 	if chosen > 1 {
 		return nil, errors.New("found several of --pause, --resume, --cancel and --return, want one at most")
 	}
-	o := bus.RefreshOrder{Action: bus.RefreshBegin, Strategy: bus.RefreshStrategy(c.strategy), All: c.all, DryRun: c.dry}
+	o := bus.RefreshOrder{
+		Action: bus.RefreshBegin, Strategy: bus.RefreshStrategy(c.strategy), All: c.all, DryRun: c.dry,
+		MinimalAction: bus.UpdateAction(c.minimal), MostDisruptive: bus.UpdateAction(c.most),
+	}
 	for action, set := range map[bus.RefreshAction]bool{
 		bus.RefreshHold: c.pause, bus.RefreshGoOn: c.resume, bus.RefreshCancel: c.cancel, bus.RefreshReturn: c.back,
 	} {

@@ -31,10 +31,12 @@ func Ordered(vm bus.VM) string {
 	return string(vm.Order.Verb) // of a later version
 }
 
-// Age says of a VM that is not what new ones are made as: that it gets new disks, another is to take its place, or it is
-// outdated; "" is of one that is up to date, or of which that is not known. machine is the newest decision's.
+// Age says of a VM that is not what new ones are made as: that it gets new disks or restarts with its own, another is to take its
+// place, or it is outdated; "" is of one that is up to date, or of which that is not known. machine is the newest decision's.
 func Age(vm bus.VM, machine string) string {
 	switch {
+	case vm.Restarting:
+		return "restarting"
 	case vm.Reimaging:
 		return "new disks"
 	case vm.Retiring:

@@ -99,6 +99,8 @@ func (p picture) moving() string {
 			all = append(all, fmt.Sprintf("%s is %s", vm.Name, vm.Phase))
 		case vm.Order != nil && vm.Phase.Capacity(): // else it is carried out, or is so as was ordered
 			all = append(all, fmt.Sprintf("%s has the order %s", vm.Name, vm.Order.Verb))
+		case vm.Restarting:
+			all = append(all, vm.Name+" is restarting")
 		case vm.Reimaging:
 			all = append(all, vm.Name+" gets new disks")
 		case vm.Retiring:

@@ -68,6 +68,9 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.checks(path+".checks", g)
 	d.nics(path, g)
 	d.hardware(path, g.Hardware)
+	if r := g.Refresh; bus.CheckUpdateActions(r.MinimalAction, r.MostDisruptive) != nil {
+		d.problem(path+".refresh.most_disruptive", string(r.MostDisruptive), "it together with minimal_action: restart")
+	}
 	d.schedule(path, g)
 	if g.WarmPool.State == bus.WarmStopped && g.WarmPool.TwoKinds() && !d.bad(path+".warm_pool.stopped") {
 		d.problem(path+".warm_pool.stopped", g.WarmPool.Stopped.String(), "none with state: stopped, where all of them are")

@@ -15,6 +15,8 @@ func refreshFields(r *bus.RefreshSpec) section {
 	return section{
 		{"start", choice(&r.Start, bus.RefreshStarts()...)},
 		{"strategy", choice(&r.Strategy, bus.RefreshStrategies()...)},
+		{"minimal_action", choiceOr(&r.MinimalAction, string(bus.UpdateReplace), bus.UpdateRestart)},
+		{"most_disruptive", choiceOr(&r.MostDisruptive, string(bus.UpdateReplace), bus.UpdateRestart)},
 		{"max_surge", orMaintenance(count(&r.MaxSurge, 1000, "a whole number of VMs from 0 to 1000"), &r.MaxSurge)},
 		{"min_healthy", orMaintenance(count(&r.MinHealthyPercent, 100, wantMinHealthy), &r.MinHealthyPercent)},
 		{"checkpoints", percentages(&r.Checkpoints)},

@@ -1,0 +1,161 @@
+package actuator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// launched is a host with one VM of webSpec.
+func launched(t *testing.T, spec bus.Group) (*testHost, vm.VM) {
+	t.Helper()
+	b := newHost(t)
+	if err := b.Launch(t.Context(), spec, "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	b.events = nil
+	return b, b.inventory().Owned[0]
+}
+
+// memoryMiB is what a VM's definition says.
+func (b *testHost) memoryMiB(name string) int {
+	b.t.Helper()
+	info, err := b.domain(name).GetInfo()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return int(info.MaxMem >> 10)
+}
+
+// A VM that restarts has the new definition and what it had: its disks, its age, and what a person has taken from it.
+func TestRestart(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ProtectNew, g.ShutdownTimeout = true, time.Second })
+	b, before := launched(t, spec)
+	if err := vm.Protect(b.conn, before, bus.Protection{}); err != nil {
+		t.Fatal(err)
+	}
+	files := b.volumes()
+	next := spec
+	next.MemoryMiB += 4
+	if err := b.Restart(t.Context(), next, before, "d"); err != nil {
+		t.Fatal(err)
+	}
+	after := b.inventory().Owned[0]
+	if after.UUID != someUUID || after.Protected || !after.Serves() || after.Meta.Phase != bus.PhaseReady || after.Reimaging() ||
+		after.Meta.Machine != next.MachineHash() || after.Meta.Storage != before.Meta.Storage || after.Meta.Restarted.IsZero() ||
+		!after.Meta.Created.Equal(before.Meta.Created) || !after.Meta.Booted.Equal(before.Meta.Booted) {
+		t.Errorf("it is %+v, was %+v", after, before)
+	}
+	if got := b.memoryMiB("web-1"); got != next.MemoryMiB {
+		t.Errorf("it has %d MiB, want %d", got, next.MemoryMiB)
+	}
+	if !slices.Equal(b.volumes(), files) {
+		t.Errorf("there are the volumes %v, want %v", b.volumes(), files)
+	}
+	if got := b.heard(); got != "draining stopping started ready" {
+		t.Errorf("told %s", got)
+	}
+}
+
+// A VM that does not come up with its new definition has the one before, boots with it, and serves again.
+func TestRestartGoesBack(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })
+	b, before := launched(t, spec)
+	files := b.volumes()
+	next := spec
+	next.MemoryMiB, next.ReadyAfter, next.BootTimeout = next.MemoryMiB+4, time.Hour, time.Nanosecond
+	err := b.Restart(t.Context(), next, before, "d")
+	if text := fmt.Sprint(err); !strings.Contains(text, "not ready within") || !strings.Contains(text, "the definition before") {
+		t.Errorf("got %v", err)
+	}
+	back := b.inventory().Owned[0]
+	if back.Meta.Phase != bus.PhaseLaunching || back.Reimaging() || back.Meta.Machine != spec.MachineHash() || back.Off() ||
+		!back.Meta.Restarted.IsZero() || b.memoryMiB("web-1") != spec.MemoryMiB {
+		t.Errorf("it is %+v with %d MiB", back, b.memoryMiB("web-1"))
+	}
+	b.settle(spec, 1)
+	now := b.inventory().Owned
+	if len(now) != 1 || now[0].UUID != someUUID || !now[0].Serves() || !slices.Equal(b.volumes(), files) {
+		t.Errorf("there are %+v and the volumes %v", now, b.volumes())
+	}
+}
+
+// A restart that was cut off goes on at whatever step, also for one whose group has got other disks meanwhile: that comes back
+// as it is.
+func TestRestartGoesOn(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })
+	larger := func(g *bus.Group) { g.MemoryMiB += 4 }
+	for name, tt := range map[string]struct {
+		phase  bus.Phase
+		off    bool
+		change func(*bus.Group)
+		memory int
+	}{
+		"while it drained":       {bus.PhaseDraining, false, larger, 4},
+		"when it was off":        {bus.PhaseStopping, true, larger, 4},
+		"with its definition":    {bus.PhaseLaunching, true, larger, 4},
+		"and the disks are new":  {bus.PhaseStopping, true, func(g *bus.Group) { larger(g); g.DiskMiB = 64 }, 0},
+		"and it was never ready": {bus.PhaseStopping, false, larger, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, v := launched(t, spec)
+			meta := v.Meta
+			meta.Reimaging, meta.Restarts = time.Now(), true
+			if err := vm.SetPhase(b.domain("web-1"), &meta, tt.phase); err != nil {
+				t.Fatal(err)
+			}
+			if tt.off {
+				if err := b.domain("web-1").Destroy(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			next := spec
+			tt.change(&next)
+			if err := b.Restart(t.Context(), next, b.inventory().Owned[0], "d"); err != nil {
+				t.Fatal(err)
+			}
+			now := b.inventory().Owned[0]
+			made := next.MachineHash()
+			if tt.memory == 0 {
+				made = spec.MachineHash()
+			}
+			if !now.Serves() || now.Reimaging() || now.Meta.Machine != made || now.Meta.Storage != spec.StorageHash() ||
+				b.memoryMiB("web-1") != spec.MemoryMiB+tt.memory {
+				t.Errorf("it is %+v with %d MiB", now, b.memoryMiB("web-1"))
+			}
+		})
+	}
+}
+
+// Nothing is done to a VM whose disks are not what the config says, or that a person has given snapshots.
+func TestRestartIsRefused(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })
+	for want, change := range map[string]func(*testHost, *bus.Group){
+		"its disks are not what": func(_ *testHost, g *bus.Group) { g.DiskMiB = 64 },
+		"it has 1 snapshot": func(b *testHost, g *bus.Group) {
+			g.MemoryMiB++
+			s, err := b.domain("web-1").CreateSnapshotXML("<domainsnapshot/>", 0)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			s.Free()
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			b, before := launched(t, spec)
+			next := spec
+			change(b, &next)
+			if err := b.Restart(t.Context(), next, before, "d"); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q in it", err, want)
+			}
+			if now := b.inventory().Owned[0]; now.Meta != before.Meta || !now.Serves() || len(b.events) > 0 {
+				t.Errorf("it is %+v, was %+v; told %s", now, before, b.heard())
+			}
+		})
+	}
+}
