@@ -23,6 +23,8 @@ var (
 
 // chaosFaults are all faults.
 func chaosFaults() []fault {
+	refresh := func(c *chaos) { c.refresh(bus.RefreshReplace) }
+	reimage := func(c *chaos) { c.refresh(bus.RefreshReimage) }
 	faults := []fault{
 		{name: "kill-run", place: inOneProcess, do: killAndStart("run")},
 		{name: "kill-qemu", place: inOneProcess, short: true, do: (*chaos).killQEMU},
@@ -62,10 +64,12 @@ func chaosFaults() []fault {
 		{name: "template-replaced", place: inOneProcess, do: (*chaos).templateReplaced},
 		{name: "spare-template-gone", place: inOneProcess, do: (*chaos).spareTemplateGone},
 		{name: "pool-undefined", place: inOneProcess, do: (*chaos).poolUndefined},
-		{name: "refresh", place: inOneProcess, do: func(c *chaos) { c.refresh(bus.RefreshReplace) }},
-		{name: "reimage", place: inOneProcess, do: func(c *chaos) { c.refresh(bus.RefreshReimage) }},
-		{name: "kill-in-refresh", place: inOneProcess, do: killInRefresh(bus.RefreshReplace), short: true},
-		{name: "kill-in-reimage", place: inOneProcess, do: killInRefresh(bus.RefreshReimage)},
+		{name: "refresh", place: inOneProcess, do: refresh},
+		{name: "reimage", place: inOneProcess, do: reimage},
+		{name: "restart", place: inOneProcess, do: (*chaos).restartAll},
+		{name: "kill-in-refresh", place: inOneProcess, do: killInRefresh(refresh), short: true},
+		{name: "kill-in-reimage", place: inOneProcess, do: killInRefresh(reimage)},
+		{name: "kill-in-restart", place: inOneProcess, do: killInRefresh((*chaos).restartAll)},
 		{name: "kill-while-outlived", place: inOneProcess, do: configured("max_lifetime: 1m", outlived("run"))},
 		{name: "kill-while-outlived-split", place: inSplit, do: configured("max_lifetime: 1m", outlived("decider", "actuator"))},
 		{name: "victim-hook-hangs", place: inOneProcess, do: configured(hangingHook, (*chaos).victimHookHangs)},
@@ -96,7 +100,7 @@ func chaosFaults() []fault {
 		{name: "kill-nats-server", place: onExternal, do: killAndStart("nats")},
 	}
 	faults = slices.Concat(faults, verbFaults(), asideFaults(), warmFaults())
-	for _, step := range vm.Steps() {
+	for _, step := range append(vm.Steps(), vm.RestartSteps()...) {
 		one, split := fault{
 			name:  "die-at-" + step,
 			place: inOneProcess,

@@ -69,6 +69,8 @@ func dieAt(step string) func(*chaos) {
 		switch {
 		case drains:
 			c.coolAll()
+		case strings.HasPrefix(step, "restart."):
+			c.restartAll()
 		case strings.HasPrefix(step, "reimage."):
 			c.refresh(bus.RefreshReimage)
 		default:

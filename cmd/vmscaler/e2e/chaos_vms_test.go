@@ -174,8 +174,20 @@ func (c *chaos) scale(to string) {
 // refresh has all VMs of the group replaced, or given new disks. What comes of it is seen when all is to be well again.
 func (c *chaos) refresh(strategy bus.RefreshStrategy) {
 	c.t.Helper()
+	c.refreshAll("--strategy", string(strategy))
+}
+
+// restartAll restarts all VMs with their disks.
+func (c *chaos) restartAll() {
+	c.t.Helper()
+	c.refreshAll("--minimal-action", string(bus.UpdateRestart))
+}
+
+// refreshAll begins a refresh of all VMs.
+func (c *chaos) refreshAll(flags ...string) {
+	c.t.Helper()
 	c.until(settleBound, "a refresh is begun", func() error {
-		args := append([]string{"refresh", c.group, "--all", "--strategy", string(strategy), "--nats-url", c.url}, c.login...)
+		args := slices.Concat([]string{"refresh", c.group, "--all", "--nats-url", c.url}, flags, c.login)
 		if out, err := c.command(args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
@@ -183,10 +195,10 @@ func (c *chaos) refresh(strategy bus.RefreshStrategy) {
 	})
 }
 
-// killInRefresh ends the program without warning at a random moment of a refresh.
-func killInRefresh(strategy bus.RefreshStrategy) func(*chaos) {
+// killInRefresh ends the program without warning at a random moment of a refresh, which begin begins.
+func killInRefresh(begin func(*chaos)) func(*chaos) {
 	return func(c *chaos) {
-		c.refresh(strategy)
+		begin(c)
 		c.pause(time.Duration(c.rng.IntN(8000)) * time.Millisecond)
 		c.procs[c.actuatorProcess()].kill()
 		c.startStage(c.actuatorProcess())
