@@ -154,7 +154,7 @@ bench: ## one table of all figures beside rivals and limits, in BENCH_ROUNDS=10;
 # On few VMs: that they work is what it shows, and its figures mean nothing.
 .PHONY: bench-once
 bench-once: BENCHTIME = 1x
-bench-once: BENCHFLAGS = -short
+bench-once: BENCHFLAGS = -short -vet=off
 bench-once: BENCH_TABLE = -json dist/bench.json
 bench-once: bench ## one small round of each benchmark, as CI does
 

@@ -26,35 +26,48 @@ func BenchmarkIdle(b *testing.B) {
 	one := w.start(config)
 	one.untilReady(vms)
 	what := fmt.Sprintf("%d idle VMs", vms)
-	b.Run("one-process", func(b *testing.B) { one.idle(b, one.cmd, what, "vmscaler run", figures.Ours) })
+	alone := func(name, way string, kind figures.Kind, cmd *exec.Cmd) {
+		b.Run(name, func(b *testing.B) { one.idle(b, what, idler{name, way, kind, cmd}) })
+	}
+	alone("one-process", "vmscaler run", figures.Ours, one.cmd)
 	loop := w.startLoop(one.names())
-	b.Run("loop", func(b *testing.B) { one.idle(b, loop.cmd, what, "shell loop", figures.Rival) })
+	alone("loop", "shell loop", figures.Rival, loop.cmd)
 	loop.stop()
 	bare := exec.Command(os.Args[0])
 	bare.Env = append(os.Environ(), bareNATS+"=1")
 	if err := bare.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Run("nats", func(b *testing.B) { one.idle(b, bare, what, "a NATS server and nothing else", figures.Limit) })
+	alone("nats", "a NATS server and nothing else", figures.Limit, bare)
 	_ = bare.Process.Kill()
 	_ = bare.Wait()
 	one.stop()
 
 	s := w.split(freeAddress(b), config)
-	for _, stage := range []string{"bus", "collector", "decider", "actuator", "dashboard"} {
+	stages := []string{"bus", "collector", "decider", "actuator", "dashboard"}
+	for _, stage := range stages {
 		s.start(stage)
 	}
 	watcher := w.watch(client.Remote{URL: s.url})
 	watcher.untilReady(vms)
-	for _, stage := range []string{"bus", "collector", "decider", "actuator", "dashboard"} {
-		b.Run(stage, func(b *testing.B) { watcher.idle(b, s.stages[stage].cmd, what, "vmscaler "+stage, figures.Ours) })
+	var all []idler
+	for _, stage := range stages {
+		all = append(all, idler{stage, "vmscaler " + stage, figures.Ours, s.stages[stage].cmd})
 	}
+	b.Run("stages", func(b *testing.B) { watcher.idle(b, what, all...) })
 	s.stop()
 }
 
-func (w *watcher) idle(b *testing.B, cmd *exec.Cmd, what, way string, kind figures.Kind) {
+// idler is a process that costs something while nothing happens.
+type idler struct {
+	name, way string
+	kind      figures.Kind
+	cmd       *exec.Cmd
+}
+
+// idle measures processes over the same ticks.
+func (w *watcher) idle(b *testing.B, what string, all ...idler) {
 	b.Helper()
-	pid := cmd.Process.Pid
 	tick := func() {
 		last := w.sample.Time
 		w.until("another sample comes", func() bool { return w.sample.Time.After(last) })
@@ -62,22 +75,32 @@ func (w *watcher) idle(b *testing.B, cmd *exec.Cmd, what, way string, kind figur
 	for range 2 { // its start is not what it costs
 		tick()
 	}
-	start, before := time.Now(), cpuTime(b, pid)
+	var before []time.Duration
+	for _, p := range all {
+		before = append(before, cpuTime(b, p.cmd.Process.Pid))
+	}
+	start := time.Now()
 	for b.Loop() {
 		tick()
 	}
-	// Where it is less than a step of the kernel's the step is what is known.
-	share := 100 * float64(max(cpuTime(b, pid)-before, 10*time.Millisecond)) / float64(time.Since(start))
-	resident := residentMiB(b, pid)
-	b.ReportMetric(share, "cpu-%")
-	b.ReportMetric(resident, "rss-MiB")
-	aim := 0.
-	if kind == figures.Rival {
-		aim = 10
+	took := time.Since(start)
+	for i, p := range all {
+		// Where it is less than a step of the kernel's the step is what is known.
+		used := max(cpuTime(b, p.cmd.Process.Pid)-before[i], 10*time.Millisecond)
+		share, resident, prefix := 100*float64(used)/float64(took), residentMiB(b, p.cmd.Process.Pid), ""
+		if len(all) > 1 {
+			prefix = p.name + "-"
+		}
+		b.ReportMetric(share, prefix+"cpu-%")
+		b.ReportMetric(resident, prefix+"rss-MiB")
+		aim := 0.
+		if p.kind == figures.Rival {
+			aim = 10
+		}
+		figures.Add(b,
+			figures.Way{Figure: what + ", CPU", Way: p.way, Kind: p.kind, Unit: "% of a core", Values: []float64{share}, Aim: aim},
+			figures.Way{Figure: what + ", memory", Way: p.way, Kind: p.kind, Unit: "MiB resident", Values: []float64{resident}})
 	}
-	figures.Add(b,
-		figures.Way{Figure: what + ", CPU", Way: way, Kind: kind, Unit: "% of a core", Values: []float64{share}, Aim: aim},
-		figures.Way{Figure: what + ", memory", Way: way, Kind: kind, Unit: "MiB resident", Values: []float64{resident}})
 	b.ReportMetric(0, "ns/op") // it is the tick's
 }
 
