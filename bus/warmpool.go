@@ -23,6 +23,9 @@ type WarmPool struct {
 	State WarmState `json:"state,omitempty"`
 	// Stopped is how many more VMs wait shut down, beside those of Size, which are paused; none where State is WarmStopped.
 	Stopped WarmSize `json:"stopped,omitzero"`
+	// Min and Max bound a Size that is forecast, in VMs; Max 0 is nothing.
+	Min int `json:"min,omitempty"`
+	Max int `json:"max,omitempty"`
 	// MaxAge is from which age on a VM that waits is replaced; 0 is none.
 	MaxAge time.Duration `json:"max_age,omitempty"`
 	Reuse  bool          `json:"reuse,omitempty"` // VMs that are scaled in return to the pool, where it has room
@@ -40,6 +43,22 @@ func (p WarmPool) StateOf(m Metadata) WarmState {
 		return WarmStopped
 	}
 	return WarmPaused
+}
+
+// Sized is the pool with a size that is forecast as the number that was: as many VMs as the load's usual rise within one boot
+// asks for, from Min to Max, nil where that is not known. Any other size stays.
+func (p WarmPool) Sized(forecast *int) WarmPool {
+	if !p.Size.Forecast {
+		return p
+	}
+	p.Size = WarmSize{VMs: p.Min}
+	if forecast != nil {
+		p.Size.VMs = max(p.Min, *forecast)
+	}
+	if p.Max > 0 {
+		p.Size.VMs = min(p.Size.VMs, p.Max)
+	}
+	return p
 }
 
 // Wants is how many VMs the pool has while desired serve and the group may have most in all, from 0; taken is how many of most
@@ -68,10 +87,16 @@ type WarmSize struct {
 	VMs     int  `json:"vms,omitempty"`
 	Percent int  `json:"percent,omitempty"` // of desired, rounded up
 	Rest    bool `json:"rest,omitempty"`    // all that max leaves beside desired
+	// Forecast is as many as the policy predictive expects the load to rise by within one boot; see WarmPool.Sized, without which
+	// it is none.
+	Forecast bool `json:"forecast,omitempty"`
 }
 
-// WarmRest is the word for a size of all that max leaves.
-const WarmRest = "max-minus-desired"
+// The words for a size of all that max leaves, and for one that is forecast.
+const (
+	WarmRest     = "max-minus-desired"
+	WarmForecast = "forecast"
+)
 
 const (
 	mostWarm        = 1000
@@ -79,16 +104,19 @@ const (
 )
 
 // WantWarmSize is what a size may be, in words.
-var WantWarmSize = fmt.Sprintf("a whole number of VMs from 0 to %d, a percentage of desired such as 50%%, up to %d%%, or %s",
-	mostWarm, mostWarmPercent, WarmRest)
+var WantWarmSize = fmt.Sprintf("a whole number of VMs from 0 to %d, a percentage of desired such as 50%%, up to %d%%, %s, or %s",
+	mostWarm, mostWarmPercent, WarmRest, WarmForecast)
 
 var warmSize = regexp.MustCompile(`^[0-9]{1,4}%?$`)
 
 // ParseWarmSize reads a size as a config has it.
 func ParseWarmSize(s string) (WarmSize, error) {
 	refused := fmt.Errorf("found %q, want %s", Clip(s, 40), WantWarmSize)
-	if s == WarmRest {
+	switch s {
+	case WarmRest:
 		return WarmSize{Rest: true}, nil
+	case WarmForecast:
+		return WarmSize{Forecast: true}, nil
 	}
 	if !warmSize.MatchString(s) {
 		return WarmSize{}, refused
@@ -111,6 +139,8 @@ func (s WarmSize) String() string {
 	switch {
 	case s.Rest:
 		return WarmRest
+	case s.Forecast:
+		return WarmForecast
 	case s.Percent > 0:
 		return fmt.Sprintf("%d%%", s.Percent)
 	}

@@ -20,6 +20,7 @@ func TestWarmSize(t *testing.T) {
 		{"1000%", bus.WarmSize{Percent: 1000}, false},
 		{"1001%", bus.WarmSize{}, true},
 		{"max-minus-desired", bus.WarmSize{Rest: true}, false},
+		{"forecast", bus.WarmSize{Forecast: true}, false},
 		{"", bus.WarmSize{}, true},
 		{"%", bus.WarmSize{}, true},
 		{"-1", bus.WarmSize{}, true},
@@ -62,6 +63,32 @@ func TestWarmPoolWants(t *testing.T) {
 		}
 		if got := (bus.WarmPool{Size: size}).Wants(tt.desired, tt.most, tt.taken); got != tt.want {
 			t.Errorf("%s of %d desired, max %d, %d taken: %d, want %d", tt.size, tt.desired, tt.most, tt.taken, got, tt.want)
+		}
+	}
+}
+
+func TestWarmPoolSized(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		size        string
+		least, most int
+		forecast    *int
+		want        string
+	}{
+		{"what is forecast", "forecast", 0, 0, new(3), "3"},
+		{"min of the pool", "forecast", 2, 0, new(1), "2"},
+		{"max of the pool", "forecast", 0, 4, new(9), "4"},
+		{"nothing is expected to rise", "forecast", 0, 4, new(0), "0"},
+		{"not known", "forecast", 1, 4, nil, "1"},
+		{"another size", "50%", 0, 0, new(3), "50%"},
+	} {
+		size, err := bus.ParseWarmSize(tt.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := bus.WarmPool{Size: size, Min: tt.least, Max: tt.most}
+		if got := p.Sized(tt.forecast).Size.String(); got != tt.want || !p.On() {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }

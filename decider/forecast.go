@@ -24,9 +24,9 @@ func Forecast(spec bus.Group, st State, hours int, now time.Time) (bus.Forecast,
 	if hours < 0 || hours > bus.MaxForecastHours {
 		return bus.Forecast{}, bus.Refuse(bus.RefusedMalformed, "hours: found %d, want 1 to %d", hours, bus.MaxForecastHours)
 	}
-	states, shadow := st.Policy, false
+	p, shadow := st.predictive(spec), false
 	if !spec.Policy.Has(bus.PolicyPredictive) {
-		states, shadow = st.Shadows[bus.PolicyPredictive].Policy, true
+		shadow = true
 		if _, is := st.Shadows[bus.PolicyPredictive]; !is {
 			return bus.Forecast{}, bus.Refuse(bus.RefusedState,
 				"group %s has no policy that forecasts: `policy.type: predictive` does, or, changing nothing, policy.shadow",
@@ -34,10 +34,6 @@ func Forecast(spec bus.Group, st State, hours int, now time.Time) (bus.Forecast,
 		}
 	}
 	f := bus.Forecast{V: bus.Version, Group: spec.Name, Time: now.UTC(), Shadow: shadow, Points: []bus.Outlook{}}
-	var p *policy.Predictive
-	if state := states[bus.PolicyPredictive]; state != nil {
-		p = state.Predictive
-	}
 	over := time.Duration(hours) * time.Hour
 	step := max(5*time.Minute, (over / forecastPoints).Round(time.Minute))
 	curve, period := p.Curve(st.BootTimes.Mean, over, step)
@@ -61,6 +57,20 @@ func Forecast(spec bus.Group, st State, hours int, now time.Time) (bus.Forecast,
 		f.Sentence += fmt.Sprintf("; its newest reading is %s old", seconds(old))
 	}
 	return f, nil
+}
+
+// predictive is what the group's policy predictive remembers, or one that is its shadow; nil: it has neither, or that has had no
+// reading yet.
+func (st State) predictive(spec bus.Group) *policy.Predictive {
+	states := st.Policy
+	if !spec.Policy.Has(bus.PolicyPredictive) {
+		states = st.Shadows[bus.PolicyPredictive].Policy
+	}
+	state := states[bus.PolicyPredictive]
+	if state == nil {
+		return nil
+	}
+	return state.Predictive
 }
 
 // forecast answers a request for what a group's policy expects. Only the decider that leads has a policy that learns.

@@ -111,7 +111,15 @@ func (s situation) wantsWarm(desired int) int {
 			}
 		}
 	}
-	return s.spec.WarmPool.Wants(desired, s.spec.Max, taken)
+	return s.sizedPool().Wants(desired, s.spec.Max, taken)
+}
+
+// sizedPool is the group's warm pool, with as many VMs as are forecast where its size says so.
+func (s situation) sizedPool() bus.WarmPool {
+	if !s.spec.WarmPool.Size.Forecast {
+		return s.spec.WarmPool
+	}
+	return s.spec.WarmPool.Sized(s.state.predictive(s.spec).Rise())
 }
 
 // warm says how many VMs of the warm pool each host has beside its share. What is too many goes at any time; another is made only
@@ -170,7 +178,7 @@ func (s situation) warmKinds(d *bus.Decision) {
 		all += share.Warm
 	}
 	wanted := s.wantsWarm(d.Desired)
-	pause := pool.Pauses(wanted, d.Desired)
+	pause := s.sizedPool().Pauses(wanted, d.Desired)
 	give := func(may func(HostObservation) int) {
 		for left := -1; left != pause; {
 			left = pause

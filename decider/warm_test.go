@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // poolOf is a host with VMs by their letters: r is ready, l launching, w warm, o warm and off, p preparing, h handed over, s
@@ -230,5 +231,60 @@ func TestTwoKindsOfWarmVMs(t *testing.T) {
 				t.Errorf("got %s, want %s, of %d desired", text, tt.want, d.Desired)
 			}
 		})
+	}
+}
+
+// A pool whose size is forecast has as many VMs as the usual rise of the load asks for, from its min to its max, and within the
+// group's; while that is not known, its min.
+func TestWarmPoolThatIsForecast(t *testing.T) {
+	const pool, shadow = bus.PolicyPredictive, bus.PolicyThreshold
+	learned := func(rise float64, readings int) PolicyStates {
+		tuning, err := policy.TuningOf(bus.SettingBalanced)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := policy.NewPredictive(tuning)
+		for range readings {
+			p.Rises.Add(rise)
+		}
+		return PolicyStates{bus.PolicyPredictive: {
+			Memory: policy.Memory{Predictive: p}, At: t0,
+			Recommendation: bus.Recommendation{Policy: bus.PolicyPredictive, Desired: 2},
+		}}
+	}
+	for _, tt := range []struct {
+		name        string
+		by          bus.PolicyType
+		rise        float64
+		readings    int
+		least, most int
+		want        int
+	}{
+		{"for what it rises by", pool, 1.7, 30, 0, 0, 3},
+		{"as the shadow expects", shadow, 1.7, 30, 0, 0, 3},
+		{"it never rises", pool, 0, 30, 0, 0, 0},
+		{"it falls", pool, -1, 30, 0, 0, 0},
+		{"at least the pool's min", pool, 0, 30, 1, 0, 1},
+		{"at most the pool's max", pool, 4, 30, 0, 2, 2},
+		{"at most what the group's max leaves", pool, 20, 30, 0, 0, 7},
+		{"too little is known", pool, 4, 5, 1, 0, 1},
+		{"nothing is known", pool, 0, 0, 0, 0, 0},
+	} {
+		g := spec(bounds(1, 9), func(g *bus.Group) {
+			g.Policy.Types = []bus.PolicyType{tt.by}
+			g.WarmPool = bus.WarmPool{Size: bus.WarmSize{Forecast: true}, Min: tt.least, Max: tt.most}
+		})
+		st := State{HasSample: true, Desired: 2, Hosts: []bus.HostID{"a"}, LastData: t0}
+		if tt.readings > 0 {
+			st.Policy = learned(tt.rise, tt.readings)
+		}
+		if tt.by == shadow {
+			g.Policy.Shadow = []bus.PolicyType{bus.PolicyPredictive}
+			st.Shadows, st.Policy = Shadows{bus.PolicyPredictive: {Policy: st.Policy}}, nil
+		}
+		d, _ := Decide(g, st, Observation{Hosts: []HostObservation{poolOf("a", "rr")}, Fresh: 1}, t0)
+		if d.Inputs.WarmWanted != tt.want || d.Shares["a"].Warm != tt.want {
+			t.Errorf("%s: %d wanted, share %+v, want %d (%s)", tt.name, d.Inputs.WarmWanted, d.Shares["a"], tt.want, d.Sentence)
+		}
 	}
 }

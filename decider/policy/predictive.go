@@ -233,6 +233,15 @@ func (p *Predictive) keeps(o outlook, waiting int) (keep int, rise string) {
 	return keep - waiting, rise
 }
 
+// Rise is how many VMs the usual rise of the load within one boot asks for, by the quantile that VMs are kept for; nil: too
+// little of the load was seen yet.
+func (p *Predictive) Rise() *int {
+	if p == nil || p.Rises.Ring.Len() < fewErrors {
+		return nil
+	}
+	return new(int(math.Ceil(max(0, p.Rises.At(p.Tuning.Gate))/fullUse - 1e-9)))
+}
+
 // resume is for a reading that comes later than it should. After a minute the recent past says nothing of the present; what
 // was learned of the load's misses, rises and periods holds.
 func (p *Predictive) resume(now time.Time) {

@@ -72,9 +72,7 @@ func (d *decoder) group(path string, g bus.Group) {
 		d.problem(path+".refresh.most_disruptive", string(r.MostDisruptive), "it together with minimal_action: restart")
 	}
 	d.schedule(path, g)
-	if g.WarmPool.State == bus.WarmStopped && g.WarmPool.TwoKinds() && !d.bad(path+".warm_pool.stopped") {
-		d.problem(path+".warm_pool.stopped", g.WarmPool.Stopped.String(), "none with state: stopped, where all of them are")
-	}
+	d.warmPool(path+".warm_pool", g)
 	d.hooks(path+".hooks", g.Hooks)
 	switch fences := g.HostLoss == bus.LossReplaceAfterFence; {
 	case d.bad(path + ".on_host_loss"), d.bad(path + ".fence"), d.bad(path + ".fence.command"):

@@ -295,10 +295,11 @@ var scalars = []struct{ field, good, bad string }{
 	},
 	{
 		"warm_pool", "{size: 2} {size: 0} {size: '2'} {size: 50%} {size: max-minus-desired} {state: paused} {state: stopped} " +
-			"{size: 1, stopped: 3} {stopped: 50%} {stopped: 0, state: stopped} " +
+			"{size: 1, stopped: 3} {stopped: 50%} {stopped: 0, state: stopped} {min: 0, max: 0} " +
 			"{max_age: none} {max_age: 10m} {reuse: true}",
 		"{size: -1} {size: 1001} {size: 1001%} {size: all} {size: ~} {size: 1.5} {state: saved} {state: ''} {max_age: 9m} " +
-			"{max_age: 0} {reuse: 1} {min_size: 1} {stopped: -1} {stopped: 1, state: stopped}",
+			"{max_age: 0} {reuse: 1} {min_size: 1} {stopped: -1} {stopped: 1, state: stopped} " +
+			"{size: forecast} {stopped: forecast} {min: 1} {max: 1} {min: -1} {size: 2, max: 3}",
 	},
 	{"repair", "{health_grace: 0s} {at_once: 1000}", "{health_grace: -1s} {health_grace: 25h} {at_once: 0}"},
 	{
