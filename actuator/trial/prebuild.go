@@ -120,10 +120,22 @@ rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.leases /root/.bash_history /r
 ` + forgetKeys + `
 sync`
 
-// usersKeys lists the files with the keys that users may log in with, below the folder $root.
-const usersKeys = `while IFS=: read -r _ _ _ _ _ home _; do
-	for f in "$root$home/.ssh/authorized_keys" "$root$home/.ssh/authorized_keys2"; do [ ! -f "$f" ] || echo "$f"; done
-done < "$root/etc/passwd" | sort -u`
+// usersKeys lists the files with the keys that users may log in with, below the folder $root: where sshd looks by itself, and
+// where its configuration says that it looks, also if that holds for some users alone.
+const usersKeys = `{
+	echo .ssh/authorized_keys .ssh/authorized_keys2
+	cat "$root"/etc/ssh/sshd_config "$root"/etc/ssh/sshd_config.d/*.conf 2>/dev/null |
+		sed -n 's/^[[:space:]]*authorizedkeysfile[[:space:]=]*//Ip' | tr -d '"'
+} | tr -s '[:space:]' '\n' | sort -u | while read -r pattern; do
+	while IFS=: read -r user _ _ _ _ home _; do
+		case $pattern in
+		*%*) f=$(echo "$pattern" | sed "s|%h|$home|g; s|%u|$user|g; s|%%|%|g") ;;
+		*) f=$pattern ;;
+		esac
+		case $f in /*) ;; *) f=$home/$f ;; esac
+		[ ! -f "$root$f" ] || echo "$root$f"
+	done < "$root/etc/passwd"
+done | sort -u`
 
 // forgetKeys deletes them, below the folder $root: who had a key of one group would get into the VMs of another.
 const forgetKeys = usersKeys + ` | while read -r f; do rm -f "$f"; done`

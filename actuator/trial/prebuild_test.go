@@ -33,7 +33,6 @@ func TestFinished(t *testing.T) {
 	}
 }
 
-// What is run in a guest is a program that its shell understands.
 // No key that users may log in with stays, whoever's it is, and check says which there are.
 func TestLoginKeys(t *testing.T) {
 	root := t.TempDir()
@@ -58,7 +57,18 @@ func TestLoginKeys(t *testing.T) {
 	write("home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA ann\nssh-rsa BBBB bob\n")
 	write("home/ann/.ssh/authorized_keys2", "ssh-rsa CCCC")
 	write("home/ann/.ssh/known_hosts", "here")
+	write("etc/ssh/sshd_config", "Port 22\n"+
+		"AuthorizedKeysFile /etc/ssh/keys/%u .ssh/authorized_keys\n#AuthorizedKeysFile /etc/motd\n")
+	write("etc/ssh/sshd_config.d/some.conf", "Match User ann\n\tauthorizedkeysfile=\"%h/.keys\" /etc/ssh/%%all none\n")
+	write("etc/ssh/keys/ann", "ssh-rsa DDDD")
+	write("etc/ssh/keys/bob", "ssh-rsa of no user")
+	write("etc/ssh/%all", "ssh-rsa EEEE")
+	write("home/ann/.keys", "ssh-rsa FFFF")
+	write("etc/motd", "hello")
 	want := []Login{
+		{"/etc/ssh/%all", "ssh-rsa EEEE"},
+		{"/etc/ssh/keys/ann", "ssh-rsa DDDD"},
+		{"/home/ann/.keys", "ssh-rsa FFFF"},
 		{"/home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA ann"},
 		{"/home/ann/.ssh/authorized_keys", "ssh-rsa BBBB bob"},
 		{"/home/ann/.ssh/authorized_keys2", "ssh-rsa CCCC"},
@@ -68,7 +78,8 @@ func TestLoginKeys(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	run(forgetKeys)
-	if got := run(usersKeys + "; ls " + root + "/home/ann/.ssh"); got != "known_hosts\n" {
+	left := "etc/motd\netc/ssh/keys/bob\nhome/ann/.ssh/known_hosts\n"
+	if got := run(usersKeys + "; cd " + root + "; find home etc/ssh/keys etc/motd -type f | sort"); got != left {
 		t.Errorf("left: %q", got)
 	}
 	if !strings.Contains(cleanScript, forgetKeys) {
@@ -76,6 +87,7 @@ func TestLoginKeys(t *testing.T) {
 	}
 }
 
+// What is run in a guest is a program that its shell understands.
 func TestScriptsAreShell(t *testing.T) {
 	for _, script := range []string{guestScript, waitScript, cleanScript} {
 		if out, err := exec.Command("sh", "-n", "-c", script).CombinedOutput(); err != nil {
