@@ -17,7 +17,7 @@ import (
 // templateCheckCmd is the command template check.
 type templateCheckCmd struct {
 	g           *globals
-	name        string
+	name, group string // group: whose VMs the clones are made as; "": the template is looked at for itself
 	output      printer.Output
 	bootTimeout time.Duration // 0: the group's
 }
@@ -28,14 +28,18 @@ func templateCheckCommand(g *globals) *cobra.Command {
 		Use:   "check NAME",
 		Short: "Boot two throw-away clones of a template, and say what is wrong with it",
 		Long: long(`
-Boot two throw-away clones of a template at once, look at them, and remove them, also after Ctrl-C. They are made as VMs of the
-first group of the config that has the template, or else as the defaults say. It says whether they boot, what they write on
-the serial console, whether the guest agent answers, for how long they boot, their CPU at rest, their addresses, whether the
-power button shuts them down, and whether each has a host name, a machine id and SSH host keys of its own; and of
-each problem how to fix it. What the guest does not report is unknown.
+Boot two throw-away clones of a template at once, look at them, and remove them, also after Ctrl-C. It says whether they boot,
+what they write on the serial console, whether the guest agent answers, for how long they boot, their CPU at rest, their
+addresses, whether the power button shuts them down, whether each has a host name, a machine id and SSH host keys of its own,
+and which login keys they carry; and of each problem how to fix it. What the guest does not report is unknown.
+
+They have the vCPUs, memory, network and hardware of the first group of the config that has the template, or else of the
+defaults, and nothing of that group's cloud_init, tags and disks: it is the template that is looked at. With --group they are
+made as VMs of that group, with all of these, to see what VMs of it will be, also before the group has the template. Its hooks,
+checks and forwarded ports are left out in any case.
 
 The exit code is 1 if a line says fail.`),
-		Example: "  vmscaler template check web\n  vmscaler template check web -o json",
+		Example: "  vmscaler template check web\n  vmscaler template check web-2 --group web -o json",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.name = args[0]
@@ -46,6 +50,8 @@ The exit code is 1 if a line says fail.`),
 		},
 	}
 	c.output.Add(cmd.Flags(), printer.Values())
+	cmd.Flags().StringVar(&c.group, "group", "",
+		"a group of the config, whose VMs the clones are made as (default: as said above)")
 	cmd.Flags().DurationVar(&c.bootTimeout, "boot-timeout", 0, "how long a clone may take to boot; 0: as long as a VM of the group")
 	return cmd
 }
@@ -53,6 +59,11 @@ The exit code is 1 if a line says fail.`),
 func (c *templateCheckCmd) validate() error {
 	if c.bootTimeout != 0 && (c.bootTimeout < time.Second || c.bootTimeout > time.Hour) {
 		return usageError{fmt.Errorf("--boot-timeout: found %s, want 1s to 1h", c.bootTimeout)}
+	}
+	if c.group != "" {
+		if err := bus.CheckGroupName(c.group); err != nil {
+			return usageError{fmt.Errorf("--group: %w", err)}
+		}
 	}
 	return checkTemplate(c.name)
 }
@@ -64,6 +75,12 @@ func (c *templateCheckCmd) run(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
+		spec := trialSpec(cfg, info, hv.uri)
+		if c.group != "" {
+			if spec, err = groupTrialSpec(cfg, c.group, info, hv.uri); err != nil {
+				return err
+			}
+		}
 		m, err := manager(hv, cfg)
 		if err != nil {
 			return err
@@ -73,7 +90,6 @@ func (c *templateCheckCmd) run(cmd *cobra.Command) error {
 			return err
 		}
 		defer lock.Release()
-		spec := trialSpec(cfg, info, hv.uri)
 		if c.bootTimeout > 0 {
 			spec.BootTimeout = c.bootTimeout
 		}

@@ -88,12 +88,11 @@ func (c *templatePrebuildCmd) validate() error {
 	return nil
 }
 
-// spec is the machine of a group with nothing of what the group tells its guests: that would be in the template, and so in VMs of
-// others. Further disks are in no template.
-func (c *templatePrebuildCmd) spec(group bus.Group) bus.Group {
-	group.CloudInit = bus.CloudInit{UserData: bus.Text{Text: c.text, File: c.userData}}
-	group.Hardware.Tags, group.Disks, group.DiskMiB = nil, nil, c.diskMiB
-	return group
+// spec is a machine with what the user data says, and a disk of the wanted size.
+func (c *templatePrebuildCmd) spec(machine bus.Group) bus.Group {
+	machine.CloudInit = bus.CloudInit{UserData: bus.Text{Text: c.text, File: c.userData}}
+	machine.DiskMiB = c.diskMiB
+	return machine
 }
 
 func (c *templatePrebuildCmd) run(cmd *cobra.Command) error {

@@ -29,12 +29,14 @@ func manager(hv *libvirtHost, cfg config.Config) (vm.Manager, error) {
 	}, nil
 }
 
-// trialSpec is how VMs of a template are made: as the first group of the config that has it, or as the defaults say on the
-// network of the first group.
+// trialSpec is the machine of a template's VMs: as the first group of the config has it that has the template, or as the defaults
+// say on the network of the first group. It has nothing of what a group tells its guests: that could fail where the template does
+// not, would reach what those reach, and would be in what is made of the template. Nor has it a group's disks.
 func trialSpec(cfg config.Config, of template.Info, uri string) bus.Group {
 	groups := host.WithNetworks(cfg.Groups, uri)
 	for _, g := range groups {
 		if g.Template == of.Name {
+			g.CloudInit, g.Hardware.Tags, g.Disks, g.DiskMiB = bus.CloudInit{}, nil, nil, 0
 			return g
 		}
 	}
@@ -50,6 +52,17 @@ func trialSpec(cfg config.Config, of template.Info, uri string) bus.Group {
 		spec.Network = host.DefaultNetwork(uri)
 	}
 	return spec
+}
+
+// groupTrialSpec is all of a group of the config, with a template that need not be the group's yet.
+func groupTrialSpec(cfg config.Config, group string, of template.Info, uri string) (bus.Group, error) {
+	for _, g := range host.WithNetworks(cfg.Groups, uri) {
+		if g.Name == group {
+			g.Template = of.Name
+			return g, nil
+		}
+	}
+	return bus.Group{}, fmt.Errorf("--group: %w", noGroup("the config", group, groupNames(cfg.Groups)))
 }
 
 // beginTrial takes the lock of trials and removes what killed ones have left.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
@@ -39,25 +40,37 @@ func TestTrialSpec(t *testing.T) {
 	}
 }
 
-// What a prebuild makes has nothing of what a group tells its guests, such as keys, nor the size of its disks.
-func TestPrebuildSpec(t *testing.T) {
-	group := bus.DefaultGroup()
-	group.Name, group.MemoryMiB, group.Network, group.DiskMiB = "web", 512, "lan", 9000
-	group.Disks = make([]bus.Disk, 1)
-	group.Hardware.Tags = []string{"prod"}
+// What is made of a template alone has the machine of a group that has it, and nothing of what the group tells its guests, such
+// as keys and networks, nor its disks. What is made as a group's has all of it, with a template that may be another.
+func TestTrialSpecOfGroup(t *testing.T) {
 	secret := bus.Text{Text: "secret"}
+	group := bus.DefaultGroup()
+	group.Name, group.Template, group.MemoryMiB, group.Network, group.DiskMiB = "web", "debian", 512, "lan", 9000
+	group.Disks, group.Hardware.Tags, group.Hardware.Machine = make([]bus.Disk, 1), []string{"prod"}, "q35"
 	group.CloudInit = bus.CloudInit{
 		SSHKeys: []bus.Text{secret}, UserData: secret, VendorData: secret, NetworkConfig: secret,
 	}
+	cfg := config.Config{Groups: []bus.Group{group}}
+	alone := trialSpec(cfg, template.Info{Name: "debian"}, "qemu:///system")
+	want := group
+	want.CloudInit, want.Disks, want.Hardware.Tags, want.DiskMiB = bus.CloudInit{}, nil, nil, 0
+	if !reflect.DeepEqual(alone, want) {
+		t.Errorf("of the template alone: %+v", alone)
+	}
+	of, err := groupTrialSpec(cfg, "web", template.Info{Name: "debian-2"}, "qemu:///system")
+	want = group
+	want.Template = "debian-2"
+	if err != nil || !reflect.DeepEqual(of, want) {
+		t.Errorf("of the group: %v, %+v", err, of)
+	}
+	_, err = groupTrialSpec(cfg, "wep", template.Info{Name: "debian"}, "qemu:///system")
+	if exitCode(err) != exitUsage || !strings.Contains(err.Error(), `--group: the config has no group "wep"; it has web`) {
+		t.Errorf("of no group: %v", err)
+	}
+
 	told := bus.CloudInit{UserData: bus.Text{Text: "#cloud-config", File: "pre.yaml"}}
-	got := (&templatePrebuildCmd{text: "#cloud-config", userData: "pre.yaml"}).spec(group)
-	if !reflect.DeepEqual(got.CloudInit, told) || len(got.Hardware.Tags) > 0 || len(got.Disks) > 0 || got.DiskMiB != 0 {
-		t.Errorf("it takes of a group %+v", got)
-	}
-	if got.MemoryMiB != 512 || got.Network != "lan" {
-		t.Errorf("%+v, want the group's machine", got)
-	}
-	if got := (&templatePrebuildCmd{diskMiB: 4096}).spec(group); got.DiskMiB != 4096 {
-		t.Errorf("--disk: found %d MiB", got.DiskMiB)
+	got := (&templatePrebuildCmd{text: "#cloud-config", userData: "pre.yaml", diskMiB: 4096}).spec(alone)
+	if !reflect.DeepEqual(got.CloudInit, told) || got.DiskMiB != 4096 || got.MemoryMiB != 512 {
+		t.Errorf("a prebuild: %+v", got)
 	}
 }

@@ -87,6 +87,7 @@ func TestCommandsValidate(t *testing.T) {
 		{(&templateSealCmd{}).validate([]string{"web", "disk.qcow2"}), ""},
 		{(&templateSealCmd{pool: "p"}).validate([]string{"web"}), "--pool: want VOLUME"},
 		{(&templateCheckCmd{name: "web", bootTimeout: time.Millisecond}).validate(), "--boot-timeout: found 1ms"},
+		{(&templateCheckCmd{name: "web", group: "We b"}).validate(), "--group: "},
 		{(&templateInstallCmd{name: "web"}).validate(), "--iso: found nothing"},
 		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 0}).validate(), "--vcpus: found 0"},
 		{(&templateInstallCmd{name: "web", iso: "x", vcpus: 1, hostname: "a.b"}).validate(), "--hostname: found \"a.b\""},
