@@ -5,7 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 nfpm=$(realpath "$1") program=$(realpath "$2")
-template=${TEMPLATE:-$(virsh -c qemu:///system vol-path template-demo.qcow2 --pool vmscaler)}
+template=${TEMPLATE:-$(virsh -c qemu:///system vol-path template-demo.qcow2 --pool vmscaler 2>/dev/null || true)}
+if [ ! -r "$template" ]; then
+	echo "service: there is no demo template here; make it with \`make template\`, or name its file with TEMPLATE" >&2
+	exit 1
+fi
 release=${RELEASE:-bookworm} # of Debian
 base=/var/tmp/vmscaler-service/$release
 work=$(mktemp -d /var/tmp/vmscaler-service.XXXXXX)
