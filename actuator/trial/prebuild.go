@@ -109,10 +109,11 @@ func finished(output string, code int, err error) error {
 	return fmt.Errorf("cloud-init has failed (exit code %d): %s", code, bus.Clip(said, bus.MaxLogText))
 }
 
-// cleanScript takes out of a guest what each clone makes for itself.
+// cleanScript takes out of a guest what each clone makes for itself. The machine id's file stays, empty: without it, as
+// cloud-init may leave it, systemd takes each clone's boot for the system's first one, and enables again what was disabled.
 const cleanScript = `set -e
 root=
-cloud-init clean --logs --machine-id 2>/dev/null || cloud-init clean --logs
+cloud-init clean --logs
 rm -f /etc/ssh/ssh_host_*
 [ ! -e /etc/machine-id ] || : > /etc/machine-id
 [ ! -e /var/lib/dbus/machine-id ] || [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id

@@ -20,7 +20,10 @@ status)
 	echo "ssh-ed25519 AAAAofnobody" > /root/.ssh/authorized_keys
 	echo "status: done"
 	;;
-clean) rm -rf /var/lib/cloud ;;
+clean)
+	rm -rf /var/lib/cloud
+	case $* in *--machine-id*) rm -f /etc/machine-id ;; esac
+	;;
 esac
 `
 
