@@ -73,7 +73,18 @@ func (b *Browser) Value(expression string) string {
 // Until waits until an expression is true in the page.
 func (b *Browser) Until(expression string) {
 	b.t.Helper()
-	run(b, expression, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
+	b.Within(patience, expression)
+}
+
+// Within is Until for what may take longer, or less.
+func (b *Browser) Within(limit time.Duration, expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, limit)
+	defer cancel()
+	poll := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(limit))
+	if _, err := chromedp.Run(ctx, poll); err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
 }
 
 // Resize gives the window another size.
