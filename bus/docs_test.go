@@ -59,6 +59,8 @@ var messageTypes = []any{
 	bus.Acts{},
 	bus.CallTime{},
 	bus.PendingHook{},
+	bus.HostTemplate{},
+	bus.TemplateServer{},
 	bus.Metric{},
 	bus.Demand{},
 	bus.GuestLoad{},
@@ -80,6 +82,8 @@ var messageTypes = []any{
 // valueTypes are the types whose constants the page describes, each under a heading of its name.
 var valueTypes = []any{
 	bus.Phase(""),
+	bus.TemplateState(""),
+	bus.TemplateReason(""),
 	bus.State(""),
 	bus.Direction(""),
 	bus.VMVerb(""),

@@ -41,6 +41,7 @@ const (
 	EventHanded    EventType = "handover"  // it leaves the warm pool to serve
 	EventOrdered   EventType = "ordered"   // a person wants something of it
 	EventHost      EventType = "host"      // where a host stands with its group has changed
+	EventTemplate  EventType = "template"  // a template has come to the host from another one, or could not
 )
 
 // Event is one step of a VM's life.

@@ -29,12 +29,14 @@ const (
 
 // Group is one group's spec, the same in every stage. Zero values are not defaults: start from DefaultGroup.
 type Group struct {
-	Name      string `json:"name"`
-	Template  string `json:"template"` // a template's name, see `vmscaler template`
-	Min       int    `json:"min"`
-	Max       int    `json:"max"`
-	VCPUs     int    `json:"vcpus"`
-	MemoryMiB int    `json:"memory_mib"`
+	Name     string `json:"name"`
+	Template string `json:"template"` // a template's name, see `vmscaler template`
+	// TemplateSHA256 is what the SHA-256 of the template's file must be, in hexadecimal; "": any.
+	TemplateSHA256 string `json:"template_sha256,omitempty"`
+	Min            int    `json:"min"`
+	Max            int    `json:"max"`
+	VCPUs          int    `json:"vcpus"`
+	MemoryMiB      int    `json:"memory_mib"`
 	// DiskMiB is the size of each VM's disk, at least that of the template; 0 is the same.
 	DiskMiB int `json:"disk_mib,omitempty"`
 	// Disks are further disks of each VM, at most MaxDisks. They are made and removed with it.

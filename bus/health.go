@@ -44,6 +44,10 @@ type Acts struct {
 	Term      int64  `json:"term,omitempty"`
 	// Hooks are those that VMs wait for, of many those that end first: at most MaxPendingHooks.
 	Hooks []PendingHook `json:"hooks,omitempty"`
+	// Templates are those that the groups need, at most MaxTemplates, those first that are not ready.
+	Templates []HostTemplate `json:"templates,omitempty"`
+	// Serves is how templates are had from here; nil: it takes no part in that.
+	Serves *TemplateServer `json:"serves,omitempty"`
 }
 
 // MaxPendingHooks is how many hooks that are waited for a message has, so that it stays as small as a sign of life should be.

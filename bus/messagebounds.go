@@ -183,6 +183,7 @@ func (h *Health) bounds() error {
 			b.name("name", p.Name, maxWord)
 			b.name("token", p.Token, maxWord)
 		}
+		b.templates(h.Acts)
 	}
 	return b.of("health")
 }

@@ -45,6 +45,7 @@ const (
 	ProblemLifetime          ProblemCode = "lifetime"           // VMs are older than they may be, and none is replaced; a group
 	ProblemQueryFails        ProblemCode = "query-fails"        // its query of Prometheus says nothing; a group
 	ProblemHostLost          ProblemCode = "host-lost"          // a host gives no sign of life; the host
+	ProblemNoTemplate        ProblemCode = "no-template"        // a host could not get a template, or has another file; a group
 	ProblemHostsDisagree     ProblemCode = "hosts-disagree"     // no VM is scaled in while hosts are unclear; a group
 )
 

@@ -57,7 +57,7 @@ func (p page) entry(e model.Entry, column int) *line {
 		bus.EventHost:
 		t = toneWarn
 	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun,
-		bus.EventWarmed, bus.EventHanded:
+		bus.EventWarmed, bus.EventHanded, bus.EventTemplate:
 		t = toneInfo
 	case bus.EventUnhealthy, bus.EventKept, bus.EventWaiting, bus.EventRefused, bus.EventOrphan:
 	}

@@ -356,7 +356,7 @@ func (d *Decider) evaluate(ctx context.Context, g *group, now time.Time) {
 	}
 	obs.Awaited = g.awaited(obs, now)
 	obs.Settling = g.settling(now)
-	d.attend(&obs, g.spec.Name, now)
+	d.attend(&obs, g, now)
 	d.attached(ctx, g, obs, now)
 	obs.Metrics, obs.Loads = g.metrics, g.guestLoads(now)
 	refresh, standings := g.state.Refresh, g.state.Standings

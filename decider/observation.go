@@ -63,6 +63,9 @@ type HostObservation struct {
 	Failures int
 	// Full reports that the host has no room for another VM of the group.
 	Full bool
+	// NoTemplate is why no VM of the group can be made there, as the host has not what it is made from; "": it has, or it is not
+	// known.
+	NoTemplate string
 	// Quiet is the time since its last sample, by the decider's clock. Alive reports that one of its stages gives signs of life.
 	Quiet     time.Duration
 	Alive     bool

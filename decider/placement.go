@@ -49,6 +49,8 @@ func candidatesOf(spec bus.Group, obs Observation) candidates {
 			c.why = string(h.Trouble)
 		case h.State == bus.HostReturning:
 			c.why = "it has just come back"
+		case h.NoTemplate != "":
+			c.why, c.later = h.NoTemplate, true
 		case h.Full:
 			c.why, c.later = "its actuator finds no room, or its launches fail", true
 		}

@@ -50,6 +50,7 @@ func TestPlacesSayTheirDomains(t *testing.T) {
 func TestPlacement(t *testing.T) {
 	cordoned := func(h *HostObservation) { h.Order = &bus.HostOrder{Action: bus.HostCordon} }
 	full := func(h *HostObservation) { h.Full = true }
+	bare := func(h *HostObservation) { h.NoTemplate = "it has no template web:3, and no host offers it" }
 	for _, tt := range []struct {
 		name      string
 		placement bus.Placement
@@ -81,6 +82,13 @@ func TestPlacement(t *testing.T) {
 			changed(place("a", 1, 10, 0), func(h *HostObservation) { h.Load = bus.Host{} }), place("b", 1, 50, 4000),
 		}, "a1 b2"},
 		{"cordoned", bus.PlaceSpread, 0, 3, []HostObservation{changed(place("a", 0, 0, 0), cordoned), place("b", 1, 0, 0)}, "a0 b3"},
+		{"one without the template", bus.PlaceSpread, 0, 3, []HostObservation{
+			changed(place("a", 0, 0, 0), bare), place("b", 1, 0, 0),
+		}, "a0 b3"},
+		{"one without the template that has VMs", bus.PlaceSpread, 0, 4, []HostObservation{
+			changed(place("a", 2, 0, 0), bare), place("b", 1, 0, 0),
+		}, "a2 b2"},
+		{"all without the template", bus.PlaceSpread, 0, 2, []HostObservation{changed(place("a", 0, 0, 0), bare)}, "a2"},
 		{"all cordoned", bus.PlaceSpread, 0, 3, []HostObservation{changed(place("a", 0, 0, 0), cordoned)}, "a0"},
 		{"returning", bus.PlaceSpread, 0, 3, []HostObservation{
 			changed(place("a", 0, 0, 0), func(h *HostObservation) { h.State = bus.HostReturning }), place("b", 1, 0, 0),
@@ -149,11 +157,14 @@ func TestPlacementOfSeveralGroups(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	g := spec(bounds(1, 9), func(g *bus.Group) { g.PerHostMax = 2 })
 	full := changed(place("d", 0, 0, 0), func(h *HostObservation) { h.Full = true })
-	got := places(g, Observation{Hosts: []HostObservation{place("a", 2, 0, 0), place("b", 1, 0, 0), place("c", 0, 0, 0), full}})
-	if len(got) != 4 || got[0].Host != "c" || got[1].Host != "b" || got[0].Why != "" {
+	bare := changed(place("e", 0, 0, 0), func(h *HostObservation) { h.NoTemplate = "template web:3 comes from a: 40 %" })
+	hosts := []HostObservation{place("a", 2, 0, 0), place("b", 1, 0, 0), place("c", 0, 0, 0), full, bare}
+	got := places(g, Observation{Hosts: hosts})
+	if len(got) != 5 || got[0].Host != "c" || got[1].Host != "b" || got[0].Why != "" {
 		t.Fatalf("%+v", got)
 	}
-	if why := got[2].Why + got[3].Why; !strings.Contains(why, "per_host_max") || !strings.Contains(why, "room") {
+	why := got[2].Why + got[3].Why + got[4].Why
+	if !strings.Contains(why, "per_host_max") || !strings.Contains(why, "room") || !strings.Contains(why, bare.NoTemplate) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -32,9 +32,10 @@ func (d *Decider) record(h bus.Health) {
 	d.stages[h.Subject()] = h
 }
 
-// attend notes on which hosts an actuator acts, and where it has no room for another VM of the group. A collector alone can
-// say that a host has VMs; nothing is scaled in for what no actuator would see.
-func (d *Decider) attend(obs *Observation, group string, now time.Time) {
+// attend notes on which hosts an actuator acts, and where it has no room for another VM of the group, or no template. A collector
+// alone can say that a host has VMs; nothing is scaled in for what no actuator would see.
+func (d *Decider) attend(obs *Observation, g *group, now time.Time) {
+	group, spec := g.spec.Name, g.state.Refresh.InForce(g.inForce)
 	acting, instances := map[bus.HostID]*bus.Acts{}, map[string]bool{}
 	for _, h := range d.stages {
 		if now.Sub(h.Time) <= silentAfter {
@@ -53,6 +54,7 @@ func (d *Decider) attend(obs *Observation, group string, now time.Time) {
 		switch acts := acting[h.ID]; {
 		case acts != nil:
 			h.Full, h.Taken, h.Failures = slices.Contains(acts.Full, group), acts.Taken[group], acts.Failures[group]
+			_, h.NoTemplate = spec.Lacks(acts.Templates)
 		case h.Trouble == "":
 			h.Trouble = Unattended
 		}

@@ -275,7 +275,7 @@ func (d *Decider) peek(g *group, now time.Time) Observation {
 	obs := g.window.look(now, staleAfter(g.inForce.Policy.Interval, d.cfg.Tick))
 	obs.Awaited = g.awaited(obs, now)
 	obs.Settling = g.settling(now)
-	d.attend(&obs, g.spec.Name, now)
+	d.attend(&obs, g, now)
 	return obs
 }
 

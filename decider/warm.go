@@ -60,7 +60,9 @@ func (h HostObservation) waiting(handed int, beyondMax bool) int {
 }
 
 // fills reports whether VMs may be made for the warm pool on the host.
-func (h HostObservation) fills() bool { return h.Trouble == "" && !h.Full && h.Order == nil }
+func (h HostObservation) fills() bool {
+	return h.Trouble == "" && !h.Full && h.NoTemplate == "" && h.Order == nil
+}
 
 // paused counts those that wait and keep their memory.
 func (h HostObservation) paused() (n int) {

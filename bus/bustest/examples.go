@@ -165,6 +165,13 @@ func Health() *bus.Health {
 				Group: "web", VM: "web-3", Hook: bus.HookLaunch, Name: "lb", WaitFor: bus.WaitForBus,
 				Token: "K3VN4TQF2WJ6X7YBZL5AAAAAAA", Since: Noon.Add(-time.Minute), Until: Noon.Add(4 * time.Minute),
 			}},
+			Templates: []bus.HostTemplate{{
+				Name: "web:4", State: bus.TemplateFetching, SHA256: strings.Repeat("5d", 32), SizeBytes: 734003200,
+				DonePercent: 40, From: "kvm2.example.org",
+			}},
+			Serves: &bus.TemplateServer{
+				Host: "kvm1.example.org", Addresses: []string{"192.0.2.11:4223"}, Fingerprint: strings.Repeat("a7", 32),
+			},
 		},
 		Since: Noon.Add(-time.Hour), Time: Noon, Version: "v0.3.0",
 	}

@@ -35,7 +35,7 @@ func severities() map[Kind]Severity {
 			bus.EventCreating, bus.EventStarted, bus.EventReady, bus.EventDraining, bus.EventStopping, bus.EventRemoved,
 			bus.EventAdopted, bus.EventRecovered, bus.EventKept, bus.EventWaiting, bus.EventDryRun, bus.EventControl, bus.EventRefresh,
 			bus.EventRetiring, bus.EventStandby, bus.EventDetached, bus.EventAttached, bus.EventOrdered,
-			bus.EventWarmed, bus.EventHanded,
+			bus.EventWarmed, bus.EventHanded, bus.EventTemplate,
 		},
 		Warning: {
 			bus.EventTakenName, bus.EventUnhealthy, bus.EventFailing, bus.EventRefused, bus.EventOrphan, bus.EventRetained,
