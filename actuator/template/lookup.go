@@ -55,19 +55,50 @@ func Lookup(conn *libvirt.Connect, pool, name string) (Info, error) {
 		return Info{}, fmt.Errorf("look up template %s in storage pool %q: %w", name, pool, err)
 	}
 	defer freeAll(volumes)
-	if v := volumes[VolumeName(name)]; v != nil {
-		info := read(v, name, virsh(conn)+" pool-refresh "+pool, volumes)
-		if info.Broken != nil {
-			return Info{}, fmt.Errorf("%w: %q in storage pool %q: %w; %s", ErrBroken, name, pool, info.Broken, info.Remedy)
-		}
-		if about := volumes[RecordName(name)]; about != nil {
-			if r, err := readRecord(conn, about); err == nil { // one that cannot be read tells nothing, as none does
-				r.tell(&info)
-			}
-		}
-		return info, nil
+	info, found := readAll(conn, pool, name, volumes)
+	switch {
+	case !found:
+		return Info{}, &NotFoundError{Name: name, Pool: pool, Names: templateNames(volumes)}
+	case info.Broken != nil:
+		return Info{}, fmt.Errorf("%w: %q in storage pool %q: %w; %s", ErrBroken, name, pool, info.Broken, info.Remedy)
 	}
-	return Info{}, &NotFoundError{Name: name, Pool: pool, Names: templateNames(volumes)}
+	return info, nil
+}
+
+// LookupAll is [Lookup] for several templates at once; those that are not there are left out, and broken ones say so.
+func LookupAll(conn *libvirt.Connect, pool string, names []string) (map[string]Info, error) {
+	p, err := openPool(conn, pool)
+	if err != nil {
+		return nil, fmt.Errorf("look up templates: %w", err)
+	}
+	defer p.Free()
+	volumes, err := volumesByName(p)
+	if err != nil {
+		return nil, fmt.Errorf("look up templates in storage pool %q: %w", pool, err)
+	}
+	defer freeAll(volumes)
+	infos := map[string]Info{}
+	for _, name := range names {
+		if info, found := readAll(conn, pool, name, volumes); found {
+			infos[name] = info
+		}
+	}
+	return infos, nil
+}
+
+// readAll is read, with what the template's record tells.
+func readAll(conn *libvirt.Connect, pool, name string, volumes map[string]*libvirt.StorageVol) (info Info, found bool) {
+	v := volumes[VolumeName(name)]
+	if v == nil {
+		return Info{}, false
+	}
+	info = read(v, name, virsh(conn)+" pool-refresh "+pool, volumes)
+	if about := volumes[RecordName(name)]; about != nil && info.Broken == nil {
+		if r, err := readRecord(conn, about); err == nil { // one that cannot be read tells nothing, as none does
+			r.tell(&info)
+		}
+	}
+	return info, true
 }
 
 // NotFoundError is ErrNotFound, with the templates that there are.

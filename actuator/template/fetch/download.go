@@ -255,8 +255,8 @@ func (d *download) roomFor(need int64) error {
 		return refusal{err}
 	}
 	if need > free-keepFree {
-		return refuse("no room in %s: it needs %d MiB more, and %d MiB are free, of which %d MiB are kept; "+
-			"free some there, or name another folder with --cache", d.cfg.Dir, need>>20, free>>20, keepFree>>20)
+		return refusal{fmt.Errorf("%w in %s: it needs %d MiB more, and %d MiB are free, of which %d MiB are kept; %s", ErrNoRoom,
+			d.cfg.Dir, need>>20, free>>20, keepFree>>20, d.cfg.Remedy)}
 	}
 	return nil
 }
@@ -265,7 +265,7 @@ func (d *download) roomFor(need int64) error {
 func (d *download) keep() (File, error) {
 	digests := d.Digests()
 	if wrong := digests.Differs(d.want); wrong != "" {
-		return File{}, errors.Join(fmt.Errorf("it is not the file that was published: %s; what was fetched is deleted", wrong),
+		return File{}, errors.Join(fmt.Errorf("%w: %s; what was fetched is deleted", ErrDigest, wrong),
 			drop(d.at.part, d.at.partOrigin))
 	}
 	if d.done == 0 {

@@ -21,7 +21,16 @@ type Config struct {
 	Insecure bool                    // allow http without a checksum
 	Progress func(done, total int64) // in bytes; total is 0 if unknown; may be nil
 	Say      func(what string)       // reports retries and other delays; may be nil
+	// Transport has the requests answered; nil: the network does, by the usual proxies and authorities.
+	Transport http.RoundTripper
+	Remedy    string // what to do where Dir is full; "" is that of a command
 }
+
+// Why a file was not had, where that matters to the caller.
+var (
+	ErrDigest = errors.New("it is not the file that was published")
+	ErrNoRoom = errors.New("no room")
+)
 
 // Fetcher downloads files into a cache folder. It is not safe for concurrent use.
 type Fetcher struct {
@@ -42,6 +51,12 @@ func New(cfg Config) (*Fetcher, error) {
 	}
 	if err := openFolder(cfg.Dir); err != nil {
 		return nil, err
+	}
+	if cfg.Remedy == "" {
+		cfg.Remedy = "free some there, or name another folder with --cache"
+	}
+	if cfg.Transport != nil {
+		return &Fetcher{cfg: cfg, base: cfg.Transport, ticker: realTicker, pause: pause, free: freeIn}, nil
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // digests and ranges refer to the published bytes
