@@ -11,6 +11,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/vmscaler/vmscaler/actuator/orphan"
+	"github.com/vmscaler/vmscaler/actuator/template/staging"
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
@@ -48,6 +49,8 @@ type Config struct {
 	Report func(error)
 	Alive  func()          // is called in each turn of the loop; may be nil
 	Tracer *tracing.Tracer // nil traces nothing
+	// Templates looks after the templates that the groups need, and runs by itself; nil: nobody does.
+	Templates *staging.Stager
 
 	sweepEvery time.Duration // 0 means that of the same name
 	identify   func(path string) (*orphan.FileID, error)
@@ -111,6 +114,7 @@ type group struct {
 	healthPaused   bool        // by a person, at the last look
 	asker          asker
 	shortage       string // what the host lacks for a launch; "": nothing
+	untemplated    bool   // launches wait for a template
 	// suspended are VMs that leave no room in max for those that are desired.
 	suspended []vm.VM
 	retained  []vm.VM   // the same

@@ -101,7 +101,11 @@ func (a *Actuator) hostRoom(vcpus int) room {
 // is started, and the next look measures it.
 func (a *Actuator) fitIn(g *group, plan *Actions, measured bool, r *room) bool {
 	boots := booting(plan.HandOver)
-	wants := len(plan.Create)+len(plan.Reimage)+len(plan.Restart)+len(plan.Prepare)+boots > 0
+	makes := len(plan.Create)+len(plan.Reimage)+len(plan.Prepare) > 0
+	if g.untemplated = makes && a.awaitsTemplate(g); g.untemplated {
+		makes, plan.Create, plan.Reimage, plan.Prepare = false, nil, nil, nil
+	}
+	wants := makes || len(plan.Restart)+boots > 0
 	a.launches = a.launches || wants
 	if wants && !measured {
 		plan.Create, plan.Reimage, plan.Restart, plan.Prepare = nil, nil, nil, nil

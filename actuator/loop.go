@@ -245,9 +245,11 @@ func (s *session) seen(ctx context.Context, l snapshot, decisions <-chan bus.Dec
 		s.again = true
 		return nil
 	}
+	templates, serves := s.stage()
 	s.cfg.Acts(bus.Acts{
 		HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Failures: s.failedLaunches(), Hooks: s.hooks.Pending(),
 		ClusterID: s.term.kept.ClusterID, Term: s.term.kept.Term,
+		Templates: templates, Serves: serves,
 	})
 	s.damaged = l.inventory.Damaged
 	s.cfg.Report(s.problem())
@@ -302,7 +304,8 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 	if a.hostID, a.host, err = a.cfg.Identify(lv); err != nil {
 		return vm.Manager{}, 0, err
 	}
-	a.cfg.Acts(bus.Acts{HostID: a.hostID, Full: []string{}, Taken: map[string][]int{}})
+	templates, serves := a.stage()
+	a.cfg.Acts(bus.Acts{HostID: a.hostID, Full: []string{}, Taken: map[string][]int{}, Templates: templates, Serves: serves})
 	// So that files which others put into the pool's folder are seen when names are chosen.
 	if pool, err := lv.LookupStoragePoolByName(a.cfg.Pools.Disks); err == nil {
 		_ = pool.Refresh(0) // refused while a volume is being made: then they are seen later

@@ -68,6 +68,7 @@ func (a *Actuator) problem() error {
 	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
 		all = append(all, a.groups[name].troubles(a.hostID, a.host, a.cfg.URI, a.cfg.Now())...)
 		all = append(all, a.checkups.troubles(a.groups[name])...)
+		all = append(all, a.templateTroubles(a.groups[name])...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.damaged)) {
 		all.Add(bus.ProblemDamagedMetadata, name, fmt.Sprintf(

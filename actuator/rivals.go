@@ -15,6 +15,9 @@ const (
 
 // meet notes another actuator's sign of life.
 func (a *Actuator) meet(h bus.Health) {
+	if a.cfg.Templates != nil {
+		a.cfg.Templates.Hear(h)
+	}
 	now := a.cfg.Now()
 	maps.DeleteFunc(a.rivals, func(_ string, old bus.Health) bool { return now.Sub(old.Time) > rivalAge })
 	if h.Instance != a.cfg.Instance && h.Acts != nil && len(a.rivals) < maxRivals {

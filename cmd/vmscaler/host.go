@@ -90,7 +90,7 @@ func hostShowCommand(g *globals) *cobra.Command {
 	c := &hostShowCmd{g: g}
 	cmd := &cobra.Command{
 		Use:     "show HOST",
-		Short:   "Show one host: where it stands with each group, since when and why, and its room",
+		Short:   "Show one host: where it stands with each group, since when and why, its room, and its templates",
 		Example: "  vmscaler host show kvm2\n  vmscaler host show kvm2 -o json",
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
@@ -124,6 +124,9 @@ func (c *hostShowCmd) run(cmd *cobra.Command, name string) error {
 		for _, group := range slices.Sorted(maps.Keys(h.Standings)) {
 			s := h.Standings[group]
 			fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s since %s: %s\n", group, s.State, s.Since.Local().Format(time.DateTime), s.Reason)
+		}
+		for _, t := range h.Templates {
+			fmt.Fprintln(cmd.OutOrStdout(), bus.Line(t.Sentence()))
 		}
 	}
 	return nil

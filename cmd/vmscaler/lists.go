@@ -211,6 +211,8 @@ type hostStatus struct {
 	// ClusterID is the cluster that its actuator belongs to, and Term the highest by which it has acted, as its disk has them.
 	ClusterID string `json:"cluster_id,omitempty"`
 	Term      int64  `json:"term,omitempty"`
+	// Templates are those that the groups need, as the host has them, where its actuator says so.
+	Templates []bus.HostTemplate `json:"templates,omitempty"`
 	asOf      time.Time
 }
 
@@ -267,6 +269,7 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 		i := slices.IndexFunc(list.Rows, func(h hostStatus) bool { return stage.Acts != nil && h.ID == stage.Acts.HostID })
 		if i >= 0 {
 			list.Rows[i].ClusterID, list.Rows[i].Term = stage.Acts.ClusterID, stage.Acts.Term
+			list.Rows[i].Templates = stage.Acts.Templates
 		}
 	}
 	slices.SortFunc(list.Rows, func(a, b hostStatus) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })

@@ -213,8 +213,13 @@ func makers(o Options, url string, reloading *reloading) []maker {
 			return d.Run, nil
 		}},
 		{StageActuator, func(conn *client.Conn, reporter *client.Reporter, report func(error)) (func(context.Context) error, error) {
+			templates, err := stager(o, reporter.Instance())
+			if err != nil {
+				return nil, err
+			}
 			a, err := actuator.New(actuator.Config{
-				Groups: cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration,
+				Templates: templates,
+				Groups:    cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration,
 				Network: o.Network, Limits: actuator.HostLimits(cfg.Host), SweepGrace: cfg.SweepGrace,
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
 				ConsoleDir: ConsoleDir(o.StateDir), TermFile: TermFile(o.StateDir),
@@ -225,7 +230,7 @@ func makers(o Options, url string, reloading *reloading) []maker {
 				return nil, err
 			}
 			reloading.add(a.Reload)
-			return a.Run, nil
+			return beside(a.Run, templates.Run), nil
 		}},
 		{StageDecider, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			poller := prometheus.NewPoller(func(m *bus.Metric) error { return conn.Publish(m) }, o.Log)

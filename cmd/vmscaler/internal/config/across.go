@@ -43,6 +43,11 @@ func (d *decoder) config(c *Config, body ast.Node) {
 			first[g.Name] = path + ".name"
 		}
 	}
+	for _, p := range c.digestProblems() {
+		if !d.bad(p.Field) {
+			d.problem(p.Field, p.Found, p.Allowed)
+		}
+	}
 }
 
 // group checks what takes more than one of a group's fields.

@@ -139,7 +139,9 @@ func TestGroupsTravel(t *testing.T) {
 
 // Who adds a field decides whether it may be chosen over the bus.
 func TestEachFieldIsOwnOrNot(t *testing.T) {
-	free := strings.Fields(`name template min max vcpus memory disk disks cpu machine firmware watchdog panic tpm hugepages pinning
+	free := strings.Fields(`name template template_sha256 min max vcpus memory disk disks cpu machine firmware watchdog panic
+		tpm hugepages
+		pinning
 		tags ready_when ready_after identity boot_timeout shutdown_timeout drain scale_in victim_hook protect_new deletion_protection
 		idle_to_zero wake_for blind_after dry_run repair min_ready max_lifetime maintenance refresh warm_pool brakes policy
 		schedule

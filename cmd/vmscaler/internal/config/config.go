@@ -49,6 +49,9 @@ type Config struct {
 	HTTPCert, HTTPKey string
 	// Notify are those who are told of chosen events; each has a name of its own.
 	Notify []notify.Target
+	// TemplateListen is the HOST:PORT where other hosts get templates from this one, TemplatesOff, or TemplatesAuto; see
+	// [Config.TemplateExchange].
+	TemplateListen string
 	// Host is what new VMs must leave of each host.
 	Host HostLimits
 	// Domain is what this host fails together with, such as a rack; "": it is not said.
@@ -85,10 +88,10 @@ func Default() Config {
 		BusListen:    bus.DefaultListen,
 		BusTaps:      Yes,
 		HTTPListen:   DefaultHTTP,
-		Host:         DefaultHostLimits(),
-		SweepGrace:   5 * time.Minute,
-		Tick:         time.Second,
-		Groups:       []bus.Group{bus.DefaultGroup()},
+		Host:         DefaultHostLimits(), TemplateListen: TemplatesAuto,
+		SweepGrace: 5 * time.Minute,
+		Tick:       time.Second,
+		Groups:     []bus.Group{bus.DefaultGroup()},
 	}
 }
 

@@ -196,7 +196,7 @@ groups:
 	want := Config{
 		LibvirtURI: "qemu+ssh://root@host/system", Acceleration: "kvm", Pool: "22.04", DiskPool: "fast",
 		BusTaps: Yes, BusURL: "nats://one:4222,tls://two:4222", HTTPListen: DefaultHTTP,
-		Host: DefaultHostLimits(), SweepGrace: 5 * time.Minute,
+		Host: DefaultHostLimits(), TemplateListen: TemplatesAuto, SweepGrace: 5 * time.Minute,
 		Tick: 250 * time.Millisecond, Groups: []bus.Group{web, db},
 	}
 	same(t, cfg, want)

@@ -72,6 +72,7 @@ func configFields(c *Config) section {
 			{"pool_reserve", memory(&c.Host.PoolReserveMiB, 0)},
 			{"vcpus_per_core", whole(&c.Host.VCPUsPerCore, 1000, "")},
 			{"domain", text(&c.Domain, `the name of a rack or the like: `+wantMemberName+`, or ""`, isMemberName)},
+			{"template_listen", text(&c.TemplateListen, wantTemplateListen, isTemplateListen)},
 			{"sweep_grace", duration(&c.SweepGrace, time.Second, 24*time.Hour)},
 		}},
 		{"sampling", section{
@@ -88,6 +89,7 @@ func groupFields(g *bus.Group) section {
 	return section{
 		{"name", text(&g.Name, wantGroupName, isGroupName)},
 		{"template", text(&g.Template, "the name of a template, in quotes if it is a number", isName)},
+		{"template_sha256", text(&g.TemplateSHA256, wantDigest, isDigest)},
 		{"min", vmsFromZero(&g.Min)},
 		{"max", whole(&g.Max, 1000, ": a group that may have no VM at times is one with min: 0")},
 		{"vcpus", whole(&g.VCPUs, 512, "")},
