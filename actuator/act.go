@@ -18,7 +18,8 @@ type worker struct {
 	cancel      context.CancelCauseFunc
 	pooled      bool      // of one that brings up: it makes a VM for the warm pool
 	handed      bool      // of one that brings up: the VM was in the warm pool
-	reimages    bool      // of one that brings up: it gives new disks first, or restarts with those that there are
+	reimages    bool      // of one that brings up: it gives new disks first
+	restarts    bool      // with reimages: it restarts the VM with the disks that it has instead
 	marks       bool      // it only notes something of the VM
 	attaches    bool      // it makes a domain one of the group's VMs
 	aside       bool      // it takes the VM out of service, or gives it away
@@ -159,9 +160,8 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 		})
 	}
 	for _, v := range plan.Restart {
-		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true, reimages: true}, v.UUID, func(ctx context.Context) error {
-			return h.Restart(ctx, spec, v, id)
-		})
+		w := worker{name: v.Name, group: g.spec.Name, up: true, reimages: true, restarts: true}
+		a.work(ctx, w, v.UUID, func(ctx context.Context) error { return h.Restart(ctx, spec, v, id) })
 	}
 	for _, name := range plan.Create {
 		a.tellTaken(g.spec.Name, name, inv)

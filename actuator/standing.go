@@ -172,14 +172,17 @@ func (a *Actuator) stuckTroubles() (all bus.Troubles) {
 
 // doing is what a worker does, as health says it.
 func (w *worker) doing() string {
-	if w.attaches {
+	switch {
+	case w.attaches:
 		return "attaching"
+	case w.restarts:
+		return "restarting"
 	}
 	switch w.work() {
 	case BringingUp:
 		return "launching"
 	case Reimaging:
-		return "giving new disks to, or restarting,"
+		return "giving new disks to"
 	case Marking:
 		return "noting that it is retiring of"
 	case SettingAside:

@@ -55,6 +55,8 @@ func (w *worker) span() string {
 		return "attach"
 	case w.aside:
 		return "set aside"
+	case w.restarts:
+		return "restart"
 	case w.reimages:
 		return "reimage"
 	case w.pooled:
