@@ -102,7 +102,7 @@ func removalReason(o bus.VMOrder) string {
 	case bus.VMRemove, bus.VMUnhealthy:
 	case bus.VMStandby, bus.VMExitStandby, bus.VMDetach, bus.VMAttach: // which remove nothing
 	}
-	return how + " " + bus.Attribution(o.By, o.Reason)
+	return how + " " + o.Attribution()
 }
 
 // noteKey is what the worker that notes an order is known by, as it works beside others.
@@ -117,7 +117,7 @@ func (a *Actuator) note(ctx context.Context, h vm.Manager, g *group, plan Action
 			if done && err == nil && n.Order.Verb != "" {
 				h.Tell(bus.Event{
 					Group: g.spec.Name, VM: n.VM.Name, Event: bus.EventOrdered, DecisionID: decision,
-					Sentence: n.Order.Sentence(), By: n.Order.By, Reason: n.Order.Reason,
+					Sentence: n.Order.Sentence(), By: n.Order.By, Reason: n.Order.Reason, Cause: n.Order.Cause,
 				})
 			}
 			return err

@@ -93,6 +93,8 @@ type Decision struct {
 	Attach []Attachment `json:"attach,omitempty"`
 	// Hosts are where the group's hosts stand that are not just up.
 	Hosts map[HostID]HostStanding `json:"hosts,omitempty"`
+	// Balance is how the group is spread over its hosts; nil: it is not rebalanced, or has one host.
+	Balance *Balance `json:"balance,omitempty"`
 	// Risk is what the loss of one host would mean, beside that others take the places of its VMs: what the group would be short
 	// of, or that it has but two hosts; in words. "": nothing, or that is not known.
 	Risk string `json:"risk,omitempty"`

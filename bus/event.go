@@ -39,7 +39,7 @@ const (
 	EventAttached  EventType = "attached"  // a domain of a person's is a VM of the group now
 	EventWarmed    EventType = "warmed"    // it has booted, or has left service, and waits in the warm pool
 	EventHanded    EventType = "handover"  // it leaves the warm pool to serve
-	EventOrdered   EventType = "ordered"   // a person wants something of it
+	EventOrdered   EventType = "ordered"   // a person wants something of it, or vmscaler: see Cause
 	EventHost      EventType = "host"      // where a host stands with its group has changed
 	EventTemplate  EventType = "template"  // a template has come to the host from another one, or could not
 )
@@ -72,7 +72,9 @@ type Event struct {
 	// sentence has them, too.
 	By     string `json:"by,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	trace  string // see [Traced]
+	// Cause is why vmscaler itself wants it, of EventOrdered; "": somebody asked.
+	Cause OrderCause `json:"cause,omitempty"`
+	trace string     // see [Traced]
 }
 
 // MaxConsoleLines is how many lines of a VM's console an event has.

@@ -71,7 +71,9 @@ type Group struct {
 	// Placement is on which host a new VM is made, PerHostMax how many VMs a host has at most; 0 is no bound.
 	Placement  Placement `json:"placement,omitempty"`
 	PerHostMax int       `json:"per_host_max,omitempty"`
-	DryRun     bool      `json:"dry_run"` // decide and show everything, and do nothing
+	// Rebalance is whether VMs move to other hosts later.
+	Rebalance Rebalance `json:"rebalance,omitempty"`
+	DryRun    bool      `json:"dry_run"` // decide and show everything, and do nothing
 	// MaxLifetime is from which age on a VM is replaced; 0 is none.
 	MaxLifetime time.Duration `json:"max_lifetime"`
 	Maintenance Maintenance   `json:"maintenance"` // of each replacement of VMs

@@ -98,6 +98,7 @@ func (d *Decision) bounds() error {
 	}
 	b.attach(d.Attach)
 	b.hosts(d.Hosts)
+	b.balance(d.Balance)
 	b.text("risk", d.Risk)
 	b.count("places", len(d.Places), MaxHosts)
 	for _, part := range []interface{ bounds() error }{&d.Controls, d.Refresh} {
@@ -145,6 +146,7 @@ func (e *Event) bounds() error {
 	b.name("hook", e.Hook, maxWord)
 	b.name("by", e.By, maxHostName)
 	b.reason(e.Reason)
+	b.name("cause", string(e.Cause), maxWord)
 	b.text("sentence", e.Sentence)
 	b.text("error", e.Error)
 	b.number("elapsed_ms", float64(e.ElapsedMS), math.MaxInt64)

@@ -42,7 +42,15 @@ type VMOrder struct {
 	At     time.Time `json:"at"`               // when
 	VM     string    `json:"vm,omitempty"`     // in a decision, the VM's name
 	Rest   Rest      `json:"rest,omitempty"`   // of VMStandby, how it stands by
+	// Cause is why vmscaler itself says so; "": somebody asked for it.
+	Cause OrderCause `json:"cause,omitempty"`
 }
+
+// OrderCause is why vmscaler orders something of a VM that nobody asked for.
+type OrderCause string
+
+// CauseRebalance is that the VM's host has more VMs of the group than another one; see [Group.Rebalance].
+const CauseRebalance OrderCause = "rebalance"
 
 // Rest is how a VM stands by; with "" it runs on.
 type Rest string
@@ -104,7 +112,15 @@ func (o VMOrder) Sentence() string {
 	default:
 		text = fmt.Sprintf("%q is ordered", string(o.Verb))
 	}
-	return text + ", " + Attribution(o.By, o.Reason)
+	return text + ", " + o.Attribution()
+}
+
+// Attribution says by whom the order is and why, as part of a sentence.
+func (o VMOrder) Attribution() string {
+	if o.Cause == "" {
+		return Attribution(o.By, o.Reason)
+	}
+	return fmt.Sprintf("by %s (%s)", o.Cause, o.Reason)
 }
 
 // OrderURI and OrderKey are of the element with an order in a domain's metadata. It is one of its own, so that it can be written
@@ -121,11 +137,13 @@ type orderXML struct {
 	Reason  string    `xml:"reason,attr,omitempty"`
 	At      time.Time `xml:"at,attr"`
 	Rest    Rest      `xml:"rest,attr,omitempty"`
+
+	Cause OrderCause `xml:"cause,attr,omitempty"`
 }
 
 // XML is the element without namespace, as libvirt's call for setting metadata wants it.
 func (o VMOrder) XML() (string, error) {
-	out, err := xml.Marshal(orderXML{Verb: o.Verb, By: o.By, Reason: o.Reason, At: o.At.UTC(), Rest: o.Rest})
+	out, err := xml.Marshal(orderXML{Verb: o.Verb, By: o.By, Reason: o.Reason, At: o.At.UTC(), Rest: o.Rest, Cause: o.Cause})
 	if err != nil {
 		return "", fmt.Errorf("encode an order: %w", err)
 	}
@@ -138,7 +156,7 @@ func ParseVMOrder(element string) *VMOrder {
 	if len(element) > longestMetadata || xml.Unmarshal([]byte(element), &x) != nil {
 		return nil
 	}
-	o := VMOrder{Verb: x.Verb, By: x.By, Reason: x.Reason, At: x.At.UTC(), Rest: x.Rest}
+	o := VMOrder{Verb: x.Verb, By: x.By, Reason: x.Reason, At: x.At.UTC(), Rest: x.Rest, Cause: x.Cause}
 	if o.check() != nil {
 		return nil
 	}
@@ -170,5 +188,6 @@ func (b *bounds) order(field string, o *VMOrder) {
 	b.name(field+".verb", string(o.Verb), maxWord)
 	b.name(field+".by", o.By, maxHostName)
 	b.name(field+".rest", string(o.Rest), maxWord)
+	b.name(field+".cause", string(o.Cause), maxWord)
 	b.reason(o.Reason)
 }

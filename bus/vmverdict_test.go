@@ -247,6 +247,7 @@ func TestVMOrderElement(t *testing.T) {
 	for _, o := range []bus.VMOrder{
 		{Verb: bus.VMReplace, At: bustest.Noon},
 		{Verb: bus.VMUnhealthy, By: "lb@proxy1", Reason: `answers "502" & <dies>`, At: bustest.Noon},
+		{Verb: bus.VMReplace, Cause: bus.CauseRebalance, Reason: "kvm1 has 4 VMs, and kvm2 1", At: bustest.Noon},
 		{Verb: "of-a-later-version", At: bustest.Noon},
 	} {
 		element, err := o.XML()

@@ -106,6 +106,9 @@ func decisionLines(d bus.Decision, now time.Time) []string {
 	if d.Risk != "" {
 		lines = append(lines, "  "+d.Risk)
 	}
+	if b := d.Balance; b != nil && b.State != bus.BalanceEven {
+		lines = append(lines, fmt.Sprintf("  rebalance %s: %s", b.State, b.Sentence))
+	}
 	if r := d.Refresh; r.Active() || r.Unresolved(d.Machine) {
 		lines = append(lines, fmt.Sprintf("  refresh %s: %s", r.Phase, r.Sentence))
 	}

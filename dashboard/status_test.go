@@ -79,6 +79,8 @@ func TestStatusLines(t *testing.T) {
 	protected, stuck, off := vm("web-2", ptr(8.6)), vm("web-10", nil), vm("web-1\tx", nil)
 	protected.Protected, off.State = true, bus.StateShutoff
 	stuck.Protected, stuck.Error = true, "its CPU counter has not moved for 7 s"
+	uneven := d
+	uneven.Balance = &bus.Balance{State: bus.BalanceWaiting, Sentence: "kvm1 has 4 VMs, and kvm2 0: web-4 is launching, running"}
 	ill := health("actuator", 0)
 	ill.OK, ill.Message = false, "group web: 5 launches in a row have failed\nnext try in 4 m"
 	for name, s := range map[string]bus.Status{
@@ -87,7 +89,7 @@ func TestStatusLines(t *testing.T) {
 			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, stuck, protected, off)}},
 		}, Stages: []bus.Health{health("collector", 0), ill}},
 		"wide": {Groups: []bus.GroupStatus{
-			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, protected, off)}},
+			{Group: "web", Decision: &uneven, Samples: []bus.Sample{sample("web", "kvm1", 0, protected, off)}},
 		}, Stages: []bus.Health{health("collector", 0)}, ClusterID: "5f0c2b9a71e4d386"},
 		"several": {Groups: []bus.GroupStatus{
 			{Group: "web", Decision: &d, Samples: []bus.Sample{sample("web", "kvm1", 0, stuck), sample("web", "kvm2", -20, protected)}},

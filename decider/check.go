@@ -17,6 +17,9 @@ func Check(spec bus.Group) error {
 	if spec.Placement != bus.PlaceSpread && !slices.Contains(bus.Placements(), spec.Placement) {
 		return fmt.Errorf("placement: found %q, want one of %q, or none", spec.Placement, bus.Placements())
 	}
+	if spec.Rebalance != bus.RebalanceOff && !slices.Contains(bus.Rebalances(), spec.Rebalance) {
+		return fmt.Errorf("rebalance: found %q, want one of %q, or none", spec.Rebalance, bus.Rebalances())
+	}
 	if spec.HostLoss != bus.LossReplace && !slices.Contains(bus.HostLosses(), spec.HostLoss) {
 		return fmt.Errorf("on_host_loss: found %q, want one of %q, or none", spec.HostLoss, bus.HostLosses())
 	}

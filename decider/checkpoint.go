@@ -29,6 +29,7 @@ type checkpoint struct {
 	Orders         Orders       `json:"orders,omitempty"`
 	Attach         Attachments  `json:"attach,omitempty"`
 	Standings      Standings    `json:"hosts,omitempty"`
+	Balancing      Balancing    `json:"balancing,omitzero"`
 }
 
 func newCheckpoint(st State, now time.Time) checkpoint {
@@ -52,6 +53,7 @@ func newCheckpoint(st State, now time.Time) checkpoint {
 		st.Orders,
 		st.Attach,
 		st.Standings,
+		st.Balancing,
 	}
 }
 
@@ -77,7 +79,7 @@ func recall(kept checkpoint, heard *bus.Decision, controls bus.Controls, now tim
 		st.Numbers, st.Standings = kept.Numbers, kept.Standings.recalled(now)
 		st.PreviousDesired, st.LastOut, st.LastChange, st.Hosts = &kept.Desired, kept.LastOut, kept.LastChange, kept.Hosts
 		st.BreachesOut, st.BreachesIn = kept.BreachesOut, kept.BreachesIn
-		st.Limits, st.ScheduleSeenAt = kept.Limits, kept.ScheduleSeenAt
+		st.Limits, st.ScheduleSeenAt, st.Balancing = kept.Limits, kept.ScheduleSeenAt, kept.Balancing
 	}
 	if age < learnedAge {
 		st.BootTimes, st.Handovers, st.Warmup = kept.BootTimes, kept.Handovers, kept.Warmup

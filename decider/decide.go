@@ -42,6 +42,7 @@ type State struct {
 	Orders         Orders             // for VMs whose metadata does not have them yet
 	Attach         Attachments        // domains that are about to be VMs of the group
 	Standings      Standings          // where the group's hosts stand
+	Balancing      Balancing          // of a group that is rebalanced
 }
 
 // Decide is one evaluation of a group: what the rules recommend, what the limits let through of it, and what is laid over
@@ -50,9 +51,11 @@ type State struct {
 // The result has no id, term, expiry or spec hash: those are the stage's.
 func Decide(spec bus.Group, st State, obs Observation, now time.Time) (bus.Decision, State) {
 	s := look(spec, st, obs, now)
+	balance := s.rebalance()
 	v := override(s, applyLimits(s, recommend(s)))
 	d, next := v.decision(s), v.state(s, st)
 	d.Shadow, next.Shadows = s.shadows(v)
+	d.Balance = balance
 	d.Hosts, d.Risk = next.Standings.shown(s.obs), bus.Cut(risk(s.spec, s.obs))
 	if d.HasSample {
 		s.share(&d, &next)

@@ -25,6 +25,10 @@ type machine struct {
 	lost                       bool // and since then not up for good, so that others may have its VMs
 	lies                       bool // it shows its VMs under other UUIDs at each sample, and one more
 	order                      *bus.HostOrder
+	domain                     string
+	full                       bool // its actuator says that it has no room
+	refuses                    bool // and finds that out only once it is told to make one; then it says so for a while
+	fullUntil                  time.Time
 	lag                        int        // by how many seconds its samples are late
 	past                       [][]bus.VM // what it had at each second, the newest last
 	sent                       time.Time  // of which time its last sample is
@@ -95,6 +99,7 @@ func (f *site) step() bus.Decision {
 		if j := slices.IndexFunc(f.hosts, func(h *machine) bool { return h.id == obs.Hosts[i].ID }); j >= 0 {
 			obs.Hosts[i].Alive = f.hosts[j].alive && !f.hosts[j].off
 			obs.Hosts[i].Order = f.hosts[j].order
+			obs.Hosts[i].Full = f.hosts[j].full || f.now.Before(f.hosts[j].fullUntil)
 		}
 	}
 	var d bus.Decision
@@ -118,6 +123,7 @@ func (f *site) sample(h *machine) {
 	s := bus.Sample{
 		V: bus.Version, Group: "web", HostID: h.id, Host: string(h.id), Instance: "collector-" + string(h.id),
 		Time: at, VMs: slices.Clone(h.past[len(h.past)-1-lag]), SpecHash: f.g.hash,
+		HostLoad: bus.Host{Domain: h.domain},
 	}
 	if h.lies {
 		for i := range s.VMs {
@@ -158,6 +164,10 @@ func (f *site) act(h *machine, d bus.Decision) {
 	here := HostObservation{VMs: h.vms}
 	for _, n := range share.Numbers {
 		if here.kept() >= share.VMs || len(h.vms) >= f.most(d, share) {
+			break
+		}
+		if h.refuses {
+			h.fullUntil = f.now.Add(20 * time.Second)
 			break
 		}
 		name := fmt.Sprintf("web-%d", n)
@@ -422,7 +432,9 @@ func TestDrainOfTheOnlyHost(t *testing.T) {
 func TestSiteInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 5).Draw(t, "hosts")
-		f := newSite(t, n, rapid.IntRange(1, 4).Draw(t, "VMs each"))
+		each := rapid.IntRange(1, 4).Draw(t, "VMs each")
+		f := newSite(t, n, each, bounds(1, n*each+rapid.IntRange(0, 2).Draw(t, "beyond")))
+		f.g.spec.Rebalance = rapid.SampledFrom([]bus.Rebalance{bus.RebalanceOff, bus.RebalanceOn}).Draw(t, "rebalance")
 		f.g.spec.HostLoss = rapid.SampledFrom([]bus.HostLoss{bus.LossReplace, bus.LossReplace, bus.LossHold}).Draw(t, "on loss")
 		start := f.step()
 		liars := false
@@ -461,7 +473,31 @@ func TestSiteInvariants(t *testing.T) {
 		if kept != d.Desired {
 			t.Fatalf("%d VMs in the end, want %d: %+v", kept, d.Desired, d)
 		}
+		if f.g.spec.Rebalances() && d.Desired < f.g.spec.Max && !lost {
+			f.evens(t, d)
+		}
 	})
+}
+
+// evens checks that moves make the hosts even, and come to an end, once nothing else is done.
+func (f *site) evens(t *rapid.T, d bus.Decision) {
+	moved := map[string]bool{}
+	for steps := 0; d.Balance.State != bus.BalanceEven; steps++ {
+		f.checked(d, false)
+		d = *f.g.decision
+		for uuid, o := range d.Orders {
+			if moved[uuid] = true; o.Cause != bus.CauseRebalance {
+				t.Fatalf("ordered %+v", o)
+			}
+		}
+		if steps > 6000 || len(moved) > d.Desired {
+			t.Fatalf("after %d steps and %d moves hosts have %v: %+v", steps, len(moved), f.spread(), d.Balance)
+		}
+	}
+	spread := f.spread()
+	if slices.Max(spread)-slices.Min(spread) > 1 {
+		t.Fatalf("said to be even: %v", spread)
+	}
 }
 
 // befalls draws what happens, does what happens to a host alone, and returns the number that was drawn.

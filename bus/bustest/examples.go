@@ -99,6 +99,9 @@ func Decision() *bus.Decision {
 			VM: "web-6", HostID: "4c4c4544-0035-4e10-8051-b7c04f4a3032-system", By: "ann@kvm1.example.org", Reason: "looked at",
 			At: Noon.Add(-time.Second), Until: Noon.Add(29 * time.Second), KeepSize: true,
 		}},
+		Balance: &bus.Balance{
+			State: bus.BalanceMoving, Sentence: "web-1 on kvm1 is replaced elsewhere: kvm1 has 4 VMs, and kvm2 1",
+		},
 		Risk: "without host kvm1.example.org, which has 2 VMs, the others have places for 0 of min 1",
 		Places: []bus.Place{
 			{
@@ -143,7 +146,7 @@ func Event() *bus.Event {
 		Error: "create volume web-3.5c0d2a9e.qcow2: no space left", Host: "kvm1.example.org", DecisionID: "web-1777896000250-17",
 		Time: Noon, Deadline: new(Noon.Add(time.Minute)), Token: "K3VN4TQF2WJ6X7YBZL5A", Hook: "dns",
 		Console: []string{"[    1.204311] EXT4-fs (vda2): mounted filesystem", "Kernel panic - not syncing: no working init found"},
-		By:      "ann@kvm1.example.org", Reason: "its disk is slow",
+		By:      "ann@kvm1.example.org", Reason: "its disk is slow", Cause: bus.CauseRebalance,
 	}
 }
 

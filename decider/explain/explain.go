@@ -160,6 +160,9 @@ func (e *Explanation) done(d *bus.Decision, held *bus.Event, loc *time.Location)
 		e.add("refresh", fmt.Sprintf("%d of %d are up to date", r.Updated, r.Updated+r.Outdated), "%s since %s: %s", r.Phase,
 			r.Since.In(loc).Format(time.DateTime), r.Sentence)
 	}
+	if b := d.Balance; b != nil {
+		e.add("rebalance", string(b.State), "%s", b.Sentence)
+	}
 	for i, p := range d.Places {
 		effect := p.Why
 		if effect == "" {

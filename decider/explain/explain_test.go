@@ -240,6 +240,32 @@ func TestRefreshIsExplained(t *testing.T) {
 	}
 }
 
+// How a group is spread that is rebalanced is a part as well, and who has it move a VM.
+func TestBalanceIsExplained(t *testing.T) {
+	d := &bus.Decision{
+		Group: "web", Rule: bus.RuleStable, HasSample: true,
+		Balance: &bus.Balance{
+			State: bus.BalanceMoving, Sentence: "web-1 on kvm1 is replaced elsewhere: kvm1 has 4 VMs, and kvm2 0",
+		},
+		Orders: map[string]bus.VMOrder{"1": {
+			Verb: bus.VMReplace, Cause: bus.CauseRebalance, Reason: "kvm1 has 4 VMs, and kvm2 0", VM: "web-1",
+			At: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC),
+		}},
+	}
+	for _, want := range []Step{
+		{"rebalance", "web-1 on kvm1 is replaced elsewhere: kvm1 has 4 VMs, and kvm2 0", "moving"},
+		{
+			"order for web-1",
+			"another is to take its place, by rebalance (kvm1 has 4 VMs, and kvm2 0), since 2026-05-04 12:00:00",
+			"replace",
+		},
+	} {
+		if e := New(d, nil, time.UTC); !slices.Contains(e.Steps, want) {
+			t.Errorf("the steps are %+v, want %+v among them", e.Steps, want)
+		}
+	}
+}
+
 // What keeps a surplus is named where it is the VMs' protection, and only there.
 func TestExplainsProtection(t *testing.T) {
 	d := bus.Decision{

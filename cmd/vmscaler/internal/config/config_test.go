@@ -320,6 +320,7 @@ var scalars = []struct{ field, good, bad string }{
 	{"lost_after", "1s 12s 24h", "999ms 0 25h"},
 	{"placement", "spread pack weighted", "'' random"},
 	{"per_host_max", "none 1 1000", "0 1001 -1"},
+	{"rebalance", "off on", "'' true even"},
 	{"protect_new", "true false", "yes 1"},
 	{"deletion_protection", "none prevent-force prevent-all", "all true ''"},
 	{"idle_to_zero", "never 1s 15m 168h", "0s 999ms 169h -1s 15 Never"},

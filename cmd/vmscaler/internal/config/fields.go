@@ -142,6 +142,7 @@ func groupFields(g *bus.Group) section {
 		}},
 		{"placement", choiceOr(&g.Placement, "spread", bus.Placements()...)},
 		{"per_host_max", orWord(whole(&g.PerHostMax, 1000, ""), "none", &g.PerHostMax, 0)},
+		{"rebalance", choiceOr(&g.Rebalance, "off", bus.Rebalances()...)},
 		{"dry_run", yesNo(&g.DryRun)},
 		{"repair", section{
 			{"health_grace", duration(&g.Repair.HealthGrace, 0, 24*time.Hour)},

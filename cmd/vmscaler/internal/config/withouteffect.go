@@ -20,6 +20,9 @@ func (c Config) withoutEffect(i int) (warnings []Warning) {
 	if !asks && g.VictimHook != bus.DefaultGroup().VictimHook {
 		add("victim_hook", "nobody is asked, as scale_in has no hook", "add hook:NAME to scale_in, or take victim_hook out")
 	}
+	if g.Rebalance != bus.RebalanceOff && !g.Rebalances() {
+		add("rebalance", "nothing moves, as placement: pack wants the VMs on as few hosts as possible", "take one of the two out")
+	}
 	most := g.Ceiling(bus.Controls{})
 	for n, a := range g.Schedule {
 		for _, f := range []struct {

@@ -14,6 +14,8 @@ func TestWarnsOfFieldsWithoutEffect(t *testing.T) {
 		"scale_in: [outdated, 'hook:x', least-busy]":       "",
 		"victim_hook: {timeout: 1s}":                       "groups[0].victim_hook: nobody is asked, as scale_in has no hook",
 		"victim_hook: {timeout: 1s}, scale_in: ['hook:x']": "",
+		"rebalance: on, placement: pack":                   "groups[0].rebalance: nothing moves, as placement: pack",
+		"rebalance: on, placement: weighted":               "",
 		"max: 5, schedule: [{at: '@daily', min: 6}]":       "groups[0].schedule[0].min: found 6, and max is at most 5",
 		"max: 5, schedule: [{at: '@daily', desired: 6}]":   "groups[0].schedule[0].desired: found 6, and max is at most 5",
 
