@@ -91,7 +91,7 @@ func (s situation) atHand() (n int) {
 		waiting := 0
 		for i := range h.VMs {
 			vm := &h.VMs[i]
-			waiting += one(inPool(vm) && vm.Phase == bus.PhaseWarm && !(pool.TwoKinds() && vm.State.Off()))
+			waiting += one(inPool(vm) && vm.Phase == bus.PhaseWarm && (!pool.TwoKinds() || !vm.State.Off()))
 		}
 		n += min(waiting, h.handsOver(pool))
 	}
