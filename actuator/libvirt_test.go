@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -179,7 +180,7 @@ func (b *testHost) inventory() vm.Inventory {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := vm.TakenByVolumes(b.conn, testPool, inv.Taken); err != nil {
+	if err := inv.ReadPool(b.conn, testPool, b.LibvirtID); err != nil {
 		b.t.Fatal(err)
 	}
 	return inv
@@ -1083,7 +1084,7 @@ func TestProtectionFollowsTheConfig(t *testing.T) {
 		s := startStage(t, b, spec, dialTest)
 		s.want(1, "its VM has "+string(level), func() bool { return b.inventory().Owned[0].Deletion == level })
 		s.stop()
-		if left := b.inventory().Owned[0]; left.UUID != made.UUID || !left.Protected || left.Meta != made.Meta {
+		if left := b.inventory().Owned[0]; left.UUID != made.UUID || !left.Protected || !reflect.DeepEqual(left.Meta, made.Meta) {
 			t.Errorf("%s: left %+v, want %+v", level, left, made)
 		}
 	}

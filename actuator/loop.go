@@ -222,7 +222,7 @@ func (s *session) lookAgain(ctx context.Context) {
 	measure := s.launches
 	go func() {
 		end := s.conn.Calls().Begin(bus.APILibvirt, "look")
-		l := lookAt(s.lv, s.cfg.Pools, measure, s.byAge)
+		l := lookAt(s.manager, measure, s.byAge)
 		end()
 		l.stopping = s.local && l.err == nil && l.disturbed() && s.cfg.stopping(ctx)
 		s.looks <- l
@@ -247,9 +247,8 @@ func (s *session) seen(ctx context.Context, l snapshot, decisions <-chan bus.Dec
 	}
 	templates, serves := s.stage()
 	s.cfg.Acts(bus.Acts{
-		HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Failures: s.failedLaunches(), Hooks: s.hooks.Pending(),
-		ClusterID: s.term.kept.ClusterID, Term: s.term.kept.Term,
-		Templates: templates, Serves: serves,
+		HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Kept: s.kept(l.inventory), Failures: s.failedLaunches(),
+		Hooks: s.hooks.Pending(), ClusterID: s.term.kept.ClusterID, Term: s.term.kept.Term, Templates: templates, Serves: serves,
 	})
 	s.damaged = l.inventory.Damaged
 	s.cfg.Report(s.problem())
@@ -329,8 +328,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 		}
 		a.publish(host, e, nil)
 	}
-	a.cores = int(node.Cpus)
-	h.Host, h.Hooks = host, a.hooks
+	a.cores, h.Host, h.Hooks = int(node.Cpus), host, a.hooks
 	if a.cfg.ConsoleDir != "" {
 		h.Consoles = console.NewKeeper(a.cfg.ConsoleDir, a.log)
 	}
@@ -341,20 +339,20 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 	return h, max(1, a.cores), nil
 }
 
-func lookAt(lv *libvirt.Connect, pools vm.Pools, launches, outdated bool) (l snapshot) {
-	if l.inventory, l.err = vm.ReadInventory(lv); l.err != nil {
+func lookAt(h vm.Manager, launches, outdated bool) (l snapshot) {
+	if l.inventory, l.err = vm.ReadInventory(h.Conn); l.err != nil {
 		return l
 	}
 	// A pool that is not there takes away nothing but the making of VMs, which will say so.
-	_ = vm.TakenByVolumes(lv, pools.Disks, l.inventory.Taken)
+	_ = l.inventory.ReadPool(h.Conn, h.Pools.Disks, h.LibvirtID)
 	if launches {
-		if l.vcpus, l.err = runningVCPUs(lv); l.err != nil {
+		if l.vcpus, l.err = runningVCPUs(h.Conn); l.err != nil {
 			return l
 		}
 		l.measured = true
 	}
 	if outdated {
-		if templates, err := template.List(lv, pools.Templates); err == nil {
+		if templates, err := template.List(h.Conn, h.Pools.Templates); err == nil {
 			l.replaced = map[string]time.Time{}
 			for _, t := range templates {
 				l.replaced[t.Name] = t.Changed

@@ -50,6 +50,7 @@ type Situation struct {
 	// Creating has the names that a worker is about to define, Preparing those for the warm pool.
 	Creating  []string
 	Preparing []string
+	Kept      map[string]bool // names for which disks are kept here: a new VM of the group gets one of them first
 	Taken     map[string]bool // names that a new VM cannot have: every domain's, and what has files in the pool
 	BootSlots int             // how many VMs may boot at the same time
 	Backoff   bool            // creating failed lately: create nothing for now
@@ -176,7 +177,7 @@ func Plan(s Situation) Actions {
 
 	switch missing := s.Desired - len(p.live) - len(s.Creating); {
 	case missing >= 0:
-		a.grow(s, &p, missing, room)
+		a.grow(s, &p, max(0, missing-s.vacating(p, a.Retire)), room)
 	case s.ScaleIn:
 		a.scaleIn(s, choice, -missing, p.pool)
 		a.fill(s, p, 0, 0)
@@ -253,17 +254,41 @@ func replaceable(s Situation, p parts, room int) (removals []vm.Removal) {
 	return removals
 }
 
-// names are those of the next n VMs, by the numbers that this host has; fewer where the others are taken here.
-func names(s Situation, n int) []string {
-	var free []string
-	for _, number := range s.Numbers {
-		if len(free) >= n {
-			break
+// vacating is how many VMs are on their way out, those of retire among them, whose disks others are to have: none is made in the
+// place of one before that is gone.
+func (s Situation) vacating(p parts, retire []vm.VM) int {
+	if !s.Spec.Stateful() {
+		return 0
+	}
+	leaving := map[string]bool{}
+	for _, r := range slices.Concat(p.remove, p.cancel) {
+		leaving[r.VM.UUID] = true
+	}
+	for _, v := range slices.Concat(p.retiring, p.sick, retire) {
+		leaving[v.UUID] = true
+	}
+	for _, v := range s.Owned {
+		if work := s.Work[v.UUID]; work == Draining || work == Removing || work == Resting {
+			leaving[v.UUID] = true
 		}
-		if name := bus.VMName(s.Spec.Name, number); !s.Taken[name] && !slices.Contains(s.Creating, name) &&
-			!slices.Contains(s.Preparing, name) {
+	}
+	return len(leaving)
+}
+
+// names are those of the next n VMs, by the numbers that this host has, first those for which disks are kept; fewer where the
+// others are taken here.
+func names(s Situation, n int) []string {
+	var kept, free []string
+	for _, number := range s.Numbers {
+		name := bus.VMName(s.Spec.Name, number)
+		switch {
+		case s.Taken[name], slices.Contains(s.Creating, name), slices.Contains(s.Preparing, name):
+		case s.Spec.Stateful() && s.Kept[name]:
+			kept = append(kept, name)
+		default:
 			free = append(free, name)
 		}
 	}
-	return free
+	free = append(kept, free...)
+	return free[:min(max(n, 0), len(free))]
 }

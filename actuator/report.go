@@ -56,6 +56,25 @@ func (a *Actuator) taken(inv vm.Inventory) map[string][]int {
 	return numbers
 }
 
+// kept are, by group, the numbers of the VMs for which disks are kept here; nil is none.
+func (a *Actuator) kept(inv vm.Inventory) map[string][]int {
+	var numbers map[string][]int
+	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
+		for vm := range inv.Kept {
+			n, ok := bus.VMNumber(name, vm)
+			if !ok || !a.groups[name].spec.Stateful() || len(numbers[name]) >= maxTaken {
+				continue
+			}
+			if numbers == nil {
+				numbers = map[string][]int{}
+			}
+			numbers[name] = append(numbers[name], n)
+		}
+		slices.Sort(numbers[name])
+	}
+	return numbers
+}
+
 // problem is what keeps groups from having what is desired; nil where nothing does.
 func (a *Actuator) problem() error {
 	var all bus.Troubles

@@ -2,6 +2,7 @@ package actuator
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -153,7 +154,7 @@ func TestRestartIsRefused(t *testing.T) {
 			if err := b.Restart(t.Context(), next, before, "d"); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q in it", err, want)
 			}
-			if now := b.inventory().Owned[0]; now.Meta != before.Meta || !now.Serves() || len(b.events) > 0 {
+			if now := b.inventory().Owned[0]; !reflect.DeepEqual(now.Meta, before.Meta) || !now.Serves() || len(b.events) > 0 {
 				t.Errorf("it is %+v, was %+v; told %s", now, before, b.heard())
 			}
 		})

@@ -39,7 +39,7 @@ type Group struct {
 	MemoryMiB      int    `json:"memory_mib"`
 	// DiskMiB is the size of each VM's disk, at least that of the template; 0 is the same.
 	DiskMiB int `json:"disk_mib,omitempty"`
-	// Disks are further disks of each VM, at most MaxDisks. They are made and removed with it.
+	// Disks are further disks of each VM, at most MaxDisks. They are made and removed with it, but for those that are kept.
 	Disks []Disk `json:"disks,omitempty"`
 	// CloudInit is what cloud-init reads in each VM. The texts are here whole, so that stages with other ones notice.
 	CloudInit CloudInit `json:"cloud_init,omitzero"`

@@ -36,6 +36,8 @@ type Acts struct {
 	Full   []string `json:"full"` // the groups of which no further VM has room
 	// Taken are, by group, those n for which something that is not ours is called <group>-<n>: a domain, or a file in the pool.
 	Taken map[string][]int `json:"taken"`
+	// Kept are, by group, those n for which a disk is kept on the host for the VM <group>-<n>, whether that is there or not.
+	Kept map[string][]int `json:"kept,omitempty"`
 	// Failures are, by group, the launches that have failed since the actuator started; a group that is not there has none.
 	Failures map[string]int `json:"failures,omitempty"`
 	// ClusterID is the cluster that the host belongs to, and Term the highest by which it has acted, as its disk has them; "" and

@@ -63,6 +63,7 @@ func (c CloudInit) unnamed() CloudInit {
 type Disk struct {
 	SizeMiB  int    `json:"size_mib,omitempty"` // 0: that of the template
 	Template string `json:"template,omitempty"` // "": it is empty
+	Keep     Keep   `json:"keep,omitempty"`     // for how long it outlives its VM
 }
 
 // MachineHash is a short fingerprint of what the group's VMs are made from, as the file says it: a VM that was made from

@@ -95,6 +95,10 @@ type Metadata struct {
 	Disks   int    // how many further disks it has, each a volume DiskName in Pool
 	Machine string // the group's MachineHash when the VM was made, or restarted; "": an earlier version made it
 	Storage string // the group's StorageHash when the VM was made; "": an earlier version made it
+	// Kept are those of the further disks that outlive the VM, in their order; none of Volumes is of them.
+	Kept []KeptDisk
+	// Sheds reports that the VM's removal has begun, and that its group has one VM less for it: what KeepReplace keeps goes.
+	Sheds bool
 	// Retiring is since when the VM only serves until another has taken its place; zero: it does not.
 	Retiring time.Time
 	// Reimaging is since when the VM is out of service to come back as new ones are; zero: it is not, or it is ready again. It
@@ -133,11 +137,13 @@ func (m Metadata) Made() Made {
 	return Made{Machine: m.Machine, Storage: m.Storage, Template: m.Template, Created: m.Created, Restarted: m.Restarted}
 }
 
-// Volumes are the names of all volumes that were made for the VM, or are about to be; the main disk is the first.
+// Volumes are the names of all volumes that were made for the VM, or are about to be, and go with it; the main disk is the first.
 func (m Metadata) Volumes() []string {
 	all := []string{m.Volume}
 	for n := range m.Disks {
-		all = append(all, DiskName(m.Volume, n+1))
+		if _, kept := m.KeptVolume(n + 1); !kept {
+			all = append(all, DiskName(m.Volume, n+1))
+		}
 	}
 	if m.Seed != "" {
 		all = append(all, m.Seed)
@@ -163,6 +169,7 @@ type metadataXML struct {
 	Restarted *time.Time  `xml:"restarted,attr,omitempty"`
 	Handed    *time.Time  `xml:"handed,attr,omitempty"`
 	Stops     bool        `xml:"stops,attr,omitempty"`
+	Sheds     bool        `xml:"sheds,attr,omitempty"`
 	Address   string      `xml:"address,attr,omitempty"`
 	Volume    []volumeXML `xml:"volume"`
 }
@@ -173,6 +180,7 @@ type volumeXML struct {
 	// Attributes, as a program that does not know them then still takes the VM for its own.
 	Seed  string `xml:"seed,attr,omitempty"`
 	Disks int    `xml:"disks,attr,omitempty"`
+	Keep  string `xml:"keep,attr,omitempty"` // see keptText
 }
 
 // XML is the element without namespace, as libvirt's call for setting metadata wants it.
@@ -180,8 +188,8 @@ func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
 		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine,
-		Storage: m.Storage, Restarts: m.Restarts, Stops: m.Stops, Address: m.Address,
-		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume, Seed: m.Seed, Disks: m.Disks}},
+		Storage: m.Storage, Restarts: m.Restarts, Stops: m.Stops, Sheds: m.Sheds, Address: m.Address,
+		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume, Seed: m.Seed, Disks: m.Disks, Keep: keptText(m.Kept)}},
 	}
 	if !m.Booted.IsZero() {
 		x.Booted = new(m.Booted.UTC())
@@ -250,7 +258,7 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	m := Metadata{
 		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created.UTC(), Phase: x.Phase, Since: x.Since.UTC(),
 		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Storage: x.Storage, Restarts: x.Restarts,
-		Stops: x.Stops, Address: x.Address,
+		Stops: x.Stops, Sheds: x.Sheds, Address: x.Address,
 	}
 	m.Seed, m.Disks = x.Volume[0].Seed, x.Volume[0].Disks
 	if x.Booted != nil {
@@ -269,6 +277,10 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 		m.Handed = x.Handed.UTC()
 	}
 	if err := m.check(); err != nil {
+		return Metadata{}, fmt.Errorf("metadata: %w", err)
+	}
+	var err error
+	if m.Kept, err = parseKept(x.Volume[0].Keep, m.Group, m.Disks); err != nil {
 		return Metadata{}, fmt.Errorf("metadata: %w", err)
 	}
 	return m, nil

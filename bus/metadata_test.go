@@ -3,6 +3,7 @@ package bus
 import (
 	"encoding/json"
 	"encoding/xml"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -126,7 +127,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", kind, err)
 			}
-			if back, err := ParseMetadata(text, someUUID); err != nil || back != m {
+			if back, err := ParseMetadata(text, someUUID); err != nil || !reflect.DeepEqual(back, m) {
 				t.Fatalf("%s: %v\ngot  %+v\nwant %+v\nfrom %s", kind, err, back, m, text)
 			}
 		}
@@ -202,7 +203,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
 			}
-			if m != (Metadata{}) {
+			if !reflect.DeepEqual(m, Metadata{}) {
 				t.Errorf("with an error it returned %+v", m)
 			}
 		})
@@ -255,7 +256,7 @@ func FuzzParseMetadata(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := ParseMetadata(text, someUUID); err != nil || again != m {
+		if again, err := ParseMetadata(text, someUUID); err != nil || !reflect.DeepEqual(again, m) {
 			t.Errorf("%+v became %+v: %v", m, again, err)
 		}
 	})

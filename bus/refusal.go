@@ -36,7 +36,7 @@ func (r Refusal) Code() RefusalCode {
 		return RefusedUnknown
 	case RefusalAmbiguous, RefusalNoData, RefusalUnattended, RefusalDryRun, RefusalPaused, RefusalMin, RefusalNotReady,
 		RefusalSuspended, RefusalBusy, RefusalIncomplete, RefusalLeaving, RefusalStandby, RefusalOff,
-		RefusalMax, RefusalTaken:
+		RefusalMax, RefusalTaken, RefusalKept:
 		return RefusedState
 	}
 	return RefusedState // of a later version

@@ -44,6 +44,8 @@ type VMOrder struct {
 	Rest   Rest      `json:"rest,omitempty"`   // of VMStandby, how it stands by
 	// Cause is why vmscaler itself says so; "": somebody asked for it.
 	Cause OrderCause `json:"cause,omitempty"`
+	// Shrinks reports, of VMRemove, that the group has one VM less for it, so that what is kept for the next one goes, too.
+	Shrinks bool `json:"shrinks,omitempty"`
 }
 
 // OrderCause is why vmscaler orders something of a VM that nobody asked for.
@@ -138,12 +140,15 @@ type orderXML struct {
 	At      time.Time `xml:"at,attr"`
 	Rest    Rest      `xml:"rest,attr,omitempty"`
 
-	Cause OrderCause `xml:"cause,attr,omitempty"`
+	Cause   OrderCause `xml:"cause,attr,omitempty"`
+	Shrinks bool       `xml:"shrinks,attr,omitempty"`
 }
 
 // XML is the element without namespace, as libvirt's call for setting metadata wants it.
 func (o VMOrder) XML() (string, error) {
-	out, err := xml.Marshal(orderXML{Verb: o.Verb, By: o.By, Reason: o.Reason, At: o.At.UTC(), Rest: o.Rest, Cause: o.Cause})
+	out, err := xml.Marshal(orderXML{
+		Verb: o.Verb, By: o.By, Reason: o.Reason, At: o.At.UTC(), Rest: o.Rest, Cause: o.Cause, Shrinks: o.Shrinks,
+	})
 	if err != nil {
 		return "", fmt.Errorf("encode an order: %w", err)
 	}
@@ -156,7 +161,9 @@ func ParseVMOrder(element string) *VMOrder {
 	if len(element) > longestMetadata || xml.Unmarshal([]byte(element), &x) != nil {
 		return nil
 	}
-	o := VMOrder{Verb: x.Verb, By: x.By, Reason: x.Reason, At: x.At.UTC(), Rest: x.Rest, Cause: x.Cause}
+	o := VMOrder{
+		Verb: x.Verb, By: x.By, Reason: x.Reason, At: x.At.UTC(), Rest: x.Rest, Cause: x.Cause, Shrinks: x.Shrinks,
+	}
 	if o.check() != nil {
 		return nil
 	}

@@ -37,6 +37,7 @@ const (
 	RefusalOff        Refusal = "off"        // the VM does not run
 	RefusalMax        Refusal = "max"        // the group would have, or want, more VMs than its max
 	RefusalTaken      Refusal = "taken"      // the name is of a VM of the group, or another host has it to give
+	RefusalKept       Refusal = "kept"       // the VM has disks that are kept for the one in its place
 )
 
 // VMFacts are what of a VM a request for it depends on.
@@ -59,6 +60,7 @@ type GroupFacts struct {
 	Coming            int  // VMs that are wanted and not there yet
 	Surge             int  // VMs beyond desired that may be there while some are replaced
 	Complete          bool // nothing is missing of the group's hosts
+	Stateful          bool // its VMs have disks that outlive them
 }
 
 // Verdict is what becomes of a request for a VM.
@@ -287,6 +289,8 @@ func judgeDetach(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 	const does = "it becomes a domain of yours, with its disks"
 	verdict := begun(does + "; another takes its place")
 	switch {
+	case g.Stateful:
+		return refused(RefusalKept, "the group keeps disks of its VMs for those in their places, which cannot be given away")
 	case vm.Phase == PhaseRetained:
 		return begun(does + "; as it was retained, it did not count")
 	case vm.Phase.Leaving() && !vm.Reimaging:

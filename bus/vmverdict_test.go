@@ -140,6 +140,7 @@ func TestVerdictByWhatElseHolds(t *testing.T) {
 		{"a dry run", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Controls.DryRun = true }, "D D D D D D D D D D"},
 		{"at min", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Min = 3 }, "B M B B B M B N M B"},
 		{"at max", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Max = 3 }, "B b B B B b B N b B"},
+		{"it keeps disks", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Stateful = true }, "B b B B B b B N kept kept"},
 		{"a host is silent", func(_ *bus.VMFacts, g *bus.GroupFacts) { g.Complete = false }, "B I B B B I B N I B"},
 		{"in is paused", paused(bus.ScopeIn), "B P B B B P B N P B"},
 		{"out is paused", paused(bus.ScopeOut), "B b B B B b B N b B"},

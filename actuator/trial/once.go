@@ -73,6 +73,10 @@ func throwAway(spec bus.Group) bus.Group {
 	spec.Name = bus.NewThrowAwayGroup()
 	spec.ReadyWhen, spec.Hooks, spec.Checks = bus.ReadyAgent, bus.DefaultGroup().Hooks, nil
 	spec.Identity = bus.IdentityOff // what the template has is looked at
+	spec.Disks = slices.Clone(spec.Disks)
+	for i := range spec.Disks {
+		spec.Disks[i].Keep = bus.KeepNever
+	}
 	spec.Hardware.NICs = slices.Clone(spec.Hardware.NICs)
 	for i := range spec.Hardware.NICs {
 		spec.Hardware.NICs[i].Forwards = nil

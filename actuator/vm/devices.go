@@ -47,7 +47,11 @@ func (d Definition) disks() []libvirtxml.DomainDisk {
 	beside := func(volume string) string { return filepath.Join(filepath.Dir(d.DiskPath), volume) }
 	disks := []libvirtxml.DomainDisk{cloneDisk(d.DiskPath, 0)}
 	for n := 1; n <= d.Meta.Disks; n++ {
-		disk := cloneDisk(beside(bus.DiskName(d.Meta.Volume, n)), n)
+		volume, kept := d.Meta.KeptVolume(n)
+		if !kept {
+			volume = bus.DiskName(d.Meta.Volume, n)
+		}
+		disk := cloneDisk(beside(volume), n)
 		disk.Serial = fmt.Sprintf("disk%d", n) // /dev/disk/by-id/virtio-disk1 in the guest
 		disks = append(disks, disk)
 	}

@@ -27,6 +27,7 @@ func DiskBytes(spec bus.Group, tmpl template.Info) (uint64, error) {
 type extraDisk struct {
 	backing string // path of its template's file; "": it is empty
 	bytes   uint64
+	there   bool // it is kept, and there from a VM before
 }
 
 // readDisks is what the further disks of a VM are made from. An error names the disk, from 1.

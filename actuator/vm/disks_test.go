@@ -47,9 +47,9 @@ func TestReadDisks(t *testing.T) {
 		want extraDisk
 		err  string
 	}{
-		{"empty", bus.Disk{SizeMiB: 512}, extraDisk{"", 512 << 20}, ""},
-		{"of a template", bus.Disk{Template: "data"}, extraDisk{"/pool/data", 2 << 30}, ""},
-		{"of a template, larger", bus.Disk{SizeMiB: 4096, Template: "data"}, extraDisk{"/pool/data", 4 << 30}, ""},
+		{"empty", bus.Disk{SizeMiB: 512}, extraDisk{backing: "", bytes: 512 << 20}, ""},
+		{"of a template", bus.Disk{Template: "data"}, extraDisk{backing: "/pool/data", bytes: 2 << 30}, ""},
+		{"of a template, larger", bus.Disk{SizeMiB: 4096, Template: "data"}, extraDisk{backing: "/pool/data", bytes: 4 << 30}, ""},
 		{
 			"of a template, smaller",
 			bus.Disk{SizeMiB: 512, Template: "data"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -43,6 +44,9 @@ func TestDomainXML(t *testing.T) {
 		{"disks", "default", Machine{VirtType: "qemu", Arch: "x86_64"}, func(_ *bus.Group, m *bus.Metadata) {
 			m.Seed, m.Disks = bus.SeedName(m.Volume), 2
 		}},
+		{"kept", "default", Machine{VirtType: "qemu", Arch: "x86_64"}, func(_ *bus.Group, m *bus.Metadata) {
+			m.Disks, m.Kept = 2, []bus.KeptDisk{{Disk: 2, Keep: bus.KeepReplace, Volume: "web-1.0badcafe.keep2.qcow2"}}
+		}},
 		{"hardware", "", Machine{VirtType: "kvm", Arch: "x86_64"}, func(g *bus.Group, _ *bus.Metadata) {
 			g.Hardware = bus.Hardware{
 				NICs: []bus.NIC{
@@ -77,7 +81,7 @@ func TestDomainXML(t *testing.T) {
 			if d.Name != "web-1" || d.UUID != someUUID || d.Type != tt.m.VirtType || d.VCPU.Value != 2 || d.Memory.Value != 512 {
 				t.Errorf("read back: %+v", d)
 			}
-			if back, err := bus.ParseMetadata(d.Metadata.XML, d.UUID); err != nil || back != meta {
+			if back, err := bus.ParseMetadata(d.Metadata.XML, d.UUID); err != nil || !reflect.DeepEqual(back, meta) {
 				t.Errorf("metadata: %v, %+v", err, back)
 			}
 			if disk := d.Devices.Disks[0].Source.File.File; disk != "/pool/web-1.5c0d2a9e.qcow2" {
@@ -106,7 +110,7 @@ func TestDomainXMLEscapes(t *testing.T) {
 	if err := d.Unmarshal(text); err != nil {
 		t.Fatal(err)
 	}
-	if back, err := bus.ParseMetadata(d.Metadata.XML, someUUID); err != nil || back != meta {
+	if back, err := bus.ParseMetadata(d.Metadata.XML, someUUID); err != nil || !reflect.DeepEqual(back, meta) {
 		t.Errorf("metadata: %v, %+v", err, back)
 	}
 	if d.Name != `w"<&>` || d.Devices.Disks[0].Source.File.File != `/p/<&>".qcow2` {

@@ -15,6 +15,8 @@ import (
 type Inventory struct {
 	Owned []VM // the oldest first
 	Taken map[string]bool
+	// Kept are the VMs for which disks are kept in the pool, whether they are there or not. No file takes their names.
+	Kept map[string]bool
 	// Damaged are the domains that carry metadata of ours that cannot be read, each with why: they are nobody's, and left alone.
 	Damaged map[string]string
 }
@@ -32,7 +34,7 @@ func (inv Inventory) Group(name string) []VM {
 
 // ReadInventory lists the domains. It waits for no QEMU process.
 func ReadInventory(conn *libvirt.Connect) (Inventory, error) {
-	inv := Inventory{Taken: map[string]bool{}, Damaged: map[string]string{}}
+	inv := Inventory{Taken: map[string]bool{}, Kept: map[string]bool{}, Damaged: map[string]string{}}
 	doms, err := conn.ListAllDomains(0)
 	if err != nil {
 		return inv, fmt.Errorf("list domains: %w", err)
@@ -142,9 +144,10 @@ func pausedOnIOError(state libvirt.DomainState, reason int) bool {
 	return state == libvirt.DOMAIN_PAUSED && reason == int(libvirt.DOMAIN_PAUSED_IOERROR)
 }
 
-// TakenByVolumes adds the names that have a file in the pool, ours or not: a new VM avoids them. A file that libvirt
-// does not know yet is not among them, and not in danger either, as no volume of ours is ever named like it.
-func TakenByVolumes(conn *libvirt.Connect, poolName string, taken map[string]bool) error {
+// ReadPool adds the names that have a file in the pool, ours or not, which a new VM avoids, and those for which disks are kept
+// there by the libvirt with that id, which the next VM of the name gets. A file that libvirt does not know yet is not among them,
+// and not in danger either, as no volume of ours is ever named like it.
+func (inv *Inventory) ReadPool(conn *libvirt.Connect, poolName, libvirtID string) error {
 	pool, err := conn.LookupStoragePoolByName(poolName)
 	if err != nil {
 		return fmt.Errorf("look up storage pool %q: %w", poolName, err)
@@ -154,12 +157,27 @@ func TakenByVolumes(conn *libvirt.Connect, poolName string, taken map[string]boo
 	if err != nil {
 		return fmt.Errorf("list storage pool %q: %w", poolName, err)
 	}
+	names := make([]string, 0, len(vols))
 	for i := range vols {
 		if name, err := vols[i].GetName(); err == nil {
-			vm, _, _ := strings.Cut(name, ".")
-			taken[vm] = true
+			names = append(names, name)
 		}
 		_ = vols[i].Free()
 	}
+	inv.addVolumes(names, libvirtID)
 	return nil
+}
+
+// addVolumes takes the volumes of a pool into account.
+func (inv *Inventory) addVolumes(names []string, libvirtID string) {
+	for _, name := range names {
+		if _, vm, disk, is := bus.ParseKeptName(name); is && name == bus.KeptName(libvirtID, vm, disk) {
+			inv.Kept[vm] = true
+		}
+	}
+	for _, name := range names {
+		if vm, _, _ := strings.Cut(name, "."); !inv.Kept[vm] {
+			inv.Taken[vm] = true
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -64,7 +65,7 @@ type Manager struct {
 func (h Manager) Launch(ctx context.Context, spec bus.Group, name, uuid, decision string) error {
 	l := h.newLaunch(spec, name, uuid, decision)
 	defer l.free()
-	if err := l.prepare(); err != nil {
+	if err := l.prepare(ctx); err != nil {
 		return err
 	}
 	return l.run(ctx)
@@ -79,6 +80,12 @@ func (h Manager) newLaunch(spec bus.Group, name, uuid, decision string) *launch 
 		Pool: h.Pools.Disks, Volume: bus.VolumeName(name, uuid), Machine: machine, Storage: storage,
 		Disks: len(spec.Disks),
 	}}
+	for i, disk := range spec.Disks {
+		if disk.Keep != bus.KeepNever {
+			volume := bus.KeptName(h.LibvirtID, name, i+1)
+			l.meta.Kept = append(l.meta.Kept, bus.KeptDisk{Disk: i + 1, Keep: disk.Keep, Volume: volume})
+		}
+	}
 	if spec.CloudInit.Seeded() {
 		l.meta.Seed = bus.SeedName(l.meta.Volume)
 	}
@@ -144,7 +151,7 @@ type launch struct {
 
 	pool    *libvirt.StoragePool
 	dom     *libvirt.Domain
-	volumes []*libvirt.StorageVol // that it has made
+	volumes []*libvirt.StorageVol // that it has made, but those that outlive the VM: no launch that fails deletes one
 }
 
 func (l *launch) free() {
@@ -160,7 +167,7 @@ func (l *launch) free() {
 }
 
 // prepare reads what the VM is made from. It makes nothing.
-func (l *launch) prepare() (err error) {
+func (l *launch) prepare(ctx context.Context) (err error) {
 	if err := unpassable(l.spec, leasedNetwork(l.Conn, l.spec)); err != nil {
 		return fmt.Errorf("%s could never be ready: %w", l.name, err)
 	}
@@ -196,6 +203,9 @@ func (l *launch) prepare() (err error) {
 	if l.path, err = VolumePath(l.pool, l.meta.Volume); err != nil {
 		return err
 	}
+	if err := l.findKept(ctx); err != nil {
+		return err
+	}
 	taken, err := TakenMACs(l.Conn, l.meta.UUID)
 	if err != nil {
 		return err
@@ -210,7 +220,8 @@ func (l *launch) prepare() (err error) {
 	if l.spec.Hardware.DomainXML.Text == "" {
 		return nil
 	}
-	return refuseForeignDisks(l.definition, l.meta.Volumes(), filepath.Dir(l.tmpl.Path), filepath.Dir(l.path))
+	own := slices.Concat(l.meta.Volumes(), l.meta.KeptVolumes())
+	return refuseForeignDisks(l.definition, own, filepath.Dir(l.tmpl.Path), filepath.Dir(l.path))
 }
 
 func (l *launch) define(context.Context) (err error) {
@@ -237,8 +248,14 @@ func (l *launch) clone(context.Context) error {
 }
 
 // addDisks makes the further disks.
-func (l *launch) addDisks(context.Context) error {
+func (l *launch) addDisks(ctx context.Context) error {
 	for i, disk := range l.disks {
+		if volume, kept := l.meta.KeptVolume(i + 1); kept {
+			if err := l.addKept(ctx, volume, disk); err != nil {
+				return err
+			}
+			continue
+		}
 		name := bus.DiskName(l.meta.Volume, i+1)
 		vol, err := CreateVolume(l.pool, name, disk.backing, disk.bytes)
 		if err != nil {

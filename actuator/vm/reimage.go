@@ -29,7 +29,7 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 	l := h.newLaunch(spec, v.Name, v.UUID, decision)
 	defer l.free()
 	l.meta.Reimaging = time.Now()
-	if err := l.prepare(); err != nil { // before anything is taken away
+	if err := l.prepare(ctx); err != nil { // before anything is taken away
 		return err
 	}
 	if there, err := e.readDisks(); !there || err != nil {
@@ -38,7 +38,7 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 	if err := e.untouched("its disks"); err != nil {
 		return err
 	}
-	if needed, err := e.readNeeded(); err != nil {
+	if needed, _, err := e.readNeeded(); err != nil {
 		return err
 	} else if needed != "" {
 		return fmt.Errorf("%s gets no new disks, as the one that it has is needed by %s", v.Name, needed)

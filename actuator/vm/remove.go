@@ -159,6 +159,7 @@ func (e *ending) release(ctx context.Context) error {
 	var problem error
 	retained := e.vm.Meta.Phase == bus.PhaseRetained
 	if e.vm.Meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
+		e.vm.Meta.Sheds = sheds(e.removal, e.vm.Meta)
 		problem = e.Calls.act(ctx, "metadata", func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseDraining) })
 	}
 	began := e.vm.Meta.Since
@@ -211,7 +212,7 @@ func (e *ending) retain(ctx context.Context) error {
 	}
 	next := e.vm.Meta
 	next.Phase, next.Since, next.Retiring, next.Reimaging = bus.PhaseRetained, time.Now(), time.Time{}, time.Time{}
-	next.Restarts = false
+	next.Restarts, next.Sheds = false, false
 	if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, next) }); err != nil {
 		return fmt.Errorf("retain it: %w", err)
 	}
@@ -229,6 +230,7 @@ func (e *ending) destroy(ctx context.Context) (err error) {
 	defer func() { e.steps.End(err) }()
 	var problem error
 	if !e.stuck {
+		e.vm.Meta.Sheds = sheds(e.removal, e.vm.Meta)
 		problem = e.Calls.act(ctx, "metadata", func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseStopping) })
 	}
 	step(stepStopping)
@@ -278,20 +280,21 @@ func (e *ending) delete(ctx context.Context) (err error) {
 // deleteVolumes deletes the VM's volumes, unless somebody has come to need them: they stay then as orphans, which a sweep deletes
 // when nobody does any more.
 func (e *ending) deleteVolumes(ctx context.Context) error {
+	var usage template.Usage
 	var err error
-	if e.needed, err = e.readNeeded(); err != nil || e.needed != "" {
+	if e.needed, usage, err = e.readNeeded(); err != nil || e.needed != "" {
 		return err
 	}
-	return DeleteVolumes(ctx, e.Conn, e.vm.Meta, e.disk)
+	return DeleteVolumes(ctx, e.Conn, e.vm.Meta, e.disk, e.shed(usage)...)
 }
 
-// readNeeded is who needs the VM's disk, "" if nobody does.
-func (e *ending) readNeeded() (string, error) {
+// readNeeded is who needs the VM's disk, "" if nobody does, and who needs what else.
+func (e *ending) readNeeded() (string, template.Usage, error) {
 	usage, err := template.ReadUsage(e.Conn)
 	if err != nil {
-		return "", fmt.Errorf("look who needs the disk of %s: %w", e.vm.Name, err)
+		return "", usage, fmt.Errorf("look who needs the disk of %s: %w", e.vm.Name, err)
 	}
-	return neededBy(usage.Clones(e.file()), e.vm.Name, e.file(), e.others), nil
+	return neededBy(usage.Clones(e.file()), e.vm.Name, e.file(), e.others), usage, nil
 }
 
 // file is the path of the VM's disk; "" where no pool has it.
@@ -345,6 +348,7 @@ func (e *ending) serveAgain(cause error) error {
 	if e.spec.Hooks.Launch.Waits() {
 		phase = bus.PhaseLaunching
 	}
+	e.vm.Meta.Sheds = false
 	if err := SetPhase(e.dom, &e.vm.Meta, phase); err != nil {
 		return fmt.Errorf("%s: keep it: %w", e.vm.Name, err)
 	}

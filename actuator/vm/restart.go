@@ -30,7 +30,7 @@ func (h Manager) Restart(ctx context.Context, spec bus.Group, v VM, decision str
 	l := h.newLaunch(spec, v.Name, v.UUID, decision)
 	defer l.free()
 	r := &restart{launch: l, ending: e, again: e.vm.Meta.Storage == l.meta.Storage}
-	if err := r.prepare(); err != nil { // before anything is done
+	if err := r.prepare(ctx); err != nil { // before anything is done
 		return err
 	}
 	if there, err := e.readDisks(); !there || err != nil {
@@ -56,7 +56,7 @@ type restart struct {
 }
 
 // prepare makes the new definition of what the VM is made from now, and of what it keeps.
-func (r *restart) prepare() error {
+func (r *restart) prepare(ctx context.Context) error {
 	had := r.ending.vm.Meta
 	keeps := had
 	keeps.Machine, keeps.Restarts, keeps.Phase, keeps.Since = r.meta.Machine, true, bus.PhaseLaunching, time.Now()
@@ -72,7 +72,7 @@ func (r *restart) prepare() error {
 		}
 		return fmt.Errorf("%s does not restart, as its disks are not what the config says now", r.name)
 	}
-	return r.launch.prepare()
+	return r.launch.prepare(ctx)
 }
 
 // run goes through the steps of a VM that is off.

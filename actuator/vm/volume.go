@@ -17,12 +17,12 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// DeleteVolumes deletes the volumes that an owned domain names. Their names must carry the domain's UUID: whatever else stands
-// there is not ours. path is where the domain has the main one as a disk, "" if it does not; the others are beside it. The pool
-// may have another name by now, so one with that folder counts like the one that the domain names. Where no pool has the folder
-// nobody can tell whether the volume is there: that is an error, and the domain has to stay, as nothing else says whose the
-// volume is.
-func DeleteVolumes(ctx context.Context, conn *libvirt.Connect, meta bus.Metadata, path string) error {
+// DeleteVolumes deletes the volumes that an owned domain names, but those that outlive it. Their names must carry the domain's
+// UUID: whatever else stands there is not ours. path is where the domain has the main one as a disk, "" if it does not; the
+// others are beside it. The pool may have another name by now, so one with that folder counts like the one that the domain names.
+// Where no pool has the folder nobody can tell whether the volume is there: that is an error, and the domain has to stay, as
+// nothing else says whose the volume is. also are volumes beside them that go, too.
+func DeleteVolumes(ctx context.Context, conn *libvirt.Connect, meta bus.Metadata, path string, also ...string) error {
 	if !strings.HasSuffix(meta.Volume, bus.VolumeName("", meta.UUID)) {
 		return fmt.Errorf("volume %q is not named for domain %s: left alone", meta.Volume, meta.UUID)
 	}
@@ -35,6 +35,7 @@ func DeleteVolumes(ctx context.Context, conn *libvirt.Connect, meta bus.Metadata
 			_ = pools[i].Free()
 		}
 	}()
+	volumes := slices.Concat(meta.Volumes(), also)
 	var named *libvirt.StoragePool
 	looked := false // into a pool that would have it
 	for i := range pools {
@@ -49,12 +50,12 @@ func DeleteVolumes(ctx context.Context, conn *libvirt.Connect, meta bus.Metadata
 			continue
 		}
 		looked = true
-		if deleted, err := deleteFrom(ctx, &pools[i], meta.Volumes()); deleted || err != nil {
+		if deleted, err := deleteFrom(ctx, &pools[i], volumes); deleted || err != nil {
 			return err
 		}
 	}
 	if named != nil && !looked {
-		if deleted, err := deleteFrom(ctx, named, meta.Volumes()); deleted || err != nil {
+		if deleted, err := deleteFrom(ctx, named, volumes); deleted || err != nil {
 			return err
 		}
 		looked = path == ""
@@ -173,7 +174,7 @@ func disksOf(dom *libvirt.Domain, meta bus.Metadata) (path string, others []stri
 	if d.Devices == nil {
 		return "", nil, nil
 	}
-	own := meta.Volumes()
+	own := slices.Concat(meta.Volumes(), meta.KeptVolumes())
 	for _, disk := range d.Devices.Disks {
 		switch {
 		case disk.Source == nil || disk.Source.File == nil || disk.Device != "" && disk.Device != "disk":

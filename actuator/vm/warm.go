@@ -25,7 +25,7 @@ func (h Manager) Prepare(ctx context.Context, spec bus.Group, name, uuid, decisi
 	l := h.newLaunch(spec, name, uuid, decision)
 	defer l.free()
 	l.meta.Phase, l.meta.Stops = bus.PhasePreparing, spec.WarmPool.State == bus.WarmStopped
-	if err := l.prepare(); err != nil {
+	if err := l.prepare(ctx); err != nil {
 		return err
 	}
 	return l.run(ctx)
