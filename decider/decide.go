@@ -83,7 +83,7 @@ func (s situation) share(d *bus.Decision, next *State) {
 	s.warm(d)
 	s.warmKinds(d)
 	s.lease(d, next.Standings)
-	next.Numbers = next.Numbers.deal(s.spec.Name, d.Shares, s.obs)
+	next.Numbers = next.Numbers.deal(s.spec, d.Shares, s.obs)
 	next.Standings.told(d.Shares, s.obs, s.now)
 }
 

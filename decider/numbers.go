@@ -14,11 +14,13 @@ const spareNumbers = 3
 // hosts make VMs of the same name, whatever each has heard.
 type Numbers map[bus.HostID][]int
 
-// deal gives every host the numbers that it needs for its share, the smallest that are free.
-func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observation) Numbers {
+// deal gives every host the numbers that it needs for its share, those first for which it keeps disks, and then the smallest that
+// are free. Where disks outlive VMs a host also has the numbers of its VMs, for those that take their places.
+func (n Numbers) deal(spec bus.Group, shares map[bus.HostID]bus.Share, obs Observation) Numbers {
+	group := spec.Name
 	all := 0
 	for _, h := range obs.Hosts {
-		all += len(h.VMs) + len(h.Gone) + len(n[h.ID]) + spareNumbers
+		all += len(h.VMs) + len(h.Gone) + len(n[h.ID]) + len(h.Kept) + spareNumbers
 	}
 	dealt, used, live := make(Numbers, len(obs.Hosts)), newNumberSet(all), newNumberSet(all)
 	own := func(id bus.HostID, number int) {
@@ -48,6 +50,11 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 			own(h.ID, number)
 		}
 	}
+	for _, h := range obs.Hosts { // which the decider before may not have known
+		for _, number := range h.Kept {
+			own(h.ID, number)
+		}
+	}
 	free := func(h *HostObservation) []int { // its own that neither its VMs nor anybody else uses there
 		numbers := make([]int, 0, missing[h.ID]+2*spareNumbers)
 		for _, number := range dealt[h.ID] {
@@ -72,8 +79,12 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 		h := &obs.Hosts[i]
 		slices.Sort(dealt[h.ID])
 		if share, ok := shares[h.ID]; ok {
-			numbers := free(h)
-			share.Numbers = numbers[:min(len(numbers), missing[h.ID]+spareNumbers)]
+			numbers := h.keptFirst(free(h))
+			numbers = numbers[:min(len(numbers), missing[h.ID]+spareNumbers)]
+			if spec.Stateful() {
+				numbers = append(numbers, h.ownNumbers(group, dealt[h.ID])...)
+			}
+			share.Numbers = numbers
 			if h.Order != nil { // so that its actuator makes none in place of one that dies
 				share.Numbers = []int{}
 			}
@@ -81,6 +92,39 @@ func (n Numbers) deal(group string, shares map[bus.HostID]bus.Share, obs Observa
 		}
 	}
 	return dealt
+}
+
+// keptFirst are free numbers of the host, those first for which it keeps disks.
+func (h *HostObservation) keptFirst(free []int) []int {
+	slices.SortStableFunc(free, func(a, b int) int { return first(slices.Contains(h.Kept, a), slices.Contains(h.Kept, b)) })
+	return free
+}
+
+// ownNumbers are those of a host's numbers that its VMs have.
+func (h *HostObservation) ownNumbers(group string, numbers []int) (own []int) {
+	for _, vm := range h.VMs {
+		if number, ok := bus.VMNumber(group, vm.Name); ok && slices.Contains(numbers, number) {
+			own = append(own, number)
+		}
+	}
+	return own
+}
+
+// vacant is how many VMs the host keeps disks for that are not there, or on their way out: a new VM finds them nowhere else.
+func (h *HostObservation) vacant(group string) (n int) {
+	for _, number := range h.Kept {
+		name := bus.VMName(group, number)
+		if !slices.ContainsFunc(h.VMs, func(vm bus.VM) bool { return vm.Name == name && !replaced(&vm) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// replaced reports whether another VM is to take the place of one, or already does.
+func replaced(vm *bus.VM) bool {
+	return vm.Retiring || vm.Phase.Leaving() && !vm.Reimaging ||
+		vm.Order.Is(bus.VMReplace, bus.VMDrain, bus.VMUnhealthy, bus.VMRemove)
 }
 
 // numberSet is a set of numbers above 0, most of them small.

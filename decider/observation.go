@@ -56,6 +56,8 @@ type HostObservation struct {
 	VMs []bus.VM
 	// Taken are the numbers whose names something that is not ours has on the host.
 	Taken []int
+	// Kept are the numbers of the VMs for which disks are kept on the host, whether they are there or not.
+	Kept []int
 	// Trouble is why the list says less than it should; "" where it is all right.
 	Trouble Trouble
 	Detail  string // of the trouble, for people

@@ -16,6 +16,7 @@ type candidate struct {
 	HostObservation
 	vms   int    // of the group, with those that are placed in this evaluation
 	added int    // of them, the latter
+	empty int    // places of VMs for which it keeps disks
 	hash  uint64 // of group and host: an order of its own for each group
 	why   string // it can have none; "": it can
 	later bool   // it might have one once its actuator, or room, is there
@@ -29,7 +30,7 @@ type candidates []*candidate
 func candidatesOf(spec bus.Group, obs Observation) candidates {
 	all, domains := make(candidates, 0, len(obs.Hosts)), map[string]*candidates{}
 	for _, h := range obs.Hosts {
-		c := &candidate{HostObservation: h, vms: h.kept(), together: domains[h.Load.Domain]}
+		c := &candidate{HostObservation: h, vms: h.kept(), empty: h.vacant(spec.Name), together: domains[h.Load.Domain]}
 		if c.together == nil {
 			c.together = &candidates{}
 		}
@@ -106,8 +107,11 @@ func (c *candidate) inDomain() (n int) {
 	return n
 }
 
-// before reports whether a VM goes here rather than there.
+// before reports whether a VM goes here rather than there: where disks are kept for one, whatever the placement.
 func (c *candidate) before(other *candidate, spec bus.Group) bool {
+	if d := first(c.added < c.empty, other.added < other.empty); d != 0 {
+		return d < 0
+	}
 	if spec.Placement == bus.PlaceSpread && c.together != other.together {
 		if d := cmp.Compare(c.inDomain(), other.inDomain()); d != 0 {
 			return d < 0

@@ -142,6 +142,10 @@ func (s situation) begun(q bus.Query) (*bus.Refresh, error) {
 			s.state.Refresh.By,
 		)
 	}
+	if n := q.Refresh.MaxSurge; n != nil && *n > 0 && s.spec.Stateful() {
+		return s.state.Refresh, fmt.Errorf(
+			"max_surge: found %d, want 0 in a group that keeps disks: a VM has those of another only once that is gone", *n)
+	}
 	f := s.refreshFacts(newRefresh(s.spec, q.Refresh, q.By, refreshFacts{}, s.now).Build(s.spec))
 	if f.staying == 0 {
 		return s.state.Refresh, errors.New(f.nothing())

@@ -53,7 +53,8 @@ func (d *Decider) attend(obs *Observation, g *group, now time.Time) {
 		h.Alive = acting[h.ID] != nil || instances[h.Collector]
 		switch acts := acting[h.ID]; {
 		case acts != nil:
-			h.Full, h.Taken, h.Failures = slices.Contains(acts.Full, group), acts.Taken[group], acts.Failures[group]
+			h.Full, h.Failures = slices.Contains(acts.Full, group), acts.Failures[group]
+			h.Taken, h.Kept = acts.Taken[group], acts.Kept[group]
 			_, h.NoTemplate = spec.Lacks(acts.Templates)
 		case h.Trouble == "":
 			h.Trouble = Unattended

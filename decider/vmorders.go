@@ -133,6 +133,7 @@ func OrderVM(
 			Sentence: fmt.Sprintf("%d of the group's VMs are ordered about already; ask again once some are gone", bus.MaxOrders),
 		}, newest, st
 	}
+	r.Order.Shrinks = verdict.Shrinks && r.Order.Verb == bus.VMRemove
 	next := st.withOrder(r.UUID, r.Order)
 	d := newest
 	d.Direction, d.Current = bus.Hold, st.Desired
@@ -180,6 +181,7 @@ func (s situation) groupFacts() bus.GroupFacts {
 	surge, _ := s.spec.Maintenance.Leeway(s.state.Desired, s.spec.Max)
 	return bus.GroupFacts{
 		Surge:    surge,
+		Stateful: s.spec.Stateful(),
 		Controls: shown(s.spec, s.state.Controls), Desired: s.state.Desired, Min: s.spec.Min, Max: s.spec.Max, Owned: s.counts.owned,
 		Coming:   s.counts.pending,
 		Complete: s.incomplete == "" && s.obs.Awaited == nil,
