@@ -69,6 +69,7 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.policy(path+".policy", g.Policy)
 	d.signal(path+".policy", g)
 	d.disks(path+".disks", g.Disks)
+	d.stateful(path, g)
 	d.seed(path+".cloud_init", g)
 	d.checks(path+".checks", g)
 	d.nics(path, g)
@@ -138,7 +139,7 @@ func (d *decoder) disks(path string, disks []bus.Disk) {
 	}
 	for i, disk := range disks {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if disk == (bus.Disk{}) && !d.bad(at) && !d.bad(at+".size") && !d.bad(at+".template") {
+		if disk.SizeMiB == 0 && disk.Template == "" && !d.bad(at) && !d.bad(at+".size") && !d.bad(at+".template") {
 			d.problem(at, "a disk without size and template", "one of them, or both")
 		}
 	}

@@ -96,7 +96,7 @@ func groupFields(g *bus.Group) section {
 		{"memory", memory(&g.MemoryMiB, 32)},
 		{"disk", orWord(memory(&g.DiskMiB, 1), "template", &g.DiskMiB, 0)},
 		{"disks", list[bus.Disk]{
-			&g.Disks, fmt.Sprintf("a list of at most %d disks with size or template", bus.MaxDisks), true, diskFields,
+			&g.Disks, fmt.Sprintf("a list of at most %d disks with size, template and keep", bus.MaxDisks), true, diskFields,
 			func() bus.Disk { return bus.Disk{} },
 		}},
 		{"cloud_init", cloudInitFields(&g.CloudInit)},
@@ -210,6 +210,7 @@ func diskFields(disk *bus.Disk) section {
 	return section{
 		{"size", orWord(memory(&disk.SizeMiB, 1), "template", &disk.SizeMiB, 0)},
 		{"template", text(&disk.Template, `the name of a template, or "" for an empty disk`, isNameOrNone)},
+		{"keep", choiceOr(&disk.Keep, "never", bus.KeepReplace, bus.KeepAlways)},
 	}
 }
 

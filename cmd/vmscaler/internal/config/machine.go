@@ -13,6 +13,37 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
+// stateful checks what a group whose VMs have disks that outlive them cannot have beside that: a VM before the one is gone whose
+// disks it is to have.
+func (d *decoder) stateful(path string, g bus.Group) {
+	i := slices.IndexFunc(g.Disks, func(disk bus.Disk) bool { return disk.Keep != bus.KeepNever })
+	if i < 0 || d.bad(path+".disks") {
+		return
+	}
+	with := fmt.Sprintf("with disks[%d].keep: %s, as a VM has the disk of another only once that is gone", i, g.Disks[i].Keep)
+	if n := g.Maintenance.MaxHealthyPercent; n != 100 && !d.bad(path+".maintenance.max_healthy") {
+		d.problem(path+".maintenance.max_healthy", d.mentioned(path+".maintenance.max_healthy", fmt.Sprint(n)),
+			"100, and a min_healthy below it, "+with)
+	}
+	if n := g.Refresh.MaxSurge; n > 0 && !d.bad(path+".refresh.max_surge") {
+		d.problem(path+".refresh.max_surge", fmt.Sprint(n), "0 or maintenance "+with)
+	}
+	if g.Rebalance != bus.RebalanceOff && !d.bad(path+".rebalance") {
+		d.problem(path+".rebalance", string(g.Rebalance), "off with disks that are kept, as they stay on their host")
+	}
+	if g.WarmPool.On() && !d.bad(path+".warm_pool") {
+		d.problem(path+".warm_pool", "one", "none "+with)
+	}
+}
+
+// mentioned is a field's value, with a note where it is the default.
+func (d *decoder) mentioned(path, value string) string {
+	if d.has(path) {
+		return value
+	}
+	return value + ", the default"
+}
+
 // nics checks what takes more than one field of the NICs.
 func (d *decoder) nics(path string, g bus.Group) {
 	nics := g.Hardware.NICs

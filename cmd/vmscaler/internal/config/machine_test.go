@@ -58,6 +58,8 @@ func TestHardware(t *testing.T) {
 }
 
 func TestHardwareProblems(t *testing.T) {
+	const kept = "disks: [{size: 1GiB}, {size: 1GiB, keep: replace}]"
+	const inPlace = "\n  maintenance: {min_healthy: 90, max_healthy: 100}"
 	for _, tt := range []struct{ name, config, want string }{
 		{"network and nics", "network: default\n  nics: [{source: x}]", "network: found default, want none together with nics"},
 		{"no source", "nics: [{type: bridge}]", "nics[0].source: found nothing, want the name of the bridge"},
@@ -95,6 +97,29 @@ func TestHardwareProblems(t *testing.T) {
 		{"too many NICs", "nics: [" + strings.Repeat("{source: x},", 9) + "]", "nics: found 9 NICs, want at most 8"},
 		{"too many disks", "disks: [" + strings.Repeat("{size: 1GiB},", 17) + "]", "disks: found 17 disks, want at most 16"},
 		{"a disk of nothing", "disks: [{size: template}]", "disks[0]: found a disk without size and template"},
+		{"a kept disk", kept + inPlace, ""},
+		{"a kept disk, reimaged", kept + inPlace + "\n  refresh: {strategy: reimage, max_surge: 0}", ""},
+		{
+			"a word for keep that is none", "disks: [{size: 1GiB, keep: yes}]",
+			"disks[0].keep: found yes, want replace or always, or never",
+		},
+		{"a kept disk of nothing", "disks: [{keep: always}]" + inPlace, "disks[0]: found a disk without size and template"},
+		{
+			"a kept disk beside the default maintenance", kept,
+			"maintenance.max_healthy: found 110, the default, want 100, and a min_healthy below it, with disks[1].keep: replace",
+		},
+		{
+			"a kept disk and a surge", kept + inPlace + "\n  refresh: {max_surge: 1}",
+			"refresh.max_surge: found 1, want 0 or maintenance with disks[1].keep: replace",
+		},
+		{
+			"a kept disk and another host", kept + inPlace + "\n  rebalance: on",
+			"rebalance: found on, want off with disks that are kept",
+		},
+		{
+			"a kept disk and a warm pool", kept + inPlace + "\n  warm_pool: {size: 1}",
+			"warm_pool: found one, want none with disks[1].keep: replace",
+		},
 		{"a CPU without model", "cpu: {mode: custom}", "cpu.mode: found custom, want it together with a model"},
 		{"a model for nothing", "cpu: {model: EPYC}", "cpu.model: found EPYC, want none without mode: custom"},
 		{"Secure Boot on a pc", "machine: pc\n  firmware: uefi-secure", "machine: found pc, want q35 with firmware: uefi-secure"},
