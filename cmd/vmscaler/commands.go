@@ -39,7 +39,7 @@ func commandGroups(g *globals) []commandGroup {
 		}},
 		{setUpTitle, []*cobra.Command{
 			setupCommand(g), checkCommand(g), configCommand(g), contextCommand(g), templateCommand(g), demoCommand(g), downCommand(g),
-			sweepCommand(g), versionCommand(),
+			sweepCommand(g), volumeCommand(g), versionCommand(),
 		}},
 	}
 }

@@ -55,7 +55,7 @@ func completions() map[string][]source {
 		"host add": {none}, "host join": {none}, "bus certificate": {none},
 		"template show": {templates, none}, "template rm": {templates, none}, "template check": {templates, none},
 		"template diff": {templates, templates, none}, "template import": {none, files}, "template install": {none},
-		"template prebuild": {none}, "template seal": {none},
+		"template prebuild": {none}, "template seal": {none}, "volume rm": {{of: (*lookup).kept}, none},
 		"context add": {none}, "context use": {names, none}, "context show": {names, none}, "context rm": {names, none},
 	}
 }
@@ -252,25 +252,39 @@ func (l *lookup) added() []string {
 	return names
 }
 
-func (l *lookup) templates() []string {
+func (l *lookup) templates() (names []string) {
+	l.onLibvirt(func(hv *libvirtHost, cfg config.Config) {
+		infos, _ := template.List(hv.conn, cfg.Pool)
+		for _, i := range infos {
+			names = append(names, i.Name)
+		}
+	})
+	return names
+}
+
+// kept are the disks that outlive their VMs.
+func (l *lookup) kept() (names []string) {
+	l.onLibvirt(func(hv *libvirtHost, cfg config.Config) {
+		all, _ := vm.ListKept(l.ctx, hv.conn, cfg.Disks())
+		for _, k := range all {
+			names = append(names, k.Name)
+		}
+	})
+	return names
+}
+
+// onLibvirt calls do with libvirt, if that answers.
+func (l *lookup) onLibvirt(do func(hv *libvirtHost, cfg config.Config)) {
 	cfg, _, err := l.g.addressConfig(io.Discard)
 	if err != nil {
-		return nil
+		return
 	}
 	hv, err := l.g.reach(l.ctx, cfg.LibvirtURI, io.Discard, false)
 	if err != nil {
-		return nil
+		return
 	}
 	defer hv.close()
-	infos, err := template.List(hv.conn, cfg.Pool)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, i := range infos {
-		names = append(names, i.Name)
-	}
-	return names
+	do(hv, cfg)
 }
 
 func (l *lookup) contexts() []string {

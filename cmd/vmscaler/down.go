@@ -42,7 +42,8 @@ func downCommand(g *globals) *cobra.Command {
 		Long: `Remove a group's VMs and their disks, after asking. It works straight on libvirt, with no config and no bus, and
 refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. ` +
 			"What the group's deletion_protection keeps is refused too; that is noted at the VMs. " +
-			"Templates stay. Who has removed a VM, and why, is kept in this machine's state folder, and published with the VM's end " +
+			"Templates stay, and so do disks with keep: always, which `vmscaler volume` lists and deletes. " +
+			"Who has removed a VM, and why, is kept in this machine's state folder, and published with the VM's end " +
 			"when vmscaler is started next.",
 		Example: "  vmscaler down web --reason 'moved to kvm2'\n  vmscaler down web --yes",
 		Args:    exactArgs(1),
@@ -108,7 +109,29 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 			return errors.New("not confirmed, nothing was removed")
 		}
 	}
-	return c.remove(cmd, hv, vms, app.RecordDir(stateDir(cfg)))
+	return errors.Join(c.remove(cmd, hv, vms, app.RecordDir(stateDir(cfg))), c.tellKept(cmd, hv, vms))
+}
+
+// tellKept names the disks that outlive the group's VMs.
+func (c *downCmd) tellKept(cmd *cobra.Command, hv *libvirtHost, vms []vm.VM) error {
+	told := map[string]bool{} // pools
+	for _, one := range vms {
+		if told[one.Meta.Pool] || len(one.Meta.Kept) == 0 {
+			continue
+		}
+		told[one.Meta.Pool] = true
+		kept, err := vm.ListKept(cmd.Context(), hv.conn, one.Meta.Pool)
+		if err != nil {
+			return fmt.Errorf("which disks are kept is not known: %w", err)
+		}
+		for _, k := range kept {
+			if k.Group == c.group {
+				fmt.Fprintln(cmd.OutOrStdout(), asCalled(
+					fmt.Sprintf("kept: disk %d of %s; `vmscaler volume rm %s` deletes it", k.Disk, k.VM, k.Name)))
+			}
+		}
+	}
+	return nil
 }
 
 // remove removes the VMs, and notes in their records in a folder who has done it. Where there is no record of one, as of a VM of

@@ -19,7 +19,7 @@ var unknownNames = map[string]string{
 	"protect": "protect nope-1", "down": "down nope --yes", "console": "console nope-1", "ssh": "ssh me@nope-1",
 	"load": "load nope", "template show": "template show nope",
 	"template rm": "template rm nope --yes", "template check": "template check nope", "template diff": "template diff nope nada",
-	"template prebuild": "template prebuild web --from nope --user-data user.yaml",
+	"volume rm": "volume rm nope --yes", "template prebuild": "template prebuild web --from nope --user-data user.yaml",
 	// by the config
 	"schedule": "schedule nope", "simulate": "simulate --history nope",
 	// by the decider
