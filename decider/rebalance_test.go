@@ -104,6 +104,20 @@ func TestRebalance(t *testing.T) {
 		{
 			"paused", []int{4, 0}, func(f *site) { f.g.state.Controls.Paused = []bus.Scope{bus.ScopeOut} }, []int{4, 0}, 0,
 		},
+		{
+			"a refresh is paused", []int{4, 0}, func(f *site) {
+				f.g.state.Refresh = &bus.Refresh{Phase: bus.RefreshPaused, Machine: f.g.spec.MachineHash()}
+				for i := range f.hosts[0].vms {
+					f.hosts[0].vms[i].Template, f.hosts[0].vms[i].Machine = "web-1", "another"
+				}
+			}, []int{4, 0}, 0,
+		},
+		{
+			"a VM is wanted gone that has not gone", []int{4, 0, 1}, func(f *site) {
+				f.hosts[2].reached = false
+				f.hosts[2].vms[0].Order = &bus.VMOrder{Verb: bus.VMDrain, At: t0}
+			}, []int{4, 0, 0}, 0,
+		},
 		{"a dry run", []int{4, 0}, func(f *site) { f.g.spec.DryRun = true }, []int{4, 0}, 0},
 		{
 			"another host is cordoned", []int{4, 0, 2},
