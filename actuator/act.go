@@ -75,6 +75,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 			continue
 		}
 		g.dryRun = ""
+		a.tellIsolation(g, s.Isolated, plan)
 		a.farewell(ctx, h, g, gone)
 		a.countRemovals(g, plan)
 		again = !a.fitIn(g, &plan, l.measured, &room) || again
@@ -142,7 +143,7 @@ func drains(r vm.Removal) bool {
 	case r.Kind == vm.Ordered:
 		return true
 	}
-	return r.Kind == vm.ScaleIn || r.Kind == vm.Outdated || r.VM.Meta.Phase == bus.PhaseDraining
+	return r.Kind == vm.ScaleIn || r.Kind == vm.Outdated || r.Kind == vm.Isolated || r.VM.Meta.Phase == bus.PhaseDraining
 }
 
 // launch starts the plan's launches, and waits for VMs that boot already.
@@ -183,6 +184,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		Expired: expired(spec, now), Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
 		Orders: g.newest.Decision.Orders,
 	}
+	s.Isolated = a.isolated(g) && a.rival() == nil
 	s.Sick = a.sick(g, s.Owned)
 	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed
 	if g.newest.Holds(now) && !g.mismatch {

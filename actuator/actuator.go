@@ -44,6 +44,7 @@ type Config struct {
 	RecordDir, URI string
 	SweepGrace     time.Duration // 0 means [orphan.DefaultGrace]
 	TermFile       string        // which has which decider was followed last; "" keeps that for as long as the process lasts
+	ContactFile    string        // which has when deciders were heard last; "" keeps that for as long as the process lasts
 	ConsoleDir     string        // the folder with what VMs printed while they booted; "" keeps nothing
 	// Report is called with the stage's health: nil is well, else what it waits for. It may be nil.
 	Report func(error)
@@ -55,6 +56,7 @@ type Config struct {
 	sweepEvery time.Duration // 0 means that of the same name
 	identify   func(path string) (*orphan.FileID, error)
 	stopping   func(context.Context) bool // the host is shutting down
+	sinceBoot  func() time.Duration       // the clock that goes on since the machine's boot, also while it sleeps
 }
 
 // Actuator is the stage that acts. All its fields are owned by Run's goroutine.
@@ -70,6 +72,7 @@ type Actuator struct {
 	damaged       map[string]string    // domains whose metadata of ours cannot be read, with why, as the last snapshot shows them
 	reportedNames map[string]bool      // taken names that were published
 	term          termKeeper
+	contacts      contacts
 	gone          []vm.VM     // that served and vanished, and whose remove hook does not know it yet
 	done          chan result // of the present connection's workers
 	chosen        chan chosen // has room for the one question that each group may have
@@ -119,6 +122,7 @@ type group struct {
 	suspended []vm.VM
 	retained  []vm.VM   // the same
 	shortAt   time.Time // when it did last
+	isolated  bool      // at the last look: no decider is heard, and what may serve is removed
 	dryRun    string    // what a dry run said last
 	desired   int       // of the last plan, and its max
 	most      int
@@ -174,6 +178,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 	if cfg.stopping == nil {
 		cfg.stopping = hostStops
 	}
+	if cfg.sinceBoot == nil {
+		cfg.sinceBoot = sinceBoot
+	}
 	if cfg.identify == nil {
 		cfg.identify = orphan.Identify
 	}
@@ -186,6 +193,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		sweeper: sweeper{told: map[string]bool{}, ended: map[string]bool{}, failed: map[string]bool{}},
 	}
 	a.term = termKeeper{file: cfg.TermFile, log: a.log}
+	a.contacts = newContacts(cfg.ContactFile, cfg.sinceBoot, a.log)
 	a.reloads, a.former = client.NewHandover(), map[string]*group{}
 	a.hooks, a.retries = vm.NewHooks(a.log), map[string]removalRetry{}
 	for _, spec := range cfg.Groups {
@@ -231,6 +239,7 @@ func (a *Actuator) subscribe(ctx context.Context) (inbox, error) {
 // and tries again.
 func (a *Actuator) Run(ctx context.Context) (err error) {
 	a.term.load()
+	a.contacts.load()
 	in, err := a.subscribe(ctx)
 	if err != nil {
 		return err
@@ -256,6 +265,7 @@ func (a *Actuator) wait(ctx context.Context, in inbox, d time.Duration) bool {
 	defer again.Stop()
 	for {
 		a.cfg.Alive()
+		a.contacts.turn()
 		select {
 		case <-ctx.Done():
 			return false

@@ -68,6 +68,7 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 		return false, g.newest.Refuse(err, now)
 	}
 	if d.SpecHash != g.hash {
+		a.contacts.hear(d, a.isolates()) // it leads all the same, and the group waits for it
 		g.mismatch = true
 		return false, nil
 	}
@@ -76,6 +77,7 @@ func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 		return false, err
 	}
 	a.term.took(d, now)
+	a.contacts.hear(d, a.isolates())
 	g.mismatch = false
 	if trace := d.Traceparent(); trace != "" {
 		g.trace, g.heard = trace, time.Now()

@@ -25,7 +25,7 @@ type keptTerm struct {
 
 const (
 	keptTermVersion = 1
-	longestKeptTerm = 4 << 10 // bytes; far more than it has
+	longestState    = 64 << 10 // bytes of a file; far more than any has
 )
 
 // refusal is why a decision is not acted on by what the disk has; nil: it may be. A kept term in the future is no reason: it came
@@ -143,18 +143,24 @@ func (k *termKeeper) save() error {
 	return nil
 }
 
+// readState reads a small file of JSON that this program has written. It follows no link, and waits for no FIFO.
+func readState(file string, content any) error {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err //nolint:wrapcheck // names the file
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, longestState))
+	if err == nil {
+		err = json.Unmarshal(data, content)
+	}
+	return err //nolint:wrapcheck // the caller does
+}
+
 // readKeptTerm reads such a file, and refuses what this program did not write.
 func readKeptTerm(file string) (keptTerm, error) {
 	var k keptTerm
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return k, fmt.Errorf("read the term: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, longestKeptTerm))
-	if err == nil {
-		err = json.Unmarshal(data, &k)
-	}
+	err := readState(file, &k)
 	switch {
 	case err != nil:
 	case k.V != keptTermVersion:

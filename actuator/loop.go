@@ -66,6 +66,7 @@ func (a *Actuator) attend(ctx context.Context, s *session, in inbox) error {
 	defer probe.Stop()
 	for {
 		a.cfg.Alive()
+		a.contacts.turn()
 		a.letGo()
 		s.lookAgain(ctx)
 		select {

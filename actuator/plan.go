@@ -57,7 +57,9 @@ type Situation struct {
 	Trial     bool            // creating failed often: create one at a time
 	// Unheard reports that no decision was heard since the start, so that what a person has paused is not known, or that another
 	// actuator acts on this libvirt.
-	Unheard  bool
+	Unheard bool
+	// Isolated reports that no decider was heard for as long as the group's isolate_after.
+	Isolated bool
 	Controls bus.Controls
 	Build    bus.Build
 	Refresh  RefreshShare
@@ -146,8 +148,11 @@ func (s Situation) room() int {
 
 // Plan compares desired with what there is. It never has more than Spec.Max VMs owned, or Most, whatever their state;
 // a VM that someone suspended is left alone and is no capacity, and a protected one is not scaled in. With out, in and repair
-// paused, or before the first decision, it only waits for what boots already.
+// paused, or before the first decision, it only waits for what boots already. On a host that is isolated all goes that may serve.
 func Plan(s Situation) Actions {
+	if s.Isolated {
+		return isolate(s)
+	}
 	p := part(s)
 	switch {
 	case s.Unheard:

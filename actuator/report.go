@@ -125,6 +125,9 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 		add(bus.ProblemOtherCluster, "%v", err)
 	} else if err != nil {
 		add(bus.ProblemDecisionRefused, "%v", err)
+	} else if g.isolated {
+		add(bus.ProblemIsolated, "no decider was heard for %s (isolate_after): its VMs here are removed until one is",
+			g.spec.IsolateAfter)
 	} else if g.newest.Taken() && !g.newest.Holds(now) {
 		add(bus.ProblemDecisionExpired, "the last decision has run out: no decider is heard")
 	}

@@ -40,6 +40,7 @@ const (
 	EventWarmed    EventType = "warmed"    // it has booted, or has left service, and waits in the warm pool
 	EventHanded    EventType = "handover"  // it leaves the warm pool to serve
 	EventOrdered   EventType = "ordered"   // a person wants something of it, or vmscaler: see Cause
+	EventIsolated  EventType = "isolated"  // a host hears no decider for so long that it removes its VMs of the group
 	EventHost      EventType = "host"      // where a host stands with its group has changed
 	EventTemplate  EventType = "template"  // a template has come to the host from another one, or could not
 )

@@ -67,7 +67,10 @@ type Group struct {
 	// HostLoss is what becomes of the VMs of a host that is lost: silent for LostAfter, with no sign of life of any of its stages.
 	HostLoss  HostLoss      `json:"on_host_loss,omitempty"`
 	LostAfter time.Duration `json:"lost_after"`
-	Fence     Fence         `json:"fence"` // for LossReplaceAfterFence
+	// IsolateAfter is after how long without a decision of a decider that leads a host removes its VMs of the group; 0 is never.
+	// See LeastIsolation.
+	IsolateAfter time.Duration `json:"isolate_after,omitempty"`
+	Fence        Fence         `json:"fence"` // for LossReplaceAfterFence
 	// Placement is on which host a new VM is made, PerHostMax how many VMs a host has at most; 0 is no bound.
 	Placement  Placement `json:"placement,omitempty"`
 	PerHostMax int       `json:"per_host_max,omitempty"`

@@ -84,6 +84,13 @@ const (
 // HostLosses are those that are not the default.
 func HostLosses() []HostLoss { return []HostLoss{LossHold, LossReplaceAfterFence} }
 
+// ElectionTakes is for how long no decider may lead, where the one that led is lost with its host.
+const ElectionTakes = 30 * time.Second
+
+// LeastIsolation is the least IsolateAfter: for as long the other hosts may need until they take a host for lost, and replace its
+// VMs. A host that ended its VMs before would do so at each change of the decider.
+func (g Group) LeastIsolation() time.Duration { return g.LostAfter + ElectionTakes }
+
 // Fence is the command that cuts a lost host off.
 type Fence struct {
 	// Command runs by /bin/sh where the decider that leads runs and with its rights; which host it is about is in its environment.

@@ -46,6 +46,7 @@ const (
 	ProblemQueryFails        ProblemCode = "query-fails"        // its query of Prometheus says nothing; a group
 	ProblemHostLost          ProblemCode = "host-lost"          // a host gives no sign of life; the host
 	ProblemNoTemplate        ProblemCode = "no-template"        // a host could not get a template, or has another file; a group
+	ProblemIsolated          ProblemCode = "isolated"           // no decider is heard, and VMs are removed for that; a group
 	ProblemHostsDisagree     ProblemCode = "hosts-disagree"     // no VM is scaled in while hosts are unclear; a group
 )
 

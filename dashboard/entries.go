@@ -54,7 +54,7 @@ func (p page) entry(e model.Entry, column int) *line {
 		t = toneBad
 	case bus.EventTakenName, bus.EventBraked, bus.EventControl, bus.EventFailing, bus.EventRefresh, bus.EventRetiring,
 		bus.EventRetained, bus.EventIgnored, bus.EventOrdered, bus.EventStandby, bus.EventDetached, bus.EventAttached,
-		bus.EventHost:
+		bus.EventHost, bus.EventIsolated:
 		t = toneWarn
 	case bus.EventCreating, bus.EventStarted, bus.EventDraining, bus.EventStopping, bus.EventRemoved, bus.EventDryRun,
 		bus.EventWarmed, bus.EventHanded, bus.EventTemplate:

@@ -54,8 +54,14 @@ const (
 	Outdated                          // others have taken its place in a refresh; it goes only while it is not protected
 	Ordered                           // a person wants this VM gone, protected or not
 	Unneeded                          // it waits in the warm pool, and is too many, too old or broken there
+	Isolated                          // its host hears no decider; it goes only while it is not protected, and may be called off
 	Reimaged                          // it is given new disks, or restarted with its own; only while it is not protected
 )
+
+// spares reports whether such a removal leaves a VM that is protected.
+func (k RemoveKind) spares() bool {
+	return k == ScaleIn || k == Outdated || k == Isolated || k == Reimaged
+}
 
 // Removal is a VM to remove, and why.
 type Removal struct {

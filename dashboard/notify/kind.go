@@ -39,7 +39,7 @@ func severities() map[Kind]Severity {
 		},
 		Warning: {
 			bus.EventTakenName, bus.EventUnhealthy, bus.EventFailing, bus.EventRefused, bus.EventOrphan, bus.EventRetained,
-			bus.EventIgnored, bus.EventHost,
+			bus.EventIgnored, bus.EventHost, bus.EventIsolated,
 		},
 		Critical: {bus.EventFailed, bus.EventDied, bus.EventBraked},
 	} {

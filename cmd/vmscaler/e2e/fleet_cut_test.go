@@ -146,3 +146,25 @@ func TestFleetOneWay(t *testing.T) {
 	lone.deaf(false)
 	f.ends()
 }
+
+// TestFleetIsolates: the same, where the group's hosts remove their VMs when they hear no decider for 42 s. The lost host does
+// so, and none is made there before a decider is heard.
+func TestFleetIsolates(t *testing.T) {
+	f := newHostFleetBy(t, 2, func(h *fleetHost) { h.file = h.w.config(fleetGroup + "\nisolate_after: 42s") })
+	f.settled()
+	lone := f.hosts[2]
+	f.fault("nothing reaches " + lone.name)
+	lone.deaf(true)
+	f.replaced(lone)
+	none := func() error {
+		if n := count(lone); n != 0 {
+			return fmt.Errorf("it has %d", n)
+		}
+		return nil
+	}
+	f.until(fleetStep, "it has removed its VMs", none)
+	f.decided(f.decision.Time.Sub(f.began)+longEnough, "none is made there", none)
+	f.fault("it hears again")
+	lone.deaf(false)
+	f.ends()
+}

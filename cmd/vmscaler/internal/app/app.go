@@ -111,6 +111,14 @@ func TermFile(stateDir string) string {
 	return filepath.Join(stateDir, "term.json")
 }
 
+// contactFile is the actuator's own file in a state folder, which has when deciders were heard last; "" is none.
+func contactFile(stateDir string) string {
+	if stateDir == "" {
+		return ""
+	}
+	return filepath.Join(stateDir, "contact.json")
+}
+
 // Run runs the stages until ctx ends or one of them fails. It stops the bus last. VMs are left running.
 func Run(ctx context.Context, o Options) error {
 	connect, url, stop, err := openBus(o) //nolint:contextcheck // starting a server takes milliseconds and is not interrupted
@@ -222,7 +230,7 @@ func makers(o Options, url string, reloading *reloading) []maker {
 				Groups:    cfg.Groups, Pools: vm.Pools{Templates: cfg.Pool, Disks: cfg.Disks()}, Acceleration: cfg.Acceleration,
 				Network: o.Network, Limits: actuator.HostLimits(cfg.Host), SweepGrace: cfg.SweepGrace,
 				Dial: claiming(o.Dial, o.Claim), Identify: o.Identify, Report: report, RecordDir: RecordDir(o.StateDir), URI: o.URI,
-				ConsoleDir: ConsoleDir(o.StateDir), TermFile: TermFile(o.StateDir),
+				ConsoleDir: ConsoleDir(o.StateDir), TermFile: TermFile(o.StateDir), ContactFile: contactFile(o.StateDir),
 				Instance: reporter.Instance(), Since: reporter.Since(), Acts: reporter.Acts,
 				Alive: o.Service.Loop(StageActuator), Tracer: o.Tracer,
 			}, conn, o.Log)

@@ -80,6 +80,7 @@ func (d *decoder) group(path string, g bus.Group) {
 	d.schedule(path, g)
 	d.warmPool(path+".warm_pool", g)
 	d.hooks(path+".hooks", g.Hooks)
+	d.isolation(path, g)
 	switch fences := g.HostLoss == bus.LossReplaceAfterFence; {
 	case d.bad(path + ".on_host_loss"), d.bad(path + ".fence"), d.bad(path + ".fence.command"):
 	case fences && g.Fence.Command == "":
@@ -90,6 +91,17 @@ func (d *decoder) group(path string, g bus.Group) {
 	if g.ReadyWhen == bus.ReadyLease && g.Network == bus.UserNetwork && len(g.Hardware.NICs) == 0 {
 		d.problem(path+".ready_when", string(g.ReadyWhen), "agent or uptime with the network user, which has no leases")
 	}
+}
+
+// isolation checks that a host does not end its VMs before the others take it for lost.
+func (d *decoder) isolation(path string, g bus.Group) {
+	at := path + ".isolate_after"
+	if g.IsolateAfter == 0 || g.IsolateAfter >= g.LeastIsolation() || d.bad(at) || d.bad(path+".lost_after") {
+		return
+	}
+	d.problem(at, g.IsolateAfter.String(), fmt.Sprintf(
+		"never, or %s at least: a host is lost after %s (lost_after), and another decider may need %s to lead",
+		g.LeastIsolation(), g.LostAfter, bus.ElectionTakes))
 }
 
 // maintenance checks what takes more than one field of the maintenance.

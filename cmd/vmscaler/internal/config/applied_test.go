@@ -145,7 +145,7 @@ func TestEachFieldIsOwnOrNot(t *testing.T) {
 		tags ready_when ready_after identity boot_timeout shutdown_timeout drain scale_in victim_hook protect_new deletion_protection
 		idle_to_zero wake_for blind_after dry_run repair min_ready max_lifetime maintenance refresh warm_pool brakes policy
 		schedule
-		on_host_loss lost_after placement per_host_max rebalance`)
+		on_host_loss lost_after isolate_after placement per_host_max rebalance`)
 	g := bus.DefaultGroup()
 	for _, f := range groupFields(&g) {
 		isOwn := slices.ContainsFunc(own, func(path string) bool { return path == f.key || strings.HasPrefix(path, f.key+".") })

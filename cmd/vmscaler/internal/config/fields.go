@@ -136,6 +136,7 @@ func groupFields(g *bus.Group) section {
 		{"blind_after", duration(&g.BlindAfter, time.Second, 24*time.Hour)},
 		{"on_host_loss", choiceOr(&g.HostLoss, "replace", bus.HostLosses()...)},
 		{"lost_after", duration(&g.LostAfter, time.Second, 24*time.Hour)},
+		{"isolate_after", orWord(duration(&g.IsolateAfter, time.Second, 7*24*time.Hour), "never", &g.IsolateAfter, 0)},
 		{"fence", section{
 			{"command", text(&g.Fence.Command, `a line for /bin/sh, or ""`, isPath)},
 			{"timeout", duration(&g.Fence.Timeout, time.Second, time.Hour)},

@@ -17,6 +17,8 @@ func TestFenceFields(t *testing.T) {
 		"on_host_loss: sometimes":                      "groups[0].on_host_loss",
 		"placement: anywhere":                          "groups[0].placement",
 		"per_host_max: 0":                              "groups[0].per_host_max",
+		"isolate_after: 41s":                           "groups[0].isolate_after",
+		"lost_after: 1m, isolate_after: 89s":           "groups[0].isolate_after",
 		"on_host_loss: replace-after-fence, fence: {command: 'off', timeout: 5s}": "",
 	} {
 		c, _, err := Parse("f.yaml", []byte("groups: [{name: web, "+text+"}]"))
