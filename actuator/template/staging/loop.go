@@ -20,6 +20,7 @@ type loop struct {
 	looking   bool
 	blind     bool                 // the last look failed
 	outdated  bool                 // what the look that goes on has seen may not be so any more
+	came      map[string]bool      // templates that have come, and that no look has shown yet
 	changed   map[string]bool      // templates of which only another look can tell
 	transfers map[string]*transfer // by template
 	failures  map[string]failure   // by template
@@ -130,10 +131,15 @@ func (l *loop) stand(ctx context.Context, w Wanted, peers map[string]peer, now t
 		return t
 	case usable(info, there):
 		delete(l.failures, w.Name)
+		delete(l.came, w.Name)
 		t.State, t.SHA256, t.SizeBytes = bus.TemplateReady, info.SHA256, int64(info.Size) //nolint:gosec // of a file
 		return t
 	case l.cfg.Listen == "", there && info.Going:
 		return t
+	}
+	if l.came[w.Name] { // else it would come again and again
+		delete(l.came, w.Name)
+		l.fail(w.Name, problem{bus.TemplateNotMade, "it came, and the pool does not have it"}, now)
 	}
 	if f, failed := l.failures[w.Name]; failed && now.Before(f.until) {
 		t.State, t.Reason, t.Text = bus.TemplateFailed, f.reason, bus.Clip(bus.Line(f.text), 300)
@@ -196,7 +202,7 @@ func (l *loop) end(e ended) {
 		l.fail(e.name, *e.problem, now)
 		return
 	}
-	delete(l.failures, e.name)
+	l.came[e.name] = true
 	l.tell(Step{
 		Template: e.name, Elapsed: now.Sub(e.began),
 		Sentence: fmt.Sprintf("template %s is here: it came from %s, %d MiB, SHA-256 %s", e.name, e.server().Host,

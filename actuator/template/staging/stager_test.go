@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,9 @@ type folder struct {
 	dir string
 	mu  sync.Mutex
 	no  error // why there is no room
+
+	loses   bool // what is imported is not there afterwards
+	imports atomic.Int32
 }
 
 func (f *folder) Look(_ context.Context, names []string) (map[string]template.Info, error) {
@@ -62,6 +66,10 @@ func (f *folder) Open(_ context.Context, name string) (io.ReadSeekCloser, error)
 }
 
 func (f *folder) Import(_ context.Context, name string, image template.Image, _ func(string)) error {
+	f.imports.Add(1)
+	if f.loses {
+		return nil
+	}
 	content, err := os.ReadFile(image.File)
 	if err != nil {
 		return err
@@ -331,5 +339,19 @@ func TestWhatIsNotFetched(t *testing.T) {
 	s.until("it is the one that is named", func() bool { return c.ready("web") })
 	if !bytes.Equal(read(t, a, "web"), read(t, c, "web")) {
 		t.Error("it is another file")
+	}
+}
+
+// What has come and is not there is a failure, so that it does not come again and again.
+func TestWhatCameIsGone(t *testing.T) {
+	s := &site{t: t}
+	a, b := s.host("a"), s.host("b")
+	a.has("web", image(0, 2))
+	s.start(a, Wanted{"web", ""})
+	b.pool.loses = true
+	s.start(b, Wanted{"web", ""})
+	s.until("it is said", func() bool { return b.stands("web", bus.TemplateFailed, bus.TemplateNotMade) })
+	if n := b.pool.imports.Load(); n != 1 {
+		t.Errorf("it came %d times", n)
 	}
 }
