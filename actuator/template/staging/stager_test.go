@@ -34,7 +34,8 @@ type folder struct {
 	mu  sync.Mutex
 	no  error // why there is no room
 
-	loses   bool // what is imported is not there afterwards
+	held    chan struct{} // imports wait until it is closed; nil: none does
+	loses   bool          // what is imported is not there afterwards
 	imports atomic.Int32
 }
 
@@ -67,6 +68,9 @@ func (f *folder) Open(_ context.Context, name string) (io.ReadSeekCloser, error)
 
 func (f *folder) Import(_ context.Context, name string, image template.Image, _ func(string)) error {
 	f.imports.Add(1)
+	if f.held != nil {
+		<-f.held
+	}
 	if f.loses {
 		return nil
 	}
@@ -192,6 +196,16 @@ func (h *host) ready(names ...string) bool {
 	return true
 }
 
+// coming is how many templates come to a host, or wait for their turn.
+func (h *host) coming() (n int) {
+	for _, t := range h.Templates() {
+		if t.State == bus.TemplateFetching {
+			n++
+		}
+	}
+	return n
+}
+
 // image is what begins as a qcow2 file does, other than that of another seed.
 func image(seed, mib int) []byte {
 	content := make([]byte, mib<<20)
@@ -215,21 +229,21 @@ func TestTemplatesComeToAHost(t *testing.T) {
 	s.until("a has them", func() bool {
 		return a.ready("web:3", "db", "more")
 	})
-	b := s.add("b", wanted...)
-	most := 0
-	s.until("b has them", func() bool {
-		on := 0
-		for _, t := range b.Templates() {
-			if t.State == bus.TemplateFetching && t.From != "" {
-				on++
-			}
+	b := s.host("b")
+	b.pool.held = make(chan struct{})
+	s.start(b, wanted...)
+	s.until("as many have come as may at once", func() bool { return b.pool.imports.Load() >= atOnce && b.coming() == 3 })
+	on := 0
+	for _, t := range b.Templates() {
+		if t.From != "" {
+			on++
 		}
-		most = max(most, on)
-		return b.ready("web:3", "db", "more")
-	})
-	if most > atOnce {
-		t.Errorf("%d at once", most)
 	}
+	if n := b.pool.imports.Load(); n != 2 || on != 2 {
+		t.Errorf("%d are imported, and %d on their way", n, on)
+	}
+	close(b.pool.held)
+	s.until("b has them", func() bool { return b.ready("web:3", "db", "more") })
 	s.until("nobody has the other", func() bool { return b.stands("nowhere", bus.TemplateMissing, "") })
 	for _, name := range []string{"web:3", "db", "more"} {
 		one, two := read(t, a, name), read(t, b, name)
