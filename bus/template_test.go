@@ -34,7 +34,8 @@ func TestLacks(t *testing.T) {
 		{"which file is not known", pinned, []HostTemplate{has("web:3", TemplateReady, "")}, "not known"},
 		{
 			"a further disk's", func(g *Group) { g.Disks = []Disk{{SizeMiB: 1}, {Template: "data"}} },
-			[]HostTemplate{has("web:3", TemplateReady, one), has("data", TemplateMissing, "")}, "no template data",
+			[]HostTemplate{has("web:3", TemplateReady, one), has("data", TemplateMissing, "")},
+			"no template data",
 		},
 	} {
 		g := DefaultGroup()

@@ -23,7 +23,9 @@ func TestHostWithoutTemplateIsNoPlace(t *testing.T) {
 		{"it is there", ready, nil, ""},
 		{"the one before is not", ready, returned, "no template web:3"},
 		{
-			"it comes", []bus.HostTemplate{{Name: "web:4", State: bus.TemplateFetching, From: "kvm2", DonePercent: 7}}, nil,
+			"it comes",
+			[]bus.HostTemplate{{Name: "web:4", State: bus.TemplateFetching, From: "kvm2", DonePercent: 7}},
+			nil,
 			"kvm2: 7 %",
 		},
 	} {
