@@ -295,3 +295,48 @@ func TestPlanWaitsForKeptDisks(t *testing.T) {
 		})
 	}
 }
+
+// A VM that a person undefines is followed by one of its name that has its disk, although the other volumes of the first are
+// still there; and one that is scaled in leaves nothing that is kept for another.
+func TestActuatorKeepsDisks(t *testing.T) {
+	b := newHost(t)
+	s := startStage(t, b, keeping(bus.KeepReplace, func(g *bus.Group) { g.Min, g.Max = 1, 3 }), dialTest)
+	kept := func() (names []string) {
+		for _, name := range b.volumes() {
+			if _, _, _, is := bus.ParseKeptName(name); is {
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	s.want(2, "2 VMs", b.ready(2))
+	before := kept()
+	if len(before) != 2 {
+		t.Fatalf("kept are %v", before)
+	}
+	dom, err := b.conn.LookupDomainByName("web-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = dom.Free() }()
+	uuid, err := dom.GetUUIDString()
+	if err == nil {
+		err = errors.Join(dom.Undefine(), dom.Destroy())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(2, "another one", func() bool {
+		return b.ready(2)() && !slices.ContainsFunc(b.inventory().Owned, func(v vm.VM) bool { return v.UUID == uuid })
+	})
+	if now := kept(); !slices.Equal(now, before) {
+		t.Errorf("kept are %v, want %v", now, before)
+	}
+	b.has([]string{"web-1", "web-2"}, b.volumes())
+	s.want(1, "1 VM", b.ready(1))
+	left := b.inventory().Owned[0]
+	if now := kept(); len(now) != 1 || !strings.HasPrefix(now[0], left.Name+".") {
+		t.Errorf("%s is left, and kept are %v", left.Name, now)
+	}
+	s.stop()
+}
