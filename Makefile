@@ -84,6 +84,20 @@ test-axe: ## the web page by the rules of axe-core
 	@mkdir -p .tools && cd .tools && npm pack --silent axe-core@$(AXE_VERSION) >/dev/null && tar xzf axe-core-$(AXE_VERSION).tgz package/axe.min.js
 	VMSCALER_TEST_AXE=$(CURDIR)/.tools/package/axe.min.js $(HOST) exec go test -count 1 -run '^TestPage$$' ./dashboard/web
 
+# Not part of test, nor of CI: no package of Debian has Traefik, and its hundreds of modules take half an hour on two cores.
+TRAEFIK_VERSION := v3.5.0
+TRAEFIK         := .tools/traefik-$(TRAEFIK_VERSION)
+$(TRAEFIK):
+	@$(HOST) packages build
+	@mkdir -p .tools
+	@$(HOST) quietly test "traefik $(TRAEFIK_VERSION) built into .tools/" packaging/build-traefik.sh $(TRAEFIK_VERSION) $@
+
+.PHONY: test-traefik
+test-traefik: $(TRAEFIK) ## the load balancers of examples/, with Traefik beside HAProxy and nginx
+	@$(HOST) packages test
+	@$(HOST) libvirt
+	VMSCALER_TEST_TRAEFIK=$(CURDIR)/$(TRAEFIK) $(HOST) as-libvirt go test -count 1 -run '^TestLoadBalancers$$' -v ./cmd/vmscaler/e2e
+
 # Without those that build templates and boot VMs.
 test-unit: ## the quick tests only
 	@$(HOST) packages test

@@ -83,9 +83,14 @@ func TestLoadBalancers(t *testing.T) {
 	report(t, loads)
 }
 
-// balancers start the load balancers that the examples are for, each in front of a group.
+// balancers start the load balancers that the examples are for, each in front of a group. Traefik is one of them where
+// VMSCALER_TEST_TRAEFIK names its program (`make test-traefik`): no package of Debian has it.
 func balancers() map[string]func(t *testing.T, dir, web, group string) (at string) {
-	return map[string]func(t *testing.T, dir, web, group string) string{"haproxy": startHAProxy, "nginx": startNginx}
+	all := map[string]func(t *testing.T, dir, web, group string) string{"haproxy": startHAProxy, "nginx": startNginx}
+	if os.Getenv("VMSCALER_TEST_TRAEFIK") != "" {
+		all["traefik"] = startTraefik
+	}
+	return all
 }
 
 const follower = "../../../examples/loadbalancer/follow.py"
@@ -125,6 +130,21 @@ func startNginx(t *testing.T, dir, web, group string) (at string) {
 	until(t, "nginx runs", func() bool { data, err := os.ReadFile(pid); return err == nil && len(data) > 0 })
 	reload := "kill -HUP $(cat " + pid + ")"
 	startCommand(t, follower, "nginx", "--vmscaler", web, "--group", group, "--file", servers, "--reload", reload)
+	return "http://" + at + "/"
+}
+
+// startTraefik runs Traefik with the example's configs, and follows.
+func startTraefik(t *testing.T, dir, web, group string) (at string) {
+	t.Helper()
+	at = freeAddress(t)
+	folder := filepath.Join(dir, "dynamic")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := example(t, dir, "traefik.yaml", "127.0.0.1:8002", at, "/etc/traefik/dynamic", folder)
+	example(t, folder, "traefik-router.yaml")
+	startCommand(t, os.Getenv("VMSCALER_TEST_TRAEFIK"), "--configFile="+config)
+	startCommand(t, follower, "traefik", "--vmscaler", web, "--group", group, "--file", filepath.Join(folder, "vmscaler-web.yaml"))
 	return "http://" + at + "/"
 }
 
