@@ -169,21 +169,22 @@ func (o *Outbox) send(l *pendingEvent, now time.Time) bool {
 	return true
 }
 
-// again sends what was not confirmed in time, and gives up what nobody will confirm.
+// again sends what was not confirmed in time, and gives up what nobody will confirm. Where there is a history events wait for
+// as long as it takes, as while this host is cut off from those that keep it.
 func (o *Outbox) again(now time.Time) {
 	if !o.conn.nc.IsConnected() {
 		return
 	}
-	history, patience := o.conn.history.Load(), acknowledged
-	if o.conn.Clustered() { // its members make one, and elect who leads it
-		history = historyMade
+	made := o.history || o.conn.history.Load() == historyMade || o.conn.Clustered() // whose members make one
+	if !made {
+		patience := acknowledged
+		if o.conn.history.Load() == historyWanted {
+			patience = historyPatience
+		}
+		o.done(func(l *pendingEvent) bool { return !l.sent.IsZero() && now.Sub(l.sent) >= patience })
 	}
-	if history != historyElsewhere {
-		patience = historyPatience
-	}
-	o.done(func(l *pendingEvent) bool { return !o.history && !l.sent.IsZero() && now.Sub(l.sent) >= patience })
 	for _, l := range o.waiting {
-		late := now.Sub(l.sent) >= acknowledged && (o.history || history == historyMade)
+		late := made && now.Sub(l.sent) >= acknowledged
 		if (l.sent.IsZero() || late) && !o.send(l, now) {
 			return
 		}

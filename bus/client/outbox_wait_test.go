@@ -44,14 +44,18 @@ func TestEventsWaitForTheHistory(t *testing.T) {
 	if l := later(); l == nil || !l.sent.Equal(first) {
 		t.Errorf("while the history cannot be made: %+v, want an event that waits and is not sent again", l)
 	}
+	if now = now.Add(historyPatience); later() != nil {
+		t.Error("an event waits forever for a history that may never be made")
+	}
+	o.take(&pendingEvent{EventAt: event})
 	if err := EnsureHistory(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
 	if l := later(); l == nil || !l.sent.Equal(now) {
 		t.Errorf("once the history is there: %+v, want that it is sent again", l)
 	}
-	if now = now.Add(historyPatience); later() != nil {
-		t.Error("an event waits forever")
+	if now = now.Add(2 * historyPatience); later() == nil {
+		t.Error("an event is given up although there is a history")
 	}
 }
 
