@@ -36,9 +36,9 @@ const (
 
 // Bytes of a message, by its kind. Those that are in the history are smaller than what its streams take.
 const (
-	// MaxPayload is the largest message: the sample of 10,000 VMs, with about 400 bytes each, and with 100 more for half
+	// MaxPayload is the largest message: the sample of 10,000 VMs, with about 500 bytes each, and with 100 more for half
 	// of them (long names, an error). A larger one is refused by the server, which ends the sender's connection.
-	MaxPayload = 5 << 20
+	MaxPayload = 6 << 20
 	// MaxDecisionBytes is the most of all that the history keeps.
 	MaxDecisionBytes = 256 << 10
 	maxEventBytes    = 32 << 10
