@@ -52,5 +52,5 @@ func TestReadTemplate(t *testing.T) {
 	if _, err := Open(conn, pool, "db"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("of one that is not there: %v", err)
 	}
-	assertFiles(t, dir, VolumeName("web:3"), RecordName("web:3"))
+	assertFiles(t, dir, RecordName("web:3"), VolumeName("web:3"))
 }
