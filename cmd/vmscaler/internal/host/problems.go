@@ -45,6 +45,7 @@ func Problems(conn *libvirt.Connect, cfg config.Config, uri string, willSetUp bo
 		}
 		field := fmt.Sprintf("groups[%d].template", i)
 		switch info, err := template.Lookup(conn, cfg.Pool, g.Template); {
+		case errors.Is(err, template.ErrNotFound) && template.CheckName(g.Template) == nil && comesFromOthers(cfg):
 		case errors.Is(err, template.ErrNotFound):
 			remedy := cfg.Advice("`vmscaler template import " + g.Template + " FILE` makes it")
 			if g.Template == DemoTemplate {
@@ -254,4 +255,11 @@ func poolActive(conn *libvirt.Connect, name string) (bool, error) {
 		return false, fmt.Errorf("read storage pool %q: %w", name, err)
 	}
 	return active, nil
+}
+
+// comesFromOthers reports whether a template that the host lacks may come from another host: then it is no problem that it is not
+// there yet.
+func comesFromOthers(cfg config.Config) bool {
+	listen, err := cfg.TemplateExchange()
+	return err == nil && listen != ""
 }
