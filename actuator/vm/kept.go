@@ -93,7 +93,7 @@ func sheds(r Removal, meta bus.Metadata) bool {
 		return r.VM.Order.Is(bus.VMRemove) && r.VM.Order.Shrinks
 	case Interrupted:
 		return meta.Sheds
-	case Sick, Died, Outdated, Unneeded, Reimaged:
+	case Sick, Died, Outdated, Unneeded, Reimaged, Isolated: // another is to take its place
 	}
 	return false
 }
@@ -162,7 +162,7 @@ func ListKept(ctx context.Context, conn *libvirt.Connect, poolName string) ([]Ke
 // readKept reads a volume, if it is one that outlives its VM.
 func readKept(vol *libvirt.StorageVol, usage template.Usage) (k KeptVolume, is bool, err error) {
 	if k.Name, err = vol.GetName(); err != nil {
-		return k, false, nil // it is gone
+		return k, false, nil //nolint:nilerr // it is gone
 	}
 	if k.Group, k.VM, k.Disk, is = bus.ParseKeptName(k.Name); !is {
 		return k, false, nil

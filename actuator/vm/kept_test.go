@@ -33,6 +33,7 @@ func TestSheds(t *testing.T) {
 		{"a launch that was cut off", Interrupted, nil, false, false},
 		{"a scale-in that was cut off", Interrupted, nil, true, true},
 		{"of the warm pool", Unneeded, nil, false, false},
+		{"its host hears no decider", Isolated, nil, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := sheds(Removal{Kind: tt.kind, VM: VM{Order: tt.order}}, bus.Metadata{Sheds: tt.began}); got != tt.want {
