@@ -601,7 +601,8 @@ func TestPlan(t *testing.T) {
 		{
 			"as many restart as may, of those that need no more", 3,
 			[]vm.VM{disks("0", running(1)), disks(same, running(2)), disks(same, running(3))},
-			[]changes{restart(1)}, "restart web-2",
+			[]changes{restart(1)},
+			"restart web-2",
 		},
 		{"no other while one does", 2, []vm.VM{restarting(running(1)), disks(same, running(2))}, []changes{restart(1), up(1)}, ""},
 		{
@@ -612,7 +613,8 @@ func TestPlan(t *testing.T) {
 		{
 			"also in a refresh by which others get new ones", 1,
 			[]vm.VM{restarting(vmOf(1, bus.PhaseStopping, bus.StateShutoff))},
-			[]changes{reimage(1)}, "restart web-1",
+			[]changes{reimage(1)},
+			"restart web-1",
 		},
 		{"one that is protected does not restart", 1, []vm.VM{protected(disks(same, running(1)))}, []changes{restart(1)}, ""},
 		{"none while launches fail", 1, []vm.VM{of("old", running(1))}, []changes{refresh(1, 0), backoff}, ""},

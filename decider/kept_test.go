@@ -36,30 +36,37 @@ func TestSharesWithKeptDisks(t *testing.T) {
 		want    string // of each host: VMs and numbers
 	}{
 		{
-			"nothing is kept", func(*bus.Group) {}, 3, Numbers{"a": {1, 2}, "b": {3}},
-			[]HostObservation{keeps("a", nil, serving(1, "")), keeps("b", nil, serving(3, ""))}, "a 2: 2 4 5 6; b 1: 7 8 9",
+			"nothing is kept", func(*bus.Group) {}, 3,
+			Numbers{"a": {1, 2}, "b": {3}},
+			[]HostObservation{keeps("a", nil, serving(1, "")), keeps("b", nil, serving(3, ""))},
+			"a 2: 2 4 5 6; b 1: 7 8 9",
 		},
 		{
-			"its own numbers, for those that die", keepsDisks, 3, Numbers{"a": {1, 2}, "b": {3}},
+			"its own numbers, for those that die", keepsDisks, 3,
+			Numbers{"a": {1, 2}, "b": {3}},
 			[]HostObservation{keeps("a", []int{1, 2}, serving(1, ""), serving(2, "")), keeps("b", []int{3}, serving(3, ""))},
 			"a 2: 4 5 6 1 2; b 1: 7 8 9 3",
 		},
 		{
-			"one has died", keepsDisks, 4, Numbers{"a": {1, 2, 5}, "b": {3}},
+			"one has died", keepsDisks, 4,
+			Numbers{"a": {1, 2, 5}, "b": {3}},
 			[]HostObservation{keeps("a", []int{1, 2, 5}, serving(1, ""), serving(2, "")), keeps("b", []int{3}, serving(3, ""))},
 			"a 3: 5 4 6 7 1 2; b 1: 8 9 10 3",
 		},
 		{
-			"one is going", keepsDisks, 3, Numbers{"a": {1}, "b": {2, 3}},
+			"one is going", keepsDisks, 3,
+			Numbers{"a": {1}, "b": {2, 3}},
 			[]HostObservation{keeps("a", []int{1}, serving(1, "")), keeps("b", []int{2, 3}, retired(2), serving(3, ""))},
 			"a 1: 5 6 7 1; b 2: 4 8 9 10 2 3",
 		},
 		{
 			"nothing is known of before", keepsDisks, 2, nil,
-			[]HostObservation{keeps("a", []int{7}), keeps("b", []int{1}, serving(1, ""))}, "a 1: 7 2 3 4; b 1: 5 6 8 1",
+			[]HostObservation{keeps("a", []int{7}), keeps("b", []int{1}, serving(1, ""))},
+			"a 1: 7 2 3 4; b 1: 5 6 8 1",
 		},
 		{
-			"another host has the number by now", keepsDisks, 2, Numbers{"a": {1}, "b": {2}},
+			"another host has the number by now", keepsDisks, 2,
+			Numbers{"a": {1}, "b": {2}},
 			[]HostObservation{keeps("a", []int{1, 2}, serving(1, "")), keeps("b", []int{2}, serving(2, ""))},
 			"a 1: 3 4 5 1; b 1: 6 7 8 2",
 		},

@@ -77,17 +77,25 @@ func TestRebalance(t *testing.T) {
 		{"off", []int{4, 0}, func(f *site) { f.g.spec.Rebalance = bus.RebalanceOff }, []int{4, 0}, 0},
 		{"pack", []int{4, 0}, func(f *site) { f.g.spec.Placement = bus.PlacePack }, []int{4, 0}, 0},
 		{
-			"domains come first", []int{3, 1, 1}, func(f *site) { f.hosts[1].domain, f.hosts[2].domain = "rack1", "rack1" },
-			[]int{3, 1, 1}, 0,
-		},
-		{
-			"from one domain to another", []int{0, 3, 2},
+			"domains come first",
+			[]int{3, 1, 1},
 			func(f *site) { f.hosts[1].domain, f.hosts[2].domain = "rack1", "rack1" },
-			[]int{2, 2, 1}, 2,
+			[]int{3, 1, 1},
+			0,
 		},
 		{
-			"within a domain", []int{3, 4, 0}, func(f *site) { f.hosts[1].domain, f.hosts[2].domain = "rack1", "rack1" },
-			[]int{3, 2, 2}, 2,
+			"from one domain to another",
+			[]int{0, 3, 2},
+			func(f *site) { f.hosts[1].domain, f.hosts[2].domain = "rack1", "rack1" },
+			[]int{2, 2, 1},
+			2,
+		},
+		{
+			"within a domain",
+			[]int{3, 4, 0},
+			func(f *site) { f.hosts[1].domain, f.hosts[2].domain = "rack1", "rack1" },
+			[]int{3, 2, 2},
+			2,
 		},
 		{
 			"protected ones stay", []int{4, 0}, func(f *site) {
@@ -120,17 +128,25 @@ func TestRebalance(t *testing.T) {
 		},
 		{"a dry run", []int{4, 0}, func(f *site) { f.g.spec.DryRun = true }, []int{4, 0}, 0},
 		{
-			"another host is cordoned", []int{4, 0, 2},
+			"another host is cordoned",
+			[]int{4, 0, 2},
 			func(f *site) { f.hosts[2].order = &bus.HostOrder{Action: bus.HostCordon} },
-			[]int{4, 0, 2}, 0,
+			[]int{4, 0, 2},
+			0,
 		},
 		{
-			"the emptiest is cordoned", []int{4, 0}, func(f *site) { f.hosts[1].order = &bus.HostOrder{Action: bus.HostCordon} },
-			[]int{4, 0}, 0,
+			"the emptiest is cordoned",
+			[]int{4, 0},
+			func(f *site) { f.hosts[1].order = &bus.HostOrder{Action: bus.HostCordon} },
+			[]int{4, 0},
+			0,
 		},
 		{
-			"what a person has suspended counts nowhere", []int{3, 1}, func(f *site) { f.hosts[0].vms[0].State = bus.StatePaused },
-			[]int{2, 1}, 0,
+			"what a person has suspended counts nowhere",
+			[]int{3, 1},
+			func(f *site) { f.hosts[0].vms[0].State = bus.StatePaused },
+			[]int{2, 1},
+			0,
 		},
 		{
 			"one is launching all the time", []int{4, 0}, func(f *site) {
