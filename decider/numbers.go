@@ -17,72 +17,20 @@ type Numbers map[bus.HostID][]int
 // deal gives every host the numbers that it needs for its share, those first for which it keeps disks, and then the smallest that
 // are free. Where disks outlive VMs a host also has the numbers of its VMs, for those that take their places.
 func (n Numbers) deal(spec bus.Group, shares map[bus.HostID]bus.Share, obs Observation) Numbers {
-	group := spec.Name
-	all := 0
-	for _, h := range obs.Hosts {
-		all += len(h.VMs) + len(h.Gone) + len(n[h.ID]) + len(h.Kept) + spareNumbers
-	}
-	dealt, used, live := make(Numbers, len(obs.Hosts)), newNumberSet(all), newNumberSet(all)
-	own := func(id bus.HostID, number int) {
-		if used.add(number) {
-			dealt[id] = append(dealt[id], number)
-		}
-	}
-	missing := make(map[bus.HostID]int, len(obs.Hosts))
-	for _, h := range obs.Hosts { // what is in use comes first
-		share := shares[h.ID]
-		missing[h.ID] = h.lacks(share) + max(0, share.Warm-h.pooled())
-		dealt[h.ID] = make([]int, 0, max(len(h.VMs), len(n[h.ID]))+spareNumbers)
-		for i := range h.VMs {
-			if number, ok := bus.VMNumber(group, h.VMs[i].Name); ok {
-				own(h.ID, number)
-				live.add(number)
-			}
-		}
-		for i := range h.Gone {
-			if number, ok := bus.VMNumber(group, h.Gone[i].Name); ok {
-				own(h.ID, number)
-			}
-		}
-	}
-	for _, h := range obs.Hosts {
-		for _, number := range n[h.ID] {
-			own(h.ID, number)
-		}
-	}
-	for _, h := range obs.Hosts { // which the decider before may not have known
-		for _, number := range h.Kept {
-			own(h.ID, number)
-		}
-	}
-	free := func(h *HostObservation) []int { // its own that neither its VMs nor anybody else uses there
-		numbers := make([]int, 0, missing[h.ID]+2*spareNumbers)
-		for _, number := range dealt[h.ID] {
-			if !live.has(number) && !slices.Contains(h.Taken, number) {
-				numbers = append(numbers, number)
-			}
-		}
-		return numbers
-	}
+	d := n.inUse(spec.Name, shares, obs)
 	for _, spare := range []int{0, spareNumbers} { // what is needed at once gets the smallest
 		for i := range obs.Hosts {
-			h, next := &obs.Hosts[i], 1
-			for lacks := missing[h.ID] + spare - len(free(h)); lacks > 0; lacks-- {
-				for used.has(next) || slices.Contains(h.Taken, next) {
-					next++
-				}
-				own(h.ID, next)
-			}
+			d.fill(&obs.Hosts[i], spare)
 		}
 	}
 	for i := range obs.Hosts {
 		h := &obs.Hosts[i]
-		slices.Sort(dealt[h.ID])
+		slices.Sort(d.dealt[h.ID])
 		if share, ok := shares[h.ID]; ok {
-			numbers := h.keptFirst(free(h))
-			numbers = numbers[:min(len(numbers), missing[h.ID]+spareNumbers)]
+			numbers := h.keptFirst(d.free(h))
+			numbers = numbers[:min(len(numbers), d.missing[h.ID]+spareNumbers)]
 			if spec.Stateful() {
-				numbers = append(numbers, h.ownNumbers(group, dealt[h.ID])...)
+				numbers = append(numbers, h.ownNumbers(spec.Name, d.dealt[h.ID])...)
 			}
 			share.Numbers = numbers
 			if h.Order != nil { // so that its actuator makes none in place of one that dies
@@ -91,7 +39,82 @@ func (n Numbers) deal(spec bus.Group, shares map[bus.HostID]bus.Share, obs Obser
 			shares[h.ID] = share
 		}
 	}
-	return dealt
+	return d.dealt
+}
+
+// dealing are the numbers of a group while they are dealt.
+type dealing struct {
+	dealt   Numbers
+	used    *numberSet         // by any host
+	live    *numberSet         // by VMs
+	missing map[bus.HostID]int // how many a host needs
+}
+
+// inUse has what is in use already: by VMs first, then by what the hosts were dealt before, then by disks that are kept.
+func (n Numbers) inUse(group string, shares map[bus.HostID]bus.Share, obs Observation) dealing {
+	all := 0
+	for _, h := range obs.Hosts {
+		all += len(h.VMs) + len(h.Gone) + len(n[h.ID]) + len(h.Kept) + spareNumbers
+	}
+	d := dealing{
+		make(Numbers, len(obs.Hosts)), newNumberSet(all), newNumberSet(all), make(map[bus.HostID]int, len(obs.Hosts)),
+	}
+	for _, h := range obs.Hosts {
+		share := shares[h.ID]
+		d.missing[h.ID] = h.lacks(share) + max(0, share.Warm-h.pooled())
+		d.dealt[h.ID] = make([]int, 0, max(len(h.VMs), len(n[h.ID]))+spareNumbers)
+		for i := range h.VMs {
+			if number, ok := bus.VMNumber(group, h.VMs[i].Name); ok {
+				d.own(h.ID, number)
+				d.live.add(number)
+			}
+		}
+		for i := range h.Gone {
+			if number, ok := bus.VMNumber(group, h.Gone[i].Name); ok {
+				d.own(h.ID, number)
+			}
+		}
+	}
+	for _, h := range obs.Hosts {
+		for _, number := range n[h.ID] {
+			d.own(h.ID, number)
+		}
+	}
+	for _, h := range obs.Hosts { // which the decider before may not have known
+		for _, number := range h.Kept {
+			d.own(h.ID, number)
+		}
+	}
+	return d
+}
+
+// own gives a number to a host, unless one has it.
+func (d dealing) own(id bus.HostID, number int) {
+	if d.used.add(number) {
+		d.dealt[id] = append(d.dealt[id], number)
+	}
+}
+
+// free are a host's own that neither its VMs nor anybody else uses there.
+func (d dealing) free(h *HostObservation) []int {
+	numbers := make([]int, 0, d.missing[h.ID]+2*spareNumbers)
+	for _, number := range d.dealt[h.ID] {
+		if !d.live.has(number) && !slices.Contains(h.Taken, number) {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers
+}
+
+// fill gives a host the smallest that are free, until it has what it needs and some to spare.
+func (d dealing) fill(h *HostObservation, spare int) {
+	next := 1
+	for lacks := d.missing[h.ID] + spare - len(d.free(h)); lacks > 0; lacks-- {
+		for d.used.has(next) || slices.Contains(h.Taken, next) {
+			next++
+		}
+		d.own(h.ID, next)
+	}
 }
 
 // keptFirst are free numbers of the host, those first for which it keeps disks.
