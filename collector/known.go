@@ -285,10 +285,8 @@ func (k *known) measure(dom *libvirt.Domain, pids string) (r reading, there bool
 	}
 	before, early := k.process.cpu()
 	r, k.rest = k.reading, nil
-	if there = readInfo(dom, &r); !there || r.state != bus.StateRunning {
-		if r.err == nil {
-			k.rest = &r
-		}
+	there = readInfo(dom, &r)
+	if k.take(r, there); !there || r.state != bus.StateRunning {
 		return r, there
 	}
 	after, late := k.process.cpu()
@@ -305,6 +303,16 @@ func (k *known) measure(dom *libvirt.Domain, pids string) (r reading, there bool
 		k.last = r.counter
 	}
 	return r, true
+}
+
+// take remembers how a domain is that does not run. Where that is not known, nothing of before holds.
+func (k *known) take(r reading, there bool) {
+	switch {
+	case r.err != nil:
+		k.last.exact = false
+	case there && r.state != bus.StateRunning:
+		k.rest = &r
+	}
 }
 
 // drop lets the process go.

@@ -177,6 +177,33 @@ func TestListAgain(t *testing.T) {
 	}
 }
 
+// A domain whose info could not be read is not taken for one that runs on with a clock that stands.
+func TestNotMeasured(t *testing.T) {
+	conn := host(t)
+	dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), true)
+	_, folder := standIn(t, "web-1", ourUUID)
+	p, err := findProcess(folder, "web-1", ourUUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	run, err := dom.GetID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &known{
+		reading: reading{name: "web-1", uuid: ourUUID}, ours: true,
+		guest: guest{process: p, last: counter{run: run, vcpus: 2, exact: true}},
+	}
+	if _, ok := k.again(); !ok {
+		t.Fatal("it is not read from its process")
+	}
+	k.take(reading{err: libvirt.ERR_OPERATION_TIMEOUT}, true)
+	if r, ok := k.again(); ok {
+		t.Errorf("then: %+v", r)
+	}
+}
+
 // Whose a domain is can change, too.
 func TestOwnershipFollowsTheDefinition(t *testing.T) {
 	conn := host(t)
