@@ -149,10 +149,11 @@ func (r *Refresh) Unresolved(machine string) bool {
 	return r != nil && r.Phase == RefreshFailed && (r.Returned || r.Machine == machine)
 }
 
-// InForce is a group's spec with what its last refresh says of it: after a return the template is the one before.
+// InForce is a group's spec with what its last refresh says of it: after a return the template is the one before, whose digest
+// the spec does not know.
 func (r *Refresh) InForce(spec Group) Group {
-	if r != nil && r.Returned && r.From != "" && r.Machine == spec.MachineHash() {
-		spec.Template = r.From
+	if r != nil && r.Returned && r.From != "" && r.Machine == spec.MachineHash() && r.From != spec.Template {
+		spec.Template, spec.TemplateSHA256 = r.From, ""
 	}
 	return spec
 }
