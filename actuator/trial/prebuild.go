@@ -125,12 +125,13 @@ sync`
 // where its configuration says that it looks, also if that holds for some users alone.
 const usersKeys = `{
 	echo .ssh/authorized_keys .ssh/authorized_keys2
-	cat "$root"/etc/ssh/sshd_config "$root"/etc/ssh/sshd_config.d/*.conf 2>/dev/null |
-		sed -n 's/^[[:space:]]*authorizedkeysfile[[:space:]=]*//Ip' | tr -d '"'
+	cat "$root"/etc/ssh/sshd_config "$root"/etc/ssh/sshd_config.d/*.conf \
+		"$root"/usr/etc/ssh/sshd_config "$root"/usr/etc/ssh/sshd_config.d/*.conf 2>/dev/null |
+		sed -n 's/[[:space:]]#.*//; s/^[[:space:]]*authorizedkeysfile[[:space:]=]*//Ip' | tr -d '"'
 } | tr -s '[:space:]' '\n' | sort -u | while read -r pattern; do
-	while IFS=: read -r user _ _ _ _ home _; do
+	while IFS=: read -r user _ uid _ _ home _; do
 		case $pattern in
-		*%*) f=$(echo "$pattern" | sed "s|%h|$home|g; s|%u|$user|g; s|%%|%|g") ;;
+		*%*) f=$(echo "$pattern" | sed "s|%h|$home|g; s|%u|$user|g; s|%U|$uid|g; s|%%|%|g") ;;
 		*) f=$pattern ;;
 		esac
 		case $f in /*) ;; *) f=$home/$f ;; esac

@@ -59,7 +59,11 @@ func TestLoginKeys(t *testing.T) {
 	write("home/ann/.ssh/known_hosts", "here")
 	write("etc/ssh/sshd_config", "Port 22\n"+
 		"AuthorizedKeysFile /etc/ssh/keys/%u .ssh/authorized_keys\n#AuthorizedKeysFile /etc/motd\n")
-	write("etc/ssh/sshd_config.d/some.conf", "Match User ann\n\tauthorizedkeysfile=\"%h/.keys\" /etc/ssh/%%all none\n")
+	write("etc/ssh/sshd_config.d/some.conf", "Match User ann\n\tauthorizedkeysfile=\"%h/.keys\" /etc/ssh/%%all none\n"+
+		"Match all\n\tAuthorizedKeysFile /etc/ssh/ids/%U # as in /etc/motd\n")
+	write("usr/etc/ssh/sshd_config", "AuthorizedKeysFile /etc/ssh/maker\n")
+	write("etc/ssh/ids/1000", "ssh-rsa GGGG")
+	write("etc/ssh/maker", "ssh-rsa HHHH")
 	write("etc/ssh/keys/ann", "ssh-rsa DDDD")
 	write("etc/ssh/keys/bob", "ssh-rsa of no user")
 	write("etc/ssh/%all", "ssh-rsa EEEE")
@@ -67,7 +71,9 @@ func TestLoginKeys(t *testing.T) {
 	write("etc/motd", "hello")
 	want := []Login{
 		{"/etc/ssh/%all", "ssh-rsa EEEE"},
+		{"/etc/ssh/ids/1000", "ssh-rsa GGGG"},
 		{"/etc/ssh/keys/ann", "ssh-rsa DDDD"},
+		{"/etc/ssh/maker", "ssh-rsa HHHH"},
 		{"/home/ann/.keys", "ssh-rsa FFFF"},
 		{"/home/ann/.ssh/authorized_keys", "ssh-ed25519 AAAA ann"},
 		{"/home/ann/.ssh/authorized_keys", "ssh-rsa BBBB bob"},
