@@ -113,7 +113,7 @@ test-external: ## the longer tests on a NATS server that is not embedded
 # Minutes each, for what wants time to pass on real VMs: a host that is full, a load in the middle of a refresh, old VMs; and what
 # would make `make test` too long.
 LONG := RefreshOnAFullHost|LoadDuringARefresh|MaxLifetime|Victims|HostNICsAndHugepages|Replay|LoadBalancersOfVMs|Virsh
-LONG := $(LONG)|RefreshRestarts|HostsAreRebalanced|StoppedQEMU|SlowGuests|TemplateInstall|ReplacementsKeepTheAddresses
+LONG := $(LONG)|RefreshRestarts|HostsAreRebalanced|KeptDisksAtEachStep|StoppedQEMU|SlowGuests|TemplateInstall|ReplacementsKeepTheAddresses
 .PHONY: test-long
 test-long: $(NATS) ## the end-to-end tests that take longest
 	@$(HOST) packages test
