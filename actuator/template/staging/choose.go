@@ -44,6 +44,8 @@ type peer struct {
 	heard     time.Time
 }
 
+func (p peer) counts(now time.Time) bool { return now.Sub(p.heard) <= peerAge }
+
 // source is a file that can be had, and where.
 type source struct {
 	digest string
@@ -62,10 +64,10 @@ type shun struct{ fingerprint, digest string }
 
 // choose is the file that a template is to be had as, from those that peers offer, but for what is shunned. Without one there is
 // a problem where the peers offer different ones, and none where nobody offers any.
-func choose(w Wanted, peers map[string]peer, shunned map[shun]time.Time) (s source, found bool, p *problem) {
+func choose(w Wanted, peers map[bus.HostID]peer, shunned map[shun]time.Time) (s source, found bool, p *problem) {
 	byDigest := map[string]*source{}
-	for _, instance := range slices.Sorted(maps.Keys(peers)) {
-		from := peers[instance]
+	for _, id := range slices.Sorted(maps.Keys(peers)) {
+		from := peers[id]
 		for _, t := range from.templates {
 			_, bad := shunned[shun{from.serves.Fingerprint, t.SHA256}]
 			if t.Name != w.Name || t.State != bus.TemplateReady || t.SHA256 == "" || len(from.serves.Addresses) == 0 || bad ||

@@ -47,9 +47,9 @@ func TestChoose(t *testing.T) {
 		{"one that has sent another file", "", []peer{a, b}, []shun{{"fp-a", digestA}}, "b " + digestA},
 		{"one that has sent another file of another digest", "", []peer{a}, []shun{{"fp-a", digestB}}, "a " + digestA},
 	} {
-		peers, shunned := map[string]peer{}, map[shun]time.Time{}
+		peers, shunned := map[bus.HostID]peer{}, map[shun]time.Time{}
 		for i, p := range tt.peers {
-			peers[fmt.Sprint(i)] = p
+			peers[bus.HostID(fmt.Sprint(i))] = p
 		}
 		for _, s := range tt.shunned {
 			shunned[s] = time.Time{}

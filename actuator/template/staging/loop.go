@@ -76,7 +76,7 @@ func (l *loop) see(found look) {
 func (l *loop) step(ctx context.Context) {
 	now := l.cfg.Now()
 	l.mu.Lock()
-	wanted, peers := l.wanted, maps.Clone(l.peers)
+	wanted, peers := l.wanted, l.heard(now)
 	l.mu.Unlock()
 	maps.DeleteFunc(l.shunned, func(_ shun, until time.Time) bool { return now.After(until) })
 	l.forget(wanted)
@@ -120,7 +120,7 @@ func (l *loop) forget(wanted []Wanted) {
 }
 
 // stand is how the host has one template, which it begins to get where it can.
-func (l *loop) stand(ctx context.Context, w Wanted, peers map[string]peer, now time.Time) bus.HostTemplate {
+func (l *loop) stand(ctx context.Context, w Wanted, peers map[bus.HostID]peer, now time.Time) bus.HostTemplate {
 	t := bus.HostTemplate{Name: w.Name, State: bus.TemplateMissing}
 	info, there := l.infos[w.Name]
 	switch on := l.transfers[w.Name]; {
@@ -150,12 +150,20 @@ func (l *loop) stand(ctx context.Context, w Wanted, peers map[string]peer, now t
 	case p != nil:
 		l.fail(w.Name, *p, now)
 		t.State, t.Reason, t.Text = bus.TemplateFailed, p.reason, bus.Clip(bus.Line(p.text), 300)
+	case found && w.SHA256 == "" && now.Sub(l.firstMet()) < l.cfg.firstHeard: // others may have another one
+		t.State = bus.TemplateUnknown
 	case found:
 		return l.coming(l.begin(ctx, w.Name, from, now), t)
-	case now.Sub(l.began) < firstHeard:
+	case now.Sub(l.began) < l.cfg.firstHeard:
 		t.State = bus.TemplateUnknown
 	}
 	return t
+}
+
+func (l *loop) firstMet() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.met
 }
 
 // coming is a template on its way; without a transfer it waits for its turn.

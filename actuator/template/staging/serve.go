@@ -113,8 +113,8 @@ func (s *Stager) named(digest string) string {
 func (s *Stager) knows(fingerprint string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.peers {
-		if p.serves.Fingerprint == fingerprint && s.cfg.Now().Sub(p.heard) <= peerAge {
+	for _, p := range s.heard(s.cfg.Now()) {
+		if p.serves.Fingerprint == fingerprint {
 			return true
 		}
 	}

@@ -37,7 +37,8 @@ type Config struct {
 	Instance string           // of the actuator's health
 	Now      func() time.Time // nil means the real clock
 
-	lookEvery time.Duration // 0 means that of the same name
+	lookEvery  time.Duration // 0 means that of the same name
+	firstHeard time.Duration // likewise
 }
 
 // Stager looks after the templates of a host. Its methods are safe for concurrent use.
@@ -52,7 +53,8 @@ type Stager struct {
 	mu     sync.Mutex
 	host   string // its name
 	wanted []Wanted
-	peers  map[string]peer // by instance
+	peers  map[bus.HostID]peer
+	met    time.Time // when the first of them was heard
 	serves *bus.TemplateServer
 	said   []bus.HostTemplate
 	told   []Step
@@ -77,9 +79,12 @@ func New(cfg Config, log zerolog.Logger) (*Stager, error) {
 	if cfg.lookEvery == 0 {
 		cfg.lookEvery = lookEvery
 	}
+	if cfg.firstHeard == 0 {
+		cfg.firstHeard = firstHeard
+	}
 	s := &Stager{
 		cfg: cfg, log: log.With().Str("stage", "actuator").Logger(), began: cfg.Now(), transfers: make(chan struct{}, transfers),
-		wake: make(chan struct{}, 1), peers: map[string]peer{},
+		wake: make(chan struct{}, 1), peers: map[bus.HostID]peer{},
 	}
 	if cfg.Listen == "" {
 		return s, nil
@@ -116,7 +121,8 @@ func (s *Stager) Want(host string, wanted []Wanted) {
 	}
 }
 
-// Hear takes what an actuator says.
+// Hear takes what an actuator says. It counts for the host that it acts on, which the bus holds an agent to: an agent may choose
+// its instance, so by that it could speak in place of others, or as many.
 func (s *Stager) Hear(h bus.Health) {
 	if h.Instance == s.cfg.Instance || h.Acts == nil || h.Acts.Serves == nil {
 		return
@@ -124,10 +130,20 @@ func (s *Stager) Hear(h bus.Health) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.cfg.Now()
-	maps.DeleteFunc(s.peers, func(_ string, p peer) bool { return now.Sub(p.heard) > peerAge })
-	if _, known := s.peers[h.Instance]; known || len(s.peers) < maxPeers {
-		s.peers[h.Instance] = peer{*h.Acts.Serves, h.Acts.Templates, now}
+	maps.DeleteFunc(s.peers, func(_ bus.HostID, p peer) bool { return !p.counts(now) })
+	if len(s.peers) == 0 {
+		s.met = now
 	}
+	if _, known := s.peers[h.Acts.HostID]; known || len(s.peers) < maxPeers {
+		s.peers[h.Acts.HostID] = peer{*h.Acts.Serves, h.Acts.Templates, now}
+	}
+}
+
+// heard are the hosts that count. The caller holds mu.
+func (s *Stager) heard(now time.Time) map[bus.HostID]peer {
+	peers := maps.Clone(s.peers)
+	maps.DeleteFunc(peers, func(_ bus.HostID, p peer) bool { return !p.counts(now) })
+	return peers
 }
 
 // Templates are how the host has what is wanted, as the last look shows it.

@@ -120,7 +120,7 @@ func (s *site) start(h *host, wanted ...Wanted) {
 	var err error
 	h.Stager, err = New(Config{
 		Listen: "127.0.0.1:0", Dir: filepath.Join(s.t.TempDir(), "templates"), Pool: h.pool, Instance: h.name,
-		lookEvery: 50 * time.Millisecond,
+		lookEvery: 50 * time.Millisecond, firstHeard: 200 * time.Millisecond,
 	}, zerolog.New(zerolog.NewTestWriter(s.t)))
 	if err != nil {
 		s.t.Fatal(err)
@@ -154,7 +154,7 @@ func (h *host) health() bus.Health {
 	if h.via != "" {
 		serves.Addresses = []string{h.via}
 	}
-	return bus.Health{Instance: h.name, Acts: &bus.Acts{Templates: h.Templates(), Serves: serves}}
+	return bus.Health{Instance: h.name, Acts: &bus.Acts{HostID: bus.HostID(h.name), Templates: h.Templates(), Serves: serves}}
 }
 
 // until waits for something, with all hosts hearing each other.

@@ -127,7 +127,7 @@ func (s *Stager) dialer(t *transfer) func(context.Context, string, string) (net.
 func (s *Stager) holders(t *transfer) []bus.TemplateServer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from, _, _ := choose(Wanted{t.name, t.source.digest}, s.peers, t.shunned)
+	from, _, _ := choose(Wanted{t.name, t.source.digest}, s.heard(s.cfg.Now()), t.shunned)
 	return from.from
 }
 
