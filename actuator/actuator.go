@@ -83,7 +83,7 @@ type Actuator struct {
 	hooks         *vm.Hooks // safe for concurrent use
 	hostID        bus.HostID
 	host          string                // its name
-	rivals        map[string]bus.Health // other actuators, by instance, with the time of their arrival
+	rivals        map[string]bus.Health // other actuators, by subject, with the time of their arrival
 	cores         int
 	// launches reports that the last plan wanted launches: the next look also measures the room for them.
 	launches    bool

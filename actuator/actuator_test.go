@@ -3,6 +3,7 @@ package actuator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -212,12 +213,24 @@ func TestSecondActuatorDoesNothing(t *testing.T) {
 	if n, err := makes(second), second.problem(); n != 0 || err == nil || !strings.Contains(err.Error(), "kvm-1") {
 		t.Errorf("the second makes %d VMs: %v", n, err)
 	}
+	elsewhere := health("kvm-1", t0, "there") // an agent of another host that calls itself so
+	elsewhere.HostID = "there"
+	second.meet(elsewhere)
+	if n := makes(second); n != 0 {
+		t.Errorf("where another host's agent has the first's name, the second makes %d VMs", n)
+	}
 	now = now.Add(rivalAge + 1)
 	if n := makes(second); n != 2 {
 		t.Errorf("after the first has ended the second makes %d VMs", n)
 	}
-	second.meet(health("kvm-1", t0.Add(-time.Hour), "there"))
+	for i := range maxRivals {
+		second.meet(health(fmt.Sprint(i), t0.Add(-time.Hour), "there"))
+	}
 	if n := makes(second); n != 2 {
-		t.Errorf("beside one of another host it makes %d VMs", n)
+		t.Errorf("beside those of another host it makes %d VMs", n)
+	}
+	second.meet(health("kvm-1", t0.Add(-time.Hour), "here"))
+	if n := makes(second); n != 0 {
+		t.Errorf("after many of another host, beside one of its own, it makes %d VMs", n)
 	}
 }

@@ -20,16 +20,19 @@ func (a *Actuator) meet(h bus.Health) {
 	}
 	now := a.cfg.Now()
 	maps.DeleteFunc(a.rivals, func(_ string, old bus.Health) bool { return now.Sub(old.Time) > rivalAge })
-	if h.Instance != a.cfg.Instance && h.Acts != nil && len(a.rivals) < maxRivals {
+	if h.Instance == a.cfg.Instance || h.Acts == nil || a.hostID != "" && h.Acts.HostID != a.hostID {
+		return
+	}
+	if _, known := a.rivals[h.Subject()]; known || len(a.rivals) < maxRivals {
 		h.Time = now
-		a.rivals[h.Instance] = h
+		a.rivals[h.Subject()] = h // an agent may choose its instance, and take no other host's place by it
 	}
 }
 
 // rival is an actuator that acts on the same libvirt and was there first; nil is none.
 func (a *Actuator) rival() *bus.Health {
-	for _, instance := range slices.Sorted(maps.Keys(a.rivals)) {
-		h := a.rivals[instance]
+	for _, subject := range slices.Sorted(maps.Keys(a.rivals)) {
+		h := a.rivals[subject]
 		first := h.Since.Before(a.cfg.Since) || h.Since.Equal(a.cfg.Since) && h.Instance < a.cfg.Instance
 		if h.Acts.HostID == a.hostID && a.cfg.Now().Sub(h.Time) <= rivalAge && first {
 			return &h
