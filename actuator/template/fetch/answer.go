@@ -40,6 +40,8 @@ func judge(status int, header http.Header, length int64, h have) (v verdict, siz
 		return unchanged, h.size, nil
 	case status == http.StatusRequestedRangeNotSatisfiable && h.done > 0:
 		return startOver, 0, nil
+	case status == http.StatusServiceUnavailable:
+		return later, 0, fmt.Errorf("%w: the server answered %d %s, want 200", ErrBusy, status, http.StatusText(status))
 	case status >= 500 && status != http.StatusNotImplemented && status != http.StatusHTTPVersionNotSupported,
 		status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		return later, 0, fmt.Errorf("the server answered %d %s, want 200", status, http.StatusText(status))

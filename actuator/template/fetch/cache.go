@@ -73,8 +73,8 @@ func openFolder(dir string) error {
 	return nil
 }
 
-// errBusy is returned while another process has the entry locked.
-var errBusy = errors.New("another process fetches it; wait for that one to end")
+// errLocked is returned while another process has the entry locked.
+var errLocked = errors.New("another process fetches it; wait for that one to end")
 
 // hold locks an entry until release is called.
 func (e entry) hold() (release func() error, err error) {
@@ -85,7 +85,7 @@ func (e entry) hold() (release func() error, err error) {
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errors.Join(errBusy, f.Close())
+			return nil, errors.Join(errLocked, f.Close())
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", e.lock, err), f.Close())

@@ -30,6 +30,7 @@ type Config struct {
 var (
 	ErrDigest = errors.New("it is not the file that was published")
 	ErrNoRoom = errors.New("no room")
+	ErrBusy   = errors.New("the server has no time now")
 )
 
 // Fetcher downloads files into a cache folder. It is not safe for concurrent use.

@@ -515,7 +515,7 @@ func TestLock(t *testing.T) {
 		over <- err
 	}()
 	<-reached
-	if _, err := other.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{}); !errors.Is(err, errBusy) {
+	if _, err := other.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{}); !errors.Is(err, errLocked) {
 		t.Errorf("the second: %v", err)
 	}
 	close(goOn)

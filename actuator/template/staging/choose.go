@@ -57,6 +57,7 @@ type source struct {
 type problem struct {
 	reason bus.TemplateReason
 	text   string
+	busy   bool // the hosts hand out as much as they may: it is no failure, and has no reason
 }
 
 // shun is a file as one host hands it out.
@@ -92,7 +93,7 @@ func choose(w Wanted, peers map[bus.HostID]peer, shunned map[shun]time.Time) (s 
 	for _, digest := range slices.Sorted(maps.Keys(byDigest)) {
 		offers = append(offers, fmt.Sprintf("%s has SHA-256 %s", byDigest[digest].from[0].Host, digest))
 	}
-	return source{}, false, &problem{bus.TemplateDiffers, strings.Join(offers[:min(len(offers), 4)], ", ") +
+	return source{}, false, &problem{reason: bus.TemplateDiffers, text: strings.Join(offers[:min(len(offers), 4)], ", ") +
 		": say by the group's template_sha256 which it is to be"}
 }
 
@@ -101,6 +102,9 @@ func usable(info template.Info, there bool) bool { return there && info.Complete
 
 // atOnce is how many templates come at the same time.
 const atOnce = 2
+
+// busyAfter is for how long a template is left that hosts have, and hand out as much as they may.
+const busyAfter = 10 * time.Second
 
 // retryAfter is for how long a template that could not be had is not tried again, after so many failures in a row.
 func retryAfter(failures int) time.Duration {

@@ -25,6 +25,7 @@ type loop struct {
 	transfers map[string]*transfer // by template
 	failures  map[string]failure   // by template
 	shunned   map[shun]time.Time   // until when
+	waits     map[string]time.Time // by template: until when, as its hosts were busy
 	cleaned   time.Time
 	looks     chan look
 	ends      chan ended
@@ -117,6 +118,7 @@ func (l *loop) forget(wanted []Wanted) {
 		}
 	}
 	maps.DeleteFunc(l.failures, func(name string, _ failure) bool { return !names[name] })
+	maps.DeleteFunc(l.waits, func(name string, _ time.Time) bool { return !names[name] })
 }
 
 // stand is how the host has one template, which it begins to get where it can.
@@ -132,6 +134,7 @@ func (l *loop) stand(ctx context.Context, w Wanted, peers map[bus.HostID]peer, n
 	case usable(info, there):
 		delete(l.failures, w.Name)
 		delete(l.came, w.Name)
+		delete(l.waits, w.Name)
 		t.State, t.SHA256, t.SizeBytes = bus.TemplateReady, info.SHA256, int64(info.Size) //nolint:gosec // of a file
 		return t
 	case l.cfg.Listen == "", there && info.Going:
@@ -139,11 +142,14 @@ func (l *loop) stand(ctx context.Context, w Wanted, peers map[bus.HostID]peer, n
 	}
 	if l.came[w.Name] { // else it would come again and again
 		delete(l.came, w.Name)
-		l.fail(w.Name, problem{bus.TemplateNotMade, "it came, and the pool does not have it"}, now)
+		l.fail(w.Name, problem{reason: bus.TemplateNotMade, text: "it came, and the pool does not have it"}, now)
 	}
 	if f, failed := l.failures[w.Name]; failed && now.Before(f.until) {
 		t.State, t.Reason, t.Text = bus.TemplateFailed, f.reason, bus.Clip(bus.Line(f.text), 300)
 		return t
+	}
+	if now.Before(l.waits[w.Name]) {
+		return l.coming(nil, t)
 	}
 	from, found, p := choose(w, peers, l.shunned)
 	switch {
@@ -184,18 +190,29 @@ func (l *loop) begin(ctx context.Context, name string, from source, now time.Tim
 	ctx, cancel := context.WithCancel(ctx)
 	t := &transfer{name: name, source: from, shunned: maps.Clone(l.shunned), began: now, cancel: cancel, from: from.from[0]}
 	l.transfers[name] = t
-	l.tell(Step{Template: name, Sentence: fmt.Sprintf("template %s is being fetched from %s: %d MiB, SHA-256 %s", name,
-		from.from[0].Host, from.size>>20, from.digest)})
+	if _, told := l.waits[name]; !told {
+		l.tell(fetching(name, from))
+	}
 	l.running.Go(func() {
 		l.ends <- ended{t, l.take(ctx, t)} // which has room for all transfers
 	})
 	return t
 }
 
+func fetching(name string, from source) Step {
+	return Step{Template: name, Sentence: fmt.Sprintf("template %s is being fetched from %s: %d MiB, SHA-256 %s", name,
+		from.from[0].Host, from.size>>20, from.digest)}
+}
+
 // end takes how a transfer has ended.
 func (l *loop) end(e ended) {
 	e.cancel()
 	delete(l.transfers, e.name)
+	if e.problem != nil && e.problem.busy {
+		l.waits[e.name] = l.cfg.Now().Add(busyAfter)
+		return
+	}
+	delete(l.waits, e.name)
 	l.looked, l.outdated, l.changed[e.name] = time.Time{}, l.looking, true
 	now := l.cfg.Now()
 	if e.problem != nil {

@@ -198,7 +198,7 @@ func (s *Stager) Run(ctx context.Context) error {
 	}
 	l := &loop{
 		Stager: s, running: &running, transfers: map[string]*transfer{}, failures: map[string]failure{},
-		shunned: map[shun]time.Time{}, changed: map[string]bool{}, came: map[string]bool{},
+		shunned: map[shun]time.Time{}, waits: map[string]time.Time{}, changed: map[string]bool{}, came: map[string]bool{},
 		looks: make(chan look, 1), ends: make(chan ended, atOnce),
 	}
 	l.run(ctx)

@@ -51,7 +51,7 @@ const (
 // take gets a template, and puts it into the pool.
 func (s *Stager) take(ctx context.Context, t *transfer) *problem {
 	if err := s.cfg.Pool.HasRoom(ctx, uint64(max(t.source.size, 0))); err != nil {
-		return &problem{bus.TemplateNoRoom, err.Error()}
+		return &problem{reason: bus.TemplateNoRoom, text: err.Error()}
 	}
 	file, p := s.fetch(ctx, t)
 	if p != nil {
@@ -59,12 +59,12 @@ func (s *Stager) take(ctx context.Context, t *transfer) *problem {
 	}
 	if err := isQcow2(file); err != nil {
 		s.drop(file)
-		return &problem{bus.TemplateBroken, err.Error()}
+		return &problem{reason: bus.TemplateBroken, text: err.Error()}
 	}
 	log := s.log.With().Str("template", t.name).Logger()
 	warn := func(what string) { log.Warn().Msg(what) }
 	if err := s.cfg.Pool.Import(ctx, t.name, wanting(file, t.source.digest, t.server().Host), warn); err != nil {
-		return &problem{bus.TemplateNotMade, err.Error()}
+		return &problem{reason: bus.TemplateNotMade, text: err.Error()}
 	}
 	s.drop(file)
 	return nil
@@ -83,17 +83,19 @@ func (s *Stager) fetch(ctx context.Context, t *transfer) (path string, p *proble
 		Say: func(what string) { s.log.Info().Str("template", t.name).Msg(what) },
 	})
 	if err != nil {
-		return "", &problem{bus.TemplateNotMade, err.Error()}
+		return "", &problem{reason: bus.TemplateNotMade, text: err.Error()}
 	}
 	// The same name whichever host it comes from: where one ends in the middle, another one goes on.
 	file, err := f.File(ctx, "https://vmscaler"+pathPrefix+t.source.digest, checksum.Digests{SHA256: t.source.digest})
 	switch {
 	case errors.Is(err, fetch.ErrDigest):
-		return "", &problem{bus.TemplateBroken, err.Error()}
+		return "", &problem{reason: bus.TemplateBroken, text: err.Error()}
 	case errors.Is(err, fetch.ErrNoRoom):
-		return "", &problem{bus.TemplateNoRoom, err.Error()}
+		return "", &problem{reason: bus.TemplateNoRoom, text: err.Error()}
+	case errors.Is(err, fetch.ErrBusy):
+		return "", &problem{busy: true}
 	case err != nil:
-		return "", &problem{bus.TemplateUnreachable, err.Error()}
+		return "", &problem{reason: bus.TemplateUnreachable, text: err.Error()}
 	}
 	return file.Path, nil
 }
