@@ -88,8 +88,15 @@ func HostLosses() []HostLoss { return []HostLoss{LossHold, LossReplaceAfterFence
 const ElectionTakes = 30 * time.Second
 
 // LeastIsolation is the least IsolateAfter: for as long the other hosts may need until they take a host for lost, and replace its
-// VMs. A host that ended its VMs before would do so at each change of the decider.
-func (g Group) LeastIsolation() time.Duration { return g.LostAfter + ElectionTakes }
+// VMs, which they do in an evaluation. A host that ended its VMs before would do so at each change of the decider, or between two
+// decisions.
+func (g Group) LeastIsolation() time.Duration {
+	return g.LostAfter + ElectionTakes + 3*g.Policy.Interval
+}
+
+// HeardWithin is within how long a host that listens hears a decider that leads: one may have to be elected first, and while
+// another host is silent it decides every second interval only.
+func (g Group) HeardWithin() time.Duration { return ElectionTakes + 2*g.Policy.Interval }
 
 // Fence is the command that cuts a lost host off.
 type Fence struct {

@@ -147,10 +147,10 @@ func TestFleetOneWay(t *testing.T) {
 	f.ends()
 }
 
-// TestFleetIsolates: the same, where the group's hosts remove their VMs when they hear no decider for 42 s. The lost host does
+// TestFleetIsolates: the same, where the group's hosts remove their VMs when they hear no decider for 45 s. The lost host does
 // so, and none is made there before a decider is heard.
 func TestFleetIsolates(t *testing.T) {
-	f := newHostFleetBy(t, 2, func(h *fleetHost) { h.file = h.w.config(fleetGroup + "\nisolate_after: 42s") })
+	f := newHostFleetBy(t, 2, func(h *fleetHost) { h.file = h.w.config(fleetGroup + "\nisolate_after: 45s") })
 	f.settled()
 	lone := f.hosts[2]
 	f.fault("nothing reaches " + lone.name)

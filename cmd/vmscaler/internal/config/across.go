@@ -96,12 +96,14 @@ func (d *decoder) group(path string, g bus.Group) {
 // isolation checks that a host does not end its VMs before the others take it for lost.
 func (d *decoder) isolation(path string, g bus.Group) {
 	at := path + ".isolate_after"
-	if g.IsolateAfter == 0 || g.IsolateAfter >= g.LeastIsolation() || d.bad(at) || d.bad(path+".lost_after") {
+	if g.IsolateAfter == 0 || g.IsolateAfter >= g.LeastIsolation() || d.bad(at) || d.bad(path+".lost_after") ||
+		d.bad(path+".policy.interval") {
 		return
 	}
 	d.problem(at, g.IsolateAfter.String(), fmt.Sprintf(
-		"never, or %s at least: a host is lost after %s (lost_after), and another decider may need %s to lead",
-		g.LeastIsolation(), g.LostAfter, bus.ElectionTakes))
+		"never, or %s at least: a host is lost after %s (lost_after), another decider may need %s to lead, and three of "+
+			"policy.interval (%s) go by until all of that shows",
+		g.LeastIsolation(), g.LostAfter, bus.ElectionTakes, g.Policy.Interval))
 }
 
 // maintenance checks what takes more than one field of the maintenance.

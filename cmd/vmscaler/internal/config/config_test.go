@@ -320,7 +320,7 @@ var scalars = []struct{ field, good, bad string }{
 	{"blind_after", "1s 24h", "999ms 0 25h"},
 	{"on_host_loss", "replace hold", "true Replace replace-after-fence"},
 	{"lost_after", "1s 12s 24h", "999ms 0 25h"},
-	{"isolate_after", "never 42s 10m 168h", "1s 41s 0 169h Never"},
+	{"isolate_after", "never 45s 10m 168h", "1s 44s 0 169h Never"},
 	{"placement", "spread pack weighted", "'' random"},
 	{"per_host_max", "none 1 1000", "0 1001 -1"},
 	{"rebalance", "off on", "'' true even"},

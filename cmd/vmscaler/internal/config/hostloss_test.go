@@ -17,8 +17,11 @@ func TestFenceFields(t *testing.T) {
 		"on_host_loss: sometimes":                      "groups[0].on_host_loss",
 		"placement: anywhere":                          "groups[0].placement",
 		"per_host_max: 0":                              "groups[0].per_host_max",
-		"isolate_after: 41s":                           "groups[0].isolate_after",
-		"lost_after: 1m, isolate_after: 89s":           "groups[0].isolate_after",
+		"isolate_after: 44s":                           "groups[0].isolate_after",
+		"isolate_after: 45s":                           "",
+		"lost_after: 1m, isolate_after: 92s":           "groups[0].isolate_after",
+		"policy: {interval: 2m}, isolate_after: 401s":  "groups[0].isolate_after",
+		"policy: {interval: 2m}, isolate_after: 402s":  "",
 		"on_host_loss: replace-after-fence, fence: {command: 'off', timeout: 5s}": "",
 	} {
 		c, _, err := Parse("f.yaml", []byte("groups: [{name: web, "+text+"}]"))
@@ -29,7 +32,7 @@ func TestFenceFields(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		case want == "":
 			fence := bus.Fence{Command: "off", Timeout: 5 * time.Second}
-			if g := c.Groups[0]; g.HostLoss != bus.LossReplaceAfterFence || g.Fence != fence {
+			if g := c.Groups[0]; g.IsolateAfter == 0 && (g.HostLoss != bus.LossReplaceAfterFence || g.Fence != fence) {
 				t.Errorf("%s: %+v", text, g)
 			}
 		case !is || len(problems) != 1 || problems[0].Field != want:
