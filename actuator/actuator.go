@@ -203,6 +203,7 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Actuator, error) {
 		g := newGroup(cfg.Now())
 		g.spec, g.hash = spec, spec.Hash()
 		a.groups[spec.Name] = g
+		a.contacts.join(spec.Name)
 	}
 	a.orderBy()
 	return a, nil

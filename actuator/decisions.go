@@ -61,11 +61,15 @@ func (a *Actuator) catchUp(decisions <-chan bus.Decision) {
 // one of our groups is of no use.
 func (a *Actuator) take(d bus.Decision) (wakes bool, err error) {
 	g, now := a.groups[d.Group], a.cfg.Now()
-	if g == nil {
+	refusal := a.term.refuse(d, now)
+	switch {
+	case g == nil && refusal == nil:
+		a.contacts.hear(d, a.isolates()) // there is a decider that leads
 		return false, nil
-	}
-	if err := a.term.refuse(d, now); err != nil {
-		return false, g.newest.Refuse(err, now)
+	case g == nil:
+		return false, nil
+	case refusal != nil:
+		return false, g.newest.Refuse(refusal, now)
 	}
 	if d.SpecHash != g.hash {
 		a.contacts.hear(d, a.isolates()) // it leads all the same, and the group waits for it

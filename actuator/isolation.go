@@ -24,27 +24,34 @@ const (
 	stopped = 10 * time.Second
 )
 
-// contact is when a group's deciders were heard last, by the clock that goes on since the machine's boot.
+// contact is when deciders were heard last, by the clock that goes on since the machine's boot. One that decides about any group
+// is there for all: a group that it says nothing of is held back by something else than a cut.
 type contact struct {
-	Heard time.Duration `json:"heard_ns"`
-	// Held reports that no VM was to be removed then: a person had paused scaling in, or had asked for a dry run.
+	Heard  time.Duration           `json:"heard_ns"`
+	Groups map[string]contactOfOne `json:"groups"`
+}
+
+// contactOfOne is what counts for one group alone.
+type contactOfOne struct {
+	Joined time.Duration `json:"joined_ns"` // when it came to the host's config: before that nobody was to decide about it
+	// Held reports that no VM was to be removed by its last decision: a person had paused scaling in, or had asked for a dry run.
 	Held bool `json:"held,omitempty"`
 }
 
-// isolated reports whether a group's VMs are removed here, as no decider was heard for its isolate_after. A process that has
-// begun to listen, or goes on after it was stopped, hears whether one is there first: since is when it did, and a decider that
-// leads is heard within [bus.ElectionTakes].
-func (c contact) isolated(after, since, now time.Duration) bool {
-	return after > 0 && !c.Held && now-c.Heard >= after && now-since >= bus.ElectionTakes
+// isolated reports whether a group's VMs are removed here, as no decider was heard for its IsolateAfter. A process that has
+// begun to listen, or goes on after it was stopped, hears whether one is there first: since is when it did.
+func (c contact) isolated(g bus.Group, since, now time.Duration) bool {
+	one := c.Groups[g.Name]
+	return g.IsolateAfter > 0 && !one.Held && now-max(c.Heard, one.Joined) >= g.IsolateAfter && now-since >= g.HeardWithin()
 }
 
-// contacts has the contact of each group, and keeps them in a file. That has the machine's boot: none of another one counts, as
+// contacts has the contact of the host, and keeps it in a file. That has the machine's boot: none of another one counts, as
 // nothing tells how long the machine was off, and its VMs were, too. It is owned by one goroutine.
 type contacts struct {
+	contact
 	file   string // "": none
 	now    func() time.Duration
-	boot   string // this one; "": not known, and nothing is kept
-	groups map[string]contact
+	boot   string        // this one; "": not known, and nothing is kept
 	since  time.Duration // when this process began to listen
 	turned time.Duration // the last turn of its loop
 	saved  time.Duration
@@ -54,19 +61,19 @@ type contacts struct {
 
 // keptContacts is what the file has.
 type keptContacts struct {
-	V      int                `json:"v"`
-	Boot   string             `json:"boot_id"`
-	Groups map[string]contact `json:"groups"`
+	V    int    `json:"v"`
+	Boot string `json:"boot_id"`
+	contact
 }
 
-const keptContactsVersion = 1
+const keptContactsVersion = 2 // 1 had a time for each group
 
 func newContacts(file string, now func() time.Duration, log zerolog.Logger) contacts {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // where there is none nothing is kept
 	at := now()
 	return contacts{
-		file: file, now: now, boot: strings.TrimSpace(string(boot)), groups: map[string]contact{}, since: at, turned: at,
-		saved: at - contactEvery, log: log,
+		contact: contact{Heard: at, Groups: map[string]contactOfOne{}}, file: file, now: now,
+		boot: strings.TrimSpace(string(boot)), since: at, turned: at, saved: at - contactEvery, log: log,
 	}
 }
 
@@ -84,35 +91,48 @@ func (c *contacts) load() {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		c.log.Warn().Err(err).Str("file", c.file).Msg("when deciders were heard last cannot be read: it counts from now on")
-	case kept.Boot == c.boot:
+	case kept.Boot == c.boot && kept.Heard >= 0 && kept.Heard <= c.since:
+		c.Heard = kept.Heard
 		for name, one := range kept.Groups {
-			if one.Heard >= 0 && one.Heard <= c.since {
-				c.groups[name] = one
+			if _, ours := c.Groups[name]; (ours || one.Held) && one.Joined >= 0 && one.Joined <= c.since {
+				c.Groups[name] = one
 			}
 		}
 	}
 }
 
-// turn notes that the process takes what comes.
-func (c *contacts) turn() {
+// turn notes that the process takes what comes, and returns the time.
+func (c *contacts) turn() time.Duration {
 	now := c.now()
 	if now-c.turned >= stopped {
 		c.since = now
 	}
 	c.turned = now
+	return now
 }
 
-// hear notes a decision of a decider that leads, and keeps it now and then, if any group isolates.
+// join notes that a group came to the host's config, from when its time counts. What a person had wanted of it holds on.
+func (c *contacts) join(group string) {
+	one := c.Groups[group]
+	one.Joined = c.now()
+	c.Groups[group] = one
+}
+
+// hear notes a decision of a decider that leads, about whatever group, and keeps it now and then, if any group isolates.
 func (c *contacts) hear(d bus.Decision, isolates bool) {
 	now := c.now()
-	one := contact{Heard: now, Held: d.Controls.DryRun || d.Controls.IsPaused(bus.ScopeIn)}
-	changed := one.Held != c.groups[d.Group].Held
-	c.groups[d.Group] = one
+	c.Heard = now
+	changed := false
+	if one, ours := c.Groups[d.Group]; ours {
+		held := d.Controls.DryRun || d.Controls.IsPaused(bus.ScopeIn)
+		changed, one.Held = held != one.Held, held
+		c.Groups[d.Group] = one
+	}
 	if !isolates || c.file == "" || c.boot == "" || !changed && now-c.saved < contactEvery {
 		return
 	}
 	c.saved = now
-	data, err := json.Marshal(keptContacts{keptContactsVersion, c.boot, c.groups})
+	data, err := json.Marshal(keptContacts{keptContactsVersion, c.boot, c.contact})
 	if err == nil {
 		err = ownfile.Replace(c.file, append(data, '\n'))
 	}
@@ -125,13 +145,10 @@ func (c *contacts) hear(d bus.Decision, isolates bool) {
 	}
 }
 
-// isolated reports whether a group is, by its isolate_after. One of which nothing was heard counts from when the process began.
-func (c *contacts) isolated(group string, after time.Duration) bool {
-	one, heard := c.groups[group]
-	if !heard {
-		one.Heard = c.since
-	}
-	return one.isolated(after, c.since, c.now())
+// isolated reports whether a group's VMs are to go. It may be asked long after the last turn, with a stop between.
+func (c *contacts) isolated(g bus.Group) bool {
+	now := c.turn()
+	return c.contact.isolated(g, c.since, now)
 }
 
 // sinceBoot is the time since the machine's boot, in which it may have slept.
@@ -153,7 +170,7 @@ func (a *Actuator) isolates() bool {
 
 // isolated reports whether a group's VMs are to go as no decider is heard.
 func (a *Actuator) isolated(g *group) bool {
-	return a.contacts.isolated(g.spec.Name, g.spec.IsolateAfter)
+	return a.contacts.isolated(g.spec)
 }
 
 // tellIsolation says, once, that a group's VMs are removed for that.

@@ -12,35 +12,59 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 func TestContact(t *testing.T) {
 	const minute = time.Minute
+	heard := contact{Heard: 100 * minute}
+	standing := func(one contactOfOne) contact {
+		return contact{Heard: 100 * minute, Groups: map[string]contactOfOne{"web": one}}
+	}
 	for _, tt := range []struct {
-		name       string
-		after      time.Duration
-		c          contact
-		since, now time.Duration
-		isolated   bool
+		name            string
+		after, interval time.Duration
+		c               contact
+		since, now      time.Duration
+		isolated        bool
 	}{
-		{name: "a decider is heard", after: minute, c: contact{Heard: 100 * minute}, now: 100*minute + 1},
-		{name: "almost", after: minute, c: contact{Heard: 100 * minute}, now: 101*minute - 1},
-		{name: "for as long as it says", after: minute, c: contact{Heard: 100 * minute}, now: 101 * minute, isolated: true},
-		{name: "the group does not ask for it", c: contact{Heard: 100 * minute}, now: 1000 * minute},
-		{name: "a person had paused scaling in", after: minute, c: contact{100 * minute, true}, now: 1000 * minute},
+		{name: "a decider is heard", after: minute, c: heard, now: 100*minute + 1},
+		{name: "almost", after: minute, c: heard, now: 101*minute - 1},
+		{name: "for as long as it says", after: minute, c: heard, now: 101 * minute, isolated: true},
+		{name: "the group does not ask for it", c: heard, now: 1000 * minute},
+		{name: "a person had paused scaling in", after: minute, c: standing(contactOfOne{Held: true}), now: 1000 * minute},
 		{
-			name: "the process has just begun", after: minute, c: contact{Heard: 100 * minute}, since: 200 * minute,
-			now: 200*minute + 1,
+			name: "the group has come since", after: minute, c: standing(contactOfOne{Joined: 200 * minute}),
+			now: 201*minute - 1,
 		},
 		{
-			name: "another decider could lead by now", after: minute, c: contact{Heard: 100 * minute}, since: 200 * minute,
+			name: "for as long since the group came", after: minute, c: standing(contactOfOne{Joined: 200 * minute}),
+			now: 201 * minute, isolated: true,
+		},
+		{name: "the process has just begun", after: minute, c: heard, since: 200 * minute, now: 200*minute + 1},
+		{
+			name: "another decider could lead by now", after: minute, c: heard, since: 200 * minute,
 			now: 200*minute + bus.ElectionTakes, isolated: true,
 		},
+		{
+			name: "but has nothing to say yet", after: 5 * minute, interval: minute, c: heard, since: 200 * minute,
+			now: 202*minute + bus.ElectionTakes - 1,
+		},
+		{
+			name: "and would have decided", after: 5 * minute, interval: minute, c: heard, since: 200 * minute,
+			now: 202*minute + bus.ElectionTakes, isolated: true,
+		},
 	} {
-		if got := tt.c.isolated(tt.after, tt.since, tt.now); got != tt.isolated {
+		g := bus.Group{Name: "web", IsolateAfter: tt.after, Policy: bus.Policy{Interval: tt.interval}}
+		if got := tt.c.isolated(g, tt.since, tt.now); got != tt.isolated {
 			t.Errorf("%s: isolated %v, want %v", tt.name, got, tt.isolated)
 		}
 	}
+}
+
+// isolatesAfter is a group that does.
+func isolatesAfter(name string, after time.Duration) bus.Group {
+	return bus.Group{Name: name, IsolateAfter: after}
 }
 
 // testClock is the time since a machine's boot that a test sets.
@@ -52,34 +76,37 @@ func (c *testClock) now() time.Duration { return c.at }
 func TestContactOutlivesTheActuator(t *testing.T) {
 	clock := &testClock{at: time.Hour}
 	file := filepath.Join(t.TempDir(), "contact.json")
-	begin := func() contacts {
+	begin := func(groups ...string) contacts {
 		c := newContacts(file, clock.now, zerolog.Nop())
+		for _, name := range groups {
+			c.join(name)
+		}
 		c.load()
 		return c
 	}
-	c := begin()
+	c := begin("web", "db")
 	c.hear(bus.Decision{Group: "web"}, true)
 	c.hear(bus.Decision{Group: "db", Controls: bus.Controls{Paused: []bus.Scope{bus.ScopeIn}}}, true)
 	clock.at += 50 * time.Second
-	c = begin()
+	c = begin("web", "db", "new")
 	for clock.at < time.Hour+59*time.Second {
 		clock.at += time.Second
 		c.turn()
 	}
-	if c.isolated("web", time.Minute) {
+	if c.isolated(isolatesAfter("web", time.Minute)) {
 		t.Error("before the time has passed")
 	}
 	for clock.at < time.Hour+80*time.Second {
 		clock.at += time.Second
 		c.turn()
 	}
-	if !c.isolated("web", time.Minute) {
+	if !c.isolated(isolatesAfter("web", time.Minute)) {
 		t.Error("the time before the start does not count")
 	}
-	if c.isolated("db", time.Minute) {
+	if c.isolated(isolatesAfter("db", time.Minute)) {
 		t.Error("that scaling in was paused is forgotten")
 	}
-	if c.isolated("new", time.Minute) {
+	if c.isolated(isolatesAfter("new", time.Minute)) {
 		t.Error("a group that was never heard counts from the start")
 	}
 	text, err := os.ReadFile(file)
@@ -92,8 +119,8 @@ func TestContactOutlivesTheActuator(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if c := begin(); len(c.groups) != 0 {
-			t.Errorf("%s: got %+v", name, c.groups)
+		if c := begin(); len(c.Groups) != 0 || c.Heard != clock.at {
+			t.Errorf("%s: got %+v", name, c.contact)
 		}
 	}
 }
@@ -103,16 +130,15 @@ func TestContactAfterAStop(t *testing.T) {
 	clock := &testClock{at: time.Hour}
 	c := newContacts("", clock.now, zerolog.Nop())
 	c.hear(bus.Decision{Group: "web"}, true)
-	clock.at += 2 * time.Hour
-	c.turn()
-	if c.isolated("web", time.Minute) {
+	clock.at += 2 * time.Hour // while it looks at libvirt, so that it asks before its next turn
+	if c.isolated(isolatesAfter("web", time.Minute)) {
 		t.Error("isolated before it could hear anything")
 	}
 	for range int(bus.ElectionTakes / time.Second) {
 		clock.at += time.Second
 		c.turn()
 	}
-	if !c.isolated("web", time.Minute) {
+	if !c.isolated(isolatesAfter("web", time.Minute)) {
 		t.Error("never isolated")
 	}
 }
@@ -129,10 +155,16 @@ func TestContactIsOfADeciderThatLeads(t *testing.T) {
 		"the same again":  {func(d *bus.Decision) { d.Seq = 1 }, false},
 		"an older term":   {func(d *bus.Decision) { d.Term-- }, false},
 		"another cluster": {func(d *bus.Decision) { d.ClusterID = "b" }, false},
+		"another group":   {func(d *bus.Decision) { d.Group = "other" }, true},
+		"another group, by an older term": {func(d *bus.Decision) {
+			d.Group = "other"
+			d.Term--
+		}, false},
 	} {
 		a := termActuator(t, "")
 		clock := &testClock{at: time.Hour}
 		a.contacts = newContacts("", clock.now, zerolog.Nop())
+		a.contacts.join("web")
 		if _, err := a.take(leads); err != nil {
 			t.Fatal(err)
 		}
@@ -141,9 +173,50 @@ func TestContactIsOfADeciderThatLeads(t *testing.T) {
 		d.Seq = 2
 		tt.change(&d)
 		_, _ = a.take(d)
-		if heard := a.contacts.groups["web"].Heard == clock.at; heard != tt.heard {
+		if heard := a.contacts.Heard == clock.at; heard != tt.heard {
 			t.Errorf("%s: heard %v, want %v", name, heard, tt.heard)
 		}
+		if n := len(a.contacts.Groups); n != 1 {
+			t.Errorf("%s: %d groups are kept, want those of the config alone", name, n)
+		}
+	}
+}
+
+// A group that comes to a host which heard nobody for long has its time from then on, and what a person had wanted of it holds.
+func TestContactOfAGroupThatComes(t *testing.T) {
+	a := termActuator(t, "")
+	clock := &testClock{at: time.Hour}
+	a.contacts = newContacts("", clock.now, zerolog.Nop())
+	web := webSpec(func(g *bus.Group) { g.IsolateAfter = time.Minute })
+	db := webSpec(func(g *bus.Group) { g.Name, g.IsolateAfter = "db", time.Minute })
+	reload := func(groups ...bus.Group) {
+		r := client.Handed{Reload: bus.Reload{Groups: groups}, Done: func() {}}
+		a.reload(r)
+	}
+	reload(web, db)
+	d := termDecision("a", t0.UnixMilli(), 1)
+	d.Group, d.SpecHash, d.Controls = "db", db.Hash(), bus.Controls{DryRun: true}
+	if _, err := a.take(d); err != nil {
+		t.Fatal(err)
+	}
+	reload()
+	isolated := func(name string) bool { return a.isolated(a.groups[name]) }
+	pass := func(d time.Duration) {
+		for end := clock.at + d; clock.at < end; clock.at += time.Second {
+			a.contacts.turn()
+		}
+	}
+	pass(time.Hour)
+	reload(web, db)
+	if isolated("web") {
+		t.Error("isolated as it comes")
+	}
+	pass(time.Minute)
+	if !isolated("web") {
+		t.Error("never isolated")
+	}
+	if isolated("db") {
+		t.Error("it is forgotten that a person asked for a dry run")
 	}
 }
 

@@ -34,6 +34,7 @@ func (a *Actuator) reload(r client.Handed) {
 			}
 			delete(a.former, spec.Name)
 			g.leaves, g.joined = false, true
+			a.contacts.join(spec.Name) // those who decided may not have had it
 			a.groups[spec.Name] = g
 		}
 		if hash := spec.Hash(); hash != g.hash {
