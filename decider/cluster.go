@@ -44,9 +44,9 @@ func (d *Decider) loadCluster(ctx context.Context, now time.Time) error {
 	var id string
 	err := d.conn.Load(ctx, clusterKey, &id)
 	switch {
-	case errors.Is(err, client.ErrNoStore):
-	case errors.Is(err, client.ErrNotKept):
+	case errors.Is(err, client.ErrNotKept), errors.Is(err, client.ErrNoStore) && d.conn.Clustered(): // it may have one yet
 		d.cluster.since = now
+	case errors.Is(err, client.ErrNoStore):
 	case err != nil:
 		return fmt.Errorf("read which cluster it is: %w", err)
 	default:
@@ -80,7 +80,8 @@ func (d *Decider) nameCluster(ctx context.Context, now time.Time) {
 	case errors.Is(err, client.ErrKept): // another decider has named it
 		c.since, c.term = time.Time{}, 0
 		if err := d.loadCluster(ctx, now); err != nil {
-			c.since = now
+			c.since, c.term = now, d.term // try again
+			d.log.Debug().Err(err).Msg("which cluster the bus is was not read")
 		}
 	case err != nil:
 		c.since = now // try again

@@ -131,3 +131,29 @@ func TestDeciderOfAnotherCluster(t *testing.T) {
 		}
 	}
 }
+
+// A name that another decider has kept, and that cannot be read at first, is read later in the same term.
+func TestClusterIsReadAgain(t *testing.T) {
+	f := startFleet(t)
+	d, err := New(Config{Groups: []bus.Group{f.spec}}, f.connect("decider"), zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	d.term, d.cluster = 7, cluster{term: 7, since: now.Add(-clusterAfter)}
+	if err := d.conn.Save(t.Context(), clusterKey, ""); err != nil {
+		t.Fatal(err)
+	}
+	d.nameCluster(t.Context(), now)
+	if d.cluster.id != "" {
+		t.Fatalf("it is called %q", d.cluster.id)
+	}
+	const id = "5f0c2b9a71e4d386"
+	if err := d.conn.Save(t.Context(), clusterKey, id); err != nil {
+		t.Fatal(err)
+	}
+	d.nameCluster(t.Context(), now.Add(clusterAfter))
+	if d.cluster.id != id {
+		t.Errorf("it is called %q, want %q", d.cluster.id, id)
+	}
+}
