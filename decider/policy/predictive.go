@@ -21,6 +21,9 @@ const (
 	fewErrors   = 20  // with fewer, the margin is a share of the load
 	startMargin = 0.15
 	fullUse     = 0.8 // the use of a VM that is planned for
+	// poolHold is for how long, at least, fewer VMs of a warm pool must be enough until it has fewer: one that is removed takes a
+	// boot to come back.
+	poolHold = 5 * time.Minute
 )
 
 // Tuning is what a setting stands for.
@@ -86,6 +89,7 @@ type Predictive struct {
 	Seen   time.Time `json:"seen"` // the newest reading
 	Surge  Surge     `json:"surge"`
 	Uneven Uneven    `json:"uneven"`
+	Pool   Steady    `json:"pool"` // of the warm pool that is as large as the load's usual rise
 }
 
 // Span is what was learned of the load over the time that a VM takes to serve once it is asked for.
@@ -128,6 +132,9 @@ func (p *Predictive) Recommend(r Reading) Recommendation {
 	uneven := p.Uneven.see(r, p.Surge.Asks > AsksNothing)
 	have := r.Ready + r.Coming
 	boot, near := p.outlooks(r, load, uneven)
+	if rise, known := p.rise(); known {
+		p.Pool.see(rise, r.Now, max(poolHold, boot.over))
+	}
 	want, why := boot.want, boot.why(load)
 	if near != nil {
 		if want = withPool(boot.want, near.want, have, r.Warm); want < boot.want {
@@ -234,12 +241,24 @@ func (p *Predictive) keeps(o outlook, waiting int) (keep int, rise string) {
 }
 
 // Rise is how many VMs the usual rise of the load within one boot asks for, by the quantile that VMs are kept for; nil: too
-// little of the load was seen yet.
+// little of the load was seen yet. It is less only once less was enough for poolHold, and for a boot.
 func (p *Predictive) Rise() *int {
-	if p == nil || p.Rises.Ring.Len() < fewErrors {
+	if p == nil {
 		return nil
 	}
-	return new(int(math.Ceil(max(0, p.Rises.At(p.Tuning.Gate))/fullUse - 1e-9)))
+	rise, known := p.rise()
+	if !known {
+		return nil
+	}
+	return new(max(rise, p.Pool.VMs))
+}
+
+// rise is that at this moment.
+func (p *Predictive) rise() (vms int, known bool) {
+	if p.Rises.Ring.Len() < fewErrors {
+		return 0, false
+	}
+	return int(math.Ceil(max(0, p.Rises.At(p.Tuning.Gate))/fullUse - 1e-9)), true
 }
 
 // resume is for a reading that comes later than it should. After a minute the recent past says nothing of the present; what
