@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -79,5 +80,31 @@ func TestCanaryWithoutAShare(t *testing.T) {
 			!strings.Contains(f.d.Refresh.Sentence, why) {
 			t.Errorf("there are %v: %s", n, f.d.Refresh.Sentence)
 		}
+	}
+}
+
+// A canary waits on while a VM of it is replaced, and a group that shrank meanwhile gets past its checkpoints.
+func TestCanaryIsLetGo(t *testing.T) {
+	f := newRollout(refreshed(func(r *bus.RefreshSpec) {
+		r.Canary, r.Checkpoints, r.CheckpointDelay, r.MinHealthyPercent = 1, []int{50}, time.Second, 60
+	}), 9, "a")
+	f.spec.Template = "web-2"
+	f.until(t, bus.RefreshCanary)
+	f.vms["a"] = slices.DeleteFunc(f.vms["a"], func(vm bus.VM) bool { return vm.Template == "web-2" })
+	f.make("a", bus.PhaseLaunching)
+	f.state.Controls.Desired = new(5)
+	for range 20 {
+		if f.step(); f.d.Refresh.Phase != bus.RefreshCanary {
+			t.Fatalf("it is %+v", f.d.Refresh)
+		}
+	}
+	next, err := look(f.spec, f.state, f.seen, f.now).ordered(bus.Query{Refresh: &bus.RefreshOrder{Action: bus.RefreshGoOn}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.state.Refresh = next
+	f.until(t, bus.RefreshDone)
+	if n := f.templates(); n["web-2"] != 5 || len(n) != 1 {
+		t.Errorf("ended with %v", n)
 	}
 }
