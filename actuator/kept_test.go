@@ -91,6 +91,30 @@ func TestKeptDisk(t *testing.T) {
 	}
 }
 
+// A host's disks are its own whatever UUID its libvirt has made up for this start.
+func TestKeptDiskWithAnotherLibvirtUUID(t *testing.T) {
+	b := newHost(t)
+	b.HostID = "kvm1"
+	kept := []string{bus.KeptName("kvm1", "web-1", 1)}
+	for i, uuid := range []string{someUUID, otherUUID} {
+		b.LibvirtID = []string{"before", "since"}[i] + "/system"
+		if err := b.Launch(t.Context(), keeping(bus.KeepReplace), "web-1", uuid, "d"); err != nil {
+			t.Fatal(err)
+		}
+		v := b.inventory().Owned[0]
+		if !slices.Equal(v.Meta.KeptVolumes(), kept) {
+			t.Errorf("with libvirt %s it has %v, want %v", b.LibvirtID, v.Meta.KeptVolumes(), kept)
+		}
+		if err := b.Remove(t.Context(), vm.Removal{VM: v, Kind: vm.Sick, Reason: "x"}, bus.Group{}, nil, "d"); err != nil {
+			t.Fatal(err)
+		}
+		if inv := b.inventory(); !inv.Kept["web-1"] || inv.Taken["web-1"] {
+			t.Errorf("kept are %v, taken %v", inv.Kept, inv.Taken)
+		}
+	}
+	b.has([]string{}, kept)
+}
+
 func (b *testHost) destroy(name string) {
 	b.t.Helper()
 	dom, err := b.conn.LookupDomainByName(name)
@@ -322,8 +346,8 @@ func TestActuatorKeepsDisks(t *testing.T) {
 	}
 	s.want(2, "2 VMs", b.ready(2))
 	before := kept()
-	if len(before) != 2 {
-		t.Fatalf("kept are %v", before)
+	if want := []string{bus.KeptName("here", "web-1", 1), bus.KeptName("here", "web-2", 1)}; !slices.Equal(before, want) {
+		t.Fatalf("kept are %v, want %v", before, want)
 	}
 	dom, err := b.conn.LookupDomainByName("web-1")
 	if err != nil {

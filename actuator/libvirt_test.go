@@ -180,7 +180,7 @@ func (b *testHost) inventory() vm.Inventory {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := inv.ReadPool(b.conn, testPool, b.LibvirtID); err != nil {
+	if err := inv.ReadPool(b.conn, testPool, b.HostID); err != nil {
 		b.t.Fatal(err)
 	}
 	return inv

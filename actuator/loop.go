@@ -237,7 +237,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 		Calls: vm.NewCalls(),
 	}
 	h.Calls.Times = a.conn.Calls()
-	h.LibvirtID = acc.HostUUID
+	h.LibvirtID, h.HostID = acc.HostUUID, a.hostID
 	if uri, err := lv.GetURI(); err == nil {
 		h.LibvirtID += vm.LibvirtPath(uri)
 	}
@@ -266,7 +266,7 @@ func lookAt(h vm.Manager, launches, outdated bool) (l snapshot) {
 		return l
 	}
 	// A pool that is not there takes away nothing but the making of VMs, which will say so.
-	_ = l.inventory.ReadPool(h.Conn, h.Pools.Disks, h.LibvirtID)
+	_ = l.inventory.ReadPool(h.Conn, h.Pools.Disks, h.HostID)
 	if launches {
 		if l.vcpus, l.err = runningVCPUs(h.Conn); l.err != nil {
 			return l

@@ -34,10 +34,10 @@ type KeptDisk struct {
 	Volume string // in the pool of the VM's other disks
 }
 
-// KeptName is the name of the volume with the disk n, from 1, of each VM of that name on a host. Its 8 digits are of the host's
-// libvirt and the VM's name: no other host of a shared pool takes it for its own, and no foreign file is called so by chance.
-func KeptName(libvirtID, vm string, n int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s", libvirtID, vm))
+// KeptName is the name of the volume with the disk n, from 1, of each VM of that name on a host. Its 8 digits are of the host and
+// the VM's name: no other host of a shared pool takes it for its own, and no foreign file is called so by chance.
+func KeptName(host HostID, vm string, n int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s", host, vm))
 	return fmt.Sprintf("%s.%s.keep%d%s", vm, hex.EncodeToString(sum[:4]), n, volumeSuffix)
 }
 

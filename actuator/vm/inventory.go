@@ -145,9 +145,9 @@ func pausedOnIOError(state libvirt.DomainState, reason int) bool {
 }
 
 // ReadPool adds the names that have a file in the pool, ours or not, which a new VM avoids, and those for which disks are kept
-// there by the libvirt with that id, which the next VM of the name gets. A file that libvirt does not know yet is not among them,
+// there by the host with that id, which the next VM of the name gets. A file that libvirt does not know yet is not among them,
 // and not in danger either, as no volume of ours is ever named like it.
-func (inv *Inventory) ReadPool(conn *libvirt.Connect, poolName, libvirtID string) error {
+func (inv *Inventory) ReadPool(conn *libvirt.Connect, poolName string, host bus.HostID) error {
 	pool, err := conn.LookupStoragePoolByName(poolName)
 	if err != nil {
 		return fmt.Errorf("look up storage pool %q: %w", poolName, err)
@@ -164,14 +164,14 @@ func (inv *Inventory) ReadPool(conn *libvirt.Connect, poolName, libvirtID string
 		}
 		_ = vols[i].Free()
 	}
-	inv.addVolumes(names, libvirtID)
+	inv.addVolumes(names, host)
 	return nil
 }
 
 // addVolumes takes the volumes of a pool into account.
-func (inv *Inventory) addVolumes(names []string, libvirtID string) {
+func (inv *Inventory) addVolumes(names []string, host bus.HostID) {
 	for _, name := range names {
-		if _, vm, disk, is := bus.ParseKeptName(name); is && name == bus.KeptName(libvirtID, vm, disk) {
+		if _, vm, disk, is := bus.ParseKeptName(name); is && name == bus.KeptName(host, vm, disk) {
 			inv.Kept[vm] = true
 		}
 	}

@@ -44,7 +44,7 @@ func TestSheds(t *testing.T) {
 }
 
 func TestNamesOfVolumes(t *testing.T) {
-	kept := func(host, vm string) string { return bus.KeptName(host, vm, 1) }
+	kept := func(host bus.HostID, vm string) string { return bus.KeptName(host, vm, 1) }
 	inv := Inventory{Taken: map[string]bool{"web-7": true}, Kept: map[string]bool{}}
 	inv.addVolumes([]string{
 		"web-1.3f2a9c1e.qcow2", kept("kvm1", "web-1"), // undefined by a person

@@ -55,8 +55,11 @@ type Manager struct {
 	// Consoles keeps what VMs print while they boot; nil keeps nothing.
 	Consoles *console.Keeper
 	Calls    *Calls
-	// libvirtID distinguishes this libvirt from others on the same network.
+	// libvirtID distinguishes this libvirt from others on the same network. One without the firmware's UUID makes it up at each
+	// start, so that only what is made anew with each VM may be of it.
 	LibvirtID string
+	// HostID is the host's own, which stays the same, and by which volumes are named that outlive their VMs.
+	HostID bus.HostID
 }
 
 // Launch makes one VM of a group and waits until it is ready. Its order leaves, at whatever moment it is cut off,
@@ -82,7 +85,7 @@ func (h Manager) newLaunch(spec bus.Group, name, uuid, decision string) *launch 
 	}}
 	for i, disk := range spec.Disks {
 		if disk.Keep != bus.KeepNever {
-			volume := bus.KeptName(h.LibvirtID, name, i+1)
+			volume := bus.KeptName(h.HostID, name, i+1)
 			l.meta.Kept = append(l.meta.Kept, bus.KeptDisk{Disk: i + 1, Keep: disk.Keep, Volume: volume})
 		}
 	}
