@@ -203,24 +203,46 @@ func TestKeptDiskThatIsNeeded(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	b.has([]string{"rescue"}, []string{kept})
-	if err := vm.DeleteKept(t.Context(), b.conn, testPool, kept); err == nil || !strings.Contains(err.Error(), "rescue") {
+	err = vm.DeleteKept(t.Context(), b.conn, testPool, kept, b.HostID)
+	if err == nil || !strings.Contains(err.Error(), "rescue") {
 		t.Errorf("deleted: %v", err)
 	}
 	if err := dom.Undefine(); err != nil {
 		t.Fatal(err)
 	}
-	all, err := vm.ListKept(t.Context(), b.conn, testPool)
+	all, err := vm.ListKept(t.Context(), b.conn, testPool, b.HostID)
 	if err != nil || len(all) != 1 || all[0].Name != kept || all[0].VM != "web-1" || all[0].Group != "web" || all[0].Disk != 1 ||
 		all[0].User != "" {
 		t.Errorf("kept are %+v, %v", all, err)
 	}
-	if err := vm.DeleteKept(t.Context(), b.conn, testPool, kept); err != nil {
+	if err := vm.DeleteKept(t.Context(), b.conn, testPool, kept, b.HostID); err != nil {
 		t.Error(err)
 	}
 	b.hasNothing()
-	if err := vm.DeleteKept(t.Context(), b.conn, testPool, "template-demo.qcow2"); err == nil {
+	if err := vm.DeleteKept(t.Context(), b.conn, testPool, "template-demo.qcow2", b.HostID); err == nil {
 		t.Error("a template is taken for a kept disk")
 	}
+}
+
+// Of a pool that hosts share each deletes its own kept disks alone, as it does not know the domains of the others.
+func TestKeptDiskOfAnotherHost(t *testing.T) {
+	b := newHost(t)
+	own, other := bus.KeptName("kvm1", "web-1", 1), bus.KeptName("kvm2", "web-2", 1)
+	b.makeVolume(own)
+	b.makeVolume(other)
+	all, err := vm.ListKept(t.Context(), b.conn, testPool, "kvm1")
+	if err != nil || len(all) != 2 || all[0].Name != own || all[0].Foreign || all[1].Name != other || !all[1].Foreign {
+		t.Errorf("kept are %+v, %v", all, err)
+	}
+	err = vm.DeleteKept(t.Context(), b.conn, testPool, other, "kvm1")
+	if err == nil || !strings.Contains(err.Error(), "another host") {
+		t.Errorf("deleted: %v", err)
+	}
+	b.has([]string{}, []string{own, other})
+	if err := vm.DeleteKept(t.Context(), b.conn, testPool, own, "kvm1"); err != nil {
+		t.Error(err)
+	}
+	b.has([]string{}, []string{other})
 }
 
 // A removal that was cut off goes on as it began.

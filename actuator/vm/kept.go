@@ -119,11 +119,13 @@ type KeptVolume struct {
 	Disk  int    // its place among the VM's further disks, from 1
 	Bytes uint64 // its size for a guest
 	Used  uint64 // bytes on the host's disk
-	User  string // what needs it now; "": nothing
+	User  string // what needs it now; "": nothing that this libvirt knows
+	// Foreign is that it is of another host with the same pool, whose VM may run with it: nobody here knows.
+	Foreign bool
 }
 
-// ListKept are the volumes of a pool that outlive their VMs, by their names.
-func ListKept(ctx context.Context, conn *libvirt.Connect, poolName string) ([]KeptVolume, error) {
+// ListKept are the volumes of a pool that outlive their VMs, by their names, as the host with that id sees them.
+func ListKept(ctx context.Context, conn *libvirt.Connect, poolName string, host bus.HostID) ([]KeptVolume, error) {
 	pool, err := conn.LookupStoragePoolByName(poolName)
 	if err != nil {
 		return nil, fmt.Errorf("look up storage pool %q: %w", poolName, err)
@@ -152,6 +154,7 @@ func ListKept(ctx context.Context, conn *libvirt.Connect, poolName string) ([]Ke
 			return nil, err
 		}
 		if is {
+			k.Foreign = k.Name != bus.KeptName(host, k.VM, k.Disk)
 			all = append(all, k)
 		}
 	}
@@ -190,10 +193,10 @@ func readKept(vol *libvirt.StorageVol, usage template.Usage) (k KeptVolume, is b
 	return k, true, nil
 }
 
-// DeleteKept deletes a volume that outlives its VM, if nothing needs it. The caller holds the lock, so that no VM is made with it
-// meanwhile.
-func DeleteKept(ctx context.Context, conn *libvirt.Connect, poolName, volume string) error {
-	all, err := ListKept(ctx, conn, poolName)
+// DeleteKept deletes a volume of the host with that id that outlives its VM, if nothing needs it. The caller holds the lock, so
+// that no VM is made with it meanwhile.
+func DeleteKept(ctx context.Context, conn *libvirt.Connect, poolName, volume string, host bus.HostID) error {
+	all, err := ListKept(ctx, conn, poolName, host)
 	if err != nil {
 		return err
 	}
@@ -201,6 +204,8 @@ func DeleteKept(ctx context.Context, conn *libvirt.Connect, poolName, volume str
 	switch {
 	case i < 0:
 		return fmt.Errorf("storage pool %q has no kept volume %q", poolName, volume)
+	case all[i].Foreign:
+		return fmt.Errorf("volume %s is another host's", volume)
 	case all[i].User != "":
 		return fmt.Errorf("volume %s is needed by %s", volume, all[i].User)
 	}

@@ -265,9 +265,11 @@ func (l *lookup) templates() (names []string) {
 // kept are the disks that outlive their VMs.
 func (l *lookup) kept() (names []string) {
 	l.onLibvirt(func(hv *libvirtHost, cfg config.Config) {
-		all, _ := vm.ListKept(l.ctx, hv.conn, cfg.Disks())
+		all, _ := hv.kept(l.ctx, cfg.Disks())
 		for _, k := range all {
-			names = append(names, k.Name)
+			if !k.Foreign {
+				names = append(names, k.Name)
+			}
 		}
 	})
 	return names

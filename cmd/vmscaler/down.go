@@ -120,12 +120,12 @@ func (c *downCmd) tellKept(cmd *cobra.Command, hv *libvirtHost, vms []vm.VM) err
 			continue
 		}
 		told[one.Meta.Pool] = true
-		kept, err := vm.ListKept(cmd.Context(), hv.conn, one.Meta.Pool)
+		kept, err := hv.kept(cmd.Context(), one.Meta.Pool)
 		if err != nil {
 			return fmt.Errorf("which disks are kept is not known: %w", err)
 		}
 		for _, k := range kept {
-			if k.Group == c.group {
+			if k.Group == c.group && !k.Foreign {
 				fmt.Fprintln(cmd.OutOrStdout(), asCalled(
 					fmt.Sprintf("kept: disk %d of %s; `vmscaler volume rm %s` deletes it", k.Disk, k.VM, k.Name)))
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
+	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/printer"
 )
@@ -26,6 +29,21 @@ pool of the VMs' disks on this libvirt.`),
 	return cmd
 }
 
+// hostID is the identity by which the host's kept disks are named.
+func (h *libvirtHost) hostID() (bus.HostID, error) {
+	id, err := host.Identify(h.conn, h.choice.URI)
+	return bus.HostID(id.ID), err
+}
+
+// kept are the volumes of a pool that outlive their VMs.
+func (h *libvirtHost) kept(ctx context.Context, pool string) ([]vm.KeptVolume, error) {
+	id, err := h.hostID()
+	if err != nil {
+		return nil, err
+	}
+	return vm.ListKept(ctx, h.conn, pool, id)
+}
+
 // volumeView is how a kept volume is shown.
 type volumeView struct {
 	Name          string `json:"name"`
@@ -34,7 +52,8 @@ type volumeView struct {
 	Disk          int    `json:"disk"`
 	CapacityBytes uint64 `json:"capacity_bytes"`
 	UsedBytes     uint64 `json:"used_bytes"`
-	User          string `json:"user,omitempty"` // what needs it now
+	User          string `json:"user,omitempty"`         // what needs it now
+	AnotherHost   bool   `json:"another_host,omitempty"` // it is of another host with the same pool
 }
 
 // volumeListCmd is the command volume list.
@@ -52,7 +71,7 @@ func volumeListCommand(g *globals) *cobra.Command {
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.g.withConfig(cmd, func(hv *libvirtHost, cfg config.Config) error {
-				all, err := vm.ListKept(cmd.Context(), hv.conn, cfg.Disks())
+				all, err := hv.kept(cmd.Context(), cfg.Disks())
 				if err != nil {
 					return err
 				}
@@ -67,7 +86,7 @@ func volumeListCommand(g *globals) *cobra.Command {
 func (c *volumeListCmd) print(out, stderr io.Writer, all []vm.KeptVolume) error {
 	views := []volumeView{}
 	for _, k := range all {
-		views = append(views, volumeView{k.Name, k.Group, k.VM, k.Disk, k.Bytes, k.Used, k.User})
+		views = append(views, volumeView{k.Name, k.Group, k.VM, k.Disk, k.Bytes, k.Used, k.User, k.Foreign})
 	}
 	if err := listVolumes(views).Print(out, &c.output); err != nil || !c.output.ForPeople() {
 		return err
@@ -89,10 +108,13 @@ func listVolumes(views []volumeView) printer.List[volumeView] {
 			{Head: "SIZE", Of: func(v volumeView) string { return bytesText(v.CapacityBytes) }},
 			{Head: "USED", Of: func(v volumeView) string { return bytesText(v.UsedBytes) }},
 			{Head: "BY", Of: func(v volumeView) string {
-				if v.User == "" {
-					return "-"
+				switch {
+				case v.User != "":
+					return v.User
+				case v.AnotherHost:
+					return "another host"
 				}
-				return v.User
+				return "-"
 			}},
 		},
 	}
@@ -111,8 +133,9 @@ func volumeRmCommand(g *globals) *cobra.Command {
 		Short: "Delete a disk that outlives its VM, with all that is on it",
 		Long: long(`
 Delete a disk that outlives its VM, with all that is on it, after asking. One that a VM, any other domain or a volume needs
-stays, and the command fails. It refuses while a vmscaler acts on the same libvirt that has the disk's group in its config, as
-that may make a VM with it at any moment: stop that meanwhile; its VMs go on.`),
+stays, and the command fails, as for one of another host that has the same pool. It refuses while a vmscaler acts on the same
+libvirt that has the disk's group in its config, as that may make a VM with it at any moment: stop that meanwhile; its VMs go
+on.`),
 		Example: "  vmscaler volume rm web-3.3f2a9c1e.keep1.qcow2\n  vmscaler volume rm web-3.3f2a9c1e.keep1.qcow2 --yes",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -126,7 +149,7 @@ that may make a VM with it at any moment: stop that meanwhile; its VMs go on.`),
 }
 
 func (c *volumeRmCmd) run(cmd *cobra.Command, hv *libvirtHost, pool, name string) error {
-	all, err := vm.ListKept(cmd.Context(), hv.conn, pool)
+	all, err := hv.kept(cmd.Context(), pool)
 	if err != nil {
 		return err
 	}
@@ -150,7 +173,11 @@ func (c *volumeRmCmd) run(cmd *cobra.Command, hv *libvirtHost, pool, name string
 			return errors.New("not confirmed, nothing was deleted")
 		}
 	}
-	if err := vm.DeleteKept(cmd.Context(), hv.conn, pool, k.Name); err != nil {
+	id, err := hv.hostID()
+	if err != nil {
+		return err
+	}
+	if err := vm.DeleteKept(cmd.Context(), hv.conn, pool, k.Name, id); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "deleted %s\n", k.Name)
@@ -166,6 +193,9 @@ func chooseKept(all []vm.KeptVolume, name string) (vm.KeptVolume, error) {
 	switch i := slices.Index(names, name); {
 	case i < 0:
 		return vm.KeptVolume{}, unknown("found no kept disk %s%s", name, nearest.Hint(name, names))
+	case all[i].Foreign:
+		return vm.KeptVolume{}, refused("volume %s is another host's, and a VM may run with it there: nothing was deleted; "+
+			"`vmscaler volume rm` on that host deletes it", name)
 	case all[i].User != "":
 		return vm.KeptVolume{}, refused("volume %s is needed by %s: nothing was deleted", name, all[i].User)
 	default:
