@@ -331,6 +331,13 @@ func TestPlanWaitsForKeptDisks(t *testing.T) {
 			[]func(*Situation){refresh(0, 1)},
 			"remove web-2 (others have taken its place, gracefully)",
 		},
+		{
+			"its own before one that is vacant",
+			[]vm.VM{running(2), running(3)},
+			3,
+			[]func(*Situation){kept("web-1", "web-4", "web-5")},
+			"create web-1",
+		},
 		{"it is gone", []vm.VM{running(1)}, 2, []func(*Situation){kept("web-1", "web-2")}, "create web-2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

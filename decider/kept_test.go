@@ -45,30 +45,30 @@ func TestSharesWithKeptDisks(t *testing.T) {
 			"its own numbers, for those that die", keepsDisks, 3,
 			Numbers{"a": {1, 2}, "b": {3}},
 			[]HostObservation{keeps("a", []int{1, 2}, serving(1, ""), serving(2, "")), keeps("b", []int{3}, serving(3, ""))},
-			"a 2: 4 5 6 1 2; b 1: 7 8 9 3",
+			"a 2: 1 2 4 5 6; b 1: 3 7 8 9",
 		},
 		{
 			"one has died", keepsDisks, 4,
 			Numbers{"a": {1, 2, 5}, "b": {3}},
 			[]HostObservation{keeps("a", []int{1, 2, 5}, serving(1, ""), serving(2, "")), keeps("b", []int{3}, serving(3, ""))},
-			"a 3: 5 4 6 7 1 2; b 1: 8 9 10 3",
+			"a 3: 1 2 5 4 6 7; b 1: 3 8 9 10",
 		},
 		{
 			"one is going", keepsDisks, 3,
 			Numbers{"a": {1}, "b": {2, 3}},
 			[]HostObservation{keeps("a", []int{1}, serving(1, "")), keeps("b", []int{2, 3}, retired(2), serving(3, ""))},
-			"a 1: 5 6 7 1; b 2: 4 8 9 10 2 3",
+			"a 1: 1 5 6 7; b 2: 2 3 4 8 9 10",
 		},
 		{
 			"nothing is known of before", keepsDisks, 2, nil,
 			[]HostObservation{keeps("a", []int{7}), keeps("b", []int{1}, serving(1, ""))},
-			"a 1: 7 2 3 4; b 1: 5 6 8 1",
+			"a 1: 7 2 3 4; b 1: 1 5 6 8",
 		},
 		{
 			"another host has the number by now", keepsDisks, 2,
 			Numbers{"a": {1}, "b": {2}},
 			[]HostObservation{keeps("a", []int{1, 2}, serving(1, "")), keeps("b", []int{2}, serving(2, ""))},
-			"a 1: 3 4 5 1; b 1: 6 7 8 2",
+			"a 1: 1 3 4 5; b 1: 2 6 7 8",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -101,7 +101,11 @@ func (s situation) launched(before, after map[bus.HostID]bus.Share, count int) (
 		told := max(0, before[h.ID].VMs-here)
 		for i := told; i < after[h.ID].VMs-here && len(vms) < count; i++ {
 			vm := bus.Launched{Host: h.Name}
-			if numbers := after[h.ID].Numbers; h.pooled() == 0 && i < len(numbers) {
+			numbers := after[h.ID].Numbers
+			if s.spec.Stateful() { // those of its VMs come first
+				numbers = numbers[len(h.ownNumbers(s.spec.Name, numbers)):]
+			}
+			if h.pooled() == 0 && i < len(numbers) {
 				vm.VM = bus.VMName(s.spec.Name, numbers[i])
 			}
 			vms = append(vms, vm)

@@ -15,7 +15,7 @@ const spareNumbers = 3
 type Numbers map[bus.HostID][]int
 
 // deal gives every host the numbers that it needs for its share, those first for which it keeps disks, and then the smallest that
-// are free. Where disks outlive VMs a host also has the numbers of its VMs, for those that take their places.
+// are free. Where disks outlive VMs a host has the numbers of its VMs before all, for those that take their places.
 func (n Numbers) deal(spec bus.Group, shares map[bus.HostID]bus.Share, obs Observation) Numbers {
 	d := n.inUse(spec.Name, shares, obs)
 	for _, spare := range []int{0, spareNumbers} { // what is needed at once gets the smallest
@@ -29,8 +29,8 @@ func (n Numbers) deal(spec bus.Group, shares map[bus.HostID]bus.Share, obs Obser
 		if share, ok := shares[h.ID]; ok {
 			numbers := h.keptFirst(d.free(h))
 			numbers = numbers[:min(len(numbers), d.missing[h.ID]+spareNumbers)]
-			if spec.Stateful() {
-				numbers = append(numbers, h.ownNumbers(spec.Name, d.dealt[h.ID])...)
+			if spec.Stateful() { // the place of a VM is taken before one that is vacant
+				numbers = append(h.ownNumbers(spec.Name, d.dealt[h.ID]), numbers...)
 			}
 			share.Numbers = numbers
 			if h.Order != nil { // so that its actuator makes none in place of one that dies
