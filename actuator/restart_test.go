@@ -1,6 +1,8 @@
 package actuator
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -84,6 +86,67 @@ func TestRestartGoesBack(t *testing.T) {
 	if len(now) != 1 || now[0].UUID != someUUID || !now[0].Serves() || !slices.Equal(b.volumes(), files) {
 		t.Errorf("there are %+v and the volumes %v", now, b.volumes())
 	}
+}
+
+// A VM that is protected while it is out of service comes back all the same, and is protected then.
+func TestProtectedWhileOutOfService(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })
+	larger := spec
+	larger.MemoryMiB += 4
+	protect := func(b *testHost, v vm.VM) func() {
+		return func() {
+			if err := vm.Protect(b.conn, v, bus.Protection{On: true, By: "ann"}); err != nil {
+				b.t.Error(err)
+			}
+		}
+	}
+	comesBack := func(b *testHost) {
+		b.t.Helper()
+		now := b.inventory().Owned[0]
+		if now.UUID != someUUID || !now.Serves() || now.Reimaging() || !now.Protected || now.Meta.Machine != larger.MachineHash() {
+			b.t.Errorf("it is %+v", now)
+		}
+	}
+	t.Run("restart", func(t *testing.T) {
+		b, v := launched(t, spec)
+		b.on[bus.EventDraining] = protect(b, v)
+		if err := b.Restart(t.Context(), larger, v, "d"); err != nil {
+			t.Fatal(err)
+		}
+		comesBack(b)
+		if by := b.inventory().Owned[0].Protection.By; by != "ann" {
+			t.Errorf("it is protected by %q", by)
+		}
+	})
+	t.Run("restart that is cut off", func(t *testing.T) {
+		b, v := launched(t, spec)
+		ctx, cancel := context.WithCancel(t.Context())
+		b.on[bus.EventStopping] = func() { protect(b, v)(); cancel() }
+		if err := b.Restart(ctx, larger, v, "d"); !errors.Is(err, context.Canceled) {
+			t.Fatalf("it was not cut off: %v", err)
+		}
+		if err := b.Restart(t.Context(), larger, b.inventory().Owned[0], "d"); err != nil {
+			t.Fatal(err)
+		}
+		comesBack(b)
+	})
+	t.Run("reimage that is cut off, of a group that protects", func(t *testing.T) {
+		b, v := launched(t, spec)
+		larger.ProtectNew = true
+		ctx, cancel := context.WithCancel(t.Context())
+		b.on[bus.EventCreating] = cancel // it is defined
+		if err := b.Reimage(ctx, larger, v, "d"); !errors.Is(err, context.Canceled) {
+			t.Fatalf("it was not cut off: %v", err)
+		}
+		v = b.inventory().Owned[0]
+		if !v.Protected || !v.Off() {
+			t.Fatalf("it is %+v", v)
+		}
+		if err := b.Reimage(t.Context(), larger, v, "d"); err != nil {
+			t.Fatal(err)
+		}
+		comesBack(b)
+	})
 }
 
 // A restart that was cut off goes on at whatever step, also for one whose group has got other disks meanwhile: that comes back

@@ -105,6 +105,9 @@ func (e *ending) look(ctx context.Context) (wanted bool, err error) {
 	case err != nil:
 	case e.removal.Kind == Died && e.vm.State == bus.StateRunning: // somebody started it again
 	case e.removal.Kind != Operator && e.vm.Order.Is(bus.VMDetach): // it is a person's in a moment
+	case e.removal.Kind == Reimaged && e.vm.Reimaging(): // it is out of service, and nothing else brings it back
+		e.dom = dom
+		return true, nil
 	case e.removal.Kind.spares() && e.vm.Protected:
 	default:
 		e.dom = dom

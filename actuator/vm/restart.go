@@ -117,8 +117,13 @@ func (r *restart) redefine(ctx context.Context) error {
 	return r.Calls.act(ctx, "define", func() error { return r.putDefinition(r.definition) })
 }
 
-// putDefinition defines the VM anew, under its name and UUID.
+// putDefinition defines the VM anew, under its name and UUID. The protection that it has at this moment it keeps, also that which
+// a person has given it since the definition was made.
 func (r *restart) putDefinition(definition string) error {
+	protection, err := readProtection(r.dom)
+	if err != nil {
+		return fmt.Errorf("define %s: %w", r.name, err)
+	}
 	flags := libvirt.DomainDefineFlags(0)
 	if r.spec.Hardware.DomainXML.Text != "" { // as a launch does
 		flags = libvirt.DOMAIN_DEFINE_VALIDATE
@@ -128,6 +133,12 @@ func (r *restart) putDefinition(definition string) error {
 		return fmt.Errorf("define %s: %w", r.name, err)
 	}
 	_ = dom.Free() // which is the same domain
+	if protection == (bus.Protection{}) {
+		return nil
+	}
+	if err := setElement(r.dom, bus.ProtectionKey, bus.ProtectionURI, protection.XML()); err != nil {
+		return fmt.Errorf("protect %s: %w", r.name, err)
+	}
 	return nil
 }
 
