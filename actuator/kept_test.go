@@ -282,6 +282,11 @@ func TestPlanWaitsForKeptDisks(t *testing.T) {
 	}
 	sick := func(n int) func(*Situation) { return func(s *Situation) { s.Sick[vmOf(n, "", "").UUID] = "silent" } }
 	retiring := func(v vm.VM) vm.VM { v.Meta.Retiring, v.Meta.Template = t0, "old"; return v }
+	shedding := func(v vm.VM) vm.VM { v.Meta.Sheds = true; return v }
+	removed := func(v vm.VM) vm.VM {
+		v.Order = &bus.VMOrder{Verb: bus.VMRemove, By: "ann", At: t0, Shrinks: true}
+		return v
+	}
 	refresh := func(retire, release int) func(*Situation) {
 		return func(s *Situation) { s.Refresh = RefreshShare{Active: true, Retire: retire, Release: release} }
 	}
@@ -316,6 +321,20 @@ func TestPlanWaitsForKeptDisks(t *testing.T) {
 		{"one that is going", []vm.VM{running(1), running(2)}, 2, []func(*Situation){work(2, Removing)}, ""},
 		{"one whose removal has failed", []vm.VM{running(1), running(2)}, 2, []func(*Situation){work(2, Resting)}, ""},
 		{"beside one that is going", []vm.VM{running(1), running(2)}, 3, []func(*Situation){work(2, Removing)}, "create web-3"},
+		{
+			"beside one that is scaled in",
+			[]vm.VM{running(1), shedding(running(2))},
+			2,
+			[]func(*Situation){work(2, Removing)},
+			"create web-3",
+		},
+		{
+			"beside one by whose removal the group shrinks",
+			[]vm.VM{running(1), removed(running(2))},
+			2,
+			[]func(*Situation){work(2, Removing)},
+			"create web-3",
+		},
 		{
 			"a sick one goes first",
 			[]vm.VM{running(1), running(2)},

@@ -268,15 +268,21 @@ func (s Situation) vacating(p parts, retire []vm.VM) int {
 		return 0
 	}
 	leaving := map[string]bool{}
+	leave := func(v vm.VM) {
+		order, _ := s.order(v)
+		if shrinks := order.Is(bus.VMRemove) && order.Shrinks; !shrinks && !v.Meta.Sheds { // else nobody takes its place
+			leaving[v.UUID] = true
+		}
+	}
 	for _, r := range slices.Concat(p.remove, p.cancel) {
-		leaving[r.VM.UUID] = true
+		leave(r.VM)
 	}
 	for _, v := range slices.Concat(p.retiring, p.sick, retire) {
-		leaving[v.UUID] = true
+		leave(v)
 	}
 	for _, v := range s.Owned {
 		if work := s.Work[v.UUID]; work == Draining || work == Removing || work == Resting {
-			leaving[v.UUID] = true
+			leave(v)
 		}
 	}
 	return len(leaving)
