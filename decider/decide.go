@@ -106,6 +106,9 @@ type situation struct {
 func look(spec bus.Group, st State, obs Observation, now time.Time) situation {
 	obs.Hosts = slices.Clone(obs.Hosts) // the caller's are left alone
 	obs.count()
+	if spec.Stateful() {
+		st.Numbers.keepOwn(spec.Name, obs)
+	}
 	s := situation{seen: obs, now: now}
 	s.spec, s.state, s.scheduled = onSchedule(spec, st.promoted(spec.Policy.Types), now)
 	s.moved = s.spec.Min != spec.Min || s.spec.Max != spec.Max

@@ -88,6 +88,23 @@ func TestSharesWithKeptDisks(t *testing.T) {
 	}
 }
 
+// Only disks that a new VM on the host would get draw one there: not those of numbers that another host has, or that are taken.
+func TestVacantPlaces(t *testing.T) {
+	g := spec(bounds(1, 9), keepsDisks)
+	a := keeps("a", []int{1, 2, 3, 4, 5}, serving(1, ""))
+	a.Taken = []int{4}
+	obs := Observation{Hosts: []HostObservation{a, keeps("b", []int{2}, serving(2, ""))}, Fresh: 2}
+	s := look(g, State{HasSample: true, Desired: 3, Numbers: Numbers{"a": {1}, "b": {2, 3}}}, obs, t0)
+	for i, want := range []int{1, 0} {
+		if h := &s.obs.Hosts[i]; h.vacant(g.Name) != want {
+			t.Errorf("%s keeps disks of %v, of which %d are vacant, want %d", h.ID, h.Kept, h.vacant(g.Name), want)
+		}
+	}
+	if len(a.Kept) != 5 || a.Kept[1] != 2 {
+		t.Errorf("the caller's are %v now", a.Kept)
+	}
+}
+
 // A refresh of a group with kept disks may have no VM beside the desired ones.
 func TestRefreshOfKeptDisks(t *testing.T) {
 	g := spec(bounds(1, 9), keepsDisks)

@@ -117,6 +117,22 @@ func (d dealing) fill(h *HostObservation, spare int) {
 	}
 }
 
+// keepOwn leaves each host only those of the numbers it keeps disks for that it would be dealt: another host has the VMs of the
+// others, and none is made here with their disks.
+func (n Numbers) keepOwn(group string, obs Observation) {
+	d := n.inUse(group, nil, obs)
+	for i := range obs.Hosts {
+		h := &obs.Hosts[i]
+		var own []int
+		for _, number := range h.Kept {
+			if slices.Contains(d.dealt[h.ID], number) {
+				own = append(own, number)
+			}
+		}
+		h.Kept = own
+	}
+}
+
 // keptFirst are free numbers of the host, those first for which it keeps disks.
 func (h *HostObservation) keptFirst(free []int) []int {
 	slices.SortStableFunc(free, func(a, b int) int { return first(slices.Contains(h.Kept, a), slices.Contains(h.Kept, b)) })
@@ -133,11 +149,13 @@ func (h *HostObservation) ownNumbers(group string, numbers []int) (own []int) {
 	return own
 }
 
-// vacant is how many VMs the host keeps disks for that are not there, or on their way out: a new VM finds them nowhere else.
+// vacant is how many VMs the host keeps disks for that are not there, or on their way out: a new VM finds them nowhere else. No
+// VM is made with those whose name anything else has there.
 func (h *HostObservation) vacant(group string) (n int) {
 	for _, number := range h.Kept {
 		name := bus.VMName(group, number)
-		if !slices.ContainsFunc(h.VMs, func(vm bus.VM) bool { return vm.Name == name && !replaced(&vm) }) {
+		there := slices.ContainsFunc(h.VMs, func(vm bus.VM) bool { return vm.Name == name && !replaced(&vm) })
+		if !there && !slices.Contains(h.Taken, number) {
 			n++
 		}
 	}
