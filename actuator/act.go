@@ -254,7 +254,8 @@ func (a *Actuator) tellTaken(group, name string, inv vm.Inventory) {
 		if n == name {
 			return
 		}
-		if inv.Taken[n] && !ours[n] && !a.reportedNames[n] && !a.working(n) {
+		_, aside := a.groups[group].needed[n] // which was said
+		if inv.Taken[n] && !ours[n] && !aside && !a.reportedNames[n] && !a.working(n) {
 			a.reportedNames[n] = true
 			a.tell(bus.Event{
 				Group: group, VM: n, Event: bus.EventTakenName,
@@ -313,6 +314,9 @@ func (a *Actuator) ended(r result) {
 		delete(a.retries, r.uuid)
 		delete(a.seen, r.uuid) // gone by our own doing
 	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled), vm.IsCalledOff(r.err):
+	case w.up && g.keptIsNeeded(w, r.err, a.cfg.Now()):
+		delete(a.seen, r.uuid)
+		a.tell(keptNeeded(w, r.err))
 	case w.up:
 		delete(a.seen, r.uuid)
 		for _, e := range g.failed(w, r.err, a.cfg.Now()) {

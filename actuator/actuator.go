@@ -116,8 +116,9 @@ type group struct {
 	removalsHeld   bool        // removals wait for the budget; said already
 	healthPaused   bool        // by a person, at the last look
 	asker          asker
-	shortage       string // what the host lacks for a launch; "": nothing
-	untemplated    bool   // launches wait for a template
+	shortage       string                // what the host lacks for a launch; "": nothing
+	needed         map[string]neededDisk // by the names that are set aside
+	untemplated    bool                  // launches wait for a template
 	// suspended are VMs that leave no room in max for those that are desired.
 	suspended []vm.VM
 	retained  []vm.VM   // the same

@@ -168,6 +168,7 @@ func (s *session) seen(ctx context.Context, l snapshot, decisions <-chan bus.Dec
 		return nil
 	}
 	templates, serves := s.stage()
+	s.setAsideNames(l.inventory)
 	s.cfg.Acts(bus.Acts{
 		HostID: s.hostID, Full: s.full(), Taken: s.taken(l.inventory), Kept: s.kept(l.inventory), Failures: s.failedLaunches(),
 		Hooks: s.hooks.Pending(), ClusterID: s.term.kept.ClusterID, Term: s.term.kept.Term, Templates: templates, Serves: serves,

@@ -30,6 +30,7 @@ const (
 	ProblemRemovalBudget     ProblemCode = "removal-budget"     // no VM is scaled in after so many; a group
 	ProblemVictimHook        ProblemCode = "victim-hook"        // the listener of scale_in does not decide; a group
 	ProblemRemovalFailed     ProblemCode = "removal-failed"     // VMs that cannot be removed; their names
+	ProblemKeptDisk          ProblemCode = "kept-disk"          // anything else needs a kept disk; the VM that cannot be made
 	ProblemAtMax             ProblemCode = "at-max"             // VMs that cannot be removed leave no room in max; a group
 	ProblemCheckFails        ProblemCode = "check-fails"        // VMs that fail a check of their group; their names
 	ProblemCheckFailsAll     ProblemCode = "check-fails-all"    // so many do that none is replaced; a group

@@ -15,8 +15,21 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// findKept looks which disks are there already for a VM of this name, and refuses one that anything else needs. The domain of the
-// VM itself, which a reimage finds, is nothing else.
+// KeptNeededError is that a kept disk cannot be given to a VM, as anything else needs it.
+type KeptNeededError struct {
+	VM     string
+	Disk   int // its place among the VM's further disks, from 1
+	Volume string
+	By     string // what needs it
+}
+
+func (e *KeptNeededError) Error() string {
+	return fmt.Sprintf("disk %d of %s is kept in volume %s, which is needed by %s: free it, or delete it with "+
+		"`vmscaler volume rm %s`", e.Disk, e.VM, e.Volume, e.By, e.Volume)
+}
+
+// findKept looks which disks are there already for a VM of this name, and refuses one that anything else needs with a
+// [KeptNeededError]. The domain of the VM itself, which a reimage finds, is nothing else.
 func (l *launch) findKept(ctx context.Context) error {
 	var usage *template.Usage
 	for i := range l.disks {
@@ -40,8 +53,7 @@ func (l *launch) findKept(ctx context.Context) error {
 		}
 		path := filepath.Join(filepath.Dir(l.path), volume)
 		if needed := neededBy(usage.Clones(path), l.name, path, nil); needed != "" {
-			return fmt.Errorf("disk %d of %s is kept in volume %s, which is needed by %s: free it, or delete it with "+
-				"`vmscaler volume rm %s`", i+1, l.name, volume, needed, volume)
+			return &KeptNeededError{l.name, i + 1, volume, needed}
 		}
 	}
 	return nil
