@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -339,14 +340,36 @@ func TestFits(t *testing.T) {
 		{need: 10 * mibBytes, free: 20 * mibBytes, keep: 10 * mibBytes},
 		{
 			need: 10*mibBytes + 1, free: 20 * mibBytes, keep: 10 * mibBytes,
-			want: "pool: it needs 11 MiB, and 20 MiB are free, of which 10 MiB are kept (pool_reserve); buy",
+			want: "no room in it: it needs 11 MiB, and 20 MiB are free, of which 10 MiB are kept (pool_reserve); buy",
 		},
-		{need: 10 * mibBytes, free: 9 * mibBytes, want: "pool: it needs 10 MiB, and 9 MiB are free; buy"},
+		{need: 10 * mibBytes, free: 9 * mibBytes, want: "no room in it: it needs 10 MiB, and 9 MiB are free; buy"},
 		{need: 1<<64 - 1, free: 1 << 40, keep: 1 << 63, want: "it needs"},
 	} {
-		err := fits("pool", tt.need, tt.free, tt.keep, "buy")
-		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+		err := fits("in it", tt.need, tt.free, tt.keep, "buy")
+		said := err != nil && strings.Contains(err.Error(), tt.want) && errors.Is(err, ErrNoRoom)
+		if (err == nil) != (tt.want == "") || err != nil && !said {
 			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
+// A file that comes by way of the pool's own file system needs its size twice there, less what has come.
+func TestArrivalNeeds(t *testing.T) {
+	for _, tt := range []struct {
+		there      uint64
+		same       bool
+		need, size uint64
+	}{
+		{0, false, 10, 10},
+		{0, true, 20, 10},
+		{4, true, 16, 10},
+		{4, false, 10, 10},
+		{10, true, 10, 10},
+		{11, true, 10, 10},
+		{0, true, math.MaxInt64 * 2, math.MaxInt64},
+	} {
+		if got := (Arrival{Bytes: tt.size, There: tt.there}).need(tt.same); got != tt.need {
+			t.Errorf("%+v: %d", tt, got)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package template
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -14,7 +15,10 @@ import (
 
 const mibBytes = 1 << 20
 
-// fits reports whether so many bytes may be written to a place, and what to do where they may not.
+// ErrNoRoom is what an error wraps where something does not fit.
+var ErrNoRoom = errors.New("no room")
+
+// fits reports whether so many bytes may be written to a place, such as "in x", and what to do where they may not.
 func fits(place string, need, free, keep uint64, remedy string) error {
 	if need <= free && free-need >= keep {
 		return nil
@@ -24,7 +28,8 @@ func fits(place string, need, free, keep uint64, remedy string) error {
 		kept = fmt.Sprintf(", of which %d MiB are kept (pool_reserve)", keep/mibBytes)
 	}
 	return fmt.Errorf(
-		"%s: it needs %d MiB, and %d MiB are free%s; %s",
+		"%w %s: it needs %d MiB, and %d MiB are free%s; %s",
+		ErrNoRoom,
 		place,
 		need/mibBytes+min(need%mibBytes, 1),
 		free/mibBytes,
@@ -44,7 +49,7 @@ func poolFits(ctx context.Context, p *libvirt.StoragePool, name string, need, ke
 		return fmt.Errorf("read the free space of storage pool %q: %w", name, err)
 	}
 	return fits(
-		fmt.Sprintf("no room in storage pool %q", name),
+		fmt.Sprintf("in storage pool %q", name),
 		need,
 		info.Available,
 		keep,
@@ -59,6 +64,32 @@ func HasRoom(ctx context.Context, conn *libvirt.Connect, pool string, need uint6
 		return err
 	}
 	defer p.Free()
+	return poolFits(ctx, p, pool, need, Target{KeepFreeMiB: keepMiB}.keep())
+}
+
+// Arrival is a file that comes into a folder of this machine, and goes from there into a pool.
+type Arrival struct {
+	Bytes uint64 // of the whole file
+	Dir   string
+	There uint64 // of these, that are in Dir already
+}
+
+// need is how many bytes it takes of the pool's file system, which the folder may be on too: for a while both have the file.
+func (a Arrival) need(same bool) uint64 {
+	if !same {
+		return a.Bytes
+	}
+	return a.Bytes + a.Bytes - min(a.There, a.Bytes)
+}
+
+// HasRoomFor is an error where a file that comes does not fit into a pool, with keepMiB to be left free; [ErrNoRoom] says so.
+func HasRoomFor(ctx context.Context, conn *libvirt.Connect, pool string, a Arrival, keepMiB int) error {
+	p, err := openPool(conn, pool)
+	if err != nil {
+		return err
+	}
+	defer p.Free()
+	need := a.need(sameFileSystem(a.Dir, poolFolder(p)))
 	return poolFits(ctx, p, pool, need, Target{KeepFreeMiB: keepMiB}.keep())
 }
 
@@ -95,7 +126,7 @@ func folderFits(dir string, need, keep uint64) error {
 		return err
 	}
 	return fits(
-		"no room to convert it in "+filepath.Dir(dir),
+		"to convert it in "+filepath.Dir(dir),
 		need,
 		uint64(free),
 		keep,

@@ -26,6 +26,17 @@ type entry struct {
 	lock       string
 }
 
+// There is how many bytes of the file at a URL a cache folder has, of all of it or of a part.
+func There(dir, address string) int64 {
+	at := entryOf(dir, address)
+	for _, path := range []string{at.path, at.part} {
+		if st, err := os.Stat(path); err == nil {
+			return st.Size()
+		}
+	}
+	return 0
+}
+
 var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 // entryOf names the files by a hash of the URL, which is unique, and by its last element, which a person recognizes.

@@ -16,11 +16,11 @@ import (
 type Pool interface {
 	// Look reads what there is of some templates; those that are not there are left out.
 	Look(ctx context.Context, names []string) (map[string]template.Info, error)
-	// HasRoom is an error where a file of so many bytes does not fit in.
-	HasRoom(ctx context.Context, bytes uint64) error
+	// HasRoomFor is an error where a file that comes does not fit in.
+	HasRoomFor(ctx context.Context, a template.Arrival) error
 	// Open opens a template's file for reading.
 	Open(ctx context.Context, name string) (io.ReadSeekCloser, error)
-	// Import makes a template of a qcow2 file, as it is. That it is there already is no error.
+	// Import makes a template of a qcow2 file, as it is. That it is there already is no error; [template.ErrNoRoom] is one.
 	Import(ctx context.Context, name string, image template.Image, warn func(string)) error
 }
 
@@ -49,14 +49,14 @@ func (p LibvirtPool) Look(ctx context.Context, names []string) (map[string]templ
 	return template.LookupAll(lv, p.Name, names)
 }
 
-// HasRoom is that of [Pool].
-func (p LibvirtPool) HasRoom(ctx context.Context, bytes uint64) error {
+// HasRoomFor is that of [Pool].
+func (p LibvirtPool) HasRoomFor(ctx context.Context, a template.Arrival) error {
 	lv, done, err := p.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	return template.HasRoom(ctx, lv, p.Name, bytes, p.KeepFreeMiB)
+	return template.HasRoomFor(ctx, lv, p.Name, a, p.KeepFreeMiB)
 }
 
 // Open is that of [Pool].

@@ -34,6 +34,9 @@ type folder struct {
 	mu  sync.Mutex
 	no  error // why there is no room
 
+	asked atomic.Pointer[template.Arrival] // for room
+	full  error                            // why an import fails
+
 	held    chan struct{} // imports wait until it is closed; nil: none does
 	loses   bool          // what is imported is not there afterwards
 	imports atomic.Int32
@@ -60,7 +63,10 @@ func (f *folder) Look(_ context.Context, names []string) (map[string]template.In
 	return infos, nil
 }
 
-func (f *folder) HasRoom(context.Context, uint64) error { return f.no }
+func (f *folder) HasRoomFor(_ context.Context, a template.Arrival) error {
+	f.asked.Store(&a)
+	return f.no
+}
 
 func (f *folder) Open(_ context.Context, name string) (io.ReadSeekCloser, error) {
 	return os.Open(filepath.Join(f.dir, name))
@@ -70,6 +76,9 @@ func (f *folder) Import(_ context.Context, name string, image template.Image, _ 
 	f.imports.Add(1)
 	if f.held != nil {
 		<-f.held
+	}
+	if f.full != nil {
+		return f.full
 	}
 	if f.loses {
 		return nil
@@ -353,6 +362,21 @@ func TestWhatIsNotFetched(t *testing.T) {
 	s.until("it is the one that is named", func() bool { return c.ready("web") })
 	if !bytes.Equal(read(t, a, "web"), read(t, c, "web")) {
 		t.Error("it is another file")
+	}
+}
+
+// Where the pool has no more room once the file is there, that is the reason, and the file does not stay in the way.
+func TestNoRoomAtTheEnd(t *testing.T) {
+	s := &site{t: t}
+	a, b := s.host("a"), s.host("b")
+	a.has("web", image(0, 2))
+	s.start(a, Wanted{"web", ""})
+	b.pool.full = fmt.Errorf("import: %w in the pool", template.ErrNoRoom)
+	s.start(b, Wanted{"web", ""})
+	s.until("it is said", func() bool { return b.stands("web", bus.TemplateFailed, bus.TemplateNoRoom) })
+	pooltest.AssertEmpty(t, b.cfg.Dir)
+	if got := *b.pool.asked.Load(); got != (template.Arrival{Bytes: 2 << 20, Dir: b.cfg.Dir}) {
+		t.Errorf("room was asked for %+v", got)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/actuator/template/checksum"
 	"github.com/vmscaler/vmscaler/actuator/template/fetch"
 	"github.com/vmscaler/vmscaler/bus"
@@ -50,7 +51,13 @@ const (
 
 // take gets a template, and puts it into the pool.
 func (s *Stager) take(ctx context.Context, t *transfer) *problem {
-	if err := s.cfg.Pool.HasRoom(ctx, uint64(max(t.source.size, 0))); err != nil {
+	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil { // whose file system is looked at
+		return &problem{reason: bus.TemplateNotMade, text: err.Error()}
+	}
+	coming := template.Arrival{
+		Bytes: uint64(max(t.source.size, 0)), Dir: s.cfg.Dir, There: uint64(max(fetch.There(s.cfg.Dir, addressOf(t)), 0)),
+	}
+	if err := s.cfg.Pool.HasRoomFor(ctx, coming); err != nil {
 		return &problem{reason: bus.TemplateNoRoom, text: err.Error()}
 	}
 	file, p := s.fetch(ctx, t)
@@ -63,7 +70,12 @@ func (s *Stager) take(ctx context.Context, t *transfer) *problem {
 	}
 	log := s.log.With().Str("template", t.name).Logger()
 	warn := func(what string) { log.Warn().Msg(what) }
-	if err := s.cfg.Pool.Import(ctx, t.name, wanting(file, t.source.digest, t.server().Host), warn); err != nil {
+	err := s.cfg.Pool.Import(ctx, t.name, wanting(file, t.source.digest, t.server().Host), warn)
+	switch {
+	case errors.Is(err, template.ErrNoRoom):
+		s.drop(file) // it takes of the room that is missing
+		return &problem{reason: bus.TemplateNoRoom, text: err.Error()}
+	case err != nil:
 		return &problem{reason: bus.TemplateNotMade, text: err.Error()}
 	}
 	s.drop(file)
@@ -85,8 +97,7 @@ func (s *Stager) fetch(ctx context.Context, t *transfer) (path string, p *proble
 	if err != nil {
 		return "", &problem{reason: bus.TemplateNotMade, text: err.Error()}
 	}
-	// The same name whichever host it comes from: where one ends in the middle, another one goes on.
-	file, err := f.File(ctx, "https://vmscaler"+pathPrefix+t.source.digest, checksum.Digests{SHA256: t.source.digest})
+	file, err := f.File(ctx, addressOf(t), checksum.Digests{SHA256: t.source.digest})
 	switch {
 	case errors.Is(err, fetch.ErrDigest):
 		return "", &problem{reason: bus.TemplateBroken, text: err.Error()}
@@ -99,6 +110,9 @@ func (s *Stager) fetch(ctx context.Context, t *transfer) (path string, p *proble
 	}
 	return file.Path, nil
 }
+
+// addressOf is that of a file whichever host it comes from: where one ends in the middle, another one goes on.
+func addressOf(t *transfer) string { return "https://vmscaler" + pathPrefix + t.source.digest }
 
 // dialer connects to whichever host that has a file can be reached, beginning with another one each time.
 func (s *Stager) dialer(t *transfer) func(context.Context, string, string) (net.Conn, error) {
