@@ -1,6 +1,7 @@
 package staging
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -40,8 +41,10 @@ func TestBusyHostIsNamed(t *testing.T) {
 	digest := a.has("web", image(0, 2))
 	s.start(a, Wanted{"web", ""})
 	s.until("a offers it", func() bool { return a.ready("web") && a.Serves().Addresses != nil })
-	for range cap(a.transfers) {
-		a.transfers <- struct{}{}
+	for i := range transfers {
+		if !a.beginSending(fmt.Sprint(i)) {
+			t.Fatalf("transfer %d is one too many", i)
+		}
 	}
 	b := s.add("b")
 	s.until("b hears a", func() bool { return b.knows(a.Serves().Fingerprint) && a.knows(b.Serves().Fingerprint) })

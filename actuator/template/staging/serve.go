@@ -37,11 +37,13 @@ func (s *Stager) serve(ctx context.Context) error {
 	s.announce(addressesOf(host, listener.Addr(), interfaces))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathPrefix+"{digest}", s.hand)
+	open := &connections{asking: map[net.Conn]bool{}}
 	server := &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTime, IdleTimeout: stallTime, MaxHeaderBytes: 16 << 10,
+		Handler: mux, ConnState: open.changed, ReadHeaderTimeout: headerTime, IdleTimeout: stallTime, MaxHeaderBytes: 16 << 10,
 		ErrorLog: stdlog.New(io.Discard, "", 0), BaseContext: func(net.Listener) context.Context { return ctx },
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1: one file each
 	}
+	server.SetKeepAlivesEnabled(false) // a connection is for one request, by who is known then
 	ended := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer ended()
 	if err := server.Serve(tls.NewListener(listener, pinned(s.own, s.knows))); !errors.Is(err, http.ErrServerClosed) {
@@ -50,26 +52,47 @@ func (s *Stager) serve(ctx context.Context) error {
 	return nil
 }
 
-// hand answers one request for a template, or a part of one.
+// hand answers one request for a template, or a part of one. Who asks was known when it connected, and must still be.
 func (s *Stager) hand(w http.ResponseWriter, r *http.Request) {
+	asks := fingerprintOf(r.TLS.PeerCertificates[0].Raw)
+	if !s.knows(asks) {
+		http.Error(w, errStranger.Error(), http.StatusForbidden)
+		return
+	}
 	digest := r.PathValue("digest")
 	name := s.named(digest)
 	if name == "" {
 		http.NotFound(w, r)
 		return
 	}
-	select {
-	case s.transfers <- struct{}{}:
-		defer func() { <-s.transfers }()
-	default:
+	if !s.beginSending(asks) {
 		w.Header().Set("Retry-After", askAgain)
 		http.Error(w, "as many transfers go on as may", http.StatusServiceUnavailable)
 		return
 	}
+	defer s.endSending(asks)
 	if err := s.send(w, r, name, digest); err != nil {
 		s.log.Warn().Err(err).Str("template", name).Msg("it could not be handed out")
 		http.Error(w, "it cannot be read", http.StatusInternalServerError)
 	}
+}
+
+// beginSending reports whether a host may have one more file now: it has one at a time, so that none keeps the others from
+// theirs.
+func (s *Stager) beginSending(to string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sending[to] || len(s.sending) >= transfers {
+		return false
+	}
+	s.sending[to] = true
+	return true
+}
+
+func (s *Stager) endSending(to string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sending, to)
 }
 
 func (s *Stager) send(w http.ResponseWriter, r *http.Request, name, digest string) error {

@@ -43,21 +43,21 @@ type Config struct {
 
 // Stager looks after the templates of a host. Its methods are safe for concurrent use.
 type Stager struct {
-	cfg       Config
-	log       zerolog.Logger
-	own       tls.Certificate
-	began     time.Time
-	transfers chan struct{} // has room for those that may be handed out at the same time
-	wake      chan struct{}
+	cfg   Config
+	log   zerolog.Logger
+	own   tls.Certificate
+	began time.Time
+	wake  chan struct{}
 
-	mu     sync.Mutex
-	host   string // its name
-	wanted []Wanted
-	peers  map[bus.HostID]peer
-	met    time.Time // when the first of them was heard
-	serves *bus.TemplateServer
-	said   []bus.HostTemplate
-	told   []Step
+	mu      sync.Mutex
+	host    string // its name
+	wanted  []Wanted
+	peers   map[bus.HostID]peer
+	met     time.Time // when the first of them was heard
+	serves  *bus.TemplateServer
+	sending map[string]bool // the fingerprints of those that a file is sent to
+	said    []bus.HostTemplate
+	told    []Step
 }
 
 // Step is something that has become of a template, to be told.
@@ -83,8 +83,8 @@ func New(cfg Config, log zerolog.Logger) (*Stager, error) {
 		cfg.firstHeard = firstHeard
 	}
 	s := &Stager{
-		cfg: cfg, log: log.With().Str("stage", "actuator").Logger(), began: cfg.Now(), transfers: make(chan struct{}, transfers),
-		wake: make(chan struct{}, 1), peers: map[bus.HostID]peer{},
+		cfg: cfg, log: log.With().Str("stage", "actuator").Logger(), began: cfg.Now(),
+		wake: make(chan struct{}, 1), peers: map[bus.HostID]peer{}, sending: map[string]bool{},
 	}
 	if cfg.Listen == "" {
 		return s, nil
