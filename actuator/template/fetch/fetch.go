@@ -23,6 +23,7 @@ type Config struct {
 	Say      func(what string)       // reports retries and other delays; may be nil
 	// Transport has the requests answered; nil: the network does, by the usual proxies and authorities.
 	Transport http.RoundTripper
+	Least     int64  // bytes that a transfer must bring in 30 s, else it is tried anew; 0 is 4096
 	Remedy    string // what to do where Dir is full; "" is that of a command
 }
 
@@ -52,6 +53,9 @@ func New(cfg Config) (*Fetcher, error) {
 	}
 	if err := openFolder(cfg.Dir); err != nil {
 		return nil, err
+	}
+	if cfg.Least == 0 {
+		cfg.Least = stallBytes
 	}
 	if cfg.Remedy == "" {
 		cfg.Remedy = "free some there, or name another folder with --cache"
@@ -140,7 +144,7 @@ func (f *Fetcher) Text(ctx context.Context, address string) ([]byte, error) {
 
 func (f *Fetcher) textOnce(ctx context.Context, u *url.URL) (text []byte, err error) {
 	var count atomic.Int64
-	ctx, stop := watched(ctx, f.ticker, &count)
+	ctx, stop := watched(ctx, f.ticker, &count, f.cfg.Least)
 	defer stop()
 	answer, err := f.ask(ctx, u, nil, false)
 	if err != nil {

@@ -469,6 +469,16 @@ func TestTryAgain(t *testing.T) {
 
 // A server that goes on bringing little is not waited for, however long it does.
 func TestStall(t *testing.T) {
+	for least, want := range map[int64]string{
+		stallBytes: "bytes in 30s, want at least 4096; that was the last of 5 tries",
+		1 << 20:    "bytes in 30s, want at least 1048576; that was the last of 5 tries",
+	} {
+		testStall(t, least, want)
+	}
+}
+
+func testStall(t *testing.T, least int64, want string) {
+	t.Helper()
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		w.Header().Set("Content-Length", strconv.Itoa(len(image)))
 		_, _ = w.Write(image[:100])
@@ -478,6 +488,7 @@ func TestStall(t *testing.T) {
 	})
 	dir := cacheDir(t)
 	f, _ := newFetcher(t, dir)
+	f.cfg.Least = least
 	ticks := make(chan time.Time)
 	f.ticker = func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} }
 	over := make(chan error, 1)
@@ -490,7 +501,7 @@ func TestStall(t *testing.T) {
 		case ticks <- time.Time{}:
 			continue
 		case err := <-over:
-			if err == nil || !strings.Contains(err.Error(), "bytes in 30s, want at least 4096; that was the last of 5 tries") {
+			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("a server that stands still: %v", err)
 			}
 		}

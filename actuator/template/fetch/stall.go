@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A transfer that brings fewer bytes than this in the time has stalled. The whole transfer has no deadline, as images are large
-// and lines slow.
+// A transfer that brings fewer bytes than this in the time has stalled, unless the config says another number. The whole transfer
+// has no deadline, as images are large and lines slow.
 const (
 	stallTime  = 30 * time.Second
 	stallBytes = 4096
@@ -23,9 +23,9 @@ func realTicker(d time.Duration) (<-chan time.Time, func()) {
 	return t.C, t.Stop
 }
 
-// watched returns a context that is canceled once the count grows too little within a period. stop ends the watching, and
+// watched returns a context that is canceled once the count grows by less than least within a period. stop ends the watching, and
 // returns after its goroutine has ended.
-func watched(ctx context.Context, every ticker, count *atomic.Int64) (limited context.Context, stop func()) {
+func watched(ctx context.Context, every ticker, count *atomic.Int64, least int64) (limited context.Context, stop func()) {
 	limited, cancel := context.WithCancelCause(ctx)
 	ticks, stopTicks := every(stallTime)
 	var over sync.WaitGroup
@@ -38,8 +38,8 @@ func watched(ctx context.Context, every ticker, count *atomic.Int64) (limited co
 			case <-ticks:
 			}
 			now := count.Load()
-			if now-before < stallBytes {
-				cancel(fmt.Errorf("found %d bytes in %s, want at least %d", now-before, stallTime, stallBytes))
+			if now-before < least {
+				cancel(fmt.Errorf("found %d bytes in %s, want at least %d", now-before, stallTime, least))
 				return
 			}
 			before = now

@@ -45,8 +45,9 @@ type ended struct {
 }
 
 const (
-	dialTime = 5 * time.Second // for one address
-	partAge  = time.Hour       // for which a part of a file is kept that nothing is added to
+	dialTime   = 5 * time.Second // for one address
+	leastBytes = 30 * 64 << 10   // in 30 s; a host that sends fewer is left for the next one that has the file
+	partAge    = time.Hour       // for which a part of a file is kept that nothing is added to
 )
 
 // take gets a template, and puts it into the pool.
@@ -85,7 +86,7 @@ func (s *Stager) take(ctx context.Context, t *transfer) *problem {
 // fetch gets the file of a template into the folder. What is cut off stays there, and is gone on from.
 func (s *Stager) fetch(ctx context.Context, t *transfer) (path string, p *problem) {
 	f, err := fetch.New(fetch.Config{
-		Dir: s.cfg.Dir, Remedy: "free some there",
+		Dir: s.cfg.Dir, Least: leastBytes, Remedy: "free some there",
 		Transport: &http.Transport{DialTLSContext: s.dialer(t), DisableCompression: true, DisableKeepAlives: true},
 		Progress: func(done, total int64) {
 			if total > 0 {
