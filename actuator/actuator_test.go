@@ -103,6 +103,8 @@ func TestNoShareIsReported(t *testing.T) {
 		host:   "here",
 		cfg:    Config{Now: func() time.Time { return t0 }},
 		groups: map[string]*group{"web": {spec: spec, hash: spec.Hash()}},
+
+		contacts: newContacts("", func() time.Duration { return 0 }, zerolog.Nop()),
 	}
 	if err := a.problem(); err != nil {
 		t.Errorf("before any decision: %v", err)

@@ -167,6 +167,7 @@ func TestCrashLoopIsBraked(t *testing.T) {
 				a := &Actuator{
 					cfg: Config{Now: func() time.Time { return now }}, outbox: outbox, liveness: livenessByVM{}, workers: map[string]*worker{},
 					retryAt: map[string]time.Time{}, groups: map[string]*group{"web": {spec: spec}}, host: "here",
+					contacts: newContacts("", func() time.Duration { return 0 }, zerolog.Nop()),
 				}
 				g := a.groups["web"]
 				var owned []vm.VM
