@@ -36,13 +36,16 @@ type contactOfOne struct {
 	Joined time.Duration `json:"joined_ns"` // when it came to the host's config: before that nobody was to decide about it
 	// Held reports that no VM was to be removed by its last decision: a person had paused scaling in, or had asked for a dry run.
 	Held bool `json:"held,omitempty"`
+	// Holds is for how long its last decision held: some intervals of those in force, which a person may have set.
+	Holds time.Duration `json:"holds_ns,omitempty"`
 }
 
 // isolated reports whether a group's VMs are removed here, as no decider was heard for its IsolateAfter. A process that has
 // begun to listen, or goes on after it was stopped, hears whether one is there first: since is when it did.
 func (c contact) isolated(g bus.Group, since, now time.Duration) bool {
 	one := c.Groups[g.Name]
-	return g.IsolateAfter > 0 && !one.Held && now-max(c.Heard, one.Joined) >= g.IsolateAfter && now-since >= g.HeardWithin()
+	listens := max(g.HeardWithin(), bus.ElectionTakes+one.Holds)
+	return g.IsolateAfter > 0 && !one.Held && now-max(c.Heard, one.Joined) >= g.IsolateAfter && now-since >= listens
 }
 
 // contacts has the contact of the host, and keeps it in a file. That has the machine's boot: none of another one counts, as
@@ -124,9 +127,9 @@ func (c *contacts) hear(d bus.Decision, isolates bool) {
 	c.Heard = now
 	changed := false
 	if one, ours := c.Groups[d.Group]; ours {
-		held := d.Controls.DryRun || d.Controls.IsPaused(bus.ScopeIn)
-		changed, one.Held = held != one.Held, held
-		c.Groups[d.Group] = one
+		before := one
+		one.Held, one.Holds = d.Controls.DryRun || d.Controls.IsPaused(bus.ScopeIn), max(0, d.ExpiresAt.Sub(d.Time))
+		c.Groups[d.Group], changed = one, one != before
 	}
 	if !isolates || c.file == "" || c.boot == "" || !changed && now-c.saved < contactEvery {
 		return

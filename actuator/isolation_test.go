@@ -143,6 +143,30 @@ func TestContactAfterAStop(t *testing.T) {
 	}
 }
 
+// An interval that a person has set is longer than the file's, and the process after this one listens for that long.
+func TestContactAtAnIntervalThatWasSet(t *testing.T) {
+	clock := &testClock{at: time.Hour}
+	file := filepath.Join(t.TempDir(), "contact.json")
+	begin := func() contacts {
+		c := newContacts(file, clock.now, zerolog.Nop())
+		c.join("web")
+		c.load()
+		return c
+	}
+	c := begin()
+	c.hear(bus.Decision{Group: "web", Time: t0, ExpiresAt: t0.Add(3 * time.Minute)}, true)
+	clock.at += time.Hour
+	c = begin()
+	for begun := clock.at; clock.at < begun+bus.ElectionTakes+3*time.Minute; clock.at += time.Second {
+		if c.turn(); c.isolated(isolatesAfter("web", 10*time.Minute)) {
+			t.Fatalf("isolated %s after it began to listen", clock.at-begun)
+		}
+	}
+	if c.turn(); !c.isolated(isolatesAfter("web", 10*time.Minute)) {
+		t.Error("never isolated")
+	}
+}
+
 // What is refused is no sign of a decider that leads; what is of another config is one.
 func TestContactIsOfADeciderThatLeads(t *testing.T) {
 	leads := termDecision("a", t0.UnixMilli(), 1)
