@@ -60,6 +60,15 @@ func TestTemplateComesToHost(t *testing.T) {
 	b.within(hostIsLost, "both hosts are there", func() bool {
 		return len(b.decision.Shares) == 2 && b.decision.Inputs.Ready >= 2
 	})
+	came := func() (n int) {
+		for _, e := range b.all {
+			if e.Event == bus.EventTemplate && strings.Contains(e.Sentence, "it came from") {
+				n++
+			}
+		}
+		return n
+	}
+	b.within(hostIsLost, "the other one has the template", func() bool { return came() > 0 })
 	operator := []string{"--nats-url", url, "--nats-nkey", server.CredentialsFile(here.state, bus.RoleOperator)}
 	here.must(append([]string{"scale", here.group, "4"}, operator...)...)
 	b.within(hostIsLost, "both have VMs", func() bool {
@@ -78,17 +87,13 @@ func TestTemplateComesToHost(t *testing.T) {
 			t.Errorf("host show of %s says\n%s", id, out)
 		}
 	}
-	came := 0
 	for _, e := range b.all {
-		switch {
-		case e.Event == bus.EventFailed, e.Event == bus.EventTemplate && e.Error != "":
+		if e.Event == bus.EventFailed || e.Event == bus.EventTemplate && e.Error != "" {
 			t.Errorf("%s of %q: %s %s", e.Event, e.VM, e.Sentence, e.Error)
-		case e.Event == bus.EventTemplate && strings.Contains(e.Sentence, "it came from"):
-			came++
 		}
 	}
-	if came != 1 {
-		t.Errorf("%d events say that it came", came)
+	if n := came(); n != 1 {
+		t.Errorf("%d events say that it came", n)
 	}
 	p.stop()
 }
