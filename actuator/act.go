@@ -200,7 +200,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		s.Numbers, s.Attach = share.Numbers, a.attachments(g, now)
 		s.Refresh = RefreshShare{
 			Active: g.newest.Decision.Refresh.Active(), Reimage: g.newest.Decision.Refresh.Reimages(),
-			Retire: share.Retire, Release: share.Release, Restart: share.Restart,
+			Retire: share.Retire, Release: share.Release, Serving: share.Serving, Restart: share.Restart,
 		}
 		if g.newest.Decision.Refresh.KeepsShare() {
 			s.Refresh.Updated = share.Updated

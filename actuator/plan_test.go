@@ -205,6 +205,7 @@ func TestPlan(t *testing.T) {
 	disks := func(hash string, v vm.VM) vm.VM { v.Meta.Machine, v.Meta.Storage = "0", hash; return v }
 	restarting := func(v vm.VM) vm.VM { v.Meta.Reimaging, v.Meta.Restarts = t0, true; return v }
 	over := func(s *Situation) { s.Refresh.Active = false }
+	servingAfter := func(n int) changes { return func(s *Situation) { s.Refresh.Serving = &n } }
 	refresh := func(retire, release int) changes {
 		return func(s *Situation) {
 			s.Refresh = RefreshShare{Active: true, Retire: retire, Release: release}
@@ -626,6 +627,18 @@ func TestPlan(t *testing.T) {
 			"remove web-1 (others have taken its place, gracefully)",
 		},
 		{"not before", 1, []vm.VM{retiring(running(1)), running(2)}, []changes{refresh(1, 0)}, ""},
+		{
+			"one may go while others boot", 1,
+			[]vm.VM{retiring(running(1)), retiring(running(2)), vmOf(3, bus.PhaseLaunching, bus.StateRunning)},
+			[]changes{refresh(1, 1), servingAfter(1)},
+			"await web-3; remove web-1 (others have taken its place, gracefully)",
+		},
+		{
+			"and by the same decision no other once it is gone", 1,
+			[]vm.VM{retiring(running(2)), vmOf(3, bus.PhaseLaunching, bus.StateRunning)},
+			[]changes{refresh(1, 1), servingAfter(1)},
+			"await web-3",
+		},
 		{
 			"and no other with it", 1,
 			[]vm.VM{retiring(running(1)), retiring(running(2)), running(3)},

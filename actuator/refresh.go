@@ -16,6 +16,7 @@ type RefreshShare struct {
 	// Retire is how many VMs may be retiring, beside those that Release lets go now, as others have taken their places; or how
 	// many may be without their disks.
 	Retire, Release int
+	Serving         *int // how many serve once Release is done; nil: not said
 	// Restart is how many VMs may be out of service to restart with their disks.
 	Restart int
 	// Updated is how many VMs may be up to date while a canary is kept: others are made from the template before, which is in
@@ -58,7 +59,7 @@ func (s Situation) beyond(live, may []vm.VM, order comparison) map[string]bool {
 
 // refresh lets VMs go whose places others have taken, and chooses those that retire next, which are not live any more.
 func (a *Actions) refresh(s Situation, p *parts) {
-	released := min(len(p.retiring), max(0, s.Refresh.Release-p.leaving))
+	released := min(len(p.retiring), s.mayRelease(p.leaving))
 	for _, v := range p.retiring[:released] {
 		a.Remove = append(a.Remove, s.release(v))
 	}
@@ -68,6 +69,29 @@ func (a *Actions) refresh(s Situation, p *parts) {
 		return
 	}
 	a.Retire, p.live = s.retire(p.live, bus.UpdateReplace, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
+}
+
+// mayRelease is how many retiring VMs may go, beside those that are on their way out. One that is gone already is not seen any more,
+// and is known by those that serve still.
+func (s Situation) mayRelease(leaving int) int {
+	n := max(0, s.Refresh.Release-leaving)
+	if s.Refresh.Serving != nil {
+		n = min(n, max(0, s.serving()-*s.Refresh.Serving))
+	}
+	return n
+}
+
+// serving is how many VMs serve, as the decider counts them.
+func (s Situation) serving() (n int) {
+	for _, v := range s.Owned {
+		order, _ := s.order(v)
+		work := s.Work[v.UUID]
+		young := !v.Retiring() && s.Now.Sub(v.Meta.Since) < s.Spec.MinReady
+		if v.Serves() && !young && !v.Reimaging() && !order.Leaves() && work != Removing && work != Draining {
+			n++
+		}
+	}
+	return n
 }
 
 // inPlace goes on with VMs that were cut off while they were given new disks or restarted, and chooses those that are next.

@@ -125,6 +125,9 @@ type Share struct {
 	// retiring beside those, in a refresh.
 	Retire  int `json:"retire,omitempty"`
 	Release int `json:"release,omitempty"`
+	// Serving is how many VMs of the host serve once Release has been done: where one is gone already none goes twice by the
+	// same decision, or by the next one that did not know of it. nil: it is not said.
+	Serving *int `json:"serving,omitempty"`
 	// Restart is how many VMs of the host may be out of service at a time to restart with their disks, in a refresh.
 	Restart int `json:"restart,omitempty"`
 	// Updated is how many VMs of the host may be up to date while a refresh keeps a canary: those beyond are made from the

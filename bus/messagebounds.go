@@ -80,6 +80,9 @@ func (d *Decision) bounds() error {
 			b.number("shares.updated", float64(*share.Updated), maxDesired)
 		}
 		b.number("shares.release", float64(share.Release), maxDesired)
+		if share.Serving != nil {
+			b.number("shares.serving", float64(*share.Serving), maxDesired)
+		}
 		b.number("shares.warm", float64(share.Warm), maxDesired)
 		b.number("shares.warm_stopped", float64(share.WarmStopped), maxDesired)
 	}

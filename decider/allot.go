@@ -40,8 +40,9 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 		if !ok {
 			continue
 		}
-		standing, reimaging, may := 0, 0, 0
+		serving, standing, reimaging, may := 0, 0, 0, 0
 		for _, vm := range h.VMs {
+			serving += one(s.serves(&vm))
 			switch {
 			case vm.Order.Leaves():
 			case vm.Reimaging:
@@ -53,7 +54,9 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 			}
 		}
 		now := max(0, min(more, may))
-		share.Release = min(release, standing)
+		if share.Release = min(release, standing); share.Release > 0 {
+			share.Serving = new(serving - share.Release)
+		}
 		switch {
 		case r.Active() && wants == bus.UpdateRestart:
 			share.Restart, share.Retire = reimaging+now, standing-share.Release
@@ -66,6 +69,12 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 		more, release = more-now, release-share.Release
 		shares[h.ID] = share
 	}
+}
+
+// serves reports whether a VM serves and is to for now, also one that retires.
+func (s situation) serves(vm *bus.VM) bool {
+	young := !vm.Retiring && s.now.Sub(vm.PhaseSince) < s.spec.MinReady
+	return vm.Phase.Serves() && vm.State == bus.StateRunning && !young && !vm.Reimaging && !vm.Order.Leaves()
 }
 
 // replacing takes back new VMs that would take the places of more VMs than the group's maintenance lets be there beside others,

@@ -23,5 +23,8 @@ func TestMinReady(t *testing.T) {
 		if got := d.Shares["kvm1"].Release; got != tt.want {
 			t.Errorf("min_ready %s, served for %s: %d may go, want %d", tt.minReady, tt.served, got, tt.want)
 		}
+		if serve := d.Shares["kvm1"].Serving; (serve == nil) != (tt.want == 0) || serve != nil && *serve != 2 {
+			t.Errorf("min_ready %s, served for %s: %v serve then", tt.minReady, tt.served, serve)
+		}
 	}
 }
