@@ -183,7 +183,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	spec := inForce(g.spec, g.newest.Decision)
 	s := Situation{
 		Spec: spec, Now: now, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{},
-		Taken: inv.Taken, Kept: inv.Kept,
+		Taken: inv.Taken, Kept: inv.Kept, Vacated: g.vacated,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
 		Controls: g.newest.Decision.Controls, Build: g.newest.Decision.Refresh.Build(g.spec), Removed: g.removed(now),
 		Expired: expired(spec, now), Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
@@ -313,6 +313,7 @@ func (a *Actuator) ended(r result) {
 		delete(a.retryAt, r.uuid)
 		delete(a.retries, r.uuid)
 		delete(a.seen, r.uuid) // gone by our own doing
+		g.vacate(w.name)
 	case errors.Is(r.err, errScaleIn), errors.Is(r.err, context.Canceled), vm.IsCalledOff(r.err):
 	case w.up && g.keptIsNeeded(w, r.err, a.cfg.Now()):
 		delete(a.seen, r.uuid)
@@ -326,6 +327,16 @@ func (a *Actuator) ended(r result) {
 	default:
 		a.couldNotRemove(r.uuid, w, r.err)
 	}
+}
+
+// vacate notes that a VM is gone, so that the one in its place is the next that takes a disk that is kept.
+func (g *group) vacate(name string) {
+	if g == nil || !g.spec.Stateful() {
+		return
+	}
+	const most = 1000 // that are remembered
+	g.vacated = append(slices.DeleteFunc(g.vacated, func(other string) bool { return other == name }), name)
+	g.vacated = g.vacated[max(0, len(g.vacated)-most):]
 }
 
 // stopWorkers waits for the workers, whose context has ended, and reports whether all of them left.

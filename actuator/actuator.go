@@ -118,6 +118,7 @@ type group struct {
 	asker          asker
 	shortage       string                // what the host lacks for a launch; "": nothing
 	needed         map[string]neededDisk // by the names that are set aside
+	vacated        []string              // the names of VMs that are gone, the last one last, where disks are kept
 	untemplated    bool                  // launches wait for a template
 	// suspended are VMs that leave no room in max for those that are desired.
 	suspended []vm.VM

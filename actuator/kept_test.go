@@ -297,6 +297,7 @@ func TestPlanWaitsForKeptDisks(t *testing.T) {
 			}
 		}
 	}
+	vacated := func(names ...string) func(*Situation) { return func(s *Situation) { s.Vacated = names } }
 	for _, tt := range []struct {
 		name    string
 		owned   []vm.VM
@@ -305,6 +306,16 @@ func TestPlanWaitsForKeptDisks(t *testing.T) {
 		want    string
 	}{
 		{"a new one", nil, 1, nil, "create web-1"},
+		{
+			"the one that went last before one that is vacant for long", nil, 1,
+			[]func(*Situation){kept("web-1", "web-2"), vacated("web-1", "web-2")},
+			"create web-2",
+		},
+		{
+			"also where others were never here", nil, 2,
+			[]func(*Situation){kept("web-1", "web-2", "web-3"), vacated("web-3")},
+			"create web-3; create web-1",
+		},
 		{
 			"the one with a disk first",
 			[]vm.VM{running(1)},

@@ -52,6 +52,7 @@ type Situation struct {
 	Former    int // of Creating, those that are made from the template before a refresh
 	Preparing []string
 	Kept      map[string]bool // names for which disks are kept here: a new VM of the group gets one of them first
+	Vacated   []string        // names of VMs that are gone, the last one last: of those in Kept, the newest is taken first
 	Taken     map[string]bool // names that a new VM cannot have: every domain's, and what has files in the pool
 	BootSlots int             // how many VMs may boot at the same time
 	Backoff   bool            // creating failed lately: create nothing for now
@@ -288,8 +289,8 @@ func (s Situation) vacating(p parts, retire []vm.VM) int {
 	return len(leaving)
 }
 
-// names are those of the next n VMs, by the numbers that this host has, first those for which disks are kept; fewer where the
-// others are taken here.
+// names are those of the next n VMs, by the numbers that this host has, first those for which disks are kept, of these the
+// one whose VM went last; fewer where the others are taken here.
 func names(s Situation, n int) []string {
 	var kept, free []string
 	for _, number := range s.Numbers {
@@ -302,6 +303,7 @@ func names(s Situation, n int) []string {
 			free = append(free, name)
 		}
 	}
+	slices.SortStableFunc(kept, func(a, b string) int { return slices.Index(s.Vacated, b) - slices.Index(s.Vacated, a) })
 	free = append(kept, free...)
 	return free[:min(max(n, 0), len(free))]
 }

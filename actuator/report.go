@@ -202,6 +202,7 @@ func (a *Actuator) reportChanges(inv vm.Inventory) {
 			died[vm.Meta.Group] = append(died[vm.Meta.Group], vm)
 		}
 		a.gone = append(a.gone, vm)
+		a.groups[vm.Meta.Group].vacate(vm.Name)
 	}
 	a.seen = now
 	for name, g := range a.groups {
