@@ -71,8 +71,8 @@ func (a *Actions) refresh(s Situation, p *parts) {
 	a.Retire, p.live = s.retire(p.live, bus.UpdateReplace, s.Refresh.Retire-(len(p.retiring)-released)-p.marking)
 }
 
-// mayRelease is how many retiring VMs may go, beside those that are on their way out. One that is gone already is not seen any more,
-// and is known by those that serve still.
+// mayRelease is how many retiring VMs may go, beside those that are on their way out. One that is gone already is not seen any
+// more, and is known by those that serve still.
 func (s Situation) mayRelease(leaving int) int {
 	n := max(0, s.Refresh.Release-leaving)
 	if s.Refresh.Serving != nil {

@@ -26,6 +26,7 @@ func run() int {
 	context.AfterFunc(ctx, stop)
 	root := rootCommand()
 	cmd, err := root.ExecuteContextC(ctx)
+	err = ofFlags(cmd, err)
 	code := exitCode(err)
 	var own *exitError
 	switch {
@@ -42,6 +43,18 @@ func run() int {
 	}
 	fmt.Fprint(harmless{os.Stderr}, errorLines(err))
 	return code
+}
+
+// ofFlags is what a command ended with, as a wrong command line where flags of it exclude each other, of which cobra's error says
+// nothing by its type.
+func ofFlags(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	if groups := cmd.ValidateFlagGroups(); groups != nil {
+		return usageError{groups}
+	}
+	return err
 }
 
 // exitCodeHelp is "0 done, 1 failed, ...".

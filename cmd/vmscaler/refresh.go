@@ -164,5 +164,8 @@ func (c *refreshCmd) run(cmd *cobra.Command, group string, o *bus.RefreshOrder) 
 		return nil
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s\n", group, dashboard.RefreshText(r, time.Local))
-	return c.until(cmd, conn, group, await.Refresh{ID: r.ID, Started: r.Started})
+	ends := map[bus.RefreshAction]bus.RefreshPhase{
+		bus.RefreshReturn: bus.RefreshFailed, bus.RefreshCancel: bus.RefreshCanceled,
+	}
+	return c.until(cmd, conn, group, await.Refresh{ID: r.ID, Started: r.Started, Ends: ends[o.Action]})
 }

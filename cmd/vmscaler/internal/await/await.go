@@ -221,6 +221,7 @@ func (c Gone) missing(p picture) (string, error) {
 type Refresh struct {
 	ID      string
 	Started time.Time
+	Ends    bus.RefreshPhase // as what a person has it end: taken back it has failed; "" is as done
 }
 
 func (Refresh) String() string { return wordRefresh + "=" + wordDone }
@@ -240,7 +241,7 @@ func (c Refresh) missing(p picture) (string, error) {
 		text += ": " + r.Sentence
 	}
 	switch r.Phase {
-	case bus.RefreshDone:
+	case bus.RefreshDone, c.Ends:
 		return "", nil
 	case bus.RefreshFailed, bus.RefreshCanceled:
 		return "", fmt.Errorf("it was %s", text)
