@@ -19,18 +19,6 @@ func (a *Actuator) specs() (all []bus.Group) {
 	return all
 }
 
-// templatesBefore are what the VMs beyond a canary are made from, of the groups that keep one.
-func (a *Actuator) templatesBefore() (all []bus.Group) {
-	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
-		if g := a.groups[name]; !g.leaves && g.newest.Decision.Refresh.KeepsShare() {
-			spec := g.spec
-			spec.Template, spec.TemplateSHA256 = g.newest.Decision.Refresh.From, ""
-			all = append(all, spec)
-		}
-	}
-	return all
-}
-
 // stage says which templates the groups need, tells what has become of some, and returns how the host has them.
 func (a *Actuator) stage() ([]bus.HostTemplate, *bus.TemplateServer) {
 	t := a.cfg.Templates
@@ -38,7 +26,7 @@ func (a *Actuator) stage() ([]bus.HostTemplate, *bus.TemplateServer) {
 		return nil, nil
 	}
 	specs := a.specs()
-	t.Want(a.host, staging.WantedBy(slices.Concat(specs, a.templatesBefore())))
+	t.Want(a.host, staging.WantedBy(specs))
 	for _, step := range t.Told() {
 		for _, spec := range specs {
 			if slices.Contains(spec.Templates(), step.Template) {

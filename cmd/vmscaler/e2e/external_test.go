@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,8 +94,12 @@ func TestExternalServer(t *testing.T) {
 		t.Errorf("vmscaler listens on %v, want no bus of its own", listens)
 	}
 	files, err := os.ReadDir(w.state)
-	if err != nil || len(files) != 2 || files[0].Name() != "consoles" || files[1].Name() != "volumes" {
-		t.Errorf("the state folder has %v (%v), want the actuator's consoles and records alone", files, err)
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	if err != nil || !slices.Equal(names, []string{"consoles", "term.json", "volumes"}) {
+		t.Errorf("the state folder has %v (%v), want the actuator's consoles, term and records alone", names, err)
 	}
 	p.stop()
 }
