@@ -169,7 +169,9 @@ func (h *host) health() bus.Health {
 // until waits for something, with all hosts hearing each other.
 func (s *site) until(what string, is func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(3 * time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(3 * time.Minute); !is(); <-poll.C {
 		for _, h := range s.hosts {
 			for _, other := range s.hosts {
 				other.Hear(h.health())
