@@ -2,6 +2,7 @@ package decider
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,27 @@ func TestHostGetsAnotherIdentity(t *testing.T) {
 		if i > 6 && (len(d.Shares) != 1 || d.Shares["b"].VMs != 3) {
 			t.Fatalf("after %d s: shares %+v, want those of the host as it is now", i, d.Shares)
 		}
+	}
+}
+
+// A silent host whose VMs another one shows is forgotten, but may have made what it was told to and did not show any more: nobody
+// else gets those numbers for an hour.
+func TestNumbersOutliveTheirHost(t *testing.T) {
+	h := startHosts(t, on("a", "kvm1", "1"), on("b", "kvm2", "2"))
+	h.state.Controls.Desired = new(4)
+	told := h.step(on("a", "kvm1", "1"), on("b", "kvm2", "2")).Shares["a"].Numbers
+	d := bus.Decision{}
+	for range 10 {
+		d = h.step(on("b", "kvm2", "1", "2"))
+	}
+	shared := func(number int) bool { return slices.Contains(told, number) }
+	if len(told) == 0 || len(d.Shares) != 1 || d.Shares["b"].VMs != 4 || slices.ContainsFunc(d.Shares["b"].Numbers, shared) {
+		t.Errorf("a was told %v, and then %+v", told, d.Shares)
+	}
+	h.now = h.now.Add(emptyFor)
+	h.step(on("b", "kvm2", "1", "2"))
+	if len(h.state.Numbers["a"]) > 0 {
+		t.Errorf("after %v: %v", emptyFor, h.state.Numbers)
 	}
 }
 

@@ -80,6 +80,11 @@ func (n Numbers) inUse(group string, shares map[bus.HostID]bus.Share, obs Observ
 			d.own(h.ID, number)
 		}
 	}
+	for _, id := range obs.Moved {
+		for _, number := range n[id] {
+			d.own(id, number)
+		}
+	}
 	for _, h := range obs.Hosts { // which the decider before may not have known
 		for _, number := range h.Kept {
 			d.own(h.ID, number)

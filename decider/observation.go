@@ -12,6 +12,7 @@ import (
 // Observation is what one evaluation of a group looks at.
 type Observation struct {
 	Hosts   []HostObservation    // by ID
+	Moved   []bus.HostID         // silent hosts whose VMs are all others' now, by ID: their numbers stay taken
 	Fresh   int                  // hosts with a sample since the previous evaluation
 	Awaited []string             // hosts that had VMs under the decider before this one, and were not heard yet
 	Loads   map[string]GuestLoad // what the guests' agents said last of their load, by the VM's UUID

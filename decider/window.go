@@ -16,6 +16,7 @@ import (
 type Window struct {
 	SpecHash string // of the group; samples of another one are mismatched
 	hosts    map[bus.HostID]*hostWindow
+	moved    map[bus.HostID]time.Time // when hosts were heard last whose VMs are all another's now
 	// changed reports that some host's VMs are others since the last look; apart that then no VM was in two places.
 	changed, apart bool
 }
@@ -49,7 +50,8 @@ const (
 	// maxHosts bounds the hosts of a group, and maxReplaced the collectors that are remembered of each.
 	maxHosts    = bus.MaxHosts
 	maxReplaced = 16
-	// emptyFor is how long a silent host without VMs is remembered.
+	// emptyFor is how long a silent host without VMs is remembered, and how long the numbers stay taken of one whose VMs another
+	// shows.
 	emptyFor = time.Hour
 	// tolerableSkew is how far a host's clock may be off before that is called a problem.
 	tolerableSkew = 2 * time.Second
@@ -64,6 +66,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	if w.hosts == nil {
 		w.hosts = map[bus.HostID]*hostWindow{}
 	}
+	delete(w.moved, s.HostID)
 	h := w.hosts[s.HostID]
 	switch {
 	case h == nil && len(w.hosts) >= maxHosts:
@@ -189,8 +192,8 @@ func (w *Window) Take(now time.Time, staleAfter time.Duration) Observation {
 // look is the observation at now, of the window as far as it is.
 //
 // A VM counts once, by its UUID. One that a silent host had and another shows is the other's, as after a change of the
-// host's identity; a silent host of which so nothing is left is forgotten, and after an hour one that had nothing: until then a
-// VM may be there that it did not show any more, with a number that it was given.
+// host's identity; a silent host of which so nothing is left is forgotten but for its numbers, and after an hour with them, as is
+// one that had nothing: until then a VM may be there that it did not show any more, with a number that it was given.
 func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	o := Observation{Stale: staleAfter}
 	silent := func(h *hostWindow) bool { return h.sample.Instance == "" || now.Sub(h.arrived) > staleAfter }
@@ -216,6 +219,7 @@ func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 			ho.Trouble = Silent
 			if len(ho.VMs) == 0 && (len(h.sample.VMs) > 0 || now.Sub(h.arrived) > emptyFor) {
 				delete(w.hosts, id)
+				w.move(id, h.arrived)
 				continue
 			}
 		case now.Sub(h.secondAt) <= claimAge:
@@ -231,7 +235,19 @@ func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 		o.Hosts = append(o.Hosts, ho)
 	}
 	slices.SortFunc(o.Hosts, func(a, b HostObservation) int { return cmp.Compare(a.ID, b.ID) })
+	maps.DeleteFunc(w.moved, func(_ bus.HostID, heard time.Time) bool { return now.Sub(heard) > emptyFor })
+	o.Moved = slices.Sorted(maps.Keys(w.moved))
 	return o
+}
+
+// move notes that a host is forgotten which was heard last then.
+func (w *Window) move(id bus.HostID, heard time.Time) {
+	if w.moved == nil {
+		w.moved = map[bus.HostID]time.Time{}
+	}
+	if len(w.moved) < maxHosts {
+		w.moved[id] = heard
+	}
 }
 
 // observed are the VMs of a host that count, with the means of their readings. They are those of the sample itself, which nobody
