@@ -181,7 +181,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		Spec: spec, Now: now, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{},
 		Taken: inv.Taken, Kept: inv.Kept, Vacated: g.vacated,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
-		Controls: g.newest.Decision.Controls, Build: g.newest.Decision.Refresh.Build(g.spec), Removed: g.removed(now),
+		Controls: g.newest.Decision.Controls, Build: g.build(), Removed: g.removed(now),
 		Expired: expired(spec, now), Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
 		Orders: g.newest.Decision.Orders,
 	}

@@ -17,9 +17,10 @@ type heardSample struct {
 	at     time.Time // when it came
 }
 
-// take keeps a sample of a host.
+// take keeps a sample of a host. One that seems older than what does not count any more is of a clock that was set back.
 func (l load) take(s bus.Sample, host bus.HostID, now time.Time) {
-	if s.HostID == host && s.Time.After(l[s.Group].sample.Time) {
+	last := l[s.Group]
+	if s.HostID == host && (s.Time.After(last.sample.Time) || now.Sub(last.at) > freshFor) {
 		l[s.Group] = heardSample{s, now}
 	}
 }

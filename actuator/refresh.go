@@ -174,9 +174,27 @@ func (s Situation) unretire(live []vm.VM) (stay []vm.VM) {
 	return stay
 }
 
+// build is what new VMs of the group are made from, and before when those were made, by this host's clock, that are replaced
+// whatever they were made from.
+func (g *group) build() bus.Build {
+	b := g.newest.Decision.Refresh.Build(g.spec)
+	if b.Before != nil {
+		b.Before = new(g.here(*b.Before))
+	}
+	return b
+}
+
+// here is a moment of the decider's clock by this host's, where one of them is known to be off.
+func (g *group) here(at time.Time) time.Time {
+	if behind, known := g.newest.Skew(); known && behind.Abs() > bus.TolerableSkew {
+		return at.Add(behind)
+	}
+	return at
+}
+
 // mark notes which VMs retire from now on, and which do not any more.
 func (a *Actuator) mark(ctx context.Context, h vm.Manager, g *group, plan Actions) {
-	build := g.newest.Decision.Refresh.Build(g.spec)
+	build := g.build()
 	start := func(v vm.VM, retiring bool, sentence string) {
 		decision := g.newest.Decision.ID
 		a.work(ctx, worker{name: v.Name, group: g.spec.Name, marks: true}, v.UUID, func(ctx context.Context) error {

@@ -12,8 +12,6 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-const tolerableSkew = 2 * time.Second // of the decider's clock
-
 // fullFor is for how long a host counts as full after it had no room for a launch: others are asked meanwhile.
 const fullFor = time.Minute
 
@@ -131,7 +129,7 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 	} else if g.newest.Taken() && !g.newest.Holds(now) {
 		add(bus.ProblemDecisionExpired, "the last decision has run out: no decider is heard")
 	}
-	if skew, known := g.newest.Skew(); known && skew.Abs() > tolerableSkew {
+	if skew, known := g.newest.Skew(); known && skew.Abs() > bus.TolerableSkew {
 		side := "behind"
 		if skew < 0 {
 			side = "ahead of"

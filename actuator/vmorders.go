@@ -185,7 +185,7 @@ func attachKey(name string) string { return "attach:" + name }
 // attachments are the domains of a decision that are to be taken in here now, each once.
 func (a *Actuator) attachments(g *group, now time.Time) (all []bus.Attachment) {
 	for _, one := range g.newest.Decision.Attach {
-		if one.HostID == a.hostID && now.Before(one.Until) && !g.attached[one.VM].Equal(one.At) {
+		if one.HostID == a.hostID && now.Before(g.here(one.Until)) && !g.attached[one.VM].Equal(one.At) {
 			all = append(all, one)
 		}
 	}

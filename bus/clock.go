@@ -5,6 +5,10 @@ import "time"
 // consistentFor is how many messages in a row must agree before a difference of clocks is called known.
 const consistentFor = 3
 
+// TolerableSkew is how far two hosts' clocks may be apart before that is called a problem, and times are told from one to the
+// other.
+const TolerableSkew = 2 * time.Second
+
 // ClockOffset measures how far the clock of a sender is behind the receiver's, from messages that carry the time at which
 // they were sent. It distinguishes a delayed message from one whose sender's clock is wrong: delayed ones
 // arrive faster than they were sent. Its zero value is ready to use.

@@ -71,9 +71,16 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 	}
 }
 
+// young reports whether a VM serves for less than the group's min_ready. One that is to serve only in a while began to by a clock
+// that was set back since, and has done so for longer.
+func (s situation) young(vm *bus.VM) bool {
+	age := s.now.Sub(vm.PhaseSince)
+	return age < s.spec.MinReady && age > -clocksDiffer
+}
+
 // serves reports whether a VM serves and is to for now, also one that retires.
 func (s situation) serves(vm *bus.VM) bool {
-	young := !vm.Retiring && s.now.Sub(vm.PhaseSince) < s.spec.MinReady
+	young := !vm.Retiring && s.young(vm)
 	return vm.Phase.Serves() && vm.State == bus.StateRunning && !young && !vm.Reimaging && !vm.Order.Leaves()
 }
 

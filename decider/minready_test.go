@@ -11,7 +11,12 @@ func TestMinReady(t *testing.T) {
 		minReady, served time.Duration
 		want             int // how many may go
 	}{
-		{0, 0, 1}, {10 * time.Second, 0, 0}, {10 * time.Second, 9 * time.Second, 0}, {10 * time.Second, 10 * time.Second, 1},
+		{0, 0, 1},
+		{10 * time.Second, 0, 0},
+		{10 * time.Second, 9 * time.Second, 0},
+		{10 * time.Second, 10 * time.Second, 1},
+		{10 * time.Second, -time.Second, 0}, // by another host's clock
+		{10 * time.Second, -time.Hour, 1},   // by a clock that was set back
 	} {
 		g := spec(bounds(1, 9))
 		g.MinReady = tt.minReady

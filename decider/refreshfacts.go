@@ -68,7 +68,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 				if vm.Phase.Pending() {
 					f.booting++
 				}
-				serves = serves && s.now.Sub(vm.PhaseSince) >= s.spec.MinReady
+				serves = serves && !s.young(&vm)
 				if serves {
 					f.serving++
 				}

@@ -26,8 +26,9 @@ type hostWindow struct {
 	arrived time.Time // by the decider's own clock
 	since   time.Time // when the host was heard first
 	fresh   bool
-	cpu     []mean // of each VM of sample, since the previous evaluation
-	clock   bus.ClockOffset
+	cpu     []mean    // of each VM of sample, since the previous evaluation
+	sent    time.Time // the time of sample by the host's own clock
+	clock   hostClock
 	// replaced are the collectors that another took over from. One that goes on all the same is a second one, unless the
 	// other has fallen silent.
 	replaced map[string]bool
@@ -53,8 +54,6 @@ const (
 	// emptyFor is how long a silent host without VMs is remembered, and how long the numbers stay taken of one whose VMs another
 	// shows.
 	emptyFor = time.Hour
-	// tolerableSkew is how far a host's clock may be off before that is called a problem.
-	tolerableSkew = 2 * time.Second
 )
 
 // errOld is why a sample is not used.
@@ -75,8 +74,8 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 		h = &hostWindow{since: now, replaced: map[string]bool{}}
 		w.hosts[s.HostID] = h
 	// A late one of a collector that has ended takes nothing over.
-	case s.Time.Before(h.sample.Time) && now.Sub(h.arrived) < reordering,
-		s.Instance == h.sample.Instance && s.Time.Equal(h.sample.Time):
+	case s.Time.Before(h.sent) && now.Sub(h.arrived) < reordering,
+		s.Instance == h.sample.Instance && s.Time.Equal(h.sent):
 		return errOld
 	case h.replaced[s.Instance] && now.Sub(h.arrived) <= claimAge:
 		h.second, h.secondAt = s.Instance, now
@@ -88,9 +87,10 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 		h.replaced[h.sample.Instance] = true
 		delete(h.replaced, s.Instance)
 		h.second, h.secondAt = "", time.Time{}
-		h.clock = bus.ClockOffset{}
+		h.clock.offset = bus.ClockOffset{}
 	}
-	h.clock.Observe(s.Time, now)
+	h.sent = s.Time
+	s = h.clock.told(s, now)
 	if !sameVMs(h.sample.VMs, s.VMs) || len(h.cpu) != len(s.VMs) {
 		h.cpu, w.changed = carried(h.cpu, h.sample.VMs, s.VMs), true
 	}
@@ -346,30 +346,6 @@ func (w *Window) Forget(host string, now time.Time, staleAfter time.Duration) er
 
 // errUnknownHost is of a host that a group does not have.
 var errUnknownHost = errors.New("the group has no such host")
-
-// hostSkew is by how much a host's clock is off; more than 0 is behind.
-type hostSkew struct {
-	host string
-	skew time.Duration
-}
-
-// skewed are the hosts whose clocks are off, by name.
-func (w *Window) skewed() (hosts []hostSkew) {
-	for _, h := range w.hosts {
-		if skew, known := h.clock.Skew(); known && skew.Abs() > tolerableSkew {
-			hosts = append(hosts, hostSkew{h.sample.Host, skew})
-		}
-	}
-	slices.SortFunc(hosts, func(a, b hostSkew) int { return strings.Compare(a.host, b.host) })
-	return hosts
-}
-
-func sideOf(behind time.Duration) string {
-	if behind < 0 {
-		return seconds(-behind) + " ahead"
-	}
-	return seconds(behind) + " behind"
-}
 
 // Samples are the newest of each host, by its name.
 func (w *Window) Samples() []bus.Sample {
