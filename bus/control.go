@@ -195,7 +195,12 @@ type Status struct {
 type GroupStatus struct {
 	Group    string    `json:"group"`
 	Decision *Decision `json:"decision"` // null before the first evaluation
-	Samples  []Sample  `json:"samples"`  // one for each host
+	// Samples has one for each host. In a decider's answer the times in that of a host whose clock is off by more than
+	// TolerableSkew are by the decider's.
+	Samples []Sample `json:"samples"`
+	// ClockAheadS is by how many seconds the clock of each host is ahead of the decider's, less than 0 where it is behind. A host
+	// is not there while that is not known.
+	ClockAheadS map[HostID]float64 `json:"clock_ahead_s,omitempty"`
 }
 
 func (s *Status) check() error {

@@ -174,7 +174,9 @@ func (d *Decider) status(only string) *bus.Status {
 	for _, name := range d.names() {
 		if only == "" || only == name {
 			g := d.groups[name]
-			s.Groups = append(s.Groups, bus.GroupStatus{Group: name, Decision: g.decision, Samples: g.window.Samples()})
+			s.Groups = append(s.Groups, bus.GroupStatus{
+				Group: name, Decision: g.decision, Samples: g.window.Samples(), ClockAheadS: g.window.clocksAhead(),
+			})
 		}
 	}
 	for _, h := range d.stages {

@@ -90,7 +90,7 @@ func hostShowCommand(g *globals) *cobra.Command {
 	c := &hostShowCmd{g: g}
 	cmd := &cobra.Command{
 		Use:     "show HOST",
-		Short:   "Show one host: where it stands with each group, since when and why, its room, and its templates",
+		Short:   "Show one host: where it stands with each group, since when and why, its room, its clock, and its templates",
 		Example: "  vmscaler host show kvm2\n  vmscaler host show kvm2 -o json",
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
@@ -121,6 +121,7 @@ func (c *hostShowCmd) run(cmd *cobra.Command, name string) error {
 		if h.ClusterID != "" || h.Term != 0 {
 			fmt.Fprintf(cmd.OutOrStdout(), "cluster %s; acts by term %d\n", cmp.Or(h.ClusterID, "not named yet"), h.Term)
 		}
+		fmt.Fprintf(cmd.OutOrStdout(), "clock: %s, against the decider's\n", h.clock())
 		for _, group := range slices.Sorted(maps.Keys(h.Standings)) {
 			s := h.Standings[group]
 			fmt.Fprintf(cmd.OutOrStdout(), "group %s: %s since %s: %s\n", group, s.State, s.Since.Local().Format(time.DateTime), s.Reason)

@@ -213,7 +213,9 @@ type hostStatus struct {
 	Term      int64  `json:"term,omitempty"`
 	// Templates are those that the groups need, as the host has them, where its actuator says so.
 	Templates []bus.HostTemplate `json:"templates,omitempty"`
-	asOf      time.Time
+	// ClockAheadS is by how many seconds its clock is ahead of the decider's, less than 0 where it is behind; nil: unknown.
+	ClockAheadS *float64 `json:"clock_ahead_s,omitempty"`
+	asOf        time.Time
 }
 
 func listHosts(s bus.Status) printer.List[hostStatus] {
@@ -237,6 +239,7 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 			wideColumn("DOMAIN", func(h hostStatus) string { return cmp.Or(h.Load.Domain, "-") }),
 			wideColumn("GROUPS", func(h hostStatus) string { return strings.Join(h.Groups, ",") }),
 			wideColumn("PROMISED", func(h hostStatus) string { return mibText(h.Load.MemoryPromisedMiB) }),
+			wideColumn("CLOCK", hostStatus.clock),
 			wideColumn("WHY", func(h hostStatus) string { return cmp.Or(h.why(), "-") }),
 			wideColumn("ID", func(h hostStatus) string { return string(h.ID) }),
 			wideColumn("CLUSTER", func(h hostStatus) string { return cmp.Or(h.ClusterID, "-") }),
@@ -260,6 +263,9 @@ func listHosts(s bus.Status) printer.List[hostStatus] {
 			h := row(sample.HostID)
 			h.VMs += len(sample.VMs)
 			h.Groups = append(h.Groups, g.Group)
+			if ahead, known := g.ClockAheadS[sample.HostID]; known {
+				h.ClockAheadS = &ahead
+			}
 			if sample.Time.After(h.Time) {
 				h.Name, h.Load, h.Time = sample.Host, sample.HostLoad, sample.Time
 			}
@@ -289,6 +295,17 @@ func (h *hostStatus) stands(group string, s bus.HostStanding) {
 	if slices.Index(order, s.State) > slices.Index(order, h.State) {
 		h.State = s.State
 	}
+}
+
+// clock is how far the host's clock is off, against that of the decider.
+func (h hostStatus) clock() string {
+	switch {
+	case h.ClockAheadS == nil:
+		return "unknown"
+	case *h.ClockAheadS < 0:
+		return fmt.Sprintf("%.1f s behind", -*h.ClockAheadS)
+	}
+	return fmt.Sprintf("%.1f s ahead", *h.ClockAheadS)
 }
 
 // why is what the groups say of the host, one after the other.

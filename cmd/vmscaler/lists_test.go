@@ -37,7 +37,7 @@ func listedStatus() bus.Status {
 			}, Samples: []bus.Sample{
 				sample("web", "kvm2", 30*time.Second, vm("web-10", bus.PhaseLaunching, nil, "")),
 				sample("web", "kvm1", time.Second, vm("web-2", bus.PhaseReady, new(41.6), "10.0.0.2")),
-			},
+			}, ClockAheadS: map[bus.HostID]float64{"id-kvm1": -3600.02},
 		},
 	}}
 }
@@ -81,6 +81,12 @@ kvm2  silent  1    12 %  8      16000 MiB  9000 MiB  unknown    30 s old
 	} {
 		if !strings.HasSuffix(wide[i], want) {
 			t.Errorf("got %q, want %q at the end", wide[i], want)
+		}
+	}
+	wide = strings.SplitAfter(printed(printer.Wide, hosts), "\n")
+	for i, want := range []string{" CLOCK ", " 3600.0 s behind ", " unknown "} {
+		if !strings.Contains(wide[i], want) {
+			t.Errorf("got %q, want %q in it", wide[i], want)
 		}
 	}
 	var rows []map[string]any

@@ -33,8 +33,7 @@ func TestDocs(t *testing.T) {
 	rows := map[string]string{}
 	d := bustest.Decision()
 	d.Recommendations, d.Inputs.TargetPercent, d.Inputs.LowerPercent, d.Inputs.UpperPercent = nil, 0, 20, 70
-	d.Seq, d.Time = d.Seq+1, d.Time.Add(time.Second)
-	e.Fold(*d)
+	e.goOn(*s, *d, 5, 0)
 	families, err := NewRegistry(e.Exporter, func() bool { return true }, func() uint64 { return 0 }).Gather()
 	if err != nil {
 		t.Fatal(err)

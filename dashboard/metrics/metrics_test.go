@@ -35,6 +35,16 @@ func (l *listener) Fold(message any) {
 	}
 }
 
+// goOn has it hear a sample and a decision each second, for so many of them; the host's clock is ahead.
+func (l *listener) goOn(s bus.Sample, d bus.Decision, seconds int, ahead time.Duration) {
+	for range seconds {
+		l.now = l.now.Add(time.Second)
+		s.Time, d.Time, d.ExpiresAt, d.Seq = l.now.Add(ahead), l.now, l.now.Add(5*time.Second), d.Seq+1
+		l.Fold(s)
+		l.Fold(d)
+	}
+}
+
 // heard is one that has heard one message of each kind.
 func heard(t *testing.T, perVM bool) *listener {
 	t.Helper()
@@ -242,5 +252,20 @@ func TestStandingHostsOfOneName(t *testing.T) {
 	e.Fold(*d)
 	if got := text(t, e); strings.Count(got, "vmscaler_group_host_state ") != 2 {
 		t.Errorf("want both hosts in\n%s", got)
+	}
+}
+
+// The clocks of hosts are compared with the decider's once enough was heard; before there is no series.
+func TestClockSkewSeries(t *testing.T) {
+	e := newListener(false)
+	s, d := bustest.Sample(), bustest.Decision()
+	e.goOn(*s, *d, 3, time.Hour)
+	if got := text(t, e); strings.Contains(got, "clock_skew") {
+		t.Fatalf("after three messages:\n%s", got)
+	}
+	d.Seq += 3
+	e.goOn(*s, *d, 3, time.Hour)
+	if got, want := text(t, e), "vmscaler_host_clock_skew_seconds host="+s.Host+" 3600\n"; !strings.Contains(got, want) {
+		t.Errorf("no %q in\n%s", want, got)
 	}
 }

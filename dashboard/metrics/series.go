@@ -95,7 +95,12 @@ var (
 	hostMemory   = desc("host_memory_bytes", "Memory of the host.", labelHost)
 	hostFree     = desc("host_memory_free_bytes", "Memory of the host that new VMs can have.", labelHost)
 	hostPromised = desc("host_memory_promised_bytes", "Memory that running VMs were given and have not touched yet.", labelHost)
-	hostPool     = desc("host_pool_free_bytes", "Free space of the storage pool of the VMs' disks.", labelHost)
+	hostClock    = desc(
+		"host_clock_skew_seconds",
+		"How far the host's clock is ahead of the decider's; less than 0 is behind.",
+		labelHost,
+	)
+	hostPool = desc("host_pool_free_bytes", "Free space of the storage pool of the VMs' disks.", labelHost)
 
 	stageUp      = desc("stage_up", "1 while a stage's process gives signs of life.", labelStage, labelProcess)
 	stageHealthy = desc("stage_healthy", "1 while a stage's process says that all is well.", labelStage, labelProcess)
@@ -267,14 +272,20 @@ func (s series) vms(group string, h *model.Host) {
 
 // load shows the hosts once each, by the newest of their groups' samples.
 func (s series) load(m *model.Model, now time.Time) {
-	newest := map[bus.HostID]bus.Sample{}
+	newest, ahead := map[bus.HostID]bus.Sample{}, map[bus.HostID]time.Duration{}
 	for _, g := range m.Groups() {
 		for _, h := range g.Hosts() {
 			sample := h.Sample()
+			if d, known := g.ClockAhead(h); known && !h.Stale(now) {
+				ahead[sample.HostID] = d
+			}
 			if was, seen := newest[sample.HostID]; !h.Stale(now) && (!seen || sample.Time.After(was.Time)) {
 				newest[sample.HostID] = sample
 			}
 		}
+	}
+	for id, d := range ahead {
+		s.gauge(hostClock, d.Seconds(), s.hosts[id])
 	}
 	for id, sample := range newest {
 		name, load := s.hosts[id], sample.HostLoad

@@ -62,6 +62,14 @@ func (g *Group) Hosts() []*Host {
 	return hosts
 }
 
+// ClockAhead is how far a host's clock is ahead of the decider's, less than 0 where it is behind; false while that is not known.
+// The clock of who listens does not matter.
+func (g *Group) ClockAhead(h *Host) (time.Duration, bool) {
+	host, known := h.clock.Skew()
+	decider, knows := g.newest.Skew()
+	return decider - host, known && knows
+}
+
 // VMs is how many there are in the last samples.
 func (g *Group) VMs() int {
 	n := 0

@@ -11,6 +11,7 @@ import (
 type Host struct {
 	sample   bus.Sample
 	received time.Time
+	clock    bus.ClockOffset
 	times    []time.Time // of the last few samples, to know their interval
 	window   time.Duration
 	history  map[string]*history

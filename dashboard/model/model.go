@@ -84,6 +84,7 @@ func (m *Model) Sample(s bus.Sample, now time.Time) bool {
 		old.add(s.Time, vm.CPUPercent, m.sizes.Window)
 		known[vm.Name] = old
 	}
+	h.clock.Observe(s.Time, now)
 	h.sample, h.received, h.history, h.window = s, now, known, m.sizes.Window
 	h.times = append(h.times, s.Time)
 	if len(h.times) > 8 {

@@ -32,6 +32,8 @@ type HostState struct {
 	Load   bus.Host   `json:"load"`
 	Groups []string   `json:"groups"` // that have VMs on it, or may
 	VMs    int        `json:"vms"`
+	// ClockAheadS is by how many seconds its clock is ahead of the decider's, less than 0 where it is behind; null is unknown.
+	ClockAheadS *float64 `json:"clock_ahead_s"`
 }
 
 // Happening is an event, or a decision that changed something.
@@ -74,6 +76,12 @@ func groupStatus(g *model.Group) bus.GroupStatus {
 	}
 	for _, h := range g.Hosts() {
 		status.Samples = append(status.Samples, h.Sample())
+		if ahead, known := g.ClockAhead(h); known {
+			if status.ClockAheadS == nil {
+				status.ClockAheadS = map[bus.HostID]float64{}
+			}
+			status.ClockAheadS[h.Sample().HostID] = ahead.Round(time.Millisecond).Seconds()
+		}
 	}
 	return status
 }
@@ -238,6 +246,9 @@ func hostsOf(m *model.Model, now time.Time) []HostState {
 			}
 			if sample.Time.After(host.Time) {
 				host.Host, host.Time, host.Load, host.Silent = sample.Host, sample.Time, sample.HostLoad, h.Stale(now)
+			}
+			if ahead, known := g.ClockAhead(h); known && !h.Stale(now) {
+				host.ClockAheadS = new(ahead.Round(time.Millisecond).Seconds())
 			}
 			host.Groups, host.VMs = append(host.Groups, g.Name()), host.VMs+len(sample.VMs)
 		}
