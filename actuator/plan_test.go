@@ -1303,13 +1303,16 @@ func drawChoice(t *rapid.T) *Choice {
 }
 
 var (
-	phases = []bus.Phase{
-		bus.PhaseCreating, bus.PhaseLaunching, bus.PhaseReady, bus.PhaseDraining, bus.PhaseStopping, bus.PhaseFailed, "later",
-		bus.PhaseRetained,
-	}
+	phases = append(bus.Phases(), "later")
 	states = []bus.State{
 		bus.StateRunning, bus.StatePaused, bus.StateShutdown, bus.StateShutoff, bus.StateCrashed, bus.StateOther, bus.StateUnknown,
 		bus.StateSaved, bus.StateAsleep,
+	}
+	warmPools = []bus.WarmPool{
+		{},
+		{Size: bus.WarmSize{VMs: 2}, State: bus.WarmPaused},
+		{Size: bus.WarmSize{VMs: 2}, State: bus.WarmStopped},
+		{Size: bus.WarmSize{VMs: 2}, State: bus.WarmPaused, Stopped: bus.WarmSize{VMs: 1}},
 	}
 )
 
@@ -1322,6 +1325,10 @@ func TestPlanInvariants(t *testing.T) {
 			Sick: map[string]string{}, CPU: map[string]float64{}, Numbers: upTo(40), ScaleIn: rapid.Bool().Draw(t, "scale in"),
 		}
 		s.Spec.Repair.AtOnce = rapid.IntRange(1, 3).Draw(t, "at once")
+		s.Spec.WarmPool = rapid.SampledFrom(warmPools).Draw(t, "warm pool")
+		s.Now = t0.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "now")) * time.Second)
+		s.Warm = rapid.IntRange(0, 3).Draw(t, "warm")
+		s.WarmStopped = rapid.IntRange(0, s.Warm).Draw(t, "warm, stopped")
 		s.Expired = t0.Add(time.Duration(rapid.IntRange(0, 12).Draw(t, "too old")) * time.Second)
 		s.Refresh = RefreshShare{
 			Active: rapid.Bool().Draw(t, "refresh"), Retire: rapid.IntRange(0, 3).Draw(t, "retire"),
@@ -1338,11 +1345,13 @@ func TestPlanInvariants(t *testing.T) {
 		}
 		s.Spec.Max = rapid.IntRange(1, 8).Draw(t, "max")
 		s.Desired = rapid.IntRange(Unknown, s.Spec.Max).Draw(t, "desired")
+		from := rapid.SampledFrom([][]bus.Phase{phases, {bus.PhaseReady, bus.PhasePreparing, bus.PhaseWarm}}).Draw(t, "phases")
+		busy := rapid.Bool().Draw(t, "busy")
 		for n := range rapid.IntRange(0, 12).Draw(t, "owned") {
-			v := vmOf(n+1, rapid.SampledFrom(phases).Draw(t, "phase"), rapid.SampledFrom(states).Draw(t, "state"))
+			v := vmOf(n+1, rapid.SampledFrom(from).Draw(t, "phase"), rapid.SampledFrom(states).Draw(t, "state"))
 			s.Owned = append(s.Owned, v)
 			s.Taken[v.Name] = true
-			if rapid.Bool().Draw(t, "working") {
+			if busy && rapid.Bool().Draw(t, "working") {
 				s.Work[v.UUID] = rapid.SampledFrom([]Work{BringingUp, Removing, Draining, Resting}).Draw(t, "work")
 			}
 			if v.Meta.Phase == bus.PhaseReady && v.State == bus.StateRunning && rapid.Bool().Draw(t, "sick") {
@@ -1364,11 +1373,11 @@ func TestPlanInvariants(t *testing.T) {
 		a := Plan(s)
 		fail := func(what string) { t.Fatalf("%s: %s\nin %+v", what, show(a), s) }
 
-		more := len(a.Create) + len(a.Attach)
+		more := len(a.Create) + len(a.Attach) + len(a.Prepare)
 		if more > 0 && len(s.Owned)+len(s.Creating)+s.Attaching+more > s.Spec.Max {
 			fail("more than max")
 		}
-		if len(a.Create) > 0 && (s.Backoff || s.Desired == Unknown) {
+		if len(a.Create)+len(a.Prepare) > 0 && (s.Backoff || s.Desired == Unknown) {
 			fail("creates though it must not")
 		}
 		if !slices.EqualFunc(owned, s.Owned, func(a, b vm.VM) bool { return a.UUID == b.UUID }) {
@@ -1385,6 +1394,9 @@ func TestPlanInvariants(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		once := func(v vm.VM, what string) {
+			if v.Meta.Phase.StandsBy() || v.Meta.Phase == bus.PhaseRetained {
+				fail("is not left alone: " + what + " " + v.Name)
+			}
 			if seen[v.UUID] {
 				fail("twice: " + what + " " + v.Name)
 			}
@@ -1393,9 +1405,15 @@ func TestPlanInvariants(t *testing.T) {
 				fail("not ours: " + v.Name)
 			}
 		}
-		serving := len(s.Creating)
+		serving, coming := len(s.Creating), 0
 		for _, v := range s.Owned {
 			work := s.Work[v.UUID]
+			if v.Meta.Phase.Pooled() && v.State != bus.StateRunning && (work == BringingUp || work == Idle) {
+				coming++ // to where it can be handed over
+			}
+			if v.Meta.Phase.StandsBy() || v.Meta.Phase.Pooled() || v.Meta.Phase == bus.PhaseRetained {
+				continue
+			}
 			if r, _ := nextStep(v); !v.State.Suspended() && (work == BringingUp || work == Idle && r == nil) {
 				serving++
 			}
@@ -1423,6 +1441,10 @@ func TestPlanInvariants(t *testing.T) {
 			}
 			switch judged, _ := nextStep(r.VM); {
 			case judged != nil:
+			case r.VM.Meta.Phase.Pooled():
+				if r.Kind != vm.Unneeded {
+					fail("counts one of the warm pool: " + r.VM.Name)
+				}
 			case r.Reason == "silent":
 				replaced++
 				serving--
@@ -1445,6 +1467,18 @@ func TestPlanInvariants(t *testing.T) {
 			}
 			surplus++
 		}
+		handed := 0
+		for what, vms := range map[string][]vm.VM{"hand over": a.HandOver, "promote": a.Promote, "park": a.Park} {
+			for _, v := range vms {
+				once(v, what)
+				if busy := s.Work[v.UUID] != Idle; !v.Meta.Phase.Pooled() || busy != (what == "promote") {
+					fail(what + " " + v.Name)
+				}
+				if what != "park" {
+					handed++
+				}
+			}
+		}
 		switch {
 		case !s.ScaleIn && surplus > 0:
 			fail("removes a surplus by a hold")
@@ -1456,7 +1490,8 @@ func TestPlanInvariants(t *testing.T) {
 		case surplus > 0 && len(a.Create) > 0:
 			fail("creates and removes a surplus")
 		}
-		if missing := s.Desired - serving - len(a.Create); s.Desired != Unknown && !s.rests() && missing > a.Missing {
+		missing := s.Desired - serving - len(a.Create) - handed - coming
+		if s.Desired != Unknown && !s.rests() && missing > a.Missing {
 			fail(fmt.Sprintf("%d are missing, and it says %d", missing, a.Missing))
 		}
 		if (a.Missing > 0) != (a.Hold != "") {
@@ -1478,6 +1513,8 @@ func TestPlanInvariants(t *testing.T) {
 
 // What a plan leads to needs no further plan: the group comes to rest at what is desired.
 func TestPlanConverges(t *testing.T) {
+	leftAlone := func(p bus.Phase) bool { return p.StandsBy() || p == bus.PhaseRetained }
+	phases := slices.DeleteFunc(bus.Phases(), leftAlone)
 	rapid.Check(t, func(t *rapid.T) {
 		spec := webSpec(func(g *bus.Group) { g.Max = rapid.IntRange(1, 6).Draw(t, "max") })
 		desired := rapid.IntRange(0, spec.Max).Draw(t, "desired")
@@ -1485,11 +1522,12 @@ func TestPlanConverges(t *testing.T) {
 		made := rapid.IntRange(0, 8).Draw(t, "owned")
 		for n := range made {
 			state := rapid.SampledFrom([]bus.State{bus.StateRunning, bus.StateShutoff, bus.StateCrashed}).Draw(t, "state")
-			owned = append(owned, vmOf(n+1, rapid.SampledFrom(phases[:6]).Draw(t, "phase"), state))
+			owned = append(owned, vmOf(n+1, rapid.SampledFrom(phases).Draw(t, "phase"), state))
 		}
 		for round := 0; ; round++ {
 			s := Situation{
 				Spec:      spec,
+				Now:       t0.Add(time.Hour),
 				Desired:   desired,
 				Owned:     owned,
 				Taken:     map[string]bool{},
@@ -1507,9 +1545,15 @@ func TestPlanConverges(t *testing.T) {
 			if round > 20 {
 				t.Fatalf("does not come to rest: %s", show(a))
 			}
-			for _, v := range a.Await {
+			become := func(v vm.VM, phase bus.Phase, state bus.State) {
 				i := slices.IndexFunc(owned, func(o vm.VM) bool { return o.UUID == v.UUID })
-				owned[i].Meta.Phase = bus.PhaseReady
+				owned[i].Meta.Phase, owned[i].State = phase, state
+			}
+			for _, v := range slices.Concat(a.Await, a.HandOver) {
+				become(v, bus.PhaseReady, bus.StateRunning)
+			}
+			for _, v := range a.Park {
+				become(v, bus.PhaseWarm, bus.StatePaused)
 			}
 			for _, r := range a.Remove {
 				owned = slices.DeleteFunc(owned, func(o vm.VM) bool { return o.UUID == r.VM.UUID })

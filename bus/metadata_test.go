@@ -262,25 +262,27 @@ func FuzzParseMetadata(f *testing.F) {
 	})
 }
 
-// Each phase that the actuator writes is one that is read.
-func TestEveryPhaseIsKnown(t *testing.T) {
-	for _, p := range []Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseRetained, PhaseFailed} {
-		if !p.Known() {
-			t.Errorf("%s is not known", p)
-		}
-	}
-}
-
 // TestPhasesMean: each phase has its meaning, and one of a later version has none, so that its VM is neither counted nor used.
 func TestPhasesMean(t *testing.T) {
-	for phase, want := range map[Phase]string{
+	meanings := map[Phase]string{
 		PhaseCreating: "pending capacity", PhaseLaunching: "pending capacity", PhaseReady: "serves capacity",
-		PhaseDraining: "leaving", PhaseStopping: "leaving", PhaseRetained: "leaving", PhaseFailed: "", "standby": "", "": "",
-	} {
+		PhaseDraining: "leaving", PhaseStopping: "leaving", PhaseRetained: "leaving", PhaseFailed: "",
+		PhaseStandby: "stands by", PhasePreparing: "pooled", PhaseWarm: "pooled",
+	}
+	for phase := range meanings {
+		if !phase.Known() {
+			t.Errorf("%s is not known", phase)
+		}
+	}
+	for _, phase := range append(Phases(), "later", "") {
+		want, tested := meanings[phase]
+		if tested != phase.Known() {
+			t.Errorf("%q: known %v, and has a meaning here: %v", phase, phase.Known(), tested)
+		}
 		var means []string
 		for what, is := range map[string]bool{
 			"serves": phase.Serves(), "pending": phase.Pending(), "capacity": phase.Capacity(),
-			"leaving": phase.Leaving(),
+			"leaving": phase.Leaving(), "stands by": phase.StandsBy(), "pooled": phase.Pooled(),
 		} {
 			if is {
 				means = append(means, what)
