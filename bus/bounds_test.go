@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -149,6 +151,69 @@ func TestBoundsOfMessages(t *testing.T) {
 		"step_s": func(d *bus.Demand) { d.StepS = 1 << 40 },
 		"group":  func(d *bus.Demand) { d.Group = long },
 	})
+}
+
+// Each number of a sample is bounded, as one below 0 could make room on a host, or load go.
+func TestBoundsOfEachNumber(t *testing.T) {
+	t.Parallel()
+	below := func(s *bus.Sample, field string) {
+		data, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = bus.Decode[bus.Sample](data)
+		if err == nil || field != "v" && !strings.Contains(err.Error(), field+": found -1,") {
+			t.Errorf("%s below 0: got %v, want it refused by that name", field, err)
+		}
+	}
+	s := bustest.Sample()
+	s.VMs = s.VMs[:1]
+	fields := 0
+	eachNumber(reflect.ValueOf(s).Elem(), "", func(field string) { fields++; below(s, field) })
+	if fields < 15 {
+		t.Errorf("looked at %d numbers", fields)
+	}
+}
+
+// eachNumber sets each number in a value to -1, has look see it, and sets it back.
+func eachNumber(v reflect.Value, field string, look func(field string)) {
+	before := reflect.New(v.Type()).Elem()
+	before.Set(v)
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			return
+		}
+		for i := range v.NumField() {
+			key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			eachNumber(v.Field(i), strings.TrimPrefix(field+"."+key, "."), look)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			eachNumber(v.Index(i), field, look)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		if !before.IsNil() {
+			v.Elem().Set(before.Elem())
+		}
+		eachNumber(v.Elem(), field, look)
+	case reflect.Map:
+		for _, pair := range []map[int]int{{-1: 80}, {80: -1}} {
+			v.Set(reflect.ValueOf(pair))
+			look(field)
+		}
+	case reflect.Int:
+		v.SetInt(-1)
+		look(field)
+	case reflect.Float64:
+		v.SetFloat(-1)
+		look(field)
+	case reflect.String, reflect.Bool:
+	default:
+		panic(v.Kind())
+	}
+	v.Set(before)
 }
 
 // Text that costs its reader far more memory than its bytes is refused before it is decoded.

@@ -19,6 +19,7 @@ func (s *Sample) bounds() error {
 	b.number("host_load.cores", float64(h.Cores), maxVCPUs)
 	b.number("host_load.memory_mib", float64(h.MemoryMiB), maxMemoryMiB)
 	b.knownInt("host_load.memory_free_mib", h.MemoryFreeMiB, maxMemoryMiB)
+	b.knownInt("host_load.memory_promised_mib", h.MemoryPromisedMiB, maxMemoryMiB)
 	b.knownInt("host_load.pool_free_mib", h.PoolFreeMiB, math.MaxInt64)
 	b.name("host_load.domain", h.Domain, maxWord)
 	for i := range s.VMs {
