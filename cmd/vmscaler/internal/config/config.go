@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vmscaler/vmscaler/actuator/orphan"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/shell"
 	"github.com/vmscaler/vmscaler/dashboard/notify"
@@ -89,7 +90,7 @@ func Default() Config {
 		BusTaps:      Yes,
 		HTTPListen:   DefaultHTTP,
 		Host:         DefaultHostLimits(), TemplateListen: TemplatesAuto,
-		SweepGrace: 5 * time.Minute,
+		SweepGrace: orphan.DefaultGrace,
 		Tick:       time.Second,
 		Groups:     []bus.Group{bus.DefaultGroup()},
 	}
