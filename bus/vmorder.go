@@ -28,10 +28,55 @@ const (
 	VMAttach VMVerb = "attach"
 )
 
+// verbWords are what people read of a verb.
+type verbWords struct {
+	sentence string // what an order of it is, as part of a sentence
+	ordered  string // in a word or two, what a VM is for which it is ordered
+	summary  string // what who asks for it does
+}
+
+var vmVerbs = []struct {
+	name VMVerb
+	verbWords
+}{
+	{VMReplace, verbWords{
+		"another is to take its place", "being replaced", "Put another VM in its place, and take it away once that serves",
+	}},
+	{VMRemove, verbWords{"it is to be removed", "to be removed", "Take it away now"}},
+	{VMDrain, verbWords{
+		"it is to drain and go", "to be drained", "Take it out of service now, and away after its group's drain",
+	}},
+	{VMUnhealthy, verbWords{"it is marked as unhealthy", "unhealthy", "Have it replaced as one that does not serve"}},
+	{VMStandby, verbWords{"it is to stand by", "to stand by", "Take it out of service for a while"}},
+	{VMExitStandby, verbWords{"it is to serve again", "to serve again", "Have it serve again"}},
+	{VMDetach, verbWords{"it is to be detached", "to be detached", "Give it away as it is"}},
+	{VMAttach, verbWords{"it is attached", "attached", "Have a domain be a VM of a group"}},
+}
+
 // VMVerbs are all verbs.
 func VMVerbs() []VMVerb {
-	return []VMVerb{VMReplace, VMRemove, VMDrain, VMUnhealthy, VMStandby, VMExitStandby, VMDetach, VMAttach}
+	var names []VMVerb
+	for _, v := range vmVerbs {
+		names = append(names, v.name)
+	}
+	return names
 }
+
+// words of a verb of a later version are the verb.
+func (v VMVerb) words() verbWords {
+	for _, known := range vmVerbs {
+		if known.name == v {
+			return known.verbWords
+		}
+	}
+	return verbWords{fmt.Sprintf("%q is ordered", string(v)), string(v), string(v)}
+}
+
+// Ordered says in a word or two what a VM is for which this is ordered.
+func (v VMVerb) Ordered() string { return v.words().ordered }
+
+// Summary says what who asks for this does.
+func (v VMVerb) Summary() string { return v.words().summary }
 
 // VMOrder is what a person, or a program with the role, wants of a VM. It lasts until the VM is gone, or serves again after
 // it stood by or was attached.
@@ -90,29 +135,9 @@ func (o *VMOrder) Same(other *VMOrder) bool {
 
 // Sentence says what the order is, by whom and why.
 func (o VMOrder) Sentence() string {
-	var text string
-	switch o.Verb {
-	case VMReplace:
-		text = "another is to take its place"
-	case VMRemove:
-		text = "it is to be removed"
-	case VMDrain:
-		text = "it is to drain and go"
-	case VMUnhealthy:
-		text = "it is marked as unhealthy"
-	case VMStandby:
-		text = "it is to stand by"
-		if o.Rest != "" {
-			text += " (" + string(o.Rest) + ")"
-		}
-	case VMExitStandby:
-		text = "it is to serve again"
-	case VMDetach:
-		text = "it is to be detached"
-	case VMAttach:
-		text = "it is attached"
-	default:
-		text = fmt.Sprintf("%q is ordered", string(o.Verb))
+	text := o.Verb.words().sentence
+	if o.Verb == VMStandby && o.Rest != "" {
+		text += " (" + string(o.Rest) + ")"
 	}
 	return text + ", " + o.Attribution()
 }

@@ -102,6 +102,30 @@ func TestVerdictInEachPhaseAndState(t *testing.T) {
 		if !seen[verb] {
 			t.Errorf("the table lacks %s", verb)
 		}
+		delete(seen, verb)
+	}
+	if len(seen) > 0 {
+		t.Errorf("not among all verbs: %v", seen)
+	}
+}
+
+// What people read of a verb; one of a later version is shown by its name.
+func TestVerbsSay(t *testing.T) {
+	for verb, want := range map[bus.VMVerb][3]string{
+		bus.VMReplace: {"another is to take its place, by ann", "being replaced", "Put another VM in its place"},
+		bus.VMStandby: {"it is to stand by (stop), by ann", "to stand by", "Take it out of service for a while"},
+		"later":       {`"later" is ordered, by ann`, "later", "later"},
+	} {
+		o := bus.VMOrder{Verb: verb, By: "ann", Rest: bus.RestStop}
+		if o.Sentence() != want[0] || verb.Ordered() != want[1] || !strings.HasPrefix(verb.Summary(), want[2]) {
+			t.Errorf("%s: %q, %q, %q, want %q", verb, o.Sentence(), verb.Ordered(), verb.Summary(), want)
+		}
+	}
+	for _, verb := range bus.VMVerbs() {
+		o := bus.VMOrder{Verb: verb}
+		if strings.Contains(o.Sentence(), "is ordered") || verb.Ordered() == "" || verb.Summary() == "" {
+			t.Errorf("%s: %q, %q, %q", verb, o.Sentence(), verb.Ordered(), verb.Summary())
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func completions() map[string][]source {
 	conditions := source{noSpace: true, of: func(*lookup) []string {
 		return []string{"stable", "ready=", "desired=", "template=", "vm=", "refresh=done"}
 	}}
-	return map[string][]source{
+	all := map[string][]source{
 		"status": {groups, none}, "vms": {groups, none}, "explain": {groups, none}, "events": {groups, none}, "diff": {groups, none},
 		"schedule": {groups, none}, "schedule add": {groups, none},
 		"schedule rm": {groups, {of: (*lookup).added}}, "wait": {groups, conditions}, "health": {words(healthStages()...), none},
@@ -46,8 +46,7 @@ func completions() map[string][]source {
 		"reset": {groups, {of: func(l *lookup) []string { return l.fields("") }}}, "pause": {groups, scopes},
 		"resume": {groupsAndVMs, scopes}, "dry-run": {groups, none}, "wake": {groups, none}, "refresh": {groups, none},
 		"metric": {groups, none}, "down": {groups, none}, "load": {groupsAndVMs, none},
-		"replace": {vms, none}, "remove": {vms, none}, "drain": {vms, none}, "standby": {vms, none}, "detach": {vms, none},
-		"attach": {none}, "unhealthy": {vms, none}, "protect": {vms, none}, "console": {vms, none}, "exec": {vms, files},
+		"protect": {vms, none}, "console": {vms, none}, "exec": {vms, files},
 		"ssh": {{of: (*lookup).logins}, files}, "hook": {words(hookActions()...), none}, "hook list": {groups, none},
 		"host remove": {{of: (*lookup).hosts}, none}, "host show": {{of: (*lookup).hosts}, none},
 		"host cordon": {{of: (*lookup).hosts}, none}, "host drain": {{of: (*lookup).hosts}, none},
@@ -58,6 +57,12 @@ func completions() map[string][]source {
 		"template prebuild": {none}, "template seal": {none}, "volume rm": {{of: (*lookup).kept}, none},
 		"context add": {none}, "context use": {names, none}, "context show": {names, none}, "context rm": {names, none},
 	}
+	for _, verb := range bus.VMVerbs() {
+		all[string(verb)] = []source{vms, none}
+	}
+	all[string(bus.VMAttach)] = []source{none} // a domain, which is no VM yet
+	delete(all, string(bus.VMExitStandby))     // it is resume's
+	return all
 }
 
 // words are a source of names that are always the same.

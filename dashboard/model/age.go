@@ -7,28 +7,10 @@ func Ordered(vm bus.VM) string {
 	if vm.Order == nil || vm.Phase == bus.PhaseRetained && !vm.Order.Leaves() { // it is kept in spite of it
 		return ""
 	}
-	switch vm.Order.Verb {
-	case bus.VMReplace:
-		return "being replaced"
-	case bus.VMRemove:
-		return "to be removed"
-	case bus.VMDrain:
-		return "to be drained"
-	case bus.VMUnhealthy:
-		return "unhealthy"
-	case bus.VMStandby:
-		if vm.Phase.StandsBy() {
-			return ""
-		}
-		return "to stand by"
-	case bus.VMExitStandby:
-		return "to serve again"
-	case bus.VMDetach:
-		return "to be detached"
-	case bus.VMAttach:
-		return "attached"
+	if vm.Order.Is(bus.VMStandby) && vm.Phase.StandsBy() { // which its phase says
+		return ""
 	}
-	return string(vm.Order.Verb) // of a later version
+	return vm.Order.Verb.Ordered()
 }
 
 // Age says of a VM that is not what new ones are made as: that it gets new disks or restarts with its own, another is to take its

@@ -192,31 +192,9 @@ func (s *Server) actions() []route {
 		act[bus.HookAnswer](s, bus.VerbHook, "/hooks/{token}", "Answer a hook that waits", &HookRequest{}),
 	}
 	for _, verb := range bus.VMVerbs() {
-		all = append(all, act[bus.VMAnswer](s, string(verb), "/vms/{vm}/"+string(verb), vmSummary(verb), &VMRequest{}))
+		all = append(all, act[bus.VMAnswer](s, string(verb), "/vms/{vm}/"+string(verb), verb.Summary(), &VMRequest{}))
 	}
 	return all
-}
-
-func vmSummary(verb bus.VMVerb) string {
-	switch verb {
-	case bus.VMReplace:
-		return "Put another VM in its place, and take it away once that serves"
-	case bus.VMRemove:
-		return "Take it away now"
-	case bus.VMDrain:
-		return "Take it out of service now, and away after its group's drain"
-	case bus.VMUnhealthy:
-		return "Have it replaced as one that does not serve"
-	case bus.VMStandby:
-		return "Take it out of service for a while"
-	case bus.VMExitStandby:
-		return "Have it serve again"
-	case bus.VMDetach:
-		return "Give it away as it is"
-	case bus.VMAttach:
-		return "Have a domain be a VM of a group"
-	}
-	return string(verb)
 }
 
 // act is a route by which a request goes to the bus.
