@@ -22,7 +22,7 @@ func TestNewRefuses(t *testing.T) {
 		"no dial":     {Groups: []bus.Group{webSpec()}, Identify: here},
 		"no identity": {Groups: []bus.Group{webSpec()}, Dial: dial},
 		"an order of a later version": {
-			Groups: []bus.Group{webSpec(func(g *bus.Group) { g.ScaleIn = []bus.ScaleIn{"most-busy"} })}, Dial: dial,
+			Groups: []bus.Group{webSpec(func(g *bus.Group) { g.ScaleIn = []bus.ScaleIn{"no-such-order"} })}, Dial: dial,
 			Identify: here,
 		},
 	} {

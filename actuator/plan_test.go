@@ -419,7 +419,7 @@ func TestPlan(t *testing.T) {
 		{
 			"an order that is not known", 1,
 			[]vm.VM{running(1), running(2)},
-			[]changes{order(bus.ScaleInOldest, "most-busy")},
+			[]changes{order(bus.ScaleInOldest, "no-such-order")},
 			"",
 		},
 

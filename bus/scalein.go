@@ -22,9 +22,34 @@ const (
 	ScaleInOutdated  ScaleIn = "outdated"   // made from another template, or from one that was replaced since
 )
 
+// scaleIns are the orders that ask nobody, each with how it takes VMs by their age; see [ScaleIn.Age].
+var scaleIns = []struct {
+	order ScaleIn
+	age   int
+}{
+	{ScaleInNewest, -1},
+	{ScaleInOldest, 1},
+	{ScaleInLeastBusy, 0},
+	{ScaleInOutdated, 0},
+}
+
 // ScaleIns are the orders of removal that ask nobody.
 func ScaleIns() []ScaleIn {
-	return []ScaleIn{ScaleInNewest, ScaleInOldest, ScaleInLeastBusy, ScaleInOutdated}
+	var names []ScaleIn
+	for _, s := range scaleIns {
+		names = append(names, s.order)
+	}
+	return names
+}
+
+// Age is how an order takes VMs by their age: 1 is the oldest first, -1 the newest first, 0 by something else.
+func (s ScaleIn) Age() int {
+	for _, known := range scaleIns {
+		if known.order == s {
+			return known.age
+		}
+	}
+	return 0
 }
 
 // victimHook begins the order that asks a listener on the bus; the listener's name follows.

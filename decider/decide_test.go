@@ -581,7 +581,7 @@ func TestRemovalOrders(t *testing.T) {
 			t.Errorf("%v: %v, want the VM of host %s", tt.orders, got, tt.want)
 		}
 	}
-	if got := (Observation{Hosts: hosts}).firstToGo(order{scaleIn: []bus.ScaleIn{"most-busy"}}, 1); got != nil {
+	if got := (Observation{Hosts: hosts}).firstToGo(order{scaleIn: []bus.ScaleIn{"no-such-order"}}, 1); got != nil {
 		t.Errorf("an order that is not known: %v", got)
 	}
 }

@@ -2,6 +2,7 @@ package decider
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +29,8 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 		`the setting "bold"`: func(g *bus.Group) {
 			g.Policy.Types, g.Policy.Setting = []bus.PolicyType{bus.PolicyPredictive}, "bold"
 		},
-		`scale_in: found "most-busy", want one of ["newest" "oldest" "least-busy" "outdated"] or hook:NAME`: func(g *bus.Group) {
-			g.ScaleIn = []bus.ScaleIn{"most-busy"}
+		fmt.Sprintf(`scale_in: found "no-such-order", want one of %q or hook:NAME`, bus.ScaleIns()): func(g *bus.Group) {
+			g.ScaleIn = []bus.ScaleIn{"no-such-order"}
 		},
 		`schedule[0].at`: func(g *bus.Group) { g.Schedule = []bus.ScheduledAction{{At: "noon", Zone: "UTC", Min: new(2)}} },
 	} {
@@ -47,7 +48,7 @@ func TestDecideDoesNothingByWhatItDoesNotKnow(t *testing.T) {
 	if d.Desired != 2 || !strings.Contains(d.Sentence, `policy: found "pid"`) {
 		t.Errorf("desired %d: %s", d.Desired, d.Sentence)
 	}
-	s = spec(atOnce, func(g *bus.Group) { g.ScaleIn = []bus.ScaleIn{"most-busy"} })
+	s = spec(atOnce, func(g *bus.Group) { g.ScaleIn = []bus.ScaleIn{"no-such-order"} })
 	d, _ = Decide(s, State{HasSample: true, Desired: 2}, see(ready(1), ready(1)), t0)
 	if d.Desired != 1 || d.Shares["kvm1"].VMs != 2 {
 		t.Errorf("desired %d, shares %v", d.Desired, d.Shares)

@@ -97,12 +97,8 @@ func first(a, b bool) int {
 // goes first.
 func (o order) byAge(a, b placed) int {
 	for _, s := range o.scaleIn {
-		switch s {
-		case bus.ScaleInNewest:
-			return b.created.Compare(a.created)
-		case bus.ScaleInOldest:
-			return a.created.Compare(b.created)
-		case bus.ScaleInLeastBusy, bus.ScaleInOutdated: // only an actuator knows its load, and outdated ones go first anyway
+		if age := s.Age(); age != 0 { // of the others only an actuator knows a VM's load, and outdated ones go first anyway
+			return age * a.created.Compare(b.created)
 		}
 	}
 	return a.created.Compare(b.created)
