@@ -146,8 +146,7 @@ func (c counts) inputs(spec bus.Group) bus.Inputs {
 		Owned: c.owned, Ready: c.ready, Launching: c.launching, Warming: c.warming, Unknown: c.unknown(), Protected: c.protected,
 		Warm: c.warm, Leaving: c.leaving,
 	}
-	if p := spec.Policy; p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU && !p.Has(bus.PolicyThreshold) &&
-		!p.Has(bus.PolicyStep) {
+	if p := spec.Policy; policy.TargetsCPU(p) && !policy.HasThresholds(p) {
 		in.TargetPercent = p.TargetPercent
 	}
 	if c.readings > 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/bus/client"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 func TestNewRefusesNothingToDo(t *testing.T) {
@@ -22,8 +23,8 @@ func TestNewRefusesNothingToDo(t *testing.T) {
 // A word that is not known stands for nothing: it is refused, and never taken for another one.
 func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 	for want, change := range map[string]func(*bus.Group){
-		`policy: found "pid", want one of ["threshold" "step" "target" "predictive"]`: func(g *bus.Group) {
-			g.Policy.Types = []bus.PolicyType{bus.PolicyThreshold, "pid"}
+		fmt.Sprintf(`policy: found "no-such-policy", want one of %q`, policy.Kinds()): func(g *bus.Group) {
+			g.Policy.Types = []bus.PolicyType{bus.PolicyThreshold, "no-such-policy"}
 		},
 		`policy: found none`: func(g *bus.Group) { g.Policy.Types = nil },
 		`the setting "bold"`: func(g *bus.Group) {
@@ -43,9 +44,9 @@ func TestNewRefusesWhatItDoesNotKnow(t *testing.T) {
 
 // Nor does it do anything where nobody has refused it.
 func TestDecideDoesNothingByWhatItDoesNotKnow(t *testing.T) {
-	s := spec(atOnce, func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{"pid"} })
+	s := spec(atOnce, func(g *bus.Group) { g.Policy.Types = []bus.PolicyType{"no-such-policy"} })
 	d, _ := Decide(s, State{HasSample: true, Desired: 2}, see(ready(1), ready(1)), t0)
-	if d.Desired != 2 || !strings.Contains(d.Sentence, `policy: found "pid"`) {
+	if d.Desired != 2 || !strings.Contains(d.Sentence, `policy: found "no-such-policy"`) {
 		t.Errorf("desired %d: %s", d.Desired, d.Sentence)
 	}
 	s = spec(atOnce, func(g *bus.Group) { g.ScaleIn = []bus.ScaleIn{"no-such-order"} })

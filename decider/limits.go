@@ -229,7 +229,7 @@ func vmsFor(work float64, p bus.Policy, most int) int {
 
 // busiest is the average CPU that a scale-in may lead to, in percent.
 func busiest(p bus.Policy) float64 {
-	if p.Has(bus.PolicyTarget) && p.Signal == bus.SignalCPU {
+	if policy.TargetsCPU(p) {
 		return max(p.UpperPercent, p.TargetPercent)
 	}
 	return p.UpperPercent

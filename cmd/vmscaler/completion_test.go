@@ -15,6 +15,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus/client"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/contexts"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // asProgram makes the tests' binary the program itself.
@@ -48,6 +49,11 @@ func completionsOf(t *testing.T, words ...string) []string {
 
 func TestCompletion(t *testing.T) {
 	completing(t)
+	var types []string
+	for _, kind := range policy.Kinds() {
+		types = append(types, "type="+string(kind))
+	}
+	slices.Sort(types)
 	for line, want := range map[string]string{
 		"status |":                     "db web",
 		"status w|":                    "web",
@@ -60,7 +66,7 @@ func TestCompletion(t *testing.T) {
 		"ssh me@web-2|":                "me@web-2",
 		"set web upp|":                 "upper=",
 		"set web policy.upp|":          "policy.upper=",
-		"set web type=|":               "type=predictive type=step type=target type=threshold",
+		"set web type=|":               strings.Join(types, " "),
 		"set web shadow=no|":           "shadow=none",
 		"set web policy.si|":           "policy.signal=",
 		"set web upper=|":              "",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/decider"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // Explanation is a decision in words.
@@ -286,8 +287,8 @@ func wanting(d *bus.Decision) (text string) {
 			text += ";"
 		}
 		text += " " + string(r.Policy) + " "
-		switch r.Policy {
-		case bus.PolicyTarget:
+		switch policy.BoundOf(r.Policy) {
+		case policy.BoundTarget:
 			if in.TargetPercent > 0 {
 				load := float64(in.Ready) / 100
 				text += fmt.Sprintf("wants more above an average of %g %%, a load of %.1f VMs, and fewer once the load fits fewer; "+
@@ -295,13 +296,13 @@ func wanting(d *bus.Decision) (text string) {
 					*in.AveragePercent, *in.AveragePercent*load, r.Sentence)
 				continue
 			}
-		case bus.PolicyThreshold, bus.PolicyStep:
+		case policy.BoundThresholds:
 			text += fmt.Sprintf("wants more above an average of %g %%, and fewer below %g %%; now %.0f %%",
 				in.UpperPercent, in.LowerPercent, *in.AveragePercent)
 			continue
-		case bus.PolicyPredictive:
+		case policy.BoundNone:
 		}
-		// What it follows has no one bound: its own words have the number, and what that is held against.
+		// Its own words have the number, and what that is held against.
 		text += fmt.Sprintf("wants %d now (%s)", r.Desired, r.Sentence)
 	}
 	return text

@@ -499,3 +499,32 @@ func TestTargetSaysWhatItWaitsFor(t *testing.T) {
 		}
 	}
 }
+
+// What each policy goes by, and a group with some of them.
+func TestBounds(t *testing.T) {
+	bounds := map[bus.PolicyType]Bound{
+		bus.PolicyThreshold: BoundThresholds, bus.PolicyStep: BoundThresholds, bus.PolicyTarget: BoundTarget,
+		bus.PolicyPredictive: BoundNone, "no-such-policy": BoundNone,
+	}
+	for _, kind := range append(Kinds(), "no-such-policy") {
+		if want, is := bounds[kind]; !is || BoundOf(kind) != want {
+			t.Errorf("%s: %d, want %d (%v)", kind, BoundOf(kind), want, is)
+		}
+	}
+	for _, tt := range []struct {
+		signal              bus.Signal
+		types               []bus.PolicyType
+		targets, thresholds bool
+	}{
+		{bus.SignalCPU, []bus.PolicyType{bus.PolicyTarget}, true, false},
+		{bus.SignalMemory, []bus.PolicyType{bus.PolicyTarget}, false, false},
+		{bus.SignalCPU, []bus.PolicyType{bus.PolicyStep, bus.PolicyTarget}, true, true},
+		{bus.SignalCPU, []bus.PolicyType{bus.PolicyPredictive, bus.PolicyThreshold}, false, true},
+		{bus.SignalCPU, []bus.PolicyType{bus.PolicyPredictive}, false, false},
+	} {
+		p := bus.Policy{Types: tt.types, Signal: tt.signal}
+		if TargetsCPU(p) != tt.targets || HasThresholds(p) != tt.thresholds {
+			t.Errorf("%v of %s: %v, %v", tt.types, tt.signal, TargetsCPU(p), HasThresholds(p))
+		}
+	}
+}

@@ -9,11 +9,22 @@ import (
 	"github.com/vmscaler/vmscaler/decider/expression"
 )
 
+// Bound is what a policy holds the average CPU against, as people read of it.
+type Bound int
+
+// The bounds.
+const (
+	BoundNone       Bound = iota // no one number: its own words have what it follows
+	BoundThresholds              // upper and lower
+	BoundTarget                  // the target, where its signal is the CPU
+)
+
 // kind is one of the policies that a group can have.
 type kind struct {
 	name bus.PolicyType
 	// readsCPU reports whether it goes by the CPU in a group with these parameters; nil is always.
 	readsCPU func(bus.Policy) bool
+	bound    Bound
 	// forecasts reports whether it looks ahead itself before it lets a VM go.
 	forecasts bool
 	// resume goes on from what the policy remembers with a group's parameters. nil is of the threshold, which is the
@@ -23,9 +34,9 @@ type kind struct {
 
 // kinds are all policies, in the order in which people read of them.
 var kinds = []kind{
-	{name: bus.PolicyThreshold},
-	{name: bus.PolicyStep, resume: resumeStep},
-	{name: bus.PolicyTarget, resume: resumeTarget, readsCPU: targetReadsCPU},
+	{name: bus.PolicyThreshold, bound: BoundThresholds},
+	{name: bus.PolicyStep, resume: resumeStep, bound: BoundThresholds},
+	{name: bus.PolicyTarget, resume: resumeTarget, readsCPU: targetReadsCPU, bound: BoundTarget},
 	{name: bus.PolicyPredictive, resume: resumePredictive, forecasts: true},
 }
 
@@ -84,6 +95,22 @@ func New(t bus.PolicyType, p bus.Policy, boot time.Duration, m Memory) (Policy, 
 		return nil, m, fmt.Errorf("policy: %s is the decider's own", t)
 	}
 	return k.resume(m, p, max(boot+p.Warmup, shortestWarmup))
+}
+
+// BoundOf is the bound of a policy; of one that is not known it is none.
+func BoundOf(t bus.PolicyType) Bound {
+	k, _ := find(t)
+	return k.bound
+}
+
+// TargetsCPU reports whether one of a group's policies keeps the CPU at a target.
+func TargetsCPU(p bus.Policy) bool { return p.Signal == bus.SignalCPU && has(p, BoundTarget) }
+
+// HasThresholds reports whether one of a group's policies goes by upper and lower.
+func HasThresholds(p bus.Policy) bool { return has(p, BoundThresholds) }
+
+func has(p bus.Policy, bound Bound) bool {
+	return slices.ContainsFunc(p.Types, func(t bus.PolicyType) bool { return BoundOf(t) == bound })
 }
 
 // ReadsCPU reports whether a policy of a group goes by the CPU.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/seed"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
 // What the pages on machines and templates show of a config can be used as it stands.
@@ -79,6 +80,28 @@ func TestDefaultsOfThePage(t *testing.T) {
 				t.Errorf("%s: there is no field %d of these", row[1], i+1)
 			} else if says := wordOfPage(defaults[i]); !slices.Contains(says, fmt.Sprint(f.Default)) {
 				t.Errorf("%s: the page says %s, the schema %v", row[1], defaults[i], f.Default)
+			}
+		}
+	}
+}
+
+// The pages to which that of the config links for the words of a field have a row for each.
+func TestPagesHaveTheWords(t *testing.T) {
+	words := map[string][]string{}
+	for _, o := range bus.ScaleIns() {
+		words["scale-in.md"] = append(words["scale-in.md"], string(o))
+	}
+	for _, k := range policy.Kinds() {
+		words["policies.md"] = append(words["policies.md"], string(k))
+	}
+	for name, of := range words {
+		page, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range of {
+			if !strings.Contains(string(page), "\n| `"+word+"` | ") {
+				t.Errorf("%s has no row for %s", name, word)
 			}
 		}
 	}
