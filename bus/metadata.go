@@ -109,8 +109,13 @@ type Metadata struct {
 	// Handed is since when the VM is being handed over from the warm pool; zero: it is not, or it is ready.
 	Handed  time.Time
 	Stops   bool   // in the warm pool it waits, or is to wait, shut down; else as its group's pool says
+	Saver   string // what has saved its memory in the warm pool, or is about to: the versions and the CPU; "": it waits otherwise
 	Address string // the IP address that the launch hook was given; "": none was
 }
+
+// MayLag reports whether what runs may say so although more was noted since: a domain that goes on from its saved memory has the
+// metadata of when that was saved, until it is written again.
+func (m Metadata) MayLag() bool { return m.Saver != "" && m.Phase == PhaseWarm }
 
 // VolumeName is the name of the volume made for a VM. It carries 8 digits of the domain's random UUID, and the
 // definition names it before it is created; so a volume of that name is the one that was created for this domain,
@@ -169,6 +174,7 @@ type metadataXML struct {
 	Restarted *time.Time  `xml:"restarted,attr,omitempty"`
 	Handed    *time.Time  `xml:"handed,attr,omitempty"`
 	Stops     bool        `xml:"stops,attr,omitempty"`
+	Saver     string      `xml:"saver,attr,omitempty"`
 	Sheds     bool        `xml:"sheds,attr,omitempty"`
 	Address   string      `xml:"address,attr,omitempty"`
 	Volume    []volumeXML `xml:"volume"`
@@ -188,7 +194,7 @@ func (m Metadata) XML() (string, error) {
 	x := metadataXML{
 		Group: m.Group, Template: m.Template, UUID: m.UUID, Phase: m.Phase,
 		Created: m.Created.UTC(), Since: m.Since.UTC(), Machine: m.Machine,
-		Storage: m.Storage, Restarts: m.Restarts, Stops: m.Stops, Sheds: m.Sheds, Address: m.Address,
+		Storage: m.Storage, Restarts: m.Restarts, Stops: m.Stops, Saver: m.Saver, Sheds: m.Sheds, Address: m.Address,
 		Volume: []volumeXML{{Pool: m.Pool, Name: m.Volume, Seed: m.Seed, Disks: m.Disks, Keep: keptText(m.Kept)}},
 	}
 	if !m.Booted.IsZero() {
@@ -258,7 +264,7 @@ func ParseMetadata(element, uuid string) (Metadata, error) {
 	m := Metadata{
 		Group: x.Group, Template: x.Template, UUID: x.UUID, Created: x.Created.UTC(), Phase: x.Phase, Since: x.Since.UTC(),
 		Pool: x.Volume[0].Pool, Volume: x.Volume[0].Name, Machine: x.Machine, Storage: x.Storage, Restarts: x.Restarts,
-		Stops: x.Stops, Sheds: x.Sheds, Address: x.Address,
+		Stops: x.Stops, Saver: x.Saver, Sheds: x.Sheds, Address: x.Address,
 	}
 	m.Seed, m.Disks = x.Volume[0].Seed, x.Volume[0].Disks
 	if x.Booted != nil {
@@ -296,7 +302,9 @@ func (m Metadata) check() error {
 	if !m.Phase.Known() {
 		return fmt.Errorf("phase: found %.40q, want a phase of a VM", m.Phase)
 	}
-	for _, f := range []struct{ name, value string }{{"template", m.Template}, {"pool", m.Pool}, {"volume", m.Volume}} {
+	for _, f := range []struct{ name, value string }{
+		{"template", m.Template}, {"pool", m.Pool}, {"volume", m.Volume}, {"saver", m.Saver},
+	} {
 		if len(f.value) > longestName || strings.Contains(f.value, "/") || Line(f.value) != f.value ||
 			strings.Contains(f.value, "\uFFFD") {
 			return fmt.Errorf(

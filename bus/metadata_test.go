@@ -116,6 +116,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 			UUID: someUUID, Created: at.Draw(t, "created"),
 			Phase: rapid.SampledFrom([]Phase{PhaseCreating, PhaseLaunching, PhaseReady, PhaseDraining, PhaseStopping, PhaseFailed}).
 				Draw(t, "phase"),
+			Saver:   rapid.SampledFrom([]string{"", "qemu 7.2.22 libvirt 9.0.0 cpu 0c5d1f2e"}).Draw(t, "saver"),
 			Storage: machine.Draw(t, "storage"), Restarts: rapid.Bool().Draw(t, "restarts"), Restarted: at.Draw(t, "restarted"),
 			Since: at.Draw(t, "since"), Pool: name.Draw(t, "pool"), Volume: name.Draw(t, "volume"),
 		}
@@ -162,6 +163,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 			"2 volumes",
 		},
 		{"a group that is none", strings.Replace(good, `"web"`, `"../web 1"`, 1), someUUID, "group: found"},
+		{"a saver that is no name", strings.Replace(good, "<vm ", `<vm saver="a/b" `, 1), someUUID, "saver: found"},
 		{"a group of any length", strings.Replace(good, `"web"`, `"`+strings.Repeat("w", 4000)+`"`, 1), someUUID, "group: found"},
 		{"an unknown phase", strings.Replace(good, `"ready"`, `"retired"`, 1), someUUID, "phase: found"},
 		{"a template that is a path", strings.Replace(good, `"demo"`, `"../../etc/passwd"`, 1), someUUID, "template: found"},

@@ -13,15 +13,20 @@ type WarmState string
 // The ways to wait.
 const (
 	WarmPaused  WarmState = ""        // suspended, with all their memory: milliseconds from service
+	WarmSaved   WarmState = "saved"   // their memory is in a file, from which they go on: the time to read it from service
 	WarmStopped WarmState = "stopped" // shut down after their first boot: another boot from service, and they take disks alone
 )
+
+// TakesMemory reports whether VMs that wait so take memory of their host; the others take it when they are handed over.
+func (s WarmState) TakesMemory() bool { return s == WarmPaused }
 
 // WarmPool is a group's VMs that have booted ahead and wait, so that scaling out takes one of them in place of a launch. The
 // words are those of AWS's warm pools.
 type WarmPool struct {
 	Size  WarmSize  `json:"size,omitzero"`
 	State WarmState `json:"state,omitempty"`
-	// Stopped is how many more VMs wait shut down, beside those of Size, which are paused; none where State is WarmStopped.
+	// Stopped is how many more VMs wait shut down, beside those of Size, which wait as State says; none where that is
+	// WarmStopped.
 	Stopped WarmSize `json:"stopped,omitzero"`
 	// Min and Max bound a Size that is forecast, in VMs; Max 0 is nothing.
 	Min int `json:"min,omitempty"`
@@ -34,15 +39,15 @@ type WarmPool struct {
 // On reports whether there is a pool.
 func (p WarmPool) On() bool { return p.Size != WarmSize{} || p.TwoKinds() }
 
-// TwoKinds reports whether some of its VMs wait paused and others shut down.
+// TwoKinds reports whether some of its VMs wait as State says and others shut down.
 func (p WarmPool) TwoKinds() bool { return p.Stopped != WarmSize{} }
 
 // StateOf is how a VM of the pool waits, or is to wait.
 func (p WarmPool) StateOf(m Metadata) WarmState {
-	if m.Stops || !p.TwoKinds() && p.State == WarmStopped {
+	if m.Stops {
 		return WarmStopped
 	}
-	return WarmPaused
+	return p.State
 }
 
 // Sized is the pool with a size that is forecast as the number that was: as many VMs as the load's usual rise within one boot
@@ -68,7 +73,7 @@ func (p WarmPool) Wants(desired, most, taken int) int {
 	return min(left, p.Size.of(desired, left)+p.Stopped.of(desired, left))
 }
 
-// Pauses is how many of all VMs that a pool of two kinds has wait paused: those come first.
+// Pauses is how many of all VMs that a pool of two kinds has wait as State says: those come first.
 func (p WarmPool) Pauses(all, desired int) int { return min(all, p.Size.of(desired, all)) }
 
 // of is how many VMs a size is while desired serve and max leaves so many more.

@@ -93,6 +93,27 @@ func TestWarmPoolSized(t *testing.T) {
 	}
 }
 
+func TestWarmStateOf(t *testing.T) {
+	one := bus.WarmSize{VMs: 1}
+	for _, tt := range []struct {
+		pool  bus.WarmPool
+		stops bool
+		want  bus.WarmState
+	}{
+		{bus.WarmPool{Size: one}, false, bus.WarmPaused},
+		{bus.WarmPool{Size: one, State: bus.WarmSaved}, false, bus.WarmSaved},
+		{bus.WarmPool{Size: one, State: bus.WarmStopped}, false, bus.WarmStopped},
+		{bus.WarmPool{Size: one, Stopped: one}, false, bus.WarmPaused},
+		{bus.WarmPool{Size: one, Stopped: one}, true, bus.WarmStopped},
+		{bus.WarmPool{Size: one, State: bus.WarmSaved, Stopped: one}, false, bus.WarmSaved},
+		{bus.WarmPool{Size: one, State: bus.WarmSaved, Stopped: one}, true, bus.WarmStopped},
+	} {
+		if got := tt.pool.StateOf(bus.Metadata{Stops: tt.stops}); got != tt.want || got.TakesMemory() != (got == bus.WarmPaused) {
+			t.Errorf("%+v, stops %t: %q, want %q", tt.pool, tt.stops, got, tt.want)
+		}
+	}
+}
+
 func TestWarmPoolOfTwoKinds(t *testing.T) {
 	for _, tt := range []struct {
 		paused, stopped                    string

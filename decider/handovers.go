@@ -7,13 +7,17 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// resumesWithin is how long a paused VM is taken to need until one was measured.
-const resumesWithin = time.Second
+// How long a VM that waits in a warm pool is taken to need until one was measured.
+const (
+	resumesWithin  = time.Second
+	restoresWithin = 3 * time.Second // from its saved memory
+)
 
 // Handovers measures how long VMs of a group's warm pool take until they serve, their launch hook included.
 type Handovers struct {
 	// Exponential means, a new one counts for a fifth; 0 is not known yet.
 	Paused  time.Duration      `json:"paused_ns,omitempty"`
+	Saved   time.Duration      `json:"saved_ns,omitempty"`   // of those that waited with their memory in a file
 	Stopped time.Duration      `json:"stopped_ns,omitempty"` // of those that waited shut down
 	waiting map[string]waiting // by UUID
 }
@@ -21,7 +25,7 @@ type Handovers struct {
 // waiting is a VM that was not seen to serve yet.
 type waiting struct {
 	since time.Time // when it was handed over, or was last seen to wait
-	off   bool      // it waited shut down
+	state bus.State // in which it waited
 }
 
 // Add takes what an evaluation looks at. One that was handed over between two samples counts from the first of them. Only times
@@ -40,23 +44,26 @@ func (h *Handovers) Add(obs Observation) {
 			was, known := h.waiting[vm.UUID]
 			switch {
 			case vm.Phase == bus.PhaseWarm && host.Trouble != Silent:
-				note(vm.UUID, waiting{host.Time, vm.State.Off()})
+				note(vm.UUID, waiting{host.Time, vm.State})
 			case known && host.Trouble == Silent:
 				note(vm.UUID, was)
 			case known && handed(vm):
-				note(vm.UUID, waiting{vm.PhaseSince, was.off})
+				note(vm.UUID, waiting{vm.PhaseSince, was.state})
 			case known && vm.Phase.Serves():
-				h.took(vm.PhaseSince.Sub(was.since), was.off)
+				h.took(vm.PhaseSince.Sub(was.since), was.state)
 			}
 		}
 	}
 	h.waiting = next // the state before this one has the other
 }
 
-func (h *Handovers) took(d time.Duration, off bool) {
+func (h *Handovers) took(d time.Duration, waited bus.State) {
 	mean := &h.Paused
-	if off {
+	switch {
+	case waited.Off():
 		mean = &h.Stopped
+	case waited == bus.StateSaved:
+		mean = &h.Saved
 	}
 	if d > 0 { // else a clock was set back
 		*mean = smoothed(*mean, d)
@@ -74,16 +81,21 @@ func smoothed(mean, took time.Duration) time.Duration {
 // expected is how long the next handover from a group's pool takes, of which boot is how long its VMs boot; 0: it has none, or
 // nothing is known.
 func (h *Handovers) expected(pool bus.WarmPool, boot time.Duration) time.Duration {
-	switch {
-	case !pool.On():
+	if !pool.On() {
 		return 0
-	case pool.State == bus.WarmStopped:
-		return cmp.Or(h.Stopped, boot)
 	}
-	return cmp.Or(h.Paused, resumesWithin)
+	switch pool.State {
+	case bus.WarmStopped:
+		return cmp.Or(h.Stopped, boot)
+	case bus.WarmSaved:
+		return cmp.Or(h.Saved, restoresWithin)
+	case bus.WarmPaused:
+		return cmp.Or(h.Paused, resumesWithin)
+	}
+	return 0 // a state newer than this program: nothing is known
 }
 
-// atHand counts the VMs that wait in the warm pool and may be handed over now, of a pool of two kinds those that are paused: of
+// atHand counts the VMs that wait in the warm pool and may be handed over now, of a pool of two kinds those that are not off: of
 // them that is known which will be first, and that they do not boot.
 func (s situation) atHand() (n int) {
 	pool := s.spec.WarmPool

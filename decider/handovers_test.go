@@ -2,6 +2,7 @@ package decider
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -13,21 +14,23 @@ func TestHandoversAreMeasured(t *testing.T) {
 	vm := func(phase bus.Phase, state bus.State, since float64, handed bool) []bus.VM {
 		return []bus.VM{{Phase: phase, State: state, PhaseSince: second(since), Handed: handed}}
 	}
-	paused, off := vm(bus.PhaseWarm, bus.StatePaused, -100, false), vm(bus.PhaseWarm, bus.StateShutoff, -100, false)
+	warm := func(state bus.State) []bus.VM { return vm(bus.PhaseWarm, state, -100, false) }
+	paused, off, asleep := warm(bus.StatePaused), warm(bus.StateShutoff), warm(bus.StateSaved)
 	going := vm(bus.PhaseLaunching, bus.StateRunning, 10.5, true)
 	ready := func(since float64) []bus.VM { return vm(bus.PhaseReady, bus.StateRunning, since, false) }
 	for _, tt := range []struct {
-		name            string
-		seen            [][]bus.VM // each second from the tenth on; nil: the host is silent
-		paused, stopped time.Duration
+		name string
+		seen [][]bus.VM // each second from the tenth on; nil: the host is silent
+		want Handovers
 	}{
-		{"between two samples", [][]bus.VM{paused, ready(10.25)}, 250 * time.Millisecond, 0},
-		{"from when it was handed over", [][]bus.VM{paused, going, going, ready(12.5)}, 2 * time.Second, 0},
-		{"one that waited shut down", [][]bus.VM{off, going, ready(18.5)}, 0, 8 * time.Second},
-		{"while its host was silent", [][]bus.VM{paused, going, nil, ready(12.5)}, 2 * time.Second, 0},
-		{"it was launched", [][]bus.VM{vm(bus.PhaseLaunching, bus.StateRunning, 0, false), ready(10.25)}, 0, 0},
-		{"its clock was set back", [][]bus.VM{paused, ready(9)}, 0, 0},
-		{"a new one counts for a fifth", [][]bus.VM{paused, ready(11), paused, ready(18)}, 2 * time.Second, 0},
+		{"between two samples", [][]bus.VM{paused, ready(10.25)}, Handovers{Paused: 250 * time.Millisecond}},
+		{"from when it was handed over", [][]bus.VM{paused, going, going, ready(12.5)}, Handovers{Paused: 2 * time.Second}},
+		{"one that waited shut down", [][]bus.VM{off, going, ready(18.5)}, Handovers{Stopped: 8 * time.Second}},
+		{"one whose memory was saved", [][]bus.VM{asleep, going, ready(11.5)}, Handovers{Saved: time.Second}},
+		{"while its host was silent", [][]bus.VM{paused, going, nil, ready(12.5)}, Handovers{Paused: 2 * time.Second}},
+		{"it was launched", [][]bus.VM{vm(bus.PhaseLaunching, bus.StateRunning, 0, false), ready(10.25)}, Handovers{}},
+		{"its clock was set back", [][]bus.VM{paused, ready(9)}, Handovers{}},
+		{"a new one counts for a fifth", [][]bus.VM{paused, ready(11), paused, ready(18)}, Handovers{Paused: 2 * time.Second}},
 	} {
 		var h Handovers
 		for i, vms := range tt.seen {
@@ -39,14 +42,14 @@ func TestHandoversAreMeasured(t *testing.T) {
 			}
 			h.Add(obs)
 		}
-		if h.Paused != tt.paused || h.Stopped != tt.stopped {
-			t.Errorf("%s: paused %s, stopped %s, want %s and %s", tt.name, h.Paused, h.Stopped, tt.paused, tt.stopped)
+		if h.waiting = nil; !reflect.DeepEqual(h, tt.want) {
+			t.Errorf("%s: %+v, want %+v", tt.name, h, tt.want)
 		}
 	}
 }
 
 func TestHandoverExpected(t *testing.T) {
-	const boot, paused, stopped = time.Minute, 3 * time.Second, 20 * time.Second
+	const boot, paused, saved, stopped = time.Minute, 3 * time.Second, 5 * time.Second, 20 * time.Second
 	one := bus.WarmSize{VMs: 1}
 	for _, tt := range []struct {
 		pool     bus.WarmPool
@@ -59,6 +62,8 @@ func TestHandoverExpected(t *testing.T) {
 		{bus.WarmPool{Size: one, State: bus.WarmStopped}, Handovers{Paused: paused}, boot},
 		{bus.WarmPool{Size: one, State: bus.WarmStopped}, Handovers{Paused: paused, Stopped: stopped}, stopped},
 		{bus.WarmPool{Size: one, Stopped: one}, Handovers{Paused: paused, Stopped: stopped}, paused},
+		{bus.WarmPool{Size: one, State: bus.WarmSaved}, Handovers{Paused: paused, Stopped: stopped}, restoresWithin},
+		{bus.WarmPool{Size: one, State: bus.WarmSaved, Stopped: one}, Handovers{Saved: saved, Stopped: stopped}, saved},
 	} {
 		if got := tt.measured.expected(tt.pool, boot); got != tt.want {
 			t.Errorf("%+v, measured %+v: %s, want %s", tt.pool, tt.measured, got, tt.want)

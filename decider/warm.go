@@ -11,9 +11,9 @@ import (
 func inPool(vm *bus.VM) bool { return vm.Phase.Pooled() && !vm.Order.Leaves() }
 
 // handsOver is how many VMs of the warm pool may be handed over on the host: one that is silent, or that no actuator acts on, has
-// none, nor has one without room for VMs that are off, or where a person wants no new one.
+// none, nor has one without room for VMs that take memory again, or where a person wants no new one.
 func (h HostObservation) handsOver(pool bus.WarmPool) int {
-	if h.Trouble != "" || h.Order != nil || h.Full && pool.State == bus.WarmStopped {
+	if h.Trouble != "" || h.Order != nil || h.Full && !pool.State.TakesMemory() {
 		return 0
 	}
 	if h.Full && pool.TwoKinds() {
@@ -64,8 +64,8 @@ func (h HostObservation) fills() bool {
 	return h.Trouble == "" && !h.Full && h.NoTemplate == "" && h.Order == nil
 }
 
-// paused counts those that wait and keep their memory.
-func (h HostObservation) paused() (n int) {
+// resting counts those that wait and keep what is in their memory.
+func (h HostObservation) resting() (n int) {
 	for i := range h.VMs {
 		if vm := &h.VMs[i]; inPool(vm) && vm.Phase == bus.PhaseWarm && !vm.State.Off() {
 			n++
@@ -165,9 +165,9 @@ func (s situation) warm(d *bus.Decision) {
 	}
 }
 
-// warmKinds says how many of each host's warm VMs wait shut down, where the pool has both kinds. Those that are paused stay where
-// they are, as far as there are to be so many, and others are spread over the hosts; what is off is exchanged for what is paused
-// only while the pool has all that it is to have.
+// warmKinds says how many of each host's warm VMs wait shut down, where the pool has both kinds. Those that are paused or saved
+// stay where they are, as far as there are to be so many, and others are spread over the hosts; what is off is exchanged for one
+// of these only while the pool has all that it is to have.
 func (s situation) warmKinds(d *bus.Decision) {
 	pool := s.spec.WarmPool
 	if !pool.TwoKinds() {
@@ -193,7 +193,7 @@ func (s situation) warmKinds(d *bus.Decision) {
 			}
 		}
 	}
-	give(func(h HostObservation) int { return h.paused() - h.lacks(d.Shares[h.ID]) })
+	give(func(h HostObservation) int { return h.resting() - h.lacks(d.Shares[h.ID]) })
 	give(func(h HostObservation) int { return d.Shares[h.ID].Warm - h.stopped() }) // to be made, or it is made now
 	if all >= wanted {                                                             // else one that is off is better than none
 		give(func(h HostObservation) int { return d.Shares[h.ID].Warm })

@@ -10,8 +10,8 @@ import (
 	"github.com/vmscaler/vmscaler/decider/policy"
 )
 
-// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, o warm and off, p preparing, h handed over, s
-// suspended by a person, d draining.
+// poolOf is a host with VMs by their letters: r is ready, l launching, w warm, o warm and off, m warm with its memory saved, p
+// preparing, h handed over, s suspended by a person, d draining.
 func poolOf(name, vms string) HostObservation {
 	h := HostObservation{ID: bus.HostID(name), Name: name, Time: t0}
 	for i, letter := range vms {
@@ -26,6 +26,8 @@ func poolOf(name, vms string) HostObservation {
 			vm.Phase, vm.State, vm.CPUPercent = bus.PhaseWarm, bus.StatePaused, nil
 		case 'o':
 			vm.Phase, vm.State, vm.CPUPercent = bus.PhaseWarm, bus.StateShutoff, nil
+		case 'm':
+			vm.Phase, vm.State, vm.CPUPercent = bus.PhaseWarm, bus.StateSaved, nil
 		case 'p':
 			vm.Phase, vm.CPUPercent = bus.PhasePreparing, new(100.)
 		case 'h':
@@ -72,6 +74,8 @@ func TestWarmPoolOfEachHost(t *testing.T) {
 		{"one on its way there is handed over as well", "1", "", 3, hosts(poolOf("a", "rrp"), poolOf("b", "")), "a 3+0, b 0+0"},
 		{"a full host hands over what is paused", "1", "", 3, hosts(full(poolOf("a", "rrw")), poolOf("b", "")), "a 3+0, b 0+0"},
 		{"and not what is off", "1", bus.WarmStopped, 3, hosts(full(poolOf("a", "rrw")), poolOf("b", "")), "a 2+1, b 1+0"},
+		{"nor what is saved", "1", bus.WarmSaved, 3, hosts(full(poolOf("a", "rrm")), poolOf("b", "")), "a 2+1, b 1+0"},
+		{"which another host hands over", "1", bus.WarmSaved, 3, hosts(poolOf("a", "rrm"), poolOf("b", "")), "a 3+0, b 0+0"},
 		{
 			"not from a host that nobody acts on", "1", "", 3,
 			hosts(trouble(poolOf("a", "rrw"), Unattended), poolOf("b", "")), "a 2+1, b 1+0",
