@@ -361,11 +361,13 @@ func (e *ending) serveAgain(cause error) error {
 
 // undefine removes the definition with all that libvirt keeps beside it.
 func undefine(dom *libvirt.Domain) error {
-	flags := libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
-		libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.DOMAIN_UNDEFINE_NVRAM
-	err := dom.UndefineFlags(flags)
-	if errors.Is(err, libvirt.ERR_INVALID_ARG) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {
-		err = dom.Undefine() // a driver without those flags has nothing of the kind
+	const most = libvirt.DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+	const all = most | libvirt.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.DOMAIN_UNDEFINE_NVRAM
+	err := dom.UndefineFlags(all)
+	for _, flags := range []libvirt.DomainUndefineFlagsValues{most, 0} { // a driver without a flag has nothing of the kind
+		if errors.Is(err, libvirt.ERR_INVALID_ARG) || errors.Is(err, libvirt.ERR_NO_SUPPORT) {
+			err = dom.UndefineFlags(flags)
+		}
 	}
 	if err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 		return fmt.Errorf("undefine: %w", err)
