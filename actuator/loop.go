@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"libvirt.org/go/libvirt"
@@ -34,6 +35,7 @@ type snapshot struct {
 	vcpus     int // of all running domains, if measured
 	measured  bool
 	replaced  map[string]time.Time // when templates were replaced, by name
+	saver     string               // what goes on from saved memory here; "": it is not known, or nothing waits so
 	stopping  bool                 // the host is shutting down
 	err       error
 }
@@ -234,8 +236,8 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 		_ = pool.Free()
 	}
 	h := vm.Manager{
-		Conn: lv, Pools: a.cfg.Pools, Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch, Network: a.cfg.Network},
-		Calls: vm.NewCalls(),
+		Conn: lv, Pools: a.cfg.Pools, Calls: vm.NewCalls(),
+		Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch, Network: a.cfg.Network, CPU: acc.CPU},
 	}
 	h.Calls.Times = a.conn.Calls()
 	h.LibvirtID, h.HostID = acc.HostUUID, a.hostID
@@ -265,6 +267,9 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 func lookAt(h vm.Manager, launches, outdated bool) (l snapshot) {
 	if l.inventory, l.err = vm.ReadInventory(h.Conn); l.err != nil {
 		return l
+	}
+	if slices.ContainsFunc(l.inventory.Owned, func(v vm.VM) bool { return v.Meta.Saver != "" }) {
+		l.saver, _ = h.Saver() // unknown, it is tried
 	}
 	// A pool that is not there takes away nothing but the making of VMs, which will say so.
 	_ = l.inventory.ReadPool(h.Conn, h.Pools.Disks, h.HostID)

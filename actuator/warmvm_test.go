@@ -62,6 +62,63 @@ func TestVMOfTheWarmPool(t *testing.T) {
 	}
 }
 
+// A VM whose memory is saved waits so. libvirt's driver for tests boots it in place of having it go on from there, as QEMU's does
+// where the file is not complete: that is no handover.
+func TestSavedVMOfTheWarmPool(t *testing.T) {
+	b := newHost(t)
+	spec := poolSpec(bus.WarmSaved)
+	prepare := func(name, uuid string) vm.VM {
+		t.Helper()
+		if err := b.Prepare(t.Context(), spec, name, uuid, "d"); err != nil {
+			t.Fatal(err)
+		}
+		return b.only()
+	}
+	v := prepare("web-1", someUUID)
+	here, err := b.Saver()
+	if err != nil || v.Meta.Phase != bus.PhaseWarm || v.State != bus.StateSaved || v.Meta.Saver != here || here == "" {
+		t.Fatalf("made: %+v, and the saver is %q (%v)", v, here, err)
+	}
+	dom := b.domain("web-1")
+	if err := dom.Create(); err != nil { // by a person
+		t.Fatal(err)
+	}
+	if err := b.Park(t.Context(), spec, b.only(), "d"); err != nil || b.only().State != bus.StateSaved {
+		t.Errorf("it does not wait again: %v, %+v", err, b.only())
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(t *testing.T)
+		want   string
+	}{
+		{"booted anew", func(*testing.T) {}, "has booted it anew"},
+		{"its memory is gone", func(t *testing.T) {
+			if err := b.domain("web-1").ManagedSaveRemove(0); err != nil {
+				t.Fatal(err)
+			}
+		}, "its saved memory is gone"},
+		{
+			"another CPU", func(*testing.T) { b.Machine.CPU = "0c5d1f2e" },
+			"its memory was saved by " + here + ", and its host has",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if len(b.inventory().Owned) == 0 {
+				prepare("web-1", someUUID)
+			}
+			tt.change(t)
+			if err := b.HandOver(t.Context(), spec, b.only(), "d"); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			if v := b.only(); v.Meta.Phase != bus.PhaseFailed {
+				t.Errorf("it is %+v", v)
+			}
+			b.settle(webSpec(), 0)
+			b.hasNothing()
+		})
+	}
+}
+
 // Cut off at any moment, a handover is gone on with by the next actuator, and so is the way to the pool.
 func TestWarmPoolGoesOn(t *testing.T) {
 	b := newHost(t)

@@ -41,6 +41,7 @@ func readKnown(dom *libvirt.Domain, uuid string) (*known, error) {
 	if r.meta, err = bus.ParseMetadata(element, uuid); err != nil {
 		return foreign, nil //nolint:nilerr // not ours: a copy of one of our definitions, or damaged
 	}
+	r.meta = newest(dom, r.meta)
 	if bus.CheckDomainName(r.name) != nil {
 		return foreign, nil //nolint:nilerr // not ours either: the actuator, which leaves it alone, names it
 	}
@@ -57,6 +58,22 @@ func readKnown(dom *libvirt.Domain, uuid string) (*known, error) {
 		return nil, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
 	return &known{reading: r, ours: true}, nil
+}
+
+// newest is the metadata of a domain, which may go on from its saved memory with what was noted when that was saved: then what
+// libvirt keeps says more.
+func newest(dom *libvirt.Domain, meta bus.Metadata) bus.Metadata {
+	if !meta.MayLag() {
+		return meta
+	}
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, libvirt.DOMAIN_AFFECT_CONFIG)
+	if err != nil { // a person has undefined it: nothing is kept
+		return meta
+	}
+	if kept, err := bus.ParseMetadata(element, meta.UUID); err == nil {
+		return kept
+	}
+	return meta
 }
 
 // readInfo adds to a reading how its domain is at this moment, and reports whether that is still there.

@@ -17,6 +17,7 @@ type Acceleration struct {
 	Reason   string // why not KVM; "" with KVM
 	Arch     string
 	HostUUID string // of the machine that libvirt runs on, by its own word
+	CPU      string // a fingerprint of the host's CPU; "": it is not known
 }
 
 // The values of the acceleration option.
@@ -61,7 +62,7 @@ func IsLocal(uri string) bool {
 func chooseAcceleration(caps libvirtxml.Caps, cpuinfo, want string) (Acceleration, error) {
 	a := Acceleration{HostUUID: caps.Host.UUID}
 	if caps.Host.CPU != nil {
-		a.Arch = caps.Host.CPU.Arch
+		a.Arch, a.CPU = caps.Host.CPU.Arch, fingerprint(*caps.Host.CPU)
 	}
 	var types []string
 	for _, g := range caps.Guests {

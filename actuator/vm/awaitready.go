@@ -169,7 +169,7 @@ func (b *boot) admit(ctx context.Context) (ready bool, err error) {
 	if b.vm.Restarting() {
 		b.vm.Meta.Restarts, b.vm.Meta.Restarted = false, time.Now()
 	}
-	b.vm.Meta.Reimaging, b.vm.Meta.Handed = time.Time{}, time.Time{}
+	b.vm.Meta.Reimaging, b.vm.Meta.Handed, b.vm.Meta.Saver = time.Time{}, time.Time{}, ""
 	// libvirt can be kept from writing it for a while; the VM is none the worse for it.
 	if err := SetPhase(b.dom, &b.vm.Meta, bus.PhaseReady); err != nil {
 		return false, b.overdue(err.Error())

@@ -16,13 +16,16 @@ const callsAtOnce = 2
 type Calls struct {
 	Times *bus.CallTimes // counts them, without what they wait for their turn; nil: nobody does
 
-	asks chan struct{} // the guest, or QEMU for its guest
-	acts chan struct{} // start, destroy, write to a running domain
+	asks  chan struct{} // the guest, or QEMU for its guest
+	acts  chan struct{} // start, destroy, write to a running domain
+	saves chan struct{} // of those that act, what writes a guest's memory to a file
 }
 
 // NewCalls makes the slots of one connection.
 func NewCalls() *Calls {
-	return &Calls{asks: make(chan struct{}, callsAtOnce), acts: make(chan struct{}, callsAtOnce)}
+	return &Calls{
+		asks: make(chan struct{}, callsAtOnce), acts: make(chan struct{}, callsAtOnce), saves: make(chan struct{}, 1),
+	}
 }
 
 // ask calls f, which asks a guest, when it is its turn; call is what it is counted as. The error is the context's cause, if that
@@ -46,6 +49,21 @@ func (c *Calls) act(ctx context.Context, call string, f func() error) error {
 		return gone
 	}
 	return err
+}
+
+// save calls f, which writes a guest's memory to a file, as act does, and one at a time: that takes seconds, in which others are
+// to be started.
+func (c *Calls) save(ctx context.Context, f func() error) error {
+	if c == nil {
+		return f()
+	}
+	select {
+	case c.saves <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.saves }()
+	return c.act(ctx, "save", f)
 }
 
 func (c *Calls) turn(ctx context.Context, slots chan struct{}, call string, f func()) error {

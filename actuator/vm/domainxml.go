@@ -14,6 +14,7 @@ type Machine struct {
 	VirtType string // kvm, qemu, or a test driver's own
 	Arch     string
 	Network  string // of groups whose spec leaves it open
+	CPU      string // a fingerprint of the host's; "": it is not known
 }
 
 // resolve fills in what a spec leaves to the host.

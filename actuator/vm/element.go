@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"libvirt.org/go/libvirt"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // amend changes what a VM's metadata says, by what it says now. A VM that is gone, or not ours any more, is left as it is. It
@@ -29,6 +31,19 @@ func (h Manager) amend(ctx context.Context, v VM, change func(dom *libvirt.Domai
 		}
 		return change(dom, now)
 	})
+}
+
+type metadataElement struct{ key, uri string }
+
+// ownElements are the elements of vmscaler's in a domain's metadata, in the order in which they may be removed.
+func ownElements() []metadataElement {
+	return []metadataElement{
+		{bus.ProtectionKey, bus.ProtectionURI},
+		{bus.RebootKey, bus.RebootURI},
+		{bus.DeletionKey, bus.DeletionURI},
+		{bus.MetadataKey, bus.MetadataURI},
+		{bus.OrderKey, bus.OrderURI},
+	}
 }
 
 // setElement writes an element of a domain's metadata, to what runs and to what is kept; "" removes it.

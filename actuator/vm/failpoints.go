@@ -30,6 +30,8 @@ const (
 	stepReused = "warm.returned"   // it has left service, and its metadata says that it is warm; it still runs
 	stepHanded = "handover.marked" // its metadata says that it is launched, from the warm pool; it stands still
 	stepWoken  = "handover.woken"  // it runs
+	// One whose memory was saved goes through this before that.
+	stepRestored = "handover.restored" // it runs, with the metadata of when it was saved
 
 	stepLaidDown  = "standby.laid-down" // it has left service, and rests if it is to, and is not marked so
 	stepStandby   = "standby.marked"    // it has left service, and its metadata says so
@@ -49,7 +51,9 @@ func OrderSteps() []string {
 }
 
 // WarmSteps are those of a warm pool.
-func WarmSteps() []string { return []string{stepWarm, stepParked, stepHanded, stepWoken, stepReused} }
+func WarmSteps() []string {
+	return []string{stepWarm, stepParked, stepHanded, stepRestored, stepWoken, stepReused}
+}
 
 // Steps are those of making and removing a VM, in their order.
 func Steps() []string {

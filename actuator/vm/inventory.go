@@ -97,6 +97,7 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	} else if err != nil {
 		return vm, damagedError{err}
 	}
+	vm.Meta = newest(dom, vm.Meta)
 	if err := bus.CheckDomainName(vm.Name); err != nil {
 		return vm, damagedError{err}
 	}

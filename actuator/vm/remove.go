@@ -201,7 +201,11 @@ func (e *ending) release(ctx context.Context) error {
 		return nil
 	}
 	if e.removal.Reuse && abandoned == nil {
-		return e.reuse(ctx)
+		err := e.reuse(ctx)
+		if !errors.Is(err, ErrCannotWait) {
+			return err
+		}
+		e.abandoned = err // which its end says
 	}
 	e.steps.Next(ctx, "shutdown")
 	return shutDown(ctx, e.Calls, e.dom, e.spec.ShutdownTimeout)

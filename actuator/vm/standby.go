@@ -173,13 +173,7 @@ func (h Manager) tellOrdered(v VM, event bus.EventType, sentence, decision strin
 // disown removes what is vmscaler's from a domain's metadata. The element that makes it ours goes before the order that says
 // so: a VM that was cut off in between is a domain like any other.
 func disown(dom *libvirt.Domain) error {
-	for _, e := range []struct{ key, uri string }{
-		{bus.ProtectionKey, bus.ProtectionURI},
-		{bus.RebootKey, bus.RebootURI},
-		{bus.DeletionKey, bus.DeletionURI},
-		{bus.MetadataKey, bus.MetadataURI},
-		{bus.OrderKey, bus.OrderURI},
-	} {
+	for _, e := range ownElements() {
 		err := setElement(dom, e.key, e.uri, "")
 		if err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) && !errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 			return fmt.Errorf("remove vmscaler's metadata: %w", err)

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/vmscaler/vmscaler/bus"
@@ -37,6 +38,15 @@ func (vm VM) Reimaging() bool { return !vm.Meta.Reimaging.IsZero() }
 
 // Restarting reports whether a VM is being restarted with its own disks, to be as new ones are.
 func (vm VM) Restarting() bool { return vm.Reimaging() && vm.Meta.Restarts }
+
+// SavedElsewhere is why a VM cannot go on from its saved memory on a host that has this saver, see [Manager.Saver]; "": it can,
+// or that is not known.
+func (vm VM) SavedElsewhere(here string) string {
+	if vm.State != bus.StateSaved || vm.Meta.Saver == "" || here == "" || vm.Meta.Saver == here {
+		return ""
+	}
+	return fmt.Sprintf("its memory was saved by %s, and its host has %s now", vm.Meta.Saver, here)
+}
 
 // BeingHanded reports whether a VM is on its way from the warm pool to service.
 func (vm VM) BeingHanded() bool { return vm.Meta.Phase.Pending() && !vm.Meta.Handed.IsZero() }

@@ -34,6 +34,9 @@ func (h Manager) Prepare(ctx context.Context, spec bus.Group, name, uuid, decisi
 // park has a VM that has booted wait in the warm pool. That is in its metadata before it stands still, so that nobody takes it
 // for one that a person has suspended, or that has died.
 func (b *boot) park(ctx context.Context) (done bool, err error) {
+	if b.vm.Meta.Saver, err = b.saverOf(b.spec, b.vm.Meta); err != nil {
+		return false, b.overdue(err.Error())
+	}
 	if err := SetPhase(b.dom, &b.vm.Meta, bus.PhaseWarm); err != nil {
 		return false, b.overdue(err.Error())
 	}
@@ -52,15 +55,28 @@ func (b *boot) park(ctx context.Context) (done bool, err error) {
 	return true, nil
 }
 
-// rest has a domain stand still in its way of waiting in its group's warm pool.
+// ErrCannotWait means that a VM could serve, and cannot wait in the warm pool.
+var ErrCannotWait = errors.New("it cannot wait in the warm pool")
+
+// rest has a domain stand still in its way of waiting in its group's warm pool. One that does not is an [ErrCannotWait].
 func (h Manager) rest(ctx context.Context, dom *libvirt.Domain, spec bus.Group, meta bus.Metadata) error {
-	switch state := spec.WarmPool.StateOf(meta); state {
+	err := h.restAs(ctx, dom, spec, spec.WarmPool.StateOf(meta))
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w: %w", ErrCannotWait, err)
+	}
+	return err
+}
+
+func (h Manager) restAs(ctx context.Context, dom *libvirt.Domain, spec bus.Group, state bus.WarmState) error {
+	switch state {
 	case bus.WarmPaused:
 		return h.pause(ctx, dom)
+	case bus.WarmSaved:
+		return h.save(ctx, dom)
 	case bus.WarmStopped:
 		return h.stopGuest(ctx, dom, spec)
 	default:
-		return fmt.Errorf("warm_pool.state: found %q, want paused or stopped", state)
+		return fmt.Errorf("warm_pool.state: found %q, want paused, saved or stopped", state)
 	}
 }
 
@@ -100,6 +116,14 @@ func (h Manager) Park(ctx context.Context, spec bus.Group, v VM, decision string
 		return nil
 	}
 	began := time.Now()
+	saver, err := h.saverOf(spec, v.Meta)
+	if err == nil && saver != v.Meta.Saver {
+		v.Meta.Saver = saver
+		err = h.Calls.act(ctx, "metadata", func() error { return setMetadata(dom, v.Meta) })
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.Name, err)
+	}
 	if err := h.rest(ctx, dom, spec, v.Meta); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -119,12 +143,18 @@ func (e *ending) reuse(ctx context.Context) error {
 	next := e.vm.Meta
 	next.Phase, next.Since, next.Retiring, next.Address = bus.PhaseWarm, time.Now(), time.Time{}, ""
 	next.Stops = e.removal.Stops
+	saver, err := e.saverOf(e.spec, next)
+	if err != nil {
+		return fmt.Errorf("return it to the warm pool: %w", err)
+	}
+	next.Saver = saver
 	if err := e.Calls.act(ctx, "metadata", func() error { return setMetadata(e.dom, next) }); err != nil {
 		return fmt.Errorf("return it to the warm pool: %w", err)
 	}
 	e.vm.Meta, e.retained = next, true
 	step(stepReused)
 	if err := e.rest(ctx, e.dom, e.spec, next); err != nil {
+		e.retained = ctx.Err() != nil // else it goes
 		return err
 	}
 	step(stepParked)
@@ -153,8 +183,8 @@ func (h Manager) HandOver(ctx context.Context, spec bus.Group, v VM, decision st
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	o.slept = v.State == bus.StatePaused || v.State == bus.StateSaved
-	if err := h.wake(ctx, dom, v); err != nil {
+	o.slept = v.State == bus.StatePaused || v.State == bus.StateSaved || v.Meta.Saver != ""
+	if err := o.wake(ctx, v); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -227,6 +257,28 @@ func (o *handover) mark(ctx context.Context) error {
 	return nil
 }
 
+// wake has the VM go on, and refuses one that has lost what was in its memory.
+func (o *handover) wake(ctx context.Context, v VM) error {
+	if err := o.unfit(v); err != nil {
+		return fmt.Errorf("%s: %w", v.Name, err)
+	}
+	if err := o.Manager.wake(ctx, o.dom, v); err != nil {
+		return err
+	}
+	if v.State != bus.StateSaved && v.Meta.Saver == "" {
+		return nil
+	}
+	if v.State == bus.StateRunning { // it was cut off after it had gone on
+		if err := o.recall(ctx, o.dom, v); err != nil {
+			return err
+		}
+	}
+	if err := wentOn(o.dom); err != nil {
+		return fmt.Errorf("%s: %w", v.Name, err)
+	}
+	return nil
+}
+
 // wake has a VM run that was laid down.
 func (h Manager) wake(ctx context.Context, dom *libvirt.Domain, v VM) error {
 	switch {
@@ -239,9 +291,7 @@ func (h Manager) wake(ctx context.Context, dom *libvirt.Domain, v VM) error {
 			return fmt.Errorf("wake %s: %w", v.Name, err)
 		}
 	case v.State == bus.StateSaved:
-		if err := h.Calls.act(ctx, "start", dom.Create); err != nil {
-			return fmt.Errorf("start %s from its saved memory: %w", v.Name, err)
-		}
+		return h.restore(ctx, dom, v)
 	case v.Off():
 		// Its boot is busy as any; only this says so, as the one that its metadata has was long ago.
 		reboot := bus.Reboot{At: time.Now()}

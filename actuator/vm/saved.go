@@ -1,0 +1,177 @@
+package vm
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/vmscaler/vmscaler/bus"
+)
+
+// Saver is what saves a VM's memory on this host: QEMU, libvirt and the CPU. What one has saved is not for another.
+func (h Manager) Saver() (string, error) {
+	qemu, err := h.Conn.GetVersion()
+	if err != nil {
+		return "", fmt.Errorf("read the version of QEMU: %w", err)
+	}
+	lib, err := h.Conn.GetLibVersion()
+	if err != nil {
+		return "", fmt.Errorf("read the version of libvirt: %w", err)
+	}
+	return saver(qemu, lib, h.Machine.CPU), nil
+}
+
+func saver(qemu, lib uint32, cpu string) string {
+	text := fmt.Sprintf("qemu %s libvirt %s", version(qemu), version(lib))
+	if cpu != "" {
+		text += " cpu " + cpu
+	}
+	return text
+}
+
+// version is a version as libvirt's functions return it, in words.
+func version(v uint32) string { return fmt.Sprintf("%d.%d.%d", v/1000000, v/1000%1000, v%1000) }
+
+// fingerprint is short for all of a host's CPU that a guest can have seen.
+func fingerprint(cpu libvirtxml.CapsHostCPU) string {
+	parts := []string{cpu.Arch, cpu.Vendor, cpu.Model}
+	if cpu.Microcode != nil {
+		parts = append(parts, fmt.Sprint(cpu.Microcode.Version))
+	}
+	for _, f := range cpu.FeatureFlags {
+		parts = append(parts, f.Name)
+	}
+	slices.Sort(parts[3:])
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(parts, " "))))[:8]
+}
+
+// saverOf is what is noted of a VM before it waits in the warm pool: what saves its memory, or "" where that is kept.
+func (h Manager) saverOf(spec bus.Group, meta bus.Metadata) (string, error) {
+	if spec.WarmPool.StateOf(meta) != bus.WarmSaved {
+		return "", nil
+	}
+	return h.Saver()
+}
+
+// save writes a guest's memory to a file that libvirt keeps for its domain, from which that goes on when it is started. A guest
+// whose memory cannot be written runs on.
+func (h Manager) save(ctx context.Context, dom *libvirt.Domain) error {
+	err := h.Calls.save(ctx, func() error { return dom.ManagedSave(libvirt.DOMAIN_SAVE_RUNNING) })
+	if err != nil {
+		return fmt.Errorf("save its memory: %w", err)
+	}
+	return nil
+}
+
+// restore has a domain go on from its saved memory.
+func (h Manager) restore(ctx context.Context, dom *libvirt.Domain, v VM) error {
+	if err := h.Calls.act(ctx, "start", dom.Create); err != nil {
+		return fmt.Errorf("start %s from its saved memory: %w", v.Name, err)
+	}
+	step(stepRestored)
+	if err := h.recall(ctx, dom, v); err != nil {
+		return err
+	}
+	state, _, err := dom.GetState()
+	if err != nil {
+		return fmt.Errorf("read the state of %s: %w", v.Name, err)
+	}
+	if state != libvirt.DOMAIN_PAUSED {
+		return nil
+	}
+	if err := h.Calls.act(ctx, "resume", dom.Resume); err != nil { // a person has saved it while it was paused
+		return fmt.Errorf("resume %s: %w", v.Name, err)
+	}
+	return nil
+}
+
+// recall writes what was noted of a VM while its memory was saved to what runs, whose definition is that of then.
+func (h Manager) recall(ctx context.Context, dom *libvirt.Domain, v VM) error {
+	err := h.Calls.act(ctx, "metadata", func() error {
+		for _, e := range ownElements() {
+			kept, err := readElement(dom, e.uri, libvirt.DOMAIN_AFFECT_CONFIG)
+			if err != nil {
+				return err
+			}
+			runs, err := readElement(dom, e.uri, libvirt.DOMAIN_AFFECT_LIVE)
+			if err != nil {
+				return err
+			}
+			if kept == runs {
+				continue
+			}
+			if err := setElement(dom, e.key, e.uri, kept); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("recall what was noted of %s: %w", v.Name, err)
+	}
+	return nil
+}
+
+// readElement is an element of a domain's metadata; "" is none.
+func readElement(dom *libvirt.Domain, uri string, where libvirt.DomainModificationImpact) (string, error) {
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, uri, where)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+		return "", nil
+	}
+	return element, err
+}
+
+// newest is a VM's metadata, of which element was read from what may go on from saved memory since: what was noted meanwhile is
+// in what libvirt keeps.
+func newest(dom *libvirt.Domain, meta bus.Metadata) bus.Metadata {
+	if !meta.MayLag() {
+		return meta
+	}
+	element, err := readElement(dom, bus.MetadataURI, libvirt.DOMAIN_AFFECT_CONFIG)
+	if err != nil { // a person has undefined it: nothing is kept
+		return meta
+	}
+	if kept, err := bus.ParseMetadata(element, meta.UUID); err == nil {
+		return kept
+	}
+	return meta
+}
+
+// unfit is why a VM cannot go on from its saved memory; nil: it may be tried.
+func (h Manager) unfit(v VM) error {
+	switch {
+	case v.Meta.Saver == "": // it waits otherwise, or a person has saved it
+		return nil
+	case v.Off():
+		return errors.New("its saved memory is gone")
+	case v.State != bus.StateSaved:
+		return nil
+	}
+	here, err := h.Saver()
+	if err != nil {
+		return err
+	}
+	if why := v.SavedElsewhere(here); why != "" {
+		return errors.New(why)
+	}
+	return nil
+}
+
+// wentOn reports, as an error, that a VM has booted in place of going on from its saved memory: libvirt boots one whose file is
+// not complete.
+func wentOn(dom *libvirt.Domain) error {
+	state, reason, err := dom.GetState()
+	if err != nil {
+		return fmt.Errorf("read its state: %w", err)
+	}
+	if state == libvirt.DOMAIN_RUNNING && reason == int(libvirt.DOMAIN_RUNNING_BOOTED) {
+		return errors.New("libvirt could not use its saved memory, and has booted it anew")
+	}
+	return nil
+}
