@@ -64,7 +64,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 			continue
 		}
 		s := a.situation(g, slots, inv)
-		s.Replaced = l.replaced[g.spec.Template]
+		s.Replaced, s.Saver = l.replaced[g.spec.Template], l.saver
 		g.desired, g.most = s.Desired, s.Spec.Max
 		plan := Plan(s)
 		g.suspended, g.retained = plan.Suspended, plan.Retained
@@ -183,7 +183,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
 		Controls: g.newest.Decision.Controls, Build: g.build(), Removed: g.removed(now),
 		Expired: expired(spec, now), Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
-		Orders: g.newest.Decision.Orders,
+		Orders: g.newest.Decision.Orders, Restless: now.Before(g.restless.until),
 	}
 	s.Isolated = a.isolated(g) && a.rival() == nil
 	s.Sick = a.sick(g, s.Owned)
@@ -297,8 +297,16 @@ func (a *Actuator) ended(r result) {
 	case w.handed:
 		a.handedOver(w, r)
 	case errors.Is(r.err, errPromoted):
+	case errors.Is(r.err, vm.ErrCannotWait) && w.up:
+		delete(a.seen, r.uuid)
+		g.launched()
+		a.tell(g.couldNotWait(w, r.err, a.cfg.Now()))
+		a.sweeper.failed[r.uuid] = true
 	case r.err == nil && w.up:
 		g.launched()
+		if w.pooled {
+			g.restless = restless{}
+		}
 	case r.err == nil:
 		delete(a.retryAt, r.uuid)
 		delete(a.retries, r.uuid)

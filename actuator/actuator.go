@@ -111,6 +111,7 @@ type group struct {
 	stopped        bool      // the last failure stopped launching
 	cause          string    // of the last failure
 	retryAt        time.Time
+	restless       restless
 	mismatch       bool
 	removals       []time.Time // of VMs that served, within the removal window
 	removalsHeld   bool        // removals wait for the budget; said already

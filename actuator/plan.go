@@ -47,6 +47,8 @@ type Situation struct {
 	Replaced time.Time
 	// Warm is how many VMs the host's warm pool is to have, and WarmStopped how many of these shut down, where it has both kinds.
 	Warm, WarmStopped int
+	// Saver is what goes on from saved memory here, see [vm.Manager.Saver]; "": it is not known, or nothing waits so.
+	Saver string
 	// Creating has the names that a worker is about to define, Preparing those for the warm pool.
 	Creating  []string
 	Preparing []string
@@ -56,6 +58,7 @@ type Situation struct {
 	BootSlots int             // how many VMs may boot at the same time
 	Backoff   bool            // creating failed lately: create nothing for now
 	Trial     bool            // creating failed often: create one at a time
+	Restless  bool            // VMs of the warm pool could not wait there lately: none is made for it for now
 	// Unheard reports that no decision was heard since the start, so that what a person has paused is not known, or that another
 	// actuator acts on this libvirt.
 	Unheard bool

@@ -157,6 +157,7 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 			g.spec.Name, v.Name, g.most, v.Name))
 	}
 	all = append(all, g.neededTroubles(now)...)
+	all = append(all, g.restlessTroubles()...)
 	all = append(all, g.asker.troubles(g.spec.Name, now)...)
 	if g.removalsHeld {
 		add(bus.ProblemRemovalBudget, "no VM is scaled in for now: %d were in %s", len(g.removals), g.spec.Brakes.RemovalWindow)

@@ -175,6 +175,10 @@ func (a *Actuator) setAsideEnded(w *worker, r result) {
 	delete(a.seen, r.uuid) // not gone by itself
 	if r.err != nil && !errors.Is(r.err, context.Canceled) && !errors.Is(r.err, errScaleIn) {
 		a.retryAt[r.uuid] = a.cfg.Now().Add(asideAgain)
+		if errors.Is(r.err, vm.ErrCannotWait) {
+			a.tell(a.groups[w.group].couldNotWait(w, r.err, a.cfg.Now()))
+			return
+		}
 		a.log.Warn().Err(r.err).Str("group", w.group).Str("vm", w.name).Msg("what is wanted of it could not be done; it is tried again")
 	}
 }

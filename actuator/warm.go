@@ -125,7 +125,6 @@ func (p *parts) idleOfPool(s Situation, v vm.VM) {
 
 // unfitForPool is why a VM of the warm pool cannot be handed over; "": it can, or is on its way.
 func (s Situation) unfitForPool(v vm.VM) string {
-	stops, pauses := s.stops(v), s.Spec.WarmPool.TwoKinds() || s.Spec.WarmPool.State == bus.WarmPaused
 	switch {
 	case s.Build.Outdated(v.Meta.Made()):
 		return s.Build.Why(v.Meta.Made())
@@ -137,11 +136,26 @@ func (s Situation) unfitForPool(v vm.VM) string {
 		return "it is paused on an I/O error"
 	case v.Meta.Phase != bus.PhaseWarm:
 		return ""
-	case v.State == bus.StateCrashed, v.State == bus.StateAsleep, !stops && v.Off(), stops && v.State == bus.StatePaused,
-		stops && pauses && !s.Spec.WarmPool.TwoKinds():
+	case s.otherKind(v):
 		return fmt.Sprintf("it is %s, and its warm pool has other VMs", v.State)
 	}
-	return ""
+	return v.SavedElsewhere(s.Saver)
+}
+
+// otherKind reports whether a VM does not wait as those of the warm pool do. One whose memory a person has saved goes on from
+// there in any.
+func (s Situation) otherKind(v vm.VM) bool {
+	pool := s.Spec.WarmPool
+	kind, oneKind := pool.StateOf(v.Meta), !pool.TwoKinds()
+	switch {
+	case v.State == bus.StateCrashed, v.State == bus.StateAsleep, v.Meta.Stops && oneKind && pool.State != bus.WarmStopped:
+		return true
+	case v.State == bus.StateSaved:
+		return kind != bus.WarmSaved && v.Meta.Saver != ""
+	case v.State == bus.StatePaused:
+		return kind != bus.WarmPaused
+	}
+	return v.Off() && kind != bus.WarmStopped
 }
 
 // grow has so many more VMs serve: those of the warm pool, and then new ones, as far as there is room in max.
@@ -162,14 +176,15 @@ func (a *Actions) grow(s Situation, p *parts, missing, room int) {
 // be.
 func (s Situation) reuses(v vm.VM) bool {
 	pool := s.Spec.WarmPool
-	return pool.Reuse && s.Sick[v.UUID] == "" && !s.Build.Outdated(v.Meta.Made()) &&
+	return pool.Reuse && !s.Restless && s.Sick[v.UUID] == "" && !s.Build.Outdated(v.Meta.Made()) &&
 		!v.Meta.Created.Before(s.Replaced) && s.tooOldForPool(v) == ""
 }
 
-// handOver has up to so many VMs of the warm pool serve: those that are paused before those that boot, and those that wait before
-// those on their way there; one that does not run yet is left to come that far first. It returns how many are still to be made.
+// handOver has up to so many VMs of the warm pool serve: those that are paused before those that are saved and these before those
+// that boot, and those that wait before those on their way there; one that does not run yet is left to come that far first. It
+// returns how many are still to be made.
 func (a *Actions) handOver(s Situation, p *parts, missing int) (left int) {
-	slices.SortStableFunc(p.pool.waiting, func(v, w vm.VM) int { return booting([]vm.VM{v}) - booting([]vm.VM{w}) })
+	slices.SortStableFunc(p.pool.waiting, func(v, w vm.VM) int { return farFromService(v) - farFromService(w) })
 	var rest []vm.VM
 	for _, v := range p.pool.waiting {
 		if missing == 0 || v.Off() && p.booting >= s.BootSlots {
@@ -198,11 +213,22 @@ func (a *Actions) handOver(s Situation, p *parts, missing int) (left int) {
 	return missing
 }
 
+// farFromService is a number that is higher the longer a VM that waits takes until it serves.
+func farFromService(v vm.VM) int {
+	switch {
+	case v.Off():
+		return 2
+	case v.State == bus.StateSaved:
+		return 1
+	}
+	return 0
+}
+
 // newInPool is for how long a VM in the warm pool is not one too many: the decision may be of a sample from before.
 const newInPool = 10 * time.Second
 
 // fill has the warm pool be as large as its host's share, one VM at a time: what is too many goes, the oldest first, and so does
-// one that is too old. Another is made only while nothing else is.
+// one that is too old. Another is made only while nothing else is, and while those that were made could wait.
 func (a *Actions) fill(s Situation, p parts, room, slots int) {
 	surplus := p.pool.there + len(s.Preparing) - s.Warm - a.Missing // which are handed over, once they have a slot
 	excess := surplus
@@ -215,7 +241,7 @@ func (a *Actions) fill(s Situation, p parts, room, slots int) {
 		a.Remove = append(a.Remove, vm.Removal{VM: v, Kind: vm.Unneeded, Reason: "its warm pool has too many VMs"})
 	}
 	busy := len(a.Create)+len(a.HandOver)+len(a.Promote)+len(s.Creating)+len(s.Preparing)+p.pool.moving > 0
-	if surplus > 0 || busy || a.Missing > 0 || s.Backoff || s.Trial || s.Controls.IsPaused(bus.ScopeOut) {
+	if surplus > 0 || busy || a.Missing > 0 || s.Backoff || s.Trial || s.Restless || s.Controls.IsPaused(bus.ScopeOut) {
 		return
 	}
 	if len(p.pool.waiting) > 0 {
@@ -264,20 +290,23 @@ func (a *Actuator) admitPool(g *group, plan *Actions, r *room) {
 	r.take(fit*g.spec.VCPUs, fit*g.spec.OrdinaryMemoryMiB())
 }
 
-// booting are the VMs of a plan's handovers that are off and take memory again.
+// takesMemory reports whether a VM that waits has no memory of its host, and takes it again.
+func takesMemory(v vm.VM) bool { return v.Off() || v.State == bus.StateSaved }
+
+// booting are the VMs of a plan's handovers that take memory again.
 func booting(vms []vm.VM) (n int) {
 	for _, v := range vms {
-		if v.Off() || v.State == bus.StateSaved {
+		if takesMemory(v) {
 			n++
 		}
 	}
 	return n
 }
 
-// keepFitting leaves out so many of the VMs that are off, as the host has no room for them.
+// keepFitting leaves out so many of the VMs that take memory again, as the host has no room for them.
 func keepFitting(vms []vm.VM, without int) []vm.VM {
 	return slices.DeleteFunc(slices.Clone(vms), func(v vm.VM) bool {
-		if without > 0 && booting([]vm.VM{v}) > 0 {
+		if without > 0 && takesMemory(v) {
 			without--
 			return true
 		}

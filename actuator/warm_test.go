@@ -29,6 +29,9 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 	work := func(n int, w Work) changes { return func(s *Situation) { s.Work[vmOf(n, "", "").UUID] = w } }
 	highest := func(n int) changes { return func(s *Situation) { s.Spec.Max = n } }
 	stopped := func(s *Situation) { s.Spec.WarmPool.State = bus.WarmStopped }
+	saves := func(s *Situation) { s.Spec.WarmPool.State, s.Saver = bus.WarmSaved, "qemu 10.0.0" }
+	saved := func(n int, by string) vm.VM { v := in(n, bus.StateSaved); v.Meta.Saver = by; return v }
+	restless := func(s *Situation) { s.Restless = true }
 	// two has so many wait shut down, of all that are warm.
 	two := func(off int) changes {
 		return func(s *Situation) { s.Spec.WarmPool.Stopped.VMs, s.WarmStopped = 2, off }
@@ -81,6 +84,77 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 		{"one that is off", 2, 0, []vm.VM{running(1), off(2)}, []changes{stopped}, "hand over web-2"},
 		{"one that is off takes a slot", 3, 0, []vm.VM{running(1), off(2), off(3)}, []changes{stopped, slots(1)}, "hand over web-2"},
 		{"one that a person has saved", 2, 0, []vm.VM{running(1), in(2, bus.StateSaved)}, nil, "hand over web-2"},
+		{
+			"also where they are shut down", 2, 0,
+			[]vm.VM{running(1), in(2, bus.StateSaved)},
+			[]changes{stopped},
+			"hand over web-2",
+		},
+		{"one that is saved", 2, 0, []vm.VM{running(1), saved(2, "qemu 10.0.0")}, []changes{saves}, "hand over web-2"},
+		{
+			"which takes no slot", 3, 0,
+			[]vm.VM{running(1), saved(2, "qemu 10.0.0"), saved(3, "")},
+			[]changes{saves, slots(0)},
+			"hand over web-2; hand over web-3",
+		},
+		{
+			"it was saved by another QEMU", 2, 1,
+			[]vm.VM{running(1), saved(2, "qemu 7.2.22")},
+			[]changes{saves},
+			"create web-3; remove web-2 (its memory was saved by qemu 7.2.22, and its host has qemu 10.0.0 now)",
+		},
+		{
+			"what this host has is not known", 2, 1,
+			[]vm.VM{running(1), saved(2, "qemu 7.2.22")},
+			[]changes{saves, func(s *Situation) { s.Saver = "" }},
+			"hand over web-2",
+		},
+		{
+			"its memory is gone", 1, 1,
+			[]vm.VM{running(1), off(2)},
+			[]changes{saves},
+			"remove web-2 (it is shut off, and its warm pool has other VMs)",
+		},
+		{
+			"it is paused, where they are saved", 1, 1,
+			[]vm.VM{running(1), warm(2)},
+			[]changes{saves},
+			"remove web-2 (it is paused, and its warm pool has other VMs)",
+		},
+		{
+			"it is saved, where they are paused", 1, 1,
+			[]vm.VM{running(1), saved(2, "qemu 10.0.0")},
+			nil,
+			"remove web-2 (it is saved, and its warm pool has other VMs)",
+		},
+		{"it is being saved", 1, 1, []vm.VM{running(1), in(2, bus.StateOther)}, []changes{saves}, ""},
+		{"it runs, and is saved again", 1, 1, []vm.VM{running(1), in(2, bus.StateRunning)}, []changes{saves}, "park web-2"},
+		{
+			"handed over, and still saved", 2, 0,
+			[]vm.VM{running(1), handed(2, bus.StateSaved)},
+			[]changes{saves},
+			"hand over web-2",
+		},
+		{
+			"what is saved comes before what boots", 2, 2,
+			[]vm.VM{running(1), resting(2), saved(3, "qemu 10.0.0")},
+			[]changes{saves, two(2)},
+			"hand over web-3",
+		},
+		{
+			"and after what is paused", 2, 1,
+			[]vm.VM{running(1), saved(2, ""), warm(3)},
+			nil,
+			"hand over web-3",
+		},
+		{"the one before could not wait", 1, 1, []vm.VM{running(1)}, []changes{restless}, ""},
+		{"which keeps nothing else back", 2, 1, []vm.VM{running(1)}, []changes{restless}, "create web-2"},
+		{
+			"nor does one come back then", 1, 1,
+			[]vm.VM{running(1), running(2)},
+			[]changes{reuse, restless},
+			"remove web-2 (scaling in, gracefully)",
+		},
 		{"one that boots", 2, 0, []vm.VM{running(1), preparing(2, bus.StateRunning)}, []changes{work(2, BringingUp)}, "promote web-2"},
 		{"one that boots, and is not waited for", 2, 0, []vm.VM{running(1), preparing(2, bus.StateRunning)}, nil, "hand over web-2"},
 		{

@@ -29,6 +29,7 @@ const (
 	ProblemRetained          ProblemCode = "retained"           // a retained VM keeps its group from what is desired; the VM
 	ProblemRemovalBudget     ProblemCode = "removal-budget"     // no VM is scaled in after so many; a group
 	ProblemVictimHook        ProblemCode = "victim-hook"        // the listener of scale_in does not decide; a group
+	ProblemWarmPool          ProblemCode = "warm-pool"          // VMs of the warm pool cannot wait there
 	ProblemRemovalFailed     ProblemCode = "removal-failed"     // VMs that cannot be removed; their names
 	ProblemKeptDisk          ProblemCode = "kept-disk"          // anything else needs a kept disk; the VM that cannot be made
 	ProblemAtMax             ProblemCode = "at-max"             // VMs that cannot be removed leave no room in max; a group
