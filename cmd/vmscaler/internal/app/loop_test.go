@@ -58,7 +58,7 @@ func drawPool(t *rapid.T) bus.WarmPool {
 		Size: bus.WarmSize{
 			VMs: rapid.IntRange(0, 3).Draw(t, "warm"), Rest: rapid.IntRange(0, 3).Draw(t, "rest") == 0,
 		},
-		State:  rapid.SampledFrom([]bus.WarmState{bus.WarmPaused, bus.WarmStopped}).Draw(t, "waits"),
+		State:  rapid.SampledFrom([]bus.WarmState{bus.WarmPaused, bus.WarmSaved, bus.WarmStopped}).Draw(t, "waits"),
 		MaxAge: time.Duration(rapid.IntRange(0, 1).Draw(t, "max age")) * 5 * time.Minute,
 	}
 }
@@ -94,9 +94,9 @@ func (f *fleet) work() {
 
 // park has a VM of the warm pool stand still.
 func (f *fleet) park(vm *simVM) {
-	if vm.State = bus.StatePaused; f.spec.WarmPool.State == bus.WarmStopped {
-		vm.State = bus.StateShutoff
-	}
+	vm.State = map[bus.WarmState]bus.State{
+		bus.WarmPaused: bus.StatePaused, bus.WarmSaved: bus.StateSaved, bus.WarmStopped: bus.StateShutoff,
+	}[f.spec.WarmPool.State]
 }
 
 // cpu is what the collector reads of a VM; nil is unknown.

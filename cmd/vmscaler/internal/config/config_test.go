@@ -294,10 +294,10 @@ var scalars = []struct{ field, good, bad string }{
 		"{max_surge: -1} {max_surge: 1001} {max_surge: Maintenance} {min_healthy: -1} {min_healthy: 101} {min_healthy: ~}",
 	},
 	{
-		"warm_pool", "{size: 2} {size: 0} {size: '2'} {size: 50%} {size: max-minus-desired} {state: paused} {state: stopped} " +
-			"{size: 1, stopped: 3} {stopped: 50%} {stopped: 0, state: stopped} {min: 0, max: 0} " +
+		"warm_pool", "{size: 2} {size: 0} {size: '2'} {size: 50%} {size: max-minus-desired} {state: paused} {state: saved} " +
+			"{state: stopped} {size: 1, stopped: 3} {stopped: 50%} {stopped: 0, state: stopped} {min: 0, max: 0} " +
 			"{max_age: none} {max_age: 10m} {reuse: true}",
-		"{size: -1} {size: 1001} {size: 1001%} {size: all} {size: ~} {size: 1.5} {state: saved} {state: ''} {max_age: 9m} " +
+		"{size: -1} {size: 1001} {size: 1001%} {size: all} {size: ~} {size: 1.5} {state: hibernated} {state: ''} {max_age: 9m} " +
 			"{max_age: 0} {reuse: 1} {min_size: 1} {stopped: -1} {stopped: 1, state: stopped} " +
 			"{size: forecast} {stopped: forecast} {min: 1} {max: 1} {min: -1} {size: 2, max: 3}",
 	},

@@ -14,7 +14,7 @@ import (
 func warmFields(p *bus.WarmPool) section {
 	return section{
 		{"size", warmSize(&p.Size)},
-		{"state", choiceOr(&p.State, "paused", bus.WarmStopped)},
+		{"state", choiceOr(&p.State, "paused", bus.WarmSaved, bus.WarmStopped)},
 		{"stopped", warmSize(&p.Stopped)},
 		{"min", count(&p.Min, 1000, "a whole number of VMs from 0 to 1000")},
 		{"max", count(&p.Max, 1000, "a whole number of VMs from 0 to 1000; 0 is as many as the group's max leaves")},
