@@ -15,8 +15,8 @@ import (
 // An event can be lost: the domains are listed again after listAfter, and one is read again after rereadAfter, although none has
 // said that anything changed.
 const (
-	listAfter   = 5 * time.Second
-	rereadAfter = 10 * time.Second
+	listAfter   = 15 * time.Second
+	rereadAfter = 30 * time.Second
 )
 
 // known is what is remembered of a domain from one pass to the next.

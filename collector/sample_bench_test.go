@@ -32,7 +32,7 @@ const (
 	wayStat            // pread of /proc/PID/stat of each VM
 	wayGroup           // pread of the file of its cgroup
 
-	passesPerRound = 20
+	passesPerRound = 60
 	slowsPerRound  = 5
 	bulksPerRound  = 10
 	forksPerRound  = 5
