@@ -11,12 +11,15 @@ import (
 	"github.com/vmscaler/vmscaler/bus"
 )
 
-// How long a silent leader blocks a new election. A cluster of NATS servers takes up to 6 s to
-// replace one of its own, during which no leader can give a sign.
+// How long a silent leader blocks a new election. A cluster of NATS servers takes 4 to 9 s to replace one of its own, during
+// which no leader can give a sign.
 const (
-	LockTTL         = 15 * time.Second
+	LockTTL         = 12 * time.Second
 	EmbeddedLockTTL = 6 * time.Second
 )
+
+// longestRound is the longest time between two signs of a leader, and between two tries of who does not lead.
+const longestRound = 2 * time.Second
 
 const (
 	lockKey = "leader"
@@ -154,6 +157,9 @@ type election struct {
 	lock     lock // nil before the first round
 	term     int64
 	revision uint64 // of the lock, if this one has it
+
+	others   uint64    // its revision when another was seen to have it last
+	othersAt time.Time // since when it is that one
 }
 
 // round makes, or renews, the claim once, and returns when to do it again.
@@ -171,8 +177,12 @@ func (e *election) round(ctx context.Context) (again time.Duration, err error) {
 			e.lock = l
 		}
 	}
-	again = e.lock.ttl() / 3
-	ctx, cancel := context.WithTimeout(ctx, again)
+	again = e.pace()
+	limit := again // so that a sign which a server takes with it when it ends is soon followed by another
+	if e.revision == 0 {
+		limit = e.lock.ttl() / 3 // a claim takes several calls
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if e.revision != 0 {
 		err = e.renew(ctx)
@@ -180,6 +190,8 @@ func (e *election) round(ctx context.Context) (again time.Duration, err error) {
 		err = e.claim(ctx)
 	}
 	switch {
+	case err == nil && e.orphaned():
+		return electionRetry, nil
 	case err == nil:
 		return again, nil
 	case errors.Is(err, errLockGone):
@@ -230,7 +242,11 @@ func (e *election) mine(ctx context.Context) (free bool, err error) {
 		if value.Holder == "" {
 			value.Holder = "another process"
 		}
-		e.leadership.saw(value.Holder, e.leadership.now().Add(e.lock.ttl()))
+		now := e.leadership.now()
+		if revision != e.others {
+			e.others, e.othersAt = revision, now
+		}
+		e.leadership.saw(value.Holder, now.Add(e.lock.ttl()))
 		return false, nil
 	}
 	if value.Term != 0 {
@@ -280,9 +296,18 @@ func (e *election) value(term int64) ([]byte, error) {
 	return data, nil
 }
 
+// pace is the time between two rounds, and by how much earlier a leader stops by itself than its lock can run out: the clocks
+// of servers that replace each other may be apart by as much.
+func (e *election) pace() time.Duration { return min(e.lock.ttl()/3, longestRound) }
+
+// orphaned reports whether another has the lock who gave no sign for longer than one that lives: it is free soon.
+func (e *election) orphaned() bool {
+	return e.revision == 0 && e.others != 0 && e.leadership.now().Sub(e.othersAt) > e.pace()*3/2
+}
+
 // lead holds until before the lock can run out; started is before the claim was sent.
 func (e *election) lead(started time.Time) {
-	e.leadership.set(true, e.term, started.Add(e.lock.ttl()*2/3))
+	e.leadership.set(true, e.term, started.Add(e.lock.ttl()-e.pace()))
 }
 
 // resign releases the lock, so that another process need not wait until it expires.

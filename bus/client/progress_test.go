@@ -187,6 +187,7 @@ func TestProgress(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := context.Background()
 		p := newSimPipeline(rapid.IntRange(1, 3).Draw(t, "deciders"))
+		p.lock.life = rapid.SampledFrom([]time.Duration{EmbeddedLockTTL, LockTTL}).Draw(t, "lock")
 		stall := func(what string) time.Time {
 			return p.now.Add(time.Duration(rapid.IntRange(1000, 20000).Draw(t, what)) * time.Millisecond)
 		}
@@ -247,9 +248,9 @@ func TestProgress(t *testing.T) {
 		}
 		end = latest(end, p.stalled)
 		if lost {
-			end = end.Add(EmbeddedLockTTL + simLife)
+			end = end.Add(p.lock.life + simLife)
 		}
-		for p.now.Before(end.Add(EmbeddedLockTTL / 3)) {
+		for p.now.Before(end.Add(longestRound)) {
 			if refused := p.step(ctx); refused != nil && !lost {
 				t.Fatalf("not taken: %s", errors.Join(refused...))
 			}
@@ -330,6 +331,33 @@ func TestStallOfTheOnlyDecider(t *testing.T) {
 		now := p.listener.Decision
 		if !p.listener.Holds(p.now) || now.Seq <= before.Seq {
 			t.Fatalf("after a stall of %d ms: term %d number %d, before term %d number %d", ms, now.Term, now.Seq, before.Term, before.Seq)
+		}
+	}
+}
+
+// Another leads as soon as the lock of one that gives no more signs has run out, whenever it gave the last one.
+func TestLockThatRunsOutIsTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, life := range []time.Duration{EmbeddedLockTTL, LockTTL} {
+		for steps := 40; steps < 60; steps++ {
+			p := newSimPipeline(2)
+			p.lock.life = life
+			p.deciders[1].round = p.now.Add(simStep * 7) // they try at other times
+			for range steps {
+				p.step(t.Context())
+			}
+			gone, other := p.deciders[0], p.deciders[1]
+			gone.stalled = p.now.Add(time.Hour)
+			stopped := p.now
+			for {
+				p.step(t.Context())
+				if _, leads := other.leadership.Term(); leads {
+					break
+				}
+				if p.now.Sub(stopped) > life+electionRetry+simStep {
+					t.Fatalf("lock of %s, %d steps: nobody leads after %s", life, steps, p.now.Sub(stopped))
+				}
+			}
 		}
 	}
 }
