@@ -59,7 +59,7 @@ type Config struct {
 	Domain string
 	// SweepGrace is how long an orphaned volume of ours is left before it is deleted, 1 s to 24 h.
 	SweepGrace time.Duration
-	// Tick is how often the VMs' CPU is sampled, 200 ms to 60 s.
+	// Tick is how often the VMs' CPU is sampled, 100 ms to 60 s.
 	Tick time.Duration
 	// Groups has at least one group, each with a name of its own.
 	Groups []bus.Group

@@ -76,7 +76,7 @@ func configFields(c *Config) section {
 			{"sweep_grace", duration(&c.SweepGrace, time.Second, 24*time.Hour)},
 		}},
 		{"sampling", section{
-			{"tick", duration(&c.Tick, 200*time.Millisecond, time.Minute)},
+			{"tick", duration(&c.Tick, 100*time.Millisecond, time.Minute)},
 		}},
 		{"notify", list[notify.Target]{
 			&c.Notify, fmt.Sprintf("a list of at most %d targets with name and type", maxTargets), true, notifyFields, newTarget,
