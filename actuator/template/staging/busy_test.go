@@ -34,6 +34,36 @@ func TestBusyHostsAreWaitedFor(t *testing.T) {
 	}
 }
 
+// Templates that are the same file come one after the other, as both go by the file's digest on the way.
+func TestOneFileOfTwoNames(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := ear(t, &now)
+	a := offering("a", "web", digestA, bus.TemplateReady)
+	for _, name := range []string{"db", "other"} {
+		p := offering("a", name, map[string]string{"db": digestA, "other": digestB}[name], bus.TemplateReady)
+		a.templates = append(a.templates, p.templates...)
+	}
+	l.says("a", "1", a)
+	stand := func(name, digest string) bus.HostTemplate {
+		return l.stand(t.Context(), Wanted{name, digest}, l.heard(now), now)
+	}
+	stand("web", digestA)
+	if got := stand("db", digestA); got.State != bus.TemplateFetching || l.transfers["db"] != nil {
+		t.Fatalf("the second: %+v, with %d on their way, want it to wait", got, len(l.transfers))
+	}
+	if stand("other", digestB); l.transfers["other"] == nil {
+		t.Fatal("another file waits, too")
+	}
+	for range 2 {
+		e := <-l.ends
+		e.problem = nil
+		l.end(e)
+	}
+	if stand("db", digestA); l.transfers["db"] == nil {
+		t.Error("it does not come once the first is here")
+	}
+}
+
 // An answer that there is no time now is told apart from a host that cannot be reached.
 func TestBusyHostIsNamed(t *testing.T) {
 	s := &site{t: t}

@@ -26,7 +26,7 @@ func ear(t *testing.T, now *time.Time) *loop {
 	l := &loop{
 		Stager: s, running: &sync.WaitGroup{}, infos: map[string]template.Info{}, transfers: map[string]*transfer{},
 		failures: map[string]failure{}, shunned: map[shun]time.Time{}, waits: map[string]time.Time{},
-		changed: map[string]bool{}, ends: make(chan ended, atOnce),
+		changed: map[string]bool{}, came: map[string]bool{}, ends: make(chan ended, atOnce),
 	}
 	t.Cleanup(l.running.Wait)
 	return l

@@ -182,10 +182,16 @@ func (l *loop) coming(on *transfer, t bus.HostTemplate) bus.HostTemplate {
 	return t
 }
 
-// begin begins to get a template, unless as many as may be are on their way; then it is nil.
+// begin begins to get a template, unless as many as may be are on their way, or another one that is the same file, which comes
+// into the folder under the same name; then it is nil.
 func (l *loop) begin(ctx context.Context, name string, from source, now time.Time) *transfer {
 	if len(l.transfers) >= atOnce {
 		return nil
+	}
+	for _, other := range l.transfers {
+		if other.source.digest == from.digest {
+			return nil
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	t := &transfer{name: name, source: from, shunned: maps.Clone(l.shunned), began: now, cancel: cancel, from: from.from[0]}
