@@ -153,7 +153,7 @@ func (d *download) once(ctx context.Context) error {
 		return nil // it was complete when an earlier process ended
 	}
 	var count atomic.Int64
-	limited, stop := watched(ctx, d.ticker, &count, d.cfg.Least)
+	limited, stop := watched(ctx, d.cfg.Ticker, &count, d.cfg.Least)
 	defer stop()
 	answer, err := d.ask(limited, d.url, d.header(), d.want.Any())
 	if err != nil {

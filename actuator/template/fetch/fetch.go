@@ -24,6 +24,7 @@ type Config struct {
 	// Transport has the requests answered; nil: the network does, by the usual proxies and authorities.
 	Transport http.RoundTripper
 	Least     int64  // bytes that a transfer must bring in 30 s, else it is tried anew; 0 is 4096
+	Ticker    Ticker // of those 30 s; nil: the real clock
 	Remedy    string // what to do where Dir is full; "" is that of a command
 }
 
@@ -36,11 +37,10 @@ var (
 
 // Fetcher downloads files into a cache folder. It is not safe for concurrent use.
 type Fetcher struct {
-	cfg    Config
-	base   http.RoundTripper
-	ticker ticker
-	pause  func(context.Context, time.Duration) error
-	free   func(dir string) (int64, error)
+	cfg   Config
+	base  http.RoundTripper
+	pause func(context.Context, time.Duration) error
+	free  func(dir string) (int64, error)
 }
 
 // New creates the cache folder. It returns an error for one that others may write to.
@@ -60,14 +60,17 @@ func New(cfg Config) (*Fetcher, error) {
 	if cfg.Remedy == "" {
 		cfg.Remedy = "free some there, or name another folder with --cache"
 	}
+	if cfg.Ticker == nil {
+		cfg.Ticker = realTicker
+	}
 	if cfg.Transport != nil {
-		return &Fetcher{cfg: cfg, base: cfg.Transport, ticker: realTicker, pause: pause, free: freeIn}, nil
+		return &Fetcher{cfg: cfg, base: cfg.Transport, pause: pause, free: freeIn}, nil
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // digests and ranges refer to the published bytes
 	transport.DisableKeepAlives = true
 	transport.ForceAttemptHTTP2 = false
-	return &Fetcher{cfg: cfg, base: transport, ticker: realTicker, pause: pause, free: freeIn}, nil
+	return &Fetcher{cfg: cfg, base: transport, pause: pause, free: freeIn}, nil
 }
 
 // pause waits for a time, or until ctx ends.
@@ -144,7 +147,7 @@ func (f *Fetcher) Text(ctx context.Context, address string) ([]byte, error) {
 
 func (f *Fetcher) textOnce(ctx context.Context, u *url.URL) (text []byte, err error) {
 	var count atomic.Int64
-	ctx, stop := watched(ctx, f.ticker, &count, f.cfg.Least)
+	ctx, stop := watched(ctx, f.cfg.Ticker, &count, f.cfg.Least)
 	defer stop()
 	answer, err := f.ask(ctx, u, nil, false)
 	if err != nil {

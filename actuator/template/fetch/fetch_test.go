@@ -490,7 +490,7 @@ func testStall(t *testing.T, least int64, want string) {
 	f, _ := newFetcher(t, dir)
 	f.cfg.Least = least
 	ticks := make(chan time.Time)
-	f.ticker = func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} }
+	f.cfg.Ticker = func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} }
 	over := make(chan error, 1)
 	go func() {
 		_, err := f.File(t.Context(), s.URL+"/web.qcow2", checksum.Digests{})

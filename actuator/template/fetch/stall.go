@@ -15,8 +15,8 @@ const (
 	stallBytes = 4096
 )
 
-// ticker is a clock; tests inject their own.
-type ticker func(time.Duration) (ticks <-chan time.Time, stop func())
+// Ticker is a clock that ticks after each such time, until it is stopped; tests inject their own.
+type Ticker func(time.Duration) (ticks <-chan time.Time, stop func())
 
 func realTicker(d time.Duration) (<-chan time.Time, func()) {
 	t := time.NewTicker(d)
@@ -25,7 +25,7 @@ func realTicker(d time.Duration) (<-chan time.Time, func()) {
 
 // watched returns a context that is canceled once the count grows by less than least within a period. stop ends the watching, and
 // returns after its goroutine has ended.
-func watched(ctx context.Context, every ticker, count *atomic.Int64, least int64) (limited context.Context, stop func()) {
+func watched(ctx context.Context, every Ticker, count *atomic.Int64, least int64) (limited context.Context, stop func()) {
 	limited, cancel := context.WithCancelCause(ctx)
 	ticks, stopTicks := every(stallTime)
 	var over sync.WaitGroup

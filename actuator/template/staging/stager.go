@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/template/fetch"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -39,6 +40,7 @@ type Config struct {
 
 	lookEvery  time.Duration // 0 means that of the same name
 	firstHeard time.Duration // likewise
+	ticker     fetch.Ticker  // of what a transfer brings; nil means the real clock
 }
 
 // Stager looks after the templates of a host. Its methods are safe for concurrent use.

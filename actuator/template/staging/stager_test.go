@@ -18,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
+	"github.com/vmscaler/vmscaler/actuator/template/fetch"
 	"github.com/vmscaler/vmscaler/actuator/template/internal/pooltest"
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -105,6 +106,8 @@ type host struct {
 	name string
 	pool *folder
 	stop func()
+	// ticker is the clock of what its transfers bring; nil: the real one.
+	ticker fetch.Ticker
 	// via is where the others are told that its templates are; "": where they are.
 	via string
 	// told is everything that it has told; it is the test's goroutine's.
@@ -129,7 +132,7 @@ func (s *site) start(h *host, wanted ...Wanted) {
 	var err error
 	h.Stager, err = New(Config{
 		Listen: "127.0.0.1:0", Dir: filepath.Join(s.t.TempDir(), "templates"), Pool: h.pool, Instance: h.name,
-		lookEvery: 50 * time.Millisecond, firstHeard: 200 * time.Millisecond,
+		lookEvery: 50 * time.Millisecond, firstHeard: 200 * time.Millisecond, ticker: h.ticker,
 	}, zerolog.New(zerolog.NewTestWriter(s.t)))
 	if err != nil {
 		s.t.Fatal(err)

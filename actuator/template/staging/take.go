@@ -86,7 +86,7 @@ func (s *Stager) take(ctx context.Context, t *transfer) *problem {
 // fetch gets the file of a template into the folder. What is cut off stays there, and is gone on from.
 func (s *Stager) fetch(ctx context.Context, t *transfer) (path string, p *problem) {
 	f, err := fetch.New(fetch.Config{
-		Dir: s.cfg.Dir, Least: leastBytes, Remedy: "free some there",
+		Dir: s.cfg.Dir, Least: leastBytes, Ticker: s.cfg.ticker, Remedy: "free some there",
 		Transport: &http.Transport{DialTLSContext: s.dialer(t), DisableCompression: true, DisableKeepAlives: true},
 		Progress: func(done, total int64) {
 			if total > 0 {

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // cutting is a way to a host on which each connection ends after so many bytes, until it is mended; count is all that came.
@@ -43,6 +45,73 @@ func cutting(t *testing.T, to string, after int64) (address string, mended *atom
 		}
 	})
 	return l.Addr().String(), mended, count
+}
+
+// holding is a way to a host on which each connection stands still after so many bytes.
+func holding(t *testing.T, to string, after int64) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { _ = l.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			all.Go(func() { _, _ = io.CopyN(in, out, after) })
+			all.Go(func() { // until the other side has enough of it
+				_, _ = io.Copy(out, in)
+				_, _ = in.Close(), out.Close()
+			})
+		}
+	})
+	return l.Addr().String()
+}
+
+// A host that sends less than it must in half a minute, though more than other servers must, is left for another one that has
+// the file.
+func TestASlowHostIsLeft(t *testing.T) {
+	s := &site{t: t}
+	a, b := s.host("a"), s.host("b")
+	for _, h := range []*host{a, b} {
+		h.has("web", image(0, 16))
+		s.start(h, Wanted{"web", ""})
+	}
+	s.until("they offer it", func() bool {
+		return a.ready("web") && a.Serves().Addresses != nil && b.ready("web") && b.Serves().Addresses != nil
+	})
+	a.via = holding(t, a.Serves().Addresses[0], leastBytes/2)
+	ticks, left := make(chan time.Time), make(chan struct{})
+	leave := sync.OnceFunc(func() { close(left) })
+	tries := 0
+	c := s.host("c")
+	c.ticker = func(time.Duration) (<-chan time.Time, func()) {
+		if tries++; tries > 1 { // by the other host
+			return nil, func() {}
+		}
+		return ticks, leave
+	}
+	s.start(c, Wanted{"web", ""})
+	s.until("a part has come", func() bool { return len(c.Templates()) == 1 && c.Templates()[0].DonePercent > 0 })
+	ticks <- time.Time{}
+	select {
+	case <-left:
+	case ticks <- time.Time{}:
+		t.Fatal("the host that is too slow is not left")
+	}
+	s.until("it is had from the other", func() bool { return c.ready("web") })
+	if told := fmt.Sprintf("%+v", c.told); !strings.Contains(told, "it came from b") {
+		t.Errorf("told %s", told)
+	}
 }
 
 // Who is not heard on the bus gets nothing, and one that shows another certificate than was said is sent nothing.
