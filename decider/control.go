@@ -156,6 +156,7 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	g.state.Controls = controls
 	g.state.Wake = g.state.Wake.shortened(g.inForce.WakeFor, spec.WakeFor)
 	g.use(spec)
+	sentence := d.changes(g, controls)
 	if g.decision == nil || g.decision.Term != d.term {
 		d.evaluate(ctx, g, now)
 	} else { // at once, as the next evaluation may be an hour away
@@ -164,52 +165,10 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 		again.Controls = shown(g.spec, controls)
 		d.publish(g, again, now)
 	}
-	d.tell(g, g.decision.Controls)
+	d.tell(g, controls, sentence)
 	return r.Answer(g.decision.Controls)
 }
 
 func notKept(err error) error {
 	return bus.Refuse(bus.RefusedFailed, "it could not be kept, so nothing is changed: %s", err)
-}
-
-// tell publishes what holds now, for the record.
-func (d *Decider) tell(g *group, c bus.Controls) {
-	event := bus.Event{
-		V: bus.Version, Group: g.spec.Name, Event: bus.EventControl, Sentence: controlSentence(c), Time: d.cfg.Now().UTC(),
-		By: c.By, Reason: c.Reason,
-	}
-	if err := d.conn.Publish(&event); err != nil {
-		d.log.Debug().Err(err).Msg("event lost")
-	}
-	d.log.Info().Str("group", g.spec.Name).Msg(event.Sentence)
-}
-
-func controlSentence(c bus.Controls) string {
-	var parts []string
-	if len(c.Paused) > 0 {
-		var scopes []string
-		for _, s := range c.Paused {
-			scopes = append(scopes, string(s))
-		}
-		parts = append(parts, "paused: "+strings.Join(scopes, ", "))
-	}
-	if c.Desired != nil {
-		parts = append(parts, "scaled to "+plural(*c.Desired)+" by hand")
-	}
-	for _, key := range slices.Sorted(maps.Keys(c.Set)) {
-		parts = append(parts, "set "+key+"="+c.Set[key])
-	}
-	for _, name := range c.AddedNames() {
-		parts = append(parts, "on schedule "+name+": "+c.Schedule[name].Action.String())
-	}
-	if c.DryRun {
-		parts = append(parts, "dry run")
-	}
-	if len(parts) == 0 {
-		parts = append(parts, bus.NothingByHand)
-	}
-	if c.By != "" || c.Reason != "" {
-		parts = append(parts, bus.Attribution(c.By, c.Reason))
-	}
-	return strings.Join(parts, "; ")
 }

@@ -29,7 +29,9 @@ type Config struct {
 	Instance string
 	// Override is a group with the fields that a person has set, or what is wrong with them. nil knows no field.
 	Override func(bus.Group, map[string]string) (bus.Group, error)
-	Report   func(error) // how the stage is: nil is well; may be nil
+	// Value is a field of a group as in the file; "" where it has no short form. nil knows none.
+	Value  func(g bus.Group, path string) string
+	Report func(error) // how the stage is: nil is well; may be nil
 	// Ask is told which groups' queries of Prometheus are to be asked, by group, at each tick; none while another decider
 	// leads. The answers come back as metrics on the bus. nil: nobody asks.
 	Ask func(map[string]bus.Prometheus)
@@ -89,6 +91,9 @@ func New(cfg Config, conn *client.Conn, log zerolog.Logger) (*Decider, error) {
 			}
 			return g, nil
 		}
+	}
+	if cfg.Value == nil {
+		cfg.Value = func(bus.Group, string) string { return "" }
 	}
 	if cfg.Report == nil {
 		cfg.Report = func(error) {}

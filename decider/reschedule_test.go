@@ -118,7 +118,7 @@ func TestAddedActionsAreKept(t *testing.T) {
 	if s := c.Schedule["launch"].Said; s.By != "ann@kvm1" || s.Reason != "the move" || s.Since.IsZero() {
 		t.Errorf("added by %+v", s)
 	}
-	const want = `on schedule launch: min 2 at @daily (UTC), from 2020-01-01; by ann@kvm1 ("the move")`
+	const want = `added to the schedule: launch, min 2 at @daily (UTC), from 2020-01-01; by ann@kvm1 ("the move")`
 	if e := <-told; e.Event != bus.EventControl || e.Sentence != want || e.By != "ann@kvm1" || e.Reason != "the move" {
 		t.Errorf("told %+v, want %q", e, want)
 	}

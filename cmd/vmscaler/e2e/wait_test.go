@@ -50,7 +50,7 @@ func TestWait(t *testing.T) {
 		!strings.Contains(string(text), "timed out after 3s: ready=3: 2 are ready") {
 		t.Errorf("%v:\n%s", err, text)
 	}
-	if out := w.must("events", w.group, "--nats-url", p.url); !strings.Contains(out, `scaled to 2 VMs by hand; by `) ||
+	if out := w.must("events", w.group, "--nats-url", p.url); !strings.Contains(out, `scaled from 1 to 2 VMs by hand; by `) ||
 		!strings.Contains(out, `("the launch at 9")`) {
 		t.Errorf("the history says\n%s", out)
 	}

@@ -243,7 +243,8 @@ func makers(o Options, url string, reloading *reloading) []maker {
 		{StageDecider, func(conn *client.Conn, _ *client.Reporter, report func(error)) (func(context.Context) error, error) {
 			poller := prometheus.NewPoller(func(m *bus.Metric) error { return conn.Publish(m) }, o.Log)
 			d, err := decider.New(decider.Config{
-				Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override, Ask: poller.Follow,
+				Groups: cfg.Groups, Tick: cfg.Tick, Version: o.Version, Report: report, Override: config.Override,
+				Value: config.Value, Ask: poller.Follow,
 				Alive: o.Service.Loop(StageDecider), Fence: fence, Tracer: o.Tracer,
 			}, conn, o.Log)
 			if err != nil {
