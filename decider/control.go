@@ -133,6 +133,9 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	}
 	inForce, _, _ := onSchedule(g.inForce, State{Controls: g.state.Controls}, now)
 	controls, err := controlled(inForce, g.state.Controls, r.Verb, r.Query, now)
+	if err == nil {
+		err = withoutEffect(g.spec, controls, r.Query.Schedule)
+	}
 	if err != nil {
 		return r.Refuse("%s", err)
 	}
@@ -153,10 +156,10 @@ func (d *Decider) control(ctx context.Context, r client.Request, g *group) error
 	if err != nil && !errors.Is(err, client.ErrNoStore) {
 		return r.Refuse("%s", notKept(err))
 	}
+	sentence := d.changes(g, controls)
 	g.state.Controls = controls
 	g.state.Wake = g.state.Wake.shortened(g.inForce.WakeFor, spec.WakeFor)
 	g.use(spec)
-	sentence := d.changes(g, controls)
 	if g.decision == nil || g.decision.Term != d.term {
 		d.evaluate(ctx, g, now)
 	} else { // at once, as the next evaluation may be an hour away

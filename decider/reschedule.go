@@ -48,3 +48,19 @@ func rescheduled(group string, was map[string]bus.AddedAction, q bus.Query, now 
 	}
 	return is, nil
 }
+
+// withoutEffect is an error for actions that are added to a group's schedule, where the most that its max ever is would be all
+// that they do. controls are those with them.
+func withoutEffect(spec bus.Group, controls bus.Controls, o *bus.ScheduleOrder) error {
+	if o == nil {
+		return nil
+	}
+	most := spec.Ceiling(controls)
+	for _, name := range slices.Sorted(maps.Keys(o.Put)) {
+		beyond := schedule.Beyond(o.Put[name], most)
+		for _, field := range slices.Sorted(maps.Keys(beyond)) {
+			return fmt.Errorf("action %s: %s: %s; %s", name, field, beyond[field], schedule.WantUpToMost)
+		}
+	}
+	return nil
+}

@@ -68,6 +68,50 @@ func TestRescheduled(t *testing.T) {
 	}
 }
 
+// What a group's max never lets an action do is refused, in the words of the config's warning.
+func TestAddedBeyondMax(t *testing.T) {
+	g := spec(bounds(1, 5))
+	daily := func(least, most, desired *int) bus.ScheduledAction {
+		return bus.ScheduledAction{At: "@daily", Zone: "UTC", Min: least, Max: most, Desired: desired}
+	}
+	up := map[string]bus.AddedAction{"up": {Action: daily(nil, new(8), nil)}}
+	for _, tt := range []struct {
+		added map[string]bus.AddedAction
+		set   map[string]string
+		a     bus.ScheduledAction
+		want  string // of the error; "": none
+	}{
+		{nil, nil, daily(new(5), nil, new(5)), ""},
+		{
+			nil, nil, daily(new(6), nil, nil),
+			"action a: min: found 6, and max is at most 5, which holds then; use a number up to max, or raise max",
+		},
+		{nil, nil, daily(nil, nil, new(6)), "action a: desired: found 6, and max is at most 5"},
+		{nil, nil, daily(new(6), new(6), new(6)), ""},
+		{up, nil, daily(new(8), nil, nil), ""},
+		{nil, map[string]string{"max": "9"}, daily(nil, nil, new(9)), ""},
+	} {
+		o := put("a", tt.a)
+		c, err := controlled(g, bus.Controls{Schedule: tt.added, Set: tt.set}, bus.VerbSchedule, bus.Query{Schedule: o}, t0)
+		if err == nil {
+			err = withoutEffect(g, c, o)
+		}
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.a, err, tt.want)
+		}
+	}
+	b := startHarness(t, g)
+	b.advance(time.Second)
+	b.send("web", "kvm1", ready(50))
+	b.decision()
+	q := bus.Query{Schedule: put("a", daily(new(6), nil, nil))}
+	_, err := client.Ask[bus.Controls](t.Context(), b.conn, bus.VerbSchedule, q)
+	var refused *bus.RefusedError
+	if !errors.As(err, &refused) || refused.Code != bus.RefusedState {
+		t.Errorf("asked for it: %v", err)
+	}
+}
+
 // An action that was added sets min when it is due, beside the file's, and its min holds no more once it is removed.
 func TestAddedToTheSchedule(t *testing.T) {
 	g := spec(bounds(1, 5), func(g *bus.Group) {

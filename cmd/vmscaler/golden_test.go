@@ -37,7 +37,7 @@ var goldenLines = []string{
 	"resume web in", "resume web", "resume web", "pause wbe",
 	"schedule add web morning --at 2199-01-01T08:00 --min 2 --reason launch", "schedule add web noon --at @dayly --min 2",
 	"schedule add web noon --at 2001-01-01T12:00 --min 2", "schedule add web noon --at @daily",
-	"schedule add web noon --at @daily --min 3 --max 2", "schedule web",
+	"schedule add web noon --at @daily --min 3 --max 2", "schedule add web noon --at @daily --min 9", "schedule web",
 	"diff web", "schedule rm web noon", "schedule rm web morning",
 	"dry-run web", "dry-run web --off", "scale web 2", "wait web desired=2 --timeout 1m",
 	"replace web-1 --reason slow", "replace web-1", "replace web-9", "replace web", "remove web-2 --group db",

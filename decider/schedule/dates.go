@@ -48,11 +48,15 @@ func parseOnce(text string) (*Moments, error) {
 	return &Moments{once: at}, nil
 }
 
-// FieldError is what is wrong with a field of an action that takes others to see.
+// FieldError is what is wrong with a field of an action; "" is the action as a whole.
 type FieldError struct{ Field, Found, Want string }
 
 func (e *FieldError) Error() string {
-	return fmt.Sprintf("%s: found %s, want %s", e.Field, e.Found, e.Want)
+	text := fmt.Sprintf("found %s, want %s", e.Found, e.Want)
+	if e.Field == "" {
+		return text
+	}
+	return e.Field + ": " + text
 }
 
 // bound adds from when and until when an action that comes again is due.

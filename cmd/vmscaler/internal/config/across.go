@@ -130,9 +130,9 @@ func (d *decoder) schedule(path string, g bus.Group) {
 		switch {
 		case d.bad(at):
 		case a.At == "" && !bad("at"):
-			d.problem(at+".at", "nothing", "a cron expression such as \"0 8 * * MON-FRI\", or a date such as 2026-12-24T18:00")
+			d.problem(at+".at", "nothing", schedule.WantSomeAt)
 		case a.Min == nil && a.Max == nil && a.Desired == nil && !bad("min", "max", "desired"):
-			d.problem(at, "an action that sets nothing", "min, max or desired")
+			d.problem(at, schedule.SetsNothing, schedule.WantToSet)
 		case bad("at", "zone", "from", "until"):
 		default:
 			var wrong *schedule.FieldError

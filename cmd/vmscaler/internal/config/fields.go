@@ -221,24 +221,14 @@ func newAction() bus.ScheduledAction { return bus.ScheduledAction{Zone: "UTC"} }
 
 func scheduleFields(a *bus.ScheduledAction) section {
 	return section{
-		{"at", checked(&a.At, wantCron, schedule.CheckAt)},
-		{"zone", text(&a.Zone, "a time zone, such as UTC or Europe/Berlin", isZone)},
-		{"from", checked(&a.From, wantBound, schedule.CheckDate)},
-		{"until", checked(&a.Until, wantBound, schedule.CheckDate)},
+		{"at", checked(&a.At, schedule.WantAt, schedule.CheckAt)},
+		{"zone", text(&a.Zone, schedule.WantZone, schedule.IsZone)},
+		{"from", checked(&a.From, schedule.WantBound, schedule.CheckDate)},
+		{"until", checked(&a.Until, schedule.WantBound, schedule.CheckDate)},
 		{"min", orNull(&a.Min, vmsFromZero)},
 		{"max", orNull(&a.Max, func(n *int) scalar { return whole(n, 1000, "") })},
 		{"desired", orNull(&a.Desired, vmsFromZero)},
 	}
-}
-
-const wantCron = "a cron expression in quotes: minute, hour, day of the month, month, day of the week, " +
-	"such as \"0 8 * * MON-FRI\"; or such as @daily; or a date and time, such as 2026-12-24T18:00"
-
-const wantBound = `a date, or one with a time, such as 2026-12-24 or 2026-12-24T18:00, or "" for none`
-
-func isZone(s string) bool {
-	_, err := time.LoadLocation(s)
-	return err == nil && s != "" && s != "Local" // the same in each stage, wherever that runs
 }
 
 const wantGroupName = "a lower-case letter, then up to 39 of a-z, 0-9 and '-', not ending in a number or '-': the VMs are " +

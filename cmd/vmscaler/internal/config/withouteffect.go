@@ -2,8 +2,11 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/decider/schedule"
 )
 
 // withoutEffect are those of a group's fields that do nothing beside the others.
@@ -25,14 +28,9 @@ func (c Config) withoutEffect(i int) (warnings []Warning) {
 	}
 	most := g.Ceiling(bus.Controls{})
 	for n, a := range g.Schedule {
-		for _, f := range []struct {
-			key string
-			n   *int
-		}{{"min", a.Min}, {"desired", a.Desired}} {
-			if f.n != nil && *f.n > most {
-				add(fmt.Sprintf("schedule[%d].%s", n, f.key), fmt.Sprintf("found %d, and max is at most %d, which holds then", *f.n, most),
-					"use a number up to max, or raise max")
-			}
+		beyond := schedule.Beyond(a, most)
+		for _, field := range slices.Sorted(maps.Keys(beyond)) {
+			add(fmt.Sprintf("schedule[%d].%s", n, field), beyond[field], schedule.WantUpToMost)
 		}
 	}
 	return warnings
