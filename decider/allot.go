@@ -78,7 +78,8 @@ func (s situation) young(vm *bus.VM) bool {
 	return age < s.spec.MinReady && age > -clocksDiffer
 }
 
-// serves reports whether a VM serves and is to for now, also one that retires.
+// serves reports whether a VM serves and is to for now, also one that retires. One that has just come counts once it has served
+// for the group's min_ready; one that retires has. Whether its host is heard is for the caller to say.
 func (s situation) serves(vm *bus.VM) bool {
 	young := !vm.Retiring && s.young(vm)
 	return vm.Phase.Serves() && vm.State == bus.StateRunning && !young && !vm.Reimaging && !vm.Order.Leaves()

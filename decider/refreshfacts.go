@@ -47,7 +47,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 		}
 		for _, vm := range h.VMs {
 			needs := build.Needs(vm.Made())
-			serves := vm.Phase.Serves() && vm.State == bus.StateRunning && h.Trouble != Silent
+			serves := s.serves(&vm) && h.Trouble != Silent // what a host that is silent has may be gone
 			switch {
 			case vm.Order.Leaves():
 				f.leaving++
@@ -56,9 +56,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 				f.going += one(vm.Restarting)
 			case vm.Retiring:
 				f.retiring++
-				if serves {
-					f.standing++
-				}
+				f.standing += one(serves)
 			case !kept(&vm):
 				if vm.Phase.Pending() {
 					f.halted++
@@ -68,10 +66,7 @@ func (s situation) refreshFacts(build bus.Build) refreshFacts {
 				if vm.Phase.Pending() {
 					f.booting++
 				}
-				serves = serves && !s.young(&vm)
-				if serves {
-					f.serving++
-				}
+				f.serving += one(serves)
 				if needs == bus.UpdateNone {
 					f.updated += one(serves)
 					continue
