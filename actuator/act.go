@@ -24,7 +24,7 @@ type worker struct {
 	marks       bool      // it only notes something of the VM
 	attaches    bool      // it makes a domain one of the group's VMs
 	aside       bool      // it takes the VM out of service, or gives it away
-	drain       *vm.Drain // of a removal that can be called off
+	drain       *vm.Drain // of what can be called off: a removal, or with reimages
 }
 
 // work is what the worker does.
@@ -157,13 +157,12 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 		})
 	}
 	for _, v := range plan.Reimage {
-		a.work(ctx, worker{name: v.Name, group: g.spec.Name, up: true, reimages: true}, v.UUID, func(ctx context.Context) error {
-			return h.Reimage(ctx, spec, v, id)
-		})
+		w := worker{name: v.Name, group: g.spec.Name, up: true, reimages: true, drain: &vm.Drain{}}
+		a.work(ctx, w, v.UUID, func(ctx context.Context) error { return h.Reimage(ctx, spec, v, w.drain, id) })
 	}
 	for _, v := range plan.Restart {
-		w := worker{name: v.Name, group: g.spec.Name, up: true, reimages: true, restarts: true}
-		a.work(ctx, w, v.UUID, func(ctx context.Context) error { return h.Restart(ctx, spec, v, id) })
+		w := worker{name: v.Name, group: g.spec.Name, up: true, reimages: true, restarts: true, drain: &vm.Drain{}}
+		a.work(ctx, w, v.UUID, func(ctx context.Context) error { return h.Restart(ctx, spec, v, w.drain, id) })
 	}
 	for _, name := range plan.Create {
 		a.tellTaken(g.spec.Name, name, inv)

@@ -143,7 +143,7 @@ func TestReimageKeepsDisks(t *testing.T) {
 		}
 		want = append(want, "web-1.5c0d2a9e.seed.iso") // of nobody, and in the way of a seed
 		slices.Sort(want)
-		err := b.Reimage(t.Context(), spec, b.inventory().Owned[0], "d")
+		err := b.Reimage(t.Context(), spec, b.inventory().Owned[0], &vm.Drain{}, "d")
 		if (err != nil) != fails {
 			t.Errorf("fails %v: %v", fails, err)
 		}

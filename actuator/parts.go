@@ -23,7 +23,7 @@ type parts struct {
 	standBy   []vm.VM      // to take out of service
 	back      []vm.VM      // those of live that stand by
 	detach    []vm.VM      // to give away
-	keep      []vm.Removal // removals to call off, of VMs that are to stand by or to be given away
+	keep      []vm.Removal // what is to be called off, of VMs that are to stand by or to be given away, or that are protected now
 	remove    []vm.Removal // what is of no use any more, whatever is desired
 	cancel    []vm.Removal // launches of VMs that are to go
 	pool      pool
@@ -77,10 +77,13 @@ func (p *parts) atWork(s Situation, v vm.VM) bool {
 		} else {
 			p.live = append(p.live, v)
 		}
+		if v.Protected && v.Reimaging() && v.Meta.Phase == bus.PhaseDraining && v.State == bus.StateRunning {
+			p.keep = append(p.keep, vm.Removal{VM: v, Kind: vm.Reimaged, Reason: "it is protected now"})
+		}
 		return true
 	case Draining, Removing, Resting:
 		switch {
-		case v.Retiring(), v.Order.Is(bus.VMReplace):
+		case v.Order.Is(bus.VMReplace), v.Retiring() && !v.Protected:
 			p.leaving++ // and is not called off, as others have taken its place
 		case s.Work[v.UUID] == Draining:
 			p.draining = append(p.draining, v)

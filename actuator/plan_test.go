@@ -769,6 +769,25 @@ func TestPlan(t *testing.T) {
 			"remove web-1 (scaling in, gracefully); keep web-2 (it is protected now)",
 		},
 		{
+			"one whose place others have taken is protected meanwhile", 1,
+			[]vm.VM{running(1), retiring(protected(running(2)))},
+			[]changes{draining(2)},
+			"remove web-1 (scaling in, gracefully); keep web-2 (it is protected now)",
+		},
+		{"one whose place others have taken goes on", 1, []vm.VM{running(1), retiring(running(2))}, []changes{draining(2)}, ""},
+		{
+			"one that gets new disks is protected meanwhile", 1,
+			[]vm.VM{reimaging(protected(vmOf(1, bus.PhaseDraining, bus.StateRunning)))},
+			[]changes{reimages(1)},
+			"keep web-1 (it is protected now)",
+		},
+		{
+			"one that gets new disks is off", 1,
+			[]vm.VM{reimaging(protected(vmOf(1, bus.PhaseDraining, bus.StateShutoff)))},
+			[]changes{reimages(1)},
+			"",
+		},
+		{
 			"it is busy, another is not", 1,
 			[]vm.VM{running(1), running(2)},
 			[]changes{draining(2), cpu(10, 93)},

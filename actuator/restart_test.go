@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"libvirt.org/go/libvirt"
+
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
@@ -45,7 +47,7 @@ func TestRestart(t *testing.T) {
 	files := b.volumes()
 	next := spec
 	next.MemoryMiB += 4
-	if err := b.Restart(t.Context(), next, before, "d"); err != nil {
+	if err := b.Restart(t.Context(), next, before, &vm.Drain{}, "d"); err != nil {
 		t.Fatal(err)
 	}
 	after := b.inventory().Owned[0]
@@ -72,7 +74,7 @@ func TestRestartGoesBack(t *testing.T) {
 	files := b.volumes()
 	next := spec
 	next.MemoryMiB, next.ReadyAfter, next.BootTimeout = next.MemoryMiB+4, time.Hour, time.Nanosecond
-	err := b.Restart(t.Context(), next, before, "d")
+	err := b.Restart(t.Context(), next, before, &vm.Drain{}, "d")
 	if text := fmt.Sprint(err); !strings.Contains(text, "not ready within") || !strings.Contains(text, "the definition before") {
 		t.Errorf("got %v", err)
 	}
@@ -85,6 +87,72 @@ func TestRestartGoesBack(t *testing.T) {
 	now := b.inventory().Owned
 	if len(now) != 1 || now[0].UUID != someUUID || !now[0].Serves() || !slices.Equal(b.volumes(), files) {
 		t.Errorf("there are %+v and the volumes %v", now, b.volumes())
+	}
+}
+
+// A VM that is protected while it drains, before it is to restart or gets new disks, serves on as it is.
+func TestProtectedWhileItDrains(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })
+	larger := spec
+	larger.MemoryMiB += 4
+	for name, do := range map[string]func(*testHost, vm.VM) error{
+		"restart": func(b *testHost, v vm.VM) error { return b.Restart(t.Context(), larger, v, &vm.Drain{}, "d") },
+		"reimage": func(b *testHost, v vm.VM) error { return b.Reimage(t.Context(), larger, v, &vm.Drain{}, "d") },
+		"others have taken its place": func(b *testHost, v vm.VM) error {
+			return b.Remove(t.Context(), vm.Removal{VM: v, Kind: vm.Outdated, Graceful: true}, spec, &vm.Drain{}, "d")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, v := launched(t, spec)
+			files := b.volumes()
+			b.on[bus.EventDraining] = func() {
+				if err := vm.Protect(b.conn, v, bus.Protection{On: true, By: "ann"}); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := do(b, v); !vm.IsCalledOff(err) {
+				t.Errorf("got %v, want that it is called off", err)
+			}
+			now := b.inventory().Owned
+			if len(now) != 1 || !now[0].Serves() || now[0].Reimaging() || now[0].Restarting() || !now[0].Protected ||
+				now[0].Meta.Machine != spec.MachineHash() || b.memoryMiB("web-1") != spec.MemoryMiB ||
+				!slices.Equal(b.volumes(), files) {
+				t.Errorf("there are %+v and the volumes %v", now, b.volumes())
+			}
+			if got := b.heard(); got != "draining kept" {
+				t.Errorf("told %s", got)
+			}
+		})
+	}
+}
+
+// Who would protect a VM that is off already, and loses its disks, is refused.
+func TestTooLateToProtect(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })
+	for want, do := range map[string]func(*testHost, vm.VM) error{
+		"web-1: too late to protect it: it is off already, and gets new disks": func(b *testHost, v vm.VM) error {
+			return b.Reimage(t.Context(), spec, v, &vm.Drain{}, "d")
+		},
+		"web-1: too late to protect it: it is off already, and is being removed": func(b *testHost, v vm.VM) error {
+			return b.Remove(t.Context(), vm.Removal{VM: v, Kind: vm.ScaleIn, Graceful: true}, spec, &vm.Drain{}, "d")
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			b, v := launched(t, spec)
+			said := ""
+			b.on[bus.EventStopping] = func() {
+				err := vm.Protect(b.conn, v, bus.Protection{On: true, By: "ann"})
+				if said = fmt.Sprint(err); !errors.Is(err, vm.ErrTooLate) {
+					t.Errorf("got %v", err)
+				}
+				if err := vm.Protect(b.conn, v, bus.Protection{}); err != nil {
+					t.Errorf("taken back: %v", err)
+				}
+			}
+			if err := do(b, v); err != nil || said != want {
+				t.Errorf("said %q, want %q; %v", said, want, err)
+			}
+		})
 	}
 }
 
@@ -109,8 +177,8 @@ func TestProtectedWhileOutOfService(t *testing.T) {
 	}
 	t.Run("restart", func(t *testing.T) {
 		b, v := launched(t, spec)
-		b.on[bus.EventDraining] = protect(b, v)
-		if err := b.Restart(t.Context(), larger, v, "d"); err != nil {
+		b.on[bus.EventStopping] = protect(b, v)
+		if err := b.Restart(t.Context(), larger, v, &vm.Drain{}, "d"); err != nil {
 			t.Fatal(err)
 		}
 		comesBack(b)
@@ -122,10 +190,25 @@ func TestProtectedWhileOutOfService(t *testing.T) {
 		b, v := launched(t, spec)
 		ctx, cancel := context.WithCancel(t.Context())
 		b.on[bus.EventStopping] = func() { protect(b, v)(); cancel() }
-		if err := b.Restart(ctx, larger, v, "d"); !errors.Is(err, context.Canceled) {
+		if err := b.Restart(ctx, larger, v, &vm.Drain{}, "d"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("it was not cut off: %v", err)
 		}
-		if err := b.Restart(t.Context(), larger, b.inventory().Owned[0], "d"); err != nil {
+		if err := b.Restart(t.Context(), larger, b.inventory().Owned[0], &vm.Drain{}, "d"); err != nil {
+			t.Fatal(err)
+		}
+		comesBack(b)
+	})
+	t.Run("reimage, noted by hand", func(t *testing.T) {
+		b, v := launched(t, spec)
+		b.on[bus.EventStopping] = func() {
+			p := bus.Protection{On: true, By: "ann"}
+			err := b.domain("web-1").SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, p.XML(), bus.ProtectionKey, bus.ProtectionURI,
+				libvirt.DOMAIN_AFFECT_CONFIG)
+			if err != nil {
+				b.t.Error(err)
+			}
+		}
+		if err := b.Reimage(t.Context(), larger, v, &vm.Drain{}, "d"); err != nil {
 			t.Fatal(err)
 		}
 		comesBack(b)
@@ -135,14 +218,14 @@ func TestProtectedWhileOutOfService(t *testing.T) {
 		larger.ProtectNew = true
 		ctx, cancel := context.WithCancel(t.Context())
 		b.on[bus.EventCreating] = cancel // it is defined
-		if err := b.Reimage(ctx, larger, v, "d"); !errors.Is(err, context.Canceled) {
+		if err := b.Reimage(ctx, larger, v, &vm.Drain{}, "d"); !errors.Is(err, context.Canceled) {
 			t.Fatalf("it was not cut off: %v", err)
 		}
 		v = b.inventory().Owned[0]
 		if !v.Protected || !v.Off() {
 			t.Fatalf("it is %+v", v)
 		}
-		if err := b.Reimage(t.Context(), larger, v, "d"); err != nil {
+		if err := b.Reimage(t.Context(), larger, v, &vm.Drain{}, "d"); err != nil {
 			t.Fatal(err)
 		}
 		comesBack(b)
@@ -180,7 +263,7 @@ func TestRestartGoesOn(t *testing.T) {
 			}
 			next := spec
 			tt.change(&next)
-			if err := b.Restart(t.Context(), next, b.inventory().Owned[0], "d"); err != nil {
+			if err := b.Restart(t.Context(), next, b.inventory().Owned[0], &vm.Drain{}, "d"); err != nil {
 				t.Fatal(err)
 			}
 			now := b.inventory().Owned[0]
@@ -214,7 +297,7 @@ func TestRestartIsRefused(t *testing.T) {
 			b, before := launched(t, spec)
 			next := spec
 			change(b, &next)
-			if err := b.Restart(t.Context(), next, before, "d"); err == nil || !strings.Contains(err.Error(), want) {
+			if err := b.Restart(t.Context(), next, before, &vm.Drain{}, "d"); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q in it", err, want)
 			}
 			if now := b.inventory().Owned[0]; !reflect.DeepEqual(now.Meta, before.Meta) || !now.Serves() || len(b.events) > 0 {

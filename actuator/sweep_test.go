@@ -245,7 +245,8 @@ func TestRecordOfAReimage(t *testing.T) {
 	}
 	before := b.book.Read()[0]
 	inode.Store(8)
-	if err := b.Reimage(t.Context(), webSpec(func(g *bus.Group) { g.MemoryMiB++ }), owned.Owned[0], "d"); err != nil {
+	larger := webSpec(func(g *bus.Group) { g.MemoryMiB++ })
+	if err := b.Reimage(t.Context(), larger, owned.Owned[0], &vm.Drain{}, "d"); err != nil {
 		t.Fatal(err)
 	}
 	after := b.book.Read()

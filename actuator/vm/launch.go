@@ -145,6 +145,7 @@ type launch struct {
 	name, decision string
 	index          int // 3 of web-3
 	meta           bus.Metadata
+	protection     bus.Protection // of a VM that gets new disks
 	tmpl           template.Info
 	diskBytes      uint64      // size of its main disk
 	disks          []extraDisk // the others
@@ -234,6 +235,11 @@ func (l *launch) define(context.Context) (err error) {
 	}
 	if l.dom, err = l.Conn.DomainDefineXMLFlags(l.definition, flags); err != nil {
 		return fmt.Errorf("define %s: %w", l.name, err)
+	}
+	if l.protection.On {
+		if err := setElement(l.dom, bus.ProtectionKey, bus.ProtectionURI, l.protection.XML()); err != nil {
+			return fmt.Errorf("protect %s: %w", l.name, err)
+		}
 	}
 	if l.Records != nil {
 		l.Records.Begin(l.name, l.meta, l.path, l.tmpl.Path)

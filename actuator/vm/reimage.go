@@ -15,10 +15,11 @@ import (
 // Reimage gives a VM new disks, and the definition that a new one would have: it keeps its UUID, name and MAC addresses, and
 // with them what others know it by. It leaves service as for its removal, and then goes through a launch. Until it is ready
 // again its metadata says so, so that the next start goes on with it at whatever moment this was cut off. A step of the launch
-// that fails removes the VM.
-func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision string) error {
+// that fails removes the VM. Until its guest is shut down d calls it off, and so does its protection: it serves again then, and
+// the error is a [CalledOff].
+func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, d *Drain, decision string) error {
 	e := &ending{
-		Manager: h, spec: spec, drain: &Drain{}, decision: decision, began: time.Now(),
+		Manager: h, spec: spec, drain: d, decision: decision, began: time.Now(),
 		removal: Removal{VM: v, Kind: Reimaged, Reason: "it gets new disks, of template " + spec.Template, Graceful: true},
 	}
 	wanted, err := e.look(ctx)
@@ -45,6 +46,9 @@ func (h Manager) Reimage(ctx context.Context, spec bus.Group, v VM, decision str
 	}
 	if err := e.takeOutForReimage(ctx); err != nil {
 		return err
+	}
+	if l.protection, err = readProtection(e.dom); err != nil { // which a person has given it too late
+		return fmt.Errorf("%s: %w", v.Name, err)
 	}
 	return l.run(ctx)
 }

@@ -200,6 +200,9 @@ func (e *ending) release(ctx context.Context) error {
 	if e.stuck {
 		return nil
 	}
+	if err := e.spared(); err != nil {
+		return err
+	}
 	if e.removal.Reuse && abandoned == nil {
 		err := e.reuse(ctx)
 		if !errors.Is(err, ErrCannotWait) {
@@ -209,6 +212,23 @@ func (e *ending) release(ctx context.Context) error {
 	}
 	e.steps.Next(ctx, "shutdown")
 	return shutDown(ctx, e.Calls, e.dom, e.spec.ShutdownTimeout)
+}
+
+// spared is an error where the VM was protected while it drained, and is to stay for that: a [CalledOff].
+func (e *ending) spared() error {
+	if !e.removal.Kind.spares() {
+		return nil
+	}
+	p, err := readProtection(e.dom)
+	switch {
+	case errors.Is(err, libvirt.ERR_NO_DOMAIN): // undefined by a person
+		return nil
+	case err != nil:
+		return err
+	case p.On:
+		return CalledOff{Why: "it is protected now"}
+	}
+	return nil
 }
 
 // retain ends a removal whose hook was abandoned: the VM stays as it is, and belongs to its group's numbers no more.
@@ -355,7 +375,7 @@ func (e *ending) serveAgain(cause error) error {
 	if e.spec.Hooks.Launch.Waits() {
 		phase = bus.PhaseLaunching
 	}
-	e.vm.Meta.Sheds = false
+	e.vm.Meta.Sheds, e.vm.Meta.Reimaging, e.vm.Meta.Restarts = false, time.Time{}, false
 	if err := SetPhase(e.dom, &e.vm.Meta, phase); err != nil {
 		return fmt.Errorf("%s: keep it: %w", e.vm.Name, err)
 	}

@@ -16,10 +16,11 @@ import (
 // name, MAC addresses, disks and seed. It leaves service as for its removal. Until it is ready again its metadata says so, so
 // that the next start goes on with it at whatever moment this was cut off. Where it does not come up with the new definition
 // it gets the one before back, and boots with that; the error says what went wrong. One that was cut off after it had the new
-// definition has no other: if it does not come up then, its launch has failed, and it is replaced.
-func (h Manager) Restart(ctx context.Context, spec bus.Group, v VM, decision string) error {
+// definition has no other: if it does not come up then, its launch has failed, and it is replaced. It is called off as a reimage
+// is.
+func (h Manager) Restart(ctx context.Context, spec bus.Group, v VM, d *Drain, decision string) error {
 	e := &ending{
-		Manager: h, spec: spec, drain: &Drain{}, decision: decision, began: time.Now(),
+		Manager: h, spec: spec, drain: d, decision: decision, began: time.Now(),
 		removal: Removal{VM: v, Kind: Reimaged, Reason: "it restarts with its disks", Graceful: true},
 	}
 	wanted, err := e.look(ctx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -25,7 +26,8 @@ func protectCommand(g *globals) *cobra.Command {
 		Long: long(`
 Keep a VM from being chosen for scaling in, until it is taken back with --off. The mark is in the domain's metadata, so it
 outlives vmscaler, and this works straight on libvirt, with no config and no bus. Who has set it or taken it back, and why,
-is noted there, too, and a vmscaler that runs publishes it as the event "ordered". A VM that dies is replaced all the
+is noted there, too, and a vmscaler that runs publishes it as the event "ordered". A VM that drains, for scaling in or
+a refresh, serves again; once it is off it is too late, and refused. A VM that dies is replaced all the
 same, and ` + "`vmscaler down`" + ` removes it.`),
 		Example: "  vmscaler protect web-1 --reason 'I debug it'\n  vmscaler protect web-1 --off",
 		Args:    exactArgs(1),
@@ -43,15 +45,29 @@ func (c *protectCmd) run(cmd *cobra.Command, name string) error {
 		return err
 	}
 	defer hv.close()
-	if err := vm.Protect(hv.conn, one, bus.Protection{On: !c.off, By: whoAsks(), Reason: string(c.reason)}); err != nil {
+	err = vm.Protect(hv.conn, one, bus.Protection{On: !c.off, By: whoAsks(), Reason: string(c.reason)})
+	switch {
+	case errors.Is(err, vm.ErrTooLate):
+		return refused("%s", err)
+	case err != nil:
 		return err
+	case c.off:
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: not protected any more\n", name)
+	default:
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: protected%s\n", name, inSpiteOf(one))
 	}
-	says := "protected"
-	if c.off {
-		says = "not protected any more"
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", name, says)
 	return nil
+}
+
+// inSpiteOf is what a VM that was protected may still go by, "" where nothing is under way.
+func inSpiteOf(one vm.VM) string {
+	switch {
+	case one.Order.Leaves():
+		return "; it goes all the same, as was asked for " + bus.Attribution(one.Order.By, one.Order.Reason)
+	case one.Meta.Phase == bus.PhaseDraining:
+		return "; it is draining, and stays if its guest is not being shut down yet"
+	}
+	return ""
 }
 
 // notOneVM refuses a group where one of its VMs is wanted.
