@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/app"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/nearest"
 )
@@ -43,8 +45,8 @@ func downCommand(g *globals) *cobra.Command {
 refuses while a vmscaler acts on the same libvirt that has the group in its config: one that has not leaves its VMs alone. ` +
 			"What the group's deletion_protection keeps is refused too; that is noted at the VMs. " +
 			"Templates stay, and so do disks with keep: always, which `vmscaler volume` lists and deletes. " +
-			"Who has removed a VM, and why, is kept in this machine's state folder, and published with the VM's end " +
-			"when vmscaler is started next.",
+			"Who has removed a VM, and why, is kept in the state folder of the vmscaler that acts there, else in the usual " +
+			"one, and published with the VM's end when vmscaler is started next.",
 		Example: "  vmscaler down web --reason 'moved to kvm2'\n  vmscaler down web --yes",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,7 +81,7 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer hv.close()
-	release, err := c.lock(out, hv)
+	release, beside, err := c.lock(out, hv)
 	if err != nil {
 		return err
 	}
@@ -109,7 +111,7 @@ func (c *downCmd) run(cmd *cobra.Command) error {
 			return errors.New("not confirmed, nothing was removed")
 		}
 	}
-	return errors.Join(c.remove(cmd, hv, vms, app.RecordDir(stateDir(cfg))), c.tellKept(cmd, hv, vms))
+	return errors.Join(c.remove(cmd, hv, vms, app.RecordDir(stateBeside(cfg, beside))), c.tellKept(cmd, hv, vms))
 }
 
 // tellKept names the disks that outlive the group's VMs.
@@ -197,28 +199,40 @@ func (c *downCmd) allowed(vms []vm.VM, groups []bus.Group, terminal bool) error 
 	case bus.DeletionPreventAll:
 	}
 	return refused(
-		"group %s has deletion_protection: %s, so nothing was removed: set it to none in the config, and let vmscaler "+
-			"run once, which takes it back from the VMs; then repeat this",
+		"group %s has deletion_protection: %s, so nothing was removed: set it to none in the config, and have that hold "+
+			"with `vmscaler apply -f FILE`, which takes it back from the VMs; then repeat this",
 		c.group,
 		level,
 	)
 }
 
-// lock takes the lock of libvirt. It is not needed while one has it that leaves the group alone.
-func (c *downCmd) lock(out io.Writer, hv *libvirtHost) (release func(), err error) {
+// stateBeside is the state folder with the records of VMs: the one that is named, else that of the process that acts on libvirt.
+func stateBeside(cfg config.Config, acts host.Holder) string {
+	return cmp.Or(cfg.StateDir, acts.StateDir, defaultStateDir())
+}
+
+// lock takes the lock of libvirt. It is not needed while one has it that leaves the group alone, which is beside then.
+func (c *downCmd) lock(out io.Writer, hv *libvirtHost) (release func(), beside host.Holder, err error) {
 	lock, err := acquire(hv, "vmscaler down", "", "")
 	var locked *host.LockedError
 	switch {
 	case err == nil:
-		return lock.Release, nil
+		return lock.Release, host.Holder{}, nil
 	case errors.As(err, &locked) && leavesAlone(locked.Holder, c.group):
 		fmt.Fprintf(out, "%s acts on %s, and leaves group %s alone: it has %s\n",
 			locked.Holder.Command, hv.choice.URI, c.group, bus.List(locked.Holder.Groups))
-		return func() {}, nil
-	case errors.As(err, &locked):
-		return nil, fmt.Errorf("%w; or take group %s out of its config, start it again, and repeat this", err, c.group)
+		return func() {}, locked.Holder, nil
 	}
-	return nil, err
+	return nil, host.Holder{}, inTheWay(err, c.group)
+}
+
+// inTheWay adds to the refusal of a lock how a process that goes on can be had to leave a group alone.
+func inTheWay(err error, group string) error {
+	if locked := (*host.LockedError)(nil); !errors.As(err, &locked) {
+		return err
+	}
+	return fmt.Errorf("%w; or take group %s out of its config, have that hold with `vmscaler apply -f FILE`, and repeat this",
+		err, group)
 }
 
 // nothing reports that the group has no VMs. It is an error where that is not sure, and where the config has no such group

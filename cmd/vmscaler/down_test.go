@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/config"
 	"github.com/vmscaler/vmscaler/cmd/vmscaler/internal/host"
 )
 
@@ -81,6 +82,31 @@ func TestDownIsRefused(t *testing.T) {
 		err := c.allowed(tt.vms, groups, !tt.alone)
 		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || exitCode(err) != exitRefused) {
 			t.Errorf("%+v: got %v", tt, err)
+		}
+	}
+}
+
+// A process in the way need not be started again, and nothing is said of other errors.
+func TestInTheWay(t *testing.T) {
+	locked := &host.LockedError{Holder: host.Holder{Command: "vmscaler run", PID: 7, URI: "qemu:///system"}}
+	err := inTheWay(withRemedy(locked), "web")
+	const want = "take group web out of its config, have that hold with `vmscaler apply -f FILE`, and repeat this"
+	if err == nil || !strings.HasSuffix(err.Error(), want) || !errors.Is(err, locked) {
+		t.Errorf("got %v, want %q", err, want)
+	}
+	other := errors.New("disk full")
+	if got := inTheWay(other, "web"); !errors.Is(got, other) || got.Error() != other.Error() {
+		t.Errorf("got %v", got)
+	}
+}
+
+// The records are in the folder that is named, else in that of the process that acts there, else in the usual one.
+func TestStateBeside(t *testing.T) {
+	for _, tt := range []struct{ named, acts, want string }{
+		{"/named", "/acts", "/named"}, {"", "/acts", "/acts"}, {"/named", "", "/named"}, {"", "", defaultStateDir()},
+	} {
+		if got := stateBeside(config.Config{StateDir: tt.named}, host.Holder{StateDir: tt.acts}); got != tt.want {
+			t.Errorf("%+v: got %s", tt, got)
 		}
 	}
 }

@@ -134,8 +134,9 @@ func volumeRmCommand(g *globals) *cobra.Command {
 		Long: long(`
 Delete a disk that outlives its VM, with all that is on it, after asking. One that a VM, any other domain or a volume needs
 stays, and the command fails, as for one of another host that has the same pool. It refuses while a vmscaler acts on the same
-libvirt that has the disk's group in its config, as that may make a VM with it at any moment: stop that meanwhile; its VMs go
-on.`),
+libvirt that has the disk's group in its config, as that may make a VM with it at any moment: stop that meanwhile, or take the
+group out of its config with ` +
+			"`vmscaler apply`" + `; the VMs go on.`),
 		Example: "  vmscaler volume rm web-3.3f2a9c1e.keep1.qcow2\n  vmscaler volume rm web-3.3f2a9c1e.keep1.qcow2 --yes",
 		Args:    exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,7 +159,7 @@ func (c *volumeRmCmd) run(cmd *cobra.Command, hv *libvirtHost, pool, name string
 		return err
 	}
 	out := cmd.OutOrStdout()
-	release, err := (&downCmd{g: c.g, group: k.Group}).lock(out, hv)
+	release, _, err := (&downCmd{g: c.g, group: k.Group}).lock(out, hv)
 	if err != nil {
 		return err
 	}
