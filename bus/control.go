@@ -201,6 +201,8 @@ type GroupStatus struct {
 	// ClockAheadS is by how many seconds the clock of each host is ahead of the decider's, less than 0 where it is behind. A host
 	// is not there while that is not known.
 	ClockAheadS map[HostID]float64 `json:"clock_ahead_s,omitempty"`
+	// Template is what the decider's config has new VMs made from; "" where it is not the decider that says so.
+	Template string `json:"template,omitempty"`
 }
 
 func (s *Status) check() error {

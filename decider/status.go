@@ -176,6 +176,7 @@ func (d *Decider) status(only string) *bus.Status {
 			g := d.groups[name]
 			s.Groups = append(s.Groups, bus.GroupStatus{
 				Group: name, Decision: g.decision, Samples: g.window.Samples(), ClockAheadS: g.window.clocksAhead(),
+				Template: g.spec.Template,
 			})
 		}
 	}

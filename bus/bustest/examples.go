@@ -229,7 +229,7 @@ func Status() *bus.Status {
 		V: bus.Version, Time: Noon, Stages: []bus.Health{*Health()}, ClusterID: "5f0c2b9a71e4d386",
 		Groups: []bus.GroupStatus{{
 			Group: "web", Decision: Decision(), Samples: []bus.Sample{*Sample()},
-			ClockAheadS: map[bus.HostID]float64{Sample().HostID: -0.012},
+			ClockAheadS: map[bus.HostID]float64{Sample().HostID: -0.012}, Template: "web-12",
 		}},
 	}
 }

@@ -45,6 +45,7 @@ var goldenLines = []string{
 	"refresh web --dry-run", "refresh web --cancel", "refresh web --pause --resume",
 	"wake web", "metric web requests 5", "metric web requests -5", "host remove kvm1", "host remove kvm9",
 	"wait web vm=web-1:ready --timeout 5s", "wait web ready=9 --timeout 1s", "wait web stabel",
+	"wait web template=dmo --timeout 5s", "wait web vm=wbe-1:ready --timeout 5s", "wait web vm=web-8:gone --timeout 5s",
 	"events wbe", "explain wbe", "explain web --at 2h", "hook continue AAAAAAAAAAAAAAAAAAAAAAAAAA",
 	"forecast web", "forecast web --hours 99",
 	"launch web --count 0", "launch web --count 9", "launch web --host kvm9", "launch wbe",

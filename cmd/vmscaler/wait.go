@@ -40,7 +40,7 @@ func waitCommand(g *globals) *cobra.Command {
 		Long: long(`
 Wait until all conditions hold at the same time. It hears of each change, and needs no credentials on the bus's machine. The
 exit code is 0 when they hold, 4 after --timeout, which says what is missing, 1 where one of them will not come any more, and 2
-where one names a VM to be gone that the group never had.
+where one names a template that nothing has, or a VM that the group cannot have or, where it is to be gone, never had.
 
   stable           as many VMs are ready as the group wants, none is pending, and no refresh goes on
   ready=3          so many VMs are ready; ready=3+ is so many or more
@@ -84,31 +84,99 @@ func (c *waitCmd) run(cmd *cobra.Command) error {
 	return c.until(cmd, conn, c.group, c.conditions...)
 }
 
-// there refuses to wait for the end of a VM that there is not and, as far as the history says, was not either: its name is
-// misspelt. Who may not read the history is told so only of a name that no VM of the group can have.
+// there refuses to wait for what is misspelt: a template or a VM that there is not, nor can be. Of a VM that is to be gone the
+// history says whether there was one; who may not read it is told so only of a name that no VM of the group can have.
 func (c *waitCmd) there(cmd *cobra.Command, conn *client.Conn) error {
+	if !slices.ContainsFunc(c.conditions, names) {
+		return nil
+	}
+	of := bus.Query{Group: c.group}
 	for _, condition := range c.conditions {
-		gone, is := condition.(await.Gone)
-		if !is {
-			continue
+		if _, is := condition.(await.Template); is {
+			of.Group = "" // other groups have templates, too
 		}
-		status, err := ask[bus.Status](cmd.Context(), conn, bus.VerbStatus, bus.Query{Group: c.group})
-		if err != nil {
+	}
+	status, err := ask[bus.Status](cmd.Context(), conn, bus.VerbStatus, of)
+	if err != nil {
+		return err
+	}
+	for _, condition := range c.conditions {
+		if err := misnamed(status, c.group, condition, func(vm string) (bool, error) { return c.was(cmd, vm) }); err != nil {
 			return err
-		}
-		var names []string
-		for _, row := range listVMs(status).Rows {
-			names = append(names, row.Name)
-		}
-		if slices.Contains(names, gone.VM) || len(status.Groups) == 0 || len(status.Groups[0].Samples) == 0 {
-			continue
-		}
-		was, err := c.was(cmd, gone.VM)
-		if _, possible := bus.VMNumber(c.group, gone.VM); err == nil && !was || err != nil && !possible {
-			return unknown("%s: group %s has no VM %q, and had none%s", gone, c.group, gone.VM, nearest.Hint(gone.VM, names))
 		}
 	}
 	return nil
+}
+
+// names reports whether a condition names something that there may not be.
+func names(condition await.Condition) bool {
+	switch condition.(type) {
+	case await.Gone, await.Phase, await.Template:
+		return true
+	}
+	return false
+}
+
+// misnamed is an error for a condition with a name that nothing has, as far as that is known.
+func misnamed(status bus.Status, group string, condition await.Condition, was func(vm string) (bool, error)) error {
+	i := slices.IndexFunc(status.Groups, func(g bus.GroupStatus) bool { return g.Group == group })
+	if i < 0 || len(status.Groups[i].Samples) == 0 {
+		return nil
+	}
+	var vms []string
+	for _, s := range status.Groups[i].Samples {
+		for _, vm := range s.VMs {
+			vms = append(vms, vm.Name)
+		}
+	}
+	switch is := condition.(type) {
+	case await.Template:
+		known, all := templatesOf(status, group)
+		if all && !slices.Contains(known, is.Name) {
+			return unknown("%s: found no template %q: it is neither group %s's nor any other group's, and no VM of it is made "+
+				"from one%s", is, is.Name, group, nearest.Hint(is.Name, known))
+		}
+	case await.Phase: // one that is not there may come
+		if _, possible := bus.VMNumber(group, is.VM); !possible && !slices.Contains(vms, is.VM) {
+			return unknown("%s: group %s has no VM %q, and will have none of that name%s",
+				is, group, is.VM, nearest.Hint(is.VM, vms))
+		}
+	case await.Gone:
+		if slices.Contains(vms, is.VM) {
+			return nil
+		}
+		was, err := was(is.VM)
+		if _, possible := bus.VMNumber(group, is.VM); err == nil && !was || err != nil && !possible {
+			return unknown("%s: group %s has no VM %q, and had none%s", is, group, is.VM, nearest.Hint(is.VM, vms))
+		}
+	}
+	return nil
+}
+
+// templatesOf are the templates that a group's VMs are made from, or that groups need; all reports whether the decider has said
+// its groups'.
+func templatesOf(status bus.Status, group string) (known []string, all bool) {
+	all = true
+	for _, g := range status.Groups {
+		known, all = append(known, g.Template), all && g.Template != ""
+		for _, s := range g.Samples {
+			for _, vm := range s.VMs {
+				if g.Group == group {
+					known = append(known, vm.Template)
+				}
+			}
+		}
+	}
+	for _, h := range status.Stages {
+		if h.Acts == nil {
+			continue
+		}
+		for _, t := range h.Acts.Templates {
+			known = append(known, t.Name)
+		}
+	}
+	slices.Sort(known)
+	return slices.DeleteFunc(slices.Compact(known), func(name string) bool { return name == "" }), all
 }
 
 // was reports whether the history knows a VM of the group; an error means that it cannot be read.

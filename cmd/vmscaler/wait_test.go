@@ -35,7 +35,7 @@ func newGroup(t *testing.T, desired int, then func(*group)) (g *group, flags []s
 		case r.Verb == bus.VerbScale:
 			g.decision.Controls.Desired, g.decision.Controls.Since = r.Query.Desired, new(g.decision.Time)
 			return r.Answer(g.decision.Controls)
-		case r.Query.Group != "web":
+		case r.Query.Group != "web" && r.Query.Group != "":
 			return r.Refuse("%s", bus.Refuse(bus.RefusedUnknown, "there is no group %q", r.Query.Group))
 		}
 		d := g.decision
@@ -170,6 +170,58 @@ func TestWaitForWhatNeverWas(t *testing.T) {
 		if err := c.there(cmd, conn); exitCode(err) != map[bool]int{true: 0, false: exitUsage}[want == ""] ||
 			err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// A name that nothing has is refused, where that is known: of a template, and of a VM that no number makes.
+func TestMisnamed(t *testing.T) {
+	vms := []bus.VM{{Name: "web-1", Template: "web-a"}, {Name: "web-2", Template: "web-b"}}
+	groups := func(web, db string) bus.Status {
+		return bus.Status{
+			Groups: []bus.GroupStatus{
+				{Group: "web", Template: web, Samples: []bus.Sample{{VMs: vms}}},
+				{Group: "db", Template: db, Samples: []bus.Sample{{VMs: []bus.VM{{Name: "db-1", Template: "db-old"}}}}},
+			},
+			Stages: []bus.Health{
+				{Stage: "actuator", Acts: &bus.Acts{Templates: []bus.HostTemplate{{Name: "data"}}}}, {Stage: "collector"},
+			},
+		}
+	}
+	unheard := groups("web-b", "db")
+	unheard.Groups[0].Samples = nil
+	for _, tt := range []struct {
+		name   string
+		status bus.Status
+		c      await.Condition
+		want   string // of the error; "": none
+	}{
+		{"the group's", groups("web-c", "db"), await.Template{Name: "web-c"}, ""},
+		{"a VM's", groups("web-c", "db"), await.Template{Name: "web-a"}, ""},
+		{"another group's", groups("web-c", "db"), await.Template{Name: "db"}, ""},
+		{"one of a disk", groups("web-c", "db"), await.Template{Name: "data"}, ""},
+		{
+			"nobody's", groups("web-c", "db"),
+			await.Template{Name: "wbe-c"},
+			`template=wbe-c: found no template "wbe-c": it is neither group web's nor any other group's, and no VM of it is ` +
+				"made from one; did you mean web-c?",
+		},
+		{"another group's VM's", groups("web-c", "db"), await.Template{Name: "db-old"}, `found no template "db-old"`},
+		{"of a decider that says none", groups("", ""), await.Template{Name: "nope"}, ""},
+		{"before its VMs are known", unheard, await.Template{Name: "nope"}, ""},
+		{"a VM", groups("web-c", "db"), await.Phase{VM: "web-1", Phase: bus.PhaseReady}, ""},
+		{"one to come", groups("web-c", "db"), await.Phase{VM: "web-9", Phase: bus.PhaseReady}, ""},
+		{
+			"one that cannot come", groups("web-c", "db"),
+			await.Phase{VM: "wbe-1", Phase: bus.PhaseReady},
+			`vm=wbe-1:ready: group web has no VM "wbe-1", and will have none of that name; did you mean web-1?`,
+		},
+		{"no name", groups("web-c", "db"), await.Stable{}, ""},
+	} {
+		err := misnamed(tt.status, "web", tt.c, nil)
+		if (err == nil) != (tt.want == "") ||
+			err != nil && (exitCode(err) != exitUsage || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }
