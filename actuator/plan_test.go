@@ -672,7 +672,7 @@ func TestPlan(t *testing.T) {
 			"",
 		},
 		{
-			"it counts to max", 2,
+			"it counts toward max", 2,
 			[]vm.VM{running(1), vmOf(2, bus.PhaseRetained, bus.StateRunning)},
 			[]changes{highest(2)},
 			"retained web-2",
@@ -1211,7 +1211,7 @@ func TestPlan(t *testing.T) {
 		{"nor sick", 1, []vm.VM{standby(running(1)), running(2)}, []changes{sick(1)}, ""},
 		{"nor replaced when it is off", 1, []vm.VM{standby(vmOf(1, bus.PhaseReady, bus.StateShutoff)), running(2)}, nil, ""},
 		{"nor refreshed", 1, []vm.VM{standby(retiring(running(1))), running(2)}, []changes{refresh(1, 1)}, ""},
-		{"it counts to max", 2, []vm.VM{standby(running(1)), running(2)}, []changes{highest(2)}, "suspended web-1"},
+		{"it counts toward max", 2, []vm.VM{standby(running(1)), running(2)}, []changes{highest(2)}, "suspended web-1"},
 		{
 			"it is removed when a person wants that",
 			1,
@@ -1294,8 +1294,8 @@ func TestPlan(t *testing.T) {
 // TestSuspendedIsAProblem: where a suspended VM keeps its group from what is desired, health names it and what lets it go on.
 func TestSuspendedIsAProblem(t *testing.T) {
 	for state, want := range map[bus.State]string{
-		bus.StatePaused: "web-1 is paused, and none is made in its place, as it counts to max 1: `virsh -c qemu:///system resume " +
-			"web-1` lets it serve again",
+		bus.StatePaused: "web-1 is paused, and none is made in its place, as it counts toward max 1: `virsh -c qemu:///system " +
+			"resume web-1` lets it serve again",
 		bus.StateSaved:  "`virsh -c qemu:///system start web-1`",
 		bus.StateAsleep: "`virsh -c qemu:///system dompmwakeup web-1`",
 	} {

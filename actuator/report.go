@@ -143,17 +143,20 @@ func (g *group) troubles(id bus.HostID, host, uri string, now time.Time) (all bu
 	for _, v := range g.suspended {
 		if v.Meta.Phase.StandsBy() {
 			all.Add(bus.ProblemStandby, v.Name, fmt.Sprintf(
-				"group %s: %s stands by, and none is made in its place, as it counts to max %d: `vmscaler resume %s` lets it serve again",
+				"group %s: %s stands by, and none is made in its place, as it counts toward max %d: "+
+					"`vmscaler resume %s` lets it serve again",
 				g.spec.Name, v.Name, g.most, v.Name))
 			continue
 		}
 		all.Add(bus.ProblemSuspended, v.Name, fmt.Sprintf(
-			"group %s: %s is %s, and none is made in its place, as it counts to max %d: `virsh -c %s %s %s` lets it serve again",
+			"group %s: %s is %s, and none is made in its place, as it counts toward max %d: "+
+				"`virsh -c %s %s %s` lets it serve again",
 			g.spec.Name, v.Name, v.State, g.most, uri, goOn(v.State), v.Name))
 	}
 	for _, v := range g.retained {
 		all.Add(bus.ProblemRetained, v.Name, fmt.Sprintf(
-			"group %s: %s is retained, and none is made in its place, as it counts to max %d: `vmscaler remove %s` takes it away",
+			"group %s: %s is retained, and none is made in its place, as it counts toward max %d: "+
+				"`vmscaler remove %s` takes it away",
 			g.spec.Name, v.Name, g.most, v.Name))
 	}
 	all = append(all, g.neededTroubles(now)...)

@@ -63,7 +63,7 @@ func (r removalRetry) event() bus.Event {
 // namedAtMost is how many VMs of one trouble a message names.
 const namedAtMost = 3
 
-// retryTroubles is what is wrong with a group's VMs that cannot be removed. They go on to count to max, so they can keep the
+// retryTroubles is what is wrong with a group's VMs that cannot be removed. They go on to count toward max, so they can keep the
 // group below what is desired.
 func retryTroubles(group string, retries []removalRetry, desired, most int) (all bus.Troubles) {
 	byCause := map[string][]removalRetry{}
@@ -93,7 +93,7 @@ func retryTroubles(group string, retries []removalRetry, desired, most int) (all
 	}
 	if can := max(most-len(retries), 0); len(retries) > 0 && can < desired {
 		all.Add(bus.ProblemAtMax, group, fmt.Sprintf(
-			"group %s: VMs that cannot be removed count to max %d: no more than %d of the %d wanted here can be there",
+			"group %s: VMs that cannot be removed count toward max %d: no more than %d of the %d wanted here can be there",
 			group, most, can, desired))
 	}
 	return all

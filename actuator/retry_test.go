@@ -79,7 +79,7 @@ func TestRestProblems(t *testing.T) {
 		}},
 		{"one that keeps another from being made", []removalRetry{one}, 3, 3, []string{
 			"cannot remove web-1 (tries: 3, next at " + clock(20) + "): the pool is gone",
-			"VMs that cannot be removed count to max 3: no more than 2 of the 3 wanted here can be there",
+			"VMs that cannot be removed count toward max 3: no more than 2 of the 3 wanted here can be there",
 		}},
 		{"nothing is wanted, as nothing is known", []removalRetry{one}, Unknown, 1, []string{
 			"cannot remove web-1 (tries: 3, next at " + clock(20) + "): the pool is gone",
@@ -87,7 +87,7 @@ func TestRestProblems(t *testing.T) {
 		{"many", many, 1, 3, []string{
 			"cannot remove web-5 (tries: 2, next at " + clock(7) + "): busy",
 			"cannot remove web-1, web-2, web-3 and 1 more (tries: 3, next at " + clock(5) + "): the pool is gone",
-			"VMs that cannot be removed count to max 3: no more than 0 of the 1 wanted here can be there",
+			"VMs that cannot be removed count toward max 3: no more than 0 of the 1 wanted here can be there",
 		}},
 	} {
 		var got []string
@@ -150,7 +150,7 @@ func TestRemovalThatCannotSucceed(t *testing.T) {
 		"cannot remove web-1 (tries: 1",
 		"is not active",
 		"virsh -c test:///default pool-start default-pool",
-		"count to max 1: no more than 0 of the 1",
+		"count toward max 1: no more than 0 of the 1",
 	))
 	for n := 2; n <= 5; n++ {
 		clock.add(retryAfter(n))

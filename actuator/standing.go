@@ -13,7 +13,7 @@ const (
 	// unheardAfter is for how long no decision may come after the start: an election takes up to 20 s.
 	unheardAfter = 30 * time.Second
 	// standsAfter is for how long a group may be below what is desired, with nothing in progress and no cause that is known,
-	// until that is a problem: what only passes by, as a VM on its way out that counts to max, is over by then.
+	// until that is a problem: what only passes by, as a VM on its way out that counts toward max, is over by then.
 	standsAfter = time.Minute
 	// stuckAfter is how much longer a step may take than what its group's time-outs allow. What it does beside waiting is
 	// libvirt's and the storage's work, which takes seconds.
@@ -107,7 +107,7 @@ func (g *group) standstill(now time.Time) (all bus.Troubles) {
 func (h Hold) sentence(most int) string {
 	switch h {
 	case HoldMax:
-		return fmt.Sprintf("as VMs that do not serve count to max %d", most)
+		return fmt.Sprintf("as VMs that do not serve count toward max %d", most)
 	case HoldLease:
 		return fmt.Sprintf("as the other hosts have, or may make, what is left of max %d", most)
 	case HoldSlots, HoldTrial:

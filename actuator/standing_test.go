@@ -155,14 +155,14 @@ func TestGroupThatStandsStill(t *testing.T) {
 			says:   "1 of 2 VMs not in service for 1m0s, and nothing is done about it",
 		},
 		{
-			name: "what does not serve counts to max", after: standsAfter, code: bus.ProblemBelowDesired,
+			name: "what does not serve counts toward max", after: standsAfter, code: bus.ProblemBelowDesired,
 			happen: func(h *stillHost) {
 				h.g.spec.Max = 2
 				leaving := vmOf(2, bus.PhaseStopping, bus.StateRunning)
 				h.owned = []vm.VM{running(1), leaving}
 				h.retryAt[leaving.UUID] = h.now.Add(time.Hour)
 			},
-			says: "as VMs that do not serve count to max 2",
+			says: "as VMs that do not serve count toward max 2",
 		},
 		{
 			name: "other hosts have what is left of max", after: standsAfter, code: bus.ProblemBelowDesired,
@@ -189,14 +189,14 @@ func TestGroupThatStandsStill(t *testing.T) {
 			says:   "12 MiB of memory are free",
 		},
 		{
-			name: "VMs cannot be removed, and count to max", code: bus.ProblemAtMax,
+			name: "VMs cannot be removed, and count toward max", code: bus.ProblemAtMax,
 			happen: func(h *stillHost) {
 				h.g.spec.Max = 2
 				h.owned = []vm.VM{running(1), vmOf(2, bus.PhaseStopping, bus.StateShutoff)}
 				h.retries["2"] = removalRetry{vm: "web-2", group: "web", tries: 3, cause: "busy", until: h.now.Add(time.Hour)}
 				h.retryAt["2"] = h.now.Add(time.Hour)
 			},
-			says: "VMs that cannot be removed count to max 2",
+			says: "VMs that cannot be removed count toward max 2",
 		},
 		{
 			name: "a launch hangs", after: webSpec().BootTimeout + webSpec().ShutdownTimeout + stuckAfter, code: bus.ProblemStuck,

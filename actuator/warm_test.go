@@ -64,7 +64,7 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 		{"one at a time", 1, 3, []vm.VM{running(1), preparing(2, bus.StateRunning)}, []changes{work(2, BringingUp)}, ""},
 		{"nor while one is begun", 1, 3, []vm.VM{running(1)}, []changes{preparingNames("web-2")}, ""},
 		{"max holds", 1, 3, []vm.VM{running(1), warm(2)}, []changes{highest(2)}, ""},
-		{"what is begun counts to max", 2, 1, []vm.VM{running(1)}, []changes{preparingNames("web-2"), highest(2)}, ""},
+		{"what is begun counts toward max", 2, 1, []vm.VM{running(1)}, []changes{preparingNames("web-2"), highest(2)}, ""},
 		{"full", 1, 2, []vm.VM{running(1), warm(2), warm(3)}, nil, ""},
 		{"not before the group has what it wants", 2, 1, []vm.VM{running(1)}, nil, "create web-2"},
 		{"nor after failures", 1, 1, []vm.VM{running(1)}, []changes{backoff}, ""},
@@ -212,7 +212,7 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 			"outdated, and not handed over", 2, 1,
 			[]vm.VM{running(1), warm(2)},
 			[]changes{outdated},
-			"create web-3; remove web-2 (it is of template demo, and new ones are of other)",
+			"create web-3; remove web-2 (it was made from template demo, and new ones are made from other)",
 		},
 		{
 			"too old, one at a time", 1, 2,

@@ -89,7 +89,8 @@ type Decision struct {
 	// Orders are those for VMs, by UUID, at most MaxOrders. Desired and Shares go by them; an actuator writes those into the
 	// metadata of its VMs that these do not have yet.
 	Orders map[string]VMOrder `json:"orders,omitempty"`
-	// Attach has the domains to take in, at most MaxAttach. Each counts to max already, and not to Desired before it is there.
+	// Attach has the domains to take in, at most MaxAttach. Each counts toward max already, and toward Desired once it is
+	// there.
 	Attach []Attachment `json:"attach,omitempty"`
 	// Hosts are where the group's hosts stand that are not just up.
 	Hosts map[HostID]HostStanding `json:"hosts,omitempty"`

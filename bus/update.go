@@ -64,14 +64,14 @@ func (b Build) Why(m Made) string {
 	case action == UpdateNone:
 		return ""
 	case m.Template != "" && b.Template != "" && m.Template != b.Template:
-		return fmt.Sprintf("it is of template %s, and new ones are of %s", m.Template, b.Template)
+		return fmt.Sprintf("it was made from template %s, and new ones are made from %s", m.Template, b.Template)
 	case m.Machine == b.Machine || m.Machine == "" || b.Machine == "":
 		if action == UpdateRestart {
-			return "all that were not restarted since are"
+			return "the refresh restarts all VMs that have not restarted since it began"
 		}
-		return "all that were made before are replaced"
+		return "the refresh replaces all VMs that were made before it began"
 	case action == UpdateRestart:
-		return "its definition is not what the config says now, and its disks are"
+		return "its definition is not what the config says now, but its disks are"
 	case b.Restarts && m.Storage == "":
 		return "an earlier version made it, which did not note what its disks were made from"
 	case b.Restarts:

@@ -29,7 +29,7 @@ func TestBuildNeeds(t *testing.T) {
 		},
 		{
 			"another template", with(func(m *Made) { m.Template, m.Machine, m.Storage = "web-0", "m0", "s0" }), true, nil,
-			UpdateReplace, "it is of template web-0, and new ones are of web-1",
+			UpdateReplace, "it was made from template web-0, and new ones are made from web-1",
 		},
 		{
 			"nobody noted its disks", with(func(m *Made) { m.Machine, m.Storage = "m0", "" }), true, nil, UpdateReplace,

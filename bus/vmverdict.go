@@ -257,7 +257,8 @@ func judgeStandby(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 	case !keepSize:
 		return shrinks(begun(""), g, "it leaves service now and stands by")
 	case g.Owned >= g.Max:
-		return begun("it leaves service now and stands by; no other takes its place, as it counts to the group's max of %d VMs", g.Max)
+		return begun("it leaves service now and stands by; no other takes its place, as it counts toward the group's "+
+			"max of %d VMs", g.Max)
 	}
 	return begun("it leaves service now and stands by; another takes its place")
 }

@@ -112,7 +112,7 @@ func TestDecide(t *testing.T) {
 		{
 			"the only VM that may be is suspended", spec(func(g *bus.Group) { atOnce(g); g.Max = 1 }), known(1),
 			see(inState(bus.StatePaused, 0)), 1, bus.Hold, bus.RuleNoneReady, "",
-			"waiting until a suspended VM is resumed, as it counts to max 1",
+			"waiting until a suspended VM is resumed, as it counts toward max 1",
 		},
 		{
 			"the only VM's state is unknown", spec(atOnce), known(1), see(inState(bus.StateUnknown, 100)), 1, bus.Hold, bus.RuleNoneReady,

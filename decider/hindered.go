@@ -95,7 +95,7 @@ func (g *group) standsBy(d bus.Decision, obs Observation, patience time.Duration
 			}
 		}
 	}
-	text := fmt.Sprintf("it has %s of %d, as %s stands by and counts to max %d: `vmscaler resume %s` lets it serve again",
+	text := fmt.Sprintf("it has %s of %d, as %s stands by and counts toward max %d: `vmscaler resume %s` lets it serve again",
 		plural(kept), d.Desired, name, d.Inputs.Max, name)
 	return hindrance{bus.ProblemStandby, name, text, patience, name}, name != "" && kept < d.Desired && owned >= d.Inputs.Max
 }

@@ -69,7 +69,7 @@ func TestStandsStill(t *testing.T) {
 			func(f *rollout) {
 				f.state.Controls.Desired = new(2)
 				f.vms["kvm1"][0].Phase = bus.PhaseStandby
-			}, 120, bus.ProblemStandby, "it has 1 VM of 2, as web-1 stands by and counts to max 2",
+			}, 120, bus.ProblemStandby, "it has 1 VM of 2, as web-1 stands by and counts toward max 2",
 		},
 		{
 			"a refresh of protected VMs", spec(bounds(1, 4)),

@@ -49,7 +49,7 @@ func lifetimeTrouble(spec bus.Group, d bus.Decision) string {
 		return ""
 	}
 	return fmt.Sprintf(
-		"%s older than max_lifetime %s, and none is replaced, as the group is at max %d and none of it may be missing: "+
+		"%s older than max_lifetime %s, and none is replaced, as the group is at max %d and none of its VMs may be missing: "+
 			"raise max, or lower maintenance.min_healthy",
 		bus.Count(n, "VM"),
 		spec.MaxLifetime,

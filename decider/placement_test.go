@@ -210,7 +210,7 @@ func TestTakenBackLastWhatHasBegun(t *testing.T) {
 	}
 }
 
-// What a host may have begun counts to max, also where it is to have no new VM any more.
+// What a host may have begun counts toward max, also where it is to have no new VM any more.
 func TestBegunVMsCountToMax(t *testing.T) {
 	g := spec(bounds(1, 4))
 	obs := Observation{Hosts: []HostObservation{place("a", 1, 0, 0), place("b", 1, 0, 0)}, Fresh: 2}

@@ -110,7 +110,7 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 	r.Updated, r.Outdated = f.updated, f.staying+f.retiring
 	over := done(f, desired)
 	if r.Phase == bus.RefreshPaused && !over {
-		r.Sentence = "paused; " + progressOf(r)
+		r.Sentence = progressOf(r)
 		return r
 	}
 	if r.Phase == bus.RefreshReturning || r.Phase == bus.RefreshPaused && r.Returned {
@@ -175,7 +175,7 @@ func alarms(before int, p bus.RefreshSpec, average *float64) int {
 func failing(r bus.Refresh, spec bus.Group, f refreshFacts) string {
 	switch p := spec.Refresh; {
 	case r.Failures > p.MaxFailures:
-		return fmt.Sprintf("%s failed, and %d may (refresh.max_failures)", bus.Count(r.Failures, "launch"), p.MaxFailures)
+		return fmt.Sprintf("%s failed, and at most %d may (refresh.max_failures)", bus.Count(r.Failures, "launch"), p.MaxFailures)
 	case p.AlarmPercent > 0 && r.Alarms >= spec.Policy.BreachesOut:
 		return fmt.Sprintf("the average CPU is above the alarm's %d %% (refresh.alarm)", p.AlarmPercent)
 	}
@@ -227,7 +227,8 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 		if surge+spare == 0 {
 			waits = append(
 				waits,
-				fmt.Sprintf("waits, as the group is at max %d and none of it may be missing: raise max, or lower min_healthy", spec.Max),
+				fmt.Sprintf("waits, as the group is at max %d and none of its VMs may be missing: raise max, or lower "+
+					"min_healthy", spec.Max),
 			)
 		}
 		if missing := desired - f.kept - f.retiring; missing > 0 {

@@ -295,7 +295,8 @@ func TestMostDisruptive(t *testing.T) {
 	if n := f.templates(); n["web-1"] != 2 || f.made != made || f.renewed != 0 {
 		t.Errorf("ended with %v, %d made", n, f.made-made)
 	}
-	want := "2 VMs would have to be replaced (web-1, web-2: it is of template web-1, and new ones are of web-2), and only restarts"
+	want := "2 VMs would have to be replaced (web-1, web-2: it was made from template web-1, and new ones are made from " +
+		"web-2), and only restarts"
 	if !strings.Contains(f.d.Refresh.Sentence, want) {
 		t.Errorf("said %q, want %q in it", f.d.Refresh.Sentence, want)
 	}
@@ -362,7 +363,7 @@ func TestRefreshWould(t *testing.T) {
 	f.step()
 	for strategy, want := range map[bus.RefreshStrategy]string{
 		bus.RefreshReplace: "would restart 3 VMs with their disks (web-1, web-3, web-4): its definition is not what the config " +
-			"says now, and its disks are; would replace 1 VM (web-2): an earlier version made it, which did not note what its " +
+			"says now, but its disks are; would replace 1 VM (web-2): an earlier version made it, which did not note what its " +
 			"disks were made from",
 		bus.RefreshReimage: "would give new disks to 1 VM (web-2): ",
 	} {
@@ -413,7 +414,7 @@ func TestRefreshAtMax(t *testing.T) {
 		if n := f.templates(); n["web-1"] != 5 {
 			t.Errorf("replaced %v", n)
 		}
-		want := "0 of 5 VMs are up to date; waits, as the group is at max 5 and none of it may be missing: " +
+		want := "0 of 5 VMs are up to date; waits, as the group is at max 5 and none of its VMs may be missing: " +
 			"raise max, or lower min_healthy"
 		if f.d.Refresh.Sentence != want {
 			t.Errorf("said %q", f.d.Refresh.Sentence)
@@ -623,7 +624,7 @@ func TestGroupGrowsBeforeItIsRefreshed(t *testing.T) {
 	f.state = f.state.Under(f.spec)
 	f.make("a", bus.PhaseLaunching) // as the decision of the change itself had it
 	f.step()
-	if said := refreshEvent(f.d.Refresh); said != "refresh running: 1 VM to replace; begun by config" {
+	if said := refreshEvent(f.d.Refresh); said != "refresh running: 1 VM to bring up to date; begun by config" {
 		t.Errorf("said %q", said)
 	}
 	f.step()
@@ -755,7 +756,7 @@ func TestRefreshOrders(t *testing.T) {
 	}
 	f.until(t, bus.RefreshDone)
 	if err := order(bus.RefreshOrder{Action: bus.RefreshBegin}); err == nil ||
-		err.Error() != "all 3 VMs of the group are up to date; --all replaces them all the same" {
+		err.Error() != "all 3 VMs of the group are up to date; --all replaces them anyway" {
 		t.Error(err)
 	}
 	made := f.made
@@ -840,11 +841,41 @@ func TestRefreshInvariants(t *testing.T) {
 	})
 }
 
+// Who pauses, resumes or cancels a refresh is in its event, beside who has begun it and how far it has come.
+func TestRefreshEventSaysWho(t *testing.T) {
+	f := newRollout(refreshed(nil), 3, "a")
+	f.spec.Template = "web-2"
+	f.until(t, bus.RefreshRunning)
+	for _, tt := range []struct {
+		action bus.RefreshAction
+		want   string
+	}{
+		{bus.RefreshHold, `refresh paused: 0 of 3 VMs are up to date; paused by ann ("lunch"); begun by config`},
+		{bus.RefreshGoOn, `refresh running: 0 of 3 VMs are up to date; resumed by ann ("lunch"); begun by config`},
+		{
+			bus.RefreshCancel,
+			`refresh canceled: 0 of 3 VMs are up to date; canceled by ann ("lunch"): new VMs that serve stay, and old ones ` +
+				"serve on; begun by config",
+		},
+	} {
+		q := bus.Query{By: "ann", Reason: "lunch", Refresh: &bus.RefreshOrder{Action: tt.action}}
+		r, err := look(f.spec, f.state, f.seen, f.now).ordered(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := refreshEvent(r); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.action, got, tt.want)
+		}
+		f.state.Refresh = r
+	}
+}
+
 // What is not to be replaced is said of the VMs that there are, and not of none.
 func TestNothingToRefresh(t *testing.T) {
 	for want, f := range map[string]refreshFacts{
-		"all 3 VMs of the group are up to date; --all replaces them all the same": {kept: 3},
-		"the group has no VM that could be replaced":                              {},
+		"all 3 VMs of the group are up to date; --all replaces them anyway": {kept: 3},
+		"the group's only VM is up to date; --all replaces it anyway":       {kept: 1},
+		"the group has no VM that could be replaced":                        {},
 		"the group has no VM that could be replaced; on its way out, by an order or as another takes its place: 2 VMs": {
 			leaving: 1, retiring: 1,
 		},

@@ -165,19 +165,25 @@ func few(names []string) string {
 
 // would is what a refresh would do, for a dry run.
 func (f refreshFacts) would(r bus.Refresh) string {
-	does := map[bus.UpdateAction]string{
-		bus.UpdateRestart: "restart %s with their disks", bus.UpdateReplace: "replace %s",
-	}
-	if r.Strategy == bus.RefreshReimage {
-		does[bus.UpdateReplace] = "give new disks to %s"
+	does := func(n need) string {
+		vms := bus.Count(len(n.vms), "VM")
+		switch {
+		case n.action == bus.UpdateRestart && len(n.vms) == 1:
+			return "restart " + vms + " with its disks"
+		case n.action == bus.UpdateRestart:
+			return "restart " + vms + " with their disks"
+		case r.Strategy == bus.RefreshReimage:
+			return "give new disks to " + vms
+		}
+		return "replace " + vms
 	}
 	var all []string
 	for _, n := range f.needs {
-		all = append(all, fmt.Sprintf("would "+does[n.action]+" (%s): %s", bus.Count(len(n.vms), "VM"), few(n.vms), n.why))
+		all = append(all, fmt.Sprintf("would %s (%s): %s", does(n), few(n.vms), n.why))
 	}
 	text := strings.Join(all, "; ")
 	if f.forbidden(r) != "" {
-		text += "; but it may do no more than restarts (refresh.most_disruptive), and fails"
+		text += "; so it would fail, as only restarts are allowed (refresh.most_disruptive)"
 	}
 	return text
 }

@@ -78,7 +78,7 @@ func (d *Decider) tellRefresh(g *group, r *bus.Refresh, q bus.Query) {
 func refreshEvent(r *bus.Refresh) string {
 	text := fmt.Sprintf("refresh %s: %s", r.Phase, r.Sentence)
 	if r.Sentence == "" {
-		text = fmt.Sprintf("refresh %s: %s to replace", r.Phase, bus.Count(r.Outdated, "VM"))
+		text = fmt.Sprintf("refresh %s: %s to bring up to date", r.Phase, bus.Count(r.Outdated, "VM"))
 	}
 	return text + "; begun " + bus.Attribution(r.By, r.Reason)
 }
@@ -88,7 +88,8 @@ func (s situation) ordered(q bus.Query) (*bus.Refresh, error) {
 	was, o, who := s.state.Refresh, q.Refresh, bus.Attribution(q.By, q.Reason)
 	// A pause may come a moment before it begins.
 	if f := s.refreshFacts(was.Build(s.spec)); o.Action == bus.RefreshHold && !was.Active() && s.due(f) {
-		return entering(*newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now), bus.RefreshPaused, "paused "+who, s.now), nil
+		r := newRefresh(s.spec, &bus.RefreshOrder{}, "config", f, s.now)
+		return entering(*r, bus.RefreshPaused, progressOf(*r)+"; paused "+who, s.now), nil
 	}
 	if o.Action != bus.RefreshBegin && !was.Active() {
 		return was, errors.New("no refresh goes on")
@@ -101,7 +102,7 @@ func (s situation) ordered(q bus.Query) (*bus.Refresh, error) {
 		if was.Phase == bus.RefreshPaused {
 			return was, nil
 		}
-		return entering(*was, bus.RefreshPaused, "paused "+who, now), nil
+		return entering(*was, bus.RefreshPaused, progressOf(*was)+"; paused "+who, now), nil
 	case bus.RefreshGoOn:
 		phase := bus.RefreshRunning
 		if was.Returned {
@@ -112,16 +113,16 @@ func (s situation) ordered(q bus.Query) (*bus.Refresh, error) {
 		}
 		r := *was
 		r.Canary = 0
-		return entering(r, phase, progressOf(*was), now), nil
+		return entering(r, phase, progressOf(*was)+"; resumed "+who, now), nil
 	case bus.RefreshCancel:
 		if was.Returned {
-			return was, fmt.Errorf("it goes back to template %s already: pause it, or begin another", was.From)
+			return was, fmt.Errorf("it goes back to template %s already, which --pause stops, and nothing cancels", was.From)
 		}
-		why := "canceled " + who + "; VMs that are new and serve stay, and old ones serve on"
+		why := progressOf(*was) + "; canceled " + who + ": new VMs that serve stay, and old ones serve on"
 		return entering(*was, bus.RefreshCanceled, why, now), nil
 	case bus.RefreshReturn:
 		if was.From == "" {
-			return was, errors.New("there is no way back: more than the template has changed, or its VMs had several")
+			return was, errors.New("there is no way back: more than the template has changed, or the VMs had several templates")
 		}
 		if was.Returned {
 			return was, nil
@@ -165,7 +166,10 @@ func (s situation) begun(q bus.Query) (*bus.Refresh, error) {
 func (f refreshFacts) nothing() string {
 	text := "the group has no VM that could be replaced"
 	if f.kept > 0 {
-		text = fmt.Sprintf("all %s of the group are up to date; --all replaces them all the same", bus.Count(f.kept, "VM"))
+		text = fmt.Sprintf("all %s of the group are up to date; --all replaces them anyway", bus.Count(f.kept, "VM"))
+		if f.kept == 1 {
+			text = "the group's only VM is up to date; --all replaces it anyway"
+		}
 	}
 	if out := f.leaving + f.retiring; out > 0 {
 		text += fmt.Sprintf("; on its way out, by an order or as another takes its place: %s", bus.Count(out, "VM"))

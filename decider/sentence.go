@@ -63,7 +63,7 @@ func (o outcome) holds(s situation) string {
 	case bus.GuardUnknownCPU:
 		return fmt.Sprintf("holding, as the CPU of %s is unknown", plural(s.counts.unknown()))
 	case bus.GuardTolerance:
-		return fmt.Sprintf("%d are within %g %% of %d", within, l.TolerancePercent, desired)
+		return fmt.Sprintf("%s wanted, which is within %g %% of %d", plural(within), l.TolerancePercent, desired)
 	case bus.GuardStabilize:
 		return fmt.Sprintf("%s was wanted less than %s ago", plural(desired), seconds(window(l, within > desired)))
 	case bus.GuardProjection:
@@ -115,10 +115,10 @@ func (r recommendation) sentence(s situation) string {
 	case bus.RuleRemoved, bus.RuleReturned, bus.RuleAttached, bus.RuleLaunched: // which no evaluation has: see Decider.order
 	case bus.RuleNoneReady:
 		if c := s.counts; c.launching+c.warming == 0 && c.standby > 0 && c.owned >= s.spec.Max {
-			return fmt.Sprintf("waiting until a VM serves again that stands by, as it counts to max %d", s.spec.Max)
+			return fmt.Sprintf("waiting until a VM that stands by serves again, as it counts toward max %d", s.spec.Max)
 		}
 		if c := s.counts; c.launching+c.warming == 0 && c.suspended > 0 && c.owned >= s.spec.Max {
-			return fmt.Sprintf("waiting until a suspended VM is resumed, as it counts to max %d", s.spec.Max)
+			return fmt.Sprintf("waiting until a suspended VM is resumed, as it counts toward max %d", s.spec.Max)
 		} else if n := s.counts.launching + s.counts.pending; n > 0 {
 			return fmt.Sprintf("waiting for %s to be ready", plural(n))
 		} else if s.counts.warming > 0 {

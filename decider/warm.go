@@ -102,7 +102,7 @@ func fromPool(spec bus.Group, shares map[bus.HostID]bus.Share, obs Observation, 
 }
 
 // wantsWarm is how many VMs the group's warm pool is to have while so many are desired. VMs that a person has taken out of
-// service count to max, and leave the pool less.
+// service count toward max, and leave the pool less.
 func (s situation) wantsWarm(desired int) int {
 	taken := 0
 	for _, h := range s.obs.Hosts {

@@ -262,7 +262,7 @@ func checkShares(fail func(string), s bus.Group, before State, obs Observation, 
 		leased += max(len(h.VMs), st.Lease, st.LeaseNext)
 	}
 	lacks := max(0, d.Desired-keptOf(obs))
-	if len(obs.Hosts) > 1 { // those that leave count to max, too
+	if len(obs.Hosts) > 1 { // those that leave count toward max, too
 		lacks = max(0, min(lacks, s.Max-owned))
 	}
 	want := keptOf(obs) + lacks

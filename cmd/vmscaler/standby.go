@@ -16,7 +16,7 @@ func standbyCommand(g *globals) *cobra.Command {
 		Long: long(`
 Take one VM out of service, and leave it running, or with --suspend paused, or with --stop shut down: its remove hook runs,
 so that a load balancer sends it nothing more, and from then on it counts neither in the average nor as capacity; it is not
-scaled in, not repaired and not refreshed, whatever state it comes to be in. It counts to the group's max, as it is still the
+scaled in, not repaired and not refreshed, whatever state it comes to be in. It counts toward the group's max, as it is still the
 group's. Another VM takes its place, if max has room for it; with --keep-size=false none does, and the group wants one VM
 less.
 ` + "`vmscaler resume VM`" + ` has it serve again.`),

@@ -50,7 +50,7 @@ type fleetHost struct {
 	foreign func() // checks what is not ours
 
 	dead    bool // it has no power
-	excused bool // its VMs do not count to max, as it is lost, or returns
+	excused bool // its VMs do not count toward max, as it is lost, or returns
 }
 
 // namespaces is a process that keeps the namespaces of a host.
