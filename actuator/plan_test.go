@@ -72,7 +72,7 @@ func show(a Actions) string {
 	}
 	for _, name := range a.Prepare {
 		parts = append(parts, strings.TrimSuffix(fmt.Sprintf("prepare %s to %s", name, map[bus.WarmState]string{
-			bus.WarmStopped: "stop",
+			bus.WarmSaved: "save", bus.WarmStopped: "stop",
 		}[a.PrepareAs]), " to "))
 	}
 	removals("remove", a.Remove)

@@ -44,13 +44,10 @@ func (p *pool) drop(s Situation, v vm.VM) {
 // lacks is how the next VM of the warm pool is to wait.
 func (s Situation) lacks(p pool) bus.WarmState {
 	pool := s.Spec.WarmPool
-	switch {
-	case !pool.TwoKinds():
-		return pool.State
-	case p.there-p.stops < s.Warm-s.WarmStopped:
-		return bus.WarmPaused
+	if pool.TwoKinds() && p.there-p.stops >= s.Warm-s.WarmStopped {
+		return bus.WarmStopped
 	}
-	return bus.WarmStopped
+	return pool.State
 }
 
 // stops reports whether a VM of the warm pool waits, or is to wait, shut down.

@@ -1,6 +1,8 @@
 package actuator
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -265,6 +267,8 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 		{"one that has just come is not too many", 1, 0, []vm.VM{running(1), warm(2)}, []changes{now(2 * time.Second)}, ""},
 		{"of two kinds, the paused one is made first", 1, 2, []vm.VM{running(1)}, []changes{two(1)}, "prepare web-2"},
 		{"then the other", 1, 2, []vm.VM{running(1), warm(2)}, []changes{two(1)}, "prepare web-3 to stop"},
+		{"where they are saved, a saved one first", 1, 2, []vm.VM{running(1)}, []changes{saves, two(1)}, "prepare web-2 to save"},
+		{"of one kind, as the pool says", 1, 1, []vm.VM{running(1)}, []changes{saves}, "prepare web-2 to save"},
 		{"both are there", 1, 2, []vm.VM{running(1), warm(2), resting(3)}, []changes{two(1)}, ""},
 		{
 			"the paused one is handed over first", 2, 1,
@@ -338,4 +342,53 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A pool fills, whatever its kinds, and then nothing is made and nothing removed.
+func TestPoolComesToRest(t *testing.T) {
+	waits := map[bus.WarmState]bus.State{
+		bus.WarmPaused: bus.StatePaused, bus.WarmSaved: bus.StateSaved, bus.WarmStopped: bus.StateShutoff,
+	}
+	for state := range waits {
+		for _, two := range []bool{false, true} {
+			if two && state == bus.WarmStopped {
+				continue // which the config refuses
+			}
+			pool := bus.WarmPool{Size: bus.WarmSize{VMs: 2}, State: state, Reuse: true}
+			warm, stopped := 2, 0
+			if two {
+				pool.Stopped.VMs, warm, stopped = 1, 3, 1
+			}
+			t.Run(fmt.Sprintf("%s, two kinds: %v", cmp.Or(state, "paused"), two), func(t *testing.T) {
+				owned := []vm.VM{running(1)}
+				for range warm {
+					plan := Plan(poolSituation(pool, warm, stopped, owned))
+					if len(plan.Prepare) != 1 || show(plan) != show(Actions{Prepare: plan.Prepare, PrepareAs: plan.PrepareAs}) {
+						t.Fatalf("%d are there, and the plan is: %s", len(owned), show(plan))
+					}
+					v := vmOf(len(owned)+1, bus.PhaseWarm, waits[plan.PrepareAs])
+					v.Meta.Stops = plan.PrepareAs == bus.WarmStopped
+					if plan.PrepareAs == bus.WarmSaved {
+						v.Meta.Saver = "qemu 10.0.0"
+					}
+					owned = append(owned, v)
+				}
+				if got := show(Plan(poolSituation(pool, warm, stopped, owned))); got != "" {
+					t.Errorf("the pool is full, and the plan is: %s", got)
+				}
+			})
+		}
+	}
+}
+
+func poolSituation(pool bus.WarmPool, warm, stopped int, owned []vm.VM) Situation {
+	s := Situation{
+		Spec: webSpec(func(g *bus.Group) { g.Max, g.WarmPool = 9, pool }), Desired: 1, Warm: warm, WarmStopped: stopped,
+		Owned: owned, Work: map[string]Work{}, Taken: map[string]bool{}, BootSlots: 9, Numbers: upTo(20), ScaleIn: true,
+		Sick: map[string]string{}, CPU: map[string]float64{}, Now: t0.Add(time.Minute), Saver: "qemu 10.0.0",
+	}
+	for _, v := range owned {
+		s.Taken[v.Name] = true
+	}
+	return s
 }
