@@ -123,39 +123,13 @@ func buildImage(t *testing.T, kernel string) string {
 // bootClone starts a machine on an overlay of the template.
 func bootClone(t *testing.T, conn *libvirt.Connect, info template.Info, machine string) {
 	t.Helper()
-	name := "tmpl-trial-" + filepath.Base(filepath.Dir(info.Path)) + "-" + info.Name
-	overlay := filepath.Join(filepath.Dir(info.Path), name+".qcow2")
+	overlay := filepath.Join(filepath.Dir(info.Path), info.Name+"-clone.qcow2")
 	if err := hosttool.Run(t.Context(), nil, "qemu-img", "create", "-q", "-f", "qcow2", "-b", info.Path, "-F", "qcow2",
 		overlay); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Remove(overlay) })
-	start := time.Now()
-	dom, err := conn.DomainCreateXML(fmt.Sprintf(pooltest.CloneXML, name, machine, overlay), libvirt.DOMAIN_NONE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if active, err := dom.IsActive(); err == nil && active {
-			if err := dom.Destroy(); err != nil {
-				t.Errorf("destroy %s: %v", name, err)
-			}
-		}
-		dom.Free()
-	})
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for time.Since(start) < bootLimit {
-		if _, err = dom.QemuAgentCommand(`{"execute":"guest-ping"}`, agentLimit, 0); err == nil {
-			break
-		}
-		<-tick.C
-	}
-	if err != nil {
-		t.Fatalf("no agent answered in %s: %v", bootLimit, err)
-	}
-	t.Logf("%s on %s: agent after %.1f s", info.Name, machine, time.Since(start).Seconds())
-
+	dom := bootDisk(t, conn, overlay, machine)
 	answer, err := dom.QemuAgentCommand(`{"execute":"guest-get-host-name"}`, agentLimit, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +145,8 @@ func bootClone(t *testing.T, conn *libvirt.Connect, info template.Info, machine 
 	if err := dom.ShutdownFlags(libvirt.DOMAIN_SHUTDOWN_ACPI_POWER_BTN); err != nil {
 		t.Fatal(err)
 	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
 	for start := time.Now(); time.Since(start) < bootLimit; <-tick.C {
 		if active, err := dom.IsActive(); err != nil || !active {
 			t.Logf("off %.1f s after the power button", time.Since(start).Seconds())
@@ -178,4 +154,34 @@ func bootClone(t *testing.T, conn *libvirt.Connect, info template.Info, machine 
 		}
 	}
 	t.Errorf("the power button did not turn the machine off in %s", bootLimit)
+}
+
+// bootDisk starts a machine on a disk and waits for its agent.
+func bootDisk(t *testing.T, conn *libvirt.Connect, disk, machine string) *libvirt.Domain {
+	t.Helper()
+	name := "tmpl-trial-" + filepath.Base(filepath.Dir(disk)) + "-" + strings.TrimSuffix(filepath.Base(disk), ".qcow2")
+	start := time.Now()
+	dom, err := conn.DomainCreateXML(fmt.Sprintf(pooltest.CloneXML, name, machine, disk), libvirt.DOMAIN_NONE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if active, err := dom.IsActive(); err == nil && active {
+			if err := dom.Destroy(); err != nil {
+				t.Errorf("destroy %s: %v", name, err)
+			}
+		}
+		dom.Free()
+	})
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for time.Since(start) < bootLimit {
+		if _, err = dom.QemuAgentCommand(`{"execute":"guest-ping"}`, agentLimit, 0); err == nil {
+			t.Logf("%s on %s: agent after %.1f s", name, machine, time.Since(start).Seconds())
+			return dom
+		}
+		<-tick.C
+	}
+	t.Fatalf("no agent answered in %s: %v", bootLimit, err)
+	return nil
 }

@@ -57,7 +57,7 @@ func installationMedium(t *testing.T) string {
 		}
 	}
 	const config = "SERIAL 0 115200\nDEFAULT linux\nPROMPT 0\nLABEL linux\n KERNEL /vmlinuz\n INITRD /initrd\n" +
-		" APPEND console=ttyS0 quiet panic=5 mitigations=off nokaslr no_timer_check tsc=reliable random.trust_cpu=on\n"
+		" APPEND console=ttyS0 quiet panic=5 mitigations=off nokaslr no_timer_check random.trust_cpu=on\n"
 	for _, d := range []string{"tree", "iso/isolinux"} {
 		if err := os.MkdirAll(path(d), 0o755); err != nil {
 			t.Fatal(err)
