@@ -119,6 +119,27 @@ func TestSavedVMOfTheWarmPool(t *testing.T) {
 	}
 }
 
+// A VM that is ready and cannot wait goes, whether it was made for the pool or has served.
+func TestVMThatCannotWait(t *testing.T) {
+	b := newHost(t)
+	spec := poolSpec("frozen") // of a later version
+	if err := b.Prepare(t.Context(), spec, "web-1", someUUID, "d"); !errors.Is(err, vm.ErrCannotWait) {
+		t.Errorf("made for the pool: %v", err)
+	}
+	b.hasNothing()
+	if err := b.Launch(t.Context(), spec, "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	back := vm.Removal{VM: b.only(), Kind: vm.ScaleIn, Reason: "scaling in", Graceful: true, Reuse: true}
+	if err := b.Remove(t.Context(), back, spec, &vm.Drain{}, "d"); err != nil {
+		t.Errorf("back to the pool: %v", err)
+	}
+	b.hasNothing()
+	if got := b.heard(); !strings.HasSuffix(got, "ready draining stopping removed") {
+		t.Errorf("told %s", got)
+	}
+}
+
 // Cut off at any moment, a handover is gone on with by the next actuator, and so is the way to the pool.
 func TestWarmPoolGoesOn(t *testing.T) {
 	b := newHost(t)
