@@ -24,9 +24,13 @@ func rescheduled(group string, was map[string]bus.AddedAction, q bus.Query, now 
 	for _, name := range o.Remove {
 		if _, there := is[name]; !there {
 			names := slices.Sorted(maps.Keys(was))
+			there := "none is"
+			if len(names) > 0 {
+				there = "added are: " + bus.List(names)
+			}
 			return was, bus.Refuse(bus.RefusedUnknown,
-				"no action %q was added to the schedule of group %s; added are: %s; those of the config are changed there",
-				name, group, bus.List(names))
+				"no action %q was added to the schedule of group %s; %s; those of the config are changed there",
+				name, group, there)
 		}
 		delete(is, name)
 	}

@@ -38,6 +38,9 @@ func TestRescheduled(t *testing.T) {
 		"unknown": {
 			one, &bus.ScheduleOrder{Remove: []string{"two"}, Put: put("three", daily).Put}, "added are: one", bus.RefusedUnknown,
 		},
+		"unknown, and none is added": {
+			nil, &bus.ScheduleOrder{Remove: []string{"two"}}, "of group web; none is; those of the config", bus.RefusedUnknown,
+		},
 		"a bad name":   {one, put("a b", daily), `name of an action: found "a b"`, bus.RefusedMalformed},
 		"a bad one":    {one, put("two", bus.ScheduledAction{At: "@dayly", Min: new(2)}), "action two: at:", bus.RefusedMalformed},
 		"one too many": {full, put("two", daily), "33 added actions, want at most 32", ""},
