@@ -233,9 +233,12 @@ type RefreshOrder struct {
 	DryRun            bool            `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
 }
 
+// LongestRefreshWait is how long a refresh waits at a checkpoint, or goes on watching, at most.
+const LongestRefreshWait = 7 * 24 * time.Hour
+
 // Check reports what of an order is not possible.
 func (o *RefreshOrder) Check() error {
-	const longest = 24 * 7 * int64(time.Hour/time.Millisecond)
+	longest := LongestRefreshWait.Milliseconds()
 	switch {
 	case o == nil:
 		return errors.New("refresh: found nothing, want an action")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 
 	"github.com/vmscaler/vmscaler/actuator/vm"
@@ -56,15 +57,19 @@ func exactArgs(n int) cobra.PositionalArgs { return argsBetween(n, n) }
 // argsBetween wants from least to most arguments, as the command's usage line has them; most -1 is any number.
 func argsBetween(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		usage := strings.TrimSuffix(cmd.UseLine(), " [flags]")
-		switch {
-		case len(args) >= least && (len(args) <= most || most < 0):
+		if len(args) >= least && (len(args) <= most || most < 0) {
 			return nil
-		case len(args) == 0:
-			return usageError{fmt.Errorf("want `%s`, found no argument", usage)}
 		}
-		return usageError{fmt.Errorf("want `%s`, found %q", usage, args)}
+		return wantUsage("`"+strings.TrimSuffix(cmd.UseLine(), " [flags]")+"`", args)
 	}
+}
+
+// wantUsage refuses arguments, with how the command is used.
+func wantUsage(usage string, args []string) error {
+	if len(args) == 0 {
+		return usageError{fmt.Errorf("want %s, found no argument", usage)}
+	}
+	return usageError{fmt.Errorf("want %s, found %q", usage, args)}
 }
 
 // unknownCommand refuses what is no command, with the ones that are meant perhaps.
@@ -84,6 +89,10 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 
 // flagError reports what is wrong with a flag, and which one was meant perhaps.
 func flagError(cmd *cobra.Command, err error) error {
+	var wrong *pflag.InvalidValueError
+	if errors.As(err, &wrong) {
+		return usageError{wrongValue(wrong)}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return usageError{err}
@@ -102,6 +111,31 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	})
 	return usageError{fmt.Errorf("%w%s", err, nearest.Hint("--"+name, names))}
+}
+
+// wrongValue reports what a flag's value is and what it may be. Flags of this program's own types say it themselves.
+func wrongValue(wrong *pflag.InvalidValueError) error {
+	f := wrong.GetFlag()
+	want := map[string]string{
+		"int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0", "float64": "a number",
+		"bool": "true or false", "duration": "a time with its unit, such as 30s, 2m or 1h",
+	}[f.Value.Type()]
+	if want == "" {
+		return fmt.Errorf("--%s: %w", f.Name, wrong.Unwrap())
+	}
+	return fmt.Errorf("--%s: found %q, want %s", f.Name, wrong.GetValue(), want)
+}
+
+// together is what cobra says of flags that exclude each other.
+var together = regexp.MustCompile(`none of the others can be; \[(.+)\] were all set$`)
+
+// excluding names flags that exclude each other; an error about anything else stays as it is.
+func excluding(err error) error {
+	m := together.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
+	}
+	return fmt.Errorf("found --%s, which exclude each other", strings.Join(strings.Fields(m[1]), " and --"))
 }
 
 // errorLines are an error's lines as they are printed.

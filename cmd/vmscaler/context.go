@@ -148,7 +148,7 @@ func contextUseCommand() *cobra.Command {
 		Example: "  vmscaler context use kvm1\n  vmscaler context use --none",
 		Args: func(_ *cobra.Command, args []string) error {
 			if want := map[bool]int{false: 1, true: 0}[none]; len(args) != want {
-				return usageError{fmt.Errorf("want `vmscaler context use NAME` or `vmscaler context use --none`, found %q", args)}
+				return wantUsage("`vmscaler context use NAME` or `vmscaler context use --none`", args)
 			}
 			return nil
 		},

@@ -190,7 +190,7 @@ func scaleCommand(g *globals) *cobra.Command {
 
 func (c *scaleCmd) checkArgs(args []string) error {
 	if want := map[bool]int{false: 2, true: 1}[c.release]; len(args) != want {
-		return usageError{fmt.Errorf("want `vmscaler scale GROUP N` or `vmscaler scale GROUP --release`, found %q", args)}
+		return wantUsage("`vmscaler scale GROUP N` or `vmscaler scale GROUP --release`", args)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestWrongCommandLines(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"status web db", `want ` + "`vmscaler status [GROUP]`" + `, found ["web" "db"]`},
 		{"status web1", `group: "web1" ends in a number`},
-		{"status -o xml", `"-o, --output" flag: found "xml", want one of table, wide, json, yaml, name`},
+		{"status -o xml", `--output: found "xml", want one of table, wide, json, yaml, name`},
 		{"explain web -o name", `found "name", want one of table, json, yaml`},
 		{"pause", "want `vmscaler pause GROUP [out|in|repair|health|hooks|schedule]...`, found no argument"},
 		{"pause web up", `scope: found "up", want one of out, in, repair, health, hooks, schedule`},

@@ -40,12 +40,7 @@ back, and what would have to be true to scale; with credentials also what an act
 it explains a decision of the history, which has those that changed something.`),
 		Example: "  vmscaler explain web\n  vmscaler explain web --at \"2026-11-24 03:10\"\n  vmscaler explain web --at 2h\n" +
 			"  vmscaler explain web -o json\n  vmscaler explain web --watch",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{fmt.Errorf("want `vmscaler explain GROUP`, found %q", args)}
-			}
-			return nil
-		},
+		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.group = args[0]
 			if err := c.validate(time.Now()); err != nil {

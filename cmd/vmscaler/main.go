@@ -52,7 +52,7 @@ func ofFlags(cmd *cobra.Command, err error) error {
 		return nil
 	}
 	if groups := cmd.ValidateFlagGroups(); groups != nil {
-		return usageError{groups}
+		return usageError{excluding(groups)}
 	}
 	return err
 }

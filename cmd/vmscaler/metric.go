@@ -44,14 +44,14 @@ A group that does not exist, and a metric that the group does not follow, are er
 		RunE:    checked(c.validate, c.run),
 	}
 	// A negative number looks like a flag.
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		var none *pflag.NotExistError
 		if errors.As(err, &none) && none.GetSpecifiedShortnames() != "" {
 			if text := "-" + none.GetSpecifiedShortnames(); isNumber(text) {
-				err = fmt.Errorf("value: found %s, want 0 to %g", text, float64(bus.MaxMetric))
+				return usageError{fmt.Errorf("value: found %s, want 0 to %g", text, float64(bus.MaxMetric))}
 			}
 		}
-		return usageError{err}
+		return flagError(cmd, err)
 	})
 	c.bus.connect(cmd)
 	return cmd

@@ -107,6 +107,11 @@ func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
 			o.Action = action
 		}
 	}
+	for name, d := range map[string]time.Duration{"checkpoint-delay": c.delay, "bake": c.bake} {
+		if d < 0 || d > bus.LongestRefreshWait {
+			return nil, fmt.Errorf("--%s: found %s, want 0s to %gh", name, d, bus.LongestRefreshWait.Hours())
+		}
+	}
 	changed := cmd.Flags().Changed
 	if changed("max-surge") {
 		o.MaxSurge = &c.surge

@@ -108,7 +108,7 @@ func TestWaitEnds(t *testing.T) {
 		"wait web":                           {exitUsage, "wait GROUP CONDITION..."},
 		"wait web stable --timeout -1s":      {exitUsage, "--timeout: found -1s"},
 		"scale web 2 --wait --timeout 2s":    {exitTimeout, "decided: its next evaluation is still to come"},
-		"scale web 2 --wait --timeout sooon": {exitUsage, "invalid duration"},
+		"scale web 2 --wait --timeout sooon": {exitUsage, `--timeout: found "sooon", want a time with its unit`},
 	} {
 		_, err := command(t, append(strings.Fields(line), flags...)...)
 		if exitCode(err) != want.code || !strings.Contains(err.Error(), want.text) {
