@@ -1262,6 +1262,12 @@ func TestPlan(t *testing.T) {
 		},
 		{"also one that stands by", 1, []vm.VM{ordered(bus.VMDetach, standby(running(1))), running(2)}, nil, "detach web-1"},
 		{
+			"one whose memory is saved not before it runs again",
+			1,
+			[]vm.VM{ordered(bus.VMDetach, vmOf(1, bus.PhaseReady, bus.StateSaved)), running(2)},
+			nil, "",
+		},
+		{
 			"its removal is called off, too",
 			1,
 			[]vm.VM{ordered(bus.VMDetach, running(1)), running(2)},

@@ -59,6 +59,7 @@ func (p *parts) setAside(s Situation, v vm.VM, order *bus.VMOrder, pending bool)
 		return false
 	}
 	switch work := s.Work[v.UUID]; {
+	case order.Is(bus.VMDetach) && v.State == bus.StateSaved: // once it runs: what is in its saved memory says whose it was
 	case work == BringingUp, work == Reimaging:
 		p.booting++ // until that is over
 	case work == Draining:

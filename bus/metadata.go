@@ -113,10 +113,6 @@ type Metadata struct {
 	Address string // the IP address that the launch hook was given; "": none was
 }
 
-// MayLag reports whether what runs may say so although more was noted since: a domain that goes on from its saved memory has the
-// metadata of when that was saved, until it is written again.
-func (m Metadata) MayLag() bool { return m.Saver != "" && m.Phase == PhaseWarm }
-
 // VolumeName is the name of the volume made for a VM. It carries 8 digits of the domain's random UUID, and the
 // definition names it before it is created; so a volume of that name is the one that was created for this domain,
 // whatever moment a crash came at, and a foreign file never is.

@@ -292,6 +292,8 @@ func judgeDetach(vm VMFacts, g GroupFacts, keepSize bool) Verdict {
 	switch {
 	case g.Stateful:
 		return refused(RefusalKept, "the group keeps disks of its VMs for those in their places, which cannot be given away")
+	case vm.State == StateSaved: // its memory would say for ever whose it was
+		return refused(RefusalOff, "its memory is saved: start it first, which has it serve again, and then detach it")
 	case vm.Phase == PhaseRetained:
 		return begun(does + "; as it was retained, it did not count")
 	case vm.Phase.Leaving() && !vm.Reimaging:

@@ -14,18 +14,18 @@ import (
 // runs, off, suspended and unknown. with + it is with --keep-size.
 const verdictTable = `
                creating   launching  ready      draining   stopping   failed     standby    retained   preparing  warm       later
-replace        QQQ?       QQQ?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       RRR?       RRR?       ????
-remove         bbb?       bbb?       bbB?       BBB?       NNN?       NNN?       BBB?       BBB?       BBB?       BBB?       ????
-remove+        BBB?       BBB?       BBB?       BBB?       NNN?       NNN?       BBB?       BBB?       BBB?       BBB?       ????
-drain          BBB?       BBB?       BBS?       BBB?       NNN?       NNN?       BBB?       BBB?       BBB?       BBB?       ????
-unhealthy      RRR?       RRR?       BNS?       NNN?       NNN?       NNN?       YYY?       NNN?       RRR?       RRR?       ????
-standby        RRR?       RRR?       bOS?       LLL?       LLL?       LLL?       NNN?       NNN?       RRR?       RRR?       ????
-standby+       RRR?       RRR?       BOS?       LLL?       LLL?       LLL?       NNN?       NNN?       RRR?       RRR?       ????
-exit-standby   NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       ggg?       NNN?       RRR?       RRR?       ????
-exit-standby+  NNN?       NNN?       NNN?       LLL?       LLL?       LLL?       BBB?       NNN?       RRR?       RRR?       ????
-detach         RRR?       RRR?       bbB?       LLL?       LLL?       LLL?       BBB?       BBB?       RRR?       RRR?       ????
-detach+        RRR?       RRR?       BBB?       LLL?       LLL?       LLL?       BBB?       BBB?       RRR?       RRR?       ????
-attach         NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       NNN?       ????
+replace        QQQ?Q      QQQ?Q      BNS?S      NNN?N      NNN?N      NNN?N      YYY?Y      NNN?N      RRR?R      RRR?R      ?????
+remove         bbb?b      bbb?b      bbB?B      BBB?B      NNN?N      NNN?N      BBB?B      BBB?B      BBB?B      BBB?B      ?????
+remove+        BBB?B      BBB?B      BBB?B      BBB?B      NNN?N      NNN?N      BBB?B      BBB?B      BBB?B      BBB?B      ?????
+drain          BBB?B      BBB?B      BBS?S      BBB?B      NNN?N      NNN?N      BBB?B      BBB?B      BBB?B      BBB?B      ?????
+unhealthy      RRR?R      RRR?R      BNS?S      NNN?N      NNN?N      NNN?N      YYY?Y      NNN?N      RRR?R      RRR?R      ?????
+standby        RRR?R      RRR?R      bOS?S      LLL?L      LLL?L      LLL?L      NNN?N      NNN?N      RRR?R      RRR?R      ?????
+standby+       RRR?R      RRR?R      BOS?S      LLL?L      LLL?L      LLL?L      NNN?N      NNN?N      RRR?R      RRR?R      ?????
+exit-standby   NNN?N      NNN?N      NNN?N      LLL?L      LLL?L      LLL?L      ggg?g      NNN?N      RRR?R      RRR?R      ?????
+exit-standby+  NNN?N      NNN?N      NNN?N      LLL?L      LLL?L      LLL?L      BBB?B      NNN?N      RRR?R      RRR?R      ?????
+detach         RRR?O      RRR?O      bbB?O      LLL?O      LLL?L      LLL?L      BBB?O      BBB?O      RRR?R      RRR?R      ?????
+detach+        RRR?O      RRR?O      BBB?O      LLL?O      LLL?L      LLL?L      BBB?O      BBB?O      RRR?R      RRR?R      ?????
+attach         NNN?N      NNN?N      NNN?N      NNN?N      NNN?N      NNN?N      NNN?N      NNN?N      NNN?N      NNN?N      ?????
 `
 
 // verdictLetter is a verdict as the table has it: begun, in small where the group has one less then, or g where it has one
@@ -53,8 +53,9 @@ func verdictLetter(v bus.Verdict) string {
 var verdictStates = [][]bus.State{
 	{bus.StateRunning, bus.StateShutdown, bus.StateOther, "later"},
 	{bus.StateShutoff, bus.StateCrashed},
-	{bus.StatePaused, bus.StateSaved, bus.StateAsleep},
+	{bus.StatePaused, bus.StateAsleep},
 	{bus.StateUnknown},
+	{bus.StateSaved},
 }
 
 // verb is a row's, and whether it keeps the size.

@@ -266,7 +266,7 @@ func TestSampleSaysWhatIsProtected(t *testing.T) {
 	protect := func(element string) {
 		t.Helper()
 		if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.ProtectionKey, bus.ProtectionURI,
-			libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+			libvirt.DOMAIN_AFFECT_LIVE|libvirt.DOMAIN_AFFECT_CONFIG); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,7 +327,7 @@ func TestSampleFollowsTheVM(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.MetadataKey, bus.MetadataURI,
-		libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+		libvirt.DOMAIN_AFFECT_LIVE|libvirt.DOMAIN_AFFECT_CONFIG); err != nil {
 		t.Fatal(err)
 	}
 	b.until("its phase", func(s bus.Sample) bool { return find(s, "web-1").Phase == bus.PhaseDraining })

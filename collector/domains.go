@@ -31,17 +31,23 @@ func readKnown(dom *libvirt.Domain, uuid string) (*known, error) {
 	if r.name, err = dom.GetName(); err != nil {
 		return nil, fmt.Errorf("read the name of domain %s: %w", uuid, err)
 	}
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, 0)
+	runs, err := readElementAt(dom, bus.MetadataURI, 0)
+	element := ""
+	if err == nil && runs != "" {
+		element, err = readElement(dom, bus.MetadataURI)
+	}
 	switch {
-	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA), errors.Is(err, libvirt.ERR_NO_DOMAIN):
-		return foreign, nil // not ours, or gone since the list was made
+	case err == nil && element == "", errors.Is(err, libvirt.ERR_NO_DOMAIN):
+		return foreign, nil // not ours, given away while its memory was saved, or gone since the list was made
 	case err != nil:
 		return nil, fmt.Errorf("read the metadata of domain %s: %w", r.name, err)
 	}
-	if r.meta, err = bus.ParseMetadata(element, uuid); err != nil {
+	if _, err := bus.ParseMetadata(runs, uuid); err != nil {
 		return foreign, nil //nolint:nilerr // not ours: a copy of one of our definitions, or damaged
 	}
-	r.meta = newest(dom, r.meta)
+	if r.meta, err = bus.ParseMetadata(element, uuid); err != nil {
+		return foreign, nil //nolint:nilerr // the same
+	}
 	if bus.CheckDomainName(r.name) != nil {
 		return foreign, nil //nolint:nilerr // not ours either: the actuator, which leaves it alone, names it
 	}
@@ -60,20 +66,23 @@ func readKnown(dom *libvirt.Domain, uuid string) (*known, error) {
 	return &known{reading: r, ours: true}, nil
 }
 
-// newest is the metadata of a domain, which may go on from its saved memory with what was noted when that was saved: then what
-// libvirt keeps says more.
-func newest(dom *libvirt.Domain, meta bus.Metadata) bus.Metadata {
-	if !meta.MayLag() {
-		return meta
+// readElement is an element of a domain's metadata as it was last written; "" is none. That is what libvirt keeps: a domain that
+// goes on from saved memory runs with the metadata of when that was saved.
+func readElement(dom *libvirt.Domain, uri string) (string, error) {
+	element, err := readElementAt(dom, uri, libvirt.DOMAIN_AFFECT_CONFIG)
+	if errors.Is(err, libvirt.ERR_OPERATION_INVALID) { // it is transient: a person has undefined it, and nothing is kept
+		return readElementAt(dom, uri, 0)
 	}
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, libvirt.DOMAIN_AFFECT_CONFIG)
-	if err != nil { // a person has undefined it: nothing is kept
-		return meta
+	return element, err
+}
+
+// readElementAt is an element of what runs, or of what is kept; 0 is what runs, if it does.
+func readElementAt(dom *libvirt.Domain, uri string, where libvirt.DomainModificationImpact) (string, error) {
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, uri, where)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+		return "", nil
 	}
-	if kept, err := bus.ParseMetadata(element, meta.UUID); err == nil {
-		return kept
-	}
-	return meta
+	return element, err
 }
 
 // readInfo adds to a reading how its domain is at this moment, and reports whether that is still there.
@@ -121,20 +130,14 @@ func readInfo(dom *libvirt.Domain, r *reading) (there bool) {
 // isProtected reports whether a person has taken a VM out of scaling in. It is an element of its own, as the actuator writes
 // the other one again with each phase.
 func isProtected(dom *libvirt.Domain) (bool, error) {
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
-		return false, nil
-	}
-	return err == nil && bus.ParseProtection(element).On, err
+	element, err := readElement(dom, bus.ProtectionURI)
+	return element != "" && bus.ParseProtection(element).On, err
 }
 
 // orderOf is what a person wants of a VM; nil is nothing. It is an element of its own, too.
 func orderOf(dom *libvirt.Domain) (*bus.VMOrder, error) {
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.OrderURI, 0)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
-		return nil, nil //nolint:nilnil // no order is no error
-	}
-	if err != nil {
+	element, err := readElement(dom, bus.OrderURI)
+	if err != nil || element == "" {
 		return nil, err
 	}
 	return bus.ParseVMOrder(element), nil
@@ -142,11 +145,8 @@ func orderOf(dom *libvirt.Domain) (*bus.VMOrder, error) {
 
 // rebootedAt is when the actuator last saw the guest restart without ending; nil: never.
 func rebootedAt(dom *libvirt.Domain) (*time.Time, error) {
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootURI, 0)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
-		return nil, nil //nolint:nilnil // no value is no error
-	}
-	if err != nil {
+	element, err := readElement(dom, bus.RebootURI)
+	if err != nil || element == "" {
 		return nil, err
 	}
 	if at := bus.ParseReboot(element).Since(); !at.IsZero() {

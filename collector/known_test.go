@@ -45,7 +45,12 @@ func (v *inventory) await(t *testing.T, uuids ...string) {
 
 func set(t *testing.T, dom *libvirt.Domain, key, uri, element string) {
 	t.Helper()
-	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, key, uri, libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+	setAt(t, dom, key, uri, element, libvirt.DOMAIN_AFFECT_LIVE|libvirt.DOMAIN_AFFECT_CONFIG)
+}
+
+func setAt(t *testing.T, dom *libvirt.Domain, key, uri, element string, where libvirt.DomainModificationImpact) {
+	t.Helper()
+	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, key, uri, where); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -106,6 +111,38 @@ func TestReadAgainAfterAnEvent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was written about a VM while its memory was saved is kept, and not in what runs: that counts.
+func TestReadWhatIsKept(t *testing.T) {
+	for _, c := range changesOfAVM {
+		t.Run(c.name, func(t *testing.T) {
+			conn := host(t)
+			dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), true)
+			setAt(t, dom, c.key, c.uri, c.element, libvirt.DOMAIN_AFFECT_CONFIG)
+			if all := inventoryOf(t).all(t, time.Now()); len(all) != 1 || !c.shows(all[0]) {
+				t.Errorf("it does not show: %+v", all)
+			}
+		})
+	}
+	t.Run("it was given away", func(t *testing.T) {
+		conn := host(t)
+		dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), true)
+		setAt(t, dom, bus.MetadataKey, bus.MetadataURI, "", libvirt.DOMAIN_AFFECT_CONFIG)
+		if all := inventoryOf(t).all(t, time.Now()); len(all) > 0 {
+			t.Errorf("it is ours: %+v", all)
+		}
+	})
+	t.Run("nothing is kept", func(t *testing.T) {
+		conn := host(t)
+		dom := define(t, conn, "web-1", ourUUID, metadata(t, "web-1", ourUUID, t0), true)
+		if err := dom.Undefine(); err != nil {
+			t.Fatal(err)
+		}
+		if all := inventoryOf(t).all(t, time.Now()); len(all) != 1 {
+			t.Errorf("it is not ours: %+v", all)
+		}
+	})
 }
 
 // An event that is lost, or never sent, delays a change and hides none.

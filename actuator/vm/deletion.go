@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"libvirt.org/go/libvirt"
@@ -27,12 +26,12 @@ func (h Manager) SetDeletion(ctx context.Context, v VM, level bus.DeletionProtec
 
 // readDeletion reads how far a domain is kept from being removed.
 func readDeletion(dom *libvirt.Domain) (bus.DeletionProtection, error) {
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.DeletionURI, 0)
+	element, err := readElement(dom, bus.DeletionURI)
 	switch {
-	case err == nil:
-		return bus.ParseDeletion(element), nil
-	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA):
+	case err != nil:
+		return "", fmt.Errorf("read the deletion protection: %w", err)
+	case element == "":
 		return bus.DeletionAllowed, nil
 	}
-	return "", fmt.Errorf("read the deletion protection: %w", err)
+	return bus.ParseDeletion(element), nil
 }

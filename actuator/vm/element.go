@@ -46,6 +46,25 @@ func ownElements() []metadataElement {
 	}
 }
 
+// readElement is an element of a domain's metadata as it was last written; "" is none. That is what libvirt keeps: a domain that
+// goes on from saved memory runs with the metadata of when that was saved.
+func readElement(dom *libvirt.Domain, uri string) (string, error) {
+	element, err := readElementAt(dom, uri, libvirt.DOMAIN_AFFECT_CONFIG)
+	if errors.Is(err, libvirt.ERR_OPERATION_INVALID) { // it is transient: a person has undefined it, and nothing is kept
+		return readElementAt(dom, uri, 0)
+	}
+	return element, err
+}
+
+// readElementAt is an element of what runs, or of what is kept; 0 is what runs, if it does.
+func readElementAt(dom *libvirt.Domain, uri string, where libvirt.DomainModificationImpact) (string, error) {
+	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, uri, where)
+	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+		return "", nil
+	}
+	return element, err
+}
+
 // setElement writes an element of a domain's metadata, to what runs and to what is kept; "" removes it.
 func setElement(dom *libvirt.Domain, key, uri, element string) error {
 	where, err := modification(dom)

@@ -85,19 +85,11 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	if vm.UUID, err = dom.GetUUIDString(); err != nil {
 		return vm, fmt.Errorf("read the UUID of %s: %w", vm.Name, err)
 	}
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.MetadataURI, 0)
-	switch {
-	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA), errors.Is(err, libvirt.ERR_NO_DOMAIN):
-		return vm, errNotOurs
-	case err != nil:
+	if vm.Meta, err = readMetadata(dom, vm.UUID); errors.Is(err, errNotOurs) {
+		return vm, err
+	} else if err != nil {
 		return vm, fmt.Errorf("read the metadata of %s: %w", vm.Name, err)
 	}
-	if vm.Meta, err = bus.ParseMetadata(element, vm.UUID); errors.Is(err, bus.ErrCopiedMetadata) {
-		return vm, errNotOurs
-	} else if err != nil {
-		return vm, damagedError{err}
-	}
-	vm.Meta = newest(dom, vm.Meta)
 	if err := bus.CheckDomainName(vm.Name); err != nil {
 		return vm, damagedError{err}
 	}
@@ -139,6 +131,29 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 		vm.State = bus.StateOther
 	}
 	return vm, nil
+}
+
+// readMetadata reads what makes a domain ours, or returns errNotOurs. Both what runs and what is kept must have it: one that was
+// given away while its memory was saved runs with what is there no more.
+func readMetadata(dom *libvirt.Domain, uuid string) (meta bus.Metadata, err error) {
+	for _, read := range []func() (string, error){
+		func() (string, error) { return readElementAt(dom, bus.MetadataURI, 0) },
+		func() (string, error) { return readElement(dom, bus.MetadataURI) },
+	} {
+		element, err := read()
+		switch {
+		case err == nil && element == "", errors.Is(err, libvirt.ERR_NO_DOMAIN):
+			return meta, errNotOurs
+		case err != nil:
+			return meta, err
+		}
+		if meta, err = bus.ParseMetadata(element, uuid); errors.Is(err, bus.ErrCopiedMetadata) {
+			return meta, errNotOurs
+		} else if err != nil {
+			return meta, damagedError{err}
+		}
+	}
+	return meta, nil
 }
 
 func pausedOnIOError(state libvirt.DomainState, reason int) bool {

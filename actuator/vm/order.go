@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"libvirt.org/go/libvirt"
@@ -37,12 +36,12 @@ func (h Manager) SetOrder(ctx context.Context, v VM, order bus.VMOrder) (done bo
 
 // readOrder reads what is wanted of a domain; nil is nothing.
 func readOrder(dom *libvirt.Domain) (*bus.VMOrder, error) {
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.OrderURI, 0)
+	element, err := readElement(dom, bus.OrderURI)
 	switch {
-	case err == nil:
-		return bus.ParseVMOrder(element), nil
-	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA):
+	case err != nil:
+		return nil, fmt.Errorf("read what is wanted of it: %w", err)
+	case element == "":
 		return nil, nil //nolint:nilnil // no order is no error
 	}
-	return nil, fmt.Errorf("read what is wanted of it: %w", err)
+	return bus.ParseVMOrder(element), nil
 }

@@ -52,12 +52,12 @@ func (vm VM) lost() string {
 
 // readProtection reads the mark.
 func readProtection(dom *libvirt.Domain) (bus.Protection, error) {
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.ProtectionURI, 0)
+	element, err := readElement(dom, bus.ProtectionURI)
 	switch {
-	case err == nil:
-		return bus.ParseProtection(element), nil
-	case errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA):
+	case err != nil:
+		return bus.Protection{}, fmt.Errorf("read the protection: %w", err)
+	case element == "":
 		return bus.Protection{}, nil
 	}
-	return bus.Protection{}, fmt.Errorf("read the protection: %w", err)
+	return bus.ParseProtection(element), nil
 }

@@ -115,8 +115,8 @@ func (h Manager) MarkRestart(g GuestSign, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootURI, 0)
-	if err != nil && !errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
+	element, err := readElement(dom, bus.RebootURI)
+	if err != nil {
 		return fmt.Errorf("note the restart of %s: %w", vm.Name, err)
 	}
 	was := bus.ParseReboot(element)

@@ -95,11 +95,11 @@ func (h Manager) restore(ctx context.Context, dom *libvirt.Domain, v VM) error {
 func (h Manager) recall(ctx context.Context, dom *libvirt.Domain, v VM) error {
 	err := h.Calls.act(ctx, "metadata", func() error {
 		for _, e := range ownElements() {
-			kept, err := readElement(dom, e.uri, libvirt.DOMAIN_AFFECT_CONFIG)
+			kept, err := readElementAt(dom, e.uri, libvirt.DOMAIN_AFFECT_CONFIG)
 			if err != nil {
 				return err
 			}
-			runs, err := readElement(dom, e.uri, libvirt.DOMAIN_AFFECT_LIVE)
+			runs, err := readElementAt(dom, e.uri, libvirt.DOMAIN_AFFECT_LIVE)
 			if err != nil {
 				return err
 			}
@@ -116,31 +116,6 @@ func (h Manager) recall(ctx context.Context, dom *libvirt.Domain, v VM) error {
 		return fmt.Errorf("recall what was noted of %s: %w", v.Name, err)
 	}
 	return nil
-}
-
-// readElement is an element of a domain's metadata; "" is none.
-func readElement(dom *libvirt.Domain, uri string, where libvirt.DomainModificationImpact) (string, error) {
-	element, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, uri, where)
-	if errors.Is(err, libvirt.ERR_NO_DOMAIN_METADATA) {
-		return "", nil
-	}
-	return element, err
-}
-
-// newest is a VM's metadata, of which element was read from what may go on from saved memory since: what was noted meanwhile is
-// in what libvirt keeps.
-func newest(dom *libvirt.Domain, meta bus.Metadata) bus.Metadata {
-	if !meta.MayLag() {
-		return meta
-	}
-	element, err := readElement(dom, bus.MetadataURI, libvirt.DOMAIN_AFFECT_CONFIG)
-	if err != nil { // a person has undefined it: nothing is kept
-		return meta
-	}
-	if kept, err := bus.ParseMetadata(element, meta.UUID); err == nil {
-		return kept
-	}
-	return meta
 }
 
 // unfit is why a VM cannot go on from its saved memory; nil: it may be tried.

@@ -96,6 +96,9 @@ func (h Manager) Detach(ctx context.Context, spec bus.Group, v VM, decision stri
 		return err
 	}
 	defer func() { _ = dom.Free() }()
+	if v.State == bus.StateSaved { // since it was planned
+		return nil
+	}
 	began := time.Now()
 	var abandoned error
 	if v.Meta.Phase.Serves() {

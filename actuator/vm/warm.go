@@ -310,7 +310,7 @@ func (o *handover) resumed() bool {
 	if o.vm.Meta.Booted.IsZero() {
 		return false
 	}
-	element, err := o.dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, bus.RebootURI, 0)
+	element, err := readElement(o.dom, bus.RebootURI)
 	return err != nil || bus.ParseReboot(element).At.Before(o.vm.Meta.Handed)
 }
 

@@ -122,7 +122,7 @@ func TestSampleShowsWhatOthersWrite(t *testing.T) {
 	dom := w.domain(w.group + "-1")
 	for _, element := range []string{bus.Protection{On: true, Since: time.Now()}.XML(), ""} {
 		if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, bus.ProtectionKey, bus.ProtectionURI,
-			libvirt.DOMAIN_AFFECT_LIVE); err != nil {
+			libvirt.DOMAIN_AFFECT_LIVE|libvirt.DOMAIN_AFFECT_CONFIG); err != nil {
 			t.Fatal(err)
 		}
 		written, samples := time.Now(), map[time.Time]bool{}
