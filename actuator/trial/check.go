@@ -16,7 +16,7 @@ import (
 
 const (
 	clones      = 2                // so that what they share is seen
-	askWithin   = 30 * time.Second // the guest, for its facts
+	askWithin   = 30 * time.Second // the guest, for its facts; one that took longer to boot has that long
 	idleWindow  = 5 * time.Second  // over which the CPU of a guest at rest is measured
 	addressWait = 10 * time.Second
 	// consoleTail is how much of the end of a console is kept, in bytes.
@@ -89,9 +89,11 @@ func look(ctx context.Context, m vm.Manager, spec bus.Group, n int, step func(st
 // ask fills in what the clone and its guest say. What they do not say stays unknown.
 func (f *Facts) ask(ctx context.Context, c *clone) error {
 	if f.Agent = f.Ready != "" || vm.AgentAnswers(c.dom); f.Agent {
-		output, _, err := vm.RunInGuest(ctx, c.dom, guestScript, askWithin)
+		output, _, err := vm.RunInGuest(ctx, c.dom, guestScript, max(askWithin, f.BootTime))
 		if err == nil {
 			f.Guest = parseGuest(output)
+		} else {
+			f.Guest = Guest{Unasked: vm.ErrorText(err)}
 		}
 	}
 	var err error

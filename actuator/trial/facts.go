@@ -23,7 +23,8 @@ type Facts struct {
 
 // Guest is what a guest says of itself.
 type Guest struct {
-	Asked     bool // it could be asked
+	Asked     bool   // it could be asked
+	Unasked   string // why it could not be, where its agent has answered
 	Host      string
 	MachineID string
 	Keys      []string // public SSH host keys

@@ -109,8 +109,11 @@ func (j judge) agent() Line {
 		l.Remedy = "install and enable qemu-guest-agent; or use ready_when: lease or uptime"
 		return l
 	}
-	if !j.every(func(f Facts) bool { return f.Guest.Asked }) {
-		l.Text += ", and may run nothing"
+	for _, f := range j.clones {
+		if !f.Guest.Asked {
+			l.Text = "its guest agent answers, but the guest could not be asked: " + bus.Clip(f.Guest.Unasked, bus.MaxLogText)
+			break
+		}
 	}
 	return l
 }

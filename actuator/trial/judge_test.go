@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vmscaler/vmscaler/actuator/vm"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -73,9 +74,14 @@ func TestJudge(t *testing.T) {
 			"/root/.ssh/authorized_keys (2)",
 		},
 		"an agent that does less": {
-			func(f *Facts) { f.Guest = Guest{} },
+			func(f *Facts) { f.Guest = Guest{Unasked: vm.ErrGuestHidden.Error()} },
 			[]string{"host name unknown", "machine id unknown", "SSH keys unknown", "login keys unknown", "cloud-init unknown"},
 			"may run nothing",
+		},
+		"a guest that takes its time": {
+			func(f *Facts) { f.Guest = Guest{Unasked: "the guest took longer than 30s"} },
+			[]string{"host name unknown", "machine id unknown", "SSH keys unknown", "login keys unknown", "cloud-init unknown"},
+			"its guest agent answers, but the guest could not be asked: the guest took longer than 30s\n",
 		},
 	} {
 		lines := Judge([]Facts{goodClone(1, tt.change), goodClone(2, tt.change)}, bus.DefaultGroup())
