@@ -111,8 +111,8 @@ func TestCloudInitImagePrebuild(t *testing.T) {
 		return "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + strings.Repeat(of[:1], 43) + " " + of
 	}
 	group := func(of, userData string) string {
-		return w.config(fmt.Sprintf("template: %s\nmax: 1\nmemory: 512MiB\nboot_timeout: %s\ncloud_init:\n"+
-			"  ssh_keys: [%s]\n  user_data: |\n    #cloud-config\n%s", of, bootPatience, key("ann"), userData))
+		return w.config(fmt.Sprintf("template: %s\nmax: 1\nmemory: 512MiB\nboot_timeout: %s\nshutdown_timeout: %s\ncloud_init:\n"+
+			"  ssh_keys: [%s]\n  user_data: |\n    #cloud-config\n%s", of, bootPatience, bootPatience, key("ann"), userData))
 	}
 	config := group("debian", "")
 	w.must("template", "import", "debian", image, "-c", config)
