@@ -54,7 +54,7 @@ func TestPauseOutlivesTheProgram(t *testing.T) {
 		t.Errorf("it was not replaced: %+v", vms)
 	}
 	if out := w.must("events", w.group, "--nats-url", p.url); !strings.Contains(out, "paused: repair") ||
-		!strings.Contains(out, "nothing is paused") {
+		!strings.Contains(out, "resumed: repair") {
 		t.Errorf("the history says\n%s", out)
 	}
 	w.refused([]string{"pause", "nosuch", "--nats-url", p.url}, "nosuch", w.group)

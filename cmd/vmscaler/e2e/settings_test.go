@@ -39,7 +39,11 @@ func TestSetAndReset(t *testing.T) {
 	p.until("upper is the file's", func() bool { return p.decision.Inputs.UpperPercent == 70 && p.decision.Inputs.Max == 2 })
 	w.must("reset", w.group, "--nats-url", p.url)
 	p.until("one VM is left", func() bool { return len(w.vms()) == 1 && p.decision.Inputs.Max == 1 })
-	if out := w.must("events", w.group, "--nats-url", p.url); !containsAll(out, "set max=2; set min=2; set policy.upper=60; by ") {
+	if out := w.must("events", w.group, "--nats-url", p.url); !containsAll(
+		out,
+		"set max from 1 to 2; set min from 1 to 2; set policy.upper from 70 to 60; by ",
+		"reset policy.upper from 60 to 70; by ", "reset max from 2 to 1; reset min from 2 to 1; by ",
+	) {
 		t.Errorf("the history says\n%s", out)
 	}
 	p.stop()
