@@ -188,15 +188,9 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	s.Sick = a.sick(g, s.Owned)
 	s.Backoff, s.Trial = now.Before(g.retryAt), g.open() // which a sick VM may have changed
 	if g.newest.Holds(now) && !g.mismatch {
-		s.Desired = clampShare(spec, g.newest.Decision, a.hostID)
-		s.ScaleIn = g.newest.Decision.Direction == bus.In && !g.newest.Doubtful
-		share := g.newest.Decision.Shares[a.hostID]
-		s.Warm, s.WarmStopped, s.Most = share.Warm, share.WarmStopped, share.Most
-		s.Numbers, s.Attach = share.Numbers, a.attachments(g, now)
-		s.Refresh = RefreshShare{
-			Active: g.newest.Decision.Refresh.Active(), Reimage: g.newest.Decision.Refresh.Reimages(),
-			Retire: share.Retire, Release: share.Release, Serving: share.Serving, Restart: share.Restart,
-		}
+		s.Follow(g.newest.Decision, a.hostID)
+		s.ScaleIn = s.ScaleIn && !g.newest.Doubtful
+		s.Attach = a.attachments(g, now)
 	}
 	for uuid, until := range a.retryAt {
 		if now.Before(until) {

@@ -36,6 +36,17 @@ func clampShare(spec bus.Group, d bus.Decision, host bus.HostID) int {
 	return min(max(share.VMs, 0), spec.Max)
 }
 
+// Follow takes what a decision that holds lets its host do.
+func (s *Situation) Follow(d bus.Decision, host bus.HostID) {
+	share := d.Shares[host]
+	s.Desired, s.ScaleIn = clampShare(s.Spec, d, host), d.Direction == bus.In
+	s.Warm, s.WarmStopped, s.Most, s.Numbers = share.Warm, share.WarmStopped, share.Most, share.Numbers
+	s.Refresh = RefreshShare{
+		Active: d.Refresh.Active(), Reimage: d.Refresh.Reimages(),
+		Retire: share.Retire, Release: share.Release, Serving: share.Serving, Restart: share.Restart,
+	}
+}
+
 // receive takes a decision and reports whether it wakes the stage.
 func (a *Actuator) receive(d bus.Decision) bool {
 	wakes, err := a.take(d)

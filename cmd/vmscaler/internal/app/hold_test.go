@@ -180,12 +180,10 @@ func (h *simHost) kept() (n int) {
 
 func (c *cluster) act(t *rapid.T, h *simHost, d bus.Decision) {
 	s := actuator.Situation{
-		Spec: c.spec, Desired: actuator.Unknown, Work: map[string]actuator.Work{}, Sick: map[string]string{},
+		Spec: c.spec, Work: map[string]actuator.Work{}, Sick: map[string]string{},
 		Taken: map[string]bool{}, CPU: map[string]float64{}, BootSlots: 2, Controls: d.Controls,
 	}
-	if share, ok := d.Shares[h.id]; ok && d.HasSample {
-		s.Desired, s.Numbers, s.ScaleIn = min(share.VMs, c.spec.Max), share.Numbers, d.Direction == bus.In
-	}
+	s.Follow(d, h.id)
 	for _, vm := range h.vms {
 		s.Owned = append(s.Owned, *vm)
 		s.Taken[vm.Name] = true
