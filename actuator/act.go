@@ -18,6 +18,7 @@ type worker struct {
 	since       time.Time // when it began, or ended to wait for a hook over the bus
 	cancel      context.CancelCauseFunc
 	pooled      bool      // of one that brings up: it makes a VM for the warm pool
+	former      bool      // of one that brings up: it makes a VM from the template before a refresh
 	handed      bool      // of one that brings up: the VM was in the warm pool
 	reimages    bool      // of one that brings up: it gives new disks first
 	restarts    bool      // with reimages: it restarts the VM with the disks that it has instead
@@ -166,9 +167,12 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 	}
 	for _, name := range plan.Create {
 		a.tellTaken(g.spec.Name, name, inv)
-		uuid := vm.NewUUID()
-		a.work(ctx, worker{name: name, group: g.spec.Name, up: true}, uuid, func(ctx context.Context) error {
-			return h.Launch(ctx, spec, name, uuid, id)
+		uuid, of, former := vm.NewUUID(), spec, slices.Contains(plan.Former, name)
+		if former {
+			of = g.newest.Decision.Refresh.Former(own)
+		}
+		a.work(ctx, worker{name: name, group: g.spec.Name, up: true, former: former}, uuid, func(ctx context.Context) error {
+			return h.Launch(ctx, of, name, uuid, id)
 		})
 	}
 }
@@ -214,6 +218,9 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 				s.Preparing = append(s.Preparing, w.name)
 			default:
 				s.Creating = append(s.Creating, w.name)
+				if w.former {
+					s.Former++
+				}
 			}
 			s.Taken[w.name] = true
 		default:

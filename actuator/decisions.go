@@ -45,6 +45,9 @@ func (s *Situation) Follow(d bus.Decision, host bus.HostID) {
 		Active: d.Refresh.Active(), Reimage: d.Refresh.Reimages(),
 		Retire: share.Retire, Release: share.Release, Serving: share.Serving, Restart: share.Restart,
 	}
+	if d.Refresh.KeepsShare(s.Spec) {
+		s.Refresh.Updated = share.Updated
+	}
 }
 
 // receive takes a decision and reports whether it wakes the stage.

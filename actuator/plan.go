@@ -51,6 +51,7 @@ type Situation struct {
 	Saver string
 	// Creating has the names that a worker is about to define, Preparing those for the warm pool.
 	Creating  []string
+	Former    int // of Creating, those that are made from the template before a refresh
 	Preparing []string
 	Kept      map[string]bool // names for which disks are kept here: a new VM of the group gets one of them first
 	Vacated   []string        // names of VMs that are gone, the last one last: of those in Kept, the newest is taken first
@@ -81,6 +82,7 @@ type Situation struct {
 // Actions is what to do next, each item by a worker of its own.
 type Actions struct {
 	Create []string // names
+	Former []string // those of Create that are made from the template before, as a refresh keeps a canary
 	Await  []vm.VM  // running, but not yet known to be ready
 	Remove []vm.Removal
 	Cancel []vm.Removal // as Remove, but a worker that brings the VM up must be stopped first

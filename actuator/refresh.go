@@ -19,6 +19,43 @@ type RefreshShare struct {
 	Serving         *int // how many serve once Release is done; nil: not said
 	// Restart is how many VMs may be out of service to restart with their disks.
 	Restart int
+	// Updated is how many VMs may be up to date while a canary is kept: others are made from the template before, which is in
+	// the decision's refresh. nil: all.
+	Updated *int
+}
+
+// former are those of the names of new VMs that are made from the template before, of so many that are missing in all: these come
+// first, and then what the canary lacks.
+func (s Situation) former(live []vm.VM, names []string, missing int) []string {
+	if s.Refresh.Updated == nil {
+		return nil
+	}
+	lacks := max(0, *s.Refresh.Updated-len(s.updated(live))-(len(s.Creating)-s.Former))
+	return names[:max(0, min(missing-lacks, len(names)))]
+}
+
+// updated are the VMs that are made as the group's spec says.
+func (s Situation) updated(live []vm.VM) (all []vm.VM) {
+	for _, v := range live {
+		if !s.Build.Outdated(v.Meta.Made()) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// beyond are those of may that are up to date and more than the canary is to have, the first to be scaled in first.
+func (s Situation) beyond(live, may []vm.VM, order comparison) map[string]bool {
+	if s.Refresh.Updated == nil {
+		return nil
+	}
+	all, n := s.updated(may), len(s.updated(live))-*s.Refresh.Updated
+	slices.SortStableFunc(all, func(a, b vm.VM) int { return order(s, a, b) })
+	beyond := map[string]bool{}
+	for _, v := range all[:max(0, min(n, len(all)))] {
+		beyond[v.UUID] = true
+	}
+	return beyond
 }
 
 // refresh lets VMs go whose places others have taken, and chooses those that retire next, which are not live any more.

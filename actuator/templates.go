@@ -19,6 +19,16 @@ func (a *Actuator) specs() (all []bus.Group) {
 	return all
 }
 
+// templatesBefore are what the VMs beyond a canary are made from, of the groups that keep one.
+func (a *Actuator) templatesBefore() (all []bus.Group) {
+	for _, name := range slices.Sorted(maps.Keys(a.groups)) {
+		if g := a.groups[name]; !g.leaves && g.newest.Decision.Refresh.KeepsShare(g.spec) {
+			all = append(all, g.newest.Decision.Refresh.Former(g.spec))
+		}
+	}
+	return all
+}
+
 // stage says which templates the groups need, tells what has become of some, and returns how the host has them.
 func (a *Actuator) stage() ([]bus.HostTemplate, *bus.TemplateServer) {
 	t := a.cfg.Templates
@@ -26,7 +36,7 @@ func (a *Actuator) stage() ([]bus.HostTemplate, *bus.TemplateServer) {
 		return nil, nil
 	}
 	specs := a.specs()
-	t.Want(a.host, staging.WantedBy(specs))
+	t.Want(a.host, staging.WantedBy(slices.Concat(specs, a.templatesBefore())))
 	for _, step := range t.Told() {
 		for _, spec := range specs {
 			if slices.Contains(spec.Templates(), step.Template) {
@@ -45,7 +55,7 @@ func (a *Actuator) lacks(g *group) (bus.HostTemplate, string) {
 	if a.cfg.Templates == nil {
 		return bus.HostTemplate{}, ""
 	}
-	return g.newest.Decision.Refresh.InForce(g.spec).Lacks(a.cfg.Templates.Templates())
+	return g.newest.Decision.Refresh.Lacks(g.spec, a.cfg.Templates.Templates())
 }
 
 // awaitsTemplate reports whether launches of a group wait for a template. They do not for one that comes from nowhere: a launch

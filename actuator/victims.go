@@ -29,8 +29,8 @@ func (s Situation) busy(v vm.VM) bool {
 // joining reports whether a VM does not serve yet that a person has just returned or attached.
 func joining(v vm.VM) bool { return v.Order.Joins() && !v.Serves() }
 
-// victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, and then by the group's orders;
-// those last that a person has just returned or attached, and not before they serve.
+// victims are the VMs that may be scaled in, the first to go first: those that do not serve yet, then those beyond a canary, and
+// then by the group's orders; those last that a person has just returned or attached, and not before they serve.
 // Of those that serve, n at most are to go. Where one of the orders asks, there is a question, and only those go that the answer
 // lets go.
 func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
@@ -56,12 +56,19 @@ func victims(s Situation, live []vm.VM, n int) ([]vm.VM, *Question) {
 		}
 		return 1
 	}
+	beyond := s.beyond(live, may, order)
 	slices.SortStableFunc(may, func(a, b vm.VM) int {
 		if d := rank(a) - rank(b); d != 0 {
 			return d
 		}
 		if rank(a) == 0 {
 			return vm.NewestFirst(a, b)
+		}
+		switch extra, other := beyond[a.UUID], beyond[b.UUID]; {
+		case extra && !other:
+			return -1
+		case other && !extra:
+			return 1
 		}
 		return cmp.Or(s.compareOutdated(a, b), order(s, a, b))
 	})

@@ -163,6 +163,7 @@ func (a *Actions) grow(s Situation, p *parts, missing, room int) {
 	}
 	slots := freeSlots(s, p.booting)
 	a.Create = names(s, min(missing, room, slots))
+	a.Former = s.former(p.live, a.Create, missing)
 	if a.Missing = missing - len(a.Create); a.Missing > 0 {
 		a.Hold = s.hold(len(a.Create), room, slots)
 	}

@@ -131,6 +131,9 @@ type Share struct {
 	Serving *int `json:"serving,omitempty"`
 	// Restart is how many VMs of the host may be out of service at a time to restart with their disks, in a refresh.
 	Restart int `json:"restart,omitempty"`
+	// Updated is how many VMs of the host may be up to date while a refresh keeps a canary: those beyond are made from the
+	// template before, and are the first to be scaled in. nil: as many as there are.
+	Updated *int `json:"updated,omitempty"`
 	// Warm is how many VMs of the group's warm pool the host is to have beside VMs, those included that are on their way there.
 	Warm int `json:"warm,omitempty"`
 	// WarmStopped is how many of Warm wait shut down, where the pool has both kinds.

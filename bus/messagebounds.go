@@ -77,6 +77,9 @@ func (d *Decision) bounds() error {
 		b.count("shares.numbers", len(share.Numbers), maxElements)
 		b.number("shares.retire", float64(share.Retire), maxDesired)
 		b.number("shares.restart", float64(share.Restart), maxDesired)
+		if share.Updated != nil {
+			b.number("shares.updated", float64(*share.Updated), maxDesired)
+		}
 		b.number("shares.release", float64(share.Release), maxDesired)
 		if share.Serving != nil {
 			b.number("shares.serving", float64(*share.Serving), maxDesired)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -49,7 +51,9 @@ type RefreshSpec struct {
 	// CheckpointDelay.
 	Checkpoints []int `json:"checkpoints"`
 	// Canary is how many VMs are replaced before it waits, without end, until a person lets it go on or go back; 0 is none.
+	// CanaryPercent is the same in percent of desired, rounded up; at most one of the two is set.
 	Canary          int           `json:"canary,omitempty"`
+	CanaryPercent   int           `json:"canary_percent,omitempty"`
 	CheckpointDelay time.Duration `json:"checkpoint_delay"`
 	Bake            time.Duration `json:"bake"` // for which it goes on watching when all are up to date
 	// MaxFailures is how many launches may fail; one more fails the refresh, and so does an average CPU above AlarmPercent, 0 is
@@ -129,7 +133,8 @@ type Refresh struct {
 	Checkpoints       []int `json:"checkpoints,omitempty"` // in percent, those that are still to come
 	CheckpointDelayMS int64 `json:"checkpoint_delay_ms,omitempty"`
 	BakeMS            int64 `json:"bake_ms,omitempty"`
-	Canary            int   `json:"canary,omitempty"` // VMs that are to go first; 0: none, or a person has let it go on
+	Canary            int   `json:"canary,omitempty"`         // VMs that are to go first; 0: none, or a person has let it go on
+	CanaryPercent     int   `json:"canary_percent,omitempty"` // the same in percent of desired, rounded up
 
 	By      string    `json:"by"`               // who began it; "config" is a change of the file
 	Reason  string    `json:"reason,omitempty"` // and why
@@ -139,6 +144,24 @@ type Refresh struct {
 
 // Active reports whether there is a refresh that is not over.
 func (r *Refresh) Active() bool { return r != nil && r.Phase.Active() }
+
+// CanaryOf is how many of desired VMs are to be new before a refresh waits for a person, at least 1 of those that there are;
+// 0: it does not wait, or a person has let it go on or go back.
+func (r *Refresh) CanaryOf(desired int) int {
+	switch {
+	case !r.Active() || r.Returned:
+		return 0
+	case r.CanaryPercent > 0:
+		return (max(desired, 0)*r.CanaryPercent + 99) / 100
+	}
+	return min(r.Canary, max(desired, 0))
+}
+
+// KeepsShare reports whether a refresh keeps its canary at its size while its group grows and shrinks: there is a template from
+// which VMs are made as they were before, and no warm pool, whose VMs are up to date.
+func (r *Refresh) KeepsShare(spec Group) bool {
+	return r.Active() && !r.Returned && r.From != "" && (r.Canary > 0 || r.CanaryPercent > 0) && !spec.WarmPool.On()
+}
 
 // Reimages reports whether a refresh goes on in which VMs get new disks.
 func (r *Refresh) Reimages() bool { return r.Active() && r.Strategy == RefreshReimage }
@@ -153,8 +176,25 @@ func (r *Refresh) Unresolved(machine string) bool {
 // the spec does not know.
 func (r *Refresh) InForce(spec Group) Group {
 	if r != nil && r.Returned && r.From != "" && r.Machine == spec.MachineHash() && r.From != spec.Template {
-		spec.Template, spec.TemplateSHA256 = r.From, ""
+		return r.Former(spec)
 	}
+	return spec
+}
+
+// Lacks is the first template that a host does not have as it should, and why, of those that new VMs of the group are made from;
+// "" where it has all. While a refresh keeps a canary, the template before is one of them.
+func (r *Refresh) Lacks(spec Group, templates []HostTemplate) (lacks HostTemplate, why string) {
+	lacks, why = r.InForce(spec).Lacks(templates)
+	if why == "" && r.KeepsShare(spec) {
+		lacks, why = r.Former(spec).Lacks(templates)
+	}
+	return lacks, why
+}
+
+// Former is a group's spec with the template before, of which VMs beyond a canary are made, and whose digest the spec does not
+// know.
+func (r *Refresh) Former(spec Group) Group {
+	spec.Template, spec.TemplateSHA256 = r.From, ""
 	return spec
 }
 
@@ -196,6 +236,7 @@ func (r *Refresh) bounds() error {
 	b.count("refresh.checkpoints", len(r.Checkpoints), maxWord)
 	b.number("refresh.total", float64(r.Total), maxDesired)
 	b.number("refresh.canary", float64(r.Canary), maxDesired)
+	b.number("refresh.canary_percent", float64(r.CanaryPercent), 100)
 	b.number("refresh.max_surge", float64(r.MaxSurge), maxDesired)
 	return b.err
 }
@@ -228,6 +269,7 @@ type RefreshOrder struct {
 	MinHealthyPercent *int            `json:"min_healthy_percent,omitempty"`
 	Checkpoints       []int           `json:"checkpoints,omitempty"`
 	Canary            *int            `json:"canary,omitempty"`
+	CanaryPercent     *int            `json:"canary_percent,omitempty"` // in percent of desired; at most one of the two is set
 	CheckpointDelayMS *int64          `json:"checkpoint_delay_ms,omitempty"`
 	BakeMS            *int64          `json:"bake_ms,omitempty"`
 	DryRun            bool            `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
@@ -250,6 +292,10 @@ func (o *RefreshOrder) Check() error {
 		return fmt.Errorf("min_healthy: found %d, want 0 to 100 percent", *o.MinHealthyPercent)
 	case o.Canary != nil && (*o.Canary < 0 || *o.Canary > 1000):
 		return fmt.Errorf("canary: found %d, want 0 to 1000 VMs", *o.Canary)
+	case o.CanaryPercent != nil && (*o.CanaryPercent < 1 || *o.CanaryPercent > 100):
+		return fmt.Errorf("canary_percent: found %d, want 1 to 100 percent of desired", *o.CanaryPercent)
+	case o.Canary != nil && o.CanaryPercent != nil:
+		return fmt.Errorf("canary_percent: found %d beside canary %d, want one of the two", *o.CanaryPercent, *o.Canary)
 	case o.CheckpointDelayMS != nil && (*o.CheckpointDelayMS < 0 || *o.CheckpointDelayMS > longest):
 		return fmt.Errorf("checkpoint_delay: found %d ms, want 0 to %d", *o.CheckpointDelayMS, longest)
 	case o.BakeMS != nil && (*o.BakeMS < 0 || *o.BakeMS > longest):
@@ -262,6 +308,23 @@ func (o *RefreshOrder) Check() error {
 		return err
 	}
 	return CheckCheckpoints(o.Checkpoints)
+}
+
+// WantCanary is how a canary's size is written, in words.
+const WantCanary = "a whole number of VMs from 1 to 1000, or a percentage of desired from 1% to 100%, or 0 for none"
+
+// ParseCanary reads the size of a canary, in VMs or in percent of desired: the other of the two is 0, and both are where there is
+// none.
+func ParseCanary(s string) (vms, percent int, err error) {
+	digits, isPercent := strings.CutSuffix(s, "%")
+	n, err := strconv.ParseUint(digits, 10, 16)
+	switch {
+	case err != nil, isPercent && (n < 1 || n > 100), n > 1000:
+		return 0, 0, fmt.Errorf("found %q, want %s", Clip(s, 40), WantCanary)
+	case isPercent:
+		return 0, int(n), nil
+	}
+	return int(n), 0, nil
 }
 
 // CheckCheckpoints reports what is wrong with the checkpoints of a refresh: they are percentages that ascend, at most 20.

@@ -117,7 +117,7 @@ func (s situation) retireMore(r bus.Refresh, f refreshFacts, direction bus.Direc
 	if !whole || !r.Phase.Replaces() || s.state.Controls.IsPaused(bus.ScopeRepair) {
 		return 0, spare
 	}
-	more = min(surge+spare-f.retiring, upTo(r)-max(0, r.Total-f.staying), f.staying-f.held)
+	more = min(surge+spare-f.retiring, upTo(r, desired)-f.fresh()-f.retiring, f.staying-f.held)
 	if f.restartNext() {
 		more = min(more, f.restarts)
 	}

@@ -70,11 +70,13 @@ func (s situation) share(d *bus.Decision, next *State) {
 		build = next.Refresh.Build(s.spec)
 	}
 	d.Machine, d.Refresh, d.Orders = build.Machine, next.Refresh, s.obs.orders(next.Orders)
+	order := order{scaleIn: s.spec.ScaleIn, canary: canaryOf(s.spec, next.Refresh, build, d.Desired)}
 	goes, old := s.replacement(next.Refresh, build)
 	if first := before(s.spec, s.now); build.Before == nil || first != nil && first.After(*build.Before) {
 		build.Before = first
 	}
-	d.Shares = split(s.spec, order{s.spec.ScaleIn, build}, d.Direction, d.Desired, s.obs)
+	order.build = build
+	d.Shares = split(s.spec, order, d.Direction, d.Desired, s.obs)
 	// One host's actuator sees to max itself.
 	if d.Attach = next.Attach.coming(s.obs); len(d.Attach) > 0 || s.counts.warm > 0 || len(s.obs.Hosts) > 1 {
 		s.withinMax(d.Shares)
@@ -83,6 +85,7 @@ func (s situation) share(d *bus.Decision, next *State) {
 	s.warm(d)
 	s.warmKinds(d)
 	s.lease(d, next.Standings)
+	order.canary.deal(order, s.obs, d.Shares)
 	next.Numbers = next.Numbers.deal(s.spec, d.Shares, s.obs)
 	next.Standings.told(d.Shares, s.obs, s.now)
 }

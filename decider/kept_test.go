@@ -74,7 +74,7 @@ func TestSharesWithKeptDisks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			g := spec(bounds(1, 9), tt.set)
 			obs := Observation{Hosts: tt.hosts, Fresh: len(tt.hosts)}
-			shares := split(g, order{g.ScaleIn, bus.Build{}}, bus.Hold, tt.desired, obs)
+			shares := split(g, order{scaleIn: g.ScaleIn}, bus.Hold, tt.desired, obs)
 			tt.before.deal(g, shares, obs)
 			var parts []string
 			for _, h := range tt.hosts {

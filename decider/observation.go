@@ -77,8 +77,10 @@ type HostObservation struct {
 	Owned     int            // how many VMs its list has; VMs also has those that it may have begun
 	Told      int            // how many VMs the last decision let it have
 	ToldWarm  int            // the same of the warm pool
-	Load      bus.Host       // of its last sample
-	State     bus.HostState  // where it stands with the group; "" before that is known
+	// ToldUpdated is how many VMs it let be up to date, while a refresh keeps a canary.
+	ToldUpdated int
+	Load        bus.Host      // of its last sample
+	State       bus.HostState // where it stands with the group; "" before that is known
 	// Gone are the VMs of a lost host whose places others take; they are not in VMs.
 	Gone   []bus.VM
 	counts hostCounts

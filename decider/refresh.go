@@ -54,7 +54,8 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 		Machine: spec.MachineHash(), From: f.from, Total: f.kept + f.retiring,
 		Updated: f.updated, Outdated: f.staying + f.retiring,
 		MaxSurge:          p.MaxSurge,
-		MinHealthyPercent: p.MinHealthyPercent, Checkpoints: slices.Clone(p.Checkpoints), Canary: p.Canary,
+		MinHealthyPercent: p.MinHealthyPercent, Checkpoints: slices.Clone(p.Checkpoints),
+		Canary: p.Canary, CanaryPercent: p.CanaryPercent,
 		CheckpointDelayMS: p.CheckpointDelay.Milliseconds(), BakeMS: p.Bake.Milliseconds(),
 		By: by, Started: now.UTC(), Since: now.UTC(),
 	}
@@ -88,7 +89,10 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 		r.Checkpoints = slices.Clone(o.Checkpoints)
 	}
 	if o.Canary != nil {
-		r.Canary = *o.Canary
+		r.Canary, r.CanaryPercent = *o.Canary, 0
+	}
+	if o.CanaryPercent != nil {
+		r.Canary, r.CanaryPercent = 0, *o.CanaryPercent
 	}
 	if o.CheckpointDelayMS != nil {
 		r.CheckpointDelayMS = *o.CheckpointDelayMS
@@ -108,7 +112,8 @@ func entering(r bus.Refresh, phase bus.RefreshPhase, why string, now time.Time) 
 // stepRefresh is a refresh after one look at its group.
 func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now time.Time) bus.Refresh {
 	r.Updated, r.Outdated = f.updated, f.staying+f.retiring
-	over := done(f, desired)
+	// One that keeps a canary is not over by itself, also while the group is so small that all of it is new.
+	over := done(f, desired) && !r.KeepsShare(spec)
 	if r.Phase == bus.RefreshPaused && !over {
 		r.Sentence = progressOf(r)
 		return r
@@ -133,7 +138,8 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 			r.Phase, r.Since = phase, now.UTC()
 		}
 	}
-	waited := now.Sub(r.Since)
+	waited, canary := now.Sub(r.Since), r.CanaryOf(desired)
+	waits := canary > 0 || r.KeepsShare(spec)
 	switch {
 	case r.Phase == bus.RefreshCheckpoint && waited < time.Duration(r.CheckpointDelayMS)*time.Millisecond:
 	case over && r.Phase == bus.RefreshBaking && waited >= time.Duration(r.BakeMS)*time.Millisecond,
@@ -141,9 +147,9 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 		enter(bus.RefreshDone)
 	case over:
 		enter(bus.RefreshBaking)
-	case r.Canary > 0 && f.updated >= r.Canary && f.retiring == 0:
+	case waits && f.retiring == 0 && (f.updated >= canary || r.Phase == bus.RefreshCanary && f.fresh() >= canary):
 		enter(bus.RefreshCanary)
-	case len(r.Checkpoints) > 0 && f.updated >= upTo(r) && f.retiring == 0:
+	case len(r.Checkpoints) > 0 && f.updated >= upTo(r, desired) && f.retiring == 0:
 		r.Checkpoints = r.Checkpoints[1:]
 		enter(bus.RefreshCheckpoint)
 	default:
@@ -191,8 +197,8 @@ func failRefresh(r bus.Refresh, spec bus.Group, why string, now time.Time) bus.R
 	return *entering(r, bus.RefreshFailed, why+"; what is new stays, and what is old serves on", now)
 }
 
-// upTo is how many VMs of the group a refresh replaces before it waits. On the way back it waits nowhere.
-func upTo(r bus.Refresh) int {
+// upTo is how many VMs of the group are new when a refresh waits. On the way back it waits nowhere.
+func upTo(r bus.Refresh, desired int) int {
 	most := math.MaxInt
 	if r.Returned {
 		return most
@@ -200,8 +206,8 @@ func upTo(r bus.Refresh) int {
 	if len(r.Checkpoints) > 0 {
 		most = (r.Total*r.Checkpoints[0] + 99) / 100
 	}
-	if r.Canary > 0 {
-		most = min(most, r.Canary)
+	if canary := r.CanaryOf(desired); canary > 0 {
+		most = min(most, canary)
 	}
 	return most
 }
@@ -217,7 +223,14 @@ func sentenceOf(r bus.Refresh, f refreshFacts, spec bus.Group, desired int) stri
 		until := r.Since.Add(time.Duration(r.CheckpointDelayMS) * time.Millisecond)
 		return text + "; at a checkpoint until " + until.UTC().Format(time.RFC3339)
 	case bus.RefreshCanary:
-		return text + "; a canary: --resume lets the others follow, --return takes it back"
+		text += "; a canary: --resume lets the others follow, --return takes it back"
+		switch {
+		case r.From == "":
+			text += "; what the group grows by is new as well, as more than the template has changed"
+		case spec.WarmPool.On():
+			text += "; what the group grows by is new as well, as it has a warm pool"
+		}
+		return text
 	case bus.RefreshBaking:
 		until := r.Since.Add(time.Duration(r.BakeMS) * time.Millisecond)
 		return text + "; watched until " + until.UTC().Format(time.RFC3339)

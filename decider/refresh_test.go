@@ -47,8 +47,11 @@ func newRollout(g bus.Group, n int, ids ...bus.HostID) *rollout {
 }
 
 func (f *rollout) make(id bus.HostID, phase bus.Phase) {
+	f.makeOf(id, phase, f.state.Refresh.InForce(f.spec))
+}
+
+func (f *rollout) makeOf(id bus.HostID, phase bus.Phase, spec bus.Group) {
 	f.made++
-	spec := f.state.Refresh.InForce(f.spec)
 	f.vms[id] = append(f.vms[id], bus.VM{
 		Name: bus.VMName("web", f.made), UUID: fmt.Sprint(f.made), State: bus.StateRunning, Phase: phase, Created: f.now,
 		PhaseSince: f.now, Template: spec.Template, Machine: spec.MachineHash(), Storage: spec.StorageHash(),
@@ -160,16 +163,28 @@ func (f *rollout) act(id bus.HostID, share bus.Share) {
 			live++
 		}
 	}
-	for f.d.Direction == bus.In && live > share.VMs { // the outdated first
+	fresh := func(vm bus.VM) bool { return !vm.Retiring && !build.Outdated(vm.Made()) }
+	updated := func() int { return len(left) - len(slices.DeleteFunc(slices.Clone(left), fresh)) }
+	for f.d.Direction == bus.In && live > share.VMs { // those beyond the canary first, then the outdated
 		i := slices.IndexFunc(left, func(vm bus.VM) bool { return !vm.Retiring && build.Outdated(vm.Made()) })
+		if share.Updated != nil && updated() > *share.Updated {
+			i = slices.IndexFunc(left, fresh)
+		}
 		if i < 0 {
 			i = slices.IndexFunc(left, func(vm bus.VM) bool { return !vm.Retiring })
 		}
 		left, live = slices.Delete(left, i, i+1), live-1
 	}
+	has := updated()
 	f.vms[id] = left
 	for ; live < share.VMs; live++ {
-		f.make(id, bus.PhaseLaunching)
+		spec := f.d.Refresh.InForce(f.spec)
+		if share.Updated != nil && share.VMs-live > *share.Updated-has { // what is beyond the canary first
+			spec.Template = f.d.Refresh.From
+		} else {
+			has++
+		}
+		f.makeOf(id, bus.PhaseLaunching, spec)
 	}
 }
 
@@ -782,6 +797,10 @@ func TestRefreshInvariants(t *testing.T) {
 			r.Checkpoints = rapid.SampledFrom([][]int{{}, {50}, {1, 99}}).Draw(t, "checkpoints")
 			r.CheckpointDelay = drawSeconds(t, 0, 10, "delay")
 			r.MaxFailures = rapid.IntRange(0, 2).Draw(t, "failures")
+			r.Canary = rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(t, "canary")
+			if r.Canary == 0 {
+				r.CanaryPercent = rapid.SampledFrom([]int{0, 20, 50}).Draw(t, "canary percent")
+			}
 		})
 		g.Max = rapid.IntRange(3, 9).Draw(t, "max")
 		n := rapid.IntRange(1, g.Max).Draw(t, "VMs")
@@ -817,6 +836,7 @@ func TestRefreshInvariants(t *testing.T) {
 		for range 20 { // what was wanted last boots
 			f.step()
 		}
+		f.letGo(t, desired)
 		f.least = g.Max
 		for range 200 {
 			f.step()
@@ -867,6 +887,30 @@ func TestRefreshEventSaysWho(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.action, got, tt.want)
 		}
 		f.state.Refresh = r
+	}
+}
+
+// letGo lets a refresh go on that waits at its canary, and sees that this had its size.
+func (f *rollout) letGo(t *rapid.T, desired int) {
+	for range 60 { // the canary's VMs come one after another
+		f.step()
+	}
+	if r := f.d.Refresh; r.Phase == bus.RefreshCanary && r.KeepsShare(f.spec) {
+		if n, want := f.templates()["web-2"], r.CanaryOf(desired); n != want {
+			t.Fatalf("%d of %d are new at a canary of %d: %+v", n, desired, want, f.all())
+		}
+	}
+	if !f.d.Refresh.Active() {
+		return
+	}
+	q := bus.Query{Refresh: &bus.RefreshOrder{Action: bus.RefreshGoOn}}
+	next, err := look(f.spec, f.state, f.seen, f.now).ordered(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.state.Refresh = next
+	for range 20 {
+		f.step()
 	}
 }
 

@@ -99,6 +99,9 @@ func (f *refreshFacts) stays(vm bus.VM, needs bus.UpdateAction, build bus.Build)
 	f.needs[i].vms = append(f.needs[i].vms, vm.Name)
 }
 
+// fresh are the VMs that are up to date, those that still boot among them.
+func (f refreshFacts) fresh() int { return f.kept - f.staying }
+
 // inPlace reports whether the next VM of a refresh leaves service itself, instead of another taking its place first: those that
 // restart go before those that need more, and nothing is mixed with what was begun.
 func (f refreshFacts) inPlace(r bus.Refresh) bool {

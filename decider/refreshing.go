@@ -112,7 +112,7 @@ func (s situation) ordered(q bus.Query) (*bus.Refresh, error) {
 			return was, nil
 		}
 		r := *was
-		r.Canary = 0
+		r.Canary, r.CanaryPercent = 0, 0
 		return entering(r, phase, progressOf(*was)+"; resumed "+who, now), nil
 	case bus.RefreshCancel:
 		if was.Returned {
@@ -184,7 +184,7 @@ func withoutRefresh(shares map[bus.HostID]bus.Share, r *bus.Refresh) map[bus.Hos
 	}
 	out := map[bus.HostID]bus.Share{}
 	for id, share := range shares {
-		share.Retire, share.Release, share.Restart = 0, 0, 0
+		share.Retire, share.Release, share.Restart, share.Updated = 0, 0, 0, nil
 		out[id] = share
 	}
 	return out

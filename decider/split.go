@@ -52,17 +52,18 @@ func (o Observation) firstToGo(order order, n int) []placed {
 		return nil
 	}
 	var all []placed
+	beyond := order.canary.beyond(order, o)
 	returning := slices.ContainsFunc(o.Hosts, func(h HostObservation) bool { return h.State == bus.HostReturning })
 	for _, h := range o.Hosts {
 		for _, vm := range h.VMs {
 			if kept(&vm) {
 				sick := returning && (!vm.Phase.Serves() || vm.State != bus.StateRunning)
-				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Made()), sick})
+				all = append(all, placed{h.ID, vm.Created, order.build.Outdated(vm.Made()), sick, beyond[vm.UUID]})
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b placed) int {
-		return cmp.Or(first(a.sick, b.sick), first(a.outdated, b.outdated), order.byAge(a, b))
+		return cmp.Or(first(a.sick, b.sick), first(a.beyond, b.beyond), first(a.outdated, b.outdated), order.byAge(a, b))
 	})
 	return all[:min(n, len(all))]
 }
@@ -73,13 +74,15 @@ type placed struct {
 	created  time.Time
 	outdated bool
 	sick     bool // it does not serve, while a host has come back whose VMs others have replaced
+	beyond   bool // it is up to date, and more than a refresh's canary is to have
 }
 
-// order is in which VMs are scaled in: those first that were not made from what new ones are made from, and then as the group
-// says.
+// order is in which VMs are scaled in: those first that are beyond the canary, then those that were not made from what new ones
+// are made from, and then as the group says.
 type order struct {
 	scaleIn []bus.ScaleIn
 	build   bus.Build
+	canary  *canary // nil: none is kept
 }
 
 // first orders what is so before what is not.

@@ -25,6 +25,8 @@ type Standing struct {
 	Told   int       `json:"told"`           // how many VMs it may have begun to have by the last decisions
 	ToldAt time.Time `json:"told_at"`        // when that was raised last
 	Warm   int       `json:"warm,omitempty"` // how many VMs of the warm pool it was told last to have
+	// Updated is how many VMs it was told last that it may have up to date while a refresh keeps a canary.
+	Updated int `json:"updated,omitempty"`
 	// Lease is how many VMs it may own by decisions that may still hold there, the newest of which that says so is of LeaseAt;
 	// once they have run out it is LeaseNext, the most that one since has said. LeaseNext and LeaseAt change with each decision,
 	// and are not kept: for the next decider all that this one has said holds from when it begins.
@@ -215,7 +217,7 @@ func (o Observation) stood(st Standings, spec bus.Group, now time.Time) Observat
 		if h.Trouble == Silent || s.State == bus.HostLost {
 			h.counts = hostCounts{} // of other VMs
 		}
-		h.State, h.Told, h.ToldWarm = s.State, s.Told, s.Warm
+		h.State, h.Told, h.ToldWarm, h.ToldUpdated = s.State, s.Told, s.Warm, s.Updated
 		if s.State == bus.HostLost {
 			*h = h.unordered()
 		}
@@ -254,7 +256,10 @@ func (all Standings) told(shares map[bus.HostID]bus.Share, obs Observation, now 
 		case h.heard(now).Sub(s.ToldAt) > confirmAfter:
 			s.Told = share.VMs
 		}
-		s.Warm = share.Warm
+		s.Warm, s.Updated = share.Warm, 0
+		if share.Updated != nil {
+			s.Updated = *share.Updated
+		}
 		all[h.ID] = s
 	}
 }

@@ -35,7 +35,7 @@ func (d *Decider) record(h bus.Health) {
 // attend notes on which hosts an actuator acts, and where it has no room for another VM of the group, or no template. A collector
 // alone can say that a host has VMs; nothing is scaled in for what no actuator would see.
 func (d *Decider) attend(obs *Observation, g *group, now time.Time) {
-	group, spec := g.spec.Name, g.state.Refresh.InForce(g.inForce)
+	group := g.spec.Name
 	acting, instances := map[bus.HostID]*bus.Acts{}, map[string]bool{}
 	for _, h := range d.stages {
 		if now.Sub(h.Time) <= silentAfter {
@@ -55,7 +55,7 @@ func (d *Decider) attend(obs *Observation, g *group, now time.Time) {
 		case acts != nil:
 			h.Full, h.Failures = slices.Contains(acts.Full, group), acts.Failures[group]
 			h.Taken, h.Kept = acts.Taken[group], acts.Kept[group]
-			_, h.NoTemplate = spec.Lacks(acts.Templates)
+			_, h.NoTemplate = g.state.Refresh.Lacks(g.inForce, acts.Templates)
 		case h.Trouble == "":
 			h.Trouble = Unattended
 		}
