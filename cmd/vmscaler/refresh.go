@@ -22,8 +22,8 @@ type refreshCmd struct {
 	waiting
 	pause, resume, cancel, back, all, dry bool
 	strategy, minimal, most               string
-	surge, healthy, canary                int
-	checkpoints                           string
+	surge, healthy                        int
+	checkpoints, canary                   string
 	delay, bake                           time.Duration
 }
 
@@ -63,7 +63,8 @@ and why. It fails when new VMs do, and goes back to the template before. By defa
 	f.IntVar(&c.surge, "max-surge", 1, "VMs beyond desired that may be there meanwhile, within max")
 	f.IntVar(&c.healthy, "min-healthy", 100, "percent of desired that serve all the time; less lets old VMs go first")
 	f.StringVar(&c.checkpoints, "checkpoints", "", "percentages of the group after which it waits, such as 10%,50%")
-	f.IntVar(&c.canary, "canary", 0, "VMs that are replaced first; then it waits until --resume or --return")
+	f.StringVar(&c.canary, "canary", "0",
+		"VMs that are replaced first, or percent of desired such as 20%; then it waits until --resume or --return")
 	f.DurationVar(&c.delay, "checkpoint-delay", 0, "for how long it waits there")
 	f.DurationVar(&c.bake, "bake", 0, "for how long it goes on watching when all are new")
 	f.BoolVar(&c.dry, "dry-run", false, "say what would be replaced, and begin nothing")
@@ -120,7 +121,15 @@ func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
 		o.MinHealthyPercent = &c.healthy
 	}
 	if changed("canary") {
-		o.Canary = &c.canary
+		vms, percent, err := bus.ParseCanary(c.canary)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("--canary: %w", err)
+		case percent > 0:
+			o.CanaryPercent = &percent
+		default:
+			o.Canary = &vms
+		}
 	}
 	if changed("checkpoint-delay") {
 		o.CheckpointDelayMS = new(c.delay.Milliseconds())

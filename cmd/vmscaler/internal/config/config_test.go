@@ -290,8 +290,10 @@ var scalars = []struct{ field, good, bad string }{
 			"{min_healthy: 50, max_healthy: 151} {min_healthy: '5'}",
 	},
 	{
-		"refresh", "{max_surge: 0, min_healthy: 100} {max_surge: 1000} {max_surge: maintenance, min_healthy: maintenance}",
-		"{max_surge: -1} {max_surge: 1001} {max_surge: Maintenance} {min_healthy: -1} {min_healthy: 101} {min_healthy: ~}",
+		"refresh", "{max_surge: 0, min_healthy: 100} {max_surge: 1000} {max_surge: maintenance, min_healthy: maintenance} " +
+			"{canary: 2} {canary: 20%} {canary: 100%} {canary: 1000}",
+		"{max_surge: -1} {max_surge: 1001} {max_surge: Maintenance} {min_healthy: -1} {min_healthy: 101} {min_healthy: ~} " +
+			"{canary: -1} {canary: 1001} {canary: 0%} {canary: 101%} {canary: all}",
 	},
 	{
 		"warm_pool", "{size: 2} {size: 0} {size: '2'} {size: 50%} {size: max-minus-desired} {state: paused} {state: saved} " +

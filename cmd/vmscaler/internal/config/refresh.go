@@ -20,12 +20,33 @@ func refreshFields(r *bus.RefreshSpec) section {
 		{"max_surge", orMaintenance(count(&r.MaxSurge, 1000, "a whole number of VMs from 0 to 1000"), &r.MaxSurge)},
 		{"min_healthy", orMaintenance(count(&r.MinHealthyPercent, 100, wantMinHealthy), &r.MinHealthyPercent)},
 		{"checkpoints", percentages(&r.Checkpoints)},
-		{"canary", count(&r.Canary, 1000, "a whole number of VMs from 1 to 1000, or 0 for none")},
+		{"canary", canary(&r.Canary, &r.CanaryPercent)},
 		{"checkpoint_delay", duration(&r.CheckpointDelay, 0, 7*24*time.Hour)},
 		{"bake", duration(&r.Bake, 0, 7*24*time.Hour)},
 		{"max_failures", count(&r.MaxFailures, 1000, "a whole number of launches from 0 to 1000")},
 		{"alarm", count(&r.AlarmPercent, 100, "a whole number of percent from 1 to 100, or 0 for none")},
 		{"return", yesNo(&r.Return)},
+	}
+}
+
+// canary is a number of VMs, or a percentage of desired.
+func canary(vms, percent *int) scalar {
+	return scalar{
+		want: bus.WantCanary,
+		form: numberOrText("integer", 0, 1000, `^[0-9]+%?$`),
+		set: func(n ast.Node) bool {
+			count, share, err := bus.ParseCanary(wordOf(n))
+			if err == nil {
+				*vms, *percent = count, share
+			}
+			return err == nil
+		},
+		get: func() string {
+			if *percent > 0 {
+				return fmt.Sprintf("%d%%", *percent)
+			}
+			return strconv.Itoa(*vms)
+		},
 	}
 }
 
