@@ -36,7 +36,7 @@ func completions() map[string][]source {
 	scopes, none, files := words(scopeNames()...), source{}, source{files: true}
 	fields := source{noSpace: true, of: func(l *lookup) []string { return l.fields("=") }}
 	conditions := source{noSpace: true, of: func(*lookup) []string {
-		return []string{"stable", "ready=", "desired=", "template=", "vm=", "refresh=done"}
+		return []string{"stable", "ready=", "desired=", "template=", "vm=", "refresh=done", "refresh=canary"}
 	}}
 	all := map[string][]source{
 		"status": {groups, none}, "vms": {groups, none}, "explain": {groups, none}, "events": {groups, none}, "diff": {groups, none},

@@ -47,7 +47,8 @@ where one names a template that nothing has, or a VM that the group cannot have 
   desired=3        the group wants so many VMs
   template=web-2   all its VMs are made from this template
   vm=web-1:ready   the VM is in this phase, or gone: vm=web-1:gone
-  refresh=done     the group's last refresh is done`),
+  refresh=done     the group's last refresh is done
+  refresh=canary   it stands at its canary, which serves, until a person says what becomes of it`),
 		Example: "  vmscaler wait web ready=3 --timeout 2m\n  vmscaler wait web stable template=web-2",
 		Args:    argsBetween(2, -1),
 		RunE:    checked(c.validate, c.run),

@@ -103,6 +103,7 @@ func TestWaitEnds(t *testing.T) {
 			exitTimeout, "timed out after 2s: stable: 1 is ready, and it wants 2; web-2 is launching",
 		},
 		"wait web refresh=done":              {exitFailed, "the group has had no refresh"},
+		"wait web refresh=canary":            {exitFailed, "the group has had no refresh"},
 		"wait db stable":                     {exitUsage, `there is no group "db"`},
 		"wait web stabel":                    {exitUsage, "did you mean stable?"},
 		"wait web":                           {exitUsage, "wait GROUP CONDITION..."},

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -106,6 +107,60 @@ func TestRefresh(t *testing.T) {
 	for name, uuid := range w.uuids() {
 		if now[name] == uuid {
 			t.Errorf("%s was not replaced", name)
+		}
+	}
+	p.stop()
+}
+
+// TestCanary: a group that waits at a canary grows by VMs of the template before, and shrinks by those, until a person lets the
+// refresh go on.
+func TestCanary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addTemplate("next", templateFile)
+	of := func(name string) string {
+		return w.config("min: 2\nmax: 4\ntemplate: " + name + "\nrefresh:\n  canary: 30%")
+	}
+	p := w.start(of("demo"))
+	p.untilReady(2)
+	p.stop()
+
+	p = w.start(of("next"))
+	waits := func(old, updated int) {
+		t.Helper()
+		p.until(fmt.Sprintf("%d old VMs and %d new ones", old, updated), func() bool {
+			n := map[string]int{}
+			for _, vm := range p.sample.VMs {
+				if vm.Phase.Serves() && vm.State == bus.StateRunning {
+					n[vm.Template]++
+				}
+			}
+			return n["demo"] == old && n["next"] == updated && len(p.sample.VMs) == old+updated &&
+				p.decision.Refresh != nil && p.decision.Refresh.Phase == bus.RefreshCanary
+		})
+	}
+	w.must("wait", w.group, "refresh=canary", "--nats-url", p.url)
+	waits(1, 1)
+	first := w.uuids()
+	w.must("scale", w.group, "3", "--nats-url", p.url)
+	waits(2, 1)
+	w.must("scale", w.group, "4", "--nats-url", p.url)
+	waits(2, 2)
+	now := w.uuids()
+	for name, uuid := range first {
+		if now[name] != uuid {
+			t.Errorf("there are %v, and %s was %s when the refresh began to wait", now, name, uuid)
+		}
+	}
+	w.must("scale", w.group, "2", "--nats-url", p.url)
+	waits(1, 1)
+	w.must("refresh", w.group, "--resume", "--nats-url", p.url)
+	p.until("all are new", func() bool {
+		return p.decision.Refresh != nil && p.decision.Refresh.Phase == bus.RefreshDone && len(p.sample.VMs) == 2
+	})
+	for _, vm := range w.vms() {
+		if vm.Meta.Template != "next" {
+			t.Errorf("%s is of template %s", vm.Name, vm.Meta.Template)
 		}
 	}
 	p.stop()

@@ -251,6 +251,26 @@ func (c Refresh) missing(p picture) (string, error) {
 	return "", fmt.Errorf("it is %s, which this program does not know", text)
 }
 
+// Canary is that the group's refresh stands at its canary: that serves, and a person is to say what becomes of it.
+type Canary struct{}
+
+func (Canary) String() string { return wordRefresh + "=" + wordCanary }
+
+func (Canary) missing(p picture) (string, error) {
+	r := p.decision.Refresh
+	switch {
+	case r == nil:
+		return "", errors.New("the group has had no refresh")
+	case r.Phase == bus.RefreshCanary:
+		return "", nil
+	case !r.Active() || r.Returned:
+		return "", fmt.Errorf("it is %s: %s", r.Phase, r.Sentence)
+	case r.Canary == 0 && r.CanaryPercent == 0:
+		return "", errors.New("it has no canary, or a person has let it go on")
+	}
+	return fmt.Sprintf("%s: %s", r.Phase, r.Sentence), nil
+}
+
 // DecidedAfter is that the group was evaluated after a moment on the decider's clock, such as that of a request.
 type DecidedAfter struct{ Time time.Time }
 

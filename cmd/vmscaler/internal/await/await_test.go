@@ -22,6 +22,7 @@ func TestParse(t *testing.T) {
 		"vm=web-1:failed": Phase{"web-1", bus.PhaseFailed},
 		"vm=web-1:gone":   Gone{VM: "web-1"},
 		"refresh=done":    Refresh{},
+		"refresh=canary":  Canary{},
 	} {
 		got, err := Parse(text)
 		if err != nil || got != want {
@@ -45,7 +46,7 @@ func TestParse(t *testing.T) {
 		"vm=web-1":        "want vm=NAME:STATE with one of gone, creating",
 		"vm=:ready":       "want vm=NAME:STATE",
 		"vm=web-1:reday":  "after the VM's name; did you mean ready?",
-		"refresh=running": "want refresh=done",
+		"refresh=running": "want refresh=done or refresh=canary",
 	} {
 		if got, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v; want %s", text, got, err, want)
@@ -77,6 +78,12 @@ func TestMissing(t *testing.T) {
 	refresh := func(p bus.RefreshPhase) func(*bus.Decision) {
 		return func(d *bus.Decision) {
 			d.Refresh = &bus.Refresh{ID: "r2", Phase: p, Sentence: "so far", Started: modeltest.At(-5)}
+		}
+	}
+	canary := func(p bus.RefreshPhase) func(*bus.Decision) {
+		return func(d *bus.Decision) {
+			refresh(p)(d)
+			d.Refresh.CanaryPercent = 20
 		}
 	}
 	for _, tt := range []struct {
@@ -161,6 +168,15 @@ func TestMissing(t *testing.T) {
 		{"not gone", Gone{VM: "web-1"}, []bus.VM{one}, nil, "vm=web-1:gone: it is ready"},
 		{"another of the name", Gone{VM: "web-1", UUID: "old"}, []bus.VM{one}, nil, ""},
 
+		{"no canary", Canary{}, nil, nil, "!refresh=canary: the group has had no refresh"},
+		{"a canary", Canary{}, nil, refresh(bus.RefreshCanary), ""},
+		{"a canary that comes", Canary{}, nil, canary(bus.RefreshRunning), "refresh=canary: running: so far"},
+		{"a canary that is let go", Canary{}, nil, refresh(bus.RefreshRunning), "!refresh=canary: it has no canary, or a person"},
+		{"a canary that failed", Canary{}, nil, canary(bus.RefreshFailed), "!refresh=canary: it is failed: so far"},
+		{"a canary taken back", Canary{}, nil, func(d *bus.Decision) {
+			canary(bus.RefreshReturning)(d)
+			d.Refresh.Returned = true
+		}, "!refresh=canary: it is returning: so far"},
 		{"no refresh", Refresh{}, nil, nil, "!refresh=done: the group has had no refresh"},
 		{"refresh done", Refresh{}, nil, refresh(bus.RefreshDone), ""},
 		{"refresh running", Refresh{}, nil, refresh(bus.RefreshRunning), "refresh=done: running: so far"},

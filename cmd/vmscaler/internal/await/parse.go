@@ -20,8 +20,9 @@ const (
 	wordVM       = "vm"
 	wordRefresh  = "refresh"
 
-	wordGone = "gone" // of a VM
-	wordDone = "done" // of a refresh
+	wordGone   = "gone"   // of a VM
+	wordDone   = "done"   // of a refresh
+	wordCanary = "canary" // the same
 )
 
 // Forms are the conditions that [Parse] reads, each with an example.
@@ -35,6 +36,7 @@ func Forms() []string {
 		"vm=web-1:ready",
 		"vm=web-1:gone",
 		"refresh=done",
+		"refresh=canary",
 	}
 }
 
@@ -77,10 +79,13 @@ func parse(word, value string) (Condition, error) {
 	case wordVM:
 		return parseVM(value)
 	case wordRefresh:
-		if value != wordDone {
-			return nil, errors.New("refresh=done")
+		switch value {
+		case wordDone:
+			return Refresh{}, nil
+		case wordCanary:
+			return Canary{}, nil
 		}
-		return Refresh{}, nil
+		return nil, errors.New("refresh=done or refresh=canary")
 	}
 	words := []string{wordStable, wordReady, wordDesired, wordTemplate, wordVM, wordRefresh}
 	return nil, fmt.Errorf("one such as %s%s", strings.Join(Forms(), ", "), nearest.Hint(word, words))
