@@ -93,6 +93,12 @@ func TestNumbersOutliveTheirHost(t *testing.T) {
 	if len(told) == 0 || len(d.Shares) != 1 || d.Shares["b"].VMs != 4 || slices.ContainsFunc(d.Shares["b"].Numbers, shared) {
 		t.Errorf("a was told %v, and then %+v", told, d.Shares)
 	}
+	next := &group{spec: h.spec, state: recall(newCheckpoint(h.state, h.now), nil, bus.Controls{}, h.now)}
+	next.expect(h.now)
+	moved := next.window.look(h.now, 5*time.Second).Moved
+	if !slices.Equal(moved, []bus.HostID{"a"}) || next.window.hosts["b"] == nil {
+		t.Errorf("of the decider before it the next one has the numbers of %v", moved)
+	}
 	h.now = h.now.Add(emptyFor)
 	h.step(on("b", "kvm2", "1", "2"))
 	if len(h.state.Numbers["a"]) > 0 {

@@ -2,6 +2,7 @@ package decider
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,5 +134,20 @@ func TestOrderSaysThatTheGroupShrinks(t *testing.T) {
 		if d.Orders["2"].Shrinks != tt.want {
 			t.Errorf("%s, keep size %v: %+v, %+v", tt.verb, tt.keepSize, verdict, d.Orders)
 		}
+	}
+}
+
+// Disks are of the host that has them, also where the numbers were dealt to a host whose VMs are its own now.
+func TestKeptDisksOutliveTheirHost(t *testing.T) {
+	n := Numbers{"a": {1, 2, 3, 4, 5}}
+	b := keeps("b", []int{1, 2, 3}, serving(1, ""), serving(2, ""))
+	obs := Observation{Moved: []bus.HostID{"a"}, Hosts: []HostObservation{b}}
+	if n.keepOwn("web", obs); !slices.Equal(obs.Hosts[0].Kept, []int{1, 2, 3}) {
+		t.Errorf("b keeps disks of %v", obs.Hosts[0].Kept)
+	}
+	shares := map[bus.HostID]bus.Share{"b": {VMs: 3}}
+	dealt := n.deal(spec(keepsDisks), shares, obs)
+	if got := shares["b"].Numbers; !slices.Equal(got, []int{1, 2, 3, 6, 7, 8}) || !slices.Equal(dealt["a"], []int{4, 5}) {
+		t.Errorf("b may use %v of %v", got, dealt)
 	}
 }

@@ -158,7 +158,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 }
 
 // expect has the hosts that had VMs under the decider before this one, and were not heard yet, count as silent: they have as long
-// as any other to be heard until they are lost.
+// as any other to be heard until they are lost. The numbers of those that it had forgotten stay taken for a while.
 func (g *group) expect(now time.Time) {
 	for _, id := range g.state.Hosts {
 		s, known := g.state.Standings[id]
@@ -170,6 +170,11 @@ func (g *group) expect(now time.Time) {
 		}
 		if known {
 			g.window.expect(id, cmp.Or(name, string(id)), vms, s, now)
+		}
+	}
+	for id := range g.state.Numbers {
+		if !slices.Contains(g.state.Hosts, id) && g.window.hosts[id] == nil {
+			g.window.move(id, now)
 		}
 	}
 }

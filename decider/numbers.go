@@ -50,7 +50,8 @@ type dealing struct {
 	missing map[bus.HostID]int // how many a host needs
 }
 
-// inUse has what is in use already: by VMs first, then by what the hosts were dealt before, then by disks that are kept.
+// inUse has what is in use already: by VMs first, then by what the hosts were dealt before, then by disks that are kept, and
+// at last by what hosts were dealt whose VMs are others' now.
 func (n Numbers) inUse(group string, shares map[bus.HostID]bus.Share, obs Observation) dealing {
 	all := 0
 	for _, h := range obs.Hosts {
@@ -80,14 +81,14 @@ func (n Numbers) inUse(group string, shares map[bus.HostID]bus.Share, obs Observ
 			d.own(h.ID, number)
 		}
 	}
-	for _, id := range obs.Moved {
-		for _, number := range n[id] {
-			d.own(id, number)
-		}
-	}
 	for _, h := range obs.Hosts { // which the decider before may not have known
 		for _, number := range h.Kept {
 			d.own(h.ID, number)
+		}
+	}
+	for _, id := range obs.Moved {
+		for _, number := range n[id] {
+			d.own(id, number)
 		}
 	}
 	return d

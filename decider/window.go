@@ -65,7 +65,6 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 	if w.hosts == nil {
 		w.hosts = map[bus.HostID]*hostWindow{}
 	}
-	delete(w.moved, s.HostID)
 	h := w.hosts[s.HostID]
 	switch {
 	case h == nil && len(w.hosts) >= maxHosts:
@@ -89,6 +88,7 @@ func (w *Window) Add(s bus.Sample, now time.Time) error {
 		h.second, h.secondAt = "", time.Time{}
 		h.clock.offset = bus.ClockOffset{}
 	}
+	delete(w.moved, s.HostID)
 	h.sent = s.Time
 	s = h.clock.told(s, now)
 	if !sameVMs(h.sample.VMs, s.VMs) || len(h.cpu) != len(s.VMs) {
