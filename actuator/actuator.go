@@ -112,6 +112,7 @@ type group struct {
 	cause          string    // of the last failure
 	retryAt        time.Time
 	restless       restless
+	saveShort      string // what the host lacks to save the memory of one more VM of the warm pool; "": nothing
 	mismatch       bool
 	removals       []time.Time // of VMs that served, within the removal window
 	removalsHeld   bool        // removals wait for the budget; said already

@@ -46,6 +46,16 @@ func admit(limits HostLimits, r room, spec bus.Group, n int) (fit int, short str
 	return fit, short
 }
 
+// saveShort is what is short for one more VM's saved memory, with numbers; "": nothing is, or that is not known. libvirt's folder
+// for it is taken to be on the file system of the pool.
+func saveShort(limits HostLimits, r room, spec bus.Group) string {
+	if r.poolMiB == nil || *r.poolMiB-spec.MemoryMiB >= limits.PoolReserveMiB {
+		return ""
+	}
+	return fmt.Sprintf("%d MiB are free in the storage pool, and the %d of a VM's memory would leave less than pool_reserve %d",
+		*r.poolMiB, spec.MemoryMiB, limits.PoolReserveMiB)
+}
+
 // take is what VMs take that are started.
 func (r *room) take(vcpus, memoryMiB int) {
 	r.vcpus += vcpus

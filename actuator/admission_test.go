@@ -157,6 +157,33 @@ func TestAdmittedInPlace(t *testing.T) {
 }
 
 // A refusal is one event with numbers until there was room again, and shown as long as it lasts. Two groups share the room.
+// A VM that is to wait with its memory saved is not made where that would leave less than the pool's reserve, which health says.
+func TestRoomForSavedMemory(t *testing.T) {
+	a := &Actuator{cfg: Config{Limits: HostLimits{PoolReserveMiB: 1024}}}
+	spec := poolSpec(bus.WarmSaved)
+	for _, tt := range []struct {
+		name string
+		as   bus.WarmState
+		free *int
+		fit  bool
+	}{
+		{"room", bus.WarmSaved, new(1024 + spec.MemoryMiB), true},
+		{"a little too little", bus.WarmSaved, new(1023 + spec.MemoryMiB), false},
+		{"others take none", bus.WarmPaused, new(1024), true},
+		{"not known", bus.WarmSaved, nil, true},
+	} {
+		g := &group{spec: spec, saveShort: "as before"}
+		plan := Actions{Prepare: []string{"web-1"}, PrepareAs: tt.as}
+		a.admitPool(g, &plan, &room{cores: 1, poolMiB: tt.free})
+		if fit := len(plan.Prepare) == 1; fit != tt.fit {
+			t.Errorf("%s: it fits: %t", tt.name, fit)
+		}
+		if told := len(g.restlessTroubles()) == 1; told == tt.fit {
+			t.Errorf("%s: it is told: %t (%s)", tt.name, told, g.saveShort)
+		}
+	}
+}
+
 func TestFitIn(t *testing.T) {
 	outbox, events := listen(t)
 	a, err := New(Config{

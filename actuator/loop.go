@@ -236,7 +236,7 @@ func (a *Actuator) prepare(lv *libvirt.Connect) (vm.Manager, int, error) {
 		_ = pool.Free()
 	}
 	h := vm.Manager{
-		Conn: lv, Pools: a.cfg.Pools, Calls: vm.NewCalls(),
+		Conn: lv, Pools: a.cfg.Pools, Calls: vm.NewCalls(), PoolReserveMiB: a.cfg.Limits.PoolReserveMiB,
 		Machine: vm.Machine{VirtType: acc.VirtType, Arch: acc.Arch, Network: a.cfg.Network, CPU: acc.CPU},
 	}
 	h.Calls.Times = a.conn.Calls()

@@ -40,5 +40,9 @@ func (g *group) restlessTroubles() (all bus.Troubles) {
 			"group %s: its warm pool is not filled: %s could not wait there, the next is made at %s: %s",
 			g.spec.Name, bus.Count(r.times, "VM"), r.until.Local().Format(time.TimeOnly), r.cause))
 	}
+	if g.saveShort != "" {
+		all.Add(bus.ProblemWarmPool, g.spec.Name,
+			fmt.Sprintf("group %s: its warm pool is not filled: %s", g.spec.Name, g.saveShort))
+	}
 	return all
 }

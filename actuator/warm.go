@@ -280,10 +280,15 @@ func (s Situation) tooOldForPool(v vm.VM) string {
 	return ""
 }
 
-// admitPool cuts what a plan starts for the warm pool down to what the host has room for: nobody waits for it, so nothing is
-// said.
+// admitPool cuts what a plan starts for the warm pool down to what the host has room for. Nobody waits for it, so only health
+// says where that is short which VMs take once they wait.
 func (a *Actuator) admitPool(g *group, plan *Actions, r *room) {
 	fit, _ := admit(a.cfg.Limits, *r, g.spec, len(plan.Prepare))
+	if g.saveShort = ""; fit > 0 && plan.PrepareAs == bus.WarmSaved {
+		if g.saveShort = saveShort(a.cfg.Limits, *r, g.spec); g.saveShort != "" {
+			fit = 0
+		}
+	}
 	plan.Prepare = plan.Prepare[:fit]
 	r.take(fit*g.spec.VCPUs, fit*g.spec.OrdinaryMemoryMiB())
 }

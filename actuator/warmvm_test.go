@@ -140,6 +140,45 @@ func TestVMThatCannotWait(t *testing.T) {
 	}
 }
 
+// One whose memory would leave less than the reserve in the pool of disks does not wait: not on its way there, and not when it
+// comes back.
+func TestSavedVMWithoutRoom(t *testing.T) {
+	b := newHost(t)
+	spec := poolSpec(bus.WarmSaved)
+	const all = 1 << 30 // MiB
+	without := func(err error) {
+		t.Helper()
+		if !errors.Is(err, vm.ErrCannotWait) || !strings.Contains(err.Error(), "pool_reserve") {
+			t.Errorf("got %v, want that it cannot wait", err)
+		}
+	}
+	b.PoolReserveMiB = all
+	without(b.Prepare(t.Context(), spec, "web-1", someUUID, "d"))
+	b.settle(webSpec(), 0)
+	b.hasNothing()
+	b.PoolReserveMiB = 0
+	if err := b.Prepare(t.Context(), spec, "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.domain("web-1").Create(); err != nil { // by a person
+		t.Fatal(err)
+	}
+	b.PoolReserveMiB = all
+	without(b.Park(t.Context(), spec, b.only(), "d"))
+	if v := b.only(); v.Meta.Phase != bus.PhaseStopping {
+		t.Errorf("it is %+v", v)
+	}
+	b.settle(webSpec(), 0)
+	if err := b.Launch(t.Context(), spec, "web-1", someUUID, "d"); err != nil {
+		t.Fatal(err)
+	}
+	back := vm.Removal{VM: b.only(), Kind: vm.ScaleIn, Reason: "scaling in", Graceful: true, Reuse: true}
+	if err := b.Remove(t.Context(), back, spec, &vm.Drain{}, "d"); err != nil { // it goes instead
+		t.Error(err)
+	}
+	b.hasNothing()
+}
+
 // Cut off at any moment, a handover is gone on with by the next actuator, and so is the way to the pool.
 func TestWarmPoolGoesOn(t *testing.T) {
 	b := newHost(t)

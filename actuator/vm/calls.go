@@ -51,19 +51,18 @@ func (c *Calls) act(ctx context.Context, call string, f func() error) error {
 	return err
 }
 
-// save calls f, which writes a guest's memory to a file, as act does, and one at a time: that takes seconds, in which others are
-// to be started.
-func (c *Calls) save(ctx context.Context, f func() error) error {
+// memory waits for the turn to write a guest's memory to a file, one at a time: that takes seconds, in which others are to be
+// started. The turn is over with done.
+func (c *Calls) memory(ctx context.Context) (done func(), err error) {
 	if c == nil {
-		return f()
+		return func() {}, nil
 	}
 	select {
 	case c.saves <- struct{}{}:
+		return func() { <-c.saves }, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	defer func() { <-c.saves }()
-	return c.act(ctx, "save", f)
 }
 
 func (c *Calls) turn(ctx context.Context, slots chan struct{}, call string, f func()) error {

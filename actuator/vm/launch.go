@@ -41,9 +41,11 @@ type Pools struct {
 
 // Manager is one libvirt connection and what VMs are made from on it.
 type Manager struct {
-	Conn    *libvirt.Connect
-	Pools   Pools
-	Machine Machine
+	Conn  *libvirt.Connect
+	Pools Pools
+	// PoolReserveMiB stays free in the pool of disks when a VM's memory is saved.
+	PoolReserveMiB int
+	Machine        Machine
 	// tell publishes a lifecycle event; the callee fills in what the event does not say.
 	Tell func(bus.Event)
 	// hooks are who waits, and host is the host's name. They may be unset where no VM has a hook.

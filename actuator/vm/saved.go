@@ -11,6 +11,7 @@ import (
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 
+	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -62,9 +63,31 @@ func (h Manager) saverOf(spec bus.Group, meta bus.Metadata) (string, error) {
 // save writes a guest's memory to a file that libvirt keeps for its domain, from which that goes on when it is started. A guest
 // whose memory cannot be written runs on.
 func (h Manager) save(ctx context.Context, dom *libvirt.Domain) error {
-	err := h.Calls.save(ctx, func() error { return dom.ManagedSave(libvirt.DOMAIN_SAVE_RUNNING) })
+	done, err := h.Calls.memory(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := h.roomToSave(ctx, dom); err != nil {
+		return fmt.Errorf("save its memory: %w", err)
+	}
+	err = h.Calls.act(ctx, "save", func() error { return dom.ManagedSave(libvirt.DOMAIN_SAVE_RUNNING) })
 	if err != nil {
 		return fmt.Errorf("save its memory: %w", err)
+	}
+	return nil
+}
+
+// roomToSave is an error where a file with all of a guest's memory would leave less than the reserve of the pool of disks: where
+// that is full, guests are paused that write. libvirt's folder for these files is taken to be on the pool's file system. What is
+// not known refuses nothing.
+func (h Manager) roomToSave(ctx context.Context, dom *libvirt.Domain) error {
+	kib, err := dom.GetMaxMemory()
+	if err != nil {
+		return fmt.Errorf("read how much it has: %w", err)
+	}
+	if err := template.HasRoom(ctx, h.Conn, h.Pools.Disks, kib<<10, h.PoolReserveMiB); errors.Is(err, template.ErrNoRoom) {
+		return err
 	}
 	return nil
 }
