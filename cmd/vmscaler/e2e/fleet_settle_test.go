@@ -23,8 +23,9 @@ type evidence struct {
 
 func newEvidence() evidence { return evidence{since: time.Now(), heard: map[string]time.Time{}} }
 
-func (e *evidence) take(s bus.Sample) {
-	if _, has := e.heard[s.Host]; !has && s.Time.After(e.since) {
+// take notes a sample of a host whose clock is ahead by so much.
+func (e *evidence) take(s bus.Sample, ahead time.Duration) {
+	if _, has := e.heard[s.Host]; !has && s.Time.Add(-ahead).After(e.since) {
 		e.heard[s.Host] = time.Now()
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vmscaler/vmscaler/actuator/template"
 	"github.com/vmscaler/vmscaler/bus"
@@ -32,6 +33,7 @@ type hostFleet struct {
 	max      int
 	hosts    []*fleetHost
 	deciders []*fleetHost // that have one
+	skewed   string       // see skewable
 	*fleetWatch
 }
 
@@ -47,7 +49,8 @@ type fleetHost struct {
 	id      bus.HostID
 	file    string // the config
 	procs   map[string]*process
-	foreign func() // checks what is not ours
+	ahead   time.Duration // its agent's clock is
+	foreign func()        // checks what is not ours
 
 	dead    bool // it has no power
 	excused bool // its VMs do not count toward max, as it is lost, or returns
@@ -267,7 +270,7 @@ func (h *fleetHost) run(what string, args ...string) *process {
 	}
 	command = append(append(command, "--"), args...)
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), h.w.env...)
+	cmd.Env = append(append(os.Environ(), h.w.env...), fmt.Sprintf("%s=%.0f", clockEnv, h.ahead.Seconds()))
 	h.procs[what] = h.w.startProcess(h.name+"'s "+what, cmd)
 	return h.procs[what]
 }
@@ -286,7 +289,11 @@ func (h *fleetHost) servers() string {
 // startStage starts one stage.
 func (h *fleetHost) startStage(stage string) {
 	h.f.t.Helper()
-	h.run(stage, program, "--uri", h.w.uri, stage, "-c", h.file, "--nats-url", h.servers(), "--nats-nkey", h.f.nkey)
+	stages := program
+	if h.ahead != 0 {
+		stages = h.f.skewable()
+	}
+	h.run(stage, stages, "--uri", h.w.uri, stage, "-c", h.file, "--nats-url", h.servers(), "--nats-nkey", h.f.nkey)
 }
 
 // stages are those that the host has.

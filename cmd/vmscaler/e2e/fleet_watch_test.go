@@ -103,7 +103,7 @@ func (w *fleetWatch) until(limit time.Duration, what string, check func() error)
 			continue
 		case s := <-w.samples:
 			w.ids[s.Host] = s.HostID
-			w.evidence.take(s)
+			w.evidence.take(s, w.f.ahead(s.Host))
 			continue
 		case <-look.C:
 		}
