@@ -170,11 +170,18 @@ func TestStoppedWarmPool(t *testing.T) {
 func TestWarmPoolDiesAtEachStep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	config := w.config("min: 1\nmax: 2\npolicy:\n  lower: 0\n  upper: 99\nwarm_pool:\n  size: 1\n  reuse: true")
+	w.diesInWarmPool(config, bus.StatePaused)
+}
+
+// diesInWarmPool kills the program at each of those steps; a VM of the config's pool of one waits in a state.
+func (w *world) diesInWarmPool(config string, waits bus.State) {
+	t := w.t
+	t.Helper()
 	binary, err := buildFaulty()
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := w.config("min: 1\nmax: 2\npolicy:\n  lower: 0\n  upper: 99\nwarm_pool:\n  size: 1\n  reuse: true")
 	dies := func(step string, scale string) {
 		t.Helper()
 		cmd := exec.Command(binary, "--uri", w.uri, "run", "--no-dashboard", "-c", config)
@@ -212,6 +219,9 @@ func TestWarmPoolDiesAtEachStep(t *testing.T) {
 	}
 
 	dies("handover.marked", "2")
+	if waits == bus.StateSaved {
+		dies("handover.restored", "")
+	}
 	dies("handover.woken", "")
 	p = w.start(config)
 	p.untilReady(2)
@@ -226,7 +236,7 @@ func TestWarmPoolDiesAtEachStep(t *testing.T) {
 	p.until("one serves, and one waits", func() bool { return p.decision.Inputs.Ready == 1 && p.decision.Inputs.Warm == 1 })
 	p.until("it stands still", func() bool {
 		return slices.ContainsFunc(p.sample.VMs, func(vm bus.VM) bool {
-			return vm.Phase == bus.PhaseWarm && vm.State == bus.StatePaused && slices.Contains(serve, vm.UUID)
+			return vm.Phase == bus.PhaseWarm && vm.State == waits && slices.Contains(serve, vm.UUID)
 		})
 	})
 	p.stop()
