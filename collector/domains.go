@@ -106,11 +106,12 @@ func readInfo(dom *libvirt.Domain, r *reading) (there bool) {
 		}
 	}
 	if r.state == bus.StateShutoff {
-		switch saved, err := dom.HasManagedSaveImage(0); {
+		switch r.state, err = offState(dom.HasManagedSaveImage(0)); {
 		case errors.Is(err, libvirt.ERR_NO_DOMAIN):
 			return false
-		case err == nil && saved: // a driver without managed save has none
-			r.state = bus.StateSaved
+		case err != nil:
+			r.err = fmt.Errorf("see whether the memory of domain %s is saved: %w", r.name, err)
+			return true
 		}
 	}
 	r.memoryMiB = int(info.Memory / 1024)
@@ -125,6 +126,19 @@ func readInfo(dom *libvirt.Domain, r *reading) (there bool) {
 	}
 	r.counter = counter{run: run, cpu: time.Duration(info.CpuTime), at: at, vcpus: int(info.NrVirtCpu)}
 	return true
+}
+
+// offState is the state of a domain that is shut off, by what libvirt says of its saved memory.
+func offState(saved bool, err error) (bus.State, error) {
+	switch {
+	case errors.Is(err, libvirt.ERR_NO_SUPPORT): // a driver without managed save has none
+		return bus.StateShutoff, nil
+	case err != nil:
+		return bus.StateUnknown, err
+	case saved:
+		return bus.StateSaved, nil
+	}
+	return bus.StateShutoff, nil
 }
 
 // isProtected reports whether a person has taken a VM out of scaling in. It is an element of its own, as the actuator writes

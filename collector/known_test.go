@@ -290,3 +290,23 @@ func TestReadAgainInTurn(t *testing.T) {
 		t.Errorf("all %d are read again at %v", len(uuids), until)
 	}
 }
+
+// That libvirt could not say whether memory is saved does not make it gone.
+func TestOffState(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		saved bool
+		err   error
+		want  bus.State
+	}{
+		{"saved", true, nil, bus.StateSaved},
+		{"off", false, nil, bus.StateShutoff},
+		{"a driver without", false, libvirt.Error{Code: libvirt.ERR_NO_SUPPORT}, bus.StateShutoff},
+		{"not known", false, libvirt.Error{Code: libvirt.ERR_RPC}, bus.StateUnknown},
+	} {
+		got, err := offState(tt.saved, tt.err)
+		if got != tt.want || (err != nil) != (tt.want == bus.StateUnknown) {
+			t.Errorf("%s: %s, %v; want %s", tt.name, got, err, tt.want)
+		}
+	}
+}

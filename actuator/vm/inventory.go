@@ -118,12 +118,10 @@ func readVM(dom *libvirt.Domain) (VM, error) {
 	}
 	vm.State = bus.StateFromLibvirt(int(state))
 	if vm.State == bus.StateShutoff {
-		saved, err := dom.HasManagedSaveImage(0)
-		if errors.Is(err, libvirt.ERR_NO_DOMAIN) {
+		if vm.State, err = offState(dom.HasManagedSaveImage(0)); errors.Is(err, libvirt.ERR_NO_DOMAIN) {
 			return vm, errNotOurs
-		}
-		if err == nil && saved { // a driver without managed save has none
-			vm.State = bus.StateSaved
+		} else if err != nil {
+			return vm, fmt.Errorf("see whether the memory of %s is saved: %w", vm.Name, err)
 		}
 	}
 	vm.IOError = pausedOnIOError(state, reason)
@@ -154,6 +152,20 @@ func readMetadata(dom *libvirt.Domain, uuid string) (meta bus.Metadata, err erro
 		}
 	}
 	return meta, nil
+}
+
+// offState is the state of a domain that is shut off, by what libvirt says of its saved memory. Where that is no answer the state
+// is not known: one whose memory is gone is replaced.
+func offState(saved bool, err error) (bus.State, error) {
+	switch {
+	case errors.Is(err, libvirt.ERR_NO_SUPPORT): // a driver without managed save has none
+		return bus.StateShutoff, nil
+	case err != nil:
+		return bus.StateUnknown, err
+	case saved:
+		return bus.StateSaved, nil
+	}
+	return bus.StateShutoff, nil
 }
 
 func pausedOnIOError(state libvirt.DomainState, reason int) bool {

@@ -141,24 +141,21 @@ func (h Manager) recall(ctx context.Context, dom *libvirt.Domain, v VM) error {
 	return nil
 }
 
-// unfit is why a VM cannot go on from its saved memory; nil: it may be tried.
-func (h Manager) unfit(v VM) error {
+// unfit is why a VM cannot go on from its saved memory; "": it may be tried. An error means that it is not known.
+func (h Manager) unfit(v VM) (why string, err error) {
 	switch {
 	case v.Meta.Saver == "": // it waits otherwise, or a person has saved it
-		return nil
+		return "", nil
 	case v.Off():
-		return errors.New("its saved memory is gone")
+		return "its saved memory is gone", nil
 	case v.State != bus.StateSaved:
-		return nil
+		return "", nil
 	}
 	here, err := h.Saver()
 	if err != nil {
-		return err
+		return "", err
 	}
-	if why := v.SavedElsewhere(here); why != "" {
-		return errors.New(why)
-	}
-	return nil
+	return v.SavedElsewhere(here), nil
 }
 
 // wentOn reports, as an error, that a VM has booted in place of going on from its saved memory: libvirt boots one whose file is

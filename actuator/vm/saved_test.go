@@ -1,11 +1,13 @@
 package vm
 
 import (
+	"errors"
 	"testing"
 
 	"libvirt.org/go/libvirtxml"
 
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/internal/libvirttest"
 )
 
 func TestSaver(t *testing.T) {
@@ -70,5 +72,27 @@ func TestSavedElsewhere(t *testing.T) {
 		if why := v.SavedElsewhere(tt.here); (why != "") != tt.want {
 			t.Errorf("%s: %q", tt.name, why)
 		}
+	}
+}
+
+// Without a connection it is not known whether a VM can wait, or what could restore it.
+func TestNotKnownWithoutConnection(t *testing.T) {
+	spec := bus.Group{WarmPool: bus.WarmPool{State: "later"}} // in which none can wait
+	saved := VM{State: bus.StateSaved, Meta: bus.Metadata{Saver: "qemu 1.2.3"}}
+	h := Manager{Conn: libvirttest.NewHost(t)}
+	if err := h.rest(t.Context(), nil, spec, bus.Metadata{}); !errors.Is(err, ErrCannotWait) {
+		t.Errorf("connected: %v", err)
+	}
+	if why, err := h.unfit(saved); why == "" || err != nil {
+		t.Errorf("connected: %q, %v", why, err)
+	}
+	if _, err := h.Conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.rest(t.Context(), nil, spec, bus.Metadata{}); err == nil || errors.Is(err, ErrCannotWait) {
+		t.Errorf("without a connection: %v", err)
+	}
+	if why, err := h.unfit(saved); why != "" || err == nil {
+		t.Errorf("without a connection: %q, %v", why, err)
 	}
 }

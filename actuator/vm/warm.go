@@ -45,6 +45,9 @@ func (b *boot) park(ctx context.Context) (done bool, err error) {
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
+		if !errors.Is(err, ErrCannotWait) {
+			return false, b.overdue(err.Error())
+		}
 		return false, b.fail(fmt.Errorf("%s: %w", b.vm.Name, err))
 	}
 	step(stepParked)
@@ -58,13 +61,17 @@ func (b *boot) park(ctx context.Context) (done bool, err error) {
 // ErrCannotWait means that a VM could serve, and cannot wait in the warm pool.
 var ErrCannotWait = errors.New("it cannot wait in the warm pool")
 
-// rest has a domain stand still in its way of waiting in its group's warm pool. One that does not is an [ErrCannotWait].
+// rest has a domain stand still in its way of waiting in its group's warm pool. One that does not is an [ErrCannotWait];
+// without a connection that is not known.
 func (h Manager) rest(ctx context.Context, dom *libvirt.Domain, spec bus.Group, meta bus.Metadata) error {
 	err := h.restAs(ctx, dom, spec, spec.WarmPool.StateOf(meta))
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w: %w", ErrCannotWait, err)
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	return err
+	if alive, lost := h.Conn.IsAlive(); lost != nil || !alive {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrCannotWait, err)
 }
 
 func (h Manager) restAs(ctx context.Context, dom *libvirt.Domain, spec bus.Group, state bus.WarmState) error {
@@ -128,6 +135,9 @@ func (h Manager) Park(ctx context.Context, spec bus.Group, v VM, decision string
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if !errors.Is(err, ErrCannotWait) {
+			return fmt.Errorf("%s: %w", v.Name, err)
+		}
 		return errors.Join(fmt.Errorf("%s: %w", v.Name, err), SetPhase(dom, &v.Meta, bus.PhaseStopping))
 	}
 	step(stepParked)
@@ -154,7 +164,7 @@ func (e *ending) reuse(ctx context.Context) error {
 	e.vm.Meta, e.retained = next, true
 	step(stepReused)
 	if err := e.rest(ctx, e.dom, e.spec, next); err != nil {
-		e.retained = ctx.Err() != nil // else it goes
+		e.retained = !errors.Is(err, ErrCannotWait) // else it goes
 		return err
 	}
 	step(stepParked)
@@ -183,8 +193,17 @@ func (h Manager) HandOver(ctx context.Context, spec bus.Group, v VM, decision st
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	why, err := o.unfit(v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.Name, err)
+	}
 	o.slept = v.State == bus.StatePaused || v.State == bus.StateSaved || v.Meta.Saver != ""
-	if err := o.wake(ctx, v); err != nil {
+	if why != "" {
+		err = fmt.Errorf("%s: %s", v.Name, why)
+	} else {
+		err = o.wake(ctx, v)
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -259,9 +278,6 @@ func (o *handover) mark(ctx context.Context) error {
 
 // wake has the VM go on, and refuses one that has lost what was in its memory.
 func (o *handover) wake(ctx context.Context, v VM) error {
-	if err := o.unfit(v); err != nil {
-		return fmt.Errorf("%s: %w", v.Name, err)
-	}
 	if err := o.Manager.wake(ctx, o.dom, v); err != nil {
 		return err
 	}
