@@ -129,7 +129,9 @@ func (h Manager) recall(ctx context.Context, dom *libvirt.Domain, v VM) error {
 			if kept == runs {
 				continue
 			}
-			if err := setElement(dom, e.key, e.uri, kept); err != nil {
+			// And not to what is kept, which a person may have changed meanwhile.
+			err = dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, kept, e.key, e.uri, libvirt.DOMAIN_AFFECT_LIVE)
+			if err != nil {
 				return err
 			}
 		}
