@@ -18,7 +18,7 @@ type Calls struct {
 
 	asks  chan struct{} // the guest, or QEMU for its guest
 	acts  chan struct{} // start, destroy, write to a running domain
-	saves chan struct{} // of those that act, what writes a guest's memory to a file
+	saves chan struct{} // of those that act, what writes a guest's memory to a file, or reads it
 }
 
 // NewCalls makes the slots of one connection.
@@ -51,8 +51,8 @@ func (c *Calls) act(ctx context.Context, call string, f func() error) error {
 	return err
 }
 
-// memory waits for the turn to write a guest's memory to a file, one at a time: that takes seconds, in which others are to be
-// started. The turn is over with done.
+// memory waits for the turn to write a guest's memory to a file, or to read it, one at a time: that takes seconds, in which
+// others are to be started. The turn is over with done.
 func (c *Calls) memory(ctx context.Context) (done func(), err error) {
 	if c == nil {
 		return func() {}, nil

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	"libvirt.org/go/libvirt"
+
 	"github.com/vmscaler/vmscaler/bus"
 )
 
@@ -61,4 +63,26 @@ func TestCallsAreCounted(t *testing.T) {
 		all[1].API != bus.APILibvirt {
 		t.Errorf("counted %+v", all)
 	}
+}
+
+// What reads a guest's memory from a file waits while another is written, and leaves the other turn to act to others.
+func TestRestoresTakeTurns(t *testing.T) {
+	h := Manager{Calls: NewCalls()}
+	done, err := h.Calls.memory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("gone")
+	cancel(gone)
+	for range 20 {
+		if err := h.restore(ctx, new(libvirt.Domain), VM{}); err != gone { //nolint:errorlint // from its wait, before any call
+			t.Fatalf("got %v, want the cause", err)
+		}
+	}
+	done()
+	if done, err = h.Calls.memory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done()
 }

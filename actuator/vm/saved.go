@@ -94,7 +94,13 @@ func (h Manager) roomToSave(ctx context.Context, dom *libvirt.Domain) error {
 
 // restore has a domain go on from its saved memory.
 func (h Manager) restore(ctx context.Context, dom *libvirt.Domain, v VM) error {
-	if err := h.Calls.act(ctx, "start", dom.Create); err != nil {
+	done, err := h.Calls.memory(ctx)
+	if err != nil {
+		return err
+	}
+	err = h.Calls.act(ctx, "start", dom.Create)
+	done()
+	if err != nil {
 		return fmt.Errorf("start %s from its saved memory: %w", v.Name, err)
 	}
 	step(stepRestored)
