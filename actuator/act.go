@@ -180,11 +180,12 @@ func (a *Actuator) launch(ctx context.Context, h vm.Manager, g *group, plan Acti
 func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	now := a.cfg.Now()
 	spec := inForce(g.spec, g.newest.Decision)
+	build, unsure := g.build(a.hostID)
 	s := Situation{
 		Spec: spec, Now: now, Desired: Unknown, Owned: inv.Group(g.spec.Name), Work: map[string]Work{},
 		Taken: inv.Taken, Kept: inv.Kept, Vacated: g.vacated,
 		BootSlots: slots, Backoff: now.Before(g.retryAt), Trial: g.open(), Unheard: !g.newest.Taken() || a.rival() != nil,
-		Controls: g.newest.Decision.Controls, Build: g.build(), Removed: g.removed(now),
+		Controls: g.newest.Decision.Controls, Build: build, Removed: g.removed(now),
 		Expired: expired(spec, now), Choice: g.asker.current(now), CPU: a.load.cpu(g.spec.Name, now),
 		Orders: g.newest.Decision.Orders, Restless: now.Before(g.restless.until),
 	}
@@ -194,7 +195,7 @@ func (a *Actuator) situation(g *group, slots int, inv vm.Inventory) Situation {
 	if g.newest.Holds(now) && !g.mismatch {
 		s.Follow(g.newest.Decision, a.hostID)
 		s.ScaleIn = s.ScaleIn && !g.newest.Doubtful
-		s.Attach = a.attachments(g, now)
+		s.Attach, s.Refresh.Unsure = a.attachments(g, now), unsure
 	}
 	for uuid, until := range a.retryAt {
 		if now.Before(until) {

@@ -144,7 +144,8 @@ func (a *Actuator) askVictims(ctx context.Context, g *group, q *Question) {
 		V: bus.Version, Group: g.spec.Name, Hook: q.Hook, Count: q.Count, HostID: a.hostID, Host: a.host,
 		DecisionID: g.newest.Decision.ID, Time: now.UTC(), Deadline: now.Add(g.spec.VictimHook.Timeout).UTC(),
 	}
-	build, cpu := g.build(), a.load.cpu(g.spec.Name, now)
+	build, _ := g.build(a.hostID)
+	cpu := a.load.cpu(g.spec.Name, now)
 	for _, v := range q.Candidates {
 		c := bus.Candidate{
 			Name: v.Name, UUID: v.UUID, Created: v.Meta.Created, Template: v.Meta.Template,

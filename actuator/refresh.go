@@ -12,6 +12,7 @@ import (
 // RefreshShare is what a decision lets a refresh do on this host.
 type RefreshShare struct {
 	Active  bool // a refresh goes on, even if it lets nothing go for now
+	Unsure  bool // which VMs are outdated by when they were made is not known
 	Reimage bool // VMs get new disks, else others take their places
 	// Retire is how many VMs may be retiring, beside those that Release lets go now, as others have taken their places; or how
 	// many may be without their disks.
@@ -145,7 +146,7 @@ func (s Situation) retiring(v vm.VM) bool {
 	if v.Order.Is(bus.VMReplace) {
 		return v.Meta.Phase.Serves() && !s.Controls.IsPaused(bus.ScopeRepair)
 	}
-	return v.Retiring() && !v.Protected && s.goes(v)
+	return v.Retiring() && !v.Protected && (s.Refresh.Unsure || s.goes(v))
 }
 
 // goes reports whether a VM is to be replaced, or restarted: by a refresh, and while none goes on when it is older than the
@@ -212,26 +213,22 @@ func (s Situation) unretire(live []vm.VM) (stay []vm.VM) {
 }
 
 // build is what new VMs of the group are made from, and before when those were made, by this host's clock, that are replaced
-// whatever they were made from.
-func (g *group) build() bus.Build {
-	b := g.newest.Decision.Refresh.Build(g.spec)
-	if b.Before != nil {
-		b.Before = new(g.here(*b.Before))
+// whatever they were made from. unsure reports that the latter is not known: then none is, for that.
+func (g *group) build(id bus.HostID) (b bus.Build, unsure bool) {
+	b = g.newest.Decision.Refresh.Build(g.spec)
+	if b.Before == nil {
+		return b, false
 	}
-	return b
-}
-
-// here is a moment of the decider's clock by this host's, where one of them is known to be off.
-func (g *group) here(at time.Time) time.Time {
-	if behind, known := g.newest.Skew(); known && behind.Abs() > bus.TolerableSkew {
-		return at.Add(behind)
+	before, known := g.newest.Decision.Shares[id].Here(*b.Before)
+	if b.Before = &before; !known {
+		b.Before = nil
 	}
-	return at
+	return b, !known
 }
 
 // mark notes which VMs retire from now on, and which do not any more.
 func (a *Actuator) mark(ctx context.Context, h vm.Manager, g *group, plan Actions) {
-	build := g.build()
+	build, _ := g.build(a.hostID)
 	start := func(v vm.VM, retiring bool, sentence string) {
 		decision := g.newest.Decision.ID
 		a.work(ctx, worker{name: v.Name, group: g.spec.Name, marks: true}, v.UUID, func(ctx context.Context) error {

@@ -187,10 +187,12 @@ func (a *Actuator) setAsideEnded(w *worker, r result) {
 // attachKey is what the worker is known by that takes a domain in, whose UUID is not known before.
 func attachKey(name string) string { return "attach:" + name }
 
-// attachments are the domains of a decision that are to be taken in here now, each once.
+// attachments are the domains of a decision that are to be taken in here now, each once. Where it is not known until when one may
+// be by this host's clock, it is not.
 func (a *Actuator) attachments(g *group, now time.Time) (all []bus.Attachment) {
 	for _, one := range g.newest.Decision.Attach {
-		if one.HostID == a.hostID && now.Before(g.here(one.Until)) && !g.attached[one.VM].Equal(one.At) {
+		until, known := g.newest.Decision.Shares[a.hostID].Here(one.Until)
+		if one.HostID == a.hostID && known && now.Before(until) && !g.attached[one.VM].Equal(one.At) {
 			all = append(all, one)
 		}
 	}

@@ -28,8 +28,9 @@ const (
 	maxPercent   = 1e6 // 100 is all of something; measuring overshoots, but not as much as this
 	maxRate      = 1e9 // MiB/s
 	maxDesired   = 1_000_000
-	maxProblems  = 16     // in a health message
-	maxElements  = 10_000 // of a list or an object
+	maxClockMS   = math.MaxInt64 / 1_000_000 // a clock may be as far off as a time.Duration can say
+	maxProblems  = 16                        // in a health message
+	maxElements  = 10_000                    // of a list or an object
 	maxAll       = 400_000
 	maxDepth     = 32
 )

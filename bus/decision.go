@@ -140,6 +140,18 @@ type Share struct {
 	WarmStopped int `json:"warm_stopped,omitempty"`
 	// Most is how many VMs of the group the host may own, whatever their state: it makes none beyond that. nil: as many as max.
 	Most *int `json:"most,omitempty"`
+	// ClockBehindMS is by how much the decider takes the host's clock to be behind its own, less than 0 where it is ahead; 0
+	// within TolerableSkew. The moments of a decision are told by the host's clock with it. nil: not known, and none of them
+	// can be.
+	ClockBehindMS *int64 `json:"clock_behind_ms,omitempty"`
+}
+
+// Here is a moment of the decider's clock by the host's own; false where it is not known how far that is off.
+func (s Share) Here(at time.Time) (time.Time, bool) {
+	if s.ClockBehindMS == nil {
+		return time.Time{}, false
+	}
+	return at.Add(-time.Duration(*s.ClockBehindMS) * time.Millisecond), true
 }
 
 // Inputs is what a Decision was made from.

@@ -86,6 +86,9 @@ func (d *Decision) bounds() error {
 		}
 		b.number("shares.warm", float64(share.Warm), maxDesired)
 		b.number("shares.warm_stopped", float64(share.WarmStopped), maxDesired)
+		if share.ClockBehindMS != nil {
+			b.number("shares.clock_behind_ms", math.Abs(float64(*share.ClockBehindMS)), maxClockMS)
+		}
 	}
 	b.count("wishes", len(d.Recommendations), maxWord)
 	for _, w := range d.Recommendations {

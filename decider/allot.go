@@ -42,7 +42,7 @@ func (s situation) allot(r *bus.Refresh, build bus.Build, direction bus.Directio
 		}
 		serving, standing, reimaging, may := 0, 0, 0, 0
 		for _, vm := range h.VMs {
-			serving += one(s.serves(&vm))
+			serving += one(s.servesOn(&h, &vm))
 			switch {
 			case vm.Order.Leaves():
 			case vm.Reimaging:
@@ -83,6 +83,11 @@ func (s situation) young(vm *bus.VM) bool {
 func (s situation) serves(vm *bus.VM) bool {
 	young := !vm.Retiring && s.young(vm)
 	return vm.Phase.Serves() && vm.State == bus.StateRunning && !young && !vm.Reimaging && !vm.Order.Leaves()
+}
+
+// servesOn is the same of a VM of a host. Which ones have just come is not known of one while it is not how far its clock is off.
+func (s situation) servesOn(h *HostObservation, vm *bus.VM) bool {
+	return s.serves(vm) && (vm.Retiring || !h.Unclocked || s.spec.MinReady == 0)
 }
 
 // replacing takes back new VMs that would take the places of more VMs than the group's maintenance lets be there beside others,

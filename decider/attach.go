@@ -123,6 +123,9 @@ func Attach(
 	if host == nil || !st.HasSample {
 		return refuse(bus.RefusalNoData, "what there is of the group is not known yet")
 	}
+	if host.Unclocked {
+		return refuse(bus.RefusalNoData, "it is not known yet how far the clock of its host is off; ask again in a moment")
+	}
 	number, _ := bus.VMNumber(spec.Name, a.VM)
 	for id, numbers := range st.Numbers {
 		if id != a.HostID && slices.Contains(numbers, number) {

@@ -12,7 +12,8 @@ import (
 // host's clock: for how long a VM serves, how old it is, which of two hosts' VMs is older.
 type hostClock struct {
 	offset bus.ClockOffset // of the collector that speaks for it
-	behind time.Duration   // what its times are moved by; 0: its clock is right enough
+	behind time.Duration   // what its times are moved by; 0: its clock is right enough, or nothing is known
+	known  bool            // how far its clock is off, or once was
 }
 
 // clockSteps is by how much a host's clock has to be seen to change before its times are moved by something else: so those of a
@@ -22,14 +23,101 @@ const clockSteps = time.Second
 // told is a sample that arrived now, its times by the decider's clock. Until it is known how far a new host's clock is off, which
 // takes four samples, they are as they came.
 func (c *hostClock) told(s bus.Sample, now time.Time) bus.Sample {
-	c.offset.Observe(s.Time, now)
-	if behind, known := c.offset.Skew(); known && (behind-c.behind).Abs() > clockSteps {
+	c.observe(s.Time, now)
+	return shifted(s, c.behind)
+}
+
+// observe takes that a message which was sent then arrived now. What is known of a clock holds until something else is: a message
+// that is late says nothing of it.
+func (c *hostClock) observe(sent, now time.Time) {
+	c.offset.Observe(sent, now)
+	behind, known := c.offset.Skew()
+	c.known = c.known || known
+	if known && (behind-c.behind).Abs() > clockSteps {
 		c.behind = 0
 		if behind.Abs() > bus.TolerableSkew {
-			c.behind = behind
+			c.behind = behind.Round(time.Millisecond) // as the host is told it
 		}
 	}
-	return shifted(s, c.behind)
+}
+
+// leaderClock is that of the decider that led last, where it was another.
+type leaderClock struct {
+	term  int64
+	clock hostClock
+}
+
+// observe takes a decision that came now.
+func (c *leaderClock) observe(d bus.Decision, now time.Time) {
+	if c.term != d.Term {
+		*c = leaderClock{term: d.Term}
+	}
+	c.clock.observe(d.Time, now)
+}
+
+// told is a refresh that this decider takes over, with when it began by its own clock, as far as it knows how far that of the one
+// which led is off: when it has heard four of its decisions. heard is the newest decision, whose times are by its maker's clock.
+func (c *leaderClock) told(r *bus.Refresh, heard *bus.Decision) *bus.Refresh {
+	if r == nil || r.Before == nil || heard == nil || heard.Term != c.term {
+		return r
+	}
+	next, before := *r, *r.Before
+	if of := heard.Refresh; of != nil && of.ID == r.ID && of.Before != nil {
+		before = *of.Before // what is kept may be of a decider before that one
+	}
+	next.Before = new(before.Add(c.clock.behind))
+	return &next
+}
+
+// attaching is the same of domains that are to be attached.
+func (c *leaderClock) attaching(all Attachments, heard *bus.Decision) Attachments {
+	if heard == nil || heard.Term != c.term {
+		return all
+	}
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].Until = all[i].Until.Add(c.clock.behind)
+	}
+	return all
+}
+
+// build is what a host's VMs are compared with. Where it is not known how far its clock is off, none is too old.
+func (h HostObservation) build(b bus.Build) bus.Build {
+	if h.Unclocked {
+		b.Before = nil
+	}
+	return b
+}
+
+// unclocked names the hosts that are heard and of whose clocks it is not known how far they are off; "": there is none.
+func (o Observation) unclocked() string {
+	var names []string
+	for _, h := range o.Hosts {
+		if h.Unclocked && h.Trouble != Silent {
+			names = append(names, h.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// tellClocks says in the hosts' shares how far their clocks are off, so that they tell this decider's moments as it tells theirs.
+func (o Observation) tellClocks(shares map[bus.HostID]bus.Share) {
+	for _, h := range o.Hosts {
+		if share, ok := shares[h.ID]; ok && !h.Unclocked {
+			share.ClockBehindMS = new(h.Behind.Milliseconds())
+			shares[h.ID] = share
+		}
+	}
+}
+
+// begun is a refresh whose beginning is not to come: a clock that was ahead said so, and VMs that are made from now on are new.
+func begun(r *bus.Refresh, now time.Time) *bus.Refresh {
+	if !r.Active() || r.Before == nil || !r.Before.After(now) {
+		return r
+	}
+	next := *r
+	next.Before = new(now.UTC())
+	return &next
 }
 
 // shifted is a sample with its times moved. The one that came stays as it is.

@@ -1,10 +1,14 @@
 package decider
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/vmscaler/vmscaler/bus"
+	"github.com/vmscaler/vmscaler/bus/client"
 )
 
 // skewedSample is of a host whose clock is ahead by so much, taken at a moment; its VM has served for ten minutes.
@@ -94,18 +98,20 @@ func TestClockThatIsSetRight(t *testing.T) {
 	}
 }
 
-// What is decided of hosts whose clocks are an hour apart is what is decided of those whose clocks are right.
+// What is decided of hosts whose clocks are an hour apart is what is decided of those whose clocks are right, and each host is
+// told how far its own is off.
 func TestDecisionDoesNotGoByAHostsClock(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  func(*bus.Group)
 	}{
 		{"max_lifetime", func(g *bus.Group) { g.MaxLifetime = 30 * time.Minute }},
-		{"warm-up", func(g *bus.Group) { g.Policy.Warmup = 5 * time.Minute }},
+		{"min_ready that is over", func(g *bus.Group) { g.MinReady = 5 * time.Minute }},
+		{"min_ready that is not", func(g *bus.Group) { g.MinReady = 15 * time.Minute }},
 	} {
 		g := spec(bounds(2, 9))
 		tt.set(&g)
-		decide := func(a, b time.Duration) bus.Decision {
+		decide := func(a, b time.Duration) (bus.Decision, refreshFacts) {
 			var w Window
 			now := t0
 			for i := range 6 {
@@ -116,17 +122,170 @@ func TestDecisionDoesNotGoByAHostsClock(t *testing.T) {
 					}
 				}
 			}
-			d, _ := Decide(g, State{HasSample: true, Desired: 2}, w.Take(now, 5*time.Second), now)
-			return d
-		}
-		want := decide(0, 0)
-		for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
-			got := decide(ahead, 0)
-			if got.Inputs.Ready != want.Inputs.Ready || got.Inputs.Overdue != want.Inputs.Overdue ||
-				got.Inputs.Warming != want.Inputs.Warming || got.Sentence != want.Sentence {
-				t.Errorf("%s, %s ahead: got %+v %q, want %+v %q", tt.name, ahead, got.Inputs, got.Sentence, want.Inputs,
-					want.Sentence)
+			obs, st := w.Take(now, 5*time.Second), State{HasSample: true, Desired: 2}
+			d, _ := Decide(g, st, obs, now)
+			for host, ahead := range map[bus.HostID]time.Duration{"kvm1": a, "kvm2": b} {
+				if behind := d.Shares[host].ClockBehindMS; behind == nil || *behind != -ahead.Milliseconds() {
+					t.Errorf("%s: %s, %s ahead, is told %v", tt.name, host, ahead, behind)
+				}
 			}
+			return d, look(g, st, obs, now).refreshFacts(bus.Build{Before: new(t0.Add(-15 * time.Minute))})
+		}
+		want, facts := decide(0, 0)
+		for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
+			got, f := decide(ahead, 0)
+			if got.Inputs.Overdue != want.Inputs.Overdue || got.Sentence != want.Sentence || f.serving != facts.serving ||
+				f.staying != facts.staying || f.complete != facts.complete {
+				t.Errorf("%s, %s ahead: got %+v %q %+v, want %+v %q %+v", tt.name, ahead, got.Inputs, got.Sentence, f,
+					want.Inputs, want.Sentence, facts)
+			}
+		}
+	}
+}
+
+// Until it is known how far a host's clock is off, none of its VMs is too old, or has served for min_ready, no refresh of all VMs
+// is begun, or done, and nothing is attached there. A sample that is late later on changes none of that.
+func TestHostWhoseClockIsNotKnown(t *testing.T) {
+	g := spec(bounds(1, 9), func(g *bus.Group) { g.MaxLifetime, g.MinReady = 30*time.Minute, time.Minute })
+	for _, ahead := range []time.Duration{0, time.Hour, -time.Hour} {
+		var w Window
+		st := State{HasSample: true, Desired: 1}
+		for i, late := range []time.Duration{0, 0, 0, 0, 0, 3 * time.Second, 0} {
+			at := t0.Add(time.Duration(i) * 4 * time.Second)
+			now, known := at.Add(late), i >= 3
+			if err := w.Add(skewedSample("kvm1", ahead, at), now); err != nil {
+				t.Fatal(err)
+			}
+			obs := w.Take(now, 5*time.Second)
+			d, next := Decide(g, st, obs, now)
+			if told := d.Shares["kvm1"].ClockBehindMS; d.Inputs.Overdue != 0 || (told != nil) != known {
+				t.Errorf("%s ahead, sample %d: %d are too old, told is %v", ahead, i, d.Inputs.Overdue, told)
+			}
+			s := look(g, st, obs, now)
+			f := s.refreshFacts(bus.Build{Before: new(t0.Add(-15 * time.Minute))})
+			if is := f.staying == 1; is != known || f.complete != known || (f.serving == 1) != known {
+				t.Errorf("%s ahead, sample %d: %+v", ahead, i, f)
+			}
+			r := stepRefresh(bus.Refresh{Phase: bus.RefreshRunning, Machine: g.MachineHash()}, g, f, 1, now)
+			if r.Phase != bus.RefreshRunning || strings.HasSuffix(r.Sentence, "are off: kvm1") == known {
+				t.Errorf("%s ahead, sample %d: it is %s, %q", ahead, i, r.Phase, r.Sentence)
+			}
+			all := &bus.RefreshOrder{Action: bus.RefreshBegin, All: true}
+			if _, err := s.ordered(bus.Query{Refresh: all}); (err == nil) != known {
+				t.Errorf("%s ahead, sample %d: a refresh of all: %v", ahead, i, err)
+			}
+			a := bus.Attachment{VM: "web-9", HostID: "kvm1", At: now, Until: now.Add(attachWithin)}
+			if v, _, _ := Attach(g, next, obs, d, a, now); (v.Outcome == bus.OutcomeBegun) != known {
+				t.Errorf("%s ahead, sample %d: to attach one: %+v", ahead, i, v)
+			}
+		}
+	}
+}
+
+// A refresh of all VMs goes on as it began, by the clock of the decider that takes over, as far as that knows the other's; and it
+// never begins in the future.
+func TestRefreshIsTakenOverFromAnotherClock(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		ahead     time.Duration // the other's clock
+		decisions int           // that were heard of it
+		own       bool          // this decider has led since
+		kept      time.Duration // when it began, as it is kept, after it did
+		want      time.Duration // the same, as it is taken
+	}{
+		{"the same time", 0, 5, false, 0, 0},
+		{"an hour ahead", time.Hour, 5, false, time.Hour, 0},
+		{"an hour behind", -time.Hour, 5, false, -time.Hour, 0},
+		{"what is kept is by a third clock", time.Hour, 5, false, 5 * time.Hour, 0},
+		{"too few were heard, of one that is ahead", time.Hour, 2, false, time.Hour, time.Minute}, // that is now
+		{"too few were heard, of one that is behind", -time.Hour, 2, false, -time.Hour, -time.Hour},
+		{"its own", -time.Hour, 5, true, 0, 0},
+		{"none was heard", 0, 0, false, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c leaderClock
+			var heard *bus.Decision
+			now := t0.Add(time.Minute)
+			of := func(ahead time.Duration) *bus.Refresh {
+				return &bus.Refresh{ID: "web-refresh-7", Phase: bus.RefreshRunning, Before: new(t0.Add(ahead))}
+			}
+			for i := range tt.decisions {
+				at := t0.Add(time.Duration(i) * time.Second)
+				heard = &bus.Decision{Term: 1, Time: at.Add(tt.ahead), Refresh: of(tt.ahead)}
+				c.observe(*heard, at)
+			}
+			if tt.own {
+				heard = &bus.Decision{Term: 2, Time: now, Refresh: of(0)}
+			}
+			kept := of(tt.kept)
+			r := begun(c.told(kept, heard), now)
+			if got := r.Before.Sub(t0); got != tt.want {
+				t.Errorf("it began at %s, want %s", got, tt.want)
+			}
+			if !kept.Before.Equal(t0.Add(tt.kept)) {
+				t.Error("what was kept is changed")
+			}
+			all := Attachments{{Until: t0.Add(tt.ahead)}}
+			if all = c.attaching(all, heard); tt.decisions > 3 && all[0].Until.Equal(t0) == tt.own {
+				t.Errorf("it is attached until %s", all[0].Until)
+			}
+		})
+	}
+}
+
+// The same of a decider that has heard the one before, and where its own clock is set back then.
+func TestDeciderTakesARefreshOver(t *testing.T) {
+	now := t0
+	b := startHarness(t, spec()) // which keeps nothing
+	d, err := New(Config{Groups: []bus.Group{spec()}, Now: func() time.Time { return now }}, b.own, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGroup(spec(), t0)
+	d.leadership, d.groups = client.NewLeadership(), map[string]*group{"web": g}
+	for i := range 5 {
+		now = t0.Add(time.Duration(i) * time.Second)
+		sent := now.Add(time.Hour)
+		d.observeLeader(bus.Decision{
+			Group: "web", Term: 7, Seq: uint64(i + 1), Time: sent, ExpiresAt: sent.Add(5 * time.Second), SpecHash: g.hash,
+			Refresh: &bus.Refresh{
+				ID: "web-refresh-7", Phase: bus.RefreshRunning, Machine: spec().MachineHash(), Before: new(t0.Add(time.Hour)),
+			},
+		})
+	}
+	if err := d.takeOver(t.Context(), g, now); err != nil {
+		t.Fatal(err)
+	}
+	if r := g.state.Refresh; r == nil || !r.Before.Equal(t0) {
+		t.Fatalf("goes on with %+v", r)
+	}
+	now = t0.Add(-time.Hour)
+	obs := Observation{Fresh: 1, Hosts: []HostObservation{{ID: "kvm1", Name: "kvm1", Time: now, VMs: []bus.VM{ready(50)}}}}
+	v := verdict{desired: 1}
+	v.hasSample = true
+	if r := look(g.spec, g.state, obs, now).refresh(v); !r.Before.Equal(now) {
+		t.Errorf("set back, it began at %s", r.Before)
+	}
+}
+
+// How long a handover took is not known where its host's clock was told in another way when it began.
+func TestHandoverWhileAClockIsSet(t *testing.T) {
+	for _, tt := range []struct{ before, after, want time.Duration }{
+		{0, 0, 500 * time.Millisecond}, {time.Hour, time.Hour, 500 * time.Millisecond}, {0, time.Hour, 0}, {time.Hour, 0, 0},
+	} {
+		var h Handovers
+		served := t0.Add(tt.after - tt.before + time.Second/2)
+		for _, seen := range []struct {
+			behind time.Duration
+			vm     bus.VM
+		}{
+			{tt.before, bus.VM{Phase: bus.PhaseWarm, State: bus.StatePaused}},
+			{tt.after, bus.VM{Phase: bus.PhaseReady, State: bus.StateRunning, PhaseSince: served}},
+		} {
+			h.Add(Observation{Hosts: []HostObservation{{Time: t0, Behind: seen.behind, VMs: []bus.VM{seen.vm}}}})
+		}
+		if h.Paused != tt.want {
+			t.Errorf("behind by %s, then by %s: it took %s, want %s", tt.before, tt.after, h.Paused, tt.want)
 		}
 	}
 }

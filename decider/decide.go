@@ -86,6 +86,7 @@ func (s situation) share(d *bus.Decision, next *State) {
 	s.warmKinds(d)
 	s.lease(d, next.Standings)
 	order.canary.deal(order, s.obs, d.Shares)
+	s.obs.tellClocks(d.Shares)
 	next.Numbers = next.Numbers.deal(s.spec, d.Shares, s.obs)
 	next.Standings.told(d.Shares, s.obs, s.now)
 }

@@ -133,6 +133,7 @@ type group struct {
 	demand   demand
 	decision *bus.Decision // the newest, its own or of the one that leads
 	heard    bus.Newest    // of those of others
+	others   leaderClock   // of the one that they are of
 	trouble  string        // of the group's hosts, at the last evaluation; "": none
 	troubled time.Time     // since when there is some
 	removed  string        // what identifies the decision by which VMs are scaled in

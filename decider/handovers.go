@@ -24,8 +24,9 @@ type Handovers struct {
 
 // waiting is a VM that was not seen to serve yet.
 type waiting struct {
-	since time.Time // when it was handed over, or was last seen to wait
-	state bus.State // in which it waited
+	since  time.Time     // when it was handed over, or was last seen to wait
+	state  bus.State     // in which it waited
+	behind time.Duration // its host's clock, as it was told then
 }
 
 // Add takes what an evaluation looks at. One that was handed over between two samples counts from the first of them. Only times
@@ -42,13 +43,14 @@ func (h *Handovers) Add(obs Observation) {
 		for i := range host.VMs {
 			vm := &host.VMs[i]
 			was, known := h.waiting[vm.UUID]
+			known = known && was.behind == host.Behind // else times of two clocks would be compared
 			switch {
 			case vm.Phase == bus.PhaseWarm && host.Trouble != Silent:
-				note(vm.UUID, waiting{host.Time, vm.State})
+				note(vm.UUID, waiting{host.Time, vm.State, host.Behind})
 			case known && host.Trouble == Silent:
 				note(vm.UUID, was)
 			case known && handed(vm):
-				note(vm.UUID, waiting{vm.PhaseSince, was.state})
+				note(vm.UUID, waiting{vm.PhaseSince, was.state, host.Behind})
 			case known && vm.Phase.Serves():
 				h.took(vm.PhaseSince.Sub(was.since), was.state)
 			}

@@ -60,6 +60,7 @@ func (d *Decider) observeLeader(other bus.Decision) {
 	}
 	if g.heard.Take(other, now) == nil { // what it does not take the actuators do not take either, and say so
 		g.decision = &other
+		g.others.observe(other, now)
 	}
 	d.leaderlessSince, g.heardAt = now, now
 }
@@ -140,6 +141,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	refresh = g.others.told(refresh, g.decision)
 	spec, err := d.cfg.Override(g.spec, controls.Set)
 	if err != nil { // the file has changed since, so that what was set does not go with it any more
 		d.log.Warn().Err(err).Str("group", g.spec.Name).Msg("what was set by hand does not go with the file: the file holds")
@@ -152,7 +154,7 @@ func (d *Decider) takeOver(ctx context.Context, g *group, now time.Time) error {
 	rested := g.state.Warmup.vms
 	g.state, g.saved, g.takeOver = recall(kept, g.decision, controls, now), kept, now
 	g.state.Warmup.vms = rested
-	g.state.Refresh = refresh
+	g.state.Refresh, g.state.Attach = refresh, g.others.attaching(g.state.Attach, g.decision)
 	g.expect(now)
 	return nil
 }

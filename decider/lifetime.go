@@ -19,6 +19,7 @@ func before(spec bus.Group, now time.Time) *time.Time {
 func (s situation) overdue() (n int) {
 	build := bus.Build{Before: before(s.spec, s.now)}
 	for _, h := range s.obs.Hosts {
+		build := h.build(build)
 		for _, vm := range h.VMs {
 			if !vm.Phase.Leaving() && !vm.Phase.Pooled() && build.Outdated(bus.Made{Created: vm.Created}) {
 				n++

@@ -51,7 +51,10 @@ func (o Observation) incomplete() string {
 type HostObservation struct {
 	ID   bus.HostID
 	Name string
-	Time time.Time // the host's clock when it took the list; VM times are by the same clock
+	Time time.Time // when it took the list, by the same clock as the VMs' times: the decider's, where Unclocked is not set
+	// Behind is by how much its times were moved for that, and Unclocked reports that it is not known how far its clock is off.
+	Behind    time.Duration
+	Unclocked bool
 	// VMs is the complete list, less those that another host shows to have. CPUPercent is the mean over the known readings
 	// since the previous evaluation, each at most 100.
 	VMs []bus.VM

@@ -13,7 +13,7 @@ import (
 // refresh is what becomes of a group's refresh in this evaluation. The spec's own changes begin one, unless they have been
 // tried already.
 func (s situation) refresh(v verdict) *bus.Refresh {
-	was := s.state.Refresh
+	was := begun(s.state.Refresh, s.now)
 	if was == nil && !s.obs.noted() {
 		return nil
 	}
@@ -129,6 +129,9 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 	r.Alarms = alarms(r.Alarms, spec.Refresh, f.average)
 	if why := failing(r, spec, f); why != "" {
 		return failRefresh(r, spec, why, now)
+	}
+	if f.clocks != "" {
+		r.Sentence = progressOf(r) + "; waits, as it is not known yet how far the clocks of these hosts are off: " + f.clocks
 	}
 	if !f.complete {
 		return r

@@ -26,6 +26,7 @@ type refreshFacts struct {
 	failures int // launches that failed since the evaluation before
 	average  *float64
 	complete bool   // nothing is missing of the hosts
+	clocks   string // the hosts whose clocks are not known, where VMs are replaced for when they were made
 	from     string // the template of the outdated VMs, where it alone has changed
 	needs    []need // of staying, in the order in which they were found
 }
@@ -41,13 +42,18 @@ type need struct {
 func (s situation) refreshFacts(build bus.Build) refreshFacts {
 	f := refreshFacts{complete: s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil}
 	templates := map[string]int{}
+	if build.Before != nil {
+		f.clocks = s.obs.unclocked()
+		f.complete = f.complete && f.clocks == ""
+	}
 	for _, h := range s.obs.Hosts {
+		build := h.build(build)
 		if seen, known := s.state.Failures[h.ID]; known {
 			f.failures += max(0, h.Failures-seen)
 		}
 		for _, vm := range h.VMs {
 			needs := build.Needs(vm.Made())
-			serves := s.serves(&vm) && h.Trouble != Silent // what a host that is silent has may be gone
+			serves := s.servesOn(&h, &vm) && h.Trouble != Silent // what a host that is silent has may be gone
 			switch {
 			case vm.Order.Leaves():
 				f.leaving++

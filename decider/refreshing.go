@@ -43,7 +43,7 @@ func (d *Decider) refreshed(ctx context.Context, g *group, before *bus.Refresh) 
 	if before == nil || before.ID != r.ID || before.Phase != r.Phase {
 		d.tellRefresh(g, r, bus.Query{})
 	}
-	what := fmt.Sprint(r.ID, r.Phase, r.Since, r.Updated, r.Outdated, r.Failures, r.Checkpoints)
+	what := fmt.Sprint(r.ID, r.Phase, r.Since, r.Updated, r.Outdated, r.Failures, r.Checkpoints, r.Before)
 	if what == g.kept {
 		return
 	}
@@ -148,6 +148,10 @@ func (s situation) begun(q bus.Query) (*bus.Refresh, error) {
 			"max_surge: found %d, want 0 in a group that keeps disks: a VM has those of another only once that is gone", *n)
 	}
 	f := s.refreshFacts(newRefresh(s.spec, q.Refresh, q.By, refreshFacts{}, s.now).Build(s.spec))
+	if f.clocks != "" {
+		return s.state.Refresh, fmt.Errorf(
+			"it is not known yet how far the clocks of these hosts are off: %s; ask again in a moment", f.clocks)
+	}
 	if f.staying == 0 {
 		return s.state.Refresh, errors.New(f.nothing())
 	}

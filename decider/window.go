@@ -201,7 +201,7 @@ func (w *Window) look(now time.Time, staleAfter time.Duration) Observation {
 	for id, h := range w.hosts {
 		ho := HostObservation{
 			ID: id, Name: h.sample.Host, Time: h.sample.Time, Quiet: now.Sub(h.arrived), Collector: h.sample.Instance,
-			Load: h.sample.HostLoad,
+			Load: h.sample.HostLoad, Behind: h.clock.behind, Unclocked: !h.clock.known,
 		}
 		counts := func(uuid string) bool {
 			its := owner[uuid] == id

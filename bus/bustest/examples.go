@@ -68,7 +68,9 @@ func Decision() *bus.Decision {
 		},
 		Shadow: []bus.Recommendation{{Policy: bus.PolicyStep, Desired: 2, Sentence: "average 83 % > 70 %, 1 of 3 readings"}},
 		Shares: map[bus.HostID]bus.Share{
-			"4c4c4544-0035-4e10-8051-b7c04f4a3032-system":       {Host: "kvm1.example.org", VMs: 2, Numbers: []int{4, 5, 7}, Warm: 1},
+			"4c4c4544-0035-4e10-8051-b7c04f4a3032-system": {
+				Host: "kvm1.example.org", VMs: 2, Numbers: []int{4, 5, 7}, Warm: 1, ClockBehindMS: new(int64(-3_600_004)),
+			},
 			"f2cb6a1e-9a3f-5d0a-b1c2-0d9e8f7a6b54-session-1000": {Host: "kvm2.example.org", VMs: 1, Numbers: []int{3, 6, 8}},
 		}, HasSample: true,
 		Controls: bus.Controls{
