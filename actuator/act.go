@@ -67,6 +67,7 @@ func (a *Actuator) act(ctx context.Context, h vm.Manager, slots int, l snapshot)
 		s := a.situation(g, slots, inv)
 		s.Replaced, s.Saver = l.replaced[g.spec.Template], l.saver
 		g.desired, g.most = s.Desired, s.Spec.Max
+		g.settle(s)
 		plan := Plan(s)
 		g.suspended, g.retained = plan.Suspended, plan.Retained
 		g.standing = g.standing.next(s, plan, a.cfg.Now())

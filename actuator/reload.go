@@ -41,6 +41,9 @@ func (a *Actuator) reload(r client.Handed) {
 			g.mismatch = g.newest.Taken() // until a decision goes by it, too
 			g.hash = hash
 		}
+		if spec.WarmPool.State != g.spec.WarmPool.State { // what could not wait as before may as others do
+			g.restless = restless{}
+		}
 		g.spec = spec
 		a.hooks.Keep(spec.Name, spec.Hooks)
 	}

@@ -33,6 +33,24 @@ func (g *group) couldNotWait(w *worker, err error, now time.Time) bus.Event {
 	}
 }
 
+// settle takes a look at the group, after which nothing keeps its warm pool from being filled that was before: as many VMs wait
+// as are to, in whatever way they came there.
+func (g *group) settle(s Situation) {
+	if s.Desired != Unknown && s.waiting() >= s.Warm {
+		g.restless = restless{}
+	}
+}
+
+// waiting is how many VMs wait in the warm pool.
+func (s Situation) waiting() (n int) {
+	for _, v := range s.Owned {
+		if v.Meta.Phase == bus.PhaseWarm && (v.State.Suspended() || v.Off()) && s.unfitForPool(v) == "" {
+			n++
+		}
+	}
+	return n
+}
+
 // restlessTroubles are what keeps the warm pool from being filled.
 func (g *group) restlessTroubles() (all bus.Troubles) {
 	if r := g.restless; r.times > 0 && g.spec.WarmPool.On() {
