@@ -109,7 +109,7 @@ type Metadata struct {
 	// Handed is since when the VM is being handed over from the warm pool; zero: it is not, or it is ready.
 	Handed  time.Time
 	Stops   bool   // in the warm pool it waits, or is to wait, shut down; else as its group's pool says
-	Saver   string // what has saved its memory in the warm pool, or is about to: the versions and the CPU; "": it waits otherwise
+	Saver   string // what its host had when its memory was to be saved in the warm pool: versions and CPU; "": it waits otherwise
 	Address string // the IP address that the launch hook was given; "": none was
 }
 
