@@ -79,6 +79,15 @@ func TestHostGetsAnotherIdentity(t *testing.T) {
 	}
 }
 
+// A decider that takes over while hosts contradict each other removes nothing, and wants no more than the one before it did.
+func TestTakeOverOfASurplus(t *testing.T) {
+	h := &hosts{t: t, now: t0, spec: spec(bounds(1, 9)), state: State{PreviousDesired: new(2)}}
+	d := h.step(on("a", "kvm1", "1", "2"), on("b", "kvm2", "2", "3"))
+	if d.Desired != 2 || d.Guard != bus.GuardHost || d.Direction != bus.Hold || d.Shares["a"].VMs+d.Shares["b"].VMs != 3 {
+		t.Errorf("%+v", d)
+	}
+}
+
 // A silent host whose VMs another one shows is forgotten, but may have made what it was told to and did not show any more: nobody
 // else gets those numbers for an hour.
 func TestNumbersOutliveTheirHost(t *testing.T) {

@@ -208,7 +208,11 @@ func remaining(since time.Time, cooldown time.Duration, now time.Time) time.Dura
 
 // incomplete holds scaling in while something is missing of the hosts. max holds all the same.
 func incomplete(s situation, c change) (int, bool) {
-	return min(c.from, s.spec.Max), c.to < c.from && s.incomplete != ""
+	stays := min(c.from, s.spec.Max)
+	if !s.state.HasSample && s.state.PreviousDesired != nil {
+		stays = c.to // what another decider wanted is no change: what is there beyond it is not wanted
+	}
+	return stays, c.to < c.from && s.incomplete != ""
 }
 
 // paused holds a direction that a person has paused.
