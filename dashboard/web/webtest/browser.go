@@ -30,7 +30,13 @@ type Browser struct {
 func Open(t testing.TB, url string) *Browser {
 	t.Helper()
 	// Without its sandbox, which root has none of; what it loads is our own.
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true))
+	folder, err := os.MkdirTemp("", "vmscaler-page-") // it is killed, and leaves a socket behind
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) }) // what still ends may write into it
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.Env("TMPDIR="+folder))
 	alloc, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(alloc)
