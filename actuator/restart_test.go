@@ -126,6 +126,39 @@ func TestProtectedWhileItDrains(t *testing.T) {
 	}
 }
 
+// So it does where the removal was cut off, and its protection came between: whoever wanted it gone has to say so again.
+func TestProtectedWhileItsRemovalWasCutOff(t *testing.T) {
+	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })
+	for _, ordered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ordered %t", ordered), func(t *testing.T) {
+			b, v := launched(t, spec)
+			ctx, cut := context.WithCancel(t.Context())
+			b.on[bus.EventDraining] = cut
+			if err := b.Remove(ctx, vm.Removal{VM: v, Kind: vm.Outdated, Graceful: true}, spec, &vm.Drain{}, "d"); err == nil {
+				t.Fatal("it is not cut off")
+			}
+			delete(b.on, bus.EventDraining)
+			if err := vm.Protect(b.conn, v, bus.Protection{On: true, By: "ann"}); err != nil {
+				t.Fatal(err)
+			}
+			if ordered {
+				if _, err := b.SetOrder(t.Context(), v, bus.VMOrder{Verb: bus.VMRemove, By: "ann", At: time.Now()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			v = b.inventory().Owned[0]
+			err := b.Remove(t.Context(), vm.Removal{VM: v, Kind: vm.Interrupted, Graceful: true}, spec, &vm.Drain{}, "d")
+			now := b.inventory().Owned
+			switch {
+			case ordered && (err != nil || len(now) > 0):
+				t.Errorf("%v; there are %+v", err, now)
+			case !ordered && (!vm.IsCalledOff(err) || len(now) != 1 || !now[0].Serves() || !now[0].Protected):
+				t.Errorf("%v; there are %+v", err, now)
+			}
+		})
+	}
+}
+
 // Who would protect a VM that is off already, and loses its disks, is refused.
 func TestTooLateToProtect(t *testing.T) {
 	spec := webSpec(func(g *bus.Group) { g.ShutdownTimeout = time.Second })

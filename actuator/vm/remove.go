@@ -161,7 +161,11 @@ func (e *ending) takeOut(ctx context.Context) (err error) {
 func (e *ending) release(ctx context.Context) error {
 	var problem error
 	retained := e.vm.Meta.Phase == bus.PhaseRetained
-	if e.vm.Meta.Phase != bus.PhaseDraining { // else by an earlier start, whose time goes on
+	if e.vm.Meta.Phase == bus.PhaseDraining { // by an earlier start, whose time goes on
+		if err := e.spared(); err != nil {
+			return err
+		}
+	} else {
 		e.vm.Meta.Sheds = sheds(e.removal, e.vm.Meta)
 		problem = e.Calls.act(ctx, "metadata", func() error { return SetPhase(e.dom, &e.vm.Meta, bus.PhaseDraining) })
 	}
@@ -214,9 +218,11 @@ func (e *ending) release(ctx context.Context) error {
 	return shutDown(ctx, e.Calls, e.dom, e.spec.ShutdownTimeout)
 }
 
-// spared is an error where the VM was protected while it drained, and is to stay for that: a [CalledOff].
+// spared is an error where the VM was protected while it drained, and is to stay for that: a [CalledOff]. Of one that drains
+// since an earlier start only a person's order is known.
 func (e *ending) spared() error {
-	if !e.removal.Kind.spares() {
+	cutOff := e.removal.Kind == Interrupted && e.vm.Meta.Phase == bus.PhaseDraining && !e.vm.Order.Leaves()
+	if !e.removal.Kind.spares() && !cutOff {
 		return nil
 	}
 	p, err := readProtection(e.dom)
