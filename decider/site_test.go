@@ -464,6 +464,9 @@ func TestSiteInvariants(t *testing.T) {
 		for range 200 {
 			d = f.step()
 		}
+		if f.g.spec.Rebalances() && d.Desired < f.g.spec.Max && !lost {
+			d = f.evens(t, d)
+		}
 		kept := 0
 		for _, h := range f.hosts {
 			if !h.off {
@@ -473,14 +476,11 @@ func TestSiteInvariants(t *testing.T) {
 		if kept != d.Desired {
 			t.Fatalf("%d VMs in the end, want %d: %+v", kept, d.Desired, d)
 		}
-		if f.g.spec.Rebalances() && d.Desired < f.g.spec.Max && !lost {
-			f.evens(t, d)
-		}
 	})
 }
 
-// evens checks that moves make the hosts even, and come to an end, once nothing else is done.
-func (f *site) evens(t *rapid.T, d bus.Decision) {
+// evens checks that moves make the hosts even, and come to an end, once nothing else is done, and returns the last decision.
+func (f *site) evens(t *rapid.T, d bus.Decision) bus.Decision {
 	moved := map[string]bool{}
 	for steps := 0; d.Balance.State != bus.BalanceEven; steps++ {
 		f.checked(d, false)
@@ -498,6 +498,7 @@ func (f *site) evens(t *rapid.T, d bus.Decision) {
 	if slices.Max(spread)-slices.Min(spread) > 1 {
 		t.Fatalf("said to be even: %v", spread)
 	}
+	return d
 }
 
 // befalls draws what happens, does what happens to a host alone, and returns the number that was drawn.
