@@ -35,6 +35,7 @@ func TestCanaryOf(t *testing.T) {
 		{0, 1, 4, 1},
 		{0, 100, 4, 4},
 		{0, 1, 0, 0},
+		{1, 25, 8, 2}, // a percentage with the number beside it
 	} {
 		r := bus.Refresh{Phase: bus.RefreshCanary, From: "web-1", Canary: tt.vms, CanaryPercent: tt.percent}
 		if got := r.CanaryOf(tt.desired); got != tt.want {
@@ -63,11 +64,31 @@ func TestCanaryOf(t *testing.T) {
 	}
 	for want, o := range map[string]bus.RefreshOrder{
 		"canary_percent: found 101, want":             {CanaryPercent: new(101)},
-		"canary_percent: found 20 beside canary 2":    {Canary: new(2), CanaryPercent: new(20)},
+		"canary_percent: found 20 beside canary 0":    {Canary: new(0), CanaryPercent: new(20)},
 		"canary_percent: found 0, want 1 to 100 perc": {CanaryPercent: new(0)},
 	} {
 		if err := o.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// An order in percent has a number beside it, for a decider that knows no percentage.
+func TestCanaryPercentOfAnOrder(t *testing.T) {
+	o := bus.RefreshOrder{}
+	o.AddCanary()
+	if o.Canary != nil {
+		t.Errorf("without a percentage it has %d", *o.Canary)
+	}
+	for _, canary := range []*int{nil, new(2)} {
+		o := bus.RefreshOrder{Canary: canary, CanaryPercent: new(20)}
+		o.AddCanary()
+		want := 1
+		if canary != nil {
+			want = *canary
+		}
+		if err := o.Check(); err != nil || o.Canary == nil || *o.Canary != want || *o.CanaryPercent != 20 {
+			t.Errorf("%+v: %v", o, err)
 		}
 	}
 }

@@ -134,7 +134,7 @@ type Refresh struct {
 	CheckpointDelayMS int64 `json:"checkpoint_delay_ms,omitempty"`
 	BakeMS            int64 `json:"bake_ms,omitempty"`
 	Canary            int   `json:"canary,omitempty"`         // VMs that are to go first; 0: none, or a person has let it go on
-	CanaryPercent     int   `json:"canary_percent,omitempty"` // the same in percent of desired, rounded up
+	CanaryPercent     int   `json:"canary_percent,omitempty"` // the same in percent of desired, rounded up; it goes before Canary
 
 	By      string    `json:"by"`               // who began it; "config" is a change of the file
 	Reason  string    `json:"reason,omitempty"` // and why
@@ -269,7 +269,7 @@ type RefreshOrder struct {
 	MinHealthyPercent *int            `json:"min_healthy_percent,omitempty"`
 	Checkpoints       []int           `json:"checkpoints,omitempty"`
 	Canary            *int            `json:"canary,omitempty"`
-	CanaryPercent     *int            `json:"canary_percent,omitempty"` // in percent of desired; at most one of the two is set
+	CanaryPercent     *int            `json:"canary_percent,omitempty"` // in percent of desired; it goes before Canary
 	CheckpointDelayMS *int64          `json:"checkpoint_delay_ms,omitempty"`
 	BakeMS            *int64          `json:"bake_ms,omitempty"`
 	DryRun            bool            `json:"dry_run,omitempty"` // say what would be replaced, and begin nothing
@@ -277,6 +277,13 @@ type RefreshOrder struct {
 
 // LongestRefreshWait is how long a refresh waits at a checkpoint, or goes on watching, at most.
 const LongestRefreshWait = 7 * 24 * time.Hour
+
+// AddCanary adds to a canary in percent the smallest in VMs, for a decider that knows no percentage.
+func (o *RefreshOrder) AddCanary() {
+	if o.CanaryPercent != nil && o.Canary == nil {
+		o.Canary = new(1)
+	}
+}
 
 // Check reports what of an order is not possible.
 func (o *RefreshOrder) Check() error {
@@ -294,8 +301,8 @@ func (o *RefreshOrder) Check() error {
 		return fmt.Errorf("canary: found %d, want 0 to 1000 VMs", *o.Canary)
 	case o.CanaryPercent != nil && (*o.CanaryPercent < 1 || *o.CanaryPercent > 100):
 		return fmt.Errorf("canary_percent: found %d, want 1 to 100 percent of desired", *o.CanaryPercent)
-	case o.Canary != nil && o.CanaryPercent != nil:
-		return fmt.Errorf("canary_percent: found %d beside canary %d, want one of the two", *o.CanaryPercent, *o.Canary)
+	case o.Canary != nil && *o.Canary == 0 && o.CanaryPercent != nil:
+		return fmt.Errorf("canary_percent: found %d beside canary 0, want one of the two", *o.CanaryPercent)
 	case o.CheckpointDelayMS != nil && (*o.CheckpointDelayMS < 0 || *o.CheckpointDelayMS > longest):
 		return fmt.Errorf("checkpoint_delay: found %d ms, want 0 to %d", *o.CheckpointDelayMS, longest)
 	case o.BakeMS != nil && (*o.BakeMS < 0 || *o.BakeMS > longest):

@@ -22,6 +22,13 @@ func canaryOf(spec bus.Group, r *bus.Refresh, build bus.Build, desired int) *can
 	return &canary{desired, r.CanaryOf(desired), build, r.Reimages()}
 }
 
+// number notes beside a canary in percent how many of desired VMs it is, for a decider that knows no percentage.
+func number(r *bus.Refresh, desired int) {
+	if r.CanaryPercent > 0 {
+		r.Canary = max(1, r.CanaryOf(desired))
+	}
+}
+
 // beyond are the VMs that are up to date and more than the canary is to have, the first to go first.
 func (c *canary) beyond(order order, obs Observation) map[string]bool {
 	if c == nil {

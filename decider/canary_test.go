@@ -45,8 +45,8 @@ func TestCanaryKeepsItsShare(t *testing.T) {
 			f := newRollout(g, tt.vms, ids...)
 			f.spec.Template = "web-2"
 			f.until(t, bus.RefreshCanary)
-			if n := f.templates(); n["web-2"] != tt.before || n["web-1"] != tt.vms-tt.before {
-				t.Errorf("%s, on %v: waits with %v", name, ids, n)
+			if n := f.templates(); n["web-2"] != tt.before || n["web-1"] != tt.vms-tt.before || f.d.Refresh.Canary != tt.before {
+				t.Errorf("%s, on %v: waits with %v: %+v", name, ids, n, f.d.Refresh)
 			}
 			tt.then(f)
 			for range 100 {
@@ -56,7 +56,8 @@ func TestCanaryKeepsItsShare(t *testing.T) {
 				}
 			}
 			n := f.templates()
-			if n["web-2"] != tt.after || n["web-1"] != tt.of-tt.after || f.d.Refresh.Phase != bus.RefreshCanary {
+			if n["web-2"] != tt.after || n["web-1"] != tt.of-tt.after || f.d.Refresh.Phase != bus.RefreshCanary ||
+				f.d.Refresh.Canary != tt.after {
 				t.Errorf("%s, on %v: there are %v: %+v", name, ids, n, f.d.Refresh)
 			}
 		}
@@ -135,6 +136,15 @@ func TestCanaryOfASmallGroup(t *testing.T) {
 		if n["web-2"] != min(2, desired) || len(f.all()) != desired || f.d.Refresh.Phase != bus.RefreshCanary {
 			t.Errorf("of %d VMs there are %v: %+v", desired, n, f.d.Refresh)
 		}
+	}
+}
+
+// A percentage goes before the number beside it, and what an order begins has that of the group as it is.
+func TestCanaryPercentOfAnOrder(t *testing.T) {
+	o := bus.RefreshOrder{Canary: new(1), CanaryPercent: new(50)}
+	r := newRefresh(refreshed(nil), &o, "ann", refreshFacts{kept: 7, retiring: 1}, t0)
+	if r.Canary != 4 || r.CanaryPercent != 50 || r.CanaryOf(4) != 2 {
+		t.Errorf("it is %+v", r)
 	}
 }
 

@@ -100,6 +100,7 @@ func newRefresh(spec bus.Group, o *bus.RefreshOrder, by string, f refreshFacts, 
 	if o.BakeMS != nil {
 		r.BakeMS = *o.BakeMS
 	}
+	number(&r, r.Total)
 	return &r
 }
 
@@ -112,6 +113,7 @@ func entering(r bus.Refresh, phase bus.RefreshPhase, why string, now time.Time) 
 // stepRefresh is a refresh after one look at its group.
 func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now time.Time) bus.Refresh {
 	r.Updated, r.Outdated = f.updated, f.staying+f.retiring
+	number(&r, desired)
 	// One that keeps a canary is not over by itself, also while the group is so small that all of it is new.
 	over := done(f, desired) && !r.KeepsShare(spec)
 	if r.Phase == bus.RefreshPaused && !over {

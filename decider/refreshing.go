@@ -43,7 +43,7 @@ func (d *Decider) refreshed(ctx context.Context, g *group, before *bus.Refresh) 
 	if before == nil || before.ID != r.ID || before.Phase != r.Phase {
 		d.tellRefresh(g, r, bus.Query{})
 	}
-	what := fmt.Sprint(r.ID, r.Phase, r.Since, r.Updated, r.Outdated, r.Failures, r.Checkpoints, r.Before)
+	what := fmt.Sprint(r.ID, r.Phase, r.Since, r.Updated, r.Outdated, r.Failures, r.Checkpoints, r.Before, r.Canary)
 	if what == g.kept {
 		return
 	}

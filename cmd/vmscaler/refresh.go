@@ -146,6 +146,7 @@ func (c *refreshCmd) order(cmd *cobra.Command) (*bus.RefreshOrder, error) {
 			o.Checkpoints = append(o.Checkpoints, percent)
 		}
 	}
+	o.AddCanary()
 	return &o, o.Check()
 }
 

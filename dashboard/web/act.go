@@ -135,6 +135,7 @@ func (o *RefreshRequest) into(q *bus.Query) error {
 	if err := o.Check(); err != nil {
 		return problem(ReasonMalformed, "%s", err)
 	}
+	o.AddCanary()
 	q.Refresh = &o.RefreshOrder
 	return o.Why.into(q)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/vmscaler/vmscaler/bus"
 )
 
 // What is wrong with a body is said in plain words, with the field that is meant.
@@ -41,6 +43,15 @@ func TestBodiesThatAreWrong(t *testing.T) {
 		if err := decodeBody([]byte(right), &ScaleRequest{}); err != nil {
 			t.Errorf("%s: %v", right, err)
 		}
+	}
+}
+
+// A canary in percent is sent with a number beside it.
+func TestRefreshRequestOfACanaryInPercent(t *testing.T) {
+	r := RefreshRequest{RefreshOrder: bus.RefreshOrder{Action: bus.RefreshBegin, CanaryPercent: new(20)}}
+	var q bus.Query
+	if err := r.into(&q); err != nil || q.Refresh.Canary == nil || *q.Refresh.Canary != 1 || *q.Refresh.CanaryPercent != 20 {
+		t.Errorf("%+v, %v", q.Refresh, err)
 	}
 }
 
