@@ -40,8 +40,9 @@ func (c *canary) beyond(order order, obs Observation) map[string]bool {
 	}
 	var all []updated
 	for _, h := range obs.Hosts {
+		build := h.build(c.build)
 		for _, vm := range h.VMs {
-			if kept(&vm) && !c.build.Outdated(vm.Made()) {
+			if kept(&vm) && !build.Outdated(vm.Made()) {
 				all = append(all, updated{placed{host: h.ID, created: vm.Created}, vm.UUID})
 			}
 		}
@@ -95,9 +96,9 @@ func (c *canary) count(
 	beyond := c.beyond(order, obs)
 	has = map[bus.HostID]int{}
 	for _, h := range obs.Hosts {
-		reimaging := 0
+		build, reimaging := h.build(c.build), 0
 		for _, vm := range h.VMs {
-			updated := !c.build.Outdated(vm.Made())
+			updated := !build.Outdated(vm.Made())
 			switch {
 			case !kept(&vm):
 			case updated && !beyond[vm.UUID]:

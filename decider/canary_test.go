@@ -148,6 +148,27 @@ func TestCanaryPercentOfAnOrder(t *testing.T) {
 	}
 }
 
+// Of a host whose clock is not known no VM is outdated for when it was made.
+func TestCanaryByAnUnknownClock(t *testing.T) {
+	c := &canary{desired: 3, size: 1, build: bus.Build{Template: "web-2", Before: new(t0)}}
+	for unclocked, want := range map[bool]int{false: 0, true: 1} {
+		h := HostObservation{ID: "a", Unclocked: unclocked}
+		for n := range 3 {
+			h.VMs = append(h.VMs, bus.VM{
+				UUID: fmt.Sprint(n), Phase: bus.PhaseReady, State: bus.StateRunning, Template: "web-2",
+				Created: t0.Add(-time.Hour),
+			})
+		}
+		obs := Observation{Hosts: []HostObservation{h}}
+		if got := len(c.beyond(order{}, obs)); got != 2*want {
+			t.Errorf("unclocked %t: %d are beyond", unclocked, got)
+		}
+		if has, former, _ := c.count(order{}, obs, nil); has["a"] != want || former != 3-3*want {
+			t.Errorf("unclocked %t: of the canary it has %d, and others %d", unclocked, has["a"], former)
+		}
+	}
+}
+
 // Where no VM can be made as before, what a group grows by is new, and the refresh says so.
 func TestCanaryWithoutAShare(t *testing.T) {
 	for why, change := range map[string]func(*bus.Group){
