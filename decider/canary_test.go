@@ -139,6 +139,37 @@ func TestCanaryOfASmallGroup(t *testing.T) {
 	}
 }
 
+// A group that is scaled to 0 before its canary is new does not stand there until one of it serves. A decider that knows no
+// percentage has a number to go by all the time.
+func TestCanaryThatHasNotServed(t *testing.T) {
+	for name, change := range map[string]func(*bus.RefreshSpec){
+		"a number":     func(r *bus.RefreshSpec) { r.Canary = 1 },
+		"a percentage": func(r *bus.RefreshSpec) { r.CanaryPercent = 50 },
+	} {
+		g := refreshed(change)
+		g.Min = 0
+		f := newRollout(g, 4, "a")
+		f.spec.Template = "web-2"
+		f.until(t, bus.RefreshRunning)
+		entered := false
+		for _, desired := range []int{0, 1} {
+			f.state.Controls.Desired = new(desired)
+			for range 30 {
+				f.step()
+				r := f.d.Refresh
+				stands := r.Phase == bus.RefreshCanary
+				if stands && !entered && r.Updated == 0 || r.Canary == 0 {
+					t.Fatalf("%s: with %d VMs: %+v", name, desired, r)
+				}
+				entered = entered || stands
+			}
+		}
+		if r := f.d.Refresh; r.Phase != bus.RefreshCanary || r.Updated != 1 {
+			t.Errorf("%s: it is %+v", name, r)
+		}
+	}
+}
+
 // A percentage goes before the number beside it, and what an order begins has that of the group as it is.
 func TestCanaryPercentOfAnOrder(t *testing.T) {
 	o := bus.RefreshOrder{Canary: new(1), CanaryPercent: new(50)}

@@ -152,7 +152,7 @@ func stepRefresh(r bus.Refresh, spec bus.Group, f refreshFacts, desired int, now
 		enter(bus.RefreshDone)
 	case over:
 		enter(bus.RefreshBaking)
-	case waits && f.retiring == 0 && (f.updated >= canary || r.Phase == bus.RefreshCanary && f.fresh() >= canary):
+	case waits && f.retiring == 0 && (f.updated >= max(1, canary) || r.Phase == bus.RefreshCanary && f.fresh() >= canary):
 		enter(bus.RefreshCanary)
 	case len(r.Checkpoints) > 0 && f.updated >= upTo(r, desired) && f.retiring == 0:
 		r.Checkpoints = r.Checkpoints[1:]

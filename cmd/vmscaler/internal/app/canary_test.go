@@ -386,8 +386,11 @@ func TestCanaryLoopInvariants(t *testing.T) {
 			f.seconds(rapid.IntRange(0, 30).Draw(t, "seconds"))
 		}
 		f.late, f.lost = 1, 0 // so that each decision is of a new sample
-		canary := refresh.CanaryOf(desired)
-		f.comes(desired, canary, min(desired, max(canary, largest)), bus.RefreshCanary)
+		canary, phase := refresh.CanaryOf(desired), bus.RefreshCanary
+		if f.seconds(60); desired == 0 && f.d.Refresh.Phase == bus.RefreshRunning { // as it has not stood there before
+			phase = bus.RefreshRunning
+		}
+		f.comes(desired, canary, min(desired, max(canary, largest)), phase)
 		f.resume()
 		f.comes(desired, desired, desired, bus.RefreshDone)
 	})

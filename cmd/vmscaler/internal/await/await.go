@@ -261,7 +261,7 @@ func (Canary) missing(p picture) (string, error) {
 	switch {
 	case r == nil:
 		return "", errors.New("the group has had no refresh")
-	case r.Phase == bus.RefreshCanary:
+	case r.Phase == bus.RefreshCanary && r.Updated >= max(1, r.CanaryOf(p.decision.Desired)): // it stands while one of it boots
 		return "", nil
 	case !r.Active() || r.Returned:
 		return "", fmt.Errorf("it is %s: %s", r.Phase, r.Sentence)

@@ -83,7 +83,13 @@ func TestMissing(t *testing.T) {
 	canary := func(p bus.RefreshPhase) func(*bus.Decision) {
 		return func(d *bus.Decision) {
 			refresh(p)(d)
-			d.Refresh.CanaryPercent = 20
+			d.Refresh.CanaryPercent, d.Refresh.Canary = 20, 1
+		}
+	}
+	canaryOf := func(desired, updated int) func(*bus.Decision) {
+		return func(d *bus.Decision) {
+			canary(bus.RefreshCanary)(d)
+			d.Desired, d.Refresh.Updated = desired, updated
 		}
 	}
 	for _, tt := range []struct {
@@ -169,7 +175,10 @@ func TestMissing(t *testing.T) {
 		{"another of the name", Gone{VM: "web-1", UUID: "old"}, []bus.VM{one}, nil, ""},
 
 		{"no canary", Canary{}, nil, nil, "!refresh=canary: the group has had no refresh"},
-		{"a canary", Canary{}, nil, refresh(bus.RefreshCanary), ""},
+		{"a canary", Canary{}, nil, canaryOf(2, 1), ""},
+		{"a canary of none", Canary{}, nil, canaryOf(0, 0), "refresh=canary: canary: so far"},
+		{"a canary that boots", Canary{}, nil, canaryOf(1, 0), "refresh=canary: canary: so far"},
+		{"a canary of which some boot", Canary{}, nil, canaryOf(6, 1), "refresh=canary: canary: so far"},
 		{"a canary that comes", Canary{}, nil, canary(bus.RefreshRunning), "refresh=canary: running: so far"},
 		{"a canary that is let go", Canary{}, nil, refresh(bus.RefreshRunning), "!refresh=canary: it has no canary, or a person"},
 		{"a canary that failed", Canary{}, nil, canary(bus.RefreshFailed), "!refresh=canary: it is failed: so far"},
