@@ -17,7 +17,7 @@ var errPromoted = errors.New("it is to serve at once")
 // pool are a group's VMs of the warm pool on this host, by what can be done with them.
 type pool struct {
 	waiting []vm.VM // can be handed over, the oldest first
-	coming  []vm.VM // on their way there, each with a worker
+	coming  []vm.VM // on their way there, each with a worker, and none that is being saved, which nothing can hurry
 	there   int     // those that wait or are on their way there
 	stops   int     // of there, those that wait, or are to wait, shut down
 	moving  int     // those that are on their way there, or leave it
@@ -85,7 +85,9 @@ func (p *parts) ofPool(s Situation, v vm.VM) bool {
 		p.booting++
 		p.pool.add(s.stops(v))
 		p.pool.moving++
-		p.pool.coming = append(p.pool.coming, v)
+		if v.State != bus.StatePaused || v.Meta.Saver == "" {
+			p.pool.coming = append(p.pool.coming, v)
+		}
 	case SettingAside, Marking:
 		p.pool.add(s.stops(v))
 		p.pool.moving++

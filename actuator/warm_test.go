@@ -33,6 +33,7 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 	stopped := func(s *Situation) { s.Spec.WarmPool.State = bus.WarmStopped }
 	saves := func(s *Situation) { s.Spec.WarmPool.State, s.Saver = bus.WarmSaved, "qemu 10.0.0" }
 	saved := func(n int, by string) vm.VM { v := in(n, bus.StateSaved); v.Meta.Saver = by; return v }
+	saving := func(n int) vm.VM { v := warm(n); v.Meta.Saver = "qemu 10.0.0"; return v }
 	restless := func(s *Situation) { s.Restless = true }
 	// two has so many wait shut down, of all that are warm.
 	two := func(off int) changes {
@@ -164,6 +165,18 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 			[]vm.VM{running(1), preparing(2, bus.StateShutoff)},
 			[]changes{work(2, BringingUp)},
 			"",
+		},
+		{
+			"nobody waits for one while it is saved", 2, 1,
+			[]vm.VM{running(1), saving(2)},
+			[]changes{saves, work(2, BringingUp)},
+			"create web-3",
+		},
+		{
+			"one that is to be saved, and runs still", 2, 0,
+			[]vm.VM{running(1), in(2, bus.StateRunning)},
+			[]changes{saves, work(2, BringingUp)},
+			"promote web-2",
 		},
 		{
 			"in place of a sick one that max leaves no room beside", 2, 0,
