@@ -3,8 +3,11 @@ package vm
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"libvirt.org/go/libvirt"
 
@@ -30,7 +33,7 @@ func TestCallsThatWaitLeaveRoom(t *testing.T) {
 	for range 2 * callsAtOnce {
 		<-started
 	}
-	if cap(c.asks)+cap(c.acts) >= 5 {
+	if cap(c.asks)+cap(c.acts) >= 5 { // among which are those that save and restore
 		t.Errorf("%d and %d calls may wait at a time, want less than 5 together", cap(c.asks), cap(c.acts))
 	}
 	gone := errors.New("gone")
@@ -65,24 +68,57 @@ func TestCallsAreCounted(t *testing.T) {
 	}
 }
 
-// What reads a guest's memory from a file waits while another is written, and leaves the other turn to act to others.
+// What reads a guest's memory from a file waits for another, and not for one that is written. Both leave a turn to ask and one to
+// act to others.
 func TestRestoresTakeTurns(t *testing.T) {
-	h := Manager{Calls: NewCalls()}
-	done, err := h.Calls.memory(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	gone := errors.New("gone")
-	cancel(gone)
-	for range 20 {
-		if err := h.restore(ctx, new(libvirt.Domain), VM{}); err != gone { //nolint:errorlint // from its wait, before any call
-			t.Fatalf("got %v, want the cause", err)
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCalls()
+		reads, release := make(chan struct{}, 2), make(chan struct{})
+		hang := func() error { reads <- struct{}{}; <-release; return nil }
+		done, err := c.save(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	done()
-	if done, err = h.Calls.memory(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	done()
+		go func() { _ = c.act(t.Context(), "save", hang) }()
+		<-reads
+		for range 2 {
+			go func() { _ = c.restore(t.Context(), hang) }()
+		}
+		<-reads // and would hang here, if it waited for the save
+		synctest.Wait()
+		if len(reads) > 0 {
+			t.Error("two are read at a time")
+		}
+		asked := false
+		if err := c.ask(t.Context(), "ask", func() { asked = true }); err != nil || !asked {
+			t.Errorf("nobody can ask: %v", err)
+		}
+		if err := c.act(t.Context(), "act", func() error { return nil }); err != nil {
+			t.Errorf("nobody can act: %v", err)
+		}
+		close(release)
+		<-reads
+		done()
+	})
+}
+
+// A VM whose turn to go on does not come fails in the end.
+func TestHandoverDoesNotWaitForever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := Manager{Calls: NewCalls()}
+		done, err := hold(t.Context(), h.Calls.restores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		o := handover{Manager: h, spec: bus.Group{BootTimeout: time.Minute}, dom: new(libvirt.Domain)}
+		began := time.Now()
+		err = o.wake(t.Context(), VM{Name: "web-1", State: bus.StateSaved})
+		if err == nil || !strings.Contains(err.Error(), "web-1 did not go on within 1m0s of leaving the warm pool") {
+			t.Errorf("got %v", err)
+		}
+		if waited := time.Since(began); waited != time.Minute {
+			t.Errorf("after %s", waited)
+		}
+	})
 }

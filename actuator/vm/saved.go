@@ -63,7 +63,7 @@ func (h Manager) saverOf(spec bus.Group, meta bus.Metadata) (string, error) {
 // save writes a guest's memory to a file that libvirt keeps for its domain, from which that goes on when it is started. A guest
 // whose memory cannot be written runs on.
 func (h Manager) save(ctx context.Context, dom *libvirt.Domain) error {
-	done, err := h.Calls.memory(ctx)
+	done, err := h.Calls.save(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,13 +94,7 @@ func (h Manager) roomToSave(ctx context.Context, dom *libvirt.Domain) error {
 
 // restore has a domain go on from its saved memory.
 func (h Manager) restore(ctx context.Context, dom *libvirt.Domain, v VM) error {
-	done, err := h.Calls.memory(ctx)
-	if err != nil {
-		return err
-	}
-	err = h.Calls.act(ctx, "start", dom.Create)
-	done()
-	if err != nil {
+	if err := h.Calls.restore(ctx, dom.Create); err != nil {
 		return fmt.Errorf("start %s from its saved memory: %w", v.Name, err)
 	}
 	step(stepRestored)

@@ -276,8 +276,12 @@ func (o *handover) mark(ctx context.Context) error {
 	return nil
 }
 
-// wake has the VM go on, and refuses one that has lost what was in its memory.
+// wake has the VM go on, and refuses one that has lost what was in its memory, and one whose turn does not come within the boot
+// time-out.
 func (o *handover) wake(ctx context.Context, v VM) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.spec.BootTimeout,
+		fmt.Errorf("%s did not go on within %s of leaving the warm pool", v.Name, o.spec.BootTimeout))
+	defer cancel()
 	if err := o.Manager.wake(ctx, o.dom, v); err != nil {
 		return err
 	}
