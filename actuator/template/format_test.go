@@ -353,6 +353,24 @@ func TestFits(t *testing.T) {
 	}
 }
 
+// Where a pool cannot be refreshed what is read is enough to say that there is no room, and not that there is some.
+func TestFitsAsRead(t *testing.T) {
+	busy := errors.New("pool has asynchronous jobs running")
+	for _, tt := range []struct {
+		refreshed, want error
+		need            uint64
+	}{
+		{nil, nil, 10},
+		{nil, ErrNoRoom, 11},
+		{busy, busy, 10},
+		{busy, ErrNoRoom, 11},
+	} {
+		if err := fitsAsRead("p", tt.refreshed, tt.need, 20, 10); !errors.Is(err, tt.want) {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
+
 // A file that comes by way of the pool's own file system needs its size twice there, less what has come.
 func TestArrivalNeeds(t *testing.T) {
 	for _, tt := range []struct {

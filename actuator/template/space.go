@@ -1,6 +1,7 @@
 package template
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,20 +42,22 @@ func fits(place string, need, free, keep uint64, remedy string) error {
 // poolFits looks at the pool again, as libvirt's own figure is as old as its last refresh. That also has it forget volumes whose
 // files are gone, which the new template may be to replace.
 func poolFits(ctx context.Context, p *libvirt.StoragePool, name string, need, keep uint64) error {
-	if err := RefreshPool(ctx, p); err != nil {
-		return err
-	}
+	refreshed := RefreshPool(ctx, p)
 	info, err := p.GetInfo()
-	if err != nil {
+	switch {
+	case refreshed != nil && (ctx.Err() != nil || err != nil || info.State != libvirt.STORAGE_POOL_RUNNING):
+		return refreshed
+	case err != nil:
 		return fmt.Errorf("read the free space of storage pool %q: %w", name, err)
 	}
-	return fits(
-		fmt.Sprintf("in storage pool %q", name),
-		need,
-		info.Available,
-		keep,
-		"free some there, or use a pool elsewhere",
-	)
+	return fitsAsRead(name, refreshed, need, info.Available, keep)
+}
+
+// fitsAsRead goes by what is read to be free also where the refresh before was refused, as while a volume is being made: that is
+// an error in any case, and [ErrNoRoom] where even that is too little.
+func fitsAsRead(pool string, refreshed error, need, free, keep uint64) error {
+	err := fits(fmt.Sprintf("in storage pool %q", pool), need, free, keep, "free some there, or use a pool elsewhere")
+	return cmp.Or(err, refreshed)
 }
 
 // HasRoom is an error where so many bytes do not fit into a pool, with keepMiB to be left free.
