@@ -64,10 +64,17 @@ func (g Group) Marks(protection string) (elements string) {
 		{ProtectionKey, ProtectionURI, protection}, {DeletionKey, DeletionURI, g.DeletionProtection.XML()},
 	} {
 		if e.xml != "" {
-			elements += fmt.Sprintf(`<%s:%s xmlns:%s="%s"%s`, e.key, e.xml[1:elementName(e.xml)], e.key, e.uri, e.xml[elementName(e.xml):])
+			elements += Qualified(e.key, e.uri, e.xml)
 		}
 	}
 	return elements
+}
+
+// Qualified is an element without content, as libvirt's call for setting metadata wants it, with its namespace, as a definition
+// has it.
+func Qualified(key, uri, element string) string {
+	end := elementName(element)
+	return fmt.Sprintf(`<%s:%s xmlns:%s="%s"%s`, key, element[1:end], key, uri, element[end:])
 }
 
 // elementName is where the name of an element without content ends.

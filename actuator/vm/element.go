@@ -2,8 +2,10 @@ package vm
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
+	"strings"
 
 	"libvirt.org/go/libvirt"
 
@@ -72,6 +74,37 @@ func setElement(dom *libvirt.Domain, key, uri, element string) error {
 		return err
 	}
 	return dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, key, uri, where)
+}
+
+// withElement is a domain's definition with an element in its metadata, in place of the one that it may have there.
+func withElement(definition, key, uri, element string) (string, error) {
+	d := xml.NewDecoder(strings.NewReader(definition))
+	var rest strings.Builder // up to the offset done
+	var path []xml.Name
+	done, began := int64(0), int64(0)
+	for {
+		before := d.InputOffset()
+		token, err := d.Token()
+		if err != nil {
+			return "", fmt.Errorf("find the metadata of a definition: %w", err)
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			if path = append(path, t.Name); len(path) == 3 {
+				began = before
+			}
+		case xml.EndElement:
+			metadata := len(path) > 1 && path[1].Local == "metadata"
+			if metadata && len(path) == 3 && t.Name.Space == uri {
+				rest.WriteString(definition[done:began])
+				done = d.InputOffset()
+			}
+			if metadata && len(path) == 2 && before < d.InputOffset() { // it has a tag of its own
+				return rest.String() + definition[done:before] + bus.Qualified(key, uri, element) + definition[before:], nil
+			}
+			path = path[:len(path)-1]
+		}
+	}
 }
 
 // modification is where a change of a domain's metadata must go: to what runs, and to what is kept.

@@ -235,13 +235,14 @@ func (l *launch) define(context.Context) (err error) {
 	if l.spec.Hardware.DomainXML.Text != "" { // else libvirt would leave out without a word what it does not know
 		flags = libvirt.DOMAIN_DEFINE_VALIDATE
 	}
-	if l.dom, err = l.Conn.DomainDefineXMLFlags(l.definition, flags); err != nil {
-		return fmt.Errorf("define %s: %w", l.name, err)
-	}
-	if l.protection.On {
-		if err := setElement(l.dom, bus.ProtectionKey, bus.ProtectionURI, l.protection.XML()); err != nil {
+	definition := l.definition
+	if l.protection.On { // in it, so that no cut-off comes between
+		if definition, err = withElement(definition, bus.ProtectionKey, bus.ProtectionURI, l.protection.XML()); err != nil {
 			return fmt.Errorf("protect %s: %w", l.name, err)
 		}
+	}
+	if l.dom, err = l.Conn.DomainDefineXMLFlags(definition, flags); err != nil {
+		return fmt.Errorf("define %s: %w", l.name, err)
 	}
 	if l.Records != nil {
 		l.Records.Begin(l.name, l.meta, l.path, l.tmpl.Path)

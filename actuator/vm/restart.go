@@ -125,6 +125,11 @@ func (r *restart) putDefinition(definition string) error {
 	if err != nil {
 		return fmt.Errorf("define %s: %w", r.name, err)
 	}
+	if protection != (bus.Protection{}) {
+		if definition, err = withElement(definition, bus.ProtectionKey, bus.ProtectionURI, protection.XML()); err != nil {
+			return fmt.Errorf("protect %s: %w", r.name, err)
+		}
+	}
 	flags := libvirt.DomainDefineFlags(0)
 	if r.spec.Hardware.DomainXML.Text != "" { // as a launch does
 		flags = libvirt.DOMAIN_DEFINE_VALIDATE
@@ -134,12 +139,6 @@ func (r *restart) putDefinition(definition string) error {
 		return fmt.Errorf("define %s: %w", r.name, err)
 	}
 	_ = dom.Free() // which is the same domain
-	if protection == (bus.Protection{}) {
-		return nil
-	}
-	if err := setElement(r.dom, bus.ProtectionKey, bus.ProtectionURI, protection.XML()); err != nil {
-		return fmt.Errorf("protect %s: %w", r.name, err)
-	}
 	return nil
 }
 
