@@ -47,6 +47,7 @@ type pendingEvent struct {
 	id        string
 	msg       *nats.Msg
 	sent      time.Time // zero: not yet
+	over      uint64    // which connection: how many there were before it
 }
 
 // NewOutbox makes one; Run must run for it to send anything.
@@ -156,16 +157,27 @@ func (o *Outbox) take(l *pendingEvent) {
 		o.waiting = o.waiting[1:]
 	}
 	o.waiting = append(o.waiting, l)
-	if len(o.waiting) == 1 || !o.waiting[len(o.waiting)-2].sent.IsZero() { // in their order
+	if len(o.waiting) == 1 || !o.unsent(o.waiting[len(o.waiting)-2]) { // in their order
 		o.send(l, time.Now())
 	}
+}
+
+// made reports whether a history is kept, or will be.
+func (o *Outbox) made() bool {
+	return o.history || o.conn.history.Load() == historyMade || o.conn.Clustered() // whose members make one
+}
+
+// unsent reports whether an event is still to be sent: also one that may have gone down with a connection, where the history
+// keeps one copy of it.
+func (o *Outbox) unsent(l *pendingEvent) bool {
+	return l.sent.IsZero() || o.made() && l.over != o.conn.nc.Stats().Reconnects
 }
 
 func (o *Outbox) send(l *pendingEvent, now time.Time) bool {
 	if err := o.conn.nc.PublishMsg(l.msg); err != nil {
 		return false // there is no connection
 	}
-	l.sent = now
+	l.sent, l.over = now, o.conn.nc.Stats().Reconnects
 	return true
 }
 
@@ -175,7 +187,7 @@ func (o *Outbox) again(now time.Time) {
 	if !o.conn.nc.IsConnected() {
 		return
 	}
-	made := o.history || o.conn.history.Load() == historyMade || o.conn.Clustered() // whose members make one
+	made := o.made()
 	if !made {
 		patience := acknowledged
 		if o.conn.history.Load() == historyWanted {
@@ -185,7 +197,7 @@ func (o *Outbox) again(now time.Time) {
 	}
 	for _, l := range o.waiting {
 		late := made && now.Sub(l.sent) >= acknowledged
-		if (l.sent.IsZero() || late) && !o.send(l, now) {
+		if (o.unsent(l) || late) && !o.send(l, now) {
 			return
 		}
 	}

@@ -104,3 +104,38 @@ func TestEventsThatNobodyTakes(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEventsKeepTheirOrder: an event that may have gone down with a connection is sent again before one that came later.
+func TestEventsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	conn := plainStore(t)
+	if err := EnsureHistory(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	o := NewOutbox(conn, zerolog.Nop())
+	o.prefix = conn.nc.NewInbox() + "."
+	event := bus.Event{V: bus.Version, Group: "web", VM: "web-1", Event: bus.EventReady, Time: time.Now()}
+	o.take(&pendingEvent{EventAt: event})
+	if err := conn.nc.ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for conn.nc.Stats().Reconnects == 0 || !conn.nc.IsConnected() {
+		select {
+		case <-poll.C:
+		case <-t.Context().Done():
+			t.Fatal("it does not connect again")
+		}
+	}
+	o.take(&pendingEvent{EventAt: event})
+	if !o.waiting[1].sent.IsZero() {
+		t.Error("the second is sent, and the first may be lost")
+	}
+	o.again(time.Now())
+	for i, l := range o.waiting {
+		if l.over != 1 {
+			t.Errorf("event %d is sent over connection %d, want 1: %+v", i+1, l.over, l)
+		}
+	}
+}
