@@ -89,6 +89,23 @@ func (h HostObservation) build(b bus.Build) bus.Build {
 	return b
 }
 
+// undated is the situation with no VM made at any known time where it is not known how far a host's clock is off: all of them
+// are older than what begins now.
+func (s situation) undated() situation {
+	s.obs.Hosts = slices.Clone(s.obs.Hosts)
+	for i := range s.obs.Hosts {
+		h := &s.obs.Hosts[i]
+		if !h.Unclocked {
+			continue
+		}
+		h.Unclocked, h.VMs = false, slices.Clone(h.VMs)
+		for j := range h.VMs {
+			h.VMs[j].Created, h.VMs[j].RestartedAt = time.Time{}, nil
+		}
+	}
+	return s
+}
+
 // unclocked names the hosts that are heard and of whose clocks it is not known how far they are off; "": there is none.
 func (o Observation) unclocked() string {
 	var names []string

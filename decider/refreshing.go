@@ -147,11 +147,7 @@ func (s situation) begun(q bus.Query) (*bus.Refresh, error) {
 		return s.state.Refresh, fmt.Errorf(
 			"max_surge: found %d, want 0 in a group that keeps disks: a VM has those of another only once that is gone", *n)
 	}
-	f := s.refreshFacts(newRefresh(s.spec, q.Refresh, q.By, refreshFacts{}, s.now).Build(s.spec))
-	if f.clocks != "" {
-		return s.state.Refresh, fmt.Errorf(
-			"it is not known yet how far the clocks of these hosts are off: %s; ask again in a moment", f.clocks)
-	}
+	f := s.undated().refreshFacts(newRefresh(s.spec, q.Refresh, q.By, refreshFacts{}, s.now).Build(s.spec))
 	if f.staying == 0 {
 		return s.state.Refresh, errors.New(f.nothing())
 	}
