@@ -29,7 +29,8 @@ func TestLaunchAndSchedule(t *testing.T) {
 	w.must(on("schedule", "rm", w.group, "more")...)
 	w.must(wait("scale", w.group, "1", "--wait")...)
 	said := w.must(on("events", w.group)...)
-	if !containsAll(said, "1 VM more: launched; ", `("the launch at 9")`, "on schedule more: min 3 at "+soon, `("the evening")`) {
+	added := "added to the schedule: more, min 3 at " + soon
+	if !containsAll(said, "1 VM more: launched; ", `("the launch at 9")`, added, `("the evening")`) {
 		t.Errorf("the history says\n%s", said)
 	}
 	p.stop()
