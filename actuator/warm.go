@@ -82,10 +82,10 @@ func (p *parts) ofPool(s Situation, v vm.VM) bool {
 	case Removing, Draining, Resting:
 		p.pool.moving++
 	case BringingUp, Reimaging:
-		p.booting++
 		p.pool.add(s.stops(v))
 		p.pool.moving++
-		if v.State != bus.StatePaused || v.Meta.Saver == "" {
+		if v.State != bus.StatePaused || v.Meta.Saver == "" { // else its memory is being saved
+			p.booting++
 			p.pool.coming = append(p.pool.coming, v)
 		}
 	case SettingAside, Marking:

@@ -169,7 +169,7 @@ func TestPlanOfTheWarmPool(t *testing.T) {
 		{
 			"nobody waits for one while it is saved", 2, 1,
 			[]vm.VM{running(1), saving(2)},
-			[]changes{saves, work(2, BringingUp)},
+			[]changes{saves, work(2, BringingUp), func(s *Situation) { s.BootSlots = 1 }},
 			"create web-3",
 		},
 		{
