@@ -170,6 +170,14 @@ func TestHostWhoseClockIsNotKnown(t *testing.T) {
 			if r.Phase != bus.RefreshRunning || strings.HasSuffix(r.Sentence, "are off: kvm1") == known {
 				t.Errorf("%s ahead, sample %d: it is %s, %q", ahead, i, r.Phase, r.Sentence)
 			}
+			bakes := bus.Refresh{Phase: bus.RefreshBaking, BakeMS: 1e9, Machine: g.MachineHash(), Since: t0}
+			r = stepRefresh(bakes, g, s.refreshFacts(bus.Build{}), 1, now)
+			if r.Phase != bus.RefreshBaking || !r.Since.Equal(t0) {
+				t.Errorf("%s ahead, sample %d: what bakes is %s since %s", ahead, i, r.Phase, r.Since)
+			}
+			if text := s.undated().refreshFacts(bus.Build{Before: &now}).would(bakes); !strings.Contains(text, "1 VM") {
+				t.Errorf("%s ahead, sample %d: it would be %q", ahead, i, text)
+			}
 			all := &bus.RefreshOrder{Action: bus.RefreshBegin, All: true}
 			if r, err := s.ordered(bus.Query{Refresh: all}); err != nil || r.Total != 1 {
 				t.Errorf("%s ahead, sample %d: a refresh of all: %+v, %v", ahead, i, r, err)

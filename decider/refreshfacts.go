@@ -26,7 +26,7 @@ type refreshFacts struct {
 	failures int // launches that failed since the evaluation before
 	average  *float64
 	complete bool   // nothing is missing of the hosts
-	clocks   string // the hosts whose clocks are not known, where VMs are replaced for when they were made
+	clocks   string // the hosts whose clocks are not known, where it matters since when VMs are there
 	from     string // the template of the outdated VMs, where it alone has changed
 	needs    []need // of staying, in the order in which they were found
 }
@@ -42,7 +42,7 @@ type need struct {
 func (s situation) refreshFacts(build bus.Build) refreshFacts {
 	f := refreshFacts{complete: s.incomplete == "" && s.obs.Fresh > 0 && s.obs.Awaited == nil}
 	templates := map[string]int{}
-	if build.Before != nil {
+	if build.Before != nil || s.spec.MinReady > 0 { // times are compared
 		f.clocks = s.obs.unclocked()
 		f.complete = f.complete && f.clocks == ""
 	}

@@ -209,7 +209,7 @@ func (d *Decider) orderRefresh(ctx context.Context, r client.Request, g *group) 
 		return r.Refuse("%s", err)
 	}
 	if o.DryRun {
-		next.Sentence = bus.Cut(s.refreshFacts(next.Build(g.inForce)).would(*next))
+		next.Sentence = bus.Cut(s.undated().refreshFacts(next.Build(g.inForce)).would(*next))
 		return r.Answer(next)
 	}
 	if err := d.keepRefresh(ctx, g, next); err != nil {
