@@ -243,7 +243,10 @@ test-package: $(NFPM) dist/vmscaler ## two builds of the packages are the same; 
 
 # Not part of test, nor of CI: it makes a Debian root with systemd and libvirt once (five minutes), and boots it as a container.
 test-service: $(NFPM) dist/vmscaler ## the package under a real systemd: start, scale, reload, upgrade, remove
+	@$(HOST) packages run
 	@$(HOST) packages service
+	@$(HOST) libvirt
+	@test -n "$(TEMPLATE)" || virsh -c qemu:///system vol-path template-demo.qcow2 --pool vmscaler >/dev/null 2>&1 || $(MAKE) template
 	$(HOST) exec packaging/test-service.sh $(NFPM) dist/vmscaler
 
 template: build ## build the demo template
