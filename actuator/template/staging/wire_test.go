@@ -14,41 +14,31 @@ import (
 // cutting is a way to a host on which each connection ends after so many bytes, until it is mended; count is all that came.
 func cutting(t *testing.T, to string, after int64) (address string, mended *atomic.Bool, count *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	mended, count = &atomic.Bool{}, &atomic.Int64{}
-	var all sync.WaitGroup
-	t.Cleanup(func() { _ = l.Close(); all.Wait() })
-	all.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			all.Go(func() { _, _ = io.Copy(out, in); _ = out.Close() })
-			all.Go(func() {
-				most := after
-				if mended.Load() {
-					most = 1 << 40
-				}
-				n, _ := io.CopyN(in, out, most)
-				count.Add(n)
-				_, _ = in.Close(), out.Close()
-			})
+	back := func(in, out net.Conn) {
+		most := after
+		if mended.Load() {
+			most = 1 << 40
 		}
-	})
-	return l.Addr().String(), mended, count
+		n, _ := io.CopyN(in, out, most)
+		count.Add(n)
+		_, _ = in.Close(), out.Close()
+	}
+	return between(t, to, back, func(in, out net.Conn) { _, _ = io.Copy(out, in); _ = out.Close() }), mended, count
 }
 
 // holding is a way to a host on which each connection stands still after so many bytes.
 func holding(t *testing.T, to string, after int64) (address string) {
+	t.Helper()
+	back := func(in, out net.Conn) { _, _ = io.CopyN(in, out, after) }
+	return between(t, to, back, func(in, out net.Conn) { // until the other side has enough of it
+		_, _ = io.Copy(out, in)
+		_, _ = in.Close(), out.Close()
+	})
+}
+
+// between is a way to a host on which each connection is copied back and forth so.
+func between(t *testing.T, to string, back, forth func(in, out net.Conn)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,11 +57,8 @@ func holding(t *testing.T, to string, after int64) (address string) {
 				_ = in.Close()
 				continue
 			}
-			all.Go(func() { _, _ = io.CopyN(in, out, after) })
-			all.Go(func() { // until the other side has enough of it
-				_, _ = io.Copy(out, in)
-				_, _ = in.Close(), out.Close()
-			})
+			all.Go(func() { forth(in, out) })
+			all.Go(func() { back(in, out) })
 		}
 	})
 	return l.Addr().String()
