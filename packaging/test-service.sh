@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tries the deb under a real systemd, as root: test-service.sh NFPM PROGRAM. A Debian root with libvirt, kept below /var/tmp for the
-# next time, is booted as a container. In it the package is installed, started, scaled, reloaded, upgraded while VMs run, removed
+# next time, is booted as a container. In it the package is installed, started, scaled, grows under load, is reloaded, upgraded while VMs run, removed
 # and purged. TEMPLATE is the demo template's file, else the one that `make template` has made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -81,6 +81,18 @@ inside systemctl start vmscaler || die "it does not start"
 inside vmscaler wait autoscale ready=1 --timeout 4m || die "no VM"
 inside vmscaler scale autoscale 2 --wait --timeout 4m || die "not scaled"
 say "started and scaled: $(inside systemctl show -p StatusText --value vmscaler)"
+
+# shellcheck disable=SC2016 # the shell inside reads it
+page=$(inside bash -c 'exec 3<>/dev/tcp/127.0.0.1/9464 && printf "GET / HTTP/1.0\r\nHost: 127.0.0.1:9464\r\n\r\n" >&3 && cat <&3')
+grep -q '<title>vmscaler' <<<"$page" || die "there is no page"
+inside vmscaler load autoscale --for 3m >/dev/null &
+load=$!
+inside vmscaler scale autoscale --release || die "not left to the policy"
+inside vmscaler wait autoscale ready=3 --timeout 3m || die "it does not grow under load"
+kill "$load" 2>/dev/null || true
+wait "$load" || true
+inside vmscaler scale autoscale 2 --wait --timeout 4m || die "not scaled back"
+say "grown under load, with its page open"
 
 before=$(uuids)
 sed -i 's/max: 5/max: 0/' "$work/root$config"
