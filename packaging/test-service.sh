@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tries the deb under a real systemd, as root: test-service.sh NFPM PROGRAM. A Debian root with libvirt, kept below /var/tmp for the
-# next time, is booted as a container. In it the package is installed, started, scaled, grows under load, is reloaded, upgraded while VMs run, removed
-# and purged. TEMPLATE is the demo template's file, else the one that `make template` has made.
+# next time, is booted as a container. In it the package is installed and started, its page read, its group scaled by hand and by
+# load; it is reloaded, upgraded while VMs run, removed and purged. TEMPLATE is the demo template's file, else the one that
+# `make template` has made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 nfpm=$(realpath "$1") program=$(realpath "$2")
